@@ -1,0 +1,1 @@
+"""One AI call with everything around it, one step per file."""

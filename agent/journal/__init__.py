@@ -1,0 +1,1 @@
+"""What must survive a crash: SQLite, one writer, group commit."""

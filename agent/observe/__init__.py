@@ -1,0 +1,1 @@
+"""The three pillars: logs, metrics and traces."""

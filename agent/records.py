@@ -1,0 +1,468 @@
+"""The words of the product as types: what one room hands to the next.
+
+Everything here is frozen and built from the standard library only. Times named ``at``, ``received``
+or ``created`` are Unix seconds (UTC, wall clock, data only). Times named ``clock`` are agent time:
+seconds that never run backwards, neither on a wall clock step nor over a restart; every duration in
+the product is a difference of two ``clock`` values.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class AgentError(Exception):
+    """Base of every error that the product raises on purpose."""
+
+
+class DecodeReason(StrEnum):
+    """Why a message went to quarantine."""
+
+    TOO_LARGE = "too_large"
+    BAD_UTF8 = "bad_utf8"
+    BAD_JSON = "bad_json"
+    NOT_FINITE = "not_finite"
+    DUPLICATE_KEY = "duplicate_key"
+    TOO_DEEP = "too_deep"
+    TOO_MANY_KEYS = "too_many_keys"
+    STRING_TOO_LONG = "string_too_long"
+    BAD_TOPIC = "bad_topic"
+    NO_READINGS = "no_readings"
+    BAD_TIME = "bad_time"
+    DECODER_FAULT = "decoder_fault"
+
+
+class DecodeError(AgentError):
+    """A payload that no reading can be made of; ``detail`` is bounded and printable."""
+
+    def __init__(self, reason: DecodeReason, detail: str = "") -> None:
+        self.reason = reason
+        self.detail = detail[:200]
+        super().__init__(f"{reason}: {self.detail}" if detail else str(reason))
+
+
+class Status(StrEnum):
+    """What a verdict says of its window."""
+
+    NORMAL = "normal"
+    ANOMALY = "anomaly"
+    UNCERTAIN = "uncertain"
+
+
+class Severity(StrEnum):
+    """How bad it is."""
+
+    INFO = "info"
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
+class Kind(StrEnum):
+    """The kind of an anomaly."""
+
+    NONE = "none"
+    SPIKE = "spike"
+    LEVEL_SHIFT = "level_shift"
+    DRIFT = "drift"
+    NOISE = "noise"
+    FLATLINE = "flatline"
+    OUT_OF_RANGE = "out_of_range"
+    SILENCE = "silence"
+    OTHER = "other"
+
+
+#: Kinds that the model cannot overrule: they follow from the readings alone.
+HARD_KINDS = frozenset({Kind.OUT_OF_RANGE, Kind.FLATLINE, Kind.SILENCE})
+
+
+class Source(StrEnum):
+    """Whose opinion the verdict is."""
+
+    AI = "ai"
+    CACHE = "cache"
+    LOCAL = "local"
+
+
+class Reason(StrEnum):
+    """Why the verdict has the source that it has."""
+
+    REVIEWED = "reviewed"
+    AUDIT = "audit"
+    CACHED = "cached"
+    NOT_SUSPICIOUS = "not_suspicious"
+    REVIEW_OFF = "review_off"
+    NO_ENDPOINT = "no_endpoint"
+    OPEN_FINDING = "open_finding"
+    COOLDOWN = "cooldown"
+    BUDGET = "budget"
+    BREAKER = "breaker"
+    TIMEOUT = "timeout"
+    ERROR = "error"
+    INVALID = "invalid"
+    UNGROUNDED = "ungrounded"
+    MODEL_OMITTED = "model_omitted"
+    NO_READINGS = "no_readings"
+    POISON = "poison"
+    SHUTDOWN = "shutdown"
+
+
+class Trigger(StrEnum):
+    """What sealed a window."""
+
+    SUSPICION = "suspicion"
+    COUNT = "count"
+    AGE = "age"
+    SILENCE = "silence"
+    DRAIN = "drain"
+
+
+# ------------------------------------------------------------------------------ from the broker
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One PUBLISH as it came off the wire, not yet journaled and not yet acknowledged."""
+
+    generation: int  # connection generation that it arrived in
+    mid: int  # MQTT packet id; 0 for QoS 0
+    qos: int
+    dup: bool
+    retain: bool  # true only for a replay of a retained message (retain-as-published is off)
+    topic: str
+    payload: bytes
+    received: float  # wall clock
+    mono: float  # time.monotonic()
+    properties: tuple[tuple[str, str], ...] = ()  # MQTT 5 user properties, in order
+
+
+@dataclass(frozen=True, slots=True)
+class LinkUp:
+    """A CONNACK: everything that arrives after it belongs to ``generation``."""
+
+    generation: int
+    session_present: bool
+    protocol: str  # "5" or "3.1.1"
+    mono: float
+
+
+@dataclass(frozen=True, slots=True)
+class LinkDown:
+    """The connection of ``generation`` is over."""
+
+    generation: int
+    reason: str
+    mono: float
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One PUBLISH that must reach the broker; ``outbox_id`` is its row in the outbox."""
+
+    outbox_id: int
+    topic: str
+    payload: bytes
+    retain: bool
+    properties: tuple[tuple[str, str], ...] = ()
+
+
+# -------------------------------------------------------------------------------- the sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One value of one metric of one device at one time."""
+
+    device: str
+    metric: str
+    at: float  # event time: payload, else user property, else receipt
+    value: float
+    unit: str | None = None
+
+    @property
+    def series(self) -> tuple[str, str]:
+        """Device and metric."""
+        return (self.device, self.metric)
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRow:
+    """A journaled message: its readings in payload order, at its place in the sequence."""
+
+    seq: int
+    clock: float
+    readings: tuple[Reading, ...]
+    traceparent: str | None = None
+    seed: bool = False  # a retained replay: last value and unit only
+
+
+class TimerKind(StrEnum):
+    """What a timer row says. Rows are journaled in the same sequence as the messages."""
+
+    TICK = "tick"  # something is due at this row's clock
+    CONNECTED = "connected"  # subscribed: silence clocks run
+    DISCONNECTED = "disconnected"  # silence clocks stand
+    OFFLINE = "offline"  # the device itself or its last will said so
+    ONLINE = "online"
+    DRAIN = "drain"  # seal every open window now (demo, replay)
+
+
+@dataclass(frozen=True, slots=True)
+class TimerRow:
+    """A journaled decision of time or link, at its place in the sequence."""
+
+    seq: int
+    clock: float
+    kind: TimerKind
+    device: str | None = None
+
+
+Row = MessageRow | TimerRow
+
+# ------------------------------------------------------------------------------------ detection
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What the local detector says of one reading; 1.0 is the alarm line of every detector."""
+
+    value: float
+    kind: Kind = Kind.NONE
+    expected: tuple[float, float] | None = None  # usual range at this time, same unit as the reading
+    limit: bool = False  # a configured limit was broken
+
+    @property
+    def alarm(self) -> bool:
+        """At or above the alarm line."""
+        return self.value >= 1.0
+
+
+CALM = Score(0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """A device that has said nothing for longer than its learnt interval allows."""
+
+    device: str
+    last_at: float | None  # event time of its last reading
+    last_metric: str | None
+    last_value: float | None
+    expected_interval_s: float
+    silent_s: float
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesView:
+    """What the detector knows of one series, for the prompt, the page and ``inspect``."""
+
+    device: str
+    metric: str
+    unit: str | None
+    n: int  # readings seen
+    warm: bool  # past the warm-up
+    median: float | None
+    p01: float | None
+    p99: float | None
+    spread: float | None  # robust standard deviation
+    usual: tuple[float, float] | None  # usual range now
+    limits: tuple[float | None, float | None]  # configured low, high
+    recent: tuple[float, ...]  # the last values, oldest first, at most 30
+    last_at: float | None
+    last_value: float | None
+
+
+# -------------------------------------------------------------------------------------- windows
+
+
+@dataclass(frozen=True, slots=True)
+class WindowReading:
+    """A reading inside a window, with the id that evidence refers to (``r1``, ``r2``, ...)."""
+
+    ref: str
+    metric: str
+    at: float
+    value: float
+    unit: str | None
+    score: Score
+
+
+@dataclass(frozen=True, slots=True)
+class LocalOpinion:
+    """The local detector's opinion of a window; it travels in every verdict."""
+
+    status: Status
+    score: float
+    kind: Kind
+    severity: Severity
+    evidence: tuple[WindowReading, ...]  # at most 5, highest score first
+    summary: str
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The readings of one device between two seals. Fixed at sealing, never cut again."""
+
+    id: str  # = verdict id
+    device: str
+    trigger: Trigger
+    lo: int  # first seq
+    hi: int  # last seq; every reading of the device in lo..hi is in this window
+    count: int  # readings
+    start: float  # event time of the earliest reading
+    end: float  # event time of the latest reading
+    opened: float  # clock of the first row
+    sealed: float  # clock of the sealing row
+    local: LocalOpinion
+    candidates: tuple[WindowReading, ...]  # at most 12, the only readings a model may cite
+    section: str  # rendered prompt section, canonical JSON; "" for a silence window
+    traceparents: tuple[str, ...] = ()  # at most 8, of its messages
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The windows of one AI call."""
+
+    id: str
+    windows: tuple[Window, ...]
+    attempt: int = 1  # 1 + times it was in flight when the process died
+    audit: frozenset[str] = frozenset()  # ids of windows sent as an audit
+
+
+# ------------------------------------------------------------------------------- model's answer
+
+
+class Grounding(StrEnum):
+    """Whether every claim of an answer was found in the window."""
+
+    GROUNDED = "grounded"
+    UNGROUNDED = "ungrounded"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One checked claim: its name, whether it held, and in words what was compared."""
+
+    name: str
+    held: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the model said of one window, well-formed but not yet believed."""
+
+    status: Status
+    kind: Kind
+    severity: Severity
+    confidence: int  # 1..3
+    evidence: tuple[str, ...]  # refs
+    summary: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """Tokens of a call, or a window's share of them."""
+
+    input: int
+    output: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of reviewing one window: an answer, or the reason why there is none."""
+
+    window_id: str
+    reason: Reason  # REVIEWED, AUDIT or CACHED when there is an answer that was checked
+    answer: Answer | None = None
+    grounding: Grounding = Grounding.SKIPPED
+    checks: tuple[Check, ...] = ()
+    source: Source = Source.LOCAL  # AI or CACHE when an answer came, whoever wins later
+    model: str | None = None
+    prompt_version: str | None = None
+    tokens: Tokens | None = None
+    cost_usd: float | None = None
+    latency_ms: float | None = None
+    trace_id: str | None = None
+
+
+# ------------------------------------------------------------------------------ verdict, finding
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """A reading that a verdict cites."""
+
+    reading: str
+    metric: str
+    at: float
+    value: float
+    expected: tuple[float, float] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What we say of one window, schema 1. ``agent.verdict.to_bytes`` gives its wire form."""
+
+    id: str
+    agent: str
+    device: str
+    status: Status
+    severity: Severity
+    score: float
+    confidence: float | None
+    kind: Kind
+    summary: str
+    advice: str | None
+    evidence: tuple[Evidence, ...]
+    source: Source
+    reason: Reason
+    grounded: bool | None
+    model: str | None
+    prompt_version: str | None
+    start: float
+    end: float
+    readings: int
+    trigger: Trigger
+    local: LocalOpinion
+    tokens: Tokens | None
+    cost_usd: float | None
+    latency_ms: float | None
+    finding_id: str | None
+    late: bool
+    trace_id: str | None
+    created: float
+
+
+class FindingEvent(StrEnum):
+    """What a verdict did to a finding."""
+
+    OPENED = "opened"
+    UPDATED = "updated"
+    CLEARED = "cleared"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """An anomaly of one device that opens, is updated and clears over many verdicts."""
+
+    id: str
+    device: str
+    kind: Kind
+    severity: Severity
+    opened: float  # clock
+    last_reviewed: float  # clock of the last review by the model, or of the opening
+    normal_streak: int = 0
+    verdicts: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What the journal holds at start-up beside the rows to replay."""
+
+    snapshot: bytes | None
+    snapshot_seq: int
+    pending: tuple[Window, ...]  # sealed without a verdict, oldest first
+    attempts: dict[str, int] = field(default_factory=dict)  # window id -> AI calls in flight at a crash
+    findings: tuple[Finding, ...] = ()
+    sealed_to: dict[str, int] = field(default_factory=dict)  # device -> highest sealed seq

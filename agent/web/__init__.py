@@ -1,0 +1,1 @@
+"""One small HTTP server on a local port."""

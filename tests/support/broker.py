@@ -1,0 +1,77 @@
+"""A real Mosquitto on a free loopback port, for tests."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
+
+
+def free_port() -> int:
+    """Return a TCP port that was free a moment ago."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+@dataclass
+class Broker:
+    """One Mosquitto process; ``extra`` lines go to the end of its configuration."""
+
+    folder: Path
+    extra: str = ""
+    port: int = field(default_factory=free_port)
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"mqtt://127.0.0.1:{self.port}"
+
+    def configure(self) -> Path:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / "mosquitto.conf"
+        path.write_text(
+            f"listener {self.port} 127.0.0.1\nallow_anonymous true\npersistence true\n"
+            f"persistence_location {self.folder}/\nautosave_interval 1\nautosave_on_changes true\n"
+            "max_inflight_messages 0\nmax_queued_messages 0\nset_tcp_nodelay true\nsys_interval 1\n"
+            f"{self.extra}\n"
+        )
+        return path
+
+    def start(self) -> "Broker":
+        """Start and wait until it accepts connections."""
+        if MOSQUITTO is None:
+            raise RuntimeError("mosquitto is not installed: `make test` installs it")
+        config = self.configure()
+        log = (self.folder / "mosquitto.log").open("ab")
+        # As root, Mosquitto would change to its own user, who may not write our folder.
+        argv = [MOSQUITTO, "-c", str(config)]
+        if os.getuid() == 0:
+            with config.open("a") as file:
+                file.write("user root\n")
+        self.process = subprocess.Popen(argv, stdout=log, stderr=log)
+        log.close()
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                raise RuntimeError((self.folder / "mosquitto.log").read_text())
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 0.5).close()
+            except OSError:
+                time.sleep(0.02)
+            else:
+                return self
+        raise RuntimeError("mosquitto did not accept connections within 10 s")
+
+    def stop(self, sig: signal.Signals = signal.SIGTERM) -> None:
+        """End the process and wait for it."""
+        if self.process is not None:
+            if self.process.poll() is None:
+                self.process.send_signal(sig)
+            self.process.wait(10)
+            self.process = None
