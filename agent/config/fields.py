@@ -1,0 +1,74 @@
+"""The types and checks that the configuration's sections share."""
+
+import ipaddress
+import re
+import socket
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import SplitResult, urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
+
+MAX_USD_PER_MTOK = 1000.0
+
+
+def host_name() -> str:
+    """Return this machine's name, made fit for a topic."""
+    return re.sub(r"[^A-Za-z0-9_-]", "-", socket.gethostname())[:64] or "gateway"
+
+
+def _number_not_bool(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("is true or false, not a number; give a number")  # noqa: TRY004 - pydantic takes ValueError
+    return value
+
+
+def _existing_file(value: Path | None, info: ValidationInfo) -> Path | None:
+    """Seek a relative file in the credentials folder, then beside the configuration."""
+    if value is None:
+        return None
+    folders: list[Path] = (info.context or {}).get("folders", [])
+    tried = [value] if value.is_absolute() else [folder / value for folder in folders]
+    for path in tried:
+        if path.is_file():
+            return path
+    places = ", ".join(str(path) for path in tried)
+    raise ValueError(f"no such file ({places}); create it, or correct the path")
+
+
+def _private_file(value: Path | None) -> Path | None:
+    if value is not None and value.stat().st_mode & 0o004:
+        raise ValueError(f"every user of this machine can read it; run: chmod o-rwx {value}")
+    return value
+
+
+Number = Annotated[float, BeforeValidator(_number_not_bool), Field(allow_inf_nan=False)]
+Seconds = Annotated[Number, Field(gt=0, le=86_400)]
+Usd = Annotated[Number, Field(ge=0)]
+Whole = Annotated[int, BeforeValidator(_number_not_bool)]
+ExistingFile = Annotated[Path | None, AfterValidator(_existing_file)]
+SecretFile = Annotated[Path | None, AfterValidator(_existing_file), AfterValidator(_private_file)]
+
+
+def is_loopback(host: str | None) -> bool:
+    """Whether ``host`` is this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host or "").is_loopback
+    except ValueError:
+        return False
+
+
+def split_url(value: str) -> SplitResult:
+    """Return the parts of an address.
+
+    Raises:
+        ValueError: in words for a person.
+    """
+    try:
+        parts = urlsplit(value)
+        _ = parts.port
+    except ValueError as error:
+        raise ValueError(f"is not an address: {error}; write host:port") from None
+    return parts

@@ -1,0 +1,325 @@
+"""The configuration as frozen models. ``configs/agent.yaml`` shows every key with its default."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from agent.config.fields import (
+    MAX_USD_PER_MTOK,
+    ExistingFile,
+    Number,
+    Seconds,
+    SecretFile,
+    Usd,
+    Whole,
+    host_name,
+    is_loopback,
+    split_url,
+)
+from agent.decode.topics import TopicPattern, overlap
+
+
+class Section(BaseModel):
+    """A part of the configuration: unknown keys are refused, nothing changes after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, hide_input_in_errors=False)
+
+
+class AgentSection(Section):
+    """Who this agent is and where it keeps its state."""
+
+    id: str = Field(default_factory=host_name)
+    state_dir: Path = Path("/var/lib/edge-agent")
+
+    @field_validator("id")
+    @classmethod
+    def _id_fits_a_topic(cls, value: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", value):
+            raise ValueError("is part of topics and ids; use 1 to 64 of A-Z a-z 0-9 _ -")
+        return value
+
+
+class JournalSection(Section):
+    """How the journal commits and how much it keeps."""
+
+    commit_ms: Annotated[Whole, Field(ge=1, le=5000)] = 100
+    max_mib: Annotated[Whole, Field(ge=16, le=1_048_576)] = 512
+    keep_days: Annotated[Number, Field(gt=0, le=3650)] = 7
+    prune: bool = True
+
+
+class MqttSection(Section):
+    """The link to the broker."""
+
+    url: str = "mqtt://127.0.0.1:1883"
+    username: str | None = None
+    password_file: SecretFile = None
+    ca_file: ExistingFile = None
+    cert_file: ExistingFile = None
+    key_file: SecretFile = None
+    base_topic: str = "edge-agent/{id}"
+    client_id: str | None = Field(default=None, min_length=1, max_length=128)
+    keepalive_s: Annotated[Whole, Field(ge=5, le=1200)] = 15
+    max_intake_mib: Annotated[Whole, Field(ge=2, le=256)] = 8
+
+    @field_validator("url")
+    @classmethod
+    def _url_is_a_broker(cls, value: str) -> str:
+        parts = split_url(value)
+        if parts.scheme not in {"mqtt", "mqtts"} or not parts.hostname:
+            raise ValueError("is not a broker address; write mqtt://host:1883, or mqtts://host:8883 for TLS")
+        if parts.username or parts.password:
+            raise ValueError("holds a user or a password; use mqtt.username and mqtt.password_file")
+        if parts.path not in {"", "/"} or parts.query:
+            raise ValueError("has a path, which MQTT over TCP does not know; remove what follows the port")
+        return value
+
+    @field_validator("base_topic")
+    @classmethod
+    def _base_topic_is_a_topic(cls, value: str) -> str:
+        plain = value.replace("{id}", "x")
+        if not re.fullmatch(r"[A-Za-z0-9_=.-]+(/[A-Za-z0-9_=.-]+)*", plain):
+            raise ValueError(
+                "is not a plain topic; write levels of A-Z a-z 0-9 _ . - such as edge-agent/{id}"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _pairs_are_whole(self) -> Self:
+        if (self.cert_file is None) != (self.key_file is None):
+            raise ValueError("cert_file and key_file belong together; give both or neither")
+        if self.password_file is not None and self.username is None:
+            raise ValueError("password_file needs username; add mqtt.username")
+        if not self.tls and (self.ca_file or self.cert_file):
+            raise ValueError("ca_file and cert_file need TLS; write url: mqtts://...")
+        return self
+
+    @property
+    def tls(self) -> bool:
+        """Whether the link is encrypted."""
+        return split_url(self.url).scheme == "mqtts"
+
+    @property
+    def host(self) -> str:
+        """The broker's host name or address."""
+        return split_url(self.url).hostname or ""
+
+    @property
+    def port(self) -> int:
+        """The broker's TCP port."""
+        return split_url(self.url).port or (8883 if self.tls else 1883)
+
+
+class SourceSection(Section):
+    """One subscription and how its messages are read."""
+
+    topic: str
+    format: Literal["auto", "generic"] = "auto"
+    qos: Literal[0, 1] = 1
+    retained: Literal["seed", "live", "ignore"] = "seed"
+
+    @field_validator("topic")
+    @classmethod
+    def _topic_is_a_pattern(cls, value: str) -> str:
+        TopicPattern(value)
+        return value
+
+
+class LimitSection(Section):
+    """What a series must not leave."""
+
+    low: Number | None = None
+    high: Number | None = None
+    unit: str | None = Field(default=None, max_length=16)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.low is None and self.high is None:
+            raise ValueError("has neither low nor high; give at least one")
+        if self.low is not None and self.high is not None and self.low >= self.high:
+            raise ValueError(f"low {self.low} is not below high {self.high}; exchange or correct them")
+        return self
+
+
+class WindowSection(Section):
+    """When a window seals."""
+
+    max_age_s: Seconds = 60
+    max_readings: Annotated[Whole, Field(ge=1, le=5000)] = 60
+    settle_s: Annotated[Number, Field(ge=0, le=3600)] = 5
+
+
+class BatchSection(Section):
+    """How many windows share a call."""
+
+    max_windows: Annotated[Whole, Field(ge=1, le=100)] = 20
+    max_wait_s: Annotated[Number, Field(ge=0, le=3600)] = 2
+    max_input_tokens: Annotated[Whole, Field(ge=800, le=200_000)] = 4000
+
+
+class ReviewSection(Section):
+    """Which windows the model is asked about."""
+
+    mode: Literal["suspicious", "all", "none"] = "suspicious"
+    audits_per_day: Annotated[Whole, Field(ge=0, le=10_000)] = 24
+    window: WindowSection = WindowSection()
+    batch: BatchSection = BatchSection()
+
+
+class BudgetSection(Section):
+    """Caps on spend, USD."""
+
+    hour_usd: Usd = 0.10
+    day_usd: Usd = 1.00
+    month_usd: Usd = 20.00
+    timezone: str | None = None
+
+
+class PriceSection(Section):
+    """USD per million tokens."""
+
+    input: Annotated[Usd, Field(le=MAX_USD_PER_MTOK)]
+    cached_input: Annotated[Usd, Field(le=MAX_USD_PER_MTOK)] | None = None
+    output: Annotated[Usd, Field(le=MAX_USD_PER_MTOK)]
+
+
+class AiSection(Section):
+    """The model and what it may cost."""
+
+    base_url: str | None = None
+    model: str = Field(default="gpt-4o-mini", min_length=1, max_length=100)
+    api_key_file: SecretFile = None
+    profile: Literal["openai", "azure", "vllm", "llamacpp", "ollama"] = "openai"
+    deadline_s: Seconds = 30
+    concurrency: Annotated[Whole, Field(ge=1, le=16)] = 2
+    temperature: Annotated[Number, Field(ge=0, le=2)] | None = 0.0
+    budget: BudgetSection = BudgetSection()
+    prices: dict[str, PriceSection] = {
+        "gpt-4o-mini": PriceSection(input=0.15, cached_input=0.075, output=0.60)
+    }
+    fallback: tuple[Annotated[str, Field(min_length=1, max_length=100)], ...] = ()
+
+    @field_validator("base_url")
+    @classmethod
+    def _https_or_loopback(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        parts = split_url(value)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ValueError("is not an HTTP address; write https://host/v1")
+        if parts.username or parts.password:
+            raise ValueError("holds a secret; use ai.api_key_file")
+        if parts.scheme == "http" and not is_loopback(parts.hostname):
+            raise ValueError("is not encrypted and not on this machine; write https://")
+        return value
+
+    @model_validator(mode="after")
+    def _some_price(self) -> Self:
+        if not self.prices:
+            raise ValueError(
+                "prices is empty, so no call could be budgeted; price at least one model (0 = free)"
+            )
+        return self
+
+
+class WebSection(Section):
+    """The local HTTP port."""
+
+    listen: str = "127.0.0.1:8000"
+    insecure: bool = False
+
+    @model_validator(mode="after")
+    def _loopback_or_said_so(self) -> Self:
+        if not is_loopback(self.host) and not self.insecure:
+            raise ValueError(
+                f"listen {self.listen} can be reached from outside; use 127.0.0.1, or set web.insecure: true"
+            )
+        return self
+
+    @field_validator("listen")
+    @classmethod
+    def _host_and_port(cls, value: str) -> str:
+        parts = split_url(f"http://{value}")
+        if not parts.hostname or parts.port is None:
+            raise ValueError("is not host:port; write 127.0.0.1:8000")
+        return value
+
+    @property
+    def host(self) -> str:
+        """Address to bind."""
+        return split_url(f"http://{self.listen}").hostname or ""
+
+    @property
+    def port(self) -> int:
+        """Port to bind; 0 takes a free one."""
+        return split_url(f"http://{self.listen}").port or 0
+
+
+class TracesSection(Section):
+    """Where spans go."""
+
+    endpoint: str | None = None
+    protocol: Literal["http", "grpc", "console"] = "http"
+
+    @field_validator("endpoint")
+    @classmethod
+    def _is_http(cls, value: str | None) -> str | None:
+        if value is not None and split_url(value).scheme not in {"http", "https"}:
+            raise ValueError(
+                "is not an HTTP address; write http://host:4318 (http) or http://host:4317 (grpc)"
+            )
+        return value
+
+
+class LogsSection(Section):
+    """What the log says."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["json", "console"] = "json"
+    content: Literal["none", "hash", "redacted", "full"] = "none"
+
+
+class Config(Section):
+    """The whole configuration."""
+
+    agent: AgentSection = Field(default_factory=AgentSection)
+    journal: JournalSection = JournalSection()
+    mqtt: MqttSection = MqttSection()
+    sources: tuple[SourceSection, ...] = Field(
+        default=(SourceSection(topic="sensors/{device}/{metric}"),), min_length=1
+    )
+    limits: dict[str, LimitSection] = {}
+    review: ReviewSection = ReviewSection()
+    ai: AiSection = AiSection()
+    web: WebSection = WebSection()
+    traces: TracesSection = TracesSection()
+    logs: LogsSection = LogsSection()
+
+    @field_validator("limits")
+    @classmethod
+    def _keys_are_series(cls, value: dict[str, LimitSection]) -> dict[str, LimitSection]:
+        for key in value:
+            if "/" not in key.strip("/"):
+                raise ValueError(f"{key!r} is not device/metric; write for example '*/temperature'")
+        return value
+
+    @field_validator("sources")
+    @classmethod
+    def _filters_are_apart(cls, value: tuple[SourceSection, ...]) -> tuple[SourceSection, ...]:
+        filters = [TopicPattern(source.topic).filter for source in value]
+        for first, a in enumerate(filters):
+            for second in range(first + 1, len(filters)):
+                if overlap(a, filters[second]):
+                    raise ValueError(
+                        f"[{first}].topic {value[first].topic!r} and [{second}].topic "
+                        f"{value[second].topic!r} overlap, so messages would be counted twice; "
+                        "make them disjoint or merge them"
+                    )
+        return value
+
+    @property
+    def base_topic(self) -> str:
+        """The agent's own topic root."""
+        return self.mqtt.base_topic.replace("{id}", self.agent.id)

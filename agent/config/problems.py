@@ -1,0 +1,102 @@
+"""Configuration errors in words: which key, what was found there, and what to write instead."""
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from agent.records import AgentError
+
+_MAX_SHOWN = 80
+_UNITS = {
+    "_s": "a number of seconds, without a unit",
+    "_ms": "a number of milliseconds, without a unit",
+    "_mib": "a number of MiB, without a unit",
+    "_kib": "a number of KiB, without a unit",
+    "_days": "a number of days, without a unit",
+    "_usd": "a number of US dollars, without a unit",
+    "_per_day": "a whole number per day",
+}
+
+
+class ConfigError(AgentError):
+    """One or more faults in a configuration; each of ``problems`` is one line for a person."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("; ".join(self.problems))
+
+
+def describe(error: ValidationError, root: type[BaseModel]) -> list[str]:
+    """Return one line per fault: key, value, what is wrong, remedy."""
+    return [_line(detail, root) for detail in error.errors(include_url=False)]
+
+
+def shown(value: Any) -> str:
+    """Return ``value`` as a short, printable text."""
+    text = repr(value)
+    return text if len(text) <= _MAX_SHOWN else text[: _MAX_SHOWN - 3] + "..."
+
+
+def _line(detail: ErrorDetails, root: type[BaseModel]) -> str:
+    path = _path(detail["loc"])
+    kind = detail["type"]
+    if kind == "extra_forbidden":
+        return f"{path}: unknown key; {_known_keys(detail['loc'], root)}"
+    if kind == "missing":
+        return f"{path}: this key is missing; add it"
+    if kind in {"value_error", "assertion_error"}:
+        return f"{path}: {shown(detail['input'])}: {detail['msg'].removeprefix('Value error, ')}"
+    return f"{path}: {shown(detail['input'])}: {_sentence(detail['msg'])}; {_remedy(detail, root)}"
+
+
+def _path(loc: Sequence[str | int]) -> str:
+    parts = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc if part != "[key]"]
+    return "".join(parts).removeprefix(".") or "configuration"
+
+
+def _sentence(message: str) -> str:
+    return message[:1].lower() + message[1:]
+
+
+def _remedy(detail: ErrorDetails, root: type[BaseModel]) -> str:
+    name = str(detail["loc"][-1]) if detail["loc"] else ""
+    for ending, words in _UNITS.items():
+        if name.endswith(ending):
+            return f"give {words}"
+    model = _model_at(detail["loc"][:-1], root)
+    field = model.model_fields.get(name) if model else None
+    if field is not None and not field.is_required():
+        return f"the default is {shown(field.get_default(call_default_factory=True))}"
+    return "see configs/agent.yaml for an example"
+
+
+def _known_keys(loc: Sequence[str | int], root: type[BaseModel]) -> str:
+    model = _model_at(loc[:-1], root)
+    if model is None:
+        return "remove it"
+    names = sorted(model.model_fields)
+    close = get_close_matches(str(loc[-1]), names, n=1)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return f"remove it, or use one of: {', '.join(names)}"
+
+
+def _model_at(loc: Sequence[str | int], root: type[BaseModel]) -> type[BaseModel] | None:
+    """Follow ``loc`` from ``root`` through models, lists and mappings of models."""
+    here: Any = root
+    for part in loc:
+        if isinstance(here, type) and issubclass(here, BaseModel):
+            field = here.model_fields.get(str(part))
+            here = field.annotation if field else None
+        else:
+            here = next((arg for arg in get_args(here) if _is_model(arg)), None)
+    if not _is_model(here):
+        here = next((arg for arg in get_args(here) if _is_model(arg)), None)
+    return here if _is_model(here) else None
+
+
+def _is_model(value: Any) -> bool:
+    return isinstance(value, type) and issubclass(value, BaseModel)
