@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from agent.findings import changed
+from agent.opinion import SUSPECT_SCORE
 from agent.records import Finding, Reason, Status, Trigger, Window
 
-SUSPECT_SCORE = 0.25
 REVIEW_AGAIN_S = 6 * 3600.0
 DAY_S = 86_400.0
 

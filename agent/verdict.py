@@ -32,7 +32,7 @@ ADVICE = {
     Kind.LEVEL_SHIFT: "Check what changed at that time: a set-point, a load, a moved or replaced sensor.",
     Kind.DRIFT: "Check for slow wear, fouling, a leak or a sensor that needs calibration.",
     Kind.NOISE: "Check for a loose contact, vibration or interference near the sensor.",
-    Kind.FLATLINE: "Check whether the sensor is stuck: compare it with the real value and restart the device.",
+    Kind.FLATLINE: "Check whether the sensor is stuck: compare it with the real value then restart it.",
     Kind.OUT_OF_RANGE: "Check the equipment now: a configured limit is broken.",
     Kind.SILENCE: "Check the device's power, battery and network.",
     Kind.OTHER: "Look at the cited readings and compare them with the equipment.",

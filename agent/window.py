@@ -5,31 +5,19 @@ and every reading belongs to exactly one of them. Time is the row's clock; nothi
 """
 
 import json
-import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from operator import itemgetter
 from typing import Any
 
 from agent.records import (
     Kind,
-    LocalOpinion,
     Reading,
     Score,
-    Severity,
-    Silence,
-    Status,
     Trigger,
-    WindowReading,
 )
 
-MAX_CANDIDATES = 12
-MAX_EVIDENCE = 5
 MAX_TRACES = 8
-SUSPECT_SCORE = 0.25
-CRITICAL_SCORE = 3.0
-MAX_SUMMARY = 300
 
 Scored = tuple[Reading, Score]
 
@@ -229,122 +217,9 @@ def _load_scored(device: str, item: list[Any]) -> Scored:
     return reading, Score(level, Kind(kind), tuple(expected) if expected else None, limit)
 
 
-# ------------------------------------------------------------------------------- what was sealed
-
-
 def identify(
     *, journal: str, agent: str, device: str, trigger: Trigger, lo: int, hi: int, last_seq: int, count: int
 ) -> str:
     """Return the verdict id of a window: 128 bits of BLAKE2b over what fixes it."""
     parts = json.dumps([journal, agent, device, trigger, lo, hi, last_seq, count], ensure_ascii=True)
     return blake2b(parts.encode(), digest_size=16).hexdigest()
-
-
-def pick_candidates(readings: Sequence[Scored]) -> tuple[WindowReading, ...]:
-    """Choose at most 12 readings worth citing, in order of arrival.
-
-    The highest suspicious scores come first, then the newest reading of each metric.
-    """
-    by_score = sorted(range(len(readings)), key=lambda index: -readings[index][1].value)
-    chosen = dict.fromkeys(i for i in by_score[:MAX_CANDIDATES] if readings[i][1].value >= SUSPECT_SCORE)
-    for index in _newest_per_metric(readings):
-        if len(chosen) >= MAX_CANDIDATES:
-            break
-        chosen.setdefault(index)
-    return tuple(_cited(index, *readings[index]) for index in sorted(chosen))
-
-
-def _newest_per_metric(readings: Sequence[Scored]) -> Iterator[int]:
-    seen: set[str] = set()
-    for index in range(len(readings) - 1, -1, -1):
-        metric = readings[index][0].metric
-        if metric not in seen:
-            seen.add(metric)
-            yield index
-
-
-def _cited(index: int, reading: Reading, score: Score) -> WindowReading:
-    return WindowReading(f"r{index + 1}", reading.metric, reading.at, reading.value, reading.unit, score)
-
-
-def opine(readings: Sequence[Scored]) -> LocalOpinion:
-    """Return the local detector's opinion of a window from its readings' scores."""
-    ranked = sorted(
-        ((i, score.limit, score.value) for i, (_, score) in enumerate(readings) if score.value >= 1.0),
-        key=itemgetter(1, 2),
-        reverse=True,
-    )
-    if not ranked:
-        top = max((score.value for _, score in readings), default=0.0)
-        return LocalOpinion(
-            Status.NORMAL,
-            _bounded(top),
-            Kind.NONE,
-            Severity.INFO,
-            (),
-            "Readings are within their usual range.",
-        )
-    evidence = tuple(_cited(index, *readings[index]) for index, _, _ in ranked[:MAX_EVIDENCE])
-    lead = evidence[0]
-    score = max(value for _, _, value in ranked)
-    critical = lead.score.limit or score >= CRITICAL_SCORE
-    severity = Severity.CRITICAL if critical else Severity.WARNING
-    return LocalOpinion(
-        Status.ANOMALY, _bounded(score), lead.score.kind, severity, evidence, _tell(lead, len(ranked))
-    )
-
-
-def opine_silence(silence: Silence) -> LocalOpinion:
-    """Return the opinion of a window that has no readings."""
-    evidence: tuple[WindowReading, ...] = ()
-    if silence.last_metric is not None and silence.last_at is not None and silence.last_value is not None:
-        score = Score(_bounded(silence.score), Kind.SILENCE)
-        evidence = (
-            WindowReading("r0", silence.last_metric, silence.last_at, silence.last_value, None, score),
-        )
-    score_value = _bounded(silence.score)
-    severity = Severity.CRITICAL if score_value >= CRITICAL_SCORE else Severity.WARNING
-    text = (
-        f"No reading for {_duration(silence.silent_s)}; one was expected every "
-        f"{_duration(silence.expected_interval_s)}."
-    )
-    return LocalOpinion(Status.ANOMALY, score_value, Kind.SILENCE, severity, evidence, text)
-
-
-_WORDS = {
-    Kind.SPIKE: "stands out from its neighbours",
-    Kind.LEVEL_SHIFT: "is at a new level",
-    Kind.DRIFT: "has drifted away",
-    Kind.NOISE: "varies more than usual",
-    Kind.FLATLINE: "has not moved for unusually long",
-    Kind.OUT_OF_RANGE: "is outside its configured limits",
-    Kind.OTHER: "is unusual",
-}
-
-
-def _tell(lead: WindowReading, alarms: int) -> str:
-    unit = f" {lead.unit}" if lead.unit else ""
-    text = f"{lead.metric} {lead.value:.6g}{unit} {_WORDS.get(lead.score.kind, 'is unusual')}"
-    if lead.score.expected is not None:
-        low, high = lead.score.expected
-        words = "allowed" if lead.score.limit else "usual"
-        text += f"; {words} are {_side(low)} to {_side(high)}{unit}" if low != high else ""
-    if alarms > 1:
-        text += f" ({alarms} readings)"
-    return text[: MAX_SUMMARY - 1] + "."
-
-
-def _side(value: float) -> str:
-    return f"{value:.4g}" if math.isfinite(value) else "any"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 120:  # noqa: PLR2004 - two minutes
-        return f"{seconds:.0f} s"
-    if seconds < 7200:  # noqa: PLR2004 - two hours
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
-
-
-def _bounded(score: float) -> float:
-    return round(min(score, 1000.0), 4)

@@ -287,9 +287,7 @@ class Config(Section):
     agent: AgentSection = Field(default_factory=AgentSection)
     journal: JournalSection = JournalSection()
     mqtt: MqttSection = MqttSection()
-    sources: tuple[SourceSection, ...] = Field(
-        default=(SourceSection(topic="sensors/{device}/{metric}"),), min_length=1
-    )
+    sources: tuple[SourceSection, ...] = (SourceSection(topic="sensors/{device}/{metric}"),)
     limits: dict[str, LimitSection] = {}
     review: ReviewSection = ReviewSection()
     ai: AiSection = AiSection()
@@ -308,6 +306,8 @@ class Config(Section):
     @field_validator("sources")
     @classmethod
     def _filters_are_apart(cls, value: tuple[SourceSection, ...]) -> tuple[SourceSection, ...]:
+        if not value:
+            raise ValueError("is empty, so nothing would be read; list at least one {topic: ...}")
         filters = [TopicPattern(source.topic).filter for source in value]
         for first, a in enumerate(filters):
             for second in range(first + 1, len(filters)):

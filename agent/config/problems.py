@@ -1,5 +1,6 @@
 """Configuration errors in words: which key, what was found there, and what to write instead."""
 
+import re
 from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any, get_args
@@ -35,8 +36,8 @@ def describe(error: ValidationError, root: type[BaseModel]) -> list[str]:
 
 
 def shown(value: Any) -> str:
-    """Return ``value`` as a short, printable text."""
-    text = repr(value)
+    """Return ``value`` as a short, printable text; what may be a password inside an address is left out."""
+    text = re.sub(r"//[^/@\s]*@", "//***@", repr(value))
     return text if len(text) <= _MAX_SHOWN else text[: _MAX_SHOWN - 3] + "..."
 
 
@@ -47,6 +48,8 @@ def _line(detail: ErrorDetails, root: type[BaseModel]) -> str:
         return f"{path}: unknown key; {_known_keys(detail['loc'], root)}"
     if kind == "missing":
         return f"{path}: this key is missing; add it"
+    if kind in {"model_type", "dict_type"}:
+        return f"{path}: {shown(detail['input'])} is not a mapping; write keys below it, or {{}}"
     if kind in {"value_error", "assertion_error"}:
         return f"{path}: {shown(detail['input'])}: {detail['msg'].removeprefix('Value error, ')}"
     return f"{path}: {shown(detail['input'])}: {_sentence(detail['msg'])}; {_remedy(detail, root)}"
@@ -66,6 +69,8 @@ def _remedy(detail: ErrorDetails, root: type[BaseModel]) -> str:
     for ending, words in _UNITS.items():
         if name.endswith(ending):
             return f"give {words}"
+    if "prices" in detail["loc"]:
+        return "give US dollars per million tokens, 0 to 1000"
     model = _model_at(detail["loc"][:-1], root)
     field = model.model_fields.get(name) if model else None
     if field is not None and not field.is_required():

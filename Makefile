@@ -1,0 +1,55 @@
+# Everything runs in .venv, which `make venv` builds from uv.lock.
+PY := .venv/bin/python
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+FOR ?= 0
+KILLS ?= 20
+RATE ?= 300
+SEED ?= 1
+MESSAGES ?= 60000
+
+.PHONY: demo test check venv tools bench faults clean
+
+venv: .venv/.made
+
+.venv/.made: pyproject.toml uv.lock
+	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: install python3" >&2; exit 2; }
+	@[ -x .venv/bin/python ] || python3 -m venv .venv 2>/dev/null || { rm -rf .venv; $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq python3-venv >/dev/null && python3 -m venv .venv; }
+	@[ -x .venv/bin/uv ] || .venv/bin/pip install -q 'uv>=0.9,<1'
+	@VIRTUAL_ENV=.venv UV_PYTHON_DOWNLOADS=never .venv/bin/uv sync --active --frozen --all-extras --inexact -q
+	@touch $@
+
+# The tests talk to the real things: Mosquitto, Prometheus with promtool, Chromium.
+tools:
+	@missing=""; \
+	PATH="$$PATH:/usr/sbin"; \
+	command -v mosquitto >/dev/null || missing="$$missing mosquitto"; \
+	command -v mosquitto_pub >/dev/null || missing="$$missing mosquitto-clients"; \
+	command -v promtool >/dev/null || missing="$$missing prometheus"; \
+	command -v chromium >/dev/null || missing="$$missing chromium"; \
+	command -v openssl >/dev/null || missing="$$missing openssl"; \
+	command -v systemd-analyze >/dev/null || missing="$$missing systemd"; \
+	if [ -n "$$missing" ]; then \
+	  echo "installing$$missing"; \
+	  $(SUDO) apt-get update -qq && DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
+	fi
+
+demo: venv
+	@$(PY) -m simulator demo --for $(FOR)
+
+check: venv
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+test: venv tools
+	$(PY) -m pytest
+
+bench: venv tools
+	$(PY) -m tests.benchmarks.drain --messages $(MESSAGES)
+
+faults: venv tools
+	$(PY) -m tests.faults.run --kills $(KILLS) --rate $(RATE) --seed $(SEED)
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

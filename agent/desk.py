@@ -1,0 +1,205 @@
+"""The review desk: sealed windows in, verdicts out, one lane per device so that verdicts keep their order.
+
+Gate, batch, model call and conclusion happen here; what is decided is handed on through ``conclude``.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from typing import Protocol
+
+from agent.prompt import estimate_tokens
+from agent.records import Batch, Finding, Outcome, Reason, Window
+from agent.review import CalmRate, Decision, ReviewSettings, decide
+
+POISON_AFTER = 3  # crashes with the window in flight
+SPLIT_AFTER = 2
+
+
+@dataclass(frozen=True, slots=True)
+class BatchSettings:
+    """How many windows share a call, and how long the first one waits for others."""
+
+    max_windows: int = 20
+    max_wait_s: float = 2.0
+    max_input_tokens: int = 4000
+
+
+class Asks(Protocol):
+    """The caller, as the desk sees it."""
+
+    async def ask(self, batch: Batch) -> list[Outcome]:
+        """Return one outcome per window, always; raises only CancelledError."""
+        ...
+
+
+@dataclass(slots=True)
+class _Case:
+    window: Window
+    attempts: int = 0
+    asked: bool = False
+    audit: bool = False
+    outcome: Outcome | None = None
+
+
+class Desk:
+    """Decides who reviews each window and sees to it that every window gets its outcome.
+
+    ``start_batch`` commits the attempt before the call; ``conclude`` takes window and outcome and returns
+    the device's finding afterwards; ``finding`` gives the open one. All on the analyst's loop.
+    """
+
+    def __init__(
+        self,
+        *,
+        review: ReviewSettings,
+        batch: BatchSettings,
+        caller: Asks | None,
+        finding: Callable[[str], Finding | None],
+        start_batch: Callable[[Batch], Awaitable[None]],
+        conclude: Callable[[Window, Outcome], None],
+        suppressed: Callable[[Reason], None],
+        audits_allowed: Callable[[], bool],
+        spawn: Callable[[Awaitable[None]], None],
+    ) -> None:
+        self._review = review
+        self._batch = batch
+        self._caller = caller
+        self._finding = finding
+        self._start_batch = start_batch
+        self._conclude = conclude
+        self._suppressed = suppressed
+        self._audits_allowed = audits_allowed
+        self._spawn = spawn
+        self._lanes: dict[str, deque[_Case]] = {}
+        self._waiting: list[_Case] = []
+        self._waiting_tokens = 0
+        self._flush: asyncio.TimerHandle | None = None
+        self._closing = False
+        self._in_flight: list[list[_Case]] = []
+        self.calm = CalmRate()
+
+    @property
+    def pending(self) -> int:
+        """Windows without a verdict yet."""
+        return sum(map(len, self._lanes.values()))
+
+    def reconfigure(self, review: ReviewSettings, batch: BatchSettings, caller: Asks | None) -> None:
+        """Take new settings for windows that come from now on."""
+        self._review, self._batch, self._caller = review, batch, caller
+
+    def submit(self, window: Window, attempts: int = 0) -> None:
+        """Take a sealed window; ``attempts`` counts the crashes that it was in flight in."""
+        lane = self._lanes.setdefault(window.device, deque())
+        case = _Case(window, attempts)
+        lane.append(case)
+        if self._review.mode == "all":
+            self._gate(case)
+        self._advance(window.device)
+
+    def _advance(self, device: str) -> None:
+        """Conclude the head of the lane as long as its outcome is known."""
+        lane = self._lanes[device]
+        while lane:
+            case = lane[0]
+            if case.outcome is None and not case.asked:
+                self._gate(case)
+            if case.outcome is None:
+                return
+            lane.popleft()
+            self._conclude(case.window, case.outcome)
+        del self._lanes[device]
+
+    def _gate(self, case: _Case) -> None:
+        """Give the case its local outcome, or put it into the next batch."""
+        decision = self._decide(case)
+        if not decision.ask:
+            case.outcome = Outcome(case.window.id, decision.reason)
+            self._suppressed(decision.reason)
+            return
+        if self._closing:
+            return  # it stays sealed in the journal; the next start asks
+        case.asked = True
+        case.audit = decision.audit
+        if case.attempts >= SPLIT_AFTER:
+            self._send([case])
+            return
+        self._wait(case)
+
+    def _decide(self, case: _Case) -> Decision:
+        window = case.window
+        if case.attempts >= POISON_AFTER:
+            return Decision(ask=False, reason=Reason.POISON)
+        clock = window.sealed
+        finding = self._finding(window.device)
+        allowed = self._review.audits_per_day if self._audits_allowed() else 0
+        share = self.calm.share(allowed, clock)
+        decision = decide(window, finding, settings=self._review, audit_share=share, clock=clock)
+        if decision.reason in (Reason.NOT_SUSPICIOUS, Reason.AUDIT):
+            self.calm.count(clock)
+        if decision.ask and self._caller is None:
+            return Decision(ask=False, reason=Reason.NO_ENDPOINT)
+        return decision
+
+    def _wait(self, case: _Case) -> None:
+        tokens = estimate_tokens(case.window.section)
+        if self._waiting and self._waiting_tokens + tokens > self._batch.max_input_tokens:
+            self._flush_now()
+        self._waiting.append(case)
+        self._waiting_tokens += tokens
+        if len(self._waiting) >= self._batch.max_windows:
+            self._flush_now()
+        elif self._flush is None:
+            loop = asyncio.get_running_loop()
+            self._flush = loop.call_later(self._batch.max_wait_s, self._flush_now)
+
+    def _flush_now(self) -> None:
+        if self._flush is not None:
+            self._flush.cancel()
+            self._flush = None
+        cases, self._waiting, self._waiting_tokens = self._waiting, [], 0
+        if cases and not self._closing:
+            self._send(cases)
+
+    def _send(self, cases: Sequence[_Case]) -> None:
+        self._spawn(self._ask(list(cases)))
+
+    async def _ask(self, cases: list[_Case]) -> None:
+        windows = tuple(case.window for case in cases)
+        batch = Batch(
+            id=blake2b("".join(window.id for window in windows).encode(), digest_size=8).hexdigest(),
+            windows=windows,
+            attempt=1 + max(case.attempts for case in cases),
+            audit=frozenset(case.window.id for case in cases if case.audit),
+        )
+        await self._start_batch(batch)
+        caller = self._caller
+        if caller is None:
+            outcomes = [Outcome(window.id, Reason.NO_ENDPOINT) for window in windows]
+        else:
+            self._in_flight.append(cases)
+            try:
+                outcomes = await caller.ask(batch)
+            except asyncio.CancelledError:
+                if not self._closing:
+                    raise
+                outcomes = [Outcome(window.id, Reason.SHUTDOWN) for window in windows]
+            finally:
+                self._in_flight.remove(cases)
+        by_window = {outcome.window_id: outcome for outcome in outcomes}
+        for case in cases:
+            outcome = by_window[case.window.id]
+            if case.audit and outcome.reason is Reason.REVIEWED:
+                outcome = replace(outcome, reason=Reason.AUDIT)
+            case.outcome = outcome
+        for device in dict.fromkeys(window.device for window in windows):
+            self._advance(device)
+
+    def close(self) -> None:
+        """Start no more calls; what is not in flight waits in the journal for the next start."""
+        self._closing = True
+        if self._flush is not None:
+            self._flush.cancel()
+            self._flush = None

@@ -1,0 +1,127 @@
+"""Feeds the outbox to the broker: at most 100 rows in memory, the rest waits on disk.
+
+A topic that the broker refuses is left alone for a while, doubling up to an hour; its rows stay on disk and
+the other topics go on. After 24 h a refused row is set aside as undeliverable, with its row kept.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from agent.records import Outgoing
+
+MAX_HANDED = 100
+FIRST_BACKOFF_S = 30.0
+MAX_BACKOFF_S = 3600.0
+REFUSED = 0x80
+
+
+@dataclass(slots=True)
+class OutboxStats:
+    """Counters of the feeder."""
+
+    published: int = 0
+    refused: int = 0
+    undeliverable: int = 0
+
+
+class Outbox:
+    """Knows which rows are with the net thread, and which topics are left alone.
+
+    ``publish`` hands rows to the net thread, ``load`` reads pending rows with an id above the given one
+    from the journal, ``done`` and ``refuse`` note the result there. All on the analyst's loop.
+    """
+
+    def __init__(
+        self,
+        *,
+        publish: Callable[[Sequence[Outgoing]], None],
+        load: Callable[[int, int], None],
+        done: Callable[[Sequence[int]], None],
+        refuse: Callable[[int, int], None],
+        report: Callable[..., None],
+    ) -> None:
+        self._publish = publish
+        self._load = load
+        self._done = done
+        self._refuse = refuse
+        self._report = report
+        self._handed: dict[int, Outgoing] = {}
+        self._blocked: dict[str, float] = {}  # topic -> clock at which it is tried again
+        self._backoffs: dict[str, float] = {}  # topic -> last backoff, until it is accepted
+        self._loaded_to = 0  # highest id that was in memory
+        self._more = True  # rows above it may be on disk
+        self._loading = False
+        self._acked: list[int] = []
+        self.stats = OutboxStats()
+
+    @property
+    def in_memory(self) -> int:
+        """Rows that are with the net thread."""
+        return len(self._handed)
+
+    @property
+    def blocked_topics(self) -> tuple[str, ...]:
+        """Topics that the broker refused and that are left alone for now."""
+        return tuple(self._blocked)
+
+    def add(self, items: Sequence[Outgoing]) -> None:
+        """Take rows that were just committed; what does not fit stays on disk until there is room."""
+        for item in items:
+            if self._more or len(self._handed) >= MAX_HANDED:
+                self._more = True
+                continue
+            self._hand([item])
+
+    def _hand(self, items: Sequence[Outgoing]) -> None:
+        ready = [
+            item for item in items if item.topic not in self._blocked and item.outbox_id not in self._handed
+        ]
+        self._loaded_to = max([self._loaded_to, *(item.outbox_id for item in items)])
+        if ready:
+            self._handed.update((item.outbox_id, item) for item in ready)
+            self._publish(ready)
+
+    def loaded(self, items: Sequence[Outgoing]) -> None:
+        """Take the rows that ``load`` asked for."""
+        self._loading = False
+        if not items:
+            self._more = False
+            return
+        self._hand(items)
+
+    def published(self, outbox_id: int, reason_code: int, clock: float) -> None:
+        """Note the broker's PUBACK (or the net thread's refusal to send) of a row."""
+        item = self._handed.pop(outbox_id, None)
+        if item is None:
+            return
+        if reason_code < REFUSED:
+            self.stats.published += 1
+            self._backoffs.pop(item.topic, None)
+            self._acked.append(outbox_id)
+            return
+        self.stats.refused += 1
+        backoff_s = min(MAX_BACKOFF_S, 2 * self._backoffs.get(item.topic, FIRST_BACKOFF_S / 2))
+        self._backoffs[item.topic] = backoff_s
+        self._blocked[item.topic] = clock + backoff_s
+        self._report(
+            "verdict_publish_refused",
+            level="warning",
+            reason_code=reason_code,
+            retry_s=backoff_s,
+            remedy="allow the agent to write below its base topic, or raise the broker's packet limit",
+        )
+        self._refuse(outbox_id, reason_code)
+
+    def turn(self, clock: float) -> None:
+        """Note what was acknowledged, take up refused topics again, and refill from disk."""
+        if self._acked:
+            acked, self._acked = self._acked, []
+            self._done(acked)
+        again = [topic for topic, until in self._blocked.items() if until <= clock]
+        if again:
+            for topic in again:
+                del self._blocked[topic]
+            self._loaded_to, self._more = 0, True  # their rows were left on disk: read on from the start
+        if self._more and not self._loading and len(self._handed) < MAX_HANDED // 2:
+            self._loading = True
+            self._load(self._loaded_to, MAX_HANDED)

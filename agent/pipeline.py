@@ -1,0 +1,320 @@
+"""The path of a reading, from the journal to the verdict. Read this first.
+
+    row -> detect (score) -> window -> sealer (local opinion, prompt section)
+        -> desk (gate, batch, model) -> conclusion (verdict, finding, outbox) -> broker
+
+Rows come from the journal strictly by ``seq``. What time decides (age, settling, silence) is asked for as a
+timer row and acted on only when that row comes back, so scores, windows and findings are a function of the
+sequence and the configuration. Everything here runs on the analyst's loop.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from agent import snapshot
+from agent.conclusion import Conclusions
+from agent.desk import Asks, BatchSettings, Desk
+from agent.detect import Detector
+from agent.journal import Journal, Store
+from agent.outbox import Outbox
+from agent.records import (
+    Batch,
+    FindingEvent,
+    MessageRow,
+    Outgoing,
+    Reading,
+    Reason,
+    Recovered,
+    Row,
+    Score,
+    Silence,
+    TimerKind,
+    TimerRow,
+    Trigger,
+    Verdict,
+    Window,
+)
+from agent.review import ReviewSettings
+from agent.sealer import Sealer
+from agent.window import Draft, Windows, WindowSettings
+
+SNAPSHOT_ROWS = 20_000
+SNAPSHOT_S = 600.0
+MAX_SEEDS = 1000
+TURN_S = 0.2
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineSettings:
+    """What the pipeline needs of the configuration; the topics are functions of a device id."""
+
+    agent: str
+    verdict_topic: Callable[[str], str]
+    event_topic: Callable[[str], str]
+    review: ReviewSettings
+    window: WindowSettings
+    batch: BatchSettings
+
+
+@dataclass(slots=True)
+class PipelineStats:
+    """Counters of this process, read by the metrics at scrape."""
+
+    readings: int = 0
+    seeds: int = 0
+    snapshots: int = 0
+    windows: dict[str, int] = field(default_factory=lambda: dict.fromkeys(Trigger, 0))
+
+
+class Pipeline:
+    """Joins the rooms. What ``spawn`` runs ends the process when it fails; so does a refused transaction."""
+
+    def __init__(
+        self,
+        *,
+        settings: PipelineSettings,
+        journal: Journal,
+        detector: Detector,
+        caller: Asks | None,
+        publish: Callable[[Sequence[Outgoing]], None],
+        observe: Callable[[Verdict, FindingEvent | None, float], None],
+        suppressed: Callable[[Reason], None],
+        audits_allowed: Callable[[], bool],
+        clock: Callable[[], float],
+        wall: Callable[[], float],
+        report: Callable[..., None],
+        spawn: Callable[[Awaitable[None]], None],
+        fail: Callable[[BaseException], None],
+    ) -> None:
+        self._journal = journal
+        self._clock = clock
+        self._report = report
+        self._fail = fail
+        self.detector = detector
+        self.windows = Windows(settings.window)
+        self._sealer = Sealer(
+            journal=journal.journal_id, agent=settings.agent, with_section=settings.review.mode != "none"
+        )
+        self.outbox = Outbox(
+            publish=publish,
+            load=self._load_outbox,
+            done=lambda ids: self._write(lambda store: store.outbox_done(ids)),
+            refuse=lambda row, code: self._write(lambda store: store.outbox_refused(row, code)),
+            report=report,
+        )
+        self.conclusions = Conclusions(
+            agent=settings.agent,
+            verdict_topic=settings.verdict_topic,
+            event_topic=settings.event_topic,
+            write=self._write,
+            publish=self.outbox.add,
+            observe=observe,
+            clock=clock,
+            wall=wall,
+        )
+        self.desk = Desk(
+            review=settings.review,
+            batch=settings.batch,
+            caller=caller,
+            finding=self.conclusions.finding,
+            start_batch=self._start_batch,
+            conclude=self.conclusions.conclude,
+            suppressed=suppressed,
+            audits_allowed=audits_allowed,
+            spawn=spawn,
+        )
+        self._sealed_to: dict[str, int] = {}  # device -> highest seq inside a sealed window
+        self._last_seq: dict[str, int] = {}  # device -> seq of its newest reading
+        self.seeds: dict[tuple[str, str], Reading] = {}  # last retained values
+        self._seq = 0
+        self._snapshot_seq = 0
+        self._snapshot_clock = clock()
+        self._tick_asked = False
+        self._closing = False
+        self.stats = PipelineStats()
+        self.heartbeat = clock()
+
+    # ---------------------------------------------------------------------------- rows, in order
+
+    def consume(self, rows: Sequence[Row]) -> None:
+        """Take committed rows, in order of ``seq``."""
+        for row in rows:
+            self._take(row)
+        self._journal.consumed(len(rows))
+        self.heartbeat = self._clock()
+        if self._seq - self._snapshot_seq >= SNAPSHOT_ROWS:
+            self.snapshot()
+
+    def _take(self, row: Row) -> None:
+        if isinstance(row, TimerRow):
+            self._take_timer(row)
+        elif row.seed:
+            self._take_seed(row)
+        else:
+            self._take_message(row)
+        self._seq = row.seq
+
+    def _take_message(self, row: MessageRow) -> None:
+        update, clock = self.detector.update, row.clock
+        by_device: dict[str, list[tuple[Reading, Score]]] = {}
+        for reading in row.readings:
+            scored = (reading, update(reading, clock))
+            if reading.device in by_device:
+                by_device[reading.device].append(scored)
+            else:
+                by_device[reading.device] = [scored]
+        self.stats.readings += len(row.readings)
+        for device, readings in by_device.items():
+            self._last_seq[device] = row.seq
+            if row.seq <= self._sealed_to.get(device, 0):
+                continue  # replayed: its window is sealed already
+            for draft in self.windows.add(device, row.seq, clock, readings, row.traceparent):
+                self._seal(draft)
+
+    def _take_seed(self, row: MessageRow) -> None:
+        self.stats.seeds += len(row.readings)
+        for reading in row.readings:
+            if reading.series in self.seeds or len(self.seeds) < MAX_SEEDS:
+                self.seeds[reading.series] = reading
+
+    def _take_timer(self, row: TimerRow) -> None:
+        drafts: list[Draft] = []
+        silences: list[Silence] = []
+        match row.kind:
+            case TimerKind.TICK:
+                self._tick_asked = False
+                drafts = self.windows.tick(row.clock)
+                silences = self.detector.tick(row.clock)
+            case TimerKind.CONNECTED:
+                self.detector.connected(row.clock)
+            case TimerKind.DISCONNECTED:
+                self.detector.disconnected(row.clock)
+            case TimerKind.DRAIN:
+                drafts = self.windows.drain(row.clock)
+            case TimerKind.ONLINE | TimerKind.OFFLINE if row.device is not None:
+                online = row.kind is TimerKind.ONLINE
+                silence = self.detector.device_state(row.device, online, row.clock)
+                silences = [silence] if silence is not None else []
+        for draft in drafts:
+            self._seal(draft)
+        for silence in silences:
+            self._seal_silence(silence, row)
+
+    # ----------------------------------------------------------------------------------- sealing
+
+    def _seal(self, draft: Draft) -> None:
+        views = self.detector.views(draft.device) if self._sealer.with_section else ()
+        self._keep(self._sealer.seal(draft, views))
+
+    def _seal_silence(self, silence: Silence, row: TimerRow) -> None:
+        """Seal what the device said before, then the silence itself."""
+        device = silence.device
+        for draft in self.windows.seal_device(device, row.clock, Trigger.AGE):
+            self._seal(draft)
+        if row.seq > self._sealed_to.get(device, 0):
+            self._keep(self._sealer.seal_silence(silence, row, self._last_seq.get(device, 0)))
+
+    def _keep(self, window: Window) -> None:
+        """Journal a sealed window and put it on the desk; the journal keeps this order."""
+        self._sealed_to[window.device] = window.hi
+        self.stats.windows[window.trigger] += 1
+        self._write(lambda store: store.seal(window))
+        self.desk.submit(window)
+
+    async def _start_batch(self, batch: Batch) -> None:
+        await asyncio.wrap_future(self._journal.write(lambda store: store.start_batch(batch), urgent=True))
+
+    # --------------------------------------------------------------------------------------- time
+
+    async def run_timers(self) -> None:
+        """Ask for a timer row when something is due, feed the outbox, take snapshots."""
+        while not self._closing:
+            clock = self._clock()
+            self.heartbeat = clock
+            due = self.next_due()
+            if due is not None and due <= clock and not self._tick_asked:
+                self._tick_asked = True
+                self.note(TimerKind.TICK)
+            self.outbox.turn(clock)
+            if self._seq > self._snapshot_seq and clock - self._snapshot_clock >= SNAPSHOT_S:
+                self.snapshot()
+            await asyncio.sleep(TURN_S)
+
+    def next_due(self) -> float | None:
+        """Return the clock at which a window or a silence is due, or None."""
+        dues = (self.windows.next_due(), self.detector.next_due())
+        return min((due for due in dues if due is not None), default=None)
+
+    def note(self, kind: TimerKind, device: str | None = None) -> None:
+        """Journal a decision of time, link, device or operator, at its place in the sequence."""
+        self._write(lambda store: store.timer(kind, device))
+
+    # ------------------------------------------------------------------------------------ restart
+
+    def restore(self, recovered: Recovered, rows: Iterable[Row]) -> int:
+        """Take up where the last process ended; return how many rows were replayed."""
+        self._sealed_to.update(recovered.sealed_to)
+        self.conclusions.restore(recovered.findings)
+        self._seq = self._snapshot_seq = recovered.snapshot_seq
+        if recovered.snapshot is not None:
+            problem = snapshot.load(
+                recovered.snapshot,
+                self.detector,
+                self.windows,
+                self.desk.calm,
+                self._last_seq,
+                self._sealed_to,
+            )
+            if problem:
+                self._report("snapshot_skipped", level="warning", why=problem)
+        for window in recovered.pending:
+            self.desk.submit(window, recovered.attempts.get(window.id, 0))
+        replayed = 0
+        for row in rows:
+            self._take(row)
+            replayed += 1
+        return replayed
+
+    def snapshot(self) -> None:
+        """Journal the state of detector and open windows at the last consumed row."""
+        blob = snapshot.dump(self.detector, self.windows, self.desk.calm, self._last_seq)
+        seq, lowest = self._seq, self.windows.lowest_seq()
+        floor = seq + 1 if lowest is None else lowest
+        self._snapshot_seq, self._snapshot_clock = seq, self._clock()
+        self.stats.snapshots += 1
+        self._write(lambda store: store.snapshot(seq, blob, floor))
+
+    def close(self) -> None:
+        """Ask neither the model nor the clock any more; nothing is sealed."""
+        self._closing = True
+        self.desk.close()
+
+    # ------------------------------------------------------------------------------------ journal
+
+    def _write(self, job: Callable[[Store], T], then: Callable[[T], None] | None = None) -> None:
+        """Hand a closed transaction to the journal; ``then`` gets its result on this loop."""
+        loop = asyncio.get_running_loop()
+
+        def done(future: Future[T]) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: the process is ending
+                loop.call_soon_threadsafe(self._written, future, then)
+
+        self._journal.write(job).add_done_callback(done)
+
+    def _written(self, future: Future[T], then: Callable[[T], None] | None) -> None:
+        if future.cancelled():
+            return
+        error = future.exception()
+        if error is not None:
+            self._fail(error)
+        elif then is not None:
+            then(future.result())
+
+    def _load_outbox(self, after: int, limit: int) -> None:
+        self._write(lambda store: store.outbox_pending(after, limit), self.outbox.loaded)

@@ -1,0 +1,81 @@
+"""Fixes a window for good: its id, the local opinion, the candidates and the rendered prompt section."""
+
+from collections.abc import Sequence
+
+from agent.opinion import opine, opine_silence, pick_candidates
+from agent.prompt import render_section
+from agent.records import SeriesView, Silence, TimerRow, Trigger, Window
+from agent.window import Draft, identify
+
+
+class Sealer:
+    """Makes windows of drafts and of silences; ``with_section`` is false where no model will be asked."""
+
+    def __init__(self, *, journal: str, agent: str, with_section: bool) -> None:
+        self._journal = journal
+        self._agent = agent
+        self.with_section = with_section
+
+    def seal(self, draft: Draft, views: Sequence[SeriesView]) -> Window:
+        """Return the window of a draft; ``views`` are the device's series as the detector knows them."""
+        readings, count = draft.readings, len(draft.readings)
+        local, candidates = opine(readings), pick_candidates(readings)
+        section = ""
+        if self.with_section:
+            section = render_section(
+                candidates=candidates,
+                views=views,
+                trigger=draft.trigger,
+                start=draft.start,
+                end=draft.end,
+                count=count,
+                local=local,
+            )
+        return Window(
+            id=self._identify(draft.device, draft.trigger, draft.lo, draft.hi, draft.hi, count),
+            device=draft.device,
+            trigger=draft.trigger,
+            lo=draft.lo,
+            hi=draft.hi,
+            count=count,
+            start=draft.start,
+            end=draft.end,
+            opened=draft.opened,
+            sealed=draft.sealed,
+            local=local,
+            candidates=candidates,
+            section=section,
+            traceparents=draft.traceparents,
+        )
+
+    def seal_silence(self, silence: Silence, row: TimerRow, last_seq: int) -> Window:
+        """Return the window of a silence: no readings, at the place of its timer row."""
+        local = opine_silence(silence)
+        start = silence.last_at if silence.last_at is not None else row.clock
+        return Window(
+            id=self._identify(silence.device, Trigger.SILENCE, row.seq, row.seq, last_seq, 0),
+            device=silence.device,
+            trigger=Trigger.SILENCE,
+            lo=row.seq,
+            hi=row.seq,
+            count=0,
+            start=start,
+            end=start + silence.silent_s,
+            opened=row.clock,
+            sealed=row.clock,
+            local=local,
+            candidates=local.evidence,
+            section="",
+        )
+
+    def _identify(self, device: str, trigger: Trigger, lo: int, hi: int, last_seq: int, count: int) -> str:
+        return identify(
+            journal=self._journal,
+            agent=self._agent,
+            device=device,
+            trigger=trigger,
+            lo=lo,
+            hi=hi,
+            last_seq=last_seq,
+            count=count,
+        )
