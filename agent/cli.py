@@ -1,0 +1,94 @@
+"""Commands and exit codes: 0 done, 2 wrong usage or configuration, 69 a service is missing, 70 our fault."""
+
+import argparse
+import json
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from importlib.resources import files
+from pathlib import Path
+
+from agent import __version__
+from agent.config import Config, ConfigError, load
+from agent.records import AgentError
+
+EXIT_OK = 0
+EXIT_USAGE = 2
+EXIT_UNAVAILABLE = 69
+EXIT_FAULT = 70
+
+DEFAULT_CONFIG = Path("/etc/edge-agent/agent.yaml")
+SCHEMAS = ("verdict", "event", "status")
+
+
+class UnavailableError(AgentError):
+    """A service that the command needs is not there."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; errors for people are one line on stderr."""
+    args = _parser().parse_args(argv)
+    command: Callable[[argparse.Namespace], int] = args.command
+    try:
+        return command(args)
+    except ConfigError as error:
+        for problem in error.problems:
+            _complain(f"{getattr(args, 'config', 'configuration')}: {problem}")
+        return EXIT_USAGE
+    except UnavailableError as error:
+        _complain(str(error))
+        return EXIT_UNAVAILABLE
+    except BrokenPipeError:
+        return EXIT_OK
+    except KeyboardInterrupt:
+        return EXIT_OK
+    except Exception:  # noqa: BLE001 - the last resort: a fault of ours, said with its traceback
+        traceback.print_exc()
+        return EXIT_FAULT
+
+
+def _complain(line: str) -> None:
+    print(f"edge-agent: {line}", file=sys.stderr)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="edge-agent", description="Watches sensor topics and publishes one checked verdict per window."
+    )
+    parser.add_argument("--version", action="version", version=f"edge-agent {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    run = _with_config(commands.add_parser("run", help="run the agent until SIGTERM or Ctrl-C"))
+    run.set_defaults(command=_run)
+    check = _with_config(commands.add_parser("check", help="validate a configuration, without I/O"))
+    check.set_defaults(command=_check)
+    schema = commands.add_parser("schema", help="print the JSON Schema of what the agent publishes")
+    schema.add_argument("name", nargs="?", choices=SCHEMAS, default="verdict")
+    schema.set_defaults(command=_schema)
+    return parser
+
+
+def _with_config(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    parser.add_argument(
+        "--config", type=Path, default=DEFAULT_CONFIG, metavar="FILE", help=f"default: {DEFAULT_CONFIG}"
+    )
+    return parser
+
+
+def _run(args: argparse.Namespace) -> int:
+    from agent.app import run  # noqa: PLC0415 - `check` and `schema` stay quick
+
+    return run(load(args.config), config_path=args.config)
+
+
+def _check(args: argparse.Namespace) -> int:
+    config: Config = load(args.config)
+    sources = ", ".join(source.topic for source in config.sources)
+    print(f"{args.config}: valid. Agent {config.agent.id} reads {sources} from {config.mqtt.url}")
+    return EXIT_OK
+
+
+def _schema(args: argparse.Namespace) -> int:
+    text = (files("agent") / "schemas" / f"{args.name}.schema.json").read_text()
+    json.loads(text)
+    print(text, end="")
+    return EXIT_OK

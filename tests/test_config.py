@@ -1,0 +1,161 @@
+"""Every default, every check, and one clear line for each fault."""
+
+import contextlib
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.config import Config, ConfigError, load
+
+REPO = Path(__file__).parent.parent
+
+
+def complaints(folder: Path, text: str, environ: dict[str, str] | None = None) -> tuple[str, ...]:
+    path = folder / "agent.yaml"
+    path.write_text(text)
+    path.chmod(0o600)
+    with pytest.raises(ConfigError) as caught:
+        load(path, environ or {})
+    return caught.value.problems
+
+
+def test_the_shipped_file_shows_every_key_with_its_default() -> None:
+    """configs/agent.yaml is the documentation of the defaults: it changes nothing and leaves nothing out."""
+    shipped = load(REPO / "configs" / "agent.yaml", {})
+    assert shipped == Config()
+    text = (REPO / "configs" / "agent.yaml").read_text()
+    for name, field in Config.model_fields.items():
+        assert f"{name}:" in text
+        section = field.annotation
+        for key in getattr(section, "model_fields", {}):
+            assert f"{key}:" in text, f"{name}.{key} is not shown"
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("agnt: {}", "agnt: unknown key; did you mean 'agent'?"),
+        ("review: {widow: {}}", "review.widow: unknown key; did you mean 'window'?"),
+        ("journal: {zzz: 1}", "journal.zzz: unknown key; remove it, or use one of: commit_ms"),
+        ("journal: 5", "journal: 5 is not a mapping; write keys below it, or {}"),
+        ("- 1", "is not a mapping of sections; see configs/agent.yaml"),
+        ("x: [", "not valid YAML in line 1, column 5"),
+        ("a: 1\na: 2", "a: duplicate key in line 2; keep one of them"),
+        ("x: &a 1\ny: *a", "line 2: YAML aliases (*name) are refused; write the value out"),
+        (
+            "review: {window: {max_age_s: 60s}}",
+            "review.window.max_age_s: '60s': input should be a valid number",
+        ),
+        ("review: {window: {max_age_s: 60s}}", "give a number of seconds, without a unit"),
+        ("journal: {commit_ms: true}", "journal.commit_ms: True: is true or false, not a number"),
+        (
+            "review: {mode: sometimes}",
+            "review.mode: 'sometimes': input should be 'suspicious', 'all' or 'none'",
+        ),
+        (
+            "ai: {budget: {hour_usd: -1}}",
+            "ai.budget.hour_usd: -1: input should be greater than or equal to 0",
+        ),
+        ("ai: {budget: {day_usd: .nan}}", "ai.budget.day_usd: nan: input should be a finite number"),
+        ("ai: {prices: {m: {input: 150000, output: 1}}}", "ai.prices.m.input: 150000"),
+        ("ai: {prices: {m: {input: 150000, output: 1}}}", "give US dollars per million tokens, 0 to 1000"),
+        ("ai: {prices: {}}", "price at least one model"),
+        (
+            "ai: {base_url: 'http://example.com/v1'}",
+            "is not encrypted and not on this machine; write https://",
+        ),
+        ("ai: {base_url: 'ftp://example.com/v1'}", "is not an HTTP address"),
+        ("agent: {id: 'a/b'}", "agent.id: 'a/b': is part of topics and ids"),
+        ("mqtt: {url: 'http://x'}", "mqtt.url: 'http://x': is not a broker address; write mqtt://host:1883"),
+        ("mqtt: {url: 'mqtt://h:99999'}", "mqtt.url: 'mqtt://h:99999': is not an address"),
+        ("mqtt: {url: 'mqtt://u:hunter2@h'}", "mqtt.url: 'mqtt://***@h': holds a user or a password"),
+        ("mqtt: {base_topic: 'a/#'}", "mqtt.base_topic: 'a/#': is not a plain topic"),
+        ("mqtt: {ca_file: nope.pem, url: 'mqtts://h'}", "mqtt.ca_file: 'nope.pem': no such file"),
+        ("mqtt: {password_file: agent.yaml}", "password_file needs username; add mqtt.username"),
+        ("sources: []", "sources: []: is empty, so nothing would be read"),
+        ("sources: [{topc: x}]", "sources[0].topc: unknown key; did you mean 'topic'?"),
+        ("sources: [{topic: 'a/#/b'}]", "sources[0].topic: 'a/#/b'"),
+        ("sources: [{topic: 'a/#'}, {topic: 'a/{device}'}]", "overlap, so messages would be counted twice"),
+        ("sources: [{topic: x, qos: 2}]", "sources[0].qos: 2: input should be 0 or 1"),
+        (
+            "web: {listen: '0.0.0.0:80'}",
+            "can be reached from outside; use 127.0.0.1, or set web.insecure: true",
+        ),
+        ("web: {listen: 'abc'}", "web.listen: 'abc': is not host:port"),
+        ("limits: {temp: {low: 1}}", "'temp' is not device/metric; write for example '*/temperature'"),
+        ("limits: {'a/b': {low: 3, high: 1}}", "low 3.0 is not below high 1.0"),
+        ("limits: {'a/b': {}}", "has neither low nor high; give at least one"),
+        ("traces: {endpoint: 'localhost:4318'}", "traces.endpoint: 'localhost:4318': is not an HTTP address"),
+    ],
+)
+def test_each_fault_is_one_line_with_key_value_and_remedy(tmp_path: Path, text: str, line: str) -> None:
+    """A person reads what is wrong, where, and what to write instead."""
+    found = complaints(tmp_path, text)
+    assert any(line in problem for problem in found), found
+    assert all("\n" not in problem and len(problem) < 500 for problem in found)
+    assert not any("hunter2" in problem for problem in found)
+
+
+def test_missing_file_is_named(tmp_path: Path) -> None:
+    """A configuration that is not there is said with its path."""
+    with pytest.raises(ConfigError, match=r"nope\.yaml: cannot be read: No such file or directory"):
+        load(tmp_path / "nope.yaml", {})
+
+
+def test_oversized_file_is_refused(tmp_path: Path) -> None:
+    """A configuration above 256 KiB is no configuration."""
+    assert "larger than 256 KiB" in complaints(tmp_path, "#" * 300_000)[0]
+
+
+def test_world_readable_secrets_are_refused(tmp_path: Path) -> None:
+    """A key that every user can read is no secret; the line says how to mend it."""
+    key = tmp_path / "ai.key"
+    key.write_text("sk-test")
+    key.chmod(0o644)
+    assert "run: chmod o-rwx" in complaints(tmp_path, "ai: {api_key_file: ai.key}")[0]
+    key.chmod(0o640)
+    (tmp_path / "agent.yaml").write_text("ai: {api_key_file: ai.key}")
+    assert load(tmp_path / "agent.yaml", {}).ai.api_key_file == key
+
+
+def test_files_are_sought_in_the_credentials_folder_first(tmp_path: Path) -> None:
+    """The service manager's credentials win over what lies beside the configuration."""
+    credentials = tmp_path / "credentials"
+    credentials.mkdir(mode=0o700)
+    for folder in (tmp_path, credentials):
+        (folder / "ai.key").write_text("x")
+        (folder / "ai.key").chmod(0o600)
+    (tmp_path / "agent.yaml").write_text("ai: {api_key_file: ai.key}")
+    config = load(tmp_path / "agent.yaml", {"CREDENTIALS_DIRECTORY": str(credentials)})
+    assert config.ai.api_key_file == credentials / "ai.key"
+
+
+def test_environment_lies_over_the_file(tmp_path: Path) -> None:
+    """EDGE_AGENT_<SECTION>__<KEY> wins, deeper keys with more underscores, values are YAML."""
+    (tmp_path / "agent.yaml").write_text("mqtt: {url: 'mqtt://a:1'}\nreview:\n")
+    environ = {
+        "EDGE_AGENT_MQTT__URL": "mqtt://b:2",
+        "EDGE_AGENT_REVIEW__WINDOW__MAX_AGE_S": "5",
+        "EDGE_AGENT_LIMITS": "ignored: it has no key",
+        "EDGE_AGENT_SOURCES__": "x",
+        "HOME": "/",
+    }
+    del environ["EDGE_AGENT_SOURCES__"]
+    config = load(tmp_path / "agent.yaml", environ)
+    assert (config.mqtt.port, config.review.window.max_age_s) == (2, 5)
+    assert complaints(tmp_path, "", {"EDGE_AGENT_MQTT__ULR": "x"}) == (
+        "mqtt.ulr: unknown key; did you mean 'url'?",
+    )
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_are_a_configuration_or_a_clear_error(
+    tmp_path_factory: pytest.TempPathFactory, raw: bytes
+) -> None:
+    """No file, however broken, ends in a traceback."""
+    path = tmp_path_factory.getbasetemp() / "fuzz.yaml"
+    path.write_bytes(raw)
+    with contextlib.suppress(ConfigError):
+        load(path, {})
