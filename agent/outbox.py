@@ -100,6 +100,9 @@ class Outbox:
             self._acked.append(outbox_id)
             return
         self.stats.refused += 1
+        self._refuse(outbox_id, reason_code)
+        if item.topic in self._blocked:
+            return  # was on its way when the topic was refused
         backoff_s = min(MAX_BACKOFF_S, 2 * self._backoffs.get(item.topic, FIRST_BACKOFF_S / 2))
         self._backoffs[item.topic] = backoff_s
         self._blocked[item.topic] = clock + backoff_s
@@ -110,7 +113,6 @@ class Outbox:
             retry_s=backoff_s,
             remedy="allow the agent to write below its base topic, or raise the broker's packet limit",
         )
-        self._refuse(outbox_id, reason_code)
 
     def turn(self, clock: float) -> None:
         """Note what was acknowledged, take up refused topics again, and refill from disk."""

@@ -1,0 +1,56 @@
+"""Reads secrets from files and from the environment, and keeps them out of both afterwards."""
+
+import os
+from collections.abc import Callable, MutableMapping
+from hashlib import blake2b
+from pathlib import Path
+
+from agent.config import Config, ConfigError
+
+KEY_VARIABLE = "OPENAI_API_KEY"
+MAX_SECRET = 16_384
+_MACHINE_IDS = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
+
+
+def api_key(config: Config, environ: MutableMapping[str, str] | None = None) -> str | None:
+    """Return the model's key, from the file before the environment; the variable is removed once read."""
+    environ = os.environ if environ is None else environ
+    from_environment = environ.pop(KEY_VARIABLE, "").strip()
+    path = config.ai.api_key_file
+    return read_secret(path, "ai.api_key_file") if path is not None else from_environment or None
+
+
+def password_reader(path: Path | None) -> Callable[[], str | None]:
+    """Return a function that reads the broker's password anew at each connect."""
+    return lambda: read_secret(path, "mqtt.password_file") if path is not None else None
+
+
+def read_secret(path: Path, key: str) -> str:
+    """Return a secret file's text without the line end.
+
+    Raises:
+        ConfigError: when it cannot be read, is empty or is no text.
+    """
+    try:
+        text = path.read_bytes()[: MAX_SECRET + 1].decode().strip()
+    except OSError as error:
+        raise ConfigError(
+            [f"{key}: {path} cannot be read: {error.strerror}; correct its owner or mode"]
+        ) from None
+    except UnicodeDecodeError:
+        raise ConfigError([f"{key}: {path} is not text; write the secret alone into it"]) from None
+    if not text or len(text) > MAX_SECRET:
+        raise ConfigError([f"{key}: {path} is empty or too long; write the secret alone into it"])
+    return text
+
+
+def machine_hash() -> str:
+    """Return 8 hex digits that differ between machines and stay the same over restarts."""
+    for path in _MACHINE_IDS:
+        try:
+            raw = path.read_bytes().strip()
+        except OSError:
+            continue
+        if raw:
+            return blake2b(raw, digest_size=4).hexdigest()
+    return blake2b(os.uname().nodename.encode(), digest_size=4).hexdigest()

@@ -1,0 +1,104 @@
+"""Rows reach the net thread in order, bounded, and a refused topic does not hold up the others."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from agent.outbox import FIRST_BACKOFF_S, MAX_HANDED, Outbox
+from agent.records import Outgoing
+
+
+class Rig:
+    """An outbox over a list that stands for the disk."""
+
+    def __init__(self) -> None:
+        self.disk: dict[int, Outgoing] = {}
+        self.sent: list[int] = []
+        self.refused: list[tuple[int, int]] = []
+        self.reports: list[str] = []
+        self.outbox = Outbox(
+            publish=lambda items: self.sent.extend(item.outbox_id for item in items),
+            load=self.load,
+            done=self.done,
+            refuse=lambda row, code: self.refused.append((row, code)),
+            report=self.report,
+        )
+
+    def report(self, event: str, **_: Any) -> None:
+        self.reports.append(event)
+
+    def done(self, ids: Sequence[int]) -> None:
+        for row in ids:
+            del self.disk[row]
+
+    def load(self, after: int, limit: int) -> None:
+        self.outbox.loaded([self.disk[row] for row in sorted(self.disk) if row > after][:limit])
+
+    def commit(self, *ids: int, topic: str = "t") -> Sequence[Outgoing]:
+        items = [Outgoing(row, topic, b"{}", retain=True) for row in ids]
+        self.disk.update((item.outbox_id, item) for item in items)
+        self.outbox.add(items)
+        return items
+
+
+def test_rows_left_by_the_last_process_go_first() -> None:
+    """At start the disk is read before anything new is handed on, so order holds."""
+    rig = Rig()
+    rig.disk = {row: Outgoing(row, "t", b"{}", retain=True) for row in (1, 2)}
+    rig.commit(3)
+    assert rig.sent == []
+    rig.outbox.turn(0)
+    rig.outbox.turn(1)
+    assert rig.sent == [1, 2, 3]
+
+
+def test_acknowledged_rows_leave_the_disk() -> None:
+    """A PUBACK below 0x80 removes the row, and only that one."""
+    rig = Rig()
+    rig.commit(1, 2)
+    rig.outbox.turn(0)
+    rig.outbox.published(1, 0, 0)
+    rig.outbox.published(2, 0x10, 0)
+    rig.outbox.published(99, 0, 0)
+    rig.outbox.turn(1)
+    assert rig.disk == {}
+    assert rig.outbox.stats.published == 2
+
+
+def test_memory_is_bounded_while_the_broker_is_away() -> None:
+    """With nothing acknowledged at most 100 rows are in memory; all of them go out in the end, in order."""
+    rig = Rig()
+    rig.outbox.turn(0)
+    for row in range(1, 501):
+        rig.commit(row)
+        rig.outbox.turn(0)
+    assert rig.outbox.in_memory <= MAX_HANDED
+    for turn in range(1, 600):
+        for row in rig.sent:
+            rig.outbox.published(row, 0, turn)
+        rig.outbox.turn(turn)
+    assert rig.disk == {}
+    assert rig.sent == list(range(1, 501))
+
+
+def test_a_refused_topic_waits_alone() -> None:
+    """The others go on, the refused one is tried again with a doubling backoff, in order."""
+    rig = Rig()
+    rig.outbox.turn(0)
+    rig.commit(1, topic="bad")
+    rig.outbox.published(1, 0x87, 10)
+    rig.commit(2, topic="bad")
+    rig.commit(3, topic="good")
+    assert rig.sent == [1, 3]
+    assert rig.refused == [(1, 0x87)]
+    assert rig.outbox.blocked_topics == ("bad",)
+    rig.outbox.turn(10 + FIRST_BACKOFF_S - 1)
+    assert rig.sent == [1, 3]
+    rig.outbox.turn(10 + FIRST_BACKOFF_S)
+    assert rig.sent == [1, 3, 1, 2]
+    rig.outbox.published(1, 0x87, 100)
+    rig.outbox.published(2, 0x87, 100)
+    rig.outbox.turn(100 + 2 * FIRST_BACKOFF_S - 1)
+    assert rig.sent == [1, 3, 1, 2]
+    rig.outbox.published(3, 0, 101)
+    rig.outbox.turn(100 + 2 * FIRST_BACKOFF_S)
+    assert rig.sent[4:] == [1, 2]
