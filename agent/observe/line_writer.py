@@ -1,0 +1,124 @@
+"""A bounded queue of log lines and the thread that writes them.
+
+A slow or stuck stdout (journald waiting for its disk) must stall nobody: who logs only appends, and what does
+not fit is dropped and counted.
+"""
+
+import io
+import os
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import IO, Any
+
+MAX_QUEUED_BYTES = 1 << 20
+_IDLE_S = 10.0
+_MAX_CHUNK = 65_536
+_TEXT: type = io.TextIOBase
+
+
+class LineWriter:
+    """Writes lines to ``stream`` from a thread of its own.
+
+    Args:
+        stream: A file with a descriptor (written unbuffered), else anything with ``write``.
+        max_queued_bytes: What the queue may hold; a line beyond it is dropped.
+        idle: Called every 10 s and before the end; the lines it returns are written.
+    """
+
+    def __init__(
+        self,
+        *,
+        stream: IO[Any],
+        max_queued_bytes: int = MAX_QUEUED_BYTES,
+        idle: Callable[[], list[bytes]] = list,
+    ) -> None:
+        self._stream = stream
+        self._write = _writer(stream)
+        self._idle = idle
+        self._max = max_queued_bytes
+        self._lines: deque[bytes] = deque()
+        self._bytes = 0
+        # Re-entrant, because a signal handler may log while its thread is in here.
+        self._changed = threading.Condition(threading.RLock())
+        self._closing = False
+        self.dropped = 0
+        self.written = 0
+        self._thread = threading.Thread(target=self._run, name="log", daemon=True)
+        self._thread.start()
+
+    def put(self, line: bytes) -> None:
+        """Queue ``line`` (with its newline), or drop and count it."""
+        with self._changed:
+            if self._closing or self._bytes + len(line) > self._max:
+                self.dropped += 1
+                return
+            self._lines.append(line)
+            self._bytes += len(line)
+            if len(self._lines) == 1:
+                self._changed.notify()
+
+    def close(self, timeout_s: float) -> bool:
+        """Write what is queued and end the thread; false when ``timeout_s`` was not enough."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        if threading.current_thread() is not self._thread:
+            self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        closing = False
+        while not closing:
+            with self._changed:
+                if not self._lines and not self._closing:
+                    self._changed.wait(_IDLE_S)
+                idle = not self._lines
+                closing = self._closing
+                chunk = self._take()
+            if idle or closing:
+                chunk += b"".join(self._idle())
+            while chunk:
+                self._emit(chunk)
+                with self._changed:
+                    chunk = self._take() if closing else b""
+
+    def _take(self) -> bytes:
+        lines: list[bytes] = []
+        size = 0
+        while self._lines and size < _MAX_CHUNK:
+            line = self._lines.popleft()
+            size += len(line)
+            lines.append(line)
+        self._bytes -= size
+        return b"".join(lines)
+
+    def _emit(self, chunk: bytes) -> None:
+        count = chunk.count(b"\n")
+        try:
+            self._write(chunk)
+        except (OSError, ValueError):  # a closed pipe, a full disk, a closed file
+            with self._changed:
+                self.dropped += count
+        else:
+            self.written += count
+
+
+def _writer(stream: IO[Any]) -> Callable[[bytes], None]:
+    try:
+        descriptor = stream.fileno()
+    except (OSError, ValueError, AttributeError):
+        text = isinstance(stream, _TEXT)
+        return lambda chunk: _write_plain(stream, chunk.decode("utf-8", "replace") if text else chunk)
+
+    def write(chunk: bytes) -> None:
+        # Past the buffer object: a daemon thread stuck inside it would abort the interpreter's exit.
+        view = memoryview(chunk)
+        while view:
+            view = view[os.write(descriptor, view) :]
+
+    return write
+
+
+def _write_plain(stream: IO[Any], chunk: bytes | str) -> None:
+    stream.write(chunk)

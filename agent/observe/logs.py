@@ -1,0 +1,237 @@
+"""Logs: one JSON object a line, written by a thread of its own (structlog in front, `line_writer` behind)."""
+
+import json
+import sys
+import time
+from collections.abc import Callable, MutableMapping
+from datetime import UTC, datetime
+from typing import IO, Any, Protocol
+
+from agent.observe import redact
+from agent.observe.line_writer import LineWriter
+from agent.observe.rate import RateLimit
+from agent.observe.redact import Secrets
+from agent.observe.stdlib import LibraryHandler, uninstall
+from agent.observe.traces import current_ids
+
+# structlog imports rich when it finds it (the `demo` extra brings it): 10 MiB that nobody here uses.
+_HIDE = [] if "structlog" in sys.modules or "rich" in sys.modules else ["rich"]
+sys.modules.update(dict.fromkeys(_HIDE))  # type: ignore[arg-type]
+import structlog  # noqa: E402 -- rich must be out of sight first
+
+for _name in _HIDE:
+    del sys.modules[_name]
+
+MAX_EVENT_BYTES = 2048
+#: With `logs.content` redacted or full, prompt and reply may take this much of one event.
+MAX_CONTENT_EVENT_BYTES = 32_768
+CONTENT_KEYS = frozenset({"prompt", "response"})
+_LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
+_WARNING = _LEVELS["warning"]
+_TRACE_CHARS = 1000
+
+
+class Report(Protocol):
+    """How the rooms tell what happened: ``report("mqtt_connected", level="info", protocol="5")``."""
+
+    def __call__(self, event: str, level: str = "info", **fields: Any) -> None: ...
+
+
+class LogWriter:
+    """The log of one agent. ``report`` is what the rooms get; ``secrets`` masks in every line.
+
+    Args:
+        level: Events below it cost nothing.
+        format: ``json`` or ``console``.
+        content: How much of prompts and replies may be shown (``none|hash|redacted|full``).
+        stream: Where lines go.
+        secrets: Values to mask; shared with the other sinks.
+    """
+
+    def __init__(
+        self,
+        *,
+        level: str = "info",
+        format: str = "json",  # noqa: A002 -- the configuration's word
+        content: str = "none",
+        stream: IO[Any] | None = None,
+        secrets: Secrets | None = None,
+        mono: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.secrets = secrets or Secrets()
+        self.content = content
+        self._render = _console if format == "console" else _json
+        self._warnings = RateLimit(burst=20, per_s=0.2, mono=mono)
+        self._others = RateLimit(burst=500, per_s=100.0, mono=mono)
+        self._told_dropped = 0
+        self._lines = LineWriter(stream=stream or sys.stdout, idle=self._leftovers)
+        self.set_level(level)
+
+    def set_level(self, level: str) -> None:
+        """Log ``level`` and above from now on."""
+        self.level = level
+        self.logger: Any = structlog.wrap_logger(
+            _Sink(self._lines.put),
+            processors=[
+                structlog.contextvars.merge_contextvars,
+                structlog.stdlib.add_log_level,
+                self._limit,
+                _add_trace_ids,
+                self._finish,
+            ],
+            wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
+            context_class=dict,
+            cache_logger_on_first_use=True,
+        ).bind()
+
+    def report(self, event: str, level: str = "info", **fields: Any) -> None:
+        """Log ``event`` with ``fields``; ``exc_info`` (True or an exception) adds its frames."""
+        getattr(self.logger, level if level in _LEVELS else "info")(event, **fields)
+
+    def reporter(self, **bound: Any) -> Report:
+        """Return a ``report`` whose events carry ``bound`` as well."""
+
+        def report(event: str, level: str = "info", **fields: Any) -> None:
+            self.report(event, level, **{**bound, **fields})
+
+        return report
+
+    def show(self, text: str) -> str | None:
+        """Return what the content setting allows to be shown of a prompt or reply."""
+        return redact.content(text, self.content, self.secrets)
+
+    @property
+    def dropped(self) -> int:
+        """Lines that did not fit the queue or could not be written."""
+        return self._lines.dropped
+
+    @property
+    def suppressed(self) -> int:
+        """Events that the rate limit held back."""
+        return self._warnings.suppressed + self._others.suppressed
+
+    def close(self, timeout_s: float = 2.0) -> bool:
+        """Write what is queued and stop; false when it took longer than ``timeout_s``."""
+        uninstall(self)
+        return self._lines.close(timeout_s)
+
+    def _limit(self, _logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        limit = self._warnings if _LEVELS.get(method, 0) >= _WARNING else self._others
+        silent = limit.allow(str(event["event"]))
+        if silent is None:
+            raise structlog.DropEvent
+        if silent:
+            event["suppressed"] = silent
+        return event
+
+    def _finish(self, _logger: Any, _method: str, event: MutableMapping[str, Any]) -> bytes:
+        say = self.secrets
+        line: dict[str, Any] = {
+            "timestamp": _now(),
+            "level": event.pop("level"),
+            "event": say.say(str(event.pop("event")), 128),
+        }
+        trouble = event.pop("exc_info", None)
+        for name, value in event.items():
+            key = f"{name}_" if name in line else name
+            longest = MAX_CONTENT_EVENT_BYTES if key in CONTENT_KEYS else redact.MAX_STRING
+            line[key] = say.tidy(key, value, max_chars=longest)
+        if trouble:
+            error = trouble if isinstance(trouble, BaseException) else sys.exc_info()[1]
+            if error is not None:
+                line["exception"] = say.say(
+                    frames(error, show_message=self.content == "full"), _TRACE_CHARS + redact.MAX_STRING
+                )
+        return _fit(line, self._render)
+
+    def _leftovers(self) -> list[bytes]:
+        lines = []
+        for limit in (self._warnings, self._others):
+            for name, count in limit.collect().items():
+                lines.append(self._own("log_events_suppressed", about=self.secrets.say(name), count=count))
+        if self._lines.dropped > self._told_dropped:
+            lines.append(self._own("log_lines_dropped", count=self._lines.dropped - self._told_dropped))
+            self._told_dropped = self._lines.dropped
+        return lines
+
+    def _own(self, event: str, **fields: Any) -> bytes:
+        return self._render({"timestamp": _now(), "level": "warning", "event": event, **fields})
+
+
+class _Sink:
+    """What structlog calls at the end of the chain: every level is the same ``put``."""
+
+    def __init__(self, put: Callable[[bytes], None]) -> None:
+        self.debug = self.info = self.warning = self.error = self.critical = self.msg = put
+
+
+def configure(
+    *,
+    level: str = "info",
+    format: str = "json",  # noqa: A002 -- the configuration's word
+    content: str = "none",
+    stream: IO[Any] | None = None,
+    secrets: Secrets | None = None,
+) -> LogWriter:
+    """Return the agent's log, with the standard library's ``logging`` (paho, openai, ...) routed into it."""
+    writer = LogWriter(level=level, format=format, content=content, stream=stream, secrets=secrets)
+    LibraryHandler.install(writer.report, owner=writer)
+    return writer
+
+
+def frames(error: BaseException, *, show_message: bool = False) -> str:
+    """Return where ``error`` was raised, innermost last and bounded, without source lines or locals."""
+    lines = []
+    trace = error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        short = "/".join(code.co_filename.split("/")[-3:])
+        lines.append(f"{short}:{trace.tb_lineno} in {code.co_name}")
+        trace = trace.tb_next
+    text = " > ".join(lines)
+    if len(text) > _TRACE_CHARS:
+        text = "… " + text[-_TRACE_CHARS:]
+    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    after = f" (after {type(cause).__name__})" if cause is not None else ""
+    return f"{redact.describe(error, show_message=show_message)}{after} at {text}"
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _add_trace_ids(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    ids = current_ids()
+    if ids is not None:
+        event.setdefault("trace_id", ids[0])
+        event.setdefault("span_id", ids[1])
+    return event
+
+
+def _json(line: dict[str, Any]) -> bytes:
+    return json.dumps(line, ensure_ascii=False, separators=(",", ":"), default=str).encode() + b"\n"
+
+
+def _console(line: dict[str, Any]) -> bytes:
+    rest = (f"{key}={value}" for key, value in line.items() if key not in {"timestamp", "level", "event"})
+    text = f"{line['timestamp'][11:23]} {line['level']:<8} {line['event']:<28} {' '.join(rest)}"
+    return text.rstrip().encode() + b"\n"
+
+
+def _fit(line: dict[str, Any], render: Callable[[dict[str, Any]], bytes]) -> bytes:
+    """Return the rendered line, its longest values cut until it is within the limit."""
+    limit = MAX_CONTENT_EVENT_BYTES if CONTENT_KEYS & line.keys() else MAX_EVENT_BYTES
+    rendered = render(line)
+    while len(rendered) > limit:
+        line["truncated"] = True
+        names = [name for name in line if name not in {"timestamp", "level", "event", "truncated"}]
+        if not names:
+            break
+        longest = max(names, key=lambda name: len(str(line[name])))
+        text = line[longest]
+        if isinstance(text, str) and len(text) > 64:  # noqa: PLR2004 -- below, dropping is kinder than cutting
+            line[longest] = text[: max(32, len(text) - (len(rendered) - limit) - 16)] + "…"
+        else:
+            del line[longest]
+        rendered = render(line)
+    return rendered

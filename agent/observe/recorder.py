@@ -1,0 +1,262 @@
+"""What the caller tells, as logs, metrics and spans: the one place where a call is recorded."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Self
+
+from agent.caller.protocols import BreakerState, BudgetWindow, CallRecord, CallStart, ErrorType, Retry
+from agent.observe import semconv
+from agent.observe.call_record import count_call, describe_spans, end_fields, failed_checks, start_fields
+from agent.observe.logs import LogWriter
+from agent.observe.metrics import Metrics
+from agent.observe.traces import ContextToken, Span, Tracer, reset_current, set_current
+from agent.records import Check, Grounding, Reason
+
+
+class TelemetryRecorder:
+    """The caller's ``Recorder``. Nothing that goes wrong in here reaches the caller.
+
+    Args:
+        logs: The log of the agent.
+        metrics: Its metrics.
+        tracer: Its tracer, live or off.
+        mono: Monotonic clock, seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        logs: LogWriter,
+        metrics: Metrics,
+        tracer: Tracer,
+        mono: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self.logs = logs
+        self.metrics = metrics
+        self.tracer = tracer
+        self.mono = mono
+        self.faults = 0
+
+    def call(self, start: CallStart) -> "RecordedCall":
+        """Return the scope of one call; entering it opens the spans."""
+        return RecordedCall(recorder=self, start=start)
+
+    def suppressed(self, reason: Reason, windows: int) -> None:
+        """Count windows that no call was made for; only what an operator can act on is also logged."""
+        with self.guard():
+            counter = self.metrics.suppressed.get(reason.value)
+            if counter is not None:
+                counter.inc(windows)
+            quiet = reason in {
+                Reason.NOT_SUSPICIOUS,
+                Reason.REVIEW_OFF,
+                Reason.NO_ENDPOINT,
+                Reason.OPEN_FINDING,
+            }
+            level = "debug" if quiet else "info"
+            self.logs.report("ai_call_suppressed", level, reason=reason.value, windows=windows)
+
+    def cache_looked_up(self, result: str) -> None:
+        """Count a look-up: ``hit``, ``miss`` or ``bypass``."""
+        with self.guard():
+            self.metrics.cache[result].inc()
+
+    def grounding_checked(self, result: Grounding, checks: tuple[Check, ...]) -> None:
+        """Count the answer of one window by whether its claims held, and say what did not."""
+        with self.guard():
+            self.metrics.grounding[result.value].inc()
+            if result is Grounding.UNGROUNDED:
+                self.logs.report(
+                    "ai_ungrounded", "warning", failed=failed_checks(checks, in_words=self.shows_content)
+                )
+
+    def breaker_changed(self, provider: str, state: BreakerState, why: str, open_s: float) -> None:
+        """Show and count a change of the breaker."""
+        with self.guard():
+            self.metrics.breaker(provider, state.value)
+            level = "warning" if state is BreakerState.OPEN else "info"
+            self.logs.report(
+                "ai_breaker_change", level, provider=provider, state=state.value, why=why, open_s=open_s
+            )
+
+    def budget_changed(self, window: BudgetWindow, state: str, spent: float, limit: float) -> None:
+        """Say that a period's budget is ``ok``, ``soft`` (80 %) or ``hard`` (used up)."""
+        with self.guard():
+            level = "info" if state == "ok" else "warning"
+            self.logs.report(
+                "ai_budget_change", level, window=window.value, state=state, spent_usd=spent, limit_usd=limit
+            )
+
+    def injection_suspected(self, rule: str) -> None:
+        """Count and say that a payload's text looks like instructions to the model; never the text itself."""
+        with self.guard():
+            counter = self.metrics.injections.get(rule)
+            if counter is not None:
+                counter.inc()
+            self.logs.report("ai_injection_suspected", "warning", rule=rule)
+
+    @property
+    def shows_content(self) -> bool:
+        """Whether the log may show words of a model's reply."""
+        return self.logs.content in {"redacted", "full"}
+
+    @contextmanager
+    def guard(self) -> Iterator[None]:
+        """Keep every fault of the telemetry away from the work it describes."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 -- that is the point
+            self.faults += 1
+            self._tell(error)
+
+    def _tell(self, error: Exception) -> None:
+        try:
+            self.logs.report("telemetry_failed", "warning", exc_info=error)
+        except Exception:  # noqa: BLE001 -- nothing is left to tell it with
+            self.faults += 1
+
+
+class RecordedCall:
+    """One call while it runs. Leaving it without ``finish`` counts as a failure of type other."""
+
+    def __init__(self, *, recorder: TelemetryRecorder, start: CallStart) -> None:
+        self.trace_id: str | None = None
+        self.span_id: str | None = None
+        self._recorder = recorder
+        self._start = start
+        self._spans: tuple[Span, ...] = ()  # edge.batch, ai_api_call, chat
+        self._token: ContextToken | None = None
+        self._began = 0.0
+        self._finished = False
+        self._attempts = 1
+
+    def __enter__(self) -> Self:
+        self._began = self._recorder.mono()
+        with self._recorder.guard():
+            self._recorder.metrics.active.inc()
+        with self._recorder.guard():
+            self._open_spans()
+        with self._recorder.guard():
+            start, logs = self._start, self._recorder.logs
+            fields = start_fields(start) | {"trigger": start.trigger, "prompt": logs.show(start.prompt)}
+            logs.report("ai_call_start", **{key: value for key, value in fields.items() if value is not None})
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self._finished:
+            name = "cancelled" if kind is not None and kind.__name__ == "CancelledError" else "not finished"
+            latency = self._recorder.mono() - self._began
+            why = name if kind is None or name == "cancelled" else kind.__name__
+            self.finish(
+                CallRecord(
+                    ok=False,
+                    latency_s=latency,
+                    attempts=self._attempts,
+                    error_type=ErrorType.OTHER,
+                    error_message=why,
+                )
+            )
+        with self._recorder.guard():
+            self._recorder.metrics.active.dec()
+        with self._recorder.guard():
+            for span in reversed(self._spans):
+                span.end()
+        if self._token is not None:
+            token, self._token = self._token, None
+            with self._recorder.guard():
+                reset_current(token)
+
+    def retried(self, retry: Retry) -> None:
+        """Record an attempt that failed and is followed by another."""
+        self._attempts = retry.attempt + 1
+        start, recorder = self._start, self._recorder
+        with recorder.guard():
+            recorder.metrics.model(start.model, start.provider).retries[retry.error_type.value].inc()
+            recorder.logs.report(
+                "ai_retry",
+                "warning",
+                request_id=start.request_id,
+                attempt=retry.attempt,
+                error_type=retry.error_type.value,
+                delay_s=round(retry.delay_s, 3),
+                http_status=retry.http_status,
+            )
+            if self._spans:
+                self._spans[-1].event(
+                    semconv.EVENT_RETRY,
+                    {
+                        semconv.RETRY_ATTEMPT: retry.attempt,
+                        semconv.ERROR_TYPE: retry.error_type.value,
+                        semconv.RETRY_DELAY_S: retry.delay_s,
+                        semconv.HTTP_STATUS: retry.http_status,
+                    },
+                )
+
+    def finish(self, record: CallRecord) -> None:
+        """Record the end of the call, once."""
+        if self._finished:
+            return
+        self._finished = True
+        with self._recorder.guard():
+            count_call(self._recorder.metrics, self._start, record)
+        with self._recorder.guard():
+            self._log_end(record)
+        if self._spans:
+            with self._recorder.guard():
+                describe_spans(self._spans, self._start, record, content=self._recorder.tracer.content)
+
+    def _log_end(self, record: CallRecord) -> None:
+        logs = self._recorder.logs
+        fields = start_fields(self._start) | end_fields(record)
+        shown = logs.show(record.response) if record.response else None
+        if shown is not None:
+            fields["response"] = shown
+        if record.ok:
+            logs.report("ai_call_success", **fields)
+        else:
+            logs.report("ai_call_failure", "error", **fields)
+
+    def _open_spans(self) -> None:
+        tracer, start = self._recorder.tracer, self._start
+        if not tracer.enabled:
+            return
+        batch = tracer.start(
+            semconv.SPAN_BATCH,
+            attributes={
+                semconv.BATCH_ID: start.batch_id,
+                semconv.BATCH_SIZE: start.windows,
+                semconv.BATCH_DEVICES: len(start.devices),
+                semconv.BATCH_TRIGGER: start.trigger,
+            },
+            links=start.traceparents,
+            remember=True,
+        )
+        call = tracer.start(
+            semconv.SPAN_CALL,
+            parent=batch,
+            attributes={
+                semconv.AI_MODEL: start.model,
+                semconv.USER_ID: start.user_id,
+                semconv.PROMPT_LENGTH: len(start.prompt),
+            },
+        )
+        chat = tracer.start(
+            semconv.SPAN_CHAT.format(model=start.model),
+            kind="client",
+            parent=call,
+            attributes={
+                semconv.OPERATION_NAME: semconv.OPERATION_CHAT,
+                semconv.PROVIDER_NAME: start.provider,
+                semconv.REQUEST_MODEL: start.model,
+                semconv.SERVER_ADDRESS: start.server_address,
+                semconv.SERVER_PORT: start.server_port,
+            },
+        )
+        self._spans = (batch, call, chat)
+        self.trace_id, self.span_id = call.trace_id, call.span_id
+        if call.trace_id is not None and call.span_id is not None:
+            self._token = set_current((call.trace_id, call.span_id))

@@ -1,0 +1,147 @@
+"""What may be said: secrets masked, control characters out, everything bounded.
+
+Every sink of ours (log lines, span attributes, the text of prompts and replies) passes through here.
+"""
+
+import base64
+import hashlib
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+MASK = "[redacted]"
+MIN_SECRET = 4
+MAX_STRING = 512
+MAX_DEPTH = 4
+MAX_ITEMS = 50
+
+_SECRET_KEY = re.compile(
+    r"(^|[_.-])(password|passwd|passphrase|secret|token|api_?key|authorization|credentials?|cookie"
+    r"|private_?key|client_?key|access_?key)$",
+    re.IGNORECASE,
+)
+# C0, C1, line separators, zero-width and bidirectional marks, tags, lone surrogates.
+_CONTROL = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\ud800-\udfff\U000e0000-\U000e007f]+"
+)
+_SHAPES = re.compile(
+    r"\bsk-[A-Za-z0-9_-]{8,}"  # keys as providers write them
+    r"|\b(?:bearer|basic)\s+[A-Za-z0-9+/._~=-]{8,}"
+    r"|(?<=://)[^/@\s]+(?=@)"  # user and password in a URL
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)",
+    re.IGNORECASE | re.DOTALL,
+)
+_PERSONAL = re.compile(
+    r"\b[\w.+-]+@[\w-]+(?:\.[\w-]+)+\b"  # mail addresses
+    r"|\b\d{1,3}(?:\.\d{1,3}){3}\b"  # IPv4
+    r"|\b(?:[0-9a-f]{2}:){5}[0-9a-f]{2}\b"  # MAC
+    r"|\b0x[0-9a-f]{12,}\b|\b[0-9a-f]{24,}\b",  # Zigbee addresses, long tokens
+    re.IGNORECASE,
+)
+# Messages of these say where and what of ours failed; those of other exceptions (ValueError, KeyError,
+# a validation error) often repeat the input, so they are not shown unless content is.
+_SPEAKING = (
+    OSError,
+    TypeError,
+    AttributeError,
+    NameError,
+    ImportError,
+    IndexError,
+    RuntimeError,
+    MemoryError,
+)
+
+
+class Secrets:
+    """The secret values of this process. What was added is masked in every text that passes."""
+
+    def __init__(self) -> None:
+        self._forms: tuple[str, ...] = ()
+
+    def add(self, value: str | None) -> None:
+        """Mask ``value`` from now on, also encoded; below 4 characters it is ignored."""
+        if value is None or len(value.strip()) < MIN_SECRET:
+            return
+        plain = value.strip()
+        encoded = base64.b64encode(plain.encode("utf-8", "surrogateescape")).decode("ascii")
+        escaped = plain.replace("\\", "\\\\").replace('"', '\\"')
+        forms = {*self._forms, plain, encoded, quote(plain, safe="", errors="replace"), escaped}
+        self._forms = tuple(sorted(forms, key=len, reverse=True))
+
+    def mask(self, text: str) -> str:
+        """Return ``text`` without any secret value or anything that has the shape of a key."""
+        for form in self._forms:
+            if form in text:
+                text = text.replace(form, MASK)
+        return _SHAPES.sub(MASK, text)
+
+    def say(self, text: str, max_chars: int = MAX_STRING) -> str:
+        """Return ``text`` fit for any sink: masked, one line, at most ``max_chars``."""
+        # The cut comes after the masking, or it would leave the first half of a secret.
+        text = _CONTROL.sub(" ", self.mask(text))
+        return text if len(text) <= max_chars else text[: max_chars - 1] + "…"
+
+    def tidy(self, key: str, value: Any, *, max_chars: int = MAX_STRING, depth: int = 0) -> Any:
+        """Return ``value`` as plain JSON data: bounded in depth and size, masked by key and by value."""
+        if value is None or value is True or value is False:
+            return value
+        if _SECRET_KEY.search(key):
+            return MASK
+        if isinstance(value, str):
+            return self.say(value, max_chars)
+        if isinstance(value, int):
+            return int(value) if abs(value) < 1 << 63 else str(value)[:40]
+        if isinstance(value, float):
+            return value if math.isfinite(value) else str(value)
+        if isinstance(value, BaseException):
+            return self.say(describe(value))
+        if isinstance(value, (bytes, bytearray, memoryview)):
+            return f"<{len(value)} bytes>"
+        return self._tidy_nested(key, value, max_chars, depth)
+
+    def _tidy_nested(self, key: str, value: Any, max_chars: int, depth: int) -> Any:
+        if depth < MAX_DEPTH:
+            if isinstance(value, Mapping):
+                names = [(self.say(str(name), 64), item) for name, item in list(value.items())[:MAX_ITEMS]]
+                return {
+                    name: self.tidy(name, item, max_chars=max_chars, depth=depth + 1) for name, item in names
+                }
+            if isinstance(value, (list, tuple, set, frozenset)):
+                items = list(value)[:MAX_ITEMS]
+                return [self.tidy(key, item, max_chars=max_chars, depth=depth + 1) for item in items]
+        try:
+            return self.say(str(value), max_chars)
+        except Exception:  # noqa: BLE001 -- a foreign __str__ must not break the log
+            return f"<{type(value).__name__}>"
+
+
+def describe(error: BaseException, *, show_message: bool = False) -> str:
+    """Return type and, where it cannot repeat foreign input, message of ``error``."""
+    name = type(error).__name__
+    ours = type(error).__module__.startswith("agent.")
+    if show_message or ours or isinstance(error, _SPEAKING):
+        return f"{name}: {error}"
+    return name
+
+
+def content(text: str, mode: str, secrets: Secrets, *, max_chars: int = 16_384) -> str | None:
+    """Return what ``logs.content`` allows to be shown of a prompt or a reply: the one choke point.
+
+    Args:
+        text: Prompt or reply as it was sent or received.
+        mode: ``none`` (nothing; lengths are logged apart), ``hash`` (sha256/16 and length), ``redacted``
+            (keys, addresses and tokens masked) or ``full`` (secrets masked all the same).
+        secrets: The values to mask.
+        max_chars: Cut after that many characters.
+    """
+    if mode == "hash":
+        digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+        return f"sha256:{digest} length:{len(text)}"
+    if mode == "redacted":
+        return secrets.say(_PERSONAL.sub(MASK, text), max_chars)
+    if mode == "full":
+        return secrets.say(text, max_chars)
+    return None

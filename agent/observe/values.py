@@ -1,0 +1,20 @@
+"""The closed lists of label values; every child of them exists from the start."""
+
+from agent.observe.labels import OTHER
+
+MAX_MODELS, MAX_PROVIDERS, MAX_CATEGORIES = 4, 2, 16
+
+ERROR_TYPES = (
+    "timeout", "connection", "rate_limited", "quota", "auth", "bad_request",
+    "server_error", "malformed_response", "truncated", "content_filter", OTHER,
+)  # fmt: skip
+SUPPRESSED = (
+    "not_suspicious", "review_off", "no_endpoint", "open_finding", "cooldown",
+    "cached", "budget", "breaker", "shutdown",
+)  # fmt: skip
+CATEGORIES = ("refusal", "content_filter", "injection_suspected")
+STATUSES = ("normal", "anomaly", "uncertain")
+SOURCES = ("ai", "cache", "local")
+WINDOWS = ("hour", "day", "month")
+BREAKER_STATES = ("closed", "half_open", "open")  # a state's place is the gauge's value
+INJECTION_RULES = ("instruction", "role_marker", "control_chars", "oversize")
