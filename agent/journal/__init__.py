@@ -1,1 +1,20 @@
 """What must survive a crash: SQLite, one writer, group commit."""
+
+from agent.journal.errors import JournalError, JournalInUseError, JournalNewerError
+from agent.journal.inbox import Inbox
+from agent.journal.journal import Journal, JournalSettings
+from agent.journal.stats import JournalStats
+from agent.journal.store import Store
+from agent.journal.wiring import Wiring
+
+__all__ = [
+    "Inbox",
+    "Journal",
+    "JournalError",
+    "JournalInUseError",
+    "JournalNewerError",
+    "JournalSettings",
+    "JournalStats",
+    "Store",
+    "Wiring",
+]

@@ -1,0 +1,33 @@
+"""The results of jobs, given to their callers only when they are on disk."""
+
+from collections.abc import Iterable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+from agent.journal.errors import JournalError
+from agent.journal.inbox import Job
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What one job came to."""
+
+    future: Future[Any]
+    value: Any = None
+    error: Exception | None = None
+
+    def give(self) -> bool:
+        """Resolve the future; return whether the job failed."""
+        if self.future.set_running_or_notify_cancel():
+            if self.error is None:
+                self.future.set_result(self.value)
+            else:
+                self.future.set_exception(self.error)
+        return self.error is not None
+
+
+def refuse(jobs: Iterable[Job]) -> None:
+    """Answer jobs that nobody will run any more."""
+    for job in jobs:
+        Answer(future=job.future, error=JournalError("journal: closed")).give()

@@ -1,0 +1,128 @@
+"""Whether there is room: the journal's own cap, and a disk that others fill."""
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+from agent.journal.ballast import Ballast
+from agent.journal.stats import JournalStats
+
+_DEGRADED, _DEGRADED_OVER = 0.80, 0.75
+_FULL, _FULL_OVER = 0.95, 0.90
+_FREE_PAGES = 512  # in the file: enough to go on although the disk is full
+_RESTORE_INTERVAL_S = 30.0
+
+_FULL_CODE = sqlite3.SQLITE_FULL
+
+
+class Capacity:
+    """The journal's state: ok, degraded or full.
+
+    Degraded from 80 % of the cap: what is kept for the user goes first. Full from 95 %, or when the disk
+    takes no more: nothing is acknowledged.
+    """
+
+    def __init__(
+        self,
+        *,
+        connection: sqlite3.Connection,
+        path: Path,
+        max_bytes: int,
+        ballast: Ballast,
+        stats: JournalStats,
+        report: Callable[..., None],
+        mono: Callable[[], float],
+    ) -> None:
+        self.pressed = False  # at 80 % or more: prune before time
+        self._connection = connection
+        self._wal = path.with_name(path.name + "-wal")
+        self._folder = str(path.parent)
+        self._max_bytes = max_bytes
+        self._ballast = ballast
+        self._stats = stats
+        self._report = report
+        self._mono = mono
+        self._over_cap = False
+        self._trouble = ""  # what the disk said
+        self._disk_full = False
+        self._free_pages = 0
+        self._restore_at = 0.0
+
+    @property
+    def intake(self) -> bool:
+        """Whether arrivals may be taken: false means that nothing is acknowledged."""
+        if self._over_cap:
+            return False
+        if self._disk_full:
+            # The ballast's room is for pruning and for what is already owed, not for more arrivals.
+            return self._free_pages >= _FREE_PAGES or self._ballast.free() >= 2 * self._ballast.size
+        return True
+
+    def measure(self) -> None:
+        """Compare used pages and WAL with the cap, after each commit."""
+        page_size, pages, free = (
+            int(self._connection.execute(f"PRAGMA {name}").fetchone()[0])
+            for name in ("page_size", "page_count", "freelist_count")
+        )
+        try:
+            wal = self._wal.stat().st_size
+        except OSError:
+            wal = 0
+        self._free_pages = free
+        self._stats.bytes_used = used = (pages - free) * page_size + wal
+        share = used / self._max_bytes
+        self._over_cap = share >= (_FULL_OVER if self._over_cap else _FULL)
+        self.pressed = share >= (_DEGRADED_OVER if self.pressed else _DEGRADED)
+        self._say()
+
+    def fail(self, error: sqlite3.Error) -> None:
+        """Note that a commit failed; the ballast goes if the disk is full."""
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        self._disk_full = self._disk_full or code == _FULL_CODE
+        if self._disk_full and self._ballast.drop():
+            self._report("journal_ballast_dropped", level="warning", path=str(self._ballast.path))
+        self._trouble = f"{error}"
+        self._say()
+
+    def succeed(self, *, items: bool) -> None:
+        """Note that a commit went through; with arrivals in it, the trouble is over."""
+        if self._trouble and (items or self.intake):
+            self._trouble = ""
+            self._disk_full = False
+        if self._mono() >= self._restore_at:
+            self._restore_at = self._mono() + _RESTORE_INTERVAL_S
+            if not self._disk_full:
+                self._ballast.restore()
+
+    def _say(self) -> None:
+        state, problem = self._judge()
+        if state != self._stats.state:
+            level = {"ok": "info", "degraded": "warning", "full": "error"}[state]
+            self._report(
+                "journal_state_changed",
+                level=level,
+                state=state,
+                problem=problem,
+                bytes_used=self._stats.bytes_used,
+                bytes_max=self._max_bytes,
+            )
+        self._stats.state, self._stats.problem = state, problem
+
+    def _judge(self) -> tuple[str, str]:
+        if self._trouble:
+            return "full", (
+                f"cannot write to {self._folder}: {self._trouble}; nothing is acknowledged until it can. "
+                "Free space on that disk, or check it"
+            )
+        mib = f"{self._stats.bytes_used / 2**20:.0f} of {self._max_bytes / 2**20:.0f} MiB used"
+        if self._over_cap:
+            return (
+                "full",
+                f"{mib}; the broker holds what arrives. Raise journal.max_mib or let verdicts be delivered",
+            )
+        if self.pressed:
+            return (
+                "degraded",
+                f"{mib}; kept verdicts are pruned early. Raise journal.max_mib or lower journal.keep_days",
+            )
+        return "ok", ""

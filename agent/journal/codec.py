@@ -1,0 +1,96 @@
+"""Windows and properties as JSON columns; decoding gives back exactly what was encoded."""
+
+import json
+from typing import Any
+
+from agent.records import Kind, LocalOpinion, Score, Severity, Status, Trigger, Window, WindowReading
+
+Properties = tuple[tuple[str, str], ...]
+
+
+def encode_window(window: Window) -> str:
+    """Write a window as JSON."""
+    local = window.local
+    return json.dumps(
+        {
+            "id": window.id,
+            "device": window.device,
+            "trigger": window.trigger,
+            "lo": window.lo,
+            "hi": window.hi,
+            "count": window.count,
+            "start": window.start,
+            "end": window.end,
+            "opened": window.opened,
+            "sealed": window.sealed,
+            "local": {
+                "status": local.status,
+                "score": local.score,
+                "kind": local.kind,
+                "severity": local.severity,
+                "evidence": [_encode_reading(reading) for reading in local.evidence],
+                "summary": local.summary,
+            },
+            "candidates": [_encode_reading(reading) for reading in window.candidates],
+            "section": window.section,
+            "traceparents": window.traceparents,
+        },
+        separators=(",", ":"),
+    )
+
+
+def decode_window(text: str) -> Window:
+    """Read a window that :func:`encode_window` wrote."""
+    data: dict[str, Any] = json.loads(text)
+    local = data.pop("local")
+    return Window(
+        **{
+            **data,
+            "trigger": Trigger(data["trigger"]),
+            "candidates": tuple(_decode_reading(item) for item in data["candidates"]),
+            "traceparents": tuple(data["traceparents"]),
+            "local": LocalOpinion(
+                status=Status(local["status"]),
+                score=local["score"],
+                kind=Kind(local["kind"]),
+                severity=Severity(local["severity"]),
+                evidence=tuple(_decode_reading(item) for item in local["evidence"]),
+                summary=local["summary"],
+            ),
+        }
+    )
+
+
+def encode_properties(properties: Properties) -> str:
+    """Write user properties as JSON."""
+    return json.dumps(properties, separators=(",", ":"))
+
+
+def decode_properties(text: str) -> Properties:
+    """Read user properties that :func:`encode_properties` wrote."""
+    return tuple((str(key), str(value)) for key, value in json.loads(text))
+
+
+def _encode_reading(reading: WindowReading) -> list[object]:
+    score = reading.score
+    return [
+        reading.ref,
+        reading.metric,
+        reading.at,
+        reading.value,
+        reading.unit,
+        [score.value, score.kind, score.expected, score.limit],
+    ]
+
+
+def _decode_reading(item: list[Any]) -> WindowReading:
+    ref, metric, at, value, unit, (score, kind, expected, limit) = item
+    usual = None if expected is None else (expected[0], expected[1])
+    return WindowReading(
+        ref=ref,
+        metric=metric,
+        at=at,
+        value=value,
+        unit=unit,
+        score=Score(score, Kind(kind), usual, limit),
+    )

@@ -1,0 +1,244 @@
+"""The journal as the other rooms see it."""
+
+import json
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from secrets import token_hex
+from typing import Self, TypeVar
+
+from agent.failpoint import FailpointRefusedError, arm
+from agent.journal.answer import refuse
+from agent.journal.ballast import Ballast
+from agent.journal.capacity import Capacity
+from agent.journal.clock import AgentClock
+from agent.journal.errors import JournalError
+from agent.journal.inbox import Inbox, Job
+from agent.journal.lock import StateLock
+from agent.journal.opening import NAME, open_database
+from agent.journal.pruning import Pruner
+from agent.journal.reader import connect_to_read
+from agent.journal.recovery import read_rows, recover
+from agent.journal.redelivery import Redelivery
+from agent.journal.schema import read_meta, write_meta
+from agent.journal.sequence import Sequence, last_row
+from agent.journal.series import SeriesTable
+from agent.journal.stats import JournalStats
+from agent.journal.store import Store
+from agent.journal.wiring import Pace, Wiring
+from agent.journal.writer import Writer
+from agent.records import Row, TimerKind
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalSettings:
+    """What the configuration says of the journal, and limits that only tests change."""
+
+    commit_ms: float = 100.0
+    max_mib: float = 512.0
+    keep_days: float = 7.0
+    prune: bool = True  # false: keep every row, for harnesses
+    max_inbox_bytes: int = 8 * 1024 * 1024
+    max_group: int = 256
+    max_pending_rows: int = 4096
+    ballast_bytes: int = 4 * 1024 * 1024
+
+
+class Journal:
+    """One file, one writing thread. Made by :meth:`open`; the caller runs :meth:`run` in a thread."""
+
+    def __init__(
+        self,
+        *,
+        path: Path,
+        lock: StateLock,
+        connection: sqlite3.Connection,
+        ballast: Ballast,
+        agent_id: str,
+        wiring: Wiring,
+        settings: JournalSettings,
+        wall: Callable[[], float],
+        mono: Callable[[], float],
+    ) -> None:
+        self._path = path
+        self._lock = lock
+        self._connection = connection
+        self._ended = threading.Event()
+        self._running = False
+        seq, clock_value = last_row(connection)
+        self.clock = AgentClock(last=clock_value, wall=wall, mono=mono)
+        sequence = Sequence(seq=seq, clock_value=clock_value, clock=self.clock)
+        self.journal_id = _prepare(connection, agent_id, sequence)
+        self.recovered = recover(connection)
+        self.last_seq = sequence.seq  # what came after it goes through on_rows
+        self.filters: tuple[str, ...] = tuple(json.loads(str(read_meta(connection, "filters") or "[]")))
+        generation = int(read_meta(connection, "generation") or 0)
+        redelivery = Redelivery()
+        redelivery.load(connection, generation)
+        series = SeriesTable(connection)
+        self.stats = JournalStats()
+        self.inbox = Inbox(max_bytes=settings.max_inbox_bytes)
+        self._writer = Writer(
+            connection=connection,
+            path=path,
+            inbox=self.inbox,
+            wiring=wiring,
+            pace=Pace(
+                commit_s=settings.commit_ms / 1000,
+                max_group=settings.max_group,
+                max_pending_rows=settings.max_pending_rows,
+            ),
+            sequence=sequence,
+            redelivery=redelivery,
+            series=series,
+            pruner=Pruner(
+                sequence=sequence,
+                series=series,
+                now=self.clock.now,
+                keep_s=settings.keep_days * 86_400,
+                stats=self.stats,
+                enabled=settings.prune,
+            ),
+            capacity=Capacity(
+                connection=connection,
+                path=path,
+                max_bytes=int(settings.max_mib * 2**20),
+                ballast=ballast,
+                stats=self.stats,
+                report=wiring.report,
+                mono=mono,
+            ),
+            stats=self.stats,
+            generation=generation,
+            wall=wall,
+            mono=mono,
+        )
+
+    @classmethod
+    def open(
+        cls,
+        state_dir: Path,
+        *,
+        agent_id: str,
+        wiring: Wiring,
+        settings: JournalSettings,
+        wall: Callable[[], float],
+        mono: Callable[[], float],
+    ) -> Self:
+        """Lock the state directory, open or create the journal in it, and read what must be recovered.
+
+        Raises:
+            JournalInUseError: another agent has the directory.
+            JournalNewerError: a newer agent wrote the journal; nothing was touched.
+            JournalError: the directory or the file cannot be used.
+        """
+        _make(state_dir)
+        lock = StateLock(state_dir / "journal.lock")
+        lock.acquire()
+        try:
+            path = state_dir / NAME
+            ballast = Ballast(state_dir / "journal.ballast", size=settings.ballast_bytes)
+            connection = open_database(path, ballast=ballast, report=wiring.report)
+            try:
+                ballast.restore()
+                return cls(
+                    path=path,
+                    lock=lock,
+                    connection=connection,
+                    ballast=ballast,
+                    agent_id=agent_id,
+                    wiring=wiring,
+                    settings=settings,
+                    wall=wall,
+                    mono=mono,
+                )
+            except BaseException:
+                connection.close()
+                raise
+        except BaseException:
+            lock.release()
+            raise
+
+    @property
+    def generation(self) -> int:
+        """The last connection generation on disk, 0 for none."""
+        return self._writer.generation
+
+    def rows_after(self, seq: int) -> Iterator[Row]:
+        """Yield the rows above ``seq`` that were there at start-up; later ones come through ``on_rows``."""
+        with closing(connect_to_read(self._path)) as connection:
+            yield from read_rows(connection, after=seq, upto=self.last_seq)
+
+    def write(self, job: Callable[[Store], T], *, urgent: bool = False) -> Future[T]:
+        """Run ``job`` inside the next transaction; its future is answered once that is on disk.
+
+        Any thread may call it. ``urgent`` does not wait for the interval. The job may run again after a
+        rollback, so it must touch nothing but the store. An exception of it goes to its future alone.
+        """
+        future: Future[T] = Future()
+        work = Job(job, future, urgent)
+        if not self.inbox.submit(work):
+            refuse([work])
+        return future
+
+    def consumed(self, rows: int) -> None:
+        """Tell that the analyst is through with ``rows`` rows; only so many may be unconsumed."""
+        self.inbox.consumed(rows)
+
+    def run(self) -> None:
+        """Be the journal's thread until :meth:`stop`; what it raises must end the process."""
+        self._running = True
+        try:
+            self._writer.run()
+        finally:
+            self._close()
+
+    def stop(self, timeout_s: float) -> bool:
+        """Commit what is queued, then close; false when that took longer than ``timeout_s``."""
+        self.inbox.stop()
+        if not self._running:
+            self._close()
+        return self._ended.wait(timeout_s)
+
+    def _close(self) -> None:
+        refuse(self.inbox.close())
+        if not self._ended.is_set():
+            self._connection.close()
+            self._lock.release()
+            self._ended.set()
+
+
+def _make(state_dir: Path) -> None:
+    try:
+        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        arm(state_dir)
+    except OSError as error:
+        raise JournalError(
+            f"journal: cannot create {state_dir}: {error.strerror}; create it or set agent.state_dir"
+        ) from error
+    except FailpointRefusedError as error:
+        raise JournalError(f"journal: {error}") from error
+
+
+def _prepare(connection: sqlite3.Connection, agent_id: str, sequence: Sequence) -> str:
+    """Give a new journal its id; note in an old one that its link is down since its last row."""
+    connection.execute("BEGIN IMMEDIATE")
+    journal_id = read_meta(connection, "journal_id")
+    if journal_id is None:
+        journal_id = token_hex(8)
+        write_meta(connection, "journal_id", journal_id)
+        write_meta(connection, "agent_id", agent_id)
+    if sequence.seq:
+        sequence.seq += 1
+        connection.execute(
+            "INSERT INTO timer_events VALUES (?,?,NULL,?)",
+            (sequence.seq, TimerKind.DISCONNECTED.value, sequence.clock_value),
+        )
+    connection.execute("COMMIT")
+    return str(journal_id)

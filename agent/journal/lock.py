@@ -1,0 +1,43 @@
+"""One agent per state directory."""
+
+import fcntl
+import os
+from pathlib import Path
+
+from agent.journal.errors import JournalError, JournalInUseError
+
+
+class StateLock:
+    """An flock on ``journal.lock``, held while this object is open; it dies with the process."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._fd: int | None = None
+
+    def acquire(self) -> None:
+        """Take the lock; raise :class:`JournalInUseError` when another process has it."""
+        try:
+            fd = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise JournalError(
+                f"journal: cannot write {self.path}: {error.strerror}; make the directory writable for user "
+                f"{os.getuid()} or set agent.state_dir"
+            ) from error
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = os.read(fd, 20).decode("ascii", "replace").strip() or "unknown"
+            os.close(fd)
+            raise JournalInUseError(
+                f"journal: {self.path.parent} is in use by process {holder}; stop that agent, "
+                "or give this one its own agent.state_dir"
+            ) from error
+        os.ftruncate(fd, 0)
+        os.write(fd, str(os.getpid()).encode())
+        self._fd = fd
+
+    def release(self) -> None:
+        """Give the lock back."""
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None

@@ -1,0 +1,118 @@
+"""Getting hold of the file: ours alone, sound, of a version we know."""
+
+import os
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from agent.journal.ballast import Ballast
+from agent.journal.errors import JournalCorruptError, JournalError
+from agent.journal.schema import check_header, connect, create, sync_directory
+
+NAME = "journal.sqlite"
+SUSPECT = "journal.suspect"  # left behind when SQLite called the file damaged while running
+
+_MAX_ASIDE = 2  # damaged files that are kept
+_DAMAGE_CODES = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def primary_code(error: sqlite3.Error) -> int:
+    """Return SQLite's primary result code, 0 for an error of the Python side."""
+    return int(getattr(error, "sqlite_errorcode", 0) or 0) & 0xFF
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether SQLite says that the file itself is broken."""
+    return primary_code(error) in _DAMAGE_CODES
+
+
+def open_database(path: Path, *, ballast: Ballast, report: Callable[..., None]) -> sqlite3.Connection:
+    """Open, check and complete the journal; a damaged one is moved aside, loudly, and a clean one begun.
+
+    Raises:
+        JournalNewerError: a newer agent wrote it; nothing was touched.
+        JournalError: it cannot be read or written.
+    """
+    try:
+        return _open_sound(path)
+    except JournalCorruptError as error:
+        aside = _move_aside(path)
+        report(
+            "journal_moved_aside",
+            level="error",
+            error=str(error),
+            path=str(aside),
+            remedy=(
+                "a clean journal was begun; what was not acknowledged comes again, the rest is in that file"
+            ),
+        )
+        return _open_sound(path)
+    except sqlite3.Error as error:
+        if not ballast.drop():
+            raise _explain(path, error) from error
+        report("journal_ballast_dropped", level="warning", path=str(ballast.path))
+    try:
+        return _open_sound(path)
+    except sqlite3.Error as error:
+        raise _explain(path, error) from error
+
+
+def _open_sound(path: Path) -> sqlite3.Connection:
+    check_header(path)
+    suspect = path.with_name(SUSPECT)
+    try:
+        connection = connect(path)
+        try:
+            _check(connection, path, thorough=suspect.exists())
+            create(connection, path)
+        except BaseException:
+            connection.close()
+            raise
+    except sqlite3.Error as error:
+        if is_damage(error):
+            raise JournalCorruptError(f"journal: {path} is damaged: {error}") from error
+        raise
+    suspect.unlink(missing_ok=True)
+    return connection
+
+
+def _check(connection: sqlite3.Connection, path: Path, *, thorough: bool) -> None:
+    found = connection.execute(f"PRAGMA {'integrity_check' if thorough else 'quick_check'}(1)").fetchone()[0]
+    if found != "ok":
+        raise JournalCorruptError(f"journal: {path} is damaged: {found}")
+
+
+def _move_aside(path: Path) -> Path:
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    aside = path.with_name(f"journal.corrupt-{stamp}")
+    number = 0
+    while aside.exists():
+        number += 1
+        aside = path.with_name(f"journal.corrupt-{stamp}-{number}")
+    path.rename(aside)
+    wal = path.with_name(path.name + "-wal")
+    if wal.exists():
+        wal.rename(aside.with_name(aside.name + "-wal"))
+    path.with_name(path.name + "-shm").unlink(missing_ok=True)
+    path.with_name(SUSPECT).unlink(missing_ok=True)
+    _drop_oldest(path.parent)
+    sync_directory(path.parent)
+    return aside
+
+
+def _drop_oldest(folder: Path) -> None:
+    kept = sorted(
+        (found for found in folder.glob("journal.corrupt-*") if not found.name.endswith("-wal")),
+        key=lambda found: found.stat().st_mtime,
+    )
+    for old in kept[:-_MAX_ASIDE]:
+        old.unlink()
+        old.with_name(old.name + "-wal").unlink(missing_ok=True)
+
+
+def _explain(path: Path, error: sqlite3.Error) -> JournalError:
+    return JournalError(
+        f"journal: cannot open {path}: {error}; check that its directory is on a disk with free space and is "
+        f"writable for user {os.getuid()}"
+    )

@@ -1,0 +1,83 @@
+"""PUBLISHes that the broker has not acknowledged yet."""
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from agent.journal.codec import decode_properties, encode_properties
+from agent.journal.schema import ACKED, SETTLED, UNDELIVERABLE
+from agent.records import Outgoing, Window
+
+_UNDELIVERABLE_S = 24 * 3600.0
+
+
+def add(
+    connection: sqlite3.Connection, window: Window, messages: Sequence[Outgoing], clock: float
+) -> list[Outgoing]:
+    """Queue the messages of a window's verdict; return them with their ids."""
+    added = []
+    for message in messages:
+        cursor = connection.execute(
+            "INSERT INTO outbox(verdict, device, topic, payload, retain, properties, clock)"
+            " VALUES (?,?,?,?,?,?,?)",
+            (
+                window.id,
+                window.device,
+                message.topic,
+                message.payload,
+                message.retain,
+                encode_properties(message.properties),
+                clock,
+            ),
+        )
+        added.append(replace(message, outbox_id=int(cursor.lastrowid or 0)))
+    return added
+
+
+def pending(connection: sqlite3.Connection, *, after: int, limit: int) -> list[Outgoing]:
+    """Return waiting rows in the order they were queued, ids above ``after``."""
+    rows = connection.execute(
+        "SELECT id, topic, payload, retain, properties FROM outbox"
+        " WHERE id > ? AND NOT given_up ORDER BY id LIMIT ?",
+        (after, limit),
+    )
+    return [
+        Outgoing(outbox_id, topic, payload, bool(retain), decode_properties(properties))
+        for outbox_id, topic, payload, retain, properties in rows
+    ]
+
+
+def finish(connection: sqlite3.Connection, ids: Iterable[int]) -> None:
+    """Delete acknowledged rows; a verdict is acknowledged with its last one."""
+    for outbox_id in ids:
+        gone = connection.execute(
+            "DELETE FROM outbox WHERE id = ? RETURNING verdict", (outbox_id,)
+        ).fetchall()
+        for (verdict_id,) in gone:
+            settle(connection, verdict_id)
+
+
+def refuse(connection: sqlite3.Connection, outbox_id: int, reason_code: int, now: float) -> bool:
+    """Note a refusal; a row that was refused for 24 h stays for the user to see and holds nothing back."""
+    row = connection.execute(
+        "UPDATE outbox SET reason_code = ?, refused = coalesce(refused, ?) WHERE id = ?"
+        " RETURNING verdict, refused",
+        (reason_code, now, outbox_id),
+    ).fetchall()
+    if not row or now - row[0][1] < _UNDELIVERABLE_S:
+        return False
+    connection.execute("UPDATE outbox SET given_up = 1 WHERE id = ?", (outbox_id,))
+    settle(connection, row[0][0])
+    return True
+
+
+def settle(connection: sqlite3.Connection, verdict_id: str) -> None:
+    """Close a verdict that waits for nothing any more."""
+    waiting, given_up = connection.execute(
+        "SELECT count(*) FILTER (WHERE NOT given_up), total(given_up) FROM outbox WHERE verdict = ?",
+        (verdict_id,),
+    ).fetchone()
+    if not waiting:
+        state = UNDELIVERABLE if given_up else ACKED
+        connection.execute("UPDATE verdicts SET acked = ? WHERE id = ?", (state, verdict_id))
+        connection.execute("UPDATE windows SET state = ? WHERE id = ?", (SETTLED, verdict_id))

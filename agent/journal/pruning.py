@@ -1,0 +1,141 @@
+"""What may be deleted, and deleting it in chunks that never hold up a commit for long."""
+
+import sqlite3
+from collections.abc import Callable
+
+from agent.failpoint import failpoint
+from agent.journal.sequence import Sequence
+from agent.journal.series import SeriesTable
+from agent.journal.stats import JournalStats
+
+_MAX_ROWS = 2_000  # rows of the sequence in one step
+_MAX_KEPT = 500  # verdicts, batches or quarantine rows in one step
+_LOCAL_VERDICTS = 1_000  # acknowledged local verdicts that stay, for the status page and `show`
+_MAX_SERIES = 50_000
+_SERIES_INTERVAL_S = 3600.0
+
+
+class Pruner:
+    """Deletes rows below the low watermark, and what is kept for the user after its time.
+
+    A row of the sequence goes when the snapshot has passed it, no open window covers it and no window that
+    reaches it waits for its acknowledgement.
+    """
+
+    def __init__(
+        self,
+        *,
+        sequence: Sequence,
+        series: SeriesTable,
+        now: Callable[[], float],
+        keep_s: float,
+        stats: JournalStats,
+        enabled: bool = True,
+    ) -> None:
+        self.enabled = enabled
+        self.more = False  # the last step filled its chunk
+        self._sequence = sequence
+        self._series = series
+        self._now = now
+        self._keep_s = keep_s
+        self._stats = stats
+        self._series_at = 0.0
+
+    def step(self, connection: sqlite3.Connection, *, early: bool = False) -> int:
+        """Delete one chunk inside the open transaction; ``early`` takes kept rows before their time too."""
+        if not self.enabled:
+            return 0
+        snapshot_seq, watermark = find_watermark(connection)
+        cutoff = self._now() - self._keep_s
+        rows = self._drop_rows(connection, watermark)
+        verdicts = self._drop_verdicts(connection, snapshot_seq, cutoff, early=early)
+        batches = self._drop_batches(connection, cutoff, early=early)
+        aside = self._drop_quarantine(connection, cutoff, early=early and not verdicts + batches)
+        connection.execute("DELETE FROM findings WHERE cleared AND clock < ?", (cutoff,))
+        self._drop_series(connection)
+        gone = rows + verdicts + batches + aside
+        if gone:
+            self._sequence.save(connection)
+            failpoint("c11_pruning")
+        if early:
+            self._stats.pruned_early += verdicts + batches + aside
+        self.more = rows >= _MAX_ROWS or max(verdicts, batches, aside) >= _MAX_KEPT
+        return gone
+
+    def _drop_rows(self, connection: sqlite3.Connection, watermark: int) -> int:
+        first = connection.execute(
+            "SELECT min(seq) FROM (SELECT min(seq) AS seq FROM messages"
+            " UNION SELECT min(seq) FROM timer_events)"
+        ).fetchone()[0]
+        if first is None or first > watermark:
+            return 0
+        last = min(watermark, first + _MAX_ROWS - 1)
+        messages = connection.execute("DELETE FROM messages WHERE seq <= ?", (last,)).rowcount
+        connection.execute("DELETE FROM readings WHERE seq <= ?", (last,))
+        timers = connection.execute("DELETE FROM timer_events WHERE seq <= ?", (last,)).rowcount
+        self._stats.pruned_messages += messages
+        # A gap in the sequence fills the chunk as well: there may be more behind it.
+        return max(messages + timers, _MAX_ROWS if last < watermark else 0)
+
+    def _drop_verdicts(
+        self, connection: sqlite3.Connection, snapshot_seq: int, cutoff: float, *, early: bool
+    ) -> int:
+        edge = connection.execute(
+            "SELECT n FROM verdicts WHERE reviewed = 0 ORDER BY n DESC LIMIT 1 OFFSET ?", (_LOCAL_VERDICTS,)
+        ).fetchone()
+        found = connection.execute(
+            "SELECT v.n, v.id FROM verdicts v LEFT JOIN windows w ON w.id = v.id"
+            " WHERE v.acked > 0 AND (w.hi IS NULL OR w.hi <= :snapshot)"
+            " AND (:early OR v.clock < :cutoff OR (v.reviewed = 0 AND v.n <= :edge AND v.acked = 1))"
+            " ORDER BY v.n LIMIT :limit",
+            {
+                "snapshot": snapshot_seq,
+                "early": early,
+                "cutoff": cutoff,
+                "edge": -1 if edge is None else edge[0],
+                "limit": _MAX_KEPT,
+            },
+        ).fetchall()
+        connection.executemany("DELETE FROM verdicts WHERE n = ?", [(n,) for n, _ in found])
+        connection.executemany("DELETE FROM windows WHERE id = ?", [(verdict_id,) for _, verdict_id in found])
+        connection.executemany(
+            "DELETE FROM outbox WHERE verdict = ?", [(verdict_id,) for _, verdict_id in found]
+        )
+        self._stats.pruned_verdicts += len(found)
+        return len(found)
+
+    def _drop_batches(self, connection: sqlite3.Connection, cutoff: float, *, early: bool) -> int:
+        return connection.execute(
+            "DELETE FROM batches WHERE n IN (SELECT n FROM batches WHERE (:early OR clock < :cutoff)"
+            " AND id NOT IN (SELECT batch FROM windows WHERE state < 2 AND batch IS NOT NULL)"
+            " ORDER BY n LIMIT :limit)",
+            {"early": early, "cutoff": cutoff, "limit": _MAX_KEPT},
+        ).rowcount
+
+    def _drop_quarantine(self, connection: sqlite3.Connection, cutoff: float, *, early: bool) -> int:
+        gone = connection.execute(
+            "DELETE FROM quarantine WHERE id IN (SELECT id FROM quarantine WHERE :early OR clock < :cutoff"
+            " ORDER BY id LIMIT :limit)",
+            {"early": early, "cutoff": cutoff, "limit": _MAX_KEPT},
+        ).rowcount
+        self._stats.pruned_quarantine += gone
+        return gone
+
+    def _drop_series(self, connection: sqlite3.Connection) -> None:
+        if self._now() < self._series_at:
+            return
+        self._series_at = self._now() + _SERIES_INTERVAL_S
+        if connection.execute("SELECT count(*) FROM series").fetchone()[0] <= _MAX_SERIES:
+            return
+        connection.execute("DELETE FROM series WHERE id NOT IN (SELECT series FROM readings)")
+        self._series.forget()
+
+
+def find_watermark(connection: sqlite3.Connection) -> tuple[int, int]:
+    """Return the snapshot's seq, and the last seq that nobody needs any more."""
+    snapshot = connection.execute("SELECT seq, floor FROM snapshots").fetchone()
+    if snapshot is None:
+        return 0, 0
+    seq, floor = int(snapshot[0]), int(snapshot[1])
+    lowest = connection.execute("SELECT min(lo) FROM windows WHERE state < 2").fetchone()[0]
+    return seq, min(seq, floor - 1, seq if lowest is None else lowest - 1)

@@ -1,0 +1,293 @@
+"""Reading a journal beside a running agent, or without one, and leaving no file behind.
+
+A journal in WAL mode is three files. With an agent running, or killed, all three are there and a read-only
+connection uses them, also for a user who may not write them. After a clean stop only the main file is left;
+SQLite would create the other two to read it, so it is opened as immutable. A WAL without its index (a copied
+or restored journal) is read from a temporary copy.
+"""
+
+import json
+import os
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from urllib.parse import quote
+
+from agent.journal.codec import decode_window
+from agent.journal.errors import JournalCorruptError, JournalError
+from agent.journal.opening import NAME, is_damage
+from agent.journal.recovery import read_findings, read_rows
+from agent.journal.schema import APPLICATION_ID, check_version, read_meta
+from agent.records import Finding, MessageRow, Row, Window
+
+_STATES = ("waiting", "acknowledged", "undeliverable")
+_WINDOW_STATES = ("sealed", "concluded", "settled")
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRecord:
+    """One AI call as journaled; ``detail`` is what the caller kept of prompt and reply."""
+
+    id: str
+    windows: tuple[str, ...]
+    audit: tuple[str, ...]
+    attempts: int
+    clock: float
+    detail: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictRecord:
+    """One verdict as journaled, with the window it speaks of."""
+
+    id: str
+    device: str
+    body: bytes
+    created: float
+    state: str  # waiting | acknowledged | undeliverable
+    detail: bytes | None
+    window: Window | None
+    batch: BatchRecord | None
+
+
+@dataclass(frozen=True, slots=True)
+class WindowRecord:
+    """One window and how far it came."""
+
+    window: Window
+    state: str  # sealed | concluded | settled
+    attempts: int
+    batch: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineRecord:
+    """A message that no reading could be made of."""
+
+    id: int
+    topic: str
+    payload: bytes  # at most the first 256 KiB
+    size: int
+    reason: str
+    detail: str
+    received: float
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxRecord:
+    """A PUBLISH that waits for the broker, or was given up."""
+
+    id: int
+    verdict: str
+    topic: str
+    size: int
+    reason_code: int | None  # of the broker's last refusal
+    given_up: bool
+
+
+class Reader:
+    """A read-only view of a journal; use it as a context manager."""
+
+    def __init__(self, connection: sqlite3.Connection, cleanup: ExitStack) -> None:
+        self._connection = connection
+        self._cleanup = cleanup
+
+    @classmethod
+    def open(cls, state_dir: Path) -> Self:
+        """Open the journal of a state directory.
+
+        Raises:
+            JournalError: there is none, or this user may not read it.
+            JournalNewerError: a newer agent wrote it.
+        """
+        path = state_dir / NAME
+        with ExitStack() as stack:
+            try:
+                connection = _connect(path, stack)
+                stack.callback(connection.close)
+                _check(connection, path)
+            except sqlite3.Error as error:
+                raise _explain(path, error) from error
+            return cls(connection, stack.pop_all())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection and remove a temporary copy."""
+        self._cleanup.close()
+
+    # ---------------------------------------------------------------------------------- the whole
+
+    def meta(self, key: str) -> str | None:
+        """Return ``journal_id``, ``agent_id``, ``generation`` or ``filters``."""
+        value = read_meta(self._connection, key)
+        return None if value is None else str(value)
+
+    def counts(self) -> dict[str, int]:
+        """Count the rows of each table that grows."""
+        tables = (
+            "messages",
+            "readings",
+            "timer_events",
+            "quarantine",
+            "windows",
+            "batches",
+            "verdicts",
+            "outbox",
+        )
+        return {
+            table: int(self._connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])  # noqa: S608  - our own table names
+            for table in tables
+        }
+
+    def snapshot(self) -> tuple[int, bytes] | None:
+        """Return seq and body of the last snapshot."""
+        row = self._connection.execute("SELECT seq, body FROM snapshots").fetchone()
+        return None if row is None else (int(row[0]), bytes(row[1]))
+
+    def rows_after(self, seq: int) -> Iterator[Row]:
+        """Yield the rows of the sequence above ``seq``."""
+        return read_rows(self._connection, after=seq, upto=2**62)
+
+    # ------------------------------------------------------------------------- windows and verdicts
+
+    def verdict(self, verdict_id: str) -> VerdictRecord | None:
+        """Return one verdict by its id or by a beginning of it that only it has."""
+        found = list(self._verdicts("substr(v.id, 1, length(?1)) = ?1 LIMIT 2", (verdict_id,)))
+        return found[0] if len(found) == 1 else None
+
+    def verdicts(self, *, limit: int, device: str | None = None) -> Iterator[VerdictRecord]:
+        """Yield the newest verdicts, newest first."""
+        return self._verdicts("?2 IS NULL OR v.device = ?2 ORDER BY v.n DESC LIMIT ?1", (limit, device))
+
+    def windows(self, *, limit: int, device: str | None = None) -> Iterator[WindowRecord]:
+        """Yield the newest windows, newest first."""
+        for body, state, attempts, batch in self._connection.execute(
+            "SELECT body, state, attempts, batch FROM windows WHERE ?2 IS NULL OR device = ?2"
+            " ORDER BY n DESC LIMIT ?1",
+            (limit, device),
+        ):
+            yield WindowRecord(decode_window(body), _WINDOW_STATES[state], attempts, batch)
+
+    def readings_of(self, window: Window) -> Iterator[Row]:
+        """Yield what is still journaled of a window: its rows, cut to the readings of its device."""
+        for row in read_rows(self._connection, after=window.lo - 1, upto=window.hi):
+            if isinstance(row, MessageRow) and not row.seed:
+                readings = tuple(reading for reading in row.readings if reading.device == window.device)
+                if readings:
+                    yield MessageRow(row.seq, row.clock, readings, row.traceparent)
+
+    def batches(self, *, limit: int) -> Iterator[BatchRecord]:
+        """Yield the newest batches, newest first."""
+        for row in self._connection.execute(
+            "SELECT id, windows, audit, attempts, clock, detail FROM batches ORDER BY n DESC LIMIT ?",
+            (limit,),
+        ):
+            yield _batch(row)
+
+    def findings(self, *, cleared: bool = False) -> tuple[Finding, ...]:
+        """Return the open findings, or with ``cleared`` those that are kept after their end."""
+        return read_findings(self._connection, "cleared" if cleared else "NOT cleared")
+
+    # -------------------------------------------------------------------------- what did not go on
+
+    def quarantine(self, *, limit: int) -> Iterator[QuarantineRecord]:
+        """Yield the newest quarantined messages, newest first."""
+        for row in self._connection.execute(
+            "SELECT id, topic, payload, size, reason, detail, received FROM quarantine"
+            " ORDER BY id DESC LIMIT ?",
+            (limit,),
+        ):
+            yield QuarantineRecord(*row)
+
+    def outbox(self, *, limit: int) -> Iterator[OutboxRecord]:
+        """Yield what waits for the broker or was given up, oldest first."""
+        for row in self._connection.execute(
+            "SELECT id, verdict, topic, length(payload), reason_code, given_up FROM outbox"
+            " ORDER BY id LIMIT ?",
+            (limit,),
+        ):
+            outbox_id, verdict, topic, size, code, given_up = row
+            yield OutboxRecord(outbox_id, verdict, topic, size, code, bool(given_up))
+
+    def _verdicts(self, condition: str, values: tuple[object, ...]) -> Iterator[VerdictRecord]:
+        rows = self._connection.execute(
+            "SELECT v.id, v.device, v.body, v.created, v.acked, v.detail, w.body, w.batch FROM verdicts v"  # noqa: S608  - our own conditions
+            f" LEFT JOIN windows w ON w.id = v.id WHERE {condition}",
+            values,
+        )
+        for verdict_id, device, body, created, acked, detail, window, batch_id in rows:
+            batch = self._connection.execute(
+                "SELECT id, windows, audit, attempts, clock, detail FROM batches WHERE id = ?", (batch_id,)
+            ).fetchone()
+            yield VerdictRecord(
+                verdict_id,
+                device,
+                bytes(body),
+                created,
+                _STATES[acked],
+                detail,
+                None if window is None else decode_window(window),
+                None if batch is None else _batch(batch),
+            )
+
+
+def connect_to_read(path: Path, *, immutable: bool = False) -> sqlite3.Connection:
+    """Open read-only beside the connections that are there."""
+    options = "mode=ro&immutable=1" if immutable else "mode=ro"
+    return sqlite3.connect(
+        f"file:{quote(str(path.absolute()))}?{options}", uri=True, isolation_level=None, timeout=5.0
+    )
+
+
+def _connect(path: Path, stack: ExitStack) -> sqlite3.Connection:
+    try:
+        path.stat()
+        if not os.access(path, os.R_OK):
+            raise PermissionError(13, "Permission denied")
+    except OSError as error:
+        raise _explain(path, error) from error
+    wal, index = (path.with_name(path.name + suffix) for suffix in ("-wal", "-shm"))
+    if not wal.exists():
+        return connect_to_read(path, immutable=True)
+    if index.exists():
+        return connect_to_read(path)
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edge-agent-")))
+    for file in (path, wal):
+        shutil.copyfile(file, folder / file.name)
+    return connect_to_read(folder / path.name)
+
+
+def _check(connection: sqlite3.Connection, path: Path) -> None:
+    check_version(path, int(connection.execute("PRAGMA user_version").fetchone()[0]))
+    if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+        raise JournalError(f"journal: {path} is not a journal of edge-agent; check agent.state_dir")
+
+
+def _batch(row: tuple[str, str, str, int, float, bytes | None]) -> BatchRecord:
+    batch_id, windows, audit, attempts, clock, detail = row
+    return BatchRecord(
+        batch_id, tuple(json.loads(windows)), tuple(json.loads(audit)), attempts, clock, detail
+    )
+
+
+def _explain(path: Path, error: OSError | sqlite3.Error) -> JournalError:
+    if isinstance(error, FileNotFoundError):
+        return JournalError(
+            f"journal: there is none at {path}; check agent.state_dir, or run the agent first"
+        )
+    if isinstance(error, sqlite3.Error) and is_damage(error):
+        return JournalCorruptError(f"journal: {path} is damaged: {error}; the next start moves it aside")
+    return JournalError(f"journal: cannot read {path}: {error}; run this as the agent's user or as root")

@@ -1,0 +1,112 @@
+"""What start-up needs from the journal: the snapshot, what was left open, and the rows to replay."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+
+from agent.journal.codec import decode_window
+from agent.journal.schema import SEALED
+from agent.records import (
+    Finding,
+    Kind,
+    MessageRow,
+    Reading,
+    Recovered,
+    Row,
+    Severity,
+    TimerKind,
+    TimerRow,
+)
+
+_CHUNK = 500
+
+_FINDING_COLUMNS = "id, device, kind, severity, opened, last_reviewed, normal_streak, verdicts"
+
+
+def recover(connection: sqlite3.Connection) -> Recovered:
+    """Read everything but the rows."""
+    snapshot = connection.execute("SELECT seq, body FROM snapshots").fetchone()
+    seq = 0 if snapshot is None else int(snapshot[0])
+    pending = connection.execute(
+        "SELECT body, attempts FROM windows WHERE state = ? AND state < 2 ORDER BY n", (SEALED,)
+    ).fetchall()
+    windows = tuple(decode_window(body) for body, _ in pending)
+    return Recovered(
+        snapshot=None if snapshot is None else bytes(snapshot[1]),
+        snapshot_seq=seq,
+        pending=windows,
+        attempts={
+            window.id: attempts for window, (_, attempts) in zip(windows, pending, strict=True) if attempts
+        },
+        findings=read_findings(connection, "NOT cleared"),
+        sealed_to=dict(
+            connection.execute("SELECT device, max(hi) FROM windows WHERE hi > ? GROUP BY device", (seq,))
+        ),
+    )
+
+
+def read_findings(connection: sqlite3.Connection, condition: str) -> tuple[Finding, ...]:
+    """Return findings, oldest first."""
+    rows = connection.execute(
+        f"SELECT {_FINDING_COLUMNS} FROM findings WHERE {condition} ORDER BY opened, id"  # noqa: S608  - our own conditions
+    )
+    return tuple(
+        Finding(finding_id, device, Kind(kind), Severity(severity), *rest)
+        for finding_id, device, kind, severity, *rest in rows
+    )
+
+
+def read_rows(connection: sqlite3.Connection, *, after: int, upto: int) -> Iterator[Row]:
+    """Yield the rows of the sequence with ``after < seq <= upto``, in order, a chunk in memory at a time."""
+    names = _SeriesNames(connection)
+    while after < upto:
+        rows = _read_chunk(connection, names, after, upto)
+        yield from rows
+        if len(rows) < _CHUNK:
+            return
+        after = rows[-1].seq
+
+
+class _SeriesNames:
+    """Device, metric and unit by series id, each text held once."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._names: dict[int, tuple[str, str, str | None]] = {}
+
+    def __getitem__(self, series: int) -> tuple[str, str, str | None]:
+        found = self._names.get(series)
+        if found is None:
+            found = self._connection.execute(
+                "SELECT device, metric, unit FROM series WHERE id = ?", (series,)
+            ).fetchone()
+            self._names[series] = found
+        return found
+
+
+def _read_chunk(connection: sqlite3.Connection, names: _SeriesNames, after: int, upto: int) -> list[Row]:
+    heads = connection.execute(
+        "SELECT seq, clock, traceparent, seed, NULL, NULL FROM messages WHERE seq > :after AND seq <= :upto"
+        " UNION ALL SELECT seq, clock, NULL, 0, kind, device FROM timer_events"
+        " WHERE seq > :after AND seq <= :upto"
+        " ORDER BY seq LIMIT :limit",
+        {"after": after, "upto": upto, "limit": _CHUNK},
+    ).fetchall()
+    if not heads:
+        return []
+    readings: dict[int, list[Reading]] = {}
+    with closing(
+        connection.execute(
+            "SELECT seq, series, at, value FROM readings WHERE seq >= ? AND seq <= ? ORDER BY seq, idx",
+            (heads[0][0], heads[-1][0]),
+        )
+    ) as cursor:
+        for seq, series, at, value in cursor:
+            device, metric, unit = names[series]
+            readings.setdefault(seq, []).append(Reading(device, metric, at, value, unit))
+    return [
+        MessageRow(seq, clock, tuple(readings.get(seq, ())), traceparent, bool(seed))
+        if kind is None
+        else TimerRow(seq, clock, TimerKind(kind), device)
+        for seq, clock, traceparent, seed, kind, device in heads
+    ]

@@ -1,0 +1,150 @@
+"""The tables of ``journal.sqlite``, their version, and how the file is opened."""
+
+import os
+import sqlite3
+from pathlib import Path
+
+from agent.failpoint import failpoint
+from agent.journal.errors import JournalCorruptError, JournalNewerError
+
+VERSION = 1
+APPLICATION_ID = 0x45444745  # "EDGE"
+_MAGIC = b"SQLite format 3\0"
+_HEADER_BYTES = 72
+_USER_VERSION = slice(60, 64)
+
+#: Window states: sealed, verdict committed, verdict acknowledged (or given up).
+SEALED, CONCLUDED, SETTLED = 0, 1, 2
+#: Verdict states: waiting for the broker, acknowledged, given up.
+WAITING, ACKED, UNDELIVERABLE = 0, 1, 2
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS meta(key TEXT PRIMARY KEY, value) WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS messages(
+  seq INTEGER PRIMARY KEY, generation INTEGER NOT NULL, mid INTEGER NOT NULL, topic TEXT NOT NULL,
+  payload BLOB NOT NULL, traceparent TEXT, seed INTEGER NOT NULL, received REAL NOT NULL,
+  clock REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS series(
+  id INTEGER PRIMARY KEY, device TEXT NOT NULL, metric TEXT NOT NULL, unit TEXT);
+CREATE INDEX IF NOT EXISTS series_name ON series(device, metric);
+CREATE TABLE IF NOT EXISTS readings(
+  seq INTEGER NOT NULL, idx INTEGER NOT NULL, series INTEGER NOT NULL, at REAL NOT NULL, value REAL NOT NULL,
+  PRIMARY KEY(seq, idx)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS timer_events(
+  seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, device TEXT, clock REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS redelivery(
+  mid INTEGER PRIMARY KEY, generation INTEGER NOT NULL, hash INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS quarantine(
+  id INTEGER PRIMARY KEY, topic TEXT NOT NULL, payload BLOB NOT NULL, size INTEGER NOT NULL,
+  reason TEXT NOT NULL, detail TEXT NOT NULL, received REAL NOT NULL, clock REAL NOT NULL);
+
+CREATE TABLE IF NOT EXISTS windows(
+  n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, device TEXT NOT NULL, lo INTEGER NOT NULL,
+  hi INTEGER NOT NULL, count INTEGER NOT NULL, trigger TEXT NOT NULL, state INTEGER NOT NULL,
+  attempts INTEGER NOT NULL DEFAULT 0, batch TEXT, body TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS windows_unsettled ON windows(lo) WHERE state < 2;
+CREATE INDEX IF NOT EXISTS windows_hi ON windows(hi, device);
+CREATE TABLE IF NOT EXISTS batches(
+  n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, attempts INTEGER NOT NULL, windows TEXT NOT NULL,
+  audit TEXT NOT NULL, clock REAL NOT NULL, detail BLOB);
+CREATE TABLE IF NOT EXISTS verdicts(
+  n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, device TEXT NOT NULL, body BLOB NOT NULL,
+  created REAL NOT NULL, clock REAL NOT NULL, acked INTEGER NOT NULL, reviewed INTEGER NOT NULL, detail BLOB);
+CREATE INDEX IF NOT EXISTS verdicts_kept ON verdicts(reviewed, n);
+CREATE TABLE IF NOT EXISTS findings(
+  id TEXT PRIMARY KEY, device TEXT NOT NULL, kind TEXT NOT NULL, severity TEXT NOT NULL, opened REAL NOT NULL,
+  last_reviewed REAL NOT NULL, normal_streak INTEGER NOT NULL, verdicts INTEGER NOT NULL,
+  cleared INTEGER NOT NULL, clock REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS outbox(
+  id INTEGER PRIMARY KEY AUTOINCREMENT, verdict TEXT NOT NULL, device TEXT NOT NULL, topic TEXT NOT NULL,
+  payload BLOB NOT NULL, retain INTEGER NOT NULL, properties TEXT NOT NULL, clock REAL NOT NULL,
+  refused REAL, reason_code INTEGER, given_up INTEGER NOT NULL DEFAULT 0);
+CREATE INDEX IF NOT EXISTS outbox_verdict ON outbox(verdict);
+CREATE TABLE IF NOT EXISTS snapshots(
+  seq INTEGER PRIMARY KEY, floor INTEGER NOT NULL, body BLOB NOT NULL, clock REAL NOT NULL)
+"""
+
+
+def check_header(path: Path) -> None:
+    """Raise on a file that a newer agent wrote or that is not SQLite, from its first bytes alone.
+
+    Opening it would already touch the files beside it.
+    """
+    try:
+        with path.open("rb") as file:
+            header = file.read(_HEADER_BYTES)
+    except FileNotFoundError:
+        return
+    if not header:
+        return
+    if len(header) < _HEADER_BYTES or not header.startswith(_MAGIC):
+        raise JournalCorruptError(f"journal: {path} is not an SQLite file")
+    check_version(path, int.from_bytes(header[_USER_VERSION], "big"))
+
+
+def check_version(path: Path, version: int) -> None:
+    """Raise :class:`JournalNewerError` on a version that this agent does not know."""
+    if version > VERSION:
+        raise JournalNewerError(
+            f"journal: {path} has schema {version}, this agent knows up to {VERSION}; nothing was touched. "
+            "Install the newer agent again, or give this one another agent.state_dir"
+        )
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Open for writing with the pragmas that the guarantee stands on; the caller owns transactions."""
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
+    try:
+        connection.execute("PRAGMA journal_mode=WAL").fetchone()
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA wal_autocheckpoint=1000")
+        connection.execute(f"PRAGMA journal_size_limit={16 * 1024 * 1024}").fetchone()
+        connection.execute("PRAGMA temp_store=MEMORY")
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
+
+
+def create(connection: sqlite3.Connection, path: Path) -> None:
+    """Create what is missing, in one transaction; safe to run on every start."""
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    check_version(path, version)
+    if version == VERSION:
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for statement in _TABLES.split(";"):
+            connection.execute(statement)
+            failpoint("c12_schema")
+        connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version={VERSION}")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    # Into the main file, where check_header looks.
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    sync_directory(path.parent)
+
+
+def sync_directory(folder: Path) -> None:
+    """Make the names in a directory durable."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def read_meta(connection: sqlite3.Connection, key: str) -> str | int | float | None:
+    """Return one value of the meta table."""
+    row = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+    return None if row is None else row[0]
+
+
+def write_meta(connection: sqlite3.Connection, key: str, value: str | float) -> None:
+    """Set one value of the meta table."""
+    connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))

@@ -1,0 +1,49 @@
+"""The one counter over messages and timer events, and the clock of each row."""
+
+import sqlite3
+
+from agent.journal.clock import AgentClock
+from agent.journal.schema import read_meta, write_meta
+
+
+class Sequence:
+    """Hands out ``seq``: rising, never used twice, neither after pruning nor after a restart."""
+
+    def __init__(self, *, seq: int, clock_value: float, clock: AgentClock) -> None:
+        self.seq = seq
+        self.clock_value = clock_value
+        self._clock = clock
+
+    def take(self, mono: float | None = None) -> tuple[int, float]:
+        """Return the next seq and its clock: the one of ``mono``, or now; never before the last row's."""
+        at = self._clock.now() if mono is None else self._clock.at(mono)
+        self.seq += 1
+        self.clock_value = max(self.clock_value, at)
+        return self.seq, self.clock_value
+
+    def now(self) -> float:
+        """Return agent time, at least the last row's."""
+        return max(self.clock_value, self._clock.now())
+
+    def mark(self) -> tuple[int, float]:
+        """Return where the sequence stands."""
+        return self.seq, self.clock_value
+
+    def reset(self, mark: tuple[int, float]) -> None:
+        """Go back to a mark: what came after it was rolled back."""
+        self.seq, self.clock_value = mark
+
+    def save(self, connection: sqlite3.Connection) -> None:
+        """Write down where the sequence stands, in the transaction that deletes rows."""
+        write_meta(connection, "seq", self.seq)
+        write_meta(connection, "clock", self.clock_value)
+
+
+def last_row(connection: sqlite3.Connection) -> tuple[int, float]:
+    """Return seq and clock of the last row that was ever committed."""
+    found = [(int(read_meta(connection, "seq") or 0), float(read_meta(connection, "clock") or 0.0))]
+    for table in ("messages", "timer_events"):
+        row = connection.execute(f"SELECT seq, clock FROM {table} ORDER BY seq DESC LIMIT 1").fetchone()  # noqa: S608  - our own table names
+        if row is not None:
+            found.append((int(row[0]), float(row[1])))
+    return max(found)

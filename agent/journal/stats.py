@@ -1,0 +1,56 @@
+"""Plain counters of the journal: written by its thread, read by any."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Tally:
+    """What one group of arrivals came to; counted only once it is committed."""
+
+    received: int = 0
+    journaled: int = 0
+    readings: int = 0
+    seeds: int = 0
+    redelivered: int = 0
+    text_only: int = 0
+    unmatched: int = 0  # no source, or under the agent's own base topic
+    retained_ignored: int = 0
+    quarantined: Counter[str] = field(default_factory=Counter)  # reason
+    sources: Counter[str] = field(default_factory=Counter)  # messages by source
+
+
+@dataclass(slots=True)
+class JournalStats(Tally):
+    """Since the start of this process."""
+
+    commits: int = 0
+    commit_s: float = 0.0  # time spent in COMMIT, in all
+    commit_failures: int = 0
+    jobs: int = 0
+    jobs_failed: int = 0
+    pruned_messages: int = 0
+    pruned_verdicts: int = 0
+    pruned_quarantine: int = 0
+    pruned_early: int = 0  # of these, before keep_days, for lack of room
+    bytes_used: int = 0  # used pages and WAL
+    bytes_written: int = 0  # by this thread to the storage, as the kernel counts
+    last_commit: float | None = None  # time.monotonic()
+    heartbeat: float = 0.0  # time.monotonic()
+    pending_rows: int = 0  # handed to the analyst, not yet consumed
+    inbox_refused: int = 0  # offered while the inbox was full
+    state: str = "ok"  # ok | degraded | full
+    problem: str = ""  # why it is not ok, in words
+
+    def add(self, tally: Tally) -> None:
+        """Count a committed group."""
+        self.received += tally.received
+        self.journaled += tally.journaled
+        self.readings += tally.readings
+        self.seeds += tally.seeds
+        self.redelivered += tally.redelivered
+        self.text_only += tally.text_only
+        self.unmatched += tally.unmatched
+        self.retained_ignored += tally.retained_ignored
+        self.quarantined.update(tally.quarantined)
+        self.sources.update(tally.sources)

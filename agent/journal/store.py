@@ -1,0 +1,196 @@
+"""What other threads may write: each method is part of the transaction that the writer holds open.
+
+A function given to ``Journal.write`` receives a :class:`Store`. It may run again when the transaction is
+rolled back, so it must touch nothing but the store.
+"""
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+
+from agent.failpoint import failpoint
+from agent.journal import outbox
+from agent.journal.codec import encode_window
+from agent.journal.pruning import Pruner
+from agent.journal.schema import CONCLUDED, SEALED, WAITING, read_meta, write_meta
+from agent.journal.sequence import Sequence as RowSequence
+from agent.records import Batch, Finding, Outgoing, Row, TimerKind, TimerRow, Window
+
+
+class Store:
+    """The journal's tables, inside one transaction of the writer."""
+
+    def __init__(
+        self,
+        *,
+        connection: sqlite3.Connection,
+        sequence: RowSequence,
+        pruner: Pruner,
+        wall: Callable[[], float],
+        rows: list[Row],
+        passed: list[str],
+    ) -> None:
+        self.rows = rows  # of this transaction, for the analyst
+        self.passed = passed  # failpoints to pass once it is committed
+        self._connection = connection
+        self._sequence = sequence
+        self._pruner = pruner
+        self._wall = wall
+
+    # -------------------------------------------------------------------------------- the sequence
+
+    def timer(self, kind: TimerKind, device: str | None = None, *, mono: float | None = None) -> TimerRow:
+        """Append a timer row; it comes back through ``on_rows`` once it is committed."""
+        seq, clock = self._sequence.take(mono)
+        self._connection.execute(
+            "INSERT INTO timer_events VALUES (?,?,?,?)", (seq, kind.value, device, clock)
+        )
+        row = TimerRow(seq, clock, kind, device)
+        self.rows.append(row)
+        return row
+
+    def snapshot(self, seq: int, blob: bytes, floor: int | None = None) -> None:
+        """Replace the snapshot: the analyst's state after the row ``seq``.
+
+        ``floor`` is the lowest seq that an open window still covers; rows below it may go once the snapshot
+        and their verdicts allow.
+        """
+        lowest = seq + 1 if floor is None else floor
+        self._connection.execute("DELETE FROM snapshots")
+        self._connection.execute(
+            "INSERT INTO snapshots VALUES (?,?,?,?)", (seq, lowest, blob, self._sequence.clock_value)
+        )
+
+    # ------------------------------------------------------------------------------------- windows
+
+    def seal(self, window: Window) -> None:
+        """Write a sealed window; one with the same id is left as it is."""
+        failpoint("c5_before_seal")
+        self._connection.execute(
+            "INSERT OR IGNORE INTO windows(id, device, lo, hi, count, trigger, state, body)"
+            " VALUES (?,?,?,?,?,?,?,?)",
+            (
+                window.id,
+                window.device,
+                window.lo,
+                window.hi,
+                window.count,
+                window.trigger.value,
+                SEALED,
+                encode_window(window),
+            ),
+        )
+
+    def start_batch(self, batch: Batch) -> None:
+        """Count an attempt for the batch and each of its windows; commit it before the call goes out."""
+        ids = [window.id for window in batch.windows]
+        self._connection.execute(
+            "INSERT INTO batches(id, attempts, windows, audit, clock) VALUES (?,1,?,?,?)"
+            " ON CONFLICT(id) DO UPDATE SET attempts = attempts + 1",
+            (batch.id, json.dumps(ids), json.dumps(sorted(batch.audit)), self._sequence.clock_value),
+        )
+        self._connection.executemany(
+            "UPDATE windows SET attempts = attempts + 1, batch = ? WHERE id = ?",
+            [(batch.id, window_id) for window_id in ids],
+        )
+        self.passed.append("c6_attempt_committed")
+
+    def release_batch(self, batch_id: str) -> None:
+        """Take back the attempt of a batch that was cancelled in good order, not by a crash."""
+        self._connection.execute(
+            "UPDATE windows SET attempts = max(attempts - 1, 0) WHERE batch = ? AND state = ?",
+            (batch_id, SEALED),
+        )
+
+    def finish_batch(self, batch_id: str, detail: bytes) -> None:
+        """Keep what was asked and answered, for ``show`` and ``replay``."""
+        self._connection.execute("UPDATE batches SET detail = ? WHERE id = ?", (detail, batch_id))
+
+    # ------------------------------------------------------------------------------------ verdicts
+
+    def conclude(
+        self,
+        *,
+        window: Window,
+        verdict: bytes,
+        finding: Finding | None,
+        cleared: bool,
+        outgoing: Sequence[Outgoing],
+        detail: bytes | None = None,
+    ) -> list[Outgoing]:
+        """Commit the one verdict of a window with its finding and what is to be published.
+
+        The first content wins: for a window that has a verdict nothing changes and nothing is returned. Else
+        ``outgoing`` comes back with its ids in the outbox.
+        """
+        failpoint("c7_before_conclude")
+        clock = self._sequence.clock_value
+        batch = self._connection.execute("SELECT batch FROM windows WHERE id = ?", (window.id,)).fetchone()
+        reviewed = detail is not None or (batch is not None and batch[0] is not None)
+        inserted = self._connection.execute(
+            "INSERT OR IGNORE INTO verdicts(id, device, body, created, clock, acked, reviewed, detail)"
+            " VALUES (?,?,?,?,?,?,?,?)",
+            (window.id, window.device, verdict, self._wall(), clock, WAITING, reviewed, detail),
+        )
+        if not inserted.rowcount:
+            return []
+        self._connection.execute("UPDATE windows SET state = ? WHERE id = ?", (CONCLUDED, window.id))
+        if finding is not None:
+            self.keep_finding(finding, cleared=cleared)
+        added = outbox.add(self._connection, window, outgoing, clock)
+        if not added:
+            outbox.settle(self._connection, window.id)
+        self.passed.append("c8_verdict_committed")
+        return added
+
+    def keep_finding(self, finding: Finding, *, cleared: bool) -> None:
+        """Write a finding as it is now."""
+        self._connection.execute(
+            "INSERT OR REPLACE INTO findings VALUES (?,?,?,?,?,?,?,?,?,?)",
+            (
+                finding.id,
+                finding.device,
+                finding.kind.value,
+                finding.severity.value,
+                finding.opened,
+                finding.last_reviewed,
+                finding.normal_streak,
+                finding.verdicts,
+                cleared,
+                self._sequence.clock_value,
+            ),
+        )
+
+    # -------------------------------------------------------------------------------------- outbox
+
+    def outbox_pending(self, after: int, limit: int) -> list[Outgoing]:
+        """Return what waits for the broker, oldest first, ids above ``after``."""
+        return outbox.pending(self._connection, after=after, limit=limit)
+
+    def outbox_done(self, ids: Iterable[int]) -> None:
+        """Remove what the broker acknowledged with a code below 0x80."""
+        failpoint("c10_before_outbox_done")
+        outbox.finish(self._connection, ids)
+
+    def outbox_refused(self, outbox_id: int, reason_code: int) -> bool:
+        """Note that the broker refused a row; true once it did so for 24 h and the row is undeliverable."""
+        return outbox.refuse(self._connection, outbox_id, reason_code, self._sequence.now())
+
+    # ---------------------------------------------------------------------------------- the journal
+
+    def set_filters(self, filters: Sequence[str]) -> None:
+        """Remember what is subscribed, so that removed filters can be unsubscribed after a restart."""
+        write_meta(self._connection, "filters", json.dumps(list(filters)))
+
+    def get(self, key: str) -> str | None:
+        """Return a small value that the caller keeps beside the journal."""
+        value = read_meta(self._connection, f"app.{key}")
+        return None if value is None else str(value)
+
+    def put(self, key: str, value: str) -> None:
+        """Keep a small value beside the journal, in the same transaction as the rest."""
+        write_meta(self._connection, f"app.{key}", value)
+
+    def prune(self) -> int:
+        """Delete a chunk of what is no longer needed; return how many rows went."""
+        return self._pruner.step(self._connection)

@@ -1,0 +1,29 @@
+"""What the writer is connected to, and its pace."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from agent.journal.intake import Ack, Decode
+from agent.records import Row
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wiring:
+    """Where the writer's results go. All are called on its thread and must not block."""
+
+    decode: Decode
+    on_rows: Callable[[list[Row]], None]
+    on_acks: Callable[[list[Ack]], None]
+    on_generation: Callable[[int], None]
+    on_room: Callable[[], None]
+    report: Callable[..., None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How much goes into a group, and how long it is waited for."""
+
+    commit_s: float = 0.1
+    max_group: int = 256
+    max_group_bytes: int = 4 * 1024 * 1024
+    max_pending_rows: int = 4096

@@ -1,0 +1,198 @@
+"""A real journal with its thread, and arrivals to feed it."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Self
+
+from agent.journal import Journal, JournalSettings, Store, Wiring
+from agent.records import (
+    Arrival,
+    DecodeError,
+    DecodeReason,
+    Kind,
+    LinkUp,
+    LocalOpinion,
+    Reading,
+    Row,
+    Score,
+    Severity,
+    Status,
+    Trigger,
+    Window,
+    WindowReading,
+)
+
+DEADLINE_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """A decoded message, as a decoder of these tests gives it."""
+
+    readings: tuple[Reading, ...] = ()
+    source: str | None = "sensors"
+    traceparent: str | None = None
+    text_only: bool = False
+    retained: str = "seed"
+
+
+def decode(arrival: Arrival) -> Plain:
+    """Read ``sensors/<device>/<metric>`` with a JSON number or object of numbers."""
+    if arrival.payload == b"fault":
+        raise RuntimeError("a decoder's own bug")
+    if arrival.payload == b"text":
+        return Plain(text_only=True)
+    if arrival.topic.startswith("own/"):
+        return Plain(source=None)
+    try:
+        data = json.loads(arrival.payload)
+    except ValueError as error:
+        raise DecodeError(DecodeReason.BAD_JSON, str(error)) from error
+    _, device, metric = arrival.topic.split("/")
+    values = data if isinstance(data, dict) else {metric: data}
+    return Plain(tuple(Reading(device, name, arrival.received, value) for name, value in values.items()))
+
+
+def arrival(number: int = 0, **changes: Any) -> Arrival:
+    """Return the arrival with this number: packet id number + 1, device ``d<number % 10>``."""
+    plain = Arrival(
+        generation=1,
+        mid=number % 65_535 + 1,
+        qos=1,
+        dup=False,
+        retain=False,
+        topic=f"sensors/d{number % 10}/temperature",
+        payload=str(20 + number).encode(),
+        received=1_700_000_000.0 + number,
+        mono=time.monotonic(),
+    )
+    return replace(plain, **changes)
+
+
+def link_up(generation: int, *, session_present: bool = True) -> LinkUp:
+    """Return a CONNACK."""
+    return LinkUp(generation, session_present, "5", time.monotonic())
+
+
+def window(name: str = "w1", device: str = "d1", lo: int = 1, hi: int = 10) -> Window:
+    """Return a window with everything in it."""
+    reading = WindowReading(
+        "r1", "temperature", 5.0, 98.7, "degC", Score(1.7, Kind.SPIKE, (70.1, 72.3), limit=True)
+    )
+    return Window(
+        id=name,
+        device=device,
+        trigger=Trigger.SUSPICION,
+        lo=lo,
+        hi=hi,
+        count=10,
+        start=1.0,
+        end=9.5,
+        opened=100.0,
+        sealed=101.25,
+        local=LocalOpinion(
+            Status.ANOMALY, 1.7, Kind.SPIKE, Severity.WARNING, (reading,), "high \N{DEGREE SIGN}"
+        ),
+        candidates=(reading, replace(reading, ref="r2", unit=None, score=Score(0.1))),
+        section='{"device":"A"}',
+        traceparents=("00-aa-bb-01",),
+    )
+
+
+@dataclass
+class Rig:
+    """Opens a journal in a folder, runs its thread, and keeps what it says."""
+
+    folder: Path
+    settings: JournalSettings = field(default_factory=lambda: JournalSettings(commit_ms=5, ballast_bytes=0))
+    wall: Callable[[], float] = time.time
+    rows: list[Row] = field(default_factory=list)
+    acks: list[tuple[int, int]] = field(default_factory=list)
+    generations: list[int] = field(default_factory=list)
+    rooms: int = 0
+    reports: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    auto_consume: bool = True
+    error: BaseException | None = None
+
+    def open(self) -> Journal:
+        """Open without running."""
+        self.journal = Journal.open(
+            self.folder,
+            agent_id="gw1",
+            wiring=Wiring(
+                decode=decode,
+                on_rows=self._take,
+                on_acks=self.acks.extend,
+                on_generation=self.generations.append,
+                on_room=self._note_room,
+                report=lambda event, **values: self.reports.append((event, values)),
+            ),
+            settings=self.settings,
+            wall=self.wall,
+            mono=time.monotonic,
+        )
+        return self.journal
+
+    def start(self) -> Self:
+        """Open and run."""
+        self.open()
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread.start()
+        return self
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Stop and wait."""
+        assert self.journal.stop(DEADLINE_S)
+        if self.error is not None:
+            raise self.error
+
+    def offer(self, items: Iterable[Any]) -> None:
+        """Offer items; all must fit."""
+        for item in items:
+            assert self.journal.inbox.offer(item)
+
+    def write(self, job: Callable[[Store], Any]) -> Any:
+        """Run a job and wait for its result."""
+        return self.journal.write(job, urgent=True).result(DEADLINE_S)
+
+    def settle(self) -> None:
+        """Wait until everything offered so far is committed and told."""
+        self.until(lambda: not self.journal.inbox.depth)
+        self.write(_nothing)
+        self.write(_nothing)  # the first is answered before its group's rows are handed on
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        """Poll until a condition holds."""
+        deadline = time.monotonic() + DEADLINE_S
+        while not condition():
+            assert time.monotonic() < deadline, "the journal did not get there in time"
+            assert self.error is None, repr(self.error)
+            time.sleep(0.002)
+
+    def _run(self) -> None:
+        try:
+            self.journal.run()
+        except BaseException as error:  # noqa: BLE001 - shown by the test
+            self.error = error
+
+    def _take(self, rows: list[Row]) -> None:
+        self.rows.extend(rows)
+        if self.auto_consume:
+            self.journal.consumed(len(rows))
+
+    def _note_room(self) -> None:
+        self.rooms += 1
+
+
+def _nothing(store: Store) -> None:
+    """Be a transaction without content."""
