@@ -33,6 +33,17 @@ def free_port() -> int:
         return int(sock.getsockname()[1])
 
 
+def free(port: int) -> bool:
+    """Say whether a loopback port can be listened on."""
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
 def choose(wish: str | None = None) -> str:
     """Return ``mosquitto`` or ``embedded``: the wish, else the environment's, else what there is.
 
@@ -59,7 +70,9 @@ def mosquitto() -> str | None:
 class Broker:
     """One broker process with a folder of its own. Usable as a context manager."""
 
-    def __init__(self, *, kind: str | None = None, port: int | None = None, folder: Path | None = None) -> None:
+    def __init__(
+        self, *, kind: str | None = None, port: int | None = None, folder: Path | None = None
+    ) -> None:
         self.kind = choose(kind)
         self.port = port or free_port()
         self._made = None if folder else tempfile.TemporaryDirectory(prefix="edge-sim-broker-")
@@ -80,8 +93,10 @@ class Broker:
         """Start the process and wait until it accepts connections.
 
         Raises:
-            BrokerError: it ended or did not accept within 15 s.
+            BrokerError: the port is taken, it ended or did not accept within 15 s.
         """
+        if not free(self.port):
+            raise BrokerError(f"port {self.port} is taken, so {self.words} cannot listen there")
         log = self.folder / "broker.log"
         with log.open("ab") as sink:
             self._process = subprocess.Popen(

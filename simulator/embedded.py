@@ -1,8 +1,8 @@
-"""The embedded broker: amqtt with persistent sessions that keep QoS 1 messages, for machines without Mosquitto.
+"""The embedded broker, for machines without Mosquitto: amqtt with sessions that keep QoS 1 messages.
 
-Runs as a process of its own (``python -m simulator.embedded PORT``). It speaks MQTT 3.1.1 and holds everything
-in memory: a session outlives its connection but not the broker. Stock amqtt 0.12.1 loses messages in three
-places that this file mends; each mended method says which.
+Runs as a process of its own (``python -m simulator.embedded PORT``). It speaks MQTT 3.1.1 and holds
+everything in memory: a session outlives its connection but not the broker. Stock amqtt 0.12.1 loses
+messages in three places that this file mends; each mended method says which.
 """
 
 import asyncio

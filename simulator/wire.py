@@ -22,6 +22,7 @@ class Message:
     payload: bytes
     qos: int
     traceparent: str
+    readings: int  # values in it
 
 
 class Sender:
@@ -55,8 +56,8 @@ class Sender:
             return
         due = said[-1][0]
         trace = f"00-{self._noise.hex(due, 'trace', 32)}-{self._noise.hex(due, 'span', 16)}-01"
-        for topic, payload in self._payloads(said):
-            yield Message(due, self.device.id, topic, payload, self.device.qos, trace)
+        for topic, payload, readings in self._payloads(said):
+            yield Message(due, self.device.id, topic, payload, self.device.qos, trace, readings)
 
     def _healthy(self, offset: float) -> tuple[float, ...]:
         return self._signal.values(self._noise, self._start + offset)
@@ -70,27 +71,23 @@ class Sender:
                 )
         return value
 
-    def _payloads(self, said: list[tuple[float, dict[str, float]]]) -> Iterator[tuple[str, bytes]]:
+    def _payloads(self, said: list[tuple[float, dict[str, float]]]) -> Iterator[tuple[str, bytes, int]]:
+        """Yield topic, payload and number of values of each message."""
         name = self.device.id
         if self.device.payload == "object":
             body = [{"ts": round(at, 3), **values} for at, values in said]
-            yield self.device.topic.format(device=name), _dump(body)
+            yield self.device.topic.format(device=name), _dump(body), len(said) * len(self._signal.METRICS)
             return
         for metric in self._signal.METRICS:
             topic = self.device.topic.format(device=name, metric=metric.name)
             if self.device.payload == "plain":
                 for _, values in said:
-                    yield topic, str(values[metric.name]).encode()
-            else:
-                yield (
-                    topic,
-                    _dump(
-                        [
-                            {"ts": round(at, 3), "value": values[metric.name], "unit": metric.unit}
-                            for at, values in said
-                        ]
-                    ),
-                )
+                    yield topic, str(values[metric.name]).encode(), 1
+                continue
+            measured = [
+                {"ts": round(at, 3), "value": values[metric.name], "unit": metric.unit} for at, values in said
+            ]
+            yield topic, _dump(measured), len(measured)
 
 
 def _dump(body: Sequence[Mapping[str, object]]) -> bytes:

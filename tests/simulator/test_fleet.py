@@ -1,0 +1,139 @@
+"""The fleet on a real broker: what arrives is what the wire says, with last will and trace context."""
+
+import threading
+import time
+from collections.abc import Iterator
+
+import paho.mqtt.client as paho
+import pytest
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+
+from simulator.fleet import Fleet
+from simulator.link import Link, LinkError
+from simulator.scenario import Scenario, parse
+from simulator.wire import history, live
+from tests.support.broker import Broker, free_port
+
+START = 1_790_000_000.0
+TEXT = """
+title: two
+connections: CONNECTIONS
+history: {span_s: 120, per_message: 30}
+devices:
+  - {id: NAME-p, signal: pump, topic: "NAME/{device}"}
+  - {id: NAME-r, signal: room, topic: "NAME/{device}/{metric}", payload: value}
+"""
+
+Got = tuple[str, bytes, int, dict[str, str], bool]
+
+
+@pytest.fixture
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.node.name).partition("[")[0].replace("test_", "")
+
+
+class Listener:
+    """Collects what is published under a filter."""
+
+    def __init__(self, broker: Broker, topic_filter: str) -> None:
+        self.got: list[Got] = []
+        up = threading.Event()
+        self.client = paho.Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
+        self.client.on_connect = lambda client, *_: client.subscribe(topic_filter, 1)
+        self.client.on_subscribe = lambda *_: up.set()
+        self.client.on_message = self._arrived
+        self.client.connect("127.0.0.1", broker.port)
+        self.client.loop_start()
+        assert up.wait(5)
+
+    def _arrived(self, _client: paho.Client, _data: object, message: paho.MQTTMessage) -> None:
+        properties = dict(getattr(message.properties, "UserProperty", []))
+        self.got.append((message.topic, bytes(message.payload), message.qos, properties, message.retain))
+
+    def wait_for(self, count: int) -> list[Got]:
+        deadline = time.monotonic() + 10
+        while len(self.got) < count and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return self.got
+
+    def close(self) -> None:
+        self.client.disconnect()
+        self.client.loop_stop()
+
+
+@pytest.fixture
+def listener(broker: Broker, name: str) -> Iterator[Listener]:
+    one = Listener(broker, f"{name}/#")
+    yield one
+    one.close()
+
+
+def scenario(name: str, connections: str = "shared") -> Scenario:
+    text = TEXT.replace("NAME", name).replace("CONNECTIONS", connections)
+    return parse(text, name=name, source="x.yaml")
+
+
+@pytest.mark.parametrize("connections", ["shared", "each"])
+def test_replay_delivers_the_wire_byte_for_byte(
+    broker: Broker, listener: Listener, name: str, connections: str
+) -> None:
+    """Topics and payloads that arrive are those of the pure function, at QoS 1, in order per device."""
+    wanted = list(history(scenario(name, connections), seed=4, start=START))
+    with Fleet(
+        host="127.0.0.1", port=broker.port, scenario=scenario(name, connections), prefix=name
+    ) as fleet:
+        assert fleet.replay(wanted, stop=threading.Event()) == len(wanted)
+        assert fleet.stats.acked == fleet.stats.published
+    got = [one for one in listener.wait_for(len(wanted)) if one[2] == 1]
+    for device in (f"{name}-p", f"{name}-r"):
+        assert [(message.topic, message.payload) for message in wanted if message.device == device] == [
+            one[:2] for one in got if f"/{device}" in one[0] and not one[0].endswith("/state")
+        ]
+
+
+def test_traceparent_travels_as_a_user_property(broker: Broker, listener: Listener, name: str) -> None:
+    """Each message carries the traceparent that the wire gave it."""
+    wanted = list(history(scenario(name), seed=4, start=START))
+    with Fleet(host="127.0.0.1", port=broker.port, scenario=scenario(name), prefix=f"x-{name}") as fleet:
+        fleet.replay(wanted, stop=threading.Event())
+    got = listener.wait_for(len(wanted))
+    assert [one[3]["traceparent"] for one in got] == [message.traceparent for message in wanted]
+
+
+def test_live_keeps_the_time_times_speed(broker: Broker, listener: Listener, name: str) -> None:
+    """At speed 20 ten event seconds are over in half a second, and not earlier."""
+    messages = live(scenario(name), seed=4, start=START, until=START + 11)
+    with Fleet(host="127.0.0.1", port=broker.port, scenario=scenario(name), prefix=f"x-{name}") as fleet:
+        began = time.monotonic()
+        count = fleet.run(messages, stop=threading.Event(), start=START, speed=20)
+        assert time.monotonic() - began >= 0.5
+    assert count == len(listener.wait_for(33)) == 33
+
+
+def test_stop_ends_a_live_run_at_once(broker: Broker, name: str) -> None:
+    """A stop that is set before the next message is due ends the run without it."""
+    stop = threading.Event()
+    threading.Timer(0.1, stop.set).start()
+    with Fleet(host="127.0.0.1", port=broker.port, scenario=scenario(name), prefix=f"x-{name}") as fleet:
+        assert fleet.run(live(scenario(name), seed=4, start=START), stop=stop, start=START) == 3
+
+
+def test_last_will_says_offline_when_the_connection_is_cut(broker: Broker, name: str) -> None:
+    """Online is said at the beginning; a cut connection lets the broker say offline."""
+    listener = Listener(broker, f"{name}/+/state")
+    fleet = Fleet(host="127.0.0.1", port=broker.port, scenario=scenario(name, "each"), prefix=name).open()
+    assert len(listener.wait_for(2)) == 2
+    fleet.links[0].drop()
+    listener.wait_for(3)
+    assert [(topic, payload) for topic, payload, *_ in listener.got[2:]] == [
+        (f"{name}/{name}-p/state", b"offline")
+    ]
+    fleet.close()
+    listener.close()
+
+
+def test_absent_broker_is_one_line() -> None:
+    """Nobody at the address is said with the address, in time."""
+    port = free_port()
+    with pytest.raises(LinkError, match=f"broker 127.0.0.1:{port}: Connection refused"):
+        Link(host="127.0.0.1", port=port, client_id="x").open(0.2)
