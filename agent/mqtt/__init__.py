@@ -1,1 +1,16 @@
-"""The link to the broker: the only user of paho, on one thread."""
+"""The link to the broker: the only user of paho, on one thread. Start at ``Link``."""
+
+from agent.mqtt.link import Link
+from agent.mqtt.settings import BrokerLimits, LinkSettings, LinkState, LinkStats, Subscription
+from agent.mqtt.topics import GATEWAY, encode_device
+
+__all__ = [
+    "GATEWAY",
+    "BrokerLimits",
+    "Link",
+    "LinkSettings",
+    "LinkState",
+    "LinkStats",
+    "Subscription",
+    "encode_device",
+]

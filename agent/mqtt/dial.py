@@ -1,0 +1,117 @@
+"""Opens the socket to the broker on a worker of its own, since name servers may take minutes to answer."""
+
+import socket
+import ssl
+import threading
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from agent.mqtt.settings import LinkSettings
+
+RECEIVE_BUFFER = 1 << 18
+
+
+@dataclass(frozen=True, slots=True)
+class Dialled:
+    """A socket that is connected and, where asked for, encrypted; and the password as of now."""
+
+    sock: socket.socket
+    password: str | None
+
+
+def dial(settings: LinkSettings) -> Dialled:
+    """Read the secrets again, connect and do the TLS handshake.
+
+    Raises:
+        OSError: a file cannot be read, the name is unknown, nothing answers, or TLS fails.
+    """
+    password = settings.password() if settings.password is not None else None
+    context = tls_context(settings) if settings.tls else None
+    sock = _connect(settings)
+    try:
+        if context is not None:
+            sock = context.wrap_socket(sock, server_hostname=settings.host)
+        sock.settimeout(0.0)
+    except BaseException:
+        sock.close()
+        raise
+    return Dialled(sock, password)
+
+
+def tls_context(settings: LinkSettings) -> ssl.SSLContext:
+    """Build the context from the files as they are now: TLS 1.2 or newer, host name checked."""
+    for path in (settings.ca_file, settings.cert_file, settings.key_file):
+        if path is not None:
+            path.open("rb").close()  # raises with the file's name, which ssl leaves out
+    context = ssl.create_default_context(cafile=None if settings.ca_file is None else str(settings.ca_file))
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if settings.cert_file is not None:
+        context.load_cert_chain(settings.cert_file, settings.key_file)
+    return context
+
+
+def _connect(settings: LinkSettings) -> socket.socket:
+    """Try each address of the host in turn; raise the last error."""
+    last: OSError | None = None
+    for family, kind, proto, _, address in socket.getaddrinfo(
+        settings.host, settings.port, type=socket.SOCK_STREAM
+    ):
+        sock = socket.socket(family, kind, proto)
+        try:
+            _tune(sock, settings)
+            sock.settimeout(settings.connect_timeout_s)
+            sock.connect(address)
+        except OSError as error:
+            sock.close()
+            last = error
+        else:
+            return sock
+    raise last or OSError("the name has no address")
+
+
+def _tune(sock: socket.socket, settings: LinkSettings) -> None:
+    """Set what must stand before the connection: the window scale follows from the receive buffer."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        # Data that nobody acknowledges ends the connection as early as a missing PINGRESP would.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 2000 * settings.keepalive_s)
+
+
+class Dialler:
+    """Makes one attempt at a time; ``done`` is called on the worker when ``take`` has something."""
+
+    def __init__(self, *, settings: LinkSettings, done: Callable[[], None]) -> None:
+        self._settings = settings
+        self._done = done
+        self._results: deque[Dialled | Exception] = deque()
+        self._closed = False
+
+    def start(self) -> None:
+        """Begin an attempt."""
+        threading.Thread(target=self._attempt, name="mqtt-dial", daemon=True).start()
+
+    def take(self) -> Dialled | Exception:
+        """Return what an attempt brought: an open socket, or what was raised."""
+        return self._results.popleft()
+
+    def close(self) -> None:
+        """Close what nobody took, now and later."""
+        self._closed = True
+        with suppress(IndexError):
+            while True:
+                result = self._results.popleft()
+                if isinstance(result, Dialled):
+                    result.sock.close()
+
+    def _attempt(self) -> None:
+        try:
+            self._results.append(dial(self._settings))
+        except Exception as error:  # noqa: BLE001 -- put into words, or raised, by the net thread
+            self._results.append(error)
+        if self._closed:
+            self.close()
+        else:
+            self._done()

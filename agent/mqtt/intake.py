@@ -1,0 +1,131 @@
+"""What comes in: each message is offered once, and acknowledged only in the generation it came in."""
+
+from collections.abc import Callable, Iterable
+
+from agent.mqtt.connection import Connection
+from agent.mqtt.settings import LinkStats
+from agent.records import Arrival, LinkDown, LinkUp
+
+Offer = Callable[[Arrival | LinkUp | LinkDown], bool]
+
+#: Before a topic that is not UTF-8; no filter of ours matches a topic under ``$``, so it ends in quarantine.
+INVALID_TOPIC = "$invalid-utf8/"
+
+
+class Intake:
+    """Offers arrivals and link changes in their order, and sends the acks. All on the net thread.
+
+    Once an offer is refused, nothing newer of that generation is offered or acknowledged: the broker
+    sends all of it again after a reconnect, in its order.
+    """
+
+    def __init__(
+        self,
+        *,
+        offer: Offer,
+        stats: LinkStats,
+        first_generation: int,
+        wall: Callable[[], float],
+        mono: Callable[[], float],
+    ) -> None:
+        self._offer = offer
+        self._stats = stats
+        self._wall = wall
+        self._mono = mono
+        self._connection: Connection | None = None
+        self._owed: LinkDown | None = None  # not yet accepted by the journal
+        self._next = first_generation
+        self.generation = 0
+        self.refusing: str | None = None  # why arrivals are dropped: intake_full or stopping
+
+    @property
+    def stalled(self) -> bool:
+        """Whether an offer was refused in this generation."""
+        return self.refusing == "intake_full"
+
+    def begin(self, connection: Connection, *, session_present: bool) -> int:
+        """Start a generation; its LinkUp goes before anything that arrives in it."""
+        self._connection = connection
+        self.generation = self._next
+        up = LinkUp(self.generation, session_present, connection.protocol, self._mono())
+        if not (self._settle_debt() and self._offer(up)):
+            self._refuse()
+            return self.generation
+        self._next += 1
+        return self.generation
+
+    def end(self, reason: str) -> None:
+        """End the generation. Acks of it that come later are dropped."""
+        known = self.generation < self._next
+        if self.stalled:
+            self.refusing = None
+        self._connection = None
+        if known and self.generation:
+            self._owed = LinkDown(self.generation, reason, self._mono())
+            self._settle_debt()
+
+    def take(
+        self, first: int, topic: bytes, mid: int, payload: bytes, properties: tuple[tuple[str, str], ...]
+    ) -> None:
+        """Offer one PUBLISH; drop it unacknowledged when there is no room."""
+        stats = self._stats
+        stats.received += 1
+        stats.received_bytes += len(payload)
+        qos = first >> 1 & 3
+        if self.refusing is not None:
+            stats.dropped[self.refusing] += 1
+            return
+        if qos > 1:
+            stats.dropped["qos2"] += 1  # we never ask for QoS 2
+            return
+        try:
+            name = topic.decode()
+        except UnicodeDecodeError:
+            name = INVALID_TOPIC + topic.decode("utf-8", "backslashreplace")
+        arrival = Arrival(
+            self.generation,
+            mid,
+            qos,
+            first & 8 != 0,
+            first & 1 != 0,
+            name,
+            payload,
+            self._wall(),
+            self._mono(),
+            properties,
+        )
+        if not self._offer(arrival):
+            stats.dropped["intake_full"] += 1
+            self._refuse()
+
+    def ack(self, acks: Iterable[tuple[int, int]]) -> None:
+        """Send the acks of this generation, in the order given; drop the others."""
+        generation = self.generation if self._connection is not None else None
+        mids, stale = [], 0
+        for owner, mid in acks:
+            if owner != generation:
+                stale += 1
+            elif mid:
+                mids.append(mid)
+        self._stats.acks_stale += stale
+        if mids and self._connection is not None:
+            self._connection.ack(mids)
+            self._stats.acks_sent += len(mids)
+
+    def close(self) -> None:
+        """Drop what arrives from now on: the agent is stopping."""
+        self.refusing = "stopping"
+
+    @property
+    def closing(self) -> bool:
+        """Whether the agent is stopping."""
+        return self.refusing == "stopping"
+
+    def _refuse(self) -> None:
+        if self.refusing is None:
+            self.refusing = "intake_full"
+
+    def _settle_debt(self) -> bool:
+        if self._owed is not None and self._offer(self._owed):
+            self._owed = None
+        return self._owed is None

@@ -1,0 +1,303 @@
+"""The net thread: connects, reads, acknowledges, publishes and comes back, whatever the broker does."""
+
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from agent.mqtt.board import Board
+from agent.mqtt.connection import Connection
+from agent.mqtt.dial import Dialled, Dialler
+from agent.mqtt.events import Accepted, Denied, Dropped, Published, Subscribed, Unsubscribed
+from agent.mqtt.intake import Intake, Offer
+from agent.mqtt.policy import Policy
+from agent.mqtt.publisher import Publisher
+from agent.mqtt.settings import LinkSettings, LinkState, LinkStats, Subscription
+from agent.mqtt.subscriber import Subscriber
+from agent.mqtt.trouble import TAKEN_OVER, Trouble, of_code, of_error
+from agent.mqtt.watcher import Watcher
+from agent.records import AgentError, Outgoing
+
+TURN_S = 1.0
+MAX_CHUNKS = 4  # 256 KiB, then the other work of the loop gets its turn
+FAREWELL_S = 1.0  # of the time to stop, kept for `offline`
+LAST_S = 0.2  # of it, kept for DISCONNECT
+ROOM_PAUSE_S = 1.0
+OUR_WISH = Trouble("we ended the connection", "")
+
+
+class Link:
+    """The link to one broker.
+
+    ``run`` is the body of the net thread; it returns after ``stop`` and raises what a callable raises. The
+    other methods may be called from any thread. ``first_generation`` is the number of the first connection;
+    ``previous_filters`` is what an earlier process may have left in the session. ``offer`` takes arrivals and
+    link changes in order and says whether there was room; ``on_published`` gets the outbox id and the reason
+    code of each settled message (0x80 and above: refused); ``on_event`` gets the state at each change.
+    """
+
+    def __init__(
+        self,
+        *,
+        settings: LinkSettings,
+        subscriptions: Sequence[Subscription],
+        first_generation: int,
+        previous_filters: Sequence[str] = (),
+        offer: Offer,
+        on_published: Callable[[int, int], None],
+        on_event: Callable[[LinkState], None],
+        report: Callable[..., None],
+        wall: Callable[[], float] = time.time,
+        mono: Callable[[], float] = time.monotonic,
+        rng: Callable[[], float] = random.random,
+    ) -> None:
+        self._settings = settings
+        self._report = report
+        self._mono = mono
+        self.stats = stats = LinkStats()
+        self.heartbeat = mono()
+        state = LinkState(since=wall(), filters=tuple(previous_filters))
+        self._board = Board(settings=settings, state=state, on_event=on_event, report=report, wall=wall)
+        self._intake = Intake(
+            offer=offer, stats=stats, first_generation=first_generation, wall=wall, mono=mono
+        )
+        self._publisher = Publisher(settings=settings, stats=stats, on_published=on_published, report=report)
+        self._subscriber = Subscriber(
+            wanted=subscriptions, held=previous_filters, retry_s=settings.resubscribe_s, report=report
+        )
+        self._policy = Policy(settings=settings, rng=rng)
+        self._dialler = Dialler(settings=settings, done=lambda: self._post(self._take_dialled))
+        self._connection: Connection | None = None
+        self._up = False  # the connection was accepted
+        self._hungry = False
+        self._dial_at: float | None = mono()
+        self._room_at: float | None = None
+        self._roomed = mono() - ROOM_PAUSE_S
+        self._stop_at: float | None = None
+        self._farewell = False
+        self._commands: deque[Callable[[], None]] = deque()
+        self._watcher: Watcher | None = None
+        self._over = threading.Event()
+
+    @property
+    def state(self) -> LinkState:
+        """The link as of now."""
+        return self._board.state
+
+    # ------------------------------------------------------------------------------- from any thread
+
+    def ack(self, acks: Sequence[tuple[int, int]]) -> None:
+        """Acknowledge (generation, packet id) pairs, in arrival order."""
+        self._post(lambda: self._intake.ack(acks))
+
+    def generation_stored(self, generation: int) -> None:
+        """Say that ``generation`` is on disk; only then are the filters subscribed."""
+        self._post(lambda: self._stored(generation))
+
+    def publish(self, items: Sequence[Outgoing]) -> None:
+        """Queue messages that must arrive."""
+        self._post(lambda: self._publisher.add(items))
+
+    def announce(
+        self, topic: str, payload: bytes, *, retain: bool = False, expiry_s: int | None = None
+    ) -> None:
+        """Queue a message that may be dropped, as it is while there is no connection."""
+        self._post(lambda: self._publisher.announce(topic, payload, retain=retain, expiry_s=expiry_s))
+
+    def room(self) -> None:
+        """Say that offers are accepted again; the link reconnects so that the broker sends again."""
+        self._post(self._take_room)
+
+    def stop_intake(self) -> None:
+        """Drop what arrives from now on, unacknowledged; acks and publishing go on."""
+        self._post(self._intake.close)
+
+    def stop(self, timeout_s: float) -> bool:
+        """Send what is queued, ``offline`` and DISCONNECT in ``timeout_s``; return whether ``run`` ended."""
+        deadline = self._mono() + timeout_s
+        self._post(lambda: self._begin_stop(deadline))
+        return self._over.wait(timeout_s)
+
+    def _post(self, command: Callable[[], None]) -> None:
+        self._commands.append(command)
+        if self._watcher is not None:
+            self._watcher.ring()
+
+    # --------------------------------------------------------------------------------- the net thread
+
+    def run(self) -> None:
+        """Run until stopped."""
+        try:
+            with Watcher() as self._watcher:
+                while not self._over.is_set():
+                    self._turn(self._watcher)
+        finally:
+            self._over.set()
+            if self._connection is not None:
+                self._connection.close()
+            self._dialler.close()
+
+    def _turn(self, watcher: Watcher) -> None:
+        watcher.watch(None if self._connection is None else self._connection.wire)
+        readable = watcher.sleep(self._spare_s())
+        self.heartbeat = now = self._mono()
+        while self._commands:
+            self._commands.popleft()()
+        connection = self._connection
+        if connection is not None:
+            try:
+                self._work(connection, now, readable=readable)
+            except OSError as error:
+                self._lose(of_error(error, self._settings.address), hung_up=True)
+        self._advance(now)
+
+    def _work(self, connection: Connection, now: float, *, readable: bool) -> None:
+        if readable or self._hungry:
+            self._hungry = connection.read(MAX_CHUNKS)
+        if self._intake.stalled and not self.state.stalled:
+            self._board.stalled()
+        late = not self._up and now - connection.opened >= self._settings.connack_timeout_s
+        if late or not connection.keep_alive(now):
+            raise TimeoutError
+        if self._connection is connection:
+            self._publisher.pump()
+            self._subscriber.retry(now)
+            connection.write()
+
+    def _spare_s(self) -> float:
+        """Say how long the thread may sleep."""
+        if self._hungry or self._commands:
+            return 0.0
+        due = [at - self._mono() for at in (self._dial_at, self._room_at) if at is not None]
+        return max(0.0, min([TURN_S if self._stop_at is None else LAST_S / 4, *due]))
+
+    def _advance(self, now: float) -> None:
+        """Do what is due: connect, reconnect for room, or take leave."""
+        if self._stop_at is not None:
+            self._take_leave(now, self._stop_at)
+        elif self._dial_at is not None and now >= self._dial_at:
+            self._dial_at = None
+            self._dialler.start()
+        elif self._room_at is not None and now >= self._room_at:
+            self._room_at, self._roomed = None, now
+            if self._connection is not None and self._intake.stalled:
+                self._report("mqtt_intake_resumed", level="info", dropped=self.stats.dropped["intake_full"])
+                self._part(self._connection)
+
+    # -------------------------------------------------------------------------------- up and down
+
+    def _take_dialled(self) -> None:
+        """Go on with what the dialler brought: a socket or an error."""
+        result = self._dialler.take()
+        if isinstance(result, Dialled):
+            self._hungry = False
+            self._connection = Connection(
+                settings=self._settings,
+                dialled=result,
+                protocol=self._policy.protocol,
+                take=self._intake.take,
+                on_events=self._take_events,
+                mono=self._mono,
+            )
+            self._connection.open()
+        elif isinstance(result, OSError | ValueError | AgentError):
+            self._lose(of_error(result, self._settings.address))
+        else:
+            raise result
+
+    def _take_events(self) -> None:
+        while self._connection is not None and self._connection.events:
+            match self._connection.events.popleft():
+                case Accepted() as accepted:
+                    self._accept(self._connection, accepted)
+                case Denied(code=code):
+                    self._lose(of_code(code), code=code)
+                case Dropped(code=code):
+                    self._lose(of_code(code), code=code, hung_up=True)
+                case Published(mid=mid, code=code):
+                    self._publisher.settle(mid, code)
+                case Subscribed(mid=mid, codes=codes):
+                    self._subscriber.answered(mid, codes, self._mono())
+                    self._board.subscribed(self._subscriber)
+                case Unsubscribed(mid=mid):
+                    self._subscriber.returned(mid)
+                    self._board.set(filters=self._subscriber.filters)
+
+    def _accept(self, connection: Connection, accepted: Accepted) -> None:
+        if not self._policy.accepted(self._mono()):
+            self._part(connection)
+            return
+        present, self._up = accepted.session_present, True
+        self.stats.reconnects += self.stats.connects > 0
+        self.stats.connects += 1
+        generation = self._intake.begin(connection, session_present=present)
+        self._subscriber.begin(connection, session_present=present)
+        self._publisher.begin(connection, accepted.limits)
+        self._publisher.announce(self._settings.status_topic, self._board.status("online"), retain=True)
+        self._board.connected(
+            accepted, protocol=connection.protocol, generation=generation, subscriber=self._subscriber
+        )
+        if self._policy.downgraded:
+            self._board.downgraded()
+
+    def _stored(self, generation: int) -> None:
+        if self._up and generation == self._intake.generation:
+            self._subscriber.ask()
+            if self._subscriber.done:
+                self._board.subscribed(self._subscriber)
+
+    def _lose(self, trouble: Trouble, *, code: int = 0, hung_up: bool = False) -> None:
+        """End the connection, or the attempt at one, and settle when to try again."""
+        now, was_up = self._mono(), self._up
+        self.stats.connect_failures += not was_up
+        self.stats.takeovers += was_up and code == TAKEN_OVER
+        self._drop(trouble, ours=False)
+        comeback = self._policy.lost(now, code=code, hung_up=hung_up)
+        self._dial_at = now + comeback.delay_s
+        if comeback.retold:
+            self._board.lost(trouble, retry_s=comeback.delay_s)
+        if comeback.contested:
+            self._board.silenced(comeback.delay_s)
+
+    def _part(self, connection: Connection) -> None:
+        """Leave with a DISCONNECT, and come back at once."""
+        with suppress(OSError):
+            connection.write()
+            connection.disconnect()
+        self._drop(OUR_WISH, ours=True)
+        self._board.parted()
+        self._dial_at = self._mono()
+
+    def _drop(self, trouble: Trouble, *, ours: bool) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+        if self._up:
+            self._up = False
+            self._publisher.lose(ours=ours)
+            self._subscriber.end()
+            self._intake.end(trouble.what)
+
+    # ------------------------------------------------------------------------------ room and leave
+
+    def _take_room(self) -> None:
+        if self._intake.stalled:
+            self._room_at = max(self._mono(), self._roomed + ROOM_PAUSE_S)
+
+    def _begin_stop(self, deadline: float) -> None:
+        self._intake.close()
+        self._stop_at = deadline
+
+    def _take_leave(self, now: float, deadline: float) -> None:
+        """Publish what is queued, then ``offline``, then end; whatever is not done in time is left undone."""
+        if self._connection is None or not self._up:
+            self._over.set()
+        elif not self._farewell:
+            if self._publisher.idle or now >= deadline - FAREWELL_S:
+                self._farewell = True
+                self._publisher.finish(self._settings.status_topic, self._board.status("offline"))
+        elif self._publisher.idle or now >= deadline - LAST_S:
+            self._part(self._connection)
+            self._over.set()

@@ -1,0 +1,167 @@
+"""What goes out: verdicts that must arrive, and announcements that may be dropped.
+
+Nothing is handed to paho while there is no connection, and at most ``max_in_flight`` are unanswered. What was
+in flight when a connection ended is sent again in its order on the next one. Since a broker may end the
+connection because of one message, each is then sent alone: the guilty one is found and the others go on.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from agent.mqtt.connection import Connection
+from agent.mqtt.settings import BrokerLimits, LinkSettings, LinkStats
+from agent.mqtt.trouble import PACKET_TOO_LARGE, REFUSED, TOPIC_INVALID
+from agent.records import Outgoing
+
+MAX_LOSSES = 3  # connections that may end with one message in flight before it counts as refused
+MAX_ANNOUNCEMENTS = 50
+OVERHEAD = 5 + 2 + 2 + 4 + 3 + 16 + 5  # header, lengths, packet id, content type, expiry
+
+
+@dataclass(slots=True)
+class _Parcel:
+    topic: str
+    payload: bytes
+    retain: bool
+    outbox_id: int | None = None  # None: an announcement
+    properties: tuple[tuple[str, str], ...] = ()
+    expiry_s: int | None = None
+    losses: int = 0
+
+    @property
+    def size(self) -> int:
+        """Bytes of the packet, at most."""
+        pairs = sum(5 + 4 * len(name) + 4 * len(value) for name, value in self.properties)
+        return OVERHEAD + len(self.topic.encode()) + len(self.payload) + pairs
+
+
+class Publisher:
+    """Queue and window of what we publish. All on the net thread."""
+
+    def __init__(
+        self,
+        *,
+        settings: LinkSettings,
+        stats: LinkStats,
+        on_published: Callable[[int, int], None],
+        report: Callable[..., None],
+    ) -> None:
+        self._settings = settings
+        self._stats = stats
+        self._on_published = on_published
+        self._report = report
+        self._queue: deque[_Parcel] = deque()
+        self._announcements: dict[str, _Parcel] = {}
+        self._in_flight: dict[int, _Parcel] = {}
+        self._connection: Connection | None = None
+        self._limits = BrokerLimits()
+        self._unwelcome: set[str] = set()  # announcement topics that were refused, said once
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits and nothing is unanswered."""
+        return not (self._queue or self._announcements or self._in_flight)
+
+    def add(self, items: Iterable[Outgoing]) -> None:
+        """Queue what must arrive."""
+        self._queue.extend(
+            _Parcel(item.topic, item.payload, item.retain, item.outbox_id, item.properties) for item in items
+        )
+
+    def announce(self, topic: str, payload: bytes, *, retain: bool, expiry_s: int | None = None) -> None:
+        """Queue what may be dropped; the newest of a topic replaces an unsent one."""
+        full = len(self._announcements) >= MAX_ANNOUNCEMENTS and topic not in self._announcements
+        if self._connection is None or full:
+            self._stats.dropped["announcement"] += 1
+            return
+        self._announcements[topic] = _Parcel(topic, payload, retain, expiry_s=expiry_s)
+
+    def finish(self, topic: str, payload: bytes) -> None:
+        """Send a last announcement in place of all that waits."""
+        self._queue.clear()
+        self._announcements.clear()
+        if self._connection is not None:
+            self._send(self._connection, _Parcel(topic, payload, retain=True))
+
+    def begin(self, connection: Connection, limits: BrokerLimits) -> None:
+        """Start on a connection that the broker has accepted."""
+        self._connection, self._limits = connection, limits
+
+    def lose(self, *, ours: bool) -> None:
+        """Take back what the connection left unanswered; ``ours``: it ended because we wanted it to."""
+        self._connection = None
+        self._announcements.clear()
+        for parcel in reversed(self._in_flight.values()):
+            if parcel.outbox_id is None:
+                continue
+            parcel.losses += not ours
+            self._queue.appendleft(parcel)
+        self._in_flight.clear()
+        self._stats.in_flight = 0
+        while self._queue and self._queue[0].losses >= MAX_LOSSES:
+            self._refuse(self._queue.popleft(), PACKET_TOO_LARGE)
+
+    def pump(self) -> None:
+        """Send what the window allows, announcements first."""
+        if self._connection is None or not (self._queue or self._announcements):
+            return
+        window = min(self._settings.max_in_flight, self._limits.receive_maximum)
+        while len(self._in_flight) < window:
+            if self._announcements:
+                topic = next(iter(self._announcements))
+                self._send(self._connection, self._announcements.pop(topic))
+            elif self._queue and not (self._queue[0].losses and self._in_flight):
+                self._send(self._connection, self._queue.popleft())
+                if any(parcel.losses for parcel in self._in_flight.values()):
+                    break
+            else:
+                break
+        self._stats.in_flight = len(self._in_flight)
+
+    def _send(self, connection: Connection, parcel: _Parcel) -> None:
+        limit = self._limits.max_packet_size or self._settings.max_packet_size
+        if parcel.size > min(limit, self._settings.max_packet_size):
+            self._refuse(parcel, PACKET_TOO_LARGE)
+            return
+        try:
+            mid = connection.publish(
+                parcel.topic,
+                parcel.payload,
+                retain=parcel.retain and self._limits.retain_available,
+                properties=parcel.properties,
+                expiry_s=parcel.expiry_s,
+            )
+        except ValueError:
+            self._refuse(parcel, TOPIC_INVALID)
+            return
+        self._in_flight[mid] = parcel
+
+    def settle(self, mid: int, code: int) -> None:
+        """Take the broker's PUBACK."""
+        parcel = self._in_flight.pop(mid, None)
+        self._stats.in_flight = len(self._in_flight)
+        if parcel is None:
+            return
+        if code >= REFUSED:
+            self._refuse(parcel, code)
+            return
+        self._stats.published += 1
+        if parcel.outbox_id is None:
+            self._unwelcome.discard(parcel.topic)
+        else:
+            self._on_published(parcel.outbox_id, code)
+
+    def _refuse(self, parcel: _Parcel, code: int) -> None:
+        self._stats.publish_refused += 1
+        if parcel.outbox_id is not None:
+            self._on_published(parcel.outbox_id, code)
+        elif parcel.topic not in self._unwelcome:
+            self._unwelcome.add(parcel.topic)
+            self._report(
+                "mqtt_announcement_refused",
+                level="warning",
+                topic=parcel.topic,
+                reason_code=code,
+                remedy="allow this user to write below mqtt.base_topic",
+            )

@@ -1,0 +1,111 @@
+"""What the link is told, what it says of itself and what it counts."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+WEEK_S = 7 * 86_400
+MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkSettings:
+    """One broker and how to talk to it.
+
+    ``password`` and the three files are read again at each connect, so that a renewed secret or certificate
+    needs no restart. ``protocol`` is ``auto`` (5, then 3.1.1 when the broker refuses 5), ``5`` or ``3.1.1``.
+    """
+
+    host: str
+    port: int = 1883
+    tls: bool = False
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    username: str | None = None
+    password: Callable[[], str | None] | None = None
+    client_id: str
+    base_topic: str
+    version: str = ""
+    protocol: str = "auto"
+    keepalive_s: int = 15
+    session_expiry_s: int = WEEK_S
+    receive_maximum: int = 500
+    max_packet_size: int = MIB
+    max_in_flight: int = 20
+    connect_timeout_s: float = 5.0  # for each address, and again for the TLS handshake
+    connack_timeout_s: float = 20.0
+    reconnect_min_s: float = 1.0
+    reconnect_max_s: float = 30.0
+    takeover_silence_s: float = 300.0
+    resubscribe_s: float = 60.0  # how often refused filters are asked for again
+
+    @property
+    def status_topic(self) -> str:
+        """Where ``online`` and ``offline`` are retained."""
+        return f"{self.base_topic}/status"
+
+    @property
+    def address(self) -> str:
+        """The broker as a person would write it."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'mqtts' if self.tls else 'mqtt'}://{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """One filter that we want, at QoS 0 or 1."""
+
+    filter: str
+    qos: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerLimits:
+    """What a CONNACK said the broker bears; MQTT 3.1.1 says nothing."""
+
+    max_packet_size: int | None = None
+    receive_maximum: int = 65_535
+    max_qos: int = 2
+    retain_available: bool = True
+    session_expiry_s: int | None = None
+    keepalive_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LinkState:
+    """A snapshot of the link. ``since`` is the wall time of the last change of ``connected``."""
+
+    connected: bool = False
+    subscribed: bool = False  # the SUBACK came and granted at least one filter
+    protocol: str | None = None  # "5" or "3.1.1" once connected
+    since: float = 0.0
+    generation: int = 0  # of the last connection
+    session_present: bool | None = None
+    last_error: str | None = None  # in words, with the remedy; kept until connected and subscribed
+    refused: tuple[str, ...] = ()  # filters that the broker refused
+    downgraded: tuple[str, ...] = ()  # filters granted at a lower QoS than asked for
+    filters: tuple[str, ...] = ()  # that the session may hold: journal them before they change
+    stalled: bool = False  # intake was full: what arrives is dropped unacknowledged until a reconnect
+    silent_until: float | None = None  # wall; the client id was taken over too often
+    limits: BrokerLimits = BrokerLimits()
+
+
+@dataclass(slots=True)
+class LinkStats:
+    """Counters of the link, written by the net thread alone."""
+
+    received: int = 0
+    received_bytes: int = 0  # payload
+    dropped: dict[str, int] = field(
+        default_factory=lambda: {"intake_full": 0, "stopping": 0, "qos2": 0, "announcement": 0}
+    )
+    connects: int = 0
+    reconnects: int = 0
+    connect_failures: int = 0
+    takeovers: int = 0
+    published: int = 0  # acknowledged below 0x80
+    publish_refused: int = 0
+    in_flight: int = 0
+    acks_sent: int = 0
+    acks_stale: int = 0

@@ -1,0 +1,100 @@
+"""What went wrong on the link, in words: what, and what to do about it."""
+
+import errno
+import socket
+import ssl
+from dataclasses import dataclass
+
+MAX_WORDS = 240
+TAKEN_OVER = 0x8E
+UNSUPPORTED_PROTOCOL = 0x84
+PACKET_TOO_LARGE = 0x95
+TOPIC_INVALID = 0x90
+REFUSED = 0x80
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """One fault of the link; printable and bounded, without secrets."""
+
+    what: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.remedy}" if self.remedy else self.what
+
+
+_BY_CODE: dict[int, tuple[str, str]] = {
+    0x81: ("the broker found our packet malformed", "report it with the broker's version"),
+    0x82: ("the broker saw a protocol error", "report it with the broker's version"),
+    0x84: ("the broker does not speak this MQTT version", "set mqtt.protocol, or update the broker"),
+    0x85: ("the broker refused the client id", "set mqtt.client_id to one that it allows"),
+    0x86: ("the broker refused user name or password", "correct mqtt.username and mqtt.password_file"),
+    0x87: ("the broker does not let this client connect", "give its user the rights, or set mqtt.username"),
+    0x88: ("the broker is unavailable", "look at the broker's log; it is tried again"),
+    0x89: ("the broker is busy", "it is tried again"),
+    0x8A: ("the broker has banned this client", "ask who runs the broker"),
+    0x8B: ("the broker is shutting down", "it is tried again"),
+    0x8C: ("the broker wants another kind of authentication", "enable user and password, or certificates"),
+    0x8D: ("the broker heard nothing from us within the keepalive", "look at the network and the load here"),
+    0x8E: (
+        "another client took over our client id",
+        "two agents run with one id: give each its own agent.id or mqtt.client_id",
+    ),
+    0x93: ("the broker says that too many messages are in flight", "report it with the broker's version"),
+    0x95: ("a packet was larger than the broker allows", "raise the broker's max_packet_size"),
+    0x96: ("the broker finds our message rate too high", "raise the broker's limit"),
+    0x97: ("the broker's quota is used up", "raise the broker's quota for this client"),
+    0x98: ("the broker was told to disconnect this client", "ask who runs the broker"),
+    0x9A: ("the broker keeps no retained messages", "enable retain on the broker"),
+    0x9B: ("the broker does not support QoS 1", "use a broker that does"),
+    0x9C: ("the broker sends us to another server", "set mqtt.url to that server"),
+    0x9D: ("the broker has moved", "set mqtt.url to its new place"),
+    0x9F: ("the broker finds that we connect too often", "it is tried again more slowly"),
+    0xA2: ("the broker does not allow wildcards", "name the topics in sources one by one"),
+}
+
+
+def of_code(code: int) -> Trouble:
+    """Put the reason code of a CONNACK or a DISCONNECT into words (MQTT 5, section 2.4)."""
+    what, remedy = _BY_CODE.get(code, ("the broker ended the connection", "look at the broker's log"))
+    return Trouble(f"{what} (0x{code:02x})", remedy)
+
+
+def of_error(error: BaseException, address: str) -> Trouble:
+    """Put what was raised while connecting to ``address``, or later on the connection, into words."""
+    match error:
+        case ssl.SSLCertVerificationError():
+            return _of_certificate(error, address)
+        case ssl.SSLError():
+            what = _bounded(f"{address}: no TLS connection ({error.reason or error})")
+            return Trouble(
+                what, "check that the port speaks TLS and that mqtt.cert_file is the one it asks for"
+            )
+        case socket.gaierror():
+            return Trouble(f"{address}: the name cannot be resolved", "check mqtt.url and the name server")
+        case TimeoutError():
+            return Trouble(f"{address}: no answer", "check the address, the network and the firewall")
+        case ConnectionRefusedError():
+            return Trouble(f"{address}: nothing listens there", "start the broker or correct mqtt.url")
+        case OSError(errno=errno.ENETUNREACH | errno.EHOSTUNREACH):
+            return Trouble(f"{address}: no route", "check the network; it is tried again")
+        case ConnectionResetError() | BrokenPipeError():
+            return Trouble(f"{address}: the connection was reset", "it is tried again")
+        case OSError(filename=str() | bytes() as name):
+            return Trouble(_bounded(f"{name!s}: {error.strerror}"), "correct the path or its rights")
+        case _:
+            return Trouble(_bounded(f"{address}: {str(error) or type(error).__name__}"), "it is tried again")
+
+
+def _of_certificate(error: ssl.SSLCertVerificationError, address: str) -> Trouble:
+    what = _bounded(f"{address}: the broker's certificate was refused ({error.verify_message})")
+    if "not yet valid" in error.verify_message or "expired" in error.verify_message:
+        return Trouble(what, "check this machine's clock, then the certificate; it is tried again")
+    if "mismatch" in error.verify_message or "not valid for" in error.verify_message:
+        return Trouble(what, "write the host in mqtt.url as the certificate has it")
+    return Trouble(what, "set mqtt.ca_file to the authority that signed it")
+
+
+def _bounded(words: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in words[:MAX_WORDS])

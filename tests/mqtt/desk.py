@@ -1,0 +1,165 @@
+"""What the link's tests share: a link on a thread with an inbox that keeps everything."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from agent.mqtt import Link, LinkSettings, LinkState, Subscription
+from agent.records import Arrival, LinkDown, LinkUp, Outgoing
+
+
+def until(met: Callable[[], object], what: str = "condition", limit_s: float = 10.0) -> None:
+    """Poll until ``met``; fail after ``limit_s``."""
+    deadline = time.monotonic() + limit_s
+    while not met():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {limit_s} s: {what}")
+        time.sleep(0.005)
+
+
+class Desk:
+    """A journal of the simplest kind behind a link: stores generations at once, acks when told to."""
+
+    def __init__(self, *, store: bool = True, ack: bool = True, **options: Any) -> None:
+        self.items: list[Arrival | LinkUp | LinkDown] = []
+        self.published: list[tuple[int, int]] = []
+        self.states: list[LinkState] = []
+        self.events: list[tuple[str, dict[str, Any]]] = []
+        self.open = True
+        self.error: BaseException | None = None
+        self._store = store
+        self._ack = ack
+        topics = options.pop("topics", ())
+        previous = options.pop("previous_filters", ())
+        generation = options.pop("first_generation", 1)
+        defaults: dict[str, Any] = {
+            "host": "127.0.0.1",
+            "base_topic": "agent/test",
+            "version": "1.2.3",
+            "reconnect_min_s": 0.02,
+            "reconnect_max_s": 0.1,
+        }
+        self.settings = LinkSettings(**(defaults | options))
+        self.link = Link(
+            settings=self.settings,
+            subscriptions=[Subscription(topic) if isinstance(topic, str) else topic for topic in topics],
+            first_generation=generation,
+            previous_filters=previous,
+            offer=self._offer,
+            on_published=lambda row, code: self.published.append((row, code)),
+            on_event=self.states.append,
+            report=lambda event, **values: self.events.append((event, values)),
+        )
+        self.thread = threading.Thread(target=self._run, name="net")
+
+    def _run(self) -> None:
+        try:
+            self.link.run()
+        except BaseException as error:  # noqa: BLE001 -- looked at by the test
+            self.error = error
+
+    def _offer(self, item: Arrival | LinkUp | LinkDown) -> bool:
+        if not self.open:
+            return False
+        self.items.append(item)
+        if isinstance(item, LinkUp) and self._store:
+            self.link.generation_stored(item.generation)
+        if isinstance(item, Arrival) and self._ack and item.qos:
+            self.link.ack([(item.generation, item.mid)])
+        return True
+
+    @property
+    def arrivals(self) -> list[Arrival]:
+        return [item for item in self.items if isinstance(item, Arrival)]
+
+    @property
+    def payloads(self) -> list[bytes]:
+        return [item.payload for item in self.arrivals]
+
+    @property
+    def ups(self) -> list[LinkUp]:
+        return [item for item in self.items if isinstance(item, LinkUp)]
+
+    @property
+    def names(self) -> list[str]:
+        return [name for name, _ in self.events]
+
+    def values(self, name: str) -> list[dict[str, Any]]:
+        return [values for event, values in self.events if event == name]
+
+    def start(self) -> "Desk":
+        self.thread.start()
+        return self
+
+    def subscribed(self, limit_s: float = 10.0) -> "Desk":
+        until(lambda: self.link.state.subscribed or self.error, f"subscribed: {self.events[-3:]}", limit_s)
+        assert self.error is None
+        return self
+
+    def stop(self, timeout_s: float = 3.0) -> None:
+        assert self.link.stop(timeout_s)
+        self.thread.join(timeout_s)
+
+
+@contextmanager
+def running(**options: Any) -> Iterator[Desk]:
+    """Run a link for the body of the test; whatever ended its thread is raised."""
+    desk = Desk(**options).start()
+    try:
+        yield desk
+    finally:
+        desk.stop()
+    if desk.error is not None:
+        raise desk.error
+
+
+@contextmanager
+def peer(port: int, *filters: str, client_id: str = "", **options: Any) -> Iterator[paho.Client]:
+    """A second client on the broker; what it hears is in ``heard`` as paho messages."""
+    client = paho.Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=paho.MQTTv5)
+    client.username_pw_set(options.pop("username", None), options.pop("password", None))
+    client.heard = heard = []  # type: ignore[attr-defined]
+    ready = threading.Event()
+    client.on_message = lambda _c, _d, message: heard.append(message)
+    client.on_subscribe = lambda *_: ready.set()
+
+    def connected(*_: object) -> None:
+        if filters:
+            client.subscribe([(name, SubscribeOptions(qos=1, retainAsPublished=True)) for name in filters])
+        else:
+            ready.set()
+
+    client.on_connect = connected
+    client.connect("127.0.0.1", port, clean_start=True)
+    client.loop_start()
+    assert ready.wait(5)
+    try:
+        yield client
+    finally:
+        client.disconnect()
+        client.loop_stop()
+
+
+def send(client: paho.Client, topic: str, *payloads: str | bytes, qos: int = 1, retain: bool = False) -> None:
+    """Publish and wait for each PUBACK."""
+    infos = [client.publish(topic, payload, qos=qos, retain=retain) for payload in payloads]
+    for info in infos:
+        info.wait_for_publish(10)
+
+
+def user_properties(*pairs: tuple[str, str]) -> Properties:
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+    properties.UserProperty = list(pairs)
+    return properties
+
+
+def outgoing(row: int, topic: str, payload: bytes = b"{}", **options: Any) -> Outgoing:
+    return Outgoing(row, topic, payload, options.pop("retain", False), **options)
