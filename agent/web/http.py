@@ -1,0 +1,119 @@
+"""The little of HTTP/1.1 that five addresses need: parse a request head, write a whole response."""
+
+import base64
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+
+MAX_HEAD_BYTES = 8192
+MAX_LINE_BYTES = 2048
+
+SECURITY_HEADERS = (
+    ("X-Content-Type-Options", "nosniff"),
+    ("X-Frame-Options", "DENY"),
+    ("Referrer-Policy", "no-referrer"),
+    ("Cache-Control", "no-store"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A whole response; ``headers`` are added to the ones that every response has."""
+
+    body: bytes = b""
+    status: int = 200
+    content_type: str = "text/plain; charset=utf-8"
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The head of a request; header names are in lower case."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+
+
+class BadRequestError(Exception):
+    """A head that is answered with ``status`` and nothing else."""
+
+    def __init__(self, status: HTTPStatus) -> None:
+        self.status = status
+        super().__init__(status.phrase)
+
+
+@dataclass(frozen=True, slots=True)
+class BasicAuth:
+    """The one user who may read; the password stays out of ``repr``."""
+
+    user: str
+    password: str
+
+    def __repr__(self) -> str:
+        return f"BasicAuth(user={self.user!r})"
+
+    def allows(self, header: str) -> bool:
+        """Return whether ``header`` (the Authorization field) names user and password, in constant time."""
+        expected = base64.b64encode(f"{self.user}:{self.password}".encode()).decode("ascii")
+        return hmac.compare_digest(header.encode("utf-8", "replace"), f"Basic {expected}".encode())
+
+
+def parse_head(data: bytes) -> Request | None:
+    """Return the request whose head ``data`` begins with, or None while it is incomplete.
+
+    Raises:
+        BadRequestError: The head is too large or not HTTP/1.x.
+    """
+    end = data.find(b"\r\n\r\n")
+    line = data[: end if end >= 0 else len(data)].split(b"\r\n", 1)[0]
+    if len(line) > MAX_LINE_BYTES:
+        raise BadRequestError(HTTPStatus.REQUEST_URI_TOO_LONG)
+    if end < 0:
+        if len(data) > MAX_HEAD_BYTES:
+            raise BadRequestError(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+        return None
+    if end > MAX_HEAD_BYTES:
+        raise BadRequestError(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+    first, *rest = data[:end].decode("latin-1").split("\r\n")
+    words = first.split(" ")
+    if len(words) != 3 or words[2] not in {"HTTP/1.1", "HTTP/1.0"} or not words[1].startswith("/"):  # noqa: PLR2004 -- method, target, version
+        raise BadRequestError(HTTPStatus.BAD_REQUEST)
+    headers = {}
+    for field in rest:
+        name, colon, value = field.partition(":")
+        if not colon or not name or name != name.strip():
+            raise BadRequestError(HTTPStatus.BAD_REQUEST)
+        headers[name.lower()] = value.strip()
+    return Request(words[0], words[1].partition("?")[0], headers)
+
+
+def host_name(value: str) -> str:
+    """Return the name or address in a Host field, without its port."""
+    if value.startswith("["):
+        return value[1:].partition("]")[0].lower()
+    return value.rpartition(":")[0].lower() if ":" in value else value.lower()
+
+
+def render(response: Response, *, head_only: bool = False) -> bytes:
+    """Return the bytes of ``response``; the connection ends after it."""
+    try:
+        phrase = HTTPStatus(response.status).phrase
+    except ValueError:
+        phrase = "Unknown"
+    lines = [
+        f"HTTP/1.1 {response.status} {phrase}",
+        f"Content-Type: {response.content_type}",
+        f"Content-Length: {len(response.body)}",
+        "Connection: close",
+        *(f"{name}: {value}" for name, value in (*SECURITY_HEADERS, *response.headers)),
+    ]
+    head = "\r\n".join(lines).encode("latin-1", "replace") + b"\r\n\r\n"
+    return head if head_only else head + response.body
+
+
+def plain(status: HTTPStatus, *headers: tuple[str, str]) -> Response:
+    """Return a response that says no more than its status."""
+    return Response(f"{status.value} {status.phrase}\n".encode(), status.value, headers=headers)

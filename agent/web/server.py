@@ -1,0 +1,223 @@
+"""One thread that serves a few addresses to a few clients, and that no client can hold up."""
+
+import contextlib
+import selectors
+import socket
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from ipaddress import ip_address
+
+from agent.records import AgentError
+from agent.web.connection import READ, Connection, Phase
+from agent.web.http import BasicAuth, Request, Response, host_name, plain
+
+_TURN_S = 1.0
+_GIVE_WAY_S = 1.0
+_LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1", "ip6-localhost"})
+
+
+class WebError(AgentError):
+    """The port could not be opened."""
+
+
+class WebServer:
+    """Serves GET and HEAD of ``routes`` and nothing else.
+
+    All sockets are non-blocking, TLS handshakes too, so an idle or slow client costs a slot and never a
+    scrape: when every slot is taken, the connection that has asked for nothing for the longest gives way.
+
+    Args:
+        host: Address to bind.
+        port: Port to bind; 0 takes a free one, see `port`.
+        routes: Path to a function that gives the response; it must not take long.
+        tls: Server-side TLS context, or None.
+        auth: The user who may read, or None for everybody.
+        max_connections: Clients at once.
+        timeout_s: For a request's head, and again for its response.
+        report: Told of a route that failed.
+
+    Raises:
+        WebError: The address is taken, or may not be bound.
+    """
+
+    def __init__(
+        self,
+        *,
+        host: str,
+        port: int,
+        routes: Mapping[str, Callable[[], Response]],
+        tls: ssl.SSLContext | None = None,
+        auth: BasicAuth | None = None,
+        max_connections: int = 8,
+        timeout_s: float = 5.0,
+        report: Callable[..., None] = lambda *_args, **_fields: None,
+        mono: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._routes = dict(routes)
+        self._tls = tls
+        self._auth = auth
+        self._max = max_connections
+        self._timeout_s = timeout_s
+        self._report = report
+        self._mono = mono
+        self._connections: set[Connection] = set()
+        self._stopping = False
+        self._accepting = True
+        self.heartbeat = mono()
+        self._listener = _listen(host, port)
+        self.host, self.port = self._listener.getsockname()[:2]
+        # A page elsewhere could point its own name at this address and read it through a browser.
+        self._names = _LOCAL_NAMES if ip_address(self.host).is_loopback else None
+        self._wake, self._woken = socket.socketpair()
+        self._wake.settimeout(0.0)
+        self._woken.settimeout(0.0)
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._listener, READ)
+        self._selector.register(self._woken, READ)
+
+    @property
+    def connections(self) -> int:
+        """Clients connected now."""
+        return len(self._connections)
+
+    def run(self) -> None:
+        """Serve until `stop`; the body of the thread."""
+        try:
+            while not self._stopping:
+                self._turn()
+        finally:
+            self._close()
+
+    def stop(self) -> None:
+        """End `run`, from any thread."""
+        self._stopping = True
+        with contextlib.suppress(OSError):
+            self._wake.send(b"x")
+
+    def _turn(self) -> None:
+        ready = self._selector.select(self._wait())
+        now = self.heartbeat = self._mono()
+        for key, _events in ready:
+            if isinstance(key.data, Connection):
+                self._advance(key.data, now)
+        for connection in [item for item in self._connections if item.deadline <= now]:
+            connection.close()
+            self._forget(connection)
+        self._listen_again()
+        for key, _events in ready:
+            if key.fileobj is self._listener:
+                self._accept(now)
+
+    def _wait(self) -> float:
+        soonest = min((item.deadline for item in self._connections), default=self._mono() + _TURN_S)
+        longest = _TURN_S if self._accepting else _GIVE_WAY_S / 4
+        return max(0.0, min(longest, soonest - self._mono()))
+
+    def _accept(self, now: float) -> None:
+        for _ in range(self._max):
+            if len(self._connections) >= self._max and not self._make_room(now):
+                self._pause()
+                return
+            try:
+                sock, _address = self._listener.accept()
+            except OSError:  # gone again, or no descriptor left
+                return
+            sock.settimeout(0.0)
+            with contextlib.suppress(OSError):
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            try:
+                connection = Connection(
+                    sock=sock, tls=self._tls, answer=self._answer, now=now, timeout_s=self._timeout_s
+                )
+            except OSError:
+                sock.close()
+                continue
+            self._connections.add(connection)
+            self._selector.register(connection.sock, connection.wants, connection)
+            self._advance(connection, now)
+
+    def _make_room(self, now: float) -> bool:
+        """Close the connection that can best be spared; false while all are being answered."""
+        spare = min(self._connections, key=lambda item: (item.phase, item.since))
+        if spare.phase is Phase.WRITING and now - spare.since < _GIVE_WAY_S:
+            return False
+        spare.close()
+        self._forget(spare)
+        return True
+
+    def _advance(self, connection: Connection, now: float) -> None:
+        wanted = connection.wants
+        connection.turn(now)
+        if connection.phase is Phase.CLOSED:
+            self._forget(connection)
+        elif connection.wants != wanted:
+            self._selector.modify(connection.sock, connection.wants, connection)
+
+    def _forget(self, connection: Connection) -> None:
+        if connection in self._connections:
+            self._connections.remove(connection)
+            # The descriptor may be closed already, which the selector can only find by looking for it.
+            with contextlib.suppress(KeyError, ValueError):
+                self._selector.unregister(connection.sock)
+
+    def _pause(self) -> None:
+        if self._accepting:
+            self._accepting = False
+            self._selector.unregister(self._listener)
+
+    def _listen_again(self) -> None:
+        if not self._accepting:
+            self._accepting = True
+            self._selector.register(self._listener, READ)
+
+    def _answer(self, request: Request) -> tuple[Response, bool]:
+        return self._respond(request), request.method == "HEAD"
+
+    def _respond(self, request: Request) -> Response:
+        host = request.headers.get("host")
+        if self._names is not None and host is not None and host_name(host) not in self._names:
+            return plain(HTTPStatus.MISDIRECTED_REQUEST)
+        if self._auth is not None and not self._auth.allows(request.headers.get("authorization", "")):
+            challenge = ("WWW-Authenticate", 'Basic realm="edge-agent", charset="UTF-8"')
+            return plain(HTTPStatus.UNAUTHORIZED, challenge)
+        route = self._routes.get(request.path)
+        if route is None:
+            return plain(HTTPStatus.NOT_FOUND)
+        if request.method not in {"GET", "HEAD"}:
+            return plain(HTTPStatus.METHOD_NOT_ALLOWED, ("Allow", "GET, HEAD"))
+        try:
+            return route()
+        except Exception as error:  # noqa: BLE001 -- one address that fails must not end the others
+            self._report("web_request_failed", level="error", path=request.path, exc_info=error)
+            return plain(HTTPStatus.INTERNAL_SERVER_ERROR)
+
+    def _close(self) -> None:
+        for connection in self._connections:
+            connection.close()
+        self._connections.clear()
+        self._selector.close()
+        for sock in (self._listener, self._wake, self._woken):
+            sock.close()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, number, _name, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, number)
+    except OSError as error:
+        raise WebError(f"web.listen {host}:{port} cannot be opened: {error.strerror or error}") from error
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(64)
+        listener.settimeout(0.0)
+    except OSError as error:
+        listener.close()
+        raise WebError(
+            f"web.listen {host}:{port} cannot be opened: {error.strerror}; free it or choose another port"
+        ) from error
+    return listener

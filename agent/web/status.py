@@ -1,0 +1,178 @@
+"""The shape of ``/status.json`` and of the health topic. `agent/schemas/status.schema.json` says the same."""
+
+from typing import Literal, TypedDict
+
+MAX_DEVICES = 50
+MAX_VERDICTS = 20
+MAX_QUARANTINE = 10
+MAX_RECENT_VALUES = 30
+
+State = Literal["ok", "degraded", "down"]
+
+
+class Broker(TypedDict):
+    """The link to the broker."""
+
+    connected: bool
+    subscribed: bool
+    address: str  # host:port
+    protocol: str | None  # "5" or "3.1.1"
+    since: str | None  # of the connection, or of its loss
+    session_present: bool | None
+    reconnects: int
+    refused: list[str]  # filters that the broker did not grant
+    last_error: str | None
+
+
+class Journal(TypedDict):
+    """The disk."""
+
+    writable: bool
+    seq: int  # last row
+    used_bytes: int
+    max_bytes: int
+    outbox_depth: int
+    undeliverable: int
+
+
+class Money(TypedDict):
+    """One budget period, USD."""
+
+    limit_usd: float
+    spent_usd: float
+    reserved_usd: float
+    state: Literal["ok", "soft", "hard"]
+
+
+class Budget(TypedDict):
+    """The three periods."""
+
+    hour: Money
+    day: Money
+    month: Money
+
+
+class Ai(TypedDict):
+    """The model."""
+
+    mode: str  # suspicious | all | none
+    endpoint: str | None  # host, or null without one
+    model: str | None
+    provider: str | None
+    prompt_version: str | None
+    breaker: Literal["closed", "half_open", "open"]
+    in_flight: int
+    calls: int
+    budget: Budget
+    last_error: str | None
+
+
+class VerdictCounts(TypedDict):
+    """Verdicts by source since the start."""
+
+    ai: int
+    cache: int
+    local: int
+
+
+class Counters(TypedDict):
+    """Totals since the start of the process, but for ``findings_open`` and ``devices``."""
+
+    messages: int
+    readings: int
+    windows: int
+    verdicts: VerdictCounts
+    findings_open: int
+    devices: int
+    quarantined: int
+    dropped: int
+
+
+class MetricView(TypedDict):
+    """One series."""
+
+    name: str
+    value: float | None
+    unit: str | None
+    usual: list[float] | None  # low, high
+    recent: list[float]  # at most 30, oldest first
+
+
+class FindingView(TypedDict):
+    """An open finding."""
+
+    id: str
+    device: str
+    kind: str
+    severity: str
+    opened_at: str
+    verdicts: int
+    summary: str
+
+
+class DeviceView(TypedDict):
+    """One device; ``finding`` is the id of its open finding."""
+
+    id: str
+    last_seen: str | None
+    silent: bool
+    metrics: list[MetricView]
+    finding: str | None
+
+
+class EvidenceView(TypedDict):
+    """A cited reading."""
+
+    reading: str
+    metric: str
+    at: str
+    value: float
+    expected: list[float | None] | None
+
+
+class VerdictView(TypedDict):
+    """The part of a verdict that the page shows."""
+
+    id: str
+    device: str
+    status: str
+    severity: str
+    kind: str
+    score: float
+    summary: str
+    source: str
+    reason: str
+    grounded: bool | None
+    cost_usd: float | None
+    created_at: str
+    evidence: list[EvidenceView]
+
+
+class QuarantineView(TypedDict):
+    """A message that no reading could be made of; never its payload."""
+
+    topic: str
+    reason: str
+    detail: str
+    received_at: str
+
+
+class Status(TypedDict):
+    """The whole object. Times are ISO 8601 in UTC with a ``Z``."""
+
+    schema: Literal[1]
+    agent: str
+    version: str
+    started: str
+    now: str
+    uptime_s: float
+    state: State
+    problems: list[str]  # sentences; empty when ok
+    broker: Broker
+    journal: Journal
+    ai: Ai
+    counters: Counters
+    devices: list[DeviceView]  # at most 50
+    findings: list[FindingView]  # at most 50
+    recent_verdicts: list[VerdictView]  # at most 20, newest first
+    quarantine: list[QuarantineView]  # at most 10, newest first

@@ -1,0 +1,152 @@
+"""A status object as a busy gateway would give it, with hostile text in every place that devices can reach."""
+
+import math
+
+from agent.web.status import (
+    DeviceView,
+    FindingView,
+    MetricView,
+    Money,
+    QuarantineView,
+    Status,
+    VerdictView,
+)
+
+HOSTILE = '<img src=x onerror="document.title=\'owned\'"><script>document.title="owned"</script>'
+AT = "2026-11-24T02:40:{:02d}.000Z"
+
+
+def sample_status() -> Status:
+    """Return a valid status."""
+    money: Money = {"limit_usd": 1.0, "spent_usd": 0.31, "reserved_usd": 0.02, "state": "ok"}
+    return {
+        "schema": 1,
+        "agent": "gw1",
+        "version": "0.1.0",
+        "started": AT.format(0),
+        "now": AT.format(55),
+        "uptime_s": 93_055.0,
+        "state": "degraded",
+        "problems": ["The model endpoint has failed 5 times; verdicts are local until it answers again."],
+        "broker": {
+            "connected": True,
+            "subscribed": True,
+            "address": "127.0.0.1:1883",
+            "protocol": "5",
+            "since": AT.format(1),
+            "session_present": True,
+            "reconnects": 2,
+            "refused": [],
+            "last_error": None,
+        },
+        "journal": {
+            "writable": True,
+            "seq": 182_331,
+            "used_bytes": 61_234_123,
+            "max_bytes": 536_870_912,
+            "outbox_depth": 0,
+            "undeliverable": 0,
+        },
+        "ai": {
+            "mode": "suspicious",
+            "endpoint": "127.0.0.1",
+            "model": "gpt-4o-mini",
+            "provider": "openai",
+            "prompt_version": "1",
+            "breaker": "open",
+            "in_flight": 0,
+            "calls": 41,
+            "budget": {
+                "hour": money | {"limit_usd": 0.1, "spent_usd": 0.09, "reserved_usd": 0.0, "state": "soft"},
+                "day": money,
+                "month": money | {"limit_usd": 20.0, "spent_usd": 4.2},
+            },
+            "last_error": "server_error: HTTP 503",
+        },
+        "counters": {
+            "messages": 91_000,
+            "readings": 182_331,
+            "windows": 3_040,
+            "verdicts": {"ai": 38, "cache": 3, "local": 2_999},
+            "findings_open": 2,
+            "devices": 4,
+            "quarantined": 3,
+            "dropped": 0,
+        },
+        "devices": [_device("pump-1", "f1"), _device("kitchen/th1", None), _device(HOSTILE, "f2"), _silent()],
+        "findings": [_finding("f1", "pump-1", "critical"), _finding("f2", HOSTILE, "warning")],
+        "recent_verdicts": [_verdict("a", "pump-1", "anomaly", "ai", "reviewed"), *_calm()],
+        "quarantine": [_quarantine("sensors/pump-1/temperature"), _quarantine(HOSTILE)],
+    }
+
+
+def _device(name: str, finding: str | None) -> DeviceView:
+    wave = [round(71.0 + 2.0 * math.sin(place / 4), 2) for place in range(29)]
+    metrics: list[MetricView] = [
+        {
+            "name": "temperature",
+            "value": 98.7,
+            "unit": "degC",
+            "usual": [68.1, 73.9],
+            "recent": [*wave, 98.7],
+        },
+        {"name": "vibration", "value": 0.0213, "unit": "mm/s", "usual": None, "recent": []},
+        {"name": HOSTILE, "value": 1_234_567.0, "unit": None, "usual": [0.0, 1.0], "recent": [1.0, 2.0]},
+    ]
+    return {"id": name, "last_seen": AT.format(50), "silent": False, "metrics": metrics, "finding": finding}
+
+
+def _silent() -> DeviceView:
+    return {"id": "freezer-2", "last_seen": None, "silent": True, "metrics": [], "finding": None}
+
+
+def _finding(key: str, device: str, severity: str) -> FindingView:
+    return {
+        "id": key,
+        "device": device,
+        "kind": "spike",
+        "severity": severity,
+        "opened_at": AT.format(20),
+        "verdicts": 3,
+        "summary": f"temperature rose to 98.7 degC, far above its usual range. {HOSTILE}",
+    }
+
+
+def _verdict(key: str, device: str, status: str, source: str, reason: str) -> VerdictView:
+    calm = status == "normal"
+    return {
+        "id": key * 32,
+        "device": device,
+        "status": status,
+        "severity": "info" if calm else "critical",
+        "kind": "none" if calm else "spike",
+        "score": 0.1 if calm else 4.2,
+        "summary": "All series are in their usual range." if calm else f"A spike of temperature. {HOSTILE}",
+        "source": source,
+        "reason": reason,
+        "grounded": None if source == "local" else True,
+        "cost_usd": None if source == "local" else 0.00018,
+        "created_at": AT.format(51),
+        "evidence": []
+        if calm
+        else [
+            {
+                "reading": "r17",
+                "metric": HOSTILE,
+                "at": AT.format(49),
+                "value": 98.7,
+                "expected": [68.1, 73.9],
+            }
+        ],
+    }
+
+
+def _calm() -> list[VerdictView]:
+    return [
+        _verdict("b", "kitchen/th1", "normal", "local", "not_suspicious"),
+        _verdict("c", "freezer-2", "uncertain", "local", "ungrounded"),
+    ]
+
+
+def _quarantine(topic: str) -> QuarantineView:
+    return {"topic": topic, "reason": "bad_json", "detail": HOSTILE, "received_at": AT.format(30)}
