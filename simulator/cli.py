@@ -1,6 +1,7 @@
 """The commands of ``edge-sim``. Exit codes: 0 done, 2 wrong usage, 69 a service is missing, 70 our fault."""
 
 import argparse
+import contextlib
 import json
 import signal
 import sys
@@ -17,6 +18,7 @@ from simulator.fleet import Fleet
 from simulator.link import LinkError
 from simulator.scenario import ScenarioError
 
+BROKER_LIMIT_S = 3.0
 EXIT_OK, EXIT_USAGE, EXIT_UNAVAILABLE, EXIT_FAULT = 0, 2, 69, 70
 
 
@@ -81,7 +83,8 @@ def _run(args: argparse.Namespace) -> int:
             args.labels, [one.as_dict() for one in label(scenario.faults, start=start, until=until)]
         )
     until = float("inf") if args.for_s is None else start + args.for_s * args.speed
-    with Fleet(host=host, port=port, scenario=scenario) as fleet:
+    fleet = Fleet(host=host, port=port, scenario=scenario)
+    with contextlib.closing(fleet.open(BROKER_LIMIT_S)):
         _say(f"{scenario.name}: {len(scenario.devices)} devices on {host}:{port}, MQTT {fleet.protocol}")
         if args.history:
             _say(

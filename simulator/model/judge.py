@@ -1,16 +1,16 @@
 """The simulator's model: reads the windows in a prompt and judges their marked candidates.
 
-It knows the shape of the prompt (``{"w": 1, "candidates": [{"id": "r17", "value": ...}], ...}``) and nothing
-else of the agent. Every number that it writes is copied, digit by digit, from the prompt.
+It knows the shape of the prompt (``{"w": 1, "series": [...], "candidates": [{"id": "r17", "value": ...}]}``)
+and nothing else of the agent. It believes a score above the alarm line unless the value is one that the
+series often has. Every number that it writes is copied, digit by digit, from the prompt.
 """
 
 import json
 from collections.abc import Iterator
 from typing import Any, Self
 
-KINDS = frozenset(
-    {"none", "spike", "level_shift", "drift", "noise", "flatline", "out_of_range", "silence", "other"}
-)
+KINDS = frozenset({"spike", "level_shift", "drift", "noise", "flatline", "out_of_range", "other"})
+MIN_STILL = 5
 _RANGES = ("expected", "usual", "range")
 _WORDS = {
     "spike": "jumped to",
@@ -82,26 +82,33 @@ def _judge(window: dict[str, Any]) -> dict[str, Any]:
     ]
     worst = max(candidates, key=_score, default=None)
     if worst is None or _score(worst) < 1.0:
-        return {
-            "w": number,
-            "status": "normal",
-            "kind": "none",
-            "severity": "info",
-            "confidence": 3 if worst is None or _score(worst) < 0.5 else 2,  # noqa: PLR2004 - half the alarm line
-            "evidence": [],
-            "summary": "The readings stay within what is usual for this device.",
-        }
+        return _normal(number, "The readings stay within what is usual for this device.", 3)
+    series = _series(window, worst)
+    kind = _kind(window, worst, series)
+    if kind in {"spike", "level_shift"} and _familiar(worst, series):
+        return _normal(number, f"{_metric(worst)} has values like this one often.", 2)
     score = _score(worst)
-    kind = _kind(window, worst)
     cited = [one for one in candidates if one.get("metric") == worst.get("metric") and _score(one) >= 1.0]
     return {
         "w": number,
         "status": "anomaly",
         "kind": kind,
-        "severity": "critical" if score >= 3.0 else "warning",  # noqa: PLR2004 - as the rules in the prompt say
+        "severity": "critical" if score >= 3.0 or kind == "out_of_range" else "warning",  # noqa: PLR2004 - far above the alarm line
         "confidence": 3 if score >= 2.0 else 2,  # noqa: PLR2004 - twice the alarm line
         "evidence": [str(one["id"]) for one in sorted(cited, key=_score, reverse=True)[:3]],
-        "summary": _summary(worst, kind),
+        "summary": _summary(worst, series, kind),
+    }
+
+
+def _normal(number: int, summary: str, confidence: int) -> dict[str, Any]:
+    return {
+        "w": number,
+        "status": "normal",
+        "kind": "none",
+        "severity": "info",
+        "confidence": confidence,
+        "evidence": [],
+        "summary": summary,
     }
 
 
@@ -118,30 +125,59 @@ def _score(candidate: dict[str, Any]) -> float:
     return 2.0 * outside / max(high - low, 1e-9)
 
 
-def _bounds(candidate: dict[str, Any]) -> tuple[Printed, Printed] | None:
-    for name in _RANGES:
-        pair = candidate.get(name)
+def _bounds(item: dict[str, Any], names: tuple[str, ...] = _RANGES) -> tuple[Printed, Printed] | None:
+    for name in names:
+        pair = item.get(name)
         if isinstance(pair, list) and len(pair) == 2 and all(isinstance(end, Printed) for end in pair):  # noqa: PLR2004 - low and high
             return pair[0], pair[1]
     return None
 
 
-def _kind(window: dict[str, Any], worst: dict[str, Any]) -> str:
+def _series(window: dict[str, Any], candidate: dict[str, Any]) -> dict[str, Any]:
+    """Return what is printed of the candidate's series."""
+    every = window.get("series", ())
+    same = [one for one in every if isinstance(one, dict) and one.get("metric") == candidate.get("metric")]
+    return same[0] if same else {}
+
+
+def _kind(window: dict[str, Any], worst: dict[str, Any], series: dict[str, Any]) -> str:
+    """Return the suspected kind, if it holds by what is printed."""
     local = window.get("local")
-    named = [worst.get("kind"), worst.get("rule"), window.get("kind"), window.get("rule")]
-    if isinstance(local, dict):
-        named.append(local.get("kind"))
-    return next((kind for kind in named if isinstance(kind, str) and kind in KINDS - {"none"}), "other")
+    named = [worst.get("kind"), local.get("kind") if isinstance(local, dict) else None, window.get("kind")]
+    kind = next((one for one in named if isinstance(one, str) and one in KINDS), "other")
+    if kind == "flatline" and series.get("still", 0.0) < MIN_STILL:
+        return "other"
+    if kind == "out_of_range" and not _breaks_limits(worst, series):
+        return "other"
+    return kind
 
 
-def _summary(worst: dict[str, Any], kind: str) -> str:
-    metric = str(worst.get("metric", "the value")).replace("_", " ")
-    unit = worst.get("unit")
-    value = worst.get("value")
-    text = (
-        f"{metric} {_WORDS.get(kind, 'is unusual at')} {value}{f' {unit}' if isinstance(unit, str) else ''}"
-    )
-    bounds = _bounds(worst)
+def _breaks_limits(worst: dict[str, Any], series: dict[str, Any]) -> bool:
+    value, limits = worst.get("value"), series.get("limits")
+    if not isinstance(value, Printed) or not isinstance(limits, list) or len(limits) != 2:  # noqa: PLR2004 - low and high
+        return False
+    low, high = limits
+    return (isinstance(low, Printed) and value < low) or (isinstance(high, Printed) and value > high)
+
+
+def _familiar(worst: dict[str, Any], series: dict[str, Any]) -> bool:
+    """Say whether the series has such values in more than 2 of 100 readings."""
+    low, high, value = series.get("p01"), series.get("p99"), worst.get("value")
+    if not isinstance(low, Printed) or not isinstance(high, Printed) or not isinstance(value, Printed):
+        return False
+    return low <= value <= high
+
+
+def _metric(candidate: dict[str, Any]) -> str:
+    return str(candidate.get("metric", "the value")).replace("_", " ")
+
+
+def _summary(worst: dict[str, Any], series: dict[str, Any], kind: str) -> str:
+    unit = worst.get("unit") or series.get("unit")
+    text = f"{_metric(worst)} {_WORDS.get(kind, 'is unusual at')} {worst.get('value')}"
+    if isinstance(unit, str):
+        text += f" {unit}"
+    bounds = _bounds(worst) or _bounds(series)
     if bounds is not None:
         text += f", usual is {bounds[0]} to {bounds[1]}"
     return text[:290] + "."
