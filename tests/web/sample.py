@@ -1,4 +1,4 @@
-"""A status object as a busy gateway would give it, with hostile text in every place that devices can reach."""
+"""A status as a busy gateway gives it, with hostile text in every place that devices can reach."""
 
 import math
 

@@ -1,0 +1,220 @@
+import base64
+import contextlib
+import shutil
+import socket
+import ssl
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from agent.web.http import BasicAuth, Response
+from agent.web.server import WebError, WebServer
+from tests.web.serving import ask, connect, get, read_all, serving, split, until
+
+BIG = b"x" * (32 << 20)  # more than the buffers of a loopback connection hold
+
+
+def test_serves_a_route_and_closes() -> None:
+    """A GET of a known path gives the route's body, its length and the end of the connection."""
+    with serving() as server:
+        status, head, body = get(server, "/metrics?name=x")
+    assert (status, body) == (200, b"up 1\n")
+    assert "Content-Length: 5" in head
+    assert "Connection: close" in head
+    assert "X-Content-Type-Options: nosniff" in head
+
+
+def test_head_gives_the_length_without_a_body() -> None:
+    """HEAD answers like GET but for the body."""
+    with serving() as server:
+        status, head, body = ask(server, "HEAD /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    assert (status, body) == (200, b"")
+    assert "Content-Length: 5" in head
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "expected"),
+    [
+        (b"GET /other HTTP/1.1\r\nHost: localhost\r\n\r\n", 404),
+        (b"GET /../etc/passwd HTTP/1.1\r\nHost: localhost\r\n\r\n", 404),
+        (b"POST /metrics HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\nabc", 405),
+        (b"DELETE /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n", 405),
+        (b"POST /other HTTP/1.1\r\nHost: localhost\r\n\r\n", 404),
+        (b"nonsense\r\n\r\n", 400),
+        (b"GET  /metrics HTTP/1.1\r\n\r\n", 400),
+        (b"GET /metrics HTTP/2.0\r\n\r\n", 400),
+        (b"GET http://elsewhere/ HTTP/1.1\r\n\r\n", 400),
+        (b"GET /metrics HTTP/1.1\r\nbroken field\r\n\r\n", 400),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400),
+        (b"GET /" + b"a" * 3000 + b" HTTP/1.1\r\n\r\n", 414),
+        (b"GET /metrics HTTP/1.1\r\n" + b"X: " + b"a" * 9000 + b"\r\n\r\n", 431),
+        (b"GET /metrics HTTP/1.1\r\nX: " + b"a" * 9000, 431),
+        (b"GET /metrics HTTP/1.1\r\nHost: evil.example\r\n\r\n", 421),
+        (b"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1:8000\r\n\r\n", 200),
+        (b"GET /metrics HTTP/1.1\r\nHost: [::1]:8000\r\n\r\n", 200),
+        (b"GET /metrics HTTP/1.0\r\n\r\n", 200),
+    ],
+)
+def test_answers_what_it_does_not_serve(request_bytes: bytes, expected: int) -> None:
+    """Everything but GET and HEAD of a route is answered with its own status, and a foreign Host refused."""
+    with serving() as server:
+        assert ask(server, request_bytes)[0] == expected
+
+
+def test_a_request_may_come_in_pieces() -> None:
+    """A head that arrives byte by byte is one request."""
+    with serving() as server, connect(server) as sock:
+        for byte in b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n":
+            sock.send(bytes([byte]))
+        assert split(read_all(sock))[0] == 200
+
+
+def test_a_route_that_fails_is_500_and_reported() -> None:
+    """An exception of a route is said to the log, not to the client, and ends nothing."""
+    told: list[str] = []
+
+    def fail() -> Response:
+        raise KeyError("canary")
+
+    routes = {"/bad": fail, "/good": lambda: Response(b"ok")}
+    with serving(routes, report=lambda event, **_fields: told.append(event)) as server:
+        status, _, body = get(server, "/bad")
+        assert get(server, "/good")[0] == 200
+    assert (status, told) == (500, ["web_request_failed"])
+    assert b"canary" not in body
+
+
+def test_idle_clients_give_way_to_a_scrape() -> None:
+    """With every slot taken by clients that say nothing, a scrape is answered at once."""
+    with serving() as server, contextlib.ExitStack() as clients:
+        for _ in range(300):
+            clients.enter_context(connect(server))
+        started = time.monotonic()
+        assert get(server, "/metrics")[0] == 200
+        assert time.monotonic() - started < 2.0
+        assert server.connections <= 8
+
+
+def test_dripping_clients_give_way_and_end() -> None:
+    """A client that drips its request has a limit in all, not one per byte, and does not hold up a scrape."""
+    with serving(timeout_s=0.5) as server, connect(server) as drip:
+        drip.settimeout(0.05)
+        started = time.monotonic()
+        with contextlib.suppress(OSError):
+            while time.monotonic() - started < 10:
+                drip.send(b"G")
+                try:
+                    if drip.recv(1) == b"":
+                        break
+                except TimeoutError:
+                    continue
+        assert time.monotonic() - started < 3.0
+        assert get(server, "/metrics")[0] == 200
+
+
+def test_clients_that_do_not_read_give_way_to_a_scrape() -> None:
+    """With every slot taken by clients that never read their response, a scrape waits about a second."""
+    routes = {"/big": lambda: Response(BIG), "/metrics": lambda: Response(b"up 1\n")}
+    with serving(routes) as server, contextlib.ExitStack() as clients:
+        for _ in range(8):
+            sock = clients.enter_context(connect(server))
+            sock.sendall(b"GET /big HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        until(lambda: server.connections == 8)
+        started = time.monotonic()
+        assert get(server, "/metrics")[0] == 200
+        assert time.monotonic() - started < 4.0
+
+
+def test_a_response_that_is_not_read_ends() -> None:
+    """A slow reader is cut off after the time limit and its slot is free again."""
+    with serving({"/big": lambda: Response(BIG)}, timeout_s=0.4) as server, connect(server) as sock:
+        sock.sendall(b"GET /big HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        until(lambda: server.connections == 1)
+        until(lambda: server.connections == 0)
+
+
+def test_a_large_response_arrives_whole() -> None:
+    """A body larger than the socket's buffers is sent to the last byte."""
+    with serving({"/big": lambda: Response(BIG)}) as server:
+        assert len(get(server, "/big")[2]) == len(BIG)
+
+
+def test_basic_auth() -> None:
+    """Without the right user and password there is no answer on any path but 401."""
+    auth = BasicAuth("prometheus", "s3cret-ü")
+    assert "s3cret" not in repr(auth)
+    right = base64.b64encode("prometheus:s3cret-ü".encode()).decode()
+    wrong = base64.b64encode(b"prometheus:s3cret").decode()
+    with serving(auth=auth) as server:
+        assert get(server, "/metrics")[0] == 401
+        assert get(server, "/nowhere")[0] == 401
+        assert "WWW-Authenticate: Basic" in get(server, "/metrics")[1]
+        assert get(server, "/metrics", f"Authorization: Basic {wrong}")[0] == 401
+        assert get(server, "/metrics", f"Authorization: Basic {right}")[0] == 200
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A self-signed certificate and key for localhost."""
+    openssl = shutil.which("openssl")
+    assert openssl is not None
+    folder = tmp_path_factory.mktemp("tls")
+    path = folder / "both.pem"
+    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    argv = [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    argv += ["-days", "1", "-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem"), *names]
+    subprocess.run(argv, check=True, capture_output=True)
+    path.write_bytes((folder / "cert.pem").read_bytes() + (folder / "key.pem").read_bytes())
+    return path
+
+
+def test_tls_with_clients_that_never_shake_hands(certificate: Path) -> None:
+    """Idle TCP clients on the TLS port do not hold up a scrape over TLS; plain HTTP gets no answer."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    client = ssl.create_default_context(cafile=str(certificate))
+    with serving({"/big": lambda: Response(BIG[:5_000_000])}, tls=context) as server:
+        with contextlib.ExitStack() as clients:
+            for _ in range(40):
+                clients.enter_context(connect(server))
+            started = time.monotonic()
+            status, _, body = get(server, "/big", tls=client)
+            assert time.monotonic() - started < 4.0
+        assert (status, len(body)) == (200, 5_000_000)
+        with connect(server) as plain, contextlib.suppress(ConnectionError):
+            plain.sendall(b"GET /big HTTP/1.1\r\n\r\n")
+            assert b"HTTP" not in read_all(plain)
+
+
+def test_a_taken_port_is_said_in_one_line() -> None:
+    """A port in use raises an error that names the setting and the remedy."""
+    with serving() as server, pytest.raises(WebError, match=r"web\.listen .* cannot be opened: .* free it"):
+        WebServer(host="127.0.0.1", port=server.port, routes={})
+
+
+def test_serves_ipv6() -> None:
+    """The loopback of IPv6 works where the machine has it."""
+    try:
+        probe = socket.socket(socket.AF_INET6)
+        probe.bind(("::1", 0))
+        probe.close()
+    except OSError:
+        pytest.skip("no IPv6 here")
+    server = WebServer(host="::1", port=0, routes={})
+    assert server.port > 0
+    server.stop()
+    server.run()
+
+
+def test_stop_ends_the_thread_with_clients_connected() -> None:
+    """Stopping closes what is open and does not wait for anybody."""
+    with serving() as server:
+        sock = connect(server)
+        until(lambda: server.connections == 1)
+        started = time.monotonic()
+        server.stop()
+    assert time.monotonic() - started < 1.0
+    assert sock.recv(1) == b""
+    sock.close()
