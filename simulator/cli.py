@@ -146,6 +146,10 @@ def _positive(text: str) -> float:
     return value
 
 
+def _seconds(text: str) -> float | None:
+    return None if text == "0" else _positive(text)
+
+
 def _address(text: str) -> tuple[str, int]:
     host, _, port = text.removeprefix("mqtt://").rstrip("/").partition(":")
     if not host or not (port or "1883").isdigit():
@@ -188,7 +192,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--for", dest="for_s", type=_positive, metavar="SECONDS", help="default: until Ctrl-C"
+        "--for", dest="for_s", type=_seconds, metavar="SECONDS", help="0 or left out: until Ctrl-C"
     )
     parser.add_argument("--speed", type=_positive, default=1.0, metavar="N", help="event seconds per second")
     parser.add_argument("--seed", type=int, default=1)

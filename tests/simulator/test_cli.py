@@ -41,7 +41,7 @@ def test_unknown_scenario_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> 
 
 
 @pytest.mark.parametrize(
-    "args", [["demo", "--for", "0"], ["demo", "--for", "x"], ["run"], [], ["run", "demo", "--broker", "a:b"]]
+    "args", [["demo", "--for", "-1"], ["demo", "--for", "x"], ["run"], [], ["run", "demo", "--broker", "a:b"]]
 )
 def test_wrong_usage_exits_2(args: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """Arguments that make no sense end with 2, as argparse does."""
