@@ -1,8 +1,14 @@
 """What must survive a crash: SQLite, one writer, group commit."""
 
-from agent.journal.errors import JournalError, JournalInUseError, JournalNewerError
+from agent.journal.errors import (
+    JournalError,
+    JournalInUseError,
+    JournalNewerError,
+    JournalStorageError,
+)
 from agent.journal.inbox import Inbox
 from agent.journal.journal import Journal, JournalSettings
+from agent.journal.reader import Reader
 from agent.journal.stats import JournalStats
 from agent.journal.store import Store
 from agent.journal.wiring import Wiring
@@ -15,6 +21,8 @@ __all__ = [
     "JournalNewerError",
     "JournalSettings",
     "JournalStats",
+    "JournalStorageError",
+    "Reader",
     "Store",
     "Wiring",
 ]

@@ -5,14 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from agent.journal.ballast import Ballast
+from agent.journal.errors import primary_code
 from agent.journal.stats import JournalStats
 
 _DEGRADED, _DEGRADED_OVER = 0.80, 0.75
 _FULL, _FULL_OVER = 0.95, 0.90
 _FREE_PAGES = 512  # in the file: enough to go on although the disk is full
 _RESTORE_INTERVAL_S = 30.0
-
-_FULL_CODE = sqlite3.SQLITE_FULL
 
 
 class Capacity:
@@ -58,12 +57,21 @@ class Capacity:
             return self._free_pages >= _FREE_PAGES or self._ballast.free() >= 2 * self._ballast.size
         return True
 
+    @property
+    def troubled(self) -> bool:
+        """Whether the disk refused the last attempt."""
+        return bool(self._trouble)
+
     def measure(self) -> None:
         """Compare used pages and WAL with the cap, after each commit."""
-        page_size, pages, free = (
-            int(self._connection.execute(f"PRAGMA {name}").fetchone()[0])
-            for name in ("page_size", "page_count", "freelist_count")
-        )
+        try:
+            page_size, pages, free = (
+                int(self._connection.execute(f"PRAGMA {name}").fetchone()[0])
+                for name in ("page_size", "page_count", "freelist_count")
+            )
+        except sqlite3.Error as error:
+            self.fail(error)
+            return
         try:
             wal = self._wal.stat().st_size
         except OSError:
@@ -75,14 +83,15 @@ class Capacity:
         self.pressed = share >= (_DEGRADED_OVER if self.pressed else _DEGRADED)
         self._say()
 
-    def fail(self, error: sqlite3.Error) -> None:
-        """Note that a commit failed; the ballast goes if the disk is full."""
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        self._disk_full = self._disk_full or code == _FULL_CODE
-        if self._disk_full and self._ballast.drop():
+    def fail(self, error: sqlite3.Error) -> bool:
+        """Note that a commit failed; return whether the disk is full, and give it the ballast then."""
+        full = primary_code(error) == sqlite3.SQLITE_FULL
+        self._disk_full = self._disk_full or full
+        if full and self._ballast.drop():
             self._report("journal_ballast_dropped", level="warning", path=str(self._ballast.path))
-        self._trouble = f"{error}"
+        self._trouble = str(error)
         self._say()
+        return full
 
     def succeed(self, *, items: bool) -> None:
         """Note that a commit went through; with arrivals in it, the trouble is over."""

@@ -1,6 +1,18 @@
 """What can go wrong with the journal, each with one line for the user: what, where, remedy."""
 
+import sqlite3
+
 from agent.records import AgentError
+
+_DAMAGE_CODES = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_STORAGE_CODES = (
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_NOMEM,
+)
 
 
 class JournalError(AgentError):
@@ -17,3 +29,22 @@ class JournalNewerError(JournalError):
 
 class JournalCorruptError(JournalError):
     """SQLite says the file is damaged."""
+
+
+class JournalStorageError(JournalError):
+    """The disk does not take the journal now (full, read-only, failing); a later try may succeed."""
+
+
+def primary_code(error: sqlite3.Error) -> int:
+    """Return SQLite's primary result code, 0 for an error of the Python side."""
+    return int(getattr(error, "sqlite_errorcode", 0) or 0) & 0xFF
+
+
+def is_damage(error: BaseException) -> bool:
+    """Whether SQLite says that the file itself is broken."""
+    return isinstance(error, sqlite3.Error) and primary_code(error) in _DAMAGE_CODES
+
+
+def is_storage(error: BaseException) -> bool:
+    """Whether the disk refused, which it may stop doing."""
+    return isinstance(error, sqlite3.Error) and primary_code(error) in _STORAGE_CODES

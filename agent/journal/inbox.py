@@ -61,7 +61,7 @@ class Inbox:
         with self._condition:
             if isinstance(item, Arrival):
                 size = _weigh(item)
-                if self._bytes + size > self.max_bytes or self._closed:
+                if self._closed or (self._bytes and self._bytes + size > self.max_bytes):
                     self.refused += 1
                     self._hungry = True
                     return False

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from math import isfinite
 from typing import Protocol
 
+from agent.journal.insertion import Insertion
 from agent.journal.redelivery import Redelivery, key_of
 from agent.journal.sequence import Sequence
 from agent.journal.series import SeriesTable
@@ -12,6 +13,13 @@ from agent.journal.stats import Tally
 from agent.records import Arrival, DecodeError, DecodeReason, MessageRow, Reading, Row
 
 _MAX_QUARANTINE_BYTES = 256 * 1024
+
+_MESSAGES = Insertion("INSERT INTO messages VALUES", columns=9)
+_READINGS = Insertion("INSERT INTO readings VALUES", columns=5)
+_KEYS = Insertion("INSERT OR REPLACE INTO redelivery VALUES", columns=3)
+_QUARANTINE = Insertion(
+    "INSERT INTO quarantine(topic, payload, size, reason, detail, received, clock) VALUES", columns=7
+)
 
 Ack = tuple[int, int]  # generation, packet id
 
@@ -47,44 +55,101 @@ class Intake:
         rows: list[Row],
     ) -> None:
         self.acks: list[Ack] = []  # in arrival order
-        self.rows = rows
         self.tally = Tally()
+        self._rows = rows
         self._decode = decode
         self._redelivery = redelivery
         self._series = series
         self._sequence = sequence
         self._messages: list[tuple[object, ...]] = []
-        self._readings: list[tuple[int, int, int, float, float]] = []
-        self._keys: list[tuple[int, int, int]] = []
+        self._readings: list[tuple[object, ...]] = []
+        self._keys: list[tuple[object, ...]] = []
         self._quarantine: list[tuple[object, ...]] = []
 
     def accept(self, arrival: Arrival) -> None:
         """Decide what becomes of one arrival. Every QoS 1 arrival ends in exactly one ack."""
         self.tally.received += 1
-        if arrival.qos:
-            self.acks.append((arrival.generation, arrival.mid))
-            digest = key_of(arrival.topic.encode("utf-8", "backslashreplace"), arrival.payload)
-            repeat = arrival.dup and self._redelivery.matches(arrival.mid, digest)
-            self._redelivery.remember(arrival.mid, arrival.generation, digest)
-            self._keys.append((arrival.mid, arrival.generation, digest))
-            if repeat:
-                self.tally.redelivered += 1
-                return
+        if arrival.qos and self._recognise(arrival):
+            return
         try:
-            decoded = self._decode(arrival)
-            self._journal(arrival, decoded)
+            self._journal(arrival, self._decode(arrival))
         except DecodeError as error:
-            self.quarantine(arrival, error.reason, error.detail)
+            self._put_aside(arrival, error.reason, error.detail)
         except UnicodeEncodeError:
-            self.quarantine(arrival, DecodeReason.BAD_UTF8, "lone surrogate")
+            self._put_aside(arrival, DecodeReason.BAD_UTF8, "lone surrogate")
         except sqlite3.Error:  # the storage, not the message
             raise
         except Exception as error:  # noqa: BLE001 - a fault of a decoder must not stop the acks
-            self.quarantine(arrival, DecodeReason.DECODER_FAULT, type(error).__name__)
+            self._put_aside(arrival, DecodeReason.DECODER_FAULT, type(error).__name__)
 
-    def quarantine(self, arrival: Arrival, reason: DecodeReason, detail: str) -> None:
-        """Put an arrival aside with the reason."""
-        _, clock = self._sequence.mark()
+    def insert(self, connection: sqlite3.Connection) -> None:
+        """Write what was collected into the open transaction."""
+        _MESSAGES.run(connection, self._messages)
+        _READINGS.run(connection, self._readings)
+        _KEYS.run(connection, self._keys)
+        _QUARANTINE.run(connection, self._quarantine)
+
+    def _recognise(self, arrival: Arrival) -> bool:
+        """Note the ack and the key of an arrival; true when it is one that is journaled already."""
+        generation, mid = arrival.generation, arrival.mid
+        self.acks.append((generation, mid))
+        digest = key_of(arrival.topic.encode("utf-8", "backslashreplace"), arrival.payload)
+        repeat = arrival.dup and self._redelivery.matches(mid, digest)
+        self._redelivery.remember(mid, generation, digest)
+        self._keys.append((mid, generation, digest))
+        if repeat:
+            self.tally.redelivered += 1
+        return repeat
+
+    def _journal(self, arrival: Arrival, decoded: Decoded) -> None:
+        tally = self.tally
+        readings = decoded.readings
+        source = decoded.source
+        if source is not None:
+            sources = tally.sources
+            sources[source] = sources.get(source, 0) + 1
+        seed = False
+        if arrival.retain:
+            if decoded.retained == "ignore":
+                tally.retained_ignored += 1
+                return
+            seed = decoded.retained == "seed"
+        if not readings:
+            if decoded.text_only:
+                tally.text_only += 1
+            else:
+                tally.unmatched += 1
+            return
+        topic, traceparent = arrival.topic, decoded.traceparent
+        # What could fail comes first: it must not leave half of a message behind.
+        topic.encode()
+        if traceparent is not None:
+            traceparent.encode()
+        series = [self._series.id_of(reading) for reading in readings if _is_sound(reading)]
+        seq, clock = self._sequence.take(arrival.mono)
+        self._messages.append(
+            (
+                seq,
+                arrival.generation,
+                arrival.mid,
+                topic,
+                arrival.payload,
+                traceparent,
+                seed,
+                arrival.received,
+                clock,
+            )
+        )
+        for index, reading in enumerate(readings):
+            self._readings.append((seq, index, series[index], reading.at, reading.value))
+        self._rows.append(MessageRow(seq, clock, readings, traceparent, seed))
+        tally.journaled += 1
+        if seed:
+            tally.seeds += 1
+        else:
+            tally.readings += len(readings)
+
+    def _put_aside(self, arrival: Arrival, reason: DecodeReason, detail: str) -> None:
         self._quarantine.append(
             (
                 _printable(arrival.topic),
@@ -93,72 +158,16 @@ class Intake:
                 reason.value,
                 _printable(detail),
                 arrival.received,
-                clock,
+                self._sequence.clock_value,
             )
         )
-        self.tally.quarantined[reason.value] += 1
-
-    def insert(self, connection: sqlite3.Connection) -> None:
-        """Write what was collected into the open transaction."""
-        if self._messages:
-            connection.executemany("INSERT INTO messages VALUES (?,?,?,?,?,?,?,?,?)", self._messages)
-            connection.executemany("INSERT INTO readings VALUES (?,?,?,?,?)", self._readings)
-        if self._keys:
-            connection.executemany("INSERT OR REPLACE INTO redelivery VALUES (?,?,?)", self._keys)
-        if self._quarantine:
-            connection.executemany(
-                "INSERT INTO quarantine(topic, payload, size, reason, detail, received, clock)"
-                " VALUES (?,?,?,?,?,?,?)",
-                self._quarantine,
-            )
-
-    def _journal(self, arrival: Arrival, decoded: Decoded) -> None:
-        tally = self.tally
-        readings = decoded.readings
-        if decoded.source is not None:
-            tally.sources[decoded.source] += 1
-        if arrival.retain and decoded.retained == "ignore":
-            tally.retained_ignored += 1
-            return
-        if decoded.text_only:
-            tally.text_only += 1
-            return
-        if not readings:
-            tally.unmatched += 1
-            return
-        # What could fail comes first: it must not leave half of a message behind.
-        arrival.topic.encode()
-        (decoded.traceparent or "").encode()
-        series = [self._series.id_of(_checked(reading)) for reading in readings]
-        seed = arrival.retain and decoded.retained == "seed"
-        seq, clock = self._sequence.take(arrival.mono)
-        self._messages.append(
-            (
-                seq,
-                arrival.generation,
-                arrival.mid,
-                arrival.topic,
-                arrival.payload,
-                decoded.traceparent,
-                seed,
-                arrival.received,
-                clock,
-            )
-        )
-        for index, reading in enumerate(readings):
-            self._readings.append((seq, index, series[index], reading.at, reading.value))
-        self.rows.append(MessageRow(seq, clock, readings, decoded.traceparent, seed))
-        tally.journaled += 1
-        if seed:
-            tally.seeds += 1
-        else:
-            tally.readings += len(readings)
+        self.tally.quarantined[reason] += 1
 
 
-def _checked(reading: Reading) -> Reading:
+def _is_sound(reading: Reading) -> bool:
     """Refuse what SQLite would store as something else: NaN becomes NULL there."""
     if isfinite(reading.value) and isfinite(reading.at):
-        return reading
+        return True
     raise DecodeError(DecodeReason.NOT_FINITE, reading.metric)
 
 

@@ -1,6 +1,7 @@
 """The journal as the other rooms see it."""
 
 import json
+import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ from agent.journal.answer import refuse
 from agent.journal.ballast import Ballast
 from agent.journal.capacity import Capacity
 from agent.journal.clock import AgentClock
-from agent.journal.errors import JournalError
+from agent.journal.errors import JournalError, JournalStorageError, is_storage
 from agent.journal.inbox import Inbox, Job
 from agent.journal.lock import StateLock
 from agent.journal.opening import NAME, open_database
@@ -136,19 +137,19 @@ class Journal:
         Raises:
             JournalInUseError: another agent has the directory.
             JournalNewerError: a newer agent wrote the journal; nothing was touched.
-            JournalError: the directory or the file cannot be used.
+            JournalStorageError: the disk is full, read-only or fails; a later try may succeed.
+            JournalError: the directory or the file is not ours to use.
         """
         _make(state_dir)
         lock = StateLock(state_dir / "journal.lock")
         lock.acquire()
         try:
-            path = state_dir / NAME
             ballast = Ballast(state_dir / "journal.ballast", size=settings.ballast_bytes)
-            connection = open_database(path, ballast=ballast, report=wiring.report)
+            connection = _open_with(ballast, state_dir / NAME, report=wiring.report)
             try:
                 ballast.restore()
                 return cls(
-                    path=path,
+                    path=state_dir / NAME,
                     lock=lock,
                     connection=connection,
                     ballast=ballast,
@@ -161,8 +162,10 @@ class Journal:
             except BaseException:
                 connection.close()
                 raise
-        except BaseException:
+        except BaseException as error:
             lock.release()
+            if isinstance(error, (sqlite3.Error, OSError)):
+                raise _explain(state_dir, error) from error
             raise
 
     @property
@@ -195,7 +198,8 @@ class Journal:
         """Be the journal's thread until :meth:`stop`; what it raises must end the process."""
         self._running = True
         try:
-            self._writer.run()
+            if not self._ended.is_set():
+                self._writer.run()
         finally:
             self._close()
 
@@ -224,6 +228,25 @@ def _make(state_dir: Path) -> None:
         ) from error
     except FailpointRefusedError as error:
         raise JournalError(f"journal: {error}") from error
+
+
+def _open_with(ballast: Ballast, path: Path, *, report: Callable[..., None]) -> sqlite3.Connection:
+    """Open the file; on a full disk give it the ballast and try once more."""
+    try:
+        return open_database(path, report=report)
+    except sqlite3.Error:
+        if not ballast.drop():
+            raise
+    report("journal_ballast_dropped", level="warning", path=str(ballast.path))
+    return open_database(path, report=report)
+
+
+def _explain(state_dir: Path, error: Exception) -> JournalError:
+    kind = JournalStorageError if is_storage(error) or isinstance(error, OSError) else JournalError
+    return kind(
+        f"journal: cannot use {state_dir}: {error}; check that its disk has free space and is sound, "
+        f"and that it is writable for user {os.getuid()}"
+    )
 
 
 def _prepare(connection: sqlite3.Connection, agent_id: str, sequence: Sequence) -> str:

@@ -1,38 +1,26 @@
 """Getting hold of the file: ours alone, sound, of a version we know."""
 
-import os
 import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from agent.journal.ballast import Ballast
-from agent.journal.errors import JournalCorruptError, JournalError
+from agent.journal.errors import JournalCorruptError, is_damage
 from agent.journal.schema import check_header, connect, create, sync_directory
 
 NAME = "journal.sqlite"
 SUSPECT = "journal.suspect"  # left behind when SQLite called the file damaged while running
 
 _MAX_ASIDE = 2  # damaged files that are kept
-_DAMAGE_CODES = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
-def primary_code(error: sqlite3.Error) -> int:
-    """Return SQLite's primary result code, 0 for an error of the Python side."""
-    return int(getattr(error, "sqlite_errorcode", 0) or 0) & 0xFF
-
-
-def is_damage(error: sqlite3.Error) -> bool:
-    """Whether SQLite says that the file itself is broken."""
-    return primary_code(error) in _DAMAGE_CODES
-
-
-def open_database(path: Path, *, ballast: Ballast, report: Callable[..., None]) -> sqlite3.Connection:
-    """Open, check and complete the journal; a damaged one is moved aside, loudly, and a clean one begun.
+def open_database(path: Path, *, report: Callable[..., None]) -> sqlite3.Connection:
+    """Open, check and complete the journal; a damaged one is moved aside and a clean one begun, loudly.
 
     Raises:
         JournalNewerError: a newer agent wrote it; nothing was touched.
-        JournalError: it cannot be read or written.
+        JournalError: it is something else than a journal.
+        sqlite3.Error: it cannot be read or written.
     """
     try:
         return _open_sound(path)
@@ -48,14 +36,6 @@ def open_database(path: Path, *, ballast: Ballast, report: Callable[..., None]) 
             ),
         )
         return _open_sound(path)
-    except sqlite3.Error as error:
-        if not ballast.drop():
-            raise _explain(path, error) from error
-        report("journal_ballast_dropped", level="warning", path=str(ballast.path))
-    try:
-        return _open_sound(path)
-    except sqlite3.Error as error:
-        raise _explain(path, error) from error
 
 
 def _open_sound(path: Path) -> sqlite3.Connection:
@@ -109,10 +89,3 @@ def _drop_oldest(folder: Path) -> None:
     for old in kept[:-_MAX_ASIDE]:
         old.unlink()
         old.with_name(old.name + "-wal").unlink(missing_ok=True)
-
-
-def _explain(path: Path, error: sqlite3.Error) -> JournalError:
-    return JournalError(
-        f"journal: cannot open {path}: {error}; check that its directory is on a disk with free space and is "
-        f"writable for user {os.getuid()}"
-    )

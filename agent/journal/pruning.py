@@ -33,7 +33,7 @@ class Pruner:
         enabled: bool = True,
     ) -> None:
         self.enabled = enabled
-        self.more = False  # the last step filled its chunk
+        self.more = False  # the last step did not get to the end
         self._sequence = sequence
         self._series = series
         self._now = now
@@ -47,7 +47,7 @@ class Pruner:
             return 0
         snapshot_seq, watermark = find_watermark(connection)
         cutoff = self._now() - self._keep_s
-        rows = self._drop_rows(connection, watermark)
+        rows, self.more = self._drop_rows(connection, watermark)
         verdicts = self._drop_verdicts(connection, snapshot_seq, cutoff, early=early)
         batches = self._drop_batches(connection, cutoff, early=early)
         aside = self._drop_quarantine(connection, cutoff, early=early and not verdicts + batches)
@@ -59,23 +59,22 @@ class Pruner:
             failpoint("c11_pruning")
         if early:
             self._stats.pruned_early += verdicts + batches + aside
-        self.more = rows >= _MAX_ROWS or max(verdicts, batches, aside) >= _MAX_KEPT
+        self.more = self.more or max(verdicts, batches, aside) >= _MAX_KEPT
         return gone
 
-    def _drop_rows(self, connection: sqlite3.Connection, watermark: int) -> int:
+    def _drop_rows(self, connection: sqlite3.Connection, watermark: int) -> tuple[int, bool]:
         first = connection.execute(
             "SELECT min(seq) FROM (SELECT min(seq) AS seq FROM messages"
             " UNION SELECT min(seq) FROM timer_events)"
         ).fetchone()[0]
         if first is None or first > watermark:
-            return 0
+            return 0, False
         last = min(watermark, first + _MAX_ROWS - 1)
         messages = connection.execute("DELETE FROM messages WHERE seq <= ?", (last,)).rowcount
         connection.execute("DELETE FROM readings WHERE seq <= ?", (last,))
         timers = connection.execute("DELETE FROM timer_events WHERE seq <= ?", (last,)).rowcount
         self._stats.pruned_messages += messages
-        # A gap in the sequence fills the chunk as well: there may be more behind it.
-        return max(messages + timers, _MAX_ROWS if last < watermark else 0)
+        return messages + timers, last < watermark
 
     def _drop_verdicts(
         self, connection: sqlite3.Connection, snapshot_seq: int, cutoff: float, *, early: bool

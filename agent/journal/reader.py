@@ -20,8 +20,8 @@ from typing import Self
 from urllib.parse import quote
 
 from agent.journal.codec import decode_window
-from agent.journal.errors import JournalCorruptError, JournalError
-from agent.journal.opening import NAME, is_damage
+from agent.journal.errors import JournalCorruptError, JournalError, is_damage
+from agent.journal.opening import NAME
 from agent.journal.recovery import read_findings, read_rows
 from agent.journal.schema import APPLICATION_ID, check_version, read_meta
 from agent.records import Finding, MessageRow, Row, Window
@@ -164,8 +164,10 @@ class Reader:
     # ------------------------------------------------------------------------- windows and verdicts
 
     def verdict(self, verdict_id: str) -> VerdictRecord | None:
-        """Return one verdict by its id or by a beginning of it that only it has."""
-        found = list(self._verdicts("substr(v.id, 1, length(?1)) = ?1 LIMIT 2", (verdict_id,)))
+        """Return one verdict by its id, or by a beginning of it that no other has."""
+        found = list(self._verdicts("v.id = ?", (verdict_id,)))
+        if not found:
+            found = list(self._verdicts("substr(v.id, 1, length(?1)) = ?1 LIMIT 2", (verdict_id,)))
         return found[0] if len(found) == 1 else None
 
     def verdicts(self, *, limit: int, device: str | None = None) -> Iterator[VerdictRecord]:
@@ -288,6 +290,6 @@ def _explain(path: Path, error: OSError | sqlite3.Error) -> JournalError:
         return JournalError(
             f"journal: there is none at {path}; check agent.state_dir, or run the agent first"
         )
-    if isinstance(error, sqlite3.Error) and is_damage(error):
+    if is_damage(error):
         return JournalCorruptError(f"journal: {path} is damaged: {error}; the next start moves it aside")
     return JournalError(f"journal: cannot read {path}: {error}; run this as the agent's user or as root")

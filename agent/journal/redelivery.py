@@ -3,14 +3,17 @@
 import sqlite3
 from array import array
 from hashlib import blake2b
+from struct import Struct
 
 _MIDS = 65_536
+_unpack = Struct("<q").unpack
 
 
 def key_of(topic: bytes, payload: bytes) -> int:
     """Return 64 bits that stand for a topic and a payload, the same in every process."""
     # NUL cannot be in a topic, so it separates.
-    return int.from_bytes(blake2b(topic + b"\0" + payload, digest_size=8).digest(), "little", signed=True)
+    digest: int = _unpack(blake2b(topic + b"\0" + payload, digest_size=8).digest())[0]
+    return digest
 
 
 class Redelivery:

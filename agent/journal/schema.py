@@ -5,7 +5,7 @@ import sqlite3
 from pathlib import Path
 
 from agent.failpoint import failpoint
-from agent.journal.errors import JournalCorruptError, JournalNewerError
+from agent.journal.errors import JournalCorruptError, JournalError, JournalNewerError
 
 VERSION = 1
 APPLICATION_ID = 0x45444745  # "EDGE"
@@ -113,6 +113,8 @@ def create(connection: sqlite3.Connection, path: Path) -> None:
     check_version(path, version)
     if version == VERSION:
         return
+    if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+        raise JournalError(f"journal: {path} is not a journal of edge-agent; set another agent.state_dir")
     connection.execute("BEGIN IMMEDIATE")
     try:
         for statement in _TABLES.split(";"):

@@ -1,7 +1,8 @@
 """Plain counters of the journal: written by its thread, read by any."""
 
-from collections import Counter
 from dataclasses import dataclass, field
+
+from agent.records import DecodeReason
 
 
 @dataclass(slots=True)
@@ -16,8 +17,8 @@ class Tally:
     text_only: int = 0
     unmatched: int = 0  # no source, or under the agent's own base topic
     retained_ignored: int = 0
-    quarantined: Counter[str] = field(default_factory=Counter)  # reason
-    sources: Counter[str] = field(default_factory=Counter)  # messages by source
+    quarantined: dict[str, int] = field(default_factory=lambda: dict.fromkeys(DecodeReason, 0))
+    sources: dict[str, int] = field(default_factory=dict)  # messages by source
 
 
 @dataclass(slots=True)
@@ -52,5 +53,7 @@ class JournalStats(Tally):
         self.text_only += tally.text_only
         self.unmatched += tally.unmatched
         self.retained_ignored += tally.retained_ignored
-        self.quarantined.update(tally.quarantined)
-        self.sources.update(tally.sources)
+        for reason, count in tally.quarantined.items():
+            self.quarantined[reason] += count
+        for source, count in tally.sources.items():
+            self.sources[source] = self.sources.get(source, 0) + count

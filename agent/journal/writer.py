@@ -7,10 +7,10 @@ from pathlib import Path
 from agent.failpoint import failpoint
 from agent.journal.answer import Answer
 from agent.journal.capacity import Capacity
-from agent.journal.errors import JournalCorruptError
+from agent.journal.errors import JournalCorruptError, is_damage, is_storage
 from agent.journal.inbox import Group, Inbox, Job
 from agent.journal.intake import Intake
-from agent.journal.opening import SUSPECT, is_damage, primary_code
+from agent.journal.opening import SUSPECT
 from agent.journal.pruning import Pruner
 from agent.journal.redelivery import Redelivery
 from agent.journal.schema import write_meta
@@ -22,17 +22,9 @@ from agent.journal.wiring import Pace, Wiring
 from agent.records import Arrival, LinkUp, Row, TimerKind
 
 _IDLE_S = 1.0  # longest time without a heartbeat while nothing happens
-_PRUNE_INTERVAL_S = 10.0
+_PRUNE_INTERVAL_S = 60.0  # each one rewrites pages: seldom, for the sake of SD cards
 _IO_INTERVAL_S = 10.0
 _BACKOFF_S = (0.1, 2.0)  # first and longest wait after a failed commit
-_STORAGE_CODES = (
-    sqlite3.SQLITE_FULL,
-    sqlite3.SQLITE_IOERR,
-    sqlite3.SQLITE_CANTOPEN,
-    sqlite3.SQLITE_READONLY,
-    sqlite3.SQLITE_BUSY,
-    sqlite3.SQLITE_NOMEM,
-)
 
 
 class Writer:
@@ -71,7 +63,7 @@ class Writer:
         self._wall = wall
         self._mono = mono
         self._backoff_s = 0.0
-        self._prune_at = 0.0
+        self._pruned = mono()
         self._io_at = 0.0
 
     def run(self) -> None:
@@ -79,6 +71,7 @@ class Writer:
         self._capacity.measure()
         while self.turn():
             pass
+        self._stats.bytes_written = _bytes_written()
 
     def turn(self) -> bool:
         """Do one group; False when there is nothing left to do after a stop."""
@@ -93,7 +86,8 @@ class Writer:
             max_pending_rows=self._pace.max_pending_rows,
         )
         pruning = self._prune_is_due() and not stopped
-        if group.items or group.jobs or pruning:
+        # With the disk in trouble even a quiet site must notice that it is over.
+        if group.items or group.jobs or pruning or self._capacity.troubled:
             done = self._commit(group, prune=pruning)
             if self._inbox.found_room():
                 self._wiring.on_room()
@@ -141,6 +135,8 @@ class Writer:
                 results.answers.append(self._run(job, store))
             if prune:
                 self._pruner.step(connection, early=self._capacity.pressed)
+            if self._capacity.troubled:
+                self._sequence.save(connection)
             failpoint("c2_committing")
             started = self._mono()
             connection.execute("COMMIT")
@@ -163,9 +159,7 @@ class Writer:
         try:
             value = job.run(store)
         except Exception as error:
-            if isinstance(error, sqlite3.Error) and (
-                primary_code(error) in _STORAGE_CODES or is_damage(error)
-            ):
+            if is_storage(error) or is_damage(error):
                 raise
             self._connection.execute("ROLLBACK TO job")
             self._connection.execute("RELEASE job")
@@ -213,7 +207,6 @@ class Writer:
             self._inbox.handed(len(results.rows))
             self._wiring.on_rows(results.rows)
         stats.pending_rows = self._inbox.pending_rows
-        stats.inbox_refused = self._inbox.refused
         self._capacity.succeed(items=bool(group.items))
         self._capacity.measure()
 
@@ -224,12 +217,12 @@ class Writer:
             raise JournalCorruptError(
                 f"journal: {self._path} is damaged: {error}; it is checked at the next start"
             )
-        if primary_code(error) not in _STORAGE_CODES:
+        if not is_storage(error):
             raise error
         self._stats.commit_failures += 1
         self._inbox.put_back(group)
-        self._capacity.fail(error)
-        self._make_room()
+        if self._capacity.fail(error):
+            self._make_room()
         self._backoff_s = min(max(2 * self._backoff_s, _BACKOFF_S[0]), _BACKOFF_S[1])
         self._inbox.pause(self._backoff_s)
 
@@ -245,15 +238,19 @@ class Writer:
             self._roll_back(mark)
 
     def _prune_is_due(self) -> bool:
-        now = self._mono()
-        if now < self._prune_at and not self._pruner.more:
+        if not self._pruner.enabled:
             return False
-        self._prune_at = now + (_IDLE_S if self._capacity.pressed else _PRUNE_INTERVAL_S)
-        return self._pruner.enabled
+        now = self._mono()
+        interval_s = _IDLE_S if self._capacity.pressed else _PRUNE_INTERVAL_S
+        if now - self._pruned < interval_s and not self._pruner.more:
+            return False
+        self._pruned = now
+        return True
 
     def _beat(self) -> None:
         now = self._mono()
         self._stats.heartbeat = now
+        self._stats.inbox_refused = self._inbox.refused
         if now >= self._io_at:
             self._io_at = now + _IO_INTERVAL_S
             self._stats.bytes_written = _bytes_written()
