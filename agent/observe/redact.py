@@ -16,6 +16,7 @@ MIN_SECRET = 4
 MAX_STRING = 512
 MAX_DEPTH = 4
 MAX_ITEMS = 50
+_MARGIN = 4096
 
 _SECRET_KEY = re.compile(
     r"(^|[_.-])(password|passwd|passphrase|secret|token|api_?key|authorization|credentials?|cookie"
@@ -60,6 +61,7 @@ class Secrets:
 
     def __init__(self) -> None:
         self._forms: tuple[str, ...] = ()
+        self._longest = 0
 
     def add(self, value: str | None) -> None:
         """Mask ``value`` from now on, also encoded; below 4 characters it is ignored."""
@@ -70,6 +72,7 @@ class Secrets:
         escaped = plain.replace("\\", "\\\\").replace('"', '\\"')
         forms = {*self._forms, plain, encoded, quote(plain, safe="", errors="replace"), escaped}
         self._forms = tuple(sorted(forms, key=len, reverse=True))
+        self._longest = len(self._forms[0])
 
     def mask(self, text: str) -> str:
         """Return ``text`` without any secret value or anything that has the shape of a key."""
@@ -80,8 +83,13 @@ class Secrets:
 
     def say(self, text: str, max_chars: int = MAX_STRING) -> str:
         """Return ``text`` fit for any sink: masked, one line, at most ``max_chars``."""
-        # The cut comes after the masking, or it would leave the first half of a secret.
-        text = _CONTROL.sub(" ", self.mask(text))
+        # The cut comes after the masking, or it would leave the first half of a secret. What is far too long
+        # is cut before as well, and then loses as much at its end as a halved secret could take up.
+        if len(text) > max_chars + _MARGIN:
+            text = self.mask(text[: max_chars + _MARGIN])[: -max(self._longest, MAX_STRING)]
+        else:
+            text = self.mask(text)
+        text = _CONTROL.sub(" ", text)
         return text if len(text) <= max_chars else text[: max_chars - 1] + "…"
 
     def tidy(self, key: str, value: Any, *, max_chars: int = MAX_STRING, depth: int = 0) -> Any:

@@ -1,0 +1,277 @@
+import io
+import json
+import logging
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+import pytest
+import structlog
+
+from agent.observe.line_writer import LineWriter
+from agent.observe.logs import MAX_CONTENT_EVENT_BYTES, MAX_EVENT_BYTES, LogWriter, configure
+from agent.observe.rate import RateLimit
+from agent.observe.stdlib import LibraryHandler, catch_uncaught
+from agent.observe.traces import reset_current, set_current
+from tests.observe.sink import Log, logging_to
+
+
+def test_an_event_is_one_json_object_a_line() -> None:
+    """Time in UTC, level, event and fields are one object on one line."""
+    log = Log()
+    log.report("mqtt_connected", protocol="5", attempts=3)
+    [line] = log.lines()
+    assert list(line) == ["timestamp", "level", "event", "protocol", "attempts"]
+    assert (line["level"], line["event"], line["protocol"]) == ("info", "mqtt_connected", "5")
+    assert line["timestamp"].endswith("Z")
+    datetime.fromisoformat(line["timestamp"])
+
+
+def test_levels_below_are_silent_and_can_change() -> None:
+    """A level below the configured one says nothing; a reload changes it."""
+    log = Log(level="warning")
+    log.report("quiet", level="info")
+    log.writer.set_level("debug")
+    log.report("loud", level="debug")
+    assert log.events() == ["loud"]
+
+
+def test_context_and_trace_ids_are_added() -> None:
+    """What is bound in this context and the span that runs here stand in the line."""
+    log = Log()
+    token = set_current(("ab" * 16, "cd" * 8))
+    with structlog.contextvars.bound_contextvars(batch_id="b1"):
+        log.report("inside")
+    reset_current(token)
+    log.report("outside")
+    inside, outside = log.lines()
+    assert (inside["batch_id"], inside["trace_id"], inside["span_id"]) == ("b1", "ab" * 16, "cd" * 8)
+    assert not {"batch_id", "trace_id"} & outside.keys()
+
+
+def test_a_secret_is_in_no_line() -> None:
+    """A registered secret is masked in fields, keys, nested data, exceptions and the event's name."""
+    log = Log(content="full")
+    log.writer.secrets.add("canary-8d1f")
+    error = ValueError("canary-8d1f")
+    log.report("failed", level="error", exc_info=error, cause=error)
+    log.report(
+        "x canary-8d1f", note="a canary-8d1f b", nested={"canary-8d1f": ["canary-8d1f"]}, prompt="canary-8d1f"
+    )
+    assert log.writer.close(5)
+    assert b"canary" not in log.stream.getvalue()
+    assert log.stream.getvalue().count(b"\n") == 2
+
+
+def test_an_exception_gives_its_place_but_not_its_input() -> None:
+    """A crash is told with type and frames; the message of a ValueError, which may hold input, is not."""
+    log = Log()
+    try:
+        float("canary")
+    except ValueError:
+        log.report("failed", level="error", exc_info=True)
+    [line] = log.lines()
+    assert line["exception"].startswith("ValueError at ")
+    assert "test_logs.py" in line["exception"]
+    assert "canary" not in json.dumps(line)
+
+
+@pytest.mark.parametrize("size", [600, 5_000, 100_000])
+def test_an_event_is_bounded(size: int) -> None:
+    """No event is longer than 2 KiB, however much was given; it says that it was cut."""
+    log = Log()
+    log.report(
+        "big", a="é" * size, b=["x" * size] * 60, c={str(place): "y" * size for place in range(60)}, last=1
+    )
+    assert log.writer.close(5)
+    raw = log.stream.getvalue()
+    assert len(raw) <= MAX_EVENT_BYTES
+    assert json.loads(raw)["truncated"] is True
+
+
+def test_content_may_be_longer() -> None:
+    """Where the configuration allows prompts in the log, one fits."""
+    log = Log(content="full")
+    text = log.writer.show("p" * 9_000)
+    log.report("ai_call_start", prompt=text)
+    assert log.writer.close(5)
+    assert json.loads(log.stream.getvalue())["prompt"] == "p" * 9_000
+    assert len(log.stream.getvalue()) < MAX_CONTENT_EVENT_BYTES
+
+
+def test_control_characters_cannot_forge_a_line() -> None:
+    """A newline in a field or a name does not begin another line, in console format neither."""
+    for form in ("json", "console"):
+        log = Log(format=form)
+        log.report("event\nforged", device="pump\r\n2026-01-01 info forged\x1b[2J")
+        assert log.writer.close(5)
+        assert log.stream.getvalue().count(b"\n") == 1
+        assert b"\x1b" not in log.stream.getvalue()
+
+
+def test_reserved_names_stay_ours() -> None:
+    """A field named like one of ours is kept under another name."""
+    log = Log()
+    log.report("x", timestamp="forged")
+    [line] = log.lines()
+    assert line["timestamp"] != "forged"
+    assert line["timestamp_"] == "forged"
+
+
+def test_a_storm_is_limited_and_counted() -> None:
+    """Of 1,000 equal warnings 20 are said; how many were held back is said with the next, or at the end."""
+    now = [0.0]
+    log = Log(mono=lambda: now[0])
+    for _ in range(1_000):
+        log.report("journal_slow", level="warning")
+    now[0] = 60.0
+    log.report("journal_slow", level="warning")
+    for _ in range(500):
+        log.report("journal_slow", level="warning")
+    lines = log.lines()
+    assert lines[20] == lines[20] | {"event": "journal_slow", "suppressed": 980}
+    assert lines[-1] == lines[-1] | {"event": "log_events_suppressed", "about": "journal_slow"}
+    assert sum(line.get("suppressed", 0) + line.get("count", 0) for line in lines) == log.writer.suppressed
+    assert len(lines) < 45
+
+
+def test_one_storm_does_not_silence_other_events() -> None:
+    """The limit is per event name."""
+    with logging_to() as log:
+        for _ in range(100):
+            log.report("storm", level="error")
+        log.report("other", level="error")
+        assert "other" in log.events()
+
+
+def test_names_of_the_limit_are_bounded() -> None:
+    """Ever new names share one bucket after 256 of them."""
+    limit = RateLimit(burst=1, per_s=0.0, mono=lambda: 0.0)
+    assert sum(limit.allow(f"event{place}") is not None for place in range(1_000)) == 257
+
+
+def test_a_stuck_stdout_stalls_nobody() -> None:
+    """With a reader that does not read, logging goes on, drops and counts, and closing has a limit."""
+    read_end, write_end = os.pipe()
+    stream = os.fdopen(write_end, "wb", closefd=False)
+    log = LogWriter(stream=stream)
+    for place in range(3_000):
+        log.report(f"event{place % 200}", text="x" * 500)
+    assert log.dropped > 0
+    assert not log.close(0.05)
+    os.close(read_end)  # the writer's thread ends with a broken pipe
+    assert log.close(5)
+    os.close(write_end)
+
+
+def test_what_was_dropped_is_said() -> None:
+    """Once the queue has room again, the log says how many lines are missing."""
+    gate = threading.Event()
+
+    class Slow(io.BytesIO):
+        def write(self, data: Any) -> int:
+            gate.wait(5)
+            return super().write(data)
+
+    stream = Slow()
+    lines = LineWriter(stream=stream, max_queued_bytes=100)
+    for _ in range(50):
+        lines.put(b"0123456789\n")
+    gate.set()
+    assert lines.close(5)
+    assert lines.dropped >= 30
+    assert lines.written + lines.dropped == 50
+
+
+def test_a_closed_stream_is_counted() -> None:
+    """Lines that cannot be written are dropped, not raised."""
+    stream = io.BytesIO()
+    stream.close()
+    lines = LineWriter(stream=stream)
+    lines.put(b"x\n")
+    assert lines.close(5)
+    assert (lines.dropped, lines.written) == (1, 0)
+
+
+@pytest.fixture
+def routed() -> Iterator[Log]:
+    """A log that the standard library's logging goes to."""
+    log = Log()
+    log.writer.close(1)
+    log.stream = io.BytesIO()
+    root_level = logging.getLogger().level
+    log.writer = configure(stream=log.stream)
+    yield log
+    log.writer.close(5)
+    logging.getLogger().setLevel(root_level)
+
+
+def test_library_logs_come_through_limited(routed: Log) -> None:
+    """Paho and others are heard at warning, a few times a minute, masked, without their later lines."""
+    routed.writer.secrets.add("canary-8d1f")
+    logging.getLogger("paho.mqtt").info("quiet")
+    for _ in range(100):
+        logging.getLogger("paho.mqtt").warning("lost canary-8d1f\nsecond line %s", "canary2")
+    logging.getLogger("openai").debug("request body canary2")
+    logging.getLogger("httpx2").info("HTTP Request canary2")
+    logging.getLogger("opentelemetry.exporter.otlp").error("Failed to export")
+    lines = routed.lines()
+    assert len(lines) == 10
+    assert lines[0]["event"] == "library_logged"
+    assert lines[0]["message"] == "lost [redacted]"
+    assert "canary" not in json.dumps(lines)
+
+
+def test_a_bad_format_string_of_a_library_is_silent(routed: Log, capfd: pytest.CaptureFixture[str]) -> None:
+    """A library's broken log call neither raises nor prints its arguments."""
+    record = logging.LogRecord("paho", logging.WARNING, __file__, 1, "%d", ("canary",), None)
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, LibraryHandler):
+            handler.handle(record)
+    routed.lines()
+    assert "canary" not in capfd.readouterr().err
+
+
+def test_closing_leaves_the_root_logger_alone(routed: Log) -> None:
+    """After the log is closed, the root logger has no handler of ours."""
+    routed.lines()
+    assert not [item for item in logging.getLogger().handlers if "agent." in type(item).__module__]
+
+
+def test_two_logs_do_not_share_anything() -> None:
+    """Two agents in one process have logs, levels and secrets of their own."""
+    one, two = Log(level="debug"), Log(level="error")
+    one.writer.secrets.add("canary-one")
+    one.report("a", text="canary-one")
+    two.report("b", level="error", text="canary-one")
+    two.report("c", level="info")
+    assert one.lines()[0]["text"] == "[redacted]"
+    assert [line["text"] for line in two.lines()] == ["canary-one"]
+
+
+def test_uncaught_exceptions_of_threads_are_logged() -> None:
+    """What a thread does not catch is said with its place, and the process is told."""
+    log = Log()
+    told: list[str] = []
+    restore = catch_uncaught(log.report, lambda: told.append("ended"))
+    try:
+        thread = threading.Thread(target=lambda: 1 / 0, name="net")
+        thread.start()
+        thread.join()
+    finally:
+        restore()
+    [line] = log.lines()
+    assert (line["event"], line["level"], line["thread"]) == ("agent_crashed", "critical", "net")
+    assert "ZeroDivisionError" in line["exception"]
+    assert told == ["ended"]
+
+
+def test_rich_is_not_imported() -> None:
+    """The log costs no module that it does not use, even where rich is installed."""
+    script = "import sys, agent.observe.logs; print({'rich', 'opentelemetry', 'attr'} & sys.modules.keys())"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

@@ -1,0 +1,144 @@
+import base64
+import json
+import string
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.observe.redact import MASK, Secrets, content, describe
+
+SECRET_KEYS = [
+    "password", "api_key", "apikey", "Authorization", "token", "access_token", "mqtt.password",
+    "client_secret", "cookie", "private_key", "credentials",
+]  # fmt: skip
+OPEN_KEYS = ["input_tokens", "total_tokens", "max_tokens", "prompt_version", "keepalive_s", "tokens"]
+
+secret_text = st.text(string.ascii_letters + string.digits + '+/=-_."\\ü%', min_size=4, max_size=40).map(
+    str.strip
+)
+any_text = st.text(max_size=60)
+
+
+@pytest.mark.parametrize("key", SECRET_KEYS)
+@pytest.mark.parametrize(
+    "wrap", [lambda key: {key: "q"}, lambda key: [{"a": {key: "q"}}], lambda key: {"b": ({key: 1},)}]
+)
+def test_values_of_secret_keys_are_masked(key: str, wrap: Any) -> None:
+    """What stands under a secret's name is masked at every depth, whatever it is."""
+    assert MASK in json.dumps(Secrets().tidy("field", wrap(key)))
+    assert '"q"' not in json.dumps(Secrets().tidy("field", wrap(key)))
+    assert Secrets().tidy(key, "q") == MASK
+
+
+@pytest.mark.parametrize("key", OPEN_KEYS)
+def test_names_that_only_look_secret_are_shown(key: str) -> None:
+    """Token counts and the like are not secrets."""
+    assert Secrets().tidy(key, 812) == 812
+
+
+@given(secret=secret_text.filter(lambda text: len(text) >= 4), before=any_text, after=any_text)
+def test_a_secret_is_in_no_text(secret: str, before: str, after: str) -> None:
+    """A registered value is in no string, list or key that passed, plain or encoded, cut or whole."""
+    secrets = Secrets()
+    secrets.add(secret)
+    encoded = base64.b64encode(secret.encode()).decode()
+    for form in (secret, encoded, quote(secret, safe="")):
+        if form in MASK:
+            continue
+        text = f"{before}{form}{after}"
+        assert form not in secrets.say(text).replace(MASK, "")
+        said = json.dumps(secrets.tidy("k", {"a": [text, {text: text}]}), ensure_ascii=False)
+        assert json.dumps(form, ensure_ascii=False)[1:-1] not in said.replace(MASK, "")
+
+
+def test_a_cut_does_not_leave_half_a_secret() -> None:
+    """The text is cut after the masking, so a secret across the limit is not shown in part."""
+    secrets = Secrets()
+    secrets.add("hunter2hunter2")
+    for place in (505, 4_600, 4_605, 4_607, 5_000):
+        assert "hunter" not in secrets.say("x" * place + "hunter2hunter2" + "y" * 5_000)
+        masked = "sk-abcdefghijkl " * (place // 16)
+        assert "hunter" not in secrets.say(masked + "x" * (place % 16) + "hunter2hunter2" * 400)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "key sk-proj-abcdefghijklmnop1234 refused",
+        "Authorization: Bearer abcdefghijklmnop",
+        "mqtt://user:pa55@broker",
+        "-----BEGIN PRIVATE KEY-----\nMIIabc\n-----END PRIVATE KEY-----",
+    ],
+)
+def test_what_has_the_shape_of_a_key_is_masked(text: str) -> None:
+    """Keys that nobody registered are masked by their shape."""
+    said = Secrets().say(text)
+    assert MASK in said
+    for part in ("abcdefgh", "pa55", "MIIabc"):
+        assert part not in said
+
+
+@given(st.text(max_size=300))
+def test_no_control_character_passes(text: str) -> None:
+    """C0, C1, bidirectional, zero-width and surrogate characters are out, and the length is bounded."""
+    said = Secrets().say(text, 100)
+    assert len(said) <= 100
+    assert not any(ord(char) < 32 or 127 <= ord(char) < 160 for char in said)
+    assert not set(said) & set("\u2028\u2029\u202e\u200b\u2066\ufeff")
+    said.encode("utf-8")
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.floats() | st.integers() | any_text | st.binary(),
+        lambda inner: st.lists(inner) | st.dictionaries(any_text, inner),
+        max_leaves=20,
+    )
+)
+def test_anything_becomes_plain_json(value: Any) -> None:
+    """Whatever is logged comes out as valid, finite JSON."""
+    json.dumps(Secrets().tidy("k", value), allow_nan=False).encode()
+
+
+def test_an_object_that_cannot_be_shown_is_named() -> None:
+    """A foreign object whose text raises is named by its type."""
+
+    class Rude:
+        def __str__(self) -> str:
+            raise ValueError
+
+    assert Secrets().tidy("k", Rude()) == "<Rude>"
+    assert Secrets().tidy("k", b"canary") == "<6 bytes>"
+
+
+@pytest.mark.parametrize(
+    ("mode", "expected"),
+    [
+        ("none", None),
+        ("hash", "sha256:df6c7acaaf26a75f length:44"),
+        ("redacted", "ask [redacted] about pump with [redacted] now"),
+        ("full", "ask a@b.example about pump with [redacted] now"),
+    ],
+)
+def test_content_modes(mode: str, expected: str | None) -> None:
+    """Of prompts and replies nothing, a hash, a masked text or the text is shown; a secret never."""
+    secrets = Secrets()
+    secrets.add("hunter2")
+    shown = content("ask a@b.example about pump with hunter2 now", mode, secrets)
+    if mode == "hash":
+        assert shown is not None
+        assert shown.startswith("sha256:")
+        assert shown.endswith("length:43")
+        assert len(shown) == len("sha256:0123456789abcdef length:43")
+    else:
+        assert shown == expected
+
+
+def test_messages_that_may_repeat_input_are_not_shown() -> None:
+    """A ValueError often repeats what it was given, so it is shown by its type alone."""
+    assert describe(ValueError("could not convert 'canary'")) == "ValueError"
+    assert describe(OSError(2, "No such file")) == "FileNotFoundError: [Errno 2] No such file"
+    assert describe(ValueError("canary"), show_message=True) == "ValueError: canary"
