@@ -1,6 +1,6 @@
 """What the link says of itself: the state for others to read, the status topic and the events for the log."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +18,7 @@ class Board:
         self,
         *,
         settings: LinkSettings,
-        state: LinkState,
+        filters: Sequence[str],
         on_event: Callable[[LinkState], None],
         report: Callable[..., None],
         wall: Callable[[], float],
@@ -27,10 +27,10 @@ class Board:
         self._on_event = on_event
         self._report = report
         self._wall = wall
-        self._had_session = bool(state.filters)
+        self._had_session = bool(filters)
         self._said: str | None = None
         self._said_downgrade = False
-        self.state = state
+        self.state = LinkState(since=wall(), filters=tuple(filters))
 
     def set(self, **changes: Any) -> None:
         """Change the state, and tell of it if it is another."""
@@ -124,7 +124,8 @@ class Board:
 
     def parted(self) -> None:
         """Note that we left on purpose."""
-        self.set(connected=False, subscribed=False, stalled=False, since=self._wall())
+        if self.state.connected:
+            self.set(connected=False, subscribed=False, stalled=False, since=self._wall())
 
     def silenced(self, silence_s: float) -> None:
         """Tell that another client uses our id and that we stand back."""
@@ -145,3 +146,7 @@ class Board:
             level="warning",
             consequence="what arrives is left with the broker until there is room",
         )
+
+    def resumed(self, dropped: int) -> None:
+        """Tell that there is room again and that the broker is asked to send again."""
+        self._report("mqtt_intake_resumed", level="info", dropped=dropped)

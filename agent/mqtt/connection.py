@@ -1,53 +1,22 @@
-"""One connection: a paho client over a wire, from CONNECT to its end.
+"""One connection, from CONNECT to its end: the wire, paho on it, and the watch over its life."""
 
-Each connection has a paho client of its own, so nothing of an earlier one is sent again behind our back, and
-certificates, password and protocol are those of now. paho's callbacks only append to ``events``.
-"""
-
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
-
-from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTv5, MQTTv311
-from paho.mqtt.enums import CallbackAPIVersion
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
-from paho.mqtt.reasoncodes import ReasonCode
-from paho.mqtt.subscribeoptions import SubscribeOptions
+import math
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 from agent.mqtt.dial import Dialled
-from agent.mqtt.events import Accepted, Denied, Dropped, Event, Published, Subscribed, Unsubscribed
-from agent.mqtt.settings import BrokerLimits, LinkSettings, Subscription
-from agent.mqtt.status import status_payload
-from agent.mqtt.wire import Take, Wire
+from agent.mqtt.events import Accepted, Event
+from agent.mqtt.settings import LinkSettings
+from agent.mqtt.speaker import Speaker
+from agent.mqtt.wire import CHUNK, Take, Wire, WireError
 
-if TYPE_CHECKING:
-    from paho.mqtt.client import SocketLike
-
-PUBACK = 0x40
 PINGREQ = b"\xc0\x00"
-CONTENT_TYPE = "application/json"
-
-
-def _properties(packet: int) -> Properties:
-    return Properties(packet)  # type: ignore[no-untyped-call]  # paho leaves it untyped
-
-
-class _Client(Client):
-    """A paho client that runs on a wire that is open already."""
-
-    def __init__(self, wire: Wire, **options: Any) -> None:
-        self._ready = wire
-        super().__init__(CallbackAPIVersion.VERSION2, **options)
-
-    def _create_socket(self) -> "SocketLike":
-        return self._ready
 
 
 class Connection:
     """Reads, writes and keeps alive one connection. All on the net thread; ``mono`` gives its clock.
 
-    ``on_events`` is called whenever paho has appended to ``events``, before the next packet is looked at.
+    ``take`` gets what the broker publishes, ``on_event`` everything else, in the order of the wire.
     """
 
     def __init__(
@@ -57,233 +26,110 @@ class Connection:
         dialled: Dialled,
         protocol: str,
         take: Take,
-        on_events: Callable[[], None],
+        on_event: Callable[[Event], None],
         mono: Callable[[], float],
     ) -> None:
         self._settings = settings
+        self._on_event = on_event
         self._mono = mono
-        self._on_events = on_events
         self.protocol = protocol
-        self.events: deque[Event] = deque()
         self.wire = Wire(
             dialled.sock,
             v5=protocol == "5",
             max_packet_size=settings.max_packet_size,
             take=take,
-            control=self._take_control,
+            control=self._hear,
         )
-        self._paho_writes = False
-        self._code = 0
+        self.speaker = Speaker(
+            settings=settings, wire=self.wire, protocol=protocol, password=dialled.password
+        )
+        self._full = 1 if settings.tls else CHUNK  # less than this: there is no more for now
         self._keepalive_s = settings.keepalive_s
-        self._heard = self._spoke = self.opened = mono()
+        self._heard = self._spoke = self._opened = mono()
         self._ping_at: float | None = None
-        self._client = self._build(dialled.password)
-
-    # ------------------------------------------------------------------------------------ opening
-
-    def _build(self, password: str | None) -> Client:
-        settings, v5 = self._settings, self.protocol == "5"
-        client = _Client(
-            self.wire,
-            client_id=settings.client_id,
-            protocol=MQTTv5 if v5 else MQTTv311,
-            clean_session=None if v5 else False,
-            reconnect_on_failure=False,
-            manual_ack=True,
-        )
-        client.username_pw_set(settings.username, password)
-        will = status_payload("offline", settings.version, None)
-        client.will_set(settings.status_topic, will, qos=1, retain=True)
-        client.max_inflight_messages_set(0)  # the publisher counts; paho must never queue
-        client.on_connect = self._on_connect
-        client.on_disconnect = self._on_disconnect
-        client.on_publish = self._on_publish
-        client.on_subscribe = self._on_subscribe
-        client.on_unsubscribe = self._on_unsubscribe
-        client.on_socket_register_write = self._on_writes
-        client.on_socket_unregister_write = self._on_written
-        return client
-
-    def open(self) -> None:
-        """Send CONNECT: persistent session, expiry and limits as configured."""
-        settings, options = self._settings, dict[str, Any]()
-        if self.protocol == "5":
-            properties = _properties(PacketTypes.CONNECT)
-            properties.SessionExpiryInterval = settings.session_expiry_s
-            properties.ReceiveMaximum = settings.receive_maximum
-            properties.MaximumPacketSize = settings.max_packet_size
-            options = {"clean_start": False, "properties": properties}
-        self._client.connect_async(settings.host, settings.port, settings.keepalive_s, **options)
-        self._client.reconnect()
-
-    # -------------------------------------------------------------------------- reading and writing
+        self._accepted = False
+        self._over = False
+        self.speaker.open()
 
     def read(self, max_chunks: int) -> bool:
         """Take in what has come, at most ``max_chunks`` times 64 KiB; return whether there may be more.
 
         Raises:
-            OSError: the connection is over.
+            WireError: the connection is over.
         """
         for _ in range(max_chunks):
-            if self.wire.closed or not self.wire.fill():
+            size = 0 if self.wire.closed else self.wire.fill()
+            if size:
+                self._heard = self._mono()
+                self._ping_at = None
+            if size < self._full:
                 return False
-            self._heard = self._mono()
-            self._ping_at = None
         return True
 
     def write(self) -> None:
         """Send what paho and the acks have gathered.
 
         Raises:
-            OSError: the connection is over.
+            WireError: the connection is over.
         """
-        if self._paho_writes:
-            self._client.loop_write()
-            self._drain_events()
+        if self.speaker.wants_write:
+            self.speaker.write()
+            self._tell()
         if self.wire.wants_write:
             self.wire.flush()
             self._spoke = self._mono()
 
     def keep_alive(self, now: float) -> bool:
-        """Send a PINGREQ when it is time; return False when nothing has come since the last for too long.
+        """Send a PINGREQ when it is time; return False when no CONNACK, or nothing since the last, has come.
 
         Any byte from the broker counts as life: behind a long backlog the PINGRESP itself may be late.
         """
-        if not self._keepalive_s:
+        if now < self.due:
             return True
-        if self._ping_at is not None:
-            return now - self._ping_at < self._keepalive_s
-        if now - min(self._heard, self._spoke) >= self._keepalive_s:
-            self._ping_at = self._spoke = now
-            self.wire.send(PINGREQ)
+        if self._ping_at is not None or not self._accepted:
+            return False
+        self._ping_at = self._spoke = now
+        self.wire.send(PINGREQ)
         return True
 
-    def _take_control(self, packet: bytes) -> None:
-        """Let paho read one packet that is not a PUBLISH.
-
-        paho gives up a connection on a PUBACK with a code that it does not know, such as Mosquitto's 0x95,
-        so the code is noted here and paho sees a bare PUBACK.
-        """
-        if packet[0] & 0xF0 == PUBACK and len(packet) >= 4:  # noqa: PLR2004 -- the packet id is there
-            self._code = packet[4] if len(packet) > 4 else 0  # noqa: PLR2004 -- a reason code follows
-            packet = bytes((PUBACK, 2)) + packet[2:4]
-        self.wire.feed(packet)
-        self._client.loop_read()
-        self._drain_events()
-
-    def _drain_events(self) -> None:
-        if self.events:
-            self._on_events()
-
-    # ------------------------------------------------------------------------------------- speaking
+    @property
+    def due(self) -> float:
+        """When ``keep_alive`` has something to do."""
+        if not self._accepted:
+            return self._opened + self._settings.connack_timeout_s
+        if not self._keepalive_s:
+            return math.inf
+        since = min(self._heard, self._spoke) if self._ping_at is None else self._ping_at
+        return since + self._keepalive_s
 
     def ack(self, mids: Iterable[int]) -> None:
         """Send a PUBACK for each packet id, in the order given."""
         self.wire.send(b"".join([b"\x40\x02" + mid.to_bytes(2, "big") for mid in mids]))
 
-    def publish(
-        self,
-        topic: str,
-        payload: bytes,
-        *,
-        retain: bool,
-        properties: tuple[tuple[str, str], ...] = (),
-        expiry_s: int | None = None,
-    ) -> int:
-        """Send a PUBLISH at QoS 1 and return its packet id.
-
-        Raises:
-            ValueError: the topic or a property cannot be sent.
-        """
-        extra: Properties | None = None
-        if self.protocol == "5":
-            extra = _properties(PacketTypes.PUBLISH)
-            if payload:
-                extra.ContentType = CONTENT_TYPE
-            if properties:
-                extra.UserProperty = list(properties)
-            if expiry_s is not None:
-                extra.MessageExpiryInterval = expiry_s
-        return self._client.publish(topic, payload, qos=1, retain=retain, properties=extra).mid
-
-    def subscribe(self, wanted: Sequence[Subscription]) -> int:
-        """Ask for filters and return the packet id; only a new subscription replays retained messages."""
-        if self.protocol == "5":
-            options = [
-                (
-                    one.filter,
-                    SubscribeOptions(qos=one.qos, retainHandling=SubscribeOptions.RETAIN_SEND_IF_NEW_SUB),
-                )
-                for one in wanted
-            ]
-            return self._client.subscribe(options)[1] or 0
-        return self._client.subscribe([(one.filter, one.qos) for one in wanted])[1] or 0
-
-    def unsubscribe(self, filters: Sequence[str]) -> int:
-        """Give filters back. Return the packet id."""
-        return self._client.unsubscribe(list(filters))[1] or 0
-
-    def disconnect(self) -> None:
+    def part(self) -> None:
         """Send DISCONNECT: the broker keeps the session and drops the will."""
-        self._client.disconnect()
-        self._client.loop_write()
+        self._over = True
+        with suppress(WireError):
+            self.write()
+            self.speaker.disconnect()
+        self.close()
 
     def close(self) -> None:
-        """End it without a word; the broker publishes the will."""
+        """End it; without a DISCONNECT before, the broker publishes the will."""
+        self._over = True
         self.wire.close()
 
-    # ------------------------------------------------------------------- paho's callbacks only append
+    def _hear(self, packet: bytes) -> None:
+        self.speaker.hear(packet)
+        self._tell()
 
-    def _on_connect(
-        self,
-        _client: Client,
-        _data: Any,
-        flags: ConnectFlags,
-        reason: ReasonCode,
-        properties: Properties | None,
-    ) -> None:
-        if reason.is_failure:
-            self.events.append(Denied(reason.value))
-            return
-        limits = BrokerLimits(
-            max_packet_size=getattr(properties, "MaximumPacketSize", None),
-            receive_maximum=getattr(properties, "ReceiveMaximum", 65_535),
-            max_qos=getattr(properties, "MaximumQoS", 2),
-            retain_available=bool(getattr(properties, "RetainAvailable", 1)),
-            session_expiry_s=getattr(properties, "SessionExpiryInterval", None),
-            keepalive_s=getattr(properties, "ServerKeepAlive", None),
-        )
-        if limits.keepalive_s is not None:
-            self._keepalive_s = limits.keepalive_s
-        self.events.append(Accepted(bool(flags.session_present), limits))
-
-    def _on_disconnect(
-        self,
-        _client: Client,
-        _data: Any,
-        _flags: DisconnectFlags,
-        reason: ReasonCode,
-        _properties: Properties | None,
-    ) -> None:
-        self.events.append(Dropped(reason.value))
-
-    def _on_publish(
-        self, _client: Client, _data: Any, mid: int, _reason: ReasonCode, _properties: Properties
-    ) -> None:
-        self.events.append(Published(mid, self._code))
-
-    def _on_subscribe(
-        self, _client: Client, _data: Any, mid: int, codes: list[ReasonCode], _properties: Properties
-    ) -> None:
-        self.events.append(Subscribed(mid, tuple(code.value for code in codes)))
-
-    def _on_unsubscribe(
-        self, _client: Client, _data: Any, mid: int, _codes: list[ReasonCode], _properties: Properties | None
-    ) -> None:
-        self.events.append(Unsubscribed(mid))
-
-    def _on_writes(self, _client: Client, _data: Any, _sock: Any) -> None:
-        self._paho_writes = True
-
-    def _on_written(self, _client: Client, _data: Any, _sock: Any) -> None:
-        self._paho_writes = False
+    def _tell(self) -> None:
+        """Hand on what paho has noted; nothing more once the link has let go of this connection."""
+        events = self.speaker.events
+        while events and not self._over:
+            event = events.popleft()
+            if isinstance(event, Accepted):
+                self._accepted = True
+                if event.limits.keepalive_s is not None:
+                    self._keepalive_s = event.limits.keepalive_s
+            self._on_event(event)

@@ -111,7 +111,6 @@ class Dialler:
             self._results.append(dial(self._settings))
         except Exception as error:  # noqa: BLE001 -- put into words, or raised, by the net thread
             self._results.append(error)
+        self._done()
         if self._closed:
             self.close()
-        else:
-            self._done()

@@ -1,16 +1,15 @@
 """The net thread: connects, reads, acknowledges, publishes and comes back, whatever the broker does."""
 
-import random
+import math
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 
 from agent.mqtt.board import Board
 from agent.mqtt.connection import Connection
 from agent.mqtt.dial import Dialled, Dialler
-from agent.mqtt.events import Accepted, Denied, Dropped, Published, Subscribed, Unsubscribed
+from agent.mqtt.events import Accepted, Denied, Dropped, Event, Published, Subscribed, Unsubscribed
 from agent.mqtt.intake import Intake, Offer
 from agent.mqtt.policy import Policy
 from agent.mqtt.publisher import Publisher
@@ -18,13 +17,15 @@ from agent.mqtt.settings import LinkSettings, LinkState, LinkStats, Subscription
 from agent.mqtt.subscriber import Subscriber
 from agent.mqtt.trouble import TAKEN_OVER, Trouble, of_code, of_error
 from agent.mqtt.watcher import Watcher
+from agent.mqtt.wire import WireError
 from agent.records import AgentError, Outgoing
 
 TURN_S = 1.0
 MAX_CHUNKS = 4  # 256 KiB, then the other work of the loop gets its turn
-FAREWELL_S = 1.0  # of the time to stop, kept for `offline`
-LAST_S = 0.2  # of it, kept for DISCONNECT
+STOP_TURN_S = 0.05
 ROOM_PAUSE_S = 1.0
+NEVER = math.inf
+SILENT = "the broker has fallen silent"
 OUR_WISH = Trouble("we ended the connection", "")
 
 
@@ -51,15 +52,14 @@ class Link:
         report: Callable[..., None],
         wall: Callable[[], float] = time.time,
         mono: Callable[[], float] = time.monotonic,
-        rng: Callable[[], float] = random.random,
     ) -> None:
         self._settings = settings
-        self._report = report
         self._mono = mono
         self.stats = stats = LinkStats()
         self.heartbeat = mono()
-        state = LinkState(since=wall(), filters=tuple(previous_filters))
-        self._board = Board(settings=settings, state=state, on_event=on_event, report=report, wall=wall)
+        self._board = Board(
+            settings=settings, filters=previous_filters, on_event=on_event, report=report, wall=wall
+        )
         self._intake = Intake(
             offer=offer, stats=stats, first_generation=first_generation, wall=wall, mono=mono
         )
@@ -67,16 +67,15 @@ class Link:
         self._subscriber = Subscriber(
             wanted=subscriptions, held=previous_filters, retry_s=settings.resubscribe_s, report=report
         )
-        self._policy = Policy(settings=settings, rng=rng)
+        self._policy = Policy(settings=settings)
         self._dialler = Dialler(settings=settings, done=lambda: self._post(self._take_dialled))
         self._connection: Connection | None = None
         self._up = False  # the connection was accepted
         self._hungry = False
-        self._dial_at: float | None = mono()
-        self._room_at: float | None = None
+        self._dial_at = mono()
+        self._room_at = NEVER
         self._roomed = mono() - ROOM_PAUSE_S
         self._stop_at: float | None = None
-        self._farewell = False
         self._commands: deque[Callable[[], None]] = deque()
         self._watcher: Watcher | None = None
         self._over = threading.Event()
@@ -149,42 +148,43 @@ class Link:
         if connection is not None:
             try:
                 self._work(connection, now, readable=readable)
-            except OSError as error:
-                self._lose(of_error(error, self._settings.address), hung_up=True)
+            except WireError as error:
+                cause = error.__cause__ or error
+                self._lose(of_error(cause, self._settings.address), hung_up=not error.silence)
         self._advance(now)
 
     def _work(self, connection: Connection, now: float, *, readable: bool) -> None:
         if readable or self._hungry:
             self._hungry = connection.read(MAX_CHUNKS)
+        if self._connection is not connection:
+            return
         if self._intake.stalled and not self.state.stalled:
             self._board.stalled()
-        late = not self._up and now - connection.opened >= self._settings.connack_timeout_s
-        if late or not connection.keep_alive(now):
-            raise TimeoutError
-        if self._connection is connection:
-            self._publisher.pump()
-            self._subscriber.retry(now)
-            connection.write()
+        if not connection.keep_alive(now):
+            raise WireError(SILENT, silence=True)
+        self._publisher.pump()
+        self._subscriber.retry(now)
+        connection.write()
 
     def _spare_s(self) -> float:
         """Say how long the thread may sleep."""
         if self._hungry or self._commands:
             return 0.0
-        due = [at - self._mono() for at in (self._dial_at, self._room_at) if at is not None]
-        return max(0.0, min([TURN_S if self._stop_at is None else LAST_S / 4, *due]))
+        due = min(self._dial_at, self._room_at, NEVER if self._connection is None else self._connection.due)
+        return max(0.0, min(due - self._mono(), TURN_S if self._stop_at is None else STOP_TURN_S))
 
     def _advance(self, now: float) -> None:
         """Do what is due: connect, reconnect for room, or take leave."""
         if self._stop_at is not None:
             self._take_leave(now, self._stop_at)
-        elif self._dial_at is not None and now >= self._dial_at:
-            self._dial_at = None
+        elif now >= self._dial_at:
+            self._dial_at = NEVER
             self._dialler.start()
-        elif self._room_at is not None and now >= self._room_at:
-            self._room_at, self._roomed = None, now
+        elif now >= self._room_at:
+            self._room_at, self._roomed = NEVER, now
             if self._connection is not None and self._intake.stalled:
-                self._report("mqtt_intake_resumed", level="info", dropped=self.stats.dropped["intake_full"])
-                self._part(self._connection)
+                self._board.resumed(self.stats.dropped["intake_full"])
+                self._part()
 
     # -------------------------------------------------------------------------------- up and down
 
@@ -198,36 +198,35 @@ class Link:
                 dialled=result,
                 protocol=self._policy.protocol,
                 take=self._intake.take,
-                on_events=self._take_events,
+                on_event=self._take_event,
                 mono=self._mono,
             )
-            self._connection.open()
         elif isinstance(result, OSError | ValueError | AgentError):
             self._lose(of_error(result, self._settings.address))
         else:
             raise result
 
-    def _take_events(self) -> None:
-        while self._connection is not None and self._connection.events:
-            match self._connection.events.popleft():
-                case Accepted() as accepted:
-                    self._accept(self._connection, accepted)
-                case Denied(code=code):
-                    self._lose(of_code(code), code=code)
-                case Dropped(code=code):
-                    self._lose(of_code(code), code=code, hung_up=True)
-                case Published(mid=mid, code=code):
-                    self._publisher.settle(mid, code)
-                case Subscribed(mid=mid, codes=codes):
-                    self._subscriber.answered(mid, codes, self._mono())
-                    self._board.subscribed(self._subscriber)
-                case Unsubscribed(mid=mid):
-                    self._subscriber.returned(mid)
-                    self._board.set(filters=self._subscriber.filters)
+    def _take_event(self, event: Event) -> None:
+        match event:
+            case Accepted():
+                self._accept(event)
+            case Denied(code=code):
+                self._lose(of_code(code), code=code)
+            case Dropped(code=code):
+                self._lose(of_code(code), code=code, hung_up=True)
+            case Published(mid=mid, code=code):
+                self._publisher.settle(mid, code)
+            case Subscribed(mid=mid, codes=codes):
+                self._subscriber.answered(mid, codes, self._mono())
+                self._board.subscribed(self._subscriber)
+            case Unsubscribed(mid=mid):
+                self._subscriber.returned(mid)
+                self._board.set(filters=self._subscriber.filters)
 
-    def _accept(self, connection: Connection, accepted: Accepted) -> None:
-        if not self._policy.accepted(self._mono()):
-            self._part(connection)
+    def _accept(self, accepted: Accepted) -> None:
+        connection = self._connection
+        if connection is None or not self._policy.accepted(self._mono()):
+            self._part()
             return
         present, self._up = accepted.session_present, True
         self.stats.reconnects += self.stats.connects > 0
@@ -243,10 +242,8 @@ class Link:
             self._board.downgraded()
 
     def _stored(self, generation: int) -> None:
-        if self._up and generation == self._intake.generation:
-            self._subscriber.ask()
-            if self._subscriber.done:
-                self._board.subscribed(self._subscriber)
+        if self._up and generation == self._intake.generation and self._subscriber.ask():
+            self._board.subscribed(self._subscriber)
 
     def _lose(self, trouble: Trouble, *, code: int = 0, hung_up: bool = False) -> None:
         """End the connection, or the attempt at one, and settle when to try again."""
@@ -261,11 +258,10 @@ class Link:
         if comeback.contested:
             self._board.silenced(comeback.delay_s)
 
-    def _part(self, connection: Connection) -> None:
+    def _part(self) -> None:
         """Leave with a DISCONNECT, and come back at once."""
-        with suppress(OSError):
-            connection.write()
-            connection.disconnect()
+        if self._connection is not None:
+            self._connection.part()
         self._drop(OUR_WISH, ours=True)
         self._board.parted()
         self._dial_at = self._mono()
@@ -294,10 +290,8 @@ class Link:
         """Publish what is queued, then ``offline``, then end; whatever is not done in time is left undone."""
         if self._connection is None or not self._up:
             self._over.set()
-        elif not self._farewell:
-            if self._publisher.idle or now >= deadline - FAREWELL_S:
-                self._farewell = True
-                self._publisher.finish(self._settings.status_topic, self._board.status("offline"))
-        elif self._publisher.idle or now >= deadline - LAST_S:
-            self._part(self._connection)
+        elif self._publisher.finish(
+            now, deadline, self._settings.status_topic, self._board.status("offline")
+        ):
+            self._part()
             self._over.set()

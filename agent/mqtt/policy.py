@@ -1,5 +1,6 @@
 """When to connect again, and with which version of MQTT."""
 
+import random
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ class Comeback:
 class Policy:
     """Joins the delays and the version. ``rng`` draws from [0, 1)."""
 
-    def __init__(self, *, settings: LinkSettings, rng: Callable[[], float]) -> None:
+    def __init__(self, *, settings: LinkSettings, rng: Callable[[], float] = random.random) -> None:
         self._settings = settings
         self._rng = rng
         self._protocols = Protocols(settings.protocol)

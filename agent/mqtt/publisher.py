@@ -16,6 +16,8 @@ from agent.records import Outgoing
 
 MAX_LOSSES = 3  # connections that may end with one message in flight before it counts as refused
 MAX_ANNOUNCEMENTS = 50
+FAREWELL_S = 1.0  # of the time to stop, kept for the last announcement
+LAST_S = 0.2  # of it, kept for DISCONNECT
 OVERHEAD = 5 + 2 + 2 + 4 + 3 + 16 + 5  # header, lengths, packet id, content type, expiry
 
 
@@ -56,6 +58,7 @@ class Publisher:
         self._in_flight: dict[int, _Parcel] = {}
         self._connection: Connection | None = None
         self._limits = BrokerLimits()
+        self._finished = False
         self._unwelcome: set[str] = set()  # announcement topics that were refused, said once
 
     @property
@@ -77,12 +80,17 @@ class Publisher:
             return
         self._announcements[topic] = _Parcel(topic, payload, retain, expiry_s=expiry_s)
 
-    def finish(self, topic: str, payload: bytes) -> None:
-        """Send a last announcement in place of all that waits."""
-        self._queue.clear()
-        self._announcements.clear()
-        if self._connection is not None:
+    def finish(self, now: float, deadline: float, topic: str, payload: bytes) -> bool:
+        """Work towards the end: what is queued, then a last announcement; return whether it is reached."""
+        over = now >= deadline - LAST_S
+        if self._finished or self._connection is None:
+            return self.idle or over
+        if self.idle or now >= deadline - FAREWELL_S:
+            self._finished = True
+            self._queue.clear()
+            self._announcements.clear()
             self._send(self._connection, _Parcel(topic, payload, retain=True))
+        return over
 
     def begin(self, connection: Connection, limits: BrokerLimits) -> None:
         """Start on a connection that the broker has accepted."""
@@ -125,7 +133,7 @@ class Publisher:
             self._refuse(parcel, PACKET_TOO_LARGE)
             return
         try:
-            mid = connection.publish(
+            mid = connection.speaker.publish(
                 parcel.topic,
                 parcel.payload,
                 retain=parcel.retain and self._limits.retain_available,

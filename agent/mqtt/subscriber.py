@@ -54,26 +54,27 @@ class Subscriber:
         self._connection = None
         self.done = False
 
-    def ask(self) -> None:
-        """Send UNSUBSCRIBE for what is no longer wanted, then SUBSCRIBE.
+    def ask(self) -> bool:
+        """Send UNSUBSCRIBE for what is no longer wanted, then SUBSCRIBE; return whether no SUBACK is to come.
 
         With MQTT 3.1.1 each SUBSCRIBE replays the retained messages, so there a kept session is left alone.
         """
         connection = self._connection
         if connection is None or self._asked or self.done:
-            return
+            return False
         gone = sorted(self._held - self._wanted.keys())
         if gone:
-            self._returned[connection.unsubscribe(gone)] = gone
+            self._returned[connection.speaker.unsubscribe(gone)] = gone
         kept = self._session_present and self._granted >= self._wanted.keys()
         if not self._wanted or (kept and connection.protocol != "5"):
             self.done = True
-            return
+            return True
         self._ask(connection, list(self._wanted.values()))
+        return False
 
     def _ask(self, connection: Connection, wanted: list[Subscription]) -> None:
         self._held.update(one.filter for one in wanted)
-        self._asked[connection.subscribe(wanted)] = wanted
+        self._asked[connection.speaker.subscribe(wanted)] = wanted
 
     def answered(self, mid: int, codes: Sequence[int], now: float) -> None:
         """Take a SUBACK: note what was refused, and what was granted at a lower QoS."""

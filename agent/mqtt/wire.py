@@ -10,6 +10,8 @@ import ssl
 from collections.abc import Callable
 from contextlib import suppress
 
+from agent.records import AgentError
+
 CHUNK = 1 << 16
 PUBLISH = 0x30
 MAX_LENGTH_BYTES = 4
@@ -18,13 +20,19 @@ USER_PROPERTY = 0x26
 PROPERTY_SIZES: dict[int, int | None] = {0x01: 1, 0x02: 4, 0x03: None, 0x08: None, 0x09: None, 0x23: 2}
 SUBSCRIPTION_ID = 0x0B
 
+NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+LOST = "the connection was lost"
 MALFORMED = "the broker sent a malformed packet"
 
 Take = Callable[[int, bytes, int, bytes, tuple[tuple[str, str], ...]], None]
 
 
-class WireError(OSError):
-    """The connection is over, or what came over it is not MQTT."""
+class WireError(AgentError):
+    """The connection is over, or what came over it is not MQTT. ``silence``: nothing came at all."""
+
+    def __init__(self, message: str, *, silence: bool = False) -> None:
+        super().__init__(message)
+        self.silence = silence
 
 
 class Wire:
@@ -77,7 +85,7 @@ class Wire:
     def close(self) -> None:
         """Send what is left as far as it goes without waiting, then close."""
         if not self.closed:
-            with suppress(OSError):
+            with suppress(WireError):
                 self.flush()
             self.closed = True
             self.sock.close()
@@ -100,16 +108,20 @@ class Wire:
             try:
                 # After TLS wanted more, the same bytes must be offered again: `out` only grows.
                 sent = self.sock.send(out[:CHUNK])
-            except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            except NOT_NOW:
                 return
+            except OSError as error:
+                raise WireError(LOST) from error
             del out[:sent]
 
     def fill(self) -> int:
         """Read once and hand on every whole packet; return the bytes read, 0 when there were none to read."""
         try:
             chunk = self.sock.recv(CHUNK)
-        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+        except NOT_NOW:
             return 0
+        except OSError as error:
+            raise WireError(LOST) from error
         if not chunk:
             raise WireError("closed by the broker")
         size = len(chunk)

@@ -1,0 +1,207 @@
+"""The side of a connection that paho speaks: CONNECT, SUBSCRIBE, PUBLISH and the answers to them.
+
+Each connection has a paho client of its own, so nothing of an earlier one is sent again behind our back, and
+password and protocol are those of now. paho's callbacks only append to ``events``.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTv5, MQTTv311
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from agent.mqtt.events import Accepted, Denied, Dropped, Event, Published, Subscribed, Unsubscribed
+from agent.mqtt.settings import BrokerLimits, LinkSettings, Subscription
+from agent.mqtt.status import status_payload
+from agent.mqtt.wire import Wire
+
+if TYPE_CHECKING:
+    from paho.mqtt.client import SocketLike
+
+PUBACK = 0x40
+CONTENT_TYPE = "application/json"
+
+
+def _properties(packet: int) -> Properties:
+    return Properties(packet)  # type: ignore[no-untyped-call]  # paho leaves it untyped
+
+
+class _Client(Client):
+    """A paho client that runs on a wire that is open already."""
+
+    def __init__(self, wire: Wire, **options: Any) -> None:
+        self._ready = wire
+        super().__init__(CallbackAPIVersion.VERSION2, **options)
+
+    def _create_socket(self) -> "SocketLike":
+        return self._ready
+
+
+class Speaker:
+    """A paho client on ``wire``. ``protocol`` is "5" or "3.1.1"."""
+
+    def __init__(self, *, settings: LinkSettings, wire: Wire, protocol: str, password: str | None) -> None:
+        self._settings = settings
+        self._wire = wire
+        self._v5 = protocol == "5"
+        self._code = 0
+        self.events: deque[Event] = deque()
+        self.wants_write = False
+        self._client = self._build(password)
+
+    def _build(self, password: str | None) -> Client:
+        settings, v5 = self._settings, self._v5
+        client = _Client(
+            self._wire,
+            client_id=settings.client_id,
+            protocol=MQTTv5 if v5 else MQTTv311,
+            clean_session=None if v5 else False,
+            reconnect_on_failure=False,
+            manual_ack=True,
+        )
+        client.username_pw_set(settings.username, password)
+        will = status_payload("offline", settings.version, None)
+        client.will_set(settings.status_topic, will, qos=1, retain=True)
+        client.max_inflight_messages_set(0)  # the publisher counts; paho must never queue
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_publish = self._on_publish
+        client.on_subscribe = self._on_subscribe
+        client.on_unsubscribe = self._on_unsubscribe
+        client.on_socket_register_write = self._on_writes
+        client.on_socket_unregister_write = self._on_written
+        return client
+
+    def open(self) -> None:
+        """Send CONNECT: persistent session, expiry and limits as configured."""
+        settings, options = self._settings, dict[str, Any]()
+        if self._v5:
+            properties = _properties(PacketTypes.CONNECT)
+            properties.SessionExpiryInterval = settings.session_expiry_s
+            properties.ReceiveMaximum = settings.receive_maximum
+            properties.MaximumPacketSize = settings.max_packet_size
+            options = {"clean_start": False, "properties": properties}
+        self._client.connect_async(settings.host, settings.port, settings.keepalive_s, **options)
+        self._client.reconnect()
+
+    def hear(self, packet: bytes) -> None:
+        """Have paho read one packet that is not a PUBLISH.
+
+        paho gives up a connection on a PUBACK with a code that it does not know, such as Mosquitto's 0x95,
+        so the code is noted here and paho sees a bare PUBACK.
+        """
+        if packet[0] & 0xF0 == PUBACK and len(packet) >= 4:  # noqa: PLR2004 -- the packet id is there
+            self._code = packet[4] if len(packet) > 4 else 0  # noqa: PLR2004 -- a reason code follows
+            packet = bytes((PUBACK, 2)) + packet[2:4]
+        self._wire.feed(packet)
+        self._client.loop_read()
+
+    def write(self) -> None:
+        """Put what paho has queued on the wire."""
+        self._client.loop_write()
+
+    def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        retain: bool,
+        properties: tuple[tuple[str, str], ...] = (),
+        expiry_s: int | None = None,
+    ) -> int:
+        """Send a PUBLISH at QoS 1 and return its packet id.
+
+        Raises:
+            ValueError: the topic or a property cannot be sent.
+        """
+        extra: Properties | None = None
+        if self._v5:
+            extra = _properties(PacketTypes.PUBLISH)
+            if payload:
+                extra.ContentType = CONTENT_TYPE
+            if properties:
+                extra.UserProperty = list(properties)
+            if expiry_s is not None:
+                extra.MessageExpiryInterval = expiry_s
+        return self._client.publish(topic, payload, qos=1, retain=retain, properties=extra).mid
+
+    def subscribe(self, wanted: Sequence[Subscription]) -> int:
+        """Ask for filters and return the packet id; only a new subscription replays retained messages."""
+        if self._v5:
+            options = [
+                (
+                    one.filter,
+                    SubscribeOptions(qos=one.qos, retainHandling=SubscribeOptions.RETAIN_SEND_IF_NEW_SUB),
+                )
+                for one in wanted
+            ]
+            return self._client.subscribe(options)[1] or 0
+        return self._client.subscribe([(one.filter, one.qos) for one in wanted])[1] or 0
+
+    def unsubscribe(self, filters: Sequence[str]) -> int:
+        """Give filters back. Return the packet id."""
+        return self._client.unsubscribe(list(filters))[1] or 0
+
+    def disconnect(self) -> None:
+        """Send DISCONNECT: the broker keeps the session and drops the will."""
+        self._client.disconnect()
+        self._client.loop_write()
+
+    # ------------------------------------------------------------------- paho's callbacks only append
+
+    def _on_connect(
+        self,
+        _client: Client,
+        _data: Any,
+        flags: ConnectFlags,
+        reason: ReasonCode,
+        properties: Properties | None,
+    ) -> None:
+        if reason.is_failure:
+            self.events.append(Denied(reason.value))
+            return
+        limits = BrokerLimits(
+            max_packet_size=getattr(properties, "MaximumPacketSize", None),
+            receive_maximum=getattr(properties, "ReceiveMaximum", 65_535),
+            max_qos=getattr(properties, "MaximumQoS", 2),
+            retain_available=bool(getattr(properties, "RetainAvailable", 1)),
+            session_expiry_s=getattr(properties, "SessionExpiryInterval", None),
+            keepalive_s=getattr(properties, "ServerKeepAlive", None),
+        )
+        self.events.append(Accepted(bool(flags.session_present), limits))
+
+    def _on_disconnect(
+        self,
+        _client: Client,
+        _data: Any,
+        _flags: DisconnectFlags,
+        reason: ReasonCode,
+        _properties: Properties | None,
+    ) -> None:
+        self.events.append(Dropped(reason.value))
+
+    def _on_publish(
+        self, _client: Client, _data: Any, mid: int, _reason: ReasonCode, _properties: Properties
+    ) -> None:
+        self.events.append(Published(mid, self._code))
+
+    def _on_subscribe(
+        self, _client: Client, _data: Any, mid: int, codes: list[ReasonCode], _properties: Properties
+    ) -> None:
+        self.events.append(Subscribed(mid, tuple(code.value for code in codes)))
+
+    def _on_unsubscribe(
+        self, _client: Client, _data: Any, mid: int, _codes: list[ReasonCode], _properties: Properties | None
+    ) -> None:
+        self.events.append(Unsubscribed(mid))
+
+    def _on_writes(self, _client: Client, _data: Any, _sock: Any) -> None:
+        self.wants_write = True
+
+    def _on_written(self, _client: Client, _data: Any, _sock: Any) -> None:
+        self.wants_write = False
