@@ -1,0 +1,125 @@
+"""The scripted model: no two answers are alike, some are late, some fail, and every behaviour is seeded.
+
+The nonce is letters only: a number in a summary that stands nowhere in the window would be called ungrounded,
+and then the model's bytes would never reach a verdict.
+"""
+
+import json
+import random
+import threading
+from collections import Counter
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, Self
+
+from simulator.model import judge
+from simulator.model.replies import prompt_of, usage
+
+#: Share of the requests that are answered in each way; the rest are fine.
+TROUBLE = {"late": 0.05, "error": 0.08, "garbage": 0.05, "cut": 0.02}
+MAX_DELAY_S = 0.6
+LETTERS = "bcdfghjkmpqrstvwxz"
+
+
+class NonceModel:
+    """An OpenAI-compatible endpoint on a loopback port. ``late_s`` should lie above the agent's deadline."""
+
+    def __init__(self, *, seed: int, late_s: float = 4.0, trouble: dict[str, float] | None = None) -> None:
+        self._rng = random.Random(seed)
+        self._lock = threading.Lock()
+        self._trouble = TROUBLE if trouble is None else trouble
+        self.late_s = late_s
+        self.stopping = threading.Event()
+        self.counts: Counter[str] = Counter()
+        self._server = _Server(("127.0.0.1", 0), _Handler)
+        self._server.model = self
+        self._thread = threading.Thread(target=self._server.serve_forever, name="model", daemon=True)
+
+    @property
+    def url(self) -> str:
+        """What goes into ``ai.base_url``."""
+        return f"http://127.0.0.1:{self._server.server_address[1]}/v1"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stopping.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+    def choose(self) -> tuple[str, float, str]:
+        """Return behaviour, delay in s and nonce of the next request."""
+        with self._lock:
+            roll = self._rng.random()
+            behaviour = "fine"
+            for name, share in self._trouble.items():
+                roll -= share
+                if roll < 0:
+                    behaviour = name
+                    break
+            self.counts[behaviour] += 1
+            delay_s = self.late_s if behaviour == "late" else self._rng.uniform(0, MAX_DELAY_S)
+            return behaviour, delay_s, "".join(self._rng.choices(LETTERS, k=12))
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    model: NonceModel
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing: killed clients are the point of it."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: _Server
+
+    def do_POST(self) -> None:
+        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        behaviour, delay_s, nonce = self.server.model.choose()
+        self.server.model.stopping.wait(delay_s)
+        match behaviour:
+            case "error":
+                self._send(500, {"error": {"message": "overloaded", "type": "server_error"}})
+            case "garbage":
+                self._send(200, _completion(request, f"I think {nonce} is fine {{"))
+            case "cut":
+                self.close_connection = True
+            case _:
+                answer = judge.answer(prompt_of(request))
+                for window in answer["windows"]:
+                    window["summary"] = f"{window['summary']} {nonce}"
+                self._send(200, _completion(request, json.dumps(answer)))
+
+    def _send(self, status: int, body: dict[str, Any]) -> None:
+        raw = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(raw)))
+        self.end_headers()
+        self.wfile.write(raw)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - http.server's name
+        """Say nothing."""
+
+
+def _completion(request: dict[str, Any], content: str) -> dict[str, Any]:
+    return {
+        "id": "chatcmpl-harness",
+        "object": "chat.completion",
+        "created": 0,
+        "model": str(request.get("model", "harness")),
+        "choices": [
+            {
+                "index": 0,
+                "message": {"role": "assistant", "content": content, "refusal": None},
+                "logprobs": None,
+                "finish_reason": "stop",
+            }
+        ],
+        "usage": usage(prompt_of(request), content),
+    }

@@ -1,0 +1,142 @@
+"""The rig: broker, load generator, collector, model and one agent, in a folder of their own."""
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from tests.faults import naive
+from tests.faults.collector import Collector
+from tests.faults.evidence import Evidence, count_journaled, is_settled, read_evidence
+from tests.faults.loadgen import LoadGenerator
+from tests.faults.model import NonceModel
+from tests.faults.workload import FILTER, TOPIC
+from tests.support.agent_process import AgentProcess, Child, merge, wait_for
+from tests.support.broker import Broker
+
+#: The agent is killed here, not the broker: saving its state on each message would only cost time.
+QUIET_BROKER = "autosave_on_changes false\nautosave_interval 1800"
+QUIET_S = 2.0  # without anything new
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RigSettings:
+    """How a run is made. ``agent`` is ``ours`` or ``naive``; ``review`` our ``review.mode``."""
+
+    folder: Path
+    agent: str = "ours"
+    seed: int = 1
+    rate: float = 300.0
+    devices: int = 20
+    review: str = "all"
+    overrides: Mapping[str, Any] | None = None
+    broker_extra: str = QUIET_BROKER
+
+
+class Rig:
+    """Everything but the faults. Entering starts all parts, the agent ready, the load not yet begun."""
+
+    def __init__(self, settings: RigSettings) -> None:
+        folder = settings.folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self.settings = settings
+        self.folder = folder
+        self.broker = Broker(folder / "broker", extra=settings.broker_extra)
+        self.model = NonceModel(seed=settings.seed)
+        self.agent: Child = self._naive() if settings.agent == "naive" else self._ours()
+        self.journal = self.agent.journal if isinstance(self.agent, AgentProcess) else None
+        self.collector = Collector(
+            port=self.broker.port,
+            folder=folder,
+            base_topic=self.agent.base_topic if isinstance(self.agent, AgentProcess) else naive.BASE_TOPIC,
+        )
+        self.load = LoadGenerator(
+            port=self.broker.port, folder=folder, rate=settings.rate, devices=settings.devices
+        )
+        self._stack = ExitStack()
+
+    def _ours(self) -> AgentProcess:
+        settings = {
+            "journal": {"prune": False, "max_mib": 8192},
+            "sources": [{"topic": f"{TOPIC}/{{device}}"}],
+            "review": {"mode": self.settings.review, "batch": {"max_wait_s": 0.3}},
+            "ai": {
+                "base_url": self.model.url,
+                "model": "harness",
+                "deadline_s": 3,
+                "prices": {"harness": {"input": 0, "output": 0}},
+            },
+        }
+        return AgentProcess(
+            self.folder / "agent",
+            broker_url=self.broker.url,
+            settings=merge(settings, self.settings.overrides or {}),
+        )
+
+    def _naive(self) -> Child:
+        argv = ["-m", "tests.faults.naive", "--port", str(self.broker.port), "--topic", FILTER]
+        return Child(argv=argv, log=self.folder / "agent.log")
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            self.broker.start()
+            stack.callback(self.broker.stop)
+            stack.enter_context(self.model)
+            stack.enter_context(self.collector)
+            self.agent.start()
+            stack.callback(self.agent.kill)
+            self.wait_ready()
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def wait_ready(self, limit_s: float = 60.0) -> None:
+        """Wait until the agent is subscribed."""
+        if isinstance(self.agent, AgentProcess):
+            self.agent.wait_ready(limit_s)
+        else:
+            wait_for(lambda: "subscribed" in self.agent.text(), limit_s, "the naive agent is subscribed")
+
+    def settle(self, limit_s: float) -> bool:
+        """End the load and wait until every verdict is with the collector; False when that never came."""
+        self.load.finish(limit_s)
+        return _wait_quiet(self._progress, self._is_done, limit_s)
+
+    def _progress(self) -> tuple[int, int]:
+        return self.collector.count, 0 if self.journal is None else count_journaled(self.journal)
+
+    def _is_done(self) -> bool:
+        return self.journal is None or is_settled(self.journal)
+
+    def stop_agent(self) -> tuple[int, float]:
+        """SIGTERM; return exit code and seconds."""
+        begun = time.monotonic()
+        code = self.agent.stop(30)
+        took_s = time.monotonic() - begun
+        time.sleep(0.5)  # what is on its way to the collector
+        return code, took_s
+
+    def evidence(self) -> Evidence:
+        """Read what the run left behind."""
+        return read_evidence(self.folder, [] if self.journal is None else [self.journal])
+
+
+def _wait_quiet(progress: Callable[[], object], done: Callable[[], bool], limit_s: float) -> bool:
+    """Wait until nothing new came for ``QUIET_S`` and ``done`` holds."""
+    deadline = time.monotonic() + limit_s
+    last, since = progress(), time.monotonic()
+    while time.monotonic() < deadline:
+        time.sleep(0.25)
+        now = progress()
+        if now != last:
+            last, since = now, time.monotonic()
+        elif time.monotonic() - since >= QUIET_S and done():
+            return True
+    return False
