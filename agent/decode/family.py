@@ -1,0 +1,107 @@
+"""What a device family is to the registry: a decoder, what it is given and what it gives back."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple, Protocol
+
+from agent.records import Reading
+
+Properties = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecodeLimits:
+    """What one message may hold at most.
+
+    ``max_depth`` counts objects and arrays inside each other. ``max_keys`` counts the keys of all objects, an
+    array as its largest element: a backlog repeats the same keys. ``max_vector`` is the longest array without
+    names or times whose places become metrics.
+    """
+
+    max_bytes: int = 256 * 1024
+    max_depth: int = 4
+    max_keys: int = 256
+    max_string: int = 128
+    max_readings: int = 4096
+    max_vector: int = 16
+    max_topic_bytes: int = 256
+    max_topic_levels: int = 12
+
+
+class Note(StrEnum):
+    """Something that a message said and that was not believed; its readings are used all the same."""
+
+    TIME_UNREADABLE = "time_unreadable"  # no date and time
+    TIME_NOT_EPOCH = "time_not_epoch"  # a number that is no calendar time
+    TIME_WITHOUT_ZONE = "time_without_zone"  # could be any zone's
+    TIME_IN_FUTURE = "time_in_future"  # beyond the allowed skew
+    BAD_TRACEPARENT = "bad_traceparent"
+
+
+class TimeFrom(StrEnum):
+    """Where the time of the readings comes from; the best one where they differ."""
+
+    PAYLOAD = "payload"
+    PROPERTY = "property"
+    RECEIPT = "receipt"
+
+
+class Skip(StrEnum):
+    """Why a value of the payload is no reading."""
+
+    TEXT = "text"
+    NULL = "null"
+    NOT_FINITE = "not_finite"
+    VECTOR = "vector"  # a long array without names and times: samples of a signal, a picture
+    EMPTY = "empty"
+
+
+class Skipped(NamedTuple):
+    """A value that is no reading."""
+
+    name: str
+    why: Skip
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What the topic alone says; the same object for every message of the topic."""
+
+    topic: str
+    device: str
+    metric: str | None
+
+
+class Content(NamedTuple):
+    """What a decoder made of a payload."""
+
+    readings: tuple[Reading, ...]
+    text_only: bool = False
+    time_from: TimeFrom = TimeFrom.RECEIPT
+    traceparent: object = None  # as found, not yet checked
+    notes: tuple[Note, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+
+
+class Decoder(Protocol):
+    """One device family. A registry makes one object per family and keeps it, so it may hold state.
+
+    A family whose devices send only changes lays them over what it holds. Such state is lost with the
+    process, so it must be no more than a convenience.
+    """
+
+    def claims(self, route: Route, payload: bytes) -> bool:
+        """Whether a source of format ``auto`` should give this message to this family; never raises."""
+
+    def decode(self, route: Route, payload: bytes, received: float, properties: Properties) -> Content:
+        """Return the readings of ``payload``.
+
+        Args:
+            route: what the topic says.
+            payload: at most ``DecodeLimits.max_bytes``, otherwise untrusted.
+            received: receipt time, Unix seconds.
+            properties: MQTT 5 user properties in order.
+
+        Raises:
+            DecodeError: where no reading can be made of it and it is not text only.
+        """

@@ -1,0 +1,200 @@
+"""The registry: which source and which family a message belongs to, and what came of it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from agent.decode.family import DecodeLimits, Decoder, Note, Properties, Route, Skipped, TimeFrom
+from agent.decode.generic import GenericDecoder
+from agent.decode.strict_json import too_large
+from agent.decode.topics import TopicPattern, overlap
+from agent.decode.traceparent import read_traceparent
+from agent.decode.values import is_name
+from agent.records import DecodeError, DecodeReason, Reading
+
+__all__ = ["FAMILIES", "DecodeLimits", "Decoded", "Note", "Registry", "SourceSpec", "TimeFrom"]
+
+#: How to make each family's decoder, in the order in which a source of format ``auto`` asks them.
+FAMILIES: dict[str, Callable[..., Decoder]] = {"generic": GenericDecoder}
+
+_AUTO = "auto"
+_RETAINED = frozenset({"seed", "live", "ignore"})
+_MAX_ROUTES = 4096  # topics whose route is kept; a flood of topics costs time, not memory
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSpec:
+    """One subscription: its topic pattern, its format (a family or ``auto``), what retained messages are."""
+
+    topic: str
+    format: str = _AUTO
+    retained: str = "seed"  # seed | live | ignore
+    name: str = ""  # the topic when empty
+
+    @property
+    def label(self) -> str:
+        """What a person calls this source."""
+        return self.name or self.topic
+
+
+class Decoded(NamedTuple):
+    """What a message was made into, with enough to explain it."""
+
+    source: str | None  # None: under the agent's own base topic, never a reading
+    readings: tuple[Reading, ...]
+    traceparent: str | None  # valid (W3C), from the user property, else from the payload
+    text_only: bool  # nothing but text: acknowledged and counted
+    retained: str  # what the source wants of retained messages: seed | live | ignore
+    device: str | None = None  # what the topic names
+    family: str | None = None
+    time_from: TimeFrom = TimeFrom.RECEIPT
+    notes: tuple[Note, ...] = ()
+    skipped: tuple[Skipped, ...] = ()  # at most 16 values that are no readings
+
+
+_OWN = Decoded(None, (), None, text_only=False, retained="ignore")
+
+
+class _Source(NamedTuple):
+    spec: SourceSpec
+    pattern: TopicPattern
+    families: tuple[tuple[str, Decoder], ...]
+    sure: bool  # one family, which need not be asked
+
+
+class Registry:
+    """Decode messages of the configured sources.
+
+    Raises:
+        ValueError: for a bad pattern, an unknown format or ``retained``, and filters that overlap.
+    """
+
+    def __init__(
+        self,
+        *,
+        sources: Sequence[SourceSpec],
+        limits: DecodeLimits | None = None,
+        base_topic: str,
+        max_future_skew_s: float = 300.0,
+    ) -> None:
+        self._limits = limits or DecodeLimits()
+        self._base = base_topic
+        decoders = {
+            name: make(limits=self._limits, max_future_skew_s=max_future_skew_s)
+            for name, make in FAMILIES.items()
+        }
+        self._sources = tuple(_source(spec, decoders) for spec in sources)
+        self._routes: dict[str, tuple[_Source, Route]] = {}
+        _refuse_overlaps(self.filters)
+
+    @property
+    def filters(self) -> tuple[str, ...]:
+        """MQTT filters of the sources, in their order."""
+        return tuple(source.pattern.filter for source in self._sources)
+
+    def decode(self, topic: str, payload: bytes, received: float, properties: Properties = ()) -> Decoded:
+        """Return the readings of one message.
+
+        Args:
+            topic: as the broker sent it.
+            payload: as the broker sent it.
+            received: receipt time, Unix seconds.
+            properties: MQTT 5 user properties in order.
+
+        Raises:
+            DecodeError: with the reason for the quarantine. Nothing else is raised but MemoryError.
+        """
+        kept = self._routes.get(topic)
+        if kept is None:
+            if topic == self._base or topic.startswith(self._base + "/"):
+                return _OWN
+            kept = self._keep(topic)
+        source, route = kept
+        if len(payload) > self._limits.max_bytes:
+            raise too_large(payload, self._limits)
+        try:
+            family, decoder = source.families[-1] if source.sure else _claimant(source, route, payload)
+            content = decoder.decode(route, payload, received, properties)
+        except (DecodeError, MemoryError):
+            raise
+        except Exception as error:
+            # One message that a decoder stumbles over must not stop all others.
+            detail = f"{type(error).__name__} in the decoder"
+            raise DecodeError(DecodeReason.DECODER_FAULT, detail) from error
+        traceparent, notes = None, content.notes
+        if properties or content.traceparent is not None:
+            traceparent, bad = _traceparent(properties, content.traceparent)
+            notes = (*notes, Note.BAD_TRACEPARENT) if bad else notes
+        return Decoded(
+            source.spec.label, content.readings, traceparent, content.text_only, source.spec.retained,
+            route.device, family, content.time_from, notes, content.skipped,
+        )  # fmt: skip
+
+    def _keep(self, topic: str) -> tuple[_Source, Route]:
+        made = self._route(topic)
+        if len(self._routes) >= _MAX_ROUTES:
+            del self._routes[next(iter(self._routes))]
+        self._routes[topic] = made
+        return made
+
+    def _route(self, topic: str) -> tuple[_Source, Route]:
+        limits = self._limits
+        if (
+            len(topic) > limits.max_topic_bytes
+            or len(topic.encode(errors="replace")) > limits.max_topic_bytes
+        ):
+            raise DecodeError(DecodeReason.BAD_TOPIC, f"longer than {limits.max_topic_bytes} bytes")
+        if topic.count("/") >= limits.max_topic_levels:
+            raise DecodeError(DecodeReason.BAD_TOPIC, f"more than {limits.max_topic_levels} levels")
+        if not is_name(topic):
+            raise DecodeError(DecodeReason.BAD_TOPIC, "holds a control character")
+        for source in self._sources:
+            identity = source.pattern.identify(topic)
+            if identity is not None:
+                levels = identity.device.split("/")
+                if identity.metric is not None:
+                    levels.append(identity.metric)
+                if not all(level.strip() for level in levels):
+                    raise DecodeError(DecodeReason.BAD_TOPIC, "an empty level where a name belongs")
+                return source, Route(topic, identity.device, identity.metric)
+        raise DecodeError(DecodeReason.BAD_TOPIC, "no source has this topic")
+
+
+def _source(spec: SourceSpec, decoders: dict[str, Decoder]) -> _Source:
+    if spec.format != _AUTO and spec.format not in decoders:
+        known = ", ".join([_AUTO, *decoders])
+        raise ValueError(f"source {spec.label}: format {spec.format!r} is unknown; use one of: {known}")
+    if spec.retained not in _RETAINED:
+        known = ", ".join(sorted(_RETAINED))
+        raise ValueError(f"source {spec.label}: retained {spec.retained!r} is unknown; use one of: {known}")
+    names = decoders if spec.format == _AUTO else (spec.format,)
+    families = tuple((name, decoders[name]) for name in names)
+    return _Source(spec, TopicPattern(spec.topic), families, len(families) == 1)
+
+
+def _refuse_overlaps(filters: tuple[str, ...]) -> None:
+    for place, first in enumerate(filters):
+        for second in filters[place + 1 :]:
+            if overlap(first, second):
+                raise ValueError(f"{first} and {second} overlap; make them disjoint or merge them")
+
+
+def _claimant(source: _Source, route: Route, payload: bytes) -> tuple[str, Decoder]:
+    """Return the first family that claims the message; the last one is not asked."""
+    for family in source.families[:-1]:
+        if family[1].claims(route, payload):
+            return family
+    return source.families[-1]
+
+
+def _traceparent(properties: Properties, in_payload: object) -> tuple[str | None, bool]:
+    """Return the first valid one, user property first, and whether a bad one was passed over."""
+    given = [next((text for name, text in properties if name == "traceparent"), None), in_payload]
+    bad = False
+    for candidate in given:
+        if candidate is not None:
+            valid = read_traceparent(candidate)
+            if valid is not None:
+                return valid, bad
+            bad = True
+    return None, bad

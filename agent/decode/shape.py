@@ -1,0 +1,90 @@
+"""What the keys of a JSON object stand for. A device repeats its shape, so the answer is kept."""
+
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from agent.decode.values import is_name
+from agent.records import DecodeError, DecodeReason
+
+_MAX_KEPT_KEYS = 16  # bounds the memory of the cache: 512 shapes of 16 keys of 128 characters
+
+# Earlier words win.
+_TIMES = ("ts", "timestamp", "time", "datetime", "ts_ms", "timestamp_ms", "time_ms", "last_seen")
+_NAMES = ("metric", "name", "measurement", "parameter", "quantity", "field", "sensor", "channel", "type", "n")
+_VALUES = ("value", "val", "v")
+_UNITS = ("unit", "units", "uom", "unit_of_measurement", "u")
+# A button that says "on" switches nothing on.
+_EVENTS = ("action", "event", "click")
+# What identifies or counts messages would as a series only ever be a false alarm.
+_LABELS = frozenset({
+    "id", "uid", "uuid", "device", "device_id", "deviceid", "mac", "serial", "message_id", "msg_id",
+    "packet_id", "seq", "seqno", "sequence", "traceparent", "tracestate",
+})  # fmt: skip
+_NUMBERED = frozenset({"sensor", "channel"})
+
+
+class Shape(NamedTuple):
+    """The keys of an object by what they are for, in each the best first."""
+
+    times: tuple[str, ...]  # never metrics, whatever they hold
+    labels: tuple[str, ...]  # nor these
+    names: tuple[str, ...]  # only beside a value, otherwise keys like any other
+    values: tuple[str, ...]
+    units: tuple[str, ...]
+    events: frozenset[str]
+    metrics: tuple[str, ...]  # all but times and labels, in the order of the payload
+    alone: bool  # one sure value, at most with a unit: the most common measurement
+
+    def name_in(self, fields: Mapping[str, Any]) -> tuple[str, str] | None:
+        """Return key and text of what names the value in ``fields``."""
+        for key in self.names:
+            given = fields[key]
+            if type(given) is str and is_name(given.strip()):
+                return key, given.strip()
+            if type(given) is float and given.is_integer() and key.lower() in _NUMBERED:
+                return key, str(int(given))
+        return None
+
+
+def is_sure(key: str) -> bool:
+    """Whether a value key is one without a name beside it: ``v`` may be volts."""
+    return key.lower() == "value"
+
+
+def shape_of(fields: Mapping[str, Any]) -> Shape:
+    """Return the shape of ``fields``.
+
+    Raises:
+        DecodeError: where a key cannot name a metric.
+    """
+    keys = tuple(fields)
+    return _kept(keys) if len(keys) <= _MAX_KEPT_KEYS else _sorted(keys)
+
+
+def _sorted(keys: tuple[str, ...]) -> Shape:
+    for key in keys:
+        if not is_name(key):
+            raise DecodeError(DecodeReason.BAD_JSON, f"key {key!a} is empty or holds a control character")
+    times = _among(keys, _TIMES)
+    labels = tuple(key for key in keys if key.lower() in _LABELS)
+    values, units = _among(keys, _VALUES), _among(keys, _UNITS)
+    metrics = tuple(key for key in keys if key not in times and key not in labels)
+    return Shape(
+        times=times,
+        labels=labels,
+        names=_among(keys, _NAMES),
+        values=values,
+        units=units,
+        events=frozenset(_among(keys, _EVENTS)),
+        metrics=metrics,
+        alone=len(values) == 1 and is_sure(values[0]) and len(units) <= 1 and len(metrics) == 1 + len(units),
+    )
+
+
+_kept = lru_cache(maxsize=512)(_sorted)
+
+
+def _among(keys: Iterable[str], words: tuple[str, ...]) -> tuple[str, ...]:
+    found = [key for key in keys if key.lower() in words]
+    return tuple(sorted(found, key=lambda key: words.index(key.lower())))

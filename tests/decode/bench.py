@@ -1,0 +1,44 @@
+"""CPU per decoded message: ``python -m tests.decode.bench``. The best of many short runs, in process time."""
+
+import time
+import timeit
+
+from agent.decode.registry import Registry, SourceSpec
+
+NOW = 1_782_475_200.0
+CASES = {
+    "bare number": ("sensors/th1/temperature", b"21.5"),
+    "flat, 3 keys": ("flat/th1", b'{"temperature":21.53,"humidity":40.2,"battery":98}'),
+    "flat, 3 keys, ts": ("flat/th1", b'{"ts":1782475200,"temperature":21.53,"humidity":40.2,"battery":98}'),
+    "value, unit, ts": ("sensors/th1/t", b'{"value":21.53,"unit":"C","ts":1782475200123}'),
+    "value, ISO time": ("sensors/th1/t", b'{"value":21.53,"time":"2026-06-26T12:00:00.123Z"}'),
+    "nested, 3 values": ("flat/th1", b'{"bme":{"t":21.53,"h":40.2},"sys":{"rssi":-60}}'),
+    "text only": ("flat/th1", b'{"action":"single"}'),
+    "256 KiB of {}": ("flat/th1", b"[" + b",".join([b"{}"] * 87_000) + b"]"),
+    "256 KiB of backlog": (
+        "flat/th1",
+        b"[" + b",".join([b'{"ts":1782475200,"temperature":21.5}'] * 4096) + b"]",
+    ),
+}
+
+
+def main() -> None:
+    registry = Registry(
+        sources=[SourceSpec("sensors/{device}/{metric}"), SourceSpec("flat/{device}")],
+        base_topic="edge-agent/gw1",
+    )
+    for name, (topic, payload) in CASES.items():
+
+        def once(topic: str = topic, payload: bytes = payload) -> None:
+            try:
+                registry.decode(topic, payload, NOW)
+            except Exception as error:  # noqa: BLE001 - a refusal is a result here
+                str(error)
+
+        number = 2000 if len(payload) < 1000 else 1
+        best = min(timeit.repeat(once, number=number, repeat=12, timer=time.process_time)) / number
+        print(f"{name:20} {best * 1e6:10.1f} us")
+
+
+if __name__ == "__main__":
+    main()

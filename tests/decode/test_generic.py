@@ -1,0 +1,303 @@
+"""The generic family: payloads of the field and what becomes of each."""
+
+from typing import Any
+
+import pytest
+
+from agent.decode.family import DecodeLimits, Note, Skip, TimeFrom
+from agent.decode.registry import Decoded, Registry, SourceSpec
+from agent.records import DecodeError, DecodeReason, Reading
+
+NOW = 1_782_475_200.0  # 2026-06-26T12:00:00Z
+REGISTRY = Registry(
+    sources=[SourceSpec("sensors/{device}/{metric}"), SourceSpec("flat/{device}")],
+    base_topic="edge-agent/gw1",
+)
+
+
+def decode(payload: str | bytes, topic: str = "flat/th1", properties: Any = ()) -> Decoded:
+    raw = payload.encode() if isinstance(payload, str) else payload
+    return REGISTRY.decode(topic, raw, NOW, properties)
+
+
+def values(decoded: Decoded) -> dict[str, float]:
+    made = {reading.metric: reading.value for reading in decoded.readings}
+    assert len(made) == len(decoded.readings)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("payload", "expected"),
+    [
+        (b"21.5", 21.5),
+        (b"-3", -3.0),
+        (b"+.5", 0.5),
+        (b"5.", 5.0),
+        (b"1e3", 1000.0),
+        (b"007", 7.0),
+        (b" 21.5\r\n", 21.5),
+        (b"\xef\xbb\xbf21.5", 21.5),
+        (b'"21.5"', 21.5),
+        ("21.5 °C".encode(), 21.5),
+        (b"45%", 45.0),
+        (b"ON", 1.0),
+        (b"off", 0.0),
+        (b"True", 1.0),
+        (b"false", 0.0),
+        (b'"ON"', 1.0),
+        (b'{"value":21.5}', 21.5),
+        (b'{"value":"21.5"}', 21.5),
+        (b'{"value":true}', 1.0),
+        (b'{"Value":21.5}', 21.5),
+        (b'[{"value":21.5}]', 21.5),
+        (b"123456789012345678901234567890", 123456789012345678901234567890.0),
+    ],
+)
+def test_single_value(payload: bytes, expected: float) -> None:
+    """A bare number, a word or a value object is one reading of the topic's metric."""
+    decoded = decode(payload, "sensors/th1/temperature")
+    assert [("th1", "temperature", NOW, expected)] == [
+        (reading.device, reading.metric, reading.at, reading.value) for reading in decoded.readings
+    ]
+    assert not decoded.text_only
+
+
+def test_metric_value_where_nothing_names_it() -> None:
+    """Without a metric in the pattern a bare number is the metric ``value``."""
+    assert (Reading("th1", "value", NOW, 21.5),) == decode("21.5").readings
+
+
+@pytest.mark.parametrize(
+    ("payload", "expected"),
+    [
+        ('{"temperature":21.5,"humidity":40,"on":true}', {"temperature": 21.5, "humidity": 40.0, "on": 1.0}),
+        (
+            '{"battery":100,"last_seen":"2026-06-26T11:59:58.259Z","temperature":25.5}',
+            {"battery": 100.0, "temperature": 25.5},
+        ),
+        ('{"state":"ON","model":"x"}', {"state": 1.0}),
+        ('{"temperature":"21.5","humidity":"40 %"}', {"temperature": 21.5, "humidity": 40.0}),
+        ('{"bme":{"t":21.5,"more":{"h":40}}}', {"bme.t": 21.5, "bme.more.h": 40.0}),
+        ('{"a":{"b":{"c":{"d":1}}}}', {"a.b.c.d": 1.0}),
+        ('{"temperature:0":{"id":0,"tC":19.0}}', {"temperature:0.tC": 19.0}),
+        ('{"acc":[0.1,0.2,0.3]}', {"acc.0": 0.1, "acc.1": 0.2, "acc.2": 0.3}),
+        ("[1,2]", {"value.0": 1.0, "value.1": 2.0}),
+        ('{"metric":"temperature","value":21.5}', {"temperature": 21.5}),
+        (
+            '{"name":"temperature","value":21.5,"quality":3}',
+            {"temperature": 21.5, "temperature.quality": 3.0},
+        ),
+        ('{"n":"voltage","u":"V","v":120.1}', {"voltage": 120.1}),
+        ('{"v":3.3,"t":21}', {"v": 3.3, "t": 21.0}),
+        ('{"name":"acc","value":{"x":1,"y":2}}', {"acc.x": 1.0, "acc.y": 2.0}),
+        ('{"value":21.5,"battery":90}', {"value": 21.5, "battery": 90.0}),
+        ('{"id":196,"seq":7,"mac":12,"temperature_C":13.1}', {"temperature_C": 13.1}),
+        ('{"Time":"2021-01-08T14:31:48","SI7021":{"Temperature":18.4}}', {"SI7021.Temperature": 18.4}),
+        ('{"temperature":21.5,"pressure":null,"status":"nan"}', {"temperature": 21.5}),
+        ('{"action":"on","battery":90}', {"battery": 90.0}),
+        ('{"温度":21.5}', {"温度": 21.5}),
+        ('{"a b":1}', {"a b": 1.0}),
+    ],
+)
+def test_json_object(payload: str, expected: dict[str, float]) -> None:
+    """Numbers become metrics by dot path; times, ids and texts do not."""
+    assert expected == values(decode(payload))
+
+
+@pytest.mark.parametrize(
+    ("payload", "expected"),
+    [
+        ('[{"name":"t","value":1.5},{"name":"h","value":40}]', {"t": 1.5, "h": 40.0}),
+        ('{"measurements":[{"metric":"t","value":1.5},{"metric":"h","value":40}]}', {"t": 1.5, "h": 40.0}),
+        (
+            '{"indoor":[{"name":"t","value":1}],"outdoor":[{"name":"t","value":2}]}',
+            {"indoor.t": 1.0, "outdoor.t": 2.0},
+        ),
+        ('[{"sensor":1,"value":20},{"sensor":2,"value":21}]', {"1": 20.0, "2": 21.0}),
+        ('[{"name":"a","t":20},{"name":"b","t":21}]', {"a.t": 20.0, "b.t": 21.0}),
+        ('[{"t":20},{"t":21}]', {"0.t": 20.0, "1.t": 21.0}),
+        ('[{"type":"bme","t":20},{"type":"bme","t":21}]', {"0.t": 20.0, "1.t": 21.0}),
+        ('[{"t":20,"h":40}]', {"t": 20.0, "h": 40.0}),
+    ],
+)
+def test_array_of_measurements(payload: str, expected: dict[str, float]) -> None:
+    """Elements are told apart by name, else by place; two sensors never share a series."""
+    assert expected == values(decode(payload))
+
+
+def test_samples_keep_their_times() -> None:
+    """An array of objects with times is a backlog of the same metrics, in payload order."""
+    decoded = decode(f'[{{"ts":{NOW - 60},"t":1}},{{"ts":{NOW - 30},"t":2}},{{"ts":{NOW - 90},"t":3}}]')
+    assert [(reading.metric, reading.at, reading.value) for reading in decoded.readings] == [
+        ("t", NOW - 60, 1.0),
+        ("t", NOW - 30, 2.0),
+        ("t", NOW - 90, 3.0),
+    ]
+    assert decoded.time_from is TimeFrom.PAYLOAD
+
+
+def test_inner_time_overrides_outer() -> None:
+    """Each object may have a time of its own and inherits that around it."""
+    decoded = decode(f'{{"ts":{NOW - 9},"a":{{"x":1}},"b":{{"time":{NOW - 5},"x":2}}}}')
+    assert {r.metric: r.at for r in decoded.readings} == {"a.x": NOW - 9, "b.x": NOW - 5}
+
+
+def test_topic_metric_stands_before_the_keys() -> None:
+    """Keys below a topic that names a metric are joined to it, so two such topics never mix."""
+    decoded = decode('{"temperature":21.5,"humidity":40}', "sensors/th1/indoor")
+    assert values(decoded) == {"indoor.temperature": 21.5, "indoor.humidity": 40.0}
+    decoded = decode('{"name":"Temperature","value":21.5}', "sensors/th1/temperature")
+    assert values(decoded) == {"temperature": 21.5}
+
+
+@pytest.mark.parametrize(
+    ("payload", "expected"),
+    [
+        ('{"value":21.5,"unit":"C"}', "C"),
+        ('{"value":21.5,"unit_of_measurement":"°C"}', "°C"),
+        ('{"value":"21.5 °C"}', "°C"),
+        ('{"value":"21.5 °F","unit":"C"}', "°F"),
+        ('{"name":"t","val":21.5,"uom":"K"}', "K"),
+        ('{"temperature":21.5,"unit":"C"}', "C"),
+        ('{"value":21.5,"unit":"seventeen letters"}', None),
+        ('{"value":21.5,"unit":"a\\u0007b"}', None),
+        ('{"value":21.5,"unit":""}', None),
+        ('{"value":21.5,"unit":null}', None),
+        ('{"value":21.5}', None),
+        ("21.5 hPa", "hPa"),
+    ],
+)
+def test_unit(payload: str, expected: str | None) -> None:
+    """A short printable unit comes along, from its key or from behind the number."""
+    assert expected == decode(payload).readings[0].unit
+
+
+def test_unit_of_many_numbers_is_nobodys() -> None:
+    """A unit beside several numbers says nothing of any of them."""
+    decoded = decode('{"temperature":21.5,"humidity":40,"unit":"C"}')
+    assert [reading.unit for reading in decoded.readings] == [None, None]
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        "online",
+        "21,5",
+        "2026-06-26",
+        "12e5x",
+        '{"action":"single"}',
+        '{"action":"on"}',
+        '{"action":""}',
+        '{"device":"th1","model":"x"}',
+        '{"update":{"state":"idle"},"tags":["a","b"]}',
+        '"hello"',
+        "",
+        " \r\n",
+    ],
+)
+def test_text_only(payload: str) -> None:
+    """What holds only text is neither a reading nor a fault."""
+    decoded = decode(payload)
+    assert (decoded.text_only, decoded.readings) == (True, ())
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [
+        (b"{}", DecodeReason.NO_READINGS),
+        (b"[]", DecodeReason.NO_READINGS),
+        (b"null", DecodeReason.NO_READINGS),
+        (b'{"temperature":null}', DecodeReason.NO_READINGS),
+        (b'{"temperature":null,"state":"bad"}', DecodeReason.NO_READINGS),
+        (b'{"temperature":"nan"}', DecodeReason.NO_READINGS),
+        (b'{"ts":1782475200}', DecodeReason.NO_READINGS),
+        (b'{"id":5}', DecodeReason.NO_READINGS),
+        (b'{"unit":"C"}', DecodeReason.NO_READINGS),
+        (b'{"wave":[' + b",".join([b"1"] * 17) + b"]}", DecodeReason.NO_READINGS),
+        (b"nan", DecodeReason.NOT_FINITE),
+        (b"NaN", DecodeReason.NOT_FINITE),
+        (b"-inf", DecodeReason.NOT_FINITE),
+        (b"Infinity", DecodeReason.NOT_FINITE),
+        (b"1e999", DecodeReason.NOT_FINITE),
+        (b"9" * 5000, DecodeReason.STRING_TOO_LONG),
+        (b"x" * 129, DecodeReason.STRING_TOO_LONG),
+        (b'{"a":NaN,"b":1}', DecodeReason.NOT_FINITE),
+        (b"\x00\x01\x02", DecodeReason.BAD_JSON),
+        (b"\xff\xfe", DecodeReason.BAD_UTF8),
+        (b'"unfinished', DecodeReason.BAD_JSON),
+        (b'{"a":1', DecodeReason.BAD_JSON),
+        (b'{"":1}', DecodeReason.BAD_JSON),
+        (b'{" ":1}', DecodeReason.BAD_JSON),
+        (b'{"a\\u0000":1}', DecodeReason.BAD_JSON),
+        (b'{"a\\u202eb":1}', DecodeReason.BAD_JSON),
+        (b'{"a.b":1,"a":{"b":2}}', DecodeReason.DUPLICATE_KEY),
+        (('{"' + "a" * 100 + '":{"' + "b" * 100 + '":1}}').encode(), DecodeReason.STRING_TOO_LONG),
+        (b"x" * (256 * 1024 + 1), DecodeReason.TOO_LARGE),
+        (b"[" + b",".join([b'{"ts":1782475200,"t":1}'] * 4097) + b"]", DecodeReason.TOO_MANY_KEYS),
+    ],
+)
+def test_quarantined(payload: bytes, reason: DecodeReason) -> None:
+    """What should have been a reading and is not goes to quarantine with the reason."""
+    with pytest.raises(DecodeError) as caught:
+        decode(payload)
+    assert reason is caught.value.reason
+
+
+def test_skipped_values_are_said() -> None:
+    """``explain`` can name each value that is no reading, and why."""
+    decoded = decode('{"t":1,"a":"x","b":null,"c":"nan","w":[' + ",".join(["1"] * 17) + '],"action":"on"}')
+    assert {
+        ("a", Skip.TEXT),
+        ("b", Skip.NULL),
+        ("c", Skip.NOT_FINITE),
+        ("w", Skip.VECTOR),
+        ("action", Skip.TEXT),
+    } == set(decoded.skipped)
+
+
+def test_skipped_values_are_bounded() -> None:
+    """At most 16 of them are kept."""
+    texts = ",".join(f'"k{n}":"x"' for n in range(50))
+    assert len(decode("{" + texts + ',"t":1}').skipped) == 16
+
+
+@pytest.mark.parametrize(
+    ("payload", "properties", "at", "time_from", "notes"),
+    [
+        ('{"t":1}', (), NOW, TimeFrom.RECEIPT, ()),
+        ('{"t":1}', (("time", str(NOW - 9)),), NOW - 9, TimeFrom.PROPERTY, ()),
+        ("1", (("ts", str((NOW - 9) * 1000)),), NOW - 9, TimeFrom.PROPERTY, ()),
+        (f'{{"t":1,"ts":{NOW - 5}}}', (("time", str(NOW - 9)),), NOW - 5, TimeFrom.PAYLOAD, ()),
+        (
+            '{"t":1,"ts":"soon"}',
+            (("time", str(NOW - 9)),),
+            NOW - 9,
+            TimeFrom.PROPERTY,
+            (Note.TIME_UNREADABLE,),
+        ),
+        ('{"t":1,"time":"soon"}', (), NOW, TimeFrom.RECEIPT, (Note.TIME_UNREADABLE,)),
+        ('{"t":1,"time":12.5}', (), NOW, TimeFrom.RECEIPT, (Note.TIME_NOT_EPOCH,)),
+        ('{"t":1,"time":"2026-06-26T14:00:00"}', (), NOW, TimeFrom.RECEIPT, (Note.TIME_WITHOUT_ZONE,)),
+        (f'{{"t":1,"time":{NOW + 1e6}}}', (), NOW, TimeFrom.RECEIPT, (Note.TIME_IN_FUTURE,)),
+        (f'{{"t":1,"time":"soon","ts":{NOW - 5}}}', (), NOW - 5, TimeFrom.PAYLOAD, ()),
+        (f'{{"t":1,"ts":"soon","time":{NOW - 5}}}', (), NOW - 5, TimeFrom.PAYLOAD, (Note.TIME_UNREADABLE,)),
+    ],
+)
+def test_event_time(
+    payload: str, properties: Any, at: float, time_from: TimeFrom, notes: tuple[Note, ...]
+) -> None:
+    """The payload's time wins over the user property's, that over the receipt; the disbelieved is noted."""
+    decoded = decode(payload, properties=properties)
+    assert (at, time_from, notes) == (decoded.readings[0].at, decoded.time_from, decoded.notes)
+
+
+def test_limits_are_configurable() -> None:
+    """A registry applies the limits that it was given."""
+    small = Registry(
+        sources=[SourceSpec("a/{device}")], base_topic="x", limits=DecodeLimits(max_keys=2, max_bytes=40)
+    )
+    assert len(small.decode("a/b", b'{"x":1,"y":2}', NOW).readings) == 2
+    with pytest.raises(DecodeError, match="too_many_keys"):
+        small.decode("a/b", b'{"x":1,"y":2,"z":3}', NOW)
+    with pytest.raises(DecodeError, match="too_large"):
+        small.decode("a/b", b" " * 41, NOW)
