@@ -2,7 +2,7 @@
 
 Runs as a process of its own (``python -m simulator.embedded PORT``). It speaks MQTT 3.1.1 and holds
 everything in memory: a session outlives its connection but not the broker. Stock amqtt 0.12.1 loses
-messages in three places that this file mends; each mended method says which.
+messages in three places and hangs in a fourth; each method that mends one says which.
 """
 
 import asyncio
@@ -13,11 +13,18 @@ import sys
 from typing import Any
 
 import amqtt.broker
+from amqtt.adapters import ReaderAdapter
 from amqtt.contexts import BrokerConfig, ListenerConfig
+from amqtt.errors import MQTTError
+from amqtt.mqtt.connack import UNACCEPTABLE_PROTOCOL_VERSION, ConnackPacket
 from amqtt.mqtt.constants import QOS_1
 from amqtt.mqtt.protocol.broker_handler import BrokerProtocolHandler
 from amqtt.plugins.base import BaseAuthPlugin
 from amqtt.session import OutgoingApplicationMessage, Session
+
+_V311 = 4  # protocol level of MQTT 3.1.1
+_MAX_FIXED_HEADER = 5
+_MAX_NAME = 16
 
 
 class OpenDoor(BaseAuthPlugin):  # type: ignore[misc]  # amqtt has no types
@@ -33,6 +40,23 @@ class KeepingHandler(BrokerProtocolHandler):  # type: ignore[misc]  # amqtt has 
 
     Stock amqtt forgets it after 5 s and whenever the connection ends first.
     """
+
+    @classmethod
+    async def init_from_connect(
+        cls, reader: Any, writer: Any, plugins_manager: Any, loop: Any = None
+    ) -> tuple[BrokerProtocolHandler, Session]:
+        """Refuse another version than 3.1.1 by its CONNACK.
+
+        Stock amqtt takes the properties of an MQTT 5 CONNECT with a last will for lengths, and hangs.
+        """
+        packet = await _read_packet(reader)
+        if packet[-1] != _V311:
+            await ConnackPacket.build(0, UNACCEPTABLE_PROTOCOL_VERSION).to_stream(writer)
+            await writer.close()
+            raise MQTTError(f"protocol level {packet[-1]}")
+        again = _Again(packet, reader)
+        handler, session = await super().init_from_connect(again, writer, plugins_manager, loop)
+        return handler, session
 
     async def _handle_qos1_message_flow(self, app_message: Any) -> None:
         session = self.session
@@ -56,6 +80,29 @@ class KeepingHandler(BrokerProtocolHandler):  # type: ignore[misc]  # amqtt has 
         if self.session is not None:
             for message in list(self.session.inflight_out.values()):
                 _spawn(self._handle_message_flow(message))
+
+
+class _Again(ReaderAdapter):  # type: ignore[misc]  # amqtt has no types
+    """Reads what was read ahead, then the connection."""
+
+    def __init__(self, head: bytes, reader: Any) -> None:
+        self._head, self._reader = head, reader
+
+    async def read(self, n: int = -1) -> bytes:
+        taken, self._head = self._head[:n], self._head[n:]
+        return taken if len(taken) == n else taken + bytes(await self._reader.read(n - len(taken)))
+
+    def feed_eof(self) -> None:
+        self._reader.feed_eof()
+
+
+async def _read_packet(reader: Any) -> bytes:
+    """Read a CONNECT up to its protocol level, its last byte here."""
+    head = bytes(await reader.read(2))
+    while head[-1] & 0x80 and len(head) < _MAX_FIXED_HEADER:
+        head += bytes(await reader.read(1))
+    name = bytes(await reader.read(2))
+    return head + name + bytes(await reader.read(min(int.from_bytes(name, "big"), _MAX_NAME) + 1))
 
 
 class DemoBroker(amqtt.broker.Broker):  # type: ignore[misc]  # amqtt has no types

@@ -71,13 +71,14 @@ class Link:
         deadline = time.monotonic() + timeout_s
         for protocol in (MQTTProtocolVersion.MQTTv5, MQTTProtocolVersion.MQTTv311):
             self._begin(protocol, deadline)
-            self._answered.wait(max(0.0, deadline - time.monotonic()))
+            left = max(0.0, deadline - time.monotonic())
+            self._answered.wait(left if protocol is MQTTProtocolVersion.MQTTv311 else left / 2)
             if self._ready.is_set():
                 self.protocol = "5" if protocol is MQTTProtocolVersion.MQTTv5 else "3.1.1"
                 self._say_state("online")
                 return
             self._abandon(wait=False)
-            if self._refusal != UNSUPPORTED_VERSION:
+            if self._refusal not in {"", UNSUPPORTED_VERSION}:
                 break
         raise self._error(self._refusal or f"no answer within {timeout_s:g} s")
 
@@ -135,6 +136,8 @@ class Link:
         client.loop_start()
 
     def _connected(self, client: paho.Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
+        if client is not self._client:
+            return
         self._refusal = str(reason) if reason.is_failure else ""
         if not reason.is_failure and self._filters:
             client.subscribe([(one, 1) for one in self._filters])
@@ -150,7 +153,9 @@ class Link:
             self._ready.set()
         self._answered.set()
 
-    def _disconnected(self, *_: Any) -> None:
+    def _disconnected(self, client: paho.Client, *_: Any) -> None:
+        if client is not self._client:
+            return  # of an attempt that was given up
         self.stats.disconnects += self._ready.is_set()
         self._ready.clear()
         self._answered.set()

@@ -93,10 +93,11 @@ def send(link: Link, numbers: range) -> None:
 def test_link_speaks_the_newest_version_that_the_broker_knows(kind: str, protocol: str) -> None:
     """MQTT 5 where it is known, 3.1.1 where it is refused."""
     with Broker(kind=kind) as broker:
-        link = Link(host="127.0.0.1", port=broker.port, client_id="x")
-        link.open(5)
-        assert link.protocol == protocol
-        link.close()
+        for will in (None, "a/will"):
+            link = Link(host="127.0.0.1", port=broker.port, client_id="x", will_topic=will, filters=["b/+"])
+            link.open(5)
+            assert link.protocol == protocol
+            link.close()
 
 
 @pytest.mark.parametrize("kind", ["mosquitto", "embedded"])
