@@ -35,7 +35,7 @@ class Harvest:
         self._skipped: list[Skipped] = []
         self._notes: tuple[Note, ...] = moment.notes
         self._time_from = moment.time_from
-        self._nested = False  # two paths may lead to one name
+        self._nested = False  # names are joined: they may be long, and two paths may lead to one
         self._repeats = False  # an array may hold one name many times
         self._text = False
         self._void = False  # something that is neither reading nor text
@@ -91,13 +91,12 @@ class Harvest:
         if name is not None:
             taken.add(name[0])
             if base is None or name[1].casefold() != base.casefold():
+                self._nested |= base is not None
                 base = _join(base, name[1])
         self._take_value(base or VALUE, fields[value_key], at, unit)
         self._take_events(fields, shape)
         rest = [key for key in shape.metrics if key not in taken and not _is_event(fields, shape, key)]
-        if rest:
-            self._nested = True
-            self._take_metrics(fields, rest, base, at)
+        self._take_metrics(fields, rest, base, at)
 
     def _take_plain(
         self,
@@ -128,6 +127,8 @@ class Harvest:
         unit: str | None = None,
     ) -> None:
         readings, device = self._readings, self._device
+        if base is not None and keys:
+            self._nested = True
         for key in keys:
             value = fields[key]
             name = key if base is None else f"{base}.{key}"
@@ -149,10 +150,8 @@ class Harvest:
             else:
                 self._readings.append(Reading(self._device, name, at, found[0], found[1] or unit))
         elif kind is dict:
-            self._nested = True
             self._take_object(value, name, at)
         elif kind is list:
-            self._nested = True
             self._take_array(value, name, at)
         else:
             self._skip(name, Skip.NULL)

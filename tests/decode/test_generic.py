@@ -301,3 +301,14 @@ def test_limits_are_configurable() -> None:
         small.decode("a/b", b'{"x":1,"y":2,"z":3}', NOW)
     with pytest.raises(DecodeError, match="too_large"):
         small.decode("a/b", b" " * 41, NOW)
+
+
+@pytest.mark.parametrize(
+    "payload", ['{"x":1}', '{"name":"x","value":1}', '{"value":{"x":1}}', '[{"x":1}]', "[1,2]"]
+)
+def test_joined_names_are_bounded(payload: str) -> None:
+    """A long metric of the topic leaves no room for keys below it; alone it is what the topic allows."""
+    topic = "sensors/th1/" + "m" * 128
+    assert decode("1", topic).readings
+    with pytest.raises(DecodeError, match="string_too_long"):
+        decode(payload, topic)
