@@ -16,6 +16,7 @@ from agent.records import (
     Kind,
     LinkUp,
     LocalOpinion,
+    Outgoing,
     Reading,
     Row,
     Score,
@@ -124,7 +125,7 @@ class Rig:
             self.folder,
             agent_id="gw1",
             wiring=Wiring(
-                decode=decode,
+                decode=lambda item: decode(item),  # noqa: PLW0108 - tests put another in its place
                 on_rows=self._take,
                 on_acks=self.acks.extend,
                 on_generation=self.generations.append,
@@ -196,3 +197,22 @@ class Rig:
 
 def _nothing(store: Store) -> None:
     """Be a transaction without content."""
+
+
+def sealing(one: Window) -> Callable[[Store], None]:
+    """Return the job that seals a window."""
+    return lambda store: store.seal(one)
+
+
+def concluding(
+    one: Window, *outgoing: Outgoing, detail: bytes | None = None
+) -> Callable[[Store], list[Outgoing]]:
+    """Return the job that concludes a window without a finding."""
+    return lambda store: store.conclude(
+        window=one, verdict=b"verdict", finding=None, cleared=False, outgoing=outgoing, detail=detail
+    )
+
+
+def acking(*ids: int) -> Callable[[Store], None]:
+    """Return the job that notes PUBACKs."""
+    return lambda store: store.outbox_done(ids)

@@ -1,0 +1,198 @@
+"""Windows, verdicts, findings and the outbox, each in one transaction."""
+
+from pathlib import Path
+
+import pytest
+
+from agent.journal import JournalError, Reader, Store
+from agent.records import Batch, Finding, Kind, Outgoing, Severity, TimerKind
+from tests.journal.rig import Rig, acking, arrival, concluding, link_up, sealing, window
+
+FINDING = Finding("f1", "d1", Kind.SPIKE, Severity.WARNING, 100.0, 101.0)
+VERDICT = Outgoing(0, "edge-agent/gw1/verdicts/d1", b"content", retain=True, properties=(("schema", "1"),))
+EVENT = Outgoing(0, "edge-agent/gw1/events/d1", b"event", retain=False)
+
+
+def conclude(store: Store, content: bytes = b"content", *, cleared: bool = False) -> list[Outgoing]:
+    """Conclude the window ``w1``."""
+    return store.conclude(
+        window=window(),
+        verdict=content,
+        finding=FINDING,
+        cleared=cleared,
+        outgoing=[VERDICT, EVENT],
+        detail=b"{}",
+    )
+
+
+def test_a_sealed_window_waits_for_its_verdict(tmp_path: Path) -> None:
+    """It is found again exactly, in the order of sealing, whatever was sealed twice."""
+    with Rig(tmp_path) as rig:
+        for name in ("w2", "w1", "w2"):
+            rig.write(sealing(window(name)))
+    with Rig(tmp_path) as again:
+        assert (window("w2"), window("w1")) == again.journal.recovered.pending
+        assert again.journal.recovered.sealed_to == {"d1": 10}
+        assert again.journal.recovered.attempts == {}
+
+
+def test_attempts_are_counted_before_the_call(tmp_path: Path) -> None:
+    """Each start counts for each window of the batch; a cancelled one is taken back; a verdict ends it."""
+    with Rig(tmp_path) as rig:
+        both = Batch("b1", (window("w1"), window("w2")), audit=frozenset({"w2"}))
+        for name in ("w1", "w2", "w3"):
+            rig.write(sealing(window(name)))
+        rig.write(lambda store: store.start_batch(both))
+        rig.write(lambda store: store.start_batch(both))
+        rig.write(lambda store: store.start_batch(Batch("b2", (window("w3"),))))
+        rig.write(lambda store: store.release_batch("b2"))
+        rig.write(lambda store: store.finish_batch("b1", b"prompt and reply"))
+        rig.write(conclude)
+    with Rig(tmp_path) as again:
+        assert again.journal.recovered.attempts == {"w2": 2}
+        with Reader.open(tmp_path) as reader:
+            found = reader.verdict("w1")
+            assert found is not None
+            assert found.batch is not None
+            assert (found.batch.windows, found.batch.audit, found.batch.attempts) == (
+                ("w1", "w2"),
+                ("w2",),
+                2,
+            )
+            assert found.batch.detail == b"prompt and reply"
+
+
+def test_the_first_verdict_wins(tmp_path: Path) -> None:
+    """A second one changes nothing and publishes nothing, in the same life or the next."""
+    with Rig(tmp_path) as rig:
+        rig.write(lambda store: store.seal(window()))
+        first = rig.write(conclude)
+        assert [(item.outbox_id, item.payload) for item in first] == [(1, b"content"), (2, b"event")]
+        assert rig.write(lambda store: conclude(store, b"other")) == []
+    with Rig(tmp_path) as again:
+        assert again.write(lambda store: conclude(store, b"other")) == []
+        assert again.write(lambda store: store.outbox_pending(0, 10)) == first
+        assert again.journal.recovered.pending == ()
+        assert again.journal.recovered.findings == (FINDING,)
+        with Reader.open(tmp_path) as reader:
+            found = reader.verdict("w1")
+            assert found is not None
+            assert (b"content", "waiting", b"{}", window()) == (
+                found.body,
+                found.state,
+                found.detail,
+                found.window,
+            )
+
+
+def test_a_verdict_is_acknowledged_with_its_last_row(tmp_path: Path) -> None:
+    """One PUBACK of two is not enough; an unknown id is ignored."""
+    with Rig(tmp_path) as rig:
+        rig.write(lambda store: store.seal(window()))
+        rig.write(conclude)
+        states = []
+        for ids in ([1, 77], [2], [2]):
+            rig.write(acking(*ids))
+            with Reader.open(tmp_path) as reader:
+                states.append([found.state for found in reader.verdicts(limit=5)])
+        assert states == [["waiting"], ["acknowledged"], ["acknowledged"]]
+        assert rig.write(lambda store: store.outbox_pending(0, 10)) == []
+
+
+def test_outbox_ids_are_never_used_twice(tmp_path: Path) -> None:
+    """A late PUBACK must not take another row for its own."""
+    with Rig(tmp_path) as rig:
+        rig.write(conclude)
+        rig.write(lambda store: store.outbox_done([1, 2]))
+    with Rig(tmp_path) as again:
+        added = again.write(concluding(window("w9"), VERDICT))
+        assert [item.outbox_id for item in added] == [3]
+
+
+def test_a_refused_row_is_undeliverable_after_a_day(tmp_path: Path) -> None:
+    """Until then it is tried again; afterwards it stays to be seen and holds nothing back."""
+    wall = [1_700_000_000.0]
+    with Rig(tmp_path, wall=lambda: wall[0]) as rig:
+        rig.write(lambda store: store.seal(window()))
+        rig.write(conclude)
+        assert not rig.write(lambda store: store.outbox_refused(1, 0x87))
+    wall[0] += 23 * 3600
+    with Rig(tmp_path, wall=lambda: wall[0]) as rig:
+        assert not rig.write(lambda store: store.outbox_refused(1, 0x87))
+        rig.write(lambda store: store.outbox_done([2]))
+        assert [item.outbox_id for item in rig.write(lambda store: store.outbox_pending(0, 10))] == [1]
+    wall[0] += 2 * 3600
+    with Rig(tmp_path, wall=lambda: wall[0]) as rig:
+        assert rig.write(lambda store: store.outbox_refused(1, 0x87))
+        assert rig.write(lambda store: store.outbox_pending(0, 10)) == []
+        with Reader.open(tmp_path) as reader:
+            (row,) = reader.outbox(limit=10)
+            (found,) = reader.verdicts(limit=10)
+            (sealed,) = reader.windows(limit=10)
+        assert (row.reason_code, row.given_up, found.state, sealed.state) == (
+            0x87,
+            True,
+            "undeliverable",
+            "settled",
+        )
+
+
+def test_a_cleared_finding_is_not_recovered(tmp_path: Path) -> None:
+    """It is kept to be shown."""
+    with Rig(tmp_path) as rig:
+        rig.write(lambda store: conclude(store, cleared=True))
+    with Rig(tmp_path) as again:
+        assert again.journal.recovered.findings == ()
+        with Reader.open(tmp_path) as reader:
+            assert reader.findings(cleared=True) == (FINDING,)
+
+
+def test_a_failing_job_fails_alone(tmp_path: Path) -> None:
+    """Its writes and its rows are undone, its future has the error, the others of the group are committed."""
+
+    def fail(store: Store) -> None:
+        store.seal(window("bad"))
+        store.timer(TimerKind.TICK)
+        raise ValueError("a bug of the caller")
+
+    with Rig(tmp_path) as rig:
+        rig.offer([link_up(1), arrival(1)])
+        before = rig.journal.write(lambda store: store.timer(TimerKind.OFFLINE, "d1"))
+        failed = rig.journal.write(fail)
+        after = rig.journal.write(lambda store: store.timer(TimerKind.ONLINE, "d1"), urgent=True)
+        assert after.result(10).seq == before.result(10).seq + 1
+        with pytest.raises(ValueError, match="a bug of the caller"):
+            failed.result(10)
+        rig.settle()
+        kinds = [row.kind for row in rig.rows if not hasattr(row, "readings")]
+        assert kinds == [TimerKind.OFFLINE, TimerKind.ONLINE]
+        assert (rig.journal.stats.jobs_failed, rig.journal.stats.commit_failures) == (1, 0)
+    with Rig(tmp_path) as again:
+        assert again.journal.recovered.pending == ()
+
+
+def test_the_latest_snapshot_is_recovered(tmp_path: Path) -> None:
+    """With the rows behind it; a value put beside it comes back too."""
+    with Rig(tmp_path) as rig:
+        rig.offer([link_up(1), *(arrival(number) for number in range(20))])
+        rig.settle()
+        rig.write(lambda store: store.snapshot(5, b"old"))
+        rig.write(lambda store: store.snapshot(12, b"new", 9))
+        rig.write(lambda store: store.seal(window("w1", "d1", 1, 12)))
+        rig.write(lambda store: store.seal(window("w2", "d2", 3, 15)))
+        rig.write(lambda store: store.put("calm", "17"))
+        rig.write(lambda store: store.set_filters(["a/#", "b/+"]))
+    with Rig(tmp_path) as again:
+        recovered = again.journal.recovered
+        assert (recovered.snapshot, recovered.snapshot_seq, recovered.sealed_to) == (b"new", 12, {"d2": 15})
+        assert rig.rows[12:] == list(again.journal.rows_after(12))[:-1]
+        assert again.write(lambda store: store.get("calm")) == "17"
+        assert again.journal.filters == ("a/#", "b/+")
+
+
+def test_a_closed_journal_refuses_jobs(tmp_path: Path) -> None:
+    """The caller gets an error instead of waiting for ever."""
+    with Rig(tmp_path) as rig:
+        pass
+    with pytest.raises(JournalError, match="closed"):
+        rig.write(conclude)
