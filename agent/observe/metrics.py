@@ -17,7 +17,7 @@ from prometheus_client import (
 )
 
 from agent.observe.edge_metrics import EdgeMetrics, EdgeSample
-from agent.observe.labels import LabelBounds
+from agent.observe.labels import OTHER, LabelBounds
 from agent.observe.model_metrics import CallFamilies, ModelMetrics
 from agent.observe.values import (
     BREAKER_STATES,
@@ -25,7 +25,6 @@ from agent.observe.values import (
     INJECTION_RULES,
     MAX_CATEGORIES,
     MAX_MODELS,
-    MAX_PROVIDERS,
     SOURCES,
     STATUSES,
     SUPPRESSED,
@@ -91,14 +90,10 @@ class Metrics:
         """Return the children of ``model``, bounded; all of them exist from then on."""
         children = self._models.get((model, provider))
         if children is None:
-            name = self._model_name(model)
-            house = self.bounds.bounded(
-                "provider",
-                provider,
-                metric="ai_api_calls_total",
-                allowed=(self.provider,),
-                max_n=MAX_PROVIDERS,
-            )
+            house = self._provider_name(provider)
+            name = self._model_name(model) if house == self.provider else OTHER
+            if name == OTHER:  # one pair for all that does not fit: a pair costs 47 series
+                house = OTHER
             children = self._models.get((name, house)) or self._calls.children(name, house)
             self._models[(name, house)] = children
         return children
@@ -114,11 +109,15 @@ class Metrics:
         )
         self._calls.safety.labels(self._model_name(model), bounded).inc(count)
 
+    def injection(self, rule: str) -> None:
+        """Count a payload text that looks like an instruction, under its rule and as a safety flag."""
+        if rule in self.injections:
+            self.injections[rule].inc()
+        self.safety_flag(self._known[0] if self._known else OTHER, "injection_suspected")
+
     def breaker(self, provider: str, state: str, *, moved: bool = True) -> None:
         """Show the breaker's state and count the change to it."""
-        house = self.bounds.bounded(
-            "provider", provider, metric="ai_breaker_state", allowed=(self.provider,), max_n=MAX_PROVIDERS
-        )
+        house = self._provider_name(provider)
         for name in BREAKER_STATES:
             self._breaker_moves.labels(house, name).inc(1 if moved and name == state else 0)
         self._breaker_state.labels(house).set(BREAKER_STATES.index(state))
@@ -142,6 +141,11 @@ class Metrics:
     def _model_name(self, model: str) -> str:
         return self.bounds.bounded(
             "model", model, metric="ai_api_calls_total", allowed=self._known, max_n=MAX_MODELS
+        )
+
+    def _provider_name(self, provider: str) -> str:
+        return self.bounds.bounded(
+            "provider", provider, metric="ai_api_calls_total", allowed=(self.provider,)
         )
 
     def _counter(self, name: str, text: str, labels: Sequence[str] = ()) -> Counter:

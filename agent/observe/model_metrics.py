@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from agent.observe.values import ERROR_TYPES
+from agent.observe.labels import OTHER
+from agent.observe.values import ERROR_TYPES, RETRIED_TYPES
 
 CALL_BUCKETS = (
     0.01,
@@ -45,6 +46,10 @@ class ModelMetrics:
     validation_failures: Counter
     errors: Mapping[str, Counter]
     retries: Mapping[str, Counter]
+
+    def retried(self, error_type: str) -> None:
+        """Count an attempt that is made again."""
+        self.retries.get(error_type, self.retries[OTHER]).inc()
 
 
 class CallFamilies:
@@ -118,5 +123,5 @@ class CallFamilies:
             unpriced=self._unpriced.labels(*pair),
             validation_failures=self._validation.labels(name),
             errors={kind: self._errors.labels(*pair, kind) for kind in ERROR_TYPES},
-            retries={kind: self._retries.labels(*pair, kind) for kind in ERROR_TYPES},
+            retries={kind: self._retries.labels(*pair, kind) for kind in RETRIED_TYPES},
         )

@@ -92,9 +92,7 @@ class TelemetryRecorder:
     def injection_suspected(self, rule: str) -> None:
         """Count and say that a payload's text looks like instructions to the model; never the text itself."""
         with self.guard():
-            counter = self.metrics.injections.get(rule)
-            if counter is not None:
-                counter.inc()
+            self.metrics.injection(rule)
             self.logs.report("ai_injection_suspected", "warning", rule=rule)
 
     @property
@@ -175,7 +173,7 @@ class RecordedCall:
         self._attempts = retry.attempt + 1
         start, recorder = self._start, self._recorder
         with recorder.guard():
-            recorder.metrics.model(start.model, start.provider).retries[retry.error_type.value].inc()
+            recorder.metrics.model(start.model, start.provider).retried(retry.error_type.value)
             recorder.logs.report(
                 "ai_retry",
                 "warning",

@@ -2,11 +2,15 @@
 
 from agent.observe.labels import OTHER
 
-MAX_MODELS, MAX_PROVIDERS, MAX_CATEGORIES = 4, 2, 16
+MAX_MODELS, MAX_CATEGORIES = 4, 16  # `other` among them
 
 ERROR_TYPES = (
     "timeout", "connection", "rate_limited", "quota", "auth", "bad_request",
     "server_error", "malformed_response", "truncated", "content_filter", OTHER,
+)  # fmt: skip
+#: What is ever retried; the rest ends the call.
+RETRIED_TYPES = (
+    "timeout", "connection", "rate_limited", "bad_request", "server_error", "malformed_response", OTHER,
 )  # fmt: skip
 SUPPRESSED = (
     "not_suspicious", "review_off", "no_endpoint", "open_finding", "cooldown",

@@ -1,0 +1,235 @@
+import re
+import shutil
+import subprocess
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from agent.caller.protocols import BreakerState, BudgetWindow, ErrorType
+from agent.observe.edge_metrics import MAX_DEVICES, EdgeSample
+from agent.observe.labels import LabelBounds, label_text
+from agent.observe.metrics import Metrics
+from agent.observe.values import (
+    BREAKER_STATES,
+    ERROR_TYPES,
+    RETRIED_TYPES,
+    SOURCES,
+    STATUSES,
+    SUPPRESSED,
+    WINDOWS,
+)
+from agent.records import DecodeReason, Kind, Reason, Source, Status, Trigger
+from tests.observe.calls import value
+
+TUTORIAL = {
+    "ai_api_calls_total": {"model", "provider", "status"},
+    "ai_api_call_duration_seconds_bucket": {"model", "provider", "le"},
+    "ai_tokens_processed_total": {"model", "provider", "direction"},
+    "ai_estimated_cost_usd_total": {"model", "provider"},
+    "ai_validation_failures_total": {"model"},
+    "ai_content_safety_flags_total": {"model", "category"},
+    "ai_active_conversations": set(),
+}
+
+
+def crowded() -> Metrics:
+    """Return the metrics of an agent whose every label is at its bound or beyond."""
+    sample = EdgeSample(
+        mqtt_received={f"site{place}/{{device}}": 1 for place in range(40)},
+        mqtt_dropped={f"reason{place}": 1 for place in range(20)},
+        quarantined=dict.fromkeys(DecodeReason, 1),
+        windows=dict.fromkeys(Trigger, 1),
+        findings_open=dict.fromkeys(Kind, 1),
+        queues={f"queue{place}": (1, 2) for place in range(20)},
+        heartbeats={f"loop{place}": 1.0 for place in range(20)},
+        device_times={f"device{place}": (1.0, 2.0) for place in range(10_000)},
+        devices=10_000,
+    )
+    metrics = Metrics(
+        models=[f"model{place}" for place in range(10)],
+        version="0.1.0",
+        prompt=("window-review", "3", "abc"),
+        categories=[f"category{place}" for place in range(40)],
+        sources=[f"site{place}/{{device}}" for place in range(40)],
+        read=lambda: sample,
+    )
+    for place in range(200):
+        metrics.model(f"surprise{place}", f"house{place}")
+        metrics.safety_flag(f"surprise{place}", f"flag{place}")
+        metrics.model(f"surprise{place}", "openai")
+        metrics.model("model1", f"house{place}")
+        metrics.breaker(f"house{place}", "open")
+    return metrics
+
+
+def samples(metrics: Metrics) -> list[tuple[str, dict[str, str], float]]:
+    text = metrics.render()[0].decode()
+    return [
+        (sample.name, sample.labels, sample.value)
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    ]
+
+
+def shown_devices(metrics: Metrics) -> list[str]:
+    return [
+        labels["device"]
+        for name, labels, _ in samples(metrics)
+        if name == "edge_device_last_seen_timestamp_seconds"
+    ]
+
+
+def test_the_tutorials_seven_have_their_names_and_labels() -> None:
+    """The seven AI families exist from the start, with exactly these names and labels."""
+    found: dict[str, set[str]] = {}
+    for name, labels, _ in samples(Metrics(models=["gpt-4o-mini"])):
+        found.setdefault(name, set()).update(labels)
+    for name, expected in TUTORIAL.items():
+        assert found[name] == expected
+
+
+def test_an_agent_stays_within_600_series() -> None:
+    """With 10,000 devices and every label overflowing there are at most 600 series."""
+    metrics = crowded()
+    count = len(samples(metrics))
+    assert count == len({(name, *sorted(labels.items())) for name, labels, _ in samples(metrics)})
+    assert count <= 600
+
+
+@pytest.mark.parametrize("make", [lambda: Metrics(models=["gpt-4o-mini"]), crowded], ids=["fresh", "crowded"])
+def test_promtool_accepts_every_metric(make: type[Metrics]) -> None:
+    """The real promtool has no complaint; every family has help text."""
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool is not installed: `make test` installs it")
+    text = make().render()[0]
+    done = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    names = {match[1] for match in re.finditer(r"^# TYPE (\S+)", text.decode(), re.MULTILINE)}
+    helped = {match[1] for match in re.finditer(r"^# HELP (\S+) \S", text.decode(), re.MULTILINE)}
+    assert names == helped
+
+
+def test_every_child_of_a_known_enum_exists_at_start() -> None:
+    """A first failure has a zero before it, so that ``increase()`` sees it."""
+    metrics = Metrics(models=["gpt-4o-mini", "small"])
+    for model in ("gpt-4o-mini", "small"):
+        for error in ErrorType:
+            labels = {"model": model, "provider": "openai", "error_type": error.value}
+            assert value(metrics, "ai_api_errors_total", **labels) == 0
+            if error.value in RETRIED_TYPES:
+                assert value(metrics, "ai_api_retries_total", **labels) == 0
+        assert value(metrics, "ai_content_safety_flags_total", model=model, category="refusal") == 0
+    for reason in DecodeReason:
+        assert value(metrics, "edge_quarantined_total", reason=reason.value) == 0
+    for trigger in Trigger:
+        assert value(metrics, "edge_windows_total", trigger=trigger.value) == 0
+    assert value(metrics, "ai_breaker_state", provider="openai") == 0
+    assert not [name for name, *_ in samples(metrics) if name.endswith("_created")]
+
+
+def test_the_closed_lists_are_those_of_the_product() -> None:
+    """The label values are the enums of the records and of the caller."""
+    assert set(ERROR_TYPES) == set(ErrorType)
+    assert set(SUPPRESSED) <= set(Reason)
+    assert tuple(BreakerState) == BREAKER_STATES
+    assert tuple(BudgetWindow) == WINDOWS
+    assert (tuple(Status), tuple(Source)) == (STATUSES, SOURCES)
+
+
+def test_a_surprising_model_is_other_and_counted() -> None:
+    """A model that was not configured takes the free places, then is ``other``, and the overflow counts."""
+    metrics = Metrics(models=["a", "b"])
+    for name in ("a", "b", "c", "d", "e"):
+        metrics.model(name, "openai").success.inc()
+    labels = {"provider": "openai", "status": "success"}
+    assert value(metrics, "ai_api_calls_total", model="c", **labels) == 1
+    other = {"model": "other", "provider": "other", "status": "success"}
+    assert value(metrics, "ai_api_calls_total", **other) == 2
+    assert value(metrics, "edge_label_overflow_total", metric="ai_api_calls_total") == 2
+
+
+def test_devices_are_capped_and_keep_their_place() -> None:
+    """Fifty devices are shown, the same at every scrape; a counter says how many did not fit."""
+    times = {f"d{place}": (float(place), None) for place in range(60)}
+    shown = {"times": times}
+    metrics = Metrics(read=lambda: EdgeSample(device_times=shown["times"], devices=len(shown["times"])))
+
+    def devices() -> set[str]:
+        return set(shown_devices(metrics))
+
+    before = devices()
+    assert len(before) == MAX_DEVICES
+    assert value(metrics, "edge_label_overflow_total", metric="edge_device_last_seen_timestamp_seconds") == 10
+    shown["times"] = dict(reversed(times.items()))
+    assert devices() == before
+    gone = min(before)
+    shown["times"] = {name: at for name, at in times.items() if name != gone}
+    after = devices()
+    assert (len(after), len(after & before), gone in after) == (50, 49, False)
+
+
+def test_hostile_label_values_stay_apart_and_printable() -> None:
+    """Long, control-laden and unpaired-surrogate device ids neither break the text nor fall together."""
+    names = ["a" * 500, "a" * 501, 'b"\n\\', "c\x1b[2J", "\udc80", "d{}=,", "", " "]
+    metrics = Metrics(read=lambda: EdgeSample(device_times=dict.fromkeys(names, (1.0, 2.0))))
+    labels = shown_devices(metrics)
+    assert len(set(labels)) == len(names)
+    assert all(len(label) <= 100 for label in labels)
+
+
+def test_verdicts_feedback_and_latency_are_counted() -> None:
+    """What the pipeline tells is counted under its own labels."""
+    metrics = Metrics()
+    metrics.verdict(Status.ANOMALY, Source.AI)
+    metrics.disagreement("local_only")
+    metrics.feedback("anomaly", "false_alarm")
+    metrics.reading_to_verdict(7.0)
+    assert value(metrics, "ai_verdicts_total", status="anomaly", source="ai") == 1
+    assert value(metrics, "ai_disagreements_total", kind="local_only") == 1
+    assert value(metrics, "ai_verdict_feedback_total", status="anomaly", outcome="false_alarm") == 1
+    assert value(metrics, "edge_reading_to_verdict_seconds_bucket", le="5.0") == 0
+    assert value(metrics, "edge_reading_to_verdict_seconds_bucket", le="10.0") == 1
+
+
+def test_the_sample_is_shown_as_it_is() -> None:
+    """Every field of a sample arrives under its metric."""
+    sample = EdgeSample(
+        mqtt_connected=True,
+        mqtt_reconnects=2,
+        mqtt_received={"sensors/{device}": 9},
+        readings=18,
+        findings_open={"silence": 1},
+        queues={"intake_bytes": (5, 10)},
+        heartbeats={"net": 1000.5},
+        telemetry_dropped={"traces": 4},
+        journal_bytes=4096,
+        budget={"day": (1.0, 0.25, 0.1)},
+    )
+    metrics = Metrics(sources=["sensors/{device}"], read=lambda: sample)
+    assert value(metrics, "edge_mqtt_connected") == 1
+    assert value(metrics, "edge_mqtt_messages_received_total", source="sensors/{device}") == 9
+    assert value(metrics, "edge_findings_open", kind="silence") == 1
+    assert value(metrics, "edge_queue_capacity", queue="intake_bytes") == 10
+    assert value(metrics, "edge_heartbeat_timestamp_seconds", loop="net") == 1000.5
+    assert value(metrics, "edge_telemetry_dropped_total", signal="traces") == 4
+    assert value(metrics, "ai_budget_limit_usd", window="day") == 1.0
+    assert value(metrics, "ai_budget_spent_usd", window="day") == 0.25
+    assert value(metrics, "ai_budget_reserved_usd", window="day") == 0.1
+
+
+def test_two_agents_share_nothing() -> None:
+    """Two sets of metrics in one process count apart."""
+    one, two = Metrics(), Metrics()
+    one.verdict("normal", "local")
+    assert value(two, "ai_verdicts_total", status="normal", source="local") == 0
+
+
+def test_bounds() -> None:
+    """An allowed list is closed without a number, and leaves room up to the number with one."""
+    bounds = LabelBounds()
+    assert bounds.bounded("l", "x", metric="m", allowed=("a",)) == "other"
+    assert bounds.bounded("l", "a", metric="m", allowed=("a",)) == "a"
+    assert [bounds.bounded("k", name, metric="n", max_n=3) for name in "abca"] == ["a", "b", "other", "a"]
+    assert bounds.overflow == {"m": 1, "n": 1}
+    assert label_text("x" * 101) != label_text("x" * 102)

@@ -1,0 +1,192 @@
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from agent.caller.protocols import BreakerState, BudgetWindow, ErrorType, Recorder, Retry, Usage
+from agent.records import Check, Grounding, Reason
+from tests.observe.calls import PROMPT, REPLY, good, recorder, start, value
+from tests.observe.sink import Log
+
+CALL = {"model": "gpt-4o-mini", "provider": "openai"}
+
+
+def test_a_good_call_is_counted_and_logged() -> None:
+    """Success: the tutorial's seven families and the two events with the tutorial's keys."""
+    log = Log()
+    telemetry = recorder(log.writer)
+    with telemetry.call(start()) as scope:
+        assert value(telemetry.metrics, "ai_active_conversations") == 1
+        scope.finish(good())
+    m = telemetry.metrics
+    assert value(m, "ai_active_conversations") == 0
+    assert value(m, "ai_api_calls_total", **CALL, status="success") == 1
+    assert value(m, "ai_api_calls_total", **CALL, status="failure") == 0
+    assert value(m, "ai_api_call_duration_seconds_sum", **CALL) == 1.333
+    assert value(m, "ai_tokens_processed_total", **CALL, direction="input") == 812
+    assert value(m, "ai_tokens_processed_total", **CALL, direction="output") == 96
+    assert value(m, "ai_estimated_cost_usd_total", **CALL) == 0.00018
+    assert value(m, "ai_cached_input_tokens_total", **CALL) == 512
+    assert value(m, "ai_reasoning_tokens_total", **CALL) == 10
+    assert value(m, "ai_validation_failures_total", model="gpt-4o-mini") == 0
+    first, last = log.lines()
+    assert (first["event"], last["event"]) == ("ai_call_start", "ai_call_success")
+    for key in ("request_id", "user_id", "model", "prompt_length", "batch_id", "provider", "prompt_version"):
+        assert first[key] == last[key]
+    assert last["latency_ms"] == 1333.0
+    assert (last["input_tokens"], last["output_tokens"], last["total_tokens"]) == (812, 96, 908)
+    assert last["grounding"] == {"grounded": 1, "ungrounded": 1}
+    assert last["response_length"] == len(REPLY)
+
+
+def test_without_content_no_word_of_prompt_or_reply_is_logged() -> None:
+    """By default lengths are logged, never text; a reply's words are not in the failed checks either."""
+    log = Log()
+    telemetry = recorder(log.writer)
+    with telemetry.call(start()) as scope:
+        scope.finish(good())
+    telemetry.grounding_checked(Grounding.UNGROUNDED, (Check("evidence", held=False, detail=REPLY),))
+    assert "canary" not in json.dumps(log.lines())
+
+
+@pytest.mark.parametrize("mode", ["hash", "redacted", "full"])
+def test_content_is_shown_as_configured(mode: str) -> None:
+    """Prompt and reply appear as their hash, masked, or whole."""
+    log = Log(content=mode)
+    telemetry = recorder(log.writer)
+    with telemetry.call(start()) as scope:
+        scope.finish(good())
+    first, last = log.lines()
+    assert (first["prompt"] == PROMPT) == (last["response"] == REPLY) == (mode != "hash")
+
+
+def test_a_failure_is_counted_by_its_cause() -> None:
+    """Failure: counted once, by its type, logged as an error with our own words."""
+    log = Log()
+    telemetry = recorder(log.writer)
+    with telemetry.call(start()) as scope:
+        scope.retried(Retry(attempt=1, error_type=ErrorType.SERVER_ERROR, delay_s=0.5, http_status=503))
+        scope.finish(
+            good(
+                ok=False,
+                attempts=2,
+                error_type=ErrorType.TIMEOUT,
+                error_message="no answer within 30 s",
+                usage=None,
+                cost_usd=0.004,
+                priced=False,
+            )
+        )
+    m = telemetry.metrics
+    assert value(m, "ai_api_calls_total", **CALL, status="failure") == 1
+    assert value(m, "ai_api_calls_total", **CALL, status="success") == 0
+    assert value(m, "ai_api_errors_total", **CALL, error_type="timeout") == 1
+    assert value(m, "ai_api_retries_total", **CALL, error_type="server_error") == 1
+    assert value(m, "ai_cost_unpriced_calls_total", **CALL) == 1
+    assert value(m, "ai_estimated_cost_usd_total", **CALL) == 0.004
+    lines = log.lines()
+    assert [line["event"] for line in lines] == ["ai_call_start", "ai_retry", "ai_call_failure"]
+    assert lines[2] == lines[2] | {"level": "error", "error_type": "timeout", "attempt_count": 2}
+    assert lines[2]["error_message"] == "no answer within 30 s"
+
+
+def test_a_refusal_is_a_success_with_a_flag() -> None:
+    """A refused or filtered reply is a well-formed one, flagged; a bad one is a validation failure."""
+    log = Log()
+    telemetry = recorder(log.writer)
+    with telemetry.call(start()) as scope:
+        scope.finish(good(safety_categories=("refusal",), error_type=ErrorType.CONTENT_FILTER))
+    with telemetry.call(start()) as scope:
+        scope.finish(good(validation_failed=True, repaired=False, usage=Usage(10, 5, estimated=True)))
+    m = telemetry.metrics
+    assert value(m, "ai_api_calls_total", **CALL, status="success") == 2
+    assert value(m, "ai_content_safety_flags_total", model="gpt-4o-mini", category="refusal") == 1
+    assert value(m, "ai_validation_failures_total", model="gpt-4o-mini") == 1
+    assert value(m, "ai_repairs_total", result="failed") == 1
+    assert value(m, "ai_tokens_estimated_total", **CALL, direction="input") == 10
+    log.lines()
+
+
+@pytest.mark.parametrize("error", [RuntimeError("canary"), asyncio.CancelledError()])
+def test_a_call_that_is_left_is_a_failure_of_type_other(error: BaseException) -> None:
+    """Whatever breaks out of the scope is counted, ends the gauge and is not swallowed."""
+    log = Log()
+    telemetry = recorder(log.writer)
+    with pytest.raises(type(error)), telemetry.call(start()):
+        raise error
+    m = telemetry.metrics
+    assert value(m, "ai_active_conversations") == 0
+    assert value(m, "ai_api_errors_total", **CALL, error_type="other") == 1
+    lines = log.lines()
+    assert lines[-1]["event"] == "ai_call_failure"
+    assert "canary" not in json.dumps(lines)
+
+
+def test_finishing_twice_counts_once() -> None:
+    """A second ``finish`` changes nothing."""
+    log = Log()
+    telemetry = recorder(log.writer)
+    with telemetry.call(start()) as scope:
+        scope.finish(good())
+        scope.finish(good(ok=False))
+    assert value(telemetry.metrics, "ai_api_calls_total", **CALL, status="failure") == 0
+    assert log.events() == ["ai_call_start", "ai_call_success"]
+
+
+def test_what_happens_beside_a_call_is_recorded() -> None:
+    """Suppressed windows, cache, grounding, breaker, budget, suspicion: counted, said where one can act."""
+    log = Log(level="debug")
+    telemetry: Recorder = (concrete := recorder(log.writer))
+    telemetry.suppressed(Reason.BUDGET, 3)
+    telemetry.suppressed(Reason.NOT_SUSPICIOUS, 40)
+    telemetry.cache_looked_up("hit")
+    telemetry.grounding_checked(Grounding.GROUNDED, ())
+    telemetry.grounding_checked(Grounding.UNGROUNDED, (Check("evidence", held=False, detail="r99"),))
+    telemetry.breaker_changed("openai", BreakerState.OPEN, "5 of 10 failed", 30.0)
+    telemetry.budget_changed(BudgetWindow.DAY, "hard", 1.0, 1.0)
+    telemetry.injection_suspected("role_marker")
+    m = concrete.metrics
+    assert value(m, "ai_calls_suppressed_total", reason="budget") == 3
+    assert value(m, "ai_calls_suppressed_total", reason="not_suspicious") == 40
+    assert value(m, "ai_cache_requests_total", result="hit") == 1
+    assert value(m, "ai_grounding_checks_total", result="ungrounded") == 1
+    assert value(m, "ai_breaker_state", provider="openai") == 2
+    assert value(m, "ai_breaker_transitions_total", provider="openai", to="open") == 1
+    assert value(m, "ai_injection_suspected_total", rule="role_marker") == 1
+    flag = {"model": "gpt-4o-mini", "category": "injection_suspected"}
+    assert value(m, "ai_content_safety_flags_total", **flag) == 1
+    lines = {line["event"]: line for line in log.lines()}
+    assert lines["ai_ungrounded"]["failed"] == ["evidence"]
+    assert lines["ai_breaker_change"]["level"] == "warning"
+    assert lines["ai_budget_change"]["window"] == "day"
+    assert concrete.faults == 0
+
+
+def test_nothing_reaches_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With metrics and log broken, every method returns and the call's own result stands."""
+    log = Log()
+    telemetry = recorder(log.writer)
+
+    def explode(*_args: Any, **_fields: Any) -> None:
+        raise RuntimeError("telemetry is broken")
+
+    monkeypatch.setattr(telemetry.metrics, "model", explode)
+    monkeypatch.setattr(telemetry.logs, "report", explode)
+    with telemetry.call(start()) as scope:
+        scope.retried(Retry(1, ErrorType.TIMEOUT, 0.1))
+        scope.finish(good())
+    telemetry.suppressed(Reason.BUDGET, 1)
+    telemetry.cache_looked_up("no such result")
+    telemetry.breaker_changed("openai", BreakerState.OPEN, "why", 1.0)
+    assert telemetry.faults > 0
+
+
+def test_tracing_off_gives_no_ids() -> None:
+    """Without tracing there is no trace id, on the scope or in the log."""
+    log = Log()
+    telemetry = recorder(log.writer)
+    with telemetry.call(start()) as scope:
+        assert (scope.trace_id, scope.span_id) == (None, None)
+        scope.finish(good())
+    assert not any("trace_id" in line for line in log.lines())

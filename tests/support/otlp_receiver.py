@@ -1,0 +1,174 @@
+"""An OTLP receiver for tests, over HTTP and gRPC: decodes spans with the published protobuf types."""
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
+
+KINDS = {1: "internal", 2: "server", 3: "client", 4: "producer", 5: "consumer"}
+
+
+@dataclass(frozen=True)
+class ReceivedEvent:
+    """An event on a span."""
+
+    name: str
+    attributes: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ReceivedSpan:
+    """A span as it came over the wire."""
+
+    name: str
+    kind: str
+    trace_id: str
+    span_id: str
+    parent_id: str
+    attributes: dict[str, Any]
+    events: list[ReceivedEvent]
+    links: list[tuple[str, str]]  # trace id, span id
+    failed: bool
+    status_message: str
+    resource: dict[str, Any]
+
+
+@dataclass
+class OtlpReceiver:
+    """Holds what was exported. ``answer`` is the HTTP status, ``hang`` keeps every request waiting."""
+
+    spans: list[ReceivedSpan] = field(default_factory=list)
+    requests: int = 0
+    raw: list[bytes] = field(default_factory=list)
+    answer: int = 200
+    hang: threading.Event = field(default_factory=threading.Event)
+    endpoint: str = ""
+
+    def take(self, body: bytes) -> None:
+        """Decode one export request."""
+        self.requests += 1
+        self.raw.append(body)
+        request = ExportTraceServiceRequest.FromString(body)
+        for resource in request.resource_spans:
+            about = _attributes(resource.resource.attributes)
+            for scope in resource.scope_spans:
+                self.spans += [_span(span, about) for span in scope.spans]
+
+    def named(self, name: str) -> list[ReceivedSpan]:
+        """Return the spans called ``name``."""
+        return [span for span in self.spans if span.name == name]
+
+    def wait(self, count: int, within_s: float = 10.0) -> None:
+        """Poll until ``count`` spans have come."""
+        deadline = time.monotonic() + within_s
+        while len(self.spans) < count:
+            assert time.monotonic() < deadline, f"{len(self.spans)} of {count} spans came"
+            time.sleep(0.01)
+
+
+@contextlib.contextmanager
+def http_receiver() -> Iterator[OtlpReceiver]:
+    """Receive OTLP over HTTP on a free loopback port."""
+    receiver = OtlpReceiver()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            if receiver.hang.is_set():
+                time.sleep(30)
+            good = receiver.answer == 200 and self.path == "/v1/traces"
+            if good:
+                receiver.take(body)
+            else:
+                receiver.requests += 1
+            answer = ExportTraceServiceResponse().SerializeToString()
+            self.send_response(receiver.answer if self.path == "/v1/traces" else 404)
+            self.send_header("Content-Type", "application/x-protobuf")
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the library's name
+            del format, args
+
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+        block_on_close = False
+
+        def handle_error(self, request: Any, client_address: Any) -> None:
+            del request, client_address
+
+    server = Server(("127.0.0.1", 0), Handler)
+    receiver.endpoint = f"http://127.0.0.1:{server.server_address[1]}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield receiver
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(5)
+
+
+@contextlib.contextmanager
+def grpc_receiver() -> Iterator[OtlpReceiver]:
+    """Receive OTLP over gRPC on a free loopback port."""
+    # grpc costs a second that only the one test should pay
+    import grpc  # type: ignore[import-untyped]  # noqa: PLC0415
+    from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc  # noqa: PLC0415
+
+    receiver = OtlpReceiver()
+
+    class Service(trace_service_pb2_grpc.TraceServiceServicer):
+        def Export(self, request: Any, context: Any) -> Any:  # noqa: N802 -- the protocol's name
+            if receiver.answer != 200:
+                receiver.requests += 1
+                context.abort(grpc.StatusCode.UNAVAILABLE, "down")
+            receiver.take(request.SerializeToString())
+            return ExportTraceServiceResponse()
+
+    server = grpc.server(ThreadPoolExecutor(2))
+    trace_service_pb2_grpc.add_TraceServiceServicer_to_server(Service(), server)  # type: ignore[no-untyped-call]
+    port = server.add_insecure_port("127.0.0.1:0")
+    receiver.endpoint = f"http://127.0.0.1:{port}"
+    server.start()
+    try:
+        yield receiver
+    finally:
+        server.stop(0).wait(5)
+
+
+def _span(span: Any, resource: dict[str, Any]) -> ReceivedSpan:
+    return ReceivedSpan(
+        name=span.name,
+        kind=KINDS.get(span.kind, str(span.kind)),
+        trace_id=span.trace_id.hex(),
+        span_id=span.span_id.hex(),
+        parent_id=span.parent_span_id.hex(),
+        attributes=_attributes(span.attributes),
+        events=[ReceivedEvent(event.name, _attributes(event.attributes)) for event in span.events],
+        links=[(link.trace_id.hex(), link.span_id.hex()) for link in span.links],
+        failed=span.status.code == 2,
+        status_message=span.status.message,
+        resource=resource,
+    )
+
+
+def _attributes(pairs: Any) -> dict[str, Any]:
+    return {pair.key: _value(pair.value) for pair in pairs}
+
+
+def _value(value: Any) -> Any:
+    kind = value.WhichOneof("value")
+    if kind == "array_value":
+        return [_value(item) for item in value.array_value.values]
+    return getattr(value, kind) if kind else None
