@@ -91,7 +91,10 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class CallRecord:
-    """One logical call, over. ``ok``: a well-formed completion came, with content or a refusal."""
+    """One logical call, over. ``ok``: a well-formed completion came, with content or a refusal.
+
+    ``error_type`` may stand beside ``ok``: a reply that was cut off (truncated) or partly filtered.
+    """
 
     ok: bool
     latency_s: float
@@ -167,6 +170,10 @@ class Ledger(Protocol):
         """Return the running periods, without I/O."""
         ...
 
+    async def refresh(self) -> None:
+        """Read the periods again: somebody else may have reset them."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -183,6 +190,7 @@ class Request:
     seed: int | None
     timeout_s: float
     request_id: str
+    moderation_model: str | None = None  # ask the provider to moderate (openai only)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,13 +219,15 @@ class TransportError(Exception):
         http_status: int | None = None,
         retry_after_s: float | None = None,
         sent: bool = True,
-        response_format_refused: bool = False,
+        refused: str | None = None,
+        usage: Usage | None = None,
     ) -> None:
         self.error_type = error_type
         self.http_status = http_status
         self.retry_after_s = retry_after_s
         self.sent = sent  # false: no byte of the request reached the endpoint, so it cost nothing
-        self.response_format_refused = response_format_refused
+        self.refused = refused  # the Request field that the endpoint does not take
+        self.usage = usage  # of a reply that came but is of no use
         super().__init__(message)
 
 

@@ -1,0 +1,171 @@
+"""The attempts of one logical call: each with its own booking, until one succeeds or none is left."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+
+from agent.caller.budget import Budget
+from agent.caller.pricing import Pricing
+from agent.caller.profiles import Dialect
+from agent.caller.protocols import (
+    CallScope,
+    ErrorType,
+    Reply,
+    Request,
+    Retry,
+    Transport,
+    TransportError,
+    Usage,
+)
+from agent.caller.retry import Retries
+from agent.prompt import Prompt, estimate_tokens
+
+MIN_ATTEMPT_S = 0.05
+
+
+@dataclass(slots=True)
+class Bill:
+    """What a logical call has cost so far, nano-USD; ``open`` is the booking of the attempt under way."""
+
+    worst: int
+    booking: int
+    booked: int = 0
+    open: bool = True
+    attempts: int = 0
+
+    @property
+    def total(self) -> int:
+        """What is spent, a booking under way included."""
+        return self.booked + (self.worst if self.open else 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """What a logical call asks of which model, by when."""
+
+    model: str
+    prompt: Prompt
+    dialect: Dialect
+    purpose: str
+    request_id: str
+    temperature: float | None
+    seed: int | None
+    moderation_model: str | None
+    until: float  # clock
+
+    def request(self, left_s: float) -> Request:
+        """Return the request of the next attempt, in the dialect as it is known by now."""
+        dialect = self.dialect
+        return Request(
+            model=self.model,
+            system=self.prompt.system,
+            user=self.prompt.user,
+            schema=self.prompt.schema,
+            response_format=dialect.response_format,
+            max_tokens=self.prompt.max_tokens,
+            max_tokens_field=dialect.max_tokens_field,
+            temperature=self.temperature if dialect.temperature else None,
+            seed=self.seed if dialect.seed else None,
+            timeout_s=left_s,
+            request_id=self.request_id,
+            moderation_model=self.moderation_model if dialect.moderation else None,
+        )
+
+
+class Attempts:
+    """Makes attempts through ``transport``; money goes through ``budget``, patience through ``retries``."""
+
+    def __init__(
+        self,
+        *,
+        transport: Transport,
+        budget: Budget,
+        pricing: Pricing,
+        retries: Retries,
+        clock: Callable[[], float],
+        sleep: Callable[[float], Awaitable[None]],
+    ) -> None:
+        self._transport = transport
+        self._budget = budget
+        self._pricing = pricing
+        self._retries = retries
+        self._clock = clock
+        self._sleep = sleep
+
+    async def run(self, task: Task, bill: Bill, scope: CallScope) -> Reply:
+        """Return the first reply; its usage is always set, estimated where the endpoint reports none.
+
+        ``bill`` comes with the booking of the first attempt, and is up to date whatever happens.
+
+        Raises:
+            TransportError: the last attempt failed, and there is no time, patience or money for another.
+        """
+        self._retries.count_call()
+        retries = 0
+        while True:
+            bill.attempts += 1
+            try:
+                reply = await self._attempt(task)
+            except TransportError as error:
+                await self._settle(bill, self._kept(task, bill, error))
+                if not (error.refused and task.dialect.adapt(error.refused)):
+                    retries += 1
+                    await self._pause(task, error, retries, bill.attempts, scope)
+                if not await self._book(task, bill):
+                    raise
+                continue
+            usage = reply.usage or _estimate(task.prompt, reply)
+            await self._settle(bill, self._pricing.cost(task.model, usage))
+            return replace(reply, usage=usage)
+
+    async def _attempt(self, task: Task) -> Reply:
+        left_s = max(0.0, task.until - self._clock())
+        try:
+            async with asyncio.timeout(left_s):
+                return await self._transport.complete(task.request(max(left_s, MIN_ATTEMPT_S)))
+        except TimeoutError:
+            raise TransportError(ErrorType.TIMEOUT, "no reply before the deadline") from None
+        except TransportError:
+            raise
+        except Exception as error:
+            raise TransportError(ErrorType.OTHER, f"transport failed: {type(error).__name__}") from error
+
+    async def _pause(
+        self, task: Task, error: TransportError, retries: int, attempt: int, scope: CallScope
+    ) -> None:
+        """Wait before the next attempt; raise ``error`` when there shall be none."""
+        delay_s = self._retries.delay(error, retries, task.until - self._clock())
+        if delay_s is None:
+            raise error
+        scope.retried(Retry(attempt, error.error_type, delay_s, error.http_status))
+        await self._sleep(delay_s)
+
+    def _kept(self, task: Task, bill: Bill, error: TransportError) -> int:
+        """Return what a failed attempt is taken to have cost: all of it, unless we know better."""
+        if error.usage is not None:
+            return self._pricing.cost(task.model, error.usage)
+        refused = error.http_status is not None and error.http_status != 200  # noqa: PLR2004 - it says so
+        return 0 if refused or not error.sent else bill.worst
+
+    async def _settle(self, bill: Bill, actual: int) -> None:
+        bill.open = False
+        bill.booked += actual
+        await self._budget.settle(bill.booking, actual)
+
+    async def _book(self, task: Task, bill: Bill) -> bool:
+        if task.until - self._clock() <= 0:
+            return False
+        try:
+            async with asyncio.timeout(task.until - self._clock()):
+                booking = await self._budget.reserve(bill.worst, task.purpose)
+        except TimeoutError:
+            return False
+        if booking is None:
+            return False
+        bill.booking, bill.open = booking, True
+        return True
+
+
+def _estimate(prompt: Prompt, reply: Reply) -> Usage:
+    text = (reply.content or "") + (reply.refusal or "")
+    return Usage(prompt.estimated_tokens, estimate_tokens(text), estimated=True)

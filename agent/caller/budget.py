@@ -1,0 +1,107 @@
+"""The budget governor: what may be afforded, and when to say that money runs short."""
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+
+from agent.caller.pricing import NANO, usd
+from agent.caller.protocols import BudgetWindow, Ledger, Recorder, Spend
+
+SOFT = 0.8
+MAX_SETTLE_S = 0.2  # a verdict waits no longer for the disk
+OK, SOFT_STATE, HARD = "ok", "soft", "hard"
+
+
+class Budget:
+    """Books calls in the ledger, in nano-USD, and tells the recorder when a period's state changes.
+
+    A call that costs nothing is not booked.
+    """
+
+    def __init__(self, *, ledger: Ledger, recorder: Recorder) -> None:
+        self._ledger = ledger
+        self._recorder = recorder
+        self._settling: set[asyncio.Task[None]] = set()
+        self._states = dict.fromkeys(BudgetWindow, OK)
+
+    async def can_afford(self, amount: int) -> bool:
+        """Say whether ``amount`` would fit in every period; asks the file before it says no."""
+        if amount <= 0 or self._fits(amount):
+            return True
+        with contextlib.suppress(Exception):  # the figures in memory stand
+            await self._ledger.refresh()
+        return self._fits(amount)
+
+    def _fits(self, amount: int) -> bool:
+        periods = self._ledger.spend().values()
+        return all(_booked(one) + amount <= round(one.limit * NANO) for one in periods)
+
+    async def reserve(self, amount: int, purpose: str) -> int | None:
+        """Book ``amount``; return the booking, 0 when it is free, None when a cap stands against it."""
+        if amount <= 0:
+            return 0
+        try:
+            booking = await self._ledger.reserve(usd(amount), purpose)
+        except Exception:  # noqa: BLE001 - whatever the ledger's disk has: unbooked means not spent
+            return None
+        self._tell(refused=booking is None)
+        return booking
+
+    async def settle(self, booking: int, actual: int) -> None:
+        """Replace a booking by what the call cost; a slow disk is not waited for."""
+        if not booking:
+            return
+        task = asyncio.create_task(self._settle(booking, actual))
+        self._settling.add(task)
+        task.add_done_callback(self._settling.discard)
+        await asyncio.wait({task}, timeout=MAX_SETTLE_S)
+
+    async def _settle(self, booking: int, actual: int) -> None:
+        try:
+            await self._ledger.settle(booking, usd(actual))
+        except Exception:  # noqa: BLE001 - whatever the ledger's disk has: the booking stands as spent
+            return
+        self._tell(refused=False)
+
+    async def settled(self) -> None:
+        """Wait until everything is settled."""
+        while self._settling:
+            await asyncio.wait(self._settling)
+
+    def remaining_usd(self) -> float:
+        """Return what is left in the tightest period, USD."""
+        periods = self._ledger.spend().values()
+        return max(0.0, min(one.limit - one.spent - one.reserved for one in periods))
+
+    def states(self) -> Mapping[BudgetWindow, str]:
+        """Return ok, soft (80 % is gone) or hard (all of it) of each period."""
+        return {window: _state(one) for window, one in self._ledger.spend().items()}
+
+    def limit(self, window: BudgetWindow) -> int:
+        """Return the cap of a period, nano-USD."""
+        return round(self._ledger.spend()[window].limit * NANO)
+
+    def _tell(self, *, refused: bool) -> None:
+        """Report each period whose state is another than before; a refused booking means hard."""
+        spend = self._ledger.spend()
+        states = {window: _state(one) for window, one in spend.items()}
+        if refused and HARD not in states.values():
+            tightest = min(spend, key=lambda window: spend[window].limit - _booked(spend[window]) / NANO)
+            states[tightest] = HARD
+        for window, state in states.items():
+            if state != self._states[window]:
+                self._states[window] = state
+                one = spend[window]
+                self._recorder.budget_changed(window, state, one.spent + one.reserved, one.limit)
+
+
+def _booked(one: Spend) -> int:
+    return round((one.spent + one.reserved) * NANO)
+
+
+def _state(one: Spend) -> str:
+    booked = _booked(one)
+    limit = round(one.limit * NANO)
+    if booked >= limit:
+        return HARD
+    return SOFT_STATE if booked >= SOFT * limit else OK

@@ -1,0 +1,228 @@
+"""One logical call of one model, from leave to record."""
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from agent.caller.attempts import Attempts, Bill, Task
+from agent.caller.budget import Budget
+from agent.caller.gate import Gate
+from agent.caller.judge import judge
+from agent.caller.profiles import Dialect
+from agent.caller.protocols import CallScope, ErrorType, Recorder, Reply, TransportError, Usage
+from agent.caller.record import failure_of, record_of, start_of, was_cut
+from agent.caller.settings import CallerSettings
+from agent.caller.shares import Shares
+from agent.caller.sheet import Sheet
+from agent.caller.state import CallerStats
+from agent.prompt import Prompt, render
+from agent.records import Batch, Grounding, Outcome, Reason, Source
+
+_REASONS = {
+    ErrorType.TIMEOUT: Reason.TIMEOUT,
+    ErrorType.RATE_LIMITED: Reason.COOLDOWN,
+    ErrorType.CONTENT_FILTER: Reason.INVALID,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tools:
+    """What every call works with."""
+
+    settings: CallerSettings
+    gate: Gate
+    attempts: Attempts
+    budget: Budget
+    shares: Shares
+    audits: Shares
+    recorder: Recorder
+    stats: CallerStats
+    clock: Callable[[], float]
+    rng: random.Random
+
+
+class Call:
+    """Asks ``model`` about the windows of ``batch`` and puts what comes of it on the ``sheet``.
+
+    ``error`` afterwards says why there was no reply: an error type, or the reason why no call was made.
+    """
+
+    def __init__(self, tools: Tools, *, model: str, batch: Batch, dialect: Dialect, sheet: Sheet) -> None:
+        self._tools = tools
+        self._model = model
+        self._batch = batch
+        self._dialect = dialect
+        self._sheet = sheet
+        self._started = tools.clock()
+        self._request_id = f"{tools.rng.getrandbits(64):016x}"
+        self._prompt: Prompt = render(
+            batch, tools.settings.max_input_tokens, delimiter=f"{tools.rng.getrandbits(64):016x}"
+        )
+        audit = all(window.id in batch.audit for window in batch.windows)
+        self._purpose = "audit" if audit else "review"
+        self.error: ErrorType | Reason | None = None
+
+    async def make(self, until: float, *, lenient: bool = False) -> None:
+        """Make the call if it may be made. ``lenient`` forgives a timeout.
+
+        Raises:
+            asyncio.CancelledError: the booking stays spent, and is on the sheet.
+        """
+        tools, model = self._tools, self._model
+        worst = tools.settings.pricing.worst_case(model, self._prompt.size, self._prompt.max_tokens)
+        leave = await tools.gate.enter(model, worst, self._purpose)
+        if isinstance(leave, Reason):
+            self._suppress(leave)
+            return
+        tools.stats.calls += 1
+        bill = Bill(worst=worst, booking=leave.booking)
+        start = start_of(
+            tools.settings,
+            self._batch,
+            self._prompt,
+            model=model,
+            dialect=self._dialect,
+            request_id=self._request_id,
+        )
+        with tools.recorder.call(start) as scope:
+            try:
+                reply = await tools.attempts.run(self._task(until), bill, scope)
+            except TransportError as error:
+                tools.gate.leave(model, leave, error, lenient=lenient)
+                self._fail(error, bill, scope)
+            except BaseException:
+                tools.gate.breaker.release(leave.passed)
+                self._abandon(bill, scope)
+                raise
+            else:
+                tools.gate.leave(model, leave, None)
+                self._take(reply, bill, scope)
+
+    def wait_in_vain(self) -> None:
+        """Record that the deadline came before a slot was free; nothing was sent."""
+        start = start_of(
+            self._tools.settings,
+            self._batch,
+            self._prompt,
+            model=self._model,
+            dialect=self._dialect,
+            request_id=self._request_id,
+        )
+        with self._tools.recorder.call(start) as scope:
+            error = TransportError(ErrorType.TIMEOUT, "no free slot before the deadline", sent=False)
+            self._fail(error, Bill(worst=0, booking=0, open=False), scope)
+
+    def _task(self, until: float) -> Task:
+        settings = self._tools.settings
+        return Task(
+            model=self._model,
+            prompt=self._prompt,
+            dialect=self._dialect,
+            purpose=self._purpose,
+            request_id=self._request_id,
+            temperature=settings.temperature,
+            seed=settings.seed,
+            moderation_model=settings.moderation_model,
+            until=until,
+        )
+
+    # -------------------------------------------------------------------------------- the four ends
+
+    def _suppress(self, reason: Reason) -> None:
+        """No call was made."""
+        self.error = reason
+        windows = self._batch.windows
+        self._sheet.excuse(windows, reason)
+        self._tools.recorder.suppressed(reason, len(windows))
+        self._tools.stats.suppressed[reason] += len(windows)
+
+    def _take(self, reply: Reply, bill: Bill, scope: CallScope) -> None:
+        """A completion came."""
+        tools, stats = self._tools, self._tools.stats
+        judgement = judge(reply, self._batch)
+        self._charge(bill, reply.usage, judgement.sizes)
+        latency_s = tools.clock() - self._started
+        for one in judgement.assessments:
+            self._sheet.put(
+                Outcome(
+                    one.window.id,
+                    one.reason,
+                    answer=one.answer,
+                    grounding=one.grounding,
+                    checks=one.checks,
+                    source=Source.AI if one.answer else Source.LOCAL,
+                    model=self._model,
+                    prompt_version=self._prompt.version,
+                    latency_ms=round(1000 * latency_s, 1),
+                    trace_id=scope.trace_id,
+                )
+            )
+            if one.kept is not None:
+                self._sheet.kept[one.window.id] = one.kept
+            tools.recorder.grounding_checked(one.grounding, one.checks)
+        for stranger in judgement.strangers:
+            tools.recorder.grounding_checked(Grounding.UNGROUNDED, (stranger,))
+        error_type = judgement.error_type
+        if error_type is None and was_cut(tools.settings.provider, reply.usage, self._prompt):
+            error_type = ErrorType.TRUNCATED
+        record = record_of(
+            tools.settings,
+            reply,
+            judgement,
+            bill,
+            model=self._model,
+            error_type=error_type,
+            latency_s=latency_s,
+            remaining_usd=tools.budget.remaining_usd(),
+        )
+        stats.succeeded += record.ok
+        if error_type is not None:
+            stats.errors[error_type] += 1
+        scope.finish(record)
+
+    def _fail(self, error: TransportError, bill: Bill, scope: CallScope) -> None:
+        """No completion came."""
+        tools = self._tools
+        self.error = error.error_type
+        tools.stats.errors[error.error_type] += 1
+        tools.stats.last_error = f"{error.error_type}: {error}"
+        latency_s = tools.clock() - self._started
+        self._charge(bill, error.usage, ())
+        for window in self._batch.windows:
+            self._sheet.put(
+                Outcome(
+                    window.id,
+                    _REASONS.get(error.error_type, Reason.ERROR),
+                    model=self._model,
+                    prompt_version=self._prompt.version,
+                    latency_ms=round(1000 * latency_s, 1),
+                    trace_id=scope.trace_id,
+                )
+            )
+        remaining_usd = tools.budget.remaining_usd()
+        scope.finish(
+            failure_of(
+                tools.settings,
+                error,
+                bill,
+                model=self._model,
+                latency_s=latency_s,
+                remaining_usd=remaining_usd,
+            )
+        )
+
+    def _abandon(self, bill: Bill, scope: CallScope) -> None:
+        """The call was cancelled: what is booked stays spent."""
+        self._fail(TransportError(ErrorType.OTHER, "cancelled"), bill, scope)
+
+    def _charge(self, bill: Bill, usage: Usage | None, sizes: Sequence[int]) -> None:
+        tools, windows = self._tools, self._batch.windows
+        tools.stats.attempts += bill.attempts
+        lines = list(self._prompt.weights)
+        answers = list(sizes) or [1] * len(lines)
+        shares = self._sheet.charge(windows, bill.total, usage, lines=lines, answers=answers)
+        clock = tools.clock()
+        for window, share in zip(windows, shares, strict=True):
+            tools.shares.add(window.device, share, clock=clock)
+            if window.id in self._batch.audit:
+                tools.audits.add("", share, clock=clock)

@@ -1,0 +1,263 @@
+"""One question to the model with everything around it.
+
+The steps, in order:
+
+    cache > share of the device > a free slot > cooldown > affordable > breaker > booking
+        > attempts (deadline, retry) > parse > ground > settle > record
+
+Whatever fails, every window gets an outcome; the local opinion stands where there is no answer.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from agent.caller.attempts import Attempts
+from agent.caller.budget import OK, Budget
+from agent.caller.call import Call, Tools
+from agent.caller.gate import Gate
+from agent.caller.profiles import PROFILES, Dialect
+from agent.caller.protocols import BudgetWindow, ErrorType, Ledger, Recorder, Transport
+from agent.caller.recall import Recall
+from agent.caller.retry import Retries
+from agent.caller.settings import CallerSettings
+from agent.caller.shares import DAY_S, Shares
+from agent.caller.sheet import Sheet
+from agent.caller.state import CallerStats
+from agent.prompt import SYSTEM, output_tokens, suspicions
+from agent.records import Batch, Outcome, Reason, Window
+
+SLOW_START = 4.0  # times the deadline, for the first call to a server that loads its model on demand
+AUDIT_SHARE = 0.1  # of the day's money
+MAX_CANCELLED = 64
+
+#: What another model of the same endpoint may do better.
+_TRY_NEXT = frozenset(
+    {
+        ErrorType.TIMEOUT,
+        ErrorType.SERVER_ERROR,
+        ErrorType.RATE_LIMITED,
+        ErrorType.BAD_REQUEST,
+        ErrorType.MALFORMED_RESPONSE,
+        Reason.COOLDOWN,
+        Reason.BUDGET,
+    }
+)
+
+
+class Caller:
+    """Asks the model about batches of windows. One loop owns it.
+
+    Args:
+        settings: endpoint, models and bounds.
+        transport: makes one attempt.
+        ledger: books money on disk.
+        recorder: is told what happens.
+        clock: monotonic seconds.
+        rng: for jitter, request ids and delimiters.
+        sleep: waits between attempts.
+    """
+
+    def __init__(
+        self,
+        *,
+        settings: CallerSettings,
+        transport: Transport,
+        ledger: Ledger,
+        recorder: Recorder,
+        clock: Callable[[], float],
+        rng: random.Random,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._settings = settings
+        self._transport = transport
+        self._ledger = ledger
+        self._recorder = recorder
+        self._clock = clock
+        self.stats = CallerStats()
+        self._budget = Budget(ledger=ledger, recorder=recorder)
+        self._gate = Gate(
+            provider=settings.provider, budget=self._budget, recorder=recorder, clock=clock, rng=rng
+        )
+        self._shares = Shares(share=settings.device_share)
+        self._audits = Shares(share=AUDIT_SHARE, period_s=DAY_S)
+        self._recall = Recall(settings=settings, recorder=recorder, clock=clock)
+        self._slots = asyncio.Semaphore(settings.max_concurrent)
+        profile = PROFILES[settings.provider]
+        self._dialects = {model: Dialect(profile) for model in settings.models}
+        self._slow_start = profile.slow_start
+        self._cancelled: dict[str, list[Outcome]] = {}
+        self._in_flight = 0
+        self._tools = Tools(
+            settings=settings,
+            gate=self._gate,
+            attempts=Attempts(
+                transport=transport,
+                budget=self._budget,
+                pricing=settings.pricing,
+                retries=Retries(max_retries=settings.max_retries, clock=clock, rng=rng),
+                clock=clock,
+                sleep=sleep,
+            ),
+            budget=self._budget,
+            shares=self._shares,
+            audits=self._audits,
+            recorder=recorder,
+            stats=self.stats,
+            clock=clock,
+            rng=rng,
+        )
+
+    async def ask(self, batch: Batch) -> list[Outcome]:
+        """Return one outcome per window of ``batch``, in order, at the deadline at the latest.
+
+        Raises:
+            asyncio.CancelledError: what was booked stays spent; :meth:`cancelled` gives the outcomes.
+        """
+        sheet = Sheet(batch)
+        self._in_flight += 1
+        try:
+            await self._ask(batch, sheet)
+        except asyncio.CancelledError:
+            while len(self._cancelled) >= MAX_CANCELLED:
+                del self._cancelled[next(iter(self._cancelled))]
+            self._cancelled[batch.id] = sheet.cancelled()
+            raise
+        except Exception as error:  # noqa: BLE001 - a fault of ours must not cost the windows their verdicts
+            self.stats.faults += 1
+            self.stats.last_fault = f"{type(error).__name__}: {error}"[:200]
+        finally:
+            self._in_flight -= 1
+        return sheet.outcomes(Reason.ERROR)
+
+    def cancelled(self, batch: Batch) -> list[Outcome]:
+        """Return the outcomes of a batch whose :meth:`ask` was cancelled, with what they cost."""
+        outcomes = self._cancelled.pop(batch.id, None)
+        return outcomes or [Outcome(window.id, Reason.SHUTDOWN) for window in batch.windows]
+
+    async def _ask(self, batch: Batch, sheet: Sheet) -> None:
+        slow, self._slow_start = self._slow_start, False
+        until = self._clock() + self._settings.deadline_s * (SLOW_START if slow else 1.0)
+        self._suspect(batch.windows)
+        plan = self._recall.plan(batch, sheet)
+        try:
+            with self._within_shares(plan.ask, sheet) as windows:
+                if windows:
+                    await self._review(replace(batch, windows=tuple(windows)), sheet, until, lenient=slow)
+        finally:
+            self._recall.land(plan, sheet, Reason.ERROR)
+        await self._recall.wait(plan, sheet, until)
+
+    async def _review(self, batch: Batch, sheet: Sheet, until: float, *, lenient: bool) -> None:
+        """Ask the models in turn until one has answered."""
+        try:
+            async with asyncio.timeout(max(0.0, until - self._clock())):
+                await self._slots.acquire()
+        except TimeoutError:
+            self._call(self._settings.model, batch, sheet).wait_in_vain()
+            return
+        try:
+            for model in self._settings.models:
+                call = self._call(model, batch, sheet)
+                await call.make(until, lenient=lenient)
+                if call.error not in _TRY_NEXT or self._clock() >= until:
+                    break
+        finally:
+            self._slots.release()
+
+    def _call(self, model: str, batch: Batch, sheet: Sheet) -> Call:
+        return Call(self._tools, model=model, batch=batch, dialect=self._dialects[model], sheet=sheet)
+
+    @contextmanager
+    def _within_shares(self, windows: Sequence[Window], sheet: Sheet) -> Iterator[list[Window]]:
+        """Yield the windows whose devices have money left in this hour, and hold it for them meanwhile."""
+        limit, clock = self._budget.limit(BudgetWindow.HOUR), self._clock()
+        held: list[tuple[str, int]] = []
+        allowed: list[Window] = []
+        for window in windows:
+            amount = self._worst_share(window, len(windows))
+            if not self._shares.allows(window.device, amount, limit=limit, clock=clock):
+                sheet.excuse([window], Reason.BUDGET)
+                self.stats.suppressed[Reason.BUDGET] += 1
+                self._recorder.suppressed(Reason.BUDGET, 1)
+                continue
+            self._shares.add(window.device, amount, clock=clock)
+            held.append((window.device, amount))
+            allowed.append(window)
+        try:
+            yield allowed
+        finally:
+            for device, amount in held:
+                self._shares.add(device, -amount, clock=clock)
+
+    def _worst_share(self, window: Window, windows: int) -> int:
+        """Return what a window may cost at most, nano-USD, its part of the constant text included."""
+        size = len(window.section) + len(SYSTEM) // max(1, windows)
+        return self._settings.pricing.worst_case(self._settings.model, size, output_tokens(1))
+
+    def _suspect(self, windows: Sequence[Window]) -> None:
+        """Count signs of injection in the names that came from devices; they are not in the prompt anyway."""
+        names: dict[str, None] = {}
+        for window in windows:
+            names[window.device] = None
+            for reading in window.candidates:
+                names[reading.metric] = None
+                names[reading.unit or ""] = None
+        for name in names:
+            for rule in suspicions(name):
+                self._recorder.injection_suspected(rule)
+
+    # ---------------------------------------------------------------------------------- for the app
+
+    @property
+    def in_flight(self) -> int:
+        """Batches that are being asked, those that wait for a slot included."""
+        return self._in_flight
+
+    def audits_allowed(self) -> bool:
+        """Say whether audits may go on: money is not short, and they cost less than a tenth of it."""
+        if any(state != OK for state in self._budget.states().values()):
+            return False
+        return self._audits.allows("", 1, limit=self._budget.limit(BudgetWindow.DAY), clock=self._clock())
+
+    def state(self) -> dict[str, Any]:
+        """Return what the status page tells, as JSON values."""
+        breaker = self._gate.breaker
+        open_s = breaker.open_s
+        states = self._budget.states()
+        return {
+            "model": self._settings.model,
+            "fallback": list(self._settings.fallback),
+            "provider": self._settings.provider,
+            "response_format": self._dialects[self._settings.model].response_format,
+            "breaker": str(breaker.state),
+            "breaker_why": breaker.why or None,
+            "breaker_open_s": None if open_s is None else round(open_s, 1),  # None: until a reload
+            "cooldown_s": round(self._gate.cooldown_s(self._settings.model), 1),
+            "budget": {
+                str(window): {
+                    "state": states[window],
+                    "limit_usd": one.limit,
+                    "spent_usd": round(one.spent, 9),
+                    "reserved_usd": round(one.reserved, 9),
+                }
+                for window, one in self._ledger.spend().items()
+            },
+            "in_flight": self.in_flight,
+            "calls": self.stats.calls,
+            "succeeded": self.stats.succeeded,
+            "cached_answers": len(self._recall.cache),
+            "last_error": self.stats.last_error or None,
+        }
+
+    async def settled(self) -> None:
+        """Wait until every call that ended is settled in the ledger."""
+        await self._budget.settled()
+
+    async def aclose(self) -> None:
+        """Settle what is left and close the connections."""
+        await self.settled()
+        await self._transport.aclose()

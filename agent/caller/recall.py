@@ -1,0 +1,122 @@
+"""Answers that need no call: kept ones, and those of a call under way for a window that looks the same."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from agent.caller.cache import AnswerCache, Landed
+from agent.caller.judge import Assessment, check
+from agent.caller.protocols import Recorder
+from agent.caller.settings import CallerSettings
+from agent.caller.sheet import Sheet
+from agent.prompt import VERSION, Kept, fingerprint, thaw
+from agent.records import Batch, Grounding, Outcome, Reason, Source, Window
+
+
+@dataclass(slots=True)
+class Plan:
+    """Which windows of a batch must be asked, and which wait for the call of another window."""
+
+    ask: list[Window] = field(default_factory=list)
+    keys: dict[str, str] = field(default_factory=dict)  # window id -> key of the flight that it leads
+    wait: list[tuple[Window, asyncio.Future[Landed]]] = field(default_factory=list)
+
+
+class Recall:
+    """Looks windows up in the cache. Every hit is grounded again in its window, or else forgotten."""
+
+    def __init__(self, *, settings: CallerSettings, recorder: Recorder, clock: Callable[[], float]) -> None:
+        self.cache = AnswerCache(ttl_s=settings.cache_ttl_s, max_bytes=settings.max_cache_bytes, clock=clock)
+        self._recorder = recorder
+        self._clock = clock
+        self._model = settings.model
+        self._context = (*settings.models, settings.provider, settings.temperature, settings.seed)
+
+    def plan(self, batch: Batch, sheet: Sheet) -> Plan:
+        """Put what is known on the ``sheet``; return what is left to do. Audits are always asked."""
+        plan = Plan()
+        for window in batch.windows:
+            if not self.cache.on or window.id in batch.audit:
+                self._recorder.cache_looked_up("bypass")
+                plan.ask.append(window)
+                continue
+            key = fingerprint(window, *self._context)
+            outcome = self._recall(key, window)
+            flight = self.cache.flight(key)
+            if outcome is not None:
+                self._served(sheet, outcome)
+            elif flight is not None:
+                plan.wait.append((window, flight))
+            else:
+                self._recorder.cache_looked_up("miss")
+                self.cache.take_off(key)
+                plan.keys[window.id] = key
+                plan.ask.append(window)
+        return plan
+
+    def land(self, plan: Plan, sheet: Sheet, missing: Reason) -> None:
+        """Tell those who wait what came of the windows that were asked."""
+        for window in plan.ask:
+            key = plan.keys.pop(window.id, None)
+            if key is not None:
+                outcome = sheet.outcome(window) or Outcome(window.id, missing)
+                self.cache.land(key, Landed(outcome, sheet.kept.get(window.id)))
+
+    async def wait(self, plan: Plan, sheet: Sheet, until: float) -> None:
+        """Take the outcomes of the calls of others, as long as there is time."""
+        for window, flight in plan.wait:
+            try:
+                async with asyncio.timeout(max(0.0, until - self._clock())):
+                    landed = await asyncio.shield(flight)
+            except TimeoutError:
+                sheet.put(Outcome(window.id, Reason.TIMEOUT))
+                self._recorder.cache_looked_up("miss")
+                continue
+            self._follow(window, landed, sheet)
+
+    def _follow(self, window: Window, landed: Landed, sheet: Sheet) -> None:
+        outcome = self._serve(window, landed.kept) if landed.kept is not None else None
+        if outcome is not None:
+            self._served(sheet, outcome)
+            return
+        self._recorder.cache_looked_up("miss")
+        reason = landed.outcome.reason
+        if landed.outcome.answer is not None:  # the answer holds for the other window only
+            reason = Reason.MODEL_OMITTED
+        sheet.put(Outcome(window.id, reason))
+
+    def _recall(self, key: str, window: Window) -> Outcome | None:
+        kept = self.cache.get(key)
+        if kept is None:
+            return None
+        outcome = self._serve(window, kept)
+        if outcome is None:
+            self.cache.drop(key)
+        return outcome
+
+    def _serve(self, window: Window, kept: Kept) -> Outcome | None:
+        """Return the outcome of a kept answer, if it is grounded in ``window``."""
+        answer = thaw(kept, window)
+        if answer is None:
+            return None
+        found = check(answer, window, source=Source.CACHE)
+        self._recorder.grounding_checked(found.grounding, found.checks)
+        return self._outcome(found) if found.grounding is Grounding.GROUNDED else None
+
+    def _outcome(self, found: Assessment) -> Outcome:
+        return Outcome(
+            found.window.id,
+            Reason.CACHED,
+            answer=found.answer,
+            grounding=found.grounding,
+            checks=found.checks,
+            source=Source.CACHE,
+            model=self._model,
+            prompt_version=VERSION,
+            cost_usd=0.0,
+        )
+
+    def _served(self, sheet: Sheet, outcome: Outcome) -> None:
+        self._recorder.cache_looked_up("hit")
+        self._recorder.suppressed(Reason.CACHED, 1)
+        sheet.put(outcome)

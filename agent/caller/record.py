@@ -1,0 +1,121 @@
+"""What the recorder is told of a call: its start, and its record when it is over. Pure."""
+
+from collections.abc import Sequence
+
+from agent.caller.attempts import Bill
+from agent.caller.judge import Judgement
+from agent.caller.pricing import usd
+from agent.caller.profiles import PROFILES, Dialect
+from agent.caller.protocols import CallRecord, CallStart, ErrorType, Reply, TransportError, Usage
+from agent.caller.settings import CallerSettings
+from agent.prompt import Prompt
+from agent.records import Batch
+
+MAX_TRACES = 32
+MAX_MESSAGE = 200
+CUT_SHARE = 0.6  # a prompt of which fewer tokens were read than this share of our estimate was cut
+_ALWAYS = frozenset({"refusal", "content_filter"})
+
+
+def start_of(
+    settings: CallerSettings, batch: Batch, prompt: Prompt, *, model: str, dialect: Dialect, request_id: str
+) -> CallStart:
+    """Return what is known before the first byte is sent."""
+    windows = batch.windows
+    devices = tuple(dict.fromkeys(window.device for window in windows))
+    traces = dict.fromkeys(trace for window in windows for trace in window.traceparents)
+    return CallStart(
+        request_id=request_id,
+        batch_id=batch.id,
+        user_id=devices[0] if len(devices) == 1 else settings.agent,
+        devices=devices,
+        windows=len(windows),
+        trigger=windows[0].trigger,
+        model=model,
+        provider=settings.provider,
+        prompt=f"{prompt.system}\n{prompt.user}",
+        prompt_name=prompt.name,
+        prompt_version=prompt.version,
+        server_address=settings.server_address,
+        server_port=settings.server_port,
+        temperature=settings.temperature if dialect.temperature else None,
+        max_tokens=prompt.max_tokens,
+        seed=settings.seed if dialect.seed else None,
+        traceparents=tuple(traces)[:MAX_TRACES],
+    )
+
+
+def record_of(
+    settings: CallerSettings,
+    reply: Reply,
+    judgement: Judgement,
+    bill: Bill,
+    *,
+    model: str,
+    error_type: ErrorType | None,
+    latency_s: float,
+    remaining_usd: float,
+) -> CallRecord:
+    """Return the record of a call that brought a completion."""
+    return CallRecord(
+        ok=bool(reply.content or reply.refusal),
+        latency_s=latency_s,
+        attempts=bill.attempts,
+        error_type=error_type,
+        error_message=f"finish_reason {reply.finish_reason}" if error_type else "",
+        usage=reply.usage,
+        cost_usd=usd(bill.total),
+        priced=settings.pricing.knows(model),
+        response=reply.content or reply.refusal or "",
+        response_id=reply.response_id,
+        response_model=reply.response_model,
+        finish_reason=reply.finish_reason,
+        service_tier=reply.service_tier,
+        system_fingerprint=reply.system_fingerprint,
+        validation_failed=judgement.invalid,
+        repaired=judgement.repaired,
+        safety_categories=_counted(judgement.safety, settings.safety_categories),
+        statuses=judgement.statuses,
+        grounding=judgement.grounding,
+        failed_checks=judgement.failed,
+        budget_remaining_usd=remaining_usd,
+    )
+
+
+def failure_of(
+    settings: CallerSettings,
+    error: TransportError,
+    bill: Bill,
+    *,
+    model: str,
+    latency_s: float,
+    remaining_usd: float,
+) -> CallRecord:
+    """Return the record of a call that brought none."""
+    filtered = error.error_type is ErrorType.CONTENT_FILTER
+    return CallRecord(
+        ok=False,
+        latency_s=latency_s,
+        attempts=bill.attempts,
+        error_type=error.error_type,
+        error_message=str(error)[:MAX_MESSAGE],
+        http_status=error.http_status,
+        usage=error.usage,
+        cost_usd=usd(bill.total),
+        priced=settings.pricing.knows(model),
+        safety_categories=("content_filter",) if filtered else (),
+        budget_remaining_usd=remaining_usd,
+    )
+
+
+def was_cut(provider: str, usage: Usage | None, prompt: Prompt) -> bool:
+    """Say whether the server read much less than we sent, as some do silently with a long prompt."""
+    if usage is None or usage.estimated or not PROFILES[provider].counts_after_cut:
+        return False
+    return usage.input < CUT_SHARE * prompt.estimated_tokens
+
+
+def _counted(categories: Sequence[str], wanted: frozenset[str] | None) -> tuple[str, ...]:
+    return tuple(
+        one for one in dict.fromkeys(categories) if wanted is None or one in wanted or one in _ALWAYS
+    )

@@ -1,0 +1,43 @@
+"""No device uses up the budget of all: each has its share of the last hour's money."""
+
+from collections import OrderedDict, deque
+
+HOUR_S = 3600.0
+DAY_S = 86_400.0
+MAX_DEVICES = 1000
+
+
+class Shares:
+    """What each device cost in the last ``period_s`` seconds, nano-USD, in memory."""
+
+    def __init__(self, *, share: float, period_s: float = HOUR_S) -> None:
+        self._share = share
+        self._period_s = period_s
+        self._costs: OrderedDict[str, deque[tuple[float, int]]] = OrderedDict()
+
+    def allows(self, device: str, amount: int, *, limit: int, clock: float) -> bool:
+        """Say whether ``device`` may cost ``amount`` more; its first call in a period always may."""
+        spent = self.spent(device, clock)
+        return amount <= 0 or spent == 0 or spent + amount <= self._share * limit
+
+    def add(self, device: str, amount: int, *, clock: float) -> None:
+        """Count ``amount`` (negative: give it back) for ``device``."""
+        if not amount:
+            return
+        costs = self._costs.setdefault(device, deque())
+        costs.append((clock, amount))
+        self._costs.move_to_end(device)
+        if len(self._costs) > MAX_DEVICES:
+            self._costs.popitem(last=False)
+
+    def spent(self, device: str, clock: float) -> int:
+        """Return what ``device`` cost in the last period."""
+        costs = self._costs.get(device)
+        if costs is None:
+            return 0
+        while costs and costs[0][0] <= clock - self._period_s:
+            costs.popleft()
+        if not costs:
+            del self._costs[device]
+            return 0
+        return sum(amount for _, amount in costs)

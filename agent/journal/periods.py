@@ -1,0 +1,71 @@
+"""Hour, day and month of the budget, and the clock that is trusted to end them. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
+
+HOUR, DAY, MONTH = "hour", "day", "month"
+KINDS = (HOUR, DAY, MONTH)
+MAX_JUMP_S = 300.0
+MAX_DRIFT = 0.001  # of the elapsed time: more than any slewing clock
+
+_LONGEST_S = {HOUR: 3600.0, DAY: 90_000.0, MONTH: 31 * 86_400.0 + 3600.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """A moment that both clocks saw: wall time and monotonic time of one boot."""
+
+    wall: float
+    mono: float
+    boot: str
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """Money booked since ``start`` (Unix seconds), nano-USD. ``lost``: the file was lost in this period."""
+
+    start: float
+    booked: int
+    lost: bool = False
+
+
+def starts(wall: float, zone: tzinfo) -> dict[str, float]:
+    """Return when the hour, day and month of ``wall`` began in ``zone``, Unix seconds."""
+    try:
+        moment = datetime.fromtimestamp(wall, zone)
+        hour = moment.replace(minute=0, second=0, microsecond=0)
+        day = hour.replace(hour=0, fold=0)
+        return {HOUR: hour.timestamp(), DAY: day.timestamp(), MONTH: day.replace(day=1).timestamp()}
+    except (ValueError, OverflowError, OSError):
+        return starts(0.0, UTC)
+
+
+def jumped(anchor: Anchor, now: Anchor) -> bool:
+    """Say whether the wall clock was stepped by more than 5 minutes since ``anchor``.
+
+    After a reboot the monotonic clock starts anew, so a step cannot be seen then.
+    """
+    if anchor.boot != now.boot:
+        return False
+    elapsed = now.mono - anchor.mono
+    return abs(now.wall - anchor.wall - elapsed) > MAX_JUMP_S + MAX_DRIFT * abs(elapsed)
+
+
+def roll(
+    periods: Mapping[str, Period], anchor: Anchor, now: Anchor, zone: tzinfo
+) -> tuple[dict[str, Period], Anchor]:
+    """Return the periods at ``now`` and the anchor to compare clocks with from then on.
+
+    A period ends when the wall clock enters a later one. After a step of the clock nothing ends: the money of
+    the running periods is carried over to those that the new time falls into. A clock that runs behind
+    (booted without a real-time clock) ends nothing either.
+    """
+    current = starts(now.wall, zone)
+    if jumped(anchor, now):
+        return {kind: Period(current[kind], one.booked, one.lost) for kind, one in periods.items()}, now
+    rolled = {
+        kind: Period(current[kind], 0) if current[kind] > one.start else one for kind, one in periods.items()
+    }
+    fresh = rolled[DAY].start != periods[DAY].start  # once a day, so that slow drift never adds up
+    return rolled, now if fresh or anchor.boot != now.boot else anchor

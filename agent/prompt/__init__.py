@@ -1,0 +1,35 @@
+"""What we ask the model, what we accept and what we believe; the three change together.
+
+Pure: nothing here reads a clock, logs, counts or draws random numbers.
+"""
+
+from agent.prompt.ground import ground
+from agent.prompt.keep import Kept, fingerprint, freeze, thaw
+from agent.prompt.parse import Parsed, Problem, parse
+from agent.prompt.render import Prompt, estimate_tokens, output_tokens, render
+from agent.prompt.section import render_section
+from agent.prompt.suspect import suspicions
+from agent.prompt.text import NAME, SCHEMA, SYSTEM, VERSION
+from agent.prompt.words import reveal
+
+__all__ = [
+    "NAME",
+    "SCHEMA",
+    "SYSTEM",
+    "VERSION",
+    "Kept",
+    "Parsed",
+    "Problem",
+    "Prompt",
+    "estimate_tokens",
+    "fingerprint",
+    "freeze",
+    "ground",
+    "output_tokens",
+    "parse",
+    "render",
+    "render_section",
+    "reveal",
+    "suspicions",
+    "thaw",
+]

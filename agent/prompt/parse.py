@@ -1,0 +1,158 @@
+"""What we accept of a reply: one well-formed answer per window; a bad one falls alone."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from agent.prompt.render import own_alias
+from agent.prompt.repair import read, salvage
+from agent.prompt.section import MAX_CANDIDATES
+from agent.prompt.text import MAX_SUMMARY
+from agent.records import Answer, Batch, Kind, Reason, Severity, Status
+
+MAX_EVIDENCE = 2 * MAX_CANDIDATES
+MAX_ID = 16
+MAX_REPLY = 262_144
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a window has no answer: ``INVALID`` or ``MODEL_OMITTED``, and what was wrong, in words."""
+
+    reason: Reason
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """The answers of a reply by window id, or what is wrong with each."""
+
+    answers: Mapping[str, Answer | Problem]
+    repaired: bool | None = None  # None: no repair was needed; else whether it worked
+    strangers: tuple[int, ...] = ()  # window numbers that were not asked about
+    sizes: Mapping[str, int] = field(default_factory=dict)  # window id -> characters of its answer
+
+    @property
+    def invalid(self) -> bool:
+        """Whether the reply, or an answer in it, is not as the schema says."""
+        return any(isinstance(one, Problem) and one.reason is Reason.INVALID for one in self.answers.values())
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    status: Status
+    kind: Kind
+    severity: Severity
+    confidence: int = Field(ge=1, le=3)
+    evidence: tuple[str, ...] = Field(max_length=MAX_EVIDENCE)
+    summary: str
+
+
+def parse(reply: str, batch: Batch, *, truncated: bool = False) -> Parsed:
+    """Return what ``reply`` says of each window of ``batch``.
+
+    Args:
+        reply: text of the model.
+        batch: the windows in the order of the prompt.
+        truncated: the reply was cut by the output limit; its complete windows stand.
+    """
+    try:
+        value, repaired = read(reply[:MAX_REPLY])
+    except (ValueError, RecursionError) as error:
+        if truncated:
+            return _collect(salvage(reply[:MAX_REPLY]), batch, repaired=None)
+        detail = f"the reply is not JSON: {_line(error)}"
+        return Parsed(
+            {window.id: Problem(Reason.INVALID, detail) for window in batch.windows}, repaired=False
+        )
+    items = _items(value)
+    if items is None:
+        detail = "the reply holds no list of windows"
+        return Parsed(
+            {window.id: Problem(Reason.INVALID, detail) for window in batch.windows},
+            repaired=False if repaired else None,
+        )
+    return _collect(items, batch, repaired=repaired)
+
+
+def _items(value: Any) -> list[Any] | None:
+    """Return the answers in the reply: ``{"windows": [...]}``, the bare list, or a lone answer."""
+    if isinstance(value, dict):
+        if "w" in value:
+            return [value]
+        value = value.get("windows")
+    return value if isinstance(value, list) else None
+
+
+def _collect(items: Iterable[Any], batch: Batch, *, repaired: bool | None) -> Parsed:
+    by_number: dict[int, Any] = {}
+    twice: set[int] = set()
+    for item in items:
+        number = _number(item)
+        if number is None:
+            continue
+        if number in by_number and by_number[number] != item:
+            twice.add(number)
+        by_number[number] = item
+    answers: dict[str, Answer | Problem] = {}
+    sizes: dict[str, int] = {}
+    for place, window in enumerate(batch.windows, 1):
+        item = by_number.pop(place, None)
+        if item is None:
+            answers[window.id] = Problem(Reason.MODEL_OMITTED, "the reply leaves this window out")
+        elif place in twice:
+            answers[window.id] = Problem(Reason.INVALID, "the reply answers this window twice")
+        else:
+            answers[window.id] = _answer(item, own_alias(batch, window))
+            sizes[window.id] = len(str(item))
+    return Parsed(answers, repaired, tuple(by_number)[:MAX_EVIDENCE], sizes)
+
+
+def _number(item: Any) -> int | None:
+    number = item.get("w") if isinstance(item, dict) else None
+    if isinstance(number, str) and number.isascii() and number.isdigit() and len(number) <= 3:  # noqa: PLR2004 - at most 100 windows
+        number = int(number)
+    if isinstance(number, float) and number.is_integer():
+        number = int(number)
+    return number if isinstance(number, int) and not isinstance(number, bool) else None
+
+
+def _answer(item: Mapping[str, Any], alias: str) -> Answer | Problem:
+    try:
+        answer = _Answer.model_validate(item)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, first["loc"]))[:40]
+        return Problem(Reason.INVALID, f"{place}: {first['type']}")
+    if any(len(ref) > MAX_ID for ref in answer.evidence):
+        return Problem(Reason.INVALID, "evidence: too long")
+    return Answer(
+        status=answer.status,
+        kind=answer.kind,
+        severity=answer.severity,
+        confidence=answer.confidence,
+        evidence=tuple(dict.fromkeys(answer.evidence)),
+        summary=_summary(answer.summary, alias),
+    )
+
+
+def _summary(text: str, alias: str) -> str:
+    """Return the sentence on one printable line of at most 300 characters, without our alias in it."""
+    text = re.sub(
+        rf"(?:the device |device )?\b{alias}\b", "the device", text[: 4 * MAX_SUMMARY], flags=re.IGNORECASE
+    )
+    text = " ".join("".join(char if char.isprintable() else " " for char in text).split())
+    if len(text) <= MAX_SUMMARY:
+        return text
+    return text[: MAX_SUMMARY - 3].rsplit(" ", 1)[0] + "..."
+
+
+def _line(error: BaseException) -> str:
+    """Return our own word for a JSON error, never the text that it quotes."""
+    return {"JSONDecodeError": "syntax", "RecursionError": "nested too deeply"}.get(
+        type(error).__name__, str(error)[:60]
+    )

@@ -1,0 +1,119 @@
+"""Renders the prompt of a batch: the constant rules, then one line of JSON per window."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from agent.prompt.section import dump, load
+from agent.prompt.text import NAME, SCHEMA, SYSTEM, VERSION
+from agent.records import Batch, Window
+
+BYTES_PER_TOKEN = 2.5  # dense JSON of numbers; for packing and for replies without usage
+BASE_OUTPUT_TOKENS = 60
+WINDOW_OUTPUT_TOKENS = 120
+_CONTEXT_STEPS = (20, 12, 6, 0)
+
+HASH = sha256((SYSTEM + dump(SCHEMA)).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What is sent: the constant system part first, the data last."""
+
+    system: str
+    user: str
+    schema: Mapping[str, Any]
+    max_tokens: int
+    name: str
+    version: str
+    hash: str
+    estimated_tokens: int
+    weights: tuple[int, ...]  # bytes of each window's line, for sharing the cost
+
+    @property
+    def size(self) -> int:
+        """UTF-8 bytes of all text that a provider may count as input."""
+        return len(self.system.encode()) + len(self.user.encode()) + len(dump(self.schema))
+
+
+def estimate_tokens(section: str) -> int:
+    """Return an upper guess of the tokens in ``section``: one per 2.5 bytes."""
+    return -int(-len(section.encode()) // BYTES_PER_TOKEN)
+
+
+def output_tokens(windows: int) -> int:
+    """Return the output limit for an answer on that many windows."""
+    return BASE_OUTPUT_TOKENS + WINDOW_OUTPUT_TOKENS * windows
+
+
+def aliases(batch: Batch) -> dict[str, str]:
+    """Return device -> ``dev_01``..., in order of appearance in the batch."""
+    devices = dict.fromkeys(window.device for window in batch.windows)
+    return {device: f"dev_{place:02d}" for place, device in enumerate(devices, 1)}
+
+
+def render(batch: Batch, max_input_tokens: int, *, delimiter: str) -> Prompt:
+    """Return the prompt of ``batch``, its oldest context values trimmed to fit ``max_input_tokens``.
+
+    Args:
+        batch: windows in the order in which the model numbers them, from 1.
+        max_input_tokens: for the whole prompt, by our estimate; candidates and statistics are never cut.
+        delimiter: a word that nobody can guess, new for each call.
+    """
+    names = aliases(batch)
+    sections = [load(window) for window in batch.windows]
+    prompt = _assemble(batch, names, sections, delimiter)
+    for keep in _CONTEXT_STEPS:
+        if prompt.estimated_tokens <= max_input_tokens:
+            break
+        prompt = _assemble(batch, names, [_trim(section, keep) for section in sections], delimiter)
+    return prompt
+
+
+def _assemble(batch: Batch, names: dict[str, str], sections: list[dict[str, Any]], delimiter: str) -> Prompt:
+    lines = [
+        dump({"w": place, "device": names[window.device], **section})
+        for place, (window, section) in enumerate(zip(batch.windows, sections, strict=True), 1)
+    ]
+    last = len(lines)
+    count = f"{last} windows" if last > 1 else "1 window"
+    user = "\n".join(
+        [
+            f"{count}. Only what stands between the lines DATA {delimiter} and END {delimiter} is data.",
+            f"DATA {delimiter}",
+            *lines,
+            f"END {delimiter}",
+            f"Answer with one JSON object that holds w 1{f' to {last}' if last > 1 else ''}.",
+        ]
+    )
+    return Prompt(
+        system=SYSTEM,
+        user=user,
+        schema=SCHEMA,
+        max_tokens=output_tokens(last),
+        name=NAME,
+        version=VERSION,
+        hash=HASH,
+        estimated_tokens=estimate_tokens(SYSTEM) + estimate_tokens(user),
+        weights=tuple(map(len, lines)),
+    )
+
+
+def _trim(section: dict[str, Any], keep: int) -> dict[str, Any]:
+    """Return ``section`` with at most the ``keep`` newest values of each series."""
+    return {**section, "series": [_trim_series(series, keep) for series in section.get("series", ())]}
+
+
+def _trim_series(series: dict[str, Any], keep: int) -> dict[str, Any]:
+    if "last" not in series:
+        return series
+    short = {name: value for name, value in series.items() if name not in ("last", "scale")}
+    if keep:
+        short.update(scale=series["scale"], last=series["last"][-keep:])
+    return short
+
+
+def own_alias(batch: Batch, window: Window) -> str:
+    """Return the alias of ``window``'s device in this batch."""
+    return aliases(batch)[window.device]

@@ -1,0 +1,177 @@
+"""One window as canonical JSON: what the model sees of it, and what its claims are checked against.
+
+No name of a device or a place stands in it. A section is made once, at sealing, and never changes.
+"""
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from agent.prompt.words import name_metrics, unit_word
+from agent.records import LocalOpinion, SeriesView, Trigger, Window, WindowReading
+
+MAX_CANDIDATES = 12
+MAX_SERIES = 12
+MAX_CONTEXTS = 6  # series that show their last values; the others are summarised
+SCALE = 999
+SUSPECT_SCORE = 0.25
+
+
+def render_section(
+    *,
+    candidates: tuple[WindowReading, ...],
+    views: Sequence[SeriesView],
+    trigger: Trigger,
+    start: float,
+    end: float,
+    count: int,
+    local: LocalOpinion,
+) -> str:
+    """Return the prompt section of a window as canonical JSON, without device name or alias.
+
+    Args:
+        candidates: the readings that may be cited, at most 12.
+        views: the device's series as the detector knows them.
+        trigger: what sealed the window.
+        start: earliest event time, Unix seconds.
+        end: latest event time, Unix seconds.
+        count: readings in the window.
+        local: the local opinion, said to the model as the reason for asking.
+    """
+    candidates = candidates[:MAX_CANDIDATES]
+    by_metric = {view.metric: view for view in views}
+    ranked = sorted(candidates, key=lambda reading: -reading.score.value)
+    metrics = list(dict.fromkeys([reading.metric for reading in candidates] + sorted(by_metric)))
+    words = name_metrics(metrics)
+    contexts = set(_suspects(ranked, metrics)[:MAX_CONTEXTS])
+    section = {
+        "trigger": str(trigger),
+        "readings": count,
+        "span_s": _short(max(0.0, end - start)),
+        "local": {
+            "status": str(local.status),
+            "kind": str(local.kind),
+            "score": round(min(local.score, 99.0), 2),
+        },
+        "series": [
+            _series(
+                words[metric], by_metric.get(metric), _unit(metric, candidates), context=metric in contexts
+            )
+            for metric in metrics[:MAX_SERIES]
+        ],
+        "candidates": [_candidate(reading, words, start) for reading in candidates],
+    }
+    return dump(section)
+
+
+def dump(value: Any) -> str:
+    """Return canonical JSON: ASCII, no spaces, no NaN."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+def load(window: Window) -> dict[str, Any]:
+    """Return the section of ``window`` as JSON values.
+
+    A window that was sealed without one (review was off then) gets one of its candidates alone.
+    """
+    text = window.section or render_section(
+        candidates=window.candidates,
+        views=(),
+        trigger=window.trigger,
+        start=window.start,
+        end=window.end,
+        count=window.count,
+        local=window.local,
+    )
+    value = json.loads(text)
+    if not isinstance(value, dict):
+        raise TypeError("a prompt section is a JSON object")
+    return value
+
+
+def _suspects(ranked: Iterable[WindowReading], metrics: Sequence[str]) -> list[str]:
+    """Return the metrics worth their context: those with a suspicious candidate, else all."""
+    suspicious = [reading.metric for reading in ranked if reading.score.value >= SUSPECT_SCORE]
+    return list(dict.fromkeys(suspicious)) or list(metrics)
+
+
+def _unit(metric: str, candidates: Iterable[WindowReading]) -> str | None:
+    return next((reading.unit for reading in candidates if reading.metric == metric), None)
+
+
+def _candidate(reading: WindowReading, words: dict[str, str], start: float) -> dict[str, Any]:
+    score = reading.score
+    item: dict[str, Any] = {
+        "id": reading.ref,
+        "metric": words[reading.metric],
+        "value": number(reading.value),
+        "after_s": _short(reading.at - start),
+        "score": round(min(score.value, 99.0), 2),
+    }
+    if score.value >= SUSPECT_SCORE:
+        item["kind"] = str(score.kind)
+    if score.limit:
+        item["limit"] = True
+    elif score.expected is not None:
+        item["expected"] = _pair(score.expected, digits=5)
+    return item
+
+
+def _series(word: str, view: SeriesView | None, unit: str | None, *, context: bool) -> dict[str, Any]:
+    item: dict[str, Any] = {"metric": word}
+    known_unit = unit_word(unit or (view.unit if view else None))
+    if known_unit is not None:
+        item["unit"] = known_unit
+    if view is None:
+        return item
+    item["n"] = view.n
+    for name in ("median", "p01", "p99", "spread"):
+        value = getattr(view, name)
+        if value is not None and math.isfinite(value):
+            item[name] = number(value, digits=5)
+    if view.usual is not None:
+        item["usual"] = _pair(view.usual, digits=5)
+    if view.limits != (None, None):
+        item["limits"] = _pair(view.limits, digits=6)
+    recent = [value for value in view.recent if math.isfinite(value)]
+    if recent:
+        item["still"] = _still(recent)
+    if context and recent:
+        low, high = min(recent), max(recent)
+        item["scale"] = [number(low, digits=5), number(high, digits=5)]
+        item["last"] = [_scaled(value, low, high) for value in recent]
+    return item
+
+
+def _still(recent: Sequence[float]) -> int:
+    """Return how many of the newest values are equal."""
+    run = 0
+    for value in reversed(recent):
+        if value != recent[-1]:
+            break
+        run += 1
+    return run
+
+
+def _scaled(value: float, low: float, high: float) -> int:
+    span = high - low
+    if not 0 < span < math.inf:
+        return 0
+    return max(0, min(SCALE, round((value - low) / span * SCALE)))
+
+
+def number(value: float, digits: int = 6) -> int | float | None:
+    """Return a value as printed: ``digits`` significant ones, whole numbers without a point."""
+    if not math.isfinite(value):
+        return None
+    short = float(f"{value:.{digits}g}")
+    return int(short) if short.is_integer() and abs(short) < 1e15 else short  # noqa: PLR2004 - exact below
+
+
+def _pair(pair: tuple[float | None, float | None], digits: int) -> list[int | float | None]:
+    return [None if side is None else number(side, digits) for side in pair]
+
+
+def _short(seconds: float) -> int | float | None:
+    return number(round(seconds, 1), digits=15)
