@@ -59,6 +59,7 @@ class PausingExporter(SpanExporter):
         self._failures = 0
         self._until = 0.0
         self.lost = 0
+        self.delivered = 0
         self.taken = 0  # spans that left the queue
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
@@ -72,6 +73,7 @@ class PausingExporter(SpanExporter):
         except Exception:  # noqa: BLE001 -- whatever the exporter's libraries raise
             result = SpanExportResult.FAILURE
         if result is SpanExportResult.SUCCESS:
+            self.delivered += len(spans)
             if self._failures:
                 self._failures = 0
                 self._report("trace_export_recovered", lost=self.lost)
@@ -103,7 +105,7 @@ class BoundedProcessor(SpanProcessor):
             max_export_batch_size=MAX_QUEUE // 2,
         )
         self._lock = threading.Lock()
-        self._given = 0
+        self.given = 0
         self.overflowed = 0
 
     def on_end(self, span: ReadableSpan) -> None:
@@ -114,13 +116,13 @@ class BoundedProcessor(SpanProcessor):
             if self.waiting >= MAX_QUEUE:
                 self.overflowed += 1
                 return
-            self._given += 1
+            self.given += 1
         self._inner.on_end(span)
 
     @property
     def waiting(self) -> int:
         """Spans in the queue."""
-        return self._given - self._exporter.taken
+        return self.given - self._exporter.taken
 
     def shutdown(self) -> None:
         self._inner.shutdown()  # type: ignore[no-untyped-call]

@@ -102,8 +102,9 @@ class LiveTracer(Tracer):
 
     @property
     def dropped(self) -> int:
-        left = self._processor.waiting if self._closed else 0
-        return self._processor.overflowed + self._exporter.lost + left
+        # At the end, what waits and what is under way is lost as well.
+        lost = self._processor.given - self._exporter.delivered if self._closed else self._exporter.lost
+        return self._processor.overflowed + lost
 
     def start(
         self,
@@ -163,11 +164,11 @@ class LiveTracer(Tracer):
         return cleaned
 
     def shutdown(self, timeout_s: float = 2.0) -> None:
-        self._closed = True
         # The SDK would wait 30 s for a collector that is silent.
         worker = threading.Thread(target=self._provider.shutdown, name="trace-shutdown", daemon=True)
         worker.start()
         worker.join(timeout_s)
+        self._closed = True
 
 
 def _links(traceparents: Iterable[str]) -> list[Link]:

@@ -1,0 +1,383 @@
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.caller.protocols import CallRecord, ErrorType, Retry
+from agent.observe import semconv
+from agent.observe.redact import Secrets
+from agent.observe.traces import Tracer, open_tracer, parse_traceparent
+from tests.observe.calls import PARENTS, PROMPT, REPLY, good, recorder, start
+from tests.observe.sink import Log
+from tests.support.broker import free_port
+from tests.support.otlp_receiver import OtlpReceiver, ReceivedSpan, grpc_receiver, http_receiver
+
+
+@pytest.fixture
+def receiver() -> Iterator[OtlpReceiver]:
+    """An OTLP receiver over HTTP."""
+    with http_receiver() as receiver:
+        yield receiver
+
+
+def live(receiver: OtlpReceiver, **options: Any) -> Tracer:
+    """Return a tracer that exports to ``receiver`` at once."""
+    fields: dict[str, Any] = {"endpoint": receiver.endpoint, "gateway": "gw1", "delay_s": 0.05}
+    return open_tracer(**fields | {"service_version": "0.1.0", "content": False} | options)
+
+
+def one_call(tracer: Tracer, log: Log, record: CallRecord | None = None) -> str | None:
+    """Record a call with a retry and the publishing of its verdict; return the trace id."""
+    telemetry = recorder(log.writer, tracer)
+    with telemetry.call(start()) as scope:
+        scope.retried(Retry(attempt=1, error_type=ErrorType.SERVER_ERROR, delay_s=0.5, http_status=503))
+        scope.finish(record or good(attempts=2))
+    publish = tracer.publish(trace_id=scope.trace_id, destination="edge-agent/gw1/verdicts/pump-1")
+    publish.end()
+    assert telemetry.faults == 0
+    return scope.trace_id
+
+
+def check_tree(receiver: OtlpReceiver, trace_id: str | None) -> dict[str, ReceivedSpan]:
+    """Assert the shape of the trace and return its spans by name."""
+    receiver.wait(4)
+    spans = {span.name: span for span in receiver.spans}
+    assert set(spans) == {"edge.batch", "ai_api_call", "chat gpt-4o-mini", "edge.publish"}
+    assert {span.trace_id for span in receiver.spans} == {trace_id}
+    batch = spans["edge.batch"]
+    assert batch.parent_id == ""
+    assert spans["ai_api_call"].parent_id == batch.span_id
+    assert spans["chat gpt-4o-mini"].parent_id == spans["ai_api_call"].span_id
+    assert spans["edge.publish"].parent_id == batch.span_id
+    assert batch.links == [(text[3:35], text[36:52]) for text in PARENTS]
+    return spans
+
+
+def test_a_call_is_one_trace_from_reading_to_verdict(receiver: OtlpReceiver) -> None:
+    """Over HTTP: four spans, linked to the readings, with the attributes of the conventions, decoded."""
+    log = Log()
+    tracer = live(receiver)
+    trace_id = one_call(tracer, log)
+    tracer.shutdown()
+    spans = check_tree(receiver, trace_id)
+    assert [
+        spans[name].kind for name in ("edge.batch", "ai_api_call", "chat gpt-4o-mini", "edge.publish")
+    ] == [
+        "internal",
+        "internal",
+        "client",
+        "producer",
+    ]
+    assert spans["edge.batch"].attributes == {
+        "edge.batch.id": "batch-1",
+        "edge.batch.size": 2,
+        "edge.batch.device_count": 1,
+        "edge.batch.trigger": "suspicion",
+    }
+    call = spans["ai_api_call"].attributes
+    assert call == call | {
+        "ai.model": "gpt-4o-mini",
+        "user.id": "pump-1",
+        "prompt.length": len(PROMPT),
+        "response.length": len(REPLY),
+        "ai.cost.usd": 0.00018,
+        "ai.budget.remaining_usd": 0.69,
+    }
+    assert spans["chat gpt-4o-mini"].attributes == {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "openai",
+        "gen_ai.request.model": "gpt-4o-mini",
+        "server.address": "127.0.0.1",
+        "server.port": 8080,
+        "gen_ai.request.temperature": 0.0,
+        "gen_ai.request.max_tokens": 300,
+        "gen_ai.request.seed": 7,
+        "gen_ai.output.type": "json",
+        "gen_ai.response.id": "chatcmpl-1",
+        "gen_ai.response.model": "gpt-4o-mini-2024-07-18",
+        "gen_ai.response.finish_reasons": ["stop"],
+        "gen_ai.usage.input_tokens": 812,
+        "gen_ai.usage.output_tokens": 96,
+        "gen_ai.usage.cache_read.input_tokens": 512,
+        "gen_ai.usage.reasoning.output_tokens": 10,
+        "gen_ai.prompt.name": "window-review",
+        "gen_ai.prompt.version": "3",
+        "openai.api.type": "chat_completions",
+        "openai.response.service_tier": "default",
+        "openai.response.system_fingerprint": "fp_1",
+    }
+    assert [(event.name, event.attributes) for event in spans["chat gpt-4o-mini"].events] == [
+        (
+            "ai.retry",
+            {"attempt": 1, "error.type": "server_error", "delay_s": 0.5, "http.response.status_code": 503},
+        ),
+        (
+            "gen_ai.evaluation.result",
+            {
+                "gen_ai.evaluation.name": "grounding",
+                "gen_ai.evaluation.score.value": 0.5,
+                "gen_ai.evaluation.score.label": "fail",
+                "gen_ai.evaluation.explanation": "summary_numbers",
+            },
+        ),
+    ]
+    publish = spans["edge.publish"].attributes
+    assert publish == publish | {
+        "messaging.system": "mqtt",
+        "messaging.destination.name": "edge-agent/gw1/verdicts/pump-1",
+        "network.protocol.name": "mqtt",
+        "network.protocol.version": "5",
+    }
+    resource = spans["edge.batch"].resource
+    assert resource == resource | {"service.name": "edge-agent", "edge.gateway.id": "gw1"}
+    assert not any(span.failed for span in receiver.spans)
+    assert b"canary" not in b"".join(receiver.raw)
+    lines = log.lines()
+    assert {line["trace_id"] for line in lines} == {trace_id}
+    assert {line["span_id"] for line in lines} == {spans["ai_api_call"].span_id}
+
+
+def test_a_call_is_one_trace_over_grpc() -> None:
+    """Over gRPC the same trace arrives."""
+    with grpc_receiver() as receiver:
+        tracer = live(receiver, protocol="grpc")
+        trace_id = one_call(tracer, Log())
+        check_tree(receiver, trace_id)
+        tracer.shutdown()
+    assert tracer.dropped == 0
+
+
+def test_a_failed_call_has_its_type_and_no_text(receiver: OtlpReceiver) -> None:
+    """A failure marks both spans with our type; the error's text and exception events are not exported."""
+    tracer = live(receiver)
+    failure = good(ok=False, error_type=ErrorType.AUTH, error_message="key sk-canary refused", response="")
+    one_call(tracer, Log(), failure)
+    tracer.shutdown()
+    for name in ("ai_api_call", "chat gpt-4o-mini"):
+        [span] = receiver.named(name)
+        assert (span.failed, span.status_message, span.attributes["error.type"]) == (True, "auth", "auth")
+        assert not [event for event in span.events if event.name == "exception"]
+    assert not receiver.named("edge.batch")[0].failed
+    assert b"canary" not in b"".join(receiver.raw)
+
+
+@pytest.mark.parametrize("mode", ["NO_CONTENT", "SPAN_ONLY", "SPAN_AND_EVENT", "nonsense"])
+def test_content_is_opt_in_by_the_environment(
+    receiver: OtlpReceiver, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    """Prompt and reply are on the span only when OpenTelemetry's variable says so, secrets masked."""
+    monkeypatch.setenv(semconv.CONTENT_VARIABLE, mode)
+    secrets = Secrets()
+    secrets.add("canary-prompt-text")
+    tracer = live(receiver, content=None, secrets=secrets)
+    one_call(tracer, Log())
+    tracer.shutdown()
+    [chat] = receiver.named("chat gpt-4o-mini")
+    if mode.startswith("SPAN"):
+        [message] = json.loads(chat.attributes["gen_ai.output.messages"])
+        assert message == {"role": "assistant", "parts": [{"type": "text", "content": REPLY}]}
+        assert "[redacted]" in chat.attributes["gen_ai.input.messages"]
+    else:
+        assert "gen_ai.input.messages" not in chat.attributes
+    assert b"canary-prompt-text" not in b"".join(receiver.raw)
+
+
+def test_our_setting_wins_over_the_environment(
+    receiver: OtlpReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A setting of ours that says no content holds whatever the environment says."""
+    monkeypatch.setenv(semconv.CONTENT_VARIABLE, "SPAN_ONLY")
+    tracer = live(receiver, content=False)
+    one_call(tracer, Log())
+    tracer.shutdown()
+    assert b"canary" not in b"".join(receiver.raw)
+
+
+def test_links_are_bounded_and_hostile_ones_left_out(receiver: OtlpReceiver) -> None:
+    """At most 128 links count, each once; what is not a traceparent is no link."""
+    tracer = live(receiver)
+    many = [f"00-{place:032x}-{place:016x}-01" for place in range(1, 300)]
+    bad = ["", "x" * 55, f"00-{0:032x}-{1:016x}-01", f"ff-{1:032x}-{1:016x}-01", "é" * 55, many[0].upper()]
+    tracer.start("edge.batch", links=[*bad, *many, *many]).end()
+    tracer.shutdown()
+    [span] = receiver.spans
+    assert len(span.links) == 128
+    assert len(set(span.links)) == 128
+
+
+def test_traceparent_is_parsed_as_w3c_says() -> None:
+    """Valid ones give their ids, others None."""
+    assert parse_traceparent("00-" + "ab" * 16 + "-" + "cd" * 8 + "-01") == (
+        int("ab" * 16, 16),
+        int("cd" * 8, 16),
+        1,
+    )
+    assert parse_traceparent("00-" + "AB" * 16 + "-" + "cd" * 8 + "-01") is None
+
+
+def test_the_context_goes_out_with_the_verdict(receiver: OtlpReceiver) -> None:
+    """The publishing span's traceparent names itself; a local verdict has none, nor an unknown trace."""
+    tracer = live(receiver)
+    log = Log()
+    with recorder(log.writer, tracer).call(start()) as scope:
+        scope.finish(good())
+    span = tracer.publish(trace_id=scope.trace_id, destination="x")
+    span.end()
+    span.end()
+    tracer.shutdown()
+    [publish] = receiver.named("edge.publish")
+    assert span.traceparent is not None
+    version, trace_id, span_id, flags = span.traceparent.split("-")
+    assert (version, trace_id, span_id) == ("00", scope.trace_id, publish.span_id)
+    assert int(flags, 16) & 1
+    assert tracer.publish(trace_id=None, destination="x").traceparent is None
+    assert tracer.publish(trace_id="ab" * 16, destination="x").traceparent is None
+
+
+def test_sampling_keeps_or_drops_whole_traces(receiver: OtlpReceiver) -> None:
+    """With a ratio of 0 nothing is exported, nothing counts as lost, and the ids are still there."""
+    tracer = live(receiver, sample_ratio=0.0)
+    assert one_call(tracer, Log()) is not None
+    tracer.shutdown()
+    assert (receiver.spans, tracer.dropped) == ([], 0)
+
+
+def test_a_collector_that_is_down_is_said_once_and_counted() -> None:
+    """Refused connections: one line, growing pauses, every span counted, and no wait at the end."""
+    told: list[str] = []
+    tracer = open_tracer(
+        endpoint=f"http://127.0.0.1:{free_port()}",
+        delay_s=0.02,
+        report=lambda event, **_fields: told.append(event),
+    )
+    for _ in range(5):
+        for _ in range(10):
+            tracer.start("edge.batch").end()
+        time.sleep(0.05)
+    started = time.monotonic()
+    tracer.shutdown(2.0)
+    assert time.monotonic() - started < 2.5
+    assert tracer.dropped == 50
+    assert told in ([], ["trace_export_failed"])
+
+
+def test_recovery_is_said() -> None:
+    """A collector that comes back is said once, with what was lost."""
+    from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult  # noqa: PLC0415
+
+    from agent.observe.exporter import PausingExporter  # noqa: PLC0415
+
+    now, told, sent = [0.0], [], []
+    results: list[SpanExportResult] = []
+
+    class Flaky(SpanExporter):
+        def export(self, spans: Any) -> SpanExportResult:
+            sent.append(len(spans))
+            return results.pop(0)
+
+    exporter = PausingExporter(
+        inner=Flaky(), report=lambda event, **fields: told.append((event, fields)), mono=lambda: now[0]
+    )
+    spans: Any = [object(), object()]
+    results += [SpanExportResult.FAILURE, SpanExportResult.FAILURE, SpanExportResult.SUCCESS]
+    exporter.export(spans)
+    exporter.export(spans)  # paused: not tried
+    assert (len(sent), exporter.lost) == (1, 4)
+    now[0] = 6.1
+    exporter.export(spans)
+    now[0] = 6.1 + 7.9
+    exporter.export(spans)  # the second pause is longer
+    assert (len(sent), exporter.lost) == (2, 8)
+    now[0] = 6.1 + 12.1
+    exporter.export(spans)
+    assert [event for event, _ in told] == ["trace_export_failed", "trace_export_recovered"]
+    assert told[1][1] == {"lost": 8}
+
+
+def test_a_full_queue_is_counted(receiver: OtlpReceiver) -> None:
+    """More than 256 spans waiting: the rest is dropped and counted, and the ones that fitted arrive."""
+    tracer = live(receiver, delay_s=30.0)
+    receiver.hang.set()
+    for _ in range(600):
+        tracer.start("edge.batch").end()
+    assert tracer.dropped >= 600 - 256 - 128
+    receiver.hang.clear()
+    tracer.shutdown(0.1)
+
+
+SCRIPT = """
+import sys, time
+from agent.observe.traces import open_tracer
+tracer = open_tracer(endpoint=sys.argv[1], protocol=sys.argv[2], delay_s=0.05)
+for _ in range(300):
+    tracer.start("edge.batch").end()
+time.sleep(0.3)
+started = time.monotonic()
+tracer.shutdown(2.0)
+print(time.monotonic() - started)
+"""
+
+
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+def test_a_collector_that_never_answers_costs_two_seconds_at_the_end(
+    receiver: OtlpReceiver, protocol: str
+) -> None:
+    """A collector that accepts and is silent: the process ends within 3 s of being asked to, and quietly."""
+    receiver.hang.set()
+    argv = [sys.executable, "-c", SCRIPT, receiver.endpoint, protocol]
+    process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    shutdown_s = float(process.stdout.readline())
+    ended = time.monotonic()
+    _, errors = process.communicate(timeout=10)
+    assert process.returncode == 0
+    assert shutdown_s + time.monotonic() - ended < 3.0
+    assert errors.count("\n") <= 2
+
+
+def test_off_imports_nothing() -> None:
+    """Without an endpoint neither OpenTelemetry nor grpc is imported, and a span costs nothing to hold."""
+    script = (
+        "import sys; from agent.observe.traces import open_tracer; tracer = open_tracer(endpoint=None);"
+        "import agent.observe.recorder, agent.web;"
+        "assert tracer.start('x').trace_id is None and not tracer.enabled;"
+        "print([name for name in sys.modules if name.split('.')[0] in ('opentelemetry', 'grpc', 'requests')])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_http_does_not_import_grpc() -> None:
+    """With OTLP over HTTP, grpc stays out."""
+    script = (
+        "import sys; from agent.observe.traces import open_tracer;"
+        "open_tracer(endpoint='http://127.0.0.1:9').shutdown(0.5); print('grpc' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_console_writes_to_stderr(tmp_path: Path) -> None:
+    """The console protocol prints one JSON object a line on stderr; stdout belongs to the log."""
+    script = (
+        "from agent.observe.traces import open_tracer;"
+        "tracer = open_tracer(endpoint=None, protocol='console');"
+        "tracer.start('edge.batch', attributes={'edge.batch.id': 'b'}).end(); tracer.shutdown()"
+    )
+    root = str(Path(__file__).parents[2])
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": root},
+    )
+    assert done.stdout == ""
+    assert json.loads(done.stderr)["name"] == "edge.batch"
