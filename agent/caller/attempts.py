@@ -73,7 +73,10 @@ class Task:
 
 
 class Attempts:
-    """Makes attempts through ``transport``; money goes through ``budget``, patience through ``retries``."""
+    """Makes attempts through ``transport``; money goes through ``budget``, patience through ``retries``.
+
+    ``cool`` is told at once when a model limits our rate, so that other calls leave it alone meanwhile.
+    """
 
     def __init__(
         self,
@@ -84,6 +87,7 @@ class Attempts:
         retries: Retries,
         clock: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]],
+        cool: Callable[[str, float | None], None],
     ) -> None:
         self._transport = transport
         self._budget = budget
@@ -91,6 +95,7 @@ class Attempts:
         self._retries = retries
         self._clock = clock
         self._sleep = sleep
+        self._cool = cool
 
     async def run(self, task: Task, bill: Bill, scope: CallScope) -> Reply:
         """Return the first reply; its usage is always set, estimated where the endpoint reports none.
@@ -107,6 +112,8 @@ class Attempts:
             try:
                 reply = await self._attempt(task)
             except TransportError as error:
+                if error.error_type is ErrorType.RATE_LIMITED:
+                    self._cool(task.model, error.retry_after_s)
                 await self._settle(bill, self._kept(task, bill, error))
                 if not (error.refused and task.dialect.adapt(error.refused)):
                     retries += 1

@@ -22,6 +22,7 @@ class Budget:
         self._ledger = ledger
         self._recorder = recorder
         self._settling: set[asyncio.Task[None]] = set()
+        self._short = 0  # the smallest amount that was refused and still is
         self._states = dict.fromkeys(BudgetWindow, OK)
 
     async def can_afford(self, amount: int) -> bool:
@@ -30,11 +31,14 @@ class Budget:
             return True
         with contextlib.suppress(Exception):  # the figures in memory stand
             await self._ledger.refresh()
-        return self._fits(amount)
+        if self._fits(amount):
+            return True
+        self._refused(amount)
+        return False
 
     def _fits(self, amount: int) -> bool:
         periods = self._ledger.spend().values()
-        return all(_booked(one) + amount <= round(one.limit * NANO) for one in periods)
+        return all(_booked(one) + amount <= _limit(one) for one in periods)
 
     async def reserve(self, amount: int, purpose: str) -> int | None:
         """Book ``amount``; return the booking, 0 when it is free, None when a cap stands against it."""
@@ -44,8 +48,18 @@ class Budget:
             booking = await self._ledger.reserve(usd(amount), purpose)
         except Exception:  # noqa: BLE001 - whatever the ledger's disk has: unbooked means not spent
             return None
-        self._tell(refused=booking is None)
+        if booking is None:
+            self._refused(amount)
+            return None
+        if amount >= self._short:
+            self._short = 0
+        self._tell()
         return booking
+
+    def _refused(self, amount: int) -> None:
+        """Remember what was too dear: a period is exhausted as long as that would not fit."""
+        self._short = min(amount, self._short or amount)
+        self._tell()
 
     async def settle(self, booking: int, actual: int) -> None:
         """Replace a booking by what the call cost; a slow disk is not waited for."""
@@ -61,7 +75,7 @@ class Budget:
             await self._ledger.settle(booking, usd(actual))
         except Exception:  # noqa: BLE001 - whatever the ledger's disk has: the booking stands as spent
             return
-        self._tell(refused=False)
+        self._tell()
 
     async def settled(self) -> None:
         """Wait until everything is settled."""
@@ -74,24 +88,25 @@ class Budget:
         return max(0.0, min(one.limit - one.spent - one.reserved for one in periods))
 
     def states(self) -> Mapping[BudgetWindow, str]:
-        """Return ok, soft (80 % is gone) or hard (all of it) of each period."""
-        return {window: _state(one) for window, one in self._ledger.spend().items()}
+        """Return ok, soft (80 % is gone) or hard (too little is left for a call) of each period."""
+        return {window: self._state(one) for window, one in self._ledger.spend().items()}
+
+    def _state(self, one: Spend) -> str:
+        booked, limit = _booked(one), _limit(one)
+        if booked + max(self._short, 1) > limit:
+            return HARD
+        return SOFT_STATE if booked >= SOFT * limit else OK
 
     def limit(self, window: BudgetWindow) -> int:
         """Return the cap of a period, nano-USD."""
-        return round(self._ledger.spend()[window].limit * NANO)
+        return _limit(self._ledger.spend()[window])
 
-    def _tell(self, *, refused: bool) -> None:
-        """Report each period whose state is another than before; a refused booking means hard."""
-        spend = self._ledger.spend()
-        states = {window: _state(one) for window, one in spend.items()}
-        if refused and HARD not in states.values():
-            tightest = min(spend, key=lambda window: spend[window].limit - _booked(spend[window]) / NANO)
-            states[tightest] = HARD
-        for window, state in states.items():
+    def _tell(self) -> None:
+        """Report each period whose state is another than before."""
+        for window, one in self._ledger.spend().items():
+            state = self._state(one)
             if state != self._states[window]:
                 self._states[window] = state
-                one = spend[window]
                 self._recorder.budget_changed(window, state, one.spent + one.reserved, one.limit)
 
 
@@ -99,9 +114,5 @@ def _booked(one: Spend) -> int:
     return round((one.spent + one.reserved) * NANO)
 
 
-def _state(one: Spend) -> str:
-    booked = _booked(one)
-    limit = round(one.limit * NANO)
-    if booked >= limit:
-        return HARD
-    return SOFT_STATE if booked >= SOFT * limit else OK
+def _limit(one: Spend) -> int:
+    return round(one.limit * NANO)

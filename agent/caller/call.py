@@ -1,5 +1,6 @@
 """One logical call of one model, from leave to record."""
 
+import asyncio
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -70,7 +71,12 @@ class Call:
         """
         tools, model = self._tools, self._model
         worst = tools.settings.pricing.worst_case(model, self._prompt.size, self._prompt.max_tokens)
-        leave = await tools.gate.enter(model, worst, self._purpose)
+        try:
+            async with asyncio.timeout(max(0.0, until - tools.clock())):
+                leave = await tools.gate.enter(model, worst, self._purpose)
+        except TimeoutError:
+            self.give_up("no booking before the deadline")
+            return
         if isinstance(leave, Reason):
             self._suppress(leave)
             return
@@ -88,18 +94,18 @@ class Call:
             try:
                 reply = await tools.attempts.run(self._task(until), bill, scope)
             except TransportError as error:
-                tools.gate.leave(model, leave, error, lenient=lenient)
+                tools.gate.leave(leave, error, lenient=lenient)
                 self._fail(error, bill, scope)
             except BaseException:
                 tools.gate.breaker.release(leave.passed)
                 self._abandon(bill, scope)
                 raise
             else:
-                tools.gate.leave(model, leave, None)
+                tools.gate.leave(leave, None)
                 self._take(reply, bill, scope)
 
-    def wait_in_vain(self) -> None:
-        """Record that the deadline came before a slot was free; nothing was sent."""
+    def give_up(self, why: str) -> None:
+        """Record that the deadline came before anything was sent."""
         start = start_of(
             self._tools.settings,
             self._batch,
@@ -109,7 +115,7 @@ class Call:
             request_id=self._request_id,
         )
         with self._tools.recorder.call(start) as scope:
-            error = TransportError(ErrorType.TIMEOUT, "no free slot before the deadline", sent=False)
+            error = TransportError(ErrorType.TIMEOUT, why, sent=False)
             self._fail(error, Bill(worst=0, booking=0, open=False), scope)
 
     def _task(self, until: float) -> Task:

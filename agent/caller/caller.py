@@ -101,6 +101,7 @@ class Caller:
                 retries=Retries(max_retries=settings.max_retries, clock=clock, rng=rng),
                 clock=clock,
                 sleep=sleep,
+                cool=self._gate.cool,
             ),
             budget=self._budget,
             shares=self._shares,
@@ -157,7 +158,7 @@ class Caller:
             async with asyncio.timeout(max(0.0, until - self._clock())):
                 await self._slots.acquire()
         except TimeoutError:
-            self._call(self._settings.model, batch, sheet).wait_in_vain()
+            self._call(self._settings.model, batch, sheet).give_up("no free slot before the deadline")
             return
         try:
             for model in self._settings.models:

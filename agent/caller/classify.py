@@ -10,6 +10,10 @@ from agent.caller.protocols import ErrorType, TransportError
 MAX_RETRY_AFTER_S = 3600.0
 _QUOTA = re.compile(r"insufficient_quota|billing_|quota_exceeded|insufficient_balance")
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,40}")
+_COMPLAINT = re.compile(
+    r"support|unrecogni|unknown|unexpected|not (?:allowed|permitted|available)|extra input|invalid param",
+    re.IGNORECASE,
+)
 #: Request field -> what a provider writes when it does not take it.
 _REFUSALS = {
     "response_format": re.compile(
@@ -81,7 +85,7 @@ def _refused(detail: Mapping[str, Any]) -> str | None:
     """Return the request field that the endpoint complains about."""
     param = str(detail.get("param") or "")
     message = str(detail.get("message") or "")[:500]
-    for text in (param, message):
+    for text in (param, message if _COMPLAINT.search(message) else ""):
         for field, pattern in _REFUSALS.items():
             if pattern.search(text):
                 return field

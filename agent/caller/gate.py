@@ -64,10 +64,12 @@ class Gate:
             return Reason.BUDGET
         return Leave(passed, booking)
 
-    def leave(self, model: str, leave: Leave, error: TransportError | None, *, lenient: bool = False) -> None:
+    def cool(self, model: str, retry_after_s: float | None) -> None:
+        """Leave ``model`` alone until its Retry-After."""
+        self._cooldowns[model] = self._clock() + (retry_after_s or COOLDOWN_S)
+
+    def leave(self, leave: Leave, error: TransportError | None, *, lenient: bool = False) -> None:
         """Take note of how the call went; ``lenient`` forgives a timeout."""
-        if error is not None and error.error_type is ErrorType.RATE_LIMITED:
-            self._cooldowns[model] = self._clock() + (error.retry_after_s or COOLDOWN_S)
         if lenient and error is not None and error.error_type is ErrorType.TIMEOUT:
             self.breaker.release(leave.passed)
         else:

@@ -47,7 +47,7 @@ class OpenAIChat:
 
     async def aclose(self) -> None:
         """Close the connections."""
-        client, self._client = self._client, None
+        client, self._client, self._connecting = self._client, None, None
         if client is not None:
             await client.close()
 

@@ -10,7 +10,7 @@ import contextlib
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import tzinfo
 from pathlib import Path
@@ -150,32 +150,29 @@ class BudgetLedger:
     def _now(self) -> Anchor:
         return Anchor(self._wall(), self._mono(), self._boot)
 
-    def _roll(self) -> tuple[dict[str, Period], Anchor]:
+    def _roll(self) -> dict[str, Period]:
+        """Bring the periods to this moment; what changed is stored with the transaction under way."""
         stored, anchor = self._file.load()
         now = self._now()
         periods, moved = roll(stored, anchor, now, self._zone)
         if jumped(anchor, now):
             self._report("budget_clock_jumped", level="warning", wall=now.wall, before=anchor.wall)
-        return periods, moved
+        if moved != anchor or periods != stored:
+            self._file.store(periods, moved)
+        return periods
 
     def _book(self, amount: int, purpose: str) -> int | None:
-        try:
-            with self._file.transaction():
-                periods, anchor = self._roll()
-                if any(not self._fits(kind, periods[kind], amount) for kind in KINDS):
-                    self._view(periods, anchor)
-                    return None
-                periods = {
-                    kind: Period(one.start, one.booked + amount, one.lost) for kind, one in periods.items()
-                }
-                self._file.store(periods, anchor)
+        booking = None
+        with self._transaction():
+            periods = self._roll()
+            if all(self._fits(kind, periods[kind], amount) for kind in KINDS):
+                self._file.book({kind: one.booked + amount for kind, one in periods.items()})
                 starts = {kind: one.start for kind, one in periods.items()}
                 booking = self._file.add(amount, purpose, self._wall(), starts)
-        except sqlite3.Error as error:
-            raise self._failed(error) from error
-        with self._lock:
-            self._live[booking] = (amount, starts)
-        self._view(periods, anchor)
+        if booking is not None:
+            with self._lock:
+                self._live[booking] = (amount, starts)
+        self._view()
         return booking
 
     def _fits(self, kind: str, period: Period, amount: int) -> bool:
@@ -183,42 +180,47 @@ class BudgetLedger:
         return amount == 0 or (not period.lost and period.booked + amount <= limit)
 
     def _settle(self, booking: int, actual: int) -> None:
-        try:
-            with self._file.transaction():
-                periods, anchor = self._roll()
-                found = self._file.take(booking)
-                for kind in KINDS:
-                    one = periods[kind]
-                    if found is None:  # a reset came in between: the cost is new to these periods
-                        change = actual
-                    else:
-                        amount, starts = found
-                        change = actual - amount if starts[kind] == one.start else 0
-                    periods[kind] = Period(one.start, max(0, one.booked + change), one.lost)
-                self._file.store(periods, anchor)
-        except sqlite3.Error as error:
-            raise self._failed(error) from error
+        with self._transaction():
+            periods = self._roll()
+            found = self._file.take(booking)
+            sums = {}
+            for kind, one in periods.items():
+                if found is None:  # a reset came in between: the cost is new to these periods
+                    change = actual
+                else:
+                    amount, starts = found
+                    change = actual - amount if starts[kind] == one.start else 0
+                sums[kind] = max(0, one.booked + change)
+            self._file.book(sums)
         with self._lock:
             self._live.pop(booking, None)
-        self._view(periods, anchor)
+        self._view()
 
     def _refresh(self) -> None:
-        try:
-            self._view(*self._roll())
-        except sqlite3.Error as error:
-            raise self._failed(error) from error
+        with self._transaction():
+            self._roll()
+        self._view()
 
     def _reset(self) -> None:
-        now = self._now()
-        try:
-            self._file.reset(now, self._zone)
-        except sqlite3.Error as error:
-            raise self._failed(error) from error
-        self._view(*self._file.load())
+        with self._transaction():
+            self._file.reset(self._now(), self._zone)
+        self._view()
 
-    def _view(self, periods: dict[str, Period], anchor: Anchor) -> None:
+    def _view(self) -> None:
+        periods, anchor = self._file.load()
         with self._lock:
             self._periods, self._anchor = periods, anchor
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        try:
+            with self._file.transaction():
+                yield
+        except sqlite3.Error as error:
+            raise JournalError(
+                f"budget: cannot write {self._file.path}: {error}; free space or correct the rights, "
+                "no model call is made until then"
+            ) from error
 
     def _release(self, job: Future[int | None]) -> None:
         """Give back a booking that nobody waits for any more."""
@@ -228,12 +230,6 @@ class BudgetLedger:
         if booking is not None:
             with contextlib.suppress(RuntimeError):  # closed: it stays spent
                 self._executor.submit(self._settle, booking, 0)
-
-    def _failed(self, error: sqlite3.Error) -> JournalError:
-        return JournalError(
-            f"budget: cannot write {self._file.path}: {error}; free space or correct the rights, "
-            "no model call is made until then"
-        )
 
 
 def _nano(usd: float) -> int:

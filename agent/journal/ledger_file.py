@@ -97,6 +97,12 @@ class LedgerFile:
             "INSERT OR REPLACE INTO anchor VALUES (1, ?, ?, ?)", (anchor.wall, anchor.mono, anchor.boot)
         )
 
+    def book(self, sums: Mapping[str, int]) -> None:
+        """Write what is booked in each period."""
+        self._db.executemany(
+            "UPDATE periods SET booked = ? WHERE kind = ?", [(amount, kind) for kind, amount in sums.items()]
+        )
+
     def add(self, amount: int, purpose: str, at: float, begins: Mapping[str, float]) -> int:
         """Insert a booking and return its id."""
         cursor = self._db.execute(
@@ -116,10 +122,9 @@ class LedgerFile:
 
     def reset(self, now: Anchor, zone: tzinfo) -> None:
         """Start all periods at zero and forget the bookings."""
-        with self.transaction():
-            self._db.execute("DELETE FROM bookings")
-            begins = starts(now.wall, zone)
-            self.store({kind: Period(begins[kind], 0) for kind in KINDS}, now)
+        self._db.execute("DELETE FROM bookings")
+        begins = starts(now.wall, zone)
+        self.store({kind: Period(begins[kind], 0) for kind in KINDS}, now)
 
     def _inspect(self, now: Anchor) -> bool:
         """Move a damaged file aside and return True; refuse a newer one before SQLite touches it."""
