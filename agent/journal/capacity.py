@@ -12,6 +12,7 @@ _DEGRADED, _DEGRADED_OVER = 0.80, 0.75
 _FULL, _FULL_OVER = 0.95, 0.90
 _FREE_PAGES = 512  # in the file: enough to go on although the disk is full
 _RESTORE_INTERVAL_S = 30.0
+_SHRINK_INTERVAL_S = 60.0
 
 
 class Capacity:
@@ -46,6 +47,7 @@ class Capacity:
         self._disk_full = False
         self._free_pages = 0
         self._restore_at = 0.0
+        self._shrink_at = 0.0
 
     @property
     def intake(self) -> bool:
@@ -62,22 +64,21 @@ class Capacity:
         """Whether the disk refused the last attempt."""
         return bool(self._trouble)
 
+    @property
+    def strained(self) -> bool:
+        """Whether it has to be measured again although nothing is written."""
+        return self.pressed or self.troubled
+
     def measure(self) -> None:
         """Compare used pages and WAL with the cap, after each commit."""
         try:
-            page_size, pages, free = (
-                int(self._connection.execute(f"PRAGMA {name}").fetchone()[0])
-                for name in ("page_size", "page_count", "freelist_count")
-            )
+            used = self._count()
+            if used >= _DEGRADED_OVER * self._max_bytes and self._shrink_wal():
+                used = self._count()
         except sqlite3.Error as error:
             self.fail(error)
             return
-        try:
-            wal = self._wal.stat().st_size
-        except OSError:
-            wal = 0
-        self._free_pages = free
-        self._stats.bytes_used = used = (pages - free) * page_size + wal
+        self._stats.bytes_used = used
         share = used / self._max_bytes
         self._over_cap = share >= (_FULL_OVER if self._over_cap else _FULL)
         self.pressed = share >= (_DEGRADED_OVER if self.pressed else _DEGRADED)
@@ -102,6 +103,29 @@ class Capacity:
             self._restore_at = self._mono() + _RESTORE_INTERVAL_S
             if not self._disk_full:
                 self._ballast.restore()
+
+    def _count(self) -> int:
+        page_size, pages, free = (
+            int(self._connection.execute(f"PRAGMA {name}").fetchone()[0])
+            for name in ("page_size", "page_count", "freelist_count")
+        )
+        self._free_pages = free
+        return (pages - free) * page_size + self._wal_bytes()
+
+    def _wal_bytes(self) -> int:
+        try:
+            return self._wal.stat().st_size
+        except OSError:
+            return 0
+
+    def _shrink_wal(self) -> bool:
+        """Write a WAL that is large beside the cap back into the file; return whether that was possible."""
+        if self._mono() < self._shrink_at or self._wal_bytes() <= self._max_bytes / 32:
+            return False
+        busy = bool(self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0])
+        if busy:  # a reader holds it, and this has waited for it
+            self._shrink_at = self._mono() + _SHRINK_INTERVAL_S
+        return not busy
 
     def _say(self) -> None:
         state, problem = self._judge()

@@ -158,7 +158,7 @@ class Intake:
                 reason.value,
                 _printable(detail),
                 arrival.received,
-                self._sequence.clock_value,
+                self._sequence.now(),
             )
         )
         self.tally.quarantined[reason] += 1

@@ -58,7 +58,7 @@ class Store:
         lowest = seq + 1 if floor is None else floor
         self._connection.execute("DELETE FROM snapshots")
         self._connection.execute(
-            "INSERT INTO snapshots VALUES (?,?,?,?)", (seq, lowest, blob, self._sequence.clock_value)
+            "INSERT INTO snapshots VALUES (?,?,?,?)", (seq, lowest, blob, self._sequence.now())
         )
 
     # ------------------------------------------------------------------------------------- windows
@@ -87,7 +87,7 @@ class Store:
         self._connection.execute(
             "INSERT INTO batches(id, attempts, windows, audit, clock) VALUES (?,1,?,?,?)"
             " ON CONFLICT(id) DO UPDATE SET attempts = attempts + 1",
-            (batch.id, json.dumps(ids), json.dumps(sorted(batch.audit)), self._sequence.clock_value),
+            (batch.id, json.dumps(ids), json.dumps(sorted(batch.audit)), self._sequence.now()),
         )
         self._connection.executemany(
             "UPDATE windows SET attempts = attempts + 1, batch = ? WHERE id = ?",
@@ -124,7 +124,7 @@ class Store:
         ``outgoing`` comes back with its ids in the outbox.
         """
         failpoint("c7_before_conclude")
-        clock = self._sequence.clock_value
+        clock = self._sequence.now()
         batch = self._connection.execute("SELECT batch FROM windows WHERE id = ?", (window.id,)).fetchone()
         reviewed = detail is not None or (batch is not None and batch[0] is not None)
         inserted = self._connection.execute(
@@ -157,7 +157,7 @@ class Store:
                 finding.normal_streak,
                 finding.verdicts,
                 cleared,
-                self._sequence.clock_value,
+                self._sequence.now(),
             ),
         )
 

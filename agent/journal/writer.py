@@ -86,8 +86,9 @@ class Writer:
             max_pending_rows=self._pace.max_pending_rows,
         )
         pruning = self._prune_is_due() and not stopped
-        # With the disk in trouble even a quiet site must notice that it is over.
-        if group.items or group.jobs or pruning or self._capacity.troubled:
+        # When room is short, even a quiet site must notice that it is over.
+        measuring = self._capacity.strained and not stopped
+        if group.items or group.jobs or pruning or measuring:
             done = self._commit(group, prune=pruning)
             if self._inbox.found_room():
                 self._wiring.on_room()

@@ -1,0 +1,219 @@
+"""No room: the journal's own cap, a full disk, a failing one."""
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.journal import JournalSettings, Reader
+from agent.records import MessageRow, Outgoing, Row
+from tests.journal.rig import Rig, acking, arrival, concluding, link_up, sealing, window
+
+VERDICT = Outgoing(0, "edge-agent/gw1/verdicts/d1", b"content", retain=True)
+SMALL = JournalSettings(commit_ms=5, max_mib=8, max_inbox_bytes=64 * 1024, max_group=32, ballast_bytes=0)
+BIG = b'{"a": 1, "pad": 2' + b" " * 4000 + b"}"
+
+
+def states(rig: Rig) -> list[str]:
+    """Return the states that were reported."""
+    return [values["state"] for event, values in rig.reports if event == "journal_state_changed"]
+
+
+def fill(rig: Rig) -> int:
+    """Offer messages of 4 kB until the inbox is full and stays so; return how many were taken."""
+    rig.offer([link_up(1)])
+    taken, refused_at = 0, time.monotonic()
+    while time.monotonic() - refused_at < 1.5:
+        if rig.journal.inbox.offer(arrival(taken + 1, payload=BIG)):
+            taken, refused_at = taken + 1, time.monotonic()
+        else:
+            time.sleep(0.002)
+    return taken
+
+
+def test_the_cap_stops_the_acks_and_nothing_else(tmp_path: Path) -> None:
+    """At 95 % arrivals wait and jobs go on; once rows may go, the intake goes on without a loss."""
+    with Rig(tmp_path, settings=SMALL) as rig:
+        taken = fill(rig)
+        journaled = rig.journal.stats.journaled
+        assert journaled == len(rig.acks) < taken
+        assert states(rig)[-2:] == ["degraded", "full"]
+        assert "Raise journal.max_mib" in rig.journal.stats.problem
+        rig.rooms = 0
+        rig.write(sealing(window("w1", "d1", 1, 10)))
+        rig.write(concluding(window("w1", "d1", 1, 10), VERDICT))
+        rig.write(lambda store: store.snapshot(journaled, b""))
+        rig.write(lambda store: store.prune())
+        assert rig.journal.stats.journaled == journaled  # its verdict waits for the broker
+        rig.write(acking(1))
+        rig.write(lambda store: store.prune())
+        rig.until(lambda: rig.journal.stats.journaled == taken)
+        rig.settle()
+        assert rig.rooms == 1
+        assert rig.journal.stats.state == "ok"
+        assert [mid for _, mid in rig.acks] == list(range(2, taken + 2))
+
+
+def test_kept_rows_go_first(tmp_path: Path) -> None:
+    """From 80 % on verdicts and then quarantine go before their time, and that is counted."""
+    with Rig(tmp_path, settings=SMALL) as rig:
+        for number in range(200):
+            one = window(f"w{number}", "d1", 1, 1)
+            rig.write(sealing(one))
+            rig.write(concluding(one, detail=b"d" * 20_000))
+        rig.offer([link_up(1), *(arrival(number, payload=b"{" + b"x" * 4000) for number in range(12))])
+        rig.settle()
+        rig.write(lambda store: store.snapshot(5, b""))
+        rig.write(lambda store: store.prune())
+        with Reader.open(tmp_path) as reader:
+            assert (reader.counts()["verdicts"], reader.counts()["quarantine"]) == (200, 12)
+        for number in range(20, 3000):
+            rig.offer([arrival(number, payload=BIG)])
+            rig.settle()
+            if rig.journal.stats.pruned_early:
+                break
+        rig.until(lambda: rig.journal.stats.pruned_early >= 100)
+        assert states(rig)[0] == "degraded"
+
+
+def limit_pages(rig: Rig, pages: int) -> None:
+    """Have SQLite report a full disk from so many pages on."""
+    rig.write(lambda _: rig.journal._connection.execute(f"PRAGMA max_page_count={pages}").fetchone())
+
+
+def test_a_full_disk_withholds_the_acks(tmp_path: Path) -> None:
+    """The group is kept and committed once there is space, in order, once, and it is said once."""
+    with Rig(tmp_path) as rig:
+        rig.offer([link_up(1), *(arrival(number) for number in range(100))])
+        rig.settle()
+        limit_pages(rig, 20)
+        rig.offer([arrival(number, payload=BIG) for number in range(100, 160)])
+        rig.until(lambda: rig.journal.stats.commit_failures >= 2)
+        assert len(rig.acks) == 100
+        assert rig.journal.stats.state == "full"
+        assert "cannot write to" in rig.journal.stats.problem
+        assert rig.journal.stats.pruned_early == 0
+        connection = rig.journal._connection
+        future = rig.journal.write(
+            lambda store: store.put("key", "value")
+        )  # fits into the pages that are there
+        connection.execute("PRAGMA max_page_count=1000000").fetchone()
+        future.result(10)
+        rig.settle()
+        assert [mid for _, mid in rig.acks] == list(range(1, 161))
+        assert [row.seq for row in rig.rows] == list(range(1, 161))
+        assert states(rig) == ["full", "ok"]
+    with Rig(tmp_path) as again:
+        assert [row for row in again.journal.rows_after(0) if isinstance(row, MessageRow)] == rig.rows
+
+
+def test_stopping_on_a_full_disk_ends(tmp_path: Path) -> None:
+    """What was not committed was not acknowledged; jobs get an error."""
+    with Rig(tmp_path) as rig:
+        limit_pages(rig, 20)
+        rig.offer([link_up(1), *(arrival(number, payload=BIG) for number in range(60))])
+        rig.until(lambda: rig.journal.stats.commit_failures >= 1)
+        future = rig.journal.write(lambda store: store.snapshot(1, b"x" * 400_000))
+        rig.stop()
+        assert type(future.exception(10)).__name__ == "JournalError"
+        assert rig.acks == []
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 12 MiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount, umount = shutil.which("mount"), shutil.which("umount")
+    argv = [str(mount), "-t", "tmpfs", "-o", "size=12m", "tmpfs", str(folder)]
+    if (
+        os.getuid()
+        or not mount
+        or not umount
+        or subprocess.run(argv, capture_output=True, check=False).returncode
+    ):
+        pytest.skip("mounting a tmpfs needs root and the right to mount")
+    yield folder
+    subprocess.run([umount, str(folder)], check=True)
+
+
+def test_a_disk_filled_by_others(small_disk: Path) -> None:
+    """The ballast is dropped, arrivals wait, jobs go on; once the disk is free, all is as before."""
+    settings = JournalSettings(commit_ms=5, ballast_bytes=2 * 1024 * 1024, max_inbox_bytes=1 << 20)
+    with Rig(small_disk / "state", settings=settings) as rig:
+        ballast = small_disk / "state" / "journal.ballast"
+        assert ballast.exists()
+        rig.offer([link_up(1), *(arrival(number) for number in range(100))])
+        rig.settle()
+        filler = small_disk / "filler"
+        with filler.open("wb", buffering=0) as file:
+            try:
+                while True:
+                    file.write(b"x" * 4096)
+            except OSError:
+                pass
+        number = 100
+        while rig.journal.stats.state != "full":
+            assert number < 3_000
+            rig.offer([arrival(number, payload=BIG)])
+            number += 1
+            rig.until(lambda: not rig.journal.inbox.depth or rig.journal.stats.state == "full")
+        assert not ballast.exists()
+        acked = len(rig.acks)
+        for _ in range(20):
+            rig.write(lambda store: store.put("job", "goes on"))
+        assert len(rig.acks) == acked
+        filler.unlink()
+        rig.until(lambda: len(rig.acks) == number)
+        rig.settle()
+        assert rig.journal.stats.state == "ok"
+        assert [mid for _, mid in rig.acks] == list(range(1, number + 1))
+        rows = len(rig.rows)
+        assert [event for event, _ in rig.reports].count("journal_ballast_dropped") == 1
+    with Rig(small_disk / "state", settings=settings) as again:
+        assert ballast.exists()
+        assert sum(isinstance(row, MessageRow) for row in again.journal.rows_after(0)) == rows
+
+
+def test_starting_on_a_full_disk(small_disk: Path) -> None:
+    """The ballast makes room for the files that SQLite needs to open."""
+    settings = JournalSettings(commit_ms=5, ballast_bytes=2 * 1024 * 1024)
+    with Rig(small_disk, settings=settings) as rig:
+        rig.offer([link_up(1), *(arrival(number) for number in range(100))])
+        rig.settle()
+    filler = small_disk / "filler"
+    with filler.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(b"x" * 4096)
+        except OSError:
+            pass
+    with Rig(small_disk, settings=settings) as again:
+        assert len(list(again.journal.rows_after(0))) == 101
+        assert [event for event, _ in again.reports] == ["journal_ballast_dropped"]
+
+
+def test_a_lagging_analyst_stops_the_intake(tmp_path: Path) -> None:
+    """Rows that nobody consumed bound what is taken on; jobs are not held up."""
+    settings = JournalSettings(commit_ms=5, max_group=10, max_pending_rows=50, ballast_bytes=0)
+    with Rig(tmp_path, settings=settings, auto_consume=False) as rig:
+        rig.offer([link_up(1), *(arrival(number) for number in range(500))])
+        rig.until(lambda: len(rig.rows) >= 50)
+        rig.write(lambda store: store.put("job", "goes on"))
+        assert 50 <= len(rig.rows) <= 60
+        assert rig.journal.stats.pending_rows >= 50
+        done = 0
+        while len(rig.rows) < 500:
+            seen = len(rig.rows)
+            rig.journal.consumed(seen - done)
+            done = seen
+            rig.until(_longer(rig.rows, seen))
+        assert [row.seq for row in rig.rows] == list(range(1, 501))
+
+
+def _longer(rows: list[Row], length: int) -> Callable[[], bool]:
+    return lambda: len(rows) > length
