@@ -10,7 +10,9 @@ from pathlib import Path
 
 from agent import __version__
 from agent.config import Config, ConfigError, load
+from agent.journal import JournalError
 from agent.records import AgentError
+from agent.web import WebError
 
 EXIT_OK = 0
 EXIT_USAGE = 2
@@ -77,7 +79,11 @@ def _with_config(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
 def _run(args: argparse.Namespace) -> int:
     from agent.app import run  # noqa: PLC0415 - `check` and `schema` stay quick
 
-    return run(load(args.config), config_path=args.config)
+    config = load(args.config)
+    try:
+        return run(config)
+    except (JournalError, WebError) as error:
+        raise UnavailableError(str(error)) from error
 
 
 def _check(args: argparse.Namespace) -> int:

@@ -11,6 +11,7 @@ from agent.records import Finding, FindingEvent, Kind, Outcome, Outgoing, Source
 from agent.verdict import conclude, encode, to_bytes, to_json
 
 MAX_RECENT = 20
+MAX_SPANS = 200
 PROPERTIES = (("schema", "1"),)
 
 
@@ -19,6 +20,23 @@ class Writes(Protocol):
 
     def __call__(self, job: Callable[[Store], Any], then: Callable[[Any], None] | None = None) -> None:
         """Queue ``job``."""
+
+
+class PublishSpan(Protocol):
+    """The span of one publish; ``traceparent`` goes out with the message."""
+
+    traceparent: str | None
+
+    def end(self) -> None:
+        """End it."""
+
+
+class Trace(Protocol):
+    """Starts the publish span below the trace of the AI call that the verdict came from."""
+
+    def __call__(self, *, trace_id: str | None, destination: str) -> PublishSpan:
+        """Return a span, one that is off without a trace id."""
+        ...
 
 
 @dataclass(slots=True)
@@ -42,6 +60,7 @@ class Conclusions:
         event_topic: Callable[[str], str],
         write: Writes,
         publish: Callable[[Sequence[Outgoing]], None],
+        trace: Trace,
         observe: Callable[[Verdict, FindingEvent | None, float], None],
         clock: Callable[[], float],
         wall: Callable[[], float],
@@ -51,6 +70,8 @@ class Conclusions:
         self._event_topic = event_topic
         self._write = write
         self._publish = publish
+        self._trace = trace
+        self._spans: dict[int, PublishSpan] = {}  # outbox id -> span of a verdict on its way
         self._observe = observe
         self._clock = clock
         self._wall = wall
@@ -68,7 +89,7 @@ class Conclusions:
 
     def open_by_kind(self) -> dict[Kind, int]:
         """Count the open findings of each kind."""
-        counts = dict.fromkeys((kind for kind in Kind if kind is not Kind.NONE), 0)
+        counts: dict[Kind, int] = dict.fromkeys(Kind, 0)
         for finding in list(self._findings.values()):
             counts[finding.kind] += 1
         return counts
@@ -93,18 +114,20 @@ class Conclusions:
         )
         cleared = event is FindingEvent.CLEARED
         verdict = replace(verdict, finding_id=finding.id if finding else None)
-        outgoing = self._outgoing(verdict, event)
+        payload = to_bytes(verdict)
+        span = self._trace(trace_id=verdict.trace_id, destination="verdicts")
+        outgoing = self._outgoing(verdict, payload, event, span.traceparent)
         detail = _detail(outcome)
         self._write(
             lambda store: store.conclude(
                 window=window,
-                verdict=outgoing[0].payload,
+                verdict=payload,
                 finding=finding,
                 cleared=cleared,
                 outgoing=outgoing,
                 detail=detail,
             ),
-            self._publish,
+            lambda added: self._handed(added, span),
         )
         if finding is None or cleared:
             self._findings.pop(device, None)
@@ -114,13 +137,31 @@ class Conclusions:
         self.recent.appendleft(to_json(verdict))
         self._observe(verdict, event, max(0.0, self._clock() - window.opened))
 
-    def _outgoing(self, verdict: Verdict, event: FindingEvent | None) -> list[Outgoing]:
-        topic, payload = self._verdict_topic(verdict.device), to_bytes(verdict)
-        items = [Outgoing(0, topic, payload, retain=True, properties=PROPERTIES)]
+    def _handed(self, added: Sequence[Outgoing], span: PublishSpan) -> None:
+        """Hand committed rows to the outbox; the verdict's span ends with its PUBACK."""
+        if added and span.traceparent is not None and len(self._spans) < MAX_SPANS:
+            self._spans[added[0].outbox_id] = span
+        else:
+            span.end()
+        self._publish(added)
+
+    def settled(self, outbox_id: int) -> None:
+        """Hear that the broker took or refused a row."""
+        span = self._spans.pop(outbox_id, None)
+        if span is not None:
+            span.end()
+
+    def _outgoing(
+        self, verdict: Verdict, payload: bytes, event: FindingEvent | None, traceparent: str | None
+    ) -> list[Outgoing]:
+        """Return what is to be published; the journal gives the ids."""
+        properties = PROPERTIES if traceparent is None else (*PROPERTIES, ("traceparent", traceparent))
+        topic = self._verdict_topic(verdict.device)
+        items = [Outgoing(0, topic, payload, retain=True, properties=properties)]
         if event is not None:
             body = {"event_type": event, "finding_id": verdict.finding_id, "verdict": to_json(verdict)}
             topic = self._event_topic(verdict.device)
-            items.append(Outgoing(0, topic, encode(body), retain=False, properties=PROPERTIES))
+            items.append(Outgoing(0, topic, encode(body), retain=False, properties=properties))
         return items
 
 

@@ -5,10 +5,10 @@ Gate, batch, model call and conclusion happen here; what is decided is handed on
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
-from typing import Protocol
+from typing import Any, Protocol
 
 from agent.prompt import estimate_tokens
 from agent.records import Batch, Finding, Outcome, Reason, Window
@@ -33,6 +33,17 @@ class Asks(Protocol):
     async def ask(self, batch: Batch) -> list[Outcome]:
         """Return one outcome per window, always; raises only CancelledError."""
         ...
+
+    def cancelled(self, batch: Batch) -> list[Outcome]:
+        """Return the outcomes of a batch whose ``ask`` was cancelled, with what they cost."""
+        ...
+
+
+class Spawn(Protocol):
+    """Runs work as a task of its own; what it raises ends the process."""
+
+    def __call__(self, work: Coroutine[Any, Any, None]) -> object:
+        """Start ``work``."""
 
 
 @dataclass(slots=True)
@@ -62,7 +73,7 @@ class Desk:
         conclude: Callable[[Window, Outcome], None],
         suppressed: Callable[[Reason], None],
         audits_allowed: Callable[[], bool],
-        spawn: Callable[[Awaitable[None]], None],
+        spawn: Spawn,
     ) -> None:
         self._review = review
         self._batch = batch
@@ -78,13 +89,18 @@ class Desk:
         self._waiting_tokens = 0
         self._flush: asyncio.TimerHandle | None = None
         self._closing = False
-        self._in_flight: list[list[_Case]] = []
+        self.calls: set[asyncio.Task[list[Outcome]]] = set()  # in flight
         self.calm = CalmRate()
 
     @property
     def pending(self) -> int:
         """Windows without a verdict yet."""
         return sum(map(len, self._lanes.values()))
+
+    @property
+    def waiting(self) -> int:
+        """Windows that wait for company in a batch."""
+        return len(self._waiting)
 
     def reconfigure(self, review: ReviewSettings, batch: BatchSettings, caller: Asks | None) -> None:
         """Take new settings for windows that come from now on."""
@@ -179,15 +195,7 @@ class Desk:
         if caller is None:
             outcomes = [Outcome(window.id, Reason.NO_ENDPOINT) for window in windows]
         else:
-            self._in_flight.append(cases)
-            try:
-                outcomes = await caller.ask(batch)
-            except asyncio.CancelledError:
-                if not self._closing:
-                    raise
-                outcomes = [Outcome(window.id, Reason.SHUTDOWN) for window in windows]
-            finally:
-                self._in_flight.remove(cases)
+            outcomes = await self._call(caller, batch)
         by_window = {outcome.window_id: outcome for outcome in outcomes}
         for case in cases:
             outcome = by_window[case.window.id]
@@ -196,6 +204,19 @@ class Desk:
             case.outcome = outcome
         for device in dict.fromkeys(window.device for window in windows):
             self._advance(device)
+
+    async def _call(self, caller: Asks, batch: Batch) -> list[Outcome]:
+        """Ask the model; a call cancelled because the process stops ends local, reason ``shutdown``."""
+        call = asyncio.ensure_future(caller.ask(batch))
+        self.calls.add(call)
+        try:
+            return await asyncio.shield(call)
+        except asyncio.CancelledError:
+            if not (self._closing and call.cancelled()):
+                raise
+            return caller.cancelled(batch)
+        finally:
+            self.calls.discard(call)
 
     def close(self) -> None:
         """Start no more calls; what is not in flight waits in the journal for the next start."""

@@ -28,7 +28,8 @@ class Outbox:
     """Knows which rows are with the net thread, and which topics are left alone.
 
     ``publish`` hands rows to the net thread, ``load`` reads pending rows with an id above the given one
-    from the journal, ``done`` and ``refuse`` note the result there. All on the analyst's loop.
+    from the journal, ``done`` and ``refuse`` note the result there, ``settled`` hears of both. All on the
+    analyst's loop.
     """
 
     def __init__(
@@ -38,12 +39,14 @@ class Outbox:
         load: Callable[[int, int], None],
         done: Callable[[Sequence[int]], None],
         refuse: Callable[[int, int], None],
+        settled: Callable[[int], None],
         report: Callable[..., None],
     ) -> None:
         self._publish = publish
         self._load = load
         self._done = done
         self._refuse = refuse
+        self._settled = settled
         self._report = report
         self._handed: dict[int, Outgoing] = {}
         self._blocked: dict[str, float] = {}  # topic -> clock at which it is tried again
@@ -94,10 +97,12 @@ class Outbox:
         item = self._handed.pop(outbox_id, None)
         if item is None:
             return
+        self._settled(outbox_id)
         if reason_code < REFUSED:
             self.stats.published += 1
             self._backoffs.pop(item.topic, None)
             self._acked.append(outbox_id)
+            self._refill()
             return
         self.stats.refused += 1
         self._refuse(outbox_id, reason_code)
@@ -124,6 +129,9 @@ class Outbox:
             for topic in again:
                 del self._blocked[topic]
             self._loaded_to, self._more = 0, True  # their rows were left on disk: read on from the start
+        self._refill()
+
+    def _refill(self) -> None:
         if self._more and not self._loading and len(self._handed) < MAX_HANDED // 2:
             self._loading = True
             self._load(self._loaded_to, MAX_HANDED)

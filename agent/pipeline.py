@@ -10,14 +10,14 @@ sequence and the configuration. Everything here runs on the analyst's loop.
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from agent import snapshot
-from agent.conclusion import Conclusions
-from agent.desk import Asks, BatchSettings, Desk
+from agent.conclusion import Conclusions, Trace
+from agent.desk import Asks, BatchSettings, Desk, Spawn
 from agent.detect import Detector
 from agent.journal import Journal, Store
 from agent.outbox import Outbox
@@ -83,13 +83,14 @@ class Pipeline:
         detector: Detector,
         caller: Asks | None,
         publish: Callable[[Sequence[Outgoing]], None],
+        trace: Trace,
         observe: Callable[[Verdict, FindingEvent | None, float], None],
         suppressed: Callable[[Reason], None],
         audits_allowed: Callable[[], bool],
         clock: Callable[[], float],
         wall: Callable[[], float],
         report: Callable[..., None],
-        spawn: Callable[[Awaitable[None]], None],
+        spawn: Spawn,
         fail: Callable[[BaseException], None],
     ) -> None:
         self._journal = journal
@@ -107,6 +108,7 @@ class Pipeline:
             done=lambda ids: self._write(lambda store: store.outbox_done(ids)),
             refuse=lambda row, code: self._write(lambda store: store.outbox_refused(row, code)),
             report=report,
+            settled=lambda row: self.conclusions.settled(row),  # noqa: PLW0108 - made below
         )
         self.conclusions = Conclusions(
             agent=settings.agent,
@@ -114,6 +116,7 @@ class Pipeline:
             event_topic=settings.event_topic,
             write=self._write,
             publish=self.outbox.add,
+            trace=trace,
             observe=observe,
             clock=clock,
             wall=wall,
@@ -132,7 +135,7 @@ class Pipeline:
         self._sealed_to: dict[str, int] = {}  # device -> highest seq inside a sealed window
         self._last_seq: dict[str, int] = {}  # device -> seq of its newest reading
         self.seeds: dict[tuple[str, str], Reading] = {}  # last retained values
-        self._seq = 0
+        self.seq = 0
         self._snapshot_seq = 0
         self._snapshot_clock = clock()
         self._tick_asked = False
@@ -148,7 +151,7 @@ class Pipeline:
             self._take(row)
         self._journal.consumed(len(rows))
         self.heartbeat = self._clock()
-        if self._seq - self._snapshot_seq >= SNAPSHOT_ROWS:
+        if self.seq - self._snapshot_seq >= SNAPSHOT_ROWS:
             self.snapshot()
 
     def _take(self, row: Row) -> None:
@@ -158,7 +161,7 @@ class Pipeline:
             self._take_seed(row)
         else:
             self._take_message(row)
-        self._seq = row.seq
+        self.seq = row.seq
 
     def _take_message(self, row: MessageRow) -> None:
         update, clock = self.detector.update, row.clock
@@ -242,7 +245,7 @@ class Pipeline:
                 self._tick_asked = True
                 self.note(TimerKind.TICK)
             self.outbox.turn(clock)
-            if self._seq > self._snapshot_seq and clock - self._snapshot_clock >= SNAPSHOT_S:
+            if self.seq > self._snapshot_seq and clock - self._snapshot_clock >= SNAPSHOT_S:
                 self.snapshot()
             await asyncio.sleep(TURN_S)
 
@@ -257,11 +260,11 @@ class Pipeline:
 
     # ------------------------------------------------------------------------------------ restart
 
-    def restore(self, recovered: Recovered, rows: Iterable[Row]) -> int:
-        """Take up where the last process ended; return how many rows were replayed."""
+    def restore(self, recovered: Recovered) -> None:
+        """Take back the last snapshot, the open findings and the windows that wait for a verdict."""
         self._sealed_to.update(recovered.sealed_to)
         self.conclusions.restore(recovered.findings)
-        self._seq = self._snapshot_seq = recovered.snapshot_seq
+        self.seq = self._snapshot_seq = recovered.snapshot_seq
         if recovered.snapshot is not None:
             problem = snapshot.load(
                 recovered.snapshot,
@@ -275,16 +278,21 @@ class Pipeline:
                 self._report("snapshot_skipped", level="warning", why=problem)
         for window in recovered.pending:
             self.desk.submit(window, recovered.attempts.get(window.id, 0))
-        replayed = 0
+
+    def replay(self, rows: Iterable[Row]) -> None:
+        """Take rows that the last process had consumed after its snapshot; its windows are not cut again."""
         for row in rows:
             self._take(row)
-            replayed += 1
-        return replayed
+        self.heartbeat = self._clock()
+
+    def remember_filters(self, filters: Sequence[str]) -> None:
+        """Journal what the broker's session may hold, so that a later start can unsubscribe it."""
+        self._write(lambda store: store.set_filters(filters))
 
     def snapshot(self) -> None:
         """Journal the state of detector and open windows at the last consumed row."""
         blob = snapshot.dump(self.detector, self.windows, self.desk.calm, self._last_seq)
-        seq, lowest = self._seq, self.windows.lowest_seq()
+        seq, lowest = self.seq, self.windows.lowest_seq()
         floor = seq + 1 if lowest is None else lowest
         self._snapshot_seq, self._snapshot_clock = seq, self._clock()
         self.stats.snapshots += 1

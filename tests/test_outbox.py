@@ -20,6 +20,7 @@ class Rig:
             load=self.load,
             done=self.done,
             refuse=lambda row, code: self.refused.append((row, code)),
+            settled=lambda _row: None,
             report=self.report,
         )
 

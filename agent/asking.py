@@ -1,0 +1,178 @@
+"""Builds the AI caller of one agent from the configuration, and tells how it is doing."""
+
+import random
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime, tzinfo
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from agent.caller.caller import Caller
+from agent.caller.openai_chat import OpenAIChat
+from agent.caller.pricing import Price, Pricing
+from agent.caller.protocols import BudgetWindow, Recorder, Spend
+from agent.caller.settings import CallerSettings
+from agent.config import Config
+from agent.credentials import api_key
+from agent.journal.ledger import BudgetLedger
+from agent.observe.redact import Secrets
+from agent.prompt import NAME, VERSION
+from agent.prompt.render import HASH
+from agent.web.status import Ai, Money
+
+OPENAI_URL = "https://api.openai.com/v1"
+SOFT_SHARE, HARD_SHARE = 0.8, 1.0
+
+
+class Asking:
+    """The caller and its ledger, or neither: review ``none``, or no endpoint to ask."""
+
+    def __init__(self, config: Config, *, secrets: Secrets) -> None:
+        self._config = config
+        self._key = api_key(config)
+        secrets.add(self._key)
+        off = config.review.mode == "none"
+        self.endpoint = None if off else config.ai.base_url or (OPENAI_URL if self._key else None)
+        self.ledger: BudgetLedger | None = None
+        self.caller: Caller | None = None
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The configured models, empty without an endpoint."""
+        return () if self.endpoint is None else (self._config.ai.model, *self._config.ai.fallback)
+
+    @property
+    def prompt(self) -> tuple[str, str, str] | None:
+        """Name, version and hash of the prompt, or None without an endpoint."""
+        return None if self.endpoint is None else (NAME, VERSION, HASH)
+
+    def open(self, recorder: Recorder, report: Callable[..., None]) -> None:
+        """Open the ledger and make the caller; the SDK is imported at the first call only.
+
+        Raises:
+            JournalError: the ledger cannot be opened, in words for a person.
+        """
+        config, ai = self._config, self._config.ai
+        if self.endpoint is None:
+            if config.review.mode != "none":
+                report(
+                    "ai_not_configured",
+                    level="warning",
+                    remedy="set ai.base_url, ai.api_key_file or OPENAI_API_KEY; until then all is local",
+                )
+            return
+        address = urlsplit(self.endpoint)
+        self.ledger = BudgetLedger(
+            config.agent.state_dir / "budget.sqlite",
+            limits=self._limits(),
+            zone=_zone(ai.budget.timezone),
+            wall=time.time,
+            mono=time.monotonic,
+            report=report,
+        )
+        self.caller = Caller(
+            settings=CallerSettings(
+                agent=config.agent.id,
+                model=ai.model,
+                fallback=ai.fallback,
+                provider=ai.profile,
+                pricing=Pricing(
+                    {name: Price(one.input, one.output, one.cached_input) for name, one in ai.prices.items()}
+                ),
+                deadline_s=ai.deadline_s,
+                max_concurrent=ai.concurrency,
+                max_input_tokens=config.review.batch.max_input_tokens,
+                temperature=ai.temperature,
+                server_address=address.hostname or "",
+                server_port=address.port or (443 if address.scheme == "https" else 80),
+            ),
+            transport=OpenAIChat(base_url=self.endpoint, api_key=self._key),
+            ledger=self.ledger,
+            recorder=recorder,
+            clock=time.monotonic,
+            rng=random.SystemRandom(),
+        )
+        self._key = None
+
+    def _limits(self) -> Mapping[BudgetWindow, float]:
+        budget = self._config.ai.budget
+        return {
+            BudgetWindow.HOUR: budget.hour_usd,
+            BudgetWindow.DAY: budget.day_usd,
+            BudgetWindow.MONTH: budget.month_usd,
+        }
+
+    # ----------------------------------------------------------------------------------- its state
+
+    def audits_allowed(self) -> bool:
+        """Say whether calm windows may be audited: not once a budget is 80 % spent, nor above their share."""
+        return self.caller is not None and self.caller.audits_allowed()
+
+    def spend(self) -> Mapping[str, tuple[float, float, float]]:
+        """Return limit, spent and reserved of each period, USD."""
+        return {window: (one.limit, one.spent, one.reserved) for window, one in self._spend().items()}
+
+    def _spend(self) -> Mapping[BudgetWindow, Spend]:
+        return {} if self.ledger is None else self.ledger.spend()
+
+    def problems(self) -> list[str]:
+        """Return what is wrong with the model or the money, in sentences."""
+        found = [
+            f"The {window} budget of {one.limit:.2f} USD is {_words(one)}."
+            for window, one in self._spend().items()
+            if _state(one) != "ok"
+        ]
+        if self.caller is not None and (breaker := self.caller.state()["breaker"]) != "closed":
+            last = self.caller.stats.last_error
+            found.append(f"The model is not being asked (circuit breaker {breaker}): {last or 'no answer'}.")
+        return found
+
+    def status(self) -> Ai:
+        """Return the model's part of the status object."""
+        config, caller = self._config, self.caller
+        spend = self._spend()
+        hour, day, month = (_money(spend.get(window)) for window in BudgetWindow)
+        return {
+            "mode": config.review.mode,
+            "endpoint": None if self.endpoint is None else urlsplit(self.endpoint).hostname,
+            "model": None if caller is None else config.ai.model,
+            "provider": None if caller is None else config.ai.profile,
+            "prompt_version": None if caller is None else VERSION,
+            "breaker": "closed" if caller is None else caller.state()["breaker"],
+            "in_flight": 0 if caller is None else caller.in_flight,
+            "calls": 0 if caller is None else caller.stats.calls,
+            "budget": {"hour": hour, "day": day, "month": month},
+            "last_error": None if caller is None else caller.stats.last_error or None,
+        }
+
+
+def _zone(name: str | None) -> tzinfo:
+    if name is not None:
+        return ZoneInfo(name)
+    local = datetime.now().astimezone().tzinfo
+    if local is None:
+        raise TypeError("an aware time has a zone")
+    return local
+
+
+def _state(one: Spend) -> str:
+    used = one.spent + one.reserved
+    if used >= one.limit * HARD_SHARE:
+        return "hard"
+    return "soft" if used >= one.limit * SOFT_SHARE else "ok"
+
+
+def _words(one: Spend) -> str:
+    return "spent: verdicts are local until it renews" if _state(one) == "hard" else "80 % spent: audits stop"
+
+
+def _money(one: Spend | None) -> Money:
+    if one is None:
+        return {"limit_usd": 0.0, "spent_usd": 0.0, "reserved_usd": 0.0, "state": "ok"}
+    state = _state(one)
+    return {
+        "limit_usd": one.limit,
+        "spent_usd": round(one.spent, 9),
+        "reserved_usd": round(one.reserved, 9),
+        "state": "hard" if state == "hard" else "soft" if state == "soft" else "ok",
+    }

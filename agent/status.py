@@ -1,0 +1,288 @@
+"""What the agent says of itself: the status object, readiness, and the sample behind the edge metrics."""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from typing import TYPE_CHECKING, cast
+
+from agent import __version__
+from agent.journal import JournalError, Reader
+from agent.observe.edge_metrics import EdgeSample
+from agent.records import Finding, SeriesView
+from agent.verdict import iso
+from agent.web import Response, json_response, page
+from agent.web.status import (
+    MAX_DEVICES,
+    MAX_QUARANTINE,
+    MAX_VERDICTS,
+    Broker,
+    Counters,
+    DeviceView,
+    FindingView,
+    Journal,
+    MetricView,
+    QuarantineView,
+    State,
+    Status,
+    VerdictView,
+)
+
+if TYPE_CHECKING:
+    from agent.rooms import Rooms
+
+ANSWER_S = 3.0
+QUARANTINE_EVERY_S = 10.0
+MAX_OUTBOX = 10_000
+_VERDICT_KEYS = VerdictView.__annotations__
+
+
+class Reporter:
+    """Reads the rooms. The status is put together on the analyst's loop, the rest on the asking thread."""
+
+    def __init__(self, rooms: "Rooms", *, loop: asyncio.AbstractEventLoop) -> None:
+        self._rooms = rooms
+        self._loop = loop
+        self._started = time.time()
+        self._quarantine: list[QuarantineView] = []
+        self._quarantine_at = 0.0
+        self._undeliverable = 0
+        self.outbox_depth = 0
+
+    def routes(self) -> Mapping[str, Callable[[], Response]]:
+        """Return the addresses of the web server."""
+        return {
+            "/": page,
+            "/metrics": self._metrics,
+            "/healthz": self._healthz,
+            "/readyz": self._readyz,
+            "/status.json": self._status_json,
+        }
+
+    # ---------------------------------------------------------------------------------- responses
+
+    def _metrics(self) -> Response:
+        body, content_type = self._rooms.metrics.render()
+        return Response(body, content_type=content_type)
+
+    def _healthz(self) -> Response:
+        stuck = self._rooms.stuck(20.0)
+        return Response(b"ok\n") if stuck is None else Response(f"{stuck} is stuck\n".encode(), 503)
+
+    def _readyz(self) -> Response:
+        problems = self.problems()
+        ready = self._rooms.link.state.subscribed and self._rooms.journal.stats.state != "full"
+        text = "ready\n" if ready else "not ready\n"
+        return Response((text + "".join(f"{line}\n" for line in problems)).encode(), 200 if ready else 503)
+
+    def _status_json(self) -> Response:
+        future = asyncio.run_coroutine_threadsafe(self._collect(), self._loop)
+        try:
+            status = future.result(ANSWER_S)
+        except FutureTimeoutError:
+            future.cancel()
+            return Response(b"the analyst is busy; try again\n", 503)
+        return json_response(lambda: encode_status(status))
+
+    async def _collect(self) -> Status:
+        return self.status()
+
+    # ------------------------------------------------------------------------------------- status
+
+    def problems(self) -> list[str]:
+        """Return what is wrong, in sentences; empty when all is well."""
+        rooms = self._rooms
+        link, journal = rooms.link.state, rooms.journal.stats
+        found = []
+        if not link.connected:
+            found.append(link.last_error or f"Not connected to the broker at {rooms.config.mqtt.url}.")
+        elif not link.subscribed:
+            found.append(link.last_error or "Connected, but no filter is subscribed yet.")
+        found += [
+            f"The broker refused the filter {text!r}: allow the agent to read it." for text in link.refused
+        ]
+        if journal.problem:
+            found.append(journal.problem)
+        if self._undeliverable:
+            found.append(
+                f"{self._undeliverable} messages could not be delivered for 24 h: see the broker's ACL."
+            )
+        return found + rooms.asking.problems()
+
+    def state(self) -> State:
+        """Return the state in one word."""
+        if not self._rooms.link.state.subscribed or self._rooms.journal.stats.state == "full":
+            return "down"
+        return "degraded" if self.problems() else "ok"
+
+    def status(self) -> Status:
+        """Return the whole status object; call it on the analyst's loop."""
+        rooms, now = self._rooms, time.time()
+        self._read_journal()
+        findings = rooms.pipeline.conclusions.findings()
+        return {
+            "schema": 1,
+            "agent": rooms.config.agent.id,
+            "version": __version__,
+            "started": iso(self._started),
+            "now": iso(now),
+            "uptime_s": round(now - self._started, 1),
+            "state": self.state(),
+            "problems": self.problems(),
+            "broker": self._broker(),
+            "journal": self._journal(),
+            "ai": rooms.asking.status(),
+            "counters": self._counters(len(findings)),
+            "devices": self._devices({finding.device: finding for finding in findings}),
+            "findings": [_finding(finding) for finding in findings[:MAX_DEVICES]],
+            "recent_verdicts": [
+                cast("VerdictView", {key: verdict[key] for key in _VERDICT_KEYS})
+                for verdict in list(rooms.pipeline.conclusions.recent)[:MAX_VERDICTS]
+            ],
+            "quarantine": self._quarantine,
+        }
+
+    def _broker(self) -> Broker:
+        link = self._rooms.link
+        state = link.state
+        return {
+            "connected": state.connected,
+            "subscribed": state.subscribed,
+            "address": f"{self._rooms.config.mqtt.host}:{self._rooms.config.mqtt.port}",
+            "protocol": state.protocol,
+            "since": iso(state.since) if state.since else None,
+            "session_present": state.session_present,
+            "reconnects": link.stats.reconnects,
+            "refused": list(state.refused),
+            "last_error": state.last_error,
+        }
+
+    def _journal(self) -> Journal:
+        stats = self._rooms.journal.stats
+        return {
+            "writable": stats.state != "full",
+            "seq": self._rooms.pipeline.seq,
+            "used_bytes": stats.bytes_used,
+            "max_bytes": self._rooms.config.journal.max_mib * 2**20,
+            "outbox_depth": self.outbox_depth,
+            "undeliverable": self._undeliverable,
+        }
+
+    def _counters(self, findings_open: int) -> Counters:
+        rooms = self._rooms
+        journal, pipeline = rooms.journal.stats, rooms.pipeline
+        verdicts = pipeline.conclusions.stats.verdicts
+        return {
+            "messages": journal.received,
+            "readings": journal.readings,
+            "windows": sum(pipeline.stats.windows.values()),
+            "verdicts": {"ai": verdicts["ai"], "cache": verdicts["cache"], "local": verdicts["local"]},
+            "findings_open": findings_open,
+            "devices": rooms.detector.device_count,
+            "quarantined": sum(journal.quarantined.values()),
+            "dropped": sum(rooms.link.stats.dropped.values()),
+        }
+
+    def _devices(self, findings: dict[str, Finding]) -> list[DeviceView]:
+        """Return the devices worth a look: those with a finding first, then the most recent."""
+        detector = self._rooms.detector
+        times = detector.last_seen()
+        order = sorted(times, key=lambda device: (device not in findings, -times[device]))
+        return [
+            {
+                "id": device,
+                "last_seen": iso(times[device]),
+                "silent": detector.silent(device),
+                "metrics": [_metric(view) for view in detector.views(device)],
+                "finding": findings[device].id if device in findings else None,
+            }
+            for device in order[:MAX_DEVICES]
+        ]
+
+    def _read_journal(self) -> None:
+        """Look into the journal's file now and then for what no room keeps in memory."""
+        now = time.monotonic()
+        if now - self._quarantine_at < QUARANTINE_EVERY_S and self._quarantine_at:
+            return
+        self._quarantine_at = now
+        try:
+            with Reader.open(self._rooms.config.agent.state_dir) as reader:
+                waiting = [record.given_up for record in reader.outbox(limit=MAX_OUTBOX)]
+                self._undeliverable = sum(waiting)
+                self.outbox_depth = len(waiting) - self._undeliverable
+                self._quarantine = [
+                    {
+                        "topic": row.topic[:120],
+                        "reason": row.reason,
+                        "detail": row.detail,
+                        "received_at": iso(row.received),
+                    }
+                    for row in reader.quarantine(limit=MAX_QUARANTINE)
+                ]
+        except JournalError:
+            return  # the journal's own thread says what is wrong with it
+
+    # ------------------------------------------------------------------------------------ metrics
+
+    def sample(self) -> EdgeSample:
+        """Return the counters for one scrape; plain reads, from any thread."""
+        rooms = self._rooms
+        link, journal, pipeline = rooms.link, rooms.journal, rooms.pipeline
+        stats, clock = journal.stats, journal.clock.now()
+        wall, mono = time.time(), time.monotonic()
+        inbox = journal.inbox
+        return EdgeSample(
+            mqtt_connected=link.state.connected,
+            mqtt_reconnects=link.stats.reconnects,
+            mqtt_received=dict(stats.sources),
+            mqtt_redeliveries=stats.redelivered,
+            mqtt_dropped=dict(link.stats.dropped),
+            mqtt_publish_failures=link.stats.publish_refused,
+            readings=stats.readings,
+            quarantined=dict(stats.quarantined),
+            windows=dict(pipeline.stats.windows),
+            findings_open={str(kind): n for kind, n in pipeline.conclusions.open_by_kind().items()},
+            outbox_depth=pipeline.outbox.in_memory,
+            devices=rooms.detector.device_count,
+            queues={
+                "intake_bytes": (inbox.size, inbox.max_bytes),
+                "analyst_rows": (inbox.pending_rows, 4096),
+            },
+            device_times=rooms.detector.device_times(),
+            heartbeats={
+                "net": wall - (mono - link.heartbeat),
+                "journal": wall - (mono - stats.heartbeat),
+                "analyst": wall - (clock - pipeline.heartbeat),
+            },
+            telemetry_dropped={"logs": rooms.logs.dropped, "traces": rooms.tracer.dropped},
+            journal_bytes=stats.bytes_used,
+            budget=rooms.asking.spend(),
+        )
+
+
+def encode_status(status: Status) -> bytes:
+    """Return the status object as UTF-8 JSON."""
+    return json.dumps(status, ensure_ascii=False, separators=(",", ":"), default=str).encode()
+
+
+def _finding(finding: Finding) -> FindingView:
+    return {
+        "id": finding.id,
+        "device": finding.device,
+        "kind": finding.kind,
+        "severity": finding.severity,
+        "opened_at": iso(finding.opened),
+        "verdicts": finding.verdicts,
+        "summary": "",
+    }
+
+
+def _metric(view: SeriesView) -> MetricView:
+    return {
+        "name": view.metric,
+        "value": view.last_value,
+        "unit": view.unit,
+        "usual": list(view.usual) if view.usual else None,
+        "recent": list(view.recent),
+    }
