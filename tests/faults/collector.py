@@ -27,13 +27,13 @@ class Collected(NamedTuple):
 class Collector:
     """Subscribes to ``base_topic/#`` at QoS 1 and writes what comes to ``collected.log``."""
 
-    def __init__(self, *, port: int, folder: Path, base_topic: str) -> None:
+    def __init__(self, *, port: int, folder: Path, base_topic: str, client_id: str = "collector") -> None:
         self._port = port
         self._filter = f"{base_topic}/#"
         self._file = (folder / "collected.log").open("w", buffering=1)
         self._subscribed = threading.Event()
         self._client = paho.Client(
-            CallbackAPIVersion.VERSION2, client_id="collector", protocol=MQTTProtocolVersion.MQTTv5
+            CallbackAPIVersion.VERSION2, client_id=client_id, protocol=MQTTProtocolVersion.MQTTv5
         )
         self._client.reconnect_delay_set(1, 1)
         self._client.on_connect = self._connected

@@ -37,12 +37,15 @@ class LoadGenerator:
         self._waiting: dict[int, Key] = {}  # packet id -> message
         self._stop = threading.Event()
         self._pause = threading.Event()
+        self._connected = threading.Event()
         self._thread = threading.Thread(target=self._run, name="loadgen", daemon=True)
         self._client = paho.Client(
             CallbackAPIVersion.VERSION2, client_id=client_id, protocol=MQTTProtocolVersion.MQTTv5
         )
         self._client.max_inflight_messages_set(1000)
         self._client.reconnect_delay_set(1, 1)
+        self._client.on_connect = lambda *_: self._connected.set()
+        self._client.on_disconnect = lambda *_: self._connected.clear()
         self._client.on_publish = self._published
         self._error: BaseException | None = None
         self.sent = 0
@@ -98,11 +101,13 @@ class LoadGenerator:
             self._error = error
 
     def _send_all(self) -> None:
-        begun, due = time.monotonic(), 0
+        begun, due, lost_link = time.monotonic(), 0, False
         while not self._stop.is_set():
             time.sleep(STEP_S)
             self._note_acks()
-            if self._pause.is_set() or len(self._waiting) >= MAX_UNACKED:
+            # After a reconnect what was in flight is sent again: what is new must not overtake it.
+            lost_link = not self._connected.is_set() or (lost_link and bool(self._waiting))
+            if self._pause.is_set() or lost_link or len(self._waiting) >= MAX_UNACKED:
                 begun, due = time.monotonic(), 0
                 continue
             wanted = int((time.monotonic() - begun) * self._rate)

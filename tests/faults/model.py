@@ -8,6 +8,7 @@ import json
 import random
 import threading
 from collections import Counter
+from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
@@ -24,10 +25,10 @@ LETTERS = "bcdfghjkmpqrstvwxz"
 class NonceModel:
     """An OpenAI-compatible endpoint on a loopback port. ``late_s`` should lie above the agent's deadline."""
 
-    def __init__(self, *, seed: int, late_s: float = 4.0, trouble: dict[str, float] | None = None) -> None:
+    def __init__(self, *, seed: int, late_s: float = 4.0, trouble: Mapping[str, float] | None = None) -> None:
         self._rng = random.Random(seed)
         self._lock = threading.Lock()
-        self._trouble = TROUBLE if trouble is None else trouble
+        self.trouble: Mapping[str, float] = TROUBLE if trouble is None else trouble
         self.late_s = late_s
         self.stopping = threading.Event()
         self.counts: Counter[str] = Counter()
@@ -56,7 +57,7 @@ class NonceModel:
         with self._lock:
             roll = self._rng.random()
             behaviour = "fine"
-            for name, share in self._trouble.items():
+            for name, share in self.trouble.items():
                 roll -= share
                 if roll < 0:
                     behaviour = name

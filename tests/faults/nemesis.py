@@ -26,22 +26,21 @@ def kill_repeatedly(
     *,
     kills: int,
     seed: int,
+    record: Record,
     min_gap_s: float = MIN_GAP_S,
     max_gap_s: float = MAX_GAP_S,
-) -> Record:
+) -> None:
     """SIGKILL a running agent ``kills`` times at random, starting it again each time.
 
     Gaps are counted from the start of the process, so many kills hit its start-up too.
     """
     rng = random.Random(seed)
-    record = Record()
     for _ in range(kills):
         _live(agent, rng.uniform(min_gap_s, max_gap_s), record)
         _measure(agent, record)
         record.kills.append(time.time())
         agent.kill()
         agent.start()
-    return record
 
 
 def _live(agent: Child, gap_s: float, record: Record) -> None:
@@ -49,9 +48,14 @@ def _live(agent: Child, gap_s: float, record: Record) -> None:
     deadline = time.monotonic() + gap_s
     while (left := deadline - time.monotonic()) > 0:
         time.sleep(min(STEP_S, left))
-        if not agent.running:
-            record.ended.append(f"exit code {agent.code}: {agent.tail(3)}")
-            agent.start()
+        revive(agent, record)
+
+
+def revive(agent: Child, record: Record) -> None:
+    """Start an agent again that ended by itself, as the service manager would, and note it."""
+    if not agent.running:
+        record.ended.append(f"exit code {agent.code}: {agent.tail(1)[:500]}")
+        agent.start()
 
 
 def _measure(agent: Child, record: Record) -> None:

@@ -1,7 +1,7 @@
 """The rig: broker, load generator, collector, model and one agent, in a folder of their own."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ from tests.faults.collector import Collector
 from tests.faults.evidence import Evidence, count_journaled, is_settled, read_evidence
 from tests.faults.loadgen import LoadGenerator
 from tests.faults.model import NonceModel
+from tests.faults.nemesis import Record, revive
 from tests.faults.workload import FILTER, TOPIC
 from tests.support.agent_process import AgentProcess, Child, merge, wait_for
 from tests.support.broker import Broker
@@ -33,6 +34,7 @@ class RigSettings:
     devices: int = 20
     review: str = "all"
     overrides: Mapping[str, Any] | None = None
+    trouble: Mapping[str, float] | None = None  # shares of the model's misbehaviours; default: its own
     broker_extra: str = QUIET_BROKER
 
 
@@ -45,7 +47,7 @@ class Rig:
         self.settings = settings
         self.folder = folder
         self.broker = Broker(folder / "broker", extra=settings.broker_extra)
-        self.model = NonceModel(seed=settings.seed)
+        self.model = NonceModel(seed=settings.seed, trouble=settings.trouble)
         self.agent: Child = self._naive() if settings.agent == "naive" else self._ours()
         self.journal = self.agent.journal if isinstance(self.agent, AgentProcess) else None
         self.collector = Collector(
@@ -56,6 +58,7 @@ class Rig:
         self.load = LoadGenerator(
             port=self.broker.port, folder=folder, rate=settings.rate, devices=settings.devices
         )
+        self.record = Record()
         self._stack = ExitStack()
 
     def _ours(self) -> AgentProcess:
@@ -98,7 +101,7 @@ class Rig:
         self._stack.close()
 
     def wait_ready(self, limit_s: float = 60.0) -> None:
-        """Wait until the agent is subscribed."""
+        """Wait until the agent is subscribed; fail when it ends."""
         if isinstance(self.agent, AgentProcess):
             self.agent.wait_ready(limit_s)
         else:
@@ -107,7 +110,21 @@ class Rig:
     def settle(self, limit_s: float) -> bool:
         """End the load and wait until every verdict is with the collector; False when that never came."""
         self.load.finish(limit_s)
-        return _wait_quiet(self._progress, self._is_done, limit_s)
+        return self._wait_quiet(limit_s)
+
+    def _wait_quiet(self, limit_s: float) -> bool:
+        """Wait until nothing new came for ``QUIET_S`` and all is done."""
+        deadline = time.monotonic() + limit_s
+        last, since = self._progress(), time.monotonic()
+        while time.monotonic() < deadline:
+            time.sleep(0.25)
+            revive(self.agent, self.record)
+            now = self._progress()
+            if now != last:
+                last, since = now, time.monotonic()
+            elif time.monotonic() - since >= QUIET_S and self._is_done():
+                return True
+        return False
 
     def _progress(self) -> tuple[int, int]:
         return self.collector.count, 0 if self.journal is None else count_journaled(self.journal)
@@ -126,17 +143,3 @@ class Rig:
     def evidence(self) -> Evidence:
         """Read what the run left behind."""
         return read_evidence(self.folder, [] if self.journal is None else [self.journal])
-
-
-def _wait_quiet(progress: Callable[[], object], done: Callable[[], bool], limit_s: float) -> bool:
-    """Wait until nothing new came for ``QUIET_S`` and ``done`` holds."""
-    deadline = time.monotonic() + limit_s
-    last, since = progress(), time.monotonic()
-    while time.monotonic() < deadline:
-        time.sleep(0.25)
-        now = progress()
-        if now != last:
-            last, since = now, time.monotonic()
-        elif time.monotonic() - since >= QUIET_S and done():
-            return True
-    return False

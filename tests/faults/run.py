@@ -25,12 +25,11 @@ def run_kills(settings: RigSettings, *, kills: int, settle_s: float = SETTLE_S) 
     with Rig(settings) as rig:
         with rig.load:
             time.sleep(0.5)
-            record = kill_repeatedly(rig.agent, kills=kills, seed=settings.seed)
-            rig.wait_ready()
+            kill_repeatedly(rig.agent, kills=kills, seed=settings.seed, record=rig.record)
             settled = rig.settle(settle_s)
         code, stop_s = rig.stop_agent()
         reasons, model = dict(rig.collector.reasons), dict(rig.model.counts)
-    evidence = rig.evidence()
+    evidence, record = rig.evidence(), rig.record
     received = () if evidence.journal is None else evidence.journal.received
     recovery_s, interrupted = find_recoveries(record.kills, received)
     return Result(

@@ -22,8 +22,11 @@ REPO = Path(__file__).resolve().parents[2]
 START_LIMIT_S = 30.0
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
-# A developer's own settings and proxies have no place in a test.
-_KEPT_OUT = ("EDGE_AGENT_", "OPENAI_", "OTEL_", "NOTIFY_SOCKET", "WATCHDOG_", "CREDENTIALS_DIRECTORY")
+# A developer's own settings have no place in a test, and each start would compile everything again.
+_KEPT_OUT = (
+    "EDGE_AGENT_", "OPENAI_", "OTEL_", "NOTIFY_SOCKET", "WATCHDOG_", "CREDENTIALS_DIRECTORY",
+    "PYTHONDONTWRITEBYTECODE",
+)  # fmt: skip
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 

@@ -1,0 +1,77 @@
+"""The backlog of the benchmarks: quiet series, a few breaches, queued at the broker for absent sessions."""
+
+import random
+import socket
+import struct
+import time
+from collections.abc import Iterator
+from itertools import islice
+
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+METRICS = ("temperature", "humidity", "vibration")
+FILTER = "bench/+/+"
+PATTERN = "bench/{device}/{metric}"
+LIMITS = {"*/temperature": {"high": 90}}
+BREACH = 99.0
+BREACH_EVERY = 4001  # messages
+BATCH = 1000
+
+
+def messages(count: int, series: int, seed: int = 1) -> Iterator[tuple[str, bytes]]:
+    """Yield topic and payload of ``count`` bare numbers over ``series`` series in turn."""
+    rng = random.Random(seed)
+    topics = [
+        f"bench/d{number // len(METRICS):03d}/{METRICS[number % len(METRICS)]}" for number in range(series)
+    ]
+    middles = [rng.uniform(15, 60) for _ in topics]
+    for number in range(count):
+        place = number % series
+        breach = number % BREACH_EVERY == BREACH_EVERY - 1 and place % len(METRICS) == 0
+        value = BREACH if breach else rng.gauss(middles[place], 0.4)
+        yield topics[place], f"{value:.2f}".encode()
+
+
+def queue(port: int, count: int, series: int) -> float:
+    """Publish the backlog at QoS 1 over a plain socket, which is fast; return how many seconds it took."""
+    begun = time.monotonic()
+    with socket.create_connection(("127.0.0.1", port), 30) as sock:
+        sock.sendall(b"\x10\x13\x00\x04MQTT\x04\x02\x00\x00\x00\x07backlog")
+        if _receive(sock, 4) != b"\x20\x02\x00\x00":
+            raise AssertionError("the broker refused the backlog's connection")
+        backlog = messages(count, series)
+        sent = 0
+        while sent < count:
+            batch = list(islice(backlog, BATCH))
+            sock.sendall(b"".join(_packet(number, *item) for number, item in enumerate(batch, start=1)))
+            acks = _receive(sock, 4 * len(batch))
+            if acks[::4] != b"\x40" * len(batch):
+                raise AssertionError("the broker answered something else than PUBACK")
+            sent += len(batch)
+        sock.sendall(b"\xe0\x00")
+    return time.monotonic() - begun
+
+
+def _packet(number: int, topic: str, payload: bytes) -> bytes:
+    """Return an MQTT 3.1.1 PUBLISH of at most 127 bytes."""
+    name = topic.encode()
+    body = struct.pack("!H", len(name)) + name + struct.pack("!H", number) + payload
+    return bytes((0x32, len(body))) + body
+
+
+def _receive(sock: socket.socket, size: int) -> bytes:
+    parts = bytearray()
+    while len(parts) < size:
+        piece = sock.recv(65536)
+        if not piece:
+            raise AssertionError("the broker closed the backlog's connection")
+        parts += piece
+    return bytes(parts)
+
+
+def connect_properties() -> Properties:
+    """Return the properties of a session that outlives its connection by an hour."""
+    properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+    properties.SessionExpiryInterval = 3600
+    return properties
