@@ -1,0 +1,83 @@
+"""The detector's state as bytes: a magic, a JSON head with names and rhythms, then the series' arrays."""
+
+import json
+import struct
+import sys
+from array import array
+from collections.abc import Mapping, Sequence
+
+from agent.detect.rhythm import Rhythm
+from agent.detect.state import SIZE, State
+from agent.records import AgentError
+
+MAGIC = b"EDS1"
+HEAD = struct.Struct("<4sI")
+
+Row = tuple[str, str, str | None, int, State]
+Parts = tuple[int, float | None, dict[str, Rhythm], list[Row]]
+
+
+class DetectStateError(AgentError):
+    """A saved state that this version cannot take back."""
+
+
+def encode(count: int, up_since: float | None, rhythms: Mapping[str, Rhythm], rows: Sequence[Row]) -> bytes:
+    """Return the state as bytes; floats are exact."""
+    head = {
+        "size": SIZE,
+        "count": count,
+        "up_since": up_since,
+        "rhythms": {
+            device: [r.clock, r.at, r.anchor, r.gaps, r.usual_s, r.longest_s, r.silent, r.patience_s]
+            for device, r in rhythms.items()
+        },
+        "series": [row[:4] for row in rows],
+    }
+    text = json.dumps(head, separators=(",", ":")).encode()
+    return b"".join([HEAD.pack(MAGIC, len(text)), text, *(_little(row[4]) for row in rows)])
+
+
+def decode(blob: bytes) -> Parts:
+    """Return what :func:`encode` was given.
+
+    Raises:
+        DetectStateError: another version, or damaged.
+    """
+    if blob[:4] != MAGIC:
+        raise DetectStateError("saved state is of another version")
+    try:
+        return _decode(blob)
+    except (ValueError, TypeError, KeyError, struct.error) as error:
+        raise DetectStateError("saved state is damaged") from error
+
+
+def _decode(blob: bytes) -> Parts:
+    _, length = HEAD.unpack_from(blob)
+    start = HEAD.size + length
+    head = json.loads(blob[HEAD.size : start])
+    if head["size"] != SIZE:
+        raise DetectStateError("saved state is of another version")
+    names = head["series"]
+    if len(blob) != start + len(names) * SIZE * 8:
+        raise ValueError("length")
+    rhythms = {device: Rhythm(*values) for device, values in head["rhythms"].items()}
+    rows: list[Row] = []
+    for place, (device, metric, unit, seen) in enumerate(names):
+        begin = start + place * SIZE * 8
+        rows.append((device, metric, unit, seen, _native(blob[begin : begin + SIZE * 8])))
+    return head["count"], head["up_since"], rhythms, rows
+
+
+def _little(state: State) -> bytes:
+    return state.tobytes() if sys.byteorder == "little" else _swapped(state).tobytes()
+
+
+def _native(data: bytes) -> State:
+    state = array("d", data)
+    return state if sys.byteorder == "little" else _swapped(state)
+
+
+def _swapped(state: State) -> State:
+    copy = state[:]
+    copy.byteswap()
+    return copy

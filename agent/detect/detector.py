@@ -1,0 +1,222 @@
+"""The local detector: scores every reading against what its series has shown before, and hears silence."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from heapq import nsmallest
+from math import inf
+from operator import attrgetter
+
+from agent.detect import codec
+from agent.detect.limits import Limit, choose
+from agent.detect.rhythm import Rhythm
+from agent.detect.series import observe
+from agent.detect.settings import DetectSettings
+from agent.detect.state import PREV, State, blank
+from agent.detect.view import view_series
+from agent.detect.watch import Watch
+from agent.records import Reading, Score, SeriesView, Silence
+
+EVICTED_AT_ONCE = 100
+
+
+@dataclass(slots=True)
+class DetectStats:
+    """Counters of this process, read by the metrics at scrape."""
+
+    series: int = 0
+    evicted: int = 0
+
+
+class Series:
+    """One tracked series: its numbers, its limit, and when it was last seen (a count of readings)."""
+
+    __slots__ = ("limit", "metric", "seen", "state", "unit")
+
+    def __init__(self, metric: str, unit: str | None, limit: Limit | None) -> None:
+        self.metric = metric
+        self.unit = unit
+        self.limit = limit
+        self.seen = 0
+        self.state: State = blank()
+
+
+class Detector:
+    """Scores readings in the order of their rows. Pure: time comes as arguments, nothing is logged."""
+
+    def __init__(self, settings: DetectSettings | None = None, limits: Sequence[Limit] = ()) -> None:
+        self._settings = settings or DetectSettings()
+        self._limits = tuple(limits)
+        self._series: dict[str, dict[str, Series]] = {}  # by device, by metric
+        self._watch = Watch(self._settings)
+        self._count = 0  # readings ever
+        self.stats = DetectStats()
+
+    # ---------------------------------------------------------------------------------- readings
+
+    def update(self, reading: Reading, clock: float) -> Score:
+        """Score one reading and learn from it.
+
+        Args:
+            reading: its value is finite.
+            clock: agent time of its row, seconds.
+        """
+        device = reading.device
+        self._watch.hear(device, reading.at, clock)
+        try:
+            series = self._series[device][reading.metric]
+        except KeyError:
+            series = self._meet(reading)
+        self._count = series.seen = self._count + 1
+        score = observe(series.state, reading.value, reading.at, self._settings)
+        if series.limit is not None:
+            broken = series.limit.judge(reading.value, reading.unit)
+            if broken is not None:
+                return broken
+        return score
+
+    def _meet(self, reading: Reading) -> Series:
+        """Begin a series, and make room for it."""
+        if self.stats.series >= self._settings.max_series:
+            self._evict()
+        metric = reading.metric
+        series = Series(metric, reading.unit, choose(self._limits, reading.device, metric))
+        self._series.setdefault(reading.device, {})[metric] = series
+        self.stats.series += 1
+        return series
+
+    def _evict(self) -> None:
+        """Forget the series that were not seen for longest: many at once, so that it is seldom."""
+        every = (
+            (series.seen, device, metric)
+            for device, metrics in self._series.items()
+            for metric, series in metrics.items()
+        )
+        for _, device, metric in nsmallest(
+            max(1, min(EVICTED_AT_ONCE, self._settings.max_series // 10)), every
+        ):
+            del self._series[device][metric]
+            if not self._series[device]:
+                del self._series[device]
+                self._watch.rhythms.pop(device, None)
+            self.stats.series -= 1
+            self.stats.evicted += 1
+
+    def reconfigure(self, limits: Sequence[Limit]) -> None:
+        """Take other limits from now on."""
+        self._limits = tuple(limits)
+        for device, metrics in self._series.items():
+            for metric, series in metrics.items():
+                series.limit = choose(self._limits, device, metric)
+
+    # ----------------------------------------------------------------------------------- silence
+
+    def connected(self, clock: float) -> None:
+        """Let the silence clocks run from ``clock`` on, with a full interval's grace."""
+        self._watch.up_since = clock
+
+    def disconnected(self, clock: float) -> None:  # noqa: ARG002 - the row's clock, as for connected
+        """Let the silence clocks stand still."""
+        self._watch.up_since = None
+
+    def next_due(self) -> float | None:
+        """Return the clock of the earliest possible silence, or None."""
+        return self._watch.next_due()
+
+    def tick(self, clock: float) -> list[Silence]:
+        """Return the devices that have been silent too long at ``clock``, each once until it speaks again."""
+        return [self._silence(device, rhythm, clock) for device, rhythm in self._watch.tick(clock)]
+
+    def device_state(self, device: str, online: bool, clock: float) -> Silence | None:  # noqa: FBT001
+        """Take a device's own word: offline is a silence at once, online lets its clock begin anew."""
+        rhythm = self._watch.rhythms.get(device)
+        if rhythm is None:
+            return None
+        if online:
+            rhythm.anchor = clock
+            return None
+        if rhythm.silent:
+            return None
+        rhythm.silent = True
+        return self._silence(device, rhythm, clock)
+
+    def silent(self, device: str) -> bool:
+        """Say whether a device has been found silent and has not spoken since."""
+        rhythm = self._watch.rhythms.get(device)
+        return rhythm is not None and rhythm.silent
+
+    def _silence(self, device: str, rhythm: Rhythm, clock: float) -> Silence:
+        newest = max(self._series.get(device, {}).values(), key=attrgetter("seen"), default=None)
+        return Silence(
+            device=device,
+            last_at=rhythm.at,
+            last_metric=newest.metric if newest else None,
+            last_value=newest.state[PREV] if newest else None,
+            expected_interval_s=rhythm.usual_s,
+            silent_s=clock - rhythm.clock,
+            score=1.0,
+        )
+
+    # ------------------------------------------------------------------------------------- views
+
+    def view(self, device: str, metric: str) -> SeriesView | None:
+        """Return what is known of one series."""
+        series = self._series.get(device, {}).get(metric)
+        return self._view(device, series) if series is not None else None
+
+    def views(self, device: str) -> list[SeriesView]:
+        """Return what is known of the series of one device."""
+        return [self._view(device, series) for series in list(self._series.get(device, {}).values())]
+
+    def _view(self, device: str, series: Series) -> SeriesView:
+        return view_series(
+            series.state, device=device, metric=series.metric, unit=series.unit, limit=series.limit
+        )
+
+    @property
+    def device_count(self) -> int:
+        """How many devices are tracked."""
+        return len(self._series)
+
+    def last_seen(self) -> dict[str, float]:
+        """Return the clock of each device's last reading."""
+        return {device: rhythm.clock for device, rhythm in list(self._watch.rhythms.items())}
+
+    def device_times(self, limit: int = 50) -> dict[str, tuple[float, float | None]]:
+        """Return clock of the last reading and learnt interval (s) of the first ``limit`` devices."""
+        known = list(self._watch.rhythms.items())[:limit]  # one step: other threads ask this
+        return {
+            device: (rhythm.clock, rhythm.usual_s if rhythm.patience_s < inf else None)
+            for device, rhythm in known
+        }
+
+    def devices(self) -> Iterable[str]:
+        """Return the devices that have a series."""
+        return self._series.keys()
+
+    # ------------------------------------------------------------------------------------- state
+
+    def dump(self) -> bytes:
+        """Return the state: loaded into another detector, it changes no later result."""
+        rows = [
+            (device, series.metric, series.unit, series.seen, series.state)
+            for device, metrics in self._series.items()
+            for series in metrics.values()
+        ]
+        return codec.encode(self._count, self._watch.up_since, self._watch.rhythms, rows)
+
+    def load(self, blob: bytes) -> None:
+        """Take back what :meth:`dump` gave.
+
+        Raises:
+            DetectStateError: it is of another version or damaged; nothing is changed then.
+        """
+        count, up_since, rhythms, rows = codec.decode(blob)
+        self._count = count
+        self._watch.up_since, self._watch.rhythms = up_since, rhythms
+        self._watch.rebuild()
+        self._series = {}
+        for device, metric, unit, seen, state in rows:
+            series = Series(metric, unit, choose(self._limits, device, metric))
+            series.seen, series.state = seen, state
+            self._series.setdefault(device, {})[metric] = series
+        self.stats.series = len(rows)

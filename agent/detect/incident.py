@@ -1,0 +1,56 @@
+"""An incident: alarms close together. It names their kind, and what it showed is learnt when it is over."""
+
+from agent.detect import ranges
+from agent.detect.settings import DetectSettings
+from agent.detect.state import AT, IN_A_ROW, INCIDENT_AT, INCIDENT_TOP, QUIET, RUN, State
+from agent.records import Kind
+
+SUSTAINED_BONUS = 1.01  # what lasts outweighs its own first reading, so that a window is named for it
+MAX_RUN = 5000.0  # a clock that stands still does not keep an incident open for ever
+
+Scores = tuple[float, float, float, float, float]
+
+
+def name(scores: Scores, in_a_row: float, settings: DetectSettings) -> Kind:
+    """Return the kind that fits the scores of value, residual, mean, step and drift best."""
+    value, residual, mean, step, drift = scores
+    beyond = max(residual, value)
+    if step >= 1.0 or step > max(beyond, mean, drift):
+        return Kind.NOISE
+    if mean >= 1.0 or in_a_row >= settings.shift_readings:
+        return Kind.LEVEL_SHIFT
+    if beyond >= 1.0 or beyond >= max(mean, drift):
+        return Kind.SPIKE
+    return Kind.DRIFT if drift > mean else Kind.LEVEL_SHIFT
+
+
+def go_on(state: State, scores: Scores, settings: DetectSettings) -> tuple[Kind, float]:
+    """Open or prolong the incident with an alarm; return the reading's kind and score."""
+    run = state[RUN] + 1.0
+    at = state[AT]
+    if run == 1.0:
+        state[INCIDENT_AT] = at
+        state[INCIDENT_TOP] = state[IN_A_ROW] = 0.0
+    state[RUN] = run
+    state[QUIET] = 0.0
+    beyond = scores[0] >= 1.0 or scores[1] >= 1.0
+    state[IN_A_ROW] = in_a_row = state[IN_A_ROW] + 1.0 if beyond else 0.0
+    top = max(scores)
+    state[INCIDENT_TOP] = max(top, state[INCIDENT_TOP])
+    kind = name(scores, in_a_row, settings)
+    if kind is not Kind.SPIKE:
+        top = SUSTAINED_BONUS * state[INCIDENT_TOP]
+    lasted = abs(at - state[INCIDENT_AT]) >= settings.adopt_s and run >= settings.adopt_readings
+    if lasted or run >= MAX_RUN:
+        ranges.adopt(state)
+        state[RUN] = 0.0
+    return kind, top
+
+
+def calm_down(state: State, shares: tuple[float, ...], slack: float, settings: DetectSettings) -> None:
+    """Count a calm reading during an incident; enough of them end it, and the ranges learn of it."""
+    state[QUIET] += 1.0
+    state[IN_A_ROW] = 0.0
+    if state[QUIET] >= settings.quiet_readings:
+        ranges.learn(state, shares, slack, brief=state[RUN] < settings.shift_readings)
+        state[RUN] = 0.0

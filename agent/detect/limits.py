@@ -1,0 +1,57 @@
+"""Configured limits: which of them holds for a series, and how far a value is beyond it."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from fnmatch import translate
+from math import inf
+
+from agent.records import Kind, Score
+
+CRITICAL = 3.0
+MAX_EXTRA = 7.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """What a series must not leave. ``pattern`` is a ``device/metric`` glob whose ``*`` crosses slashes."""
+
+    pattern: str
+    low: float | None = None
+    high: float | None = None
+    unit: str | None = None
+    _regex: re.Pattern[str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_regex", re.compile(translate(self.pattern)))
+
+    def covers(self, device: str, metric: str) -> bool:
+        """Say whether the limit holds for a series."""
+        return self._regex.match(f"{device}/{metric}") is not None
+
+    @property
+    def literal(self) -> int:
+        """How many characters of the pattern stand for themselves."""
+        return sum(character not in "*?[]" for character in self.pattern)
+
+    def judge(self, value: float, unit: str | None) -> Score | None:
+        """Return the score of a value beyond the limit, from 3.0 up; None within, or in another unit."""
+        low = -inf if self.low is None else self.low
+        high = inf if self.high is None else self.high
+        if low <= value <= high or not self._speaks_of(unit):
+            return None
+        over = low - value if value < low else value - high
+        scale = high - low if low > -inf and high < inf else max(abs(low if high == inf else high), 1.0)
+        return Score(CRITICAL + min(MAX_EXTRA, over / scale), Kind.OUT_OF_RANGE, (low, high), limit=True)
+
+    def _speaks_of(self, unit: str | None) -> bool:
+        return unit is None or self.unit is None or unit.casefold() == self.unit.casefold()
+
+
+def choose(limits: Sequence[Limit], device: str, metric: str) -> Limit | None:
+    """Return the limit that holds for a series: of several the most literal, of equals the last."""
+    best: Limit | None = None
+    for limit in limits:
+        if limit.covers(device, metric) and (best is None or limit.literal >= best.literal):
+            best = limit
+    return best

@@ -1,0 +1,72 @@
+"""The rhythm of a device: how often it speaks, and when its silence is too long."""
+
+from dataclasses import dataclass
+from math import inf
+
+from agent.detect.settings import DetectSettings
+
+BURST = 0.2  # gaps shorter than this part of the longest are inside a burst
+MAX_GROWTH = 4.0  # of the longest gap, at once
+MIN_GAP_S = 1.0
+PACE = 1.1
+FORGET = 1 / 500
+FEW_GAPS = 100
+FEW_FACTOR = 1.5  # the longest gap counts for more while few are known
+
+
+@dataclass(slots=True)
+class Rhythm:
+    """When a device spoke. ``clock`` and ``at`` are of its last reading."""
+
+    clock: float
+    at: float
+    anchor: float  # clock from which silence is counted when later than the last reading
+    gaps: int = 0
+    usual_s: float = 0.0
+    longest_s: float = 0.0
+    silent: bool = False  # said once, until a reading comes
+    patience_s: float = inf  # how long it may say nothing
+    queued: float = inf  # the watch's note: where it stands in the heap
+
+    def beat(self, at: float, clock: float, up_since: float | None, settings: DetectSettings) -> None:
+        """Take a reading's event time and clock.
+
+        A gap is as long as the event times say (a backlog comes in one moment), or as the clock says while
+        connected (a device may send old readings in batches), whichever is longer.
+        """
+        gap = at - self.at
+        waited = clock - self.clock
+        if waited > gap and up_since is not None and self.clock >= up_since:
+            gap = waited
+        self.at, self.clock, self.silent = at, clock, False
+        if gap <= 0.0:
+            return
+        longest = self.longest_s
+        if gap > longest:
+            self.longest_s = min(gap, MAX_GROWTH * max(longest, MIN_GAP_S))
+        else:
+            self.longest_s = longest + (gap - longest) * FORGET
+            if gap < BURST * longest:
+                return  # inside a burst
+        self.gaps += 1
+        usual = self.usual_s
+        if usual <= 0.0:
+            self.usual_s = gap
+        else:
+            self.usual_s = min(usual * PACE, gap) if gap > usual else max(usual / PACE, gap)
+
+        self.patience_s = self._patience(settings)
+
+    def _patience(self, settings: DetectSettings) -> float:
+        longest = settings.silence_longest * self.longest_s
+        if self.gaps < FEW_GAPS:
+            longest *= FEW_FACTOR
+        if self.gaps < settings.silence_gaps:
+            return inf
+        return max(settings.min_silence_s, settings.silence_factor * self.usual_s, longest)
+
+    def due(self, up_since: float) -> float:
+        """Return the clock at which silence is too long; inf while silent or too little known."""
+        if self.silent:
+            return inf
+        return max(self.clock, self.anchor, up_since) + self.patience_s

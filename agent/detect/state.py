@@ -1,0 +1,85 @@
+"""Where the numbers of a series stand in its array.
+
+One flat array of doubles a series: a third of the memory of attributes, and its bytes are the dump.
+What every reading needs stands first, so that one slice fetches it.
+"""
+
+from array import array
+from math import inf, nan
+from typing import Final, TypeAlias
+
+State: TypeAlias = "array[float]"
+
+TOTAL: Final = 0  # readings
+PREV: Final = 1  # last value
+AT: Final = 2  # event time of the last reading
+HOUR: Final = 3  # its hour since 1970
+QUANTUM: Final = 4  # smallest step seen, 0 before the first
+X_LO: Final = 5  # range of the value
+X_HI: Final = 6
+R_LO: Final = 7  # range of the residual: value less the usual value of the hour
+R_HI: Final = 8
+M: Final = 9  # short mean and its range
+M_LO: Final = 10
+M_HI: Final = 11
+S: Final = 12  # slow mean
+V: Final = 13  # mean step and its range
+V_LO: Final = 14
+V_HI: Final = 15
+SAME: Final = 16  # equal values in a row
+SAME_LIMIT: Final = 17  # how many of them alarm
+RUN: Final = 18  # alarms in this incident, 0 without one
+KINDS: Final = 19  # distinct values seen, up to 3
+COUNTER: Final = 20  # 1: only rises, its steps are judged
+PROFILED: Final = 21  # 1: hours of the day are known, residuals are judged
+YOUNG_X: Final = 22  # how much farther the alarm line is for values and steps; inf: warming up
+YOUNG_Z: Final = 23  # the same for residual and means
+DRIFT: Final = 24  # score of the drift rule
+LAST_Y: Final = 25  # last judged value: PREV, or the step of a counter
+HOT: Final = 26
+
+HOUR_SUM: Final = 26
+HOUR_N: Final = 27
+Z_N: Final = 28  # readings that residual and means have seen
+FOLDS: Final = 29  # hours folded into the profile
+S_LO: Final = 30  # range of the slow mean, as it was some blocks ago
+S_HI: Final = 31
+OLD_LO: Final = 32  # the last block, and this one
+OLD_HI: Final = 33
+NEW_LO: Final = 34
+NEW_HI: Final = 35
+PEAK: Final = 36  # + feature: how far beyond its range this incident went, signed (5)
+IN_A_ROW: Final = 41
+QUIET: Final = 42
+INCIDENT_AT: Final = 43
+INCIDENT_TOP: Final = 44
+FLAT_AT: Final = 45  # event time of the first of the equal values
+LONG_RUN: Final = 46  # longest run of equal values, but for that of the resting value
+REST_RUN: Final = 47
+REST: Final = 48
+FIRST: Final = 49  # the first two distinct values
+SECOND: Final = 50
+RISES: Final = 51
+FALLS: Final = 52
+P01: Final = 53
+P50: Final = 54
+P99: Final = 55
+SPREAD: Final = 56
+UPKEEP_AT: Final = 57
+BORN: Final = 58  # TOTAL when this way of judging began
+PROFILE: Final = 59  # usual value per hour of the day, UTC (24)
+RECENT: Final = 83  # ring of the last values (30)
+HOURS: Final = 24
+RECENTS: Final = 30
+SIZE: Final = RECENT + RECENTS
+
+BIG: Final = 1e150  # values are judged as if no farther from zero, so that no difference overflows
+TINY: Final = 1e-300
+
+
+def blank() -> State:
+    """Return the state of a series that has seen nothing."""
+    state = array("d", bytes(8 * SIZE))
+    state[SAME_LIMIT] = state[YOUNG_X] = state[YOUNG_Z] = inf
+    state[PROFILE:RECENT] = array("d", [nan] * HOURS)
+    return state

@@ -1,0 +1,73 @@
+"""What is known of one series, in the words of ``SeriesView``."""
+
+from math import inf
+from statistics import median
+
+from agent.detect import profile, sketch
+from agent.detect.limits import Limit
+from agent.detect.state import (
+    AT,
+    COUNTER,
+    P01,
+    P50,
+    P99,
+    PREV,
+    PROFILED,
+    R_HI,
+    R_LO,
+    RECENT,
+    RECENTS,
+    SPREAD,
+    TOTAL,
+    X_HI,
+    X_LO,
+    YOUNG_X,
+    State,
+)
+from agent.records import SeriesView
+
+
+def view_series(
+    state: State, *, device: str, metric: str, unit: str | None, limit: Limit | None
+) -> SeriesView:
+    """Return what is known of a series that has at least one reading."""
+    seen = int(state[TOTAL])
+    recent = _recent(state, seen)
+    if seen < RECENTS + 1:
+        ordered = sorted(recent)
+        middle = median(ordered)
+        low, high = ordered[0], ordered[-1]
+        spread = sum(abs(value - middle) for value in ordered) / len(ordered)
+    else:
+        low, middle, high, spread = state[P01], state[P50], state[P99], state[SPREAD]
+    return SeriesView(
+        device=device,
+        metric=metric,
+        unit=unit,
+        n=seen,
+        warm=state[YOUNG_X] < inf,
+        median=middle,
+        p01=min(low, middle),
+        p99=max(high, middle),
+        spread=spread * sketch.ABS_TO_SD,
+        usual=_usual(state) if state[YOUNG_X] < inf else None,
+        limits=(limit.low, limit.high) if limit is not None else (None, None),
+        recent=recent,
+        last_at=state[AT],
+        last_value=state[PREV],
+    )
+
+
+def _recent(state: State, seen: int) -> tuple[float, ...]:
+    ring = state[RECENT : RECENT + RECENTS]
+    start = seen % RECENTS
+    return tuple(ring[:seen]) if seen < RECENTS else tuple(ring[start:] + ring[:start])
+
+
+def _usual(state: State) -> tuple[float, float]:
+    if state[COUNTER]:
+        return (state[PREV] + state[X_LO], state[PREV] + state[X_HI])
+    if state[PROFILED] and state[R_HI] > state[R_LO]:
+        base = profile.usual(state, state[AT])
+        return (base + state[R_LO], base + state[R_HI])
+    return (state[X_LO], state[X_HI])
