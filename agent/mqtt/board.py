@@ -8,7 +8,7 @@ from agent.mqtt.events import Accepted
 from agent.mqtt.settings import LinkSettings, LinkState
 from agent.mqtt.status import status_payload
 from agent.mqtt.subscriber import Subscriber
-from agent.mqtt.trouble import Trouble
+from agent.mqtt.trouble import TAKEN_OVER, Trouble, of_code
 
 
 class Board:
@@ -129,13 +129,13 @@ class Board:
 
     def silenced(self, silence_s: float) -> None:
         """Tell that another client uses our id and that we stand back."""
-        self.set(silent_until=self._wall() + silence_s)
+        self.set(silent_until=self._wall() + silence_s, last_error=str(of_code(TAKEN_OVER)))
         self._report(
             "mqtt_client_id_contested",
             level="error",
             client_id=self._settings.client_id,
             silence_s=silence_s,
-            remedy="two agents run with one id: give each its own agent.id or mqtt.client_id",
+            remedy=of_code(TAKEN_OVER).remedy,
         )
 
     def stalled(self) -> None:

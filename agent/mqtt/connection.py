@@ -8,7 +8,7 @@ from agent.mqtt.dial import Dialled
 from agent.mqtt.events import Accepted, Event
 from agent.mqtt.settings import LinkSettings
 from agent.mqtt.speaker import Speaker
-from agent.mqtt.wire import CHUNK, Take, Wire, WireError
+from agent.mqtt.wire import CHUNK, MALFORMED, Take, Wire, WireError
 
 PINGREQ = b"\xc0\x00"
 
@@ -30,6 +30,7 @@ class Connection:
         mono: Callable[[], float],
     ) -> None:
         self._settings = settings
+        self._take = take
         self._on_event = on_event
         self._mono = mono
         self.protocol = protocol
@@ -37,7 +38,7 @@ class Connection:
             dialled.sock,
             v5=protocol == "5",
             max_packet_size=settings.max_packet_size,
-            take=take,
+            take=_take_too_early,
             control=self._hear,
         )
         self.speaker = Speaker(
@@ -49,6 +50,7 @@ class Connection:
         self._ping_at: float | None = None
         self._accepted = False
         self._over = False
+        self.witness = dialled.witness
         self.speaker.open()
 
     def read(self, max_chunks: int) -> bool:
@@ -118,6 +120,12 @@ class Connection:
         """End it; without a DISCONNECT before, the broker publishes the will."""
         self._over = True
         self.wire.close()
+        if self.witness is not None:
+            self.witness.close()
+
+    def witnessed(self) -> bool:
+        """Whether a second connection under another client id outlived this one."""
+        return self.witness is not None and self.witness.alive()
 
     def _hear(self, packet: bytes) -> None:
         self.speaker.hear(packet)
@@ -129,7 +137,15 @@ class Connection:
         while events and not self._over:
             event = events.popleft()
             if isinstance(event, Accepted):
+                if self._accepted:
+                    raise WireError(MALFORMED)
                 self._accepted = True
+                self.wire.take = self._take
                 if event.limits.keepalive_s is not None:
                     self._keepalive_s = event.limits.keepalive_s
             self._on_event(event)
+
+
+def _take_too_early(*_publish: object) -> None:
+    """Refuse a PUBLISH before the CONNACK: it belongs to no generation."""
+    raise WireError(MALFORMED)

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from agent.mqtt.settings import LinkSettings
+from agent.mqtt.witness import Witness
 
 RECEIVE_BUFFER = 1 << 18
 
@@ -19,25 +20,35 @@ class Dialled:
 
     sock: socket.socket
     password: str | None
+    witness: Witness | None = None
+
+    def close(self) -> None:
+        """Close what was opened."""
+        self.sock.close()
+        if self.witness is not None:
+            self.witness.close()
 
 
-def dial(settings: LinkSettings) -> Dialled:
-    """Read the secrets again, connect and do the TLS handshake.
+def dial(settings: LinkSettings, *, protocol: str, witness: bool = False) -> Dialled:
+    """Read the secrets again, connect and do the TLS handshake; with ``witness``, a second time for one.
 
     Raises:
         OSError: a file cannot be read, the name is unknown, nothing answers, or TLS fails.
     """
     password = settings.password() if settings.password is not None else None
     context = tls_context(settings) if settings.tls else None
-    sock = _connect(settings)
+    companion = None
+    if witness:
+        spare = _open(settings, context)
+        companion = Witness.open(spare, settings, v5=protocol == "5", password=password)
     try:
-        if context is not None:
-            sock = context.wrap_socket(sock, server_hostname=settings.host)
-        sock.settimeout(0.0)
+        sock = _open(settings, context)
     except BaseException:
-        sock.close()
+        if companion is not None:
+            companion.close()
         raise
-    return Dialled(sock, password)
+    sock.settimeout(0.0)
+    return Dialled(sock, password, companion)
 
 
 def tls_context(settings: LinkSettings) -> ssl.SSLContext:
@@ -50,6 +61,15 @@ def tls_context(settings: LinkSettings) -> ssl.SSLContext:
     if settings.cert_file is not None:
         context.load_cert_chain(settings.cert_file, settings.key_file)
     return context
+
+
+def _open(settings: LinkSettings, context: ssl.SSLContext | None) -> socket.socket:
+    sock = _connect(settings)
+    try:
+        return sock if context is None else context.wrap_socket(sock, server_hostname=settings.host)
+    except BaseException:
+        sock.close()
+        raise
 
 
 def _connect(settings: LinkSettings) -> socket.socket:
@@ -89,9 +109,11 @@ class Dialler:
         self._results: deque[Dialled | Exception] = deque()
         self._closed = False
 
-    def start(self) -> None:
+    def start(self, protocol: str, *, witness: bool) -> None:
         """Begin an attempt."""
-        threading.Thread(target=self._attempt, name="mqtt-dial", daemon=True).start()
+        threading.Thread(
+            target=self._attempt, args=(protocol, witness), name="mqtt-dial", daemon=True
+        ).start()
 
     def take(self) -> Dialled | Exception:
         """Return what an attempt brought: an open socket, or what was raised."""
@@ -104,11 +126,11 @@ class Dialler:
             while True:
                 result = self._results.popleft()
                 if isinstance(result, Dialled):
-                    result.sock.close()
+                    result.close()
 
-    def _attempt(self) -> None:
+    def _attempt(self, protocol: str, witness: bool) -> None:  # noqa: FBT001 -- a thread's arguments
         try:
-            self._results.append(dial(self._settings))
+            self._results.append(dial(self._settings, protocol=protocol, witness=witness))
         except Exception as error:  # noqa: BLE001 -- put into words, or raised, by the net thread
             self._results.append(error)
         self._done()

@@ -15,7 +15,7 @@ from agent.mqtt.policy import Policy
 from agent.mqtt.publisher import Publisher
 from agent.mqtt.settings import LinkSettings, LinkState, LinkStats, Subscription
 from agent.mqtt.subscriber import Subscriber
-from agent.mqtt.trouble import TAKEN_OVER, Trouble, of_code, of_error
+from agent.mqtt.trouble import Trouble, of_code, of_error
 from agent.mqtt.watcher import Watcher
 from agent.mqtt.wire import WireError
 from agent.records import AgentError, Outgoing
@@ -23,9 +23,7 @@ from agent.records import AgentError, Outgoing
 TURN_S = 1.0
 MAX_CHUNKS = 4  # 256 KiB, then the other work of the loop gets its turn
 STOP_TURN_S = 0.05
-ROOM_PAUSE_S = 1.0
-NEVER = math.inf
-SILENT = "the broker has fallen silent"
+ROOM_PAUSE_S = 0.5  # for more room, so that a flood does not reconnect all the time
 OUR_WISH = Trouble("we ended the connection", "")
 
 
@@ -55,15 +53,16 @@ class Link:
     ) -> None:
         self._settings = settings
         self._mono = mono
-        self.stats = stats = LinkStats()
-        self.heartbeat = mono()
+        self.stats, self.heartbeat = LinkStats(), mono()
         self._board = Board(
             settings=settings, filters=previous_filters, on_event=on_event, report=report, wall=wall
         )
         self._intake = Intake(
-            offer=offer, stats=stats, first_generation=first_generation, wall=wall, mono=mono
+            offer=offer, stats=self.stats, first_generation=first_generation, wall=wall, mono=mono
         )
-        self._publisher = Publisher(settings=settings, stats=stats, on_published=on_published, report=report)
+        self._publisher = Publisher(
+            settings=settings, stats=self.stats, on_published=on_published, report=report
+        )
         self._subscriber = Subscriber(
             wanted=subscriptions, held=previous_filters, retry_s=settings.resubscribe_s, report=report
         )
@@ -73,8 +72,7 @@ class Link:
         self._up = False  # the connection was accepted
         self._hungry = False
         self._dial_at = mono()
-        self._room_at = NEVER
-        self._roomed = mono() - ROOM_PAUSE_S
+        self._room_at = math.inf
         self._stop_at: float | None = None
         self._commands: deque[Callable[[], None]] = deque()
         self._watcher: Watcher | None = None
@@ -149,8 +147,8 @@ class Link:
             try:
                 self._work(connection, now, readable=readable)
             except WireError as error:
-                cause = error.__cause__ or error
-                self._lose(of_error(cause, self._settings.address), hung_up=not error.silence)
+                trouble = of_error(error.__cause__ or error, self._settings.address)
+                self._lose(trouble, hung_up=error.hung_up)
         self._advance(now)
 
     def _work(self, connection: Connection, now: float, *, readable: bool) -> None:
@@ -161,7 +159,7 @@ class Link:
         if self._intake.stalled and not self.state.stalled:
             self._board.stalled()
         if not connection.keep_alive(now):
-            raise WireError(SILENT, silence=True)
+            raise WireError("the broker has fallen silent")
         self._publisher.pump()
         self._subscriber.retry(now)
         connection.write()
@@ -170,7 +168,9 @@ class Link:
         """Say how long the thread may sleep."""
         if self._hungry or self._commands:
             return 0.0
-        due = min(self._dial_at, self._room_at, NEVER if self._connection is None else self._connection.due)
+        due = min(
+            self._dial_at, self._room_at, math.inf if self._connection is None else self._connection.due
+        )
         return max(0.0, min(due - self._mono(), TURN_S if self._stop_at is None else STOP_TURN_S))
 
     def _advance(self, now: float) -> None:
@@ -178,10 +178,10 @@ class Link:
         if self._stop_at is not None:
             self._take_leave(now, self._stop_at)
         elif now >= self._dial_at:
-            self._dial_at = NEVER
-            self._dialler.start()
+            self._dial_at = math.inf
+            self._dialler.start(self._policy.protocol, witness=self._policy.wants_witness(now))
         elif now >= self._room_at:
-            self._room_at, self._roomed = NEVER, now
+            self._room_at = math.inf
             if self._connection is not None and self._intake.stalled:
                 self._board.resumed(self.stats.dropped["intake_full"])
                 self._part()
@@ -247,15 +247,20 @@ class Link:
 
     def _lose(self, trouble: Trouble, *, code: int = 0, hung_up: bool = False) -> None:
         """End the connection, or the attempt at one, and settle when to try again."""
-        now, was_up = self._mono(), self._up
-        self.stats.connect_failures += not was_up
-        self.stats.takeovers += was_up and code == TAKEN_OVER
+        now, connection = self._mono(), self._connection
+        self.stats.connect_failures += not self._up
+        comeback = self._policy.lost(
+            now,
+            code=code,
+            hung_up=hung_up and not self.stats.in_flight,
+            witness=lambda: connection is not None and connection.witnessed(),
+        )
         self._drop(trouble, ours=False)
-        comeback = self._policy.lost(now, code=code, hung_up=hung_up)
         self._dial_at = now + comeback.delay_s
         if comeback.retold:
             self._board.lost(trouble, retry_s=comeback.delay_s)
         if comeback.contested:
+            self.stats.takeovers += 1
             self._board.silenced(comeback.delay_s)
 
     def _part(self) -> None:
@@ -280,7 +285,7 @@ class Link:
 
     def _take_room(self) -> None:
         if self._intake.stalled:
-            self._room_at = max(self._mono(), self._roomed + ROOM_PAUSE_S)
+            self._room_at = self._mono() + ROOM_PAUSE_S
 
     def _begin_stop(self, deadline: float) -> None:
         self._intake.close()

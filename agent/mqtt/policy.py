@@ -52,8 +52,19 @@ class Policy:
         self._up_at = now
         return True
 
-    def lost(self, now: float, *, code: int, hung_up: bool) -> Comeback:
-        """Note that a connection or an attempt is over; ``hung_up``: the broker was there and ended it."""
+    def wants_witness(self, now: float) -> bool:
+        """Whether the next loss could be the third takeover, so that it should be witnessed."""
+        recent = [at for at in self._takeovers if now - at <= TAKEOVER_WINDOW_S]
+        return len(recent) >= TAKEOVERS - 1
+
+    def lost(
+        self, now: float, *, code: int, hung_up: bool, witness: Callable[[], bool] = lambda: False
+    ) -> Comeback:
+        """Note that a connection or an attempt is over.
+
+        ``hung_up``: the broker was there and ended it, and nothing that we sent explains it. ``witness`` is
+        asked whether a second connection, under another client id, was left standing.
+        """
         up_at, self._up_at = self._up_at, None
         if up_at is None:
             if code == UNSUPPORTED_PROTOCOL and self._protocols.refused():
@@ -62,7 +73,10 @@ class Policy:
                 self._protocols.hung_up()
         elif now - up_at >= STEADY_S:
             self._attempt = 0
-        if up_at is not None and code == TAKEN_OVER and self._taken_over(now):
+        explicit = code == TAKEN_OVER
+        suspect = up_at is not None and (explicit or (hung_up and not code))
+        if suspect and self._taken_over(now) and (explicit or witness()):
+            self._takeovers.clear()
             return Comeback(self._settings.takeover_silence_s, contested=True)
         return Comeback(self._delay_s())
 
@@ -74,12 +88,9 @@ class Policy:
         return least + self._rng() * (bound - least)
 
     def _taken_over(self, now: float) -> bool:
-        """Note that another client took our id; return whether it is the third time within a minute."""
+        """Note that another client may have our id; return whether it is the third time within a minute."""
         self._takeovers.append(now)
-        stormy = len(self._takeovers) == TAKEOVERS and now - self._takeovers[0] <= TAKEOVER_WINDOW_S
-        if stormy:
-            self._takeovers.clear()
-        return stormy
+        return len(self._takeovers) == TAKEOVERS and now - self._takeovers[0] <= TAKEOVER_WINDOW_S
 
 
 class Protocols:

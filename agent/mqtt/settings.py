@@ -103,7 +103,7 @@ class LinkStats:
     connects: int = 0
     reconnects: int = 0
     connect_failures: int = 0
-    takeovers: int = 0
+    takeovers: int = 0  # times that we stood back, since another client uses our id
     published: int = 0  # acknowledged below 0x80
     publish_refused: int = 0
     in_flight: int = 0

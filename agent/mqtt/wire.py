@@ -28,11 +28,11 @@ Take = Callable[[int, bytes, int, bytes, tuple[tuple[str, str], ...]], None]
 
 
 class WireError(AgentError):
-    """The connection is over, or what came over it is not MQTT. ``silence``: nothing came at all."""
+    """The connection is over, or what came over it is not MQTT. ``hung_up``: the broker closed it."""
 
-    def __init__(self, message: str, *, silence: bool = False) -> None:
+    def __init__(self, message: str, *, hung_up: bool = False) -> None:
         super().__init__(message)
-        self.silence = silence
+        self.hung_up = hung_up
 
 
 class Wire:
@@ -50,7 +50,7 @@ class Wire:
         self.sock = sock
         self._v5 = v5
         self._max_packet_size = max_packet_size
-        self._take = take
+        self.take = take
         self._control = control
         self._data: bytes | bytearray = b""  # received, not yet a whole packet
         self._need = 0  # bytes that the first packet in it needs, as far as known
@@ -111,7 +111,7 @@ class Wire:
             except NOT_NOW:
                 return
             except OSError as error:
-                raise WireError(LOST) from error
+                raise WireError(LOST, hung_up=isinstance(error, ConnectionError)) from error
             del out[:sent]
 
     def fill(self) -> int:
@@ -121,9 +121,9 @@ class Wire:
         except NOT_NOW:
             return 0
         except OSError as error:
-            raise WireError(LOST) from error
+            raise WireError(LOST, hung_up=isinstance(error, ConnectionError)) from error
         if not chunk:
-            raise WireError("closed by the broker")
+            raise WireError("closed by the broker", hung_up=True)
         size = len(chunk)
         if self._skip:
             skipped = min(self._skip, size)
@@ -144,7 +144,7 @@ class Wire:
     def _split(self, data: bytes) -> None:
         """Hand on the whole packets in ``data`` and keep the rest."""
         at, size, need = 0, len(data), 0
-        take, v5, most = self._take, self._v5, self._max_packet_size
+        take, v5, most = self.take, self._v5, self._max_packet_size
         while size - at >= 2:  # noqa: PLR2004 -- the shortest packet
             first, length, start = data[at], data[at + 1], at + 2
             if length > 0x7F:  # noqa: PLR2004 -- more length bytes follow
@@ -178,6 +178,7 @@ class Wire:
                 self._control(data[at:end])
                 if self.closed:
                     return
+                take = self.take
             at = start + length
         self._need = need
         if at > size:

@@ -95,6 +95,17 @@ class Desk:
     def values(self, name: str) -> list[dict[str, Any]]:
         return [values for event, values in self.events if event == name]
 
+    def wait_up(self, times: int) -> None:
+        """Wait until it has connected so many times and nothing is unanswered."""
+        stats = self.link.stats
+        until(
+            lambda: stats.connects == times and not stats.in_flight, f"{times} connects: {self.events[-3:]}"
+        )
+
+    def wait_down(self, times: int) -> None:
+        """Wait until it has lost so many connections."""
+        until(lambda: len(self.values("mqtt_disconnected")) == times, f"{times} losses: {self.events[-3:]}")
+
     def start(self) -> "Desk":
         self.thread.start()
         return self
