@@ -166,6 +166,8 @@ def number(value: float, digits: int = 6) -> int | float | None:
     if not math.isfinite(value):
         return None
     short = float(f"{value:.{digits}g}")
+    if not math.isfinite(short):  # rounded up beyond the largest float
+        short = value
     return int(short) if short.is_integer() and abs(short) < 1e15 else short  # noqa: PLR2004 - exact below
 
 

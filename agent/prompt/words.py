@@ -52,6 +52,7 @@ _UNITS = {
 
 _SPLIT = re.compile(r"[^a-z0-9]+")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_NUMBERED = re.compile(r"([a-z]{2,})(\d{1,2})")
 _INDEX = re.compile(r"[a-z]?\d{1,2}")
 PLACEHOLDER = re.compile(r"\bmetric_(\d{1,3})\b")
 
@@ -61,13 +62,20 @@ def metric_word(name: str) -> str | None:
     if len(name) > 64 or not name.isascii():  # noqa: PLR2004 - no known word is that long
         return None
     parts = [part for part in _SPLIT.split(_CAMEL.sub("_", name).lower()) if part]
+    if "_".join(parts) in _WORDS:
+        return "_".join(parts)
+    parts = [piece for part in parts for piece in _pieces(part)]
     joined = "_".join(parts)
-    if joined in _WORDS:
-        return joined
     if not 1 <= len(parts) <= MAX_PARTS or not (set(parts) & _WORDS):
         return None
     known = all(part in _WORDS or _INDEX.fullmatch(part) for part in parts)
     return joined if known else None
+
+
+def _pieces(part: str) -> tuple[str, ...]:
+    """Split ``temperature2`` into word and number."""
+    numbered = None if part in _WORDS else _NUMBERED.fullmatch(part)
+    return numbered.groups() if numbered and numbered.group(1) in _WORDS else (part,)
 
 
 def unit_word(unit: str | None) -> str | None:
