@@ -103,7 +103,7 @@ def _tell(lead: WindowReading, alarms: int) -> str:
     if lead.score.expected is not None:
         low, high = lead.score.expected
         words = "allowed" if lead.score.limit else "usual"
-        text += f"; {words} are {_side(low)} to {_side(high)}{unit}" if low != high else ""
+        text += f"; {words} is {_side(low)} to {_side(high)}{unit}" if low != high else ""
     if alarms > 1:
         text += f" ({alarms} readings)"
     return text[: MAX_SUMMARY - 1] + "."
