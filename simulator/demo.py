@@ -27,7 +27,8 @@ from simulator.wire import Message, history, live
 
 READY_LIMIT_S = 30.0
 CATCH_UP_LIMIT_S = 30.0
-LEAD_S = 4.0  # what starting and replaying take: the live part's event times then are about now
+LAST_WORDS_S = 1.0  # for what was sent last to be journaled
+LEAD_S = 3.0  # what starting and replaying take: the live part's event times then are about now
 OPEN_END_S = 3600.0
 MODEL_LATENCY_S = 0.25
 
@@ -140,6 +141,7 @@ class _Demo:
     def _live(self, fleet: Fleet, watch: Watch, agent: AgentProcess, broker: Broker) -> None:
         """Let the devices run until the time is over, something ended or the user says so."""
         settings = self._settings
+        self._stop.wait(max(0.0, self._start - time.time()))
         watch.live_from = self._start
         self._live_began = time.monotonic()
         self._say(f"live         {len(settings.scenario.devices)} devices from now on; Ctrl-C ends it\n")
@@ -177,7 +179,7 @@ class _Demo:
 
     def _end(self, watch: Watch, agent: AgentProcess, plan: Plan) -> int:
         until = self._now()
-        samples = scrape.metrics(plan.web, 2.0)
+        samples = self._last_scrape(plan)
         code = agent.stop()
         watch.close()
         heard = watch.heard
@@ -193,6 +195,16 @@ class _Demo:
             self._say("no verdict on a live window came back from the broker; run it longer (FOR=30)")
             return EXIT_FAULT
         return 0
+
+    def _last_scrape(self, plan: Plan) -> scrape.Samples | None:
+        """Scrape once what was sent is journaled, or after a moment."""
+        deadline = time.monotonic() + LAST_WORDS_S
+        while True:
+            samples = scrape.metrics(plan.web, 2.0)
+            behind = samples is not None and samples.total("edge_readings_total") < sum(self._sent.values())
+            if not behind or time.monotonic() >= deadline:
+                return samples
+            time.sleep(0.05)
 
     def _labels(self, until: float | None = None) -> list[Label]:
         end = self._now() if until is None else until
