@@ -110,8 +110,6 @@ class BoundedProcessor(SpanProcessor):
 
     def on_end(self, span: ReadableSpan) -> None:
         """Queue ``span``, or drop and count it."""
-        if span.context is None or not span.context.trace_flags.sampled:
-            return
         with self._lock:
             if self.waiting >= MAX_QUEUE:
                 self.overflowed += 1

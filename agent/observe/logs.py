@@ -29,6 +29,7 @@ CONTENT_KEYS = frozenset({"prompt", "response"})
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 _WARNING = _LEVELS["warning"]
 _TRACE_CHARS = 1000
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
 
 
 class Report(Protocol):
@@ -197,7 +198,7 @@ def frames(error: BaseException, *, show_message: bool = False) -> str:
 
 
 def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return datetime.now(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
 
 
 def _add_trace_ids(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -209,7 +210,7 @@ def _add_trace_ids(_logger: Any, _method: str, event: MutableMapping[str, Any]) 
 
 
 def _json(line: dict[str, Any]) -> bytes:
-    return json.dumps(line, ensure_ascii=False, separators=(",", ":"), default=str).encode() + b"\n"
+    return _encode(line).encode() + b"\n"
 
 
 def _console(line: dict[str, Any]) -> bytes:
@@ -220,8 +221,10 @@ def _console(line: dict[str, Any]) -> bytes:
 
 def _fit(line: dict[str, Any], render: Callable[[dict[str, Any]], bytes]) -> bytes:
     """Return the rendered line, its longest values cut until it is within the limit."""
-    limit = MAX_CONTENT_EVENT_BYTES if CONTENT_KEYS & line.keys() else MAX_EVENT_BYTES
     rendered = render(line)
+    if len(rendered) <= MAX_EVENT_BYTES:
+        return rendered
+    limit = MAX_CONTENT_EVENT_BYTES if CONTENT_KEYS & line.keys() else MAX_EVENT_BYTES
     while len(rendered) > limit:
         line["truncated"] = True
         names = [name for name in line if name not in {"timestamp", "level", "event", "truncated"}]

@@ -1,14 +1,14 @@
 """What the caller tells, as logs, metrics and spans: the one place where a call is recorded."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
 from agent.caller.protocols import BreakerState, BudgetWindow, CallRecord, CallStart, ErrorType, Retry
 from agent.observe import semconv
 from agent.observe.call_record import count_call, describe_spans, end_fields, failed_checks, start_fields
+from agent.observe.guard import Guard
 from agent.observe.logs import LogWriter
 from agent.observe.metrics import Metrics
 from agent.observe.traces import ContextToken, Span, Tracer, reset_current, set_current
@@ -37,7 +37,7 @@ class TelemetryRecorder:
         self.metrics = metrics
         self.tracer = tracer
         self.mono = mono
-        self.faults = 0
+        self.guard = Guard(report=logs.report)
 
     def call(self, start: CallStart) -> "RecordedCall":
         """Return the scope of one call; entering it opens the spans."""
@@ -45,7 +45,7 @@ class TelemetryRecorder:
 
     def suppressed(self, reason: Reason, windows: int) -> None:
         """Count windows that no call was made for; only what an operator can act on is also logged."""
-        with self.guard():
+        with self.guard:
             counter = self.metrics.suppressed.get(reason.value)
             if counter is not None:
                 counter.inc(windows)
@@ -60,12 +60,12 @@ class TelemetryRecorder:
 
     def cache_looked_up(self, result: str) -> None:
         """Count a look-up: ``hit``, ``miss`` or ``bypass``."""
-        with self.guard():
+        with self.guard:
             self.metrics.cache[result].inc()
 
     def grounding_checked(self, result: Grounding, checks: tuple[Check, ...]) -> None:
         """Count the answer of one window by whether its claims held, and say what did not."""
-        with self.guard():
+        with self.guard:
             self.metrics.grounding[result.value].inc()
             if result is Grounding.UNGROUNDED:
                 self.logs.report(
@@ -74,7 +74,7 @@ class TelemetryRecorder:
 
     def breaker_changed(self, provider: str, state: BreakerState, why: str, open_s: float) -> None:
         """Show and count a change of the breaker."""
-        with self.guard():
+        with self.guard:
             self.metrics.breaker(provider, state.value)
             level = "warning" if state is BreakerState.OPEN else "info"
             self.logs.report(
@@ -83,7 +83,7 @@ class TelemetryRecorder:
 
     def budget_changed(self, window: BudgetWindow, state: str, spent: float, limit: float) -> None:
         """Say that a period's budget is ``ok``, ``soft`` (80 %) or ``hard`` (used up)."""
-        with self.guard():
+        with self.guard:
             level = "info" if state == "ok" else "warning"
             self.logs.report(
                 "ai_budget_change", level, window=window.value, state=state, spent_usd=spent, limit_usd=limit
@@ -91,29 +91,19 @@ class TelemetryRecorder:
 
     def injection_suspected(self, rule: str) -> None:
         """Count and say that a payload's text looks like instructions to the model; never the text itself."""
-        with self.guard():
+        with self.guard:
             self.metrics.injection(rule)
             self.logs.report("ai_injection_suspected", "warning", rule=rule)
+
+    @property
+    def faults(self) -> int:
+        """How often the telemetry itself failed."""
+        return self.guard.faults
 
     @property
     def shows_content(self) -> bool:
         """Whether the log may show words of a model's reply."""
         return self.logs.content in {"redacted", "full"}
-
-    @contextmanager
-    def guard(self) -> Iterator[None]:
-        """Keep every fault of the telemetry away from the work it describes."""
-        try:
-            yield
-        except Exception as error:  # noqa: BLE001 -- that is the point
-            self.faults += 1
-            self._tell(error)
-
-    def _tell(self, error: Exception) -> None:
-        try:
-            self.logs.report("telemetry_failed", "warning", exc_info=error)
-        except Exception:  # noqa: BLE001 -- nothing is left to tell it with
-            self.faults += 1
 
 
 class RecordedCall:
@@ -132,11 +122,11 @@ class RecordedCall:
 
     def __enter__(self) -> Self:
         self._began = self._recorder.mono()
-        with self._recorder.guard():
+        with self._recorder.guard:
             self._recorder.metrics.active.inc()
-        with self._recorder.guard():
+        with self._recorder.guard:
             self._open_spans()
-        with self._recorder.guard():
+        with self._recorder.guard:
             start, logs = self._start, self._recorder.logs
             fields = start_fields(start) | {"trigger": start.trigger, "prompt": logs.show(start.prompt)}
             logs.report("ai_call_start", **{key: value for key, value in fields.items() if value is not None})
@@ -158,21 +148,21 @@ class RecordedCall:
                     error_message=why,
                 )
             )
-        with self._recorder.guard():
+        with self._recorder.guard:
             self._recorder.metrics.active.dec()
-        with self._recorder.guard():
+        with self._recorder.guard:
             for span in reversed(self._spans):
                 span.end()
         if self._token is not None:
             token, self._token = self._token, None
-            with self._recorder.guard():
+            with self._recorder.guard:
                 reset_current(token)
 
     def retried(self, retry: Retry) -> None:
         """Record an attempt that failed and is followed by another."""
         self._attempts = retry.attempt + 1
         start, recorder = self._start, self._recorder
-        with recorder.guard():
+        with recorder.guard:
             recorder.metrics.model(start.model, start.provider).retried(retry.error_type.value)
             recorder.logs.report(
                 "ai_retry",
@@ -199,12 +189,12 @@ class RecordedCall:
         if self._finished:
             return
         self._finished = True
-        with self._recorder.guard():
+        with self._recorder.guard:
             count_call(self._recorder.metrics, self._start, record)
-        with self._recorder.guard():
+        with self._recorder.guard:
             self._log_end(record)
         if self._spans:
-            with self._recorder.guard():
+            with self._recorder.guard:
                 describe_spans(self._spans, self._start, record, content=self._recorder.tracer.content)
 
     def _log_end(self, record: CallRecord) -> None:

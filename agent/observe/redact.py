@@ -8,6 +8,7 @@ import hashlib
 import math
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
@@ -17,6 +18,8 @@ MAX_STRING = 512
 MAX_DEPTH = 4
 MAX_ITEMS = 50
 _MARGIN = 4096
+_MAX_INT = 1 << 63
+_SHORTEST = 8  # characters of the shortest text that has the shape of a key
 
 _SECRET_KEY = re.compile(
     r"(^|[_.-])(password|passwd|passphrase|secret|token|api_?key|authorization|credentials?|cookie"
@@ -83,25 +86,37 @@ class Secrets:
 
     def say(self, text: str, max_chars: int = MAX_STRING) -> str:
         """Return ``text`` fit for any sink: masked, one line, at most ``max_chars``."""
+        if len(text) <= max_chars and text.isprintable() and not self._suspicious(text):
+            return text
         # The cut comes after the masking, or it would leave the first half of a secret. What is far too long
         # is cut before as well, and then loses as much at its end as a halved secret could take up.
         if len(text) > max_chars + _MARGIN:
             text = self.mask(text[: max_chars + _MARGIN])[: -max(self._longest, MAX_STRING)]
         else:
             text = self.mask(text)
-        text = _CONTROL.sub(" ", text)
+        if not text.isprintable():
+            text = self.mask(_CONTROL.sub(" ", text))  # again: a tab may have hidden a shape
         return text if len(text) <= max_chars else text[: max_chars - 1] + "…"
+
+    def _suspicious(self, text: str) -> bool:
+        # Every shape of a key holds one of these; most texts are short and hold none.
+        if len(text) > _SHORTEST and (" " in text or "sk-" in text or "@" in text or "-----" in text):
+            return True
+        for form in self._forms:  # noqa: SIM110 -- any() with a generator costs three times as much
+            if form in text:
+                return True
+        return False
 
     def tidy(self, key: str, value: Any, *, max_chars: int = MAX_STRING, depth: int = 0) -> Any:
         """Return ``value`` as plain JSON data: bounded in depth and size, masked by key and by value."""
         if value is None or value is True or value is False:
             return value
-        if _SECRET_KEY.search(key):
+        if _is_secret(key):
             return MASK
         if isinstance(value, str):
             return self.say(value, max_chars)
         if isinstance(value, int):
-            return int(value) if abs(value) < 1 << 63 else str(value)[:40]
+            return int(value) if -_MAX_INT < value < _MAX_INT else str(value)[:40]
         if isinstance(value, float):
             return value if math.isfinite(value) else str(value)
         if isinstance(value, BaseException):
@@ -124,6 +139,11 @@ class Secrets:
             return self.say(str(value), max_chars)
         except Exception:  # noqa: BLE001 -- a foreign __str__ must not break the log
             return f"<{type(value).__name__}>"
+
+
+@lru_cache(maxsize=512)
+def _is_secret(key: str) -> bool:
+    return _SECRET_KEY.search(key) is not None
 
 
 def describe(error: BaseException, *, show_message: bool = False) -> str:
