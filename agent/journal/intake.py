@@ -127,15 +127,16 @@ class Intake:
             traceparent.encode()
         series = [self._series.id_of(reading) for reading in readings if _is_sound(reading)]
         seq, clock = self._sequence.take(arrival.mono)
+        # Int, float, str and bytearray only: sqlite3 seeks an adapter for any other type, 0.5 us a value.
         self._messages.append(
             (
                 seq,
                 arrival.generation,
                 arrival.mid,
                 topic,
-                arrival.payload,
-                traceparent,
-                seed,
+                bytearray(arrival.payload),
+                traceparent or "",
+                int(seed),
                 arrival.received,
                 clock,
             )

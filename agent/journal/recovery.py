@@ -86,7 +86,8 @@ class _SeriesNames:
 
 def _read_chunk(connection: sqlite3.Connection, names: _SeriesNames, after: int, upto: int) -> list[Row]:
     heads = connection.execute(
-        "SELECT seq, clock, traceparent, seed, NULL, NULL FROM messages WHERE seq > :after AND seq <= :upto"
+        "SELECT seq, clock, nullif(traceparent, ''), seed, NULL, NULL FROM messages"
+        " WHERE seq > :after AND seq <= :upto"
         " UNION ALL SELECT seq, clock, NULL, 0, kind, device FROM timer_events"
         " WHERE seq > :after AND seq <= :upto"
         " ORDER BY seq LIMIT :limit",

@@ -127,7 +127,7 @@ class Rig:
             wiring=Wiring(
                 decode=lambda item: decode(item),  # noqa: PLW0108 - tests put another in its place
                 on_rows=self._take,
-                on_acks=self.acks.extend,
+                on_acks=lambda acks: self.acks.extend(acks),  # noqa: PLW0108 - tests put another in its place
                 on_generation=self.generations.append,
                 on_room=self._note_room,
                 report=lambda event, **values: self.reports.append((event, values)),
@@ -141,9 +141,13 @@ class Rig:
     def start(self) -> Self:
         """Open and run."""
         self.open()
+        self.start_thread()
+        return self
+
+    def start_thread(self) -> None:
+        """Run what is open."""
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
-        return self
 
     def __enter__(self) -> Self:
         return self.start()

@@ -1,0 +1,102 @@
+"""One life of a process that journals: run by the crash tests, killed by them or by a failpoint.
+
+Reads a plan from stdin (JSON): the folder, the generation, the numbers that the broker sends again (DUP=1),
+the first new number and how many. Says on stdout what was sent (S), acknowledged (A) and concluded (V).
+"""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from agent.journal import JournalSettings, Store
+from agent.records import Batch, MessageRow, Outgoing
+from tests.journal.rig import Rig, acking, arrival, link_up, sealing, window
+
+NONCE = os.urandom(4).hex()
+
+
+def say(line: str) -> None:
+    """Write one line at once."""
+    os.write(1, f"{line}\n".encode())
+
+
+class Life:
+    """Journals what the plan says, and seals and concludes a window for every ten rows."""
+
+    def __init__(self, plan: dict[str, Any]) -> None:
+        self.plan = plan
+        settings = JournalSettings(commit_ms=2, ballast_bytes=0)
+        self.rig = Rig(Path(plan["folder"]), settings=settings)
+        self.generation = plan["generation"]
+
+    def run(self) -> None:
+        """Start, take up what was left open, go on."""
+        journal = self.rig.open()
+        self.rig.acks = Acks()
+        self.rig.start_thread()
+        for one in journal.recovered.pending:
+            self.conclude(one.id, one.lo)
+        self.rig.offer([link_up(self.generation)])
+        for number in self.plan["again"]:
+            self.send(number, dup=True)
+        for number in range(self.plan["first"], self.plan["first"] + self.plan["count"]):
+            say(f"S {number}")
+            self.send(number, dup=False)
+            if number % 10 == 0:
+                self.work()
+                time.sleep(0.001)
+        self.rig.settle()
+        self.work()
+        say("E")
+
+    def send(self, number: int, *, dup: bool) -> None:
+        """Be the broker."""
+        self.rig.offer([arrival(number, generation=self.generation, dup=dup, mono=time.monotonic())])
+
+    def work(self) -> None:
+        """Seal, ask, conclude, publish, snapshot and prune, as the analyst would."""
+        seq = max([row.seq for row in self.rig.rows[-1:] if isinstance(row, MessageRow)], default=0)
+        if not seq:
+            return
+        name = f"w{seq}"
+        one = window(name, "d1", seq, seq)
+        self.rig.write(sealing(one))
+        self.rig.write(lambda store: store.start_batch(Batch(f"b-{name}", (one,))))
+        self.conclude(name, seq)
+
+    def conclude(self, name: str, seq: int) -> None:
+        """Commit a verdict whose content is of this life only."""
+        content = f"{name} {NONCE}"
+        one = window(name, "d1", seq, seq)
+
+        def job(store: Store) -> list[Outgoing]:
+            return store.conclude(
+                window=one,
+                verdict=content.encode(),
+                finding=None,
+                cleared=False,
+                outgoing=[Outgoing(0, "t", content.encode(), retain=True)],
+            )
+
+        for item in self.rig.write(job):
+            say(f"V {content}")
+            self.rig.write(acking(item.outbox_id))
+        if self.plan["prune"]:
+            self.rig.write(lambda store: store.snapshot(seq, b"state"))
+            self.rig.write(lambda store: store.prune())
+
+
+class Acks(list[tuple[int, int]]):
+    """Says what is acknowledged."""
+
+    def extend(self, acks: Any) -> None:
+        for _, mid in acks:
+            say(f"A {mid - 1}")
+
+
+if __name__ == "__main__":
+    Life(json.load(sys.stdin)).run()
+    os._exit(0)  # as sudden as a kill: a clean end is tested elsewhere
