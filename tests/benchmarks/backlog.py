@@ -4,7 +4,7 @@ import random
 import socket
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from paho.mqtt.packettypes import PacketTypes
@@ -19,7 +19,7 @@ BREACH_EVERY = 4001  # messages
 BATCH = 1000
 
 
-def messages(count: int, series: int, seed: int = 1) -> Iterator[tuple[str, bytes]]:
+def backlog(count: int, series: int, seed: int = 1) -> Iterator[tuple[str, bytes]]:
     """Yield topic and payload of ``count`` bare numbers over ``series`` series in turn."""
     rng = random.Random(seed)
     topics = [
@@ -33,22 +33,19 @@ def messages(count: int, series: int, seed: int = 1) -> Iterator[tuple[str, byte
         yield topics[place], f"{value:.2f}".encode()
 
 
-def queue(port: int, count: int, series: int) -> float:
-    """Publish the backlog at QoS 1 over a plain socket, which is fast; return how many seconds it took."""
+def queue(port: int, items: Iterable[tuple[str, bytes]]) -> float:
+    """Publish topics and payloads at QoS 1 over a plain socket, which is fast; return the seconds it took."""
     begun = time.monotonic()
     with socket.create_connection(("127.0.0.1", port), 30) as sock:
         sock.sendall(b"\x10\x13\x00\x04MQTT\x04\x02\x00\x00\x00\x07backlog")
         if _receive(sock, 4) != b"\x20\x02\x00\x00":
             raise AssertionError("the broker refused the backlog's connection")
-        backlog = messages(count, series)
-        sent = 0
-        while sent < count:
-            batch = list(islice(backlog, BATCH))
+        waiting = iter(items)
+        while batch := list(islice(waiting, BATCH)):
             sock.sendall(b"".join(_packet(number, *item) for number, item in enumerate(batch, start=1)))
             acks = _receive(sock, 4 * len(batch))
             if acks[::4] != b"\x40" * len(batch):
                 raise AssertionError("the broker answered something else than PUBACK")
-            sent += len(batch)
         sock.sendall(b"\xe0\x00")
     return time.monotonic() - begun
 

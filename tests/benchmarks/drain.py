@@ -16,11 +16,9 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from paho.mqtt import publish
-
 from simulator import scrape
 from simulator.model import ModelEndpoint
-from tests.benchmarks.backlog import LIMITS, PATTERN, queue
+from tests.benchmarks.backlog import LIMITS, PATTERN, backlog, queue
 from tests.faults.rig import QUIET_BROKER
 from tests.support.agent_process import AgentProcess, Child, wait_for
 from tests.support.broker import Broker
@@ -33,13 +31,21 @@ OPENAI_FILES = ("/jiter/",)  # the extension module that only openai needs
 GRPC_FILES = ("/grpc/",)
 
 
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What a process uses to start with nothing queued."""
+
+    cpu_s: float
+    rss_mib: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drain:
     """How one process drained the backlog."""
 
     name: str
     messages: int
-    start_cpu_s: float
+    start: Start
     cpu_s: float  # start included
     wall_s: float  # from the first reading to the last activity
     peak_rss_mib: float
@@ -50,7 +56,7 @@ class Drain:
     @property
     def us_per_reading(self) -> float:
         """CPU time per reading without the start, us."""
-        return (self.cpu_s - self.start_cpu_s) / self.messages * 1e6
+        return (self.cpu_s - self.start.cpu_s) / self.messages * 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +97,11 @@ def wait_idle(
     raise AssertionError(f"not drained and idle within {limit_s:g} s; its log ends:\n{child.tail()}")
 
 
+def measure_start(child: Child) -> Start:
+    """Wait until a process that was just started rests; return what it has used."""
+    return Start(wait_idle(child, 60).cpu_s, child.rss_mib())
+
+
 class Bare:
     """Bare paho."""
 
@@ -101,15 +112,15 @@ class Bare:
         argv = ["-m", "tests.benchmarks.bare_paho", "--port", str(broker.port), "--count", str(messages)]
         self.child = Child(argv=argv, log=folder / "bare.log")
 
-    def prepare(self) -> float:
-        """Create the session; return the CPU of a start, s."""
+    def prepare(self) -> Start:
+        """Create the session; return what a start uses."""
         self.child.start()
         wait_for(lambda: "subscribed" in self.child.text(), 10, "bare paho is subscribed")
-        start_cpu_s = wait_idle(self.child, 10).cpu_s
+        start = measure_start(self.child)
         self.child.stop()
-        return start_cpu_s
+        return start
 
-    def drain(self, start_cpu_s: float) -> Drain:
+    def drain(self, start: Start) -> Drain:
         """Drain the backlog."""
         self.child.start()
         try:
@@ -122,7 +133,7 @@ class Bare:
             return Drain(
                 name=self.name,
                 messages=self._messages,
-                start_cpu_s=start_cpu_s,
+                start=start,
                 cpu_s=work.cpu_s,
                 wall_s=work.ended - work.begun,
                 peak_rss_mib=self.child.peak_rss_mib(),
@@ -132,12 +143,12 @@ class Bare:
 
 
 class Ours:
-    """Our agent; with ``model_url`` it reviews what is suspicious."""
+    """Our agent; with a ``model`` it reviews what is suspicious."""
 
-    def __init__(self, *, broker: Broker, folder: Path, messages: int, model_url: str | None) -> None:
+    def __init__(self, *, broker: Broker, folder: Path, messages: int, model: ModelEndpoint | None) -> None:
         self._messages = messages
-        self._with_ai = model_url is not None
-        self.name = "agent, suspicious" if self._with_ai else "agent, review none"
+        self._model = model
+        self.name = "agent, review none" if model is None else "agent, suspicious"
         self._broker = broker
         self.child = AgentProcess(
             folder,
@@ -147,28 +158,28 @@ class Ours:
                 "sources": [{"topic": PATTERN}],
                 "limits": LIMITS,
                 "review": {
-                    "mode": "suspicious" if self._with_ai else "none",
+                    "mode": "none" if model is None else "suspicious",
                     "window": {"max_age_s": 60, "max_readings": 60, "settle_s": 5},
                 },
                 "ai": {
-                    "base_url": model_url,
+                    "base_url": None if model is None else model.url,
                     "model": "bench",
                     "prices": {"bench": {"input": 0, "output": 0}},
                 },
             },
         )
 
-    def prepare(self) -> float:
-        """Create the session, with AI make a first call; return the CPU of that, s."""
+    def prepare(self) -> Start:
+        """Create the session, with AI make a first call; return what that uses."""
         with self.child:
-            if self._with_ai:
-                queue_breach(self._broker.port)
-                wait_for(lambda: self._metric("ai_api_calls_total") > 0, 60, "a first AI call")
-            start_cpu_s = wait_idle(self.child, 60).cpu_s
+            if (model := self._model) is not None:
+                queue(self._broker.port, [("bench/first/temperature", b"99")])
+                wait_for(lambda: model.director.calls > 0, 60, "a first AI call")
+            start = measure_start(self.child)
             self.child.stop()
-        return start_cpu_s
+        return start
 
-    def drain(self, start_cpu_s: float) -> Drain:
+    def drain(self, start: Start) -> Drain:
         """Drain the backlog."""
         self.child.start()
         try:
@@ -184,7 +195,7 @@ class Ours:
             return Drain(
                 name=self.name,
                 messages=self._messages,
-                start_cpu_s=start_cpu_s,
+                start=start,
                 cpu_s=work.cpu_s,
                 wall_s=work.ended - work.begun,
                 peak_rss_mib=self.child.peak_rss_mib(),
@@ -212,11 +223,6 @@ def last_seq(journal: Path) -> int:
         return 0
 
 
-def queue_breach(port: int) -> None:
-    """Publish one reading beyond its limit, from a device that is not in the backlog."""
-    publish.single("bench/first/temperature", "99", qos=1, hostname="127.0.0.1", port=port)
-
-
 def run(*, messages: int, series: int, folder: Path) -> list[Drain]:
     """Prepare the three sessions, queue the backlog once, and drain it from each."""
     broker = Broker(folder / "broker", extra=QUIET_BROKER).start()
@@ -224,31 +230,26 @@ def run(*, messages: int, series: int, folder: Path) -> list[Drain]:
         with ModelEndpoint() as model:
             drains: list[Bare | Ours] = [
                 Bare(broker=broker, folder=folder, messages=messages),
-                Ours(broker=broker, folder=folder / "none", messages=messages, model_url=None),
-                Ours(broker=broker, folder=folder / "ai", messages=messages, model_url=model.url),
+                Ours(broker=broker, folder=folder / "none", messages=messages, model=None),
+                Ours(broker=broker, folder=folder / "ai", messages=messages, model=model),
             ]
             starts = [one.prepare() for one in drains]
-            took_s = queue(broker.port, messages, series)
+            took_s = queue(broker.port, backlog(messages, series))
             print(f"{messages} messages of {series} series queued in {took_s:.1f} s", flush=True)
-            return [one.drain(start_cpu_s) for one, start_cpu_s in zip(drains, starts, strict=True)]
+            return [one.drain(start) for one, start in zip(drains, starts, strict=True)]
     finally:
         broker.stop()
 
 
+_COLUMNS = (
+    "readings/s", "wall s", "CPU s", "start s", "us/reading", "x bare", "idle MiB", "peak MiB", "openai",
+    "grpc",
+)  # fmt: skip
+
+
 def show(drains: Sequence[Drain]) -> str:
     """Return the table; the ratio is to the first row."""
-    head = (
-        "",
-        "readings/s",
-        "wall s",
-        "CPU s",
-        "start s",
-        "us/reading",
-        "x bare",
-        "peak MiB",
-        "openai",
-        "grpc",
-    )
+    head = ("", *_COLUMNS)
     rows: list[tuple[str, ...]] = [head]
     for drain in drains:
         loaded = ("loaded" if there else "-" for there in (drain.openai, drain.grpc))
@@ -258,9 +259,10 @@ def show(drains: Sequence[Drain]) -> str:
                 f"{drain.messages / drain.wall_s:,.0f}",
                 f"{drain.wall_s:.1f}",
                 f"{drain.cpu_s:.2f}",
-                f"{drain.start_cpu_s:.2f}",
+                f"{drain.start.cpu_s:.2f}",
                 f"{drain.us_per_reading:.1f}",
                 f"{drain.us_per_reading / drains[0].us_per_reading:.2f}",
+                f"{drain.start.rss_mib:.1f}",
                 f"{drain.peak_rss_mib:.1f}",
                 *loaded,
             )
@@ -285,9 +287,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="edge-bench-") as folder:
         drains = run(messages=args.messages, series=args.series, folder=Path(folder))
     print(show(drains))
-    print(
-        "us/reading and x bare leave the start out; CPU s holds it. Wall s counts from the process's start."
-    )
+    print("us/reading and x bare leave the start out, CPU s holds it; idle MiB is after the start.")
     return 0
 
 
