@@ -251,13 +251,16 @@ def kit(
     limit: float = 1.0,
     clock: Clock | None = None,
     seed: int = 1,
+    hasty: bool = False,
     **changes: Any,
 ) -> Kit:
-    """Return a caller for a transport or for the endpoint at an address; call it inside a loop."""
+    """Return a caller for a transport or an endpoint's address; a hasty one does not wait to retry."""
     notes, purse = Notes(), Purse(limit)
     if isinstance(transport, str):
         transport = OpenAIChat(base_url=transport, api_key="sk-canary-key")
     timing: dict[str, Any] = {"clock": time.monotonic}
+    if hasty:
+        timing["sleep"] = lambda _seconds: asyncio.sleep(0)
     if clock is not None:
         timing = {"clock": clock, "sleep": clock.sleep}
     caller = Caller(

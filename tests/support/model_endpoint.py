@@ -150,7 +150,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         length = int(self.headers.get("content-length", "0"))
         request = json.loads(self.rfile.read(length))
-        self.owner.headers.append(dict(self.headers.items()))
+        self.owner.headers.append({name.lower(): value for name, value in self.headers.items()})
         behaviour = self.owner.choose(request)
         self.owner.stopping.wait(self.owner.delay_s())
         if callable(behaviour):
