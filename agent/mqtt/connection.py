@@ -5,11 +5,13 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 from agent.mqtt.dial import Dialled
-from agent.mqtt.events import Accepted, Event
+from agent.mqtt.events import Accepted, Event, Published
 from agent.mqtt.settings import LinkSettings
 from agent.mqtt.speaker import Speaker
+from agent.mqtt.trouble import REFUSED
 from agent.mqtt.wire import CHUNK, MALFORMED, Take, Wire, WireError
 
+EXCUSE_S = 5.0
 PINGREQ = b"\xc0\x00"
 
 
@@ -50,6 +52,7 @@ class Connection:
         self._ping_at: float | None = None
         self._accepted = False
         self._over = False
+        self._refused_at = -math.inf  # when the broker last refused a publish
         self.witness = dialled.witness
         self.speaker.open()
 
@@ -124,8 +127,12 @@ class Connection:
             self.witness.close()
 
     def witnessed(self) -> bool:
-        """Whether a second connection under another client id outlived this one."""
-        return self.witness is not None and self.witness.alive()
+        """Whether a second connection, under another client id, outlived this one for no reason that we know.
+
+        Mosquitto 2.0.11 with ``max_queued_messages 0`` closes the connection after a publish that it refuses.
+        """
+        excused = self._mono() - self._refused_at < EXCUSE_S
+        return self.witness is not None and not excused and self.witness.alive()
 
     def _hear(self, packet: bytes) -> None:
         self.speaker.hear(packet)
@@ -143,6 +150,8 @@ class Connection:
                 self.wire.take = self._take
                 if event.limits.keepalive_s is not None:
                     self._keepalive_s = event.limits.keepalive_s
+            elif isinstance(event, Published) and event.code >= REFUSED:
+                self._refused_at = self._mono()
             self._on_event(event)
 
 

@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from agent.mqtt.settings import LinkSettings
 from agent.mqtt.witness import Witness
@@ -19,7 +19,7 @@ class Dialled:
     """A socket that is connected and, where asked for, encrypted; and the password as of now."""
 
     sock: socket.socket
-    password: str | None
+    password: str | None = field(repr=False)
     witness: Witness | None = None
 
     def close(self) -> None:

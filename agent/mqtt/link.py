@@ -24,7 +24,6 @@ TURN_S = 1.0
 MAX_CHUNKS = 4  # 256 KiB, then the other work of the loop gets its turn
 STOP_TURN_S = 0.05
 ROOM_PAUSE_S = 0.5  # for more room, so that a flood does not reconnect all the time
-OUR_WISH = Trouble("we ended the connection", "")
 
 
 class Link:
@@ -61,7 +60,7 @@ class Link:
             offer=offer, stats=self.stats, first_generation=first_generation, wall=wall, mono=mono
         )
         self._publisher = Publisher(
-            settings=settings, stats=self.stats, on_published=on_published, report=report
+            settings=settings, stats=self.stats, on_published=on_published, report=report, mono=mono
         )
         self._subscriber = Subscriber(
             wanted=subscriptions, held=previous_filters, retry_s=settings.resubscribe_s, report=report
@@ -168,9 +167,8 @@ class Link:
         """Say how long the thread may sleep."""
         if self._hungry or self._commands:
             return 0.0
-        due = min(
-            self._dial_at, self._room_at, math.inf if self._connection is None else self._connection.due
-        )
+        alive = math.inf if self._connection is None else self._connection.due
+        due = min(self._dial_at, self._room_at, alive)
         return max(0.0, min(due - self._mono(), TURN_S if self._stop_at is None else STOP_TURN_S))
 
     def _advance(self, now: float) -> None:
@@ -255,7 +253,7 @@ class Link:
             hung_up=hung_up and not self.stats.in_flight,
             witness=lambda: connection is not None and connection.witnessed(),
         )
-        self._drop(trouble, ours=False)
+        self._drop(trouble.what, ours=False)
         self._dial_at = now + comeback.delay_s
         if comeback.retold:
             self._board.lost(trouble, retry_s=comeback.delay_s)
@@ -267,11 +265,11 @@ class Link:
         """Leave with a DISCONNECT, and come back at once."""
         if self._connection is not None:
             self._connection.part()
-        self._drop(OUR_WISH, ours=True)
+        self._drop("we ended the connection", ours=True)
         self._board.parted()
         self._dial_at = self._mono()
 
-    def _drop(self, trouble: Trouble, *, ours: bool) -> None:
+    def _drop(self, reason: str, *, ours: bool) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
@@ -279,9 +277,7 @@ class Link:
             self._up = False
             self._publisher.lose(ours=ours)
             self._subscriber.end()
-            self._intake.end(trouble.what)
-
-    # ------------------------------------------------------------------------------ room and leave
+            self._intake.end(reason)
 
     def _take_room(self) -> None:
         if self._intake.stalled:

@@ -5,6 +5,7 @@ in flight when a connection ended is sent again in its order on the next one. Si
 connection because of one message, each is then sent alone: the guilty one is found and the others go on.
 """
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from agent.records import Outgoing
 
 MAX_LOSSES = 3  # connections that may end with one message in flight before it counts as refused
 MAX_ANNOUNCEMENTS = 50
+UNWELCOME_S = 300.0  # for an announcement topic that the broker refused
 FAREWELL_S = 1.0  # of the time to stop, kept for the last announcement
 LAST_S = 0.2  # of it, kept for DISCONNECT
 OVERHEAD = 5 + 2 + 2 + 4 + 3 + 16 + 5  # header, lengths, packet id, content type, expiry
@@ -48,7 +50,9 @@ class Publisher:
         stats: LinkStats,
         on_published: Callable[[int, int], None],
         report: Callable[..., None],
+        mono: Callable[[], float],
     ) -> None:
+        self._mono = mono
         self._settings = settings
         self._stats = stats
         self._on_published = on_published
@@ -59,7 +63,7 @@ class Publisher:
         self._connection: Connection | None = None
         self._limits = BrokerLimits()
         self._finished = False
-        self._unwelcome: set[str] = set()  # announcement topics that were refused, said once
+        self._unwelcome: dict[str, float] = {}  # announcement topics that were refused: left alone until then
 
     @property
     def idle(self) -> bool:
@@ -74,8 +78,9 @@ class Publisher:
 
     def announce(self, topic: str, payload: bytes, *, retain: bool, expiry_s: int | None = None) -> None:
         """Queue what may be dropped; the newest of a topic replaces an unsent one."""
+        unwelcome = self._unwelcome.get(topic, -math.inf) > self._mono()
         full = len(self._announcements) >= MAX_ANNOUNCEMENTS and topic not in self._announcements
-        if self._connection is None or full:
+        if self._connection is None or full or unwelcome:
             self._stats.dropped["announcement"] += 1
             return
         self._announcements[topic] = _Parcel(topic, payload, retain, expiry_s=expiry_s)
@@ -156,7 +161,7 @@ class Publisher:
             return
         self._stats.published += 1
         if parcel.outbox_id is None:
-            self._unwelcome.discard(parcel.topic)
+            self._unwelcome.pop(parcel.topic, None)
         else:
             self._on_published(parcel.outbox_id, code)
 
@@ -164,8 +169,11 @@ class Publisher:
         self._stats.publish_refused += 1
         if parcel.outbox_id is not None:
             self._on_published(parcel.outbox_id, code)
-        elif parcel.topic not in self._unwelcome:
-            self._unwelcome.add(parcel.topic)
+        else:
+            known = parcel.topic in self._unwelcome
+            self._unwelcome[parcel.topic] = self._mono() + UNWELCOME_S
+            if known:
+                return
             self._report(
                 "mqtt_announcement_refused",
                 level="warning",

@@ -30,7 +30,10 @@ _BY_CODE: dict[int, tuple[str, str]] = {
     0x84: ("the broker does not speak this MQTT version", "set mqtt.protocol, or update the broker"),
     0x85: ("the broker refused the client id", "set mqtt.client_id to one that it allows"),
     0x86: ("the broker refused user name or password", "correct mqtt.username and mqtt.password_file"),
-    0x87: ("the broker does not let this client connect", "give its user the rights, or set mqtt.username"),
+    0x87: (
+        "the broker does not let this client in",
+        "correct mqtt.username and mqtt.password_file, or give that user the rights it needs",
+    ),
     0x88: ("the broker is unavailable", "look at the broker's log; it is tried again"),
     0x89: ("the broker is busy", "it is tried again"),
     0x8A: ("the broker has banned this client", "ask who runs the broker"),

@@ -3,10 +3,11 @@
 import socket
 import subprocess
 import threading
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import BinaryIO, Self
 
 REFUSALS = {
     "0x84": b"\x20\x03\x00\x84\x00",  # as MQTT 5 has it
@@ -15,18 +16,10 @@ REFUSALS = {
 }
 
 
-class OldBroker:
-    """Answers a CONNECT of version 5 with ``refusal`` and closes; passes 3.1.1 on to a Mosquitto.
+class Front:
+    """Listens on a free loopback port; each connection is a thread in ``_talk``."""
 
-    With ``hang_ups`` it closes so many connections of any version, then passes on all: a broker that is
-    starting behind a proxy.
-    """
-
-    def __init__(self, target: int, *, refusal: str | None = None, hang_ups: int = 0) -> None:
-        self.versions: list[int] = []
-        self._target = target
-        self._refusal = refusal
-        self._hang_ups = hang_ups
+    def __init__(self) -> None:
         self._socks: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -56,9 +49,27 @@ class OldBroker:
             while True:
                 client, _ = self._listener.accept()
                 self._socks.append(client)
-                self._spawn(self._serve, client)
+                self._spawn(self._talk, client)
 
-    def _serve(self, client: socket.socket) -> None:
+    def _talk(self, client: socket.socket) -> None:
+        raise NotImplementedError
+
+
+class OldBroker(Front):
+    """Answers a CONNECT of version 5 with ``refusal`` and closes; passes 3.1.1 on to a Mosquitto.
+
+    With ``hang_ups`` it closes so many connections of any version, then passes on all: a broker that is
+    starting behind a proxy.
+    """
+
+    def __init__(self, target: int, *, refusal: str | None = None, hang_ups: int = 0) -> None:
+        self.versions: list[int] = []
+        self._target = target
+        self._refusal = refusal
+        self._hang_ups = hang_ups
+        super().__init__()
+
+    def _talk(self, client: socket.socket) -> None:
         with suppress(OSError):
             hello = client.recv(65536)
             version = hello[hello.index(b"MQTT") + 4]
@@ -79,6 +90,41 @@ class OldBroker:
             while data := source.recv(65536):
                 sink.sendall(data)
             sink.shutdown(socket.SHUT_WR)
+
+
+CONNACK = b"\x20\x03\x00\x00\x00"
+
+
+class ScriptedBroker(Front):
+    """Answers the packets of version 5 connections by what ``script`` says.
+
+    ``script`` maps a packet type (1 CONNECT, 3 PUBLISH, 8 SUBSCRIBE, 10 UNSUBSCRIBE) to a function of the
+    packet's body that returns the bytes to send; what it lacks stays without an answer.
+    """
+
+    def __init__(self, script: Mapping[int, Callable[[bytes], bytes]]) -> None:
+        self.packets: list[tuple[int, bytes]] = []  # first byte and body, in order
+        self._script = script
+        super().__init__()
+
+    def _talk(self, client: socket.socket) -> None:
+        with client, client.makefile("rb") as stream, suppress(OSError):
+            self._serve(client, stream)
+
+    def _serve(self, client: socket.socket, stream: BinaryIO) -> None:
+        while first := stream.read(1):
+            length = shift = 0
+            while True:
+                byte = stream.read(1)[0]
+                length |= (byte & 0x7F) << shift
+                shift += 7
+                if byte < 0x80:
+                    break
+            body = stream.read(length)
+            self.packets.append((first[0], body))
+            answer = self._script.get(first[0] >> 4)
+            if answer is not None:
+                client.sendall(answer(body))
 
 
 class Authority:

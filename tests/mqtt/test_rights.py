@@ -1,0 +1,357 @@
+"""What the broker refuses: logins, certificates, topics, sizes."""
+
+import json
+import subprocess
+from base64 import b64encode
+from hashlib import pbkdf2_hmac
+from pathlib import Path
+
+import pytest
+
+from tests.mqtt.brokers import Authority, OldBroker
+from tests.mqtt.desk import Desk, outgoing, peer, running, send, until
+from tests.support.broker import Broker
+
+PLUGIN = Path("/usr/lib/x86_64-linux-gnu/mosquitto_dynamic_security.so")
+
+
+def guarded(folder: Path, *, extra: str = "") -> Broker:
+    """A Mosquitto with user agent / secret, who may write below agent/ and read sensors/."""
+    folder.mkdir(parents=True, exist_ok=True)
+    passwords, acl = folder / "passwords", folder / "acl"
+    subprocess.run(["mosquitto_passwd", "-b", "-c", passwords, "agent", "secret"], check=True, timeout=10)
+    acl.write_text("user agent\ntopic read sensors/#\ntopic write agent/#\n")
+    lines = f"allow_anonymous false\npassword_file {passwords}\nacl_file {acl}\n{extra}"
+    return Broker(folder, lines)
+
+
+def test_wrong_password_then_the_right_one(tmp_path: Path) -> None:
+    """A refused login is said once in words; a corrected password file works without a restart."""
+    broker = guarded(tmp_path / "broker").start()
+    secret = tmp_path / "password"
+    secret.write_text("hunter2")
+    try:
+        with running(
+            port=broker.port, client_id="login", username="agent", password=lambda: secret.read_text().strip()
+        ) as desk:
+            until(lambda: desk.link.stats.connect_failures >= 3)
+            assert "mqtt.password_file" in (desk.link.state.last_error or "")
+            secret.write_text("secret")
+            until(lambda: desk.link.state.connected)
+            secret.unlink()
+    finally:
+        broker.stop()
+    (failure,) = desk.values("mqtt_connect_failed")
+    assert "refused user name or password" in failure["error"] or "does not let" in failure["error"]
+    assert "hunter2" not in repr(desk.events) + repr(desk.settings)
+
+
+def test_unreadable_password_file(broker: Broker, tmp_path: Path) -> None:
+    """A password file that is not there is named; the link tries again."""
+    missing = tmp_path / "nowhere"
+    with running(port=broker.port, client_id="nofile", username="u", password=missing.read_text) as desk:
+        until(lambda: desk.link.stats.connect_failures >= 2)
+        assert "nowhere" in (desk.link.state.last_error or "")
+        missing.write_text("x")
+        until(lambda: desk.link.state.connected)
+
+
+def test_refused_publish(tmp_path: Path) -> None:
+    """A topic without the right to write is settled with 0x87; the others go on."""
+    broker = guarded(tmp_path / "broker", extra="max_queued_messages 1000").start()
+    try:
+        with running(
+            port=broker.port,
+            client_id="acl",
+            username="agent",
+            password=lambda: "secret",
+            base_topic="agent/x",
+        ) as desk:
+            until(lambda: desk.link.state.connected)
+            desk.link.publish([outgoing(1, "agent/ok"), outgoing(2, "forbidden/x"), outgoing(3, "agent/ok")])
+            desk.link.announce("forbidden/health", b"{}")
+            desk.link.announce("forbidden/health", b"{}")
+            until(lambda: len(desk.published) == 3 and "mqtt_announcement_refused" in desk.names)
+    finally:
+        broker.stop()
+    assert {row: code >= 0x80 for row, code in desk.published} == {1: False, 2: True, 3: False}
+    assert (2, 0x87) in desk.published
+    assert desk.names.count("mqtt_announcement_refused") == 1
+
+
+def test_will_that_may_not_be_written(tmp_path: Path) -> None:
+    """A user who may not write the status topic is told so once; the rest works.
+
+    This Mosquitto closes the connection after each refused publish, which is not taken for a takeover.
+    """
+    broker = guarded(tmp_path / "broker").start()
+    try:
+        with running(
+            port=broker.port, client_id="w", username="agent", password=lambda: "secret", base_topic="other"
+        ) as desk:
+            until(lambda: "mqtt_announcement_refused" in desk.names)
+            for row in range(4):
+                desk.link.publish([outgoing(row, "forbidden/x")])
+                desk.wait_down(row + 2)
+            desk.wait_up(6)
+            assert len(desk.published) == 4
+            desk.link.publish([outgoing(9, "agent/x")])
+            until(lambda: len(desk.published) == 5)
+    finally:
+        broker.stop()
+    assert desk.published[-1][1] < 0x80
+    assert desk.link.stats.takeovers == 0
+    assert desk.names.count("mqtt_announcement_refused") == 1
+
+
+def dynamic_security(folder: Path, *, allow_b: bool) -> Path:
+    """Write a configuration of Mosquitto's dynamic security: anonymous may subscribe to a/#, b/# as told."""
+    rights = [
+        {"acltype": kind, "topic": "#", "priority": 0, "allow": True}
+        for kind in ("publishClientSend", "publishClientReceive", "unsubscribePattern")
+    ]
+    rights += [
+        {"acltype": "subscribePattern", "topic": "a/#", "priority": 1, "allow": True},
+        {"acltype": "subscribePattern", "topic": "b/#", "priority": 1, "allow": allow_b},
+    ]
+    salt = b"0123456789ab"
+    admin = {
+        "username": "admin",
+        "salt": b64encode(salt).decode(),
+        "password": b64encode(pbkdf2_hmac("sha512", b"admin", salt, 101, 64)).decode(),
+        "iterations": 101,
+        "roles": [],
+    }
+    closed = dict.fromkeys(("publishClientSend", "publishClientReceive", "subscribe", "unsubscribe"), False)
+    path = folder / "dynsec.json"
+    path.write_text(
+        json.dumps(
+            {
+                "defaultACLAccess": closed,
+                "clients": [admin],
+                "groups": [{"groupname": "all", "roles": [{"rolename": "some"}]}],
+                "roles": [{"rolename": "some", "acls": rights}],
+                "anonymousGroup": "all",
+            }
+        )
+    )
+    return path
+
+
+@pytest.mark.skipif(not PLUGIN.exists(), reason="Mosquitto's dynamic security plugin is not installed")
+def test_refused_subscription(tmp_path: Path) -> None:
+    """A filter that the broker refuses stands in the state, is said once and asked for again; others work."""
+    folder = tmp_path / "broker"
+    folder.mkdir()
+    rights = dynamic_security(folder, allow_b=False)
+    broker = Broker(folder, f"plugin {PLUGIN}\nplugin_opt_config_file {rights}").start()
+    try:
+        with running(
+            port=broker.port, client_id="sub", topics=["a/#", "b/#"], resubscribe_s=0.1, session_expiry_s=60
+        ) as desk:
+            desk.subscribed()
+            assert desk.link.state.refused == ("b/#",)
+            with peer(broker.port) as other:
+                send(other, "a/t", "x")
+            until(lambda: desk.arrivals)
+            broker.stop()
+            dynamic_security(folder, allow_b=True)
+            broker.start()
+            desk.wait_up(2)
+            until(lambda: desk.link.state.subscribed and not desk.link.state.refused)
+    finally:
+        broker.stop()
+    (refusal,) = desk.values("mqtt_subscription_refused")
+    assert (refusal["filter"], refusal["reason_code"]) == ("b/#", 0x87)
+
+
+def test_publish_above_the_brokers_packet_size(tmp_path: Path) -> None:
+    """What the CONNACK says is too big is refused here, unsent; the others go on."""
+    broker = Broker(tmp_path / "broker", "max_packet_size 2000").start()
+    try:
+        with running(port=broker.port, client_id="big") as desk:
+            until(lambda: desk.link.state.connected)
+            desk.link.publish([outgoing(1, "t", b"x" * 3000), outgoing(2, "t", b"x" * 1800)])
+            until(lambda: len(desk.published) == 2)
+            assert desk.link.state.limits.max_packet_size == 2000
+    finally:
+        broker.stop()
+    assert desk.published[0] == (1, 0x95)
+    assert desk.published[1][1] < 0x80
+    assert desk.link.stats.connects == 1
+
+
+def test_publish_above_the_brokers_message_size(tmp_path: Path) -> None:
+    """Mosquitto's PUBACK 0x95, which paho takes for malformed, is a refusal and not the end of the link."""
+    broker = Broker(tmp_path / "broker", "message_size_limit 2000").start()
+    try:
+        with running(port=broker.port, client_id="poison") as desk:
+            until(lambda: desk.link.state.connected)
+            desk.link.publish([outgoing(1, "t"), outgoing(2, "t", b"x" * 3000), outgoing(3, "t")])
+            until(lambda: len(desk.published) == 3)
+    finally:
+        broker.stop()
+    assert {row: code for row, code in desk.published if code >= 0x80} == {2: 0x95}
+    assert desk.link.stats.connects <= 2  # this Mosquitto closes after a refusal
+
+
+def test_publish_that_ends_the_connection(tmp_path: Path) -> None:
+    """Over 3.1.1 a broker ends the link at too big a packet: after three times it counts as refused."""
+    broker = Broker(tmp_path / "broker", "max_packet_size 2000").start()
+    try:
+        with running(port=broker.port, client_id="poison311", protocol="3.1.1") as desk:
+            until(lambda: desk.link.state.connected)
+            desk.link.publish([outgoing(n, "t", b"x" * (3000 if n == 5 else 10)) for n in range(10)])
+            until(lambda: len(desk.published) == 10)
+    finally:
+        broker.stop()
+    assert {row: code for row, code in desk.published if code >= 0x80} == {5: 0x95}
+    assert desk.link.stats.connects == 4
+
+
+@pytest.mark.parametrize("topic", ["a/#", "a/+/b", "x" * 70_000])
+def test_impossible_topic(broker: Broker, topic: str) -> None:
+    """A topic that cannot be published to is refused here and harms nothing."""
+    with running(port=broker.port, client_id="topic") as desk:
+        until(lambda: desk.link.state.connected)
+        desk.link.publish([outgoing(1, topic), outgoing(2, "fine")])
+        until(lambda: len(desk.published) == 2)
+    assert desk.published[0][1] >= 0x80
+    assert desk.published[1][1] < 0x80
+
+
+def test_oversized_arrival_over_311(broker: Broker) -> None:
+    """An old broker sends what is too big all the same: its beginning arrives and it is acknowledged."""
+    with (
+        OldBroker(broker.port, refusal="0x01") as old,
+        peer(broker.port) as other,
+        running(port=old.port, client_id="bigin", topics=["bigin/#"], max_packet_size=1000) as desk,
+    ):
+        desk.subscribed()
+        send(other, "bigin/t", b"x" * 50_000, b"small")
+        until(lambda: desk.link.stats.acks_sent == 2)
+    assert [len(payload) for payload in desk.payloads] == [1000 - 2 - 7 - 2, 5]
+
+
+# ------------------------------------------------------------------------------------------------ TLS
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("ca"))
+
+
+@pytest.fixture(scope="module")
+def server_files(authority: Authority) -> tuple[Path, Path]:
+    return authority.issue("server", "DNS:localhost")
+
+
+def tls_broker(folder: Path, authority: Authority, files: tuple[Path, Path], *extra: str) -> Broker:
+    certificate, key = files
+    lines = (f"cafile {authority.ca}", f"certfile {certificate}", f"keyfile {key}", *extra)
+    return Broker(folder, "\n".join(lines)).start()
+
+
+def test_tls(tmp_path: Path, authority: Authority, server_files: tuple[Path, Path]) -> None:
+    """Over TLS a burst arrives whole and in order, and what we send is settled."""
+    broker = tls_broker(tmp_path / "b", authority, server_files)
+    options = {"host": "localhost", "port": broker.port, "tls": True, "ca_file": authority.ca}
+    try:
+        with (
+            running(**options, client_id="sender") as sender,
+            running(**options, client_id="tls", topics=["tls/#"]) as desk,
+        ):
+            desk.subscribed()
+            blobs = [bytes([n % 256]) * (1 + n * 37 % 3000) for n in range(300)] + [b"z" * 300_000]
+            sender.link.publish([outgoing(n, "tls/t", blob) for n, blob in enumerate(blobs)])
+            until(lambda: len(desk.arrivals) == len(blobs) == len(sender.published))
+    finally:
+        broker.stop()
+    assert desk.payloads == blobs
+
+
+@pytest.mark.parametrize(
+    ("host", "own_ca", "words"),
+    [
+        ("localhost", False, "certificate was refused"),
+        ("127.0.0.1", True, "write the host in mqtt.url as the certificate has it"),
+    ],
+)
+def test_tls_is_verified(
+    tmp_path: Path, authority: Authority, server_files: tuple[Path, Path], host: str, own_ca: bool, words: str
+) -> None:
+    """A broker that the authority did not sign, or that has another name, is not spoken to."""
+    broker = tls_broker(tmp_path / "b", authority, server_files)
+    ca = authority.ca if own_ca else Authority(tmp_path / "other", "other-ca").ca
+    desk = Desk(host=host, port=broker.port, tls=True, ca_file=ca, client_id="strict").start()
+    try:
+        until(lambda: desk.link.stats.connect_failures >= 2)
+        assert words in (desk.link.state.last_error or "")
+        assert not desk.ups
+    finally:
+        desk.stop()
+        broker.stop()
+
+
+def test_client_certificate_is_read_again(
+    tmp_path: Path, authority: Authority, server_files: tuple[Path, Path]
+) -> None:
+    """A broker that asks for a certificate lets us in once a good one lies in the file."""
+    broker = tls_broker(
+        tmp_path / "b", authority, server_files, "require_certificate true", "use_identity_as_username true"
+    )
+    wrong = Authority(tmp_path / "other", "other-ca").issue("agent", "DNS:agent")
+    good = authority.issue("agent", "DNS:agent")
+    mine = tmp_path / "agent.pem", tmp_path / "agent.key"
+
+    def install(files: tuple[Path, Path]) -> None:
+        for source, target in zip(files, mine, strict=True):
+            target.write_bytes(source.read_bytes())
+
+    install(wrong)
+    try:
+        with running(
+            host="localhost",
+            port=broker.port,
+            tls=True,
+            ca_file=authority.ca,
+            cert_file=mine[0],
+            key_file=mine[1],
+            client_id="mutual",
+        ) as desk:
+            until(lambda: desk.link.stats.connect_failures >= 2)
+            assert desk.link.state.last_error
+            install(good)
+            until(lambda: desk.link.state.connected)
+    finally:
+        broker.stop()
+
+
+def test_missing_ca_file(broker: Broker, tmp_path: Path) -> None:
+    """A file that is not there is named with its path."""
+    with running(
+        host="localhost", port=broker.port, tls=True, ca_file=tmp_path / "no-ca.pem", client_id="noca"
+    ) as desk:
+        until(lambda: desk.names)
+        assert "no-ca.pem" in (desk.link.state.last_error or "")
+
+
+def test_tls_to_a_plain_port(broker: Broker, authority: Authority) -> None:
+    """A port without TLS is named as such, or at least as silent."""
+    with running(
+        host="localhost",
+        port=broker.port,
+        tls=True,
+        ca_file=authority.ca,
+        client_id="plain",
+        connect_timeout_s=1.0,
+    ) as desk:
+        until(lambda: desk.names)
+        assert f"mqtts://localhost:{broker.port}" in (desk.link.state.last_error or "")
+
+
+def test_unknown_host() -> None:
+    """A name that does not resolve is said in words."""
+    with running(host="no-such-host.invalid", client_id="dns") as desk:
+        until(lambda: desk.names, limit_s=30)
+        assert "cannot be resolved" in (desk.link.state.last_error or "")
