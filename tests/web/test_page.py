@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
@@ -109,6 +110,46 @@ def test_page_shows_the_status_in_a_browser(dom: str) -> None:
         "up to date",
     ):
         assert text in dom, text
+
+
+def test_page_follows_without_reloading(tmp_path: Path) -> None:
+    """The page asks again by itself and shows what changed."""
+    if CHROMIUM is None:
+        pytest.skip("chromium is not installed: `make test` installs it")
+    asked = [0]
+
+    def status() -> Response:
+        asked[0] += 1
+        text = sample_status() | {"agent": f"asked-{asked[0]}"}
+        return Response(json.dumps(text).encode(), content_type="application/json")
+
+    with serving(ROUTES | {"/status.json": status}) as server:
+        argv = [CHROMIUM, *FLAGS, f"--user-data-dir={tmp_path}", "--dump-dom"]
+        done = subprocess.run(
+            [*argv, f"http://127.0.0.1:{server.port}/"],
+            capture_output=True,
+            timeout=60,
+            check=True,
+            text=True,
+        )
+    assert asked[0] >= 2
+    assert f'<h1 id="agent">asked-{asked[0]}</h1>' in done.stdout
+
+
+def test_page_says_when_the_agent_is_gone(tmp_path: Path) -> None:
+    """Without an answer the page does not go on showing an old state as if it were new."""
+    if CHROMIUM is None:
+        pytest.skip("chromium is not installed: `make test` installs it")
+    with serving({"/": page}) as server:
+        argv = [CHROMIUM, *FLAGS, f"--user-data-dir={tmp_path}", "--dump-dom"]
+        done = subprocess.run(
+            [*argv, f"http://127.0.0.1:{server.port}/"],
+            capture_output=True,
+            timeout=60,
+            check=True,
+            text=True,
+        )
+    assert "no contact with the agent" in done.stdout
 
 
 def test_hostile_text_stays_text(dom: str) -> None:
