@@ -25,7 +25,7 @@ from agent.journal.pruning import Pruner
 from agent.journal.reader import connect_to_read
 from agent.journal.recovery import read_rows, recover
 from agent.journal.redelivery import Redelivery
-from agent.journal.schema import read_meta, write_meta
+from agent.journal.schema import read_meta, sync_directory, write_meta
 from agent.journal.sequence import Sequence, last_row
 from agent.journal.series import SeriesTable
 from agent.journal.stats import JournalStats
@@ -220,7 +220,10 @@ class Journal:
 
 def _make(state_dir: Path) -> None:
     try:
+        missing = [folder for folder in (state_dir, *state_dir.parents) if not folder.exists()]
         state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in missing:
+            sync_directory(folder.parent)
         arm(state_dir)
     except OSError as error:
         raise JournalError(

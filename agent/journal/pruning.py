@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Callable
 
 from agent.failpoint import failpoint
+from agent.journal.schema import CONCLUDED, SEALED
 from agent.journal.sequence import Sequence
 from agent.journal.series import SeriesTable
 from agent.journal.stats import JournalStats
@@ -18,8 +19,8 @@ _SERIES_INTERVAL_S = 3600.0
 class Pruner:
     """Deletes rows below the low watermark, and what is kept for the user after its time.
 
-    A row of the sequence goes when the snapshot has passed it, no open window covers it and no window that
-    reaches it waits for its acknowledgement.
+    A row of the sequence goes when the snapshot has passed it, no open window covers it and no window from it
+    on waits for its acknowledgement.
     """
 
     def __init__(
@@ -45,7 +46,7 @@ class Pruner:
         """Delete one chunk inside the open transaction; ``early`` takes kept rows before their time too."""
         if not self.enabled:
             return 0
-        snapshot_seq, watermark = find_watermark(connection)
+        snapshot_seq, watermark = find_watermark(connection, early=early)
         cutoff = self._now() - self._keep_s
         rows, self.more = self._drop_rows(connection, watermark)
         verdicts = self._drop_verdicts(connection, snapshot_seq, cutoff, early=early)
@@ -130,11 +131,18 @@ class Pruner:
         self._series.forget()
 
 
-def find_watermark(connection: sqlite3.Connection) -> tuple[int, int]:
-    """Return the snapshot's seq, and the last seq that nobody needs any more."""
+def find_watermark(connection: sqlite3.Connection, *, early: bool = False) -> tuple[int, int]:
+    """Return the snapshot's seq, and the last seq that nobody needs any more.
+
+    With ``early`` a window holds its rows only until its verdict is committed, not until the broker has it:
+    one device whose verdicts are refused must not stop the acks of all.
+    """
     snapshot = connection.execute("SELECT seq, floor FROM snapshots").fetchone()
     if snapshot is None:
         return 0, 0
     seq, floor = int(snapshot[0]), int(snapshot[1])
-    lowest = connection.execute("SELECT min(lo) FROM windows WHERE state < 2").fetchone()[0]
+    holding = SEALED if early else CONCLUDED
+    lowest = connection.execute(
+        "SELECT min(lo) FROM windows WHERE state < 2 AND state <= ?", (holding,)
+    ).fetchone()[0]
     return seq, min(seq, floor - 1, seq if lowest is None else lowest - 1)

@@ -96,7 +96,7 @@ def connect(path: Path) -> sqlite3.Connection:
     """Open for writing with the pragmas that the guarantee stands on; the caller owns transactions."""
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
     try:
-        connection.execute("PRAGMA journal_mode=WAL").fetchone()
+        mode = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA wal_autocheckpoint=1000")
         connection.execute(f"PRAGMA journal_size_limit={16 * 1024 * 1024}").fetchone()
@@ -104,6 +104,12 @@ def connect(path: Path) -> sqlite3.Connection:
     except sqlite3.Error:
         connection.close()
         raise
+    if mode != "wal":
+        connection.close()
+        raise JournalError(
+            f"journal: the file system of {path} cannot hold a write-ahead log; "
+            "set agent.state_dir to a local disk"
+        )
     return connection
 
 

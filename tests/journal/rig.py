@@ -128,7 +128,7 @@ class Rig:
                 decode=lambda item: decode(item),  # noqa: PLW0108 - tests put another in its place
                 on_rows=self._take,
                 on_acks=lambda acks: self.acks.extend(acks),  # noqa: PLW0108 - tests put another in its place
-                on_generation=self.generations.append,
+                on_generation=lambda number: self.generations.append(number),  # noqa: PLW0108
                 on_room=self._note_room,
                 report=lambda event, **values: self.reports.append((event, values)),
             ),

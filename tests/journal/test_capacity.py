@@ -61,23 +61,36 @@ def test_the_cap_stops_the_acks_and_nothing_else(tmp_path: Path) -> None:
 def test_kept_rows_go_first(tmp_path: Path) -> None:
     """From 80 % on verdicts and then quarantine go before their time, and that is counted."""
     with Rig(tmp_path, settings=SMALL) as rig:
-        for number in range(200):
+        for number in range(40):
             one = window(f"w{number}", "d1", 1, 1)
             rig.write(sealing(one))
-            rig.write(concluding(one, detail=b"d" * 20_000))
+            rig.write(concluding(one, detail=b"d" * 100_000))
         rig.offer([link_up(1), *(arrival(number, payload=b"{" + b"x" * 4000) for number in range(12))])
         rig.settle()
         rig.write(lambda store: store.snapshot(5, b""))
         rig.write(lambda store: store.prune())
         with Reader.open(tmp_path) as reader:
-            assert (reader.counts()["verdicts"], reader.counts()["quarantine"]) == (200, 12)
-        for number in range(20, 3000):
-            rig.offer([arrival(number, payload=BIG)])
+            assert (reader.counts()["verdicts"], reader.counts()["quarantine"]) == (40, 12)
+        for number in range(20, 3000, 10):
+            rig.offer([arrival(number + more, payload=BIG) for more in range(10)])
             rig.settle()
             if rig.journal.stats.pruned_early:
                 break
-        rig.until(lambda: rig.journal.stats.pruned_early >= 100)
+        rig.until(lambda: rig.journal.stats.pruned_early >= 40)
         assert states(rig)[0] == "degraded"
+
+
+def test_a_refused_verdict_does_not_stop_the_acks_of_all(tmp_path: Path) -> None:
+    """Under pressure a committed verdict no longer holds its rows; it still waits in the outbox."""
+    with Rig(tmp_path, settings=SMALL) as rig:
+        rig.offer([link_up(1), *(arrival(number, payload=BIG) for number in range(8))])
+        rig.settle()
+        rig.write(sealing(window("w1", "d1", 1, 8)))
+        rig.write(concluding(window("w1", "d1", 1, 8), VERDICT))
+        taken = 8 + fill(rig)
+        rig.write(lambda store: store.snapshot(1000, b""))
+        rig.until(lambda: rig.journal.stats.journaled == taken)
+        assert [item.outbox_id for item in rig.write(lambda store: store.outbox_pending(0, 9))] == [1]
 
 
 def limit_pages(rig: Rig, pages: int) -> None:

@@ -1,8 +1,10 @@
 """The journal from outside: what is committed, told and found again."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
-from agent.records import MessageRow, TimerKind, TimerRow
+from agent.journal import JournalSettings
+from agent.records import LinkDown, MessageRow, TimerKind, TimerRow
 from tests.journal.rig import Rig, arrival, link_up
 
 
@@ -32,3 +34,68 @@ def test_replay_gives_the_same_rows(tmp_path: Path) -> None:
     assert rig.rows[700:] == [row for row in replayed[:-1] if row.seq > 700]
     assert isinstance(last, MessageRow)
     assert [reading.metric for reading in last.readings] == ["a", "b"]
+
+
+def test_a_generation_is_told_once_it_is_on_disk(tmp_path: Path) -> None:
+    """In the order of the wire, behind the acks of the one before."""
+    with Rig(tmp_path) as rig:
+        told: list[object] = []
+        rig.acks = Told(told)  # type: ignore[assignment]
+        rig.generations = Told(told)  # type: ignore[assignment]
+        rig.offer([link_up(1), arrival(1), LinkDown(1, "reset", 0.0), link_up(2), arrival(2, generation=2)])
+        rig.settle()
+        assert told == [1, (1, 2), 2, (2, 3)]
+        assert rig.journal.generation == 2
+    with Rig(tmp_path) as again:
+        assert again.journal.generation == 2
+
+
+def test_the_end_of_a_link_is_a_row(tmp_path: Path) -> None:
+    """At its place in the sequence, so that a replay hears of it at the same moment."""
+    with Rig(tmp_path) as rig:
+        rig.offer([link_up(1), arrival(1), LinkDown(1, "reset", 0.0), arrival(2)])
+        rig.settle()
+    assert [row.kind for row in rig.rows if isinstance(row, TimerRow)] == [TimerKind.DISCONNECTED]
+    assert [row.seq for row in rig.rows] == [1, 2, 3]
+    assert isinstance(rig.rows[1], TimerRow)
+
+
+def test_the_interval_is_waited_out(tmp_path: Path) -> None:
+    """What trickles in within it costs one commit; a full group is not waited for."""
+    settings = JournalSettings(commit_ms=300, max_group=100, ballast_bytes=0)
+    with Rig(tmp_path, settings=settings) as rig:
+        rig.offer([link_up(1)])
+        rig.until(lambda: rig.journal.stats.commits == 1)
+        for number in range(20):
+            rig.offer([arrival(number)])
+            rig.journal.write(lambda store: store.timer(TimerKind.TICK))
+        rig.until(lambda: len(rig.rows) == 40)
+        assert rig.journal.stats.commits == 2
+        rig.offer([arrival(number) for number in range(100)])
+        rig.until(lambda: len(rig.rows) == 140)
+        assert rig.journal.stats.commits == 3
+
+
+def test_two_journals_in_one_process(tmp_path: Path) -> None:
+    """They share nothing."""
+    with Rig(tmp_path / "a") as one, Rig(tmp_path / "b") as two:
+        one.offer([link_up(1), arrival(1)])
+        two.offer([link_up(1), arrival(2), arrival(3)])
+        one.settle()
+        two.settle()
+        assert (len(one.rows), len(two.rows)) == (1, 2)
+        assert one.journal.journal_id != two.journal.journal_id
+
+
+class Told(list[object]):
+    """A list that notes in another what it is told."""
+
+    def __init__(self, told: list[object]) -> None:
+        super().__init__()
+        self._told = told
+
+    def append(self, item: object) -> None:
+        self._told.append(item)
+
+    def extend(self, items: Iterable[object]) -> None:
+        self._told.extend(items)
