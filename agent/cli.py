@@ -9,7 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from agent import __version__
-from agent.config import Config, ConfigError, load
+from agent.config import ConfigError, load_apart
 from agent.journal import JournalError
 from agent.records import AgentError
 from agent.web import WebError
@@ -34,8 +34,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return command(args)
     except ConfigError as error:
+        path = str(getattr(args, "config", "configuration"))
         for problem in error.problems:
-            _complain(f"{getattr(args, 'config', 'configuration')}: {problem}")
+            _complain(problem if problem.startswith(path) else f"{path}: {problem}")
         return EXIT_USAGE
     except UnavailableError as error:
         _complain(str(error))
@@ -79,7 +80,7 @@ def _with_config(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
 def _run(args: argparse.Namespace) -> int:
     from agent.app import run  # noqa: PLC0415 - `check` and `schema` stay quick
 
-    config = load(args.config)
+    config = load_apart(args.config)
     try:
         return run(config)
     except (JournalError, WebError) as error:
@@ -87,7 +88,7 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> int:
-    config: Config = load(args.config)
+    config = load_apart(args.config)
     sources = ", ".join(source.topic for source in config.sources)
     print(f"{args.config}: valid. Agent {config.agent.id} reads {sources} from {config.mqtt.url}")
     return EXIT_OK

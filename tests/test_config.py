@@ -6,8 +6,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
-from agent.config import Config, ConfigError, load
+from agent.config import ConfigError, load_apart
+from agent.config.load import load
+from agent.config.models import Config
 
 REPO = Path(__file__).parent.parent
 
@@ -96,6 +99,34 @@ def test_each_fault_is_one_line_with_key_value_and_remedy(tmp_path: Path, text: 
     assert any(line in problem for problem in found), found
     assert all("\n" not in problem and len(problem) < 500 for problem in found)
     assert not any("hunter2" in problem for problem in found)
+
+
+def test_the_plain_copy_says_what_the_models_say() -> None:
+    """The agent's copy without pydantic has every key and property, frozen, and the same errors."""
+    model, plain = load(REPO / "configs" / "agent.yaml", {}), load_apart(REPO / "configs" / "agent.yaml")
+
+    def compare(left: object, right: object) -> None:
+        if isinstance(left, BaseModel):
+            properties = [name for name, item in vars(type(left)).items() if isinstance(item, property)]
+            for name in (*type(left).model_fields, *properties):
+                compare(getattr(left, name), getattr(right, name))
+        elif isinstance(left, dict):
+            assert isinstance(right, dict)
+            assert left.keys() == right.keys()
+            for key, value in left.items():
+                compare(value, right[key])
+        elif isinstance(left, tuple):
+            assert isinstance(right, tuple)
+            for one, other in zip(left, right, strict=True):
+                compare(one, other)
+        else:
+            assert left == right
+
+    compare(model, plain)
+    with pytest.raises(AttributeError, match="frozen"):
+        plain.agent.id = "other"
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_apart(REPO / "configs" / "nope.yaml")
 
 
 def test_missing_file_is_named(tmp_path: Path) -> None:

@@ -1,7 +1,17 @@
-"""YAML and environment made into frozen models: every default and every check."""
+"""YAML and environment made into frozen models: every default and every check.
 
-from agent.config.load import load
-from agent.config.models import Config
-from agent.config.problems import ConfigError
+``agent.config.load`` holds the models' side and needs pydantic. A long-running agent reads its configuration
+through :func:`load_apart`, so that it need not.
+"""
 
-__all__ = ["Config", "ConfigError", "load"]
+from typing import TYPE_CHECKING
+
+from agent.config.apart import load_apart
+from agent.config.errors import ConfigError
+
+if TYPE_CHECKING:
+    from agent.config.models import Config
+else:
+    from agent.config.apart import Plain as Config
+
+__all__ = ["Config", "ConfigError", "load_apart"]

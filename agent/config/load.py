@@ -8,8 +8,9 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from agent.config.errors import ConfigError
 from agent.config.models import Config
-from agent.config.problems import ConfigError, describe, shown
+from agent.config.problems import describe, shown
 
 MAX_BYTES = 256 * 1024
 PREFIX = "EDGE_AGENT_"

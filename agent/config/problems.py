@@ -8,8 +8,6 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from agent.records import AgentError
-
 _MAX_SHOWN = 80
 _UNITS = {
     "_s": "a number of seconds, without a unit",
@@ -20,14 +18,6 @@ _UNITS = {
     "_usd": "a number of US dollars, without a unit",
     "_per_day": "a whole number per day",
 }
-
-
-class ConfigError(AgentError):
-    """One or more faults in a configuration; each of ``problems`` is one line for a person."""
-
-    def __init__(self, problems: Sequence[str]) -> None:
-        self.problems = tuple(problems)
-        super().__init__("; ".join(self.problems))
 
 
 def describe(error: ValidationError, root: type[BaseModel]) -> list[str]:

@@ -5,15 +5,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
 from agent.prompt.render import own_alias
 from agent.prompt.repair import read, salvage
-from agent.prompt.section import MAX_CANDIDATES
 from agent.prompt.text import MAX_SUMMARY
-from agent.records import Answer, Batch, Kind, Reason, Severity, Status
+from agent.records import Answer, Batch, Reason
 
-MAX_EVIDENCE = 2 * MAX_CANDIDATES
+MAX_STRANGERS = 24
 MAX_ID = 16
 MAX_REPLY = 262_144
 
@@ -39,17 +36,6 @@ class Parsed:
     def invalid(self) -> bool:
         """Whether the reply, or an answer in it, is not as the schema says."""
         return any(isinstance(one, Problem) and one.reason is Reason.INVALID for one in self.answers.values())
-
-
-class _Answer(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    status: Status
-    kind: Kind
-    severity: Severity
-    confidence: int = Field(ge=1, le=3)
-    evidence: tuple[str, ...] = Field(max_length=MAX_EVIDENCE)
-    summary: str
 
 
 def parse(reply: str, batch: Batch, *, truncated: bool = False) -> Parsed:
@@ -109,7 +95,7 @@ def _collect(items: Iterable[Any], batch: Batch, *, repaired: bool | None) -> Pa
         else:
             answers[window.id] = _answer(item, own_alias(batch, window))
             sizes[window.id] = len(str(item))
-    return Parsed(answers, repaired, tuple(by_number)[:MAX_EVIDENCE], sizes)
+    return Parsed(answers, repaired, tuple(by_number)[:MAX_STRANGERS], sizes)
 
 
 def _number(item: Any) -> int | None:
@@ -122,8 +108,12 @@ def _number(item: Any) -> int | None:
 
 
 def _answer(item: Mapping[str, Any], alias: str) -> Answer | Problem:
+    from pydantic import ValidationError  # noqa: PLC0415 - see agent.prompt.reply
+
+    from agent.prompt.reply import ReplyWindow  # noqa: PLC0415
+
     try:
-        answer = _Answer.model_validate(item)
+        answer = ReplyWindow.model_validate(item)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"]))[:40]
