@@ -60,17 +60,17 @@ class LogWriter:
         mono: Callable[[], float] = time.monotonic,
     ) -> None:
         self.secrets = secrets or Secrets()
-        self.content = content
-        self._render = _console if format == "console" else _json
         self._warnings = RateLimit(burst=20, per_s=0.2, mono=mono)
         self._others = RateLimit(burst=500, per_s=100.0, mono=mono)
         self._told_dropped = 0
         self._lines = LineWriter(stream=stream or sys.stdout, idle=self._leftovers)
-        self.set_level(level)
+        self.reconfigure(level=level, format=format, content=content)
 
-    def set_level(self, level: str) -> None:
-        """Log ``level`` and above from now on."""
+    def reconfigure(self, *, level: str, format: str, content: str) -> None:  # noqa: A002 -- as above
+        """Take over a reloaded configuration; every ``report`` that was given out follows."""
         self.level = level
+        self.content = content
+        self._render = _console if format == "console" else _json
         self.logger: Any = structlog.wrap_logger(
             _Sink(self._lines.put),
             processors=[

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from ipaddress import ip_address
+from pathlib import Path
 
 from agent.records import AgentError
 from agent.web.connection import READ, Connection, Phase
@@ -200,6 +201,24 @@ class WebServer:
         self._selector.close()
         for sock in (self._listener, self._wake, self._woken):
             sock.close()
+
+
+def server_tls(*, cert_file: str | Path, key_file: str | Path) -> ssl.SSLContext:
+    """Return a server-side context of TLS 1.2 or newer.
+
+    Raises:
+        WebError: A file is missing, or the two do not belong together.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(cert_file, key_file)
+    except (OSError, ssl.SSLError) as error:
+        why = error.strerror or str(error)
+        raise WebError(
+            f"web TLS: {cert_file} and {key_file} are not a certificate and its key: {why}"
+        ) from error
+    return context
 
 
 def _listen(host: str, port: int) -> socket.socket:

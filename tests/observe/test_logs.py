@@ -35,8 +35,9 @@ def test_levels_below_are_silent_and_can_change() -> None:
     """A level below the configured one says nothing; a reload changes it."""
     log = Log(level="warning")
     log.report("quiet", level="info")
-    log.writer.set_level("debug")
+    log.writer.reconfigure(level="debug", format="json", content="hash")
     log.report("loud", level="debug")
+    assert log.writer.show("x") is not None
     assert log.events() == ["loud"]
 
 

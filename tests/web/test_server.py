@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from agent.web.http import BasicAuth, Response
-from agent.web.server import WebError, WebServer
+from agent.web.server import WebError, WebServer, server_tls
 from tests.web.serving import ask, connect, get, read_all, serving, split, until
 
 BIG = b"x" * (32 << 20)  # more than the buffers of a loopback connection hold
@@ -172,8 +172,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_tls_with_clients_that_never_shake_hands(certificate: Path) -> None:
     """Idle TCP clients on the TLS port do not hold up a scrape over TLS; plain HTTP gets no answer."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
+    context = server_tls(cert_file=certificate, key_file=certificate)
     client = ssl.create_default_context(cafile=str(certificate))
     with serving({"/big": lambda: Response(BIG[:5_000_000])}, tls=context) as server:
         with contextlib.ExitStack() as clients:
@@ -186,6 +185,12 @@ def test_tls_with_clients_that_never_shake_hands(certificate: Path) -> None:
         with connect(server) as plain, contextlib.suppress(ConnectionError):
             plain.sendall(b"GET /big HTTP/1.1\r\n\r\n")
             assert b"HTTP" not in read_all(plain)
+
+
+def test_a_wrong_certificate_is_said_in_one_line(tmp_path: Path) -> None:
+    """A missing or foreign file raises an error that names both files."""
+    with pytest.raises(WebError, match=r"no\.pem .* are not a certificate and its key"):
+        server_tls(cert_file=tmp_path / "no.pem", key_file=tmp_path / "no.key")
 
 
 def test_a_taken_port_is_said_in_one_line() -> None:
