@@ -116,6 +116,11 @@ class Inbox:
         return self._bytes
 
     @property
+    def pressed(self) -> bool:
+        """Whether more than half of the room is used."""
+        return self._bytes > self.max_bytes // 2
+
+    @property
     def pending_rows(self) -> int:
         """Rows handed to the analyst and not consumed."""
         return self._pending_rows

@@ -234,14 +234,24 @@ def _make(state_dir: Path) -> None:
 
 
 def _open_with(ballast: Ballast, path: Path, *, report: Callable[..., None]) -> sqlite3.Connection:
-    """Open the file; on a full disk give it the ballast and try once more."""
+    """Open the file and write to it; on a full disk give it the ballast and try once more."""
     try:
-        return open_database(path, report=report)
+        return _open_and_write(path, report=report)
     except sqlite3.Error:
         if not ballast.drop():
             raise
     report("journal_ballast_dropped", level="warning", path=str(ballast.path))
-    return open_database(path, report=report)
+    return _open_and_write(path, report=report)
+
+
+def _open_and_write(path: Path, *, report: Callable[..., None]) -> sqlite3.Connection:
+    connection = open_database(path, report=report)
+    try:
+        write_meta(connection, "opened_by", os.getpid())
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
 
 
 def _explain(state_dir: Path, error: Exception) -> JournalError:

@@ -2,9 +2,12 @@
 
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from agent.journal.errors import JournalError, JournalInUseError
+
+_PID_BYTES = 20
 
 
 class StateLock:
@@ -26,14 +29,14 @@ class StateLock:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            holder = os.read(fd, 20).decode("ascii", "replace").strip() or "unknown"
+            holder = os.read(fd, _PID_BYTES).decode("ascii", "replace").strip() or "unknown"
             os.close(fd)
             raise JournalInUseError(
                 f"journal: {self.path.parent} is in use by process {holder}; stop that agent, "
                 "or give this one its own agent.state_dir"
             ) from error
-        os.ftruncate(fd, 0)
-        os.write(fd, str(os.getpid()).encode())
+        with suppress(OSError):  # for people only, and the disk may be full
+            os.pwrite(fd, f"{os.getpid()}\n".ljust(_PID_BYTES).encode(), 0)
         self._fd = fd
 
     def release(self) -> None:

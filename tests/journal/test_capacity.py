@@ -1,6 +1,7 @@
 """No room: the journal's own cap, a full disk, a failing one."""
 
 import os
+import resource
 import shutil
 import subprocess
 import time
@@ -230,3 +231,25 @@ def test_a_lagging_analyst_stops_the_intake(tmp_path: Path) -> None:
 
 def _longer(rows: list[Row], length: int) -> Callable[[], bool]:
     return lambda: len(rows) > length
+
+
+def test_a_failing_disk_withholds_the_acks(tmp_path: Path) -> None:
+    """A write error is waited out like a full disk, without touching what is kept for the user."""
+    with Rig(tmp_path) as rig:
+        rig.offer([link_up(1), arrival(0, payload=b"{")])
+        rig.settle()
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, hard))
+        try:
+            rig.offer([arrival(number, payload=BIG) for number in range(1, 201)])
+            rig.until(lambda: rig.journal.stats.commit_failures >= 2)
+            acked = len(rig.acks)
+            assert rig.journal.stats.state == "full"
+            assert "disk I/O error" in rig.journal.stats.problem
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert acked < 201
+        rig.settle()
+        assert [mid for _, mid in rig.acks] == list(range(1, 202))
+        assert rig.journal.stats.state == "ok"
+        assert rig.journal.stats.pruned_quarantine == 0

@@ -186,3 +186,28 @@ def test_the_ballast_is_held_and_may_be_switched_off(tmp_path: Path) -> None:
     with Rig(tmp_path, settings=settings):
         held = (tmp_path / "journal.ballast").stat()
         assert held.st_blocks * 512 >= 1 << 20
+
+
+def test_damage_while_running_ends_the_process(tmp_path: Path) -> None:
+    """Nothing more is acknowledged; the next start checks thoroughly and moves the file aside."""
+    fill(tmp_path)
+    rig = Rig(tmp_path).start()
+    connection = rig.journal._connection
+    root = rig.write(
+        lambda _: connection.execute(
+            "SELECT rootpage FROM sqlite_master WHERE name = 'quarantine'"
+        ).fetchone()
+    )[0]
+    rig.write(lambda _: connection.execute("PRAGMA shrink_memory").fetchone())
+    with (tmp_path / NAME).open("r+b") as file:
+        file.seek((root - 1) * 4096)
+        file.write(os.urandom(4096))
+    rig.offer([arrival(1, payload=b"{")])
+    rig.thread.join(10)
+    assert "is damaged" in str(rig.error)
+    assert rig.acks == []
+    with Rig(tmp_path) as again:
+        assert [event for event, _ in again.reports] == ["journal_moved_aside"]
+        again.offer([link_up(1), arrival(1)])
+        again.settle()
+        assert len(again.rows) == 1
