@@ -21,7 +21,9 @@ from agent.mqtt.wire import WireError
 from agent.records import AgentError, Outgoing
 
 TURN_S = 1.0
-MAX_CHUNKS = 4  # 256 KiB, then the other work of the loop gets its turn
+MAX_CHUNKS = 1  # 64 KiB, then the other work of the loop gets its turn
+MAX_PAUSE_S = 5.0  # well below the keepalive
+PAUSE_TURN_S = 0.02
 STOP_TURN_S = 0.05
 ROOM_PAUSE_S = 0.5  # for more room, so that a flood does not reconnect all the time
 
@@ -33,7 +35,8 @@ class Link:
     other methods may be called from any thread. ``first_generation`` is the number of the first connection;
     ``previous_filters`` is what an earlier process may have left in the session. ``offer`` takes arrivals and
     link changes in order and says whether there was room; ``on_published`` gets the outbox id and the reason
-    code of each settled message (0x80 and above: refused); ``on_event`` gets the state at each change.
+    code of each settled message (0x80 and above: refused); ``on_event`` gets the state at each change;
+    ``pressed`` says that offers come faster than they are taken: the socket is then left alone for a moment.
     """
 
     def __init__(
@@ -47,10 +50,12 @@ class Link:
         on_published: Callable[[int, int], None],
         on_event: Callable[[LinkState], None],
         report: Callable[..., None],
+        pressed: Callable[[], bool] = lambda: False,
         wall: Callable[[], float] = time.time,
         mono: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
+        self._pressed = pressed
         self._mono = mono
         self.stats, self.heartbeat = LinkStats(), mono()
         self._board = Board(
@@ -70,6 +75,7 @@ class Link:
         self._connection: Connection | None = None
         self._up = False  # the connection was accepted
         self._hungry = False
+        self._pause_from = math.inf
         self._dial_at = mono()
         self._room_at = math.inf
         self._stop_at: float | None = None
@@ -136,32 +142,44 @@ class Link:
             self._dialler.close()
 
     def _turn(self, watcher: Watcher) -> None:
-        watcher.watch(None if self._connection is None else self._connection.wire)
-        readable = watcher.sleep(self._spare_s())
+        paused = self._paused(self._mono())
+        watcher.watch(None if self._connection is None else self._connection.wire, read=not paused)
+        readable = watcher.sleep(PAUSE_TURN_S if paused else self._spare_s())
         self.heartbeat = now = self._mono()
         while self._commands:
             self._commands.popleft()()
         connection = self._connection
         if connection is not None:
             try:
-                self._work(connection, now, readable=readable)
+                self._work(connection, now, readable=(readable or self._hungry) and not paused)
             except WireError as error:
                 trouble = of_error(error.__cause__ or error, self._settings.address)
                 self._lose(trouble, hung_up=error.hung_up)
         self._advance(now)
 
     def _work(self, connection: Connection, now: float, *, readable: bool) -> None:
-        if readable or self._hungry:
+        if readable:
             self._hungry = connection.read(MAX_CHUNKS)
         if self._connection is not connection:
             return
         if self._intake.stalled and not self.state.stalled:
             self._board.stalled()
         if not connection.keep_alive(now):
-            raise WireError("the broker has fallen silent")
+            raise WireError("the broker has fallen silent", hung_up=not self._up)
         self._publisher.pump()
         self._subscriber.retry(now)
         connection.write()
+
+    def _paused(self, now: float) -> bool:
+        """Say whether to leave what arrives in the socket: TCP slows the broker, and nothing is dropped.
+
+        Only for a moment, because the answers to our own messages come through the same socket.
+        """
+        if self._intake.refusing is not None or not self._pressed():
+            self._pause_from = math.inf
+            return False
+        self._pause_from = min(self._pause_from, now)
+        return now - self._pause_from < MAX_PAUSE_S
 
     def _spare_s(self) -> float:
         """Say how long the thread may sleep."""

@@ -69,6 +69,8 @@ def of_error(error: BaseException, address: str) -> Trouble:
     match error:
         case ssl.SSLCertVerificationError():
             return _of_certificate(error, address)
+        case ConnectionResetError() | BrokenPipeError() | ssl.SSLEOFError() | ssl.SSLZeroReturnError():
+            return Trouble(f"{address}: the connection was reset", "it is tried again")
         case ssl.SSLError():
             what = _bounded(f"{address}: no TLS connection ({error.reason or error})")
             return Trouble(
@@ -82,8 +84,6 @@ def of_error(error: BaseException, address: str) -> Trouble:
             return Trouble(f"{address}: nothing listens there", "start the broker or correct mqtt.url")
         case OSError(errno=errno.ENETUNREACH | errno.EHOSTUNREACH):
             return Trouble(f"{address}: no route", "check the network; it is tried again")
-        case ConnectionResetError() | BrokenPipeError():
-            return Trouble(f"{address}: the connection was reset", "it is tried again")
         case OSError(filename=str() | bytes() as name):
             return Trouble(_bounded(f"{name!s}: {error.strerror}"), "correct the path or its rights")
         case _:

@@ -36,17 +36,19 @@ class Watcher:
         with suppress(OSError):  # full: it rings already; closed: nobody sleeps any more
             self._bell.send(b"\0")
 
-    def watch(self, wire: Wire | None) -> None:
+    def watch(self, wire: Wire | None, *, read: bool = True) -> None:
         """Watch ``wire`` for reading, and for writing while bytes wait; None: watch nothing but the bell."""
-        sock = None if wire is None or wire.closed else wire.sock
+        mask = 0
+        if wire is not None and not wire.closed:
+            mask = (selectors.EVENT_READ if read else 0) | (selectors.EVENT_WRITE if wire.wants_write else 0)
+        sock = None if wire is None or not mask else wire.sock
         if sock is not self._sock:
             if self._sock is not None:
                 with suppress(KeyError, ValueError):
                     self._selector.unregister(self._sock)
             self._sock, self._mask = sock, 0
-        if sock is None or wire is None:
+        if sock is None:
             return
-        mask = selectors.EVENT_READ | (selectors.EVENT_WRITE if wire.wants_write else 0)
         if not self._mask:
             self._selector.register(sock, mask)
         elif mask != self._mask:

@@ -21,6 +21,7 @@ PROPERTY_SIZES: dict[int, int | None] = {0x01: 1, 0x02: 4, 0x03: None, 0x08: Non
 SUBSCRIPTION_ID = 0x0B
 
 NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+GONE = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
 LOST = "the connection was lost"
 MALFORMED = "the broker sent a malformed packet"
 
@@ -28,7 +29,7 @@ Take = Callable[[int, bytes, int, bytes, tuple[tuple[str, str], ...]], None]
 
 
 class WireError(AgentError):
-    """The connection is over, or what came over it is not MQTT. ``hung_up``: the broker closed it."""
+    """The connection is over, or what came over it is not MQTT. ``hung_up``: the broker wants it so."""
 
     def __init__(self, message: str, *, hung_up: bool = False) -> None:
         super().__init__(message)
@@ -111,7 +112,7 @@ class Wire:
             except NOT_NOW:
                 return
             except OSError as error:
-                raise WireError(LOST, hung_up=isinstance(error, ConnectionError)) from error
+                raise WireError(LOST, hung_up=isinstance(error, GONE)) from error
             del out[:sent]
 
     def fill(self) -> int:
@@ -121,7 +122,7 @@ class Wire:
         except NOT_NOW:
             return 0
         except OSError as error:
-            raise WireError(LOST, hung_up=isinstance(error, ConnectionError)) from error
+            raise WireError(LOST, hung_up=isinstance(error, GONE)) from error
         if not chunk:
             raise WireError("closed by the broker", hung_up=True)
         size = len(chunk)

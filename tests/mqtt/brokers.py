@@ -136,7 +136,7 @@ class Authority:
         self.ca = folder / "ca.pem"
         self._key = folder / "ca.key"
         self._openssl(
-            *f"req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN={name}".split(),
+            *f"req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN={name}".split(),
             *("-keyout", self._key, "-out", self.ca),
         )
 
@@ -146,7 +146,11 @@ class Authority:
         extension = self._folder / f"{name}.ext"
         extension.write_text(f"subjectAltName={alt}\n")
         self._openssl(
-            *f"req -newkey rsa:2048 -nodes -subj /CN={name}".split(), "-keyout", key, "-out", request
+            *f"req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN={name}".split(),
+            "-keyout",
+            key,
+            "-out",
+            request,
         )
         self._openssl(
             *("x509", "-req", "-in", request, "-CA", self.ca, "-CAkey", self._key, "-CAcreateserial"),

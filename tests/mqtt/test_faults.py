@@ -113,7 +113,7 @@ def test_broker_that_never_answers(broker: Broker) -> None:
     with Proxy(broker.port) as proxy:
         proxy.freeze()
         with running(port=proxy.port, client_id="mute", connack_timeout_s=0.2) as desk:
-            until(lambda: desk.link.stats.connect_failures >= 2)
+            until(lambda: desk.link.stats.connect_failures >= 3)
             proxy.thaw()
             until(lambda: desk.link.state.connected)
             assert desk.link.state.protocol == "5"
@@ -123,12 +123,12 @@ def test_idle_connection_is_kept(broker: Broker) -> None:
     """PINGREQs keep a connection that says nothing: the broker does not end it, nor do we."""
     with running(port=broker.port, client_id="idle", keepalive_s=1) as desk:
         until(lambda: desk.link.state.connected)
-        time.sleep(3.5)
+        time.sleep(2.5)
         assert desk.link.state.connected
         assert desk.link.stats.connects == 1
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_faults_of_the_network(broker: Broker, seed: int) -> None:
     """Resets, slices, freezes and half-closed links: every message arrives, every publish is settled."""
     client_id = f"storm-{seed}"
@@ -234,6 +234,21 @@ def test_stop_on_a_frozen_link(broker: Broker) -> None:
         proxy.freeze()
         desk.link.publish([outgoing(1, "x/y")])
         desk.stop(1.5)
+
+
+def test_no_room_for_the_link_itself(broker: Broker) -> None:
+    """A generation that could not be announced is not used up; it begins once there is room."""
+    desk = Desk(port=broker.port, client_id="noroom", topics=["noroom/#"])
+    desk.open = False
+    desk.start()
+    until(lambda: desk.link.state.stalled)
+    assert not desk.link.state.subscribed
+    desk.open = True
+    desk.link.room()
+    desk.subscribed()
+    desk.stop()
+    assert [up.generation for up in desk.ups] == [1]
+    assert [down.generation for down in desk.items if isinstance(down, LinkDown)] == [1]
 
 
 def test_room_is_asked_for_while_the_link_is_down(own_broker: Broker) -> None:
