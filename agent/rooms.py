@@ -149,6 +149,7 @@ class Rooms:
             on_published=self._on_published,
             on_event=self._on_link,
             report=self.logs.reporter(room="mqtt"),
+            pressed=lambda: self.journal.inbox.pressed,
         )
 
     def _make_pipeline(self) -> Pipeline:

@@ -62,7 +62,7 @@ class MqttSection(Section):
     base_topic: str = "edge-agent/{id}"
     client_id: str | None = Field(default=None, min_length=1, max_length=128)
     keepalive_s: Annotated[Whole, Field(ge=5, le=1200)] = 15
-    max_intake_mib: Annotated[Whole, Field(ge=2, le=256)] = 8
+    max_intake_mib: Annotated[Whole, Field(ge=4, le=256)] = 4
 
     @field_validator("url")
     @classmethod
