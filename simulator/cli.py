@@ -18,7 +18,7 @@ from simulator.fleet import Fleet
 from simulator.link import LinkError
 from simulator.scenario import ScenarioError
 
-BROKER_LIMIT_S = 3.0
+BROKER_LIMIT_S = 2.0
 EXIT_OK, EXIT_USAGE, EXIT_UNAVAILABLE, EXIT_FAULT = 0, 2, 69, 70
 
 

@@ -2,7 +2,8 @@
 
 It knows the shape of the prompt (``{"w": 1, "series": [...], "candidates": [{"id": "r17", "value": ...}]}``)
 and nothing else of the agent. It believes a score above the alarm line unless the value is one that the
-series often has. Every number that it writes is copied, digit by digit, from the prompt.
+series often has, and a suspicion below the line if the newest values all lie far outside. Every number
+that it writes is copied, digit by digit, from the prompt.
 """
 
 import json
@@ -11,6 +12,9 @@ from typing import Any, Self
 
 KINDS = frozenset({"spike", "level_shift", "drift", "noise", "flatline", "out_of_range", "other"})
 MIN_STILL = 5
+SUSPECT = 0.25
+NEWEST = 5  # values that must have moved
+FAR = 0.75  # widths of the usual range
 _RANGES = ("expected", "usual", "range")
 _WORDS = {
     "spike": "jumped to",
@@ -81,14 +85,15 @@ def _judge(window: dict[str, Any]) -> dict[str, Any]:
         if isinstance(one, dict) and isinstance(one.get("id"), str)
     ]
     worst = max(candidates, key=_score, default=None)
-    if worst is None or _score(worst) < 1.0:
+    series = _series(window, worst) if worst is not None else {}
+    if worst is None or (_score(worst) < 1.0 and not (_score(worst) >= SUSPECT and _has_moved(series))):
         return _normal(number, "The readings stay within what is usual for this device.", 3)
-    series = _series(window, worst)
     kind = _kind(window, worst, series)
     if kind in {"spike", "level_shift"} and _familiar(worst, series):
         return _normal(number, f"{_metric(worst)} has values like this one often.", 2)
     score = _score(worst)
-    cited = [one for one in candidates if one.get("metric") == worst.get("metric") and _score(one) >= 1.0]
+    line = min(1.0, score)
+    cited = [one for one in candidates if one.get("metric") == worst.get("metric") and _score(one) >= line]
     return {
         "w": number,
         "status": "anomaly",
@@ -166,6 +171,20 @@ def _familiar(worst: dict[str, Any], series: dict[str, Any]) -> bool:
     if not isinstance(low, Printed) or not isinstance(high, Printed) or not isinstance(value, Printed):
         return False
     return low <= value <= high
+
+
+def _has_moved(series: dict[str, Any]) -> bool:
+    """Say whether the newest values all lie far outside the usual range, on one side."""
+    usual = series.get("p01"), series.get("p99")
+    scale, last = series.get("scale"), series.get("last")
+    if not all(isinstance(one, Printed) for one in usual) or not isinstance(last, list) or len(last) < NEWEST:
+        return False
+    if not isinstance(scale, list) or len(scale) != 2:  # noqa: PLR2004 - low and high
+        return False
+    low, high = map(float, usual)  # type: ignore[arg-type]
+    values = [scale[0] + (scale[1] - scale[0]) * one / 999.0 for one in last[-NEWEST:]]
+    margin = FAR * (high - low)
+    return margin > 0 and (min(values) > high + margin or max(values) < low - margin)
 
 
 def _metric(candidate: dict[str, Any]) -> str:

@@ -29,7 +29,7 @@ def test_list_shows_every_scenario(capsys: pytest.CaptureFixture[str]) -> None:
     """A line names the scenario, what it is and how much is in it."""
     assert main(["list"]) == 0
     assert (
-        "demo           A pump, a freezer and a room, each with a fault (3 devices, 3 faults)"
+        "demo           A pump, a freezer and a room, each with a fault (3 devices, 7 faults)"
         in capsys.readouterr().out
     )
 

@@ -117,6 +117,19 @@ def test_without_scores_the_expected_range_decides() -> None:
     assert [window["status"] for window in got["windows"]] == ["anomaly", "normal"]
 
 
+def test_suspicion_below_the_line_is_believed_when_all_newest_values_moved() -> None:
+    """The context decides on a suspicion: five values far outside are an anomaly, one among five is not."""
+    candidate = {"id": "r9", "metric": "humidity", "value": 60, "score": 0.5, "kind": "drift"}
+    series = {"metric": "humidity", "p01": 43, "p99": 49, "scale": [40, 60]}
+    moved = {**series, "last": [200, 800, 850, 900, 950, 999]}
+    once = {**series, "last": [200, 210, 220, 210, 200, 999]}
+    windows = [
+        {"w": place, "series": [one], "candidates": [candidate]} for place, one in enumerate((moved, once))
+    ]
+    got = answer(json.dumps(windows))["windows"]
+    assert [(one["status"], one["evidence"]) for one in got] == [("anomaly", ["r9"]), ("normal", [])]
+
+
 def test_prompt_without_windows_is_answered_with_none(endpoint: ModelEndpoint) -> None:
     """A prompt that holds no data gets an empty answer instead of an error."""
     assert content(ask(endpoint, "hello")) == {"windows": []}

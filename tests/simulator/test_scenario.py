@@ -26,8 +26,8 @@ def test_demo_has_a_pump_a_freezer_and_a_room_with_a_fault_each() -> None:
     """The demo shows three kinds of devices, and something goes wrong with each early enough to be seen."""
     demo = load("demo")
     assert {device.signal for device in demo.devices} == {"pump", "freezer", "room"}
-    assert {fault.device for fault in demo.faults} == {device.id for device in demo.devices}
-    assert all(fault.from_s <= 12 for fault in demo.faults)
+    early = {fault.device for fault in demo.faults if fault.from_s <= 12}
+    assert early == {device.id for device in demo.devices}
 
 
 @pytest.mark.parametrize(
