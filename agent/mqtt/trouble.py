@@ -72,7 +72,7 @@ def of_error(error: BaseException, address: str) -> Trouble:
         case ConnectionResetError() | BrokenPipeError() | ssl.SSLEOFError() | ssl.SSLZeroReturnError():
             return Trouble(f"{address}: the connection was reset", "it is tried again")
         case ssl.SSLError():
-            what = _bounded(f"{address}: no TLS connection ({error.reason or error})")
+            what = _bounded(f"{address}: no TLS connection ({getattr(error, 'reason', None) or error})")
             return Trouble(
                 what, "check that the port speaks TLS and that mqtt.cert_file is the one it asks for"
             )

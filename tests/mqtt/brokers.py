@@ -92,6 +92,7 @@ class OldBroker(Front):
             sink.shutdown(socket.SHUT_WR)
 
 
+NEW_KEY = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes"
 CONNACK = b"\x20\x03\x00\x00\x00"
 
 
@@ -136,7 +137,7 @@ class Authority:
         self.ca = folder / "ca.pem"
         self._key = folder / "ca.key"
         self._openssl(
-            *f"req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN={name}".split(),
+            *f"req -x509 {NEW_KEY} -days 2 -subj /CN={name}".split(),
             *("-keyout", self._key, "-out", self.ca),
         )
 
@@ -146,7 +147,7 @@ class Authority:
         extension = self._folder / f"{name}.ext"
         extension.write_text(f"subjectAltName={alt}\n")
         self._openssl(
-            *f"req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN={name}".split(),
+            *f"req {NEW_KEY} -subj /CN={name}".split(),
             "-keyout",
             key,
             "-out",
