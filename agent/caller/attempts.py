@@ -32,6 +32,18 @@ class Bill:
     booked: int = 0
     open: bool = True
     attempts: int = 0
+    usage: Usage | None = None  # of all attempts whose usage is known
+
+    def count(self, usage: Usage) -> None:
+        """Add the tokens of an attempt."""
+        before = self.usage or Usage(0, 0)
+        self.usage = Usage(
+            before.input + usage.input,
+            before.output + usage.output,
+            before.cached_input + usage.cached_input,
+            before.reasoning + usage.reasoning,
+            estimated=before.estimated or usage.estimated,
+        )
 
     @property
     def total(self) -> int:
@@ -114,6 +126,8 @@ class Attempts:
             except TransportError as error:
                 if error.error_type is ErrorType.RATE_LIMITED:
                     self._cool(task.model, error.retry_after_s)
+                if error.usage is not None:
+                    bill.count(error.usage)
                 await self._settle(bill, self._kept(task, bill, error))
                 if not (error.refused and task.dialect.adapt(error.refused)):
                     retries += 1
@@ -122,6 +136,7 @@ class Attempts:
                     raise
                 continue
             usage = reply.usage or _estimate(task.prompt, reply)
+            bill.count(usage)
             await self._settle(bill, self._pricing.cost(task.model, usage))
             return replace(reply, usage=usage)
 

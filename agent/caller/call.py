@@ -10,7 +10,7 @@ from agent.caller.budget import Budget
 from agent.caller.gate import Gate
 from agent.caller.judge import judge
 from agent.caller.profiles import Dialect
-from agent.caller.protocols import CallScope, ErrorType, Recorder, Reply, TransportError, Usage
+from agent.caller.protocols import CallScope, ErrorType, Recorder, Reply, TransportError
 from agent.caller.record import failure_of, record_of, start_of, was_cut
 from agent.caller.settings import CallerSettings
 from agent.caller.shares import Shares
@@ -146,7 +146,7 @@ class Call:
         """A completion came."""
         tools, stats = self._tools, self._tools.stats
         judgement = judge(reply, self._batch)
-        self._charge(bill, reply.usage, judgement.sizes)
+        self._charge(bill, judgement.sizes)
         latency_s = tools.clock() - self._started
         for one in judgement.assessments:
             self._sheet.put(
@@ -193,7 +193,7 @@ class Call:
         tools.stats.errors[error.error_type] += 1
         tools.stats.last_error = f"{error.error_type}: {error}"
         latency_s = tools.clock() - self._started
-        self._charge(bill, error.usage, ())
+        self._charge(bill, ())
         for window in self._batch.windows:
             self._sheet.put(
                 Outcome(
@@ -221,12 +221,12 @@ class Call:
         """The call was cancelled: what is booked stays spent."""
         self._fail(TransportError(ErrorType.OTHER, "cancelled"), bill, scope)
 
-    def _charge(self, bill: Bill, usage: Usage | None, sizes: Sequence[int]) -> None:
+    def _charge(self, bill: Bill, sizes: Sequence[int]) -> None:
         tools, windows = self._tools, self._batch.windows
         tools.stats.attempts += bill.attempts
         lines = list(self._prompt.weights)
         answers = list(sizes) or [1] * len(lines)
-        shares = self._sheet.charge(windows, bill.total, usage, lines=lines, answers=answers)
+        shares = self._sheet.charge(windows, bill.total, bill.usage, lines=lines, answers=answers)
         clock = tools.clock()
         for window, share in zip(windows, shares, strict=True):
             tools.shares.add(window.device, share, clock=clock)

@@ -16,6 +16,7 @@ MAX_SERIES = 12
 MAX_CONTEXTS = 6  # series that show their last values; the others are summarised
 SCALE = 999
 SUSPECT_SCORE = 0.25
+_ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 
 def render_section(
@@ -67,7 +68,7 @@ def render_section(
 
 def dump(value: Any) -> str:
     """Return canonical JSON: ASCII, no spaces, no NaN."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return _ENCODER.encode(value)
 
 
 def load(window: Window) -> dict[str, Any]:
@@ -140,7 +141,7 @@ def _series(word: str, view: SeriesView | None, unit: str | None, *, context: bo
     if context and recent:
         low, high = min(recent), max(recent)
         item["scale"] = [number(low, digits=5), number(high, digits=5)]
-        item["last"] = [_scaled(value, low, high) for value in recent]
+        item["last"] = _scaled(recent, low, high)
     return item
 
 
@@ -154,11 +155,12 @@ def _still(recent: Sequence[float]) -> int:
     return run
 
 
-def _scaled(value: float, low: float, high: float) -> int:
+def _scaled(recent: Sequence[float], low: float, high: float) -> list[int]:
+    """Return the values as integers: 0 for ``low``, 999 for ``high``."""
     span = high - low
     if not 0 < span < math.inf:
-        return 0
-    return max(0, min(SCALE, round((value - low) / span * SCALE)))
+        return [0] * len(recent)
+    return [int((value - low) / span * SCALE + 0.5) for value in recent]
 
 
 def number(value: float, digits: int = 6) -> int | float | None:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from itertools import count
 
 from agent.records import Window
@@ -57,6 +58,7 @@ _INDEX = re.compile(r"[a-z]?\d{1,2}")
 PLACEHOLDER = re.compile(r"\bmetric_(\d{1,3})\b")
 
 
+@lru_cache(maxsize=1024)
 def metric_word(name: str) -> str | None:
     """Return the metric's name made of known words only (``supply_temperature_2``), or None."""
     if len(name) > 64 or not name.isascii():  # noqa: PLR2004 - no known word is that long
@@ -78,6 +80,7 @@ def _pieces(part: str) -> tuple[str, ...]:
     return numbered.groups() if numbered and numbered.group(1) in _WORDS else (part,)
 
 
+@lru_cache(maxsize=256)
 def unit_word(unit: str | None) -> str | None:
     """Return the unit as ASCII from the closed list, or None."""
     if not unit or len(unit) > 16:  # noqa: PLR2004 - as above

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 Edit = Callable[[dict[str, Any]], None]
+Behaviour = str | Callable[[dict[str, Any]], str]
 
 
 def windows_of(request: dict[str, Any]) -> list[dict[str, Any]]:
@@ -44,9 +45,9 @@ class ModelEndpoint:
     each completion that was begun.
     """
 
-    def __init__(self, *script: str | Callable[[dict[str, Any]], str], default: str = "fine") -> None:
-        self.script: deque[str | Callable[[dict[str, Any]], str]] = deque(script)
-        self.default: str | Callable[[dict[str, Any]], str] = default
+    def __init__(self, *script: Behaviour, default: Behaviour = "fine") -> None:
+        self.script: deque[Behaviour] = deque(script)
+        self.default: Behaviour = default
         self.requests: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.billed: list[tuple[int, int]] = []
@@ -86,7 +87,7 @@ class ModelEndpoint:
         self._server.server_close()
         self._thread.join()
 
-    def choose(self, request: dict[str, Any]) -> str | Callable[[dict[str, Any]], str]:
+    def choose(self, request: dict[str, Any]) -> Behaviour:
         """Note the request and return what to do with it."""
         with self.lock:
             self.requests.append(request)
