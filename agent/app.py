@@ -9,7 +9,7 @@ from types import FrameType
 from agent import __version__
 from agent.config import Config
 from agent.notify import Notifier
-from agent.observe.logs import LogWriter
+from agent.observe.logs import configure
 from agent.records import AgentError
 from agent.rooms import Rooms
 from agent.threads import Crew, Death
@@ -34,7 +34,7 @@ class App:
         self._notifier = Notifier()
         self._signals = 0
         self._loop = asyncio.new_event_loop()
-        self._logs = LogWriter(
+        self._logs = configure(
             level=config.logs.level, format=config.logs.format, content=config.logs.content
         )
         self._ready = False

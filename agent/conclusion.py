@@ -76,12 +76,17 @@ class Conclusions:
         self._clock = clock
         self._wall = wall
         self._findings: dict[str, Finding] = {}
+        self._summaries: dict[str, str] = {}  # device -> what its open finding was last told as
         self.recent: deque[dict[str, Any]] = deque(maxlen=MAX_RECENT)
         self.stats = ConclusionStats()
 
     def finding(self, device: str) -> Finding | None:
         """Return the device's open finding."""
         return self._findings.get(device)
+
+    def summary(self, device: str) -> str:
+        """Return in words what the device's open finding is about; empty after a restart until news."""
+        return self._summaries.get(device, "")
 
     def findings(self) -> list[Finding]:
         """Return all open findings."""
@@ -131,8 +136,11 @@ class Conclusions:
         )
         if finding is None or cleared:
             self._findings.pop(device, None)
+            self._summaries.pop(device, None)
         else:
             self._findings[device] = finding
+            if event is not None:
+                self._summaries[device] = verdict.summary
         self.stats.verdicts[verdict.source] += 1
         self.recent.appendleft(to_json(verdict))
         self._observe(verdict, event, max(0.0, self._clock() - window.opened))

@@ -19,7 +19,7 @@ from agent.mqtt import Link, LinkSettings, LinkState, Subscription, encode_devic
 from agent.observe.logs import LogWriter
 from agent.observe.metrics import Metrics
 from agent.observe.recorder import TelemetryRecorder
-from agent.observe.traces import open_tracer
+from agent.observe.traces import Span, open_tracer
 from agent.pipeline import Pipeline, PipelineSettings
 from agent.records import Arrival, FindingEvent, Row, Status, TimerKind, Verdict
 from agent.review import ReviewSettings
@@ -180,7 +180,7 @@ class Rooms:
             detector=self.detector,
             caller=self.asking.caller,
             publish=self.link.publish,
-            trace=self.tracer.publish,
+            trace=self._trace,
             observe=self._observe,
             suppressed=lambda reason: self.recorder.suppressed(reason, 1),
             audits_allowed=self.asking.audits_allowed,
@@ -229,6 +229,10 @@ class Rooms:
         error = None if task.cancelled() else task.exception()
         if error is not None:
             self._fail(error)
+
+    def _trace(self, *, trace_id: str | None, destination: str) -> Span:
+        protocol = self.link.state.protocol or "5"
+        return self.tracer.publish(trace_id=trace_id, destination=destination, protocol=protocol)
 
     def _observe(self, verdict: Verdict, event: FindingEvent | None, waited_s: float) -> None:
         """Count a verdict, and say what a person would want to read in the log."""

@@ -32,7 +32,7 @@ from agent.web.status import (
 if TYPE_CHECKING:
     from agent.rooms import Rooms
 
-ANSWER_S = 3.0
+ANSWER_S = 0.5  # then the last answer is given again: a scrape must not wait
 QUARANTINE_EVERY_S = 10.0
 MAX_OUTBOX = 10_000
 _VERDICT_KEYS = VerdictView.__annotations__
@@ -49,6 +49,7 @@ class Reporter:
         self._quarantine_at = 0.0
         self._undeliverable = 0
         self.outbox_depth = 0
+        self._last = b""
 
     def routes(self) -> Mapping[str, Callable[[], Response]]:
         """Return the addresses of the web server."""
@@ -79,11 +80,12 @@ class Reporter:
     def _status_json(self) -> Response:
         future = asyncio.run_coroutine_threadsafe(self._collect(), self._loop)
         try:
-            status = future.result(ANSWER_S)
+            self._last = encode_status(future.result(ANSWER_S))
         except FutureTimeoutError:
             future.cancel()
+        if not self._last:
             return Response(b"the analyst is busy; try again\n", 503)
-        return json_response(lambda: encode_status(status))
+        return json_response(lambda: self._last)
 
     async def _collect(self) -> Status:
         return self.status()
@@ -135,7 +137,7 @@ class Reporter:
             "ai": rooms.asking.status(),
             "counters": self._counters(len(findings)),
             "devices": self._devices({finding.device: finding for finding in findings}),
-            "findings": [_finding(finding) for finding in findings[:MAX_DEVICES]],
+            "findings": [self._finding(finding) for finding in findings[:MAX_DEVICES]],
             "recent_verdicts": [
                 cast("VerdictView", {key: verdict[key] for key in _VERDICT_KEYS})
                 for verdict in list(rooms.pipeline.conclusions.recent)[:MAX_VERDICTS]
@@ -199,6 +201,17 @@ class Reporter:
             }
             for device in order[:MAX_DEVICES]
         ]
+
+    def _finding(self, finding: Finding) -> FindingView:
+        return {
+            "id": finding.id,
+            "device": finding.device,
+            "kind": finding.kind,
+            "severity": finding.severity,
+            "opened_at": iso(finding.opened),
+            "verdicts": finding.verdicts,
+            "summary": self._rooms.pipeline.conclusions.summary(finding.device),
+        }
 
     def _read_journal(self) -> None:
         """Look into the journal's file now and then for what no room keeps in memory."""
@@ -264,18 +277,6 @@ class Reporter:
 def encode_status(status: Status) -> bytes:
     """Return the status object as UTF-8 JSON."""
     return json.dumps(status, ensure_ascii=False, separators=(",", ":"), default=str).encode()
-
-
-def _finding(finding: Finding) -> FindingView:
-    return {
-        "id": finding.id,
-        "device": finding.device,
-        "kind": finding.kind,
-        "severity": finding.severity,
-        "opened_at": iso(finding.opened),
-        "verdicts": finding.verdicts,
-        "summary": "",
-    }
 
 
 def _metric(view: SeriesView) -> MetricView:
