@@ -13,7 +13,7 @@ venv: .venv/.made
 
 .venv/.made: pyproject.toml uv.lock
 	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: install python3" >&2; exit 2; }
-	@[ -x .venv/bin/python ] || python3 -m venv .venv 2>/dev/null || { rm -rf .venv; $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq python3-venv >/dev/null && python3 -m venv .venv; }
+	@[ -x .venv/bin/pip ] || python3 -m venv .venv 2>/dev/null || { rm -rf .venv; $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq python3-venv >/dev/null && python3 -m venv .venv; }
 	@[ -x .venv/bin/uv ] || .venv/bin/pip install -q 'uv>=0.9,<1'
 	@VIRTUAL_ENV=.venv UV_PYTHON_DOWNLOADS=never .venv/bin/uv sync --active --frozen --all-extras --inexact -q
 	@touch $@
