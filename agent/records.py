@@ -7,113 +7,22 @@ the product is a difference of two ``clock`` values.
 """
 
 from dataclasses import dataclass, field
-from enum import StrEnum
 
-
-class AgentError(Exception):
-    """Base of every error that the product raises on purpose."""
-
-
-class DecodeReason(StrEnum):
-    """Why a message went to quarantine."""
-
-    TOO_LARGE = "too_large"
-    BAD_UTF8 = "bad_utf8"
-    BAD_JSON = "bad_json"
-    NOT_FINITE = "not_finite"
-    DUPLICATE_KEY = "duplicate_key"
-    TOO_DEEP = "too_deep"
-    TOO_MANY_KEYS = "too_many_keys"
-    STRING_TOO_LONG = "string_too_long"
-    BAD_TOPIC = "bad_topic"
-    NO_READINGS = "no_readings"
-    BAD_TIME = "bad_time"
-    DECODER_FAULT = "decoder_fault"
-
-
-class DecodeError(AgentError):
-    """A payload that no reading can be made of; ``detail`` is bounded and printable."""
-
-    def __init__(self, reason: DecodeReason, detail: str = "") -> None:
-        self.reason = reason
-        self.detail = detail[:200]
-        super().__init__(f"{reason}: {self.detail}" if detail else str(reason))
-
-
-class Status(StrEnum):
-    """What a verdict says of its window."""
-
-    NORMAL = "normal"
-    ANOMALY = "anomaly"
-    UNCERTAIN = "uncertain"
-
-
-class Severity(StrEnum):
-    """How bad it is."""
-
-    INFO = "info"
-    WARNING = "warning"
-    CRITICAL = "critical"
-
-
-class Kind(StrEnum):
-    """The kind of an anomaly."""
-
-    NONE = "none"
-    SPIKE = "spike"
-    LEVEL_SHIFT = "level_shift"
-    DRIFT = "drift"
-    NOISE = "noise"
-    FLATLINE = "flatline"
-    OUT_OF_RANGE = "out_of_range"
-    SILENCE = "silence"
-    OTHER = "other"
-
-
-#: Kinds that the model cannot overrule: they follow from the readings alone.
-HARD_KINDS = frozenset({Kind.OUT_OF_RANGE, Kind.FLATLINE, Kind.SILENCE})
-
-
-class Source(StrEnum):
-    """Whose opinion the verdict is."""
-
-    AI = "ai"
-    CACHE = "cache"
-    LOCAL = "local"
-
-
-class Reason(StrEnum):
-    """Why the verdict has the source that it has."""
-
-    REVIEWED = "reviewed"
-    AUDIT = "audit"
-    CACHED = "cached"
-    NOT_SUSPICIOUS = "not_suspicious"
-    REVIEW_OFF = "review_off"
-    NO_ENDPOINT = "no_endpoint"
-    OPEN_FINDING = "open_finding"
-    COOLDOWN = "cooldown"
-    BUDGET = "budget"
-    BREAKER = "breaker"
-    TIMEOUT = "timeout"
-    ERROR = "error"
-    INVALID = "invalid"
-    UNGROUNDED = "ungrounded"
-    MODEL_OMITTED = "model_omitted"
-    NO_READINGS = "no_readings"
-    POISON = "poison"
-    SHUTDOWN = "shutdown"
-
-
-class Trigger(StrEnum):
-    """What sealed a window."""
-
-    SUSPICION = "suspicion"
-    COUNT = "count"
-    AGE = "age"
-    SILENCE = "silence"
-    DRAIN = "drain"
-
+from agent.words import (
+    HARD_KINDS as HARD_KINDS,
+    AgentError as AgentError,
+    DecodeError as DecodeError,
+    DecodeReason as DecodeReason,
+    FindingEvent as FindingEvent,
+    Grounding as Grounding,
+    Kind as Kind,
+    Reason as Reason,
+    Severity as Severity,
+    Source as Source,
+    Status as Status,
+    TimerKind as TimerKind,
+    Trigger as Trigger,
+)
 
 # ------------------------------------------------------------------------------ from the broker
 
@@ -192,17 +101,6 @@ class MessageRow:
     readings: tuple[Reading, ...]
     traceparent: str | None = None
     seed: bool = False  # a retained replay: last value and unit only
-
-
-class TimerKind(StrEnum):
-    """What a timer row says. Rows are journaled in the same sequence as the messages."""
-
-    TICK = "tick"  # something is due at this row's clock
-    CONNECTED = "connected"  # subscribed: silence clocks run
-    DISCONNECTED = "disconnected"  # silence clocks stand
-    OFFLINE = "offline"  # the device itself or its last will said so
-    ONLINE = "online"
-    DRAIN = "drain"  # seal every open window now (demo, replay)
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,14 +229,6 @@ class Batch:
 # ------------------------------------------------------------------------------- model's answer
 
 
-class Grounding(StrEnum):
-    """Whether every claim of an answer was found in the window."""
-
-    GROUNDED = "grounded"
-    UNGROUNDED = "ungrounded"
-    SKIPPED = "skipped"
-
-
 @dataclass(frozen=True, slots=True)
 class Check:
     """One checked claim: its name, whether it held, and in words what was compared."""
@@ -432,14 +322,6 @@ class Verdict:
     late: bool
     trace_id: str | None
     created: float
-
-
-class FindingEvent(StrEnum):
-    """What a verdict did to a finding."""
-
-    OPENED = "opened"
-    UPDATED = "updated"
-    CLEARED = "cleared"
 
 
 @dataclass(frozen=True, slots=True)
