@@ -56,20 +56,17 @@ class Connection:
         self.witness = dialled.witness
         self.speaker.open()
 
-    def read(self, max_chunks: int) -> bool:
-        """Take in what has come, at most ``max_chunks`` times 64 KiB; return whether there may be more.
+    def read(self) -> bool:
+        """Take in what has come, at most 64 KiB; return whether there may be more.
 
         Raises:
             WireError: the connection is over.
         """
-        for _ in range(max_chunks):
-            size = 0 if self.wire.closed else self.wire.fill()
-            if size:
-                self._heard = self._mono()
-                self._ping_at = None
-            if size < self._full:
-                return False
-        return True
+        size = self.wire.fill()
+        if size:
+            self._heard = self._mono()
+            self._ping_at = None
+        return size >= self._full
 
     def write(self) -> None:
         """Send what paho and the acks have gathered.

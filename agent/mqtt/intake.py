@@ -1,10 +1,13 @@
 """What comes in: each message is offered once, and acknowledged only in the generation it came in."""
 
+import math
 from collections.abc import Callable, Iterable
 
 from agent.mqtt.connection import Connection
 from agent.mqtt.settings import LinkStats
 from agent.records import Arrival, LinkDown, LinkUp
+
+MAX_PAUSE_S = 5.0  # well below the keepalive
 
 Offer = Callable[[Arrival | LinkUp | LinkDown], bool]
 
@@ -23,12 +26,15 @@ class Intake:
         self,
         *,
         offer: Offer,
+        pressed: Callable[[], bool],
         stats: LinkStats,
         first_generation: int,
         wall: Callable[[], float],
         mono: Callable[[], float],
     ) -> None:
         self._offer = offer
+        self._pressed = pressed
+        self._pressed_since = math.inf
         self._stats = stats
         self._wall = wall
         self._mono = mono
@@ -120,6 +126,17 @@ class Intake:
     def closing(self) -> bool:
         """Whether the agent is stopping."""
         return self.refusing == "stopping"
+
+    def pauses(self, now: float) -> bool:
+        """Say whether to leave what arrives in the socket: TCP slows the broker, and nothing is dropped.
+
+        Only for a moment, because the answers to our own messages come through the same socket.
+        """
+        if self.refusing is not None or not self._pressed():
+            self._pressed_since = math.inf
+            return False
+        self._pressed_since = min(self._pressed_since, now)
+        return now - self._pressed_since < MAX_PAUSE_S
 
     def _refuse(self) -> None:
         if self.refusing is None:

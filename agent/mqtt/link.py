@@ -21,10 +21,7 @@ from agent.mqtt.wire import WireError
 from agent.records import AgentError, Outgoing
 
 TURN_S = 1.0
-MAX_CHUNKS = 1  # 64 KiB, then the other work of the loop gets its turn
-MAX_PAUSE_S = 5.0  # well below the keepalive
-PAUSE_TURN_S = 0.02
-STOP_TURN_S = 0.05
+SHORT_TURN_S = 0.02  # while pausing or stopping
 ROOM_PAUSE_S = 0.5  # for more room, so that a flood does not reconnect all the time
 
 
@@ -54,18 +51,17 @@ class Link:
         wall: Callable[[], float] = time.time,
         mono: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._settings = settings
-        self._pressed = pressed
-        self._mono = mono
-        self.stats, self.heartbeat = LinkStats(), mono()
+        self._settings, self._mono = settings, mono
+        self.stats = stats = LinkStats()
+        self.heartbeat = mono()
         self._board = Board(
             settings=settings, filters=previous_filters, on_event=on_event, report=report, wall=wall
         )
         self._intake = Intake(
-            offer=offer, stats=self.stats, first_generation=first_generation, wall=wall, mono=mono
+            offer=offer, pressed=pressed, stats=stats, first_generation=first_generation, wall=wall, mono=mono
         )
         self._publisher = Publisher(
-            settings=settings, stats=self.stats, on_published=on_published, report=report, mono=mono
+            settings=settings, stats=stats, on_published=on_published, report=report, mono=mono
         )
         self._subscriber = Subscriber(
             wanted=subscriptions, held=previous_filters, retry_s=settings.resubscribe_s, report=report
@@ -75,7 +71,6 @@ class Link:
         self._connection: Connection | None = None
         self._up = False  # the connection was accepted
         self._hungry = False
-        self._pause_from = math.inf
         self._dial_at = mono()
         self._room_at = math.inf
         self._stop_at: float | None = None
@@ -142,9 +137,9 @@ class Link:
             self._dialler.close()
 
     def _turn(self, watcher: Watcher) -> None:
-        paused = self._paused(self._mono())
+        paused = self._intake.pauses(self._mono())
         watcher.watch(None if self._connection is None else self._connection.wire, read=not paused)
-        readable = watcher.sleep(PAUSE_TURN_S if paused else self._spare_s())
+        readable = watcher.sleep(SHORT_TURN_S if paused else self._spare_s())
         self.heartbeat = now = self._mono()
         while self._commands:
             self._commands.popleft()()
@@ -159,7 +154,7 @@ class Link:
 
     def _work(self, connection: Connection, now: float, *, readable: bool) -> None:
         if readable:
-            self._hungry = connection.read(MAX_CHUNKS)
+            self._hungry = connection.read()
         if self._connection is not connection:
             return
         if self._intake.stalled and not self.state.stalled:
@@ -170,24 +165,13 @@ class Link:
         self._subscriber.retry(now)
         connection.write()
 
-    def _paused(self, now: float) -> bool:
-        """Say whether to leave what arrives in the socket: TCP slows the broker, and nothing is dropped.
-
-        Only for a moment, because the answers to our own messages come through the same socket.
-        """
-        if self._intake.refusing is not None or not self._pressed():
-            self._pause_from = math.inf
-            return False
-        self._pause_from = min(self._pause_from, now)
-        return now - self._pause_from < MAX_PAUSE_S
-
     def _spare_s(self) -> float:
         """Say how long the thread may sleep."""
         if self._hungry or self._commands:
             return 0.0
         alive = math.inf if self._connection is None else self._connection.due
         due = min(self._dial_at, self._room_at, alive)
-        return max(0.0, min(due - self._mono(), TURN_S if self._stop_at is None else STOP_TURN_S))
+        return max(0.0, min(due - self._mono(), TURN_S if self._stop_at is None else SHORT_TURN_S))
 
     def _advance(self, now: float) -> None:
         """Do what is due: connect, reconnect for room, or take leave."""
@@ -245,7 +229,6 @@ class Link:
             self._part()
             return
         present, self._up = accepted.session_present, True
-        self.stats.reconnects += self.stats.connects > 0
         self.stats.connects += 1
         generation = self._intake.begin(connection, session_present=present)
         self._subscriber.begin(connection, session_present=present)

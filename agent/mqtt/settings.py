@@ -101,7 +101,6 @@ class LinkStats:
         default_factory=lambda: {"intake_full": 0, "stopping": 0, "qos2": 0, "announcement": 0}
     )
     connects: int = 0
-    reconnects: int = 0
     connect_failures: int = 0
     takeovers: int = 0  # times that we stood back, since another client uses our id
     published: int = 0  # acknowledged below 0x80
@@ -109,3 +108,8 @@ class LinkStats:
     in_flight: int = 0
     acks_sent: int = 0
     acks_stale: int = 0
+
+    @property
+    def reconnects(self) -> int:
+        """Connections after the first."""
+        return max(0, self.connects - 1)

@@ -34,6 +34,7 @@ class Desk:
         self.states: list[LinkState] = []
         self.events: list[tuple[str, dict[str, Any]]] = []
         self.open = True
+        self.pressed = False
         self.error: BaseException | None = None
         self._store = store
         self._ack = ack
@@ -57,6 +58,7 @@ class Desk:
             on_published=lambda row, code: self.published.append((row, code)),
             on_event=self.states.append,
             report=lambda event, **values: self.events.append((event, values)),
+            pressed=lambda: self.pressed,
         )
         self.thread = threading.Thread(target=self._run, name="net")
 

@@ -203,6 +203,26 @@ def test_intake_full_then_room(broker: Broker) -> None:
     assert [n for n in desk.names if "intake" in n] == ["mqtt_intake_stalled", "mqtt_intake_resumed"]
 
 
+def test_pressed(broker: Broker) -> None:
+    """While pressed, what arrives waits in the socket: nothing is dropped, and it comes once that is over."""
+    with (
+        peer(broker.port) as other,
+        running(port=broker.port, client_id="pressed", topics=["pressed/#"]) as desk,
+    ):
+        desk.subscribed()
+        desk.pressed = True
+        turn = desk.link.heartbeat
+        until(lambda: desk.link.heartbeat > turn + 1.2)  # the sleep that knew nothing of it is over
+        send(other, "pressed/t", "1", "2")
+        turn = desk.link.heartbeat
+        until(lambda: desk.link.heartbeat > turn + 0.2)
+        assert not desk.arrivals
+        desk.pressed = False
+        until(lambda: len(desk.arrivals) == 2)
+        assert desk.link.stats.connects == 1
+    assert not desk.link.stats.dropped["intake_full"]
+
+
 def test_announcements_are_volatile(own_broker: Broker) -> None:
     """An announcement is sent while connected, with its expiry, and dropped and counted while not."""
     with peer(own_broker.port, "health/#") as other:
