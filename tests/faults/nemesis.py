@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 
 from tests.support.agent_process import Child
 
-MIN_GAP_S, MAX_GAP_S = 0.2, 3.0
+SHORT_S = (0.2, 3.0)
+LONG_S = (4.0, 8.0)  # long enough for AI calls to end
+LONG_SHARE = 0.15
 STEP_S = 0.02
 
 
@@ -21,22 +23,15 @@ class Record:
     ended: list[str] = field(default_factory=list)  # ends that nobody asked for
 
 
-def kill_repeatedly(
-    agent: Child,
-    *,
-    kills: int,
-    seed: int,
-    record: Record,
-    min_gap_s: float = MIN_GAP_S,
-    max_gap_s: float = MAX_GAP_S,
-) -> None:
+def kill_repeatedly(agent: Child, *, kills: int, seed: int, record: Record) -> None:
     """SIGKILL a running agent ``kills`` times at random, starting it again each time.
 
     Gaps are counted from the start of the process, so many kills hit its start-up too.
     """
     rng = random.Random(seed)
     for _ in range(kills):
-        _live(agent, rng.uniform(min_gap_s, max_gap_s), record)
+        gap_s = rng.uniform(*(LONG_S if rng.random() < LONG_SHARE else SHORT_S))
+        _live(agent, gap_s, record)
         _measure(agent, record)
         record.kills.append(time.time())
         agent.kill()
