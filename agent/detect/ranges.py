@@ -3,6 +3,7 @@
 from math import inf
 
 from agent.detect.state import (
+    INCIDENT_AT,
     M_HI,
     M_LO,
     PEAK,
@@ -10,7 +11,10 @@ from agent.detect.state import (
     R_LO,
     S_HI,
     S_LO,
+    SEEN,
+    SEEN_AT,
     TINY,
+    TOP,
     V_HI,
     V_LO,
     X_HI,
@@ -23,6 +27,9 @@ FEATURES = ((X_LO, X_HI), (R_LO, R_HI), (M_LO, M_HI), (V_LO, V_HI), (S_LO, S_HI)
 VALUE, RESIDUAL, MEAN, STEP, SLOW = range(5)
 #: While warming up a range grows at most so many times its width at once: one wild reading must not blind it.
 MAX_WARM_GROWTH = 2.0
+#: A mean creeps, so its range follows a new record by this part a reading; a value's range follows at once.
+FOLLOW = 0.02
+ANOTHER_DAY_S = 12 * 3600.0
 
 
 def exceed(state: State, feature: int, value: float, share: float, slack: float) -> float:
@@ -48,12 +55,14 @@ def exceed(state: State, feature: int, value: float, share: float, slack: float)
         return 0.0
     line = share * (hi - lo) + slack + TINY
     if size < line:
-        state[high if over > 0 else low] = value
+        widen(state, feature, over * FOLLOW if feature >= MEAN else over)
         return size / line
-    peak = state[PEAK + feature]
-    reached = min(size, 2.0 * abs(peak) + line)
-    if reached > abs(peak):
+    peak = abs(state[PEAK + feature])
+    reached = min(size, 2.0 * peak + line)
+    if reached > peak:
         state[PEAK + feature] = reached if over > 0 else -reached
+    if size > abs(state[TOP + feature]):
+        state[TOP + feature] = over
     return min(size / line, 1000.0)
 
 
@@ -67,15 +76,27 @@ def widen(state: State, feature: int, by: float) -> None:
 
 
 def learn(state: State, shares: tuple[float, ...], slack: float, *, brief: bool) -> None:
-    """Widen the ranges by what an incident showed: one alarm line of a brief one, half of a longer one."""
+    """Widen the ranges by what an incident showed.
+
+    One alarm line of a brief incident, half of a longer one; and as far as it has now gone on two days,
+    because what comes back another day is usual.
+    """
+    at = state[INCIDENT_AT]
     for feature, share in enumerate(shares):
-        peak = state[PEAK + feature]
-        if peak:
-            low, high = FEATURES[feature]
-            line = share * (state[high] - state[low]) + slack
-            most = min(abs(peak), line) if brief else 0.5 * abs(peak)
-            widen(state, feature, most if peak > 0 else -most)
-            state[PEAK + feature] = 0.0
+        peak, top = state[PEAK + feature], state[TOP + feature]
+        if not peak:
+            continue
+        low, high = FEATURES[feature]
+        line = share * (state[high] - state[low]) + slack
+        most = min(abs(peak), line) if brief else 0.5 * abs(peak)
+        place = high if top > 0 else low
+        now, before = state[place] + top, state[SEEN + feature]
+        edge = state[place] + (most if peak > 0 else -most)
+        if abs(at - state[SEEN_AT + feature]) >= ANOTHER_DAY_S and state[SEEN_AT + feature]:
+            edge = max(edge, min(now, before)) if top > 0 else min(edge, max(now, before))
+        state[place] = edge
+        state[SEEN + feature], state[SEEN_AT + feature] = now, at
+        state[PEAK + feature] = state[TOP + feature] = 0.0
 
 
 def adopt(state: State) -> None:
@@ -84,7 +105,7 @@ def adopt(state: State) -> None:
         peak = state[PEAK + feature]
         if peak:
             widen(state, feature, peak)
-            state[PEAK + feature] = 0.0
+            state[PEAK + feature] = state[TOP + feature] = 0.0
     low, high = (R_LO, R_HI) if state[R_HI] > state[R_LO] else (X_LO, X_HI)
     for lowest, highest in ((M_LO, M_HI), (S_LO, S_HI)):
         state[lowest] = min(state[lowest], state[low])

@@ -8,18 +8,18 @@ class DetectSettings:
     """What makes the rules strict or lax; ``docs/detection.md`` says where each figure comes from."""
 
     warm_readings: int = 300  # nothing but limits alarms before
-    young_readings: float = 1000.0  # the alarm line is 1 + young/n times as far while little was seen
-    young_day: float = 5.0  # and this many times as far in the first day of a series
-    spike_share: float = 0.15  # value
-    residual_share: float = 0.15  # value less the usual value of this hour
-    mean_share: float = 0.25  # short mean
+    young_readings: float = 500.0  # the alarm line is 1 + young/n times as far while little was seen
+    young_day: float = 3.0  # and this many times as far in the first day of a series
+    spike_share: float = 0.12  # value
+    residual_share: float = 0.12  # value less the usual value of this hour
+    mean_share: float = 0.35  # short mean
     noise_share: float = 0.30  # mean step between readings
     drift_share: float = 0.50  # slow mean against that of an hour ago and more
     mean_weight: float = 0.1
     noise_weight: float = 0.05
     drift_weight: float = 1 / 64
-    half_life_readings: float = 5000.0  # of what was seen: the longer of the two
-    half_life_s: float = 7 * 86_400.0
+    half_life_readings: float = 10_000.0  # of what was seen: the longer of the two
+    half_life_s: float = 30 * 86_400.0
     shift_readings: int = 3  # so many beyond in a row are a new level, not a spike
     quiet_readings: int = 10  # an incident ends after so many calm readings
     adopt_readings: int = 60  # a new level is usual after so many readings

@@ -4,7 +4,7 @@ from array import array
 from math import inf, log, nan
 
 from agent.detect import incident, profile, sketch
-from agent.detect.ranges import FEATURES, MEAN, RESIDUAL, SLOW, STEP, VALUE, shrink
+from agent.detect.ranges import FEATURES, MEAN, RESIDUAL, SLOW, STEP, VALUE, exceed, shrink
 from agent.detect.settings import DetectSettings
 from agent.detect.state import (
     AT,
@@ -20,10 +20,6 @@ from agent.detect.state import (
     HOURS,
     KINDS,
     LAST_Y,
-    NEW_HI,
-    NEW_LO,
-    OLD_HI,
-    OLD_LO,
     PEAK,
     PREV,
     PROFILE,
@@ -36,7 +32,8 @@ from agent.detect.state import (
     S_HI,
     S_LO,
     SAME,
-    TINY,
+    SEEN_AT,
+    TOP,
     TOTAL,
     UPKEEP_AT,
     V_HI,
@@ -54,7 +51,6 @@ from agent.detect.state import (
 from agent.records import CALM, Score
 
 EVERY = 16  # readings
-BLOCK = 128  # readings; drift is measured from what was known one to two blocks ago
 MAX_RESETS = 3.0  # a counter that falls more often than this and 1 in 500 readings is none
 MIN_RISES = 20.0
 
@@ -73,11 +69,11 @@ def begin(state: State, value: float, at: float) -> Score:
 def _restart_means(state: State, value: float) -> None:
     """Let residual and means begin anew at ``value``."""
     state[Z_N], state[YOUNG_Z], state[DRIFT] = 0.0, inf, 0.0
-    state[M] = state[S] = state[OLD_LO] = state[OLD_HI] = state[NEW_LO] = state[NEW_HI] = value
+    state[M] = state[S] = value
     for feature in (RESIDUAL, MEAN, SLOW):
         low, high = FEATURES[feature]
         state[low] = state[high] = value
-        state[PEAK + feature] = 0.0
+        state[PEAK + feature] = state[TOP + feature] = state[SEEN_AT + feature] = 0.0
 
 
 def calm_down(state: State, slack: float, settings: DetectSettings) -> None:
@@ -145,18 +141,12 @@ def _forget(state: State, y: float, z: float, settings: DetectSettings) -> None:
 def _watch_drift(state: State, slack: float, settings: DetectSettings) -> None:
     """Measure how far the slow mean is from where it ever was until one to two blocks ago."""
     slow = state[S]
-    state[NEW_LO], state[NEW_HI] = min(slow, state[NEW_LO]), max(slow, state[NEW_HI])
     lo, hi = state[S_LO], state[S_HI]
-    over = slow - hi if slow > hi else slow - lo if slow < lo else 0.0
-    line = settings.drift_share * state[YOUNG_Z] * (hi - lo) + slack + TINY
-    drifted = abs(over) >= line
-    state[DRIFT] = min(abs(over) / line, 1000.0) if drifted else 0.0
-    if drifted:
-        state[PEAK + SLOW] = over
-    elif not state[TOTAL] // EVERY % (BLOCK // EVERY):
-        state[S_LO], state[S_HI] = min(lo, state[OLD_LO]), max(hi, state[OLD_HI])
-        state[OLD_LO], state[OLD_HI] = state[NEW_LO], state[NEW_HI]
-        state[NEW_LO] = state[NEW_HI] = slow
+    if lo <= slow <= hi:
+        state[DRIFT] = 0.0
+        return
+    score = exceed(state, SLOW, slow, settings.drift_share * state[YOUNG_Z], slack)
+    state[DRIFT] = score if score >= 1.0 else 0.0
 
 
 def _is_counter(state: State) -> bool:
@@ -176,6 +166,7 @@ def _restart(state: State, counter: float, value: float) -> None:
     state[LAST_Y] = state[X_LO] = state[X_HI] = value
     state[V] = state[V_LO] = state[V_HI] = 0.0
     state[PROFILED] = state[FOLDS] = state[HOUR_SUM] = state[HOUR_N] = state[RUN] = 0.0
-    state[PEAK + VALUE] = state[PEAK + STEP] = 0.0
+    for feature in (VALUE, STEP):
+        state[PEAK + feature] = state[TOP + feature] = state[SEEN_AT + feature] = 0.0
     state[PROFILE : PROFILE + HOURS] = array("d", [nan] * HOURS)
     _restart_means(state, value)
