@@ -64,6 +64,7 @@ class Task:
     seed: int | None
     moderation_model: str | None
     until: float  # clock
+    patient: bool = True  # false for a probe: it is not repeated
 
     def request(self, left_s: float) -> Request:
         """Return the request of the next attempt, in the dialect as it is known by now."""
@@ -156,7 +157,8 @@ class Attempts:
         self, task: Task, error: TransportError, retries: int, attempt: int, scope: CallScope
     ) -> None:
         """Wait before the next attempt; raise ``error`` when there shall be none."""
-        delay_s = self._retries.delay(error, retries, task.until - self._clock())
+        left_s = task.until - self._clock()
+        delay_s = self._retries.delay(error, retries, left_s) if task.patient else None
         if delay_s is None:
             raise error
         scope.retried(Retry(attempt, error.error_type, delay_s, error.http_status))

@@ -10,7 +10,15 @@ from agent.caller.budget import Budget
 from agent.caller.gate import Gate
 from agent.caller.judge import judge
 from agent.caller.profiles import Dialect
-from agent.caller.protocols import CallScope, ErrorType, Recorder, Reply, TransportError
+from agent.caller.protocols import (
+    CallRecord,
+    CallScope,
+    ErrorType,
+    Recorder,
+    Reply,
+    Transcript,
+    TransportError,
+)
 from agent.caller.record import failure_of, record_of, start_of, was_cut
 from agent.caller.settings import CallerSettings
 from agent.caller.shares import Shares
@@ -38,6 +46,7 @@ class Tools:
     audits: Shares
     recorder: Recorder
     stats: CallerStats
+    transcribe: Callable[[Transcript], None]
     clock: Callable[[], float]
     rng: random.Random
 
@@ -92,7 +101,9 @@ class Call:
         )
         with tools.recorder.call(start) as scope:
             try:
-                reply = await tools.attempts.run(self._task(until), bill, scope)
+                reply = await tools.attempts.run(
+                    self._task(until, patient=not leave.passed.probe), bill, scope
+                )
             except TransportError as error:
                 tools.gate.leave(leave, error, lenient=lenient)
                 self._fail(error, bill, scope)
@@ -118,7 +129,7 @@ class Call:
             error = TransportError(ErrorType.TIMEOUT, why, sent=False)
             self._fail(error, Bill(worst=0, booking=0, open=False), scope)
 
-    def _task(self, until: float) -> Task:
+    def _task(self, until: float, *, patient: bool) -> Task:
         settings = self._tools.settings
         return Task(
             model=self._model,
@@ -130,6 +141,7 @@ class Call:
             seed=settings.seed,
             moderation_model=settings.moderation_model,
             until=until,
+            patient=patient,
         )
 
     # -------------------------------------------------------------------------------- the four ends
@@ -181,6 +193,7 @@ class Call:
             latency_s=latency_s,
             remaining_usd=tools.budget.remaining_usd(),
         )
+        self._transcribe(reply.content or reply.refusal or "", record)
         stats.succeeded += record.ok
         if error_type is not None:
             stats.errors[error_type] += 1
@@ -205,21 +218,40 @@ class Call:
                     trace_id=scope.trace_id,
                 )
             )
-        remaining_usd = tools.budget.remaining_usd()
-        scope.finish(
-            failure_of(
-                tools.settings,
-                error,
-                bill,
-                model=self._model,
-                latency_s=latency_s,
-                remaining_usd=remaining_usd,
-            )
+        record = failure_of(
+            tools.settings,
+            error,
+            bill,
+            model=self._model,
+            latency_s=latency_s,
+            remaining_usd=tools.budget.remaining_usd(),
         )
+        self._transcribe("", record)
+        scope.finish(record)
 
     def _abandon(self, bill: Bill, scope: CallScope) -> None:
         """The call was cancelled: what is booked stays spent."""
         self._fail(TransportError(ErrorType.OTHER, "cancelled"), bill, scope)
+
+    def _transcribe(self, reply: str, record: CallRecord) -> None:
+        try:
+            self._tools.transcribe(
+                Transcript(
+                    batch_id=self._batch.id,
+                    request_id=self._request_id,
+                    model=self._model,
+                    prompt_version=self._prompt.version,
+                    prompt_hash=self._prompt.hash,
+                    system=self._prompt.system,
+                    user=self._prompt.user,
+                    reply=reply,
+                    error_type=record.error_type,
+                    attempts=record.attempts,
+                    cost_usd=record.cost_usd or 0.0,
+                )
+            )
+        except Exception as error:  # noqa: BLE001 - what keeps the text must not cost the answer
+            self._tools.stats.fault(error)
 
     def _charge(self, bill: Bill, sizes: Sequence[int]) -> None:
         tools, windows = self._tools, self._batch.windows

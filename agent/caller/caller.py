@@ -20,7 +20,7 @@ from agent.caller.budget import OK, Budget
 from agent.caller.call import Call, Tools
 from agent.caller.gate import Gate
 from agent.caller.profiles import PROFILES, Dialect
-from agent.caller.protocols import BudgetWindow, ErrorType, Ledger, Recorder, Transport
+from agent.caller.protocols import BudgetWindow, ErrorType, Ledger, Recorder, Transcript, Transport
 from agent.caller.recall import Recall
 from agent.caller.retry import Retries
 from agent.caller.settings import CallerSettings
@@ -33,6 +33,7 @@ from agent.records import Batch, Outcome, Reason, Window
 SLOW_START = 4.0  # times the deadline, for the first call to a server that loads its model on demand
 AUDIT_SHARE = 0.1  # of the day's money
 MAX_CANCELLED = 64
+KEPT_PER_MODEL, MAX_KEPT = 0.25, 0.5  # of the deadline, kept for the models that come after
 
 #: What another model of the same endpoint may do better.
 _TRY_NEXT = frozenset(
@@ -59,6 +60,7 @@ class Caller:
         clock: monotonic seconds.
         rng: for jitter, request ids and delimiters.
         sleep: waits between attempts.
+        transcribe: is given the words of each call, for the journal.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class Caller:
         clock: Callable[[], float],
         rng: random.Random,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        transcribe: Callable[[Transcript], None] = lambda _transcript: None,
     ) -> None:
         self._settings = settings
         self._transport = transport
@@ -108,6 +111,7 @@ class Caller:
             audits=self._audits,
             recorder=recorder,
             stats=self.stats,
+            transcribe=transcribe,
             clock=clock,
             rng=rng,
         )
@@ -128,8 +132,7 @@ class Caller:
             self._cancelled[batch.id] = sheet.cancelled()
             raise
         except Exception as error:  # noqa: BLE001 - a fault of ours must not cost the windows their verdicts
-            self.stats.faults += 1
-            self.stats.last_fault = f"{type(error).__name__}: {error}"[:200]
+            self.stats.fault(error)
         finally:
             self._in_flight -= 1
         return sheet.outcomes(Reason.ERROR)
@@ -161,9 +164,11 @@ class Caller:
             self._call(self._settings.model, batch, sheet).give_up("no free slot before the deadline")
             return
         try:
-            for model in self._settings.models:
+            models = self._settings.models
+            for behind, model in zip(reversed(range(len(models))), models, strict=True):
                 call = self._call(model, batch, sheet)
-                await call.make(until, lenient=lenient)
+                kept_s = min(MAX_KEPT, KEPT_PER_MODEL * behind) * self._settings.deadline_s
+                await call.make(max(self._clock(), until - kept_s), lenient=lenient)
                 if call.error not in _TRY_NEXT or self._clock() >= until:
                     break
         finally:

@@ -125,9 +125,22 @@ async def _send(client: "AsyncOpenAI", request: Request) -> bytes:
     return bytes(body)
 
 
+_CAUSES = {
+    "CERTIFICATE_VERIFY_FAILED": "the certificate is not trusted, or the clock is wrong",
+    "Name or service not known": "unknown host name",
+    "Temporary failure in name resolution": "no name resolution",
+    "refused": "connection refused",
+    "Connect call failed": "connection refused",
+    "All connection attempts failed": "connection refused",
+    "unreachable": "network unreachable",
+}
+
+
 def _why(error: Exception) -> str:
-    """Name the cause by its type: its text may quote addresses or data."""
-    return type(error.__cause__ or error).__name__
+    """Name the cause in our own words: its text may quote addresses or data."""
+    cause = error.__cause__ or error
+    known = next((words for sign, words in _CAUSES.items() if sign in str(cause)), None)
+    return known or type(cause).__name__
 
 
 def _arguments(request: Request) -> dict[str, Any]:

@@ -120,6 +120,23 @@ class CallRecord:
     budget_remaining_usd: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """The words of one logical call, for the journal and ``show`` only: never for logs, metrics or spans."""
+
+    batch_id: str
+    request_id: str
+    model: str
+    prompt_version: str
+    prompt_hash: str
+    system: str
+    user: str
+    reply: str  # empty when none came
+    error_type: ErrorType | None
+    attempts: int
+    cost_usd: float
+
+
 class CallScope(Protocol):
     """One call while it runs; closing it without ``finish`` counts as a failure of type other."""
 

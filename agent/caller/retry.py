@@ -34,6 +34,7 @@ class Retries:
 
     def count_call(self) -> None:
         """Count one logical call."""
+        self._forget()
         self._calls.append(self._clock())
 
     def delay(self, error: TransportError, attempt: int, left_s: float) -> float | None:
@@ -55,12 +56,16 @@ class Retries:
             return None
         return delay_s
 
-    def _take(self) -> bool:
-        now = self._clock()
+    def _forget(self) -> None:
+        """Drop what is older than 10 minutes."""
+        oldest = self._clock() - BUDGET_S
         for times in (self._calls, self._spent):
-            while times and times[0] <= now - BUDGET_S:
+            while times and times[0] <= oldest:
                 times.popleft()
+
+    def _take(self) -> bool:
+        self._forget()
         if len(self._spent) >= max(BUDGET_LEAST, int(BUDGET_SHARE * len(self._calls))):
             return False
-        self._spent.append(now)
+        self._spent.append(self._clock())
         return True

@@ -19,3 +19,8 @@ class CallerStats:
     faults: int = 0  # exceptions of our own code: each is a bug
     last_fault: str = ""
     last_error: str = ""
+
+    def fault(self, error: Exception) -> None:
+        """Count an exception of our own code."""
+        self.faults += 1
+        self.last_fault = f"{type(error).__name__}: {error}"[:200]

@@ -27,7 +27,8 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 T = TypeVar("T")
 
 
-def _boot_id() -> str:
+def boot_id() -> str:
+    """Name this boot, which the monotonic clock counts from."""
     try:
         return _BOOT_ID.read_text("ascii").strip()
     except OSError:
@@ -45,7 +46,7 @@ class BudgetLedger:
         zone: time zone whose hours, days and months count.
         wall: Unix seconds.
         mono: monotonic seconds of this boot.
-        report: told ``budget_file_lost`` and ``budget_clock_jumped``.
+        report: told ``budget_file_lost``, ``budget_clock_jumped`` and ``budget_write_failed``.
         boot: names the boot that ``mono`` counts from.
 
     Raises:
@@ -68,9 +69,10 @@ class BudgetLedger:
         self._wall = wall
         self._mono = mono
         self._report = report or (lambda _event, **_fields: None)
-        self._boot = boot or _boot_id()
+        self._boot = boot or boot_id()
         self._limits = {kind: _nano(limits[BudgetWindow(kind)]) for kind in KINDS}
         self._live: dict[int, tuple[int, dict[str, float]]] = {}  # booking -> amount, period starts
+        self._failing = False
         self._lock = threading.Lock()  # the view below is swapped by the ledger's thread, read by any
         self._file = LedgerFile(path)
         self.lost = self._file.open(self._now(), self._zone)
@@ -216,7 +218,11 @@ class BudgetLedger:
         try:
             with self._file.transaction():
                 yield
+            self._failing = False
         except sqlite3.Error as error:
+            if not self._failing:
+                self._failing = True
+                self._report("budget_write_failed", level="error", error=str(error))
             raise JournalError(
                 f"budget: cannot write {self._file.path}: {error}; free space or correct the rights, "
                 "no model call is made until then"

@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -17,6 +17,7 @@ from agent.caller.protocols import (
     CallStart,
     Retry,
     Spend,
+    Transcript,
     Transport,
 )
 from agent.prompt import render_section
@@ -252,6 +253,7 @@ def kit(
     clock: Clock | None = None,
     seed: int = 1,
     hasty: bool = False,
+    transcribe: Callable[[Transcript], None] = lambda _transcript: None,
     **changes: Any,
 ) -> Kit:
     """Return a caller for a transport or an endpoint's address; a hasty one does not wait to retry."""
@@ -269,6 +271,7 @@ def kit(
         ledger=purse,
         recorder=notes,
         rng=random.Random(seed),
+        transcribe=transcribe,
         **timing,
     )
     return Kit(caller, notes, purse)

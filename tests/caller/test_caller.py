@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from agent.caller import OpenAIChat
-from agent.caller.protocols import BudgetWindow, ErrorType, Reply, Request, TransportError, Usage
+from agent.caller.protocols import BudgetWindow, ErrorType, Reply, Request, Transcript, TransportError, Usage
 from agent.records import Batch, Grounding, Outcome, Reason, Source, Window
 from tests.caller.kit import Clock, Kit, Purse, batch, kit, two_windows, window
 from tests.support.model_endpoint import ModelEndpoint, answer_of, windows_of
@@ -253,6 +253,25 @@ def test_only_what_another_model_may_do_better_goes_on(error: ErrorType, tried: 
     asyncio.run(story())
 
 
+def test_a_hanging_model_leaves_time_for_the_next() -> None:
+    """A quarter of the deadline is kept for each model that comes after, at most half."""
+
+    async def story() -> None:
+        model = Model()
+
+        async def complete(request: Request) -> Reply:
+            if request.model == "m":
+                await asyncio.Event().wait()
+            return good(request)
+
+        model.complete = complete  # type: ignore[method-assign]
+        parts = kit(model, fallback=("cheap",), deadline_s=0.8)
+        ((one,),) = await settled(parts, batch())
+        assert (one.reason, one.model) == (Reason.REVIEWED, "cheap")
+
+    asyncio.run(story())
+
+
 def test_a_dear_model_gives_way_to_a_cheap_one() -> None:
     """When the worst case of the first does not fit, the second is tried."""
 
@@ -385,6 +404,24 @@ def test_an_outage_costs_three_calls() -> None:
         assert [change[1] for change in parts.notes.breaker] == ["open", "half_open", "closed"]
         assert parts.purse.spent > 0
         await parts.caller.aclose()
+
+    asyncio.run(story())
+
+
+def test_a_probe_is_not_repeated() -> None:
+    """A struggling endpoint gets one request, not three."""
+
+    async def story() -> None:
+        clock = Clock()
+        model = Model(fails(*[ErrorType.SERVER_ERROR] * 100, http_status=500))
+        parts = kit(model, clock=clock)
+        for n in range(3):
+            await parts.caller.ask(batch(name=f"b{n}"))
+        clock.now += 60
+        before = len(model.requests)
+        await parts.caller.ask(batch())
+        assert len(model.requests) == before + 1
+        assert parts.caller.state()["breaker"] == "open"
 
     asyncio.run(story())
 
@@ -727,6 +764,31 @@ def test_a_client_can_be_closed_and_used_again() -> None:
 
         asyncio.run(story())
         assert endpoint.headers[0]["authorization"] == "Bearer none"
+
+
+def test_the_words_of_a_call_go_to_the_journal_only() -> None:
+    """Exact prompt and reply, for each call; a journal that fails costs no answer."""
+    kept: list[Transcript] = []
+
+    def keep(transcript: Transcript) -> None:
+        kept.append(transcript)
+        if len(kept) == 2:
+            raise OSError("disk")
+
+    async def story() -> None:
+        model = Model(fails(ErrorType.BAD_REQUEST, http_status=404))
+        parts = kit(model, transcribe=keep)
+        for n in range(2):
+            outcomes = await parts.caller.ask(batch(name=f"b{n}"))
+        assert reasons(outcomes) == [Reason.REVIEWED]
+        first, second = kept
+        assert (first.reply, first.error_type) == ("", ErrorType.BAD_REQUEST)
+        assert (second.batch_id, second.user) == ("b1", model.requests[1].user)
+        assert json.loads(second.reply)["windows"]
+        assert parts.caller.stats.faults == 1
+        await parts.caller.aclose()
+
+    asyncio.run(story())
 
 
 def test_what_the_recorder_is_told_of_a_batch() -> None:

@@ -5,8 +5,7 @@ import random
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from agent.caller.breaker import Breaker
 from agent.caller.classify import classify
@@ -271,6 +270,8 @@ def test_retries_have_a_budget() -> None:
         policy.count_call()
     assert sum(policy.delay(error, 1, 100.0) is not None for _ in range(30)) == 10
     clock.now += 601
+    policy.count_call()
+    assert len(policy._calls) == 1
     assert sum(policy.delay(error, 1, 100.0) is not None for _ in range(30)) == 2
 
 
