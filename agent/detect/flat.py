@@ -20,7 +20,7 @@ from agent.detect.state import (
     State,
 )
 
-OFTEN = 5.0  # a series that never stays equal this long is judged within its first two days
+OFTEN = 10.0  # a series that never stays equal this long is judged within its first two days
 MANY_KINDS = 3.0
 MAX_SCORE = 2.0  # a stuck sensor is a warning, however long it lasts
 

@@ -128,7 +128,9 @@ def observe(s: State, x: float, at: float, k: DetectSettings) -> Score:
         if score >= 1.0:
             kind, score = incident.go_on(s, scores, k)
         else:
-            kind, score = incident.name(scores, 0.0, k), score * score
+            kind, score = incident.name(scores, 0.0, 0.0, k), score * score
+            if by_value or by_residual:
+                incident.creep(s)
             if run:
                 upkeep.calm_down(s, slack, k)
     elif run:
