@@ -15,11 +15,17 @@ _UNIT = 2.0**-32
 
 
 class Metric(NamedTuple):
-    """One channel of a device: its name, its unit and the decimals that its sensor resolves."""
+    """One channel of a device: its name, its unit, the decimals that its sensor resolves and its range."""
 
     name: str
     unit: str
     decimals: int
+    low: float = -math.inf
+    high: float = math.inf
+
+    def sense(self, value: float) -> float:
+        """Return what the sensor says of a value."""
+        return round(min(max(value, self.low), self.high), self.decimals)
 
 
 class Noise:
@@ -73,9 +79,9 @@ class Pump:
     """A pump on a duty cycle; vibration, current and flow follow one load."""
 
     METRICS: ClassVar[tuple[Metric, ...]] = (
-        Metric("vibration", "mm/s", 2),
-        Metric("current", "A", 2),
-        Metric("flow", "m3/h", 2),
+        Metric("vibration", "mm/s", 2, 0.0),
+        Metric("current", "A", 2, 0.0),
+        Metric("flow", "m3/h", 2, 0.0),
     )
     period_s: float = 180.0
     duty: float = 0.7  # share of the period at full load
@@ -95,9 +101,9 @@ class Pump:
         n = noise.normals(at)
         wear = noise.wander(at, 900.0)
         return (
-            max(0.0, 0.20 + 1.9 * load * load + 0.05 * wear * load + n[0] * (0.01 + 0.07 * load)),
-            max(0.0, 0.30 + 7.2 * load + n[1] * (0.01 + 0.09 * load)),
-            max(0.0, 12.5 * load - 0.2 * wear * load + n[2] * 0.12 * load),
+            0.20 + 1.9 * load * load + 0.05 * wear * load + n[0] * (0.01 + 0.07 * load),
+            0.30 + 7.2 * load + n[1] * (0.01 + 0.09 * load),
+            12.5 * load - 0.2 * wear * load + n[2] * 0.12 * load,
         )
 
 
@@ -107,7 +113,7 @@ class Freezer:
 
     METRICS: ClassVar[tuple[Metric, ...]] = (
         Metric("temperature", "degC", 2),
-        Metric("power", "W", 1),
+        Metric("power", "W", 1, 0.0),
     )
     period_s: float = 600.0
     duty: float = 0.45  # share of the period with the compressor on
@@ -123,7 +129,7 @@ class Freezer:
         n = noise.normals(at)
         return (
             start + (end - start) * bent + 0.15 * noise.wander(at, 1800.0) + 0.04 * n[0],
-            (118.0 + 1.5 * n[1]) if on else max(0.0, 1.4 + 0.1 * n[1]),
+            (118.0 + 1.5 * n[1]) if on else 1.4 + 0.1 * n[1],
         )
 
 
@@ -133,7 +139,7 @@ class Room:
 
     METRICS: ClassVar[tuple[Metric, ...]] = (
         Metric("temperature", "degC", 2),
-        Metric("humidity", "%RH", 1),
+        Metric("humidity", "%RH", 1, 0.0, 100.0),
     )
     mean: float = 21.0
     swing: float = 1.4  # half the difference between the warmest and the coldest hour

@@ -46,7 +46,7 @@ class Sender:
         healthy = self._healthy(offset)
         out = {}
         for metric, value in zip(self._signal.METRICS, healthy, strict=True):
-            out[metric.name] = round(self._disturbed(metric, offset, value), metric.decimals)
+            out[metric.name] = metric.sense(self._disturbed(metric, offset, value))
         return out
 
     def messages(self, instants: list[float]) -> Iterator[Message]:

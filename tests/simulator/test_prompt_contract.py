@@ -4,8 +4,7 @@ import json
 
 import pytest
 
-from agent.prompt import ground as check
-from agent.prompt import parse, render, render_section
+from agent.prompt import ground as check, parse, render, render_section
 from agent.records import (
     Answer,
     Batch,

@@ -77,6 +77,12 @@ def test_room_is_warmest_in_the_afternoon() -> None:
     assert by_hour[15] - by_hour[3] > 1.5
 
 
+def test_sensor_rounds_and_stays_in_its_range() -> None:
+    """A sensor says what it can resolve and nothing beyond its range."""
+    humidity = Room.METRICS[1]
+    assert [humidity.sense(value) for value in (-3.0, 45.678, 120.0)] == [0.0, 45.7, 100.0]
+
+
 def test_parameters_are_the_fields_of_the_signal() -> None:
     """A scenario may set exactly the numbers that a signal has."""
     assert parameters("freezer") == ("period_s", "duty", "warmest", "coldest")
