@@ -12,7 +12,11 @@ _ISO_TIME = re.compile(
 )
 _REF = re.compile(r"\b[rR](\d+)\b")
 _IDENTIFIER = re.compile(r"(?<![\w.])[A-Za-z][A-Za-z_]*[-_#]?\d[\w-]*(?:\.\d+)?")
-_NUMBER = re.compile(r"(?<![\w.])[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE][-+]?\d{1,2})?")
+_NUMBER = re.compile(
+    r"(?<!\w)(?<!\d\.)[-+]?(?:(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d{1,2})?"
+)
+#: The names of the printed statistics p01 and p99, as people say them.
+_PERCENTILE = re.compile(r"(?i)\b(?:1(?:st)?|99(?:th)?)[ -]?(?:%|percent(?:iles?)?\b)")
 #: Words of letters and digits that name no device: substances, particle sizes, statistics.
 _PLAIN = re.compile(r"(?i)co2|h2o|o2|o3|no2|so2|nh3|n2|pm\.?(?:1|10|25|2[._]?5)|p01|p99|p1|ph\d?")
 _DASHES = str.maketrans({"\u2212": "-", "\u2010": "-", "\u2011": "-", "\u2013": " ", "\u2014": " "})
@@ -44,8 +48,8 @@ def plain(text: str) -> str:
 
 
 def strip_times(text: str) -> str:
-    """Blank out ISO dates and times, keeping all places."""
-    return _ISO_TIME.sub(_blank, text)
+    """Blank out ISO dates and times, and the names of percentiles, keeping all places."""
+    return _PERCENTILE.sub(_blank, _ISO_TIME.sub(_blank, text))
 
 
 def strip_words(text: str, words: Collection[str]) -> str:

@@ -3,8 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from agent.prompt import fingerprint, freeze, ground, thaw
 from agent.records import Answer, Grounding, Kind, Severity, Status, Window
@@ -35,6 +34,8 @@ def failed(answer: Answer, one: Window | None = None) -> list[str]:
         "At 2026-11-24 it rose to 99.",
         "CO2 and PM2.5 are not the cause, says p99.",
         "The value is 98.660.",
+        "Above the 99th percentile (72.3), so above 99 % of what was seen.",
+        "Usual is 70.1..72.3.",
     ],
 )
 def test_claims_that_hold(summary: str) -> None:
@@ -54,6 +55,10 @@ def test_claims_that_hold(summary: str) -> None:
         ("It was seen at 12:30.", "summary_numbers"),
         ("-98.66 was read.", "summary_numbers"),
         ("9.866e1 became 9.8e9.", "summary_numbers"),
+        ("Usual is 70.1..99.9.", "summary_numbers"),
+        ("It changed by .25.", "summary_numbers"),
+        ("It is above the 97th percentile.", "summary_numbers"),
+        ("It reached \uff19\uff10.", "summary_numbers"),  # full-width digits
         ("r2 stands out.", "summary_ids"),
         ("R999 stands out.", "summary_ids"),
         ("dev_02 is the cause.", "summary_names"),

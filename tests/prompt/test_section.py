@@ -5,8 +5,7 @@ import math
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from agent.prompt import SCHEMA, SYSTEM, estimate_tokens, output_tokens, render, render_section, reveal
 from agent.prompt.words import metric_word, name_metrics, unit_word
