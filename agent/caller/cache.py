@@ -10,11 +10,19 @@ from agent.records import Outcome
 
 
 @dataclass(frozen=True, slots=True)
+class Entry:
+    """A grounded answer, and the model that gave it."""
+
+    kept: Kept
+    model: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Landed:
     """What came of a call for a key: the outcome of the window that asked, and the answer if it keeps."""
 
     outcome: Outcome
-    kept: Kept | None
+    entry: Entry | None
 
 
 class AnswerCache:
@@ -27,7 +35,7 @@ class AnswerCache:
         self._ttl_s = ttl_s
         self._max_bytes = max_bytes
         self._clock = clock
-        self._entries: OrderedDict[str, tuple[float, Kept]] = OrderedDict()
+        self._entries: OrderedDict[str, tuple[float, Entry]] = OrderedDict()
         self._bytes = 0
         self._flights: dict[str, asyncio.Future[Landed]] = {}
 
@@ -39,7 +47,7 @@ class AnswerCache:
         """Whether anything is kept."""
         return self._ttl_s > 0
 
-    def get(self, key: str) -> Kept | None:
+    def get(self, key: str) -> Entry | None:
         """Return the answer under ``key`` if it is not too old."""
         entry = self._entries.get(key)
         if entry is None:
@@ -50,11 +58,11 @@ class AnswerCache:
         self._entries.move_to_end(key)
         return entry[1]
 
-    def put(self, key: str, kept: Kept) -> None:
+    def put(self, key: str, new: Entry) -> None:
         """Keep an answer, at the cost of the least recently used ones."""
         self.drop(key)
-        self._entries[key] = (self._clock(), kept)
-        self._bytes += kept.size
+        self._entries[key] = (self._clock(), new)
+        self._bytes += new.kept.size
         while self._bytes > self._max_bytes and self._entries:
             self.drop(next(iter(self._entries)))
 
@@ -62,7 +70,7 @@ class AnswerCache:
         """Forget the answer under ``key``."""
         entry = self._entries.pop(key, None)
         if entry is not None:
-            self._bytes -= entry[1].size
+            self._bytes -= entry[1].kept.size
 
     def flight(self, key: str) -> asyncio.Future[Landed] | None:
         """Return the call under way for ``key``."""
@@ -74,8 +82,8 @@ class AnswerCache:
 
     def land(self, key: str, landed: Landed) -> None:
         """Note what came of the call for ``key``; keep the answer if it can be kept."""
-        if landed.kept is not None:
-            self.put(key, landed.kept)
+        if landed.entry is not None:
+            self.put(key, landed.entry)
         flight = self._flights.pop(key, None)
         if flight is not None and not flight.done():
             flight.set_result(landed)

@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from agent.caller.cache import AnswerCache, Landed
-from agent.caller.judge import Assessment, check
+from agent.caller.cache import AnswerCache, Entry, Landed
+from agent.caller.judge import check
 from agent.caller.protocols import Recorder
 from agent.caller.settings import CallerSettings
 from agent.caller.sheet import Sheet
-from agent.prompt import VERSION, Kept, fingerprint, thaw
+from agent.prompt import VERSION, fingerprint, thaw
 from agent.records import Batch, Grounding, Outcome, Reason, Source, Window
 
 
@@ -29,7 +29,6 @@ class Recall:
         self.cache = AnswerCache(ttl_s=settings.cache_ttl_s, max_bytes=settings.max_cache_bytes, clock=clock)
         self._recorder = recorder
         self._clock = clock
-        self._model = settings.model
         self._context = (*settings.models, settings.provider, settings.temperature, settings.seed)
 
     def plan(self, batch: Batch, sheet: Sheet) -> Plan:
@@ -60,7 +59,8 @@ class Recall:
             key = plan.keys.pop(window.id, None)
             if key is not None:
                 outcome = sheet.outcome(window) or Outcome(window.id, missing)
-                self.cache.land(key, Landed(outcome, sheet.kept.get(window.id)))
+                kept = sheet.kept.get(window.id)
+                self.cache.land(key, Landed(outcome, Entry(kept, outcome.model) if kept else None))
 
     async def wait(self, plan: Plan, sheet: Sheet, until: float) -> None:
         """Take the outcomes of the calls of others, as long as there is time."""
@@ -75,7 +75,7 @@ class Recall:
             self._follow(window, landed, sheet)
 
     def _follow(self, window: Window, landed: Landed, sheet: Sheet) -> None:
-        outcome = self._serve(window, landed.kept) if landed.kept is not None else None
+        outcome = self._serve(window, landed.entry) if landed.entry is not None else None
         if outcome is not None:
             self._served(sheet, outcome)
             return
@@ -86,24 +86,23 @@ class Recall:
         sheet.put(Outcome(window.id, reason))
 
     def _recall(self, key: str, window: Window) -> Outcome | None:
-        kept = self.cache.get(key)
-        if kept is None:
+        entry = self.cache.get(key)
+        if entry is None:
             return None
-        outcome = self._serve(window, kept)
+        outcome = self._serve(window, entry)
         if outcome is None:
             self.cache.drop(key)
         return outcome
 
-    def _serve(self, window: Window, kept: Kept) -> Outcome | None:
+    def _serve(self, window: Window, entry: Entry) -> Outcome | None:
         """Return the outcome of a kept answer, if it is grounded in ``window``."""
-        answer = thaw(kept, window)
+        answer = thaw(entry.kept, window)
         if answer is None:
             return None
         found = check(answer, window, source=Source.CACHE)
         self._recorder.grounding_checked(found.grounding, found.checks)
-        return self._outcome(found) if found.grounding is Grounding.GROUNDED else None
-
-    def _outcome(self, found: Assessment) -> Outcome:
+        if found.grounding is not Grounding.GROUNDED:
+            return None
         return Outcome(
             found.window.id,
             Reason.CACHED,
@@ -111,7 +110,7 @@ class Recall:
             grounding=found.grounding,
             checks=found.checks,
             source=Source.CACHE,
-            model=self._model,
+            model=entry.model,
             prompt_version=VERSION,
             cost_usd=0.0,
         )

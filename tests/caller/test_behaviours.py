@@ -178,6 +178,7 @@ def test_nobody_listens() -> None:
     outcomes, parts = asyncio.run(story())
     assert tuple(outcome.reason for outcome in outcomes) == ERROR
     assert (parts.notes.record.error_type, parts.notes.record.attempts) == (ErrorType.CONNECTION, 3)
+    assert parts.notes.record.error_message == "connection refused"
     assert (parts.purse.spent, parts.purse.open) == (0.0, {})
 
 

@@ -96,7 +96,7 @@ def test_a_like_window_is_answered_from_the_cache() -> None:
         await parts.caller.ask(batch(window("w1", value=98.66)))
         ((second,),) = await settled(parts, batch(window("w2", value=98.67, first_ref=40)))
         assert len(model.requests) == 1
-        assert (second.reason, second.source) == (Reason.CACHED, Source.CACHE)
+        assert (second.reason, second.source, second.model) == (Reason.CACHED, Source.CACHE, "m")
         assert second.answer is not None
         assert second.answer.evidence == ("r56",)
         assert "98.67" in second.answer.summary
