@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
+from agent.failpoint import failpoint
 from agent.mqtt.dial import Dialled
 from agent.mqtt.events import Accepted, Event, Published
 from agent.mqtt.settings import LinkSettings
@@ -53,6 +54,7 @@ class Connection:
         self._accepted = False
         self._over = False
         self._refused_at = -math.inf  # when the broker last refused a publish
+        self._gathered: set[str] = set()  # failpoints of what waits for the socket
         self.witness = dialled.witness
         self.speaker.open()
 
@@ -80,6 +82,10 @@ class Connection:
         if self.wire.wants_write:
             self.wire.flush()
             self._spoke = self._mono()
+            if self._gathered and not self.wire.wants_write:
+                for point in self._gathered:
+                    failpoint(point)
+                self._gathered.clear()
 
     def keep_alive(self, now: float) -> bool:
         """Send a PINGREQ when it is time; return False when no CONNACK, or nothing since the last, has come.
@@ -107,6 +113,11 @@ class Connection:
     def ack(self, mids: Iterable[int]) -> None:
         """Send a PUBACK for each packet id, in the order given."""
         self.wire.send(b"".join([b"\x40\x02" + mid.to_bytes(2, "big") for mid in mids]))
+        self._gathered.add("c4_ack_sent")
+
+    def passes(self, point: str) -> None:
+        """Pass a failpoint once all that is gathered now has been handed to the kernel."""
+        self._gathered.add(point)
 
     def part(self) -> None:
         """Send DISCONNECT: the broker keeps the session and drops the will."""

@@ -149,6 +149,8 @@ class Publisher:
             self._refuse(parcel, TOPIC_INVALID)
             return
         self._in_flight[mid] = parcel
+        if parcel.outbox_id is not None:
+            connection.passes("c9_published")
 
     def settle(self, mid: int, code: int) -> None:
         """Take the broker's PUBACK."""
