@@ -89,12 +89,13 @@ def observe(s: State, x: float, at: float, k: DetectSettings) -> Score:
     if profiled:
         base = profile.usual(s, at)
         z -= base
-        if z > r_hi or z < r_lo:
+        residual = y - base
+        if residual > r_hi or residual < r_lo:
             share = k.residual_share * young_z
-            by_residual = exceed(s, RESIDUAL, z, share, slack)
+            by_residual = exceed(s, RESIDUAL, residual, share, slack)
             if by_residual >= 1.0:
                 line = share * (r_hi - r_lo) + slack
-                z = r_hi + line if z > r_hi else r_lo - line
+                z = min(z, r_hi + line) if residual > r_hi else max(z, r_lo - line)
 
     # short and slow mean
     s[M] = m = m + (z - m) * k.mean_weight
@@ -128,7 +129,7 @@ def observe(s: State, x: float, at: float, k: DetectSettings) -> Score:
         if score >= 1.0:
             kind, score = incident.go_on(s, scores, k)
         else:
-            kind, score = incident.name(scores, 0.0, 0.0, k), score * score
+            kind, score = incident.name(scores, 0.0, 0.0, k), score * score * score
             if by_value or by_residual:
                 incident.creep(s)
             if run:

@@ -1,0 +1,45 @@
+"""What the detector tells of a series."""
+
+import pytest
+
+from tests.detect import signals
+from tests.detect.stream import DEVICE, METRIC, Stream
+
+
+def test_view_of_nothing() -> None:
+    """An unknown series has no view."""
+    assert Stream().detector.view(DEVICE, METRIC) is None
+    assert Stream().detector.views(DEVICE) == []
+
+
+def test_view_of_a_few_readings_is_exact() -> None:
+    """Up to 30 readings the statistics are those of the readings."""
+    stream = Stream()
+    stream.feed([3.0, 1.0, 2.0])
+    view = stream.view()
+    assert (view.n, view.warm, view.median, view.p01, view.p99) == (3, False, 2.0, 1.0, 3.0)
+    assert view.recent == (3.0, 1.0, 2.0)
+    assert view.usual is None
+    assert view.last_value == 2.0
+
+
+@pytest.mark.parametrize("count", [29, 30, 31, 60, 1000, 5003])
+def test_recent_values_are_the_last_thirty(count: int) -> None:
+    """The last values come oldest first."""
+    stream = Stream()
+    values = signals.take(signals.white, count, seed=1)
+    stream.feed(values)
+    assert stream.view().recent == tuple(values[-30:])
+
+
+def test_quantiles_are_near() -> None:
+    """The streaming estimates are within a fraction of the spread of the truth."""
+    stream = Stream()
+    stream.feed(signals.take(signals.white, 20_000, seed=2), unit="degC")
+    view = stream.view()
+    assert view.median == pytest.approx(20.0, abs=0.2)
+    assert view.p01 == pytest.approx(20.0 - 2.33, abs=0.5)
+    assert view.p99 == pytest.approx(20.0 + 2.33, abs=0.5)
+    assert view.spread == pytest.approx(1.0, abs=0.2)
+    assert view.unit == "degC"
+    assert view.warm
