@@ -3,14 +3,12 @@
 import random
 import time
 from collections.abc import Callable, Mapping
-from datetime import datetime, tzinfo
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo
 
 from agent.caller.caller import Caller
 from agent.caller.openai_chat import OpenAIChat
 from agent.caller.pricing import Price, Pricing
-from agent.caller.protocols import BudgetWindow, Recorder, Spend
+from agent.caller.protocols import BudgetWindow, Recorder, Spend, Transcript
 from agent.caller.settings import CallerSettings
 from agent.config import Config
 from agent.credentials import api_key
@@ -19,6 +17,7 @@ from agent.observe.redact import Secrets
 from agent.prompt import NAME, VERSION
 from agent.prompt.render import HASH
 from agent.web.status import Ai, Money
+from agent.zone import find_zone
 
 OPENAI_URL = "https://api.openai.com/v1"
 SOFT_SHARE, HARD_SHARE = 0.8, 1.0
@@ -46,7 +45,9 @@ class Asking:
         """Name, version and hash of the prompt, or None without an endpoint."""
         return None if self.endpoint is None else (NAME, VERSION, HASH)
 
-    def open(self, recorder: Recorder, report: Callable[..., None]) -> None:
+    def open(
+        self, recorder: Recorder, report: Callable[..., None], transcribe: Callable[[Transcript], None]
+    ) -> None:
         """Open the ledger and make the caller; the SDK is imported at the first call only.
 
         Raises:
@@ -64,8 +65,8 @@ class Asking:
         address = urlsplit(self.endpoint)
         self.ledger = BudgetLedger(
             config.agent.state_dir / "budget.sqlite",
-            limits=self._limits(),
-            zone=_zone(ai.budget.timezone),
+            limits=limits_of(config),
+            zone=find_zone(ai.budget.timezone),
             wall=time.time,
             mono=time.monotonic,
             report=report,
@@ -76,31 +77,26 @@ class Asking:
                 model=ai.model,
                 fallback=ai.fallback,
                 provider=ai.profile,
-                pricing=Pricing(
-                    {name: Price(one.input, one.output, one.cached_input) for name, one in ai.prices.items()}
-                ),
+                pricing=pricing_of(config),
                 deadline_s=ai.deadline_s,
                 max_concurrent=ai.concurrency,
                 max_input_tokens=config.review.batch.max_input_tokens,
                 temperature=ai.temperature,
                 server_address=address.hostname or "",
                 server_port=address.port or (443 if address.scheme == "https" else 80),
+                device_share=ai.device_share,
+                cache_ttl_s=ai.cache_ttl_s,
+                moderation_model=ai.moderation_model,
+                safety_categories=None if ai.safety_categories is None else frozenset(ai.safety_categories),
             ),
             transport=OpenAIChat(base_url=self.endpoint, api_key=self._key),
             ledger=self.ledger,
             recorder=recorder,
             clock=time.monotonic,
             rng=random.SystemRandom(),
+            transcribe=transcribe,
         )
         self._key = None
-
-    def _limits(self) -> Mapping[BudgetWindow, float]:
-        budget = self._config.ai.budget
-        return {
-            BudgetWindow.HOUR: budget.hour_usd,
-            BudgetWindow.DAY: budget.day_usd,
-            BudgetWindow.MONTH: budget.month_usd,
-        }
 
     # ----------------------------------------------------------------------------------- its state
 
@@ -146,13 +142,20 @@ class Asking:
         }
 
 
-def _zone(name: str | None) -> tzinfo:
-    if name is not None:
-        return ZoneInfo(name)
-    local = datetime.now().astimezone().tzinfo
-    if local is None:
-        raise TypeError("an aware time has a zone")
-    return local
+def limits_of(config: Config) -> Mapping[BudgetWindow, float]:
+    """Return the caps on spend, USD."""
+    budget = config.ai.budget
+    return {
+        BudgetWindow.HOUR: budget.hour_usd,
+        BudgetWindow.DAY: budget.day_usd,
+        BudgetWindow.MONTH: budget.month_usd,
+    }
+
+
+def pricing_of(config: Config) -> Pricing:
+    """Return the configured prices."""
+    prices = config.ai.prices
+    return Pricing({name: Price(one.input, one.output, one.cached_input) for name, one in prices.items()})
 
 
 def _state(one: Spend) -> str:

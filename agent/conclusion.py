@@ -175,11 +175,11 @@ class Conclusions:
 
 def _detail(outcome: Outcome) -> bytes | None:
     """Return what `edge-agent show` tells of the review beside the verdict."""
-    if outcome.answer is None:
+    if outcome.answer is None and not outcome.checks:
         return None
     return encode(
         {
-            "answer": asdict(outcome.answer),
+            "answer": None if outcome.answer is None else asdict(outcome.answer),
             "grounding": outcome.grounding,
             "checks": [asdict(check) for check in outcome.checks],
         }

@@ -193,7 +193,7 @@ class Call:
             latency_s=latency_s,
             remaining_usd=tools.budget.remaining_usd(),
         )
-        self._transcribe(reply.content or reply.refusal or "", record)
+        self._transcribe(reply.content or reply.refusal or "", record, scope)
         stats.succeeded += record.ok
         if error_type is not None:
             stats.errors[error_type] += 1
@@ -226,14 +226,14 @@ class Call:
             latency_s=latency_s,
             remaining_usd=tools.budget.remaining_usd(),
         )
-        self._transcribe("", record)
+        self._transcribe("", record, scope)
         scope.finish(record)
 
     def _abandon(self, bill: Bill, scope: CallScope) -> None:
         """The call was cancelled: what is booked stays spent."""
         self._fail(TransportError(ErrorType.OTHER, "cancelled"), bill, scope)
 
-    def _transcribe(self, reply: str, record: CallRecord) -> None:
+    def _transcribe(self, reply: str, record: CallRecord, scope: CallScope) -> None:
         try:
             self._tools.transcribe(
                 Transcript(
@@ -248,6 +248,12 @@ class Call:
                     error_type=record.error_type,
                     attempts=record.attempts,
                     cost_usd=record.cost_usd or 0.0,
+                    windows=tuple(window.id for window in self._batch.windows),
+                    error_message=record.error_message,
+                    finish_reason=record.finish_reason,
+                    usage=record.usage,
+                    latency_s=record.latency_s,
+                    trace_id=scope.trace_id,
                 )
             )
         except Exception as error:  # noqa: BLE001 - what keeps the text must not cost the answer

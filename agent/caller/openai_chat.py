@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 CONNECT_S = 5.0
 NO_KEY = "none"  # what a local server without keys is told
+MIN_KEY = 8  # characters; what is shorter may stand in any reply
 _IGNORED_VARIABLES = ("OPENAI_CUSTOM_HEADERS", "OPENAI_LOG", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID")
 
 
@@ -43,6 +44,8 @@ class OpenAIChat:
         """
         client = self._client or await self._connected()
         body = await _send(client, request)
+        if len(self._api_key) >= MIN_KEY:  # an endpoint that repeats the key must not spread it to our sinks
+            body = body.replace(self._api_key.encode(), b"[redacted]")
         return read_reply(body)
 
     async def aclose(self) -> None:

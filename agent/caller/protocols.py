@@ -135,6 +135,12 @@ class Transcript:
     error_type: ErrorType | None
     attempts: int
     cost_usd: float
+    windows: tuple[str, ...] = ()  # ids, in the order of the prompt
+    error_message: str = ""  # ours
+    finish_reason: str | None = None
+    usage: Usage | None = None  # of all attempts whose usage is known
+    latency_s: float = 0.0
+    trace_id: str | None = None
 
 
 class CallScope(Protocol):

@@ -18,7 +18,7 @@ from agent.config.fields import (
     is_loopback,
     split_url,
 )
-from agent.decode.topics import TopicPattern, overlap
+from agent.config.sources import SourceSection, refuse_overlaps
 
 
 class Section(BaseModel):
@@ -112,21 +112,6 @@ class MqttSection(Section):
         return split_url(self.url).port or (8883 if self.tls else 1883)
 
 
-class SourceSection(Section):
-    """One subscription and how its messages are read."""
-
-    topic: str
-    format: Literal["auto", "generic"] = "auto"
-    qos: Literal[0, 1] = 1
-    retained: Literal["seed", "live", "ignore"] = "seed"
-
-    @field_validator("topic")
-    @classmethod
-    def _topic_is_a_pattern(cls, value: str) -> str:
-        TopicPattern(value)
-        return value
-
-
 class LimitSection(Section):
     """What a series must not leave."""
 
@@ -195,6 +180,10 @@ class AiSection(Section):
     deadline_s: Seconds = 30
     concurrency: Annotated[Whole, Field(ge=1, le=16)] = 2
     temperature: Annotated[Number, Field(ge=0, le=2)] | None = 0.0
+    moderation_model: str | None = Field(default=None, min_length=1, max_length=100)
+    safety_categories: tuple[Annotated[str, Field(min_length=1, max_length=64)], ...] | None = None
+    device_share: Annotated[Number, Field(gt=0, le=1)] = 0.25
+    cache_ttl_s: Annotated[Number, Field(ge=0, le=7 * 86_400)] = 21_600
     budget: BudgetSection = BudgetSection()
     prices: dict[str, PriceSection] = {
         "gpt-4o-mini": PriceSection(input=0.15, cached_input=0.075, output=0.60)
@@ -308,15 +297,7 @@ class Config(Section):
     def _filters_are_apart(cls, value: tuple[SourceSection, ...]) -> tuple[SourceSection, ...]:
         if not value:
             raise ValueError("is empty, so nothing would be read; list at least one {topic: ...}")
-        filters = [TopicPattern(source.topic).filter for source in value]
-        for first, a in enumerate(filters):
-            for second in range(first + 1, len(filters)):
-                if overlap(a, filters[second]):
-                    raise ValueError(
-                        f"[{first}].topic {value[first].topic!r} and [{second}].topic "
-                        f"{value[second].topic!r} overlap, so messages would be counted twice; "
-                        "make them disjoint or merge them"
-                    )
+        refuse_overlaps(value)
         return value
 
     @property
