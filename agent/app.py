@@ -8,6 +8,7 @@ from types import FrameType
 
 from agent import __version__
 from agent.config import Config
+from agent.lifecycle import Lifecycle
 from agent.notify import Notifier
 from agent.observe.logs import configure
 from agent.records import AgentError
@@ -20,7 +21,6 @@ LINK_S = 2.0
 TELEMETRY_S = 2.0
 STUCK_S = 20.0  # a loop without a turn for this long is stuck
 BEAT_S = 0.5
-REPLAY_CHUNK = 2000
 
 EXIT_OK, EXIT_FAULT = 0, 70
 
@@ -76,7 +76,9 @@ class App:
         self._logs.report("agent_started", version=__version__, agent=self._config.agent.id, pid=os.getpid())
         crew = self._crew
         crew.start("analyst", self._run_loop)
-        replayed = asyncio.run_coroutine_threadsafe(rooms.recover(self._extend), self._loop)
+        replayed = asyncio.run_coroutine_threadsafe(
+            Lifecycle(rooms, loop=self._loop).recover(self._extend), self._loop
+        )
         while not replayed.done() and not crew.wake.wait(0.05):
             pass
         if crew.death is None:
@@ -139,12 +141,13 @@ class App:
         self._notifier.stopping()
         self._logs.report("agent_stopping")
         clean = True
+        course = Lifecycle(rooms, loop=self._loop)
         steps = (
-            ("calls", lambda limit: rooms.finish_calls(min(limit, CALLS_S))),
+            ("calls", lambda limit: course.finish_calls(min(limit, CALLS_S))),
             ("link", lambda limit: rooms.link.stop(min(limit, LINK_S))),
-            ("snapshot", rooms.last_snapshot),
+            ("snapshot", course.last_snapshot),
             ("journal", lambda limit: rooms.journal.stop(min(limit, LINK_S))),
-            ("telemetry", lambda limit: rooms.close_telemetry(min(limit, TELEMETRY_S))),
+            ("telemetry", lambda limit: course.close_telemetry(min(limit, TELEMETRY_S))),
         )
         for name, step in steps:
             limit = deadline - time.monotonic()

@@ -1,0 +1,92 @@
+"""How the analyst's side begins after the last process, and how it ends: each step under a limit."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from itertools import islice
+
+from agent.rooms import Rooms
+from agent.status import encode_status
+
+REPLAY_CHUNK = 2000
+HEALTH_S = 60.0
+
+
+class Lifecycle:
+    """Takes the rooms up where the last process left them, and down again."""
+
+    def __init__(self, rooms: Rooms, *, loop: asyncio.AbstractEventLoop) -> None:
+        self._rooms = rooms
+        self._loop = loop
+
+    # -------------------------------------------------------------------------------------- start
+
+    async def recover(self, progress: Callable[[int], None]) -> int:
+        """Take up where the last process ended, then start the analyst's own tasks; return rows replayed."""
+        rooms = self._rooms
+        journal, pipeline = rooms.journal, rooms.pipeline
+        pipeline.restore(journal.recovered)
+        rows, replayed = journal.rows_after(journal.recovered.snapshot_seq), 0
+        while chunk := list(islice(rows, REPLAY_CHUNK)):
+            pipeline.replay(chunk)
+            replayed += len(chunk)
+            progress(replayed)
+            await asyncio.sleep(0)
+        rooms.crossings.spawn(pipeline.run_timers())
+        rooms.crossings.spawn(self._publish_health())
+        return replayed
+
+    async def _publish_health(self) -> None:
+        """Publish the status object, retained, each minute and when the state changes; it may be dropped."""
+        rooms = self._rooms
+        told, told_at = "", 0.0
+        while True:
+            state, now = rooms.reporter.state(), time.monotonic()
+            if rooms.link.state.connected and (state != told or now - told_at >= HEALTH_S):
+                told, told_at = state, now
+                payload = encode_status(rooms.reporter.status())
+                topic = f"{rooms.config.base_topic}/health"
+                rooms.link.announce(topic, payload, retain=True, expiry_s=int(3 * HEALTH_S))
+            await asyncio.sleep(1.0)
+
+    # --------------------------------------------------------------------------------------- stop
+
+    def finish_calls(self, limit_s: float) -> bool:
+        """Take nothing new in, wait for AI calls in flight, then cancel them; true when all ended."""
+        self._rooms.link.stop_intake()
+        future = asyncio.run_coroutine_threadsafe(self._finish_calls(limit_s), self._loop)
+        with suppress(TimeoutError):
+            return future.result(limit_s + 1)
+        return False
+
+    async def _finish_calls(self, limit_s: float) -> bool:
+        rooms = self._rooms
+        rooms.pipeline.close()
+        calls = rooms.pipeline.desk.calls
+        if calls:
+            await asyncio.wait(calls, timeout=limit_s)
+        for call in list(calls):
+            call.cancel()
+        if calls:
+            await asyncio.wait(calls, timeout=0.5)
+        if rooms.asking.caller is not None:
+            await rooms.asking.caller.aclose()
+        return not calls
+
+    def last_snapshot(self, limit_s: float) -> bool:
+        """Journal the analyst's state, so that the next start has little to replay."""
+        future = asyncio.run_coroutine_threadsafe(self._snapshot(), self._loop)
+        with suppress(TimeoutError):
+            future.result(limit_s)
+            return True
+        return False
+
+    async def _snapshot(self) -> None:
+        self._rooms.pipeline.snapshot()
+
+    def close_telemetry(self, limit_s: float) -> bool:
+        """Stop the web server and send the spans that are left."""
+        self._rooms.web.stop()
+        self._rooms.tracer.shutdown(limit_s)
+        return True
