@@ -20,6 +20,7 @@ from agent.observe.traces import open_tracer
 from agent.pipeline import Pipeline
 from agent.records import Arrival
 from agent.status import Reporter
+from agent.transcripts import Transcripts
 from agent.web import WebServer
 
 
@@ -61,7 +62,8 @@ class Rooms:
         )
         self.recorder = TelemetryRecorder(logs=logs, metrics=self.metrics, tracer=self.tracer)
         self.journal = self._open_journal()
-        self.asking.open(self.recorder, logs.reporter(room="caller"))
+        transcripts = Transcripts(write=self.journal.write, report=logs.reporter(room="caller"))
+        self.asking.open(self.recorder, logs.reporter(room="caller"), transcripts.add)
         self.detector = Detector(settings=DetectSettings(), limits=settings.of_limits(config))
         self.link = self._make_link()
         self.pipeline = self._make_pipeline()
