@@ -83,6 +83,8 @@ def opine_silence(silence: Silence) -> LocalOpinion:
         f"No reading for {_duration(silence.silent_s)}; one was expected every "
         f"{_duration(silence.expected_interval_s)}."
     )
+    if silence.offline:
+        text = f"The device is reported offline; its last reading is {_duration(silence.silent_s)} old."
     return LocalOpinion(Status.ANOMALY, score_value, Kind.SILENCE, severity, evidence, text)
 
 

@@ -147,6 +147,7 @@ class Silence:
     expected_interval_s: float
     silent_s: float
     score: float
+    offline: bool = False  # by its own word
 
 
 @dataclass(frozen=True, slots=True)

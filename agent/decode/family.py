@@ -36,6 +36,7 @@ class Note(StrEnum):
     TIME_WITHOUT_ZONE = "time_without_zone"  # could be any zone's
     TIME_IN_FUTURE = "time_in_future"  # beyond the allowed skew
     BAD_TRACEPARENT = "bad_traceparent"
+    NO_MESSAGE_ID = "no_message_id"  # the source says where it should be
 
 
 class TimeFrom(StrEnum):
@@ -81,6 +82,7 @@ class Content(NamedTuple):
     traceparent: object = None  # as found, not yet checked
     notes: tuple[Note, ...] = ()
     skipped: tuple[Skipped, ...] = ()
+    online: bool | None = None  # what the device says of itself, on an availability topic only
 
 
 class Decoder(Protocol):

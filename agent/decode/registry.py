@@ -1,13 +1,15 @@
 """The registry: which source and which family a message belongs to, and what came of it."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from agent.decode.availability import AvailabilityDecoder, AvailabilitySpec, availability_pattern
 from agent.decode.family import DecodeLimits, Decoder, Note, Properties, Route, Skipped, TimeFrom
 from agent.decode.generic import GenericDecoder
+from agent.decode.message_id import MessageIdPath
 from agent.decode.strict_json import too_large
-from agent.decode.topics import TopicPattern, overlap
+from agent.decode.topics import TopicPattern, covers, overlap
 from agent.decode.traceparent import read_traceparent
 from agent.decode.values import is_name
 from agent.records import DecodeError, DecodeReason, Reading
@@ -30,6 +32,8 @@ class SourceSpec:
     format: str = _AUTO
     retained: str = "seed"  # seed | live | ignore
     name: str = ""  # the topic when empty
+    availability: AvailabilitySpec | None = None
+    dedupe: str | None = None  # JSON path of the publisher's id
 
     @property
     def label(self) -> str:
@@ -50,6 +54,8 @@ class Decoded(NamedTuple):
     time_from: TimeFrom = TimeFrom.RECEIPT
     notes: tuple[Note, ...] = ()
     skipped: tuple[Skipped, ...] = ()  # at most 16 values that are no readings
+    online: bool | None = None  # what the device says of itself, on an availability topic only
+    message_id: str | None = None  # the publisher's, where the source says where it is
 
 
 _OWN = Decoded(None, (), None, text_only=False, retained="ignore")
@@ -60,6 +66,8 @@ class _Source(NamedTuple):
     pattern: TopicPattern
     families: tuple[tuple[str, Decoder], ...]
     sure: bool  # one family, which need not be asked
+    id_path: MessageIdPath | None = None
+    device: str | None = None  # whoever the topic names
 
 
 class Registry:
@@ -84,13 +92,23 @@ class Registry:
             for name, make in FAMILIES.items()
         }
         self._sources = tuple(_source(spec, decoders) for spec in sources)
+        self._watches = tuple(_watch(spec, self._limits) for spec in sources if spec.availability is not None)
         self._routes: dict[str, tuple[_Source, Route]] = {}
-        _refuse_overlaps(self.filters)
+        _refuse_overlaps(self.filters + self.watched)
 
     @property
     def filters(self) -> tuple[str, ...]:
         """MQTT filters of the sources, in their order."""
         return tuple(source.pattern.filter for source in self._sources)
+
+    @property
+    def watched(self) -> tuple[str, ...]:
+        """MQTT filters of the availability topics, but for those that their own source's filter covers."""
+        return tuple(
+            watch.pattern.filter
+            for watch in self._watches
+            if not covers(TopicPattern(watch.spec.topic).filter, watch.pattern.filter)
+        )
 
     def decode(self, topic: str, payload: bytes, received: float, properties: Properties = ()) -> Decoded:
         """Return the readings of one message.
@@ -125,9 +143,13 @@ class Registry:
         if properties or content.traceparent is not None:
             traceparent, bad = _traceparent(properties, content.traceparent)
             notes = (*notes, Note.BAD_TRACEPARENT) if bad else notes
+        message_id = None
+        if source.id_path is not None and content.readings:
+            message_id = source.id_path.read(payload)
+            notes = (*notes, Note.NO_MESSAGE_ID) if message_id is None else notes
         return Decoded(
             source.spec.label, content.readings, traceparent, content.text_only, source.spec.retained,
-            route.device, family, content.time_from, notes, content.skipped,
+            route.device, family, content.time_from, notes, content.skipped, content.online, message_id,
         )  # fmt: skip
 
     def _keep(self, topic: str) -> tuple[_Source, Route]:
@@ -148,7 +170,7 @@ class Registry:
             raise DecodeError(DecodeReason.BAD_TOPIC, f"more than {limits.max_topic_levels} levels")
         if not is_name(topic):
             raise DecodeError(DecodeReason.BAD_TOPIC, "holds a control character")
-        for source in self._sources:
+        for source in (*self._watches, *self._sources):
             identity = source.pattern.identify(topic)
             if identity is not None:
                 levels = identity.device.split("/")
@@ -156,7 +178,7 @@ class Registry:
                     levels.append(identity.metric)
                 if not all(level.strip() for level in levels):
                     raise DecodeError(DecodeReason.BAD_TOPIC, "an empty level where a name belongs")
-                return source, Route(topic, identity.device, identity.metric)
+                return source, Route(topic, source.device or identity.device, identity.metric)
         raise DecodeError(DecodeReason.BAD_TOPIC, "no source has this topic")
 
 
@@ -169,7 +191,23 @@ def _source(spec: SourceSpec, decoders: dict[str, Decoder]) -> _Source:
         raise ValueError(f"source {spec.label}: retained {spec.retained!r} is unknown; use one of: {known}")
     names = decoders if spec.format == _AUTO else (spec.format,)
     families = tuple((name, decoders[name]) for name in names)
-    return _Source(spec, TopicPattern(spec.topic), families, len(families) == 1)
+    try:
+        id_path = MessageIdPath(spec.dedupe) if spec.dedupe is not None else None
+    except ValueError as error:
+        raise ValueError(f"source {spec.label}: dedupe {spec.dedupe!r} {error}") from None
+    return _Source(spec, TopicPattern(spec.topic), families, len(families) == 1, id_path)
+
+
+def _watch(spec: SourceSpec, limits: DecodeLimits) -> _Source:
+    """Return the availability topic of a source as one of its own; what is retained there counts."""
+    wanted = spec.availability or AvailabilitySpec(spec.topic)
+    source = TopicPattern(spec.topic)
+    pattern = availability_pattern(wanted, source)
+    families: tuple[tuple[str, Decoder], ...] = (
+        ("availability", AvailabilityDecoder(wanted, limits=limits)),
+    )
+    device = None if source.names else spec.topic
+    return _Source(replace(spec, retained="live"), pattern, families, sure=True, device=device)
 
 
 def _refuse_overlaps(filters: tuple[str, ...]) -> None:

@@ -84,6 +84,19 @@ def overlap(a_filter: str, b_filter: str) -> bool:
     return not rest or rest == ["#"]
 
 
+def covers(a_filter: str, b_filter: str) -> bool:
+    """Whether every topic that matches ``b_filter`` matches ``a_filter`` too."""
+    a, b = a_filter.split("/"), b_filter.split("/")
+    if a[0] in {"+", "#"} and b[0].startswith("$"):
+        return False
+    for own, other in zip(a, b, strict=False):
+        if own == "#":
+            return True
+        if other == "#" or own not in {"+", other}:
+            return False
+    return len(a) == len(b) or a[len(b) :] == ["#"]
+
+
 class _Level(NamedTuple):
     filter: str
     regex: str  # with the slash that leads to it

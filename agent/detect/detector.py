@@ -1,7 +1,7 @@
 """The local detector: scores every reading against what its series has shown before, and hears silence."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from heapq import nsmallest
 from math import inf
 from operator import attrgetter
@@ -137,7 +137,7 @@ class Detector:
         if rhythm.silent:
             return None
         rhythm.silent = True
-        return self._silence(device, rhythm, clock)
+        return replace(self._silence(device, rhythm, clock), offline=True)
 
     def silent(self, device: str) -> bool:
         """Say whether a device has been found silent and has not spoken since."""

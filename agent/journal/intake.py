@@ -6,17 +6,28 @@ from math import isfinite
 from typing import Protocol
 
 from agent.journal.insertion import Insertion
+from agent.journal.message_ids import MessageIds, digest_of
 from agent.journal.redelivery import Redelivery, key_of
 from agent.journal.sequence import Sequence
 from agent.journal.series import SeriesTable
 from agent.journal.stats import Tally
-from agent.records import Arrival, DecodeError, DecodeReason, MessageRow, Reading, Row
+from agent.records import (
+    Arrival,
+    DecodeError,
+    DecodeReason,
+    MessageRow,
+    Reading,
+    Row,
+    TimerKind,
+    TimerRow,
+)
 
 _MAX_QUARANTINE_BYTES = 256 * 1024
 
 _MESSAGES = Insertion("INSERT INTO messages VALUES", columns=9)
 _READINGS = Insertion("INSERT INTO readings VALUES", columns=5)
 _KEYS = Insertion("INSERT OR REPLACE INTO redelivery VALUES", columns=3)
+_TIMERS = Insertion("INSERT INTO timer_events VALUES", columns=4)
 _QUARANTINE = Insertion(
     "INSERT INTO quarantine(topic, payload, size, reason, detail, received, clock) VALUES", columns=7
 )
@@ -37,6 +48,12 @@ class Decoded(Protocol):
     def text_only(self) -> bool: ...
     @property
     def retained(self) -> str: ...  # seed | live | ignore
+    @property
+    def device(self) -> str | None: ...  # what the topic names
+    @property
+    def online(self) -> bool | None: ...  # what the device says of itself
+    @property
+    def message_id(self) -> str | None: ...  # the publisher's
 
 
 Decode = Callable[[Arrival], Decoded]
@@ -50,6 +67,7 @@ class Intake:
         *,
         decode: Decode,
         redelivery: Redelivery,
+        message_ids: MessageIds,
         series: SeriesTable,
         sequence: Sequence,
         rows: list[Row],
@@ -59,10 +77,12 @@ class Intake:
         self._rows = rows
         self._decode = decode
         self._redelivery = redelivery
+        self._message_ids = message_ids
         self._series = series
         self._sequence = sequence
         self._messages: list[tuple[object, ...]] = []
         self._readings: list[tuple[object, ...]] = []
+        self._timers: list[tuple[object, ...]] = []
         self._keys: list[tuple[object, ...]] = []
         self._quarantine: list[tuple[object, ...]] = []
 
@@ -86,8 +106,10 @@ class Intake:
         """Write what was collected into the open transaction."""
         _MESSAGES.run(connection, self._messages)
         _READINGS.run(connection, self._readings)
+        _TIMERS.run(connection, self._timers)
         _KEYS.run(connection, self._keys)
         _QUARANTINE.run(connection, self._quarantine)
+        self._message_ids.insert()
 
     def _recognise(self, arrival: Arrival) -> bool:
         """Note the ack and the key of an arrival; true when it is one that is journaled already."""
@@ -115,7 +137,9 @@ class Intake:
                 return
             seed = decoded.retained == "seed"
         if not readings:
-            if decoded.text_only:
+            if decoded.online is not None and decoded.device is not None:
+                self._note_state(arrival, decoded.device, online=decoded.online)
+            elif decoded.text_only:
                 tally.text_only += 1
             else:
                 tally.unmatched += 1
@@ -126,6 +150,12 @@ class Intake:
         if traceparent is not None:
             traceparent.encode()
         series = [self._series.id_of(reading) for reading in readings if _is_sound(reading)]
+        if not seed and decoded.message_id is not None:
+            digest = digest_of(source or "", decoded.device or "", decoded.message_id)
+            if self._message_ids.knows(digest):
+                tally.duplicates += 1
+                return
+            self._message_ids.note(digest)
         seq, clock = self._sequence.take(arrival.mono)
         # Int, float, str and bytearray only: sqlite3 seeks an adapter for any other type, 0.5 us a value.
         self._messages.append(
@@ -149,6 +179,15 @@ class Intake:
             tally.seeds += 1
         else:
             tally.readings += len(readings)
+
+    def _note_state(self, arrival: Arrival, device: str, *, online: bool) -> None:
+        """Journal a device's own word at its place in the sequence."""
+        device.encode()
+        kind = TimerKind.ONLINE if online else TimerKind.OFFLINE
+        seq, clock = self._sequence.take(arrival.mono)
+        self._timers.append((seq, kind.value, device, clock))
+        self._rows.append(TimerRow(seq, clock, kind, device))
+        self.tally.states += 1
 
     def _put_aside(self, arrival: Arrival, reason: DecodeReason, detail: str) -> None:
         self._quarantine.append(

@@ -20,6 +20,7 @@ from agent.journal.clock import AgentClock
 from agent.journal.errors import JournalError, JournalStorageError, is_storage
 from agent.journal.inbox import Inbox, Job
 from agent.journal.lock import StateLock
+from agent.journal.message_ids import MessageIds
 from agent.journal.opening import NAME, open_database
 from agent.journal.pruning import Pruner
 from agent.journal.reader import connect_to_read
@@ -97,6 +98,7 @@ class Journal:
             ),
             sequence=sequence,
             redelivery=redelivery,
+            message_ids=MessageIds(connection, now=self.clock.now),
             series=series,
             pruner=Pruner(
                 sequence=sequence,

@@ -13,7 +13,9 @@ class Tally:
     journaled: int = 0
     readings: int = 0
     seeds: int = 0
-    redelivered: int = 0
+    redelivered: int = 0  # recognised by generation, packet id and hash
+    duplicates: int = 0  # recognised by the publisher's own id
+    states: int = 0  # availability messages
     text_only: int = 0
     unmatched: int = 0  # no source, or under the agent's own base topic
     retained_ignored: int = 0
@@ -50,6 +52,8 @@ class JournalStats(Tally):
         self.readings += tally.readings
         self.seeds += tally.seeds
         self.redelivered += tally.redelivered
+        self.duplicates += tally.duplicates
+        self.states += tally.states
         self.text_only += tally.text_only
         self.unmatched += tally.unmatched
         self.retained_ignored += tally.retained_ignored

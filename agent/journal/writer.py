@@ -10,6 +10,7 @@ from agent.journal.capacity import Capacity
 from agent.journal.errors import JournalCorruptError, is_damage, is_storage
 from agent.journal.inbox import Group, Inbox, Job
 from agent.journal.intake import Intake
+from agent.journal.message_ids import MessageIds
 from agent.journal.opening import SUSPECT
 from agent.journal.pruning import Pruner
 from agent.journal.redelivery import Redelivery
@@ -40,6 +41,7 @@ class Writer:
         pace: Pace,
         sequence: Sequence,
         redelivery: Redelivery,
+        message_ids: MessageIds,
         series: SeriesTable,
         pruner: Pruner,
         capacity: Capacity,
@@ -56,6 +58,7 @@ class Writer:
         self._pace = pace
         self._sequence = sequence
         self._redelivery = redelivery
+        self._message_ids = message_ids
         self._series = series
         self._pruner = pruner
         self._capacity = capacity
@@ -116,6 +119,7 @@ class Writer:
             intake = Intake(
                 decode=self._wiring.decode,
                 redelivery=self._redelivery,
+                message_ids=self._message_ids,
                 series=self._series,
                 sequence=self._sequence,
                 rows=results.rows,
@@ -151,6 +155,7 @@ class Writer:
             self._connection.execute("ROLLBACK")
         self._sequence.reset(mark)
         self._redelivery.rollback()
+        self._message_ids.rollback()
         self._series.rollback()
 
     def _run(self, job: Job, store: Store) -> Answer:
@@ -187,6 +192,7 @@ class Writer:
         for point in results.passed:
             failpoint(point)
         self._redelivery.commit()
+        self._message_ids.commit()
         self._series.commit()
         self._backoff_s = 0.0
         stats = self._stats

@@ -82,10 +82,13 @@ class Connection:
         if self.wire.wants_write:
             self.wire.flush()
             self._spoke = self._mono()
-            if self._gathered and not self.wire.wants_write:
-                for point in self._gathered:
-                    failpoint(point)
-                self._gathered.clear()
+            self._pass_gathered()
+
+    def _pass_gathered(self) -> None:
+        if not self.wire.wants_write:
+            for point in self._gathered:
+                failpoint(point)
+            self._gathered.clear()
 
     def keep_alive(self, now: float) -> bool:
         """Send a PINGREQ when it is time; return False when no CONNACK, or nothing since the last, has come.

@@ -39,6 +39,9 @@ class Plain:
     traceparent: str | None = None
     text_only: bool = False
     retained: str = "seed"
+    device: str | None = None
+    online: bool | None = None
+    message_id: str | None = None
 
 
 def decode(arrival: Arrival) -> Plain:
