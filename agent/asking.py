@@ -116,7 +116,7 @@ class Asking:
         found = [
             f"The {window} budget of {one.limit:.2f} USD is {_words(one)}."
             for window, one in self._spend().items()
-            if _state(one) != "ok"
+            if state_of(one) != "ok"
         ]
         if self.caller is not None and (breaker := self.caller.state()["breaker"]) != "closed":
             last = self.caller.stats.last_error
@@ -158,7 +158,8 @@ def pricing_of(config: Config) -> Pricing:
     return Pricing({name: Price(one.input, one.output, one.cached_input) for name, one in prices.items()})
 
 
-def _state(one: Spend) -> str:
+def state_of(one: Spend) -> str:
+    """Return ``ok``, ``soft`` (80 % spent or reserved) or ``hard`` (all of it)."""
     used = one.spent + one.reserved
     if used >= one.limit * HARD_SHARE:
         return "hard"
@@ -166,13 +167,15 @@ def _state(one: Spend) -> str:
 
 
 def _words(one: Spend) -> str:
-    return "spent: verdicts are local until it renews" if _state(one) == "hard" else "80 % spent: audits stop"
+    return (
+        "spent: verdicts are local until it renews" if state_of(one) == "hard" else "80 % spent: audits stop"
+    )
 
 
 def _money(one: Spend | None) -> Money:
     if one is None:
         return {"limit_usd": 0.0, "spent_usd": 0.0, "reserved_usd": 0.0, "state": "ok"}
-    state = _state(one)
+    state = state_of(one)
     return {
         "limit_usd": one.limit,
         "spent_usd": round(one.spent, 9),

@@ -5,8 +5,10 @@ import json
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
+from types import ModuleType
 
 from agent import __version__
 from agent.config import ConfigError, load_apart
@@ -38,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for problem in error.problems:
             _complain(problem if problem.startswith(path) else f"{path}: {problem}")
         return EXIT_USAGE
-    except UnavailableError as error:
+    except (UnavailableError, JournalError) as error:
         _complain(str(error))
         return EXIT_UNAVAILABLE
     except BrokenPipeError:
@@ -64,10 +66,25 @@ def _parser() -> argparse.ArgumentParser:
     run.set_defaults(command=_run)
     check = _with_config(commands.add_parser("check", help="validate a configuration, without I/O"))
     check.set_defaults(command=_check)
+    _add_budget(commands.add_parser("budget", help="show or reset what the model has cost"))
     schema = commands.add_parser("schema", help="print the JSON Schema of what the agent publishes")
     schema.add_argument("name", nargs="?", choices=SCHEMAS, default="verdict")
     schema.set_defaults(command=_schema)
     return parser
+
+
+def _add_budget(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(required=True, metavar="show|reset")
+    show = _with_config(actions.add_parser("show", help="print limit, spent and reserved of each period"))
+    show.add_argument("--json", action="store_true", help="as JSON")
+    show.set_defaults(command=lambda args: _command("budget").show(args))
+    reset = _with_config(actions.add_parser("reset", help="forget the spend of the running periods"))
+    reset.set_defaults(command=lambda args: _command("budget").reset(args))
+
+
+def _command(name: str) -> ModuleType:
+    """Return a module of ``agent.commands``, loaded when it is asked for."""
+    return import_module(f"agent.commands.{name}")
 
 
 def _with_config(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:

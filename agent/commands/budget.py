@@ -1,0 +1,108 @@
+"""``edge-agent budget show|reset``: what the model has cost, and forgetting it."""
+
+import argparse
+import asyncio
+import json
+import os
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import tzinfo
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agent.asking import limits_of, state_of
+from agent.caller.protocols import BudgetWindow, Spend
+from agent.config import load_apart
+from agent.journal import JournalError
+from agent.journal.ledger import BudgetLedger, boot_id
+from agent.journal.ledger_file import SENTINEL
+from agent.journal.ledger_reader import read_budget
+from agent.journal.periods import Anchor
+from agent.zone import find_zone
+
+if TYPE_CHECKING:
+    from agent.config import Config
+
+NAME = "budget.sqlite"
+
+
+def show(args: argparse.Namespace) -> int:
+    """Print limit, spent, reserved and left of each period, USD; nothing is written.
+
+    Raises:
+        JournalError: there is no ledger, or it cannot be read.
+    """
+    config = load_apart(args.config)
+    spend = read_budget(
+        config.agent.state_dir / NAME, limits=limits_of(config), zone=_zone(config), now=_now()
+    )
+    print(json.dumps(_as_json(spend), indent=2) if args.json else _as_table(spend))
+    return 0
+
+
+def reset(args: argparse.Namespace) -> int:
+    """Forget the spend of the running periods; a running agent sees it before it next says no.
+
+    Raises:
+        JournalError: there is no ledger, or it cannot be written.
+    """
+    config = load_apart(args.config)
+    path = config.agent.state_dir / NAME
+    if not path.exists() and not path.with_name(SENTINEL).exists():
+        raise JournalError(f"budget: there is no {path}; the agent has not asked a model yet")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise JournalError(f"budget: {path} is not writable for user {os.getuid()}; run this as its owner")
+    ledger = BudgetLedger(
+        path, limits=limits_of(config), zone=_zone(config), wall=time.time, mono=time.monotonic
+    )
+    try:
+        before = ledger.spend()
+        asyncio.run(ledger.reset())
+    finally:
+        ledger.close()
+    _give_to_owner(path)
+    sums = ", ".join(f"{one.spent + one.reserved:.6f} USD of this {window}" for window, one in before.items())
+    print(f"{path}: forgotten: {sums}")
+    return 0
+
+
+def _zone(config: "Config") -> tzinfo:
+    return find_zone(config.ai.budget.timezone)
+
+
+def _now() -> Anchor:
+    return Anchor(time.time(), time.monotonic(), boot_id())
+
+
+def _give_to_owner(path: Path) -> None:
+    """Leave the files to the user whose directory it is: the agent must write them after root did."""
+    owner = path.parent.stat()
+    for file in (path, path.with_name(SENTINEL)):
+        with suppress(OSError):
+            os.chown(file, owner.st_uid, owner.st_gid)
+
+
+def _as_json(spend: Mapping[BudgetWindow, Spend]) -> dict[str, object]:
+    return {
+        window.value: {
+            "limit_usd": one.limit,
+            "spent_usd": one.spent,
+            "reserved_usd": one.reserved,
+            "left_usd": _left(one),
+            "state": state_of(one),
+        }
+        for window, one in spend.items()
+    }
+
+
+def _as_table(spend: Mapping[BudgetWindow, Spend]) -> str:
+    lines = [f"{'USD':<6}{'limit':>12}{'spent':>12}{'reserved':>12}{'left':>12}  state"]
+    for window, one in spend.items():
+        figures = "".join(f"{value:>12.6f}" for value in (one.limit, one.spent, one.reserved, _left(one)))
+        lines.append(f"{window:<6}{figures}  {state_of(one)}")
+    return "\n".join(lines)
+
+
+def _left(one: Spend) -> float:
+    return round(max(0.0, one.limit - one.spent - one.reserved), 9)
