@@ -102,7 +102,8 @@ class Rooms:
             subscriptions=[
                 Subscription(pattern, source.qos)
                 for pattern, source in zip(self._registry.filters, self.config.sources, strict=True)
-            ],
+            ]
+            + [Subscription(pattern) for pattern in self._registry.watched],
             first_generation=self.journal.generation + 1,
             previous_filters=self.journal.filters,
             offer=self.journal.inbox.offer,

@@ -16,7 +16,13 @@ from agent.window import WindowSettings
 def of_sources(config: Config) -> list[SourceSpec]:
     """Return what the registry reads."""
     return [
-        SourceSpec(topic=source.topic, format=source.format, retained=source.retained)
+        SourceSpec(
+            topic=source.topic,
+            format=source.format,
+            retained=source.retained,
+            availability=None if source.availability is None else source.availability.spec,
+            dedupe=source.dedupe,
+        )
         for source in config.sources
     ]
 

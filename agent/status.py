@@ -184,6 +184,7 @@ class Reporter:
             "devices": rooms.detector.device_count,
             "quarantined": sum(journal.quarantined.values()),
             "dropped": sum(rooms.link.stats.dropped.values()),
+            "duplicates": journal.duplicates,
         }
 
     def _devices(self, findings: dict[str, Finding]) -> list[DeviceView]:

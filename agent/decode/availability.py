@@ -33,14 +33,17 @@ def availability_pattern(spec: AvailabilitySpec, source: TopicPattern) -> TopicP
     pattern = TopicPattern(spec.topic)
     wanted = tuple(name for name in source.names if name != "metric")
     if pattern.names != wanted:
-        parts = "/".join(f"{{{name}}}" for name in wanted)
-        what = (
-            f"as the source's topic has it, {parts}" if wanted else "no level: the source's topic names none"
+        raise ValueError(
+            f"names {_shown(pattern.names)} where the source's topic names {_shown(wanted)}; "
+            "write the same names in the same order, so that both mean the same device"
         )
-        raise ValueError(f"names {list(pattern.names)}; name {what}, so that both mean the same device")
     if not wanted and any("+" in text or "#" in text for text in (source.filter, pattern.filter)):
         raise ValueError("needs a name for the device in both topics; write {device} for + or #")
     return pattern
+
+
+def _shown(names: Sequence[str]) -> str:
+    return "/".join(f"{{{name}}}" for name in names) or "no device"
 
 
 class AvailabilityDecoder:

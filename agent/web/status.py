@@ -86,6 +86,7 @@ class Counters(TypedDict):
     devices: int
     quarantined: int
     dropped: int
+    duplicates: int
 
 
 class MetricView(TypedDict):

@@ -72,6 +72,7 @@ def sample_status() -> Status:
             "devices": 4,
             "quarantined": 3,
             "dropped": 0,
+            "duplicates": 0,
         },
         "devices": [_device("pump-1", "f1"), _device("kitchen/th1", None), _device(HOSTILE, "f2"), _silent()],
         "findings": [_finding("f1", "pump-1", "critical"), _finding("f2", HOSTILE, "warning")],
