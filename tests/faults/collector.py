@@ -14,6 +14,8 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from tests.faults.lines import Lines
+
 
 class Collected(NamedTuple):
     """One PUBLISH as the collector saw it."""
@@ -30,7 +32,7 @@ class Collector:
     def __init__(self, *, port: int, folder: Path, base_topic: str, client_id: str = "collector") -> None:
         self._port = port
         self._filter = f"{base_topic}/#"
-        self._file = (folder / "collected.log").open("w", buffering=1)
+        self._lines = Lines(folder / "collected.log")
         self._subscribed = threading.Event()
         self._client = paho.Client(
             CallbackAPIVersion.VERSION2, client_id=client_id, protocol=MQTTProtocolVersion.MQTTv5
@@ -46,6 +48,7 @@ class Collector:
 
     def start(self) -> Self:
         """Connect and wait for the subscription."""
+        self._lines.open()
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         properties.SessionExpiryInterval = 3600
         self._client.connect("127.0.0.1", self._port, keepalive=30, clean_start=False, properties=properties)
@@ -58,7 +61,7 @@ class Collector:
         """Disconnect and close the file."""
         self._client.disconnect()
         self._client.loop_stop()
-        self._file.close()
+        self._lines.close()
 
     def __enter__(self) -> Self:
         return self.start()
@@ -74,7 +77,7 @@ class Collector:
     def _arrived(self, _client: Any, _data: Any, message: paho.MQTTMessage) -> None:
         payload = bytes(message.payload)
         entry = [time.time(), message.topic, message.retain, b64encode(payload).decode()]
-        self._file.write(json.dumps(entry) + "\n")
+        self._lines.write(json.dumps(entry))
         self.count += 1
         if "/verdicts/" in message.topic:
             self._count_verdict(payload)

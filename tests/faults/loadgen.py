@@ -16,6 +16,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from tests.faults.lines import Lines
 from tests.faults.workload import Key, payload_of, topic_of
 
 MAX_UNACKED = 4000
@@ -31,8 +32,8 @@ class LoadGenerator:
         self._port = port
         self._rate = rate
         self._devices = devices
-        self._intents = (folder / "intents.log").open("w", buffering=1)
-        self._acks = (folder / "acks.log").open("w", buffering=1)
+        self._intents = Lines(folder / "intents.log")
+        self._acks = Lines(folder / "acks.log")
         self._answers: deque[tuple[int, int, float]] = deque()  # packet id, reason code, time
         self._waiting: dict[int, Key] = {}  # packet id -> message
         self._stop = threading.Event()
@@ -53,6 +54,8 @@ class LoadGenerator:
 
     def start(self) -> Self:
         """Connect and begin."""
+        self._intents.open()
+        self._acks.open()
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         properties.SessionExpiryInterval = 3600
         self._client.connect("127.0.0.1", self._port, keepalive=30, clean_start=False, properties=properties)
@@ -91,7 +94,7 @@ class LoadGenerator:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if not self._intents.closed:
+        if self._intents.is_open:
             self.finish(0.0 if kind is not None else 10.0)
 
     def _run(self) -> None:
@@ -116,7 +119,7 @@ class LoadGenerator:
             due = wanted
 
     def _send(self, key: Key) -> None:
-        self._intents.write(f"{key.device} {key.number} {time.time():.6f}\n")
+        self._intents.write(f"{key.device} {key.number} {time.time():.6f}")
         info = self._client.publish(topic_of(key.device), payload_of(key), qos=1)
         self._waiting[info.mid] = key
         self.sent += 1
@@ -132,5 +135,5 @@ class LoadGenerator:
             if key is None:  # publish() has not returned yet
                 self._answers.append((mid, code, at))
                 continue
-            self._acks.write(f"{key.device} {key.number} {code} {at:.6f}\n")
+            self._acks.write(f"{key.device} {key.number} {code} {at:.6f}")
             self.acked += 1
