@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 
 from agent import __version__
+from agent.commands.words import UnknownError
 from agent.config import ConfigError, load_apart
 from agent.journal import JournalError
 from agent.records import AgentError
@@ -40,6 +41,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         for problem in error.problems:
             _complain(problem if problem.startswith(path) else f"{path}: {problem}")
         return EXIT_USAGE
+    except UnknownError as error:
+        _complain(str(error))
+        return EXIT_USAGE
     except (UnavailableError, JournalError) as error:
         _complain(str(error))
         return EXIT_UNAVAILABLE
@@ -66,10 +70,35 @@ def _parser() -> argparse.ArgumentParser:
     run.set_defaults(command=_run)
     check = _with_config(commands.add_parser("check", help="validate a configuration, without I/O"))
     check.set_defaults(command=_check)
+    _add_questions(commands)
     _add_budget(commands.add_parser("budget", help="show or reset what the model has cost"))
     schema = commands.add_parser("schema", help="print the JSON Schema of what the agent publishes")
     schema.add_argument("name", nargs="?", choices=SCHEMAS, default="verdict")
     schema.set_defaults(command=_schema)
+    return parser
+
+
+def _add_questions(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add what an operator asks; each has ``--config`` and ``--json``."""
+    doctor = _question(commands, "doctor", "try broker, rights, disk, clock and model; say what to change")
+    asking = doctor.add_mutually_exclusive_group()
+    asking.add_argument("--no-ai", action="store_true", help="make no model call")
+    asking.add_argument("--ai", action="store_true", help="make the call (under 0.001 USD) even unbooked")
+    explain = _question(commands, "explain", "say what becomes of one message")
+    explain.add_argument("topic", metavar="TOPIC")
+    explain.add_argument("payload", metavar="PAYLOAD", help="- reads it from standard input")
+    show = _question(commands, "show", "show all that is journaled of one verdict")
+    show.add_argument("verdict_id", metavar="VERDICT_ID", help="or its first characters")
+    inspect = _question(commands, "inspect", "say what the detector has learnt")
+    inspect.add_argument("series", metavar="DEVICE[/METRIC]", nargs="?", help="without it: all devices")
+
+
+def _question(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, words: str
+) -> argparse.ArgumentParser:
+    parser = _with_config(commands.add_parser(name, help=words))
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.set_defaults(command=lambda args: _command(name).run(args))
     return parser
 
 

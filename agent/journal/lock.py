@@ -8,6 +8,25 @@ from pathlib import Path
 from agent.journal.errors import JournalError, JournalInUseError
 
 _PID_BYTES = 20
+_LOCKS = Path("/proc/locks")
+
+
+def holder(path: Path) -> int | None:
+    """Return the process that holds the lock file at ``path``, None when nobody does; touches nothing.
+
+    The kernel's own list says so: trying the lock could keep an agent from starting.
+    """
+    try:
+        inode = path.stat().st_ino
+        noted = path.read_text("ascii", "replace").strip()
+        locks = _LOCKS.read_text().splitlines()
+    except OSError:
+        return None
+    for line in locks:
+        fields = line.split()
+        if len(fields) > 5 and fields[1] == "FLOCK" and fields[5].rpartition(":")[2] == str(inode):  # noqa: PLR2004 - see proc(5)
+            return int(noted) if noted.isdigit() else int(fields[4])
+    return None
 
 
 class StateLock:

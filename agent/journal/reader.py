@@ -13,7 +13,6 @@ import sqlite3
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -22,73 +21,13 @@ from urllib.parse import quote
 from agent.journal.codec import decode_window
 from agent.journal.errors import JournalCorruptError, JournalError, is_damage
 from agent.journal.opening import NAME
+from agent.journal.recorded import BatchRecord, OutboxRecord, QuarantineRecord, VerdictRecord, WindowRecord
 from agent.journal.recovery import read_findings, read_rows
 from agent.journal.schema import APPLICATION_ID, check_version, read_meta
 from agent.records import Finding, MessageRow, Row, Window
 
 _STATES = ("waiting", "acknowledged", "undeliverable")
 _WINDOW_STATES = ("sealed", "concluded", "settled")
-
-
-@dataclass(frozen=True, slots=True)
-class BatchRecord:
-    """One AI call as journaled; ``detail`` is what the caller kept of prompt and reply."""
-
-    id: str
-    windows: tuple[str, ...]
-    audit: tuple[str, ...]
-    attempts: int
-    clock: float
-    detail: bytes | None
-
-
-@dataclass(frozen=True, slots=True)
-class VerdictRecord:
-    """One verdict as journaled, with the window it speaks of."""
-
-    id: str
-    device: str
-    body: bytes
-    created: float
-    state: str  # waiting | acknowledged | undeliverable
-    detail: bytes | None
-    window: Window | None
-    batch: BatchRecord | None
-
-
-@dataclass(frozen=True, slots=True)
-class WindowRecord:
-    """One window and how far it came."""
-
-    window: Window
-    state: str  # sealed | concluded | settled
-    attempts: int
-    batch: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class QuarantineRecord:
-    """A message that no reading could be made of."""
-
-    id: int
-    topic: str
-    payload: bytes  # at most the first 256 KiB
-    size: int
-    reason: str
-    detail: str
-    received: float
-
-
-@dataclass(frozen=True, slots=True)
-class OutboxRecord:
-    """A PUBLISH that waits for the broker, or was given up."""
-
-    id: int
-    verdict: str
-    topic: str
-    size: int
-    reason_code: int | None  # of the broker's last refusal
-    given_up: bool
 
 
 class Reader:
@@ -152,6 +91,19 @@ class Reader:
             for table in tables
         }
 
+    def damage(self) -> str | None:
+        """Return what SQLite's quick check finds wrong with the file, None when it is sound."""
+        try:
+            found = str(self._connection.execute("PRAGMA quick_check(1)").fetchone()[0])
+        except sqlite3.Error as error:
+            return str(error)
+        return None if found == "ok" else found
+
+    def last_clock(self) -> float:
+        """Return agent time of the newest row of the sequence, 0.0 without one."""
+        tables = "messages", "timer_events"
+        return max(_newest(self._connection, table) for table in tables)
+
     def snapshot(self) -> tuple[int, bytes] | None:
         """Return seq and body of the last snapshot."""
         row = self._connection.execute("SELECT seq, body FROM snapshots").fetchone()
@@ -214,12 +166,12 @@ class Reader:
         ):
             yield QuarantineRecord(*row)
 
-    def outbox(self, *, limit: int) -> Iterator[OutboxRecord]:
+    def outbox(self, *, limit: int, verdict: str | None = None) -> Iterator[OutboxRecord]:
         """Yield what waits for the broker or was given up, oldest first."""
         for row in self._connection.execute(
             "SELECT id, verdict, topic, length(payload), reason_code, given_up FROM outbox"
-            " ORDER BY id LIMIT ?",
-            (limit,),
+            " WHERE ?2 IS NULL OR verdict = ?2 ORDER BY id LIMIT ?1",
+            (limit, verdict),
         ):
             outbox_id, verdict, topic, size, code, given_up = row
             yield OutboxRecord(outbox_id, verdict, topic, size, code, bool(given_up))
@@ -244,6 +196,11 @@ class Reader:
                 None if window is None else decode_window(window),
                 None if batch is None else _batch(batch),
             )
+
+
+def _newest(connection: sqlite3.Connection, table: str) -> float:
+    row = connection.execute(f"SELECT clock FROM {table} ORDER BY seq DESC LIMIT 1").fetchone()  # noqa: S608  - our own table names
+    return 0.0 if row is None else float(row[0])
 
 
 def connect_to_read(path: Path, *, immutable: bool = False) -> sqlite3.Connection:

@@ -29,7 +29,8 @@ class LinkSettings:
     version: str = ""
     protocol: str = "auto"
     keepalive_s: int = 15
-    session_expiry_s: int = WEEK_S
+    session_expiry_s: int = WEEK_S  # 0: the session ends with the connection
+    will: bool = True  # whether the broker publishes `offline` when the connection breaks
     receive_maximum: int = 500
     max_packet_size: int = MIB
     max_in_flight: int = 20

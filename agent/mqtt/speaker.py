@@ -60,13 +60,14 @@ class Speaker:
             self._wire,
             client_id=settings.client_id,
             protocol=MQTTv5 if v5 else MQTTv311,
-            clean_session=None if v5 else False,
+            clean_session=None if v5 else not settings.session_expiry_s,
             reconnect_on_failure=False,
             manual_ack=True,
         )
         client.username_pw_set(settings.username, password)
-        will = status_payload("offline", settings.version, None)
-        client.will_set(settings.status_topic, will, qos=1, retain=True)
+        if settings.will:
+            will = status_payload("offline", settings.version, None)
+            client.will_set(settings.status_topic, will, qos=1, retain=True)
         client.max_inflight_messages_set(0)  # the publisher counts; paho must never queue
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect

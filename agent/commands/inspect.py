@@ -1,0 +1,219 @@
+"""``edge-agent inspect DEVICE[/METRIC]``: what the detector has learnt, in words.
+
+The journal's last snapshot and the rows after it give the state of a running agent, without asking it.
+"""
+
+import argparse
+import time
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Any
+
+from agent import settings, snapshot
+from agent.commands.words import UnknownError, instant, number, print_json, printable, span
+from agent.config import Config, load_apart
+from agent.detect import Detector, DetectSettings
+from agent.journal import JournalError, Reader
+from agent.records import Finding, Row, SeriesView, TimerKind, TimerRow
+from agent.review import CalmRate
+from agent.window import Windows, WindowSettings
+
+MAX_NAMED = 8
+ATTEMPTS = 3
+
+
+def run(args: argparse.Namespace) -> int:
+    """Tell what is known of a device or a series.
+
+    Raises:
+        JournalError: there is no journal to read.
+        UnknownError: the detector knows no such device.
+    """
+    config = load_apart(args.config)
+    with Reader.open(config.agent.state_dir) as reader:
+        detector, problem = learn(reader, config)
+        findings = {finding.device: finding for finding in reader.findings()}
+    devices = sorted(detector.devices())
+    if args.series is None:
+        told: dict[str, Any] = {"devices": [_summary(detector, device, findings) for device in devices]}
+    else:
+        device, metric = _find(detector, args.series)
+        told = inspect(detector, device, metric, findings.get(device), now=time.time())
+    told["problem"] = problem
+    if args.json:
+        print_json(told)
+    else:
+        print("\n".join(_device_lines(told) if "device" in told else _overview(told)))
+    return 0
+
+
+def learn(reader: Reader, config: Config) -> tuple[Detector, str | None]:
+    """Return the detector as of the newest row, and in words what of the snapshot could not be used."""
+    for _ in range(ATTEMPTS):
+        before = reader.snapshot()
+        detector, problem = _learn(reader, config, before)
+        after = reader.snapshot()
+        if (before and before[0]) == (after and after[0]):
+            return detector, problem
+        # A new snapshot came in between, and with it the rows after the old one may have been pruned.
+    raise JournalError("journal: it changes faster than it can be read; try again in a moment")
+
+
+def _learn(reader: Reader, config: Config, stored: tuple[int, bytes] | None) -> tuple[Detector, str | None]:
+    detector = Detector(settings=DetectSettings(), limits=settings.of_limits(config))
+    seq, problem = 0, None
+    if stored is not None:
+        seq, blob = stored
+        problem = snapshot.load(blob, detector, Windows(WindowSettings()), CalmRate(), {}, {})
+        detector.reconfigure(settings.of_limits(config))
+    _replay(detector, reader.rows_after(seq))
+    return detector, problem
+
+
+def _replay(detector: Detector, rows: Iterable[Row]) -> None:
+    """Take rows as the pipeline does, for the detector alone."""
+    for row in rows:
+        if isinstance(row, TimerRow):
+            match row.kind:
+                case TimerKind.TICK:
+                    detector.tick(row.clock)
+                case TimerKind.CONNECTED:
+                    detector.connected(row.clock)
+                case TimerKind.DISCONNECTED:
+                    detector.disconnected(row.clock)
+                case TimerKind.ONLINE | TimerKind.OFFLINE if row.device is not None:
+                    detector.device_state(row.device, row.kind is TimerKind.ONLINE, row.clock)
+        elif not row.seed:
+            for reading in row.readings:
+                detector.update(reading, row.clock)
+
+
+def _find(detector: Detector, asked: str) -> tuple[str, str | None]:
+    """Return device and metric; a device id may hold slashes itself."""
+    known = set(detector.devices())
+    if asked in known:
+        return asked, None
+    parts = asked.split("/")
+    for cut in range(len(parts) - 1, 0, -1):
+        device, metric = "/".join(parts[:cut]), "/".join(parts[cut:])
+        if device not in known:
+            continue
+        if detector.view(device, metric) is not None:
+            return device, metric
+        metrics = ", ".join(sorted(view.metric for view in detector.views(device)))
+        raise UnknownError(
+            f"{printable(asked)}: {printable(device)} has no such metric; it has: {printable(metrics)}"
+        )
+    near = get_close_matches(asked, known, n=MAX_NAMED, cutoff=0.3) or sorted(known)[:MAX_NAMED]
+    said = f"known are: {', '.join(near)}" if near else "nothing was journaled yet"
+    raise UnknownError(f"{printable(asked)}: the detector knows no such device; {printable(said)}")
+
+
+def inspect(
+    detector: Detector, device: str, metric: str | None, finding: Finding | None, *, now: float
+) -> dict[str, Any]:
+    """Return what is known of ``device``, or of one series of it; ``now`` is Unix seconds."""
+    views = [view for view in detector.views(device) if metric in (None, view.metric)]
+    last_at = max((view.last_at for view in views if view.last_at is not None), default=None)
+    return _summary(detector, device, {} if finding is None else {device: finding}) | {
+        "last_at": instant(last_at),
+        "last_ago_s": None if last_at is None else round(now - last_at, 3),
+        "readings": sum(view.n for view in views),
+        "series": [_series(view) for view in sorted(views, key=lambda view: view.metric)],
+    }
+
+
+def _summary(detector: Detector, device: str, findings: dict[str, Finding]) -> dict[str, Any]:
+    finding = findings.get(device)
+    _, interval = detector.device_times(detector.device_count).get(device, (0.0, None))
+    return {
+        "device": device,
+        "metrics": sorted(view.metric for view in detector.views(device)),
+        "interval_s": interval,
+        "silent": detector.silent(device),
+        "finding": None
+        if finding is None
+        else {
+            "id": finding.id,
+            "kind": str(finding.kind),
+            "severity": str(finding.severity),
+            "opened": instant(finding.opened),
+            "verdicts": finding.verdicts,
+        },
+    }
+
+
+def _series(view: SeriesView) -> dict[str, Any]:
+    low, high = view.limits
+    return {
+        "metric": view.metric,
+        "unit": view.unit,
+        "readings": view.n,
+        "warm": view.warm,
+        "usual": view.usual,
+        "median": view.median,
+        "p01": view.p01,
+        "p99": view.p99,
+        "spread": view.spread,
+        "limits": {"low": low, "high": high},
+        "last_value": view.last_value,
+        "last_at": instant(view.last_at),
+        "recent": view.recent,
+    }
+
+
+def _overview(told: dict[str, Any]) -> list[str]:
+    lines = [f"{len(told['devices'])} devices"]
+    for one in told["devices"]:
+        state = ", silent" if one["silent"] else ""
+        finding = f", {one['finding']['kind']} since {one['finding']['opened']}" if one["finding"] else ""
+        lines.append(f"  {printable(one['device'])}: {printable(', '.join(one['metrics']))}{state}{finding}")
+    return lines + _problem(told)
+
+
+def _device_lines(told: dict[str, Any]) -> list[str]:
+    many = len(told["series"])
+    rhythm = (
+        "its interval is not learnt yet"
+        if told["interval_s"] is None
+        else f"it speaks about every {span(told['interval_s'])}"
+    )
+    ago = "" if told["last_ago_s"] is None else f", last {span(told['last_ago_s'])} ago"
+    silent = "; it has been found silent" if told["silent"] else ""
+    lines = [
+        f"{printable(told['device'])}: {many} series, {told['readings']} readings; {rhythm}{ago}{silent}"
+    ]
+    finding = told["finding"]
+    if finding is None:
+        lines.append("  no finding is open")
+    else:
+        lines.append(
+            f"  open finding {finding['id']}: {finding['kind']}, {finding['severity']}, since"
+            f" {finding['opened']}, {finding['verdicts']} verdicts"
+        )
+    for one in told["series"]:
+        lines += _series_lines(one)
+    return lines + _problem(told)
+
+
+def _series_lines(one: dict[str, Any]) -> list[str]:
+    unit = f" {printable(one['unit'])}" if one["unit"] else ""
+    if one["warm"] and one["usual"] is not None:
+        learnt = f"usual is {number(one['usual'][0])} to {number(one['usual'][1])}{unit}"
+    else:
+        learnt = "still learning, so that only limits alarm"
+    limits = one["limits"]
+    bounds = [f"{name} {number(value)}" for name, value in limits.items() if value is not None]
+    return [
+        f"  {printable(one['metric'])}: {one['readings']} readings, {learnt}",
+        (
+            f"    median {number(one['median'])}, 98 % of values from {number(one['p01'])} to"
+            f" {number(one['p99'])}, spread {number(one['spread'])}"
+        ),
+        f"    limits: {', '.join(bounds) or 'none'}",
+        f"    last value {number(one['last_value'])}{unit} at {one['last_at']}",
+    ]
+
+
+def _problem(told: dict[str, Any]) -> list[str]:
+    return [f"note: {told['problem']}"] if told["problem"] else []

@@ -1,0 +1,197 @@
+"""``edge-agent show VERDICT_ID``: all that is journaled of one verdict, from the readings to the PUBACK."""
+
+import argparse
+import json
+from dataclasses import asdict
+from typing import Any
+
+from agent.commands.words import UnknownError, instant, number, print_json, printable
+from agent.config import load_apart
+from agent.journal import Reader
+from agent.journal.recorded import BatchRecord, VerdictRecord
+from agent.records import Window
+
+MAX_SEARCHED = 1000
+MAX_OUTBOX = 100
+
+
+def run(args: argparse.Namespace) -> int:
+    """Show one verdict.
+
+    Raises:
+        JournalError: there is no journal to read.
+        UnknownError: it holds no such verdict, or several.
+    """
+    config = load_apart(args.config)
+    with Reader.open(config.agent.state_dir) as reader:
+        told = show(reader, args.verdict_id)
+    if args.json:
+        print_json(told)
+    else:
+        print("\n".join(_lines(told)))
+    return 0
+
+
+def show(reader: Reader, verdict_id: str) -> dict[str, Any]:
+    """Return what is journaled of a verdict."""
+    record = reader.verdict(verdict_id) if verdict_id else None
+    if record is None:
+        raise UnknownError(_why_not(reader, verdict_id))
+    verdict: dict[str, Any] = json.loads(record.body)
+    review = json.loads(record.detail) if record.detail else None
+    return {
+        "id": record.id,
+        "device": record.device,
+        "delivery": record.state,
+        "journaled_at": instant(record.created),
+        "verdict": verdict,
+        "window": None if record.window is None else _window(reader, record.window),
+        "batch": None if record.batch is None else _batch(record.batch, record),
+        "review": review,
+        "outbox": [asdict(row) for row in reader.outbox(limit=MAX_OUTBOX, verdict=record.id)],
+        "cost_usd": verdict.get("cost_usd"),
+        "trace_id": verdict.get("trace_id"),
+    }
+
+
+def _why_not(reader: Reader, verdict_id: str) -> str:
+    for one in reader.windows(limit=MAX_SEARCHED):
+        if verdict_id and one.window.id.startswith(verdict_id) and one.state == "sealed":
+            return (
+                f"verdict {verdict_id}: its window is sealed, its verdict is still awaited; ask again later"
+            )
+    newest = ", ".join(one.id for one in reader.verdicts(limit=3)) or "none at all"
+    return (
+        f"verdict {printable(verdict_id)!r}: none is journaled that begins so, or several are; "
+        f"the newest are: {newest} (reviewed ones are kept journal.keep_days)"
+    )
+
+
+def _window(reader: Reader, window: Window) -> dict[str, Any]:
+    kept = sum(len(row.readings) for row in reader.readings_of(window) if hasattr(row, "readings"))
+    told = asdict(window)
+    section = told.pop("section")
+    return told | {
+        "start": instant(window.start),
+        "end": instant(window.end),
+        "section": json.loads(section) if section else None,
+        "readings_still_journaled": kept,
+    }
+
+
+def _batch(batch: BatchRecord, record: VerdictRecord) -> dict[str, Any]:
+    return {
+        "id": batch.id,
+        "windows": list(batch.windows),
+        "place": batch.windows.index(record.id) + 1 if record.id in batch.windows else None,
+        "audit": record.id in batch.audit,
+        "attempts": batch.attempts,
+        "detail": json.loads(batch.detail) if batch.detail else None,
+    }
+
+
+def _lines(told: dict[str, Any]) -> list[str]:
+    verdict = told["verdict"]
+    lines = [
+        (
+            f"verdict {told['id']} on {printable(told['device'])}: {verdict['status']},"
+            f" {verdict['severity']}, {verdict['kind']}, score {number(verdict['score'])}"
+        ),
+        f"  {printable(verdict['summary'])}",
+        f"  decided by {verdict['source']} ({verdict['reason']}), journaled at {told['journaled_at']}",
+        f"  delivery: {told['delivery']}",
+    ]
+    lines += [_outbox_line(row) for row in told["outbox"]]
+    if told["verdict"]["finding_id"]:
+        lines.append(f"  finding {verdict['finding_id']}")
+    lines += _evidence(verdict)
+    lines += _window_lines(told["window"])
+    lines += _review_lines(told["review"])
+    lines += _batch_lines(told["batch"])
+    tokens = verdict.get("tokens")
+    if tokens is not None:
+        lines.append(f"tokens: {tokens['input']} in, {tokens['output']} out")
+    cost = told["cost_usd"]
+    lines.append(
+        f"cost: {'nothing' if not cost else f'{cost:.9f} USD'}; trace id: {told['trace_id'] or 'none'}"
+    )
+    return lines
+
+
+def _outbox_line(row: dict[str, Any]) -> str:
+    state = "given up" if row["given_up"] else "waits for the broker"
+    code = "" if row["reason_code"] is None else f", last refused with 0x{row['reason_code']:02x}"
+    return f"    {row['topic']} ({row['size']} bytes): {state}{code}"
+
+
+def _evidence(verdict: dict[str, Any]) -> list[str]:
+    lines = []
+    for one in verdict["evidence"]:
+        usual = one["expected"]
+        words = f", usual is {number(usual[0])} to {number(usual[1])}" if usual else ""
+        lines.append(
+            f"  evidence {one['reading']}: {printable(one['metric'])} = {number(one['value'])}"
+            f" at {one['at']}{words}"
+        )
+    return lines
+
+
+def _window_lines(window: dict[str, Any] | None) -> list[str]:
+    if window is None:
+        return ["window: no longer journaled"]
+    local = window["local"]
+    lines = [
+        (
+            f"window: {window['count']} readings, sealed by {window['trigger']}, {window['start']} to"
+            f" {window['end']}, seq {window['lo']} to {window['hi']},"
+            f" {window['readings_still_journaled']} readings still journaled"
+        ),
+        (
+            f"local opinion: {local['status']}, {local['kind']}, score {number(local['score'])}:"
+            f" {printable(local['summary'])}"
+        ),
+    ]
+    if window["section"] is not None:
+        text = json.dumps(window["section"], separators=(",", ":"))
+        lines.append(f"prompt section ({len(text)} bytes): {text}")
+    return lines
+
+
+def _review_lines(review: dict[str, Any] | None) -> list[str]:
+    if review is None:
+        return ["answer: none was checked"]
+    answer = review.get("answer")
+    lines = ["answer: none that could be used"]
+    if answer:
+        lines = [
+            (
+                f"answer: {answer['status']}, {answer['kind']}, {answer['severity']},"
+                f" confidence {answer['confidence']} of 3, cites"
+                f" {', '.join(answer['evidence']) or 'nothing'}: {printable(answer['summary'])}"
+            )
+        ]
+    lines.append(f"checks: {review.get('grounding')}")
+    for check in review.get("checks", ()):
+        lines.append(
+            f"  {'held' if check['held'] else 'FAILED'} {check['name']}: {printable(check['detail'])}"
+        )
+    return lines
+
+
+def _batch_lines(batch: dict[str, Any] | None) -> list[str]:
+    if batch is None:
+        return ["batch: none, no model was asked"]
+    what = "an audit" if batch["audit"] else f"window {batch['place']} of {len(batch['windows'])}"
+    lines = [f"batch {batch['id']}: {what}, {batch['attempts']} attempt{'s' * (batch['attempts'] != 1)}"]
+    detail = batch["detail"]
+    for call in (detail or {}).get("calls", ()):
+        failed = f", failed: {call['error_type']}" if call.get("error_type") else ""
+        lines.append(
+            f"  call {call.get('request_id')}: {call.get('model')}, prompt {call.get('prompt_version')}"
+            f" ({call.get('prompt_hash')}){failed}"
+        )
+        for name in ("system", "user", "reply"):
+            lines += [f"  {name}:"] + [
+                f"    {printable(line)}" for line in str(call.get(name, "")).splitlines()
+            ]
+    return lines

@@ -1,0 +1,57 @@
+"""How the commands print: text for people, one JSON object for programs."""
+
+import json
+import math
+from datetime import UTC, datetime
+from typing import Any
+
+from agent.records import AgentError
+
+MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
+
+
+class UnknownError(AgentError):
+    """The user asked for something that is not there; the text says what is."""
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON object; what JSON has no number for becomes null."""
+    print(json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def instant(at: float | None) -> str | None:
+    """Return Unix seconds as an ISO 8601 time, UTC, milliseconds."""
+    if at is None:
+        return None
+    try:
+        return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    except (ValueError, OverflowError, OSError):
+        return f"{at:.3f} s since 1970"
+
+
+def number(value: float | None) -> str:
+    """Return a value with at most 6 significant digits."""
+    return "none" if value is None else f"{value:.6g}"
+
+
+def span(seconds: float) -> str:
+    """Return a duration in the unit that a person would use."""
+    size = abs(seconds)
+    if size < MINUTE:
+        return f"{seconds:.3g} s"
+    if size < HOUR:
+        return f"{seconds / MINUTE:.3g} min"
+    return f"{seconds / HOUR:.3g} h" if size < 2 * DAY else f"{seconds / DAY:.3g} days"
+
+
+def printable(text: str) -> str:
+    """Return ``text`` without characters that could steer a terminal."""
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,222 @@
+"""A look at the broker with short-lived connections of its own, for ``edge-agent doctor``.
+
+What it finds is data: nothing is raised for a broker that is down or refuses. It publishes one message,
+which is not retained, and acknowledges nothing of what it receives.
+"""
+
+import select
+import ssl
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Self
+
+from paho.mqtt.client import topic_matches_sub
+
+from agent.mqtt.connection import Connection
+from agent.mqtt.dial import dial
+from agent.mqtt.events import Accepted, Denied, Dropped, Event, Published, Subscribed
+from agent.mqtt.settings import BrokerLimits, LinkSettings, Subscription
+from agent.mqtt.trouble import UNSUPPORTED_PROTOCOL, Trouble, of_code, of_error
+from agent.mqtt.wire import WireError
+
+DROPPED = "$SYS/broker/publish/messages/dropped"
+ANSWER_S = 5.0
+LISTEN_S = 1.5  # for what is retained, and for live messages that show a right to read
+KEPT_S = 60
+
+
+@dataclass(slots=True)
+class Examined:
+    """What was found. Codes are MQTT 5 reason codes; below 0x80 is granted."""
+
+    trouble: Trouble | None = None  # why there is no connection
+    protocol: str = ""
+    tls: str = ""  # version and cipher
+    expires: float | None = None  # when the broker's certificate does, Unix seconds
+    limits: BrokerLimits = field(default_factory=BrokerLimits)
+    granted: dict[str, int | None] = field(default_factory=dict)  # by filter; None: no SUBACK came
+    heard: dict[str, int] = field(default_factory=dict)  # messages that came on each filter meanwhile
+    dropped: int | None = None  # as $SYS says, None where it cannot be read
+    published: int | None = None  # code of our publish, None: no PUBACK came
+    session_kept: bool | None = None  # None: it could not be tried
+    session_trouble: str = ""
+
+
+def examine(
+    settings: LinkSettings, subscriptions: Sequence[Subscription], *, listen_s: float = LISTEN_S
+) -> Examined:
+    """Connect as ``settings`` say, subscribe, publish to ``<base topic>/doctor``, and return what came of it.
+
+    Args:
+        settings: of the agent, with a client id that nobody else uses.
+        subscriptions: the filters that the agent asks for.
+        listen_s: how long to listen for messages.
+    """
+    found = Examined()
+    brief = replace(settings, session_expiry_s=0, will=False)
+    call = _dial(brief, "5", found)
+    if call is None and found.trouble is not None and found.protocol == "3.1.1":
+        call = _dial(brief, "3.1.1", found)
+    if call is None:
+        return found
+    found.trouble = None
+    try:
+        with call:
+            _ask(call, settings, subscriptions, listen_s, found)
+    except WireError as error:
+        found.trouble = call.trouble or Trouble(str(error), "look at the broker's log")
+        return found
+    _try_session(settings, found)
+    return found
+
+
+class _Call:
+    """One connection, run by whoever waits for something on it."""
+
+    def __init__(self, settings: LinkSettings, protocol: str) -> None:
+        self._settings = settings
+        self.accepted: Accepted | None = None
+        self.trouble: Trouble | None = None
+        self.code = 0
+        self.codes: dict[int, tuple[int, ...]] = {}
+        self.published: dict[int, int] = {}
+        self.heard: list[tuple[str, bytes]] = []
+        dialled = dial(settings, protocol=protocol)
+        self.sock = dialled.sock
+        self.connection = Connection(
+            settings=settings,
+            dialled=dialled,
+            protocol=protocol,
+            take=self._take,
+            on_event=self._on_event,
+            mono=time.monotonic,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(WireError, OSError):
+            self.connection.part()
+
+    def wait(self, done: Callable[[], bool], limit_s: float) -> bool:
+        """Read and write until ``done``; return whether it came to that in time.
+
+        Raises:
+            WireError: the connection is over.
+        """
+        deadline = time.monotonic() + limit_s
+        while not done():
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            self.connection.write()
+            if self.connection.read():
+                continue
+            select.select([self.sock], [], [], min(left, 0.1))
+        return True
+
+    def open(self) -> bool:
+        """Wait for the CONNACK; return whether it let us in."""
+        try:
+            answered = self.wait(lambda: self.accepted is not None or self.trouble is not None, ANSWER_S)
+        except WireError as error:
+            self.trouble = self.trouble or Trouble(
+                f"{self._settings.address}: {error}", "look at the broker's log; is the port the right one?"
+            )
+            return False
+        if not answered:
+            self.trouble = Trouble(
+                f"{self._settings.address}: no CONNACK within {ANSWER_S:.0f} s", "is it an MQTT port?"
+            )
+        return self.accepted is not None
+
+    def _take(
+        self, _first: int, topic: bytes, _mid: int, payload: bytes, _pairs: tuple[tuple[str, str], ...]
+    ) -> None:
+        name = topic.decode(errors="replace")
+        self.heard.append((name, payload if name == DROPPED else b""))
+
+    def _on_event(self, event: Event) -> None:
+        match event:
+            case Accepted():
+                self.accepted = event
+            case Denied(code) | Dropped(code):
+                self.code, self.trouble = code, of_code(code)
+            case Subscribed(mid, codes):
+                self.codes[mid] = codes
+            case Published(mid, code):
+                self.published[mid] = code
+
+
+def _dial(settings: LinkSettings, protocol: str, found: Examined) -> _Call | None:
+    """Open a connection; on failure note why, and in ``found.protocol`` what is worth trying instead."""
+    found.protocol = protocol
+    try:
+        call = _Call(settings, protocol)
+    except Exception as error:  # noqa: BLE001 - also what reading a secret raises; all is for the user
+        found.trouble = (
+            of_error(error, settings.address) if isinstance(error, OSError) else Trouble(str(error), "")
+        )
+        return None
+    if call.open() and call.accepted is not None:
+        found.limits = call.accepted.limits
+        _look_at_tls(call, found)
+        return call
+    found.trouble = call.trouble
+    call.connection.close()
+    if protocol == "5" and call.code in (0, UNSUPPORTED_PROTOCOL):
+        found.protocol = "3.1.1"
+    return None
+
+
+def _look_at_tls(call: _Call, found: Examined) -> None:
+    if isinstance(call.sock, ssl.SSLSocket):
+        cipher = call.sock.cipher()
+        found.tls = f"{call.sock.version()}, {cipher[0]}" if cipher else str(call.sock.version())
+        until = (call.sock.getpeercert() or {}).get("notAfter")
+        if isinstance(until, str):
+            found.expires = float(ssl.cert_time_to_seconds(until))
+
+
+def _ask(
+    call: _Call,
+    settings: LinkSettings,
+    subscriptions: Sequence[Subscription],
+    listen_s: float,
+    found: Examined,
+) -> None:
+    """Subscribe filter by filter, publish once, then listen."""
+    speaker = call.connection.speaker
+    asked = {one.filter: speaker.subscribe([one]) for one in subscriptions}
+    speaker.subscribe([Subscription(DROPPED, 0)])
+    call.wait(lambda: all(mid in call.codes for mid in asked.values()), ANSWER_S)
+    found.granted = {name: call.codes.get(mid, (None,))[0] for name, mid in asked.items()}
+    mid = speaker.publish(f"{settings.base_topic}/doctor", b'{"doctor":true}', retain=False)
+    call.wait(lambda: mid in call.published, ANSWER_S)
+    found.published = call.published.get(mid)
+    call.wait(lambda: _all_heard(call, asked), listen_s)
+    found.heard = {name: sum(topic_matches_sub(name, topic) for topic, _ in call.heard) for name in asked}
+    for topic, payload in call.heard:
+        if topic == DROPPED and payload.isdigit():
+            found.dropped = int(payload)
+
+
+def _all_heard(call: _Call, asked: dict[str, int]) -> bool:
+    topics = {topic for topic, _ in call.heard}
+    return all(any(topic_matches_sub(name, topic) for topic in topics) for name in (*asked, DROPPED))
+
+
+def _try_session(settings: LinkSettings, found: Examined) -> None:
+    """Leave a session behind under a further client id, look whether it is there, and remove it."""
+    kept = replace(settings, client_id=f"{settings.client_id}-session", session_expiry_s=KEPT_S, will=False)
+    for attempt in (kept, kept, replace(kept, session_expiry_s=0)):
+        call = _dial(attempt, found.protocol, spare := Examined())
+        if call is None:
+            found.session_trouble = str(spare.trouble or "")
+            return
+        with call:
+            if attempt is kept and call.accepted is not None:
+                found.session_kept = call.accepted.session_present
