@@ -29,6 +29,7 @@ VALUE, RESIDUAL, MEAN, STEP, SLOW = range(5)
 MAX_WARM_GROWTH = 2.0
 #: A mean creeps, so its range follows a new record by this part a reading; a value's range follows at once.
 FOLLOW = 0.02
+NEGLIGIBLE = 0.2  # of an alarm line: not worth a score
 ANOTHER_DAY_S = 12 * 3600.0
 
 
@@ -55,8 +56,11 @@ def exceed(state: State, feature: int, value: float, share: float, slack: float)
         return 0.0
     line = share * (hi - lo) + slack + TINY
     if size < line:
-        widen(state, feature, over * FOLLOW if feature >= MEAN else over)
-        return size / line
+        if feature < MEAN:
+            widen(state, feature, over)
+            return size / line
+        widen(state, feature, over * FOLLOW)
+        return size / line if size > NEGLIGIBLE * line else 0.0
     peak = abs(state[PEAK + feature])
     reached = min(size, 2.0 * peak + line)
     if reached > peak:

@@ -50,20 +50,15 @@ class Rhythm:
                 return  # inside a burst
         self.gaps += 1
         usual = self.usual_s
-        if usual <= 0.0:
-            self.usual_s = gap
-        else:
-            self.usual_s = min(usual * PACE, gap) if gap > usual else max(usual / PACE, gap)
-
-        self.patience_s = self._patience(settings)
-
-    def _patience(self, settings: DetectSettings) -> float:
-        longest = settings.silence_longest * self.longest_s
+        if gap != usual:
+            pace = usual * PACE if gap > usual else usual / PACE
+            self.usual_s = gap if not usual or (gap < pace) == (gap > usual) else pace
+        patience = settings.silence_longest * self.longest_s
         if self.gaps < FEW_GAPS:
-            longest *= FEW_FACTOR
-        if self.gaps < settings.silence_gaps:
-            return inf
-        return max(settings.min_silence_s, settings.silence_factor * self.usual_s, longest)
+            patience = inf if self.gaps < settings.silence_gaps else patience * FEW_FACTOR
+        by_usual = settings.silence_factor * self.usual_s
+        patience = max(patience, by_usual)
+        self.patience_s = max(settings.min_silence_s, patience)
 
     def due(self, up_since: float) -> float:
         """Return the clock at which silence is too long; inf while silent or too little known."""

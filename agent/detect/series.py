@@ -1,6 +1,7 @@
 """One series: what it has seen, and the score of its next reading."""
 
 from math import inf
+from struct import Struct
 
 from agent.detect import flat, incident, profile, sketch, upkeep
 from agent.detect.ranges import MEAN, RESIDUAL, STEP, VALUE, exceed
@@ -29,6 +30,7 @@ from agent.detect.state import (
 from agent.records import CALM, Kind, Score
 
 FLOOR = 0.01  # of the value's range: what residuals and means may always do
+UNPACK_HOT = Struct(f"{HOT}d").unpack_from
 MAX_STEPS = 4.0  # a step counts at most so many times as much as the mean step ever did
 
 
@@ -37,7 +39,7 @@ def observe(s: State, x: float, at: float, k: DetectSettings) -> Score:
     (
         total, prev, last_at, hour, quantum, x_lo, x_hi, r_lo, r_hi, m, m_lo, m_hi, slow, v, v_lo, v_hi,
         same, same_limit, run, kinds, counter, profiled, young_x, young_z, drift, last_y,
-    ) = s[:HOT]  # fmt: skip
+    ) = UNPACK_HOT(s)  # fmt: skip
     if not -BIG < x < BIG:
         x = BIG if x > 0 else -BIG
     if not total:

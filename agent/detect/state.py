@@ -1,7 +1,7 @@
 """Where the numbers of a series stand in its array.
 
 One flat array of doubles a series: a third of the memory of attributes, and its bytes are the dump.
-What every reading needs stands first, so that one slice fetches it.
+What every reading needs stands first, so that one step fetches it.
 """
 
 from array import array
