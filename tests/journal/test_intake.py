@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from agent.journal import Reader
-from agent.records import MessageRow
+from agent.records import Arrival, MessageRow, TimerKind, TimerRow
 from tests.journal import rig as rig_module
 from tests.journal.rig import Plain, Rig, arrival, decode, link_up
 
@@ -125,3 +125,27 @@ def test_counters_match_the_rows(tmp_path: Path) -> None:
         assert counts["quarantine"] == sum(stats.quarantined.values()) == 1
         assert stats.sources == {"sensors": 501}
         assert stats.pending_rows == 0
+
+
+def test_a_state_has_its_place_in_the_sequence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An availability message becomes a timer row between its neighbours, retained or not; it is replayed."""
+
+    def by_topic(item: Arrival) -> Plain:
+        if item.payload in {b"on", b"off"}:
+            return Plain(device="d1", online=item.payload == b"on", retained="live")
+        return decode(item)
+
+    monkeypatch.setattr(rig_module, "decode", by_topic)
+    with Rig(tmp_path) as rig:
+        rig.offer([link_up(1), arrival(1), arrival(2, payload=b"off"), arrival(3)])
+        rig.offer([arrival(4, payload=b"on", retain=True), arrival(5)])
+        rig.settle()
+        assert rig.acks == [(1, mid) for mid in range(2, 7)]
+        kinds = [row.kind if isinstance(row, TimerRow) else None for row in rig.rows]
+        assert kinds == [None, TimerKind.OFFLINE, None, TimerKind.ONLINE, None]
+        assert [row.seq for row in rig.rows] == [1, 2, 3, 4, 5]
+        assert {row.device for row in rig.rows if isinstance(row, TimerRow)} == {"d1"}
+        assert rig.journal.stats.states == 2
+    with Rig(tmp_path) as again:
+        replayed = list(again.journal.rows_after(0))
+        assert replayed[:-1] == rig.rows  # the last is the restart itself
