@@ -5,6 +5,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from agent.feedback import Noted
 from agent.mqtt import LinkState
 from agent.observe.traces import Span
 from agent.records import FindingEvent, Row, Status, TimerKind, Verdict
@@ -39,6 +40,16 @@ class Crossings:
     def on_link(self, state: LinkState) -> None:
         """Hand a change of the link to the pipeline."""
         self._post(self._link_changed, state)
+
+    def on_feedback(self, noted: tuple[Noted, ...]) -> None:
+        """Count what people said of verdicts, each verdict and outcome once."""
+        for one in noted:
+            told = {"verdict_id": one.feedback.verdict_id, "outcome": one.feedback.outcome}
+            if one.status is None:
+                self._rooms.logs.report("feedback_ignored", level="debug", why=one.why, **told)
+            else:
+                self._rooms.metrics.feedback(one.status, one.feedback.outcome)
+                self._rooms.logs.report("feedback_noted", status=one.status, note=one.feedback.note, **told)
 
     def _post(self, work: Callable[..., None], *args: object) -> None:
         with suppress(RuntimeError):  # the loop is closed: the process is ending

@@ -11,6 +11,7 @@ from agent.config import Config
 from agent.crossings import Crossings
 from agent.decode.registry import DecodeLimits, Registry
 from agent.detect import Detector, DetectSettings
+from agent.feedback import read_feedback
 from agent.journal import Journal, Wiring
 from agent.mqtt import Link, Subscription
 from agent.observe.logs import LogWriter
@@ -39,6 +40,7 @@ class Rooms:
         self.logs = logs
         self._fail = fail
         self.crossings = Crossings(self, loop=loop, fail=fail)
+        self._feedback_topic = f"{config.base_topic}/feedback"
         self._registry = Registry(
             sources=settings.of_sources(config), limits=DecodeLimits(), base_topic=config.base_topic
         )
@@ -57,6 +59,7 @@ class Rooms:
             provider=config.ai.profile,
             version=__version__,
             prompt=self.asking.prompt,
+            categories=config.ai.safety_categories or (),
             sources=[source.topic for source in config.sources],
             read=self.reporter.sample,
         )
@@ -88,12 +91,15 @@ class Rooms:
                 on_generation=lambda number: self.link.generation_stored(number),  # noqa: PLW0108
                 on_room=lambda: self.link.room(),  # noqa: PLW0108
                 report=self.logs.reporter(room="journal"),
+                on_feedback=self.crossings.on_feedback,
             ),
             wall=time.time,
             mono=time.monotonic,
         )
 
     def _decode(self, arrival: Arrival) -> Any:
+        if arrival.topic == self._feedback_topic:
+            return read_feedback(arrival.payload)
         return self._registry.decode(arrival.topic, arrival.payload, arrival.received, arrival.properties)
 
     def _make_link(self) -> Link:
@@ -103,7 +109,7 @@ class Rooms:
                 Subscription(pattern, source.qos)
                 for pattern, source in zip(self._registry.filters, self.config.sources, strict=True)
             ]
-            + [Subscription(pattern) for pattern in self._registry.watched],
+            + [Subscription(pattern) for pattern in (*self._registry.watched, self._feedback_topic)],
             first_generation=self.journal.generation + 1,
             previous_filters=self.journal.filters,
             offer=self.journal.inbox.offer,
@@ -153,5 +159,7 @@ class Rooms:
 
     def one_line(self) -> str:
         """Return one line for ``systemctl status``."""
-        counters = self.journal.stats
-        return f"{self.reporter.state()}: {counters.readings} readings, page at port {self.web.port}"
+        problems = self.reporter.problems()
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        what = problems[0] + more if problems else f"page at http://{self.web.host}:{self.web.port}/"
+        return f"{self.reporter.state()}: {what}"

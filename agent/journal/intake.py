@@ -5,6 +5,8 @@ from collections.abc import Callable
 from math import isfinite
 from typing import Protocol
 
+from agent.feedback import Feedback, Noted
+from agent.journal import feedback
 from agent.journal.insertion import Insertion
 from agent.journal.message_ids import MessageIds, digest_of
 from agent.journal.redelivery import Redelivery, key_of
@@ -56,7 +58,7 @@ class Decoded(Protocol):
     def message_id(self) -> str | None: ...  # the publisher's
 
 
-Decode = Callable[[Arrival], Decoded]
+Decode = Callable[[Arrival], Decoded | Feedback]
 
 
 class Intake:
@@ -85,6 +87,8 @@ class Intake:
         self._timers: list[tuple[object, ...]] = []
         self._keys: list[tuple[object, ...]] = []
         self._quarantine: list[tuple[object, ...]] = []
+        self._feedback: list[tuple[Feedback, float]] = []
+        self.noted: tuple[Noted, ...] = ()  # what became of the feedback, once it is inserted
 
     def accept(self, arrival: Arrival) -> None:
         """Decide what becomes of one arrival. Every QoS 1 arrival ends in exactly one ack."""
@@ -92,7 +96,11 @@ class Intake:
         if arrival.qos and self._recognise(arrival):
             return
         try:
-            self._journal(arrival, self._decode(arrival))
+            decoded = self._decode(arrival)
+            if isinstance(decoded, Feedback):
+                self._hear(arrival, decoded)
+            else:
+                self._journal(arrival, decoded)
         except DecodeError as error:
             self._put_aside(arrival, error.reason, error.detail)
         except UnicodeEncodeError:
@@ -110,6 +118,7 @@ class Intake:
         _KEYS.run(connection, self._keys)
         _QUARANTINE.run(connection, self._quarantine)
         self._message_ids.insert()
+        self.noted = feedback.keep(connection, self._feedback)
 
     def _recognise(self, arrival: Arrival) -> bool:
         """Note the ack and the key of an arrival; true when it is one that is journaled already."""
@@ -179,6 +188,12 @@ class Intake:
             tally.seeds += 1
         else:
             tally.readings += len(readings)
+
+    def _hear(self, arrival: Arrival, feedback: Feedback) -> None:
+        if arrival.retain:
+            self.tally.retained_ignored += 1
+        else:
+            self._feedback.append((feedback, arrival.received))
 
     def _note_state(self, arrival: Arrival, device: str, *, online: bool) -> None:
         """Journal a device's own word at its place in the sequence."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from agent.feedback import Noted
 from agent.journal.intake import Ack, Decode
 from agent.records import Row
 
@@ -17,6 +18,7 @@ class Wiring:
     on_generation: Callable[[int], None]
     on_room: Callable[[], None]
     report: Callable[..., None]
+    on_feedback: Callable[[tuple[Noted, ...]], None] = lambda _noted: None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

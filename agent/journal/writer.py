@@ -79,6 +79,7 @@ class Writer:
     def turn(self) -> bool:
         """Do one group; False when there is nothing left to do after a stop."""
         self._beat()
+        failpoint("journal_turn")
         stopped = self._inbox.stopped
         group = self._inbox.take(
             max_items=self._pace.max_group,
@@ -203,6 +204,8 @@ class Writer:
             stats.add(results.intake.tally)
             if results.intake.acks:
                 self._wiring.on_acks(results.intake.acks)
+            if results.intake.noted:
+                self._wiring.on_feedback(results.intake.noted)
         if results.link is not None:
             failpoint("c13_generation_committed")
             self._redelivery.connect(previous=self.generation, session_present=results.link.session_present)

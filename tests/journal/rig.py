@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
+from agent.feedback import Noted
 from agent.journal import Journal, JournalSettings, Store, Wiring
 from agent.records import (
     Arrival,
@@ -117,6 +118,7 @@ class Rig:
     rows: list[Row] = field(default_factory=list)
     acks: list[tuple[int, int]] = field(default_factory=list)
     generations: list[int] = field(default_factory=list)
+    noted: list[Noted] = field(default_factory=list)
     rooms: int = 0
     reports: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     auto_consume: bool = True
@@ -134,6 +136,7 @@ class Rig:
                 on_generation=lambda number: self.generations.append(number),  # noqa: PLW0108
                 on_room=self._note_room,
                 report=lambda event, **values: self.reports.append((event, values)),
+                on_feedback=lambda noted: self.noted.extend(noted),  # noqa: PLW0108
             ),
             settings=self.settings,
             wall=self.wall,

@@ -1,0 +1,76 @@
+"""Feedback in the journal: each verdict and outcome once, whatever arrives how often."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from agent.feedback import Feedback, Noted
+from agent.journal import Store, feedback
+from agent.records import Arrival, Window
+from tests.journal import rig as rig_module
+from tests.journal.rig import Plain, Rig, arrival, link_up, sealing, window
+
+ID = "0123456789abcdef"
+
+
+def say(number: int, outcome: str, verdict_id: str = ID, *, retain: bool = False) -> Arrival:
+    return arrival(number, topic="own/feedback", payload=f"{verdict_id} {outcome}".encode(), retain=retain)
+
+
+def decode(item: Arrival) -> Plain | Feedback:
+    verdict_id, outcome = item.payload.decode().split()
+    return Feedback(verdict_id, outcome, "seen")
+
+
+def conclude(one: Window, store: Store) -> None:
+    store.conclude(
+        window=one, verdict=b'{"status":"anomaly"}', finding=None, cleared=False, outgoing=(), detail=None
+    )
+
+
+@pytest.fixture
+def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rig:
+    """A journal that reads feedback, with one verdict."""
+    monkeypatch.setattr(rig_module, "decode", decode)
+    return Rig(tmp_path)
+
+
+def test_each_outcome_of_a_verdict_counts_once(rig: Rig) -> None:
+    """Repeats in the same group, a later one and after a restart count nowhere; all are acknowledged."""
+    with rig:
+        one = window(ID)
+        rig.write(sealing(one))
+        rig.write(lambda store: conclude(one, store))
+        rig.offer([link_up(1), say(1, "confirmed"), say(2, "confirmed"), say(3, "false_alarm")])
+        rig.settle()
+        rig.offer([say(4, "confirmed"), say(5, "confirmed", "f" * 16), say(6, "confirmed", retain=True)])
+        rig.settle()
+        assert len(rig.acks) == 6
+        assert rig.rows == []
+        assert rig.journal.stats.retained_ignored == 1
+    again = Rig(rig.folder)
+    with again:
+        again.offer([link_up(2), say(7, "false_alarm", retain=False)])
+        again.settle()
+    confirmed, false_alarm = Feedback(ID, "confirmed", "seen"), Feedback(ID, "false_alarm", "seen")
+    assert rig.noted == [
+        Noted(confirmed, "anomaly"),
+        Noted(confirmed, None, "repeat"),
+        Noted(false_alarm, "anomaly"),
+        Noted(confirmed, None, "repeat"),
+        Noted(Feedback("f" * 16, "confirmed", "seen"), None, "unknown_verdict"),
+    ]
+    assert again.noted == [Noted(false_alarm, None, "repeat")]
+    with closing(sqlite3.connect(rig.folder / "journal.sqlite")) as connection:
+        kept = feedback.read(connection, ID)
+    assert [(one["outcome"], one["note"]) for one in kept] == [("confirmed", "seen"), ("false_alarm", "seen")]
+
+
+def test_a_journal_without_feedback_has_none(rig: Rig) -> None:
+    """The table is made when it is needed."""
+    with rig:
+        rig.settle()
+    with closing(sqlite3.connect(rig.folder / "journal.sqlite")) as connection:
+        assert feedback.read(connection, ID) == []
