@@ -13,7 +13,7 @@ from agent.decode.registry import DecodeLimits, Registry
 from agent.detect import Detector, DetectSettings
 from agent.feedback import read_feedback
 from agent.journal import Journal, Wiring
-from agent.mqtt import Link, Subscription
+from agent.mqtt import Link
 from agent.observe.logs import LogWriter
 from agent.observe.metrics import Metrics
 from agent.observe.recorder import TelemetryRecorder
@@ -105,11 +105,7 @@ class Rooms:
     def _make_link(self) -> Link:
         return Link(
             settings=settings.of_link(self.config),
-            subscriptions=[
-                Subscription(pattern, source.qos)
-                for pattern, source in zip(self._registry.filters, self.config.sources, strict=True)
-            ]
-            + [Subscription(pattern) for pattern in (*self._registry.watched, self._feedback_topic)],
+            subscriptions=settings.of_subscriptions(self.config, self._registry),
             first_generation=self.journal.generation + 1,
             previous_filters=self.journal.filters,
             offer=self.journal.inbox.offer,

@@ -3,11 +3,11 @@
 from agent import __version__
 from agent.config import Config
 from agent.credentials import machine_hash, password_reader
-from agent.decode.registry import SourceSpec
+from agent.decode.registry import Registry, SourceSpec
 from agent.desk import BatchSettings
 from agent.detect import Limit
 from agent.journal import JournalSettings
-from agent.mqtt import LinkSettings, encode_device
+from agent.mqtt import LinkSettings, Subscription, encode_device
 from agent.pipeline import PipelineSettings
 from agent.review import ReviewSettings
 from agent.window import WindowSettings
@@ -25,6 +25,16 @@ def of_sources(config: Config) -> list[SourceSpec]:
         )
         for source in config.sources
     ]
+
+
+def of_subscriptions(config: Config, registry: Registry) -> list[Subscription]:
+    """Return what the broker is asked for: sources, availability topics, feedback."""
+    sources = [
+        Subscription(pattern, source.qos)
+        for pattern, source in zip(registry.filters, config.sources, strict=True)
+    ]
+    further = (*registry.watched, f"{config.base_topic}/feedback")
+    return sources + [Subscription(pattern) for pattern in further]
 
 
 def of_limits(config: Config) -> list[Limit]:

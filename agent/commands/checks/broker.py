@@ -1,0 +1,160 @@
+"""The broker, by its behaviour: login, rights, session, limits."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+
+from agent import settings
+from agent.commands.checks.line import Line, fail, ok, warn
+from agent.commands.words import DAY, printable, span
+from agent.config import Config
+from agent.decode.registry import DecodeLimits, Registry
+from agent.mqtt import Subscription
+from agent.mqtt.probe import DROPPED, Examined, examine
+from agent.mqtt.settings import BrokerLimits
+
+REFUSED = 0x80
+WEEK_S = 7 * DAY
+SMALL_PACKET = 65_536
+SHIPPED = "see configs/mosquitto/edge-agent.conf"
+RIGHTS = "see configs/mosquitto/edge-agent.acl"
+READ_RIGHT = "a SUBACK does not reveal a missing read right"
+
+
+def look_at_broker(config: Config) -> list[Line]:
+    """Connect, subscribe and publish as the agent would, under the client id ``<id>-doctor``."""
+    registry = Registry(
+        sources=settings.of_sources(config), limits=DecodeLimits(), base_topic=config.base_topic
+    )
+    wanted = settings.of_subscriptions(config, registry)
+    link = replace(settings.of_link(config), client_id=f"{config.agent.id}-doctor")
+    found = examine(link, wanted)
+    if found.trouble is not None:
+        remedy = found.trouble.remedy or "correct the mqtt section"
+        return [fail("mqtt.connect", printable(found.trouble.what), remedy)]
+    lines = [ok("mqtt.connect", f"{link.address} lets {link.client_id} in"), _protocol(found)]
+    lines += _tls(config, found, time.time())
+    lines += [_granted(one, found, busy=one.filter in registry.filters) for one in wanted]
+    lines += [_publish(config, found), _session(found)]
+    lines += _limits(found.limits, v5=found.protocol == "5")
+    lines.append(_dropped(found))
+    return lines
+
+
+def _protocol(found: Examined) -> Line:
+    if found.protocol == "5":
+        return ok("mqtt.protocol", "MQTT 5")
+    return warn(
+        "mqtt.protocol",
+        "MQTT 3.1.1 only: a publish that the broker refuses is not noticed, limits are not told",
+        "update the broker to one that speaks MQTT 5 (Mosquitto 2)",
+    )
+
+
+def _tls(config: Config, found: Examined, now: float) -> Iterator[Line]:
+    if not found.tls:
+        if config.mqtt.host not in {"127.0.0.1", "::1", "localhost"}:
+            yield warn("mqtt.tls", "the link is not encrypted", "use mqtts:// and mqtt.ca_file")
+        return
+    if found.expires is None:
+        yield ok("mqtt.tls", found.tls)
+    elif found.expires - now < 14 * DAY:
+        left = span(found.expires - now)
+        yield warn("mqtt.tls", f"{found.tls}; the broker's certificate ends in {left}", "renew it")
+    else:
+        yield ok("mqtt.tls", f"{found.tls}; certificate valid for {span(found.expires - now)}")
+
+
+def _granted(wanted: Subscription, found: Examined, *, busy: bool) -> Line:
+    """Judge one SUBACK; ``busy``: messages are expected on it at any time."""
+    check, code = f"mqtt.subscribe {wanted.filter}", found.granted.get(wanted.filter)
+    if code is None:
+        return fail(check, "no SUBACK came", "look at the broker's log")
+    if code >= REFUSED:
+        return fail(check, f"refused (0x{code:02x})", f"give this user the right to read it; {RIGHTS}")
+    if code < wanted.qos:
+        return fail(check, f"granted QoS {code} only: messages may be lost", "let the broker grant QoS 1")
+    heard = found.heard.get(wanted.filter, 0)
+    if heard:
+        return ok(check, f"granted QoS {code}, messages arrive")
+    if not busy:
+        return ok(check, f"granted QoS {code}; {READ_RIGHT}")
+    return warn(
+        check,
+        f"granted QoS {code}, but nothing arrived while looking, and {READ_RIGHT}",
+        f"make sure that something is published and that this user may read it; {RIGHTS}",
+    )
+
+
+def _publish(config: Config, found: Examined) -> Line:
+    check, code = f"mqtt.publish {config.base_topic}/#", found.published
+    if code is None:
+        return fail(check, "no PUBACK came", "look at the broker's log")
+    if code >= REFUSED:
+        return fail(
+            check,
+            f"refused (0x{code:02x}): no verdict would arrive",
+            f"give this user the right to write below {config.base_topic}/; {RIGHTS}",
+        )
+    if found.protocol != "5":
+        return warn(check, "acknowledged, which says nothing under MQTT 3.1.1", "look at the broker's ACL")
+    return ok(check, "allowed")
+
+
+def _session(found: Examined) -> Line:
+    check = "mqtt.session"
+    if found.session_kept:
+        return ok(check, "kept over a reconnect")
+    if found.session_kept is None:
+        return warn(
+            check,
+            f"could not be tried: {printable(found.session_trouble)}",
+            "allow client ids that end in -doctor-session, if the broker checks them",
+        )
+    return fail(
+        check,
+        "forgotten at the disconnect: what is published while the agent is away is lost",
+        f"let the broker keep sessions (Mosquitto: persistent_client_expiration unset); {SHIPPED}",
+    )
+
+
+def _limits(limits: BrokerLimits, *, v5: bool) -> Iterator[Line]:
+    if not v5:
+        return
+    check, size = "mqtt.limits", limits.max_packet_size
+    told = [
+        f"packets up to {size} bytes" if size else "packets of any size",
+        f"{limits.receive_maximum} publishes in flight",
+    ]
+    if limits.session_expiry_s is not None and limits.session_expiry_s < WEEK_S:
+        yield warn(
+            check,
+            f"the broker keeps a session for {span(limits.session_expiry_s)} only",
+            "raise persistent_client_expiration, so that a longer absence loses nothing",
+        )
+    if size is not None and size < SMALL_PACKET:
+        yield warn(
+            check, f"packets above {size} bytes end the connection", "raise max_packet_size to 1048576"
+        )
+    if not limits.retain_available:
+        yield fail(check, "retained messages are switched off", "set retain_available true")
+    if limits.max_qos < 1:
+        yield fail(check, "only QoS 0 is allowed", "set max_qos 2: without QoS 1 nothing is promised")
+    yield ok(check, ", ".join(told))
+
+
+def _dropped(found: Examined) -> Line:
+    check = "mqtt.dropped"
+    if found.dropped is None:
+        return warn(
+            check,
+            f"{DROPPED} cannot be read, so what the broker drops stays unseen",
+            f"topic read $SYS/broker/publish/# for this user; {RIGHTS}",
+        )
+    if found.dropped:
+        return warn(
+            check,
+            f"the broker has dropped {found.dropped} messages since its start, for any of its clients",
+            f"raise max_queued_messages (1000 by default); {SHIPPED}",
+        )
+    return ok(check, "the broker has dropped nothing since its start")

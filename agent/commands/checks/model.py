@@ -1,0 +1,175 @@
+"""The model: key, prices, budget, and one tiny call that shows whether a schema is enforced."""
+
+import asyncio
+import os
+import time
+from collections.abc import Iterator
+
+from agent.asking import OPENAI_URL, limits_of, pricing_of
+from agent.caller.openai_chat import OpenAIChat
+from agent.caller.pricing import usd
+from agent.caller.probe import MAX_TOKENS, Probe, probe
+from agent.caller.protocols import ErrorType
+from agent.commands.checks.line import Line, fail, ok, warn
+from agent.commands.words import printable
+from agent.config import Config, ConfigError
+from agent.credentials import api_key
+from agent.journal import JournalError
+from agent.journal.ledger import BudgetLedger
+from agent.zone import find_zone
+
+TIMEOUT_S = 20.0
+PROMPT_BYTES = 400  # of the tiny call, schema included
+LEDGER = "budget.sqlite"
+_REMEDIES = {
+    ErrorType.AUTH: "correct ai.api_key_file or OPENAI_API_KEY",
+    ErrorType.QUOTA: "pay the provider's bill, or take another ai.base_url",
+    ErrorType.RATE_LIMITED: "try again later, or raise the limit with the provider",
+    ErrorType.CONNECTION: "check ai.base_url, the network and the firewall",
+    ErrorType.TIMEOUT: "check ai.base_url and the network; a local model may still be loading",
+    ErrorType.BAD_REQUEST: "check ai.model and ai.profile",
+}
+
+
+def look_at_model(config: Config, *, agent: int | None, wish: bool | None) -> Iterator[Line]:
+    """Look at key, prices and budget, and ask the endpoint once.
+
+    Args:
+        config: of the agent.
+        agent: process id of a running agent, which holds the budget.
+        wish: whether the user wants the call: True even unbooked, False never, None only booked.
+    """
+    if config.review.mode == "none":
+        yield ok("model", "review.mode is none: no model is asked")
+        return
+    try:
+        key = api_key(config)
+    except ConfigError as error:
+        yield fail("model.key", printable(str(error)), "correct ai.api_key_file")
+        return
+    endpoint = config.ai.base_url or (OPENAI_URL if key else None)
+    if endpoint is None:
+        yield warn(
+            "model.key",
+            "neither ai.base_url nor a key: all verdicts will be local",
+            "set ai.api_key_file or OPENAI_API_KEY, or review.mode: none",
+        )
+        return
+    yield ok("model.key", "present and readable" if key else f"none, which {endpoint} may accept")
+    yield from _prices(config)
+    if wish is False:
+        yield ok("model.call", "not tried: --no-ai")
+        return
+    yield from asyncio.run(_ask(config, endpoint, key, agent=agent, unbooked=wish is True))
+
+
+def _prices(config: Config) -> Iterator[Line]:
+    pricing = pricing_of(config)
+    for name in (config.ai.model, *config.ai.fallback):
+        if pricing.knows(name):
+            price = pricing.price(name)
+            yield ok(f"model.price {name}", f"{price.input:g} in, {price.output:g} out, USD per 1M tokens")
+        else:
+            yield warn(
+                f"model.price {name}",
+                "has no price, so the dearest known one is booked for it",
+                f"add ai.prices.{name}",
+            )
+
+
+async def _ask(
+    config: Config, endpoint: str, key: str | None, *, agent: int | None, unbooked: bool
+) -> list[Line]:
+    """Make the call inside the budget, or say why not."""
+    pricing, model = pricing_of(config), config.ai.model
+    most = pricing.worst_case(model, PROMPT_BYTES, MAX_TOKENS)
+    ledger = None if unbooked or not most else _ledger(config, agent)
+    if isinstance(ledger, str):
+        return [
+            warn(
+                "model.call",
+                f"not tried, since {ledger}; it costs at most {usd(most):.6f} USD",
+                "add --ai to make it all the same, or --no-ai to leave it out",
+            )
+        ]
+    booking = None
+    try:
+        if ledger is not None:
+            booking = await ledger.reserve(usd(most), "doctor")
+            if booking is None:
+                return [
+                    warn(
+                        "model.call",
+                        "not tried: the budget is used up, so all verdicts are local",
+                        "wait for the next period, raise ai.budget, or edge-agent budget reset",
+                    )
+                ]
+        found = await _probe(config, endpoint, key)
+        if ledger is not None and booking is not None and found.usage is not None:
+            await ledger.settle(booking, usd(pricing.cost(model, found.usage)))
+        return _judge(found, endpoint)
+    finally:
+        if ledger is not None:
+            ledger.close()
+
+
+def _ledger(config: Config, agent: int | None) -> BudgetLedger | str:
+    """Return the ledger to book in, or in words why it is not ours to write."""
+    folder = config.agent.state_dir
+    if agent is not None:
+        return f"the running agent (process {agent}) keeps the budget"
+    if not (folder / LEDGER).exists() and not _ours(config):
+        return "there is no budget file yet, which the agent's own user should make"
+    try:
+        return BudgetLedger(
+            folder / LEDGER,
+            limits=limits_of(config),
+            zone=find_zone(config.ai.budget.timezone),
+            wall=time.time,
+            mono=time.monotonic,
+        )
+    except JournalError as error:
+        return printable(str(error))
+
+
+def _ours(config: Config) -> bool:
+    """Whether the state directory is there and belongs to who runs this."""
+    try:
+        return config.agent.state_dir.stat().st_uid == os.geteuid()
+    except OSError:
+        return False
+
+
+async def _probe(config: Config, endpoint: str, key: str | None) -> Probe:
+    transport = OpenAIChat(base_url=endpoint, api_key=key)
+    try:
+        return await probe(
+            transport,
+            model=config.ai.model,
+            provider=config.ai.profile,
+            timeout_s=TIMEOUT_S,
+            clock=time.monotonic,
+        )
+    finally:
+        await transport.aclose()
+
+
+def _judge(found: Probe, endpoint: str) -> list[Line]:
+    if not found.answered:
+        remedy = _REMEDIES.get(found.error_type or ErrorType.OTHER, "look at the endpoint's log")
+        return [fail("model.call", f"{endpoint}: {printable(found.error)}", remedy)]
+    lines = [ok("model.call", f"{found.model} answered in {found.latency_s:.2f} s")]
+    if found.schema_enforced:
+        lines.append(ok("model.schema", "the JSON schema is enforced"))
+    else:
+        lines.append(
+            warn(
+                "model.schema",
+                f"the JSON schema is not enforced (response_format {found.response_format}):"
+                " more replies will be invalid",
+                "take a model or server with structured outputs, or set ai.profile to what the server is",
+            )
+        )
+    if found.refused:
+        lines.append(ok("model.fields", f"does without: {', '.join(found.refused)}"))
+    return lines

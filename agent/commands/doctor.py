@@ -1,0 +1,48 @@
+"""``edge-agent doctor``: tries what the agent needs and says, line by line, what to change."""
+
+import argparse
+from typing import Any
+
+from agent.commands.checks.broker import look_at_broker
+from agent.commands.checks.line import Level, Line
+from agent.commands.checks.machine import look_at_machine, running
+from agent.commands.checks.model import look_at_model
+from agent.commands.words import print_json
+from agent.config import load_apart
+
+EXIT_OK, EXIT_UNAVAILABLE = 0, 69
+
+
+def run(args: argparse.Namespace) -> int:
+    """Look at broker, machine and model; 0 when nothing failed, else 69."""
+    config = load_apart(args.config)
+    wish = True if args.ai else False if args.no_ai else None
+    lines = look_at_machine(config)
+    lines += look_at_broker(config)
+    lines += look_at_model(config, agent=running(config), wish=wish)
+    failed = any(line.level is Level.FAIL for line in lines)
+    if args.json:
+        print_json({"agent": config.agent.id, "healthy": not failed, "lines": list(map(_as_json, lines))})
+    else:
+        print("\n".join(map(_as_text, lines)))
+        print(_summary(lines))
+    return EXIT_UNAVAILABLE if failed else EXIT_OK
+
+
+def _as_json(line: Line) -> dict[str, Any]:
+    return {
+        "check": line.check,
+        "level": str(line.level),
+        "what": line.what,
+        "remedy": line.remedy or None,
+    }
+
+
+def _as_text(line: Line) -> str:
+    text = f"{line.level:<4}  {line.check}: {line.what}"
+    return f"{text}\n      -> {line.remedy}" if line.remedy else text
+
+
+def _summary(lines: list[Line]) -> str:
+    counts = {level: sum(line.level is level for line in lines) for level in Level}
+    return ", ".join(f"{count} {level}" for level, count in counts.items())
