@@ -104,7 +104,7 @@ def _publish(config: Config, found: Examined) -> Line:
 def _session(found: Examined) -> Line:
     check = "mqtt.session"
     if found.session_kept:
-        return ok(check, "kept over a reconnect")
+        return ok(check, "kept over a reconnect (a restart of the broker is not tried)")
     if found.session_kept is None:
         return warn(
             check,
