@@ -4,14 +4,21 @@ import asyncio
 import os
 import signal
 import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from threading import Thread
 from types import FrameType
+from typing import TypeVar
 
 from agent import __version__
 from agent.config import Config
+from agent.failpoint import failpoint
 from agent.lifecycle import Lifecycle
 from agent.notify import Notifier
 from agent.observe.logs import configure
 from agent.records import AgentError
+from agent.reload import Reloader
 from agent.rooms import Rooms
 from agent.threads import Crew, Death
 
@@ -20,24 +27,32 @@ CALLS_S = 5.0  # of these, for AI calls in flight
 LINK_S = 2.0
 TELEMETRY_S = 2.0
 STUCK_S = 20.0  # a loop without a turn for this long is stuck
+FRESH_S = 5.0  # beyond this the watchdog is not fed any more
+MAIN_STUCK_S = 25.0  # then the kernel ends the process, whoever holds the interpreter
 BEAT_S = 0.5
+STATUS_S = 2.0
+MAX_START_S = 3600.0  # so long systemd is asked for more time
 
 EXIT_OK, EXIT_FAULT = 0, 70
+
+T = TypeVar("T")
 
 
 class App:
     """One agent. :meth:`run` blocks until a signal or a fault and returns the exit code."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, *, path: Path) -> None:
         self._config = config
+        self._path = path
         self._crew = Crew()
         self._notifier = Notifier()
-        self._signals = 0
+        self._stop_asked = False
+        self._reload_asked = False
         self._loop = asyncio.new_event_loop()
         self._logs = configure(
             level=config.logs.level, format=config.logs.format, content=config.logs.content
         )
-        self._ready = False
+        self._status_at = 0.0
 
     def run(self) -> int:
         """Start everything, wait for the end, stop everything.
@@ -45,10 +60,13 @@ class App:
         Raises:
             AgentError: start-up is impossible, in words for a person.
         """
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, self._on_signal)
+        self._crew.guard()
+        rooms = None
         try:
-            rooms = self._build()
-            self._start(rooms)
-            death = self._watch(rooms)
+            rooms = self._start()
+            death = self._crew.death if rooms is None else self._watch(rooms)
         except AgentError:
             self._logs.close(1.0)
             raise
@@ -59,6 +77,36 @@ class App:
         self._stop(rooms)
         return EXIT_OK
 
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        """Note what is asked for; locks are out of bounds here."""
+        if number == signal.SIGHUP:
+            self._reload_asked = True
+        elif self._stop_asked:
+            os._exit(EXIT_OK)  # asked twice: everything that counts is in the journal
+        else:
+            self._stop_asked = True
+        self._crew.bell.ring()
+
+    # -------------------------------------------------------------------------------------- start
+
+    def _start(self) -> Rooms | None:
+        """Open, replay what the last process left, then start the threads; None when the end came first."""
+        self._logs.report("agent_started", version=__version__, agent=self._config.agent.id, pid=os.getpid())
+        self._notifier.status("opening the journal")
+        rooms = self._aside(self._build)
+        if rooms is None:
+            return None
+        crew = self._crew
+        crew.start("analyst", self._run_loop)
+        course = Lifecycle(rooms, loop=self._loop)
+        replayed = asyncio.run_coroutine_threadsafe(course.recover(self._tell_replay), self._loop)
+        if self._outlast(replayed) is None:
+            return None
+        crew.start("journal", rooms.journal.run)
+        crew.start("net", rooms.link.run)
+        crew.start("web", rooms.web.run)
+        return rooms
+
     def _build(self) -> Rooms:
         return Rooms(
             self._config,
@@ -67,24 +115,31 @@ class App:
             fail=lambda error: self._crew.fail("analyst", error),
         )
 
-    # -------------------------------------------------------------------------------------- start
+    def _aside(self, work: Callable[[], T]) -> T | None:
+        """Run what may take minutes in a thread, for a signal must be heard meanwhile; None when one came."""
+        future: Future[T] = Future()
 
-    def _start(self, rooms: Rooms) -> None:
-        """Replay what the last process left, then start the threads; signals count from now on."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._on_signal)
-        self._logs.report("agent_started", version=__version__, agent=self._config.agent.id, pid=os.getpid())
-        crew = self._crew
-        crew.start("analyst", self._run_loop)
-        replayed = asyncio.run_coroutine_threadsafe(
-            Lifecycle(rooms, loop=self._loop).recover(self._extend), self._loop
-        )
-        while not replayed.done() and not crew.wake.wait(0.05):
-            pass
-        if crew.death is None:
-            crew.start("journal", rooms.journal.run)
-            crew.start("net", rooms.link.run)
-            crew.start("web", rooms.web.run)
+        def body() -> None:
+            try:
+                future.set_result(work())
+            except BaseException as error:  # noqa: BLE001 - raised again by the main thread
+                future.set_exception(error)
+            self._crew.bell.ring()
+
+        Thread(target=body, name="edge-start", daemon=True).start()
+        return self._outlast(future)
+
+    def _outlast(self, future: "Future[T]") -> T | None:
+        """Wait for a step of the start and ask systemd for time; None when the end was asked for."""
+        future.add_done_callback(lambda _future: self._crew.bell.ring())
+        limit = time.monotonic() + MAX_START_S
+        while not future.done():
+            if self._stop_asked or self._crew.death is not None:
+                return None
+            if time.monotonic() < limit:
+                self._notifier.extend(STUCK_S)
+            self._crew.bell.wait(BEAT_S)
+        return future.result()
 
     def _run_loop(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -93,12 +148,11 @@ class App:
 
     def _on_loop_error(self, _loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
         error = context.get("exception")
-        if not isinstance(error, Exception):
+        if not isinstance(error, BaseException):
             error = RuntimeError(str(context.get("message", "the analyst's loop failed")))
         self._crew.fail("analyst", error)
 
-    def _extend(self, rows: int) -> None:
-        self._notifier.extend(STUCK_S)
+    def _tell_replay(self, rows: int) -> None:
         self._notifier.status(f"replaying the journal: {rows} rows")
 
     # -------------------------------------------------------------------------------------- watch
@@ -106,50 +160,59 @@ class App:
     def _watch(self, rooms: Rooms) -> Death | None:
         """Feed the watchdog as long as net, journal and analyst make progress; return why it ended."""
         crew = self._crew
-        self._notifier.ready(rooms.one_line())
+        reloader = Reloader(rooms, path=self._path, loop=self._loop, notifier=self._notifier)
+        self._notifier.status(rooms.one_line())
+        self._notifier.ready()
         self._logs.report("agent_ready", **rooms.addresses())
-        while not crew.wake.wait(BEAT_S):
+        while True:
+            signal.setitimer(signal.ITIMER_REAL, MAIN_STUCK_S)  # its SIGALRM is not handled: it kills
+            crew.bell.wait(BEAT_S)
+            failpoint("main_turn")
+            if crew.death is not None or self._stop_asked:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+                return crew.death
             stuck = rooms.stuck(STUCK_S)
             if stuck is not None:
                 return Death(stuck, TimeoutError(f"{stuck} made no turn for {STUCK_S:.0f} s"))
-            self._notifier.watchdog()
-        return crew.death
+            if rooms.stuck(FRESH_S) is None:
+                self._notifier.watchdog()
+            if self._reload_asked and reloader.start():
+                self._reload_asked = False
+            self._tell(rooms)
 
-    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        self._signals += 1
-        if self._signals > 1:
-            os._exit(EXIT_OK)  # asked twice: everything that counts is in the journal
-        self._crew.wake.set()
+    def _tell(self, rooms: Rooms) -> None:
+        """Show in ``systemctl status`` what is wrong, when it changes."""
+        now = time.monotonic()
+        if now - self._status_at >= STATUS_S:
+            self._status_at = now
+            self._notifier.status(rooms.one_line())
 
     def _die(self, death: Death) -> None:
         """Say why and end at once: start-up is the only recovery path."""
-        self._logs.report(
-            "agent_failed",
-            level="error",
-            thread=death.thread,
-            error=type(death.error).__name__,
-            exc_info=death.error,
-        )
-        self._logs.close(1.0)
-        os._exit(EXIT_FAULT)
+        try:
+            self._logs.report(
+                "agent_failed",
+                level="error",
+                thread=death.thread,
+                error=type(death.error).__name__,
+                exc_info=death.error,
+            )
+            if death.thread == "log" or not self._logs.close(1.0):
+                os.write(2, f"edge-agent: thread {death.thread} failed: {death.error!r}\n".encode())
+        finally:
+            os._exit(EXIT_FAULT)
 
     # --------------------------------------------------------------------------------------- stop
 
-    def _stop(self, rooms: Rooms) -> None:
+    def _stop(self, rooms: Rooms | None) -> None:
         """Stop all rooms under one limit; nothing is sealed, the journal keeps the rest."""
         deadline = time.monotonic() + STOP_S
+        self._crew.ending = True
         self._notifier.stopping()
+        self._notifier.extend(STOP_S + BEAT_S)
         self._logs.report("agent_stopping")
         clean = True
-        course = Lifecycle(rooms, loop=self._loop)
-        steps = (
-            ("calls", lambda limit: course.finish_calls(min(limit, CALLS_S))),
-            ("link", lambda limit: rooms.link.stop(min(limit, LINK_S))),
-            ("snapshot", course.last_snapshot),
-            ("journal", lambda limit: rooms.journal.stop(min(limit, LINK_S))),
-            ("telemetry", lambda limit: course.close_telemetry(min(limit, TELEMETRY_S))),
-        )
-        for name, step in steps:
+        for name, step in () if rooms is None else self._steps(rooms):
             limit = deadline - time.monotonic()
             if limit <= 0 or not step(limit):
                 clean = False
@@ -157,9 +220,19 @@ class App:
         self._logs.report("agent_stopped", clean=clean)
         self._logs.close(1.0)
 
+    def _steps(self, rooms: Rooms) -> tuple[tuple[str, Callable[[float], bool]], ...]:
+        course = Lifecycle(rooms, loop=self._loop)
+        return (
+            ("calls", lambda limit: course.finish_calls(min(limit, CALLS_S))),
+            ("link", lambda limit: rooms.link.stop(min(limit, LINK_S))),
+            ("snapshot", course.last_snapshot),
+            ("journal", lambda limit: rooms.journal.stop(min(limit, LINK_S))),
+            ("telemetry", lambda limit: course.close_telemetry(min(limit, TELEMETRY_S))),
+        )
 
-def run(config: Config) -> int:
-    """Run one agent in this process until a signal; return its exit code."""
-    app = App(config)
+
+def run(config: Config, *, path: Path) -> int:
+    """Run one agent in this process until a signal and exit with its code; SIGHUP reads ``path`` again."""
+    app = App(config, path=path)
     code = app.run()
     os._exit(code)  # library threads may still wait for a collector or a model

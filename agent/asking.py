@@ -1,8 +1,9 @@
 """Builds the AI caller of one agent from the configuration, and tells how it is doing."""
 
+import os
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from urllib.parse import urlsplit
 
 from agent.caller.caller import Caller
@@ -11,7 +12,7 @@ from agent.caller.pricing import Price, Pricing
 from agent.caller.protocols import BudgetWindow, Recorder, Spend, Transcript
 from agent.caller.settings import CallerSettings
 from agent.config import Config
-from agent.credentials import api_key
+from agent.credentials import KEY_VARIABLE, api_key
 from agent.journal.ledger import BudgetLedger
 from agent.observe.redact import Secrets
 from agent.prompt import NAME, VERSION
@@ -28,12 +29,12 @@ class Asking:
 
     def __init__(self, config: Config, *, secrets: Secrets) -> None:
         self._config = config
-        self._key = api_key(config)
-        secrets.add(self._key)
-        off = config.review.mode == "none"
-        self.endpoint = None if off else config.ai.base_url or (OPENAI_URL if self._key else None)
+        self._secrets = secrets
+        self._key = self._find_key(config, environ=os.environ)
+        self.endpoint = _endpoint(config, self._key)
         self.ledger: BudgetLedger | None = None
         self.caller: Caller | None = None
+        self._calls = 0  # of callers that a reload replaced
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -45,6 +46,11 @@ class Asking:
         """Name, version and hash of the prompt, or None without an endpoint."""
         return None if self.endpoint is None else (NAME, VERSION, HASH)
 
+    def _find_key(self, config: Config, *, environ: MutableMapping[str, str]) -> str | None:
+        key = api_key(config, environ)
+        self._secrets.add(key)
+        return key
+
     def open(
         self, recorder: Recorder, report: Callable[..., None], transcribe: Callable[[Transcript], None]
     ) -> None:
@@ -53,25 +59,56 @@ class Asking:
         Raises:
             JournalError: the ledger cannot be opened, in words for a person.
         """
-        config, ai = self._config, self._config.ai
-        if self.endpoint is None:
-            if config.review.mode != "none":
-                report(
-                    "ai_not_configured",
-                    level="warning",
-                    remedy="set ai.base_url, ai.api_key_file or OPENAI_API_KEY; until then all is local",
-                )
-            return
-        address = urlsplit(self.endpoint)
-        self.ledger = BudgetLedger(
+        self._recorder, self._report, self._transcribe = recorder, report, transcribe
+        self._advise(self._config)
+        if self.endpoint is not None:
+            self.ledger = self._open_ledger(self._config)
+            self.caller = self._make_caller(self._config, self.endpoint, self._key, self.ledger)
+
+    def reopen(self, config: Config) -> Caller | None:
+        """Take a reloaded configuration; return the caller that it replaces, for its calls may be under way.
+
+        Key file and SDK settings are read anew and the breaker is closed, also when nothing changed.
+
+        Raises:
+            AgentError: the key or the ledger cannot be read; nothing was changed.
+        """
+        kept = {KEY_VARIABLE: self._key} if self._key and self._config.ai.api_key_file is None else {}
+        key = self._find_key(config, environ=kept)
+        endpoint = _endpoint(config, key)
+        if endpoint is not None and self.ledger is None:
+            self.ledger = self._open_ledger(config)
+        if self.ledger is not None:
+            self.ledger.reconfigure(limits_of(config))
+        before, self.caller = self.caller, None
+        self._config, self._key, self.endpoint = config, key, endpoint
+        self._advise(config)
+        if endpoint is not None and self.ledger is not None:
+            self.caller = self._make_caller(config, endpoint, key, self.ledger)
+        self._calls += 0 if before is None else before.stats.calls
+        return before
+
+    def _advise(self, config: Config) -> None:
+        if self.endpoint is None and config.review.mode != "none":
+            self._report(
+                "ai_not_configured",
+                level="warning",
+                remedy="set ai.base_url, ai.api_key_file or OPENAI_API_KEY; until then all is local",
+            )
+
+    def _open_ledger(self, config: Config) -> BudgetLedger:
+        return BudgetLedger(
             config.agent.state_dir / "budget.sqlite",
             limits=limits_of(config),
-            zone=find_zone(ai.budget.timezone),
+            zone=find_zone(config.ai.budget.timezone),
             wall=time.time,
             mono=time.monotonic,
-            report=report,
+            report=self._report,
         )
-        self.caller = Caller(
+
+    def _make_caller(self, config: Config, endpoint: str, key: str | None, ledger: BudgetLedger) -> Caller:
+        ai, address = config.ai, urlsplit(endpoint)
+        return Caller(
             settings=CallerSettings(
                 agent=config.agent.id,
                 model=ai.model,
@@ -89,14 +126,13 @@ class Asking:
                 moderation_model=ai.moderation_model,
                 safety_categories=None if ai.safety_categories is None else frozenset(ai.safety_categories),
             ),
-            transport=OpenAIChat(base_url=self.endpoint, api_key=self._key),
-            ledger=self.ledger,
-            recorder=recorder,
+            transport=OpenAIChat(base_url=endpoint, api_key=key),
+            ledger=ledger,
+            recorder=self._recorder,
             clock=time.monotonic,
             rng=random.SystemRandom(),
-            transcribe=transcribe,
+            transcribe=self._transcribe,
         )
-        self._key = None
 
     # ----------------------------------------------------------------------------------- its state
 
@@ -136,10 +172,16 @@ class Asking:
             "prompt_version": None if caller is None else VERSION,
             "breaker": "closed" if caller is None else caller.state()["breaker"],
             "in_flight": 0 if caller is None else caller.in_flight,
-            "calls": 0 if caller is None else caller.stats.calls,
+            "calls": self._calls + (0 if caller is None else caller.stats.calls),
             "budget": {"hour": hour, "day": day, "month": month},
             "last_error": None if caller is None else caller.stats.last_error or None,
         }
+
+
+def _endpoint(config: Config, key: str | None) -> str | None:
+    if config.review.mode == "none":
+        return None
+    return config.ai.base_url or (OPENAI_URL if key else None)
 
 
 def limits_of(config: Config) -> Mapping[BudgetWindow, float]:

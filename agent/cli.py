@@ -2,6 +2,8 @@
 
 import argparse
 import json
+import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -13,7 +15,7 @@ from types import ModuleType
 from agent import __version__
 from agent.commands.words import UnknownError
 from agent.config import ConfigError, load_apart
-from agent.journal import JournalError
+from agent.journal import JournalError, JournalStorageError
 from agent.records import AgentError
 from agent.web import WebError
 
@@ -124,11 +126,15 @@ def _with_config(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
 
 
 def _run(args: argparse.Namespace) -> int:
+    signal.signal(signal.SIGTERM, lambda _number, _frame: os._exit(EXIT_OK))  # the app takes it over
     from agent.app import run  # noqa: PLC0415 - `check` and `schema` stay quick
 
     config = load_apart(args.config)
     try:
-        return run(config)
+        return run(config, path=args.config)
+    except JournalStorageError as error:  # full, failing or read-only now: systemd shall try again
+        _complain(str(error))
+        return EXIT_FAULT
     except (JournalError, WebError) as error:
         raise UnavailableError(str(error)) from error
 

@@ -1,7 +1,8 @@
-"""Places where a test kills this process, so that every crash point of the guarantee is reached on purpose.
+"""Places where a test kills, breaks or hangs this process, so that every fault is reached on purpose.
 
-Dead code unless ``EDGE_AGENT_FAILPOINT=name[:nth]`` is set *and* :func:`arm` found a file ``.test-state``
-in the state directory; with the variable and without the file, start-up refuses to run.
+Dead code unless ``EDGE_AGENT_FAILPOINT`` is set *and* :func:`arm` found a file ``.test-state`` in the state
+directory; with the variable and without it, start-up refuses to run. The variable is ``name[:nth]`` (die
+by SIGKILL at the nth pass), ``raise:name[:nth]`` (an exception) or ``hang:name[:nth]`` (stay there for good).
 """
 
 import os
@@ -12,6 +13,7 @@ from pathlib import Path
 
 VARIABLE = "EDGE_AGENT_FAILPOINT"
 MARKER = ".test-state"
+KILL, RAISE, HANG = "kill", "raise", "hang"
 
 #: Every point that may be named; the number is the crash point of docs/guarantee.md.
 POINTS = frozenset(
@@ -30,6 +32,15 @@ POINTS = frozenset(
         "c12_schema",  # half of the tables created
         "c13_generation",  # generation written, not committed
         "c13_generation_committed",  # generation on disk, SUBSCRIBE not sent
+        # one turn of each loop
+        "main_turn",
+        "net_turn",
+        "journal_turn",
+        "analyst_consume",
+        "analyst_timers",
+        "web_turn",
+        "log_turn",
+        "replay",  # a piece of the journal replayed at start
     }
 )
 
@@ -38,10 +49,15 @@ class FailpointRefusedError(Exception):
     """A failpoint is set where none may be, or its name is unknown."""
 
 
+class FailpointError(Exception):
+    """Raised on purpose, as if there were a fault of ours."""
+
+
 class _Armed:
-    """The one point of this process that kills, and how many passes are left before it does."""
+    """The one point of this process, what happens there, and how many passes are left before it does."""
 
     name: str | None = None
+    deed = KILL
     left = 0
 
 
@@ -51,7 +67,10 @@ def arm(state_dir: Path) -> None:
     if not wanted:
         _Armed.name = None
         return
-    name, _, nth = wanted.partition(":")
+    deed, _, rest = wanted.partition(":")
+    if deed not in (RAISE, HANG):
+        deed, rest = KILL, wanted
+    name, _, nth = rest.partition(":")
     if not (state_dir / MARKER).exists():
         raise FailpointRefusedError(
             f"{VARIABLE} is set, but {state_dir / MARKER} does not exist: unset it, "
@@ -59,18 +78,24 @@ def arm(state_dir: Path) -> None:
         )
     if name not in POINTS or not (nth or "1").isdigit():
         raise FailpointRefusedError(
-            f"{VARIABLE}={wanted}: expected name[:nth] with one of {', '.join(sorted(POINTS))}"
+            f"{VARIABLE}={wanted}: expected name[:nth], raise:name or hang:name, "
+            f"with one of {', '.join(sorted(POINTS))}"
         )
-    _Armed.name, _Armed.left = name, int(nth or "1")
+    _Armed.name, _Armed.deed, _Armed.left = name, deed, int(nth or "1")
 
 
 def failpoint(name: str) -> None:
-    """Kill this process with SIGKILL when ``name`` is armed and this is its nth pass; else do nothing."""
+    """Do what is armed for ``name`` when this is its nth pass; else do nothing."""
     if name != _Armed.name:
         return
     _Armed.left -= 1
     if _Armed.left > 0:
         return
+    if _Armed.deed == RAISE:
+        _Armed.name = None
+        raise FailpointError(name)
+    if _Armed.deed == HANG:
+        threading.Event().wait()
     if name == "c2_committing":  # the next call is the COMMIT: die somewhere inside it
         delay_s = random.uniform(0, 0.004)  # noqa: S311  - a time to die, not a secret
         threading.Timer(delay_s, os.kill, (os.getpid(), signal.SIGKILL)).start()

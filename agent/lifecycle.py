@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from itertools import islice
 
+from agent.failpoint import failpoint
 from agent.rooms import Rooms
 from agent.status import encode_status
 
@@ -29,6 +30,7 @@ class Lifecycle:
         pipeline.restore(journal.recovered)
         rows, replayed = journal.rows_after(journal.recovered.snapshot_seq), 0
         while chunk := list(islice(rows, REPLAY_CHUNK)):
+            failpoint("replay")
             pipeline.replay(chunk)
             replayed += len(chunk)
             progress(replayed)

@@ -3,30 +3,41 @@
 Format: https://www.freedesktop.org/software/systemd/man/latest/sd_notify.html
 """
 
-import contextlib
 import os
 import socket
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 
 MAX_STATUS = 200
 
 
 class Notifier:
-    """Sends notifications; without ``NOTIFY_SOCKET`` it does nothing."""
+    """Sends notifications; without ``NOTIFY_SOCKET`` it does nothing. Any thread may call it.
+
+    The socket is opened once: a process that ran out of descriptors must still be able to feed its watchdog.
+    """
 
     def __init__(self, environ: Mapping[str, str] | None = None) -> None:
-        environ = os.environ if environ is None else environ
-        address = environ.get("NOTIFY_SOCKET", "")
+        address = (os.environ if environ is None else environ).get("NOTIFY_SOCKET", "")
         self._address = "\0" + address[1:] if address.startswith("@") else address
-        self.watchdog_s = _watchdog_s(environ)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) if address else None
+        self._status = ""
 
-    def ready(self, status: str) -> None:
-        """Say that start-up is over."""
-        self._send(f"READY=1\nSTATUS={_line(status)}")
+    def ready(self) -> None:
+        """Say that start-up or a reload is over."""
+        self._send("READY=1")
+
+    def reloading(self) -> None:
+        """Say that a reload begins; :meth:`ready` ends it."""
+        self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def status(self, status: str) -> None:
-        """Show one line in ``systemctl status``."""
-        self._send(f"STATUS={_line(status)}")
+        """Show one line in ``systemctl status``; the same line is sent once."""
+        line = " ".join(status.split())[:MAX_STATUS]
+        if line != self._status:
+            self._status = line
+            self._send(f"STATUS={line}")
 
     def extend(self, seconds: float) -> None:
         """Ask for more time to start or to stop."""
@@ -41,22 +52,6 @@ class Notifier:
         self._send("STOPPING=1")
 
     def _send(self, message: str) -> None:
-        if not self._address:
-            return
-        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-            sock.connect(self._address)
-            sock.sendall(message.encode())
-
-
-def _watchdog_s(environ: Mapping[str, str]) -> float | None:
-    """Return systemd's watchdog limit in seconds, if it watches this process."""
-    try:
-        limit_s = int(environ["WATCHDOG_USEC"]) / 1e6
-        pid = int(environ.get("WATCHDOG_PID", os.getpid()))
-    except (KeyError, ValueError):
-        return None
-    return limit_s if pid == os.getpid() else None
-
-
-def _line(text: str) -> str:
-    return " ".join(text.split())[:MAX_STATUS]
+        if self._socket is not None:
+            with suppress(OSError):
+                self._socket.sendto(message.encode(), socket.MSG_DONTWAIT, self._address)

@@ -19,6 +19,7 @@ from agent import snapshot
 from agent.conclusion import Conclusions, Trace
 from agent.desk import Asks, BatchSettings, Desk, Spawn
 from agent.detect import Detector
+from agent.failpoint import failpoint
 from agent.journal import Journal, Store
 from agent.outbox import Outbox
 from agent.records import (
@@ -99,9 +100,6 @@ class Pipeline:
         self._fail = fail
         self.detector = detector
         self.windows = Windows(settings.window)
-        self._sealer = Sealer(
-            journal=journal.journal_id, agent=settings.agent, with_section=settings.review.mode != "none"
-        )
         self.outbox = Outbox(
             publish=publish,
             load=self._load_outbox,
@@ -132,6 +130,12 @@ class Pipeline:
             audits_allowed=audits_allowed,
             spawn=spawn,
         )
+        self._sealer = Sealer(
+            journal=journal.journal_id,
+            agent=settings.agent,
+            may_ask=self.desk.may_ask,
+            views=detector.views,
+        )
         self._sealed_to: dict[str, int] = {}  # device -> highest seq inside a sealed window
         self._last_seq: dict[str, int] = {}  # device -> seq of its newest reading
         self.seeds: dict[tuple[str, str], Reading] = {}  # last retained values
@@ -147,6 +151,7 @@ class Pipeline:
 
     def consume(self, rows: Sequence[Row]) -> None:
         """Take committed rows, in order of ``seq``."""
+        failpoint("analyst_consume")
         for row in rows:
             self._take(row)
         self._journal.consumed(len(rows))
@@ -212,8 +217,7 @@ class Pipeline:
     # ----------------------------------------------------------------------------------- sealing
 
     def _seal(self, draft: Draft) -> None:
-        views = self.detector.views(draft.device) if self._sealer.with_section else ()
-        self._keep(self._sealer.seal(draft, views))
+        self._keep(self._sealer.seal(draft))
 
     def _seal_silence(self, silence: Silence, row: TimerRow) -> None:
         """Seal what the device said before, then the silence itself."""
@@ -240,6 +244,7 @@ class Pipeline:
         while not self._closing:
             clock = self._clock()
             self.heartbeat = clock
+            failpoint("analyst_timers")
             due = self.next_due()
             if due is not None and due <= clock and not self._tick_asked:
                 self._tick_asked = True
@@ -302,6 +307,11 @@ class Pipeline:
         """Ask neither the model nor the clock any more; nothing is sealed."""
         self._closing = True
         self.desk.close()
+
+    def reconfigure(self, settings: PipelineSettings, caller: Asks | None) -> None:
+        """Take reloaded settings of review, windows and batches for what comes from now on."""
+        self.windows.reconfigure(settings.window)
+        self.desk.reconfigure(settings.review, settings.batch, caller)
 
     # ------------------------------------------------------------------------------------ journal
 

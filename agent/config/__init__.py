@@ -6,7 +6,8 @@ through :func:`load_apart`, so that it need not.
 
 from typing import TYPE_CHECKING
 
-from agent.config.apart import load_apart
+from agent.config.apart import load_anew, load_apart
+from agent.config.change import differences, merge
 from agent.config.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -14,4 +15,4 @@ if TYPE_CHECKING:
 else:
     from agent.config.apart import Plain as Config
 
-__all__ = ["Config", "ConfigError", "load_apart"]
+__all__ = ["Config", "ConfigError", "differences", "load_anew", "load_apart", "merge"]

@@ -1,4 +1,4 @@
-"""Reads the configuration in a child process, which takes pydantic and its 15 MiB along when it ends.
+"""Reads the configuration in another process, which takes pydantic and its 15 MiB along when it ends.
 
 What comes back has the attributes and properties of the models, frozen, in plain objects. Measured: 45 MiB
 against 30 MiB for an idle agent without a model (docs/figures.md).
@@ -6,6 +6,7 @@ against 30 MiB for an idle agent without a model (docs/figures.md).
 
 import os
 import pickle
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +16,9 @@ from agent.config.errors import ConfigError
 
 if TYPE_CHECKING:
     from agent.config.models import Config
+
+
+LOAD_S = 60.0  # on a slow card, with a busy core
 
 
 class Plain(SimpleNamespace):
@@ -38,11 +42,36 @@ def load_apart(path: Path) -> "Config":
     child = os.fork()
     if child == 0:
         os.close(ear)
-        _answer(path, mouth)
+        answer(path, mouth)
     os.close(mouth)
     with os.fdopen(ear, "rb") as file:
         raw = file.read()
     os.waitpid(child, 0)
+    return _understand(path, raw)
+
+
+def load_anew(path: Path) -> "Config":
+    """Return what :func:`load_apart` does, read by a new interpreter: for a process that has threads.
+
+    Raises:
+        ConfigError: with one line per fault, each naming key, value and remedy.
+    """
+    code = str(Path(__file__).parents[2])  # where this very package lies
+    try:
+        raw = subprocess.run(  # noqa: S603 - ourselves
+            [sys.executable, "-P", "-m", "agent.config", str(path)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            env=os.environ | {"PYTHONPATH": code},
+            timeout=LOAD_S,
+            check=False,
+        ).stdout
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ConfigError([f"{path}: no process could read it: {error}; try again"]) from None
+    return _understand(path, raw)
+
+
+def _understand(path: Path, raw: bytes) -> "Config":
     if not raw:
         raise ConfigError([f"{path}: the process that reads it died; run edge-agent check"])
     problems, tree = pickle.loads(raw)  # noqa: S301 - our own child wrote it
@@ -51,19 +80,19 @@ def load_apart(path: Path) -> "Config":
     return cast("Config", _plain(tree))
 
 
-def _answer(path: Path, mouth: int) -> NoReturn:
+def answer(path: Path, mouth: int) -> NoReturn:
     """Write what loading gives, as the child, and end."""
     try:
         from agent.config.load import load  # noqa: PLC0415 - only the child needs pydantic
 
-        answer: tuple[tuple[str, ...], Any] = ((), _tree(load(path)))
+        found: tuple[tuple[str, ...], Any] = ((), _tree(load(path)))
     except ConfigError as error:
-        answer = (error.problems, None)
+        found = (error.problems, None)
     except BaseException:  # noqa: BLE001 - the parent says that the child died; here is why
         sys.excepthook(*sys.exc_info())
         os._exit(1)
     with os.fdopen(mouth, "wb") as file:
-        pickle.dump(answer, file)
+        pickle.dump(found, file)
     os._exit(0)
 
 

@@ -1,5 +1,6 @@
 """What can go wrong with the journal, each with one line for the user: what, where, remedy."""
 
+import errno
 import sqlite3
 
 from agent.records import AgentError
@@ -13,6 +14,8 @@ _STORAGE_CODES = (
     sqlite3.SQLITE_BUSY,
     sqlite3.SQLITE_NOMEM,
 )
+
+_TRANSIENT = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 
 
 class JournalError(AgentError):
@@ -48,3 +51,8 @@ def is_damage(error: BaseException) -> bool:
 def is_storage(error: BaseException) -> bool:
     """Whether the disk refused, which it may stop doing."""
     return isinstance(error, sqlite3.Error) and primary_code(error) in _STORAGE_CODES
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether the system refused for lack of room or because a disk failed or went read-only."""
+    return isinstance(error, OSError) and error.errno in _TRANSIENT

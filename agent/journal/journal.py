@@ -17,7 +17,7 @@ from agent.journal.answer import refuse
 from agent.journal.ballast import Ballast
 from agent.journal.capacity import Capacity
 from agent.journal.clock import AgentClock
-from agent.journal.errors import JournalError, JournalStorageError, is_storage
+from agent.journal.errors import JournalError, JournalStorageError, is_storage, is_transient
 from agent.journal.inbox import Inbox, Job
 from agent.journal.lock import StateLock
 from agent.journal.message_ids import MessageIds
@@ -228,7 +228,8 @@ def _make(state_dir: Path) -> None:
             sync_directory(folder.parent)
         arm(state_dir)
     except OSError as error:
-        raise JournalError(
+        kind = JournalStorageError if is_transient(error) else JournalError
+        raise kind(
             f"journal: cannot create {state_dir}: {error.strerror}; create it or set agent.state_dir"
         ) from error
     except FailpointRefusedError as error:

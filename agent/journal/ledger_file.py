@@ -7,7 +7,13 @@ from collections.abc import Iterator, Mapping
 from datetime import tzinfo
 from pathlib import Path
 
-from agent.journal.errors import JournalError, JournalNewerError
+from agent.journal.errors import (
+    JournalError,
+    JournalNewerError,
+    JournalStorageError,
+    is_storage,
+    is_transient,
+)
 from agent.journal.periods import KINDS, Anchor, Period, starts
 
 VERSION = 1
@@ -52,7 +58,8 @@ class LedgerFile:
                 _touch(sentinel)
         except (sqlite3.Error, OSError) as error:
             self.close()
-            raise JournalError(
+            kind = JournalStorageError if is_storage(error) or is_transient(error) else JournalError
+            raise kind(
                 f"budget: cannot open {self.path}: {error}; make the directory writable for user "
                 f"{os.getuid()} or set agent.state_dir"
             ) from error

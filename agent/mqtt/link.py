@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
+from agent.failpoint import failpoint
 from agent.mqtt.board import Board
 from agent.mqtt.connection import Connection
 from agent.mqtt.dial import Dialled, Dialler
@@ -141,6 +142,7 @@ class Link:
         watcher.watch(None if self._connection is None else self._connection.wire, read=not paused)
         readable = watcher.sleep(SHORT_TURN_S if paused else self._spare_s())
         self.heartbeat = now = self._mono()
+        failpoint("net_turn")
         while self._commands:
             self._commands.popleft()()
         connection = self._connection

@@ -11,6 +11,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import IO, Any
 
+from agent.failpoint import failpoint
+
 MAX_QUEUED_BYTES = 1 << 20
 _IDLE_S = 10.0
 _COMPANY_S = 0.05
@@ -73,6 +75,7 @@ class LineWriter:
     def _run(self) -> None:
         closing = False
         while not closing:
+            failpoint("log_turn")
             with self._changed:
                 if not self._lines and not self._closing:
                     self._asleep = True

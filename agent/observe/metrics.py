@@ -98,6 +98,13 @@ class Metrics:
             self._models[(name, house)] = children
         return children
 
+    def know(self, models: Sequence[str], provider: str) -> None:
+        """Take the models and the provider of a reloaded configuration; those of before keep their labels."""
+        self.provider = provider
+        self._known = tuple(dict.fromkeys((*self._known, *models)))[: MAX_MODELS - 1]
+        for name in models:
+            self.model(name, provider)
+
     def safety_flag(self, model: str, category: str, count: int = 1) -> None:
         """Count a refusal, a content filter or a moderation category."""
         bounded = self.bounds.bounded(

@@ -6,10 +6,12 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Mapping
+from errno import EMFILE, ENFILE
 from http import HTTPStatus
 from ipaddress import ip_address
 from pathlib import Path
 
+from agent.failpoint import failpoint
 from agent.records import AgentError
 from agent.web.connection import READ, Connection, Phase
 from agent.web.http import BasicAuth, Request, Response, host_name, plain
@@ -100,6 +102,7 @@ class WebServer:
     def _turn(self) -> None:
         ready = self._selector.select(self._wait())
         now = self.heartbeat = self._mono()
+        failpoint("web_turn")
         for key, _events in ready:
             if isinstance(key.data, Connection):
                 self._advance(key.data, now)
@@ -123,8 +126,10 @@ class WebServer:
                 return
             try:
                 sock, _address = self._listener.accept()
-            except OSError:  # gone again, or no descriptor left
-                return
+            except OSError as error:
+                if error.errno in (EMFILE, ENFILE):  # no descriptor left: it would be ready again at once
+                    self._pause()
+                return  # or the client is gone again
             sock.settimeout(0.0)
             with contextlib.suppress(OSError):
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
