@@ -10,12 +10,14 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any, Protocol
 
+from agent.opinion import SUSPECT_SCORE
 from agent.prompt import estimate_tokens
 from agent.records import Batch, Finding, Outcome, Reason, Window
-from agent.review import CalmRate, Decision, ReviewSettings, decide
+from agent.review import CalmRate, Decision, ReviewSettings, decide, draw
 
 POISON_AFTER = 3  # crashes with the window in flight
 SPLIT_AFTER = 2
+AUDIT_MARGIN = 2.0  # the audit share may still rise between sealing and asking
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,15 @@ class Desk:
     def reconfigure(self, review: ReviewSettings, batch: BatchSettings, caller: Asks | None) -> None:
         """Take new settings for windows that come from now on."""
         self._review, self._batch, self._caller = review, batch, caller
+
+    def may_ask(self, window_id: str, score: float, clock: float) -> bool:
+        """Say whether a window that seals now could be asked about, so that it needs a prompt section."""
+        review = self._review
+        if review.mode == "none" or self._caller is None:
+            return False
+        if review.mode == "all" or score >= SUSPECT_SCORE:
+            return True
+        return draw(window_id) < AUDIT_MARGIN * self.calm.share(review.audits_per_day, clock)
 
     def submit(self, window: Window, attempts: int = 0) -> None:
         """Take a sealed window; ``attempts`` counts the crashes that it was in flight in."""

@@ -48,7 +48,7 @@ def decide(
         if finding is None or _news(window, finding, clock):
             return Decision(ask=True, reason=Reason.REVIEWED)
         return Decision(ask=False, reason=Reason.OPEN_FINDING)
-    if _draw(window.id) < audit_share:
+    if draw(window.id) < audit_share:
         return Decision(ask=True, reason=Reason.AUDIT)
     return Decision(ask=False, reason=Reason.NOT_SUSPICIOUS)
 
@@ -61,7 +61,7 @@ def _news(window: Window, finding: Finding, clock: float) -> bool:
     return clock - finding.last_reviewed >= REVIEW_AGAIN_S
 
 
-def _draw(window_id: str) -> float:
+def draw(window_id: str) -> float:
     """Return a number in [0, 1) that depends on the window's id alone."""
     return int(window_id[:13], 16) / 16**13
 

@@ -1,6 +1,6 @@
 """Fixes a window for good: its id, the local opinion, the candidates and the rendered prompt section."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from agent.opinion import opine, opine_silence, pick_candidates
 from agent.prompt import render_section
@@ -9,22 +9,35 @@ from agent.window import Draft, identify
 
 
 class Sealer:
-    """Makes windows of drafts and of silences; ``with_section`` is false where no model will be asked."""
+    """Makes windows of drafts and of silences.
 
-    def __init__(self, *, journal: str, agent: str, with_section: bool) -> None:
+    ``may_ask`` says by a window's id, score and clock whether a model could be asked about it: only then is a
+    prompt section rendered and journaled. ``views`` gives a device's series as the detector knows them.
+    """
+
+    def __init__(
+        self,
+        *,
+        journal: str,
+        agent: str,
+        may_ask: Callable[[str, float, float], bool],
+        views: Callable[[str], Sequence[SeriesView]],
+    ) -> None:
         self._journal = journal
         self._agent = agent
-        self.with_section = with_section
+        self._may_ask = may_ask
+        self._views = views
 
-    def seal(self, draft: Draft, views: Sequence[SeriesView]) -> Window:
-        """Return the window of a draft; ``views`` are the device's series as the detector knows them."""
+    def seal(self, draft: Draft) -> Window:
+        """Return the window of a draft."""
         readings, count = draft.readings, len(draft.readings)
         local, candidates = opine(readings), pick_candidates(readings)
+        window_id = self._identify(draft.device, draft.trigger, draft.lo, draft.hi, draft.hi, count)
         section = ""
-        if self.with_section:
+        if self._may_ask(window_id, local.score, draft.sealed):
             section = render_section(
                 candidates=candidates,
-                views=views,
+                views=self._views(draft.device),
                 trigger=draft.trigger,
                 start=draft.start,
                 end=draft.end,
@@ -32,7 +45,7 @@ class Sealer:
                 local=local,
             )
         return Window(
-            id=self._identify(draft.device, draft.trigger, draft.lo, draft.hi, draft.hi, count),
+            id=window_id,
             device=draft.device,
             trigger=draft.trigger,
             lo=draft.lo,

@@ -161,3 +161,22 @@ def test_shutdown_ends_calls_in_flight_locally_and_leaves_the_rest() -> None:
         assert len(rig.batches) == 1
 
     run(body)
+
+
+def test_only_windows_that_may_be_asked_about_need_a_section() -> None:
+    """A calm window is rendered for the prompt only if an audit may draw it; without a model none is."""
+
+    async def body() -> None:
+        rig = Rig()
+        assert rig.desk.may_ask("f" * 32, 0.25, 0.0)
+        assert not rig.desk.may_ask("f" * 32, 0.2, 0.0)
+        assert Rig(mode="all").desk.may_ask("f" * 32, 0.0, 0.0)
+        assert not Rig(mode="none").desk.may_ask("f" * 32, 9.0, 0.0)
+        audited = ReviewSettings(audits_per_day=24)
+        rig.desk.reconfigure(audited, BatchSettings(), rig)
+        for minute in range(100):
+            rig.desk.calm.count(60.0 * minute)
+        assert rig.desk.may_ask("0" * 32, 0.0, 6000.0)
+        assert not rig.desk.may_ask("f" * 32, 0.0, 6000.0)
+
+    run(body)
