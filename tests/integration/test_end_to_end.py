@@ -93,7 +93,11 @@ def test_readings_in_verdicts_out(broker: Broker, model: ModelEndpoint, tmp_path
             "agent": {"id": "e2e"},
             "sources": [{"topic": "e2e/{area}/{device}"}],
             "limits": {"cellar/freezer/temperature": {"high": -5}},
-            "review": {"window": {"max_age_s": 2, "settle_s": 0.5}, "batch": {"max_wait_s": 0.1}},
+            "review": {
+                "mode": "suspicious",
+                "window": {"max_age_s": 2, "settle_s": 0.5},
+                "batch": {"max_wait_s": 0.1},
+            },
             "ai": {"base_url": model.url, "prices": {"gpt-4o-mini": {"input": 0.15, "output": 0.6}}},
         },
     )
