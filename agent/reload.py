@@ -67,11 +67,6 @@ class Reloader:
         waiting = [key for key in changed if key in FIXED or key.split(".")[0] not in SECTIONS]
         config = merge(rooms.config, wanted, sections=SECTIONS, keep=FIXED)
         asyncio.run_coroutine_threadsafe(self._apply(config), self._loop).result(APPLY_S)
-        rooms.logs.report(
-            "config_reloaded",
-            path=str(self._path),
-            changed=", ".join(key for key in changed if key not in waiting) or "nothing",
-        )
         if waiting:
             rooms.logs.report(
                 "config_restart_needed",
@@ -79,6 +74,11 @@ class Reloader:
                 keys=", ".join(waiting),
                 remedy="these keys hold after a restart only: systemctl restart edge-agent",
             )
+        rooms.logs.report(
+            "config_reloaded",
+            path=str(self._path),
+            changed=", ".join(key for key in changed if key not in waiting) or "nothing",
+        )
 
     async def _apply(self, config: Config) -> None:
         """Change the rooms between two turns of the analyst's loop; what can fail comes first."""

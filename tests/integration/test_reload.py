@@ -1,0 +1,147 @@
+"""SIGHUP in a real process: what changes at once, what waits for a restart, and what a bad file does."""
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import paho.mqtt.publish as mqtt
+import pytest
+import yaml
+
+from tests.support.agent_process import AgentProcess, merge, wait_for
+from tests.support.broker import Broker
+from tests.support.model_endpoint import ModelEndpoint
+from tests.support.notify import NotifySocket
+
+LIMIT_S = 10.0
+
+
+class Site:
+    """One agent with a model, a fake systemd and a topic of its own."""
+
+    def __init__(self, folder: Path, broker: Broker, model: ModelEndpoint, systemd: NotifySocket) -> None:
+        self.broker, self.model, self.systemd = broker, model, systemd
+        self.agent = AgentProcess(
+            folder / "agent",
+            broker_url=broker.url,
+            settings={
+                "sources": [{"topic": "reload/{device}/{metric}"}],
+                "limits": {"*/level": {"high": 100}},
+                "ai": {"base_url": model.url, "model": "m1", "prices": {"m1": {"input": 1, "output": 1}}},
+            },
+            environ={"NOTIFY_SOCKET": str(systemd.path)},
+        )
+
+    def reload(self, settings: dict[str, Any] | None = None, *, text: str | None = None) -> None:
+        """Change the file, send SIGHUP and wait until it was answered."""
+        if settings is not None:
+            self.agent.settings = merge(self.agent.settings, settings)
+        text = yaml.safe_dump(self.agent.settings) if text is None else text
+        self.agent.config_path.write_text(text)
+        ready, told = len(self.systemd.values("READY")), self.answers
+        self.agent.send(signal.SIGHUP)
+        wait_for(lambda: len(self.systemd.values("READY")) > ready, LIMIT_S, "the reload is over")
+        wait_for(lambda: self.answers > told, LIMIT_S, "the log says so")
+
+    @property
+    def answers(self) -> int:
+        """How many reloads the log told of."""
+        return len(self.agent.events("config_reloaded") + self.agent.events("config_refused"))
+
+    def say(self, device: str, value: float, times: int = 1) -> None:
+        """Publish readings of one device."""
+        messages = [(f"reload/{device}/level", str(value), 1, False)] * times
+        mqtt.multiple(messages, port=self.broker.port)
+
+    def opened(self, device: str) -> list[dict[str, Any]]:
+        """Return the findings of a device that the log told of."""
+        return [event for event in self.agent.events("finding_opened") if event["device"] == device]
+
+
+@pytest.fixture
+def site(tmp_path: Path, broker: Broker) -> Iterator[Site]:
+    """A site whose agent is ready."""
+    with ModelEndpoint() as model, NotifySocket(tmp_path / "notify") as systemd:
+        site = Site(tmp_path, broker, model, systemd)
+        with site.agent:
+            yield site
+
+
+def test_a_reload_changes_limits_review_ai_and_logs(site: Site) -> None:
+    """New limits judge, the model is asked where it was not, the log says more; nothing restarts."""
+    pid = site.agent.pid
+    site.say("d1", 50.0)
+    site.reload(
+        {
+            "limits": {"*/level": {"high": 40}},
+            "review": {"mode": "all", "window": {"max_readings": 2}},
+            "ai": {"model": "m2", "prices": {"m2": {"input": 1, "output": 1}}, "budget": {"hour_usd": 7}},
+            "logs": {"level": "debug"},
+        }
+    )
+    (told,) = site.agent.events("config_reloaded")
+    for key in ("limits.*/level.high", "review.mode", "ai.model", "ai.budget.hour_usd", "logs.level"):
+        assert key in told["changed"]
+    assert site.agent.events("config_restart_needed") == []
+    site.say("d2", 50.0, times=2)
+    wait_for(lambda: site.opened("d2"), LIMIT_S, "the new limit is broken")
+    assert site.opened("d1") == []
+    wait_for(lambda: site.model.requests, LIMIT_S, "the model is asked")
+    assert {request["model"] for request in site.model.requests} == {"m2"}
+    status = site.agent.status()
+    assert status["ai"]["model"] == "m2"
+    assert status["ai"]["budget"]["hour"]["limit_usd"] == 7
+    assert 'ai_api_calls_total{model="m2"' in site.agent.get("/metrics")[1]
+    assert site.agent.pid == pid
+    assert site.agent.stop() == 0
+
+
+def test_a_key_that_needs_a_restart_is_named_and_the_rest_applied(site: Site) -> None:
+    """One line names the keys; it comes again until the restart, and not after they were put back."""
+    site.reload(
+        {"web": {"listen": "127.0.0.1:1"}, "ai": {"budget": {"timezone": "UTC"}}, "logs": {"level": "debug"}}
+    )
+    (told,) = site.agent.events("config_restart_needed")
+    assert told["keys"] == "ai.budget.timezone, web.listen"
+    assert site.agent.events("config_reloaded")[-1]["changed"] == "logs.level"
+    site.reload()
+    assert len(site.agent.events("config_restart_needed")) == 2
+    site.reload({"web": {"listen": f"127.0.0.1:{site.agent.port}"}, "ai": {"budget": {"timezone": None}}})
+    assert len(site.agent.events("config_restart_needed")) == 2
+    assert site.agent.events("config_reloaded")[-1]["changed"] == "nothing"
+
+
+def test_a_bad_file_changes_nothing_and_is_said_in_one_line(site: Site) -> None:
+    """Broken YAML, a wrong value, an unreadable key: each is one line, and the agent goes on as before."""
+    good = site.agent.settings
+    site.reload(text="limits: [")
+    site.reload({"review": {"mode": "sometimes"}, "limits": {"*/level": {"high": 1}}})
+    lines = site.agent.events("config_refused")
+    assert len(lines) == 2
+    assert "not valid YAML in line 1" in lines[0]["problem"]
+    assert "review.mode" in lines[1]["problem"]
+    assert all(line["level"] == "error" for line in lines)
+    assert "Traceback" not in site.agent.text()
+    assert site.agent.events("config_reloaded") == []
+    site.say("d3", 50.0, times=3)
+    wait_for(lambda: site.agent.status()["counters"]["readings"] == 3, LIMIT_S, "readings are journaled")
+    assert site.opened("d3") == []
+    site.agent.settings = good
+    site.reload()
+    assert site.agent.events("config_reloaded")[-1]["changed"] == "nothing"
+
+
+def test_systemd_is_told_of_start_reload_and_stop(site: Site) -> None:
+    """READY, WATCHDOG, RELOADING with its time, READY again, STATUS on change, STOPPING with more time."""
+    wait_for(lambda: "WATCHDOG" in site.systemd.words(), LIMIT_S, "the watchdog is fed")
+    site.reload()
+    keys = site.systemd.words()
+    reloading = keys.index("RELOADING")
+    assert keys[reloading + 1] == "MONOTONIC_USEC"
+    assert keys.index("READY") < reloading < len(keys) - 1 - keys[::-1].index("READY")
+    wait_for(lambda: site.systemd.values("STATUS")[-1].startswith("ok: "), LIMIT_S, "the status is ok")
+    assert site.agent.stop() == 0
+    wait_for(lambda: "STOPPING" in site.systemd.words(), LIMIT_S, "the stop is told")
+    after = site.systemd.words()[site.systemd.words().index("STOPPING") :]
+    assert "EXTEND_TIMEOUT_USEC" in after
