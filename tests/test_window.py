@@ -4,8 +4,7 @@ import json
 from itertools import pairwise
 from typing import Any
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from agent.records import CALM, Kind, Reading, Trigger
 from agent.window import Windows, WindowSettings, identify

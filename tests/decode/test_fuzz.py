@@ -8,8 +8,7 @@ import os
 from math import isfinite
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from agent.decode.registry import Decoded, Registry, SourceSpec
 from agent.decode.values import is_name

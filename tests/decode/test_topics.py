@@ -1,8 +1,7 @@
 """Topic patterns: what they accept, what they match, whom they name."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from agent.decode.topics import Identity, TopicPattern, overlap
 

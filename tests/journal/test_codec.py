@@ -1,7 +1,6 @@
 """Windows as JSON and back."""
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from agent.journal.codec import decode_properties, decode_window, encode_properties, encode_window
 from agent.records import Kind, LocalOpinion, Score, Severity, Status, Trigger, Window, WindowReading
