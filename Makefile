@@ -44,7 +44,7 @@ check: venv
 	.venv/bin/lint-imports
 
 test: venv tools
-	$(PY) -m pytest
+	$(PY) -m pytest -n 2 --dist loadfile
 
 bench: venv tools
 	$(PY) -m tests.benchmarks.drain --messages $(MESSAGES)
