@@ -18,8 +18,8 @@ def usual(state: State, at: float) -> float:
     return here + (there - here) * share
 
 
-def turn_hour(state: State, hour: float) -> None:
-    """Fold the hour that is over into the profile, and begin ``hour`` (hours since 1970)."""
+def turn_hour(state: State, hour: float, value: float) -> None:
+    """Fold the hour that is over into the profile; begin ``hour`` (hours since 1970) with ``value``."""
     count = state[HOUR_N]
     if count:
         index = PROFILE + int(state[HOUR]) % HOURS
@@ -29,7 +29,8 @@ def turn_hour(state: State, hour: float) -> None:
         state[index] = mean if isnan(known) else known + (mean - known) * weight
         state[FOLDS] += 1.0
     state[HOUR] = hour
-    state[HOUR_SUM] = state[HOUR_N] = 0.0
+    state[HOUR_SUM] = value
+    state[HOUR_N] = 1.0
 
 
 def whole(state: State) -> bool:

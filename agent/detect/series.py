@@ -118,11 +118,12 @@ def observe(s: State, x: float, at: float, k: DetectSettings) -> Score:
         s[V_LO] = v
 
     # the hour of the day
-    if at // 3600.0 == hour:
+    now = at // 3600.0
+    if now == hour:
         s[HOUR_SUM] += base + z
         s[HOUR_N] += 1.0
     elif at > last_at:
-        profile.turn_hour(s, at // 3600.0)
+        profile.turn_hour(s, now, base + z)
 
     kind, score = Kind.NONE, 0.0
     if by_value or by_residual or by_mean or by_step or drift:

@@ -4,6 +4,7 @@ from array import array
 from math import inf, log, nan
 
 from agent.detect import incident, profile, sketch
+from agent.detect.flat import MANY_KINDS
 from agent.detect.ranges import FEATURES, MEAN, RESIDUAL, SLOW, STEP, VALUE, exceed, shrink
 from agent.detect.settings import DetectSettings
 from agent.detect.state import (
@@ -59,7 +60,7 @@ def begin(state: State, value: float, at: float) -> Score:
     """Take the first value."""
     state[TOTAL] = state[KINDS] = state[SAME] = 1.0
     state[AT] = state[UPKEEP_AT] = at
-    state[HOUR] = at // 3600.0
+    state[HOUR], state[HOUR_SUM], state[HOUR_N] = at // 3600.0, value, 1.0
     for place in (PREV, FIRST, REST, LAST_Y, RECENT, X_LO, X_HI, M, S):
         state[place] = value
     _restart_means(state, value)
@@ -142,7 +143,7 @@ def _watch_drift(state: State, slack: float, settings: DetectSettings) -> None:
     """Measure how far the slow mean is from where it ever was until one to two blocks ago."""
     slow = state[S]
     lo, hi = state[S_LO], state[S_HI]
-    if lo <= slow <= hi:
+    if lo <= slow <= hi or state[KINDS] < MANY_KINDS:
         state[DRIFT] = 0.0
         return
     score = exceed(state, SLOW, slow, settings.drift_share * state[YOUNG_Z], slack)

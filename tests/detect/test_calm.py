@@ -123,3 +123,10 @@ def test_constant_that_changes_is_calm() -> None:
     stream = Stream()
     stream.feed([20.0] * 2000)
     assert alarms(stream.feed([25.0, 25.0, 20.0, 25.0] * 50)) == 0
+
+
+def test_switch_left_on_is_calm() -> None:
+    """A door that stays open or shut for days is neither drift nor flatline."""
+    stream = Stream()
+    stream.feed(signals.take(signals.on_off, 10_080, seed=11))
+    assert alarms(stream.feed([1.0] * 5000 + [0.0] * 10_000 + [1.0] * 3000)) == 0

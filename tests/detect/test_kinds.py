@@ -152,3 +152,11 @@ def test_hour_of_day_is_known() -> None:
     low, high = stream.usual()
     assert high < noon - 1.0
     assert high - low < 4.0
+
+
+def test_hour_of_day_is_known_of_a_slow_series() -> None:
+    """One reading an hour teaches the hours too."""
+    values = signals.take(signals.day_curve, 40 * 24, seed=10, step_s=3600.0)
+    stream = Stream(step_s=3600.0)
+    stream.feed(values)
+    assert stream.feed([max(values[-24:])])[0].alarm
