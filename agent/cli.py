@@ -25,6 +25,8 @@ EXIT_UNAVAILABLE = 69
 EXIT_FAULT = 70
 
 DEFAULT_CONFIG = Path("/etc/edge-agent/agent.yaml")
+PROFILES = ("azure", "llamacpp", "ollama", "openai", "vllm")
+UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 SCHEMAS = ("verdict", "event", "status")
 
 
@@ -89,6 +91,13 @@ def _add_questions(commands: "argparse._SubParsersAction[argparse.ArgumentParser
     explain = _question(commands, "explain", "say what becomes of one message")
     explain.add_argument("topic", metavar="TOPIC")
     explain.add_argument("payload", metavar="PAYLOAD", help="- reads it from standard input")
+    replay = _question(commands, "replay", "ask another model about journaled batches, and compare")
+    replay.add_argument("--model", required=True, help="the model to ask")
+    replay.add_argument("--since", type=_seconds, default=86_400.0, metavar="2h", help="how far back (1d)")
+    replay.add_argument("--base-url", metavar="URL", help="another endpoint; its key is OPENAI_API_KEY")
+    replay.add_argument("--profile", choices=PROFILES, help="of that endpoint; default: as configured")
+    replay.add_argument("--limit", type=int, default=20, metavar="N", help="the newest N batches (20)")
+    replay.add_argument("--max-usd", type=float, default=0.10, metavar="USD", help="cap on its cost (0.10)")
     show = _question(commands, "show", "show all that is journaled of one verdict")
     show.add_argument("verdict_id", metavar="VERDICT_ID", help="or its first characters")
     inspect = _question(commands, "inspect", "say what the detector has learnt")
@@ -102,6 +111,14 @@ def _question(
     parser.add_argument("--json", action="store_true", help="as JSON")
     parser.set_defaults(command=lambda args: _command(name).run(args))
     return parser
+
+
+def _seconds(text: str) -> float:
+    """Return a time span such as ``90m`` in seconds."""
+    number, unit = text[:-1], text[-1:]
+    if unit not in UNITS or not number.replace(".", "", 1).isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no time span; write for example 90m, 2h or 3d")
+    return float(number) * UNITS[unit]
 
 
 def _add_budget(parser: argparse.ArgumentParser) -> None:

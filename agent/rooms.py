@@ -19,9 +19,10 @@ from agent.observe.metrics import Metrics
 from agent.observe.recorder import TelemetryRecorder
 from agent.observe.traces import open_tracer
 from agent.pipeline import Pipeline
-from agent.records import Arrival
+from agent.records import Arrival, DecodeError, DecodeReason
 from agent.status import Reporter
 from agent.transcripts import Transcripts
+from agent.wary import Wariness
 from agent.web import WebServer
 
 
@@ -64,6 +65,7 @@ class Rooms:
             read=self.reporter.sample,
         )
         self.recorder = TelemetryRecorder(logs=logs, metrics=self.metrics, tracer=self.tracer)
+        self._wariness = Wariness(self.recorder.injection_suspected)
         self.journal = self._open_journal()
         transcripts = Transcripts(write=self.journal.write, report=logs.reporter(room="caller"))
         self.asking.open(self.recorder, logs.reporter(room="caller"), transcripts.add)
@@ -100,7 +102,16 @@ class Rooms:
     def _decode(self, arrival: Arrival) -> Any:
         if arrival.topic == self._feedback_topic:
             return read_feedback(arrival.payload)
-        return self._registry.decode(arrival.topic, arrival.payload, arrival.received, arrival.properties)
+        try:
+            decoded = self._registry.decode(
+                arrival.topic, arrival.payload, arrival.received, arrival.properties
+            )
+        except DecodeError as error:
+            self._wariness.look(arrival.payload, garbled=error.reason is not DecodeReason.STRING_TOO_LONG)
+            raise
+        if decoded.skipped:  # text, or what else is no reading
+            self._wariness.look(arrival.payload)
+        return decoded
 
     def _make_link(self) -> Link:
         return Link(
@@ -135,6 +146,11 @@ class Rooms:
 
     # ---------------------------------------------------------------------------- how they are doing
 
+    def wind(self) -> None:
+        """Let the heartbeats begin now: what came before (a long replay) was not theirs."""
+        now = time.monotonic()
+        self.link.heartbeat = self.journal.stats.heartbeat = self.web.heartbeat = now
+
     def stuck(self, limit_s: float) -> str | None:
         """Return the name of a loop that made no turn for ``limit_s``, or None."""
         now, clock = time.monotonic(), self.journal.clock.now()
@@ -143,6 +159,10 @@ class Rooms:
         if now - self.journal.stats.heartbeat > limit_s:
             return "journal"
         return "analyst" if clock - self.pipeline.heartbeat > limit_s else None
+
+    def web_hangs(self, limit_s: float) -> bool:
+        """Say that the web server made no turn for ``limit_s``; readings and verdicts do not depend on it."""
+        return time.monotonic() - self.web.heartbeat > limit_s
 
     def addresses(self) -> dict[str, str]:
         """Return where this agent can be found, for the log."""

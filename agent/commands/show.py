@@ -49,6 +49,9 @@ def show(reader: Reader, verdict_id: str) -> dict[str, Any]:
         "batch": None if record.batch is None else _batch(record.batch, record),
         "review": review,
         "outbox": [asdict(row) for row in reader.outbox(limit=MAX_OUTBOX, verdict=record.id)],
+        "feedback": [
+            {**one, "received": instant(float(str(one["received"])))} for one in reader.feedback(record.id)
+        ],
         "cost_usd": verdict.get("cost_usd"),
         "trace_id": verdict.get("trace_id"),
     }
@@ -108,6 +111,10 @@ def _lines(told: dict[str, Any]) -> list[str]:
     lines += _window_lines(told["window"])
     lines += _review_lines(told["review"])
     lines += _batch_lines(told["batch"])
+    lines += [
+        f"feedback at {one['received']}: {one['outcome']} {printable(one['note'])}".rstrip()
+        for one in told["feedback"]
+    ]
     tokens = verdict.get("tokens")
     if tokens is not None:
         lines.append(f"tokens: {tokens['input']} in, {tokens['output']} out")
@@ -189,6 +196,14 @@ def _batch_lines(batch: dict[str, Any] | None) -> list[str]:
         lines.append(
             f"  call {call.get('request_id')}: {call.get('model')}, prompt {call.get('prompt_version')}"
             f" ({call.get('prompt_hash')}){failed}"
+        )
+        usage = call.get("usage") or {}
+        tokens = f"{usage.get('input', 'unknown')} tokens in, {usage.get('output', 'unknown')} out"
+        lines.append(
+            f"    {call.get('attempts')} attempts, {call.get('latency_s') or 0:.2f} s, finish reason"
+            f" {printable(str(call.get('finish_reason')))},"
+            f" {tokens},"
+            f" {call.get('cost_usd') or 0:.9f} USD, trace id {call.get('trace_id') or 'none'}"
         )
         for name in ("system", "user", "reply"):
             lines += [f"  {name}:"] + [

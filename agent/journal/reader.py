@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import quote
 
+from agent.journal import feedback
 from agent.journal.codec import decode_window
 from agent.journal.errors import JournalCorruptError, JournalError, is_damage
 from agent.journal.opening import NAME
@@ -121,6 +122,10 @@ class Reader:
         if not found:
             found = list(self._verdicts("substr(v.id, 1, length(?1)) = ?1 LIMIT 2", (verdict_id,)))
         return found[0] if len(found) == 1 else None
+
+    def feedback(self, verdict_id: str) -> list[dict[str, object]]:
+        """Return what people said of a verdict, oldest first."""
+        return feedback.read(self._connection, verdict_id)
 
     def verdicts(self, *, limit: int, device: str | None = None) -> Iterator[VerdictRecord]:
         """Yield the newest verdicts, newest first."""

@@ -1,0 +1,263 @@
+"""``edge-agent replay``: journaled batches asked again of another model, and what it says differently.
+
+The windows go out with their journaled sections, in today's prompt. Neither the journal nor the agent's
+ledger is touched: the money is booked in a ledger of the command's own, below its own cap.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from agent.asking import OPENAI_URL, pricing_of
+from agent.caller.caller import Caller
+from agent.caller.mute import MuteRecorder
+from agent.caller.openai_chat import OpenAIChat
+from agent.caller.protocols import BudgetWindow
+from agent.caller.settings import CallerSettings
+from agent.commands.words import instant, print_json, printable
+from agent.config import ConfigError, load_apart
+from agent.credentials import KEY_VARIABLE, api_key
+from agent.journal import JournalError, Reader
+from agent.journal.ledger import BudgetLedger
+from agent.prompt import VERSION
+from agent.records import Batch, Outcome, Status, Window
+from agent.verdict import conclude, to_json
+from agent.zone import find_zone
+
+if TYPE_CHECKING:
+    from agent.config import Config
+
+MAX_SEARCHED = 10_000
+_COMPARED = ("status", "kind", "grounded")
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """One journaled batch: its windows, and the verdicts that were published on them."""
+
+    batch: Batch
+    verdicts: tuple[dict[str, Any], ...]
+
+
+def run(args: argparse.Namespace) -> int:
+    """Ask again and print the differences; exit code 69 when no call brought an answer.
+
+    Raises:
+        ConfigError: there is no endpoint, or it may not be used.
+        JournalError: there is no journal to read, or no call brought an answer.
+    """
+    config = load_apart(args.config)
+    endpoint, key = _endpoint(config, args.base_url)
+    with Reader.open(config.agent.state_dir) as reader:
+        found = list(_batches(reader, since=time.time() - args.since, limit=args.limit))
+    told = asyncio.run(_replay(config, args, found, endpoint=endpoint, key=key))
+    if args.json:
+        print_json(told)
+    else:
+        print("\n".join(_lines(told)))
+    if found and not told["calls"]["succeeded"]:
+        raise JournalError(f"replay: {told['calls']['last_error'] or 'no call was made: see --max-usd'}")
+    return 0
+
+
+# --------------------------------------------------------------------------------------- what was
+
+
+def _batches(reader: Reader, *, since: float, limit: int) -> Iterator[Past]:
+    """Yield the newest batches that were answered since then, oldest first."""
+    found: list[Past] = []
+    for record in reader.batches(limit=MAX_SEARCHED):
+        if len(found) >= limit:
+            break
+        windows: list[Window] = []
+        verdicts: list[dict[str, Any]] = []
+        for window_id in record.windows:
+            verdict = reader.verdict(window_id)
+            if verdict is None or verdict.window is None or not verdict.window.section:
+                continue
+            if verdict.created < since:
+                continue
+            windows.append(verdict.window)
+            verdicts.append(json.loads(verdict.body))
+        if windows:
+            batch = Batch(record.id, tuple(windows), audit=frozenset(record.audit))
+            found.append(Past(batch, tuple(verdicts)))
+    yield from reversed(found)
+
+
+# --------------------------------------------------------------------------------------- asking
+
+
+async def _replay(
+    config: "Config", args: argparse.Namespace, found: list[Past], *, endpoint: str, key: str | None
+) -> dict[str, Any]:
+    recorder = MuteRecorder()
+    windows: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory(prefix="edge-agent-") as folder:
+        ledger = BudgetLedger(
+            Path(folder) / "budget.sqlite",
+            limits=dict.fromkeys(BudgetWindow, args.max_usd),
+            zone=find_zone(None),
+            wall=time.time,
+            mono=time.monotonic,
+        )
+        caller = _caller(config, args, recorder, ledger, endpoint=endpoint, key=key)
+        try:
+            for past in found:
+                outcomes = await caller.ask(past.batch)
+                windows += [
+                    _compare(config, window, outcome, before)
+                    for window, outcome, before in zip(
+                        past.batch.windows, outcomes, past.verdicts, strict=True
+                    )
+                ]
+            await caller.aclose()
+        finally:
+            ledger.close()
+    return _sum_up(args, found, windows, recorder, caller)
+
+
+def _caller(
+    config: "Config",
+    args: argparse.Namespace,
+    recorder: MuteRecorder,
+    ledger: BudgetLedger,
+    *,
+    endpoint: str,
+    key: str | None,
+) -> Caller:
+    ai = config.ai
+    return Caller(
+        settings=CallerSettings(
+            agent=config.agent.id,
+            model=args.model,
+            provider=args.profile or ai.profile,
+            pricing=pricing_of(config),
+            deadline_s=ai.deadline_s,
+            max_concurrent=1,
+            max_input_tokens=config.review.batch.max_input_tokens,
+            temperature=ai.temperature,
+            device_share=1.0,
+            cache_ttl_s=0.0,
+        ),
+        transport=OpenAIChat(base_url=endpoint, api_key=key),
+        ledger=ledger,
+        recorder=recorder,
+        clock=time.monotonic,
+        rng=random.SystemRandom(),
+    )
+
+
+def _compare(config: "Config", window: Window, outcome: Outcome, before: dict[str, Any]) -> dict[str, Any]:
+    verdict = to_json(conclude(window, outcome, agent=config.agent.id, created=time.time()))
+    changed = [name for name in _COMPARED if before[name] != verdict[name]]
+    return {
+        "verdict_id": window.id,
+        "device": window.device,
+        "at": instant(window.end),
+        "before": {
+            name: before[name] for name in (*_COMPARED, "source", "reason", "model", "prompt_version")
+        },
+        "after": {name: verdict[name] for name in (*_COMPARED, "source", "reason")},
+        "summary": verdict["summary"],
+        "failed_checks": [check.detail for check in outcome.checks if not check.held],
+        "changed": changed,
+        "tokens": verdict["tokens"],
+        "cost_usd": outcome.cost_usd or 0.0,
+        "cost_before_usd": before["cost_usd"] or 0.0,
+    }
+
+
+def _sum_up(
+    args: argparse.Namespace,
+    found: list[Past],
+    windows: list[dict[str, Any]],
+    recorder: MuteRecorder,
+    caller: Caller,
+) -> dict[str, Any]:
+    calls = recorder.calls
+    usages = [call.usage for call in calls if call.usage is not None]
+    return {
+        "model": args.model,
+        "prompt_version": VERSION,
+        "batches": len(found),
+        "windows": windows,
+        "changed": sum(1 for one in windows if one["changed"]),
+        "missed": sum(1 for one in windows if _is(one["before"]) and not _is(one["after"])),
+        "new": sum(1 for one in windows if not _is(one["before"]) and _is(one["after"])),
+        "calls": {
+            "made": caller.stats.calls,
+            "succeeded": caller.stats.succeeded,
+            "invalid": sum(1 for call in calls if call.validation_failed),
+            "last_error": caller.stats.last_error or None,
+        },
+        "grounding": {str(name): count for name, count in recorder.grounding.items()},
+        "tokens": {
+            "input": sum(usage.input for usage in usages),
+            "output": sum(usage.output for usage in usages),
+        },
+        "cost_usd": round(sum(call.cost_usd or 0.0 for call in calls), 9),
+        "cost_before_usd": round(sum(one["cost_before_usd"] for one in windows), 9),
+        "max_usd": args.max_usd,
+    }
+
+
+def _is(verdict: dict[str, Any]) -> bool:
+    return bool(verdict["status"] == Status.ANOMALY)
+
+
+# -------------------------------------------------------------------------------------- telling
+
+
+def _lines(told: dict[str, Any]) -> list[str]:
+    windows = told["windows"]
+    if not windows:
+        return ["no batch was journaled in that time: widen --since"]
+    lines = []
+    for one in windows:
+        if not one["changed"]:
+            continue
+        lines.append(f"{one['verdict_id']} {printable(one['device'])} at {one['at']}:")
+        lines += [f"  {name}: {one['before'][name]} -> {one['after'][name]}" for name in one["changed"]]
+        lines.append(f"  {one['after']['source']} ({one['after']['reason']}): {printable(one['summary'])}")
+        lines += [f"  not so: {printable(detail)}" for detail in one["failed_checks"]]
+    tokens, calls = told["tokens"], told["calls"]
+    return [
+        *lines,
+        f"{len(windows)} windows in {told['batches']} batches, {told['changed']} verdicts differ:",
+        f"  {told['missed']} anomalies fewer, {told['new']} more",
+        f"{told['model']}, prompt {told['prompt_version']}: {calls['succeeded']} of {calls['made']} calls,",
+        f"  {calls['invalid']} with invalid answers, {told['grounding']['ungrounded']} answers ungrounded",
+        f"{tokens['input']} tokens in, {tokens['output']} out, {told['cost_usd']:.6f} USD;",
+        f"  before: {told['cost_before_usd']:.6f} USD; cap: {told['max_usd']:.2f} USD",
+    ]
+
+
+# ------------------------------------------------------------------------------------ arguments
+
+
+def _endpoint(config: "Config", base_url: str | None) -> tuple[str, str | None]:
+    """Return address and key; a key is only given to the endpoint that it was configured for."""
+    if base_url is None:
+        key = api_key(config)
+        endpoint = config.ai.base_url or (OPENAI_URL if key else None)
+        if endpoint is None:
+            raise ConfigError(["ai.base_url: no endpoint and no key; set one, or give --base-url"])
+        return endpoint, key
+    from agent.config.fields import is_loopback  # noqa: PLC0415 - it brings pydantic along
+
+    parts = urlsplit(base_url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.password:
+        raise ConfigError(["--base-url: is not an HTTP address without secrets; write https://host/v1"])
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
+        raise ConfigError(["--base-url: is not encrypted and not on this machine; write https://"])
+    return base_url, os.environ.pop(KEY_VARIABLE, "").strip() or None
