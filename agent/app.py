@@ -53,6 +53,7 @@ class App:
             level=config.logs.level, format=config.logs.format, content=config.logs.content
         )
         self._status_at = 0.0
+        self._web_hangs = False
 
     def run(self) -> int:
         """Start everything, wait for the end, stop everything.
@@ -102,6 +103,7 @@ class App:
         replayed = asyncio.run_coroutine_threadsafe(course.recover(self._tell_replay), self._loop)
         if self._outlast(replayed) is None:
             return None
+        rooms.wind()
         crew.start("journal", rooms.journal.run)
         crew.start("net", rooms.link.run)
         crew.start("web", rooms.web.run)
@@ -186,6 +188,13 @@ class App:
         if now - self._status_at >= STATUS_S:
             self._status_at = now
             self._notifier.status(rooms.one_line())
+        if rooms.web_hangs(STUCK_S) != self._web_hangs:
+            self._web_hangs = not self._web_hangs
+            self._logs.report(
+                "web_hangs" if self._web_hangs else "web_is_back",
+                level="error" if self._web_hangs else "info",
+                remedy="readings and verdicts go on; restart the agent to have /healthz and /metrics again",
+            )
 
     def _die(self, death: Death) -> None:
         """Say why and end at once: start-up is the only recovery path."""

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from agent.rooms import Rooms
 
 ANSWER_S = 0.5  # then the last answer is given again: a scrape must not wait
+WEB_STUCK_S = 20.0
 QUARANTINE_EVERY_S = 10.0
 MAX_OUTBOX = 10_000
 _VERDICT_KEYS = VerdictView.__annotations__
@@ -110,6 +111,8 @@ class Reporter:
             found.append(
                 f"{self._undeliverable} messages could not be delivered for 24 h: see the broker's ACL."
             )
+        if rooms.web_hangs(WEB_STUCK_S):
+            found.append("The web server hangs, the rest goes on: restart the agent.")
         return found + rooms.asking.problems()
 
     def state(self) -> State:

@@ -34,8 +34,8 @@ class NotifySocket:
         return [value for _, name, value in self.heard if name == key]
 
     def last(self, key: str) -> float:
-        """Return when ``key`` was said last."""
-        return max(at for at, name, _ in self.heard if name == key)
+        """Return when ``key`` was said last, 0 for never."""
+        return max((at for at, name, _ in self.heard if name == key), default=0.0)
 
     def words(self) -> list[str]:
         """Return all keys, in order."""
