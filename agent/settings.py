@@ -9,6 +9,7 @@ from agent.detect import Limit
 from agent.journal import JournalSettings
 from agent.mqtt import LinkSettings, Subscription, encode_device
 from agent.pipeline import PipelineSettings
+from agent.prompt.words import unit_spellings
 from agent.review import ReviewSettings
 from agent.window import WindowSettings
 
@@ -39,7 +40,10 @@ def of_subscriptions(config: Config, registry: Registry) -> list[Subscription]:
 
 def of_limits(config: Config) -> list[Limit]:
     """Return what series must not leave."""
-    return [Limit(pattern, item.low, item.high, item.unit) for pattern, item in config.limits.items()]
+    return [
+        Limit(pattern, item.low, item.high, item.unit, unit_spellings(item.unit))
+        for pattern, item in config.limits.items()
+    ]
 
 
 def of_journal(config: Config) -> JournalSettings:

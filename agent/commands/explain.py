@@ -85,6 +85,7 @@ def _reading(reading: Reading, word: str, limits: list[Limit]) -> dict[str, Any]
         "limit": None
         if limit is None
         else {"pattern": limit.pattern, "low": limit.low, "high": limit.high, "unit": limit.unit},
+        "limit_applies": limit is not None and limit.speaks_of(reading.unit),
         "limit_alarms": broken is not None,
         "limit_score": None if broken is None else round(broken.value, 2),
         "prompt_metric": word,
@@ -138,9 +139,12 @@ def _reading_lines(one: dict[str, Any]) -> list[str]:
         lines.append("      no limit is configured for it")
     else:
         sides = f"{number(limit['low'])} to {number(limit['high'])}"
-        says = (
-            f"broken: critical at once, score {one['limit_score']}" if one["limit_alarms"] else "not broken"
-        )
+        if not one["limit_applies"]:
+            says = f"does not hold for {printable(one['unit'])}: give it in that unit, not in {limit['unit']}"
+        elif one["limit_alarms"]:
+            says = f"broken: critical at once, score {one['limit_score']}"
+        else:
+            says = "not broken"
         lines.append(f"      limit {limit['pattern']} ({sides}): {says}")
     spoken = one["prompt_unit"] or ("a unit that is not sent" if one["unit"] else "no unit")
     lines.append(f"      a model would see: dev_01, {one['prompt_metric']}, {spoken}")

@@ -14,12 +14,16 @@ MAX_EXTRA = 7.0
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """What a series must not leave. ``pattern`` is a ``device/metric`` glob whose ``*`` crosses slashes."""
+    """What a series must not leave. ``pattern`` is a ``device/metric`` glob whose ``*`` crosses slashes.
+
+    ``spellings`` are further names of ``unit``, casefolded: a limit in degC holds for who says °C.
+    """
 
     pattern: str
     low: float | None = None
     high: float | None = None
     unit: str | None = None
+    spellings: frozenset[str] = frozenset()
     _regex: re.Pattern[str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -38,14 +42,17 @@ class Limit:
         """Return the score of a value beyond the limit, from 3.0 up; None within, or in another unit."""
         low = -inf if self.low is None else self.low
         high = inf if self.high is None else self.high
-        if low <= value <= high or not self._speaks_of(unit):
+        if low <= value <= high or not self.speaks_of(unit):
             return None
         over = low - value if value < low else value - high
         scale = high - low if low > -inf and high < inf else max(abs(low if high == inf else high), 1.0)
         return Score(CRITICAL + min(MAX_EXTRA, over / scale), Kind.OUT_OF_RANGE, (low, high), limit=True)
 
-    def _speaks_of(self, unit: str | None) -> bool:
-        return unit is None or self.unit is None or unit.casefold() == self.unit.casefold()
+    def speaks_of(self, unit: str | None) -> bool:
+        """Say whether the limit holds for values in ``unit``; without a unit it does."""
+        if unit is None or self.unit is None:
+            return True
+        return unit.casefold() == self.unit.casefold() or unit.casefold() in self.spellings
 
 
 def choose(limits: Sequence[Limit], device: str, metric: str) -> Limit | None:

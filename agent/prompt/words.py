@@ -88,6 +88,14 @@ def unit_word(unit: str | None) -> str | None:
     return _CASED.get(unit.strip()) or _UNITS.get(unit.strip().lower())
 
 
+def unit_spellings(unit: str | None) -> frozenset[str]:
+    """Return all known ways to write ``unit``, casefolded; none for a unit outside the list."""
+    word = unit_word(unit)
+    if word is None or word in _CASED:
+        return frozenset()
+    return frozenset(spelling.casefold() for spelling, known in _UNITS.items() if known == word)
+
+
 def name_metrics(names: Iterable[str]) -> dict[str, str]:
     """Give each metric, in order, a known word, or ``metric_1``, ``metric_2``... where there is none."""
     named: dict[str, str] = {}
