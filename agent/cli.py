@@ -85,6 +85,9 @@ def _parser() -> argparse.ArgumentParser:
 def _add_questions(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add what an operator asks; each has ``--config`` and ``--json``."""
     doctor = _question(commands, "doctor", "try broker, rights, disk, clock and model; say what to change")
+    doctor.add_argument(
+        "--listen", type=float, default=3.0, metavar="S", help="wait S for readings (default: 3)"
+    )
     asking = doctor.add_mutually_exclusive_group()
     asking.add_argument("--no-ai", action="store_true", help="make no model call")
     asking.add_argument("--ai", action="store_true", help="make the call (under 0.001 USD) even unbooked")

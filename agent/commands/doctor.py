@@ -18,7 +18,7 @@ def run(args: argparse.Namespace) -> int:
     config = load_apart(args.config)
     wish = True if args.ai else False if args.no_ai else None
     lines = look_at_machine(config)
-    lines += look_at_broker(config)
+    lines += look_at_broker(config, listen_s=args.listen)
     lines += look_at_model(config, agent=running(config), wish=wish)
     failed = any(line.level is Level.FAIL for line in lines)
     if args.json:

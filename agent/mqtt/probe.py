@@ -7,7 +7,7 @@ which is not retained, and acknowledges nothing of what it receives.
 import select
 import ssl
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Self
@@ -19,11 +19,10 @@ from agent.mqtt.dial import dial
 from agent.mqtt.events import Accepted, Denied, Dropped, Event, Published, Subscribed
 from agent.mqtt.settings import BrokerLimits, LinkSettings, Subscription
 from agent.mqtt.trouble import UNSUPPORTED_PROTOCOL, Trouble, of_code, of_error
-from agent.mqtt.wire import WireError
+from agent.mqtt.wire import LOST, WireError
 
 DROPPED = "$SYS/broker/publish/messages/dropped"
 ANSWER_S = 5.0
-LISTEN_S = 1.5  # for what is retained, and for live messages that show a right to read
 KEPT_S = 60
 
 
@@ -32,6 +31,7 @@ class Examined:
     """What was found. Codes are MQTT 5 reason codes; below 0x80 is granted."""
 
     trouble: Trouble | None = None  # why there is no connection
+    lost: Trouble | None = None  # why it ended before all was tried
     protocol: str = ""
     tls: str = ""  # version and cipher
     expires: float | None = None  # when the broker's certificate does, Unix seconds
@@ -45,14 +45,15 @@ class Examined:
 
 
 def examine(
-    settings: LinkSettings, subscriptions: Sequence[Subscription], *, listen_s: float = LISTEN_S
+    settings: LinkSettings, subscriptions: Sequence[Subscription], *, busy: Collection[str], listen_s: float
 ) -> Examined:
     """Connect as ``settings`` say, subscribe, publish to ``<base topic>/doctor``, and return what came of it.
 
     Args:
         settings: of the agent, with a client id that nobody else uses.
         subscriptions: the filters that the agent asks for.
-        listen_s: how long to listen for messages.
+        busy: those of the filters that messages are expected on at any time.
+        listen_s: how long to listen for messages on them, at most; what is retained comes at once.
     """
     found = Examined()
     brief = replace(settings, session_expiry_s=0, will=False)
@@ -64,10 +65,11 @@ def examine(
     found.trouble = None
     try:
         with call:
-            _ask(call, settings, subscriptions, listen_s, found)
+            _ask(call, settings, subscriptions, found)
+            call.wait(lambda: _all_heard(call, busy), listen_s)
+            _count(call, found)
     except WireError as error:
-        found.trouble = call.trouble or Trouble(str(error), "look at the broker's log")
-        return found
+        found.lost = call.trouble or Trouble(str(error), "look at the broker's log")
     _try_session(settings, found)
     return found
 
@@ -113,7 +115,9 @@ class _Call:
             if left <= 0:
                 return False
             self.connection.write()
-            if self.connection.read():
+            if self.connection.wire.closed:
+                raise WireError(LOST)
+            if self.connection.read() or self.connection.wire.closed:
                 continue
             select.select([self.sock], [], [], min(left, 0.1))
         return True
@@ -143,8 +147,10 @@ class _Call:
         match event:
             case Accepted():
                 self.accepted = event
-            case Denied(code) | Dropped(code):
+            case Denied(code):
                 self.code, self.trouble = code, of_code(code)
+            case Dropped(code):
+                self.trouble = self.trouble or of_code(code)
             case Subscribed(mid, codes):
                 self.codes[mid] = codes
             case Published(mid, code):
@@ -185,28 +191,33 @@ def _ask(
     call: _Call,
     settings: LinkSettings,
     subscriptions: Sequence[Subscription],
-    listen_s: float,
     found: Examined,
 ) -> None:
-    """Subscribe filter by filter, publish once, then listen."""
+    """Subscribe filter by filter, then publish once."""
     speaker = call.connection.speaker
     asked = {one.filter: speaker.subscribe([one]) for one in subscriptions}
     speaker.subscribe([Subscription(DROPPED, 0)])
     call.wait(lambda: all(mid in call.codes for mid in asked.values()), ANSWER_S)
     found.granted = {name: call.codes.get(mid, (None,))[0] for name, mid in asked.items()}
+    if not found.limits.max_qos:
+        return  # the broker would end the connection
     mid = speaker.publish(f"{settings.base_topic}/doctor", b'{"doctor":true}', retain=False)
     call.wait(lambda: mid in call.published, ANSWER_S)
     found.published = call.published.get(mid)
-    call.wait(lambda: _all_heard(call, asked), listen_s)
-    found.heard = {name: sum(topic_matches_sub(name, topic) for topic, _ in call.heard) for name in asked}
+
+
+def _count(call: _Call, found: Examined) -> None:
+    found.heard = {
+        name: sum(topic_matches_sub(name, topic) for topic, _ in call.heard) for name in found.granted
+    }
     for topic, payload in call.heard:
         if topic == DROPPED and payload.isdigit():
             found.dropped = int(payload)
 
 
-def _all_heard(call: _Call, asked: dict[str, int]) -> bool:
+def _all_heard(call: _Call, busy: Collection[str]) -> bool:
     topics = {topic for topic, _ in call.heard}
-    return all(any(topic_matches_sub(name, topic) for topic in topics) for name in (*asked, DROPPED))
+    return all(any(topic_matches_sub(name, topic) for topic in topics) for name in (*busy, DROPPED))
 
 
 def _try_session(settings: LinkSettings, found: Examined) -> None:

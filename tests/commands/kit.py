@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+import agent.config.load  # noqa: F401 - so that the child that reads the configuration has it already
 from agent.cli import main
 
 Ask = Callable[..., tuple[int, str, str]]

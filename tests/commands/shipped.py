@@ -68,6 +68,10 @@ class User:
         mid = self._client.publish(topic, "1", qos=1).mid
         return self._answer(self._codes, mid, f"PUBACK for {topic}")
 
+    def retain(self, topic: str) -> None:
+        """Publish retained, at QoS 1."""
+        self._client.publish(topic, "1", qos=1, retain=True).wait_for_publish(5)
+
     def subscribe(self, topic: str) -> int:
         """Subscribe at QoS 1 and return the reason code."""
         mid = self._client.subscribe(topic, qos=1)[1]

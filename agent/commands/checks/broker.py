@@ -21,21 +21,28 @@ RIGHTS = "see configs/mosquitto/edge-agent.acl"
 READ_RIGHT = "a SUBACK does not reveal a missing read right"
 
 
-def look_at_broker(config: Config) -> list[Line]:
-    """Connect, subscribe and publish as the agent would, under the client id ``<id>-doctor``."""
+def look_at_broker(config: Config, *, listen_s: float) -> list[Line]:
+    """Connect, subscribe and publish as the agent would, under the client id ``<id>-doctor``.
+
+    Messages that show a right to read are listened for during ``listen_s``.
+    """
     registry = Registry(
         sources=settings.of_sources(config), limits=DecodeLimits(), base_topic=config.base_topic
     )
     wanted = settings.of_subscriptions(config, registry)
     link = replace(settings.of_link(config), client_id=f"{config.agent.id}-doctor")
-    found = examine(link, wanted)
+    found = examine(link, wanted, busy=registry.filters, listen_s=listen_s)
     if found.trouble is not None:
         remedy = found.trouble.remedy or "correct the mqtt section"
         return [fail("mqtt.connect", printable(found.trouble.what), remedy)]
     lines = [ok("mqtt.connect", f"{link.address} lets {link.client_id} in"), _protocol(found)]
     lines += _tls(config, found, time.time())
     lines += [_granted(one, found, busy=one.filter in registry.filters) for one in wanted]
-    lines += [_publish(config, found), _session(found)]
+    if found.limits.max_qos:
+        lines.append(_publish(config, found))
+    if found.lost is not None:
+        lines.append(fail("mqtt.connection", printable(found.lost.what), found.lost.remedy))
+    lines.append(_session(found))
     lines += _limits(found.limits, v5=found.protocol == "5")
     lines.append(_dropped(found))
     return lines
