@@ -16,6 +16,9 @@ from tests.support.notify import NotifySocket
 
 LIMIT_S = 10.0
 
+#: They take half a minute in which these tests run.
+pytestmark = pytest.mark.usefixtures("hung")
+
 
 class Site:
     """One agent with a model, a fake systemd and a topic of its own."""
@@ -51,7 +54,7 @@ class Site:
 
     def say(self, device: str, value: float, times: int = 1) -> None:
         """Publish readings of one device."""
-        messages = [(f"reload/{device}/level", str(value), 1, False)] * times
+        messages: list[Any] = [(f"reload/{device}/level", str(value), 1, False)] * times
         mqtt.multiple(messages, port=self.broker.port)
 
     def opened(self, device: str) -> list[dict[str, Any]]:
