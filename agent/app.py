@@ -227,7 +227,7 @@ class App:
                 clean = False
                 self._logs.report("agent_stop_slow", level="warning", step=name)
         self._logs.report("agent_stopped", clean=clean)
-        self._logs.close(1.0)
+        self._logs.close(0.5)
 
     def _steps(self, rooms: Rooms) -> tuple[tuple[str, Callable[[float], bool]], ...]:
         course = Lifecycle(rooms, loop=self._loop)

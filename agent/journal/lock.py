@@ -5,7 +5,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from agent.journal.errors import JournalError, JournalInUseError
+from agent.journal.errors import JournalError, JournalInUseError, JournalStorageError, is_transient
 
 _PID_BYTES = 20
 _LOCKS = Path("/proc/locks")
@@ -41,7 +41,8 @@ class StateLock:
         try:
             fd = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
-            raise JournalError(
+            kind = JournalStorageError if is_transient(error) else JournalError
+            raise kind(
                 f"journal: cannot write {self.path}: {error.strerror}; make the directory writable for user "
                 f"{os.getuid()} or set agent.state_dir"
             ) from error
