@@ -127,12 +127,16 @@ class Detector:
         return [self._silence(device, rhythm, clock) for device, rhythm in self._watch.tick(clock)]
 
     def device_state(self, device: str, online: bool, clock: float) -> Silence | None:  # noqa: FBT001
-        """Take a device's own word: offline is a silence at once, online lets its clock begin anew."""
+        """Take a device's own word: offline is a silence at once, online lets its clock begin anew.
+
+        That is granted once between two readings: who only repeats that it is there is silent all the same.
+        """
         rhythm = self._watch.rhythms.get(device)
         if rhythm is None:
             return None
         if online:
-            rhythm.anchor = clock
+            if rhythm.anchor <= rhythm.clock:
+                rhythm.anchor = clock
             return None
         if rhythm.silent:
             return None

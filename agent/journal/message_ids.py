@@ -7,6 +7,8 @@ from hashlib import blake2b
 KEEP_S = 86_400.0
 MAX_IDS = 100_000
 
+_MAX_DELETED = 2_000  # in one transaction: after a pause there are many
+
 # Made when a source first asks for it; other versions leave it alone, so the version stays.
 _TABLE = (
     "CREATE TABLE IF NOT EXISTS message_ids("
@@ -63,13 +65,10 @@ class MessageIds:
             "INSERT OR REPLACE INTO message_ids(id, clock) VALUES (?, ?)",
             [(digest, now) for digest in self._fresh],
         )
+        lowest, highest = self._connection.execute("SELECT min(n), max(n) FROM message_ids").fetchone()
         self._connection.execute(
-            "DELETE FROM message_ids WHERE n <= (SELECT max(n) FROM message_ids) - ?", (self._max_ids,)
-        )
-        self._connection.execute(
-            "DELETE FROM message_ids WHERE n < coalesce("
-            "(SELECT n FROM message_ids WHERE clock > ? ORDER BY n LIMIT 1), 0)",
-            (now - self._keep_s,),
+            "DELETE FROM message_ids WHERE n < ? AND (n <= ? OR clock <= ?)",
+            (lowest + _MAX_DELETED, highest - self._max_ids, now - self._keep_s),
         )
 
     def commit(self) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
+from agent.detect import Detector, DetectSettings
+from agent.records import Reading
 from tests.mqtt.desk import peer, send
 from tests.support.agent_process import AgentProcess, wait_for
 from tests.support.broker import Broker
@@ -137,3 +139,20 @@ def ids_of(agent: AgentProcess) -> set[str]:
             json.loads(payload)["meta"]["id"]
             for (payload,) in connection.execute("SELECT payload FROM messages")
         }
+
+
+def test_who_only_repeats_that_it_is_there_is_silent_all_the_same() -> None:
+    """One ``online`` between two readings starts the clock anew; a heartbeat of them hides no silence."""
+    detector = Detector(settings=DetectSettings(), limits=[])
+    detector.connected(0.0)
+    for number in range(200):
+        detector.update(Reading("d", "t", 10.0 * number, 20.0 + number % 3), 10.0 * number)
+    due = detector.next_due()
+    assert due is not None
+    detector.device_state("d", online=True, clock=due - 1.0)
+    assert detector.tick(due) == []
+    second = detector.next_due()
+    assert second is not None
+    for step in range(20):
+        detector.device_state("d", online=True, clock=due + step)
+    assert [silence.device for silence in detector.tick(second)] == ["d"]

