@@ -189,7 +189,7 @@ def _device_lines(told: dict[str, Any]) -> list[str]:
     else:
         lines.append(
             f"  open finding {finding['id']}: {finding['kind']}, {finding['severity']}, since"
-            f" {finding['opened']}, {finding['verdicts']} verdicts"
+            f" {finding['opened']}, {finding['verdicts']} verdict{'s' * (finding['verdicts'] != 1)}"
         )
     for one in told["series"]:
         lines += _series_lines(one)

@@ -22,7 +22,7 @@ from agent.mqtt.trouble import UNSUPPORTED_PROTOCOL, Trouble, of_code, of_error
 from agent.mqtt.wire import LOST, WireError
 
 DROPPED = "$SYS/broker/publish/messages/dropped"
-ANSWER_S = 5.0
+ANSWER_S = 5.0  # for each answer of the broker
 KEPT_S = 60
 
 

@@ -1,6 +1,7 @@
 """The doctor, at real brokers, a real model endpoint and a running agent."""
 
 import json
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -124,6 +125,29 @@ def test_limits_that_are_too_small(tmp_path: Path, capsys: pytest.CaptureFixture
     assert code == 69
     assert lines["mqtt.subscribe sensors/+/+"]["level"] == "fail"
     assert "QoS 0 only" in lines["mqtt.subscribe sensors/+/+"]["what"]
+
+
+def test_a_source_that_reads_everything(
+    broker: Broker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It works, and is a warning."""
+    sources = [{"topic": "#", "format": "generic"}]
+    config = write_config(tmp_path, mqtt={"url": broker.url}, review={"mode": "none"}, sources=sources)
+    code, lines = doctor(capsys, config)
+    assert (code, lines["sources #"]["level"]) == (0, "warn")
+
+
+def test_a_port_that_says_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Something that is not a broker is named as such, in bounded time."""
+    monkeypatch.setattr("agent.mqtt.probe.ANSWER_S", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        mqtt = {"url": f"mqtt://127.0.0.1:{server.getsockname()[1]}"}
+        config = write_config(tmp_path, mqtt=mqtt, review={"mode": "none"})
+        code, lines = doctor(capsys, config)
+    assert (code, lines["mqtt.connect"]["level"]) == (69, "fail")
+    assert "no CONNACK" in lines["mqtt.connect"]["what"]
 
 
 def test_an_old_broker(broker: Broker, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
