@@ -3,21 +3,23 @@
 import json
 import re
 from collections.abc import Callable
-from functools import lru_cache
 
 from agent.prompt import suspicions
 
 MAX_LOOKED_AT = 16_384  # bytes of a payload
-MAX_TEXTS = 64
+MAX_KNOWN = 1024  # texts whose rules are remembered: devices say the same again and again
+MAX_REMEMBERED = 256  # characters of each
+MAX_NEW = 8  # texts of a message that are looked at for the first time, 20 us each
 _MEANT = {"instruction", "role_marker"}
 _STRING = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 
 
 class Wariness:
-    """Tells each broken rule once a message. What devices say again and again is remembered, and so cheap."""
+    """Tells each broken rule once a message. One thread, that of the journal."""
 
     def __init__(self, tell: Callable[[str], None]) -> None:
         self._tell = tell
+        self._known: dict[str, tuple[str, ...]] = {}
 
     def look(self, payload: bytes, *, garbled: bool = False) -> None:
         """Look at the strings of a JSON payload, or at the whole of any other.
@@ -25,17 +27,33 @@ class Wariness:
         In what is ``garbled`` control characters and length mean nothing: it may be binary.
         """
         text = payload[:MAX_LOOKED_AT].decode("utf-8", "replace")
-        found = _STRING.findall(text)[:MAX_TEXTS] if text[:1] in {"{", "["} else [text]
-        for rule in dict.fromkeys(rule for one in found for rule in _rules(one)):
-            if not garbled or rule in _MEANT:
-                self._tell(rule)
+        found: list[str] = _STRING.findall(text) if text[:1] in {"{", "["} else [text]
+        broken: set[str] = set()
+        left = MAX_NEW
+        for one in found:
+            rules = self._known.get(one)
+            if rules is None:
+                if not left:
+                    continue
+                left -= 1
+                rules = self._learn(one)
+            broken.update(rules)
+        for rule in sorted(broken & _MEANT if garbled else broken):
+            self._tell(rule)
+
+    def _learn(self, text: str) -> tuple[str, ...]:
+        rules = suspicions(_unescaped(text))
+        if len(text) <= MAX_REMEMBERED:
+            if len(self._known) >= MAX_KNOWN:
+                del self._known[next(iter(self._known))]
+            self._known[text] = rules
+        return rules
 
 
-@lru_cache(maxsize=1024)
-def _rules(text: str) -> tuple[str, ...]:
-    if "\\" in text:
-        try:
-            text = str(json.loads(f'"{text}"', strict=False))
-        except ValueError:
-            return suspicions(text)
-    return suspicions(text)
+def _unescaped(text: str) -> str:
+    if "\\" not in text:
+        return text
+    try:
+        return str(json.loads(f'"{text}"', strict=False))
+    except ValueError:
+        return text
