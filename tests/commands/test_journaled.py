@@ -170,6 +170,20 @@ def test_no_journal(tmp_path: Path, capsys: pytest.CaptureFixture[str], command:
     assert not (tmp_path / "state").exists()
 
 
+@pytest.mark.parametrize("command", ["show", "inspect"])
+def test_a_damaged_journal(tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str) -> None:
+    """It is named with what will come of it; it is left as it is."""
+    path = write_config(tmp_path)
+    (tmp_path / "state").mkdir()
+    file = tmp_path / "state" / "journal.sqlite"
+    file.write_text("no database")
+    code, out, err = ask(capsys, command, "--config", str(path), "x")
+    assert (code, out, err.count("\n")) == (69, "", 1)
+    assert "is damaged" in err
+    assert [one.name for one in file.parent.iterdir()] == ["journal.sqlite"]
+    assert file.read_text() == "no database"
+
+
 def test_afterwards(agent: AgentProcess, capsys: pytest.CaptureFixture[str]) -> None:
     """After a clean stop the same is told, from the snapshot, and no file is left behind."""
     before = as_json(capsys, "inspect", "--config", config_of(agent), DEVICE)

@@ -131,7 +131,8 @@ def look_at_journal(config: Config) -> Iterator[Line]:
             damage, counts = reader.damage(), reader.counts()
             refused = sum(row.given_up for row in reader.outbox(limit=10_000))
     except JournalError as error:
-        yield fail("journal", str(error), "see above; nothing was touched")
+        what, _, remedy = str(error).removeprefix("journal: ").partition("; ")
+        yield fail("journal", what, remedy)
         return
     if damage is not None:
         yield fail("journal", f"damaged: {damage}", "the next start moves it aside and begins a clean one")
