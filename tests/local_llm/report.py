@@ -87,7 +87,7 @@ def review(folder: Path, windows: int) -> tuple[list[dict[str, Any]], float]:
             for place in range(PER_WINDOW):
                 send(client, "llm/pump/pressure", json.dumps(value_of(window, place)))
         wait_for(
-            lambda: len(verdicts(agent.state_dir)) == windows,
+            lambda: len(verdicts(agent.state_dir)) >= windows,
             windows * CALL_LIMIT_S,
             "all verdicts",
             every_s=0.5,
@@ -98,16 +98,18 @@ def review(folder: Path, windows: int) -> tuple[list[dict[str, Any]], float]:
 
 
 def verdicts(state_dir: Path) -> list[dict[str, Any]]:
-    """Return verdict, checks and call of each window, oldest first."""
+    """Return verdict, checks and call of each window that the model was asked about, oldest first."""
     with Reader.open(state_dir) as reader:
+        found = [one for one in reader.verdicts(limit=1000) if one.batch is not None and one.batch.detail]
         return [
             {
                 "verdict": json.loads(one.body),
                 "review": json.loads(one.detail) if one.detail else {},
-                "call": json.loads(one.batch.detail)["calls"][-1] if one.batch and one.batch.detail else {},
+                "call": json.loads(one.batch.detail)["calls"][-1],
             }
-            for one in reader.verdicts(limit=1000)
-        ][::-1]
+            for one in reversed(found)
+            if one.batch is not None and one.batch.detail
+        ]
 
 
 def tell(found: list[dict[str, Any]], elapsed_s: float) -> str:
