@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from agent.notify import Notifier
     from agent.rooms import Rooms
 
-APPLY_S = 10.0
+APPLY_S = 20.0
 #: What a reload changes. The budget's time zone is left out: other midnights would give the money again.
 SECTIONS = ("limits", "review", "ai", "logs")
 FIXED = ("ai.budget.timezone",)
