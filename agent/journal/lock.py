@@ -17,14 +17,19 @@ def holder(path: Path) -> int | None:
     The kernel's own list says so: trying the lock could keep an agent from starting.
     """
     try:
-        inode = path.stat().st_ino
+        found = path.stat()
         noted = path.read_text("ascii", "replace").strip()
         locks = _LOCKS.read_text().splitlines()
     except OSError:
         return None
+    device = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}"
     for line in locks:
         fields = line.split()
-        if len(fields) > 5 and fields[1] == "FLOCK" and fields[5].rpartition(":")[2] == str(inode):  # noqa: PLR2004 - see proc(5)
+        if len(fields) <= 5 or fields[1] != "FLOCK":  # noqa: PLR2004 - see proc_locks(5)
+            continue
+        where, _, inode = fields[5].rpartition(":")
+        # Some file systems (btrfs, overlay) tell another device here than stat does.
+        if inode == str(found.st_ino) and (where == device or fields[4] == noted):
             return int(noted) if noted.isdigit() else int(fields[4])
     return None
 

@@ -18,7 +18,7 @@ USERS = ("agent-gw1", "dashboard", "th1", "th2")
 
 @dataclass
 class ShippedBroker(Broker):
-    """Users have their own name as password. ``acl`` takes the place of the shipped file."""
+    """Included by a configuration like Debian's. Users have their own name as password."""
 
     acl: str = field(default_factory=(FILES / "edge-agent.acl").read_text)
 
@@ -29,10 +29,14 @@ class ShippedBroker(Broker):
         subprocess.run(["mosquitto_passwd", "-U", passwords], check=True, timeout=10)
         (self.folder / "edge-agent.acl").write_text(self.acl)
         shipped = (FILES / "edge-agent.conf").read_text().replace("/etc/mosquitto", str(self.folder))
+        (self.folder / "conf.d").mkdir(exist_ok=True)
+        (self.folder / "conf.d" / "edge-agent.conf").write_text(shipped)
         path = self.folder / "mosquitto.conf"
+        # As Debian's own file: it says `persistence` too, and includes what lies beside it.
         path.write_text(
-            f"listener {self.port} 127.0.0.1\npersistence_location {self.folder}/\n"
-            f"sys_interval 1\n{shipped}\n"
+            f"listener {self.port} 127.0.0.1\nsys_interval 1\npersistence true\n"
+            f"persistence_location {self.folder}/\nlog_dest file {self.folder}/own.log\n"
+            f"include_dir {self.folder}/conf.d\n"
         )
         return path
 
