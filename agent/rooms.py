@@ -8,6 +8,7 @@ from typing import Any
 from agent import __version__, settings
 from agent.asking import Asking
 from agent.config import Config
+from agent.credentials import web_auth, web_tls
 from agent.crossings import Crossings
 from agent.decode.registry import DecodeLimits, Registry
 from agent.detect import Detector, DetectSettings
@@ -76,6 +77,8 @@ class Rooms:
             host=config.web.host,
             port=config.web.port,
             routes=self.reporter.routes(),
+            tls=web_tls(config),
+            auth=web_auth(config, logs.secrets),
             report=logs.reporter(room="web"),
         )
 

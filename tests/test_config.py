@@ -83,7 +83,7 @@ def test_the_shipped_file_shows_every_key_with_its_default() -> None:
         ("sources: [{topic: x, qos: 2}]", "sources[0].qos: 2: input should be 0 or 1"),
         (
             "web: {listen: '0.0.0.0:80'}",
-            "can be reached from outside; use 127.0.0.1, or set web.insecure: true",
+            "can be reached from outside; use 127.0.0.1, or give cert_file",
         ),
         ("web: {listen: 'abc'}", "web.listen: 'abc': is not host:port"),
         ("limits: {temp: {low: 1}}", "'temp' is not device/metric; write for example '*/temperature'"),

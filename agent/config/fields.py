@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
 
 MAX_USD_PER_MTOK = 1000.0
 
@@ -72,3 +72,9 @@ def split_url(value: str) -> SplitResult:
     except ValueError as error:
         raise ValueError(f"is not an address: {error}; write host:port") from None
     return parts
+
+
+class Section(BaseModel):
+    """A part of the configuration: unknown keys are refused, nothing changes after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, hide_input_in_errors=False)

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from agent.config.fields import (
     MAX_USD_PER_MTOK,
@@ -12,6 +12,7 @@ from agent.config.fields import (
     Number,
     Seconds,
     SecretFile,
+    Section,
     Usd,
     Whole,
     host_name,
@@ -19,12 +20,7 @@ from agent.config.fields import (
     split_url,
 )
 from agent.config.sources import SourceSection, refuse_overlaps
-
-
-class Section(BaseModel):
-    """A part of the configuration: unknown keys are refused, nothing changes after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, hide_input_in_errors=False)
+from agent.config.web import WebSection
 
 
 class AgentSection(Section):
@@ -185,9 +181,9 @@ class AiSection(Section):
     device_share: Annotated[Number, Field(gt=0, le=1)] = 0.25
     cache_ttl_s: Annotated[Number, Field(ge=0, le=7 * 86_400)] = 21_600
     budget: BudgetSection = BudgetSection()
-    prices: dict[str, PriceSection] = {
-        "gpt-4o-mini": PriceSection(input=0.15, cached_input=0.075, output=0.60)
-    }
+    prices: dict[str, PriceSection] = Field(
+        default={"gpt-4o-mini": PriceSection(input=0.15, cached_input=0.075, output=0.60)}
+    )
     fallback: tuple[Annotated[str, Field(min_length=1, max_length=100)], ...] = ()
 
     @field_validator("base_url")
@@ -211,39 +207,6 @@ class AiSection(Section):
                 "prices is empty, so no call could be budgeted; price at least one model (0 = free)"
             )
         return self
-
-
-class WebSection(Section):
-    """The local HTTP port."""
-
-    listen: str = "127.0.0.1:8000"
-    insecure: bool = False
-
-    @model_validator(mode="after")
-    def _loopback_or_said_so(self) -> Self:
-        if not is_loopback(self.host) and not self.insecure:
-            raise ValueError(
-                f"listen {self.listen} can be reached from outside; use 127.0.0.1, or set web.insecure: true"
-            )
-        return self
-
-    @field_validator("listen")
-    @classmethod
-    def _host_and_port(cls, value: str) -> str:
-        parts = split_url(f"http://{value}")
-        if not parts.hostname or parts.port is None:
-            raise ValueError("is not host:port; write 127.0.0.1:8000")
-        return value
-
-    @property
-    def host(self) -> str:
-        """Address to bind."""
-        return split_url(f"http://{self.listen}").hostname or ""
-
-    @property
-    def port(self) -> int:
-        """Port to bind; 0 takes a free one."""
-        return split_url(f"http://{self.listen}").port or 0
 
 
 class TracesSection(Section):
@@ -277,7 +240,7 @@ class Config(Section):
     journal: JournalSection = JournalSection()
     mqtt: MqttSection = MqttSection()
     sources: tuple[SourceSection, ...] = (SourceSection(topic="sensors/{device}/{metric}"),)
-    limits: dict[str, LimitSection] = {}
+    limits: dict[str, LimitSection] = Field(default={})
     review: ReviewSection = ReviewSection()
     ai: AiSection = AiSection()
     web: WebSection = WebSection()

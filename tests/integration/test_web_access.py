@@ -1,0 +1,87 @@
+"""Who may look at the web port: TLS and basic auth by configuration, and nothing but GET."""
+
+import base64
+import shutil
+import ssl
+import subprocess
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from tests.support.agent_process import AgentProcess, wait_for
+from tests.support.broker import Broker
+
+PATHS = ("/", "/metrics", "/healthz", "/readyz", "/status.json")
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """A self-signed certificate for 127.0.0.1 and its key, in one folder."""
+    openssl = shutil.which("openssl")
+    assert openssl is not None
+    subprocess.run(
+        [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost",
+         "-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost",
+         "-keyout", str(tmp_path / "web.key"), "-out", str(tmp_path / "web.crt")],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    (tmp_path / "web.key").chmod(0o600)
+    (tmp_path / "web.password").write_text("correct horse\n")
+    (tmp_path / "web.password").chmod(0o600)
+    return tmp_path
+
+
+def ask(url: str, *, context: ssl.SSLContext, password: str | None = None, method: str = "GET") -> int:
+    """Return the status of a request."""
+    request = urllib.request.Request(url, method=method)
+    if password is not None:
+        token = base64.b64encode(f"prometheus:{password}".encode()).decode()
+        request.add_header("Authorization", f"Basic {token}")
+    try:
+        with urllib.request.urlopen(request, timeout=5, context=context) as response:
+            return int(response.status)
+    except urllib.error.HTTPError as error:
+        error.close()
+        return error.code
+    except OSError:
+        return 0
+
+
+def test_tls_and_a_password_on_every_address(broker: Broker, certificate: Path, tmp_path: Path) -> None:
+    """Every address answers 401 without the password, 200 with it; plain HTTP gets nothing."""
+    agent = AgentProcess(
+        tmp_path / "agent",
+        broker_url=broker.url,
+        settings={
+            "agent": {"id": "web-access"},
+            "sources": [{"topic": "web-access/{device}/{metric}"}],
+            "web": {
+                "cert_file": str(certificate / "web.crt"),
+                "key_file": str(certificate / "web.key"),
+                "username": "prometheus",
+                "password_file": str(certificate / "web.password"),
+            },
+        },
+    )
+    context = ssl.create_default_context(cafile=str(certificate / "web.crt"))
+    agent.start()
+    try:
+        root = f"https://127.0.0.1:{agent.port}"
+        wait_for(lambda: ask(f"{root}/", context=context), 30, "the port is open")
+        for path in PATHS:
+            assert ask(root + path, context=context) == 401
+            assert ask(root + path, context=context, password="wrong") == 401
+        wait_for(
+            lambda: ask(f"{root}/readyz", context=context, password="correct horse") == 200, 20, "readiness"
+        )
+        for path in PATHS:
+            assert ask(root + path, context=context, password="correct horse") == 200
+        assert ask(f"{root}/metrics", context=context, password="correct horse", method="POST") == 405
+        assert ask(f"{root}/etc/passwd", context=context, password="correct horse") == 404
+        assert agent.get("/metrics")[0] == 0
+        assert "correct horse" not in agent.text()
+        assert agent.stop() == 0
+    finally:
+        agent.kill()
