@@ -1,0 +1,96 @@
+"""Misbehave on the way between agent and broker: ``python -m tests.faults.link --faults 50 --seed 1``.
+
+The proxy resets, slices to 7 bytes, freezes, half-closes or delays, as the seed says. After each fault the
+agent has time to come back; nothing may be lost, and no verdict id may have two contents.
+"""
+
+import argparse
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.faults.checker import Findings, check
+from tests.faults.rig import Rig, RigSettings
+from tests.support.agent_process import AgentProcess
+from tests.support.proxy import Proxy
+
+HELD_S = (0.2, 1.5)
+CALM_S = (0.1, 0.8)
+RECONNECT_S = 60.0  # the agent waits 1 to 30 s between attempts
+SETTLE_S = 90.0
+
+
+@dataclass(slots=True)
+class LinkRun:
+    """What was done and seen."""
+
+    faults: Counter[str] = field(default_factory=Counter)
+    connections: int = 0
+    settled: bool = False
+    exit_code: int = 0
+    seconds: float = 0.0
+    found: Findings = field(default_factory=Findings)
+
+    def problems(self) -> list[str]:
+        """Name everything that must not be."""
+        out = self.found.broken()
+        if not self.settled:
+            out.append("the agent was not done in time")
+        return [*out, f"SIGTERM ended in exit code {self.exit_code}"] if self.exit_code else out
+
+
+def run_faults(settings: RigSettings, *, faults: int) -> LinkRun:
+    """Do ``faults`` seeded faults under load, one after the other, and check what is left."""
+    rng = random.Random(settings.seed)
+    run = LinkRun()
+    rig = Rig(settings)
+    agent = rig.agent
+    assert isinstance(agent, AgentProcess)
+    begun = time.monotonic()
+    with Proxy(rig.broker.port, seed=settings.seed) as proxy:
+        agent.settings["mqtt"]["url"] = f"mqtt://127.0.0.1:{proxy.port}"
+        with rig:
+            with rig.load:
+                for _ in range(faults):
+                    time.sleep(rng.uniform(*CALM_S))
+                    run.faults[proxy.misbehave().partition("/")[0]] += 1
+                    time.sleep(rng.uniform(*HELD_S))
+                    proxy.calm()
+                    rig.wait_ready(RECONNECT_S)
+                run.settled = rig.settle(SETTLE_S)
+            run.exit_code, _ = rig.stop_agent()
+        run.connections = proxy.connections
+    run.seconds = time.monotonic() - begun
+    run.found = check(rig.evidence())
+    return run
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run and print."""
+    parser = argparse.ArgumentParser(prog="python -m tests.faults.link", description=__doc__)
+    parser.add_argument("--faults", type=int, default=50)
+    parser.add_argument("--rate", type=float, default=200.0, help="messages/s")
+    parser.add_argument("--seed", type=int, default=1)
+    args = parser.parse_args(argv)
+    with tempfile.TemporaryDirectory(prefix="edge-link-") as folder:
+        settings = RigSettings(folder=Path(folder), seed=args.seed, rate=args.rate)
+        run = run_faults(settings, faults=args.faults)
+    found = run.found
+    print(f"{args.faults} faults in {run.seconds:.0f} s: {dict(run.faults)}; {run.connections} connections")
+    print(
+        f"acknowledged {found.acked}, lost {found.lost}, duplicated {found.duplicated}, "
+        f"verdicts {found.verdicts}, sent again {found.repeats}, conflicting {found.conflicting}, "
+        f"missing {found.missing}"
+    )
+    for text in run.problems():
+        print(f"NOT KEPT: {text}")
+    return 1 if run.problems() else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

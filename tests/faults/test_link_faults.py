@@ -1,0 +1,23 @@
+"""A link that misbehaves, and a client id that two agents use: nothing is lost, and there is no storm."""
+
+from pathlib import Path
+
+from tests.faults.link import run_faults
+from tests.faults.rig import RigSettings
+from tests.faults.takeover import MAX_CONNECTS, count_connects
+from tests.support.broker import Broker
+
+
+def test_six_faults_of_the_link_lose_nothing(tmp_path: Path) -> None:
+    """Reset, sliced, frozen, half-closed under load: 0 lost, 0 ids with two contents."""
+    run = run_faults(RigSettings(folder=tmp_path, seed=1, rate=200), faults=6)
+    assert run.problems() == []
+    assert run.faults.total() == 6
+    assert run.found.acked > 300
+
+
+def test_two_agents_with_one_client_id_make_no_storm(tmp_path: Path, broker: Broker) -> None:
+    """Neither connects more than 6 times, and one stands back and says so."""
+    connects, stood_back = count_connects(tmp_path, broker.url, seconds=12)
+    assert max(connects) <= MAX_CONNECTS
+    assert stood_back >= 1
