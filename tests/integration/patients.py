@@ -11,7 +11,7 @@ from tests.support.agent_process import AgentProcess
 from tests.support.broker import Broker
 from tests.support.notify import NotifySocket
 
-HANGS = ("main_turn:3", "net_turn:5", "journal_turn:5", "analyst_timers:5", "web_turn:2")
+HANGS = ("main_turn:3", "net_turn:5", "journal_turn:2", "analyst_timers:5", "web_turn:2")
 
 
 class Patient:
