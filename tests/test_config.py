@@ -64,6 +64,8 @@ def test_the_shipped_file_shows_every_key_with_its_default() -> None:
         ("ai: {prices: {m: {input: 150000, output: 1}}}", "ai.prices.m.input: 150000"),
         ("ai: {prices: {m: {input: 150000, output: 1}}}", "give US dollars per million tokens, 0 to 1000"),
         ("ai: {prices: {}}", "price at least one model"),
+        ("ai: {device_share: 0}", "ai.device_share: 0: input should be greater than 0"),
+        (f"ai: {{safety_categories: {[f'c{n}' for n in range(13)]}}}", "ai.safety_categories"),
         (
             "ai: {base_url: 'http://example.com/v1'}",
             "is not encrypted and not on this machine; write https://",

@@ -177,7 +177,9 @@ class AiSection(Section):
     concurrency: Annotated[Whole, Field(ge=1, le=16)] = 2
     temperature: Annotated[Number, Field(ge=0, le=2)] | None = 0.0
     moderation_model: str | None = Field(default=None, min_length=1, max_length=100)
-    safety_categories: tuple[Annotated[str, Field(min_length=1, max_length=64)], ...] | None = None
+    safety_categories: (
+        Annotated[tuple[Annotated[str, Field(min_length=1, max_length=64)], ...], Field(max_length=12)] | None
+    ) = None  # more would not fit the label
     device_share: Annotated[Number, Field(gt=0, le=1)] = 0.25
     cache_ttl_s: Annotated[Number, Field(ge=0, le=7 * 86_400)] = 21_600
     budget: BudgetSection = BudgetSection()
