@@ -174,6 +174,10 @@ def test_nothing_leaks_and_everything_is_shown(
     assert call["cost_usd"] == verdicts[0]["cost_usd"] == told["cost_usd"] > 0
     assert {call["trace_id"]} == {one.trace_id for one in traces.named("ai_api_call")[:1]}
     assert all(check["held"] for check in told["review"]["checks"])
+    words = site.command(capsys, "show", verdicts[0]["id"])
+    assert REPLY in words
+    assert f"{call['usage']['input']} tokens in" in words
+    assert f"trace id {call['trace_id']}" in words
     refused = json.loads(site.command(capsys, "show", verdicts[2]["id"], "--json"))
     assert refused["batch"]["detail"]["calls"][0]["reply"] == "I cannot help with that."
 
