@@ -39,7 +39,8 @@ POINTS = {
 }
 PRUNING, SCHEMA = "c11_pruning", "c12_schema"
 REACH_S = 30.0  # until a point is reached
-PRUNE_REACH_S = 200.0  # rows are pruned once a minute, and only below a snapshot
+PRUNE_REACH_S = 120.0  # rows are pruned once a minute
+FIRST_LIFE_S = 5.0  # of an agent that shall have something to prune
 SETTLE_S = 90.0
 SIGKILLED = -9
 
@@ -66,8 +67,13 @@ class PointRun:
         return out
 
 
-def run_points(settings: RigSettings, plan: Sequence[str], *, reach_s: float = REACH_S) -> PointRun:
-    """Kill one agent at the points of ``plan`` in turn, each name one kill, and check what is left."""
+def run_points(
+    settings: RigSettings, plan: Sequence[str], *, reach_s: float = REACH_S, lowest: int = 1
+) -> PointRun:
+    """Kill one agent at the points of ``plan`` in turn, each name one kill, and check what is left.
+
+    ``lowest`` is the first pass at which a kill may come: 1 hits starts in a row, which allows duplicates.
+    """
     run = PointRun(points=plan)
     rng = random.Random(settings.seed)
     with Rig(settings) as rig:
@@ -77,10 +83,13 @@ def run_points(settings: RigSettings, plan: Sequence[str], *, reach_s: float = R
             _kill_creating(agent, plan.count(SCHEMA), rng, run)
         (agent.state_dir / MARKER).touch()
         with rig.load:
-            time.sleep(0.5)
+            time.sleep(FIRST_LIFE_S if PRUNING in plan else 0.5)
+            if PRUNING in plan:
+                agent.stop()  # leaves the snapshot, below which rows may be pruned
             agent.kill()
             for point in (point for point in plan if point != SCHEMA):
-                _kill_at(agent, point, rng, reach_s, run)
+                agent.environ = _arm(point, rng, lowest)
+                _kill_at(agent, point, reach_s, run)
             agent.environ = {}
             agent.start()
             rig.wait_ready()
@@ -99,14 +108,19 @@ def _kill_creating(agent: AgentProcess, kills: int, rng: random.Random, run: Poi
     agent.state_dir.mkdir(mode=0o700)
     (agent.state_dir / MARKER).touch()
     for _ in range(kills):
-        _kill_at(agent, SCHEMA, rng, REACH_S, run)
+        agent.environ = _arm(SCHEMA, rng, 1)
+        _kill_at(agent, SCHEMA, REACH_S, run)
     agent.environ = {}
     agent.start().wait_ready()
 
 
-def _kill_at(agent: AgentProcess, point: str, rng: random.Random, reach_s: float, run: PointRun) -> None:
+def _arm(point: str, rng: random.Random, lowest: int) -> dict[str, str]:
+    highest = POINTS[point]
+    return {VARIABLE: f"{point}:{rng.randint(min(lowest, highest), highest)}"}
+
+
+def _kill_at(agent: AgentProcess, point: str, reach_s: float, run: PointRun) -> None:
     """Start armed, and wait until the process has killed itself."""
-    agent.environ = {VARIABLE: f"{point}:{rng.randint(1, POINTS[point])}"}
     agent.start()
     try:
         wait_for(lambda: not agent.running, reach_s, point)
@@ -132,6 +146,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--kills", type=int, default=5, help="per point")
     parser.add_argument("--point", choices=sorted(POINTS), action="append", help="default: all")
     parser.add_argument("--rate", type=float, default=200.0, help="messages/s")
+    parser.add_argument("--lowest", type=int, default=1, help="first pass at which a kill may come")
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args(argv)
     problems = []
@@ -143,7 +158,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for point in args.point or list(POINTS):
             settings = settings_for(point, Path(folder) / point, seed=args.seed, rate=args.rate)
             reach_s = PRUNE_REACH_S if point == PRUNING else REACH_S
-            run = run_points(settings, [point] * args.kills, reach_s=reach_s)
+            run = run_points(settings, [point] * args.kills, reach_s=reach_s, lowest=args.lowest)
             found = run.found
             cells = (
                 point, run.kills, found.acked, found.lost, found.duplicated, found.verdicts,
