@@ -70,8 +70,7 @@ class Link:
         self._policy = Policy(settings=settings)
         self._dialler = Dialler(settings=settings, done=lambda: self._post(self._take_dialled))
         self._connection: Connection | None = None
-        self._up = False  # the connection was accepted
-        self._hungry = False
+        self._up = self._hungry = False  # the connection was accepted; there is more to read
         self._dial_at = mono()
         self._room_at = math.inf
         self._stop_at: float | None = None
@@ -171,8 +170,9 @@ class Link:
         """Say how long the thread may sleep."""
         if self._hungry or self._commands:
             return 0.0
-        alive = math.inf if self._connection is None else self._connection.due
-        due = min(self._dial_at, self._room_at, alive)
+        due = min(
+            self._dial_at, self._room_at, math.inf if self._connection is None else self._connection.due
+        )
         return max(0.0, min(due - self._mono(), TURN_S if self._stop_at is None else SHORT_TURN_S))
 
     def _advance(self, now: float) -> None:
