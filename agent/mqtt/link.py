@@ -170,9 +170,8 @@ class Link:
         """Say how long the thread may sleep."""
         if self._hungry or self._commands:
             return 0.0
-        due = min(
-            self._dial_at, self._room_at, math.inf if self._connection is None else self._connection.due
-        )
+        alive = math.inf if self._connection is None else self._connection.due
+        due = min(self._dial_at, self._room_at, alive)
         return max(0.0, min(due - self._mono(), TURN_S if self._stop_at is None else SHORT_TURN_S))
 
     def _advance(self, now: float) -> None:
@@ -283,8 +282,7 @@ class Link:
             self._intake.end(reason)
 
     def _take_room(self) -> None:
-        if self._intake.stalled:
-            self._room_at = self._mono() + ROOM_PAUSE_S
+        self._room_at = self._mono() + ROOM_PAUSE_S if self._intake.stalled else self._room_at
 
     def _begin_stop(self, deadline: float) -> None:
         self._intake.close()
