@@ -44,8 +44,8 @@ class LinkRun:
         return [*out, f"SIGTERM ended in exit code {self.exit_code}"] if self.exit_code else out
 
 
-def run_faults(settings: RigSettings, *, faults: int) -> LinkRun:
-    """Do ``faults`` seeded faults under load, one after the other, and check what is left."""
+def run_faults(settings: RigSettings, *, faults: int, limit_s: float = float("inf")) -> LinkRun:
+    """Do ``faults`` seeded faults under load, as many as fit into ``limit_s``, and check what is left."""
     rng = random.Random(settings.seed)
     run = LinkRun()
     rig = Rig(settings)
@@ -56,7 +56,7 @@ def run_faults(settings: RigSettings, *, faults: int) -> LinkRun:
         agent.settings["mqtt"]["url"] = f"mqtt://127.0.0.1:{proxy.port}"
         with rig:
             with rig.load:
-                for _ in range(faults):
+                while run.faults.total() < faults and time.monotonic() - begun < limit_s:
                     time.sleep(rng.uniform(*CALM_S))
                     run.faults[proxy.misbehave().partition("/")[0]] += 1
                     time.sleep(rng.uniform(*HELD_S))
@@ -74,14 +74,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run and print."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults.link", description=__doc__)
     parser.add_argument("--faults", type=int, default=50)
+    parser.add_argument("--limit", type=float, default=float("inf"), help="begin no fault after so many s")
     parser.add_argument("--rate", type=float, default=200.0, help="messages/s")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--folder", type=Path, help="keep everything here; default: a temporary folder")
     args = parser.parse_args(argv)
-    with tempfile.TemporaryDirectory(prefix="edge-link-") as folder:
-        settings = RigSettings(folder=Path(folder), seed=args.seed, rate=args.rate)
-        run = run_faults(settings, faults=args.faults)
+    with tempfile.TemporaryDirectory(prefix="edge-link-") as temporary:
+        settings = RigSettings(folder=args.folder or Path(temporary), seed=args.seed, rate=args.rate)
+        run = run_faults(settings, faults=args.faults, limit_s=args.limit)
     found = run.found
-    print(f"{args.faults} faults in {run.seconds:.0f} s: {dict(run.faults)}; {run.connections} connections")
+    print(f"{run.faults.total()} faults in {run.seconds:.0f} s: {dict(run.faults)}")
+    print(f"{run.connections} connections")
     print(
         f"acknowledged {found.acked}, lost {found.lost}, duplicated {found.duplicated}, "
         f"verdicts {found.verdicts}, sent again {found.repeats}, conflicting {found.conflicting}, "
