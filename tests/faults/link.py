@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tests.faults.checker import Findings, check
 from tests.faults.rig import Rig, RigSettings
-from tests.support.agent_process import AgentProcess
+from tests.support.agent_process import AgentProcess, wait_for
 from tests.support.proxy import Proxy
 
 HELD_S = (0.2, 1.5)
@@ -31,6 +31,7 @@ class LinkRun:
 
     faults: Counter[str] = field(default_factory=Counter)
     connections: int = 0
+    silences: int = 0  # the agent took the faults for a second client with its id
     settled: bool = False
     exit_code: int = 0
     seconds: float = 0.0
@@ -61,13 +62,30 @@ def run_faults(settings: RigSettings, *, faults: int, limit_s: float = float("in
                     run.faults[proxy.misbehave().partition("/")[0]] += 1
                     time.sleep(rng.uniform(*HELD_S))
                     proxy.calm()
-                    rig.wait_ready(RECONNECT_S)
+                    _come_back(agent, run)
                 run.settled = rig.settle(SETTLE_S)
             run.exit_code, _ = rig.stop_agent()
         run.connections = proxy.connections
     run.seconds = time.monotonic() - begun
     run.found = check(rig.evidence())
     return run
+
+
+def _come_back(agent: AgentProcess, run: LinkRun) -> None:
+    """Wait until the agent is ready; end its silence, if it fell silent, by a restart."""
+
+    def is_back() -> bool:
+        return agent.is_ready() or _silences(agent) > run.silences
+
+    wait_for(is_back, RECONNECT_S, "the agent is ready, or silent")
+    if (silences := _silences(agent)) > run.silences:
+        run.silences = silences
+        agent.stop()
+        agent.start().wait_ready()
+
+
+def _silences(agent: AgentProcess) -> int:
+    return len(agent.events("mqtt_client_id_contested"))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -84,7 +102,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         run = run_faults(settings, faults=args.faults, limit_s=args.limit)
     found = run.found
     print(f"{run.faults.total()} faults in {run.seconds:.0f} s: {dict(run.faults)}")
-    print(f"{run.connections} connections")
+    print(f"{run.connections} connections, {run.silences} silences")
     print(
         f"acknowledged {found.acked}, lost {found.lost}, duplicated {found.duplicated}, "
         f"verdicts {found.verdicts}, sent again {found.repeats}, conflicting {found.conflicting}, "
