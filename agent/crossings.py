@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from agent.feedback import Noted
+from agent.journal import JournalClosedError
 from agent.mqtt import LinkState
 from agent.observe.traces import Span
 from agent.records import FindingEvent, Row, Status, TimerKind, Verdict
@@ -80,6 +81,11 @@ class Crossings:
         self._tasks.discard(task)
         error = None if task.cancelled() else task.exception()
         if error is not None:
+            self.fail(error)
+
+    def fail(self, error: BaseException) -> None:
+        """End the process with ``error``, unless it only says that the journal ended."""
+        if not isinstance(error, JournalClosedError):
             self._fail(error)
 
     def trace(self, *, trace_id: str | None, destination: str) -> Span:

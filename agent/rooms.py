@@ -40,7 +40,6 @@ class Rooms:
     ) -> None:
         self.config = config
         self.logs = logs
-        self._fail = fail
         self.crossings = Crossings(self, loop=loop, fail=fail)
         self._feedback_topic = f"{config.base_topic}/feedback"
         self._registry = Registry(
@@ -144,7 +143,7 @@ class Rooms:
             wall=time.time,
             report=self.logs.reporter(room="pipeline"),
             spawn=self.crossings.spawn,
-            fail=self._fail,
+            fail=self.crossings.fail,
         )
 
     # ---------------------------------------------------------------------------- how they are doing

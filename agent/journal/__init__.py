@@ -1,6 +1,7 @@
 """What must survive a crash: SQLite, one writer, group commit."""
 
 from agent.journal.errors import (
+    JournalClosedError,
     JournalError,
     JournalInUseError,
     JournalNewerError,
@@ -16,6 +17,7 @@ from agent.journal.wiring import Wiring
 __all__ = [
     "Inbox",
     "Journal",
+    "JournalClosedError",
     "JournalError",
     "JournalInUseError",
     "JournalNewerError",

@@ -5,7 +5,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
-from agent.journal.errors import JournalError
+from agent.journal.errors import JournalClosedError
 from agent.journal.inbox import Job
 
 
@@ -30,4 +30,4 @@ class Answer:
 def refuse(jobs: Iterable[Job]) -> None:
     """Answer jobs that nobody will run any more."""
     for job in jobs:
-        Answer(future=job.future, error=JournalError("journal: closed")).give()
+        Answer(future=job.future, error=JournalClosedError("journal: closed")).give()

@@ -22,6 +22,10 @@ class JournalError(AgentError):
     """The journal cannot be opened, or is closed."""
 
 
+class JournalClosedError(JournalError):
+    """The journal has ended, so a write was not done; why it ended is told by its own thread."""
+
+
 class JournalInUseError(JournalError):
     """Another agent holds this state directory."""
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.journal import JournalSettings, Reader
+from agent.journal import JournalError, JournalSettings, Reader
 from agent.records import MessageRow, Outgoing, Row
 from tests.journal.rig import Rig, acking, arrival, concluding, link_up, sealing, window
 
@@ -133,7 +133,7 @@ def test_stopping_on_a_full_disk_ends(tmp_path: Path) -> None:
         rig.until(lambda: rig.journal.stats.commit_failures >= 1)
         future = rig.journal.write(lambda store: store.snapshot(1, b"x" * 400_000))
         rig.stop()
-        assert type(future.exception(10)).__name__ == "JournalError"
+        assert isinstance(future.exception(10), JournalError)
         assert rig.acks == []
 
 
