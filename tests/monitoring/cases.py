@@ -1,0 +1,139 @@
+"""For each alert: series that must make it fire and series, one step away, that must not."""
+
+from dataclasses import dataclass
+
+_AI = 'model="m",provider="openai"'
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Series in promtool's notation, one sample each ``step``, asked at ``at``."""
+
+    alert: str
+    firing: dict[str, str]
+    calm: dict[str, str]
+    at: str = "3h"
+    step: str = "1m"
+
+
+def _steps(rate: str, count: int = 240) -> str:
+    return f"0+{rate}x{count}"
+
+
+def _one(alert: str, series: str, firing: str, calm: str, at: str = "3h") -> Case:
+    return Case(alert, {series: firing}, {series: calm}, at)
+
+
+def _rise(alert: str, series: str, calm: str | None = None) -> Case:
+    """A counter that goes up once must fire; one that stands must not."""
+    return Case(alert, {series: "0x175 1x30"}, {calm or series: "0x175 1x30" if calm else "1x240"})
+
+
+def _ratio(alert: str, part: str, whole: str, firing: str, calm: str) -> Case:
+    return Case(
+        alert,
+        {part: _steps(firing), whole: _steps("1")},
+        {part: _steps(calm), whole: _steps("1")},
+    )
+
+
+def _buckets(name: str, labels: str, under: str, over: str, *, slow: bool) -> dict[str, str]:
+    return {
+        f'{name}{{{labels}le="{under}"}}': _steps("0" if slow else "1"),
+        f'{name}{{{labels}le="{over}"}}': _steps("1"),
+        f'{name}{{{labels}le="+Inf"}}': _steps("1"),
+    }
+
+
+_CALLS = "ai_api_call_duration_seconds_bucket"
+_WAIT = "edge_reading_to_verdict_seconds_bucket"
+_OK, _FAILED = (f'ai_api_calls_total{{{_AI},status="{status}"}}' for status in ("success", "failure"))
+_COST = f"ai_estimated_cost_usd_total{{{_AI}}}"
+_LIMIT, _SPENT = (f'ai_budget_{word}_usd{{window="day"}}' for word in ("limit", "spent"))
+_JUDGED = 'ai_verdicts_total{source="ai",status="%s"}'
+_DEPTH, _ROOM = (f'edge_queue_{word}{{queue="rows"}}' for word in ("depth", "capacity"))
+_RECEIVED, _CONNECTED = 'edge_mqtt_messages_received_total{source="s/#"}', "edge_mqtt_connected"
+_UP = 'up{job="edge-agent"}'
+
+CASES = (
+    Case("AICostSpike", {_COST: "0+0.001x1500 1.5+0.01x60"}, {_COST: "0+0.001x1560"}, at="26h"),
+    Case(
+        "AIBudgetBurnFast",
+        {_SPENT: _steps("0.002"), _LIMIT: "1x240"},
+        {_SPENT: _steps("0.001"), _LIMIT: "1x240"},
+    ),
+    Case("AIBudgetSoftLimit", {_SPENT: "0.81x240", _LIMIT: "1x240"}, {_SPENT: "0.79x240", _LIMIT: "1x240"}),
+    _rise(
+        "AIBudgetExhausted",
+        'ai_calls_suppressed_total{reason="budget"}',
+        'ai_calls_suppressed_total{reason="cooldown"}',
+    ),
+    _rise("AIUnpricedModel", f"ai_cost_unpriced_calls_total{{{_AI}}}"),
+    _ratio("AIErrorRateHigh", _FAILED, _OK, "0.2", "0.1"),
+    _one("AIProviderDown", 'ai_breaker_state{provider="openai"}', "0x177 2x20", "0x179 2x20"),
+    _rise(
+        "AIAuthOrQuota",
+        f'ai_api_errors_total{{{_AI},error_type="auth"}}',
+        f'ai_api_errors_total{{{_AI},error_type="timeout"}}',
+    ),
+    Case(
+        "AILatencyHighP95",
+        _buckets(_CALLS, f"{_AI},", "20.48", "40.96", slow=True),
+        _buckets(_CALLS, f"{_AI},", "10.24", "20.48", slow=False),
+    ),
+    Case("AINoSuccess", {_OK: "0x240", _FAILED: _steps("1")}, {_OK: "0x150 1x90", _FAILED: _steps("1")}),
+    _ratio(
+        "AIHallucinationRateHigh",
+        'ai_grounding_checks_total{result="ungrounded"}',
+        'ai_grounding_checks_total{result="grounded"}',
+        "0.2",
+        "0.1",
+    ),
+    _ratio("AIValidationFailures", 'ai_validation_failures_total{model="m"}', _OK, "0.3", "0.1"),
+    _rise(
+        "AISafetyFlags",
+        'ai_content_safety_flags_total{model="m",category="refusal"}',
+        'ai_content_safety_flags_total{model="m",category="injection_suspected"}',
+    ),
+    _rise("AIInjectionSuspected", 'ai_injection_suspected_total{rule="instruction"}'),
+    _ratio("AIDisagreement", 'ai_disagreements_total{kind="ai_only"}', _JUDGED % "normal", "0.4", "0.2"),
+    Case(
+        "AIVerdictShareShift",
+        {_JUDGED % "anomaly": "0x960 0+1x96", _JUDGED % "normal": "0+1x960 960x96"},
+        {_JUDGED % "anomaly": "0+0.1x1056", _JUDGED % "normal": "0+1x1056"},
+        at="170h",
+        step="10m",
+    ),
+    _one("EdgeAgentDown", _UP, "1x177 0x20", "1x179 0x20"),
+    Case("EdgeAgentMissing", {'up{job="other"}': "1x240"}, {_UP: "1x240"}),
+    _one("EdgeLoopStuck", 'edge_heartbeat_timestamp_seconds{loop="net"}', "0+60x176 10560x60", _steps("60")),
+    _one("EdgeMqttDisconnected", _CONNECTED, "1x177 0x20", "1x179 0x20"),
+    Case(
+        "EdgeBacklogGrowing", {_DEPTH: _steps("2"), _ROOM: "400x240"}, {_DEPTH: _steps("1"), _ROOM: "400x240"}
+    ),
+    _rise("EdgeMessagesDropped", 'edge_mqtt_messages_dropped_total{reason="intake_full"}'),
+    Case(
+        "EdgeVerdictLate",
+        _buckets(_WAIT, "", "120", "300", slow=True),
+        _buckets(_WAIT, "", "60", "120", slow=False),
+    ),
+    _one("EdgeDeviceSilent", 'edge_findings_open{kind="silence"}', "0x176 1x20", "0x180 1x20"),
+    Case(
+        "EdgeAllSilent", {_RECEIVED: "9x240", _CONNECTED: "1x240"}, {_RECEIVED: "9x240", _CONNECTED: "0x240"}
+    ),
+    _rise("EdgeTelemetryDropped", 'edge_telemetry_dropped_total{signal="traces"}'),
+    _one(
+        "EdgeMemoryHigh", 'process_resident_memory_bytes{job="edge-agent"}', "160000000x240", "60000000x240"
+    ),
+    _one(
+        "EdgeRestartLoop",
+        'process_start_time_seconds{job="edge-agent"}',
+        "1x170 2 3 4 5 6x20",
+        "1x170 2 3 4x20",
+    ),
+    _rise(
+        "EdgeLabelOverflow",
+        'edge_label_overflow_total{metric="ai_api_calls_total"}',
+        'edge_label_overflow_total{metric="edge_device_last_seen_timestamp_seconds"}',
+    ),
+)

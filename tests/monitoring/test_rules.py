@@ -1,0 +1,112 @@
+"""The shipped rules, judged by the real promtool and amtool."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from agent.observe.edge_metrics import EdgeSample
+from agent.observe.metrics import Metrics
+from tests.monitoring.cases import CASES, Case
+
+REPO = Path(__file__).resolve().parents[2]
+SHIPPED = REPO / "configs" / "prometheus"
+RULES = SHIPPED / "rules.yml"
+GROUPS = yaml.safe_load(RULES.read_text())["groups"]
+RECORDED = [rule for group in GROUPS for rule in group["rules"] if "record" in rule]
+ALERTS = {rule["alert"]: rule for group in GROUPS for rule in group["rules"] if "alert" in rule}
+
+
+def _run(*command: str, cwd: Path) -> str:
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def _test(case: Case, series: dict[str, str], *, fires: bool) -> dict[str, object]:
+    counted = f'count(ALERTS{{alertname="{case.alert}",alertstate="firing"}}) or vector(0)'
+    return {
+        "name": f"{case.alert} {'fires' if fires else 'is calm'}",
+        "interval": case.step,
+        "input_series": [{"series": name, "values": values} for name, values in series.items()],
+        "promql_expr_test": [
+            {"expr": counted, "eval_time": case.at, "exp_samples": [{"labels": "{}", "value": int(fires)}]}
+        ],
+    }
+
+
+def test_promtool_accepts_the_rules() -> None:
+    """The rules are valid, and every one is found."""
+    assert "SUCCESS" in _run("promtool", "check", "rules", RULES.name, cwd=SHIPPED)
+
+
+@pytest.mark.parametrize("name", ["prometheus.yml", "prometheus-many.yml"])
+def test_promtool_accepts_the_configurations(name: str) -> None:
+    """Both scrape configurations are valid and find their rules."""
+    assert "rule files found" in _run("promtool", "check", "config", name, cwd=SHIPPED)
+
+
+def test_amtool_accepts_the_example() -> None:
+    """The Alertmanager example is valid and holds its inhibitions."""
+    assert shutil.which("amtool"), "amtool is missing; make tools installs it with prometheus-alertmanager"
+    assert "4 inhibit rules" in _run("amtool", "check-config", "alertmanager.yml", cwd=SHIPPED)
+
+
+def _needed(alert: str) -> list[dict[str, object]]:
+    """Return the shipped rule and the recordings it asks for: all 39 rules for each case take minutes."""
+    wanted = [ALERTS[alert]]
+    for rule in reversed(RECORDED):
+        if any(rule["record"] in later["expr"] for later in wanted):
+            wanted.insert(0, rule)
+    return wanted
+
+
+def test_every_alert_fires_and_keeps_calm(tmp_path: Path) -> None:
+    """Each alert fires on its fault and keeps calm one step away from it."""
+    assert set(ALERTS) == {case.alert for case in CASES}
+    for case in CASES:
+        rules = {"groups": [{"name": "shipped", "rules": _needed(case.alert)}]}
+        (tmp_path / f"{case.alert}.rules.yml").write_text(yaml.safe_dump(rules))
+        document = {
+            "rule_files": [f"{case.alert}.rules.yml"],
+            "evaluation_interval": case.step,
+            "tests": [_test(case, case.firing, fires=True), _test(case, case.calm, fires=False)],
+        }
+        (tmp_path / f"{case.alert}.yml").write_text(yaml.safe_dump(document))
+    _run("promtool", "test", "rules", *(f"{case.alert}.yml" for case in CASES), cwd=tmp_path)
+
+
+@pytest.mark.parametrize("alert", sorted(ALERTS))
+def test_every_alert_says_what_to_do(alert: str) -> None:
+    """Each alert has a severity, words, and an entry in the runbook that its address leads to."""
+    rule = ALERTS[alert]
+    assert rule["labels"]["severity"] in {"info", "warning", "critical"}
+    assert rule["annotations"]["summary"]
+    assert rule["annotations"]["description"]
+    path, _, anchor = rule["annotations"]["runbook_url"].partition("#")
+    entries = re.findall(
+        r"^## (\w+)\n\n- \*\*Means\*\*.+\n- \*\*Look at\*\*.+\n- \*\*Do\*\*.+$",
+        (REPO / path).read_text(),
+        re.MULTILINE,
+    )
+    assert anchor in {entry.lower() for entry in entries}
+
+
+def test_the_rules_ask_only_for_what_the_agent_exports() -> None:
+    """Each metric and each label value that a rule names is in the agent's own exposition."""
+    sample = EdgeSample(queues={"rows": (0, 1)}, heartbeats={"net": 0.0}, device_times={"d": (0.0, 1.0)})
+    metrics = Metrics(models=["m"], sources=["s/#"], read=lambda: sample)
+    metrics.breaker("openai", "closed", moved=False)
+    exported = metrics.render()[0].decode()
+    asked = " ".join(rule["expr"] for rule in (*RECORDED, *ALERTS.values()))
+    names = set(re.findall(r"\b(?:ai|edge|process)_\w+(?![:\w])", asked))
+    assert len(names) > 20
+    for name in names:
+        assert re.search(rf"^{name}[ {{]", exported, re.MULTILINE), name
+    for name, matchers in re.findall(r"\b((?:ai|edge)_\w+)\{([^}]*)\}", asked):
+        for label, values in re.findall(r'(\w+)=~?"([^"]*)"', matchers):
+            for value in values.split("|"):
+                assert re.search(rf'^{name}\{{.*{label}="{value}"', exported, re.MULTILINE), (name, value)
