@@ -105,14 +105,17 @@ def _tell(lead: WindowReading, alarms: int) -> str:
     if lead.score.expected is not None:
         low, high = lead.score.expected
         words = "allowed" if lead.score.limit else "usual"
-        text += f"; {words} is {_side(low)} to {_side(high)}{unit}" if low != high else ""
+        text += f"; {words} is {_range(low, high)}{unit}" if low != high else ""
     if alarms > 1:
         text += f" ({alarms} readings)"
     return text[: MAX_SUMMARY - 1] + "."
 
 
-def _side(value: float) -> str:
-    return f"{value:.4g}" if math.isfinite(value) else "any"
+def _range(low: float, high: float) -> str:
+    """Return a range in words; a limit may have one side only."""
+    if not math.isfinite(low):
+        return f"up to {high:.4g}"
+    return f"{low:.4g} to {high:.4g}" if math.isfinite(high) else f"{low:.4g} and more"
 
 
 def _duration(seconds: float) -> str:

@@ -1,7 +1,7 @@
 """What the local scores say of a window."""
 
 from agent.opinion import opine, opine_silence, pick_candidates
-from agent.records import CALM, Kind, Severity, Silence, Status
+from agent.records import CALM, Kind, Score, Severity, Silence, Status
 from tests.support.make import T0, reading, score
 
 
@@ -29,6 +29,18 @@ def test_critical_from_three_or_a_limit() -> None:
     assert opine([(reading(), score(3.0))]).severity is Severity.CRITICAL
     opinion = opine([(reading(), score(9.0)), (reading(), score(1.0, Kind.OUT_OF_RANGE, limit=True))])
     assert (opinion.kind, opinion.severity) == (Kind.OUT_OF_RANGE, Severity.CRITICAL)
+
+
+def test_a_limit_with_one_side_is_told_in_words() -> None:
+    """A person reads "up to 50", not "any to 50"."""
+    inf = float("inf")
+    for expected, words in (
+        ((-inf, 50.0), "allowed is up to 50 degC."),
+        ((5.0, inf), "allowed is 5 and more degC."),
+        ((5.0, 50.0), "allowed is 5 to 50 degC."),
+    ):
+        broken = Score(3.0, Kind.OUT_OF_RANGE, expected, limit=True)
+        assert opine([(reading(99), broken)]).summary.endswith(words)
 
 
 def test_candidates_are_few_and_worth_citing() -> None:
