@@ -36,6 +36,7 @@ ANSWER_S = 0.5  # then the last answer is given again: a scrape must not wait
 WEB_STUCK_S = 20.0
 QUARANTINE_EVERY_S = 10.0
 MAX_OUTBOX = 10_000
+PACE_S = 60.0
 _VERDICT_KEYS = VerdictView.__annotations__
 
 
@@ -46,6 +47,7 @@ class Reporter:
         self._rooms = rooms
         self._loop = loop
         self._started = time.time()
+        self._started_mono = time.monotonic()
         self._quarantine: list[QuarantineView] = []
         self._quarantine_at = 0.0
         self._undeliverable = 0
@@ -172,6 +174,7 @@ class Reporter:
             "max_bytes": self._rooms.config.journal.max_mib * 2**20,
             "outbox_depth": self.outbox_depth,
             "undeliverable": self._undeliverable,
+            "written_bytes_per_day": self._written_per_day(),
         }
 
     def _counters(self, findings_open: int) -> Counters:
@@ -205,6 +208,13 @@ class Reporter:
             }
             for device in order[:MAX_DEVICES]
         ]
+
+    def _written_per_day(self) -> int | None:
+        """Return what the storage has to bear, as the kernel counts it for the journal's thread."""
+        elapsed_s = time.monotonic() - self._started_mono
+        if elapsed_s < PACE_S:
+            return None
+        return int(self._rooms.journal.stats.bytes_written / elapsed_s * 86_400)
 
     def _finding(self, finding: Finding) -> FindingView:
         return {

@@ -33,6 +33,7 @@ class Journal(TypedDict):
     max_bytes: int
     outbox_depth: int
     undeliverable: int
+    written_bytes_per_day: int | None  # to the storage, at the pace since the start; null in the first minute
 
 
 class Money(TypedDict):

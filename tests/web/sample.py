@@ -46,6 +46,7 @@ def sample_status() -> Status:
             "max_bytes": 536_870_912,
             "outbox_depth": 0,
             "undeliverable": 0,
+            "written_bytes_per_day": 1_500_000_000,
         },
         "ai": {
             "mode": "suspicious",
