@@ -296,7 +296,10 @@ def test_calls_at_once_are_bounded() -> None:
         result = await settled(parts, *(batch(window(f"w{n}"), name=f"b{n}") for n in range(5)))
         assert model.most == 2
         assert [reasons(one) for one in result] == [[Reason.TIMEOUT]] * 5
-        assert sorted(record.attempts for record in parts.notes.records) == [0, 0, 0, 1, 1]
+        # A slot that is freed by a deadline may go to one whose own deadline is a moment later.
+        assert {record.attempts for record in parts.notes.records} <= {0, 1}
+        assert sum(record.attempts for record in parts.notes.records) >= 2
+        assert not any(record.cost_usd for record in parts.notes.records if not record.attempts)
         assert sum(record.cost_usd or 0 for record in parts.notes.records) == pytest.approx(parts.purse.spent)
 
     asyncio.run(story())
