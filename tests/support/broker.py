@@ -1,5 +1,6 @@
 """A real Mosquitto on a free loopback port, for tests."""
 
+import itertools
 import os
 import shutil
 import signal
@@ -11,12 +12,27 @@ from pathlib import Path
 
 MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
 
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw3").removeprefix("gw")) % 4
+PORTS = 4000
+FIRST_PORT = 16_000 + PORTS * _WORKER
+_places = itertools.count(os.getpid())
+
 
 def free_port() -> int:
-    """Return a TCP port that was free a moment ago."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+    """Return a TCP port that is free, from this worker's own range below the ephemeral ports.
+
+    So neither the other worker nor an outgoing connection takes it before it is used.
+    """
+    for _ in range(PORTS):
+        port = FIRST_PORT + next(_places) % PORTS
+        with socket.socket() as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                sock.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise RuntimeError(f"no port is free from {FIRST_PORT} on")
 
 
 @dataclass
