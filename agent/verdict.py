@@ -5,6 +5,7 @@ import math
 from datetime import UTC, datetime
 from typing import Any
 
+from agent.opinion import MAX_SUMMARY
 from agent.records import (
     HARD_KINDS,
     Answer,
@@ -23,7 +24,6 @@ from agent.records import (
 )
 
 LATE_AFTER_S = 60.0
-MAX_SUMMARY = 300
 _CONFIDENCE = {1: 0.33, 2: 0.67, 3: 1.0}
 
 ADVICE = {

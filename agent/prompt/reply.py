@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from agent.prompt.section import MAX_CANDIDATES
+from agent.opinion import MAX_CANDIDATES
 from agent.records import Kind, Severity, Status
 
 MAX_EVIDENCE = 2 * MAX_CANDIDATES

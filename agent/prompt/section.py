@@ -8,14 +8,13 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from agent.opinion import MAX_CANDIDATES, SUSPECT_SCORE
 from agent.prompt.words import name_metrics, unit_word
 from agent.records import LocalOpinion, SeriesView, Trigger, Window, WindowReading
 
-MAX_CANDIDATES = 12
 MAX_SERIES = 12
 MAX_CONTEXTS = 6  # series that show their last values; the others are summarised
 SCALE = 999
-SUSPECT_SCORE = 0.25
 _ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 
