@@ -1,0 +1,65 @@
+"""What several commands share: exit codes, options and the way to stop."""
+
+import argparse
+import signal
+import sys
+import threading
+
+BROKER_LIMIT_S = 2.0
+EXIT_OK, EXIT_USAGE, EXIT_UNAVAILABLE, EXIT_FAULT = 0, 2, 69, 70
+
+Commands = argparse._SubParsersAction  # noqa: SLF001 - argparse has no public name for what add_subparsers returns
+
+
+def complain(line: str, code: int) -> int:
+    """Say what is wrong in one line on stderr; return ``code``."""
+    print(f"edge-sim: {line}", file=sys.stderr)
+    return code
+
+
+def say(text: str) -> None:
+    """Print a line at once."""
+    print(text, flush=True)
+
+
+def stop_on_signal() -> threading.Event:
+    """Return an event that SIGINT and SIGTERM set."""
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+def positive(text: str) -> float:
+    """Read a number above 0 and below 1e7 (115 days, where it is seconds)."""
+    value = float(text)
+    if not 0 < value < 1e7:  # noqa: PLR2004 - 115 days
+        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
+    return value
+
+
+def seconds(text: str) -> float | None:
+    """Read a number of seconds; 0 is without end."""
+    return None if text == "0" else positive(text)
+
+
+def address(text: str) -> tuple[str, int]:
+    """Read ``mqtt://host:port``; scheme and port may be left out."""
+    host, _, port = text.removeprefix("mqtt://").rstrip("/").partition(":")
+    if not host or not (port or "1883").isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is not an address; write mqtt://host:1883")
+    return host, int(port or "1883")
+
+
+def add_broker(parser: argparse.ArgumentParser) -> None:
+    """Add ``--broker``, the address of a broker that runs."""
+    parser.add_argument("--broker", type=address, default=("127.0.0.1", 1883), metavar="mqtt://HOST:PORT")
+
+
+def add_pace(parser: argparse.ArgumentParser) -> None:
+    """Add ``--for``, ``--speed`` and ``--seed``."""
+    parser.add_argument(
+        "--for", dest="for_s", type=seconds, metavar="SECONDS", help="0 or left out: until Ctrl-C"
+    )
+    parser.add_argument("--speed", type=positive, default=1.0, metavar="N", help="event seconds per second")
+    parser.add_argument("--seed", type=int, default=1)
