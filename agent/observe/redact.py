@@ -17,15 +17,17 @@ MIN_SECRET = 4
 MAX_STRING = 512
 MAX_DEPTH = 4
 MAX_ITEMS = 50
+_PAIR = 2
 _MARGIN = 4096
 _MAX_INT = 1 << 63
 _SHORTEST = 8  # characters of the shortest text that has the shape of a key
 
-_SECRET_KEY = re.compile(
-    r"(^|[_.-])(password|passwd|passphrase|secret|token|api_?key|authorization|credentials?|cookie"
-    r"|private_?key|client_?key|access_?key)$",
-    re.IGNORECASE,
+_NAMES = (
+    r"(?:passwords?|passwd|pwd|passphrase|(?:client)?secrets?|psk|(?:access|auth|refresh)?token|api[_-]?keys?|authorization|credentials?|cookie"
+    r"|(?:private|client|access|secret)[_-]?key)"
 )
+_VALUE = r"(?:(?:bearer|basic)\s+)?(?:\\?\"(?:[^\"\\]|\\[^\"])*|'[^']*|[^\s\"',;&})\]\\]+)"
+_SECRET_KEY = re.compile(rf"(?:^|[\W_]|(?<=[a-z0-9])(?=[A-Z]))(?i:{_NAMES})\W*$")
 # C0, C1, line separators, zero-width and bidirectional marks, tags, lone surrogates.
 _CONTROL = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
@@ -35,6 +37,7 @@ _SHAPES = re.compile(
     r"\bsk-[A-Za-z0-9_-]{8,}"  # keys as providers write them
     r"|\b(?:bearer|basic)\s+[A-Za-z0-9+/._~=-]{8,}"
     r"|(?<=://)[^/@\s]+(?=@)"  # user and password in a URL
+    rf"|(?<![^\W_]){_NAMES}[\\\"']{{0,4}}\s*[=:]\s*{_VALUE}"
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)",
     re.IGNORECASE | re.DOTALL,
 )
@@ -100,7 +103,9 @@ class Secrets:
 
     def _suspicious(self, text: str) -> bool:
         # Every shape of a key holds one of these; most texts are short and hold none.
-        if len(text) > _SHORTEST and (" " in text or "sk-" in text or "@" in text or "-----" in text):
+        if "=" in text or ":" in text:
+            return True
+        if len(text) > _SHORTEST and (" " in text or "sk-" in text or "-----" in text):
             return True
         for form in self._forms:  # noqa: SIM110 -- any() with a generator costs three times as much
             if form in text:
@@ -111,7 +116,7 @@ class Secrets:
         """Return ``value`` as plain JSON data: bounded in depth and size, masked by key and by value."""
         if value is None or value is True or value is False:
             return value
-        if _is_secret(key):
+        if _is_secret(key[-64:]):
             return MASK
         if isinstance(value, str):
             return self.say(value, max_chars)
@@ -126,15 +131,19 @@ class Secrets:
         return self._tidy_nested(key, value, max_chars, depth)
 
     def _tidy_nested(self, key: str, value: Any, max_chars: int, depth: int) -> Any:
-        if depth < MAX_DEPTH:
+        if isinstance(value, (Mapping, list, tuple, set, frozenset)):
+            if depth >= MAX_DEPTH:  # its text would hide names from their values
+                return f"<{type(value).__name__} of {len(value)}>"
             if isinstance(value, Mapping):
-                names = [(self.say(str(name), 64), item) for name, item in list(value.items())[:MAX_ITEMS]]
+                pairs = [(str(name), item) for name, item in list(value.items())[:MAX_ITEMS]]
                 return {
-                    name: self.tidy(name, item, max_chars=max_chars, depth=depth + 1) for name, item in names
+                    self.say(name, 64): self.tidy(name, item, max_chars=max_chars, depth=depth + 1)
+                    for name, item in pairs
                 }
-            if isinstance(value, (list, tuple, set, frozenset)):
-                items = list(value)[:MAX_ITEMS]
-                return [self.tidy(key, item, max_chars=max_chars, depth=depth + 1) for item in items]
+            items = list(value)[:MAX_ITEMS]
+            if len(items) == _PAIR and isinstance(items[0], str) and _is_secret(items[0][-64:]):
+                return [self.say(items[0], 64), MASK]  # a header, as libraries hold it
+            return [self.tidy(key, item, max_chars=max_chars, depth=depth + 1) for item in items]
         try:
             return self.say(str(value), max_chars)
         except Exception:  # noqa: BLE001 -- a foreign __str__ must not break the log

@@ -11,7 +11,8 @@ from agent.observe.redact import MASK, Secrets, content, describe
 
 SECRET_KEYS = [
     "password", "api_key", "apikey", "Authorization", "token", "access_token", "mqtt.password",
-    "client_secret", "cookie", "private_key", "credentials",
+    "client_secret", "cookie", "private_key", "credentials", "accessToken", "X-Api-Key", "'token'",
+    "Set-Cookie", "wifi_psk", "passwords", "x" * 80 + "_token",
 ]  # fmt: skip
 OPEN_KEYS = ["input_tokens", "total_tokens", "max_tokens", "prompt_version", "keepalive_s", "tokens"]
 
@@ -70,6 +71,14 @@ def test_a_cut_does_not_leave_half_a_secret() -> None:
         "Authorization: Bearer abcdefghijklmnop",
         "mqtt://user:pa55@broker",
         "-----BEGIN PRIVATE KEY-----\nMIIabc\n-----END PRIVATE KEY-----",
+        "https://user:pa55@host/v1?token=pa55&x=1",
+        "GET /v1?api_key=pa55",
+        "token=pa55",
+        '{"password": "pa55 pa55", "n": 1}',
+        '{\\"password\\": \\"pa55 pa55\\", \\"n\\": 1}',
+        "Config(user='u', password='pa55 pa55')",
+        "{'Authorization': 'Basic abcdefgh'}",
+        "password: pa55",
     ],
 )
 def test_what_has_the_shape_of_a_key_is_masked(text: str) -> None:
@@ -78,6 +87,41 @@ def test_what_has_the_shape_of_a_key_is_masked(text: str) -> None:
     assert MASK in said
     for part in ("abcdefgh", "pa55", "MIIabc"):
         assert part not in said
+
+
+nested = st.recursive(
+    st.sampled_from(SECRET_KEYS).flatmap(
+        lambda key: st.sampled_from(
+            [
+                {key: "pa55"},
+                {key: ["pa55"]},
+                [(key, "pa55")],
+                {key.title(): {"a": ("pa55",)}},
+                OSError(f"cannot open x: {key}=pa55"),
+                f'POST {{"{key}": "pa55 pa55"}}',
+                f"mqtt://u:{key}-pa55@broker",
+            ]
+        )
+    ),
+    lambda inner: (
+        st.lists(inner, min_size=1, max_size=3)
+        | st.dictionaries(st.sampled_from(["a", "b", "headers"]), inner, min_size=1)
+        | st.tuples(inner, inner)
+    ),
+    max_leaves=8,
+)
+
+
+@given(nested)
+def test_no_nesting_hides_a_secret(value: Any) -> None:
+    """What is named a secret is masked in mappings, lists, pairs, exceptions and texts, however deep."""
+    assert "pa55" not in json.dumps(Secrets().tidy("field", value))
+
+
+@pytest.mark.parametrize("text", ["tokens: 812", "12 tokens: fine", "max_tokens=60", "at 12:03:04", "a=b"])
+def test_plain_pairs_are_shown(text: str) -> None:
+    """Counts, times and other pairs stay."""
+    assert Secrets().say(text) == text
 
 
 @given(st.text(max_size=300))
