@@ -1,12 +1,12 @@
 """The MQTT side of a scenario: all its devices, at full speed or as time passes."""
 
 import threading
-import time
 from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
 
 from simulator.link import Link, LinkStats
+from simulator.pace import Pace
 from simulator.scenario import Scenario
 from simulator.wire import Message
 
@@ -74,10 +74,9 @@ class Fleet:
             start: event time (Unix seconds) that is now.
             speed: event seconds per second.
         """
-        count, began = 0, time.monotonic()
+        count, pace = 0, Pace(start=start, speed=speed)
         for message in messages:
-            due = began + (message.at - start) / speed
-            if stop.wait(max(0.0, due - time.monotonic())):
+            if not pace.wait(message.at, stop):
                 break
             self._send(message)
             count += 1

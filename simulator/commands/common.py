@@ -4,6 +4,7 @@ import argparse
 import signal
 import sys
 import threading
+from datetime import UTC, datetime
 
 BROKER_LIMIT_S = 2.0
 EXIT_OK, EXIT_USAGE, EXIT_UNAVAILABLE, EXIT_FAULT = 0, 2, 69, 70
@@ -41,6 +42,21 @@ def positive(text: str) -> float:
 def seconds(text: str) -> float | None:
     """Read a number of seconds; 0 is without end."""
     return None if text == "0" else positive(text)
+
+
+def moment(text: str) -> float:
+    """Read a moment: Unix seconds, or ISO 8601 (UTC where it names no zone)."""
+    try:
+        value = float(text)
+    except ValueError:
+        try:
+            at = datetime.fromisoformat(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is no time; write 2026-01-31T12:00:00Z") from None
+        value = (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+    if not 0 < value < 1e11:  # noqa: PLR2004 - the year 5138
+        raise argparse.ArgumentTypeError(f"{text!r} is not between 1970 and 5138; write Unix seconds")
+    return value
 
 
 def address(text: str) -> tuple[str, int]:

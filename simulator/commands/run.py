@@ -15,10 +15,12 @@ from simulator.commands.common import (
     add_broker,
     add_pace,
     complain,
+    moment,
     say,
     stop_on_signal,
 )
 from simulator.faults import label
+from simulator.pace import live_start
 from simulator.scenario import ScenarioError
 
 
@@ -28,6 +30,12 @@ def register(commands: "Commands[argparse.ArgumentParser]") -> None:
     parser.add_argument("name", help="a name of `edge-sim list`, or a YAML file")
     add_pace(parser)
     add_broker(parser)
+    parser.add_argument(
+        "--start",
+        type=moment,
+        metavar="TIME",
+        help="event time of the first live reading; left out: so that the run ends in the present",
+    )
     parser.add_argument("--history", action="store_true", help="replay the scenario's history first")
     parser.add_argument(
         "--labels", type=Path, metavar="FILE", help="write the true labels there, one JSON a line"
@@ -42,7 +50,7 @@ def _run(args: argparse.Namespace) -> int:
     scenario = scenarios.load(args.name)
     host, port = args.broker
     stop = stop_on_signal()
-    start = float(int(time.time()))
+    start = args.start or live_start(now=time.time(), speed=args.speed, for_s=args.for_s)
     if args.labels is not None:
         until = start + (args.for_s or 86_400.0) * args.speed
         _write_labels(
