@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from agent.mqtt.events import Accepted
+from agent.mqtt.policy import Comeback
 from agent.mqtt.settings import LinkSettings, LinkState
 from agent.mqtt.status import status_payload
 from agent.mqtt.subscriber import Subscriber
@@ -102,8 +103,14 @@ class Board:
             last_error=None if subscriber.done else self.state.last_error,
         )
 
-    def lost(self, trouble: Trouble, *, retry_s: float) -> None:
-        """Tell that a connection, or an attempt at one, is over."""
+    def lost(self, trouble: Trouble, comeback: Comeback) -> None:
+        """Tell that a connection, or an attempt at one, is over, and how it goes on."""
+        if comeback.retold:
+            self._told(trouble, comeback.delay_s)
+        if comeback.contested:
+            self._silenced(comeback.delay_s)
+
+    def _told(self, trouble: Trouble, retry_s: float) -> None:
         was = self.state.connected
         self.set(
             connected=False,
@@ -111,6 +118,7 @@ class Board:
             stalled=False,
             since=self._wall() if was else self.state.since,
             last_error=str(trouble),
+            silent_until=None,
         )
         if was or self._said != trouble.what:
             self._said = trouble.what
@@ -127,7 +135,7 @@ class Board:
         if self.state.connected:
             self.set(connected=False, subscribed=False, stalled=False, since=self._wall())
 
-    def silenced(self, silence_s: float) -> None:
+    def _silenced(self, silence_s: float) -> None:
         """Tell that another client uses our id and that we stand back."""
         self.set(silent_until=self._wall() + silence_s, last_error=str(of_code(TAKEN_OVER)))
         self._report(

@@ -11,6 +11,7 @@ from agent.mqtt.settings import LinkSettings
 from agent.mqtt.speaker import Speaker
 from agent.mqtt.trouble import REFUSED
 from agent.mqtt.wire import CHUNK, MALFORMED, Take, Wire, WireError
+from agent.mqtt.witness import Ending, Witness
 
 EXCUSE_S = 5.0
 PINGREQ = b"\xc0\x00"
@@ -137,13 +138,19 @@ class Connection:
         if self.witness is not None:
             self.witness.close()
 
-    def witnessed(self) -> bool:
-        """Whether a second connection, under another client id, outlived this one for no reason that we know.
+    def testimony(self) -> Ending:
+        """Ask the second connection, under another client id, what the loss of this one was.
 
         Mosquitto 2.0.11 with ``max_queued_messages 0`` closes the connection after a publish that it refuses.
         """
-        excused = self._mono() - self._refused_at < EXCUSE_S
-        return self.witness is not None and not excused and self.witness.alive()
+        if self.witness is None or self._mono() - self._refused_at < EXCUSE_S:
+            return Ending.UNKNOWN
+        return self.witness.testify()
+
+    def release_witness(self) -> Witness | None:
+        """Give the second connection away; it no longer ends with this one."""
+        witness, self.witness = self.witness, None
+        return witness
 
     def _hear(self, packet: bytes) -> None:
         self.speaker.hear(packet)

@@ -19,6 +19,7 @@ from agent.mqtt.subscriber import Subscriber
 from agent.mqtt.trouble import Trouble, of_code, of_error
 from agent.mqtt.watcher import Watcher
 from agent.mqtt.wire import WireError
+from agent.mqtt.witness import Truce
 from agent.records import AgentError, Outgoing
 
 TURN_S = 1.0
@@ -67,7 +68,7 @@ class Link:
         self._subscriber = Subscriber(
             wanted=subscriptions, held=previous_filters, retry_s=settings.resubscribe_s, report=report
         )
-        self._policy = Policy(settings=settings)
+        self._policy, self._truce = Policy(settings=settings), Truce()
         self._dialler = Dialler(settings=settings, done=lambda: self._post(self._take_dialled))
         self._connection: Connection | None = None
         self._up = self._hungry = False  # the connection was accepted; there is more to read
@@ -135,6 +136,7 @@ class Link:
             if self._connection is not None:
                 self._connection.close()
             self._dialler.close()
+            self._truce.end()
 
     def _turn(self, watcher: Watcher) -> None:
         paused = self._intake.pauses(self._mono())
@@ -178,16 +180,15 @@ class Link:
         """Do what is due: connect, reconnect for room, or take leave."""
         if self._stop_at is not None:
             self._take_leave(now, self._stop_at)
-        elif now >= self._dial_at:
+        elif now >= self._dial_at or self._truce.broken():
             self._dial_at = math.inf
+            self._truce.end()
             self._dialler.start(self._policy.protocol, witness=self._policy.wants_witness(now))
         elif now >= self._room_at:
             self._room_at = math.inf
             if self._connection is not None and self._intake.stalled:
                 self._board.resumed(self.stats.dropped["intake_full"])
                 self._part()
-
-    # -------------------------------------------------------------------------------- up and down
 
     def _take_dialled(self) -> None:
         """Go on with what the dialler brought: a socket or an error."""
@@ -211,10 +212,8 @@ class Link:
         match event:
             case Accepted():
                 self._accept(event)
-            case Denied(code=code):
-                self._lose(of_code(code), code=code)
-            case Dropped(code=code):
-                self._lose(of_code(code), code=code, hung_up=True)
+            case Denied(code=code) | Dropped(code=code):
+                self._lose(of_code(code), code=code, hung_up=isinstance(event, Dropped))
             case Published(mid=mid, code=code):
                 self._publisher.settle(mid, code)
             case Subscribed(mid=mid, codes=codes):
@@ -226,10 +225,12 @@ class Link:
 
     def _accept(self, accepted: Accepted) -> None:
         connection = self._connection
-        if connection is None or not self._policy.accepted(self._mono()):
+        present = accepted.session_present
+        robbed = bool(self.stats.connects) and not present
+        if connection is None or not self._policy.accepted(self._mono(), robbed=robbed):
             self._part()
             return
-        present, self._up = accepted.session_present, True
+        self._up = True
         self.stats.connects += 1
         generation = self._intake.begin(connection, session_present=present)
         self._subscriber.begin(connection, session_present=present)
@@ -253,23 +254,22 @@ class Link:
             now,
             code=code,
             hung_up=hung_up and not self.stats.in_flight,
-            witness=lambda: connection is not None and connection.witnessed(),
+            ask_witness=None if connection is None else connection.testimony,
         )
+        if comeback.contested and connection is not None:
+            self._truce.begin(connection.release_witness())
+            self.stats.takeovers += 1
         self._drop(trouble.what, ours=False)
         self._dial_at = now + comeback.delay_s
-        if comeback.retold:
-            self._board.lost(trouble, retry_s=comeback.delay_s)
-        if comeback.contested:
-            self.stats.takeovers += 1
-            self._board.silenced(comeback.delay_s)
+        self._board.lost(trouble, comeback)
 
     def _part(self) -> None:
         """Leave with a DISCONNECT, and come back at once."""
+        self._dial_at = self._mono()
         if self._connection is not None:
             self._connection.part()
         self._drop("we ended the connection", ours=True)
         self._board.parted()
-        self._dial_at = self._mono()
 
     def _drop(self, reason: str, *, ours: bool) -> None:
         connection, self._connection = self._connection, None

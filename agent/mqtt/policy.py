@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from agent.mqtt.settings import LinkSettings
 from agent.mqtt.trouble import TAKEN_OVER, UNSUPPORTED_PROTOCOL
+from agent.mqtt.witness import Ending
 
 STEADY_S = 10.0  # a connection that lived this long was a good one
 TAKEOVERS = 3
@@ -33,6 +34,7 @@ class Policy:
         self._protocols = Protocols(settings.protocol)
         self._attempt = 0
         self._up_at: float | None = None
+        self._robbed = False  # the session was gone when we came back
         self._takeovers: deque[float] = deque(maxlen=TAKEOVERS)
 
     @property
@@ -45,11 +47,11 @@ class Policy:
         """Whether 3.1.1 was settled on because the broker knows no 5."""
         return self._protocols.downgraded
 
-    def accepted(self, now: float) -> bool:
-        """Note a CONNACK; return False when this connection was only a probe."""
+    def accepted(self, now: float, *, robbed: bool = False) -> bool:
+        """Note a CONNACK, and whether a session that was is gone; return False for what was only a probe."""
         if not self._protocols.accepted():
             return False
-        self._up_at = now
+        self._up_at, self._robbed = now, robbed
         return True
 
     def wants_witness(self, now: float) -> bool:
@@ -58,12 +60,17 @@ class Policy:
         return len(recent) >= TAKEOVERS - 1
 
     def lost(
-        self, now: float, *, code: int, hung_up: bool, witness: Callable[[], bool] = lambda: False
+        self,
+        now: float,
+        *,
+        code: int,
+        hung_up: bool,
+        ask_witness: Callable[[], Ending] | None = None,
     ) -> Comeback:
         """Note that a connection or an attempt is over.
 
-        ``hung_up``: the broker was there and ended it, and nothing that we sent explains it. ``witness`` is
-        asked whether a second connection, under another client id, was left standing.
+        ``hung_up``: the broker was there and ended it, and nothing that we sent explains it. ``ask_witness``
+        says what a second connection, under another client id, knows of it.
         """
         up_at, self._up_at = self._up_at, None
         if up_at is None:
@@ -75,10 +82,15 @@ class Policy:
             self._attempt = 0
         explicit = code == TAKEN_OVER
         suspect = up_at is not None and (explicit or (hung_up and not code))
-        if suspect and self._taken_over(now) and (explicit or witness()):
+        if suspect and self._taken_over(now) and (explicit or self._is_taken(ask_witness)):
             self._takeovers.clear()
             return Comeback(self._settings.takeover_silence_s, contested=True)
         return Comeback(self._delay_s())
+
+    def _is_taken(self, ask_witness: Callable[[], Ending] | None) -> bool:
+        """Judge the testimony: a client that starts clean takes our session as well, and our will is told."""
+        testimony = Ending.UNKNOWN if ask_witness is None else ask_witness()
+        return testimony is Ending.TAKEN or (testimony is Ending.CUT and self._robbed)
 
     def _delay_s(self) -> float:
         """Draw from the minimum to a bound that doubles (full jitter)."""

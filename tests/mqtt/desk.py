@@ -135,7 +135,9 @@ def running(**options: Any) -> Iterator[Desk]:
 
 
 @contextmanager
-def peer(port: int, *filters: str, client_id: str = "", **options: Any) -> Iterator[paho.Client]:
+def peer(
+    port: int, *filters: str, client_id: str = "", clean: bool = True, **options: Any
+) -> Iterator[paho.Client]:
     """A second client on the broker; what it hears is in ``heard`` as paho messages."""
     client = paho.Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=paho.MQTTv5)
     client.username_pw_set(options.pop("username", None), options.pop("password", None))
@@ -151,7 +153,7 @@ def peer(port: int, *filters: str, client_id: str = "", **options: Any) -> Itera
             ready.set()
 
     client.on_connect = connected
-    client.connect("127.0.0.1", port, clean_start=True)
+    client.connect("127.0.0.1", port, clean_start=clean)
     client.loop_start()
     assert ready.wait(5)
     try:

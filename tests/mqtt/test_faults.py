@@ -3,6 +3,7 @@
 import json
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
@@ -191,17 +192,27 @@ def test_broker_that_is_starting(broker: Broker, hang_ups: int) -> None:
     assert len(desk.ups) == 1
 
 
-def test_takeover(broker: Broker) -> None:
+@pytest.mark.parametrize("clean", [True, False])
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+def test_takeover(broker: Broker, protocol: str, clean: bool) -> None:
     """When another client takes the id for the third time, the link stands back and says so.
 
-    A time more when the witness was not yet there at the third.
+    A time more when the witness was not yet there at the third. A client that starts clean makes the broker
+    publish our will, as if the link had been cut, but takes our session as well.
     """
-    with running(port=broker.port, client_id="twin", takeover_silence_s=1.5) as desk:
+    twin = f"twin-{protocol}-{clean}"
+    with running(
+        port=broker.port,
+        client_id=twin,
+        base_topic=f"agent/{twin}",
+        protocol=protocol,
+        takeover_silence_s=1.5,
+    ) as desk:
         taken = 0
         while not desk.link.state.silent_until and taken < 6:
             taken += 1
             desk.wait_up(taken)
-            with peer(broker.port, client_id="twin"):
+            with peer(broker.port, client_id=twin, clean=clean):
                 desk.wait_down(taken)
             ups = taken + 1
             until(lambda ups=ups: desk.link.state.silent_until or desk.link.stats.connects >= ups)  # type: ignore[misc]
@@ -231,6 +242,55 @@ def test_a_proxy_that_hangs_up_is_no_takeover(broker: Broker) -> None:
             proxy.half_close()
             desk.wait_down(n + 1)
     assert desk.link.stats.takeovers == 0
+
+
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+def test_a_link_that_is_cut_is_no_takeover(broker: Broker, protocol: str) -> None:
+    """The broker tells our will to the witness, whose connection stands: no silence, however often."""
+    name = f"cut-{protocol}"
+    with (
+        Proxy(broker.port) as proxy,
+        running(port=proxy.port, client_id=name, base_topic=f"agent/{name}", protocol=protocol) as desk,
+    ):
+        for n in range(6):
+            desk.wait_up(n + 1)
+            proxy.reset_newest()
+            desk.wait_down(n + 1)
+    assert desk.link.stats.takeovers == 0
+
+
+def test_a_witness_that_may_not_read_sees_a_takeover(tmp_path: Path) -> None:
+    """Without the right to read our status topic a cut link is told as a takeover, which ends in time."""
+    folder = tmp_path / "broker"
+    folder.mkdir()
+    acl = folder / "acl"
+    acl.write_text("topic write agent/#\n")
+    broker = Broker(folder, f"acl_file {acl}").start()
+    try:
+        with (
+            Proxy(broker.port) as proxy,
+            running(port=proxy.port, client_id="blind", takeover_silence_s=0.5) as desk,
+        ):
+            for n in range(3):
+                desk.wait_up(n + 1)
+                proxy.reset_newest()
+                desk.wait_down(n + 1)
+            desk.wait_up(4)
+        assert desk.link.stats.takeovers == 1
+    finally:
+        broker.stop()
+
+
+def test_a_silence_ends_when_the_other_agent_leaves(broker: Broker) -> None:
+    """Of two agents with one id one stands back; it takes over as soon as the other has stopped."""
+    options = {"port": broker.port, "client_id": "heir", "base_topic": "agent/heir"}
+    with running(**options) as one, running(**options) as two:
+        until(lambda: any("mqtt_client_id_contested" in desk.names for desk in (one, two)))
+        silent, speaking = (one, two) if one.link.state.silent_until else (two, one)
+        until(lambda: speaking.link.state.connected)
+        speaking.stop()
+        until(lambda: silent.link.state.connected)
+        assert silent.link.state.silent_until is None
 
 
 def test_stop_on_a_frozen_link(broker: Broker) -> None:

@@ -1,10 +1,11 @@
 """When to connect again, and with which version."""
 
-from functools import partial
+import pytest
 
 from agent.mqtt.policy import Policy
 from agent.mqtt.settings import LinkSettings
 from agent.mqtt.trouble import TAKEN_OVER, UNSUPPORTED_PROTOCOL
+from agent.mqtt.witness import Ending
 
 
 def make_policy(protocol: str = "auto", rng: float = 1.0) -> Policy:
@@ -40,17 +41,25 @@ def test_third_takeover_within_a_minute() -> None:
         assert (comeback.delay_s == 300) == contested
 
 
-def test_a_hang_up_counts_as_a_takeover_only_with_a_witness() -> None:
-    """The third time the broker closes ours alone within a minute is a takeover; else the broker fails."""
-    for witness in (True, False):
-        policy = make_policy()
-        for at in range(3):
-            assert policy.wants_witness(at) == (at == 2)
-            policy.accepted(at)
-            comeback = policy.lost(at, code=0, hung_up=True, witness=partial(bool, witness))
-            assert comeback.contested == (witness and at == 2)
-        assert policy.wants_witness(3) != witness
-        assert not policy.wants_witness(70)
+@pytest.mark.parametrize(
+    ("testimony", "robbed", "taken"),
+    [
+        (Ending.TAKEN, False, True),
+        (Ending.CUT, False, False),
+        (Ending.CUT, True, True),
+        (Ending.UNKNOWN, True, False),
+    ],
+)
+def test_a_hang_up_is_a_takeover_only_by_testimony(testimony: Ending, robbed: bool, taken: bool) -> None:
+    """The third within a minute: the witness stands and no will is told, or the session is gone as well."""
+    policy = make_policy()
+    for at in range(3):
+        assert policy.wants_witness(at) == (at == 2)
+        policy.accepted(at, robbed=robbed)
+        comeback = policy.lost(at, code=0, hung_up=True, ask_witness=lambda: testimony)
+        assert comeback.contested == (taken and at == 2)
+    assert policy.wants_witness(3) != taken
+    assert not policy.wants_witness(70)
 
 
 def test_a_refused_version_is_changed_at_once() -> None:

@@ -87,6 +87,12 @@ class Proxy:
         for pipe in pipes:
             pipe.reset()
 
+    def reset_newest(self) -> None:
+        """End the connection that was opened last with RST; the others stand."""
+        with self._lock:
+            pipe = self._pipes.pop()
+        pipe.reset()
+
     def freeze(self, *directions: str) -> None:
         """Forward nothing any more, in the given directions or both; connections stay open."""
         self.frozen |= set(directions or BOTH)
