@@ -122,15 +122,17 @@ class Attempts:
         retries = 0
         while True:
             bill.attempts += 1
+            request = task.request(max(MIN_ATTEMPT_S, task.until - self._clock()))
             try:
-                reply = await self._attempt(task)
+                reply = await self._attempt(task, request)
             except TransportError as error:
                 if error.error_type is ErrorType.RATE_LIMITED:
                     self._cool(task.model, error.retry_after_s)
                 if error.usage is not None:
                     bill.count(error.usage)
                 await self._settle(bill, self._kept(task, bill, error))
-                if not (error.refused and task.dialect.adapt(error.refused)):
+                dialect = task.dialect  # a call beside this one may have found the same out meanwhile
+                if not (error.refused and (dialect.differs(request) or dialect.adapt(error.refused))):
                     retries += 1
                     await self._pause(task, error, retries, bill.attempts, scope)
                 if not await self._book(task, bill):
@@ -141,11 +143,10 @@ class Attempts:
             await self._settle(bill, self._pricing.cost(task.model, usage))
             return replace(reply, usage=usage)
 
-    async def _attempt(self, task: Task) -> Reply:
-        left_s = max(0.0, task.until - self._clock())
+    async def _attempt(self, task: Task, request: Request) -> Reply:
         try:
-            async with asyncio.timeout(left_s):
-                return await self._transport.complete(task.request(max(left_s, MIN_ATTEMPT_S)))
+            async with asyncio.timeout(max(0.0, task.until - self._clock())):
+                return await self._transport.complete(request)
         except TimeoutError:
             raise TransportError(ErrorType.TIMEOUT, "no reply before the deadline") from None
         except TransportError:

@@ -19,10 +19,14 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Landed:
-    """What came of a call for a key: the outcome of the window that asked, and the answer if it keeps."""
+    """What came of a call for a key: the outcome of the window that asked, and the answer if it keeps.
+
+    ``own``: no call was made for a reason that holds for that window's device only.
+    """
 
     outcome: Outcome
     entry: Entry | None
+    own: bool = False
 
 
 class AnswerCache:

@@ -13,6 +13,7 @@ from agent.caller.profiles import Dialect
 from agent.caller.protocols import (
     CallRecord,
     CallScope,
+    CallStart,
     ErrorType,
     Recorder,
     Reply,
@@ -78,7 +79,7 @@ class Call:
         Raises:
             asyncio.CancelledError: the booking stays spent, and is on the sheet.
         """
-        tools, model = self._tools, self._model
+        tools, model, start = self._tools, self._model, self._start()
         worst = tools.settings.pricing.worst_case(model, self._prompt.size, self._prompt.max_tokens)
         try:
             async with asyncio.timeout(max(0.0, until - tools.clock())):
@@ -91,14 +92,6 @@ class Call:
             return
         tools.stats.calls += 1
         bill = Bill(worst=worst, booking=leave.booking)
-        start = start_of(
-            tools.settings,
-            self._batch,
-            self._prompt,
-            model=model,
-            dialect=self._dialect,
-            request_id=self._request_id,
-        )
         with tools.recorder.call(start) as scope:
             try:
                 reply = await tools.attempts.run(
@@ -107,9 +100,9 @@ class Call:
             except TransportError as error:
                 tools.gate.leave(leave, error, lenient=lenient)
                 self._fail(error, bill, scope)
-            except BaseException:
+            except BaseException as error:
                 tools.gate.breaker.release(leave.passed)
-                self._abandon(bill, scope)
+                self._abandon(error, bill, scope)
                 raise
             else:
                 tools.gate.leave(leave, None)
@@ -117,7 +110,13 @@ class Call:
 
     def give_up(self, why: str) -> None:
         """Record that the deadline came before anything was sent."""
-        start = start_of(
+        self._tools.stats.calls += 1
+        with self._tools.recorder.call(self._start()) as scope:
+            error = TransportError(ErrorType.TIMEOUT, why, sent=False)
+            self._fail(error, Bill(worst=0, booking=0, open=False), scope)
+
+    def _start(self) -> CallStart:
+        return start_of(
             self._tools.settings,
             self._batch,
             self._prompt,
@@ -125,9 +124,6 @@ class Call:
             dialect=self._dialect,
             request_id=self._request_id,
         )
-        with self._tools.recorder.call(start) as scope:
-            error = TransportError(ErrorType.TIMEOUT, why, sent=False)
-            self._fail(error, Bill(worst=0, booking=0, open=False), scope)
 
     def _task(self, until: float, *, patient: bool) -> Task:
         settings = self._tools.settings
@@ -157,7 +153,12 @@ class Call:
     def _take(self, reply: Reply, bill: Bill, scope: CallScope) -> None:
         """A completion came."""
         tools, stats = self._tools, self._tools.stats
-        judgement = judge(reply, self._batch)
+        try:
+            judgement = judge(reply, self._batch)
+        except Exception as error:  # noqa: BLE001 - a fault of ours; what the reply cost is counted all the same
+            stats.fault(error)
+            self._fail(TransportError(ErrorType.OTHER, "the reply could not be judged"), bill, scope)
+            return
         self._charge(bill, judgement.sizes)
         latency_s = tools.clock() - self._started
         for one in judgement.assessments:
@@ -229,9 +230,10 @@ class Call:
         self._transcribe("", record, scope)
         scope.finish(record)
 
-    def _abandon(self, bill: Bill, scope: CallScope) -> None:
-        """The call was cancelled: what is booked stays spent."""
-        self._fail(TransportError(ErrorType.OTHER, "cancelled"), bill, scope)
+    def _abandon(self, error: BaseException, bill: Bill, scope: CallScope) -> None:
+        """The call was cancelled, or a fault of ours ended it: what is booked stays spent."""
+        why = "cancelled" if isinstance(error, asyncio.CancelledError) else type(error).__name__
+        self._fail(TransportError(ErrorType.OTHER, why), bill, scope)
 
     def _transcribe(self, reply: str, record: CallRecord, scope: CallScope) -> None:
         try:

@@ -21,7 +21,7 @@ from agent.caller.call import Call, Tools
 from agent.caller.gate import Gate
 from agent.caller.profiles import PROFILES, Dialect
 from agent.caller.protocols import BudgetWindow, ErrorType, Ledger, Recorder, Transcript, Transport
-from agent.caller.recall import Recall
+from agent.caller.recall import Plan, Recall
 from agent.caller.retry import Retries
 from agent.caller.settings import CallerSettings
 from agent.caller.shares import DAY_S, Shares
@@ -143,17 +143,23 @@ class Caller:
         return outcomes or [Outcome(window.id, Reason.SHUTDOWN) for window in batch.windows]
 
     async def _ask(self, batch: Batch, sheet: Sheet) -> None:
-        slow, self._slow_start = self._slow_start, False
+        slow = self._slow_start
         until = self._clock() + self._settings.deadline_s * (SLOW_START if slow else 1.0)
         self._suspect(batch.windows)
+        left: Sequence[Window] = batch.windows
+        while left:
+            left = await self._round(replace(batch, windows=tuple(left)), sheet, until, lenient=slow)
+
+    async def _round(self, batch: Batch, sheet: Sheet, until: float, *, lenient: bool) -> list[Window]:
+        """Answer what is known, ask the rest, wait for the calls of others; return who must begin anew."""
         plan = self._recall.plan(batch, sheet)
         try:
-            with self._within_shares(plan.ask, sheet) as windows:
+            with self._within_shares(plan, sheet) as windows:
                 if windows:
-                    await self._review(replace(batch, windows=tuple(windows)), sheet, until, lenient=slow)
+                    await self._review(replace(batch, windows=tuple(windows)), sheet, until, lenient=lenient)
         finally:
             self._recall.land(plan, sheet, Reason.ERROR)
-        await self._recall.wait(plan, sheet, until)
+        return await self._recall.wait(plan, sheet, until)
 
     async def _review(self, batch: Batch, sheet: Sheet, until: float, *, lenient: bool) -> None:
         """Ask the models in turn until one has answered."""
@@ -169,6 +175,8 @@ class Caller:
                 call = self._call(model, batch, sheet)
                 kept_s = min(MAX_KEPT, KEPT_PER_MODEL * behind) * self._settings.deadline_s
                 await call.make(max(self._clock(), until - kept_s), lenient=lenient)
+                if not isinstance(call.error, Reason):
+                    self._slow_start = False  # the model was loaded, or never will be
                 if call.error not in _TRY_NEXT or self._clock() >= until:
                     break
         finally:
@@ -178,26 +186,27 @@ class Caller:
         return Call(self._tools, model=model, batch=batch, dialect=self._dialects[model], sheet=sheet)
 
     @contextmanager
-    def _within_shares(self, windows: Sequence[Window], sheet: Sheet) -> Iterator[list[Window]]:
+    def _within_shares(self, plan: Plan, sheet: Sheet) -> Iterator[list[Window]]:
         """Yield the windows whose devices have money left in this hour, and hold it for them meanwhile."""
         limit, clock = self._budget.limit(BudgetWindow.HOUR), self._clock()
         held: list[tuple[str, int]] = []
         allowed: list[Window] = []
-        for window in windows:
-            amount = self._worst_share(window, len(windows))
+        for window in plan.ask:
+            amount = self._worst_share(window, len(plan.ask))
             if not self._shares.allows(window.device, amount, limit=limit, clock=clock):
+                plan.refused.add(window.id)
                 sheet.excuse([window], Reason.BUDGET)
                 self.stats.suppressed[Reason.BUDGET] += 1
                 self._recorder.suppressed(Reason.BUDGET, 1)
                 continue
-            self._shares.add(window.device, amount, clock=clock)
+            self._shares.hold(window.device, amount)
             held.append((window.device, amount))
             allowed.append(window)
         try:
             yield allowed
         finally:
             for device, amount in held:
-                self._shares.add(device, -amount, clock=clock)
+                self._shares.hold(device, -amount)
 
     def _worst_share(self, window: Window, windows: int) -> int:
         """Return what a window may cost at most, nano-USD, its part of the constant text included."""

@@ -66,7 +66,7 @@ class Gate:
 
     def cool(self, model: str, retry_after_s: float | None) -> None:
         """Leave ``model`` alone until its Retry-After."""
-        self._cooldowns[model] = self._clock() + (retry_after_s or COOLDOWN_S)
+        self._cooldowns[model] = self._clock() + (COOLDOWN_S if retry_after_s is None else retry_after_s)
 
     def leave(self, leave: Leave, error: TransportError | None, *, lenient: bool = False) -> None:
         """Take note of how the call went; ``lenient`` forgives a timeout."""

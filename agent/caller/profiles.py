@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from agent.caller.protocols import Request
+
 FORMATS = ("json_schema", "json_object", "none")
 
 
@@ -45,6 +47,16 @@ class Dialect:
         self.response_format = self.response_format or self.profile.response_format
         self.max_tokens_field = self.max_tokens_field or self.profile.max_tokens_field
         self.moderation = self.profile.moderates
+
+    def differs(self, request: Request) -> bool:
+        """Say whether ``request`` was made before another call found out what is not taken."""
+        return (
+            request.response_format != self.response_format
+            or request.max_tokens_field != self.max_tokens_field
+            or (request.temperature is not None and not self.temperature)
+            or (request.seed is not None and not self.seed)
+            or (request.moderation_model is not None and not self.moderation)
+        )
 
     def adapt(self, refused: str) -> bool:
         """Do without what was refused; return whether that changes the request."""

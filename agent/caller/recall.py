@@ -20,6 +20,7 @@ class Plan:
     ask: list[Window] = field(default_factory=list)
     keys: dict[str, str] = field(default_factory=dict)  # window id -> key of the flight that it leads
     wait: list[tuple[Window, asyncio.Future[Landed]]] = field(default_factory=list)
+    refused: set[str] = field(default_factory=set)  # ids of windows whose device has used up its share
 
 
 class Recall:
@@ -34,24 +35,31 @@ class Recall:
     def plan(self, batch: Batch, sheet: Sheet) -> Plan:
         """Put what is known on the ``sheet``; return what is left to do. Audits are always asked."""
         plan = Plan()
-        for window in batch.windows:
-            if not self.cache.on or window.id in batch.audit:
-                self._recorder.cache_looked_up("bypass")
-                plan.ask.append(window)
-                continue
-            key = fingerprint(window, *self._context)
-            outcome = self._recall(key, window)
-            flight = self.cache.flight(key)
-            if outcome is not None:
-                self._served(sheet, outcome)
-            elif flight is not None:
-                plan.wait.append((window, flight))
-            else:
-                self._recorder.cache_looked_up("miss")
-                self.cache.take_off(key)
-                plan.keys[window.id] = key
-                plan.ask.append(window)
+        try:
+            for window in batch.windows:
+                self._look_up(window, plan, sheet, audit=window.id in batch.audit)
+        except BaseException:
+            self.land(plan, sheet, Reason.ERROR)  # or the next windows like these would wait for nobody
+            raise
         return plan
+
+    def _look_up(self, window: Window, plan: Plan, sheet: Sheet, *, audit: bool) -> None:
+        if not self.cache.on or audit:
+            self._recorder.cache_looked_up("bypass")
+            plan.ask.append(window)
+            return
+        key = fingerprint(window, *self._context)
+        outcome = self._recall(key, window)
+        flight = self.cache.flight(key)
+        if outcome is not None:
+            self._served(sheet, outcome)
+        elif flight is not None:
+            plan.wait.append((window, flight))
+        else:
+            self._recorder.cache_looked_up("miss")
+            plan.ask.append(window)
+            plan.keys[window.id] = key
+            self.cache.take_off(key)
 
     def land(self, plan: Plan, sheet: Sheet, missing: Reason) -> None:
         """Tell those who wait what came of the windows that were asked."""
@@ -60,10 +68,15 @@ class Recall:
             if key is not None:
                 outcome = sheet.outcome(window) or Outcome(window.id, missing)
                 kept = sheet.kept.get(window.id)
-                self.cache.land(key, Landed(outcome, Entry(kept, outcome.model) if kept else None))
+                entry = Entry(kept, outcome.model) if kept else None
+                self.cache.land(key, Landed(outcome, entry, own=window.id in plan.refused))
 
-    async def wait(self, plan: Plan, sheet: Sheet, until: float) -> None:
-        """Take the outcomes of the calls of others, as long as there is time."""
+    async def wait(self, plan: Plan, sheet: Sheet, until: float) -> list[Window]:
+        """Take the outcomes of the calls of others, as long as there is time.
+
+        Returns the windows whose call was not made because another device had used up its share.
+        """
+        again = []
         for window, flight in plan.wait:
             try:
                 async with asyncio.timeout(max(0.0, until - self._clock())):
@@ -72,7 +85,11 @@ class Recall:
                 sheet.put(Outcome(window.id, Reason.TIMEOUT))
                 self._recorder.cache_looked_up("miss")
                 continue
-            self._follow(window, landed, sheet)
+            if landed.own:
+                again.append(window)
+            else:
+                self._follow(window, landed, sheet)
+        return again
 
     def _follow(self, window: Window, landed: Landed, sheet: Sheet) -> None:
         outcome = self._serve(window, landed.entry) if landed.entry is not None else None

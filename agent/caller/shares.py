@@ -14,14 +14,21 @@ class Shares:
         self._share = share
         self._period_s = period_s
         self._costs: OrderedDict[str, deque[tuple[float, int]]] = OrderedDict()
+        self._held: dict[str, int] = {}
 
     def allows(self, device: str, amount: int, *, limit: int, clock: float) -> bool:
         """Say whether ``device`` may cost ``amount`` more; its first call in a period always may."""
-        spent = self.spent(device, clock)
+        spent = self.spent(device, clock) + self._held.get(device, 0)
         return amount <= 0 or spent == 0 or spent + amount <= self._share * limit
 
+    def hold(self, device: str, amount: int) -> None:
+        """Count ``amount`` against ``device`` until it is given back (as a negative one)."""
+        held = self._held.pop(device, 0) + amount
+        if held:
+            self._held[device] = held
+
     def add(self, device: str, amount: int, *, clock: float) -> None:
-        """Count ``amount`` (negative: give it back) for ``device``."""
+        """Count what ``device`` has cost."""
         if not amount:
             return
         costs = self._costs.setdefault(device, deque())

@@ -1,0 +1,167 @@
+"""Calls beside each other, and faults in between: nobody spoils it for the others, and no cent is lost."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from agent.caller import call
+from agent.caller.classify import classify
+from agent.caller.protocols import ErrorType, Reply, Request, TransportError
+from agent.caller.shares import Shares
+from agent.records import Reason, Window
+from tests.caller.kit import Clock, Kit, batch, kit, two_windows, window
+from tests.caller.test_caller import Model, good, reasons, settled
+
+
+class Picky(Model):
+    """Refuses whatever request ``dislikes`` names, once all that are expected at the same time have come."""
+
+    def __init__(self, dislikes: str, together: int) -> None:
+        super().__init__()
+        self._dislikes = dislikes
+        self._together = together
+        self._all = asyncio.Event()
+
+    async def complete(self, request: Request) -> Reply:
+        self.requests.append(request)
+        if len(self.requests) >= self._together:
+            self._all.set()
+        await self._all.wait()
+        if (self._dislikes == "response_format" and request.response_format == "json_schema") or (
+            self._dislikes == "temperature" and request.temperature is not None
+        ):
+            raise TransportError(ErrorType.BAD_REQUEST, "HTTP 400", http_status=400, refused=self._dislikes)
+        return good(request)
+
+
+@pytest.mark.parametrize("dislikes", ["response_format", "temperature"])
+def test_what_two_calls_find_out_at_once_is_learnt_once(dislikes: str) -> None:
+    """Both go on, and neither steps further down than the endpoint asked for."""
+
+    async def story() -> None:
+        model = Picky(dislikes, together=2)
+        parts = kit(model, max_concurrent=2)
+        first, second = await settled(parts, batch(name="b1"), batch(window("w2"), name="b2"))
+        assert reasons(first) == reasons(second) == [Reason.REVIEWED]
+        assert len(model.requests) == 4
+        wanted = ("json_object", 0.0) if dislikes == "response_format" else ("json_schema", None)
+        assert {(one.response_format, one.temperature) for one in model.requests[2:]} == {wanted}
+
+    asyncio.run(story())
+
+
+def test_a_device_without_money_does_not_cost_the_others_their_call() -> None:
+    """Who waited for the call of a device that has used up its share asks for itself."""
+
+    async def story() -> None:
+        model = Model()
+        parts = kit(model, cache_ttl_s=60.0, limit=0.02, clock=Clock())
+        parts.caller._shares.add("flood", 10**9, clock=1000.0)
+        alike = [window(f"w{n}", device=device) for n, device in enumerate(("flood", "flood", "calm", "c2"))]
+        (outcomes,) = await settled(parts, batch(*alike))
+        assert reasons(outcomes) == [Reason.BUDGET, Reason.BUDGET, Reason.REVIEWED, Reason.CACHED]
+        assert len(model.requests) == 1
+
+    asyncio.run(story())
+
+
+def test_a_broken_window_leaves_nobody_waiting() -> None:
+    """A fault between look-ups ends the flights that were begun, so that the next like window is asked."""
+
+    async def story() -> None:
+        parts = kit(Model(), cache_ttl_s=60.0, deadline_s=5.0)
+        broken: Window = replace(window("w2"), section="[]")
+        assert reasons(await parts.caller.ask(batch(window("w1"), broken))) == [Reason.ERROR] * 2
+        assert parts.caller.stats.faults == 1
+        assert reasons(await parts.caller.ask(batch(window("w3")))) == [Reason.REVIEWED]
+
+    asyncio.run(story())
+
+
+def test_a_reply_that_cannot_be_judged_is_paid_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault of ours after the reply: verdicts are local, and money and tokens are told all the same."""
+
+    def fails(*_anything: object) -> None:
+        raise KeyError("a bug")
+
+    async def story() -> Kit:
+        monkeypatch.setattr(call, "judge", fails)
+        parts = kit(Model())
+        outcomes = await parts.caller.ask(two_windows())
+        await parts.caller.aclose()
+        assert reasons(outcomes) == [Reason.ERROR] * 2
+        assert sum(one.cost_usd or 0.0 for one in outcomes) == pytest.approx(parts.purse.spent)
+        assert sum(one.tokens.input for one in outcomes if one.tokens) == 1000
+        return parts
+
+    parts = asyncio.run(story())
+    assert parts.caller.stats.faults == 1
+    record = parts.notes.record
+    assert (record.ok, record.error_type, record.cost_usd) == (False, ErrorType.OTHER, parts.purse.spent)
+    assert parts.purse.spent > 0
+
+
+def test_patience_with_a_model_that_loads_is_not_spent_on_calls_that_are_not_made() -> None:
+    """A first window without money leaves the longer deadline to the first real call."""
+
+    async def story() -> None:
+        model = Model()
+        model.gate = asyncio.Event()
+        parts = kit(model, provider="llamacpp", deadline_s=0.1, limit=0.0)
+        assert reasons(await parts.caller.ask(batch())) == [Reason.BUDGET]
+        parts.purse.limit = 1.0
+        start = asyncio.get_running_loop().time()
+        assert reasons(await parts.caller.ask(batch())) == [Reason.TIMEOUT]
+        assert asyncio.get_running_loop().time() - start >= 0.4
+        assert list(parts.caller._gate.breaker._results) == []
+        await parts.caller.aclose()
+
+    asyncio.run(story())
+
+
+def test_every_call_that_is_recorded_is_counted() -> None:
+    """Also one that got no slot before its deadline: status page and metrics tell the same number."""
+
+    async def story() -> None:
+        model = Model()
+        model.gate = asyncio.Event()
+        parts = kit(model, max_concurrent=1, deadline_s=0.2)
+        await settled(parts, *(batch(window(f"w{n}"), name=f"b{n}") for n in range(3)))
+        assert parts.caller.stats.calls == len(parts.notes.records) == 3
+
+    asyncio.run(story())
+
+
+def test_retry_after_nothing_means_at_once() -> None:
+    """A 429 that names 0 s does not hold up the calls that come after."""
+
+    async def story() -> None:
+        refusal = classify(429, {}, {"retry-after": "0"})
+        assert refusal.retry_after_s == 0.0
+        model, clock = Model(), Clock()
+
+        def behave(request: Request) -> Reply:
+            if len(model.requests) == 1:
+                raise refusal
+            return good(request)
+
+        model.behave = behave
+        parts = kit(model, clock=clock, max_retries=0)
+        assert reasons(await parts.caller.ask(batch())) == [Reason.COOLDOWN]
+        assert reasons(await parts.caller.ask(batch())) == [Reason.REVIEWED]
+
+    asyncio.run(story())
+
+
+def test_what_was_held_for_a_call_is_forgotten_with_it() -> None:
+    """An hour later only what calls have cost counts, never less than nothing."""
+    shares = Shares(share=0.25)
+    shares.hold("d", 20)
+    assert not shares.allows("d", 10, limit=100, clock=0.0)
+    shares.add("d", 15, clock=5.0)
+    shares.hold("d", -20)
+    assert shares.spent("d", 3604.0) == 15
+    assert not shares.allows("d", 11, limit=100, clock=3604.0)
+    assert shares.spent("d", 3605.0) == 0
+    assert not shares._held
