@@ -22,6 +22,8 @@ from simulator.model import Director, ModelEndpoint
 from simulator.model.behaviours import Knobs
 from simulator.scenario import Scenario
 from simulator.score import match
+from simulator.show import Plain, Show
+from simulator.truth import Truth
 from simulator.watch import Watch
 from simulator.wire import Message, history, live
 
@@ -43,7 +45,8 @@ class DemoSettings:
     seed: int = 1
     config: Path | None = None
     broker: str | None = None
-    say: Callable[[str], None] = print
+    show: Show | None = None  # None: a line for everything
+    say: Callable[[str], None] = print  # for the last lines, when the show is over
 
 
 def run(settings: DemoSettings) -> int:
@@ -68,18 +71,21 @@ class _Demo:
         self._stop = stop
         self._stack = stack
         self._folder = folder
+        self._show: Show = settings.show or Plain(settings.say)
         self._began = time.monotonic()
-        self._lock = threading.Lock()
         horizon = settings.for_s or OPEN_END_S
         self._start = float(math.floor(time.time() + LEAD_S - (settings.speed - 1.0) * horizon))
         self._live_began = math.inf
         self._sent = {"history": 0, "live": 0}
 
     def run(self) -> int:
+        self._stack.callback(self._show.close)
+        self._show.open()
         broker = self._stack.enter_context(Broker(kind=self._settings.broker))
         plan = self._plan(broker)
         watch = Watch(host="127.0.0.1", port=broker.port, base_topic=plan.base_topic, told=self._told)
         watch.now = self._now
+        self._show.truth = lambda: self._truth(watch, plan)
         watch.open()
         self._stack.callback(watch.close)
         agent = AgentProcess(plan=plan, folder=self._folder)
@@ -112,12 +118,13 @@ class _Demo:
     def _introduce(self, broker: Broker, plan: Plan, fleet: Fleet) -> None:
         endpoint = plan.config["ai"]["base_url"] or "its default address"
         whose = "the simulator's" if self._model_url else plan.model
-        self._say(f"scenario     {self._settings.scenario.name}: {self._settings.scenario.title}")
-        self._say(
-            f"broker       {broker.words} on 127.0.0.1:{broker.port}, devices speak MQTT {fleet.protocol}"
+        scenario = self._settings.scenario
+        self._show.introduce("scenario", f"{scenario.name}: {scenario.title}")
+        self._show.introduce(
+            "broker", f"{broker.words} on 127.0.0.1:{broker.port}, devices speak MQTT {fleet.protocol}"
         )
-        self._say(f"model        {whose} at {endpoint}")
-        self._say(f"status page  {plan.web}/")
+        self._show.introduce("model", f"{whose} at {endpoint}")
+        self._show.introduce("status page", f"{plan.web}/")
 
     def _replay(self, fleet: Fleet, past: list[Message], agent: AgentProcess, plan: Plan) -> None:
         """Send the history and wait until the agent has taken it in."""
@@ -133,9 +140,10 @@ class _Demo:
         caught = self._until(caught_up, agent, CATCH_UP_LIMIT_S, None)
         span = self._settings.scenario.history.span_s / 60
         took = time.monotonic() - began
-        self._say(
-            f"history      {self._sent['history']:,} readings of the {span:.0f} minutes before"
-            f" {'taken in' if caught else 'sent'} in {took:.1f} s"
+        self._show.phase(
+            "history",
+            f"{self._sent['history']:,} readings of the {span:.0f} minutes before"
+            f" {'taken in' if caught else 'sent'} in {took:.1f} s",
         )
 
     def _live(self, fleet: Fleet, watch: Watch, agent: AgentProcess, broker: Broker) -> None:
@@ -144,8 +152,7 @@ class _Demo:
         self._stop.wait(max(0.0, self._start - time.time()))
         watch.live_from = self._start
         self._live_began = time.monotonic()
-        self._say(f"live         {len(settings.scenario.devices)} devices from now on; Ctrl-C ends it\n")
-        self._say(lines.HEADER)
+        self._show.phase("live", f"{len(settings.scenario.devices)} devices from now on")
         done = threading.Event()
         thread = threading.Thread(target=self._send, args=(fleet, done), name="fleet", daemon=True)
         thread.start()
@@ -175,24 +182,27 @@ class _Demo:
             for moment, begins in ((one.start, True), (one.end, False)):
                 if moment <= now and (one, begins) not in told:
                     told.add((one, begins))
-                    self._say(lines.fault_line(one, time.time(), begins=begins))
+                    self._show.fault(one, begins=begins)
 
     def _end(self, watch: Watch, agent: AgentProcess, plan: Plan) -> int:
         until = self._now()
         samples = self._last_scrape(plan)
+        self._show.phase("end", "the agent is stopped")
         code = agent.stop()
         watch.close()
+        self._show.close()
         heard = watch.heard
         rows = lines.traffic_lines(heard, samples, history=self._sent["history"], live=self._sent["live"])
-        grace_s = 2 * plan.window_s
-        score = match(self._labels(until), heard.openings, grace_s=grace_s)
-        rows += lines.score_lines(score, kinds=heard.kinds, until=until, grace_s=grace_s)
-        self._say("\n" + lines.summary(rows, seconds=time.monotonic() - self._began))
+        truth = self._truth(watch, plan, until)
+        rows += lines.score_lines(truth.score, kinds=truth.kinds, until=until, grace_s=truth.grace_s)
+        self._settings.say("\n" + lines.summary(rows, seconds=time.monotonic() - self._began))
         if code:
-            self._say(f"the agent ended with exit code {code}: {agent.last_words()}")
+            self._settings.say(f"the agent ended with exit code {code}: {agent.last_words()}")
             return EXIT_FAULT
         if heard.live == 0 and not self._stop.is_set():
-            self._say("no verdict on a live window came back from the broker; run it longer (FOR=30)")
+            self._settings.say(
+                "no verdict on a live window came back from the broker; run it longer (FOR=30)"
+            )
             return EXIT_FAULT
         return 0
 
@@ -233,13 +243,17 @@ class _Demo:
         passed = time.monotonic() - self._live_began
         return self._start + max(0.0, passed) * self._settings.speed if math.isfinite(passed) else self._start
 
-    def _told(self, kind: str, body: dict[str, Any]) -> None:
-        line = lines.verdict_line if kind == "verdict" else lines.event_line
-        self._say(line(body, time.time()))
+    def _truth(self, watch: Watch, plan: Plan, until: float | None = None) -> Truth:
+        """Hold what was said up to now against what is true."""
+        now, grace_s = self._now() if until is None else until, 2 * plan.window_s
+        score = match(self._labels(now), list(watch.heard.openings), grace_s=grace_s)
+        return Truth(score=score, kinds=watch.heard.kinds, now=now, grace_s=grace_s)
 
-    def _say(self, text: str) -> None:
-        with self._lock:
-            self._settings.say(text)
+    def _told(self, kind: str, body: dict[str, Any]) -> None:
+        if kind == "verdict":
+            self._show.verdict(body)
+        else:
+            self._show.event(body)
 
 
 @contextlib.contextmanager

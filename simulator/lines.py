@@ -1,7 +1,7 @@
 """What the demo prints: one line for each verdict and finding, and the last lines that sum it up."""
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,20 +21,29 @@ def clock(at: float) -> str:
 
 def clean(text: Any, length: int) -> str:
     """Return text from the broker as something that a terminal may be shown."""
-    plain = "".join("?" if unicodedata.category(one)[0] == "C" else one for one in str(text))
+    plain = "".join(one if one.isprintable() else _stand_in(one) for one in str(text))
     return plain if len(plain) <= length else plain[: length - 1] + "…"
+
+
+def _stand_in(character: str) -> str:
+    return " " if unicodedata.category(character) == "Zs" else "?"
 
 
 def verdict_line(verdict: dict[str, Any], now: float) -> str:
     """Return the line of one verdict."""
-    status = clean(verdict["status"], 10)
-    word = f"{status.upper()} {clean(verdict['kind'], 12)}" if verdict["status"] != "normal" else status
-    source = f"{clean(verdict['source'], 8)}, {clean(verdict['reason'], 15)}"
+    word, source = verdict_words(verdict)
     device = clean(verdict["device"], 12)
     return (
         f"{clock(now)}  {device:<12} {word:<19} {float(verdict['score']):5.2f}  {source:<23} "
         f"{clean(verdict['summary'], 110)}"
     )
+
+
+def verdict_words(verdict: Mapping[str, Any]) -> tuple[str, str]:
+    """Return what a verdict says, and who said it why."""
+    status = clean(verdict["status"], 10)
+    word = f"{status.upper()} {clean(verdict['kind'], 12)}" if verdict["status"] != "normal" else status
+    return word, f"{clean(verdict['source'], 8)}, {clean(verdict['reason'], 15)}"
 
 
 def event_line(event: dict[str, Any], now: float) -> str:
@@ -86,7 +95,7 @@ def _agent_lines(samples: Samples, *, history: int, live: int) -> list[str]:
     ]
 
 
-def score_lines(score: Score, *, kinds: dict[str, list[str]], until: float, grace_s: float) -> list[str]:
+def score_lines(score: Score, *, kinds: Mapping[str, list[str]], until: float, grace_s: float) -> list[str]:
     """Return which true faults were found, as what, and after how long."""
     out = [_match_line(row, kinds, until, grace_s) for row in score.matches]
     if score.false:
@@ -95,7 +104,7 @@ def score_lines(score: Score, *, kinds: dict[str, list[str]], until: float, grac
     return out
 
 
-def _match_line(row: Match, kinds: dict[str, list[str]], until: float, grace_s: float) -> str:
+def _match_line(row: Match, kinds: Mapping[str, list[str]], until: float, grace_s: float) -> str:
     label = row.label
     what = f"{label.kind} on {label.device}{f'/{label.metric}' if label.metric else ''}"
     if row.opening is None:

@@ -1,10 +1,15 @@
 """``edge-sim demo``: broker, devices, model and agent in one terminal."""
 
 import argparse
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from simulator import scenario as scenarios
 from simulator.commands.common import Commands, add_pace, say
+
+if TYPE_CHECKING:
+    from simulator.show import Show
 
 
 def register(commands: "Commands[argparse.ArgumentParser]") -> None:
@@ -18,6 +23,7 @@ def register(commands: "Commands[argparse.ArgumentParser]") -> None:
     parser.add_argument(
         "--broker", choices=("mosquitto", "embedded"), help="default: Mosquitto where it is there"
     )
+    parser.add_argument("--plain", action="store_true", help="lines instead of the live view")
     parser.set_defaults(command=_demo)
 
 
@@ -32,6 +38,21 @@ def _demo(args: argparse.Namespace) -> int:
             seed=args.seed,
             config=args.config,
             broker=args.broker,
+            show=_show(plain=args.plain),
             say=say,
         )
     )
+
+
+def _show(*, plain: bool) -> "Show":
+    """Return the live view where the terminal and what is installed allow it."""
+    from simulator.show import Plain  # noqa: PLC0415 - as above
+
+    if not plain:
+        try:
+            from simulator import view  # noqa: PLC0415 - rich is an extra
+        except ImportError:
+            return Plain(say)
+        if view.fits(sys.stdout):
+            return view.View()
+    return Plain(say)

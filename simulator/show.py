@@ -1,0 +1,80 @@
+"""Where the demo shows what happens: as plain lines, or as the live view of :mod:`simulator.view`."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from simulator import lines
+from simulator.faults import Label
+from simulator.truth import Truth
+
+_WIDTH = 12  # of the name before a fact
+
+
+class Show(Protocol):
+    """What the demo tells while it runs; every method may be called from any thread."""
+
+    truth: Callable[[], Truth | None]
+
+    def open(self) -> None:
+        """Begin."""
+
+    def close(self) -> None:
+        """End; closing twice is harmless."""
+
+    def introduce(self, name: str, text: str) -> None:
+        """Tell a fact that stays: ``scenario``, ``broker``, ``model`` or ``status page``."""
+
+    def phase(self, name: str, text: str) -> None:
+        """Tell what is done or begins now."""
+
+    def verdict(self, body: dict[str, Any]) -> None:
+        """Tell a verdict."""
+
+    def event(self, body: dict[str, Any]) -> None:
+        """Tell a change of a finding."""
+
+    def fault(self, label: Label, *, begins: bool) -> None:
+        """Tell that a true fault begins or ends."""
+
+
+class Plain:
+    """A line for everything that happens, for pipes, logs and simple terminals."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self.truth: Callable[[], Truth | None] = lambda: None
+        self._write = say
+        self._lock = threading.Lock()
+        self._headed = False
+
+    def open(self) -> None:
+        """Do nothing: lines need no preparation."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+    def introduce(self, name: str, text: str) -> None:
+        self._say(f"{name:<{_WIDTH}} {text}")
+
+    def phase(self, name: str, text: str) -> None:
+        self._say(f"{name:<{_WIDTH}} {text}{'; Ctrl-C ends it' if name == 'live' else ''}")
+
+    def verdict(self, body: dict[str, Any]) -> None:
+        self._row(lines.verdict_line(body, time.time()))
+
+    def event(self, body: dict[str, Any]) -> None:
+        self._row(lines.event_line(body, time.time()))
+
+    def fault(self, label: Label, *, begins: bool) -> None:
+        self._row(lines.fault_line(label, time.time(), begins=begins))
+
+    def _row(self, text: str) -> None:
+        if not self._headed:
+            self._headed = True
+            self._say(f"\n{lines.HEADER}")
+        self._say(text)
+
+    def _say(self, text: str) -> None:
+        with self._lock:
+            self._write(text)
