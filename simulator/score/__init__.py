@@ -1,0 +1,20 @@
+"""Holds what agents said against the true labels; knows nothing of them but the verdicts they publish."""
+
+from simulator.score.figures import Figures, KindFigures, figures
+from simulator.score.files import ScoreFileError, read_labels, read_said
+from simulator.score.match import Match, Opening, Score, match
+from simulator.score.said import Said
+
+__all__ = [
+    "Figures",
+    "KindFigures",
+    "Match",
+    "Opening",
+    "Said",
+    "Score",
+    "ScoreFileError",
+    "figures",
+    "match",
+    "read_labels",
+    "read_said",
+]

@@ -1,0 +1,109 @@
+"""Reads labels and what was recorded of an agent: JSON lines.
+
+A line of a recording is a verdict, an event, or a message as ``edge-sim record`` writes it (``topic`` and
+base64 ``payload``); messages that are neither verdict nor event are passed over.
+"""
+
+import base64
+import binascii
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from simulator.faults import FaultKind, Label
+from simulator.score.said import Said
+
+MAX_LINE = 4 * 1024 * 1024
+_TOPICS = frozenset({"verdicts", "events"})
+
+
+class ScoreFileError(Exception):
+    """A file that cannot be scored; one line: file, line, what is wrong and what to give."""
+
+
+def read_labels(path: Path) -> list[Label]:
+    """Return the labels that ``edge-sim run --labels`` wrote.
+
+    Raises:
+        ScoreFileError: unreadable, or a line is no label.
+    """
+    labels = []
+    for place, body in _objects(path):
+        try:
+            one = Label(
+                device=str(body["device"]),
+                metric=None if body["metric"] is None else str(body["metric"]),
+                kind=FaultKind(body["kind"]),
+                start=float(body["from"]),
+                end=float(body["to"]),
+            )
+        except (KeyError, ValueError, TypeError) as error:
+            raise ScoreFileError(
+                f"{path}:{place}: is no label ({type(error).__name__}: {str(error)[:80]}); "
+                "give the file that `edge-sim run --labels` wrote"
+            ) from None
+        labels.append(one)
+    return labels
+
+
+def read_said(path: Path, *, since: float = float("-inf")) -> Said:
+    """Return what the agent of a recording said of what ended at ``since`` (Unix seconds) or later.
+
+    Raises:
+        ScoreFileError: unreadable, or it holds no verdict at all.
+    """
+    said = Said(since)
+    met = 0
+    for place, body in _objects(path):
+        message = _opened(body, path, place)
+        if message is None:
+            continue
+        try:
+            said.take(message)
+        except (KeyError, ValueError, TypeError, AttributeError) as error:
+            raise ScoreFileError(
+                f"{path}:{place}: is no verdict ({type(error).__name__}: {str(error)[:80]}); "
+                "record with `edge-sim record 'edge-agent/+/verdicts/+' 'edge-agent/+/events/+'`"
+            ) from None
+        met += 1
+    if not met:
+        raise ScoreFileError(f"{path}: holds no verdict; record with `edge-sim record 'edge-agent/#'`")
+    return said
+
+
+def is_told(topic: str) -> bool:
+    """Say whether a topic carries verdicts or events."""
+    levels = topic.split("/")
+    return len(levels) > 1 and levels[-2] in _TOPICS
+
+
+def _opened(body: Mapping[str, Any], path: Path, place: int) -> Mapping[str, Any] | None:
+    """Return the verdict or event of a line; None when it is another message."""
+    if "payload" not in body:
+        return body if "window" in body or "event_type" in body else None
+    if not is_told(str(body.get("topic", ""))):
+        return None
+    try:
+        inner = json.loads(base64.b64decode(str(body["payload"]), validate=True))
+    except (binascii.Error, ValueError, RecursionError):
+        raise ScoreFileError(f"{path}:{place}: payload is not base64 of JSON; record it anew") from None
+    return inner if isinstance(inner, dict) else None
+
+
+def _objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    try:
+        with path.open(encoding="utf-8") as lines:
+            for place, line in enumerate(lines, 1):
+                if not line.strip():
+                    continue
+                try:
+                    body = json.loads(line) if len(line) <= MAX_LINE else None
+                except (ValueError, RecursionError):
+                    body = None
+                if not isinstance(body, dict):
+                    raise ScoreFileError(f"{path}:{place}: is not a JSON object; give JSON lines")
+                yield place, body
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "is not UTF-8"
+        raise ScoreFileError(f"{path}: cannot be read: {reason}") from None

@@ -1,0 +1,88 @@
+"""Listens to agents on a broker until told to stop, and keeps what each of them said."""
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TextIO
+
+from simulator.link import Link
+from simulator.score.files import is_told
+from simulator.score.said import Said
+
+
+class Listener:
+    """One subscriber for all agents; tells them apart by their base topic."""
+
+    def __init__(
+        self,
+        *,
+        host: str,
+        port: int,
+        filters: tuple[str, ...],
+        since: float = float("-inf"),
+        keep: Path | None = None,
+    ) -> None:
+        """Listen to ``filters``.
+
+        Args:
+            host: the broker's.
+            port: the broker's.
+            filters: topic filters of verdicts and events.
+            since: Unix seconds of event time; what ended before is left out.
+            keep: a folder for one file of JSON lines per agent, or None.
+        """
+        self._since = since
+        self._keep = keep
+        self._files: dict[str, TextIO] = {}
+        self._lock = threading.Lock()
+        self.said: dict[str, Said] = {}  # base topic -> what was said
+        self.malformed = 0
+        self.heard_at = time.monotonic()
+        self._link = Link(
+            host=host, port=port, client_id="edge-sim-score", filters=filters, on_message=self._arrived
+        )
+
+    def open(self, timeout_s: float = 10.0) -> None:
+        """Subscribe.
+
+        Raises:
+            LinkError: the broker did not answer or refused.
+        """
+        self._link.open(timeout_s)
+
+    def close(self) -> None:
+        """Disconnect and close the files."""
+        self._link.close()
+        with self._lock:
+            for file in self._files.values():
+                file.close()
+            self._files.clear()
+
+    def wait(self, stop: threading.Event, *, until: Callable[[], bool]) -> None:
+        """Return when ``until`` says so or ``stop`` is set."""
+        while not until() and not stop.wait(0.2):
+            pass
+
+    def _arrived(self, topic: str, payload: bytes) -> None:
+        if not is_told(topic):
+            return
+        base = topic.rsplit("/", 2)[0]
+        self.heard_at = time.monotonic()
+        with self._lock:
+            try:
+                self.said.setdefault(base, Said(self._since)).take(json.loads(payload))
+            except (KeyError, ValueError, TypeError, AttributeError, RecursionError):
+                self.malformed += 1
+                return
+            if self._keep is not None:
+                self._write(base, payload)
+
+    def _write(self, base: str, payload: bytes) -> None:
+        assert self._keep is not None
+        file = self._files.get(base)
+        if file is None:
+            name = base.replace("/", "_") + ".jsonl"
+            file = self._files[base] = (self._keep / name).open("a", encoding="utf-8")
+        file.write(payload.decode("utf-8", "replace").replace("\n", " ") + "\n")

@@ -1,0 +1,98 @@
+"""What an agent said in one run: findings, sources of its verdicts, model calls, tokens and money.
+
+Made of verdicts (and of events, where they were heard) as ``edge-agent schema`` describes them. A repeat of a
+verdict, told by its id, counts once.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from simulator.score.match import Opening
+
+
+@dataclass(slots=True)
+class Said:
+    """Collects verdicts and events in any order; ``since`` (Unix seconds) leaves out what ended before."""
+
+    since: float = float("-inf")
+    verdicts: int = 0
+    sources: Counter[str] = field(default_factory=Counter)
+    tokens: int = 0  # in and out
+    cost_usd: float = 0.0
+    devices: set[str] = field(default_factory=set)
+    first: float = float("inf")  # begin of the earliest window, Unix seconds
+    last: float = float("-inf")  # end of the latest
+    _ids: set[str] = field(default_factory=set)
+    _calls: set[str] = field(default_factory=set)
+    _told: dict[str, Opening] = field(default_factory=dict)  # finding id -> its event "opened"
+    _seen: dict[str, Opening] = field(default_factory=dict)  # finding id -> its first anomalous verdict
+    _events: bool = False
+
+    def take(self, body: Mapping[str, Any]) -> None:
+        """Take a verdict or an event.
+
+        Raises:
+            ValueError, KeyError, TypeError: it is neither.
+        """
+        if "event_type" not in body:
+            self._take_verdict(body)
+            return
+        self._events = True
+        verdict = body["verdict"]
+        opening = _opening(str(body["finding_id"]), verdict)
+        if body["event_type"] == "opened" and opening.seen >= self.since:
+            self._told.setdefault(opening.finding_id, opening)
+
+    def _take_verdict(self, verdict: Mapping[str, Any]) -> None:
+        window = verdict["window"]
+        begin, end = seconds(window["from"]), seconds(window["to"])
+        if end < self.since or verdict["id"] in self._ids:
+            return
+        self._ids.add(str(verdict["id"]))
+        self.verdicts += 1
+        self.sources[str(verdict["source"])] += 1
+        self.devices.add(str(verdict["device"]))
+        self.first, self.last = min(self.first, max(begin, self.since)), max(self.last, end)
+        self._take_bill(verdict)
+        finding = verdict["finding_id"]
+        if finding is not None and verdict["status"] == "anomaly":
+            opening = _opening(str(finding), verdict)
+            known = self._seen.get(opening.finding_id)
+            if known is None or opening.told < known.told:
+                self._seen[opening.finding_id] = opening
+
+    def _take_bill(self, verdict: Mapping[str, Any]) -> None:
+        tokens = verdict["tokens"]
+        if tokens is not None:
+            self.tokens += int(tokens["input"]) + int(tokens["output"])
+            # The windows of a call share its trace and, to the microsecond, how long it took.
+            self._calls.add(f"{verdict.get('trace_id')}/{verdict.get('latency_ms')}")
+        self.cost_usd += float(verdict["cost_usd"] or 0.0)
+
+    @property
+    def calls(self) -> int:
+        """Model calls that a verdict stems from."""
+        return len(self._calls)
+
+    @property
+    def openings(self) -> list[Opening]:
+        """The findings that opened: by the events if any were heard, else by the verdicts alone."""
+        return list((self._told if self._events else self._seen).values())
+
+
+def _opening(finding_id: str, verdict: Mapping[str, Any]) -> Opening:
+    return Opening(
+        finding_id=finding_id,
+        device=str(verdict["device"]),
+        kind=str(verdict["kind"]),
+        seen=seconds(verdict["window"]["to"]),
+        told=seconds(verdict["created_at"]),
+    )
+
+
+def seconds(text: str) -> float:
+    """Return the Unix seconds of an ISO 8601 time."""
+    return datetime.fromisoformat(text).timestamp()
