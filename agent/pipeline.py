@@ -90,12 +90,14 @@ class Pipeline:
         audits_allowed: Callable[[], bool],
         clock: Callable[[], float],
         wall: Callable[[], float],
+        turn_s: float = TURN_S,
         report: Callable[..., None],
         spawn: Spawn,
         fail: Callable[[BaseException], None],
     ) -> None:
         self._journal = journal
         self._clock = clock
+        self._turn_s = turn_s
         self._report = report
         self._fail = fail
         self.detector = detector
@@ -252,7 +254,7 @@ class Pipeline:
             self.outbox.turn(clock)
             if self.seq > self._snapshot_seq and clock - self._snapshot_clock >= SNAPSHOT_S:
                 self.snapshot()
-            await asyncio.sleep(TURN_S)
+            await asyncio.sleep(self._turn_s)
 
     def next_due(self) -> float | None:
         """Return the clock at which a window or a silence is due, or None."""

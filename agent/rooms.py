@@ -19,7 +19,8 @@ from agent.observe.logs import LogWriter
 from agent.observe.metrics import Metrics
 from agent.observe.recorder import TelemetryRecorder
 from agent.observe.traces import open_tracer
-from agent.pipeline import Pipeline
+from agent.pace import pace_here
+from agent.pipeline import TURN_S, Pipeline
 from agent.records import Arrival, DecodeError, DecodeReason
 from agent.status import Reporter
 from agent.transcripts import Transcripts
@@ -40,6 +41,7 @@ class Rooms:
     ) -> None:
         self.config = config
         self.logs = logs
+        self._pace = pace_here(config.agent.state_dir)
         self.crossings = Crossings(self, loop=loop, fail=fail)
         self._feedback_topic = f"{config.base_topic}/feedback"
         self._registry = Registry(
@@ -97,8 +99,9 @@ class Rooms:
                 report=self.logs.reporter(room="journal"),
                 on_feedback=self.crossings.on_feedback,
             ),
-            wall=time.time,
+            wall=self._pace.wall,
             mono=time.monotonic,
+            stretch=self._pace.stretch,
         )
 
     def _decode(self, arrival: Arrival) -> Any:
@@ -140,7 +143,8 @@ class Rooms:
             suppressed=lambda reason: self.recorder.suppressed(reason, 1),
             audits_allowed=self.asking.audits_allowed,
             clock=self.journal.clock.now,
-            wall=time.time,
+            wall=self._pace.wall,
+            turn_s=self._pace.turn_s(TURN_S),
             report=self.logs.reporter(room="pipeline"),
             spawn=self.crossings.spawn,
             fail=self.crossings.fail,
@@ -160,7 +164,7 @@ class Rooms:
             return "net"
         if now - self.journal.stats.heartbeat > limit_s:
             return "journal"
-        return "analyst" if clock - self.pipeline.heartbeat > limit_s else None
+        return "analyst" if clock - self.pipeline.heartbeat > limit_s * self._pace.speed else None
 
     def web_hangs(self, limit_s: float) -> bool:
         """Say that the web server made no turn for ``limit_s``; readings and verdicts do not depend on it."""

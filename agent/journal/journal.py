@@ -67,6 +67,7 @@ class Journal:
         settings: JournalSettings,
         wall: Callable[[], float],
         mono: Callable[[], float],
+        stretch: Callable[[float], float],
     ) -> None:
         self._path = path
         self._lock = lock
@@ -74,7 +75,7 @@ class Journal:
         self._ended = threading.Event()
         self._running = False
         seq, clock_value = last_row(connection)
-        self.clock = AgentClock(last=clock_value, wall=wall, mono=mono)
+        self.clock = AgentClock(last=clock_value, wall=wall, mono=mono, stretch=stretch)
         sequence = Sequence(seq=seq, clock_value=clock_value, clock=self.clock)
         self.journal_id = _prepare(connection, agent_id, sequence)
         self.recovered = recover(connection)
@@ -133,6 +134,7 @@ class Journal:
         settings: JournalSettings,
         wall: Callable[[], float],
         mono: Callable[[], float],
+        stretch: Callable[[float], float] = float,
     ) -> Self:
         """Lock the state directory, open or create the journal in it, and read what must be recovered.
 
@@ -160,6 +162,7 @@ class Journal:
                     settings=settings,
                     wall=wall,
                     mono=mono,
+                    stretch=stretch,
                 )
             except BaseException:
                 connection.close()

@@ -1,0 +1,48 @@
+"""Agent time runs faster than real time in a test's state directory, and nowhere else."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from agent.failpoint import MARKER
+from agent.journal.clock import AgentClock
+from agent.pace import VARIABLE, Pace, PaceRefusedError, pace_of
+
+
+def test_without_the_variable_time_is_real(tmp_path: Path) -> None:
+    """No marker is asked for, and nothing is stretched."""
+    pace = pace_of({}, tmp_path)
+    assert pace.stretch(12.5) == 12.5
+    assert pace.turn_s(0.2) == 0.2
+    assert abs(pace.wall() - time.time()) < 1.0
+
+
+def test_time_runs_at_the_speed_from_its_moment_on(tmp_path: Path) -> None:
+    """Before the moment it is real time, so that agents may start; after it 120 seconds a second."""
+    (tmp_path / MARKER).touch()
+    pace = pace_of({VARIABLE: "1000000.0:50.0:120"}, tmp_path)
+    assert [pace.stretch(mono) for mono in (40.0, 50.0, 51.0)] == [40.0, 50.0, 170.0]
+    assert pace.turn_s(0.2) == 0.02
+    clock = AgentClock(last=0.0, wall=lambda: 1e6, mono=lambda: 50.0, stretch=pace.stretch)
+    assert (clock.at(49.0), clock.now(), clock.at(51.0)) == (999_999.0, 1e6, 1_000_120.0)
+
+
+def test_wall_clock_follows_the_same_line() -> None:
+    """What verdicts are stamped with moves as fast as agent time does."""
+    began = time.monotonic() - 2.0
+    assert Pace(began, 100.0, 5000.0).wall() == pytest.approx(5200.0, abs=100.0)
+
+
+def test_production_refuses_a_pace(tmp_path: Path) -> None:
+    """Without the marker in the state directory start-up ends, in words."""
+    with pytest.raises(PaceRefusedError, match="only a test's state directory"):
+        pace_of({VARIABLE: "0:0:120"}, tmp_path)
+
+
+@pytest.mark.parametrize("wanted", ["120", "0:0:0.5", "0:0:nan", "a:b:c", "0:0:1e9", "inf:0:2"])
+def test_senseless_pace_is_refused(tmp_path: Path, wanted: str) -> None:
+    """The words say what is expected."""
+    (tmp_path / MARKER).touch()
+    with pytest.raises(PaceRefusedError, match="wall:mono:speed"):
+        pace_of({VARIABLE: wanted}, tmp_path)
