@@ -1,0 +1,187 @@
+"""The status page as people use it: on a phone, in the dark, with a keyboard, and while data changes."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from agent.web.http import Response
+from agent.web.page import page as status_page
+from tests.support.browser import chromium
+from tests.web.sample import sample_status
+from tests.web.serving import serving
+
+PHONE = {"width": 360, "height": 740}
+DESKTOP = {"width": 1280, "height": 900}
+AA, AA_LARGE = 4.5, 3.0  # least contrast of text, WCAG 2.2, success criterion 1.4.3
+
+# Every element that shows text of its own, with the contrast of that text to what lies behind it.
+CONTRAST = """() => {
+  const parse = (text) => text.match(/[\\d.]+/g).map(Number);
+  const light = ([r, g, b]) => [r, g, b].map((part) => {
+    const c = part / 255; return c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
+  }).reduce((sum, c, at) => sum + c * [0.2126, 0.7152, 0.0722][at], 0);
+  const behind = (node) => {
+    for (let up = node; up; up = up.parentElement) {
+      const colour = parse(getComputedStyle(up).backgroundColor);
+      if (colour.length < 4 || colour[3] > 0) return colour;
+    }
+    return [255, 255, 255];
+  };
+  return [...document.querySelectorAll("body *")].filter((node) =>
+    [...node.childNodes].some((child) => child.nodeType === 3 && child.textContent.trim())
+      && node.checkVisibility() && !["SCRIPT", "NOSCRIPT"].includes(node.tagName)
+  ).map((node) => {
+    const style = getComputedStyle(node), ink = light(parse(style.color)), paper = light(behind(node));
+    const size = parseFloat(style.fontSize), bold = Number(style.fontWeight) >= 700;
+    const ratio = (Math.max(ink, paper) + 0.05) / (Math.min(ink, paper) + 0.05);
+    return { text: node.textContent.slice(0, 40), large: size >= 24 || (size >= 18.66 && bold), ratio };
+  });
+}"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as running:
+        yield running
+
+
+class Served:
+    """What the page is told; a test may change it."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.status: dict[str, Any] = dict(sample_status())
+        self.asked = 0
+
+
+@pytest.fixture
+def served() -> Iterator[Served]:
+    told = Served("")
+
+    def answer() -> Response:
+        told.asked += 1
+        return Response(json.dumps(told.status).encode(), content_type="application/json")
+
+    with serving({"/": status_page, "/status.json": answer}) as server:
+        told.address = f"http://127.0.0.1:{server.port}/"
+        yield told
+
+
+@pytest.fixture
+def complaints() -> list[str]:
+    return []
+
+
+def open_page(browser: Browser, served: Served, complaints: list[str], **options: Any) -> Page:
+    """Open the page and wait until it shows the status; what the console says is collected."""
+    page = browser.new_page(**options)
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(served.address)
+    expect(page.locator("#fresh")).to_have_text("up to date")
+    return page
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_text_can_be_read(browser: Browser, served: Served, complaints: list[str], scheme: Any) -> None:
+    """Light and dark, each text stands out from what lies behind it, and the console has nothing to say."""
+    page = open_page(browser, served, complaints, viewport=DESKTOP, color_scheme=scheme)
+    paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (paper == "rgb(17, 22, 27)") == (scheme == "dark")
+    for details in page.locator("details").all():
+        details.evaluate("node => { node.open = true; }")
+    texts = page.evaluate(CONTRAST)
+    assert len(texts) > 60
+    faint = [one for one in texts if one["ratio"] < (AA_LARGE if one["large"] else AA)]
+    assert faint == []
+    assert complaints == []
+    page.close()
+
+
+def test_phone_shows_all_without_scrolling_sideways(
+    browser: Browser, served: Served, complaints: list[str]
+) -> None:
+    """At 360 px nothing is wider than the screen, however long the names are."""
+    served.status["agent"] = "gateway-" + "x" * 120
+    page = open_page(browser, served, complaints, viewport=PHONE, is_mobile=True, has_touch=True)
+    for details in page.locator("details").all():
+        details.evaluate("node => { node.open = true; }")
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    wide = page.evaluate(
+        "() => [...document.querySelectorAll('main *, header *')]"
+        ".filter((node) => node.getBoundingClientRect().right > innerWidth + 1)"
+        ".map((node) => node.outerHTML.slice(0, 80))"
+    )
+    assert wide == []
+    page.close()
+
+
+def test_everything_is_reached_without_a_mouse(
+    browser: Browser, served: Served, complaints: list[str]
+) -> None:
+    """Tab goes through each detail and link in order, what is focused is outlined, and Enter opens it."""
+    page = open_page(browser, served, complaints, viewport=DESKTOP)
+    expected = page.locator("summary, a[href]").count()
+    seen = []
+    for _ in range(expected):
+        page.keyboard.press("Tab")
+        tag, outline = page.evaluate(
+            "[document.activeElement.tagName, getComputedStyle(document.activeElement).outlineStyle]"
+        )
+        assert outline != "none"
+        seen.append(tag)
+        if tag == "SUMMARY":
+            page.keyboard.press("Enter")
+            assert page.evaluate("document.activeElement.parentElement.open")
+    assert seen.count("SUMMARY") == page.locator("summary").count() >= 1
+    assert seen.count("A") == page.locator("a[href]").count() >= 3
+    page.close()
+
+
+def test_new_data_leaves_the_reader_where_they_are(
+    browser: Browser, served: Served, complaints: list[str]
+) -> None:
+    """What is open stays open and the focus stays while a new verdict arrives."""
+    page = open_page(browser, served, complaints, viewport=DESKTOP)
+    first = page.locator("#verdicts details").first
+    key = first.get_attribute("data-key")
+    first.locator("summary").focus()
+    page.keyboard.press("Enter")
+    newest = dict(served.status["recent_verdicts"][0]) | {"id": "v-new", "summary": "a new one"}
+    served.status = served.status | {"recent_verdicts": [newest, *served.status["recent_verdicts"]]}
+    page.wait_for_selector("#verdicts details[data-key='v-new']")
+    assert page.evaluate(f"document.querySelector('[data-key=\"{key}\"]').open")
+    assert page.evaluate("document.activeElement.parentElement.dataset.key") == key
+    page.close()
+
+
+def test_page_says_when_contact_is_lost_and_comes_back(
+    browser: Browser, served: Served, complaints: list[str]
+) -> None:
+    """An answer that is none is said within a refresh, without hiding what was last known."""
+    page = open_page(browser, served, complaints, viewport=DESKTOP)
+    good, served.status = served.status, {"nonsense": True}
+    expect(page.locator("#state")).to_have_text("no contact", timeout=15_000)
+    assert page.locator("#devices article").count() > 0
+    served.status = good
+    expect(page.locator("#fresh")).to_have_text("up to date")
+    assert page.locator("#state").text_content() == good["state"]
+    page.close()
+
+
+def test_the_policy_stops_a_script_that_got_in(
+    browser: Browser, served: Served, complaints: list[str]
+) -> None:
+    """Even markup put into the document by hand runs nothing and loads nothing."""
+    page = open_page(browser, served, complaints, viewport=DESKTOP)
+    page.evaluate(
+        "document.body.insertAdjacentHTML('beforeend', "
+        "'<img src=/metrics onerror=\"document.title=1\"><iframe src=/metrics></iframe>')"
+    )
+    page.wait_for_timeout(300)
+    assert page.title() != "1"
+    assert any("Content Security Policy" in text for text in complaints)
+    page.close()
