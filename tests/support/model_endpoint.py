@@ -1,4 +1,4 @@
-"""A scripted OpenAI-compatible endpoint for the caller's tests: what it does next is in its script."""
+"""An OpenAI-compatible endpoint that keeps what it was asked, for what the simulator's does not do."""
 
 import contextlib
 import json
@@ -53,7 +53,6 @@ class ModelEndpoint:
         self.billed: list[tuple[int, int]] = []
         self.delay_s: Callable[[], float] = lambda: 0.0
         self.retry_after = "2"
-        self.slow_s = 20.0
         self.lock = threading.Lock()
         self.stopping = threading.Event()
         endpoint = self
@@ -103,29 +102,17 @@ def _cite_a_stranger(answer: dict[str, Any]) -> None:
     answer.update(status="anomaly", kind="spike", evidence=["r999"])
 
 
-def _invent_a_number(answer: dict[str, Any]) -> None:
-    answer["summary"] = "It reached 98765.4 and keeps rising."
-
-
-def _name_a_stranger(answer: dict[str, Any]) -> None:
-    answer["summary"] = "dev_99 is the cause."
-
-
 _EDITS: dict[str, Edit] = {
     "wrong_id": _cite_a_stranger,
-    "wrong_number": _invent_a_number,
-    "unknown_device": _name_a_stranger,
 }
 _ERRORS: dict[str, tuple[int, dict[str, Any]]] = {
     "429": (429, {"type": "requests", "code": "rate_limit_exceeded"}),
-    "quota": (429, {"type": "insufficient_quota", "code": "insufficient_quota"}),
     "billing": (402, {"type": "billing", "code": "billing_hard_limit_reached"}),
     "500": (500, {"type": "server_error", "code": None}),
     "503": (503, {"type": "server_error", "code": None}),
     "401": (401, {"type": "invalid_request_error", "code": "invalid_api_key"}),
     "403": (403, {"type": "invalid_request_error", "code": "forbidden"}),
     "404": (404, {"type": "invalid_request_error", "code": "model_not_found"}),
-    "400": (400, {"type": "invalid_request_error", "code": None}),
     "no_schema": (400, {"type": "invalid_request_error", "param": "response_format", "code": None}),
     "no_temperature": (400, {"type": "invalid_request_error", "param": "temperature", "code": None}),
     "filtered_prompt": (400, {"type": None, "code": "content_filter"}),
@@ -172,11 +159,6 @@ class _Handler(BaseHTTPRequestHandler):
     def _edited(self, request: dict[str, Any], behaviour: str) -> None:
         self._complete(request, edit=_EDITS[behaviour])
 
-    def _slow(self, request: dict[str, Any]) -> None:
-        self._bill(request, 0)
-        self.owner.stopping.wait(self.owner.slow_s)
-        self._complete(request)
-
     def _hang(self, request: dict[str, Any]) -> None:
         self._bill(request, 0)
         self.owner.stopping.wait(60)
@@ -193,31 +175,11 @@ class _Handler(BaseHTTPRequestHandler):
     def _refusal(self, request: dict[str, Any]) -> None:
         self._complete(request, content=None, refusal="I cannot help with that.")
 
-    def _content_filter(self, request: dict[str, Any]) -> None:
-        self._complete(request, content="", finish="content_filter")
-
-    def _truncated(self, request: dict[str, Any]) -> None:
-        content = self._content(request)
-        self._complete(request, content=content[: content.rindex('{"w"') + 40], finish="length")
-
     def _no_room(self, request: dict[str, Any]) -> None:
         self._complete(request, content=None, finish="length")
 
     def _odd_finish(self, request: dict[str, Any]) -> None:
         self._complete(request, finish="eos")
-
-    def _bad_json(self, request: dict[str, Any]) -> None:
-        self._complete(request, content="{'windows': nothing to see")
-
-    def _fenced(self, request: dict[str, Any]) -> None:
-        self._complete(request, content=f"Here you are:\n```json\n{self._content(request)}\n```\nBye.")
-
-    def _wrong_schema(self, request: dict[str, Any]) -> None:
-        self._complete(request, content=json.dumps({"verdicts": [{"window": 1, "ok": True}]}))
-
-    def _missing_window(self, request: dict[str, Any]) -> None:
-        answers = [answer_of(window) for window in windows_of(request)][:-1]
-        self._complete(request, content=json.dumps({"windows": answers}))
 
     def _bad_window(self, request: dict[str, Any]) -> None:
         answers = [answer_of(window) for window in windows_of(request)]
@@ -236,29 +198,11 @@ class _Handler(BaseHTTPRequestHandler):
     def _empty_choices(self, request: dict[str, Any]) -> None:
         self._complete(request, choices=[])
 
-    def _empty_content(self, request: dict[str, Any]) -> None:
-        self._complete(request, content="")
-
-    def _no_usage(self, request: dict[str, Any]) -> None:
-        self._complete(request, usage=None)
-
     def _html(self, _request: dict[str, Any]) -> None:
         self._send(200, b"<!doctype html><title>Sign in</title>", content_type="text/html")
 
     def _redirect(self, _request: dict[str, Any]) -> None:
         self._send(302, b"", Location="http://127.0.0.1:9/elsewhere")
-
-    def _error_body(self, _request: dict[str, Any]) -> None:
-        self._send(200, json.dumps({"error": {"message": "model is loading"}}).encode())
-
-    def _huge(self, request: dict[str, Any]) -> None:
-        self._bill(request, 0)
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Connection", "close")
-        self.end_headers()
-        for _ in range(1600):  # 100 MiB
-            self.wfile.write(b" " * 65_536)
 
     def _gzip(self, request: dict[str, Any]) -> None:
         self._send(200, self._body(request), **{"Content-Encoding": "gzip"})
