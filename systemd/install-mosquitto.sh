@@ -1,5 +1,5 @@
 # Part of install.sh: the Mosquitto of this machine, its ACL and the agent's login.
-# shellcheck shell=sh disable=SC2154  # the variables are install.sh's
+# shellcheck shell=sh disable=SC2034,SC2154  # the variables are install.sh's
 
 need_mosquitto() {
   PATH=$PATH:/usr/sbin
@@ -26,7 +26,7 @@ set_up_mosquitto() {
   if [ -z "$destdir" ]; then chgrp mosquitto "$mosquitto/edge-agent.acl" "$mosquitto/edge-agent.passwords"; fi
   chmod 640 "$mosquitto/edge-agent.passwords"
   after=$(cat "$mosquitto/edge-agent.acl" "$mosquitto/edge-agent.passwords" "$mosquitto/conf.d/edge-agent.conf")
-  if [ "$start" = yes ] && [ "$before" != "$after" ]; then restart_mosquitto; fi
+  [ "$before" = "$after" ] || broker_changed=yes
   grep -q "^  username: *$user\b" "$config" ||
     say "to log in, agent.yaml needs under mqtt: username: $user and password_file: mqtt.password"
   say "each device needs a login of its own: mosquitto_passwd /etc/mosquitto/edge-agent.passwords NAME; systemctl reload mosquitto"

@@ -10,14 +10,15 @@ install_all() {
   if [ -z "$id" ]; then id=$(uname -n | tr -c 'A-Za-z0-9_\n-' '-' | cut -c 1-64); fi
   fill_in "$id" >"$place/share/edge-agent/agent.yaml.offered"
   offer "$place/share/edge-agent/agent.yaml.offered" "$config" 644
+  if [ "$broker" = yes ]; then set_up_mosquitto; fi
   if [ -z "$destdir" ]; then
     "$release/bin/edge-agent" check --config "$config" >/dev/null ||
       die 2 "the new release does not accept $config; correct it and run this again; the service was not touched"
   fi
-  if [ "$broker" = yes ]; then set_up_mosquitto; fi
   switch_to "releases/${release##*/}"
   say "release ${release##*/} is in use"
   [ "$start" = yes ] || { say "not started"; return; }
+  if [ "${broker_changed:-no}" = yes ]; then restart_mosquitto; fi
   start_service
   forget_old_releases
   if [ "$broker" = yes ]; then systemctl kill -s USR1 mosquitto; fi # save once: a power cut shall find the agent's session
