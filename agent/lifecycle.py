@@ -45,12 +45,23 @@ class Lifecycle:
         told, told_at = "", 0.0
         while True:
             state, now = rooms.reporter.state(), time.monotonic()
+            self._tell_losses(now)
             if rooms.link.state.connected and (state != told or now - told_at >= HEALTH_S):
                 told, told_at = state, now
                 payload = encode_status(rooms.reporter.status())
                 topic = f"{rooms.config.base_topic}/health"
                 rooms.link.announce(topic, payload, retain=True, expiry_s=int(3 * HEALTH_S))
             await asyncio.sleep(1.0)
+
+    def _tell_losses(self, now: float) -> None:
+        if dropped := self._rooms.link.stats.losses.untold(now):
+            self._rooms.logs.report(
+                "mqtt_broker_dropped",
+                level="warning",
+                messages=dropped,
+                consequence="for some of the broker's clients these are lost, perhaps for this agent",
+                remedy="raise the broker's max_queued_messages; see configs/mosquitto",
+            )
 
     # --------------------------------------------------------------------------------------- stop
 

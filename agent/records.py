@@ -51,6 +51,7 @@ class LinkUp:
     session_present: bool
     protocol: str  # "5" or "3.1.1"
     mono: float
+    filters: tuple[str, ...] = ()  # that the session may hold from now on
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from agent.observe.traces import open_tracer
 from agent.pace import pace_here
 from agent.pipeline import TURN_S, Pipeline
 from agent.records import Arrival, DecodeError, DecodeReason
+from agent.sample import take_sample
 from agent.status import Reporter
 from agent.transcripts import Transcripts
 from agent.wary import Wariness
@@ -50,6 +51,8 @@ class Rooms:
         self.tracer = open_tracer(
             endpoint=config.traces.endpoint,
             protocol=config.traces.protocol,
+            sample_ratio=config.traces.sample_ratio,
+            content=config.traces.content,
             service_version=__version__,
             gateway=config.agent.id,
             secrets=logs.secrets,
@@ -64,7 +67,7 @@ class Rooms:
             prompt=self.asking.prompt,
             categories=config.ai.safety_categories or (),
             sources=[source.topic for source in config.sources],
-            read=self.reporter.sample,
+            read=lambda: take_sample(self),
         )
         self.recorder = TelemetryRecorder(logs=logs, metrics=self.metrics, tracer=self.tracer)
         self._wariness = Wariness(self.recorder.injection_suspected)
@@ -108,9 +111,8 @@ class Rooms:
         if arrival.topic == self._feedback_topic:
             return read_feedback(arrival.payload)
         try:
-            decoded = self._registry.decode(
-                arrival.topic, arrival.payload, arrival.received, arrival.properties
-            )
+            received = self._pace.wall_at(arrival.mono, arrival.received)
+            decoded = self._registry.decode(arrival.topic, arrival.payload, received, arrival.properties)
         except DecodeError as error:
             self._wariness.look(arrival.payload, garbled=error.reason is not DecodeReason.STRING_TOO_LONG)
             raise

@@ -7,7 +7,7 @@ from agent.decode.registry import Registry, SourceSpec
 from agent.desk import BatchSettings
 from agent.detect import Limit
 from agent.journal import JournalSettings
-from agent.mqtt import LinkSettings, Subscription, encode_device
+from agent.mqtt import BROKER_LOSSES, LinkSettings, Subscription, encode_device
 from agent.pipeline import PipelineSettings
 from agent.prompt.words import unit_spellings
 from agent.review import ReviewSettings
@@ -29,13 +29,14 @@ def of_sources(config: Config) -> list[SourceSpec]:
 
 
 def of_subscriptions(config: Config, registry: Registry) -> list[Subscription]:
-    """Return what the broker is asked for: sources, availability topics, feedback."""
+    """Return what the broker is asked for: sources, availability topics, feedback, its own losses."""
     sources = [
         Subscription(pattern, source.qos)
         for pattern, source in zip(registry.filters, config.sources, strict=True)
     ]
     further = (*registry.watched, f"{config.base_topic}/feedback")
-    return sources + [Subscription(pattern) for pattern in further]
+    losses = Subscription(BROKER_LOSSES, qos=0, optional=True)
+    return [*sources, *(Subscription(pattern) for pattern in further), losses]
 
 
 def of_limits(config: Config) -> list[Limit]:

@@ -1,4 +1,4 @@
-"""What the agent says of itself: the status object, readiness, and the sample behind the edge metrics."""
+"""What the agent says of itself: the status object and readiness."""
 
 import asyncio
 import json
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 from agent import __version__
 from agent.journal import JournalError, Reader
-from agent.observe.edge_metrics import EdgeSample
+from agent.link_words import link_notes, link_problems
 from agent.records import Finding, SeriesView
 from agent.verdict import iso
 from agent.web import Response, json_response, page
@@ -78,7 +78,8 @@ class Reporter:
         problems = self.problems()
         ready = self._rooms.link.state.subscribed and self._rooms.journal.stats.state != "full"
         text = "ready\n" if ready else "not ready\n"
-        return Response((text + "".join(f"{line}\n" for line in problems)).encode(), 200 if ready else 503)
+        lines = [*problems, *(f"note: {line}" for line in self.notes())]
+        return Response((text + "".join(f"{line}\n" for line in lines)).encode(), 200 if ready else 503)
 
     def _status_json(self) -> Response:
         future = asyncio.run_coroutine_threadsafe(self._collect(), self._loop)
@@ -98,15 +99,10 @@ class Reporter:
     def problems(self) -> list[str]:
         """Return what is wrong, in sentences; empty when all is well."""
         rooms = self._rooms
-        link, journal = rooms.link.state, rooms.journal.stats
-        found = []
-        if not link.connected:
-            found.append(link.last_error or f"Not connected to the broker at {rooms.config.mqtt.url}.")
-        elif not link.subscribed:
-            found.append(link.last_error or "Connected, but no filter is subscribed yet.")
-        found += [
-            f"The broker refused the filter {text!r}: allow the agent to read it." for text in link.refused
-        ]
+        journal = rooms.journal.stats
+        found = link_problems(
+            rooms.link.state, rooms.link.stats, url=rooms.config.mqtt.url, now=time.monotonic()
+        )
         if journal.problem:
             found.append(journal.problem)
         if self._undeliverable:
@@ -116,6 +112,10 @@ class Reporter:
         if rooms.web_hangs(WEB_STUCK_S):
             found.append("The web server hangs, the rest goes on: restart the agent.")
         return found + rooms.asking.problems()
+
+    def notes(self) -> list[str]:
+        """Return what is weaker than it could be, in sentences."""
+        return link_notes(self._rooms.link.state)
 
     def state(self) -> State:
         """Return the state in one word."""
@@ -134,9 +134,10 @@ class Reporter:
             "version": __version__,
             "started": iso(self._started),
             "now": iso(now),
-            "uptime_s": round(now - self._started, 1),
+            "uptime_s": round(time.monotonic() - self._started_mono, 1),
             "state": self.state(),
             "problems": self.problems(),
+            "notes": self.notes(),
             "broker": self._broker(),
             "journal": self._journal(),
             "ai": rooms.asking.status(),
@@ -162,6 +163,10 @@ class Reporter:
             "session_present": state.session_present,
             "reconnects": link.stats.reconnects,
             "refused": list(state.refused),
+            "downgraded": list(state.downgraded),
+            "stalled": state.stalled,
+            "silent_until": iso(state.silent_until) if state.silent_until else None,
+            "dropped_by_broker": link.stats.losses.total,
             "last_error": state.last_error,
         }
 
@@ -249,43 +254,6 @@ class Reporter:
                 ]
         except JournalError:
             return  # the journal's own thread says what is wrong with it
-
-    # ------------------------------------------------------------------------------------ metrics
-
-    def sample(self) -> EdgeSample:
-        """Return the counters for one scrape; plain reads, from any thread."""
-        rooms = self._rooms
-        link, journal, pipeline = rooms.link, rooms.journal, rooms.pipeline
-        stats, clock = journal.stats, journal.clock.now()
-        wall, mono = time.time(), time.monotonic()
-        inbox = journal.inbox
-        return EdgeSample(
-            mqtt_connected=link.state.connected,
-            mqtt_reconnects=link.stats.reconnects,
-            mqtt_received=dict(stats.sources),
-            mqtt_redeliveries=stats.redelivered,
-            mqtt_dropped=dict(link.stats.dropped),
-            mqtt_publish_failures=link.stats.publish_refused,
-            readings=stats.readings,
-            quarantined=dict(stats.quarantined),
-            windows=dict(pipeline.stats.windows),
-            findings_open={str(kind): n for kind, n in pipeline.conclusions.open_by_kind().items()},
-            outbox_depth=pipeline.outbox.in_memory,
-            devices=rooms.detector.device_count,
-            queues={
-                "intake_bytes": (inbox.size, inbox.max_bytes),
-                "analyst_rows": (inbox.pending_rows, 4096),
-            },
-            device_times=rooms.detector.device_times(),
-            heartbeats={
-                "net": wall - (mono - link.heartbeat),
-                "journal": wall - (mono - stats.heartbeat),
-                "analyst": wall - (clock - pipeline.heartbeat),
-            },
-            telemetry_dropped={"logs": rooms.logs.dropped, "traces": rooms.tracer.dropped},
-            journal_bytes=stats.bytes_used,
-            budget=rooms.asking.spend(),
-        )
 
 
 def encode_status(status: Status) -> bytes:

@@ -131,6 +131,8 @@ class Writer:
                     intake.accept(item)
                 elif isinstance(item, LinkUp):
                     write_meta(connection, "generation", item.generation)
+                    if item.filters:
+                        store.set_filters(item.filters)
                     failpoint("c13_generation")
                     results.link = item
                 else:

@@ -1,10 +1,12 @@
 """The link to the broker: the only user of paho, on one thread. Start at ``Link``."""
 
 from agent.mqtt.link import Link
+from agent.mqtt.losses import TOPIC as BROKER_LOSSES
 from agent.mqtt.settings import BrokerLimits, LinkSettings, LinkState, LinkStats, Subscription
 from agent.mqtt.topics import GATEWAY, encode_device
 
 __all__ = [
+    "BROKER_LOSSES",
     "GATEWAY",
     "BrokerLimits",
     "Link",

@@ -44,9 +44,7 @@ class Board:
         """Render the status topic's payload as of now."""
         return status_payload(state, self._settings.version, self._wall())
 
-    def connected(
-        self, accepted: Accepted, *, protocol: str, generation: int, subscriber: Subscriber
-    ) -> None:
+    def connected(self, accepted: Accepted, protocol: str, generation: int, filters: tuple[str, ...]) -> None:
         """Tell that the broker has accepted us."""
         present = accepted.session_present
         self.set(
@@ -56,7 +54,7 @@ class Board:
             since=self._wall(),
             generation=generation,
             session_present=present,
-            filters=subscriber.filters,
+            filters=filters,
             silent_until=None,
             stalled=False,
             limits=accepted.limits,

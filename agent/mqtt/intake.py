@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterable
 
 from agent.mqtt.connection import Connection
+from agent.mqtt.losses import TOPIC as LOSSES
 from agent.mqtt.settings import LinkStats
 from agent.records import Arrival, LinkDown, LinkUp
 
@@ -13,6 +14,7 @@ Offer = Callable[[Arrival | LinkUp | LinkDown], bool]
 
 #: Before a topic that is not UTF-8; no filter of ours matches a topic under ``$``, so it ends in quarantine.
 INVALID_TOPIC = "$invalid-utf8/"
+_LOSSES = LOSSES.encode()
 
 
 class Intake:
@@ -49,11 +51,14 @@ class Intake:
         """Whether an offer was refused in this generation."""
         return self.refusing == "intake_full"
 
-    def begin(self, connection: Connection, *, session_present: bool) -> int:
-        """Start a generation; its LinkUp goes before anything that arrives in it."""
+    def begin(self, connection: Connection, *, session_present: bool, filters: tuple[str, ...] = ()) -> int:
+        """Start a generation; its LinkUp goes before anything that arrives in it.
+
+        ``filters`` is what the session may hold from now on: on disk before any of it is asked for.
+        """
         self._connection = connection
         self.generation = self._next
-        up = LinkUp(self.generation, session_present, connection.protocol, self._mono())
+        up = LinkUp(self.generation, session_present, connection.protocol, self._mono(), filters)
         if not (self._settle_debt() and self._offer(up)):
             self._refuse()
             return self.generation
@@ -75,6 +80,9 @@ class Intake:
     ) -> None:
         """Offer one PUBLISH; drop it unacknowledged when there is no room."""
         stats = self._stats
+        if topic == _LOSSES:
+            stats.losses.note(payload, self._mono())
+            return
         stats.received += 1
         stats.received_bytes += len(payload)
         qos = first >> 1 & 3

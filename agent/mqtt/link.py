@@ -232,13 +232,12 @@ class Link:
             return
         self._up = True
         self.stats.connects += 1
-        generation = self._intake.begin(connection, session_present=present)
         self._subscriber.begin(connection, session_present=present)
+        filters = self._subscriber.filters
+        generation = self._intake.begin(connection, session_present=present, filters=filters)
         self._publisher.begin(connection, accepted.limits)
         self._publisher.announce(self._settings.status_topic, self._board.status("online"), retain=True)
-        self._board.connected(
-            accepted, protocol=connection.protocol, generation=generation, subscriber=self._subscriber
-        )
+        self._board.connected(accepted, connection.protocol, generation, filters)
         if self._policy.downgraded:
             self._board.downgraded()
 

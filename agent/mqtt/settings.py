@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from agent.mqtt.losses import Losses
+
 WEEK_S = 7 * 86_400
 MIB = 1 << 20
 
@@ -55,10 +57,11 @@ class LinkSettings:
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """One filter that we want, at QoS 0 or 1."""
+    """One filter that we want, at QoS 0 or 1; without an ``optional`` one nothing is missing."""
 
     filter: str
     qos: int = 1
+    optional: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +112,7 @@ class LinkStats:
     in_flight: int = 0
     acks_sent: int = 0
     acks_stale: int = 0
+    losses: Losses = field(default_factory=Losses)  # the broker's own
 
     @property
     def reconnects(self) -> int:

@@ -19,6 +19,7 @@ class Subscriber:
         report: Callable[..., None],
     ) -> None:
         self._wanted = {one.filter: one for one in wanted}
+        self._needed = {one.filter for one in wanted if not one.optional}
         self._held = set(held)
         self._retry_s = retry_s
         self._report = report
@@ -65,7 +66,7 @@ class Subscriber:
         gone = sorted(self._held - self._wanted.keys())
         if gone:
             self._returned[connection.speaker.unsubscribe(gone)] = gone
-        kept = self._session_present and self._granted >= self._wanted.keys()
+        kept = self._session_present and self._granted >= self._needed
         if not self._wanted or (kept and connection.protocol != "5"):
             self.done = True
             return True
@@ -84,9 +85,9 @@ class Subscriber:
         weaker = {one.filter for one, code in answers.items() if code < one.qos}
         self._granted |= granted
         self._granted -= {one.filter for one in wanted} - granted
-        self.refused = tuple(sorted(self._wanted.keys() - self._granted))
+        self.refused = tuple(sorted(self._needed - self._granted))
         self.downgraded = tuple(sorted((set(self.downgraded) - granted) | weaker))
-        self.done = bool(self._granted) or not self._wanted
+        self.done = bool(self._granted & self._needed) or not self._needed
         self._retry_at = now + self._retry_s if self.refused else None
         self._tell({one.filter: code for one, code in answers.items()})
 

@@ -28,6 +28,7 @@ class EdgeSample:
     mqtt_redeliveries: int = 0
     mqtt_dropped: Mapping[str, int] = field(default_factory=dict)  # reason -> messages
     mqtt_publish_failures: int = 0
+    mqtt_broker_dropped: int | None = None  # what the broker says it dropped; None where it cannot be read
     readings: int = 0
     quarantined: Mapping[str, int] = field(default_factory=dict)  # DecodeReason -> messages
     windows: Mapping[str, int] = field(default_factory=dict)  # Trigger -> windows
@@ -106,6 +107,12 @@ class EdgeMetrics:
             "Publishes that the broker refused.",
             sample.mqtt_publish_failures,
         )
+        if sample.mqtt_broker_dropped is not None:
+            yield CounterMetricFamily(
+                "edge_mqtt_broker_dropped_total",
+                "Messages that the broker says it dropped, for all its clients.",
+                sample.mqtt_broker_dropped,
+            )
 
     def _path(self, sample: EdgeSample) -> Iterable[Metric]:
         yield CounterMetricFamily("edge_readings_total", "Readings journaled.", sample.readings)

@@ -21,6 +21,10 @@ class Broker(TypedDict):
     session_present: bool | None
     reconnects: int
     refused: list[str]  # filters that the broker did not grant
+    downgraded: list[str]  # filters granted at a lower QoS than asked for
+    stalled: bool  # intake is full: what arrives is left with the broker
+    silent_until: str | None  # another client uses our client id
+    dropped_by_broker: int | None  # for all its clients, as it says itself; null where it cannot be read
     last_error: str | None
 
 
@@ -170,6 +174,7 @@ class Status(TypedDict):
     uptime_s: float
     state: State
     problems: list[str]  # sentences; empty when ok
+    notes: list[str]  # sentences on what is weaker than it could be, but works
     broker: Broker
     journal: Journal
     ai: Ai

@@ -28,6 +28,7 @@ def sample_status() -> Status:
         "uptime_s": 93_055.0,
         "state": "degraded",
         "problems": ["The model endpoint has failed 5 times; verdicts are local until it answers again."],
+        "notes": [],
         "broker": {
             "connected": True,
             "subscribed": True,
@@ -37,6 +38,10 @@ def sample_status() -> Status:
             "session_present": True,
             "reconnects": 2,
             "refused": [],
+            "downgraded": [],
+            "stalled": False,
+            "silent_until": None,
+            "dropped_by_broker": 0,
             "last_error": None,
         },
         "journal": {

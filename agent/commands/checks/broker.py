@@ -9,8 +9,8 @@ from agent.commands.checks.line import Line, fail, ok, warn
 from agent.commands.words import DAY, printable, span
 from agent.config import Config
 from agent.decode.registry import DecodeLimits, Registry
-from agent.mqtt import Subscription
-from agent.mqtt.probe import DROPPED, Examined, examine
+from agent.mqtt import BROKER_LOSSES, Subscription
+from agent.mqtt.probe import Examined, examine
 from agent.mqtt.settings import BrokerLimits
 
 REFUSED = 0x80
@@ -29,7 +29,7 @@ def look_at_broker(config: Config, *, listen_s: float) -> list[Line]:
     registry = Registry(
         sources=settings.of_sources(config), limits=DecodeLimits(), base_topic=config.base_topic
     )
-    wanted = settings.of_subscriptions(config, registry)
+    wanted = [one for one in settings.of_subscriptions(config, registry) if not one.optional]
     link = replace(settings.of_link(config), client_id=f"{config.agent.id}-doctor")
     found = examine(link, wanted, busy=registry.filters, listen_s=listen_s)
     if found.trouble is not None:
@@ -167,7 +167,7 @@ def _dropped(found: Examined) -> Line:
     if found.dropped is None:
         return warn(
             check,
-            f"{DROPPED} cannot be read, so what the broker drops stays unseen",
+            f"{BROKER_LOSSES} cannot be read, so what the broker drops stays unseen",
             f"topic read $SYS/broker/publish/# for this user; {RIGHTS}",
         )
     if found.dropped:

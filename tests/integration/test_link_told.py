@@ -1,0 +1,50 @@
+"""What the agent tells of its link, and what it journals of it before it asks the broker for anything."""
+
+import json
+import signal
+from pathlib import Path
+
+from agent.failpoint import MARKER, VARIABLE
+from agent.journal import Reader
+from agent.mqtt import BROKER_LOSSES
+from tests.mqtt.desk import peer, send
+from tests.mqtt.test_losses import leave_session
+from tests.support.agent_process import AgentProcess, wait_for
+from tests.support.broker import Broker
+
+
+def test_filters_are_on_disk_before_they_are_asked_for(tmp_path: Path, broker: Broker) -> None:
+    """Killed between storing the connection and SUBSCRIBE, the next start knows what the session may hold."""
+    agent = AgentProcess(tmp_path, broker_url=broker.url, environ={VARIABLE: "c13_generation_committed"})
+    agent.state_dir.mkdir()
+    (agent.state_dir / MARKER).touch()
+    assert agent.start().wait(20) == -signal.SIGKILL
+    assert not agent.events("mqtt_subscribed")
+    with Reader.open(agent.state_dir) as reader:
+        filters = json.loads(reader.meta("filters") or "[]")
+        assert reader.meta("generation") == "1"
+    assert filters == sorted([BROKER_LOSSES, "edge-agent/gw/feedback", "load/+"])
+
+
+def test_what_the_broker_drops_is_shown(tmp_path: Path) -> None:
+    """Status, readiness, a metric and one log line say that the broker lost messages of some client."""
+    broker = Broker(tmp_path / "broker", "max_queued_messages 5").start()
+    try:
+        leave_session(broker.port, "absent", "its/#")
+        with AgentProcess(tmp_path / "agent", broker_url=broker.url) as agent:
+            wait_for(lambda: agent.status()["broker"]["dropped_by_broker"] == 0, 10, "the figure is read")
+            assert agent.status()["problems"] == []
+            with peer(broker.port) as other:
+                send(other, "its/t", *[str(n) for n in range(25)])
+            wait_for(lambda: agent.events("mqtt_broker_dropped"), 10, "the loss is said")
+            status = agent.status()
+            assert status["broker"]["dropped_by_broker"] == 20
+            assert "dropped 20 messages" in status["problems"][0]
+            assert status["state"] == "degraded"
+            code, ready = agent.get("/readyz")
+            assert code == 200
+            assert "dropped 20 messages" in ready
+            assert "edge_mqtt_broker_dropped_total 20.0" in agent.get("/metrics")[1]
+            assert status["counters"]["messages"] == 0
+    finally:
+        broker.stop()

@@ -1,0 +1,91 @@
+"""What the broker says that it dropped."""
+
+from pathlib import Path
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from agent.mqtt import BROKER_LOSSES, Subscription
+from agent.mqtt.losses import RECENT_S, Losses
+from tests.mqtt.brokers import ScriptedBroker
+from tests.mqtt.desk import peer, running, send, until
+from tests.mqtt.test_oddities import script, suback
+from tests.support.broker import Broker
+
+
+def test_only_what_rises_counts() -> None:
+    """The first figure is where it stood, a smaller one is a broker that restarted, text is not believed."""
+    losses = Losses()
+    losses.note(b"70", 0.0)
+    assert (losses.total, losses.recent(0.0), losses.untold(0.0)) == (70, 0, 0)
+    losses.note(b"75", 1.0)
+    losses.note(b"lots", 2.0)
+    losses.note(b"3", 3.0)
+    losses.note(b"4", 4.0)
+    assert (losses.total, losses.recent(4.0)) == (4, 6)
+    assert losses.recent(2.0 + RECENT_S) == 1
+
+
+def test_a_rise_is_told_once_in_ten_minutes() -> None:
+    """What came meanwhile is told with the next."""
+    losses = Losses()
+    for number in range(5):
+        losses.note(str(number).encode(), float(number))
+    assert losses.untold(5.0) == 4
+    losses.note(b"9", 6.0)
+    assert losses.untold(7.0) == 0
+    assert losses.untold(5.0 + RECENT_S) == 5
+
+
+def leave_session(port: int, client_id: str, topic: str) -> None:
+    """Subscribe with a session that is kept, and go."""
+    client = paho.Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=paho.MQTTv5)
+    done: list[object] = []
+
+    def subscribe(*_: object) -> None:
+        client.subscribe(topic, qos=1)
+
+    client.on_connect = subscribe
+    client.on_subscribe = lambda *_: done.append(1)
+    expiry = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+    expiry.SessionExpiryInterval = 600
+    client.connect("127.0.0.1", port, properties=expiry)
+    client.loop_start()
+    until(lambda: done)
+    client.disconnect()
+    client.loop_stop()
+
+
+def test_a_queue_that_overflows_is_seen(tmp_path: Path) -> None:
+    """Mosquitto drops what does not fit a session's queue; its own figure says so and is no arrival."""
+    broker = Broker(tmp_path / "broker", "max_queued_messages 5").start()
+    wanted = [Subscription("mine/#"), Subscription(BROKER_LOSSES, qos=0, optional=True)]
+    try:
+        leave_session(broker.port, "absent", "its/#")
+        with running(port=broker.port, client_id="sees", topics=wanted) as desk, peer(broker.port) as other:
+            desk.subscribed()
+            until(lambda: desk.link.stats.losses.total is not None)
+            send(other, "its/t", *[str(n) for n in range(25)])
+            until(lambda: desk.link.stats.losses.total == 20)
+            assert desk.arrivals == []
+    finally:
+        broker.stop()
+
+
+def test_without_the_right_to_read_it_nothing_is_missing() -> None:
+    """A refused $SYS is no refused filter; $SYS alone is no subscription."""
+    wanted = [Subscription("a/#"), Subscription(BROKER_LOSSES, qos=0, optional=True)]
+    with (
+        ScriptedBroker(script(subscribe=suback(1, 0x87))) as odd,
+        running(port=odd.port, client_id="c", topics=wanted) as desk,
+    ):
+        desk.subscribed()
+        assert desk.link.state.refused == ()
+    with (
+        ScriptedBroker(script(subscribe=suback(0x87, 0))) as odd,
+        running(port=odd.port, client_id="c", topics=wanted) as desk,
+    ):
+        until(lambda: desk.link.state.refused == ("a/#",))
+        assert not desk.link.state.subscribed
