@@ -40,9 +40,11 @@ class Pace:
 
     def wall(self) -> float:
         """Return Unix seconds."""
-        if self.base is None:
-            return time.time()
-        return self.base + self.stretch(time.monotonic()) - self.began
+        return time.time() if self.base is None else self.wall_at(time.monotonic(), 0.0)
+
+    def wall_at(self, mono: float, real: float) -> float:
+        """Return the wall time of a monotonic time that was ``real`` on the machine's clock."""
+        return real if self.base is None else self.base + self.stretch(mono) - self.began
 
     def turn_s(self, usual_s: float) -> float:
         """Return how long a loop may sleep that sleeps ``usual_s`` in real time."""

@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -83,8 +84,11 @@ def plan(path: Path, *, state_dir: Path, broker_url: str, model_url: str | None)
 class AgentProcess:
     """``python -m agent run`` in a session of its own, its log in a file."""
 
-    def __init__(self, *, plan: Plan, folder: Path) -> None:
+    def __init__(
+        self, *, plan: Plan, folder: Path, environment: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         self._plan = plan
+        self._environment = environment
         self._log = folder / "agent.log"
         self._config = folder / "agent.yaml"
         self._process: subprocess.Popen[bytes] | None = None
@@ -101,7 +105,7 @@ class AgentProcess:
         # Settings of the machine's own agent have no place in the demo.
         environment = {
             name: value for name, value in os.environ.items() if not name.startswith("EDGE_AGENT_")
-        }
+        } | dict(self._environment)
         with self._log.open("ab") as sink:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "agent", "run", "--config", str(self._config)],

@@ -31,7 +31,10 @@ def test_time_runs_at_the_speed_from_its_moment_on(tmp_path: Path) -> None:
 def test_wall_clock_follows_the_same_line() -> None:
     """What verdicts are stamped with moves as fast as agent time does."""
     began = time.monotonic() - 2.0
-    assert Pace(began, 100.0, 5000.0).wall() == pytest.approx(5200.0, abs=100.0)
+    pace = Pace(began, 100.0, 5000.0)
+    assert pace.wall() == pytest.approx(5200.0, abs=100.0)
+    assert pace.wall_at(began + 3.0, 77.0) == pytest.approx(5300.0)
+    assert Pace().wall_at(began, 77.0) == 77.0
 
 
 def test_production_refuses_a_pace(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ class Listener:
         port: int,
         filters: tuple[str, ...],
         since: float = float("-inf"),
+        until: float = float("inf"),
         keep: Path | None = None,
     ) -> None:
         """Listen to ``filters``.
@@ -31,9 +32,10 @@ class Listener:
             port: the broker's.
             filters: topic filters of verdicts and events.
             since: Unix seconds of event time; what ended before is left out.
+            until: what ended later is left out too.
             keep: a folder for one file of JSON lines per agent, or None.
         """
-        self._since = since
+        self._since, self._until = since, until
         self._keep = keep
         self._files: dict[str, TextIO] = {}
         self._lock = threading.Lock()
@@ -72,7 +74,7 @@ class Listener:
         self.heard_at = time.monotonic()
         with self._lock:
             try:
-                self.said.setdefault(base, Said(self._since)).take(json.loads(payload))
+                self.said.setdefault(base, Said(self._since, self._until)).take(json.loads(payload))
             except (KeyError, ValueError, TypeError, AttributeError, RecursionError):
                 self.malformed += 1
                 return

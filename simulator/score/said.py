@@ -6,7 +6,7 @@ verdict, told by its id, counts once.
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -15,9 +15,13 @@ from simulator.score.match import Opening
 
 @dataclass(slots=True)
 class Said:
-    """Collects verdicts and events in any order; ``since`` (Unix seconds) leaves out what ended before."""
+    """Collects verdicts and events in any order.
+
+    What ended before ``since`` or after ``until`` (Unix seconds of event time) is left out.
+    """
 
     since: float = float("-inf")
+    until: float = float("inf")
     verdicts: int = 0
     sources: Counter[str] = field(default_factory=Counter)
     tokens: int = 0  # in and out
@@ -26,7 +30,7 @@ class Said:
     first: float = float("inf")  # begin of the earliest window, Unix seconds
     last: float = float("-inf")  # end of the latest
     _ids: set[str] = field(default_factory=set)
-    _calls: set[str] = field(default_factory=set)
+    call_ids: set[str] = field(default_factory=set)  # of model calls that a verdict stems from
     _told: dict[str, Opening] = field(default_factory=dict)  # finding id -> its event "opened"
     _seen: dict[str, Opening] = field(default_factory=dict)  # finding id -> its first anomalous verdict
     _events: bool = False
@@ -43,13 +47,13 @@ class Said:
         self._events = True
         verdict = body["verdict"]
         opening = _opening(str(body["finding_id"]), verdict)
-        if body["event_type"] == "opened" and opening.seen >= self.since:
+        if body["event_type"] == "opened" and self.since <= opening.seen <= self.until:
             self._told.setdefault(opening.finding_id, opening)
 
     def _take_verdict(self, verdict: Mapping[str, Any]) -> None:
         window = verdict["window"]
         begin, end = seconds(window["from"]), seconds(window["to"])
-        if end < self.since or verdict["id"] in self._ids:
+        if not self.since <= end <= self.until or verdict["id"] in self._ids:
             return
         self._ids.add(str(verdict["id"]))
         self.verdicts += 1
@@ -69,18 +73,31 @@ class Said:
         if tokens is not None:
             self.tokens += int(tokens["input"]) + int(tokens["output"])
             # The windows of a call share its trace and, to the microsecond, how long it took.
-            self._calls.add(f"{verdict.get('trace_id')}/{verdict.get('latency_ms')}")
+            self.call_ids.add(f"{verdict.get('trace_id')}/{verdict.get('latency_ms')}")
         self.cost_usd += float(verdict["cost_usd"] or 0.0)
 
     @property
     def calls(self) -> int:
         """Model calls that a verdict stems from."""
-        return len(self._calls)
+        return len(self.call_ids)
 
     @property
     def openings(self) -> list[Opening]:
         """The findings that opened: by the events if any were heard, else by the verdicts alone."""
         return list((self._told if self._events else self._seen).values())
+
+    def absorb(self, other: "Said", prefix: str) -> None:
+        """Add what was said in another run; ``prefix`` keeps devices of one name apart."""
+        self.verdicts += other.verdicts
+        self.sources += other.sources
+        self.tokens += other.tokens
+        self.cost_usd += other.cost_usd
+        self.devices |= {prefix + device for device in other.devices}
+        self.call_ids |= {prefix + call for call in other.call_ids}
+        self._events = True
+        for one in other.openings:
+            named = replace(one, device=prefix + one.device, finding_id=prefix + one.finding_id)
+            self._told[named.finding_id] = named
 
 
 def _opening(finding_id: str, verdict: Mapping[str, Any]) -> Opening:

@@ -1,0 +1,6 @@
+"""A trial: several real agents at once on one broker, scored against the true labels of a scenario."""
+
+from simulator.trial.plan import MODES, TrialPlan
+from simulator.trial.run import Outcome, TrialError, run
+
+__all__ = ["MODES", "Outcome", "TrialError", "TrialPlan", "run"]
