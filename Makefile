@@ -7,8 +7,11 @@ RATE ?= 300
 SEED ?= 1
 MESSAGES ?= 60000
 WINDOWS ?= 6
+DIR ?= wheels
+ARCH ?= $(shell uname -m)
+PYTHON ?= 3.11
 
-.PHONY: demo test test-llm check venv tools bench faults clean
+.PHONY: demo test test-llm check venv tools bench faults wheels pictures clean
 
 venv: .venv/.made
 
@@ -30,6 +33,7 @@ tools:
 	command -v chromium >/dev/null || missing="$$missing chromium"; \
 	command -v openssl >/dev/null || missing="$$missing openssl"; \
 	command -v systemd-analyze >/dev/null || missing="$$missing systemd"; \
+	command -v shellcheck >/dev/null || missing="$$missing shellcheck"; \
 	ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1 || missing="$$missing libfaketime"; \
 	if [ -n "$$missing" ]; then \
 	  echo "installing$$missing"; \
@@ -58,6 +62,14 @@ bench: venv tools
 
 faults: venv tools
 	$(PY) -m tests.faults.run --kills $(KILLS) --rate $(RATE) --seed $(SEED)
+
+# The packages for a gateway without a network: make wheels DIR=wheels ARCH=aarch64 PYTHON=3.11
+wheels: venv
+	@systemd/wheels.sh "$(DIR)" "$(ARCH)" "$(PYTHON)"
+
+# The README's pictures: the demo's terminal and the status page, from a real run (about 30 s).
+pictures: venv tools
+	$(PY) -m tests.pictures
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -118,7 +118,7 @@ def _breaker(status: Mapping[str, Any]) -> tuple[str, str]:
 
 def _money(board: Board, width: int) -> list[Text]:
     samples, budget = board.metrics, board.status.get("ai", {}).get("budget", {})
-    first = Text("AI     ", "bold")
+    first = Text.assemble(("AI     ", "bold"))
     if samples is None:
         first.append("no answer yet", "bright_black")
     else:
@@ -132,7 +132,7 @@ def _money(board: Board, width: int) -> list[Text]:
             first.append_text(_budget(period, money))
     counts = board.status.get("counters", {})
     said = counts.get("verdicts", {})
-    second = Text("told   ", "bold")
+    second = Text.assemble(("told   ", "bold"))
     if counts:
         second.append(f"{sum(said.values()):,} verdicts", "bold")
         by = ", ".join(f"{said.get(source, 0):,} {source}" for source in ("ai", "cache", "local"))

@@ -1,0 +1,48 @@
+"""The pictures of the README: there, of today's making, and without an address that a viewer would fetch."""
+
+import re
+import struct
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from simulator.view_frame import frame
+from tests.pictures.__main__ import HEIGHT, PAGES, WIDTH, svg
+from tests.simulator.test_view import NOW, board
+
+ROOT = Path(__file__).parents[2]
+PICTURES = ROOT / "docs" / "pictures"
+
+
+def test_readme_shows_each_picture_and_no_other() -> None:
+    """Every image of the README is one that the command makes, and the reverse; each is told in words."""
+    shown = re.findall(r"!\[([^\]]*)\]\(docs/pictures/([^)]+)\)", (ROOT / "README.md").read_text())
+    assert {name for _, name in shown} == {"demo.svg", *PAGES}
+    assert all(len(words) > 20 for words, _ in shown)
+    assert {path.name for path in PICTURES.iterdir()} == {"demo.svg", *PAGES}
+
+
+@pytest.mark.parametrize("name", sorted(PAGES))
+def test_screenshots_have_the_size_of_their_screen(name: str) -> None:
+    data = (PICTURES / name).read_bytes()
+    assert data[:8] == b"\x89PNG\r\n\x1a\n"
+    options = PAGES[name]
+    scale, viewport = options.get("device_scale_factor", 1), options["viewport"]
+    assert struct.unpack(">II", data[16:24]) == (viewport["width"] * scale, viewport["height"] * scale)
+
+
+def test_terminal_picture_shows_the_demo_and_fetches_nothing() -> None:
+    """The three faults, found; no font and no image from elsewhere."""
+    text = (PICTURES / "demo.svg").read_text()
+    words = "".join(ET.fromstring(text).itertext()).replace("\xa0", " ")
+    for word in ("freezer-1", "found as spike", "found as silence", "level_shift", "Devices", "Verdicts"):
+        assert word in words
+    assert not re.search(r"(?:url\(|href=|src=)['\"]?(?:https?:)?//", text)
+    assert "@font-face" not in text
+
+
+def test_picture_is_made_of_a_frame() -> None:
+    text = svg(frame(board(), width=WIDTH, height=HEIGHT, now=NOW), title="a test")
+    assert "freezer-1" in "".join(ET.fromstring(text).itertext())
+    assert "https://" not in text.replace("http://www.w3.org", "").replace("https://www.textualize.io", "")
