@@ -1,0 +1,40 @@
+"""TLS on a gateway without a clock: a certificate that is not valid yet is waited for, never skipped."""
+
+from pathlib import Path
+
+from tests.integration.test_time import Wall
+from tests.mqtt.brokers import Authority
+from tests.support.agent_process import AgentProcess, wait_for
+from tests.support.broker import Broker
+
+
+def test_a_certificate_that_is_not_valid_yet_is_retried_until_the_clock_is_right(tmp_path: Path) -> None:
+    """The agent boots two days in the past: it says what to look at, and connects once the time has come."""
+    authority = Authority(tmp_path / "ca")
+    cert, key = authority.issue("broker", "IP:127.0.0.1")
+    lines = f"cafile {authority.ca}\ncertfile {cert}\nkeyfile {key}"
+    broker = Broker(tmp_path / "broker", lines).start()
+    wall = Wall(tmp_path)
+    wall.set(-2)
+    agent = AgentProcess(
+        tmp_path / "agent",
+        broker_url=f"mqtts://127.0.0.1:{broker.port}",
+        settings={"mqtt": {"ca_file": str(authority.ca)}},
+        environ=wall.environ,
+    )
+    try:
+        agent.start()
+        wait_for(lambda: agent.events("mqtt_connect_failed"), 20, "it was tried")
+        (failure,) = agent.events("mqtt_connect_failed")
+        assert "not yet valid" in failure["error"]
+        assert "clock" in failure["remedy"]
+        code, ready = agent.get("/readyz")
+        assert code == 503
+        assert "not yet valid" in ready
+        assert not agent.events("mqtt_connected")
+        wall.set(0)
+        agent.wait_ready()
+        assert agent.stop() == 0
+    finally:
+        agent.kill()
+        broker.stop()
