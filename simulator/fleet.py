@@ -1,39 +1,81 @@
-"""The MQTT side of a scenario: all its devices, at full speed or as time passes."""
+"""The MQTT side of a scenario: all its devices, at full speed or as time passes, on one thread."""
 
+import heapq
 import threading
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
 
-from simulator.link import Link, LinkStats
+from simulator.flapping import Flapping
+from simulator.hub import Hub
+from simulator.link import Link, LinkError
+from simulator.outgoing import LinkStats, Outgoing
 from simulator.pace import Pace
-from simulator.scenario import Scenario
+from simulator.scenario import Device, Scenario
+from simulator.session import V5, V311
 from simulator.wire import Message
+
+FLUSH_LIMIT_S = 30.0
+_CLOSE_LIMIT_S = 3.0
 
 
 class Fleet:
-    """All devices of a scenario, on one connection or on one each. Usable as a context manager."""
+    """All devices of a scenario, on one connection, on a few, or on one each. Usable as a context manager.
 
-    def __init__(self, *, host: str, port: int, scenario: Scenario, prefix: str = "edge-sim") -> None:
-        each = scenario.connections == "each"
-        names = [device.id for device in scenario.devices] if each else ["fleet"]
-        links = {
-            name: Link(
-                host=host, port=port, client_id=f"{prefix}-{name}", will_topic=f"{prefix}/{name}/state"
+    A device with an ``availability`` topic says ``online`` and ``offline`` there, retained. With a connection
+    of its own that topic is its last will; other connections have ``<prefix>/<connection>/state``.
+    """
+
+    def __init__(
+        self,
+        *,
+        host: str,
+        port: int,
+        scenario: Scenario,
+        prefix: str = "edge-sim",
+        connections: str | None = None,
+        qos: int | None = None,
+        flapping: Flapping | None = None,
+    ) -> None:
+        """``connections`` and ``qos`` stand above what the scenario says."""
+        self._flapping, self._qos = flapping, qos
+        self._devices = {device.id: device for device in scenario.devices}
+        self._hub = Hub()
+        self._links: dict[str, Link] = {}
+        self._by_device: dict[str, Link] = {}
+        for name, devices in share_out(scenario.devices, connections or scenario.connections).items():
+            topics = [one.availability.format(device=one.id) for one in devices if one.availability]
+            own = topics if len(devices) == 1 else []
+            link = Link(
+                host=host,
+                port=port,
+                client_id=f"{prefix}-{name}",
+                will_topic=own[0] if own else f"{prefix}/{name}/state",
+                announce=[] if own else topics,
+                hub=self._hub,
             )
-            for name in names
-        }
-        self._by_device = {device.id: links[device.id if each else "fleet"] for device in scenario.devices}
-        self.links = tuple(links.values())
+            self._links[name] = link
+            self._by_device |= dict.fromkeys((one.id for one in devices), link)
+        self.links = tuple(self._links.values())
 
     def open(self, timeout_s: float = 10.0) -> Self:
-        """Connect everything.
+        """Connect everything: first one connection, which tells the MQTT version, then the rest at once.
 
         Raises:
             LinkError: of the first connection that did not come about.
         """
-        for link in self.links:
-            link.open(timeout_s)
+        deadline = time.monotonic() + timeout_s
+        try:
+            self.links[0].open(timeout_s)
+            for link in self.links[1:]:
+                link.begin(V5 if self.protocol == "5" else V311)
+            for link in self.links[1:]:
+                link.await_ready(max(1.0, deadline - time.monotonic()))
+        except BaseException:
+            self.close()
+            raise
         return self
 
     @property
@@ -42,25 +84,26 @@ class Fleet:
         return self.links[0].protocol
 
     @property
+    def up(self) -> int:
+        """How many connections there are now."""
+        return sum(link.up for link in self.links)
+
+    @property
     def stats(self) -> LinkStats:
         """The sums over all connections."""
-        return LinkStats(
-            published=sum(link.stats.published for link in self.links),
-            acked=sum(link.stats.acked for link in self.links),
-            refused=sum(link.stats.refused for link in self.links),
-            disconnects=sum(link.stats.disconnects for link in self.links),
-        )
+        out = LinkStats()
+        for link in self.links:
+            out.add(link.stats)
+        return out
 
     def replay(self, messages: Iterable[Message], *, stop: threading.Event) -> int:
         """Publish as fast as the broker takes it, wait for its acknowledgements, return how many messages."""
         count = 0
         for message in messages:
-            if stop.is_set():
+            if stop.is_set() or not self._send(message, stop):
                 break
-            self._send(message)
             count += 1
-        for link in self.links:
-            link.flush(30.0)
+        self.flush(FLUSH_LIMIT_S, stop)
         return count
 
     def run(
@@ -75,17 +118,36 @@ class Fleet:
             speed: event seconds per second.
         """
         count, pace = 0, Pace(start=start, speed=speed)
-        for message in messages:
-            if not pace.wait(message.at, stop):
+        for at, act in self._schedule(messages, start, speed):
+            if not pace.wait(at, stop):
                 break
-            self._send(message)
-            count += 1
+            if isinstance(act, Message):
+                if not self._send(act, stop):
+                    break
+                count += 1
+            else:
+                act()
         return count
 
+    def flush(self, timeout_s: float, stop: threading.Event | None = None) -> bool:
+        """Wait until everything is acknowledged; False if it was not in time or ``stop`` came."""
+        deadline = time.monotonic() + timeout_s
+        while self.stats.unacked > 0:
+            if time.monotonic() >= deadline or (stop is not None and stop.is_set()):
+                return False
+            if not self._hub.alive:
+                raise LinkError("the connections ended by themselves") from self._hub.fault
+            time.sleep(0.01)
+        return True
+
     def close(self) -> None:
-        """Disconnect everything cleanly."""
-        for link in self.links:
-            link.close()
+        """Say ``offline`` everywhere and disconnect cleanly."""
+        deadline = time.monotonic() + _CLOSE_LIMIT_S
+        if any(link.up for link in self.links):
+            self.flush(1.0)
+        for gone in [gone for link in self.links if (gone := link.begin_close()) is not None]:
+            gone.wait(max(0.0, deadline - time.monotonic()))
+        self._hub.stop()
 
     def __enter__(self) -> Self:
         return self.open()
@@ -95,7 +157,59 @@ class Fleet:
     ) -> None:
         self.close()
 
-    def _send(self, message: Message) -> None:
-        self._by_device[message.device].publish(
-            message.topic, message.payload, qos=message.qos, traceparent=message.traceparent
+    def _schedule(
+        self, messages: Iterable[Message], start: float, speed: float
+    ) -> Iterator[tuple[float, Message | Callable[[], None]]]:
+        """Yield messages and cuts in the order of their event times."""
+        due: Iterator[tuple[float, Message | Callable[[], None]]] = ((one.at, one) for one in messages)
+        if self._flapping is None:
+            yield from due
+            return
+        flapping, down_s = self._flapping, self._flapping.down_s / speed
+        cuts = heapq.merge(
+            *(_cuts(link, flapping.cuts(name, start), down_s) for name, link in self._links.items()),
+            key=lambda one: one[0],
         )
+        cut = next(cuts, None)
+        for at, message in due:
+            while cut is not None and cut[0] <= at:
+                yield cut
+                cut = next(cuts, None)
+            yield at, message
+
+    def _send(self, message: Message, stop: threading.Event) -> bool:
+        device = self._devices[message.device]
+        sent = datetime.fromtimestamp(message.at, UTC).isoformat(timespec="milliseconds")
+        return self._by_device[message.device].send(
+            Outgoing(
+                topic=message.topic,
+                payload=message.payload,
+                qos=message.qos if self._qos is None else self._qos,
+                retain=device.retain,
+                user=(("traceparent", message.traceparent), ("sent", sent.replace("+00:00", "Z"))),
+            ),
+            stop=stop,
+        )
+
+
+def _cuts(link: Link, times: Iterator[float], down_s: float) -> Iterator[tuple[float, Callable[[], None]]]:
+    """Yield when ``link`` is cut, and what cuts it."""
+    return ((at, lambda: link.drop(down_s)) for at in times)
+
+
+def share_out(devices: Iterable[Device], connections: str) -> dict[str, list[Device]]:
+    """Return which devices speak on which connection.
+
+    Args:
+        devices: in the scenario's order.
+        connections: ``each``, ``shared`` or ``shared:N`` (N connections, devices in turn).
+    """
+    if connections == "each":
+        return {device.id: [device] for device in devices}
+    number = int(connections.partition(":")[2] or 1)
+    if number == 1:
+        return {"fleet": list(devices)}
+    shared: dict[str, list[Device]] = {}
+    for place, device in enumerate(devices):
+        shared.setdefault(f"fleet-{place % number}", []).append(device)
+    return shared

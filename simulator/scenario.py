@@ -21,6 +21,7 @@ from simulator.faults import SIZED, Fault, FaultKind
 from simulator.signals import SIGNALS, Signal, parameters
 
 MAX_BYTES = 256 * 1024
+CONNECTIONS = r"^(each|shared(:[1-9][0-9]{0,4})?)$"  # one connection per device, for all, or N for all
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -51,6 +52,8 @@ class Device(Part):
     payload: Literal["object", "value", "plain"] = "object"
     interval_s: Positive | None = None
     qos: Literal[0, 1] = 1
+    retain: bool = False
+    availability: Annotated[str, Field(pattern=r"^[^+#]*\{device\}[^+#]*$")] | None = None  # online, offline
     params: dict[str, Finite] = {}
 
     @field_validator("signal")
@@ -119,7 +122,7 @@ class ScenarioFile(Part):
 
     title: Annotated[str, Field(min_length=1, max_length=200)]
     interval_s: Positive = 1.0
-    connections: Literal["shared", "each"] = "shared"
+    connections: Annotated[str, Field(pattern=CONNECTIONS)] = "shared"
     history: History = History()
     devices: Annotated[tuple[Device, ...], Field(min_length=1, max_length=10_000)]
     faults: tuple[FaultEntry, ...] = ()

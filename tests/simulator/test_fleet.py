@@ -4,14 +4,13 @@ import threading
 import time
 from collections.abc import Iterator
 
-import paho.mqtt.client as paho
 import pytest
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from simulator.fleet import Fleet
 from simulator.link import Link, LinkError
 from simulator.scenario import Scenario, parse
 from simulator.wire import history, live
+from tests.simulator.listener import Listener
 from tests.support.broker import Broker, free_port
 
 START = 1_790_000_000.0
@@ -24,41 +23,10 @@ devices:
   - {id: NAME-r, signal: room, topic: "NAME/{device}/{metric}", payload: value}
 """
 
-Got = tuple[str, bytes, int, dict[str, str], bool]
-
 
 @pytest.fixture
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.node.name).partition("[")[0].replace("test_", "")
-
-
-class Listener:
-    """Collects what is published under a filter."""
-
-    def __init__(self, broker: Broker, topic_filter: str) -> None:
-        self.got: list[Got] = []
-        up = threading.Event()
-        self.client = paho.Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
-        self.client.on_connect = lambda client, *_: client.subscribe(topic_filter, 1)
-        self.client.on_subscribe = lambda *_: up.set()
-        self.client.on_message = self._arrived
-        self.client.connect("127.0.0.1", broker.port)
-        self.client.loop_start()
-        assert up.wait(5)
-
-    def _arrived(self, _client: paho.Client, _data: object, message: paho.MQTTMessage) -> None:
-        properties = dict(getattr(message.properties, "UserProperty", []))
-        self.got.append((message.topic, bytes(message.payload), message.qos, properties, message.retain))
-
-    def wait_for(self, count: int) -> list[Got]:
-        deadline = time.monotonic() + 10
-        while len(self.got) < count and time.monotonic() < deadline:
-            time.sleep(0.01)
-        return self.got
-
-    def close(self) -> None:
-        self.client.disconnect()
-        self.client.loop_stop()
 
 
 @pytest.fixture

@@ -1,0 +1,238 @@
+"""Connections as real devices have them: wills, availability, flapping, QoS 0, a thousand on two threads."""
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from simulator.flapping import Flapping
+from simulator.fleet import Fleet, share_out
+from simulator.link import Link
+from simulator.outgoing import Outgoing
+from simulator.scenario import Scenario, ScenarioError, parse
+from simulator.wire import live
+from tests.simulator.listener import Listener
+from tests.support.broker import Broker
+
+ROOT = Path(__file__).parents[2]
+START = 1_790_000_000.0
+DEVICE = '  - {{id: {name}-{number}, signal: freezer, topic: "{name}/{{device}}"{more}}}\n'
+
+
+def scenario(name: str, *, devices: int = 2, connections: str = "each", more: str = "") -> Scenario:
+    text = f"title: t\nconnections: {connections}\ndevices:\n"
+    text += "".join(
+        DEVICE.format(name=name, number=number, more=f", {more}" if more else "") for number in range(devices)
+    )
+    return parse(text, name=name, source="x.yaml")
+
+
+def fleet(broker: Broker, of: Scenario, **more: object) -> Fleet:
+    return Fleet(host="127.0.0.1", port=broker.port, scenario=of, prefix=of.name, **more)  # type: ignore[arg-type]
+
+
+def until(done: Callable[[], bool], limit_s: float = 10.0) -> None:
+    deadline = time.monotonic() + limit_s
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    ("connections", "shares"),
+    [
+        ("each", {"x-0": [0], "x-1": [1], "x-2": [2]}),
+        ("shared", {"fleet": [0, 1, 2]}),
+        ("shared:2", {"fleet-0": [0, 2], "fleet-1": [1]}),
+        ("shared:9", {"fleet-0": [0], "fleet-1": [1], "fleet-2": [2]}),
+    ],
+)
+def test_devices_are_shared_out(connections: str, shares: dict[str, list[int]]) -> None:
+    """One connection each, one for all, or N that the devices take in turn."""
+    devices = scenario("x", devices=3).devices
+    assert share_out(devices, connections) == {
+        name: [devices[place] for place in places] for name, places in shares.items()
+    }
+
+
+@pytest.mark.parametrize("connections", ["none", "shared:0", "each:2", "shared:-1", "shared:x"])
+def test_other_ways_to_connect_are_refused(connections: str) -> None:
+    """A scenario that asks for another way is told so."""
+    with pytest.raises(ScenarioError, match="connections"):
+        scenario("x", connections=connections)
+
+
+def test_availability_is_the_last_will_of_a_device_with_its_own_connection(broker: Broker) -> None:
+    """Online, offline by the broker when cut, online when back, offline at the end: all retained."""
+    of = scenario("avail", more='availability: "avail/{device}/availability"')
+    listener = Listener(broker, "avail/+/availability")
+    one = fleet(broker, of).open()
+    listener.wait_for(2)
+    one.links[0].drop(0.3)
+    listener.wait_for(4)
+    one.close()
+    said = [payload for topic, payload, *_ in listener.wait_for(6) if topic == "avail/avail-0/availability"]
+    assert said == [b"online", b"offline", b"online", b"offline"]
+    late = Listener(broker, "avail/+/availability")
+    assert {(topic, payload, retain) for topic, payload, _, _, retain in late.wait_for(2)} == {
+        (f"avail/avail-{number}/availability", b"offline", True) for number in range(2)
+    }
+    assert one.stats.disconnects == 1
+    listener.close()
+    late.close()
+
+
+def test_shared_connection_speaks_for_its_devices_and_has_a_will_of_its_own(broker: Broker) -> None:
+    """All 50 devices are online, more than a broker takes at once; a cut is told of the connection."""
+    of = scenario("many", devices=50, connections="shared", more='availability: "many/{device}/availability"')
+    listener = Listener(broker, "many/#")
+    one = fleet(broker, of).open()
+    got = [item[:2] for item in listener.wait_for(51)]
+    assert got == [
+        ("many/fleet/state", b"online"),
+        *((f"many/many-{number}/availability", b"online") for number in range(50)),
+    ]
+    one.links[0].drop()
+    assert [item[:2] for item in listener.wait_for(52)[51:]] == [("many/fleet/state", b"offline")]
+    one.close()
+    listener.close()
+
+
+def test_retained_readings_are_there_for_who_comes_later(broker: Broker) -> None:
+    """A device that retains its readings leaves its last one; its QoS is what the run says."""
+    of = scenario("keep", devices=1, more="retain: true")
+    messages = list(live(of, seed=1, start=START, until=START + 3))
+    with fleet(broker, of) as one:
+        one.replay(messages, stop=threading.Event())
+    late = Listener(broker, "keep/keep-0")
+    assert [(item[1], item[4]) for item in late.wait_for(1)] == [(messages[-1].payload, True)]
+    late.close()
+
+
+def test_qos_0_is_sent_once_and_dropped_without_a_connection(broker: Broker) -> None:
+    """In order with what is acknowledged while connected; while away it is lost, as QoS 1 is not."""
+    listener = Listener(broker, "zero/#")
+    link = Link(host="127.0.0.1", port=broker.port, client_id="zero")
+    link.open(5)
+    for number in range(500):
+        link.publish("zero/a", str(number).encode(), qos=number % 2)
+    assert link.flush(5)
+    assert [(item[1], item[2]) for item in listener.wait_for(500)] == [
+        (str(number).encode(), number % 2) for number in range(500)
+    ]
+    link.drop(0.5)
+    until(lambda: not link.up)
+    link.publish("zero/a", b"lost", qos=0)
+    link.publish("zero/a", b"kept", qos=1)
+    assert link.flush(5)
+    assert link.stats.dropped == 1
+    assert [item[1] for item in listener.wait_for(501)[500:]] == [b"kept"]
+    link.close()
+    listener.close()
+
+
+def test_flapping_loses_no_qos_1_message_and_keeps_each_device_in_order(broker: Broker) -> None:
+    """Connections are cut at their times and come back; every reading arrives once, in its device's order."""
+    of = scenario("flap", devices=4)
+    listener = Listener(broker, "flap/+")
+    messages = list(live(of, seed=1, start=START, until=START + 60))
+    flapping = Flapping(every_s=20, down_s=2, share=0.75, seed=4)
+    wanted = [sum(at < START + 59 for at in first(flapping, f"flap-{number}")) for number in range(4)]
+    with fleet(broker, of, flapping=flapping) as one:
+        one.run(messages, stop=threading.Event(), start=START, speed=20)
+        assert one.flush(10)
+        assert [link.stats.disconnects for link in one.links] == wanted
+        assert (min(wanted), max(wanted) > 1) == (0, True)
+    got = listener.wait_for(len(messages))
+    for number in range(4):
+        topic = f"flap/flap-{number}"
+        assert [item[1] for item in got if item[0] == topic] == [
+            message.payload for message in messages if message.topic == topic
+        ]
+    listener.close()
+
+
+def first(flapping: Flapping, name: str) -> list[float]:
+    cuts = flapping.cuts(name, START)
+    return [next(cuts, float("inf")) for _ in range(20)]
+
+
+def test_flapping_is_a_function_of_its_seed() -> None:
+    """The same seed cuts at the same times, another at others, and a share of 0.25 leaves most alone."""
+    flapping = Flapping(every_s=10, down_s=1, seed=3)
+    assert first(flapping, "a") == first(Flapping(every_s=10, down_s=1, seed=3), "a") != first(flapping, "b")
+    assert first(flapping, "a") != first(Flapping(every_s=10, down_s=1, seed=4), "a")
+    gaps = [b - a for a, b in zip(first(flapping, "a"), first(flapping, "a")[1:], strict=False)]
+    assert min(gaps) >= 6
+    assert max(gaps) <= 16
+    few = Flapping(every_s=10, down_s=1, share=0.25, seed=3)
+    flaps = sum(first(few, str(number))[0] < float("inf") for number in range(1000))
+    assert 200 < flaps < 300
+
+
+def test_broker_restart_loses_nothing(own_broker: Broker) -> None:
+    """The connections come back by themselves and send what they owe."""
+    of = scenario("again", devices=3, more='availability: "again/{device}/availability"')
+    with fleet(own_broker, of) as one:
+        assert one.up == 3
+        own_broker.stop()
+        until(lambda: one.up == 0)
+        for link in one.links:
+            assert link.send(Outgoing(topic="again/x", payload=b"1"))
+        own_broker.start()
+        listener = Listener(own_broker, "again/x")
+        until(lambda: one.up == 3)
+        assert one.flush(10)
+        assert len(listener.wait_for(3)) == 3
+        listener.close()
+
+
+def test_message_that_the_broker_does_not_take_is_refused_and_the_rest_goes_on(tmp_path: Path) -> None:
+    """A message above the broker's limit would end the connection again and again."""
+    broker = Broker(tmp_path / "small", extra="max_packet_size 1000").start()
+    try:
+        link = Link(host="127.0.0.1", port=broker.port, client_id="big")
+        link.open(5)
+        link.publish("big/a", b"x" * 2000)
+        link.publish("big/a", b"y")
+        assert link.flush(5)
+        assert (link.stats.refused, link.stats.disconnects) == (1, 0)
+        link.close()
+    finally:
+        broker.stop()
+
+
+THOUSAND = """
+import sys, threading
+from simulator.fleet import Fleet
+from simulator.scenario import parse
+from simulator.wire import live
+text = "title: t\\nconnections: each\\ndevices:\\n" + "".join(
+    f'  - {{id: d{n}, signal: freezer, topic: "thousand/{{device}}"}}\\n' for n in range(1000))
+of = parse(text, name="thousand", source="x")
+with Fleet(host="127.0.0.1", port=int(sys.argv[1]), scenario=of, prefix="thousand") as fleet:
+    sent = fleet.run(live(of, seed=1, start=0, until=3), stop=threading.Event(), start=0, speed=3)
+    fleet.flush(20)
+    stats = fleet.stats
+    print(fleet.up, sent, stats.acked, stats.disconnects, threading.active_count())
+"""
+
+
+def test_a_thousand_connections_are_two_threads(broker: Broker) -> None:
+    """A thousand devices with a connection each, in one process: all connected, all acknowledged."""
+    listener = Listener(broker, "thousand/+")
+    done = subprocess.run(
+        [sys.executable, "-c", THOUSAND, str(broker.port)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.stdout.split(), done.stderr) == (["1000", "3000", "3000", "0", "2"], "")
+    assert len({item[0] for item in listener.wait_for(3000)}) == 1000
+    listener.close()
