@@ -84,6 +84,8 @@ class Reloader:
         """Change the rooms between two turns of the analyst's loop; what can fail comes first."""
         rooms = self._rooms
         replaced = rooms.asking.reopen(config)
+        moved = replaced is not None and replaced.state()["breaker"] != "closed"
+        rooms.metrics.breaker(rooms.config.ai.profile, "closed", moved=moved)  # by its old name
         rooms.config = config
         rooms.metrics.know(rooms.asking.models, config.ai.profile)
         rooms.logs.reconfigure(
@@ -94,11 +96,13 @@ class Reloader:
         rooms.pipeline.reconfigure(settings.of_pipeline(config, endpoint=asking is not None), asking)
         rooms.pipeline.snapshot()  # what was judged by the old limits is not judged again after a restart
         if replaced is not None:
-            rooms.crossings.spawn(_close(replaced, calls))
+            rooms.crossings.spawn(self._close(replaced, calls))
 
-
-async def _close(caller: "Caller", calls: set[asyncio.Task[Any]]) -> None:
-    """Let the calls of a replaced caller end, then close its connections."""
-    if calls:
-        await asyncio.wait(calls)
-    await caller.aclose()
+    async def _close(self, replaced: "Caller", calls: set[asyncio.Task[Any]]) -> None:
+        """Let the calls of a replaced caller end, then close its connections."""
+        if calls:
+            await asyncio.wait(calls)
+            if (now := self._rooms.asking.caller) is not None:  # the last of them may have shown theirs
+                breaker = now.state()["breaker"]
+                self._rooms.metrics.breaker(self._rooms.config.ai.profile, breaker, moved=False)
+        await replaced.aclose()
