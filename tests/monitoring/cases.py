@@ -112,6 +112,7 @@ CASES = (
         "EdgeBacklogGrowing", {_DEPTH: _steps("2"), _ROOM: "400x240"}, {_DEPTH: _steps("1"), _ROOM: "400x240"}
     ),
     _rise("EdgeMessagesDropped", 'edge_mqtt_messages_dropped_total{reason="intake_full"}'),
+    _rise("EdgeBrokerDropped", "edge_mqtt_broker_dropped_total"),
     Case(
         "EdgeVerdictLate",
         _buckets(_WAIT, "", "120", "300", slow=True),

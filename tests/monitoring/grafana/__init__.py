@@ -1,0 +1,1 @@
+"""Writes the shipped Grafana dashboard from a table of panels."""

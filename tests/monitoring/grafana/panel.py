@@ -1,0 +1,56 @@
+"""What one panel shows. ``@`` in an expression stands for the chosen gateways."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+CHOSEN = 'job=~"$job",instance=~"$instance"'
+RATE = "$__rate_interval"
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """A title, words for a person, and one or more expressions with their legends.
+
+    Args:
+        title: What it shows.
+        about: How to read it, and what to do when it looks wrong.
+        queries: Expression to legend; the legend may use ``{{label}}``.
+        unit: Name of a unit of Grafana.
+        kind: Grafana's panel type.
+        width: Columns of 24.
+        steps: From which value on which colour.
+        words: Value to word and colour, for states.
+        more: Further field defaults: ``min``, ``max``, ``decimals``.
+    """
+
+    title: str
+    about: str
+    queries: dict[str, str]
+    unit: str
+    kind: str = "timeseries"
+    width: int = 8
+    steps: dict[float, str] = field(default_factory=dict)
+    words: dict[int, tuple[str, str]] = field(default_factory=dict)
+    more: dict[str, Any] = field(default_factory=dict)
+
+
+def total(name: str, by: str, more: str = "") -> dict[str, str]:
+    """Return a query for the rate per minute of a counter, by one label."""
+    chosen = f"{{@,{more}}}" if more else "{@}"
+    return {f"sum by ({by}) (rate({name}{chosen}[{RATE}])) * 60": f"{{{{{by}}}}}"}
+
+
+def quantiles(name: str, *shares: float, by: str = "") -> dict[str, str]:
+    """Return a query for each quantile of a histogram; ``by`` splits it by a label."""
+    labels, legend = (f"{by}, le", f" {{{{{by}}}}}") if by else ("le", "")
+    return {
+        f"histogram_quantile({share}, sum by ({labels}) (rate({name}_bucket{{@}}[{RATE}])))": (
+            f"p{share * 100:g}{legend}"
+        )
+        for share in shares
+    }
+
+
+def share(part: str, whole: str, legend: str, over: str = RATE) -> dict[str, str]:
+    """Return a query for the increase of one counter over that of another, both with their matchers."""
+    return {f"sum(increase({part}[{over}])) / (sum(increase({whole}[{over}])) > 0)": legend}
