@@ -192,14 +192,25 @@ def quick_rules(folder: Path) -> None:
     (folder / "rules.yml").write_text(yaml.safe_dump(rules, sort_keys=False))
 
 
-def quick_prometheus(folder: Path, name: str, *, alerts_to: int | None) -> dict[str, Any]:
-    """Return a shipped scrape configuration at a second's pace; write it when it says all it needs."""
+def quick_prometheus(
+    folder: Path,
+    name: str,
+    *,
+    targets: list[str] | None = None,
+    alerts_to: int | None = None,
+    every_s: int = 1,
+) -> None:
+    """Write a shipped scrape configuration at a quick pace, with ``targets`` where it names its own."""
     quick_rules(folder)
     config: dict[str, Any] = shipped(name)
-    config["global"].update(scrape_interval="1s", scrape_timeout="1s", evaluation_interval="1s")
-    targets = [] if alerts_to is None else [f"127.0.0.1:{alerts_to}"]
-    config["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"] = targets
-    return config
+    pace = f"{every_s}s"
+    config["global"].update(scrape_interval=pace, scrape_timeout=pace, evaluation_interval="1s")
+    config["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"] = (
+        [] if alerts_to is None else [f"127.0.0.1:{alerts_to}"]
+    )
+    if targets is not None:
+        config["scrape_configs"][0]["static_configs"][0]["targets"] = targets
+    (folder / "prometheus.yml").write_text(yaml.safe_dump(config, sort_keys=False))
 
 
 def quick_alertmanager(folder: Path, address: str) -> None:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import yaml
 
 from tests.monitoring.servers import (
     Alertmanager,
@@ -49,9 +48,8 @@ def watched(tmp_path_factory: pytest.TempPathFactory, broker: Broker) -> Iterato
     with webhook() as heard, site(folder, broker, "watched") as place:
         quick_alertmanager(folder, heard.url)
         with Alertmanager(folder) as alertmanager:
-            config = quick_prometheus(folder, "prometheus.yml", alerts_to=alertmanager.port)
-            config["scrape_configs"][0]["static_configs"][0]["targets"] = [f"127.0.0.1:{place.agent.port}"]
-            (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
+            targets = [f"127.0.0.1:{place.agent.port}"]
+            quick_prometheus(folder, "prometheus.yml", targets=targets, alerts_to=alertmanager.port)
             with Prometheus(folder) as prometheus:
                 wait_for(
                     lambda: prometheus.value("count_over_time(edge_readings_total[1m])") >= 2,
