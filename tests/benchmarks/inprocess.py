@@ -1,0 +1,171 @@
+"""The agent's path without broker, journal and threads: decoder, detector, windows, opinions, findings.
+
+Time is the messages' own, so two weeks of twenty devices take a minute. The model is not asked, as if it
+agreed with everything; how often it would be asked is counted.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import yaml
+
+from agent.config import Config
+from agent.config.load import load
+from agent.decode.registry import Registry
+from agent.detect import Detector, DetectSettings
+from agent.findings import advance
+from agent.records import (
+    DecodeError,
+    Finding,
+    FindingEvent,
+    Reading,
+    Reason,
+    Score,
+    Silence,
+    TimerKind,
+    TimerRow,
+    Window,
+)
+from agent.review import CalmRate, ReviewSettings, decide
+from agent.sealer import Sealer
+from agent.settings import of_limits, of_sources
+from agent.window import Draft, Windows, WindowSettings
+from simulator.agent_process import demo_config
+from simulator.score import Opening
+from simulator.wire import Message
+
+
+@dataclass(slots=True)
+class Counts:
+    """What happened since the history was over."""
+
+    windows: int = 0
+    asks: int = 0  # windows that the model would be asked about, but for audits
+    audits: int = 0
+
+
+def _config(limits: Mapping[str, Any]) -> Config:
+    sources = yaml.safe_load(demo_config().read_text())["sources"]
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "agent.yaml"
+        path.write_text(yaml.safe_dump({"sources": sources, "limits": dict(limits)}))
+        return load(path, {})
+
+
+class LocalAgent:
+    """One agent; what it tells before ``live_from`` (event time) is not kept."""
+
+    def __init__(
+        self,
+        *,
+        live_from: float = 0.0,
+        limits: Mapping[str, Any] | None = None,
+        settings: DetectSettings | None = None,
+    ) -> None:
+        config = _config(limits or {})
+        self._registry = Registry(sources=of_sources(config), base_topic="edge-agent/bench")
+        self.detector = Detector(settings or DetectSettings(), of_limits(config))
+        self._windows = Windows(WindowSettings())
+        self._sealer = Sealer(
+            journal="bench", agent="bench", may_ask=lambda *_: False, views=self.detector.views
+        )
+        self._findings: dict[str, Finding] = {}
+        self._calm = CalmRate()
+        self._live_from = live_from
+        self._seq = 0
+        self._last_seq: dict[str, int] = {}
+        self._connected = False
+        self.counts = Counts()
+        self.openings: list[Opening] = []
+        self.why: deque[tuple[Opening, Window]] = deque(maxlen=10_000)  # with the window, to look into
+
+    def hear(self, messages: Iterable[Message]) -> None:
+        """Take messages in the order in which they are sent."""
+        for message in messages:
+            self.pass_time(message.at)
+            self._seq += 1
+            try:
+                decoded = self._registry.decode(message.topic, message.payload, message.at)
+            except DecodeError:
+                continue
+            self._take(decoded.readings, message.at)
+
+    def pass_time(self, clock: float) -> None:
+        """Let windows and silences that are due until ``clock`` come about."""
+        if not self._connected:
+            self._connected = True
+            self.detector.connected(clock)
+        while True:
+            dues = [due for due in (self._windows.next_due(), self.detector.next_due()) if due is not None]
+            if not dues or min(dues) > clock:
+                return
+            now = min(dues)
+            self._seq += 1
+            for draft in self._windows.tick(now):
+                self._seal(draft)
+            for silence in self.detector.tick(now):
+                self._silence(silence, now)
+
+    def _take(self, readings: Iterable[Reading], clock: float) -> None:
+        by_device: dict[str, list[tuple[Reading, Score]]] = {}
+        for reading in readings:
+            by_device.setdefault(reading.device, []).append((reading, self.detector.update(reading, clock)))
+        for device, scored in by_device.items():
+            self._last_seq[device] = self._seq
+            for draft in self._windows.add(device, self._seq, clock, scored, None):
+                self._seal(draft)
+
+    def _silence(self, silence: Silence, clock: float) -> None:
+        for draft in self._windows.drain(clock):
+            self._seal(draft)
+        row = TimerRow(self._seq, clock, TimerKind.TICK)
+        self._conclude(self._sealer.seal_silence(silence, row, self._last_seq.get(silence.device, 0)))
+
+    def _seal(self, draft: Draft) -> None:
+        self._conclude(self._sealer.seal(draft))
+
+    def _conclude(self, window: Window) -> None:
+        before = self._findings.get(window.device)
+        decision = decide(
+            window,
+            before,
+            settings=ReviewSettings(),
+            audit_share=self._calm.share(24, window.sealed),
+            clock=window.sealed,
+        )
+        local = window.local
+        after, event = advance(
+            before,
+            device=window.device,
+            status=local.status,
+            kind=local.kind,
+            severity=local.severity,
+            verdict_id=window.id,
+            clock=window.sealed,
+            reviewed=decision.ask,
+        )
+        if after is None or event is FindingEvent.CLEARED:
+            self._findings.pop(window.device, None)
+        else:
+            self._findings[window.device] = after
+        if decision.reason in (Reason.NOT_SUSPICIOUS, Reason.AUDIT):
+            self._calm.count(window.sealed)
+        if window.end < self._live_from:
+            return
+        self.counts.windows += 1
+        self.counts.asks += decision.ask and not decision.audit
+        self.counts.audits += decision.audit
+        if event is FindingEvent.OPENED and after is not None:
+            opening = Opening(
+                finding_id=after.id,
+                device=window.device,
+                kind=str(local.kind),
+                seen=window.end,
+                told=window.sealed,
+            )
+            self.openings.append(opening)
+            self.why.append((opening, window))
