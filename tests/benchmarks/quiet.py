@@ -59,8 +59,9 @@ def main() -> None:
             asks += agent.counts.asks
             audits += agent.counts.audits
             device_days += days
+    per_100 = 100 * findings / device_days
     print(
-        f"all: {100 * findings / device_days:.2f} findings in 100 device-days (wanted: {100 * MAX_FINDINGS:g}), "
+        f"all: {per_100:.2f} findings in 100 device-days (wanted: {100 * MAX_FINDINGS:g}), "
         f"{asks / device_days:.3f} calls per device-day (wanted: {MAX_CALLS:g}), "
         f"{audits / device_days:.2f} audits per device-day"
     )
