@@ -4,10 +4,11 @@ from dataclasses import dataclass
 
 from agent.findings import changed
 from agent.opinion import SUSPECT_SCORE
-from agent.records import Finding, Reason, Status, Trigger, Window
+from agent.records import Finding, Kind, Reason, Status, Trigger, Window
 
 REVIEW_AGAIN_S = 6 * 3600.0
 DAY_S = 86_400.0
+LASTING = frozenset({Kind.LEVEL_SHIFT, Kind.NOISE, Kind.DRIFT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +55,22 @@ def decide(
 
 
 def _news(window: Window, finding: Finding, clock: float) -> bool:
-    if window.local.status is not Status.ANOMALY:
+    local = window.local
+    if local.status is not Status.ANOMALY:
         return False
-    if changed(finding, window.local.kind, window.local.severity):
+    kind = finding.kind if _named_better(local.kind, finding) else local.kind
+    if changed(finding, kind, local.severity):
         return True
     return clock - finding.last_reviewed >= REVIEW_AGAIN_S
+
+
+def _named_better(kind: Kind, finding: Finding) -> bool:
+    """Say whether ``kind`` is what became of the finding's spike, which its first reading could not tell.
+
+    That is told, as any change of kind is, but the model has judged the same anomaly already. After a normal
+    window it is another anomaly.
+    """
+    return finding.kind is Kind.SPIKE and kind in LASTING and finding.normal_streak == 0
 
 
 def draw(window_id: str) -> float:

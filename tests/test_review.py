@@ -1,5 +1,7 @@
 """Who reviews which window."""
 
+from dataclasses import replace
+
 import pytest
 
 from agent.records import Finding, Kind, Reason, Severity, Trigger
@@ -36,6 +38,22 @@ def test_suspicious_mode(
 ) -> None:
     """Suspicion asks once; an open finding asks again on news or after six hours."""
     assert gate(window(score(level)), finding, clock=clock) == Decision(ask, reason)
+
+
+@pytest.mark.parametrize(
+    ("kind", "calm", "level", "ask"),
+    [
+        (Kind.LEVEL_SHIFT, 0, 2.0, False),
+        (Kind.NOISE, 0, 2.0, False),
+        (Kind.LEVEL_SHIFT, 0, 3.5, True),
+        (Kind.LEVEL_SHIFT, 1, 2.0, True),
+        (Kind.FLATLINE, 0, 2.0, True),
+    ],
+)
+def test_spike_that_lasts_is_asked_about_once(kind: Kind, calm: int, level: float, ask: bool) -> None:
+    """The first reading of a shift looks like a spike; it is no second anomaly unless it grew or was over."""
+    finding = replace(OPEN, normal_streak=calm)
+    assert gate(window(score(level, kind)), finding).ask is ask
 
 
 def test_modes_and_endpoints() -> None:

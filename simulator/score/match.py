@@ -8,7 +8,10 @@ from simulator.faults import FINDING_KINDS, Label
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opening:
-    """A finding that opened: when the anomaly was seen and when it was told, both in event time."""
+    """A finding that opened: when the anomaly was seen and when it was told, both in event time.
+
+    ``kind`` is the last that it was given, since the first reading of a shift may be told as a spike.
+    """
 
     finding_id: str
     device: str

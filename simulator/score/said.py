@@ -15,7 +15,7 @@ from simulator.score.match import Opening
 
 @dataclass(slots=True)
 class Said:
-    """Collects verdicts and events in any order.
+    """Collects verdicts and events, each device's in the order in which they were published.
 
     What ended before ``since`` or after ``until`` (Unix seconds of event time) is left out.
     """
@@ -49,6 +49,8 @@ class Said:
         opening = _opening(str(body["finding_id"]), verdict)
         if body["event_type"] == "opened" and self.since <= opening.seen <= self.until:
             self._told.setdefault(opening.finding_id, opening)
+        elif body["event_type"] == "updated" and opening.finding_id in self._told:
+            self._rename(self._told, opening)
 
     def _take_verdict(self, verdict: Mapping[str, Any]) -> None:
         window = verdict["window"]
@@ -64,9 +66,14 @@ class Said:
         finding = verdict["finding_id"]
         if finding is not None and verdict["status"] == "anomaly":
             opening = _opening(str(finding), verdict)
-            known = self._seen.get(opening.finding_id)
-            if known is None or opening.told < known.told:
+            if opening.finding_id in self._seen:
+                self._rename(self._seen, opening)
+            else:
                 self._seen[opening.finding_id] = opening
+
+    def _rename(self, known: dict[str, Opening], later: Opening) -> None:
+        """Let a finding bear the name that it was given last: a shift begins like a spike."""
+        known[later.finding_id] = replace(known[later.finding_id], kind=later.kind)
 
     def _take_bill(self, verdict: Mapping[str, Any]) -> None:
         tokens = verdict["tokens"]

@@ -6,7 +6,7 @@ agreed with everything; how often it would be asked is counted.
 
 from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -159,6 +159,11 @@ class LocalAgent:
         self.counts.windows += 1
         self.counts.asks += decision.ask and not decision.audit
         self.counts.audits += decision.audit
+        if event is FindingEvent.UPDATED and after is not None:
+            self.openings = [
+                replace(one, kind=str(after.kind)) if one.finding_id == after.id else one
+                for one in self.openings
+            ]
         if event is FindingEvent.OPENED and after is not None:
             opening = Opening(
                 finding_id=after.id,
