@@ -216,6 +216,8 @@ class TracesSection(Section):
 
     endpoint: str | None = None
     protocol: Literal["http", "grpc", "console"] = "http"
+    sample_ratio: float = Field(default=1.0, ge=0, le=1)
+    content: bool | None = None
 
     @field_validator("endpoint")
     @classmethod

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from agent.opinion import MAX_SUMMARY
 from agent.prompt.render import own_alias
 from agent.prompt.repair import read, salvage
-from agent.prompt.text import MAX_SUMMARY
 from agent.records import Answer, Batch, Reason
 
 MAX_STRANGERS = 24

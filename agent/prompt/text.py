@@ -5,8 +5,6 @@ from typing import Any
 NAME = "edge_verdicts"
 VERSION = "1"
 
-MAX_SUMMARY = 300
-
 #: At most 400 tokens, first in every request, so that a provider can cache it.
 SYSTEM = """\
 You review sensor windows that a local detector marked. Say for each window whether its marked candidate \

@@ -1,12 +1,19 @@
 """What the tests of real processes share."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.integration.model_site import Site, settings
 from tests.integration.patients import HANGS, Patient
+from tests.mqtt.desk import peer
+from tests.support.agent_process import AgentProcess, merge
 from tests.support.broker import Broker
+from tests.support.model_endpoint import ModelEndpoint
+from tests.support.otlp_receiver import OtlpReceiver
 
 
 @pytest.fixture(scope="session")
@@ -22,3 +29,28 @@ def hung(tmp_path_factory: pytest.TempPathFactory, broker: Broker) -> Iterator[d
             patient.agent.start()
             patients[point] = patient
         yield patients
+
+
+@pytest.fixture
+def start(broker: Broker, tmp_path: Path) -> Iterator[Callable[..., Site]]:
+    """Start an agent on the session's broker with a model that behaves as the test wants."""
+    with ExitStack() as stack:
+
+        def begin(
+            *script: Any,
+            default: Any = "fine",
+            traces: OtlpReceiver | None = None,
+            over: dict[str, Any] | None = None,
+            environ: dict[str, str] | None = None,
+        ) -> Site:
+            endpoint = stack.enter_context(ModelEndpoint(*script, default=default))
+            folder = tmp_path / "agent"
+            agent = AgentProcess(folder, broker_url=broker.url, environ=environ)
+            told = merge(agent.settings, settings(folder, endpoint, traces))
+            told["mqtt"]["base_topic"] = f"{tmp_path.name}/gw"
+            agent.settings = merge(told, over or {})
+            client = stack.enter_context(peer(broker.port, f"{tmp_path.name}/#"))
+            stack.enter_context(agent)
+            return Site(agent, client, endpoint)
+
+        yield begin

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, strategies as st
 
+from agent.opinion import MAX_SUMMARY
 from agent.prompt import SCHEMA, SYSTEM, estimate_tokens, output_tokens, render, render_section, reveal
 from agent.prompt.words import metric_word, name_metrics, unit_word
 from agent.records import Kind, Score, SeriesView, Trigger, Window, WindowReading
@@ -69,6 +70,7 @@ def test_a_section_is_canonical() -> None:
 def test_the_system_part_is_constant_and_short() -> None:
     """At most 400 tokens at four bytes each, and the same for every batch."""
     assert len(SYSTEM.encode()) <= 1600
+    assert f"at most {MAX_SUMMARY} characters" in SYSTEM
     prompts = [render(batch(window(name)), 4000, delimiter=name) for name in ("a", "b")]
     assert {prompt.system for prompt in prompts} == {SYSTEM}
     assert {prompt.hash for prompt in prompts} == {prompts[0].hash}
