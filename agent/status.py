@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 ANSWER_S = 0.5  # then the last answer is given again: a scrape must not wait
 WEB_STUCK_S = 20.0
 QUARANTINE_EVERY_S = 10.0
-MAX_OUTBOX = 10_000
 PACE_S = 60.0
 _VERDICT_KEYS = VerdictView.__annotations__
 
@@ -240,9 +239,7 @@ class Reporter:
         self._quarantine_at = now
         try:
             with Reader.open(self._rooms.config.agent.state_dir) as reader:
-                waiting = [record.given_up for record in reader.outbox(limit=MAX_OUTBOX)]
-                self._undeliverable = sum(waiting)
-                self.outbox_depth = len(waiting) - self._undeliverable
+                self.outbox_depth, self._undeliverable = reader.undelivered()
                 self._quarantine = [
                     {
                         "topic": row.topic[:120],

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from agent.journal.errors import JournalCorruptError, is_damage
+from agent.journal.migrations import VERSION
 from agent.journal.schema import check_header, connect, create, sync_directory
 
 NAME = "journal.sqlite"
@@ -23,7 +24,7 @@ def open_database(path: Path, *, report: Callable[..., None]) -> sqlite3.Connect
         sqlite3.Error: it cannot be read or written.
     """
     try:
-        return _open_sound(path)
+        return _open_sound(path, report)
     except JournalCorruptError as error:
         aside = _move_aside(path)
         report(
@@ -35,17 +36,17 @@ def open_database(path: Path, *, report: Callable[..., None]) -> sqlite3.Connect
                 "a clean journal was begun; what was not acknowledged comes again, the rest is in that file"
             ),
         )
-        return _open_sound(path)
+        return _open_sound(path, report)
 
 
-def _open_sound(path: Path) -> sqlite3.Connection:
+def _open_sound(path: Path, report: Callable[..., None]) -> sqlite3.Connection:
     check_header(path)
     suspect = path.with_name(SUSPECT)
     try:
         connection = connect(path)
         try:
             _check(connection, path, thorough=suspect.exists())
-            create(connection, path)
+            found = create(connection, path)
         except BaseException:
             connection.close()
             raise
@@ -54,6 +55,8 @@ def _open_sound(path: Path) -> sqlite3.Connection:
             raise JournalCorruptError(f"journal: {path} is damaged: {error}") from error
         raise
     suspect.unlink(missing_ok=True)
+    if 0 < found < VERSION:
+        report("journal_migrated", path=str(path), found=found, now=VERSION)
     return connection
 
 

@@ -92,6 +92,12 @@ class Reader:
             for table in tables
         }
 
+    def undelivered(self) -> tuple[int, int]:
+        """Count what waits for the broker, and what was given up; no payload is read."""
+        every = self._connection.execute("SELECT count(*) FROM outbox").fetchone()[0]
+        given_up = self._connection.execute("SELECT count(*) FROM outbox WHERE given_up = 1").fetchone()[0]
+        return every - given_up, given_up
+
     def damage(self) -> str | None:
         """Return what SQLite's quick check finds wrong with the file, None when it is sound."""
         try:

@@ -1,13 +1,12 @@
-"""The tables of ``journal.sqlite``, their version, and how the file is opened."""
+"""The version of ``journal.sqlite``, and how the file is opened."""
 
 import os
 import sqlite3
 from pathlib import Path
 
-from agent.failpoint import failpoint
 from agent.journal.errors import JournalCorruptError, JournalError, JournalNewerError
+from agent.journal.migrations import VERSION, migrate
 
-VERSION = 1
 APPLICATION_ID = 0x45444745  # "EDGE"
 _MAGIC = b"SQLite format 3\0"
 _HEADER_BYTES = 72
@@ -17,53 +16,6 @@ _USER_VERSION = slice(60, 64)
 SEALED, CONCLUDED, SETTLED = 0, 1, 2
 #: Verdict states: waiting for the broker, acknowledged, given up.
 WAITING, ACKED, UNDELIVERABLE = 0, 1, 2
-
-_TABLES = """
-CREATE TABLE IF NOT EXISTS meta(key TEXT PRIMARY KEY, value) WITHOUT ROWID;
-
-CREATE TABLE IF NOT EXISTS messages(
-  seq INTEGER PRIMARY KEY, generation INTEGER NOT NULL, mid INTEGER NOT NULL, topic TEXT NOT NULL,
-  payload BLOB NOT NULL, traceparent TEXT NOT NULL, seed INTEGER NOT NULL, received REAL NOT NULL,
-  clock REAL NOT NULL);
-CREATE TABLE IF NOT EXISTS series(
-  id INTEGER PRIMARY KEY, device TEXT NOT NULL, metric TEXT NOT NULL, unit TEXT);
-CREATE INDEX IF NOT EXISTS series_name ON series(device, metric);
-CREATE TABLE IF NOT EXISTS readings(
-  seq INTEGER NOT NULL, idx INTEGER NOT NULL, series INTEGER NOT NULL, at REAL NOT NULL, value REAL NOT NULL,
-  PRIMARY KEY(seq, idx)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS timer_events(
-  seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, device TEXT, clock REAL NOT NULL);
-CREATE TABLE IF NOT EXISTS redelivery(
-  mid INTEGER PRIMARY KEY, generation INTEGER NOT NULL, hash INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS quarantine(
-  id INTEGER PRIMARY KEY, topic TEXT NOT NULL, payload BLOB NOT NULL, size INTEGER NOT NULL,
-  reason TEXT NOT NULL, detail TEXT NOT NULL, received REAL NOT NULL, clock REAL NOT NULL);
-
-CREATE TABLE IF NOT EXISTS windows(
-  n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, device TEXT NOT NULL, lo INTEGER NOT NULL,
-  hi INTEGER NOT NULL, count INTEGER NOT NULL, trigger TEXT NOT NULL, state INTEGER NOT NULL,
-  attempts INTEGER NOT NULL DEFAULT 0, batch TEXT, body TEXT NOT NULL);
-CREATE INDEX IF NOT EXISTS windows_unsettled ON windows(lo) WHERE state < 2;
-CREATE INDEX IF NOT EXISTS windows_hi ON windows(hi, device);
-CREATE TABLE IF NOT EXISTS batches(
-  n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, attempts INTEGER NOT NULL, windows TEXT NOT NULL,
-  audit TEXT NOT NULL, clock REAL NOT NULL, detail BLOB);
-CREATE TABLE IF NOT EXISTS verdicts(
-  n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, device TEXT NOT NULL, body BLOB NOT NULL,
-  created REAL NOT NULL, clock REAL NOT NULL, acked INTEGER NOT NULL, reviewed INTEGER NOT NULL, detail BLOB);
-CREATE INDEX IF NOT EXISTS verdicts_kept ON verdicts(reviewed, n);
-CREATE TABLE IF NOT EXISTS findings(
-  id TEXT PRIMARY KEY, device TEXT NOT NULL, kind TEXT NOT NULL, severity TEXT NOT NULL, opened REAL NOT NULL,
-  last_reviewed REAL NOT NULL, normal_streak INTEGER NOT NULL, verdicts INTEGER NOT NULL,
-  cleared INTEGER NOT NULL, clock REAL NOT NULL);
-CREATE TABLE IF NOT EXISTS outbox(
-  id INTEGER PRIMARY KEY AUTOINCREMENT, verdict TEXT NOT NULL, device TEXT NOT NULL, topic TEXT NOT NULL,
-  payload BLOB NOT NULL, retain INTEGER NOT NULL, properties TEXT NOT NULL, clock REAL NOT NULL,
-  refused REAL, reason_code INTEGER, given_up INTEGER NOT NULL DEFAULT 0);
-CREATE INDEX IF NOT EXISTS outbox_verdict ON outbox(verdict);
-CREATE TABLE IF NOT EXISTS snapshots(
-  seq INTEGER PRIMARY KEY, floor INTEGER NOT NULL, body BLOB NOT NULL, clock REAL NOT NULL)
-"""
 
 
 def check_header(path: Path) -> None:
@@ -113,21 +65,22 @@ def connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def create(connection: sqlite3.Connection, path: Path) -> None:
-    """Create what is missing, in one transaction; safe to run on every start."""
+def create(connection: sqlite3.Connection, path: Path) -> int:
+    """Create or migrate the tables, in one transaction; safe to run on every start.
+
+    Return the version that was found, 0 for a new file.
+    """
     version = int(connection.execute("PRAGMA user_version").fetchone()[0])
     check_version(path, version)
     if version == VERSION:
-        return
-    if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+        return version
+    ours = connection.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID
+    if not ours and connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
         raise JournalError(f"journal: {path} is not a journal of edge-agent; set another agent.state_dir")
     connection.execute("BEGIN IMMEDIATE")
     try:
-        for statement in _TABLES.split(";"):
-            connection.execute(statement)
-            failpoint("c12_schema")
+        migrate(connection, version=version)
         connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version={VERSION}")
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:
@@ -136,6 +89,7 @@ def create(connection: sqlite3.Connection, path: Path) -> None:
     # Into the main file, where check_header looks.
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     sync_directory(path.parent)
+    return version
 
 
 def sync_directory(folder: Path) -> None:

@@ -15,8 +15,9 @@ from agent.journal import (
     JournalSettings,
     Reader,
 )
+from agent.journal.migrations import VERSION
 from agent.journal.opening import SUSPECT
-from agent.journal.schema import VERSION, connect, create
+from agent.journal.schema import connect, create
 from tests.journal.rig import Rig, arrival, link_up
 
 NAME = "journal.sqlite"

@@ -1,0 +1,144 @@
+"""A journal that an older agent left behind, as SQL text in ``old/``: taken over whole, or left whole."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from agent.failpoint import MARKER, VARIABLE
+from agent.journal import JournalError, JournalSettings, Reader
+from agent.journal.migrations import STEPS, VERSION
+from agent.journal.schema import APPLICATION_ID
+from agent.records import MessageRow
+from tests.journal.rig import Rig, arrival, link_up
+
+OLD = sorted((Path(__file__).parent / "old").glob("journal-*.sql"))
+NAME = "journal.sqlite"
+KEEPING = JournalSettings(commit_ms=5, ballast_bytes=0, prune=False)
+OPEN = """
+import sys
+from pathlib import Path
+from agent.failpoint import arm
+from tests.journal.rig import Rig
+arm(Path(sys.argv[1]))
+Rig(Path(sys.argv[1])).open()
+"""
+Tables = dict[str, list[tuple[object, ...]]]
+
+
+def put_back(text: Path, folder: Path) -> Path:
+    """Make the file that the text was taken from."""
+    path = folder / NAME
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(text.read_text())
+    return path
+
+
+def version_of(path: Path) -> int:
+    with closing(sqlite3.connect(path)) as connection:
+        return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def rows_of(path: Path) -> Tables:
+    """Return all rows of all tables, but for what says who has the file open."""
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        names = [
+            name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        ]
+        out = {name: connection.execute(f"SELECT * FROM {name}").fetchall() for name in sorted(names)}
+    out["meta"] = [row for row in out["meta"] if row[0] != "opened_by"]
+    return out
+
+
+def assert_kept(before: Tables, after: Tables) -> None:
+    """A start adds one row: that the link of the process before is down."""
+    after["timer_events"] = [row for row in after["timer_events"] if row in before["timer_events"]]
+    assert before == after
+
+
+def test_there_is_a_file_of_every_older_version() -> None:
+    """So none of them is forgotten when a step is added."""
+    assert [int(path.stem.removeprefix("journal-")) for path in OLD] == list(range(1, VERSION))
+    assert sorted(STEPS) == list(range(1, VERSION + 1))
+
+
+@pytest.mark.parametrize("old", OLD, ids=lambda path: path.stem)
+def test_an_older_journal_is_taken_over_whole(old: Path, tmp_path: Path) -> None:
+    """Every row is there, the open window is still open, and the journal goes on where it was."""
+    path = put_back(old, tmp_path)
+    before = rows_of(path)
+    assert before["messages"]
+    with Reader.open(tmp_path) as reader:  # an operator may look before the new agent has started
+        assert reader.undelivered() == (0, 0)
+    with Rig(tmp_path, settings=KEEPING) as rig:
+        told = {"path": str(path), "found": version_of_name(old), "now": VERSION}
+        assert rig.reports == [("journal_migrated", told)]
+    assert version_of(path) == VERSION
+    assert_kept(before, rows_of(path))
+    with Rig(tmp_path, settings=KEEPING) as again:
+        assert again.reports == []
+        assert again.journal.generation == 1
+        assert len(again.journal.recovered.findings) == 1
+        open_rows = [row for row in again.journal.rows_after(0) if isinstance(row, MessageRow)]
+        assert len(open_rows) == len(before["messages"])
+        again.offer([link_up(2), arrival(1, generation=2)])
+        again.settle()
+    assert len(rows_of(path)["messages"]) == len(before["messages"]) + 1
+
+
+def version_of_name(old: Path) -> int:
+    return int(old.stem.removeprefix("journal-"))
+
+
+@pytest.mark.parametrize("old", OLD, ids=lambda path: path.stem)
+def test_a_migrated_journal_is_like_a_new_one(old: Path, tmp_path: Path) -> None:
+    """The tables and indexes of both are the same, but for those that are made when first needed."""
+    (tmp_path / "old").mkdir()
+    put_back(old, tmp_path / "old")
+    shapes = []
+    for folder in (tmp_path / "old", tmp_path / "new"):
+        with Rig(folder, settings=KEEPING):
+            pass
+        with closing(sqlite3.connect(folder / NAME)) as connection:
+            shapes.append(
+                set(
+                    connection.execute(
+                        "SELECT type, name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'"
+                        " AND name NOT IN ('feedback', 'message_ids')"
+                    )
+                )
+            )
+    assert shapes[0] == shapes[1]
+
+
+@pytest.mark.parametrize("old", OLD, ids=lambda path: path.stem)
+def test_killed_amid_a_migration(old: Path, tmp_path: Path) -> None:
+    """The older file is whole, and the next start takes it over."""
+    path = put_back(old, tmp_path)
+    before = rows_of(path)
+    (tmp_path / MARKER).touch()
+    argv = [sys.executable, "-c", OPEN, str(tmp_path)]
+    killed = subprocess.run(argv, env={**os.environ, VARIABLE: "c12_schema"}, check=False, timeout=30)
+    assert killed.returncode == -signal.SIGKILL
+    assert version_of(path) == version_of_name(old)
+    assert rows_of(path) == before
+    with Rig(tmp_path, settings=KEEPING):
+        pass
+    assert version_of(path) == VERSION
+    assert_kept(before, rows_of(path))
+
+
+def test_a_stranger_with_an_older_number_is_refused(tmp_path: Path) -> None:
+    """Another program's database of version 1 is not migrated."""
+    with closing(sqlite3.connect(tmp_path / NAME)) as connection:
+        connection.executescript("CREATE TABLE outbox(id, given_up); PRAGMA user_version=1")
+        assert connection.execute("PRAGMA application_id").fetchone() != (APPLICATION_ID,)
+    with pytest.raises(JournalError, match="is not a journal of edge-agent"):
+        Rig(tmp_path).open()
+    assert version_of(tmp_path / NAME) == 1
