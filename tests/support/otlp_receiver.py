@@ -40,6 +40,8 @@ class ReceivedSpan:
     failed: bool
     status_message: str
     resource: dict[str, Any]
+    start_ns: int
+    end_ns: int
 
 
 @dataclass
@@ -160,6 +162,8 @@ def _span(span: Any, resource: dict[str, Any]) -> ReceivedSpan:
         failed=span.status.code == 2,
         status_message=span.status.message,
         resource=resource,
+        start_ns=span.start_time_unix_nano,
+        end_ns=span.end_time_unix_nano,
     )
 
 
