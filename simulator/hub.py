@@ -45,15 +45,18 @@ class Hub:
     def start(self) -> None:
         """Start the thread, once."""
         with self._started:
-            if self._thread.ident is None:
+            if self._thread.ident is None and not self._ending:
                 self._thread.start()
 
     def stop(self) -> None:
         """End the thread; what is given later is not run."""
         self._ending = True
         self._ring()
-        if self._thread.ident is not None and threading.current_thread() is not self._thread:
-            self._thread.join(5.0)
+        with self._started:
+            if self._thread.ident is None:
+                self._let_go()
+            else:
+                self._thread.join(5.0)
 
     @property
     def alive(self) -> bool:
@@ -103,9 +106,12 @@ class Hub:
             self._ending = True
             for client in list(self._clients):
                 self.release(client)
-            self._selector.close()
-            self._ear.close()
-            self._bell.close()
+            self._let_go()
+
+    def _let_go(self) -> None:
+        self._selector.close()
+        self._ear.close()
+        self._bell.close()
 
     def _turn(self) -> None:
         now = time.monotonic()

@@ -62,7 +62,7 @@ def moment(text: str) -> float:
 def address(text: str) -> tuple[str, int]:
     """Read ``mqtt://host:port``; scheme and port may be left out."""
     host, _, port = text.removeprefix("mqtt://").rstrip("/").partition(":")
-    if not host or not (port or "1883").isdigit():
+    if not host or not (port or "1883").isdecimal() or not 0 <= int(port or "1883") <= 65_535:  # noqa: PLR2004
         raise argparse.ArgumentTypeError(f"{text!r} is not an address; write mqtt://host:1883")
     return host, int(port or "1883")
 
