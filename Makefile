@@ -7,11 +7,12 @@ RATE ?= 300
 SEED ?= 1
 MESSAGES ?= 60000
 WINDOWS ?= 6
+JOBS ?= 1
 DIR ?= wheels
 ARCH ?= $(shell uname -m)
 PYTHON ?= 3.11
 
-.PHONY: demo test test-llm check venv tools bench faults wheels pictures clean
+.PHONY: demo test test-llm check venv tools bench score faults wheels pictures clean
 
 venv: .venv/.made
 
@@ -59,6 +60,11 @@ test-llm: venv tools
 
 bench: venv tools
 	$(PY) -m tests.benchmarks.drain --messages $(MESSAGES)
+
+# Three real agents (review none, suspicious, all) on one broker, a run per scenario, against the true labels.
+# SCENARIOS="freezer pump-station" SPEED=60 JOBS=2 OUT=folder for recordings, labels, logs and tables.
+score: venv tools
+	$(PY) -m simulator trial $(SCENARIOS) $(if $(SPEED),--speed $(SPEED)) --jobs $(JOBS) $(if $(OUT),--out $(OUT))
 
 faults: venv tools
 	$(PY) -m tests.faults.run --kills $(KILLS) --rate $(RATE) --seed $(SEED)

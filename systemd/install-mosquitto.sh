@@ -18,9 +18,9 @@ set_up_mosquitto() {
   id=${configured:-$id}
   user=agent-$id
   install -d "$mosquitto/conf.d"
-  sed "s/\bgw1\b/$id/g" "$root/configs/mosquitto/edge-agent.acl" >"$place/share/edge-agent/edge-agent.acl"
+  sed "s/\bgw1\b/$id/g" "$root/configs/mosquitto/edge-agent.acl" >"$scratch/edge-agent.acl"
   before=$(cat "$mosquitto/edge-agent.acl" "$mosquitto/edge-agent.passwords" "$mosquitto/conf.d/edge-agent.conf" 2>/dev/null || true)
-  offer "$place/share/edge-agent/edge-agent.acl" "$mosquitto/edge-agent.acl" 640
+  offer "$scratch/edge-agent.acl" "$mosquitto/edge-agent.acl" 640
   offer "$root/configs/mosquitto/edge-agent.conf" "$mosquitto/conf.d/edge-agent.conf" 644
   make_login
   if [ -z "$destdir" ]; then chgrp mosquitto "$mosquitto/edge-agent.acl" "$mosquitto/edge-agent.passwords"; fi

@@ -1,6 +1,13 @@
 # Part of install.sh: one release is one virtual environment in /opt/edge-agent/releases, finished before it is used.
 # shellcheck shell=sh disable=SC2034,SC2154  # the variables are install.sh's
 
+# pip is run from the wheel that Python brings for its virtual environments, so no release holds one.
+find_pip='
+import ensurepip, glob, os, sys, sysconfig
+places = [sysconfig.get_config_var("WHEEL_PKG_DIR"), os.path.join(os.path.dirname(ensurepip.__file__), "_bundled")]
+wheels = [name for place in places + ["/usr/share/python-wheels"] if place for name in glob.glob(place + "/pip-*.whl")]
+sys.exit("none") if not wheels else print(wheels[0])'
+
 find_python() {
   if [ -z "$python" ]; then
     python=/usr/bin/python3
@@ -11,6 +18,7 @@ find_python() {
     die 69 "$python is older than Python 3.11: install a newer one and name it with --python"
   "$python" -c 'import ensurepip, venv' 2>/dev/null ||
     die 69 "$python cannot make virtual environments: apt-get install python3-venv"
+  pip_wheel=$("$python" -c "$find_pip") || die 69 "$python has no pip to install with: apt-get install python3-venv"
   case $("$python" -c 'import sys; print(sys.base_prefix)') in
     /home/* | /root/* | /run/user/*)
       [ -n "$destdir" ] || die 69 "$python lies in a home directory, which the service cannot see: name another with --python" ;;
@@ -42,7 +50,7 @@ name_release() {
   release=$opt/releases/$version-$sum
 }
 
-pip() { env "${pythonpath:-PYTHONPATH=}" "$destdir$release/bin/python" -m pip --disable-pip-version-check --no-input "$@"; }
+pip() { env PYTHONPATH="$pip_wheel${tool:+:$tool}" "$place/bin/python" -m pip --disable-pip-version-check --no-input "$@"; }
 
 # Everything is pinned by version and hash in requirements.txt, which is what uv.lock says.
 make_release() {
@@ -51,30 +59,29 @@ make_release() {
   say "making release ${release##*/} with $("$python" -V)"
   rm -rf "$place"
   mkdir -p "$place"
-  scratch=$place
-  "$python" -m venv "$place" || die 69 "no virtual environment could be made; nothing was changed"
+  unfinished=$place
+  "$python" -m venv --without-pip "$place" || die 69 "no virtual environment could be made; nothing was changed"
   if [ -n "$offline" ]; then set -- --no-index --find-links "$offline"; else set --; fi
   pip install -q --no-compile --only-binary :all: --require-hashes "$@" -r "$here/requirements.txt" ||
     die 69 "not all that requirements.txt lists could be installed for $(uname -m); nothing was changed"
   if [ -z "$offline" ]; then build_wheel; fi
   pip install -q --no-compile --no-deps --no-index "$wheel" || die 69 "$wheel could not be installed; nothing was changed"
   rm -rf "$place/build"
-  pip uninstall -q -y setuptools pip || die 70 "pip could not be taken out of $release"
   "$place/bin/python" -m compileall -q -s "$destdir" -p / "$place/lib" || die 70 "$place/lib does not compile"
   unstage
   install -D -m 644 -t "$place/share/edge-agent" "$here/edge-agent.service" "$root/configs/agent.yaml" "$root/README.md"
   touch "$place/complete"
-  scratch=
+  unfinished=
 }
 
 # Build the project's wheel in the new release, with the pinned build tool.
 build_wheel() {
   pip install -q --only-binary :all: --require-hashes --target "$place/build/tool" -r "$here/requirements-build.txt" ||
     die 69 "the build tool could not be installed; nothing was changed"
-  pythonpath=PYTHONPATH=$place/build/tool
+  tool=$place/build/tool
   pip wheel -q --no-build-isolation --no-deps --no-index -w "$place/build" "$root" ||
     die 69 "no wheel could be built from $root; nothing was changed"
-  pythonpath=
+  tool=
   wheel=$(echo "$place"/build/edge_agent-*.whl)
 }
 
@@ -97,10 +104,9 @@ switch_to() {
   fi
   mkdir -p "$destdir$opt/bin" "$destdir/usr/local/bin"
   for name in edge-agent edge-sim; do
-    point "bin/$name" "../current/bin/$name"
-    if [ ! -e "$destdir/usr/local/bin/$name" ] || [ -L "$destdir/usr/local/bin/$name" ]; then
-      ln -sfn "$opt/bin/$name" "$destdir/usr/local/bin/$name"
-    fi
+    [ -L "$destdir$opt/bin/$name" ] || point "bin/$name" "../current/bin/$name"
+    [ -e "$destdir/usr/local/bin/$name" ] || [ -L "$destdir/usr/local/bin/$name" ] ||
+      ln -s "$opt/bin/$name" "$destdir/usr/local/bin/$name"
   done
   install -d "$units"
   ! put "$destdir$opt/$1/share/edge-agent/edge-agent.service" "$units/edge-agent.service" 644 || changed=yes

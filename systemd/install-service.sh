@@ -8,8 +8,8 @@ install_all() {
   make_release
   install -d "$etc"
   if [ -z "$id" ]; then id=$(uname -n | tr -c 'A-Za-z0-9_\n-' '-' | cut -c 1-64); fi
-  fill_in "$id" >"$place/share/edge-agent/agent.yaml.offered"
-  offer "$place/share/edge-agent/agent.yaml.offered" "$config" 644
+  fill_in "$id" >"$scratch/agent.yaml"
+  offer "$scratch/agent.yaml" "$config" 644
   if [ "$broker" = yes ]; then set_up_mosquitto; fi
   if [ -z "$destdir" ]; then
     "$release/bin/edge-agent" check --config "$config" >/dev/null ||
@@ -61,7 +61,10 @@ restart() {
   systemctl restart edge-agent 2>/dev/null && systemctl is-active -q edge-agent
 }
 
-last_words() { journalctl -q -u edge-agent -n 50 -o cat --no-pager 2>/dev/null | grep '^edge-agent: ' | tail -n 1 >&2 || true; }
+# What the service said when it ended: a line for people, or the event of a fault of ours.
+last_words() {
+  journalctl -q -u edge-agent -n 50 -o cat --no-pager 2>/dev/null | grep -E '^edge-agent: |"agent_failed"' | tail -n 1 >&2 || true
+}
 
 roll_back() {
   before=$(target_of previous)

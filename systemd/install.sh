@@ -33,12 +33,13 @@ etc=$destdir/etc/edge-agent
 units=$destdir/etc/systemd/system
 mosquitto=$destdir/etc/mosquitto
 config=$etc/agent.yaml
-scratch='' # a release that is not finished
-changed=no # whether the service must be restarted
+scratch=''    # for files that are made here
+unfinished='' # a release that is not complete
+changed=no    # whether the service must be restarted
 
 say() { printf '%s\n' "$*"; }
 die() { code=$1; shift; printf 'install.sh: %s\n' "$*" >&2; exit "$code"; }
-clean_up() { [ -z "$scratch" ] || rm -rf "$scratch"; }
+clean_up() { rm -rf ${scratch:+"$scratch"} ${unfinished:+"$unfinished"}; }
 trap clean_up EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
@@ -110,6 +111,7 @@ target_of() { readlink "$destdir$opt/$1" 2>/dev/null || true; }
 . "$here/install-service.sh"
 . "$here/install-mosquitto.sh"
 
+scratch=$(mktemp -d)
 case $action in
   install) install_all ;;
   rollback) roll_back ;;
