@@ -29,6 +29,7 @@ class TrialPlan:
     live_s: float
     speed: float
     seed: int = 1
+    lead_s: float = 15.0  # real seconds for the contestants to start, before time begins to run
     keep: Path | None = None  # a folder for recordings, labels and logs
 
 

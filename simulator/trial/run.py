@@ -33,7 +33,6 @@ MARKER = ".test-state"
 READY_LIMIT_S = 60.0
 LEARN_LIMIT_S = 900.0
 STALL_S = 20.0  # so long no reading comes: the rest never will
-LEAD_S = 15.0  # for the contestants to start, before time begins to run
 DRAIN_LIMIT_S = 60.0
 PER_MESSAGE = 60
 
@@ -98,7 +97,7 @@ class _Trial:
         learned = self._learn(broker, fleet)
         model = self._stack.enter_context(ModelEndpoint(director=Director(seed=plan.seed)))
         listener = self._listen(broker)
-        began = time.monotonic() + LEAD_S
+        began = time.monotonic() + plan.lead_s
         agents = self._enter(broker, model, began)
         self._say(f"{plan.scenario.name}: live, {plan.live_s / 3600:.1f} h at speed {plan.speed:g}")
         sent = self._live(fleet, began)
