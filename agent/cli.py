@@ -99,8 +99,11 @@ def _add_questions(commands: "argparse._SubParsersAction[argparse.ArgumentParser
     replay.add_argument("--since", type=_seconds, default=86_400.0, metavar="2h", help="how far back (1d)")
     replay.add_argument("--base-url", metavar="URL", help="another endpoint; its key is OPENAI_API_KEY")
     replay.add_argument("--profile", choices=PROFILES, help="of that endpoint; default: as configured")
-    replay.add_argument("--limit", type=int, default=20, metavar="N", help="the newest N batches (20)")
-    replay.add_argument("--max-usd", type=float, default=0.10, metavar="USD", help="cap on its cost (0.10)")
+    replay.add_argument(
+        "--prompt", default="current", metavar="current|journaled|FILE", help="or a file with a system part"
+    )
+    replay.add_argument("--limit", type=_count, default=20, metavar="N", help="the newest N batches (20)")
+    replay.add_argument("--max-usd", type=_money, default=0.10, metavar="USD", help="cap on its cost (0.10)")
     show = _question(commands, "show", "show all that is journaled of one verdict")
     show.add_argument("verdict_id", metavar="VERDICT_ID", help="or its first characters")
     inspect = _question(commands, "inspect", "say what the detector has learnt")
@@ -122,6 +125,18 @@ def _seconds(text: str) -> float:
     if unit not in UNITS or not number.replace(".", "", 1).isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is no time span; write for example 90m, 2h or 3d")
     return float(number) * UNITS[unit]
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdecimal() or not 1 <= int(text[:6]) <= 10_000:  # noqa: PLR2004 - as many are searched
+        raise argparse.ArgumentTypeError(f"{text!r} is no count; write a whole number from 1 to 10000")
+    return int(text)
+
+
+def _money(text: str) -> float:
+    if not text.isascii() or not text.replace(".", "", 1).isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no amount; write for example 0.10")
+    return min(float(text), 1e6)
 
 
 def _add_budget(parser: argparse.ArgumentParser) -> None:

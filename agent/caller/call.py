@@ -25,7 +25,7 @@ from agent.caller.settings import CallerSettings
 from agent.caller.shares import Shares
 from agent.caller.sheet import Sheet
 from agent.caller.state import CallerStats
-from agent.prompt import Prompt, render
+from agent.prompt import Prompt
 from agent.records import Batch, Grounding, Outcome, Reason, Source
 
 _REASONS = {
@@ -48,6 +48,7 @@ class Tools:
     recorder: Recorder
     stats: CallerStats
     transcribe: Callable[[Transcript], None]
+    render: Callable[..., Prompt]
     clock: Callable[[], float]
     rng: random.Random
 
@@ -66,7 +67,7 @@ class Call:
         self._sheet = sheet
         self._started = tools.clock()
         self._request_id = f"{tools.rng.getrandbits(64):016x}"
-        self._prompt: Prompt = render(
+        self._prompt = tools.render(
             batch, tools.settings.max_input_tokens, delimiter=f"{tools.rng.getrandbits(64):016x}"
         )
         audit = all(window.id in batch.audit for window in batch.windows)

@@ -27,7 +27,7 @@ from agent.caller.settings import CallerSettings
 from agent.caller.shares import DAY_S, Shares
 from agent.caller.sheet import Sheet
 from agent.caller.state import CallerStats
-from agent.prompt import SYSTEM, output_tokens, suspicions
+from agent.prompt import SYSTEM, Prompt, output_tokens, render, suspicions
 from agent.records import Batch, Outcome, Reason, Window
 
 SLOW_START = 4.0  # times the deadline, for the first call to a server that loads its model on demand
@@ -61,6 +61,7 @@ class Caller:
         rng: for jitter, request ids and delimiters.
         sleep: waits between attempts.
         transcribe: is given the words of each call, for the journal.
+        prompt: renders a batch within a number of tokens around a delimiter.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Caller:
         rng: random.Random,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         transcribe: Callable[[Transcript], None] = lambda _transcript: None,
+        prompt: Callable[..., Prompt] = render,
     ) -> None:
         self._settings = settings
         self._transport = transport
@@ -112,6 +114,7 @@ class Caller:
             recorder=recorder,
             stats=self.stats,
             transcribe=transcribe,
+            render=prompt,
             clock=clock,
             rng=rng,
         )

@@ -1,18 +1,16 @@
 """``edge-agent replay``: journaled batches asked again of another model, and what it says differently.
 
-The windows go out with their journaled sections, in today's prompt. Neither the journal nor the agent's
-ledger is touched: the money is booked in a ledger of the command's own, below its own cap.
+The windows go out with their journaled sections: in today's prompt, in the one that was sent then, or below
+another system part from a file. Neither the journal nor the agent's ledger is touched: the money is booked in
+a ledger of the command's own, below its own cap.
 """
 
 import argparse
 import asyncio
-import json
 import os
 import random
 import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -23,29 +21,21 @@ from agent.caller.mute import MuteRecorder
 from agent.caller.openai_chat import OpenAIChat
 from agent.caller.protocols import BudgetWindow
 from agent.caller.settings import CallerSettings
+from agent.commands.past import JOURNALED, Past, Render, past_batches, prompter, version_of
 from agent.commands.words import instant, print_json, printable
 from agent.config import ConfigError, load_apart
 from agent.credentials import KEY_VARIABLE, api_key
 from agent.journal import JournalError, Reader
 from agent.journal.ledger import BudgetLedger
-from agent.prompt import VERSION
-from agent.records import Batch, Outcome, Status, Window
+from agent.records import Outcome, Status, Window
 from agent.verdict import conclude, to_json
 from agent.zone import find_zone
 
 if TYPE_CHECKING:
     from agent.config import Config
 
-MAX_SEARCHED = 10_000
+NO_SHARES = 1e9  # --max-usd alone counts; a batch must not be cut, its journaled prompt speaks of all windows
 _COMPARED = ("status", "kind", "grounded")
-
-
-@dataclass(frozen=True, slots=True)
-class Past:
-    """One journaled batch: its windows, and the verdicts that were published on them."""
-
-    batch: Batch
-    verdicts: tuple[dict[str, Any], ...]
 
 
 def run(args: argparse.Namespace) -> int:
@@ -58,8 +48,10 @@ def run(args: argparse.Namespace) -> int:
     config = load_apart(args.config)
     endpoint, key = _endpoint(config, args.base_url)
     with Reader.open(config.agent.state_dir) as reader:
-        found = list(_batches(reader, since=time.time() - args.since, limit=args.limit))
-    told = asyncio.run(_replay(config, args, found, endpoint=endpoint, key=key))
+        since, exact = time.time() - args.since, args.prompt == JOURNALED
+        found = list(past_batches(reader, since=since, limit=args.limit, exact=exact))
+    prompt = prompter(args.prompt, found)
+    told = asyncio.run(_replay(config, args, found, prompt=prompt, endpoint=endpoint, key=key))
     if args.json:
         print_json(told)
     else:
@@ -69,36 +61,17 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-# --------------------------------------------------------------------------------------- what was
-
-
-def _batches(reader: Reader, *, since: float, limit: int) -> Iterator[Past]:
-    """Yield the newest batches that were answered since then, oldest first."""
-    found: list[Past] = []
-    for record in reader.batches(limit=MAX_SEARCHED):
-        if len(found) >= limit:
-            break
-        windows: list[Window] = []
-        verdicts: list[dict[str, Any]] = []
-        for window_id in record.windows:
-            verdict = reader.verdict(window_id)
-            if verdict is None or verdict.window is None or not verdict.window.section:
-                continue
-            if verdict.created < since:
-                continue
-            windows.append(verdict.window)
-            verdicts.append(json.loads(verdict.body))
-        if windows:
-            batch = Batch(record.id, tuple(windows), audit=frozenset(record.audit))
-            found.append(Past(batch, tuple(verdicts)))
-    yield from reversed(found)
-
-
 # --------------------------------------------------------------------------------------- asking
 
 
 async def _replay(
-    config: "Config", args: argparse.Namespace, found: list[Past], *, endpoint: str, key: str | None
+    config: "Config",
+    args: argparse.Namespace,
+    found: list[Past],
+    *,
+    prompt: Render,
+    endpoint: str,
+    key: str | None,
 ) -> dict[str, Any]:
     recorder = MuteRecorder()
     windows: list[dict[str, Any]] = []
@@ -110,7 +83,7 @@ async def _replay(
             wall=time.time,
             mono=time.monotonic,
         )
-        caller = _caller(config, args, recorder, ledger, endpoint=endpoint, key=key)
+        caller = _caller(config, args, recorder, ledger, prompt=prompt, endpoint=endpoint, key=key)
         try:
             for past in found:
                 outcomes = await caller.ask(past.batch)
@@ -132,6 +105,7 @@ def _caller(
     recorder: MuteRecorder,
     ledger: BudgetLedger,
     *,
+    prompt: Render,
     endpoint: str,
     key: str | None,
 ) -> Caller:
@@ -146,7 +120,7 @@ def _caller(
             max_concurrent=1,
             max_input_tokens=config.review.batch.max_input_tokens,
             temperature=ai.temperature,
-            device_share=1.0,
+            device_share=NO_SHARES,
             cache_ttl_s=0.0,
         ),
         transport=OpenAIChat(base_url=endpoint, api_key=key),
@@ -154,6 +128,7 @@ def _caller(
         recorder=recorder,
         clock=time.monotonic,
         rng=random.SystemRandom(),
+        prompt=prompt,
     )
 
 
@@ -188,7 +163,8 @@ def _sum_up(
     usages = [call.usage for call in calls if call.usage is not None]
     return {
         "model": args.model,
-        "prompt_version": VERSION,
+        "prompt": args.prompt,
+        "prompt_version": version_of(args.prompt, found),
         "batches": len(found),
         "windows": windows,
         "changed": sum(1 for one in windows if one["changed"]),
@@ -207,6 +183,7 @@ def _sum_up(
         },
         "cost_usd": round(sum(call.cost_usd or 0.0 for call in calls), 9),
         "cost_before_usd": round(sum(one["cost_before_usd"] for one in windows), 9),
+        "priced": all(call.priced for call in calls),
         "max_usd": args.max_usd,
     }
 
@@ -221,7 +198,7 @@ def _is(verdict: dict[str, Any]) -> bool:
 def _lines(told: dict[str, Any]) -> list[str]:
     windows = told["windows"]
     if not windows:
-        return ["no batch was journaled in that time: widen --since"]
+        return ["no batch was journaled in that time, or none with its prompt: widen --since"]
     lines = []
     for one in windows:
         if not one["changed"]:
@@ -239,6 +216,7 @@ def _lines(told: dict[str, Any]) -> list[str]:
         f"  {calls['invalid']} with invalid answers, {told['grounding']['ungrounded']} answers ungrounded",
         f"{tokens['input']} tokens in, {tokens['output']} out, {told['cost_usd']:.6f} USD;",
         f"  before: {told['cost_before_usd']:.6f} USD; cap: {told['max_usd']:.2f} USD",
+        *([] if told["priced"] else [f"  {told['model']} has no price: counted as the dearest in ai.prices"]),
     ]
 
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from agent.cli import main
-from agent.prompt import SYSTEM
+from agent.prompt import SYSTEM, VERSION
 from tests.integration.model_site import DEVICE, KEY, LIMIT_S, PASSWORD, PER_WINDOW, REPLY, SITE, TEXT, Site
 from tests.mqtt.desk import send
 from tests.support.agent_process import wait_for
@@ -210,11 +210,26 @@ def test_replay_compares_and_touches_nothing(
     assert told["max_usd"] == 0.10 >= told["cost_usd"] > 0
     assert [one["model"] for one in site.endpoint.requests] == ["m1"] * 3 + ["m2"] * 3
     site.endpoint.default = "fine"
+    again = json.loads(site.command(capsys, "replay", "--model", "m1", "--prompt", "journaled", "--json"))
+    assert (again["changed"], again["prompt"], again["prompt_version"]) == (0, "journaled", VERSION)
+    sent = [[words["content"] for words in one["messages"]] for one in site.endpoint.requests]
+    assert sent[6:] == sent[:3], "the prompts are those of then, to the byte"
+    (site.agent.folder / "prompt.txt").write_text("Say what is wrong. Reply with JSON.\n")
+    path = str(site.agent.folder / "prompt.txt")
+    told = json.loads(
+        site.command(capsys, "replay", "--model", "m3", "--prompt", path, "--limit", "1", "--json")
+    )
+    assert (told["prompt_version"], told["priced"]) == ("file prompt.txt", False)
+    assert site.endpoint.requests[-1]["messages"][0]["content"] == "Say what is wrong. Reply with JSON."
+    assert (
+        main(["replay", "--model", "m", "--prompt", "no-such", "--config", str(site.agent.config_path)]) == 2
+    )
+    assert "--prompt: no-such: No such file or directory; write current" in capsys.readouterr().err
     text = site.command(capsys, "replay", "--model", "m1", "--limit", "2", "--base-url", site.endpoint.url)
     assert "2 windows in 2 batches, 0 verdicts differ" in text
     assert site.endpoint.headers[-1]["authorization"] != f"Bearer {KEY}", "another endpoint got the key"
     argv = ["replay", "--model", "m1", "--max-usd", "0", "--config", str(site.agent.config_path)]
     assert main(argv) == 69
     assert "see --max-usd" in capsys.readouterr().err
-    assert len(site.endpoint.requests) == 8
+    assert len(site.endpoint.requests) == 12
     assert before == {path: path.read_bytes() for path in site.agent.state_dir.iterdir()}

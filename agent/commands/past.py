@@ -1,0 +1,133 @@
+"""Journaled batches, and the prompts that a replay asks about them with."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from agent.config import ConfigError
+from agent.journal import Reader
+from agent.journal.recorded import BatchRecord, VerdictRecord
+from agent.prompt import NAME, SCHEMA, VERSION, Prompt, estimate_tokens, output_tokens, render
+from agent.records import Batch
+
+MAX_SEARCHED = 10_000
+MAX_PROMPT = 16_384  # bytes of a system part in a file
+CURRENT, JOURNALED = "current", "journaled"
+
+Render = Callable[..., Prompt]
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """One journaled batch: its windows, the verdicts that were published on them, and how it was asked then.
+
+    ``asked`` is the prompt as it was sent, None where no call was journaled that had just these windows.
+    """
+
+    batch: Batch
+    verdicts: tuple[dict[str, Any], ...]
+    asked: Prompt | None
+
+
+def past_batches(reader: Reader, *, since: float, limit: int, exact: bool) -> Iterator[Past]:
+    """Yield the newest ``limit`` batches that were answered since then (Unix seconds), oldest first.
+
+    Args:
+        reader: of the journal.
+        since: verdicts before that are left out.
+        limit: of batches.
+        exact: cut each batch to the windows of its first call; leave out those whose call is not journaled.
+    """
+    found: list[Past] = []
+    for record in reader.batches(limit=MAX_SEARCHED):
+        if len(found) >= limit:
+            break
+        call = _first_call(record)
+        wanted = call["windows"] if exact and call else record.windows
+        kept = [one for one in map(reader.verdict, wanted) if one is not None and _fits(one, since)]
+        if not kept or (exact and (call is None or len(kept) < len(wanted))):
+            continue
+        windows = tuple(one.window for one in kept if one.window is not None)
+        batch = Batch(record.id, windows, audit=frozenset(record.audit))
+        verdicts = tuple(json.loads(one.body) for one in kept)
+        found.append(Past(batch, verdicts, _as_sent(call) if exact and call else None))
+    yield from reversed(found)
+
+
+def _fits(verdict: VerdictRecord, since: float) -> bool:
+    return verdict.window is not None and bool(verdict.window.section) and verdict.created >= since
+
+
+def _first_call(record: BatchRecord) -> dict[str, Any] | None:
+    detail = json.loads(record.detail) if record.detail else {}
+    calls: list[dict[str, Any]] = detail.get("calls", [])
+    return next((call for call in calls if call.get("windows") and call.get("user")), None)
+
+
+def _as_sent(call: dict[str, Any]) -> Prompt:
+    system, user = str(call["system"]), str(call["user"])
+    lines = [line for line in user.splitlines() if line.startswith('{"w":')]
+    return Prompt(
+        system=system,
+        user=user,
+        schema=SCHEMA,
+        max_tokens=output_tokens(len(call["windows"])),
+        name=NAME,
+        version=str(call["prompt_version"]),
+        hash=str(call["prompt_hash"]),
+        estimated_tokens=estimate_tokens(system) + estimate_tokens(user),
+        weights=tuple(map(len, lines)),
+    )
+
+
+def prompter(name: str, found: list[Past]) -> Render:
+    """Return what renders the prompts: today's, those that were sent, or those of a file.
+
+    Args:
+        name: ``current``, ``journaled``, or the path of a text file with the system part.
+        found: the batches that will be asked about.
+
+    Raises:
+        ConfigError: the file cannot be read as a prompt.
+    """
+    if name == CURRENT:
+        return render
+    if name == JOURNALED:
+        sent = {past.batch.id: past.asked for past in found if past.asked is not None}
+        return lambda batch, _max_input_tokens, *, delimiter: sent[batch.id]  # noqa: ARG005 - its own is in it
+    system = _read(Path(name))
+    digest = sha256(system.encode()).hexdigest()[:16]
+    version = f"file-{digest[:8]}"
+
+    def other(batch: Batch, max_input_tokens: int, *, delimiter: str) -> Prompt:
+        prompt = render(batch, max_input_tokens, delimiter=delimiter)
+        estimated = prompt.estimated_tokens - estimate_tokens(prompt.system) + estimate_tokens(system)
+        return replace(prompt, system=system, version=version, hash=digest, estimated_tokens=estimated)
+
+    return other
+
+
+def version_of(name: str, found: list[Past]) -> str:
+    """Return the version, or the versions, of the prompts that :func:`prompter` renders."""
+    if name == CURRENT:
+        return VERSION
+    if name == JOURNALED:
+        return ", ".join(dict.fromkeys(past.asked.version for past in found if past.asked)) or "none"
+    return f"file {Path(name).name}"
+
+
+def _read(path: Path) -> str:
+    try:
+        raw = path.read_bytes()
+        text = raw[: MAX_PROMPT + 1].decode().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "is no UTF-8 text"
+        raise ConfigError(
+            [f"--prompt: {path}: {why}; write current, journaled or the path of a text file"]
+        ) from error
+    if not text or len(raw) > MAX_PROMPT:
+        raise ConfigError([f"--prompt: {path}: is empty or above {MAX_PROMPT} bytes; write a shorter prompt"])
+    return text
