@@ -1,161 +1,53 @@
 """Scenarios: which devices there are, how they talk and what goes wrong. YAML files, checked in full."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, get_args
 
 import yaml
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-    model_validator,
+from pydantic import ValidationError
+
+from simulator.faults import Fault
+from simulator.scenario_file import (
+    CONNECTIONS,
+    AgentPart,
+    Device,
+    FaultEntry,
+    History,
+    Limit,
+    Report,
+    ScenarioFile,
+    TrialPart,
+    Weekday,
+    schema,
 )
 
-from simulator.faults import SIZED, Fault, FaultKind
-from simulator.signals import SIGNALS, Signal, parameters
+__all__ = [
+    "CONNECTIONS",
+    "AgentPart",
+    "Device",
+    "History",
+    "Limit",
+    "Report",
+    "Scenario",
+    "ScenarioError",
+    "TrialPart",
+    "load",
+    "names",
+    "parse",
+    "schema",
+]
 
 MAX_BYTES = 256 * 1024
-CONNECTIONS = r"^(each|shared(:[1-9][0-9]{0,4})?)$"  # one connection per device, for all, or N for all
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
+_MONDAY = 1_767_571_200.0  # 5 January 2026, 00:00 UTC
+_DAYS: tuple[str, ...] = get_args(Weekday)
+_NO_LIMITS, _USUAL = AgentPart(), TrialPart()
 
 
 class ScenarioError(Exception):
     """A scenario that cannot be run; the text is one line: file, key, what is wrong and what to write."""
-
-
-class Part(BaseModel):
-    """A piece of a scenario file: unknown keys are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class History(Part):
-    """What is replayed before the live part begins, with event times in the payload."""
-
-    span_s: Annotated[float, Field(ge=0, le=14 * 86_400)] = 0
-    per_message: Annotated[int, Field(ge=1, le=500)] = 1  # measurements that share one message
-
-
-class Device(Part):
-    """One device: what it measures and how it says so."""
-
-    id: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")]
-    signal: Annotated[str, Field(validate_default=True)]
-    topic: str = "sensors/{device}"
-    payload: Literal["object", "value", "plain"] = "object"
-    interval_s: Positive | None = None
-    qos: Literal[0, 1] = 1
-    retain: bool = False
-    availability: Annotated[str, Field(pattern=r"^[^+#]*\{device\}[^+#]*$")] | None = None  # online, offline
-    params: dict[str, Finite] = {}
-
-    @field_validator("signal")
-    @classmethod
-    def _signal_exists(cls, value: str) -> str:
-        if value not in SIGNALS:
-            raise ValueError(f"{value!r} is not a signal; use one of {', '.join(sorted(SIGNALS))}")
-        return value
-
-    @field_validator("params")
-    @classmethod
-    def _params_exist(cls, value: dict[str, float], info: ValidationInfo) -> dict[str, float]:
-        signal = info.data.get("signal")
-        known = parameters(signal) if signal else tuple(value)
-        for name in value:
-            if name not in known:
-                raise ValueError(f"{name!r} is not a parameter of {signal}; use {', '.join(known)}")
-        return value
-
-    @model_validator(mode="after")
-    def _topic_fits_the_payload(self) -> Self:
-        if "{device}" not in self.topic or any(sign in self.topic for sign in "+#"):
-            raise ValueError(f"topic {self.topic!r} must hold {{device}} and no wildcard")
-        if self.payload == "object" and "{metric}" in self.topic:
-            raise ValueError("payload object holds all metrics; remove {metric} from topic or use value")
-        if self.payload != "object" and "{metric}" not in self.topic:
-            raise ValueError(f"payload {self.payload} holds one metric; add {{metric}} to topic")
-        return self
-
-    def build(self) -> Signal:
-        """Return the device's signal."""
-        return SIGNALS[self.signal](**self.params)
-
-    @property
-    def metrics(self) -> tuple[str, ...]:
-        """Names of what it measures."""
-        return tuple(metric.name for metric in SIGNALS[self.signal].METRICS)
-
-
-class FaultEntry(Part):
-    """One fault as it is written down."""
-
-    device: str
-    metric: str | None = None
-    kind: FaultKind
-    from_s: Annotated[float, Field(ge=0)]
-    for_s: Positive
-    size: Finite | None = None
-    every_s: Positive | None = None
-
-    @model_validator(mode="after")
-    def _size_fits_the_kind(self) -> Self:
-        if (self.size is not None) != (self.kind in SIZED):
-            word = "needs" if self.kind in SIZED else "takes no"
-            raise ValueError(f"{self.kind} {word} size")
-        if (self.metric is None) != (self.kind is FaultKind.DEVICE_SILENT):
-            word = "concerns the whole device, remove" if self.metric else "needs"
-            raise ValueError(f"{self.kind} {word} metric")
-        if self.every_s is not None and self.every_s <= self.for_s:
-            raise ValueError(f"every_s {self.every_s:g} must be above for_s {self.for_s:g}")
-        return self
-
-
-class ScenarioFile(Part):
-    """The file as a whole."""
-
-    title: Annotated[str, Field(min_length=1, max_length=200)]
-    interval_s: Positive = 1.0
-    connections: Annotated[str, Field(pattern=CONNECTIONS)] = "shared"
-    history: History = History()
-    devices: Annotated[tuple[Device, ...], Field(min_length=1, max_length=10_000)]
-    faults: tuple[FaultEntry, ...] = ()
-
-    @field_validator("devices")
-    @classmethod
-    def _ids_are_unique(cls, value: tuple[Device, ...]) -> tuple[Device, ...]:
-        seen: set[str] = set()
-        for device in value:
-            if device.id in seen:
-                raise ValueError(f"device {device.id!r} stands there twice; give each its own id")
-            seen.add(device.id)
-        return value
-
-    @field_validator("faults")
-    @classmethod
-    def _faults_hit_something(
-        cls, value: tuple[FaultEntry, ...], info: ValidationInfo
-    ) -> tuple[FaultEntry, ...]:
-        metrics = {device.id: device.metrics for device in info.data.get("devices", ())}
-        for place, fault in enumerate(value):
-            if not metrics:
-                break
-            if fault.device not in metrics:
-                raise ValueError(
-                    f"[{place}].device {fault.device!r} is not a device; use one of {', '.join(metrics)}"
-                )
-            if fault.metric is not None and fault.metric not in metrics[fault.device]:
-                raise ValueError(
-                    f"[{place}].metric {fault.metric!r} is not measured by {fault.device}; "
-                    f"use one of {', '.join(metrics[fault.device])}"
-                )
-        return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,12 +61,29 @@ class Scenario:
     history: History
     devices: tuple[Device, ...]
     faults: tuple[Fault, ...]
+    agent: AgentPart = _NO_LIMITS
+    trial: TrialPart = _USUAL
+    start_hour: float | None = None
+    start_day: str = "wednesday"
+
+    @property
+    def hard_negatives(self) -> tuple[Fault, ...]:
+        """What only looks wrong, and is normal."""
+        return tuple(fault for fault in self.faults if fault.normal)
 
     def without_faults(self) -> "Scenario":
-        """Return the same scenario with nothing going wrong."""
-        return Scenario(
-            self.name, self.title, self.interval_s, self.connections, self.history, self.devices, ()
-        )
+        """Return the same scenario with nothing going wrong, nor looking wrong."""
+        return replace(self, faults=())
+
+    def world_start(self, start: float) -> float:
+        """Return the world's time when the live part starts at ``start`` (both Unix seconds).
+
+        With a start hour it is always the same day, so that the same seed gives the same values whenever a
+        run begins; without one the world's clock is the real one.
+        """
+        if self.start_hour is None:
+            return start
+        return _MONDAY + 86_400.0 * _DAYS.index(self.start_day) + 3600.0 * self.start_hour
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -221,6 +130,10 @@ def parse(text: str, *, name: str, source: str) -> Scenario:
         history=file.history,
         devices=file.devices,
         faults=tuple(Fault(**_plain(entry)) for entry in file.faults),
+        agent=file.agent,
+        trial=file.trial,
+        start_hour=file.start_hour,
+        start_day=file.start_day,
     )
 
 

@@ -71,9 +71,10 @@ def test_repeated_fault_has_a_label_for_each_time() -> None:
 
 
 def test_label_names_device_metric_kind_and_times() -> None:
-    """A label is written with these five fields."""
+    """A label is written with these six fields."""
     one = Label(device="d", metric="m", kind=FaultKind.DRIFT, start=1.0, end=2.0)
-    assert one.as_dict() == {"device": "d", "metric": "m", "kind": "drift", "from": 1.0, "to": 2.0}
+    fields = {"device": "d", "metric": "m", "kind": "drift", "from": 1.0, "to": 2.0, "normal": False}
+    assert one.as_dict() == fields
 
 
 def test_every_kind_of_fault_maps_to_kinds_of_finding() -> None:

@@ -41,7 +41,7 @@ def test_demo_has_a_pump_a_freezer_and_a_room_with_a_fault_each() -> None:
         (GOOD + "colour: red", "x.yaml: colour: unknown key; remove or correct it"),
         (
             GOOD.replace("pump", "pomp"),
-            "x.yaml: devices[0].signal: 'pomp' is not a signal; use one of freezer, pump, room",
+            "x.yaml: devices[0].signal: 'pomp' is not a signal; use one of battery_sensor, compressor, ",
         ),
         (
             GOOD.replace("signal: pump", "signal: pump, params: {speed: 1}"),

@@ -52,9 +52,10 @@ def test_pump_channels_follow_one_load() -> None:
     """Vibration, current and flow rise and fall together with the duty cycle."""
     pump, noise = Pump(period_s=100.0, duty=0.6), Noise(seed=1, device="p")
     rows = [pump.values(noise, START + step) for step in range(1000)]
-    vibration, current, flow = zip(*rows, strict=True)
+    vibration, current, flow, pressure = zip(*rows, strict=True)
     assert statistics.correlation(vibration, current) > 0.9
     assert statistics.correlation(current, flow) > 0.9
+    assert statistics.correlation(flow, pressure) > 0.9
     running = sum(value > 10.0 for value in flow) / len(flow)
     assert 0.5 < running < 0.65
 
