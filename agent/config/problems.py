@@ -41,7 +41,9 @@ def _line(detail: ErrorDetails, root: type[BaseModel]) -> str:
     if kind in {"model_type", "dict_type"}:
         return f"{path}: {shown(detail['input'])} is not a mapping; write keys below it, or {{}}"
     if kind in {"value_error", "assertion_error"}:
-        return f"{path}: {shown(detail['input'])}: {detail['msg'].removeprefix('Value error, ')}"
+        # A fault of a whole section names its keys itself.
+        found = "" if isinstance(detail["input"], dict) else f"{shown(detail['input'])}: "
+        return f"{path}: {found}{detail['msg'].removeprefix('Value error, ')}"
     return f"{path}: {shown(detail['input'])}: {_sentence(detail['msg'])}; {_remedy(detail, root)}"
 
 

@@ -34,7 +34,7 @@ class WebSection(Section):
     @classmethod
     def _host_and_port(cls, value: str) -> str:
         parts = split_url(f"http://{value}")
-        if not parts.hostname or parts.port is None:
+        if not parts.hostname or parts.port is None or parts.netloc != value or "@" in value:
             raise ValueError("is not host:port; write 127.0.0.1:8000")
         return value
 
