@@ -98,8 +98,8 @@ class Store:
     def release_batch(self, batch_id: str) -> None:
         """Take back the attempt of a batch that was cancelled in good order, not by a crash."""
         self._connection.execute(
-            "UPDATE windows SET attempts = max(attempts - 1, 0) WHERE batch = ? AND state = ?",
-            (batch_id, SEALED),
+            "UPDATE windows SET attempts = max(attempts - 1, 0) WHERE batch = ? AND state = ? AND state < 2",
+            (batch_id, SEALED),  # the last condition is that of the index
         )
 
     def finish_batch(self, batch_id: str, detail: bytes) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from agent.journal import JournalSettings, Store
 from agent.records import Batch, MessageRow, Outgoing
-from tests.journal.rig import Rig, acking, arrival, link_up, sealing, window
+from tests.journal.rig import DEADLINE_S, Rig, acking, arrival, link_up, sealing, window
 
 NONCE = os.urandom(4).hex()
 
@@ -31,6 +31,7 @@ class Life:
         settings = JournalSettings(commit_ms=2, ballast_bytes=0)
         self.rig = Rig(Path(plan["folder"]), settings=settings)
         self.generation = plan["generation"]
+        self.worked = 0  # the last row that a window was sealed at
 
     def run(self) -> None:
         """Start, take up what was left open, go on."""
@@ -46,6 +47,7 @@ class Life:
             say(f"S {number}")
             self.send(number, dup=False)
             if number % 10 == 0:
+                self.wait_for_rows()
                 self.work()
                 time.sleep(0.001)
         self.rig.settle()
@@ -56,11 +58,22 @@ class Life:
         """Be the broker."""
         self.rig.offer([arrival(number, generation=self.generation, dup=dup, mono=time.monotonic())])
 
+    def wait_for_rows(self) -> None:
+        """Wait for a commit: on a busy disk the life would be over before anything could be concluded."""
+        deadline = time.monotonic() + DEADLINE_S
+        while self.newest() <= self.worked and time.monotonic() < deadline:
+            time.sleep(0.0005)
+
+    def newest(self) -> int:
+        """Return the last message row, 0 for none."""
+        return max([row.seq for row in self.rig.rows[-1:] if isinstance(row, MessageRow)], default=0)
+
     def work(self) -> None:
         """Seal, ask, conclude, publish, snapshot and prune, as the analyst would."""
-        seq = max([row.seq for row in self.rig.rows[-1:] if isinstance(row, MessageRow)], default=0)
-        if not seq:
+        seq = self.newest()
+        if seq <= self.worked:
             return
+        self.worked = seq
         name = f"w{seq}"
         one = window(name, "d1", seq, seq)
         self.rig.write(sealing(one))

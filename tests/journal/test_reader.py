@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -106,14 +107,24 @@ def test_a_wal_without_its_index(tmp_path: Path) -> None:
     assert before == state(tmp_path)
 
 
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that everybody may enter; those of pytest are closed again by the next run beside this one."""
+    with tempfile.TemporaryDirectory(prefix="edge-read-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
 @pytest.mark.skipif(os.getuid() != 0, reason="becoming another user needs root")
 @pytest.mark.parametrize("when", ["running", "killed", "stopped"])
-def test_a_user_who_may_only_read(tmp_path: Path, when: str) -> None:
+def test_a_user_who_may_only_read(open_folder: Path, when: str) -> None:
     """All three states can be read without any right to write."""
-    folder = tmp_path / "state"
+    folder = open_folder / "state"
     folder.mkdir(0o755)
     with agent(folder) as process:
-        if when != "running":
+        if when == "running":
+            process.send_signal(signal.SIGSTOP)  # so that nobody but the reader could change a file
+        else:
             process.send_signal(signal.SIGKILL)
             process.wait(10)
         if when == "stopped":
@@ -121,8 +132,6 @@ def test_a_user_who_may_only_read(tmp_path: Path, when: str) -> None:
                 pass
         for path in [*folder.iterdir()]:
             path.chmod(0o644)
-        for path in [folder, *list(folder.parents)[:-2]]:
-            path.chmod(0o755)
         before = state(folder)
         done = subprocess.run(
             [sys.executable, "-c", AS_NOBODY, str(folder)],
