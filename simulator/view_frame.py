@@ -217,7 +217,7 @@ def _truth(row: Match, truth: Truth) -> Text:
 
 
 def _said(row: Match, truth: Truth, age: float) -> tuple[str, str]:
-    normal = bool(getattr(row.label, "normal", False))
+    normal = row.label.normal
     if row.opening is not None:
         named = clean(", then ".join(truth.kinds.get(row.opening.finding_id, [row.opening.kind])), 30)
         if normal:

@@ -86,14 +86,17 @@ def test_frame_shows_devices_findings_calls_and_spend() -> None:
 
 
 def test_true_fault_stands_beside_what_the_agent_said() -> None:
-    """Found with its delay, missed, too young to tell."""
+    """Found with its delay, missed, too young to tell; what is normal is left alone or fools the agent."""
     labels = [
         Label(device="a", metric="m", kind=FaultKind.SPIKE, start=NOW - 60, end=NOW - 58),
         Label(device="b", metric="m", kind=FaultKind.DRIFT, start=NOW - 50, end=NOW - 40),
         Label(device="c", metric=None, kind=FaultKind.DEVICE_SILENT, start=NOW - 5, end=NOW + 90),
+        Label(device="d", metric=None, kind=FaultKind.DOOR_OPEN, start=NOW - 30, end=NOW - 20),
+        Label(device="e", metric=None, kind=FaultKind.DEFROST, start=NOW - 30, end=NOW - 20),
     ]
     openings = [
         Opening(finding_id="1", device="a", kind="spike", seen=NOW - 59, told=NOW - 57),
+        Opening(finding_id="2", device="d", kind="spike", seen=NOW - 29, told=NOW - 27),
     ]
     made = board()
     score = match(labels, openings, grace_s=4)
@@ -103,6 +106,8 @@ def test_true_fault_stands_beside_what_the_agent_said() -> None:
         r"spike +a/m +over \(2 s\) +found as spike, then level_shift after 3.0 s",
         r"drift +b/m .*MISSED",
         r"device_silent +c +goes on +not told yet, 5 s",
+        r"door_open +d .*FOOLED: it is normal, told as spike",
+        r"defrost +e .*normal, and left alone",
     ):
         assert re.search(pattern, text), (pattern, text)
 
