@@ -22,7 +22,7 @@ from agent.caller.openai_chat import OpenAIChat
 from agent.caller.protocols import BudgetWindow
 from agent.caller.settings import CallerSettings
 from agent.commands.past import JOURNALED, Past, Render, past_batches, prompter, version_of
-from agent.commands.words import instant, print_json, printable
+from agent.commands.words import instant, many, print_json, printable
 from agent.config import ConfigError, load_apart
 from agent.credentials import KEY_VARIABLE, api_key
 from agent.journal import JournalError, Reader
@@ -210,10 +210,16 @@ def _lines(told: dict[str, Any]) -> list[str]:
     tokens, calls = told["tokens"], told["calls"]
     return [
         *lines,
-        f"{len(windows)} windows in {told['batches']} batches, {told['changed']} verdicts differ:",
-        f"  {told['missed']} anomalies fewer, {told['new']} more",
+        (
+            f"{many(len(windows), 'window')} in {many(told['batches'], 'batch', 'batches')},"
+            f" {many(told['changed'], 'verdict differs', 'verdicts differ')}:"
+        ),
+        f"  {many(told['missed'], 'anomaly', 'anomalies')} fewer, {told['new']} more",
         f"{told['model']}, prompt {told['prompt_version']}: {calls['succeeded']} of {calls['made']} calls,",
-        f"  {calls['invalid']} with invalid answers, {told['grounding']['ungrounded']} answers ungrounded",
+        (
+            f"  {calls['invalid']} with invalid answers,"
+            f" {many(told['grounding']['ungrounded'], 'answer')} ungrounded"
+        ),
         f"{tokens['input']} tokens in, {tokens['output']} out, {told['cost_usd']:.6f} USD;",
         f"  before: {told['cost_before_usd']:.6f} USD; cap: {told['max_usd']:.2f} USD",
         *([] if told["priced"] else [f"  {told['model']} has no price: counted as the dearest in ai.prices"]),

@@ -5,7 +5,7 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from agent.commands.words import UnknownError, instant, number, print_json, printable
+from agent.commands.words import UnknownError, between, instant, many, number, print_json, printable
 from agent.config import load_apart
 from agent.journal import Reader
 from agent.journal.recorded import BatchRecord, VerdictRecord
@@ -135,7 +135,7 @@ def _evidence(verdict: dict[str, Any]) -> list[str]:
     lines = []
     for one in verdict["evidence"]:
         usual = one["expected"]
-        words = f", usual is {number(usual[0])} to {number(usual[1])}" if usual else ""
+        words = f", expected is {between(*usual)}" if usual else ""
         lines.append(
             f"  evidence {one['reading']}: {printable(one['metric'])} = {number(one['value'])}"
             f" at {one['at']}{words}"
@@ -189,20 +189,21 @@ def _batch_lines(batch: dict[str, Any] | None) -> list[str]:
     if batch is None:
         return ["batch: none, no model was asked"]
     what = "an audit" if batch["audit"] else f"window {batch['place']} of {len(batch['windows'])}"
-    lines = [f"batch {batch['id']}: {what}, {batch['attempts']} attempt{'s' * (batch['attempts'] != 1)}"]
+    lines = [f"batch {batch['id']}: {what}, {many(batch['attempts'], 'attempt')}"]
     detail = batch["detail"]
     for call in (detail or {}).get("calls", ()):
-        failed = f", failed: {call['error_type']}" if call.get("error_type") else ""
+        failed = (
+            f", {call['error_type']}: {printable(call['error_message'])}" if call.get("error_type") else ""
+        )
         lines.append(
             f"  call {call.get('request_id')}: {call.get('model')}, prompt {call.get('prompt_version')}"
             f" ({call.get('prompt_hash')}){failed}"
         )
         usage = call.get("usage") or {}
-        tokens = f"{usage.get('input', 'unknown')} tokens in, {usage.get('output', 'unknown')} out"
         lines.append(
-            f"    {call.get('attempts')} attempts, {call.get('latency_s') or 0:.2f} s, finish reason"
-            f" {printable(str(call.get('finish_reason')))},"
-            f" {tokens},"
+            f"    {many(call.get('attempts') or 0, 'attempt')}, {call.get('latency_s') or 0:.2f} s,"
+            f" finish reason {printable(str(call.get('finish_reason')))},"
+            f" {usage.get('input', 'unknown')} tokens in, {usage.get('output', 'unknown')} out,"
             f" {call.get('cost_usd') or 0:.9f} USD, trace id {call.get('trace_id') or 'none'}"
         )
         for name in ("system", "user", "reply"):

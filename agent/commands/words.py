@@ -55,3 +55,15 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple | set | frozenset):
         return [_finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def between(low: float | None, high: float | None) -> str:
+    """Return a range in words; a limit may have one side only."""
+    if low is None:
+        return "anything" if high is None else f"up to {number(high)}"
+    return f"{number(low)} and more" if high is None else f"{number(low)} to {number(high)}"
+
+
+def many(count: int, word: str, plural: str = "") -> str:
+    """Return ``1 batch`` or ``2 batches``."""
+    return f"{count} {word if count == 1 else plural or word + 's'}"

@@ -74,6 +74,8 @@ def test_show_in_words(agent: AgentProcess, capsys: pytest.CaptureFixture[str]) 
     for words in (
         f"verdict {verdict['id']} on hall/boiler: anomaly, critical, out_of_range",
         "delivery: acknowledged",
+        "expected is up to 85",
+        "    1 attempt, ",
         "local opinion: anomaly, out_of_range",
         "prompt section (",
         "answer: anomaly",
