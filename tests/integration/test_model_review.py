@@ -147,6 +147,7 @@ def test_feedback_counts_once_and_is_shown(
         ("confirmed", "valve stuck"),
         ("false_alarm", "valve stuck"),
     ]
+    wait_for(lambda: len(site.agent.events("feedback_ignored")) >= 3, LIMIT_S, "the log")
     ignored = [one["why"] for one in site.agent.events("feedback_ignored")]
     assert sorted(ignored) == ["repeat", "repeat", "unknown_verdict"]
 
