@@ -3,11 +3,10 @@
 from agent.mqtt.link import Link
 from agent.mqtt.losses import TOPIC as BROKER_LOSSES
 from agent.mqtt.settings import BrokerLimits, LinkSettings, LinkState, LinkStats, Subscription
-from agent.mqtt.topics import GATEWAY, encode_device
+from agent.mqtt.topics import encode_device
 
 __all__ = [
     "BROKER_LOSSES",
-    "GATEWAY",
     "BrokerLimits",
     "Link",
     "LinkSettings",

@@ -3,8 +3,6 @@
 from hashlib import blake2b
 from urllib.parse import quote
 
-#: The device that stands for the whole gateway; no device encodes to it.
-GATEWAY = "=gateway"
 MAX_BYTES = 120
 HASH_BYTES = 20
 
@@ -13,10 +11,8 @@ def encode_device(device: str) -> str:
     """Return ``device`` as one topic level without wildcards, never the same for two devices.
 
     Every character outside ``[A-Za-z0-9_-]`` is percent-encoded with ``=`` in place of ``%``; above 120 bytes
-    it is ``=~`` and a hash. The gateway's own ``=gateway`` stays as it is.
+    it is ``=~`` and a hash. So ``=gateway``, the level of the gateway itself, is no device's.
     """
-    if device == GATEWAY:
-        return GATEWAY
     # quote() leaves `.` and `~` alone; neither can come out of it otherwise.
     level = quote(device, safe="", errors="surrogatepass").replace(".", "%2E").replace("~", "%7E")
     level = level.replace("%", "=")
