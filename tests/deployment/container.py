@@ -1,6 +1,6 @@
 """A Debian of its own that systemd boots: debootstrap, then systemd-nspawn. Needs root and both tools.
 
-The machine shares this machine's network, because `pip` needs it; so ports 1883 and 8000 must be free here.
+The machine has a network of its own, with no way out but :mod:`tests.deployment.outlet`.
 """
 
 import os
@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests.deployment.outlet import PORT, Outlet
 from tests.support.agent_process import wait_for
 
 SUITE = "bookworm"
@@ -56,26 +57,33 @@ class Container:
         self._base = base
         self._nspawn: subprocess.Popen[bytes] | None = None
         self._init = 0
+        self._outlet: Outlet | None = None
 
     def __enter__(self) -> Self:
         self.root.parent.mkdir(parents=True, exist_ok=True)
         subprocess.run(["cp", "-a", self._base, self.root], check=True)
         (self.root / "etc/hostname").write_text("gw1\n")
         (self.root / "etc/hosts").write_text("127.0.0.1 localhost gw1\n")
-        (self.root / "etc/pip.conf").write_text(f"[global]\ncert = {CA}\n")
+        (self.root / "etc/pip.conf").write_text(f"[global]\ncert = {CA}\nproxy = http://127.0.0.1:{PORT}\n")
+        (self.root / "etc/apt/apt.conf.d/90proxy").write_text(
+            f'Acquire::http::Proxy "http://127.0.0.1:{PORT}";\nAcquire::http::Pipeline-Depth "0";\n'
+        )
         (self.root / "usr/sbin/policy-rc.d").unlink(missing_ok=True)
         argv = ["systemd-nspawn", "--register=no", "--keep-unit", "--boot", "--console=pipe", "--quiet"]
-        argv += [f"--directory={self.root}", "--resolv-conf=bind-host", f"--bind-ro={CA}"]
+        argv += [f"--directory={self.root}", "--private-network", "--resolv-conf=off", f"--bind-ro={CA}"]
         with self.log.open("wb") as log:
             self._nspawn = subprocess.Popen(
                 argv, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
             )
         wait_for(self._booted, 60, f"systemd is up in {self.root}; see {self.log}", 0.2)
+        self._outlet = Outlet(self._init).__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._outlet is not None:
+            self._outlet.__exit__()
         if self._nspawn is not None and self._nspawn.poll() is None:
             self._nspawn.terminate()  # an orderly shutdown of the machine
             try:
@@ -127,7 +135,7 @@ class Container:
         variables = {"PATH": _PATH, "HOME": "/root", "LANG": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive"}
         pairs = [f"{name}={value}" for name, value in (variables | dict(environ or {})).items()]
         where = CHECKOUT if (self.root / CHECKOUT.lstrip("/")).is_dir() else "/"
-        enter = ["nsenter", "-t", str(self._init), "-m", "-u", "-i", "-p", "-C", "-r", "-w"]
+        enter = ["nsenter", "-t", str(self._init), "-m", "-u", "-i", "-n", "-p", "-C", "-r", "-w"]
         return [*enter, "env", "-i", *pairs, "bash", "-c", f"cd {where} && {command}"]
 
     def start(self, command: str, log: Path) -> "subprocess.Popen[bytes]":
@@ -141,9 +149,3 @@ class Container:
 def needs_root() -> bool:
     """Say whether this process may make and boot a machine."""
     return os.geteuid() == 0
-
-
-def quiet_ports(*ports: int) -> list[int]:
-    """Return those of the loopback ports that somebody listens on."""
-    text = Path("/proc/net/tcp").read_text()
-    return [port for port in ports if f":{port:04X} 00000000:0000 0A" in text]

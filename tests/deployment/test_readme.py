@@ -1,0 +1,42 @@
+"""The README's deployment commands are those that the run under a booted systemd types."""
+
+import re
+import subprocess
+from pathlib import Path
+
+from tests.deployment import steps
+from tests.deployment.readme import REPO, commands, typed
+
+TYPED_BLOCKS = (1, 2, 3, 4)
+
+
+def test_every_command_is_typed() -> None:
+    """Each block is typed whole by a step, or, where it needs two machines, by the installer's own tests."""
+    source = Path(steps.__file__).read_text()
+    taken = {(int(block), int(index) if index else None) for block, index in re.findall(
+        r"typed\((\d)\)(?:\[(\d)\])?", source
+    )}  # fmt: skip
+    for block in TYPED_BLOCKS:
+        lines = range(len(typed(block)))
+        assert (block, None) in taken or all((block, index) in taken for index in lines), block
+    assert typed(5) == ["sudo systemd/install.sh --offline wheels"]
+    assert {one.block for one in commands()} == {*TYPED_BLOCKS, 5}
+
+
+def test_what_the_commands_name_exists() -> None:
+    """Scripts, options, targets and programs."""
+    usage = subprocess.run(
+        [REPO / "systemd/install.sh", "--help"], capture_output=True, text=True, check=True, timeout=10
+    ).stdout
+    makefile = (REPO / "Makefile").read_text()
+    scripts = 0
+    for command in commands():
+        for part in command.text.split(" && "):
+            words = part.removeprefix("sudo ").split()
+            if words[0].startswith("systemd/"):
+                scripts += 1
+                assert (REPO / words[0]).stat().st_mode & 0o111
+                assert [word for word in words if word.startswith("--") and word not in usage] == []
+            if words[0] == "make":
+                assert f"\n{words[1]}: " in makefile
+    assert scripts > 5
