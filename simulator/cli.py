@@ -5,12 +5,12 @@ from collections.abc import Callable, Sequence
 
 from simulator.agent_process import AgentEndedError
 from simulator.broker import BrokerError
-from simulator.commands import demo, model, run, scenarios, score, trial
+from simulator.commands import demo, model, record, replay, run, scenarios, score, trial
 from simulator.commands.common import EXIT_FAULT, EXIT_OK, EXIT_UNAVAILABLE, EXIT_USAGE, complain
 from simulator.link import LinkError
 from simulator.scenario import ScenarioError
 
-COMMANDS = (demo, scenarios, run, score, trial, model)
+COMMANDS = (demo, scenarios, run, record, replay, score, trial, model)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -168,7 +168,15 @@ class Session:
         if not self._terms.filters:
             self._is_ready()
         elif self._version is V5:
-            options = SubscribeOptions(qos=1, retainAsPublished=self._terms.as_published)
+            # Who takes things down has what is retained from the first time.
+            again = self._was_ready and self._terms.as_published
+            options = SubscribeOptions(
+                qos=1,
+                retainAsPublished=self._terms.as_published,
+                retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND
+                if again
+                else SubscribeOptions.RETAIN_SEND_ON_SUBSCRIBE,
+            )
             client.subscribe([(one, options) for one in self._terms.filters])
         else:
             client.subscribe([(one, 1) for one in self._terms.filters])
