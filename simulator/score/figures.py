@@ -111,8 +111,8 @@ def _total(score: Score) -> KindFigures:
 
 def _of_kind(kind: FaultKind, score: Score) -> KindFigures:
     names = FINDING_KINDS[kind]
-    true = sum(one.kind in names for one in score.true)
-    false = sum(one.kind in names for one in score.false)
+    true = sum(bool(one.kinds & names) for one in score.true)
+    false = sum(bool(one.kinds & names) for one in score.false)
     matches = [one for one in score.faults if one.label.kind is kind]
     return _rows(matches, ratio(true, true + false), sum(one.findings for one in matches))
 

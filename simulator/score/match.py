@@ -10,7 +10,7 @@ from simulator.faults import FINDING_KINDS, Label
 class Opening:
     """A finding that opened: when the anomaly was seen and when it was told, both in event time.
 
-    ``kind`` is the last that it was given, since the first reading of a shift may be told as a spike.
+    ``later`` are kinds that it was given afterwards: the first reading of a shift may be told as a spike.
     """
 
     finding_id: str
@@ -18,6 +18,12 @@ class Opening:
     kind: str
     seen: float
     told: float
+    later: tuple[str, ...] = ()
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """All names that it bore."""
+        return frozenset((self.kind, *self.later))
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +49,8 @@ class Match:
 
     @property
     def named_rightly(self) -> bool:
-        """Whether the finding's kind is one of the fault's."""
-        return self.opening is not None and self.opening.kind in FINDING_KINDS[self.label.kind]
+        """Whether the finding bore, once at least, a name of the fault."""
+        return self.opening is not None and bool(self.opening.kinds & FINDING_KINDS[self.label.kind])
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,8 +72,10 @@ class Said:
                 self._seen[opening.finding_id] = opening
 
     def _rename(self, known: dict[str, Opening], later: Opening) -> None:
-        """Let a finding bear the name that it was given last: a shift begins like a spike."""
-        known[later.finding_id] = replace(known[later.finding_id], kind=later.kind)
+        """Add the name that a finding is told by now: a shift begins like a spike."""
+        one = known[later.finding_id]
+        if later.kind not in one.kinds:
+            known[later.finding_id] = replace(one, later=(*one.later, later.kind))
 
     def _take_bill(self, verdict: Mapping[str, Any]) -> None:
         tokens = verdict["tokens"]

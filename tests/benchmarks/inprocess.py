@@ -161,7 +161,7 @@ class LocalAgent:
         self.counts.audits += decision.audit
         if event is FindingEvent.UPDATED and after is not None:
             self.openings = [
-                replace(one, kind=str(after.kind)) if one.finding_id == after.id else one
+                replace(one, later=(*one.later, str(after.kind))) if one.finding_id == after.id else one
                 for one in self.openings
             ]
         if event is FindingEvent.OPENED and after is not None:

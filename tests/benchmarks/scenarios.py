@@ -26,7 +26,7 @@ def trial(
 ) -> tuple[int, ...]:
     """Print what became of one scenario; return its counts."""
     whole = scenarios.load(name)
-    scenario = replace(whole, history=History(span_s=history_s, per_message=60))
+    scenario = replace(whole, history=History(span_s=history_s, per_message=1))
     agent = LocalAgent(live_from=start, limits=limits_of(whole))
     began = time.monotonic()
     agent.hear(history(scenario, seed=seed, start=start))
@@ -57,7 +57,9 @@ def _line(one: Match, start: float) -> str:
         return head + ("left alone" if one.normal else "MISSED")
     what = "FOOLED" if one.normal else "found" if one.named_rightly else "found, misnamed"
     more = f", {one.findings} findings" if one.findings > 1 else ""
-    return f"{head}{what} as {one.opening.kind} after {one.delay_s:.0f} s{more}"
+    return (
+        f"{head}{what} as {', '.join((one.opening.kind, *one.opening.later))} after {one.delay_s:.0f} s{more}"
+    )
 
 
 def _explain(agent: LocalAgent, start: float) -> None:
