@@ -43,6 +43,7 @@ class Bill:
             before.cached_input + usage.cached_input,
             before.reasoning + usage.reasoning,
             estimated=before.estimated or usage.estimated,
+            cache_write=before.cache_write + usage.cache_write,
         )
 
     @property

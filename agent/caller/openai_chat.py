@@ -3,7 +3,9 @@
 import asyncio
 import importlib
 import os
+import re
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from agent.caller.classify import classify
@@ -11,11 +13,15 @@ from agent.caller.protocols import ErrorType, Reply, Request, TransportError
 from agent.caller.shape import read_reply
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import httpx2
     from openai import AsyncOpenAI
 
 CONNECT_S = 5.0
 NO_KEY = "none"  # what a local server without keys is told
 MIN_KEY = 8  # characters; what is shorter may stand in any reply
+_REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{4,80}")
 _IGNORED_VARIABLES = ("OPENAI_CUSTOM_HEADERS", "OPENAI_LOG", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID")
 
 
@@ -43,10 +49,16 @@ class OpenAIChat:
             TransportError: no completion came; it says why, and whether the request was sent.
         """
         client = self._client or await self._connected()
-        body = await _send(client, request)
-        if len(self._api_key) >= MIN_KEY:  # an endpoint that repeats the key must not spread it to our sinks
-            body = body.replace(self._api_key.encode(), b"[redacted]")
-        return read_reply(body)
+        secret = self._api_key if len(self._api_key) >= MIN_KEY else None
+        answer = await _send(client, request, secret)
+        body, name = answer.content, _request_id(answer.headers, secret)
+        if secret is not None:  # an endpoint that repeats the key must not spread it to our sinks
+            body = body.replace(secret.encode(), b"[redacted]")
+        try:
+            return replace(read_reply(body), provider_request_id=name)
+        except TransportError as error:
+            error.provider_request_id = name
+            raise
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -61,8 +73,8 @@ class OpenAIChat:
             self._connecting = loop.run_in_executor(None, _connect, self._base_url, self._api_key)
         try:
             self._client = await asyncio.shield(self._connecting)
-        except (ImportError, OSError) as error:
-            self._connecting = None
+        except Exception as error:
+            self._connecting = None  # the next call tries again
             raise TransportError(
                 ErrorType.OTHER, f"the SDK cannot be loaded: {type(error).__name__}", sent=False
             ) from error
@@ -95,7 +107,13 @@ def _connect(base_url: str, api_key: str) -> "AsyncOpenAI":
     return client
 
 
-async def _send(client: "AsyncOpenAI", request: Request) -> bytes:
+def _request_id(headers: "Mapping[str, str]", secret: str | None) -> str | None:
+    """Return the provider's name for the request, if it is one."""
+    name = headers.get("x-request-id", "")
+    return name if _REQUEST_ID.fullmatch(name) and (secret is None or secret not in name) else None
+
+
+async def _send(client: "AsyncOpenAI", request: Request, secret: str | None) -> "httpx2.Response":
     import httpx2  # noqa: PLC0415 - loaded with the SDK, at the first call
     import openai  # noqa: PLC0415 - as above
 
@@ -117,15 +135,17 @@ async def _send(client: "AsyncOpenAI", request: Request) -> bytes:
         raise TransportError(ErrorType.CONNECTION, _why(error), sent=sent) from None
     except openai.APIStatusError as error:
         headers = {name.lower(): value for name, value in error.response.headers.items()}
-        raise classify(error.status_code, error.body, headers) from None
+        refusal = classify(error.status_code, error.body, headers)
+        refusal.provider_request_id = _request_id(headers, secret)
+        raise refusal from None
     except openai.OpenAIError as error:
         raise TransportError(ErrorType.OTHER, type(error).__name__) from None
-    body = raw.http_response.content
     if raw.status_code != 200:  # noqa: PLR2004 - a redirect: the prompt goes to the configured host only
         raise TransportError(
             ErrorType.MALFORMED_RESPONSE, f"HTTP {raw.status_code}", http_status=raw.status_code
         )
-    return bytes(body)
+    response: httpx2.Response = raw.http_response
+    return response
 
 
 _CAUSES = {

@@ -54,6 +54,7 @@ class Usage:
     cached_input: int = 0  # part of input
     reasoning: int = 0  # part of output
     estimated: bool = False
+    cache_write: int = 0  # part of input that the provider put into its cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,7 @@ class CallRecord:
     response: str = ""  # reply text, shown as `logs.content` allows
     response_id: str | None = None
     response_model: str | None = None
+    provider_request_id: str | None = None  # the provider's own, to name in a complaint
     finish_reason: str | None = None
     service_tier: str | None = None
     system_fingerprint: str | None = None
@@ -229,6 +231,7 @@ class Reply:
     service_tier: str | None = None
     system_fingerprint: str | None = None
     safety_categories: tuple[str, ...] = ()
+    provider_request_id: str | None = None
 
 
 class TransportError(Exception):
@@ -251,6 +254,7 @@ class TransportError(Exception):
         self.sent = sent  # false: no byte of the request reached the endpoint, so it cost nothing
         self.refused = refused  # the Request field that the endpoint does not take
         self.usage = usage  # of a reply that came but is of no use
+        self.provider_request_id: str | None = None
         super().__init__(message)
 
 

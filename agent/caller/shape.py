@@ -1,6 +1,7 @@
 """Reads a chat completion from the bytes of a response; whatever is not one is malformed. Pure."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from agent.caller.protocols import ErrorType, Reply, TransportError, Usage
@@ -8,6 +9,7 @@ from agent.caller.protocols import ErrorType, Reply, TransportError, Usage
 MAX_TOKENS = 10_000_000
 MAX_TEXT = 262_144
 MAX_LABEL = 100
+MAX_CATEGORIES = 16
 
 
 def read_reply(body: bytes) -> Reply:
@@ -40,7 +42,9 @@ def read_reply(body: bytes) -> Reply:
         response_model=_label(value.get("model")),
         service_tier=_label(value.get("service_tier")),
         system_fingerprint=_label(value.get("system_fingerprint")),
-        safety_categories=_categories(value.get("moderation")),
+        safety_categories=tuple(
+            dict.fromkeys((*_categories(value.get("moderation")), *_filtered(value, choice)))
+        )[:MAX_CATEGORIES],
     )
     if not (reply.content or reply.refusal or reply.finish_reason in {"length", "content_filter"}):
         raise _malformed("no content", usage)
@@ -75,7 +79,10 @@ def _usage(value: Any) -> Usage | None:
     prompt, completion = value.get("prompt_tokens_details"), value.get("completion_tokens_details")
     cached = _count(prompt.get("cached_tokens")) if isinstance(prompt, dict) else 0
     reasoning = _count(completion.get("reasoning_tokens")) if isinstance(completion, dict) else 0
-    return Usage(sent, got, min(cached or 0, sent), min(reasoning or 0, got))
+    written = _count(prompt.get("cache_write_tokens")) if isinstance(prompt, dict) else 0
+    return Usage(
+        sent, got, min(cached or 0, sent), min(reasoning or 0, got), cache_write=min(written or 0, sent)
+    )
 
 
 def _count(value: Any) -> int | None:
@@ -96,4 +103,14 @@ def _categories(moderation: Any) -> tuple[str, ...]:
             categories = result.get("categories") if isinstance(result, dict) else None
             if isinstance(categories, dict):
                 found |= {str(name)[:40]: None for name, hit in categories.items() if hit is True}
-    return tuple(found)[:16]
+    return tuple(found)
+
+
+def _filtered(body: dict[str, Any], choice: dict[str, Any]) -> Iterator[str]:
+    """Yield the categories that Azure's content filter found in prompt or reply."""
+    prompts = body.get("prompt_filter_results")
+    for part in (choice, *(prompts[:8] if isinstance(prompts, list) else ())):
+        results = part.get("content_filter_results") if isinstance(part, dict) else None
+        for name, found in results.items() if isinstance(results, dict) else ():
+            if isinstance(found, dict) and (found.get("filtered") is True or found.get("detected") is True):
+                yield str(name)[:40]

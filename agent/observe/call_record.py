@@ -35,6 +35,7 @@ def end_fields(record: CallRecord) -> dict[str, Any]:
         "attempt_count": record.attempts,
         "cost_usd": record.cost_usd,
         "finish_reason": record.finish_reason,
+        "provider_request_id": record.provider_request_id,
     }
     if record.usage is not None:
         fields |= {
@@ -106,6 +107,7 @@ def describe_spans(spans: Sequence[Span], start: CallStart, record: CallRecord, 
         semconv.USAGE_INPUT: usage.input,
         semconv.USAGE_OUTPUT: usage.output,
         semconv.USAGE_CACHE_READ: usage.cached_input,
+        semconv.USAGE_CACHE_WRITE: usage.cache_write,
         semconv.USAGE_REASONING: usage.reasoning,
     } if usage is not None else {}  # fmt: skip
     chat.set(

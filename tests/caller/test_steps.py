@@ -383,7 +383,7 @@ def test_a_completion_is_read() -> None:
             usage={
                 "prompt_tokens": 10,
                 "completion_tokens": 2,
-                "prompt_tokens_details": {"cached_tokens": 4},
+                "prompt_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 3},
                 "completion_tokens_details": {"reasoning_tokens": 1},
             },
             service_tier="default",
@@ -392,9 +392,27 @@ def test_a_completion_is_read() -> None:
         )
     )
     assert reply.content == "hi"
-    assert reply.usage == Usage(10, 2, 4, 1)
+    assert reply.usage == Usage(10, 2, 4, 1, cache_write=3)
     assert (reply.response_id, reply.response_model, reply.service_tier) == ("c1", "m-2026", "default")
     assert reply.safety_categories == ("violence",)
+
+
+def test_what_azures_filter_found_is_a_safety_category() -> None:
+    """In the prompt or the reply, filtered or detected; what was only looked for is not."""
+    found = {"hate": {"filtered": False, "severity": "safe"}, "violence": {"filtered": True}}
+    reply = read_reply(
+        completion(
+            choices=[
+                {
+                    "message": {"content": "hi"},
+                    "finish_reason": "stop",
+                    "content_filter_results": {"protected_material_text": {"detected": True}, "odd": 1},
+                }
+            ],
+            prompt_filter_results=[{"prompt_index": 0, "content_filter_results": found}, None],
+        )
+    )
+    assert reply.safety_categories == ("protected_material_text", "violence")
 
 
 @pytest.mark.parametrize(

@@ -105,6 +105,7 @@ def test_a_call_is_one_trace_from_reading_to_verdict(receiver: OtlpReceiver) -> 
         "gen_ai.usage.input_tokens": 812,
         "gen_ai.usage.output_tokens": 96,
         "gen_ai.usage.cache_read.input_tokens": 512,
+        "gen_ai.usage.cache_write.input_tokens": 300,
         "gen_ai.usage.reasoning.output_tokens": 10,
         "gen_ai.prompt.name": "window-review",
         "gen_ai.prompt.version": "3",

@@ -53,6 +53,7 @@ class ModelEndpoint:
         self.billed: list[tuple[int, int]] = []
         self.delay_s: Callable[[], float] = lambda: 0.0
         self.retry_after = "2"
+        self.request_id = ""  # its own name for a request, sent as x-request-id
         self.lock = threading.Lock()
         self.stopping = threading.Event()
         endpoint = self
@@ -260,6 +261,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(length))
+        if self.owner.request_id:
+            self.send_header("X-Request-Id", self.owner.request_id)
         for name, value in extra.items():
             self.send_header(name, value)
         self.end_headers()

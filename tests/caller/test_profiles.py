@@ -1,0 +1,84 @@
+"""What each kind of endpoint is sent, byte for byte as it came in, and what it taught the caller."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from agent.caller import OpenAIChat
+from agent.caller.profiles import PROFILES
+from agent.caller.protocols import Request, TransportError
+from agent.prompt import SCHEMA
+from tests.caller.kit import batch, kit, window
+from tests.support.model_endpoint import ModelEndpoint
+
+STRICT = {"type": "json_schema", "json_schema": {"name": "edge_verdicts", "strict": True, "schema": SCHEMA}}
+COMMON = {"model": "m", "response_format": STRICT, "temperature": 0.0, "seed": 7}
+MODERATION = {"moderation": {"model": "omni-moderation-latest"}}
+#: Profile -> all of the body but the messages.
+BODIES: dict[str, dict[str, Any]] = {
+    "openai": {**COMMON, **MODERATION, "max_completion_tokens": 180},
+    "azure": {**COMMON, "max_completion_tokens": 180},
+    "vllm": {**COMMON, "max_tokens": 180},
+    "llamacpp": {**COMMON, "max_tokens": 180},
+    "ollama": {**COMMON, "max_tokens": 180},
+}
+
+
+def test_every_profile_has_its_body() -> None:
+    """No profile is without an expectation."""
+    assert BODIES.keys() == PROFILES.keys()
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_the_body_of_a_profile(name: str) -> None:
+    """Only what this kind of endpoint knows is sent; the schema is in the prompt as well."""
+    with ModelEndpoint() as endpoint:
+
+        async def story() -> None:
+            parts = kit(endpoint.url, provider=name, moderation_model="omni-moderation-latest")
+            await parts.caller.ask(batch(window()))
+            await parts.caller.aclose()
+
+        asyncio.run(story())
+        (body,), (headers,) = endpoint.requests, endpoint.headers
+    messages = body.pop("messages")
+    assert body == BODIES[name]
+    assert [message["role"] for message in messages] == ["system", "user"]
+    assert '"status":"normal|anomaly|uncertain"' in messages[0]["content"]
+    assert headers["authorization"] == "Bearer sk-canary-key"
+    assert headers["x-client-request-id"]
+
+
+def test_the_providers_name_for_a_request_is_kept_unless_it_is_our_key() -> None:
+    """It is what a provider asks for in a complaint; an endpoint that repeats the key there is not quoted."""
+    request = Request(
+        model="m",
+        system="s",
+        user="{}",
+        schema={},
+        response_format="none",
+        max_tokens=9,
+        max_tokens_field="max_tokens",
+        temperature=None,
+        seed=None,
+        timeout_s=5.0,
+        request_id="r",
+    )
+
+    async def ask(endpoint: ModelEndpoint, name: str) -> str | None:
+        endpoint.request_id = name
+        chat = OpenAIChat(base_url=endpoint.url, api_key="sk-canary-key")
+        try:
+            return (await chat.complete(request)).provider_request_id
+        except TransportError as error:
+            return error.provider_request_id
+        finally:
+            await chat.aclose()
+
+    for script in (lambda _request: json.dumps({"windows": []}), "500", "empty_choices"):
+        with ModelEndpoint(default=script) as endpoint:
+            assert asyncio.run(ask(endpoint, "req_0123456789")) == "req_0123456789"
+            assert asyncio.run(ask(endpoint, "a sk-canary-key")) is None
+            assert asyncio.run(ask(endpoint, "sk-canary-key")) is None
