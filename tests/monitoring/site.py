@@ -36,7 +36,7 @@ def settings(port: int, topic: str) -> dict[str, Any]:
             "model": MODEL,
             "deadline_s": 5,
             "device_share": 1.0,
-            "budget": {"hour_usd": 5.0, "day_usd": 5.0},
+            "budget": {"hour_usd": 5.0, "day_usd": 15.0},
         },
     }
 
