@@ -97,13 +97,17 @@ class Sender:
         }
 
     def _healthy(self, offset: float) -> tuple[float, ...]:
+        values = self._lived(offset)
+        return self._since_reboot(values, offset) if self._reboots else values
+
+    def _lived(self, offset: float) -> tuple[float, ...]:
+        """Return what the signal measures with all that it goes through."""
         events: dict[str, Event] = {}
         for fault in self._events:
             event = fault.event(offset)
             if event is not None and not (fault.kind in events and event.elapsed_s >= event.for_s):
                 events[fault.kind] = event
-        values = self._signal.values(self._noise, self._world + offset, events)
-        return self._since_reboot(values, offset) if self._reboots else values
+        return self._signal.values(self._noise, self._world + offset, events)
 
     def _since_reboot(self, values: tuple[float, ...], offset: float) -> tuple[float, ...]:
         """Return the values with the counters at 0 from the end of the last reboot on."""
@@ -114,7 +118,7 @@ class Sender:
         ]
         if not ends:
             return values
-        then = self._signal.values(self._noise, self._world + max(ends))
+        then = self._lived(max(ends))
         return tuple(
             value - zero if metric.counter else value
             for metric, value, zero in zip(self._sensors, values, then, strict=True)

@@ -28,10 +28,46 @@ def start(*args: str) -> "subprocess.Popen[str]":
 def test_list_shows_every_scenario(capsys: pytest.CaptureFixture[str]) -> None:
     """A line names the scenario, what it is and how much is in it."""
     assert main(["list"]) == 0
-    assert (
-        "demo           A pump, a freezer and a room, each with a fault (3 devices, 7 faults)"
-        in capsys.readouterr().out
-    )
+    out = capsys.readouterr().out
+    assert "demo          A pump, a freezer and a room, each with a fault (3 devices, 7 faults" in out
+    assert "quiet         Twenty healthy devices, one reading a minute (20 devices, 0 faults" in out
+
+
+def test_list_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    """The same for programs, with devices and what happens to them."""
+    assert main(["list", "--json"]) == 0
+    found = {one["name"]: one for one in json.loads(capsys.readouterr().out)}
+    assert len(found) >= 11
+    assert {"id": "pump-1", "signal": "pump"}.items() <= found["demo"]["devices"][0].items()
+    assert {fault["normal"] for fault in found["freezer"]["faults"]} == {True, False}
+
+
+def test_validate_names_every_bad_file_and_goes_on(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """One line for each file: good on stdout, what is wrong on stderr, and exit code 2."""
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("title: x\ndevices: [{id: a, signal: pomp}]\n")
+    binary = tmp_path / "binary.yaml"
+    binary.write_bytes(b"\xff\xfe\x00")
+    assert main(["validate", str(bad), "freezer", str(binary)]) == 2
+    out, err = capsys.readouterr()
+    assert out == "freezer: good (6 devices, 6 faults, 9 hard negatives)\n"
+    first, second = err.splitlines()
+    assert first.startswith(f"edge-sim: {bad}: devices[0].signal: 'pomp' is not a signal; use one of ")
+    assert second == f"edge-sim: {binary}: cannot be read: is not UTF-8"
+
+
+def test_validate_prints_the_schema(capsys: pytest.CaptureFixture[str]) -> None:
+    """The schema is JSON, for editors."""
+    assert main(["validate", "--schema"]) == 0
+    assert json.loads(capsys.readouterr().out)["title"] == "edge-sim scenario"
+
+
+def test_validate_without_a_file_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing to check is not good."""
+    assert main(["validate"]) == 2
+    assert "no file given" in capsys.readouterr().err
 
 
 def test_unknown_scenario_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,9 +1,13 @@
 """Scenarios are checked in full; each mistake is one line that names file, key, value and remedy."""
 
+from pathlib import Path
+
+import jsonschema
 import pytest
+import yaml
 
 from simulator.faults import FaultKind
-from simulator.scenario import ScenarioError, load, names, parse
+from simulator.scenario import ScenarioError, load, names, parse, schema
 
 GOOD = """
 title: good
@@ -84,6 +88,56 @@ def test_demo_has_a_pump_a_freezer_and_a_room_with_a_fault_each() -> None:
             fault("device: p1, kind: device_silent, from_s: 1, for_s: 9, every_s: 5"),
             "x.yaml: faults[0]: every_s 5 must be above for_s 9",
         ),
+        (
+            fault("device: p1, kind: duplicate, from_s: 1, for_s: 9, every_s: 12, jitter_s: 4"),
+            "x.yaml: faults[0]: every_s 12 must be above for_s + jitter_s 13",
+        ),
+        (
+            fault("device: p1, metric: flow, kind: duplicate, from_s: 1, for_s: 9"),
+            "x.yaml: faults[0]: duplicate concerns the whole device, remove metric",
+        ),
+        (
+            fault("device: p1, kind: defrost, from_s: 1, for_s: 9, size: 3"),
+            "x.yaml: faults[0].kind defrost does not happen to a pump; use one of leak, set_point_change",
+        ),
+        (
+            fault("device: p1, metric: vibration, kind: unit_swap, from_s: 1, for_s: 9"),
+            "x.yaml: faults[0].metric 'vibration' has no other unit; use one measured in degC, bar, W, A",
+        ),
+        (
+            fault("device: p1, metric: flow, kind: drift, from_s: -1, for_s: 9, size: 3"),
+            "x.yaml: faults[0]: drift cannot begin before the live part; give from_s 0 or more",
+        ),
+        (
+            fault("device: p1, kind: dropout, from_s: 1, for_s: 9, size: 2"),
+            "x.yaml: faults[0]: dropout loses a share, not 2; give a size above 0, up to 1",
+        ),
+        (
+            fault("device: p1, kind: leak, from_s: 1, for_s: 9, size: 1, every_s: 20"),
+            "x.yaml: faults[0]: leak comes once; remove every_s, or write it down again",
+        ),
+        (
+            fault("device: p1, metric: flow, kind: flatline, from_s: 1, for_s: 9")
+            + "  - {device: p1, metric: flow, kind: spike, from_s: 5, for_s: 1, size: 1}",
+            "x.yaml: faults[1] overlaps with [0] on p1; move or remove one of them",
+        ),
+        (
+            GOOD + "agent: {limits: {'*/flow': {low: 5, high: 4}}}",
+            "x.yaml: agent.limits.*/flow: low 5 is not below high 4; exchange or correct them",
+        ),
+        (
+            GOOD.replace("signal: pump", "signal: pump, report: {when: change, band: {heat: 1}}"),
+            "x.yaml: devices[0]: report.band: 'heat' is not measured by pump; use vibration, current, flow",
+        ),
+        (
+            GOOD.replace("signal: pump", "signal: pump, report: {on: change}"),
+            "x.yaml: devices[0].report.when: is missing; add it",
+        ),
+        (GOOD + "start_hour: 24", "x.yaml: start_hour: 24: input should be less than 24"),
+        (
+            GOOD + "start_hour: 3\nstart_day: someday",
+            "x.yaml: start_day: 'someday' is not allowed; use monday, tuesday, wednesday",
+        ),
     ],
 )
 def test_mistake_is_one_line(text: str, line: str) -> None:
@@ -117,3 +171,27 @@ def test_fault_is_built_as_written() -> None:
         -3,
         4,
     )
+
+
+def test_trial_and_limits_are_read() -> None:
+    """What a trial and an agent get is read, with the usual values where it is left out."""
+    text = GOOD + "agent: {limits: {'p*/flow': {high: 20, unit: m3/h}}}\ntrial: {speed: 60}\n"
+    scenario = parse(text, name="x", source="x.yaml")
+    assert scenario.agent.limits["p*/flow"].high == 20
+    assert (scenario.trial.history_s, scenario.trial.live_s, scenario.trial.speed) == (604_800, 21_600, 60)
+
+
+def test_schema_accepts_what_is_shipped_and_refuses_what_is_wrong() -> None:
+    """The published schema is valid, takes every shipped file, and refuses wrong keys, kinds and signals."""
+    jsonschema.Draft202012Validator.check_schema(schema())
+    check = jsonschema.Draft202012Validator(schema())
+    for path in sorted((Path(__file__).parents[2] / "simulator" / "scenarios").glob("*.yaml")):
+        check.validate(yaml.safe_load(path.read_text()))
+    for wrong in (
+        {"title": "x"},
+        {"title": "x", "devices": [{"id": "a", "signal": "pomp"}]},
+        {"title": "x", "devices": [{"id": "a", "signal": "pump"}], "colour": 1},
+        {"title": "x", "devices": [{"id": "a", "signal": "pump"}], "faults": [{"device": "a", "kind": "x"}]},
+    ):
+        with pytest.raises(jsonschema.ValidationError):
+            check.validate(wrong)

@@ -1,7 +1,12 @@
 """The wire is a pure function of scenario, seed and start, and the labels tell the truth of it."""
 
+import itertools
 import json
+import math
+import subprocess
+import sys
 from collections import defaultdict
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +15,7 @@ from simulator.faults import label
 from simulator.scenario import Scenario, load, parse
 from simulator.wire import Message, history, live
 
+ROOT = Path(__file__).parents[2]
 START = 1_790_000_000.0
 UNTIL = START + 60.0
 EVERY_FAULT = """
@@ -119,3 +125,135 @@ def test_traceparent_is_well_formed_and_each_its_own() -> None:
     assert (version, len(trace), len(span), flags) == ("00", 32, 16, "01")
     pump = [message.traceparent for message in messages if message.device == "pump-1"]
     assert len(set(pump)) == len(pump)
+
+
+def test_another_process_makes_the_same_bytes() -> None:
+    """Nothing depends on the process: hash seeds, memory or what was asked before."""
+    code = (
+        "import hashlib\n"
+        "from simulator.scenario import load\n"
+        "from simulator.wire import live\n"
+        "one = hashlib.sha256()\n"
+        f"for message in live(load('office'), seed=3, start={START}, until={START + 3600}):\n"
+        "    one.update(repr(message).encode())\n"
+        "print(one.hexdigest())\n"
+    )
+    digests = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={"PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(digests) == 1
+
+
+def test_world_begins_at_the_start_hour_whenever_it_is_run() -> None:
+    """With a start hour the same seed gives the same values on any day; only the times differ."""
+    office = load("office")
+    first, later = (
+        [
+            {name: value for name, value in json.loads(message.payload).items() if name != "ts"}
+            for message in live(office, seed=1, start=start, until=start + 600)
+        ]
+        for start in (START, START + 123_456)
+    )
+    assert first == later
+
+
+CHANGING = """
+title: on change
+interval_s: 10
+devices:
+  - id: s1
+    signal: battery_sensor
+    topic: "sensors/{device}/{metric}"
+    payload: value
+    report: {when: change, band: {temperature: 0.5}, heartbeat_s: 600}
+  - {id: s2, signal: battery_sensor, step: {temperature: 0.5, humidity: 5}}
+"""
+
+
+def test_device_that_reports_on_change_is_quiet_but_for_changes_and_heartbeats() -> None:
+    """It says a value when it left its dead band, and everything at each heartbeat."""
+    scenario = parse(CHANGING, name="x", source="x.yaml")
+    told = values(list(live(scenario, seed=1, start=START, until=START + 7200)))
+    for metric in ("temperature", "humidity", "battery"):
+        times = set(told["s1", metric])
+        assert len(times) < 720 / 3
+        assert {START + beat * 600.0 for beat in range(12)} <= times
+    series = sorted(told["s1", "temperature"].items())
+    for (_, before), (at, after) in itertools.pairwise(series):
+        if (at - START) % 600:
+            assert math.floor(before / 0.5 + 0.5) != math.floor(after / 0.5 + 0.5)
+
+
+def test_coarse_sensor_says_multiples_of_its_step() -> None:
+    """A scenario can make a sensor coarser than its kind."""
+    scenario = parse(CHANGING, name="x", source="x.yaml")
+    told = values(list(live(scenario, seed=1, start=START, until=START + 3600)))
+    assert {value % 0.5 for value in told["s2", "temperature"].values()} == {0.0}
+    assert {value % 5 for value in told["s2", "humidity"].values()} == {0.0}
+
+
+def played(entry: str, device: str = "{id: d, signal: server}") -> list[Message]:
+    text = f"title: one\ninterval_s: 10\ndevices:\n  - {device}\nfaults:\n  - {{device: d, {entry}}}\n"
+    return list(live(parse(text, name="x", source="x.yaml"), seed=1, start=START, until=START + 600))
+
+
+def test_reboot_is_silent_and_sets_counters_to_0() -> None:
+    """The uptime counts from the end of the reboot; the other metrics go on."""
+    told = values(played("kind: reboot, from_s: 100, for_s: 60"))
+    assert START + 120 not in told["d", "power"]
+    uptime = told["d", "uptime"]
+    assert uptime[START + 90] > 1e6
+    assert [uptime[START + at] for at in (160, 200, 590)] == [0.0, 40.0, 430.0]
+    assert min(told["d", "power"].values()) > 100
+
+
+def test_duplicate_says_everything_twice() -> None:
+    """Each message is followed by its copy, byte for byte."""
+    messages = played("kind: duplicate, from_s: 100, for_s: 60")
+    inside = [message for message in messages if START + 100 <= message.at < START + 160]
+    assert len(messages) == 66
+    assert inside[::2] == inside[1::2]
+
+
+def test_out_of_order_loses_nothing() -> None:
+    """What comes late is the same measurement; event times step back, the order of sending does not."""
+    messages = played("kind: out_of_order, from_s: 100, for_s: 200")
+    told = [json.loads(message.payload)["ts"] for message in messages]
+    assert sorted(told) == [START + step * 10 for step in range(60)]
+    assert told != sorted(told)
+    assert [message.at for message in messages] == sorted(message.at for message in messages)
+
+
+def test_clock_skew_shifts_the_time_that_is_told() -> None:
+    """The device's clock is wrong, what it measures and when it sends are not."""
+    for message in played("kind: clock_skew, from_s: 100, for_s: 60, size: -75"):
+        wrong = START + 100 <= message.at < START + 160
+        assert json.loads(message.payload)["ts"] == message.at - (75 if wrong else 0)
+
+
+def test_dropout_loses_its_share() -> None:
+    """About half of the messages of one metric are lost, the others come."""
+    told = values(
+        played(
+            "metric: humidity, kind: dropout, from_s: 0, for_s: 600, size: 0.5",
+            '{id: d, signal: room, topic: "a/{device}/{metric}", payload: value}',
+        )
+    )
+    assert 15 <= len(told["d", "humidity"]) <= 45
+    assert len(told["d", "temperature"]) == 60
+
+
+def test_unit_swap_says_the_same_heat_in_fahrenheit() -> None:
+    """Values are converted, the unit that is told is not."""
+    entry = "metric: temperature, kind: unit_swap, from_s: 300, for_s: 200"
+    messages = played(entry, '{id: d, signal: room, topic: "a/{device}/{metric}", payload: value}')
+    heat = [json.loads(message.payload) for message in messages if message.topic == "a/d/temperature"]
+    assert {one["unit"] for one in heat} == {"degC"}
+    assert all((one["value"] > 60) == (START + 300 <= one["ts"] < START + 500) for one in heat)
