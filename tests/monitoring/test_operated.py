@@ -55,10 +55,10 @@ def watched(tmp_path_factory: pytest.TempPathFactory, broker: Broker) -> Iterato
             with Prometheus(folder) as prometheus:
                 for _ in range(3):
                     assert place.window()["reason"] == "reviewed"
-                scraped(prometheus, 3)
+                scraped(prometheus, 2)
                 calm = [labels["alertname"] for labels, _value in prometheus.query(FIRING)]
                 work(place)
-                scraped(prometheus, 3)
+                scraped(prometheus, 2)
                 yield Watched(place, prometheus, alertmanager, heard, calm)
 
 
