@@ -113,8 +113,8 @@ class Look:
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
 
     def doctor(self) -> dict[str, Any]:
-        """Return what ``edge-agent doctor --json`` says."""
-        value: dict[str, Any] = json.loads(self._machine.run("edge-agent doctor --json", check=False))
+        """Return what ``edge-agent doctor --ai --json`` says."""
+        value: dict[str, Any] = json.loads(self._machine.run("edge-agent doctor --ai --json", check=False))
         return value
 
     def rows(self, table: str) -> int:
