@@ -11,7 +11,7 @@ from hashlib import blake2b
 from typing import Any, Protocol
 
 from agent.opinion import SUSPECT_SCORE
-from agent.prompt import estimate_tokens
+from agent.prompt import base_tokens, window_tokens
 from agent.records import Batch, Finding, Outcome, Reason, Window
 from agent.review import CalmRate, Decision, ReviewSettings, decide, draw
 
@@ -171,8 +171,9 @@ class Desk:
         return decision
 
     def _wait(self, case: _Case) -> None:
-        tokens = estimate_tokens(case.window.section)
-        if self._waiting and self._waiting_tokens + tokens > self._batch.max_input_tokens:
+        tokens = window_tokens(case.window.section)
+        # A batch that is too long would have its context trimmed, although another call could hold it.
+        if self._waiting and base_tokens() + self._waiting_tokens + tokens > self._batch.max_input_tokens:
             self._flush_now()
         self._waiting.append(case)
         self._waiting_tokens += tokens

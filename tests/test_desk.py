@@ -5,8 +5,10 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from agent.desk import BatchSettings, Desk
+from agent.prompt import render
 from agent.records import Batch, Outcome, Reason, Status, Window
 from agent.review import ReviewSettings
+from tests.caller.kit import window as seen
 from tests.support.make import answered, score, window
 
 
@@ -180,3 +182,22 @@ def test_only_windows_that_may_be_asked_about_need_a_section() -> None:
         assert not rig.desk.may_ask("f" * 32, 0.0, 6000.0)
 
     run(body)
+
+
+def test_a_batch_is_not_so_long_that_its_context_is_trimmed() -> None:
+    """The constant part counts too: what does not fit beside it waits for the next call."""
+
+    async def story() -> Rig:
+        rig = Rig(mode="all", batch=BatchSettings(max_wait_s=0.01, max_input_tokens=2500))
+        for number in range(12):
+            rig.desk.submit(seen(f"{number:016x}", device=f"d{number}"))
+        await rig.settle()
+        return rig
+
+    rig = asyncio.run(story())
+    assert sum(len(batch.windows) for batch in rig.batches) == 12
+    for batch in rig.batches:
+        assert 1 < len(batch.windows) < 12
+        whole = render(batch, 10**6, delimiter="0" * 16)
+        assert render(batch, 2500, delimiter="0" * 16) == whole
+        assert whole.estimated_tokens <= 2500

@@ -6,7 +6,7 @@ Pure: nothing here reads a clock, logs, counts or draws random numbers.
 from agent.prompt.ground import ground
 from agent.prompt.keep import Kept, fingerprint, freeze, thaw
 from agent.prompt.parse import Parsed, Problem, parse
-from agent.prompt.render import Prompt, estimate_tokens, output_tokens, render
+from agent.prompt.render import Prompt, base_tokens, estimate_tokens, output_tokens, render, window_tokens
 from agent.prompt.section import render_section
 from agent.prompt.suspect import suspicions
 from agent.prompt.text import NAME, SCHEMA, SYSTEM, VERSION
@@ -21,6 +21,7 @@ __all__ = [
     "Parsed",
     "Problem",
     "Prompt",
+    "base_tokens",
     "estimate_tokens",
     "fingerprint",
     "freeze",
@@ -32,4 +33,5 @@ __all__ = [
     "reveal",
     "suspicions",
     "thaw",
+    "window_tokens",
 ]

@@ -12,6 +12,8 @@ from agent.records import Batch, Window
 BYTES_PER_TOKEN = 2.5  # dense JSON of numbers; for packing and for replies without usage
 BASE_OUTPUT_TOKENS = 60
 WINDOW_OUTPUT_TOKENS = 120
+_FRAME_TOKENS = 100  # the lines around the data
+_LINE_TOKENS = 14  # a window's number and alias
 _CONTEXT_STEPS = (20, 12, 6, 0)
 
 HASH = sha256((SYSTEM + dump(SCHEMA)).encode()).hexdigest()[:16]
@@ -40,6 +42,16 @@ class Prompt:
 def estimate_tokens(section: str) -> int:
     """Return an upper guess of the tokens in ``section``: one per 2.5 bytes."""
     return -int(-len(section.encode()) // BYTES_PER_TOKEN)
+
+
+def base_tokens() -> int:
+    """Return an upper guess of the tokens of a prompt without its windows."""
+    return estimate_tokens(SYSTEM) + _FRAME_TOKENS
+
+
+def window_tokens(section: str) -> int:
+    """Return an upper guess of the tokens that a window adds to a prompt."""
+    return estimate_tokens(section) + _LINE_TOKENS
 
 
 def output_tokens(windows: int) -> int:
