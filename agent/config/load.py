@@ -86,7 +86,9 @@ def _read(path: Path) -> dict[str, Any]:
 def _yaml_problem(path: Path, error: yaml.YAMLError) -> str:
     mark = getattr(error, "problem_mark", None)
     where = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-    what = getattr(error, "problem", None) or "unreadable"
+    what = getattr(error, "problem", None)
+    if what is None:
+        return f"{path}: not valid YAML: it holds what is no text; save it as UTF-8"
     return f"{path}: not valid YAML{where}: {what}; mend that line"
 
 

@@ -9,7 +9,7 @@ from agent.mqtt.dial import Dialled
 from agent.mqtt.events import Accepted, Event, Published
 from agent.mqtt.settings import LinkSettings
 from agent.mqtt.speaker import Speaker
-from agent.mqtt.trouble import REFUSED
+from agent.mqtt.trouble import REFUSED, Trouble, of_error, of_refusal
 from agent.mqtt.wire import CHUNK, MALFORMED, Take, Wire, WireError
 from agent.mqtt.witness import Ending, Witness
 
@@ -143,9 +143,19 @@ class Connection:
 
         Mosquitto 2.0.11 with ``max_queued_messages 0`` closes the connection after a publish that it refuses.
         """
-        if self.witness is None or self._mono() - self._refused_at < EXCUSE_S:
+        if self.witness is None or self._excused:
             return Ending.UNKNOWN
         return self.witness.testify()
+
+    def trouble(self, error: WireError) -> Trouble:
+        """Put the end of this connection into words."""
+        if error.hung_up and self._excused:
+            return of_refusal(self._settings.address)
+        return of_error(error.__cause__ or error, self._settings.address, accepted=self._accepted)
+
+    @property
+    def _excused(self) -> bool:
+        return self._mono() - self._refused_at < EXCUSE_S
 
     def release_witness(self) -> Witness | None:
         """Give the second connection away; it no longer ends with this one."""

@@ -151,8 +151,7 @@ class Link:
             try:
                 self._work(connection, now, readable=(readable or self._hungry) and not paused)
             except WireError as error:
-                trouble = of_error(error.__cause__ or error, self._settings.address)
-                self._lose(trouble, hung_up=error.hung_up)
+                self._lose(connection.trouble(error), hung_up=error.hung_up)
         self._advance(now)
 
     def _work(self, connection: Connection, now: float, *, readable: bool) -> None:

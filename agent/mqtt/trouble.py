@@ -5,6 +5,8 @@ import socket
 import ssl
 from dataclasses import dataclass
 
+from agent.mqtt.wire import WireError
+
 MAX_WORDS = 240
 TAKEN_OVER = 0x8E
 UNSUPPORTED_PROTOCOL = 0x84
@@ -64,13 +66,24 @@ def of_code(code: int) -> Trouble:
     return Trouble(f"{what} (0x{code:02x})", remedy)
 
 
-def of_error(error: BaseException, address: str) -> Trouble:
-    """Put what was raised while connecting to ``address``, or later on the connection, into words."""
+def of_refusal(address: str) -> Trouble:
+    """Say why a broker closed the connection that has just refused a publish of ours."""
+    return Trouble(
+        f"{address}: closed by the broker after it refused a publish",
+        "allow this user to write below mqtt.base_topic",
+    )
+
+
+def of_error(error: BaseException, address: str, *, accepted: bool = False) -> Trouble:
+    """Put what was raised while connecting to ``address``, or later on the connection, into words.
+
+    ``accepted``: the broker had let us in.
+    """
     match error:
         case ssl.SSLCertVerificationError():
             return _of_certificate(error, address)
         case ConnectionResetError() | BrokenPipeError() | ssl.SSLEOFError() | ssl.SSLZeroReturnError():
-            return Trouble(f"{address}: the connection was reset", "it is tried again")
+            return Trouble(f"{address}: the connection was reset", _hang_up(address, accepted=accepted))
         case ssl.SSLError():
             what = _bounded(f"{address}: no TLS connection ({getattr(error, 'reason', None) or error})")
             return Trouble(
@@ -86,8 +99,19 @@ def of_error(error: BaseException, address: str) -> Trouble:
             return Trouble(f"{address}: no route", "check the network; it is tried again")
         case OSError(filename=str() | bytes() as name):
             return Trouble(_bounded(f"{name!s}: {error.strerror}"), "correct the path or its rights")
+        case WireError():
+            return Trouble(f"{address}: {error}", _hang_up(address, accepted=accepted))
         case _:
             return Trouble(_bounded(f"{address}: {str(error) or type(error).__name__}"), "it is tried again")
+
+
+def _hang_up(address: str, *, accepted: bool) -> str:
+    """A broker that ends a connection before it has answered may not be spoken to in its language."""
+    if accepted:
+        return "it is tried again"
+    if address.startswith("mqtts"):
+        return "it is tried again; if the port does not speak TLS, write mqtt:// in mqtt.url"
+    return "it is tried again; if the port speaks TLS, write mqtts:// in mqtt.url"
 
 
 def _of_certificate(error: ssl.SSLCertVerificationError, address: str) -> Trouble:

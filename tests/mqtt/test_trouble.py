@@ -7,6 +7,7 @@ import ssl
 import pytest
 
 from agent.mqtt.trouble import of_code, of_error
+from agent.mqtt.wire import WireError
 
 ADDRESS = "mqtts://broker:8883"
 
@@ -35,11 +36,19 @@ def refused_certificate(message: str) -> ssl.SSLCertVerificationError:
         (PermissionError(errno.EACCES, "Permission denied", "/etc/key"), "/etc/key: Permission denied"),
         (ValueError("odd"), "odd"),
         (RuntimeError(), "RuntimeError"),
+        (ConnectionResetError(), "write mqtt:// in mqtt.url"),
+        (WireError("closed by the broker"), "closed by the broker: it is tried again; if the port"),
     ],
 )
 def test_error_in_words(error: BaseException, words: str) -> None:
     """Each fault says what happened and what to do."""
     assert words in str(of_error(error, ADDRESS))
+
+
+def test_a_plain_port_may_want_tls() -> None:
+    """A broker that hangs up before it answers may speak TLS; one that had let us in does not."""
+    assert "write mqtts://" in str(of_error(ConnectionResetError(), "mqtt://broker:8883"))
+    assert "mqtts" not in str(of_error(ConnectionResetError(), "mqtt://broker:1883", accepted=True))
 
 
 def test_words_are_bounded_and_printable() -> None:
