@@ -10,8 +10,10 @@ from simulator.signals import SIGNALS, Metric, Signal, parameters
 
 CONNECTIONS = r"^(each|shared(:[1-9][0-9]{0,4})?)$"  # one connection per device, for all, or N for all
 MAX_SPAN_S = 14 * 86_400.0
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
+MAX_TIME_S = 1e8  # 3 years
+Positive = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
+Finite = Annotated[float, Field(ge=-1e9, le=1e9, allow_inf_nan=False)]
+Interval = Annotated[float, Field(ge=0.01, le=MAX_TIME_S, allow_inf_nan=False)]  # s; times are told to 1 ms
 Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
 
 
@@ -33,7 +35,7 @@ class Report(Part):
 
     when: Literal["change"]
     band: dict[str, Positive] = {}  # metric -> dead band in its unit; left out: what its sensor resolves
-    heartbeat_s: Positive = 3600.0  # says all at least that often
+    heartbeat_s: Interval = 3600.0  # says all at least that often
 
 
 class Limit(Part):
@@ -73,7 +75,7 @@ class Device(Part):
     signal: Annotated[str, Field(validate_default=True, json_schema_extra={"enum": sorted(SIGNALS)})]
     topic: str = "sensors/{device}"
     payload: Literal["object", "value", "plain"] = "object"
-    interval_s: Positive | None = None
+    interval_s: Interval | None = None
     qos: Literal[0, 1] = 1
     retain: bool = False
     availability: Annotated[str, Field(pattern=r"^[^+#]*\{device\}[^+#]*$")] | None = None  # online, offline
@@ -93,9 +95,15 @@ class Device(Part):
     def _params_exist(cls, value: dict[str, float], info: ValidationInfo) -> dict[str, float]:
         signal = info.data.get("signal")
         known = parameters(signal) if signal else tuple(value)
-        for name in value:
+        for name, number in value.items():
             if name not in known:
                 raise ValueError(f"{name!r} is not a parameter of {signal}; use {', '.join(known)}")
+            if name.endswith("_s") and number < 1.0:
+                raise ValueError(f"{name} {number:g} is too short; give 1 s or more")
+            if name == "duty" and not 0.01 <= number <= 0.99:  # noqa: PLR2004 - a cycle has two parts
+                raise ValueError(f"duty {number:g} is no share of a cycle; give 0.01 to 0.99")
+            if abs(number) > 1e6:  # noqa: PLR2004 - far beyond any of these devices
+                raise ValueError(f"{name} {number:g} is beyond any {signal}; give at most 1000000")
         return value
 
     @model_validator(mode="after")
@@ -144,11 +152,14 @@ class FaultEntry(Part):
     device: str
     metric: str | None = None
     kind: FaultKind
-    from_s: Finite  # after the live start; only what is normal may begin before it
-    for_s: Positive
+    from_s: Annotated[
+        float, Field(ge=-MAX_TIME_S, le=MAX_TIME_S, allow_inf_nan=False)
+    ]  # after the live start; only what is normal may begin before it
+    for_s: Interval
     size: Finite | None = None
-    every_s: Positive | None = None
-    jitter_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0  # each time up to that much later
+    every_s: Annotated[float, Field(ge=1, le=MAX_TIME_S, allow_inf_nan=False)] | None = None
+    #: Each time it comes up to that much later.
+    jitter_s: Annotated[float, Field(ge=0, le=MAX_TIME_S, allow_inf_nan=False)] = 0.0
 
     @model_validator(mode="after")
     def _size_fits_the_kind(self) -> Self:
@@ -215,11 +226,10 @@ class ScenarioFile(Part):
     """The file as a whole."""
 
     title: Annotated[str, Field(min_length=1, max_length=200)]
-    interval_s: Positive = 1.0
+    interval_s: Interval = 1.0
     connections: Annotated[str, Field(pattern=CONNECTIONS)] = "shared"
-    start_hour: Annotated[float, Field(ge=0, lt=24)] | None = (
-        None  # left out: the world's clock is the real one
-    )
+    #: Of the live part, in the world of the signals (UTC); left out: the world's clock is the real one.
+    start_hour: Annotated[float, Field(ge=0, lt=24)] | None = None
     start_day: Weekday = "wednesday"  # of the live part, where start_hour is given
     history: History = History()
     agent: AgentPart = AgentPart()

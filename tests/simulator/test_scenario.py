@@ -1,13 +1,19 @@
 """Scenarios are checked in full; each mistake is one line that names file, key, value and remedy."""
 
+import json
+import math
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
 import yaml
+from hypothesis import given, settings, strategies as st
 
-from simulator.faults import FaultKind
+from simulator.faults import ONE_METRIC, SIZED, FaultKind, label
 from simulator.scenario import ScenarioError, load, names, parse, schema
+from simulator.signals import SIGNALS, parameters
+from simulator.wire import live
 
 GOOD = """
 title: good
@@ -63,7 +69,7 @@ def test_demo_has_a_pump_a_freezer_and_a_room_with_a_fault_each() -> None:
             GOOD + "  - {id: p1, signal: room}",
             "x.yaml: devices: device 'p1' stands there twice; give each its own id",
         ),
-        (GOOD + "interval_s: 0", "x.yaml: interval_s: 0: input should be greater than 0"),
+        (GOOD + "interval_s: 0", "x.yaml: interval_s: 0: input should be greater than or equal to 0.01"),
         (
             fault("device: p2, metric: flow, kind: flatline, from_s: 1, for_s: 1"),
             "x.yaml: faults[0].device 'p2' is not a device; use one of p1",
@@ -133,6 +139,10 @@ def test_demo_has_a_pump_a_freezer_and_a_room_with_a_fault_each() -> None:
             GOOD.replace("signal: pump", "signal: pump, report: {on: change}"),
             "x.yaml: devices[0].report.when: is missing; add it",
         ),
+        (
+            GOOD.replace("signal: pump", "signal: pump, params: {duty: 1}"),
+            "x.yaml: devices[0].params: duty 1 is no share of a cycle; give 0.01 to 0.99",
+        ),
         (GOOD + "start_hour: 24", "x.yaml: start_hour: 24: input should be less than 24"),
         (
             GOOD + "start_hour: 3\nstart_day: someday",
@@ -195,3 +205,38 @@ def test_schema_accepts_what_is_shipped_and_refuses_what_is_wrong() -> None:
     ):
         with pytest.raises(jsonschema.ValidationError):
             check.validate(wrong)
+
+
+WILD = st.floats(-1e7, 1e7) | st.sampled_from([0.0, 1.0, 0.5, 1e-9, 1e300, float("nan"), float("inf")])
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.data(), signal=st.sampled_from(sorted(SIGNALS)), kind=st.sampled_from(list(FaultKind)))
+def test_what_is_accepted_can_be_run(data: st.DataObject, signal: str, kind: FaultKind) -> None:
+    """Whatever numbers stand in a file: it is refused in one line, or its devices speak."""
+    wild = data.draw(st.sampled_from(["", "params", "from_s", "for_s", "size", "every_s", "jitter_s"]))
+
+    def number(key: str, low: float, high: float) -> float:
+        return data.draw(WILD if key == wild else st.floats(low, high))
+
+    params = {name: number("params", 0.1, 0.9) for name in parameters(signal) if wild == "params"}
+    fault: dict[str, Any] = {"device": "d", "kind": str(kind), "from_s": number("from_s", 0, 9)}
+    fault["for_s"] = number("for_s", 0.1, 9)
+    if wild == "size" or kind in SIZED:
+        fault["size"] = number("size", 0.1, 0.9)
+    if wild in {"every_s", "jitter_s"}:
+        fault |= {"every_s": number("every_s", 12, 99), "jitter_s": number("jitter_s", 0, 1)}
+    if kind in ONE_METRIC:
+        fault["metric"] = SIGNALS[signal].METRICS[0].name
+    device = {"id": "d", "signal": signal, "params": params}
+    text = yaml.safe_dump({"title": "x", "devices": [device], "faults": [fault]})
+    line = ""
+    try:
+        scenario = parse(text, name="x", source="x.yaml")
+    except ScenarioError as error:
+        line = str(error)
+    assert "\n" not in line
+    if not line:
+        for message in live(scenario, seed=1, start=1.79e9, until=1.79e9 + 20):
+            assert all(math.isfinite(value) for value in json.loads(message.payload).values())
+        assert len(label(scenario.faults, start=1.79e9, until=1.79e9 + 20)) <= 21
