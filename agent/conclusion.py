@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from agent.findings import advance
 from agent.journal import Store
 from agent.records import Finding, FindingEvent, Kind, Outcome, Outgoing, Source, Verdict, Window
-from agent.verdict import conclude, encode, to_bytes, to_json
+from agent.verdict import conclude, disagreement, encode, to_bytes, to_json
 
 MAX_RECENT = 20
 MAX_SPANS = 200
@@ -49,7 +49,8 @@ class ConclusionStats:
 class Conclusions:
     """Concludes windows and keeps the open findings, one per device.
 
-    ``observe`` is told each verdict, what it did to a finding, and the seconds since the window opened.
+    ``observe`` is told each verdict, what it did to a finding, the seconds since the window opened, and who
+    alone saw an anomaly, detector or model.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class Conclusions:
         write: Writes,
         publish: Callable[[Sequence[Outgoing]], None],
         trace: Trace,
-        observe: Callable[[Verdict, FindingEvent | None, float], None],
+        observe: Callable[[Verdict, FindingEvent | None, float, str | None], None],
         clock: Callable[[], float],
         wall: Callable[[], float],
     ) -> None:
@@ -143,7 +144,8 @@ class Conclusions:
                 self._summaries[device] = verdict.summary
         self.stats.verdicts[verdict.source] += 1
         self.recent.appendleft(to_json(verdict))
-        self._observe(verdict, event, max(0.0, self._clock() - window.opened))
+        waited_s = max(0.0, self._clock() - window.opened)
+        self._observe(verdict, event, waited_s, disagreement(window, outcome))
 
     def _handed(self, added: Sequence[Outgoing], span: PublishSpan) -> None:
         """Hand committed rows to the outbox; the verdict's span ends with its PUBACK."""

@@ -9,7 +9,7 @@ from agent.feedback import Noted
 from agent.journal import JournalClosedError
 from agent.mqtt import LinkState
 from agent.observe.traces import Span
-from agent.records import FindingEvent, Row, Status, TimerKind, Verdict
+from agent.records import FindingEvent, Row, TimerKind, Verdict
 
 if TYPE_CHECKING:
     from agent.rooms import Rooms
@@ -94,13 +94,15 @@ class Crossings:
         protocol = rooms.link.state.protocol or "5"
         return rooms.tracer.publish(trace_id=trace_id, destination=destination, protocol=protocol)
 
-    def observe(self, verdict: Verdict, event: FindingEvent | None, waited_s: float) -> None:
+    def observe(
+        self, verdict: Verdict, event: FindingEvent | None, waited_s: float, alone: str | None
+    ) -> None:
         """Count a verdict, and say what a person would want to read in the log."""
         metrics = self._rooms.metrics
         metrics.verdict(verdict.status, verdict.source)
         metrics.reading_to_verdict(waited_s)
-        if verdict.grounded and verdict.status is not verdict.local.status:
-            metrics.disagreement("ai_only" if verdict.local.status is Status.NORMAL else "local_only")
+        if alone is not None:
+            metrics.disagreement(alone)
         if event is not None:
             self._rooms.logs.report(
                 f"finding_{event}",

@@ -85,7 +85,7 @@ class Pipeline:
         caller: Asks | None,
         publish: Callable[[Sequence[Outgoing]], None],
         trace: Trace,
-        observe: Callable[[Verdict, FindingEvent | None, float], None],
+        observe: Callable[[Verdict, FindingEvent | None, float, str | None], None],
         suppressed: Callable[[Reason], None],
         audits_allowed: Callable[[], bool],
         clock: Callable[[], float],

@@ -110,6 +110,18 @@ def _agreed(local: LocalOpinion, answer: Answer) -> tuple[Status, Kind, Severity
     return Status.ANOMALY, kind, Severity.WARNING
 
 
+def disagreement(window: Window, outcome: Outcome) -> str | None:
+    """Return who alone saw an anomaly: ``ai_only`` or ``local_only``; None when both or neither did.
+
+    Only an answer whose claims hold is a second opinion; its ``uncertain`` is none.
+    """
+    answer = outcome.answer
+    if answer is None or outcome.grounding is not Grounding.GROUNDED or answer.status is Status.UNCERTAIN:
+        return None
+    seen, local = answer.status is Status.ANOMALY, window.local.status is Status.ANOMALY
+    return None if seen is local else "ai_only" if seen else "local_only"
+
+
 def _cited(window: Window, answer: Answer) -> tuple[WindowReading, ...]:
     by_ref = {reading.ref: reading for reading in window.candidates}
     return tuple(by_ref[ref] for ref in dict.fromkeys(answer.evidence) if ref in by_ref)

@@ -21,7 +21,7 @@ from agent.records import (
     Status,
     Trigger,
 )
-from agent.verdict import clean, conclude, iso, to_bytes, to_json
+from agent.verdict import clean, conclude, disagreement, iso, to_bytes, to_json
 from tests.support.make import T0, answered, score, window
 
 SCHEMA: dict[str, Any] = json.loads((files("agent") / "schemas" / "verdict.schema.json").read_text())
@@ -34,6 +34,26 @@ FLAT = window(score(1.5, Kind.FLATLINE))
 N, A, U = Status.NORMAL, Status.ANOMALY, Status.UNCERTAIN
 W, C, I = Severity.WARNING, Severity.CRITICAL, Severity.INFO  # noqa: E741 - a table
 AI, LOCAL = Source.AI, Source.LOCAL
+
+
+@pytest.mark.parametrize(
+    ("win", "answer", "alone"),
+    [
+        (NORMAL, A, "ai_only"),
+        (NORMAL, N, None),
+        (NORMAL, U, None),
+        (SPIKE, N, "local_only"),
+        (SPIKE, U, None),
+        (SPIKE, A, None),
+        (LIMIT, N, "local_only"),  # overruled, and a disagreement all the same
+    ],
+)
+def test_who_alone_saw_an_anomaly(win: Any, answer: Status, alone: str | None) -> None:
+    """Of detector and model, whoever wins; claims that do not hold are no opinion."""
+    outcome = answered(win, answer)
+    assert disagreement(win, outcome) == alone
+    assert disagreement(win, replace(outcome, grounding=Grounding.UNGROUNDED)) is None
+    assert disagreement(win, Outcome(win.id, Reason.ERROR)) is None
 
 
 @pytest.mark.parametrize(

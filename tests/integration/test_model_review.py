@@ -184,6 +184,8 @@ def test_no_lie_opens_a_finding(start: Callable[..., Site]) -> None:
     for one in lied:
         assert (one["source"], one["reason"]) == ("local", "ungrounded")
         assert one["status"] == ("uncertain" if one["local"]["status"] == "normal" else "anomaly")
+    held = [one for one in verdicts if one["grounded"] and one["local"]["status"] == "normal"]
+    assert site.metric("ai_disagreements_total", kind="ai_only") == len(held) > 0
     opened = [one["verdict"] for one in site.on("events") if one["event_type"] == "opened"]
     assert opened
     for one in opened:

@@ -1,6 +1,7 @@
 """From a device's trace to the consumer's: an agent, its model, and a collector that decodes its spans."""
 
 import json
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
@@ -45,3 +46,18 @@ def test_a_verdict_belongs_to_the_traces_of_its_readings(
     assert message.properties is not None
     sent = dict(message.properties.UserProperty)  # type: ignore[attr-defined]
     assert sent["traceparent"] == f"00-{publish.trace_id}-{publish.span_id}-01"
+
+
+def test_a_collector_that_never_answers_holds_up_nobody(start: Callable[..., Site]) -> None:
+    """It takes the connection and is silent: verdicts go on, and the agent is gone within 3 s (promised)."""
+    with http_receiver() as traces:
+        traces.hang.set()
+        site = start(traces=traces)
+        for _ in range(3):
+            (verdict,) = site.feed(DEVICE)
+            assert verdict["reason"] == "reviewed"
+        begun = time.monotonic()
+        assert site.agent.stop() == 0
+        assert time.monotonic() - begun < 3.0
+    assert traces.spans == []
+    assert len(site.agent.events("trace_export_failed")) <= 1
