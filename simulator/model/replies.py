@@ -28,7 +28,8 @@ def completion(behaviour: Behaviour, request: dict[str, Any], knobs: Knobs, numb
     if failure is not None:
         return failure
     prompt = prompt_of(request)
-    content = _content(behaviour, prompt)
+    forced = _forced(request) if behaviour is Behaviour.FINE else None
+    content = forced or _content(behaviour, prompt)
     refusal = "I cannot help with that." if behaviour is Behaviour.REFUSAL else None
     finish = {Behaviour.TRUNCATED: "length", Behaviour.CONTENT_FILTER: "content_filter"}.get(
         behaviour, "stop"
@@ -112,6 +113,16 @@ def _failure(behaviour: Behaviour, request: dict[str, Any], knobs: Knobs) -> Res
             return refusal(200, "model is loading", kind="server_error")
         case _:
             return None
+
+
+def _forced(request: dict[str, Any]) -> str | None:
+    """Return what a schema of enumerations leaves to say: who enforces it does not obey the prompt."""
+    try:
+        properties = request["response_format"]["json_schema"]["schema"]["properties"]
+        said = {name: told["enum"][0] for name, told in properties.items()}
+    except (KeyError, TypeError, AttributeError, IndexError):
+        return None
+    return json.dumps(said) if said else None
 
 
 def _content(behaviour: Behaviour, prompt: str) -> str | None:

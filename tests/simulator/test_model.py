@@ -157,6 +157,14 @@ def test_error_is_the_one_the_sdk_knows(
         assert caught.value.response.headers["retry-after"] == "1.5"
 
 
+def test_a_schema_of_enumerations_is_enforced(endpoint: ModelEndpoint) -> None:
+    """The prompt asks for a value that the schema forbids, as `edge-agent doctor` does."""
+    schema = {"type": "object", "properties": {"colour": {"type": "string", "enum": ["red", "green"]}}}
+    told = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema, "strict": True}}
+    said = ask(endpoint, 'Reply with exactly {"colour":"purple"}', response_format=told)
+    assert json.loads(said.choices[0].message.content or "") == {"colour": "red"}
+
+
 def test_schema_is_refused_until_it_is_left_out(endpoint: ModelEndpoint) -> None:
     """An endpoint without structured output says 400 to response_format and answers without it."""
     endpoint.director.behave("no_schema")
