@@ -181,8 +181,14 @@ def _first_problem(error: ValidationError) -> str:
         case "enum" | "literal_error":
             expected = str(problem.get("ctx", {}).get("expected", "")).replace("'", "")
             return f"{key}: {problem['input']!r} is not allowed; use {expected}"
+        case "model_type" | "dict_type":
+            return f"{key}: {problem['input']!r:.60} is not a mapping; write {{key: value}}"
+        case "tuple_type":
+            return (
+                f"{key}: {problem['input']!r:.60} is not a list; write [one, two] or a line with - for each"
+            )
         case "value_error":
             text = str(problem["ctx"]["error"])
             return f"{key}{'' if text.startswith('[') else ': '}{text}"
         case _:
-            return f"{key}: {problem['input']!r}: {problem['msg'][0].lower()}{problem['msg'][1:]}"
+            return f"{key}: {problem['input']!r:.60}: {problem['msg'][0].lower()}{problem['msg'][1:]}"

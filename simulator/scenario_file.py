@@ -152,9 +152,8 @@ class FaultEntry(Part):
     device: str
     metric: str | None = None
     kind: FaultKind
-    from_s: Annotated[
-        float, Field(ge=-MAX_TIME_S, le=MAX_TIME_S, allow_inf_nan=False)
-    ]  # after the live start; only what is normal may begin before it
+    #: After the live start; only what is normal may begin before it.
+    from_s: Annotated[float, Field(ge=-MAX_TIME_S, le=MAX_TIME_S, allow_inf_nan=False)]
     for_s: Interval
     size: Finite | None = None
     every_s: Annotated[float, Field(ge=1, le=MAX_TIME_S, allow_inf_nan=False)] | None = None

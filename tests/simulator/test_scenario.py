@@ -143,6 +143,11 @@ def test_demo_has_a_pump_a_freezer_and_a_room_with_a_fault_each() -> None:
             GOOD.replace("signal: pump", "signal: pump, params: {duty: 1}"),
             "x.yaml: devices[0].params: duty 1 is no share of a cycle; give 0.01 to 0.99",
         ),
+        (
+            GOOD.replace("signal: pump", "signal: pump, report: change"),
+            "x.yaml: devices[0].report: 'change' is not a mapping; write {key: value}",
+        ),
+        ("title: x\ndevices: {a: 1}", "x.yaml: devices: {'a': 1} is not a list; write [one, two]"),
         (GOOD + "start_hour: 24", "x.yaml: start_hour: 24: input should be less than 24"),
         (
             GOOD + "start_hour: 3\nstart_day: someday",
@@ -240,3 +245,14 @@ def test_what_is_accepted_can_be_run(data: st.DataObject, signal: str, kind: Fau
         for message in live(scenario, seed=1, start=1.79e9, until=1.79e9 + 20):
             assert all(math.isfinite(value) for value in json.loads(message.payload).values())
         assert len(label(scenario.faults, start=1.79e9, until=1.79e9 + 20)) <= 21
+
+
+def test_the_page_about_scenarios_is_true() -> None:
+    """Its example is valid, and its tables hold every signal with its metrics and every kind."""
+    page = (Path(__file__).parents[2] / "docs" / "scenarios.md").read_text()
+    parse(page.partition("```yaml\n")[2].partition("```")[0], name="x", source="x.yaml")
+    for name, signal in SIGNALS.items():
+        metrics = ", ".join(one.name + " (counter)" * one.counter for one in signal.METRICS)
+        assert f"| `{name}` | {metrics} | {', '.join(sorted(signal.EVENTS))} |" in page
+    for kind in FaultKind:
+        assert f"`{kind}`" in page
