@@ -1,4 +1,7 @@
-"""docs/guarantee.md names tests as evidence: they exist, where it says, and no row goes without."""
+"""docs/guarantee.md names tests as evidence: they exist, where it says, and no row goes without.
+
+docs/errors.md names events: the agent reports them.
+"""
 
 import re
 from pathlib import Path
@@ -38,3 +41,12 @@ def test_each_crash_point_has_a_row() -> None:
         number, _, _ = point.partition("_")
         if re.fullmatch(r"c\d+", number):
             assert re.search(rf"^\| {number.upper()} \|.*`{point}`", table, re.MULTILINE), point
+
+
+def test_each_event_of_the_error_table_is_reported() -> None:
+    """An event that is renamed is renamed there too."""
+    page = (REPO / "docs" / "errors.md").read_text()
+    events = {name for name in re.findall(r"`([a-z]+(?:_[a-z]+)+)`", page) if not name.endswith("_total")}
+    assert len(events) > 10
+    code = "".join(path.read_text() for path in (REPO / "agent").rglob("*.py"))
+    assert {event for event in events if f'"{event}"' not in code} == set()
