@@ -123,7 +123,7 @@ class Conclusions:
         payload = to_bytes(verdict)
         span = self._trace(trace_id=verdict.trace_id, destination="verdicts")
         outgoing = self._outgoing(verdict, payload, event, span.traceparent)
-        detail = _detail(outcome)
+        detail = detail_of(outcome)
         self._write(
             lambda store: store.conclude(
                 window=window,
@@ -175,7 +175,7 @@ class Conclusions:
         return items
 
 
-def _detail(outcome: Outcome) -> bytes | None:
+def detail_of(outcome: Outcome) -> bytes | None:
     """Return what `edge-agent show` tells of the review beside the verdict."""
     if outcome.answer is None and not outcome.checks:
         return None

@@ -8,6 +8,8 @@ from agent.caller.protocols import ErrorType, Reply
 from agent.prompt import Kept, Parsed, Problem, freeze, ground, parse, reveal
 from agent.records import Answer, Batch, Check, Grounding, Reason, Source, Window
 
+MAX_DETAIL = 40
+
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
@@ -67,7 +69,8 @@ def judge(reply: Reply, batch: Batch) -> Judgement:
     return Judgement(
         [_find(window, parsed) for window in batch.windows],
         strangers=tuple(
-            Check("window_asked", held=False, detail=f"w {w} was not asked") for w in parsed.strangers
+            Check("window_asked", held=False, detail=f"w {w}"[:MAX_DETAIL] + " was not asked")
+            for w in parsed.strangers
         ),
         sizes=tuple(parsed.sizes.get(window.id, 0) for window in batch.windows),
         repaired=parsed.repaired,

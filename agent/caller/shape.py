@@ -60,7 +60,11 @@ def _text(content: Any) -> str | None:
     if isinstance(content, list):
         parts = [part.get("text") for part in content if isinstance(part, dict)]
         content = "".join(part for part in parts if isinstance(part, str))
-    return content[:MAX_TEXT] if isinstance(content, str) else None
+    if not isinstance(content, str):
+        return None
+    text = content[:MAX_TEXT]
+    # Half of a surrogate pair is no character: it could be neither journaled nor counted.
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def _label(value: Any) -> str | None:

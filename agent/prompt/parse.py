@@ -118,8 +118,8 @@ def _answer(item: Mapping[str, Any], alias: str) -> Answer | Problem:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"]))[:40]
         return Problem(Reason.INVALID, f"{place}: {first['type']}")
-    if any(len(ref) > MAX_ID for ref in answer.evidence):
-        return Problem(Reason.INVALID, "evidence: too long")
+    if any(len(ref) > MAX_ID or not ref.isprintable() for ref in answer.evidence):
+        return Problem(Reason.INVALID, "evidence: not an id")  # half a surrogate pair could not be journaled
     return Answer(
         status=answer.status,
         kind=answer.kind,

@@ -1,15 +1,23 @@
 """Calls beside each other, and faults in between: nobody spoils it for the others, and no cent is lost."""
 
 import asyncio
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 
 import pytest
+from hypothesis import given, strategies as st
 
 from agent.caller import call
 from agent.caller.classify import classify
-from agent.caller.protocols import ErrorType, Reply, Request, TransportError
+from agent.caller.judge import judge
+from agent.caller.protocols import ErrorType, Reply, Request, Transcript, TransportError
+from agent.caller.shape import read_reply
 from agent.caller.shares import Shares
-from agent.records import Reason, Window
+from agent.conclusion import detail_of
+from agent.opinion import MAX_SUMMARY
+from agent.prompt import thaw
+from agent.records import Grounding, Outcome, Reason, Window
+from agent.verdict import conclude, encode, to_bytes
 from tests.caller.kit import Clock, Kit, batch, kit, two_windows, window
 from tests.caller.test_caller import Model, good, reasons, settled
 
@@ -165,3 +173,72 @@ def test_what_was_held_for_a_call_is_forgotten_with_it() -> None:
     assert not shares.allows("d", 11, limit=100, clock=3604.0)
     assert shares.spent("d", 3605.0) == 0
     assert not shares._held
+
+
+@pytest.mark.parametrize("escaped", [True, False])
+@pytest.mark.parametrize("usage", [True, False])
+def test_half_a_character_spoils_nothing(usage: bool, escaped: bool) -> None:
+    """A reply with a lone surrogate, in its text or in an answer, is counted, journaled and judged."""
+    words: list[Transcript] = []
+
+    def body(request: Request, **changes: object) -> bytes:
+        told = json.loads(good(request).content or "")
+        told["note"] = "\ud800"
+        for answer in told["windows"][1:]:
+            answer.update(changes)
+        message = {"content": json.dumps(told, ensure_ascii=escaped), "refusal": None}
+        counted = {"usage": {"prompt_tokens": 100, "completion_tokens": 10}} if usage else {}
+        return json.dumps({"choices": [{"message": message, "finish_reason": "stop"}], **counted}).encode()
+
+    async def story() -> None:
+        model = Model()
+        model.behave = lambda request: read_reply(body(request, evidence=["\ud800"]))
+        parts = kit(model, transcribe=words.append)
+        outcomes = await parts.caller.ask(two_windows())
+        await parts.caller.aclose()
+        assert parts.caller.stats.faults == 0, parts.caller.stats.last_fault
+        assert outcomes[0].reason is Reason.REVIEWED
+        assert outcomes[1].grounding is not Grounding.GROUNDED
+        for asked, outcome in zip(two_windows().windows, outcomes, strict=True):
+            assert to_bytes(conclude(asked, outcome, agent="gw1", created=0.0))
+            assert detail_of(outcome) is not None
+
+    asyncio.run(story())
+    assert encode(asdict(words[0]))
+
+
+#: Any text that JSON can hold, halves of surrogate pairs among them.
+ANY_TEXT = st.text(alphabet=st.characters(exclude_categories=()), max_size=40)
+ANSWER = st.fixed_dictionaries(
+    {
+        "w": st.sampled_from([1, 2, 3, 10**400, "1", 1.0]),
+        "status": st.sampled_from(["normal", "anomaly", "uncertain"]),
+        "kind": st.sampled_from(["none", "spike", "flatline", "silence", "out_of_range", "other"]),
+        "severity": st.sampled_from(["info", "warning", "critical"]),
+        "confidence": st.sampled_from([1, 2, 3, 3.0, "2"]),
+        "evidence": st.lists(st.sampled_from(["r17", "r1", "r404"]) | ANY_TEXT, max_size=4),
+        "summary": ANY_TEXT
+        | st.sampled_from(["temperature jumped to 98.66.", "dev_01 and metric_1 fell to 7."]),
+    },
+    optional={"note": ANY_TEXT},
+)
+
+
+@given(st.lists(ANSWER, max_size=4), st.booleans())
+def test_whatever_a_model_says_can_be_journaled_and_published(answers: list[object], escaped: bool) -> None:
+    """Each answer of the asked form ends in bytes: of the verdict, and of what `show` tells."""
+    asked = two_windows()
+    content = json.dumps({"windows": answers}, ensure_ascii=escaped)
+    choices = [{"message": {"content": content}, "finish_reason": "stop"}]
+    judgement = judge(read_reply(json.dumps({"choices": choices}).encode()), asked)
+    for one in judgement.assessments:
+        outcome = Outcome(
+            one.window.id, one.reason, answer=one.answer, grounding=one.grounding, checks=one.checks
+        )
+        verdict = conclude(one.window, outcome, agent="gw1", created=0.0)
+        assert len(verdict.summary) <= MAX_SUMMARY
+        assert to_bytes(verdict)
+        assert detail_of(outcome) is not None or (one.answer is None and not one.checks)
+        if one.kept is not None:
+            thaw(one.kept, one.window)
+    assert all(len(check.detail) <= 120 for check in judgement.failed)
