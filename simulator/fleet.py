@@ -1,13 +1,16 @@
 """The MQTT side of a scenario: all its devices, at full speed or as time passes, on one thread."""
 
 import heapq
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from types import TracebackType
 from typing import Self
 
+from simulator.faults import Fault, FaultKind
 from simulator.flapping import Flapping
 from simulator.hub import Hub
 from simulator.link import Link, LinkError
@@ -18,6 +21,9 @@ from simulator.session import V5, V311
 from simulator.wire import Message
 
 FLUSH_LIMIT_S = 30.0
+MAX_UNACKED = 4000  # over all connections: more would only fill memory
+_AWAY = frozenset({FaultKind.DEVICE_SILENT, FaultKind.REBOOT})
+_LOOK_EACH = 256  # messages; adding up a thousand connections costs as much as sending one
 _CLOSE_LIMIT_S = 3.0
 
 
@@ -25,7 +31,8 @@ class Fleet:
     """All devices of a scenario, on one connection, on a few, or on one each. Usable as a context manager.
 
     A device with an ``availability`` topic says ``online`` and ``offline`` there, retained. With a connection
-    of its own that topic is its last will; other connections have ``<prefix>/<connection>/state``.
+    of its own that topic is its last will, and the connection breaks while the device is silent or reboots;
+    other connections have ``<prefix>/<connection>/state``.
     """
 
     def __init__(
@@ -40,9 +47,10 @@ class Fleet:
         flapping: Flapping | None = None,
     ) -> None:
         """``connections`` and ``qos`` stand above what the scenario says."""
-        self._flapping, self._qos = flapping, qos
+        self._scenario, self._flapping, self._qos = scenario, flapping, qos
         self._devices = {device.id: device for device in scenario.devices}
         self._hub = Hub()
+        self._unlooked = 0
         self._links: dict[str, Link] = {}
         self._by_device: dict[str, Link] = {}
         for name, devices in share_out(scenario.devices, connections or scenario.connections).items():
@@ -162,14 +170,13 @@ class Fleet:
     ) -> Iterator[tuple[float, Message | Callable[[], None]]]:
         """Yield messages and cuts in the order of their event times."""
         due: Iterator[tuple[float, Message | Callable[[], None]]] = ((one.at, one) for one in messages)
-        if self._flapping is None:
+        times = [
+            (link, outages) for name, link in self._links.items() for outages in self._outages(name, start)
+        ]
+        if not times:
             yield from due
             return
-        flapping, down_s = self._flapping, self._flapping.down_s / speed
-        cuts = heapq.merge(
-            *(_cuts(link, flapping.cuts(name, start), down_s) for name, link in self._links.items()),
-            key=lambda one: one[0],
-        )
+        cuts = heapq.merge(*(_cuts(link, outages, speed) for link, outages in times), key=lambda one: one[0])
         cut = next(cuts, None)
         for at, message in due:
             while cut is not None and cut[0] <= at:
@@ -177,7 +184,26 @@ class Fleet:
                 cut = next(cuts, None)
             yield at, message
 
+    def _outages(self, name: str, start: float) -> Iterator[Iterator[tuple[float, float]]]:
+        """Yield when a connection breaks and for how long (event seconds): by flapping, or with its device."""
+        if self._flapping is not None:
+            down_s = self._flapping.down_s
+            yield ((at, down_s) for at in self._flapping.cuts(name, start))
+        device = self._devices.get(name) if self._links[name] is self._by_device.get(name) else None
+        if device is None or device.availability is None:
+            return
+        for fault in self._scenario.faults:
+            if fault.device == name and fault.kind in _AWAY:
+                yield _absences(fault, start)
+
     def _send(self, message: Message, stop: threading.Event) -> bool:
+        """Send in its turn; False if ``stop`` came while too much was unacknowledged."""
+        self._unlooked += 1
+        if self._unlooked >= _LOOK_EACH:
+            self._unlooked = 0
+            while self.stats.unacked >= MAX_UNACKED and self._hub.alive:
+                if stop.wait(0.005):
+                    return False
         device = self._devices[message.device]
         sent = datetime.fromtimestamp(message.at, UTC).isoformat(timespec="milliseconds")
         return self._by_device[message.device].send(
@@ -192,9 +218,16 @@ class Fleet:
         )
 
 
-def _cuts(link: Link, times: Iterator[float], down_s: float) -> Iterator[tuple[float, Callable[[], None]]]:
+def _cuts(
+    link: Link, outages: Iterator[tuple[float, float]], speed: float
+) -> Iterator[tuple[float, Callable[[], None]]]:
     """Yield when ``link`` is cut, and what cuts it."""
-    return ((at, lambda: link.drop(down_s)) for at in times)
+    for at, down_s in outages:
+        yield at, partial(link.drop, down_s / speed)
+
+
+def _absences(fault: Fault, start: float) -> Iterator[tuple[float, float]]:
+    return ((start + onset, fault.for_s) for onset in fault.onsets(0.0, math.inf))
 
 
 def share_out(devices: Iterable[Device], connections: str) -> dict[str, list[Device]]:

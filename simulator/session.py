@@ -103,9 +103,9 @@ class Session:
             self._hub.later(_POLL_S, lambda: self.cut(back_after_s, deadline))
             return
         self._over = self._over or back_after_s is None
-        self._back_after = back_after_s or 0.0
         sock = self._client.socket()
         if isinstance(sock, socket.socket):
+            self._back_after = back_after_s or 0.0
             with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)  # paho then finds the end of the stream
 

@@ -161,6 +161,33 @@ def first(flapping: Flapping, name: str) -> list[float]:
     return [next(cuts, float("inf")) for _ in range(20)]
 
 
+@pytest.mark.parametrize(("connections", "said"), [("each", 4), ("shared", 2)])
+def test_a_silent_device_goes_and_its_last_will_tells(broker: Broker, connections: str, said: int) -> None:
+    """With a connection of its own it is offline as long as it is silent; a shared connection stays."""
+    name = f"gone-{connections}"
+    text = f"""
+title: t
+connections: {connections}
+devices:
+  - {{id: a, signal: freezer, topic: "{name}/{{device}}", availability: "{name}/{{device}}/availability"}}
+  - {{id: b, signal: freezer, topic: "{name}/{{device}}"}}
+faults:
+  - {{device: a, kind: device_silent, from_s: 5, for_s: 10}}
+  - {{device: b, kind: device_silent, from_s: 5, for_s: 10}}
+"""
+    of = parse(text, name=name, source="x")
+    listener = Listener(broker, f"{name}/+/availability")
+    with fleet(broker, of) as one:
+        one.run(
+            live(of, seed=1, start=START, until=START + 30), stop=threading.Event(), start=START, speed=20
+        )
+        assert one.flush(5)
+        assert sum(link.stats.disconnects for link in one.links) == (said > 2)
+    states = [item[1] for item in listener.wait_for(said)]
+    assert states == [b"online", b"offline", b"online", b"offline"][:said]
+    listener.close()
+
+
 def test_flapping_is_a_function_of_its_seed() -> None:
     """The same seed cuts at the same times, another at others, and a share of 0.25 leaves most alone."""
     flapping = Flapping(every_s=10, down_s=1, seed=3)
