@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from agent.opinion import SUSPECT_SCORE
 from agent.prompt import base_tokens, window_tokens
 from agent.records import Batch, Finding, Outcome, Reason, Window
-from agent.review import CalmRate, Decision, ReviewSettings, decide, draw
+from agent.review import CalmRate, Decision, Doubts, ReviewSettings, decide, draw
 
 POISON_AFTER = 3  # crashes with the window in flight
 SPLIT_AFTER = 2
@@ -93,6 +93,7 @@ class Desk:
         self._closing = False
         self.calls: set[asyncio.Task[list[Outcome]]] = set()  # in flight
         self.calm = CalmRate()
+        self._doubts = Doubts()
 
     @property
     def pending(self) -> int:
@@ -163,8 +164,11 @@ class Desk:
         finding = self._finding(window.device)
         allowed = self._review.audits_per_day if self._audits_allowed() else 0
         share = self.calm.share(allowed, clock)
-        decision = decide(window, finding, settings=self._review, audit_share=share, clock=clock)
-        if decision.reason in (Reason.NOT_SUSPICIOUS, Reason.AUDIT):
+        settled = self._doubts.settled(window)
+        decision = decide(
+            window, finding, settings=self._review, audit_share=share, clock=clock, settled=settled
+        )
+        if decision.reason in (Reason.NOT_SUSPICIOUS, Reason.AUDIT) and not settled:
             self.calm.count(clock)
         if decision.ask and self._caller is None:
             return Decision(ask=False, reason=Reason.NO_ENDPOINT)
@@ -211,6 +215,8 @@ class Desk:
         by_window = {outcome.window_id: outcome for outcome in outcomes}
         for case in cases:
             outcome = by_window[case.window.id]
+            if outcome.answer is not None:
+                self._doubts.note(case.window)
             if case.audit and outcome.reason is Reason.REVIEWED:
                 outcome = replace(outcome, reason=Reason.AUDIT)
             case.outcome = outcome

@@ -7,6 +7,8 @@ from agent.records import Finding, FindingEvent, Kind, Severity, Status
 
 CLEAR_AFTER = 3  # normal windows in a row
 _RANK = {Severity.INFO: 0, Severity.WARNING: 1, Severity.CRITICAL: 2}
+#: Names of a moved or restless value, the vaguest first: its first reading cannot tell them apart.
+_SURENESS = {Kind.OTHER: 0, Kind.SPIKE: 0, Kind.NOISE: 1, Kind.LEVEL_SHIFT: 1, Kind.DRIFT: 2}
 
 
 def advance(
@@ -41,7 +43,7 @@ def advance(
     return (
         replace(
             finding,
-            kind=kind,
+            kind=kind if renamed(finding.kind, kind) else finding.kind,
             severity=max(severity, finding.severity, key=_RANK.__getitem__),
             normal_streak=0,
             verdicts=finding.verdicts + 1,
@@ -52,4 +54,20 @@ def advance(
 
 def changed(finding: Finding, kind: Kind, severity: Severity) -> bool:
     """Say whether an anomaly of ``kind`` and ``severity`` is news for an open finding."""
-    return kind is not finding.kind or _RANK[severity] > _RANK[finding.severity]
+    return renamed(finding.kind, kind) or _RANK[severity] > _RANK[finding.severity]
+
+
+def renamed(before: Kind, now: Kind) -> bool:
+    """Say whether ``now`` is another anomaly than ``before``, or a surer name of the same one.
+
+    A spike that lasts becomes a shift or noise, and either may become a drift, but not back again: a pump's
+    duty cycle would have its finding told under two names in turn.
+    """
+    if akin(before, now):
+        return _SURENESS[now] > _SURENESS[before]
+    return now is not before
+
+
+def akin(before: Kind, now: Kind) -> bool:
+    """Say whether both are names of a moved or restless value."""
+    return before in _SURENESS and now in _SURENESS

@@ -2,13 +2,15 @@
 
 from dataclasses import dataclass
 
-from agent.findings import changed
+from agent.findings import akin, changed
 from agent.opinion import SUSPECT_SCORE
 from agent.records import Finding, Kind, Reason, Status, Trigger, Window
 
 REVIEW_AGAIN_S = 6 * 3600.0
 DAY_S = 86_400.0
-LASTING = frozenset({Kind.LEVEL_SHIFT, Kind.NOISE, Kind.DRIFT})
+SUSPECT_AGAIN_S = 600.0  # a suspicion that the model did not share is not put to it again before
+GROWN = 2.0  # unless its score has grown so many times
+MAX_DOUBTS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +36,24 @@ class Decision:
 
 
 def decide(
-    window: Window, finding: Finding | None, *, settings: ReviewSettings, audit_share: float, clock: float
+    window: Window,
+    finding: Finding | None,
+    *,
+    settings: ReviewSettings,
+    audit_share: float,
+    clock: float,
+    settled: bool = False,
 ) -> Decision:
-    """Say who reviews ``window``; ``audit_share`` is the probability that a calm window is audited."""
+    """Say who reviews ``window``.
+
+    Args:
+        window: it was sealed.
+        finding: the device's open one.
+        settings: who reviews at all.
+        audit_share: the probability that a calm window is audited.
+        clock: agent time, seconds.
+        settled: the model has judged the device's suspicion lately.
+    """
     if window.trigger is Trigger.SILENCE:
         return Decision(ask=False, reason=Reason.NO_READINGS)
     if settings.mode == "none":
@@ -46,6 +63,8 @@ def decide(
     if settings.mode == "all":
         return Decision(ask=True, reason=Reason.REVIEWED)
     if window.local.score >= SUSPECT_SCORE:
+        if finding is None and settled:
+            return Decision(ask=False, reason=Reason.NOT_SUSPICIOUS)
         if finding is None or _news(window, finding, clock):
             return Decision(ask=True, reason=Reason.REVIEWED)
         return Decision(ask=False, reason=Reason.OPEN_FINDING)
@@ -65,17 +84,45 @@ def _news(window: Window, finding: Finding, clock: float) -> bool:
 
 
 def _named_better(kind: Kind, finding: Finding) -> bool:
-    """Say whether ``kind`` is what became of the finding's spike, which its first reading could not tell.
+    """Say whether ``kind`` is but a surer name of what the finding is about.
 
     That is told, as any change of kind is, but the model has judged the same anomaly already. After a normal
     window it is another anomaly.
     """
-    return finding.kind is Kind.SPIKE and kind in LASTING and finding.normal_streak == 0
+    return finding.normal_streak == 0 and akin(finding.kind, kind)
 
 
 def draw(window_id: str) -> float:
     """Return a number in [0, 1) that depends on the window's id alone."""
     return int(window_id[:13], 16) / 16**13
+
+
+class Doubts:
+    """Suspicions that the model was asked about and did not share, by device: it is not asked again soon.
+
+    Records a little beyond the last ones are suspicious minute after minute. Kept in memory only: after a
+    restart each may be asked once more.
+    """
+
+    def __init__(self) -> None:
+        self._judged: dict[str, tuple[float, float]] = {}  # device -> clock, score
+
+    def note(self, window: Window) -> None:
+        """Remember that the model judged ``window``."""
+        self._judged.pop(window.device, None)
+        if window.local.status is Status.ANOMALY:
+            return
+        if len(self._judged) >= MAX_DOUBTS:
+            del self._judged[next(iter(self._judged))]
+        self._judged[window.device] = (window.sealed, window.local.score)
+
+    def settled(self, window: Window) -> bool:
+        """Say whether the suspicion of ``window`` was judged lately and has not grown since."""
+        judged = self._judged.get(window.device)
+        if judged is None or window.local.status is Status.ANOMALY:
+            return False
+        clock, score = judged
+        return window.sealed - clock < SUSPECT_AGAIN_S and window.local.score < GROWN * score
 
 
 class CalmRate:

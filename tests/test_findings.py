@@ -62,6 +62,33 @@ def test_change_of_kind_or_rise_of_severity_is_told() -> None:
     assert finding.severity is Severity.CRITICAL
 
 
+def test_name_only_becomes_surer() -> None:
+    """A spike becomes a shift, a shift a drift; turning back is no news, another kind of anomaly is."""
+    finding, _ = step(None, Status.ANOMALY)
+    told = []
+    for kind in (
+        Kind.LEVEL_SHIFT,
+        Kind.NOISE,
+        Kind.SPIKE,
+        Kind.DRIFT,
+        Kind.LEVEL_SHIFT,
+        Kind.FLATLINE,
+        Kind.SPIKE,
+    ):
+        finding, event = step(finding, Status.ANOMALY, kind)
+        assert finding is not None
+        told.append((event is FindingEvent.UPDATED, finding.kind))
+    assert told == [
+        (True, Kind.LEVEL_SHIFT),
+        (False, Kind.LEVEL_SHIFT),
+        (False, Kind.LEVEL_SHIFT),
+        (True, Kind.DRIFT),
+        (False, Kind.DRIFT),
+        (True, Kind.FLATLINE),
+        (True, Kind.SPIKE),
+    ]
+
+
 def test_an_anomaly_between_normals_starts_the_count_again() -> None:
     """Three normal windows must come in a row; an uncertain one neither counts nor resets."""
     finding, _ = step(None, Status.ANOMALY)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from agent.records import Finding, Kind, Reason, Severity, Trigger
-from agent.review import CalmRate, Decision, ReviewSettings, decide
+from agent.review import CalmRate, Decision, Doubts, ReviewSettings, decide
 from tests.support.make import T0, score, window
 
 OPEN = Finding("f", "d1", Kind.SPIKE, Severity.WARNING, T0, T0)
@@ -54,6 +54,27 @@ def test_spike_that_lasts_is_asked_about_once(kind: Kind, calm: int, level: floa
     """The first reading of a shift looks like a spike; it is no second anomaly unless it grew or was over."""
     finding = replace(OPEN, normal_streak=calm)
     assert gate(window(score(level, kind)), finding).ask is ask
+
+
+def test_suspicion_that_the_model_did_not_share_rests_for_ten_minutes() -> None:
+    """It is asked again when it has doubled, is an alarm, after that time, and of other devices."""
+    doubts = Doubts()
+    doubts.note(window(score(0.3), sealed=T0))
+    for level, sealed, settled in (
+        (0.3, T0 + 60, True),
+        (0.59, T0 + 599, True),
+        (0.6, T0 + 60, False),
+        (1.2, T0 + 60, False),
+        (0.3, T0 + 600, False),
+    ):
+        assert doubts.settled(window(score(level), sealed=sealed)) is settled, (level, sealed)
+    assert not doubts.settled(window(score(0.3), device="d2", sealed=T0 + 60))
+    again = decide(
+        window(score(0.3)), None, settings=SUSPICIOUS, audit_share=0.0, clock=T0 + 60, settled=True
+    )
+    assert again == Decision(ask=False, reason=Reason.NOT_SUSPICIOUS)
+    doubts.note(window(score(2.0), sealed=T0 + 30))
+    assert not doubts.settled(window(score(0.3), sealed=T0 + 60))
 
 
 def test_modes_and_endpoints() -> None:

@@ -7,7 +7,7 @@ from array import array
 from collections.abc import Mapping, Sequence
 
 from agent.detect.rhythm import Rhythm
-from agent.detect.state import SIZE, State
+from agent.detect.state import OLD_SIZE, SIZE, State
 from agent.records import AgentError
 
 MAGIC = b"EDS1"
@@ -55,16 +55,18 @@ def _decode(blob: bytes) -> Parts:
     _, length = HEAD.unpack_from(blob)
     start = HEAD.size + length
     head = json.loads(blob[HEAD.size : start])
-    if head["size"] != SIZE:
+    size = head["size"]
+    if size not in (SIZE, OLD_SIZE):
         raise DetectStateError("saved state is of another version")
     names = head["series"]
-    if len(blob) != start + len(names) * SIZE * 8:
+    if len(blob) != start + len(names) * size * 8:
         raise ValueError("length")
+    later = array("d", bytes(8 * (SIZE - size)))
     rhythms = {device: Rhythm(*values) for device, values in head["rhythms"].items()}
     rows: list[Row] = []
     for place, (device, metric, unit, seen) in enumerate(names):
-        begin = start + place * SIZE * 8
-        rows.append((device, metric, unit, seen, _native(blob[begin : begin + SIZE * 8])))
+        begin = start + place * size * 8
+        rows.append((device, metric, unit, seen, _native(blob[begin : begin + size * 8]) + later))
     return head["count"], head["up_since"], rhythms, rows
 
 

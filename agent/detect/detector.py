@@ -8,10 +8,11 @@ from operator import attrgetter
 
 from agent.detect import codec
 from agent.detect.limits import Limit, choose
+from agent.detect.nature import is_reserve
 from agent.detect.rhythm import Rhythm
 from agent.detect.series import observe
 from agent.detect.settings import DetectSettings
-from agent.detect.state import PREV, State, blank
+from agent.detect.state import PREV, RESERVE, State, blank
 from agent.detect.view import view_series
 from agent.detect.watch import Watch
 from agent.records import Reading, Score, SeriesView, Silence
@@ -38,6 +39,11 @@ class Series:
         self.limit = limit
         self.seen = 0
         self.state: State = blank()
+        self.nature()
+
+    def nature(self) -> None:
+        """Note in the state what the metric's name tells."""
+        self.state[RESERVE] = float(is_reserve(self.metric))
 
 
 class Detector:
@@ -222,5 +228,6 @@ class Detector:
         for device, metric, unit, seen, state in rows:
             series = Series(metric, unit, choose(self._limits, device, metric))
             series.seen, series.state = seen, state
+            series.nature()
             self._series.setdefault(device, {})[metric] = series
         self.stats.series = len(rows)

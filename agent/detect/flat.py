@@ -11,6 +11,7 @@ from agent.detect.state import (
     HOURS,
     KINDS,
     LONG_RUN,
+    RESERVE,
     REST,
     REST_RUN,
     SAME,
@@ -33,8 +34,8 @@ def begin_run(state: State, value: float, since: float, settings: DetectSettings
 
 
 def _limit(state: State, value: float, settings: DetectSettings) -> float:
-    """Return the run of ``value`` at which the rule alarms; two-valued series have none."""
-    if state[KINDS] < MANY_KINDS or state[TOTAL] < settings.warm_readings:
+    """Return the run of ``value`` at which the rule alarms; two-valued series and batteries have none."""
+    if state[KINDS] < MANY_KINDS or state[TOTAL] < settings.warm_readings or state[RESERVE]:
         return inf
     rests = value == state[REST]
     if state[FOLDS] < 2 * HOURS and (rests or state[LONG_RUN] >= OFTEN):

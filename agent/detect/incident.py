@@ -19,6 +19,7 @@ from agent.records import Kind
 SUSTAINED_BONUS = 1.01  # what lasts outweighs its own first reading, so that a window is named for it
 CREEP_FORGET = 0.8  # a reading
 CREEPS = 2.5  # about four records in a row
+SURE_SHIFT = 5  # readings beyond the same end
 MAX_RUN = 5000.0  # a clock that stands still does not keep an incident open for ever
 
 Scores = tuple[float, float, float, float, float]
@@ -35,6 +36,8 @@ def name(scores: Scores, in_a_row: float, creeping: float, settings: DetectSetti
     """Return the kind that fits the scores of value, residual, mean, step and drift best."""
     value, residual, mean, step, drift = scores
     beyond = max(residual, value)
+    if in_a_row >= SURE_SHIFT:  # whatever noise there is, it is at another level
+        return Kind.LEVEL_SHIFT
     if step >= 1.0 or step > max(beyond, mean, drift):
         return Kind.NOISE
     if in_a_row >= settings.shift_readings:
@@ -46,8 +49,8 @@ def name(scores: Scores, in_a_row: float, creeping: float, settings: DetectSetti
     return Kind.DRIFT if drift > mean else Kind.LEVEL_SHIFT
 
 
-def go_on(state: State, scores: Scores, settings: DetectSettings) -> tuple[Kind, float]:
-    """Open or prolong the incident with an alarm; return the reading's kind and score."""
+def go_on(state: State, scores: Scores, settings: DetectSettings, *, up: bool) -> tuple[Kind, float]:
+    """Open or prolong the incident with an alarm, at the upper end or not; return its kind and score."""
     run = state[RUN] + 1.0
     at = state[AT]
     if run == 1.0:
@@ -58,7 +61,9 @@ def go_on(state: State, scores: Scores, settings: DetectSettings) -> tuple[Kind,
     state[RUN] = run
     state[QUIET] = 0.0
     beyond = scores[0] >= 1.0 or scores[1] >= 1.0
-    state[IN_A_ROW] = in_a_row = state[IN_A_ROW] + 1.0 if beyond else 0.0
+    side = 1.0 if up else -1.0
+    in_a_row = max(0.0, side * state[IN_A_ROW]) + 1.0 if beyond else 0.0  # beyond the same end
+    state[IN_A_ROW] = side * in_a_row
     top = max(scores)
     state[INCIDENT_TOP] = max(top, state[INCIDENT_TOP])
     kind = name(scores, in_a_row, state[CREEP], settings)
@@ -74,7 +79,8 @@ def go_on(state: State, scores: Scores, settings: DetectSettings) -> tuple[Kind,
 def calm_down(state: State, shares: tuple[float, ...], slack: float, settings: DetectSettings) -> None:
     """Count a calm reading during an incident; enough of them end it, and the ranges learn of it."""
     state[QUIET] += 1.0
-    state[IN_A_ROW] = 0.0
+    if abs(state[IN_A_ROW]) < SURE_SHIFT:  # a pump that rests is at its new level again when it runs
+        state[IN_A_ROW] = 0.0
     if state[QUIET] >= settings.quiet_readings:
         ranges.learn(state, shares, slack, brief=state[RUN] < settings.shift_readings)
         state[RUN] = 0.0

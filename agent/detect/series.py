@@ -18,6 +18,7 @@ from agent.detect.state import (
     QUANTUM,
     RECENT,
     RECENTS,
+    RESERVE,
     RISES,
     SAME,
     TOTAL,
@@ -31,6 +32,7 @@ from agent.records import CALM, Kind, Score
 
 FLOOR = 0.01  # of the value's range: what residuals and means may always do
 UNPACK_HOT = Struct(f"{HOT}d").unpack_from
+MIN_REFILL = 0.5  # of its range: a battery that rises more was changed or charged
 MAX_STEPS = 4.0  # a step counts at most so many times as much as the mean step ever did
 
 
@@ -44,6 +46,8 @@ def observe(s: State, x: float, at: float, k: DetectSettings) -> Score:
         x = BIG if x > 0 else -BIG
     if not total:
         return upkeep.begin(s, x, at)
+    if counter and at < last_at:
+        return CALM  # told late: what came after it has counted it already
     s[TOTAL] = total + 1.0
     s[AT] = at
     s[RECENT + int(total) % RECENTS] = x
@@ -70,7 +74,9 @@ def observe(s: State, x: float, at: float, k: DetectSettings) -> Score:
         if counter:
             if step < 0.0:  # a reset says nothing of the rate
                 return upkeep.check_counter(s, x)
-            y = step
+            y = upkeep.per_gap(s, step, at - last_at)
+        elif step > 0.0 and s[RESERVE] and step > MIN_REFILL * (x_hi - x_lo) + quantum:
+            return upkeep.refill(s, x)
     if kinds < flat.MANY_KINDS:  # constant or ON/OFF: nothing to compare with yet
         young_x = young_z = inf
 
@@ -130,7 +136,7 @@ def observe(s: State, x: float, at: float, k: DetectSettings) -> Score:
         scores = (by_value, by_residual, by_mean, by_step, drift)
         score = max(scores)
         if score >= 1.0:
-            kind, score = incident.go_on(s, scores, k)
+            kind, score = incident.go_on(s, scores, k, up=y > x_hi or bool(profiled and y - base > r_hi))
         else:
             kind, score = incident.name(scores, 0.0, 0.0, k), score * score * score
             if by_value or by_residual:

@@ -72,7 +72,10 @@ PROFILE: Final = 72  # usual value per hour of the day, UTC (24)
 RECENT: Final = 96  # ring of the last values (30)
 HOURS: Final = 24
 RECENTS: Final = 30
-SIZE: Final = RECENT + RECENTS
+RESERVE: Final = RECENT + RECENTS  # 1: what is left of a battery, its rises are none of our business
+GAP: Final = RESERVE + 1  # of a counter: usual seconds between two readings
+SIZE: Final = GAP + 1
+OLD_SIZE: Final = RESERVE  # of states that know nothing of the last two
 
 BIG: Final = 1e150  # values are judged as if no farther from zero, so that no difference overflows
 TINY: Final = 1e-300

@@ -15,6 +15,7 @@ from agent.detect.state import (
     FALLS,
     FIRST,
     FOLDS,
+    GAP,
     HOUR,
     HOUR_N,
     HOUR_SUM,
@@ -54,6 +55,7 @@ from agent.records import CALM, Score
 EVERY = 16  # readings
 MAX_RESETS = 3.0  # a counter that falls more often than this and 1 in 500 readings is none
 MIN_RISES = 20.0
+GAP_PACE = 1.02  # how fast the usual gap follows: what was lost now and then does not count
 
 
 def begin(state: State, value: float, at: float) -> Score:
@@ -158,6 +160,27 @@ def check_counter(state: State, value: float) -> Score:
     """Take a fall of a counter for a reset, unless there are too many for one."""
     if state[FALLS] > MAX_RESETS + state[TOTAL] / 500.0:
         _restart(state, 0.0, value)
+    return CALM
+
+
+def per_gap(state: State, step: float, gap_s: float) -> float:
+    """Return a counter's step, as it would have been had the gap to its last reading been the usual one."""
+    usual = state[GAP]
+    if gap_s <= 0.0:
+        return step
+    if not usual:
+        usual = gap_s
+    elif gap_s > usual:
+        usual = min(gap_s, usual * GAP_PACE)
+    else:
+        usual = max(gap_s, usual / GAP_PACE)
+    state[GAP] = usual
+    return step * usual / gap_s if gap_s > usual else step
+
+
+def refill(state: State, value: float) -> Score:
+    """Begin anew at ``value``: a battery was changed or charged."""
+    _restart(state, 0.0, value)
     return CALM
 
 

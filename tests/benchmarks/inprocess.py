@@ -30,7 +30,7 @@ from agent.records import (
     TimerRow,
     Window,
 )
-from agent.review import CalmRate, ReviewSettings, decide
+from agent.review import CalmRate, Doubts, ReviewSettings, decide
 from agent.sealer import Sealer
 from agent.settings import of_limits, of_sources
 from agent.window import Draft, Windows, WindowSettings
@@ -75,6 +75,7 @@ class LocalAgent:
         )
         self._findings: dict[str, Finding] = {}
         self._calm = CalmRate()
+        self._doubts = Doubts()
         self._live_from = live_from
         self._seq = 0
         self._last_seq: dict[str, int] = {}
@@ -136,7 +137,10 @@ class LocalAgent:
             settings=ReviewSettings(),
             audit_share=self._calm.share(24, window.sealed),
             clock=window.sealed,
+            settled=self._doubts.settled(window),
         )
+        if decision.ask:
+            self._doubts.note(window)
         local = window.local
         after, event = advance(
             before,

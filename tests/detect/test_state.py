@@ -1,5 +1,6 @@
 """Saving and restoring changes no result."""
 
+import json
 import math
 import random
 import time
@@ -7,7 +8,8 @@ import time
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from agent.detect import Detector, DetectSettings, DetectStateError, Limit
+from agent.detect import Detector, DetectSettings, DetectStateError, Limit, codec
+from agent.detect.state import OLD_SIZE
 from agent.records import Reading
 from tests.detect import signals
 
@@ -78,6 +80,22 @@ def test_restored_detector_goes_on_with_real_series() -> None:
             restored.load(cut.dump())
             cut = restored
     assert whole.dump() == cut.dump()
+
+
+def test_state_of_the_last_version_is_taken_over() -> None:
+    """A saved state without the newest numbers loads: what it had learnt is not lost."""
+    detector = Detector()
+    for place in range(500):
+        detector.update(Reading("d", "m", 60.0 * place, math.sin(place)), 60.0 * place)
+    blob = detector.dump()
+    length = codec.HEAD.unpack_from(blob)[1]
+    start = codec.HEAD.size + length
+    head = json.loads(blob[codec.HEAD.size : start]) | {"size": OLD_SIZE}
+    text = json.dumps(head, separators=(",", ":")).encode()
+    old = b"".join([codec.HEAD.pack(codec.MAGIC, len(text)), text, blob[start : start + 8 * OLD_SIZE]])
+    other = Detector()
+    other.load(old)
+    assert other.dump() == blob
 
 
 def test_load_is_quick() -> None:

@@ -236,7 +236,7 @@ def test_finding_may_be_given_a_better_name() -> None:
     for lines in (verdicts, events):
         opened = said(lines).openings
         assert [(one.kinds, one.seen) for one in opened] == [(frozenset({"spike", "level_shift"}), 160.0)]
-        assert match([replace(SHIFT, start=150.0)], opened, grace_s=10).matches[0].named_rightly
+        assert match([replace(SHIFT, start=150.0, end=170.0)], opened, grace_s=10).matches[0].named_rightly
 
 
 def _write(folder: Path, labels: list[Label], runs: dict[str, list[str]]) -> list[str]:

@@ -1,0 +1,108 @@
+"""Batteries, counters with lost or late readings, and names that a fault keeps."""
+
+import random
+from itertools import pairwise
+
+import pytest
+
+from agent.detect import Detector
+from agent.detect.nature import is_reserve
+from agent.records import Kind, Reading, Score
+from tests.detect import signals
+from tests.detect.stream import Stream, alarms
+
+WEEK = 10_080
+
+
+@pytest.mark.parametrize(
+    ("metric", "reserve"),
+    [
+        ("battery", True),
+        ("battery_voltage", True),
+        ("Battery-Level", True),
+        ("vbat", True),
+        ("batt", True),
+        ("temperature", False),
+        ("bathroom", False),
+        ("combat", False),
+    ],
+)
+def test_batteries_are_known_by_name(metric: str, reserve: bool) -> None:
+    """A word of the name says it, not a part of a word."""
+    assert is_reserve(metric) is reserve
+
+
+def battery(values: list[float], metric: str = "battery") -> list[Score]:
+    detector = Detector()
+    return [
+        detector.update(
+            Reading("d", metric, signals.START + 60.0 * place, value), signals.START + 60.0 * place
+        )
+        for place, value in enumerate(values)
+    ]
+
+
+def draining(count: int, top: float, seed: int = 1) -> list[float]:
+    """A cell that falls by 0.02 V a week and is read to 10 mV."""
+    rng = random.Random(seed)
+    return [round(top - 0.02 * place / WEEK + rng.gauss(0, 0.003), 2) for place in range(count)]
+
+
+def test_battery_swap_and_a_resting_battery_are_calm() -> None:
+    """A new battery is no anomaly, nor that it rests for a day; the same values of another metric are one."""
+    values = draining(WEEK, 3.3) + [3.6] * 1440
+    assert alarms(battery(values)) == 0
+    assert alarms(battery(values, "pressure")) > 0
+
+
+def test_battery_that_collapses_alarms() -> None:
+    """What falls is judged as ever, before a swap and some hours after one."""
+    values = draining(WEEK, 3.3) + draining(1000, 3.6)
+    scores = battery([*values, *[2.9] * 10])
+    assert alarms(scores[: len(values)]) == 0
+    assert alarms(scores[len(values) :]) > 0
+    assert alarms(battery([*draining(WEEK, 3.3), *[2.9] * 10])) > 0
+
+
+def meter(count: int = WEEK) -> list[tuple[float, float]]:
+    """Event time and count of a water meter, one a minute."""
+    values = signals.take(signals.counter, count, seed=4)
+    return [(signals.START + 60.0 * place, value) for place, value in enumerate(values)]
+
+
+def read(readings: list[tuple[float, float]]) -> list[Score]:
+    detector = Detector()
+    return [detector.update(Reading("d", "m", at, value), at) for at, value in readings]
+
+
+def test_counter_is_judged_by_rate_over_a_gap() -> None:
+    """An hour of lost readings makes one large step and is calm; the same step in a minute is not."""
+    readings = meter()
+    lost = readings[: WEEK - 100] + readings[WEEK - 40 :]
+    assert alarms(read(lost)[WEEK - 200 :]) == 0
+    hour = readings[WEEK - 40][1] - readings[WEEK - 100][1]
+    jump = [
+        *readings[: WEEK - 100],
+        *((at, value + 3.0 * hour) for at, value in readings[WEEK - 100 : WEEK - 90]),
+    ]
+    assert alarms(read(jump)[WEEK - 200 :]) > 0
+
+
+def test_counter_told_out_of_order_is_calm() -> None:
+    """A late message of a counter is neither a reset nor a jump."""
+    readings = meter()
+    for place in range(WEEK - 300, WEEK - 10, 7):
+        readings[place : place + 3] = [readings[place + 1], readings[place + 2], readings[place]]
+    assert any(later[0] < earlier[0] for earlier, later in pairwise(readings))
+    assert alarms(read(readings)[WEEK - 400 :]) == 0
+
+
+def test_other_unit_is_a_shift_not_noise() -> None:
+    """A duty cycle told in thousandths is at another level, whatever it does there."""
+    values = signals.take(signals.CALM["duty cycle"], WEEK + 60, seed=2)
+    stream = Stream()
+    stream.feed(values[:WEEK])
+    scores = stream.feed([1000.0 * value for value in values[WEEK:]])
+    kinds = [score.kind for score in scores if score.alarm]
+    assert kinds[10:]
+    assert set(kinds[10:]) == {Kind.LEVEL_SHIFT}
