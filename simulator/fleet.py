@@ -185,7 +185,7 @@ class Fleet:
             yield at, message
 
     def _outages(self, name: str, start: float) -> Iterator[Iterator[tuple[float, float]]]:
-        """Yield when a connection breaks and for how long (event seconds): by flapping, or with its device."""
+        """Yield when a connection breaks and for how long, in event seconds: flapping, or with its device."""
         if self._flapping is not None:
             down_s = self._flapping.down_s
             yield ((at, down_s) for at in self._flapping.cuts(name, start))
