@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping, MutableMapping
 from urllib.parse import urlsplit
 
+from agent.caller.budget import BudgetState
 from agent.caller.caller import Caller
 from agent.caller.openai_chat import OpenAIChat
 from agent.caller.pricing import Price, Pricing
@@ -22,6 +23,7 @@ from agent.zone import find_zone
 
 OPENAI_URL = "https://api.openai.com/v1"
 SOFT_SHARE, HARD_SHARE = 0.8, 1.0
+_WORDS = {"hard": "spent: verdicts are local until it renews", "soft": "80 % spent: audits stop"}
 
 
 class Asking:
@@ -150,20 +152,34 @@ class Asking:
     def problems(self) -> list[str]:
         """Return what is wrong with the model or the money, in sentences."""
         found = [
-            f"The {window} budget of {one.limit:.2f} USD is {_words(one)}."
+            f"The {window} budget of {one.limit:.2f} USD is {_WORDS[state]}."
             for window, one in self._spend().items()
-            if state_of(one) != "ok"
+            if (state := self._state(window, one)) != "ok"
         ]
         if self.caller is not None and (breaker := self.caller.state()["breaker"]) != "closed":
             last = self.caller.stats.last_error
             found.append(f"The model is not being asked (circuit breaker {breaker}): {last or 'no answer'}.")
         return found
 
+    def _state(self, window: BudgetWindow, one: Spend) -> BudgetState:
+        """Return the state that decides: the caller's, for which too little for a call is nothing."""
+        return state_of(one) if self.caller is None else self.caller.budget_state(window)
+
+    def _money(self, window: BudgetWindow, one: Spend | None) -> Money:
+        if one is None:
+            return {"limit_usd": 0.0, "spent_usd": 0.0, "reserved_usd": 0.0, "state": "ok"}
+        return {
+            "limit_usd": one.limit,
+            "spent_usd": round(one.spent, 9),
+            "reserved_usd": round(one.reserved, 9),
+            "state": self._state(window, one),
+        }
+
     def status(self) -> Ai:
         """Return the model's part of the status object."""
         config, caller = self._config, self.caller
         spend = self._spend()
-        hour, day, month = (_money(spend.get(window)) for window in BudgetWindow)
+        hour, day, month = (self._money(window, spend.get(window)) for window in BudgetWindow)
         return {
             "mode": config.review.mode,
             "endpoint": None if self.endpoint is None else urlsplit(self.endpoint).hostname,
@@ -200,27 +216,9 @@ def pricing_of(config: Config) -> Pricing:
     return Pricing({name: Price(one.input, one.output, one.cached_input) for name, one in prices.items()})
 
 
-def state_of(one: Spend) -> str:
+def state_of(one: Spend) -> BudgetState:
     """Return ``ok``, ``soft`` (80 % spent or reserved) or ``hard`` (all of it)."""
     used = one.spent + one.reserved
     if used >= one.limit * HARD_SHARE:
         return "hard"
     return "soft" if used >= one.limit * SOFT_SHARE else "ok"
-
-
-def _words(one: Spend) -> str:
-    return (
-        "spent: verdicts are local until it renews" if state_of(one) == "hard" else "80 % spent: audits stop"
-    )
-
-
-def _money(one: Spend | None) -> Money:
-    if one is None:
-        return {"limit_usd": 0.0, "spent_usd": 0.0, "reserved_usd": 0.0, "state": "ok"}
-    state = state_of(one)
-    return {
-        "limit_usd": one.limit,
-        "spent_usd": round(one.spent, 9),
-        "reserved_usd": round(one.reserved, 9),
-        "state": "hard" if state == "hard" else "soft" if state == "soft" else "ok",
-    }

@@ -3,13 +3,17 @@
 import asyncio
 import contextlib
 from collections.abc import Mapping
+from typing import Literal
 
 from agent.caller.pricing import NANO, usd
 from agent.caller.protocols import BudgetWindow, Ledger, Recorder, Spend
 
 SOFT = 0.8
 MAX_SETTLE_S = 0.2  # a verdict waits no longer for the disk
-OK, SOFT_STATE, HARD = "ok", "soft", "hard"
+BudgetState = Literal["ok", "soft", "hard"]
+OK: BudgetState = "ok"
+SOFT_STATE: BudgetState = "soft"
+HARD: BudgetState = "hard"
 
 
 class Budget:
@@ -23,7 +27,7 @@ class Budget:
         self._recorder = recorder
         self._settling: set[asyncio.Task[None]] = set()
         self._short = 0  # the smallest amount that was refused and still is
-        self._states = dict.fromkeys(BudgetWindow, OK)
+        self._states: dict[BudgetWindow, BudgetState] = dict.fromkeys(BudgetWindow, OK)
 
     async def can_afford(self, amount: int) -> bool:
         """Say whether ``amount`` would fit in every period; asks the file before it says no."""
@@ -87,11 +91,11 @@ class Budget:
         periods = self._ledger.spend().values()
         return max(0.0, min(one.limit - one.spent - one.reserved for one in periods))
 
-    def states(self) -> Mapping[BudgetWindow, str]:
+    def states(self) -> Mapping[BudgetWindow, BudgetState]:
         """Return ok, soft (80 % is gone) or hard (too little is left for a call) of each period."""
         return {window: self._state(one) for window, one in self._ledger.spend().items()}
 
-    def _state(self, one: Spend) -> str:
+    def _state(self, one: Spend) -> BudgetState:
         booked, limit = _booked(one), _limit(one)
         if booked + max(self._short, 1) > limit:
             return HARD

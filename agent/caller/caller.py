@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import Any
 
 from agent.caller.attempts import Attempts
-from agent.caller.budget import OK, Budget
+from agent.caller.budget import OK, Budget, BudgetState
 from agent.caller.call import Call, Tools
 from agent.caller.gate import Gate
 from agent.caller.profiles import PROFILES, Dialect
@@ -240,6 +240,10 @@ class Caller:
         if any(state != OK for state in self._budget.states().values()):
             return False
         return self._audits.allows("", 1, limit=self._budget.limit(BudgetWindow.DAY), clock=self._clock())
+
+    def budget_state(self, window: BudgetWindow) -> BudgetState:
+        """Return ok, soft (80 % is gone) or hard (too little is left for a call) of a period."""
+        return self._budget.states()[window]
 
     def state(self) -> dict[str, Any]:
         """Return what the status page tells, as JSON values."""

@@ -114,3 +114,19 @@ def test_a_flooding_device_spends_its_own_share_and_all_sums_agree(start: Callab
     spent = site.agent.status()["ai"]["budget"]["hour"]
     assert abs(spent["spent_usd"] + spent["reserved_usd"] - cost) < 1e-9
     assert spent["spent_usd"] <= HOUR_USD
+
+
+def test_too_little_for_a_call_is_said_as_nothing(start: Callable[..., Site]) -> None:
+    """Status and readiness say that the money is gone as soon as verdicts are local for want of it."""
+    site = start(over={"ai": {"budget": {"hour_usd": 0.01, "day_usd": 1.0}}})
+    for number in range(12):
+        (verdict,) = site.feed(f"d{number}")
+        if verdict["reason"] == "budget":
+            break
+    assert verdict["reason"] == "budget"
+    status = site.agent.status()
+    hour = status["ai"]["budget"]["hour"]
+    assert (hour["state"], status["ai"]["budget"]["day"]["state"]) == ("hard", "ok")
+    assert 0.005 < hour["spent_usd"] < hour["limit_usd"]
+    told = [one for one in status["problems"] if "budget" in one]
+    assert told == ["The hour budget of 0.01 USD is spent: verdicts are local until it renews."]
