@@ -62,6 +62,11 @@ def test_a_central_prometheus_finds_and_reads_an_agent(agent: AgentProcess, tmp_
         wait_for(lambda: scraped() == 1, LIMIT_S, "the right one is taken, without a restart")
         assert prometheus.value("edge_mqtt_connected") == 1
 
+        silent = 'ALERTS{alertname="EdgeAllSilent", alertstate="firing", site="example"}'
+        wait_for(
+            lambda: prometheus.value(silent) == 1, LIMIT_S, "the alert that nothing arrives names the site"
+        )
+
         with contextlib.ExitStack() as idle:
             for _ in range(40):
                 idle.enter_context(socket.create_connection(("127.0.0.1", agent.port), 5))
