@@ -1,0 +1,229 @@
+"""The tables of docs/access.md, cell by cell: on a Mosquitto with the shipped files, on a running agent."""
+
+import base64
+import re
+import shutil
+import ssl
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.commands.shipped import ShippedBroker, User
+from tests.deployment.readme import REPO
+from tests.support.agent_process import AgentProcess, Child, wait_for
+from tests.support.broker import Broker
+
+LOGINS = {"Agent": "agent-gw1", "Viewer": "dashboard", "Device": "th1", "Other": "agent-gw2"}
+ALMIGHTY = "almighty"  # the test's own: it writes everywhere, so that reading can be tried everywhere
+REFUSED = 0x87
+PASSWORD = "correct horse"
+
+
+def table(title: str) -> list[dict[str, str]]:
+    """Return the rows of the table below a title of docs/access.md."""
+    text = (REPO / "docs/access.md").read_text().split(f"\n## {title}\n")[1].split("\n## ")[0]
+    head, _, *rows = [line for line in text.splitlines() if line.startswith("|")]
+    names = cells(head)
+    return [dict(zip(names, cells(row), strict=True)) for row in rows]
+
+
+def cells(line: str) -> list[str]:
+    """Return the cells of a line of a table."""
+    return [cell.strip().strip("`") for cell in line.strip("|").split("|")]
+
+
+class OpenBroker(ShippedBroker):
+    """The shipped broker with two logins more: one that the ACL does not know, one of the test's."""
+
+    def configure(self) -> Path:
+        path = super().configure()
+        more = self.folder / "more"
+        more.write_text(f"{LOGINS['Other']}:{LOGINS['Other']}\n{ALMIGHTY}:{ALMIGHTY}\n")
+        subprocess.run(["mosquitto_passwd", "-U", more], check=True, timeout=10)
+        with (self.folder / "edge-agent.passwords").open("a") as file:
+            file.write(more.read_text())
+        return path
+
+
+@pytest.fixture(scope="module")
+def users(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, User]]:
+    """Return a connected client for each column, and one that may write everywhere."""
+    broker = OpenBroker(tmp_path_factory.mktemp("access") / "broker")
+    broker.acl += f"\nuser {ALMIGHTY}\ntopic readwrite #\ntopic read $SYS/#\n"
+    broker.start()
+    with ExitStack() as stack:
+        names = {**LOGINS, ALMIGHTY: ALMIGHTY}
+        yield {role: stack.enter_context(User(broker, name)) for role, name in names.items()}
+    broker.stop()
+
+
+TOPICS = table("Topics")
+
+
+@pytest.mark.parametrize("row", TOPICS, ids=lambda row: row["Topic"])
+def test_topic(users: dict[str, User], row: dict[str, str]) -> None:
+    """Every login subscribes and publishes; what arrives and what comes back is what the row says."""
+    topic, seen = row["Topic"], {}
+    for role in LOGINS:
+        users[role].got.clear()
+        assert users[role].subscribe(topic) == 1  # granted to all: it tells nothing
+    if topic.startswith("$SYS"):  # only the broker writes there, each second
+        users[ALMIGHTY].got.clear()
+        users[ALMIGHTY].subscribe(topic)
+        wait_for(lambda: topic in users[ALMIGHTY].got, 10, f"the broker says {topic}", 0.02)
+    else:
+        assert users[ALMIGHTY].publish(topic) < 0x80
+    for role in LOGINS:
+        users[role].subscribe("fence")  # its SUBACK comes behind whatever was sent before
+        seen[role] = "R" if topic in users[role].got else ""
+    for role in LOGINS:
+        code = users[role].publish(topic)
+        assert code < 0x80 or code == REFUSED
+        seen[role] += "W" if code < 0x80 else ""
+    assert {role: said or "-" for role, said in seen.items()} == {role: row[role] for role in LOGINS}
+
+
+def test_the_table_names_what_the_agent_uses() -> None:
+    """No part of the contract is left out, and every right is somebody's."""
+    topics = {row["Topic"] for row in TOPICS}
+    for part in ("status", "health", "verdicts/th1", "events/th1", "feedback", "doctor"):
+        assert f"edge-agent/gw1/{part}" in topics
+    assert {cell for row in TOPICS for cell in row.values() if len(cell) <= 2} == {"R", "W", "RW", "-"}
+
+
+@pytest.mark.parametrize(
+    "login", [[], ["-u", "th1"], ["-u", "th1", "-P", "wrong"], ["-u", "nobody", "-P", "x"]]
+)
+def test_without_a_login_nobody_is_let_in(users: dict[str, User], login: list[str]) -> None:
+    """Neither without a name, nor with a wrong password, nor under a name that is not known."""
+    port = users["Agent"]._client._port
+    argv = ["mosquitto_pub", "-V", "5", "-p", str(port), "-q", "1", "-t", "sensors/th1/x", "-m", "1", *login]
+    told = subprocess.run(argv, capture_output=True, text=True, timeout=10, check=False)
+    assert told.returncode != 0
+    assert "not authori" in told.stderr.lower()
+
+
+# ------------------------------------------------------------------------------------------- addresses
+
+
+@pytest.fixture(scope="module")
+def secrets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a certificate for 127.0.0.1, its key and a password."""
+    folder = tmp_path_factory.mktemp("web")
+    openssl = shutil.which("openssl")
+    assert openssl is not None
+    subprocess.run(
+        [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost",
+         "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(folder / "web.key"),
+         "-out", str(folder / "web.crt")],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    (folder / "web.password").write_text(f"{PASSWORD}\n")
+    for name in ("web.key", "web.password"):
+        (folder / name).chmod(0o600)
+    return folder
+
+
+def protected(secrets: Path) -> dict[str, str]:
+    """Return the settings of a port with TLS and a password."""
+    return {
+        "cert_file": str(secrets / "web.crt"),
+        "key_file": str(secrets / "web.key"),
+        "username": "prometheus",
+        "password_file": str(secrets / "web.password"),
+    }
+
+
+@pytest.fixture(scope="module")
+def ports(
+    broker: Broker, secrets: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, AgentProcess]]:
+    """Return two agents: one with the default port, one with TLS and a password."""
+    folder = tmp_path_factory.mktemp("agents")
+    settings = {"open": {}, "closed": protected(secrets)}
+    agents = {
+        name: AgentProcess(
+            folder / name,
+            broker_url=broker.url,
+            settings={
+                "agent": {"id": f"access-{name}"},
+                "sources": [{"topic": f"{name}/{{device}}"}],
+                "web": web,
+            },
+        )
+        for name, web in settings.items()
+    }
+    context = ssl.create_default_context(cafile=str(secrets / "web.crt"))
+    try:
+        for agent in agents.values():
+            agent.start()
+        agents["open"].wait_ready()
+        closed = f"https://127.0.0.1:{agents['closed'].port}/readyz"
+        wait_for(lambda: get(closed, context=context, password=PASSWORD) == 200, 30, "the other is ready")
+        yield agents
+    finally:
+        for agent in agents.values():
+            agent.kill()
+
+
+def get(
+    url: str,
+    *,
+    context: ssl.SSLContext | None = None,
+    password: str | None = None,
+    host: str | None = None,
+    method: str = "GET",
+) -> int:
+    """Return the status of a request; 0 when there is no answer."""
+    request = urllib.request.Request(url, method=method)
+    if password is not None:
+        token = base64.b64encode(f"prometheus:{password}".encode()).decode()
+        request.add_header("Authorization", f"Basic {token}")
+    if host is not None:
+        request.add_header("Host", host)
+    try:
+        with urllib.request.urlopen(request, timeout=5, context=context) as response:
+            return int(response.status)
+    except urllib.error.HTTPError as error:
+        error.close()
+        return error.code
+    except OSError:
+        return 0
+
+
+@pytest.mark.parametrize("row", table("Addresses"), ids=lambda row: row["Address"])
+def test_address(ports: dict[str, AgentProcess], secrets: Path, row: dict[str, str]) -> None:
+    """Every column is asked; other methods are refused, and TLS is not left out."""
+    context = ssl.create_default_context(cafile=str(secrets / "web.crt"))
+    plain = f"http://127.0.0.1:{ports['open'].port}{row['Address']}"
+    closed = f"https://127.0.0.1:{ports['closed'].port}{row['Address']}"
+    seen = {
+        "Default": get(plain),
+        "Foreign name": get(plain, host="evil.example"),
+        "No password": get(closed, context=context),
+        "Wrong password": get(closed, context=context, password="wrong"),
+        "Password": get(closed, context=context, password=PASSWORD),
+    }
+    assert {name: str(code) for name, code in seen.items()} == {name: row[name] for name in seen}
+    assert get(closed.replace("https", "http")) == 0
+    for method in ("POST", "PUT", "DELETE"):
+        assert get(plain, method=method) == (405 if row["Default"] == "200" else 404)
+        assert get(closed, context=context, method=method) == 401
+
+
+@pytest.mark.parametrize("left_out", ["cert_file key_file", "username password_file"])
+def test_an_open_address_wants_both(secrets: Path, tmp_path: Path, left_out: str) -> None:
+    """Neither TLS alone nor a password alone opens the port to others: exit 2 and one line."""
+    web = {name: value for name, value in protected(secrets).items() if name not in left_out.split()}
+    path = tmp_path / "agent.yaml"
+    path.write_text(yaml.safe_dump({"web": {"listen": "0.0.0.0:8000", **web}}))
+    agent = Child(argv=["-m", "agent", "run", "--config", str(path)], log=tmp_path / "log").start()
+    assert agent.wait(20) == 2
+    assert re.search(r"can be reached from outside.*web\.insecure: true", agent.text())
+    assert len(agent.text().splitlines()) == 1
