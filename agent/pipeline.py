@@ -9,18 +9,15 @@ sequence and the configuration. Everything here runs on the analyst's loop.
 """
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 from agent import snapshot
 from agent.conclusion import Conclusions, Trace
 from agent.desk import Asks, BatchSettings, Desk, Spawn
 from agent.detect import Detector
 from agent.failpoint import failpoint
-from agent.journal import Journal, Store
+from agent.journal import Journal
 from agent.outbox import Outbox
 from agent.records import (
     Batch,
@@ -40,15 +37,14 @@ from agent.records import (
     Window,
 )
 from agent.review import ReviewSettings
+from agent.scribe import Scribe
 from agent.sealer import Sealer
+from agent.seeds import Seeds
 from agent.window import Draft, Windows, WindowSettings
 
 SNAPSHOT_ROWS = 20_000
 SNAPSHOT_S = 600.0
-MAX_SEEDS = 1000
 TURN_S = 0.2
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +64,6 @@ class PipelineStats:
     """Counters of this process, read by the metrics at scrape."""
 
     readings: int = 0
-    seeds: int = 0
     snapshots: int = 0
     windows: dict[str, int] = field(default_factory=lambda: dict.fromkeys(Trigger, 0))
 
@@ -99,12 +94,14 @@ class Pipeline:
         self._clock = clock
         self._turn_s = turn_s
         self._report = report
-        self._fail = fail
+        self._write = Scribe(journal, fail=fail).write
         self.detector = detector
         self.windows = Windows(settings.window)
         self.outbox = Outbox(
             publish=publish,
-            load=self._load_outbox,
+            load=lambda after, limit: self._write(
+                lambda store: store.outbox_pending(after, limit), self.outbox.loaded
+            ),
             done=lambda ids: self._write(lambda store: store.outbox_done(ids)),
             refuse=lambda row, code: self._write(lambda store: store.outbox_refused(row, code)),
             report=report,
@@ -140,9 +137,8 @@ class Pipeline:
         )
         self._sealed_to: dict[str, int] = {}  # device -> highest seq inside a sealed window
         self._last_seq: dict[str, int] = {}  # device -> seq of its newest reading
-        self.seeds: dict[tuple[str, str], Reading] = {}  # last retained values
-        self.seq = 0
-        self._snapshot_seq = 0
+        self.seeds = Seeds()
+        self.seq = self._snapshot_seq = 0
         self._snapshot_clock = clock()
         self._tick_asked = False
         self._closing = False
@@ -165,7 +161,7 @@ class Pipeline:
         if isinstance(row, TimerRow):
             self._take_timer(row)
         elif row.seed:
-            self._take_seed(row)
+            self.seeds.take(row.readings)
         else:
             self._take_message(row)
         self.seq = row.seq
@@ -174,24 +170,14 @@ class Pipeline:
         update, clock = self.detector.update, row.clock
         by_device: dict[str, list[tuple[Reading, Score]]] = {}
         for reading in row.readings:
-            scored = (reading, update(reading, clock))
-            if reading.device in by_device:
-                by_device[reading.device].append(scored)
-            else:
-                by_device[reading.device] = [scored]
+            by_device.setdefault(reading.device, []).append((reading, update(reading, clock)))
         self.stats.readings += len(row.readings)
         for device, readings in by_device.items():
             self._last_seq[device] = row.seq
             if row.seq <= self._sealed_to.get(device, 0):
                 continue  # replayed: its window is sealed already
             for draft in self.windows.add(device, row.seq, clock, readings, row.traceparent):
-                self._seal(draft)
-
-    def _take_seed(self, row: MessageRow) -> None:
-        self.stats.seeds += len(row.readings)
-        for reading in row.readings:
-            if reading.series in self.seeds or len(self.seeds) < MAX_SEEDS:
-                self.seeds[reading.series] = reading
+                self._keep(self._sealer.seal(draft))
 
     def _take_timer(self, row: TimerRow) -> None:
         drafts: list[Draft] = []
@@ -212,20 +198,17 @@ class Pipeline:
                 silence = self.detector.device_state(row.device, online, row.clock)
                 silences = [silence] if silence is not None else []
         for draft in drafts:
-            self._seal(draft)
+            self._keep(self._sealer.seal(draft))
         for silence in silences:
             self._seal_silence(silence, row)
 
     # ----------------------------------------------------------------------------------- sealing
 
-    def _seal(self, draft: Draft) -> None:
-        self._keep(self._sealer.seal(draft))
-
     def _seal_silence(self, silence: Silence, row: TimerRow) -> None:
         """Seal what the device said before, then the silence itself."""
         device = silence.device
         for draft in self.windows.seal_device(device, row.clock, Trigger.AGE):
-            self._seal(draft)
+            self._keep(self._sealer.seal(draft))
         if row.seq > self._sealed_to.get(device, 0):
             self._keep(self._sealer.seal_silence(silence, row, self._last_seq.get(device, 0)))
 
@@ -314,27 +297,3 @@ class Pipeline:
         """Take reloaded settings of review, windows and batches for what comes from now on."""
         self.windows.reconfigure(settings.window)
         self.desk.reconfigure(settings.review, settings.batch, caller)
-
-    # ------------------------------------------------------------------------------------ journal
-
-    def _write(self, job: Callable[[Store], T], then: Callable[[T], None] | None = None) -> None:
-        """Hand a closed transaction to the journal; ``then`` gets its result on this loop."""
-        loop = asyncio.get_running_loop()
-
-        def done(future: Future[T]) -> None:
-            with contextlib.suppress(RuntimeError):  # the loop is closed: the process is ending
-                loop.call_soon_threadsafe(self._written, future, then)
-
-        self._journal.write(job).add_done_callback(done)
-
-    def _written(self, future: Future[T], then: Callable[[T], None] | None) -> None:
-        if future.cancelled():
-            return
-        error = future.exception()
-        if error is not None:
-            self._fail(error)
-        elif then is not None:
-            then(future.result())
-
-    def _load_outbox(self, after: int, limit: int) -> None:
-        self._write(lambda store: store.outbox_pending(after, limit), self.outbox.loaded)

@@ -8,6 +8,8 @@ the product is a difference of two ``clock`` values.
 
 from dataclasses import dataclass, field
 
+from agent.outcome import Answer as Answer, Check as Check, Outcome as Outcome, Tokens as Tokens
+from agent.traffic import Arrival as Arrival, LinkDown as LinkDown, LinkUp as LinkUp, Outgoing as Outgoing
 from agent.words import (
     HARD_KINDS as HARD_KINDS,
     AgentError as AgentError,
@@ -23,56 +25,6 @@ from agent.words import (
     TimerKind as TimerKind,
     Trigger as Trigger,
 )
-
-# ------------------------------------------------------------------------------ from the broker
-
-
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """One PUBLISH as it came off the wire, not yet journaled and not yet acknowledged."""
-
-    generation: int  # connection generation that it arrived in
-    mid: int  # MQTT packet id; 0 for QoS 0
-    qos: int
-    dup: bool
-    retain: bool  # true only for a replay of a retained message (retain-as-published is off)
-    topic: str
-    payload: bytes
-    received: float  # wall clock
-    mono: float  # time.monotonic()
-    properties: tuple[tuple[str, str], ...] = ()  # MQTT 5 user properties, in order
-
-
-@dataclass(frozen=True, slots=True)
-class LinkUp:
-    """A CONNACK: everything that arrives after it belongs to ``generation``."""
-
-    generation: int
-    session_present: bool
-    protocol: str  # "5" or "3.1.1"
-    mono: float
-    filters: tuple[str, ...] = ()  # that the session may hold from now on
-
-
-@dataclass(frozen=True, slots=True)
-class LinkDown:
-    """The connection of ``generation`` is over."""
-
-    generation: int
-    reason: str
-    mono: float
-
-
-@dataclass(frozen=True, slots=True)
-class Outgoing:
-    """One PUBLISH that must reach the broker; ``outbox_id`` is its row in the outbox."""
-
-    outbox_id: int
-    topic: str
-    payload: bytes
-    retain: bool
-    properties: tuple[tuple[str, str], ...] = ()
-
 
 # -------------------------------------------------------------------------------- the sequence
 
@@ -226,56 +178,6 @@ class Batch:
     windows: tuple[Window, ...]
     attempt: int = 1  # 1 + times it was in flight when the process died
     audit: frozenset[str] = frozenset()  # ids of windows sent as an audit
-
-
-# ------------------------------------------------------------------------------- model's answer
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One checked claim: its name, whether it held, and in words what was compared."""
-
-    name: str
-    held: bool
-    detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What the model said of one window, well-formed but not yet believed."""
-
-    status: Status
-    kind: Kind
-    severity: Severity
-    confidence: int  # 1..3
-    evidence: tuple[str, ...]  # refs
-    summary: str
-
-
-@dataclass(frozen=True, slots=True)
-class Tokens:
-    """Tokens of a call, or a window's share of them."""
-
-    input: int
-    output: int
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What came of reviewing one window: an answer, or the reason why there is none."""
-
-    window_id: str
-    reason: Reason  # REVIEWED, AUDIT or CACHED when there is an answer that was checked
-    answer: Answer | None = None
-    grounding: Grounding = Grounding.SKIPPED
-    checks: tuple[Check, ...] = ()
-    source: Source = Source.LOCAL  # AI or CACHE when an answer came, whoever wins later
-    model: str | None = None
-    prompt_version: str | None = None
-    tokens: Tokens | None = None
-    cost_usd: float | None = None
-    latency_ms: float | None = None
-    trace_id: str | None = None
 
 
 # ------------------------------------------------------------------------------ verdict, finding

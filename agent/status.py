@@ -5,12 +5,13 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from itertools import islice
 from typing import TYPE_CHECKING, cast
 
 from agent import __version__
 from agent.journal import JournalError, Reader
 from agent.link_words import link_notes, link_problems
-from agent.records import Finding, SeriesView
+from agent.records import Finding, Reading, SeriesView
 from agent.verdict import iso
 from agent.web import Response, json_response, page
 from agent.web.status import (
@@ -198,11 +199,11 @@ class Reporter:
         }
 
     def _devices(self, findings: dict[str, Finding]) -> list[DeviceView]:
-        """Return the devices worth a look: those with a finding first, then the most recent."""
+        """Return the devices worth a look: with a finding, then the most recent, then those only retained."""
         detector = self._rooms.detector
         times = detector.last_seen()
         order = sorted(times, key=lambda device: (device not in findings, -times[device]))
-        return [
+        shown: list[DeviceView] = [
             {
                 "id": device,
                 "last_seen": iso(times[device]),
@@ -212,6 +213,9 @@ class Reporter:
             }
             for device in order[:MAX_DEVICES]
         ]
+        seeds = self._rooms.pipeline.seeds.by_device()
+        retained = (_retained(device, seeds[device]) for device in seeds if device not in times)
+        return [*shown, *islice(retained, MAX_DEVICES - len(shown))]
 
     def _written_per_day(self) -> int | None:
         """Return what the storage has to bear, as the kernel counts it for the journal's thread."""
@@ -256,6 +260,20 @@ class Reporter:
 def encode_status(status: Status) -> bytes:
     """Return the status object as UTF-8 JSON."""
     return json.dumps(status, ensure_ascii=False, separators=(",", ":"), default=str).encode()
+
+
+def _retained(device: str, readings: list[Reading]) -> DeviceView:
+    """Show a device that has not spoken yet by what the broker retained of it."""
+    return {
+        "id": device,
+        "last_seen": None,
+        "silent": False,
+        "metrics": [
+            {"name": one.metric, "value": one.value, "unit": one.unit, "usual": None, "recent": []}
+            for one in readings
+        ],
+        "finding": None,
+    }
 
 
 def _metric(view: SeriesView) -> MetricView:

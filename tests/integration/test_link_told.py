@@ -48,3 +48,21 @@ def test_what_the_broker_drops_is_shown(tmp_path: Path) -> None:
             assert status["counters"]["messages"] == 0
     finally:
         broker.stop()
+
+
+def test_a_retained_value_is_shown_before_its_device_speaks(tmp_path: Path, own_broker: Broker) -> None:
+    """It is last value and unit on the page, not a reading; a reading takes its place."""
+    sources = {"sources": [{"topic": "load/{device}/{metric}"}]}
+    with peer(own_broker.port) as other:
+        other.publish("load/th1/temperature", '{"value": 21.5, "unit": "degC"}', qos=1, retain=True)
+        with AgentProcess(tmp_path, broker_url=own_broker.url, settings=sources) as agent:
+            wait_for(lambda: agent.status()["devices"], 10, "the device is shown")
+            (device,) = agent.status()["devices"]
+            assert (device["id"], device["last_seen"]) == ("th1", None)
+            assert [(one["name"], one["value"], one["unit"]) for one in device["metrics"]] == [
+                ("temperature", 21.5, "degC")
+            ]
+            assert agent.status()["counters"]["readings"] == 0
+            send(other, "load/th1/temperature", "22.0")
+            wait_for(lambda: agent.status()["devices"][0]["last_seen"], 10, "the reading is shown")
+            assert agent.status()["devices"][0]["metrics"][0]["value"] == 22.0
