@@ -88,6 +88,7 @@ class Reloader:
         rooms.metrics.breaker(rooms.config.ai.profile, "closed", moved=moved)  # by its old name
         rooms.config = config
         rooms.metrics.know(rooms.asking.models, config.ai.profile)
+        rooms.metrics.breaker(config.ai.profile, "closed", moved=False)
         rooms.logs.reconfigure(
             level=config.logs.level, format=config.logs.format, content=config.logs.content
         )

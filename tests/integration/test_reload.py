@@ -148,3 +148,24 @@ def test_systemd_is_told_of_start_reload_and_stop(site: Site) -> None:
     wait_for(lambda: "STOPPING" in site.systemd.words(), LIMIT_S, "the stop is told")
     after = site.systemd.words()[site.systemd.words().index("STOPPING") :]
     assert "EXTEND_TIMEOUT_USEC" in after
+
+
+def test_an_open_breaker_is_closed_and_shown_so(site: Site) -> None:
+    """A refused key opens the breaker; after the reload it is closed, by its old name and by the new one."""
+
+    def shown(provider: str) -> list[str]:
+        name = f'ai_breaker_state{{provider="{provider}"}} '
+        lines = site.agent.get("/metrics")[1].splitlines()
+        return [line.removeprefix(name) for line in lines if line.startswith(name)]
+
+    site.model.default = "401"
+    site.reload({"review": {"mode": "all", "window": {"max_readings": 2}}})
+    site.say("tank", 50.0, times=2)
+    wait_for(lambda: shown("openai") == ["2.0"], LIMIT_S, "the breaker is open")
+    site.model.default = "fine"
+    site.reload({"ai": {"profile": "ollama"}})
+    assert shown("openai") == shown("ollama") == ["0.0"]
+    moves = 'ai_breaker_transitions_total{provider="openai",to="%s"} 1.0'
+    text = site.agent.get("/metrics")[1]
+    assert moves % "open" in text
+    assert moves % "closed" in text
