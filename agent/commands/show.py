@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -189,9 +190,11 @@ def _batch_lines(batch: dict[str, Any] | None) -> list[str]:
     if batch is None:
         return ["batch: none, no model was asked"]
     what = "an audit" if batch["audit"] else f"window {batch['place']} of {len(batch['windows'])}"
-    lines = [f"batch {batch['id']}: {what}, {many(batch['attempts'], 'attempt')}"]
-    detail = batch["detail"]
-    for call in (detail or {}).get("calls", ()):
+    lines = [f"batch {batch['id']}: {what}, begun {many(batch['attempts'], 'time')}"]
+    calls = (batch["detail"] or {}).get("calls", ())
+    if not calls:
+        lines.append("  no call was made")
+    for call in calls:
         failed = (
             f", {call['error_type']}: {printable(call['error_message'])}" if call.get("error_type") else ""
         )
@@ -199,15 +202,21 @@ def _batch_lines(batch: dict[str, Any] | None) -> list[str]:
             f"  call {call.get('request_id')}: {call.get('model')}, prompt {call.get('prompt_version')}"
             f" ({call.get('prompt_hash')}){failed}"
         )
-        usage = call.get("usage") or {}
-        lines.append(
-            f"    {many(call.get('attempts') or 0, 'attempt')}, {call.get('latency_s') or 0:.2f} s,"
-            f" finish reason {printable(str(call.get('finish_reason')))},"
-            f" {usage.get('input', 'unknown')} tokens in, {usage.get('output', 'unknown')} out,"
-            f" {call.get('cost_usd') or 0:.9f} USD, trace id {call.get('trace_id') or 'none'}"
-        )
+        lines.append(f"    {', '.join(_figures(call))}")
         for name in ("system", "user", "reply"):
-            lines += [f"  {name}:"] + [
-                f"    {printable(line)}" for line in str(call.get(name, "")).splitlines()
-            ]
+            words = str(call.get(name, "")).splitlines() or ["(nothing)"]
+            lines += [f"  {name}:"] + [f"    {printable(line)}" for line in words]
     return lines
+
+
+def _figures(call: dict[str, Any]) -> Iterator[str]:
+    yield many(call.get("attempts") or 0, "attempt")
+    yield f"{call.get('latency_s') or 0:.2f} s"
+    if call.get("finish_reason"):
+        yield f"finish reason {printable(call['finish_reason'])}"
+    usage = call.get("usage")
+    if usage:
+        guessed = " (estimated)" if usage["estimated"] else ""
+        yield f"{usage['input']} tokens in, {usage['output']} out{guessed}"
+    yield f"{call['cost_usd']:.9f} USD" if call.get("cost_usd") else "no cost"
+    yield f"trace id {call.get('trace_id') or 'none'}"

@@ -4,6 +4,8 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from tests.integration.model_site import LIMIT_S, PER_WINDOW, SITE, Site
 from tests.mqtt.desk import send
 from tests.prompt.test_suspect import CORPUS
@@ -116,8 +118,10 @@ def test_a_flooding_device_spends_its_own_share_and_all_sums_agree(start: Callab
     assert spent["spent_usd"] <= HOUR_USD
 
 
-def test_too_little_for_a_call_is_said_as_nothing(start: Callable[..., Site]) -> None:
-    """Status and readiness say that the money is gone as soon as verdicts are local for want of it."""
+def test_too_little_for_a_call_is_said_as_nothing(
+    start: Callable[..., Site], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Status and `show` say that the money is gone as soon as verdicts are local for want of it."""
     site = start(over={"ai": {"budget": {"hour_usd": 0.01, "day_usd": 1.0}}})
     for number in range(12):
         (verdict,) = site.feed(f"d{number}")
@@ -130,3 +134,6 @@ def test_too_little_for_a_call_is_said_as_nothing(start: Callable[..., Site]) ->
     assert 0.005 < hour["spent_usd"] < hour["limit_usd"]
     told = [one for one in status["problems"] if "budget" in one]
     assert told == ["The hour budget of 0.01 USD is spent: verdicts are local until it renews."]
+    shown = site.command(capsys, "show", verdict["id"])
+    assert "decided by local (budget)" in shown
+    assert "  no call was made\ncost: nothing; trace id: none\n" in shown
