@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, MutableMapping
 from urllib.parse import urlsplit
 
-from agent.caller.budget import BudgetState
+from agent.caller.budget import BudgetState, state_of
 from agent.caller.caller import Caller
 from agent.caller.openai_chat import OpenAIChat
 from agent.caller.pricing import Price, Pricing
@@ -22,7 +22,6 @@ from agent.web.status import Ai, Money
 from agent.zone import find_zone
 
 OPENAI_URL = "https://api.openai.com/v1"
-SOFT_SHARE, HARD_SHARE = 0.8, 1.0
 _WORDS = {"hard": "spent: verdicts are local until it renews", "soft": "80 % spent: audits stop"}
 
 
@@ -214,11 +213,3 @@ def pricing_of(config: Config) -> Pricing:
     """Return the configured prices."""
     prices = config.ai.prices
     return Pricing({name: Price(one.input, one.output, one.cached_input) for name, one in prices.items()})
-
-
-def state_of(one: Spend) -> BudgetState:
-    """Return ``ok``, ``soft`` (80 % spent or reserved) or ``hard`` (all of it)."""
-    used = one.spent + one.reserved
-    if used >= one.limit * HARD_SHARE:
-        return "hard"
-    return "soft" if used >= one.limit * SOFT_SHARE else "ok"

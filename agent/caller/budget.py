@@ -96,10 +96,7 @@ class Budget:
         return {window: self._state(one) for window, one in self._ledger.spend().items()}
 
     def _state(self, one: Spend) -> BudgetState:
-        booked, limit = _booked(one), _limit(one)
-        if booked + max(self._short, 1) > limit:
-            return HARD
-        return SOFT_STATE if booked >= SOFT * limit else OK
+        return state_of(one, short=self._short)
 
     def limit(self, window: BudgetWindow) -> int:
         """Return the cap of a period, nano-USD."""
@@ -112,6 +109,14 @@ class Budget:
             if state != self._states[window]:
                 self._states[window] = state
                 self._recorder.budget_changed(window, state, one.spent + one.reserved, one.limit)
+
+
+def state_of(one: Spend, *, short: int = 0) -> BudgetState:
+    """Return the state of a period: ok, soft (80 % is gone), hard where not even ``short`` nano-USD fit."""
+    booked, limit = _booked(one), _limit(one)
+    if booked + max(short, 1) > limit:
+        return HARD
+    return SOFT_STATE if booked >= SOFT * limit else OK
 
 
 def _booked(one: Spend) -> int:

@@ -11,7 +11,8 @@ from datetime import tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent.asking import limits_of, state_of
+from agent.asking import limits_of
+from agent.caller.budget import state_of
 from agent.caller.protocols import BudgetWindow, Spend
 from agent.config import load_apart
 from agent.journal import JournalError
