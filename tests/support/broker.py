@@ -10,6 +10,8 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from simulator.broker import free
+
 MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
 
 _WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw3").removeprefix("gw")) % 4
@@ -21,16 +23,11 @@ _places = itertools.count(os.getpid())
 def free_port() -> int:
     """Return a TCP port that is free, from this worker's own range below the ephemeral ports.
 
-    So neither the other worker nor an outgoing connection takes it before it is used.
+    The simulator's own asks the kernel for one. This way neither the other worker nor an outgoing connection takes it before it is used.
     """
     for _ in range(PORTS):
         port = FIRST_PORT + next(_places) % PORTS
-        with socket.socket() as sock:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                sock.bind(("127.0.0.1", port))
-            except OSError:
-                continue
+        if free(port):
             return port
     raise RuntimeError(f"no port is free from {FIRST_PORT} on")
 
