@@ -23,7 +23,8 @@ _places = itertools.count(os.getpid())
 def free_port() -> int:
     """Return a TCP port that is free, from this worker's own range below the ephemeral ports.
 
-    The simulator's own asks the kernel for one. This way neither the other worker nor an outgoing connection takes it before it is used.
+    The simulator's own asks the kernel for one. This way neither the other worker nor an outgoing connection
+    takes it before it is used.
     """
     for _ in range(PORTS):
         port = FIRST_PORT + next(_places) % PORTS
