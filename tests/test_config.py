@@ -92,6 +92,8 @@ def test_the_shipped_file_shows_every_key_with_its_default() -> None:
         ("limits: {'a/b': {low: 3, high: 1}}", "low 3.0 is not below high 1.0"),
         ("limits: {'a/b': {}}", "has neither low nor high; give at least one"),
         ("traces: {endpoint: 'localhost:4318'}", "traces.endpoint: 'localhost:4318': is not an HTTP address"),
+        ("traces: {sample_ratio: 2}", "traces.sample_ratio"),
+        ("traces: {content: sometimes}", "traces.content"),
     ],
 )
 def test_each_fault_is_one_line_with_key_value_and_remedy(tmp_path: Path, text: str, line: str) -> None:

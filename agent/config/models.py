@@ -216,7 +216,7 @@ class TracesSection(Section):
 
     endpoint: str | None = None
     protocol: Literal["http", "grpc", "console"] = "http"
-    sample_ratio: float = Field(default=1.0, ge=0, le=1)
+    sample_ratio: Annotated[Number, Field(ge=0, le=1)] = 1.0
     content: bool | None = None
 
     @field_validator("endpoint")

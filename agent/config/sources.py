@@ -2,8 +2,9 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from agent.config.fields import Section
 from agent.decode.availability import AvailabilitySpec, availability_pattern
 from agent.decode.message_id import MessageIdPath
 from agent.decode.topics import TopicPattern, covers, overlap
@@ -27,10 +28,8 @@ Words = Annotated[
 ]
 
 
-class AvailabilitySection(BaseModel):
+class AvailabilitySection(Section):
     """Where the devices of a source, or their last wills, say that they are there."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     topic: str
     online: Words = ("online",)
@@ -57,10 +56,8 @@ class AvailabilitySection(BaseModel):
         return AvailabilitySpec(self.topic, self.online, self.offline)
 
 
-class SourceSection(BaseModel):
+class SourceSection(Section):
     """One subscription and how its messages are read."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     topic: str
     format: Literal["auto", "generic"] = "auto"
