@@ -58,7 +58,8 @@ def event_line(event: dict[str, Any], now: float) -> str:
 def fault_line(label: Label, now: float, *, begins: bool) -> str:
     """Return the line that tells the truth."""
     what = f"{label.kind}{f' of {label.metric}' if label.metric else ''}"
-    return f"{clock(now)}  {label.device:<12} --- true fault {'begins' if begins else 'ends'}: {what}"
+    word = "what is normal" if label.normal else "true fault"
+    return f"{clock(now)}  {label.device:<12} --- {word} {'begins' if begins else 'ends'}: {what}"
 
 
 def traffic_lines(heard: Heard, samples: Samples | None, *, history: int, live: int) -> list[str]:
@@ -107,6 +108,9 @@ def score_lines(score: Score, *, kinds: Mapping[str, list[str]], until: float, g
 def _match_line(row: Match, kinds: Mapping[str, list[str]], until: float, grace_s: float) -> str:
     label = row.label
     what = f"{label.kind} on {label.device}{f'/{label.metric}' if label.metric else ''}"
+    if label.normal:
+        fooled = "left alone" if row.opening is None else f"FOOLED: told as {clean(row.opening.kind, 40)}"
+        return f"normal     {what:<38} {fooled}"
     if row.opening is None:
         open_still = until < label.start + grace_s
         return f"fault      {what:<38} {'too young to tell' if open_still else 'MISSED'}"

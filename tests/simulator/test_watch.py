@@ -129,3 +129,19 @@ def test_each_fault_is_told_as_found_missed_or_too_young() -> None:
         "fault      drift on b/m                           MISSED",
         "fault      device_silent on c                     too young to tell",
     ]
+
+
+def test_what_is_normal_is_told_as_left_alone_or_as_fooling() -> None:
+    """A hard negative that nobody found is no miss, and one that was found is said to have fooled the agent."""
+    labels = [
+        Label(device="a", metric=None, kind=FaultKind.DEFROST, start=10.0, end=12.0),
+        Label(device="b", metric=None, kind=FaultKind.DOOR_OPEN, start=10.0, end=12.0),
+    ]
+    false = Opening(finding_id="f", device="b", kind="drift", seen=11.0, told=12.5)
+    score = match(labels, [false], grace_s=10)
+    assert lines.score_lines(score, kinds={}, until=50.0, grace_s=10.0) == [
+        "normal     defrost on a                           left alone",
+        "normal     door_open on b                         FOOLED: told as drift",
+        "beside     1 finding: drift on b",
+    ]
+    assert lines.fault_line(labels[0], 0.0, begins=True).endswith("--- what is normal begins: defrost")
