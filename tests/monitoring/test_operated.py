@@ -53,9 +53,10 @@ def watched(tmp_path_factory: pytest.TempPathFactory, broker: Broker) -> Iterato
             targets = [f"127.0.0.1:{place.agent.port}"]
             quick_prometheus(folder, "prometheus.yml", targets=targets, alerts_to=alertmanager.port)
             with Prometheus(folder) as prometheus:
+                scraped(prometheus, 1)
                 for _ in range(3):
                     assert place.window()["reason"] == "reviewed"
-                scraped(prometheus, 2)
+                scraped(prometheus, 3)
                 calm = [labels["alertname"] for labels, _value in prometheus.query(FIRING)]
                 work(place)
                 scraped(prometheus, 2)
