@@ -11,7 +11,7 @@ from agent.records import Batch, Outcome
 from tests.caller.kit import Kit, batch, kit, window
 from tests.caller.test_caller import good
 
-SEEDS = int(os.environ.get("EDGE_AGENT_CALLER_SEEDS", "6"))
+SEEDS = int(os.environ.get("EDGE_AGENT_CALLER_SEEDS", "4"))
 FIELDS = ("response_format", "temperature", "seed", "max_tokens")
 
 
