@@ -132,7 +132,7 @@ def test_each_fault_is_told_as_found_missed_or_too_young() -> None:
 
 
 def test_what_is_normal_is_told_as_left_alone_or_as_fooling() -> None:
-    """A hard negative that nobody found is no miss, and one that was found is said to have fooled the agent."""
+    """A hard negative that nobody found is no miss; one that was found is said to have fooled the agent."""
     labels = [
         Label(device="a", metric=None, kind=FaultKind.DEFROST, start=10.0, end=12.0),
         Label(device="b", metric=None, kind=FaultKind.DOOR_OPEN, start=10.0, end=12.0),
