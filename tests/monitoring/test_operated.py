@@ -4,6 +4,7 @@ import json
 import math
 import re
 import signal
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -166,6 +167,15 @@ def test_a_thousand_devices_stay_within_600_series(watched: Watched) -> None:
     assert count == sum(not line.startswith("#") for line in lines)
     took = watched.prometheus.value('scrape_duration_seconds{job="edge-agent"}')
     print(f"\n{count:g} series, {len(text)} bytes, {took * 1000:.1f} ms a scrape")
+
+
+def test_promtool_finds_no_fault_in_the_exposition(watched: Watched) -> None:
+    """Names, units, types and help texts are as Prometheus wants them."""
+    text = watched.site.agent.get("/metrics")[1]
+    done = subprocess.run(
+        ["promtool", "check", "metrics"], input=text, capture_output=True, text=True, timeout=30, check=False
+    )
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
 # ------------------------------------------------------------------------------------------ the alerts
