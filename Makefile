@@ -12,7 +12,7 @@ DIR ?= wheels
 ARCH ?= $(shell uname -m)
 PYTHON ?= 3.11
 
-.PHONY: demo test test-llm check venv tools bench score faults wheels pictures clean
+.PHONY: deployment demo test test-llm check venv tools bench score faults wheels pictures clean
 
 venv: .venv/.made
 
@@ -68,6 +68,11 @@ score: venv tools
 
 faults: venv tools
 	$(PY) -m tests.faults.run --kills $(KILLS) --rate $(RATE) --seed $(SEED)
+
+# The README's deployment commands in a Debian that systemd boots: minutes, root, and packages from the network.
+deployment: venv
+	@command -v debootstrap >/dev/null && command -v systemd-nspawn >/dev/null || { $(SUDO) apt-get update -qq && DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends debootstrap systemd-container >/dev/null; }
+	$(SUDO) $(PY) -m tests.deployment.booted
 
 # The packages for a gateway without a network: make wheels DIR=wheels ARCH=aarch64 PYTHON=3.11
 wheels: venv

@@ -35,6 +35,7 @@ STEPS: tuple[tuple[str, Callable[[steps.Site], str]], ...] = (
     ("a newer journal is refused with 69 and not touched", steps.downgrade),
     ("uninstall keeps configuration and journal", steps.uninstall),
     ("purge leaves nothing", steps.purge),
+    ("an installation without a network, from wheels made elsewhere", steps.offline),
 )
 
 

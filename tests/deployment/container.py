@@ -82,8 +82,7 @@ class Container:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._outlet is not None:
-            self._outlet.__exit__()
+        self.cut_off()
         if self._nspawn is not None and self._nspawn.poll() is None:
             self._nspawn.terminate()  # an orderly shutdown of the machine
             try:
@@ -91,6 +90,12 @@ class Container:
             except subprocess.TimeoutExpired:
                 self._nspawn.kill()
                 self._nspawn.wait(10)
+
+    def cut_off(self) -> None:
+        """Close the way out to the package registries."""
+        if self._outlet is not None:
+            self._outlet.__exit__()
+            self._outlet = None
 
     def _booted(self) -> bool:
         if self._nspawn is None or self._nspawn.poll() is not None:
