@@ -10,14 +10,13 @@ import yaml
 from pydantic import ValidationError
 
 from simulator.faults import Fault
+from simulator.scenario_device import Device, Report
+from simulator.scenario_fault import FaultEntry
 from simulator.scenario_file import (
     CONNECTIONS,
     AgentPart,
-    Device,
-    FaultEntry,
     History,
     Limit,
-    Report,
     ScenarioFile,
     TrialPart,
     Weekday,

@@ -200,6 +200,7 @@ def test_schema_accepts_what_is_shipped_and_refuses_what_is_wrong() -> None:
     """The published schema is valid, takes every shipped file, and refuses wrong keys, kinds and signals."""
     jsonschema.Draft202012Validator.check_schema(schema())
     check = jsonschema.Draft202012Validator(schema())
+    assert "normal" in schema()["$defs"]["FaultEntry"]["properties"]["from_s"]["description"]
     for path in sorted((Path(__file__).parents[2] / "simulator" / "scenarios").glob("*.yaml")):
         check.validate(yaml.safe_load(path.read_text()))
     for wrong in (
