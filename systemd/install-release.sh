@@ -50,7 +50,9 @@ name_release() {
   release=$opt/releases/$version-$sum
 }
 
-pip() { env PYTHONPATH="$pip_wheel${tool:+:$tool}" "$place/bin/python" -m pip --disable-pip-version-check --no-input "$@"; }
+pip() {
+  env PYTHONPATH="$pip_wheel${tool:+:$tool}" "$place/bin/python" -m pip --disable-pip-version-check --no-input --no-cache-dir "$@"
+}
 
 # Everything is pinned by version and hash in requirements.txt, which is what uv.lock says.
 make_release() {
