@@ -26,17 +26,21 @@ _REFUSALS = {
 }
 
 
-def classify(status: int, body: Any, headers: Mapping[str, str]) -> TransportError:
+def classify(
+    status: int, body: Any, headers: Mapping[str, str], *, secret: str | None = None
+) -> TransportError:
     """Return the error for an HTTP status of 300 and above.
 
     Args:
         status: of the response.
         body: its JSON value or its text, as far as it could be read.
         headers: of the response, names in lower case.
+        secret: the API key; a word of the endpoint that holds it is not repeated.
     """
     detail = _error_object(body)
     code, kind = _name(detail.get("code")), _name(detail.get("type"))
-    message = " ".join(filter(None, [f"HTTP {status}", code or kind]))
+    said = next((word for word in (code, kind) if word and not (secret and secret in word)), "")
+    message = f"HTTP {status} {said}".rstrip()
     retry_after_s = _retry_after(headers)
     error_type = _type_of(status, code, kind)
     refused = _refused(detail) if error_type is ErrorType.BAD_REQUEST and status in {400, 422} else None

@@ -135,7 +135,7 @@ async def _send(client: "AsyncOpenAI", request: Request, secret: str | None) -> 
         raise TransportError(ErrorType.CONNECTION, _why(error), sent=sent) from None
     except openai.APIStatusError as error:
         headers = {name.lower(): value for name, value in error.response.headers.items()}
-        refusal = classify(error.status_code, error.body, headers)
+        refusal = classify(error.status_code, error.body, headers, secret=secret)
         refusal.provider_request_id = _request_id(headers, secret)
         raise refusal from None
     except openai.OpenAIError as error:

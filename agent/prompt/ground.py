@@ -1,5 +1,6 @@
 """What we believe: every claim of an answer is looked up in its own window, in code."""
 
+import unicodedata
 from typing import Any
 
 from agent.prompt.claims import (
@@ -16,6 +17,7 @@ from agent.prompt.claims import (
 from agent.prompt.section import load
 from agent.records import Answer, Check, Grounding, Kind, Status, Window
 
+_POWERS = "\u00b9\u00b2\u00b3"  # of units: m², s³
 MIN_STILL = 5  # equal newest values that make a flatline
 MAX_DETAIL = 120
 
@@ -97,6 +99,7 @@ def _words(answer: Answer, section: dict[str, Any], cited: list[dict[str, Any]])
         for number in numbers(strip_identifiers(text))
         if not any(matches(number, fact.value) for fact in known)
     ]
+    wrong += [char for char in text if unicodedata.category(char) in {"No", "Nl"} and char not in _POWERS]
     return [
         _check("summary_ids", [f"{ref} is not cited" for ref in wrong_ids], "all ids are cited"),
         _check("summary_names", [f"{word} is not in the data" for word in strangers], "no foreign name"),

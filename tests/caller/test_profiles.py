@@ -8,10 +8,11 @@ import pytest
 
 from agent.caller import OpenAIChat
 from agent.caller.profiles import PROFILES
-from agent.caller.protocols import Request, TransportError
+from agent.caller.protocols import Request, Transcript, TransportError
 from agent.prompt import SCHEMA
 from tests.caller.kit import batch, kit, window
-from tests.support.model_endpoint import ModelEndpoint
+from tests.support import model_endpoint
+from tests.support.model_endpoint import ModelEndpoint, answer_of, windows_of
 
 STRICT = {"type": "json_schema", "json_schema": {"name": "edge_verdicts", "strict": True, "schema": SCHEMA}}
 COMMON = {"model": "m", "response_format": STRICT, "temperature": 0.0, "seed": 7}
@@ -49,6 +50,38 @@ def test_the_body_of_a_profile(name: str) -> None:
     assert '"status":"normal|anomaly|uncertain"' in messages[0]["content"]
     assert headers["authorization"] == "Bearer sk-canary-key"
     assert headers["x-client-request-id"]
+
+
+def test_an_endpoint_that_repeats_our_key_spreads_it_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither as an error's code and type, nor in a field of a reply: record, words and state stay clean."""
+    key, words = "sk-canary-key", list[Transcript]()
+    error = {"code": key, "type": f"bad_{key}", "param": key, "message": key}
+    monkeypatch.setitem(model_endpoint._ERRORS, "echo", (401, error))
+
+    def told(request: dict[str, Any]) -> str:
+        answers = [{**answer_of(one), "summary": key, "evidence": [key]} for one in windows_of(request)]
+        return json.dumps({"windows": answers, key: key})
+
+    with ModelEndpoint("echo", default=told) as endpoint:
+        endpoint.request_id = key
+
+        async def story(ask: int) -> list[object]:
+            parts = kit(endpoint.url, transcribe=words.append)
+            outcomes = await parts.caller.ask(batch(window(f"w{ask}")))
+            await parts.caller.aclose()
+            return [
+                outcomes,
+                parts.notes.record,
+                parts.caller.state(),
+                parts.caller.stats,
+                parts.notes.grounding,
+            ]
+
+        sinks = [asyncio.run(story(place)) for place in range(2)]
+    assert len(words) == 2
+    assert "HTTP 401" in str(sinks[0])
+    assert "[redacted]" in words[1].reply
+    assert key not in str([*sinks, *words])
 
 
 def test_the_providers_name_for_a_request_is_kept_unless_it_is_our_key() -> None:

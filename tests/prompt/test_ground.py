@@ -59,6 +59,8 @@ def test_claims_that_hold(summary: str) -> None:
         ("It changed by .25.", "summary_numbers"),
         ("It is above the 97th percentile.", "summary_numbers"),
         ("It reached \uff19\uff10.", "summary_numbers"),  # full-width digits
+        ("It is \u00bd of the usual.", "summary_numbers"),
+        ("It reached \u2468\u2467.", "summary_numbers"),  # digits in circles
         ("r2 stands out.", "summary_ids"),
         ("R999 stands out.", "summary_ids"),
         ("dev_02 is the cause.", "summary_names"),
