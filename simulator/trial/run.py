@@ -102,6 +102,8 @@ class _Trial:
         self._say(f"{plan.scenario.name}: live, {plan.live_s / 3600:.1f} h at speed {plan.speed:g}")
         sent = self._live(fleet, began)
         behind = self._drain(agents, sent, listener)
+        late = ", ".join(f"{mode} {seconds:.0f} s" for mode, seconds in behind.items())
+        self._say(f"{plan.scenario.name}: {sent:,} readings; event time behind at the end: {late}")
         for agent, _ in agents.values():
             agent.stop()
         listener.close()

@@ -28,6 +28,7 @@ from agent.records import (
     Silence,
     TimerKind,
     TimerRow,
+    Trigger,
     Window,
 )
 from agent.review import CalmRate, Doubts, ReviewSettings, decide
@@ -121,7 +122,7 @@ class LocalAgent:
                 self._seal(draft)
 
     def _silence(self, silence: Silence, clock: float) -> None:
-        for draft in self._windows.drain(clock):
+        for draft in self._windows.seal_device(silence.device, clock, Trigger.AGE):
             self._seal(draft)
         row = TimerRow(self._seq, clock, TimerKind.TICK)
         self._conclude(self._sealer.seal_silence(silence, row, self._last_seq.get(silence.device, 0)))

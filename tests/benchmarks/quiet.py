@@ -23,11 +23,15 @@ MAX_CALLS = 0.2
 
 
 def quiet(
-    name: str, *, seed: int, learn_days: float = 7.0, judge_days: float = 7.0
+    name: str, *, seed: int, learn_days: float = 7.0, judge_days: float = 7.0, devices: int | None = None
 ) -> tuple[LocalAgent, float]:
-    """Return the agent after it lived through a scenario without its faults, and the device-days judged."""
+    """Return the agent after it lived through a scenario without its faults, and the device-days judged.
+
+    ``devices`` takes the first few only.
+    """
     whole = scenarios.load(name).without_faults()
-    scenario = replace(whole, history=History(span_s=learn_days * DAY_S, per_message=1))
+    history_of = History(span_s=learn_days * DAY_S, per_message=1)
+    scenario = replace(whole, history=history_of, devices=whole.devices[:devices])
     agent = LocalAgent(live_from=START)
     agent.hear(history(scenario, seed=seed, start=START))
     until = START + judge_days * DAY_S
