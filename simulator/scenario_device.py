@@ -71,6 +71,8 @@ class Device(Part):
                 raise ValueError(f"{name} {number:g} is too short; give 1 s or more")
             if name == "duty" and not 0.01 <= number <= 0.99:  # noqa: PLR2004 - a cycle has two parts
                 raise ValueError(f"duty {number:g} is no share of a cycle; give 0.01 to 0.99")
+            if (name.endswith("_hour") or name in {"arrive", "leave"}) and not 0.0 <= number <= 24.0:  # noqa: PLR2004
+                raise ValueError(f"{name} {number:g} is no hour of a day; give 0 to 24")
             if abs(number) > 1e6:  # noqa: PLR2004 - far beyond any of these devices
                 raise ValueError(f"{name} {number:g} is beyond any {signal}; give at most 1000000")
         return value

@@ -67,8 +67,6 @@ def present(at: float, *, arrive: float, leave: float, spread_h: float, lag_h: f
         lag_h: hours that the effect comes later than the people.
     """
     now = hour(at) - lag_h
-    return (
-        1.0
-        / (1.0 + math.exp((arrive - now) / spread_h * 2.2))
-        / (1.0 + math.exp((now - leave) / spread_h * 2.2))
-    )
+    come, gone = (now - arrive) / spread_h, (now - leave) / spread_h
+    # The logistic function with 2.2, in a form that no number makes too large.
+    return 0.25 * (1.0 + math.tanh(1.1 * come)) * (1.0 - math.tanh(1.1 * gone))

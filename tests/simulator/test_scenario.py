@@ -148,6 +148,10 @@ def test_demo_has_a_pump_a_freezer_and_a_room_with_a_fault_each() -> None:
             "x.yaml: devices[0].report: 'change' is not a mapping; write {key: value}",
         ),
         ("title: x\ndevices: {a: 1}", "x.yaml: devices: {'a': 1} is not a list; write [one, two]"),
+        (
+            GOOD.replace("signal: pump", "signal: office, params: {arrive: 25}"),
+            "x.yaml: devices[0].params: arrive 25 is no hour of a day; give 0 to 24",
+        ),
         (GOOD + "start_hour: 24", "x.yaml: start_hour: 24: input should be less than 24"),
         (
             GOOD + "start_hour: 3\nstart_day: someday",
