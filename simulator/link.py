@@ -1,6 +1,7 @@
 """One MQTT connection of the simulator: MQTT 5 with 3.1.1 as the fallback, QoS 0 or 1, a last will."""
 
 import contextlib
+import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -27,7 +28,8 @@ class Link:
 
     It says ``online``, retained, on each connect and ``offline`` at the end: on ``will_topic``, where the
     broker says ``offline`` if the connection breaks, and on each of ``announce``. A lost connection is made
-    again. ``on_message(topic, payload)`` and ``on_arrival(message)`` run on the hub's thread.
+    again. ``on_message(topic, payload)`` and ``on_arrival(message)`` run on the hub's thread. Its name and
+    password are ``EDGE_SIM_USER`` and ``EDGE_SIM_PASSWORD`` of the environment.
     """
 
     def __init__(
@@ -55,6 +57,8 @@ class Link:
             filters=tuple(filters),
             as_published=as_published,
             arrived=on_arrival or (self._arrived if on_message is not None else None),
+            user=os.environ.get("EDGE_SIM_USER") or None,
+            password=os.environ.get("EDGE_SIM_PASSWORD") or None,
         )
         self._hub, self._own_hub = hub or Hub(), hub is None
         self._session: Session | None = None

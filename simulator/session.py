@@ -9,7 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import paho.mqtt.client as paho
@@ -39,6 +39,8 @@ class Terms:
     filters: tuple[str, ...] = ()
     as_published: bool = False  # ask the broker to leave the retain flag as it was
     arrived: Callable[[paho.MQTTMessage], None] | None = None
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
 
 
 class Session:
@@ -141,6 +143,8 @@ class Session:
         client.max_inflight_messages_set(MAX_IN_FLIGHT)
         if self._terms.will_topic is not None:
             client.will_set(self._terms.will_topic, "offline", 1, retain=True)
+        if self._terms.user is not None:
+            client.username_pw_set(self._terms.user, self._terms.password)
         client.on_connect = self._connected
         client.on_disconnect = self._disconnected
         client.on_subscribe = self._subscribed

@@ -116,6 +116,7 @@ def _write(args: argparse.Namespace, out: TextIO) -> int:
     if link.stats.disconnects:
         times = link.stats.disconnects
         return complain(
-            f"the connection broke {times} times; what was said meanwhile is missing", EXIT_UNAVAILABLE
+            f"the connection broke {times} time{'s' * (times > 1)}; what was said meanwhile is missing",
+            EXIT_UNAVAILABLE,
         )
     return EXIT_OK

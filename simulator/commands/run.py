@@ -218,7 +218,7 @@ def _play(
 
 def _rest(fleet: "Fleet") -> str:
     stats = fleet.stats
-    parts = ((stats.dropped, "dropped without a connection"), (stats.disconnects, "times a connection broke"))
+    parts = ((stats.dropped, "dropped without a connection"), (stats.disconnects, "breaks of a connection"))
     return "".join(f", {number} {words}" for number, words in parts if number)
 
 

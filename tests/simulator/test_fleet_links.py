@@ -11,7 +11,7 @@ import pytest
 
 from simulator.flapping import Flapping
 from simulator.fleet import Fleet, share_out
-from simulator.link import Link
+from simulator.link import Link, LinkError
 from simulator.outgoing import Outgoing
 from simulator.scenario import Scenario, ScenarioError, parse
 from simulator.wire import live
@@ -228,6 +228,26 @@ def test_message_that_the_broker_does_not_take_is_refused_and_the_rest_goes_on(t
         link.publish("big/a", b"y")
         assert link.flush(5)
         assert (link.stats.refused, link.stats.disconnects) == (1, 0)
+        link.close()
+    finally:
+        broker.stop()
+
+
+def test_name_and_password_come_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A broker that knows us lets us in with them, and says why it does not without."""
+    passwords = tmp_path / "passwords"
+    subprocess.run(["mosquitto_passwd", "-b", "-c", str(passwords), "sim", "s3cret"], check=True)
+    broker = Broker(tmp_path / "closed", extra=f"allow_anonymous false\npassword_file {passwords}").start()
+    try:
+        link = Link(host="127.0.0.1", port=broker.port, client_id="who")
+        with pytest.raises(LinkError, match="Not authorized"):
+            link.open(5)
+        monkeypatch.setenv("EDGE_SIM_USER", "sim")
+        monkeypatch.setenv("EDGE_SIM_PASSWORD", "s3cret")
+        link = Link(host="127.0.0.1", port=broker.port, client_id="who")
+        link.open(5)
+        link.publish("who/a", b"1")
+        assert link.flush(5)
         link.close()
     finally:
         broker.stop()
