@@ -22,7 +22,7 @@ from simulator.commands.common import (
     stop_on_signal,
 )
 from simulator.faults import Label
-from simulator.score import Figures, Said, ScoreFileError, figures, read_labels, read_said
+from simulator.score import Figures, Said, ScoreFileError, figures, read_labels, read_runs
 
 
 def register(commands: "Commands[argparse.ArgumentParser]") -> None:
@@ -101,8 +101,10 @@ def _figures(
 def _from_files(paths: Sequence[Path], since: float) -> dict[str, Said]:
     runs: dict[str, Said] = {}
     for path in paths:
-        name = path.stem if path.stem not in runs else str(path)
-        runs[name] = read_said(path, since=since)
+        found = read_runs(path, since=since)
+        for base, said in found.items():
+            name = path.stem if len(found) == 1 else f"{path.stem}: {base}"
+            runs[name if name not in runs else f"{path}: {base}"] = said
     return runs
 
 

@@ -1,7 +1,7 @@
 """Holds what agents said against the true labels; knows nothing of them but the verdicts they publish."""
 
 from simulator.score.figures import Figures, KindFigures, figures
-from simulator.score.files import ScoreFileError, read_labels, read_said
+from simulator.score.files import ScoreFileError, read_labels, read_runs
 from simulator.score.match import Match, Opening, Score, match
 from simulator.score.said import Said
 
@@ -16,5 +16,5 @@ __all__ = [
     "figures",
     "match",
     "read_labels",
-    "read_said",
+    "read_runs",
 ]

@@ -47,29 +47,30 @@ def read_labels(path: Path) -> list[Label]:
     return labels
 
 
-def read_said(path: Path, *, since: float = float("-inf")) -> Said:
-    """Return what the agent of a recording said of what ended at ``since`` (Unix seconds) or later.
+def read_runs(path: Path, *, since: float = float("-inf")) -> dict[str, Said]:
+    """Return what was said of what ended at ``since`` (Unix seconds) or later, by the agent's base topic.
+
+    Lines without a topic belong to the base topic ``""``.
 
     Raises:
         ScoreFileError: unreadable, or it holds no verdict at all.
     """
-    said = Said(since)
-    met = 0
+    runs: dict[str, Said] = {}
     for place, body in _objects(path):
         message = _opened(body, path, place)
         if message is None:
             continue
+        base = str(body.get("topic", "")).rsplit("/", 2)[0]
         try:
-            said.take(message)
+            runs.setdefault(base, Said(since)).take(message)
         except (KeyError, ValueError, TypeError, AttributeError) as error:
             raise ScoreFileError(
                 f"{path}:{place}: is no verdict ({type(error).__name__}: {str(error)[:80]}); "
                 "record with `edge-sim record 'edge-agent/+/verdicts/+' 'edge-agent/+/events/+'`"
             ) from None
-        met += 1
-    if not met:
+    if not runs:
         raise ScoreFileError(f"{path}: holds no verdict; record with `edge-sim record 'edge-agent/#'`")
-    return said
+    return runs
 
 
 def is_told(topic: str) -> bool:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from simulator.broker import Broker
 from simulator.cli import main
 from simulator.faults import FaultKind, Label
+from simulator.link import Link
 from simulator.score import Opening, Said, figures, match
 
 SHIFT = Label(device="pump", metric="flow", kind=FaultKind.LEVEL_SHIFT, start=100.0, end=120.0)
@@ -259,6 +262,11 @@ def test_command_compares_recordings_side_by_side(tmp_path: Path, capsys: pytest
     told = json.loads(capsys.readouterr().out)
     assert told["plain"] == told["recorded"]
     assert told["plain"]["total"]["recall"] == 0.75
+    both = _write(
+        tmp_path, LABELS, {"two": [*recorded, *(line.replace("/gw/", "/gw2/") for line in recorded)]}
+    )
+    assert main([*both, "--json"]) == 0
+    assert list(json.loads(capsys.readouterr().out)) == ["two: edge-agent/gw", "two: edge-agent/gw2"]
     assert main(command) == 0
     out = capsys.readouterr().out
     assert "3 of 4" in out
@@ -283,3 +291,31 @@ def test_command_refuses_what_is_no_recording(
     assert words in error
     assert "bad.jsonl" in error
     assert error.count("\n") == 1
+
+
+def test_command_listens_to_a_broker(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without recordings it subscribes, and scores each agent that it hears; silence is said in one line."""
+    _write(tmp_path, LABELS, {})
+    with Broker() as broker, closing(Link(host="127.0.0.1", port=broker.port, client_id="agents")) as link:
+        link.open(10.0)
+        command = [
+            "score",
+            "--labels",
+            str(tmp_path / "labels.jsonl"),
+            "--broker",
+            broker.url,
+            "--json",
+            "--for",
+        ]
+        assert main([*command, "0.3"]) == 69
+        assert "no verdict was heard" in capsys.readouterr().err
+        for agent in ("gw1", "gw2"):
+            for line in SAID[: 9 if agent == "gw1" else 1]:
+                topic = f"edge-agent/{agent}/verdicts/{line['device']}"
+                link.publish(topic, json.dumps(line).encode(), retain=True)
+        link.flush(5.0)
+        assert main([*command, "1"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert list(told) == ["edge-agent/gw1", "edge-agent/gw2"]
+    # of gw1 the broker kept the last verdict of each device: silence of b, drift of c
+    assert (told["edge-agent/gw1"]["verdicts"], told["edge-agent/gw2"]["verdicts"]) == (3, 1)
