@@ -49,6 +49,7 @@ class Site:
     client: paho.Client
     topic: str
     control: str
+    broker_url: str
     values: Iterator[float] = field(default_factory=lambda: _usual(random.Random(5)))
 
     def model(self, *script: str, then: str = "fine") -> None:
@@ -112,4 +113,4 @@ def site(folder: Path, broker: Broker, topic: str, **more: Any) -> Iterator[Site
     with model, peer(broker.port, f"{topic}-out/#") as client:
         wait_for(lambda: "control:" in model.text(), LIMIT_S, "the model endpoint listens", every_s=0.02)
         with agent:
-            yield Site(agent, client, topic, f"http://127.0.0.1:{port}/control")
+            yield Site(agent, client, topic, f"http://127.0.0.1:{port}/control", broker.url)

@@ -20,7 +20,7 @@ from tests.monitoring.servers import (
     webhook,
 )
 from tests.monitoring.site import Site, site
-from tests.support.agent_process import wait_for
+from tests.support.agent_process import Child, wait_for
 from tests.support.broker import Broker
 
 REPO = Path(__file__).resolve().parents[2]
@@ -215,6 +215,34 @@ def test_a_fault_reaches_the_webhook_and_its_end_too(watched: Watched) -> None:
     place.agent.send(signal.SIGHUP)  # the runbook's remedy: a reload closes the breaker
     wait_for(lambda: watched.webhook.heard(alert, "resolved"), LIMIT_S, "its end at the webhook")
     assert place.window("valve")["reason"] == "reviewed"
+
+
+def test_a_device_that_falls_silent_reaches_the_webhook(watched: Watched, tmp_path: Path) -> None:
+    """The simulator's device says nothing for a while: the webhook hears of it, and that it speaks again."""
+    alert, place = "EdgeDeviceSilent", watched.site
+    world = {
+        "title": "A room whose sensor falls silent",
+        "interval_s": 1,
+        "history": {"span_s": 120, "per_message": 60},
+        "devices": [
+            {
+                "id": "attic",
+                "signal": "room",
+                "topic": f"{place.topic}/{{device}}/{{metric}}",
+                "payload": "value",
+            }
+        ],
+        "faults": [{"device": "attic", "kind": "device_silent", "from_s": 2, "for_s": 16}],
+    }
+    path = tmp_path / "attic.yaml"
+    path.write_text(json.dumps(world))  # JSON is YAML
+    argv = ["-m", "simulator", "run", str(path), "--history", "--broker", place.broker_url, "--for", "90"]
+    with Child(argv=argv, log=tmp_path / "simulator.log"):
+        wait_for(lambda: watched.webhook.heard(alert, "firing"), LIMIT_S, "the alert at the webhook")
+        told = watched.webhook.heard(alert, "firing")[0]
+        assert told["labels"]["instance"] == f"127.0.0.1:{place.agent.port}"
+        assert told["annotations"]["runbook_url"].endswith("runbook.md#edgedevicesilent")
+        wait_for(lambda: watched.webhook.heard(alert, "resolved"), 2 * LIMIT_S, "its end at the webhook")
 
 
 @pytest.mark.parametrize(
