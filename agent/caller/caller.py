@@ -93,7 +93,7 @@ class Caller:
         self._slots = asyncio.Semaphore(settings.max_concurrent)
         profile = PROFILES[settings.provider]
         self._dialects = {model: Dialect(profile) for model in settings.models}
-        self._slow_start = profile.slow_start
+        self._slow_start = profile.slow_start  # the next call may find the model not loaded yet
         self._cancelled: dict[str, list[Outcome]] = {}
         self._in_flight = 0
         self._tools = Tools(
@@ -178,12 +178,18 @@ class Caller:
                 call = self._call(model, batch, sheet)
                 kept_s = min(MAX_KEPT, KEPT_PER_MODEL * behind) * self._settings.deadline_s
                 await call.make(max(self._clock(), until - kept_s), lenient=lenient)
-                if not isinstance(call.error, Reason):
-                    self._slow_start = False  # the model was loaded, or never will be
+                self._note_load(call.error)
                 if call.error not in _TRY_NEXT or self._clock() >= until:
                     break
         finally:
             self._slots.release()
+
+    def _note_load(self, error: ErrorType | Reason | None) -> None:
+        """Be patient until the model was loaded or seems never to be, and again after the server was away."""
+        if error is ErrorType.CONNECTION:
+            self._slow_start = PROFILES[self._settings.provider].slow_start
+        elif error is None or error is ErrorType.TIMEOUT:
+            self._slow_start = False
 
     def _call(self, model: str, batch: Batch, sheet: Sheet) -> Call:
         return Call(self._tools, model=model, batch=batch, dialect=self._dialects[model], sheet=sheet)

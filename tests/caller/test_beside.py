@@ -19,7 +19,7 @@ from agent.prompt import thaw
 from agent.records import Grounding, Outcome, Reason, Window
 from agent.verdict import conclude, encode, to_bytes
 from tests.caller.kit import Clock, Kit, batch, kit, two_windows, window
-from tests.caller.test_caller import Model, good, reasons, settled
+from tests.caller.test_caller import Model, fails, good, reasons, settled
 
 
 class Picky(Model):
@@ -123,6 +123,30 @@ def test_patience_with_a_model_that_loads_is_not_spent_on_calls_that_are_not_mad
         assert reasons(await parts.caller.ask(batch())) == [Reason.TIMEOUT]
         assert asyncio.get_running_loop().time() - start >= 0.4
         assert list(parts.caller._gate.breaker._results) == []
+        await parts.caller.aclose()
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    ("error", "counted"),
+    [
+        (ErrorType.CONNECTION, [True]),  # it was not there yet, or was started again
+        (ErrorType.SERVER_ERROR, [True]),  # "loading model"
+        (ErrorType.TIMEOUT, [True]),  # forgiven; the one after it is not
+        (None, [False, True]),
+    ],
+)
+def test_patience_lasts_until_the_model_was_loaded(error: ErrorType | None, counted: list[bool]) -> None:
+    """A server that is not up yet, or says that it loads, is forgiven the first call that it takes."""
+
+    async def story() -> None:
+        model = Model(fails(error) if error else good)
+        parts = kit(model, provider="llamacpp", deadline_s=0.1, max_retries=0)
+        await parts.caller.ask(batch(name="b1"))
+        model.gate = asyncio.Event()
+        assert reasons(await parts.caller.ask(batch(name="b2"))) == [Reason.TIMEOUT]
+        assert list(parts.caller._gate.breaker._results) == counted
         await parts.caller.aclose()
 
     asyncio.run(story())
