@@ -128,7 +128,8 @@ class _Call:
             answered = self.wait(lambda: self.accepted is not None or self.trouble is not None, ANSWER_S)
         except WireError as error:
             self.trouble = self.trouble or Trouble(
-                f"{self._settings.address}: {error}", "look at the broker's log; is it the right port, and does it want mqtts://?"
+                f"{self._settings.address}: {error}",
+                "look at the broker's log; is the port right, or for mqtts://?",
             )
             return False
         if not answered:
