@@ -159,7 +159,7 @@ class Terminal:
             if not name.startswith(("OPENAI_", "EDGE_", "NO_"))
         }
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "simulator", "demo", "--config", str(config), "--for", "12"],
+            [sys.executable, "-m", "simulator", "demo", "--config", str(config), "--for", "18"],
             cwd=ROOT,
             env={**kept, "TMPDIR": str(folder), "TERM": "xterm-256color", "LANG": "C.UTF-8", **environment},
             stdin=theirs,
