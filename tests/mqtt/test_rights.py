@@ -11,6 +11,7 @@ import pytest
 from tests.mqtt.brokers import Authority, OldBroker
 from tests.mqtt.desk import Desk, outgoing, peer, running, send, until
 from tests.support.broker import Broker
+from tests.support.proxy import Proxy
 
 PLUGIN = Path("/usr/lib/x86_64-linux-gnu/mosquitto_dynamic_security.so")
 
@@ -268,6 +269,26 @@ def test_tls(tmp_path: Path, authority: Authority, server_files: tuple[Path, Pat
     finally:
         broker.stop()
     assert desk.payloads == blobs
+
+
+def test_a_tls_link_that_is_cut_is_no_takeover(
+    tmp_path: Path, authority: Authority, server_files: tuple[Path, Path]
+) -> None:
+    """The witness hears our last will over TLS as well."""
+    broker = tls_broker(tmp_path / "b", authority, server_files)
+    options = {"host": "localhost", "tls": True, "ca_file": authority.ca}
+    try:
+        with (
+            Proxy(broker.port) as proxy,
+            running(**options, port=proxy.port, client_id="cut-tls", base_topic="agent/cut-tls") as desk,
+        ):
+            for n in range(4):
+                desk.wait_up(n + 1)
+                proxy.reset_newest()
+                desk.wait_down(n + 1)
+        assert desk.link.stats.takeovers == 0
+    finally:
+        broker.stop()
 
 
 @pytest.mark.parametrize(
