@@ -25,6 +25,7 @@ class Behaviour(StrEnum):
     NO_SCHEMA = "no_schema"  # 400 on response_format, fine without
     REFUSAL = "refusal"
     CONTENT_FILTER = "content_filter"
+    MODERATED = "moderated"  # the right answer, and a flagged category beside it
     TRUNCATED = "truncated"
     BAD_JSON = "bad_json"
     FENCED_JSON = "fenced_json"

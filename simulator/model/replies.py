@@ -52,6 +52,9 @@ def completion(behaviour: Behaviour, request: dict[str, Any], knobs: Knobs, numb
     }
     if behaviour is Behaviour.EMPTY_CHOICES:
         body["choices"] = []
+    if behaviour is Behaviour.MODERATED:
+        flags = {"results": [{"categories": {"violence": True, "harassment": False}}]}
+        body["moderation"] = {"input": flags, "output": {"results": []}}
     if behaviour is Behaviour.NO_USAGE:
         del body["usage"]
     return _json(200, body, ("x-request-id", f"req-sim-{number}"))

@@ -7,6 +7,7 @@ import pytest
 
 from agent.caller.protocols import BreakerState, ErrorType
 from agent.records import Grounding, Outcome, Reason, Source
+from simulator.model import Director, ModelEndpoint as SimulatedEndpoint
 from tests.caller.kit import Kit, kit, two_windows
 from tests.support.model_endpoint import ModelEndpoint, refused_port
 
@@ -32,7 +33,6 @@ class Row:
 
 TABLE = [
     Row("odd_finish", OK, ok=True),
-    Row("moderated", OK, ok=True, safety=("violence",)),
     Row("extra_window", OK, ok=True),
     Row("bad_window", (R.INVALID, R.REVIEWED), ok=True, invalid=True),
     Row(
@@ -174,3 +174,30 @@ def test_it_recovers_by_itself() -> None:
             outcomes, parts = asyncio.run(ask(endpoint, deadline_s=20.0))
         assert tuple(outcome.reason for outcome in outcomes) == OK
         assert (parts.notes.record.ok, parts.notes.record.attempts) == (True, 2)
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "wanted", "counted"),
+    [
+        ("moderated", None, ("violence",)),
+        ("moderated", {"violence"}, ("violence",)),
+        ("moderated", {"harassment"}, ()),
+        ("refusal", {"harassment"}, ("refusal",)),
+        ("content_filter", set(), ("content_filter",)),
+    ],
+)
+def test_the_categories_that_count_are_configured(
+    behaviour: str, wanted: set[str] | None, counted: tuple[str, ...]
+) -> None:
+    """Of the provider's moderation; a refusal and its filter always count."""
+    director = Director()
+    director.behave(behaviour)
+    with SimulatedEndpoint(director=director) as endpoint:
+
+        async def story() -> Kit:
+            parts = kit(endpoint.url, safety_categories=None if wanted is None else frozenset(wanted))
+            await parts.caller.ask(two_windows())
+            await parts.caller.aclose()
+            return parts
+
+        assert asyncio.run(story()).notes.record.safety_categories == counted

@@ -85,6 +85,7 @@ TABLE = {
     Behaviour.NO_SCHEMA: Row(attempts=3, retries=0),
     Behaviour.REFUSAL: Row(verdicts=local("invalid"), held=(0, 0), flags=("refusal",)),
     Behaviour.CONTENT_FILTER: fails("content_filter", "invalid", flags=("content_filter",), money="actual"),
+    Behaviour.MODERATED: Row(flags=("violence",)),
     Behaviour.TRUNCATED: Row(verdicts=(GOOD, "local/model_omitted/anomaly"), error="truncated", held=(1, 0)),
     Behaviour.BAD_JSON: Row(verdicts=local("invalid"), held=(0, 0), invalid=True, repair="failed"),
     Behaviour.FENCED_JSON: Row(repair="ok"),

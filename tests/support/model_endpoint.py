@@ -192,10 +192,6 @@ class _Handler(BaseHTTPRequestHandler):
         answers.append({**answers[0], "w": 77})
         self._complete(request, content=json.dumps({"windows": answers}))
 
-    def _moderated(self, request: dict[str, Any]) -> None:
-        flagged = {"results": [{"categories": {"violence": True, "harassment": False}}]}
-        self._complete(request, moderation={"input": flagged, "output": flagged})
-
     def _empty_choices(self, request: dict[str, Any]) -> None:
         self._complete(request, choices=[])
 
