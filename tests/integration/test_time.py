@@ -122,6 +122,7 @@ def test_the_wall_clock_decides_nothing(agent: AgentProcess, own_broker: Broker,
         publish(agent, own_broker.port, values(10 * phase))
     wait_for(lambda: len(verdicts_of(agent)) >= 7, 10, "windows are concluded")
     first = rows_of(agent)
+    assert 0 <= agent.status()["uptime_s"] < 60
     agent.kill()
     before = verdicts_of(agent)
     wall.set(0)
