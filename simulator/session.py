@@ -58,7 +58,7 @@ class Session:
         self._zeros: set[int] = set()  # packet ids of QoS 0 that are not written yet
         self._states: set[int] = set()  # packet ids of states: not counted
         self._in_flight, self._limit, self._max_packet = 0, MAX_IN_FLIGHT, 0
-        self._cutting = self._was_ready = self._over = self._leaving = False
+        self._cutting = self._was_ready = self._over = self._leaving = self._retry_due = False
         self._wait_s, self._back_after = _RETRY_S[0], 0.0
         self._client = self._make()
 
@@ -153,6 +153,7 @@ class Session:
         return client
 
     def _try(self, attempt: Callable[[], object]) -> None:
+        self._retry_due = False
         if self._over:
             return
         try:
@@ -160,6 +161,7 @@ class Session:
         except OSError as error:
             self.refusal = error.strerror or str(error)
             again = attempt if not self._was_ready else self._client.reconnect
+            self._retry_due = True
             self._hub.later(self._next_wait(), lambda: self._try(again))
 
     def _connected(self, client: paho.Client, _data: Any, _flags: Any, reason: Any, properties: Any) -> None:
@@ -207,7 +209,9 @@ class Session:
         self._stats.dropped += len(self._zeros)
         self._in_flight -= len(self._zeros)
         self._zeros.clear()
-        if self._was_ready and not self._over:
+        # paho may tell of one loss twice, and two attempts would take turns in closing each other's socket.
+        if self._was_ready and not self._over and not self._retry_due:
+            self._retry_due = True
             wait_s = max(self._back_after, self._next_wait())
             self._hub.later(wait_s, lambda: self._try(self._client.reconnect))
         self._back_after = 0.0

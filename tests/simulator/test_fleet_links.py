@@ -1,5 +1,8 @@
 """Connections as real devices have them: wills, availability, flapping, QoS 0, a thousand on two threads."""
 
+import contextlib
+import random
+import socket
 import subprocess
 import sys
 import threading
@@ -231,6 +234,40 @@ def test_message_that_the_broker_does_not_take_is_refused_and_the_rest_goes_on(t
         link.close()
     finally:
         broker.stop()
+
+
+def test_a_broker_that_talks_nonsense_is_asked_again_no_faster() -> None:
+    """What is no MQTT breaks the connection; it is tried again at intervals, and nothing else breaks."""
+    accepted: list[float] = []
+    dice = random.Random(5)
+
+    def answer(server: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = server.accept()
+                accepted.append(time.monotonic())
+                with client, contextlib.suppress(OSError):
+                    client.recv(1000)
+                    client.sendall(b"\x20\x03\x00\x00\x00")  # CONNACK
+                    time.sleep(0.1)  # long enough to be believed
+                    for _ in range(50):
+                        kind = dice.choice([0x20, 0x31, 0x40, 0x62, 0x90, 0xB0, 0xE0, 0xF0])
+                        client.sendall(bytes([kind, dice.randrange(6)]) + dice.randbytes(5))
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=answer, args=(server,), daemon=True)
+        thread.start()
+        link = Link(host="127.0.0.1", port=server.getsockname()[1], client_id="nonsense")
+        link.open(5)
+        began, before = time.monotonic(), len(accepted)
+        for _ in range(40):
+            link.publish("a", b"1")
+            time.sleep(0.05)
+        tries = len(accepted) - before
+        assert 0 < tries <= 1 + (time.monotonic() - began) / 0.2
+        link.close()
+        server.shutdown(socket.SHUT_RDWR)
+    thread.join(5)
 
 
 def test_name_and_password_come_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
