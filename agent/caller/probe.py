@@ -29,6 +29,7 @@ class Probe:
     answered: bool
     response_format: str = ""  # what it takes: json_schema, json_object or none
     schema_enforced: bool = False
+    inconclusive: str = ""  # why the answer does not tell whether the schema is enforced
     max_tokens_field: str = ""
     refused: tuple[str, ...] = ()  # request fields that it does not take
     usage: Usage | None = None
@@ -75,6 +76,7 @@ async def probe(
             answered=True,
             response_format=dialect.response_format,
             schema_enforced=dialect.response_format == "json_schema" and _obeys(reply),
+            inconclusive=_says_nothing(reply),
             max_tokens_field=dialect.max_tokens_field,
             refused=tuple(dict.fromkeys(refused)),
             usage=reply.usage,
@@ -97,6 +99,17 @@ def _request(model: str, dialect: Dialect, timeout_s: float) -> Request:
         timeout_s=timeout_s,
         request_id="probe",
     )
+
+
+def _says_nothing(reply: Reply) -> str:
+    """Return why the reply is no answer to the question, empty if it is one."""
+    if reply.refusal:
+        return "the model refused"
+    if reply.finish_reason == "content_filter":
+        return "the provider's content filter took the answer"
+    if reply.finish_reason == "length":
+        return f"the answer was cut off at {MAX_TOKENS} tokens, as with models that reason first"
+    return ""
 
 
 def _obeys(reply: Reply) -> bool:

@@ -9,10 +9,11 @@ import pytest
 from agent.caller import OpenAIChat
 from agent.caller.probe import Probe, probe
 from agent.caller.protocols import ErrorType
+from simulator.model import Director, ModelEndpoint as SimulatedEndpoint
 from tests.support.model_endpoint import ModelEndpoint
 
 
-def look(endpoint: ModelEndpoint, provider: str = "openai") -> Probe:
+def look(endpoint: ModelEndpoint | SimulatedEndpoint, provider: str = "openai") -> Probe:
     async def story() -> Probe:
         chat = OpenAIChat(base_url=endpoint.url, api_key="k")
         try:
@@ -72,3 +73,17 @@ def test_a_refused_key_is_told() -> None:
         ErrorType.AUTH,
         "HTTP 401 invalid_api_key",
     )
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "why"), [("refusal", "refused"), ("truncated", "cut off"), ("content_filter", "filter")]
+)
+def test_an_answer_that_shows_nothing_is_not_held_against_the_endpoint(behaviour: str, why: str) -> None:
+    """A refusal, a filter or too little room say nothing of the schema."""
+    director = Director()
+    director.behave(behaviour)
+    with SimulatedEndpoint(director=director) as endpoint:
+        found = look(endpoint)
+    assert found.answered
+    assert not found.schema_enforced
+    assert why in found.inconclusive

@@ -159,7 +159,15 @@ def _judge(found: Probe, endpoint: str) -> list[Line]:
         remedy = _REMEDIES.get(found.error_type or ErrorType.OTHER, "look at the endpoint's log")
         return [fail("model.call", f"{endpoint}: {printable(found.error)}", remedy)]
     lines = [ok("model.call", f"{found.model} answered in {found.latency_s:.2f} s")]
-    if found.schema_enforced:
+    if found.inconclusive:
+        lines.append(
+            warn(
+                "model.schema",
+                f"not known whether it is enforced: {found.inconclusive}",
+                "ask again; if it stays so, expect invalid or truncated replies and take another model",
+            )
+        )
+    elif found.schema_enforced:
         lines.append(ok("model.schema", "the JSON schema is enforced"))
     else:
         lines.append(
