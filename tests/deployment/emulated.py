@@ -82,7 +82,7 @@ def namespaces() -> Iterator[int]:
             Path(f"/proc/{holder.pid}/{name}").write_text(IDS)
         yield int(children.read_text().split()[0])
     finally:
-        holder.terminate()
+        holder.kill()  # it lets no other signal in; its child dies with it
         holder.wait(10)
 
 
