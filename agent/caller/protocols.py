@@ -78,6 +78,7 @@ class CallStart:
     max_tokens: int
     seed: int | None
     traceparents: tuple[str, ...] = ()  # of the readings, for span links
+    system: str = ""  # the part of the prompt that never changes; it begins with it
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,7 @@ def start_of(
         max_tokens=prompt.max_tokens,
         seed=settings.seed if dialect.seed else None,
         traceparents=tuple(traces)[:MAX_TRACES],
+        system=prompt.system,
     )
 
 

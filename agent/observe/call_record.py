@@ -140,7 +140,9 @@ def describe_spans(spans: Sequence[Span], start: CallStart, record: CallRecord, 
     )
     _evaluate(chat, record, content=content)
     if content:
-        chat.set({semconv.INPUT_MESSAGES: _message("user", start.prompt)})
+        if start.system:
+            chat.set({semconv.SYSTEM_INSTRUCTIONS: _json([_text(start.system)])})
+        chat.set({semconv.INPUT_MESSAGES: _message("user", start.prompt.removeprefix(start.system).lstrip())})
         if record.response:
             chat.set({semconv.OUTPUT_MESSAGES: _message("assistant", record.response)})
     if not record.ok:
@@ -174,4 +176,12 @@ def _evaluate(chat: Span, record: CallRecord, *, content: bool) -> None:
 
 
 def _message(role: str, text: str) -> str:
-    return json.dumps([{"role": role, "parts": [{"type": "text", "content": text}]}], ensure_ascii=False)
+    return _json([{"role": role, "parts": [_text(text)]}])
+
+
+def _text(text: str) -> dict[str, str]:
+    return {"type": "text", "content": text}
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)

@@ -27,7 +27,7 @@ MAX_EVENTS = 64
 MAX_REMEMBERED = 256
 MAX_ATTRIBUTE_CHARS = 1024
 _KINDS = {"internal": SpanKind.INTERNAL, "client": SpanKind.CLIENT, "producer": SpanKind.PRODUCER}
-_LONG = frozenset({semconv.INPUT_MESSAGES, semconv.OUTPUT_MESSAGES})
+_LONG = frozenset({semconv.SYSTEM_INSTRUCTIONS, semconv.INPUT_MESSAGES, semconv.OUTPUT_MESSAGES})
 _KEPT, _LEFT_OUT = TraceFlags(1), TraceFlags(0)
 
 

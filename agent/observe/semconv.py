@@ -36,6 +36,7 @@ USAGE_CACHE_WRITE = "gen_ai.usage.cache_write.input_tokens"
 USAGE_REASONING = "gen_ai.usage.reasoning.output_tokens"
 PROMPT_NAME = "gen_ai.prompt.name"
 PROMPT_VERSION = "gen_ai.prompt.version"
+SYSTEM_INSTRUCTIONS = "gen_ai.system_instructions"  # opt-in
 INPUT_MESSAGES = "gen_ai.input.messages"  # opt-in
 OUTPUT_MESSAGES = "gen_ai.output.messages"  # opt-in
 OPENAI_API_TYPE = "openai.api.type"

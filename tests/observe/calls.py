@@ -9,7 +9,7 @@ from agent.observe.recorder import TelemetryRecorder
 from agent.observe.traces import Tracer
 from agent.records import Check, Grounding
 
-PROMPT, REPLY = "canary-prompt-text", "canary-reply-text"
+SYSTEM, PROMPT, REPLY = "canary-system-text", "canary-prompt-text", "canary-reply-text"
 PARENTS = tuple(f"00-{place:032x}-{place:016x}-01" for place in range(1, 4))
 
 
@@ -24,7 +24,8 @@ def start(**changes: Any) -> CallStart:
         "trigger": "suspicion",
         "model": "gpt-4o-mini",
         "provider": "openai",
-        "prompt": PROMPT,
+        "prompt": f"{SYSTEM}\n{PROMPT}",
+        "system": SYSTEM,
         "prompt_name": "window-review",
         "prompt_version": "3",
         "server_address": "127.0.0.1",

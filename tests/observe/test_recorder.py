@@ -6,7 +6,7 @@ import pytest
 
 from agent.caller.protocols import BreakerState, BudgetWindow, ErrorType, Recorder, Retry, Usage
 from agent.records import Check, Grounding, Reason
-from tests.observe.calls import PROMPT, REPLY, good, recorder, start, value
+from tests.observe.calls import PROMPT, REPLY, SYSTEM, good, recorder, start, value
 from tests.observe.sink import Log
 
 CALL = {"model": "gpt-4o-mini", "provider": "openai"}
@@ -58,7 +58,7 @@ def test_content_is_shown_as_configured(mode: str) -> None:
     with telemetry.call(start()) as scope:
         scope.finish(good())
     first, last = log.lines()
-    assert (first["prompt"] == PROMPT) == (last["response"] == REPLY) == (mode != "hash")
+    assert (first["prompt"] == f"{SYSTEM} {PROMPT}") == (last["response"] == REPLY) == (mode != "hash")
 
 
 def test_a_failure_is_counted_by_its_cause() -> None:

@@ -13,7 +13,7 @@ from agent.caller.protocols import CallRecord, ErrorType, Retry
 from agent.observe import semconv
 from agent.observe.redact import Secrets
 from agent.observe.traces import Tracer, open_tracer, parse_traceparent
-from tests.observe.calls import PARENTS, PROMPT, REPLY, good, recorder, start
+from tests.observe.calls import PARENTS, PROMPT, REPLY, SYSTEM, good, recorder, start
 from tests.observe.sink import Log
 from tests.support.broker import free_port
 from tests.support.otlp_receiver import OtlpReceiver, ReceivedSpan, grpc_receiver, http_receiver
@@ -84,7 +84,7 @@ def test_a_call_is_one_trace_from_reading_to_verdict(receiver: OtlpReceiver) -> 
     assert call == call | {
         "ai.model": "gpt-4o-mini",
         "user.id": "pump-1",
-        "prompt.length": len(PROMPT),
+        "prompt.length": len(f"{SYSTEM}\n{PROMPT}"),
         "response.length": len(REPLY),
         "ai.cost.usd": 0.00018,
         "ai.budget.remaining_usd": 0.69,
@@ -183,7 +183,10 @@ def test_content_is_opt_in_by_the_environment(
     if mode.startswith("SPAN"):
         [message] = json.loads(chat.attributes["gen_ai.output.messages"])
         assert message == {"role": "assistant", "parts": [{"type": "text", "content": REPLY}]}
-        assert "[redacted]" in chat.attributes["gen_ai.input.messages"]
+        [words] = json.loads(chat.attributes["gen_ai.system_instructions"])
+        assert words == {"type": "text", "content": SYSTEM}
+        [message] = json.loads(chat.attributes["gen_ai.input.messages"])
+        assert message == {"role": "user", "parts": [{"type": "text", "content": "[redacted]"}]}
     else:
         assert "gen_ai.input.messages" not in chat.attributes
     assert b"canary-prompt-text" not in b"".join(receiver.raw)
