@@ -165,6 +165,34 @@ def test_every_call_that_is_recorded_is_counted() -> None:
     asyncio.run(story())
 
 
+def test_two_calls_make_one_probe() -> None:
+    """While an endpoint is tried again, another call is answered at once; a cancelled probe frees its place."""
+
+    async def story() -> None:
+        clock, model = Clock(), Model(fails(*[ErrorType.CONNECTION] * 3, sent=False))
+        parts = kit(model, clock=clock, max_retries=0, max_concurrent=4)
+        for number in range(3):
+            await parts.caller.ask(batch(name=f"b{number}"))
+        assert parts.caller.state()["breaker"] == "open"
+        clock.now += 60
+        model.gate = asyncio.Event()
+        model.busy.clear()
+        probe = asyncio.create_task(parts.caller.ask(batch(name="probe")))
+        await model.busy.wait()
+        assert reasons(await parts.caller.ask(batch(name="other"))) == [Reason.BREAKER]
+        probe.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await probe
+        assert parts.caller.state()["breaker"] == "half_open"
+        model.gate.set()
+        assert reasons(await parts.caller.ask(batch(name="next"))) == [Reason.REVIEWED]
+        assert parts.caller.state()["breaker"] == "closed"
+        assert len(model.requests) == 5
+        await parts.caller.aclose()
+
+    asyncio.run(story())
+
+
 def test_retry_after_nothing_means_at_once() -> None:
     """A 429 that names 0 s does not hold up the calls that come after."""
 
