@@ -5,6 +5,7 @@ from math import inf
 from agent.detect.settings import DetectSettings
 from agent.detect.state import (
     AT,
+    COUNTER,
     FIRST,
     FLAT_AT,
     FOLDS,
@@ -38,8 +39,8 @@ def _limit(state: State, value: float, settings: DetectSettings) -> float:
     if state[KINDS] < MANY_KINDS or state[TOTAL] < settings.warm_readings or state[RESERVE]:
         return inf
     rests = value == state[REST]
-    if state[FOLDS] < 2 * HOURS and (rests or state[LONG_RUN] >= OFTEN):
-        return inf
+    if state[FOLDS] < 2 * HOURS and (rests or state[LONG_RUN] >= OFTEN or state[COUNTER]):
+        return inf  # a meter may stand still all night, and never where it stood before
     longest = settings.flat_factor * state[LONG_RUN]
     if rests:
         longest = max(longest, settings.rest_factor * state[REST_RUN])

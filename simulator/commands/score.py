@@ -55,6 +55,7 @@ def register(commands: "Commands[argparse.ArgumentParser]") -> None:
     parser.add_argument(
         "--since", type=moment, metavar="TIME", help="leave out what ended before (event time)"
     )
+    parser.add_argument("--until", type=moment, metavar="TIME", help="leave out what ended later")
     parser.add_argument("--devices", type=int, metavar="N", help="how many there were, if some said nothing")
     parser.add_argument("--json", action="store_true", help="the same figures as JSON")
     parser.set_defaults(command=_score)
@@ -64,9 +65,10 @@ def _score(args: argparse.Namespace) -> int:
     from simulator.score import table  # noqa: PLC0415 - `list` stays quick
 
     since = float("-inf") if args.since is None else args.since
+    until = float("inf") if args.until is None else args.until
     try:
         labels = read_labels(args.labels)
-        runs = _from_files(args.verdicts, since) if args.verdicts else _from_broker(args, since)
+        runs = _from_files(args.verdicts, since, until) if args.verdicts else _from_broker(args, since, until)
     except ScoreFileError as error:
         return complain(str(error), EXIT_USAGE)
     if not runs:
@@ -98,17 +100,17 @@ def _figures(
     }
 
 
-def _from_files(paths: Sequence[Path], since: float) -> dict[str, Said]:
+def _from_files(paths: Sequence[Path], since: float, until: float) -> dict[str, Said]:
     runs: dict[str, Said] = {}
     for path in paths:
-        found = read_runs(path, since=since)
+        found = read_runs(path, since=since, until=until)
         for base, said in found.items():
             name = path.stem if len(found) == 1 else f"{path.stem}: {base}"
             runs[name if name not in runs else f"{path}: {base}"] = said
     return runs
 
 
-def _from_broker(args: argparse.Namespace, since: float) -> dict[str, Said]:
+def _from_broker(args: argparse.Namespace, since: float, until: float) -> dict[str, Said]:
     from simulator.score.live import Listener  # noqa: PLC0415
 
     stop = stop_on_signal()
@@ -116,7 +118,7 @@ def _from_broker(args: argparse.Namespace, since: float) -> dict[str, Said]:
     bases = args.topic or ["edge-agent/+"]
     filters = tuple(f"{base}/{kind}/+" for base in bases for kind in ("verdicts", "events"))
     ends = float("inf") if args.for_s is None else time.monotonic() + args.for_s
-    listener = Listener(host=host, port=port, filters=filters, since=since)
+    listener = Listener(host=host, port=port, filters=filters, since=since, until=until)
     with closing(listener):
         listener.open(BROKER_LIMIT_S)
         listener.wait(stop, until=lambda: time.monotonic() >= ends)

@@ -15,6 +15,7 @@ MIN_STILL = 5
 SUSPECT = 0.25
 NEWEST = 5  # values that must have moved
 FAR = 0.75  # widths of the usual range
+NEAR = 0.1  # widths of what the last values covered
 _RANGES = ("expected", "usual", "range")
 _WORDS = {
     "spike": "jumped to",
@@ -166,23 +167,35 @@ def _breaks_limits(worst: dict[str, Any], series: dict[str, Any]) -> bool:
 
 
 def _familiar(worst: dict[str, Any], series: dict[str, Any]) -> bool:
-    """Say whether the series has such values in more than 2 of 100 readings."""
+    """Say whether the series has such values in more than 2 of 100 readings, and had one in the last 30.
+
+    A solar panel's night value is common, but not at noon.
+    """
     low, high, value = series.get("p01"), series.get("p99"), worst.get("value")
     if not isinstance(low, Printed) or not isinstance(high, Printed) or not isinstance(value, Printed):
         return False
-    return low <= value <= high
+    earlier = _last(series)[:-NEWEST]
+    if not low <= value <= high or not earlier:
+        return low <= value <= high
+    margin = NEAR * (max(earlier) - min(earlier))
+    return min(earlier) - margin <= value <= max(earlier) + margin
+
+
+def _last(series: dict[str, Any]) -> list[float]:
+    """Return the last values as far as they are printed, oldest first."""
+    scale, last = series.get("scale"), series.get("last")
+    if not isinstance(last, list) or not isinstance(scale, list) or len(scale) != 2:  # noqa: PLR2004 - low and high
+        return []
+    return [scale[0] + (scale[1] - scale[0]) * one / 999.0 for one in last]
 
 
 def _has_moved(series: dict[str, Any]) -> bool:
     """Say whether the newest values all lie far outside the usual range, on one side."""
     usual = series.get("p01"), series.get("p99")
-    scale, last = series.get("scale"), series.get("last")
-    if not all(isinstance(one, Printed) for one in usual) or not isinstance(last, list) or len(last) < NEWEST:
-        return False
-    if not isinstance(scale, list) or len(scale) != 2:  # noqa: PLR2004 - low and high
+    values = _last(series)[-NEWEST:]
+    if not all(isinstance(one, Printed) for one in usual) or len(values) < NEWEST:
         return False
     low, high = map(float, usual)  # type: ignore[arg-type]
-    values = [scale[0] + (scale[1] - scale[0]) * one / 999.0 for one in last[-NEWEST:]]
     margin = FAR * (high - low)
     return margin > 0 and (min(values) > high + margin or max(values) < low - margin)
 

@@ -47,8 +47,8 @@ def read_labels(path: Path) -> list[Label]:
     return labels
 
 
-def read_runs(path: Path, *, since: float = float("-inf")) -> dict[str, Said]:
-    """Return what was said of what ended at ``since`` (Unix seconds) or later, by the agent's base topic.
+def read_runs(path: Path, *, since: float = float("-inf"), until: float = float("inf")) -> dict[str, Said]:
+    """Return what was said of what ended from ``since`` to ``until`` (Unix seconds), by base topic.
 
     Lines without a topic belong to the base topic ``""``.
 
@@ -62,7 +62,7 @@ def read_runs(path: Path, *, since: float = float("-inf")) -> dict[str, Said]:
             continue
         base = str(body.get("topic", "")).rsplit("/", 2)[0]
         try:
-            runs.setdefault(base, Said(since)).take(message)
+            runs.setdefault(base, Said(since, until)).take(message)
         except (KeyError, ValueError, TypeError, AttributeError) as error:
             raise ScoreFileError(
                 f"{path}:{place}: is no verdict ({type(error).__name__}: {str(error)[:80]}); "

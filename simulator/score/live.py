@@ -74,11 +74,11 @@ class Listener:
         self.heard_at = time.monotonic()
         with self._lock:
             try:
-                self.said.setdefault(base, Said(self._since, self._until)).take(json.loads(payload))
+                kept = self.said.setdefault(base, Said(self._since, self._until)).take(json.loads(payload))
             except (KeyError, ValueError, TypeError, AttributeError, RecursionError):
                 self.malformed += 1
                 return
-            if self._keep is not None:
+            if kept and self._keep is not None:
                 self._write(base, payload)
 
     def _write(self, base: str, payload: bytes) -> None:

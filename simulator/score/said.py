@@ -35,28 +35,30 @@ class Said:
     _seen: dict[str, Opening] = field(default_factory=dict)  # finding id -> its first anomalous verdict
     _events: bool = False
 
-    def take(self, body: Mapping[str, Any]) -> None:
-        """Take a verdict or an event.
+    def take(self, body: Mapping[str, Any]) -> bool:
+        """Take a verdict or an event; false when it is a repeat or lies outside of the time that counts.
 
         Raises:
             ValueError, KeyError, TypeError: it is neither.
         """
         if "event_type" not in body:
-            self._take_verdict(body)
-            return
+            return self._take_verdict(body)
         self._events = True
         verdict = body["verdict"]
         opening = _opening(str(body["finding_id"]), verdict)
-        if body["event_type"] == "opened" and self.since <= opening.seen <= self.until:
+        if not self.since <= opening.seen <= self.until:
+            return False
+        if body["event_type"] == "opened":
             self._told.setdefault(opening.finding_id, opening)
         elif body["event_type"] == "updated" and opening.finding_id in self._told:
             self._rename(self._told, opening)
+        return True
 
-    def _take_verdict(self, verdict: Mapping[str, Any]) -> None:
+    def _take_verdict(self, verdict: Mapping[str, Any]) -> bool:
         window = verdict["window"]
         begin, end = seconds(window["from"]), seconds(window["to"])
         if not self.since <= end <= self.until or verdict["id"] in self._ids:
-            return
+            return False
         self._ids.add(str(verdict["id"]))
         self.verdicts += 1
         self.sources[str(verdict["source"])] += 1
@@ -70,6 +72,7 @@ class Said:
                 self._rename(self._seen, opening)
             else:
                 self._seen[opening.finding_id] = opening
+        return True
 
     def _rename(self, known: dict[str, Opening], later: Opening) -> None:
         """Add the name that a finding is told by now: a shift begins like a spike."""

@@ -106,3 +106,21 @@ def test_other_unit_is_a_shift_not_noise() -> None:
     kinds = [score.kind for score in scores if score.alarm]
     assert kinds[10:]
     assert set(kinds[10:]) == {Kind.LEVEL_SHIFT}
+
+
+def test_meter_that_rests_every_night_is_not_stuck() -> None:
+    """It never stands twice at the same value; from the first night on that is no anomaly."""
+    total, values = 19_300.0, []
+    for place in range(6 * 1440):
+        day = place % 1440
+        if day < 700:
+            total += 0.01 * min(day, 700 - day) / 350.0 * 30
+        values.append(round(total, 2))
+    detector = Detector()
+    scores = [
+        detector.update(
+            Reading("d", "energy", signals.START + 60.0 * place, value), signals.START + 60.0 * place
+        )
+        for place, value in enumerate(values)
+    ]
+    assert all(score.kind is not Kind.FLATLINE for score in scores)

@@ -342,3 +342,14 @@ def post(url: str, body: bytes) -> Any:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(urllib.request.Request(url, body), timeout=5) as reply:
         return json.loads(reply.read())
+
+
+def test_common_value_is_familiar_only_where_one_was_lately() -> None:
+    """A panel's low power is common at night, but not after half an hour of sun."""
+    series = {"metric": "power", "p01": 0, "p99": 5000, "scale": [1000, 4000]}
+    sunny = {**series, "last": [990, 999, 980, 985, 990, 999, 0, 5, 0, 0, 0]}
+    cloudy = {**series, "last": [990, 100, 980, 40, 990, 999, 0, 5, 0, 0, 0]}
+    for one, status in ((sunny, "anomaly"), (cloudy, "normal")):
+        candidate = {"id": "r1", "metric": "power", "value": 1010, "score": 2.1, "kind": "spike"}
+        prompt = json.dumps({"w": 1, "series": [one], "candidates": [candidate]})
+        assert answer(prompt)["windows"][0]["status"] == status
