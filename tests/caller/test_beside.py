@@ -166,7 +166,7 @@ def test_every_call_that_is_recorded_is_counted() -> None:
 
 
 def test_two_calls_make_one_probe() -> None:
-    """While an endpoint is tried again, another call is answered at once; a cancelled probe frees its place."""
+    """While an endpoint is tried again others are answered at once; a cancelled probe frees its place."""
 
     async def story() -> None:
         clock, model = Clock(), Model(fails(*[ErrorType.CONNECTION] * 3, sent=False))
