@@ -16,6 +16,7 @@ from agent import __version__
 from agent.commands.words import UnknownError
 from agent.config import ConfigError, load_apart
 from agent.journal import JournalError, JournalStorageError
+from agent.pace import PaceRefusedError
 from agent.records import AgentError
 from agent.web import WebError
 
@@ -45,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for problem in error.problems:
             _complain(problem if problem.startswith(path) else f"{path}: {problem}")
         return EXIT_USAGE
-    except UnknownError as error:
+    except (UnknownError, PaceRefusedError) as error:
         _complain(str(error))
         return EXIT_USAGE
     except (UnavailableError, JournalError) as error:

@@ -1,5 +1,8 @@
 """Agent time runs faster than real time in a test's state directory, and nowhere else."""
 
+import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -41,6 +44,25 @@ def test_production_refuses_a_pace(tmp_path: Path) -> None:
     """Without the marker in the state directory start-up ends, in words."""
     with pytest.raises(PaceRefusedError, match="only a test's state directory"):
         pace_of({VARIABLE: "0:0:120"}, tmp_path)
+
+
+def test_agent_that_is_refused_its_pace_says_so_in_one_line(tmp_path: Path) -> None:
+    """Exit code 2, one line on stderr, and no journal."""
+    config = tmp_path / "agent.yaml"
+    config.write_text(f"agent: {{id: x, state_dir: {tmp_path / 'state'}}}\n")
+    config.chmod(0o600)
+    done = subprocess.run(
+        [sys.executable, "-m", "agent", "run", "--config", str(config)],
+        env={**os.environ, VARIABLE: "0:0:120"},
+        capture_output=True,
+        text=True,
+        timeout=60.0,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "only a test's state directory" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "state").exists()
 
 
 @pytest.mark.parametrize("wanted", ["120", "0:0:0.5", "0:0:nan", "a:b:c", "0:0:1e9", "inf:0:2"])
