@@ -1,9 +1,11 @@
 """``edge-sim trial``: three real agents on one broker, a run per scenario, and the score of each."""
 
 import argparse
+import signal
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
 from simulator import scenario as scenarios
@@ -11,6 +13,8 @@ from simulator.commands.common import EXIT_OK, EXIT_UNAVAILABLE, Commands, compl
 from simulator.scenario import Scenario, ScenarioError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from simulator.trial import Outcome, TrialPlan
 
 MAX_DEVICES = 20
@@ -36,36 +40,52 @@ def register(commands: "Commands[argparse.ArgumentParser]") -> None:
 
 def _trial(args: argparse.Namespace) -> int:
     from simulator.score import table  # noqa: PLC0415 - `list` stays quick
-    from simulator.trial import TrialError  # noqa: PLC0415
     from simulator.trial.report import compact, pooled, write  # noqa: PLC0415
 
     names = args.names or [name for name in scenarios.names() if name != "demo"]
-    if args.out is not None:
-        args.out.mkdir(parents=True, exist_ok=True)
     plans = [_plan(scenarios.load(name), args) for name in names]
-    outcomes: list[Outcome] = []
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
-        if args.jobs <= 1:
-            outcomes += [_run(plan) for plan in plans]
-        else:
-            with ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn")) as pool:
-                outcomes += [
-                    done.result() for done in as_completed([pool.submit(_run, plan) for plan in plans])
-                ]
-    except TrialError as error:
-        return complain(str(error), EXIT_UNAVAILABLE)
-    outcomes.sort(key=lambda one: one.scenario)
-    say(table.text(compact(outcomes)) + "\n")
-    say(table.text(table.rows(pooled(outcomes))))
-    if args.out is not None:
-        write(outcomes, args.out)
-    return EXIT_OK
+        if args.out is not None:
+            args.out.mkdir(parents=True, exist_ok=True)
+        ended = _all(plans, args.jobs)
+        outcomes = sorted((one for one in ended if not isinstance(one, str)), key=lambda one: one.scenario)
+        if outcomes:
+            say(table.text(compact(outcomes)) + "\n")
+            say(table.text(table.rows(pooled(outcomes))))
+        if outcomes and args.out is not None:
+            write(outcomes, args.out)
+    except OSError as error:
+        return complain(f"{error.filename or args.out}: {error.strerror}", EXIT_UNAVAILABLE)
+    failed = [one for one in ended if isinstance(one, str)]
+    for one in failed:
+        complain(one, EXIT_UNAVAILABLE)
+    return EXIT_UNAVAILABLE if failed else EXIT_OK
 
 
-def _run(plan: "TrialPlan") -> "Outcome":
-    from simulator.trial import run  # noqa: PLC0415
+def _interrupt(number: int, _frame: FrameType | None) -> None:
+    """Take SIGTERM as Ctrl-C, so that broker and agents are ended."""
+    raise KeyboardInterrupt(number)
 
-    return run(plan, say=say)
+
+def _all(plans: "Sequence[TrialPlan]", jobs: int) -> "list[Outcome | str]":
+    """Run every trial, ``jobs`` at once; what came to nothing is told in a line instead."""
+    if jobs <= 1:
+        return [_run(plan) for plan in plans]
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        return [done.result() for done in as_completed([pool.submit(_run, plan) for plan in plans])]
+
+
+def _run(plan: "TrialPlan") -> "Outcome | str":
+    from simulator.agent_process import AgentEndedError  # noqa: PLC0415
+    from simulator.broker import BrokerError  # noqa: PLC0415
+    from simulator.link import LinkError  # noqa: PLC0415
+    from simulator.trial import TrialError, run  # noqa: PLC0415
+
+    try:
+        return run(plan, say=say)
+    except (TrialError, AgentEndedError, BrokerError, LinkError) as error:
+        return f"{plan.scenario.name}: {error}"
 
 
 def _plan(scenario: Scenario, args: argparse.Namespace) -> "TrialPlan":

@@ -86,5 +86,5 @@ class Listener:
         file = self._files.get(base)
         if file is None:
             name = base.replace("/", "_") + ".jsonl"
-            file = self._files[base] = (self._keep / name).open("a", encoding="utf-8")
+            file = self._files[base] = (self._keep / name).open("w", encoding="utf-8")
         file.write(payload.decode("utf-8", "replace").replace("\n", " ") + "\n")

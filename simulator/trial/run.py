@@ -198,8 +198,7 @@ class _Trial:
             while not agent.ready():
                 if time.monotonic() >= deadline:
                     raise TrialError(
-                        f"{self._plan.scenario.name}: an agent was not ready in time "
-                        f"({agent.last_words()}); run fewer jobs at once"
+                        f"an agent was not ready in time ({agent.last_words()}); run fewer jobs at once"
                     )
                 time.sleep(0.1)
 
@@ -246,9 +245,7 @@ class _Trial:
         ended, behind = time.monotonic(), {}
         for mode, (agent, web) in agents.items():
             if not self._take_in(agent, web, sent, DRAIN_LIMIT_S):
-                raise TrialError(
-                    f"{self._plan.scenario.name}: {mode} did not take in all {sent:,} readings; run it slower"
-                )
+                raise TrialError(f"{mode} did not take in all {sent:,} readings; run it slower")
             behind[mode] = (time.monotonic() - ended) * self._plan.speed
         deadline = time.monotonic() + DRAIN_LIMIT_S
         while time.monotonic() - listener.heard_at < 4 * WINDOW_S / self._plan.speed + 1.0:
