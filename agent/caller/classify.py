@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any
 
@@ -97,7 +98,10 @@ def _refused(detail: Mapping[str, Any]) -> str | None:
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return ``retry-after-ms`` or ``Retry-After`` in seconds; dates are not read: there may be no clock."""
+    """Return ``retry-after-ms`` or ``Retry-After`` in seconds (RFC 9110, section 10.2.3).
+
+    A date counts from the response's own ``Date``: there may be no clock here.
+    """
     for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         try:
             seconds = float(headers.get(name, "")) * unit
@@ -105,4 +109,9 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
             continue
         if 0 <= seconds < float("inf"):
             return min(seconds, MAX_RETRY_AFTER_S)
-    return None
+    try:
+        until, sent = (parsedate_to_datetime(headers.get(name, "")) for name in ("retry-after", "date"))
+        seconds = (until - sent).total_seconds()
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return min(seconds, MAX_RETRY_AFTER_S) if seconds >= 0 else None

@@ -316,13 +316,22 @@ def test_no_word_of_the_provider_is_passed_on() -> None:
     )
 
 
+_LATER = "Wed, 21 Oct 2026 07:28:00 GMT"
+
+
 @pytest.mark.parametrize(
     ("headers", "seconds"),
     [
         ({"retry-after": "7"}, 7.0),
         ({"retry-after-ms": "250", "retry-after": "7"}, 0.25),
         ({"retry-after": "99999999"}, 3600.0),
-        ({"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT"}, None),
+        ({"retry-after": _LATER}, None),
+        ({"retry-after": _LATER, "date": "Wed, 21 Oct 2026 07:27:30 GMT"}, 30.0),
+        ({"retry-after": _LATER, "date": "Wed, 21 Oct 2026 07:28:30 GMT"}, None),
+        ({"retry-after": _LATER, "date": "Mon, 21 Oct 2013 07:28:30 GMT"}, 3600.0),
+        ({"retry-after": _LATER, "date": "2026-10-21"}, None),
+        ({"retry-after": _LATER, "date": "Wed, 21 Oct 2026 07:27:30"}, None),
+        ({"retry-after": "Wed, 99 Foo 2026 99:99:99 GMT", "date": _LATER}, None),
         ({"retry-after": "-1"}, None),
         ({"retry-after": "nan"}, None),
         ({}, None),
