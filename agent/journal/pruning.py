@@ -46,10 +46,10 @@ class Pruner:
         """Delete one chunk inside the open transaction; ``early`` takes kept rows before their time too."""
         if not self.enabled:
             return 0
-        snapshot_seq, watermark = find_watermark(connection, early=early)
+        floor, watermark = find_watermark(connection, early=early)
         cutoff = self._now() - self._keep_s
         rows, self.more = self._drop_rows(connection, watermark)
-        verdicts = self._drop_verdicts(connection, snapshot_seq, cutoff, early=early)
+        verdicts = self._drop_verdicts(connection, floor, cutoff, early=early)
         batches = self._drop_batches(connection, cutoff, early=early)
         aside = self._drop_quarantine(connection, cutoff, early=early and not verdicts + batches)
         connection.execute("DELETE FROM findings WHERE cleared AND clock < ?", (cutoff,))
@@ -78,18 +78,19 @@ class Pruner:
         return messages + timers, last < watermark
 
     def _drop_verdicts(
-        self, connection: sqlite3.Connection, snapshot_seq: int, cutoff: float, *, early: bool
+        self, connection: sqlite3.Connection, floor: int, cutoff: float, *, early: bool
     ) -> int:
+        """Delete acknowledged verdicts with their windows, but for those that the snapshot may have open."""
         edge = connection.execute(
             "SELECT n FROM verdicts WHERE reviewed = 0 ORDER BY n DESC LIMIT 1 OFFSET ?", (_LOCAL_VERDICTS,)
         ).fetchone()
         found = connection.execute(
             "SELECT v.n, v.id FROM verdicts v LEFT JOIN windows w ON w.id = v.id"
-            " WHERE v.acked > 0 AND (w.hi IS NULL OR w.hi <= :snapshot)"
+            " WHERE v.acked > 0 AND (w.hi IS NULL OR w.hi < :floor)"
             " AND (:early OR v.clock < :cutoff OR (v.reviewed = 0 AND v.n <= :edge AND v.acked = 1))"
             " ORDER BY v.n LIMIT :limit",
             {
-                "snapshot": snapshot_seq,
+                "floor": floor,
                 "early": early,
                 "cutoff": cutoff,
                 "edge": -1 if edge is None else edge[0],
@@ -132,7 +133,7 @@ class Pruner:
 
 
 def find_watermark(connection: sqlite3.Connection, *, early: bool = False) -> tuple[int, int]:
-    """Return the snapshot's seq, and the last seq that nobody needs any more.
+    """Return the lowest seq that the snapshot has not passed for good, and the last that nobody needs.
 
     With ``early`` a window holds its rows only until its verdict is committed, not until the broker has it:
     one device whose verdicts are refused must not stop the acks of all.
@@ -145,4 +146,4 @@ def find_watermark(connection: sqlite3.Connection, *, early: bool = False) -> tu
     lowest = connection.execute(
         "SELECT min(lo) FROM windows WHERE state < 2 AND state <= ?", (holding,)
     ).fetchone()[0]
-    return seq, min(seq, floor - 1, seq if lowest is None else lowest - 1)
+    return min(seq + 1, floor), min(seq, floor - 1, seq if lowest is None else lowest - 1)

@@ -25,8 +25,8 @@ _FINDING_COLUMNS = "id, device, kind, severity, opened, last_reviewed, normal_st
 
 def recover(connection: sqlite3.Connection) -> Recovered:
     """Read everything but the rows."""
-    snapshot = connection.execute("SELECT seq, body FROM snapshots").fetchone()
-    seq = 0 if snapshot is None else int(snapshot[0])
+    snapshot = connection.execute("SELECT seq, body, floor FROM snapshots").fetchone()
+    seq, floor = (0, 0) if snapshot is None else (int(snapshot[0]), int(snapshot[2]))
     pending = connection.execute(
         "SELECT body, attempts FROM windows WHERE state = ? AND state < 2 ORDER BY n", (SEALED,)
     ).fetchall()
@@ -39,8 +39,9 @@ def recover(connection: sqlite3.Connection) -> Recovered:
             window.id: attempts for window, (_, attempts) in zip(windows, pending, strict=True) if attempts
         },
         findings=read_findings(connection, "NOT cleared"),
+        # From the floor on: what the snapshot still has open may be sealed although no reading came since.
         sealed_to=dict(
-            connection.execute("SELECT device, max(hi) FROM windows WHERE hi > ? GROUP BY device", (seq,))
+            connection.execute("SELECT device, max(hi) FROM windows WHERE hi >= ? GROUP BY device", (floor,))
         ),
     )
 

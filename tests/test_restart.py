@@ -1,0 +1,142 @@
+"""A process takes up where the last one was killed: each window is cut, judged and told of once."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from agent.desk import BatchSettings
+from agent.detect import Detector
+from agent.journal import JournalSettings
+from agent.observe.traces import Span
+from agent.pipeline import Pipeline, PipelineSettings
+from agent.records import Outgoing, Row, TimerKind
+from agent.review import ReviewSettings
+from agent.window import WindowSettings
+from tests.journal.rig import Rig, arrival, link_up
+
+AGE_S = 0.05
+QUICK = JournalSettings(commit_ms=1, ballast_bytes=0, keep_days=0)
+
+
+def topic(device: str) -> str:
+    return f"edge-agent/gw1/verdicts/{device}"
+
+
+class Life:
+    """One process: a real journal, and the analyst's pipeline on a loop of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.rig = Rig(folder, settings=QUICK, auto_consume=False)
+        self.journal = self.rig.open()
+        self.sent: list[Outgoing] = []
+        self.errors: list[BaseException] = []
+        self._fed = 0
+
+    def make_pipeline(self) -> Pipeline:
+        return Pipeline(
+            settings=PipelineSettings(
+                agent="gw1",
+                verdict_topic=topic,
+                event_topic=topic,
+                review=ReviewSettings(mode="none", endpoint=False),
+                window=WindowSettings(max_age_s=AGE_S),
+                batch=BatchSettings(),
+            ),
+            journal=self.journal,
+            detector=Detector(),
+            caller=None,
+            publish=self._publish,
+            trace=lambda **_: Span(),
+            observe=lambda *_: None,
+            suppressed=lambda _reason: None,
+            audits_allowed=lambda: False,
+            clock=self.journal.clock.now,
+            wall=time.time,
+            report=lambda *_, **__: None,
+            spawn=asyncio.get_running_loop().create_task,
+            fail=self.errors.append,
+        )
+
+    def _publish(self, items: Sequence[Outgoing]) -> None:
+        self.sent.extend(items)
+
+    async def begin(self) -> Pipeline:
+        self.pipeline = pipeline = self.make_pipeline()
+        pipeline.restore(self.journal.recovered)
+        pipeline.replay(self.journal.rows_after(self.journal.recovered.snapshot_seq))
+        self.rig.start_thread()
+        return pipeline
+
+    async def feed(self) -> list[Row]:
+        """Let all that was handed to the journal come to the pipeline."""
+        for _ in range(3):
+            await asyncio.to_thread(self.rig.settle)
+            await asyncio.sleep(0)
+            rows = self.rig.rows[self._fed :]
+            self._fed += len(rows)
+            if rows:
+                self.pipeline.consume(rows)
+            self.pipeline.outbox.turn(self.journal.clock.now())
+        return self.rig.rows
+
+
+def in_a_life(folder: Path, body: Any) -> Any:
+    """Run ``body`` with a process that is then gone without its last snapshot."""
+
+    async def run() -> Any:
+        life = Life(folder)
+        await life.begin()
+        try:
+            return await body(life)
+        finally:
+            with suppress(Exception):
+                await asyncio.to_thread(life.rig.stop)
+            assert life.errors == []
+
+    return asyncio.run(run())
+
+
+async def _seal_behind_a_snapshot(life: Life) -> list[Outgoing]:
+    """Open a window, take a snapshot, then let its age seal it: no reading comes behind the snapshot."""
+    life.rig.offer([link_up(1), arrival(1)])
+    await life.feed()
+    assert len(life.pipeline.windows) == 1
+    life.pipeline.snapshot()
+    await asyncio.sleep(2 * AGE_S)
+    life.pipeline.note(TimerKind.TICK)
+    await life.feed()
+    assert sum(life.pipeline.stats.windows.values()) == 1
+    return life.sent
+
+
+async def _look(life: Life) -> tuple[int, int, list[Outgoing]]:
+    await life.feed()
+    pipeline = life.pipeline
+    verdicts = sum(pipeline.conclusions.stats.verdicts.values())
+    return sum(pipeline.stats.windows.values()), verdicts, life.sent
+
+
+def test_a_window_sealed_behind_the_snapshot_is_not_judged_again(tmp_path: Path) -> None:
+    """Its last reading is older than the snapshot, which still has it open."""
+    first = in_a_life(tmp_path, _seal_behind_a_snapshot)
+    windows, verdicts, sent = in_a_life(tmp_path, _look)
+    assert (windows, verdicts) == (0, 0)
+    assert [item.payload for item in sent] == [item.payload for item in first]
+
+
+async def _seal_and_prune(life: Life) -> list[Outgoing]:
+    sent = await _seal_behind_a_snapshot(life)
+    for item in sent:
+        life.pipeline.outbox.published(item.outbox_id, 0, life.journal.clock.now())
+    await life.feed()
+    await asyncio.to_thread(life.rig.write, lambda store: store.prune())
+    return sent
+
+
+def test_nor_when_its_verdict_was_old_enough_to_be_pruned(tmp_path: Path) -> None:
+    """It would be told of again under the same id with other bytes."""
+    in_a_life(tmp_path, _seal_and_prune)
+    assert in_a_life(tmp_path, _look) == (0, 0, [])
