@@ -2,12 +2,16 @@
 
 import sys
 
-from agent.cli import main as run_command
-
 
 def main() -> None:
     """Run the command line and exit with its code."""
-    sys.exit(run_command())
+    try:
+        from agent.cli import main as run_command  # noqa: PLC0415 - Ctrl-C may come while the modules are loaded
+
+        code = run_command()
+    except KeyboardInterrupt:
+        code = 0
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.resources import files
@@ -56,8 +55,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_OK
     except KeyboardInterrupt:
         return EXIT_OK
-    except Exception:  # noqa: BLE001 - the last resort: a fault of ours, said with its traceback
-        traceback.print_exc()
+    except Exception as error:  # noqa: BLE001 - the last resort: a fault of ours, in one line with its place
+        from agent.observe.logs import frames  # noqa: PLC0415 - a command that goes well does without
+
+        _complain(f"a fault of ours: {frames(error)}; please report this line")
         return EXIT_FAULT
 
 

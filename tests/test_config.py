@@ -180,8 +180,31 @@ def test_environment_lies_over_the_file(tmp_path: Path) -> None:
     config = load(tmp_path / "agent.yaml", environ)
     assert (config.mqtt.port, config.review.window.max_age_s) == (2, 5)
     assert complaints(tmp_path, "", {"EDGE_AGENT_MQTT__ULR": "x"}) == (
-        "mqtt.ulr: unknown key; did you mean 'url'?",
+        "mqtt.ulr: unknown key; did you mean 'url'? (set by the variable EDGE_AGENT_MQTT__ULR)",
     )
+    assert complaints(tmp_path, "", {"EDGE_AGENT_MQTT_URL": "mqtt://b"}) == (
+        "EDGE_AGENT_MQTT_URL: unknown variable; write EDGE_AGENT_MQTT__URL, with two _, or unset it",
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            "sources: {topic: a}",
+            "sources: {'topic': 'a'} is not a list; write [...], or lines that begin with -",
+        ),
+        ("agent: {state_dir: 7}", 'agent.state_dir: 7 is not a path; write it in quotes, as "/some/folder"'),
+        ("limits: {'*/t': {low: x}}", "the default is null"),
+        ("ai: {budget: {timezone: Mars/Base}}", "'Mars/Base': is no time zone of this machine"),
+        ("ai: {budget: {timezone: ../etc}}", "'../etc': is no time zone of this machine"),
+        ("ai: {budget: {timezone: Europe}}", "'Europe': is no time zone of this machine"),
+    ],
+)
+def test_wrong_kinds_are_told_in_the_users_words(tmp_path: Path, text: str, words: str) -> None:
+    """No name of a Python class, and what the run would stumble over is found by the check."""
+    (line,) = complaints(tmp_path, text)
+    assert words in line
 
 
 @given(st.binary(max_size=300))

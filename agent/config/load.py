@@ -49,12 +49,12 @@ def load(path: Path, environ: Mapping[str, str] | None = None) -> Config:
     """
     environ = os.environ if environ is None else environ
     tree = _read(path)
-    _overlay(tree, environ)
+    variables = _overlay(tree, environ)
     folders = [Path(folder) for folder in (environ.get("CREDENTIALS_DIRECTORY"), str(path.parent)) if folder]
     try:
         return Config.model_validate(tree, context={"folders": folders})
     except ValidationError as error:
-        raise ConfigError(describe(error, Config)) from None
+        raise ConfigError(describe(error, Config, variables)) from None
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -92,10 +92,14 @@ def _yaml_problem(path: Path, error: yaml.YAMLError) -> str:
     return f"{path}: not valid YAML{where}: {what}; mend that line"
 
 
-def _overlay(tree: dict[str, Any], environ: Mapping[str, str]) -> None:
-    """Lay ``EDGE_AGENT_A__B=yaml`` over ``tree`` in place."""
+def _overlay(tree: dict[str, Any], environ: Mapping[str, str]) -> dict[str, str]:
+    """Lay ``EDGE_AGENT_A__B=yaml`` over ``tree`` in place; return the dotted keys with their variables."""
+    variables: dict[str, str] = {}
     for name in sorted(environ):
-        if not name.startswith(PREFIX) or "__" not in name:
+        if not name.startswith(PREFIX):
+            continue
+        if "__" not in name:
+            _refuse_single_underscore(name)
             continue
         keys = [part.lower() for part in name.removeprefix(PREFIX).split("__")]
         try:
@@ -112,3 +116,14 @@ def _overlay(tree: dict[str, Any], environ: Mapping[str, str]) -> None:
                 raise ConfigError([f"{name}: {place} is not a section; unset this variable"])
             here = inside
         here[keys[-1]] = value
+        variables[".".join(keys)] = name
+    return variables
+
+
+def _refuse_single_underscore(name: str) -> None:
+    """Without this, a mistyped variable would be ignored without a word."""
+    section, underscore, key = name.removeprefix(PREFIX).partition("_")
+    if underscore and section.lower() in Config.model_fields:
+        raise ConfigError(
+            [f"{name}: unknown variable; write {PREFIX}{section}__{key}, with two _, or unset it"]
+        )

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from zoneinfo import ZoneInfo
 
 from pydantic import Field, field_validator, model_validator
 
@@ -156,6 +157,16 @@ class BudgetSection(Section):
     day_usd: Usd = 1.00
     month_usd: Usd = 20.00
     timezone: str | None = None
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_a_zone(cls, value: str | None) -> str | None:
+        try:
+            return value if value is None else ZoneInfo(value).key
+        except (OSError, ValueError, KeyError):  # unknown, not a name, or a folder of them
+            raise ValueError(
+                "is no time zone of this machine; write for example Europe/Berlin, or null"
+            ) from None
 
 
 class PriceSection(Section):

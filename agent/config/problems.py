@@ -1,7 +1,7 @@
 """Configuration errors in words: which key, what was found there, and what to write instead."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, get_args
 
@@ -20,9 +20,20 @@ _UNITS = {
 }
 
 
-def describe(error: ValidationError, root: type[BaseModel]) -> list[str]:
-    """Return one line per fault: key, value, what is wrong, remedy."""
-    return [_line(detail, root) for detail in error.errors(include_url=False)]
+def describe(error: ValidationError, root: type[BaseModel], variables: Mapping[str, str]) -> list[str]:
+    """Return one line per fault: key, value, what is wrong, remedy.
+
+    ``variables`` are dotted keys with the names of the variables that set them, which are then named.
+    """
+    return [
+        _line(detail, root) + _origin(detail["loc"], variables) for detail in error.errors(include_url=False)
+    ]
+
+
+def _origin(loc: Sequence[str | int], variables: Mapping[str, str]) -> str:
+    keys = [".".join(map(str, loc[:end])) for end in range(len(loc), 0, -1)]
+    name = next((variables[key] for key in keys if key in variables), None)
+    return f" (set by the variable {name})" if name else ""
 
 
 def shown(value: Any) -> str:
@@ -40,6 +51,10 @@ def _line(detail: ErrorDetails, root: type[BaseModel]) -> str:
         return f"{path}: this key is missing; add it"
     if kind in {"model_type", "dict_type"}:
         return f"{path}: {shown(detail['input'])} is not a mapping; write keys below it, or {{}}"
+    if kind == "tuple_type":
+        return f"{path}: {shown(detail['input'])} is not a list; write [...], or lines that begin with -"
+    if kind == "path_type":
+        return f'{path}: {shown(detail["input"])} is not a path; write it in quotes, as "/some/folder"'
     if kind in {"value_error", "assertion_error"}:
         # A fault of a whole section names its keys itself.
         found = "" if isinstance(detail["input"], dict) else f"{shown(detail['input'])}: "
@@ -66,7 +81,8 @@ def _remedy(detail: ErrorDetails, root: type[BaseModel]) -> str:
     model = _model_at(detail["loc"][:-1], root)
     field = model.model_fields.get(name) if model else None
     if field is not None and not field.is_required():
-        return f"the default is {shown(field.get_default(call_default_factory=True))}"
+        default = field.get_default(call_default_factory=True)
+        return f"the default is {'null' if default is None else shown(default)}"
     return "see configs/agent.yaml for an example"
 
 
