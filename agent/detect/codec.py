@@ -5,6 +5,7 @@ import struct
 import sys
 from array import array
 from collections.abc import Mapping, Sequence
+from math import inf
 
 from agent.detect.rhythm import Rhythm
 from agent.detect.state import OLD_SIZE, SIZE, State
@@ -12,6 +13,7 @@ from agent.records import AgentError
 
 MAGIC = b"EDS1"
 HEAD = struct.Struct("<4sI")
+RHYTHM = 9  # values of a rhythm
 
 Row = tuple[str, str, str | None, int, State]
 Parts = tuple[int, float | None, dict[str, Rhythm], list[Row]]
@@ -28,7 +30,17 @@ def encode(count: int, up_since: float | None, rhythms: Mapping[str, Rhythm], ro
         "count": count,
         "up_since": up_since,
         "rhythms": {
-            device: [r.clock, r.at, r.anchor, r.gaps, r.usual_s, r.longest_s, r.silent, r.patience_s]
+            device: [
+                r.clock,
+                r.at,
+                r.anchor,
+                r.gaps,
+                r.usual_s,
+                r.longest_s,
+                r.silent,
+                r.patience_s,
+                r.known_s,
+            ]
             for device, r in rhythms.items()
         },
         "series": [row[:4] for row in rows],
@@ -62,7 +74,8 @@ def _decode(blob: bytes) -> Parts:
     if len(blob) != start + len(names) * size * 8:
         raise ValueError("length")
     later = array("d", bytes(8 * (SIZE - size)))
-    rhythms = {device: Rhythm(*values) for device, values in head["rhythms"].items()}
+    # What was saved before ``known_s`` was kept is known well enough.
+    rhythms = {device: Rhythm(*(*values, inf)[:RHYTHM]) for device, values in head["rhythms"].items()}
     rows: list[Row] = []
     for place, (device, metric, unit, seen) in enumerate(names):
         begin = start + place * size * 8

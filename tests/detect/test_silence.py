@@ -86,6 +86,35 @@ def test_batches_are_waited_for(rig: Rig) -> None:
         rig.speak(60.0, 1, waited_s=0.0)
 
 
+@pytest.mark.parametrize("every_s", [30.0, 600.0, 3600.0, 86_400.0])
+@pytest.mark.parametrize("inside_s", [1e-4, 0.02, 0.5])
+def test_bursts_teach_no_interval(rig: Rig, every_s: float, inside_s: float) -> None:
+    """Forty readings in a moment, from the first burst on: the pause until the next one is no silence."""
+    for _ in range(60):
+        rig.speak(inside_s, 40)
+        assert rig.wait(every_s) == []
+    found = rig.wait(6 * every_s)
+    assert len(found) == 1
+    assert every_s / 1.5 < found[0].expected_interval_s < every_s * 1.5
+
+
+def test_a_few_seconds_of_a_fast_device_are_not_known_yet(rig: Rig) -> None:
+    """What half a minute says of a device's interval may be one burst, however many readings came."""
+    rig.speak(1e-4, 40)
+    rig.speak(0.1, 280)
+    assert rig.detector.next_due() is None
+    rig.speak(0.1, 40)
+    assert rig.detector.next_due() == rig.clock + 10.0
+
+
+def test_an_outage_late_in_life_is_not_taken_for_the_rhythm(rig: Rig) -> None:
+    """After a day at one reading a minute an hour's outage leaves the next one as noticeable."""
+    rig.speak(60.0, 1440)
+    assert len(rig.wait(3600.0)) == 1
+    rig.speak(60.0, 3)
+    assert len(rig.wait(1000.0)) == 1
+
+
 def test_irregular_device_is_given_time(rig: Rig) -> None:
     """Reports on change at random times are no silence."""
     rng = random.Random(1)
