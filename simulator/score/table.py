@@ -42,17 +42,22 @@ def _pair(tell: Callable[[float | None], str], one: float | None, other: float |
     return f"{tell(one)} / {tell(other)}"
 
 
+def _f1(one: KindFigures) -> str:
+    return NONE if one.f1 is None else f"{one.f1:.2f}"
+
+
 def _sources(one: Figures) -> str:
     return ", ".join(f"{name} {share(part)}" for name, part in one.sources.items()) or NONE
 
 
 def _kind_cell(one: KindFigures | None) -> str:
-    """Return found of faults, precision, median and p95 delay of a kind."""
+    """Return found of faults, precision, F1, median and p95 delay of a kind."""
     if one is None or not one.faults:
         return NONE
     parts = [f"{one.found}/{one.faults}"]
     if one.found:
-        parts.append(f"P {share(one.precision)}, {span(one.delay_median_s)} / {span(one.delay_p95_s)}")
+        parts.append(f"P {share(one.precision)}, F1 {_f1(one)}")
+        parts.append(_pair(span, one.delay_median_s, one.delay_p95_s))
     return ", ".join(parts)
 
 
@@ -62,7 +67,7 @@ _ROWS: Sequence[Row] = (
     ("  with the right name", lambda one: f"{one.total.named} of {one.total.found}"),
     ("recall", lambda one: share(one.total.recall)),
     ("precision", lambda one: share(one.total.precision)),
-    ("F1", lambda one: NONE if one.total.f1 is None else f"{one.total.f1:.2f}"),
+    ("F1", lambda one: _f1(one.total)),
     ("delay, median / p95", lambda one: _pair(span, one.total.delay_median_s, one.total.delay_p95_s)),
     ("findings per fault found", lambda one: number(one.total.findings_per_fault)),
     ("false findings", lambda one: str(one.false_findings)),
@@ -86,7 +91,7 @@ def rows(runs: Mapping[str, Figures]) -> list[list[str]]:
     table += [[title, *(tell(one) for one in runs.values())] for title, tell in _ROWS]
     kinds = dict.fromkeys(kind for one in runs.values() for kind in one.kinds)
     if kinds:
-        table.append(["found of kind, precision, delay", *("" for _ in runs)])
+        table.append(["found of kind, precision, F1, delay", *("" for _ in runs)])
     table += [[f"  {kind}", *(_kind_cell(one.kinds.get(kind)) for one in runs.values())] for kind in kinds]
     for kind in sorted({kind for one in runs.values() for kind in one.fooled_by}):
         table.append([f"  fooled by {kind}", *(str(one.fooled_by.get(kind, 0)) for one in runs.values())])
