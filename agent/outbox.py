@@ -4,7 +4,7 @@ A topic that the broker refuses is left alone for a while, doubling up to an hou
 the other topics go on. After 24 h a refused row is set aside as undeliverable, with its row kept.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from agent.records import Outgoing
@@ -27,16 +27,16 @@ class OutboxStats:
 class Outbox:
     """Knows which rows are with the net thread, and which topics are left alone.
 
-    ``publish`` hands rows to the net thread, ``load`` reads pending rows with an id above the given one
-    from the journal, ``done`` and ``refuse`` note the result there, ``settled`` hears of both. All on the
-    analyst's loop.
+    ``publish`` hands rows to the net thread, ``load`` reads pending rows with an id above the given one, at
+    most so many and without the given topics, from the journal, ``done`` and ``refuse`` note the result
+    there, ``settled`` hears of both. All on the analyst's loop.
     """
 
     def __init__(
         self,
         *,
         publish: Callable[[Sequence[Outgoing]], None],
-        load: Callable[[int, int], None],
+        load: Callable[[int, int, Collection[str]], None],
         done: Callable[[Sequence[int]], None],
         refuse: Callable[[int, int], None],
         settled: Callable[[int], None],
@@ -55,6 +55,7 @@ class Outbox:
         self._more = True  # rows above it may be on disk
         self._loading = False
         self._acked: list[int] = []
+        self._beside: set[int] = set()  # acknowledged while rows are being loaded: they may be among them
         self.stats = OutboxStats()
 
     @property
@@ -74,23 +75,25 @@ class Outbox:
                 self._more = True
                 continue
             self._hand([item])
+            self._loaded_to = item.outbox_id
 
     def _hand(self, items: Sequence[Outgoing]) -> None:
         ready = [
             item for item in items if item.topic not in self._blocked and item.outbox_id not in self._handed
         ]
-        self._loaded_to = max([self._loaded_to, *(item.outbox_id for item in items)])
         if ready:
             self._handed.update((item.outbox_id, item) for item in ready)
             self._publish(ready)
 
-    def loaded(self, items: Sequence[Outgoing]) -> None:
-        """Take the rows that ``load`` asked for."""
+    def loaded(self, items: Sequence[Outgoing], read_to: int) -> None:
+        """Take the rows that ``load`` asked for, and the id up to which it has read, 0 for the end."""
         self._loading = False
-        if not items:
+        beside, self._beside = self._beside, set()
+        if not read_to:
             self._more = False
             return
-        self._hand(items)
+        self._hand([item for item in items if item.outbox_id not in beside])
+        self._loaded_to = read_to
 
     def published(self, outbox_id: int, reason_code: int, clock: float) -> None:
         """Note the broker's PUBACK (or the net thread's refusal to send) of a row."""
@@ -102,6 +105,8 @@ class Outbox:
             self.stats.published += 1
             self._backoffs.pop(item.topic, None)
             self._acked.append(outbox_id)
+            if self._loading:
+                self._beside.add(outbox_id)
             self._refill()
             return
         self.stats.refused += 1
@@ -124,7 +129,8 @@ class Outbox:
         if self._acked:
             acked, self._acked = self._acked, []
             self._done(acked)
-        again = [topic for topic, until in self._blocked.items() if until <= clock]
+        # Not before all others were read: whoever begins anew each time never gets to the end.
+        again = [] if self._more else [topic for topic, until in self._blocked.items() if until <= clock]
         if again:
             for topic in again:
                 del self._blocked[topic]
@@ -134,4 +140,4 @@ class Outbox:
     def _refill(self) -> None:
         if self._more and not self._loading and len(self._handed) < MAX_HANDED // 2:
             self._loading = True
-            self._load(self._loaded_to, MAX_HANDED)
+            self._load(self._loaded_to, MAX_HANDED, frozenset(self._blocked))

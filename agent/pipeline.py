@@ -99,8 +99,8 @@ class Pipeline:
         self.windows = Windows(settings.window)
         self.outbox = Outbox(
             publish=publish,
-            load=lambda after, limit: self._write(
-                lambda store: store.outbox_pending(after, limit), self.outbox.loaded
+            load=lambda after, limit, skip: self._write(
+                lambda store: store.outbox_pending(after, limit, skip), lambda got: self.outbox.loaded(*got)
             ),
             done=lambda ids: self._write(lambda store: store.outbox_done(ids)),
             refuse=lambda row, code: self._write(lambda store: store.outbox_refused(row, code)),

@@ -1,6 +1,6 @@
 """Rows reach the net thread in order, bounded, and a refused topic does not hold up the others."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from agent.outbox import FIRST_BACKOFF_S, MAX_HANDED, Outbox
@@ -15,6 +15,8 @@ class Rig:
         self.sent: list[int] = []
         self.refused: list[tuple[int, int]] = []
         self.reports: list[str] = []
+        self.slow = False
+        self.under_way: list[tuple[list[Outgoing], int]] = []
         self.outbox = Outbox(
             publish=lambda items: self.sent.extend(item.outbox_id for item in items),
             load=self.load,
@@ -31,8 +33,14 @@ class Rig:
         for row in ids:
             del self.disk[row]
 
-    def load(self, after: int, limit: int) -> None:
-        self.outbox.loaded([self.disk[row] for row in sorted(self.disk) if row > after][:limit])
+    def load(self, after: int, limit: int, skip: Collection[str]) -> None:
+        rows = [self.disk[row] for row in sorted(self.disk) if row > after][: 2 * limit]
+        found = [item for item in rows if item.topic not in skip][:limit]
+        read_to = (found if len(found) == limit else rows)[-1].outbox_id if rows else 0
+        if self.slow:
+            self.under_way.append((found, read_to))
+        else:
+            self.outbox.loaded(found, read_to)
 
     def commit(self, *ids: int, topic: str = "t") -> Sequence[Outgoing]:
         items = [Outgoing(row, topic, b"{}", retain=True) for row in ids]
@@ -103,3 +111,61 @@ def test_a_refused_topic_waits_alone() -> None:
     rig.outbox.published(3, 0, 101)
     rig.outbox.turn(100 + 2 * FIRST_BACKOFF_S)
     assert rig.sent[4:] == [1, 2]
+
+
+def test_a_refused_topic_is_tried_again_although_rows_are_being_loaded() -> None:
+    """Its rows are far behind where the reading stands."""
+    rig = Rig()
+    rig.outbox.turn(0)
+    rig.commit(1, topic="bad")
+    rig.outbox.published(1, 0x87, 0)
+    rig.slow = True
+    rig.commit(*range(2, MAX_HANDED + 10))
+    for row in rig.sent[1:]:
+        rig.outbox.published(row, 0, 0)
+    assert len(rig.under_way) == 1
+    rig.outbox.turn(FIRST_BACKOFF_S)
+    rig.outbox.loaded(*rig.under_way.pop())
+    rig.slow = False
+    rig.outbox.turn(FIRST_BACKOFF_S + 1)
+    rig.outbox.turn(FIRST_BACKOFF_S + 2)
+    assert rig.sent[-1] == 1
+
+
+def test_what_was_acknowledged_while_rows_were_loaded_is_not_sent_again() -> None:
+    """It might come behind a newer verdict of its device, and stay there as the retained one."""
+    rig = Rig()
+    rig.disk = {row: Outgoing(row, "t", b"{}", retain=True) for row in (1, 2, 3)}
+    rig.outbox.turn(0)
+    rig.commit(4, topic="bad")
+    rig.outbox.turn(0)
+    rig.outbox.published(4, 0x87, 0)
+    rig.outbox.turn(0)
+    rig.slow = True
+    rig.outbox.turn(FIRST_BACKOFF_S)
+    rig.outbox.published(2, 0, FIRST_BACKOFF_S)
+    rig.outbox.loaded(*rig.under_way.pop())
+    assert rig.sent == [1, 2, 3, 4, 4]
+
+
+def test_many_refused_topics_do_not_hold_up_the_others() -> None:
+    """Some of them are to be tried again at every turn, with more rows than a load passes over."""
+    rig = Rig()
+    rig.outbox.turn(0)
+    clock = 0.0
+    for row in range(1, 1001):
+        rig.commit(row, topic=f"bad{row % 250}")
+    for _ in range(40):
+        clock += 0.2
+        for row in [row for row in list(rig.outbox._handed) if rig.disk[row].topic != "good"]:
+            rig.outbox.published(row, 0x87, clock)
+        rig.outbox.turn(clock)
+    assert len(rig.outbox.blocked_topics) == 250
+    for row in range(1001, 1400):
+        rig.commit(row, topic="good")
+        for _ in range(2):
+            clock += 2.0
+            for one in list(rig.outbox._handed):
+                rig.outbox.published(one, 0 if rig.disk[one].topic == "good" else 0x87, clock)
+            rig.outbox.turn(clock)
+    assert not [row for row in rig.disk if row > 1000 and row < 1390]

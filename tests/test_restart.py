@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,10 @@ from tests.journal.rig import Rig, arrival, link_up
 
 AGE_S = 0.05
 QUICK = JournalSettings(commit_ms=1, ballast_bytes=0, keep_days=0)
+
+
+def _spawn(work: Coroutine[Any, Any, None]) -> object:
+    return asyncio.ensure_future(work)
 
 
 def topic(device: str) -> str:
@@ -56,7 +60,7 @@ class Life:
             clock=self.journal.clock.now,
             wall=time.time,
             report=lambda *_, **__: None,
-            spawn=asyncio.get_running_loop().create_task,
+            spawn=_spawn,
             fail=self.errors.append,
         )
 

@@ -1,7 +1,7 @@
 """PUBLISHes that the broker has not acknowledged yet."""
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 from agent.journal.codec import decode_properties, encode_properties
@@ -9,6 +9,10 @@ from agent.journal.schema import ACKED, SETTLED, UNDELIVERABLE
 from agent.records import Outgoing, Window
 
 _UNDELIVERABLE_S = 24 * 3600.0
+_MAX_PASSED = 2_000
+_MAX_GIVEN_UP = 500  # rows in one transaction
+# Made when a row is given up; other versions keep it up to date unknowingly, so the version stays.
+_BY_TOPIC = "CREATE INDEX IF NOT EXISTS outbox_topic ON outbox(topic, id)"
 
 
 def add(
@@ -34,17 +38,34 @@ def add(
     return added
 
 
-def pending(connection: sqlite3.Connection, *, after: int, limit: int) -> list[Outgoing]:
-    """Return waiting rows in the order they were queued, ids above ``after``."""
-    rows = connection.execute(
-        "SELECT id, topic, payload, retain, properties FROM outbox"
-        " WHERE id > ? AND NOT given_up ORDER BY id LIMIT ?",
-        (after, limit),
-    )
+def pending(
+    connection: sqlite3.Connection, *, after: int, limit: int, skip: Collection[str] = ()
+) -> tuple[list[Outgoing], int]:
+    """Return waiting rows in the order they were queued, ids above ``after``, without the topics to ``skip``.
+
+    Beside them the id up to which was read, 0 when nothing was left. A call passes over 2,000 rows at most,
+    for a day's rows of refused topics must not hold up the journal.
+    """
+    read_to, found = 0, []
+    for row, topic in connection.execute(
+        "SELECT id, topic FROM outbox WHERE id > ? AND NOT given_up ORDER BY id LIMIT ?",
+        (after, _MAX_PASSED if skip else limit),
+    ).fetchall():
+        read_to = row
+        if topic not in skip:
+            found.append(row)
+            if len(found) == limit:
+                break
+    rows = [
+        connection.execute(
+            "SELECT id, topic, payload, retain, properties FROM outbox WHERE id = ?", (row,)
+        ).fetchone()
+        for row in found
+    ]
     return [
         Outgoing(outbox_id, topic, payload, bool(retain), decode_properties(properties))
         for outbox_id, topic, payload, retain, properties in rows
-    ]
+    ], read_to
 
 
 def finish(connection: sqlite3.Connection, ids: Iterable[int]) -> None:
@@ -58,16 +79,26 @@ def finish(connection: sqlite3.Connection, ids: Iterable[int]) -> None:
 
 
 def refuse(connection: sqlite3.Connection, outbox_id: int, reason_code: int, now: float) -> bool:
-    """Note a refusal; a row that was refused for 24 h stays for the user to see and holds nothing back."""
+    """Note a refusal; a row that was refused for 24 h stays for the user to see and holds nothing back.
+
+    Nor do those of its topic that waited behind it as long: they come faster than a refused topic is tried.
+    """
     row = connection.execute(
         "UPDATE outbox SET reason_code = ?, refused = coalesce(refused, ?) WHERE id = ?"
-        " RETURNING verdict, refused",
+        " RETURNING topic, refused",
         (reason_code, now, outbox_id),
     ).fetchall()
     if not row or now - row[0][1] < _UNDELIVERABLE_S:
         return False
-    connection.execute("UPDATE outbox SET given_up = 1 WHERE id = ?", (outbox_id,))
-    settle(connection, row[0][0])
+    connection.execute(_BY_TOPIC)
+    behind = connection.execute(
+        "UPDATE outbox SET given_up = 1, reason_code = :code, refused = coalesce(refused, clock) WHERE id IN"
+        " (SELECT id FROM outbox WHERE topic = :topic AND NOT given_up AND clock <= :old"
+        " ORDER BY id LIMIT :limit) RETURNING verdict",
+        {"code": reason_code, "topic": row[0][0], "old": now - _UNDELIVERABLE_S, "limit": _MAX_GIVEN_UP},
+    ).fetchall()
+    for (verdict_id,) in behind:
+        settle(connection, verdict_id)
     return True
 
 

@@ -6,7 +6,7 @@ rolled back, so it must touch nothing but the store.
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from agent.failpoint import failpoint
 from agent.journal import outbox
@@ -163,9 +163,11 @@ class Store:
 
     # -------------------------------------------------------------------------------------- outbox
 
-    def outbox_pending(self, after: int, limit: int) -> list[Outgoing]:
-        """Return what waits for the broker, oldest first, ids above ``after``."""
-        return outbox.pending(self._connection, after=after, limit=limit)
+    def outbox_pending(
+        self, after: int, limit: int, skip: Collection[str] = ()
+    ) -> tuple[list[Outgoing], int]:
+        """Return what waits for the broker, oldest first, and how far it was read: see `outbox.pending`."""
+        return outbox.pending(self._connection, after=after, limit=limit, skip=skip)
 
     def outbox_done(self, ids: Iterable[int]) -> None:
         """Remove what the broker acknowledged with a code below 0x80."""

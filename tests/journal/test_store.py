@@ -1,5 +1,6 @@
 """Windows, verdicts, findings and the outbox, each in one transaction."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -71,7 +72,7 @@ def test_the_first_verdict_wins(tmp_path: Path) -> None:
         assert rig.write(lambda store: conclude(store, b"other")) == []
     with Rig(tmp_path) as again:
         assert again.write(lambda store: conclude(store, b"other")) == []
-        assert again.write(lambda store: store.outbox_pending(0, 10)) == first
+        assert again.write(lambda store: store.outbox_pending(0, 10))[0] == first
         assert again.journal.recovered.pending == ()
         assert again.journal.recovered.findings == (FINDING,)
         with Reader.open(tmp_path) as reader:
@@ -96,7 +97,7 @@ def test_a_verdict_is_acknowledged_with_its_last_row(tmp_path: Path) -> None:
             with Reader.open(tmp_path) as reader:
                 states.append([found.state for found in reader.verdicts(limit=5)])
         assert states == [["waiting"], ["acknowledged"], ["acknowledged"]]
-        assert rig.write(lambda store: store.outbox_pending(0, 10)) == []
+        assert rig.write(lambda store: store.outbox_pending(0, 10))[0] == []
 
 
 def test_outbox_ids_are_never_used_twice(tmp_path: Path) -> None:
@@ -120,11 +121,11 @@ def test_a_refused_row_is_undeliverable_after_a_day(tmp_path: Path) -> None:
     with Rig(tmp_path, wall=lambda: wall[0]) as rig:
         assert not rig.write(lambda store: store.outbox_refused(1, 0x87))
         rig.write(lambda store: store.outbox_done([2]))
-        assert [item.outbox_id for item in rig.write(lambda store: store.outbox_pending(0, 10))] == [1]
+        assert [item.outbox_id for item in rig.write(lambda store: store.outbox_pending(0, 10))[0]] == [1]
     wall[0] += 2 * 3600
     with Rig(tmp_path, wall=lambda: wall[0]) as rig:
         assert rig.write(lambda store: store.outbox_refused(1, 0x87))
-        assert rig.write(lambda store: store.outbox_pending(0, 10)) == []
+        assert rig.write(lambda store: store.outbox_pending(0, 10))[0] == []
         with Reader.open(tmp_path) as reader:
             (row,) = reader.outbox(limit=10)
             (found,) = reader.verdicts(limit=10)
@@ -135,6 +136,40 @@ def test_a_refused_row_is_undeliverable_after_a_day(tmp_path: Path) -> None:
             "undeliverable",
             "settled",
         )
+
+
+def test_what_waited_a_day_behind_a_refused_row_goes_with_it(tmp_path: Path) -> None:
+    """A refused topic is tried hourly and makes rows every minute: they must not fill the journal."""
+    wall = [1_700_000_000.0]
+    one, other = replace(VERDICT, topic="refused"), replace(VERDICT, topic="fine")
+    with Rig(tmp_path, wall=lambda: wall[0]) as rig:
+        for number, message in enumerate((one, one, other, one), 1):
+            rig.write(sealing(window(f"w{number}", lo=number, hi=number)))
+            rig.write(concluding(window(f"w{number}"), message))
+        assert not rig.write(lambda store: store.outbox_refused(1, 0x87))
+    wall[0] += 25 * 3600
+    with Rig(tmp_path, wall=lambda: wall[0]) as rig:
+        rig.write(sealing(window("w5", lo=5, hi=5)))
+        rig.write(concluding(window("w5"), one))
+        assert rig.write(lambda store: store.outbox_refused(1, 0x87))
+        rows, read_to = rig.write(lambda store: store.outbox_pending(0, 10))
+        assert ([row.outbox_id for row in rows], read_to) == ([3, 5], 5)
+        with Reader.open(tmp_path) as reader:
+            states = {found.id: found.state for found in reader.verdicts(limit=10)}
+    assert [name for name, state in sorted(states.items()) if state == "undeliverable"] == ["w1", "w2", "w4"]
+
+
+def test_topics_that_are_left_alone_are_passed_over(tmp_path: Path) -> None:
+    """As many as a call may pass over: the next one goes on behind them."""
+    refused, fine = replace(VERDICT, topic="refused"), replace(VERDICT, topic="fine")
+    with Rig(tmp_path) as rig:
+        rig.write(sealing(window()))
+        rig.write(concluding(window(), *[refused] * 2500, fine))
+        rows, read_to = rig.write(lambda store: store.outbox_pending(0, 10, {"refused"}))
+        assert (rows, read_to) == ([], 2000)
+        rows, read_to = rig.write(lambda store: store.outbox_pending(read_to, 10, {"refused"}))
+        assert ([row.outbox_id for row in rows], read_to) == ([2501], 2501)
+        assert rig.write(lambda store: store.outbox_pending(read_to, 10, {"refused"})) == ([], 0)
 
 
 def test_a_cleared_finding_is_not_recovered(tmp_path: Path) -> None:
