@@ -114,10 +114,11 @@ class Rooms:
             received = self._pace.wall_at(arrival.mono, arrival.received)
             decoded = self._registry.decode(arrival.topic, arrival.payload, received, arrival.properties)
         except DecodeError as error:
-            self._wariness.look(arrival.payload, garbled=error.reason is not DecodeReason.STRING_TOO_LONG)
+            garbled = error.reason is not DecodeReason.STRING_TOO_LONG
+            self._wariness.look(arrival.payload, arrival.topic, garbled=garbled)
             raise
         if decoded.skipped:  # text, or what else is no reading
-            self._wariness.look(arrival.payload)
+            self._wariness.look(arrival.payload, arrival.topic)
         return decoded
 
     def _make_link(self) -> Link:

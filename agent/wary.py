@@ -15,13 +15,13 @@ _STRING = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 
 
 class Wariness:
-    """Tells each broken rule once a message. One thread, that of the journal."""
+    """Tells each broken rule and the topic once a message. One thread, that of the journal."""
 
-    def __init__(self, tell: Callable[[str], None]) -> None:
+    def __init__(self, tell: Callable[[str, str], None]) -> None:
         self._tell = tell
         self._known: dict[str, tuple[str, ...]] = {}
 
-    def look(self, payload: bytes, *, garbled: bool = False) -> None:
+    def look(self, payload: bytes, topic: str, *, garbled: bool = False) -> None:
         """Look at the strings of a JSON payload, or at the whole of any other.
 
         In what is ``garbled`` control characters and length mean nothing: it may be binary.
@@ -39,7 +39,7 @@ class Wariness:
                 rules = self._learn(one)
             broken.update(rules)
         for rule in sorted(broken & _MEANT if garbled else broken):
-            self._tell(rule)
+            self._tell(rule, topic)
 
     def _learn(self, text: str) -> tuple[str, ...]:
         rules = suspicions(_unescaped(text))

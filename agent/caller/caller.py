@@ -224,15 +224,15 @@ class Caller:
 
     def _suspect(self, windows: Sequence[Window]) -> None:
         """Count signs of injection in the names that came from devices; they are not in the prompt anyway."""
-        names: dict[str, None] = {}
+        names: dict[str, str] = {}  # with the device that each was seen at first
         for window in windows:
-            names[window.device] = None
+            names.setdefault(window.device, window.device)
             for reading in window.candidates:
-                names[reading.metric] = None
-                names[reading.unit or ""] = None
-        for name in names:
+                names.setdefault(reading.metric, window.device)
+                names.setdefault(reading.unit or "", window.device)
+        for name, device in names.items():
             for rule in suspicions(name):
-                self._recorder.injection_suspected(rule)
+                self._recorder.injection_suspected(rule, device)
 
     # ---------------------------------------------------------------------------------- for the app
 

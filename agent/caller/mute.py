@@ -63,5 +63,5 @@ class MuteRecorder:
     def budget_changed(self, window: BudgetWindow, state: str, spent: float, limit: float) -> None:
         """Ignore it."""
 
-    def injection_suspected(self, rule: str) -> None:
+    def injection_suspected(self, rule: str, origin: str) -> None:
         """Ignore it."""

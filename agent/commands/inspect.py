@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from agent import settings, snapshot
-from agent.commands.words import UnknownError, instant, number, print_json, printable, span
+from agent.commands.words import UnknownError, instant, many, number, print_json, printable, span
 from agent.config import Config, load_apart
 from agent.detect import Detector, DetectSettings
 from agent.journal import JournalError, Reader
@@ -172,7 +172,7 @@ def _overview(told: dict[str, Any]) -> list[str]:
 
 
 def _device_lines(told: dict[str, Any]) -> list[str]:
-    many = len(told["series"])
+    series = many(len(told["series"]), "series", "series")
     rhythm = (
         "its interval is not learnt yet"
         if told["interval_s"] is None
@@ -181,7 +181,7 @@ def _device_lines(told: dict[str, Any]) -> list[str]:
     ago = "" if told["last_ago_s"] is None else f", last {span(told['last_ago_s'])} ago"
     silent = "; it has been found silent" if told["silent"] else ""
     lines = [
-        f"{printable(told['device'])}: {many} series, {told['readings']} readings; {rhythm}{ago}{silent}"
+        f"{printable(told['device'])}: {series}, {many(told['readings'], 'reading')}; {rhythm}{ago}{silent}"
     ]
     finding = told["finding"]
     if finding is None:
@@ -205,7 +205,7 @@ def _series_lines(one: dict[str, Any]) -> list[str]:
     limits = one["limits"]
     bounds = [f"{name} {number(value)}" for name, value in limits.items() if value is not None]
     return [
-        f"  {printable(one['metric'])}: {one['readings']} readings, {learnt}",
+        f"  {printable(one['metric'])}: {many(one['readings'], 'reading')}, {learnt}",
         (
             f"    median {number(one['median'])}, 98 % of values from {number(one['p01'])} to"
             f" {number(one['p99'])}, spread {number(one['spread'])}"

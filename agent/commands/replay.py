@@ -57,7 +57,13 @@ def run(args: argparse.Namespace) -> int:
     else:
         print("\n".join(_lines(told)))
     if found and not told["calls"]["succeeded"]:
-        raise JournalError(f"replay: {told['calls']['last_error'] or 'no call was made: see --max-usd'}")
+        fault = told["calls"]["last_error"]
+        why = (
+            f"{endpoint}: {fault}; check the endpoint, its key and --model"
+            if fault
+            else "no call was made: see --max-usd"
+        )
+        raise JournalError(f"replay: {why}")
     return 0
 
 
@@ -195,6 +201,10 @@ def _is(verdict: dict[str, Any]) -> bool:
 # -------------------------------------------------------------------------------------- telling
 
 
+def _shown(value: object) -> str:
+    return {True: "yes", False: "no", None: "not checked"}.get(value) or str(value)  # type: ignore[call-overload]
+
+
 def _lines(told: dict[str, Any]) -> list[str]:
     windows = told["windows"]
     if not windows:
@@ -204,7 +214,10 @@ def _lines(told: dict[str, Any]) -> list[str]:
         if not one["changed"]:
             continue
         lines.append(f"{one['verdict_id']} {printable(one['device'])} at {one['at']}:")
-        lines += [f"  {name}: {one['before'][name]} -> {one['after'][name]}" for name in one["changed"]]
+        lines += [
+            f"  {name}: {_shown(one['before'][name])} -> {_shown(one['after'][name])}"
+            for name in one["changed"]
+        ]
         lines.append(f"  {one['after']['source']} ({one['after']['reason']}): {printable(one['summary'])}")
         lines += [f"  not so: {printable(detail)}" for detail in one["failed_checks"]]
     tokens, calls = told["tokens"], told["calls"]

@@ -89,11 +89,20 @@ class TelemetryRecorder:
                 "ai_budget_change", level, window=window.value, state=state, spent_usd=spent, limit_usd=limit
             )
 
-    def injection_suspected(self, rule: str) -> None:
-        """Count and say that a payload's text looks like instructions to the model; never the text itself."""
+    def injection_suspected(self, rule: str, origin: str) -> None:
+        """Count and say that a text from ``origin`` (a topic or a device) looks like instructions to a model.
+
+        The payload's text itself is never said.
+        """
         with self.guard:
             self.metrics.injection(rule)
-            self.logs.report("ai_injection_suspected", "warning", rule=rule)
+            self.logs.report(
+                "ai_injection_suspected",
+                "warning",
+                rule=rule,
+                origin=origin,
+                remedy="find who publishes it; no model sees the text",
+            )
 
     @property
     def faults(self) -> int:

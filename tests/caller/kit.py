@@ -168,7 +168,8 @@ class Notes:
     def budget_changed(self, window: BudgetWindow, state: str, spent: float, limit: float) -> None:
         self.budget.append((window, state, spent, limit))
 
-    def injection_suspected(self, rule: str) -> None:
+    def injection_suspected(self, rule: str, origin: str) -> None:
+        assert origin
         self.injections.append(rule)
 
     @property

@@ -235,4 +235,20 @@ def test_replay_compares_and_touches_nothing(
     assert main(argv) == 69
     assert "see --max-usd" in capsys.readouterr().err
     assert len(site.endpoint.requests) == 12
+    gone = "http://127.0.0.1:9/v1"
+    argv = [
+        "replay",
+        "--model",
+        "m1",
+        "--limit",
+        "1",
+        "--base-url",
+        gone,
+        "--config",
+        str(site.agent.config_path),
+    ]
+    assert main(argv) == 69
+    said = capsys.readouterr()
+    assert f"replay: {gone}: connection: connection refused; check the endpoint" in said.err
+    assert "grounded: yes -> not checked" in said.out
     assert before == {path: path.read_bytes() for path in site.agent.state_dir.iterdir()}

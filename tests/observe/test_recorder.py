@@ -145,7 +145,7 @@ def test_what_happens_beside_a_call_is_recorded() -> None:
     telemetry.grounding_checked(Grounding.UNGROUNDED, (Check("evidence", held=False, detail="r99"),))
     telemetry.breaker_changed("openai", BreakerState.OPEN, "5 of 10 failed", 30.0)
     telemetry.budget_changed(BudgetWindow.DAY, "hard", 1.0, 1.0)
-    telemetry.injection_suspected("role_marker")
+    telemetry.injection_suspected("role_marker", "sensors/th1/note")
     m = concrete.metrics
     assert value(m, "ai_calls_suppressed_total", reason="budget") == 3
     assert value(m, "ai_calls_suppressed_total", reason="not_suspicious") == 40
@@ -157,6 +157,7 @@ def test_what_happens_beside_a_call_is_recorded() -> None:
     flag = {"model": "gpt-4o-mini", "category": "injection_suspected"}
     assert value(m, "ai_content_safety_flags_total", **flag) == 1
     lines = {line["event"]: line for line in log.lines()}
+    assert lines["ai_injection_suspected"]["origin"] == "sensors/th1/note"
     assert lines["ai_ungrounded"]["failed"] == ["evidence"]
     assert lines["ai_breaker_change"]["level"] == "warning"
     assert lines["ai_budget_change"]["window"] == "day"
