@@ -67,6 +67,9 @@ class Crossings:
         if state.subscribed and state.generation != self._subscribed_in:
             self._subscribed_in = state.generation
             pipeline.note(TimerKind.CONNECTED)
+        elif self._subscribed_in and not state.connected:
+            self._subscribed_in = 0
+            pipeline.note(TimerKind.DISCONNECTED)  # the journal's own may have come before CONNECTED
         if state.filters != self._filters:
             self._filters = state.filters
             pipeline.remember_filters(state.filters)

@@ -140,8 +140,7 @@ class Pipeline:
         self.seeds = Seeds()
         self.seq = self._snapshot_seq = 0
         self._snapshot_clock = clock()
-        self._tick_asked = False
-        self._closing = False
+        self._tick_asked = self._closing = False
         self.stats = PipelineStats()
         self.heartbeat = clock()
 
@@ -281,6 +280,7 @@ class Pipeline:
 
     def snapshot(self) -> None:
         """Journal the state of detector and open windows at the last consumed row."""
+        self._sealed_to.clear()  # what it knew is behind this snapshot
         blob = snapshot.dump(self.detector, self.windows, self.desk.calm, self._last_seq)
         seq, lowest = self.seq, self.windows.lowest_seq()
         floor = seq + 1 if lowest is None else lowest

@@ -13,7 +13,9 @@ VERSION = 1
 
 
 def dump(detector: Detector, windows: Windows, calm: CalmRate, last_seq: dict[str, int]) -> bytes:
-    """Return detector, open windows and counters as compressed JSON."""
+    """Return detector, open windows and counters as compressed JSON; ``last_seq`` forgets who is gone."""
+    for device in last_seq.keys() - detector.last_seen().keys():
+        del last_seq[device]
     state = {
         "version": VERSION,
         "detector": base64.b64encode(detector.dump()).decode(),

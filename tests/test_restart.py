@@ -5,14 +5,17 @@ import time
 from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+from agent.crossings import Crossings
 from agent.desk import BatchSettings
-from agent.detect import Detector
+from agent.detect import Detector, DetectSettings
 from agent.journal import JournalSettings
+from agent.mqtt import LinkState
 from agent.observe.traces import Span
 from agent.pipeline import Pipeline, PipelineSettings
-from agent.records import Outgoing, Row, TimerKind
+from agent.records import LinkDown, Outgoing, Row, TimerKind, TimerRow
 from agent.review import ReviewSettings
 from agent.window import WindowSettings
 from tests.journal.rig import Rig, arrival, link_up
@@ -32,7 +35,8 @@ def topic(device: str) -> str:
 class Life:
     """One process: a real journal, and the analyst's pipeline on a loop of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, max_series: int = 100) -> None:
+        self.detector = Detector(DetectSettings(max_series=max_series))
         self.rig = Rig(folder, settings=QUICK, auto_consume=False)
         self.journal = self.rig.open()
         self.sent: list[Outgoing] = []
@@ -50,7 +54,7 @@ class Life:
                 batch=BatchSettings(),
             ),
             journal=self.journal,
-            detector=Detector(),
+            detector=self.detector,
             caller=None,
             publish=self._publish,
             trace=lambda **_: Span(),
@@ -87,11 +91,11 @@ class Life:
         return self.rig.rows
 
 
-def in_a_life(folder: Path, body: Any) -> Any:
+def in_a_life(folder: Path, body: Any, **settings: Any) -> Any:
     """Run ``body`` with a process that is then gone without its last snapshot."""
 
     async def run() -> Any:
-        life = Life(folder)
+        life = Life(folder, **settings)
         await life.begin()
         try:
             return await body(life)
@@ -144,3 +148,52 @@ def test_nor_when_its_verdict_was_old_enough_to_be_pruned(tmp_path: Path) -> Non
     """It would be told of again under the same id with other bytes."""
     in_a_life(tmp_path, _seal_and_prune)
     assert in_a_life(tmp_path, _look) == (0, 0, [])
+
+
+async def _see_many_devices(life: Life) -> int:
+    for start in range(0, 300, 100):
+        life.rig.offer(
+            arrival(number, topic=f"sensors/d{number}/temperature") for number in range(start, start + 100)
+        )
+        await life.feed()
+        life.pipeline.snapshot()
+    await life.feed()
+    return len(life.detector.last_seen())
+
+
+def test_a_snapshot_does_not_grow_with_devices_that_are_gone(tmp_path: Path) -> None:
+    """Some radios give a sensor another id with each battery."""
+    known = in_a_life(tmp_path, _see_many_devices, max_series=10)
+    assert known <= 10
+    pipeline = in_a_life(tmp_path, _pipeline)
+    assert 1 <= len(pipeline._last_seq) <= 10
+
+
+async def _pipeline(life: Life) -> Pipeline:
+    return life.pipeline  # as restored
+
+
+async def _lose_the_link_at_once(life: Life) -> float | None:
+    """Have the loss journaled before the analyst has heard of the subscription."""
+    crossings = Crossings(
+        SimpleNamespace(pipeline=life.pipeline),  # type: ignore[arg-type]
+        loop=asyncio.get_running_loop(),
+        fail=life.errors.append,
+    )
+    life.rig.offer([link_up(1), LinkDown(1, "gone", time.monotonic())])
+    await life.feed()
+    crossings.on_link(LinkState(connected=True, subscribed=True, generation=1))
+    crossings.on_link(LinkState(connected=False, subscribed=False, generation=1))
+    await asyncio.sleep(0)
+    await life.feed()
+    assert [row.kind for row in life.rig.rows if isinstance(row, TimerRow)] == [
+        TimerKind.DISCONNECTED,
+        TimerKind.CONNECTED,
+        TimerKind.DISCONNECTED,
+    ]
+    return life.detector.next_due()
+
+
+def test_silence_is_not_judged_when_the_link_was_lost_right_after_the_subscription(tmp_path: Path) -> None:
+    """The row of the loss comes first then, and would leave the silence clocks running."""
+    assert in_a_life(tmp_path, _lose_the_link_at_once) is None
