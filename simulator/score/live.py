@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
+from paho.mqtt.client import MQTTMessage
+
 from simulator.link import Link
 from simulator.score.files import is_told
 from simulator.score.said import Said
@@ -43,7 +45,7 @@ class Listener:
         self.malformed = 0
         self.heard_at = time.monotonic()
         self._link = Link(
-            host=host, port=port, client_id="edge-sim-score", filters=filters, on_message=self._arrived
+            host=host, port=port, client_id="edge-sim-score", filters=filters, on_arrival=self._arrived
         )
 
     def open(self, timeout_s: float = 10.0) -> None:
@@ -67,8 +69,10 @@ class Listener:
         while not until() and not stop.wait(0.2):
             pass
 
-    def _arrived(self, topic: str, payload: bytes) -> None:
-        if not is_told(topic):
+    def _arrived(self, message: MQTTMessage) -> None:
+        """Take what is said from now on; what the broker had retained was said before."""
+        topic, payload = message.topic, bytes(message.payload)
+        if message.retain or not is_told(topic):
             return
         base = topic.rsplit("/", 2)[0]
         self.heard_at = time.monotonic()
