@@ -156,7 +156,7 @@ class Terminal:
         kept = {
             name: value
             for name, value in os.environ.items()
-            if not name.startswith(("OPENAI_", "EDGE_", "NO_"))
+            if not name.startswith(("OPENAI_", "EDGE_", "NO_", "COLUMNS", "LINES"))
         }
         self._process = subprocess.Popen(
             [sys.executable, "-m", "simulator", "demo", "--config", str(config), "--for", "18"],
