@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Self
 
 from agent.caller.protocols import BreakerState, BudgetWindow, CallRecord, CallStart, ErrorType, Retry
+from agent.caller.remedies import remedy
 from agent.observe import semconv
 from agent.observe.call_record import count_call, describe_spans, end_fields, failed_checks, start_fields
 from agent.observe.guard import Guard
@@ -215,7 +216,8 @@ class RecordedCall:
         if record.ok:
             logs.report("ai_call_success", **fields)
         else:
-            logs.report("ai_call_failure", "error", **fields)
+            where = f"{self._start.server_address}:{self._start.server_port}"
+            logs.report("ai_call_failure", "error", **fields, server=where, remedy=remedy(record.error_type))
 
     def _open_spans(self) -> None:
         tracer, start = self._recorder.tracer, self._start

@@ -89,6 +89,8 @@ def test_a_failure_is_counted_by_its_cause() -> None:
     assert [line["event"] for line in lines] == ["ai_call_start", "ai_retry", "ai_call_failure"]
     assert lines[2] == lines[2] | {"level": "error", "error_type": "timeout", "attempt_count": 2}
     assert lines[2]["error_message"] == "no answer within 30 s"
+    assert lines[2]["server"] == "127.0.0.1:8080"
+    assert lines[2]["remedy"].startswith("check ai.base_url")
 
 
 def test_a_refusal_is_a_success_with_a_flag() -> None:

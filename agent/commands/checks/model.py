@@ -9,7 +9,7 @@ from agent.asking import OPENAI_URL, limits_of, pricing_of
 from agent.caller.openai_chat import OpenAIChat
 from agent.caller.pricing import usd
 from agent.caller.probe import MAX_TOKENS, Probe, probe
-from agent.caller.protocols import ErrorType
+from agent.caller.remedies import remedy
 from agent.commands.checks.line import Line, fail, ok, warn
 from agent.commands.words import printable
 from agent.config import Config, ConfigError
@@ -21,14 +21,6 @@ from agent.zone import find_zone
 TIMEOUT_S = 20.0
 PROMPT_BYTES = 400  # of the tiny call, schema included
 LEDGER = "budget.sqlite"
-_REMEDIES = {
-    ErrorType.AUTH: "correct ai.api_key_file or OPENAI_API_KEY",
-    ErrorType.QUOTA: "pay the provider's bill, or take another ai.base_url",
-    ErrorType.RATE_LIMITED: "try again later, or raise the limit with the provider",
-    ErrorType.CONNECTION: "check ai.base_url, the network and the firewall",
-    ErrorType.TIMEOUT: "check ai.base_url and the network; a local model may still be loading",
-    ErrorType.BAD_REQUEST: "check ai.model and ai.profile",
-}
 
 
 def look_at_model(config: Config, *, agent: int | None, wish: bool | None) -> Iterator[Line]:
@@ -156,8 +148,7 @@ async def _probe(config: Config, endpoint: str, key: str | None) -> Probe:
 
 def _judge(found: Probe, endpoint: str) -> list[Line]:
     if not found.answered:
-        remedy = _REMEDIES.get(found.error_type or ErrorType.OTHER, "look at the endpoint's log")
-        return [fail("model.call", f"{endpoint}: {printable(found.error)}", remedy)]
+        return [fail("model.call", f"{endpoint}: {printable(found.error)}", remedy(found.error_type))]
     lines = [ok("model.call", f"{found.model} answered in {found.latency_s:.2f} s")]
     if found.inconclusive:
         lines.append(

@@ -1,0 +1,18 @@
+"""What to do about a failed call, in words for a person; for the log and ``doctor``."""
+
+from agent.caller.protocols import ErrorType
+
+_REMEDIES = {
+    ErrorType.AUTH: "correct ai.api_key_file or OPENAI_API_KEY",
+    ErrorType.QUOTA: "pay the provider's bill, or take another ai.base_url",
+    ErrorType.RATE_LIMITED: "try again later, or raise the limit with the provider",
+    ErrorType.CONNECTION: "check ai.base_url, the network and the firewall",
+    ErrorType.TIMEOUT: "check ai.base_url and the network; a local model may still be loading",
+    ErrorType.BAD_REQUEST: "check ai.model and ai.profile",
+    ErrorType.MALFORMED_RESPONSE: "check that ai.base_url is an OpenAI-compatible endpoint",
+}
+
+
+def remedy(error: ErrorType | None) -> str:
+    """Return what to change, or where to look."""
+    return _REMEDIES.get(error or ErrorType.OTHER, "look at the endpoint's log")
