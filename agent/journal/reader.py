@@ -34,8 +34,9 @@ _WINDOW_STATES = ("sealed", "concluded", "settled")
 class Reader:
     """A read-only view of a journal; use it as a context manager."""
 
-    def __init__(self, connection: sqlite3.Connection, cleanup: ExitStack) -> None:
+    def __init__(self, connection: sqlite3.Connection, cleanup: ExitStack, path: Path) -> None:
         self._connection = connection
+        self._path = path
         self._cleanup = cleanup
 
     @classmethod
@@ -54,7 +55,7 @@ class Reader:
                 _check(connection, path)
             except sqlite3.Error as error:
                 raise _explain(path, error) from error
-            return cls(connection, stack.pop_all())
+            return cls(connection, stack.pop_all(), path)
 
     def __enter__(self) -> Self:
         return self
@@ -63,6 +64,8 @@ class Reader:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+        if isinstance(error, sqlite3.Error):  # a page that cannot be read must not end the agent that looks
+            raise _explain(self._path, error) from error
 
     def close(self) -> None:
         """Close the connection and remove a temporary copy."""

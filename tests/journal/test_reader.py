@@ -181,3 +181,19 @@ def test_a_verdict_is_found_by_the_beginning_of_its_id(tmp_path: Path) -> None:
         "x": None,
         "%": None,
     }
+
+
+def test_a_page_that_cannot_be_read_is_told_in_words(tmp_path: Path) -> None:
+    """The agent looks into its journal each minute; that must not end it."""
+    with Rig(tmp_path) as rig:
+        rig.offer([link_up(1), *(arrival(number, payload=b"{bad") for number in range(10))])
+        rig.settle()
+    with Reader.open(tmp_path) as reader:
+        query = "SELECT rootpage FROM sqlite_master WHERE name = 'quarantine'"
+        root = reader._connection.execute(query).fetchone()[0]
+    path = tmp_path / "journal.sqlite"
+    content = bytearray(path.read_bytes())
+    content[(root - 1) * 4096 : root * 4096] = b"\xff" * 4096
+    path.write_bytes(content)
+    with pytest.raises(JournalError, match="damaged"), Reader.open(tmp_path) as reader:
+        list(reader.quarantine(limit=5))
