@@ -5,10 +5,11 @@ from collections import OrderedDict, deque
 HOUR_S = 3600.0
 DAY_S = 86_400.0
 MAX_DEVICES = 1000
+STEPS = 60  # in a period: costs less than one step apart are kept as one, so that memory has a bound
 
 
 class Shares:
-    """What each device cost in the last ``period_s`` seconds, nano-USD, in memory."""
+    """What each device cost in the last ``period_s`` seconds, to a 60th of it, nano-USD, in memory."""
 
     def __init__(self, *, share: float, period_s: float = HOUR_S) -> None:
         self._share = share
@@ -31,11 +32,19 @@ class Shares:
         """Count what ``device`` has cost."""
         if not amount:
             return
-        costs = self._costs.setdefault(device, deque())
-        costs.append((clock, amount))
+        costs = self._costs.setdefault(device, deque(maxlen=STEPS + 1))
+        if costs and 0 <= clock - costs[-1][0] < self._period_s / STEPS:
+            since, sum_so_far = costs.pop()
+            costs.append((since, sum_so_far + amount))
+        else:
+            costs.append((clock, amount))
         self._costs.move_to_end(device)
         if len(self._costs) > MAX_DEVICES:
             self._costs.popitem(last=False)
+
+    def __len__(self) -> int:
+        """Return how many sums are kept."""
+        return sum(map(len, self._costs.values()))
 
     def spent(self, device: str, clock: float) -> int:
         """Return what ``device`` cost in the last period."""

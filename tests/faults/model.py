@@ -7,6 +7,7 @@ and then the model's bytes would never reach a verdict.
 import json
 import random
 import threading
+import time
 from collections import Counter
 from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -23,13 +24,29 @@ LETTERS = "bcdfghjkmpqrstvwxz"
 
 
 class NonceModel:
-    """An OpenAI-compatible endpoint on a loopback port. ``late_s`` should lie above the agent's deadline."""
+    """An OpenAI-compatible endpoint on a loopback port.
 
-    def __init__(self, *, seed: int, late_s: float = 4.0, trouble: Mapping[str, float] | None = None) -> None:
+    Args:
+        seed: of all that is random.
+        late_s: delay of a late answer; should lie above the agent's deadline.
+        trouble: shares of the requests that are answered in other ways than fine.
+        calls_per_s: so many are answered a second, one after the other, in place of random delays.
+    """
+
+    def __init__(
+        self,
+        *,
+        seed: int,
+        late_s: float = 4.0,
+        trouble: Mapping[str, float] | None = None,
+        calls_per_s: float | None = None,
+    ) -> None:
         self._rng = random.Random(seed)
         self._lock = threading.Lock()
         self.trouble: Mapping[str, float] = TROUBLE if trouble is None else trouble
         self.late_s = late_s
+        self._every_s = None if calls_per_s is None else 1 / calls_per_s
+        self._free_at = 0.0  # monotonic; when the next paced answer is due
         self.stopping = threading.Event()
         self.counts: Counter[str] = Counter()
         self._server = _Server(("127.0.0.1", 0), _Handler)
@@ -63,8 +80,15 @@ class NonceModel:
                     behaviour = name
                     break
             self.counts[behaviour] += 1
-            delay_s = self.late_s if behaviour == "late" else self._rng.uniform(0, MAX_DELAY_S)
+            delay_s = self.late_s if behaviour == "late" else self._delay_s()
             return behaviour, delay_s, "".join(self._rng.choices(LETTERS, k=12))
+
+    def _delay_s(self) -> float:
+        if self._every_s is None:
+            return self._rng.uniform(0, MAX_DELAY_S)
+        now = time.monotonic()
+        self._free_at = max(now, self._free_at + self._every_s)
+        return self._free_at - now
 
 
 class _Server(ThreadingHTTPServer):

@@ -35,6 +35,7 @@ class RigSettings:
     review: str = "all"
     overrides: Mapping[str, Any] | None = None
     trouble: Mapping[str, float] | None = None  # shares of the model's misbehaviours; default: its own
+    calls_per_s: float | None = None  # that the model answers; default: after a random delay
     broker_extra: str = QUIET_BROKER
 
 
@@ -47,7 +48,9 @@ class Rig:
         self.settings = settings
         self.folder = folder
         self.broker = Broker(folder / "broker", extra=settings.broker_extra)
-        self.model = NonceModel(seed=settings.seed, trouble=settings.trouble)
+        self.model = NonceModel(
+            seed=settings.seed, trouble=settings.trouble, calls_per_s=settings.calls_per_s
+        )
         self.agent: Child = self._naive() if settings.agent == "naive" else self._ours()
         self.journal = self.agent.journal if isinstance(self.agent, AgentProcess) else None
         self.collector = Collector(
