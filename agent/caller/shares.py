@@ -5,11 +5,11 @@ from collections import OrderedDict, deque
 HOUR_S = 3600.0
 DAY_S = 86_400.0
 MAX_DEVICES = 1000
-STEPS = 60  # in a period: costs less than one step apart are kept as one, so that memory has a bound
+STEPS = 20  # in a period: costs less than one step apart are kept as one, so that memory has a bound
 
 
 class Shares:
-    """What each device cost in the last ``period_s`` seconds, to a 60th of it, nano-USD, in memory."""
+    """What each device cost in the last ``period_s`` seconds, to a 20th of it, nano-USD, in memory."""
 
     def __init__(self, *, share: float, period_s: float = HOUR_S) -> None:
         self._share = share
