@@ -10,7 +10,8 @@ if TYPE_CHECKING:
 
 
 def take_sample(rooms: "Rooms") -> EdgeSample:
-    """Return the counters for one scrape; plain reads, from any thread."""
+    """Return the counters for one scrape; plain reads and a look into the journal, from any thread."""
+    rooms.reporter.look_into_journal()
     link, journal, pipeline = rooms.link, rooms.journal, rooms.pipeline
     stats, clock = journal.stats, journal.clock.now()
     wall, mono = time.time(), time.monotonic()
@@ -27,7 +28,7 @@ def take_sample(rooms: "Rooms") -> EdgeSample:
         quarantined=dict(stats.quarantined),
         windows=dict(pipeline.stats.windows),
         findings_open={str(kind): n for kind, n in pipeline.conclusions.open_by_kind().items()},
-        outbox_depth=pipeline.outbox.in_memory,
+        outbox_depth=max(rooms.reporter.outbox_depth, pipeline.outbox.in_memory),
         devices=rooms.detector.device_count,
         queues={
             "intake_bytes": (inbox.size, inbox.max_bytes),

@@ -126,7 +126,7 @@ class Reporter:
     def status(self) -> Status:
         """Return the whole status object; call it on the analyst's loop."""
         rooms, now = self._rooms, time.time()
-        self._read_journal()
+        self.look_into_journal()
         findings = rooms.pipeline.conclusions.findings()
         return {
             "schema": 1,
@@ -235,8 +235,8 @@ class Reporter:
             "summary": self._rooms.pipeline.conclusions.summary(finding.device),
         }
 
-    def _read_journal(self) -> None:
-        """Look into the journal's file now and then for what no room keeps in memory."""
+    def look_into_journal(self) -> None:
+        """Read from its file, at most every ten seconds, what no room keeps in memory; from any thread."""
         now = time.monotonic()
         if now - self._quarantine_at < QUARANTINE_EVERY_S and self._quarantine_at:
             return

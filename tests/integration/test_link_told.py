@@ -66,3 +66,29 @@ def test_a_retained_value_is_shown_before_its_device_speaks(tmp_path: Path, own_
             send(other, "load/th1/temperature", "22.0")
             wait_for(lambda: agent.status()["devices"][0]["last_seen"], 10, "the reading is shown")
             assert agent.status()["devices"][0]["metrics"][0]["value"] == 22.0
+
+
+def test_verdicts_that_wait_for_the_broker_are_counted_on_disk_too(tmp_path: Path) -> None:
+    """While the broker stands still the metric tells all that waits, not only the rows in memory."""
+    broker = Broker(tmp_path / "broker").start()
+    assert broker.process is not None
+    review = {"window": {"max_age_s": 2, "settle_s": 0.5}}
+    try:
+        with AgentProcess(tmp_path / "agent", broker_url=broker.url, settings={"review": review}) as agent:
+            with peer(broker.port) as other:
+                for number in range(150):
+                    send(other, f"load/d{number}", "20")
+            wait_for(lambda: agent.status()["counters"]["readings"] == 150, 10, "all readings")
+            broker.process.send_signal(signal.SIGSTOP)
+            wait_for(lambda: depth(agent) >= 150, 25, "150 messages wait", every_s=0.5)
+            broker.process.send_signal(signal.SIGCONT)
+            wait_for(lambda: depth(agent) == 0, 40, "none waits", every_s=0.5)
+    finally:
+        broker.process.send_signal(signal.SIGCONT)
+        broker.stop()
+
+
+def depth(agent: AgentProcess) -> float:
+    """Return the metric."""
+    (line,) = [one for one in agent.get("/metrics")[1].splitlines() if one.startswith("edge_outbox_depth ")]
+    return float(line.split()[1])
