@@ -273,6 +273,8 @@ def test_a_witness_that_may_not_read_sees_a_takeover(tmp_path: Path) -> None:
         ):
             for n in range(3):
                 desk.wait_up(n + 1)
+                # With the SUBACK the broker has answered all that we sent: the reset has no other reason.
+                until(lambda: desk.link.state.subscribed and not desk.link.stats.in_flight)
                 proxy.reset_newest()
                 desk.wait_down(n + 1)
             desk.wait_up(4)
