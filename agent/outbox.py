@@ -64,6 +64,11 @@ class Outbox:
         return len(self._handed)
 
     @property
+    def complete(self) -> bool:
+        """Whether no row waits on disk alone: then ``in_memory`` is all that waits."""
+        return not self._more and not self._blocked
+
+    @property
     def blocked_topics(self) -> tuple[str, ...]:
         """Topics that the broker refused and that are left alone for now."""
         return tuple(self._blocked)

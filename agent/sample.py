@@ -10,8 +10,7 @@ if TYPE_CHECKING:
 
 
 def take_sample(rooms: "Rooms") -> EdgeSample:
-    """Return the counters for one scrape; plain reads and a look into the journal, from any thread."""
-    rooms.reporter.look_into_journal()
+    """Return the counters for one scrape; plain reads, from any thread."""
     link, journal, pipeline = rooms.link, rooms.journal, rooms.pipeline
     stats, clock = journal.stats, journal.clock.now()
     wall, mono = time.time(), time.monotonic()
@@ -28,7 +27,7 @@ def take_sample(rooms: "Rooms") -> EdgeSample:
         quarantined=dict(stats.quarantined),
         windows=dict(pipeline.stats.windows),
         findings_open={str(kind): n for kind, n in pipeline.conclusions.open_by_kind().items()},
-        outbox_depth=max(rooms.reporter.outbox_depth, pipeline.outbox.in_memory),
+        outbox_depth=_outbox_depth(rooms),
         devices=rooms.detector.device_count,
         queues={
             "intake_bytes": (inbox.size, inbox.max_bytes),
@@ -44,3 +43,12 @@ def take_sample(rooms: "Rooms") -> EdgeSample:
         journal_bytes=stats.bytes_used,
         budget=rooms.asking.spend(),
     )
+
+
+def _outbox_depth(rooms: "Rooms") -> int:
+    """Count what waits for the broker; the journal is looked into only while some of it is on disk alone."""
+    outbox = rooms.pipeline.outbox
+    if outbox.complete:
+        return outbox.in_memory
+    rooms.reporter.look_into_journal()
+    return max(rooms.reporter.outbox_depth, outbox.in_memory)
