@@ -5,7 +5,7 @@ no markup. Colour only repeats what a word or a sign says.
 """
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.cells import cell_len, set_cell_size
@@ -277,8 +277,3 @@ def _cells(text: str, length: int) -> str:
 
 def _number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"  # noqa: PLR2004 - where digits stop helping
-
-
-def as_lines(text: Text) -> Iterable[str]:
-    """Return the lines of a frame without styles."""
-    return text.plain.split("\n")

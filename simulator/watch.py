@@ -6,11 +6,11 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from simulator.link import Link
 from simulator.score import Opening
+from simulator.score.said import seconds
 
 Told = Callable[[str, dict[str, Any]], None]
 
@@ -121,8 +121,3 @@ class Watch:
         return seconds(verdict["window"]["to"]) >= self.live_from or (
             not verdict["window"]["readings"] and self.live_from != float("inf")
         )
-
-
-def seconds(text: str) -> float:
-    """Return the Unix seconds of an ISO 8601 time."""
-    return datetime.fromisoformat(text).timestamp()

@@ -15,6 +15,7 @@ from agent.journal.errors import (
     is_transient,
 )
 from agent.journal.periods import KINDS, Anchor, Period, starts
+from agent.journal.schema import sync_directory
 
 VERSION = 1
 SENTINEL = ".budget-created"  # beside the file: if it is there and the file is not, the file was lost
@@ -190,7 +191,7 @@ class LedgerFile:
             # Bookings of processes that are gone: they are part of the sums, and stay so.
             self._db.execute("DELETE FROM bookings")
             self._db.execute(f"PRAGMA user_version={VERSION}")
-        _sync(self.path.parent)
+        sync_directory(self.path.parent)
 
 
 def _touch(path: Path) -> None:
@@ -198,12 +199,4 @@ def _touch(path: Path) -> None:
         file.write("budget.sqlite was created here; without it the caps count as spent\n")
         file.flush()
         os.fsync(file.fileno())
-    _sync(path.parent)
-
-
-def _sync(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+    sync_directory(path.parent)

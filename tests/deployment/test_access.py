@@ -1,12 +1,9 @@
 """The tables of docs/access.md, cell by cell: on a Mosquitto with the shipped files, on a running agent."""
 
-import base64
 import re
 import shutil
 import ssl
 import subprocess
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,6 +15,7 @@ from tests.commands.shipped import ShippedBroker, User
 from tests.deployment.readme import REPO
 from tests.support.agent_process import AgentProcess, Child, wait_for
 from tests.support.broker import Broker
+from tests.support.http import status_of
 
 LOGINS = {"Agent": "agent-gw1", "Viewer": "dashboard", "Device": "th1", "Other": "agent-gw2"}
 ALMIGHTY = "almighty"  # the test's own: it writes everywhere, so that reading can be tried everywhere
@@ -165,36 +163,13 @@ def ports(
             agent.start()
         agents["open"].wait_ready()
         closed = f"https://127.0.0.1:{agents['closed'].port}/readyz"
-        wait_for(lambda: get(closed, context=context, password=PASSWORD) == 200, 30, "the other is ready")
+        wait_for(
+            lambda: status_of(closed, context=context, password=PASSWORD) == 200, 30, "the other is ready"
+        )
         yield agents
     finally:
         for agent in agents.values():
             agent.kill()
-
-
-def get(
-    url: str,
-    *,
-    context: ssl.SSLContext | None = None,
-    password: str | None = None,
-    host: str | None = None,
-    method: str = "GET",
-) -> int:
-    """Return the status of a request; 0 when there is no answer."""
-    request = urllib.request.Request(url, method=method)
-    if password is not None:
-        token = base64.b64encode(f"prometheus:{password}".encode()).decode()
-        request.add_header("Authorization", f"Basic {token}")
-    if host is not None:
-        request.add_header("Host", host)
-    try:
-        with urllib.request.urlopen(request, timeout=5, context=context) as response:
-            return int(response.status)
-    except urllib.error.HTTPError as error:
-        error.close()
-        return error.code
-    except OSError:
-        return 0
 
 
 @pytest.mark.parametrize("row", table("Addresses"), ids=lambda row: row["Address"])
@@ -204,17 +179,17 @@ def test_address(ports: dict[str, AgentProcess], secrets: Path, row: dict[str, s
     plain = f"http://127.0.0.1:{ports['open'].port}{row['Address']}"
     closed = f"https://127.0.0.1:{ports['closed'].port}{row['Address']}"
     seen = {
-        "Default": get(plain),
-        "Foreign name": get(plain, host="evil.example"),
-        "No password": get(closed, context=context),
-        "Wrong password": get(closed, context=context, password="wrong"),
-        "Password": get(closed, context=context, password=PASSWORD),
+        "Default": status_of(plain),
+        "Foreign name": status_of(plain, host="evil.example"),
+        "No password": status_of(closed, context=context),
+        "Wrong password": status_of(closed, context=context, password="wrong"),
+        "Password": status_of(closed, context=context, password=PASSWORD),
     }
     assert {name: str(code) for name, code in seen.items()} == {name: row[name] for name in seen}
-    assert get(closed.replace("https", "http")) == 0
+    assert status_of(closed.replace("https", "http")) == 0
     for method in ("POST", "PUT", "DELETE"):
-        assert get(plain, method=method) == (405 if row["Default"] == "200" else 404)
-        assert get(closed, context=context, method=method) == 401
+        assert status_of(plain, method=method) == (405 if row["Default"] == "200" else 404)
+        assert status_of(closed, context=context, method=method) == 401
 
 
 @pytest.mark.parametrize("left_out", ["cert_file key_file", "username password_file"])

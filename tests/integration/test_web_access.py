@@ -1,17 +1,15 @@
 """Who may look at the web port: TLS and basic auth by configuration, and nothing but GET."""
 
-import base64
 import shutil
 import ssl
 import subprocess
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 import pytest
 
 from tests.support.agent_process import AgentProcess, wait_for
 from tests.support.broker import Broker
+from tests.support.http import status_of
 
 PATHS = ("/", "/metrics", "/healthz", "/readyz", "/status.json")
 
@@ -31,22 +29,6 @@ def certificate(tmp_path: Path) -> Path:
     (tmp_path / "web.password").write_text("correct horse\n")
     (tmp_path / "web.password").chmod(0o600)
     return tmp_path
-
-
-def ask(url: str, *, context: ssl.SSLContext, password: str | None = None, method: str = "GET") -> int:
-    """Return the status of a request."""
-    request = urllib.request.Request(url, method=method)
-    if password is not None:
-        token = base64.b64encode(f"prometheus:{password}".encode()).decode()
-        request.add_header("Authorization", f"Basic {token}")
-    try:
-        with urllib.request.urlopen(request, timeout=5, context=context) as response:
-            return int(response.status)
-    except urllib.error.HTTPError as error:
-        error.close()
-        return error.code
-    except OSError:
-        return 0
 
 
 def test_tls_and_a_password_on_every_address(broker: Broker, certificate: Path, tmp_path: Path) -> None:
@@ -69,17 +51,19 @@ def test_tls_and_a_password_on_every_address(broker: Broker, certificate: Path, 
     agent.start()
     try:
         root = f"https://127.0.0.1:{agent.port}"
-        wait_for(lambda: ask(f"{root}/", context=context), 30, "the port is open")
+        wait_for(lambda: status_of(f"{root}/", context=context), 30, "the port is open")
         for path in PATHS:
-            assert ask(root + path, context=context) == 401
-            assert ask(root + path, context=context, password="wrong") == 401
+            assert status_of(root + path, context=context) == 401
+            assert status_of(root + path, context=context, password="wrong") == 401
         wait_for(
-            lambda: ask(f"{root}/readyz", context=context, password="correct horse") == 200, 20, "readiness"
+            lambda: status_of(f"{root}/readyz", context=context, password="correct horse") == 200,
+            20,
+            "readiness",
         )
         for path in PATHS:
-            assert ask(root + path, context=context, password="correct horse") == 200
-        assert ask(f"{root}/metrics", context=context, password="correct horse", method="POST") == 405
-        assert ask(f"{root}/etc/passwd", context=context, password="correct horse") == 404
+            assert status_of(root + path, context=context, password="correct horse") == 200
+        assert status_of(f"{root}/metrics", context=context, password="correct horse", method="POST") == 405
+        assert status_of(f"{root}/etc/passwd", context=context, password="correct horse") == 404
         assert agent.get("/metrics")[0] == 0
         assert "correct horse" not in agent.text()
         assert agent.stop() == 0

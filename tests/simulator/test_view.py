@@ -22,7 +22,7 @@ from simulator.faults import FaultKind, Label
 from simulator.score import Opening, match
 from simulator.truth import Truth
 from simulator.view_board import Board
-from simulator.view_frame import BARS, as_lines, frame, spark
+from simulator.view_frame import BARS, frame, spark
 from tests.support.broker import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -72,7 +72,7 @@ def board(text: str = "freezer-1") -> Board:
 
 
 def shown(made: Board, width: int = 120, height: int = 40) -> str:
-    return "\n".join(as_lines(frame(made, width=width, height=height, now=NOW)))
+    return frame(made, width=width, height=height, now=NOW).plain
 
 
 def test_frame_shows_devices_findings_calls_and_spend() -> None:

@@ -8,8 +8,9 @@ from simulator import lines
 from simulator.faults import FaultKind, Label
 from simulator.link import Link
 from simulator.score import Opening, match
+from simulator.score.said import seconds
 from simulator.scrape import parse
-from simulator.watch import Heard, Watch, seconds
+from simulator.watch import Heard, Watch
 from tests.support.broker import Broker
 
 LIVE = "2026-09-21T14:13:25Z"

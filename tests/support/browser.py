@@ -20,9 +20,8 @@ FLAGS = [
 ]
 
 
-@contextlib.contextmanager
-def chromium() -> Iterator[Browser]:
-    """Run a browser until the block ends.
+def executable() -> str:
+    """Return where the browser is.
 
     Raises:
         FileNotFoundError: Chromium is not installed.
@@ -30,8 +29,18 @@ def chromium() -> Iterator[Browser]:
     path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if path is None:
         raise FileNotFoundError("chromium is not installed: `make tools` installs it")
+    return path
+
+
+@contextlib.contextmanager
+def chromium() -> Iterator[Browser]:
+    """Run a browser until the block ends.
+
+    Raises:
+        FileNotFoundError: Chromium is not installed.
+    """
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=executable(), args=FLAGS)
         try:
             yield browser
         finally:

@@ -2,7 +2,6 @@ import base64
 import hashlib
 import json
 import re
-import shutil
 import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
@@ -11,21 +10,10 @@ import pytest
 
 from agent.web.http import Response
 from agent.web.page import page
+from tests.support.browser import FLAGS, executable
 from tests.web.sample import sample_status
 from tests.web.serving import serving
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--virtual-time-budget=4000",
-]
 ROUTES = {
     "/": page,
     "/status.json": lambda: Response(json.dumps(sample_status()).encode(), content_type="application/json"),
@@ -75,22 +63,25 @@ def test_page_has_no_outside_asset() -> None:
     assert "insertAdjacentHTML" not in text
 
 
+def dump_dom(port: int, profile: Path) -> str:
+    """Return the document after four seconds of the page's own time."""
+    argv = [executable(), "--headless", *FLAGS, "--virtual-time-budget=4000", f"--user-data-dir={profile}"]
+    done = subprocess.run(
+        [*argv, "--dump-dom", f"http://127.0.0.1:{port}/"],
+        capture_output=True,
+        timeout=60,
+        check=True,
+        text=True,
+    )
+    return done.stdout
+
+
 @pytest.fixture(scope="module")
 def dom(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The document as Chromium has it after the page's script ran."""
-    if CHROMIUM is None:
-        pytest.skip("chromium is not installed: `make test` installs it")
     profile = tmp_path_factory.mktemp("chromium")
     with serving(ROUTES) as server:
-        argv = [
-            CHROMIUM,
-            *FLAGS,
-            f"--user-data-dir={profile}",
-            "--dump-dom",
-            f"http://127.0.0.1:{server.port}/",
-        ]
-        done = subprocess.run(argv, capture_output=True, timeout=60, check=True, text=True)
-    return done.stdout
+        return dump_dom(server.port, profile)
 
 
 def test_page_shows_the_status_in_a_browser(dom: str) -> None:
@@ -114,8 +105,6 @@ def test_page_shows_the_status_in_a_browser(dom: str) -> None:
 
 def test_page_follows_without_reloading(tmp_path: Path) -> None:
     """The page asks again by itself and shows what changed."""
-    if CHROMIUM is None:
-        pytest.skip("chromium is not installed: `make test` installs it")
     asked = [0]
 
     def status() -> Response:
@@ -124,32 +113,16 @@ def test_page_follows_without_reloading(tmp_path: Path) -> None:
         return Response(json.dumps(text).encode(), content_type="application/json")
 
     with serving(ROUTES | {"/status.json": status}) as server:
-        argv = [CHROMIUM, *FLAGS, f"--user-data-dir={tmp_path}", "--dump-dom"]
-        done = subprocess.run(
-            [*argv, f"http://127.0.0.1:{server.port}/"],
-            capture_output=True,
-            timeout=60,
-            check=True,
-            text=True,
-        )
+        text = dump_dom(server.port, tmp_path)
     assert asked[0] >= 2
-    assert f'<h1 id="agent">asked-{asked[0]}</h1>' in done.stdout
+    assert f'<h1 id="agent">asked-{asked[0]}</h1>' in text
 
 
 def test_page_says_when_the_agent_is_gone(tmp_path: Path) -> None:
     """Without an answer the page does not go on showing an old state as if it were new."""
-    if CHROMIUM is None:
-        pytest.skip("chromium is not installed: `make test` installs it")
     with serving({"/": page}) as server:
-        argv = [CHROMIUM, *FLAGS, f"--user-data-dir={tmp_path}", "--dump-dom"]
-        done = subprocess.run(
-            [*argv, f"http://127.0.0.1:{server.port}/"],
-            capture_output=True,
-            timeout=60,
-            check=True,
-            text=True,
-        )
-    assert "no contact with the agent" in done.stdout
+        text = dump_dom(server.port, tmp_path)
+    assert "no contact with the agent" in text
 
 
 def test_hostile_text_stays_text(dom: str) -> None:
