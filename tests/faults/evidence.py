@@ -113,6 +113,12 @@ def read_journal(path: Path) -> JournalFacts:
         )
 
 
+def read_booked_usd(path: Path) -> float:
+    """Return what the ledger has booked in the running month, USD."""
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)) as db:
+        return float(db.execute("SELECT booked FROM periods WHERE kind = 'month'").fetchone()[0]) / 1e9
+
+
 def is_settled(path: Path) -> bool:
     """Say whether every journaled reading is in a window whose verdict the broker has acknowledged."""
     try:

@@ -17,21 +17,37 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from tests.faults.lines import Lines
-from tests.faults.workload import Key, payload_of, topic_of
+from tests.faults.workload import Key, devices_of, payload_of, topic_of
 
 MAX_UNACKED = 4000
 STEP_S = 0.01
 
 
 class LoadGenerator:
-    """Publishes ``rate`` messages/s over ``devices`` in turn, in a thread of its own."""
+    """Publishes ``rate`` messages/s over ``devices`` in turn, in a thread of its own.
+
+    Args:
+        port: of the broker.
+        folder: for the two logs.
+        rate: messages/s.
+        devices: their number.
+        payloads: of what kind they are (:data:`tests.faults.workload.PAYLOADS`).
+        client_id: of its durable session.
+    """
 
     def __init__(
-        self, *, port: int, folder: Path, rate: float, devices: int, client_id: str = "loadgen"
+        self,
+        *,
+        port: int,
+        folder: Path,
+        rate: float,
+        devices: int,
+        payloads: str = "unique",
+        client_id: str = "loadgen",
     ) -> None:
         self._port = port
         self._rate = rate
-        self._devices = devices
+        self._devices = devices_of(payloads, devices)
         self._intents = Lines(folder / "intents.log")
         self._acks = Lines(folder / "acks.log")
         self._answers: deque[tuple[int, int, float]] = deque()  # packet id, reason code, time
@@ -115,7 +131,8 @@ class LoadGenerator:
                 continue
             wanted = int((time.monotonic() - begun) * self._rate)
             for _ in range(wanted - due):
-                self._send(Key(self.sent % self._devices, self.sent // self._devices + 1))
+                turn, place = divmod(self.sent, len(self._devices))
+                self._send(Key(self._devices[place], turn + 1))
             due = wanted
 
     def _send(self, key: Key) -> None:

@@ -20,6 +20,7 @@ from simulator.model.replies import prompt_of, usage
 #: Share of the requests that are answered in each way; the rest are fine.
 TROUBLE = {"late": 0.05, "error": 0.08, "garbage": 0.05, "cut": 0.02}
 MAX_DELAY_S = 0.6
+PRICE = {"input": 0.15, "output": 0.6}  # USD for a million tokens
 LETTERS = "bcdfghjkmpqrstvwxz"
 
 
@@ -49,6 +50,8 @@ class NonceModel:
         self._free_at = 0.0  # monotonic; when the next paced answer is due
         self.stopping = threading.Event()
         self.counts: Counter[str] = Counter()
+        self.billed_usd = 0.0  # of all answers with a usage, those to killed clients included
+        self._open: dict[int, float] = {}  # request -> monotonic time of its arrival
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.model = self
         self._thread = threading.Thread(target=self._server.serve_forever, name="model", daemon=True)
@@ -68,6 +71,30 @@ class NonceModel:
         self.stopping.set()
         self._server.shutdown()
         self._server.server_close()
+
+    def begin(self) -> int:
+        """Note a request that waits for its answer, and return its number."""
+        with self._lock:
+            number = max(self._open, default=0) + 1
+            self._open[number] = time.monotonic()
+            return number
+
+    def end(self, number: int) -> None:
+        """Note that a request has its answer."""
+        with self._lock:
+            del self._open[number]
+
+    def open_since(self, begun: float) -> int:
+        """Return how many requests that arrived after ``begun`` (monotonic) wait for their answers."""
+        with self._lock:
+            return sum(at >= begun for at in self._open.values())
+
+    def bill(self, usage: Mapping[str, Any]) -> None:
+        """Charge for an answer."""
+        with self._lock:
+            self.billed_usd += (
+                usage["prompt_tokens"] * PRICE["input"] + usage["completion_tokens"] * PRICE["output"]
+            ) / 1e6
 
     def choose(self) -> tuple[str, float, str]:
         """Return behaviour, delay in s and nonce of the next request."""
@@ -105,6 +132,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        number = self.server.model.begin()
+        try:
+            self._answer(request)
+        finally:
+            self.server.model.end(number)
+
+    def _answer(self, request: dict[str, Any]) -> None:
         behaviour, delay_s, nonce = self.server.model.choose()
         self.server.model.stopping.wait(delay_s)
         match behaviour:
@@ -121,6 +155,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self._send(200, _completion(request, json.dumps(answer)))
 
     def _send(self, status: int, body: dict[str, Any]) -> None:
+        if "usage" in body:
+            self.server.model.bill(body["usage"])
         raw = json.dumps(body).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")

@@ -58,7 +58,7 @@ class NaiveAgent:
     def _arrived(self, _client: Any, _data: Any, message: paho.MQTTMessage) -> None:
         device = message.topic.rpartition("/")[2]
         try:
-            value = json.loads(message.payload)
+            value = 1 if message.payload == b"ON" else json.loads(message.payload)
         except ValueError:
             self._publish(
                 f"{BASE_TOPIC}/rejected", {"topic": message.topic, "text": message.payload.decode()}

@@ -2,14 +2,16 @@
 
 import random
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tests.support.agent_process import Child
 
-SHORT_S = (0.2, 3.0)
-LONG_S = (4.0, 8.0)  # long enough for AI calls to end
-LONG_SHARE = 0.15
+SHORT_S = (0.3, 2.0)
+LONG_S = (2.5, 5.0)  # long enough for AI calls to end
+LONG_SHARE = 0.12
 STEP_S = 0.02
+PROGRESS_EVERY = 50  # kills
 
 
 @dataclass(slots=True)
@@ -17,25 +19,41 @@ class Record:
     """What the nemesis did and saw."""
 
     kills: list[float] = field(default_factory=list)  # wall clock of each
+    asking: int = 0  # kills while the model had questions of that life to answer
     peak_rss_mib: float = 0.0
     max_descriptors: int = 0
     max_threads: int = 0
     ended: list[str] = field(default_factory=list)  # ends that nobody asked for
 
 
-def kill_repeatedly(agent: Child, *, kills: int, seed: int, record: Record) -> None:
+def kill_repeatedly(
+    agent: Child,
+    *,
+    kills: int,
+    seed: int,
+    record: Record,
+    open_since: Callable[[float], int] = lambda _begun: 0,
+    progress: bool = False,
+) -> None:
     """SIGKILL a running agent ``kills`` times at random, starting it again each time.
 
-    Gaps are counted from the start of the process, so many kills hit its start-up too.
+    Gaps are counted from the start of the process, so many kills hit its start-up too. ``open_since`` counts
+    the model's open requests; the answers to those of this life are in flight at its kill.
     """
     rng = random.Random(seed)
-    for _ in range(kills):
+    begun = started = time.monotonic()
+    for number in range(1, kills + 1):
         gap_s = rng.uniform(*(LONG_S if rng.random() < LONG_SHARE else SHORT_S))
         _live(agent, gap_s, record)
         _measure(agent, record)
+        record.asking += open_since(started) > 0
         record.kills.append(time.time())
         agent.kill()
+        started = time.monotonic()
         agent.start()
+        if progress and number % PROGRESS_EVERY == 0:
+            took_s = time.monotonic() - begun
+            print(f"  {number} kills in {took_s:.0f} s, {record.asking} with a question open", flush=True)
 
 
 def _live(agent: Child, gap_s: float, record: Record) -> None:

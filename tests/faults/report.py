@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.faults.bound import most_duplicates
 from tests.faults.checker import Findings
 
 
@@ -30,6 +31,8 @@ class Result:
     max_descriptors: int
     max_threads: int
     ended: Sequence[str]  # ends that nobody asked for
+    asking: int = 0  # kills with a question to the model open
+    overspent: str | None = None
     reasons: dict[str, int]  # of the verdicts, as source/reason
     model: dict[str, int]  # how the model answered
 
@@ -40,7 +43,16 @@ class Result:
             out.append("the agent was not done in time")
         if self.exit_code != 0:
             out.append(f"SIGTERM ended in exit code {self.exit_code}")
+        if self.overspent is not None:
+            out.append(f"the budget was passed: {self.overspent}")
+        if self.findings.duplicated > self.bound:
+            out.append(f"duplicated {self.findings.duplicated}, the bound is {self.bound}")
         return out + [f"ended by itself: {text}" for text in self.ended]
+
+    @property
+    def bound(self) -> int:
+        """The most messages that may be there twice."""
+        return most_duplicates(losses=self.faults + len(self.ended), rate=self.rate)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the record for the JSON lines file."""
@@ -62,6 +74,9 @@ class Result:
             "max_descriptors": self.max_descriptors,
             "max_threads": self.max_threads,
             "ended": len(self.ended),
+            "asking": self.asking,
+            "bound": self.bound,
+            "budget": self.overspent or "kept",
             "reasons": self.reasons,
             "model": self.model,
         }
@@ -99,13 +114,15 @@ def say_bound(faults: int, fatal: int) -> str:
 
 
 _ROWS = (
-    ("kills", "faults"), ("sent", "sent"), ("acknowledged by the broker", "acked"), ("LOST", "lost"),
-    ("duplicated", "duplicated"), ("quarantined (broken on purpose)", "quarantined"), ("windows", "windows"),
+    ("kills", "faults"), ("kills with a question open", "asking"), ("sent", "sent"),
+    ("acknowledged by the broker", "acked"), ("LOST", "lost"),
+    ("duplicated", "duplicated"), ("bound on duplicates", "bound"),
+    ("quarantined (broken on purpose)", "quarantined"), ("windows", "windows"),
     ("windows without a verdict", "missing"), ("verdict ids", "verdicts"),
     ("verdicts sent again, same bytes", "repeats"), ("ids with two contents", "conflicting"),
     ("verdicts of no window", "unknown"), ("readings in no or two windows", "strays"),
     ("out of order", "disordered"), ("sums of verdicts differ from acks by", "unexplained"),
-    ("integrity_check", "integrity"), ("recovery p50/p99/max, s", "recovery"),
+    ("integrity_check", "integrity"), ("budget", "budget"), ("recovery p50/p99/max, s", "recovery"),
     ("peak RSS, MiB", "peak_rss_mib"), ("SIGTERM, s", "stop_s"), ("ended by itself", "ended"),
 )  # fmt: skip
 
@@ -113,6 +130,7 @@ _ROWS = (
 #: What is only known of an agent with a journal.
 _JOURNALED = frozenset(
     {"missing", "conflicting", "unknown", "strays", "disordered", "unexplained", "integrity"}
+    | {"asking", "bound", "budget"}
 )
 
 

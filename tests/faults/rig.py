@@ -10,9 +10,9 @@ from typing import Any, Self
 
 from tests.faults import naive
 from tests.faults.collector import Collector
-from tests.faults.evidence import Evidence, count_journaled, is_settled, read_evidence
+from tests.faults.evidence import Evidence, count_journaled, is_settled, read_booked_usd, read_evidence
 from tests.faults.loadgen import LoadGenerator
-from tests.faults.model import NonceModel
+from tests.faults.model import PRICE, NonceModel
 from tests.faults.nemesis import Record, revive
 from tests.faults.workload import FILTER, TOPIC
 from tests.support.agent_process import AgentProcess, Child, merge, wait_for
@@ -21,6 +21,7 @@ from tests.support.broker import Broker
 #: The agent is killed here, not the broker: saving its state on each message would only cost time.
 QUIET_BROKER = "autosave_on_changes false\nautosave_interval 1800"
 QUIET_S = 2.0  # without anything new
+CAP_USD = 100.0  # in each period: no run here costs as much, but each call is booked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,8 +33,10 @@ class RigSettings:
     seed: int = 1
     rate: float = 300.0
     devices: int = 20
+    payloads: str = "mixed"  # tests.faults.workload.PAYLOADS
     review: str = "all"
     overrides: Mapping[str, Any] | None = None
+    without: str | None = None  # a protection that is taken away (tests.faults.weakened)
     trouble: Mapping[str, float] | None = None  # shares of the model's misbehaviours; default: its own
     calls_per_s: float | None = None  # that the model answers; default: after a random delay
     broker_extra: str = QUIET_BROKER
@@ -59,7 +62,11 @@ class Rig:
             base_topic=self.agent.base_topic if isinstance(self.agent, AgentProcess) else naive.BASE_TOPIC,
         )
         self.load = LoadGenerator(
-            port=self.broker.port, folder=folder, rate=settings.rate, devices=settings.devices
+            port=self.broker.port,
+            folder=folder,
+            rate=settings.rate,
+            devices=settings.devices,
+            payloads=settings.payloads,
         )
         self.record = Record()
         self._stack = ExitStack()
@@ -73,14 +80,18 @@ class Rig:
                 "base_url": self.model.url,
                 "model": "harness",
                 "deadline_s": 3,
-                "prices": {"harness": {"input": 0, "output": 0}},
+                "prices": {"harness": PRICE},
+                "budget": dict.fromkeys(("hour_usd", "day_usd", "month_usd"), CAP_USD),
             },
         }
-        return AgentProcess(
+        agent = AgentProcess(
             self.folder / "agent",
             broker_url=self.broker.url,
             settings=merge(settings, self.settings.overrides or {}),
         )
+        if self.settings.without is not None:
+            agent.argv[1:3] = ["-m", "tests.faults.weakened", self.settings.without]
+        return agent
 
     def _naive(self) -> Child:
         argv = ["-m", "tests.faults.naive", "--port", str(self.broker.port), "--topic", FILTER]
@@ -142,6 +153,15 @@ class Rig:
         took_s = time.monotonic() - begun
         time.sleep(0.5)  # what is on its way to the collector
         return code, took_s
+
+    def overspent(self) -> str | None:
+        """Say by how much the model's bill passes the money that was booked, or that the cap; else None."""
+        if self.journal is None:
+            return None
+        booked_usd = read_booked_usd(self.journal.with_name("budget.sqlite"))
+        if self.model.billed_usd <= booked_usd <= CAP_USD:
+            return None
+        return f"billed {self.model.billed_usd:.6f} USD, booked {booked_usd:.6f} of {CAP_USD:g}"
 
     def evidence(self) -> Evidence:
         """Read what the run left behind."""

@@ -14,6 +14,7 @@ from tests.faults.checker import check, check_naive
 from tests.faults.nemesis import kill_repeatedly
 from tests.faults.report import Result, append, find_recoveries, say_bound, show, total
 from tests.faults.rig import Rig, RigSettings
+from tests.faults.workload import PAYLOADS
 
 MAX_CONTROL_KILLS = 20
 SETTLE_S = 120.0
@@ -25,11 +26,18 @@ def run_kills(settings: RigSettings, *, kills: int, settle_s: float = SETTLE_S) 
     with Rig(settings) as rig:
         with rig.load:
             time.sleep(0.5)
-            kill_repeatedly(rig.agent, kills=kills, seed=settings.seed, record=rig.record)
+            kill_repeatedly(
+                rig.agent,
+                kills=kills,
+                seed=settings.seed,
+                record=rig.record,
+                open_since=rig.model.open_since,
+                progress=True,
+            )
             settled = rig.settle(settle_s)
         code, stop_s = rig.stop_agent()
         reasons, model = dict(rig.collector.reasons), dict(rig.model.counts)
-    evidence, record = rig.evidence(), rig.record
+    evidence, record, overspent = rig.evidence(), rig.record, rig.overspent()
     received = () if evidence.journal is None else evidence.journal.received
     recovery_s, interrupted = find_recoveries(record.kills, received)
     return Result(
@@ -49,6 +57,8 @@ def run_kills(settings: RigSettings, *, kills: int, settle_s: float = SETTLE_S) 
         max_descriptors=record.max_descriptors,
         max_threads=record.max_threads,
         ended=record.ended,
+        asking=record.asking,
+        overspent=overspent,
         reasons=reasons,
         model=model,
     )
@@ -74,8 +84,9 @@ def _run(args: argparse.Namespace, name: str, seed: int, folder: Path) -> Result
     kills = args.kills if name == "ours" else min(args.kills, MAX_CONTROL_KILLS)
     print(f"{name}: {kills} kills at {args.rate:g} messages/s, seed {seed}", flush=True)
     settings = RigSettings(
-        folder=folder, agent=name, seed=seed, rate=args.rate, devices=args.devices, review=args.review
-    )
+        folder=folder, agent=name, seed=seed, rate=args.rate, devices=args.devices,
+        payloads=args.payloads, review=args.review,
+    )  # fmt: skip
     result = run_kills(settings, kills=kills)
     print(f"  {result.seconds:.0f} s, verdicts {result.reasons}, model {result.model}", flush=True)
     return result
@@ -88,6 +99,13 @@ def _agents(wish: str) -> tuple[str, ...]:
 def _judge(results: Sequence[Result]) -> int:
     print(show(results))
     ours = [result for result in results if result.agent == "ours"]
+    for one in ours:
+        found = one.findings
+        print(
+            f"seed {one.seed}: {one.faults} kills in {one.seconds:.0f} s, {one.asking} with a question open; "
+            f"lost {found.lost}, conflicting {found.conflicting}, missing {found.missing}, "
+            f"budget {one.overspent or 'kept'}, duplicates {found.duplicated} (bound {one.bound})"
+        )
     control = [result for result in results if result.agent == "naive"]
     problems = [f"seed {result.seed}: {text}" for result in ours for text in result.problems()]
     if ours:
@@ -109,6 +127,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rate", type=float, default=300.0, help="messages/s")
     parser.add_argument("--seed", default="1", help="one seed, or a range such as 1-5")
     parser.add_argument("--devices", type=int, default=20)
+    parser.add_argument("--payloads", choices=PAYLOADS, default="mixed")
     parser.add_argument("--review", choices=("all", "suspicious", "none"), default="all")
     parser.add_argument("--agent", choices=("ours", "naive", "both"), default="both")
     parser.add_argument("--json", type=Path, metavar="FILE", help="add one line per run, and print totals")

@@ -11,7 +11,22 @@ from tests.faults.checker import check, check_naive
 from tests.faults.collector import Collected
 from tests.faults.evidence import NO_SUBSCRIBER, Evidence, JournaledReading, JournaledWindow, JournalFacts
 from tests.faults.report import find_recoveries
-from tests.faults.workload import BROKEN_EVERY, Key, device_name, payload_of, readings_of, topic_of
+from tests.faults.workload import (
+    BROKEN_CONTACT,
+    BROKEN_EVERY,
+    CONSTANT,
+    CYCLE,
+    PAYLOADS,
+    REPEATING,
+    Key,
+    device_name,
+    devices_of,
+    form_of,
+    is_broken,
+    payload_of,
+    readings_of,
+    topic_of,
+)
 
 DEVICES, NUMBERS = 3, 8
 CUT = 4  # messages in a window
@@ -255,3 +270,44 @@ def test_recovery_is_from_the_kill_to_the_next_reading() -> None:
 def test_topics_and_payloads_lead_back_to_their_message() -> None:
     """Names are unique per device."""
     assert len({topic_of(device) for device in range(2000)}) == 2000
+
+
+def equal(device: int, *, sent: int, there: int) -> Evidence:
+    """Evidence of messages that are all alike, of which so many were acknowledged and so many are there."""
+    keys = [Key(device, CYCLE * number + 1) for number in range(sent)]
+    rows = [
+        JournaledReading(seq, device_name(device), metric, value)
+        for seq in range(1, there + 1)
+        for metric, value in readings_of(keys[0])
+    ]
+    facts = replace(journal_of(good()), readings=rows, windows=[], verdicts={})
+    if is_broken(keys[0]):
+        facts.quarantined[form_of(keys[0])] = there
+    return Evidence(
+        intents=dict.fromkeys(keys, 0.0), acks=dict.fromkeys(keys, 0), collected=[], journal=facts
+    )
+
+
+@pytest.mark.parametrize("device", [CONSTANT, CONSTANT + BROKEN_CONTACT, REPEATING])
+@pytest.mark.parametrize(("there", "lost", "duplicated"), [(5, 0, 0), (3, 2, 0), (7, 0, 2)])
+def test_equal_messages_are_counted(device: int, there: int, lost: int, duplicated: int) -> None:
+    """Of five equal messages as many are lost as fewer are there, and as many are twice as more are."""
+    found = check(equal(device, sent=5, there=there))
+    assert (found.lost, found.duplicated) == (lost, duplicated)
+
+
+@pytest.mark.parametrize("payloads", PAYLOADS)
+def test_a_form_stands_for_all_messages_with_its_topic_and_payload(payloads: str) -> None:
+    """Two messages of a device have one form exactly when their payloads are the same."""
+    for device in devices_of(payloads, 12):
+        keys = [Key(device, number) for number in range(1, 2 * CYCLE + 1)]
+        forms = {form_of(key) for key in keys}
+        assert len({payload_of(key) for key in keys}) == len(forms)
+        assert all(payload_of(key) == payload_of(form_of(key)) for key in keys)
+        assert all(readings_of(key) == readings_of(form_of(key)) for key in keys)
+
+
+def test_repeating_payloads_meet_their_packet_ids_again() -> None:
+    """The payloads of a lap of 65,535 packet ids come again with the same ids in the next."""
+    assert 65_535 % CYCLE == 0
+    assert len(devices_of("registers", 1)) == CYCLE

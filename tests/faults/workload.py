@@ -1,7 +1,9 @@
 """What the load generator sends, as a pure function of device and number, so that the checker knows it too.
 
-Every value is unique for its device and metric: the number itself. Three forms take turns by device: a bare
-number, a JSON object with two metrics, an object with value and unit. Some messages are broken on purpose.
+A device has one of three styles, which its number selects. ``unique``: the value is the message's number, in
+three forms that take turns by device. ``constant``: a contact that says ``ON``. ``repeating``: a register
+that steps through 51 values; 51 divides 65,535, so after a lap of packet ids the same payload has the same
+id. Some messages are broken on purpose, in each style.
 """
 
 import json
@@ -9,7 +11,13 @@ from typing import NamedTuple
 
 TOPIC = "load"
 FILTER = f"{TOPIC}/+"
-BROKEN_EVERY = 53  # messages; each device has its own phase
+BROKEN_EVERY = 53  # messages of a unique device; each has its own phase
+BROKEN_CONTACT = 9  # the last digit of a constant device whose messages are all broken
+
+CONSTANT = 100_000  # the first device of this style
+REPEATING = 200_000  # the first device of this style
+CYCLE = 51  # payloads of a repeating device, the first of them broken
+PAYLOADS = ("unique", "constant", "repeating", "registers", "mixed")
 
 Reading = tuple[str, float]  # metric, value
 
@@ -19,6 +27,39 @@ class Key(NamedTuple):
 
     device: int
     number: int
+
+
+def devices_of(payloads: str, count: int) -> list[int]:
+    """Return the devices of a load, in the order in which they take turns.
+
+    ``registers`` are 51 topics that are polled in turn and never change, whatever ``count`` is; ``mixed`` is
+    half unique, the rest constant and repeating.
+    """
+    match payloads:
+        case "unique":
+            return list(range(count))
+        case "constant":
+            return list(range(CONSTANT, CONSTANT + count))
+        case "repeating":
+            return list(range(REPEATING, REPEATING + count))
+        case "registers":
+            return list(range(CONSTANT, CONSTANT + CYCLE))
+        case "mixed":
+            styles = (0, CONSTANT, 0, REPEATING)
+            return [styles[place % len(styles)] + place for place in range(count)]
+    raise ValueError(f"payloads {payloads!r}: expected one of {', '.join(PAYLOADS)}")
+
+
+def is_unique(device: int) -> bool:
+    """Say whether no two messages of the device are alike."""
+    return device < CONSTANT
+
+
+def form_of(key: Key) -> Key:
+    """Return the first message that has the same topic and payload; a unique message is its own."""
+    if is_unique(key.device):
+        return key
+    return Key(key.device, key.number % CYCLE if key.device >= REPEATING else 0)
 
 
 def device_name(device: int) -> str:
@@ -33,14 +74,22 @@ def topic_of(device: int) -> str:
 
 def is_broken(key: Key) -> bool:
     """Say whether the message can only end in quarantine."""
+    if key.device >= REPEATING:
+        return key.number % CYCLE == 0
+    if key.device >= CONSTANT:
+        return key.device % 10 == BROKEN_CONTACT
     return (key.number + 7 * key.device) % BROKEN_EVERY == 0
 
 
 def payload_of(key: Key) -> bytes:
     """Return the message's payload."""
-    number = key.number
+    number = form_of(key).number
     if is_broken(key):
         return b'{"n":%d,' % number
+    if key.device >= REPEATING:
+        return b"%d.5" % number
+    if key.device >= CONSTANT:
+        return b"ON"
     match key.device % 3:
         case 0:
             return b"%d" % number
@@ -54,6 +103,10 @@ def readings_of(key: Key) -> tuple[Reading, ...]:
     """Return the readings that a decoder must make of the message."""
     if is_broken(key):
         return ()
+    if key.device >= REPEATING:
+        return (("value", form_of(key).number + 0.5),)
+    if key.device >= CONSTANT:
+        return (("value", 1.0),)
     if key.device % 3 == 1:
         return ("n", float(key.number)), ("twin", key.number + 0.5)
     return (("value", float(key.number)),)

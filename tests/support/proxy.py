@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
+from tests.support.packets import PacketCounter
+
 UP, DOWN = "up", "down"  # from the client to the server, and back
 BOTH = (UP, DOWN)
 CHUNK = 1 << 16
@@ -37,6 +39,9 @@ class Pipe:
     client: socket.socket
     server: socket.socket
     passed: dict[str, int] = field(default_factory=lambda: {UP: 0, DOWN: 0})
+    packets: dict[str, PacketCounter] = field(
+        default_factory=lambda: {UP: PacketCounter(), DOWN: PacketCounter()}
+    )
 
     def reset(self) -> None:
         """End both sides with RST."""
@@ -57,6 +62,7 @@ class Proxy:
         self.connections = 0
         self._random = random.Random(seed)
         self._pipes: list[Pipe] = []
+        self._counters: list[dict[str, PacketCounter]] = []  # of all connections
         self._lock = threading.Lock()
         self._closed = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -77,6 +83,24 @@ class Proxy:
         self._listener.close()
         for thread in self._threads:
             thread.join(5)
+
+    # ------------------------------------------------------------------------------------- counts
+
+    @property
+    def delivered(self) -> int:
+        """Messages that went down to the client, repeats included."""
+        return sum(one[DOWN].publishes for one in self._counters)
+
+    @property
+    def redelivered(self) -> int:
+        """Those of them with DUP=1."""
+        return sum(one[DOWN].repeats for one in self._counters)
+
+    @property
+    def unacknowledged(self) -> int:
+        """Messages of the newest connection whose PUBACK has not passed yet."""
+        newest = self._counters[-1]
+        return newest[DOWN].publishes - newest[UP].pubacks
 
     # ------------------------------------------------------------------------------------- toxics
 
@@ -163,6 +187,7 @@ class Proxy:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with self._lock:
                 self._pipes.append(pipe)
+                self._counters.append(pipe.packets)
             self._spawn(self._pump, pipe, client, server, UP)
             self._spawn(self._pump, pipe, server, client, DOWN)
 
@@ -202,6 +227,7 @@ class Proxy:
                 pipe.reset()
                 raise ConnectionResetError
             self._send(sink, piece)
+            pipe.packets[direction].feed(piece)
             pipe.passed[direction] += len(piece)
             if toxics.slice_delay_s:
                 self._closed.wait(toxics.slice_delay_s)

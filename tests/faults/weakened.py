@@ -1,0 +1,68 @@
+"""The agent without one of its protections, as the control of a harness.
+
+``python -m tests.faults.weakened NAME run --config FILE``.
+
+What is patched here is the running process alone; the product has no switch for it.
+"""
+
+import sqlite3
+import sys
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from agent.cli import main
+from agent.mqtt.intake import Intake
+
+DUP = 0x08
+QOS = 0x06
+
+
+def acknowledge_at_once() -> None:
+    """Acknowledge each message as it arrives, before it is on disk."""
+    take = Intake.take
+
+    def take_and_ack(self: Any, first: int, topic: bytes, mid: int, *rest: Any) -> None:
+        take(self, first, topic, mid, *rest)
+        if first & QOS:
+            self._connection.ack([mid])
+
+    Intake.take = take_and_ack  # type: ignore[assignment]
+    Intake.ack = lambda *_: None  # type: ignore[method-assign]
+
+
+def drop_redelivered() -> None:
+    """Take every message with DUP=1 for one that is journaled already."""
+    take = Intake.take
+
+    def take_new(self: Any, first: int, topic: bytes, mid: int, *rest: Any) -> None:
+        if first & DUP:
+            self._connection.ack([mid])
+        else:
+            take(self, first, topic, mid, *rest)
+
+    Intake.take = take_new  # type: ignore[assignment]
+
+
+class _Relaxed(sqlite3.Connection):
+    """A connection that never waits for the disk at COMMIT."""
+
+    def execute(self, sql: str, *rest: Any) -> sqlite3.Cursor:
+        """Run ``sql``, with the weaker pragma in place of the strong one."""
+        return super().execute(sql.replace("synchronous=FULL", "synchronous=NORMAL"), *rest)
+
+
+def relax_commits() -> None:
+    """Open every database with ``synchronous=NORMAL``."""
+    sqlite3.connect = partial(sqlite3.connect, factory=_Relaxed)  # type: ignore[assignment]
+
+
+WITHOUT: dict[str, Callable[[], None]] = {
+    "late-acks": acknowledge_at_once,
+    "redelivery": drop_redelivered,
+    "flush": relax_commits,
+}
+
+if __name__ == "__main__":
+    WITHOUT[sys.argv[1]]()
+    sys.exit(main(sys.argv[2:]))
