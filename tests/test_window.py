@@ -4,6 +4,7 @@ import json
 from itertools import pairwise
 from typing import Any
 
+import pytest
 from hypothesis import given, strategies as st
 
 from agent.records import CALM, Kind, Reading, Trigger
@@ -86,6 +87,90 @@ def test_state_survives_dump_and_load() -> None:
     assert set(drafts) == {"a", "c"}
     expected = {draft.device: draft for draft in windows.drain(T0 + 9)}
     assert drafts["a"] == expected["a"]
+
+
+def spans(windows: Windows) -> list[tuple[float, float]]:
+    """Drain and return first and last event time of each window, counted from T0."""
+    return [(draft.start - T0, draft.end - T0) for draft in windows.drain(T0)]
+
+
+@pytest.mark.parametrize("times", [(10, 20, 30), (20, 10, 30), (10, 30, 20), (30, 20, 10)])
+def test_a_window_spans_its_earliest_to_its_latest_event(times: tuple[int, ...]) -> None:
+    """Rows may come in any order of their event times."""
+    windows = Windows(SETTINGS)
+    for seq, at in enumerate(times, start=1):
+        windows.add("d1", seq, T0, [(reading(at=T0 + at), CALM)], None)
+    assert spans(windows) == [(10, 30)]
+
+
+def test_a_message_whose_readings_run_backwards_spans_the_same() -> None:
+    """The readings of one message may come in falling order of their event times."""
+    windows = Windows(SETTINGS)
+    windows.add("d1", 1, T0, [(reading(at=T0 + at), CALM) for at in (9, 4)], None)
+    assert spans(windows) == [(4, 9)]
+
+
+@pytest.mark.parametrize(("first", "second"), [(0, 60), (60, 0)])
+def test_a_span_of_just_the_age_is_one_window(first: int, second: int) -> None:
+    """Readings that lie max_age_s apart stay together, in either order; a moment more parts them."""
+    windows = Windows(SETTINGS)
+    windows.add("d1", 1, T0, [(reading(at=T0 + first), CALM)], None)
+    assert windows.add("d1", 2, T0, [(reading(at=T0 + second), CALM)], None) == []
+    beyond = second + (0.5 if second > first else -0.5)
+    (draft,) = windows.add("d1", 3, T0, [(reading(at=T0 + beyond), CALM)], None)
+    assert (draft.trigger, draft.lo, draft.hi) == (Trigger.AGE, 1, 2)
+
+
+def test_an_alarm_in_a_backlog_settles_in_event_time() -> None:
+    """Rows that come at once are cut settle_s after the alarm by their event times, as live ones would be."""
+    windows = Windows(SETTINGS)
+    windows.add("d1", 1, T0, [(reading(at=T0), CALM)], None)
+    windows.add("d1", 2, T0, [(reading(99, T0 + 1), score(2.0))], None)
+    assert windows.add("d1", 3, T0, [(reading(99, T0 + 6), score(2.0))], None) == []
+    (draft,) = windows.add("d1", 4, T0, [(reading(at=T0 + 6.5), CALM)], None)
+    assert (draft.trigger, draft.lo, draft.hi) == (Trigger.SUSPICION, 1, 3)
+    assert [item.lo for item in windows.drain(T0)] == [4]
+
+
+def test_without_an_alarm_a_backlog_is_cut_by_age_alone() -> None:
+    """A gap longer than the settle time parts nothing where nothing has alarmed."""
+    windows = Windows(SETTINGS)
+    windows.add("d1", 1, T0, [(reading(at=T0), CALM)], None)
+    assert windows.add("d1", 2, T0, [(reading(at=T0 + 30), CALM)], None) == []
+
+
+@pytest.mark.parametrize(("level", "due"), [(0.999, 60), (1.0, 5), (1.001, 5)])
+def test_a_score_of_exactly_one_is_an_alarm(level: float, due: int) -> None:
+    """1.0 is the alarm line: on it the window settles, just below it only ages."""
+    windows = Windows(SETTINGS)
+    windows.add("d1", 1, T0, [(reading(), score(level))], None)
+    assert windows.next_due() == T0 + due
+
+
+def test_the_first_alarm_of_a_window_counts() -> None:
+    """A later alarm, in the same message or another, does not put the seal off."""
+    windows = Windows(SETTINGS)
+    windows.add("d1", 1, T0, [(reading(99, T0 + at), score(2.0)) for at in (0, 4)], None)
+    windows.add("d1", 2, T0 + 3, [(reading(99, T0 + 5), score(2.0))], None)
+    assert windows.next_due() == T0 + 5
+    (draft,) = windows.add("d1", 3, T0 + 3, [(reading(at=T0 + 5.5), CALM)], None)
+    assert (draft.trigger, draft.hi) == (Trigger.SUSPICION, 2)
+
+
+def test_sealing_a_device_seals_it_alone() -> None:
+    """Its window ends with the given trigger and clock, once; other devices are left alone."""
+    windows = Windows(SETTINGS)
+    windows.add("a", 1, T0, [(reading(99, device="a"), score(2.0))], None)
+    windows.add("b", 2, T0 + 1, [(reading(device="b"), CALM)], None)
+    (draft,) = windows.seal_device("a", T0 + 2, Trigger.SILENCE)
+    assert (draft.device, draft.trigger, draft.lo, draft.hi, draft.sealed) == (
+        "a", Trigger.SILENCE, 1, 1, T0 + 2,
+    )  # fmt: skip
+    assert windows.seal_device("a", T0 + 3, Trigger.SILENCE) == []
+    assert windows.seal_device("c", T0 + 3, Trigger.SILENCE) == []
+    assert windows.next_due() == T0 + 61  # the alarm of a went with it
+    assert windows.tick(T0 + 30) == []
+    assert [item.device for item in windows.drain(T0 + 31)] == ["b"]
 
 
 @given(

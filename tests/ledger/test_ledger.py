@@ -165,6 +165,26 @@ def test_settling_in_the_next_hour_leaves_that_hour_alone(world: World) -> None:
     asyncio.run(story())
 
 
+def test_a_booking_of_an_hour_that_is_over_says_nothing_of_the_next(world: World) -> None:
+    """Settled or not, it neither counts as reserved there nor gives money back to other bookings there."""
+
+    async def story() -> None:
+        old = await ledger.reserve(0.10, "review")
+        world.pass_time(3600)
+        first = await ledger.reserve(0.05, "review")
+        assert old is not None
+        assert first is not None
+        await ledger.settle(first, 0.04)
+        assert spent(ledger) == (0.04, 0.0)
+        assert await ledger.reserve(0.05, "review") is not None
+        await ledger.settle(old, 0.03)
+        assert spent(ledger) == pytest.approx((0.04, 0.05))
+        assert spent(ledger, BudgetWindow.DAY) == pytest.approx((0.07, 0.05))
+
+    ledger = world.open()
+    asyncio.run(story())
+
+
 @pytest.mark.parametrize("step", [400 * 86_400.0, -400 * 86_400.0])
 def test_a_stepped_clock_gives_no_money(world: World, step: float) -> None:
     """A wall clock that jumps by days while the monotonic one does not resets nothing, and is said."""
@@ -231,6 +251,37 @@ def test_a_lost_file_stays_lost_over_a_restart(world: World) -> None:
     again = world.open()
     assert not again.lost  # this time the file was there
     assert asyncio.run(again.reserve(0.001, "review")) is None
+
+
+def test_a_lost_file_grants_only_what_is_free_and_shows_the_larger_spend(world: World) -> None:
+    """A booking of nothing goes; a cost that is known of counts where it is above the cap."""
+
+    async def story() -> None:
+        assert await ledger.reserve(1e-9, "review") is None
+        assert await ledger.reserve(0.0, "review") is not None
+        await ledger.settle(999, 0.15)  # of a call that was booked in the file that is gone
+        assert spent(ledger) == (0.15, 0.0)
+        assert spent(ledger, BudgetWindow.DAY) == (0.25, 0.0)
+
+    world.open().close()
+    world.path.unlink()
+    ledger = world.open()
+    asyncio.run(story())
+
+
+def test_a_period_is_never_below_zero(world: World) -> None:
+    """Settling a booking that somebody has taken out of the sums gives no money to others."""
+
+    async def story() -> None:
+        booking = await ledger.reserve(0.10, "review")
+        assert booking is not None
+        ledger._file._db.execute("UPDATE periods SET booked = 0")
+        await ledger.settle(booking, 0.0)
+        assert spent(ledger) == (0.0, 0.0)
+        assert await ledger.reserve(0.11, "review") is None
+
+    ledger = world.open()
+    asyncio.run(story())
 
 
 def test_reset_gives_the_money_back(world: World) -> None:
@@ -323,9 +374,13 @@ def test_a_write_that_fails_is_no_booking(world: World) -> None:
         with pytest.raises(JournalError, match="no model call is made"):
             asyncio.run(ledger.reserve(0.01, "review"))
     blocker.execute("ROLLBACK")
-    blocker.close()
     assert asyncio.run(ledger.reserve(0.01, "review")) is not None
     assert [event for event, _ in world.reports] == ["budget_write_failed"]
+    blocker.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(JournalError):
+        asyncio.run(ledger.reserve(0.01, "review"))
+    blocker.close()
+    assert [event for event, _ in world.reports] == ["budget_write_failed"] * 2  # once for each trouble
 
 
 def test_a_booking_nobody_waits_for_is_given_back(world: World) -> None:
