@@ -206,6 +206,7 @@ def _check_verdicts(found: Findings, collected: Iterable[Collected], journal: Jo
     events: dict[tuple[str, str], set[bytes]] = defaultdict(set)
     embedded: dict[str, list[Any]] = defaultdict(list)
     last: dict[str, int] = {}
+    ordered: set[str] = set()
     for item in collected:
         value = parse(item.payload)
         if value is None:
@@ -213,7 +214,9 @@ def _check_verdicts(found: Findings, collected: Iterable[Collected], journal: Jo
         if "/verdicts/" in item.topic:
             verdict_id = str(value["id"])
             found.repeats += verdict_id in contents
-            if verdict_id not in contents and verdict_id in windows:
+            # A retained verdict comes before the queued ones whenever the collector subscribes again.
+            if not item.retain and verdict_id not in ordered and verdict_id in windows:
+                ordered.add(verdict_id)
                 window = windows[verdict_id]
                 if window.lo < last.get(window.device, 0):
                     found.note("disordered", f"verdict {verdict_id} of {window.device}")

@@ -114,8 +114,10 @@ def read_journal(path: Path) -> JournalFacts:
 
 
 def read_booked_usd(path: Path) -> float:
-    """Return what the ledger has booked in the running month, USD."""
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)) as db:
+    """Return what the ledger has booked in the running month, USD; for after the agent's end."""
+    if not path.exists():  # nothing is reviewed
+        return 0.0
+    with closing(sqlite3.connect(path, timeout=10)) as db:
         return float(db.execute("SELECT booked FROM periods WHERE kind = 'month'").fetchone()[0]) / 1e9
 
 

@@ -11,9 +11,10 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from tests.faults.bound import ROUND_TRIP_S, most_duplicates
 from tests.faults.checker import Findings, check
 from tests.faults.rig import Rig, RigSettings
 from tests.support.agent_process import AgentProcess, wait_for
@@ -23,6 +24,9 @@ HELD_S = (0.2, 1.5)
 CALM_S = (0.1, 0.8)
 RECONNECT_S = 60.0  # the agent waits 1 to 30 s between attempts
 SETTLE_S = 90.0
+MIN_CONNECTIONS = 2
+IN_FLIGHT = 5  # messages
+CONTROL_FAULTS = 3
 
 
 @dataclass(slots=True)
@@ -30,7 +34,9 @@ class LinkRun:
     """What was done and seen."""
 
     faults: Counter[str] = field(default_factory=Counter)
+    rate: float = 0.0
     connections: int = 0
+    redelivered: int = 0  # messages that the broker sent again
     silences: int = 0  # the agent took the faults for a second client with its id
     settled: bool = False
     exit_code: int = 0
@@ -40,15 +46,29 @@ class LinkRun:
     def problems(self) -> list[str]:
         """Name everything that must not be."""
         out = self.found.broken()
+        if self.found.duplicated > self.bound:
+            out.append(f"duplicated {self.found.duplicated}, the bound is {self.bound}")
+        if self.connections < MIN_CONNECTIONS:
+            out.append("no connection broke: this run could not have lost anything")
+        if not self.redelivered:
+            out.append("nothing was sent again: this run could not have lost anything")
         if not self.settled:
             out.append("the agent was not done in time")
         return [*out, f"SIGTERM ended in exit code {self.exit_code}"] if self.exit_code else out
 
+    @property
+    def bound(self) -> int:
+        """The most messages that may be there twice."""
+        return most_duplicates(losses=self.connections, rate=self.rate, held_s=HELD_S[1] + ROUND_TRIP_S)
+
 
 def run_faults(settings: RigSettings, *, faults: int, limit_s: float = float("inf")) -> LinkRun:
-    """Do ``faults`` seeded faults under load, as many as fit into ``limit_s``, and check what is left."""
+    """Do ``faults`` seeded faults under load, as many as fit into ``limit_s``, and check what is left.
+
+    The first is a reset with messages in flight, whatever the seed.
+    """
     rng = random.Random(settings.seed)
-    run = LinkRun()
+    run = LinkRun(rate=settings.rate)
     rig = Rig(settings)
     agent = rig.agent
     assert isinstance(agent, AgentProcess)
@@ -57,6 +77,8 @@ def run_faults(settings: RigSettings, *, faults: int, limit_s: float = float("in
         agent.settings["mqtt"]["url"] = f"mqtt://127.0.0.1:{proxy.port}"
         with rig:
             with rig.load:
+                _reset_in_flight(proxy, run)
+                _come_back(agent, run)
                 while run.faults.total() < faults and time.monotonic() - begun < limit_s:
                     time.sleep(rng.uniform(*CALM_S))
                     run.faults[proxy.misbehave().partition("/")[0]] += 1
@@ -65,10 +87,17 @@ def run_faults(settings: RigSettings, *, faults: int, limit_s: float = float("in
                     _come_back(agent, run)
                 run.settled = rig.settle(SETTLE_S)
             run.exit_code, _ = rig.stop_agent()
-        run.connections = proxy.connections
+        run.connections, run.redelivered = proxy.connections, proxy.redelivered
     run.seconds = time.monotonic() - begun
     run.found = check(rig.evidence())
     return run
+
+
+def _reset_in_flight(proxy: Proxy, run: LinkRun) -> None:
+    """Reset the link while the broker waits for acknowledgements, so that it must send again."""
+    wait_for(lambda: proxy.unacknowledged >= IN_FLIGHT, RECONNECT_S, "messages in flight", 0.002)
+    proxy.reset()
+    run.faults["reset"] += 1
 
 
 def _come_back(agent: AgentProcess, run: LinkRun) -> None:
@@ -98,19 +127,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--folder", type=Path, help="keep everything here; default: a temporary folder")
     args = parser.parse_args(argv)
     with tempfile.TemporaryDirectory(prefix="edge-link-") as temporary:
-        settings = RigSettings(folder=args.folder or Path(temporary), seed=args.seed, rate=args.rate)
+        folder = args.folder or Path(temporary)
+        settings = RigSettings(folder=folder / "ours", seed=args.seed, rate=args.rate)
         run = run_faults(settings, faults=args.faults, limit_s=args.limit)
-    found = run.found
+        weak = replace(settings, folder=folder / "control", without="redelivery")
+        control = run_faults(weak, faults=CONTROL_FAULTS)
+    found, problems = run.found, run.problems()
+    if not control.found.lost:
+        problems.append("the control lost nothing: this harness could not have seen a loss")
     print(f"{run.faults.total()} faults in {run.seconds:.0f} s: {dict(run.faults)}")
-    print(f"{run.connections} connections, {run.silences} silences")
+    print(f"{run.connections} connections, {run.silences} silences, {run.redelivered} messages sent again")
     print(
-        f"acknowledged {found.acked}, lost {found.lost}, duplicated {found.duplicated}, "
+        f"acknowledged {found.acked}, lost {found.lost}, duplicated {found.duplicated} (bound {run.bound}), "
         f"verdicts {found.verdicts}, sent again {found.repeats}, conflicting {found.conflicting}, "
         f"missing {found.missing}"
     )
-    for text in run.problems():
+    print(f"control, which takes every repeat for journaled: lost {control.found.lost}")
+    for text in problems:
         print(f"NOT KEPT: {text}")
-    return 1 if run.problems() else 0
+    return 1 if problems else 0
 
 
 if __name__ == "__main__":

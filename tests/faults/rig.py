@@ -21,6 +21,7 @@ from tests.support.broker import Broker
 #: The agent is killed here, not the broker: saving its state on each message would only cost time.
 QUIET_BROKER = "autosave_on_changes false\nautosave_interval 1800"
 QUIET_S = 2.0  # without anything new
+OK = 200
 CAP_USD = 100.0  # in each period: no run here costs as much, but each call is booked
 
 
@@ -144,7 +145,9 @@ class Rig:
         return self.collector.count, 0 if self.journal is None else count_journaled(self.journal)
 
     def _is_done(self) -> bool:
-        return self.journal is None or is_settled(self.journal)
+        if self.journal is None or not isinstance(self.agent, AgentProcess):
+            return True
+        return self.agent.get("/readyz")[0] == OK and is_settled(self.journal)
 
     def stop_agent(self) -> tuple[int, float]:
         """SIGTERM; return exit code and seconds."""

@@ -40,3 +40,12 @@ def test_a_kill_at_each_point_breaks_no_promise(tmp_path: Path, plan: str) -> No
     assert run.kills == len(points)
     assert isinstance(run.found, Findings)
     assert run.found.acked > 100
+
+
+def test_an_agent_that_acknowledges_before_the_commit_loses_some(tmp_path: Path) -> None:
+    """The control: killed with messages in memory, it has acknowledged what it has not written."""
+    settings = RigSettings(folder=tmp_path, seed=3, rate=150, review="none", without="late-acks")
+    run = run_points(settings, ("c1_received", "c2_committing", "c1_received"))
+    assert isinstance(run.found, Findings)
+    assert run.kills == 3
+    assert run.found.lost > 0

@@ -9,11 +9,21 @@ from tests.support.broker import Broker
 
 
 def test_six_faults_of_the_link_lose_nothing(tmp_path: Path) -> None:
-    """Reset, sliced, frozen, half-closed under load: 0 lost, 0 ids with two contents."""
+    """Reset, sliced, frozen, half-closed under load: 0 lost, 0 ids with two contents, duplicates bounded."""
     run = run_faults(RigSettings(folder=tmp_path, seed=1, rate=200), faults=6)
     assert run.problems() == []
     assert run.faults.total() == 6
     assert run.found.acked > 300
+    assert run.connections > 1
+    assert run.redelivered > 0
+
+
+def test_an_agent_that_drops_what_is_sent_again_loses_some(tmp_path: Path) -> None:
+    """The control: the same faults of the link, and every message with DUP=1 taken for a journaled one."""
+    settings = RigSettings(folder=tmp_path, seed=1, rate=200, review="none", without="redelivery")
+    run = run_faults(settings, faults=1)
+    assert run.redelivered > 0
+    assert run.found.lost > 0
 
 
 def test_two_agents_with_one_client_id_make_no_storm(tmp_path: Path, broker: Broker) -> None:

@@ -30,7 +30,7 @@ class PacketCounter:
                 shift, place = shift + 7, place + 1
             self._count(data[at])
             at = place + length
-        self._left = at - len(data)
+        self._left += at - len(data)
 
     def _count(self, first: int) -> None:
         match first & 0xF0:
