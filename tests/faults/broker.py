@@ -54,6 +54,7 @@ def run_broker_kills(settings: RigSettings, *, kills: int, progress: bool = Fals
                 lambda seen=connects: len(agent.events("mqtt_connected")) > seen,  # type: ignore[misc]
                 RECONNECT_S,
                 "the agent has connected again",
+                0.25,
             )
             revive(agent, rig.record)
             if progress and run.faults % PROGRESS_EVERY == 0:

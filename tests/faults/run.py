@@ -77,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         append(args.json, results)
         for name, sums in total(args.json).items():
             print(f"all runs in {args.json}, {name}: {sums}; {say_bound(sums['faults'], sums['lost'])}")
-    return _judge(results)
+    return _judge(results, args)
 
 
 def _run(args: argparse.Namespace, name: str, seed: int, folder: Path) -> Result:
@@ -96,7 +96,7 @@ def _agents(wish: str) -> tuple[str, ...]:
     return ("ours", "naive") if wish == "both" else (wish,)
 
 
-def _judge(results: Sequence[Result]) -> int:
+def _judge(results: Sequence[Result], args: argparse.Namespace) -> int:
     print(show(results))
     ours = [result for result in results if result.agent == "ours"]
     for one in ours:
@@ -116,6 +116,8 @@ def _judge(results: Sequence[Result]) -> int:
         print(f"naive: {lost} lost in {sum(result.faults for result in control)} kills")
         if not lost:
             problems.append("the naive agent lost nothing: this harness could not have seen a loss")
+    if ours and args.review != "none" and not any(one.asking for one in ours):
+        problems.append("no kill came while the model was asked: no answer could have been lost")
     for text in problems:
         print(f"NOT KEPT: {text}")
     return 1 if problems else 0

@@ -10,6 +10,7 @@ import pytest
 from tests.faults.checker import check, check_naive
 from tests.faults.collector import Collected
 from tests.faults.evidence import NO_SUBSCRIBER, Evidence, JournaledReading, JournaledWindow, JournalFacts
+from tests.faults.outcome import Outcome
 from tests.faults.report import find_recoveries
 from tests.faults.workload import (
     BROKEN_CONTACT,
@@ -294,6 +295,20 @@ def test_equal_messages_are_counted(device: int, there: int, lost: int, duplicat
     """Of five equal messages as many are lost as fewer are there, and as many are twice as more are."""
     found = check(equal(device, sent=5, there=there))
     assert (found.lost, found.duplicated) == (lost, duplicated)
+
+
+@pytest.mark.parametrize(("losses", "rate", "held_s", "most"), [
+    (0, 300, 0.1, 0), (1, 300, 0.1, 286), (20, 300, 0.1, 5720), (1, 10_000, 0.1, 2000), (3, 100, 1.6, 1248),
+])  # fmt: skip
+def test_a_run_with_more_duplicates_than_its_bound_fails(
+    losses: int, rate: float, held_s: float, most: int
+) -> None:
+    """A commit group for each loss and the messages of the time that acknowledgements take; no more."""
+    run = Outcome("ours", "faults", rate, held_s=held_s, losses=losses, settled=True)
+    run.found.duplicated = most
+    assert run.problems() == []
+    run.found.duplicated += 1
+    assert run.problems() == [f"duplicated {most + 1}, the bound is {most}"]
 
 
 @pytest.mark.parametrize("payloads", PAYLOADS)

@@ -26,6 +26,13 @@ def test_an_agent_that_drops_what_is_sent_again_loses_some(tmp_path: Path) -> No
     assert run.found.lost > 0
 
 
+def test_an_agent_that_forgets_its_messages_passes_the_bound_on_duplicates(tmp_path: Path) -> None:
+    """The control of the bound: a reset with 450 journaled messages that were never acknowledged."""
+    settings = RigSettings(folder=tmp_path, seed=1, rate=100, review="none", without="memory")
+    run = run_faults(settings, faults=1, in_flight=450)
+    assert run.found.duplicated > run.bound
+
+
 def test_two_agents_with_one_client_id_make_no_storm(tmp_path: Path, broker: Broker) -> None:
     """Neither connects more than 6 times; the whole minute is ``python -m tests.faults.takeover``."""
     connects, _ = count_connects(tmp_path, broker.url, seconds=12)
