@@ -113,6 +113,16 @@ def read_journal(path: Path) -> JournalFacts:
         )
 
 
+def count_messages(path: Path) -> Counter[tuple[str, bytes]]:
+    """Count the rows of messages and quarantine by topic and payload."""
+    there: Counter[tuple[str, bytes]] = Counter()
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)) as db:
+        for table in ("messages", "quarantine"):
+            rows = db.execute(f"SELECT topic, payload, count(*) FROM {table} GROUP BY topic, payload")
+            there.update({(topic, bytes(payload)): count for topic, payload, count in rows})
+    return there
+
+
 def read_booked_usd(path: Path) -> float:
     """Return what the ledger has booked in the running month, USD; for after the agent's end."""
     if not path.exists():  # nothing is reviewed

@@ -25,7 +25,8 @@ CALM_S = (0.1, 0.8)
 RECONNECT_S = 60.0  # the agent waits 1 to 30 s between attempts
 SETTLE_S = 90.0
 MIN_CONNECTIONS = 2
-IN_FLIGHT = 5  # messages
+IN_FLIGHT = 5  # messages without an acknowledgement
+IN_FLIGHT_S = 0.3  # of messages that the agent has not seen
 CONTROL_FAULTS = 3
 
 
@@ -99,7 +100,7 @@ def run_faults(
 def _reset(proxy: Proxy, run: LinkRun, in_flight: int) -> None:
     """Reset the link while the broker waits for acknowledgements, so that it must send again."""
     wait_for(lambda: proxy.unacknowledged >= in_flight, RECONNECT_S, "messages in flight", 0.002)
-    proxy.reset()
+    proxy.reset_in_flight(IN_FLIGHT_S)
     run.faults["reset"] += 1
 
 

@@ -1,12 +1,17 @@
 """What one run of a fault has shown: the counts, and what was not kept."""
 
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 
 from tests.faults.bound import ROUND_TRIP_S, most_duplicates
 from tests.faults.checker import Findings, check
+from tests.faults.evidence import Evidence
 from tests.faults.rig import Rig
+from tests.faults.workload import Key
 
 SETTLE_S = 120.0
+
+Owed = Callable[[Rig, Evidence], Iterable[Key]]
 
 
 @dataclass(slots=True)
@@ -32,12 +37,18 @@ class Outcome:
         """The most messages that may be there twice."""
         return most_duplicates(losses=self.losses + len(self.ended), rate=self.rate, held_s=self.held_s)
 
-    def finish(self, rig: Rig, settle_s: float = SETTLE_S) -> None:
-        """End the load, let the agent finish, stop it, and check what is left."""
+    def finish(self, rig: Rig, settle_s: float = SETTLE_S, owed: Owed = lambda _rig, _evidence: []) -> None:
+        """End the load, let the agent finish, stop it, and check what is left.
+
+        ``owed`` names messages that the broker lost by itself: they are no loss of the agent.
+        """
         self.settled = rig.settle(settle_s)
         self.exit_code, _ = rig.stop_agent()
         self.ended, self.overspent = rig.record.ended, rig.overspent()
-        self.found = check(rig.evidence())
+        evidence = rig.evidence()
+        gone = set(owed(rig, evidence))
+        acks = {key: code for key, code in evidence.acks.items() if key not in gone}
+        self.found = check(replace(evidence, acks=acks))
 
     def problems(self) -> list[str]:
         """Name everything that must not be."""

@@ -7,19 +7,18 @@ quarantine.
 """
 
 import argparse
-import sqlite3
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.faults.bound import most_duplicates
-from tests.faults.evidence import count_journaled
-from tests.faults.feeder import LAST_ID, Feeder, Message
+from tests.faults.evidence import count_journaled, count_messages
+from tests.faults.feeder import LAST_ID, Feeder
 from tests.faults.rig import QUIET_BROKER
 from tests.faults.workload import CYCLE, devices_of
 from tests.support.agent_process import AgentProcess, wait_for
@@ -30,6 +29,7 @@ ENDS = ("restart", "kill", "reset")
 LOADS = {"constant": 1, "registers": CYCLE, "repeating": 1, "unique": 3, "mixed": CYCLE}
 BEYOND = 3000  # messages of the second lap before the connection ends
 RATE = 3000.0  # messages/s while it ends
+UNSEEN_S = 0.1  # of messages that the agent has not seen when the link is reset
 MIN_IN_FLIGHT = 150
 MAX_BEHIND = 8000  # messages: far from a whole lap in flight
 QUIET_S = 3.0
@@ -114,7 +114,7 @@ def _end(end: str, agent: AgentProcess, proxy: Proxy) -> None:
     connections = proxy.connections
     match end:
         case "reset":
-            proxy.reset()
+            proxy.reset_in_flight(UNSEEN_S)
         case "kill":
             agent.kill()
             agent.start()
@@ -139,11 +139,7 @@ def _wait_quiet(journal: Path, wanted: int) -> None:
 
 def _compare(feeder: Feeder, journal: Path) -> Counter[str]:
     """Count what the journal and its quarantine hold, against what was sent and acknowledged."""
-    there: Counter[Message] = Counter()
-    with closing(sqlite3.connect(f"file:{journal}?mode=ro", uri=True, timeout=10)) as db:
-        for table in ("messages", "quarantine"):
-            rows = db.execute(f"SELECT topic, payload, count(*) FROM {table} GROUP BY topic, payload")
-            there.update({(topic, bytes(payload)): count for topic, payload, count in rows})
+    there = count_messages(journal)
     lost, twice = feeder.acked - there, there - feeder.sent
     return Counter(
         acked=feeder.acked.total(), there=there.total(), lost=lost.total(), duplicated=twice.total()

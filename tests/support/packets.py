@@ -1,6 +1,11 @@
 """Counts of the MQTT packets in one direction of a connection, from its bytes in any pieces."""
 
+from collections import Counter
+from collections.abc import Iterator
+
 DUP, QOS = 0x08, 0x06
+
+Message = tuple[str, bytes]  # topic, payload
 
 
 class PacketCounter:
@@ -39,3 +44,38 @@ class PacketCounter:
                 self.repeats += first & DUP != 0
             case 0x40:  # PUBACK
                 self.pubacks += 1
+
+
+def _split(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield first byte and body of each whole packet."""
+    at = 0
+    while at + 2 <= len(data):
+        first = data[at]
+        at, length = _variable(data, at + 1)
+        if at + length > len(data):
+            return
+        yield first, data[at : at + length]
+        at += length
+
+
+def _variable(data: bytes, at: int) -> tuple[int, int]:
+    """Return where a variable byte integer ends, and its value."""
+    value = shift = 0
+    for place in range(at, len(data)):
+        value |= (data[place] & 0x7F) << shift
+        shift += 7
+        if data[place] < 0x80:
+            return place + 1, value
+    return len(data), len(data)
+
+
+def acknowledged(down: bytes, up: bytes) -> Counter[Message]:
+    """Return the messages of one MQTT 5 connection that its client has acknowledged, from all its bytes."""
+    messages = {}
+    for first, body in _split(down):
+        if first & 0xF0 == 0x30 and first & QOS:
+            end = 2 + int.from_bytes(body[:2], "big")
+            start, length = _variable(body, end + 2)
+            messages[body[end : end + 2]] = body[2:end].decode(), body[start + length :]
+    acks = [body[:2] for first, body in _split(up) if first & 0xF0 == 0x40]
+    return Counter(messages[mid] for mid in acks if mid in messages)

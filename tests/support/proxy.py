@@ -39,6 +39,7 @@ class Pipe:
     client: socket.socket
     server: socket.socket
     passed: dict[str, int] = field(default_factory=lambda: {UP: 0, DOWN: 0})
+    bytes: dict[str, bytearray] = field(default_factory=lambda: {UP: bytearray(), DOWN: bytearray()})
     packets: dict[str, PacketCounter] = field(
         default_factory=lambda: {UP: PacketCounter(), DOWN: PacketCounter()}
     )
@@ -54,7 +55,9 @@ class Pipe:
 class Proxy:
     """Listens on a free loopback port and forwards to ``target`` there."""
 
-    def __init__(self, target: int, *, seed: int = 0) -> None:
+    def __init__(self, target: int, *, seed: int = 0, record: bool = False) -> None:
+        self._record = record
+        self.recorded: list[dict[str, bytearray]] = []  # all bytes of each connection, by direction
         self.target = target
         self.toxics = {UP: Toxics(), DOWN: Toxics()}
         self.frozen: set[str] = set()
@@ -110,6 +113,13 @@ class Proxy:
             pipes, self._pipes = self._pipes, []
         for pipe in pipes:
             pipe.reset()
+
+    def reset_in_flight(self, held_s: float) -> None:
+        """End every connection with RST, with messages of ``held_s`` that the client has not seen."""
+        self.freeze(DOWN)
+        time.sleep(held_s)
+        self.reset()
+        self.thaw()
 
     def reset_newest(self) -> None:
         """End the connection that was opened last with RST; the others stand."""
@@ -188,6 +198,7 @@ class Proxy:
             with self._lock:
                 self._pipes.append(pipe)
                 self._counters.append(pipe.packets)
+                self.recorded.append(pipe.bytes)
             self._spawn(self._pump, pipe, client, server, UP)
             self._spawn(self._pump, pipe, server, client, DOWN)
 
@@ -228,6 +239,8 @@ class Proxy:
                 raise ConnectionResetError
             self._send(sink, piece)
             pipe.packets[direction].feed(piece)
+            if self._record:
+                pipe.bytes[direction] += piece
             pipe.passed[direction] += len(piece)
             if toxics.slice_delay_s:
                 self._closed.wait(toxics.slice_delay_s)
