@@ -30,6 +30,7 @@ GAP_S = (0.3, 2.0)
 ABSENT_S = 0.5  # of messages that the broker holds
 RECONNECT_S = 90.0  # the agent waits 1 to 30 s between attempts
 CONTROL_KILLS = 3
+SLOW_COMMITS = {"journal": {"commit_ms": 1000}}  # so that a killed agent has messages in memory
 PROGRESS_EVERY = 10
 SAVING = ""  # as the test broker is: autosave_on_changes, autosave_interval 1
 OWED = "lost by the broker itself"
@@ -125,7 +126,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         forgetful = replace(settings, folder=folder / "forgetful", broker_extra=FORGETFUL)
         reported = run_broker_kills(forgetful, kills=few)
         print(reported.show())
-        weak = replace(settings, folder=folder / "control", without="late-acks")
+        weak = replace(settings, folder=folder / "control", without="late-acks", overrides=SLOW_COMMITS)
         control = run_broker_kills(weak, kills=few)
     if not reported.counts[OWED]:
         ours.missed.append("nothing was lost by a broker without persistence: its loss is not seen")

@@ -4,7 +4,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from tests.faults.broker import FORGETFUL, OWED, SAVING, run_broker_kills
+from tests.faults.broker import FORGETFUL, OWED, SAVING, SLOW_COMMITS, run_broker_kills
 from tests.faults.checker import check
 from tests.faults.rig import Rig, RigSettings
 from tests.support.agent_process import AgentProcess, wait_for
@@ -63,7 +63,7 @@ def test_a_broker_that_is_killed_loses_nothing(tmp_path: Path) -> None:
     assert ours.found.acked > 100
     forgetful = replace(settings, folder=tmp_path / "forgetful", broker_extra=FORGETFUL)
     assert run_broker_kills(forgetful, kills=1).counts[OWED] != 0
-    weak = replace(settings, folder=tmp_path / "weak", without="late-acks")
+    weak = replace(settings, folder=tmp_path / "weak", without="late-acks", overrides=SLOW_COMMITS)
     assert run_broker_kills(weak, kills=1).found.lost > 0
 
 
