@@ -21,7 +21,7 @@ from agent.observe.recorder import TelemetryRecorder
 from agent.observe.traces import open_tracer
 from agent.pace import pace_here
 from agent.pipeline import TURN_S, Pipeline
-from agent.records import Arrival, DecodeError, DecodeReason
+from agent.records import Arrival
 from agent.sample import take_sample
 from agent.status import Reporter
 from agent.transcripts import Transcripts
@@ -100,6 +100,7 @@ class Rooms:
                 on_generation=lambda number: self.link.generation_stored(number),  # noqa: PLW0108
                 on_room=lambda: self.link.room(),  # noqa: PLW0108
                 report=self.logs.reporter(room="journal"),
+                on_texts=self._wariness.look_all,
                 on_feedback=self.crossings.on_feedback,
             ),
             wall=self._pace.wall,
@@ -110,16 +111,8 @@ class Rooms:
     def _decode(self, arrival: Arrival) -> Any:
         if arrival.topic == self._feedback_topic:
             return read_feedback(arrival.payload)
-        try:
-            received = self._pace.wall_at(arrival.mono, arrival.received)
-            decoded = self._registry.decode(arrival.topic, arrival.payload, received, arrival.properties)
-        except DecodeError as error:
-            garbled = error.reason is not DecodeReason.STRING_TOO_LONG
-            self._wariness.look(arrival.payload, arrival.topic, garbled=garbled)
-            raise
-        if decoded.skipped:  # text, or what else is no reading
-            self._wariness.look(arrival.payload, arrival.topic)
-        return decoded
+        received = self._pace.wall_at(arrival.mono, arrival.received)
+        return self._registry.decode(arrival.topic, arrival.payload, received, arrival.properties)
 
     def _make_link(self) -> Link:
         return Link(

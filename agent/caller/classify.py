@@ -9,6 +9,8 @@ from typing import Any
 from agent.caller.protocols import ErrorType, TransportError
 
 MAX_RETRY_AFTER_S = 3600.0
+MAX_HEADER = 64  # characters of a number or a date
+MAX_MESSAGE = 500
 _QUOTA = re.compile(r"insufficient_quota|billing_|quota_exceeded|insufficient_balance")
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,40}")
 _COMPLAINT = re.compile(
@@ -86,10 +88,14 @@ def _name(value: Any) -> str:
     return text if _NAME.fullmatch(text) else ""
 
 
+def _text(value: Any) -> str:
+    """Return the beginning of a text; anything else may be large, or too deep to be printed."""
+    return value[:MAX_MESSAGE] if isinstance(value, str) else ""
+
+
 def _refused(detail: Mapping[str, Any]) -> str | None:
     """Return the request field that the endpoint complains about."""
-    param = str(detail.get("param") or "")
-    message = str(detail.get("message") or "")[:500]
+    param, message = (_text(detail.get(name)) for name in ("param", "message"))
     for text in (param, message if _COMPLAINT.search(message) else ""):
         for field, pattern in _REFUSALS.items():
             if pattern.search(text):
@@ -104,13 +110,15 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
     """
     for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         try:
-            seconds = float(headers.get(name, "")) * unit
+            seconds = float(headers.get(name, "")[:MAX_HEADER]) * unit
         except ValueError:
             continue
         if 0 <= seconds < float("inf"):
             return min(seconds, MAX_RETRY_AFTER_S)
     try:
-        until, sent = (parsedate_to_datetime(headers.get(name, "")) for name in ("retry-after", "date"))
+        until, sent = (
+            parsedate_to_datetime(headers.get(name, "")[:MAX_HEADER]) for name in ("retry-after", "date")
+        )
         seconds = (until - sent).total_seconds()
     except (ValueError, TypeError, OverflowError):
         return None

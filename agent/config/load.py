@@ -14,6 +14,9 @@ from agent.config.problems import describe, shown
 
 MAX_BYTES = 256 * 1024
 PREFIX = "EDGE_AGENT_"
+#: Characters of a number or a date: PyYAML reads ``1:1:1...`` as one to the base 60, in quadratic time.
+MAX_NUMBER = 64
+_NUMBERS = frozenset(f"tag:yaml.org,2002:{name}" for name in ("int", "float", "timestamp"))
 
 
 class _Loader(yaml.SafeLoader):
@@ -26,6 +29,18 @@ class _Loader(yaml.SafeLoader):
                 [f"line {mark.line + 1}: YAML aliases (*name) are refused; write the value out"]
             )
         return super().compose_node(parent, index)
+
+    def resolve(self, kind: type[yaml.Node], value: str, implicit: Any) -> str:
+        """Take a long plain scalar for a text, without trying it as a number or a date."""
+        if kind is yaml.ScalarNode and len(value) > MAX_NUMBER:
+            implicit = (False, implicit[1])
+        return str(super().resolve(kind, value, implicit))  # type: ignore[no-untyped-call]  # PyYAML
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:  # noqa: FBT001, FBT002 - PyYAML's signature
+        if node.tag in _NUMBERS and isinstance(node, yaml.ScalarNode) and len(node.value) > MAX_NUMBER:
+            line = node.start_mark.line + 1
+            raise ConfigError([f"line {line}: a number or date of {len(node.value)} characters; shorten it"])
+        return super().construct_object(node, deep)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 - PyYAML's signature
         seen: set[str] = set()

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 _MAX_SHOWN = 80
+_MAX_LINES = 50  # of faults; each unknown key is compared with every known one
 _UNITS = {
     "_s": "a number of seconds, without a unit",
     "_ms": "a number of milliseconds, without a unit",
@@ -25,9 +26,10 @@ def describe(error: ValidationError, root: type[BaseModel], variables: Mapping[s
 
     ``variables`` are dotted keys with the names of the variables that set them, which are then named.
     """
-    return [
-        _line(detail, root) + _origin(detail["loc"], variables) for detail in error.errors(include_url=False)
-    ]
+    details = error.errors(include_url=False)
+    lines = [_line(detail, root) + _origin(detail["loc"], variables) for detail in details[:_MAX_LINES]]
+    more = len(details) - len(lines)
+    return [*lines, f"and {more} more; correct these first"] if more else lines
 
 
 def _origin(loc: Sequence[str | int], variables: Mapping[str, str]) -> str:

@@ -1,7 +1,7 @@
 """Arrivals of one transaction: each becomes a row, a quarantine row or a count, and an acknowledgement."""
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from math import isfinite
 from typing import Protocol
 
@@ -49,6 +49,8 @@ class Decoded(Protocol):
     @property
     def text_only(self) -> bool: ...
     @property
+    def skipped(self) -> Collection[object]: ...  # values that are no readings
+    @property
     def retained(self) -> str: ...  # seed | live | ignore
     @property
     def device(self) -> str | None: ...  # what the topic names
@@ -76,6 +78,7 @@ class Intake:
     ) -> None:
         self.acks: list[Ack] = []  # in arrival order
         self.tally = Tally()
+        self.texts: list[tuple[Arrival, bool]] = []  # with text in them, and whether they are garbled
         self._rows = rows
         self._decode = decode
         self._redelivery = redelivery
@@ -101,7 +104,10 @@ class Intake:
                 self._hear(arrival, decoded)
             else:
                 self._journal(arrival, decoded)
+                if decoded.skipped:
+                    self.texts.append((arrival, False))
         except DecodeError as error:
+            self.texts.append((arrival, error.reason is not DecodeReason.STRING_TOO_LONG))
             self._put_aside(arrival, error.reason, error.detail)
         except UnicodeEncodeError:
             self._put_aside(arrival, DecodeReason.BAD_UTF8, "lone surrogate")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from agent.feedback import Noted
 from agent.journal.intake import Ack, Decode
-from agent.records import Row
+from agent.records import Arrival, Row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +18,7 @@ class Wiring:
     on_generation: Callable[[int], None]
     on_room: Callable[[], None]
     report: Callable[..., None]
+    on_texts: Callable[[list[tuple[Arrival, bool]]], None] = lambda _texts: None
     on_feedback: Callable[[tuple[Noted, ...]], None] = lambda _noted: None
 
 

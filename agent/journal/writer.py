@@ -221,6 +221,8 @@ class Writer:
         stats.pending_rows = self._inbox.pending_rows
         self._capacity.succeed(items=bool(group.items))
         self._capacity.measure()
+        if results.intake is not None and results.intake.texts:
+            self._wiring.on_texts(results.intake.texts)
 
     def _fail(self, group: Group, error: sqlite3.Error) -> None:
         """Withhold the acks, keep the group, make room and wait: the storage may come back."""

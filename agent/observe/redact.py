@@ -42,7 +42,7 @@ _SHAPES = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _PERSONAL = re.compile(
-    r"\b[\w.+-]+@[\w-]+(?:\.[\w-]+)+\b"  # mail addresses
+    r"(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+\b"  # mail addresses; each word is tried from its start alone
     r"|\b\d{1,3}(?:\.\d{1,3}){3}\b"  # IPv4
     r"|\b(?:[0-9a-f]{2}:){5}[0-9a-f]{2}\b"  # MAC
     r"|\b0x[0-9a-f]{12,}\b|\b[0-9a-f]{24,}\b",  # Zigbee addresses, long tokens
@@ -121,7 +121,7 @@ class Secrets:
         if isinstance(value, str):
             return self.say(value, max_chars)
         if isinstance(value, int):
-            return int(value) if -_MAX_INT < value < _MAX_INT else str(value)[:40]
+            return int(value) if -_MAX_INT < value < _MAX_INT else f"<integer of {value.bit_length()} bits>"
         if isinstance(value, float):
             return value if math.isfinite(value) else str(value)
         if isinstance(value, BaseException):
@@ -164,6 +164,13 @@ def describe(error: BaseException, *, show_message: bool = False) -> str:
     return name
 
 
+def _without_persons(text: str, max_chars: int) -> str:
+    """Return as much of ``text`` as may be shown, addresses and tokens masked; none is cut in half."""
+    if len(text) <= max_chars + _MARGIN:
+        return _PERSONAL.sub(MASK, text)
+    return _PERSONAL.sub(MASK, text[: max_chars + _MARGIN])[:-MAX_STRING]
+
+
 def content(text: str, mode: str, secrets: Secrets, *, max_chars: int = 16_384) -> str | None:
     """Return what ``logs.content`` allows to be shown of a prompt or a reply: the one choke point.
 
@@ -178,7 +185,7 @@ def content(text: str, mode: str, secrets: Secrets, *, max_chars: int = 16_384) 
         digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
         return f"sha256:{digest} length:{len(text)}"
     if mode == "redacted":
-        return secrets.say(_PERSONAL.sub(MASK, text), max_chars)
+        return secrets.say(_without_persons(text, max_chars), max_chars)
     if mode == "full":
         return secrets.say(text, max_chars)
     return None
