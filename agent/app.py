@@ -12,7 +12,7 @@ from types import FrameType
 from typing import TypeVar
 
 from agent import __version__
-from agent.config import Config
+from agent.config import Config, weaknesses
 from agent.failpoint import failpoint
 from agent.lifecycle import Lifecycle
 from agent.notify import Notifier
@@ -93,6 +93,10 @@ class App:
     def _start(self) -> Rooms | None:
         """Open, replay what the last process left, then start the threads; None when the end came first."""
         self._logs.report("agent_started", version=__version__, agent=self._config.agent.id, pid=os.getpid())
+        for weak in weaknesses(self._config):
+            self._logs.report(
+                "config_weak", level="warning", key=weak.key, problem=weak.what, remedy=weak.remedy
+            )
         self._notifier.status("opening the journal")
         rooms = self._aside(self._build)
         if rooms is None:

@@ -14,6 +14,7 @@ from agent.caller.protocols import BudgetWindow, Recorder, Spend, Transcript
 from agent.caller.settings import CallerSettings
 from agent.config import Config
 from agent.credentials import KEY_VARIABLE, api_key
+from agent.endpoint import endpoint_of
 from agent.journal.ledger import BudgetLedger
 from agent.observe.redact import Secrets
 from agent.prompt import NAME, VERSION
@@ -21,7 +22,6 @@ from agent.prompt.render import HASH
 from agent.web.status import Ai, Money
 from agent.zone import find_zone
 
-OPENAI_URL = "https://api.openai.com/v1"
 _WORDS = {"hard": "spent: verdicts are local until it renews", "soft": "80 % spent: audits stop"}
 
 
@@ -32,7 +32,7 @@ class Asking:
         self._config = config
         self._secrets = secrets
         self._key = self._find_key(config, environ=os.environ)
-        self.endpoint = _endpoint(config, self._key)
+        self.endpoint = endpoint_of(config, key=self._key is not None)
         self.ledger: BudgetLedger | None = None
         self.caller: Caller | None = None
         self._calls = 0  # of callers that a reload replaced
@@ -76,7 +76,7 @@ class Asking:
         """
         kept = {KEY_VARIABLE: self._key} if self._key and self._config.ai.api_key_file is None else {}
         key = self._find_key(config, environ=kept)
-        endpoint = _endpoint(config, key)
+        endpoint = endpoint_of(config, key=key is not None)
         if endpoint is not None and self.ledger is None:
             self.ledger = self._open_ledger(config)
         if self.ledger is not None:
@@ -191,12 +191,6 @@ class Asking:
             "budget": {"hour": hour, "day": day, "month": month},
             "last_error": None if caller is None else caller.stats.last_error or None,
         }
-
-
-def _endpoint(config: Config, key: str | None) -> str | None:
-    if config.review.mode == "none":
-        return None
-    return config.ai.base_url or (OPENAI_URL if key else None)
 
 
 def limits_of(config: Config) -> Mapping[BudgetWindow, float]:

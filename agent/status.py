@@ -9,6 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, cast
 
 from agent import __version__
+from agent.config import Weakness, weaknesses
 from agent.journal import JournalError, Reader
 from agent.link_words import link_notes, link_problems
 from agent.records import Finding, Reading, SeriesView
@@ -51,6 +52,7 @@ class Reporter:
         self._quarantine: list[QuarantineView] = []
         self._quarantine_at = 0.0
         self._undeliverable = 0
+        self._weaknesses = weaknesses(rooms.config)
         self.outbox_depth = 0
         self._last = b""
 
@@ -115,7 +117,7 @@ class Reporter:
 
     def notes(self) -> list[str]:
         """Return what is weaker than it could be, in sentences."""
-        return link_notes(self._rooms.link.state)
+        return [*link_notes(self._rooms.link.state), *map(_sentence, self._weaknesses)]
 
     def state(self) -> State:
         """Return the state in one word."""
@@ -255,6 +257,10 @@ class Reporter:
                 ]
         except JournalError:
             return  # the journal's own thread says what is wrong with it
+
+
+def _sentence(weak: Weakness) -> str:
+    return f"{weak.what[:1].upper()}{weak.what[1:]}: {weak.remedy} ({weak.key})."
 
 
 def encode_status(status: Status) -> bytes:

@@ -13,9 +13,8 @@ import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
-from agent.asking import OPENAI_URL, pricing_of
+from agent.asking import pricing_of
 from agent.caller.caller import Caller
 from agent.caller.mute import MuteRecorder
 from agent.caller.openai_chat import OpenAIChat
@@ -24,7 +23,9 @@ from agent.caller.settings import CallerSettings
 from agent.commands.past import JOURNALED, Past, Render, past_batches, prompter, version_of
 from agent.commands.words import instant, many, print_json, printable
 from agent.config import ConfigError, load_apart
+from agent.config.addresses import is_loopback, refuse_credentials
 from agent.credentials import KEY_VARIABLE, api_key
+from agent.endpoint import OPENAI_URL
 from agent.journal import JournalError, Reader
 from agent.journal.ledger import BudgetLedger
 from agent.records import Outcome, Status, Window
@@ -250,11 +251,12 @@ def _endpoint(config: "Config", base_url: str | None) -> tuple[str, str | None]:
         if endpoint is None:
             raise ConfigError(["ai.base_url: no endpoint and no key; set one, or give --base-url"])
         return endpoint, key
-    from agent.config.fields import is_loopback  # noqa: PLC0415 - it brings pydantic along
-
-    parts = urlsplit(base_url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.password:
-        raise ConfigError(["--base-url: is not an HTTP address without secrets; write https://host/v1"])
+    try:
+        parts = refuse_credentials(base_url, "its key is OPENAI_API_KEY")
+    except ValueError as error:
+        raise ConfigError([f"--base-url: {error}"]) from None
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ConfigError(["--base-url: is not an HTTP address; write https://host/v1"])
     if parts.scheme == "http" and not is_loopback(parts.hostname):
         raise ConfigError(["--base-url: is not encrypted and not on this machine; write https://"])
     return base_url, os.environ.pop(KEY_VARIABLE, "").strip() or None

@@ -4,7 +4,8 @@ from typing import Self
 
 from pydantic import Field, field_validator, model_validator
 
-from agent.config.fields import ExistingFile, SecretFile, Section, is_loopback, split_url
+from agent.config.addresses import is_loopback, split_url
+from agent.config.fields import ExistingFile, SecretFile, Section
 
 
 class WebSection(Section):

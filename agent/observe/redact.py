@@ -116,7 +116,7 @@ class Secrets:
         """Return ``value`` as plain JSON data: bounded in depth and size, masked by key and by value."""
         if value is None or value is True or value is False:
             return value
-        if _is_secret(key[-64:]):
+        if names_a_secret(key[-64:]):
             return MASK
         if isinstance(value, str):
             return self.say(value, max_chars)
@@ -141,7 +141,7 @@ class Secrets:
                     for name, item in pairs
                 }
             items = list(value)[:MAX_ITEMS]
-            if len(items) == _PAIR and isinstance(items[0], str) and _is_secret(items[0][-64:]):
+            if len(items) == _PAIR and isinstance(items[0], str) and names_a_secret(items[0][-64:]):
                 return [self.say(items[0], 64), MASK]  # a header, as libraries hold it
             return [self.tidy(key, item, max_chars=max_chars, depth=depth + 1) for item in items]
         try:
@@ -151,7 +151,8 @@ class Secrets:
 
 
 @lru_cache(maxsize=512)
-def _is_secret(key: str) -> bool:
+def names_a_secret(key: str) -> bool:
+    """Say whether ``key`` is a name under which people keep secrets."""
     return _SECRET_KEY.search(key) is not None
 
 

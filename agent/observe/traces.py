@@ -98,6 +98,11 @@ class Tracer:
         del timeout_s
 
 
+def content_asked(environ: Mapping[str, str]) -> bool:
+    """Say whether the standard variable asks for prompts and replies on spans."""
+    return environ.get(CONTENT_VARIABLE, "NO_CONTENT").upper() in {"SPAN_ONLY", "SPAN_AND_EVENT"}
+
+
 def open_tracer(
     *,
     endpoint: str | None,
@@ -130,7 +135,7 @@ def open_tracer(
     from agent.observe.otlp import LiveTracer  # noqa: PLC0415
 
     if content is None:
-        content = os.environ.get(CONTENT_VARIABLE, "NO_CONTENT").upper() in {"SPAN_ONLY", "SPAN_AND_EVENT"}
+        content = content_asked(os.environ)
     return LiveTracer(
         exporter=build_exporter(endpoint, protocol),
         service_version=service_version,

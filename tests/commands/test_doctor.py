@@ -52,7 +52,7 @@ def configured(folder: Path, broker: Broker, **sections: Any) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "password").write_text("agent-gw1")
     (folder / "password").chmod(0o600)
-    (folder / "state").mkdir(exist_ok=True)
+    (folder / "state").mkdir(mode=0o700, exist_ok=True)
     mqtt = {"url": broker.url, "username": "agent-gw1", "password_file": "password"}
     return write_config(folder, mqtt=mqtt, review={"mode": "none"}, **sections)
 

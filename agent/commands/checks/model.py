@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Iterator
 
-from agent.asking import OPENAI_URL, limits_of, pricing_of
+from agent.asking import limits_of, pricing_of
 from agent.caller.openai_chat import OpenAIChat
 from agent.caller.pricing import usd
 from agent.caller.probe import MAX_TOKENS, Probe, probe
@@ -14,6 +14,7 @@ from agent.commands.checks.line import Line, fail, ok, warn
 from agent.commands.words import printable
 from agent.config import Config, ConfigError
 from agent.credentials import api_key
+from agent.endpoint import describe_model, endpoint_of
 from agent.journal import JournalError
 from agent.journal.ledger import BudgetLedger
 from agent.zone import find_zone
@@ -39,7 +40,7 @@ def look_at_model(config: Config, *, agent: int | None, wish: bool | None) -> It
     except ConfigError as error:
         yield fail("model.key", printable(str(error)), "correct ai.api_key_file")
         return
-    endpoint = config.ai.base_url or (OPENAI_URL if key else None)
+    endpoint = endpoint_of(config, key=key is not None)
     if endpoint is None:
         yield warn(
             "model.key",
@@ -47,6 +48,7 @@ def look_at_model(config: Config, *, agent: int | None, wish: bool | None) -> It
             "set ai.api_key_file or OPENAI_API_KEY, or review.mode: none",
         )
         return
+    yield ok("model.endpoint", printable(describe_model(config, key=key is not None)))
     yield ok("model.key", "present and readable" if key else f"none, which {endpoint} may accept")
     yield from _prices(config)
     if wish is False:
