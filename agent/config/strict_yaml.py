@@ -23,6 +23,13 @@ class _Loader(yaml.SafeLoader):
 
     _depth = 0
 
+    def fetch_flow_collection_start(self, kind: type[yaml.Token]) -> None:
+        # PyYAML looks a thousand characters ahead for a key and compares each bracket with all open ones.
+        if self.flow_level >= MAX_DEPTH:
+            line = self.get_mark().line + 1
+            raise ConfigError([f"line {line}: nested more than {MAX_DEPTH} deep; write it flatter"])
+        super().fetch_flow_collection_start(kind)
+
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
             event = self.peek_event()  # type: ignore[no-untyped-call]  # PyYAML
