@@ -72,16 +72,15 @@ def decode() -> Iterator[Target]:
         return json.dumps(many).encode()
 
     def read(data: bytes) -> None:
-        for topic in (_TOPICS[data[0] % len(_TOPICS)] if data else "w", "w/x"):
-            properties = (("traceparent", data[:200].decode("latin-1")), ("ts", data[:40].decode("latin-1")))
-            wariness = Wariness(lambda _rule, _topic: None)
-            try:
-                decoded = registry.decode(topic, data, NOW, properties)
-                assert isinstance(decoded, Decoded)
-                assert len(decoded.readings) <= 4096
-            except DecodeError as error:
-                _bounded(error.detail)
-            wariness.look(data, topic, garbled=True)
+        topic = _TOPICS[len(data) % len(_TOPICS)]
+        properties = (("traceparent", data[:200].decode("latin-1")), ("ts", data[:40].decode("latin-1")))
+        try:
+            decoded = registry.decode(topic, data, NOW, properties)
+            assert isinstance(decoded, Decoded)
+            assert len(decoded.readings) <= 4096
+        except DecodeError as error:
+            _bounded(error.detail)
+        Wariness(lambda _rule, _topic: None).look(data, topic, garbled=True)
         with suppress(DecodeError):
             read_feedback(data)
 
@@ -132,7 +131,7 @@ def reply() -> Iterator[Target]:
 # ------------------------------------------------------------------------------------------- wire
 
 
-class _Socket:
+class SilentSocket:
     """A socket whose other end is the input."""
 
     def __init__(self, data: bytes) -> None:
@@ -173,7 +172,7 @@ def wire() -> Iterator[Target]:
 
     def read(data: bytes) -> None:
         v5, early = bool(data[:1] and data[0] & 1), len(data) % 7 == 0
-        sock: Any = _Socket((b"" if early else connack[v5]) + data)
+        sock: Any = SilentSocket((b"" if early else connack[v5]) + data)
         taken: list[object] = []
         try:
             link = Wire(
