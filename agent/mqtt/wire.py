@@ -23,6 +23,8 @@ MAX_PROPERTIES = 128  # of a PUBLISH that are read; the rest is passed over
 #: Bytes of a packet that paho reads. It copies the rest of a packet for each property in it: 1 MiB of them
 #: takes minutes, and no CONNACK or SUBACK needs as much.
 MAX_CONTROL = 8192
+MAX_CONTROLS = 512  # of one read, but for PUBACK: a broker answers what it was asked, which is little
+PUBACK = 0x40
 
 NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 GONE = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
@@ -148,7 +150,7 @@ class Wire:
 
     def _split(self, data: bytes) -> None:
         """Hand on the whole packets in ``data`` and keep the rest."""
-        at, size, need = 0, len(data), 0
+        at, size, need, controls = 0, len(data), 0, 0
         take, v5, most = self.take, self._v5, self._max_packet_size
         while size - at >= 2:  # noqa: PLR2004 -- the shortest packet
             first, length, start = data[at], data[at + 1], at + 2
@@ -178,7 +180,8 @@ class Wire:
                     raise WireError(MALFORMED)
                 take(first, data[start + 2 : topic_end], mid, data[body:end], properties)
             else:
-                if length > min(most, MAX_CONTROL):
+                controls += first != PUBACK
+                if length > min(most, MAX_CONTROL) or controls > MAX_CONTROLS:
                     raise WireError(MALFORMED)
                 self._control(data[at:end])
                 if self.closed:

@@ -7,7 +7,7 @@ import pytest
 
 from agent.mqtt.settings import LinkSettings
 from agent.mqtt.speaker import Speaker
-from agent.mqtt.wire import MAX_CONTROL, MAX_PROPERTIES, Wire, WireError
+from agent.mqtt.wire import MAX_CONTROL, MAX_CONTROLS, MAX_PROPERTIES, Wire, WireError
 from agent.mqtt.witness import Witness, _says_offline
 from tests.fuzz.material import remaining
 from tests.fuzz.targets import SilentSocket
@@ -62,6 +62,15 @@ def test_a_control_packet_is_small() -> None:
     with pytest.raises(WireError):
         read(CONNACK + suback(1_000_000))
     assert growth(lambda size: read(CONNACK + suback(size)), int, MAX_CONTROL - 16) <= MOST
+
+
+def test_a_flood_of_answers_is_cut_short() -> None:
+    """PUBACKs of nothing that was published are passed over; of other answers few are due."""
+    assert read(CONNACK + b"\x40\x02\x00\x01" * 16_000) == []
+    assert read(CONNACK + b"\xd0\x00" * (MAX_CONTROLS - 1)) == []
+    for answer in (b"\xd0\x00", b"\x90\x04\x00\x01\x00\x00"):
+        with pytest.raises(WireError):
+            read(CONNACK + answer * 10_000)
 
 
 @pytest.mark.parametrize(
