@@ -12,6 +12,8 @@ _NOT_FINITE = re.compile(r"(?<=[:\[,\s])(?:-?Infinity|NaN)(?=[,\s}\]])")
 _STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)', re.DOTALL)
 _TOKEN = re.compile(rf"{_STRING.pattern}|[{{}}]", re.DOTALL)
 MAX_DEPTH = 32  # objects inside each other; an answer has two
+MAX_MENDED = 131_072  # characters; the largest batch is answered with half of that
+MAX_FOUND = 1000  # objects of a reply that was cut off; a batch has at most 100 windows
 
 
 def read(reply: str) -> tuple[Any, bool | None]:
@@ -31,7 +33,7 @@ def salvage(reply: str) -> list[Any]:
     start = reply.find("[", max(0, reply.find('"windows"')))
     decoder = json.JSONDecoder(parse_constant=_refuse)
     found: list[Any] = []
-    while start >= 0:
+    while start >= 0 and len(found) < MAX_FOUND:
         start = reply.find("{", start)
         if start < 0:
             break
@@ -72,8 +74,9 @@ def _balanced(text: str) -> str:
     start = text.find("{")
     if start < 0:
         raise ValueError("no JSON object")
+    text = text[start : start + MAX_MENDED]
     depth = 0
-    for token in _TOKEN.finditer(text, start):
+    for token in _TOKEN.finditer(text):
         if token.group() == "{":
             depth += 1
             if depth > MAX_DEPTH:
@@ -81,7 +84,7 @@ def _balanced(text: str) -> str:
         elif token.group() == "}":
             depth -= 1
             if not depth:
-                return text[start : token.end()]
+                return text[: token.end()]
     raise ValueError("the JSON object does not end")
 
 

@@ -99,7 +99,7 @@ _REPLIES = (
 
 @contextmanager
 def reply() -> Iterator[Target]:
-    """The reply parser, complete and cut off, and what is made of its answers: claims, grounding, keeping."""
+    """The reply parser, complete or cut off, and what is made of its answers: claims, grounding, keeping."""
     batch = two_windows()
     asked = [{"w": place, **json.loads(one.section)} for place, one in enumerate(batch.windows, 1)]
 
@@ -114,16 +114,15 @@ def reply() -> Iterator[Target]:
 
     def read(data: bytes) -> None:
         text = data.decode("utf-8", "replace")
-        for truncated in (False, True):
-            parsed = parse(text, batch, truncated=truncated)
-            assert set(parsed.answers) == {window.id for window in batch.windows}
-            for window in batch.windows:
-                answer = parsed.answers[window.id]
-                if not isinstance(answer, Problem):
-                    assert len(answer.summary) <= 300
-                    answer.summary.encode()
-                    ground(answer, window)
-                    freeze(answer, window)
+        parsed = parse(text, batch, truncated=len(data) % 3 == 0)
+        assert set(parsed.answers) == {window.id for window in batch.windows}
+        for window in batch.windows:
+            answer = parsed.answers[window.id]
+            if not isinstance(answer, Problem):
+                assert len(answer.summary) <= 300
+                answer.summary.encode()
+                ground(answer, window)
+                freeze(answer, window)
 
     yield Target(partial(mixed, most=262_144, good=good, beginnings=_REPLIES, keys=_REPLY_KEYS), read)
 
