@@ -18,7 +18,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from agent.mqtt.events import Accepted, Denied, Dropped, Event, Published, Subscribed, Unsubscribed
 from agent.mqtt.settings import BrokerLimits, LinkSettings, Subscription
 from agent.mqtt.status import status_payload
-from agent.mqtt.wire import MALFORMED, PUBACK, Wire, WireError
+from agent.mqtt.wire import PUBACK, Wire
 
 if TYPE_CHECKING:
     from paho.mqtt.client import SocketLike
@@ -95,9 +95,6 @@ class Speaker:
 
         paho gives up a connection on a PUBACK with a code that it does not know, such as Mosquitto's 0x95,
         so the code is noted here and paho sees a bare PUBACK.
-
-        Raises:
-            WireError: paho cannot read it.
         """
         if packet[0] & 0xF0 == PUBACK and len(packet) >= 4:  # noqa: PLR2004 -- the packet id is there
             self._code = packet[4] if len(packet) > 4 else 0  # noqa: PLR2004 -- a reason code follows
@@ -107,12 +104,7 @@ class Speaker:
             self._unanswered.remove(mid)
             packet = bytes((PUBACK, 2)) + packet[2:4]
         self._wire.feed(packet)
-        try:
-            self._client.loop_read()
-        except WireError:
-            raise
-        except Exception as error:  # paho fails in a dozen ways; its callbacks here only append
-            raise WireError(MALFORMED) from error
+        self._client.loop_read()
 
     def write(self) -> None:
         """Put what paho has queued on the wire."""

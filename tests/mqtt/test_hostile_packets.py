@@ -11,6 +11,9 @@ from agent.mqtt.wire import MAX_CONTROL, MAX_CONTROLS, MAX_PROPERTIES, Wire, Wir
 from agent.mqtt.witness import Witness, _says_offline
 from tests.fuzz.material import remaining
 from tests.fuzz.targets import SilentSocket
+from tests.mqtt.brokers import ScriptedBroker
+from tests.mqtt.desk import running, until
+from tests.mqtt.test_oddities import script
 from tests.support.growth import MOST, growth
 
 SETTINGS = LinkSettings(host="127.0.0.1", client_id="test", base_topic="edge-agent/gw1")
@@ -94,7 +97,7 @@ def test_a_flood_of_answers_is_cut_short() -> None:
 )
 @pytest.mark.parametrize("v5", [True, False])
 def test_a_packet_that_paho_cannot_read_ends_the_connection(packet: bytes, v5: bool) -> None:
-    """It raises what comes to its mind; the link sees a malformed packet, or none, and nothing else."""
+    """With a malformed packet or a protocol error, and with nothing else."""
     for data in (packet, (CONNACK if v5 else b"\x20\x02\x00\x00") + packet):
         try:
             read(data, v5=v5)
@@ -125,3 +128,13 @@ def test_a_witness_is_not_held_by_a_flood() -> None:
     sock: Any = Flood(b"")
     Witness(sock, v5=False).listen()
     assert sock.reads > 1
+
+
+@pytest.mark.parametrize("packet", [b"\x30\x01\x00", suback(100_000)], ids=["short", "long"])
+def test_the_link_names_a_malformed_packet(packet: bytes) -> None:
+    """The thread goes on, the connection is tried again, and the fault is said to be the broker's."""
+    answers = script(connect=lambda _body: CONNACK + packet)
+    with ScriptedBroker(answers) as odd, running(port=odd.port, client_id="c") as desk:
+        until(lambda: sum(first >> 4 == 1 for first, _ in odd.packets) >= 2)
+        assert desk.thread.is_alive()
+        assert any("malformed packet" in str(values) for _, values in desk.events)
