@@ -1,6 +1,5 @@
 """Every parser that meets foreign text takes linear time, and reads a bounded part of it."""
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -14,11 +13,13 @@ from agent.caller.shape import read_reply
 from agent.config.errors import ConfigError
 from agent.config.strict_yaml import parse as parse_yaml
 from agent.decode import Registry, SourceSpec
+from agent.decode.shape import shape_of
 from agent.feedback import read_feedback
 from agent.observe.redact import Secrets, content
 from agent.prompt import Problem, ground, parse, suspicions
 from agent.prompt.claims import identifiers, numbers, references, strip_identifiers, strip_times, strip_words
-from agent.prompt.repair import read, salvage
+from agent.prompt.parse import MAX_ANSWERS
+from agent.prompt.repair import MAX_FOUND, MAX_MENDED, read, salvage
 from agent.records import Answer, DecodeError, Kind, Reason, Severity, Status
 from agent.wary import MAX_A_COMMIT, Wariness
 from agent.web.http import BadRequestError, parse_head
@@ -182,7 +183,7 @@ def test_a_commit_is_searched_as_far_as_64_kib() -> None:
 
 
 def test_a_payload_of_many_readings_ends_early() -> None:
-    """16 to the 4th places in arrays, and 250 spellings of one key, are refused or read in bounded time."""
+    """16 to the 4th places in arrays are refused at the first above the limit."""
     value = "1"
     for _ in range(4):
         value = "[" + ",".join([value] * 16) + "]"
@@ -191,13 +192,29 @@ def test_a_payload_of_many_readings_ends_early() -> None:
 
 
 def test_spellings_of_one_key_cost_what_their_number_says() -> None:
-    """Upper and lower case make 256 keys of one word for a time."""
+    """Upper and lower case make thousands of keys of one word for a time."""
 
-    def payload(keys: int) -> str:
-        names = (
-            "".join(c.upper() if place >> at & 1 else c for at, c in enumerate("timestamp"))
-            for place in range(keys)
-        )
-        return json.dumps([dict.fromkeys(names, 1)] * 50)
+    def spellings(count: int) -> dict[str, float]:
+        found = {}
+        for place in range(count):
+            letters = [c.upper() if place >> at & 1 else c for at, c in enumerate("timestampms")]
+            found["".join(letters[:9]) + "_" + "".join(letters[9:])] = 1.0
+        return found
 
-    assert growth(partial(survived, READERS["payload"][0]), payload, 256) <= MOST
+    assert len(shape_of(spellings(2048)).times) == 2048
+    assert growth(shape_of, spellings, 2048) <= MOST
+
+
+def test_a_mended_reply_is_read_as_far_as_128_kib() -> None:
+    """A repaired reply is bounded, and so are the answers of any; the right ones among them stand."""
+    good = (
+        '{"w":1,"status":"normal","kind":"none","severity":"info","confidence":1,"evidence":[],"summary":"s"}'
+    )
+    first = parse(f'{{"windows":[{good},{"{}," * MAX_ANSWERS}]}}', BATCH)
+    assert first.repaired
+    assert isinstance(first.answers["w1"], Answer)
+    late = parse(f'{{"windows":[{"{}," * MAX_ANSWERS}{good}]}}', BATCH)
+    assert isinstance(late.answers["w1"], Problem)
+    long = parse(f'{{"windows":[{good}],"x":"{"y" * MAX_MENDED}",}}', BATCH)
+    assert isinstance(long.answers["w1"], Problem)
+    assert len(salvage('{"windows":[' + "{}," * 5000)) == MAX_FOUND

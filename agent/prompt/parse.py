@@ -48,26 +48,22 @@ def parse(reply: str, batch: Batch, *, truncated: bool = False) -> Parsed:
         truncated: the reply was cut by the output limit; its complete windows stand.
     """
     try:
-        return _parse(reply[:MAX_REPLY], batch, truncated=truncated)
-    except RecursionError:  # what is read without one may still be too deep to be compared or printed
-        return _nothing(batch, "the reply is not JSON: nested too deeply", repaired=False)
-
-
-def _parse(reply: str, batch: Batch, *, truncated: bool) -> Parsed:
-    try:
-        value, repaired = read(reply)
+        value, repaired = read(reply[:MAX_REPLY])
     except (ValueError, RecursionError) as error:
         if truncated:
-            return _collect(salvage(reply), batch, repaired=None)
-        return _nothing(batch, f"the reply is not JSON: {_line(error)}", repaired=False)
+            return _collect(salvage(reply[:MAX_REPLY]), batch, repaired=None)
+        detail = f"the reply is not JSON: {_line(error)}"
+        return Parsed(
+            {window.id: Problem(Reason.INVALID, detail) for window in batch.windows}, repaired=False
+        )
     items = _items(value)
     if items is None:
-        return _nothing(batch, "the reply holds no list of windows", repaired=False if repaired else None)
+        detail = "the reply holds no list of windows"
+        return Parsed(
+            {window.id: Problem(Reason.INVALID, detail) for window in batch.windows},
+            repaired=False if repaired else None,
+        )
     return _collect(items, batch, repaired=repaired)
-
-
-def _nothing(batch: Batch, detail: str, *, repaired: bool | None) -> Parsed:
-    return Parsed({window.id: Problem(Reason.INVALID, detail) for window in batch.windows}, repaired=repaired)
 
 
 def _items(value: Any) -> list[Any] | None:
