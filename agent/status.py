@@ -243,6 +243,7 @@ class Reporter:
         if now - self._quarantine_at < QUARANTINE_EVERY_S and self._quarantine_at:
             return
         self._quarantine_at = now
+        quoted = self._rooms.config.web.quarantine_text
         try:
             with Reader.open(self._rooms.config.agent.state_dir) as reader:
                 self.outbox_depth, self._undeliverable = reader.undelivered()
@@ -250,7 +251,7 @@ class Reporter:
                     {
                         "topic": row.topic[:120],
                         "reason": row.reason,
-                        "detail": row.detail,
+                        "detail": row.detail if quoted else f"{row.size} bytes",
                         "received_at": iso(row.received),
                     }
                     for row in reader.quarantine(limit=MAX_QUARANTINE)

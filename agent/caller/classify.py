@@ -1,12 +1,13 @@
 """What an HTTP answer that is no success means. Pure; no word of the provider's message is passed on."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any
 
 from agent.caller.protocols import ErrorType, TransportError
+from agent.secret_forms import holds
 
 MAX_RETRY_AFTER_S = 3600.0
 MAX_HEADER = 64  # characters of a number or a date
@@ -30,7 +31,7 @@ _REFUSALS = {
 
 
 def classify(
-    status: int, body: Any, headers: Mapping[str, str], *, secret: str | None = None
+    status: int, body: Any, headers: Mapping[str, str], *, secret: Sequence[str] = ()
 ) -> TransportError:
     """Return the error for an HTTP status of 300 and above.
 
@@ -38,11 +39,11 @@ def classify(
         status: of the response.
         body: its JSON value or its text, as far as it could be read.
         headers: of the response, names in lower case.
-        secret: the API key; a word of the endpoint that holds it is not repeated.
+        secret: the forms of the API key; a word of the endpoint that holds one is not repeated.
     """
     detail = _error_object(body)
     code, kind = _name(detail.get("code")), _name(detail.get("type"))
-    said = next((word for word in (code, kind) if word and not (secret and secret in word)), "")
+    said = next((word for word in (code, kind) if word and not holds(word, secret)), "")
     message = f"HTTP {status} {said}".rstrip()
     retry_after_s = _retry_after(headers)
     error_type = _type_of(status, code, kind)

@@ -55,6 +55,9 @@ class Usage:
     reasoning: int = 0  # part of output
     estimated: bool = False
     cache_write: int = 0  # part of input that the provider put into its cache
+    reported: tuple[int, int] | None = (
+        None  # what the endpoint said of input and output, where it is not believed
+    )
 
 
 @dataclass(frozen=True, slots=True)

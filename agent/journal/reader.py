@@ -22,6 +22,7 @@ from agent.journal import feedback
 from agent.journal.codec import decode_window
 from agent.journal.errors import JournalCorruptError, JournalError, is_damage
 from agent.journal.opening import NAME
+from agent.journal.plain_files import refuse_planted
 from agent.journal.recorded import BatchRecord, OutboxRecord, QuarantineRecord, VerdictRecord, WindowRecord
 from agent.journal.recovery import read_findings, read_rows
 from agent.journal.schema import APPLICATION_ID, check_version, read_meta
@@ -48,6 +49,7 @@ class Reader:
             JournalNewerError: a newer agent wrote it.
         """
         path = state_dir / NAME
+        refuse_planted(path)
         with ExitStack() as stack:
             try:
                 connection = _connect(path, stack)

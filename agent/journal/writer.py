@@ -11,7 +11,7 @@ from agent.journal.errors import JournalCorruptError, is_damage, is_storage
 from agent.journal.inbox import Group, Inbox, Job
 from agent.journal.intake import Intake
 from agent.journal.message_ids import MessageIds
-from agent.journal.opening import SUSPECT
+from agent.journal.opening import mark_suspect
 from agent.journal.pruning import Pruner
 from agent.journal.redelivery import Redelivery
 from agent.journal.schema import write_meta
@@ -227,7 +227,7 @@ class Writer:
     def _fail(self, group: Group, error: sqlite3.Error) -> None:
         """Withhold the acks, keep the group, make room and wait: the storage may come back."""
         if is_damage(error):
-            self._path.with_name(SUSPECT).touch()
+            mark_suspect(self._path)
             raise JournalCorruptError(
                 f"journal: {self._path} is damaged: {error}; it is checked at the next start"
             )

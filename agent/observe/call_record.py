@@ -45,6 +45,8 @@ def end_fields(record: CallRecord) -> dict[str, Any]:
             "cached_tokens": record.usage.cached_input,
             "tokens_estimated": record.usage.estimated,
         }
+        if record.usage.reported is not None:
+            fields["reported_tokens"] = list(record.usage.reported)
     if record.ok:
         fields |= {
             "response_length": len(record.response),

@@ -99,7 +99,7 @@ class CallFamilies:
         )
         self._estimated = count(
             "ai_tokens_estimated_total",
-            "Tokens that we estimated: no usage was given.",
+            "Tokens that we estimated: no usage was given, or one that cannot be.",
             (*_CALL, "direction"),
         )
         self._unpriced = count(

@@ -213,6 +213,17 @@ class RecordedCall:
         shown = logs.show(record.response) if record.response else None
         if shown is not None:
             fields["response"] = shown
+        if record.usage is not None and record.usage.reported is not None:
+            said, counted = record.usage.reported, (record.usage.input, record.usage.output)
+            logs.report(
+                "ai_usage_not_believed",
+                "warning",
+                request_id=self._start.request_id,
+                model=self._start.model,
+                reported_tokens=list(said),
+                counted_tokens=list(counted),
+                remedy="the endpoint counts what cannot be; compare with its bill, or correct ai.profile",
+            )
         if record.ok:
             logs.report("ai_call_success", **fields)
         else:

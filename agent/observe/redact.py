@@ -3,14 +3,14 @@
 Every sink of ours (log lines, span attributes, the text of prompts and replies) passes through here.
 """
 
-import base64
 import hashlib
 import math
 import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
-from urllib.parse import quote
+
+from agent.secret_forms import forms_of, holds, mask_forms
 
 MASK = "[redacted]"
 MIN_SECRET = 4
@@ -73,18 +73,13 @@ class Secrets:
         """Mask ``value`` from now on, also encoded; below 4 characters it is ignored."""
         if value is None or len(value.strip()) < MIN_SECRET:
             return
-        plain = value.strip()
-        encoded = base64.b64encode(plain.encode("utf-8", "surrogateescape")).decode("ascii")
-        escaped = plain.replace("\\", "\\\\").replace('"', '\\"')
-        forms = {*self._forms, plain, encoded, quote(plain, safe="", errors="replace"), escaped}
+        forms = {*self._forms, *forms_of(value.strip())}
         self._forms = tuple(sorted(forms, key=len, reverse=True))
         self._longest = len(self._forms[0])
 
     def mask(self, text: str) -> str:
         """Return ``text`` without any secret value or anything that has the shape of a key."""
-        for form in self._forms:
-            if form in text:
-                text = text.replace(form, MASK)
+        text = mask_forms(text, self._forms, MASK)
         return _SHAPES.sub(MASK, text)
 
     def say(self, text: str, max_chars: int = MAX_STRING) -> str:
@@ -105,12 +100,9 @@ class Secrets:
         # Every shape of a key holds one of these; most texts are short and hold none.
         if "=" in text or ":" in text:
             return True
-        if len(text) > _SHORTEST and (" " in text or "sk-" in text or "-----" in text):
+        if len(text) > _SHORTEST and (" " in text or "sk-" in text or "-----" in text or "\\u00" in text):
             return True
-        for form in self._forms:  # noqa: SIM110 -- any() with a generator costs three times as much
-            if form in text:
-                return True
-        return False
+        return holds(text, self._forms)
 
     def tidy(self, key: str, value: Any, *, max_chars: int = MAX_STRING, depth: int = 0) -> Any:
         """Return ``value`` as plain JSON data: bounded in depth and size, masked by key and by value."""

@@ -100,7 +100,7 @@ async def _ask(
                 ]
         found = await _probe(config, endpoint, key)
         if ledger is not None and booking is not None and found.usage is not None:
-            await ledger.settle(booking, usd(pricing.cost(model, found.usage)))
+            await ledger.settle(booking, usd(min(most, pricing.cost(model, found.usage))))
         return _judge(found, endpoint)
     finally:
         if ledger is not None:
