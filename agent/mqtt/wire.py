@@ -20,8 +20,8 @@ USER_PROPERTY = 0x26
 PROPERTY_SIZES: dict[int, int | None] = {0x01: 1, 0x02: 4, 0x03: None, 0x08: None, 0x09: None, 0x23: 2}
 SUBSCRIPTION_ID = 0x0B
 MAX_PROPERTIES = 128  # of a PUBLISH that are read; the rest is passed over
-#: Bytes of a packet that paho reads. It copies the rest of a packet for each property in it: 1 MiB of them
-#: takes minutes, and no CONNACK or SUBACK needs as much.
+#: Bytes of a packet that paho reads. It copies the rest of a packet for each property in it, which takes
+#: quadratic time, and no CONNACK or SUBACK needs as much.
 MAX_CONTROL = 8192
 MAX_CONTROLS = 512  # of one read, but for PUBACK: a broker answers what it was asked, which is little
 PUBACK = 0x40
