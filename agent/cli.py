@@ -40,7 +40,10 @@ class UnavailableError(AgentError):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; errors for people are one line on stderr."""
     _print_anything()
-    args = _parser().parse_args(argv)
+    parser = _parser()
+    args = parser.parse_args(argv)
+    if [] in vars(args).values():
+        parser.error("-- is not a value; write one")  # which argparse makes an empty list of
     command: Callable[[argparse.Namespace], int] = args.command
     try:
         return command(args)

@@ -116,7 +116,7 @@ def _room(config: Config, folder: Path) -> Line:
 
 
 def _journal_bytes(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.glob("journal.sqlite*"))
+    return sum(path.lstat().st_size for path in folder.glob("journal.sqlite*"))
 
 
 def look_at_journal(config: Config) -> Iterator[Line]:
