@@ -3,7 +3,9 @@
 import os
 import signal
 import sqlite3
+import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -208,3 +210,45 @@ def test_what_was_typed_is_repeated_escaped(tmp_path: Path, capsys: pytest.Captu
         ask(capsys, "budget", "show", "\x1b[31mred", "--config", str(tmp_path))
     assert end.value.code == 2
     assert "\\x1b[31mred" in capsys.readouterr().err
+
+
+def test_a_directory_of_another_user_is_said(capfd: pytest.CaptureFixture[str]) -> None:
+    """As with a service's own directory, where only root and the service may look."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        config = write_config(
+            folder, agent={"id": "gw1", "state_dir": str(folder / "private/state")}, mqtt=DEAD
+        )
+        config.chmod(0o644)
+        (folder / "private").mkdir(mode=0o700 if os.geteuid() == 0 else 0)
+        with another_user():
+            for argv in READERS:
+                answer(capfd, *argv, "--config", str(config))
+            _, out, _ = answer(capfd, "doctor", "--no-ai", "--listen", "0", "--config", str(config))
+        assert "private/state cannot be looked at: Permission denied" in out
+
+
+@contextmanager
+def another_user() -> Iterator[None]:
+    """Be nobody for a while, if this is root."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65_534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def test_long_paths_and_locks_are_bounded(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """A path that no file system takes is a fault of the configuration; a huge lock file is not read."""
+    config = write_config(tmp_path, agent={"id": "gw1", "state_dir": "/" + "x" * 300}, mqtt=DEAD)
+    for argv in COMMANDS:
+        assert answer(capfd, *argv, "--config", str(config))[0] == 2
+    config = write_config(tmp_path, mqtt=DEAD)
+    (tmp_path / "state").mkdir(mode=0o700)
+    with (tmp_path / "state" / "journal.lock").open("wb") as file:
+        file.truncate(3 << 30)
+    answer(capfd, "doctor", "--no-ai", "--listen", "0", "--config", str(config))
