@@ -265,7 +265,7 @@ def test_fsync_is_timed(tmp_path: Path) -> None:
 def test_the_endpoint_and_what_leaves_unencrypted(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Doctor prints the endpoint with its variable and warns of weaknesses; require_tls makes one an error."""
+    """Doctor prints the endpoint with its variable and warns; require_tls makes an error of one."""
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:1/v1")
     monkeypatch.delenv("OPENAI_MODEL", raising=False)
     (tmp_path / "password").write_text("secret")
