@@ -40,7 +40,10 @@ class UnavailableError(AgentError):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; errors for people are one line on stderr."""
     _print_anything()
-    args = _parser().parse_args(argv)
+    parser = _parser()
+    args = parser.parse_args(argv)
+    if [] in vars(args).values():
+        parser.error("-- is not a value; write one")  # which argparse makes an empty list of
     command: Callable[[argparse.Namespace], int] = args.command
     try:
         return command(args)
@@ -62,11 +65,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_OK
     except KeyboardInterrupt:
         return EXIT_OK
+    except OSError as error:
+        if error.filename is None:
+            return _fault(error)
+        _complain(f"{error.filename}: {error.strerror}; correct the path, or run this as the file's owner")
+        return EXIT_UNAVAILABLE
     except Exception as error:  # noqa: BLE001 - the last resort: a fault of ours, in one line with its place
-        from agent.observe.logs import frames  # noqa: PLC0415 - a command that goes well does without
+        return _fault(error)
 
-        _complain(f"a fault of ours: {frames(error)}; please report this line")
-        return EXIT_FAULT
+
+def _fault(error: Exception) -> int:
+    from agent.observe.logs import frames  # noqa: PLC0415 - a command that goes well does without
+
+    _complain(f"a fault of ours: {frames(error)}; please report this line")
+    return EXIT_FAULT
 
 
 def _print_anything() -> None:

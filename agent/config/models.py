@@ -24,6 +24,8 @@ from agent.config.fields import (
 from agent.config.sources import SourceSection, refuse_overlaps
 from agent.config.web import WebSection
 
+MAX_NAME, MAX_PATH = 255, 2048  # of a file system, and with room for the files within
+
 
 class AgentSection(Section):
     """Who this agent is and where it keeps its state."""
@@ -36,6 +38,8 @@ class AgentSection(Section):
     def _state_dir_is_a_folder(cls, value: Path) -> Path:
         if value == Path():
             raise ValueError("is empty; write the path of a folder")
+        if any(len(part.encode()) > MAX_NAME for part in value.parts) or len(str(value)) > MAX_PATH:
+            raise ValueError("is longer than a path may be; write a shorter one")
         return expand(value)
 
     @field_validator("id")

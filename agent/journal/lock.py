@@ -22,7 +22,8 @@ def holder(path: Path) -> int | None:
         found = path.lstat()
         if not stat.S_ISREG(found.st_mode):
             return None
-        noted = path.read_text("ascii", "replace").strip()
+        with path.open("rb") as file:
+            noted = file.read(_PID_BYTES).decode("ascii", "replace").strip()
         locks = _LOCKS.read_text().splitlines()
     except OSError:
         return None

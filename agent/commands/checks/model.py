@@ -112,7 +112,7 @@ def _ledger(config: Config, agent: int | None) -> BudgetLedger | str:
     folder = config.agent.state_dir
     if agent is not None:
         return f"the running agent (process {agent}) keeps the budget"
-    if not (folder / LEDGER).exists() and not _ours(config):
+    if not os.path.exists(folder / LEDGER) and not _ours(config):  # noqa: PTH110 - False where it cannot be looked at
         return "there is no budget file yet, which the agent's own user should make"
     try:
         return BudgetLedger(
