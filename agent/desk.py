@@ -5,7 +5,7 @@ Gate, batch, model call and conclusion happen here; what is decided is handed on
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any, Protocol
@@ -17,6 +17,7 @@ from agent.review import CalmRate, Decision, Doubts, ReviewSettings, decide, dra
 
 POISON_AFTER = 3  # crashes with the window in flight
 SPLIT_AFTER = 2
+MAX_CONCLUDED = 200  # windows in one turn of the loop
 AUDIT_MARGIN = 2.0  # the audit share may still rise between sealing and asking
 
 
@@ -87,6 +88,8 @@ class Desk:
         self._audits_allowed = audits_allowed
         self._spawn = spawn
         self._lanes: dict[str, deque[_Case]] = {}
+        self._moving: dict[str, None] = {}  # devices whose lane may have an outcome at its head, in order
+        self._turn_asked = False
         self._waiting: list[_Case] = []
         self._waiting_tokens = 0
         self._flush: asyncio.TimerHandle | None = None
@@ -125,20 +128,41 @@ class Desk:
         lane.append(case)
         if self._review.mode == "all":
             self._gate(case)
-        self._advance(window.device)
+        self._advance([window.device])
 
-    def _advance(self, device: str) -> None:
-        """Conclude the head of the lane as long as its outcome is known."""
+    def _advance(self, devices: Iterable[str]) -> None:
+        """Conclude the heads of these lanes as long as their outcomes are known."""
+        self._moving.update(dict.fromkeys(devices))
+        if not self._turn_asked:
+            self._turn()
+
+    def _turn(self) -> None:
+        """Conclude so many windows and ask for another turn: behind one slow answer thousands may wait."""
+        self._turn_asked = False
+        left = MAX_CONCLUDED
+        while self._moving and left > 0:
+            device = next(iter(self._moving))
+            if self._conclude_head(device):
+                left -= 1
+            else:
+                del self._moving[device]
+        if self._moving:
+            self._turn_asked = True
+            asyncio.get_running_loop().call_soon(self._turn)
+
+    def _conclude_head(self, device: str) -> bool:
+        """Conclude the first window of a lane; false when there is none, or no outcome of it yet."""
         lane = self._lanes[device]
-        while lane:
-            case = lane[0]
-            if case.outcome is None and not case.asked:
-                self._gate(case)
-            if case.outcome is None:
-                return
-            lane.popleft()
-            self._conclude(case.window, case.outcome)
-        del self._lanes[device]
+        case = lane[0]
+        if case.outcome is None and not case.asked:
+            self._gate(case)
+        if case.outcome is None:
+            return False
+        lane.popleft()
+        self._conclude(case.window, case.outcome)
+        if not lane:
+            del self._lanes[device], self._moving[device]
+        return True
 
     def _gate(self, case: _Case) -> None:
         """Give the case its local outcome, or put it into the next batch."""
@@ -220,8 +244,7 @@ class Desk:
             if case.audit and outcome.reason is Reason.REVIEWED:
                 outcome = replace(outcome, reason=Reason.AUDIT)
             case.outcome = outcome
-        for device in dict.fromkeys(window.device for window in windows):
-            self._advance(device)
+        self._advance(window.device for window in windows)
 
     async def _call(self, caller: Asks, batch: Batch) -> list[Outcome]:
         """Ask the model; a call cancelled because the process stops ends local, reason ``shutdown``."""

@@ -26,7 +26,10 @@ from agent.sample import take_sample
 from agent.status import Reporter
 from agent.transcripts import Transcripts
 from agent.wary import Wariness
+from agent.watchdog import Watchdog, read_waits
 from agent.web import WebServer
+
+BEAT_S = 0.5  # how often the main thread looks at the others
 
 
 class Rooms:
@@ -70,6 +73,7 @@ class Rooms:
             read=lambda: take_sample(self),
         )
         self.recorder = TelemetryRecorder(logs=logs, metrics=self.metrics, tracer=self.tracer)
+        self._watchdog = Watchdog(beat_s=BEAT_S)
         self._wariness = Wariness(self.recorder.injection_suspected)
         self.journal = self._open_journal()
         transcripts = Transcripts(write=self.journal.write, report=logs.reporter(room="caller"))
@@ -155,23 +159,23 @@ class Rooms:
 
     # ---------------------------------------------------------------------------- how they are doing
 
-    def wind(self) -> None:
-        """Let the heartbeats begin now: what came before (a long replay) was not theirs."""
-        now = time.monotonic()
-        self.link.heartbeat = self.journal.stats.heartbeat = self.web.heartbeat = now
+    def look(self) -> None:
+        """Age the heartbeats; the main thread does so at each of its beats."""
+        beats = {
+            "net": self.link.heartbeat,
+            "journal": self.journal.stats.heartbeat,
+            "analyst": self.pipeline.heartbeat,
+            "web": self.web.heartbeat,
+        }
+        self._watchdog.look(time.monotonic(), read_waits(), beats)
 
     def stuck(self, limit_s: float) -> str | None:
-        """Return the name of a loop that made no turn for ``limit_s``, or None."""
-        now, clock = time.monotonic(), self.journal.clock.now()
-        if now - self.link.heartbeat > limit_s:
-            return "net"
-        if now - self.journal.stats.heartbeat > limit_s:
-            return "journal"
-        return "analyst" if clock - self.pipeline.heartbeat > limit_s * self._pace.speed else None
+        """Return the name of a loop that made no turn for ``limit_s`` of the process's time, or None."""
+        return self._watchdog.stuck(limit_s, ("net", "journal", "analyst"))
 
     def web_hangs(self, limit_s: float) -> bool:
         """Say that the web server made no turn for ``limit_s``; readings and verdicts do not depend on it."""
-        return time.monotonic() - self.web.heartbeat > limit_s
+        return self._watchdog.age("web") > limit_s
 
     def addresses(self) -> dict[str, str]:
         """Return where this agent can be found, for the log."""

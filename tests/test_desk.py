@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
-from agent.desk import BatchSettings, Desk
+from agent.desk import MAX_CONCLUDED, BatchSettings, Desk
 from agent.prompt import render
 from agent.records import Batch, Outcome, Reason, Status, Window
 from agent.review import ReviewSettings
@@ -201,3 +203,46 @@ def test_a_batch_is_not_so_long_that_its_context_is_trimmed() -> None:
         whole = render(batch, 10**6, delimiter="0" * 16)
         assert render(batch, 2500, delimiter="0" * 16) == whole
         assert whole.estimated_tokens <= 2500
+
+
+def test_windows_behind_a_slow_answer_are_concluded_in_turns() -> None:
+    """Five hundred of one device wait for the model: then 200 in a turn of the loop, in their order."""
+
+    async def body() -> None:
+        rig = Rig(batch=BatchSettings(max_windows=1))
+        rig.gate.clear()
+        lane = [window(score(2.0)), *(replace(window(score(0.0)), id=str(place)) for place in range(500))]
+        for win in lane:
+            rig.desk.submit(win)
+        rig.gate.set()
+        counts = [0]
+        while rig.desk.pending:
+            await asyncio.sleep(0)
+            counts.append(len(rig.concluded))
+        assert max(after - before for before, after in pairwise(counts)) == MAX_CONCLUDED
+        assert [name for name, _ in rig.concluded] == [win.id for win in lane]
+
+    run(body)
+
+
+def test_a_window_that_seals_between_two_turns_keeps_its_place() -> None:
+    """The lane is not at its end yet: the newcomer is concluded last."""
+
+    async def body() -> None:
+        rig = Rig(batch=BatchSettings(max_windows=1))
+        rig.gate.clear()
+        lane = [window(score(2.0)), *(replace(window(score(0.0)), id=str(place)) for place in range(300))]
+        for win in lane:
+            rig.desk.submit(win)
+        rig.gate.set()
+        for _ in range(50):
+            if not rig.concluded:
+                await asyncio.sleep(0)
+        assert len(rig.concluded) == MAX_CONCLUDED
+        last = replace(window(score(0.0)), id="fade0000fade00")
+        rig.desk.submit(last)
+        assert len(rig.concluded) == MAX_CONCLUDED
+        await rig.settle()
+        assert [name for name, _ in rig.concluded] == [*(win.id for win in lane), "fade0000fade00"]
+
+    run(body)

@@ -35,7 +35,8 @@ def topic(device: str) -> str:
 class Life:
     """One process: a real journal, and the analyst's pipeline on a loop of its own."""
 
-    def __init__(self, folder: Path, *, max_series: int = 100) -> None:
+    def __init__(self, folder: Path, *, max_series: int = 100, age_s: float = AGE_S) -> None:
+        self._age_s = age_s
         self.detector = Detector(DetectSettings(max_series=max_series))
         self.rig = Rig(folder, settings=QUICK, auto_consume=False)
         self.journal = self.rig.open()
@@ -50,7 +51,7 @@ class Life:
                 verdict_topic=topic,
                 event_topic=topic,
                 review=ReviewSettings(mode="none", endpoint=False),
-                window=WindowSettings(max_age_s=AGE_S),
+                window=WindowSettings(max_age_s=self._age_s),
                 batch=BatchSettings(),
             ),
             journal=self.journal,
@@ -73,8 +74,8 @@ class Life:
 
     async def begin(self) -> Pipeline:
         self.pipeline = pipeline = self.make_pipeline()
-        pipeline.restore(self.journal.recovered)
-        pipeline.replay(self.journal.rows_after(self.journal.recovered.snapshot_seq))
+        await pipeline.restore(self.journal.recovered)
+        await pipeline.replay(self.journal.rows_after(self.journal.recovered.snapshot_seq))
         self.rig.start_thread()
         return pipeline
 

@@ -134,6 +134,7 @@ class Inbox:
         self,
         *,
         max_items: int,
+        max_jobs: int = 512,
         max_bytes: int,
         wait_s: float,
         idle_s: float,
@@ -142,6 +143,8 @@ class Inbox:
     ) -> Group:
         """Wait for work, then the interval out in full, and return a group; an empty one after ``idle_s``.
 
+        Arrivals and jobs each have their share of it, so neither starves the other. While more jobs wait than
+        the next group takes, a group takes a quarter of the arrivals, for each arrival makes more jobs.
         Without ``intake``, or with too many rows unconsumed, arrivals stay where they are. A group ends
         behind a LinkUp, for its generation must be on disk before anything of it is.
         """
@@ -154,11 +157,12 @@ class Inbox:
                 )
             self._wake_at = max_items
             if self._ready():
-                self._condition.wait_for(lambda: self._due(max_items), wait_s)
+                self._condition.wait_for(lambda: self._due(max_items, max_jobs), wait_s)
             self._wake_at = 1
-            jobs = list(self._jobs)
-            self._jobs.clear()
-            self._urgent = 0
+            jobs = [self._jobs.popleft() for _ in range(min(max_jobs, len(self._jobs)))]
+            self._urgent -= sum(job.urgent for job in jobs)
+            if len(self._jobs) > max_jobs:
+                max_items = max(1, max_items // 4)
             return Group(self._drain(max_items, max_bytes) if self._intake else [], jobs)
 
     def put_back(self, group: Group) -> None:
@@ -166,6 +170,7 @@ class Inbox:
         with self._condition:
             self._items.extendleft(reversed(group.items))
             self._jobs.extendleft(reversed(group.jobs))
+            self._urgent += sum(job.urgent for job in group.jobs)
             self._bytes += sum(_weigh(item) for item in group.items if isinstance(item, Arrival))
             self._links += sum(isinstance(item, LinkUp) for item in group.items)
 
@@ -197,8 +202,8 @@ class Inbox:
             self._intake = intake and self._pending_rows < limit
         return bool(self._jobs) or (self._intake and bool(self._items))
 
-    def _due(self, max_items: int) -> bool:
-        if self._stopped or self._urgent:
+    def _due(self, max_items: int, max_jobs: int) -> bool:
+        if self._stopped or self._urgent or len(self._jobs) >= max_jobs:
             return True
         return self._intake and (len(self._items) >= max_items or self._links > 0)
 

@@ -27,5 +27,6 @@ class Pace:
 
     commit_s: float = 0.1
     max_group: int = 256
+    max_jobs: int = 512  # a sealed window and its verdict are two
     max_group_bytes: int = 4 * 1024 * 1024
     max_pending_rows: int = 4096

@@ -83,6 +83,7 @@ class Writer:
         stopped = self._inbox.stopped
         group = self._inbox.take(
             max_items=self._pace.max_group,
+            max_jobs=self._pace.max_jobs,
             max_bytes=self._pace.max_group_bytes,
             wait_s=self._pace.commit_s,
             idle_s=_IDLE_S,

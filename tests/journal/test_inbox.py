@@ -118,3 +118,37 @@ def test_a_closed_inbox_takes_nothing() -> None:
     assert [left] == inbox.close()
     assert not inbox.submit(job())
     assert not inbox.offer(arrival(1))
+
+
+def test_jobs_are_taken_in_bounded_groups_and_in_order() -> None:
+    """5,000 windows that seal at once are not one transaction; an urgent one among them is remembered."""
+    inbox = Inbox(max_bytes=1 << 20)
+    jobs = [job(urgent=number == 900) for number in range(1200)]
+    assert all(inbox.submit(one) for one in jobs)
+    groups = [take(inbox, max_jobs=512, wait_s=60.0).jobs for _ in range(2)]
+    groups.append(take(inbox, max_jobs=512).jobs)
+    assert [len(group) for group in groups] == [512, 512, 176]
+    assert [one for group in groups for one in group] == jobs
+
+
+def test_a_group_put_back_is_taken_again_at_once_for_its_urgent_job() -> None:
+    """A commit that failed does not let an AI call wait the interval out again."""
+    inbox = Inbox(max_bytes=1 << 20)
+    inbox.submit(job(urgent=True))
+    inbox.put_back(take(inbox))
+    assert len(take(inbox, wait_s=60.0).jobs) == 1
+
+
+def test_neither_readings_nor_verdicts_starve_the_other() -> None:
+    """A backlog of both: every group holds some of each, fewer readings while the jobs are behind."""
+    inbox = Inbox(max_bytes=1 << 24)
+    for number in range(2_000):
+        inbox.offer(arrival(number))
+        inbox.submit(job())
+    groups = [take(inbox) for _ in range(4)]
+    assert [(len(group.items), len(group.jobs)) for group in groups] == [
+        (64, 512),
+        (64, 512),
+        (256, 512),
+        (256, 464),
+    ]
