@@ -105,6 +105,7 @@ class Rooms:
                 on_room=lambda: self.link.room(),  # noqa: PLW0108
                 report=self.logs.reporter(room="journal"),
                 on_feedback=self.crossings.on_feedback,
+                knows=lambda device: self.detector.knows(device),  # noqa: PLW0108 - the detector is built later
             ),
             wall=self._pace.wall,
             mono=time.monotonic,

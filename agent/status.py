@@ -9,7 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, cast
 
 from agent import __version__
-from agent.journal import JournalError, Reader
+from agent.journal import JournalError, JournalStats, Reader
 from agent.link_words import link_notes, link_problems
 from agent.records import Finding, Reading, SeriesView
 from agent.verdict import iso
@@ -37,6 +37,7 @@ ANSWER_S = 0.5  # then the last answer is given again: a scrape must not wait
 WEB_STUCK_S = 20.0
 QUARANTINE_EVERY_S = 10.0
 PACE_S = 60.0
+NEWCOMERS_S = 600.0
 _VERDICT_KEYS = VerdictView.__annotations__
 
 
@@ -109,6 +110,7 @@ class Reporter:
             found.append(
                 f"{self._undeliverable} messages could not be delivered for 24 h: see the broker's ACL."
             )
+        found += _newcomer_problems(journal, now=time.monotonic())
         if rooms.web_hangs(WEB_STUCK_S):
             found.append("The web server hangs, the rest goes on: restart the agent.")
         return found + rooms.asking.problems()
@@ -255,6 +257,17 @@ class Reporter:
                 ]
         except JournalError:
             return  # the journal's own thread says what is wrong with it
+
+
+def _newcomer_problems(stats: JournalStats, *, now: float) -> list[str]:
+    """Return which sources have sent more new device ids than they may, in the last ten minutes."""
+    if stats.new_refused_at is None or now - stats.new_refused_at > NEWCOMERS_S:
+        return []
+    return [
+        f"Source {source} has sent {count} messages of too many new devices (new_device_limit): "
+        "raise its new_devices_per_min if the devices are yours."
+        for source, count in list(stats.new_refused.items())
+    ]
 
 
 def encode_status(status: Status) -> bytes:

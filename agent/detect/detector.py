@@ -12,7 +12,7 @@ from agent.detect.nature import is_reserve
 from agent.detect.rhythm import Rhythm
 from agent.detect.series import observe
 from agent.detect.settings import DetectSettings
-from agent.detect.state import PREV, RESERVE, State, blank
+from agent.detect.state import PREV, RESERVE, TOTAL, State, blank
 from agent.detect.view import view_series
 from agent.detect.watch import Watch
 from agent.records import Reading, Score, SeriesView, Silence
@@ -91,13 +91,14 @@ class Detector:
         return series
 
     def _evict(self) -> None:
-        """Forget the series that were not seen for longest: many at once, so that it is seldom."""
+        """Forget many series at once, so that it is seldom: never judged ones first, then longest unseen."""
+        warm = self._settings.warm_readings
         every = (
-            (series.seen, device, metric)
+            (series.state[TOTAL] >= warm, series.seen, device, metric)
             for device, metrics in self._series.items()
             for metric, series in metrics.items()
         )
-        for _, device, metric in nsmallest(
+        for _, _, device, metric in nsmallest(
             max(1, min(EVICTED_AT_ONCE, self._settings.max_series // 10)), every
         ):
             del self._series[device][metric]
@@ -198,6 +199,10 @@ class Detector:
             device: (rhythm.clock, rhythm.usual_s if rhythm.patience_s < inf else None)
             for device, rhythm in known
         }
+
+    def knows(self, device: str) -> bool:
+        """Say whether a device has a series; any thread may ask."""
+        return device in self._series
 
     def devices(self) -> Iterable[str]:
         """Return the devices that have a series."""

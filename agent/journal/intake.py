@@ -9,6 +9,7 @@ from agent.feedback import Feedback, Noted
 from agent.journal import feedback
 from agent.journal.insertion import Insertion
 from agent.journal.message_ids import MessageIds, digest_of
+from agent.journal.newcomers import Newcomers
 from agent.journal.redelivery import Redelivery, key_of
 from agent.journal.sequence import Sequence
 from agent.journal.series import SeriesTable
@@ -71,6 +72,7 @@ class Intake:
         redelivery: Redelivery,
         message_ids: MessageIds,
         series: SeriesTable,
+        newcomers: Newcomers,
         sequence: Sequence,
         rows: list[Row],
     ) -> None:
@@ -81,6 +83,7 @@ class Intake:
         self._redelivery = redelivery
         self._message_ids = message_ids
         self._series = series
+        self._newcomers = newcomers
         self._sequence = sequence
         self._messages: list[tuple[object, ...]] = []
         self._readings: list[tuple[object, ...]] = []
@@ -158,6 +161,7 @@ class Intake:
         topic.encode()
         if traceparent is not None:
             traceparent.encode()
+        readings = self._admit(source or "", readings, arrival.mono)
         series = [self._series.id_of(reading) for reading in readings if _is_sound(reading)]
         if not seed and decoded.message_id is not None:
             digest = digest_of(source or "", decoded.device or "", decoded.message_id)
@@ -188,6 +192,17 @@ class Intake:
             tally.seeds += 1
         else:
             tally.readings += len(readings)
+
+    def _admit(self, source: str, readings: tuple[Reading, ...], mono: float) -> tuple[Reading, ...]:
+        """Leave out the readings of new devices beyond their source's limit; count what was left out."""
+        admitted: tuple[Reading, ...] = ()
+        try:
+            admitted = self._newcomers.admit(source, readings, mono)
+        finally:
+            if len(admitted) < len(readings):
+                refused = self.tally.new_refused
+                refused[source] = refused.get(source, 0) + 1
+        return admitted
 
     def _hear(self, arrival: Arrival, feedback: Feedback) -> None:
         if arrival.retain:

@@ -4,10 +4,10 @@ import json
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from secrets import token_hex
 from typing import Self, TypeVar
@@ -21,6 +21,7 @@ from agent.journal.errors import JournalError, JournalStorageError, is_storage, 
 from agent.journal.inbox import Inbox, Job
 from agent.journal.lock import StateLock
 from agent.journal.message_ids import MessageIds
+from agent.journal.newcomers import BURST, Newcomers
 from agent.journal.opening import NAME, open_database
 from agent.journal.pruning import Pruner
 from agent.journal.reader import connect_to_read
@@ -46,6 +47,8 @@ class JournalSettings:
     max_mib: float = 512.0
     keep_days: float = 7.0
     prune: bool = True  # false: keep every row, for harnesses
+    new_devices_per_min: Mapping[str, int] = field(default_factory=dict)  # by source
+    new_devices_burst: int = BURST
     max_inbox_bytes: int = 8 * 1024 * 1024
     max_group: int = 256
     max_pending_rows: int = 4096
@@ -101,6 +104,12 @@ class Journal:
             redelivery=redelivery,
             message_ids=MessageIds(connection, now=self.clock.now),
             series=series,
+            newcomers=Newcomers(
+                connection,
+                knows=wiring.knows,
+                per_min=settings.new_devices_per_min,
+                burst=settings.new_devices_burst,
+            ),
             pruner=Pruner(
                 sequence=sequence,
                 series=series,

@@ -21,6 +21,7 @@ class Tally:
     retained_ignored: int = 0
     quarantined: dict[str, int] = field(default_factory=lambda: dict.fromkeys(DecodeReason, 0))
     sources: dict[str, int] = field(default_factory=dict)  # messages by source
+    new_refused: dict[str, int] = field(default_factory=dict)  # with too many new devices, by source
 
 
 @dataclass(slots=True)
@@ -41,6 +42,7 @@ class JournalStats(Tally):
     last_commit: float | None = None  # time.monotonic()
     heartbeat: float = 0.0  # time.monotonic()
     pending_rows: int = 0  # handed to the analyst, not yet consumed
+    new_refused_at: float | None = None  # time.monotonic() of the last of these
     inbox_refused: int = 0  # offered while the inbox was full
     state: str = "ok"  # ok | degraded | full
     problem: str = ""  # why it is not ok, in words
@@ -61,3 +63,5 @@ class JournalStats(Tally):
             self.quarantined[reason] += count
         for source, count in tally.sources.items():
             self.sources[source] = self.sources.get(source, 0) + count
+        for source, count in tally.new_refused.items():
+            self.new_refused[source] = self.new_refused.get(source, 0) + count

@@ -18,6 +18,7 @@ class Wiring:
     on_generation: Callable[[int], None]
     on_room: Callable[[], None]
     report: Callable[..., None]
+    knows: Callable[[str], bool] = lambda _device: False  # a device, to the detector
     on_feedback: Callable[[tuple[Noted, ...]], None] = lambda _noted: None
 
 

@@ -11,6 +11,7 @@ from agent.journal.errors import JournalCorruptError, is_damage, is_storage
 from agent.journal.inbox import Group, Inbox, Job
 from agent.journal.intake import Intake
 from agent.journal.message_ids import MessageIds
+from agent.journal.newcomers import Newcomers
 from agent.journal.opening import SUSPECT
 from agent.journal.pruning import Pruner
 from agent.journal.redelivery import Redelivery
@@ -43,6 +44,7 @@ class Writer:
         redelivery: Redelivery,
         message_ids: MessageIds,
         series: SeriesTable,
+        newcomers: Newcomers,
         pruner: Pruner,
         capacity: Capacity,
         stats: JournalStats,
@@ -60,6 +62,7 @@ class Writer:
         self._redelivery = redelivery
         self._message_ids = message_ids
         self._series = series
+        self._newcomers = newcomers
         self._pruner = pruner
         self._capacity = capacity
         self._stats = stats
@@ -123,6 +126,7 @@ class Writer:
                 redelivery=self._redelivery,
                 message_ids=self._message_ids,
                 series=self._series,
+                newcomers=self._newcomers,
                 sequence=self._sequence,
                 rows=results.rows,
             )
@@ -161,6 +165,7 @@ class Writer:
         self._redelivery.rollback()
         self._message_ids.rollback()
         self._series.rollback()
+        self._newcomers.rollback()
 
     def _run(self, job: Job, store: Store) -> Answer:
         """Run a job in a savepoint: one that fails takes nothing of the others with it."""
@@ -198,6 +203,7 @@ class Writer:
         self._redelivery.commit()
         self._message_ids.commit()
         self._series.commit()
+        self._newcomers.commit()
         self._backoff_s = 0.0
         stats = self._stats
         stats.commits += 1
@@ -205,6 +211,8 @@ class Writer:
         stats.jobs += len(group.jobs)
         if results.intake is not None:
             stats.add(results.intake.tally)
+            if results.intake.tally.new_refused:
+                stats.new_refused_at = self._mono()
             if results.intake.acks:
                 self._wiring.on_acks(results.intake.acks)
             if results.intake.noted:
