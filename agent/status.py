@@ -4,11 +4,11 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import TimeoutError as FutureTimeoutError
 from itertools import islice
 from typing import TYPE_CHECKING, cast
 
 from agent import __version__
+from agent.freshness import Freshness
 from agent.journal import JournalError, JournalStats, Reader
 from agent.link_words import link_notes, link_problems
 from agent.records import Finding, Reading, SeriesView
@@ -33,7 +33,6 @@ from agent.web.status import (
 if TYPE_CHECKING:
     from agent.rooms import Rooms
 
-ANSWER_S = 0.5  # then the last answer is given again: a scrape must not wait
 WEB_STUCK_S = 20.0
 QUARANTINE_EVERY_S = 10.0
 PACE_S = 60.0
@@ -46,14 +45,13 @@ class Reporter:
 
     def __init__(self, rooms: "Rooms", *, loop: asyncio.AbstractEventLoop) -> None:
         self._rooms = rooms
-        self._loop = loop
         self._started = time.time()
         self._started_mono = time.monotonic()
         self._quarantine: list[QuarantineView] = []
         self._quarantine_at = 0.0
         self._undeliverable = 0
         self.outbox_depth = 0
-        self._last = b""
+        self._freshness = Freshness(self.status, loop=loop)
 
     def routes(self) -> Mapping[str, Callable[[], Response]]:
         """Return the addresses of the web server."""
@@ -76,24 +74,23 @@ class Reporter:
         return Response(b"ok\n") if stuck is None else Response(f"{stuck} is stuck\n".encode(), 503)
 
     def _readyz(self) -> Response:
-        problems = self.problems()
-        ready = self._rooms.link.state.subscribed and self._rooms.journal.stats.state != "full"
+        problems, stale_s = self.problems(), self._freshness.stale_s()
+        if stale_s is not None:
+            problems.insert(0, f"The status is stale: the analyst has not answered for {stale_s:.0f} s.")
+        ready = (
+            stale_s is None
+            and self._rooms.link.state.subscribed
+            and self._rooms.journal.stats.state != "full"
+        )
         text = "ready\n" if ready else "not ready\n"
         lines = [*problems, *(f"note: {line}" for line in self.notes())]
         return Response((text + "".join(f"{line}\n" for line in lines)).encode(), 200 if ready else 503)
 
     def _status_json(self) -> Response:
-        future = asyncio.run_coroutine_threadsafe(self._collect(), self._loop)
-        try:
-            self._last = encode_status(future.result(ANSWER_S))
-        except FutureTimeoutError:
-            future.cancel()
-        if not self._last:
+        status = self._freshness.status()
+        if status is None:
             return Response(b"the analyst is busy; try again\n", 503)
-        return json_response(lambda: self._last)
-
-    async def _collect(self) -> Status:
-        return self.status()
+        return json_response(lambda: encode_status(status))
 
     # ------------------------------------------------------------------------------------- status
 
@@ -137,6 +134,8 @@ class Reporter:
             "started": iso(self._started),
             "now": iso(now),
             "uptime_s": round(time.monotonic() - self._started_mono, 1),
+            "stale": False,
+            "age_s": 0.0,
             "state": self.state(),
             "problems": self.problems(),
             "notes": self.notes(),

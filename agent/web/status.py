@@ -172,6 +172,8 @@ class Status(TypedDict):
     started: str
     now: str
     uptime_s: float
+    stale: bool  # the analyst did not answer: this is the last status, with its age
+    age_s: float
     state: State
     problems: list[str]  # sentences; empty when ok
     notes: list[str]  # sentences on what is weaker than it could be, but works

@@ -26,6 +26,8 @@ def sample_status() -> Status:
         "started": AT.format(0),
         "now": AT.format(55),
         "uptime_s": 93_055.0,
+        "stale": False,
+        "age_s": 0.0,
         "state": "degraded",
         "problems": ["The model endpoint has failed 5 times; verdicts are local until it answers again."],
         "notes": [],

@@ -172,6 +172,17 @@ def test_page_says_when_contact_is_lost_and_comes_back(
     page.close()
 
 
+def test_page_says_when_the_status_is_stale(browser: Browser, served: Served, complaints: list[str]) -> None:
+    """The last status with its age, in the head and in the foot, until it is fresh again."""
+    page = open_page(browser, served, complaints, viewport=DESKTOP)
+    good, served.status = served.status, {**served.status, "stale": True, "age_s": 42.0}
+    expect(page.locator("#state")).to_have_text("stale, 42 s old", timeout=15_000)
+    expect(page.locator("#fresh")).to_have_text("the agent is busy: this is 42 s old")
+    served.status = good
+    expect(page.locator("#state")).to_have_text(good["state"], timeout=15_000)
+    page.close()
+
+
 def test_the_policy_stops_a_script_that_got_in(
     browser: Browser, served: Served, complaints: list[str]
 ) -> None:
