@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from agent.records import Outgoing
 
 MAX_HANDED = 100
+MAX_DONE = 200  # acknowledged rows in one job of the journal
 FIRST_BACKOFF_S = 30.0
 MAX_BACKOFF_S = 3600.0
 REFUSED = 0x80
@@ -133,7 +134,8 @@ class Outbox:
         """Note what was acknowledged, take up refused topics again, and refill from disk."""
         if self._acked:
             acked, self._acked = self._acked, []
-            self._done(acked)
+            for start in range(0, len(acked), MAX_DONE):
+                self._done(acked[start : start + MAX_DONE])
         # Not before all others were read: whoever begins anew each time never gets to the end.
         again = [] if self._more else [topic for topic, until in self._blocked.items() if until <= clock]
         if again:

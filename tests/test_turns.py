@@ -157,6 +157,9 @@ def test_windows_that_wait_at_the_start_are_concluded_in_turns(tmp_path: Path) -
         while not start.done():
             await asyncio.sleep(0)
             counts.append(sum(pipeline.conclusions.stats.verdicts.values()))
+        for _ in range(50):
+            await asyncio.sleep(0)
+            counts.append(sum(pipeline.conclusions.stats.verdicts.values()))
         life.rig.start_thread()
         await asyncio.to_thread(life.rig.stop)
         return counts

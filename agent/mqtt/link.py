@@ -144,7 +144,7 @@ class Link:
         readable = watcher.sleep(SHORT_TURN_S if paused else self._spare_s())
         self.heartbeat = now = self._mono()
         failpoint("net_turn")
-        while self._commands:
+        for _ in range(len(self._commands)):  # those that come meanwhile have the next turn
             self._commands.popleft()()
         connection = self._connection
         if connection is not None:

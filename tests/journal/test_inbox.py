@@ -1,11 +1,13 @@
 """The queue before the writer."""
 
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Any
 
+from agent.journal import JournalSettings
 from agent.journal.inbox import Group, Inbox, Item, Job
 from agent.records import Arrival, LinkDown
-from tests.journal.rig import arrival, link_up
+from tests.journal.rig import Rig, arrival, link_up, sealing, window
 
 BIG = b"x" * 1000
 
@@ -152,3 +154,17 @@ def test_neither_readings_nor_verdicts_starve_the_other() -> None:
         (256, 512),
         (256, 464),
     ]
+
+
+def test_verdicts_are_committed_while_a_backlog_is_drained(tmp_path: Path) -> None:
+    """Sixty thousand readings wait: what the analyst writes is on disk with the next group of them."""
+    journal = Rig(tmp_path, settings=JournalSettings(commit_ms=1, ballast_bytes=0, max_inbox_bytes=1 << 27))
+    writer = journal.open()._writer
+    journal.offer([link_up(1), *(arrival(number) for number in range(60_000))])
+    writer.turn()
+    for group in range(1, 6):
+        answers = [journal.journal.write(sealing(window(f"w{group}.{n}"))) for n in range(300)]
+        writer.turn()
+        assert all(answer.done() for answer in answers)
+        assert len(journal.acks) == 256 * group
+    journal.stop()
