@@ -1,4 +1,4 @@
-"""Feeds the outbox to the broker: at most 100 rows in memory, the rest waits on disk.
+"""Feeds the outbox to the broker: at most 400 rows in memory, the rest waits on disk.
 
 A topic that the broker refuses is left alone for a while, doubling up to an hour; its rows stay on disk and
 the other topics go on. After 24 h a refused row is set aside as undeliverable, with its row kept.
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from agent.records import Outgoing
 
-MAX_HANDED = 100
+MAX_HANDED = 400
 MAX_DONE = 200  # acknowledged rows in one job of the journal
 FIRST_BACKOFF_S = 30.0
 MAX_BACKOFF_S = 3600.0
