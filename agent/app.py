@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import select
 import signal
 import time
 from collections.abc import Callable
@@ -190,9 +191,9 @@ class App:
 
     def _guard(self) -> None:
         """Watch the main thread, which watches the others."""
-        watchdog = Watchdog(beat_s=BEAT_S)
+        watchdog, pause = Watchdog(beat_s=BEAT_S), select.poll()
         while not self._crew.ending:
-            time.sleep(BEAT_S)
+            pause.poll(BEAT_S * 1000)  # no clock of its own: a wall clock that jumps cannot end or stretch it
             watchdog.look(time.monotonic(), read_waits(), {"main": self._turns})
             if watchdog.stuck(MAIN_STUCK_S, ("main",)) and not self._crew.ending:
                 self._die(Death("main", TimeoutError(f"main made no turn for {MAIN_STUCK_S:.0f} s")))
