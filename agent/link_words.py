@@ -18,8 +18,6 @@ def link_problems(link: LinkState, stats: LinkStats, *, url: str, now: float) ->
         f"The broker grants {text!r} at a lower QoS than asked for: messages may be lost."
         for text in link.downgraded
     ]
-    if link.stalled:
-        found.append("Intake is full: what arrives is left with the broker until there is room.")
     if dropped := stats.losses.recent(now):
         found.append(
             f"The broker dropped {dropped} messages of its clients in the last 10 minutes: "

@@ -50,3 +50,4 @@ class Outcome:
     cost_usd: float | None = None
     latency_ms: float | None = None
     trace_id: str | None = None
+    detail: str | None = None  # the reason in words, where the word alone would mislead

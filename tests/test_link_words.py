@@ -26,7 +26,6 @@ def test_a_link_that_works_has_no_problem() -> None:
         ({"connected": True}, "Connected, but no filter is subscribed yet."),
         (WELL | {"refused": ("a/#",)}, "The broker refused the filter 'a/#'"),
         (WELL | {"downgraded": ("b/#",)}, "The broker grants 'b/#' at a lower QoS"),
-        (WELL | {"stalled": True}, "Intake is full"),
         ({"silent_until": 1e9, "last_error": "taken"}, "Silent until 2001-09-09T01:46:40.000Z: taken"),
     ],
 )

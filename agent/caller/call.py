@@ -21,6 +21,7 @@ from agent.caller.protocols import (
     TransportError,
 )
 from agent.caller.record import failure_of, record_of, start_of, was_cut
+from agent.caller.remedies import remedy
 from agent.caller.settings import CallerSettings
 from agent.caller.shares import Shares
 from agent.caller.sheet import Sheet
@@ -196,17 +197,21 @@ class Call:
             remaining_usd=tools.budget.remaining_usd(),
         )
         self._transcribe(reply.content or reply.refusal or "", record, scope)
-        stats.succeeded += record.ok
+        stats.judged(ok=record.ok)
+        if not record.ok:
+            stats.last_failure = f"the reply is of no use ({error_type or 'invalid'}); take another ai.model"
         if error_type is not None:
             stats.errors[error_type] += 1
         scope.finish(record)
 
-    def _fail(self, error: TransportError, bill: Bill, scope: CallScope) -> None:
+    def _fail(self, error: TransportError, bill: Bill, scope: CallScope, *, cancelled: bool = False) -> None:
         """No completion came."""
         tools = self._tools
         self.error = error.error_type
         tools.stats.errors[error.error_type] += 1
         tools.stats.last_error = f"{error.error_type}: {error}"
+        if not cancelled:
+            tools.stats.failed(str(error), remedy(error.error_type, error.http_status))
         latency_s = tools.clock() - self._started
         self._charge(bill, ())
         for window in self._batch.windows:
@@ -233,8 +238,9 @@ class Call:
 
     def _abandon(self, error: BaseException, bill: Bill, scope: CallScope) -> None:
         """The call was cancelled, or a fault of ours ended it: what is booked stays spent."""
-        why = "cancelled" if isinstance(error, asyncio.CancelledError) else type(error).__name__
-        self._fail(TransportError(ErrorType.OTHER, why), bill, scope)
+        cancelled = isinstance(error, asyncio.CancelledError)
+        why = "cancelled" if cancelled else type(error).__name__
+        self._fail(TransportError(ErrorType.OTHER, why), bill, scope, cancelled=cancelled)
 
     def _transcribe(self, reply: str, record: CallRecord, scope: CallScope) -> None:
         try:

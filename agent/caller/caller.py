@@ -88,6 +88,10 @@ class Caller:
             provider=settings.provider, budget=self._budget, recorder=recorder, clock=clock, rng=rng
         )
         self._shares = Shares(share=settings.device_share)
+        self._share_words = (
+            f"this device has used up its own share of the hour's money ({settings.device_share:.0%},"
+            " ai.device_share); the budget itself is not used up"
+        )
         self._audits = Shares(share=AUDIT_SHARE, period_s=DAY_S)
         self._recall = Recall(settings=settings, recorder=recorder, clock=clock)
         self._slots = asyncio.Semaphore(settings.max_concurrent)
@@ -204,9 +208,9 @@ class Caller:
             amount = self._worst_share(window, len(plan.ask))
             if not self._shares.allows(window.device, amount, limit=limit, clock=clock):
                 plan.refused.add(window.id)
-                sheet.excuse([window], Reason.BUDGET)
+                sheet.put(Outcome(window.id, Reason.BUDGET, detail=self._share_words))
                 self.stats.suppressed[Reason.BUDGET] += 1
-                self._recorder.suppressed(Reason.BUDGET, 1)
+                self._recorder.share_used_up(window.device)
                 continue
             self._shares.hold(window.device, amount)
             held.append((window.device, amount))
@@ -246,6 +250,10 @@ class Caller:
         if any(state != OK for state in self._budget.states().values()):
             return False
         return self._audits.allows("", 1, limit=self._budget.limit(BudgetWindow.DAY), clock=self._clock())
+
+    def spent_devices(self) -> list[str]:
+        """Return the devices whose own share of the hour's money is used up."""
+        return self._shares.refused(self._clock())
 
     def budget_state(self, window: BudgetWindow) -> BudgetState:
         """Return ok, soft (80 % is gone) or hard (too little is left for a call) of a period."""

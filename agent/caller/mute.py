@@ -46,6 +46,9 @@ class MuteRecorder:
         del start
         return MuteScope(self.calls)
 
+    def share_used_up(self, device: str) -> None:
+        """Nothing."""
+
     def suppressed(self, reason: Reason, windows: int) -> None:
         """Ignore it."""
 

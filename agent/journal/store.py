@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Callable, Collection, Iterable, Sequence
 
 from agent.failpoint import failpoint
-from agent.journal import outbox
+from agent.journal import outbox, told
 from agent.journal.codec import encode_window
 from agent.journal.pruning import Pruner
 from agent.journal.schema import CONCLUDED, SEALED, WAITING, read_meta, write_meta
@@ -117,6 +117,7 @@ class Store:
         cleared: bool,
         outgoing: Sequence[Outgoing],
         detail: bytes | None = None,
+        anomaly: bool = False,
     ) -> list[Outgoing]:
         """Commit the one verdict of a window with its finding and what is to be published.
 
@@ -137,6 +138,10 @@ class Store:
         self._connection.execute("UPDATE windows SET state = ? WHERE id = ?", (CONCLUDED, window.id))
         if finding is not None:
             self.keep_finding(finding, cleared=cleared)
+            if cleared:
+                told.drop(self._connection, finding)
+            elif anomaly:
+                told.keep(self._connection, finding, verdict)
         added = outbox.add(self._connection, window, outgoing, clock)
         if not added:
             outbox.settle(self._connection, window.id)

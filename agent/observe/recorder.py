@@ -13,6 +13,7 @@ from agent.observe.guard import Guard
 from agent.observe.logs import LogWriter
 from agent.observe.metrics import Metrics
 from agent.observe.traces import ContextToken, Span, Tracer, reset_current, set_current
+from agent.observe.values import SHARE
 from agent.records import Check, Grounding, Reason
 
 
@@ -58,6 +59,18 @@ class TelemetryRecorder:
             }
             level = "debug" if quiet else "info"
             self.logs.report("ai_call_suppressed", level, reason=reason.value, windows=windows)
+
+    def share_used_up(self, device: str) -> None:
+        """Count a window of a device that has used up its own share of the money, not the budget."""
+        with self.guard:
+            self.metrics.suppressed[SHARE].inc()
+            self.logs.report(
+                "ai_call_suppressed",
+                reason=SHARE,
+                windows=1,
+                device=device,
+                remedy="look at what the device sends, or raise ai.device_share",
+            )
 
     def cache_looked_up(self, result: str) -> None:
         """Count a look-up: ``hit``, ``miss`` or ``bypass``."""
@@ -217,7 +230,8 @@ class RecordedCall:
             logs.report("ai_call_success", **fields)
         else:
             where = f"{self._start.server_address}:{self._start.server_port}"
-            logs.report("ai_call_failure", "error", **fields, server=where, remedy=remedy(record.error_type))
+            what_to_do = remedy(record.error_type, record.http_status)
+            logs.report("ai_call_failure", "error", **fields, server=where, remedy=what_to_do)
 
     def _open_spans(self) -> None:
         tracer, start = self._recorder.tracer, self._start

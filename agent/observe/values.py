@@ -12,9 +12,11 @@ ERROR_TYPES = (
 RETRIED_TYPES = (
     "timeout", "connection", "rate_limited", "bad_request", "server_error", "malformed_response", OTHER,
 )  # fmt: skip
+#: The budget is not used up, one device's part of it is: no verdict's reason, and no alert.
+SHARE = "device_share"
 SUPPRESSED = (
     "not_suspicious", "review_off", "no_endpoint", "open_finding", "cooldown",
-    "cached", "budget", "breaker", "shutdown",
+    "cached", "budget", "breaker", "shutdown", SHARE,
 )  # fmt: skip
 CATEGORIES = ("refusal", "content_filter", "injection_suspected")
 STATUSES = ("normal", "anomaly", "uncertain")

@@ -148,10 +148,14 @@ class Notes:
     breaker: list[tuple[str, BreakerState, str, float]] = field(default_factory=list)
     budget: list[tuple[BudgetWindow, str, float, float]] = field(default_factory=list)
     injections: list[str] = field(default_factory=list)
+    shares: list[str] = field(default_factory=list)
 
     def call(self, start: CallStart) -> Scope:
         self.scopes.append(Scope(start))
         return self.scopes[-1]
+
+    def share_used_up(self, device: str) -> None:
+        self.shares.append(device)
 
     def suppressed(self, reason: Reason, windows: int) -> None:
         self.suppressions.append((reason, windows))

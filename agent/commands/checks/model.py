@@ -148,7 +148,8 @@ async def _probe(config: Config, endpoint: str, key: str | None) -> Probe:
 
 def _judge(found: Probe, endpoint: str) -> list[Line]:
     if not found.answered:
-        return [fail("model.call", f"{endpoint}: {printable(found.error)}", remedy(found.error_type))]
+        what_to_do = remedy(found.error_type, found.http_status)
+        return [fail("model.call", f"{endpoint}: {printable(found.error)}", what_to_do)]
     lines = [ok("model.call", f"{found.model} answered in {found.latency_s:.2f} s")]
     if found.inconclusive:
         lines.append(
