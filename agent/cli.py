@@ -180,6 +180,10 @@ def _check(args: argparse.Namespace) -> int:
     config = load_apart(args.config)
     sources = ", ".join(source.topic for source in config.sources)
     print(f"{args.config}: valid. Agent {config.agent.id} reads {sources} from {config.mqtt.url}")
+    from agent.commands.checks.settings import look_at_settings  # noqa: PLC0415 - `schema` stays quick
+
+    for line in look_at_settings(config):
+        print(f"warning: {line.what}; {line.remedy}")
     return EXIT_OK
 
 

@@ -45,8 +45,11 @@ class Crossings:
     def on_feedback(self, noted: tuple[Noted, ...]) -> None:
         """Count what people said of verdicts, each verdict and outcome once."""
         for one in noted:
-            told = {"verdict_id": one.feedback.verdict_id, "outcome": one.feedback.outcome}
-            if one.status is None:
+            verdict_id = one.verdict_id or one.feedback.verdict_id
+            told = {"verdict_id": verdict_id, "outcome": one.feedback.outcome}
+            if one.refused:
+                self._rooms.logs.report("feedback_refused", level="warning", why=one.why, **told)
+            elif one.status is None:
                 self._rooms.logs.report("feedback_ignored", level="debug", why=one.why, **told)
             else:
                 self._rooms.metrics.feedback(one.status, one.feedback.outcome)

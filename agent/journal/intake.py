@@ -87,7 +87,7 @@ class Intake:
         self._timers: list[tuple[object, ...]] = []
         self._keys: list[tuple[object, ...]] = []
         self._quarantine: list[tuple[object, ...]] = []
-        self._feedback: list[tuple[Feedback, float]] = []
+        self._feedback: list[tuple[Feedback, Arrival]] = []
         self.noted: tuple[Noted, ...] = ()  # what became of the feedback, once it is inserted
 
     def accept(self, arrival: Arrival) -> None:
@@ -116,9 +116,13 @@ class Intake:
         _READINGS.run(connection, self._readings)
         _TIMERS.run(connection, self._timers)
         _KEYS.run(connection, self._keys)
+        heard = [(said, arrival.received) for said, arrival in self._feedback]
+        self.noted = feedback.keep(connection, heard)
+        for one, (_, arrival) in zip(self.noted, self._feedback, strict=True):
+            if one.refused:
+                self._put_aside(arrival, DecodeReason.UNKNOWN_VERDICT, one.why)
         _QUARANTINE.run(connection, self._quarantine)
         self._message_ids.insert()
-        self.noted = feedback.keep(connection, self._feedback)
 
     def _recognise(self, arrival: Arrival) -> bool:
         """Note the ack and the key of an arrival; true when it is one that is journaled already."""
@@ -193,7 +197,7 @@ class Intake:
         if arrival.retain:
             self.tally.retained_ignored += 1
         else:
-            self._feedback.append((feedback, arrival.received))
+            self._feedback.append((feedback, arrival))
 
     def _note_state(self, arrival: Arrival, device: str, *, online: bool) -> None:
         """Journal a device's own word at its place in the sequence."""
