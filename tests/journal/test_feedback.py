@@ -2,6 +2,7 @@
 
 import sqlite3
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -69,12 +70,17 @@ def test_each_outcome_of_a_verdict_counts_once(rig: Rig) -> None:
     assert [(one["outcome"], one["note"]) for one in kept] == [("confirmed", "seen"), ("false_alarm", "seen")]
 
 
+def keep_two(rig: Rig) -> None:
+    """Journal two verdicts whose ids begin alike."""
+    for one in map(window, (ID, ID[:8] + "ffff")):
+        rig.write(sealing(one))
+        rig.write(partial(conclude, one))
+
+
 def test_the_first_characters_of_an_id_are_enough(rig: Rig) -> None:
     """As with ``show``, where only one verdict begins so."""
     with rig:
-        for one in map(window, (ID, ID[:8] + "ffff")):
-            rig.write(sealing(one))
-            rig.write(lambda store, one=one: conclude(one, store))
+        keep_two(rig)
         rig.offer([link_up(1), say(1, "confirmed", ID[:9]), say(2, "false_alarm", ID)])
         rig.settle()
     assert [(one.status, one.verdict_id) for one in rig.noted] == [("anomaly", ID), ("anomaly", ID)]
@@ -83,9 +89,7 @@ def test_the_first_characters_of_an_id_are_enough(rig: Rig) -> None:
 def test_an_id_of_no_verdict_or_of_several_is_refused_with_a_reason(rig: Rig) -> None:
     """It is acknowledged and stands in quarantine with what to do, instead of vanishing."""
     with rig:
-        for one in map(window, (ID, ID[:8] + "ffff")):
-            rig.write(sealing(one))
-            rig.write(lambda store, one=one: conclude(one, store))
+        keep_two(rig)
         rig.offer([link_up(1), say(1, "confirmed", ID[:6]), say(2, "confirmed", "beef")])
         rig.settle()
         assert len(rig.acks) == 2
