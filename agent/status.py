@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 ANSWER_S = 0.5  # then the last answer is given again: a scrape must not wait
 WEB_STUCK_S = 20.0
 QUARANTINE_EVERY_S = 10.0
-LIMITS_EVERY_S = 10.0
+LIMITS_EVERY_S = 5.0
 SPOKEN_S = 600.0  # after a start a series that a limit is meant for may not have spoken yet
 PACE_S = 60.0
 SEVERITIES = tuple(Severity)  # the worst last
@@ -166,7 +166,7 @@ class Reporter:
         return since
 
     def _limit_faults(self) -> list[LimitFault]:
-        """Return the limits that do not hold for what they are meant for, looked at every ten seconds."""
+        """Return the limits that do not hold for what they are meant for, looked at every five seconds."""
         now = time.monotonic()
         if now - self._limits_at >= LIMITS_EVERY_S:
             self._limits_at = now

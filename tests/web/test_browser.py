@@ -185,3 +185,33 @@ def test_the_policy_stops_a_script_that_got_in(
     assert page.title() != "1"
     assert any("Content Security Policy" in text for text in complaints)
     page.close()
+
+
+def test_the_page_does_not_say_what_it_does_not_know(
+    browser: Browser, served: Served, complaints: list[str]
+) -> None:
+    """A model that never answered is not available, learning is not normal, and 11 findings are left out."""
+    first = served.status["findings"][0]
+    served.status["findings"] = [first | {"id": f"f{place}"} for place in range(50)]
+    served.status["counters"] = served.status["counters"] | {"findings_open": 61}
+    served.status["ai"] = served.status["ai"] | {"breaker": "closed", "answering": "never"}
+    page = open_page(browser, served, complaints, viewport=DESKTOP)
+    expect(page.locator("#h-findings")).to_have_text("Open findings (50 of 61)")
+    expect(page.locator("#ai .pill")).to_have_text("has never answered")
+    expect(page.locator("#ai .pill")).to_have_class("pill bad")
+    expect(page.locator("#devices")).to_contain_text("still learning (102 of 300)")
+    learning = page.locator("#verdicts article", has_text="new-1")
+    expect(learning.locator(".head .pill")).to_have_text("learning")
+    expect(learning).to_contain_text("this device has used up its own share")
+    finding = page.locator("#findings article").first
+    expect(finding).to_contain_text(first["advice"])
+    finding.locator("summary").click()
+    expect(finding.locator("table")).to_contain_text("98.7")
+    served.status = served.status | {
+        "findings": [],
+        "ai": served.status["ai"] | {"answering": "not_asked"},
+        "counters": served.status["counters"] | {"findings_open": 0},
+    }
+    expect(page.locator("#ai .pill")).to_have_text("not asked yet")
+    expect(page.locator("#findings")).to_contain_text("4 of 12 series are still learning")
+    page.close()
