@@ -105,6 +105,8 @@ def _lines(told: dict[str, Any]) -> list[str]:
         f"  decided by {verdict['source']} ({verdict['reason']}), journaled at {told['journaled_at']}",
         f"  delivery: {told['delivery']}",
     ]
+    if verdict.get("reason_detail"):
+        lines.insert(3, f"    {printable(verdict['reason_detail'])}")
     lines += [_outbox_line(row) for row in told["outbox"]]
     if told["verdict"]["finding_id"]:
         lines.append(f"  finding {verdict['finding_id']}")

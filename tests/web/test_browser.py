@@ -55,6 +55,7 @@ class Served:
         self.address = address
         self.status: dict[str, Any] = dict(sample_status())
         self.asked = 0
+        self.frozen = False  # the last answer again
 
 
 @pytest.fixture
@@ -63,6 +64,8 @@ def served() -> Iterator[Served]:
 
     def answer() -> Response:
         told.asked += 1
+        if not told.frozen:
+            told.status["now"] = f"2026-11-24T02:41:{told.asked % 60:02d}.000Z"
         return Response(json.dumps(told.status).encode(), content_type="application/json")
 
     with serving({"/": status_page, "/status.json": answer}) as server:
@@ -214,4 +217,24 @@ def test_the_page_does_not_say_what_it_does_not_know(
     }
     expect(page.locator("#ai .pill")).to_have_text("not asked yet")
     expect(page.locator("#findings")).to_contain_text("4 of 12 series are still learning")
+    page.close()
+
+
+def test_an_old_answer_is_called_stale(browser: Browser, served: Served, complaints: list[str]) -> None:
+    """An agent that is too busy gives its last answer again; the page says so until a new one comes."""
+    page = open_page(browser, served, complaints, viewport=DESKTOP)
+    served.frozen = True
+    expect(page.locator("#state")).to_have_text("stale: degraded")
+    expect(page.locator("#fresh")).to_contain_text("the agent is busy: this is at least")
+    served.frozen = False
+    expect(page.locator("#fresh")).to_have_text("up to date")
+    expect(page.locator("#state")).to_have_text("degraded")
+    page.close()
+
+
+def test_notes_stand_below_the_problems(browser: Browser, served: Served, complaints: list[str]) -> None:
+    """What is weaker than it could be has a place of its own."""
+    served.status["notes"] = ["4 of 12 series are still learning: of these only configured limits alarm."]
+    page = open_page(browser, served, complaints, viewport=DESKTOP)
+    expect(page.locator("#notes li")).to_have_text(served.status["notes"])
     page.close()
