@@ -6,6 +6,17 @@ from dataclasses import dataclass
 from agent.detect import Limit, LimitUse
 from agent.prompt.words import unit_word
 
+#: Units by the last word of a metric's name, where there is no doubt.
+_QUANTITIES = {
+    "temperature": ("degC", "degF", "K"),
+    "humidity": ("%",),
+    "voltage": ("V", "mV", "kV"),
+    "current": ("A", "mA"),
+    "power": ("W", "kW", "mW", "MW", "VA", "kVA", "MVA", "var", "kvar"),
+    "energy": ("Wh", "kWh", "MWh", "J", "kJ"),
+    "frequency": ("Hz", "kHz"),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class LimitFault:
@@ -51,26 +62,23 @@ def judge_uses(uses: Iterable[LimitUse]) -> list[LimitFault]:
 
 
 def judge_patterns(limits: Sequence[Limit]) -> list[LimitFault]:
-    """Return the limits that can match nothing, or whose unit is unknown, as far as the text itself shows."""
+    """Return the limits whose unit is unknown or another quantity's, as far as the text itself shows."""
     found = []
     for limit in limits:
-        if "/" not in limit.pattern and not set("*?[") & set(limit.pattern):
-            found.append(
-                LimitFault(
-                    limit.pattern,
-                    f"The limit {limit.pattern!r} can match no series, which are named DEVICE/METRIC",
-                    f"write limits.'*/{limit.pattern}' for this metric of every device",
-                    sure=True,
-                )
+        if limit.unit is None:
+            continue
+        unit, metric = unit_word(limit.unit), limit.pattern.rpartition("/")[2].lower()
+        fitting = next((units for word, units in _QUANTITIES.items() if metric.endswith(word)), None)
+        if unit is None:
+            what = (
+                f"The limit {limit.pattern!r} is in {limit.unit!r}, which is not a known unit, so that it"
+                " is checked only for readings that spell it the same"
             )
-        if limit.unit is not None and unit_word(limit.unit) is None:
-            found.append(
-                LimitFault(
-                    limit.pattern,
-                    f"The limit {limit.pattern!r} is in {limit.unit!r}, which is not a known unit, so that it"
-                    " is checked only for readings that spell it the same",
-                    "write the unit as the readings do, or a known one such as degC, kW or %",
-                    sure=False,
-                )
-            )
+            remedy = "write the unit as the readings do, or a known one such as degC, kW or %"
+        elif fitting is not None and unit not in fitting:
+            what = f"The limit {limit.pattern!r} is in {limit.unit}, which does not fit its metric"
+            remedy = f"write one of {', '.join(fitting)}"
+        else:
+            continue
+        found.append(LimitFault(limit.pattern, what, remedy, sure=False))
     return found

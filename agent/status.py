@@ -148,7 +148,7 @@ class Reporter:
         if rooms.link.state.stalled:
             found.append(intake_words(since["intake"]))
         if refused:
-            oldest = min(self._refused_since or math.inf, since["refused"])
+            oldest = self._refused_since or since["refused"]  # as journaled, once that was read
             code = next(iter(refused.values()))[1]
             base = rooms.config.base_topic
             found.append(refused_words(list(refused), code=code, since=oldest, base_topic=base))

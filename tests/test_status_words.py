@@ -54,13 +54,15 @@ def test_a_limit_that_another_one_overrides_is_no_fault() -> None:
     assert Detector(limits=[limit("a/b")]).limit_use() == []
 
 
-def test_a_pattern_that_can_match_nothing_is_seen_without_any_reading() -> None:
-    """A metric's name alone is no series, and an unknown unit is said."""
-    (bare,) = judge_patterns([limit("temperature")])
-    assert "write limits.'*/temperature'" in str(bare)
+def test_a_unit_that_cannot_be_meant_is_seen_without_any_reading() -> None:
+    """An unknown unit and that of another quantity are said."""
+    (other,) = judge_patterns([limit("boiler/supply_temperature", "kW")])
+    assert "'boiler/supply_temperature' is in kW, which does not fit its metric: write one of degC" in str(
+        other
+    )
     (unknown,) = judge_patterns([limit("*/temperature", "Grad")])
     assert "'Grad', which is not a known unit" in str(unknown)
-    assert judge_patterns([limit("*/temperature", "°C"), limit("*temperature")]) == []
+    assert judge_patterns([limit("*/temperature", "°C"), limit("*/x", "kW"), limit("*")]) == []
 
 
 def test_what_is_kept_back_is_named_with_since_when_and_what_helps() -> None:

@@ -1,13 +1,16 @@
 """A real agent never says what it does not know: not of series, not of the model, not after a restart."""
 
 import json
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agent.cli import main
+from agent.verdict import iso
 from tests.integration.model_site import DEVICE, LIMIT_S, Site
 from tests.mqtt.desk import peer, send
 from tests.support.agent_process import AgentProcess, wait_for
@@ -85,6 +88,47 @@ def test_learning_limits_and_findings_are_said_also_after_a_restart(
         lines = {line["check"]: line for line in json.loads(out)["lines"]}
         assert "plug/power sends kW" in lines["limits */power"]["what"]
         assert "matches no series" in lines["limits boiler/temprature"]["what"]
+
+
+def test_refused_verdicts_are_named_with_since_when_and_what_helps(tmp_path: Path) -> None:
+    """An ACL without the right to write: topic, time, code and remedy, the same after a restart."""
+    acl = tmp_path / "acl"
+    acl.write_text("topic read load/#\ntopic write load/#\ntopic write edge-agent/gw/status\n")
+    acl.chmod(0o644)
+    broker = Broker(tmp_path / "broker", f"acl_file {acl}").start()
+    try:
+        agent = AgentProcess(tmp_path / "agent", broker_url=broker.url)
+        with peer(broker.port) as client, agent:
+            send(client, "load/d1", "20")
+
+            def refused() -> list[str]:
+                return [one for one in agent.status()["problems"] if "has refused" in one]
+
+            wait_for(refused, 3 * LIMIT_S, "the refusal is said")
+            (said,) = refused()
+            assert "the messages of edge-agent/gw/verdicts/d1 since " in said
+            assert "reason code 0x87" in said
+            assert "Allow the agent to write below edge-agent/gw/" in said
+            wait_for(lambda: _refused_at(agent) is not None, LIMIT_S, "the refusal is journaled")
+            at = _refused_at(agent)
+            assert at is not None
+            wait_for(lambda: _since(refused()[0]) == iso(at), 2 * LIMIT_S, "the time of the refusal")
+            agent.stop()
+            agent.start()
+            wait_for(lambda: agent.is_ready() and refused(), 3 * LIMIT_S, "it is said again")
+            wait_for(lambda: _since(refused()[0]) == iso(at), 2 * LIMIT_S, "since the same moment")
+    finally:
+        broker.stop()
+
+
+def _refused_at(agent: AgentProcess) -> float | None:
+    with closing(sqlite3.connect(f"file:{agent.journal}?mode=ro", uri=True)) as connection:
+        at: float | None = connection.execute("SELECT min(refused) FROM outbox").fetchone()[0]
+    return at
+
+
+def _since(said: str) -> str:
+    return said.partition(" since ")[2].partition(" ")[0]
 
 
 def test_a_model_that_does_not_exist_is_never_called_available(
