@@ -85,7 +85,9 @@ class Detector:
                 score = replace(score, unchecked=limit.unit)
             series.unit = reading.unit or series.unit
         if learning:
-            return replace(score, progress=count_readings(state, self._settings))
+            progress = count_readings(state, self._settings)
+            # Not `replace`, which takes as long as all of the above.
+            return Score(score.value, score.kind, score.expected, score.limit, progress, score.unchecked)
         if kinds < MANY_KINDS and state[KINDS] == SECOND_KIND != kinds:
             return replace(score, progress=FIRST_CHANGE)
         return score
