@@ -6,7 +6,8 @@ from difflib import get_close_matches
 
 from agent.detect.limits import Limit
 
-MAX_COMPARED = 500  # names that the nearest one is sought among
+MAX_COMPARED = 200  # names that the nearest one is sought among
+MAX_NEAREST = 5  # limits that it is sought for
 
 Known = tuple[str, str, str | None, Limit | None]  # device, metric, unit, the limit that holds for it
 
@@ -36,10 +37,12 @@ def find_use(limits: Sequence[Limit], series: Iterable[Known]) -> list[LimitUse]
         if not limit.speaks_of(unit):
             use.unfit += 1
             use.example = use.example or (f"{device}/{metric}", unit or "")
+    sought = 0
     for use in uses.values():
         if not use.covered:  # another limit may hold for all that it covers
             use.covered = sum(use.limit.covers(device, metric) for device, metric, _, _ in every)
-        if not use.covered:
+        if not use.covered and sought < MAX_NEAREST:
+            sought += 1
             names = [f"{device}/{metric}" for device, metric, _, _ in every[:MAX_COMPARED]]
             use.nearest = next(iter(get_close_matches(use.limit.pattern, names, n=1, cutoff=0.5)), None)
     return list(uses.values())
