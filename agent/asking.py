@@ -231,7 +231,13 @@ def _model_problems(caller: Caller) -> list[str]:
             return [f"The model has never answered: {last} ({calls}).{paused}"]
         case "failing":
             return [f"The last {failed} calls of the model failed: {last}.{paused}"]
-    return [f"The model is not being asked (circuit breaker {breaker}): {last}."] if paused else []
+    found = [
+        f"The model {model} has never answered: {stats.failures[model]} ({count} calls failed); another one"
+        " answers in its place."
+        for model, count in stats.silent.items()
+        if count >= MANY_FAILURES
+    ]
+    return [*found, f"The model is not being asked (circuit breaker {breaker}): {last}."] if paused else found
 
 
 def _endpoint(config: Config, key: str | None) -> str | None:

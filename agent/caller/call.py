@@ -197,9 +197,11 @@ class Call:
             remaining_usd=tools.budget.remaining_usd(),
         )
         self._transcribe(reply.content or reply.refusal or "", record, scope)
-        stats.judged(ok=record.ok)
-        if not record.ok:
-            stats.last_failure = f"the reply is of no use ({error_type or 'invalid'}); take another ai.model"
+        if record.ok:
+            stats.answered(self._model)
+        else:
+            why = f"the reply is of no use ({error_type or 'invalid'}); take another ai.model"
+            stats.failed(self._model, why)
         if error_type is not None:
             stats.errors[error_type] += 1
         scope.finish(record)
@@ -211,7 +213,8 @@ class Call:
         tools.stats.errors[error.error_type] += 1
         tools.stats.last_error = f"{error.error_type}: {error}"
         if not cancelled:
-            tools.stats.failed(str(error), remedy(error.error_type, error.http_status))
+            what_to_do = remedy(error.error_type, error.http_status)
+            tools.stats.failed(self._model, f"{error}; {what_to_do}")
         latency_s = tools.clock() - self._started
         self._charge(bill, ())
         for window in self._batch.windows:

@@ -21,16 +21,23 @@ class CallerStats:
     last_error: str = ""
     last_failure: str = ""  # what the last failed call met and what to do about it, in words
     failed_in_a_row: int = 0
+    silent: dict[str, int] = field(default_factory=dict)  # model that never answered -> calls that failed
+    failures: dict[str, str] = field(default_factory=dict)  # model -> what its last failed call met
+    _answered: set[str] = field(default_factory=set)
 
-    def judged(self, *, ok: bool) -> None:
-        """Count a completion that came; one that is of no use is a failure."""
-        self.succeeded += ok
-        self.failed_in_a_row = 0 if ok else self.failed_in_a_row + 1
+    def answered(self, model: str) -> None:
+        """Count a call with an answer of use."""
+        self.succeeded += 1
+        self.failed_in_a_row = 0
+        self._answered.add(model)
+        self.silent.pop(model, None)
 
-    def failed(self, message: str, remedy: str) -> None:
-        """Count a call that no completion came of."""
+    def failed(self, model: str, failure: str) -> None:
+        """Count a call that ended without one."""
         self.failed_in_a_row += 1
-        self.last_failure = f"{message}; {remedy}"
+        self.last_failure = self.failures[model] = failure
+        if model not in self._answered:
+            self.silent[model] = self.silent.get(model, 0) + 1
 
     def fault(self, error: Exception) -> None:
         """Count an exception of our own code."""

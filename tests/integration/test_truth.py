@@ -15,6 +15,7 @@ from tests.integration.model_site import DEVICE, LIMIT_S, Site
 from tests.mqtt.desk import peer, send
 from tests.support.agent_process import AgentProcess, wait_for
 from tests.support.broker import Broker
+from tests.support.model_endpoint import answer_of, windows_of
 
 OVER = {
     "sources": [{"topic": "truth/{device}/{metric}"}],
@@ -155,6 +156,22 @@ def test_a_model_that_does_not_exist_is_never_called_available(
     status = site.agent.status()
     assert status["ai"]["answering"] == "yes"
     assert [one for one in status["problems"] if "model" in one] == []
+
+
+def test_a_first_model_that_never_answers_is_named_although_another_does(start: Callable[..., Site]) -> None:
+    """Its fallback answers for it, which would hide a wrong name."""
+
+    def answers(request: dict[str, Any]) -> str:
+        return json.dumps({"windows": [answer_of(one) for one in windows_of(request)]})
+
+    site = start(*["404", answers] * 4, over={"ai": {"fallback": ["m2"]}})
+    for _ in range(4):
+        site.feed(DEVICE)  # a call each
+    status = site.agent.status()
+    assert status["ai"]["answering"] == "yes"
+    (said,) = [one for one in status["problems"] if "model" in one]
+    assert said.startswith("The model m1 has never answered: HTTP 404")
+    assert "another one answers in its place" in said
 
 
 def _doctor(capsys: pytest.CaptureFixture[str], site: Site) -> tuple[int, dict[str, Any]]:
