@@ -127,11 +127,19 @@ class Rooms:
             subscriptions=settings.of_subscriptions(self.config, self._registry),
             first_generation=self.journal.generation + 1,
             previous_filters=self.journal.filters,
+            store_connection=self._store_connection,
             offer=self.journal.inbox.offer,
             on_published=self.crossings.on_published,
             on_event=self.crossings.on_link,
             report=self.logs.reporter(room="mqtt"),
             pressed=lambda: self.journal.inbox.pressed,
+        )
+
+    def _store_connection(self, generation: int) -> None:
+        """Have an attempt to connect on disk before the link goes on with it."""
+        stored = self.journal.write(lambda store: store.begin_connection(generation), urgent=True)
+        stored.add_done_callback(
+            lambda done: None if done.exception() else self.link.connection_stored(generation)
         )
 
     def _make_pipeline(self) -> Pipeline:

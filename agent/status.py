@@ -115,7 +115,7 @@ class Reporter:
 
     def notes(self) -> list[str]:
         """Return what is weaker than it could be, in sentences."""
-        return link_notes(self._rooms.link.state)
+        return link_notes(self._rooms.link.state, ids_reused=self._rooms.journal.stats.ids_reused)
 
     def state(self) -> State:
         """Return the state in one word."""

@@ -170,9 +170,12 @@ class Inbox:
             self._links += sum(isinstance(item, LinkUp) for item in group.items)
 
     def found_room(self) -> bool:
-        """Whether net was refused and less than half is used now; true once per refusal."""
+        """Whether net was refused and everything accepted before is taken now; true once per refusal.
+
+        Only then is all of it acknowledged on its own connection, and not sent again on the next.
+        """
         with self._condition:
-            if not self._hungry or self._bytes > self.max_bytes // 2:
+            if not self._hungry or self._items:
                 return False
             self._hungry = False
             return True

@@ -81,9 +81,10 @@ class Journal:
         self.recovered = recover(connection)
         self.last_seq = sequence.seq  # what came after it goes through on_rows
         self.filters: tuple[str, ...] = tuple(json.loads(str(read_meta(connection, "filters") or "[]")))
-        generation = int(read_meta(connection, "generation") or 0)
+        #: The last attempt to connect on disk, 0 for none.
+        self.generation = int(read_meta(connection, "generation") or 0)
         redelivery = Redelivery()
-        redelivery.load(connection, generation)
+        redelivery.load(connection)
         series = SeriesTable(connection)
         self.stats = JournalStats()
         self.inbox = Inbox(max_bytes=settings.max_inbox_bytes)
@@ -119,7 +120,6 @@ class Journal:
                 mono=mono,
             ),
             stats=self.stats,
-            generation=generation,
             wall=wall,
             mono=mono,
         )
@@ -172,11 +172,6 @@ class Journal:
             if isinstance(error, (sqlite3.Error, OSError)):
                 raise _explain(state_dir, error) from error
             raise
-
-    @property
-    def generation(self) -> int:
-        """The last connection generation on disk, 0 for none."""
-        return self._writer.generation
 
     def rows_after(self, seq: int) -> Iterator[Row]:
         """Yield the rows above ``seq`` that were there at start-up; later ones come through ``on_rows``."""

@@ -180,6 +180,11 @@ class Store:
 
     # ---------------------------------------------------------------------------------- the journal
 
+    def begin_connection(self, generation: int) -> None:
+        """Note an attempt to connect, before its CONNECT is written: the broker may begin a new session."""
+        write_meta(self._connection, "generation", generation)
+        failpoint("c13_generation")
+
     def set_filters(self, filters: Sequence[str]) -> None:
         """Remember what is subscribed, so that removed filters can be unsubscribed after a restart."""
         write_meta(self._connection, "filters", json.dumps(list(filters)))
