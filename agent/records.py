@@ -226,6 +226,7 @@ class Verdict:
     late: bool
     trace_id: str | None
     created: float
+    request_id: str | None = None  # of the call, None when none was made
 
 
 @dataclass(frozen=True, slots=True)

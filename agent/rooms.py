@@ -108,6 +108,21 @@ class Rooms:
         )
 
     def _decode(self, arrival: Arrival) -> Any:
+        """Decode a message; a fault of ours is reported, and the message goes into quarantine."""
+        try:
+            return self._read(arrival)
+        except (DecodeError, UnicodeEncodeError, MemoryError) as error:
+            if isinstance(error, DecodeError) and error.reason is DecodeReason.DECODER_FAULT:
+                self._stumbled(error.__cause__ or error, arrival)
+            raise
+        except Exception as error:
+            self._stumbled(error, arrival)
+            raise
+
+    def _stumbled(self, error: BaseException, arrival: Arrival) -> None:
+        self.recorder.fault_log.note("decoder", error, counted=True, topic=arrival.topic)
+
+    def _read(self, arrival: Arrival) -> Any:
         if arrival.topic == self._feedback_topic:
             return read_feedback(arrival.payload)
         try:

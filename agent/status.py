@@ -111,7 +111,7 @@ class Reporter:
             )
         if rooms.web_hangs(WEB_STUCK_S):
             found.append("The web server hangs, the rest goes on: restart the agent.")
-        return found + rooms.asking.problems()
+        return found + rooms.asking.problems() + rooms.recorder.fault_log.problems()
 
     def notes(self) -> list[str]:
         """Return what is weaker than it could be, in sentences."""

@@ -91,6 +91,7 @@ def conclude(
         late=created - window.end > LATE_AFTER_S,
         trace_id=outcome.trace_id,
         created=created,
+        request_id=outcome.request_id,
     )
 
 
@@ -198,6 +199,7 @@ def to_json(verdict: Verdict) -> dict[str, Any]:
         "late": verdict.late,
         "trace_id": verdict.trace_id,
         "created_at": iso(verdict.created),
+        "request_id": verdict.request_id,
     }
 
 

@@ -18,6 +18,7 @@ from typing import Any
 from agent.caller.attempts import Attempts
 from agent.caller.budget import OK, Budget, BudgetState
 from agent.caller.call import Call, Tools
+from agent.caller.faults import Faults
 from agent.caller.gate import Gate
 from agent.caller.profiles import PROFILES, Dialect
 from agent.caller.protocols import BudgetWindow, ErrorType, Ledger, Recorder, Transcript, Transport
@@ -83,7 +84,8 @@ class Caller:
         self._recorder = recorder
         self._clock = clock
         self.stats = CallerStats()
-        self._budget = Budget(ledger=ledger, recorder=recorder)
+        self._faults = Faults(stats=self.stats, recorder=recorder, model=settings.model)
+        self._budget = Budget(ledger=ledger, recorder=recorder, faults=self._faults)
         self._gate = Gate(
             provider=settings.provider, budget=self._budget, recorder=recorder, clock=clock, rng=rng
         )
@@ -113,6 +115,7 @@ class Caller:
             audits=self._audits,
             recorder=recorder,
             stats=self.stats,
+            faults=self._faults,
             transcribe=transcribe,
             render=prompt,
             clock=clock,
@@ -135,7 +138,7 @@ class Caller:
             self._cancelled[batch.id] = sheet.cancelled()
             raise
         except Exception as error:  # noqa: BLE001 - a fault of ours must not cost the windows their verdicts
-            self.stats.fault(error)
+            self._faults.note(error)
         finally:
             self._in_flight -= 1
         return sheet.outcomes(Reason.ERROR)

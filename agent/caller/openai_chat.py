@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from agent.caller.classify import classify
 from agent.caller.protocols import ErrorType, Reply, Request, TransportError
 from agent.caller.shape import read_reply
+from agent.fault import fault_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -76,7 +77,7 @@ class OpenAIChat:
         except Exception as error:
             self._connecting = None  # the next call tries again
             raise TransportError(
-                ErrorType.OTHER, f"the SDK cannot be loaded: {type(error).__name__}", sent=False
+                ErrorType.INTERNAL, f"the SDK cannot be loaded: {fault_words(error)}", sent=False
             ) from error
         return self._client
 

@@ -10,6 +10,7 @@ _REMEDIES = {
     ErrorType.TIMEOUT: "check ai.base_url and the network; a local model may still be loading",
     ErrorType.BAD_REQUEST: "check ai.model and ai.profile",
     ErrorType.MALFORMED_RESPONSE: "check that ai.base_url is an OpenAI-compatible endpoint",
+    ErrorType.INTERNAL: "report it with the log line ai_internal_fault: it is a fault of edge-agent",
 }
 
 

@@ -28,8 +28,10 @@ class Sheet:
         return outcome is not None and outcome.answer is not None
 
     def put(self, outcome: Outcome) -> None:
-        """Note an outcome; an answer replaces a reason, a later reason does not replace an earlier one."""
-        if outcome.answer is not None or outcome.window_id not in self._outcomes:
+        """Note an outcome; an answer or the shutdown replaces a reason, another reason replaces nothing."""
+        before = self._outcomes.get(outcome.window_id)
+        ended = outcome.reason is Reason.SHUTDOWN and before is not None and before.answer is None
+        if before is None or outcome.answer is not None or ended:
             self._outcomes[outcome.window_id] = outcome
 
     def excuse(self, windows: Sequence[Window], reason: Reason) -> None:

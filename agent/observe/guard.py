@@ -5,10 +5,10 @@ from types import TracebackType
 
 
 class Guard:
-    """A reusable context that swallows, counts and tells what goes wrong inside it."""
+    """A reusable context that swallows what goes wrong inside it, counts it and hands it to ``note``."""
 
-    def __init__(self, *, report: Callable[..., None]) -> None:
-        self._report = report
+    def __init__(self, *, note: Callable[[Exception], None]) -> None:
+        self._note = note
         self.faults = 0
 
     def __enter__(self) -> None:
@@ -17,13 +17,8 @@ class Guard:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
-        if error is None:
-            return False
         if not isinstance(error, Exception):
             return False
         self.faults += 1
-        try:
-            self._report("telemetry_failed", "warning", exc_info=error)
-        except Exception:  # noqa: BLE001 -- nothing is left to tell it with
-            self.faults += 1
+        self._note(error)
         return True

@@ -12,7 +12,7 @@ from agent.observe.line_writer import LineWriter
 from agent.observe.rate import RateLimit
 from agent.observe.redact import Secrets
 from agent.observe.stdlib import LibraryHandler, uninstall
-from agent.observe.traces import current_ids
+from agent.observe.traces import current_ids, current_request
 
 # structlog imports rich when it finds it (the `demo` extra brings it): 10 MiB that nobody here uses.
 _HIDE = [] if "structlog" in sys.modules or "rich" in sys.modules else ["rich"]
@@ -26,6 +26,8 @@ MAX_EVENT_BYTES = 2048
 #: With `logs.content` redacted or full, prompt and reply may take this much of one event.
 MAX_CONTENT_EVENT_BYTES = 32_768
 CONTENT_KEYS = frozenset({"prompt", "response"})
+#: Budget and concurrency bound these already, and each counts: no rate limit, and room for all devices.
+CALL_EVENTS = frozenset({"ai_call_start", "ai_call_success", "ai_call_failure", "ai_retry"})
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 _WARNING = _LEVELS["warning"]
 _TRACE_CHARS = 1000
@@ -117,6 +119,8 @@ class LogWriter:
         return self._lines.close(timeout_s)
 
     def _limit(self, _logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        if event["event"] in CALL_EVENTS:
+            return event
         limit = self._warnings if _LEVELS.get(method, 0) >= _WARNING else self._others
         silent = limit.allow(str(event["event"]))
         if silent is None:
@@ -136,7 +140,10 @@ class LogWriter:
         for name, value in event.items():
             key = f"{name}_" if name in line else name
             longest = MAX_CONTENT_EVENT_BYTES if key in CONTENT_KEYS else redact.MAX_STRING
-            line[key] = say.tidy(key, value, max_chars=longest)
+            if key in CONTENT_KEYS and isinstance(value, str):
+                line[key] = say.exact(value, longest)
+            else:
+                line[key] = say.tidy(key, value, max_chars=longest)
         if trouble:
             error = trouble if isinstance(trouble, BaseException) else sys.exc_info()[1]
             if error is not None:
@@ -206,17 +213,22 @@ def _add_trace_ids(_logger: Any, _method: str, event: MutableMapping[str, Any]) 
     if ids is not None:
         event.setdefault("trace_id", ids[0])
         event.setdefault("span_id", ids[1])
+    request = current_request()
+    if request is not None:
+        event.setdefault("request_id", request)
     return event
 
 
 def _json(line: dict[str, Any]) -> bytes:
-    return _encode(line).encode() + b"\n"
+    text = _encode(line)
+    # A prompt keeps its line breaks, but the line stays one: JSON escapes them, and the rest is escaped here.
+    return (redact.escape(text) if CONTENT_KEYS & line.keys() else text).encode() + b"\n"
 
 
 def _console(line: dict[str, Any]) -> bytes:
     rest = (f"{key}={value}" for key, value in line.items() if key not in {"timestamp", "level", "event"})
     text = f"{line['timestamp'][11:23]} {line['level']:<8} {line['event']:<28} {' '.join(rest)}"
-    return text.rstrip().encode() + b"\n"
+    return redact.escape(text.rstrip()).encode() + b"\n"
 
 
 def _fit(line: dict[str, Any], render: Callable[[dict[str, Any]], bytes]) -> bytes:
@@ -224,7 +236,8 @@ def _fit(line: dict[str, Any], render: Callable[[dict[str, Any]], bytes]) -> byt
     rendered = render(line)
     if len(rendered) <= MAX_EVENT_BYTES:
         return rendered
-    limit = MAX_CONTENT_EVENT_BYTES if CONTENT_KEYS & line.keys() else MAX_EVENT_BYTES
+    roomy = CONTENT_KEYS & line.keys() or line["event"] in CALL_EVENTS
+    limit = MAX_CONTENT_EVENT_BYTES if roomy else MAX_EVENT_BYTES
     while len(rendered) > limit:
         line["truncated"] = True
         names = [name for name in line if name not in {"timestamp", "level", "event", "truncated"}]
@@ -234,6 +247,8 @@ def _fit(line: dict[str, Any], render: Callable[[dict[str, Any]], bytes]) -> byt
         text = line[longest]
         if isinstance(text, str) and len(text) > 64:  # noqa: PLR2004 -- below, dropping is kinder than cutting
             line[longest] = text[: max(32, len(text) - (len(rendered) - limit) - 16)] + "…"
+        elif isinstance(text, list) and len(text) > 1:
+            line[longest] = text[: len(text) // 2]
         else:
             del line[longest]
         rendered = render(line)

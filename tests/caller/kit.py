@@ -148,6 +148,7 @@ class Notes:
     breaker: list[tuple[str, BreakerState, str, float]] = field(default_factory=list)
     budget: list[tuple[BudgetWindow, str, float, float]] = field(default_factory=list)
     injections: list[str] = field(default_factory=list)
+    faults: list[tuple[BaseException, str, bool]] = field(default_factory=list)
 
     def call(self, start: CallStart) -> Scope:
         self.scopes.append(Scope(start))
@@ -171,6 +172,9 @@ class Notes:
     def injection_suspected(self, rule: str, origin: str) -> None:
         assert origin
         self.injections.append(rule)
+
+    def faulted(self, error: BaseException, *, model: str, recorded: bool) -> None:
+        self.faults.append((error, model, recorded))
 
     @property
     def record(self) -> CallRecord:

@@ -78,6 +78,7 @@ def test_a_call_is_one_trace_from_reading_to_verdict(receiver: OtlpReceiver) -> 
         "edge.batch.id": "batch-1",
         "edge.batch.size": 2,
         "edge.batch.device_count": 1,
+        "edge.batch.devices": ["pump-1"],
         "edge.batch.trigger": "suspicion",
     }
     call = spans["ai_api_call"].attributes
