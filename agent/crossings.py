@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from agent.feedback import Noted
 from agent.journal import JournalClosedError
 from agent.mqtt import LinkState
+from agent.observe.guard import GuardedSpan
 from agent.observe.traces import OFF, Span
 from agent.records import FindingEvent, Row, TimerKind, Verdict
 
@@ -49,7 +50,8 @@ class Crossings:
             if one.status is None:
                 self._rooms.logs.report("feedback_ignored", level="debug", why=one.why, **told)
             else:
-                self._rooms.metrics.feedback(one.status, one.feedback.outcome)
+                with self._rooms.recorder.guard:
+                    self._rooms.metrics.feedback(one.status, one.feedback.outcome)
                 self._rooms.logs.report("feedback_noted", status=one.status, note=one.feedback.note, **told)
 
     def _post(self, work: Callable[..., None], *args: object) -> None:
@@ -96,9 +98,10 @@ class Crossings:
         rooms = self._rooms
         with rooms.recorder.guard:
             protocol = rooms.link.state.protocol or "5"
-            return rooms.tracer.publish(
+            span = rooms.tracer.publish(
                 trace_id=trace_id, destination=destination, device=device, protocol=protocol
             )
+            return span if span is OFF else GuardedSpan(span, rooms.recorder.guard)
         return OFF
 
     def observe(

@@ -67,7 +67,11 @@ class Reporter:
     # ---------------------------------------------------------------------------------- responses
 
     def _metrics(self) -> Response:
-        body, content_type = self._rooms.metrics.render()
+        try:
+            body, content_type = self._rooms.metrics.render()
+        except Exception as error:
+            self._rooms.recorder.fault_log.note("telemetry", error)
+            raise
         return Response(body, content_type=content_type)
 
     def _healthz(self) -> Response:

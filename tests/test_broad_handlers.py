@@ -8,8 +8,8 @@ REPO = Path(__file__).resolve().parents[1]
 BROAD = {"Exception", "BaseException"}
 #: Calls that log or count a fault, or hand it to what does.
 TELLS = {
-    "_complain", "_note", "_report", "_stumbled", "_break", "_put_aside", "append", "excepthook", "fail",
-    "fault", "note", "set_exception", "tell",
+    "_complain", "_fall_back", "_note", "_report", "_stumbled", "_break", "_put_aside", "append",
+    "excepthook", "fail", "fault", "note", "set_exception", "tell",
 }  # fmt: skip
 #: Handlers that swallow, and why they may.
 ALLOWED = {

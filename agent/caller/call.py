@@ -218,6 +218,7 @@ class Call:
         self.error = error.error_type
         tools.stats.errors[error.error_type] += 1
         if error.error_type is ErrorType.INTERNAL:
+            tools.stats.last_fault = str(error)
             tools.faults.tell(error.__cause__ or error, model=self._model, recorded=True)
         else:
             tools.stats.last_error = f"{error.error_type}: {error}"

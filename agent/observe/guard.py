@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from types import TracebackType
 
+from agent.observe.traces import Span
+
 
 class Guard:
     """A reusable context that swallows what goes wrong inside it, counts it and hands it to ``note``."""
@@ -19,6 +21,24 @@ class Guard:
     ) -> bool:
         if not isinstance(error, Exception):
             return False
+        self.take(error)
+        return True
+
+    def take(self, error: Exception) -> None:
+        """Count a fault and hand it on."""
         self.faults += 1
         self._note(error)
-        return True
+
+
+class GuardedSpan(Span):
+    """The end of a span whose faults stay inside ``guard``."""
+
+    def __init__(self, span: Span, guard: Guard) -> None:
+        self._span = span
+        self._guard = guard
+        self.trace_id, self.span_id, self.traceparent = span.trace_id, span.span_id, span.traceparent
+
+    def end(self) -> None:
+        """End it; a second end does nothing."""
+        with self._guard:
+            self._span.end()

@@ -7,6 +7,7 @@ from collections.abc import Callable, MutableMapping
 from datetime import UTC, datetime
 from typing import IO, Any, Protocol
 
+from agent.fault import fault_words
 from agent.observe import redact
 from agent.observe.line_writer import LineWriter
 from agent.observe.rate import RateLimit
@@ -65,6 +66,8 @@ class LogWriter:
         self._warnings = RateLimit(burst=20, per_s=0.2, mono=mono)
         self._others = RateLimit(burst=500, per_s=100.0, mono=mono)
         self._told_dropped = 0
+        self._telling = False
+        self.on_fault: Callable[[Exception], None] = lambda _error: None  # gets what goes wrong in here
         self._lines = LineWriter(stream=stream or sys.stdout, idle=self._leftovers)
         self.reconfigure(level=level, format=format, content=content)
 
@@ -88,8 +91,23 @@ class LogWriter:
         ).bind()
 
     def report(self, event: str, level: str = "info", **fields: Any) -> None:
-        """Log ``event`` with ``fields``; ``exc_info`` (True or an exception) adds its frames."""
-        getattr(self.logger, level if level in _LEVELS else "info")(event, **fields)
+        """Log ``event`` with ``fields``; ``exc_info`` (True or an error) adds frames. Raises nothing."""
+        try:
+            getattr(self.logger, level if level in _LEVELS else "info")(event, **fields)
+        except Exception as error:  # noqa: BLE001 -- a line that cannot be written must stop nobody
+            self._fall_back(event, error)
+
+    def _fall_back(self, event: str, error: Exception) -> None:
+        """Say that a line is missing, in one that holds nothing of it, and report the fault once."""
+        words = fault_words(error)
+        self._lines.put(self._own("log_line_failed", about=self.secrets.say(event[:128]), error=words))
+        if self._telling:  # the report of a fault has failed as well
+            return
+        self._telling = True
+        try:
+            self.on_fault(error)
+        finally:
+            self._telling = False
 
     def reporter(self, **bound: Any) -> Report:
         """Return a ``report`` whose events carry ``bound`` as well."""

@@ -58,6 +58,7 @@ class TelemetryRecorder:
         self.mono = mono
         self.fault_log = FaultLog(report=logs.report, count=metrics.internal_fault)
         self.guard = Guard(note=lambda error: self.fault_log.note("telemetry", error))
+        logs.on_fault = self.guard.take
 
     def call(self, start: CallStart) -> "RecordedCall":
         """Return the scope of one call; entering it opens the spans."""

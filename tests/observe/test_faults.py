@@ -22,7 +22,7 @@ from agent.mqtt.settings import LinkStats
 from agent.observe.faults import SHOWN_S, FaultLog
 from agent.observe.metrics import Metrics
 from agent.observe.recorder import TelemetryRecorder
-from agent.observe.traces import Tracer
+from agent.observe.traces import Span, Tracer
 from agent.records import Arrival, Outcome, Reason
 from agent.rooms import Rooms
 from agent.status import Reporter
@@ -222,6 +222,46 @@ def test_a_fault_while_a_verdict_is_counted_ends_nothing(
     span = house.crossings.trace(trace_id=None, destination="verdicts", device="d")
     assert span.traceparent is None
     assert house.internal() == 1
+    check_told(house, "telemetry", "telemetry_failed")
+
+
+def test_a_span_that_cannot_end_ends_nothing(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The span of a publish is ended by the analyst when the broker has acknowledged."""
+    live = Span()
+    monkeypatch.setattr(live, "end", breaks, raising=False)
+    monkeypatch.setattr(house.tracer, "publish", lambda **_: live)
+    house.crossings.trace(trace_id="t", destination="verdicts", device="d").end()
+    check_told(house, "telemetry", "telemetry_failed")
+
+
+def test_a_line_that_cannot_be_written_stops_nobody(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The log has a line in its place, and the fault is counted and a problem like any other."""
+    tidy = house.log.writer.secrets.tidy
+    monkeypatch.setattr(
+        house.log.writer.secrets,
+        "tidy",
+        lambda key, value, **more: breaks() if key == "bad" else tidy(key, value, **more),
+    )
+    house.log.report("reading_lost", bad=CANARY)
+    assert house.internal() == 1
+    check_told(house, "telemetry", "telemetry_failed")
+    (instead,) = [one for one in house.log.lines() if one["event"] == "log_line_failed"]
+    assert (instead["about"], instead["error"][:12]) == ("reading_lost", "RuntimeError")
+
+
+def test_a_log_that_is_quite_broken_ends(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the report of the fault fails as well, that is all: status and metric have it."""
+    monkeypatch.setattr(house.log.writer.secrets, "tidy", breaks)
+    house.log.report("reading_lost", bad=CANARY)
+    assert house.internal() == 1
+    assert len(house.recorder.fault_log.problems()) == 1
+
+
+def test_a_scrape_that_fails_is_said(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The request gets its 500, and the fault of the metrics is a problem of the status."""
+    monkeypatch.setattr(house.metrics, "render", breaks)
+    with pytest.raises(RuntimeError):
+        house.reporter._metrics()
     check_told(house, "telemetry", "telemetry_failed")
 
 
