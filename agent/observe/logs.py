@@ -147,16 +147,19 @@ class LogWriter:
             event["suppressed"] = silent
         return event
 
-    def _finish(self, _logger: Any, _method: str, event: MutableMapping[str, Any]) -> bytes:
+    def _finish(
+        self, _logger: Any, _method: str, event: MutableMapping[str, Any]
+    ) -> tuple[tuple[bytes], dict[str, bool]]:
         say = self.secrets
+        name = str(event.pop("event"))
         line: dict[str, Any] = {
             "timestamp": _now(),
             "level": event.pop("level"),
-            "event": say.say(str(event.pop("event")), 128),
+            "event": say.say(name, 128),
         }
         trouble = event.pop("exc_info", None)
-        for name, value in event.items():
-            key = f"{name}_" if name in line else name
+        for field, value in event.items():
+            key = f"{field}_" if field in line else field
             longest = MAX_CONTENT_EVENT_BYTES if key in CONTENT_KEYS else redact.MAX_STRING
             if key in CONTENT_KEYS and isinstance(value, str):
                 line[key] = say.exact(value, longest)
@@ -168,7 +171,7 @@ class LogWriter:
                 line["exception"] = say.say(
                     frames(error, show_message=self.content == "full"), _TRACE_CHARS + redact.MAX_STRING
                 )
-        return _fit(line, self._render)
+        return (_fit(line, self._render),), {"reserved": name in CALL_EVENTS}
 
     def _leftovers(self) -> list[bytes]:
         lines = []
@@ -187,7 +190,7 @@ class LogWriter:
 class _Sink:
     """What structlog calls at the end of the chain: every level is the same ``put``."""
 
-    def __init__(self, put: Callable[[bytes], None]) -> None:
+    def __init__(self, put: Callable[..., None]) -> None:
         self.debug = self.info = self.warning = self.error = self.critical = self.msg = put
 
 

@@ -252,6 +252,29 @@ def test_what_was_dropped_is_said() -> None:
     assert lines.written + lines.dropped == 50
 
 
+def test_lines_of_calls_have_room_of_their_own() -> None:
+    """While stdout hangs, a storm of other lines cannot take the place of those of calls."""
+    gate = threading.Event()
+
+    class Stuck(io.BytesIO):
+        def write(self, data: Any) -> int:
+            gate.wait(10)
+            return super().write(data)
+
+    log = Log(content="full")
+    log.writer.close(5)
+    log.stream = Stuck()
+    log.writer = LogWriter(stream=log.stream, content="full")
+    for number in range(3000):
+        log.writer.report(f"storm{number % 200}", text="x" * 500)
+    for number in range(60):
+        log.writer.report("ai_call_failure", "error", number=number, prompt="p" * 16_000)
+    gate.set()
+    calls = [line["number"] for line in log.lines() if line["event"] == "ai_call_failure"]
+    assert calls == list(range(60))
+    assert log.writer.dropped > 0
+
+
 def test_a_closed_stream_is_counted() -> None:
     """Lines that cannot be written are dropped, not raised."""
     stream = io.BytesIO()
