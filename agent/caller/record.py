@@ -128,7 +128,7 @@ def failure_of(
 
 
 def broken_record(bill: Bill, *, latency_s: float, why: str) -> CallRecord:
-    """Return the record of a call that a fault of ours ended and of which nothing else can be told."""
+    """Return the record of a call that a fault of ours ended and of which nothing else is known."""
     return CallRecord(
         ok=False,
         latency_s=latency_s,

@@ -98,7 +98,7 @@ class LogWriter:
             self._fall_back(event, error)
 
     def _fall_back(self, event: str, error: Exception) -> None:
-        """Say that a line is missing, in one that holds nothing of it, and report the fault once."""
+        """Write a line that names the missing one and holds nothing of it; report the fault once."""
         words = fault_words(error)
         self._lines.put(self._own("log_line_failed", about=self.secrets.say(event[:128]), error=words))
         if self._telling:  # the report of a fault has failed as well

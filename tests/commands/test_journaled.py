@@ -153,7 +153,7 @@ def test_show_a_verdict_of_an_older_version(agent: AgentProcess) -> None:
         old = replace(record, body=json.dumps(body).encode())
 
         class Old:
-            """The reader, but for one verdict as the version before wrote it."""
+            """The reader, except for one verdict as the version before wrote it."""
 
             def __getattr__(self, name: str) -> Any:
                 return getattr(reader, name)

@@ -195,7 +195,7 @@ def test_a_fault_makes_the_state_degraded(house: House, monkeypatch: pytest.Monk
 
 
 def test_a_fault_of_the_ledger_is_said(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A booking that fails otherwise than by its disk spends nothing and is told as ours."""
+    """A booking that fails otherwise than by its disk spends nothing and is reported as ours."""
     ledger = house.asking.ledger
     assert ledger is not None
     monkeypatch.setattr(ledger, "reserve", breaks)
@@ -207,7 +207,7 @@ def test_a_fault_of_the_ledger_is_said(house: House, monkeypatch: pytest.MonkeyP
 def test_a_fault_of_the_recorder_is_said_and_costs_no_verdict(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A metric that breaks while a call is counted: the answer stands, the fault is told."""
+    """A metric that breaks while a call is counted: the answer stands, the fault is reported."""
     monkeypatch.setattr("agent.observe.recorder.count_call", breaks)
     assert [one.reason for one in house.ask()] == [Reason.REVIEWED] * 2
     assert house.internal() == 1

@@ -137,7 +137,7 @@ async def tell(story: Story, endpoint: Scripted, log: Log) -> None:
 
 @pytest.fixture(scope="module")
 def story() -> Story:
-    """Fifty calls by two models, over HTTP, told to one log with full content."""
+    """Fifty calls by two models, over HTTP, recorded in one log with full content."""
     found, log = Story(make_plans()), Log(content="full")
     with Scripted() as endpoint:
         for plan in found.plans:
