@@ -253,3 +253,4 @@ class Recovered:
     attempts: dict[str, int] = field(default_factory=dict)  # window id -> AI calls in flight at a crash
     findings: tuple[Finding, ...] = ()
     sealed_to: dict[str, int] = field(default_factory=dict)  # device -> highest sealed seq
+    snapshot_clock: float | None = None  # of the snapshot, else of the first row that is there

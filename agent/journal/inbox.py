@@ -17,11 +17,15 @@ _ARRIVAL_OVERHEAD = 512  # bytes of the objects around topic and payload
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Work for the writer, inside the group's transaction; it may run again after a rollback."""
+    """Work for the writer, inside the group's transaction; it may run again after a rollback.
+
+    One that is ``optional`` is given up instead when the storage refuses its transaction.
+    """
 
     run: Callable[[Any], Any]
     future: Future[Any]
     urgent: bool = False
+    optional: bool = False
 
 
 @dataclass(slots=True)

@@ -178,14 +178,15 @@ class Journal:
         with closing(connect_to_read(self._path)) as connection:
             yield from read_rows(connection, after=seq, upto=self.last_seq)
 
-    def write(self, job: Callable[[Store], T], *, urgent: bool = False) -> Future[T]:
+    def write(self, job: Callable[[Store], T], *, urgent: bool = False, optional: bool = False) -> Future[T]:
         """Run ``job`` inside the next transaction; its future is answered once that is on disk.
 
         Any thread may call it. ``urgent`` does not wait for the interval. The job may run again after a
         rollback, so it must touch nothing but the store. An exception of it goes to its future alone.
+        An ``optional`` job is not tried again when the storage refuses it, and holds up nothing.
         """
         future: Future[T] = Future()
-        work = Job(job, future, urgent)
+        work = Job(job, future, urgent, optional)
         if not self.inbox.submit(work):
             refuse([work])
         return future

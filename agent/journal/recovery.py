@@ -25,7 +25,7 @@ _FINDING_COLUMNS = "id, device, kind, severity, opened, last_reviewed, normal_st
 
 def recover(connection: sqlite3.Connection) -> Recovered:
     """Read everything but the rows."""
-    snapshot = connection.execute("SELECT seq, body, floor FROM snapshots").fetchone()
+    snapshot = connection.execute("SELECT seq, body, floor, clock FROM snapshots").fetchone()
     seq, floor = (0, 0) if snapshot is None else (int(snapshot[0]), int(snapshot[2]))
     pending = connection.execute(
         "SELECT body, attempts FROM windows WHERE state = ? AND state < 2 ORDER BY n", (SEALED,)
@@ -43,7 +43,18 @@ def recover(connection: sqlite3.Connection) -> Recovered:
         sealed_to=dict(
             connection.execute("SELECT device, max(hi) FROM windows WHERE hi >= ? GROUP BY device", (floor,))
         ),
+        snapshot_clock=_first_clock(connection) if snapshot is None else float(snapshot[3]),
     )
+
+
+def _first_clock(connection: sqlite3.Connection) -> float | None:
+    """Return the clock of the first row of the sequence, or None."""
+    clocks = [
+        row[0]
+        for table in ("messages", "timer_events")
+        for row in connection.execute(f"SELECT clock FROM {table} ORDER BY seq LIMIT 1")  # noqa: S608  - our own table names
+    ]
+    return min(clocks, default=None)
 
 
 def read_findings(connection: sqlite3.Connection, condition: str) -> tuple[Finding, ...]:

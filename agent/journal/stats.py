@@ -33,6 +33,7 @@ class JournalStats(Tally):
     commit_failures: int = 0
     jobs: int = 0
     jobs_failed: int = 0
+    pruned_rows: int = 0  # of the sequence: messages and timer events
     pruned_messages: int = 0
     pruned_verdicts: int = 0
     pruned_quarantine: int = 0

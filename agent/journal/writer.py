@@ -5,9 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from agent.failpoint import failpoint
-from agent.journal.answer import Answer
+from agent.journal.answer import Answer, refuse
 from agent.journal.capacity import Capacity
-from agent.journal.errors import JournalCorruptError, is_damage, is_storage
+from agent.journal.errors import JournalCorruptError, JournalStorageError, is_damage, is_storage
 from agent.journal.inbox import Group, Inbox, Job
 from agent.journal.intake import Intake
 from agent.journal.message_ids import MessageIds
@@ -78,12 +78,11 @@ class Writer:
         self._beat()
         failpoint("journal_turn")
         stopped = self._inbox.stopped
-        held_s = self._redelivery.due_s(self._mono())
         group = self._inbox.take(
             max_items=self._pace.max_group,
             max_bytes=self._pace.max_group_bytes,
             wait_s=self._pace.commit_s,
-            idle_s=_IDLE_S if held_s is None else min(_IDLE_S, held_s),
+            idle_s=self._idle_s(),
             intake=self._capacity.intake,
             max_pending_rows=self._pace.max_pending_rows,
         )
@@ -96,6 +95,13 @@ class Writer:
                 self._wiring.on_room()
             return done or not self._inbox.stopped
         return not stopped
+
+    def _idle_s(self) -> float:
+        """Return the longest wait without work: none while pruning must go on."""
+        if self._pruner.more and self._capacity.pressed:
+            return 0.0
+        held_s = self._redelivery.due_s(self._mono())
+        return _IDLE_S if held_s is None else min(_IDLE_S, held_s)
 
     def _gives_up(self) -> bool:
         """Whether held messages count as new: nothing more of their run came in time."""
@@ -148,7 +154,7 @@ class Writer:
             for job in group.jobs:
                 results.answers.append(self._run(job, store))
             if prune:
-                self._pruner.step(connection, early=self._capacity.pressed)
+                self._pruner.step(connection, early=self._capacity.pressed, full=not self._capacity.intake)
             if self._capacity.troubled:
                 self._sequence.save(connection)
             failpoint("c2_committing")
@@ -237,7 +243,9 @@ class Writer:
         if not is_storage(error):
             raise error
         self._stats.commit_failures += 1
-        self._inbox.put_back(group)
+        optional = [job for job in group.jobs if job.optional]
+        refuse(optional, JournalStorageError(f"journal: cannot write to {self._path}: {error}"))
+        self._inbox.put_back(Group(group.items, [job for job in group.jobs if not job.optional]))
         if self._capacity.fail(error):
             self._make_room()
         self._backoff_s = min(max(2 * self._backoff_s, _BACKOFF_S[0]), _BACKOFF_S[1])
@@ -247,7 +255,7 @@ class Writer:
         mark = self._sequence.mark()
         try:
             self._connection.execute("BEGIN IMMEDIATE")
-            self._pruner.step(self._connection, early=True)
+            self._pruner.step(self._connection, early=True, full=True)
             self._connection.execute("COMMIT")
             self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
             self._capacity.measure()
