@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from agent import snapshot
+from agent.batch_log import BatchLog
 from agent.conclusion import Conclusions, Trace
 from agent.desk import Asks, BatchSettings, Desk, Spawn
 from agent.detect import Detector
@@ -20,7 +21,6 @@ from agent.failpoint import failpoint
 from agent.journal import Journal
 from agent.outbox import Outbox
 from agent.records import (
-    Batch,
     FindingEvent,
     MessageRow,
     Outgoing,
@@ -123,7 +123,7 @@ class Pipeline:
             batch=settings.batch,
             caller=caller,
             finding=self.conclusions.finding,
-            start_batch=self._start_batch,
+            batches=BatchLog(journal, scribe),
             conclude=self.conclusions.conclude,
             suppressed=suppressed,
             audits_allowed=audits_allowed,
@@ -217,9 +217,6 @@ class Pipeline:
         self._write(lambda store: store.seal(window))
         self.desk.submit(window)
 
-    async def _start_batch(self, batch: Batch) -> None:
-        await asyncio.wrap_future(self._journal.write(lambda store: store.start_batch(batch), urgent=True))
-
     # --------------------------------------------------------------------------------------- time
 
     async def run_timers(self) -> None:
@@ -264,8 +261,7 @@ class Pipeline:
             )
             if problem:
                 self._report("snapshot_skipped", level="warning", why=problem)
-        for window in recovered.pending:
-            self.desk.submit(window, recovered.attempts.get(window.id, 0))
+        self.desk.resume(recovered)
 
     def replay(self, rows: Iterable[Row]) -> None:
         """Take rows that the last process had consumed after its snapshot; its windows are not cut again."""

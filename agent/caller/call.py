@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from agent.caller.attempts import Attempts, Bill, Task
 from agent.caller.budget import Budget
 from agent.caller.faults import Faults
-from agent.caller.gate import Gate
+from agent.caller.gate import Gate, Leave
 from agent.caller.judge import Assessment, judge
 from agent.caller.profiles import Dialect
 from agent.caller.protocols import (
@@ -88,9 +88,9 @@ class Call:
         worst = tools.settings.pricing.worst_case(model, self._prompt.size, self._prompt.max_tokens)
         try:
             async with asyncio.timeout(max(0.0, until - tools.clock())):
-                leave = await tools.gate.enter(model, worst, self._purpose)
+                leave = await self._enter(worst)
         except TimeoutError:
-            self.give_up("no booking before the deadline")
+            self.give_up("no booking, or no place for the attempt in the journal, before the deadline")
             return
         if isinstance(leave, Reason):
             self._suppress(leave)
@@ -116,6 +116,18 @@ class Call:
                 tools.gate.breaker.release(leave.passed)
                 self._abandon(bill, scope)
                 raise
+
+    async def _enter(self, worst: int) -> Leave | Reason:
+        """Return leave for the call once its attempt is on disk, or the reason why it is not made."""
+        gate = self._tools.gate
+        leave = await gate.enter(self._model, worst, self._purpose)
+        if isinstance(leave, Leave):
+            try:
+                await self._sheet.sending(self._batch.windows)
+            except BaseException:
+                await gate.give_back(leave)
+                raise
+        return leave
 
     def give_up(self, why: str) -> None:
         """Record that the deadline came before anything was sent."""

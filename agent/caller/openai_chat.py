@@ -5,6 +5,7 @@ import importlib
 import os
 import re
 import threading
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,12 @@ class OpenAIChat:
 
     def __repr__(self) -> str:
         return f"OpenAIChat(base_url={self._base_url!r})"
+
+    async def load(self) -> None:
+        """Import the SDK before a deadline begins; if that fails, the attempt says so."""
+        if self._client is None:
+            with suppress(TransportError):
+                await self._connected()
 
     async def complete(self, request: Request) -> Reply:
         """Make one attempt.

@@ -1,6 +1,6 @@
 """The sheet of a batch: one outcome per window, and each window's share of tokens and cost."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 class Sheet:
     """Collects what several calls bring to the windows of one batch."""
 
-    def __init__(self, batch: Batch) -> None:
+    def __init__(self, batch: Batch, sending: Callable[[Sequence[Window]], Awaitable[None]]) -> None:
         self.batch = batch
+        self.sending = sending  # awaited before a request, with its windows
         self.kept: dict[str, Kept] = {}  # window id -> answer for the cache
         self._outcomes: dict[str, Outcome] = {}
         self._costs: dict[str, int] = {}  # nano-USD

@@ -116,6 +116,7 @@ def _caller(
     key: str | None,
 ) -> Caller:
     ai = config.ai
+    transport = OpenAIChat(base_url=endpoint, api_key=key)
     return Caller(
         settings=CallerSettings(
             agent=config.agent.id,
@@ -129,7 +130,8 @@ def _caller(
             device_share=NO_SHARES,
             cache_ttl_s=0.0,
         ),
-        transport=OpenAIChat(base_url=endpoint, api_key=key),
+        transport=transport,
+        load=transport.load,
         ledger=ledger,
         recorder=recorder,
         clock=time.monotonic,

@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -259,6 +259,7 @@ def kit(
     seed: int = 1,
     hasty: bool = False,
     transcribe: Callable[[Transcript], None] = lambda _transcript: None,
+    load: Callable[[], Awaitable[None]] | None = None,
     **changes: Any,
 ) -> Kit:
     """Return a caller for a transport or an endpoint's address; a hasty one does not wait to retry."""
@@ -266,10 +267,12 @@ def kit(
     if isinstance(transport, str):
         transport = OpenAIChat(base_url=transport, api_key="sk-canary-key")
     timing: dict[str, Any] = {"clock": time.monotonic}
+    if load is not None:
+        timing["load"] = load
     if hasty:
         timing["sleep"] = lambda _seconds: asyncio.sleep(0)
     if clock is not None:
-        timing = {"clock": clock, "sleep": clock.sleep}
+        timing |= {"clock": clock, "sleep": clock.sleep}
     caller = Caller(
         settings=settings(**changes),
         transport=transport,

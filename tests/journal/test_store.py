@@ -46,7 +46,7 @@ def test_attempts_are_counted_before_the_call(tmp_path: Path) -> None:
         rig.write(lambda store: store.start_batch(both))
         rig.write(lambda store: store.start_batch(both))
         rig.write(lambda store: store.start_batch(Batch("b2", (window("w3"),))))
-        rig.write(lambda store: store.release_batch("b2"))
+        rig.write(lambda store: store.release_batch("b2", ["w3"]))
         rig.write(lambda store: store.finish_batch("b1", b"prompt and reply"))
         rig.write(conclude)
     with Rig(tmp_path) as again:
