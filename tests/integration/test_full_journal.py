@@ -1,14 +1,20 @@
 """A small journal that fills: real broker, analyst and model; the intake is shut for seconds at most."""
 
+import json
 import math
+import signal
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
+import paho.mqtt.client as paho
 import pytest
 
+from agent.failpoint import MARKER, VARIABLE
 from agent.journal import Reader
+from tests.mqtt.desk import peer
 from tests.support.agent_process import AgentProcess, wait_for
 from tests.support.broker import Broker
 from tests.support.model_endpoint import ModelEndpoint
@@ -24,7 +30,7 @@ LIMIT_S = 120.0
 def reading(number: int) -> bytes:
     """Return a JSON message of 3.3 kB with one reading; a device jumps at times."""
     value = 20 + math.sin(number / 7) + (60 if number % 1000 == 999 else 0)
-    return f'{{"value": {value:.3f}{PAD}}}'.encode()
+    return f'{{"id": {number}, "value": {value:.3f}{PAD}}}'.encode()
 
 
 def publish(broker: Broker, topic: str, bodies: list[bytes]) -> None:
@@ -55,7 +61,7 @@ def agent_of(folder: Path, broker: Broker, model: ModelEndpoint) -> AgentProcess
             "agent": {"id": topic},
             "journal": {"max_mib": MIB},
             "mqtt": {"client_id": topic},
-            "sources": [{"topic": f"{topic}/{{device}}"}],
+            "sources": [{"topic": f"{topic}/{{device}}", "dedupe": "$.id"}],
             "limits": {"*/value": {"high": 50}},
             "review": {
                 "mode": "suspicious",
@@ -111,3 +117,34 @@ def test_a_journal_that_fills_opens_again_within_seconds(tmp_path: Path, quick_b
         assert model.requests
     with Reader.open(agent.state_dir) as reader:  # what open windows hold is in the snapshot
         assert reader.counts()["messages"] < MESSAGES
+
+
+def test_killed_amid_the_pruning_of_a_full_journal(tmp_path: Path, quick_broker: Broker) -> None:
+    """Rows deleted and not committed, twice, while it fills: each reading is in one verdict in the end."""
+    folder = tmp_path / "killed"
+    with ModelEndpoint() as model, peer(quick_broker.port, "edge-agent/killed/verdicts/#") as client:
+        agent = agent_of(folder, quick_broker, model)
+        agent.settings["review"]["mode"] = "none"
+        agent.settings["review"]["window"]["max_age_s"] = 2
+        agent.state_dir.mkdir()
+        (agent.state_dir / MARKER).touch()
+        with agent:
+            agent.stop()  # its session is there
+        for point in ("c11_pruning:1", "c11_pruning:2"):
+            agent.environ[VARIABLE] = point
+            agent.start()
+            if point.endswith("1"):
+                publish(quick_broker, "killed", [reading(number) for number in range(MESSAGES)])
+            assert agent.wait(LIMIT_S) == -signal.SIGKILL
+        del agent.environ[VARIABLE]
+        with agent:
+            wait_for(lambda: sum(sums(client).values()) >= MESSAGES, LIMIT_S, "all are in a verdict", 0.2)
+        assert sums(client) == {f"d{number}": MESSAGES // DEVICES for number in range(DEVICES)}
+
+
+def sums(client: paho.Client) -> dict[str, int]:
+    """Return the readings of all verdicts by device, each verdict once."""
+    heard = {(one := json.loads(message.payload))["id"]: one for message in list(client.heard)}  # type: ignore[attr-defined]
+    return sum(
+        (Counter({one["device"]: one["window"]["readings"]}) for one in heard.values()), Counter[str]()
+    )
