@@ -112,6 +112,7 @@ class Asking:
 
     def _make_caller(self, config: Config, endpoint: str, key: str | None, ledger: BudgetLedger) -> Caller:
         ai, address = config.ai, urlsplit(endpoint)
+        transport = OpenAIChat(base_url=endpoint, api_key=key)
         return Caller(
             settings=CallerSettings(
                 agent=config.agent.id,
@@ -130,7 +131,8 @@ class Asking:
                 moderation_model=ai.moderation_model,
                 safety_categories=None if ai.safety_categories is None else frozenset(ai.safety_categories),
             ),
-            transport=OpenAIChat(base_url=endpoint, api_key=key),
+            transport=transport,
+            load=transport.load,
             ledger=ledger,
             recorder=self._recorder,
             clock=time.monotonic,

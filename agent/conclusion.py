@@ -35,7 +35,7 @@ class PublishSpan(Protocol):
 class Trace(Protocol):
     """Starts the publish span below the trace of the AI call that the verdict came from."""
 
-    def __call__(self, *, trace_id: str | None, destination: str) -> PublishSpan:
+    def __call__(self, *, trace_id: str | None, destination: str, device: str) -> PublishSpan:
         """Return a span, one that is off without a trace id."""
         ...
 
@@ -122,7 +122,7 @@ class Conclusions:
         cleared = event is FindingEvent.CLEARED
         verdict = replace(verdict, finding_id=finding.id if finding else None)
         payload = to_bytes(verdict)
-        span = self._trace(trace_id=verdict.trace_id, destination="verdicts")
+        span = self._trace(trace_id=verdict.trace_id, destination="verdicts", device=device)
         outgoing = self._outgoing(verdict, payload, event, span.traceparent)
         detail = detail_of(outcome)
         self._write(

@@ -250,6 +250,7 @@ class Verdict:
     late: bool
     trace_id: str | None
     created: float
+    request_id: str | None = None  # of the call, None when none was made
     reason_detail: str | None = None
 
 
@@ -275,5 +276,8 @@ class Recovered:
     snapshot_seq: int
     pending: tuple[Window, ...]  # sealed without a verdict, oldest first
     attempts: dict[str, int] = field(default_factory=dict)  # window id -> AI calls in flight at a crash
+    batches: tuple[tuple[str, ...], ...] = ()  # ids of pending windows that were to be asked together
+    audits: frozenset[str] = frozenset()  # of these, ids of windows that were drawn for an audit
     findings: tuple[Finding, ...] = ()
     sealed_to: dict[str, int] = field(default_factory=dict)  # device -> highest sealed seq
+    snapshot_clock: float | None = None  # of the snapshot, else of the first row that is there

@@ -91,7 +91,11 @@ class Reporter:
     # ---------------------------------------------------------------------------------- responses
 
     def _metrics(self) -> Response:
-        body, content_type = self._rooms.metrics.render()
+        try:
+            body, content_type = self._rooms.metrics.render()
+        except Exception as error:
+            self._rooms.recorder.fault_log.note("telemetry", error)
+            raise
         return Response(body, content_type=content_type)
 
     def _healthz(self) -> Response:
@@ -131,7 +135,7 @@ class Reporter:
         if rooms.web_hangs(WEB_STUCK_S):
             found.append("The web server hangs, the rest goes on: restart the agent.")
         found += [str(fault) for fault in self._limit_faults() if self._is_problem(fault)]
-        return found + rooms.asking.problems()
+        return found + rooms.asking.problems() + rooms.recorder.fault_log.problems()
 
     def _held(self, journal: JournalStats) -> list[str]:
         """Return what journal and outbox keep back, since when, and what helps."""
@@ -188,7 +192,7 @@ class Reporter:
     def notes(self) -> list[str]:
         """Return what is weaker than it could be, in sentences."""
         rooms = self._rooms
-        found = link_notes(rooms.link.state) + rooms.asking.notes()
+        found = link_notes(rooms.link.state, ids_reused=rooms.journal.stats.ids_reused) + rooms.asking.notes()
         found += [str(fault) for fault in self._limit_faults() if not self._is_problem(fault)]
         if self._learning:
             found.append(learning_words(self._learning, rooms.detector.stats.series))

@@ -92,6 +92,7 @@ def conclude(
         late=created - window.end > LATE_AFTER_S,
         trace_id=outcome.trace_id,
         created=created,
+        request_id=outcome.request_id,
         reason_detail=outcome.detail,
     )
 
@@ -211,6 +212,7 @@ def to_json(verdict: Verdict) -> dict[str, Any]:
         "late": verdict.late,
         "trace_id": verdict.trace_id,
         "created_at": iso(verdict.created),
+        "request_id": verdict.request_id,
         "reason_detail": verdict.reason_detail,
         "learning": _learning(verdict.local.learning),
     }

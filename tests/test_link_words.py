@@ -47,5 +47,6 @@ def test_what_the_broker_dropped_is_said_for_ten_minutes() -> None:
 
 def test_an_old_protocol_is_a_note() -> None:
     """It works, so it is no problem, but it is said."""
-    assert "3.1.1" in link_notes(LinkState(protocol="3.1.1"))[0]
-    assert link_notes(LinkState(protocol="5")) == []
+    assert "3.1.1" in link_notes(LinkState(protocol="3.1.1"), ids_reused=False)[0]
+    assert link_notes(LinkState(protocol="5"), ids_reused=False) == []
+    assert "reuses packet ids" in link_notes(LinkState(protocol="5"), ids_reused=True)[0]

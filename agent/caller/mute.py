@@ -68,3 +68,6 @@ class MuteRecorder:
 
     def injection_suspected(self, rule: str, origin: str) -> None:
         """Ignore it."""
+
+    def faulted(self, error: BaseException, *, model: str, recorded: bool) -> None:
+        """Ignore it: the caller's own counters hold it."""

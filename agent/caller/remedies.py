@@ -10,6 +10,7 @@ _REMEDIES = {
     ErrorType.TIMEOUT: "check ai.base_url and the network; a local model may still be loading",
     ErrorType.BAD_REQUEST: "check ai.model and ai.profile",
     ErrorType.MALFORMED_RESPONSE: "check that ai.base_url is an OpenAI-compatible endpoint, usually with /v1",
+    ErrorType.INTERNAL: "report it with the log line ai_internal_fault: it is a fault of edge-agent",
 }
 #: No such path, or a redirect to another: the model's name is unknown, or the address is incomplete.
 _NOT_THERE = frozenset({404, 405})

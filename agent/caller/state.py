@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from agent.caller.protocols import ErrorType
+from agent.fault import fault_words
 from agent.records import Reason
 
 
@@ -39,7 +40,7 @@ class CallerStats:
         if model not in self._answered:
             self.silent[model] = self.silent.get(model, 0) + 1
 
-    def fault(self, error: Exception) -> None:
+    def fault(self, error: BaseException) -> None:
         """Count an exception of our own code."""
         self.faults += 1
-        self.last_fault = f"{type(error).__name__}: {error}"[:200]
+        self.last_fault = fault_words(error)

@@ -74,7 +74,7 @@ class Reader:
     # ---------------------------------------------------------------------------------- the whole
 
     def meta(self, key: str) -> str | None:
-        """Return ``journal_id``, ``agent_id``, ``generation`` or ``filters``."""
+        """Return ``journal_id``, ``agent_id``, ``generation``, ``linked``, ``ids_reused`` or ``filters``."""
         value = read_meta(self._connection, key)
         return None if value is None else str(value)
 

@@ -6,7 +6,7 @@ MAX_MODELS, MAX_CATEGORIES = 4, 16  # `other` among them
 
 ERROR_TYPES = (
     "timeout", "connection", "rate_limited", "quota", "auth", "bad_request",
-    "server_error", "malformed_response", "truncated", "content_filter", OTHER,
+    "server_error", "malformed_response", "truncated", "content_filter", "internal", OTHER,
 )  # fmt: skip
 #: What is ever retried; the rest ends the call.
 RETRIED_TYPES = (

@@ -76,6 +76,11 @@ CASES = (
         f'ai_api_errors_total{{{_AI},error_type="auth"}}',
         f'ai_api_errors_total{{{_AI},error_type="timeout"}}',
     ),
+    _rise(
+        "EdgeInternalFault",
+        f'ai_api_errors_total{{{_AI},error_type="internal"}}',
+        f'ai_api_errors_total{{{_AI},error_type="other"}}',
+    ),
     Case(
         "AILatencyHighP95",
         _buckets(_CALLS, f"{_AI},", "20.48", "40.96", slow=True),
