@@ -52,6 +52,7 @@ class Outbox:
         self._handed: dict[int, Outgoing] = {}
         self._blocked: dict[str, float] = {}  # topic -> clock at which it is tried again
         self._backoffs: dict[str, float] = {}  # topic -> last backoff, until it is accepted
+        self._refused: dict[str, tuple[int, int]] = {}  # topic -> row and code, until it is accepted
         self._loaded_to = 0  # highest id that was in memory
         self._more = True  # rows above it may be on disk
         self._loading = False
@@ -73,6 +74,11 @@ class Outbox:
     def blocked_topics(self) -> tuple[str, ...]:
         """Topics that the broker refused and that are left alone for now."""
         return tuple(self._blocked)
+
+    @property
+    def refused(self) -> dict[str, tuple[int, int]]:
+        """The topics that the broker refuses, with the first refused row of each and its reason code."""
+        return dict(self._refused)
 
     def add(self, items: Sequence[Outgoing]) -> None:
         """Take rows that were just committed; what does not fit stays on disk until there is room."""
@@ -110,6 +116,7 @@ class Outbox:
         if reason_code < REFUSED:
             self.stats.published += 1
             self._backoffs.pop(item.topic, None)
+            self._refused.pop(item.topic, None)
             self._acked.append(outbox_id)
             if self._loading:
                 self._beside.add(outbox_id)
@@ -117,6 +124,7 @@ class Outbox:
             return
         self.stats.refused += 1
         self._refuse(outbox_id, reason_code)
+        self._refused.setdefault(item.topic, (outbox_id, reason_code))
         if item.topic in self._blocked:
             return  # was on its way when the topic was refused
         backoff_s = min(MAX_BACKOFF_S, 2 * self._backoffs.get(item.topic, FIRST_BACKOFF_S / 2))

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from agent import snapshot
+from agent.batch_log import BatchLog
 from agent.conclusion import Conclusions, Trace
 from agent.desk import Asks, BatchSettings, Desk, Spawn
 from agent.detect import Detector
@@ -21,7 +22,6 @@ from agent.failpoint import failpoint
 from agent.journal import Journal
 from agent.outbox import Outbox
 from agent.records import (
-    Batch,
     FindingEvent,
     MessageRow,
     Outgoing,
@@ -41,10 +41,9 @@ from agent.review import ReviewSettings
 from agent.scribe import Scribe
 from agent.sealer import Sealer
 from agent.seeds import Seeds
+from agent.snapshot_due import SnapshotDue
 from agent.window import Draft, Windows, WindowSettings
 
-SNAPSHOT_ROWS = 20_000
-SNAPSHOT_S = 600.0
 TURN_S = 0.2
 # One turn of the loop: then it beats, and verdicts, calls and timers have theirs.
 MAX_TURN_ROWS = 256
@@ -99,7 +98,8 @@ class Pipeline:
         self._clock = clock
         self._turn_s = turn_s
         self._report = report
-        self._write = Scribe(journal, fail=fail).write
+        scribe = Scribe(journal, fail=fail)
+        self._write, self._try_to_write = scribe.write, scribe.try_to_write
         self.detector = detector
         self.windows = Windows(settings.window)
         self.outbox = Outbox(
@@ -128,7 +128,7 @@ class Pipeline:
             batch=settings.batch,
             caller=caller,
             finding=self.conclusions.finding,
-            start_batch=self._start_batch,
+            batches=BatchLog(journal, scribe),
             conclude=self.conclusions.conclude,
             suppressed=suppressed,
             audits_allowed=audits_allowed,
@@ -148,8 +148,8 @@ class Pipeline:
         self._turn_asked = False
         self._snapshot_asked = False  # in the middle of a row
         self.seeds = Seeds()
-        self.seq = self._snapshot_seq = 0
-        self._snapshot_clock = clock()
+        self.seq = 0
+        self._snapshots = SnapshotDue(clock=clock())
         self._tick_asked = self._closing = False
         self.stats = PipelineStats()
         self.heartbeat = clock()
@@ -168,8 +168,7 @@ class Pipeline:
         failpoint("analyst_consume")
         self._journal.consumed(self._work())
         self.heartbeat = self._clock()
-        if self.seq - self._snapshot_seq >= SNAPSHOT_ROWS:
-            self.snapshot()
+        self._snapshot_if_due()
         if self.busy:
             self._turn_asked = True
             asyncio.get_running_loop().call_soon(self._turn)
@@ -271,9 +270,6 @@ class Pipeline:
         self._write(lambda store: store.seal(window))
         self.desk.submit(window)
 
-    async def _start_batch(self, batch: Batch) -> None:
-        await asyncio.wrap_future(self._journal.write(lambda store: store.start_batch(batch), urgent=True))
-
     # --------------------------------------------------------------------------------------- time
 
     async def run_timers(self) -> None:
@@ -287,8 +283,7 @@ class Pipeline:
                 self._tick_asked = True
                 self.note(TimerKind.TICK)
             self.outbox.turn(clock)
-            if self.seq > self._snapshot_seq and clock - self._snapshot_clock >= SNAPSHOT_S:
-                self.snapshot()
+            self._snapshot_if_due()
             await asyncio.sleep(self._turn_s)
 
     def next_due(self) -> float | None:
@@ -306,7 +301,8 @@ class Pipeline:
         """Take back the last snapshot, the open findings and the windows that wait for a verdict."""
         self._sealed_to.update(recovered.sealed_to)
         self.conclusions.restore(recovered.findings)
-        self.seq = self._snapshot_seq = recovered.snapshot_seq
+        self.seq = recovered.snapshot_seq
+        self._snapshots.restore(recovered.snapshot_seq, recovered.snapshot_clock)
         if recovered.snapshot is not None:
             problem = snapshot.load(
                 recovered.snapshot,
@@ -318,10 +314,7 @@ class Pipeline:
             )
             if problem:
                 self._report("snapshot_skipped", level="warning", why=problem)
-        for place, window in enumerate(recovered.pending, 1):
-            self.desk.submit(window, recovered.attempts.get(window.id, 0))
-            if place % MAX_TURN_WINDOWS == 0:
-                await asyncio.sleep(0)
+        self.desk.resume(recovered)
 
     async def replay(self, rows: Iterable[Row]) -> None:
         """Take rows that the last process had consumed after its snapshot; its windows are not cut again."""
@@ -340,13 +333,23 @@ class Pipeline:
         self._snapshot_asked = self._row is not None
         if self._snapshot_asked:
             return
+        started = self._clock()
         self._sealed_to.clear()  # what it knew is behind this snapshot
         blob = snapshot.dump(self.detector, self.windows, self.desk.calm, self._last_seq)
         seq, lowest = self.seq, self.windows.lowest_seq()
         floor = seq + 1 if lowest is None else lowest
-        self._snapshot_seq, self._snapshot_clock = seq, self._clock()
+        clock = self._clock()
+        pruned = self._journal.stats.pruned_rows
+        self._snapshots.taken(seq, clock, took_s=clock - started, pruned=pruned)
         self.stats.snapshots += 1
-        self._write(lambda store: store.snapshot(seq, blob, floor))
+        self._try_to_write(
+            lambda store: store.snapshot(seq, blob, floor),
+            lambda on_disk: self._snapshots.written(self._clock(), on_disk=on_disk),
+        )
+
+    def _snapshot_if_due(self) -> None:
+        if self._snapshots.due(self.seq, self._clock(), state=self._journal.stats.state):
+            self.snapshot()
 
     async def last_snapshot(self) -> None:
         """Take a snapshot, after the row at hand."""

@@ -113,6 +113,21 @@ class Rooms:
         )
 
     def _decode(self, arrival: Arrival) -> Any:
+        """Decode a message; a fault of ours is reported, and the message goes into quarantine."""
+        try:
+            return self._read(arrival)
+        except (DecodeError, UnicodeEncodeError, MemoryError) as error:
+            if isinstance(error, DecodeError) and error.reason is DecodeReason.DECODER_FAULT:
+                self._stumbled(error.__cause__ or error, arrival)
+            raise
+        except Exception as error:
+            self._stumbled(error, arrival)
+            raise
+
+    def _stumbled(self, error: BaseException, arrival: Arrival) -> None:
+        self.recorder.fault_log.note("decoder", error, counted=True, topic=arrival.topic)
+
+    def _read(self, arrival: Arrival) -> Any:
         if arrival.topic == self._feedback_topic:
             return read_feedback(arrival.payload)
         try:
@@ -132,11 +147,19 @@ class Rooms:
             subscriptions=settings.of_subscriptions(self.config, self._registry),
             first_generation=self.journal.generation + 1,
             previous_filters=self.journal.filters,
+            store_connection=self._store_connection,
             offer=self.journal.inbox.offer,
             on_published=self.crossings.on_published,
             on_event=self.crossings.on_link,
             report=self.logs.reporter(room="mqtt"),
             pressed=lambda: self.journal.inbox.pressed,
+        )
+
+    def _store_connection(self, generation: int) -> None:
+        """Have an attempt to connect on disk before the link goes on with it."""
+        stored = self.journal.write(lambda store: store.begin_connection(generation), urgent=True)
+        stored.add_done_callback(
+            lambda done: None if done.exception() else self.link.connection_stored(generation)
         )
 
     def _make_pipeline(self) -> Pipeline:

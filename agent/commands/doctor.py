@@ -7,6 +7,7 @@ from agent.commands.checks.broker import look_at_broker
 from agent.commands.checks.line import Level, Line
 from agent.commands.checks.machine import look_at_machine, running
 from agent.commands.checks.model import look_at_model
+from agent.commands.checks.settings import look_at_limits, look_at_settings
 from agent.commands.words import print_json
 from agent.config import load_apart
 
@@ -17,7 +18,7 @@ def run(args: argparse.Namespace) -> int:
     """Look at broker, machine and model; 0 when nothing failed, else 69."""
     config = load_apart(args.config)
     wish = True if args.ai else False if args.no_ai else None
-    lines = look_at_machine(config)
+    lines = [*look_at_settings(config), *look_at_machine(config), *look_at_limits(config)]
     lines += look_at_broker(config, listen_s=args.listen)
     lines += look_at_model(config, agent=running(config), wish=wish)
     failed = any(line.level is Level.FAIL for line in lines)

@@ -17,11 +17,15 @@ _ARRIVAL_OVERHEAD = 512  # bytes of the objects around topic and payload
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Work for the writer, inside the group's transaction; it may run again after a rollback."""
+    """Work for the writer, inside the group's transaction; it may run again after a rollback.
+
+    One that is ``optional`` is given up instead when the storage refuses its transaction.
+    """
 
     run: Callable[[Any], Any]
     future: Future[Any]
     urgent: bool = False
+    optional: bool = False
 
 
 @dataclass(slots=True)
@@ -175,9 +179,12 @@ class Inbox:
             self._links += sum(isinstance(item, LinkUp) for item in group.items)
 
     def found_room(self) -> bool:
-        """Whether net was refused and less than half is used now; true once per refusal."""
+        """Whether net was refused and everything accepted before is taken now; true once per refusal.
+
+        Only then is all of it acknowledged on its own connection, and not sent again on the next.
+        """
         with self._condition:
-            if not self._hungry or self._bytes > self.max_bytes // 2:
+            if not self._hungry or self._items:
                 return False
             self._hungry = False
             return True

@@ -13,7 +13,8 @@ class Tally:
     journaled: int = 0
     readings: int = 0
     seeds: int = 0
-    redelivered: int = 0  # recognised by generation, packet id and hash
+    redelivered: int = 0  # recognised by the tail rule, acknowledged and not journaled again
+    repeats_possible: int = 0  # with DUP=1 and taken as new: each may be a duplicate
     duplicates: int = 0  # recognised by the publisher's own id
     states: int = 0  # availability messages
     text_only: int = 0
@@ -33,6 +34,7 @@ class JournalStats(Tally):
     commit_failures: int = 0
     jobs: int = 0
     jobs_failed: int = 0
+    pruned_rows: int = 0  # of the sequence: messages and timer events
     pruned_messages: int = 0
     pruned_verdicts: int = 0
     pruned_quarantine: int = 0
@@ -44,6 +46,7 @@ class JournalStats(Tally):
     pending_rows: int = 0  # handed to the analyst, not yet consumed
     new_refused_at: float | None = None  # time.monotonic() of the last of these
     inbox_refused: int = 0  # offered while the inbox was full
+    ids_reused: bool = False  # the broker reuses packet ids: no repeat can be recognised
     state: str = "ok"  # ok | degraded | full
     problem: str = ""  # why it is not ok, in words
 
@@ -54,6 +57,7 @@ class JournalStats(Tally):
         self.readings += tally.readings
         self.seeds += tally.seeds
         self.redelivered += tally.redelivered
+        self.repeats_possible += tally.repeats_possible
         self.duplicates += tally.duplicates
         self.states += tally.states
         self.text_only += tally.text_only
