@@ -140,7 +140,7 @@ def _add_questions(commands: "argparse._SubParsersAction[_Parser]") -> None:
     replay.add_argument("--limit", type=_count, default=20, metavar="N", help="the newest N batches (20)")
     replay.add_argument("--max-usd", type=_money, default=0.10, metavar="USD", help="cap on its cost (0.10)")
     show = _question(commands, "show", "show all that is journaled of one verdict")
-    show.add_argument("verdict_id", metavar="VERDICT_ID", help="or its first characters")
+    show.add_argument("verdict_id", metavar="VERDICT_ID", help="or its first characters, or a request id")
     inspect = _question(commands, "inspect", "say what the detector has learnt")
     inspect.add_argument("series", metavar="DEVICE[/METRIC]", nargs="?", help="without it: all devices")
 
@@ -217,6 +217,10 @@ def _check(args: argparse.Namespace) -> int:
     print(one_line(f"Traces: {describe_traces(config)}"))
     for weak in weaknesses(config):
         _complain(f"warning: {args.config}: {weak}")
+    from agent.commands.checks.settings import look_at_settings  # noqa: PLC0415 - `schema` stays quick
+
+    for line in look_at_settings(config):
+        _complain(f"warning: {args.config}: {line.what}; {line.remedy}")
     return EXIT_OK
 
 

@@ -18,6 +18,7 @@ from agent.caller.protocols import (
     Usage,
 )
 from agent.caller.retry import Retries
+from agent.fault import fault_words
 from agent.prompt import Prompt, estimate_tokens
 
 MIN_ATTEMPT_S = 0.05
@@ -31,6 +32,7 @@ class Bill:
     worst: int
     booking: int
     booked: int = 0
+    assumed: int = 0  # part of what is booked: reservations kept, because no usage was reported
     open: bool = True
     attempts: int = 0
     usage: Usage | None = None  # of all attempts whose usage is known
@@ -52,6 +54,11 @@ class Bill:
     def total(self) -> int:
         """What is spent, a booking under way included."""
         return self.booked + (self.worst if self.open else 0)
+
+    @property
+    def total_assumed(self) -> int:
+        """What of the total is a kept reservation, a booking under way included."""
+        return self.assumed + (self.worst if self.open else 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,7 +165,7 @@ class Attempts:
         except TransportError:
             raise
         except Exception as error:
-            raise TransportError(ErrorType.OTHER, f"transport failed: {type(error).__name__}") from error
+            raise TransportError(ErrorType.INTERNAL, fault_words(error)) from error
 
     async def _pause(
         self, task: Task, error: TransportError, retries: int, attempt: int, scope: CallScope
@@ -176,7 +183,10 @@ class Attempts:
         if known is not None:
             return self._pricing.cost(task.model, known)
         refused = error.http_status is not None and error.http_status != 200  # noqa: PLR2004 - it says so
-        return 0 if refused or not error.sent else bill.worst
+        if refused or not error.sent:
+            return 0
+        bill.assumed += bill.worst
+        return bill.worst
 
     async def _settle(self, bill: Bill, actual: int) -> None:
         bill.open = False

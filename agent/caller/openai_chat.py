@@ -5,12 +5,14 @@ import importlib
 import os
 import re
 import threading
+from contextlib import suppress
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 from agent.caller.classify import classify
 from agent.caller.protocols import ErrorType, Reply, Request, TransportError
 from agent.caller.shape import read_reply
+from agent.fault import fault_words
 from agent.secret_forms import forms_of, holds, mask_forms
 
 if TYPE_CHECKING:
@@ -44,6 +46,12 @@ class OpenAIChat:
 
     def __repr__(self) -> str:
         return f"OpenAIChat(base_url={self._base_url!r})"
+
+    async def load(self) -> None:
+        """Import the SDK before a deadline begins; if that fails, the attempt says so."""
+        if self._client is None:
+            with suppress(TransportError):
+                await self._connected()
 
     async def complete(self, request: Request) -> Reply:
         """Make one attempt.
@@ -88,7 +96,7 @@ class OpenAIChat:
         except Exception as error:
             self._connecting = None  # the next call tries again
             raise TransportError(
-                ErrorType.OTHER, f"the SDK cannot be loaded: {type(error).__name__}", sent=False
+                ErrorType.INTERNAL, f"the SDK cannot be loaded: {fault_words(error)}", sent=False
             ) from error
         return self._client
 

@@ -59,11 +59,11 @@ def run(args: argparse.Namespace) -> int:
         print("\n".join(_lines(told)))
     if found and not told["calls"]["succeeded"]:
         fault = told["calls"]["last_error"]
-        why = (
-            f"{endpoint}: {fault}; check the endpoint, its key and --model"
-            if fault
-            else "no call was made: see --max-usd"
-        )
+        why = "no call was made: see --max-usd"
+        if fault:
+            why = f"{endpoint}: {fault}; check the endpoint, its key and --model"
+        elif told["calls"]["own_fault"]:
+            why = f"a fault of edge-agent itself: {told['calls']['own_fault']}; please report this line"
         raise JournalError(f"replay: {why}")
     return 0
 
@@ -117,6 +117,7 @@ def _caller(
     key: str | None,
 ) -> Caller:
     ai = config.ai
+    transport = OpenAIChat(base_url=endpoint, api_key=key)
     return Caller(
         settings=CallerSettings(
             agent=config.agent.id,
@@ -130,7 +131,8 @@ def _caller(
             device_share=NO_SHARES,
             cache_ttl_s=0.0,
         ),
-        transport=OpenAIChat(base_url=endpoint, api_key=key),
+        transport=transport,
+        load=transport.load,
         ledger=ledger,
         recorder=recorder,
         clock=time.monotonic,
@@ -182,6 +184,7 @@ def _sum_up(
             "succeeded": caller.stats.succeeded,
             "invalid": sum(1 for call in calls if call.validation_failed),
             "last_error": caller.stats.last_error or None,
+            "own_fault": caller.stats.last_fault or None,
         },
         "grounding": {str(name): count for name, count in recorder.grounding.items()},
         "tokens": {

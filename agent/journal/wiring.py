@@ -19,6 +19,7 @@ class Wiring:
     on_room: Callable[[], None]
     report: Callable[..., None]
     on_texts: Callable[[list[tuple[Arrival, bool]]], None] = lambda _texts: None
+    knows: Callable[[str], bool] = lambda _device: False  # a device, to the detector
     on_feedback: Callable[[tuple[Noted, ...]], None] = lambda _noted: None
 
 
@@ -28,5 +29,6 @@ class Pace:
 
     commit_s: float = 0.1
     max_group: int = 256
+    max_jobs: int = 512  # a sealed window and its verdict are two
     max_group_bytes: int = 4 * 1024 * 1024
     max_pending_rows: int = 4096

@@ -150,7 +150,9 @@ class LiveTracer(Tracer):
                 self._batches.popitem(last=False)
         return span
 
-    def publish(self, *, trace_id: str | None, destination: str, protocol: str = "5") -> Span:
+    def publish(
+        self, *, trace_id: str | None, destination: str, device: str | None = None, protocol: str = "5"
+    ) -> Span:
         batch = self._batches.get(trace_id) if trace_id else None
         if batch is None:
             return OFF
@@ -160,6 +162,7 @@ class LiveTracer(Tracer):
                 semconv.MESSAGING_SYSTEM: "mqtt",
                 semconv.MESSAGING_OPERATION: "send",
                 semconv.MESSAGING_DESTINATION: destination,
+                semconv.DEVICE_ID: device,
                 semconv.PROTOCOL_NAME: "mqtt",
                 semconv.PROTOCOL_VERSION: protocol,
             }

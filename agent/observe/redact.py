@@ -17,6 +17,7 @@ MIN_SECRET = 4
 MAX_STRING = 512
 MAX_DEPTH = 4
 MAX_ITEMS = 50
+MAX_DEVICES = 100  # a batch has no more windows
 _PAIR = 2
 _MARGIN = 4096
 _MAX_INT = 1 << 63
@@ -86,15 +87,28 @@ class Secrets:
         """Return ``text`` fit for any sink: masked, one line, at most ``max_chars``."""
         if len(text) <= max_chars and text.isprintable() and not self._suspicious(text):
             return text
-        # The cut comes after the masking, or it would leave the first half of a secret. What is far too long
-        # is cut before as well, and then loses as much at its end as a halved secret could take up.
-        if len(text) > max_chars + _MARGIN:
-            text = self.mask(text[: max_chars + _MARGIN])[: -max(self._longest, MAX_STRING)]
-        else:
-            text = self.mask(text)
+        text = self._masked(text, max_chars)
         if not text.isprintable():
             text = self.mask(_CONTROL.sub(" ", text))  # again: a tab may have hidden a shape
         return text if len(text) <= max_chars else text[: max_chars - 1] + "…"
+
+    def exact(self, text: str, max_chars: int) -> str:
+        """Return ``text`` masked and bounded like :meth:`say`, its line breaks and other controls kept.
+
+        A control character inside a key would hide the key, so such a text is flattened.
+        """
+        masked = self._masked(text, max_chars)
+        flat = _CONTROL.sub(" ", masked)
+        if self.mask(flat) != flat:
+            return self.say(masked, max_chars)
+        return masked if len(masked) <= max_chars else masked[: max_chars - 1] + "…"
+
+    def _masked(self, text: str, max_chars: int) -> str:
+        # The cut comes after the masking, or it would leave the first half of a secret. What is far too long
+        # is cut before as well, and then loses as much at its end as a halved secret could take up.
+        if len(text) > max_chars + _MARGIN:
+            return self.mask(text[: max_chars + _MARGIN])[: -max(self._longest, MAX_STRING)]
+        return self.mask(text)
 
     def _suspicious(self, text: str) -> bool:
         # Every shape of a key holds one of these; most texts are short and hold none.
@@ -132,8 +146,14 @@ class Secrets:
                     self.say(name, 64): self.tidy(name, item, max_chars=max_chars, depth=depth + 1)
                     for name, item in pairs
                 }
-            items = list(value)[:MAX_ITEMS]
-            if len(items) == _PAIR and isinstance(items[0], str) and names_a_secret(items[0][-64:]):
+            names = key == "devices"
+            items = list(value)[: MAX_DEVICES if names else MAX_ITEMS]
+            if (
+                not names
+                and len(items) == _PAIR
+                and isinstance(items[0], str)
+                and names_a_secret(items[0][-64:])
+            ):
                 return [self.say(items[0], 64), MASK]  # a header, as libraries hold it
             return [self.tidy(key, item, max_chars=max_chars, depth=depth + 1) for item in items]
         try:
@@ -178,7 +198,17 @@ def content(text: str, mode: str, secrets: Secrets, *, max_chars: int = 16_384) 
         digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
         return f"sha256:{digest} length:{len(text)}"
     if mode == "redacted":
-        return secrets.say(_without_persons(text, max_chars), max_chars)
+        return secrets.exact(_without_persons(text, max_chars), max_chars)
     if mode == "full":
-        return secrets.say(text, max_chars)
+        return secrets.exact(text, max_chars)
     return None
+
+
+def escape(text: str) -> str:
+    """Return ``text`` in one line: control characters, marks of direction and the like as JSON escapes."""
+    return _CONTROL.sub(lambda found: "".join(map(_escaped, found[0])), text)
+
+
+def _escaped(char: str) -> str:
+    units = char.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[at] << 8 | units[at + 1]:04x}" for at in range(0, len(units), 2))

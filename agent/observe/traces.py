@@ -11,6 +11,7 @@ from agent.observe.semconv import CONTENT_VARIABLE
 
 Attributes = Mapping[str, Any]
 ContextToken = Token[tuple[str, str] | None]
+RequestToken = Token[str | None]
 
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})")
 _CURRENT: ContextVar[tuple[str, str] | None] = ContextVar("edge_trace_ids", default=None)
@@ -19,6 +20,12 @@ _CURRENT: ContextVar[tuple[str, str] | None] = ContextVar("edge_trace_ids", defa
 set_current = _CURRENT.set
 reset_current = _CURRENT.reset
 current_ids = _CURRENT.get
+
+_REQUEST: ContextVar[str | None] = ContextVar("edge_request_id", default=None)
+#: The same for the id of the AI call that runs in this context; it exists with tracing off as well.
+set_request = _REQUEST.set
+reset_request = _REQUEST.reset
+current_request = _REQUEST.get
 
 
 def parse_traceparent(text: str) -> tuple[int, int, int] | None:
@@ -85,12 +92,14 @@ class Tracer:
         del name, kind, attributes, parent, links, remember
         return OFF
 
-    def publish(self, *, trace_id: str | None, destination: str, protocol: str = "5") -> Span:
+    def publish(
+        self, *, trace_id: str | None, destination: str, device: str | None = None, protocol: str = "5"
+    ) -> Span:
         """Start ``edge.publish`` below the batch span of ``trace_id``; end it when the broker acknowledged.
 
         Without a trace id (a local verdict) there is no span.
         """
-        del trace_id, destination, protocol
+        del trace_id, destination, device, protocol
         return OFF
 
     def shutdown(self, timeout_s: float = 2.0) -> None:

@@ -478,10 +478,17 @@ def test_a_flooding_device_exhausts_its_own_share() -> None:
         assert found[0] is Reason.REVIEWED
         assert found[-1] is Reason.BUDGET
         assert parts.purse.spent <= 0.25 * 0.02
+        # The budget itself is not used up, so that nothing says so.
+        assert set(parts.notes.shares) == {"flood"}
+        assert parts.notes.suppressions == []
+        assert parts.caller.spent_devices() == ["flood"]
         parts.caller._shares.add("flood", 10**9, clock=clock.now)
         both = await parts.caller.ask(batch(window("f", device="flood"), window("q", device="quiet")))
         assert reasons(both) == [Reason.BUDGET, Reason.REVIEWED]
+        assert "its own share of the hour's money" in str(both[0].detail)
+        assert both[1].detail is None
         clock.now += 3601
+        assert parts.caller.spent_devices() == []
         assert reasons(await parts.caller.ask(batch(window("g", device="flood")))) == [Reason.REVIEWED]
 
     asyncio.run(story())

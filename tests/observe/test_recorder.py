@@ -58,7 +58,7 @@ def test_content_is_shown_as_configured(mode: str) -> None:
     with telemetry.call(start()) as scope:
         scope.finish(good())
     first, last = log.lines()
-    assert (first["prompt"] == f"{SYSTEM} {PROMPT}") == (last["response"] == REPLY) == (mode != "hash")
+    assert (first["prompt"] == f"{SYSTEM}\n{PROMPT}") == (last["response"] == REPLY) == (mode != "hash")
 
 
 def test_a_failure_is_counted_by_its_cause() -> None:

@@ -147,6 +147,7 @@ def look_at_journal(config: Config) -> Iterator[Line]:
         with Reader.open(folder) as reader:
             damage, counts = reader.damage(), reader.counts()
             refused = sum(row.given_up for row in reader.outbox(limit=10_000))
+            ids_reused = bool(int(reader.meta("ids_reused") or 0))
     except JournalError as error:
         what, _, remedy = str(error).removeprefix("journal: ").partition("; ")
         yield fail("journal", what, remedy)
@@ -159,6 +160,12 @@ def look_at_journal(config: Config) -> Iterator[Line]:
         f"sound, {_journal_bytes(folder) / MIB:.1f} of {config.journal.max_mib} MiB,"
         f" {counts['messages']} messages, {counts['verdicts']} verdicts, {counts['outbox']} to publish",
     )
+    if ids_reused:
+        yield warn(
+            "mqtt.redelivery",
+            "the broker reuses packet ids, so what it sends again after a reconnect is journaled again",
+            "set sources[].dedupe where publishers send ids of their own, or use Mosquitto",
+        )
     if refused:
         yield warn(
             "outbox",
