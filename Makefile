@@ -5,6 +5,7 @@ FOR ?= 0
 KILLS ?= 20
 RATE ?= 300
 SEED ?= 1
+INPUTS ?= 300000
 MESSAGES ?= 60000
 WINDOWS ?= 6
 JOBS ?= 1
@@ -12,7 +13,7 @@ DIR ?= wheels
 ARCH ?= $(shell uname -m)
 PYTHON ?= 3.11
 
-.PHONY: deployment demo test test-llm check venv tools bench score faults wheels pictures clean
+.PHONY: deployment demo test test-llm check venv tools bench score faults fuzz wheels pictures clean
 
 venv: .venv/.made
 
@@ -68,6 +69,11 @@ score: venv tools
 
 faults: venv tools
 	$(PY) -m tests.faults.run --kills $(KILLS) --rate $(RATE) --seed $(SEED)
+
+# Hostile inputs for decode, reply parser, wire and configuration loader: no failure, none above 50 ms of CPU time.
+# TARGETS="decode reply wire config" for some of them.
+fuzz: venv
+	$(PY) -m tests.fuzz --inputs $(INPUTS) --seed $(SEED) $(TARGETS)
 
 # The README's deployment commands in a Debian that systemd boots: minutes, root, and packages from the network.
 deployment: venv

@@ -1,10 +1,12 @@
 """`python -m agent` and the `edge-agent` command."""
 
+import os
 import sys
 
 
 def main() -> None:
-    """Run the command line and exit with its code."""
+    """Run the command line and exit with its code; what it writes is for its own user alone."""
+    os.umask(0o077)
     try:
         from agent.cli import main as run_command  # noqa: PLC0415 - Ctrl-C may come while the modules are loaded
 

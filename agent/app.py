@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import select
 import signal
 import time
 from collections.abc import Callable
@@ -12,24 +13,24 @@ from types import FrameType
 from typing import TypeVar
 
 from agent import __version__
-from agent.config import Config
+from agent.config import Config, weaknesses
 from agent.failpoint import failpoint
 from agent.lifecycle import Lifecycle
 from agent.notify import Notifier
 from agent.observe.logs import configure
 from agent.records import AgentError
 from agent.reload import Reloader
-from agent.rooms import Rooms
+from agent.rooms import BEAT_S, Rooms
 from agent.threads import Crew, Death
+from agent.watchdog import Watchdog, read_waits
 
 STOP_S = 9.0  # from the signal to the end of the process
 CALLS_S = 5.0  # of these, for AI calls in flight
 LINK_S = 2.0
 TELEMETRY_S = 2.0
-STUCK_S = 20.0  # a loop without a turn for this long is stuck
+STUCK_S = 20.0  # a loop without a turn for this long, of the time the process got to run, is stuck
 FRESH_S = 5.0  # beyond this the watchdog is not fed any more
-MAIN_STUCK_S = 25.0  # then the kernel ends the process, whoever holds the interpreter
-BEAT_S = 0.5
+MAIN_STUCK_S = 25.0  # the same for the main thread; so much CPU time in one of its turns: the kernel ends us
 STATUS_S = 2.0
 MAX_START_S = 3600.0  # so long systemd is asked for more time
 
@@ -54,6 +55,7 @@ class App:
         )
         self._status_at = 0.0
         self._web_hangs = False
+        self._turns = 0  # of the main thread
 
     def run(self) -> int:
         """Start everything, wait for the end, stop everything.
@@ -93,6 +95,10 @@ class App:
     def _start(self) -> Rooms | None:
         """Open, replay what the last process left, then start the threads; None when the end came first."""
         self._logs.report("agent_started", version=__version__, agent=self._config.agent.id, pid=os.getpid())
+        for weak in weaknesses(self._config):
+            self._logs.report(
+                "config_weak", level="warning", key=weak.key, problem=weak.what, remedy=weak.remedy
+            )
         self._notifier.status("opening the journal")
         rooms = self._aside(self._build)
         if rooms is None:
@@ -103,7 +109,6 @@ class App:
         replayed = asyncio.run_coroutine_threadsafe(course.recover(self._tell_replay), self._loop)
         if self._outlast(replayed) is None:
             return None
-        rooms.wind()
         crew.start("journal", rooms.journal.run)
         crew.start("net", rooms.link.run)
         crew.start("web", rooms.web.run)
@@ -166,13 +171,19 @@ class App:
         self._notifier.status(rooms.one_line())
         self._notifier.ready()
         self._logs.report("agent_ready", **rooms.addresses())
+        crew.start("guard", self._guard)
         while True:
-            signal.setitimer(signal.ITIMER_REAL, MAIN_STUCK_S)  # its SIGALRM is not handled: it kills
+            # Nobody handles its SIGPROF: it kills when a thread keeps the interpreter for itself. It counts
+            # CPU time, of which a process that was stopped or starved has used none.
+            signal.setitimer(signal.ITIMER_PROF, MAIN_STUCK_S)
             crew.bell.wait(BEAT_S)
             failpoint("main_turn")
+            self._turns += 1
             if crew.death is not None or self._stop_asked:
-                signal.setitimer(signal.ITIMER_REAL, 0)
+                signal.setitimer(signal.ITIMER_PROF, 0)
+                crew.ending = True
                 return crew.death
+            rooms.look()
             stuck = rooms.stuck(STUCK_S)
             if stuck is not None:
                 return Death(stuck, TimeoutError(f"{stuck} made no turn for {STUCK_S:.0f} s"))
@@ -181,6 +192,15 @@ class App:
             if self._reload_asked and reloader.start():
                 self._reload_asked = False
             self._tell(rooms)
+
+    def _guard(self) -> None:
+        """Watch the main thread, which watches the others."""
+        watchdog, pause = Watchdog(beat_s=BEAT_S), select.poll()
+        while not self._crew.ending:
+            pause.poll(BEAT_S * 1000)  # no clock of its own: a wall clock that jumps cannot end or stretch it
+            watchdog.look(time.monotonic(), read_waits(), {"main": self._turns})
+            if watchdog.stuck(MAIN_STUCK_S, ("main",)) and not self._crew.ending:
+                self._die(Death("main", TimeoutError(f"main made no turn for {MAIN_STUCK_S:.0f} s")))
 
     def _tell(self, rooms: Rooms) -> None:
         """Show in ``systemctl status`` what is wrong, when it changes."""

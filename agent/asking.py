@@ -14,14 +14,17 @@ from agent.caller.protocols import BudgetWindow, Recorder, Spend, Transcript
 from agent.caller.settings import CallerSettings
 from agent.config import Config
 from agent.credentials import KEY_VARIABLE, api_key
+from agent.endpoint import endpoint_of
 from agent.journal.ledger import BudgetLedger
 from agent.observe.redact import Secrets
 from agent.prompt import NAME, VERSION
 from agent.prompt.render import HASH
-from agent.web.status import Ai, Money
+from agent.verdict import clean
+from agent.web.status import Ai, Answering, Money
 from agent.zone import find_zone
 
-OPENAI_URL = "https://api.openai.com/v1"
+MANY_FAILURES = 3  # in a row: no longer chance
+MAX_NAMED = 3
 _WORDS = {"hard": "spent: verdicts are local until it renews", "soft": "80 % spent: audits stop"}
 
 
@@ -32,7 +35,7 @@ class Asking:
         self._config = config
         self._secrets = secrets
         self._key = self._find_key(config, environ=os.environ)
-        self.endpoint = _endpoint(config, self._key)
+        self.endpoint = endpoint_of(config, key=self._key is not None)
         self.ledger: BudgetLedger | None = None
         self.caller: Caller | None = None
         self._calls = 0  # of callers that a reload replaced
@@ -76,7 +79,7 @@ class Asking:
         """
         kept = {KEY_VARIABLE: self._key} if self._key and self._config.ai.api_key_file is None else {}
         key = self._find_key(config, environ=kept)
-        endpoint = _endpoint(config, key)
+        endpoint = endpoint_of(config, key=key is not None)
         if endpoint is not None and self.ledger is None:
             self.ledger = self._open_ledger(config)
         if self.ledger is not None:
@@ -109,6 +112,7 @@ class Asking:
 
     def _make_caller(self, config: Config, endpoint: str, key: str | None, ledger: BudgetLedger) -> Caller:
         ai, address = config.ai, urlsplit(endpoint)
+        transport = OpenAIChat(base_url=endpoint, api_key=key)
         return Caller(
             settings=CallerSettings(
                 agent=config.agent.id,
@@ -127,7 +131,8 @@ class Asking:
                 moderation_model=ai.moderation_model,
                 safety_categories=None if ai.safety_categories is None else frozenset(ai.safety_categories),
             ),
-            transport=OpenAIChat(base_url=endpoint, api_key=key),
+            transport=transport,
+            load=transport.load,
             ledger=ledger,
             recorder=self._recorder,
             clock=time.monotonic,
@@ -155,10 +160,21 @@ class Asking:
             for window, one in self._spend().items()
             if (state := self._state(window, one)) != "ok"
         ]
-        if self.caller is not None and (breaker := self.caller.state()["breaker"]) != "closed":
-            last = self.caller.stats.last_error
-            found.append(f"The model is not being asked (circuit breaker {breaker}): {last or 'no answer'}.")
-        return found
+        return found if self.caller is None else found + _model_problems(self.caller)
+
+    def notes(self) -> list[str]:
+        """Return which devices have used up their own share of the money, in a sentence."""
+        spent = [] if self.caller is None else self.caller.spent_devices()
+        if not spent:
+            return []
+        more = f" and {len(spent) - MAX_NAMED} more" if len(spent) > MAX_NAMED else ""
+        named = ", ".join(clean(device)[:60] for device in spent[:MAX_NAMED])
+        text = (
+            f"{named}{more}: used up the share of the hour's money for one device"
+            f" ({self._config.ai.device_share:.0%}), so that others keep theirs; judged locally meanwhile."
+            " Look at what is sent, or raise ai.device_share."
+        )
+        return [text]
 
     def _state(self, window: BudgetWindow, one: Spend) -> BudgetState:
         """Return the state that decides: the caller's, for which too little for a call is nothing."""
@@ -188,15 +204,42 @@ class Asking:
             "breaker": "closed" if caller is None else caller.state()["breaker"],
             "in_flight": 0 if caller is None else caller.in_flight,
             "calls": self._calls + (0 if caller is None else caller.stats.calls),
+            "answering": _answering(caller),
             "budget": {"hour": hour, "day": day, "month": month},
             "last_error": None if caller is None else caller.stats.last_error or None,
         }
 
 
-def _endpoint(config: Config, key: str | None) -> str | None:
-    if config.review.mode == "none":
-        return None
-    return config.ai.base_url or (OPENAI_URL if key else None)
+def _answering(caller: Caller | None) -> Answering:
+    """Say in a word what is known of the model; a model that was not asked yet is not known to answer."""
+    if caller is None:
+        return "not_asked"
+    stats = caller.stats
+    if stats.failed_in_a_row and not stats.succeeded:
+        return "never"
+    if stats.failed_in_a_row >= MANY_FAILURES:
+        return "failing"
+    return "yes" if stats.succeeded else "not_asked"
+
+
+def _model_problems(caller: Caller) -> list[str]:
+    """Return what keeps the model from answering."""
+    stats, breaker = caller.stats, caller.state()["breaker"]
+    paused = "" if breaker == "closed" else f" It is not being asked now (circuit breaker {breaker})."
+    failed, last = stats.failed_in_a_row, stats.last_failure or stats.last_error or "no answer"
+    match _answering(caller):
+        case "never":
+            calls = f"{failed} call{'s' * (failed != 1)} failed, none succeeded"
+            return [f"The model has never answered: {last} ({calls}).{paused}"]
+        case "failing":
+            return [f"The last {failed} calls of the model failed: {last}.{paused}"]
+    found = [
+        f"The model {model} has never answered: {stats.failures[model]} ({count} calls failed); another one"
+        " answers in its place."
+        for model, count in stats.silent.items()
+        if count >= MANY_FAILURES
+    ]
+    return [*found, f"The model is not being asked (circuit breaker {breaker}): {last}."] if paused else found
 
 
 def limits_of(config: Config) -> Mapping[BudgetWindow, float]:

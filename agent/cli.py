@@ -1,6 +1,7 @@
 """Commands and exit codes: 0 done, 2 wrong usage or configuration, 69 a service is missing, 70 our fault."""
 
 import argparse
+import io
 import json
 import os
 import signal
@@ -10,10 +11,12 @@ from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
 from types import ModuleType
+from typing import NoReturn
 
 from agent import __version__
 from agent.commands.words import UnknownError
-from agent.config import ConfigError, load_apart
+from agent.config import ConfigError, ConfigFaultError, load_apart, one_line, weaknesses
+from agent.endpoint import describe_model, describe_traces, has_key
 from agent.journal import JournalError, JournalStorageError
 from agent.pace import PaceRefusedError
 from agent.records import AgentError
@@ -36,7 +39,11 @@ class UnavailableError(AgentError):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; errors for people are one line on stderr."""
-    args = _parser().parse_args(argv)
+    _print_anything()
+    parser = _parser()
+    args = parser.parse_args(argv)
+    if [] in vars(args).values():
+        parser.error("-- is not a value; write one")  # which argparse makes an empty list of
     command: Callable[[argparse.Namespace], int] = args.command
     try:
         return command(args)
@@ -45,6 +52,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         for problem in error.problems:
             _complain(problem if problem.startswith(path) else f"{path}: {problem}")
         return EXIT_USAGE
+    except ConfigFaultError as error:
+        _complain(str(error))
+        return EXIT_FAULT
     except (UnknownError, PaceRefusedError) as error:
         _complain(str(error))
         return EXIT_USAGE
@@ -55,19 +65,42 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_OK
     except KeyboardInterrupt:
         return EXIT_OK
+    except OSError as error:
+        if error.filename is None:
+            return _fault(error)
+        _complain(f"{error.filename}: {error.strerror}; correct the path, or run this as the file's owner")
+        return EXIT_UNAVAILABLE
     except Exception as error:  # noqa: BLE001 - the last resort: a fault of ours, in one line with its place
-        from agent.observe.logs import frames  # noqa: PLC0415 - a command that goes well does without
+        return _fault(error)
 
-        _complain(f"a fault of ours: {frames(error)}; please report this line")
-        return EXIT_FAULT
+
+def _fault(error: Exception) -> int:
+    from agent.observe.logs import frames  # noqa: PLC0415 - a command that goes well does without
+
+    _complain(f"a fault of ours: {frames(error)}; please report this line")
+    return EXIT_FAULT
+
+
+def _print_anything() -> None:
+    """Escape what the terminal's encoding, or UTF-8, has no bytes for."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _complain(line: str) -> None:
-    print(f"edge-agent: {line}", file=sys.stderr)
+    print(f"edge-agent: {one_line(line)}", file=sys.stderr)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Repeats what was typed without its control characters."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(one_line(message))
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="edge-agent", description="Watches sensor topics and publishes one checked verdict per window."
     )
     parser.add_argument("--version", action="version", version=f"edge-agent {__version__}")
@@ -84,7 +117,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_questions(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def _add_questions(commands: "argparse._SubParsersAction[_Parser]") -> None:
     """Add what an operator asks; each has ``--config`` and ``--json``."""
     doctor = _question(commands, "doctor", "try broker, rights, disk, clock and model; say what to change")
     doctor.add_argument(
@@ -107,13 +140,13 @@ def _add_questions(commands: "argparse._SubParsersAction[argparse.ArgumentParser
     replay.add_argument("--limit", type=_count, default=20, metavar="N", help="the newest N batches (20)")
     replay.add_argument("--max-usd", type=_money, default=0.10, metavar="USD", help="cap on its cost (0.10)")
     show = _question(commands, "show", "show all that is journaled of one verdict")
-    show.add_argument("verdict_id", metavar="VERDICT_ID", help="or its first characters")
+    show.add_argument("verdict_id", metavar="VERDICT_ID", help="or its first characters, or a request id")
     inspect = _question(commands, "inspect", "say what the detector has learnt")
     inspect.add_argument("series", metavar="DEVICE[/METRIC]", nargs="?", help="without it: all devices")
 
 
 def _question(
-    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, words: str
+    commands: "argparse._SubParsersAction[_Parser]", name: str, words: str
 ) -> argparse.ArgumentParser:
     parser = _with_config(commands.add_parser(name, help=words))
     parser.add_argument("--json", action="store_true", help="as JSON")
@@ -179,7 +212,15 @@ def _run(args: argparse.Namespace) -> int:
 def _check(args: argparse.Namespace) -> int:
     config = load_apart(args.config)
     sources = ", ".join(source.topic for source in config.sources)
-    print(f"{args.config}: valid. Agent {config.agent.id} reads {sources} from {config.mqtt.url}")
+    print(one_line(f"{args.config}: valid. Agent {config.agent.id} reads {sources} from {config.mqtt.url}"))
+    print(one_line(f"Model: {describe_model(config, key=has_key(config, os.environ))}"))
+    print(one_line(f"Traces: {describe_traces(config)}"))
+    for weak in weaknesses(config):
+        _complain(f"warning: {args.config}: {weak}")
+    from agent.commands.checks.settings import look_at_settings  # noqa: PLC0415 - `schema` stays quick
+
+    for line in look_at_settings(config):
+        _complain(f"warning: {args.config}: {line.what}; {line.remedy}")
     return EXIT_OK
 
 

@@ -7,11 +7,12 @@ from typing import Any, Protocol
 
 from agent.findings import advance
 from agent.journal import Store
-from agent.records import Finding, FindingEvent, Kind, Outcome, Outgoing, Source, Verdict, Window
+from agent.records import Finding, FindingEvent, Kind, Outcome, Outgoing, Source, Status, Verdict, Window
 from agent.verdict import conclude, disagreement, encode, to_bytes, to_json
 
 MAX_RECENT = 20
 MAX_SPANS = 200
+MAX_TOLD = 1000  # the journal has the others
 PROPERTIES = (("schema", "1"),)
 
 
@@ -34,7 +35,7 @@ class PublishSpan(Protocol):
 class Trace(Protocol):
     """Starts the publish span below the trace of the AI call that the verdict came from."""
 
-    def __call__(self, *, trace_id: str | None, destination: str) -> PublishSpan:
+    def __call__(self, *, trace_id: str | None, destination: str, device: str) -> PublishSpan:
         """Return a span, one that is off without a trace id."""
         ...
 
@@ -77,7 +78,7 @@ class Conclusions:
         self._clock = clock
         self._wall = wall
         self._findings: dict[str, Finding] = {}
-        self._summaries: dict[str, str] = {}  # device -> what its open finding was last told as
+        self._told: dict[str, Verdict] = {}  # device -> the last anomaly of its open finding, newest last
         self.recent: deque[dict[str, Any]] = deque(maxlen=MAX_RECENT)
         self.stats = ConclusionStats()
 
@@ -85,9 +86,9 @@ class Conclusions:
         """Return the device's open finding."""
         return self._findings.get(device)
 
-    def summary(self, device: str) -> str:
-        """Return in words what the device's open finding is about; empty after a restart until news."""
-        return self._summaries.get(device, "")
+    def told(self, device: str) -> Verdict | None:
+        """Return the last verdict that was an anomaly of the device's open finding, of this process."""
+        return self._told.get(device)
 
     def findings(self) -> list[Finding]:
         """Return all open findings."""
@@ -121,7 +122,7 @@ class Conclusions:
         cleared = event is FindingEvent.CLEARED
         verdict = replace(verdict, finding_id=finding.id if finding else None)
         payload = to_bytes(verdict)
-        span = self._trace(trace_id=verdict.trace_id, destination="verdicts")
+        span = self._trace(trace_id=verdict.trace_id, destination="verdicts", device=device)
         outgoing = self._outgoing(verdict, payload, event, span.traceparent)
         detail = detail_of(outcome)
         self._write(
@@ -132,20 +133,27 @@ class Conclusions:
                 cleared=cleared,
                 outgoing=outgoing,
                 detail=detail,
+                anomaly=verdict.status is Status.ANOMALY,
             ),
             lambda added: self._handed(added, span),
         )
         if finding is None or cleared:
             self._findings.pop(device, None)
-            self._summaries.pop(device, None)
+            self._told.pop(device, None)
         else:
             self._findings[device] = finding
-            if event is not None:
-                self._summaries[device] = verdict.summary
+            if verdict.status is Status.ANOMALY:
+                self._keep_told(verdict)
         self.stats.verdicts[verdict.source] += 1
         self.recent.appendleft(to_json(verdict))
         waited_s = max(0.0, self._clock() - window.opened)
         self._observe(verdict, event, waited_s, disagreement(window, outcome))
+
+    def _keep_told(self, verdict: Verdict) -> None:
+        self._told.pop(verdict.device, None)
+        self._told[verdict.device] = verdict
+        if len(self._told) > MAX_TOLD:
+            del self._told[next(iter(self._told))]
 
     def _handed(self, added: Sequence[Outgoing], span: PublishSpan) -> None:
         """Hand committed rows to the outbox; the verdict's span ends with its PUBACK."""

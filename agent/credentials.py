@@ -16,11 +16,24 @@ _MACHINE_IDS = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
 
 
 def api_key(config: Config, environ: MutableMapping[str, str] | None = None) -> str | None:
-    """Return the model's key, from the file before the environment; the variable is removed once read."""
+    """Return the model's key, from the file before the environment; the variable is removed once read.
+
+    Raises:
+        ConfigError: it cannot be read, or is not what an HTTP header can carry.
+    """
     environ = os.environ if environ is None else environ
     from_environment = environ.pop(KEY_VARIABLE, "").strip()
     path = config.ai.api_key_file
-    return read_secret(path, "ai.api_key_file") if path is not None else from_environment or None
+    if path is not None:
+        return _key(read_secret(path, "ai.api_key_file"), f"ai.api_key_file: {path}")
+    return _key(from_environment, KEY_VARIABLE) if from_environment else None
+
+
+def _key(text: str, where: str) -> str:
+    """Return a key that an HTTP header can carry."""
+    if text.isascii() and text.isprintable() and " " not in text:
+        return text
+    raise ConfigError([f"{where} holds blanks, line ends or letters that no key has; write the key alone"])
 
 
 def password_reader(path: Path | None) -> Callable[[], str | None]:
@@ -57,7 +70,8 @@ def read_secret(path: Path, key: str) -> str:
         ConfigError: when it cannot be read, is empty or is no text.
     """
     try:
-        text = path.read_bytes()[: MAX_SECRET + 1].decode().strip()
+        with path.open("rb") as file:
+            text = file.read(MAX_SECRET + 1).decode().strip()
     except OSError as error:
         raise ConfigError(
             [f"{key}: {path} cannot be read: {error.strerror}; correct its owner or mode"]

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from agent.feedback import Noted
 from agent.journal import JournalClosedError
 from agent.mqtt import LinkState
-from agent.observe.traces import Span
+from agent.observe.guard import GuardedSpan
+from agent.observe.traces import OFF, Span
 from agent.records import FindingEvent, Row, TimerKind, Verdict
 
 if TYPE_CHECKING:
@@ -45,11 +46,15 @@ class Crossings:
     def on_feedback(self, noted: tuple[Noted, ...]) -> None:
         """Count what people said of verdicts, each verdict and outcome once."""
         for one in noted:
-            told = {"verdict_id": one.feedback.verdict_id, "outcome": one.feedback.outcome}
-            if one.status is None:
+            verdict_id = one.verdict_id or one.feedback.verdict_id
+            told = {"verdict_id": verdict_id, "outcome": one.feedback.outcome}
+            if one.refused:
+                self._rooms.logs.report("feedback_refused", level="warning", why=one.why, **told)
+            elif one.status is None:
                 self._rooms.logs.report("feedback_ignored", level="debug", why=one.why, **told)
             else:
-                self._rooms.metrics.feedback(one.status, one.feedback.outcome)
+                with self._rooms.recorder.guard:
+                    self._rooms.metrics.feedback(one.status, one.feedback.outcome)
                 self._rooms.logs.report("feedback_noted", status=one.status, note=one.feedback.note, **told)
 
     def _post(self, work: Callable[..., None], *args: object) -> None:
@@ -91,27 +96,34 @@ class Crossings:
         if not isinstance(error, JournalClosedError):
             self._fail(error)
 
-    def trace(self, *, trace_id: str | None, destination: str) -> Span:
-        """Begin the span of a publish."""
+    def trace(self, *, trace_id: str | None, destination: str, device: str) -> Span:
+        """Begin the span of a publish; one that is off when the telemetry fails."""
         rooms = self._rooms
-        protocol = rooms.link.state.protocol or "5"
-        return rooms.tracer.publish(trace_id=trace_id, destination=destination, protocol=protocol)
+        with rooms.recorder.guard:
+            protocol = rooms.link.state.protocol or "5"
+            span = rooms.tracer.publish(
+                trace_id=trace_id, destination=destination, device=device, protocol=protocol
+            )
+            return span if span is OFF else GuardedSpan(span, rooms.recorder.guard)
+        return OFF
 
     def observe(
         self, verdict: Verdict, event: FindingEvent | None, waited_s: float, alone: str | None
     ) -> None:
         """Count a verdict, and say what a person would want to read in the log."""
-        metrics = self._rooms.metrics
-        metrics.verdict(verdict.status, verdict.source)
-        metrics.reading_to_verdict(waited_s)
-        if alone is not None:
-            metrics.disagreement(alone)
+        rooms = self._rooms
+        with rooms.recorder.guard:
+            rooms.metrics.verdict(verdict.status, verdict.source)
+            rooms.metrics.reading_to_verdict(waited_s)
+            if alone is not None:
+                rooms.metrics.disagreement(alone)
         if event is not None:
-            self._rooms.logs.report(
+            rooms.logs.report(
                 f"finding_{event}",
                 level="warning" if event is FindingEvent.OPENED else "info",
                 finding_id=verdict.finding_id,
                 verdict_id=verdict.id,
+                request_id=verdict.request_id,
                 device=verdict.device,
                 kind=verdict.kind,
                 severity=verdict.severity,

@@ -5,18 +5,19 @@ Gate, batch, model call and conclusion happen here; what is decided is handed on
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any, Protocol
 
 from agent.opinion import SUSPECT_SCORE
 from agent.prompt import base_tokens, window_tokens
-from agent.records import Batch, Finding, Outcome, Reason, Window
+from agent.records import Batch, Finding, Outcome, Reason, Recovered, Window
 from agent.review import CalmRate, Decision, Doubts, ReviewSettings, decide, draw
 
-POISON_AFTER = 3  # crashes with the window in flight
+POISON_AFTER = 3  # crashes with a request about the window on its way
 SPLIT_AFTER = 2
+MAX_CONCLUDED = 200  # windows in one turn of the loop
 AUDIT_MARGIN = 2.0  # the audit share may still rise between sealing and asking
 
 
@@ -32,12 +33,33 @@ class BatchSettings:
 class Asks(Protocol):
     """The caller, as the desk sees it."""
 
-    async def ask(self, batch: Batch) -> list[Outcome]:
-        """Return one outcome per window, always; raises only CancelledError."""
+    async def ask(
+        self, batch: Batch, sending: Callable[[Sequence[Window]], Awaitable[None]]
+    ) -> list[Outcome]:
+        """Return one outcome per window, always; raises only CancelledError.
+
+        ``sending`` is awaited before a request goes out, with the windows that it holds.
+        """
         ...
 
     def cancelled(self, batch: Batch) -> list[Outcome]:
         """Return the outcomes of a batch whose ``ask`` was cancelled, with what they cost."""
+        ...
+
+
+class Batches(Protocol):
+    """What is on disk of batches, as the desk writes it."""
+
+    async def plan(self, batch: Batch) -> None:
+        """Commit which windows are asked together."""
+        ...
+
+    async def count(self, batch: Batch, windows: Collection[str]) -> None:
+        """Commit an attempt for these windows of the batch."""
+        ...
+
+    def take_back(self, batch: Batch, windows: Collection[str]) -> None:
+        """Uncount it."""
         ...
 
 
@@ -57,11 +79,19 @@ class _Case:
     outcome: Outcome | None = None
 
 
+@dataclass(slots=True)
+class _Flight:
+    """A batch that the caller has, and the windows of it that were in a request."""
+
+    batch: Batch
+    sent: set[str] = field(default_factory=set)
+
+
 class Desk:
     """Decides who reviews each window and sees to it that every window gets its outcome.
 
-    ``start_batch`` commits the attempt before the call; ``conclude`` takes window and outcome and returns
-    the device's finding afterwards; ``finding`` gives the open one. All on the analyst's loop.
+    ``batches`` commits who is asked together, and each attempt when its request is about to be sent;
+    ``conclude`` takes window and outcome; ``finding`` gives a device's open one. All on the analyst's loop.
     """
 
     def __init__(
@@ -71,7 +101,7 @@ class Desk:
         batch: BatchSettings,
         caller: Asks | None,
         finding: Callable[[str], Finding | None],
-        start_batch: Callable[[Batch], Awaitable[None]],
+        batches: Batches,
         conclude: Callable[[Window, Outcome], None],
         suppressed: Callable[[Reason], None],
         audits_allowed: Callable[[], bool],
@@ -81,17 +111,19 @@ class Desk:
         self._batch = batch
         self._caller = caller
         self._finding = finding
-        self._start_batch = start_batch
+        self._batches = batches
         self._conclude = conclude
         self._suppressed = suppressed
         self._audits_allowed = audits_allowed
         self._spawn = spawn
         self._lanes: dict[str, deque[_Case]] = {}
+        self._moving: dict[str, None] = {}  # devices whose lane may have an outcome at its head, in order
+        self._turn_asked = False
         self._waiting: list[_Case] = []
         self._waiting_tokens = 0
         self._flush: asyncio.TimerHandle | None = None
         self._closing = False
-        self.calls: set[asyncio.Task[list[Outcome]]] = set()  # in flight
+        self.calls: dict[asyncio.Task[list[Outcome]], _Flight] = {}  # those that wait for a slot included
         self.calm = CalmRate()
         self._doubts = Doubts()
 
@@ -118,27 +150,85 @@ class Desk:
             return True
         return draw(window_id) < AUDIT_MARGIN * self.calm.share(review.audits_per_day, clock)
 
-    def submit(self, window: Window, attempts: int = 0) -> None:
-        """Take a sealed window; ``attempts`` counts the crashes that it was in flight in."""
-        lane = self._lanes.setdefault(window.device, deque())
-        case = _Case(window, attempts)
-        lane.append(case)
+    def submit(self, window: Window) -> None:
+        """Take a sealed window."""
+        case = _Case(window)
+        self._lanes.setdefault(window.device, deque()).append(case)
         if self._review.mode == "all":
             self._gate(case)
-        self._advance(window.device)
+        self._advance([window.device])
 
-    def _advance(self, device: str) -> None:
-        """Conclude the head of the lane as long as its outcome is known."""
-        lane = self._lanes[device]
-        while lane:
-            case = lane[0]
-            if case.outcome is None and not case.asked:
+    def resume(self, left: Recovered) -> None:
+        """Take the windows that the last process left, and ask those together that it had put together."""
+        cases = {
+            window.id: _Case(window, left.attempts.get(window.id, 0), audit=window.id in left.audits)
+            for window in left.pending
+        }
+        for case in cases.values():
+            self._lanes.setdefault(case.window.device, deque()).append(case)
+        for batch in left.batches:
+            self._ask_again([cases[one] for one in batch if self._may_ask_again(cases[one])])
+        for case in cases.values():
+            if self._review.mode == "all" and not case.asked:
                 self._gate(case)
-            if case.outcome is None:
-                return
-            lane.popleft()
-            self._conclude(case.window, case.outcome)
-        del self._lanes[device]
+        self._advance(list(self._lanes))
+
+    def _may_ask_again(self, case: _Case) -> bool:
+        if self._caller is None or self._review.mode == "none" or case.attempts >= POISON_AFTER:
+            return False
+        return self._review.mode == "all" or self._lanes[case.window.device][0] is case
+
+    def _ask_again(self, cases: list[_Case]) -> None:
+        together = [case for case in cases if case.attempts < SPLIT_AFTER]
+        for case in cases:
+            case.asked = True
+            if case.attempts >= SPLIT_AFTER:
+                self._send([case])
+        if together and self._fits(together):
+            self._send(together)
+        else:  # the settings of batches were changed meanwhile
+            for case in together:
+                self._wait(case)
+
+    def _fits(self, cases: Sequence[_Case]) -> bool:
+        tokens = base_tokens() + sum(window_tokens(case.window.section) for case in cases)
+        return len(cases) == 1 or (
+            len(cases) <= self._batch.max_windows and tokens <= self._batch.max_input_tokens
+        )
+
+    def _advance(self, devices: Iterable[str]) -> None:
+        """Conclude the heads of these lanes as long as their outcomes are known."""
+        self._moving.update(dict.fromkeys(devices))
+        if not self._turn_asked:
+            self._turn()
+
+    def _turn(self) -> None:
+        """Conclude so many windows and ask for another turn: behind one slow answer thousands may wait."""
+        self._turn_asked = False
+        left = MAX_CONCLUDED
+        while self._moving and left > 0:
+            device = next(iter(self._moving))
+            if self._conclude_head(device):
+                left -= 1
+            else:
+                del self._moving[device]
+        if self._moving:
+            self._turn_asked = True
+            asyncio.get_running_loop().call_soon(self._turn)
+
+    def _conclude_head(self, device: str) -> bool:
+        """Conclude the first window of a lane; false when there is none, or no outcome of it yet."""
+        lane = self._lanes[device]
+        case = lane[0]
+        if case.outcome is None and not case.asked:
+            self._gate(case)
+        if case.outcome is None:
+            return False
+        lane.popleft()
+        self._conclude(case.window, case.outcome)
+        if not lane:
+            del self._lanes[device], self._moving[device]
+        return True
 
     def _gate(self, case: _Case) -> None:
         """Give the case its local outcome, or put it into the next batch."""
@@ -206,7 +296,9 @@ class Desk:
             attempt=1 + max(case.attempts for case in cases),
             audit=frozenset(case.window.id for case in cases if case.audit),
         )
-        await self._start_batch(batch)
+        await self._batches.plan(batch)
+        if self._closing:
+            return  # the next start asks
         caller = self._caller
         if caller is None:
             outcomes = [Outcome(window.id, Reason.NO_ENDPOINT) for window in windows]
@@ -214,31 +306,52 @@ class Desk:
             outcomes = await self._call(caller, batch)
         by_window = {outcome.window_id: outcome for outcome in outcomes}
         for case in cases:
-            outcome = by_window[case.window.id]
+            outcome = by_window.get(case.window.id)
+            if outcome is None:
+                continue  # it was in no request when the process was stopped: the next start asks
             if outcome.answer is not None:
                 self._doubts.note(case.window)
             if case.audit and outcome.reason is Reason.REVIEWED:
                 outcome = replace(outcome, reason=Reason.AUDIT)
             case.outcome = outcome
-        for device in dict.fromkeys(window.device for window in windows):
-            self._advance(device)
+        self._advance(window.device for window in windows)
 
     async def _call(self, caller: Asks, batch: Batch) -> list[Outcome]:
-        """Ask the model; a call cancelled because the process stops ends local, reason ``shutdown``."""
-        call = asyncio.ensure_future(caller.ask(batch))
-        self.calls.add(call)
+        """Ask the model; a call cancelled because the process stops ends local, reason ``shutdown``.
+
+        What was in no request then has no outcome.
+        """
+        flight = _Flight(batch)
+        call = asyncio.ensure_future(caller.ask(batch, lambda windows: self._count(flight, windows)))
+        self.calls[call] = flight
         try:
             return await asyncio.shield(call)
         except asyncio.CancelledError:
             if not (self._closing and call.cancelled()):
                 raise
-            return caller.cancelled(batch)
+            return [
+                outcome
+                for outcome in caller.cancelled(batch)
+                if outcome.window_id in flight.sent or outcome.answer is not None
+            ]
         finally:
-            self.calls.discard(call)
+            del self.calls[call]
+
+    async def _count(self, flight: _Flight, windows: Sequence[Window]) -> None:
+        """Commit the attempt of a request; a window's further requests for one verdict are the same one."""
+        ids = [window.id for window in windows if window.id not in flight.sent]
+        if ids:
+            flight.sent.update(ids)
+            await self._batches.count(flight.batch, ids)
 
     def close(self) -> None:
-        """Start no more calls; what is not in flight waits in the journal for the next start."""
+        """Start no more calls; what is in no request waits in the journal for the next start."""
         self._closing = True
         if self._flush is not None:
             self._flush.cancel()
             self._flush = None
+        for call, flight in self.calls.items():
+            if flight.sent:
+                self._batches.take_back(flight.batch, flight.sent)
+            else:
+                call.cancel()

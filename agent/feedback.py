@@ -8,18 +8,20 @@ from agent.decode.family import DecodeLimits
 from agent.decode.strict_json import parse
 from agent.records import DecodeError, DecodeReason
 
+REPEAT = "repeat"
 OUTCOMES = ("confirmed", "false_alarm")
 MAX_NOTE = 500  # characters that are kept
 _LIMITS = DecodeLimits(max_bytes=8192, max_string=8192)
 _KEYS = {"verdict_id", "outcome", "note"}
-_ID = re.compile(r"[0-9a-f]{8,64}")
+MIN_ID = 4  # characters of an id that may stand for the whole
+_ID = re.compile(r"[0-9a-f]{4,64}")
 
 
 @dataclass(frozen=True, slots=True)
 class Feedback:
     """One person's answer to one verdict."""
 
-    verdict_id: str
+    verdict_id: str  # or its first characters
     outcome: str  # confirmed | false_alarm
     note: str = ""  # one printable line
 
@@ -30,7 +32,13 @@ class Noted:
 
     feedback: Feedback
     status: str | None
-    why: str = ""  # repeat | unknown_verdict
+    why: str = ""  # repeat, or in words why it was refused
+    verdict_id: str = ""  # the whole id of its verdict
+
+    @property
+    def refused(self) -> bool:
+        """Whether it speaks of no verdict, or of more than one."""
+        return self.status is None and self.why != REPEAT
 
 
 def read_feedback(payload: bytes) -> Feedback:
@@ -47,7 +55,8 @@ def read_feedback(payload: bytes) -> Feedback:
         raise _refuse(f"has the key {_line(stranger)[:40]!r}", "leave it out")
     verdict_id, outcome, note = value.get("verdict_id"), value.get("outcome"), value.get("note")
     if not isinstance(verdict_id, str) or not _ID.fullmatch(verdict_id):
-        raise _refuse("verdict_id is no id of a verdict", "copy the id of the verdict")
+        remedy = f"copy the id of the verdict, or at least its first {MIN_ID} characters"
+        raise _refuse("verdict_id is no id of a verdict", remedy)
     if outcome not in OUTCOMES:
         raise _refuse("outcome is unknown", "use confirmed or false_alarm")
     if note is not None and not isinstance(note, str):

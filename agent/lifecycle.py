@@ -10,7 +10,7 @@ from agent.failpoint import failpoint
 from agent.rooms import Rooms
 from agent.status import encode_status
 
-REPLAY_CHUNK = 2000
+REPLAY_CHUNK = 256
 HEALTH_S = 60.0
 
 
@@ -27,14 +27,13 @@ class Lifecycle:
         """Take up where the last process ended, then start the analyst's own tasks; return rows replayed."""
         rooms = self._rooms
         journal, pipeline = rooms.journal, rooms.pipeline
-        pipeline.restore(journal.recovered)
+        await pipeline.restore(journal.recovered)
         rows, replayed = journal.rows_after(journal.recovered.snapshot_seq), 0
         while chunk := list(islice(rows, REPLAY_CHUNK)):
             failpoint("replay")
-            pipeline.replay(chunk)
+            await pipeline.replay(chunk)
             replayed += len(chunk)
             progress(replayed)
-            await asyncio.sleep(0)
         rooms.crossings.spawn(pipeline.run_timers())
         rooms.crossings.spawn(self._publish_health())
         return replayed
@@ -89,14 +88,11 @@ class Lifecycle:
 
     def last_snapshot(self, limit_s: float) -> bool:
         """Journal the analyst's state, so that the next start has little to replay."""
-        future = asyncio.run_coroutine_threadsafe(self._snapshot(), self._loop)
+        future = asyncio.run_coroutine_threadsafe(self._rooms.pipeline.last_snapshot(), self._loop)
         with suppress(TimeoutError):
             future.result(limit_s)
             return True
         return False
-
-    async def _snapshot(self) -> None:
-        self._rooms.pipeline.snapshot()
 
     def close_telemetry(self, limit_s: float) -> bool:
         """Stop the web server and send the spans that are left."""

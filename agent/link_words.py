@@ -18,8 +18,6 @@ def link_problems(link: LinkState, stats: LinkStats, *, url: str, now: float) ->
         f"The broker grants {text!r} at a lower QoS than asked for: messages may be lost."
         for text in link.downgraded
     ]
-    if link.stalled:
-        found.append("Intake is full: what arrives is left with the broker until there is room.")
     if dropped := stats.losses.recent(now):
         found.append(
             f"The broker dropped {dropped} messages of its clients in the last 10 minutes: "
@@ -28,10 +26,15 @@ def link_problems(link: LinkState, stats: LinkStats, *, url: str, now: float) ->
     return found
 
 
-def link_notes(link: LinkState) -> list[str]:
+def link_notes(link: LinkState, *, ids_reused: bool) -> list[str]:
     """Return what works, but less well than with another broker."""
+    notes = []
     if link.protocol == "3.1.1":
-        return [
+        notes.append(
             "The broker speaks MQTT 3.1.1: a publish that it refuses cannot be told from one that it took."
-        ]
-    return []
+        )
+    if ids_reused:
+        notes.append(
+            "The broker reuses packet ids: what it sends again after a reconnect is journaled again."
+        )
+    return notes

@@ -1,16 +1,28 @@
 """What the local detector's scores say of a window: its opinion, in words, and the readings worth citing."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from operator import itemgetter
 
-from agent.records import Kind, LocalOpinion, Reading, Score, Severity, Silence, Status, WindowReading
+from agent.records import (
+    Kind,
+    Learning,
+    LocalOpinion,
+    Progress,
+    Reading,
+    Score,
+    Severity,
+    Silence,
+    Status,
+    WindowReading,
+)
 
 MAX_CANDIDATES = 12
 MAX_EVIDENCE = 5
 SUSPECT_SCORE = 0.25
 CRITICAL_SCORE = 3.0
 MAX_SUMMARY = 300
+MAX_NAME, MAX_UNIT = 60, 16  # of a metric and a unit inside a sentence
 
 Scored = tuple[Reading, Score]
 
@@ -49,6 +61,9 @@ def opine(readings: Sequence[Scored]) -> LocalOpinion:
         key=itemgetter(1, 2),
         reverse=True,
     )
+    unjudged = find_unjudged(readings)
+    learning = least_learnt(unjudged)
+    foreign = next(((one, score) for one, score in readings if score.unchecked is not None), None)
     if not ranked:
         top = max((score.value for _, score in readings), default=0.0)
         return LocalOpinion(
@@ -57,7 +72,9 @@ def opine(readings: Sequence[Scored]) -> LocalOpinion:
             Kind.NONE,
             Severity.INFO,
             (),
-            "Readings are within their usual range.",
+            _tell_calm(learning, len(unjudged), foreign),
+            learning,
+            foreign is not None,
         )
     evidence = tuple(_cited(index, *readings[index]) for index, _, _ in ranked[:MAX_EVIDENCE])
     lead = evidence[0]
@@ -65,8 +82,57 @@ def opine(readings: Sequence[Scored]) -> LocalOpinion:
     critical = lead.score.limit or score >= CRITICAL_SCORE
     severity = Severity.CRITICAL if critical else Severity.WARNING
     return LocalOpinion(
-        Status.ANOMALY, _bounded(score), lead.score.kind, severity, evidence, _tell(lead, len(ranked))
+        Status.ANOMALY,
+        _bounded(score),
+        lead.score.kind,
+        severity,
+        evidence,
+        _tell(lead, len(ranked)),
+        learning,
+        foreign is not None,
     )
+
+
+def find_unjudged(readings: Sequence[Scored]) -> dict[str, Progress]:
+    """Return the progress of each metric of which a reading was not judged, as far as it had come."""
+    found: dict[str, Progress] = {}
+    for reading, score in readings:
+        if score.progress is not None:
+            found[reading.metric] = score.progress
+    return found
+
+
+def least_learnt(unjudged: Mapping[str, Progress]) -> Learning | None:
+    """Return the series that is farthest from being judged, None when all are."""
+    if not unjudged:
+        return None
+    metric = min(unjudged, key=lambda name: (unjudged[name].seen / unjudged[name].needed, name))
+    return Learning(metric, unjudged[metric])
+
+
+def learning_words(progress: Progress) -> str:
+    """Return in words how far a series has come; the first words are the same everywhere."""
+    what = " different values" if progress.of == "values" else ""
+    return f"still learning ({progress.seen} of {progress.needed}{what})"
+
+
+def _tell_calm(learning: Learning | None, unjudged: int, foreign: Scored | None) -> str:
+    """Say what was found calm, and what was not judged at all."""
+    parts = []
+    if learning is not None:
+        more = f" and {unjudged - 1} more cannot" if unjudged > 1 else " cannot"
+        parts.append(
+            f"{learning_words(learning.progress)}: {learning.metric[:MAX_NAME]}{more} be judged yet,"
+            " only configured limits alarm."
+        )
+    if foreign is not None:
+        reading, score = foreign
+        ours, theirs = (score.unchecked or "")[:MAX_UNIT], (reading.unit or "")[:MAX_UNIT]
+        parts.append(
+            f"The limit of {reading.metric[:MAX_NAME]} is in {ours}, the readings are in {theirs}:"
+            " it is not checked."
+        )
+    return " ".join(parts) or "Readings are within their usual range."
 
 
 def opine_silence(silence: Silence) -> LocalOpinion:

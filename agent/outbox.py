@@ -1,4 +1,4 @@
-"""Feeds the outbox to the broker: at most 100 rows in memory, the rest waits on disk.
+"""Feeds the outbox to the broker: at most 400 rows in memory, the rest waits on disk.
 
 A topic that the broker refuses is left alone for a while, doubling up to an hour; its rows stay on disk and
 the other topics go on. After 24 h a refused row is set aside as undeliverable, with its row kept.
@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from agent.records import Outgoing
 
-MAX_HANDED = 100
+MAX_HANDED = 400
+MAX_DONE = 200  # acknowledged rows in one job of the journal
 FIRST_BACKOFF_S = 30.0
 MAX_BACKOFF_S = 3600.0
 REFUSED = 0x80
@@ -51,6 +52,7 @@ class Outbox:
         self._handed: dict[int, Outgoing] = {}
         self._blocked: dict[str, float] = {}  # topic -> clock at which it is tried again
         self._backoffs: dict[str, float] = {}  # topic -> last backoff, until it is accepted
+        self._refused: dict[str, tuple[int, int]] = {}  # topic -> row and code, until it is accepted
         self._loaded_to = 0  # highest id that was in memory
         self._more = True  # rows above it may be on disk
         self._loading = False
@@ -72,6 +74,11 @@ class Outbox:
     def blocked_topics(self) -> tuple[str, ...]:
         """Topics that the broker refused and that are left alone for now."""
         return tuple(self._blocked)
+
+    @property
+    def refused(self) -> dict[str, tuple[int, int]]:
+        """The topics that the broker refuses, with the first refused row of each and its reason code."""
+        return dict(self._refused)
 
     def add(self, items: Sequence[Outgoing]) -> None:
         """Take rows that were just committed; what does not fit stays on disk until there is room."""
@@ -109,6 +116,7 @@ class Outbox:
         if reason_code < REFUSED:
             self.stats.published += 1
             self._backoffs.pop(item.topic, None)
+            self._refused.pop(item.topic, None)
             self._acked.append(outbox_id)
             if self._loading:
                 self._beside.add(outbox_id)
@@ -116,6 +124,7 @@ class Outbox:
             return
         self.stats.refused += 1
         self._refuse(outbox_id, reason_code)
+        self._refused.setdefault(item.topic, (outbox_id, reason_code))
         if item.topic in self._blocked:
             return  # was on its way when the topic was refused
         backoff_s = min(MAX_BACKOFF_S, 2 * self._backoffs.get(item.topic, FIRST_BACKOFF_S / 2))
@@ -133,7 +142,8 @@ class Outbox:
         """Note what was acknowledged, take up refused topics again, and refill from disk."""
         if self._acked:
             acked, self._acked = self._acked, []
-            self._done(acked)
+            for start in range(0, len(acked), MAX_DONE):
+                self._done(acked[start : start + MAX_DONE])
         # Not before all others were read: whoever begins anew each time never gets to the end.
         again = [] if self._more else [topic for topic, until in self._blocked.items() if until <= clock]
         if again:

@@ -50,3 +50,5 @@ class Outcome:
     cost_usd: float | None = None
     latency_ms: float | None = None
     trace_id: str | None = None
+    request_id: str | None = None  # of the call; None when none was made for this window
+    detail: str | None = None  # the reason in words, where the word alone would mislead

@@ -9,10 +9,12 @@ sequence and the configuration. Everything here runs on the analyst's loop.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from agent import snapshot
+from agent.batch_log import BatchLog
 from agent.conclusion import Conclusions, Trace
 from agent.desk import Asks, BatchSettings, Desk, Spawn
 from agent.detect import Detector
@@ -20,7 +22,6 @@ from agent.failpoint import failpoint
 from agent.journal import Journal
 from agent.outbox import Outbox
 from agent.records import (
-    Batch,
     FindingEvent,
     MessageRow,
     Outgoing,
@@ -40,11 +41,14 @@ from agent.review import ReviewSettings
 from agent.scribe import Scribe
 from agent.sealer import Sealer
 from agent.seeds import Seeds
+from agent.snapshot_due import SnapshotDue
 from agent.window import Draft, Windows, WindowSettings
 
-SNAPSHOT_ROWS = 20_000
-SNAPSHOT_S = 600.0
 TURN_S = 0.2
+# One turn of the loop: then it beats, and verdicts, calls and timers have theirs.
+MAX_TURN_ROWS = 256
+MAX_TURN_READINGS = 4096
+MAX_TURN_WINDOWS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +98,8 @@ class Pipeline:
         self._clock = clock
         self._turn_s = turn_s
         self._report = report
-        self._write = Scribe(journal, fail=fail).write
+        scribe = Scribe(journal, fail=fail)
+        self._write, self._try_to_write = scribe.write, scribe.try_to_write
         self.detector = detector
         self.windows = Windows(settings.window)
         self.outbox = Outbox(
@@ -123,7 +128,7 @@ class Pipeline:
             batch=settings.batch,
             caller=caller,
             finding=self.conclusions.finding,
-            start_batch=self._start_batch,
+            batches=BatchLog(journal, scribe),
             conclude=self.conclusions.conclude,
             suppressed=suppressed,
             audits_allowed=audits_allowed,
@@ -137,9 +142,14 @@ class Pipeline:
         )
         self._sealed_to: dict[str, int] = {}  # device -> highest seq inside a sealed window
         self._last_seq: dict[str, int] = {}  # device -> seq of its newest reading
+        self._rows: deque[Row] = deque()  # committed, not yet taken
+        self._row: Row | None = None  # taken, while its windows are not all sealed
+        self._cut: deque[Draft | Silence] = deque()  # these windows
+        self._turn_asked = False
+        self._snapshot_asked = False  # in the middle of a row
         self.seeds = Seeds()
-        self.seq = self._snapshot_seq = 0
-        self._snapshot_clock = clock()
+        self.seq = 0
+        self._snapshots = SnapshotDue(clock=clock())
         self._tick_asked = self._closing = False
         self.stats = PipelineStats()
         self.heartbeat = clock()
@@ -147,13 +157,53 @@ class Pipeline:
     # ---------------------------------------------------------------------------- rows, in order
 
     def consume(self, rows: Sequence[Row]) -> None:
-        """Take committed rows, in order of ``seq``."""
+        """Take committed rows, in order of ``seq``, in bounded turns; the first one at once."""
+        self._rows.extend(rows)
+        if not self._turn_asked:
+            self._turn()
+
+    def _turn(self) -> None:
+        """Do one turn's work on the rows, and ask for another where some is left."""
+        self._turn_asked = False
         failpoint("analyst_consume")
-        for row in rows:
-            self._take(row)
-        self._journal.consumed(len(rows))
+        self._journal.consumed(self._work())
         self.heartbeat = self._clock()
-        if self.seq - self._snapshot_seq >= SNAPSHOT_ROWS:
+        self._snapshot_if_due()
+        if self.busy:
+            self._turn_asked = True
+            asyncio.get_running_loop().call_soon(self._turn)
+
+    @property
+    def busy(self) -> bool:
+        """Whether rows wait, or windows of the last one."""
+        return bool(self._rows) or self._row is not None
+
+    def _work(self) -> int:
+        """Take rows and seal what they cut, up to the bounds of a turn; return how many were finished.
+
+        A turn may end amid the windows of a row. The next row waits until all are sealed, so where a turn
+        ends decides nothing.
+        """
+        rows = windows = 0
+        readings = self.stats.readings + MAX_TURN_READINGS
+        while rows < MAX_TURN_ROWS and windows < MAX_TURN_WINDOWS and self.stats.readings < readings:
+            if self._cut:
+                windows += self._seal(self._cut.popleft())
+            elif self._row is not None:
+                self._finish(self._row)
+                rows += 1
+            elif self._rows:
+                self._row = self._rows.popleft()
+                self._take(self._row)
+            else:
+                break
+        return rows
+
+    def _finish(self, row: Row) -> None:
+        """Note that everything a row brought about has been done."""
+        self._row = None
+        self.seq = row.seq
+        if self._snapshot_asked:
             self.snapshot()
 
     def _take(self, row: Row) -> None:
@@ -163,7 +213,6 @@ class Pipeline:
             self.seeds.take(row.readings)
         else:
             self._take_message(row)
-        self.seq = row.seq
 
     def _take_message(self, row: MessageRow) -> None:
         update, clock = self.detector.update, row.clock
@@ -175,33 +224,36 @@ class Pipeline:
             self._last_seq[device] = row.seq
             if row.seq <= self._sealed_to.get(device, 0):
                 continue  # replayed: its window is sealed already
-            for draft in self.windows.add(device, row.seq, clock, readings, row.traceparent):
-                self._keep(self._sealer.seal(draft))
+            self._cut.extend(self.windows.add(device, row.seq, clock, readings, row.traceparent))
 
     def _take_timer(self, row: TimerRow) -> None:
-        drafts: list[Draft] = []
-        silences: list[Silence] = []
         match row.kind:
             case TimerKind.TICK:
                 self._tick_asked = False
-                drafts = self.windows.tick(row.clock)
-                silences = self.detector.tick(row.clock)
+                self._cut.extend(self.windows.tick(row.clock))
+                self._cut.extend(self.detector.tick(row.clock))
             case TimerKind.CONNECTED:
                 self.detector.connected(row.clock)
             case TimerKind.DISCONNECTED:
                 self.detector.disconnected(row.clock)
             case TimerKind.DRAIN:
-                drafts = self.windows.drain(row.clock)
+                self._cut.extend(self.windows.drain(row.clock))
             case TimerKind.ONLINE | TimerKind.OFFLINE if row.device is not None:
                 online = row.kind is TimerKind.ONLINE
                 silence = self.detector.device_state(row.device, online, row.clock)
-                silences = [silence] if silence is not None else []
-        for draft in drafts:
-            self._keep(self._sealer.seal(draft))
-        for silence in silences:
-            self._seal_silence(silence, row)
+                if silence is not None:
+                    self._cut.append(silence)
 
     # ----------------------------------------------------------------------------------- sealing
+
+    def _seal(self, cut: Draft | Silence) -> int:
+        """Seal what the row at hand has cut; return how many windows that are."""
+        if isinstance(cut, Draft):
+            self._keep(self._sealer.seal(cut))
+            return 1
+        if isinstance(self._row, TimerRow):
+            self._seal_silence(cut, self._row)
+        return 2
 
     def _seal_silence(self, silence: Silence, row: TimerRow) -> None:
         """Seal what the device said before, then the silence itself."""
@@ -218,9 +270,6 @@ class Pipeline:
         self._write(lambda store: store.seal(window))
         self.desk.submit(window)
 
-    async def _start_batch(self, batch: Batch) -> None:
-        await asyncio.wrap_future(self._journal.write(lambda store: store.start_batch(batch), urgent=True))
-
     # --------------------------------------------------------------------------------------- time
 
     async def run_timers(self) -> None:
@@ -234,8 +283,7 @@ class Pipeline:
                 self._tick_asked = True
                 self.note(TimerKind.TICK)
             self.outbox.turn(clock)
-            if self.seq > self._snapshot_seq and clock - self._snapshot_clock >= SNAPSHOT_S:
-                self.snapshot()
+            self._snapshot_if_due()
             await asyncio.sleep(self._turn_s)
 
     def next_due(self) -> float | None:
@@ -249,11 +297,12 @@ class Pipeline:
 
     # ------------------------------------------------------------------------------------ restart
 
-    def restore(self, recovered: Recovered) -> None:
+    async def restore(self, recovered: Recovered) -> None:
         """Take back the last snapshot, the open findings and the windows that wait for a verdict."""
         self._sealed_to.update(recovered.sealed_to)
         self.conclusions.restore(recovered.findings)
-        self.seq = self._snapshot_seq = recovered.snapshot_seq
+        self.seq = recovered.snapshot_seq
+        self._snapshots.restore(recovered.snapshot_seq, recovered.snapshot_clock)
         if recovered.snapshot is not None:
             problem = snapshot.load(
                 recovered.snapshot,
@@ -265,28 +314,49 @@ class Pipeline:
             )
             if problem:
                 self._report("snapshot_skipped", level="warning", why=problem)
-        for window in recovered.pending:
-            self.desk.submit(window, recovered.attempts.get(window.id, 0))
+        self.desk.resume(recovered)
 
-    def replay(self, rows: Iterable[Row]) -> None:
+    async def replay(self, rows: Iterable[Row]) -> None:
         """Take rows that the last process had consumed after its snapshot; its windows are not cut again."""
-        for row in rows:
-            self._take(row)
-        self.heartbeat = self._clock()
+        self._rows.extend(rows)
+        while self.busy:
+            self._work()
+            self.heartbeat = self._clock()
+            await asyncio.sleep(0)
 
     def remember_filters(self, filters: Sequence[str]) -> None:
         """Journal what the broker's session may hold, so that a later start can unsubscribe it."""
         self._write(lambda store: store.set_filters(filters))
 
     def snapshot(self) -> None:
-        """Journal the state of detector and open windows at the last consumed row."""
+        """Journal the state of detector and open windows at the last consumed row; amid one, after it."""
+        self._snapshot_asked = self._row is not None
+        if self._snapshot_asked:
+            return
+        started = self._clock()
         self._sealed_to.clear()  # what it knew is behind this snapshot
         blob = snapshot.dump(self.detector, self.windows, self.desk.calm, self._last_seq)
         seq, lowest = self.seq, self.windows.lowest_seq()
         floor = seq + 1 if lowest is None else lowest
-        self._snapshot_seq, self._snapshot_clock = seq, self._clock()
+        clock = self._clock()
+        pruned = self._journal.stats.pruned_rows
+        self._snapshots.taken(seq, clock, took_s=clock - started, pruned=pruned)
         self.stats.snapshots += 1
-        self._write(lambda store: store.snapshot(seq, blob, floor))
+        self._try_to_write(
+            lambda store: store.snapshot(seq, blob, floor),
+            lambda on_disk: self._snapshots.written(self._clock(), on_disk=on_disk),
+        )
+
+    def _snapshot_if_due(self) -> None:
+        if self._snapshots.due(self.seq, self._clock(), state=self._journal.stats.state):
+            self.snapshot()
+
+    async def last_snapshot(self) -> None:
+        """Take a snapshot, after the row at hand."""
+        self.snapshot()
+        while self._snapshot_asked:
+            self._work()
+            await asyncio.sleep(0)
 
     def close(self) -> None:
         """Ask neither the model nor the clock any more; nothing is sealed."""

@@ -7,6 +7,7 @@ the product is a difference of two ``clock`` values.
 """
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from agent.outcome import Answer as Answer, Check as Check, Outcome as Outcome, Tokens as Tokens
 from agent.traffic import Arrival as Arrival, LinkDown as LinkDown, LinkUp as LinkUp, Outgoing as Outgoing
@@ -71,6 +72,23 @@ Row = MessageRow | TimerRow
 # ------------------------------------------------------------------------------------ detection
 
 
+class Progress(NamedTuple):
+    """How far a series is from being judged."""
+
+    seen: int
+    needed: int
+    until: float | None = None  # event time at its pace so far, None where that is not known
+    of: str = "readings"  # readings | values: a series that never changed needs other values, not more
+
+
+@dataclass(frozen=True, slots=True)
+class Learning:
+    """The least learnt series of a window."""
+
+    metric: str
+    progress: Progress
+
+
 @dataclass(frozen=True, slots=True)
 class Score:
     """What the local detector says of one reading; 1.0 is the alarm line of every detector."""
@@ -79,6 +97,8 @@ class Score:
     kind: Kind = Kind.NONE
     expected: tuple[float, float] | None = None  # usual range at this time, same unit as the reading
     limit: bool = False  # a configured limit was broken
+    progress: Progress | None = None  # the reading was not judged: its series is still learning
+    unchecked: str | None = None  # the unit of a limit that does not hold for the reading's own unit
 
     @property
     def alarm(self) -> bool:
@@ -121,6 +141,8 @@ class SeriesView:
     recent: tuple[float, ...]  # the last values, oldest first, at most 30
     last_at: float | None
     last_value: float | None
+    progress: Progress | None = None  # while it is learning
+    unchecked: str | None = None  # the unit of its limit, where that is not the readings'
 
 
 # -------------------------------------------------------------------------------------- windows
@@ -148,6 +170,8 @@ class LocalOpinion:
     severity: Severity
     evidence: tuple[WindowReading, ...]  # at most 5, highest score first
     summary: str
+    learning: Learning | None = None  # what was not judged
+    unchecked: bool = False  # a limit did not hold for the unit of a reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +250,8 @@ class Verdict:
     late: bool
     trace_id: str | None
     created: float
+    request_id: str | None = None  # of the call, None when none was made
+    reason_detail: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,5 +276,8 @@ class Recovered:
     snapshot_seq: int
     pending: tuple[Window, ...]  # sealed without a verdict, oldest first
     attempts: dict[str, int] = field(default_factory=dict)  # window id -> AI calls in flight at a crash
+    batches: tuple[tuple[str, ...], ...] = ()  # ids of pending windows that were to be asked together
+    audits: frozenset[str] = frozenset()  # of these, ids of windows that were drawn for an audit
     findings: tuple[Finding, ...] = ()
     sealed_to: dict[str, int] = field(default_factory=dict)  # device -> highest sealed seq
+    snapshot_clock: float | None = None  # of the snapshot, else of the first row that is there

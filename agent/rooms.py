@@ -26,7 +26,10 @@ from agent.sample import take_sample
 from agent.status import Reporter
 from agent.transcripts import Transcripts
 from agent.wary import Wariness
+from agent.watchdog import Watchdog, read_waits
 from agent.web import WebServer
+
+BEAT_S = 0.5  # how often the main thread looks at the others
 
 
 class Rooms:
@@ -70,6 +73,7 @@ class Rooms:
             read=lambda: take_sample(self),
         )
         self.recorder = TelemetryRecorder(logs=logs, metrics=self.metrics, tracer=self.tracer)
+        self._watchdog = Watchdog(beat_s=BEAT_S)
         self._wariness = Wariness(self.recorder.injection_suspected)
         self.journal = self._open_journal()
         transcripts = Transcripts(write=self.journal.write, report=logs.reporter(room="caller"))
@@ -100,7 +104,9 @@ class Rooms:
                 on_generation=lambda number: self.link.generation_stored(number),  # noqa: PLW0108
                 on_room=lambda: self.link.room(),  # noqa: PLW0108
                 report=self.logs.reporter(room="journal"),
+                on_texts=self._wariness.look_all,
                 on_feedback=self.crossings.on_feedback,
+                knows=lambda device: self.detector.knows(device),  # noqa: PLW0108 - the detector is built later
             ),
             wall=self._pace.wall,
             mono=time.monotonic,
@@ -108,18 +114,25 @@ class Rooms:
         )
 
     def _decode(self, arrival: Arrival) -> Any:
+        """Decode a message; a fault of ours is reported, and the message goes into quarantine."""
+        try:
+            return self._read(arrival)
+        except (DecodeError, UnicodeEncodeError, MemoryError) as error:
+            if isinstance(error, DecodeError) and error.reason is DecodeReason.DECODER_FAULT:
+                self._stumbled(error.__cause__ or error, arrival)
+            raise
+        except Exception as error:
+            self._stumbled(error, arrival)
+            raise
+
+    def _stumbled(self, error: BaseException, arrival: Arrival) -> None:
+        self.recorder.fault_log.note("decoder", error, counted=True, topic=arrival.topic)
+
+    def _read(self, arrival: Arrival) -> Any:
         if arrival.topic == self._feedback_topic:
             return read_feedback(arrival.payload)
-        try:
-            received = self._pace.wall_at(arrival.mono, arrival.received)
-            decoded = self._registry.decode(arrival.topic, arrival.payload, received, arrival.properties)
-        except DecodeError as error:
-            garbled = error.reason is not DecodeReason.STRING_TOO_LONG
-            self._wariness.look(arrival.payload, arrival.topic, garbled=garbled)
-            raise
-        if decoded.skipped:  # text, or what else is no reading
-            self._wariness.look(arrival.payload, arrival.topic)
-        return decoded
+        received = self._pace.wall_at(arrival.mono, arrival.received)
+        return self._registry.decode(arrival.topic, arrival.payload, received, arrival.properties)
 
     def _make_link(self) -> Link:
         return Link(
@@ -127,11 +140,19 @@ class Rooms:
             subscriptions=settings.of_subscriptions(self.config, self._registry),
             first_generation=self.journal.generation + 1,
             previous_filters=self.journal.filters,
+            store_connection=self._store_connection,
             offer=self.journal.inbox.offer,
             on_published=self.crossings.on_published,
             on_event=self.crossings.on_link,
             report=self.logs.reporter(room="mqtt"),
             pressed=lambda: self.journal.inbox.pressed,
+        )
+
+    def _store_connection(self, generation: int) -> None:
+        """Have an attempt to connect on disk before the link goes on with it."""
+        stored = self.journal.write(lambda store: store.begin_connection(generation), urgent=True)
+        stored.add_done_callback(
+            lambda done: None if done.exception() else self.link.connection_stored(generation)
         )
 
     def _make_pipeline(self) -> Pipeline:
@@ -155,23 +176,23 @@ class Rooms:
 
     # ---------------------------------------------------------------------------- how they are doing
 
-    def wind(self) -> None:
-        """Let the heartbeats begin now: what came before (a long replay) was not theirs."""
-        now = time.monotonic()
-        self.link.heartbeat = self.journal.stats.heartbeat = self.web.heartbeat = now
+    def look(self) -> None:
+        """Age the heartbeats; the main thread does so at each of its beats."""
+        beats = {
+            "net": self.link.heartbeat,
+            "journal": self.journal.stats.heartbeat,
+            "analyst": self.pipeline.heartbeat,
+            "web": self.web.heartbeat,
+        }
+        self._watchdog.look(time.monotonic(), read_waits(), beats)
 
     def stuck(self, limit_s: float) -> str | None:
-        """Return the name of a loop that made no turn for ``limit_s``, or None."""
-        now, clock = time.monotonic(), self.journal.clock.now()
-        if now - self.link.heartbeat > limit_s:
-            return "net"
-        if now - self.journal.stats.heartbeat > limit_s:
-            return "journal"
-        return "analyst" if clock - self.pipeline.heartbeat > limit_s * self._pace.speed else None
+        """Return the name of a loop that made no turn for ``limit_s`` of the process's time, or None."""
+        return self._watchdog.stuck(limit_s, ("net", "journal", "analyst"))
 
     def web_hangs(self, limit_s: float) -> bool:
         """Say that the web server made no turn for ``limit_s``; readings and verdicts do not depend on it."""
-        return time.monotonic() - self.web.heartbeat > limit_s
+        return self._watchdog.age("web") > limit_s
 
     def addresses(self) -> dict[str, str]:
         """Return where this agent can be found, for the log."""

@@ -20,6 +20,7 @@ def take_sample(rooms: "Rooms") -> EdgeSample:
         mqtt_reconnects=link.stats.reconnects,
         mqtt_received=dict(stats.sources),
         mqtt_redeliveries=stats.redelivered,
+        mqtt_repeats_possible=stats.repeats_possible,
         mqtt_dropped=dict(link.stats.dropped),
         mqtt_publish_failures=link.stats.publish_refused,
         mqtt_broker_dropped=link.stats.losses.total,

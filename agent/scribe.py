@@ -6,7 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TypeVar
 
-from agent.journal import Journal, Store
+from agent.journal import Journal, JournalStorageError, Store
 
 T = TypeVar("T")
 
@@ -27,6 +27,22 @@ class Scribe:
                 loop.call_soon_threadsafe(self._written, future, then)
 
         self._journal.write(job).add_done_callback(done)
+
+    def try_to_write(self, job: Callable[[Store], None], then: Callable[[bool], None]) -> None:
+        """Have ``job`` run once; ``then`` hears on this loop whether it is on disk."""
+        loop = asyncio.get_running_loop()
+
+        def done(future: Future[None]) -> None:
+            with contextlib.suppress(RuntimeError):  # as above
+                loop.call_soon_threadsafe(self._tried, future, then)
+
+        self._journal.write(job, optional=True).add_done_callback(done)
+
+    def _tried(self, future: Future[None], then: Callable[[bool], None]) -> None:
+        if isinstance(future.exception(), JournalStorageError):
+            then(False)  # noqa: FBT003 - the answer
+        else:
+            self._written(future, lambda _none: then(True))  # noqa: FBT003 - as above
 
     def _written(self, future: Future[T], then: Callable[[T], None] | None) -> None:
         if future.cancelled():

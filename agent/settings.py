@@ -54,6 +54,7 @@ def of_journal(config: Config) -> JournalSettings:
         max_mib=config.journal.max_mib,
         keep_days=config.journal.keep_days,
         prune=config.journal.prune,
+        new_devices_per_min={source.topic: source.new_devices_per_min for source in config.sources},
         max_inbox_bytes=config.mqtt.max_intake_mib * 2**20,
     )
 

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from agent.caller.protocols import Transcript
+from agent.fault import fault_words
 from agent.journal import JournalError, Store
 from agent.verdict import encode
 
@@ -41,4 +42,4 @@ class Transcripts:
     def _written(self, future: Future[None]) -> None:
         error = None if future.cancelled() else future.exception()
         if error is not None and not isinstance(error, JournalError):  # closed: the process is ending
-            self._report("transcript_lost", level="warning", error=type(error).__name__)
+            self._report("transcript_lost", level="warning", error=fault_words(error))

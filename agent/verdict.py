@@ -12,6 +12,7 @@ from agent.records import (
     Evidence,
     Grounding,
     Kind,
+    Learning,
     LocalOpinion,
     Outcome,
     Reason,
@@ -60,7 +61,7 @@ def conclude(
     elif answer is not None:
         source = outcome.source
         status, kind, severity = _agreed(local, answer)
-        summary = clean(answer.summary) or summary
+        summary = _told(status, local, answer)
         evidence = _cited(window, answer) or evidence
     return Verdict(
         id=window.id,
@@ -91,7 +92,20 @@ def conclude(
         late=created - window.end > LATE_AFTER_S,
         trace_id=outcome.trace_id,
         created=created,
+        request_id=outcome.request_id,
+        reason_detail=outcome.detail,
     )
+
+
+def _told(status: Status, local: LocalOpinion, answer: Answer) -> str:
+    """Return the model's words, unless nothing is wrong with readings that could not be judged.
+
+    No model can know what is usual for a series that is still learning, so its "normal" is no news.
+    """
+    unsure = local.learning is not None or local.unchecked
+    if status is Status.ANOMALY or not unsure:
+        return clean(answer.summary) or local.summary
+    return local.summary if status is Status.NORMAL else f"{local.summary} {answer.summary}"
 
 
 def _overruled(local: LocalOpinion, answer: Answer) -> bool:
@@ -198,6 +212,21 @@ def to_json(verdict: Verdict) -> dict[str, Any]:
         "late": verdict.late,
         "trace_id": verdict.trace_id,
         "created_at": iso(verdict.created),
+        "request_id": verdict.request_id,
+        "reason_detail": verdict.reason_detail,
+        "learning": _learning(verdict.local.learning),
+    }
+
+
+def _learning(learning: Learning | None) -> dict[str, Any] | None:
+    if learning is None:
+        return None
+    progress = learning.progress
+    return {
+        "metric": learning.metric,
+        "seen": progress.seen,
+        "needed": progress.needed,
+        "until": None if progress.until is None else iso(progress.until),
     }
 
 

@@ -2,16 +2,19 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from agent.prompt import suspicions
+from agent.records import Arrival
 
 MAX_LOOKED_AT = 16_384  # bytes of a payload
+MAX_A_COMMIT = 65_536  # bytes of the payloads of one commit
 MAX_KNOWN = 1024  # texts whose rules are remembered: devices say the same again and again
 MAX_REMEMBERED = 256  # characters of each
 MAX_NEW = 8  # texts of a message that are looked at for the first time, 20 us each
 _MEANT = {"instruction", "role_marker"}
-_STRING = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
+# An unclosed string ends with the text: a search that failed there would begin again at each of its quotes.
+_STRING = re.compile(r'"([^"\\]*(?:\\.[^"\\]*)*)(?:"|\\?\Z)', re.DOTALL)
 
 
 class Wariness:
@@ -20,6 +23,20 @@ class Wariness:
     def __init__(self, tell: Callable[[str, str], None]) -> None:
         self._tell = tell
         self._known: dict[str, tuple[str, ...]] = {}
+
+    def look_all(self, found: Iterable[tuple[Arrival, bool]]) -> None:
+        """Look at the messages of one commit, as far as they fit into 64 KiB: the journal must go on.
+
+        Args:
+            found: each message, and whether it is garbled.
+        """
+        left = MAX_A_COMMIT
+        for arrival, garbled in found:
+            if left <= 0:
+                return
+            payload = arrival.payload[: min(left, MAX_LOOKED_AT)]
+            left -= len(payload)
+            self.look(payload, arrival.topic, garbled=garbled)
 
     def look(self, payload: bytes, topic: str, *, garbled: bool = False) -> None:
         """Look at the strings of a JSON payload, or at the whole of any other.

@@ -11,7 +11,9 @@ from hashlib import blake2b
 from typing import Any
 
 from agent.records import (
+    CALM,
     Kind,
+    Progress,
     Reading,
     Score,
     Trigger,
@@ -203,8 +205,8 @@ class Windows:
 
 def _dump_scored(reading: Reading, score: Score) -> list[Any]:
     item: list[Any] = [reading.metric, reading.at, reading.value, reading.unit]
-    if score.value or score.expected:
-        item += [score.value, score.kind, score.expected, score.limit]
+    if score is not CALM:
+        item += [score.value, score.kind, score.expected, score.limit, score.progress, score.unchecked]
     return item
 
 
@@ -212,9 +214,17 @@ def _load_scored(device: str, item: list[Any]) -> Scored:
     metric, at, value, unit, *rest = item
     reading = Reading(device, metric, at, value, unit)
     if not rest:
-        return reading, Score(0.0)
-    level, kind, expected, limit = rest
-    return reading, Score(level, Kind(kind), tuple(expected) if expected else None, limit)
+        return reading, CALM
+    level, kind, expected, limit, *more = rest
+    progress, unchecked = more or (None, None)  # snapshots of older versions end before
+    return reading, Score(
+        level,
+        Kind(kind),
+        tuple(expected) if expected else None,
+        limit,
+        None if progress is None else Progress(*progress),
+        unchecked,
+    )
 
 
 def identify(

@@ -22,6 +22,8 @@ class DecodeReason(StrEnum):
     NO_READINGS = "no_readings"
     BAD_TIME = "bad_time"
     DECODER_FAULT = "decoder_fault"
+    NEW_DEVICE_LIMIT = "new_device_limit"  # readable, but of one new device too many
+    UNKNOWN_VERDICT = "unknown_verdict"  # feedback on a verdict that is not kept, or on more than one
 
 
 class DecodeError(AgentError):

@@ -14,7 +14,15 @@ from types import FrameType
 from typing import Any
 
 from simulator import lines, scrape
-from simulator.agent_process import EXIT_FAULT, AgentEndedError, AgentProcess, Plan, demo_config, plan
+from simulator.agent_process import (
+    EXIT_FAULT,
+    EXIT_UNAVAILABLE,
+    AgentEndedError,
+    AgentProcess,
+    Plan,
+    demo_config,
+    plan,
+)
 from simulator.broker import Broker
 from simulator.faults import Label, label
 from simulator.fleet import Fleet
@@ -187,6 +195,7 @@ class _Demo:
     def _end(self, watch: Watch, agent: AgentProcess, plan: Plan) -> int:
         until = self._now()
         samples = self._last_scrape(plan)
+        silence = lines.model_silence(scrape.status(plan.web, 2.0))
         self._show.phase("end", "the agent is stopped")
         code = agent.stop()
         watch.close()
@@ -204,6 +213,11 @@ class _Demo:
                 "no verdict on a live window came back from the broker; run it longer (FOR=30)"
             )
             return EXIT_FAULT
+        if silence:
+            self._settings.say(
+                f"{silence}\nno verdict above is the model's: this was the local detector alone"
+            )
+            return EXIT_UNAVAILABLE
         return 0
 
     def _last_scrape(self, plan: Plan) -> scrape.Samples | None:

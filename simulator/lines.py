@@ -96,6 +96,22 @@ def _agent_lines(samples: Samples, *, history: int, live: int) -> list[str]:
     ]
 
 
+def model_silence(status: Mapping[str, Any]) -> str:
+    """Return why the model has answered nothing; empty where it did, or was not asked."""
+    ai = status.get("ai", {})
+    if ai.get("answering") in {"never", "failing"}:
+        said = [text for text in status.get("problems", []) if " model " in text and " failed" in text]
+        return clean(said[0] if said else f"The model does not answer: {ai.get('last_error')}", 400)
+    if ai.get("answering") == "not_asked" and ai.get("in_flight"):
+        waiting = ai["in_flight"]
+        return (
+            f"The model has not answered yet: {waiting} call{'s' * (waiting != 1)} to"
+            f" {clean(ai.get('endpoint'), 80)} still wait{'s' * (waiting == 1)}; check OPENAI_BASE_URL, which"
+            " usually ends in /v1, or run it longer (FOR=60)"
+        )
+    return ""
+
+
 def score_lines(score: Score, *, kinds: Mapping[str, list[str]], until: float, grace_s: float) -> list[str]:
     """Return which true faults were found, as what, and after how long."""
     out = [_match_line(row, kinds, until, grace_s) for row in score.matches]

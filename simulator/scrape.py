@@ -1,10 +1,12 @@
 """Reads an agent's HTTP port: Prometheus text and the addresses beside it."""
 
+import json
 import re
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 MAX_BYTES = 4 * 1024 * 1024
 _SAMPLE = re.compile(r"^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? (\S+)")
@@ -46,6 +48,15 @@ def get(url: str, timeout_s: float = 5.0) -> str | None:
             return str(response.read(MAX_BYTES).decode("utf-8", "replace"))
     except (urllib.error.URLError, OSError, ValueError):
         return None
+
+
+def status(base: str, timeout_s: float = 5.0) -> Mapping[str, Any]:
+    """Return the status of the agent at ``base``, empty when it does not answer."""
+    try:
+        value = json.loads(get(f"{base}/status.json", timeout_s) or "{}")
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 def metrics(base: str, timeout_s: float = 5.0) -> Samples | None:

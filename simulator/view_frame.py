@@ -108,12 +108,13 @@ def _header(board: Board, now: float) -> list[Text]:
 
 
 def _breaker(status: Mapping[str, Any]) -> tuple[str, str]:
-    words = {
-        "closed": ("available", "green"),
-        "half_open": ("probing", "yellow"),
-        "open": ("paused after failures", "bold red"),
-    }
-    return words.get(str(status.get("ai", {}).get("breaker")), ("not known yet", "bright_black"))
+    ai = status.get("ai", {})
+    if ai.get("answering") == "never":
+        return "has never answered", "bold red"
+    words = {"half_open": ("probing", "yellow"), "open": ("paused after failures", "bold red")}
+    answers = {"yes": ("answers", "green"), "failing": ("its last calls failed", "bold red")}
+    unknown = ("not known yet", "bright_black")
+    return words.get(str(ai.get("breaker"))) or answers.get(str(ai.get("answering")), unknown)
 
 
 def _money(board: Board, width: int) -> list[Text]:

@@ -13,13 +13,14 @@ find_python() {
     python=/usr/bin/python3
     [ -x $python ] || python=$(command -v python3) || die 69 "Python is missing: apt-get install python3 python3-venv"
   fi
+  case $python in /*) ;; *) python=$(command -v "$python") || die 69 "--python $python: there is no such program" ;; esac
   [ -x "$python" ] || die 69 "--python $python: there is no such program"
-  "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
+  "$python" -Ic 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
     die 69 "$python is older than Python 3.11: install a newer one and name it with --python"
-  "$python" -c 'import ensurepip, venv' 2>/dev/null ||
+  "$python" -Ic 'import ensurepip, sys; [__import__(name) for name in sys.argv[1:]]' ensurepip venv 2>/dev/null ||
     die 69 "$python cannot make virtual environments: apt-get install python3-venv"
-  pip_wheel=$("$python" -c "$find_pip") || die 69 "$python has no pip to install with: apt-get install python3-venv"
-  case $("$python" -c 'import sys; print(sys.base_prefix)') in
+  pip_wheel=$("$python" -Ic "$find_pip") || die 69 "$python has no pip to install with: apt-get install python3-venv"
+  case $("$python" -Ic 'import sys; print(sys.base_prefix)') in
     /home/* | /root/* | /run/user/*)
       [ -n "$destdir" ] || die 69 "$python lies in a home directory, which the service cannot see: name another with --python" ;;
   esac
@@ -40,7 +41,7 @@ name_release() {
     version=$(sed -n 's/^__version__ = "\(.*\)"$/\1/p' "$root/agent/__init__.py")
   fi
   sum=$({
-    "$python" -c 'import sys; print(sys.executable, sys.version)'
+    "$python" -Ic 'import sys; print(sys.executable, sys.version)'
     cat "$here/requirements.txt" "$here/edge-agent.service" "$root/configs/agent.yaml"
     if [ -n "$offline" ]; then cat "$wheel"; else
       cd "$root" && find agent simulator configs/demo.yaml pyproject.toml -type f ! -name '*.py[co]' |
@@ -50,8 +51,9 @@ name_release() {
   release=$opt/releases/$version-$sum
 }
 
+# -I and --isolated leave out what variables, home directories and the current directory hold; a build tool's process gets $tool alone.
 pip() {
-  env PYTHONPATH="$pip_wheel${tool:+:$tool}" "$place/bin/python" -m pip --disable-pip-version-check --no-input --no-cache-dir "$@"
+  env ${tool:+"PYTHONPATH=$tool"} "$place/bin/python" -I "$pip_wheel/pip" --isolated --disable-pip-version-check --no-input --no-cache-dir "$@"
 }
 
 # Everything is pinned by version and hash in requirements.txt, which is what uv.lock says.
@@ -62,14 +64,14 @@ make_release() {
   rm -rf "$place"
   mkdir -p "$place"
   unfinished=$place
-  "$python" -m venv --without-pip "$place" || die 69 "no virtual environment could be made; nothing was changed"
+  "$python" -Im venv --without-pip "$place" || die 69 "no virtual environment could be made; nothing was changed"
   if [ -n "$offline" ]; then set -- --no-index --find-links "$offline"; else set --; fi
   pip install -q --no-compile --only-binary :all: --require-hashes "$@" -r "$here/requirements.txt" ||
     die 69 "not all that requirements.txt lists could be installed for $(uname -m); nothing was changed"
   if [ -z "$offline" ]; then build_wheel; fi
   pip install -q --no-compile --no-deps --no-index "$wheel" || die 69 "$wheel could not be installed; nothing was changed"
   rm -rf "$place/build"
-  "$place/bin/python" -m compileall -q -s "$destdir" -p / "$place/lib" || die 70 "$place/lib does not compile"
+  "$place/bin/python" -Im compileall -q -s "$destdir" -p / "$place/lib" || die 70 "$place/lib does not compile"
   unstage
   install -D -m 644 -t "$place/share/edge-agent" "$here/edge-agent.service" "$root/configs/agent.yaml" "$root/README.md"
   touch "$place/complete"

@@ -4,6 +4,13 @@
 set -eu
 umask 022
 
+# All of this runs as root: no program, module or setting is taken from the current directory or the caller's environment.
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+export PATH
+for name in $(env | sed -n 's/^\(PYTHON[A-Z0-9_]*\|PIP_[A-Z0-9_]*\|HATCH_[A-Z0-9_]*\|VIRTUAL_ENV\|TMPDIR\|CDPATH\|GREP_OPTIONS\)=.*/\1/p'); do
+  unset "$name"
+done
+
 usage() {
   cat <<'END'
 Usage: sudo systemd/install.sh [OPTION]...
@@ -67,11 +74,23 @@ while [ $# -gt 0 ]; do
   shift
 done
 
+case $offline in '' | /*) ;; *) offline=$PWD/$offline ;; esac
+case $python in /*) ;; */*) python=$PWD/$python ;; esac
+cd /
+
 [ -z "$destdir" ] || start=no
 [ -n "$destdir" ] || [ "$(id -u)" = 0 ] || die 69 "root is needed: run it with sudo, or set DESTDIR for a staged installation"
 case $destdir in '' | /*) ;; *) die 2 "DESTDIR=$destdir is not an absolute path" ;; esac
 case $id in *[!A-Za-z0-9_-]*) die 2 "--id $id: an id has 1 to 64 of A-Z a-z 0-9 _ - only" ;; esac
 [ "${#id}" -le 64 ] || die 2 "--id: an id has at most 64 characters"
+
+# The code that root is about to run must not be everybody's to change.
+refuse_writable_checkout() {
+  [ "$(id -u)" = 0 ] || return 0
+  open=$(find "$root" -maxdepth 0 -perm -002
+    find "$here" "$root/agent" "$root/simulator" "$root/configs" "$root/pyproject.toml" ! -type l -perm -002)
+  [ -z "$open" ] || die 69 "every user can write $(printf '%s\n' "$open" | head -n 1): run chmod -R o-w $root, after a look at what is in it"
+}
 
 booted() { [ -z "$destdir" ] && [ -d /run/systemd/system ]; }
 [ "$start" = no ] || booted || [ "$action" = uninstall ] || [ "$action" = purge ] ||
@@ -107,6 +126,7 @@ point() {
 
 target_of() { readlink "$destdir$opt/$1" 2>/dev/null || true; }
 
+refuse_writable_checkout
 . "$here/install-release.sh"
 . "$here/install-service.sh"
 . "$here/install-mosquitto.sh"

@@ -10,8 +10,9 @@ here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 root=$(dirname -- "$here")
 python=$root/.venv/bin/python
 [ -x "$python" ] || { echo "wheels.sh: there is no .venv; run make venv first" >&2; exit 69; }
-version=${3:-$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')}
+version=${3:-$("$python" -Ic 'import sys; print("%d.%d" % sys.version_info[:2])')}
 mkdir -p "$directory"
+directory=$(CDPATH='' cd -- "$directory" && pwd)
 rm -f "$directory"/edge_agent-*.whl
 
 # pip wants each name by which a wheel may say that it runs there: glibc 2.17 (2014) to 2.36 (Debian 12).
@@ -21,9 +22,9 @@ while [ $minor -le 36 ]; do
   set -- "$@" --platform "manylinux_2_${minor}_$arch"
   minor=$((minor + 1))
 done
-"$python" -m pip --disable-pip-version-check download -q --no-input --no-deps --only-binary :all: --require-hashes \
+cd /
+"$python" -Im pip --disable-pip-version-check download -q --no-input --no-deps --only-binary :all: --require-hashes \
   --python-version "$version" --implementation cp "$@" -d "$directory" -r "$here/requirements.txt"
-directory=$(CDPATH='' cd -- "$directory" && pwd)
 cd "$root"
-"$python" -m hatchling build -t wheel -d "$directory" >/dev/null 2>&1
+"$python" -Im hatchling build -t wheel -d "$directory" >/dev/null 2>&1
 echo "$(find "$directory" -name '*.whl' | wc -l) wheels for $arch and Python $version in $directory"

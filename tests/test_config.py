@@ -75,6 +75,16 @@ def test_the_shipped_file_shows_every_key_with_its_default() -> None:
         ("mqtt: {url: 'http://x'}", "mqtt.url: 'http://x': is not a broker address; write mqtt://host:1883"),
         ("mqtt: {url: 'mqtt://h:99999'}", "mqtt.url: 'mqtt://h:99999': is not an address"),
         ("mqtt: {url: 'mqtt://u:hunter2@h'}", "mqtt.url: 'mqtt://***@h': holds a user or a password"),
+        ("mqtt: {url: 'mqtt:u:hunter2@h'}", "mqtt.url: '***@h': is not a broker address"),
+        ("mqtt: {url: 'mqtt://u:hun/hunter2@h'}", "mqtt.url: 'mqtt://***@h': is not an address"),
+        ("mqtt: {require_tls: true}", "require_tls is true and url is not encrypted; write url: mqtts://..."),
+        ("ai: {base_url: 'https://u:hunter2@h/v1'}", "holds a user or a password; use ai.api_key_file"),
+        ("ai: {base_url: 'https://@h/v1'}", "holds a user or a password; use ai.api_key_file"),
+        ("ai: {base_url: 'https://h/v1?api-key=hunter2'}", "'https://h/v1?***': holds a key; use ai.api_key"),
+        ("ai: {base_url: 'https://h/v1#token=hunter2'}", "'https://h/v1#***': holds a key; use ai.api_key"),
+        ("traces: {endpoint: 'http://u:hunter2@h:4318'}", "use the variable OTEL_EXPORTER_OTLP_HEADERS"),
+        ("traces: {endpoint: 'http://h:4318/?key=hunter2'}", "use the variable OTEL_EXPORTER_OTLP_HEADERS"),
+        ("web: {listen: 'u:hunter2@127.0.0.1:80'}", "web.listen: '***@127.0.0.1:80': is not host:port"),
         ("mqtt: {base_topic: 'a/#'}", "mqtt.base_topic: 'a/#': is not a plain topic"),
         ("mqtt: {ca_file: nope.pem, url: 'mqtts://h'}", "mqtt.ca_file: 'nope.pem': no such file"),
         ("mqtt: {password_file: agent.yaml}", "password_file needs username; add mqtt.username"),
@@ -172,7 +182,7 @@ def test_environment_lies_over_the_file(tmp_path: Path) -> None:
     environ = {
         "EDGE_AGENT_MQTT__URL": "mqtt://b:2",
         "EDGE_AGENT_REVIEW__WINDOW__MAX_AGE_S": "5",
-        "EDGE_AGENT_LIMITS": "ignored: it has no key",
+        "EDGE_AGENT_PORT": "ignored: no section has that name",
         "EDGE_AGENT_SOURCES__": "x",
         "HOME": "/",
     }
@@ -184,6 +194,9 @@ def test_environment_lies_over_the_file(tmp_path: Path) -> None:
     )
     assert complaints(tmp_path, "", {"EDGE_AGENT_MQTT_URL": "mqtt://b"}) == (
         "EDGE_AGENT_MQTT_URL: unknown variable; write EDGE_AGENT_MQTT__URL, with two _, or unset it",
+    )
+    assert complaints(tmp_path, "", {"EDGE_AGENT_AI": "{model: x}"}) == (
+        "EDGE_AGENT_AI: names a whole section; set its keys one by one, as EDGE_AGENT_AI__KEY, or unset it",
     )
 
 

@@ -1,34 +1,43 @@
 """The review desk: every window gets one outcome, in the order of its device's windows."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
+from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
-from agent.desk import BatchSettings, Desk
+from agent.desk import MAX_CONCLUDED, BatchSettings, Desk
 from agent.prompt import render
-from agent.records import Batch, Outcome, Reason, Status, Window
+from agent.records import Batch, Outcome, Reason, Recovered, Status, Window
 from agent.review import ReviewSettings
 from tests.caller.kit import window as seen
 from tests.support.make import answered, score, window
+
+Sending = Callable[[Sequence[Window]], Awaitable[None]]
 
 
 class Rig:
     """A desk with a caller whose answers the test releases."""
 
-    def __init__(self, *, mode: str = "suspicious", batch: BatchSettings | None = None) -> None:
+    def __init__(
+        self, *, mode: str = "suspicious", batch: BatchSettings | None = None, slots: int = 9
+    ) -> None:
         self.concluded: list[tuple[str, Reason]] = []
         self.batches: list[Batch] = []
-        self.started: list[str] = []
+        self.planned: list[str] = []
+        self.counted: list[list[str]] = []
+        self.taken_back: list[list[str]] = []
         self.suppressed: list[Reason] = []
         self.gate: asyncio.Event = asyncio.Event()
         self.gate.set()
+        self.slots = asyncio.Semaphore(slots)
         self.tasks: list[asyncio.Task[None]] = []
         self.desk = Desk(
             review=ReviewSettings(mode=mode, audits_per_day=0),
             batch=batch or BatchSettings(max_wait_s=0.01),
             caller=self,
             finding=lambda _device: None,
-            start_batch=self.start_batch,
+            batches=self,
             conclude=self.conclude,
             suppressed=self.suppressed.append,
             audits_allowed=lambda: True,
@@ -38,13 +47,26 @@ class Rig:
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         self.tasks.append(asyncio.ensure_future(work))
 
-    async def start_batch(self, batch: Batch) -> None:
-        self.started.append(batch.id)
+    async def plan(self, batch: Batch) -> None:
+        self.planned.append(batch.id)
 
-    async def ask(self, batch: Batch) -> list[Outcome]:
-        assert batch.id in self.started
+    async def count(self, batch: Batch, windows: Collection[str]) -> None:
+        assert batch.id in self.planned
+        self.counted.append(list(windows))
+
+    def take_back(self, batch: Batch, windows: Collection[str]) -> None:
+        assert batch.id in self.planned
+        self.taken_back.append(sorted(windows))
+
+    async def ask(self, batch: Batch, sending: Sending) -> list[Outcome]:
         self.batches.append(batch)
-        await self.gate.wait()
+        await self.slots.acquire()
+        try:
+            await sending(batch.windows)
+            await sending(batch.windows)  # another model, within the same question
+            await self.gate.wait()
+        finally:
+            self.slots.release()
         return [answered(win, Status.ANOMALY) for win in batch.windows]
 
     def cancelled(self, batch: Batch) -> list[Outcome]:
@@ -62,6 +84,13 @@ class Rig:
 
 def run(body: Callable[[], Coroutine[Any, Any, None]]) -> None:
     asyncio.run(body())
+
+
+def left(*windows: Window, attempts: dict[str, int] | None = None, batches: Any = ()) -> Recovered:
+    """Return what a process that was killed left of these windows."""
+    return Recovered(
+        None, 0, pending=windows, attempts=attempts or {}, batches=tuple(batches), audits=frozenset()
+    )
 
 
 def test_calm_windows_never_reach_the_model() -> None:
@@ -133,9 +162,7 @@ def test_a_window_in_flight_at_crashes_is_split_then_poison() -> None:
     async def body() -> None:
         rig = Rig()
         poison, split, fresh = (window(score(2.0), device=name) for name in ("a", "b", "c"))
-        rig.desk.submit(poison, 3)
-        rig.desk.submit(split, 2)
-        rig.desk.submit(fresh, 1)
+        rig.desk.resume(left(poison, split, fresh, attempts={poison.id: 3, split.id: 2, fresh.id: 1}))
         await rig.settle()
         assert rig.concluded[0] == (poison.id, Reason.POISON)
         assert sorted(len(batch.windows) for batch in rig.batches) == [1, 1]
@@ -161,6 +188,66 @@ def test_shutdown_ends_calls_in_flight_locally_and_leaves_the_rest() -> None:
         assert rig.concluded == [(flying.id, Reason.SHUTDOWN)]
         assert rig.desk.pending == 1
         assert len(rig.batches) == 1
+
+    run(body)
+
+
+def test_an_attempt_counts_when_its_request_goes_out() -> None:
+    """A batch that waits for a slot has none; further requests for the same verdict count no further one."""
+
+    async def body() -> None:
+        rig = Rig(batch=BatchSettings(max_windows=2), slots=1)
+        rig.gate.clear()
+        wins = [window(score(2.0), device=name) for name in "abcd"]
+        for win in wins:
+            rig.desk.submit(win)
+        await asyncio.sleep(0.02)
+        assert len(rig.planned) == 2
+        assert rig.counted == [[wins[0].id, wins[1].id]]
+        rig.gate.set()
+        await rig.settle()
+        assert rig.counted == [[wins[0].id, wins[1].id], [wins[2].id, wins[3].id]]
+
+    run(body)
+
+
+def test_a_stop_takes_attempts_back_and_leaves_what_was_in_no_request() -> None:
+    """In flight: local, reason shutdown, its attempt is taken back. Behind it: left to the next start."""
+
+    async def body() -> None:
+        rig = Rig(batch=BatchSettings(max_windows=1), slots=1)
+        rig.gate.clear()
+        flying, waiting = (window(score(2.0), device=name) for name in "ab")
+        rig.desk.submit(flying)
+        rig.desk.submit(waiting)
+        await asyncio.sleep(0.02)
+        rig.desk.close()
+        await asyncio.sleep(0.02)
+        assert len(rig.desk.calls) == 1
+        for call in list(rig.desk.calls):
+            call.cancel()
+        await rig.settle()
+        assert rig.counted == rig.taken_back == [[flying.id]]
+        assert rig.concluded == [(flying.id, Reason.SHUTDOWN)]
+        assert rig.desk.pending == 1
+
+    run(body)
+
+
+def test_the_next_process_asks_the_same_batches() -> None:
+    """What was put together stays together, also after one crash; what the model crashed on is split."""
+
+    async def body() -> None:
+        rig = Rig(batch=BatchSettings(max_wait_s=0.01, max_windows=3))
+        wins = [window(score(2.0), device=name) for name in "abcdefgh"]
+        ids = [win.id for win in wins]
+        rig.desk.resume(
+            left(*wins, attempts={ids[4]: 2, ids[5]: 2, ids[0]: 1}, batches=[(ids[2], ids[0]), ids[4:7]])
+        )
+        await rig.settle()
+        asked = [[win.id for win in batch.windows] for batch in rig.batches]
+        assert asked == [[ids[2], ids[0]], [ids[4]], [ids[5]], [ids[6]], [ids[1], ids[3], ids[7]]]
+        assert {reason for _, reason in rig.concluded} == {Reason.REVIEWED}
 
     run(body)
 
@@ -201,3 +288,46 @@ def test_a_batch_is_not_so_long_that_its_context_is_trimmed() -> None:
         whole = render(batch, 10**6, delimiter="0" * 16)
         assert render(batch, 2500, delimiter="0" * 16) == whole
         assert whole.estimated_tokens <= 2500
+
+
+def test_windows_behind_a_slow_answer_are_concluded_in_turns() -> None:
+    """Five hundred of one device wait for the model: then 200 in a turn of the loop, in their order."""
+
+    async def body() -> None:
+        rig = Rig(batch=BatchSettings(max_windows=1))
+        rig.gate.clear()
+        lane = [window(score(2.0)), *(replace(window(score(0.0)), id=str(place)) for place in range(500))]
+        for win in lane:
+            rig.desk.submit(win)
+        rig.gate.set()
+        counts = [0]
+        while rig.desk.pending:
+            await asyncio.sleep(0)
+            counts.append(len(rig.concluded))
+        assert max(after - before for before, after in pairwise(counts)) == MAX_CONCLUDED
+        assert [name for name, _ in rig.concluded] == [win.id for win in lane]
+
+    run(body)
+
+
+def test_a_window_that_seals_between_two_turns_keeps_its_place() -> None:
+    """The lane is not at its end yet: the newcomer is concluded last."""
+
+    async def body() -> None:
+        rig = Rig(batch=BatchSettings(max_windows=1))
+        rig.gate.clear()
+        lane = [window(score(2.0)), *(replace(window(score(0.0)), id=str(place)) for place in range(300))]
+        for win in lane:
+            rig.desk.submit(win)
+        rig.gate.set()
+        for _ in range(50):
+            if not rig.concluded:
+                await asyncio.sleep(0)
+        assert len(rig.concluded) == MAX_CONCLUDED
+        last = replace(window(score(0.0)), id="fade0000fade00")
+        rig.desk.submit(last)
+        assert len(rig.concluded) == MAX_CONCLUDED
+        await rig.settle()
+        assert [name for name, _ in rig.concluded] == [*(win.id for win in lane), "fade0000fade00"]
+
+    run(body)

@@ -74,7 +74,7 @@ def test_acknowledged_rows_leave_the_disk() -> None:
 
 
 def test_memory_is_bounded_while_the_broker_is_away() -> None:
-    """With nothing acknowledged at most 100 rows are in memory; all of them go out in the end, in order."""
+    """With nothing acknowledged at most 400 rows are in memory; all of them go out in the end, in order."""
     rig = Rig()
     rig.outbox.turn(0)
     for row in range(1, 501):

@@ -1,6 +1,7 @@
 """A process takes up where the last one was killed: each window is cut, judged and told of once."""
 
 import asyncio
+import json
 import time
 from collections.abc import Coroutine, Sequence
 from contextlib import suppress
@@ -11,7 +12,7 @@ from typing import Any
 from agent.crossings import Crossings
 from agent.desk import BatchSettings
 from agent.detect import Detector, DetectSettings
-from agent.journal import JournalSettings
+from agent.journal import JournalSettings, Reader
 from agent.mqtt import LinkState
 from agent.observe.traces import Span
 from agent.pipeline import Pipeline, PipelineSettings
@@ -35,9 +36,12 @@ def topic(device: str) -> str:
 class Life:
     """One process: a real journal, and the analyst's pipeline on a loop of its own."""
 
-    def __init__(self, folder: Path, *, max_series: int = 100) -> None:
+    def __init__(
+        self, folder: Path, *, max_series: int = 100, age_s: float = AGE_S, later_s: float = 0.0
+    ) -> None:
+        self._age_s = age_s
         self.detector = Detector(DetectSettings(max_series=max_series))
-        self.rig = Rig(folder, settings=QUICK, auto_consume=False)
+        self.rig = Rig(folder, settings=QUICK, auto_consume=False, wall=lambda: time.time() + later_s)
         self.journal = self.rig.open()
         self.sent: list[Outgoing] = []
         self.errors: list[BaseException] = []
@@ -50,7 +54,7 @@ class Life:
                 verdict_topic=topic,
                 event_topic=topic,
                 review=ReviewSettings(mode="none", endpoint=False),
-                window=WindowSettings(max_age_s=AGE_S),
+                window=WindowSettings(max_age_s=self._age_s),
                 batch=BatchSettings(),
             ),
             journal=self.journal,
@@ -73,8 +77,8 @@ class Life:
 
     async def begin(self) -> Pipeline:
         self.pipeline = pipeline = self.make_pipeline()
-        pipeline.restore(self.journal.recovered)
-        pipeline.replay(self.journal.rows_after(self.journal.recovered.snapshot_seq))
+        await pipeline.restore(self.journal.recovered)
+        await pipeline.replay(self.journal.rows_after(self.journal.recovered.snapshot_seq))
         self.rig.start_thread()
         return pipeline
 
@@ -197,3 +201,50 @@ async def _lose_the_link_at_once(life: Life) -> float | None:
 def test_silence_is_not_judged_when_the_link_was_lost_right_after_the_subscription(tmp_path: Path) -> None:
     """The row of the loss comes first then, and would leave the silence clocks running."""
     assert in_a_life(tmp_path, _lose_the_link_at_once) is None
+
+
+async def _open_and_prune_as_if_full(life: Life) -> None:
+    life.rig.offer([link_up(1), *(arrival(10 * number) for number in range(30))])
+    await life.feed()
+    life.pipeline.snapshot()
+    await life.feed()
+    await asyncio.to_thread(
+        life.rig.write, lambda store: store._pruner.step(store._connection, early=True, full=True)
+    )
+    await life.feed()
+
+
+async def _seal_what_is_open(life: Life) -> list[int]:
+    await asyncio.sleep(2 * AGE_S)
+    life.pipeline.note(TimerKind.TICK)
+    await life.feed()
+    return [json.loads(item.payload)["window"]["readings"] for item in life.sent]
+
+
+def test_rows_that_a_full_journal_dropped_are_in_the_open_window(tmp_path: Path) -> None:
+    """The rows of an open window are gone; the next process has its readings from the snapshot."""
+    in_a_life(tmp_path, _open_and_prune_as_if_full)
+    with Reader.open(tmp_path) as reader:
+        assert reader.counts()["messages"] == 0
+    assert sum(in_a_life(tmp_path, _seal_what_is_open)) == 30
+
+
+async def _note_a_row(life: Life) -> int:
+    timers = asyncio.ensure_future(life.pipeline.run_timers())
+    life.rig.offer([link_up(1), arrival(1)])
+    await life.feed()
+    await asyncio.sleep(0.5)  # two turns of the timers
+    await life.feed()
+    timers.cancel()
+    return life.pipeline.stats.snapshots
+
+
+def test_the_age_of_the_snapshot_is_carried_over_restarts(tmp_path: Path) -> None:
+    """Processes that live for less than ten minutes each still take one every ten minutes."""
+    assert [in_a_life(tmp_path, _note_a_row, later_s=400.0 * number) for number in range(5)] == [
+        0,
+        0,
+        1,
+        0,
+        1,
+    ]

@@ -18,9 +18,11 @@ from agent.caller.protocols import (
     Usage,
 )
 from agent.caller.retry import Retries
+from agent.fault import fault_words
 from agent.prompt import Prompt, estimate_tokens
 
 MIN_ATTEMPT_S = 0.05
+LEAST_SHARE = 0.25  # of our estimate, which is an upper guess: four times as many bytes per token are not met
 
 
 @dataclass(slots=True)
@@ -30,6 +32,7 @@ class Bill:
     worst: int
     booking: int
     booked: int = 0
+    assumed: int = 0  # part of what is booked: reservations kept, because no usage was reported
     open: bool = True
     attempts: int = 0
     usage: Usage | None = None  # of all attempts whose usage is known
@@ -44,12 +47,18 @@ class Bill:
             before.reasoning + usage.reasoning,
             estimated=before.estimated or usage.estimated,
             cache_write=before.cache_write + usage.cache_write,
+            reported=usage.reported or before.reported,
         )
 
     @property
     def total(self) -> int:
         """What is spent, a booking under way included."""
         return self.booked + (self.worst if self.open else 0)
+
+    @property
+    def total_assumed(self) -> int:
+        """What of the total is a kept reservation, a booking under way included."""
+        return self.assumed + (self.worst if self.open else 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,9 +121,10 @@ class Attempts:
         self._cool = cool
 
     async def run(self, task: Task, bill: Bill, scope: CallScope) -> Reply:
-        """Return the first reply; its usage is always set, estimated where the endpoint reports none.
+        """Return the first reply; its usage is as the endpoint reports it, estimated where it reports none.
 
-        ``bill`` comes with the booking of the first attempt, and is up to date whatever happens.
+        ``bill`` comes with the booking of the first attempt, and is up to date whatever happens; what the
+        endpoint reports is counted there as far as it can be true.
 
         Raises:
             TransportError: the last attempt failed, and there is no time, patience or money for another.
@@ -129,9 +139,10 @@ class Attempts:
             except TransportError as error:
                 if error.error_type is ErrorType.RATE_LIMITED:
                     self._cool(task.model, error.retry_after_s)
-                if error.usage is not None:
-                    bill.count(error.usage)
-                await self._settle(bill, self._kept(task, bill, error))
+                known = None if error.usage is None else believe(error.usage, task.prompt, "")
+                if known is not None:
+                    bill.count(known)
+                await self._settle(bill, self._kept(task, bill, error, known))
                 dialect = task.dialect  # a call beside this one may have found the same out meanwhile
                 if not (error.refused and (dialect.differs(request) or dialect.adapt(error.refused))):
                     retries += 1
@@ -139,10 +150,11 @@ class Attempts:
                 if not await self._book(task, bill):
                     raise
                 continue
-            usage = reply.usage or _estimate(task.prompt, reply)
+            estimate = _estimate(task.prompt, reply)
+            usage = estimate if reply.usage is None else believe(reply.usage, task.prompt, _text(reply))
             bill.count(usage)
             await self._settle(bill, self._pricing.cost(task.model, usage))
-            return replace(reply, usage=usage)
+            return replace(reply, usage=reply.usage or estimate)
 
     async def _attempt(self, task: Task, request: Request) -> Reply:
         try:
@@ -153,7 +165,7 @@ class Attempts:
         except TransportError:
             raise
         except Exception as error:
-            raise TransportError(ErrorType.OTHER, f"transport failed: {type(error).__name__}") from error
+            raise TransportError(ErrorType.INTERNAL, fault_words(error)) from error
 
     async def _pause(
         self, task: Task, error: TransportError, retries: int, attempt: int, scope: CallScope
@@ -166,12 +178,15 @@ class Attempts:
         scope.retried(Retry(attempt, error.error_type, delay_s, error.http_status))
         await self._sleep(delay_s)
 
-    def _kept(self, task: Task, bill: Bill, error: TransportError) -> int:
+    def _kept(self, task: Task, bill: Bill, error: TransportError, known: Usage | None) -> int:
         """Return what a failed attempt is taken to have cost: all of it, unless we know better."""
-        if error.usage is not None:
-            return self._pricing.cost(task.model, error.usage)
+        if known is not None:
+            return self._pricing.cost(task.model, known)
         refused = error.http_status is not None and error.http_status != 200  # noqa: PLR2004 - it says so
-        return 0 if refused or not error.sent else bill.worst
+        if refused or not error.sent:
+            return 0
+        bill.assumed += bill.worst
+        return bill.worst
 
     async def _settle(self, bill: Bill, actual: int) -> None:
         bill.open = False
@@ -192,6 +207,35 @@ class Attempts:
         return True
 
 
+def believe(usage: Usage, prompt: Prompt, text: str) -> Usage:
+    """Return the reported ``usage`` as far as it can be true, for a call of ``prompt`` that brought ``text``.
+
+    No more than was booked: one token per byte, and the output limit. And not less than a quarter of our own
+    estimate, which then counts instead.
+    """
+    sent = _within(usage.input, prompt.estimated_tokens, prompt.size)
+    got = _within(usage.output, estimate_tokens(text), prompt.max_tokens)
+    if (sent, got) == (usage.input, usage.output):
+        return usage
+    return Usage(
+        sent,
+        got,
+        min(usage.cached_input, sent),
+        min(usage.reasoning, got),
+        estimated=True,
+        cache_write=min(usage.cache_write, sent),
+        reported=(usage.input, usage.output),
+    )
+
+
+def _within(reported: int, estimate: int, most: int) -> int:
+    believed = estimate if reported < LEAST_SHARE * estimate else reported
+    return min(believed, most)
+
+
+def _text(reply: Reply) -> str:
+    return (reply.content or "") + (reply.refusal or "")
+
+
 def _estimate(prompt: Prompt, reply: Reply) -> Usage:
-    text = (reply.content or "") + (reply.refusal or "")
-    return Usage(prompt.estimated_tokens, estimate_tokens(text), estimated=True)
+    return Usage(prompt.estimated_tokens, estimate_tokens(_text(reply)), estimated=True)

@@ -89,6 +89,9 @@ class Breaker:
 
     def record(self, leave: Pass, error: ErrorType | None) -> None:
         """Take the result of the call: None and errors that are not the endpoint's count as a success."""
+        if error is ErrorType.INTERNAL:
+            self.release(leave)  # it says nothing of the endpoint
+            return
         if leave.epoch != self._epoch:
             return  # it was made before the last change of state
         self._probing = False

@@ -1,12 +1,13 @@
 """The budget governor: what may be afforded, and when to say that money runs short."""
 
 import asyncio
-import contextlib
 from collections.abc import Mapping
 from typing import Literal
 
+from agent.caller.faults import Faults
 from agent.caller.pricing import NANO, usd
 from agent.caller.protocols import BudgetWindow, Ledger, Recorder, Spend
+from agent.records import AgentError
 
 SOFT = 0.8
 MAX_SETTLE_S = 0.2  # a verdict waits no longer for the disk
@@ -19,11 +20,13 @@ HARD: BudgetState = "hard"
 class Budget:
     """Books calls in the ledger, in nano-USD, and tells the recorder when a period's state changes.
 
-    A call that costs nothing is not booked.
+    A call that costs nothing is not booked. What the ledger raises is its disk's trouble, which it reports
+    itself, or a fault for ``faults``; the caller goes on in both cases.
     """
 
-    def __init__(self, *, ledger: Ledger, recorder: Recorder) -> None:
+    def __init__(self, *, ledger: Ledger, recorder: Recorder, faults: Faults) -> None:
         self._ledger = ledger
+        self._faults = faults
         self._recorder = recorder
         self._settling: set[asyncio.Task[None]] = set()
         self._short = 0  # the smallest amount that was refused and still is
@@ -33,8 +36,10 @@ class Budget:
         """Say whether ``amount`` would fit in every period; asks the file before it says no."""
         if amount <= 0 or self._fits(amount):
             return True
-        with contextlib.suppress(Exception):  # the figures in memory stand
+        try:
             await self._ledger.refresh()
+        except Exception as error:  # noqa: BLE001 - the figures in memory stand
+            self._note(error)
         if self._fits(amount):
             return True
         self._refused(amount)
@@ -50,7 +55,8 @@ class Budget:
             return 0
         try:
             booking = await self._ledger.reserve(usd(amount), purpose)
-        except Exception:  # noqa: BLE001 - whatever the ledger's disk has: unbooked means not spent
+        except Exception as error:  # noqa: BLE001 - unbooked means not spent
+            self._note(error)
             return None
         if booking is None:
             self._refused(amount)
@@ -77,9 +83,15 @@ class Budget:
     async def _settle(self, booking: int, actual: int) -> None:
         try:
             await self._ledger.settle(booking, usd(actual))
-        except Exception:  # noqa: BLE001 - whatever the ledger's disk has: the booking stands as spent
+        except Exception as error:  # noqa: BLE001 - the booking stands as spent
+            self._note(error)
             return
         self._tell()
+
+    def _note(self, error: Exception) -> None:
+        """Report what is no trouble of the disk."""
+        if not isinstance(error, AgentError | OSError):
+            self._faults.note(error)
 
     async def settled(self) -> None:
         """Wait until everything is settled."""

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from agent.caller.attempts import Attempts, Bill, Task
 from agent.caller.budget import Budget
-from agent.caller.gate import Gate
-from agent.caller.judge import judge
+from agent.caller.faults import Faults
+from agent.caller.gate import Gate, Leave
+from agent.caller.judge import Assessment, judge
 from agent.caller.profiles import Dialect
 from agent.caller.protocols import (
     CallRecord,
@@ -20,11 +21,13 @@ from agent.caller.protocols import (
     Transcript,
     TransportError,
 )
-from agent.caller.record import failure_of, record_of, start_of, was_cut
+from agent.caller.record import broken_record, failure_of, record_of, start_of, verdicts_of, was_cut
+from agent.caller.remedies import remedy
 from agent.caller.settings import CallerSettings
 from agent.caller.shares import Shares
 from agent.caller.sheet import Sheet
 from agent.caller.state import CallerStats
+from agent.fault import fault_words
 from agent.prompt import Prompt
 from agent.records import Batch, Grounding, Outcome, Reason, Source
 
@@ -47,6 +50,7 @@ class Tools:
     audits: Shares
     recorder: Recorder
     stats: CallerStats
+    faults: Faults
     transcribe: Callable[[Transcript], None]
     render: Callable[..., Prompt]
     clock: Callable[[], float]
@@ -72,6 +76,7 @@ class Call:
         )
         audit = all(window.id in batch.audit for window in batch.windows)
         self._purpose = "audit" if audit else "review"
+        self._charged = False
         self.error: ErrorType | Reason | None = None
 
     async def make(self, until: float, *, lenient: bool = False) -> None:
@@ -84,9 +89,9 @@ class Call:
         worst = tools.settings.pricing.worst_case(model, self._prompt.size, self._prompt.max_tokens)
         try:
             async with asyncio.timeout(max(0.0, until - tools.clock())):
-                leave = await tools.gate.enter(model, worst, self._purpose)
+                leave = await self._enter(worst)
         except TimeoutError:
-            self.give_up("no booking before the deadline")
+            self.give_up("no booking, or no place for the attempt in the journal, before the deadline")
             return
         if isinstance(leave, Reason):
             self._suppress(leave)
@@ -95,19 +100,35 @@ class Call:
         bill = Bill(worst=worst, booking=leave.booking)
         with tools.recorder.call(start) as scope:
             try:
-                reply = await tools.attempts.run(
-                    self._task(until, patient=not leave.passed.probe), bill, scope
-                )
-            except TransportError as error:
-                tools.gate.leave(leave, error, lenient=lenient)
-                self._fail(error, bill, scope)
-            except BaseException as error:
+                try:
+                    reply = await tools.attempts.run(
+                        self._task(until, patient=not leave.passed.probe), bill, scope
+                    )
+                except TransportError as error:
+                    tools.gate.leave(leave, error, lenient=lenient)
+                    self._fail(error, bill, scope)
+                else:
+                    tools.gate.leave(leave, None)
+                    self._take(reply, bill, scope)
+            except Exception as error:  # noqa: BLE001 - a fault of ours must not cost the windows their verdicts
                 tools.gate.breaker.release(leave.passed)
-                self._abandon(error, bill, scope)
+                self._break(error, bill, scope)
+            except BaseException:
+                tools.gate.breaker.release(leave.passed)
+                self._abandon(bill, scope)
                 raise
-            else:
-                tools.gate.leave(leave, None)
-                self._take(reply, bill, scope)
+
+    async def _enter(self, worst: int) -> Leave | Reason:
+        """Return leave for the call once its attempt is on disk, or the reason why it is not made."""
+        gate = self._tools.gate
+        leave = await gate.enter(self._model, worst, self._purpose)
+        if isinstance(leave, Leave):
+            try:
+                await self._sheet.sending(self._batch.windows)
+            except BaseException:
+                await gate.give_back(leave)
+                raise
+        return leave
 
     def give_up(self, why: str) -> None:
         """Record that the deadline came before anything was sent."""
@@ -141,7 +162,7 @@ class Call:
             patient=patient,
         )
 
-    # -------------------------------------------------------------------------------- the four ends
+    # -------------------------------------------------------------------------------- the five ends
 
     def _suppress(self, reason: Reason) -> None:
         """No call was made."""
@@ -154,29 +175,12 @@ class Call:
     def _take(self, reply: Reply, bill: Bill, scope: CallScope) -> None:
         """A completion came."""
         tools, stats = self._tools, self._tools.stats
-        try:
-            judgement = judge(reply, self._batch)
-        except Exception as error:  # noqa: BLE001 - a fault of ours; what the reply cost is counted all the same
-            stats.fault(error)
-            self._fail(TransportError(ErrorType.OTHER, "the reply could not be judged"), bill, scope)
-            return
+        judgement = judge(reply, self._batch)
         self._charge(bill, judgement.sizes)
         latency_s = tools.clock() - self._started
-        for one in judgement.assessments:
-            self._sheet.put(
-                Outcome(
-                    one.window.id,
-                    one.reason,
-                    answer=one.answer,
-                    grounding=one.grounding,
-                    checks=one.checks,
-                    source=Source.AI if one.answer else Source.LOCAL,
-                    model=self._model,
-                    prompt_version=self._prompt.version,
-                    latency_ms=round(1000 * latency_s, 1),
-                    trace_id=scope.trace_id,
-                )
-            )
+        outcomes = [self._outcome_of(one, latency_s, scope) for one in judgement.assessments]
+        for one, outcome in zip(judgement.assessments, outcomes, strict=True):
+            self._sheet.put(outcome)
             if one.kept is not None:
                 self._sheet.kept[one.window.id] = one.kept
             tools.recorder.grounding_checked(one.grounding, one.checks)
@@ -191,50 +195,101 @@ class Call:
             judgement,
             bill,
             model=self._model,
+            verdicts=verdicts_of(self._batch, outcomes),
             error_type=error_type,
             latency_s=latency_s,
             remaining_usd=tools.budget.remaining_usd(),
         )
         self._transcribe(reply.content or reply.refusal or "", record, scope)
-        stats.succeeded += record.ok
+        if record.ok:
+            stats.answered(self._model)
+        else:
+            why = f"the reply is of no use ({error_type or 'invalid'}); take another ai.model"
+            stats.failed(self._model, why)
         if error_type is not None:
             stats.errors[error_type] += 1
         scope.finish(record)
 
-    def _fail(self, error: TransportError, bill: Bill, scope: CallScope) -> None:
-        """No completion came."""
+    def _outcome_of(self, one: Assessment, latency_s: float, scope: CallScope) -> Outcome:
+        """Return what the verdict is made of; a window that was sent as an audit says so."""
+        audited = one.reason is Reason.REVIEWED and one.window.id in self._batch.audit
+        return Outcome(
+            one.window.id,
+            Reason.AUDIT if audited else one.reason,
+            answer=one.answer,
+            grounding=one.grounding,
+            checks=one.checks,
+            source=Source.AI if one.answer else Source.LOCAL,
+            model=self._model,
+            prompt_version=self._prompt.version,
+            latency_ms=round(1000 * latency_s, 1),
+            trace_id=scope.trace_id,
+            request_id=self._request_id,
+        )
+
+    def _fail(
+        self, error: TransportError, bill: Bill, scope: CallScope, *, reason: Reason | None = None
+    ) -> None:
+        """No completion came, or none that we could judge."""
         tools = self._tools
         self.error = error.error_type
         tools.stats.errors[error.error_type] += 1
-        tools.stats.last_error = f"{error.error_type}: {error}"
+        if error.error_type is ErrorType.INTERNAL:
+            tools.stats.last_fault = str(error)
+            tools.faults.tell(error.__cause__ or error, model=self._model, recorded=True)
+        else:
+            tools.stats.last_error = f"{error.error_type}: {error}"
+            if reason is not Reason.SHUTDOWN:
+                what_to_do = remedy(error.error_type, error.http_status)
+                tools.stats.failed(self._model, f"{error}; {what_to_do}")
         latency_s = tools.clock() - self._started
         self._charge(bill, ())
-        for window in self._batch.windows:
-            self._sheet.put(
-                Outcome(
-                    window.id,
-                    _REASONS.get(error.error_type, Reason.ERROR),
-                    model=self._model,
-                    prompt_version=self._prompt.version,
-                    latency_ms=round(1000 * latency_s, 1),
-                    trace_id=scope.trace_id,
-                )
+        outcomes = [
+            Outcome(
+                window.id,
+                reason or _REASONS.get(error.error_type, Reason.ERROR),
+                model=self._model,
+                prompt_version=self._prompt.version,
+                latency_ms=round(1000 * latency_s, 1),
+                trace_id=scope.trace_id,
+                request_id=self._request_id,
             )
+            for window in self._batch.windows
+        ]
+        for outcome in outcomes:
+            self._sheet.put(outcome)
+        stands = [self._sheet.outcome(window) for window in self._batch.windows]
+        outcomes = [  # a fault may have come after answers of this call
+            kept if kept is not None and kept.request_id == self._request_id else new
+            for kept, new in zip(stands, outcomes, strict=True)
+        ]
         record = failure_of(
             tools.settings,
             error,
             bill,
             model=self._model,
+            verdicts=verdicts_of(self._batch, outcomes),
             latency_s=latency_s,
             remaining_usd=tools.budget.remaining_usd(),
         )
         self._transcribe("", record, scope)
         scope.finish(record)
 
-    def _abandon(self, error: BaseException, bill: Bill, scope: CallScope) -> None:
-        """The call was cancelled, or a fault of ours ended it: what is booked stays spent."""
-        why = "cancelled" if isinstance(error, asyncio.CancelledError) else type(error).__name__
-        self._fail(TransportError(ErrorType.OTHER, why), bill, scope)
+    def _break(self, fault: Exception, bill: Bill, scope: CallScope) -> None:
+        """A fault of ours ended the call: what is booked stays spent, and no answer that came is lost."""
+        tools = self._tools
+        tools.stats.fault(fault)
+        error = TransportError(ErrorType.INTERNAL, fault_words(fault))
+        error.__cause__ = fault
+        try:
+            self._fail(error, bill, scope)
+        except Exception as second:  # noqa: BLE001 - the outcomes of all windows are made elsewhere
+            tools.faults.note(second, model=self._model, recorded=True)
+            scope.finish(broken_record(bill, latency_s=tools.clock() - self._started, why=str(error)))
+
+    def _abandon(self, bill: Bill, scope: CallScope) -> None:
+        """The call was cancelled: what is booked stays spent."""
+        self._fail(TransportError(ErrorType.OTHER, "cancelled"), bill, scope, reason=Reason.SHUTDOWN)
 
     def _transcribe(self, reply: str, record: CallRecord, scope: CallScope) -> None:
         try:
@@ -260,9 +315,13 @@ class Call:
                 )
             )
         except Exception as error:  # noqa: BLE001 - what keeps the text must not cost the answer
-            self._tools.stats.fault(error)
+            self._tools.faults.note(error, model=self._model)
 
     def _charge(self, bill: Bill, sizes: Sequence[int]) -> None:
+        """Share the cost among the windows, once."""
+        if self._charged:
+            return
+        self._charged = True
         tools, windows = self._tools, self._batch.windows
         tools.stats.attempts += bill.attempts
         lines = list(self._prompt.weights)

@@ -2,7 +2,7 @@
 
 The steps, in order:
 
-    cache > share of the device > a free slot > cooldown > affordable > breaker > booking
+    cache > share of the device > a free slot > cooldown > affordable > breaker > booking > ``sending``
         > attempts (deadline, retry) > parse > ground > settle > record
 
 Whatever fails, every window gets an outcome; the local opinion stands where there is no answer.
@@ -11,13 +11,14 @@ Whatever fails, every window gets an outcome; the local opinion stands where the
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
 from agent.caller.attempts import Attempts
-from agent.caller.budget import OK, Budget, BudgetState
+from agent.caller.budget import HARD, OK, Budget, BudgetState
 from agent.caller.call import Call, Tools
+from agent.caller.faults import Faults
 from agent.caller.gate import Gate
 from agent.caller.profiles import PROFILES, Dialect
 from agent.caller.protocols import BudgetWindow, ErrorType, Ledger, Recorder, Transcript, Transport
@@ -33,6 +34,7 @@ from agent.records import Batch, Outcome, Reason, Window
 SLOW_START = 4.0  # times the deadline, for the first call to a server that loads its model on demand
 AUDIT_SHARE = 0.1  # of the day's money
 MAX_CANCELLED = 64
+LOAD_S = 300.0  # a card that takes longer to read the SDK from is taken for broken
 KEPT_PER_MODEL, MAX_KEPT = 0.25, 0.5  # of the deadline, kept for the models that come after
 
 #: What another model of the same endpoint may do better.
@@ -49,6 +51,10 @@ _TRY_NEXT = frozenset(
 )
 
 
+async def _nothing(*_: object) -> None:
+    """Do nothing."""
+
+
 class Caller:
     """Asks the model about batches of windows. One loop owns it.
 
@@ -62,6 +68,7 @@ class Caller:
         sleep: waits between attempts.
         transcribe: is given the words of each call, for the journal.
         prompt: renders a batch within a number of tokens around a delimiter.
+        load: makes the transport ready; no deadline covers it.
     """
 
     def __init__(
@@ -76,18 +83,25 @@ class Caller:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         transcribe: Callable[[Transcript], None] = lambda _transcript: None,
         prompt: Callable[..., Prompt] = render,
+        load: Callable[[], Awaitable[None]] = _nothing,
     ) -> None:
         self._settings = settings
         self._transport = transport
         self._ledger = ledger
         self._recorder = recorder
         self._clock = clock
+        self._load = load
         self.stats = CallerStats()
-        self._budget = Budget(ledger=ledger, recorder=recorder)
+        self._faults = Faults(stats=self.stats, recorder=recorder, model=settings.model)
+        self._budget = Budget(ledger=ledger, recorder=recorder, faults=self._faults)
         self._gate = Gate(
             provider=settings.provider, budget=self._budget, recorder=recorder, clock=clock, rng=rng
         )
         self._shares = Shares(share=settings.device_share)
+        self._share_words = (
+            f"this device has used up its own share of the hour's money ({settings.device_share:.0%},"
+            " ai.device_share); the budget itself is not used up"
+        )
         self._audits = Shares(share=AUDIT_SHARE, period_s=DAY_S)
         self._recall = Recall(settings=settings, recorder=recorder, clock=clock)
         self._slots = asyncio.Semaphore(settings.max_concurrent)
@@ -113,19 +127,24 @@ class Caller:
             audits=self._audits,
             recorder=recorder,
             stats=self.stats,
+            faults=self._faults,
             transcribe=transcribe,
             render=prompt,
             clock=clock,
             rng=rng,
         )
 
-    async def ask(self, batch: Batch) -> list[Outcome]:
+    async def ask(
+        self, batch: Batch, sending: Callable[[Sequence[Window]], Awaitable[None]] = _nothing
+    ) -> list[Outcome]:
         """Return one outcome per window of ``batch``, in order, at the deadline at the latest.
+
+        ``sending`` is awaited when all is ready for a request, with its windows, before its first byte.
 
         Raises:
             asyncio.CancelledError: what was booked stays spent; :meth:`cancelled` gives the outcomes.
         """
-        sheet = Sheet(batch)
+        sheet = Sheet(batch, sending)
         self._in_flight += 1
         try:
             await self._ask(batch, sheet)
@@ -135,7 +154,7 @@ class Caller:
             self._cancelled[batch.id] = sheet.cancelled()
             raise
         except Exception as error:  # noqa: BLE001 - a fault of ours must not cost the windows their verdicts
-            self.stats.fault(error)
+            self._faults.note(error)
         finally:
             self._in_flight -= 1
         return sheet.outcomes(Reason.ERROR)
@@ -146,6 +165,10 @@ class Caller:
         return outcomes or [Outcome(window.id, Reason.SHUTDOWN) for window in batch.windows]
 
     async def _ask(self, batch: Batch, sheet: Sheet) -> None:
+        if HARD not in self._budget.states().values():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOAD_S):
+                    await self._load()
         slow = self._slow_start
         until = self._clock() + self._settings.deadline_s * (SLOW_START if slow else 1.0)
         self._suspect(batch.windows)
@@ -204,9 +227,9 @@ class Caller:
             amount = self._worst_share(window, len(plan.ask))
             if not self._shares.allows(window.device, amount, limit=limit, clock=clock):
                 plan.refused.add(window.id)
-                sheet.excuse([window], Reason.BUDGET)
+                sheet.put(Outcome(window.id, Reason.BUDGET, detail=self._share_words))
                 self.stats.suppressed[Reason.BUDGET] += 1
-                self._recorder.suppressed(Reason.BUDGET, 1)
+                self._recorder.share_used_up(window.device)
                 continue
             self._shares.hold(window.device, amount)
             held.append((window.device, amount))
@@ -246,6 +269,10 @@ class Caller:
         if any(state != OK for state in self._budget.states().values()):
             return False
         return self._audits.allows("", 1, limit=self._budget.limit(BudgetWindow.DAY), clock=self._clock())
+
+    def spent_devices(self) -> list[str]:
+        """Return the devices whose own share of the hour's money is used up."""
+        return self._shares.refused(self._clock())
 
     def budget_state(self, window: BudgetWindow) -> BudgetState:
         """Return ok, soft (80 % is gone) or hard (too little is left for a call) of a period."""

@@ -1,14 +1,19 @@
-"""An HTTP transport whose response bodies are bounded while they stream in."""
+"""An HTTP transport whose responses are bounded while they stream in, and always read as UTF-8."""
 
 from collections.abc import AsyncIterator
 
 import httpx2
 
 MAX_BODY = 256 * 1024
+MAX_PIECES = 1024  # each costs the parser more than its bytes; a body of this size needs about 200
+MAX_HEADER = 256  # bytes of a value
+#: What is read of a response. The client would decode by any charset, parse cookies and follow addresses.
+HEADERS = frozenset({b"date", b"retry-after", b"retry-after-ms", b"x-request-id"})
+JSON = (b"content-type", b"application/json; charset=utf-8")
 
 
 class BodyTooLargeError(httpx2.TransportError):
-    """The response is larger than :data:`MAX_BODY`, or compressed, so that its size cannot be told."""
+    """The response is larger than :data:`MAX_BODY`, in too many pieces, or compressed: of unknown size."""
 
 
 class _CappedStream(httpx2.AsyncByteStream):
@@ -17,11 +22,14 @@ class _CappedStream(httpx2.AsyncByteStream):
         self._request = request
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        size = 0
+        size = pieces = 0
         async for chunk in self._stream:
             size += len(chunk)
+            pieces += 1
             if size > MAX_BODY:
                 raise BodyTooLargeError(f"body above {MAX_BODY} bytes", request=self._request)
+            if pieces > MAX_PIECES:
+                raise BodyTooLargeError(f"body in more than {MAX_PIECES} pieces", request=self._request)
             yield chunk
 
     async def aclose(self) -> None:
@@ -29,7 +37,10 @@ class _CappedStream(httpx2.AsyncByteStream):
 
 
 class CappedTransport(httpx2.AsyncHTTPTransport):
-    """Refuses bodies above 256 KiB before they are in memory. Compression is not asked for and not taken."""
+    """Refuses bodies above 256 KiB before they are in memory. Compression is not asked for and not taken.
+
+    Of the headers only :data:`HEADERS` are passed on.
+    """
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         request.headers["accept-encoding"] = "identity"
@@ -41,4 +52,6 @@ class CappedTransport(httpx2.AsyncHTTPTransport):
             raise BodyTooLargeError("body too large or compressed", request=request)
         if isinstance(response.stream, httpx2.AsyncByteStream):
             response.stream = _CappedStream(response.stream, request)
+        kept = [(name, value[:MAX_HEADER]) for name, value in response.headers.raw if name.lower() in HEADERS]
+        response.headers = httpx2.Headers([JSON, *kept])
         return response

@@ -1,14 +1,17 @@
 """What an HTTP answer that is no success means. Pure; no word of the provider's message is passed on."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any
 
 from agent.caller.protocols import ErrorType, TransportError
+from agent.secret_forms import holds
 
 MAX_RETRY_AFTER_S = 3600.0
+MAX_HEADER = 64  # characters of a number or a date
+MAX_MESSAGE = 500
 _QUOTA = re.compile(r"insufficient_quota|billing_|quota_exceeded|insufficient_balance")
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,40}")
 _COMPLAINT = re.compile(
@@ -28,7 +31,7 @@ _REFUSALS = {
 
 
 def classify(
-    status: int, body: Any, headers: Mapping[str, str], *, secret: str | None = None
+    status: int, body: Any, headers: Mapping[str, str], *, secret: Sequence[str] = ()
 ) -> TransportError:
     """Return the error for an HTTP status of 300 and above.
 
@@ -36,11 +39,11 @@ def classify(
         status: of the response.
         body: its JSON value or its text, as far as it could be read.
         headers: of the response, names in lower case.
-        secret: the API key; a word of the endpoint that holds it is not repeated.
+        secret: the forms of the API key; a word of the endpoint that holds one is not repeated.
     """
     detail = _error_object(body)
     code, kind = _name(detail.get("code")), _name(detail.get("type"))
-    said = next((word for word in (code, kind) if word and not (secret and secret in word)), "")
+    said = next((word for word in (code, kind) if word and not holds(word, secret)), "")
     message = f"HTTP {status} {said}".rstrip()
     retry_after_s = _retry_after(headers)
     error_type = _type_of(status, code, kind)
@@ -86,10 +89,14 @@ def _name(value: Any) -> str:
     return text if _NAME.fullmatch(text) else ""
 
 
+def _text(value: Any) -> str:
+    """Return the beginning of a text; anything else may be large, or too deep to be printed."""
+    return value[:MAX_MESSAGE] if isinstance(value, str) else ""
+
+
 def _refused(detail: Mapping[str, Any]) -> str | None:
     """Return the request field that the endpoint complains about."""
-    param = str(detail.get("param") or "")
-    message = str(detail.get("message") or "")[:500]
+    param, message = (_text(detail.get(name)) for name in ("param", "message"))
     for text in (param, message if _COMPLAINT.search(message) else ""):
         for field, pattern in _REFUSALS.items():
             if pattern.search(text):
@@ -104,13 +111,15 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
     """
     for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         try:
-            seconds = float(headers.get(name, "")) * unit
+            seconds = float(headers.get(name, "")[:MAX_HEADER]) * unit
         except ValueError:
             continue
         if 0 <= seconds < float("inf"):
             return min(seconds, MAX_RETRY_AFTER_S)
     try:
-        until, sent = (parsedate_to_datetime(headers.get(name, "")) for name in ("retry-after", "date"))
+        until, sent = (
+            parsedate_to_datetime(headers.get(name, "")[:MAX_HEADER]) for name in ("retry-after", "date")
+        )
         seconds = (until - sent).total_seconds()
     except (ValueError, TypeError, OverflowError):
         return None

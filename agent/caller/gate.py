@@ -64,6 +64,11 @@ class Gate:
             return Reason.BUDGET
         return Leave(passed, booking)
 
+    async def give_back(self, leave: Leave) -> None:
+        """Take back leave for a call that was not made, with its booking."""
+        self.breaker.release(leave.passed)
+        await self._budget.settle(leave.booking, 0)
+
     def cool(self, model: str, retry_after_s: float | None) -> None:
         """Leave ``model`` alone until its Retry-After."""
         self._cooldowns[model] = self._clock() + (COOLDOWN_S if retry_after_s is None else retry_after_s)

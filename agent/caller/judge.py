@@ -36,11 +36,6 @@ class Judgement:
     safety: tuple[str, ...] = ()
 
     @property
-    def statuses(self) -> Mapping[str, int]:
-        """Answers by status."""
-        return Counter(str(one.answer.status) for one in self.assessments if one.answer)
-
-    @property
     def grounding(self) -> Mapping[Grounding, int]:
         """Windows by grounding."""
         return Counter(one.grounding for one in self.assessments)

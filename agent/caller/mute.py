@@ -46,6 +46,9 @@ class MuteRecorder:
         del start
         return MuteScope(self.calls)
 
+    def share_used_up(self, device: str) -> None:
+        """Nothing."""
+
     def suppressed(self, reason: Reason, windows: int) -> None:
         """Ignore it."""
 
@@ -65,3 +68,6 @@ class MuteRecorder:
 
     def injection_suspected(self, rule: str, origin: str) -> None:
         """Ignore it."""
+
+    def faulted(self, error: BaseException, *, model: str, recorded: bool) -> None:
+        """Ignore it: the caller's own counters hold it."""

@@ -5,12 +5,15 @@ import importlib
 import os
 import re
 import threading
-from dataclasses import replace
+from contextlib import suppress
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 from agent.caller.classify import classify
 from agent.caller.protocols import ErrorType, Reply, Request, TransportError
 from agent.caller.shape import read_reply
+from agent.fault import fault_words
+from agent.secret_forms import forms_of, holds, mask_forms
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 
 CONNECT_S = 5.0
 NO_KEY = "none"  # what a local server without keys is told
+MASK = "[redacted]"
 MIN_KEY = 8  # characters; what is shorter may stand in any reply
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{4,80}")
 _IGNORED_VARIABLES = ("OPENAI_CUSTOM_HEADERS", "OPENAI_LOG", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID")
@@ -36,11 +40,18 @@ class OpenAIChat:
     def __init__(self, *, base_url: str, api_key: str | None) -> None:
         self._base_url = base_url
         self._api_key = api_key or NO_KEY
+        self._forms = forms_of(self._api_key) if len(self._api_key) >= MIN_KEY else ()
         self._client: AsyncOpenAI | None = None
         self._connecting: asyncio.Future[AsyncOpenAI] | None = None
 
     def __repr__(self) -> str:
         return f"OpenAIChat(base_url={self._base_url!r})"
+
+    async def load(self) -> None:
+        """Import the SDK before a deadline begins; if that fails, the attempt says so."""
+        if self._client is None:
+            with suppress(TransportError):
+                await self._connected()
 
     async def complete(self, request: Request) -> Reply:
         """Make one attempt.
@@ -49,16 +60,25 @@ class OpenAIChat:
             TransportError: no completion came; it says why, and whether the request was sent.
         """
         client = self._client or await self._connected()
-        secret = self._api_key if len(self._api_key) >= MIN_KEY else None
-        answer = await _send(client, request, secret)
-        body, name = answer.content, _request_id(answer.headers, secret)
-        if secret is not None:  # an endpoint that repeats the key must not spread it to our sinks
-            body = body.replace(secret.encode(), b"[redacted]")
+        answer = await _send(client, request, self._forms)
+        name = _request_id(answer.headers, self._forms)
         try:
-            return replace(read_reply(body), provider_request_id=name)
+            return self._masked(replace(read_reply(answer.content), provider_request_id=name))
         except TransportError as error:
             error.provider_request_id = name
             raise
+
+    def _masked(self, reply: Reply) -> Reply:
+        """Keep an endpoint that repeats the key, however encoded, from spreading it to our sinks."""
+        if not self._forms:
+            return reply
+
+        def mask(value: Any) -> Any:
+            if isinstance(value, tuple):
+                return tuple(map(mask, value))
+            return mask_forms(value, self._forms, MASK) if isinstance(value, str) else value
+
+        return replace(reply, **{field.name: mask(getattr(reply, field.name)) for field in fields(reply)})
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -76,7 +96,7 @@ class OpenAIChat:
         except Exception as error:
             self._connecting = None  # the next call tries again
             raise TransportError(
-                ErrorType.OTHER, f"the SDK cannot be loaded: {type(error).__name__}", sent=False
+                ErrorType.INTERNAL, f"the SDK cannot be loaded: {fault_words(error)}", sent=False
             ) from error
         return self._client
 
@@ -107,13 +127,13 @@ def _connect(base_url: str, api_key: str) -> "AsyncOpenAI":
     return client
 
 
-def _request_id(headers: "Mapping[str, str]", secret: str | None) -> str | None:
+def _request_id(headers: "Mapping[str, str]", forms: tuple[str, ...]) -> str | None:
     """Return the provider's name for the request, if it is one."""
     name = headers.get("x-request-id", "")
-    return name if _REQUEST_ID.fullmatch(name) and (secret is None or secret not in name) else None
+    return name if _REQUEST_ID.fullmatch(name) and not holds(name, forms) else None
 
 
-async def _send(client: "AsyncOpenAI", request: Request, secret: str | None) -> "httpx2.Response":
+async def _send(client: "AsyncOpenAI", request: Request, forms: tuple[str, ...]) -> "httpx2.Response":
     import httpx2  # noqa: PLC0415 - loaded with the SDK, at the first call
     import openai  # noqa: PLC0415 - as above
 
@@ -135,8 +155,8 @@ async def _send(client: "AsyncOpenAI", request: Request, secret: str | None) -> 
         raise TransportError(ErrorType.CONNECTION, _why(error), sent=sent) from None
     except openai.APIStatusError as error:
         headers = {name.lower(): value for name, value in error.response.headers.items()}
-        refusal = classify(error.status_code, error.body, headers, secret=secret)
-        refusal.provider_request_id = _request_id(headers, secret)
+        refusal = classify(error.status_code, error.body, headers, secret=forms)
+        refusal.provider_request_id = _request_id(headers, forms)
         raise refusal from None
     except openai.OpenAIError as error:
         raise TransportError(ErrorType.OTHER, type(error).__name__) from None

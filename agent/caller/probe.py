@@ -37,6 +37,7 @@ class Probe:
     latency_s: float = 0.0
     error_type: ErrorType | None = None
     error: str = ""
+    http_status: int | None = None
 
 
 async def probe(
@@ -70,6 +71,7 @@ async def probe(
                 latency_s=clock() - started,
                 error_type=error.error_type,
                 error=str(error),
+                http_status=error.http_status,
             )
         return Probe(
             model,

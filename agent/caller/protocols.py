@@ -26,6 +26,7 @@ class ErrorType(StrEnum):
     MALFORMED_RESPONSE = "malformed_response"
     TRUNCATED = "truncated"
     CONTENT_FILTER = "content_filter"
+    INTERNAL = "internal"  # a fault of our own code, never the provider's
     OTHER = "other"
 
 
@@ -55,6 +56,9 @@ class Usage:
     reasoning: int = 0  # part of output
     estimated: bool = False
     cache_write: int = 0  # part of input that the provider put into its cache
+    reported: tuple[int, int] | None = (
+        None  # what the endpoint said of input and output, where it is not believed
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +110,7 @@ class CallRecord:
     http_status: int | None = None
     usage: Usage | None = None
     cost_usd: float | None = None  # what was booked, also for a kept reservation
+    cost_assumed_usd: float = 0.0  # part of it: reservations kept, because no usage was reported
     priced: bool = True  # false: the model had no price of its own
     response: str = ""  # reply text, shown as `logs.content` allows
     response_id: str | None = None
@@ -117,7 +122,9 @@ class CallRecord:
     validation_failed: bool = False
     repaired: bool | None = None  # None: no repair was needed; else whether it worked
     safety_categories: tuple[str, ...] = ()
-    statuses: Mapping[str, int] = field(default_factory=dict)  # verdict status -> windows
+    statuses: Mapping[str, int] = field(default_factory=dict)  # verdict status -> windows with an answer
+    #: Source, reason and status of the verdicts that follow -> windows.
+    verdicts: Mapping[tuple[str, str, str], int] = field(default_factory=dict)
     grounding: Mapping[Grounding, int] = field(default_factory=dict)
     failed_checks: tuple[Check, ...] = ()
     budget_remaining_usd: float | None = None
@@ -165,11 +172,14 @@ class Recorder(Protocol):
 
     def call(self, start: CallStart) -> CallScope: ...
     def suppressed(self, reason: Reason, windows: int) -> None: ...
+    def share_used_up(self, device: str) -> None: ...  # one window of it is not asked about
     def cache_looked_up(self, result: str) -> None: ...  # hit | miss | bypass
     def grounding_checked(self, result: Grounding, checks: tuple[Check, ...]) -> None: ...  # per window
     def breaker_changed(self, provider: str, state: BreakerState, why: str, open_s: float) -> None: ...
     def budget_changed(self, window: BudgetWindow, state: str, spent: float, limit: float) -> None: ...
     def injection_suspected(self, rule: str, origin: str) -> None: ...  # a topic or a device
+    def faulted(self, error: BaseException, *, model: str, recorded: bool) -> None:
+        """Take an exception of our own code; ``recorded``: the record of its call counts it already."""
 
 
 @dataclass(frozen=True, slots=True)

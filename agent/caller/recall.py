@@ -100,6 +100,8 @@ class Recall:
         reason = landed.outcome.reason
         if landed.outcome.answer is not None:  # the answer holds for the other window only
             reason = Reason.MODEL_OMITTED
+        elif reason is Reason.SHUTDOWN:  # of the other batch
+            reason = Reason.ERROR
         sheet.put(Outcome(window.id, reason))
 
     def _recall(self, key: str, window: Window) -> Outcome | None:

@@ -1,6 +1,7 @@
 """What the recorder is told of a call: its start, and its record when it is over. Pure."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from agent.caller.attempts import Bill
 from agent.caller.judge import Judgement
@@ -9,12 +10,21 @@ from agent.caller.profiles import PROFILES, Dialect
 from agent.caller.protocols import CallRecord, CallStart, ErrorType, Reply, TransportError, Usage
 from agent.caller.settings import CallerSettings
 from agent.prompt import Prompt
-from agent.records import Batch
+from agent.records import Batch, Outcome, Verdict
+from agent.verdict import conclude
 
 MAX_TRACES = 32
 MAX_MESSAGE = 200
 CUT_SHARE = 0.6  # a prompt of which fewer tokens were read than this share of our estimate was cut
 _ALWAYS = frozenset({"refusal", "content_filter"})
+
+
+def verdicts_of(batch: Batch, outcomes: Sequence[Outcome]) -> list[Verdict]:
+    """Return the verdicts that follow from one call, by the rule that makes them."""
+    return [
+        conclude(window, outcome, agent="", created=0.0)
+        for window, outcome in zip(batch.windows, outcomes, strict=True)
+    ]
 
 
 def start_of(
@@ -53,6 +63,7 @@ def record_of(
     bill: Bill,
     *,
     model: str,
+    verdicts: Sequence[Verdict],
     error_type: ErrorType | None,
     latency_s: float,
     remaining_usd: float,
@@ -66,6 +77,7 @@ def record_of(
         error_message=f"finish_reason {reply.finish_reason}" if error_type else "",
         usage=bill.usage,
         cost_usd=usd(bill.total),
+        cost_assumed_usd=usd(bill.total_assumed),
         priced=settings.pricing.knows(model),
         response=reply.content or reply.refusal or "",
         response_id=reply.response_id,
@@ -77,7 +89,8 @@ def record_of(
         validation_failed=judgement.invalid,
         repaired=judgement.repaired,
         safety_categories=_counted(judgement.safety, settings.safety_categories),
-        statuses=judgement.statuses,
+        statuses=Counter(str(one.status) for one in verdicts if one.grounded is not None),
+        verdicts=_counts(verdicts),
         grounding=judgement.grounding,
         failed_checks=judgement.failed,
         budget_remaining_usd=remaining_usd,
@@ -90,6 +103,7 @@ def failure_of(
     bill: Bill,
     *,
     model: str,
+    verdicts: Sequence[Verdict],
     latency_s: float,
     remaining_usd: float,
 ) -> CallRecord:
@@ -105,9 +119,25 @@ def failure_of(
         provider_request_id=error.provider_request_id,
         usage=bill.usage,
         cost_usd=usd(bill.total),
+        cost_assumed_usd=usd(bill.total_assumed),
         priced=settings.pricing.knows(model),
         safety_categories=("content_filter",) if filtered else (),
+        verdicts=_counts(verdicts),
         budget_remaining_usd=remaining_usd,
+    )
+
+
+def broken_record(bill: Bill, *, latency_s: float, why: str) -> CallRecord:
+    """Return the record of a call that a fault of ours ended and of which nothing else is known."""
+    return CallRecord(
+        ok=False,
+        latency_s=latency_s,
+        attempts=bill.attempts,
+        error_type=ErrorType.INTERNAL,
+        error_message=why[:MAX_MESSAGE],
+        usage=bill.usage,
+        cost_usd=usd(bill.total),
+        cost_assumed_usd=usd(bill.total_assumed),
     )
 
 
@@ -116,6 +146,10 @@ def was_cut(provider: str, usage: Usage | None, prompt: Prompt) -> bool:
     if usage is None or usage.estimated or not PROFILES[provider].counts_after_cut:
         return False
     return usage.input < CUT_SHARE * prompt.estimated_tokens
+
+
+def _counts(verdicts: Sequence[Verdict]) -> Mapping[tuple[str, str, str], int]:
+    return Counter((str(one.source), str(one.reason), str(one.status)) for one in verdicts)
 
 
 def _counted(categories: Sequence[str], wanted: frozenset[str] | None) -> tuple[str, ...]:

@@ -9,10 +9,16 @@ _REMEDIES = {
     ErrorType.CONNECTION: "check ai.base_url, the network and the firewall",
     ErrorType.TIMEOUT: "check ai.base_url and the network; a local model may still be loading",
     ErrorType.BAD_REQUEST: "check ai.model and ai.profile",
-    ErrorType.MALFORMED_RESPONSE: "check that ai.base_url is an OpenAI-compatible endpoint",
+    ErrorType.MALFORMED_RESPONSE: "check that ai.base_url is an OpenAI-compatible endpoint, usually with /v1",
+    ErrorType.INTERNAL: "report it with the log line ai_internal_fault: it is a fault of edge-agent",
 }
+#: No such path, or a redirect to another: the model's name is unknown, or the address is incomplete.
+_NOT_THERE = frozenset({404, 405})
+_NOT_THERE_REMEDY = "check ai.model, and that ai.base_url ends as the server wants it, usually in /v1"
 
 
-def remedy(error: ErrorType | None) -> str:
+def remedy(error: ErrorType | None, http_status: int | None = None) -> str:
     """Return what to change, or where to look."""
+    if error is ErrorType.BAD_REQUEST and http_status in _NOT_THERE:
+        return _NOT_THERE_REMEDY
     return _REMEDIES.get(error or ErrorType.OTHER, "look at the endpoint's log")

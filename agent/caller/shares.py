@@ -16,11 +16,23 @@ class Shares:
         self._period_s = period_s
         self._costs: OrderedDict[str, deque[tuple[float, int]]] = OrderedDict()
         self._held: dict[str, int] = {}
+        self._refused: OrderedDict[str, float] = OrderedDict()  # device -> clock of the last refusal
 
     def allows(self, device: str, amount: int, *, limit: int, clock: float) -> bool:
         """Say whether ``device`` may cost ``amount`` more; its first call in a period always may."""
         spent = self.spent(device, clock) + self._held.get(device, 0)
-        return amount <= 0 or spent == 0 or spent + amount <= self._share * limit
+        if amount <= 0 or spent == 0 or spent + amount <= self._share * limit:
+            self._refused.pop(device, None)
+            return True
+        self._refused[device] = clock
+        self._refused.move_to_end(device)
+        if len(self._refused) > MAX_DEVICES:
+            self._refused.popitem(last=False)
+        return False
+
+    def refused(self, clock: float) -> list[str]:
+        """Return the devices that were refused in the last period and not allowed since, newest first."""
+        return [device for device, at in reversed(self._refused.items()) if clock - at < self._period_s]
 
     def hold(self, device: str, amount: int) -> None:
         """Count ``amount`` against ``device`` until it is given back (as a negative one)."""

@@ -1,6 +1,6 @@
 """The sheet of a batch: one outcome per window, and each window's share of tokens and cost."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 class Sheet:
     """Collects what several calls bring to the windows of one batch."""
 
-    def __init__(self, batch: Batch) -> None:
+    def __init__(self, batch: Batch, sending: Callable[[Sequence[Window]], Awaitable[None]]) -> None:
         self.batch = batch
+        self.sending = sending  # awaited before a request, with its windows
         self.kept: dict[str, Kept] = {}  # window id -> answer for the cache
         self._outcomes: dict[str, Outcome] = {}
         self._costs: dict[str, int] = {}  # nano-USD
@@ -28,8 +29,10 @@ class Sheet:
         return outcome is not None and outcome.answer is not None
 
     def put(self, outcome: Outcome) -> None:
-        """Note an outcome; an answer replaces a reason, a later reason does not replace an earlier one."""
-        if outcome.answer is not None or outcome.window_id not in self._outcomes:
+        """Note an outcome; an answer or the shutdown replaces a reason, another reason replaces nothing."""
+        before = self._outcomes.get(outcome.window_id)
+        ended = outcome.reason is Reason.SHUTDOWN and before is not None and before.answer is None
+        if before is None or outcome.answer is not None or ended:
             self._outcomes[outcome.window_id] = outcome
 
     def excuse(self, windows: Sequence[Window], reason: Reason) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from agent.caller.protocols import ErrorType
+from agent.fault import fault_words
 from agent.records import Reason
 
 
@@ -19,8 +20,27 @@ class CallerStats:
     faults: int = 0  # exceptions of our own code: each is a bug
     last_fault: str = ""
     last_error: str = ""
+    last_failure: str = ""  # what the last failed call met and what to do about it, in words
+    failed_in_a_row: int = 0
+    silent: dict[str, int] = field(default_factory=dict)  # model that never answered -> calls that failed
+    failures: dict[str, str] = field(default_factory=dict)  # model -> what its last failed call met
+    _answered: set[str] = field(default_factory=set)
 
-    def fault(self, error: Exception) -> None:
+    def answered(self, model: str) -> None:
+        """Count a call with an answer of use."""
+        self.succeeded += 1
+        self.failed_in_a_row = 0
+        self._answered.add(model)
+        self.silent.pop(model, None)
+
+    def failed(self, model: str, failure: str) -> None:
+        """Count a call that ended without one."""
+        self.failed_in_a_row += 1
+        self.last_failure = self.failures[model] = failure
+        if model not in self._answered:
+            self.silent[model] = self.silent.get(model, 0) + 1
+
+    def fault(self, error: BaseException) -> None:
         """Count an exception of our own code."""
         self.faults += 1
-        self.last_fault = f"{type(error).__name__}: {error}"[:200]
+        self.last_fault = fault_words(error)

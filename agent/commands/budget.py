@@ -81,7 +81,7 @@ def _give_to_owner(path: Path) -> None:
     owner = path.parent.stat()
     for file in (path, path.with_name(SENTINEL)):
         with suppress(OSError):
-            os.chown(file, owner.st_uid, owner.st_gid)
+            os.chown(file, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 def _as_json(spend: Mapping[BudgetWindow, Spend]) -> dict[str, object]:

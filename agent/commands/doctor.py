@@ -4,11 +4,13 @@ import argparse
 from typing import Any
 
 from agent.commands.checks.broker import look_at_broker
-from agent.commands.checks.line import Level, Line
+from agent.commands.checks.line import Level, Line, ok, warn
 from agent.commands.checks.machine import look_at_machine, running
 from agent.commands.checks.model import look_at_model
-from agent.commands.words import print_json
-from agent.config import load_apart
+from agent.commands.checks.settings import look_at_limits, look_at_settings
+from agent.commands.words import print_json, printable
+from agent.config import load_apart, weaknesses
+from agent.endpoint import describe_traces
 
 EXIT_OK, EXIT_UNAVAILABLE = 0, 69
 
@@ -17,9 +19,11 @@ def run(args: argparse.Namespace) -> int:
     """Look at broker, machine and model; 0 when nothing failed, else 69."""
     config = load_apart(args.config)
     wish = True if args.ai else False if args.no_ai else None
-    lines = look_at_machine(config)
+    lines = [warn(weak.key, printable(weak.what), printable(weak.remedy)) for weak in weaknesses(config)]
+    lines += [*look_at_settings(config), *look_at_machine(config), *look_at_limits(config)]
     lines += look_at_broker(config, listen_s=args.listen)
     lines += look_at_model(config, agent=running(config), wish=wish)
+    lines.append(ok("traces", printable(describe_traces(config))))
     failed = any(line.level is Level.FAIL for line in lines)
     if args.json:
         print_json({"agent": config.agent.id, "healthy": not failed, "lines": list(map(_as_json, lines))})

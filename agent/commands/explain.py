@@ -39,6 +39,12 @@ def explain(config: Config, topic: str, payload: bytes, received: float) -> dict
     try:
         decoded = registry.decode(topic, payload, received)
     except DecodeError as error:
+        if (stranger := registry.unmatched(topic)) is not None:
+            return told | {
+                "outcome": "not_subscribed",
+                "nearest": stranger,
+                "sources": [source.topic for source in config.sources],
+            }
         return told | {
             "outcome": "quarantined",
             "quarantine": {"reason": str(error.reason), "detail": error.detail},
@@ -103,11 +109,14 @@ _ENDINGS = {
 
 def _lines(told: dict[str, Any]) -> list[str]:
     lines = [f"{printable(told['topic'])}, {told['bytes']} bytes"]
+    if told["outcome"] == "not_subscribed":
+        lines.append(f"  not subscribed: no source matches; nearest is {printable(told['nearest'])}")
+        lines.append("  The agent never sees it; to read it, add a source whose topic matches.")
+        lines.append(f"  Sources are: {printable(', '.join(told['sources']))}")
+        return lines
     if (quarantine := told["quarantine"]) is not None:
         lines.append(f"  quarantined: {quarantine['reason']}: {printable(quarantine['detail'])}")
         lines.append("  It is acknowledged and kept with this reason; it never stops the rest.")
-        if quarantine["reason"] == "bad_topic":
-            lines.append(f"  Sources are: {', '.join(told['sources'])}")
         return lines
     if told["source"] is not None:
         lines.append(

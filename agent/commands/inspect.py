@@ -145,17 +145,19 @@ def _summary(detector: Detector, device: str, findings: dict[str, Finding]) -> d
 
 def _series(view: SeriesView) -> dict[str, Any]:
     low, high = view.limits
+    progress = view.progress
     return {
         "metric": view.metric,
         "unit": view.unit,
         "readings": view.n,
         "warm": view.warm,
+        "learning": None if progress is None else {"seen": progress.seen, "needed": progress.needed},
         "usual": view.usual,
         "median": view.median,
         "p01": view.p01,
         "p99": view.p99,
         "spread": view.spread,
-        "limits": {"low": low, "high": high},
+        "limits": {"low": low, "high": high, "unchecked": view.unchecked},
         "last_value": view.last_value,
         "last_at": instant(view.last_at),
         "recent": view.recent,
@@ -198,12 +200,16 @@ def _device_lines(told: dict[str, Any]) -> list[str]:
 
 def _series_lines(one: dict[str, Any]) -> list[str]:
     unit = f" {printable(one['unit'])}" if one["unit"] else ""
-    if one["warm"] and one["usual"] is not None:
+    if one["learning"] is None and one["usual"] is not None:
         learnt = f"usual is {number(one['usual'][0])} to {number(one['usual'][1])}{unit}"
     else:
-        learnt = "still learning, so that only limits alarm"
+        seen, needed = one["learning"]["seen"], one["learning"]["needed"]
+        learnt = f"still learning ({seen} of {needed}), so that only limits alarm"
     limits = one["limits"]
-    bounds = [f"{name} {number(value)}" for name, value in limits.items() if value is not None]
+    bounds = [f"{name} {number(limits[name])}" for name in ("low", "high") if limits[name] is not None]
+    if limits["unchecked"] is not None:
+        said = f"(not checked: the limit is in {limits['unchecked']}, the readings are in{unit})"
+        bounds.append(printable(said))
     return [
         f"  {printable(one['metric'])}: {many(one['readings'], 'reading')}, {learnt}",
         (

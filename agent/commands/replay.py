@@ -13,9 +13,8 @@ import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
-from agent.asking import OPENAI_URL, pricing_of
+from agent.asking import pricing_of
 from agent.caller.caller import Caller
 from agent.caller.mute import MuteRecorder
 from agent.caller.openai_chat import OpenAIChat
@@ -24,7 +23,9 @@ from agent.caller.settings import CallerSettings
 from agent.commands.past import JOURNALED, Past, Render, past_batches, prompter, version_of
 from agent.commands.words import instant, many, print_json, printable
 from agent.config import ConfigError, load_apart
+from agent.config.addresses import is_loopback, refuse_credentials
 from agent.credentials import KEY_VARIABLE, api_key
+from agent.endpoint import OPENAI_URL
 from agent.journal import JournalError, Reader
 from agent.journal.ledger import BudgetLedger
 from agent.records import Outcome, Status, Window
@@ -58,11 +59,11 @@ def run(args: argparse.Namespace) -> int:
         print("\n".join(_lines(told)))
     if found and not told["calls"]["succeeded"]:
         fault = told["calls"]["last_error"]
-        why = (
-            f"{endpoint}: {fault}; check the endpoint, its key and --model"
-            if fault
-            else "no call was made: see --max-usd"
-        )
+        why = "no call was made: see --max-usd"
+        if fault:
+            why = f"{endpoint}: {fault}; check the endpoint, its key and --model"
+        elif told["calls"]["own_fault"]:
+            why = f"a fault of edge-agent itself: {told['calls']['own_fault']}; please report this line"
         raise JournalError(f"replay: {why}")
     return 0
 
@@ -116,6 +117,7 @@ def _caller(
     key: str | None,
 ) -> Caller:
     ai = config.ai
+    transport = OpenAIChat(base_url=endpoint, api_key=key)
     return Caller(
         settings=CallerSettings(
             agent=config.agent.id,
@@ -129,7 +131,8 @@ def _caller(
             device_share=NO_SHARES,
             cache_ttl_s=0.0,
         ),
-        transport=OpenAIChat(base_url=endpoint, api_key=key),
+        transport=transport,
+        load=transport.load,
         ledger=ledger,
         recorder=recorder,
         clock=time.monotonic,
@@ -181,6 +184,7 @@ def _sum_up(
             "succeeded": caller.stats.succeeded,
             "invalid": sum(1 for call in calls if call.validation_failed),
             "last_error": caller.stats.last_error or None,
+            "own_fault": caller.stats.last_fault or None,
         },
         "grounding": {str(name): count for name, count in recorder.grounding.items()},
         "tokens": {
@@ -250,11 +254,12 @@ def _endpoint(config: "Config", base_url: str | None) -> tuple[str, str | None]:
         if endpoint is None:
             raise ConfigError(["ai.base_url: no endpoint and no key; set one, or give --base-url"])
         return endpoint, key
-    from agent.config.fields import is_loopback  # noqa: PLC0415 - it brings pydantic along
-
-    parts = urlsplit(base_url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.password:
-        raise ConfigError(["--base-url: is not an HTTP address without secrets; write https://host/v1"])
+    try:
+        parts = refuse_credentials(base_url, "its key is OPENAI_API_KEY")
+    except ValueError as error:
+        raise ConfigError([f"--base-url: {error}"]) from None
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ConfigError(["--base-url: is not an HTTP address; write https://host/v1"])
     if parts.scheme == "http" and not is_loopback(parts.hostname):
         raise ConfigError(["--base-url: is not encrypted and not on this machine; write https://"])
     return base_url, os.environ.pop(KEY_VARIABLE, "").strip() or None

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
@@ -14,6 +15,7 @@ from agent.records import Window
 
 MAX_SEARCHED = 1000
 MAX_OUTBOX = 100
+_REQUEST_ID = re.compile("[0-9a-f]{16}")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -36,6 +38,7 @@ def run(args: argparse.Namespace) -> int:
 def show(reader: Reader, verdict_id: str) -> dict[str, Any]:
     """Return what is journaled of a verdict."""
     record = reader.verdict(verdict_id) if verdict_id else None
+    record = record or _of_request(reader, verdict_id)
     if record is None:
         raise UnknownError(_why_not(reader, verdict_id))
     verdict: dict[str, Any] = json.loads(record.body)
@@ -55,7 +58,29 @@ def show(reader: Reader, verdict_id: str) -> dict[str, Any]:
         ],
         "cost_usd": verdict.get("cost_usd"),
         "trace_id": verdict.get("trace_id"),
+        "request_id": verdict.get("request_id"),  # verdicts of older versions have none
     }
+
+
+def _of_request(reader: Reader, request_id: str) -> VerdictRecord | None:
+    """Return the verdict that an AI call was made for, by the ``request_id`` of log and verdict.
+
+    Raises:
+        UnknownError: the call was about several windows.
+    """
+    if not _REQUEST_ID.fullmatch(request_id):
+        return None
+    found = [
+        record
+        for record in reader.verdicts(limit=MAX_SEARCHED)
+        if json.loads(record.body).get("request_id") == request_id
+    ]
+    if len(found) > 1:
+        ids = ", ".join(record.id for record in found)
+        raise UnknownError(
+            f"request {request_id}: that call was about {len(found)} windows; show one of {ids}"
+        )
+    return found[0] if found else None
 
 
 def _why_not(reader: Reader, verdict_id: str) -> str:
@@ -105,13 +130,15 @@ def _lines(told: dict[str, Any]) -> list[str]:
         f"  decided by {verdict['source']} ({verdict['reason']}), journaled at {told['journaled_at']}",
         f"  delivery: {told['delivery']}",
     ]
+    if verdict.get("reason_detail"):
+        lines.insert(3, f"    {printable(verdict['reason_detail'])}")
     lines += [_outbox_line(row) for row in told["outbox"]]
     if told["verdict"]["finding_id"]:
         lines.append(f"  finding {verdict['finding_id']}")
     lines += _evidence(verdict)
     lines += _window_lines(told["window"])
     lines += _review_lines(told["review"])
-    lines += _batch_lines(told["batch"])
+    lines += _batch_lines(told["batch"], told["request_id"])
     lines += [
         f"feedback at {one['received']}: {one['outcome']} {printable(one['note'])}".rstrip()
         for one in told["feedback"]
@@ -121,7 +148,8 @@ def _lines(told: dict[str, Any]) -> list[str]:
         lines.append(f"tokens: {tokens['input']} in, {tokens['output']} out")
     cost = told["cost_usd"]
     lines.append(
-        f"cost: {'nothing' if not cost else f'{cost:.9f} USD'}; trace id: {told['trace_id'] or 'none'}"
+        f"cost: {'nothing' if not cost else f'{cost:.9f} USD'}; trace id: {told['trace_id'] or 'none'};"
+        f" request id: {told['request_id'] or 'none'}"
     )
     return lines
 
@@ -186,7 +214,7 @@ def _review_lines(review: dict[str, Any] | None) -> list[str]:
     return lines
 
 
-def _batch_lines(batch: dict[str, Any] | None) -> list[str]:
+def _batch_lines(batch: dict[str, Any] | None, request_id: str | None) -> list[str]:
     if batch is None:
         return ["batch: none, no model was asked"]
     what = "an audit" if batch["audit"] else f"window {batch['place']} of {len(batch['windows'])}"
@@ -198,9 +226,10 @@ def _batch_lines(batch: dict[str, Any] | None) -> list[str]:
         failed = (
             f", {call['error_type']}: {printable(call['error_message'])}" if call.get("error_type") else ""
         )
+        decided = " (this verdict's)" if request_id and call.get("request_id") == request_id else ""
         lines.append(
-            f"  call {call.get('request_id')}: {call.get('model')}, prompt {call.get('prompt_version')}"
-            f" ({call.get('prompt_hash')}){failed}"
+            f"  call {call.get('request_id')}{decided}: {call.get('model')},"
+            f" prompt {call.get('prompt_version')} ({call.get('prompt_hash')}){failed}"
         )
         lines.append(f"    {', '.join(_figures(call))}")
         for name in ("system", "user", "reply"):

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
-from agent.config.errors import ConfigError
+from agent.config.errors import ConfigError, ConfigFaultError
 
 if TYPE_CHECKING:
     from agent.config.models import Config
@@ -73,10 +73,12 @@ def load_anew(path: Path) -> "Config":
 
 def _understand(path: Path, raw: bytes) -> "Config":
     if not raw:
-        raise ConfigError([f"{path}: the process that reads it died; run edge-agent check"])
+        raise ConfigFaultError(f"{path}: the process that reads it died; run edge-agent check")
     problems, tree = pickle.loads(raw)  # noqa: S301 - our own child wrote it
     if problems:
         raise ConfigError(problems)
+    if isinstance(tree, _Fault):
+        raise ConfigFaultError(f"a fault of ours: {tree} while reading {path}; please report this line")
     return cast("Config", _plain(tree))
 
 
@@ -88,12 +90,21 @@ def answer(path: Path, mouth: int) -> NoReturn:
         found: tuple[tuple[str, ...], Any] = ((), _tree(load(path)))
     except ConfigError as error:
         found = (error.problems, None)
-    except BaseException:  # noqa: BLE001 - the parent says that the child died; here is why
-        sys.excepthook(*sys.exc_info())
+    except KeyboardInterrupt:  # the parent has it as well
         os._exit(1)
+    except BaseException as error:  # noqa: BLE001 - a fault of ours, which the parent reports
+        from agent.observe.logs import frames  # noqa: PLC0415 - only here
+
+        found = ((), _Fault(frames(error)))
     with os.fdopen(mouth, "wb") as file:
         pickle.dump(found, file)
     os._exit(0)
+
+
+class _Fault(str):
+    """Kind and place of a fault of ours, instead of a configuration."""
+
+    __slots__ = ()
 
 
 class _Section(dict[str, Any]):

@@ -14,7 +14,8 @@ _DERIVED = frozenset({"base_topic", "mqtt.tls", "mqtt.host", "mqtt.port", "web.h
 
 def differences(old: "Config", new: "Config") -> list[str]:
     """Return the dotted keys whose values differ, sorted."""
-    return sorted(set(_differ(old, new, "")) - _DERIVED)
+    found = set(_differ(old, new, "")) - _DERIVED
+    return sorted(key for key in found if key.partition(".")[0] != "origins")
 
 
 def merge(old: "Config", new: "Config", *, sections: Collection[str], keep: Collection[str]) -> "Config":

@@ -1,11 +1,9 @@
 """The types and checks that the configuration's sections share."""
 
-import ipaddress
 import re
 import socket
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
 
@@ -23,21 +21,44 @@ def _number_not_bool(value: Any) -> Any:
     return value
 
 
+def expand(path: Path) -> Path:
+    """Return ``path`` with the home directory in place of a leading ``~``.
+
+    Raises:
+        ValueError: in words for a person.
+    """
+    if not str(path).isprintable():
+        raise ValueError("holds a control character; write a plain path")
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise ValueError("names a home directory that is not known; write the whole path") from None
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError as error:
+        why = error.strerror
+        raise ValueError(f"{path} cannot be looked at: {why}; correct owner, mode or path") from None
+
+
 def _existing_file(value: Path | None, info: ValidationInfo) -> Path | None:
     """Seek a relative file in the credentials folder, then beside the configuration."""
     if value is None:
         return None
     folders: list[Path] = (info.context or {}).get("folders", [])
+    value = expand(value)
     tried = [value] if value.is_absolute() else [folder / value for folder in folders]
     for path in tried:
-        if path.is_file():
+        if _is_file(path):
             return path
     places = ", ".join(str(path) for path in tried)
     raise ValueError(f"no such file ({places}); create it, or correct the path")
 
 
 def _private_file(value: Path | None) -> Path | None:
-    if value is not None and value.stat().st_mode & 0o004:
+    if value is not None and value.stat().st_mode & 0o004:  # it is a file that could be looked at
         raise ValueError(f"every user of this machine can read it; run: chmod o-rwx {value}")
     return value
 
@@ -48,30 +69,6 @@ Usd = Annotated[Number, Field(ge=0)]
 Whole = Annotated[int, BeforeValidator(_number_not_bool)]
 ExistingFile = Annotated[Path | None, AfterValidator(_existing_file)]
 SecretFile = Annotated[Path | None, AfterValidator(_existing_file), AfterValidator(_private_file)]
-
-
-def is_loopback(host: str | None) -> bool:
-    """Whether ``host`` is this machine."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host or "").is_loopback
-    except ValueError:
-        return False
-
-
-def split_url(value: str) -> SplitResult:
-    """Return the parts of an address.
-
-    Raises:
-        ValueError: in words for a person.
-    """
-    try:
-        parts = urlsplit(value)
-        _ = parts.port
-    except ValueError as error:
-        raise ValueError(f"is not an address: {error}; write host:port") from None
-    return parts
 
 
 class Section(BaseModel):

@@ -1,12 +1,14 @@
 """The configuration as frozen models. ``configs/agent.yaml`` shows every key with its default."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, PrivateAttr, field_validator, model_validator
 
+from agent.config.addresses import is_loopback, refuse_credentials, split_url
 from agent.config.fields import (
     MAX_USD_PER_MTOK,
     ExistingFile,
@@ -16,12 +18,13 @@ from agent.config.fields import (
     Section,
     Usd,
     Whole,
+    expand,
     host_name,
-    is_loopback,
-    split_url,
 )
 from agent.config.sources import SourceSection, refuse_overlaps
 from agent.config.web import WebSection
+
+MAX_NAME, MAX_PATH = 255, 2048  # of a file system, and with room for the files within
 
 
 class AgentSection(Section):
@@ -29,6 +32,15 @@ class AgentSection(Section):
 
     id: str = Field(default_factory=host_name)
     state_dir: Path = Path("/var/lib/edge-agent")
+
+    @field_validator("state_dir")
+    @classmethod
+    def _state_dir_is_a_folder(cls, value: Path) -> Path:
+        if value == Path():
+            raise ValueError("is empty; write the path of a folder")
+        if any(len(part.encode()) > MAX_NAME for part in value.parts) or len(str(value)) > MAX_PATH:
+            raise ValueError("is longer than a path may be; write a shorter one")
+        return expand(value)
 
     @field_validator("id")
     @classmethod
@@ -51,6 +63,7 @@ class MqttSection(Section):
     """The link to the broker."""
 
     url: str = "mqtt://127.0.0.1:1883"
+    require_tls: bool = False
     username: str | None = None
     password_file: SecretFile = None
     ca_file: ExistingFile = None
@@ -64,12 +77,10 @@ class MqttSection(Section):
     @field_validator("url")
     @classmethod
     def _url_is_a_broker(cls, value: str) -> str:
-        parts = split_url(value)
+        parts = refuse_credentials(value, "use mqtt.username and mqtt.password_file")
         if parts.scheme not in {"mqtt", "mqtts"} or not parts.hostname:
             raise ValueError("is not a broker address; write mqtt://host:1883, or mqtts://host:8883 for TLS")
-        if parts.username or parts.password:
-            raise ValueError("holds a user or a password; use mqtt.username and mqtt.password_file")
-        if parts.path not in {"", "/"} or parts.query:
+        if parts.path not in {"", "/"} or parts.query or parts.fragment:
             raise ValueError("has a path, which MQTT over TCP does not know; remove what follows the port")
         return value
 
@@ -91,6 +102,8 @@ class MqttSection(Section):
             raise ValueError("password_file needs username; add mqtt.username")
         if not self.tls and (self.ca_file or self.cert_file):
             raise ValueError("ca_file and cert_file need TLS; write url: mqtts://...")
+        if self.require_tls and not self.tls:
+            raise ValueError("require_tls is true and url is not encrypted; write url: mqtts://...")
         return self
 
     @property
@@ -204,11 +217,9 @@ class AiSection(Section):
     def _https_or_loopback(cls, value: str | None) -> str | None:
         if value is None:
             return None
-        parts = split_url(value)
+        parts = refuse_credentials(value, "use ai.api_key_file")
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ValueError("is not an HTTP address; write https://host/v1")
-        if parts.username or parts.password:
-            raise ValueError("holds a secret; use ai.api_key_file")
         if parts.scheme == "http" and not is_loopback(parts.hostname):
             raise ValueError("is not encrypted and not on this machine; write https://")
         return value
@@ -233,7 +244,10 @@ class TracesSection(Section):
     @field_validator("endpoint")
     @classmethod
     def _is_http(cls, value: str | None) -> str | None:
-        if value is not None and split_url(value).scheme not in {"http", "https"}:
+        if value is None:
+            return None
+        parts = refuse_credentials(value, "use the variable OTEL_EXPORTER_OTLP_HEADERS")
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ValueError(
                 "is not an HTTP address; write http://host:4318 (http) or http://host:4317 (grpc)"
             )
@@ -261,6 +275,7 @@ class Config(Section):
     web: WebSection = WebSection()
     traces: TracesSection = TracesSection()
     logs: LogsSection = LogsSection()
+    _origins: dict[str, str] = PrivateAttr(default_factory=dict)
 
     @field_validator("limits")
     @classmethod
@@ -277,6 +292,15 @@ class Config(Section):
             raise ValueError("is empty, so nothing would be read; list at least one {topic: ...}")
         refuse_overlaps(value)
         return value
+
+    def came_from(self, origins: Mapping[str, str]) -> None:
+        """Note which dotted keys were set by which variables."""
+        self._origins.update(origins)
+
+    @property
+    def origins(self) -> Mapping[str, str]:
+        """The dotted keys that variables of the environment have set, with the variables."""
+        return dict(self._origins)
 
     @property
     def base_topic(self) -> str:

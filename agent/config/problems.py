@@ -1,6 +1,5 @@
 """Configuration errors in words: which key, what was found there, and what to write instead."""
 
-import re
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, get_args
@@ -9,6 +8,9 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 _MAX_SHOWN = 80
+_MAX_NAME = 64
+_MAX_PROBLEMS = 20
+_ADDRESSES = frozenset({"url", "base_url", "endpoint", "listen"})
 _UNITS = {
     "_s": "a number of seconds, without a unit",
     "_ms": "a number of milliseconds, without a unit",
@@ -25,9 +27,10 @@ def describe(error: ValidationError, root: type[BaseModel], variables: Mapping[s
 
     ``variables`` are dotted keys with the names of the variables that set them, which are then named.
     """
-    return [
-        _line(detail, root) + _origin(detail["loc"], variables) for detail in error.errors(include_url=False)
-    ]
+    details = error.errors(include_url=False)
+    lines = [_line(detail, root) + _origin(detail["loc"], variables) for detail in details[:_MAX_PROBLEMS]]
+    more = len(details) - len(lines)
+    return [*lines, f"and {more} more"] if more else lines
 
 
 def _origin(loc: Sequence[str | int], variables: Mapping[str, str]) -> str:
@@ -38,8 +41,24 @@ def _origin(loc: Sequence[str | int], variables: Mapping[str, str]) -> str:
 
 def shown(value: Any) -> str:
     """Return ``value`` as a short, printable text; what may be a password inside an address is left out."""
-    text = re.sub(r"//[^/@\s]*@", "//***@", repr(value))
+    text = repr(value)
+    begin, end = text.find("//"), text.rfind("@")
+    if 0 <= begin < end:
+        text = f"{text[: begin + 2]}***{text[end:]}"
     return text if len(text) <= _MAX_SHOWN else text[: _MAX_SHOWN - 3] + "..."
+
+
+def shown_address(value: str) -> str:
+    """Return an address like :func:`shown`, without the parts that may hold a secret."""
+    scheme, slashes, rest = value.partition("://")
+    if not scheme.isalpha() or not slashes:
+        scheme, slashes, rest = "", "", value
+    _, at, host = rest.rpartition("@")
+    rest = f"***@{host}" if at else rest
+    for sign in "?#":
+        before, found, _ = rest.partition(sign)
+        rest = f"{before}{sign}***" if found else rest
+    return shown(f"{scheme}{slashes}{rest}")
 
 
 def _line(detail: ErrorDetails, root: type[BaseModel]) -> str:
@@ -55,16 +74,33 @@ def _line(detail: ErrorDetails, root: type[BaseModel]) -> str:
         return f"{path}: {shown(detail['input'])} is not a list; write [...], or lines that begin with -"
     if kind == "path_type":
         return f'{path}: {shown(detail["input"])} is not a path; write it in quotes, as "/some/folder"'
+    if kind == "string_type" and isinstance(detail["input"], int | float) and detail["input"] not in (0, 1):
+        return f"{path}: {shown(detail['input'])} is read as a number; put the text in quotes"
     if kind in {"value_error", "assertion_error"}:
         # A fault of a whole section names its keys itself.
-        found = "" if isinstance(detail["input"], dict) else f"{shown(detail['input'])}: "
+        found = "" if isinstance(detail["input"], dict) else f"{_found(detail)}: "
         return f"{path}: {found}{detail['msg'].removeprefix('Value error, ')}"
-    return f"{path}: {shown(detail['input'])}: {_sentence(detail['msg'])}; {_remedy(detail, root)}"
+    hint = ""
+    if isinstance(detail["input"], bool) and kind in {"literal_error", "string_type"}:
+        hint = " (YAML reads a bare on, off, yes or no as true or false; put the word in quotes)"
+    return f"{path}: {_found(detail)}: {_sentence(detail['msg'])}{hint}; {_remedy(detail, root)}"
+
+
+def _found(detail: ErrorDetails) -> str:
+    """Return what stands at the place of a fault."""
+    value = detail["input"]
+    address = isinstance(value, str) and detail["loc"] and detail["loc"][-1] in _ADDRESSES
+    return shown_address(value) if address else shown(value)
 
 
 def _path(loc: Sequence[str | int]) -> str:
-    parts = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc if part != "[key]"]
+    parts = [f"[{part}]" if isinstance(part, int) else f".{_name(part)}" for part in loc if part != "[key]"]
     return "".join(parts).removeprefix(".") or "configuration"
+
+
+def _name(part: str | int) -> str:
+    text = str(part)
+    return text if len(text) <= _MAX_NAME else f"{text[: _MAX_NAME - 3]}..."
 
 
 def _sentence(message: str) -> str:
@@ -91,7 +127,7 @@ def _known_keys(loc: Sequence[str | int], root: type[BaseModel]) -> str:
     if model is None:
         return "remove it"
     names = sorted(model.model_fields)
-    close = get_close_matches(str(loc[-1]), names, n=1)
+    close = get_close_matches(_name(loc[-1]), names, n=1)
     if close:
         return f"did you mean {close[0]!r}?"
     return f"remove it, or use one of: {', '.join(names)}"

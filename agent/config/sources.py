@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from agent.config.fields import Section
+from agent.config.fields import Section, Whole
 from agent.decode.availability import AvailabilitySpec, availability_pattern
 from agent.decode.message_id import MessageIdPath
 from agent.decode.topics import TopicPattern, covers, overlap
@@ -65,6 +65,7 @@ class SourceSection(Section):
     retained: Literal["seed", "live", "ignore"] = "seed"
     availability: AvailabilitySection | None = None
     dedupe: str | None = None
+    new_devices_per_min: Annotated[Whole, Field(ge=0, le=1_000_000)] = 200
 
     @field_validator("topic")
     @classmethod

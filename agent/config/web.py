@@ -4,7 +4,8 @@ from typing import Self
 
 from pydantic import Field, field_validator, model_validator
 
-from agent.config.fields import ExistingFile, SecretFile, Section, is_loopback, split_url
+from agent.config.addresses import is_loopback, split_url
+from agent.config.fields import ExistingFile, SecretFile, Section
 
 
 class WebSection(Section):
@@ -12,6 +13,7 @@ class WebSection(Section):
 
     listen: str = "127.0.0.1:8000"
     insecure: bool = False
+    quarantine_text: bool = False
     cert_file: ExistingFile = None
     key_file: SecretFile = None
     username: str | None = Field(default=None, min_length=1, max_length=64, pattern=r"^[^:\s]+$")

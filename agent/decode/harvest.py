@@ -12,6 +12,7 @@ from agent.records import DecodeError, DecodeReason, Reading
 VALUE = "value"  # the metric where neither topic nor payload names one
 
 _MAX_SKIPPED = 16  # shown to a person
+_MAX_TIMES = 8  # of an object that are tried: case makes many keys of one word
 # The name of an array is dropped where it says no more than that measurements follow.
 _ENVELOPES = frozenset(
     {"measurements", "readings", "values", "data", "sensors", "metrics", "samples", "records"}
@@ -63,6 +64,7 @@ class Harvest:
         )
 
     def _take_object(self, fields: dict[str, Any], base: str | None, at: float) -> None:
+        self._stop_at_limit()
         shape = shape_of(fields)
         if shape.times:
             at = self._own_time(fields, shape.times, at)
@@ -159,6 +161,7 @@ class Harvest:
     def _take_array(self, items: list[Any], base: str | None, at: float) -> None:
         """Take objects by their own time or name where that tells them apart, the rest by place."""
         self._nested = True
+        self._stop_at_limit()
         objects = bool(items) and all(type(item) is dict for item in items)
         if objects and (len(items) == 1 or _tell_apart(items)):
             self._repeats = True
@@ -175,7 +178,7 @@ class Harvest:
 
     def _own_time(self, fields: dict[str, Any], keys: tuple[str, ...], at: float) -> float:
         """Return the time that the object gives itself, else ``at``."""
-        for key in keys:
+        for key in keys[:_MAX_TIMES]:
             found = read_time(fields[key], self._moment.received, self._max_skew_s)
             if not isinstance(found, Note):
                 self._time_from = TimeFrom.PAYLOAD
@@ -199,13 +202,16 @@ class Harvest:
         held = ", ".join(f"{name}: {why}" for name, why in self._skipped) or "neither number nor text in it"
         raise DecodeError(DecodeReason.NO_READINGS, held)
 
+    def _stop_at_limit(self) -> None:
+        limit = self._limits.max_readings
+        if len(self._readings) > limit:
+            raise DecodeError(DecodeReason.TOO_MANY_KEYS, f"more than the {limit} readings that are taken")
+
     def _check(self, readings: tuple[Reading, ...]) -> None:
         if not self._nested:
             return
+        self._stop_at_limit()
         limits = self._limits
-        if len(readings) > limits.max_readings:
-            detail = f"{len(readings)} readings, at most {limits.max_readings} are taken"
-            raise DecodeError(DecodeReason.TOO_MANY_KEYS, detail)
         names = {reading.metric for reading in readings}
         if any(len(name) > limits.max_string for name in names):
             detail = f"a path of more than {limits.max_string} characters"

@@ -9,7 +9,7 @@ from agent.decode.family import DecodeLimits, Decoder, Note, Properties, Route, 
 from agent.decode.generic import GenericDecoder
 from agent.decode.message_id import MessageIdPath
 from agent.decode.strict_json import too_large
-from agent.decode.topics import TopicPattern, covers, overlap
+from agent.decode.topics import TopicPattern, covers, likeness, overlap
 from agent.decode.traceparent import read_traceparent
 from agent.decode.values import is_name
 from agent.records import DecodeError, DecodeReason, Reading
@@ -151,6 +151,17 @@ class Registry:
             source.spec.label, content.readings, traceparent, content.text_only, source.spec.retained,
             route.device, family, content.time_from, notes, content.skipped, content.online, message_id,
         )  # fmt: skip
+
+    def unmatched(self, topic: str) -> str | None:
+        """Return the source or availability topic that is nearest to a topic that none subscribes to.
+
+        None where one does, or where it is below the agent's own base topic.
+        """
+        patterns = [one.pattern for one in (*self._sources, *self._watches)]
+        own = topic == self._base or topic.startswith(self._base + "/")
+        if own or any(covers(pattern.filter, topic) for pattern in patterns):
+            return None
+        return max(patterns, key=lambda pattern: likeness(pattern, topic)).text
 
     def _keep(self, topic: str) -> tuple[_Source, Route]:
         made = self._route(topic)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from agent.decode.values import is_name
@@ -9,13 +10,20 @@ from agent.records import DecodeError, DecodeReason
 
 _MAX_KEPT_KEYS = 16  # bounds the memory of the cache: 512 shapes of 16 keys of 128 characters
 
-# Earlier words win.
-_TIMES = ("ts", "timestamp", "time", "datetime", "ts_ms", "timestamp_ms", "time_ms", "last_seen")
-_NAMES = ("metric", "name", "measurement", "parameter", "quantity", "field", "sensor", "channel", "type", "n")
-_VALUES = ("value", "val", "v")
-_UNITS = ("unit", "units", "uom", "unit_of_measurement", "u")
+
+def _ranked(*words: str) -> dict[str, int]:
+    """Return the place of each word; earlier words win."""
+    return {word: place for place, word in enumerate(words)}
+
+
+_TIMES = _ranked("ts", "timestamp", "time", "datetime", "ts_ms", "timestamp_ms", "time_ms", "last_seen")
+_NAMES = _ranked(
+    "metric", "name", "measurement", "parameter", "quantity", "field", "sensor", "channel", "type", "n"
+)
+_VALUES = _ranked("value", "val", "v")
+_UNITS = _ranked("unit", "units", "uom", "unit_of_measurement", "u")
 # A button that says "on" switches nothing on.
-_EVENTS = ("action", "event", "click")
+_EVENTS = _ranked("action", "event", "click")
 # What identifies or counts messages would as a series only ever be a false alarm.
 _LABELS = frozenset({
     "id", "uid", "uuid", "device", "device_id", "deviceid", "mac", "serial", "message_id", "msg_id",
@@ -66,17 +74,19 @@ def _sorted(keys: tuple[str, ...]) -> Shape:
     for key in keys:
         if not is_name(key):
             raise DecodeError(DecodeReason.BAD_JSON, f"key {key!a} is empty or holds a control character")
-    times = _among(keys, _TIMES)
-    labels = tuple(key for key in keys if key.lower() in _LABELS)
-    values, units = _among(keys, _VALUES), _among(keys, _UNITS)
-    metrics = tuple(key for key in keys if key not in times and key not in labels)
+    lower = [(key, key.lower()) for key in keys]
+    times = _among(lower, _TIMES)
+    labels = tuple(key for key, word in lower if word in _LABELS)
+    apart = {*times, *labels}
+    values, units = _among(lower, _VALUES), _among(lower, _UNITS)
+    metrics = tuple(key for key in keys if key not in apart)
     return Shape(
         times=times,
         labels=labels,
-        names=_among(keys, _NAMES),
+        names=_among(lower, _NAMES),
         values=values,
         units=units,
-        events=frozenset(_among(keys, _EVENTS)),
+        events=frozenset(_among(lower, _EVENTS)),
         metrics=metrics,
         alone=len(values) == 1 and is_sure(values[0]) and len(units) <= 1 and len(metrics) == 1 + len(units),
     )
@@ -85,6 +95,6 @@ def _sorted(keys: tuple[str, ...]) -> Shape:
 _kept = lru_cache(maxsize=512)(_sorted)
 
 
-def _among(keys: Iterable[str], words: tuple[str, ...]) -> tuple[str, ...]:
-    found = [key for key in keys if key.lower() in words]
-    return tuple(sorted(found, key=lambda key: words.index(key.lower())))
+def _among(lower: Iterable[tuple[str, str]], ranks: Mapping[str, int]) -> tuple[str, ...]:
+    found = [(ranks[word], key) for key, word in lower if word in ranks]
+    return tuple(key for _, key in sorted(found, key=itemgetter(0)))

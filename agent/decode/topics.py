@@ -2,6 +2,8 @@
 
 import re
 from dataclasses import dataclass, field
+from difflib import SequenceMatcher
+from itertools import zip_longest
 from typing import NamedTuple
 
 MAX_TOPIC_BYTES = 256
@@ -95,6 +97,24 @@ def covers(a_filter: str, b_filter: str) -> bool:
         if other == "#" or own not in {"+", other}:
             return False
     return len(a) == len(b) or a[len(b) :] == ["#"]
+
+
+def likeness(pattern: TopicPattern, topic: str) -> float:
+    """Return how nearly ``pattern`` matches ``topic``, up to 1.0.
+
+    A level that is text counts twice as much as a wildcard, by the letters that it has in common.
+    """
+    found = whole = 0.0
+    for level, text in zip_longest(pattern.filter.split("/"), topic[:MAX_TOPIC_BYTES].split("/")):
+        if level == "#":
+            return (found + 1.0) / (whole + 1.0)
+        weight = 1.0 if level in {None, "+"} else 2.0
+        whole += weight
+        if level == "+" and text is not None:
+            found += weight
+        elif level is not None and text is not None:
+            found += weight * SequenceMatcher(None, level, text).ratio()
+    return found / whole
 
 
 class _Level(NamedTuple):

@@ -2,7 +2,8 @@
 
 from agent.detect.codec import DetectStateError
 from agent.detect.detector import Detector, DetectStats
+from agent.detect.limit_use import LimitUse
 from agent.detect.limits import Limit
 from agent.detect.settings import DetectSettings
 
-__all__ = ["DetectSettings", "DetectStateError", "DetectStats", "Detector", "Limit"]
+__all__ = ["DetectSettings", "DetectStateError", "DetectStats", "Detector", "Limit", "LimitUse"]

@@ -7,12 +7,15 @@ from math import inf
 from operator import attrgetter
 
 from agent.detect import codec
+from agent.detect.flat import MANY_KINDS
+from agent.detect.limit_use import LimitUse, find_use
 from agent.detect.limits import Limit, choose
 from agent.detect.nature import is_reserve
+from agent.detect.progress import FIRST_CHANGE, SECOND_KIND, count_readings
 from agent.detect.rhythm import Rhythm
 from agent.detect.series import observe
 from agent.detect.settings import DetectSettings
-from agent.detect.state import PREV, RESERVE, State, blank
+from agent.detect.state import KINDS, PREV, RESERVE, TOTAL, YOUNG_X, State, blank
 from agent.detect.view import view_series
 from agent.detect.watch import Watch
 from agent.records import Reading, Score, SeriesView, Silence
@@ -73,11 +76,20 @@ class Detector:
         except KeyError:
             series = self._meet(reading)
         self._count = series.seen = self._count + 1
-        score = observe(series.state, reading.value, reading.at, self._settings)
-        if series.limit is not None:
-            broken = series.limit.judge(reading.value, reading.unit)
-            if broken is not None:
-                return broken
+        state, limit = series.state, series.limit
+        learning, kinds = state[YOUNG_X] == inf, state[KINDS]
+        score = observe(state, reading.value, reading.at, self._settings)
+        if limit is not None:
+            score = limit.judge(reading.value, reading.unit) or score
+            if not limit.speaks_of(reading.unit):
+                score = replace(score, unchecked=limit.unit)
+            series.unit = reading.unit or series.unit
+        if learning:
+            progress = count_readings(state, self._settings)
+            # Not `replace`, which takes as long as all of the above.
+            return Score(score.value, score.kind, score.expected, score.limit, progress, score.unchecked)
+        if kinds < MANY_KINDS and state[KINDS] == SECOND_KIND != kinds:
+            return replace(score, progress=FIRST_CHANGE)
         return score
 
     def _meet(self, reading: Reading) -> Series:
@@ -91,13 +103,14 @@ class Detector:
         return series
 
     def _evict(self) -> None:
-        """Forget the series that were not seen for longest: many at once, so that it is seldom."""
+        """Forget many series at once, so that it is seldom: never judged ones first, then longest unseen."""
+        warm = self._settings.warm_readings
         every = (
-            (series.seen, device, metric)
+            (series.state[TOTAL] >= warm, series.seen, device, metric)
             for device, metrics in self._series.items()
             for metric, series in metrics.items()
         )
-        for _, device, metric in nsmallest(
+        for _, _, device, metric in nsmallest(
             max(1, min(EVICTED_AT_ONCE, self._settings.max_series // 10)), every
         ):
             del self._series[device][metric]
@@ -178,8 +191,26 @@ class Detector:
         return [self._view(device, series) for series in list(self._series.get(device, {}).values())]
 
     def _view(self, device: str, series: Series) -> SeriesView:
-        return view_series(
-            series.state, device=device, metric=series.metric, unit=series.unit, limit=series.limit
+        limit = series.limit
+        view = view_series(series.state, device=device, metric=series.metric, unit=series.unit, limit=limit)
+        unchecked = None if limit is None or limit.speaks_of(series.unit) else limit.unit
+        progress = None if view.warm else count_readings(series.state, self._settings)
+        return replace(view, progress=progress, unchecked=unchecked)
+
+    def learning_count(self) -> int:
+        """Count the series that are not judged yet; from any thread."""
+        every = (series for metrics in list(self._series.values()) for series in list(metrics.values()))
+        return sum(series.state[YOUNG_X] == inf for series in every)
+
+    def limit_use(self) -> list[LimitUse]:
+        """Return how each configured limit fares with the series that are known; from any thread."""
+        return find_use(
+            self._limits,
+            [
+                (device, series.metric, series.unit, series.limit)
+                for device, metrics in list(self._series.items())
+                for series in list(metrics.values())
+            ],
         )
 
     @property
@@ -198,6 +229,10 @@ class Detector:
             device: (rhythm.clock, rhythm.usual_s if rhythm.patience_s < inf else None)
             for device, rhythm in known
         }
+
+    def knows(self, device: str) -> bool:
+        """Say whether a device has a series; any thread may ask."""
+        return device in self._series
 
     def devices(self) -> Iterable[str]:
         """Return the devices that have a series."""

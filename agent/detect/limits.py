@@ -50,7 +50,7 @@ class Limit:
 
     def speaks_of(self, unit: str | None) -> bool:
         """Say whether the limit holds for values in ``unit``; without a unit it does."""
-        if unit is None or self.unit is None:
+        if unit is None or self.unit is None or unit == self.unit:
             return True
         return unit.casefold() == self.unit.casefold() or unit.casefold() in self.spellings
 

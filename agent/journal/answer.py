@@ -5,7 +5,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
-from agent.journal.errors import JournalClosedError
+from agent.journal.errors import JournalClosedError, JournalError
 from agent.journal.inbox import Job
 
 
@@ -27,7 +27,7 @@ class Answer:
         return self.error is not None
 
 
-def refuse(jobs: Iterable[Job]) -> None:
-    """Answer jobs that nobody will run any more."""
+def refuse(jobs: Iterable[Job], error: JournalError | None = None) -> None:
+    """Answer jobs that nobody will run any more, because the journal is closed or with ``error``."""
     for job in jobs:
-        Answer(future=job.future, error=JournalClosedError("journal: closed")).give()
+        Answer(future=job.future, error=error or JournalClosedError("journal: closed")).give()

@@ -3,6 +3,9 @@
 import os
 from pathlib import Path
 
+from agent.journal.errors import JournalError
+from agent.journal.plain_files import open_plain
+
 
 class Ballast:
     """A file of real blocks beside the journal."""
@@ -14,7 +17,7 @@ class Ballast:
     @property
     def present(self) -> bool:
         """Whether the blocks are held."""
-        return self.path.exists()
+        return self.path.is_file() and not self.path.is_symlink()
 
     def free(self) -> int:
         """Return what this process may still write to the disk, in bytes."""
@@ -28,12 +31,12 @@ class Ballast:
         if not self.size or self.free() < 4 * self.size:
             return False
         try:
-            fd = os.open(self.path, os.O_WRONLY | os.O_CREAT, 0o600)
+            fd = open_plain(self.path, os.O_WRONLY | os.O_CREAT)
             try:
                 os.posix_fallocate(fd, 0, self.size)
             finally:
                 os.close(fd)
-        except OSError:
+        except (OSError, JournalError):
             self.drop()
             return False
         return True

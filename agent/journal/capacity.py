@@ -10,6 +10,7 @@ from agent.journal.stats import JournalStats
 
 _DEGRADED, _DEGRADED_OVER = 0.80, 0.75
 _FULL, _FULL_OVER = 0.95, 0.90
+_SNAPSHOT_SHARE = 0.25  # of the cap: what the analyst's state takes beyond it is not counted
 _FREE_PAGES = 512  # in the file: enough to go on although the disk is full
 _RESTORE_INTERVAL_S = 30.0
 _SHRINK_INTERVAL_S = 60.0
@@ -75,11 +76,12 @@ class Capacity:
             used = self._count()
             if used >= _DEGRADED_OVER * self._max_bytes and self._shrink_wal():
                 used = self._count()
+            counted = used - self._uncounted()
         except sqlite3.Error as error:
             self.fail(error)
             return
         self._stats.bytes_used = used
-        share = used / self._max_bytes
+        share = counted / self._max_bytes
         self._over_cap = share >= (_FULL_OVER if self._over_cap else _FULL)
         self.pressed = share >= (_DEGRADED_OVER if self.pressed else _DEGRADED)
         self._say()
@@ -111,6 +113,11 @@ class Capacity:
         )
         self._free_pages = free
         return (pages - free) * page_size + self._wal_bytes()
+
+    def _uncounted(self) -> int:
+        """Return the bytes of a large snapshot that do not count: pruning could never make up for them."""
+        size = self._connection.execute("SELECT total(length(body)) FROM snapshots").fetchone()[0]
+        return max(0, int(size - _SNAPSHOT_SHARE * self._max_bytes))
 
     def _wal_bytes(self) -> int:
         try:

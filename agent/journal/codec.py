@@ -3,7 +3,18 @@
 import json
 from typing import Any
 
-from agent.records import Kind, LocalOpinion, Score, Severity, Status, Trigger, Window, WindowReading
+from agent.records import (
+    Kind,
+    Learning,
+    LocalOpinion,
+    Progress,
+    Score,
+    Severity,
+    Status,
+    Trigger,
+    Window,
+    WindowReading,
+)
 
 Properties = tuple[tuple[str, str], ...]
 
@@ -30,6 +41,8 @@ def encode_window(window: Window) -> str:
                 "severity": local.severity,
                 "evidence": [_encode_reading(reading) for reading in local.evidence],
                 "summary": local.summary,
+                "learning": None if local.learning is None else _encode_learning(local.learning),
+                "unchecked": local.unchecked,
             },
             "candidates": [_encode_reading(reading) for reading in window.candidates],
             "section": window.section,
@@ -56,6 +69,8 @@ def decode_window(text: str) -> Window:
                 severity=Severity(local["severity"]),
                 evidence=tuple(_decode_reading(item) for item in local["evidence"]),
                 summary=local["summary"],
+                learning=_decode_learning(local.get("learning")),  # older windows know nothing of it
+                unchecked=local.get("unchecked", False),
             ),
         }
     )
@@ -69,6 +84,14 @@ def encode_properties(properties: Properties) -> str:
 def decode_properties(text: str) -> Properties:
     """Read user properties that :func:`encode_properties` wrote."""
     return tuple((str(key), str(value)) for key, value in json.loads(text))
+
+
+def _encode_learning(learning: Learning) -> list[object]:
+    return [learning.metric, *learning.progress]
+
+
+def _decode_learning(item: list[Any] | None) -> Learning | None:
+    return None if item is None else Learning(item[0], Progress(*item[1:]))
 
 
 def _encode_reading(reading: WindowReading) -> list[object]:

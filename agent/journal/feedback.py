@@ -4,7 +4,7 @@ import json
 import sqlite3
 from collections.abc import Sequence
 
-from agent.feedback import Feedback, Noted
+from agent.feedback import REPEAT, Feedback, Noted
 
 # Made when the first feedback comes; other versions leave it alone, so the version stays.
 _TABLE = (
@@ -27,14 +27,28 @@ def keep(connection: sqlite3.Connection, arrived: Sequence[tuple[Feedback, float
 
 
 def _keep(connection: sqlite3.Connection, feedback: Feedback, received: float) -> Noted:
-    row = connection.execute("SELECT body FROM verdicts WHERE id = ?", (feedback.verdict_id,)).fetchone()
-    if row is None:
-        return Noted(feedback, None, "unknown_verdict")
+    # A range of the index on ids; "g" comes after every hexadecimal digit.
+    found = connection.execute(
+        "SELECT id, body FROM verdicts WHERE id >= ?1 AND id < ?1 || 'g' ORDER BY id LIMIT 2",
+        (feedback.verdict_id,),
+    ).fetchall()
+    if not found:
+        why = "no verdict that is kept has this id; copy it from a verdict, with all its characters"
+        return Noted(feedback, None, f"{_short(feedback)}: {why}")
+    if len(found) > 1 and found[0][0] != feedback.verdict_id:
+        return Noted(feedback, None, f"{_short(feedback)}: several verdicts begin so; send more of the id")
+    verdict_id, body = found[0]
     added = connection.execute(
         "INSERT OR IGNORE INTO feedback VALUES (?,?,?,?)",
-        (feedback.verdict_id, feedback.outcome, feedback.note, received),
+        (verdict_id, feedback.outcome, feedback.note, received),
     ).rowcount
-    return Noted(feedback, str(json.loads(row[0])["status"])) if added else Noted(feedback, None, "repeat")
+    if not added:
+        return Noted(feedback, None, REPEAT, verdict_id)
+    return Noted(feedback, str(json.loads(body)["status"]), verdict_id=verdict_id)
+
+
+def _short(feedback: Feedback) -> str:
+    return f"feedback on {feedback.verdict_id[:64]}"
 
 
 def read(connection: sqlite3.Connection, verdict_id: str) -> list[dict[str, object]]:

@@ -17,11 +17,15 @@ _ARRIVAL_OVERHEAD = 512  # bytes of the objects around topic and payload
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Work for the writer, inside the group's transaction; it may run again after a rollback."""
+    """Work for the writer, inside the group's transaction; it may run again after a rollback.
+
+    One that is ``optional`` is given up instead when the storage refuses its transaction.
+    """
 
     run: Callable[[Any], Any]
     future: Future[Any]
     urgent: bool = False
+    optional: bool = False
 
 
 @dataclass(slots=True)
@@ -134,6 +138,7 @@ class Inbox:
         self,
         *,
         max_items: int,
+        max_jobs: int = 512,
         max_bytes: int,
         wait_s: float,
         idle_s: float,
@@ -142,6 +147,8 @@ class Inbox:
     ) -> Group:
         """Wait for work, then the interval out in full, and return a group; an empty one after ``idle_s``.
 
+        Arrivals and jobs each have their share of it, so neither starves the other. While more jobs wait than
+        the next group takes, a group takes a quarter of the arrivals, for each arrival makes more jobs.
         Without ``intake``, or with too many rows unconsumed, arrivals stay where they are. A group ends
         behind a LinkUp, for its generation must be on disk before anything of it is.
         """
@@ -154,11 +161,12 @@ class Inbox:
                 )
             self._wake_at = max_items
             if self._ready():
-                self._condition.wait_for(lambda: self._due(max_items), wait_s)
+                self._condition.wait_for(lambda: self._due(max_items, max_jobs), wait_s)
             self._wake_at = 1
-            jobs = list(self._jobs)
-            self._jobs.clear()
-            self._urgent = 0
+            jobs = [self._jobs.popleft() for _ in range(min(max_jobs, len(self._jobs)))]
+            self._urgent -= sum(job.urgent for job in jobs)
+            if len(self._jobs) > max_jobs:
+                max_items = max(1, max_items // 4)
             return Group(self._drain(max_items, max_bytes) if self._intake else [], jobs)
 
     def put_back(self, group: Group) -> None:
@@ -166,13 +174,17 @@ class Inbox:
         with self._condition:
             self._items.extendleft(reversed(group.items))
             self._jobs.extendleft(reversed(group.jobs))
+            self._urgent += sum(job.urgent for job in group.jobs)
             self._bytes += sum(_weigh(item) for item in group.items if isinstance(item, Arrival))
             self._links += sum(isinstance(item, LinkUp) for item in group.items)
 
     def found_room(self) -> bool:
-        """Whether net was refused and less than half is used now; true once per refusal."""
+        """Whether net was refused and everything accepted before is taken now; true once per refusal.
+
+        Only then is all of it acknowledged on its own connection, and not sent again on the next.
+        """
         with self._condition:
-            if not self._hungry or self._bytes > self.max_bytes // 2:
+            if not self._hungry or self._items:
                 return False
             self._hungry = False
             return True
@@ -197,8 +209,8 @@ class Inbox:
             self._intake = intake and self._pending_rows < limit
         return bool(self._jobs) or (self._intake and bool(self._items))
 
-    def _due(self, max_items: int) -> bool:
-        if self._stopped or self._urgent:
+    def _due(self, max_items: int, max_jobs: int) -> bool:
+        if self._stopped or self._urgent or len(self._jobs) >= max_jobs:
             return True
         return self._intake and (len(self._items) >= max_items or self._links > 0)
 

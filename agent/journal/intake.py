@@ -1,7 +1,7 @@
 """Arrivals of one transaction: each becomes a row, a quarantine row or a count, and an acknowledgement."""
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from math import isfinite
 from typing import Protocol
 
@@ -9,7 +9,8 @@ from agent.feedback import Feedback, Noted
 from agent.journal import feedback
 from agent.journal.insertion import Insertion
 from agent.journal.message_ids import MessageIds, digest_of
-from agent.journal.redelivery import Redelivery, key_of
+from agent.journal.newcomers import Newcomers
+from agent.journal.redelivery import Redelivery
 from agent.journal.sequence import Sequence
 from agent.journal.series import SeriesTable
 from agent.journal.stats import Tally
@@ -28,7 +29,6 @@ _MAX_QUARANTINE_BYTES = 256 * 1024
 
 _MESSAGES = Insertion("INSERT INTO messages VALUES", columns=9)
 _READINGS = Insertion("INSERT INTO readings VALUES", columns=5)
-_KEYS = Insertion("INSERT OR REPLACE INTO redelivery VALUES", columns=3)
 _TIMERS = Insertion("INSERT INTO timer_events VALUES", columns=4)
 _QUARANTINE = Insertion(
     "INSERT INTO quarantine(topic, payload, size, reason, detail, received, clock) VALUES", columns=7
@@ -48,6 +48,8 @@ class Decoded(Protocol):
     def traceparent(self) -> str | None: ...
     @property
     def text_only(self) -> bool: ...
+    @property
+    def skipped(self) -> Collection[object]: ...  # values that are no readings
     @property
     def retained(self) -> str: ...  # seed | live | ignore
     @property
@@ -71,37 +73,90 @@ class Intake:
         redelivery: Redelivery,
         message_ids: MessageIds,
         series: SeriesTable,
+        newcomers: Newcomers,
         sequence: Sequence,
         rows: list[Row],
     ) -> None:
         self.acks: list[Ack] = []  # in arrival order
         self.tally = Tally()
+        self.texts: list[tuple[Arrival, bool]] = []  # with text in them, and whether they are garbled
         self._rows = rows
         self._decode = decode
         self._redelivery = redelivery
         self._message_ids = message_ids
         self._series = series
+        self._newcomers = newcomers
         self._sequence = sequence
         self._messages: list[tuple[object, ...]] = []
         self._readings: list[tuple[object, ...]] = []
         self._timers: list[tuple[object, ...]] = []
-        self._keys: list[tuple[object, ...]] = []
         self._quarantine: list[tuple[object, ...]] = []
-        self._feedback: list[tuple[Feedback, float]] = []
+        self._feedback: list[tuple[Feedback, Arrival]] = []
         self.noted: tuple[Noted, ...] = ()  # what became of the feedback, once it is inserted
 
     def accept(self, arrival: Arrival) -> None:
-        """Decide what becomes of one arrival. Every QoS 1 arrival ends in exactly one ack."""
+        """Decide what becomes of one arrival. Every QoS 1 arrival ends in one ack, a held one later."""
+        if not arrival.qos:
+            self._take(arrival)
+        elif self._redelivery.recognising:
+            repeats, new = self._redelivery.hold(arrival)
+            self._acknowledge(repeats)
+            for one in new:
+                self._take_placed(one)
+        else:
+            self._take_placed(arrival)
+
+    def give_up_held(self) -> None:
+        """Take held messages as new ones: no further repeat came in time."""
+        for one in self._redelivery.release():
+            self._take_placed(one)
+
+    def drop_held(self) -> None:
+        """Forget held messages: their connection is over, and the broker still owes them."""
+        self._redelivery.release()
+
+    def insert(self, connection: sqlite3.Connection) -> None:
+        """Write what was collected into the open transaction."""
+        _MESSAGES.run(connection, self._messages)
+        _READINGS.run(connection, self._readings)
+        _TIMERS.run(connection, self._timers)
+        self._redelivery.insert(connection)
+        heard = [(said, arrival.received) for said, arrival in self._feedback]
+        self.noted = feedback.keep(connection, heard)
+        for one, (_, arrival) in zip(self.noted, self._feedback, strict=True):
+            if one.refused:
+                self._put_aside(arrival, DecodeReason.UNKNOWN_VERDICT, one.why)
+        _QUARANTINE.run(connection, self._quarantine)
+        self._message_ids.insert()
+
+    def _acknowledge(self, repeats: list[Arrival]) -> None:
+        """Acknowledge messages that are journaled already."""
+        for one in repeats:
+            self._redelivery.remember(one)
+            self.acks.append((one.generation, one.mid))
+        self.tally.received += len(repeats)
+        self.tally.redelivered += len(repeats)
+
+    def _take_placed(self, arrival: Arrival) -> None:
+        """Take a new QoS 1 message at its place in the connection."""
+        self._redelivery.remember(arrival)
+        self.acks.append((arrival.generation, arrival.mid))
+        self.tally.repeats_possible += arrival.dup
+        self._take(arrival)
+
+    def _take(self, arrival: Arrival) -> None:
+        """Make it a row, a quarantine row or a count."""
         self.tally.received += 1
-        if arrival.qos and self._recognise(arrival):
-            return
         try:
             decoded = self._decode(arrival)
             if isinstance(decoded, Feedback):
                 self._hear(arrival, decoded)
             else:
                 self._journal(arrival, decoded)
+                if decoded.skipped:
+                    self.texts.append((arrival, False))
         except DecodeError as error:
+            self.texts.append((arrival, error.reason is not DecodeReason.STRING_TOO_LONG))
             self._put_aside(arrival, error.reason, error.detail)
         except UnicodeEncodeError:
             self._put_aside(arrival, DecodeReason.BAD_UTF8, "lone surrogate")
@@ -109,28 +164,6 @@ class Intake:
             raise
         except Exception as error:  # noqa: BLE001 - a fault of a decoder must not stop the acks
             self._put_aside(arrival, DecodeReason.DECODER_FAULT, type(error).__name__)
-
-    def insert(self, connection: sqlite3.Connection) -> None:
-        """Write what was collected into the open transaction."""
-        _MESSAGES.run(connection, self._messages)
-        _READINGS.run(connection, self._readings)
-        _TIMERS.run(connection, self._timers)
-        _KEYS.run(connection, self._keys)
-        _QUARANTINE.run(connection, self._quarantine)
-        self._message_ids.insert()
-        self.noted = feedback.keep(connection, self._feedback)
-
-    def _recognise(self, arrival: Arrival) -> bool:
-        """Note the ack and the key of an arrival; true when it is one that is journaled already."""
-        generation, mid = arrival.generation, arrival.mid
-        self.acks.append((generation, mid))
-        digest = key_of(arrival.topic.encode("utf-8", "backslashreplace"), arrival.payload)
-        repeat = arrival.dup and self._redelivery.matches(mid, digest)
-        self._redelivery.remember(mid, generation, digest)
-        self._keys.append((mid, generation, digest))
-        if repeat:
-            self.tally.redelivered += 1
-        return repeat
 
     def _journal(self, arrival: Arrival, decoded: Decoded) -> None:
         tally = self.tally
@@ -158,6 +191,7 @@ class Intake:
         topic.encode()
         if traceparent is not None:
             traceparent.encode()
+        readings = self._admit(source or "", readings, arrival.mono)
         series = [self._series.id_of(reading) for reading in readings if _is_sound(reading)]
         if not seed and decoded.message_id is not None:
             digest = digest_of(source or "", decoded.device or "", decoded.message_id)
@@ -189,11 +223,22 @@ class Intake:
         else:
             tally.readings += len(readings)
 
+    def _admit(self, source: str, readings: tuple[Reading, ...], mono: float) -> tuple[Reading, ...]:
+        """Leave out the readings of new devices beyond their source's limit; count what was left out."""
+        admitted: tuple[Reading, ...] = ()
+        try:
+            admitted = self._newcomers.admit(source, readings, mono)
+        finally:
+            if len(admitted) < len(readings):
+                refused = self.tally.new_refused
+                refused[source] = refused.get(source, 0) + 1
+        return admitted
+
     def _hear(self, arrival: Arrival, feedback: Feedback) -> None:
         if arrival.retain:
             self.tally.retained_ignored += 1
         else:
-            self._feedback.append((feedback, arrival.received))
+            self._feedback.append((feedback, arrival))
 
     def _note_state(self, arrival: Arrival, device: str, *, online: bool) -> None:
         """Journal a device's own word at its place in the sequence."""

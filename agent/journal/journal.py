@@ -4,10 +4,10 @@ import json
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from secrets import token_hex
 from typing import Self, TypeVar
@@ -21,6 +21,7 @@ from agent.journal.errors import JournalError, JournalStorageError, is_storage, 
 from agent.journal.inbox import Inbox, Job
 from agent.journal.lock import StateLock
 from agent.journal.message_ids import MessageIds
+from agent.journal.newcomers import BURST, Newcomers
 from agent.journal.opening import NAME, open_database
 from agent.journal.pruning import Pruner
 from agent.journal.reader import connect_to_read
@@ -46,6 +47,8 @@ class JournalSettings:
     max_mib: float = 512.0
     keep_days: float = 7.0
     prune: bool = True  # false: keep every row, for harnesses
+    new_devices_per_min: Mapping[str, int] = field(default_factory=dict)  # by source
+    new_devices_burst: int = BURST
     max_inbox_bytes: int = 8 * 1024 * 1024
     max_group: int = 256
     max_pending_rows: int = 4096
@@ -81,9 +84,10 @@ class Journal:
         self.recovered = recover(connection)
         self.last_seq = sequence.seq  # what came after it goes through on_rows
         self.filters: tuple[str, ...] = tuple(json.loads(str(read_meta(connection, "filters") or "[]")))
-        generation = int(read_meta(connection, "generation") or 0)
+        #: The last attempt to connect on disk, 0 for none.
+        self.generation = int(read_meta(connection, "generation") or 0)
         redelivery = Redelivery()
-        redelivery.load(connection, generation)
+        redelivery.load(connection)
         series = SeriesTable(connection)
         self.stats = JournalStats()
         self.inbox = Inbox(max_bytes=settings.max_inbox_bytes)
@@ -101,6 +105,12 @@ class Journal:
             redelivery=redelivery,
             message_ids=MessageIds(connection, now=self.clock.now),
             series=series,
+            newcomers=Newcomers(
+                connection,
+                knows=wiring.knows,
+                per_min=settings.new_devices_per_min,
+                burst=settings.new_devices_burst,
+            ),
             pruner=Pruner(
                 sequence=sequence,
                 series=series,
@@ -119,7 +129,6 @@ class Journal:
                 mono=mono,
             ),
             stats=self.stats,
-            generation=generation,
             wall=wall,
             mono=mono,
         )
@@ -173,24 +182,20 @@ class Journal:
                 raise _explain(state_dir, error) from error
             raise
 
-    @property
-    def generation(self) -> int:
-        """The last connection generation on disk, 0 for none."""
-        return self._writer.generation
-
     def rows_after(self, seq: int) -> Iterator[Row]:
         """Yield the rows above ``seq`` that were there at start-up; later ones come through ``on_rows``."""
         with closing(connect_to_read(self._path)) as connection:
             yield from read_rows(connection, after=seq, upto=self.last_seq)
 
-    def write(self, job: Callable[[Store], T], *, urgent: bool = False) -> Future[T]:
+    def write(self, job: Callable[[Store], T], *, urgent: bool = False, optional: bool = False) -> Future[T]:
         """Run ``job`` inside the next transaction; its future is answered once that is on disk.
 
         Any thread may call it. ``urgent`` does not wait for the interval. The job may run again after a
         rollback, so it must touch nothing but the store. An exception of it goes to its future alone.
+        An ``optional`` job is not tried again when the storage refuses it, and holds up nothing.
         """
         future: Future[T] = Future()
-        work = Job(job, future, urgent)
+        work = Job(job, future, urgent, optional)
         if not self.inbox.submit(work):
             refuse([work])
         return future

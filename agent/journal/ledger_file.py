@@ -15,6 +15,7 @@ from agent.journal.errors import (
     is_transient,
 )
 from agent.journal.periods import KINDS, Anchor, Period, starts
+from agent.journal.plain_files import open_plain, refuse_planted
 from agent.journal.schema import sync_directory
 
 VERSION = 1
@@ -50,6 +51,7 @@ class LedgerFile:
     def open(self, now: Anchor, zone: tzinfo) -> bool:
         """Open or create the file; return whether an earlier one was lost or damaged."""
         sentinel = self.path.with_name(SENTINEL)
+        refuse_planted(self.path)
         try:
             damaged = self._inspect(now)
             lost = damaged or (not self.path.exists() and sentinel.exists())
@@ -195,7 +197,8 @@ class LedgerFile:
 
 
 def _touch(path: Path) -> None:
-    with path.open("w", encoding="ascii") as file:
+    fd = open_plain(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    with os.fdopen(fd, "w", encoding="ascii") as file:
         file.write("budget.sqlite was created here; without it the caps count as spent\n")
         file.flush()
         os.fsync(file.fileno())

@@ -12,6 +12,7 @@ from agent.journal.errors import JournalError, JournalNewerError
 from agent.journal.ledger import NANO
 from agent.journal.ledger_file import VERSION
 from agent.journal.periods import KINDS, Anchor, Period, roll
+from agent.journal.plain_files import refuse_planted
 
 
 def read_budget(
@@ -25,6 +26,7 @@ def read_budget(
         JournalError: there is no ledger, or it cannot be read.
         JournalNewerError: it is of a newer agent.
     """
+    refuse_planted(path)
     if not path.exists():
         raise JournalError(f"budget: there is no {path}; the agent has not asked a model yet")
     try:

@@ -2,10 +2,12 @@
 
 import fcntl
 import os
+import stat
 from contextlib import suppress
 from pathlib import Path
 
 from agent.journal.errors import JournalError, JournalInUseError, JournalStorageError, is_transient
+from agent.journal.plain_files import open_plain
 
 _PID_BYTES = 20
 _LOCKS = Path("/proc/locks")
@@ -17,8 +19,11 @@ def holder(path: Path) -> int | None:
     The kernel's own list says so: trying the lock could keep an agent from starting.
     """
     try:
-        found = path.stat()
-        noted = path.read_text("ascii", "replace").strip()
+        found = path.lstat()
+        if not stat.S_ISREG(found.st_mode):
+            return None
+        with path.open("rb") as file:
+            noted = file.read(_PID_BYTES).decode("ascii", "replace").strip()
         locks = _LOCKS.read_text().splitlines()
     except OSError:
         return None
@@ -44,7 +49,7 @@ class StateLock:
     def acquire(self) -> None:
         """Take the lock; raise :class:`JournalInUseError` when another process has it."""
         try:
-            fd = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
+            fd = open_plain(self.path, os.O_RDWR | os.O_CREAT)
         except OSError as error:
             kind = JournalStorageError if is_transient(error) else JournalError
             raise kind(

@@ -60,7 +60,15 @@ CREATE TABLE IF NOT EXISTS snapshots(
 #: Undeliverable messages are rare, so counting them should not mean reading every payload of a long outbox.
 GIVEN_UP = "CREATE INDEX outbox_given_up ON outbox(id) WHERE given_up = 1"
 
-STEPS: Final[Mapping[int, str]] = {1: FIRST, 2: GIVEN_UP}
+#: The tail rule of redelivery needs the order of one connection, not the last message of each packet id.
+PLACES = """
+DROP TABLE redelivery;
+CREATE TABLE places(
+  slot INTEGER PRIMARY KEY, generation INTEGER NOT NULL, n INTEGER NOT NULL, mid INTEGER NOT NULL,
+  hash INTEGER NOT NULL)
+"""
+
+STEPS: Final[Mapping[int, str]] = {1: FIRST, 2: GIVEN_UP, 3: PLACES}
 VERSION: Final = max(STEPS)
 
 

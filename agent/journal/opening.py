@@ -1,12 +1,14 @@
 """Getting hold of the file: ours alone, sound, of a version we know."""
 
+import os
 import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from agent.journal.errors import JournalCorruptError, is_damage
+from agent.journal.errors import JournalCorruptError, JournalError, is_damage
 from agent.journal.migrations import VERSION
+from agent.journal.plain_files import open_plain, refuse_planted
 from agent.journal.schema import check_header, connect, create, sync_directory
 
 NAME = "journal.sqlite"
@@ -40,6 +42,7 @@ def open_database(path: Path, *, report: Callable[..., None]) -> sqlite3.Connect
 
 
 def _open_sound(path: Path, report: Callable[..., None]) -> sqlite3.Connection:
+    refuse_planted(path)
     check_header(path)
     suspect = path.with_name(SUSPECT)
     try:
@@ -58,6 +61,14 @@ def _open_sound(path: Path, report: Callable[..., None]) -> sqlite3.Connection:
     if 0 < found < VERSION:
         report("journal_migrated", path=str(path), found=found, now=VERSION)
     return connection
+
+
+def mark_suspect(path: Path) -> None:
+    """Note beside the journal at ``path`` that its next opening must look at every page."""
+    try:
+        os.close(open_plain(path.with_name(SUSPECT), os.O_WRONLY | os.O_CREAT))
+    except (OSError, JournalError):
+        return  # the quick check is made in any case
 
 
 def _check(connection: sqlite3.Connection, path: Path, *, thorough: bool) -> None:

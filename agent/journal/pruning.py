@@ -20,7 +20,7 @@ class Pruner:
     """Deletes rows below the low watermark, and what is kept for the user after its time.
 
     A row of the sequence goes when the snapshot has passed it, no open window covers it and no window from it
-    on waits for its acknowledgement.
+    on waits for its acknowledgement. In a full journal it is enough that the snapshot has passed it.
     """
 
     def __init__(
@@ -42,11 +42,14 @@ class Pruner:
         self._stats = stats
         self._series_at = 0.0
 
-    def step(self, connection: sqlite3.Connection, *, early: bool = False) -> int:
-        """Delete one chunk inside the open transaction; ``early`` takes kept rows before their time too."""
+    def step(self, connection: sqlite3.Connection, *, early: bool = False, full: bool = False) -> int:
+        """Delete one chunk inside the open transaction.
+
+        ``early`` takes kept rows before their time too; ``full`` leaves no row that a restart does not need.
+        """
         if not self.enabled:
             return 0
-        floor, watermark = find_watermark(connection, early=early)
+        floor, watermark = find_watermark(connection, early=early, full=full)
         cutoff = self._now() - self._keep_s
         rows, self.more = self._drop_rows(connection, watermark)
         verdicts = self._drop_verdicts(connection, floor, cutoff, early=early)
@@ -75,6 +78,7 @@ class Pruner:
         connection.execute("DELETE FROM readings WHERE seq <= ?", (last,))
         timers = connection.execute("DELETE FROM timer_events WHERE seq <= ?", (last,)).rowcount
         self._stats.pruned_messages += messages
+        self._stats.pruned_rows += messages + timers
         return messages + timers, last < watermark
 
     def _drop_verdicts(
@@ -132,16 +136,21 @@ class Pruner:
         self._series.forget()
 
 
-def find_watermark(connection: sqlite3.Connection, *, early: bool = False) -> tuple[int, int]:
+def find_watermark(
+    connection: sqlite3.Connection, *, early: bool = False, full: bool = False
+) -> tuple[int, int]:
     """Return the lowest seq that the snapshot has not passed for good, and the last that nobody needs.
 
     With ``early`` a window holds its rows only until its verdict is committed, not until the broker has it:
-    one device whose verdicts are refused must not stop the acks of all.
+    one device whose verdicts are refused must not stop the acks of all. With ``full`` no window holds any:
+    a sealed one is on disk with all that its verdict needs, an open one is in the snapshot with its readings.
     """
     snapshot = connection.execute("SELECT seq, floor FROM snapshots").fetchone()
     if snapshot is None:
         return 0, 0
     seq, floor = int(snapshot[0]), int(snapshot[1])
+    if full:
+        return min(seq + 1, floor), seq
     holding = SEALED if early else CONCLUDED
     lowest = connection.execute(
         "SELECT min(lo) FROM windows WHERE state < 2 AND state <= ?", (holding,)

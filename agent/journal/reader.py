@@ -11,17 +11,18 @@ import os
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 from urllib.parse import quote
 
-from agent.journal import feedback
+from agent.journal import feedback, told
 from agent.journal.codec import decode_window
 from agent.journal.errors import JournalCorruptError, JournalError, is_damage
 from agent.journal.opening import NAME
+from agent.journal.plain_files import refuse_planted
 from agent.journal.recorded import BatchRecord, OutboxRecord, QuarantineRecord, VerdictRecord, WindowRecord
 from agent.journal.recovery import read_findings, read_rows
 from agent.journal.schema import APPLICATION_ID, check_version, read_meta
@@ -48,6 +49,7 @@ class Reader:
             JournalNewerError: a newer agent wrote it.
         """
         path = state_dir / NAME
+        refuse_planted(path)
         with ExitStack() as stack:
             try:
                 connection = _connect(path, stack)
@@ -74,7 +76,7 @@ class Reader:
     # ---------------------------------------------------------------------------------- the whole
 
     def meta(self, key: str) -> str | None:
-        """Return ``journal_id``, ``agent_id``, ``generation`` or ``filters``."""
+        """Return ``journal_id``, ``agent_id``, ``generation``, ``linked``, ``ids_reused`` or ``filters``."""
         value = read_meta(self._connection, key)
         return None if value is None else str(value)
 
@@ -100,6 +102,22 @@ class Reader:
         every = self._connection.execute("SELECT count(*) FROM outbox").fetchone()[0]
         given_up = self._connection.execute("SELECT count(*) FROM outbox WHERE given_up = 1").fetchone()[0]
         return every - given_up, given_up
+
+    def given_up(self) -> tuple[str, float] | None:
+        """Return the topic of the oldest message that was given up, and since when it was refused."""
+        row = self._connection.execute(
+            "SELECT topic, coalesce(refused, clock) FROM outbox WHERE given_up = 1 ORDER BY id LIMIT 1"
+        ).fetchone()
+        return None if row is None else (str(row[0]), float(row[1]))
+
+    def refused_since(self, outbox_id: int) -> float | None:
+        """Return since when the broker refuses a message that waits, None when it does not."""
+        row = self._connection.execute("SELECT refused FROM outbox WHERE id = ?", (outbox_id,)).fetchone()
+        return None if row is None or row[0] is None else float(row[0])
+
+    def told_of(self, findings: Sequence[Finding]) -> dict[str, bytes]:
+        """Return for each open finding the last verdict that called its device anomalous, as its bytes."""
+        return told.read(self._connection, findings)
 
     def damage(self) -> str | None:
         """Return what SQLite's quick check finds wrong with the file, None when it is sound."""

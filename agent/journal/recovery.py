@@ -1,5 +1,6 @@
 """What start-up needs from the journal: the snapshot, what was left open, and the rows to replay."""
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -25,12 +26,13 @@ _FINDING_COLUMNS = "id, device, kind, severity, opened, last_reviewed, normal_st
 
 def recover(connection: sqlite3.Connection) -> Recovered:
     """Read everything but the rows."""
-    snapshot = connection.execute("SELECT seq, body, floor FROM snapshots").fetchone()
+    snapshot = connection.execute("SELECT seq, body, floor, clock FROM snapshots").fetchone()
     seq, floor = (0, 0) if snapshot is None else (int(snapshot[0]), int(snapshot[2]))
     pending = connection.execute(
         "SELECT body, attempts FROM windows WHERE state = ? AND state < 2 ORDER BY n", (SEALED,)
     ).fetchall()
     windows = tuple(decode_window(body) for body, _ in pending)
+    batches, audits = _read_batches(connection)
     return Recovered(
         snapshot=None if snapshot is None else bytes(snapshot[1]),
         snapshot_seq=seq,
@@ -38,12 +40,41 @@ def recover(connection: sqlite3.Connection) -> Recovered:
         attempts={
             window.id: attempts for window, (_, attempts) in zip(windows, pending, strict=True) if attempts
         },
+        batches=batches,
+        audits=audits,
         findings=read_findings(connection, "NOT cleared"),
         # From the floor on: what the snapshot still has open may be sealed although no reading came since.
         sealed_to=dict(
             connection.execute("SELECT device, max(hi) FROM windows WHERE hi >= ? GROUP BY device", (floor,))
         ),
+        snapshot_clock=_first_clock(connection) if snapshot is None else float(snapshot[3]),
     )
+
+
+def _read_batches(connection: sqlite3.Connection) -> tuple[tuple[tuple[str, ...], ...], frozenset[str]]:
+    """Return the windows without a verdict that were put together, and which of them were audits."""
+    members: dict[str, set[str]] = {}
+    for window_id, batch in connection.execute(
+        "SELECT id, batch FROM windows WHERE state = ? AND state < 2 AND batch IS NOT NULL", (SEALED,)
+    ):
+        members.setdefault(batch, set()).add(window_id)
+    batches: list[tuple[str, ...]] = []
+    audits: set[str] = set()
+    for batch, ids in members.items():
+        for windows, audit in connection.execute("SELECT windows, audit FROM batches WHERE id = ?", (batch,)):
+            batches.append(tuple(one for one in json.loads(windows) if one in ids))
+            audits.update(ids.intersection(json.loads(audit)))
+    return tuple(batches), frozenset(audits)
+
+
+def _first_clock(connection: sqlite3.Connection) -> float | None:
+    """Return the clock of the first row of the sequence, or None."""
+    clocks = [
+        row[0]
+        for table in ("messages", "timer_events")
+        for row in connection.execute(f"SELECT clock FROM {table} ORDER BY seq LIMIT 1")  # noqa: S608  - our own table names
+    ]
+    return min(clocks, default=None)
 
 
 def read_findings(connection: sqlite3.Connection, condition: str) -> tuple[Finding, ...]:

@@ -1,12 +1,35 @@
-"""Which PUBLISH is one that we already have."""
+"""Recognition of messages that the broker sends again: the tail rule.
+
+A packet id and equal bytes do not identify a PUBLISH: ids wrap after 65,535 messages, some brokers reuse low
+ids, and a contact publishes ``ON`` all day. The order does. After a reconnect a broker sends what it still
+holds first, with DUP=1, in the original order, and acknowledgements follow the commits in order. So of what
+is sent again only the tail of the journaled messages can be journaled already.
+"""
 
 import sqlite3
 from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
+from itertools import pairwise
 from struct import Struct
+from typing import Final
 
-_MIDS = 65_536
+from agent.journal.insertion import Insertion
+from agent.journal.schema import read_meta, write_meta
+from agent.traffic import Arrival, LinkUp
+
+MAX_PLACES: Final = 1024  # on disk, of the last connection on which a message was received
+MAX_TAIL: Final = 16_384  # in memory: a full intake is committed after its connection is over
+HOLD_S: Final = 2.0  # without a further message: what is held does not reach the last place
+MAX_HELD_BYTES: Final = 4 * 1024 * 1024
+
+_RING = 65_535  # packet ids 1 to 65,535
+_BACKWARD = _RING // 2  # a step of more than half a ring is one backward
+_PLACES = Insertion("INSERT OR REPLACE INTO places VALUES", columns=5)
 _unpack = Struct("<q").unpack
+
+Place = tuple[int, int]  # packet id, hash of topic and payload
 
 
 def key_of(topic: bytes, payload: bytes) -> int:
@@ -16,48 +39,197 @@ def key_of(topic: bytes, payload: bytes) -> int:
     return digest
 
 
-class Redelivery:
-    """The last message of every packet id: generation and hash.
+@dataclass(slots=True)
+class _State:
+    """What a rollback takes back."""
 
-    A PUBLISH with DUP=1 whose packet id and hash were journaled in the generation before is the same
-    PUBLISH. Everything else is new: a broker restored from an older save sends again with packet ids rolled
-    back, and a wider match would take a new message for an old one.
+    ids_reused: bool = False  # seen in this session
+    generation: int = 0  # of the places
+    stored: int = 0  # places of that connection so far, those of this transaction included
+    last_mid: int = 0  # of its last place; 0: none yet
+    tail: tuple[Place, ...] = ()  # what may be sent again; empty: nothing is recognised any more
+    held: list[Arrival] = field(default_factory=list)
+    start: int = 0  # index in the tail of the first held message
+    held_bytes: int = 0
+
+
+class Redelivery:
+    """The places of the last connection, and the messages that are held until their fate is known.
+
+    A *place* is the packet id and hash of a QoS 1 message in the order of its connection. Messages of a
+    resumed session are held while each has DUP=1 and equals a stored place: the first any of them, each
+    further one the place after it. Where that run reaches the last place, they are repeats; where it breaks,
+    they are new. All other messages are new: a duplicate is better than a loss.
+
+    Nothing is recognised where the order proves nothing: the session is new, a CONNECT was sent whose CONNACK
+    is not on disk, or the broker may have handed out one of the stored ids again.
     """
 
     def __init__(self) -> None:
-        self._generations = array("q", [-1]) * _MIDS
-        self._hashes = array("q", [0]) * _MIDS
-        self._undo: list[tuple[int, int, int]] = []
-        self._previous = -1  # no generation: nothing matches
+        self._linked = 0  # the last generation with a CONNACK on disk
+        self._mids, self._hashes = array("H"), array("q")  # of the committed places
+        self._new: list[Place] = []  # of this transaction
+        self._link: LinkUp | None = None  # the CONNACK that ends this transaction
+        self._state = _State()
+        self._mark = _State()
 
-    def load(self, connection: sqlite3.Connection, generation: int) -> None:
-        """Read the keys of the last stored generation, the only ones that can still match."""
-        rows = connection.execute("SELECT mid, hash FROM redelivery WHERE generation = ?", (generation,))
-        for mid, digest in rows:
-            self._generations[mid] = generation
-            self._hashes[mid] = digest
+    def load(self, connection: sqlite3.Connection) -> None:
+        """Read the places of the last connection on which a message was received."""
+        rows = connection.execute(
+            "SELECT generation, n, mid, hash FROM places"
+            " WHERE generation = (SELECT max(generation) FROM places) ORDER BY n"
+        ).fetchall()
+        self._linked = int(read_meta(connection, "linked") or 0)
+        state = self._state
+        state.ids_reused = bool(read_meta(connection, "ids_reused"))
+        self._extend([(mid, digest) for _, _, mid, digest in rows])
+        if rows:
+            state.generation, state.stored = rows[-1][0], rows[-1][1] + 1
+        self._keep_state()
 
-    def connect(self, *, previous: int, session_present: bool) -> None:
-        """Begin a generation; a broker that lost the session has nothing to send again."""
-        self._previous = previous if session_present else -1
+    # --------------------------------------------------------------------------- in a transaction
 
-    def matches(self, mid: int, digest: int) -> bool:
-        """Whether this packet id and hash were journaled in the previous generation."""
-        return self._generations[mid] == self._previous >= 0 and self._hashes[mid] == digest
+    @property
+    def ids_reused(self) -> bool:
+        """Whether this session's broker reuses packet ids, so that nothing can be recognised."""
+        return self._state.ids_reused
 
-    def remember(self, mid: int, generation: int, digest: int) -> None:
-        """Note the key of a message, or move it to this generation."""
-        self._undo.append((mid, self._generations[mid], self._hashes[mid]))
-        self._generations[mid] = generation
-        self._hashes[mid] = digest
+    @property
+    def recognising(self) -> bool:
+        """Whether the next message may be a repeat."""
+        return bool(self._state.tail)
+
+    def link(self, up: LinkUp) -> None:
+        """Note a CONNACK: the last thing in its transaction."""
+        self._link = up
+
+    def hold(self, arrival: Arrival) -> tuple[list[Arrival], list[Arrival]]:
+        """Take a message while recognising; return the repeats and the new ones among those decided now."""
+        state = self._state
+        index = self._index(arrival)
+        state.held_bytes += len(arrival.payload) + len(arrival.topic)
+        if index is None or state.held_bytes > MAX_HELD_BYTES:
+            return [], [*self.release(), arrival]
+        if not state.held:
+            state.start = index
+        state.held.append(arrival)
+        return ([], []) if index + 1 < len(state.tail) else (self.release(), [])
+
+    def release(self) -> list[Arrival]:
+        """Stop recognising on this connection; return what was held."""
+        state = self._state
+        held, state.held = state.held, []
+        state.tail, state.held_bytes = (), 0
+        return held
+
+    def due_s(self, now: float) -> float | None:
+        """Return the seconds until held messages count as new (monotonic ``now``), None without any."""
+        held = self._state.held
+        return max(0.0, held[-1].mono + HOLD_S - now) if held else None
+
+    def remember(self, arrival: Arrival) -> None:
+        """Note the place of a message; it is acknowledged once this is on disk."""
+        state, mid = self._state, arrival.mid
+        if arrival.generation != state.generation:
+            state.generation, state.stored, state.last_mid = arrival.generation, 0, 0
+            self._new.clear()
+        if state.last_mid and not 0 < (mid - state.last_mid) % _RING <= _BACKWARD:
+            state.ids_reused = True
+        state.last_mid = mid
+        state.stored += 1
+        self._new.append((mid, _digest(arrival)))
+
+    def insert(self, connection: sqlite3.Connection) -> None:
+        """Write the places of this transaction; only the last of them are kept."""
+        state, new = self._state, self._new[-MAX_PLACES:]
+        _PLACES.run(
+            connection,
+            [
+                (n % MAX_PLACES, state.generation, n, mid, digest)
+                for n, (mid, digest) in enumerate(new, state.stored - len(new))
+            ],
+        )
+        if state.ids_reused and not self._mark.ids_reused:
+            write_meta(connection, "ids_reused", 1)
+        if self._link is not None:
+            write_meta(connection, "linked", self._link.generation)
+            if not self._resumes(self._link):
+                connection.execute("DELETE FROM places")
+                write_meta(connection, "ids_reused", 0)
+
+    # ------------------------------------------------------------------------------------ after it
 
     def commit(self) -> None:
-        """Keep what was noted."""
-        self._undo.clear()
+        """Keep what was noted; after a CONNACK, begin its connection."""
+        if self._new:
+            if self._state.generation != self._mark.generation:
+                self._clear()
+            self._extend(self._new)
+            self._new.clear()
+        if self._link is not None:
+            self._begin(self._link)
+        self._link = None
+        self._keep_state()
 
     def rollback(self) -> None:
         """Forget what was noted since the last commit."""
-        while self._undo:
-            mid, generation, digest = self._undo.pop()
-            self._generations[mid] = generation
-            self._hashes[mid] = digest
+        self._new.clear()
+        self._link = None
+        self._state = replace(self._mark, held=list(self._mark.held))
+
+    def _keep_state(self) -> None:
+        self._mark = replace(self._state, held=list(self._state.held))
+
+    def _extend(self, places: list[Place]) -> None:
+        self._mids.extend([mid for mid, _ in places])
+        self._hashes.extend([digest for _, digest in places])
+        if len(self._mids) > 2 * MAX_TAIL:
+            del self._mids[:-MAX_TAIL], self._hashes[:-MAX_TAIL]
+
+    def _clear(self) -> None:
+        del self._mids[:], self._hashes[:]
+
+    def _begin(self, up: LinkUp) -> None:
+        self.release()
+        state = self._state
+        state.last_mid = 0
+        if not self._resumes(up):
+            self._clear()
+            state.ids_reused = False
+        elif not state.ids_reused:
+            state.tail = tail_of(self._mids, self._hashes)
+        self._linked = up.generation
+
+    def _resumes(self, up: LinkUp) -> bool:
+        """Whether the session is that of the places: an attempt without a CONNACK may have got a new one."""
+        return up.session_present and up.generation == self._linked + 1
+
+    def _index(self, arrival: Arrival) -> int | None:
+        """Return which place of the tail this message repeats, if it may be a repeat."""
+        if not arrival.dup:
+            return None
+        state, place = self._state, (arrival.mid, _digest(arrival))
+        if state.held:
+            index = state.start + len(state.held)
+            return index if state.tail[index] == place else None
+        return state.tail.index(place) if place in state.tail else None  # ids in a tail are unique
+
+
+def tail_of(mids: Sequence[int], hashes: Sequence[int]) -> tuple[Place, ...]:
+    """Return the last places of a connection that may be sent again; none where the ids prove nothing.
+
+    The ids must ascend, once round the ring at most, and the places must be fewer than the highest id says.
+    Then the broker's next id is none of theirs, whether it goes round the ring, goes round a smaller pool or
+    takes the lowest free one: at least one id that it gave out earlier is not among them.
+    """
+    if not mids:
+        return ()
+    steps = [(after - before) % _RING for before, after in pairwise(mids)]
+    if not all(0 < step <= _BACKWARD for step in steps) or sum(steps) >= _RING:
+        return ()
+    last = min(len(mids), max(mids) - 1, MAX_TAIL)
+    return tuple(zip(mids[-last:], hashes[-last:], strict=True)) if last else ()
+
+
+def _digest(arrival: Arrival) -> int:
+    return key_of(arrival.topic.encode("utf-8", "backslashreplace"), arrival.payload)

@@ -13,7 +13,8 @@ class Tally:
     journaled: int = 0
     readings: int = 0
     seeds: int = 0
-    redelivered: int = 0  # recognised by generation, packet id and hash
+    redelivered: int = 0  # recognised by the tail rule, acknowledged and not journaled again
+    repeats_possible: int = 0  # with DUP=1 and taken as new: each may be a duplicate
     duplicates: int = 0  # recognised by the publisher's own id
     states: int = 0  # availability messages
     text_only: int = 0
@@ -21,6 +22,7 @@ class Tally:
     retained_ignored: int = 0
     quarantined: dict[str, int] = field(default_factory=lambda: dict.fromkeys(DecodeReason, 0))
     sources: dict[str, int] = field(default_factory=dict)  # messages by source
+    new_refused: dict[str, int] = field(default_factory=dict)  # with too many new devices, by source
 
 
 @dataclass(slots=True)
@@ -32,6 +34,7 @@ class JournalStats(Tally):
     commit_failures: int = 0
     jobs: int = 0
     jobs_failed: int = 0
+    pruned_rows: int = 0  # of the sequence: messages and timer events
     pruned_messages: int = 0
     pruned_verdicts: int = 0
     pruned_quarantine: int = 0
@@ -41,7 +44,9 @@ class JournalStats(Tally):
     last_commit: float | None = None  # time.monotonic()
     heartbeat: float = 0.0  # time.monotonic()
     pending_rows: int = 0  # handed to the analyst, not yet consumed
+    new_refused_at: float | None = None  # time.monotonic() of the last of these
     inbox_refused: int = 0  # offered while the inbox was full
+    ids_reused: bool = False  # the broker reuses packet ids: no repeat can be recognised
     state: str = "ok"  # ok | degraded | full
     problem: str = ""  # why it is not ok, in words
 
@@ -52,6 +57,7 @@ class JournalStats(Tally):
         self.readings += tally.readings
         self.seeds += tally.seeds
         self.redelivered += tally.redelivered
+        self.repeats_possible += tally.repeats_possible
         self.duplicates += tally.duplicates
         self.states += tally.states
         self.text_only += tally.text_only
@@ -61,3 +67,5 @@ class JournalStats(Tally):
             self.quarantined[reason] += count
         for source, count in tally.sources.items():
             self.sources[source] = self.sources.get(source, 0) + count
+        for source, count in tally.new_refused.items():
+            self.new_refused[source] = self.new_refused.get(source, 0) + count

@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Callable, Collection, Iterable, Sequence
 
 from agent.failpoint import failpoint
-from agent.journal import outbox
+from agent.journal import outbox, told
 from agent.journal.codec import encode_window
 from agent.journal.pruning import Pruner
 from agent.journal.schema import CONCLUDED, SEALED, WAITING, read_meta, write_meta
@@ -81,25 +81,36 @@ class Store:
             ),
         )
 
-    def start_batch(self, batch: Batch) -> None:
-        """Count an attempt for the batch and each of its windows; commit it before the call goes out."""
+    def plan_batch(self, batch: Batch) -> None:
+        """Note which windows are to be asked about together; no attempt is counted."""
         ids = [window.id for window in batch.windows]
         self._connection.execute(
-            "INSERT INTO batches(id, attempts, windows, audit, clock) VALUES (?,1,?,?,?)"
-            " ON CONFLICT(id) DO UPDATE SET attempts = attempts + 1",
+            "INSERT INTO batches(id, attempts, windows, audit, clock) VALUES (?,0,?,?,?)"
+            " ON CONFLICT(id) DO NOTHING",
             (batch.id, json.dumps(ids), json.dumps(sorted(batch.audit)), self._sequence.now()),
         )
         self._connection.executemany(
-            "UPDATE windows SET attempts = attempts + 1, batch = ? WHERE id = ?",
-            [(batch.id, window_id) for window_id in ids],
+            "UPDATE windows SET batch = ? WHERE id = ?", [(batch.id, window_id) for window_id in ids]
+        )
+
+    def start_batch(self, batch: Batch, windows: Collection[str] | None = None) -> None:
+        """Count an attempt for the batch and for its ``windows``; commit it before their request goes out.
+
+        ``windows`` are the ids of those that the request holds: without it all of the batch.
+        """
+        ids = [window.id for window in batch.windows] if windows is None else windows
+        self.plan_batch(batch)
+        self._connection.execute("UPDATE batches SET attempts = attempts + 1 WHERE id = ?", (batch.id,))
+        self._connection.executemany(
+            "UPDATE windows SET attempts = attempts + 1 WHERE id = ?", [(window_id,) for window_id in ids]
         )
         self.passed.append("c6_attempt_committed")
 
-    def release_batch(self, batch_id: str) -> None:
-        """Take back the attempt of a batch that was cancelled in good order, not by a crash."""
-        self._connection.execute(
-            "UPDATE windows SET attempts = max(attempts - 1, 0) WHERE batch = ? AND state = ? AND state < 2",
-            (batch_id, SEALED),  # the last condition is that of the index
+    def release_batch(self, batch_id: str, windows: Collection[str]) -> None:
+        """Take back the attempt of windows whose call ends in good order, not by a crash."""
+        self._connection.executemany(
+            "UPDATE windows SET attempts = max(attempts - 1, 0) WHERE id = ? AND batch = ? AND state = ?",
+            [(window_id, batch_id, SEALED) for window_id in windows],
         )
 
     def finish_batch(self, batch_id: str, detail: bytes) -> None:
@@ -117,6 +128,7 @@ class Store:
         cleared: bool,
         outgoing: Sequence[Outgoing],
         detail: bytes | None = None,
+        anomaly: bool = False,
     ) -> list[Outgoing]:
         """Commit the one verdict of a window with its finding and what is to be published.
 
@@ -137,6 +149,10 @@ class Store:
         self._connection.execute("UPDATE windows SET state = ? WHERE id = ?", (CONCLUDED, window.id))
         if finding is not None:
             self.keep_finding(finding, cleared=cleared)
+            if cleared:
+                told.drop(self._connection, finding)
+            elif anomaly:
+                told.keep(self._connection, finding, verdict)
         added = outbox.add(self._connection, window, outgoing, clock)
         if not added:
             outbox.settle(self._connection, window.id)
@@ -179,6 +195,11 @@ class Store:
         return outbox.refuse(self._connection, outbox_id, reason_code, self._sequence.now())
 
     # ---------------------------------------------------------------------------------- the journal
+
+    def begin_connection(self, generation: int) -> None:
+        """Note an attempt to connect, before its CONNECT is written: the broker may begin a new session."""
+        write_meta(self._connection, "generation", generation)
+        failpoint("c13_generation")
 
     def set_filters(self, filters: Sequence[str]) -> None:
         """Remember what is subscribed, so that removed filters can be unsubscribed after a restart."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from agent.feedback import Noted
 from agent.journal.intake import Ack, Decode
-from agent.records import Row
+from agent.records import Arrival, Row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +18,8 @@ class Wiring:
     on_generation: Callable[[int], None]
     on_room: Callable[[], None]
     report: Callable[..., None]
+    on_texts: Callable[[list[tuple[Arrival, bool]]], None] = lambda _texts: None
+    knows: Callable[[str], bool] = lambda _device: False  # a device, to the detector
     on_feedback: Callable[[tuple[Noted, ...]], None] = lambda _noted: None
 
 
@@ -27,5 +29,6 @@ class Pace:
 
     commit_s: float = 0.1
     max_group: int = 256
+    max_jobs: int = 512  # a sealed window and its verdict are two
     max_group_bytes: int = 4 * 1024 * 1024
     max_pending_rows: int = 4096

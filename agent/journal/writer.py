@@ -5,16 +5,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 from agent.failpoint import failpoint
-from agent.journal.answer import Answer
+from agent.journal.answer import Answer, refuse
 from agent.journal.capacity import Capacity
-from agent.journal.errors import JournalCorruptError, is_damage, is_storage
+from agent.journal.errors import JournalCorruptError, JournalStorageError, is_damage, is_storage
 from agent.journal.inbox import Group, Inbox, Job
 from agent.journal.intake import Intake
 from agent.journal.message_ids import MessageIds
-from agent.journal.opening import SUSPECT
+from agent.journal.newcomers import Newcomers
+from agent.journal.opening import mark_suspect
 from agent.journal.pruning import Pruner
 from agent.journal.redelivery import Redelivery
-from agent.journal.schema import write_meta
 from agent.journal.sequence import Sequence
 from agent.journal.series import SeriesTable
 from agent.journal.stats import JournalStats
@@ -43,14 +43,13 @@ class Writer:
         redelivery: Redelivery,
         message_ids: MessageIds,
         series: SeriesTable,
+        newcomers: Newcomers,
         pruner: Pruner,
         capacity: Capacity,
         stats: JournalStats,
-        generation: int,
         wall: Callable[[], float],
         mono: Callable[[], float],
     ) -> None:
-        self.generation = generation
         self._connection = connection
         self._path = path
         self._inbox = inbox
@@ -60,6 +59,7 @@ class Writer:
         self._redelivery = redelivery
         self._message_ids = message_ids
         self._series = series
+        self._newcomers = newcomers
         self._pruner = pruner
         self._capacity = capacity
         self._stats = stats
@@ -83,21 +83,33 @@ class Writer:
         stopped = self._inbox.stopped
         group = self._inbox.take(
             max_items=self._pace.max_group,
+            max_jobs=self._pace.max_jobs,
             max_bytes=self._pace.max_group_bytes,
             wait_s=self._pace.commit_s,
-            idle_s=_IDLE_S,
+            idle_s=self._idle_s(),
             intake=self._capacity.intake,
             max_pending_rows=self._pace.max_pending_rows,
         )
         pruning = self._prune_is_due() and not stopped
         # When room is short, even a quiet site must notice that it is over.
         measuring = self._capacity.strained and not stopped
-        if group.items or group.jobs or pruning or measuring:
+        if group.items or group.jobs or pruning or measuring or self._gives_up():
             done = self._commit(group, prune=pruning)
             if self._inbox.found_room():
                 self._wiring.on_room()
             return done or not self._inbox.stopped
         return not stopped
+
+    def _idle_s(self) -> float:
+        """Return the longest wait without work: none while pruning must go on."""
+        if self._pruner.more and self._capacity.pressed:
+            return 0.0
+        held_s = self._redelivery.due_s(self._mono())
+        return _IDLE_S if held_s is None else min(_IDLE_S, held_s)
+
+    def _gives_up(self) -> bool:
+        """Whether held messages count as new: nothing more of their run came in time."""
+        return self._redelivery.due_s(self._mono()) == 0.0 and not self._inbox.depth and self._capacity.intake
 
     # --------------------------------------------------------------------------------- one group
 
@@ -122,6 +134,7 @@ class Writer:
                 redelivery=self._redelivery,
                 message_ids=self._message_ids,
                 series=self._series,
+                newcomers=self._newcomers,
                 sequence=self._sequence,
                 rows=results.rows,
             )
@@ -130,19 +143,23 @@ class Writer:
                 if isinstance(item, Arrival):
                     intake.accept(item)
                 elif isinstance(item, LinkUp):
-                    write_meta(connection, "generation", item.generation)
+                    intake.drop_held()
+                    self._redelivery.link(item)
                     if item.filters:
                         store.set_filters(item.filters)
                     failpoint("c13_generation")
                     results.link = item
                 else:
+                    intake.drop_held()
                     store.timer(TimerKind.DISCONNECTED, mono=item.mono)
+            if self._gives_up():
+                intake.give_up_held()
             failpoint("c1_received")
             intake.insert(connection)
             for job in group.jobs:
                 results.answers.append(self._run(job, store))
             if prune:
-                self._pruner.step(connection, early=self._capacity.pressed)
+                self._pruner.step(connection, early=self._capacity.pressed, full=not self._capacity.intake)
             if self._capacity.troubled:
                 self._sequence.save(connection)
             failpoint("c2_committing")
@@ -160,6 +177,7 @@ class Writer:
         self._redelivery.rollback()
         self._message_ids.rollback()
         self._series.rollback()
+        self._newcomers.rollback()
 
     def _run(self, job: Job, store: Store) -> Answer:
         """Run a job in a savepoint: one that fails takes nothing of the others with it."""
@@ -197,22 +215,24 @@ class Writer:
         self._redelivery.commit()
         self._message_ids.commit()
         self._series.commit()
+        self._newcomers.commit()
         self._backoff_s = 0.0
         stats = self._stats
         stats.commits += 1
         stats.last_commit = self._mono()
         stats.jobs += len(group.jobs)
+        stats.ids_reused = self._redelivery.ids_reused
         if results.intake is not None:
             stats.add(results.intake.tally)
+            if results.intake.tally.new_refused:
+                stats.new_refused_at = self._mono()
             if results.intake.acks:
                 self._wiring.on_acks(results.intake.acks)
             if results.intake.noted:
                 self._wiring.on_feedback(results.intake.noted)
         if results.link is not None:
             failpoint("c13_generation_committed")
-            self._redelivery.connect(previous=self.generation, session_present=results.link.session_present)
-            self.generation = results.link.generation
-            self._wiring.on_generation(self.generation)
+            self._wiring.on_generation(results.link.generation)
         for answer in results.answers:
             stats.jobs_failed += answer.give()
         if results.rows:
@@ -221,18 +241,22 @@ class Writer:
         stats.pending_rows = self._inbox.pending_rows
         self._capacity.succeed(items=bool(group.items))
         self._capacity.measure()
+        if results.intake is not None and results.intake.texts:
+            self._wiring.on_texts(results.intake.texts)
 
     def _fail(self, group: Group, error: sqlite3.Error) -> None:
         """Withhold the acks, keep the group, make room and wait: the storage may come back."""
         if is_damage(error):
-            self._path.with_name(SUSPECT).touch()
+            mark_suspect(self._path)
             raise JournalCorruptError(
                 f"journal: {self._path} is damaged: {error}; it is checked at the next start"
             )
         if not is_storage(error):
             raise error
         self._stats.commit_failures += 1
-        self._inbox.put_back(group)
+        optional = [job for job in group.jobs if job.optional]
+        refuse(optional, JournalStorageError(f"journal: cannot write to {self._path}: {error}"))
+        self._inbox.put_back(Group(group.items, [job for job in group.jobs if not job.optional]))
         if self._capacity.fail(error):
             self._make_room()
         self._backoff_s = min(max(2 * self._backoff_s, _BACKOFF_S[0]), _BACKOFF_S[1])
@@ -242,7 +266,7 @@ class Writer:
         mark = self._sequence.mark()
         try:
             self._connection.execute("BEGIN IMMEDIATE")
-            self._pruner.step(self._connection, early=True)
+            self._pruner.step(self._connection, early=True, full=True)
             self._connection.execute("COMMIT")
             self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
             self._capacity.measure()

@@ -151,7 +151,8 @@ class Connection:
         """Put the end of this connection into words."""
         if error.hung_up and self._excused:
             return of_refusal(self._settings.address)
-        return of_error(error.__cause__ or error, self._settings.address, accepted=self._accepted)
+        cause = error.__cause__ if isinstance(error.__cause__, OSError) else None
+        return of_error(cause or error, self._settings.address, accepted=self._accepted)
 
     @property
     def _excused(self) -> bool:

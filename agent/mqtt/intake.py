@@ -43,7 +43,9 @@ class Intake:
         self._connection: Connection | None = None
         self._owed: LinkDown | None = None  # not yet accepted by the journal
         self._next = first_generation
+        self.attempted = 0  # the generation of the last attempt to connect
         self.generation = 0
+        self._announced = False  # the journal knows this generation
         self.refusing: str | None = None  # why arrivals are dropped: intake_full or stopping
 
     @property
@@ -51,27 +53,36 @@ class Intake:
         """Whether an offer was refused in this generation."""
         return self.refusing == "intake_full"
 
+    def attempt(self) -> int:
+        """Return the generation of a new attempt to connect; it is on disk before CONNECT is written."""
+        self.attempted = self._next
+        self._next += 1
+        return self.attempted
+
+    def withdraw(self) -> None:
+        """Use the number again: the attempt did not reach the session."""
+        self._next = self.attempted
+
     def begin(self, connection: Connection, *, session_present: bool, filters: tuple[str, ...] = ()) -> int:
         """Start a generation; its LinkUp goes before anything that arrives in it.
 
         ``filters`` is what the session may hold from now on: on disk before any of it is asked for.
         """
         self._connection = connection
-        self.generation = self._next
+        self.generation = self.attempted
         up = LinkUp(self.generation, session_present, connection.protocol, self._mono(), filters)
-        if not (self._settle_debt() and self._offer(up)):
+        self._announced = self._settle_debt() and self._offer(up)
+        if not self._announced:
             self._refuse()
-            return self.generation
-        self._next += 1
         return self.generation
 
     def end(self, reason: str) -> None:
         """End the generation. Acks of it that come later are dropped."""
-        known = self.generation < self._next
         if self.stalled:
             self.refusing = None
         self._connection = None
-        if known and self.generation:
+        if self._announced:
+            self._announced = False
             self._owed = LinkDown(self.generation, reason, self._mono())
             self._settle_debt()
 

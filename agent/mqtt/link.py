@@ -16,7 +16,7 @@ from agent.mqtt.policy import Policy
 from agent.mqtt.publisher import Publisher
 from agent.mqtt.settings import LinkSettings, LinkState, LinkStats, Subscription
 from agent.mqtt.subscriber import Subscriber
-from agent.mqtt.trouble import Trouble, of_code, of_error
+from agent.mqtt.trouble import NOT_STORED, Trouble, of_code, of_error
 from agent.mqtt.watcher import Watcher
 from agent.mqtt.wire import WireError
 from agent.mqtt.witness import Truce
@@ -31,7 +31,8 @@ class Link:
     """The link to one broker.
 
     ``run`` is the body of the net thread; it returns after ``stop`` and raises what a callable raises. The
-    other methods may be called from any thread. ``first_generation`` is the number of the first connection;
+    other methods may be called from any thread. ``first_generation`` is the number of the first attempt;
+    ``store_connection`` is asked to store each attempt and ends in ``connection_stored``;
     ``previous_filters`` is what an earlier process may have left in the session. ``offer`` takes arrivals and
     link changes in order and says whether there was room; ``on_published`` gets the outbox id and the reason
     code of each settled message (0x80 and above: refused); ``on_event`` gets the state at each change;
@@ -45,6 +46,7 @@ class Link:
         subscriptions: Sequence[Subscription],
         first_generation: int,
         previous_filters: Sequence[str] = (),
+        store_connection: Callable[[int], None],
         offer: Offer,
         on_published: Callable[[int, int], None],
         on_event: Callable[[LinkState], None],
@@ -54,6 +56,7 @@ class Link:
         mono: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings, self._mono = settings, mono
+        self._store_connection = store_connection
         self.stats = stats = LinkStats()
         self.heartbeat = mono()
         self._board = Board(
@@ -70,6 +73,8 @@ class Link:
         )
         self._policy, self._truce = Policy(settings=settings), Truce()
         self._dialler = Dialler(settings=settings, done=lambda: self._post(self._take_dialled))
+        self._dialled: Dialled | None = None  # a socket whose attempt is not on disk yet
+        self._store_by = math.inf
         self._connection: Connection | None = None
         self._up = self._hungry = False  # the connection was accepted; there is more to read
         self._dial_at = mono()
@@ -90,8 +95,12 @@ class Link:
         """Acknowledge (generation, packet id) pairs, in arrival order."""
         self._post(lambda: self._intake.ack(acks))
 
+    def connection_stored(self, generation: int) -> None:
+        """Say that the attempt ``generation`` is on disk; only then is CONNECT written."""
+        self._post(lambda: self._open(generation))
+
     def generation_stored(self, generation: int) -> None:
-        """Say that ``generation`` is on disk; only then are the filters subscribed."""
+        """Say that the CONNACK of ``generation`` is on disk; only then are the filters subscribed."""
         self._post(lambda: self._stored(generation))
 
     def publish(self, items: Sequence[Outgoing]) -> None:
@@ -135,6 +144,7 @@ class Link:
             self._over.set()
             if self._connection is not None:
                 self._connection.close()
+            self._close_dialled()
             self._dialler.close()
             self._truce.end()
 
@@ -144,7 +154,7 @@ class Link:
         readable = watcher.sleep(SHORT_TURN_S if paused else self._spare_s())
         self.heartbeat = now = self._mono()
         failpoint("net_turn")
-        while self._commands:
+        for _ in range(len(self._commands)):  # those that come meanwhile have the next turn
             self._commands.popleft()()
         connection = self._connection
         if connection is not None:
@@ -172,7 +182,7 @@ class Link:
         if self._hungry or self._commands:
             return 0.0
         alive = math.inf if self._connection is None else self._connection.due
-        due = min(self._dial_at, self._room_at, alive)
+        due = min(self._dial_at, self._store_by, self._room_at, alive)
         return max(0.0, min(due - self._mono(), TURN_S if self._stop_at is None else SHORT_TURN_S))
 
     def _advance(self, now: float) -> None:
@@ -183,6 +193,10 @@ class Link:
             self._dial_at = math.inf
             self._truce.end()
             self._dialler.start(self._policy.protocol, witness=self._policy.wants_witness(now))
+        elif now >= self._store_by:
+            self._close_dialled()
+            self._intake.withdraw()
+            self._lose(NOT_STORED)
         elif now >= self._room_at:
             self._room_at = math.inf
             if self._connection is not None and self._intake.stalled:
@@ -193,25 +207,41 @@ class Link:
         """Go on with what the dialler brought: a socket or an error."""
         result = self._dialler.take()
         if isinstance(result, Dialled):
-            self._hungry = False
-            self._connection = Connection(
-                settings=self._settings,
-                dialled=result,
-                protocol=self._policy.protocol,
-                take=self._intake.take,
-                on_event=self._take_event,
-                mono=self._mono,
-            )
+            self._dialled = result
+            self._store_by = self._mono() + self._settings.connack_timeout_s
+            self._store_connection(self._intake.attempt())
         elif isinstance(result, OSError | ValueError | AgentError):
             self._lose(of_error(result, self._settings.address))
         else:
             raise result
+
+    def _open(self, generation: int) -> None:
+        """Write CONNECT on the socket that waited for this attempt to be on disk."""
+        if self._dialled is None or generation != self._intake.attempted:
+            return
+        dialled, self._dialled, self._store_by = self._dialled, None, math.inf
+        self._hungry = False
+        self._connection = Connection(
+            settings=self._settings,
+            dialled=dialled,
+            protocol=self._policy.protocol,
+            take=self._intake.take,
+            on_event=self._take_event,
+            mono=self._mono,
+        )
+
+    def _close_dialled(self) -> None:
+        if self._dialled is not None:
+            self._dialled.close()
+        self._dialled, self._store_by = None, math.inf
 
     def _take_event(self, event: Event) -> None:
         match event:
             case Accepted():
                 self._accept(event)
             case Denied(code=code) | Dropped(code=code):
+                if isinstance(event, Denied):
+                    self._intake.withdraw()
                 self._lose(of_code(code), code=code, hung_up=isinstance(event, Dropped))
             case Published(mid=mid, code=code):
                 self._publisher.settle(mid, code)

@@ -213,7 +213,7 @@ def _count(call: _Call, found: Examined) -> None:
     }
     for topic, payload in call.heard:
         if topic == DROPPED and payload.isdigit():
-            found.dropped = int(payload)
+            found.dropped = int(payload[:20])
 
 
 def _all_heard(call: _Call, busy: Collection[str]) -> bool:

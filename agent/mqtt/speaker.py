@@ -18,12 +18,11 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from agent.mqtt.events import Accepted, Denied, Dropped, Event, Published, Subscribed, Unsubscribed
 from agent.mqtt.settings import BrokerLimits, LinkSettings, Subscription
 from agent.mqtt.status import status_payload
-from agent.mqtt.wire import Wire
+from agent.mqtt.wire import PUBACK, Wire
 
 if TYPE_CHECKING:
     from paho.mqtt.client import SocketLike
 
-PUBACK = 0x40
 CONTENT_TYPE = "application/json"
 
 
@@ -50,6 +49,7 @@ class Speaker:
         self._wire = wire
         self._v5 = protocol == "5"
         self._code = 0
+        self._unanswered: set[int] = set()  # packet ids of what was published
         self.events: deque[Event] = deque()
         self.wants_write = False
         self._client = self._build(password)
@@ -98,6 +98,10 @@ class Speaker:
         """
         if packet[0] & 0xF0 == PUBACK and len(packet) >= 4:  # noqa: PLR2004 -- the packet id is there
             self._code = packet[4] if len(packet) > 4 else 0  # noqa: PLR2004 -- a reason code follows
+            mid = packet[2] << 8 | packet[3]
+            if mid not in self._unanswered:
+                return  # paho would pass it over as well, but for ten times the work
+            self._unanswered.remove(mid)
             packet = bytes((PUBACK, 2)) + packet[2:4]
         self._wire.feed(packet)
         self._client.loop_read()
@@ -129,7 +133,9 @@ class Speaker:
                 extra.UserProperty = list(properties)
             if expiry_s is not None:
                 extra.MessageExpiryInterval = expiry_s
-        return self._client.publish(topic, payload, qos=1, retain=retain, properties=extra).mid
+        mid = self._client.publish(topic, payload, qos=1, retain=retain, properties=extra).mid
+        self._unanswered.add(mid)
+        return mid
 
     def subscribe(self, wanted: Sequence[Subscription]) -> int:
         """Ask for filters and return the packet id; only a new subscription replays retained messages."""

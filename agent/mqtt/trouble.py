@@ -26,6 +26,11 @@ class Trouble:
         return f"{self.what}: {self.remedy}" if self.remedy else self.what
 
 
+NOT_STORED = Trouble(
+    "the journal does not store the attempt to connect",
+    "look at the disk of agent.state_dir; it is tried again",
+)
+
 _BY_CODE: dict[int, tuple[str, str]] = {
     0x81: ("the broker found our packet malformed", "report it with the broker's version"),
     0x82: ("the broker saw a protocol error", "report it with the broker's version"),

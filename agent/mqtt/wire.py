@@ -19,6 +19,12 @@ USER_PROPERTY = 0x26
 #: Bytes of the other properties that a PUBLISH may carry; None: a length of two bytes stands in front.
 PROPERTY_SIZES: dict[int, int | None] = {0x01: 1, 0x02: 4, 0x03: None, 0x08: None, 0x09: None, 0x23: 2}
 SUBSCRIPTION_ID = 0x0B
+MAX_PROPERTIES = 128  # of a PUBLISH that are read; the rest is passed over
+#: Bytes of a packet that paho reads. It copies the rest of a packet for each property in it, which takes
+#: quadratic time, and no CONNACK or SUBACK needs as much.
+MAX_CONTROL = 8192
+MAX_CONTROLS = 512  # of one read, but for PUBACK: a broker answers what it was asked, which is little
+PUBACK = 0x40
 
 NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 GONE = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
@@ -144,7 +150,7 @@ class Wire:
 
     def _split(self, data: bytes) -> None:
         """Hand on the whole packets in ``data`` and keep the rest."""
-        at, size, need = 0, len(data), 0
+        at, size, need, controls = 0, len(data), 0, 0
         take, v5, most = self.take, self._v5, self._max_packet_size
         while size - at >= 2:  # noqa: PLR2004 -- the shortest packet
             first, length, start = data[at], data[at + 1], at + 2
@@ -174,7 +180,8 @@ class Wire:
                     raise WireError(MALFORMED)
                 take(first, data[start + 2 : topic_end], mid, data[body:end], properties)
             else:
-                if length > most:
+                controls += first != PUBACK
+                if length > min(most, MAX_CONTROL) or controls > MAX_CONTROLS:
                     raise WireError(MALFORMED)
                 self._control(data[at:end])
                 if self.closed:
@@ -208,7 +215,9 @@ def _user_properties(data: bytes, at: int) -> tuple[int, tuple[tuple[str, str], 
     length, at = long
     end = at + length
     pairs: list[tuple[str, str]] = []
-    while at < end:
+    for _ in range(MAX_PROPERTIES):
+        if at >= end:
+            break
         kind = data[at]
         at += 1
         if kind == USER_PROPERTY:
@@ -223,6 +232,8 @@ def _user_properties(data: bytes, at: int) -> tuple[int, tuple[tuple[str, str], 
             at += 2 + (data[at] << 8 | data[at + 1]) if fixed is None else fixed
         else:
             raise WireError(MALFORMED)
+    else:
+        return end, tuple(pairs)
     if at != end:
         raise WireError(MALFORMED)
     return end, tuple(pairs)

@@ -11,7 +11,7 @@ import ssl
 import time
 from contextlib import suppress
 from enum import Enum
-from json import JSONDecodeError, loads
+from json import loads
 from secrets import token_hex
 from typing import Self
 
@@ -22,6 +22,7 @@ GRACE_S = 1.0  # for the will, or for the witness's own end, to arrive
 CONNACK = 0x20
 PUBLISH, RETAIN = 0x30, 0x01
 MAX_HEARD = 1 << 16
+MAX_READS = 64  # in one turn: what floods its topic must not hold the net thread
 WAITS = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
@@ -77,10 +78,13 @@ class Witness:
     def listen(self) -> None:
         """Take in what has come, without waiting."""
         try:
-            while data := self._sock.recv(4096):
+            for _ in range(MAX_READS):
+                data = self._sock.recv(4096)
+                if not data:
+                    self._over = True
+                    return
                 self._data += data
                 self._read()
-            self._over = True
         except WAITS:
             pass
         except OSError:
@@ -157,7 +161,7 @@ def _says_offline(body: bytes, *, v5: bool) -> bool:
         at += length
     try:
         said = loads(body[at:])
-    except (JSONDecodeError, UnicodeDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return False
     return isinstance(said, dict) and said.get("state") == "offline"
 

@@ -7,20 +7,29 @@ from typing import Any
 from agent.caller.protocols import CallRecord, CallStart
 from agent.observe import semconv
 from agent.observe.metrics import Metrics
+from agent.observe.redact import MAX_DEVICES
 from agent.observe.traces import Span
 from agent.records import Check, Grounding
 
 MAX_CHECKS = 8
+MIXED = "mixed"  # where the verdicts of one call differ
+
+
+def call_fields(start: CallStart) -> dict[str, Any]:
+    """Return which call, of which model, about which devices: what a search begins with."""
+    return {
+        "request_id": start.request_id,
+        "user_id": start.user_id,
+        "devices": start.devices[:MAX_DEVICES],
+        "model": start.model,
+        "provider": start.provider,
+        "batch_id": start.batch_id,
+    }
 
 
 def start_fields(start: CallStart) -> dict[str, Any]:
     """Return the log fields that every event of the call carries."""
-    return {
-        "request_id": start.request_id,
-        "user_id": start.user_id,
-        "model": start.model,
-        "provider": start.provider,
-        "batch_id": start.batch_id,
+    return call_fields(start) | {
         "device_count": len(start.devices),
         "windows": start.windows,
         "prompt_length": len(start.prompt),
@@ -45,14 +54,23 @@ def end_fields(record: CallRecord) -> dict[str, Any]:
             "cached_tokens": record.usage.cached_input,
             "tokens_estimated": record.usage.estimated,
         }
+        if record.usage.reported is not None:
+            fields["reported_tokens"] = list(record.usage.reported)
     if record.ok:
         fields |= {
             "response_length": len(record.response),
             "grounding": {key.value: count for key, count in record.grounding.items()},
             "statuses": dict(record.statuses),
-            "source": "ai",
-            "validation_failed": record.validation_failed,
         }
+    fields |= {
+        "source": source_of(record),
+        "reason": reason_of(record),
+        "verdicts": {"/".join(words): count for words, count in record.verdicts.items()},
+        "validation_failed": record.validation_failed,
+        "repaired": record.repaired is True,
+    }
+    if record.cost_assumed_usd:
+        fields["cost_assumed_usd"] = record.cost_assumed_usd
     if record.error_type is not None or not record.ok:
         fields |= {
             "error_type": record.error_type.value if record.error_type else "other",
@@ -62,6 +80,21 @@ def end_fields(record: CallRecord) -> dict[str, Any]:
     if record.safety_categories:
         fields["safety"] = list(record.safety_categories)
     return {key: value for key, value in fields.items() if value is not None}
+
+
+def source_of(record: CallRecord) -> str:
+    """Return whose opinion the verdicts of the call are: ``ai``, ``local``, or ``mixed``."""
+    return _common(source for source, _reason, _status in record.verdicts) or ("ai" if record.ok else "local")
+
+
+def reason_of(record: CallRecord) -> str | None:
+    """Return the reason of the verdicts of the call, or ``mixed``."""
+    return _common(reason for _source, reason, _status in record.verdicts)
+
+
+def _common(words: Iterable[str]) -> str | None:
+    found = set(words)
+    return MIXED if len(found) > 1 else next(iter(found), None)
 
 
 def count_call(metrics: Metrics, start: CallStart, record: CallRecord) -> None:
@@ -82,6 +115,8 @@ def count_call(metrics: Metrics, start: CallStart, record: CallRecord) -> None:
             model.estimated_output.inc(usage.output)
     if record.cost_usd:
         model.cost.inc(record.cost_usd)
+    if record.cost_assumed_usd:
+        model.cost_assumed.inc(record.cost_assumed_usd)
     if not record.priced:
         model.unpriced.inc()
     if record.validation_failed:
@@ -134,8 +169,15 @@ def describe_spans(spans: Sequence[Span], start: CallStart, record: CallRecord, 
             semconv.COST_USD: record.cost_usd,
             semconv.CACHE_HIT: False,
             semconv.BUDGET_REMAINING_USD: record.budget_remaining_usd,
+            semconv.COST_ASSUMED_USD: record.cost_assumed_usd or None,
             semconv.VERDICT_STATUS: [f"{name}:{count}" for name, count in record.statuses.items()] or None,
-            semconv.VERDICT_SOURCE: "ai" if record.ok else "local",
+            semconv.VERDICT_SOURCE: source_of(record),
+            semconv.VERDICT_REASON: reason_of(record),
+            semconv.VERDICTS: [f"{'/'.join(words)}:{n}" for words, n in record.verdicts.items()] or None,
+            semconv.VALIDATION_FAILED: record.validation_failed,
+            semconv.REPAIRED: record.repaired is True,
+            semconv.TOKENS_ESTIMATED: None if usage is None else usage.estimated,
+            semconv.SAFETY_FLAGS: list(record.safety_categories) or None,
         }
     )
     _evaluate(chat, record, content=content)

@@ -26,6 +26,7 @@ class EdgeSample:
     mqtt_reconnects: int = 0
     mqtt_received: Mapping[str, int] = field(default_factory=dict)  # configured subscription -> messages
     mqtt_redeliveries: int = 0
+    mqtt_repeats_possible: int = 0
     mqtt_dropped: Mapping[str, int] = field(default_factory=dict)  # reason -> messages
     mqtt_publish_failures: int = 0
     mqtt_broker_dropped: int | None = None  # what the broker says it dropped; None where it cannot be read
@@ -92,7 +93,14 @@ class EdgeMetrics:
             MAX_SOURCES,
         )
         yield CounterMetricFamily(
-            "edge_mqtt_redeliveries_total", "Messages that the broker sent again.", sample.mqtt_redeliveries
+            "edge_mqtt_redeliveries_total",
+            "Messages sent again, recognised and not journaled again.",
+            sample.mqtt_redeliveries,
+        )
+        yield CounterMetricFamily(
+            "edge_mqtt_repeats_possible_total",
+            "Messages with DUP=1 journaled as new: each may be a duplicate.",
+            sample.mqtt_repeats_possible,
         )
         yield self._labelled(
             "edge_mqtt_messages_dropped_total",

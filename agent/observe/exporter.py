@@ -15,6 +15,8 @@ from opentelemetry.sdk.trace.export import (
     SpanExportResult,
 )
 
+from agent.fault import fault_words
+
 MAX_QUEUE = 256
 EXPORT_TIMEOUT_S = 3.0
 _FIRST_PAUSE_S = 5.0
@@ -68,26 +70,28 @@ class PausingExporter(SpanExporter):
         if self._mono() < self._until:
             self.lost += len(spans)
             return SpanExportResult.FAILURE
+        raised = None
         try:
             result = self._inner.export(spans)
-        except Exception:  # noqa: BLE001 -- whatever the exporter's libraries raise
-            result = SpanExportResult.FAILURE
+        except Exception as error:  # noqa: BLE001 -- whatever the exporter's libraries raise: it is reported
+            result, raised = SpanExportResult.FAILURE, fault_words(error)
         if result is SpanExportResult.SUCCESS:
             self.delivered += len(spans)
             if self._failures:
                 self._failures = 0
                 self._report("trace_export_recovered", lost=self.lost)
         else:
-            self._failed(len(spans))
+            self._failed(len(spans), raised)
         return result
 
-    def _failed(self, count: int) -> None:
+    def _failed(self, count: int, raised: str | None) -> None:
         self.lost += count
         self._failures += 1
         pause = min(_MAX_PAUSE_S, _FIRST_PAUSE_S * 2.0 ** min(self._failures - 1, 10))
         self._until = self._mono() + pause * random.uniform(0.8, 1.2)  # noqa: S311 -- jitter
         if self._failures == 1:
-            self._report("trace_export_failed", level="warning", pause_s=pause)
+            about = {} if raised is None else {"error": raised}
+            self._report("trace_export_failed", level="warning", pause_s=pause, **about)
 
     def shutdown(self) -> None:
         self._inner.shutdown()

@@ -3,12 +3,14 @@
 from collections.abc import Callable
 from types import TracebackType
 
+from agent.observe.traces import Span
+
 
 class Guard:
-    """A reusable context that swallows, counts and tells what goes wrong inside it."""
+    """A reusable context that swallows what goes wrong inside it, counts it and hands it to ``note``."""
 
-    def __init__(self, *, report: Callable[..., None]) -> None:
-        self._report = report
+    def __init__(self, *, note: Callable[[Exception], None]) -> None:
+        self._note = note
         self.faults = 0
 
     def __enter__(self) -> None:
@@ -17,13 +19,26 @@ class Guard:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
-        if error is None:
-            return False
         if not isinstance(error, Exception):
             return False
-        self.faults += 1
-        try:
-            self._report("telemetry_failed", "warning", exc_info=error)
-        except Exception:  # noqa: BLE001 -- nothing is left to tell it with
-            self.faults += 1
+        self.take(error)
         return True
+
+    def take(self, error: Exception) -> None:
+        """Count a fault and hand it on."""
+        self.faults += 1
+        self._note(error)
+
+
+class GuardedSpan(Span):
+    """The end of a span whose faults stay inside ``guard``."""
+
+    def __init__(self, span: Span, guard: Guard) -> None:
+        self._span = span
+        self._guard = guard
+        self.trace_id, self.span_id, self.traceparent = span.trace_id, span.span_id, span.traceparent
+
+    def end(self) -> None:
+        """End it; a second end does nothing."""
+        with self._guard:
+            self._span.end()

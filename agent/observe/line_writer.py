@@ -14,6 +14,7 @@ from typing import IO, Any
 from agent.failpoint import failpoint
 
 MAX_QUEUED_BYTES = 1 << 20
+RESERVED_BYTES = 2 << 20  # on top, for lines that must not be lost to others
 _IDLE_S = 10.0
 _COMPANY_S = 0.05
 _MAX_CHUNK = 65_536
@@ -51,10 +52,11 @@ class LineWriter:
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
 
-    def put(self, line: bytes) -> None:
-        """Queue ``line`` (with its newline), or drop and count it."""
+    def put(self, line: bytes, *, reserved: bool = False) -> None:
+        """Queue ``line`` (with its newline), or drop and count it; a ``reserved`` one has more room."""
+        room = self._max + RESERVED_BYTES if reserved else self._max
         with self._changed:
-            if self._closing or self._bytes + len(line) > self._max:
+            if self._closing or self._bytes + len(line) > room:
                 self.dropped += 1
                 return
             self._lines.append(line)

@@ -7,12 +7,13 @@ from collections.abc import Callable, MutableMapping
 from datetime import UTC, datetime
 from typing import IO, Any, Protocol
 
+from agent.fault import fault_words
 from agent.observe import redact
 from agent.observe.line_writer import LineWriter
 from agent.observe.rate import RateLimit
 from agent.observe.redact import Secrets
 from agent.observe.stdlib import LibraryHandler, uninstall
-from agent.observe.traces import current_ids
+from agent.observe.traces import current_ids, current_request
 
 # structlog imports rich when it finds it (the `demo` extra brings it): 10 MiB that nobody here uses.
 _HIDE = [] if "structlog" in sys.modules or "rich" in sys.modules else ["rich"]
@@ -26,6 +27,8 @@ MAX_EVENT_BYTES = 2048
 #: With `logs.content` redacted or full, prompt and reply may take this much of one event.
 MAX_CONTENT_EVENT_BYTES = 32_768
 CONTENT_KEYS = frozenset({"prompt", "response"})
+#: Budget and concurrency bound these already, and each counts: no rate limit, and room for all devices.
+CALL_EVENTS = frozenset({"ai_call_start", "ai_call_success", "ai_call_failure", "ai_retry"})
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 _WARNING = _LEVELS["warning"]
 _TRACE_CHARS = 1000
@@ -63,6 +66,8 @@ class LogWriter:
         self._warnings = RateLimit(burst=20, per_s=0.2, mono=mono)
         self._others = RateLimit(burst=500, per_s=100.0, mono=mono)
         self._told_dropped = 0
+        self._telling = False
+        self.on_fault: Callable[[Exception], None] = lambda _error: None  # gets what goes wrong in here
         self._lines = LineWriter(stream=stream or sys.stdout, idle=self._leftovers)
         self.reconfigure(level=level, format=format, content=content)
 
@@ -86,8 +91,23 @@ class LogWriter:
         ).bind()
 
     def report(self, event: str, level: str = "info", **fields: Any) -> None:
-        """Log ``event`` with ``fields``; ``exc_info`` (True or an exception) adds its frames."""
-        getattr(self.logger, level if level in _LEVELS else "info")(event, **fields)
+        """Log ``event`` with ``fields``; ``exc_info`` (True or an error) adds frames. Raises nothing."""
+        try:
+            getattr(self.logger, level if level in _LEVELS else "info")(event, **fields)
+        except Exception as error:  # noqa: BLE001 -- a line that cannot be written must stop nobody
+            self._fall_back(event, error)
+
+    def _fall_back(self, event: str, error: Exception) -> None:
+        """Write a line that names the missing one and holds nothing of it; report the fault once."""
+        words = fault_words(error)
+        self._lines.put(self._own("log_line_failed", about=self.secrets.say(event[:128]), error=words))
+        if self._telling:  # the report of a fault has failed as well
+            return
+        self._telling = True
+        try:
+            self.on_fault(error)
+        finally:
+            self._telling = False
 
     def reporter(self, **bound: Any) -> Report:
         """Return a ``report`` whose events carry ``bound`` as well."""
@@ -117,6 +137,8 @@ class LogWriter:
         return self._lines.close(timeout_s)
 
     def _limit(self, _logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        if event["event"] in CALL_EVENTS:
+            return event
         limit = self._warnings if _LEVELS.get(method, 0) >= _WARNING else self._others
         silent = limit.allow(str(event["event"]))
         if silent is None:
@@ -125,25 +147,31 @@ class LogWriter:
             event["suppressed"] = silent
         return event
 
-    def _finish(self, _logger: Any, _method: str, event: MutableMapping[str, Any]) -> bytes:
+    def _finish(
+        self, _logger: Any, _method: str, event: MutableMapping[str, Any]
+    ) -> tuple[tuple[bytes], dict[str, bool]]:
         say = self.secrets
+        name = str(event.pop("event"))
         line: dict[str, Any] = {
             "timestamp": _now(),
             "level": event.pop("level"),
-            "event": say.say(str(event.pop("event")), 128),
+            "event": say.say(name, 128),
         }
         trouble = event.pop("exc_info", None)
-        for name, value in event.items():
-            key = f"{name}_" if name in line else name
+        for field, value in event.items():
+            key = f"{field}_" if field in line else field
             longest = MAX_CONTENT_EVENT_BYTES if key in CONTENT_KEYS else redact.MAX_STRING
-            line[key] = say.tidy(key, value, max_chars=longest)
+            if key in CONTENT_KEYS and isinstance(value, str):
+                line[key] = say.exact(value, longest)
+            else:
+                line[key] = say.tidy(key, value, max_chars=longest)
         if trouble:
             error = trouble if isinstance(trouble, BaseException) else sys.exc_info()[1]
             if error is not None:
                 line["exception"] = say.say(
                     frames(error, show_message=self.content == "full"), _TRACE_CHARS + redact.MAX_STRING
                 )
-        return _fit(line, self._render)
+        return (_fit(line, self._render),), {"reserved": name in CALL_EVENTS}
 
     def _leftovers(self) -> list[bytes]:
         lines = []
@@ -162,7 +190,7 @@ class LogWriter:
 class _Sink:
     """What structlog calls at the end of the chain: every level is the same ``put``."""
 
-    def __init__(self, put: Callable[[bytes], None]) -> None:
+    def __init__(self, put: Callable[..., None]) -> None:
         self.debug = self.info = self.warning = self.error = self.critical = self.msg = put
 
 
@@ -206,17 +234,22 @@ def _add_trace_ids(_logger: Any, _method: str, event: MutableMapping[str, Any]) 
     if ids is not None:
         event.setdefault("trace_id", ids[0])
         event.setdefault("span_id", ids[1])
+    request = current_request()
+    if request is not None:
+        event.setdefault("request_id", request)
     return event
 
 
 def _json(line: dict[str, Any]) -> bytes:
-    return _encode(line).encode() + b"\n"
+    text = _encode(line)
+    # A prompt keeps its line breaks, but the line stays one: JSON escapes them, and the rest is escaped here.
+    return (redact.escape(text) if CONTENT_KEYS & line.keys() else text).encode() + b"\n"
 
 
 def _console(line: dict[str, Any]) -> bytes:
     rest = (f"{key}={value}" for key, value in line.items() if key not in {"timestamp", "level", "event"})
     text = f"{line['timestamp'][11:23]} {line['level']:<8} {line['event']:<28} {' '.join(rest)}"
-    return text.rstrip().encode() + b"\n"
+    return redact.escape(text.rstrip()).encode() + b"\n"
 
 
 def _fit(line: dict[str, Any], render: Callable[[dict[str, Any]], bytes]) -> bytes:
@@ -224,7 +257,8 @@ def _fit(line: dict[str, Any], render: Callable[[dict[str, Any]], bytes]) -> byt
     rendered = render(line)
     if len(rendered) <= MAX_EVENT_BYTES:
         return rendered
-    limit = MAX_CONTENT_EVENT_BYTES if CONTENT_KEYS & line.keys() else MAX_EVENT_BYTES
+    roomy = CONTENT_KEYS & line.keys() or line["event"] in CALL_EVENTS
+    limit = MAX_CONTENT_EVENT_BYTES if roomy else MAX_EVENT_BYTES
     while len(rendered) > limit:
         line["truncated"] = True
         names = [name for name in line if name not in {"timestamp", "level", "event", "truncated"}]
@@ -234,6 +268,8 @@ def _fit(line: dict[str, Any], render: Callable[[dict[str, Any]], bytes]) -> byt
         text = line[longest]
         if isinstance(text, str) and len(text) > 64:  # noqa: PLR2004 -- below, dropping is kinder than cutting
             line[longest] = text[: max(32, len(text) - (len(rendered) - limit) - 16)] + "…"
+        elif isinstance(text, list) and len(text) > 1:
+            line[longest] = text[: len(text) // 2]
         else:
             del line[longest]
         rendered = render(line)

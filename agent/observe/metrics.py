@@ -70,6 +70,8 @@ class Metrics:
         self._calls = CallFamilies(registry=self.registry)
         self._make_checks()
         self._make_verdicts()
+        if not self._known:  # faults of the telemetry are counted without a model as well
+            self._unasked = self._calls.internal_without_model()
         for name in self._known:
             self.model(name, provider)
             for category in self._categories:
@@ -121,6 +123,14 @@ class Metrics:
         if rule in self.injections:
             self.injections[rule].inc()
         self.safety_flag(self._known[0] if self._known else OTHER, "injection_suspected")
+
+    def internal_fault(self, model: str = "") -> None:
+        """Count a fault of our own code under ``model``, else under the first configured one."""
+        name = model or (self._known[0] if self._known else "")
+        if name:
+            self.model(name, self.provider).errors["internal"].inc()
+        else:
+            self._unasked.inc()
 
     def breaker(self, provider: str, state: str, *, moved: bool = True) -> None:
         """Show the breaker's state and count the change to it."""

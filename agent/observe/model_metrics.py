@@ -38,6 +38,7 @@ class ModelMetrics:
     input: Counter
     output: Counter
     cost: Counter
+    cost_assumed: Counter
     cached_input: Counter
     reasoning: Counter
     estimated_input: Counter
@@ -77,6 +78,11 @@ class CallFamilies:
         self._cost = count(
             "ai_estimated_cost_usd_total", "Cost of AI calls by the configured prices, USD.", _CALL
         )
+        self._assumed = count(
+            "ai_cost_assumed_usd_total",
+            "Part of the cost that was assumed: reservations kept, because no usage was reported, USD.",
+            _CALL,
+        )
         self._validation = count(
             "ai_validation_failures_total", "Replies not of the asked form after local repair.", ("model",)
         )
@@ -99,12 +105,16 @@ class CallFamilies:
         )
         self._estimated = count(
             "ai_tokens_estimated_total",
-            "Tokens that we estimated: no usage was given.",
+            "Tokens that we estimated: no usage was given, or one that cannot be.",
             (*_CALL, "direction"),
         )
         self._unpriced = count(
             "ai_cost_unpriced_calls_total", "Calls to a model without a price, at the dearest one.", _CALL
         )
+
+    def internal_without_model(self) -> Counter:
+        """Return the count of our own faults for an agent that asks no model."""
+        return self._errors.labels(OTHER, OTHER, "internal")
 
     def children(self, name: str, house: str) -> ModelMetrics:
         """Return the children of one model and provider, both already bounded."""
@@ -116,6 +126,7 @@ class CallFamilies:
             input=self._tokens.labels(*pair, "input"),
             output=self._tokens.labels(*pair, "output"),
             cost=self._cost.labels(*pair),
+            cost_assumed=self._assumed.labels(*pair),
             cached_input=self._cached.labels(*pair),
             reasoning=self._reasoning.labels(*pair),
             estimated_input=self._estimated.labels(*pair, "input"),

@@ -8,11 +8,30 @@ from typing import Self
 from agent.caller.protocols import BreakerState, BudgetWindow, CallRecord, CallStart, ErrorType, Retry
 from agent.caller.remedies import remedy
 from agent.observe import semconv
-from agent.observe.call_record import count_call, describe_spans, end_fields, failed_checks, start_fields
+from agent.observe.call_record import (
+    call_fields,
+    count_call,
+    describe_spans,
+    end_fields,
+    failed_checks,
+    start_fields,
+)
+from agent.observe.faults import FaultLog
 from agent.observe.guard import Guard
 from agent.observe.logs import LogWriter
 from agent.observe.metrics import Metrics
-from agent.observe.traces import ContextToken, Span, Tracer, reset_current, set_current
+from agent.observe.redact import MAX_DEVICES
+from agent.observe.traces import (
+    ContextToken,
+    RequestToken,
+    Span,
+    Tracer,
+    reset_current,
+    reset_request,
+    set_current,
+    set_request,
+)
+from agent.observe.values import SHARE
 from agent.records import Check, Grounding, Reason
 
 
@@ -38,7 +57,9 @@ class TelemetryRecorder:
         self.metrics = metrics
         self.tracer = tracer
         self.mono = mono
-        self.guard = Guard(report=logs.report)
+        self.fault_log = FaultLog(report=logs.report, count=metrics.internal_fault)
+        self.guard = Guard(note=lambda error: self.fault_log.note("telemetry", error))
+        logs.on_fault = self.guard.take
 
     def call(self, start: CallStart) -> "RecordedCall":
         """Return the scope of one call; entering it opens the spans."""
@@ -58,6 +79,18 @@ class TelemetryRecorder:
             }
             level = "debug" if quiet else "info"
             self.logs.report("ai_call_suppressed", level, reason=reason.value, windows=windows)
+
+    def share_used_up(self, device: str) -> None:
+        """Count a window of a device that has used up its own share of the money, not the budget."""
+        with self.guard:
+            self.metrics.suppressed[SHARE].inc()
+            self.logs.report(
+                "ai_call_suppressed",
+                reason=SHARE,
+                windows=1,
+                device=device,
+                remedy="look at what the device sends, or raise ai.device_share",
+            )
 
     def cache_looked_up(self, result: str) -> None:
         """Count a look-up: ``hit``, ``miss`` or ``bypass``."""
@@ -105,6 +138,10 @@ class TelemetryRecorder:
                 remedy="find who publishes it; no model sees the text",
             )
 
+    def faulted(self, error: BaseException, *, model: str, recorded: bool) -> None:
+        """Log and count a fault of the caller's own code; ``recorded``: its call's record counts it."""
+        self.fault_log.note("caller", error, model=model, counted=recorded)
+
     @property
     def faults(self) -> int:
         """How often the telemetry itself failed."""
@@ -126,6 +163,7 @@ class RecordedCall:
         self._start = start
         self._spans: tuple[Span, ...] = ()  # edge.batch, ai_api_call, chat
         self._token: ContextToken | None = None
+        self._request: RequestToken | None = None
         self._began = 0.0
         self._finished = False
         self._attempts = 1
@@ -134,6 +172,7 @@ class RecordedCall:
         self._began = self._recorder.mono()
         with self._recorder.guard:
             self._recorder.metrics.active.inc()
+        self._request = set_request(self._start.request_id)
         with self._recorder.guard:
             self._open_spans()
         with self._recorder.guard:
@@ -167,6 +206,10 @@ class RecordedCall:
             token, self._token = self._token, None
             with self._recorder.guard:
                 reset_current(token)
+        if self._request is not None:
+            request, self._request = self._request, None
+            with self._recorder.guard:
+                reset_request(request)
 
     def retried(self, retry: Retry) -> None:
         """Record an attempt that failed and is followed by another."""
@@ -177,7 +220,7 @@ class RecordedCall:
             recorder.logs.report(
                 "ai_retry",
                 "warning",
-                request_id=start.request_id,
+                **call_fields(start),
                 attempt=retry.attempt,
                 error_type=retry.error_type.value,
                 delay_s=round(retry.delay_s, 3),
@@ -213,11 +256,24 @@ class RecordedCall:
         shown = logs.show(record.response) if record.response else None
         if shown is not None:
             fields["response"] = shown
+        if record.usage is not None and record.usage.reported is not None:
+            said, counted = record.usage.reported, (record.usage.input, record.usage.output)
+            logs.report(
+                "ai_usage_not_believed",
+                "warning",
+                request_id=self._start.request_id,
+                model=self._start.model,
+                reported_tokens=list(said),
+                counted_tokens=list(counted),
+                remedy="the endpoint counts what cannot be; compare with its bill, or correct ai.profile",
+            )
         if record.ok:
             logs.report("ai_call_success", **fields)
         else:
-            where = f"{self._start.server_address}:{self._start.server_port}"
-            logs.report("ai_call_failure", "error", **fields, server=where, remedy=remedy(record.error_type))
+            if record.error_type is not ErrorType.INTERNAL:  # which is no fault of the server
+                fields["server"] = f"{self._start.server_address}:{self._start.server_port}"
+            what_to_do = remedy(record.error_type, record.http_status)
+            logs.report("ai_call_failure", "error", **fields, remedy=what_to_do)
 
     def _open_spans(self) -> None:
         tracer, start = self._recorder.tracer, self._start
@@ -229,6 +285,7 @@ class RecordedCall:
                 semconv.BATCH_ID: start.batch_id,
                 semconv.BATCH_SIZE: start.windows,
                 semconv.BATCH_DEVICES: len(start.devices),
+                semconv.BATCH_DEVICE_IDS: start.devices[:MAX_DEVICES],
                 semconv.BATCH_TRIGGER: start.trigger,
             },
             links=start.traceparents,
@@ -240,6 +297,7 @@ class RecordedCall:
             attributes={
                 semconv.AI_MODEL: start.model,
                 semconv.USER_ID: start.user_id,
+                semconv.REQUEST_ID: start.request_id,
                 semconv.PROMPT_LENGTH: len(start.prompt),
             },
         )

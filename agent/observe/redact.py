@@ -3,20 +3,21 @@
 Every sink of ours (log lines, span attributes, the text of prompts and replies) passes through here.
 """
 
-import base64
 import hashlib
 import math
 import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
-from urllib.parse import quote
+
+from agent.secret_forms import forms_of, holds, mask_forms
 
 MASK = "[redacted]"
 MIN_SECRET = 4
 MAX_STRING = 512
 MAX_DEPTH = 4
 MAX_ITEMS = 50
+MAX_DEVICES = 100  # a batch has no more windows
 _PAIR = 2
 _MARGIN = 4096
 _MAX_INT = 1 << 63
@@ -42,7 +43,7 @@ _SHAPES = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _PERSONAL = re.compile(
-    r"\b[\w.+-]+@[\w-]+(?:\.[\w-]+)+\b"  # mail addresses
+    r"(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+\b"  # mail addresses; each word is tried from its start alone
     r"|\b\d{1,3}(?:\.\d{1,3}){3}\b"  # IPv4
     r"|\b(?:[0-9a-f]{2}:){5}[0-9a-f]{2}\b"  # MAC
     r"|\b0x[0-9a-f]{12,}\b|\b[0-9a-f]{24,}\b",  # Zigbee addresses, long tokens
@@ -73,55 +74,60 @@ class Secrets:
         """Mask ``value`` from now on, also encoded; below 4 characters it is ignored."""
         if value is None or len(value.strip()) < MIN_SECRET:
             return
-        plain = value.strip()
-        encoded = base64.b64encode(plain.encode("utf-8", "surrogateescape")).decode("ascii")
-        escaped = plain.replace("\\", "\\\\").replace('"', '\\"')
-        forms = {*self._forms, plain, encoded, quote(plain, safe="", errors="replace"), escaped}
+        forms = {*self._forms, *forms_of(value.strip())}
         self._forms = tuple(sorted(forms, key=len, reverse=True))
         self._longest = len(self._forms[0])
 
     def mask(self, text: str) -> str:
         """Return ``text`` without any secret value or anything that has the shape of a key."""
-        for form in self._forms:
-            if form in text:
-                text = text.replace(form, MASK)
+        text = mask_forms(text, self._forms, MASK)
         return _SHAPES.sub(MASK, text)
 
     def say(self, text: str, max_chars: int = MAX_STRING) -> str:
         """Return ``text`` fit for any sink: masked, one line, at most ``max_chars``."""
         if len(text) <= max_chars and text.isprintable() and not self._suspicious(text):
             return text
-        # The cut comes after the masking, or it would leave the first half of a secret. What is far too long
-        # is cut before as well, and then loses as much at its end as a halved secret could take up.
-        if len(text) > max_chars + _MARGIN:
-            text = self.mask(text[: max_chars + _MARGIN])[: -max(self._longest, MAX_STRING)]
-        else:
-            text = self.mask(text)
+        text = self._masked(text, max_chars)
         if not text.isprintable():
             text = self.mask(_CONTROL.sub(" ", text))  # again: a tab may have hidden a shape
         return text if len(text) <= max_chars else text[: max_chars - 1] + "…"
+
+    def exact(self, text: str, max_chars: int) -> str:
+        """Return ``text`` masked and bounded like :meth:`say`, its line breaks and other controls kept.
+
+        A control character inside a key would hide the key, so such a text is flattened.
+        """
+        masked = self._masked(text, max_chars)
+        flat = _CONTROL.sub(" ", masked)
+        if self.mask(flat) != flat:
+            return self.say(masked, max_chars)
+        return masked if len(masked) <= max_chars else masked[: max_chars - 1] + "…"
+
+    def _masked(self, text: str, max_chars: int) -> str:
+        # The cut comes after the masking, or it would leave the first half of a secret. What is far too long
+        # is cut before as well, and then loses as much at its end as a halved secret could take up.
+        if len(text) > max_chars + _MARGIN:
+            return self.mask(text[: max_chars + _MARGIN])[: -max(self._longest, MAX_STRING)]
+        return self.mask(text)
 
     def _suspicious(self, text: str) -> bool:
         # Every shape of a key holds one of these; most texts are short and hold none.
         if "=" in text or ":" in text:
             return True
-        if len(text) > _SHORTEST and (" " in text or "sk-" in text or "-----" in text):
+        if len(text) > _SHORTEST and (" " in text or "sk-" in text or "-----" in text or "\\u00" in text):
             return True
-        for form in self._forms:  # noqa: SIM110 -- any() with a generator costs three times as much
-            if form in text:
-                return True
-        return False
+        return holds(text, self._forms)
 
     def tidy(self, key: str, value: Any, *, max_chars: int = MAX_STRING, depth: int = 0) -> Any:
         """Return ``value`` as plain JSON data: bounded in depth and size, masked by key and by value."""
         if value is None or value is True or value is False:
             return value
-        if _is_secret(key[-64:]):
+        if names_a_secret(key[-64:]):
             return MASK
         if isinstance(value, str):
             return self.say(value, max_chars)
         if isinstance(value, int):
-            return int(value) if -_MAX_INT < value < _MAX_INT else str(value)[:40]
+            return int(value) if -_MAX_INT < value < _MAX_INT else f"<integer of {value.bit_length()} bits>"
         if isinstance(value, float):
             return value if math.isfinite(value) else str(value)
         if isinstance(value, BaseException):
@@ -140,8 +146,14 @@ class Secrets:
                     self.say(name, 64): self.tidy(name, item, max_chars=max_chars, depth=depth + 1)
                     for name, item in pairs
                 }
-            items = list(value)[:MAX_ITEMS]
-            if len(items) == _PAIR and isinstance(items[0], str) and _is_secret(items[0][-64:]):
+            names = key == "devices"
+            items = list(value)[: MAX_DEVICES if names else MAX_ITEMS]
+            if (
+                not names
+                and len(items) == _PAIR
+                and isinstance(items[0], str)
+                and names_a_secret(items[0][-64:])
+            ):
                 return [self.say(items[0], 64), MASK]  # a header, as libraries hold it
             return [self.tidy(key, item, max_chars=max_chars, depth=depth + 1) for item in items]
         try:
@@ -151,7 +163,8 @@ class Secrets:
 
 
 @lru_cache(maxsize=512)
-def _is_secret(key: str) -> bool:
+def names_a_secret(key: str) -> bool:
+    """Say whether ``key`` is a name under which people keep secrets."""
     return _SECRET_KEY.search(key) is not None
 
 
@@ -162,6 +175,13 @@ def describe(error: BaseException, *, show_message: bool = False) -> str:
     if show_message or ours or isinstance(error, _SPEAKING):
         return f"{name}: {error}"
     return name
+
+
+def _without_persons(text: str, max_chars: int) -> str:
+    """Return as much of ``text`` as may be shown, addresses and tokens masked; none is cut in half."""
+    if len(text) <= max_chars + _MARGIN:
+        return _PERSONAL.sub(MASK, text)
+    return _PERSONAL.sub(MASK, text[: max_chars + _MARGIN])[:-MAX_STRING]
 
 
 def content(text: str, mode: str, secrets: Secrets, *, max_chars: int = 16_384) -> str | None:
@@ -178,7 +198,17 @@ def content(text: str, mode: str, secrets: Secrets, *, max_chars: int = 16_384) 
         digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
         return f"sha256:{digest} length:{len(text)}"
     if mode == "redacted":
-        return secrets.say(_PERSONAL.sub(MASK, text), max_chars)
+        return secrets.exact(_without_persons(text, max_chars), max_chars)
     if mode == "full":
-        return secrets.say(text, max_chars)
+        return secrets.exact(text, max_chars)
     return None
+
+
+def escape(text: str) -> str:
+    """Return ``text`` in one line: control characters, marks of direction and the like as JSON escapes."""
+    return _CONTROL.sub(lambda found: "".join(map(_escaped, found[0])), text)
+
+
+def _escaped(char: str) -> str:
+    units = char.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[at] << 8 | units[at + 1]:04x}" for at in range(0, len(units), 2))

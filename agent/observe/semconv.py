@@ -63,12 +63,22 @@ GATEWAY_ID = "edge.gateway.id"
 BATCH_ID = "edge.batch.id"
 BATCH_SIZE = "edge.batch.size"
 BATCH_DEVICES = "edge.batch.device_count"
+BATCH_DEVICE_IDS = "edge.batch.devices"
+DEVICE_ID = "edge.device.id"
+REQUEST_ID = "ai.request.id"
 BATCH_TRIGGER = "edge.batch.trigger"
 COST_USD = "ai.cost.usd"
 CACHE_HIT = "ai.cache.hit"
 BUDGET_REMAINING_USD = "ai.budget.remaining_usd"
 VERDICT_STATUS = "ai.verdict.status"
-VERDICT_SOURCE = "ai.verdict.source"
+VERDICT_SOURCE = "ai.verdict.source"  # mixed, where the windows differ
+VERDICT_REASON = "ai.verdict.reason"  # as above
+VERDICTS = "ai.verdicts"  # source/reason/status:windows
+VALIDATION_FAILED = "ai.validation.failed"
+REPAIRED = "ai.reply.repaired"
+TOKENS_ESTIMATED = "ai.tokens.estimated"
+SAFETY_FLAGS = "ai.safety.flags"
+COST_ASSUMED_USD = "ai.cost.assumed_usd"  # part of the cost
 
 # Messaging, on edge.publish.
 MESSAGING_SYSTEM = "messaging.system"

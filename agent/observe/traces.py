@@ -11,6 +11,7 @@ from agent.observe.semconv import CONTENT_VARIABLE
 
 Attributes = Mapping[str, Any]
 ContextToken = Token[tuple[str, str] | None]
+RequestToken = Token[str | None]
 
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})")
 _CURRENT: ContextVar[tuple[str, str] | None] = ContextVar("edge_trace_ids", default=None)
@@ -19,6 +20,12 @@ _CURRENT: ContextVar[tuple[str, str] | None] = ContextVar("edge_trace_ids", defa
 set_current = _CURRENT.set
 reset_current = _CURRENT.reset
 current_ids = _CURRENT.get
+
+_REQUEST: ContextVar[str | None] = ContextVar("edge_request_id", default=None)
+#: The same for the id of the AI call that runs in this context; it exists with tracing off as well.
+set_request = _REQUEST.set
+reset_request = _REQUEST.reset
+current_request = _REQUEST.get
 
 
 def parse_traceparent(text: str) -> tuple[int, int, int] | None:
@@ -85,17 +92,24 @@ class Tracer:
         del name, kind, attributes, parent, links, remember
         return OFF
 
-    def publish(self, *, trace_id: str | None, destination: str, protocol: str = "5") -> Span:
+    def publish(
+        self, *, trace_id: str | None, destination: str, device: str | None = None, protocol: str = "5"
+    ) -> Span:
         """Start ``edge.publish`` below the batch span of ``trace_id``; end it when the broker acknowledged.
 
         Without a trace id (a local verdict) there is no span.
         """
-        del trace_id, destination, protocol
+        del trace_id, destination, device, protocol
         return OFF
 
     def shutdown(self, timeout_s: float = 2.0) -> None:
         """Send what is left, for at most ``timeout_s``."""
         del timeout_s
+
+
+def content_asked(environ: Mapping[str, str]) -> bool:
+    """Say whether the standard variable asks for prompts and replies on spans."""
+    return environ.get(CONTENT_VARIABLE, "NO_CONTENT").upper() in {"SPAN_ONLY", "SPAN_AND_EVENT"}
 
 
 def open_tracer(
@@ -130,7 +144,7 @@ def open_tracer(
     from agent.observe.otlp import LiveTracer  # noqa: PLC0415
 
     if content is None:
-        content = os.environ.get(CONTENT_VARIABLE, "NO_CONTENT").upper() in {"SPAN_ONLY", "SPAN_AND_EVENT"}
+        content = content_asked(os.environ)
     return LiveTracer(
         exporter=build_exporter(endpoint, protocol),
         service_version=service_version,

@@ -78,9 +78,12 @@ def strip_identifiers(text: str) -> str:
 
 def numbers(text: str) -> Iterator[Number]:
     """Yield the numbers in ``text``; identifiers and times must be gone."""
+    last = 0  # where the number before ends
     for match in _NUMBER.finditer(text):
         start, printed = match.start(), match.group()
-        if printed[0] in "+-" and text[:start].rstrip()[-1:].isdigit():
+        before = text[last:start].rstrip() or text[max(0, last - 1) : last]
+        last = match.end()
+        if printed[0] in "+-" and before[-1:].isdigit():
             printed, start = printed[1:], start + 1  # "70-72" is a range
         digits = printed.replace(",", "")
         decimals = 0

@@ -11,6 +11,7 @@ from agent.prompt.repair import read, salvage
 from agent.records import Answer, Batch, Reason
 
 MAX_STRANGERS = 24
+MAX_ANSWERS = 1000  # of a reply that are looked at; a batch has at most 100 windows
 MAX_ID = 16
 MAX_REPLY = 262_144
 
@@ -71,7 +72,7 @@ def _items(value: Any) -> list[Any] | None:
         if "w" in value:
             return [value]
         value = value.get("windows")
-    return value if isinstance(value, list) else None
+    return value[:MAX_ANSWERS] if isinstance(value, list) else None
 
 
 def _collect(items: Iterable[Any], batch: Batch, *, repaired: bool | None) -> Parsed:

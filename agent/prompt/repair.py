@@ -4,11 +4,16 @@ import json
 import re
 from typing import Any
 
-_FENCE = re.compile(r"```[a-zA-Z]*\s*\n?(.*?)```", re.DOTALL)
+_FENCE = "```"
 _THINKING = re.compile(r"<think>.*?(</think>|\Z)", re.DOTALL)
 _TRAILING_COMMA = re.compile(r",(\s*[}\]])")
 _NOT_FINITE = re.compile(r"(?<=[:\[,\s])(?:-?Infinity|NaN)(?=[,\s}\]])")
-_STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+# An unclosed string ends with the text: a search that failed there would begin again at each of its quotes.
+_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)', re.DOTALL)
+_TOKEN = re.compile(rf"{_STRING.pattern}|[{{}}]", re.DOTALL)
+MAX_DEPTH = 32  # objects inside each other; an answer has two
+MAX_MENDED = 131_072  # characters; the largest batch is answered with half of that
+MAX_FOUND = 1000  # objects of a reply that was cut off; a batch has at most 100 windows
 
 
 def read(reply: str) -> tuple[Any, bool | None]:
@@ -28,7 +33,7 @@ def salvage(reply: str) -> list[Any]:
     start = reply.find("[", max(0, reply.find('"windows"')))
     decoder = json.JSONDecoder(parse_constant=_refuse)
     found: list[Any] = []
-    while start >= 0:
+    while start >= 0 and len(found) < MAX_FOUND:
         start = reply.find("{", start)
         if start < 0:
             break
@@ -46,40 +51,40 @@ def _refuse(constant: str) -> Any:
 
 def _mend(reply: str) -> Any:
     text = _THINKING.sub("", reply)
-    fenced = _FENCE.search(text)
-    text = _balanced(fenced.group(1) if fenced else text)
-    text = _outside_strings(text)
+    text = _outside_strings(_balanced(_unfenced(text)))
     try:
         return json.loads(text, parse_constant=_refuse)
     except RecursionError:
         raise ValueError("nested too deeply") from None
 
 
+def _unfenced(text: str) -> str:
+    """Return what stands in the first code fence, with the name of its language; all without a fence."""
+    start = text.find(_FENCE)
+    end = text.find(_FENCE, start + len(_FENCE))
+    return text if start < 0 or end < 0 else text[start + len(_FENCE) : end]
+
+
 def _balanced(text: str) -> str:
     """Return the first balanced ``{...}`` of ``text``.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there is none, or it is nested too deeply.
     """
     start = text.find("{")
     if start < 0:
         raise ValueError("no JSON object")
-    depth, place, quoted = 0, start, False
-    while place < len(text):
-        char = text[place]
-        if quoted:
-            if char == "\\":
-                place += 1
-            quoted = char != '"'
-        elif char == '"':
-            quoted = True
-        elif char == "{":
+    text = text[start : start + MAX_MENDED]
+    depth = 0
+    for token in _TOKEN.finditer(text):
+        if token.group() == "{":
             depth += 1
-        elif char == "}":
+            if depth > MAX_DEPTH:
+                raise ValueError("nested too deeply")
+        elif token.group() == "}":
             depth -= 1
             if not depth:
-                return text[start : place + 1]
-        place += 1
+                return text[: token.end()]
     raise ValueError("the JSON object does not end")
 
 

@@ -53,7 +53,7 @@ _UNITS = {
 
 _SPLIT = re.compile(r"[^a-z0-9]+")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
-_NUMBERED = re.compile(r"([a-z]{2,})(\d{1,2})")
+_NUMBERED = re.compile(r"([a-z]{2,64})(\d{1,2})")
 _INDEX = re.compile(r"[a-z]?\d{1,2}")
 PLACEHOLDER = re.compile(r"\bmetric_(\d{1,3})\b")
 

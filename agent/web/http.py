@@ -2,12 +2,20 @@
 
 import base64
 import hmac
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 
 MAX_HEAD_BYTES = 8192
 MAX_LINE_BYTES = 2048
+
+_TARGET = re.compile(r"/[!-~]*")
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")
+_FORBIDDEN = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?")
+#: Fields of which a request has one: a proxy and this server could each believe another of two.
+_ONCE = frozenset({"host", "content-length", "content-type", "authorization", "origin"})
 
 SECURITY_HEADERS = (
     ("X-Content-Type-Options", "nosniff"),
@@ -65,7 +73,7 @@ def parse_head(data: bytes) -> Request | None:
     """Return the request whose head ``data`` begins with, or None while it is incomplete.
 
     Raises:
-        BadRequestError: The head is too large or not HTTP/1.x.
+        BadRequestError: The head is too large, not HTTP/1.x, or can be read in two ways.
     """
     end = data.find(b"\r\n\r\n")
     line = data[: end if end >= 0 else len(data)].split(b"\r\n", 1)[0]
@@ -79,15 +87,30 @@ def parse_head(data: bytes) -> Request | None:
         raise BadRequestError(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
     first, *rest = data[:end].decode("latin-1").split("\r\n")
     words = first.split(" ")
-    if len(words) != 3 or words[2] not in {"HTTP/1.1", "HTTP/1.0"} or not words[1].startswith("/"):  # noqa: PLR2004 -- method, target, version
+    if len(words) != 3 or words[2] not in {"HTTP/1.1", "HTTP/1.0"} or not _TARGET.fullmatch(words[1]):  # noqa: PLR2004 -- method, target, version
         raise BadRequestError(HTTPStatus.BAD_REQUEST)
-    headers = {}
-    for field in rest:
-        name, colon, value = field.partition(":")
-        if not colon or not name or name != name.strip():
-            raise BadRequestError(HTTPStatus.BAD_REQUEST)
-        headers[name.lower()] = value.strip()
+    headers = _fields(rest)
+    if words[2] == "HTTP/1.1" and "host" not in headers:
+        raise BadRequestError(HTTPStatus.BAD_REQUEST)
     return Request(words[0], words[1].partition("?")[0], headers)
+
+
+def _fields(lines: list[str]) -> dict[str, str]:
+    """Return the header fields; refuse what two readers could take for two different requests."""
+    headers: dict[str, str] = {}
+    for field in lines:
+        name, colon, value = field.partition(":")
+        name, value = name.lower(), value.strip(" \t")
+        doubled = name in _ONCE and name in headers
+        if not colon or doubled or not _TOKEN.fullmatch(name) or _FORBIDDEN.search(value):
+            raise BadRequestError(HTTPStatus.BAD_REQUEST)
+        headers[name] = value
+    sizes = headers.get("content-length", "0")
+    if not _HOST.fullmatch(headers.get("host", "localhost")) or not (sizes.isascii() and sizes.isdigit()):
+        raise BadRequestError(HTTPStatus.BAD_REQUEST)
+    if "transfer-encoding" in headers:
+        raise BadRequestError(HTTPStatus.BAD_REQUEST)
+    return headers
 
 
 def host_name(value: str) -> str:

@@ -26,7 +26,7 @@ class WebError(AgentError):
 
 
 class WebServer:
-    """Serves GET and HEAD of ``routes`` and nothing else.
+    """Serves GET of ``routes`` and nothing else.
 
     All sockets are non-blocking, TLS handshakes too, so an idle or slow client costs a slot and never a
     scrape: when every slot is taken, the connection that has asked for nothing for the longest gives way.
@@ -191,8 +191,8 @@ class WebServer:
         route = self._routes.get(request.path)
         if route is None:
             return plain(HTTPStatus.NOT_FOUND)
-        if request.method not in {"GET", "HEAD"}:
-            return plain(HTTPStatus.METHOD_NOT_ALLOWED, ("Allow", "GET, HEAD"))
+        if request.method != "GET":
+            return plain(HTTPStatus.METHOD_NOT_ALLOWED, ("Allow", "GET"))
         try:
             return route()
         except Exception as error:  # noqa: BLE001 -- one address that fails must not end the others

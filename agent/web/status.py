@@ -8,6 +8,8 @@ MAX_QUARANTINE = 10
 MAX_RECENT_VALUES = 30
 
 State = Literal["ok", "degraded", "down"]
+#: Whether the model has answered since the start or the last reload; failing: the last three calls failed.
+Answering = Literal["not_asked", "yes", "failing", "never"]
 
 
 class Broker(TypedDict):
@@ -68,6 +70,7 @@ class Ai(TypedDict):
     breaker: Literal["closed", "half_open", "open"]
     in_flight: int
     calls: int
+    answering: Answering
     budget: Budget
     last_error: str | None
 
@@ -81,7 +84,7 @@ class VerdictCounts(TypedDict):
 
 
 class Counters(TypedDict):
-    """Totals since the start of the process, but for ``findings_open`` and ``devices``."""
+    """Totals since the start of the process; findings, devices, series and learning are as of now."""
 
     messages: int
     readings: int
@@ -89,9 +92,25 @@ class Counters(TypedDict):
     verdicts: VerdictCounts
     findings_open: int
     devices: int
+    series: int
+    learning: int  # of these, not judged yet
     quarantined: int
     dropped: int
     duplicates: int
+
+
+class LearningView(TypedDict):
+    """How many readings were seen of those that are needed before a series is judged."""
+
+    seen: int
+    needed: int
+
+
+class VerdictLearning(LearningView):
+    """The least learnt series of a verdict's window."""
+
+    metric: str
+    until: str | None
 
 
 class MetricView(TypedDict):
@@ -101,7 +120,18 @@ class MetricView(TypedDict):
     value: float | None
     unit: str | None
     usual: list[float] | None  # low, high
+    learning: LearningView | None  # until it can be judged
     recent: list[float]  # at most 30, oldest first
+
+
+class EvidenceView(TypedDict):
+    """A cited reading."""
+
+    reading: str
+    metric: str
+    at: str
+    value: float
+    expected: list[float | None] | None
 
 
 class FindingView(TypedDict):
@@ -113,7 +143,10 @@ class FindingView(TypedDict):
     severity: str
     opened_at: str
     verdicts: int
-    summary: str
+    summary: str  # of its last verdict that was an anomaly
+    advice: str | None
+    evidence: list[EvidenceView]
+    verdict_id: str | None  # the verdict that says so
 
 
 class DeviceView(TypedDict):
@@ -124,16 +157,6 @@ class DeviceView(TypedDict):
     silent: bool
     metrics: list[MetricView]
     finding: str | None
-
-
-class EvidenceView(TypedDict):
-    """A cited reading."""
-
-    reading: str
-    metric: str
-    at: str
-    value: float
-    expected: list[float | None] | None
 
 
 class VerdictView(TypedDict):
@@ -148,6 +171,8 @@ class VerdictView(TypedDict):
     summary: str
     source: str
     reason: str
+    reason_detail: str | None  # the reason in words, where the word alone would mislead
+    learning: VerdictLearning | None
     grounded: bool | None
     cost_usd: float | None
     created_at: str
@@ -172,6 +197,8 @@ class Status(TypedDict):
     started: str
     now: str
     uptime_s: float
+    stale: bool  # the analyst did not answer: this is the last status, with its age
+    age_s: float
     state: State
     problems: list[str]  # sentences; empty when ok
     notes: list[str]  # sentences on what is weaker than it could be, but works
@@ -180,6 +207,6 @@ class Status(TypedDict):
     ai: Ai
     counters: Counters
     devices: list[DeviceView]  # at most 50
-    findings: list[FindingView]  # at most 50
+    findings: list[FindingView]  # at most 50 of counters.findings_open, the worst first, then the newest
     recent_verdicts: list[VerdictView]  # at most 20, newest first
     quarantine: list[QuarantineView]  # at most 10, newest first

@@ -84,8 +84,9 @@ class Said:
         tokens = verdict["tokens"]
         if tokens is not None:
             self.tokens += int(tokens["input"]) + int(tokens["output"])
-            # The windows of a call share its trace and, to the microsecond, how long it took.
-            self.call_ids.add(f"{verdict.get('trace_id')}/{verdict.get('latency_ms')}")
+            # The windows of a call share its id; in older verdicts its trace and how long it took.
+            older = f"{verdict.get('trace_id')}/{verdict.get('latency_ms')}"
+            self.call_ids.add(verdict.get("request_id") or older)
         self.cost_usd += float(verdict["cost_usd"] or 0.0)
 
     @property

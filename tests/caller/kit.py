@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -148,10 +148,15 @@ class Notes:
     breaker: list[tuple[str, BreakerState, str, float]] = field(default_factory=list)
     budget: list[tuple[BudgetWindow, str, float, float]] = field(default_factory=list)
     injections: list[str] = field(default_factory=list)
+    shares: list[str] = field(default_factory=list)
+    faults: list[tuple[BaseException, str, bool]] = field(default_factory=list)
 
     def call(self, start: CallStart) -> Scope:
         self.scopes.append(Scope(start))
         return self.scopes[-1]
+
+    def share_used_up(self, device: str) -> None:
+        self.shares.append(device)
 
     def suppressed(self, reason: Reason, windows: int) -> None:
         self.suppressions.append((reason, windows))
@@ -171,6 +176,9 @@ class Notes:
     def injection_suspected(self, rule: str, origin: str) -> None:
         assert origin
         self.injections.append(rule)
+
+    def faulted(self, error: BaseException, *, model: str, recorded: bool) -> None:
+        self.faults.append((error, model, recorded))
 
     @property
     def record(self) -> CallRecord:
@@ -255,6 +263,7 @@ def kit(
     seed: int = 1,
     hasty: bool = False,
     transcribe: Callable[[Transcript], None] = lambda _transcript: None,
+    load: Callable[[], Awaitable[None]] | None = None,
     **changes: Any,
 ) -> Kit:
     """Return a caller for a transport or an endpoint's address; a hasty one does not wait to retry."""
@@ -262,10 +271,12 @@ def kit(
     if isinstance(transport, str):
         transport = OpenAIChat(base_url=transport, api_key="sk-canary-key")
     timing: dict[str, Any] = {"clock": time.monotonic}
+    if load is not None:
+        timing["load"] = load
     if hasty:
         timing["sleep"] = lambda _seconds: asyncio.sleep(0)
     if clock is not None:
-        timing = {"clock": clock, "sleep": clock.sleep}
+        timing |= {"clock": clock, "sleep": clock.sleep}
     caller = Caller(
         settings=settings(**changes),
         transport=transport,

@@ -106,7 +106,7 @@ def test_a_reply_that_cannot_be_judged_is_paid_for(monkeypatch: pytest.MonkeyPat
     parts = asyncio.run(story())
     assert parts.caller.stats.faults == 1
     record = parts.notes.record
-    assert (record.ok, record.error_type, record.cost_usd) == (False, ErrorType.OTHER, parts.purse.spent)
+    assert (record.ok, record.error_type, record.cost_usd) == (False, ErrorType.INTERNAL, parts.purse.spent)
     assert parts.purse.spent > 0
 
 

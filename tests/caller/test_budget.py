@@ -6,7 +6,9 @@ from collections.abc import Mapping
 import pytest
 
 from agent.caller.budget import Budget, state_of
+from agent.caller.faults import Faults
 from agent.caller.protocols import BudgetWindow, Spend
+from agent.caller.state import CallerStats
 from tests.caller.kit import Notes
 
 NANO = 1_000_000_000
@@ -59,7 +61,8 @@ def ample() -> dict[BudgetWindow, Spend]:
 def made(ledger: Generous) -> tuple[Budget, Notes]:
     """Return a budget on it, and what it reports."""
     notes = Notes()
-    return Budget(ledger=ledger, recorder=notes), notes
+    faults = Faults(stats=CallerStats(), recorder=notes, model="m")
+    return Budget(ledger=ledger, recorder=notes, faults=faults), notes
 
 
 def can(budget: Budget, usd: float) -> bool:

@@ -14,8 +14,10 @@ import pytest
 
 from agent.caller import OpenAIChat
 from agent.caller.protocols import BudgetWindow, ErrorType, Reply, Request, Transcript, TransportError, Usage
+from agent.prompt import estimate_tokens
+from agent.prompt.section import dump
 from agent.records import Batch, Grounding, Outcome, Reason, Source, Window
-from tests.caller.kit import Clock, Kit, Purse, batch, kit, two_windows, window
+from tests.caller.kit import PRICING, Clock, Kit, Purse, batch, kit, two_windows, window
 from tests.support.model_endpoint import ModelEndpoint, answer_of, windows_of
 
 Behave = Callable[[Request], Reply]
@@ -476,10 +478,17 @@ def test_a_flooding_device_exhausts_its_own_share() -> None:
         assert found[0] is Reason.REVIEWED
         assert found[-1] is Reason.BUDGET
         assert parts.purse.spent <= 0.25 * 0.02
+        # The budget itself is not used up, so that nothing says so.
+        assert set(parts.notes.shares) == {"flood"}
+        assert parts.notes.suppressions == []
+        assert parts.caller.spent_devices() == ["flood"]
         parts.caller._shares.add("flood", 10**9, clock=clock.now)
         both = await parts.caller.ask(batch(window("f", device="flood"), window("q", device="quiet")))
         assert reasons(both) == [Reason.BUDGET, Reason.REVIEWED]
+        assert "its own share of the hour's money" in str(both[0].detail)
+        assert both[1].detail is None
         clock.now += 3601
+        assert parts.caller.spent_devices() == []
         assert reasons(await parts.caller.ask(batch(window("g", device="flood")))) == [Reason.REVIEWED]
 
     asyncio.run(story())
@@ -810,5 +819,50 @@ def test_what_the_recorder_is_told_of_a_batch() -> None:
         assert several.traceparents == ("00-w1", "00-w2")
         assert (several.windows, several.trigger, several.prompt_name) == (2, "suspicion", "edge_verdicts")
         assert one.request_id != several.request_id
+
+    asyncio.run(story())
+
+
+# ---------------------------------------------------------------------------------- usage that cannot be
+
+
+@pytest.mark.parametrize(
+    ("reported", "counted"),
+    [
+        (Usage(9_000_000, 9_000_000), ("size", "max_tokens")),
+        (Usage(1, 0), ("estimate", "estimate")),
+        (Usage(1, 9_000_000, cached_input=1), ("estimate", "max_tokens")),
+        (Usage(9_000_000, 40, reasoning=40), ("size", 40)),
+        (Usage(600, 40), (600, 40)),
+    ],
+)
+def test_usage_is_believed_within_the_booking_and_our_estimate(
+    reported: Usage, counted: tuple[str | int, str | int]
+) -> None:
+    """An endpoint can neither spend more than was booked nor ask for free; what it said stays visible."""
+
+    async def story() -> None:
+        model = Model(lambda request: replace(good(request), usage=reported))
+        parts = kit(model)
+        (outcomes,) = await settled(parts, batch())
+        (request,), record, usage = model.requests, parts.notes.record, parts.notes.record.usage
+        assert usage is not None
+        size = len(request.system.encode()) + len(request.user.encode()) + len(dump(request.schema))
+        known = {"size": size, "max_tokens": request.max_tokens}
+        guess = estimate_tokens(request.system) + estimate_tokens(request.user)
+        sizes = (guess, estimate_tokens(record.response))
+        expected = tuple(
+            size if asked == "estimate" else known.get(str(asked), asked)
+            for asked, size in zip(counted, sizes, strict=True)
+        )
+        assert (usage.input, usage.output) == expected
+        assert usage.cached_input <= usage.input
+        assert usage.reasoning <= usage.output
+        changed = (usage.input, usage.output) != (reported.input, reported.output)
+        assert usage.estimated == changed
+        assert usage.reported == ((reported.input, reported.output) if changed else None)
+        worst = PRICING.worst_case("m", size, request.max_tokens)
+        assert 0 < round((record.cost_usd or 0) * 1e9) <= worst
+        assert sum(one.cost_usd or 0 for one in outcomes) == pytest.approx(record.cost_usd)
 
     asyncio.run(story())

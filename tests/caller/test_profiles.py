@@ -1,8 +1,11 @@
 """What each kind of endpoint is sent, byte for byte as it came in, and what it taught the caller."""
 
 import asyncio
+import base64
 import json
+from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -82,6 +85,37 @@ def test_an_endpoint_that_repeats_our_key_spreads_it_nowhere(monkeypatch: pytest
     assert "HTTP 401" in str(sinks[0])
     assert "[redacted]" in words[1].reply
     assert key not in str([*sinks, *words])
+
+
+@pytest.mark.parametrize(
+    "spell",
+    [
+        lambda key: "".join(f"\\u{ord(char):04x}" for char in key),
+        lambda key: base64.b64encode(key.encode()).decode(),
+        lambda key: base64.b64encode(f"user:{key}!".encode()).decode(),
+        lambda key: json.dumps(key)[1:-1],
+        lambda key: quote(key, safe=""),
+    ],
+)
+def test_an_endpoint_that_encodes_our_key_spreads_it_nowhere(spell: Callable[[str], str]) -> None:
+    """Code points of JSON, base64 (alone or behind a user), escapes and percent signs."""
+    key, words = 'sk-"canary"/key', list[Transcript]()
+
+    def told(request: dict[str, Any]) -> str:
+        answers = [{**answer_of(one), "summary": "PLACE"} for one in windows_of(request)]
+        return json.dumps({"windows": answers}).replace("PLACE", spell(key))
+
+    with ModelEndpoint(default=told) as endpoint:
+
+        async def story() -> list[object]:
+            parts = kit(OpenAIChat(base_url=endpoint.url, api_key=key), transcribe=words.append)
+            outcomes = await parts.caller.ask(batch(window("w0")))
+            await parts.caller.aclose()
+            return [outcomes, parts.notes.record, parts.caller.stats]
+
+        sinks = asyncio.run(story())
+    assert "[redacted]" in words[0].reply
+    assert not any(form in str([*sinks, *words]) for form in (key, spell(key)))
 
 
 def test_the_providers_name_for_a_request_is_kept_unless_it_is_our_key() -> None:

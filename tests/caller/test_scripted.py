@@ -7,6 +7,7 @@ decoded by a collector.
 import asyncio
 import random
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC
@@ -204,6 +205,7 @@ def test_what_follows(behaviour: Behaviour, tmp_path: Path, collector: OtlpRecei
     check_log(seen, row, retries)
     check_spans(seen, row, retries)
     check_ledger(seen, row)
+    check_agreement(seen, row)
     if row.breaker == "opens":
         assert (seen.count("ai_breaker_state"), seen.failures) == (2, [])
     else:
@@ -259,6 +261,33 @@ def check_spans(seen: Seen, row: Row, retries: int) -> None:
     assert call.attributes["ai.cost.usd"] == pytest.approx(seen.spend.spent)
     events = [event.name for event in chat.events]
     assert events == ["ai.retry"] * retries + ["gen_ai.evaluation.result"] * bool(sum(row.held))
+
+
+def check_agreement(seen: Seen, row: Row) -> None:
+    """Line and span say what the verdicts say, under the verdicts' own request id."""
+    end, call = seen.events[-1], seen.spans["ai_api_call"].attributes
+    verdicts = Counter(f"{one.source}/{one.reason}/{one.status}" for one in seen.verdicts)
+    assert end["verdicts"] == verdicts
+    assert set(call["ai.verdicts"]) == {f"{words}:{count}" for words, count in verdicts.items()}
+    for name, values in (
+        ("source", {str(one.source) for one in seen.verdicts}),
+        ("reason", {str(one.reason) for one in seen.verdicts}),
+    ):
+        assert end[name] == call[f"ai.verdict.{name}"] == (values.pop() if len(values) == 1 else "mixed")
+    requests = {one.get("request_id") for one in seen.events} | {one.request_id for one in seen.verdicts}
+    assert requests == {call["ai.request.id"]}
+    devices = ["kitchen/th1", "cellar/p1"]
+    assert seen.events[0]["devices"] == end["devices"] == devices
+    assert seen.spans["edge.batch"].attributes["edge.batch.devices"] == devices
+    assert end["validation_failed"] == call["ai.validation.failed"] == row.invalid
+    assert end["repaired"] == call["ai.reply.repaired"] == (row.repair == "ok")
+    assert end.get("tokens_estimated") == call.get("ai.tokens.estimated")
+    assert bool(end.get("tokens_estimated")) == (row.money == "estimated")
+    assert end.get("safety", []) == call.get("ai.safety.flags", []) == list(row.flags)
+    assumed = seen.spend.spent if row.money in {"kept", "part"} else 0.0
+    assert end.get("cost_assumed_usd", 0.0) == pytest.approx(assumed)
+    assert call.get("ai.cost.assumed_usd", 0.0) == pytest.approx(assumed)
+    assert seen.count("ai_cost_assumed_usd_total") == pytest.approx(assumed)
 
 
 def check_ledger(seen: Seen, row: Row) -> None:

@@ -52,7 +52,7 @@ def configured(folder: Path, broker: Broker, **sections: Any) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "password").write_text("agent-gw1")
     (folder / "password").chmod(0o600)
-    (folder / "state").mkdir(exist_ok=True)
+    (folder / "state").mkdir(mode=0o700, exist_ok=True)
     mqtt = {"url": broker.url, "username": "agent-gw1", "password_file": "password"}
     return write_config(folder, mqtt=mqtt, review={"mode": "none"}, **sections)
 
@@ -260,3 +260,25 @@ def test_fsync_is_timed(tmp_path: Path) -> None:
     """In a file that is gone afterwards."""
     assert 0 < time_fsync(tmp_path) < 10
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_endpoint_and_what_leaves_unencrypted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Doctor prints the endpoint with its variable and warns; require_tls makes an error of one."""
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:1/v1")
+    monkeypatch.delenv("OPENAI_MODEL", raising=False)
+    (tmp_path / "password").write_text("secret")
+    (tmp_path / "password").chmod(0o600)
+    mqtt = {"url": "mqtt://0.0.0.0:1", "username": "u", "password_file": "password"}
+    traces = {"endpoint": "http://192.0.2.1:4318", "content": True}
+    config = write_config(tmp_path, mqtt=mqtt, traces=traces)
+    _, out, _ = ask(capsys, "doctor", "--no-ai", "--listen", "0", "--config", str(config))
+    assert "warn  mqtt.url: the password goes to 0.0.0.0 unencrypted" in out
+    assert "warn  traces.endpoint: prompts and replies go to 192.0.2.1 unencrypted" in out
+    assert "ok    model.endpoint: gpt-4o-mini (ai.model) is asked at http://127.0.0.1:1/v1" in out
+    assert "(from the variable OPENAI_BASE_URL)" in out
+    assert "ok    traces: spans go to http://192.0.2.1:4318 by http (traces.endpoint)" in out
+    config = write_config(tmp_path, mqtt=mqtt | {"require_tls": True})
+    code, _, err = ask(capsys, "check", "--config", str(config))
+    assert (code, "require_tls is true and url is not encrypted" in err) == (2, True)

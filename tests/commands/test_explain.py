@@ -89,13 +89,42 @@ def test_time_and_notes(config: Config) -> None:
     [
         ("sensors/b/t", b'{"value": 1', "bad_json"),
         ("sensors/b/t", b"NaN", "not_finite"),
-        ("elsewhere", b"1", "bad_topic"),
+        ("sensors//t", b"1", "bad_topic"),
     ],
 )
 def test_quarantine(config: Config, topic: str, payload: bytes, reason: str) -> None:
     """The reason is the one that the journal would hold."""
     told = explain(config, topic, payload, AT)
     assert (told["outcome"], told["quarantine"]["reason"]) == ("quarantined", reason)
+
+
+@pytest.mark.parametrize(
+    ("topic", "nearest"),
+    [
+        ("sensor/boiler/temperature", "sensors/{device}/{metric}"),
+        ("sensors/boiler", "sensors/{device}/{metric}"),
+        ("zig/b/set", "zig/{device}"),
+        ("zig/b/availabilty", "zig/{device}/availability"),
+        ("elsewhere", "sensors/{device}/{metric}"),
+        ("", "sensors/{device}/{metric}"),
+    ],
+)
+def test_a_topic_that_no_source_wants(config: Config, topic: str, nearest: str) -> None:
+    """It is not subscribed, so nothing is acknowledged or kept; the nearest source is named."""
+    told = explain(config, topic, b"1", AT)
+    assert (told["outcome"], told["nearest"], told["quarantine"]) == ("not_subscribed", nearest, None)
+
+
+def test_the_words_for_a_topic_that_no_source_wants(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A misspelt topic is found at a glance, in words and in JSON."""
+    path = str(write_config(tmp_path))
+    code, out, _ = ask(capsys, "explain", "--config", path, "sensor/b/t", "7")
+    assert code == 0
+    assert "not subscribed: no source matches; nearest is sensors/{device}/{metric}" in out
+    assert "acknowledged" not in out
+    assert as_json(capsys, "explain", "--config", path, "sensor/b/t", "7")["outcome"] == "not_subscribed"
 
 
 def test_what_is_no_reading(config: Config) -> None:

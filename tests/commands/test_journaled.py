@@ -2,13 +2,15 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
+from agent.commands import show
 from agent.journal import Reader
 from tests.commands.kit import as_json, ask, write_config
 from tests.support.agent_process import AgentProcess, wait_for
@@ -26,6 +28,7 @@ def agent(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         "sources": [{"topic": "asked/{a}/{b}/{metric}"}],
         "limits": {"*/temperature": {"high": 85, "unit": "degC"}},
         "review": {"mode": "all"},
+        "logs": {"content": "full"},
     }
     with ModelEndpoint() as endpoint:
         settings["ai"] = {"base_url": endpoint.url}
@@ -83,7 +86,8 @@ def test_show_in_words(agent: AgentProcess, capsys: pytest.CaptureFixture[str]) 
         "  held ",
         "batch ",
         "cost: 0.0000",
-        "trace id: ",
+        "trace id: none; request id: ",
+        " (this verdict's): ",
     ):
         assert words in out, out
 
@@ -112,6 +116,56 @@ def test_show_the_words_of_the_call(agent: AgentProcess, capsys: pytest.CaptureF
     assert '"w":' in call["user"]
     assert '"verdicts"' in call["reply"] or '"w"' in call["reply"]
     assert "boiler" not in call["user"]
+
+
+def test_the_exact_prompt_of_an_answer(agent: AgentProcess, capsys: pytest.CaptureFixture[str]) -> None:
+    """The verdict's request id finds its prompt, line breaks and all, in the log and in the journal."""
+    verdict = verdicts(agent)[0]
+    request = verdict["request_id"]
+    assert agent.status()["ai"]["calls"] >= 1
+    told = as_json(capsys, "show", "--config", config_of(agent), verdict["id"])
+    assert told["request_id"] == request
+    (call,) = [one for one in told["batch"]["detail"]["calls"] if one["request_id"] == request]
+    (start,) = [one for one in agent.events("ai_call_start") if one["request_id"] == request]
+    (end,) = [one for one in agent.events("ai_call_success") if one["request_id"] == request]
+    assert start["prompt"] == f"{call['system']}\n{call['user']}"
+    assert end["response"] == call["reply"]
+    assert start["prompt"].count("\n") > 5
+    assert verdict["device"] in start["devices"]
+    (opened,) = [one for one in agent.events("finding_opened") if one["verdict_id"] == verdict["id"]]
+    assert opened["request_id"] == request
+    code, out, err = ask(capsys, "show", "--config", config_of(agent), request)
+    if len(call["windows"]) == 1:
+        assert (code, err) == (0, "")
+        assert f"verdict {verdict['id']} on " in out
+    else:
+        assert (code, out) == (2, "")
+        assert verdict["id"] in err
+
+
+def test_show_a_verdict_of_an_older_version(agent: AgentProcess) -> None:
+    """A row without a request id is shown as before, with none."""
+    with Reader.open(agent.state_dir) as reader:
+        record = reader.verdict(verdicts(agent)[0]["id"])
+        assert record is not None
+        body = json.loads(record.body)
+        del body["request_id"]
+        old = replace(record, body=json.dumps(body).encode())
+
+        class Old:
+            """The reader, except for one verdict as the version before wrote it."""
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(reader, name)
+
+            def verdict(self, _verdict_id: str) -> Any:
+                return old
+
+        told = show.show(cast("Reader", Old()), old.id)
+    assert told["request_id"] is None
+    lines = show._lines(told)
+    assert any(line.endswith("request id: none") for line in lines)
+    assert not any("this verdict's" in line for line in lines)
 
 
 def test_inspect_a_device(agent: AgentProcess, capsys: pytest.CaptureFixture[str]) -> None:

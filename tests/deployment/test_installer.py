@@ -20,6 +20,44 @@ INSTALLED = (
 )
 
 
+class Trap:
+    """A directory of programs and modules that note when they are run, and variables that lead there."""
+
+    MODULES = (
+        "venv",
+        "ensurepip",
+        "pip",
+        "glob",
+        "sysconfig",
+        "compileall",
+        "hatchling",
+        "sitecustomize",
+        "os",
+    )
+    PROGRAMS = ("python3", "sed", "mkdir", "find", "install", "cat", "dirname", "id", "mosquitto_passwd")
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.sprung = folder / "sprung"
+        (folder / "site").mkdir(parents=True)
+        for place in (folder, folder / "site"):
+            for name in self.MODULES:
+                (place / f"{name}.py").write_text(f"open({str(self.sprung)!r}, 'a').write({name!r})\n")
+        for name in self.PROGRAMS:
+            (folder / name).write_text(f"#!/bin/sh\necho {name} >>{self.sprung}\nexit 1\n")
+            (folder / name).chmod(0o755)
+        (folder / "pip.conf").write_text(f"[global]\nno-index = false\ntarget = {folder / 'target'}\n")
+        self.environ = {
+            "PATH": f".:{folder}:{os.environ['PATH']}",
+            "PYTHONPATH": f"{folder / 'site'}:",
+            "PYTHONSTARTUP": str(folder / "os.py"),
+            "PIP_CONFIG_FILE": str(folder / "pip.conf"),
+            "PIP_TARGET": str(folder / "target"),
+            "TMPDIR": str(folder / "tmp"),
+            "CDPATH": str(folder),
+        }
+
+
 class Stage:
     """A copied checkout, its wheels, and the directory that it is installed into."""
 
@@ -27,13 +65,16 @@ class Stage:
         self.checkout = copy_checkout(folder / "checkout")
         self.wheels = build(self.checkout, folder / "wheels")
         self.root = folder / "root"
+        self.trap = Trap(folder / "trap")
 
     def run(self, *options: str, code: int = 0, stdin: str = "") -> str:
         """Run the installer; return what it wrote."""
         environ = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "DESTDIR": str(self.root)}
         told = subprocess.run(
             [self.checkout / "systemd/install.sh", *options],
-            input=stdin, env=environ, capture_output=True, text=True, check=False, timeout=120,
+            cwd=self.trap.folder,
+            input=stdin, env=environ | self.trap.environ, capture_output=True, text=True, check=False,
+            timeout=120,
         )  # fmt: skip
         assert told.returncode == code, told.stdout + told.stderr
         return told.stdout + told.stderr
@@ -89,6 +130,22 @@ def test_what_is_installed(stage: Stage) -> None:
     assert script == f"#!/opt/edge-agent/releases/{stage.current()}/bin/python"
     assert "Agent gw7 reads" in stage.agent("check", "--config", str(configuration(stage)))
     assert not (stage.root / "opt/edge-agent/current/bin/pip").exists()
+
+
+def test_nothing_of_the_current_directory_is_run(stage: Stage) -> None:
+    """Neither modules nor programs nor settings there, and none that the caller's variables name."""
+    assert not stage.trap.sprung.exists(), stage.trap.sprung.read_text()
+    assert not (stage.trap.folder / "target").exists()
+
+
+def test_a_checkout_that_everybody_can_write_is_refused(stage: Stage) -> None:
+    """Its code would be run by root."""
+    for name in (".", "agent/app.py", "systemd/install-release.sh", "pyproject.toml"):
+        path = stage.checkout / name
+        mode = path.stat().st_mode
+        path.chmod(mode | 0o002)
+        assert "every user can write" in stage.install(code=69)
+        path.chmod(mode)
 
 
 def configuration(stage: Stage) -> Path:

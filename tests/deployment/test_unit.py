@@ -70,7 +70,7 @@ def test_systemd_understands_it(tmp_path: Path) -> None:
     [
         "ExecStart=/opt/edge-agent/bin/edge-agent run --config /etc/edge-agent/agent.yaml",
         "Type=notify",
-        "WatchdogSec=30",
+        "WatchdogSec=120",
         "Restart=always",
         "RestartPreventExitStatus=2 69",
         "StartLimitIntervalSec=0",

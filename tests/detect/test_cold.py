@@ -124,3 +124,16 @@ def test_least_recently_seen_series_are_evicted() -> None:
     assert detector.view("d0", "m") is not None
     assert detector.view("d1", "m") is None
     assert detector.device_count == detector.stats.series
+
+
+def test_series_that_were_never_judged_are_evicted_first() -> None:
+    """A flood of new ids pushes out its own, not the device that is known for long and speaks seldom."""
+    detector = Detector(DetectSettings(max_series=50))
+    for number in range(300):
+        detector.update(Reading("known", "m", float(number), 1.0), float(number))
+    for number in range(500):
+        detector.update(Reading(f"d{number}", "m", 400.0, 1.0), 400.0)
+    view = detector.view("known", "m")
+    assert detector.knows("known")
+    assert view is not None
+    assert detector.stats.series <= 50

@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +16,9 @@ from referencing import Registry, Resource
 from simulator.model import Director, ModelEndpoint
 from tests.support.agent_process import AgentProcess, wait_for
 from tests.support.broker import Broker
+from tests.support.schema import closed, published
 
-SCHEMAS = {
-    name: json.loads((files("agent") / "schemas" / f"{name}.schema.json").read_text())
-    for name in ("verdict", "event", "status")
-}
+SCHEMAS = {name: closed(published(name)) for name in ("verdict", "event", "status")}
 REGISTRY: Registry[Any] = Registry().with_resource(
     "verdict.schema.json", Resource.from_contents(SCHEMAS["verdict"])
 )

@@ -104,7 +104,14 @@ def test_a_flooding_device_spends_its_own_share_and_all_sums_agree(start: Callab
     quiet = site.feed("quiet-1", "quiet-2", windows=2)
     assert all(one["reason"] != "budget" for one in quiet)
     assert sum(one["cost_usd"] for one in quiet) > 0
-    assert site.metric("ai_calls_suppressed_total", reason="budget") == len(refused)
+    # The budget is not used up: the alert on it keeps calm, and everything that is said names the share.
+    assert site.metric("ai_calls_suppressed_total", reason="budget") == 0
+    assert site.metric("ai_calls_suppressed_total", reason="device_share") == len(refused)
+    assert all("its own share of the hour's money (25%" in one["reason_detail"] for one in refused)
+    assert {one["device"] for one in site.agent.events("ai_call_suppressed")} == {"flood"}
+    told = site.agent.status()
+    assert [one for one in told["notes"] if one.startswith("flood: used up the share")]
+    assert not [one for one in told["problems"] if "share" in one]
 
     every = site.on("verdicts")
     cost = sum(one["cost_usd"] or 0.0 for one in every)

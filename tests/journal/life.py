@@ -40,6 +40,7 @@ class Life:
         self.rig.start_thread()
         for one in journal.recovered.pending:
             self.conclude(one.id, one.lo)
+        self.rig.write(lambda store: store.begin_connection(self.generation))
         self.rig.offer([link_up(self.generation)])
         for number in self.plan["again"]:
             self.send(number, dup=True)

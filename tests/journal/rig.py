@@ -39,6 +39,7 @@ class Plain:
     source: str | None = "sensors"
     traceparent: str | None = None
     text_only: bool = False
+    skipped: tuple[str, ...] = ()
     retained: str = "seed"
     device: str | None = None
     online: bool | None = None

@@ -6,12 +6,13 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from agent.journal import JournalError, JournalSettings, Reader
-from agent.records import MessageRow, Outgoing, Row
+from agent.journal import JournalError, JournalSettings, JournalStorageError, Reader
+from agent.records import MessageRow, Outgoing, Row, TimerKind
 from tests.journal.rig import Rig, acking, arrival, concluding, link_up, sealing, window
 
 VERDICT = Outgoing(0, "edge-agent/gw1/verdicts/d1", b"content", retain=True)
@@ -92,6 +93,59 @@ def test_a_refused_verdict_does_not_stop_the_acks_of_all(tmp_path: Path) -> None
         rig.write(lambda store: store.snapshot(1000, b""))
         rig.until(lambda: rig.journal.stats.journaled == taken)
         assert [item.outbox_id for item in rig.write(lambda store: store.outbox_pending(0, 9))[0]] == [1]
+
+
+def test_a_full_journal_opens_with_windows_open_and_without_verdicts(tmp_path: Path) -> None:
+    """What the snapshot has passed goes when the intake is shut: the windows hold all that is needed."""
+    with Rig(tmp_path, settings=SMALL) as rig:
+        taken = fill(rig)
+        journaled = rig.journal.stats.journaled
+        assert journaled < taken
+        rig.write(sealing(window("w1", "d1", 1, 10)))
+        rig.write(lambda store: store.snapshot(journaled, b"", 5))
+        rig.until(lambda: rig.journal.stats.journaled == taken)
+    with Rig(tmp_path, settings=SMALL) as again:
+        assert [one.id for one in again.journal.recovered.pending] == ["w1"]
+
+
+def test_garbage_does_not_stop_the_acks(tmp_path: Path) -> None:
+    """Nothing but quarantine rows, and no row that a snapshot could pass: the oldest go."""
+    with Rig(tmp_path, settings=replace(SMALL, max_inbox_bytes=2**25, max_group=256)) as rig:
+        rig.offer([link_up(1), *(arrival(number, payload=b"{" + BIG) for number in range(3_000))])
+        rig.settle()
+        assert len(rig.acks) == 3_000
+        assert rig.journal.stats.pruned_early > 0
+
+
+def test_timers_alone_do_not_fill_it(tmp_path: Path) -> None:
+    """Rows without a message go behind a snapshot as well, and are counted."""
+    with Rig(tmp_path, settings=SMALL) as rig:
+        for _ in range(50):
+            rig.write(lambda store: store.timer(TimerKind.TICK))
+        rig.write(lambda store: store.snapshot(50, b""))
+        rig.write(lambda store: store.prune())
+        assert (rig.journal.stats.pruned_rows, rig.journal.stats.pruned_messages) == (50, 0)
+
+
+def test_a_large_snapshot_alone_does_not_shut_the_intake(tmp_path: Path) -> None:
+    """No pruning could make up for it: beyond a quarter of the cap it is not counted."""
+    with Rig(tmp_path, settings=SMALL) as rig:
+        rig.write(lambda store: store.snapshot(0, os.urandom(9 * 2**20)))
+        rig.offer([link_up(1), *(arrival(number) for number in range(50))])
+        rig.settle()
+        assert len(rig.acks) == 50
+        assert rig.journal.stats.state == "ok"
+
+
+def test_a_snapshot_that_does_not_fit_holds_up_nothing(tmp_path: Path) -> None:
+    """The storage refuses it: it is given up, and what was in its transaction goes through."""
+    with Rig(tmp_path) as rig:
+        limit_pages(rig, 40)
+        large = rig.journal.write(lambda store: store.snapshot(1, os.urandom(400_000)), optional=True)
+        small = rig.journal.write(lambda store: store.put("key", "value"))
+        assert isinstance(large.exception(10), JournalStorageError)
+        small.result(10)
+        assert rig.write(lambda store: store.get("key")) == "value"
 
 
 def limit_pages(rig: Rig, pages: int) -> None:

@@ -2,13 +2,14 @@
 
 import sqlite3
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from agent.feedback import Feedback, Noted
 from agent.journal import Store, feedback
-from agent.records import Arrival, Window
+from agent.records import Arrival, DecodeReason, Window
 from tests.journal import rig as rig_module
 from tests.journal.rig import Plain, Rig, arrival, link_up, sealing, window
 
@@ -55,17 +56,49 @@ def test_each_outcome_of_a_verdict_counts_once(rig: Rig) -> None:
         again.offer([link_up(2), say(7, "false_alarm", retain=False)])
         again.settle()
     confirmed, false_alarm = Feedback(ID, "confirmed", "seen"), Feedback(ID, "false_alarm", "seen")
-    assert rig.noted == [
-        Noted(confirmed, "anomaly"),
-        Noted(confirmed, None, "repeat"),
-        Noted(false_alarm, "anomaly"),
-        Noted(confirmed, None, "repeat"),
-        Noted(Feedback("f" * 16, "confirmed", "seen"), None, "unknown_verdict"),
+    *known, stranger = rig.noted
+    assert known == [
+        Noted(confirmed, "anomaly", verdict_id=ID),
+        Noted(confirmed, None, "repeat", ID),
+        Noted(false_alarm, "anomaly", verdict_id=ID),
+        Noted(confirmed, None, "repeat", ID),
     ]
-    assert again.noted == [Noted(false_alarm, None, "repeat")]
+    assert stranger.refused
+    assert again.noted == [Noted(false_alarm, None, "repeat", ID)]
     with closing(sqlite3.connect(rig.folder / "journal.sqlite")) as connection:
         kept = feedback.read(connection, ID)
     assert [(one["outcome"], one["note"]) for one in kept] == [("confirmed", "seen"), ("false_alarm", "seen")]
+
+
+def keep_two(rig: Rig) -> None:
+    """Journal two verdicts whose ids begin alike."""
+    for one in map(window, (ID, ID[:8] + "ffff")):
+        rig.write(sealing(one))
+        rig.write(partial(conclude, one))
+
+
+def test_the_first_characters_of_an_id_are_enough(rig: Rig) -> None:
+    """As with ``show``, where only one verdict begins so."""
+    with rig:
+        keep_two(rig)
+        rig.offer([link_up(1), say(1, "confirmed", ID[:9]), say(2, "false_alarm", ID)])
+        rig.settle()
+    assert [(one.status, one.verdict_id) for one in rig.noted] == [("anomaly", ID), ("anomaly", ID)]
+
+
+def test_an_id_of_no_verdict_or_of_several_is_refused_with_a_reason(rig: Rig) -> None:
+    """It is acknowledged and stands in quarantine with what to do, instead of vanishing."""
+    with rig:
+        keep_two(rig)
+        rig.offer([link_up(1), say(1, "confirmed", ID[:6]), say(2, "confirmed", "beef")])
+        rig.settle()
+        assert len(rig.acks) == 2
+        assert rig.journal.stats.quarantined[DecodeReason.UNKNOWN_VERDICT] == 2
+    with closing(sqlite3.connect(rig.folder / "journal.sqlite")) as connection:
+        rows = connection.execute("SELECT topic, reason, detail FROM quarantine ORDER BY id").fetchall()
+    assert [row[:2] for row in rows] == [("own/feedback", "unknown_verdict")] * 2
+    assert "several verdicts begin so; send more of the id" in rows[0][2]
+    assert "no verdict that is kept has this id" in rows[1][2]
 
 
 def test_a_journal_without_feedback_has_none(rig: Rig) -> None:

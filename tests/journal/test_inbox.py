@@ -1,11 +1,13 @@
 """The queue before the writer."""
 
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Any
 
+from agent.journal import JournalSettings
 from agent.journal.inbox import Group, Inbox, Item, Job
 from agent.records import Arrival, LinkDown
-from tests.journal.rig import arrival, link_up
+from tests.journal.rig import Rig, arrival, link_up, sealing, window
 
 BIG = b"x" * 1000
 
@@ -29,12 +31,12 @@ def job(*, urgent: bool = False) -> Job:
 
 
 def test_it_is_capped_in_bytes() -> None:
-    """What does not fit is refused and counted; once half is free, that is said once."""
+    """What does not fit is refused and counted; once all accepted is taken, there is room, said once."""
     inbox = Inbox(max_bytes=8_000)
     assert [inbox.offer(arrival(number, payload=BIG)) for number in range(6)] == [True] * 5 + [False]
     assert inbox.refused == 1
     assert not inbox.found_room()
-    take(inbox, max_items=2)
+    take(inbox, max_items=4)
     assert not inbox.found_room()
     take(inbox, max_items=1)
     assert [inbox.found_room(), inbox.found_room()] == [True, False]
@@ -118,3 +120,51 @@ def test_a_closed_inbox_takes_nothing() -> None:
     assert [left] == inbox.close()
     assert not inbox.submit(job())
     assert not inbox.offer(arrival(1))
+
+
+def test_jobs_are_taken_in_bounded_groups_and_in_order() -> None:
+    """5,000 windows that seal at once are not one transaction; an urgent one among them is remembered."""
+    inbox = Inbox(max_bytes=1 << 20)
+    jobs = [job(urgent=number == 900) for number in range(1200)]
+    assert all(inbox.submit(one) for one in jobs)
+    groups = [take(inbox, max_jobs=512, wait_s=60.0).jobs for _ in range(2)]
+    groups.append(take(inbox, max_jobs=512).jobs)
+    assert [len(group) for group in groups] == [512, 512, 176]
+    assert [one for group in groups for one in group] == jobs
+
+
+def test_a_group_put_back_is_taken_again_at_once_for_its_urgent_job() -> None:
+    """A commit that failed does not let an AI call wait the interval out again."""
+    inbox = Inbox(max_bytes=1 << 20)
+    inbox.submit(job(urgent=True))
+    inbox.put_back(take(inbox))
+    assert len(take(inbox, wait_s=60.0).jobs) == 1
+
+
+def test_neither_readings_nor_verdicts_starve_the_other() -> None:
+    """A backlog of both: every group holds some of each, fewer readings while the jobs are behind."""
+    inbox = Inbox(max_bytes=1 << 24)
+    for number in range(2_000):
+        inbox.offer(arrival(number))
+        inbox.submit(job())
+    groups = [take(inbox) for _ in range(4)]
+    assert [(len(group.items), len(group.jobs)) for group in groups] == [
+        (64, 512),
+        (64, 512),
+        (256, 512),
+        (256, 464),
+    ]
+
+
+def test_verdicts_are_committed_while_a_backlog_is_drained(tmp_path: Path) -> None:
+    """Sixty thousand readings wait: what the analyst writes is on disk with the next group of them."""
+    journal = Rig(tmp_path, settings=JournalSettings(commit_ms=1, ballast_bytes=0, max_inbox_bytes=1 << 27))
+    writer = journal.open()._writer
+    journal.offer([link_up(1), *(arrival(number) for number in range(60_000))])
+    writer.turn()
+    for group in range(1, 6):
+        answers = [journal.journal.write(sealing(window(f"w{group}.{n}"))) for n in range(300)]
+        writer.turn()
+        assert all(answer.done() for answer in answers)
+        assert len(journal.acks) == 256 * group
+    journal.stop()

@@ -46,7 +46,7 @@ def test_attempts_are_counted_before_the_call(tmp_path: Path) -> None:
         rig.write(lambda store: store.start_batch(both))
         rig.write(lambda store: store.start_batch(both))
         rig.write(lambda store: store.start_batch(Batch("b2", (window("w3"),))))
-        rig.write(lambda store: store.release_batch("b2"))
+        rig.write(lambda store: store.release_batch("b2", ["w3"]))
         rig.write(lambda store: store.finish_batch("b1", b"prompt and reply"))
         rig.write(conclude)
     with Rig(tmp_path) as again:
@@ -61,6 +61,29 @@ def test_attempts_are_counted_before_the_call(tmp_path: Path) -> None:
                 2,
             )
             assert found.batch.detail == b"prompt and reply"
+
+
+def test_who_is_asked_together_is_known_without_an_attempt(tmp_path: Path) -> None:
+    """In the order of the batch, without what has a verdict; only the windows of a request count one."""
+    with Rig(tmp_path) as rig:
+        for name in ("w1", "w2", "w3"):
+            rig.write(sealing(window(name)))
+        batch = Batch("b1", (window("w3"), window("w1"), window("w2")), audit=frozenset({"w2"}))
+        rig.write(lambda store: store.plan_batch(batch))
+        rig.write(lambda store: store.plan_batch(batch))
+    with Rig(tmp_path) as again:
+        recovered = again.journal.recovered
+        assert recovered.batches == (("w3", "w1", "w2"),)
+        assert recovered.audits == {"w2"}
+        assert recovered.attempts == {}
+        again.write(lambda store: store.start_batch(batch, ["w2"]))
+        again.write(conclude)
+    with Rig(tmp_path) as again:
+        assert again.journal.recovered.batches == (("w3", "w2"),)
+        assert again.journal.recovered.attempts == {"w2": 1}
+        again.write(lambda store: store.release_batch("b1", ["w2", "w3"]))
+    with Rig(tmp_path) as again:
+        assert again.journal.recovered.attempts == {}
 
 
 def test_the_first_verdict_wins(tmp_path: Path) -> None:

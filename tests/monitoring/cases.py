@@ -66,7 +66,7 @@ CASES = (
     _rise(
         "AIBudgetExhausted",
         'ai_calls_suppressed_total{reason="budget"}',
-        'ai_calls_suppressed_total{reason="cooldown"}',
+        'ai_calls_suppressed_total{reason="device_share"}',
     ),
     _rise("AIUnpricedModel", f"ai_cost_unpriced_calls_total{{{_AI}}}"),
     _ratio("AIErrorRateHigh", _FAILED, _OK, "0.2", "0.1"),
@@ -76,12 +76,31 @@ CASES = (
         f'ai_api_errors_total{{{_AI},error_type="auth"}}',
         f'ai_api_errors_total{{{_AI},error_type="timeout"}}',
     ),
+    _rise(
+        "EdgeInternalFault",
+        f'ai_api_errors_total{{{_AI},error_type="internal"}}',
+        f'ai_api_errors_total{{{_AI},error_type="other"}}',
+    ),
     Case(
         "AILatencyHighP95",
         _buckets(_CALLS, f"{_AI},", "20.48", "40.96", slow=True),
         _buckets(_CALLS, f"{_AI},", "10.24", "20.48", slow=False),
     ),
     Case("AINoSuccess", {_OK: "0x240", _FAILED: _steps("1")}, {_OK: "0x150 1x90", _FAILED: _steps("1")}),
+    # One call an hour: the second failure is in the first two hours, an answer at any time keeps it calm.
+    Case(
+        "AINeverAnswered",
+        {_OK: "0x240", _FAILED: "0x59 1x59 2x120"},
+        {_OK: "0x59 1x180", _FAILED: "0x119 1x59 2x60"},
+    ),
+    # It answered long ago: the counters alone do not tell, half a day does.
+    Case(
+        "AINeverAnswered",
+        {_OK: "5x200", _FAILED: "0x11 1x11 2x11 3x11 4x11 5x140"},
+        {_OK: "5x60 6x140", _FAILED: "0x11 1x11 2x11 3x11 4x11 5x140"},
+        at="12h",
+        step="5m",
+    ),
     _ratio(
         "AIHallucinationRateHigh",
         'ai_grounding_checks_total{result="ungrounded"}',

@@ -62,7 +62,7 @@ def test_amtool_accepts_the_example() -> None:
 
 
 def _needed(alert: str) -> list[dict[str, object]]:
-    """Return the shipped rule and the recordings it asks for: all 40 rules for each case take minutes."""
+    """Return the shipped rule and the recordings it asks for: all rules for each case take minutes."""
     wanted = [ALERTS[alert]]
     for rule in reversed(RECORDED):
         if any(rule["record"] in later["expr"] for later in wanted):
@@ -73,16 +73,23 @@ def _needed(alert: str) -> list[dict[str, object]]:
 def test_every_alert_fires_and_keeps_calm(tmp_path: Path) -> None:
     """Each alert fires on its fault, with the target's own labels, and keeps calm one step away from it."""
     assert set(ALERTS) == {case.alert for case in CASES}
-    for case in CASES:
+    for number, case in enumerate(CASES):
+        name = f"{case.alert}-{number}"
         rules = {"groups": [{"name": "shipped", "rules": _needed(case.alert)}]}
-        (tmp_path / f"{case.alert}.rules.yml").write_text(yaml.safe_dump(rules))
+        (tmp_path / f"{name}.rules.yml").write_text(yaml.safe_dump(rules))
         document = {
-            "rule_files": [f"{case.alert}.rules.yml"],
+            "rule_files": [f"{name}.rules.yml"],
             "evaluation_interval": case.step,
             "tests": [_test(case, case.firing, fires=True), _test(case, case.calm, fires=False)],
         }
-        (tmp_path / f"{case.alert}.yml").write_text(yaml.safe_dump(document))
-    _run("promtool", "test", "rules", *(f"{case.alert}.yml" for case in CASES), cwd=tmp_path)
+        (tmp_path / f"{name}.yml").write_text(yaml.safe_dump(document))
+    _run(
+        "promtool",
+        "test",
+        "rules",
+        *(f"{case.alert}-{number}.yml" for number, case in enumerate(CASES)),
+        cwd=tmp_path,
+    )
 
 
 @pytest.mark.parametrize("alert", sorted(ALERTS))

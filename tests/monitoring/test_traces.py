@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.monitoring.trace import DEVICE_TRACE, Traced, draw, make
+from tests.monitoring.trace import DEVICE, DEVICE_TRACE, Traced, draw, make
 
 REPO = Path(__file__).resolve().parents[2]
 OTEL = REPO / "configs" / "otel"
@@ -92,6 +92,9 @@ def test_a_trace_goes_from_the_reading_to_the_verdict(traced: Traced) -> None:
     assert traced.traceparent == f"00-{batch.trace_id}-{publish.span_id}-01"
     assert [event.name for event in chat.events] == ["ai.retry", "gen_ai.evaluation.result"]
     assert (traced.verdict["status"], traced.verdict["source"]) == ("anomaly", "ai")
+    assert batch.attributes["edge.batch.devices"] == [publish.attributes["edge.device.id"]] == [DEVICE]
+    assert call.attributes["ai.request.id"] == traced.verdict["request_id"]
+    assert call.attributes["ai.verdicts"] == ["ai/reviewed/anomaly:1"]
 
 
 def test_the_documented_trace_is_what_comes(traced: Traced) -> None:

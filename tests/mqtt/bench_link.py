@@ -72,6 +72,7 @@ def ours(port: int, client_id: str, expected: int) -> float:
         settings=LinkSettings(host="127.0.0.1", port=port, client_id=client_id, base_topic="bench-agent"),
         subscriptions=[Subscription("bench/#")],
         first_generation=1,
+        store_connection=lambda generation: link.connection_stored(generation),  # noqa: PLW0108 - made below
         offer=offer,
         on_published=lambda *_: None,
         on_event=lambda _state: None,

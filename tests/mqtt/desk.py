@@ -29,6 +29,7 @@ class Desk:
     """A journal of the simplest kind behind a link: stores generations at once, acks when told to."""
 
     def __init__(self, *, store: bool = True, ack: bool = True, **options: Any) -> None:
+        self.attempts: list[int] = []
         self.items: list[Arrival | LinkUp | LinkDown] = []
         self.published: list[tuple[int, int]] = []
         self.states: list[LinkState] = []
@@ -54,6 +55,7 @@ class Desk:
             subscriptions=[Subscription(topic) if isinstance(topic, str) else topic for topic in topics],
             first_generation=generation,
             previous_filters=previous,
+            store_connection=self._store_connection,
             offer=self._offer,
             on_published=lambda row, code: self.published.append((row, code)),
             on_event=self.states.append,
@@ -61,6 +63,10 @@ class Desk:
             pressed=lambda: self.pressed,
         )
         self.thread = threading.Thread(target=self._run, name="net")
+
+    def _store_connection(self, generation: int) -> None:
+        self.attempts.append(generation)
+        self.link.connection_stored(generation)
 
     def _run(self) -> None:
         try:

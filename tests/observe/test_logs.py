@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
@@ -16,7 +17,7 @@ from agent.observe.line_writer import LineWriter
 from agent.observe.logs import MAX_CONTENT_EVENT_BYTES, MAX_EVENT_BYTES, LogWriter, configure
 from agent.observe.rate import RateLimit
 from agent.observe.stdlib import LibraryHandler, catch_uncaught
-from agent.observe.traces import reset_current, set_current
+from agent.observe.traces import reset_current, reset_request, set_current, set_request
 from tests.observe.sink import Log, logging_to
 
 
@@ -52,6 +53,69 @@ def test_context_and_trace_ids_are_added() -> None:
     inside, outside = log.lines()
     assert (inside["batch_id"], inside["trace_id"], inside["span_id"]) == ("b1", "ab" * 16, "cd" * 8)
     assert not {"batch_id", "trace_id"} & outside.keys()
+
+
+def test_no_event_of_a_call_is_held_back() -> None:
+    """A storm of calls leaves all its lines; other events keep their limit."""
+    log = Log()
+    calls = ("ai_call_start", "ai_retry", "ai_call_success", "ai_call_failure")
+    for number in range(700):
+        for event in (*calls, "storm"):
+            log.report(event, "error", number=number)
+    events = Counter(log.events())
+    assert [events[event] for event in calls] == [700] * 4
+    assert events["storm"] < 100
+
+
+def test_the_id_of_the_call_is_added() -> None:
+    """What is logged while a call runs carries its request id, with tracing off as well."""
+    log = Log()
+    token = set_request("feed0123feed0123")
+    log.report("inside")
+    log.report("own", request_id="mine")
+    reset_request(token)
+    log.report("outside")
+    inside, own, outside = log.lines()
+    assert (inside["request_id"], own["request_id"]) == ("feed0123feed0123", "mine")
+    assert "request_id" not in outside
+
+
+@pytest.mark.parametrize("event", ["ai_call_start", "ai_call_failure", "ai_retry"])
+def test_all_devices_of_a_call_are_named(event: str) -> None:
+    """A hundred long names fit, beside a prompt too; a name that looks like a secret's hides no other."""
+    devices = tuple(f"site/{number:03}/{'ü' * 110}" for number in range(100))
+    log = Log(content="full")
+    log.report(event, devices=devices[:60], prompt="p" * 16_000)
+    log.report(event, devices=devices)
+    log.report(event, devices=("front/token", "attic/th1"))
+    first, second, third = log.lines()
+    assert tuple(first["devices"]) == devices[:60]
+    assert tuple(second["devices"]) == devices
+    assert third["devices"] == ["front/token", "attic/th1"]
+
+
+@pytest.mark.parametrize("format_", ["json", "console"])
+def test_a_prompt_keeps_its_line_breaks_in_one_line(format_: str) -> None:
+    """Whatever control characters it holds: one line of the log, and JSON gives back the exact text."""
+    prompt = "rules\n\tdata \x1b[2J\x85\u2028\u202e\U000e0041\r\nend"
+    log = Log(content="full", format=format_)
+    log.report("ai_call_start", prompt=log.writer.show(prompt))
+    assert log.writer.close(5)
+    (line,) = log.stream.getvalue().decode().split("\n")[:-1]
+    assert line.isprintable()
+    if format_ == "json":
+        assert json.loads(line)["prompt"] == prompt
+
+
+def test_a_control_character_hides_no_secret() -> None:
+    """A key that is cut by one is masked, though the text is flattened for it."""
+    log = Log(content="full")
+    log.writer.secrets.add("canary 8d1f")
+    text = "a\nkey canary\u200b8d1f, sk-abcdefgh12345678\nb"
+    log.report("ai_call_start", prompt=log.writer.show(text))
+    ((line),) = log.lines()
+    assert "8d1f" not in line["prompt"]
+    assert "sk-abc" not in line["prompt"]
 
 
 def test_a_secret_is_in_no_line() -> None:
@@ -186,6 +250,29 @@ def test_what_was_dropped_is_said() -> None:
     assert lines.close(5)
     assert lines.dropped >= 30
     assert lines.written + lines.dropped == 50
+
+
+def test_lines_of_calls_have_room_of_their_own() -> None:
+    """While stdout hangs, a storm of other lines cannot take the place of those of calls."""
+    gate = threading.Event()
+
+    class Stuck(io.BytesIO):
+        def write(self, data: Any) -> int:
+            gate.wait(10)
+            return super().write(data)
+
+    log = Log(content="full")
+    log.writer.close(5)
+    log.stream = Stuck()
+    log.writer = LogWriter(stream=log.stream, content="full")
+    for number in range(3000):
+        log.writer.report(f"storm{number % 200}", text="x" * 500)
+    for number in range(60):
+        log.writer.report("ai_call_failure", "error", number=number, prompt="p" * 16_000)
+    gate.set()
+    calls = [line["number"] for line in log.lines() if line["event"] == "ai_call_failure"]
+    assert calls == list(range(60))
+    assert log.writer.dropped > 0
 
 
 def test_a_closed_stream_is_counted() -> None:

@@ -58,7 +58,7 @@ def test_content_is_shown_as_configured(mode: str) -> None:
     with telemetry.call(start()) as scope:
         scope.finish(good())
     first, last = log.lines()
-    assert (first["prompt"] == f"{SYSTEM} {PROMPT}") == (last["response"] == REPLY) == (mode != "hash")
+    assert (first["prompt"] == f"{SYSTEM}\n{PROMPT}") == (last["response"] == REPLY) == (mode != "hash")
 
 
 def test_a_failure_is_counted_by_its_cause() -> None:
@@ -91,6 +91,20 @@ def test_a_failure_is_counted_by_its_cause() -> None:
     assert lines[2]["error_message"] == "no answer within 30 s"
     assert lines[2]["server"] == "127.0.0.1:8080"
     assert lines[2]["remedy"].startswith("check ai.base_url")
+
+
+def test_usage_that_is_not_believed_is_said() -> None:
+    """A warning with both counts, the flag on the call's own line, and the tokens counted as estimated."""
+    log = Log()
+    telemetry = recorder(log.writer)
+    with telemetry.call(start()) as scope:
+        scope.finish(good(usage=Usage(900, 60, estimated=True, reported=(1, 0))))
+    lines = log.lines()
+    (said,) = (line for line in lines if line["event"] == "ai_usage_not_believed")
+    (end,) = (line for line in lines if line["event"] == "ai_call_success")
+    assert (said["level"], said["reported_tokens"], said["counted_tokens"]) == ("warning", [1, 0], [900, 60])
+    assert (end["reported_tokens"], end["tokens_estimated"]) == ([1, 0], True)
+    assert value(telemetry.metrics, "ai_tokens_estimated_total", **CALL, direction="input") == 900
 
 
 def test_a_refusal_is_a_success_with_a_flag() -> None:

@@ -1,8 +1,9 @@
 import base64
 import json
 import string
+import time
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 import pytest
 from hypothesis import given, strategies as st
@@ -185,3 +186,61 @@ def test_messages_that_may_repeat_input_are_not_shown() -> None:
     assert describe(ValueError("could not convert 'canary'")) == "ValueError"
     assert describe(OSError(2, "No such file")) == "FileNotFoundError: [Errno 2] No such file"
     assert describe(ValueError("canary"), show_message=True) == "ValueError: canary"
+
+
+def _forms(secret: str) -> list[str]:
+    """Return the texts in which an endpoint or a library could repeat a secret."""
+    escaped = json.dumps(secret)[1:-1]
+    return [
+        escaped,
+        json.dumps(escaped)[1:-1],
+        escaped.replace("/", "\\/"),
+        json.dumps(secret, ensure_ascii=False)[1:-1],
+        "".join(f"\\u{ord(char):04x}" for char in secret) if secret.isascii() else secret,
+        quote(secret),
+        quote(secret, safe="").lower() if secret.islower() else quote_plus(secret),
+        base64.urlsafe_b64encode(secret.encode()).decode(),
+        secret.encode().hex(),
+    ]
+
+
+@given(secret=secret_text.filter(lambda text: len(text) >= 8), before=any_text, after=any_text)
+def test_a_secret_is_found_however_it_is_encoded(secret: str, before: str, after: str) -> None:
+    """JSON escapes (once, twice, by code points), percent signs, base64 and hex."""
+    secrets = Secrets()
+    secrets.add(secret)
+    for form in _forms(secret):
+        said = secrets.say(f"{before}{form}{after}")
+        assert form in MASK or form not in said.replace(MASK, "")
+
+
+@given(secret=st.binary(min_size=9, max_size=40).map(lambda raw: raw.hex()), user=any_text, after=any_text)
+def test_a_secret_is_found_inside_longer_base64(secret: str, user: str, after: str) -> None:
+    """A password is in the header of basic authentication behind a user's name."""
+    secrets = Secrets()
+    secrets.add(secret)
+    text = base64.b64encode(f"{user}:{secret}{after}".encode()).decode()
+    said = secrets.say(text)
+    begin = len(f"{user}:".encode())
+    inside = text[begin * 4 // 3 + 2 : (begin + len(secret)) * 4 // 3 - 2]
+    assert MASK in said
+    assert inside not in said
+
+
+def test_a_keys_forms_cost_in_proportion_to_the_text() -> None:
+    """Ten times the text takes at most about ten times as long, whatever it is made of."""
+    secrets = Secrets()
+    secrets.add('sk-"ab/ü' * 8)
+    for piece in ('sk-"ab/ü' * 7, "\\u0073", "c2st", "%73", "a" * 64):
+        short, long = (piece * (size // len(piece)) for size in (20_000, 200_000))
+        assert _cpu_s(secrets, long) < 30 * max(_cpu_s(secrets, short), 0.0005)
+
+
+def _cpu_s(secrets: Secrets, text: str) -> float:
+    """Return the thread time of the quickest of three."""
+    times = []
+    for _ in range(3):
+        started = time.thread_time()
+        secrets.mask(text)
+        times.append(time.thread_time() - started)
+    return min(times)

@@ -38,7 +38,9 @@ def one_call(tracer: Tracer, log: Log, record: CallRecord | None = None) -> str 
     with telemetry.call(start()) as scope:
         scope.retried(Retry(attempt=1, error_type=ErrorType.SERVER_ERROR, delay_s=0.5, http_status=503))
         scope.finish(record or good(attempts=2))
-    publish = tracer.publish(trace_id=scope.trace_id, destination="edge-agent/gw1/verdicts/pump-1")
+    publish = tracer.publish(
+        trace_id=scope.trace_id, destination="edge-agent/gw1/verdicts/pump-1", device="pump-1"
+    )
     publish.end()
     assert telemetry.faults == 0
     return scope.trace_id
@@ -78,6 +80,7 @@ def test_a_call_is_one_trace_from_reading_to_verdict(receiver: OtlpReceiver) -> 
         "edge.batch.id": "batch-1",
         "edge.batch.size": 2,
         "edge.batch.device_count": 1,
+        "edge.batch.devices": ["pump-1"],
         "edge.batch.trigger": "suspicion",
     }
     call = spans["ai_api_call"].attributes
@@ -134,6 +137,7 @@ def test_a_call_is_one_trace_from_reading_to_verdict(receiver: OtlpReceiver) -> 
         "messaging.destination.name": "edge-agent/gw1/verdicts/pump-1",
         "network.protocol.name": "mqtt",
         "network.protocol.version": "5",
+        "edge.device.id": "pump-1",
     }
     resource = spans["edge.batch"].resource
     assert resource == resource | {"service.name": "edge-agent", "edge.gateway.id": "gw1"}

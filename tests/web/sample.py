@@ -4,6 +4,7 @@ import math
 
 from agent.web.status import (
     DeviceView,
+    EvidenceView,
     FindingView,
     MetricView,
     Money,
@@ -26,6 +27,8 @@ def sample_status() -> Status:
         "started": AT.format(0),
         "now": AT.format(55),
         "uptime_s": 93_055.0,
+        "stale": False,
+        "age_s": 0.0,
         "state": "degraded",
         "problems": ["The model endpoint has failed 5 times; verdicts are local until it answers again."],
         "notes": [],
@@ -62,6 +65,7 @@ def sample_status() -> Status:
             "breaker": "open",
             "in_flight": 0,
             "calls": 41,
+            "answering": "failing",
             "budget": {
                 "hour": money | {"limit_usd": 0.1, "spent_usd": 0.09, "reserved_usd": 0.0, "state": "soft"},
                 "day": money,
@@ -76,6 +80,8 @@ def sample_status() -> Status:
             "verdicts": {"ai": 38, "cache": 3, "local": 2_999},
             "findings_open": 2,
             "devices": 4,
+            "series": 12,
+            "learning": 4,
             "quarantined": 3,
             "dropped": 0,
             "duplicates": 0,
@@ -95,10 +101,25 @@ def _device(name: str, finding: str | None) -> DeviceView:
             "value": 98.7,
             "unit": "degC",
             "usual": [68.1, 73.9],
+            "learning": None,
             "recent": [*wave, 98.7],
         },
-        {"name": "vibration", "value": 0.0213, "unit": "mm/s", "usual": None, "recent": []},
-        {"name": HOSTILE, "value": 1_234_567.0, "unit": None, "usual": [0.0, 1.0], "recent": [1.0, 2.0]},
+        {
+            "name": "vibration",
+            "value": 0.0213,
+            "unit": "mm/s",
+            "usual": None,
+            "learning": {"seen": 102, "needed": 300},
+            "recent": [],
+        },
+        {
+            "name": HOSTILE,
+            "value": 1_234_567.0,
+            "unit": None,
+            "usual": [0.0, 1.0],
+            "learning": None,
+            "recent": [1.0, 2.0],
+        },
     ]
     return {"id": name, "last_seen": AT.format(50), "silent": False, "metrics": metrics, "finding": finding}
 
@@ -116,6 +137,9 @@ def _finding(key: str, device: str, severity: str) -> FindingView:
         "opened_at": AT.format(20),
         "verdicts": 3,
         "summary": f"temperature rose to 98.7 degC, far above its usual range. {HOSTILE}",
+        "advice": "Check the sensor's wiring and whether a short event explains the value.",
+        "evidence": [_evidence()],
+        "verdict_id": "a" * 32,
     }
 
 
@@ -131,20 +155,24 @@ def _verdict(key: str, device: str, status: str, source: str, reason: str) -> Ve
         "summary": "All series are in their usual range." if calm else f"A spike of temperature. {HOSTILE}",
         "source": source,
         "reason": reason,
+        "reason_detail": "this device has used up its own share" if reason == "budget" else None,
+        "learning": None
+        if reason != "budget"
+        else {"metric": HOSTILE, "seen": 102, "needed": 300, "until": AT.format(59)},
         "grounded": None if source == "local" else True,
         "cost_usd": None if source == "local" else 0.00018,
         "created_at": AT.format(51),
-        "evidence": []
-        if calm
-        else [
-            {
-                "reading": "r17",
-                "metric": HOSTILE,
-                "at": AT.format(49),
-                "value": 98.7,
-                "expected": [68.1, 73.9],
-            }
-        ],
+        "evidence": [] if calm else [_evidence()],
+    }
+
+
+def _evidence() -> EvidenceView:
+    return {
+        "reading": "r17",
+        "metric": HOSTILE,
+        "at": AT.format(49),
+        "value": 98.7,
+        "expected": [68.1, 73.9],
     }
 
 
@@ -152,6 +180,7 @@ def _calm() -> list[VerdictView]:
     return [
         _verdict("b", "kitchen/th1", "normal", "local", "not_suspicious"),
         _verdict("c", "freezer-2", "uncertain", "local", "ungrounded"),
+        _verdict("d", "new-1", "normal", "local", "budget"),
     ]
 
 

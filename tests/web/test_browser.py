@@ -63,6 +63,7 @@ def served() -> Iterator[Served]:
 
     def answer() -> Response:
         told.asked += 1
+        told.status["now"] = f"2026-11-24T02:41:{told.asked % 60:02d}.000Z"
         return Response(json.dumps(told.status).encode(), content_type="application/json")
 
     with serving({"/": status_page, "/status.json": answer}) as server:
@@ -172,6 +173,17 @@ def test_page_says_when_contact_is_lost_and_comes_back(
     page.close()
 
 
+def test_page_says_when_the_status_is_stale(browser: Browser, served: Served, complaints: list[str]) -> None:
+    """The last status with its age, in the head and in the foot, until it is fresh again."""
+    page = open_page(browser, served, complaints, viewport=DESKTOP)
+    good, served.status = served.status, {**served.status, "stale": True, "age_s": 42.0}
+    expect(page.locator("#state")).to_have_text("stale, 42 s old", timeout=15_000)
+    expect(page.locator("#fresh")).to_have_text("the agent is busy: this is 42 s old")
+    served.status = good
+    expect(page.locator("#state")).to_have_text(good["state"], timeout=15_000)
+    page.close()
+
+
 def test_the_policy_stops_a_script_that_got_in(
     browser: Browser, served: Served, complaints: list[str]
 ) -> None:
@@ -184,4 +196,42 @@ def test_the_policy_stops_a_script_that_got_in(
     page.wait_for_timeout(300)
     assert page.title() != "1"
     assert any("Content Security Policy" in text for text in complaints)
+    page.close()
+
+
+def test_the_page_does_not_say_what_it_does_not_know(
+    browser: Browser, served: Served, complaints: list[str]
+) -> None:
+    """A model that never answered is not available, learning is not normal, and 11 findings are left out."""
+    first = served.status["findings"][0]
+    served.status["findings"] = [first | {"id": f"f{place}"} for place in range(50)]
+    served.status["counters"] = served.status["counters"] | {"findings_open": 61}
+    served.status["ai"] = served.status["ai"] | {"breaker": "closed", "answering": "never"}
+    page = open_page(browser, served, complaints, viewport=DESKTOP)
+    expect(page.locator("#h-findings")).to_have_text("Open findings (50 of 61)")
+    expect(page.locator("#ai .pill")).to_have_text("has never answered")
+    expect(page.locator("#ai .pill")).to_have_class("pill bad")
+    expect(page.locator("#devices")).to_contain_text("still learning (102 of 300)")
+    learning = page.locator("#verdicts article", has_text="new-1")
+    expect(learning.locator(".head .pill")).to_have_text("learning")
+    expect(learning).to_contain_text("this device has used up its own share")
+    finding = page.locator("#findings article").first
+    expect(finding).to_contain_text(first["advice"])
+    finding.locator("summary").click()
+    expect(finding.locator("table")).to_contain_text("98.7")
+    served.status = served.status | {
+        "findings": [],
+        "ai": served.status["ai"] | {"answering": "not_asked"},
+        "counters": served.status["counters"] | {"findings_open": 0},
+    }
+    expect(page.locator("#ai .pill")).to_have_text("not asked yet")
+    expect(page.locator("#findings")).to_contain_text("4 of 12 series are still learning")
+    page.close()
+
+
+def test_notes_stand_below_the_problems(browser: Browser, served: Served, complaints: list[str]) -> None:
+    """What is weaker than it could be has a place of its own."""
+    served.status["notes"] = ["4 of 12 series are still learning: of these only configured limits alarm."]
+    page = open_page(browser, served, complaints, viewport=DESKTOP)
+    expect(page.locator("#notes li")).to_have_text(served.status["notes"])
     page.close()

@@ -26,12 +26,12 @@ def test_serves_a_route_and_closes() -> None:
     assert "X-Content-Type-Options: nosniff" in head
 
 
-def test_head_gives_the_length_without_a_body() -> None:
-    """HEAD answers like GET but for the body."""
+def test_head_is_not_allowed_and_has_no_body() -> None:
+    """GET is the one method; the refusal of a HEAD has no body, as HTTP demands."""
     with serving() as server:
         status, head, body = ask(server, "HEAD /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
-    assert (status, body) == (200, b"")
-    assert "Content-Length: 5" in head
+    assert (status, body) == (405, b"")
+    assert "Allow: GET\r\n" in f"{head}\r\n"
 
 
 @pytest.mark.parametrize(
@@ -55,10 +55,27 @@ def test_head_gives_the_length_without_a_body() -> None:
         (b"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1:8000\r\n\r\n", 200),
         (b"GET /metrics HTTP/1.1\r\nHost: [::1]:8000\r\n\r\n", 200),
         (b"GET /metrics HTTP/1.0\r\n\r\n", 200),
+        (b"GET /metrics HTTP/1.1\r\n\r\n", 400),
+        (b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n", 400),
+        (b"GET /metrics HTTP/1.1\r\nHost: evil.example\r\nhOST: localhost\r\n\r\n", 400),
+        (b"GET /metrics HTTP/1.1\r\nHost: localhost, evil.example\r\n\r\n", 400),
+        (b"GET /metrics HTTP/1.1\r\nHost: localhost:evil.example\r\n\r\n", 400),
+        (b"GET /metrics HTTP/1.1\r\nHost: localhost@evil.example\r\n\r\n", 400),
+        (b"GET /metrics HTTP/1.1\r\nHost:\r\n\r\n", 400),
+        (b"GET /metrics HTTP/1.1\r\nHost : localhost\r\n\r\n", 400),
+        (b"GET /metrics HTTP/1.1\r\n Host: localhost\r\n\r\n", 400),
+        (b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nX: a\r\n b\r\n\r\n", 400),
+        (b"GET /metrics HTTP/1.1\r\nHost: localhost\nX: a\r\n\r\n", 400),
+        (b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nX: \x00\r\n\r\n", 400),
+        (b"GET /met\rrics HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
+        (b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400),
+        (b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: +1\r\n\r\n", 400),
+        (b"POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nAuthorization: x\r\nAuthorization: y\r\n\r\n", 400),
     ],
 )
 def test_answers_what_it_does_not_serve(request_bytes: bytes, expected: int) -> None:
-    """Everything but GET and HEAD of a route is answered with its own status, and a foreign Host refused."""
+    """Whatever is not one clear GET of a route gets its own status; a foreign or second Host is refused."""
     with serving() as server:
         assert ask(server, request_bytes)[0] == expected
 

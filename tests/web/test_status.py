@@ -1,17 +1,14 @@
-import json
 import typing
-from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 
 from agent.web import status
+from tests.support.schema import closed, published
 from tests.web.sample import sample_status
 
-SCHEMA: dict[str, Any] = json.loads(
-    (Path(__file__).parents[2] / "agent" / "schemas" / "status.schema.json").read_text("utf-8")
-)
+SCHEMA: dict[str, Any] = closed(published("status"))
 
 
 def test_sample_is_valid() -> None:

@@ -37,7 +37,6 @@ def look_at_broker(config: Config, *, listen_s: float) -> list[Line]:
         return [fail("mqtt.connect", printable(found.trouble.what), remedy)]
     lines = [ok("mqtt.connect", f"{link.address} lets {link.client_id} in"), _protocol(found)]
     lines += _tls(config, found, time.time())
-    lines += [line for one in wanted if (line := _wide(one.filter)) is not None]
     lines += [_granted(one, found, busy=one.filter in registry.filters) for one in wanted]
     if found.limits.max_qos:
         lines.append(_publish(config, found))
@@ -71,17 +70,6 @@ def _tls(config: Config, found: Examined, now: float) -> Iterator[Line]:
         yield warn("mqtt.tls", f"{found.tls}; the broker's certificate ends in {left}", "renew it")
     else:
         yield ok("mqtt.tls", f"{found.tls}; certificate valid for {span(found.expires - now)}")
-
-
-def _wide(pattern: str) -> Line | None:
-    """Warn of a filter that takes in more than sensors."""
-    if pattern.split("/", 1)[0] not in {"#", "+"}:
-        return None
-    return warn(
-        f"sources {pattern}",
-        "reads topics of everybody, other agents' verdicts and commands included",
-        "begin the source's topic with a fixed level, such as sensors/",
-    )
 
 
 def _granted(wanted: Subscription, found: Examined, *, busy: bool) -> Line:

@@ -60,6 +60,10 @@ def look_at_clock(config: Config, now: float) -> Iterator[Line]:
 def look_at_storage(config: Config) -> Iterator[Line]:
     """Say whether the state directory can be written, how much room it has and how fast it syncs."""
     check, folder = "storage", config.agent.state_dir
+    if why := _hidden(folder):
+        what = f"{folder} cannot be looked at: {why}"
+        yield fail(check, what, "run the doctor as root or as the agent's user")
+        return
     if not folder.exists():
         yield warn(
             check,
@@ -115,14 +119,27 @@ def _room(config: Config, folder: Path) -> Line:
     return ok("disk", said)
 
 
+def _hidden(folder: Path) -> str:
+    """Return why this user may not look into ``folder``, empty if it may or if there is none."""
+    try:
+        (folder / "journal.sqlite").stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    except OSError as error:
+        return error.strerror or type(error).__name__
+    return ""
+
+
 def _journal_bytes(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.glob("journal.sqlite*"))
+    return sum(path.lstat().st_size for path in folder.glob("journal.sqlite*"))
 
 
 def look_at_journal(config: Config) -> Iterator[Line]:
     """Say whether an agent runs, and how the journal is."""
     pid, folder = running(config), config.agent.state_dir
     yield ok("agent", f"process {pid} runs on {folder}" if pid is not None else f"none runs on {folder}")
+    if _hidden(folder):
+        return  # said of the storage
     if not (folder / "journal.sqlite").exists():
         yield ok("journal", "there is none yet; the first start makes it")
         return
@@ -130,6 +147,7 @@ def look_at_journal(config: Config) -> Iterator[Line]:
         with Reader.open(folder) as reader:
             damage, counts = reader.damage(), reader.counts()
             refused = sum(row.given_up for row in reader.outbox(limit=10_000))
+            ids_reused = bool(int(reader.meta("ids_reused") or 0))
     except JournalError as error:
         what, _, remedy = str(error).removeprefix("journal: ").partition("; ")
         yield fail("journal", what, remedy)
@@ -142,6 +160,12 @@ def look_at_journal(config: Config) -> Iterator[Line]:
         f"sound, {_journal_bytes(folder) / MIB:.1f} of {config.journal.max_mib} MiB,"
         f" {counts['messages']} messages, {counts['verdicts']} verdicts, {counts['outbox']} to publish",
     )
+    if ids_reused:
+        yield warn(
+            "mqtt.redelivery",
+            "the broker reuses packet ids, so what it sends again after a reconnect is journaled again",
+            "set sources[].dedupe where publishers send ids of their own, or use Mosquitto",
+        )
     if refused:
         yield warn(
             "outbox",

@@ -1,26 +1,32 @@
 """The model: key, prices, budget, and one tiny call that shows whether a schema is enforced."""
 
 import asyncio
+import json
 import os
+import re
 import time
 from collections.abc import Iterator
 
-from agent.asking import OPENAI_URL, limits_of, pricing_of
+from agent.asking import limits_of, pricing_of
 from agent.caller.openai_chat import OpenAIChat
 from agent.caller.pricing import usd
 from agent.caller.probe import MAX_TOKENS, Probe, probe
+from agent.caller.protocols import ErrorType
 from agent.caller.remedies import remedy
 from agent.commands.checks.line import Line, fail, ok, warn
-from agent.commands.words import printable
+from agent.commands.words import many, printable
 from agent.config import Config, ConfigError
 from agent.credentials import api_key
-from agent.journal import JournalError
+from agent.endpoint import describe_model, endpoint_of
+from agent.journal import JournalError, Reader
 from agent.journal.ledger import BudgetLedger
 from agent.zone import find_zone
 
 TIMEOUT_S = 20.0
 PROMPT_BYTES = 400  # of the tiny call, schema included
 LEDGER = "budget.sqlite"
+RECENT_CALLS = 3
+_HTTP = re.compile(r"HTTP (\d{3})\b")  # as the caller words a refusal
 
 
 def look_at_model(config: Config, *, agent: int | None, wish: bool | None) -> Iterator[Line]:
@@ -39,7 +45,7 @@ def look_at_model(config: Config, *, agent: int | None, wish: bool | None) -> It
     except ConfigError as error:
         yield fail("model.key", printable(str(error)), "correct ai.api_key_file")
         return
-    endpoint = config.ai.base_url or (OPENAI_URL if key else None)
+    endpoint = endpoint_of(config, key=key is not None)
     if endpoint is None:
         yield warn(
             "model.key",
@@ -47,6 +53,7 @@ def look_at_model(config: Config, *, agent: int | None, wish: bool | None) -> It
             "set ai.api_key_file or OPENAI_API_KEY, or review.mode: none",
         )
         return
+    yield ok("model.endpoint", printable(describe_model(config, key=key is not None)))
     yield ok("model.key", "present and readable" if key else f"none, which {endpoint} may accept")
     yield from _prices(config)
     if wish is False:
@@ -77,13 +84,12 @@ async def _ask(
     most = pricing.worst_case(model, PROMPT_BYTES, MAX_TOKENS)
     ledger = None if unbooked or not most else _ledger(config, agent)
     if isinstance(ledger, str):
-        return [
-            warn(
-                "model.call",
-                f"not tried, since {ledger}; it costs at most {usd(most):.6f} USD",
-                "add --ai to make it all the same, or --no-ai to leave it out",
-            )
-        ]
+        not_tried = warn(
+            "model.call",
+            f"not tried, since {ledger}; it costs at most {usd(most):.6f} USD",
+            "add --ai to make it all the same, or --no-ai to leave it out",
+        )
+        return [not_tried, *_journaled(config, endpoint)]
     booking = None
     try:
         if ledger is not None:
@@ -98,11 +104,35 @@ async def _ask(
                 ]
         found = await _probe(config, endpoint, key)
         if ledger is not None and booking is not None and found.usage is not None:
-            await ledger.settle(booking, usd(pricing.cost(model, found.usage)))
+            await ledger.settle(booking, usd(min(most, pricing.cost(model, found.usage))))
         return _judge(found, endpoint)
     finally:
         if ledger is not None:
             ledger.close()
+
+
+def _journaled(config: Config, endpoint: str) -> Iterator[Line]:
+    """Say how the newest journaled calls went."""
+    try:
+        with Reader.open(config.agent.state_dir) as reader:
+            details = [batch.detail for batch in reader.batches(limit=RECENT_CALLS) if batch.detail]
+    except JournalError:
+        return
+    calls = [json.loads(detail)["calls"][-1] for detail in details]
+    failed = [call for call in calls if call["error_type"] is not None]
+    check = "model.journaled"
+    if calls and len(failed) == len(calls):
+        error_type, message = failed[0]["error_type"], printable(failed[0]["error_message"] or "no answer")
+        found = _HTTP.match(message)
+        status = int(found[1]) if found else None
+        yield fail(
+            check,
+            f"the last {many(len(calls), 'journaled call')} failed, the newest of model {failed[0]['model']}"
+            f" at {endpoint}: {message}",
+            remedy(ErrorType(error_type), status),
+        )
+    elif calls and calls[0]["error_type"] is None:
+        yield ok(check, "the newest journaled call was answered")
 
 
 def _ledger(config: Config, agent: int | None) -> BudgetLedger | str:
@@ -110,7 +140,7 @@ def _ledger(config: Config, agent: int | None) -> BudgetLedger | str:
     folder = config.agent.state_dir
     if agent is not None:
         return f"the running agent (process {agent}) keeps the budget"
-    if not (folder / LEDGER).exists() and not _ours(config):
+    if not os.path.exists(folder / LEDGER) and not _ours(config):  # noqa: PTH110 - False where it cannot be looked at
         return "there is no budget file yet, which the agent's own user should make"
     try:
         return BudgetLedger(
@@ -148,7 +178,8 @@ async def _probe(config: Config, endpoint: str, key: str | None) -> Probe:
 
 def _judge(found: Probe, endpoint: str) -> list[Line]:
     if not found.answered:
-        return [fail("model.call", f"{endpoint}: {printable(found.error)}", remedy(found.error_type))]
+        what_to_do = remedy(found.error_type, found.http_status)
+        return [fail("model.call", f"{endpoint}: {printable(found.error)}", what_to_do)]
     lines = [ok("model.call", f"{found.model} answered in {found.latency_s:.2f} s")]
     if found.inconclusive:
         lines.append(

@@ -55,6 +55,7 @@ EDGE = [
         {
             "sum(increase(edge_mqtt_reconnects_total{@}[1h]))": "reconnects",
             "sum(increase(edge_mqtt_redeliveries_total{@}[1h]))": "redeliveries",
+            "sum(increase(edge_mqtt_repeats_possible_total{@}[1h]))": "possible duplicates",
             "sum(increase(edge_mqtt_publish_failures_total{@}[1h]))": "refused publishes",
             "sum(increase(edge_mqtt_broker_dropped_total{@}[1h]))": "dropped by the broker",
         },

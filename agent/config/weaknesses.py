@@ -1,0 +1,98 @@
+"""What a valid configuration leaves open: for ``check``, ``doctor``, the log and the status."""
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from agent.config.addresses import is_loopback
+from agent.decode.topics import TopicPattern, overlap
+from agent.observe.traces import content_asked
+
+if TYPE_CHECKING:
+    from agent.config.models import Config
+
+_OTHERS = 0o077
+_HEADERS = ("OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS")
+
+
+@dataclass(frozen=True, slots=True)
+class Weakness:
+    """One thing that is allowed and should not be so: the key, what follows, and what to change."""
+
+    key: str
+    what: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.what}; {self.remedy}"
+
+
+def weaknesses(config: "Config", environ: Mapping[str, str] | None = None) -> list[Weakness]:
+    """Return what should be changed although the agent works with it.
+
+    Nothing is read or asked but the mode of the state directory.
+    """
+    environ = os.environ if environ is None else environ
+    return [*_broker(config), *_sources(config), *_traces(config, environ), *_state_dir(config)]
+
+
+def _broker(config: "Config") -> Iterator[Weakness]:
+    mqtt = config.mqtt
+    if mqtt.password_file is not None and not mqtt.tls and not is_loopback(mqtt.host):
+        yield Weakness(
+            "mqtt.url",
+            f"the password goes to {mqtt.host} unencrypted",
+            "write mqtts:// and mqtt.ca_file, and set mqtt.require_tls: true",
+        )
+
+
+def _sources(config: "Config") -> Iterator[Weakness]:
+    own = f"{config.base_topic}/#"
+    for source in config.sources:
+        pattern = TopicPattern(source.topic).filter
+        key = f"sources {pattern}"
+        if pattern.split("/", 1)[0] in {"#", "+"}:
+            yield Weakness(
+                key,
+                "reads topics of everybody, other agents' verdicts and commands included",
+                "begin the topic with a fixed level, such as sensors/",
+            )
+        elif overlap(pattern, own):
+            yield Weakness(
+                key,
+                f"overlaps {own}, where this agent publishes; what lies there is never a reading",
+                "read and write below different first levels, or change mqtt.base_topic",
+            )
+
+
+def _traces(config: "Config", environ: Mapping[str, str]) -> Iterator[Weakness]:
+    traces = config.traces
+    address = urlsplit(traces.endpoint or "")
+    if traces.protocol == "console" or address.scheme != "http" or is_loopback(address.hostname):
+        return
+    content = content_asked(environ) if traces.content is None else traces.content
+    sent = "prompts and replies" if content else ""
+    if any(environ.get(name) for name in _HEADERS):
+        sent = f"{sent} and the collector's token" if sent else "the collector's token"
+    if sent:
+        yield Weakness(
+            "traces.endpoint",
+            f"{sent} go to {address.hostname} unencrypted",
+            "write https://, or set traces.content: false",
+        )
+
+
+def _state_dir(config: "Config") -> Iterator[Weakness]:
+    folder = config.agent.state_dir
+    try:
+        mode = folder.stat().st_mode & 0o7777
+    except OSError:
+        return  # it is not there yet, or not ours to look at
+    if mode & _OTHERS:
+        yield Weakness(
+            "agent.state_dir",
+            f"other users can look into {folder} (mode {mode:04o}), which holds readings and prompts",
+            f"run: chmod go-rwx {folder}",
+        )

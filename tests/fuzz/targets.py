@@ -1,0 +1,231 @@
+"""What is fuzzed: each reader with what its input is made of, and what it may answer with."""
+
+import json
+import random
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from agent.config.errors import ConfigError
+from agent.config.load import load
+from agent.decode import Decoded, Registry, SourceSpec
+from agent.decode.availability import AvailabilitySpec
+from agent.feedback import read_feedback
+from agent.mqtt.settings import LinkSettings
+from agent.mqtt.speaker import Speaker
+from agent.mqtt.wire import Wire, WireError
+from agent.prompt import Problem, freeze, ground, parse
+from agent.records import DecodeError
+from agent.wary import Wariness
+from tests.caller.kit import two_windows
+from tests.fuzz.material import json_text, mixed, mutated, noise, packets, rarely_large, runs
+from tests.support.model_endpoint import answer_of
+
+NOW = 1_782_475_200.0
+
+
+@dataclass(frozen=True)
+class Target:
+    """A reader of foreign bytes: ``make`` an input, ``read`` it; anything it raises is a finding."""
+
+    make: Callable[[random.Random], bytes]
+    read: Callable[[bytes], object]
+
+
+def _bounded(message: str) -> None:
+    """Check that a message says something, can be written, and does not grow with the input."""
+    assert 0 < len(message.encode()) < 65_536
+
+
+# ----------------------------------------------------------------------------------------- decode
+
+_KEYS = (
+    "ts", "time", "timestamp", "value", "v", "name", "n", "unit", "u", "action", "id", "device_id", "state",
+    "traceparent", "temperature", "a", "a.b", "b", "measurements", "data", "sensor", "verdict_id", "outcome",
+)  # fmt: skip
+_PAYLOADS = ('{"a":', '{"value":"', "[1,", '{"ts":"', '{"a":1},', "[[1,1],", '{"TS":1,"ts":1},', '"', "1e")
+_TOPICS = ("s/th1/t", "f/th1", "z/a/b", "w", "w/x", "st/th1", "other", "s/\x00/t", "s//t", "f/" + "a" * 300)
+
+
+@contextmanager
+def decode() -> Iterator[Target]:
+    """The registry with every kind of source, the feedback reader, and the search for signs of injection."""
+    registry = Registry(
+        sources=[
+            SourceSpec("s/{device}/{metric}", dedupe="$.id"),
+            SourceSpec("f/{device}", availability=AvailabilitySpec("st/{device}")),
+            SourceSpec("z/{device+}"),
+            SourceSpec("w/#"),
+        ],
+        base_topic="edge-agent/gw1",
+    )
+
+    def good(rng: random.Random, size: int) -> bytes:
+        values = {key: rng.choice((21.5, 7, True, "ON", "21.5 °C", NOW)) for key in rng.sample(_KEYS, 4)}
+        many = [values] * max(1, size // 100) if rng.random() < 0.3 else values
+        return json.dumps(many).encode()
+
+    def read(data: bytes) -> None:
+        topic = _TOPICS[len(data) % len(_TOPICS)]
+        properties = (("traceparent", data[:200].decode("latin-1")), ("ts", data[:40].decode("latin-1")))
+        try:
+            decoded = registry.decode(topic, data, NOW, properties)
+            assert isinstance(decoded, Decoded)
+            assert len(decoded.readings) <= 4096
+        except DecodeError as error:
+            _bounded(error.detail)
+        Wariness(lambda _rule, _topic: None).look(data, topic, garbled=True)
+        with suppress(DecodeError):
+            read_feedback(data)
+
+    make = partial(mixed, most=262_144, good=good, beginnings=_PAYLOADS, keys=_KEYS)
+    yield Target(make, read)
+
+
+# ------------------------------------------------------------------------------------------ reply
+
+_REPLY_KEYS = ("windows", "w", "status", "kind", "severity", "confidence", "evidence", "summary", "x")
+_REPLIES = (
+    "```", "```json\n", "<think>", "</think>", '{"windows":[', '{"windows":[{"w":1,"summary":"', '{"w":1,',
+    '{"a":', "r1", "1.", '{"windows":[{"w":1},', "NaN,", '{"w":1,"x":[',
+)  # fmt: skip
+
+
+@contextmanager
+def reply() -> Iterator[Target]:
+    """The reply parser, complete or cut off, and what is made of its answers: claims, grounding, keeping."""
+    batch = two_windows()
+    asked = [{"w": place, **json.loads(one.section)} for place, one in enumerate(batch.windows, 1)]
+
+    def good(rng: random.Random, size: int) -> bytes:
+        answers = [answer_of(window) for window in asked]
+        answers[0]["summary"] = json_text(rng, min(size, 400), _REPLY_KEYS)
+        answers[0]["evidence"] = [rng.choice(("r17", "r1", "r2", "", "r" + "9" * 20, "\n"))]
+        text = json.dumps({"windows": answers * max(1, size // 2000)})
+        return (
+            rng.choice(("{}", "```json\n{}\n```", "<think>{{</think>{}", "{},")).replace("{}", text).encode()
+        )
+
+    def read(data: bytes) -> None:
+        text = data.decode("utf-8", "replace")
+        parsed = parse(text, batch, truncated=len(data) % 3 == 0)
+        assert set(parsed.answers) == {window.id for window in batch.windows}
+        for window in batch.windows:
+            answer = parsed.answers[window.id]
+            if not isinstance(answer, Problem):
+                assert len(answer.summary) <= 300
+                answer.summary.encode()
+                ground(answer, window)
+                freeze(answer, window)
+
+    yield Target(partial(mixed, most=262_144, good=good, beginnings=_REPLIES, keys=_REPLY_KEYS), read)
+
+
+# ------------------------------------------------------------------------------------------- wire
+
+
+class SilentSocket:
+    """A socket whose other end is the input."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+    def recv(self, size: int) -> bytes:
+        if not self.data:
+            raise BlockingIOError
+        chunk, self.data = self.data[:size], self.data[size:]
+        return chunk
+
+    def send(self, data: bytes) -> int:
+        return len(data)
+
+    def setblocking(self, _flag: bool) -> None: ...
+
+    def fileno(self) -> int:
+        return -1
+
+    def close(self) -> None: ...
+
+
+@contextmanager
+def wire() -> Iterator[Target]:
+    """The wire with paho behind it, from the CONNACK on, both protocols, in pieces of any size."""
+    settings = LinkSettings(host="127.0.0.1", client_id="fuzz", base_topic="edge-agent/gw1")
+    connack = {True: b"\x20\x03\x00\x00\x00", False: b"\x20\x02\x00\x00"}
+
+    def make(rng: random.Random) -> bytes:
+        size = rarely_large(rng, 65_536 if rng.random() < 0.1 else 2048)
+        kind = rng.random()
+        if kind < 0.1:
+            return noise(rng, size)
+        if kind < 0.2:
+            return runs(rng, size, ("\x30", "\x20", "\x90", "\x32\x7f", "\x00"))
+        data = packets(rng, min(size, 4096))
+        return mutated(rng, data)[:65_536] if kind < 0.7 else data
+
+    def read(data: bytes) -> None:
+        v5, early = bool(data[:1] and data[0] & 1), len(data) % 7 == 0
+        sock: Any = SilentSocket((b"" if early else connack[v5]) + data)
+        taken: list[object] = []
+        try:
+            link = Wire(
+                sock,
+                v5=v5,
+                max_packet_size=settings.max_packet_size,
+                take=lambda *publish: taken.append(publish),
+                control=lambda packet: speaker.hear(packet),  # noqa: PLW0108 - made below
+            )
+            speaker = Speaker(settings=settings, wire=link, protocol="5" if v5 else "3.1.1", password=None)
+            speaker.open()
+            while link.fill():
+                speaker.events.clear()
+        except WireError:
+            pass
+
+    yield Target(make, read)
+
+
+# ------------------------------------------------------------------------------------------ config
+
+_SETTINGS = (
+    "agent", "journal", "mqtt", "sources", "limits", "review", "ai", "web", "traces", "logs", "url",
+    "topic", "id", "low", "high", "unit", "budget", "prices", "listen", "window", "max_age_s", "mode", "<<",
+)  # fmt: skip
+_YAML = (
+    "a: ", "- ", "? ", "!!int ", "!!timestamp ", "!!bool ", "!!binary ", "!!set {", "!!python/none ", "&a ",
+    "*a ", "|\n ", ">\n ", "{a: ", "[", "'", '"\\x', "%YAML 1.1\n", "--- ", "# ", "agent: {id: ", "limits: {",
+    "sources: [", "a: 1:", "mqtt:\n  url: mqtt://",
+)  # fmt: skip
+
+
+@contextmanager
+def config() -> Iterator[Target]:
+    """The configuration loader, from a file on disk; half of the inputs are mutations of the shipped ones."""
+    shipped = [path.read_bytes() for path in sorted(Path("configs").glob("*.yaml"))]
+    sections = [
+        yaml.safe_dump({key: value}).encode() for one in shipped for key, value in yaml.safe_load(one).items()
+    ]
+
+    def good(rng: random.Random, _size: int) -> bytes:
+        return rng.choice(sections)
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "agent.yaml"
+
+        def read(data: bytes) -> None:
+            path.write_bytes(data)
+            try:
+                load(path, {})
+            except ConfigError as error:
+                _bounded(str(error))
+
+        yield Target(partial(mixed, most=1024, good=good, beginnings=_YAML, keys=_SETTINGS), read)
+
+
+TARGETS = {"decode": decode, "reply": reply, "wire": wire, "config": config}

@@ -1,0 +1,73 @@
+"""What was last said of an open finding stays in the journal as long as it is open."""
+
+import json
+import sqlite3
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+
+from agent.journal import Reader, Store
+from agent.records import Finding, Kind, Severity, Window
+from tests.journal.rig import Rig, sealing, window
+
+FINDING = Finding("f1", "d", Kind.SILENCE, Severity.CRITICAL, 1.0, 1.0)
+
+
+def body(window_id: str, status: str = "anomaly") -> bytes:
+    return json.dumps({"id": window_id, "finding_id": FINDING.id, "status": status}).encode()
+
+
+def conclude(one: Window, status: str, cleared: bool, store: Store) -> None:
+    store.conclude(
+        window=one,
+        verdict=body(one.id, status),
+        finding=FINDING,
+        cleared=cleared,
+        outgoing=(),
+        anomaly=status == "anomaly",
+    )
+
+
+def say(rig: Rig, *steps: tuple[str, str, bool]) -> None:
+    """Conclude a window for each id, status and whether it clears the finding."""
+    for window_id, status, cleared in steps:
+        one = window(window_id)
+        rig.write(sealing(one))
+        rig.write(partial(conclude, one, status, cleared))
+
+
+def told(folder: Path, *findings: Finding) -> dict[str, bytes]:
+    with Reader.open(folder) as reader:
+        return reader.told_of(findings)
+
+
+def test_the_last_anomaly_of_an_open_finding_is_kept(tmp_path: Path) -> None:
+    """A calm verdict in between says nothing of it, and pruning the verdicts does not take it away."""
+    with Rig(tmp_path) as rig:
+        say(rig, ("a" * 32, "anomaly", False), ("b" * 32, "anomaly", False), ("c" * 32, "normal", False))
+    with closing(sqlite3.connect(tmp_path / "journal.sqlite")) as connection:
+        connection.execute("DELETE FROM verdicts")
+        connection.commit()
+    assert told(tmp_path, FINDING) == {"f1": body("b" * 32)}
+
+
+def test_it_goes_when_the_finding_is_cleared(tmp_path: Path) -> None:
+    """Nothing is left of it but the verdicts."""
+    with Rig(tmp_path) as rig:
+        say(rig, ("a" * 32, "anomaly", False), ("b" * 32, "normal", True))
+    with closing(sqlite3.connect(tmp_path / "journal.sqlite")) as connection:
+        assert connection.execute("SELECT count(*) FROM told").fetchone() == (0,)
+
+
+def test_findings_of_an_older_version_are_found_among_the_verdicts(tmp_path: Path) -> None:
+    """A journal that has no such table yet is searched, newest first, for verdicts of the finding."""
+    with Rig(tmp_path) as rig:
+        say(rig, ("a" * 32, "anomaly", False), ("b" * 32, "anomaly", False), ("c" * 32, "normal", False))
+    with closing(sqlite3.connect(tmp_path / "journal.sqlite")) as connection:
+        connection.execute("DROP TABLE told")
+        connection.commit()
+    device = window("a" * 32).device
+    mine = Finding("f1", device, Kind.SILENCE, Severity.CRITICAL, 1.0, 1.0)
+    other = Finding("f2", device, Kind.SILENCE, Severity.CRITICAL, 1.0, 1.0)
+    assert told(tmp_path, mine) == {"f1": body("b" * 32)}
+    assert told(tmp_path, other) == {}

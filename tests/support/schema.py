@@ -1,0 +1,34 @@
+"""The published schemas, closed: they allow keys of later versions, but what this version writes is known."""
+
+import json
+from copy import deepcopy
+from importlib.resources import files
+from typing import Any
+
+
+def published(name: str) -> dict[str, Any]:
+    """Return a schema as it is shipped: ``verdict``, ``event`` or ``status``."""
+    value: dict[str, Any] = json.loads((files("agent") / "schemas" / f"{name}.schema.json").read_text())
+    return value
+
+
+def closed(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return a copy in which every object holds all of its named properties and no other.
+
+    Keys that a version adds are not required in public: what an older one had queued is published as it is.
+    """
+    copy = deepcopy(schema)
+    _close(copy)
+    return copy
+
+
+def _close(node: Any) -> None:
+    if isinstance(node, dict):
+        if "properties" in node and node.get("type") == "object":
+            node["additionalProperties"] = False
+            node["required"] = list(node["properties"])
+        for value in node.values():
+            _close(value)
+    elif isinstance(node, list):
+        for value in node:
+            _close(value)

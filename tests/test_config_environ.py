@@ -1,0 +1,172 @@
+"""The standard variables below the file, where an address was found, and what a configuration leaves open."""
+
+from pathlib import Path
+
+import pytest
+
+from agent.cli import main
+from agent.config import ConfigError, load_apart, weaknesses
+from agent.config.load import load
+from agent.config.models import Config
+from agent.endpoint import describe_model, describe_traces
+
+REPO = Path(__file__).parent.parent
+SHIPPED = REPO / "configs" / "agent.yaml"
+
+
+def loaded(folder: Path, text: str, environ: dict[str, str]) -> Config:
+    """Return the configuration of a text under an environment."""
+    path = folder / "agent.yaml"
+    path.write_text(text)
+    return load(path, environ)
+
+
+def test_the_models_variables_are_defaults_below_the_file(tmp_path: Path) -> None:
+    """The key and the address belong together: readings never go to another host than the variable says."""
+    environ = {"OPENAI_API_KEY": "sk-x", "OPENAI_BASE_URL": "https://local/v1", "OPENAI_MODEL": "small"}
+    config = loaded(tmp_path, "", environ)
+    assert (config.ai.base_url, config.ai.model) == ("https://local/v1", "small")
+    assert describe_model(config, key=True) == (
+        "small (from the variable OPENAI_MODEL) is asked at https://local/v1"
+        " (from the variable OPENAI_BASE_URL)"
+    )
+    assert load(SHIPPED, environ).ai.base_url == "https://local/v1"  # it says null
+    config = loaded(tmp_path, "ai: {base_url: 'https://file/v1', model: m}", environ)
+    assert (config.ai.base_url, config.ai.model) == ("https://file/v1", "m")
+    assert describe_model(config, key=True) == "m (ai.model) is asked at https://file/v1 (ai.base_url)"
+    environ["EDGE_AGENT_AI__BASE_URL"] = "https://over/v1"
+    assert loaded(tmp_path, "ai: {base_url: 'https://file/v1'}", environ).ai.base_url == "https://over/v1"
+    assert loaded(tmp_path, "", {"OPENAI_BASE_URL": " "}).ai.base_url is None
+
+
+def test_a_bad_variable_is_named_without_its_secret(tmp_path: Path) -> None:
+    """The checks of the file hold for the standard variables."""
+    for name in ("OPENAI_BASE_URL", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"):
+        with pytest.raises(ConfigError, match=f"holds a user or a password.*set by the variable {name}") as e:
+            loaded(tmp_path, "", {name: "https://u:hunter2@h/v1"})
+        assert "hunter2" not in str(e.value)
+    with pytest.raises(ConfigError, match=r"is not encrypted and not on this machine.*OPENAI_BASE_URL"):
+        loaded(tmp_path, "", {"OPENAI_BASE_URL": "http://elsewhere/v1"})
+
+
+@pytest.mark.parametrize(
+    ("text", "environ", "expected"),
+    [
+        ("", {"ENDPOINT": "http://c:4318"}, ("http://c:4318/v1/traces", "http")),
+        ("", {"ENDPOINT": "http://c:4318/x/"}, ("http://c:4318/x/v1/traces", "http")),
+        ("", {"ENDPOINT": "http://c:1", "TRACES_ENDPOINT": "http://t:2/y"}, ("http://t:2/y", "http")),
+        ("", {"ENDPOINT": "http://c:4317", "PROTOCOL": "grpc"}, ("http://c:4317", "grpc")),
+        (
+            "traces: {endpoint: null, protocol: http}",
+            {"ENDPOINT": "http://c:4317", "TRACES_PROTOCOL": "grpc", "PROTOCOL": "http/json"},
+            ("http://c:4317", "grpc"),
+        ),
+        (
+            "traces: {endpoint: 'http://f:1'}",
+            {"ENDPOINT": "http://c:4317", "PROTOCOL": "grpc"},
+            ("http://f:1", "http"),
+        ),
+        ("traces: {protocol: console}", {"ENDPOINT": "http://c:1"}, (None, "console")),
+        ("", {"PROTOCOL": "grpc"}, (None, "http")),
+    ],
+)
+def test_the_collectors_variables(
+    tmp_path: Path, text: str, environ: dict[str, str], expected: tuple[str | None, str]
+) -> None:
+    """Address and protocol are taken together, and only where the file gives no address."""
+    variables = {f"OTEL_EXPORTER_OTLP_{name}": value for name, value in environ.items()}
+    traces = loaded(tmp_path, text, variables).traces
+    assert (traces.endpoint, traces.protocol) == expected
+
+
+def test_the_sdks_switches(tmp_path: Path) -> None:
+    """The variables that switch tracing off or thin it out count below the file."""
+    there = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318"}
+    for off in ({"OTEL_SDK_DISABLED": "true"}, {"OTEL_TRACES_EXPORTER": "none"}):
+        assert loaded(tmp_path, "", there | off).traces.endpoint is None
+        assert loaded(tmp_path, "traces: {endpoint: 'http://f:1'}", off).traces.endpoint == "http://f:1"
+    sampled = {"OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.25"}
+    assert loaded(tmp_path, "", sampled).traces.sample_ratio == 0.25
+    assert loaded(tmp_path, "traces: {sample_ratio: 0.5}", sampled).traces.sample_ratio == 0.5
+    assert loaded(tmp_path, "", {"OTEL_TRACES_SAMPLER": "always_off"}).traces.sample_ratio == 0
+    with pytest.raises(ConfigError, match="OTEL_EXPORTER_OTLP_PROTOCOL: 'http/json' is not spoken here"):
+        loaded(tmp_path, "", there | {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/json"})
+    assert describe_traces(loaded(tmp_path, "", there)) == (
+        "spans go to http://c:4318/v1/traces by http (from the variable OTEL_EXPORTER_OTLP_ENDPOINT)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "environ", "words"),
+    [
+        (
+            "mqtt: {url: 'mqtt://far', username: u, password_file: p}",
+            {},
+            "mqtt.url: the password goes to far unencrypted; write mqtts://",
+        ),
+        (
+            "traces: {endpoint: 'http://far:4318', content: true}",
+            {},
+            "traces.endpoint: prompts and replies go to far unencrypted; write https://",
+        ),
+        (
+            "traces: {endpoint: 'http://far:4317', protocol: grpc}",
+            {"OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": "SPAN_ONLY"},
+            "prompts and replies go to far",
+        ),
+        (
+            "traces: {endpoint: 'http://far:4318'}",
+            {"OTEL_EXPORTER_OTLP_HEADERS": "authorization=x"},
+            "the collector's token go",
+        ),
+        ("sources: [{topic: '#'}]", {}, "sources #: reads topics of everybody"),
+        ("sources: [{topic: '+/#'}]", {}, "sources +/#: reads topics of everybody"),
+        ("sources: [{topic: '{device}/{metric}'}]", {}, "sources +/+: reads topics of everybody"),
+        ("sources: [{topic: 'edge-agent/#'}]", {}, "sources edge-agent/#: overlaps edge-agent/gw1/#"),
+        ("sources: [{topic: 'edge-agent/+/x/{device}'}]", {}, "overlaps edge-agent/gw1/#"),
+        ("agent: {id: gw1, state_dir: OPEN}", {}, "agent.state_dir: other users can look into"),
+        ("", {}, None),
+        ("mqtt: {url: 'mqtts://far', username: u, password_file: p}", {}, None),
+        ("mqtt: {url: 'mqtt://127.0.0.2', username: u, password_file: p}", {}, None),
+        ("mqtt: {url: 'mqtt://far', username: u}", {}, None),
+        ("traces: {endpoint: 'http://far:4318', content: false}", {}, None),
+        ("traces: {endpoint: 'https://far:4318', content: true}", {}, None),
+        ("traces: {endpoint: 'http://localhost:4318', content: true}", {}, None),
+        ("agent: {id: gw1, state_dir: CLOSED}", {}, None),
+    ],
+)
+def test_what_a_configuration_leaves_open(
+    tmp_path: Path, text: str, environ: dict[str, str], words: str | None
+) -> None:
+    """Each weakness is one line with key and remedy; a sound configuration has none."""
+    for name, mode in (("OPEN", 0o755), ("CLOSED", 0o700)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name).chmod(mode)
+        text = text.replace(name, str(tmp_path / name))
+    (tmp_path / "p").write_text("secret")
+    (tmp_path / "p").chmod(0o600)
+    if "agent:" not in text:
+        text = f"agent: {{id: gw1, state_dir: {tmp_path / 'none'}}}\n{text}"
+    (tmp_path / "agent.yaml").write_text(text)
+    for config in (load(tmp_path / "agent.yaml", {}), load_apart(tmp_path / "agent.yaml")):
+        found = [str(one) for one in weaknesses(config, environ)]
+        assert len(found) == (words is not None), found
+        assert all((words or "") in line for line in found)
+
+
+def test_check_prints_the_endpoint_and_the_weaknesses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A person sees where readings go before anything goes; a warning leaves the exit code 0."""
+    monkeypatch.setenv("OPENAI_BASE_URL", "https://local/v1")
+    monkeypatch.delenv("OPENAI_MODEL", raising=False)
+    path = tmp_path / "agent.yaml"
+    path.write_text(f"agent: {{state_dir: {tmp_path / 'none'}}}\nsources: [{{topic: '#'}}]\n")
+    assert main(["check", "--config", str(path)]) == 0
+    told = capsys.readouterr()
+    assert (
+        "gpt-4o-mini (ai.model) is asked at https://local/v1 (from the variable OPENAI_BASE_URL)" in told.out
+    )
+    assert "Traces: no spans are sent" in told.out
+    assert told.err.startswith(f"edge-agent: warning: {path}: sources #: reads topics of everybody")
+    assert told.err.count("\n") == 1
