@@ -143,4 +143,4 @@ def test_too_little_for_a_call_is_said_as_nothing(
     assert told == ["The hour budget of 0.01 USD is spent: verdicts are local until it renews."]
     shown = site.command(capsys, "show", verdict["id"])
     assert "decided by local (budget)" in shown
-    assert "  no call was made\ncost: nothing; trace id: none\n" in shown
+    assert "  no call was made\ncost: nothing; trace id: none; request id: none\n" in shown

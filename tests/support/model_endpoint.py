@@ -228,8 +228,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _body(self, request: dict[str, Any], *, edit: Edit | None = None, **changes: Any) -> bytes:
         content = changes.pop("content", None) if "content" in changes else self._content(request, edit)
-        got = len(content or "") // 3
         message = {"role": "assistant", "content": content, "refusal": changes.pop("refusal", None)}
+        got = len(content or message["refusal"] or "") // 3
         finish = changes.pop("finish", "stop")
         sent = self._bill(request, got)
         body = {
