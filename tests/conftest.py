@@ -4,8 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.support.broker import Broker
+
+settings.register_profile("any machine", deadline=None)  # a time is never asserted
+settings.load_profile("any machine")
 
 
 @pytest.fixture(scope="session")
