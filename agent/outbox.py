@@ -140,10 +140,7 @@ class Outbox:
 
     def turn(self, clock: float) -> None:
         """Note what was acknowledged, take up refused topics again, and refill from disk."""
-        if self._acked:
-            acked, self._acked = self._acked, []
-            for start in range(0, len(acked), MAX_DONE):
-                self._done(acked[start : start + MAX_DONE])
+        self.note_acked()
         # Not before all others were read: whoever begins anew each time never gets to the end.
         again = [] if self._more else [topic for topic, until in self._blocked.items() if until <= clock]
         if again:
@@ -151,6 +148,12 @@ class Outbox:
                 del self._blocked[topic]
             self._loaded_to, self._more = 0, True  # their rows were left on disk: read on from the start
         self._refill()
+
+    def note_acked(self) -> None:
+        """Have the acknowledged rows removed from disk, so that no later process sends them again."""
+        acked, self._acked = self._acked, []
+        for start in range(0, len(acked), MAX_DONE):
+            self._done(acked[start : start + MAX_DONE])
 
     def _refill(self) -> None:
         if self._more and not self._loading and len(self._handed) < MAX_HANDED // 2:

@@ -352,7 +352,8 @@ class Pipeline:
             self.snapshot()
 
     async def last_snapshot(self) -> None:
-        """Take a snapshot, after the row at hand."""
+        """Note what the broker took up to the end, and take a snapshot after the row at hand."""
+        self.outbox.note_acked()
         self.snapshot()
         while self._snapshot_asked:
             self._work()
