@@ -30,7 +30,8 @@ class Outbox:
 
     ``publish`` hands rows to the net thread, ``load`` reads pending rows with an id above the given one, at
     most so many and without the given topics, from the journal, ``done`` and ``refuse`` note the result
-    there, ``settled`` hears of both. All on the analyst's loop.
+    there, ``settled`` hears of both. ``supersede`` has the rows of a topic below an id published without the
+    retain flag. All on the analyst's loop.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Outbox:
         load: Callable[[int, int, Collection[str]], None],
         done: Callable[[Sequence[int]], None],
         refuse: Callable[[int, int], None],
+        supersede: Callable[[str, int], None],
         settled: Callable[[int], None],
         report: Callable[..., None],
     ) -> None:
@@ -47,6 +49,7 @@ class Outbox:
         self._load = load
         self._done = done
         self._refuse = refuse
+        self._supersede = supersede
         self._settled = settled
         self._report = report
         self._handed: dict[int, Outgoing] = {}
@@ -116,7 +119,9 @@ class Outbox:
         if reason_code < REFUSED:
             self.stats.published += 1
             self._backoffs.pop(item.topic, None)
-            self._refused.pop(item.topic, None)
+            first, _ = self._refused.pop(item.topic, (outbox_id, reason_code))
+            if item.retain and first < outbox_id:
+                self._supersede(item.topic, outbox_id)  # or the late one would be what the topic holds
             self._acked.append(outbox_id)
             if self._loading:
                 self._beside.add(outbox_id)

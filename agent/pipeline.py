@@ -109,6 +109,7 @@ class Pipeline:
             ),
             done=lambda ids: self._write(lambda store: store.outbox_done(ids)),
             refuse=lambda row, code: self._write(lambda store: store.outbox_refused(row, code)),
+            supersede=lambda topic, row: self._write(lambda store: store.outbox_superseded(topic, row)),
             report=report,
             settled=lambda row: self.conclusions.settled(row),  # noqa: PLW0108 - made below
         )

@@ -1,6 +1,7 @@
 """Rows reach the net thread in order, bounded, and a refused topic does not hold up the others."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import Any
 
 from agent.outbox import FIRST_BACKOFF_S, MAX_HANDED, Outbox
@@ -13,18 +14,24 @@ class Rig:
     def __init__(self) -> None:
         self.disk: dict[int, Outgoing] = {}
         self.sent: list[int] = []
+        self.retained: list[bool] = []  # of the last that were sent together
         self.refused: list[tuple[int, int]] = []
         self.reports: list[str] = []
         self.slow = False
         self.under_way: list[tuple[list[Outgoing], int]] = []
         self.outbox = Outbox(
-            publish=lambda items: self.sent.extend(item.outbox_id for item in items),
+            publish=self.publish,
             load=self.load,
             done=self.done,
             refuse=lambda row, code: self.refused.append((row, code)),
+            supersede=self.supersede,
             settled=lambda _row: None,
             report=self.report,
         )
+
+    def publish(self, items: Sequence[Outgoing]) -> None:
+        self.sent.extend(item.outbox_id for item in items)
+        self.retained = [item.retain for item in items]
 
     def report(self, event: str, **_: Any) -> None:
         self.reports.append(event)
@@ -32,6 +39,11 @@ class Rig:
     def done(self, ids: Sequence[int]) -> None:
         for row in ids:
             del self.disk[row]
+
+    def supersede(self, topic: str, before: int) -> None:
+        for row, item in self.disk.items():
+            if item.topic == topic and row < before:
+                self.disk[row] = replace(item, retain=False)
 
     def load(self, after: int, limit: int, skip: Collection[str]) -> None:
         rows = [self.disk[row] for row in sorted(self.disk) if row > after][: 2 * limit]
@@ -111,6 +123,22 @@ def test_a_refused_topic_waits_alone() -> None:
     rig.outbox.published(3, 0, 101)
     rig.outbox.turn(100 + 2 * FIRST_BACKOFF_S)
     assert rig.sent[4:] == [1, 2]
+
+
+def test_a_late_verdict_does_not_replace_a_newer_one() -> None:
+    """Refused while a newer row of its topic was on its way and taken: it is published, but not retained."""
+    rig = Rig()
+    rig.outbox.turn(0)
+    rig.commit(1, 2, 3, topic="d")
+    rig.outbox.published(1, 0x95, 10)
+    rig.outbox.published(2, 0, 10)
+    rig.outbox.turn(10 + FIRST_BACKOFF_S)
+    assert (rig.sent[-1], rig.retained) == (1, [False])
+    rig.outbox.published(1, 0, 41)
+    rig.outbox.published(3, 0x95, 50)  # the newest of its topic
+    for _ in range(2):
+        rig.outbox.turn(50 + FIRST_BACKOFF_S)
+    assert (rig.sent[-1], rig.retained) == (3, [True])
 
 
 def test_a_refused_topic_is_tried_again_although_rows_are_being_loaded() -> None:
