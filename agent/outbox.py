@@ -163,4 +163,5 @@ class Outbox:
     def _refill(self) -> None:
         if self._more and not self._loading and len(self._handed) < MAX_HANDED // 2:
             self._loading = True
+            self.note_acked()  # or the disk would give them back
             self._load(self._loaded_to, MAX_HANDED, frozenset(self._blocked))

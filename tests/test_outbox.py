@@ -176,6 +176,20 @@ def test_what_was_acknowledged_while_rows_were_loaded_is_not_sent_again() -> Non
     assert rig.sent == [1, 2, 3, 4, 4]
 
 
+def test_what_was_acknowledged_just_before_rows_are_read_again_is_not_sent_again() -> None:
+    """A refused topic is due while much is on its way: the disk is read from its start a little later."""
+    rig = Rig()
+    rig.outbox.turn(0)
+    rig.commit(1, topic="bad")
+    rig.outbox.published(1, 0x87, 0)
+    rig.commit(*range(2, MAX_HANDED // 2 + 4))
+    rig.outbox.turn(FIRST_BACKOFF_S)
+    for row in range(2, 6):
+        rig.outbox.published(row, 0, FIRST_BACKOFF_S)
+    assert rig.sent.count(1) == 2
+    assert [rig.sent.count(row) for row in range(2, 6)] == [1] * 4
+
+
 def test_many_refused_topics_do_not_hold_up_the_others() -> None:
     """Some of them are to be tried again at every turn, with more rows than a load passes over."""
     rig = Rig()
