@@ -30,7 +30,8 @@ class Outbox:
 
     ``publish`` hands rows to the net thread, ``load`` reads pending rows with an id above the given one, at
     most so many and without the given topics, from the journal, ``done`` and ``refuse`` note the result
-    there, ``settled`` hears of both. All on the analyst's loop.
+    there, ``settled`` hears of both. ``supersede`` has the rows of a topic below an id published without the
+    retain flag. All on the analyst's loop.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Outbox:
         load: Callable[[int, int, Collection[str]], None],
         done: Callable[[Sequence[int]], None],
         refuse: Callable[[int, int], None],
+        supersede: Callable[[str, int], None],
         settled: Callable[[int], None],
         report: Callable[..., None],
     ) -> None:
@@ -47,6 +49,7 @@ class Outbox:
         self._load = load
         self._done = done
         self._refuse = refuse
+        self._supersede = supersede
         self._settled = settled
         self._report = report
         self._handed: dict[int, Outgoing] = {}
@@ -116,7 +119,9 @@ class Outbox:
         if reason_code < REFUSED:
             self.stats.published += 1
             self._backoffs.pop(item.topic, None)
-            self._refused.pop(item.topic, None)
+            first, _ = self._refused.pop(item.topic, (outbox_id, reason_code))
+            if item.retain and first < outbox_id:
+                self._supersede(item.topic, outbox_id)  # or the late one would be what the topic holds
             self._acked.append(outbox_id)
             if self._loading:
                 self._beside.add(outbox_id)
@@ -140,10 +145,7 @@ class Outbox:
 
     def turn(self, clock: float) -> None:
         """Note what was acknowledged, take up refused topics again, and refill from disk."""
-        if self._acked:
-            acked, self._acked = self._acked, []
-            for start in range(0, len(acked), MAX_DONE):
-                self._done(acked[start : start + MAX_DONE])
+        self.note_acked()
         # Not before all others were read: whoever begins anew each time never gets to the end.
         again = [] if self._more else [topic for topic, until in self._blocked.items() if until <= clock]
         if again:
@@ -152,7 +154,14 @@ class Outbox:
             self._loaded_to, self._more = 0, True  # their rows were left on disk: read on from the start
         self._refill()
 
+    def note_acked(self) -> None:
+        """Have the acknowledged rows removed from disk, so that no later process sends them again."""
+        acked, self._acked = self._acked, []
+        for start in range(0, len(acked), MAX_DONE):
+            self._done(acked[start : start + MAX_DONE])
+
     def _refill(self) -> None:
         if self._more and not self._loading and len(self._handed) < MAX_HANDED // 2:
             self._loading = True
+            self.note_acked()  # or the disk would give them back
             self._load(self._loaded_to, MAX_HANDED, frozenset(self._blocked))

@@ -109,6 +109,7 @@ class Pipeline:
             ),
             done=lambda ids: self._write(lambda store: store.outbox_done(ids)),
             refuse=lambda row, code: self._write(lambda store: store.outbox_refused(row, code)),
+            supersede=lambda topic, row: self._write(lambda store: store.outbox_superseded(topic, row)),
             report=report,
             settled=lambda row: self.conclusions.settled(row),  # noqa: PLW0108 - made below
         )
@@ -352,7 +353,8 @@ class Pipeline:
             self.snapshot()
 
     async def last_snapshot(self) -> None:
-        """Take a snapshot, after the row at hand."""
+        """Note what the broker took up to the end, and take a snapshot after the row at hand."""
+        self.outbox.note_acked()
         self.snapshot()
         while self._snapshot_asked:
             self._work()

@@ -1,6 +1,7 @@
 """Rows reach the net thread in order, bounded, and a refused topic does not hold up the others."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import Any
 
 from agent.outbox import FIRST_BACKOFF_S, MAX_HANDED, Outbox
@@ -13,18 +14,24 @@ class Rig:
     def __init__(self) -> None:
         self.disk: dict[int, Outgoing] = {}
         self.sent: list[int] = []
+        self.retained: list[bool] = []  # of the last that were sent together
         self.refused: list[tuple[int, int]] = []
         self.reports: list[str] = []
         self.slow = False
         self.under_way: list[tuple[list[Outgoing], int]] = []
         self.outbox = Outbox(
-            publish=lambda items: self.sent.extend(item.outbox_id for item in items),
+            publish=self.publish,
             load=self.load,
             done=self.done,
             refuse=lambda row, code: self.refused.append((row, code)),
+            supersede=self.supersede,
             settled=lambda _row: None,
             report=self.report,
         )
+
+    def publish(self, items: Sequence[Outgoing]) -> None:
+        self.sent.extend(item.outbox_id for item in items)
+        self.retained = [item.retain for item in items]
 
     def report(self, event: str, **_: Any) -> None:
         self.reports.append(event)
@@ -32,6 +39,11 @@ class Rig:
     def done(self, ids: Sequence[int]) -> None:
         for row in ids:
             del self.disk[row]
+
+    def supersede(self, topic: str, before: int) -> None:
+        for row, item in self.disk.items():
+            if item.topic == topic and row < before:
+                self.disk[row] = replace(item, retain=False)
 
     def load(self, after: int, limit: int, skip: Collection[str]) -> None:
         rows = [self.disk[row] for row in sorted(self.disk) if row > after][: 2 * limit]
@@ -113,6 +125,22 @@ def test_a_refused_topic_waits_alone() -> None:
     assert rig.sent[4:] == [1, 2]
 
 
+def test_a_late_verdict_does_not_replace_a_newer_one() -> None:
+    """Refused while a newer row of its topic was on its way and taken: it is published, but not retained."""
+    rig = Rig()
+    rig.outbox.turn(0)
+    rig.commit(1, 2, 3, topic="d")
+    rig.outbox.published(1, 0x95, 10)
+    rig.outbox.published(2, 0, 10)
+    rig.outbox.turn(10 + FIRST_BACKOFF_S)
+    assert (rig.sent[-1], rig.retained) == (1, [False])
+    rig.outbox.published(1, 0, 41)
+    rig.outbox.published(3, 0x95, 50)  # the newest of its topic
+    for _ in range(2):
+        rig.outbox.turn(50 + FIRST_BACKOFF_S)
+    assert (rig.sent[-1], rig.retained) == (3, [True])
+
+
 def test_a_refused_topic_is_tried_again_although_rows_are_being_loaded() -> None:
     """Its rows are far behind where the reading stands."""
     rig = Rig()
@@ -146,6 +174,20 @@ def test_what_was_acknowledged_while_rows_were_loaded_is_not_sent_again() -> Non
     rig.outbox.published(2, 0, FIRST_BACKOFF_S)
     rig.outbox.loaded(*rig.under_way.pop())
     assert rig.sent == [1, 2, 3, 4, 4]
+
+
+def test_what_was_acknowledged_just_before_rows_are_read_again_is_not_sent_again() -> None:
+    """A refused topic is due while much is on its way: the disk is read from its start a little later."""
+    rig = Rig()
+    rig.outbox.turn(0)
+    rig.commit(1, topic="bad")
+    rig.outbox.published(1, 0x87, 0)
+    rig.commit(*range(2, MAX_HANDED // 2 + 4))
+    rig.outbox.turn(FIRST_BACKOFF_S)
+    for row in range(2, 6):
+        rig.outbox.published(row, 0, FIRST_BACKOFF_S)
+    assert rig.sent.count(1) == 2
+    assert [rig.sent.count(row) for row in range(2, 6)] == [1] * 4
 
 
 def test_many_refused_topics_do_not_hold_up_the_others() -> None:

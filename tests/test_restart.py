@@ -9,6 +9,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from agent.crossings import Crossings
 from agent.desk import BatchSettings
 from agent.detect import Detector, DetectSettings
@@ -16,7 +18,7 @@ from agent.journal import JournalSettings, Reader
 from agent.mqtt import LinkState
 from agent.observe.traces import Span
 from agent.pipeline import Pipeline, PipelineSettings
-from agent.records import LinkDown, Outgoing, Row, TimerKind, TimerRow
+from agent.records import LinkDown, Outgoing, Row, TimerKind, TimerRow, Window
 from agent.review import ReviewSettings
 from agent.window import WindowSettings
 from tests.journal.rig import Rig, arrival, link_up
@@ -248,3 +250,31 @@ def test_the_age_of_the_snapshot_is_carried_over_restarts(tmp_path: Path) -> Non
         0,
         1,
     ]
+
+
+async def _fail_to_seal(life: Life) -> None:
+    """Seal without memory, then judge the window and take a snapshot that has it behind it."""
+    life.rig.offer([link_up(1), arrival(1)])
+    await life.feed()
+    await asyncio.sleep(2 * AGE_S)
+    life.pipeline.note(TimerKind.TICK)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("agent.journal.store.encode_window", _without_memory)
+        await life.feed()
+        life.pipeline.snapshot()
+        await life.feed()
+    assert isinstance(life.errors[0], MemoryError)
+    life.errors.clear()
+
+
+def _without_memory(_window: Window) -> str:
+    raise MemoryError
+
+
+def test_nothing_of_the_analyst_is_written_behind_a_job_that_failed(tmp_path: Path) -> None:
+    """A snapshot would pass readings that no window has; the next process seals and judges them."""
+    in_a_life(tmp_path, _fail_to_seal)
+    with Reader.open(tmp_path) as reader:
+        assert (list(reader.windows(limit=9)), list(reader.verdicts(limit=9))) == ([], [])
+    windows, verdicts, sent = in_a_life(tmp_path, _look)
+    assert (windows, verdicts, len(sent)) == (1, 1, 1)

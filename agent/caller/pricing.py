@@ -44,8 +44,13 @@ class Pricing:
         return Price(max(one.input for one in every), max(one.output for one in every))
 
     def worst_case(self, model: str, prompt_bytes: int, max_output_tokens: int) -> int:
-        """Return nano-USD that a call cannot exceed: one token per byte of text, and the full output."""
-        return self.cost(model, Usage(prompt_bytes, max_output_tokens))
+        """Return nano-USD that a call cannot exceed: one token per byte of text, and the full output.
+
+        All of the text counts as cached where that is the dearer: whoever bills may say so.
+        """
+        return max(
+            self.cost(model, Usage(prompt_bytes, max_output_tokens, cached)) for cached in (0, prompt_bytes)
+        )
 
     def cost(self, model: str, usage: Usage) -> int:
         """Return nano-USD for ``usage``, rounded up."""

@@ -102,6 +102,11 @@ def refuse(connection: sqlite3.Connection, outbox_id: int, reason_code: int, now
     return True
 
 
+def supersede(connection: sqlite3.Connection, topic: str, outbox_id: int) -> None:
+    """Let what a topic still waits to say below ``outbox_id`` not replace what the broker retains."""
+    connection.execute("UPDATE outbox SET retain = 0 WHERE topic = ? AND id < ?", (topic, outbox_id))
+
+
 def settle(connection: sqlite3.Connection, verdict_id: str) -> None:
     """Close a verdict that waits for nothing any more."""
     waiting, given_up = connection.execute(

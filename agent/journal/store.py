@@ -194,6 +194,10 @@ class Store:
         """Note that the broker refused a row; true once it did so for 24 h and the row is undeliverable."""
         return outbox.refuse(self._connection, outbox_id, reason_code, self._sequence.now())
 
+    def outbox_superseded(self, topic: str, outbox_id: int) -> None:
+        """Publish the rows of ``topic`` below this one without the retain flag: a newer one is out."""
+        outbox.supersede(self._connection, topic, outbox_id)
+
     # ---------------------------------------------------------------------------------- the journal
 
     def begin_connection(self, generation: int) -> None:

@@ -104,6 +104,8 @@ class Writer:
         """Return the longest wait without work: none while pruning must go on."""
         if self._pruner.more and self._capacity.pressed:
             return 0.0
+        if self._inbox.depth or not self._capacity.intake:
+            return _IDLE_S  # what is held stays so, for whatever was due long ago
         held_s = self._redelivery.due_s(self._mono())
         return _IDLE_S if held_s is None else min(_IDLE_S, held_s)
 

@@ -45,6 +45,13 @@ def test_the_worst_case_is_a_token_per_byte() -> None:
     assert PRICING.worst_case("m", 3000, 180) == 3000 * 1000 + 180 * 4000
 
 
+def test_the_worst_case_holds_where_cached_text_is_the_dearer() -> None:
+    """A price of cached input above the plain one is booked, so no report of the endpoint passes a cap."""
+    pricing = Pricing({"m": Price(1.0, 4.0, cached_input=5.0)})
+    worst = pricing.worst_case("m", 3000, 180)
+    assert worst >= max(pricing.cost("m", Usage(3000, 180, cached)) for cached in (0, 1, 1500, 3000))
+
+
 @given(
     st.integers(min_value=0, max_value=10**12),
     st.lists(st.integers(min_value=0, max_value=10**6), min_size=1),

@@ -17,6 +17,7 @@ import pytest
 from agent.failpoint import VARIABLE
 from agent.journal import Reader
 from tests.integration.patients import Patient, publish
+from tests.mqtt.desk import peer
 from tests.support.agent_process import AgentProcess, wait_for
 from tests.support.broker import Broker
 from tests.support.model_endpoint import ModelEndpoint
@@ -79,6 +80,33 @@ def test_sigterm_during_an_ai_call_ends_the_window_local_with_its_cost(
         assert (verdict["source"], verdict["reason"]) == ("local", "shutdown")
         assert verdict["cost_usd"] > 0
         assert agent.events("agent_stopped")[0]["clean"] is True
+
+
+def test_a_verdict_that_the_broker_has_is_not_sent_again_after_a_stop(tmp_path: Path, broker: Broker) -> None:
+    """SIGTERM right behind the verdicts: nothing is left in the outbox, so consumers hear each once."""
+    agent = AgentProcess(
+        tmp_path / "stop-once",
+        broker_url=broker.url,
+        settings={
+            "agent": {"id": "stop-once"},
+            "sources": [{"topic": "stop-once/{device}"}],
+            "review": {"window": {"max_readings": 1}},
+        },
+    )
+    for stops in range(1, 4):
+        _stop_behind_verdicts(agent, broker, first=5 * stops)
+        with Reader.open(agent.state_dir) as reader:
+            assert (len(list(reader.verdicts(limit=99))), reader.counts()["outbox"]) == (5 * stops, 0)
+
+
+def _stop_behind_verdicts(agent: AgentProcess, broker: Broker, *, first: int) -> None:
+    with agent, peer(broker.port, f"{agent.base_topic}/verdicts/+") as consumer:
+        wait_for(lambda: agent.get("/readyz")[0] == 200, 20, "the agent is ready")
+        heard = consumer.heard  # type: ignore[attr-defined]
+        heard.clear()
+        mqtt.multiple([(f"stop-once/{first + n}", "1", 1, False) for n in range(5)], port=broker.port)
+        wait_for(lambda: len(heard) >= 5, 10, "the verdicts are published", every_s=0.01)
+        stop(agent)
 
 
 def test_a_second_signal_ends_at_once(tmp_path: Path, broker: Broker) -> None:

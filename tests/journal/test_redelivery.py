@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from agent.journal import JournalSettings
 from agent.journal.migrations import migrate
 from agent.journal.redelivery import HOLD_S, MAX_HELD_BYTES, Redelivery, key_of, tail_of
 from agent.records import Arrival, LinkUp, MessageRow
@@ -173,6 +174,21 @@ def test_a_held_run_is_new_after_two_seconds_of_nothing(tmp_path: Path) -> None:
         rig.offer([link_up(2), replace(first, mono=time.monotonic() - HOLD_S)])
         rig.until(lambda: readings(rig) == 1)
         assert rig.acks[-1] == (2, first.mid)
+
+
+def test_held_messages_leave_a_full_journal_at_rest(tmp_path: Path) -> None:
+    """While nothing may be taken in, what is held waits without a commit for each turn of the thread."""
+    settings = JournalSettings(commit_ms=5, ballast_bytes=0, max_mib=1, prune=False)
+    with Rig(tmp_path, settings=settings) as rig:
+        rig.offer([link_up(1), *LAST])
+        rig.settle()
+        garbage = (arrival(0, qos=0, generation=2, payload=b"x" * 250_000) for _ in range(5))
+        rig.offer([link_up(2), *again(LAST[:1], 2), *garbage])
+        rig.until(lambda: rig.journal.stats.state == "full")
+        acks, commits = len(rig.acks), rig.journal.stats.commits
+        time.sleep(HOLD_S + 0.5)
+        assert len(rig.acks) == acks
+        assert rig.journal.stats.commits - commits < 20
 
 
 def test_held_messages_of_a_lost_connection_are_still_owed(tmp_path: Path) -> None:

@@ -161,6 +161,20 @@ def test_a_refused_row_is_undeliverable_after_a_day(tmp_path: Path) -> None:
         )
 
 
+def test_a_superseded_row_is_not_retained(tmp_path: Path) -> None:
+    """Of its topic and below the given row only, and still so in the next process."""
+    one, other = replace(VERDICT, topic="late", retain=True), replace(VERDICT, topic="fine", retain=True)
+    with Rig(tmp_path) as rig:
+        for number, message in enumerate((one, other, one), 1):
+            sealed = window(f"w{number}", lo=number, hi=number)
+            rig.write(sealing(sealed))
+            rig.write(concluding(sealed, message))
+        rig.write(lambda store: store.outbox_superseded("late", 3))
+    with Rig(tmp_path) as rig:
+        waiting, _ = rig.write(lambda store: store.outbox_pending(0, 10))
+        assert [item.retain for item in waiting] == [False, True, True]
+
+
 def test_what_waited_a_day_behind_a_refused_row_goes_with_it(tmp_path: Path) -> None:
     """A refused topic is tried hourly and makes rows every minute: they must not fill the journal."""
     wall = [1_700_000_000.0]
