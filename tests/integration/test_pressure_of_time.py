@@ -5,6 +5,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import paho.mqtt.client as paho
@@ -12,13 +13,18 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
 from agent.journal import Reader
+from tests.benchmarks.drain import last_seq
+from tests.faults.rig import QUIET_BROKER
 from tests.support.agent_process import AgentProcess, wait_for
 from tests.support.broker import Broker
+from tests.support.quota import Quota, quota
 
-#: Sizes of the whole attack: BACKLOG=60000 DEVICES=5000 SUSPEND_S=80 IDS=30000 BURST=10000.
+#: Sizes of the whole attack: BACKLOG=60000 DEVICES=5000 SUSPEND_S=80 STARVE_S=1200 IDS=30000 BURST=10000.
 BACKLOG = int(os.environ.get("BACKLOG", "600"))
 DEVICES = int(os.environ.get("DEVICES", "200"))
 SUSPEND_S = float(os.environ.get("SUSPEND_S", "6"))
+STARVE_S = float(os.environ.get("STARVE_S", "30"))  # then it gets the whole core for what is left
+SHARE = 0.1
 IDS = int(os.environ.get("IDS", "1500"))
 BURST = int(os.environ.get("BURST", "1000"))
 KNOWN = 20
@@ -47,9 +53,9 @@ def impatient(folder: Path, broker: Broker, topic: str) -> AgentProcess:
     return agent
 
 
-@pytest.fixture
-def sender(broker: Broker) -> Iterator[paho.Client]:
-    """A publisher that is connected."""
+@contextmanager
+def connected(broker: Broker) -> Iterator[paho.Client]:
+    """Be a publisher that is connected."""
     client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
     client.max_inflight_messages_set(2000)
     client.connect("127.0.0.1", broker.port)
@@ -59,39 +65,82 @@ def sender(broker: Broker) -> Iterator[paho.Client]:
     client.loop_stop()
 
 
-def slowly(agent: AgentProcess, *, share: float, limit_s: float, done: object) -> None:
-    """Let the process run for ``share`` of each half second until ``done`` (a function) says so."""
-    deadline, period_s = time.monotonic() + limit_s, 0.5
-    while not done():  # type: ignore[operator]
-        assert time.monotonic() < deadline, "the backlog is not drained"
+@pytest.fixture
+def sender(broker: Broker) -> Iterator[paho.Client]:
+    """A publisher on the session's broker."""
+    with connected(broker) as client:
+        yield client
+
+
+def drained(agent: AgentProcess) -> bool:
+    """Say whether so many rows were journaled; delivered verdicts take theirs away again."""
+    return last_seq(agent.journal) >= BACKLOG
+
+
+def counts(agent: AgentProcess) -> str:
+    """Return what the journal holds."""
+    with Reader.open(agent.state_dir) as reader:
+        return ", ".join(f"{reader.counts()[name]} {name}" for name in ("messages", "verdicts", "outbox"))
+
+
+def used(agent: AgentProcess, before_s: float) -> str:
+    """Return what the agent has used."""
+    return f"CPU {agent.cpu_s() - before_s:.1f} s, rss {agent.rss_mib():.0f} MiB"
+
+
+def starve(agent: AgentProcess, group: Quota | None) -> None:
+    """Let the agent run on a tenth of a core until the backlog is drained, or for so long."""
+    began, told = time.monotonic(), 0.0
+    cpu_s = agent.cpu_s()
+    if group is not None:
+        group.take(agent.pid)
+        group.set(SHARE)
+    while not drained(agent) and (past_s := time.monotonic() - began) < STARVE_S:
         assert agent.code is None, agent.tail()
-        agent.send(signal.SIGSTOP)
-        time.sleep((1.0 - share) * period_s)
-        agent.send(signal.SIGCONT)
-        time.sleep(share * period_s)
+        if group is not None:
+            time.sleep(0.5)
+        else:
+            agent.send(signal.SIGSTOP)
+            time.sleep((1.0 - SHARE) * 0.5)
+            agent.send(signal.SIGCONT)
+            time.sleep(SHARE * 0.5)
+        if past_s - told >= 30:
+            told = past_s
+            print(f"{past_s:.0f} s: row {last_seq(agent.journal)}, {counts(agent)}, {used(agent, cpu_s)}")
+    held = "" if group is None else "; held back in {} periods, {:.0f} s".format(*group.throttled())
+    print(f"starved for {time.monotonic() - began:.0f} s, {used(agent, cpu_s)}{held}")
+    if group is not None:
+        group.set(None)
 
 
-def test_a_suspended_agent_and_a_backlog_on_a_tenth_of_a_core(
-    tmp_path: Path, broker: Broker, sender: paho.Client
-) -> None:
-    """SIGSTOP for thrice the watchdog's patience, then a backlog with CPU in slices: no exit, all read."""
-    agent = impatient(tmp_path / "a", broker, "slow")
-    with agent:
+def test_a_suspended_agent_and_a_backlog_on_a_tenth_of_a_core(tmp_path: Path) -> None:
+    """SIGSTOP for thrice the watchdog's patience, then a backlog with little CPU: no exit, all read."""
+    with ExitStack() as stack:
+        # One that writes its whole queue to the disk each second would need the time for itself.
+        broker = Broker(tmp_path / "broker", extra=QUIET_BROKER).start()
+        stack.callback(broker.stop)
+        sender = stack.enter_context(connected(broker))
+        group = stack.enter_context(quota())
+        agent = stack.enter_context(impatient(tmp_path / "a", broker, "slow"))
         agent.send(signal.SIGSTOP)
         began = time.monotonic()
-        sent = [sender.publish(f"slow/d{n % DEVICES}", str(n % 7), qos=1) for n in range(BACKLOG)]
-        for message in sent:
-            message.wait_for_publish(60)
+        for first in range(0, BACKLOG, 1000):
+            sent = [
+                sender.publish(f"slow/d{n % DEVICES}", str(n % 7), qos=1)
+                for n in range(first, min(BACKLOG, first + 1000))
+            ]
+            for message in sent:
+                message.wait_for_publish(60)
+        print(f"{BACKLOG} messages queued in {time.monotonic() - began:.1f} s")
         time.sleep(max(0.0, SUSPEND_S - (time.monotonic() - began)))
+        print(f"suspended for {time.monotonic() - began:.0f} s")
         agent.send(signal.SIGCONT)
-
-        def drained() -> bool:
-            with Reader.open(agent.state_dir) as reader:
-                return int(reader.meta("seq") or 0) > BACKLOG or reader.counts()["messages"] == BACKLOG
-
-        slowly(agent, share=0.1, limit_s=60 + BACKLOG / 10, done=drained)
+        starve(agent, group)
+        wait_for(lambda: drained(agent), 60 + BACKLOG / 200, "the rest is drained")
         wait_for(lambda: agent.get("/healthz")[0] == 200, 20, "all loops turn")
         wait_for(lambda: agent.status()["counters"]["readings"] == BACKLOG, 20, "all are read")
+        print(f"CPU {agent.cpu_s():.1f} s in all; peak rss {agent.peak_rss_mib():.1f} MiB")
+        assert agent.events("agent_failed") == []
         assert agent.stop() == 0
 
 
