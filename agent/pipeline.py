@@ -20,7 +20,7 @@ from agent.desk import Asks, BatchSettings, Desk, Spawn
 from agent.detect import Detector
 from agent.failpoint import failpoint
 from agent.journal import Journal
-from agent.outbox import Outbox
+from agent.outbox import PER_DEVICE, Outbox
 from agent.records import (
     FindingEvent,
     MessageRow,
@@ -105,12 +105,17 @@ class Pipeline:
         self.windows = Windows(settings.window)
         self.outbox = Outbox(
             publish=publish,
-            load=lambda after, limit, skip: self._write(
-                lambda store: store.outbox_pending(after, limit, skip), lambda got: self.outbox.loaded(*got)
+            load=lambda after, limit, skip, ahead: self._write(
+                lambda store: (
+                    store.outbox_of(ahead, PER_DEVICE, skip),
+                    *store.outbox_pending(after, limit, skip),
+                ),
+                lambda got: self.outbox.loaded(*got),
             ),
             done=lambda ids: self._write(lambda store: store.outbox_done(ids)),
             refuse=lambda row, code: self._write(lambda store: store.outbox_refused(row, code)),
             report=report,
+            seniority=detector.seniority,
             settled=lambda row: self.conclusions.settled(row),  # noqa: PLW0108 - made below
         )
         self.conclusions = Conclusions(

@@ -162,6 +162,11 @@ class Detector:
         rhythm.silent = True
         return replace(self._silence(device, rhythm, clock), offline=True)
 
+    def seniority(self, device: str) -> int | None:
+        """Return how many devices were met before a tracked one, None for another."""
+        rhythm = self._watch.rhythms.get(device)
+        return None if rhythm is None else rhythm.older
+
     def silent(self, device: str) -> bool:
         """Say whether a device has been found silent and has not spoken since."""
         rhythm = self._watch.rhythms.get(device)

@@ -1,5 +1,6 @@
 """Little CPU time, a suspended machine and a flood of device ids: slower, never stopped, nobody silenced."""
 
+import json
 import os
 import signal
 import time
@@ -17,6 +18,7 @@ from tests.benchmarks.drain import last_seq
 from tests.faults.rig import QUIET_BROKER
 from tests.support.agent_process import AgentProcess, wait_for
 from tests.support.broker import Broker
+from tests.support.proxy import UP, Proxy
 from tests.support.quota import Quota, quota
 
 #: Sizes of the whole attack: BACKLOG=60000 DEVICES=5000 SUSPEND_S=80 STARVE_S=1200 IDS=30000 BURST=10000.
@@ -35,6 +37,8 @@ import dataclasses, runpy, sys
 from agent import app, settings
 of_journal = settings.of_journal
 settings.of_journal = lambda config: dataclasses.replace(of_journal(config), new_devices_burst={burst})
+of_link = settings.of_link
+settings.of_link = lambda config: dataclasses.replace(of_link(config), receive_maximum=65_535)
 if {quick}:
     app.STUCK_S, app.FRESH_S, app.MAIN_STUCK_S = 2.0, 1.0, 2.5
 sys.argv = ["edge-agent", "run", "--config", sys.argv[1]]
@@ -42,14 +46,14 @@ runpy.run_module("agent", run_name="__main__", alter_sys=True)
 """
 
 
-def impatient(folder: Path, broker: Broker, topic: str) -> AgentProcess:
+def impatient(folder: Path, broker: Broker, topic: str, *, burst: int = BURST) -> AgentProcess:
     """Return an agent whose watchdog has little patience."""
     agent = AgentProcess(
         folder,
         broker_url=broker.url,
         settings={"agent": {"id": topic}, "sources": [{"topic": f"{topic}/{{device}}"}]},
     )
-    agent.argv[1:] = ["-c", RUN.format(quick=QUICK, burst=BURST), str(agent.config_path)]
+    agent.argv[1:] = ["-c", RUN.format(quick=QUICK, burst=burst), str(agent.config_path)]
     return agent
 
 
@@ -63,6 +67,14 @@ def connected(broker: Broker) -> Iterator[paho.Client]:
     yield client
     client.disconnect()
     client.loop_stop()
+
+
+@contextmanager
+def quiet(folder: Path) -> Iterator[Broker]:
+    """Be a broker that does not write all it has to the disk at each change: a long queue makes that slow."""
+    broker = Broker(folder / "broker", extra=QUIET_BROKER).start()
+    yield broker
+    broker.stop()
 
 
 @pytest.fixture
@@ -116,9 +128,7 @@ def starve(agent: AgentProcess, group: Quota | None) -> None:
 def test_a_suspended_agent_and_a_backlog_on_a_tenth_of_a_core(tmp_path: Path) -> None:
     """SIGSTOP for thrice the watchdog's patience, then a backlog with little CPU: no exit, all read."""
     with ExitStack() as stack:
-        # One that writes its whole queue to the disk each second would need the time for itself.
-        broker = Broker(tmp_path / "broker", extra=QUIET_BROKER).start()
-        stack.callback(broker.stop)
+        broker = stack.enter_context(quiet(tmp_path))
         sender = stack.enter_context(connected(broker))
         group = stack.enter_context(quota())
         agent = stack.enter_context(impatient(tmp_path / "a", broker, "slow"))
@@ -187,4 +197,56 @@ def test_a_flood_of_device_ids_stops_nobody(tmp_path: Path, broker: Broker, send
         status = agent.status()
         print(f"{IDS} ids in {flooded_s:.1f} s; rss {agent.peak_rss_mib():.0f} MiB")
         assert any("new_device_limit" in problem for problem in status["problems"])
+        assert agent.stop() == 0
+
+
+def test_a_known_device_has_its_verdict_amid_those_of_a_flood(tmp_path: Path) -> None:
+    """Two thousand verdicts of new ids wait: the known devices' are in the first thousand, in order."""
+    topic, flood = tmp_path.name.replace("_", ""), 2000
+    verdicts: list[tuple[str, float]] = []
+
+    def note(_client: object, _userdata: object, message: paho.MQTTMessage) -> None:
+        verdict = json.loads(message.payload)
+        verdicts.append((verdict["device"], verdict["window"]["readings"]))
+
+    with ExitStack() as stack:
+        broker = stack.enter_context(quiet(tmp_path))
+        proxy = stack.enter_context(Proxy(broker.port))
+        sender = stack.enter_context(connected(broker))
+        sender.on_message = note
+        agent = impatient(tmp_path / "a", broker, topic, burst=10_000)
+        agent.settings["mqtt"] = {"url": f"mqtt://127.0.0.1:{proxy.port}", "keepalive_s": 120}
+        agent.settings["review"]["window"] = {"max_age_s": 600, "max_readings": 1}
+        stack.enter_context(agent)
+        sender.subscribe(f"{agent.base_topic}/verdicts/+", qos=1)
+        known = [f"known{number}" for number in range(KNOWN)]
+
+        def speak(device: str, readings: int) -> None:
+            values = {f"m{number}": 1 for number in range(readings)}
+            sender.publish(f"{topic}/{device}", json.dumps(values), qos=1).wait_for_publish(20)
+
+        for device in known:
+            speak(device, 1)
+        wait_for(lambda: len(verdicts) == KNOWN, 20, "the devices are known")
+        verdicts.clear()
+        proxy.freeze(UP)
+        for number in range(flood):
+            sender.publish(f"{topic}/id{number}", "1", qos=1)
+        for readings in (2, 3):
+            for device in known:
+                speak(device, readings)
+
+        def concluded() -> int:
+            with Reader.open(agent.state_dir) as reader:
+                return reader.counts()["verdicts"]
+
+        everything = flood + 2 * KNOWN
+        wait_for(lambda: concluded() == everything + KNOWN, 60, "all verdicts are on disk")
+        proxy.thaw()
+        wait_for(lambda: len(verdicts) >= everything, 60, "all are delivered")
+        places = {one: place for place, one in reversed(list(enumerate(verdicts)))}
+        last = [places[device, 2] for device in known]
+        print(f"of {flood} verdicts of the flood and {2 * KNOWN} others, the known devices' first: {last}")
+        assert max(last) < 1000
+        assert all(places[device, 2] < places[device, 3] for device in known)
         assert agent.stop() == 0
