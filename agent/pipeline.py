@@ -50,6 +50,9 @@ TURN_S = 0.2
 MAX_TURN_ROWS = 256
 MAX_TURN_READINGS = 4096
 MAX_TURN_WINDOWS = 200
+# Each window makes two jobs of some kilobytes: while so many wait for the journal, no row is worked on.
+MAX_JOBS = 1024
+HELD_S = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +177,8 @@ class Pipeline:
         """Do one turn's work, on the rows or on a snapshot, and ask for another where some is left."""
         self._turn_asked = False
         failpoint("analyst_consume")
-        self._journal.consumed(self._work())
+        if self._dump is not None or not self._held:
+            self._journal.consumed(self._work())
         self.heartbeat = self._clock()
         self._snapshot_if_due()
         self._ask_turn()
@@ -182,7 +186,15 @@ class Pipeline:
     def _ask_turn(self) -> None:
         if self.busy and not self._turn_asked:
             self._turn_asked = True
-            asyncio.get_running_loop().call_soon(self._turn)
+            loop = asyncio.get_running_loop()
+            if self._dump is None and self._held:
+                loop.call_later(HELD_S, self._turn)
+            else:
+                loop.call_soon(self._turn)
+
+    @property
+    def _held(self) -> bool:
+        return self._journal.inbox.jobs >= MAX_JOBS
 
     @property
     def busy(self) -> bool:
