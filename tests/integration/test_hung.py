@@ -17,7 +17,7 @@ from tests.integration.patients import Patient
 from tests.support.agent_process import AgentProcess, wait_for
 from tests.support.broker import Broker
 
-PATIENCE_S = 1.5
+PATIENCE_S = 1.0
 #: Burns inside one call of C, so that no other thread of the process gets the interpreter.
 RUN = f"""
 import os, runpy, sys
@@ -67,7 +67,7 @@ def test_an_analyst_that_hangs_is_not_ready_and_its_status_says_its_age(
     tmp_path: Path, broker: Broker
 ) -> None:
     """Ready for the first seconds, then 503 with the reason, until the watchdog ends the process."""
-    patient = Patient(tmp_path / "p", broker, "hang:analyst_timers:20", topic="hangs")
+    patient = Patient(tmp_path / "p", broker, "hang:analyst_timers:12", topic="hangs")
     with patient.systemd, patient.agent as agent:
         status = agent.status()
         assert (status["stale"], status["age_s"]) == (False, 0.0)
