@@ -61,7 +61,7 @@ class Conclusions:
         verdict_topic: Callable[[str], str],
         event_topic: Callable[[str], str],
         write: Writes,
-        publish: Callable[[Sequence[Outgoing]], None],
+        publish: Callable[[Sequence[Outgoing], str], None],
         trace: Trace,
         observe: Callable[[Verdict, FindingEvent | None, float, str | None], None],
         clock: Callable[[], float],
@@ -135,7 +135,7 @@ class Conclusions:
                 detail=detail,
                 anomaly=verdict.status is Status.ANOMALY,
             ),
-            lambda added: self._handed(added, span),
+            lambda added: self._handed(added, device, span),
         )
         if finding is None or cleared:
             self._findings.pop(device, None)
@@ -155,13 +155,13 @@ class Conclusions:
         if len(self._told) > MAX_TOLD:
             del self._told[next(iter(self._told))]
 
-    def _handed(self, added: Sequence[Outgoing], span: PublishSpan) -> None:
+    def _handed(self, added: Sequence[Outgoing], device: str, span: PublishSpan) -> None:
         """Hand committed rows to the outbox; the verdict's span ends with its PUBACK."""
         if added and span.traceparent is not None and len(self._spans) < MAX_SPANS:
             self._spans[added[0].outbox_id] = span
         else:
             span.end()
-        self._publish(added)
+        self._publish(added, device)
 
     def settled(self, outbox_id: int) -> None:
         """Hear that the broker took or refused a row."""

@@ -1,15 +1,21 @@
 """Feeds the outbox to the broker: at most 400 rows in memory, the rest waits on disk.
 
+From there rows are read in their order, but first some of the devices whose turn it is, each one's oldest: in
+a flood of new devices the known ones keep their verdicts. The order of a device's rows is never changed.
+
 A topic that the broker refuses is left alone for a while, doubling up to an hour; its rows stay on disk and
 the other topics go on. After 24 h a refused row is set aside as undeliverable, with its row kept.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from agent.fair_turns import Turns
 from agent.records import Outgoing
 
 MAX_HANDED = 400
+MAX_AHEAD = 80  # devices whose turn comes with one load
+PER_DEVICE = 2  # rows of each of them
 MAX_DONE = 200  # acknowledged rows in one job of the journal
 FIRST_BACKOFF_S = 30.0
 MAX_BACKOFF_S = 3600.0
@@ -29,20 +35,21 @@ class Outbox:
     """Knows which rows are with the net thread, and which topics are left alone.
 
     ``publish`` hands rows to the net thread, ``load`` reads pending rows with an id above the given one, at
-    most so many and without the given topics, from the journal, ``done`` and ``refuse`` note the result
-    there, ``settled`` hears of both. ``supersede`` has the rows of a topic below an id published without the
-    retain flag. All on the analyst's loop.
+    most so many and without the given topics, from the journal, and the oldest ones of some devices; ``done``
+    and ``refuse`` note the result there, ``settled`` hears of both. ``supersede`` has the rows of a topic
+    below an id published without the retain flag. All on the analyst's loop.
     """
 
     def __init__(
         self,
         *,
         publish: Callable[[Sequence[Outgoing]], None],
-        load: Callable[[int, int, Collection[str]], None],
+        load: Callable[[int, int, Collection[str], Sequence[str]], None],
         done: Callable[[Sequence[int]], None],
         refuse: Callable[[int, int], None],
         supersede: Callable[[str, int], None],
         settled: Callable[[int], None],
+        seniority: Callable[[str], int | None],
         report: Callable[..., None],
     ) -> None:
         self._publish = publish
@@ -52,6 +59,7 @@ class Outbox:
         self._supersede = supersede
         self._settled = settled
         self._report = report
+        self._turns = Turns(seniority)
         self._handed: dict[int, Outgoing] = {}
         self._blocked: dict[str, float] = {}  # topic -> clock at which it is tried again
         self._backoffs: dict[str, float] = {}  # topic -> last backoff, until it is accepted
@@ -83,11 +91,12 @@ class Outbox:
         """The topics that the broker refuses, with the first refused row of each and its reason code."""
         return dict(self._refused)
 
-    def add(self, items: Sequence[Outgoing]) -> None:
-        """Take rows that were just committed; what does not fit stays on disk until there is room."""
+    def add(self, items: Sequence[Outgoing], device: str) -> None:
+        """Take a device's rows, just committed; what does not fit stays on disk until there is room."""
         for item in items:
             if self._more or len(self._handed) >= MAX_HANDED:
                 self._more = True
+                self._turns.ask(device)
                 continue
             self._hand([item])
             self._loaded_to = item.outbox_id
@@ -100,12 +109,22 @@ class Outbox:
             self._handed.update((item.outbox_id, item) for item in ready)
             self._publish(ready)
 
-    def loaded(self, items: Sequence[Outgoing], read_to: int) -> None:
-        """Take the rows that ``load`` asked for, and the id up to which it has read, 0 for the end."""
+    def loaded(
+        self, ahead: Mapping[str, Sequence[Outgoing]], items: Sequence[Outgoing], read_to: int
+    ) -> None:
+        """Take the rows that ``load`` asked for, and the id up to which it has read, 0 for the end.
+
+        ``ahead`` has the devices' own; a device that had any asks for another turn.
+        """
         self._loading = False
         beside, self._beside = self._beside, set()
+        for device, rows in ahead.items():
+            self._hand([item for item in rows if item.outbox_id not in beside])
+            if rows:
+                self._turns.ask(device)
         if not read_to:
             self._more = False
+            self._turns.clear()
             return
         self._hand([item for item in items if item.outbox_id not in beside])
         self._loaded_to = read_to
@@ -163,5 +182,7 @@ class Outbox:
     def _refill(self) -> None:
         if self._more and not self._loading and len(self._handed) < MAX_HANDED // 2:
             self._loading = True
-            self.note_acked()  # or the disk would give them back
-            self._load(self._loaded_to, MAX_HANDED, frozenset(self._blocked))
+            self.note_acked()  # of a device's turn some may lie ahead of what is read now
+            ahead = self._turns.take(MAX_AHEAD)
+            limit = MAX_HANDED - PER_DEVICE * len(ahead)
+            self._load(self._loaded_to, limit, frozenset(self._blocked), ahead)

@@ -20,7 +20,7 @@ from agent.desk import Asks, BatchSettings, Desk, Spawn
 from agent.detect import Detector
 from agent.failpoint import failpoint
 from agent.journal import Journal
-from agent.outbox import Outbox
+from agent.outbox import PER_DEVICE, Outbox
 from agent.records import (
     FindingEvent,
     MessageRow,
@@ -41,6 +41,7 @@ from agent.review import ReviewSettings
 from agent.scribe import Scribe
 from agent.sealer import Sealer
 from agent.seeds import Seeds
+from agent.snapshot import Dump
 from agent.snapshot_due import SnapshotDue
 from agent.window import Draft, Windows, WindowSettings
 
@@ -49,6 +50,9 @@ TURN_S = 0.2
 MAX_TURN_ROWS = 256
 MAX_TURN_READINGS = 4096
 MAX_TURN_WINDOWS = 200
+# Each window makes two jobs of some kilobytes: while so many wait for the journal, no row is worked on.
+MAX_JOBS = 1024
+HELD_S = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,13 +108,18 @@ class Pipeline:
         self.windows = Windows(settings.window)
         self.outbox = Outbox(
             publish=publish,
-            load=lambda after, limit, skip: self._write(
-                lambda store: store.outbox_pending(after, limit, skip), lambda got: self.outbox.loaded(*got)
+            load=lambda after, limit, skip, ahead: self._write(
+                lambda store: (
+                    store.outbox_of(ahead, PER_DEVICE, skip),
+                    *store.outbox_pending(after, limit, skip),
+                ),
+                lambda got: self.outbox.loaded(*got),
             ),
             done=lambda ids: self._write(lambda store: store.outbox_done(ids)),
             refuse=lambda row, code: self._write(lambda store: store.outbox_refused(row, code)),
             supersede=lambda topic, row: self._write(lambda store: store.outbox_superseded(topic, row)),
             report=report,
+            seniority=detector.seniority,
             settled=lambda row: self.conclusions.settled(row),  # noqa: PLW0108 - made below
         )
         self.conclusions = Conclusions(
@@ -148,6 +157,8 @@ class Pipeline:
         self._cut: deque[Draft | Silence] = deque()  # these windows
         self._turn_asked = False
         self._snapshot_asked = False  # in the middle of a row
+        self._dump: Dump | None = None  # under way: no row is taken
+        self._dump_s = 0.0  # what its slices have taken
         self.seeds = Seeds()
         self.seq = 0
         self._snapshots = SnapshotDue(clock=clock())
@@ -164,30 +175,47 @@ class Pipeline:
             self._turn()
 
     def _turn(self) -> None:
-        """Do one turn's work on the rows, and ask for another where some is left."""
+        """Do one turn's work, on the rows or on a snapshot, and ask for another where some is left."""
         self._turn_asked = False
         failpoint("analyst_consume")
-        self._journal.consumed(self._work())
+        if self._dump is not None or not self._held:
+            self._journal.consumed(self._work())
         self.heartbeat = self._clock()
         self._snapshot_if_due()
-        if self.busy:
+        self._ask_turn()
+
+    def _ask_turn(self) -> None:
+        if self.busy and not self._turn_asked:
             self._turn_asked = True
-            asyncio.get_running_loop().call_soon(self._turn)
+            loop = asyncio.get_running_loop()
+            if self._dump is None and self._held:
+                loop.call_later(HELD_S, self._turn)
+            else:
+                loop.call_soon(self._turn)
+
+    @property
+    def _held(self) -> bool:
+        return self._journal.inbox.jobs >= MAX_JOBS
 
     @property
     def busy(self) -> bool:
-        """Whether rows wait, or windows of the last one."""
-        return bool(self._rows) or self._row is not None
+        """Whether rows wait, or windows of the last one, or slices of a snapshot."""
+        return bool(self._rows) or self._row is not None or self._dump is not None
 
     def _work(self) -> int:
         """Take rows and seal what they cut, up to the bounds of a turn; return how many were finished.
 
         A turn may end amid the windows of a row. The next row waits until all are sealed, so where a turn
-        ends decides nothing.
+        ends decides nothing. While a snapshot is under way a turn is one slice of it, and no row is taken.
         """
+        if (dump := self._dump) is not None:
+            self._go_on_with(dump)
+            return 0
         rows = windows = 0
         readings = self.stats.readings + MAX_TURN_READINGS
         while rows < MAX_TURN_ROWS and windows < MAX_TURN_WINDOWS and self.stats.readings < readings:
+            if self._dump is not None:  # asked for amid the last row
+                break
             if self._cut:
                 windows += self._seal(self._cut.popleft())
             elif self._row is not None:
@@ -330,18 +358,29 @@ class Pipeline:
         self._write(lambda store: store.set_filters(filters))
 
     def snapshot(self) -> None:
-        """Journal the state of detector and open windows at the last consumed row; amid one, after it."""
+        """Journal the state of detector and open windows at the last consumed row; amid one, after it.
+
+        It is made in slices, between which the loop has its turns. One under way is of this very row.
+        """
         self._snapshot_asked = self._row is not None
-        if self._snapshot_asked:
+        if self._snapshot_asked or self._dump is not None:
             return
-        started = self._clock()
         self._sealed_to.clear()  # what it knew is behind this snapshot
-        blob = snapshot.dump(self.detector, self.windows, self.desk.calm, self._last_seq)
+        self._dump_s = 0.0
+        self._dump = Dump(self.detector, self.windows, self.desk.calm, self._last_seq)
+        self._ask_turn()
+
+    def _go_on_with(self, dump: Dump) -> None:
+        started = self._clock()
+        blob = dump.slice()
+        clock = self._clock()
+        self._dump_s += clock - started
+        if blob is None:
+            return
+        self._dump = None
         seq, lowest = self.seq, self.windows.lowest_seq()
         floor = seq + 1 if lowest is None else lowest
-        clock = self._clock()
-        pruned = self._journal.stats.pruned_rows
-        self._snapshots.taken(seq, clock, took_s=clock - started, pruned=pruned)
+        self._snapshots.taken(seq, clock, took_s=self._dump_s, pruned=self._journal.stats.pruned_rows)
         self.stats.snapshots += 1
         self._try_to_write(
             lambda store: store.snapshot(seq, blob, floor),
@@ -349,15 +388,18 @@ class Pipeline:
         )
 
     def _snapshot_if_due(self) -> None:
-        if self._snapshots.due(self.seq, self._clock(), state=self._journal.stats.state):
+        if self._dump is None and self._snapshots.due(
+            self.seq, self._clock(), state=self._journal.stats.state
+        ):
             self.snapshot()
 
     async def last_snapshot(self) -> None:
-        """Note what the broker took up to the end, and take a snapshot after the row at hand."""
+        """Note what the broker took up to the end, and take a snapshot; one under way is the last."""
         self.outbox.note_acked()
         self.snapshot()
-        while self._snapshot_asked:
-            self._work()
+        while self._snapshot_asked or self._dump is not None:
+            self._journal.consumed(self._work())
+            self.heartbeat = self._clock()
             await asyncio.sleep(0)
 
     def close(self) -> None:

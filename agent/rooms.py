@@ -190,9 +190,13 @@ class Rooms:
         """Return the name of a loop that made no turn for ``limit_s`` of the process's time, or None."""
         return self._watchdog.stuck(limit_s, ("net", "journal", "analyst"))
 
+    def idle_s(self, loop: str) -> float:
+        """Return for how long a loop has made no turn, in time that the process got to run."""
+        return self._watchdog.age(loop)
+
     def web_hangs(self, limit_s: float) -> bool:
         """Say that the web server made no turn for ``limit_s``; readings and verdicts do not depend on it."""
-        return self._watchdog.age("web") > limit_s
+        return self.idle_s("web") > limit_s
 
     def addresses(self) -> dict[str, str]:
         """Return where this agent can be found, for the log."""

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from agent.rooms import Rooms
 
 WEB_STUCK_S = 20.0
+STALE_S = 5.0  # of the time the process got to run, without a turn of the analyst: not ready
 QUARANTINE_EVERY_S = 10.0
 LIMITS_EVERY_S = 5.0
 SPOKEN_S = 600.0  # after a start a series that a limit is meant for may not have spoken yet
@@ -104,11 +105,13 @@ class Reporter:
         return Response(b"ok\n") if stuck is None else Response(f"{stuck} is stuck\n".encode(), 503)
 
     def _readyz(self) -> Response:
-        problems, stale_s = self.problems(), self._freshness.stale_s()
-        if stale_s is not None:
-            problems.insert(0, f"The status is stale: the analyst has not answered for {stale_s:.0f} s.")
+        problems, idle_s = self.problems(), self._rooms.idle_s("analyst")
+        if idle_s > STALE_S:
+            problems.insert(
+                0, f"The analyst has made no turn for {idle_s:.0f} s: if it hangs, the agent restarts."
+            )
         ready = (
-            stale_s is None
+            idle_s <= STALE_S
             and self._rooms.link.state.subscribed
             and self._rooms.journal.stats.state != "full"
         )

@@ -5,7 +5,7 @@ and every reading belongs to exactly one of them. Time is the row's clock; nothi
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
@@ -20,6 +20,7 @@ from agent.records import (
 )
 
 MAX_TRACES = 8
+MAX_DUMPED = 100  # readings in one piece of a snapshot
 
 Scored = tuple[Reading, Score]
 
@@ -172,10 +173,12 @@ class Windows:
         """Return the lowest seq of an unsealed reading, or None."""
         return min((window.lo for window in self._open.values()), default=None)
 
-    def dump(self) -> list[list[Any]]:
-        """Return the open windows as JSON values."""
-        return [
-            [
+    def dump(self) -> Iterator[str]:
+        """Yield the open windows as the text of one JSON array, in small pieces; take no row meanwhile."""
+        yield "["
+        comma = ""
+        for window in self._open.values():
+            head = [
                 window.device,
                 window.lo,
                 window.hi,
@@ -185,13 +188,18 @@ class Windows:
                 window.traceparents,
                 window.alarm_clock,
                 window.alarm_at,
-                [_dump_scored(reading, score) for reading, score in window.readings],
             ]
-            for window in self._open.values()
-        ]
+            yield f"{comma}{_json(head)[:-1]},["
+            for first in range(0, len(window.readings), MAX_DUMPED):
+                part = window.readings[first : first + MAX_DUMPED]
+                text = _json([_dump_scored(reading, score) for reading, score in part])
+                yield ("," if first else "") + text[1:-1]
+            yield "]]"
+            comma = ","
+        yield "]"
 
     def load(self, state: Iterable[list[Any]], sealed_to: dict[str, int]) -> None:
-        """Take back what :meth:`dump` gave, leaving out what was sealed since (``sealed_to``)."""
+        """Take back what :meth:`dump` gave, as values, leaving out what was sealed since (``sealed_to``)."""
         for device, lo, hi, opened, start, end, traces, alarm_clock, alarm_at, readings in state:
             if lo <= sealed_to.get(device, 0):
                 continue
@@ -201,6 +209,10 @@ class Windows:
             )
             if alarm_clock is not None:
                 self._alarmed[device] = alarm_clock + self._settings.settle_s
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"))
 
 
 def _dump_scored(reading: Reading, score: Score) -> list[Any]:

@@ -60,7 +60,7 @@ class Site:
 
 
 def test_a_status_is_old_while_the_loop_does_not_turn_and_says_so() -> None:
-    """Age, state and problem; nobody answers as ready. When it turns again, a new one is taken."""
+    """Age, state and problem. When it turns again, a new one is taken."""
     site = Site()
     first = site.ask()
     assert (first["stale"], first["age_s"]) == (False, 0.0)
@@ -70,15 +70,11 @@ def test_a_status_is_old_while_the_loop_does_not_turn_and_says_so() -> None:
         assert old is not None
         assert (old["stale"], old["age_s"], old["state"]) == (True, 12.0, "degraded")
         assert "12 s old" in old["problems"][0]
-        assert site.freshness.stale_s() == 12.0
-        site.now += 12.0
-        assert site.freshness.stale_s() == 24.0
     site.now += 60.0
     before = site.taken
     while (again := site.ask())["uptime_s"] <= before:
         pass
     assert again["state"] == "ok"
-    assert any(site.freshness.stale_s() is None for _ in range(200))
     site.close()
 
 

@@ -1,5 +1,6 @@
 """What is said of series that cannot be judged yet, and of limits that do not hold for a unit."""
 
+import json
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -186,7 +187,7 @@ def test_what_is_not_judged_survives_a_restart() -> None:
     before = Windows(WindowSettings())
     before.add("d", 1, T0, scored, None)
     after = Windows(WindowSettings())
-    after.load(before.dump(), {})
+    after.load(json.loads("".join(before.dump())), {})
     (draft,) = after.drain(T0)
     assert list(draft.readings) == scored
     sealed = replace(window(Score(0.5)), local=opine(scored))

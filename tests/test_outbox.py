@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
-from agent.outbox import FIRST_BACKOFF_S, MAX_HANDED, Outbox
+from agent.outbox import FIRST_BACKOFF_S, MAX_HANDED, PER_DEVICE, Outbox
 from agent.records import Outgoing
 
 
@@ -18,7 +18,9 @@ class Rig:
         self.refused: list[tuple[int, int]] = []
         self.reports: list[str] = []
         self.slow = False
-        self.under_way: list[tuple[list[Outgoing], int]] = []
+        self.under_way: list[tuple[dict[str, list[Outgoing]], list[Outgoing], int]] = []
+        self.devices: dict[int, str] = {}
+        self.seniority: dict[str, int] = {}
         self.outbox = Outbox(
             publish=self.publish,
             load=self.load,
@@ -26,6 +28,7 @@ class Rig:
             refuse=lambda row, code: self.refused.append((row, code)),
             supersede=self.supersede,
             settled=lambda _row: None,
+            seniority=self.seniority.get,
             report=self.report,
         )
 
@@ -45,19 +48,28 @@ class Rig:
             if item.topic == topic and row < before:
                 self.disk[row] = replace(item, retain=False)
 
-    def load(self, after: int, limit: int, skip: Collection[str]) -> None:
+    def load(self, after: int, limit: int, skip: Collection[str], devices: Sequence[str]) -> None:
+        ahead = {
+            device: [
+                item
+                for row, item in sorted(self.disk.items())
+                if self.devices[row] == device and item.topic not in skip
+            ][:PER_DEVICE]
+            for device in devices
+        }
         rows = [self.disk[row] for row in sorted(self.disk) if row > after][: 2 * limit]
         found = [item for item in rows if item.topic not in skip][:limit]
         read_to = (found if len(found) == limit else rows)[-1].outbox_id if rows else 0
         if self.slow:
-            self.under_way.append((found, read_to))
+            self.under_way.append((ahead, found, read_to))
         else:
-            self.outbox.loaded(found, read_to)
+            self.outbox.loaded(ahead, found, read_to)
 
-    def commit(self, *ids: int, topic: str = "t") -> Sequence[Outgoing]:
+    def commit(self, *ids: int, topic: str = "t", device: str = "d") -> Sequence[Outgoing]:
         items = [Outgoing(row, topic, b"{}", retain=True) for row in ids]
         self.disk.update((item.outbox_id, item) for item in items)
-        self.outbox.add(items)
+        self.devices.update(dict.fromkeys(ids, device))
+        self.outbox.add(items, device)
         return items
 
 
@@ -211,3 +223,44 @@ def test_many_refused_topics_do_not_hold_up_the_others() -> None:
                 rig.outbox.published(one, 0 if rig.disk[one].topic == "good" else 0x87, clock)
             rig.outbox.turn(clock)
     assert not [row for row in rig.disk if row > 1000 and row < 1390]
+
+
+def test_a_known_device_is_not_behind_a_flood_and_keeps_its_order() -> None:
+    """A thousand rows of new devices are on disk before its own; nothing is sent twice."""
+    rig = Rig()
+    rig.seniority["known"] = 0
+    rig.outbox.turn(0)
+    for row in range(1, 1001):
+        rig.commit(row, topic=f"t{row}", device=f"new{row}")
+    for row in (1001, 1002, 1003):
+        rig.commit(row, topic="known", device="known")
+    for turn in range(1, 2000):
+        waiting = [row for row in rig.sent if row in rig.disk and row not in rig.outbox._acked]
+        if not waiting:
+            break
+        for row in waiting[:20]:
+            rig.outbox.published(row, 0, turn)
+        rig.outbox.turn(turn)
+    assert rig.disk == {}
+    assert sorted(rig.sent) == list(range(1, 1004))
+    places = [rig.sent.index(row) for row in (1001, 1002, 1003)]
+    assert places == sorted(places)
+    assert places[1] < MAX_HANDED + 2
+    assert places[2] <= 2 * MAX_HANDED
+
+
+def test_a_refused_device_has_no_turn_ahead_of_others() -> None:
+    """Its topic is left alone as ever, and its turn is over."""
+    rig = Rig()
+    rig.seniority["bad"] = 0
+    rig.outbox.turn(0)
+    rig.commit(1, topic="bad", device="bad")
+    rig.outbox.published(1, 0x87, 0)
+    rig.commit(*range(2, 700), topic="good", device="good")
+    rig.commit(700, topic="bad", device="bad")
+    for turn in range(100):
+        for row in list(rig.outbox._handed):
+            rig.outbox.published(row, 0, 0)
+        rig.outbox.turn(turn / 100)
+    assert set(rig.disk) == {1, 700}
+    assert (len(rig.outbox._turns), rig.outbox.in_memory) == (0, 0)

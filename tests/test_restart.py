@@ -93,6 +93,8 @@ class Life:
             self._fed += len(rows)
             if rows:
                 self.pipeline.consume(rows)
+            while self.pipeline.busy:  # noqa: ASYNC110 - it sets no event
+                await asyncio.sleep(0)
             self.pipeline.outbox.turn(self.journal.clock.now())
         return self.rig.rows
 

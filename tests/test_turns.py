@@ -1,17 +1,24 @@
 """One turn of the analyst's loop is bounded, and where it ends decides nothing."""
 
 import asyncio
+import base64
+import json
 import shutil
+import threading
+import zlib
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from agent.journal import JournalClosedError, Reader
 from agent.journal.codec import encode_window
-from agent.pipeline import MAX_TURN_ROWS, MAX_TURN_WINDOWS
+from agent.pipeline import HELD_S, MAX_JOBS, MAX_TURN_ROWS, MAX_TURN_WINDOWS
 from agent.records import MessageRow, Reading, Row, TimerKind, TimerRow
+from agent.snapshot import MAX_SLICE_BYTES, Dump
+from agent.window import MAX_DUMPED, WindowSettings
 from tests.journal.rig import arrival, link_up
 from tests.test_restart import Life
 
@@ -41,6 +48,12 @@ def messages(count: int, *, first: int = 1) -> list[Row]:
         MessageRow(first + place, 100.0, (Reading(f"d{place}", "t", 1_700_000_000.0, 20.0, None),), None)
         for place in range(count)
     ]
+
+
+async def idle(life: Life) -> None:
+    """Give the loop turns until nothing is left to do."""
+    while life.pipeline.busy:  # noqa: ASYNC110 - turns are what is tested
+        await asyncio.sleep(0)
 
 
 async def rest() -> None:
@@ -84,15 +97,122 @@ def test_a_tick_that_seals_a_thousand_windows_is_cut_into_turns(tmp_path: Path) 
         after = MessageRow(DEVICES + 2, 500.0, (Reading("late", "t", 1_700_000_400.0, 1.0, None),), None)
         pipeline.consume([TimerRow(DEVICES + 1, 400.0, TimerKind.TICK, None), after])
         counts = []
-        while pipeline.busy:
+        while pipeline.seq == DEVICES:
             counts.append(windows(life))
-            assert pipeline.seq == DEVICES
             assert "late" not in pipeline.detector.devices()
             pipeline.snapshot()
             assert pipeline.stats.snapshots == 0
             await asyncio.sleep(0)
-        assert counts == [MAX_TURN_WINDOWS * turn for turn in range(1, 6)]
+        assert sorted(set(counts)) == [MAX_TURN_WINDOWS * turn for turn in range(1, 6)]
+        await idle(life)
         assert (windows(life), pipeline.seq, pipeline.stats.snapshots) == (DEVICES, DEVICES + 2, 1)
+
+    live(tmp_path, body)
+
+
+def test_a_snapshot_is_made_in_slices_of_one_row(tmp_path: Path) -> None:
+    """Each turn packs a bounded part and beats, rows wait, and what it holds is of one row."""
+
+    async def body(life: Life) -> tuple[int, bytes]:
+        pipeline = life.pipeline
+        for start in range(0, DEVICES, MAX_TURN_ROWS):
+            pipeline.consume(messages(DEVICES)[start : start + MAX_TURN_ROWS])
+            await rest()
+        before = b"".join(pipeline.detector.dump_pieces())
+        open_windows = json.loads("".join(pipeline.windows.dump()))
+        slices, beats = 0, []
+        pipeline.snapshot()
+        pipeline.consume(messages(5, first=DEVICES + 1))
+        pipeline.snapshot()  # of the same row: the one under way is it
+        while pipeline.stats.snapshots == 0:
+            slices += 1
+            beats.append(pipeline.heartbeat)
+            assert (pipeline.seq, windows(life)) == (DEVICES, 0)
+            await asyncio.sleep(0)
+        assert len(set(beats[1:])) == slices - 1
+        await idle(life)
+        assert (pipeline.seq, pipeline.stats.snapshots) == (DEVICES + 5, 1)
+        await asyncio.to_thread(life.rig.settle)
+        with Reader.open(tmp_path) as reader:
+            seq, blob = reader.snapshot() or (0, b"")
+        state = json.loads(zlib.decompress(blob))
+        assert seq == DEVICES
+        assert base64.b64decode(state["detector"]) == before
+        assert state["windows"] == open_windows
+        assert len(state["last_seq"]) == DEVICES
+        return slices, blob
+
+    slices, blob = live(tmp_path, body)
+    assert slices > len(zlib.decompress(blob)) // MAX_SLICE_BYTES >= 5
+
+
+def test_one_slice_of_a_snapshot_is_bounded(tmp_path: Path) -> None:
+    """However many readings a window holds, and however many series there are."""
+
+    async def body(life: Life) -> None:
+        pipeline = life.pipeline
+        readings = tuple(Reading("d", f"m{n % 50}", 1_700_000_000.0 + n, 20.0, None) for n in range(4_000))
+        pipeline.windows.reconfigure(WindowSettings(max_readings=5_000, max_age_s=1e9))
+        for seq in (1, 2):
+            pipeline.consume([MessageRow(seq, 100.0, readings[:2_000], None)])
+            await rest()
+        assert max(len(text) for text in pipeline.windows.dump()) < 100 * MAX_DUMPED
+        assert max(len(piece) for piece in pipeline.detector.dump_pieces()) < 100 * MAX_DUMPED
+        dump = Dump(pipeline.detector, pipeline.windows, pipeline.desk.calm, {})
+        packer, fed = dump._packer, [0]
+
+        def compress(text: bytes) -> bytes:
+            fed[-1] += len(text)
+            return packer.compress(text)
+
+        dump._packer = SimpleNamespace(compress=compress, flush=packer.flush)  # type: ignore[assignment]
+        while dump.slice() is None:
+            fed.append(0)
+        assert len(fed) >= 3
+        assert max(fed) < MAX_SLICE_BYTES + 100 * MAX_DUMPED
+
+    live(tmp_path, body)
+
+
+def test_the_last_snapshot_is_made_in_slices_too(tmp_path: Path) -> None:
+    """One under way at the end is finished, and the next process has its rows."""
+
+    async def leave(life: Life) -> int:
+        await fill(life)
+        turns, last = 0, asyncio.ensure_future(life.pipeline.last_snapshot())
+        while not last.done():
+            turns += 1
+            await asyncio.sleep(0)
+        await asyncio.to_thread(life.rig.settle)
+        return turns
+
+    async def look(life: Life) -> tuple[int, int]:
+        return len(life.pipeline.windows), life.journal.recovered.snapshot_seq
+
+    assert live(tmp_path, leave) > 5
+    opened, seq = live(tmp_path, look)
+    assert opened == DEVICES
+    assert seq >= DEVICES
+
+
+def test_windows_wait_while_the_journal_is_behind(tmp_path: Path) -> None:
+    """Each makes two jobs: so many wait at most, and one turn more; the rest is sealed once they are done."""
+
+    async def body(life: Life) -> None:
+        await fill(life)
+        life.pipeline.note(TimerKind.DRAIN)
+        life.rig.settle()
+        free = threading.Event()
+        life.journal.write(lambda _store: free.wait(), urgent=True)
+        life.pipeline.consume([row for row in life.rig.rows if row.seq > life.pipeline.seq])
+        for _ in range(20):
+            await rest()
+            await asyncio.sleep(HELD_S)
+        assert MAX_JOBS <= life.journal.inbox.jobs < MAX_JOBS + 2 * MAX_TURN_WINDOWS
+        assert windows(life) < DEVICES
+        free.set()
+        await idle(life)
+        assert windows(life) == DEVICES
 
     live(tmp_path, body)
 

@@ -78,7 +78,7 @@ def test_state_survives_dump_and_load() -> None:
     windows.add("a", 1, T0, [(reading(device="a"), score(1.5, Kind.DRIFT, limit=True))], "t")
     windows.add("b", 2, T0 + 1, [(reading(device="b"), CALM)], None)
     windows.add("c", 3, T0 + 2, [(reading(device="c"), CALM)], None)
-    state = json.loads(json.dumps(windows.dump()))
+    state = json.loads("".join(windows.dump()))
     again = Windows(SETTINGS)
     again.load(state, {"b": 2})
     assert again.next_due() == windows.next_due()

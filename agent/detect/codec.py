@@ -4,7 +4,8 @@ import json
 import struct
 import sys
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
 from math import inf
 
 from agent.detect.rhythm import Rhythm
@@ -14,6 +15,7 @@ from agent.records import AgentError
 MAGIC = b"EDS1"
 HEAD = struct.Struct("<4sI")
 RHYTHM = 9  # values of a rhythm
+PART = 20  # names or rhythms in one piece of the head
 
 Row = tuple[str, str, str | None, int, State]
 Parts = tuple[int, float | None, dict[str, Rhythm], list[Row]]
@@ -23,30 +25,43 @@ class DetectStateError(AgentError):
     """A saved state that this version cannot take back."""
 
 
-def encode(count: int, up_since: float | None, rhythms: Mapping[str, Rhythm], rows: Sequence[Row]) -> bytes:
-    """Return the state as bytes; floats are exact."""
-    head = {
-        "size": SIZE,
-        "count": count,
-        "up_since": up_since,
-        "rhythms": {
-            device: [
-                r.clock,
-                r.at,
-                r.anchor,
-                r.gaps,
-                r.usual_s,
-                r.longest_s,
-                r.silent,
-                r.patience_s,
-                r.known_s,
-            ]
-            for device, r in rhythms.items()
-        },
-        "series": [row[:4] for row in rows],
-    }
-    text = json.dumps(head, separators=(",", ":")).encode()
-    return b"".join([HEAD.pack(MAGIC, len(text)), text, *(_little(row[4]) for row in rows)])
+def encode(
+    count: int, up_since: float | None, rhythms: Mapping[str, Rhythm], rows: Callable[[], Iterable[Row]]
+) -> Iterator[bytes]:
+    """Yield the state in small pieces, empty ones while the head is made; floats are exact.
+
+    ``rows`` is asked twice. Neither it nor ``rhythms`` may change meanwhile.
+    """
+    head = [_json({"size": SIZE, "count": count, "up_since": up_since})[:-1] + ',"rhythms":{']
+    for part in _parts(f"{_json(device)}:{_json(_dump_rhythm(one))}" for device, one in rhythms.items()):
+        head.append(part)
+        yield b""
+    head.append('},"series":[')
+    for part in _parts(_json(row[:4]) for row in rows()):
+        head.append(part)
+        yield b""
+    head.append("]}")
+    texts = [part.encode() for part in head]
+    yield HEAD.pack(MAGIC, sum(map(len, texts)))
+    yield from texts
+    for row in rows():
+        yield _little(row[4])
+
+
+def _parts(items: Iterable[str]) -> Iterator[str]:
+    """Yield the items with commas between them, some in one text."""
+    items, comma = iter(items), ""
+    while part := list(islice(items, PART)):
+        yield comma + ",".join(part)
+        comma = ","
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"))
+
+
+def _dump_rhythm(r: Rhythm) -> list[float]:
+    return [r.clock, r.at, r.anchor, r.gaps, r.usual_s, r.longest_s, r.silent, r.patience_s, r.known_s]
 
 
 def decode(blob: bytes) -> Parts:

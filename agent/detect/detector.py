@@ -1,6 +1,6 @@
 """The local detector: scores every reading against what its series has shown before, and hears silence."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from heapq import nsmallest
 from math import inf
@@ -162,6 +162,11 @@ class Detector:
         rhythm.silent = True
         return replace(self._silence(device, rhythm, clock), offline=True)
 
+    def seniority(self, device: str) -> int | None:
+        """Return how many devices were met before a tracked one, None for another."""
+        rhythm = self._watch.rhythms.get(device)
+        return None if rhythm is None else rhythm.older
+
     def silent(self, device: str) -> bool:
         """Say whether a device has been found silent and has not spoken since."""
         rhythm = self._watch.rhythms.get(device)
@@ -242,12 +247,16 @@ class Detector:
 
     def dump(self) -> bytes:
         """Return the state: loaded into another detector, it changes no later result."""
-        rows = [
-            (device, series.metric, series.unit, series.seen, series.state)
-            for device, metrics in self._series.items()
-            for series in metrics.values()
-        ]
-        return codec.encode(self._count, self._watch.up_since, self._watch.rhythms, rows)
+        return b"".join(self.dump_pieces())
+
+    def dump_pieces(self) -> Iterator[bytes]:
+        """Yield what :meth:`dump` returns, in small pieces, some of them empty; take no reading meanwhile."""
+        return codec.encode(self._count, self._watch.up_since, self._watch.rhythms, self._rows)
+
+    def _rows(self) -> Iterator[codec.Row]:
+        for device, metrics in self._series.items():
+            for series in metrics.values():
+                yield device, series.metric, series.unit, series.seen, series.state
 
     def load(self, blob: bytes) -> None:
         """Take back what :meth:`dump` gave.

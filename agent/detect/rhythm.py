@@ -29,6 +29,7 @@ class Rhythm:
     patience_s: float = inf  # how long it may say nothing
     known_s: float = 0.0  # for how long it was heard, gaps that are not believed at once left out
     queued: float = inf  # the watch's note: where it stands in the heap
+    older: int = 0  # the watch's note: devices that were met before
 
     def beat(self, at: float, clock: float, up_since: float | None, settings: DetectSettings) -> None:
         """Take a reading's event time and clock.

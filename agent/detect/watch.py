@@ -13,6 +13,7 @@ class Watch:
     def __init__(self, settings: DetectSettings) -> None:
         self._settings = settings
         self.rhythms: dict[str, Rhythm] = {}
+        self._met = 0  # devices ever, since the last rebuild
         self.up_since: float | None = None  # clock of the last CONNECTED; None while disconnected
         #: One valid entry per device, equal to ``Rhythm.queued`` and never later than the true due.
         self._heap: list[tuple[float, str]] = []
@@ -21,7 +22,8 @@ class Watch:
         """Take a sign of life: a reading's event time and clock."""
         rhythm = self.rhythms.get(device)
         if rhythm is None:
-            self.rhythms[device] = Rhythm(clock, at, clock)
+            self.rhythms[device] = Rhythm(clock, at, clock, older=self._met)
+            self._met += 1
             return
         if at == rhythm.at and clock == rhythm.clock and not rhythm.silent:
             return  # another metric of the same message
@@ -67,9 +69,11 @@ class Watch:
         return found
 
     def rebuild(self) -> None:
-        """Make the heap anew from the rhythms."""
+        """Make heap and seniority anew from the rhythms, which are in the order of meeting."""
         self._heap.clear()
-        for device, rhythm in self.rhythms.items():
+        self._met = len(self.rhythms)
+        for older, (device, rhythm) in enumerate(self.rhythms.items()):
+            rhythm.older = older
             rhythm.queued = rhythm.due(self.up_since or 0.0)
             if rhythm.queued < inf:
                 self._heap.append((rhythm.queued, device))

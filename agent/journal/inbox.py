@@ -115,6 +115,11 @@ class Inbox:
         return len(self._items)
 
     @property
+    def jobs(self) -> int:
+        """Jobs that wait; any thread may ask."""
+        return len(self._jobs)
+
+    @property
     def size(self) -> int:
         """Bytes that wait."""
         return self._bytes

@@ -11,7 +11,8 @@ from agent.records import Outgoing, Window
 _UNDELIVERABLE_S = 24 * 3600.0
 _MAX_PASSED = 2_000
 _MAX_GIVEN_UP = 500  # rows in one transaction
-# Made when a row is given up; other versions keep it up to date unknowingly, so the version stays.
+# Made when they are needed; other versions keep them up to date unknowingly, so the version stays.
+_BY_DEVICE = "CREATE INDEX IF NOT EXISTS outbox_device ON outbox(device, id)"
 _BY_TOPIC = "CREATE INDEX IF NOT EXISTS outbox_topic ON outbox(topic, id)"
 
 
@@ -66,6 +67,25 @@ def pending(
         Outgoing(outbox_id, topic, payload, bool(retain), decode_properties(properties))
         for outbox_id, topic, payload, retain, properties in rows
     ], read_to
+
+
+def of_devices(
+    connection: sqlite3.Connection, devices: Iterable[str], *, limit: int, skip: Collection[str] = ()
+) -> dict[str, list[Outgoing]]:
+    """Return the oldest waiting rows of each device, at most so many, without the topics to ``skip``."""
+    connection.execute(_BY_DEVICE)
+    return {
+        device: [
+            Outgoing(outbox_id, topic, payload, bool(retain), decode_properties(properties))
+            for outbox_id, topic, payload, retain, properties in connection.execute(
+                "SELECT id, topic, payload, retain, properties FROM outbox"
+                " WHERE device = ? AND NOT given_up ORDER BY id LIMIT ?",
+                (device, limit),
+            )
+            if topic not in skip
+        ]
+        for device in devices
+    }
 
 
 def finish(connection: sqlite3.Connection, ids: Iterable[int]) -> None:

@@ -185,6 +185,12 @@ class Store:
         """Return what waits for the broker, oldest first, and how far it was read: see `outbox.pending`."""
         return outbox.pending(self._connection, after=after, limit=limit, skip=skip)
 
+    def outbox_of(
+        self, devices: Sequence[str], limit: int, skip: Collection[str] = ()
+    ) -> dict[str, list[Outgoing]]:
+        """Return the oldest rows of each device that wait for the broker; see `outbox.of_devices`."""
+        return outbox.of_devices(self._connection, devices, limit=limit, skip=skip) if devices else {}
+
     def outbox_done(self, ids: Iterable[int]) -> None:
         """Remove what the broker acknowledged with a code below 0x80."""
         failpoint("c10_before_outbox_done")

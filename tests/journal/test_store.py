@@ -209,6 +209,24 @@ def test_topics_that_are_left_alone_are_passed_over(tmp_path: Path) -> None:
         assert rig.write(lambda store: store.outbox_pending(read_to, 10, {"refused"})) == ([], 0)
 
 
+def test_the_oldest_rows_of_a_device_are_read_on_their_own(tmp_path: Path) -> None:
+    """Up to the limit, in their order, without the topics that are left alone; a device may have none."""
+    refused, fine = replace(VERDICT, topic="refused"), replace(VERDICT, topic="fine")
+    with Rig(tmp_path) as rig:
+        for number, device in enumerate(("a", "b", "a", "b", "a"), 1):
+            rig.write(sealing(window(f"w{number}", device, number, number)))
+            rig.write(concluding(window(f"w{number}", device), refused if number == 1 else fine))
+        found = rig.write(lambda store: store.outbox_of(["a", "b", "gone"], 3, {"refused"}))
+        assert {device: [row.outbox_id for row in rows] for device, rows in found.items()} == {
+            "a": [3, 5],
+            "b": [2, 4],
+            "gone": [],
+        }
+        found = rig.write(lambda store: store.outbox_of(["b"], 1))
+        assert [row.outbox_id for row in found["b"]] == [2]
+        assert rig.write(lambda store: store.outbox_of([], 1)) == {}
+
+
 def test_a_cleared_finding_is_not_recovered(tmp_path: Path) -> None:
     """It is kept to be shown."""
     with Rig(tmp_path) as rig:
