@@ -76,6 +76,7 @@ class _Case:
     attempts: int = 0
     asked: bool = False
     audit: bool = False
+    overdue: bool = False  # waited too long over restarts to be asked
     outcome: Outcome | None = None
 
 
@@ -161,7 +162,12 @@ class Desk:
     def resume(self, left: Recovered) -> None:
         """Take the windows that the last process left, and ask those together that it had put together."""
         cases = {
-            window.id: _Case(window, left.attempts.get(window.id, 0), audit=window.id in left.audits)
+            window.id: _Case(
+                window,
+                left.attempts.get(window.id, 0),
+                audit=window.id in left.audits,
+                overdue=window.id in left.overdue,
+            )
             for window in left.pending
         }
         for case in cases.values():
@@ -174,7 +180,9 @@ class Desk:
         self._advance(list(self._lanes))
 
     def _may_ask_again(self, case: _Case) -> bool:
-        if self._caller is None or self._review.mode == "none" or case.attempts >= POISON_AFTER:
+        if self._caller is None or self._review.mode == "none":
+            return False
+        if case.attempts >= POISON_AFTER or case.overdue:
             return False
         return self._review.mode == "all" or self._lanes[case.window.device][0] is case
 
@@ -262,6 +270,8 @@ class Desk:
             self.calm.count(clock)
         if decision.ask and self._caller is None:
             return Decision(ask=False, reason=Reason.NO_ENDPOINT)
+        if decision.ask and case.overdue:
+            return Decision(ask=False, reason=Reason.TIMEOUT)
         return decision
 
     def _wait(self, case: _Case) -> None:

@@ -275,6 +275,7 @@ class Recovered:
     snapshot: bytes | None
     snapshot_seq: int
     pending: tuple[Window, ...]  # sealed without a verdict, oldest first
+    overdue: frozenset[str] = frozenset()  # of these, ids too far back to be asked; without their section
     attempts: dict[str, int] = field(default_factory=dict)  # window id -> AI calls in flight at a crash
     batches: tuple[tuple[str, ...], ...] = ()  # ids of pending windows that were to be asked together
     audits: frozenset[str] = frozenset()  # of these, ids of windows that were drawn for an audit

@@ -252,6 +252,25 @@ def test_the_next_process_asks_the_same_batches() -> None:
     run(body)
 
 
+def test_windows_that_waited_too_long_over_restarts_are_not_asked() -> None:
+    """They end local, reason ``timeout``, also where their batch was put together; the others are asked."""
+
+    async def body() -> None:
+        rig = Rig(batch=BatchSettings(max_wait_s=0.01))
+        wins = [window(score(2.0), device=name) for name in "abc"]
+        ids = [win.id for win in wins]
+        rig.desk.resume(replace(left(*wins, batches=[ids]), overdue=frozenset(ids[:1])))
+        await rig.settle()
+        assert [[win.id for win in batch.windows] for batch in rig.batches] == [ids[1:]]
+        assert dict(rig.concluded) == {
+            ids[0]: Reason.TIMEOUT,
+            ids[1]: Reason.REVIEWED,
+            ids[2]: Reason.REVIEWED,
+        }
+
+    run(body)
+
+
 def test_only_windows_that_may_be_asked_about_need_a_section() -> None:
     """A calm window is rendered for the prompt only if an audit may draw it; without a model none is."""
 

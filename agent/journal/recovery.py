@@ -4,6 +4,7 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 
 from agent.journal.codec import decode_window
 from agent.journal.schema import SEALED
@@ -17,9 +18,11 @@ from agent.records import (
     Severity,
     TimerKind,
     TimerRow,
+    Window,
 )
 
 _CHUNK = 500
+MAX_PENDING = 2000  # windows that are still asked about; some 5 KB each
 
 _FINDING_COLUMNS = "id, device, kind, severity, opened, last_reviewed, normal_streak, verdicts"
 
@@ -28,18 +31,14 @@ def recover(connection: sqlite3.Connection) -> Recovered:
     """Read everything but the rows."""
     snapshot = connection.execute("SELECT seq, body, floor, clock FROM snapshots").fetchone()
     seq, floor = (0, 0) if snapshot is None else (int(snapshot[0]), int(snapshot[2]))
-    pending = connection.execute(
-        "SELECT body, attempts FROM windows WHERE state = ? AND state < 2 ORDER BY n", (SEALED,)
-    ).fetchall()
-    windows = tuple(decode_window(body) for body, _ in pending)
+    windows, attempts, overdue = _read_pending(connection)
     batches, audits = _read_batches(connection)
     return Recovered(
         snapshot=None if snapshot is None else bytes(snapshot[1]),
         snapshot_seq=seq,
         pending=windows,
-        attempts={
-            window.id: attempts for window, (_, attempts) in zip(windows, pending, strict=True) if attempts
-        },
+        overdue=overdue,
+        attempts=attempts,
         batches=batches,
         audits=audits,
         findings=read_findings(connection, "NOT cleared"),
@@ -49,6 +48,34 @@ def recover(connection: sqlite3.Connection) -> Recovered:
         ),
         snapshot_clock=_first_clock(connection) if snapshot is None else float(snapshot[3]),
     )
+
+
+def _read_pending(
+    connection: sqlite3.Connection,
+) -> tuple[tuple[Window, ...], dict[str, int], frozenset[str]]:
+    """Return the windows without a verdict, their attempts, and those beyond :data:`MAX_PENDING`.
+
+    An agent that dies again and again seals more windows than it concludes. Their prompt sections are most
+    of their memory, so that without a bound it could no longer start under the unit's limit.
+    """
+    (count,) = connection.execute(
+        "SELECT count(*) FROM windows WHERE state = ? AND state < 2", (SEALED,)
+    ).fetchone()
+    rows = connection.execute(
+        "SELECT body, attempts FROM windows WHERE state = ? AND state < 2 ORDER BY n", (SEALED,)
+    )
+    windows: list[Window] = []
+    attempts: dict[str, int] = {}
+    overdue: set[str] = set()
+    for place, (body, tries) in enumerate(rows):
+        window = decode_window(body)
+        if count - place > MAX_PENDING:
+            window = replace(window, section="")
+            overdue.add(window.id)
+        windows.append(window)
+        if tries:
+            attempts[window.id] = tries
+    return tuple(windows), attempts, frozenset(overdue)
 
 
 def _read_batches(connection: sqlite3.Connection) -> tuple[tuple[tuple[str, ...], ...], frozenset[str]]:

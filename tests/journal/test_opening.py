@@ -14,11 +14,12 @@ from agent.journal import (
     JournalNewerError,
     JournalSettings,
     Reader,
+    recovery,
 )
 from agent.journal.migrations import VERSION
 from agent.journal.opening import SUSPECT
 from agent.journal.schema import connect, create
-from tests.journal.rig import Rig, arrival, link_up
+from tests.journal.rig import Rig, arrival, link_up, sealing, window
 
 NAME = "journal.sqlite"
 
@@ -212,3 +213,17 @@ def test_damage_while_running_ends_the_process(tmp_path: Path) -> None:
         again.offer([link_up(1), arrival(1)])
         again.settle()
         assert len(again.rows) == 1
+
+
+def test_only_the_newest_pending_windows_keep_their_sections(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a series of crashes left does not need more memory at each start; no window is left out."""
+    monkeypatch.setattr(recovery, "MAX_PENDING", 3)
+    with Rig(tmp_path) as rig:
+        for number in range(5):
+            rig.write(sealing(window(f"w{number}", lo=number + 1, hi=number + 1)))
+    recovered = Rig(tmp_path).open().recovered
+    assert [one.id for one in recovered.pending] == ["w0", "w1", "w2", "w3", "w4"]
+    assert recovered.overdue == {"w0", "w1"}
+    assert [bool(one.section) for one in recovered.pending] == [False, False, True, True, True]
