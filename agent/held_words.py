@@ -67,3 +67,11 @@ def evicted_words(count: int, most: int) -> str:
 def learning_words(learning: int, series: int) -> str:
     """Return how many series cannot be judged yet."""
     return f"{learning} of {series} series are still learning: of these only configured limits alarm."
+
+
+def many_metrics_words(device: str, metrics: int, shown: int) -> str:
+    """Return that a device has more metrics than the status shows."""
+    return (
+        f"{device[:64]} has {metrics} metrics, of which at most {shown} are shown."
+        " If it invents their names, leave its topic out of sources."
+    )

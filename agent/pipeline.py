@@ -148,7 +148,7 @@ class Pipeline:
             journal=journal.journal_id,
             agent=settings.agent,
             may_ask=self.desk.may_ask,
-            views=detector.views,
+            views=detector.some_views,
         )
         self._sealed_to: dict[str, int] = {}  # device -> highest seq inside a sealed window
         self._last_seq: dict[str, int] = {}  # device -> seq of its newest reading

@@ -1,9 +1,9 @@
 """Fixes a window for good: its id, the local opinion, the candidates and the rendered prompt section."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from agent.opinion import opine, opine_silence, pick_candidates
-from agent.prompt import render_section
+from agent.prompt import MAX_SERIES, render_section
 from agent.records import SeriesView, Silence, TimerRow, Trigger, Window
 from agent.window import Draft, identify
 
@@ -12,7 +12,8 @@ class Sealer:
     """Makes windows of drafts and of silences.
 
     ``may_ask`` says by a window's id, score and clock whether a model could be asked about it: only then is a
-    prompt section rendered and journaled. ``views`` gives a device's series as the detector knows them.
+    prompt section rendered and journaled. ``views`` gives a device's series as the detector knows them: the
+    named ones first, then others, up to a number.
     """
 
     def __init__(
@@ -21,7 +22,7 @@ class Sealer:
         journal: str,
         agent: str,
         may_ask: Callable[[str, float, float], bool],
-        views: Callable[[str], Sequence[SeriesView]],
+        views: Callable[[str, Iterable[str], int], Sequence[SeriesView]],
     ) -> None:
         self._journal = journal
         self._agent = agent
@@ -37,7 +38,7 @@ class Sealer:
         if self._may_ask(window_id, local.score, draft.sealed):
             section = render_section(
                 candidates=candidates,
-                views=self._views(draft.device),
+                views=self._views(draft.device, [one.metric for one in candidates], MAX_SERIES),
                 trigger=draft.trigger,
                 start=draft.start,
                 end=draft.end,

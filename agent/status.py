@@ -19,6 +19,7 @@ from agent.held_words import (
     intake_words,
     journal_words,
     learning_words,
+    many_metrics_words,
     quarantine_words,
     refused_words,
     telemetry_words,
@@ -55,6 +56,8 @@ LIMITS_EVERY_S = 5.0
 SPOKEN_S = 600.0  # after a start a series that a limit is meant for may not have spoken yet
 PACE_S = 60.0
 NEWCOMERS_S = 600.0
+MAX_METRICS = 64  # of a device that are shown
+MAX_METRICS_IN_ALL = 1000  # health has to fit the broker's packets
 SEVERITIES = tuple(Severity)  # the worst last
 _VERDICT_KEYS = VerdictView.__annotations__
 
@@ -77,6 +80,7 @@ class Reporter:
         self._limits: list[LimitFault] = []
         self._limits_due = -math.inf
         self._learning = 0
+        self._largest = "", 0  # the device with the most metrics
         self.outbox_depth = 0
         self._freshness = Freshness(self.status, loop=loop)
 
@@ -185,6 +189,7 @@ class Reporter:
             detector = self._rooms.detector
             self._limits = judge_patterns(config_limits) + judge_uses(detector.limit_use())
             self._learning = detector.learning_count()
+            self._largest = detector.largest()
             ended = time.monotonic()
             self._limits_due = ended + max(LIMITS_EVERY_S, 50.0 * (ended - now))
         return self._limits
@@ -200,6 +205,9 @@ class Reporter:
         found += [str(fault) for fault in self._limit_faults() if not self._is_problem(fault)]
         if self._learning:
             found.append(learning_words(self._learning, rooms.detector.stats.series))
+        device, metrics = self._largest
+        if metrics > MAX_METRICS:
+            found.append(many_metrics_words(device, metrics, MAX_METRICS))
         if (evicted := rooms.detector.stats.evicted) > 0:
             found.append(evicted_words(evicted, DetectSettings().max_series))
         quarantined = sum(rooms.journal.stats.quarantined.values())
@@ -302,12 +310,13 @@ class Reporter:
         detector = self._rooms.detector
         times = detector.last_seen()
         order = sorted(times, key=lambda device: (device not in findings, -times[device]))
+        most = min(MAX_METRICS, MAX_METRICS_IN_ALL // max(1, min(len(order), MAX_DEVICES)))
         shown: list[DeviceView] = [
             {
                 "id": device,
                 "last_seen": iso(times[device]),
                 "silent": detector.silent(device),
-                "metrics": [_metric(view) for view in detector.views(device)],
+                "metrics": [_metric(view) for view in detector.newest_views(device, most)],
                 "finding": findings[device].id if device in findings else None,
             }
             for device in order[:MAX_DEVICES]
@@ -389,8 +398,8 @@ def _newcomer_problems(stats: JournalStats, *, now: float) -> list[str]:
     if stats.new_refused_at is None or now - stats.new_refused_at > NEWCOMERS_S:
         return []
     return [
-        f"Source {source} has sent {count} messages of too many new devices (new_device_limit): "
-        "raise its new_devices_per_min if the devices are yours."
+        f"Source {source} has sent {count} messages of too many new devices or metrics "
+        "(new_device_limit, new_series_limit): raise its new_devices_per_min if the devices are yours."
         for source, count in list(stats.new_refused.items())
     ]
 

@@ -23,6 +23,7 @@ class DecodeReason(StrEnum):
     BAD_TIME = "bad_time"
     DECODER_FAULT = "decoder_fault"
     NEW_DEVICE_LIMIT = "new_device_limit"  # readable, but of one new device too many
+    NEW_SERIES_LIMIT = "new_series_limit"  # the same of new metrics
     UNKNOWN_VERDICT = "unknown_verdict"  # feedback on a verdict that is not kept, or on more than one
 
 

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from heapq import nsmallest
+from heapq import nlargest, nsmallest
+from itertools import islice
 from math import inf
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 
 from agent.detect import codec
 from agent.detect.flat import MANY_KINDS
@@ -21,6 +22,7 @@ from agent.detect.watch import Watch
 from agent.records import Reading, Score, SeriesView, Silence
 
 EVICTED_AT_ONCE = 100
+GREEDY_SHARE = 10  # a device with more than this part of all series makes room before the others
 
 
 @dataclass(slots=True)
@@ -103,16 +105,19 @@ class Detector:
         return series
 
     def _evict(self) -> None:
-        """Forget many series at once, so that it is seldom: never judged ones first, then longest unseen."""
+        """Forget many series at once, so that it is seldom: never judged ones first, then longest unseen.
+
+        A device with a tenth of all gives way before the others: it must not cost them what they learnt.
+        """
+        share = max(1, self._settings.max_series // GREEDY_SHARE)
         warm = self._settings.warm_readings
+        greedy = {device for device, metrics in self._series.items() if len(metrics) > share}
         every = (
             (series.state[TOTAL] >= warm, series.seen, device, metric)
-            for device, metrics in self._series.items()
-            for metric, series in metrics.items()
+            for device in greedy or self._series
+            for metric, series in self._series[device].items()
         )
-        for _, _, device, metric in nsmallest(
-            max(1, min(EVICTED_AT_ONCE, self._settings.max_series // 10)), every
-        ):
+        for _, _, device, metric in nsmallest(share if greedy else min(EVICTED_AT_ONCE, share), every):
             del self._series[device][metric]
             if not self._series[device]:
                 del self._series[device]
@@ -195,6 +200,21 @@ class Detector:
         """Return what is known of the series of one device."""
         return [self._view(device, series) for series in list(self._series.get(device, {}).values())]
 
+    def some_views(self, device: str, metrics: Iterable[str], limit: int) -> list[SeriesView]:
+        """Return the views of these metrics, then of others by name, at most ``limit`` in all."""
+        known = self._series.get(device, {})
+        wanted = dict.fromkeys(metric for metric in metrics if metric in known)
+        if len(wanted) < limit:
+            wanted.update(dict.fromkeys(nsmallest(limit, known)))
+        return [self._view(device, known[metric]) for metric in islice(wanted, limit)]
+
+    def newest_views(self, device: str, limit: int) -> list[SeriesView]:
+        """Return the views of the series of a device, the last seen ones if there are more than ``limit``."""
+        every = list(self._series.get(device, {}).values())
+        if len(every) > limit:
+            every = nlargest(limit, every, key=attrgetter("seen"))
+        return [self._view(device, series) for series in every]
+
     def _view(self, device: str, series: Series) -> SeriesView:
         limit = series.limit
         view = view_series(series.state, device=device, metric=series.metric, unit=series.unit, limit=limit)
@@ -206,6 +226,11 @@ class Detector:
         """Count the series that are not judged yet; from any thread."""
         every = (series for metrics in list(self._series.values()) for series in list(metrics.values()))
         return sum(series.state[YOUNG_X] == inf for series in every)
+
+    def largest(self) -> tuple[str, int]:
+        """Return the device with the most series, and their number; from any thread."""
+        every = ((device, len(metrics)) for device, metrics in list(self._series.items()))
+        return max(every, key=itemgetter(1), default=("", 0))
 
     def limit_use(self) -> list[LimitUse]:
         """Return how each configured limit fares with the series that are known; from any thread."""

@@ -192,7 +192,8 @@ class Intake:
         if traceparent is not None:
             traceparent.encode()
         readings = self._admit(source or "", readings, arrival.mono)
-        series = [self._series.id_of(reading) for reading in readings if _is_sound(reading)]
+        found = [self._series.find(reading) for reading in readings if _is_sound(reading)]
+        readings, series = self._number(source or "", readings, found, arrival.mono)
         if not seed and decoded.message_id is not None:
             digest = digest_of(source or "", decoded.device or "", decoded.message_id)
             if self._message_ids.knows(digest):
@@ -233,6 +234,27 @@ class Intake:
                 refused = self.tally.new_refused
                 refused[source] = refused.get(source, 0) + 1
         return admitted
+
+    def _number(
+        self, source: str, readings: tuple[Reading, ...], found: list[int | None], mono: float
+    ) -> tuple[tuple[Reading, ...], list[int]]:
+        """Begin new series up to the limits; return the readings that have one, and its ids."""
+        known = [one for one in found if one is not None]
+        if len(known) == len(found):
+            return readings, known
+        numbered: list[tuple[Reading, int]] = []
+        for reading, one in zip(readings, found, strict=True):
+            number = self._series.find(reading) if one is None else one
+            if number is None and self._newcomers.admit_series(source, reading.device, mono):
+                number = self._series.begin(reading)
+            if number is not None:
+                numbered.append((reading, number))
+        if len(numbered) < len(readings):
+            refused = self.tally.new_refused
+            refused[source] = refused.get(source, 0) + 1
+        if not numbered:
+            raise DecodeError(DecodeReason.NEW_SERIES_LIMIT, "too many new metrics of its device or source")
+        return tuple(reading for reading, _ in numbered), [number for _, number in numbered]
 
     def _hear(self, arrival: Arrival, feedback: Feedback) -> None:
         if arrival.retain:

@@ -1,4 +1,4 @@
-"""Admission of new device ids, by a token bucket for each source; known devices are never held up."""
+"""Admission of new devices and series by token buckets; known ones are never held up."""
 
 import sqlite3
 from collections.abc import Callable, Mapping
@@ -8,7 +8,10 @@ from agent.records import DecodeError, DecodeReason, Reading
 
 BURST = 10_000
 PER_MIN = 200
+#: New series of a source, as a multiple of its new devices; one device has at most the devices' number.
+SERIES_X = 5
 _MAX_CACHED = 10_000  # ids in each of the two halves of the cache
+_MAX_BUCKETS = 10_000  # of devices; sources have theirs for good
 
 
 class _Bucket(NamedTuple):
@@ -16,10 +19,15 @@ class _Bucket(NamedTuple):
     at: float  # monotonic time of the last id
 
 
-class Newcomers:
-    """Decides whether readings of a device that is not known may be journaled.
+_Key = tuple[str, ...]  # (source,): its devices; (source, "series"); (source, device, "series")
+_DEVICE_PARTS = 3
 
-    Known is a device of which the journal has a series, or that ``knows`` answers for (the detector).
+
+class Newcomers:
+    """Decides whether readings of a device or a series that is not known may be journaled.
+
+    Known is a device of which the journal has a series, or that ``knows`` answers for (the detector). Series
+    are limited for each device too: one that invents names must not use up what the others have.
 
     Args:
         connection: the writer's.
@@ -42,8 +50,8 @@ class Newcomers:
         self._burst = burst
         self._young: dict[str, None] = {}
         self._old: dict[str, None] = {}  # what was young before
-        self._buckets: dict[str, _Bucket] = {}
-        self._before: dict[str, _Bucket | None] = {}  # as they were before the open transaction
+        self._buckets: dict[_Key, _Bucket] = {}
+        self._before: dict[_Key, _Bucket | None] = {}  # as they were before the open transaction
         self._fresh: list[str] = []  # admitted in it
 
     def admit(self, source: str, readings: tuple[Reading, ...], mono: float) -> tuple[Reading, ...]:
@@ -65,6 +73,15 @@ class Newcomers:
             raise DecodeError(DecodeReason.NEW_DEVICE_LIMIT, f"more than {limit} new devices a minute")
         return admitted
 
+    def admit_series(self, source: str, device: str, mono: float) -> bool:
+        """Say whether a device may begin one more series; inside a transaction."""
+        per_min = self._per_min.get(source, PER_MIN)
+        if len(self._buckets) >= _MAX_BUCKETS:
+            self._buckets = {key: bucket for key, bucket in self._buckets.items() if len(key) < _DEVICE_PARTS}
+        return self._pay((source, device, "series"), mono, self._burst, per_min) and self._pay(
+            (source, "series"), mono, SERIES_X * self._burst, SERIES_X * per_min
+        )
+
     def commit(self) -> None:
         """Keep what was admitted: its series are on disk."""
         self._before.clear()
@@ -75,16 +92,16 @@ class Newcomers:
         for device in self._fresh:
             self._young.pop(device, None)
             self._old.pop(device, None)
-        for source, bucket in self._before.items():
+        for key, bucket in self._before.items():
             if bucket is None:
-                self._buckets.pop(source, None)
+                self._buckets.pop(key, None)
             else:
-                self._buckets[source] = bucket
+                self._buckets[key] = bucket
         self.commit()
 
     def _take(self, source: str, device: str, mono: float) -> bool:
         if device not in self._old and not self._is_known(device):
-            if not self._pay(source, mono):
+            if not self._pay((source,), mono, self._burst, self._per_min.get(source, PER_MIN)):
                 return False
             self._fresh.append(device)
         if len(self._young) >= _MAX_CACHED:
@@ -98,14 +115,14 @@ class Newcomers:
         found = self._connection.execute("SELECT 1 FROM series WHERE device = ? LIMIT 1", (device,))
         return found.fetchone() is not None
 
-    def _pay(self, source: str, mono: float) -> bool:
-        """Take a token from the source's bucket, if there is one."""
-        bucket = self._buckets.get(source)
-        self._before.setdefault(source, bucket)
+    def _pay(self, key: _Key, mono: float, burst: int, per_min: int) -> bool:
+        """Take a token from a bucket, if there is one."""
+        bucket = self._buckets.get(key)
+        self._before.setdefault(key, bucket)
         if bucket is None:
-            bucket = _Bucket(float(self._burst), mono)
-        gained = max(0.0, mono - bucket.at) * self._per_min.get(source, PER_MIN) / 60.0
-        tokens = min(float(self._burst), bucket.tokens + gained)
+            bucket = _Bucket(float(burst), mono)
+        gained = max(0.0, mono - bucket.at) * per_min / 60.0
+        tokens = min(float(burst), bucket.tokens + gained)
         paid = tokens >= 1.0
-        self._buckets[source] = _Bucket(tokens - paid, max(mono, bucket.at))
+        self._buckets[key] = _Bucket(tokens - paid, max(mono, bucket.at))
         return paid

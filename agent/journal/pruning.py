@@ -14,6 +14,7 @@ _MAX_KEPT = 500  # verdicts, batches or quarantine rows in one step
 _LOCAL_VERDICTS = 1_000  # acknowledged local verdicts that stay, for the status page and `show`
 _MAX_SERIES = 50_000
 _SERIES_INTERVAL_S = 3600.0
+_SERIES_PRESSED_S = 60.0  # a look at all readings: not at each step
 
 
 class Pruner:
@@ -56,8 +57,8 @@ class Pruner:
         batches = self._drop_batches(connection, cutoff, early=early)
         aside = self._drop_quarantine(connection, cutoff, early=early and not verdicts + batches)
         connection.execute("DELETE FROM findings WHERE cleared AND clock < ?", (cutoff,))
-        self._drop_series(connection)
-        gone = rows + verdicts + batches + aside
+        series = self._drop_series(connection, early=early)
+        gone = rows + verdicts + batches + aside + series
         if gone:
             self._sequence.save(connection)
             failpoint("c11_pruning")
@@ -126,14 +127,16 @@ class Pruner:
         self._stats.pruned_quarantine += gone
         return gone
 
-    def _drop_series(self, connection: sqlite3.Connection) -> None:
-        if self._now() < self._series_at:
-            return
-        self._series_at = self._now() + _SERIES_INTERVAL_S
+    def _drop_series(self, connection: sqlite3.Connection, *, early: bool) -> int:
+        now = self._now()
+        if now < (self._series_at - _SERIES_INTERVAL_S + _SERIES_PRESSED_S if early else self._series_at):
+            return 0
+        self._series_at = now + _SERIES_INTERVAL_S
         if connection.execute("SELECT count(*) FROM series").fetchone()[0] <= _MAX_SERIES:
-            return
-        connection.execute("DELETE FROM series WHERE id NOT IN (SELECT series FROM readings)")
+            return 0
+        gone = connection.execute("DELETE FROM series WHERE id NOT IN (SELECT series FROM readings)").rowcount
         self._series.forget()
+        return gone
 
 
 def find_watermark(

@@ -17,11 +17,18 @@ class SeriesTable:
         self._ids: dict[SeriesKey, int] = {}
         self._fresh: list[SeriesKey] = []  # inserted in the open transaction
 
-    def id_of(self, reading: Reading) -> int:
-        """Return the id of a reading's series, inserting it when it is new."""
+    def find(self, reading: Reading) -> int | None:
+        """Return the id of a reading's series, None when it is new."""
         key = (reading.device, reading.metric, reading.unit)
         known = self._ids.get(key)
-        return self._find(key) if known is None else known
+        return self._read(key) if known is None else known
+
+    def begin(self, reading: Reading) -> int:
+        """Insert the series of a reading and return its id."""
+        key = (reading.device, reading.metric, reading.unit)
+        cursor = self._connection.execute("INSERT INTO series(device, metric, unit) VALUES (?, ?, ?)", key)
+        self._fresh.append(key)
+        return self._keep(key, int(cursor.lastrowid or 0))
 
     def commit(self) -> None:
         """Keep the ids of the transaction."""
@@ -37,18 +44,13 @@ class SeriesTable:
         """Empty the cache: rows were deleted."""
         self._ids.clear()
 
-    def _find(self, key: SeriesKey) -> int:
+    def _read(self, key: SeriesKey) -> int | None:
         row = self._connection.execute(
             "SELECT id FROM series WHERE device = ? AND metric = ? AND unit IS ?", key
         ).fetchone()
-        if row is None:
-            cursor = self._connection.execute(
-                "INSERT INTO series(device, metric, unit) VALUES (?, ?, ?)", key
-            )
-            found = int(cursor.lastrowid or 0)
-            self._fresh.append(key)
-        else:
-            found = int(row[0])
+        return None if row is None else self._keep(key, int(row[0]))
+
+    def _keep(self, key: SeriesKey, found: int) -> int:
         if len(self._ids) >= _MAX_CACHED:
             self._ids.clear()
         self._ids[key] = found

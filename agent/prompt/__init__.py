@@ -7,12 +7,13 @@ from agent.prompt.ground import ground
 from agent.prompt.keep import Kept, fingerprint, freeze, thaw
 from agent.prompt.parse import Parsed, Problem, parse
 from agent.prompt.render import Prompt, base_tokens, estimate_tokens, output_tokens, render, window_tokens
-from agent.prompt.section import render_section
+from agent.prompt.section import MAX_SERIES, render_section
 from agent.prompt.suspect import suspicions
 from agent.prompt.text import NAME, SCHEMA, SYSTEM, VERSION
 from agent.prompt.words import reveal
 
 __all__ = [
+    "MAX_SERIES",
     "NAME",
     "SCHEMA",
     "SYSTEM",

@@ -72,7 +72,7 @@ class LocalAgent:
         self.detector = Detector(settings or DetectSettings(), of_limits(config))
         self._windows = Windows(WindowSettings())
         self._sealer = Sealer(
-            journal="bench", agent="bench", may_ask=lambda *_: False, views=self.detector.views
+            journal="bench", agent="bench", may_ask=lambda *_: False, views=self.detector.some_views
         )
         self._findings: dict[str, Finding] = {}
         self._calm = CalmRate()

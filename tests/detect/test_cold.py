@@ -137,3 +137,28 @@ def test_series_that_were_never_judged_are_evicted_first() -> None:
     assert detector.knows("known")
     assert view is not None
     assert detector.stats.series <= 50
+
+
+def test_a_device_with_many_metrics_makes_room_before_the_others() -> None:
+    """Names that one device invents, judged or not, never cost another device what it has learnt."""
+    detector = Detector(DetectSettings(max_series=50, warm_readings=2))
+    detector.update(Reading("young", "m", 0.0, 1.0), 0.0)
+    for number in range(300):
+        detector.update(Reading("known", "m", float(number), 1.0), float(number))
+    for number in range(500):
+        for _ in range(3):
+            detector.update(Reading("evil", f"m{number}", 400.0, 1.0), 400.0)
+    known, young = detector.view("known", "m"), detector.view("young", "m")
+    assert (known and known.n, young and young.n) == (300, 1)
+    assert detector.stats.series <= 50
+
+
+def test_some_views_are_the_named_ones_then_others_by_name() -> None:
+    """As many as asked for, whatever the device has; the newest of many are those last seen."""
+    detector = Detector()
+    for number in range(40):
+        detector.update(Reading("d", f"m{number:02}", 0.0, 1.0), 0.0)
+    views = detector.some_views("d", ["m30", "no", "m30"], 3)
+    assert [view.metric for view in views] == ["m30", "m00", "m01"]
+    assert [view.metric for view in detector.newest_views("d", 2)] == ["m39", "m38"]
+    assert detector.largest() == ("d", 40)

@@ -1,8 +1,11 @@
 """No room: the journal's own cap, a full disk, a failing one."""
 
+import itertools
+import json
 import os
 import resource
 import shutil
+import sqlite3
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -11,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.journal import JournalError, JournalSettings, JournalStorageError, Reader
+from agent.journal import JournalError, JournalSettings, JournalStorageError, Reader, pruning
 from agent.records import MessageRow, Outgoing, Row, TimerKind
 from tests.journal.rig import Rig, acking, arrival, concluding, link_up, sealing, window
 
@@ -307,3 +310,24 @@ def test_a_failing_disk_withholds_the_acks(tmp_path: Path) -> None:
         assert [mid for _, mid in rig.acks] == list(range(1, 202))
         assert rig.journal.stats.state == "ok"
         assert rig.journal.stats.pruned_quarantine == 0
+
+
+def test_names_of_series_do_not_keep_it_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A device that invents metrics fills the cap with names; once no reading needs them, they go."""
+    monkeypatch.setattr(pruning, "_MAX_SERIES", 100)
+    with Rig(tmp_path, settings=replace(SMALL, max_mib=4, new_devices_burst=10**6)) as rig:
+        rig.offer([link_up(1)])
+        rig.write(lambda store: store.prune())  # the hourly look has been
+        messages = itertools.count(1)
+        while not rig.journal.stats.problem:
+            names = {f"{next(messages)}-{place}-{'x' * 300}": 1 for place in range(100)}
+            rig.journal.inbox.offer(arrival(payload=json.dumps(names).encode()))
+            rig.write(lambda store: store.snapshot(rig.rows[-1].seq if rig.rows else 0, b""))
+        with sqlite3.connect(rig.folder / "journal.sqlite") as looks:
+            assert _series(looks) > 1000
+            monkeypatch.setattr(pruning, "_SERIES_PRESSED_S", 0.1)
+            rig.until(lambda: _series(looks) < 1000)
+
+
+def _series(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("SELECT count(*) FROM series").fetchone()[0])

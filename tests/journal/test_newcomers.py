@@ -1,5 +1,6 @@
-"""New device ids are limited for each source; known devices never notice."""
+"""New devices and series are limited for each source; known ones never notice."""
 
+import json
 import sqlite3
 import time
 from collections.abc import Iterable
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent.journal import JournalSettings
-from agent.journal.newcomers import Newcomers
+from agent.journal.newcomers import SERIES_X, Newcomers
 from agent.records import Arrival, DecodeError, Reading
 from tests.journal import rig as rig_module
 from tests.journal.rig import Plain, Rig, arrival, link_up
@@ -131,3 +132,43 @@ def test_part_of_a_message_is_journaled_and_the_rest_counted(
         assert [reading.device for reading in row.readings] == ["old"]  # type: ignore[union-attr]
         assert rig.journal.stats.new_refused == {"sensors": 1}
         assert (rig.journal.stats.readings, rig.acks) == (1, [(1, 2)])
+
+
+def named(prefix: str, count: int) -> bytes:
+    """Return a payload of so many metrics of one device."""
+    return json.dumps({f"{prefix}{number}": 1 for number in range(count)}).encode()
+
+
+def many(item: Arrival) -> Plain:
+    """Decode a flat object as the registry would."""
+    device = item.topic.rpartition("/")[2]
+    return Plain(tuple(Reading(device, name, item.received, 1.0, None) for name in json.loads(item.payload)))
+
+
+def test_metrics_that_a_known_device_invents_are_limited(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beyond its burst a device begins no series; what it began goes on, and another device begins some."""
+    monkeypatch.setattr(rig_module, "decode", many)
+    settings = JournalSettings(
+        commit_ms=1, ballast_bytes=0, new_devices_per_min={"sensors": 0}, new_devices_burst=BURST
+    )
+    with Rig(tmp_path, settings=settings) as rig:
+        flood = [arrival(n, topic="s/evil", payload=named(f"m{n}x", 30)) for n in range(1, 8)]
+        known = arrival(8, topic="s/evil", payload=named("m1x", 30))
+        other = arrival(9, topic="s/good", payload=named("t", 30))
+        rig.offer([link_up(1), *flood, known, other])
+        rig.settle()
+        stats = rig.journal.stats
+        assert len(rig.acks) == 9
+        assert (stats.readings, stats.new_refused) == (BURST + 30 + 30, {"sensors": 4})
+        assert stats.quarantined["new_series_limit"] == 3
+
+
+def test_metrics_of_many_devices_are_limited_for_their_source() -> None:
+    """Five times as many series as devices, whoever begins them; a rollback takes them back."""
+    door = Door(burst=10)
+    assert sum(door.newcomers.admit_series("a", f"d{n}", 0.0) for n in range(60)) == 10 * SERIES_X
+    door.newcomers.rollback()
+    assert sum(door.newcomers.admit_series("a", "one", 0.0) for _ in range(60)) == 10
+    assert door.newcomers.admit_series("a", "another", 0.0)
