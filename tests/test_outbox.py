@@ -1,6 +1,8 @@
 """Rows reach the net thread in order, bounded, and a refused topic does not hold up the others."""
 
-from collections.abc import Collection, Sequence
+import random
+from collections import deque
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -71,6 +73,29 @@ class Rig:
         self.devices.update(dict.fromkeys(ids, device))
         self.outbox.add(items, device)
         return items
+
+
+class Later(Rig):
+    """A disk that answers in the order in which it was asked, like the journal; commits wait as well."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: deque[Callable[[], object]] = deque()
+
+    def load(self, after: int, limit: int, skip: Collection[str], devices: Sequence[str]) -> None:
+        self.asked.append(lambda: super(Later, self).load(after, limit, skip, devices))
+
+    def done(self, ids: Sequence[int]) -> None:
+        self.asked.append(lambda: super(Later, self).done(ids))
+
+    def commit(self, *ids: int, topic: str = "t", device: str = "d") -> Sequence[Outgoing]:
+        self.asked.append(lambda: super(Later, self).commit(*ids, topic=topic, device=device))
+        return ()
+
+    def answer(self) -> None:
+        """Do all that was asked so far."""
+        for _ in range(len(self.asked)):
+            self.asked.popleft()()
 
 
 def test_rows_left_by_the_last_process_go_first() -> None:
@@ -264,3 +289,58 @@ def test_a_refused_device_has_no_turn_ahead_of_others() -> None:
         rig.outbox.turn(turn / 100)
     assert set(rig.disk) == {1, 700}
     assert (len(rig.outbox._turns), rig.outbox.in_memory) == (0, 0)
+
+
+def test_a_device_with_many_verdicts_delays_the_others_by_one_load() -> None:
+    """Behind two thousand rows of one device another's go with the next load, in their order."""
+    rig = Rig()
+    rig.seniority |= {"loud": 0, "calm": 1}
+    rig.outbox.turn(0)
+    rig.commit(*range(1, 2001), topic="loud", device="loud")
+    rig.commit(2001, topic="calm", device="calm")
+    rig.commit(2002, topic="loud", device="loud")
+    rig.commit(2003, topic="calm", device="calm")
+    done: set[int] = set()
+    for turn in range(1, 200):
+        for row in [row for row in rig.sent if row not in done][:50]:
+            done.add(row)
+            rig.outbox.published(row, 0, turn)
+        rig.outbox.turn(turn)
+    assert rig.disk == {}
+    assert sorted(rig.sent) == list(range(1, 2004))
+    assert rig.sent.index(2001) < rig.sent.index(2003) <= MAX_HANDED + 2 * PER_DEVICE
+    assert [row for row in rig.sent if row not in (2001, 2003)] == [*range(1, 2001), 2002]
+
+
+def test_rows_of_a_device_never_overtake_each_other() -> None:
+    """Acks, refusals, slow loads, commits in any order: all rows arrive, those of a device in their order."""
+    for seed in range(60):
+        rng, rig = random.Random(seed), Later()
+        rig.seniority |= {f"t{number}": number for number in range(30)}
+        newest: dict[str, int] = {}
+        waiting: list[int] = []
+        name_of: dict[int, str] = {}
+        seen = 0
+        for clock in range(6000):
+            if clock < 1500:
+                rows = range(len(name_of) + 1, len(name_of) + 1 + rng.choice((0, 0, 1, 3)))
+                name = f"t{min(rng.randrange(40), rng.randrange(40))}"
+                name_of.update(dict.fromkeys(rows, name))
+                rig.commit(*rows, topic=name, device=name)
+            rig.outbox.turn(clock)
+            if rng.random() < 0.5:
+                rig.answer()
+            waiting += rig.sent[seen:]
+            seen = len(rig.sent)
+            for _ in range(rng.randrange(3 if clock < 1500 else 20)):
+                if waiting:
+                    row = waiting.pop(0)
+                    name = name_of[row]
+                    refused = name in ("t1", "t2") and clock < 1500 and rng.random() < 0.2
+                    rig.outbox.published(row, 0x87 if refused else 0, clock)
+                    if name not in ("t1", "t2"):
+                        assert newest.get(name, 0) < row, (seed, row)
+                        newest[name] = row
+        assert (seed, rig.disk) == (seed, {})
+        sent = [row for row in rig.sent if name_of[row] not in ("t1", "t2")]
+        assert len(sent) == len(set(sent))
