@@ -40,6 +40,14 @@ def intake_words(since: float) -> str:
     )
 
 
+def backlog_words(count: int, since: float) -> str:
+    """Return how much waits for the broker's acknowledgement, and what may keep it."""
+    return (
+        f"{count} messages wait for the broker since {iso(since)}, and are on disk. If it is connected, it"
+        " acknowledges too slowly: look at its load and its persistence settings (autosave_on_changes)."
+    )
+
+
 def quarantine_words(count: int, *, topic: str, reason: str, at: float) -> str:
     """Return how much could not be read since the start, and how to find out why."""
     return (

@@ -14,6 +14,7 @@ from agent.config import Weakness, weaknesses
 from agent.detect import DetectSettings
 from agent.freshness import Freshness
 from agent.held_words import (
+    backlog_words,
     evicted_words,
     given_up_words,
     intake_words,
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from agent.rooms import Rooms
 
 WEB_STUCK_S = 20.0
+BACKLOG, BACKLOG_S = 1000, 60.0  # messages that wait for the broker, and for how long, before it is said
 STALE_S = 5.0  # of the time the process got to run, without a turn of the analyst: not ready
 QUARANTINE_EVERY_S = 10.0
 LIMITS_EVERY_S = 5.0
@@ -152,6 +154,7 @@ class Reporter:
             f"journal {journal.state}": bool(journal.problem),
             "intake": rooms.link.state.stalled,
             "refused": bool(refused),
+            "backlog": self.outbox_depth > BACKLOG,
         }
         since = self._note_since(now)
         found = []
@@ -164,6 +167,8 @@ class Reporter:
             code = next(iter(refused.values()))[1]
             base = rooms.config.base_topic
             found.append(refused_words(list(refused), code=code, since=oldest, base_topic=base))
+        if time.time() - since.get("backlog", math.inf) > BACKLOG_S:
+            found.append(backlog_words(self.outbox_depth, since["backlog"]))
         if self._undeliverable and self._given_up is not None:
             topic, at = self._given_up
             days = rooms.config.journal.keep_days

@@ -1,7 +1,7 @@
 """What status says of limits, of what is kept back and of which findings come first."""
 
 from agent.detect import Detector, Limit
-from agent.held_words import given_up_words, intake_words, journal_words, refused_words
+from agent.held_words import backlog_words, given_up_words, intake_words, journal_words, refused_words
 from agent.limit_words import judge_patterns, judge_uses
 from agent.prompt.words import unit_spellings
 from agent.records import Finding, Kind, Reading, Severity
@@ -70,6 +70,7 @@ def test_what_is_kept_back_is_named_with_since_when_and_what_helps() -> None:
     said = {
         journal_words("490 of 512 MiB used; raise journal.max_mib", T0): "raise journal.max_mib",
         intake_words(T0): "raise mqtt.max_intake_mib",
+        backlog_words(1500, T0): "1500 messages wait for the broker",
         refused_words(["gw/verdicts/a", "gw/verdicts/b"], code=0x87, since=T0, base_topic="gw"): (
             "Allow the agent to write below gw/"
         ),

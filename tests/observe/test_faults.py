@@ -304,3 +304,14 @@ def test_the_place_is_ours_and_the_message_is_left_out() -> None:
         call.Call(None, model="m", batch=batch(broken), dialect=None, sheet=None)  # type: ignore[arg-type]
     assert PLACE.fullmatch(place_of(caught.value))
     assert fault_words(KeyError(CANARY)) == "KeyError at an unknown place"
+
+
+def test_verdicts_that_wait_for_the_broker_are_a_problem_after_a_minute(house: House) -> None:
+    """A broker that acknowledges slowly is named with the number that waits, and only while it lasts."""
+    house.reporter.outbox_depth = 1500
+    assert not any("wait for the broker" in one for one in house.reporter.problems())
+    house.reporter._since["backlog"] -= 61
+    (problem,) = [one for one in house.reporter.problems() if "wait for the broker" in one]
+    assert problem.startswith("1500 messages")
+    house.reporter.outbox_depth = 1000
+    assert not any("wait for the broker" in one for one in house.reporter.problems())
