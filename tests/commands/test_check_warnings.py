@@ -18,8 +18,8 @@ def test_check_warns_of_limits_in_a_unit_that_cannot_fit(
         "*/power": {"high": 3, "unit": "Kilo"},
         "*/humidity": {"high": 90, "unit": "%"},
     }
-    code, out, _ = ask(capsys, "check", "--config", str(write_config(tmp_path, limits=limits)))
-    warnings = sorted(line for line in out.splitlines() if line.startswith("warning: "))
+    code, _, err = ask(capsys, "check", "--config", str(write_config(tmp_path, limits=limits)))
+    warnings = sorted(line for line in err.splitlines() if line.startswith("edge-agent: warning: "))
     assert (code, len(warnings)) == (0, 2)
     assert "'*/temperature' is in W, which does not fit its metric; write one of degC" in warnings[1]
     assert "'Kilo', which is not a known unit" in warnings[0]
@@ -33,8 +33,8 @@ def test_check_warns_of_an_address_without_a_path(
 ) -> None:
     """The usual slip: the server's address without /v1."""
     path = write_config(tmp_path, ai={"base_url": url})
-    code, out, _ = ask(capsys, "check", "--config", str(path))
-    assert (code, "write http://127.0.0.1:11434/v1" in out) == (0, warns)
+    code, _, err = ask(capsys, "check", "--config", str(path))
+    assert (code, "write http://127.0.0.1:11434/v1" in err) == (0, warns)
 
 
 @pytest.mark.parametrize("status", [404, 405])
