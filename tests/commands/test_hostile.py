@@ -221,7 +221,7 @@ def test_a_file_where_the_state_directory_belongs_is_said(
     (tmp_path / "file").write_text("")
     for state in ("file", "file/below"):
         config = write_config(tmp_path, agent={"id": "gw1", "state_dir": str(tmp_path / state)}, mqtt=DEAD)
-        for argv in (["run"], ["inspect"], ["show", "abcd"]):
+        for argv in (["inspect"], ["show", "abcd"]):
             code, _, err = answer(capfd, *argv, "--config", str(config))
             assert (code, "is not a directory; correct agent.state_dir" in err) == (69, True), err
         assert "chmod" not in answer(capfd, "check", "--config", str(config))[2]
