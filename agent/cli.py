@@ -1,6 +1,8 @@
 """Commands and exit codes: 0 done, 2 wrong usage or configuration, 69 a service is missing, 70 our fault."""
 
 import argparse
+import contextlib
+import errno
 import io
 import json
 import os
@@ -31,6 +33,7 @@ DEFAULT_CONFIG = Path("/etc/edge-agent/agent.yaml")
 PROFILES = ("azure", "llamacpp", "ollama", "openai", "vllm")
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 SCHEMAS = ("verdict", "event", "status")
+_OUTPUT_FAULTS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
 class UnavailableError(AgentError):
@@ -66,8 +69,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return EXIT_OK
     except OSError as error:
-        if error.filename is None:
+        if error.filename is None and error.errno not in _OUTPUT_FAULTS:
             return _fault(error)
+        if error.filename is None:
+            _complain(f"output: cannot be written: {error.strerror}")
+            return EXIT_UNAVAILABLE
         _complain(f"{error.filename}: {error.strerror}; correct the path, or run this as the file's owner")
         return EXIT_UNAVAILABLE
     except Exception as error:  # noqa: BLE001 - the last resort: a fault of ours, in one line with its place
@@ -89,7 +95,8 @@ def _print_anything() -> None:
 
 
 def _complain(line: str) -> None:
-    print(f"edge-agent: {one_line(line)}", file=sys.stderr)
+    with contextlib.suppress(OSError):  # nobody reads it any more
+        print(f"edge-agent: {one_line(line)}", file=sys.stderr)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -121,7 +128,7 @@ def _add_questions(commands: "argparse._SubParsersAction[_Parser]") -> None:
     """Add what an operator asks; each has ``--config`` and ``--json``."""
     doctor = _question(commands, "doctor", "try broker, rights, disk, clock and model; say what to change")
     doctor.add_argument(
-        "--listen", type=float, default=3.0, metavar="S", help="wait S for readings (default: 3)"
+        "--listen", type=_patience, default=3.0, metavar="S", help="wait S for readings (default: 3)"
     )
     asking = doctor.add_mutually_exclusive_group()
     asking.add_argument("--no-ai", action="store_true", help="make no model call")
@@ -160,6 +167,14 @@ def _seconds(text: str) -> float:
     if unit not in UNITS or not number.replace(".", "", 1).isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is no time span; write for example 90m, 2h or 3d")
     return float(number) * UNITS[unit]
+
+
+def _patience(text: str) -> float:
+    """Return a number of seconds, an hour at most."""
+    number = text.removesuffix("s")
+    if not text.isascii() or not number.replace(".", "", 1).isdecimal() or float(number) > UNITS["h"]:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0 to 3600")
+    return float(number)
 
 
 def _count(text: str) -> int:

@@ -1,4 +1,4 @@
-"""Hung threads told apart from starved ones, by the time that the process got to run.
+"""Find hung threads and leave starved ones alone, by the time that the process got to run.
 
 A heartbeat's age grows only with that time: what the ticker was late is left out (the process was stopped,
 or the machine suspended), and so is what its threads waited for a core.

@@ -1,6 +1,8 @@
 """The command line ``edge-sim``. Exit codes: 0 done, 2 wrong usage, 69 a service is missing, 70 our fault."""
 
 import argparse
+import errno
+import traceback
 from collections.abc import Callable, Sequence
 
 from simulator.agent_process import AgentEndedError
@@ -10,6 +12,7 @@ from simulator.commands.common import EXIT_FAULT, EXIT_OK, EXIT_UNAVAILABLE, EXI
 from simulator.link import LinkError
 from simulator.scenario import ScenarioError
 
+_OUTPUT_FAULTS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 COMMANDS = (demo, scenarios, run, record, replay, score, trial, model)
 
 
@@ -29,6 +32,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_OK
     except KeyboardInterrupt:
         return complain("ended at once", EXIT_FAULT)
+    except OSError as error:
+        if error.filename is None and error.errno not in _OUTPUT_FAULTS:
+            return _fault(error)
+        place = "output: cannot be written" if error.filename is None else error.filename
+        return complain(f"{place}: {error.strerror}", EXIT_UNAVAILABLE)
+    except Exception as error:  # noqa: BLE001 - the last resort: a fault of ours, in one line with its place
+        return _fault(error)
+
+
+def _fault(error: Exception) -> int:
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{'/'.join(place.filename.split('/')[-3:])}:{place.lineno} in {place.name}"
+    return complain(
+        f"a fault of ours: {type(error).__name__}: {error} at {where}; please report this line", EXIT_FAULT
+    )
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -17,6 +17,7 @@ MAX_UNACKED = 2000  # more would only fill memory
 UNSUPPORTED_VERSION = "Unsupported protocol version"
 _CUT_LIMIT_S = 1.0
 _LEAVE_LIMIT_S = 2.0
+_LOGIN = frozenset({"Not authorized", "Bad user name or password", "Bad username or password"})
 
 
 class LinkError(Exception):
@@ -192,4 +193,7 @@ class Link:
         return self._session
 
     def _error(self, why: str) -> LinkError:
-        return LinkError(f"broker {self._terms.host}:{self._terms.port}: {why}")
+        remedy = "start it, or correct --broker"
+        if why in _LOGIN:
+            remedy = "set EDGE_SIM_USER and EDGE_SIM_PASSWORD"
+        return LinkError(f"broker {self._terms.host}:{self._terms.port}: {why}; {remedy}")

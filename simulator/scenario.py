@@ -113,8 +113,11 @@ def parse(text: str, *, name: str, source: str) -> Scenario:
         raw = yaml.load(text, _StrictLoader)  # noqa: S506 - a SafeLoader
     except ScenarioError as error:
         raise ScenarioError(f"{source}: {error}") from None
-    except (yaml.YAMLError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+        # PyYAML answers some tags, numbers and escapes with whatever Python raises there.
         raise ScenarioError(f"{source}: is not YAML: {' '.join(str(error).split())[:200]}") from None
+    except RecursionError:
+        raise ScenarioError(f"{source}: is nested too deeply; write it flatter") from None
     if not isinstance(raw, Mapping):
         raise ScenarioError(f"{source}: is not a mapping; begin with title: and devices:")
     try:
@@ -141,7 +144,8 @@ def load(name: str) -> Scenario:
     path = Path(name)
     if path.suffix in {".yaml", ".yml"}:
         try:
-            return parse(path.read_text(encoding="utf-8"), name=path.stem, source=str(path))
+            with path.open(encoding="utf-8") as file:
+                return parse(file.read(MAX_BYTES + 1), name=path.stem, source=str(path))
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "is not UTF-8"
             raise ScenarioError(f"{path}: cannot be read: {reason}") from None

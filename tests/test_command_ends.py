@@ -1,5 +1,6 @@
 """How the two commands end when they are interrupted while they load, or fail by a fault of ours."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent import cli
+from simulator.cli import main as simulate
 
 INTERRUPTED = """
 import sys
@@ -48,5 +50,65 @@ def test_a_fault_of_ours_is_one_line_with_its_place(
     assert cli.main(["check"]) == 70
     line = capsys.readouterr().err
     assert line.startswith("edge-agent: a fault of ours: RuntimeError")
+    assert "test_command_ends.py" in line
+    assert line.count("\n") == 1
+
+
+COMMANDS = (["agent", "check", "--config", "/dev/null"], ["simulator", "list"])
+
+
+def end(argv: list[str], redirection: str, *, buffered: bool) -> "subprocess.CompletedProcess[str]":
+    """Run a command redirected as a shell does it; descriptor 9 is a pipe that nobody reads."""
+    environ = {name: text for name, text in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    if not buffered:
+        environ["PYTHONUNBUFFERED"] = "1"
+    ear, mouth = os.pipe()
+    os.close(ear)
+    script = f'exec "$@" {redirection.replace("9", str(mouth))}'
+    try:
+        return subprocess.run(
+            ["bash", "-c", script, "-", sys.executable, "-m", *argv],
+            capture_output=True,
+            text=True,
+            pass_fds=(mouth,),
+            cwd=Path(__file__).parents[1],
+            env=environ,
+            check=False,
+        )
+    finally:
+        os.close(mouth)
+
+
+@pytest.mark.parametrize("redirection", [">&9", "2>&9", ">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("argv", COMMANDS, ids=" ".join)
+def test_a_reader_that_left_and_a_closed_stream_are_no_faults(argv: list[str], redirection: str) -> None:
+    """As in ``edge-agent inspect | head -1``, or below a supervisor that closes what it does not need."""
+    ended = end(argv, redirection, buffered=True)
+    assert ended.returncode == 0
+    assert not any(sign in ended.stderr for sign in ("Traceback", "Exception", "fault of ours"))
+
+
+@pytest.mark.parametrize("buffered", [True, False])
+@pytest.mark.parametrize("argv", COMMANDS, ids=" ".join)
+def test_an_output_that_cannot_be_written_is_one_line(argv: list[str], *, buffered: bool) -> None:
+    """A full disk below the output is said once, and the code is not 0."""
+    ended = end(argv, ">/dev/full", buffered=buffered)
+    assert ended.returncode == 69
+    name = "edge-sim" if argv[0] == "simulator" else "edge-agent"
+    assert ended.stderr == f"{name}: output: cannot be written: No space left on device\n"
+
+
+def test_a_fault_of_the_simulator_is_one_line_with_its_place(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As for the agent: exit code 70 and no traceback."""
+
+    def broken() -> None:
+        raise RuntimeError("a list is shorter than it was")
+
+    monkeypatch.setattr("simulator.commands.scenarios.scenarios.names", broken)
+    assert simulate(["list"]) == 70
+    line = capsys.readouterr().err
+    assert line.startswith("edge-sim: a fault of ours: RuntimeError: a list is shorter than it was at ")
     assert "test_command_ends.py" in line
     assert line.count("\n") == 1

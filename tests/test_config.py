@@ -198,6 +198,9 @@ def test_environment_lies_over_the_file(tmp_path: Path) -> None:
     assert complaints(tmp_path, "", {"EDGE_AGENT_AI": "{model: x}"}) == (
         "EDGE_AGENT_AI: names a whole section; set its keys one by one, as EDGE_AGENT_AI__KEY, or unset it",
     )
+    for name in ("EDGE_AGENT_SOURCES", "EDGE_AGENT_LIMITS", "EDGE_AGENT_SOURCES__0__TOPIC"):
+        (line,) = complaints(tmp_path, "", {name: "[{topic: a/b}]"})
+        assert line.endswith(" is set in the file alone; write it there, and unset this variable")
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,7 @@ class Probe:
     error_type: ErrorType | None = None
     error: str = ""
     http_status: int | None = None
+    billed: bool = True  # whether it may have cost something: false where nothing was sent, or it was refused
 
 
 async def probe(
@@ -72,6 +73,7 @@ async def probe(
                 error_type=error.error_type,
                 error=str(error),
                 http_status=error.http_status,
+                billed=error.sent and error.http_status in {None, 200},
             )
         return Probe(
             model,

@@ -14,14 +14,15 @@ from agent.prompt.words import name_metrics, unit_word
 from agent.records import DecodeError, Reading
 
 MAX_SHOWN = 40
+MAX_READ = 4 * 1024 * 1024  # of standard input; far beyond what is decoded
 
 
 def run(args: argparse.Namespace) -> int:
     """Explain one message; always 0, since a quarantined message is an answer too."""
     config = load_apart(args.config)
-    payload = (
-        sys.stdin.buffer.read() if args.payload == "-" else args.payload.encode(errors="surrogateescape")
-    )
+    payload = args.payload.encode(errors="surrogateescape")
+    if args.payload == "-":
+        payload = sys.stdin.buffer.read(MAX_READ)
     told = explain(config, args.topic, payload, time.time())
     if args.json:
         print_json(told)

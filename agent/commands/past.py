@@ -121,8 +121,9 @@ def version_of(name: str, found: list[Past]) -> str:
 
 def _read(path: Path) -> str:
     try:
-        raw = path.read_bytes()
-        text = raw[: MAX_PROMPT + 1].decode().strip()
+        with path.open("rb") as file:
+            raw = file.read(MAX_PROMPT + 1)
+        text = raw.decode().strip()
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "is no UTF-8 text"
         raise ConfigError(

@@ -225,6 +225,9 @@ def _lines(told: dict[str, Any]) -> list[str]:
         lines.append(f"  {one['after']['source']} ({one['after']['reason']}): {printable(one['summary'])}")
         lines += [f"  not so: {printable(detail)}" for detail in one["failed_checks"]]
     tokens, calls = told["tokens"], told["calls"]
+    if not calls["succeeded"]:  # what differs then is only that nobody answered
+        asked = f"{many(len(windows), 'window')} in {many(told['batches'], 'batch', 'batches')}"
+        return [f"{asked}: nothing to compare, because no call was answered"]
     return [
         *lines,
         (

@@ -130,6 +130,9 @@ def _lines(told: dict[str, Any]) -> list[str]:
         f"  decided by {verdict['source']} ({verdict['reason']}), journaled at {told['journaled_at']}",
         f"  delivery: {told['delivery']}",
     ]
+    if learning := verdict.get("learning"):
+        seen, needed = learning["seen"], learning["needed"]
+        lines.insert(3, f"    still learning: {printable(learning['metric'])}, {seen} of {needed} readings")
     if verdict.get("reason_detail"):
         lines.insert(3, f"    {printable(verdict['reason_detail'])}")
     lines += [_outbox_line(row) for row in told["outbox"]]
@@ -139,6 +142,8 @@ def _lines(told: dict[str, Any]) -> list[str]:
     lines += _window_lines(told["window"])
     lines += _review_lines(told["review"])
     lines += _batch_lines(told["batch"], told["request_id"])
+    if told["batch"] and told["batch"]["detail"] and verdict.get("request_id", "old") is None:
+        lines.append("  this verdict names none of these calls: its window was not part of them")
     lines += [
         f"feedback at {one['received']}: {one['outcome']} {printable(one['note'])}".rstrip()
         for one in told["feedback"]
@@ -178,9 +183,9 @@ def _window_lines(window: dict[str, Any] | None) -> list[str]:
     local = window["local"]
     lines = [
         (
-            f"window: {window['count']} readings, sealed by {window['trigger']}, {window['start']} to"
+            f"window: {many(window['count'], 'reading')}, sealed by {window['trigger']}, {window['start']} to"
             f" {window['end']}, seq {window['lo']} to {window['hi']},"
-            f" {window['readings_still_journaled']} readings still journaled"
+            f" {many(window['readings_still_journaled'], 'reading')} still journaled"
         ),
         (
             f"local opinion: {local['status']}, {local['kind']}, score {number(local['score'])}:"

@@ -27,6 +27,8 @@ def overlay(tree: dict[str, Any], environ: Mapping[str, str]) -> dict[str, str]:
             _refuse_without_key(name)
             continue
         keys = [part.lower() for part in name.removeprefix(PREFIX).split("__")]
+        if keys[0] == "sources":
+            raise _in_file_alone(name, "sources")
         here = tree
         for depth, key in enumerate(keys[:-1]):
             inside = here.setdefault(key, {})
@@ -58,8 +60,16 @@ def _refuse_without_key(name: str) -> None:
         raise ConfigError(
             [f"{name}: unknown variable; write {PREFIX}{section}__{key}, with two _, or unset it"]
         )
+    if section.lower() in {"sources", "limits"}:
+        raise _in_file_alone(name, section.lower())
     raise ConfigError(
         [f"{name}: names a whole section; set its keys one by one, as {PREFIX}{section}__KEY, or unset it"]
+    )
+
+
+def _in_file_alone(name: str, section: str) -> ConfigError:
+    return ConfigError(
+        [f"{name}: {section} is set in the file alone; write it there, and unset this variable"]
     )
 
 

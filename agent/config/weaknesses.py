@@ -1,6 +1,7 @@
 """What a valid configuration leaves open: for ``check``, ``doctor``, the log and the status."""
 
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -87,10 +88,11 @@ def _traces(config: "Config", environ: Mapping[str, str]) -> Iterator[Weakness]:
 def _state_dir(config: "Config") -> Iterator[Weakness]:
     folder = config.agent.state_dir
     try:
-        mode = folder.stat().st_mode & 0o7777
+        found = folder.stat().st_mode
     except OSError:
         return  # it is not there yet, or not ours to look at
-    if mode & _OTHERS:
+    mode = stat.S_IMODE(found)
+    if mode & _OTHERS and stat.S_ISDIR(found):
         yield Weakness(
             "agent.state_dir",
             f"other users can look into {folder} (mode {mode:04o}), which holds readings and prompts",

@@ -235,6 +235,8 @@ def _make(state_dir: Path) -> None:
         for folder in missing:
             sync_directory(folder.parent)
         arm(state_dir)
+    except (FileExistsError, NotADirectoryError):
+        raise JournalError(f"journal: {state_dir} is not a directory; correct agent.state_dir") from None
     except OSError as error:
         kind = JournalStorageError if is_transient(error) else JournalError
         raise kind(

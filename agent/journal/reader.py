@@ -281,4 +281,7 @@ def _explain(path: Path, error: OSError | sqlite3.Error) -> JournalError:
         )
     if is_damage(error):
         return JournalCorruptError(f"journal: {path} is damaged: {error}; the next start moves it aside")
-    return JournalError(f"journal: cannot read {path}: {error}; run this as the agent's user or as root")
+    if isinstance(error, NotADirectoryError):
+        return JournalError(f"journal: {path.parent} is not a directory; correct agent.state_dir")
+    why = error.strerror if isinstance(error, OSError) else str(error)
+    return JournalError(f"journal: cannot read {path}: {why}; run this as the agent's user or as root")

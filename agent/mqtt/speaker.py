@@ -100,7 +100,7 @@ class Speaker:
             self._code = packet[4] if len(packet) > 4 else 0  # noqa: PLR2004 -- a reason code follows
             mid = packet[2] << 8 | packet[3]
             if mid not in self._unanswered:
-                return  # paho would pass it over as well, but for ten times the work
+                return  # paho would pass it over as well, at ten times the work
             self._unanswered.remove(mid)
             packet = bytes((PUBACK, 2)) + packet[2:4]
         self._wire.feed(packet)

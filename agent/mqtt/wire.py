@@ -23,7 +23,7 @@ MAX_PROPERTIES = 128  # of a PUBLISH that are read; the rest is passed over
 #: Bytes of a packet that paho reads. It copies the rest of a packet for each property in it, which takes
 #: quadratic time, and no CONNACK or SUBACK needs as much.
 MAX_CONTROL = 8192
-MAX_CONTROLS = 512  # of one read, but for PUBACK: a broker answers what it was asked, which is little
+MAX_CONTROLS = 512  # of one read, PUBACK excepted: a broker answers what it was asked, which is little
 PUBACK = 0x40
 
 NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)

@@ -1,6 +1,7 @@
 """What several commands share: exit codes, options and the way to stop."""
 
 import argparse
+import contextlib
 import signal
 import sys
 import threading
@@ -14,7 +15,8 @@ Commands = argparse._SubParsersAction  # noqa: SLF001 - argparse has no public n
 
 def complain(line: str, code: int) -> int:
     """Say what is wrong in one line on stderr; return ``code``."""
-    print(f"edge-sim: {line}", file=sys.stderr)
+    with contextlib.suppress(OSError):  # nobody reads it any more
+        print(f"edge-sim: {line}", file=sys.stderr)
     return code
 
 
@@ -65,6 +67,13 @@ def address(text: str) -> tuple[str, int]:
     if not host or not (port or "1883").isdecimal() or not 0 <= int(port or "1883") <= 65_535:  # noqa: PLR2004
         raise argparse.ArgumentTypeError(f"{text!r} is not an address; write mqtt://host:1883")
     return host, int(port or "1883")
+
+
+def port(text: str) -> int:
+    """Read a port's number; 0 is one that is free."""
+    if not text.isascii() or not text.isdecimal() or int(text[:6]) > 65_535:  # noqa: PLR2004
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port; write 0 to 65535")
+    return int(text)
 
 
 def add_broker(parser: argparse.ArgumentParser) -> None:

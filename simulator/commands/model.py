@@ -9,6 +9,7 @@ from simulator.commands.common import (
     EXIT_USAGE,
     Commands,
     complain,
+    port,
     say,
     stop_on_signal,
 )
@@ -17,7 +18,7 @@ from simulator.commands.common import (
 def register(commands: "Commands[argparse.ArgumentParser]") -> None:
     """Add the command."""
     parser = commands.add_parser("model", help="only the model endpoint")
-    parser.add_argument("--port", type=int, default=8081)
+    parser.add_argument("--port", type=port, default=8081)
     parser.add_argument("--behaviour", default="fine", help="what it does until told otherwise")
     parser.add_argument("--seed", type=int, default=1)
     parser.set_defaults(command=_model)

@@ -88,14 +88,14 @@ def _opened(body: Mapping[str, Any], path: Path, place: int) -> Mapping[str, Any
     try:
         inner = json.loads(base64.b64decode(str(body["payload"]), validate=True))
     except (binascii.Error, ValueError, RecursionError):
-        raise ScoreFileError(f"{path}:{place}: payload is not base64 of JSON; record it anew") from None
+        raise ScoreFileError(f"{path}:{place}: payload is not base64 of JSON; record it again") from None
     return inner if isinstance(inner, dict) else None
 
 
 def _objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     try:
         with path.open(encoding="utf-8") as lines:
-            for place, line in enumerate(lines, 1):
+            for place, line in enumerate(iter(lambda: lines.readline(MAX_LINE + 1), ""), 1):
                 if not line.strip():
                     continue
                 try:

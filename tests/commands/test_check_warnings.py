@@ -19,7 +19,7 @@ def test_check_warns_of_limits_in_a_unit_that_cannot_fit(
         "*/humidity": {"high": 90, "unit": "%"},
     }
     code, _, err = ask(capsys, "check", "--config", str(write_config(tmp_path, limits=limits)))
-    warnings = sorted(line for line in err.splitlines() if "warning: " in line)
+    warnings = sorted(line for line in err.splitlines() if line.startswith("edge-agent: warning: "))
     assert (code, len(warnings)) == (0, 2)
     assert "'*/temperature' is in W, which does not fit its metric; write one of degC" in warnings[1]
     assert "'Kilo', which is not a known unit" in warnings[0]

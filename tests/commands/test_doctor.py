@@ -226,6 +226,19 @@ def test_a_refused_key(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert "ai.api_key_file" in lines["model.call"]["remedy"]
 
 
+@pytest.mark.parametrize("refused", [True, False])
+def test_a_call_that_cost_nothing_is_not_booked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], *, refused: bool
+) -> None:
+    """Neither one that the endpoint refused nor one that reached nobody."""
+    with ModelEndpoint(default="500") as endpoint:
+        config = asking(tmp_path, endpoint.url if refused else f"http://127.0.0.1:{free_port()}/v1")
+        _, lines = doctor(capsys, config)
+    assert lines["model.call"]["level"] == "fail"
+    hour = json.loads(ask(capsys, "budget", "show", "--config", str(config), "--json")[1])["hour"]
+    assert (hour["spent_usd"], hour["reserved_usd"]) == (0, 0)
+
+
 def test_a_running_agent(broker: Broker, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """It is named with its process, its journal is sound, and its budget is left to it."""
     with ModelEndpoint(default=lambda _request: '{"colour":"red"}') as endpoint:

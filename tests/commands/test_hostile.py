@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from agent.cli import main
+from agent.commands.past import prompter
+from agent.config import ConfigError
 from tests.commands.kit import ask, write_config
 
 COMMANDS = [
@@ -212,6 +214,25 @@ def test_what_was_typed_is_repeated_escaped(tmp_path: Path, capsys: pytest.Captu
     assert "\\x1b[31mred" in capsys.readouterr().err
 
 
+def test_a_file_where_the_state_directory_belongs_is_said(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """No command advises to create it, to change its mode or to be another user."""
+    (tmp_path / "file").write_text("")
+    for state in ("file", "file/below"):
+        config = write_config(tmp_path, agent={"id": "gw1", "state_dir": str(tmp_path / state)}, mqtt=DEAD)
+        for argv in (["inspect"], ["show", "abcd"]):
+            code, _, err = answer(capfd, *argv, "--config", str(config))
+            assert (code, "is not a directory; correct agent.state_dir" in err) == (69, True), err
+        assert "chmod" not in answer(capfd, "check", "--config", str(config))[2]
+
+
+def test_an_endless_prompt_is_read_in_part() -> None:
+    """A device instead of a file ends in words."""
+    with pytest.raises(ConfigError, match="is empty or above 16384 bytes"):
+        prompter("/dev/zero", [])
+
+
 def test_a_directory_of_another_user_is_said(capfd: pytest.CaptureFixture[str]) -> None:
     """As with a service's own directory, where only root and the service may look."""
     with tempfile.TemporaryDirectory() as name:
@@ -222,6 +243,8 @@ def test_a_directory_of_another_user_is_said(capfd: pytest.CaptureFixture[str]) 
         )
         config.chmod(0o644)
         (folder / "private").mkdir(mode=0o700 if os.geteuid() == 0 else 0)
+        for argv in READERS:  # loads what they need: root's interpreter may lie where nobody may read
+            answer(capfd, *argv, "--config", str(config))
         with another_user():
             for argv in READERS:
                 answer(capfd, *argv, "--config", str(config))

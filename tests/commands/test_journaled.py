@@ -168,6 +168,16 @@ def test_show_a_verdict_of_an_older_version(agent: AgentProcess) -> None:
     assert not any("this verdict's" in line for line in lines)
 
 
+def test_show_a_verdict_that_no_call_was_about(agent: AgentProcess) -> None:
+    """A window that was left when the calls of its batch failed shows no prompt as its own."""
+    with Reader.open(agent.state_dir) as reader:
+        told = show.show(reader, verdicts(agent)[0]["id"])
+    told["request_id"] = told["verdict"]["request_id"] = None
+    lines = show._lines(told)
+    assert "  this verdict names none of these calls: its window was not part of them" in lines
+    assert any("still learning: temperature, " in line for line in lines)
+
+
 def test_inspect_a_device(agent: AgentProcess, capsys: pytest.CaptureFixture[str]) -> None:
     """Readings, limits, the last value and the open finding are told in words."""
     code, out, err = ask(capsys, "inspect", "--config", config_of(agent), DEVICE)

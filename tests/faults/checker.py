@@ -4,7 +4,7 @@ The invariants are those of the guarantee: I1 nothing lost, I2 each reading in o
 verdict id, I4 no verdict of an unknown window, I5 order, I6 duplicates, I9 integrity. The sum of
 ``window.readings`` over all verdict ids is compared with what the broker acknowledged, without the journal.
 
-Messages with equal topic and payload cannot be told apart, so they are counted: of each form as many must be
+Messages with equal topic and payload look the same, so they are counted: of each form as many must be
 there as were acknowledged, and no more than were sent.
 """
 

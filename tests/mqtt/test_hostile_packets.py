@@ -109,7 +109,7 @@ def test_a_packet_that_paho_cannot_read_ends_the_connection(packet: bytes, v5: b
     "said", [b"1" * 5000, b"[" * 60_000, b"\xff", b"", b'{"state":' + b"9" * 5000 + b"}"]
 )
 def test_a_status_that_is_no_json_says_nothing(said: bytes) -> None:
-    """Whoever may write to our status topic cannot end the agent."""
+    """A client that may write to our status topic cannot end the agent."""
     assert not _says_offline(b"\x00\x01t" + said, v5=False)
     assert not _says_offline(b"\x00\x01t\x00" + said, v5=True)
 

@@ -47,6 +47,12 @@ def test_demo_has_a_pump_a_freezer_and_a_room_with_a_fault_each() -> None:
         ("title: [", "x.yaml: is not YAML"),
         ("title: a\ntitle: b\ndevices: []", "x.yaml: key 'title' stands twice on line 1"),
         ("title: &a b\nx: *a", "x.yaml: an alias (*name) is not allowed; write it out"),
+        ('title: !!int ""', "x.yaml: is not YAML: "),
+        ("title: !!timestamp x", "x.yaml: is not YAML: "),
+        ("title: !!bool x", "x.yaml: is not YAML: "),
+        (f"title: {'9' * 5000}", "x.yaml: is not YAML: "),
+        (r'title: "\U99999999"', "x.yaml: is not YAML: "),
+        ("title: " + "[" * 3000, "x.yaml: is nested too deeply; write it flatter"),
         ("title: good", "x.yaml: devices: is missing; add it"),
         (GOOD + "colour: red", "x.yaml: colour: unknown key; remove or correct it"),
         (

@@ -103,8 +103,9 @@ async def _ask(
                     )
                 ]
         found = await _probe(config, endpoint, key)
-        if ledger is not None and booking is not None and found.usage is not None:
-            await ledger.settle(booking, usd(min(most, pricing.cost(model, found.usage))))
+        if ledger is not None and booking is not None and (found.usage is not None or not found.billed):
+            cost = 0 if found.usage is None else min(most, pricing.cost(model, found.usage))
+            await ledger.settle(booking, usd(cost))
         return _judge(found, endpoint)
     finally:
         if ledger is not None:
