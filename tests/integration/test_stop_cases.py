@@ -103,9 +103,15 @@ def _stop_behind_verdicts(agent: AgentProcess, broker: Broker, *, first: int) ->
     with agent, peer(broker.port, f"{agent.base_topic}/verdicts/+") as consumer:
         wait_for(lambda: agent.get("/readyz")[0] == 200, 20, "the agent is ready")
         heard = consumer.heard  # type: ignore[attr-defined]
-        heard.clear()
-        mqtt.multiple([(f"stop-once/{first + n}", "1", 1, False) for n in range(5)], port=broker.port)
-        wait_for(lambda: len(heard) >= 5, 10, "the verdicts are published", every_s=0.01)
+        names = [str(first + n) for n in range(5)]
+        mqtt.multiple([(f"stop-once/{name}", "1", 1, False) for name in names], port=broker.port)
+        topics = {f"{agent.base_topic}/verdicts/{name}" for name in names}
+        wait_for(
+            lambda: topics <= {message.topic for message in heard},
+            10,
+            "the verdicts are published",
+            every_s=0.01,
+        )
         stop(agent)
 
 
