@@ -46,7 +46,7 @@ class Pricing:
     def worst_case(self, model: str, prompt_bytes: int, max_output_tokens: int) -> int:
         """Return nano-USD that a call cannot exceed: one token per byte of text, and the full output.
 
-        All of the text counts as cached where that is the dearer: whoever bills may say so.
+        All of the text counts as cached where that is the dearer: a provider may bill it so.
         """
         return max(
             self.cost(model, Usage(prompt_bytes, max_output_tokens, cached)) for cached in (0, prompt_bytes)

@@ -69,7 +69,7 @@ class Watch:
         return found
 
     def rebuild(self) -> None:
-        """Make heap and seniority anew from the rhythms, which are in the order of meeting."""
+        """Rebuild heap and seniority from the rhythms, which are in the order of meeting."""
         self._heap.clear()
         self._met = len(self.rhythms)
         for older, (device, rhythm) in enumerate(self.rhythms.items()):

@@ -166,7 +166,7 @@ def test_metrics_that_a_known_device_invents_are_limited(
 
 
 def test_metrics_of_many_devices_are_limited_for_their_source() -> None:
-    """Five times as many series as devices, whoever begins them; a rollback takes them back."""
+    """Five times as many series as devices, whichever device begins them; a rollback takes them back."""
     door = Door(burst=10)
     assert sum(door.newcomers.admit_series("a", f"d{n}", 0.0) for n in range(60)) == 10 * SERIES_X
     door.newcomers.rollback()
