@@ -18,10 +18,10 @@ from typing import NoReturn
 from agent import __version__
 from agent.commands.words import UnknownError
 from agent.config import ConfigError, ConfigFaultError, load_apart, one_line, weaknesses
-from agent.endpoint import describe_model, describe_traces, has_key
+from agent.config.endpoint import describe_model, describe_traces, has_key
+from agent.domain.records import AgentError
 from agent.journal import JournalError, JournalStorageError
-from agent.pace import PaceRefusedError
-from agent.records import AgentError
+from agent.testing.time_scale import PaceRefusedError
 from agent.web import WebError
 
 EXIT_OK = 0
@@ -212,7 +212,7 @@ def _with_config(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
 
 def _run(args: argparse.Namespace) -> int:
     signal.signal(signal.SIGTERM, lambda _number, _frame: os._exit(EXIT_OK))  # the app takes it over
-    from agent.app import run  # noqa: PLC0415 - `check` and `schema` stay quick
+    from agent.app.app import run  # noqa: PLC0415 - `check` and `schema` stay quick
 
     config = load_apart(args.config)
     try:
@@ -240,7 +240,7 @@ def _check(args: argparse.Namespace) -> int:
 
 
 def _schema(args: argparse.Namespace) -> int:
-    text = (files("agent") / "schemas" / f"{args.name}.schema.json").read_text()
+    text = (files("agent.verdict") / "schemas" / f"{args.name}.schema.json").read_text()
     json.loads(text)
     print(text, end="")
     return EXIT_OK

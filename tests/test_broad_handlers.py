@@ -14,7 +14,7 @@ TELLS = {
 #: Handlers that swallow, and why they may.
 ALLOWED = {
     (
-        "agent/caller/faults.py",
+        "agent/ai/faults.py",
         "tell",
     ): "it is what reports a fault; a counter holds it already",
     ("agent/observe/faults.py", "_safely"): "log or metrics are broken; the status still has the fault",

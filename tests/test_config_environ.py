@@ -6,9 +6,9 @@ import pytest
 
 from agent.cli import main
 from agent.config import ConfigError, load_apart, weaknesses
+from agent.config.endpoint import describe_model, describe_traces
 from agent.config.load import load
 from agent.config.models import Config
-from agent.endpoint import describe_model, describe_traces
 
 REPO = Path(__file__).parent.parent
 SHIPPED = REPO / "configs" / "agent.yaml"

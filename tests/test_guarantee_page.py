@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.failpoint import POINTS
+from agent.testing.failpoint import POINTS
 
 REPO = Path(__file__).resolve().parents[1]
 PAGE = (REPO / "docs" / "guarantee.md").read_text()

@@ -7,23 +7,23 @@ from typing import Any
 
 import pytest
 
-from agent.caller.classify import classify
-from agent.caller.protocols import TransportError
-from agent.caller.shape import read_reply
+from agent.ai.errors import classify
+from agent.ai.openai_reply import read_reply
+from agent.ai.protocols import TransportError
 from agent.config.errors import ConfigError
 from agent.config.strict_yaml import parse as parse_yaml
 from agent.decode import Registry, SourceSpec
-from agent.decode.shape import shape_of
-from agent.feedback import read_feedback
+from agent.decode.key_roles import shape_of
+from agent.domain.records import Answer, DecodeError, Kind, Reason, Severity, Status
+from agent.observe.injection import MAX_A_COMMIT, Wariness
 from agent.observe.redact import Secrets, content
 from agent.prompt import Problem, ground, parse, suspicions
 from agent.prompt.claims import identifiers, numbers, references, strip_identifiers, strip_times, strip_words
 from agent.prompt.parse import MAX_ANSWERS
 from agent.prompt.repair import MAX_FOUND, MAX_MENDED, read, salvage
-from agent.records import Answer, DecodeError, Kind, Reason, Severity, Status
-from agent.wary import MAX_A_COMMIT, Wariness
+from agent.verdict.feedback import read_feedback
 from agent.web.http import BadRequestError, parse_head
-from tests.caller.kit import two_windows
+from tests.ai.kit import two_windows
 from tests.journal.rig import arrival
 from tests.support.growth import MOST, cpu_s, growth, repeated, shapes
 

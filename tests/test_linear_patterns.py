@@ -209,4 +209,4 @@ def test_no_pattern_is_overlooked() -> None:
     assert made == MADE.keys() | OWN
     known = {one.pattern.pattern for one in PATTERNS.values()}
     assert {text for _, function, text in written() if not function and text is not None} <= known
-    assert all(name in sys.modules for name in ("agent.observe.otlp", "agent.caller.capped_http"))
+    assert all(name in sys.modules for name in ("agent.observe.otlp", "agent.ai.openai_http"))

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.failpoint import MARKER
 from agent.journal.clock import AgentClock
-from agent.pace import VARIABLE, Pace, PaceRefusedError, pace_of
+from agent.testing.failpoint import MARKER
+from agent.testing.time_scale import VARIABLE, Pace, PaceRefusedError, pace_of
 
 
 def test_without_the_variable_time_is_real(tmp_path: Path) -> None:

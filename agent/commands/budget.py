@@ -11,16 +11,16 @@ from datetime import tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent.asking import limits_of
-from agent.caller.budget import state_of
-from agent.caller.protocols import BudgetWindow, Spend
+from agent.ai.budget_guard import state_of
+from agent.ai.protocols import BudgetWindow, Spend
+from agent.app.ai import limits_of
+from agent.budget.ledger import BudgetLedger, boot_id
+from agent.budget.periods import Anchor
+from agent.budget.reader import read_budget
+from agent.budget.store import SENTINEL
+from agent.budget.zone import find_zone
 from agent.config import load_apart
 from agent.journal import JournalError
-from agent.journal.ledger import BudgetLedger, boot_id
-from agent.journal.ledger_file import SENTINEL
-from agent.journal.ledger_reader import read_budget
-from agent.journal.periods import Anchor
-from agent.zone import find_zone
 
 if TYPE_CHECKING:
     from agent.config import Config

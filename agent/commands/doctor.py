@@ -10,7 +10,7 @@ from agent.commands.checks.model import look_at_model
 from agent.commands.checks.settings import look_at_limits, look_at_settings
 from agent.commands.words import print_json, printable
 from agent.config import load_apart, weaknesses
-from agent.endpoint import describe_traces
+from agent.config.endpoint import describe_traces
 
 EXIT_OK, EXIT_UNAVAILABLE = 0, 69
 

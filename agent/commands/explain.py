@@ -5,13 +5,12 @@ import sys
 import time
 from typing import Any
 
-from agent import settings
 from agent.commands.words import instant, number, print_json, printable
-from agent.config import Config, load_apart
+from agent.config import Config, load_apart, settings
 from agent.decode.registry import Decoded, DecodeLimits, Registry
 from agent.detect.limits import Limit, choose
+from agent.domain.records import DecodeError, Reading
 from agent.prompt.words import name_metrics, unit_word
-from agent.records import DecodeError, Reading
 
 MAX_SHOWN = 40
 MAX_READ = 4 * 1024 * 1024  # of standard input; far beyond what is decoded

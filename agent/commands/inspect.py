@@ -9,14 +9,14 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
 
-from agent import settings, snapshot
 from agent.commands.words import UnknownError, instant, many, number, print_json, printable, span
-from agent.config import Config, load_apart
+from agent.config import Config, load_apart, settings
 from agent.detect import Detector, DetectSettings
+from agent.domain.records import Finding, Row, SeriesView, TimerKind, TimerRow
 from agent.journal import JournalError, Reader
-from agent.records import Finding, Row, SeriesView, TimerKind, TimerRow
-from agent.review import CalmRate
-from agent.window import Windows, WindowSettings
+from agent.pipeline import snapshot
+from agent.pipeline.window import Windows, WindowSettings
+from agent.verdict.review_policy import CalmRate
 
 MAX_NAMED = 8
 ATTEMPTS = 3

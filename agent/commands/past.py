@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from agent.config import ConfigError
+from agent.domain.records import Batch
 from agent.journal import Reader
 from agent.journal.recorded import BatchRecord, VerdictRecord
 from agent.prompt import NAME, SCHEMA, VERSION, Prompt, estimate_tokens, output_tokens, render
-from agent.records import Batch
 
 MAX_SEARCHED = 10_000
 MAX_PROMPT = 16_384  # bytes of a system part in a file

@@ -14,23 +14,23 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agent.asking import pricing_of
-from agent.caller.caller import Caller
-from agent.caller.mute import MuteRecorder
-from agent.caller.openai_chat import OpenAIChat
-from agent.caller.protocols import BudgetWindow
-from agent.caller.settings import CallerSettings
+from agent.ai.caller import Caller
+from agent.ai.collecting_recorder import MuteRecorder
+from agent.ai.openai_chat import OpenAIChat
+from agent.ai.protocols import BudgetWindow
+from agent.ai.settings import CallerSettings
+from agent.app.ai import pricing_of
+from agent.budget.ledger import BudgetLedger
+from agent.budget.zone import find_zone
 from agent.commands.past import JOURNALED, Past, Render, past_batches, prompter, version_of
 from agent.commands.words import instant, many, print_json, printable
 from agent.config import ConfigError, load_apart
 from agent.config.addresses import is_loopback, refuse_credentials
-from agent.credentials import KEY_VARIABLE, api_key
-from agent.endpoint import OPENAI_URL
+from agent.config.credentials import KEY_VARIABLE, api_key
+from agent.config.endpoint import OPENAI_URL
+from agent.domain.records import Outcome, Status, Window
 from agent.journal import JournalError, Reader
-from agent.journal.ledger import BudgetLedger
-from agent.records import Outcome, Status, Window
-from agent.verdict import conclude, to_json
-from agent.zone import find_zone
+from agent.verdict.verdict import conclude, to_json
 
 if TYPE_CHECKING:
     from agent.config import Config

@@ -9,9 +9,9 @@ from typing import Any
 
 from agent.commands.words import UnknownError, between, instant, many, number, print_json, printable
 from agent.config import load_apart
+from agent.domain.records import Window
 from agent.journal import Reader
 from agent.journal.recorded import BatchRecord, VerdictRecord
-from agent.records import Window
 
 MAX_SEARCHED = 1000
 MAX_OUTBOX = 100

@@ -5,7 +5,7 @@ import math
 from datetime import UTC, datetime
 from typing import Any
 
-from agent.records import AgentError
+from agent.domain.records import AgentError
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
 

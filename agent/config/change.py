@@ -1,4 +1,4 @@
-"""What differs between two configurations, and one made of parts of both; for ``agent.reload``."""
+"""What differs between two configurations, and one made of parts of both; for ``agent.app.reload``."""
 
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any, cast

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from agent.records import AgentError
+from agent.domain.records import AgentError
 
 
 def one_line(text: str) -> str:

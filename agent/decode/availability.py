@@ -7,7 +7,7 @@ from typing import Any
 from agent.decode.family import Content, DecodeLimits, Properties, Route, Skip, Skipped
 from agent.decode.strict_json import parse, to_text
 from agent.decode.topics import TopicPattern
-from agent.records import DecodeError, DecodeReason
+from agent.domain.records import DecodeError, DecodeReason
 
 STATE = "state"  # the key of a JSON payload that holds the word
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
-from agent.records import Reading
+from agent.domain.records import Reading
 
 Properties = tuple[tuple[str, str], ...]
 

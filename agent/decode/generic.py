@@ -4,11 +4,11 @@ import re
 from math import isfinite
 
 from agent.decode.family import Content, DecodeLimits, Properties, Route, Skip, Skipped
-from agent.decode.harvest import VALUE, Harvest
+from agent.decode.json_values import VALUE, Harvest
 from agent.decode.strict_json import parse, to_text
 from agent.decode.times import Moment, moment_of
 from agent.decode.values import is_name, read_value
-from agent.records import DecodeError, DecodeReason, Reading
+from agent.domain.records import DecodeError, DecodeReason, Reading
 
 _NUMBER = re.compile(rb"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?")
 _JSON = ("{", "[", '"')

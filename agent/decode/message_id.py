@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 from agent.decode.strict_json import to_text
-from agent.records import DecodeError
+from agent.domain.records import DecodeError
 
 _PATH = re.compile(r"\$(?:\.[^.\[\]*?\s]{1,128}){1,8}")
 

@@ -12,7 +12,7 @@ from agent.decode.strict_json import too_large
 from agent.decode.topics import TopicPattern, covers, likeness, overlap
 from agent.decode.traceparent import read_traceparent
 from agent.decode.values import is_name
-from agent.records import DecodeError, DecodeReason, Reading
+from agent.domain.records import DecodeError, DecodeReason, Reading
 
 __all__ = ["FAMILIES", "DecodeLimits", "Decoded", "Note", "Registry", "SourceSpec", "TimeFrom"]
 

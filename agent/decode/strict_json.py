@@ -6,7 +6,7 @@ from math import isfinite
 from typing import Any, NoReturn
 
 from agent.decode.family import DecodeLimits
-from agent.records import DecodeError, DecodeReason
+from agent.domain.records import DecodeError, DecodeReason
 
 BOM = "\ufeff"
 

@@ -10,7 +10,7 @@ from math import inf
 
 from agent.detect.rhythm import Rhythm
 from agent.detect.state import OLD_SIZE, SIZE, State
-from agent.records import AgentError
+from agent.domain.records import AgentError
 
 MAGIC = b"EDS1"
 HEAD = struct.Struct("<4sI")

@@ -19,7 +19,7 @@ from agent.detect.settings import DetectSettings
 from agent.detect.state import KINDS, PREV, RESERVE, TOTAL, YOUNG_X, State, blank
 from agent.detect.view import view_series
 from agent.detect.watch import Watch
-from agent.records import Reading, Score, SeriesView, Silence
+from agent.domain.records import Reading, Score, SeriesView, Silence
 
 EVICTED_AT_ONCE = 100
 GREEDY_SHARE = 10  # a device with more than this part of all series makes room before the others

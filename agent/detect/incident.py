@@ -14,7 +14,7 @@ from agent.detect.state import (
     TOTAL,
     State,
 )
-from agent.records import Kind
+from agent.domain.records import Kind
 
 SUSTAINED_BONUS = 1.01  # what lasts outweighs its own first reading, so that a window is named for it
 CREEP_FORGET = 0.8  # a reading

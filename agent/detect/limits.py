@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from fnmatch import translate
 from math import inf
 
-from agent.records import Kind, Score
+from agent.domain.records import Kind, Score
 
 CRITICAL = 3.0
 MAX_EXTRA = 7.0

@@ -2,7 +2,7 @@
 
 from agent.detect.settings import DetectSettings
 from agent.detect.state import AT, BORN, TOTAL, UPKEEP_AT, State
-from agent.records import Progress
+from agent.domain.records import Progress
 
 SECOND_KIND = 2.0
 #: The first other value of a series that had never changed: there is nothing to compare it with.

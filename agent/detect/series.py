@@ -28,7 +28,7 @@ from agent.detect.state import (
     State,
     V,
 )
-from agent.records import CALM, Kind, Score
+from agent.domain.records import CALM, Kind, Score
 
 FLOOR = 0.01  # of the value's range: what residuals and means may always do
 UNPACK_HOT = Struct(f"{HOT}d").unpack_from

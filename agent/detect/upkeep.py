@@ -50,7 +50,7 @@ from agent.detect.state import (
     State,
     V,
 )
-from agent.records import CALM, Score
+from agent.domain.records import CALM, Score
 
 EVERY = 16  # readings
 MAX_RESETS = 3.0  # a counter that falls more often than this and 1 in 500 readings is none

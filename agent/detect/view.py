@@ -24,7 +24,7 @@ from agent.detect.state import (
     YOUNG_X,
     State,
 )
-from agent.records import SeriesView
+from agent.domain.records import SeriesView
 
 
 def view_series(

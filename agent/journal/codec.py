@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from agent.records import (
+from agent.domain.records import (
     Kind,
     Learning,
     LocalOpinion,

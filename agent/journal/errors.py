@@ -3,7 +3,7 @@
 import errno
 import sqlite3
 
-from agent.records import AgentError
+from agent.domain.records import AgentError
 
 _DAMAGE_CODES = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _STORAGE_CODES = (

@@ -4,7 +4,7 @@ import json
 import sqlite3
 from collections.abc import Sequence
 
-from agent.feedback import REPEAT, Feedback, Noted
+from agent.verdict.feedback import REPEAT, Feedback, Noted
 
 # Made when the first feedback comes; other versions leave it alone, so the version stays.
 _TABLE = (

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
-from agent.records import Arrival, LinkDown, LinkUp
+from agent.domain.records import Arrival, LinkDown, LinkUp
 
 Item = Arrival | LinkUp | LinkDown
 

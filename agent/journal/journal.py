@@ -12,7 +12,7 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Self, TypeVar
 
-from agent.failpoint import FailpointRefusedError, arm
+from agent.domain.records import Row, TimerKind
 from agent.journal.answer import refuse
 from agent.journal.ballast import Ballast
 from agent.journal.capacity import Capacity
@@ -34,7 +34,7 @@ from agent.journal.stats import JournalStats
 from agent.journal.store import Store
 from agent.journal.wiring import Pace, Wiring
 from agent.journal.writer import Writer
-from agent.records import Row, TimerKind
+from agent.testing.failpoint import FailpointRefusedError, arm
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Mapping
 from typing import Final
 
-from agent.failpoint import failpoint
+from agent.testing.failpoint import failpoint
 
 FIRST = """
 CREATE TABLE IF NOT EXISTS meta(key TEXT PRIMARY KEY, value) WITHOUT ROWID;

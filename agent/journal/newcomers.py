@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from agent.records import DecodeError, DecodeReason, Reading
+from agent.domain.records import DecodeError, DecodeReason, Reading
 
 BURST = 10_000
 PER_MIN = 200

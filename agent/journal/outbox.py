@@ -4,9 +4,9 @@ import sqlite3
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
+from agent.domain.records import Outgoing, Window
 from agent.journal.codec import decode_properties, encode_properties
 from agent.journal.schema import ACKED, SETTLED, UNDELIVERABLE
-from agent.records import Outgoing, Window
 
 _UNDELIVERABLE_S = 24 * 3600.0
 _MAX_PASSED = 2_000

@@ -3,11 +3,11 @@
 import sqlite3
 from collections.abc import Callable
 
-from agent.failpoint import failpoint
 from agent.journal.schema import CONCLUDED, SEALED
 from agent.journal.sequence import Sequence
 from agent.journal.series import SeriesTable
 from agent.journal.stats import JournalStats
+from agent.testing.failpoint import failpoint
 
 _MAX_ROWS = 2_000  # rows of the sequence in one step
 _MAX_KEPT = 500  # verdicts, batches or quarantine rows in one step

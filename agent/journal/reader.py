@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import quote
 
+from agent.domain.records import Finding, MessageRow, Row, Window
 from agent.journal import feedback, told
 from agent.journal.codec import decode_window
 from agent.journal.errors import JournalCorruptError, JournalError, is_damage
@@ -26,7 +27,6 @@ from agent.journal.plain_files import refuse_planted
 from agent.journal.recorded import BatchRecord, OutboxRecord, QuarantineRecord, VerdictRecord, WindowRecord
 from agent.journal.recovery import read_findings, read_rows
 from agent.journal.schema import APPLICATION_ID, check_version, read_meta
-from agent.records import Finding, MessageRow, Row, Window
 
 _STATES = ("waiting", "acknowledged", "undeliverable")
 _WINDOW_STATES = ("sealed", "concluded", "settled")

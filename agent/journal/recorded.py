@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from agent.records import Window
+from agent.domain.records import Window
 
 
 @dataclass(frozen=True, slots=True)

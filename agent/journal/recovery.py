@@ -6,9 +6,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 
-from agent.journal.codec import decode_window
-from agent.journal.schema import SEALED
-from agent.records import (
+from agent.domain.records import (
     Finding,
     Kind,
     MessageRow,
@@ -20,6 +18,8 @@ from agent.records import (
     TimerRow,
     Window,
 )
+from agent.journal.codec import decode_window
+from agent.journal.schema import SEALED
 
 _CHUNK = 500
 MAX_PENDING = 2000  # windows that are still asked about; some 5 KB each

@@ -15,9 +15,9 @@ from itertools import pairwise
 from struct import Struct
 from typing import Final
 
+from agent.domain.messages import Arrival, LinkUp
 from agent.journal.insertion import Insertion
 from agent.journal.schema import read_meta, write_meta
-from agent.traffic import Arrival, LinkUp
 
 MAX_PLACES: Final = 1024  # on disk, of the last connection on which a message was received
 MAX_TAIL: Final = 16_384  # in memory: a full intake is committed after its connection is over

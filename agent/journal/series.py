@@ -2,7 +2,7 @@
 
 import sqlite3
 
-from agent.records import Reading
+from agent.domain.records import Reading
 
 _MAX_CACHED = 20_000
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from agent.records import DecodeReason
+from agent.domain.records import DecodeReason
 
 
 @dataclass(slots=True)

@@ -8,13 +8,13 @@ import json
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Sequence
 
-from agent.failpoint import failpoint
+from agent.domain.records import Batch, Finding, Outgoing, Row, TimerKind, TimerRow, Window
 from agent.journal import outbox, told
 from agent.journal.codec import encode_window
 from agent.journal.pruning import Pruner
 from agent.journal.schema import CONCLUDED, SEALED, WAITING, read_meta, write_meta
 from agent.journal.sequence import Sequence as RowSequence
-from agent.records import Batch, Finding, Outgoing, Row, TimerKind, TimerRow, Window
+from agent.testing.failpoint import failpoint
 
 
 class Store:

@@ -4,7 +4,7 @@ import json
 import sqlite3
 from collections.abc import Sequence
 
-from agent.records import Finding
+from agent.domain.records import Finding
 
 MAX_SEARCHED = 20_000  # verdicts that are looked through for findings of a version that did not keep this
 # Made when the first finding opens; other versions leave it alone, so the version stays.

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from agent.feedback import Noted
-from agent.journal.intake import Ack, Decode
-from agent.records import Arrival, Row
+from agent.domain.records import Arrival, Row
+from agent.journal.arrivals import Ack, Decode
+from agent.verdict.feedback import Noted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

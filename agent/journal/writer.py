@@ -4,12 +4,12 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
-from agent.failpoint import failpoint
+from agent.domain.records import Arrival, LinkUp, Row, TimerKind
 from agent.journal.answer import Answer, refuse
+from agent.journal.arrivals import Intake
 from agent.journal.capacity import Capacity
 from agent.journal.errors import JournalCorruptError, JournalStorageError, is_damage, is_storage
 from agent.journal.inbox import Group, Inbox, Job
-from agent.journal.intake import Intake
 from agent.journal.message_ids import MessageIds
 from agent.journal.newcomers import Newcomers
 from agent.journal.opening import mark_suspect
@@ -20,7 +20,7 @@ from agent.journal.series import SeriesTable
 from agent.journal.stats import JournalStats
 from agent.journal.store import Store
 from agent.journal.wiring import Pace, Wiring
-from agent.records import Arrival, LinkUp, Row, TimerKind
+from agent.testing.failpoint import failpoint
 
 _IDLE_S = 1.0  # longest time without a heartbeat while nothing happens
 _PRUNE_INTERVAL_S = 60.0  # each one rewrites pages: seldom, for the sake of SD cards

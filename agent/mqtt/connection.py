@@ -4,14 +4,14 @@ import math
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
-from agent.failpoint import failpoint
 from agent.mqtt.dial import Dialled
+from agent.mqtt.errors import REFUSED, Trouble, of_error, of_refusal
 from agent.mqtt.events import Accepted, Event, Published
+from agent.mqtt.paho_client import Speaker
 from agent.mqtt.settings import LinkSettings
-from agent.mqtt.speaker import Speaker
-from agent.mqtt.trouble import REFUSED, Trouble, of_error, of_refusal
+from agent.mqtt.takeover import Ending, Witness
 from agent.mqtt.wire import CHUNK, MALFORMED, Take, Wire, WireError
-from agent.mqtt.witness import Ending, Witness
+from agent.testing.failpoint import failpoint
 
 EXCUSE_S = 5.0
 PINGREQ = b"\xc0\x00"

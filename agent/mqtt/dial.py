@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from agent.mqtt.settings import LinkSettings
-from agent.mqtt.witness import Witness
+from agent.mqtt.takeover import Witness
 
 RECEIVE_BUFFER = 1 << 18
 

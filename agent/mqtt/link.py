@@ -6,21 +6,21 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from agent.failpoint import failpoint
-from agent.mqtt.board import Board
+from agent.domain.records import AgentError, Outgoing
 from agent.mqtt.connection import Connection
 from agent.mqtt.dial import Dialled, Dialler
+from agent.mqtt.errors import NOT_STORED, Trouble, of_code, of_error
 from agent.mqtt.events import Accepted, Denied, Dropped, Event, Published, Subscribed, Unsubscribed
-from agent.mqtt.intake import Intake, Offer
-from agent.mqtt.policy import Policy
 from agent.mqtt.publisher import Publisher
+from agent.mqtt.receiver import Intake, Offer
+from agent.mqtt.reconnect import Policy
+from agent.mqtt.selector import Watcher
 from agent.mqtt.settings import LinkSettings, LinkState, LinkStats, Subscription
-from agent.mqtt.subscriber import Subscriber
-from agent.mqtt.trouble import NOT_STORED, Trouble, of_code, of_error
-from agent.mqtt.watcher import Watcher
+from agent.mqtt.state import Board
+from agent.mqtt.subscriptions import Subscriber
+from agent.mqtt.takeover import Truce
 from agent.mqtt.wire import WireError
-from agent.mqtt.witness import Truce
-from agent.records import AgentError, Outgoing
+from agent.testing.failpoint import failpoint
 
 TURN_S = 1.0
 SHORT_TURN_S = 0.02  # while pausing or stopping

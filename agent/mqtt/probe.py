@@ -14,12 +14,12 @@ from typing import Self
 
 from paho.mqtt.client import topic_matches_sub
 
+from agent.mqtt.broker_drops import TOPIC as DROPPED
 from agent.mqtt.connection import Connection
 from agent.mqtt.dial import dial
+from agent.mqtt.errors import UNSUPPORTED_PROTOCOL, Trouble, of_code, of_error
 from agent.mqtt.events import Accepted, Denied, Dropped, Event, Published, Subscribed
-from agent.mqtt.losses import TOPIC as DROPPED
 from agent.mqtt.settings import BrokerLimits, LinkSettings, Subscription
-from agent.mqtt.trouble import UNSUPPORTED_PROTOCOL, Trouble, of_code, of_error
 from agent.mqtt.wire import LOST, WireError
 
 ANSWER_S = 5.0  # for each answer of the broker

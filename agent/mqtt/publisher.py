@@ -10,10 +10,10 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from agent.domain.records import Outgoing
 from agent.mqtt.connection import Connection
+from agent.mqtt.errors import PACKET_TOO_LARGE, REFUSED, TOPIC_INVALID
 from agent.mqtt.settings import BrokerLimits, LinkSettings, LinkStats
-from agent.mqtt.trouble import PACKET_TOO_LARGE, REFUSED, TOPIC_INVALID
-from agent.records import Outgoing
 
 MAX_LOSSES = 3  # connections that may end with one message in flight before it counts as refused
 MAX_ANNOUNCEMENTS = 50

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agent.mqtt.losses import Losses
+from agent.mqtt.broker_drops import Losses
 
 WEEK_S = 7 * 86_400
 MIB = 1 << 20

@@ -10,7 +10,7 @@ import ssl
 from collections.abc import Callable
 from contextlib import suppress
 
-from agent.records import AgentError
+from agent.domain.records import AgentError
 
 CHUNK = 1 << 16
 PUBLISH = 0x30

@@ -4,12 +4,12 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from agent.caller.protocols import CallRecord, CallStart
+from agent.ai.protocols import CallRecord, CallStart
+from agent.domain.records import Check, Grounding
 from agent.observe import semconv
 from agent.observe.metrics import Metrics
 from agent.observe.redact import MAX_DEVICES
 from agent.observe.traces import Span
-from agent.records import Check, Grounding
 
 MAX_CHECKS = 8
 MIXED = "mixed"  # where the verdicts of one call differ

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from agent.domain.records import DecodeReason, Kind, Trigger
 from agent.observe.labels import OTHER, LabelBounds, label_text
-from agent.records import DecodeReason, Kind, Trigger
 
 MAX_DEVICES = 50
 MAX_SOURCES = 16

@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace.export import (
     SpanExportResult,
 )
 
-from agent.fault import fault_words
+from agent.domain.fault import fault_words
 
 MAX_QUEUE = 256
 EXPORT_TIMEOUT_S = 3.0

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from agent.fault import fault_words, place_of
+from agent.domain.fault import fault_words, place_of
 
 SHOWN_S = 86_400.0  # so long a fault is a problem of the status
 _EFFECTS = {

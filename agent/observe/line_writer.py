@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import IO, Any
 
-from agent.failpoint import failpoint
+from agent.testing.failpoint import failpoint
 
 MAX_QUEUED_BYTES = 1 << 20
 RESERVED_BYTES = 2 << 20  # on top, for lines that must not be lost to others

@@ -7,7 +7,7 @@ from collections.abc import Callable, MutableMapping
 from datetime import UTC, datetime
 from typing import IO, Any, Protocol
 
-from agent.fault import fault_words
+from agent.domain.fault import fault_words
 from agent.observe import redact
 from agent.observe.line_writer import LineWriter
 from agent.observe.rate import RateLimit

@@ -5,8 +5,9 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from agent.caller.protocols import BreakerState, BudgetWindow, CallRecord, CallStart, ErrorType, Retry
-from agent.caller.remedies import remedy
+from agent.ai.protocols import BreakerState, BudgetWindow, CallRecord, CallStart, ErrorType, Retry
+from agent.ai.remedies import remedy
+from agent.domain.records import Check, Grounding, Reason
 from agent.observe import semconv
 from agent.observe.call_record import (
     call_fields,
@@ -32,7 +33,6 @@ from agent.observe.traces import (
     set_request,
 )
 from agent.observe.values import SHARE
-from agent.records import Check, Grounding, Reason
 
 
 class TelemetryRecorder:

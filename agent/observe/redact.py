@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from agent.secret_forms import forms_of, holds, mask_forms
+from agent.domain.secret_forms import forms_of, holds, mask_forms
 
 MASK = "[redacted]"
 MIN_SECRET = 4

@@ -3,6 +3,7 @@
 import unicodedata
 from typing import Any
 
+from agent.domain.records import Answer, Check, Grounding, Kind, Status, Window
 from agent.prompt.claims import (
     facts,
     identifiers,
@@ -15,7 +16,6 @@ from agent.prompt.claims import (
     strip_words,
 )
 from agent.prompt.section import load
-from agent.records import Answer, Check, Grounding, Kind, Status, Window
 
 _POWERS = "\u00b9\u00b2\u00b3"  # of units: m², s³
 MIN_STILL = 5  # equal newest values that make a flatline

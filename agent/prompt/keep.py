@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
 
+from agent.domain.records import Answer, Window
 from agent.prompt.claims import (
     Number,
     Path,
@@ -20,7 +21,6 @@ from agent.prompt.claims import (
 from agent.prompt.ground import known_words
 from agent.prompt.section import dump, load
 from agent.prompt.text import VERSION
-from agent.records import Answer, Window
 
 LEVELS = 10  # of the context, in a key
 _STATISTICS = ("median", "p01", "p99", "spread")

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from agent.opinion import MAX_SUMMARY
+from agent.domain.records import Answer, Batch, Reason
 from agent.prompt.render import own_alias
 from agent.prompt.repair import read, salvage
-from agent.records import Answer, Batch, Reason
+from agent.verdict.local_opinion import MAX_SUMMARY
 
 MAX_STRANGERS = 24
 MAX_ANSWERS = 1000  # of a reply that are looked at; a batch has at most 100 windows

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
+from agent.domain.records import Batch, Window
 from agent.prompt.section import dump, load
 from agent.prompt.text import NAME, SCHEMA, SYSTEM, VERSION
-from agent.records import Batch, Window
 
 BYTES_PER_TOKEN = 2.5  # dense JSON of numbers; for packing and for replies without usage
 BASE_OUTPUT_TOKENS = 60

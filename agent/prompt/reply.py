@@ -2,8 +2,8 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from agent.opinion import MAX_CANDIDATES
-from agent.records import Kind, Severity, Status
+from agent.domain.records import Kind, Severity, Status
+from agent.verdict.local_opinion import MAX_CANDIDATES
 
 MAX_EVIDENCE = 2 * MAX_CANDIDATES
 

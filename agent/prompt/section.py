@@ -8,9 +8,9 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from agent.opinion import MAX_CANDIDATES, SUSPECT_SCORE
+from agent.domain.records import LocalOpinion, SeriesView, Trigger, Window, WindowReading
 from agent.prompt.words import name_metrics, unit_word
-from agent.records import LocalOpinion, SeriesView, Trigger, Window, WindowReading
+from agent.verdict.local_opinion import MAX_CANDIDATES, SUSPECT_SCORE
 
 MAX_SERIES = 12
 MAX_CONTEXTS = 6  # series that show their last values; the others are summarised

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from itertools import count
 
-from agent.records import Window
+from agent.domain.records import Window
 
 MAX_PARTS = 4
 

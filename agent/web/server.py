@@ -11,8 +11,8 @@ from http import HTTPStatus
 from ipaddress import ip_address
 from pathlib import Path
 
-from agent.failpoint import failpoint
-from agent.records import AgentError
+from agent.domain.records import AgentError
+from agent.testing.failpoint import failpoint
 from agent.web.connection import READ, Connection, Phase
 from agent.web.http import BasicAuth, Request, Response, host_name, plain
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from agent.detect import Detector, DetectSettings
-from agent.records import Kind, Reading, Score
+from agent.domain.records import Kind, Reading, Score
 from tests.detect import signals
 
 STEP_S = 60.0

@@ -15,10 +15,10 @@ import yaml
 
 from agent.config import Config
 from agent.config.load import load
+from agent.config.settings import of_limits, of_sources
 from agent.decode.registry import Registry
 from agent.detect import Detector, DetectSettings
-from agent.findings import advance
-from agent.records import (
+from agent.domain.records import (
     DecodeError,
     Finding,
     FindingEvent,
@@ -31,10 +31,10 @@ from agent.records import (
     Trigger,
     Window,
 )
-from agent.review import CalmRate, Doubts, ReviewSettings, decide
-from agent.sealer import Sealer
-from agent.settings import of_limits, of_sources
-from agent.window import Draft, Windows, WindowSettings
+from agent.pipeline.seal import Sealer
+from agent.pipeline.window import Draft, Windows, WindowSettings
+from agent.verdict.finding import advance
+from agent.verdict.review_policy import CalmRate, Doubts, ReviewSettings, decide
 from simulator.agent_process import demo_config
 from simulator.score import Opening
 from simulator.wire import Message

@@ -12,10 +12,10 @@ import json
 import time
 from collections.abc import Callable
 
+from agent.domain.records import Grounding, Reason
 from agent.observe.logs import LogWriter
 from agent.observe.otlp import LiveTracer
 from agent.observe.traces import Tracer, open_tracer
-from agent.records import Grounding, Reason
 from tests.observe.calls import good, recorder, start
 from tests.support.otlp_receiver import http_receiver
 

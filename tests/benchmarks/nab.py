@@ -26,7 +26,7 @@ from operator import itemgetter
 from pathlib import Path
 
 from agent.detect import Detector, DetectSettings
-from agent.records import Reading
+from agent.domain.records import Reading
 
 FALSE_ALARM_COST = 0.11
 COOL_DOWN = 50

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.caller.protocols import ErrorType
-from agent.caller.remedies import remedy
+from agent.ai.protocols import ErrorType
+from agent.ai.remedies import remedy
 from tests.commands.kit import ask, write_config
 
 

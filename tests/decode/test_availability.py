@@ -8,7 +8,7 @@ from agent.config import ConfigError
 from agent.config.load import load
 from agent.decode import AvailabilitySpec, Registry, SourceSpec
 from agent.decode.topics import covers
-from agent.records import DecodeError, DecodeReason
+from agent.domain.records import DecodeError, DecodeReason
 
 NOW = 1_782_475_200.0
 ZIGBEE = SourceSpec(

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from agent.decode.registry import Decoded, Registry, SourceSpec
 from agent.decode.values import is_name
-from agent.records import DecodeError, DecodeReason
+from agent.domain.records import DecodeError, DecodeReason
 
 EXAMPLES = int(os.environ.get("EDGE_FUZZ_EXAMPLES", "200"))
 NOW = 1_782_475_200.0

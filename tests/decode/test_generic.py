@@ -6,7 +6,7 @@ import pytest
 
 from agent.decode.family import DecodeLimits, Note, Skip, TimeFrom
 from agent.decode.registry import Decoded, Registry, SourceSpec
-from agent.records import DecodeError, DecodeReason, Reading
+from agent.domain.records import DecodeError, DecodeReason, Reading
 
 NOW = 1_782_475_200.0  # 2026-06-26T12:00:00Z
 REGISTRY = Registry(

@@ -6,7 +6,7 @@ import pytest
 
 from agent.decode.family import Content, Note, Properties, Route
 from agent.decode.registry import FAMILIES, Decoded, Registry, SourceSpec
-from agent.records import DecodeError, DecodeReason, Reading
+from agent.domain.records import DecodeError, DecodeReason, Reading
 
 NOW = 1_782_475_200.0
 GOOD = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"

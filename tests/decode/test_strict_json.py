@@ -4,7 +4,7 @@ import pytest
 
 from agent.decode.family import DecodeLimits
 from agent.decode.strict_json import parse
-from agent.records import DecodeError, DecodeReason
+from agent.domain.records import DecodeError, DecodeReason
 
 LIMITS = DecodeLimits()
 

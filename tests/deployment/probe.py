@@ -17,9 +17,9 @@ CLONE_NEWUSER = 0x1000_0000
 WHEELS = (
     "paho.mqtt.client", "openai", "httpx2", "jiter", "pydantic_core", "pydantic", "yaml", "yaml._yaml",
     "structlog", "prometheus_client", "opentelemetry.sdk.trace", "google.protobuf.message",
-    "grpc._cython.cygrpc", "requests", "charset_normalizer", "sqlite3", "agent.app",
+    "grpc._cython.cygrpc", "requests", "charset_normalizer", "sqlite3", "agent.app.app",
     "opentelemetry.exporter.otlp.proto.grpc.trace_exporter",
-    "opentelemetry.exporter.otlp.proto.http.trace_exporter", "agent.caller.openai_chat",
+    "opentelemetry.exporter.otlp.proto.http.trace_exporter", "agent.ai.openai_chat",
 )  # fmt: skip
 
 

@@ -140,7 +140,7 @@ def test_nothing_of_the_current_directory_is_run(stage: Stage) -> None:
 
 def test_a_checkout_that_everybody_can_write_is_refused(stage: Stage) -> None:
     """Its code would be run by root."""
-    for name in (".", "agent/app.py", "systemd/install-release.sh", "pyproject.toml"):
+    for name in (".", "agent/app/app.py", "systemd/install-release.sh", "pyproject.toml"):
         path = stage.checkout / name
         mode = path.stat().st_mode
         path.chmod(mode | 0o002)

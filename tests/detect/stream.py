@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from agent.detect import Detector, DetectSettings, Limit
-from agent.records import Kind, Reading, Score, SeriesView
+from agent.domain.records import Kind, Reading, Score, SeriesView
 from tests.detect.signals import START
 
 DEVICE, METRIC = "kitchen/th1", "temperature"

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from agent.records import Kind
+from agent.domain.records import Kind
 from tests.detect import signals
 from tests.detect.stream import Stream, alarms, incidents
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from agent.detect import Detector, DetectSettings, Limit
-from agent.records import CALM, Kind, Reading
+from agent.domain.records import CALM, Kind, Reading
 from tests.detect import signals
 from tests.detect.stream import Stream, alarms
 

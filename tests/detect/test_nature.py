@@ -7,7 +7,7 @@ import pytest
 
 from agent.detect import Detector
 from agent.detect.nature import is_reserve
-from agent.records import Kind, Reading, Score
+from agent.domain.records import Kind, Reading, Score
 from tests.detect import signals
 from tests.detect.stream import Stream, alarms
 

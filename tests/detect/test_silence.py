@@ -5,7 +5,7 @@ import random
 import pytest
 
 from agent.detect import Detector
-from agent.records import Reading, Silence
+from agent.domain.records import Reading, Silence
 
 DEVICE = "hall/door"
 

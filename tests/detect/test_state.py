@@ -10,7 +10,7 @@ from hypothesis import given, settings, strategies as st
 
 from agent.detect import Detector, DetectSettings, DetectStateError, Limit, codec
 from agent.detect.state import OLD_SIZE
-from agent.records import Reading
+from agent.domain.records import Reading
 from tests.detect import signals
 
 LIMITS = (Limit("*/m0", -50.0, 200.0),)

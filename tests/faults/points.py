@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agent.failpoint import MARKER, VARIABLE
+from agent.testing.failpoint import MARKER, VARIABLE
 from tests.faults.checker import Findings, check
 from tests.faults.pruned import PrunedFindings, check_pruned
 from tests.faults.rig import Rig, RigSettings

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.failpoint import POINTS as NAMES
+from agent.testing.failpoint import POINTS as NAMES
 from tests.faults.checker import Findings
 from tests.faults.points import POINTS, PRUNING, run_points
 from tests.faults.rig import RigSettings

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from agent.cli import main
-from agent.mqtt.intake import Intake
+from agent.mqtt.receiver import Intake
 
 DUP = 0x08
 QOS = 0x06

@@ -16,14 +16,14 @@ from agent.config.errors import ConfigError
 from agent.config.load import load
 from agent.decode import Decoded, Registry, SourceSpec
 from agent.decode.availability import AvailabilitySpec
-from agent.feedback import read_feedback
+from agent.domain.records import DecodeError
+from agent.mqtt.paho_client import Speaker
 from agent.mqtt.settings import LinkSettings
-from agent.mqtt.speaker import Speaker
 from agent.mqtt.wire import Wire, WireError
+from agent.observe.injection import Wariness
 from agent.prompt import Problem, freeze, ground, parse
-from agent.records import DecodeError
-from agent.wary import Wariness
-from tests.caller.kit import two_windows
+from agent.verdict.feedback import read_feedback
+from tests.ai.kit import two_windows
 from tests.fuzz.material import json_text, mixed, mutated, noise, packets, rarely_large, runs
 from tests.support.model_endpoint import answer_of
 

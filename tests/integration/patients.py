@@ -5,8 +5,8 @@ from typing import Any
 
 import paho.mqtt.publish as mqtt
 
-from agent.failpoint import MARKER, VARIABLE
 from agent.journal import Reader
+from agent.testing.failpoint import MARKER, VARIABLE
 from tests.support.agent_process import AgentProcess
 from tests.support.broker import Broker
 from tests.support.notify import NotifySocket

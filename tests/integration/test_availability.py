@@ -10,7 +10,7 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
 from agent.detect import Detector, DetectSettings
-from agent.records import Reading
+from agent.domain.records import Reading
 from tests.mqtt.desk import peer, send
 from tests.support.agent_process import AgentProcess, wait_for
 from tests.support.broker import Broker

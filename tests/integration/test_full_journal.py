@@ -12,8 +12,8 @@ from pathlib import Path
 import paho.mqtt.client as paho
 import pytest
 
-from agent.failpoint import MARKER, VARIABLE
 from agent.journal import Reader
+from agent.testing.failpoint import MARKER, VARIABLE
 from tests.mqtt.desk import peer
 from tests.support.agent_process import AgentProcess, wait_for
 from tests.support.broker import Broker

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.watchdog import read_waits
+from agent.app.watchdog import read_waits
 from tests.integration.patients import Patient
 from tests.support.agent_process import AgentProcess, wait_for
 from tests.support.broker import Broker
@@ -21,7 +21,8 @@ PATIENCE_S = 1.0
 #: Burns inside one call of C, so that no other thread of the process gets the interpreter.
 RUN = f"""
 import os, runpy, sys
-from agent import app, pipeline
+from agent.app import app
+from agent.pipeline import pipeline
 config, point, flag = sys.argv[1:]
 app.MAIN_STUCK_S = {PATIENCE_S}
 def failpoint(name):

@@ -4,9 +4,9 @@ import json
 import signal
 from pathlib import Path
 
-from agent.failpoint import MARKER, VARIABLE
 from agent.journal import Reader
 from agent.mqtt import BROKER_LOSSES
+from agent.testing.failpoint import MARKER, VARIABLE
 from tests.mqtt.desk import peer, send
 from tests.mqtt.test_losses import leave_session
 from tests.support.agent_process import AgentProcess, wait_for

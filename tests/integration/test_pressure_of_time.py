@@ -34,7 +34,8 @@ KNOWN = 20
 QUICK = SUSPEND_S < 60
 RUN = """
 import dataclasses, runpy, sys
-from agent import app, settings
+from agent.app import app
+from agent.config import settings
 of_journal = settings.of_journal
 settings.of_journal = lambda config: dataclasses.replace(of_journal(config), new_devices_burst={burst})
 of_link = settings.of_link

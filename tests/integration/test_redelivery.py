@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.failpoint import MARKER, VARIABLE
+from agent.testing.failpoint import MARKER, VARIABLE
 from tests.mqtt.desk import peer, send
 from tests.support.agent_process import AgentProcess, wait_for
 from tests.support.broker import Broker

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.failpoint import VARIABLE
+from agent.testing.failpoint import VARIABLE
 from tests.integration.patients import HANGS, Patient, publish
 from tests.support.agent_process import wait_for
 from tests.support.broker import Broker

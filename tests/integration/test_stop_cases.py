@@ -14,8 +14,8 @@ from pathlib import Path
 import paho.mqtt.publish as mqtt
 import pytest
 
-from agent.failpoint import VARIABLE
 from agent.journal import Reader
+from agent.testing.failpoint import VARIABLE
 from tests.integration.patients import Patient, publish
 from tests.mqtt.desk import peer
 from tests.support.agent_process import AgentProcess, wait_for

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from agent.detect import Detector, DetectSettings
-from agent.records import Reading
-from agent.window import identify
+from agent.domain.records import Reading
+from agent.pipeline.window import identify
 from tests.mqtt.desk import peer, send
 from tests.support.agent_process import AgentProcess, wait_for
 from tests.support.broker import Broker

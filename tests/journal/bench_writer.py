@@ -13,8 +13,8 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
+from agent.domain.records import Arrival, LinkUp, Reading, Row
 from agent.journal import Journal, JournalSettings, Wiring
-from agent.records import Arrival, LinkUp, Reading, Row
 from tests.journal.rig import Plain
 
 SERIES = 300

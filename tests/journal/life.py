@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from agent.domain.records import Batch, MessageRow, Outgoing
 from agent.journal import JournalSettings, Store
-from agent.records import Batch, MessageRow, Outgoing
 from tests.journal.rig import DEADLINE_S, Rig, acking, arrival, link_up, sealing, window
 
 NONCE = os.urandom(4).hex()

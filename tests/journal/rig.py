@@ -8,9 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
-from agent.feedback import Noted
-from agent.journal import Journal, JournalSettings, Store, Wiring
-from agent.records import (
+from agent.domain.records import (
     Arrival,
     DecodeError,
     DecodeReason,
@@ -27,6 +25,8 @@ from agent.records import (
     Window,
     WindowReading,
 )
+from agent.journal import Journal, JournalSettings, Store, Wiring
+from agent.verdict.feedback import Noted
 
 DEADLINE_S = 10.0
 

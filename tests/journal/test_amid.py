@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.failpoint import MARKER, VARIABLE
 from agent.journal import Reader
 from agent.journal.migrations import VERSION
+from agent.testing.failpoint import MARKER, VARIABLE
 from tests.journal.rig import Rig, arrival, link_up
 from tests.journal.test_migrations import KEEPING, NAME, OLD, put_back, rows_of, version_of
 
@@ -21,7 +21,7 @@ HOLD = """
 import sys, time
 from pathlib import Path
 from types import SimpleNamespace
-import agent.failpoint
+import agent.testing.failpoint
 from tests.journal.rig import Rig
 
 class Held:
@@ -29,7 +29,7 @@ class Held:
         print("held", flush=True)
         time.sleep(600)
 
-agent.failpoint.threading = SimpleNamespace(Event=Held)
+agent.testing.failpoint.threading = SimpleNamespace(Event=Held)
 rig = Rig(Path(sys.argv[1]))
 rig.open()
 if sys.argv[2] == "prune":

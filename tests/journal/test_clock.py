@@ -3,8 +3,8 @@
 import time
 from pathlib import Path
 
+from agent.domain.records import TimerKind
 from agent.journal.clock import AgentClock
-from agent.records import TimerKind
 from tests.journal.rig import Rig, arrival, link_up
 
 

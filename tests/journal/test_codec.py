@@ -2,8 +2,8 @@
 
 from hypothesis import given, strategies as st
 
+from agent.domain.records import Kind, LocalOpinion, Score, Severity, Status, Trigger, Window, WindowReading
 from agent.journal.codec import decode_properties, decode_window, encode_properties, encode_window
-from agent.records import Kind, LocalOpinion, Score, Severity, Status, Trigger, Window, WindowReading
 from tests.journal.rig import window
 
 numbers = st.floats(allow_nan=False)

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.failpoint import MARKER, VARIABLE
+from agent.domain.records import MessageRow
 from agent.journal import Reader
-from agent.records import MessageRow
+from agent.testing.failpoint import MARKER, VARIABLE
 
 
 @dataclass

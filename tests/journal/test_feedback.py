@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.feedback import Feedback, Noted
+from agent.domain.records import Arrival, DecodeReason, Window
 from agent.journal import Store, feedback
-from agent.records import Arrival, DecodeReason, Window
+from agent.verdict.feedback import Feedback, Noted
 from tests.journal import rig as rig_module
 from tests.journal.rig import Plain, Rig, arrival, link_up, sealing, window
 

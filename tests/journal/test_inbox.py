@@ -4,9 +4,9 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
+from agent.domain.records import Arrival, LinkDown
 from agent.journal import JournalSettings
 from agent.journal.inbox import Group, Inbox, Item, Job
-from agent.records import Arrival, LinkDown
 from tests.journal.rig import Rig, arrival, link_up, sealing, window
 
 BIG = b"x" * 1000

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from agent.domain.records import LinkDown, MessageRow, TimerKind, TimerRow
 from agent.journal import JournalSettings
-from agent.records import LinkDown, MessageRow, TimerKind, TimerRow
 from tests.journal.rig import Rig, arrival, link_up
 
 

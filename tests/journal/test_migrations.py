@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from agent.failpoint import MARKER, VARIABLE
+from agent.domain.records import MessageRow
 from agent.journal import JournalError, JournalSettings, Reader
 from agent.journal.migrations import STEPS, VERSION
 from agent.journal.schema import APPLICATION_ID
-from agent.records import MessageRow
+from agent.testing.failpoint import MARKER, VARIABLE
 from tests.journal.rig import Rig, arrival, link_up
 
 OLD = sorted((Path(__file__).parent / "old").glob("journal-*.sql"))
@@ -23,7 +23,7 @@ KEEPING = JournalSettings(commit_ms=5, ballast_bytes=0, prune=False)
 OPEN = """
 import sys
 from pathlib import Path
-from agent.failpoint import arm
+from agent.testing.failpoint import arm
 from tests.journal.rig import Rig
 arm(Path(sys.argv[1]))
 Rig(Path(sys.argv[1])).open()

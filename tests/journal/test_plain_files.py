@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from agent.caller.protocols import BudgetWindow
+from agent.ai.protocols import BudgetWindow
+from agent.budget.ledger import BudgetLedger
+from agent.budget.periods import Anchor
+from agent.budget.reader import read_budget
+from agent.budget.store import SENTINEL
 from agent.journal import JournalError, Reader
 from agent.journal.ballast import Ballast
-from agent.journal.ledger import BudgetLedger
-from agent.journal.ledger_file import SENTINEL
-from agent.journal.ledger_reader import read_budget
 from agent.journal.lock import StateLock, holder
 from agent.journal.opening import SUSPECT, mark_suspect, open_database
-from agent.journal.periods import Anchor
 
 LIMITS = dict.fromkeys(BudgetWindow, 1.0)
 

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from agent.domain.records import Batch, Outgoing
 from agent.journal import JournalSettings, Reader
-from agent.records import Batch, Outgoing
 from tests.journal.rig import Rig, acking, arrival, concluding, link_up, sealing, window
 
 VERDICT = Outgoing(0, "edge-agent/gw1/verdicts/d1", b"content", retain=True)

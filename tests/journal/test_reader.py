@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from agent.domain.records import MessageRow
 from agent.journal import JournalError, JournalSettings, Reader
-from agent.records import MessageRow
 from tests.journal.rig import Rig, arrival, concluding, link_up, sealing, window
 
 CHILD = """

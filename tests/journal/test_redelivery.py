@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
+from agent.domain.records import Arrival, LinkUp, MessageRow
 from agent.journal import JournalSettings
 from agent.journal.migrations import migrate
 from agent.journal.redelivery import HOLD_S, MAX_HELD_BYTES, Redelivery, key_of, tail_of
-from agent.records import Arrival, LinkUp, MessageRow
 from tests.journal.rig import Rig, arrival, link_up
 
 ON = {"topic": "sensors/door/contact", "payload": b"1"}

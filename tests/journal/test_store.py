@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from agent.domain.records import Batch, Finding, Kind, Outgoing, Severity, TimerKind
 from agent.journal import JournalError, Reader, Store
-from agent.records import Batch, Finding, Kind, Outgoing, Severity, TimerKind
 from tests.journal.rig import Rig, acking, arrival, concluding, link_up, sealing, window
 
 FINDING = Finding("f1", "d1", Kind.SPIKE, Severity.WARNING, 100.0, 101.0)

@@ -6,7 +6,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-from agent.records import Arrival
+from agent.domain.records import Arrival
 from tests.journal.rig import Rig, arrival, link_up
 
 Texts = list[tuple[Arrival, bool]]

@@ -6,8 +6,8 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
+from agent.domain.records import Finding, Kind, Severity, Window
 from agent.journal import Reader, Store
-from agent.records import Finding, Kind, Severity, Window
 from tests.journal.rig import Rig, sealing, window
 
 FINDING = Finding("f1", "d", Kind.SILENCE, Severity.CRITICAL, 1.0, 1.0)

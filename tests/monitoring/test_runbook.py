@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from agent.cli import _parser
-from agent.records import Reason
+from agent.domain.records import Reason
 from tests.monitoring.test_rules import ALERTS, RECORDED
 
 REPO = Path(__file__).resolve().parents[2]

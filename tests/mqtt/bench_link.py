@@ -11,8 +11,8 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from agent.domain.records import Arrival, LinkDown, LinkUp
 from agent.mqtt import Link, LinkSettings, Subscription
-from agent.records import Arrival, LinkDown, LinkUp
 from tests.mqtt.desk import peer
 from tests.support.broker import Broker
 

@@ -12,8 +12,8 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from agent.domain.records import Arrival, LinkDown, LinkUp, Outgoing
 from agent.mqtt import Link, LinkSettings, LinkState, Subscription
-from agent.records import Arrival, LinkDown, LinkUp, Outgoing
 
 
 def until(met: Callable[[], object], what: str = "condition", limit_s: float = 10.0) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.records import LinkDown
+from agent.domain.records import LinkDown
 from tests.mqtt.brokers import REFUSALS, OldBroker
 from tests.mqtt.desk import Desk, outgoing, peer, running, send, until
 from tests.support.broker import Broker

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
+from agent.mqtt.paho_client import Speaker
 from agent.mqtt.settings import LinkSettings
-from agent.mqtt.speaker import Speaker
+from agent.mqtt.takeover import Witness, _says_offline
 from agent.mqtt.wire import MAX_CONTROL, MAX_CONTROLS, MAX_PROPERTIES, Wire, WireError
-from agent.mqtt.witness import Witness, _says_offline
 from tests.fuzz.material import remaining
 from tests.fuzz.targets import SilentSocket
 from tests.mqtt.brokers import ScriptedBroker

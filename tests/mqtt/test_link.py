@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from agent.domain.records import Arrival, LinkDown, LinkUp
 from agent.mqtt import Subscription
-from agent.records import Arrival, LinkDown, LinkUp
 from tests.mqtt.desk import Desk, outgoing, peer, running, send, until, user_properties
 from tests.support.broker import Broker
 

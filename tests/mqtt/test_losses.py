@@ -8,7 +8,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from agent.mqtt import BROKER_LOSSES, Subscription
-from agent.mqtt.losses import RECENT_S, Losses
+from agent.mqtt.broker_drops import RECENT_S, Losses
 from tests.mqtt.brokers import ScriptedBroker
 from tests.mqtt.desk import peer, running, send, until
 from tests.mqtt.test_oddities import script, suback

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from agent.records import Arrival
+from agent.domain.records import Arrival
 from tests.mqtt.brokers import CONNACK, ScriptedBroker
 from tests.mqtt.desk import outgoing, running, until
 from tests.mqtt.test_wire import packet, publish

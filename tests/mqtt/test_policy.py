@@ -2,10 +2,10 @@
 
 import pytest
 
-from agent.mqtt.policy import Policy
+from agent.mqtt.errors import TAKEN_OVER, UNSUPPORTED_PROTOCOL
+from agent.mqtt.reconnect import Policy
 from agent.mqtt.settings import LinkSettings
-from agent.mqtt.trouble import TAKEN_OVER, UNSUPPORTED_PROTOCOL
-from agent.mqtt.witness import Ending
+from agent.mqtt.takeover import Ending
 
 
 def make_policy(protocol: str = "auto", rng: float = 1.0) -> Policy:

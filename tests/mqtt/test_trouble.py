@@ -6,7 +6,7 @@ import ssl
 
 import pytest
 
-from agent.mqtt.trouble import of_code, of_error
+from agent.mqtt.errors import of_code, of_error
 from agent.mqtt.wire import WireError
 
 ADDRESS = "mqtts://broker:8883"

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from agent.caller.protocols import CallRecord, CallStart, Usage
+from agent.ai.protocols import CallRecord, CallStart, Usage
+from agent.domain.records import Check, Grounding
 from agent.observe.logs import LogWriter
 from agent.observe.metrics import Metrics
 from agent.observe.recorder import TelemetryRecorder
 from agent.observe.traces import Tracer
-from agent.records import Check, Grounding
 
 SYSTEM, PROMPT, REPLY = "canary-system-text", "canary-prompt-text", "canary-reply-text"
 PARENTS = tuple(f"00-{place:032x}-{place:016x}-01" for place in range(1, 4))

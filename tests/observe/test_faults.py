@@ -11,21 +11,21 @@ from typing import Any
 
 import pytest
 
-from agent.asking import Asking
-from agent.caller import Caller, call
+from agent.ai import Caller, call
+from agent.app.ai import Asking
+from agent.app.loop_bridge import Crossings
+from agent.app.rooms import Rooms
 from agent.config.load import load
-from agent.crossings import Crossings
-from agent.fault import fault_words, place_of
+from agent.domain.fault import fault_words, place_of
+from agent.domain.records import Arrival, Outcome, Reason
 from agent.mqtt import LinkState
 from agent.mqtt.settings import LinkStats
 from agent.observe.faults import SHOWN_S, FaultLog
 from agent.observe.metrics import Metrics
 from agent.observe.recorder import TelemetryRecorder
 from agent.observe.traces import Span, Tracer
-from agent.records import Arrival, Outcome, Reason
-from agent.rooms import Rooms
-from agent.status import Reporter
-from tests.caller.kit import batch, two_windows, window
+from agent.status.report import Reporter
+from tests.ai.kit import batch, two_windows, window
 from tests.commands.kit import write_config
 from tests.observe.calls import value
 from tests.observe.sink import Log

@@ -5,7 +5,8 @@ import subprocess
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from agent.caller.protocols import BreakerState, BudgetWindow, ErrorType
+from agent.ai.protocols import BreakerState, BudgetWindow, ErrorType
+from agent.domain.records import DecodeReason, Kind, Reason, Source, Status, Trigger
 from agent.observe.edge_metrics import MAX_DEVICES, EdgeSample
 from agent.observe.labels import LabelBounds, label_text
 from agent.observe.metrics import Metrics
@@ -19,7 +20,6 @@ from agent.observe.values import (
     SUPPRESSED,
     WINDOWS,
 )
-from agent.records import DecodeReason, Kind, Reason, Source, Status, Trigger
 from tests.observe.calls import value
 
 TUTORIAL = {

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from agent.caller.protocols import BreakerState, BudgetWindow, ErrorType, Recorder, Retry, Usage
-from agent.records import Check, Grounding, Reason
+from agent.ai.protocols import BreakerState, BudgetWindow, ErrorType, Recorder, Retry, Usage
+from agent.domain.records import Check, Grounding, Reason
 from tests.observe.calls import PROMPT, REPLY, SYSTEM, good, recorder, start, value
 from tests.observe.sink import Log
 

@@ -14,14 +14,14 @@ from typing import Any
 
 import pytest
 
-from agent.caller import Caller, OpenAIChat
-from agent.caller.protocols import Transcript
+from agent.ai import Caller, OpenAIChat
+from agent.ai.protocols import Transcript
+from agent.domain.records import Batch, Verdict
 from agent.observe.metrics import Metrics
 from agent.observe.recorder import TelemetryRecorder
 from agent.observe.traces import Tracer
-from agent.records import Batch, Verdict
-from agent.verdict import conclude
-from tests.caller.kit import Purse, batch, settings, window
+from agent.verdict.verdict import conclude
+from tests.ai.kit import Purse, batch, settings, window
 from tests.observe.sink import Log
 from tests.support.model_endpoint import Behaviour, ModelEndpoint, windows_of
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from agent.caller.protocols import CallRecord, ErrorType, Retry
+from agent.ai.protocols import CallRecord, ErrorType, Retry
 from agent.observe import semconv
 from agent.observe.redact import Secrets
 from agent.observe.traces import Tracer, open_tracer, parse_traceparent

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, strategies as st
 
+from agent.domain.records import Answer, Grounding, Kind, Severity, Status, Window
 from agent.prompt import fingerprint, freeze, ground, thaw
-from agent.records import Answer, Grounding, Kind, Severity, Status, Window
-from tests.caller.kit import window
+from tests.ai.kit import window
 
 ANSWER = Answer(Status.ANOMALY, Kind.SPIKE, Severity.WARNING, 2, ("r17",), "It jumped.")
 

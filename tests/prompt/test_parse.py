@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
+from agent.domain.records import Answer, Kind, Reason, Severity, Status
 from agent.prompt import Parsed, Problem, parse
-from agent.records import Answer, Kind, Reason, Severity, Status
-from tests.caller.kit import two_windows
+from tests.ai.kit import two_windows
 
 GOOD = {
     "w": 1,

@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, strategies as st
 
-from agent.opinion import MAX_SUMMARY
+from agent.domain.records import Kind, Score, SeriesView, Trigger, Window, WindowReading
 from agent.prompt import SCHEMA, SYSTEM, estimate_tokens, output_tokens, render, render_section, reveal
 from agent.prompt.words import metric_word, name_metrics, unit_word
-from agent.records import Kind, Score, SeriesView, Trigger, Window, WindowReading
-from tests.caller.kit import batch, window
+from agent.verdict.local_opinion import MAX_SUMMARY
+from tests.ai.kit import batch, window
 
 
 def section_of(one: Window) -> dict[str, object]:

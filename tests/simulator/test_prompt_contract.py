@@ -4,8 +4,7 @@ import json
 
 import pytest
 
-from agent.prompt import ground as check, parse, render, render_section
-from agent.records import (
+from agent.domain.records import (
     Answer,
     Batch,
     Grounding,
@@ -19,6 +18,7 @@ from agent.records import (
     Window,
     WindowReading,
 )
+from agent.prompt import ground as check, parse, render, render_section
 from simulator.model import answer
 
 AT = 1_790_000_000.0

@@ -1,7 +1,6 @@
 """Builders of records for tests: only what matters is spelled out."""
 
-from agent.opinion import opine, pick_candidates
-from agent.records import (
+from agent.domain.records import (
     Answer,
     Grounding,
     Kind,
@@ -15,7 +14,8 @@ from agent.records import (
     Trigger,
     Window,
 )
-from agent.window import identify
+from agent.pipeline.window import identify
+from agent.verdict.local_opinion import opine, pick_candidates
 
 T0 = 1_700_000_000.0
 

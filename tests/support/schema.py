@@ -8,7 +8,9 @@ from typing import Any
 
 def published(name: str) -> dict[str, Any]:
     """Return a schema as it is shipped: ``verdict``, ``event`` or ``status``."""
-    value: dict[str, Any] = json.loads((files("agent") / "schemas" / f"{name}.schema.json").read_text())
+    value: dict[str, Any] = json.loads(
+        (files("agent.verdict") / "schemas" / f"{name}.schema.json").read_text()
+    )
     return value
 
 

@@ -13,13 +13,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from agent.caller.caller import Caller
-from agent.caller.protocols import BudgetWindow, ErrorType, Reply, Request, TransportError
-from agent.caller.settings import CallerSettings
-from agent.caller.shape import read_reply
-from agent.journal.ledger import BudgetLedger
-from agent.records import Reason
-from tests.caller.kit import PRICING, Notes, batch, window
+from agent.ai.caller import Caller
+from agent.ai.openai_reply import read_reply
+from agent.ai.protocols import BudgetWindow, ErrorType, Reply, Request, TransportError
+from agent.ai.settings import CallerSettings
+from agent.budget.ledger import BudgetLedger
+from agent.domain.records import Reason
+from tests.ai.kit import PRICING, Notes, batch, window
 
 CONCURRENCY = 8
 START = datetime(2026, 11, 24, 12, 0, 1, tzinfo=UTC).timestamp()  # the run stays inside one hour

@@ -2,7 +2,7 @@
 
 import math
 
-from agent.web.status import (
+from agent.status.schema import (
     DeviceView,
     EvidenceView,
     FindingView,

@@ -4,7 +4,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from agent.web import status
+from agent.status import schema as status
 from tests.support.schema import closed, published
 from tests.web.sample import sample_status
 

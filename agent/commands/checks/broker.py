@@ -4,10 +4,9 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 
-from agent import settings
 from agent.commands.checks.line import Line, fail, ok, warn
 from agent.commands.words import DAY, printable, span
-from agent.config import Config
+from agent.config import Config, settings
 from agent.decode.registry import DecodeLimits, Registry
 from agent.mqtt import BROKER_LOSSES, Subscription
 from agent.mqtt.probe import Examined, examine

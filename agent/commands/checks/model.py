@@ -7,20 +7,20 @@ import re
 import time
 from collections.abc import Iterator
 
-from agent.asking import limits_of, pricing_of
-from agent.caller.openai_chat import OpenAIChat
-from agent.caller.pricing import usd
-from agent.caller.probe import MAX_TOKENS, Probe, probe
-from agent.caller.protocols import ErrorType
-from agent.caller.remedies import remedy
+from agent.ai.openai_chat import OpenAIChat
+from agent.ai.pricing import usd
+from agent.ai.probe import MAX_TOKENS, Probe, probe
+from agent.ai.protocols import ErrorType
+from agent.ai.remedies import remedy
+from agent.app.ai import limits_of, pricing_of
+from agent.budget.ledger import BudgetLedger
+from agent.budget.zone import find_zone
 from agent.commands.checks.line import Line, fail, ok, warn
 from agent.commands.words import many, printable
 from agent.config import Config, ConfigError
-from agent.credentials import api_key
-from agent.endpoint import describe_model, endpoint_of
+from agent.config.credentials import api_key
+from agent.config.endpoint import describe_model, endpoint_of
 from agent.journal import JournalError, Reader
-from agent.journal.ledger import BudgetLedger
-from agent.zone import find_zone
 
 TIMEOUT_S = 20.0
 PROMPT_BYTES = 400  # of the tiny call, schema included

@@ -3,13 +3,12 @@
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from agent import settings
 from agent.commands.checks.line import Line, ok, warn
 from agent.commands.inspect import learn
 from agent.commands.words import printable
-from agent.config import Config
+from agent.config import Config, settings
 from agent.journal import JournalError, Reader
-from agent.limit_words import LimitFault, judge_patterns, judge_uses
+from agent.status.limits import LimitFault, judge_patterns, judge_uses
 
 
 def look_at_settings(config: Config) -> Iterator[Line]:

@@ -1,0 +1,318 @@
+"""One question to the model with everything around it.
+
+The steps, in order:
+
+    cache > share of the device > a free slot > cooldown > affordable > breaker > booking > ``sending``
+        > attempts (deadline, retry) > parse > ground > settle > record
+
+Whatever fails, every window gets an outcome; the local opinion stands where there is no answer.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from typing import Any
+
+from agent.ai.admission import Gate
+from agent.ai.answer_cache import Plan, Recall
+from agent.ai.attempts import Attempts
+from agent.ai.batch_result import Sheet
+from agent.ai.budget_guard import HARD, OK, Budget, BudgetState
+from agent.ai.call import Call, Tools
+from agent.ai.device_share import DAY_S, Shares
+from agent.ai.faults import Faults
+from agent.ai.profiles import PROFILES, Dialect
+from agent.ai.protocols import BudgetWindow, ErrorType, Ledger, Recorder, Transcript, Transport
+from agent.ai.retry import Retries
+from agent.ai.settings import CallerSettings
+from agent.ai.state import CallerStats
+from agent.domain.records import Batch, Outcome, Reason, Window
+from agent.prompt import SYSTEM, Prompt, output_tokens, render, suspicions
+
+SLOW_START = 4.0  # times the deadline, for the first call to a server that loads its model on demand
+AUDIT_SHARE = 0.1  # of the day's money
+MAX_CANCELLED = 64
+LOAD_S = 300.0  # a card that takes longer to read the SDK from is taken for broken
+KEPT_PER_MODEL, MAX_KEPT = 0.25, 0.5  # of the deadline, kept for the models that come after
+
+#: What another model of the same endpoint may do better.
+_TRY_NEXT = frozenset(
+    {
+        ErrorType.TIMEOUT,
+        ErrorType.SERVER_ERROR,
+        ErrorType.RATE_LIMITED,
+        ErrorType.BAD_REQUEST,
+        ErrorType.MALFORMED_RESPONSE,
+        Reason.COOLDOWN,
+        Reason.BUDGET,
+    }
+)
+
+
+async def _nothing(*_: object) -> None:
+    """Do nothing."""
+
+
+class Caller:
+    """Asks the model about batches of windows. One loop owns it.
+
+    Args:
+        settings: endpoint, models and bounds.
+        transport: makes one attempt.
+        ledger: books money on disk.
+        recorder: is told what happens.
+        clock: monotonic seconds.
+        rng: for jitter, request ids and delimiters.
+        sleep: waits between attempts.
+        transcribe: is given the words of each call, for the journal.
+        prompt: renders a batch within a number of tokens around a delimiter.
+        load: makes the transport ready; no deadline covers it.
+    """
+
+    def __init__(
+        self,
+        *,
+        settings: CallerSettings,
+        transport: Transport,
+        ledger: Ledger,
+        recorder: Recorder,
+        clock: Callable[[], float],
+        rng: random.Random,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        transcribe: Callable[[Transcript], None] = lambda _transcript: None,
+        prompt: Callable[..., Prompt] = render,
+        load: Callable[[], Awaitable[None]] = _nothing,
+    ) -> None:
+        self._settings = settings
+        self._transport = transport
+        self._ledger = ledger
+        self._recorder = recorder
+        self._clock = clock
+        self._load = load
+        self.stats = CallerStats()
+        self._faults = Faults(stats=self.stats, recorder=recorder, model=settings.model)
+        self._budget = Budget(ledger=ledger, recorder=recorder, faults=self._faults)
+        self._gate = Gate(
+            provider=settings.provider, budget=self._budget, recorder=recorder, clock=clock, rng=rng
+        )
+        self._shares = Shares(share=settings.device_share)
+        self._share_words = (
+            f"this device has used up its own share of the hour's money ({settings.device_share:.0%},"
+            " ai.device_share); the budget itself is not used up"
+        )
+        self._audits = Shares(share=AUDIT_SHARE, period_s=DAY_S)
+        self._recall = Recall(settings=settings, recorder=recorder, clock=clock)
+        self._slots = asyncio.Semaphore(settings.max_concurrent)
+        profile = PROFILES[settings.provider]
+        self._dialects = {model: Dialect(profile) for model in settings.models}
+        self._slow_start = profile.slow_start  # the next call may find the model not loaded yet
+        self._cancelled: dict[str, list[Outcome]] = {}
+        self._in_flight = 0
+        self._tools = Tools(
+            settings=settings,
+            gate=self._gate,
+            attempts=Attempts(
+                transport=transport,
+                budget=self._budget,
+                pricing=settings.pricing,
+                retries=Retries(max_retries=settings.max_retries, clock=clock, rng=rng),
+                clock=clock,
+                sleep=sleep,
+                cool=self._gate.cool,
+            ),
+            budget=self._budget,
+            shares=self._shares,
+            audits=self._audits,
+            recorder=recorder,
+            stats=self.stats,
+            faults=self._faults,
+            transcribe=transcribe,
+            render=prompt,
+            clock=clock,
+            rng=rng,
+        )
+
+    async def ask(
+        self, batch: Batch, sending: Callable[[Sequence[Window]], Awaitable[None]] = _nothing
+    ) -> list[Outcome]:
+        """Return one outcome per window of ``batch``, in order, at the deadline at the latest.
+
+        ``sending`` is awaited when all is ready for a request, with its windows, before its first byte.
+
+        Raises:
+            asyncio.CancelledError: what was booked stays spent; :meth:`cancelled` gives the outcomes.
+        """
+        sheet = Sheet(batch, sending)
+        self._in_flight += 1
+        try:
+            await self._ask(batch, sheet)
+        except asyncio.CancelledError:
+            while len(self._cancelled) >= MAX_CANCELLED:
+                del self._cancelled[next(iter(self._cancelled))]
+            self._cancelled[batch.id] = sheet.cancelled()
+            raise
+        except Exception as error:  # noqa: BLE001 - a fault of ours must not cost the windows their verdicts
+            self._faults.note(error)
+        finally:
+            self._in_flight -= 1
+        return sheet.outcomes(Reason.ERROR)
+
+    def cancelled(self, batch: Batch) -> list[Outcome]:
+        """Return the outcomes of a batch whose :meth:`ask` was cancelled, with what they cost."""
+        outcomes = self._cancelled.pop(batch.id, None)
+        return outcomes or [Outcome(window.id, Reason.SHUTDOWN) for window in batch.windows]
+
+    async def _ask(self, batch: Batch, sheet: Sheet) -> None:
+        if HARD not in self._budget.states().values():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOAD_S):
+                    await self._load()
+        slow = self._slow_start
+        until = self._clock() + self._settings.deadline_s * (SLOW_START if slow else 1.0)
+        self._suspect(batch.windows)
+        left: Sequence[Window] = batch.windows
+        while left:
+            left = await self._round(replace(batch, windows=tuple(left)), sheet, until, lenient=slow)
+
+    async def _round(self, batch: Batch, sheet: Sheet, until: float, *, lenient: bool) -> list[Window]:
+        """Answer what is known, ask the rest, wait for the calls of others; return who must begin anew."""
+        plan = self._recall.plan(batch, sheet)
+        try:
+            with self._within_shares(plan, sheet) as windows:
+                if windows:
+                    await self._review(replace(batch, windows=tuple(windows)), sheet, until, lenient=lenient)
+        finally:
+            self._recall.land(plan, sheet, Reason.ERROR)
+        return await self._recall.wait(plan, sheet, until)
+
+    async def _review(self, batch: Batch, sheet: Sheet, until: float, *, lenient: bool) -> None:
+        """Ask the models in turn until one has answered."""
+        try:
+            async with asyncio.timeout(max(0.0, until - self._clock())):
+                await self._slots.acquire()
+        except TimeoutError:
+            self._call(self._settings.model, batch, sheet).give_up("no free slot before the deadline")
+            return
+        try:
+            models = self._settings.models
+            for behind, model in zip(reversed(range(len(models))), models, strict=True):
+                call = self._call(model, batch, sheet)
+                kept_s = min(MAX_KEPT, KEPT_PER_MODEL * behind) * self._settings.deadline_s
+                await call.make(max(self._clock(), until - kept_s), lenient=lenient)
+                self._note_load(call.error)
+                if call.error not in _TRY_NEXT or self._clock() >= until:
+                    break
+        finally:
+            self._slots.release()
+
+    def _note_load(self, error: ErrorType | Reason | None) -> None:
+        """Be patient until the model was loaded or seems never to be, and again after the server was away."""
+        if error is ErrorType.CONNECTION:
+            self._slow_start = PROFILES[self._settings.provider].slow_start
+        elif error is None or error is ErrorType.TIMEOUT:
+            self._slow_start = False
+
+    def _call(self, model: str, batch: Batch, sheet: Sheet) -> Call:
+        return Call(self._tools, model=model, batch=batch, dialect=self._dialects[model], sheet=sheet)
+
+    @contextmanager
+    def _within_shares(self, plan: Plan, sheet: Sheet) -> Iterator[list[Window]]:
+        """Yield the windows whose devices have money left in this hour, and hold it for them meanwhile."""
+        limit, clock = self._budget.limit(BudgetWindow.HOUR), self._clock()
+        held: list[tuple[str, int]] = []
+        allowed: list[Window] = []
+        for window in plan.ask:
+            amount = self._worst_share(window, len(plan.ask))
+            if not self._shares.allows(window.device, amount, limit=limit, clock=clock):
+                plan.refused.add(window.id)
+                sheet.put(Outcome(window.id, Reason.BUDGET, detail=self._share_words))
+                self.stats.suppressed[Reason.BUDGET] += 1
+                self._recorder.share_used_up(window.device)
+                continue
+            self._shares.hold(window.device, amount)
+            held.append((window.device, amount))
+            allowed.append(window)
+        try:
+            yield allowed
+        finally:
+            for device, amount in held:
+                self._shares.hold(device, -amount)
+
+    def _worst_share(self, window: Window, windows: int) -> int:
+        """Return what a window may cost at most, nano-USD, its part of the constant text included."""
+        size = len(window.section) + len(SYSTEM) // max(1, windows)
+        return self._settings.pricing.worst_case(self._settings.model, size, output_tokens(1))
+
+    def _suspect(self, windows: Sequence[Window]) -> None:
+        """Count signs of injection in the names that came from devices; they are not in the prompt anyway."""
+        names: dict[str, str] = {}  # with the device that each was seen at first
+        for window in windows:
+            names.setdefault(window.device, window.device)
+            for reading in window.candidates:
+                names.setdefault(reading.metric, window.device)
+                names.setdefault(reading.unit or "", window.device)
+        for name, device in names.items():
+            for rule in suspicions(name):
+                self._recorder.injection_suspected(rule, device)
+
+    # ---------------------------------------------------------------------------------- for the app
+
+    @property
+    def in_flight(self) -> int:
+        """Batches that are being asked, those that wait for a slot included."""
+        return self._in_flight
+
+    def audits_allowed(self) -> bool:
+        """Say whether audits may go on: money is not short, and they cost less than a tenth of it."""
+        if any(state != OK for state in self._budget.states().values()):
+            return False
+        return self._audits.allows("", 1, limit=self._budget.limit(BudgetWindow.DAY), clock=self._clock())
+
+    def spent_devices(self) -> list[str]:
+        """Return the devices whose own share of the hour's money is used up."""
+        return self._shares.refused(self._clock())
+
+    def budget_state(self, window: BudgetWindow) -> BudgetState:
+        """Return ok, soft (80 % is gone) or hard (too little is left for a call) of a period."""
+        return self._budget.states()[window]
+
+    def state(self) -> dict[str, Any]:
+        """Return what the status page tells, as JSON values."""
+        breaker = self._gate.breaker
+        open_s = breaker.open_s
+        states = self._budget.states()
+        return {
+            "model": self._settings.model,
+            "fallback": list(self._settings.fallback),
+            "provider": self._settings.provider,
+            "response_format": self._dialects[self._settings.model].response_format,
+            "breaker": str(breaker.state),
+            "breaker_why": breaker.why or None,
+            "breaker_open_s": None if open_s is None else round(open_s, 1),  # None: until a reload
+            "cooldown_s": round(self._gate.cooldown_s(self._settings.model), 1),
+            "budget": {
+                str(window): {
+                    "state": states[window],
+                    "limit_usd": one.limit,
+                    "spent_usd": round(one.spent, 9),
+                    "reserved_usd": round(one.reserved, 9),
+                }
+                for window, one in self._ledger.spend().items()
+            },
+            "in_flight": self.in_flight,
+            "calls": self.stats.calls,
+            "succeeded": self.stats.succeeded,
+            "cached_answers": len(self._recall.cache),
+            "last_error": self.stats.last_error or None,
+        }
+
+    async def settled(self) -> None:
+        """Wait until every call that ended is settled in the ledger."""
+        await self._budget.settled()
+
+    async def aclose(self) -> None:
+        """Settle what is left and close the connections."""
+        await self.settled()
+        await self._transport.aclose()

@@ -1,0 +1,126 @@
+"""What an HTTP answer that is no success means. Pure; no word of the provider's message is passed on."""
+
+import re
+from collections.abc import Mapping, Sequence
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Any
+
+from agent.ai.protocols import ErrorType, TransportError
+from agent.domain.secret_forms import holds
+
+MAX_RETRY_AFTER_S = 3600.0
+MAX_HEADER = 64  # characters of a number or a date
+MAX_MESSAGE = 500
+_QUOTA = re.compile(r"insufficient_quota|billing_|quota_exceeded|insufficient_balance")
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,40}")
+_COMPLAINT = re.compile(
+    r"support|unrecogni|unknown|unexpected|not (?:allowed|permitted|available)|extra input|invalid param",
+    re.IGNORECASE,
+)
+#: Request field -> what a provider writes when it does not take it.
+_REFUSALS = {
+    "response_format": re.compile(
+        r"response[_ ]format|json_schema|json_object|grammar|structured output", re.IGNORECASE
+    ),
+    "max_tokens": re.compile(r"max_tokens|max_completion_tokens", re.IGNORECASE),
+    "temperature": re.compile(r"temperature", re.IGNORECASE),
+    "seed": re.compile(r"\bseed\b", re.IGNORECASE),
+    "moderation": re.compile(r"moderation", re.IGNORECASE),
+}
+
+
+def classify(
+    status: int, body: Any, headers: Mapping[str, str], *, secret: Sequence[str] = ()
+) -> TransportError:
+    """Return the error for an HTTP status of 300 and above.
+
+    Args:
+        status: of the response.
+        body: its JSON value or its text, as far as it could be read.
+        headers: of the response, names in lower case.
+        secret: the forms of the API key; a word of the endpoint that holds one is not repeated.
+    """
+    detail = _error_object(body)
+    code, kind = _name(detail.get("code")), _name(detail.get("type"))
+    said = next((word for word in (code, kind) if word and not holds(word, secret)), "")
+    message = f"HTTP {status} {said}".rstrip()
+    retry_after_s = _retry_after(headers)
+    error_type = _type_of(status, code, kind)
+    refused = _refused(detail) if error_type is ErrorType.BAD_REQUEST and status in {400, 422} else None
+    if refused:
+        message += f", {refused} refused"
+    return TransportError(
+        error_type, message, http_status=status, retry_after_s=retry_after_s, refused=refused
+    )
+
+
+def _type_of(status: int, code: str, kind: str) -> ErrorType:
+    if status < HTTPStatus.BAD_REQUEST:
+        return ErrorType.MALFORMED_RESPONSE  # a redirect: the prompt goes to the configured host only
+    if status == HTTPStatus.TOO_MANY_REQUESTS and not (_QUOTA.search(code) or _QUOTA.search(kind)):
+        return ErrorType.RATE_LIMITED
+    if status in {HTTPStatus.PAYMENT_REQUIRED, HTTPStatus.TOO_MANY_REQUESTS}:
+        return ErrorType.QUOTA
+    if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+        return ErrorType.AUTH
+    if (
+        status in {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT}
+        or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    ):
+        return ErrorType.SERVER_ERROR
+    if code == "content_filter" or kind == "content_filter":
+        return ErrorType.CONTENT_FILTER
+    return ErrorType.BAD_REQUEST
+
+
+def _error_object(body: Any) -> Mapping[str, Any]:
+    if isinstance(body, Mapping):
+        inner = body.get("error", body)
+        if isinstance(inner, Mapping):
+            return inner
+        return {"message": inner if isinstance(inner, str) else ""}
+    return {"message": body if isinstance(body, str) else ""}
+
+
+def _name(value: Any) -> str:
+    """Return a machine word as it is; anything else, a sentence or a secret, is dropped."""
+    text = str(value) if isinstance(value, str | int) else ""
+    return text if _NAME.fullmatch(text) else ""
+
+
+def _text(value: Any) -> str:
+    """Return the beginning of a text; anything else may be large, or too deep to be printed."""
+    return value[:MAX_MESSAGE] if isinstance(value, str) else ""
+
+
+def _refused(detail: Mapping[str, Any]) -> str | None:
+    """Return the request field that the endpoint complains about."""
+    param, message = (_text(detail.get(name)) for name in ("param", "message"))
+    for text in (param, message if _COMPLAINT.search(message) else ""):
+        for field, pattern in _REFUSALS.items():
+            if pattern.search(text):
+                return field
+    return None
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return ``retry-after-ms`` or ``Retry-After`` in seconds (RFC 9110, section 10.2.3).
+
+    A date counts from the response's own ``Date``: there may be no clock here.
+    """
+    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        try:
+            seconds = float(headers.get(name, "")[:MAX_HEADER]) * unit
+        except ValueError:
+            continue
+        if 0 <= seconds < float("inf"):
+            return min(seconds, MAX_RETRY_AFTER_S)
+    try:
+        until, sent = (
+            parsedate_to_datetime(headers.get(name, "")[:MAX_HEADER]) for name in ("retry-after", "date")
+        )
+        seconds = (until - sent).total_seconds()
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return min(seconds, MAX_RETRY_AFTER_S) if seconds >= 0 else None

@@ -1,0 +1,1 @@
+"""The process: composition, start, watch, stop."""

@@ -1,0 +1,267 @@
+"""The process as an object: owns clocks, threads and signals, and stops everything under one limit."""
+
+import asyncio
+import os
+import select
+import signal
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from threading import Thread
+from types import FrameType
+from typing import TypeVar
+
+from agent import __version__
+from agent.app.lifecycle import Lifecycle
+from agent.app.reload import Reloader
+from agent.app.rooms import BEAT_S, Rooms
+from agent.app.systemd import Notifier
+from agent.app.threads import Crew, Death
+from agent.app.watchdog import Watchdog, read_waits
+from agent.config import Config, weaknesses
+from agent.domain.records import AgentError
+from agent.observe.logs import configure
+from agent.testing.failpoint import failpoint
+
+STOP_S = 9.0  # from the signal to the end of the process
+CALLS_S = 5.0  # of these, for AI calls in flight
+LINK_S = 2.0
+TELEMETRY_S = 2.0
+STUCK_S = 20.0  # a loop without a turn for this long, of the time the process got to run, is stuck
+FRESH_S = 5.0  # beyond this the watchdog is not fed any more
+MAIN_STUCK_S = 25.0  # the same for the main thread; so much CPU time in one of its turns: the kernel ends us
+STATUS_S = 2.0
+MAX_START_S = 3600.0  # so long systemd is asked for more time
+
+EXIT_OK, EXIT_FAULT = 0, 70
+
+T = TypeVar("T")
+
+
+class App:
+    """One agent. :meth:`run` blocks until a signal or a fault and returns the exit code."""
+
+    def __init__(self, config: Config, *, path: Path) -> None:
+        self._config = config
+        self._path = path
+        self._crew = Crew()
+        self._notifier = Notifier()
+        self._stop_asked = False
+        self._reload_asked = False
+        self._loop = asyncio.new_event_loop()
+        self._logs = configure(
+            level=config.logs.level, format=config.logs.format, content=config.logs.content
+        )
+        self._status_at = 0.0
+        self._web_hangs = False
+        self._turns = 0  # of the main thread
+
+    def run(self) -> int:
+        """Start everything, wait for the end, stop everything.
+
+        Raises:
+            AgentError: start-up is impossible, in words for a person.
+        """
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, self._on_signal)
+        self._crew.guard()
+        rooms = None
+        try:
+            rooms = self._start()
+            death = self._crew.death if rooms is None else self._watch(rooms)
+        except AgentError:
+            self._logs.close(1.0)
+            raise
+        except Exception as error:  # noqa: BLE001 - a fault of ours: said, then exit 70
+            death = Death("main", error)
+        if death is not None:
+            self._die(death)
+        self._stop(rooms)
+        return EXIT_OK
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        """Note what is asked for; locks are out of bounds here."""
+        if number == signal.SIGHUP:
+            self._reload_asked = True
+        elif self._stop_asked:
+            os._exit(EXIT_OK)  # asked twice: everything that counts is in the journal
+        else:
+            self._stop_asked = True
+        self._crew.bell.ring()
+
+    # -------------------------------------------------------------------------------------- start
+
+    def _start(self) -> Rooms | None:
+        """Open, replay what the last process left, then start the threads; None when the end came first."""
+        self._logs.report("agent_started", version=__version__, agent=self._config.agent.id, pid=os.getpid())
+        for weak in weaknesses(self._config):
+            self._logs.report(
+                "config_weak", level="warning", key=weak.key, problem=weak.what, remedy=weak.remedy
+            )
+        self._notifier.status("opening the journal")
+        rooms = self._aside(self._build)
+        if rooms is None:
+            return None
+        crew = self._crew
+        crew.start("analyst", self._run_loop)
+        course = Lifecycle(rooms, loop=self._loop)
+        replayed = asyncio.run_coroutine_threadsafe(course.recover(self._tell_replay), self._loop)
+        if self._outlast(replayed) is None:
+            return None
+        crew.start("journal", rooms.journal.run)
+        crew.start("net", rooms.link.run)
+        crew.start("web", rooms.web.run)
+        return rooms
+
+    def _build(self) -> Rooms:
+        return Rooms(
+            self._config,
+            logs=self._logs,
+            loop=self._loop,
+            fail=lambda error: self._crew.fail("analyst", error),
+        )
+
+    def _aside(self, work: Callable[[], T]) -> T | None:
+        """Run what may take minutes in a thread, for a signal must be heard meanwhile; None when one came."""
+        future: Future[T] = Future()
+
+        def body() -> None:
+            try:
+                future.set_result(work())
+            except BaseException as error:  # noqa: BLE001 - raised again by the main thread
+                future.set_exception(error)
+            self._crew.bell.ring()
+
+        Thread(target=body, name="edge-start", daemon=True).start()
+        return self._outlast(future)
+
+    def _outlast(self, future: "Future[T]") -> T | None:
+        """Wait for a step of the start and ask systemd for time; None when the end was asked for."""
+        future.add_done_callback(lambda _future: self._crew.bell.ring())
+        limit = time.monotonic() + MAX_START_S
+        while not future.done():
+            if self._stop_asked or self._crew.death is not None:
+                return None
+            if time.monotonic() < limit:
+                self._notifier.extend(STUCK_S)
+            self._crew.bell.wait(BEAT_S)
+        return future.result()
+
+    def _run_loop(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.set_exception_handler(self._on_loop_error)
+        self._loop.run_forever()
+
+    def _on_loop_error(self, _loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+        error = context.get("exception")
+        if not isinstance(error, BaseException):
+            error = RuntimeError(str(context.get("message", "the analyst's loop failed")))
+        self._crew.fail("analyst", error)
+
+    def _tell_replay(self, rows: int) -> None:
+        self._notifier.status(f"replaying the journal: {rows} rows")
+
+    # -------------------------------------------------------------------------------------- watch
+
+    def _watch(self, rooms: Rooms) -> Death | None:
+        """Feed the watchdog as long as net, journal and analyst make progress; return why it ended."""
+        crew = self._crew
+        reloader = Reloader(rooms, path=self._path, loop=self._loop, notifier=self._notifier)
+        self._notifier.status(rooms.one_line())
+        self._notifier.ready()
+        self._logs.report("agent_ready", **rooms.addresses())
+        crew.start("guard", self._guard)
+        while True:
+            # Nobody handles its SIGPROF: it kills when a thread keeps the interpreter for itself. It counts
+            # CPU time, of which a process that was stopped or starved has used none.
+            signal.setitimer(signal.ITIMER_PROF, MAIN_STUCK_S)
+            crew.bell.wait(BEAT_S)
+            failpoint("main_turn")
+            self._turns += 1
+            if crew.death is not None or self._stop_asked:
+                signal.setitimer(signal.ITIMER_PROF, 0)
+                crew.ending = True
+                return crew.death
+            rooms.look()
+            stuck = rooms.stuck(STUCK_S)
+            if stuck is not None:
+                return Death(stuck, TimeoutError(f"{stuck} made no turn for {STUCK_S:.0f} s"))
+            if rooms.stuck(FRESH_S) is None:
+                self._notifier.watchdog()
+            if self._reload_asked and reloader.start():
+                self._reload_asked = False
+            self._tell(rooms)
+
+    def _guard(self) -> None:
+        """Watch the main thread, which watches the others."""
+        watchdog, pause = Watchdog(beat_s=BEAT_S), select.poll()
+        while not self._crew.ending:
+            pause.poll(BEAT_S * 1000)  # no clock of its own: a wall clock that jumps cannot end or stretch it
+            watchdog.look(time.monotonic(), read_waits(), {"main": self._turns})
+            if watchdog.stuck(MAIN_STUCK_S, ("main",)) and not self._crew.ending:
+                self._die(Death("main", TimeoutError(f"main made no turn for {MAIN_STUCK_S:.0f} s")))
+
+    def _tell(self, rooms: Rooms) -> None:
+        """Show in ``systemctl status`` what is wrong, when it changes."""
+        now = time.monotonic()
+        if now - self._status_at >= STATUS_S:
+            self._status_at = now
+            self._notifier.status(rooms.one_line())
+        if rooms.web_hangs(STUCK_S) != self._web_hangs:
+            self._web_hangs = not self._web_hangs
+            self._logs.report(
+                "web_hangs" if self._web_hangs else "web_is_back",
+                level="error" if self._web_hangs else "info",
+                remedy="readings and verdicts go on; restart the agent to have /healthz and /metrics again",
+            )
+
+    def _die(self, death: Death) -> None:
+        """Say why and end at once: start-up is the only recovery path."""
+        try:
+            self._logs.report(
+                "agent_failed",
+                level="error",
+                thread=death.thread,
+                error=type(death.error).__name__,
+                exc_info=death.error,
+            )
+            if death.thread == "log" or not self._logs.close(1.0):
+                os.write(2, f"edge-agent: thread {death.thread} failed: {death.error!r}\n".encode())
+        finally:
+            os._exit(EXIT_FAULT)
+
+    # --------------------------------------------------------------------------------------- stop
+
+    def _stop(self, rooms: Rooms | None) -> None:
+        """Stop all rooms under one limit; nothing is sealed, the journal keeps the rest."""
+        deadline = time.monotonic() + STOP_S
+        self._crew.ending = True
+        self._notifier.stopping()
+        self._notifier.extend(STOP_S + BEAT_S)
+        self._logs.report("agent_stopping")
+        clean = True
+        for name, step in () if rooms is None else self._steps(rooms):
+            limit = deadline - time.monotonic()
+            if limit <= 0 or not step(limit):
+                clean = False
+                self._logs.report("agent_stop_slow", level="warning", step=name)
+        self._logs.report("agent_stopped", clean=clean)
+        self._logs.close(0.5)
+
+    def _steps(self, rooms: Rooms) -> tuple[tuple[str, Callable[[float], bool]], ...]:
+        course = Lifecycle(rooms, loop=self._loop)
+        return (
+            ("calls", lambda limit: course.finish_calls(min(limit, CALLS_S))),
+            ("link", lambda limit: rooms.link.stop(min(limit, LINK_S))),
+            ("snapshot", course.last_snapshot),
+            ("journal", lambda limit: rooms.journal.stop(min(limit, LINK_S))),
+            ("telemetry", lambda limit: course.close_telemetry(min(limit, TELEMETRY_S))),
+        )
+
+
+def run(config: Config, *, path: Path) -> int:
+    """Run one agent in this process until a signal and exit with its code; SIGHUP reads ``path`` again."""
+    app = App(config, path=path)
+    code = app.run()
+    os._exit(code)  # library threads may still wait for a collector or a model

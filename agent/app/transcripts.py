@@ -1,0 +1,45 @@
+"""The words of each AI call on their way to the journal, for ``show`` and ``replay``."""
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import asdict
+from typing import Any
+
+from agent.ai.protocols import Transcript
+from agent.domain.fault import fault_words
+from agent.journal import JournalError, Store
+from agent.verdict.verdict import encode
+
+MAX_BATCHES = 32  # of which a further call may still come: fallback models, in the order asked
+MAX_REPLY = 65_536  # characters
+
+
+class Transcripts:
+    """Journals what was asked and answered; a batch keeps one entry for each model that was asked.
+
+    ``write`` hands a transaction to the journal. A transcript that cannot be written is reported; the answer
+    stands all the same.
+    """
+
+    def __init__(
+        self, *, write: Callable[[Callable[[Store], None]], Future[None]], report: Callable[..., None]
+    ) -> None:
+        self._write = write
+        self._report = report
+        self._calls: dict[str, list[dict[str, Any]]] = {}
+
+    def add(self, transcript: Transcript) -> None:
+        """Journal one call beside the earlier calls of its batch."""
+        batch_id = transcript.batch_id
+        while batch_id not in self._calls and len(self._calls) >= MAX_BATCHES:
+            del self._calls[next(iter(self._calls))]
+        calls = self._calls.setdefault(batch_id, [])
+        call = asdict(transcript)
+        calls.append({**call, "reply": call["reply"][:MAX_REPLY]})
+        detail = encode({"calls": calls})
+        self._write(lambda store: store.finish_batch(batch_id, detail)).add_done_callback(self._written)
+
+    def _written(self, future: Future[None]) -> None:
+        error = None if future.cancelled() else future.exception()
+        if error is not None and not isinstance(error, JournalError):  # closed: the process is ending
+            self._report("transcript_lost", level="warning", error=fault_words(error))

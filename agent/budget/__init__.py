@@ -1,0 +1,1 @@
+"""Money on disk: the ledger of model calls and its periods."""

@@ -1,0 +1,50 @@
+"""What passes between the link and the journal; `agent.domain.records` offers it as well."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One PUBLISH as it came off the wire, not yet journaled and not yet acknowledged."""
+
+    generation: int  # connection generation that it arrived in
+    mid: int  # MQTT packet id; 0 for QoS 0
+    qos: int
+    dup: bool
+    retain: bool  # true only for a replay of a retained message (retain-as-published is off)
+    topic: str
+    payload: bytes
+    received: float  # wall clock
+    mono: float  # time.monotonic()
+    properties: tuple[tuple[str, str], ...] = ()  # MQTT 5 user properties, in order
+
+
+@dataclass(frozen=True, slots=True)
+class LinkUp:
+    """A CONNACK: everything that arrives after it belongs to ``generation``."""
+
+    generation: int
+    session_present: bool
+    protocol: str  # "5" or "3.1.1"
+    mono: float
+    filters: tuple[str, ...] = ()  # that the session may hold from now on
+
+
+@dataclass(frozen=True, slots=True)
+class LinkDown:
+    """The connection of ``generation`` is over."""
+
+    generation: int
+    reason: str
+    mono: float
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One PUBLISH that must reach the broker; ``outbox_id`` is its row in the outbox."""
+
+    outbox_id: int
+    topic: str
+    payload: bytes
+    retain: bool
+    properties: tuple[tuple[str, str], ...] = ()

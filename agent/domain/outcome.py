@@ -1,0 +1,54 @@
+"""What came of asking a model about a window; `agent.domain.records` offers it as well."""
+
+from dataclasses import dataclass
+
+from agent.domain.enums import Grounding, Kind, Reason, Severity, Source, Status
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One checked claim: its name, whether it held, and in words what was compared."""
+
+    name: str
+    held: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the model said of one window, well-formed but not yet believed."""
+
+    status: Status
+    kind: Kind
+    severity: Severity
+    confidence: int  # 1..3
+    evidence: tuple[str, ...]  # refs
+    summary: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """Tokens of a call, or a window's share of them."""
+
+    input: int
+    output: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of reviewing one window: an answer, or the reason why there is none."""
+
+    window_id: str
+    reason: Reason  # REVIEWED, AUDIT or CACHED when there is an answer that was checked
+    answer: Answer | None = None
+    grounding: Grounding = Grounding.SKIPPED
+    checks: tuple[Check, ...] = ()
+    source: Source = Source.LOCAL  # AI or CACHE when an answer came, whoever wins later
+    model: str | None = None
+    prompt_version: str | None = None
+    tokens: Tokens | None = None
+    cost_usd: float | None = None
+    latency_ms: float | None = None
+    trace_id: str | None = None
+    request_id: str | None = None  # of the call; None when none was made for this window
+    detail: str | None = None  # the reason in words, where the word alone would mislead

@@ -1,0 +1,289 @@
+"""The words of the product as types: what one room hands to the next.
+
+Everything here is frozen and built from the standard library only. Times named ``at``, ``received``
+or ``created`` are Unix seconds (UTC, wall clock, data only). Times named ``clock`` are agent time:
+seconds that never run backwards, neither on a wall clock step nor over a restart; every duration in
+the product is a difference of two ``clock`` values.
+"""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from agent.domain.enums import (
+    HARD_KINDS as HARD_KINDS,
+    AgentError as AgentError,
+    DecodeError as DecodeError,
+    DecodeReason as DecodeReason,
+    FindingEvent as FindingEvent,
+    Grounding as Grounding,
+    Kind as Kind,
+    Reason as Reason,
+    Severity as Severity,
+    Source as Source,
+    Status as Status,
+    TimerKind as TimerKind,
+    Trigger as Trigger,
+)
+from agent.domain.messages import (
+    Arrival as Arrival,
+    LinkDown as LinkDown,
+    LinkUp as LinkUp,
+    Outgoing as Outgoing,
+)
+from agent.domain.outcome import Answer as Answer, Check as Check, Outcome as Outcome, Tokens as Tokens
+
+# -------------------------------------------------------------------------------- the sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One value of one metric of one device at one time."""
+
+    device: str
+    metric: str
+    at: float  # event time: payload, else user property, else receipt
+    value: float
+    unit: str | None = None
+
+    @property
+    def series(self) -> tuple[str, str]:
+        """Device and metric."""
+        return (self.device, self.metric)
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRow:
+    """A journaled message: its readings in payload order, at its place in the sequence."""
+
+    seq: int
+    clock: float
+    readings: tuple[Reading, ...]
+    traceparent: str | None = None
+    seed: bool = False  # a retained replay: last value and unit only
+
+
+@dataclass(frozen=True, slots=True)
+class TimerRow:
+    """A journaled decision of time or link, at its place in the sequence."""
+
+    seq: int
+    clock: float
+    kind: TimerKind
+    device: str | None = None
+
+
+Row = MessageRow | TimerRow
+
+# ------------------------------------------------------------------------------------ detection
+
+
+class Progress(NamedTuple):
+    """How far a series is from being judged."""
+
+    seen: int
+    needed: int
+    until: float | None = None  # event time at its pace so far, None where that is not known
+    of: str = "readings"  # readings | values: a series that never changed needs other values, not more
+
+
+@dataclass(frozen=True, slots=True)
+class Learning:
+    """The least learnt series of a window."""
+
+    metric: str
+    progress: Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What the local detector says of one reading; 1.0 is the alarm line of every detector."""
+
+    value: float
+    kind: Kind = Kind.NONE
+    expected: tuple[float, float] | None = None  # usual range at this time, same unit as the reading
+    limit: bool = False  # a configured limit was broken
+    progress: Progress | None = None  # the reading was not judged: its series is still learning
+    unchecked: str | None = None  # the unit of a limit that does not hold for the reading's own unit
+
+    @property
+    def alarm(self) -> bool:
+        """At or above the alarm line."""
+        return self.value >= 1.0
+
+
+CALM = Score(0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """A device that has said nothing for longer than its learnt interval allows."""
+
+    device: str
+    last_at: float | None  # event time of its last reading
+    last_metric: str | None
+    last_value: float | None
+    expected_interval_s: float
+    silent_s: float
+    score: float
+    offline: bool = False  # by its own word
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesView:
+    """What the detector knows of one series, for the prompt, the page and ``inspect``."""
+
+    device: str
+    metric: str
+    unit: str | None
+    n: int  # readings seen
+    warm: bool  # past the warm-up
+    median: float | None
+    p01: float | None
+    p99: float | None
+    spread: float | None  # robust standard deviation
+    usual: tuple[float, float] | None  # usual range now
+    limits: tuple[float | None, float | None]  # configured low, high
+    recent: tuple[float, ...]  # the last values, oldest first, at most 30
+    last_at: float | None
+    last_value: float | None
+    progress: Progress | None = None  # while it is learning
+    unchecked: str | None = None  # the unit of its limit, where that is not the readings'
+
+
+# -------------------------------------------------------------------------------------- windows
+
+
+@dataclass(frozen=True, slots=True)
+class WindowReading:
+    """A reading inside a window, with the id that evidence refers to (``r1``, ``r2``, ...)."""
+
+    ref: str
+    metric: str
+    at: float
+    value: float
+    unit: str | None
+    score: Score
+
+
+@dataclass(frozen=True, slots=True)
+class LocalOpinion:
+    """The local detector's opinion of a window; it travels in every verdict."""
+
+    status: Status
+    score: float
+    kind: Kind
+    severity: Severity
+    evidence: tuple[WindowReading, ...]  # at most 5, highest score first
+    summary: str
+    learning: Learning | None = None  # what was not judged
+    unchecked: bool = False  # a limit did not hold for the unit of a reading
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The readings of one device between two seals. Fixed at sealing, never cut again."""
+
+    id: str  # = verdict id
+    device: str
+    trigger: Trigger
+    lo: int  # first seq
+    hi: int  # last seq; every reading of the device in lo..hi is in this window
+    count: int  # readings
+    start: float  # event time of the earliest reading
+    end: float  # event time of the latest reading
+    opened: float  # clock of the first row
+    sealed: float  # clock of the sealing row
+    local: LocalOpinion
+    candidates: tuple[WindowReading, ...]  # at most 12, the only readings a model may cite
+    section: str  # rendered prompt section, canonical JSON; "" for a silence window
+    traceparents: tuple[str, ...] = ()  # at most 8, of its messages
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The windows of one AI call."""
+
+    id: str
+    windows: tuple[Window, ...]
+    attempt: int = 1  # 1 + times it was in flight when the process died
+    audit: frozenset[str] = frozenset()  # ids of windows sent as an audit
+
+
+# ------------------------------------------------------------------------------ verdict, finding
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """A reading that a verdict cites."""
+
+    reading: str
+    metric: str
+    at: float
+    value: float
+    expected: tuple[float, float] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What we say of one window, schema 1. ``agent.verdict.verdict.to_bytes`` gives its wire form."""
+
+    id: str
+    agent: str
+    device: str
+    status: Status
+    severity: Severity
+    score: float
+    confidence: float | None
+    kind: Kind
+    summary: str
+    advice: str | None
+    evidence: tuple[Evidence, ...]
+    source: Source
+    reason: Reason
+    grounded: bool | None
+    model: str | None
+    prompt_version: str | None
+    start: float
+    end: float
+    readings: int
+    trigger: Trigger
+    local: LocalOpinion
+    tokens: Tokens | None
+    cost_usd: float | None
+    latency_ms: float | None
+    finding_id: str | None
+    late: bool
+    trace_id: str | None
+    created: float
+    request_id: str | None = None  # of the call, None when none was made
+    reason_detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """An anomaly of one device that opens, is updated and clears over many verdicts."""
+
+    id: str
+    device: str
+    kind: Kind
+    severity: Severity
+    opened: float  # clock
+    last_reviewed: float  # clock of the last review by the model, or of the opening
+    normal_streak: int = 0
+    verdicts: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What the journal holds at start-up beside the rows to replay."""
+
+    snapshot: bytes | None
+    snapshot_seq: int
+    pending: tuple[Window, ...]  # sealed without a verdict, oldest first
+    overdue: frozenset[str] = frozenset()  # of these, ids too far back to be asked; without their section
+    attempts: dict[str, int] = field(default_factory=dict)  # window id -> AI calls in flight at a crash
+    batches: tuple[tuple[str, ...], ...] = ()  # ids of pending windows that were to be asked together
+    audits: frozenset[str] = frozenset()  # of these, ids of windows that were drawn for an audit
+    findings: tuple[Finding, ...] = ()
+    sealed_to: dict[str, int] = field(default_factory=dict)  # device -> highest sealed seq
+    snapshot_clock: float | None = None  # of the snapshot, else of the first row that is there

@@ -1,0 +1,297 @@
+"""Arrivals of one transaction: each becomes a row, a quarantine row or a count, and an acknowledgement."""
+
+import sqlite3
+from collections.abc import Callable, Collection
+from math import isfinite
+from typing import Protocol
+
+from agent.domain.records import (
+    Arrival,
+    DecodeError,
+    DecodeReason,
+    MessageRow,
+    Reading,
+    Row,
+    TimerKind,
+    TimerRow,
+)
+from agent.journal import feedback
+from agent.journal.insertion import Insertion
+from agent.journal.message_ids import MessageIds, digest_of
+from agent.journal.newcomers import Newcomers
+from agent.journal.redelivery import Redelivery
+from agent.journal.sequence import Sequence
+from agent.journal.series import SeriesTable
+from agent.journal.stats import Tally
+from agent.verdict.feedback import Feedback, Noted
+
+_MAX_QUARANTINE_BYTES = 256 * 1024
+
+_MESSAGES = Insertion("INSERT INTO messages VALUES", columns=9)
+_READINGS = Insertion("INSERT INTO readings VALUES", columns=5)
+_TIMERS = Insertion("INSERT INTO timer_events VALUES", columns=4)
+_QUARANTINE = Insertion(
+    "INSERT INTO quarantine(topic, payload, size, reason, detail, received, clock) VALUES", columns=7
+)
+
+Ack = tuple[int, int]  # generation, packet id
+
+
+class Decoded(Protocol):
+    """What the journal needs to know of a decoded message (``agent.decode.Decoded``)."""
+
+    @property
+    def source(self) -> str | None: ...
+    @property
+    def readings(self) -> tuple[Reading, ...]: ...
+    @property
+    def traceparent(self) -> str | None: ...
+    @property
+    def text_only(self) -> bool: ...
+    @property
+    def skipped(self) -> Collection[object]: ...  # values that are no readings
+    @property
+    def retained(self) -> str: ...  # seed | live | ignore
+    @property
+    def device(self) -> str | None: ...  # what the topic names
+    @property
+    def online(self) -> bool | None: ...  # what the device says of itself
+    @property
+    def message_id(self) -> str | None: ...  # the publisher's
+
+
+Decode = Callable[[Arrival], Decoded | Feedback]
+
+
+class Intake:
+    """Collects arrivals in memory and inserts them at once; one object for each transaction."""
+
+    def __init__(
+        self,
+        *,
+        decode: Decode,
+        redelivery: Redelivery,
+        message_ids: MessageIds,
+        series: SeriesTable,
+        newcomers: Newcomers,
+        sequence: Sequence,
+        rows: list[Row],
+    ) -> None:
+        self.acks: list[Ack] = []  # in arrival order
+        self.tally = Tally()
+        self.texts: list[tuple[Arrival, bool]] = []  # with text in them, and whether they are garbled
+        self._rows = rows
+        self._decode = decode
+        self._redelivery = redelivery
+        self._message_ids = message_ids
+        self._series = series
+        self._newcomers = newcomers
+        self._sequence = sequence
+        self._messages: list[tuple[object, ...]] = []
+        self._readings: list[tuple[object, ...]] = []
+        self._timers: list[tuple[object, ...]] = []
+        self._quarantine: list[tuple[object, ...]] = []
+        self._feedback: list[tuple[Feedback, Arrival]] = []
+        self.noted: tuple[Noted, ...] = ()  # what became of the feedback, once it is inserted
+
+    def accept(self, arrival: Arrival) -> None:
+        """Decide what becomes of one arrival. Every QoS 1 arrival ends in one ack, a held one later."""
+        if not arrival.qos:
+            self._take(arrival)
+        elif self._redelivery.recognising:
+            repeats, new = self._redelivery.hold(arrival)
+            self._acknowledge(repeats)
+            for one in new:
+                self._take_placed(one)
+        else:
+            self._take_placed(arrival)
+
+    def give_up_held(self) -> None:
+        """Take held messages as new ones: no further repeat came in time."""
+        for one in self._redelivery.release():
+            self._take_placed(one)
+
+    def drop_held(self) -> None:
+        """Forget held messages: their connection is over, and the broker still owes them."""
+        self._redelivery.release()
+
+    def insert(self, connection: sqlite3.Connection) -> None:
+        """Write what was collected into the open transaction."""
+        _MESSAGES.run(connection, self._messages)
+        _READINGS.run(connection, self._readings)
+        _TIMERS.run(connection, self._timers)
+        self._redelivery.insert(connection)
+        heard = [(said, arrival.received) for said, arrival in self._feedback]
+        self.noted = feedback.keep(connection, heard)
+        for one, (_, arrival) in zip(self.noted, self._feedback, strict=True):
+            if one.refused:
+                self._put_aside(arrival, DecodeReason.UNKNOWN_VERDICT, one.why)
+        _QUARANTINE.run(connection, self._quarantine)
+        self._message_ids.insert()
+
+    def _acknowledge(self, repeats: list[Arrival]) -> None:
+        """Acknowledge messages that are journaled already."""
+        for one in repeats:
+            self._redelivery.remember(one)
+            self.acks.append((one.generation, one.mid))
+        self.tally.received += len(repeats)
+        self.tally.redelivered += len(repeats)
+
+    def _take_placed(self, arrival: Arrival) -> None:
+        """Take a new QoS 1 message at its place in the connection."""
+        self._redelivery.remember(arrival)
+        self.acks.append((arrival.generation, arrival.mid))
+        self.tally.repeats_possible += arrival.dup
+        self._take(arrival)
+
+    def _take(self, arrival: Arrival) -> None:
+        """Make it a row, a quarantine row or a count."""
+        self.tally.received += 1
+        try:
+            decoded = self._decode(arrival)
+            if isinstance(decoded, Feedback):
+                self._hear(arrival, decoded)
+            else:
+                self._journal(arrival, decoded)
+                if decoded.skipped:
+                    self.texts.append((arrival, False))
+        except DecodeError as error:
+            self.texts.append((arrival, error.reason is not DecodeReason.STRING_TOO_LONG))
+            self._put_aside(arrival, error.reason, error.detail)
+        except UnicodeEncodeError:
+            self._put_aside(arrival, DecodeReason.BAD_UTF8, "lone surrogate")
+        except sqlite3.Error:  # the storage, not the message
+            raise
+        except Exception as error:  # noqa: BLE001 - a fault of a decoder must not stop the acks
+            self._put_aside(arrival, DecodeReason.DECODER_FAULT, type(error).__name__)
+
+    def _journal(self, arrival: Arrival, decoded: Decoded) -> None:
+        tally = self.tally
+        readings = decoded.readings
+        source = decoded.source
+        if source is not None:
+            sources = tally.sources
+            sources[source] = sources.get(source, 0) + 1
+        seed = False
+        if arrival.retain:
+            if decoded.retained == "ignore":
+                tally.retained_ignored += 1
+                return
+            seed = decoded.retained == "seed"
+        if not readings:
+            if decoded.online is not None and decoded.device is not None:
+                self._note_state(arrival, decoded.device, online=decoded.online)
+            elif decoded.text_only:
+                tally.text_only += 1
+            else:
+                tally.unmatched += 1
+            return
+        topic, traceparent = arrival.topic, decoded.traceparent
+        # What could fail comes first: it must not leave half of a message behind.
+        topic.encode()
+        if traceparent is not None:
+            traceparent.encode()
+        readings = self._admit(source or "", readings, arrival.mono)
+        found = [self._series.find(reading) for reading in readings if _is_sound(reading)]
+        readings, series = self._number(source or "", readings, found, arrival.mono)
+        if not seed and decoded.message_id is not None:
+            digest = digest_of(source or "", decoded.device or "", decoded.message_id)
+            if self._message_ids.knows(digest):
+                tally.duplicates += 1
+                return
+            self._message_ids.note(digest)
+        seq, clock = self._sequence.take(arrival.mono)
+        # Int, float, str and bytearray only: sqlite3 seeks an adapter for any other type, 0.5 us a value.
+        self._messages.append(
+            (
+                seq,
+                arrival.generation,
+                arrival.mid,
+                topic,
+                bytearray(arrival.payload),
+                traceparent or "",
+                int(seed),
+                arrival.received,
+                clock,
+            )
+        )
+        for index, reading in enumerate(readings):
+            self._readings.append((seq, index, series[index], reading.at, reading.value))
+        self._rows.append(MessageRow(seq, clock, readings, traceparent, seed))
+        tally.journaled += 1
+        if seed:
+            tally.seeds += 1
+        else:
+            tally.readings += len(readings)
+
+    def _admit(self, source: str, readings: tuple[Reading, ...], mono: float) -> tuple[Reading, ...]:
+        """Leave out the readings of new devices beyond their source's limit; count what was left out."""
+        admitted: tuple[Reading, ...] = ()
+        try:
+            admitted = self._newcomers.admit(source, readings, mono)
+        finally:
+            if len(admitted) < len(readings):
+                refused = self.tally.new_refused
+                refused[source] = refused.get(source, 0) + 1
+        return admitted
+
+    def _number(
+        self, source: str, readings: tuple[Reading, ...], found: list[int | None], mono: float
+    ) -> tuple[tuple[Reading, ...], list[int]]:
+        """Begin new series up to the limits; return the readings that have one, and its ids."""
+        known = [one for one in found if one is not None]
+        if len(known) == len(found):
+            return readings, known
+        numbered: list[tuple[Reading, int]] = []
+        for reading, one in zip(readings, found, strict=True):
+            number = self._series.find(reading) if one is None else one
+            if number is None and self._newcomers.admit_series(source, reading.device, mono):
+                number = self._series.begin(reading)
+            if number is not None:
+                numbered.append((reading, number))
+        if len(numbered) < len(readings):
+            refused = self.tally.new_refused
+            refused[source] = refused.get(source, 0) + 1
+        if not numbered:
+            raise DecodeError(DecodeReason.NEW_SERIES_LIMIT, "too many new metrics of its device or source")
+        return tuple(reading for reading, _ in numbered), [number for _, number in numbered]
+
+    def _hear(self, arrival: Arrival, feedback: Feedback) -> None:
+        if arrival.retain:
+            self.tally.retained_ignored += 1
+        else:
+            self._feedback.append((feedback, arrival))
+
+    def _note_state(self, arrival: Arrival, device: str, *, online: bool) -> None:
+        """Journal a device's own word at its place in the sequence."""
+        device.encode()
+        kind = TimerKind.ONLINE if online else TimerKind.OFFLINE
+        seq, clock = self._sequence.take(arrival.mono)
+        self._timers.append((seq, kind.value, device, clock))
+        self._rows.append(TimerRow(seq, clock, kind, device))
+        self.tally.states += 1
+
+    def _put_aside(self, arrival: Arrival, reason: DecodeReason, detail: str) -> None:
+        self._quarantine.append(
+            (
+                _printable(arrival.topic),
+                arrival.payload[:_MAX_QUARANTINE_BYTES],
+                len(arrival.payload),
+                reason.value,
+                _printable(detail),
+                arrival.received,
+                self._sequence.now(),
+            )
+        )
+        self.tally.quarantined[reason] += 1
+
+
+def _is_sound(reading: Reading) -> bool:
+    """Refuse what SQLite would store as something else: NaN becomes NULL there."""
+    if isfinite(reading.value) and isfinite(reading.at):
+        return True
+    raise DecodeError(DecodeReason.NOT_FINITE, reading.metric)
+
+
+def _printable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()

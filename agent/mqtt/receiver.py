@@ -1,0 +1,167 @@
+"""What comes in: each message is offered once, and acknowledged only in the generation it came in."""
+
+import math
+from collections.abc import Callable, Iterable
+
+from agent.domain.records import Arrival, LinkDown, LinkUp
+from agent.mqtt.broker_drops import TOPIC as LOSSES
+from agent.mqtt.connection import Connection
+from agent.mqtt.settings import LinkStats
+
+MAX_PAUSE_S = 5.0  # well below the keepalive
+
+Offer = Callable[[Arrival | LinkUp | LinkDown], bool]
+
+#: Before a topic that is not UTF-8; no filter of ours matches a topic under ``$``, so it ends in quarantine.
+INVALID_TOPIC = "$invalid-utf8/"
+_LOSSES = LOSSES.encode()
+
+
+class Intake:
+    """Offers arrivals and link changes in their order, and sends the acks. All on the net thread.
+
+    Once an offer is refused, nothing newer of that generation is offered or acknowledged: the broker
+    sends all of it again after a reconnect, in its order.
+    """
+
+    def __init__(
+        self,
+        *,
+        offer: Offer,
+        pressed: Callable[[], bool],
+        stats: LinkStats,
+        first_generation: int,
+        wall: Callable[[], float],
+        mono: Callable[[], float],
+    ) -> None:
+        self._offer = offer
+        self._pressed = pressed
+        self._pressed_since = math.inf
+        self._stats = stats
+        self._wall = wall
+        self._mono = mono
+        self._connection: Connection | None = None
+        self._owed: LinkDown | None = None  # not yet accepted by the journal
+        self._next = first_generation
+        self.attempted = 0  # the generation of the last attempt to connect
+        self.generation = 0
+        self._announced = False  # the journal knows this generation
+        self.refusing: str | None = None  # why arrivals are dropped: intake_full or stopping
+
+    @property
+    def stalled(self) -> bool:
+        """Whether an offer was refused in this generation."""
+        return self.refusing == "intake_full"
+
+    def attempt(self) -> int:
+        """Return the generation of a new attempt to connect; it is on disk before CONNECT is written."""
+        self.attempted = self._next
+        self._next += 1
+        return self.attempted
+
+    def withdraw(self) -> None:
+        """Use the number again: the attempt did not reach the session."""
+        self._next = self.attempted
+
+    def begin(self, connection: Connection, *, session_present: bool, filters: tuple[str, ...] = ()) -> int:
+        """Start a generation; its LinkUp goes before anything that arrives in it.
+
+        ``filters`` is what the session may hold from now on: on disk before any of it is asked for.
+        """
+        self._connection = connection
+        self.generation = self.attempted
+        up = LinkUp(self.generation, session_present, connection.protocol, self._mono(), filters)
+        self._announced = self._settle_debt() and self._offer(up)
+        if not self._announced:
+            self._refuse()
+        return self.generation
+
+    def end(self, reason: str) -> None:
+        """End the generation. Acks of it that come later are dropped."""
+        if self.stalled:
+            self.refusing = None
+        self._connection = None
+        if self._announced:
+            self._announced = False
+            self._owed = LinkDown(self.generation, reason, self._mono())
+            self._settle_debt()
+
+    def take(
+        self, first: int, topic: bytes, mid: int, payload: bytes, properties: tuple[tuple[str, str], ...]
+    ) -> None:
+        """Offer one PUBLISH; drop it unacknowledged when there is no room."""
+        stats = self._stats
+        if topic == _LOSSES:
+            stats.losses.note(payload, self._mono())
+            return
+        stats.received += 1
+        stats.received_bytes += len(payload)
+        qos = first >> 1 & 3
+        if self.refusing is not None:
+            stats.dropped[self.refusing] += 1
+            return
+        if qos > 1:
+            stats.dropped["qos2"] += 1  # we never ask for QoS 2
+            return
+        try:
+            name = topic.decode()
+        except UnicodeDecodeError:
+            name = INVALID_TOPIC + topic.decode("utf-8", "backslashreplace")
+        arrival = Arrival(
+            self.generation,
+            mid,
+            qos,
+            first & 8 != 0,
+            first & 1 != 0,
+            name,
+            payload,
+            self._wall(),
+            self._mono(),
+            properties,
+        )
+        if not self._offer(arrival):
+            stats.dropped["intake_full"] += 1
+            self._refuse()
+
+    def ack(self, acks: Iterable[tuple[int, int]]) -> None:
+        """Send the acks of this generation, in the order given; drop the others."""
+        generation = self.generation if self._connection is not None else None
+        mids, stale = [], 0
+        for owner, mid in acks:
+            if owner != generation:
+                stale += 1
+            elif mid:
+                mids.append(mid)
+        self._stats.acks_stale += stale
+        if mids and self._connection is not None:
+            self._connection.ack(mids)
+            self._stats.acks_sent += len(mids)
+
+    def close(self) -> None:
+        """Drop what arrives from now on: the agent is stopping."""
+        self.refusing = "stopping"
+
+    @property
+    def closing(self) -> bool:
+        """Whether the agent is stopping."""
+        return self.refusing == "stopping"
+
+    def pauses(self, now: float) -> bool:
+        """Say whether to leave what arrives in the socket: TCP slows the broker, and nothing is dropped.
+
+        Only for a moment, because the answers to our own messages come through the same socket.
+        """
+        if self.refusing is not None or not self._pressed():
+            self._pressed_since = math.inf
+            return False
+        self._pressed_since = min(self._pressed_since, now)
+        return now - self._pressed_since < MAX_PAUSE_S
+
+    def _refuse(self) -> None:
+        if self.refusing is None:
+            self.refusing = "intake_full"
+
+    def _settle_debt(self) -> bool:
+        if self._owed is not None and self._offer(self._owed):
+            self._owed = None
+        return self._owed is None

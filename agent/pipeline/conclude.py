@@ -1,0 +1,206 @@
+"""The end of a window: verdict, finding and outbox rows, committed together."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Protocol
+
+from agent.domain.records import (
+    Finding,
+    FindingEvent,
+    Kind,
+    Outcome,
+    Outgoing,
+    Source,
+    Status,
+    Verdict,
+    Window,
+)
+from agent.journal import Store
+from agent.verdict.finding import advance
+from agent.verdict.verdict import conclude, disagreement, encode, to_bytes, to_json
+
+MAX_RECENT = 20
+MAX_SPANS = 200
+MAX_TOLD = 1000  # the journal has the others
+PROPERTIES = (("schema", "1"),)
+
+
+class Writes(Protocol):
+    """Hands a closed transaction to the journal; ``then`` gets its result on the analyst's loop."""
+
+    def __call__(self, job: Callable[[Store], Any], then: Callable[[Any], None] | None = None) -> None:
+        """Queue ``job``."""
+
+
+class PublishSpan(Protocol):
+    """The span of one publish; ``traceparent`` goes out with the message."""
+
+    traceparent: str | None
+
+    def end(self) -> None:
+        """End it."""
+
+
+class Trace(Protocol):
+    """Starts the publish span below the trace of the AI call that the verdict came from."""
+
+    def __call__(self, *, trace_id: str | None, destination: str, device: str) -> PublishSpan:
+        """Return a span, one that is off without a trace id."""
+        ...
+
+
+@dataclass(slots=True)
+class ConclusionStats:
+    """Verdicts of this process, by source."""
+
+    verdicts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(Source, 0))
+
+
+class Conclusions:
+    """Concludes windows and keeps the open findings, one per device.
+
+    ``observe`` is told each verdict, what it did to a finding, the seconds since the window opened, and who
+    alone saw an anomaly, detector or model.
+    """
+
+    def __init__(
+        self,
+        *,
+        agent: str,
+        verdict_topic: Callable[[str], str],
+        event_topic: Callable[[str], str],
+        write: Writes,
+        publish: Callable[[Sequence[Outgoing], str], None],
+        trace: Trace,
+        observe: Callable[[Verdict, FindingEvent | None, float, str | None], None],
+        clock: Callable[[], float],
+        wall: Callable[[], float],
+    ) -> None:
+        self._agent = agent
+        self._verdict_topic = verdict_topic
+        self._event_topic = event_topic
+        self._write = write
+        self._publish = publish
+        self._trace = trace
+        self._spans: dict[int, PublishSpan] = {}  # outbox id -> span of a verdict on its way
+        self._observe = observe
+        self._clock = clock
+        self._wall = wall
+        self._findings: dict[str, Finding] = {}
+        self._told: dict[str, Verdict] = {}  # device -> the last anomaly of its open finding, newest last
+        self.recent: deque[dict[str, Any]] = deque(maxlen=MAX_RECENT)
+        self.stats = ConclusionStats()
+
+    def finding(self, device: str) -> Finding | None:
+        """Return the device's open finding."""
+        return self._findings.get(device)
+
+    def told(self, device: str) -> Verdict | None:
+        """Return the last verdict that was an anomaly of the device's open finding, of this process."""
+        return self._told.get(device)
+
+    def findings(self) -> list[Finding]:
+        """Return all open findings."""
+        return list(self._findings.values())
+
+    def open_by_kind(self) -> dict[Kind, int]:
+        """Count the open findings of each kind."""
+        counts: dict[Kind, int] = dict.fromkeys(Kind, 0)
+        for finding in list(self._findings.values()):
+            counts[finding.kind] += 1
+        return counts
+
+    def restore(self, findings: Iterable[Finding]) -> None:
+        """Take the findings that were open when the last process ended."""
+        self._findings.update((finding.device, finding) for finding in findings)
+
+    def conclude(self, window: Window, outcome: Outcome) -> None:
+        """Make the verdict, move the finding on, and commit both with the outbox rows."""
+        device = window.device
+        verdict = conclude(window, outcome, agent=self._agent, created=self._wall())
+        finding, event = advance(
+            self._findings.get(device),
+            device=device,
+            status=verdict.status,
+            kind=verdict.kind,
+            severity=verdict.severity,
+            verdict_id=verdict.id,
+            clock=window.sealed,
+            reviewed=outcome.answer is not None,
+        )
+        cleared = event is FindingEvent.CLEARED
+        verdict = replace(verdict, finding_id=finding.id if finding else None)
+        payload = to_bytes(verdict)
+        span = self._trace(trace_id=verdict.trace_id, destination="verdicts", device=device)
+        outgoing = self._outgoing(verdict, payload, event, span.traceparent)
+        detail = detail_of(outcome)
+        self._write(
+            lambda store: store.conclude(
+                window=window,
+                verdict=payload,
+                finding=finding,
+                cleared=cleared,
+                outgoing=outgoing,
+                detail=detail,
+                anomaly=verdict.status is Status.ANOMALY,
+            ),
+            lambda added: self._handed(added, device, span),
+        )
+        if finding is None or cleared:
+            self._findings.pop(device, None)
+            self._told.pop(device, None)
+        else:
+            self._findings[device] = finding
+            if verdict.status is Status.ANOMALY:
+                self._keep_told(verdict)
+        self.stats.verdicts[verdict.source] += 1
+        self.recent.appendleft(to_json(verdict))
+        waited_s = max(0.0, self._clock() - window.opened)
+        self._observe(verdict, event, waited_s, disagreement(window, outcome))
+
+    def _keep_told(self, verdict: Verdict) -> None:
+        self._told.pop(verdict.device, None)
+        self._told[verdict.device] = verdict
+        if len(self._told) > MAX_TOLD:
+            del self._told[next(iter(self._told))]
+
+    def _handed(self, added: Sequence[Outgoing], device: str, span: PublishSpan) -> None:
+        """Hand committed rows to the outbox; the verdict's span ends with its PUBACK."""
+        if added and span.traceparent is not None and len(self._spans) < MAX_SPANS:
+            self._spans[added[0].outbox_id] = span
+        else:
+            span.end()
+        self._publish(added, device)
+
+    def settled(self, outbox_id: int) -> None:
+        """Hear that the broker took or refused a row."""
+        span = self._spans.pop(outbox_id, None)
+        if span is not None:
+            span.end()
+
+    def _outgoing(
+        self, verdict: Verdict, payload: bytes, event: FindingEvent | None, traceparent: str | None
+    ) -> list[Outgoing]:
+        """Return what is to be published; the journal gives the ids."""
+        properties = PROPERTIES if traceparent is None else (*PROPERTIES, ("traceparent", traceparent))
+        topic = self._verdict_topic(verdict.device)
+        items = [Outgoing(0, topic, payload, retain=True, properties=properties)]
+        if event is not None:
+            body = {"event_type": event, "finding_id": verdict.finding_id, "verdict": to_json(verdict)}
+            topic = self._event_topic(verdict.device)
+            items.append(Outgoing(0, topic, encode(body), retain=False, properties=properties))
+        return items
+
+
+def detail_of(outcome: Outcome) -> bytes | None:
+    """Return what `edge-agent show` tells of the review beside the verdict."""
+    if outcome.answer is None and not outcome.checks:
+        return None
+    return encode(
+        {
+            "answer": None if outcome.answer is None else asdict(outcome.answer),
+            "grounding": outcome.grounding,
+            "checks": [asdict(check) for check in outcome.checks],
+        }
+    )

@@ -1,0 +1,413 @@
+"""The path of a reading, from the journal to the verdict. Read this first.
+
+    row -> detect (score) -> window -> sealer (local opinion, prompt section)
+        -> desk (gate, batch, model) -> conclusion (verdict, finding, outbox) -> broker
+
+Rows come from the journal strictly by ``seq``. What time decides (age, settling, silence) is asked for as a
+timer row and acted on only when that row comes back, so scores, windows and findings are a function of the
+sequence and the configuration. Everything here runs on the analyst's loop.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from agent.detect import Detector
+from agent.domain.records import (
+    FindingEvent,
+    MessageRow,
+    Outgoing,
+    Reading,
+    Reason,
+    Recovered,
+    Row,
+    Score,
+    Silence,
+    TimerKind,
+    TimerRow,
+    Trigger,
+    Verdict,
+    Window,
+)
+from agent.journal import Journal
+from agent.pipeline import snapshot
+from agent.pipeline.batch_log import BatchLog
+from agent.pipeline.conclude import Conclusions, Trace
+from agent.pipeline.journal_writes import Scribe
+from agent.pipeline.outbox_feed import PER_DEVICE, Outbox
+from agent.pipeline.retained import Seeds
+from agent.pipeline.review_queue import Asks, BatchSettings, Desk, Spawn
+from agent.pipeline.seal import Sealer
+from agent.pipeline.snapshot import Dump
+from agent.pipeline.snapshot_due import SnapshotDue
+from agent.pipeline.window import Draft, Windows, WindowSettings
+from agent.testing.failpoint import failpoint
+from agent.verdict.review_policy import ReviewSettings
+
+TURN_S = 0.2
+# One turn of the loop: then it beats, and verdicts, calls and timers have theirs.
+MAX_TURN_ROWS = 256
+MAX_TURN_READINGS = 4096
+MAX_TURN_WINDOWS = 200
+# Each window makes two jobs of some kilobytes: while so many wait for the journal, no row is worked on.
+MAX_JOBS = 1024
+HELD_S = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineSettings:
+    """What the pipeline needs of the configuration; the topics are functions of a device id."""
+
+    agent: str
+    verdict_topic: Callable[[str], str]
+    event_topic: Callable[[str], str]
+    review: ReviewSettings
+    window: WindowSettings
+    batch: BatchSettings
+
+
+@dataclass(slots=True)
+class PipelineStats:
+    """Counters of this process, read by the metrics at scrape."""
+
+    readings: int = 0
+    snapshots: int = 0
+    windows: dict[str, int] = field(default_factory=lambda: dict.fromkeys(Trigger, 0))
+
+
+class Pipeline:
+    """Joins the rooms. What ``spawn`` runs ends the process when it fails; so does a refused transaction."""
+
+    def __init__(
+        self,
+        *,
+        settings: PipelineSettings,
+        journal: Journal,
+        detector: Detector,
+        caller: Asks | None,
+        publish: Callable[[Sequence[Outgoing]], None],
+        trace: Trace,
+        observe: Callable[[Verdict, FindingEvent | None, float, str | None], None],
+        suppressed: Callable[[Reason], None],
+        audits_allowed: Callable[[], bool],
+        clock: Callable[[], float],
+        wall: Callable[[], float],
+        turn_s: float = TURN_S,
+        report: Callable[..., None],
+        spawn: Spawn,
+        fail: Callable[[BaseException], None],
+    ) -> None:
+        self._journal = journal
+        self._clock = clock
+        self._turn_s = turn_s
+        self._report = report
+        scribe = Scribe(journal, fail=fail)
+        self._write, self._try_to_write = scribe.write, scribe.try_to_write
+        self.detector = detector
+        self.windows = Windows(settings.window)
+        self.outbox = Outbox(
+            publish=publish,
+            load=lambda after, limit, skip, ahead: self._write(
+                lambda store: (
+                    store.outbox_of(ahead, PER_DEVICE, skip),
+                    *store.outbox_pending(after, limit, skip),
+                ),
+                lambda got: self.outbox.loaded(*got),
+            ),
+            done=lambda ids: self._write(lambda store: store.outbox_done(ids)),
+            refuse=lambda row, code: self._write(lambda store: store.outbox_refused(row, code)),
+            supersede=lambda topic, row: self._write(lambda store: store.outbox_superseded(topic, row)),
+            report=report,
+            seniority=detector.seniority,
+            settled=lambda row: self.conclusions.settled(row),  # noqa: PLW0108 - made below
+        )
+        self.conclusions = Conclusions(
+            agent=settings.agent,
+            verdict_topic=settings.verdict_topic,
+            event_topic=settings.event_topic,
+            write=self._write,
+            publish=self.outbox.add,
+            trace=trace,
+            observe=observe,
+            clock=clock,
+            wall=wall,
+        )
+        self.desk = Desk(
+            review=settings.review,
+            batch=settings.batch,
+            caller=caller,
+            finding=self.conclusions.finding,
+            batches=BatchLog(journal, scribe),
+            conclude=self.conclusions.conclude,
+            suppressed=suppressed,
+            audits_allowed=audits_allowed,
+            spawn=spawn,
+        )
+        self._sealer = Sealer(
+            journal=journal.journal_id,
+            agent=settings.agent,
+            may_ask=self.desk.may_ask,
+            views=detector.some_views,
+        )
+        self._sealed_to: dict[str, int] = {}  # device -> highest seq inside a sealed window
+        self._last_seq: dict[str, int] = {}  # device -> seq of its newest reading
+        self._rows: deque[Row] = deque()  # committed, not yet taken
+        self._row: Row | None = None  # taken, while its windows are not all sealed
+        self._cut: deque[Draft | Silence] = deque()  # these windows
+        self._turn_asked = False
+        self._snapshot_asked = False  # in the middle of a row
+        self._dump: Dump | None = None  # under way: no row is taken
+        self._dump_s = 0.0  # what its slices have taken
+        self.seeds = Seeds()
+        self.seq = 0
+        self._snapshots = SnapshotDue(clock=clock())
+        self._tick_asked = self._closing = False
+        self.stats = PipelineStats()
+        self.heartbeat = clock()
+
+    # ---------------------------------------------------------------------------- rows, in order
+
+    def consume(self, rows: Sequence[Row]) -> None:
+        """Take committed rows, in order of ``seq``, in bounded turns; the first one at once."""
+        self._rows.extend(rows)
+        if not self._turn_asked:
+            self._turn()
+
+    def _turn(self) -> None:
+        """Do one turn's work, on the rows or on a snapshot, and ask for another where some is left."""
+        self._turn_asked = False
+        failpoint("analyst_consume")
+        if self._dump is not None or not self._held:
+            self._journal.consumed(self._work())
+        self.heartbeat = self._clock()
+        self._snapshot_if_due()
+        self._ask_turn()
+
+    def _ask_turn(self) -> None:
+        if self.busy and not self._turn_asked:
+            self._turn_asked = True
+            loop = asyncio.get_running_loop()
+            if self._dump is None and self._held:
+                loop.call_later(HELD_S, self._turn)
+            else:
+                loop.call_soon(self._turn)
+
+    @property
+    def _held(self) -> bool:
+        return self._journal.inbox.jobs >= MAX_JOBS
+
+    @property
+    def busy(self) -> bool:
+        """Whether rows wait, or windows of the last one, or slices of a snapshot."""
+        return bool(self._rows) or self._row is not None or self._dump is not None
+
+    def _work(self) -> int:
+        """Take rows and seal what they cut, up to the bounds of a turn; return how many were finished.
+
+        A turn may end amid the windows of a row. The next row waits until all are sealed, so where a turn
+        ends decides nothing. While a snapshot is under way a turn is one slice of it, and no row is taken.
+        """
+        if (dump := self._dump) is not None:
+            self._go_on_with(dump)
+            return 0
+        rows = windows = 0
+        readings = self.stats.readings + MAX_TURN_READINGS
+        while rows < MAX_TURN_ROWS and windows < MAX_TURN_WINDOWS and self.stats.readings < readings:
+            if self._dump is not None:  # asked for amid the last row
+                break
+            if self._cut:
+                windows += self._seal(self._cut.popleft())
+            elif self._row is not None:
+                self._finish(self._row)
+                rows += 1
+            elif self._rows:
+                self._row = self._rows.popleft()
+                self._take(self._row)
+            else:
+                break
+        return rows
+
+    def _finish(self, row: Row) -> None:
+        """Note that everything a row brought about has been done."""
+        self._row = None
+        self.seq = row.seq
+        if self._snapshot_asked:
+            self.snapshot()
+
+    def _take(self, row: Row) -> None:
+        if isinstance(row, TimerRow):
+            self._take_timer(row)
+        elif row.seed:
+            self.seeds.take(row.readings)
+        else:
+            self._take_message(row)
+
+    def _take_message(self, row: MessageRow) -> None:
+        update, clock = self.detector.update, row.clock
+        by_device: dict[str, list[tuple[Reading, Score]]] = {}
+        for reading in row.readings:
+            by_device.setdefault(reading.device, []).append((reading, update(reading, clock)))
+        self.stats.readings += len(row.readings)
+        for device, readings in by_device.items():
+            self._last_seq[device] = row.seq
+            if row.seq <= self._sealed_to.get(device, 0):
+                continue  # replayed: its window is sealed already
+            self._cut.extend(self.windows.add(device, row.seq, clock, readings, row.traceparent))
+
+    def _take_timer(self, row: TimerRow) -> None:
+        match row.kind:
+            case TimerKind.TICK:
+                self._tick_asked = False
+                self._cut.extend(self.windows.tick(row.clock))
+                self._cut.extend(self.detector.tick(row.clock))
+            case TimerKind.CONNECTED:
+                self.detector.connected(row.clock)
+            case TimerKind.DISCONNECTED:
+                self.detector.disconnected(row.clock)
+            case TimerKind.DRAIN:
+                self._cut.extend(self.windows.drain(row.clock))
+            case TimerKind.ONLINE | TimerKind.OFFLINE if row.device is not None:
+                online = row.kind is TimerKind.ONLINE
+                silence = self.detector.device_state(row.device, online, row.clock)
+                if silence is not None:
+                    self._cut.append(silence)
+
+    # ----------------------------------------------------------------------------------- sealing
+
+    def _seal(self, cut: Draft | Silence) -> int:
+        """Seal what the row at hand has cut; return how many windows that are."""
+        if isinstance(cut, Draft):
+            self._keep(self._sealer.seal(cut))
+            return 1
+        if isinstance(self._row, TimerRow):
+            self._seal_silence(cut, self._row)
+        return 2
+
+    def _seal_silence(self, silence: Silence, row: TimerRow) -> None:
+        """Seal what the device said before, then the silence itself."""
+        device = silence.device
+        for draft in self.windows.seal_device(device, row.clock, Trigger.AGE):
+            self._keep(self._sealer.seal(draft))
+        if row.seq > self._sealed_to.get(device, 0):
+            self._keep(self._sealer.seal_silence(silence, row, self._last_seq.get(device, 0)))
+
+    def _keep(self, window: Window) -> None:
+        """Journal a sealed window and put it on the desk; the journal keeps this order."""
+        self._sealed_to[window.device] = window.hi
+        self.stats.windows[window.trigger] += 1
+        self._write(lambda store: store.seal(window))
+        self.desk.submit(window)
+
+    # --------------------------------------------------------------------------------------- time
+
+    async def run_timers(self) -> None:
+        """Ask for a timer row when something is due, feed the outbox, take snapshots."""
+        while not self._closing:
+            clock = self._clock()
+            self.heartbeat = clock
+            failpoint("analyst_timers")
+            due = self.next_due()
+            if due is not None and due <= clock and not self._tick_asked:
+                self._tick_asked = True
+                self.note(TimerKind.TICK)
+            self.outbox.turn(clock)
+            self._snapshot_if_due()
+            await asyncio.sleep(self._turn_s)
+
+    def next_due(self) -> float | None:
+        """Return the clock at which a window or a silence is due, or None."""
+        dues = (self.windows.next_due(), self.detector.next_due())
+        return min((due for due in dues if due is not None), default=None)
+
+    def note(self, kind: TimerKind, device: str | None = None) -> None:
+        """Journal a decision of time, link, device or operator, at its place in the sequence."""
+        self._write(lambda store: store.timer(kind, device))
+
+    # ------------------------------------------------------------------------------------ restart
+
+    async def restore(self, recovered: Recovered) -> None:
+        """Take back the last snapshot, the open findings and the windows that wait for a verdict."""
+        self._sealed_to.update(recovered.sealed_to)
+        self.conclusions.restore(recovered.findings)
+        self.seq = recovered.snapshot_seq
+        self._snapshots.restore(recovered.snapshot_seq, recovered.snapshot_clock)
+        if recovered.snapshot is not None:
+            problem = snapshot.load(
+                recovered.snapshot,
+                self.detector,
+                self.windows,
+                self.desk.calm,
+                self._last_seq,
+                self._sealed_to,
+            )
+            if problem:
+                self._report("snapshot_skipped", level="warning", why=problem)
+        self.desk.resume(recovered)
+
+    async def replay(self, rows: Iterable[Row]) -> None:
+        """Take rows that the last process had consumed after its snapshot; its windows are not cut again."""
+        self._rows.extend(rows)
+        while self.busy:
+            self._work()
+            self.heartbeat = self._clock()
+            await asyncio.sleep(0)
+
+    def remember_filters(self, filters: Sequence[str]) -> None:
+        """Journal what the broker's session may hold, so that a later start can unsubscribe it."""
+        self._write(lambda store: store.set_filters(filters))
+
+    def snapshot(self) -> None:
+        """Journal the state of detector and open windows at the last consumed row; amid one, after it.
+
+        It is made in slices, between which the loop has its turns. One under way is of this very row.
+        """
+        self._snapshot_asked = self._row is not None
+        if self._snapshot_asked or self._dump is not None:
+            return
+        self._sealed_to.clear()  # what it knew is behind this snapshot
+        self._dump_s = 0.0
+        self._dump = Dump(self.detector, self.windows, self.desk.calm, self._last_seq)
+        self._ask_turn()
+
+    def _go_on_with(self, dump: Dump) -> None:
+        started = self._clock()
+        blob = dump.slice()
+        clock = self._clock()
+        self._dump_s += clock - started
+        if blob is None:
+            return
+        self._dump = None
+        seq, lowest = self.seq, self.windows.lowest_seq()
+        floor = seq + 1 if lowest is None else lowest
+        self._snapshots.taken(seq, clock, took_s=self._dump_s, pruned=self._journal.stats.pruned_rows)
+        self.stats.snapshots += 1
+        self._try_to_write(
+            lambda store: store.snapshot(seq, blob, floor),
+            lambda on_disk: self._snapshots.written(self._clock(), on_disk=on_disk),
+        )
+
+    def _snapshot_if_due(self) -> None:
+        if self._dump is None and self._snapshots.due(
+            self.seq, self._clock(), state=self._journal.stats.state
+        ):
+            self.snapshot()
+
+    async def last_snapshot(self) -> None:
+        """Note what the broker took up to the end, and take a snapshot; one under way is the last."""
+        self.outbox.note_acked()
+        self.snapshot()
+        while self._snapshot_asked or self._dump is not None:
+            self._journal.consumed(self._work())
+            self.heartbeat = self._clock()
+            await asyncio.sleep(0)
+
+    def close(self) -> None:
+        """Ask neither the model nor the clock any more; nothing is sealed."""
+        self._closing = True
+        self.desk.close()
+
+    def reconfigure(self, settings: PipelineSettings, caller: Asks | None) -> None:
+        """Take reloaded settings of review, windows and batches for what comes from now on."""
+        self.windows.reconfigure(settings.window)
+        self.desk.reconfigure(settings.review, settings.batch, caller)

@@ -1,0 +1,27 @@
+"""What retained messages said before a device spoke: its last value and unit, to be shown, never judged."""
+
+from collections.abc import Iterable, Mapping
+
+from agent.domain.records import Reading
+
+MAX_SEEDS = 1000  # series
+
+
+class Seeds:
+    """The last retained value of each series."""
+
+    def __init__(self) -> None:
+        self._last: dict[tuple[str, str], Reading] = {}
+
+    def take(self, readings: Iterable[Reading]) -> None:
+        """Remember; beyond the bound only series that are known already."""
+        for reading in readings:
+            if reading.series in self._last or len(self._last) < MAX_SEEDS:
+                self._last[reading.series] = reading
+
+    def by_device(self) -> Mapping[str, list[Reading]]:
+        """Return the values of each device, in the order in which they came first."""
+        out: dict[str, list[Reading]] = {}
+        for reading in self._last.values():
+            out.setdefault(reading.device, []).append(reading)
+        return out

@@ -1,0 +1,95 @@
+"""Fixes a window for good: its id, the local opinion, the candidates and the rendered prompt section."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+from agent.domain.records import SeriesView, Silence, TimerRow, Trigger, Window
+from agent.pipeline.window import Draft, identify
+from agent.prompt import MAX_SERIES, render_section
+from agent.verdict.local_opinion import opine, opine_silence, pick_candidates
+
+
+class Sealer:
+    """Makes windows of drafts and of silences.
+
+    ``may_ask`` says by a window's id, score and clock whether a model could be asked about it: only then is a
+    prompt section rendered and journaled. ``views`` gives a device's series as the detector knows them: the
+    named ones first, then others, up to a number.
+    """
+
+    def __init__(
+        self,
+        *,
+        journal: str,
+        agent: str,
+        may_ask: Callable[[str, float, float], bool],
+        views: Callable[[str, Iterable[str], int], Sequence[SeriesView]],
+    ) -> None:
+        self._journal = journal
+        self._agent = agent
+        self._may_ask = may_ask
+        self._views = views
+
+    def seal(self, draft: Draft) -> Window:
+        """Return the window of a draft."""
+        readings, count = draft.readings, len(draft.readings)
+        local, candidates = opine(readings), pick_candidates(readings)
+        window_id = self._identify(draft.device, draft.trigger, draft.lo, draft.hi, draft.hi, count)
+        section = ""
+        if self._may_ask(window_id, local.score, draft.sealed):
+            section = render_section(
+                candidates=candidates,
+                views=self._views(draft.device, [one.metric for one in candidates], MAX_SERIES),
+                trigger=draft.trigger,
+                start=draft.start,
+                end=draft.end,
+                count=count,
+                local=local,
+            )
+        return Window(
+            id=window_id,
+            device=draft.device,
+            trigger=draft.trigger,
+            lo=draft.lo,
+            hi=draft.hi,
+            count=count,
+            start=draft.start,
+            end=draft.end,
+            opened=draft.opened,
+            sealed=draft.sealed,
+            local=local,
+            candidates=candidates,
+            section=section,
+            traceparents=draft.traceparents,
+        )
+
+    def seal_silence(self, silence: Silence, row: TimerRow, last_seq: int) -> Window:
+        """Return the window of a silence: no readings, at the place of its timer row."""
+        local = opine_silence(silence)
+        start = silence.last_at if silence.last_at is not None else row.clock
+        return Window(
+            id=self._identify(silence.device, Trigger.SILENCE, row.seq, row.seq, last_seq, 0),
+            device=silence.device,
+            trigger=Trigger.SILENCE,
+            lo=row.seq,
+            hi=row.seq,
+            count=0,
+            start=start,
+            end=start + silence.silent_s,
+            opened=row.clock,
+            sealed=row.clock,
+            local=local,
+            candidates=local.evidence,
+            section="",
+        )
+
+    def _identify(self, device: str, trigger: Trigger, lo: int, hi: int, last_seq: int, count: int) -> str:
+        return identify(
+            journal=self._journal,
+            agent=self._agent,
+            device=device,
+            trigger=trigger,
+            lo=lo,
+            hi=hi,
+            last_seq=last_seq,
+            count=count,
+        )

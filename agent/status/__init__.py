@@ -1,0 +1,1 @@
+"""The status object: its shape, its report and its words."""

@@ -1,0 +1,212 @@
+"""The shape of ``/status.json`` and of the health topic, as `status.schema.json` has it."""
+
+from typing import Literal, TypedDict
+
+MAX_DEVICES = 50
+MAX_VERDICTS = 20
+MAX_QUARANTINE = 10
+MAX_RECENT_VALUES = 30
+
+State = Literal["ok", "degraded", "down"]
+#: Whether the model has answered since the start or the last reload; failing: the last three calls failed.
+Answering = Literal["not_asked", "yes", "failing", "never"]
+
+
+class Broker(TypedDict):
+    """The link to the broker."""
+
+    connected: bool
+    subscribed: bool
+    address: str  # host:port
+    protocol: str | None  # "5" or "3.1.1"
+    since: str | None  # of the connection, or of its loss
+    session_present: bool | None
+    reconnects: int
+    refused: list[str]  # filters that the broker did not grant
+    downgraded: list[str]  # filters granted at a lower QoS than asked for
+    stalled: bool  # intake is full: what arrives is left with the broker
+    silent_until: str | None  # another client uses our client id
+    dropped_by_broker: int | None  # for all its clients, as it says itself; null where it cannot be read
+    last_error: str | None
+
+
+class Journal(TypedDict):
+    """The disk."""
+
+    writable: bool
+    seq: int  # last row
+    used_bytes: int
+    max_bytes: int
+    outbox_depth: int
+    undeliverable: int
+    written_bytes_per_day: int | None  # to the storage, at the pace since the start; null in the first minute
+
+
+class Money(TypedDict):
+    """One budget period, USD."""
+
+    limit_usd: float
+    spent_usd: float
+    reserved_usd: float
+    state: Literal["ok", "soft", "hard"]
+
+
+class Budget(TypedDict):
+    """The three periods."""
+
+    hour: Money
+    day: Money
+    month: Money
+
+
+class Ai(TypedDict):
+    """The model."""
+
+    mode: str  # suspicious | all | none
+    endpoint: str | None  # host, or null without one
+    model: str | None
+    provider: str | None
+    prompt_version: str | None
+    breaker: Literal["closed", "half_open", "open"]
+    in_flight: int
+    calls: int
+    answering: Answering
+    budget: Budget
+    last_error: str | None
+
+
+class VerdictCounts(TypedDict):
+    """Verdicts by source since the start."""
+
+    ai: int
+    cache: int
+    local: int
+
+
+class Counters(TypedDict):
+    """Totals since the start of the process; findings, devices, series and learning are as of now."""
+
+    messages: int
+    readings: int
+    windows: int
+    verdicts: VerdictCounts
+    findings_open: int
+    devices: int
+    series: int
+    learning: int  # of these, not judged yet
+    quarantined: int
+    dropped: int
+    duplicates: int
+
+
+class LearningView(TypedDict):
+    """How many readings were seen of those that are needed before a series is judged."""
+
+    seen: int
+    needed: int
+
+
+class VerdictLearning(LearningView):
+    """The least learnt series of a verdict's window."""
+
+    metric: str
+    until: str | None
+
+
+class MetricView(TypedDict):
+    """One series."""
+
+    name: str
+    value: float | None
+    unit: str | None
+    usual: list[float] | None  # low, high
+    learning: LearningView | None  # until it can be judged
+    recent: list[float]  # at most 30, oldest first
+
+
+class EvidenceView(TypedDict):
+    """A cited reading."""
+
+    reading: str
+    metric: str
+    at: str
+    value: float
+    expected: list[float | None] | None
+
+
+class FindingView(TypedDict):
+    """An open finding."""
+
+    id: str
+    device: str
+    kind: str
+    severity: str
+    opened_at: str
+    verdicts: int
+    summary: str  # of its last verdict that was an anomaly
+    advice: str | None
+    evidence: list[EvidenceView]
+    verdict_id: str | None  # the verdict that says so
+
+
+class DeviceView(TypedDict):
+    """One device; ``finding`` is the id of its open finding."""
+
+    id: str
+    last_seen: str | None
+    silent: bool
+    metrics: list[MetricView]
+    finding: str | None
+
+
+class VerdictView(TypedDict):
+    """The part of a verdict that the page shows."""
+
+    id: str
+    device: str
+    status: str
+    severity: str
+    kind: str
+    score: float
+    summary: str
+    source: str
+    reason: str
+    reason_detail: str | None  # the reason in words, where the word alone would mislead
+    learning: VerdictLearning | None
+    grounded: bool | None
+    cost_usd: float | None
+    created_at: str
+    evidence: list[EvidenceView]
+
+
+class QuarantineView(TypedDict):
+    """A message that no reading could be made of; never its payload."""
+
+    topic: str
+    reason: str
+    detail: str
+    received_at: str
+
+
+class Status(TypedDict):
+    """The whole object. Times are ISO 8601 in UTC with a ``Z``."""
+
+    schema: Literal[1]
+    agent: str
+    version: str
+    started: str
+    now: str
+    uptime_s: float
+    stale: bool  # the analyst did not answer: this is the last status, with its age
+    age_s: float
+    state: State
+    problems: list[str]  # sentences; empty when ok
+    notes: list[str]  # sentences on what is weaker than it could be, but works
+    broker: Broker
+    journal: Journal
+    ai: Ai
+    counters: Counters
+    devices: list[DeviceView]  # at most 50
+    findings: list[FindingView]  # at most 50 of counters.findings_open, the worst first, then the newest
+    recent_verdicts: list[VerdictView]  # at most 20, newest first
+    quarantine: list[QuarantineView]  # at most 10, newest first

@@ -1,0 +1,1 @@
+"""Hooks for test rigs: failpoints and a time scale."""

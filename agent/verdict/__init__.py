@@ -1,0 +1,1 @@
+"""Pure decisions about a window: opinion, review, verdict, finding."""

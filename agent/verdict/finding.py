@@ -1,0 +1,73 @@
+"""Findings: anomalies that open, are updated and clear over many verdicts. One per device at a time."""
+
+from dataclasses import replace
+from hashlib import blake2b
+
+from agent.domain.records import Finding, FindingEvent, Kind, Severity, Status
+
+CLEAR_AFTER = 3  # normal windows in a row
+_RANK = {Severity.INFO: 0, Severity.WARNING: 1, Severity.CRITICAL: 2}
+#: Names of a moved or restless value, the vaguest first: its first reading cannot tell them apart.
+_SURENESS = {Kind.OTHER: 0, Kind.SPIKE: 0, Kind.NOISE: 1, Kind.LEVEL_SHIFT: 1, Kind.DRIFT: 2}
+
+
+def advance(
+    finding: Finding | None,
+    *,
+    device: str,
+    status: Status,
+    kind: Kind,
+    severity: Severity,
+    verdict_id: str,
+    clock: float,
+    reviewed: bool,
+) -> tuple[Finding | None, FindingEvent | None]:
+    """Return the device's finding after one more verdict, and what happened to it.
+
+    A cleared finding is returned with the event ``CLEARED``; the caller drops it after use. The severity
+    of a finding only rises, so that a fluctuating anomaly is not told again and again.
+    """
+    if finding is None:
+        if status is not Status.ANOMALY:
+            return None, None
+        identity = blake2b(verdict_id.encode(), digest_size=8).hexdigest()
+        return Finding(identity, device, kind, severity, clock, clock), FindingEvent.OPENED
+    finding = replace(finding, last_reviewed=clock if reviewed else finding.last_reviewed)
+    if status is Status.UNCERTAIN:
+        return replace(finding, verdicts=finding.verdicts + 1), None
+    if status is Status.NORMAL:
+        streak = finding.normal_streak + 1
+        finding = replace(finding, normal_streak=streak, verdicts=finding.verdicts + 1)
+        return finding, FindingEvent.CLEARED if streak >= CLEAR_AFTER else None
+    event = FindingEvent.UPDATED if changed(finding, kind, severity) else None
+    return (
+        replace(
+            finding,
+            kind=kind if renamed(finding.kind, kind) else finding.kind,
+            severity=max(severity, finding.severity, key=_RANK.__getitem__),
+            normal_streak=0,
+            verdicts=finding.verdicts + 1,
+        ),
+        event,
+    )
+
+
+def changed(finding: Finding, kind: Kind, severity: Severity) -> bool:
+    """Say whether an anomaly of ``kind`` and ``severity`` is news for an open finding."""
+    return renamed(finding.kind, kind) or _RANK[severity] > _RANK[finding.severity]
+
+
+def renamed(before: Kind, now: Kind) -> bool:
+    """Say whether ``now`` is another anomaly than ``before``, or a surer name of the same one.
+
+    A spike that lasts becomes a shift or noise, and either may become a drift, but not back again: a pump's
+    duty cycle would have its finding told under two names in turn.
+    """
+    if akin(before, now):
+        return _SURENESS[now] > _SURENESS[before]
+    return now is not before
+
+
+def akin(before: Kind, now: Kind) -> bool:
+    """Say whether both are names of a moved or restless value."""
+    return before in _SURENESS and now in _SURENESS

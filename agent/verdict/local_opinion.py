@@ -1,0 +1,196 @@
+"""What the local detector's scores say of a window: its opinion, in words, and the readings worth citing."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from operator import itemgetter
+
+from agent.domain.records import (
+    Kind,
+    Learning,
+    LocalOpinion,
+    Progress,
+    Reading,
+    Score,
+    Severity,
+    Silence,
+    Status,
+    WindowReading,
+)
+
+MAX_CANDIDATES = 12
+MAX_EVIDENCE = 5
+SUSPECT_SCORE = 0.25
+CRITICAL_SCORE = 3.0
+MAX_SUMMARY = 300
+MAX_NAME, MAX_UNIT = 60, 16  # of a metric and a unit inside a sentence
+
+Scored = tuple[Reading, Score]
+
+
+def pick_candidates(readings: Sequence[Scored]) -> tuple[WindowReading, ...]:
+    """Choose at most 12 readings worth citing, in order of arrival.
+
+    The highest suspicious scores come first, then the newest reading of each metric.
+    """
+    by_score = sorted(range(len(readings)), key=lambda index: -readings[index][1].value)
+    chosen = dict.fromkeys(i for i in by_score[:MAX_CANDIDATES] if readings[i][1].value >= SUSPECT_SCORE)
+    for index in _newest_per_metric(readings):
+        if len(chosen) >= MAX_CANDIDATES:
+            break
+        chosen.setdefault(index)
+    return tuple(_cited(index, *readings[index]) for index in sorted(chosen))
+
+
+def _newest_per_metric(readings: Sequence[Scored]) -> Iterator[int]:
+    seen: set[str] = set()
+    for index in range(len(readings) - 1, -1, -1):
+        metric = readings[index][0].metric
+        if metric not in seen:
+            seen.add(metric)
+            yield index
+
+
+def _cited(index: int, reading: Reading, score: Score) -> WindowReading:
+    return WindowReading(f"r{index + 1}", reading.metric, reading.at, reading.value, reading.unit, score)
+
+
+def opine(readings: Sequence[Scored]) -> LocalOpinion:
+    """Return the local detector's opinion of a window from its readings' scores."""
+    ranked = sorted(
+        ((i, score.limit, score.value) for i, (_, score) in enumerate(readings) if score.value >= 1.0),
+        key=itemgetter(1, 2),
+        reverse=True,
+    )
+    unjudged = find_unjudged(readings)
+    learning = least_learnt(unjudged)
+    foreign = next(((one, score) for one, score in readings if score.unchecked is not None), None)
+    if not ranked:
+        top = max((score.value for _, score in readings), default=0.0)
+        return LocalOpinion(
+            Status.NORMAL,
+            _bounded(top),
+            Kind.NONE,
+            Severity.INFO,
+            (),
+            _tell_calm(learning, len(unjudged), foreign),
+            learning,
+            foreign is not None,
+        )
+    evidence = tuple(_cited(index, *readings[index]) for index, _, _ in ranked[:MAX_EVIDENCE])
+    lead = evidence[0]
+    score = max(value for _, _, value in ranked)
+    critical = lead.score.limit or score >= CRITICAL_SCORE
+    severity = Severity.CRITICAL if critical else Severity.WARNING
+    return LocalOpinion(
+        Status.ANOMALY,
+        _bounded(score),
+        lead.score.kind,
+        severity,
+        evidence,
+        _tell(lead, len(ranked)),
+        learning,
+        foreign is not None,
+    )
+
+
+def find_unjudged(readings: Sequence[Scored]) -> dict[str, Progress]:
+    """Return the progress of each metric of which a reading was not judged, as far as it had come."""
+    found: dict[str, Progress] = {}
+    for reading, score in readings:
+        if score.progress is not None:
+            found[reading.metric] = score.progress
+    return found
+
+
+def least_learnt(unjudged: Mapping[str, Progress]) -> Learning | None:
+    """Return the series that is farthest from being judged, None when all are."""
+    if not unjudged:
+        return None
+    metric = min(unjudged, key=lambda name: (unjudged[name].seen / unjudged[name].needed, name))
+    return Learning(metric, unjudged[metric])
+
+
+def learning_words(progress: Progress) -> str:
+    """Return in words how far a series has come; the first words are the same everywhere."""
+    what = " different values" if progress.of == "values" else ""
+    return f"still learning ({progress.seen} of {progress.needed}{what})"
+
+
+def _tell_calm(learning: Learning | None, unjudged: int, foreign: Scored | None) -> str:
+    """Say what was found calm, and what was not judged at all."""
+    parts = []
+    if learning is not None:
+        more = f" and {unjudged - 1} more cannot" if unjudged > 1 else " cannot"
+        parts.append(
+            f"{learning_words(learning.progress)}: {learning.metric[:MAX_NAME]}{more} be judged yet,"
+            " only configured limits alarm."
+        )
+    if foreign is not None:
+        reading, score = foreign
+        ours, theirs = (score.unchecked or "")[:MAX_UNIT], (reading.unit or "")[:MAX_UNIT]
+        parts.append(
+            f"The limit of {reading.metric[:MAX_NAME]} is in {ours}, the readings are in {theirs}:"
+            " it is not checked."
+        )
+    return " ".join(parts) or "Readings are within their usual range."
+
+
+def opine_silence(silence: Silence) -> LocalOpinion:
+    """Return the opinion of a window that has no readings."""
+    evidence: tuple[WindowReading, ...] = ()
+    if silence.last_metric is not None and silence.last_at is not None and silence.last_value is not None:
+        score = Score(_bounded(silence.score), Kind.SILENCE)
+        evidence = (
+            WindowReading("r0", silence.last_metric, silence.last_at, silence.last_value, None, score),
+        )
+    score_value = _bounded(silence.score)
+    severity = Severity.CRITICAL if score_value >= CRITICAL_SCORE else Severity.WARNING
+    text = (
+        f"No reading for {_duration(silence.silent_s)}; one was expected every "
+        f"{_duration(silence.expected_interval_s)}."
+    )
+    if silence.offline:
+        text = f"The device is reported offline; its last reading is {_duration(silence.silent_s)} old."
+    return LocalOpinion(Status.ANOMALY, score_value, Kind.SILENCE, severity, evidence, text)
+
+
+_WORDS = {
+    Kind.SPIKE: "stands out from its neighbours",
+    Kind.LEVEL_SHIFT: "is at a new level",
+    Kind.DRIFT: "has drifted away",
+    Kind.NOISE: "varies more than usual",
+    Kind.FLATLINE: "has not moved for unusually long",
+    Kind.OUT_OF_RANGE: "is outside its configured limits",
+    Kind.OTHER: "is unusual",
+}
+
+
+def _tell(lead: WindowReading, alarms: int) -> str:
+    unit = f" {lead.unit}" if lead.unit else ""
+    text = f"{lead.metric} {lead.value:.6g}{unit} {_WORDS.get(lead.score.kind, 'is unusual')}"
+    if lead.score.expected is not None:
+        low, high = lead.score.expected
+        words = "allowed" if lead.score.limit else "usual"
+        text += f"; {words} is {_range(low, high)}{unit}" if low != high else ""
+    if alarms > 1:
+        text += f" ({alarms} readings)"
+    return text[: MAX_SUMMARY - 1] + "."
+
+
+def _range(low: float, high: float) -> str:
+    """Return a range in words; a limit may have one side only."""
+    if not math.isfinite(low):
+        return f"up to {high:.4g}"
+    return f"{low:.4g} to {high:.4g}" if math.isfinite(high) else f"{low:.4g} and more"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:  # noqa: PLR2004 - two minutes
+        return f"{seconds:.0f} s"
+    if seconds < 7200:  # noqa: PLR2004 - two hours
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def _bounded(score: float) -> float:
+    return round(min(score, 1000.0), 4)

@@ -1,0 +1,161 @@
+"""Who reviews: which windows are worth a model call, decided by the local opinion and the open finding."""
+
+from dataclasses import dataclass
+
+from agent.domain.records import Finding, Kind, Reason, Status, Trigger, Window
+from agent.verdict.finding import akin, changed
+from agent.verdict.local_opinion import SUSPECT_SCORE
+
+REVIEW_AGAIN_S = 6 * 3600.0
+DAY_S = 86_400.0
+SUSPECT_AGAIN_S = 600.0  # a suspicion that the model did not share is not put to it again before
+GROWN = 2.0  # unless its score has grown so many times
+MAX_DOUBTS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewSettings:
+    """``mode`` is suspicious, all or none; ``endpoint`` says whether there is a model to ask."""
+
+    mode: str = "suspicious"
+    audits_per_day: int = 24
+    endpoint: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Whether to ask the model; ``reason`` is the verdict's reason when not (or AUDIT)."""
+
+    ask: bool
+    reason: Reason
+
+    @property
+    def audit(self) -> bool:
+        """A calm window, sent to check the local detector."""
+        return self.ask and self.reason is Reason.AUDIT
+
+
+def decide(
+    window: Window,
+    finding: Finding | None,
+    *,
+    settings: ReviewSettings,
+    audit_share: float,
+    clock: float,
+    settled: bool = False,
+) -> Decision:
+    """Say who reviews ``window``.
+
+    Args:
+        window: it was sealed.
+        finding: the device's open one.
+        settings: who reviews at all.
+        audit_share: the probability that a calm window is audited.
+        clock: agent time, seconds.
+        settled: the model has judged the device's suspicion lately.
+    """
+    if window.trigger is Trigger.SILENCE:
+        return Decision(ask=False, reason=Reason.NO_READINGS)
+    if settings.mode == "none":
+        return Decision(ask=False, reason=Reason.REVIEW_OFF)
+    if not settings.endpoint:
+        return Decision(ask=False, reason=Reason.NO_ENDPOINT)
+    if settings.mode == "all":
+        return Decision(ask=True, reason=Reason.REVIEWED)
+    if window.local.score >= SUSPECT_SCORE:
+        if finding is None and settled:
+            return Decision(ask=False, reason=Reason.NOT_SUSPICIOUS)
+        if finding is None or _news(window, finding, clock):
+            return Decision(ask=True, reason=Reason.REVIEWED)
+        return Decision(ask=False, reason=Reason.OPEN_FINDING)
+    if draw(window.id) < audit_share:
+        return Decision(ask=True, reason=Reason.AUDIT)
+    return Decision(ask=False, reason=Reason.NOT_SUSPICIOUS)
+
+
+def _news(window: Window, finding: Finding, clock: float) -> bool:
+    local = window.local
+    if local.status is not Status.ANOMALY:
+        return False
+    kind = finding.kind if _named_better(local.kind, finding) else local.kind
+    if changed(finding, kind, local.severity):
+        return True
+    return clock - finding.last_reviewed >= REVIEW_AGAIN_S
+
+
+def _named_better(kind: Kind, finding: Finding) -> bool:
+    """Say whether ``kind`` is but a surer name of what the finding is about.
+
+    That is told, as any change of kind is, but the model has judged the same anomaly already. After a normal
+    window it is another anomaly.
+    """
+    return finding.normal_streak == 0 and akin(finding.kind, kind)
+
+
+def draw(window_id: str) -> float:
+    """Return a number in [0, 1) that depends on the window's id alone."""
+    return int(window_id[:13], 16) / 16**13
+
+
+class Doubts:
+    """Suspicions that the model was asked about and did not share, by device: it is not asked again soon.
+
+    Records a little beyond the last ones are suspicious minute after minute. Kept in memory only: after a
+    restart each may be asked once more.
+    """
+
+    def __init__(self) -> None:
+        self._judged: dict[str, tuple[float, float]] = {}  # device -> clock, score
+
+    def note(self, window: Window) -> None:
+        """Remember that the model judged ``window``."""
+        self._judged.pop(window.device, None)
+        if window.local.status is Status.ANOMALY:
+            return
+        if len(self._judged) >= MAX_DOUBTS:
+            del self._judged[next(iter(self._judged))]
+        self._judged[window.device] = (window.sealed, window.local.score)
+
+    def settled(self, window: Window) -> bool:
+        """Say whether the suspicion of ``window`` was judged lately and has not grown since."""
+        judged = self._judged.get(window.device)
+        if judged is None or window.local.status is Status.ANOMALY:
+            return False
+        clock, score = judged
+        return window.sealed - clock < SUSPECT_AGAIN_S and window.local.score < GROWN * score
+
+
+class CalmRate:
+    """Counts calm windows by the hour of agent time, for the audit share of the last 24 h."""
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+        self._hours: dict[int, int] = {}
+
+    def count(self, clock: float) -> None:
+        """Count one calm window."""
+        if self._since is None:
+            self._since = clock
+        hour = int(clock // 3600)
+        self._hours[hour] = self._hours.get(hour, 0) + 1
+        if len(self._hours) > 24:  # noqa: PLR2004 - hours in a day
+            del self._hours[min(self._hours)]
+
+    def share(self, audits_per_day: int, clock: float) -> float:
+        """Return the probability that makes ``audits_per_day`` audits out of a day's calm windows."""
+        hours = int(clock // 3600) - 24
+        seen = sum(count for hour, count in self._hours.items() if hour > hours)
+        if self._since is None or not seen:
+            return 0.0
+        elapsed_s = min(max(clock - self._since, 60.0), DAY_S)
+        return min(1.0, audits_per_day / (seen * DAY_S / elapsed_s))
+
+    def dump(self) -> dict[str, object]:
+        """Return the state as JSON values."""
+        return {"since": self._since, "hours": [[hour, count] for hour, count in self._hours.items()]}
+
+    def load(self, state: dict[str, object]) -> None:
+        """Take back what :meth:`dump` gave."""
+        since, hours = state["since"], state["hours"]
+        self._since = float(since) if isinstance(since, (int, float)) else None
+        self._hours = {int(hour): int(count) for hour, count in hours} if isinstance(hours, list) else {}

@@ -1,0 +1,74 @@
+"""The words of AI calls on their way to the journal."""
+
+import json
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import replace
+from typing import Any, cast
+
+from agent.ai.protocols import ErrorType, Transcript, Usage
+from agent.app.transcripts import MAX_BATCHES, MAX_REPLY, Transcripts
+from agent.journal import JournalError, Store
+
+CALL = Transcript(
+    batch_id="b1",
+    request_id="q1",
+    model="m1",
+    prompt_version="3",
+    prompt_hash="h",
+    system="rules",
+    user="data",
+    reply="{}",
+    error_type=None,
+    attempts=1,
+    cost_usd=0.001,
+    windows=("w1",),
+    usage=Usage(10, 2),
+)
+
+
+class Details:
+    """Stands where the journal's thread runs jobs; keeps what they would have written."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.kept: dict[str, dict[str, Any]] = {}
+        self.reports: list[str] = []
+        self._error = error
+
+    def finish_batch(self, batch_id: str, detail: bytes) -> None:
+        self.kept[batch_id] = json.loads(detail)
+
+    def write(self, job: Callable[[Store], None]) -> Future[None]:
+        future: Future[None] = Future()
+        if self._error is not None:
+            future.set_exception(self._error)
+            return future
+        job(cast("Store", self))
+        future.set_result(None)
+        return future
+
+    def report(self, event: str, **_fields: object) -> None:
+        self.reports.append(event)
+
+
+def test_a_batch_keeps_each_model_that_was_asked() -> None:
+    """The first model's failure stands beside the second's answer, with prompt and usage; replies are cut."""
+    details = Details()
+    transcripts = Transcripts(write=details.write, report=details.report)
+    transcripts.add(replace(CALL, error_type=ErrorType.TIMEOUT, reply=""))
+    transcripts.add(replace(CALL, model="m2", reply="x" * 2 * MAX_REPLY))
+    first, second = details.kept["b1"]["calls"]
+    assert (first["model"], first["error_type"], first["user"]) == ("m1", "timeout", "data")
+    assert (second["model"], second["error_type"], len(second["reply"])) == ("m2", None, MAX_REPLY)
+    assert second["usage"]["input"] == 10
+    for number in range(2 * MAX_BATCHES):
+        transcripts.add(replace(CALL, batch_id=f"c{number}"))
+    assert len(transcripts._calls) == MAX_BATCHES
+
+
+def test_a_transcript_that_is_lost_is_said() -> None:
+    """A fault of the disk costs the transcript, not the answer; a journal that closes says nothing."""
+    for error, said in ((OSError("no"), ["transcript_lost"]), (JournalError("closed"), [])):
+        details = Details(error)
+        Transcripts(write=details.write, report=details.report).add(CALL)
+        assert details.reports == said

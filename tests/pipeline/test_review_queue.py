@@ -1,0 +1,352 @@
+"""The review desk: every window gets one outcome, in the order of its device's windows."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+from agent.domain.records import Batch, Outcome, Reason, Recovered, Status, Window
+from agent.pipeline.review_queue import MAX_CONCLUDED, BatchSettings, Desk
+from agent.prompt import render
+from agent.verdict.review_policy import ReviewSettings
+from tests.ai.kit import window as seen
+from tests.support.make import answered, score, window
+
+Sending = Callable[[Sequence[Window]], Awaitable[None]]
+
+
+class Rig:
+    """A desk with a caller whose answers the test releases."""
+
+    def __init__(
+        self, *, mode: str = "suspicious", batch: BatchSettings | None = None, slots: int = 9
+    ) -> None:
+        self.concluded: list[tuple[str, Reason]] = []
+        self.batches: list[Batch] = []
+        self.planned: list[str] = []
+        self.counted: list[list[str]] = []
+        self.taken_back: list[list[str]] = []
+        self.suppressed: list[Reason] = []
+        self.gate: asyncio.Event = asyncio.Event()
+        self.gate.set()
+        self.slots = asyncio.Semaphore(slots)
+        self.tasks: list[asyncio.Task[None]] = []
+        self.desk = Desk(
+            review=ReviewSettings(mode=mode, audits_per_day=0),
+            batch=batch or BatchSettings(max_wait_s=0.01),
+            caller=self,
+            finding=lambda _device: None,
+            batches=self,
+            conclude=self.conclude,
+            suppressed=self.suppressed.append,
+            audits_allowed=lambda: True,
+            spawn=self.spawn,
+        )
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        self.tasks.append(asyncio.ensure_future(work))
+
+    async def plan(self, batch: Batch) -> None:
+        self.planned.append(batch.id)
+
+    async def count(self, batch: Batch, windows: Collection[str]) -> None:
+        assert batch.id in self.planned
+        self.counted.append(list(windows))
+
+    def take_back(self, batch: Batch, windows: Collection[str]) -> None:
+        assert batch.id in self.planned
+        self.taken_back.append(sorted(windows))
+
+    async def ask(self, batch: Batch, sending: Sending) -> list[Outcome]:
+        self.batches.append(batch)
+        await self.slots.acquire()
+        try:
+            await sending(batch.windows)
+            await sending(batch.windows)  # another model, within the same question
+            await self.gate.wait()
+        finally:
+            self.slots.release()
+        return [answered(win, Status.ANOMALY) for win in batch.windows]
+
+    def cancelled(self, batch: Batch) -> list[Outcome]:
+        return [Outcome(win.id, Reason.SHUTDOWN) for win in batch.windows]
+
+    def conclude(self, win: Window, outcome: Outcome) -> None:
+        self.concluded.append((win.id, outcome.reason))
+
+    async def settle(self) -> None:
+        for _ in range(200):
+            await asyncio.sleep(0.005)
+            if all(task.done() for task in self.tasks) and not self.desk.waiting:
+                return
+
+
+def run(body: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    asyncio.run(body())
+
+
+def left(*windows: Window, attempts: dict[str, int] | None = None, batches: Any = ()) -> Recovered:
+    """Return what a process that was killed left of these windows."""
+    return Recovered(
+        None, 0, pending=windows, attempts=attempts or {}, batches=tuple(batches), audits=frozenset()
+    )
+
+
+def test_calm_windows_never_reach_the_model() -> None:
+    """A calm window is concluded at once, locally."""
+
+    async def body() -> None:
+        rig = Rig()
+        win = window(score(0.0))
+        rig.desk.submit(win)
+        assert rig.concluded == [(win.id, Reason.NOT_SUSPICIOUS)]
+        assert rig.desk.pending == 0
+        assert rig.suppressed == [Reason.NOT_SUSPICIOUS]
+
+    run(body)
+
+
+def test_a_devices_verdicts_keep_their_order() -> None:
+    """A calm window waits behind the suspicious one that is with the model; other devices do not."""
+
+    async def body() -> None:
+        rig = Rig()
+        rig.gate.clear()
+        first, second = window(score(2.0), lo=1), window(score(0.0), lo=5)
+        other = window(score(0.0), device="d2")
+        rig.desk.submit(first)
+        rig.desk.submit(second)
+        rig.desk.submit(other)
+        await asyncio.sleep(0.05)
+        assert rig.concluded == [(other.id, Reason.NOT_SUSPICIOUS)]
+        rig.gate.set()
+        await rig.settle()
+        assert [win_id for win_id, _ in rig.concluded] == [other.id, first.id, second.id]
+
+    run(body)
+
+
+def test_windows_share_a_call() -> None:
+    """Windows of many devices that come together go out in one batch, at most max_windows of them."""
+
+    async def body() -> None:
+        rig = Rig(batch=BatchSettings(max_windows=4, max_wait_s=0.01))
+        for number in range(6):
+            rig.desk.submit(window(score(2.0), device=f"d{number}"))
+        await rig.settle()
+        assert sorted(len(batch.windows) for batch in rig.batches) == [2, 4]
+        assert {reason for _, reason in rig.concluded} == {Reason.REVIEWED}
+
+    run(body)
+
+
+def test_mode_all_asks_about_every_window() -> None:
+    """In mode `all` a device's windows need not wait for each other to be asked about."""
+
+    async def body() -> None:
+        rig = Rig(mode="all")
+        wins = [window(score(0.0), lo=number) for number in (1, 5, 9)]
+        for win in wins:
+            rig.desk.submit(win)
+        await rig.settle()
+        assert [len(batch.windows) for batch in rig.batches] == [3]
+        assert [win_id for win_id, _ in rig.concluded] == [win.id for win in wins]
+
+    run(body)
+
+
+def test_a_window_in_flight_at_crashes_is_split_then_poison() -> None:
+    """After two crashes a window is asked about alone, after three it is concluded without a call."""
+
+    async def body() -> None:
+        rig = Rig()
+        poison, split, fresh = (window(score(2.0), device=name) for name in ("a", "b", "c"))
+        rig.desk.resume(left(poison, split, fresh, attempts={poison.id: 3, split.id: 2, fresh.id: 1}))
+        await rig.settle()
+        assert rig.concluded[0] == (poison.id, Reason.POISON)
+        assert sorted(len(batch.windows) for batch in rig.batches) == [1, 1]
+        assert {batch.attempt for batch in rig.batches} == {2, 3}
+
+    run(body)
+
+
+def test_shutdown_ends_calls_in_flight_locally_and_leaves_the_rest() -> None:
+    """A cancelled call was perhaps billed: its windows end local. What waited stays for the next start."""
+
+    async def body() -> None:
+        rig = Rig(batch=BatchSettings(max_windows=1))
+        rig.gate.clear()
+        flying = window(score(2.0), device="a")
+        rig.desk.submit(flying)
+        await asyncio.sleep(0.02)
+        rig.desk.close()
+        rig.desk.submit(window(score(2.0), device="b"))
+        for call in list(rig.desk.calls):
+            call.cancel()
+        await rig.settle()
+        assert rig.concluded == [(flying.id, Reason.SHUTDOWN)]
+        assert rig.desk.pending == 1
+        assert len(rig.batches) == 1
+
+    run(body)
+
+
+def test_an_attempt_counts_when_its_request_goes_out() -> None:
+    """A batch that waits for a slot has none; further requests for the same verdict count no further one."""
+
+    async def body() -> None:
+        rig = Rig(batch=BatchSettings(max_windows=2), slots=1)
+        rig.gate.clear()
+        wins = [window(score(2.0), device=name) for name in "abcd"]
+        for win in wins:
+            rig.desk.submit(win)
+        await asyncio.sleep(0.02)
+        assert len(rig.planned) == 2
+        assert rig.counted == [[wins[0].id, wins[1].id]]
+        rig.gate.set()
+        await rig.settle()
+        assert rig.counted == [[wins[0].id, wins[1].id], [wins[2].id, wins[3].id]]
+
+    run(body)
+
+
+def test_a_stop_takes_attempts_back_and_leaves_what_was_in_no_request() -> None:
+    """In flight: local, reason shutdown, its attempt is taken back. Behind it: left to the next start."""
+
+    async def body() -> None:
+        rig = Rig(batch=BatchSettings(max_windows=1), slots=1)
+        rig.gate.clear()
+        flying, waiting = (window(score(2.0), device=name) for name in "ab")
+        rig.desk.submit(flying)
+        rig.desk.submit(waiting)
+        await asyncio.sleep(0.02)
+        rig.desk.close()
+        await asyncio.sleep(0.02)
+        assert len(rig.desk.calls) == 1
+        for call in list(rig.desk.calls):
+            call.cancel()
+        await rig.settle()
+        assert rig.counted == rig.taken_back == [[flying.id]]
+        assert rig.concluded == [(flying.id, Reason.SHUTDOWN)]
+        assert rig.desk.pending == 1
+
+    run(body)
+
+
+def test_the_next_process_asks_the_same_batches() -> None:
+    """What was put together stays together, also after one crash; what the model crashed on is split."""
+
+    async def body() -> None:
+        rig = Rig(batch=BatchSettings(max_wait_s=0.01, max_windows=3))
+        wins = [window(score(2.0), device=name) for name in "abcdefgh"]
+        ids = [win.id for win in wins]
+        rig.desk.resume(
+            left(*wins, attempts={ids[4]: 2, ids[5]: 2, ids[0]: 1}, batches=[(ids[2], ids[0]), ids[4:7]])
+        )
+        await rig.settle()
+        asked = [[win.id for win in batch.windows] for batch in rig.batches]
+        assert asked == [[ids[2], ids[0]], [ids[4]], [ids[5]], [ids[6]], [ids[1], ids[3], ids[7]]]
+        assert {reason for _, reason in rig.concluded} == {Reason.REVIEWED}
+
+    run(body)
+
+
+def test_windows_that_waited_too_long_over_restarts_are_not_asked() -> None:
+    """They end local, reason ``timeout``, also where their batch was put together; the others are asked."""
+
+    async def body() -> None:
+        rig = Rig(batch=BatchSettings(max_wait_s=0.01))
+        wins = [window(score(2.0), device=name) for name in "abc"]
+        ids = [win.id for win in wins]
+        rig.desk.resume(replace(left(*wins, batches=[ids]), overdue=frozenset(ids[:1])))
+        await rig.settle()
+        assert [[win.id for win in batch.windows] for batch in rig.batches] == [ids[1:]]
+        assert dict(rig.concluded) == {
+            ids[0]: Reason.TIMEOUT,
+            ids[1]: Reason.REVIEWED,
+            ids[2]: Reason.REVIEWED,
+        }
+
+    run(body)
+
+
+def test_only_windows_that_may_be_asked_about_need_a_section() -> None:
+    """A calm window is rendered for the prompt only if an audit may draw it; without a model none is."""
+
+    async def body() -> None:
+        rig = Rig()
+        assert rig.desk.may_ask("f" * 32, 0.25, 0.0)
+        assert not rig.desk.may_ask("f" * 32, 0.2, 0.0)
+        assert Rig(mode="all").desk.may_ask("f" * 32, 0.0, 0.0)
+        assert not Rig(mode="none").desk.may_ask("f" * 32, 9.0, 0.0)
+        audited = ReviewSettings(audits_per_day=24)
+        rig.desk.reconfigure(audited, BatchSettings(), rig)
+        for minute in range(100):
+            rig.desk.calm.count(60.0 * minute)
+        assert rig.desk.may_ask("0" * 32, 0.0, 6000.0)
+        assert not rig.desk.may_ask("f" * 32, 0.0, 6000.0)
+
+    run(body)
+
+
+def test_a_batch_is_not_so_long_that_its_context_is_trimmed() -> None:
+    """The constant part counts too: what does not fit beside it waits for the next call."""
+
+    async def story() -> Rig:
+        rig = Rig(mode="all", batch=BatchSettings(max_wait_s=0.01, max_input_tokens=2500))
+        for number in range(12):
+            rig.desk.submit(seen(f"{number:016x}", device=f"d{number}"))
+        await rig.settle()
+        return rig
+
+    rig = asyncio.run(story())
+    assert sum(len(batch.windows) for batch in rig.batches) == 12
+    for batch in rig.batches:
+        assert 1 < len(batch.windows) < 12
+        whole = render(batch, 10**6, delimiter="0" * 16)
+        assert render(batch, 2500, delimiter="0" * 16) == whole
+        assert whole.estimated_tokens <= 2500
+
+
+def test_windows_behind_a_slow_answer_are_concluded_in_turns() -> None:
+    """Five hundred of one device wait for the model: then 200 in a turn of the loop, in their order."""
+
+    async def body() -> None:
+        rig = Rig(batch=BatchSettings(max_windows=1))
+        rig.gate.clear()
+        lane = [window(score(2.0)), *(replace(window(score(0.0)), id=str(place)) for place in range(500))]
+        for win in lane:
+            rig.desk.submit(win)
+        rig.gate.set()
+        counts = [0]
+        while rig.desk.pending:
+            await asyncio.sleep(0)
+            counts.append(len(rig.concluded))
+        assert max(after - before for before, after in pairwise(counts)) == MAX_CONCLUDED
+        assert [name for name, _ in rig.concluded] == [win.id for win in lane]
+
+    run(body)
+
+
+def test_a_window_that_seals_between_two_turns_keeps_its_place() -> None:
+    """The lane is not at its end yet: the newcomer is concluded last."""
+
+    async def body() -> None:
+        rig = Rig(batch=BatchSettings(max_windows=1))
+        rig.gate.clear()
+        lane = [window(score(2.0)), *(replace(window(score(0.0)), id=str(place)) for place in range(300))]
+        for win in lane:
+            rig.desk.submit(win)
+        rig.gate.set()
+        for _ in range(50):
+            if not rig.concluded:
+                await asyncio.sleep(0)
+        assert len(rig.concluded) == MAX_CONCLUDED
+        last = replace(window(score(0.0)), id="fade0000fade00")
+        rig.desk.submit(last)
+        assert len(rig.concluded) == MAX_CONCLUDED
+        await rig.settle()
+        assert [name for name, _ in rig.concluded] == [*(win.id for win in lane), "fade0000fade00"]
+
+    run(body)

@@ -1,0 +1,110 @@
+"""Who reviews which window."""
+
+from dataclasses import replace
+
+import pytest
+
+from agent.domain.records import Finding, Kind, Reason, Severity, Trigger
+from agent.verdict.review_policy import CalmRate, Decision, Doubts, ReviewSettings, decide
+from tests.support.make import T0, score, window
+
+OPEN = Finding("f", "d1", Kind.SPIKE, Severity.WARNING, T0, T0)
+SUSPICIOUS = ReviewSettings()
+
+
+def gate(
+    win: object, finding: Finding | None = None, *, share: float = 0.0, clock: float = T0, **kw: object
+) -> Decision:
+    settings = ReviewSettings(**kw)  # type: ignore[arg-type]
+    return decide(win, finding, settings=settings, audit_share=share, clock=clock)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("level", "finding", "clock", "ask", "reason"),
+    [
+        (0.0, None, T0, False, Reason.NOT_SUSPICIOUS),
+        (0.24, None, T0, False, Reason.NOT_SUSPICIOUS),
+        (0.25, None, T0, True, Reason.REVIEWED),
+        (2.0, None, T0, True, Reason.REVIEWED),
+        (0.5, OPEN, T0, False, Reason.OPEN_FINDING),
+        (2.0, OPEN, T0, False, Reason.OPEN_FINDING),
+        (3.5, OPEN, T0, True, Reason.REVIEWED),
+        (2.0, OPEN, T0 + 6 * 3600, True, Reason.REVIEWED),
+        (0.0, OPEN, T0 + 6 * 3600, False, Reason.NOT_SUSPICIOUS),
+    ],
+)
+def test_suspicious_mode(
+    level: float, finding: Finding | None, clock: float, ask: bool, reason: Reason
+) -> None:
+    """Suspicion asks once; an open finding asks again on news or after six hours."""
+    assert gate(window(score(level)), finding, clock=clock) == Decision(ask, reason)
+
+
+@pytest.mark.parametrize(
+    ("kind", "calm", "level", "ask"),
+    [
+        (Kind.LEVEL_SHIFT, 0, 2.0, False),
+        (Kind.NOISE, 0, 2.0, False),
+        (Kind.LEVEL_SHIFT, 0, 3.5, True),
+        (Kind.LEVEL_SHIFT, 1, 2.0, True),
+        (Kind.FLATLINE, 0, 2.0, True),
+    ],
+)
+def test_spike_that_lasts_is_asked_about_once(kind: Kind, calm: int, level: float, ask: bool) -> None:
+    """The first reading of a shift looks like a spike; it is no second anomaly unless it grew or was over."""
+    finding = replace(OPEN, normal_streak=calm)
+    assert gate(window(score(level, kind)), finding).ask is ask
+
+
+def test_suspicion_that_the_model_did_not_share_rests_for_ten_minutes() -> None:
+    """It is asked again when it has doubled, is an alarm, after that time, and of other devices."""
+    doubts = Doubts()
+    doubts.note(window(score(0.3), sealed=T0))
+    for level, sealed, settled in (
+        (0.3, T0 + 60, True),
+        (0.59, T0 + 599, True),
+        (0.6, T0 + 60, False),
+        (1.2, T0 + 60, False),
+        (0.3, T0 + 600, False),
+    ):
+        assert doubts.settled(window(score(level), sealed=sealed)) is settled, (level, sealed)
+    assert not doubts.settled(window(score(0.3), device="d2", sealed=T0 + 60))
+    again = decide(
+        window(score(0.3)), None, settings=SUSPICIOUS, audit_share=0.0, clock=T0 + 60, settled=True
+    )
+    assert again == Decision(ask=False, reason=Reason.NOT_SUSPICIOUS)
+    doubts.note(window(score(2.0), sealed=T0 + 30))
+    assert not doubts.settled(window(score(0.3), sealed=T0 + 60))
+
+
+def test_modes_and_endpoints() -> None:
+    """`none` and a missing endpoint never ask, `all` always does, a silence never reaches a model."""
+    loud = window(score(2.0))
+    assert gate(loud, mode="none") == Decision(ask=False, reason=Reason.REVIEW_OFF)
+    assert gate(loud, endpoint=False) == Decision(ask=False, reason=Reason.NO_ENDPOINT)
+    assert gate(window(score(0.0)), mode="all") == Decision(ask=True, reason=Reason.REVIEWED)
+    silent = window(score(2.0), trigger=Trigger.SILENCE)
+    for mode in ("suspicious", "all", "none"):
+        assert gate(silent, mode=mode) == Decision(ask=False, reason=Reason.NO_READINGS)
+
+
+def test_audits_are_drawn_by_the_window_id() -> None:
+    """A share of the calm windows is audited, the same ones every time."""
+    calm = [window(score(0.0), lo=number) for number in range(1, 2001)]
+    drawn = [win.id for win in calm if gate(win, share=0.1).audit]
+    assert 140 < len(drawn) < 260
+    assert drawn == [win.id for win in calm if gate(win, share=0.1).audit]
+    assert not any(gate(win, share=0.0).ask for win in calm)
+
+
+def test_audit_share_follows_the_rate_of_calm_windows() -> None:
+    """24 audits a day out of 1440 calm windows a day are one in sixty, from early on."""
+    rate = CalmRate()
+    assert rate.share(24, T0) == 0.0
+    for minute in range(3 * 1440):
+        rate.count(T0 + 60 * minute)
+        if minute in (30, 1440, 4000):
+            assert rate.share(24, T0 + 60 * minute) == pytest.approx(24 / 1440, rel=0.1)
+    again = CalmRate()
+    again.load(rate.dump())
+    assert again.share(24, T0 + 300_000) == rate.share(24, T0 + 300_000)
