@@ -75,7 +75,7 @@ faults: venv tools
 fuzz: venv
 	$(PY) -m tests.fuzz --inputs $(INPUTS) --seed $(SEED) $(TARGETS)
 
-# The README's deployment commands in a Debian that systemd boots: minutes, root, and packages from the network.
+# The commands of docs/deployment.md in a Debian that systemd boots: minutes, root, and packages from the network.
 deployment: venv
 	@command -v debootstrap >/dev/null && command -v systemd-nspawn >/dev/null || { $(SUDO) apt-get update -qq && DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends debootstrap systemd-container >/dev/null; }
 	$(SUDO) $(PY) -m tests.deployment.booted
@@ -84,7 +84,7 @@ deployment: venv
 wheels: venv
 	@systemd/wheels.sh "$(DIR)" "$(ARCH)" "$(PYTHON)"
 
-# The README's pictures: the demo's terminal and the status page, from a real run (about 30 s).
+# The screenshots of the documentation: the demo's terminal and the status page, from a real run (about 30 s).
 pictures: venv tools
 	$(PY) -m tests.pictures
 

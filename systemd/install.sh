@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs edge-agent on this machine as a service. May be run again at any time: what is there already stays.
-# What goes where, and how to take it away again, stands in the README under "Deployment".
+# What goes where, and how to take it away again, is described in docs/deployment.md.
 set -eu
 umask 022
 

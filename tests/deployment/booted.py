@@ -1,4 +1,4 @@
-"""Runs the README's deployment commands as written in a booted Debian, then breaks what may break.
+"""Runs the commands of docs/deployment.md as written in a booted Debian, then breaks what may break.
 
     sudo .venv/bin/python -m tests.deployment.booted [--folder DIR] [--keep]
 
@@ -20,7 +20,7 @@ from tests.deployment.readme import REPO
 from tests.deployment.site import Look, clone
 
 STEPS: tuple[tuple[str, Callable[[steps.Site], str]], ...] = (
-    ("the README's first commands, as written", steps.first_commands),
+    ("the first commands of docs/deployment.md, as written", steps.first_commands),
     ("the service is active in its sandbox", steps.sandbox),
     ("all wheels work in the sandbox, and what is forbidden is refused", steps.probe),
     ("a second run changes nothing", steps.again),

@@ -16,7 +16,7 @@ from tests.support.agent_process import wait_for
 
 SUITE = "bookworm"
 MIRROR = "http://deb.debian.org/debian"
-# What a Debian or Raspberry Pi OS image has already; all the rest is installed by the README's commands.
+# What a Debian or Raspberry Pi OS image has already; docs/deployment.md installs the rest.
 IMAGE = (
     "systemd,systemd-sysv,dbus,libnss-systemd,libpam-systemd,python3,ca-certificates,iproute2,procps,"
     "sudo,git,make"

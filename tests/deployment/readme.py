@@ -1,11 +1,11 @@
-"""The commands that the README's deployment section tells a stranger to type, in their order."""
+"""The commands of docs/deployment.md in their order, and those of the README's short version."""
 
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 REPO = Path(__file__).resolve().parents[2]
-SECTION = "Deployment"
+INSTALL = "Install on a gateway"  # the README's section
 ELSEWHERE = "on another machine"  # a comment with these words: not typed on the gateway
 
 
@@ -18,23 +18,28 @@ class Command:
     elsewhere: bool
 
 
-def section(title: str = SECTION) -> str:
+def page() -> str:
+    """Return the text of docs/deployment.md."""
+    return (REPO / "docs" / "deployment.md").read_text()
+
+
+def section(title: str = INSTALL) -> str:
     """Return the text of a section of the README, without its title."""
     text = (REPO / "README.md").read_text()
     return text.split(f"\n## {title}\n", 1)[1].split("\n## ", 1)[0]
 
 
-def commands() -> list[Command]:
-    """Return the indented lines of the section, without their comments."""
+def commands(text: str | None = None) -> list[Command]:
+    """Return the indented lines of the page, or of ``text``, without their comments."""
     found, block, inside = [], 0, False
-    for line in section().splitlines():
+    for line in (page() if text is None else text).splitlines():
         if not line.startswith("    "):
             inside = False
             continue
         block += not inside
         inside = True
-        text, _, comment = re.sub(r"\s{2,}#", "\0", line.strip(), count=1).partition("\0")
-        found.append(Command(block, text.strip(), ELSEWHERE in comment))
+        command, _, comment = re.sub(r"\s{2,}#", "\0", line.strip(), count=1).partition("\0")
+        found.append(Command(block, command.strip(), ELSEWHERE in comment))
     return found
 
 

@@ -24,7 +24,7 @@ class Site:
 
 
 def first_commands(site: Site) -> str:
-    """Type the first block of the README; the service answers with a reading."""
+    """Type the page's first block; the service answers with a reading."""
     told = {command: site.machine.run(command, limit_s=600) for command in typed(1)}
     scrape = next(text for command, text in told.items() if command.startswith("curl"))
     assert float(scrape.rsplit(" ", 1)[1]) >= 1, scrape
@@ -85,7 +85,7 @@ def again(site: Site) -> str:
 
 
 def credential(site: Site) -> str:
-    """Type the README's second block; the secret is the service's alone."""
+    """Type the page's second block; the secret is the service's alone."""
     (site.machine.root / "root/edge-agent/ai.key").write_text("sk-of-the-test\n")
     for command in typed(2):
         site.machine.run(command)
@@ -183,7 +183,7 @@ def version(site: Site) -> str:
 
 
 def upgrade(site: Site) -> str:
-    """Type the README's third block, first line, after another version was committed."""
+    """Type the page's third block, first line, after another version was committed."""
     rows, old = site.look.rows("messages"), version(site)
     commit_version(site.machine, "0.1.1")
     text = site.machine.run(typed(3)[0], limit_s=600)
@@ -204,7 +204,7 @@ def broken_release(site: Site) -> str:
 
 
 def rollback(site: Site) -> str:
-    """Type the README's rollback, from a release that works."""
+    """Type the page's rollback, from a release that works."""
     site.machine.run("git -C /root/source reset -q --hard HEAD~1")
     commit_version(site.machine, "0.1.3")
     site.machine.run(f"git fetch -q && git reset -q --hard origin/HEAD && {typed(3)[0]}", limit_s=600)
@@ -242,7 +242,7 @@ def leftovers(site: Site) -> list[str]:
 
 
 def uninstall(site: Site) -> str:
-    """Type the README's fourth block, first line."""
+    """Type the page's fourth block, first line."""
     rows = site.look.rows("messages")
     site.machine.run(typed(4)[0])
     assert not site.look.active()
@@ -255,7 +255,7 @@ def uninstall(site: Site) -> str:
 
 
 def purge(site: Site) -> str:
-    """Type the README's fourth block, second line."""
+    """Type the page's fourth block, second line."""
     site.machine.run(typed(4)[1])
     left = leftovers(site)
     assert not left, left
@@ -264,7 +264,7 @@ def purge(site: Site) -> str:
 
 
 def offline(site: Site) -> str:
-    """Make the wheels here, cut the machine off, and type the README's last block there."""
+    """Make the wheels here, cut the machine off, and type the page's last block there."""
     wheels = site.machine.root / "root/edge-agent/wheels"
     told = subprocess.run(
         [REPO / "systemd/wheels.sh", wheels, os.uname().machine, "3.11"],

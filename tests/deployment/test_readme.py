@@ -1,11 +1,11 @@
-"""The README's deployment commands are those that the run under a booted systemd types."""
+"""The commands of docs/deployment.md are those that the run under a booted systemd types."""
 
 import re
 import subprocess
 from pathlib import Path
 
 from tests.deployment import steps
-from tests.deployment.readme import REPO, commands, typed
+from tests.deployment.readme import REPO, commands, section, typed
 
 TYPED_BLOCKS = (1, 2, 3, 4, 5)
 
@@ -21,6 +21,13 @@ def test_every_command_is_typed() -> None:
         assert (block, None) in taken or all((block, index) in taken for index in lines), block
     assert typed(5) == ["sudo systemd/install.sh --offline wheels"]
     assert {one.block for one in commands()} == set(TYPED_BLOCKS)
+
+
+def test_the_readme_shows_the_first_of_them() -> None:
+    """The six commands of its section are the first of the page, word for word."""
+    shown = [one.text for one in commands(section())]
+    assert len(shown) == 6
+    assert shown == typed(1)[:6]
 
 
 def test_what_the_commands_name_exists() -> None:

@@ -135,9 +135,9 @@ def test_what_happened_shows_on_its_panel(watched: Watched, title: str) -> None:
 
 
 def test_the_table_of_metrics_is_what_prometheus_scrapes(watched: Watched) -> None:
-    """The README's table and what is scraped agree: each metric, its type, its labels."""
+    """The table of docs/metrics.md and what is scraped agree: each metric, its type, its labels."""
     table: dict[str, tuple[str, set[str]]] = {}
-    for line in (REPO / "README.md").read_text().splitlines():
+    for line in (REPO / "docs" / "metrics.md").read_text().splitlines():
         row = re.fullmatch(r"\| (`(?:ai|edge|process|python)_.+) \| (\w+) \| (.+) \| (.+) \|", line)
         if row is not None:
             for name in re.findall(r"`(\w+)`", row[1]):

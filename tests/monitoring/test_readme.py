@@ -1,4 +1,4 @@
-"""The README's monitoring commands, run as they are written in a root of their own."""
+"""The commands of docs/metrics.md, run as they are written in a root of their own."""
 
 import os
 import re
@@ -12,7 +12,7 @@ REPO = Path(__file__).resolve().parents[2]
 
 def commands() -> list[str]:
     """Return the indented lines of the section."""
-    text = (REPO / "README.md").read_text()
+    text = (REPO / "docs" / "metrics.md").read_text()
     section = text.split("\n## Monitoring\n", 1)[1].split("\n## ", 1)[0]
     return [line.strip() for line in section.splitlines() if line.startswith("    ")]
 

@@ -30,9 +30,9 @@ def test_each_command_exists(command: str) -> None:
 
 @pytest.mark.parametrize("name", starting("ai_", "ai:", "edge_"))
 def test_each_metric_exists(name: str) -> None:
-    """It is in the README's table, which a scrape is compared with, or a recording rule, or a log line."""
+    """It is in docs/metrics.md, which a scrape is compared with, or a recording rule, or a log line."""
     bare = name.partition("{")[0]
-    known = set(re.findall(r"`(\w+)`", (REPO / "README.md").read_text()))
+    known = set(re.findall(r"`(\w+)`", (REPO / "docs" / "metrics.md").read_text()))
     assert bare in known | {rule["record"] for rule in RECORDED} | {"ai_call_failure"}
 
 

@@ -1,6 +1,6 @@
 """``python -m tests.pictures``: run the demo and keep pictures of its terminal and of the status page.
 
-The pictures of the README come from here and nowhere else: real broker, real agent, real browser.
+The pictures of the documentation come from here and nowhere else: real broker, real agent, real browser.
 """
 
 import argparse
