@@ -61,6 +61,8 @@ def watched(tmp_path_factory: pytest.TempPathFactory, broker: Broker) -> Iterato
                 scraped(prometheus, 3)
                 calm = [labels["alertname"] for labels, _value in prometheus.query(FIRING)]
                 work(place)
+                told = "edge_mqtt_broker_dropped_total"  # the broker publishes it every ten seconds
+                wait_for(lambda: told in place.agent.get("/metrics")[1], LIMIT_S, told)
                 scraped(prometheus, 2)
                 yield Watched(place, prometheus, alertmanager, heard, calm)
 
