@@ -18,11 +18,15 @@ class Losses:
         self._untold = 0
         self._told_at = -RECENT_S
 
-    def note(self, payload: bytes, now: float) -> None:
-        """Take what the broker says; what is no number is not believed. A restart of it begins at 0."""
+    def note(self, payload: bytes, now: float, *, live: bool = False) -> None:
+        """Take what the broker says; what is no number is not believed. A restart of it begins at 0.
+
+        Mosquitto forgets the retained count after a minute without a change. So the first one that is heard
+        is a rise where it comes ``live``, by one message at least.
+        """
         with suppress(ValueError):
             total = int(payload[:20])
-            rise = 0 if self.total is None else total - self.total
+            rise = min(total, int(live)) if self.total is None else total - self.total
             self.total = total
             if rise > 0:
                 self._rises.append((now, rise))

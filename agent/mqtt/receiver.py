@@ -92,7 +92,7 @@ class Intake:
         """Offer one PUBLISH; drop it unacknowledged when there is no room."""
         stats = self._stats
         if topic == _LOSSES:
-            stats.losses.note(payload, self._mono())
+            stats.losses.note(payload, self._mono(), live=not first & 1)
             return
         stats.received += 1
         stats.received_bytes += len(payload)

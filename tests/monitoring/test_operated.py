@@ -46,6 +46,14 @@ class Watched:
 
 
 @pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """A broker that has just started: an older one does not repeat a count that has not changed."""
+    young = Broker(tmp_path_factory.mktemp("young")).start()
+    yield young
+    young.stop()
+
+
+@pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory, broker: Broker) -> Iterator[Watched]:
     """An agent that has worked, under a Prometheus that saw it do so from the start."""
     folder = tmp_path_factory.mktemp("watched")

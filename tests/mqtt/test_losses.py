@@ -89,3 +89,14 @@ def test_without_the_right_to_read_it_nothing_is_missing() -> None:
     ):
         until(lambda: desk.link.state.refused == ("a/#",))
         assert not desk.link.state.subscribed
+
+
+def test_the_first_count_is_a_rise_only_where_it_comes_live() -> None:
+    """Mosquitto forgets the retained count after a minute, so a change may be the first that is heard."""
+    for live, risen in ((False, 0), (True, 1)):
+        losses = Losses()
+        losses.note(b"70", 0.0, live=live)
+        assert (losses.total, losses.recent(1.0)) == (70, risen)
+    restarted = Losses()
+    restarted.note(b"0", 0.0, live=True)
+    assert not restarted.recent(1.0)

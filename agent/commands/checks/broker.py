@@ -154,8 +154,8 @@ def _dropped(found: Examined) -> Line:
     if found.dropped is None:
         return warn(
             check,
-            f"{BROKER_LOSSES} cannot be read, so what the broker drops stays unseen",
-            f"topic read $SYS/broker/publish/# for this user; {RIGHTS}",
+            f"{BROKER_LOSSES} was not heard: it has not changed for a minute, or this user may not read it",
+            f"make sure of topic read $SYS/broker/publish/# for this user; {RIGHTS}",
         )
     if found.dropped:
         return warn(
