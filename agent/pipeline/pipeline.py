@@ -1,7 +1,7 @@
 """The path of a reading, from the journal to the verdict. Read this first.
 
-    row -> detect (score) -> window -> sealer (local opinion, prompt section)
-        -> desk (gate, batch, model) -> conclusion (verdict, finding, outbox) -> broker
+    row -> detect (score) -> window -> seal (local opinion, prompt section)
+        -> review_queue (gate, batch, model) -> conclude (verdict, finding, outbox) -> broker
 
 Rows come from the journal strictly by ``seq``. What time decides (age, settling, silence) is asked for as a
 timer row and acted on only when that row comes back, so scores, windows and findings are a function of the
