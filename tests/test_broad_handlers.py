@@ -8,7 +8,7 @@ REPO = Path(__file__).resolve().parents[1]
 BROAD = {"Exception", "BaseException"}
 #: Calls that log or count a fault, or hand it to what does.
 TELLS = {
-    "_complain", "_fall_back", "_note", "_report", "_stumbled", "_break", "_put_aside", "append",
+    "_complain", "_fall_back", "_note", "_log", "_stumbled", "_break", "_put_aside", "append",
     "excepthook", "fail", "fault", "note", "set_exception", "tell",
 }  # fmt: skip
 #: Handlers that swallow, and why they may.
@@ -94,7 +94,7 @@ def test_the_walk_sees_what_it_should() -> None:
     honest = [
         "try: f()\nexcept ValueError: pass",
         "try: f()\nexcept BaseException:\n    g()\n    raise",
-        "try: f()\nexcept Exception as error: self._report('x', exc_info=error)",
+        "try: f()\nexcept Exception as error: self._log('x', exc_info=error)",
         "with suppress(OSError): f()",
     ]
     assert [len(list(silent(ast.parse(one)))) for one in swallows] == [1] * len(swallows)

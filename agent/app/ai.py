@@ -56,14 +56,14 @@ class Asking:
         return key
 
     def open(
-        self, recorder: Recorder, report: Callable[..., None], transcribe: Callable[[Transcript], None]
+        self, recorder: Recorder, log: Callable[..., None], transcribe: Callable[[Transcript], None]
     ) -> None:
         """Open the ledger and make the caller; the SDK is imported at the first call only.
 
         Raises:
             JournalError: the ledger cannot be opened, in words for a person.
         """
-        self._recorder, self._report, self._transcribe = recorder, report, transcribe
+        self._recorder, self._log, self._transcribe = recorder, log, transcribe
         self._advise(self._config)
         if self.endpoint is not None:
             self.ledger = self._open_ledger(self._config)
@@ -94,7 +94,7 @@ class Asking:
 
     def _advise(self, config: Config) -> None:
         if self.endpoint is None and config.review.mode != "none":
-            self._report(
+            self._log(
                 "ai_not_configured",
                 level="warning",
                 remedy="set ai.base_url, ai.api_key_file or OPENAI_API_KEY; until then all is local",
@@ -107,7 +107,7 @@ class Asking:
             zone=find_zone(config.ai.budget.timezone),
             wall=time.time,
             mono=time.monotonic,
-            report=self._report,
+            log=self._log,
         )
 
     def _make_caller(self, config: Config, endpoint: str, key: str | None, ledger: BudgetLedger) -> Caller:

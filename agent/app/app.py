@@ -94,9 +94,9 @@ class App:
 
     def _start(self) -> Rooms | None:
         """Open, replay what the last process left, then start the threads; None when the end came first."""
-        self._logs.report("agent_started", version=__version__, agent=self._config.agent.id, pid=os.getpid())
+        self._logs.log("agent_started", version=__version__, agent=self._config.agent.id, pid=os.getpid())
         for weak in weaknesses(self._config):
-            self._logs.report(
+            self._logs.log(
                 "config_weak", level="warning", key=weak.key, problem=weak.what, remedy=weak.remedy
             )
         self._notifier.status("opening the journal")
@@ -170,7 +170,7 @@ class App:
         reloader = Reloader(rooms, path=self._path, loop=self._loop, notifier=self._notifier)
         self._notifier.status(rooms.one_line())
         self._notifier.ready()
-        self._logs.report("agent_ready", **rooms.addresses())
+        self._logs.log("agent_ready", **rooms.addresses())
         crew.start("guard", self._guard)
         while True:
             # Nobody handles its SIGPROF: it kills when a thread keeps the interpreter for itself. It counts
@@ -210,7 +210,7 @@ class App:
             self._notifier.status(rooms.one_line())
         if rooms.web_hangs(STUCK_S) != self._web_hangs:
             self._web_hangs = not self._web_hangs
-            self._logs.report(
+            self._logs.log(
                 "web_hangs" if self._web_hangs else "web_is_back",
                 level="error" if self._web_hangs else "info",
                 remedy="readings and verdicts go on; restart the agent to have /healthz and /metrics again",
@@ -219,7 +219,7 @@ class App:
     def _die(self, death: Death) -> None:
         """Say why and end at once: start-up is the only recovery path."""
         try:
-            self._logs.report(
+            self._logs.log(
                 "agent_failed",
                 level="error",
                 thread=death.thread,
@@ -239,14 +239,14 @@ class App:
         self._crew.ending = True
         self._notifier.stopping()
         self._notifier.extend(STOP_S + BEAT_S)
-        self._logs.report("agent_stopping")
+        self._logs.log("agent_stopping")
         clean = True
         for name, step in () if rooms is None else self._steps(rooms):
             limit = deadline - time.monotonic()
             if limit <= 0 or not step(limit):
                 clean = False
-                self._logs.report("agent_stop_slow", level="warning", step=name)
-        self._logs.report("agent_stopped", clean=clean)
+                self._logs.log("agent_stop_slow", level="warning", step=name)
+        self._logs.log("agent_stopped", clean=clean)
         self._logs.close(0.5)
 
     def _steps(self, rooms: Rooms) -> tuple[tuple[str, Callable[[float], bool]], ...]:

@@ -54,7 +54,7 @@ class Lifecycle:
 
     def _tell_losses(self, now: float) -> None:
         if dropped := self._rooms.link.stats.losses.untold(now):
-            self._rooms.logs.report(
+            self._rooms.logs.log(
                 "mqtt_broker_dropped",
                 level="warning",
                 messages=dropped,

@@ -49,13 +49,13 @@ class Crossings:
             verdict_id = one.verdict_id or one.feedback.verdict_id
             told = {"verdict_id": verdict_id, "outcome": one.feedback.outcome}
             if one.refused:
-                self._rooms.logs.report("feedback_refused", level="warning", why=one.why, **told)
+                self._rooms.logs.log("feedback_refused", level="warning", why=one.why, **told)
             elif one.status is None:
-                self._rooms.logs.report("feedback_ignored", level="debug", why=one.why, **told)
+                self._rooms.logs.log("feedback_ignored", level="debug", why=one.why, **told)
             else:
                 with self._rooms.recorder.guard:
                     self._rooms.metrics.feedback(one.status, one.feedback.outcome)
-                self._rooms.logs.report("feedback_noted", status=one.status, note=one.feedback.note, **told)
+                self._rooms.logs.log("feedback_noted", status=one.status, note=one.feedback.note, **told)
 
     def _post(self, work: Callable[..., None], *args: object) -> None:
         with suppress(RuntimeError):  # the loop is closed: the process is ending
@@ -118,7 +118,7 @@ class Crossings:
             if alone is not None:
                 rooms.metrics.disagreement(alone)
         if event is not None:
-            rooms.logs.report(
+            rooms.logs.log(
                 f"finding_{event}",
                 level="warning" if event is FindingEvent.OPENED else "info",
                 finding_id=verdict.finding_id,

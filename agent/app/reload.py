@@ -45,7 +45,7 @@ class Reloader:
             self._reload()
         except AgentError as error:
             problems = error.problems if isinstance(error, ConfigError) else (str(error),)
-            self._rooms.logs.report(
+            self._rooms.logs.log(
                 "config_refused",
                 level="error",
                 path=str(self._path),
@@ -67,13 +67,13 @@ class Reloader:
         config = merge(rooms.config, wanted, sections=SECTIONS, keep=FIXED)
         asyncio.run_coroutine_threadsafe(self._apply(config), self._loop).result(APPLY_S)
         if waiting:
-            rooms.logs.report(
+            rooms.logs.log(
                 "config_restart_needed",
                 level="warning",
                 keys=", ".join(waiting),
                 remedy="these keys hold after a restart only: systemctl restart edge-agent",
             )
-        rooms.logs.report(
+        rooms.logs.log(
             "config_reloaded",
             path=str(self._path),
             changed=", ".join(key for key in changed if key not in waiting) or "nothing",

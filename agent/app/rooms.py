@@ -59,7 +59,7 @@ class Rooms:
             service_version=__version__,
             gateway=config.agent.id,
             secrets=logs.secrets,
-            report=logs.reporter(room="traces"),
+            log=logs.bind(room="traces"),
         )
         self.asking = Asking(config, secrets=logs.secrets)
         self.reporter = Reporter(self, loop=loop)
@@ -76,8 +76,8 @@ class Rooms:
         self._watchdog = Watchdog(beat_s=BEAT_S)
         self._wariness = Wariness(self.recorder.injection_suspected)
         self.journal = self._open_journal()
-        transcripts = Transcripts(write=self.journal.write, report=logs.reporter(room="caller"))
-        self.asking.open(self.recorder, logs.reporter(room="caller"), transcripts.add)
+        transcripts = Transcripts(write=self.journal.write, log=logs.bind(room="caller"))
+        self.asking.open(self.recorder, logs.bind(room="caller"), transcripts.add)
         self.detector = Detector(settings=DetectSettings(), limits=settings.of_limits(config))
         self.link = self._make_link()
         self.pipeline = self._make_pipeline()
@@ -87,7 +87,7 @@ class Rooms:
             routes=self.reporter.routes(),
             tls=web_tls(config),
             auth=web_auth(config, logs.secrets),
-            report=logs.reporter(room="web"),
+            log=logs.bind(room="web"),
         )
 
     # ----------------------------------------------------------------------------------- building
@@ -103,7 +103,7 @@ class Rooms:
                 on_acks=lambda acks: self.link.ack(acks),  # noqa: PLW0108 - the link is built later
                 on_generation=lambda number: self.link.generation_stored(number),  # noqa: PLW0108
                 on_room=lambda: self.link.room(),  # noqa: PLW0108
-                report=self.logs.reporter(room="journal"),
+                log=self.logs.bind(room="journal"),
                 on_texts=self._wariness.look_all,
                 on_feedback=self.crossings.on_feedback,
                 knows=lambda device: self.detector.knows(device),  # noqa: PLW0108 - the detector is built later
@@ -144,7 +144,7 @@ class Rooms:
             offer=self.journal.inbox.offer,
             on_published=self.crossings.on_published,
             on_event=self.crossings.on_link,
-            report=self.logs.reporter(room="mqtt"),
+            log=self.logs.bind(room="mqtt"),
             pressed=lambda: self.journal.inbox.pressed,
         )
 
@@ -169,7 +169,7 @@ class Rooms:
             clock=self.journal.clock.now,
             wall=self._pace.wall,
             turn_s=self._pace.turn_s(TURN_S),
-            report=self.logs.reporter(room="pipeline"),
+            log=self.logs.bind(room="pipeline"),
             spawn=self.crossings.spawn,
             fail=self.crossings.fail,
         )

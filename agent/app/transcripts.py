@@ -22,10 +22,10 @@ class Transcripts:
     """
 
     def __init__(
-        self, *, write: Callable[[Callable[[Store], None]], Future[None]], report: Callable[..., None]
+        self, *, write: Callable[[Callable[[Store], None]], Future[None]], log: Callable[..., None]
     ) -> None:
         self._write = write
-        self._report = report
+        self._log = log
         self._calls: dict[str, list[dict[str, Any]]] = {}
 
     def add(self, transcript: Transcript) -> None:
@@ -42,4 +42,4 @@ class Transcripts:
     def _written(self, future: Future[None]) -> None:
         error = None if future.cancelled() else future.exception()
         if error is not None and not isinstance(error, JournalError):  # closed: the process is ending
-            self._report("transcript_lost", level="warning", error=fault_words(error))
+            self._log("transcript_lost", level="warning", error=fault_words(error))

@@ -46,7 +46,7 @@ class BudgetLedger:
         zone: time zone whose hours, days and months count.
         wall: Unix seconds.
         mono: monotonic seconds of this boot.
-        report: told ``budget_file_lost``, ``budget_clock_jumped`` and ``budget_write_failed``.
+        log: told ``budget_file_lost``, ``budget_clock_jumped`` and ``budget_write_failed``.
         boot: names the boot that ``mono`` counts from.
 
     Raises:
@@ -62,13 +62,13 @@ class BudgetLedger:
         zone: tzinfo,
         wall: Callable[[], float],
         mono: Callable[[], float],
-        report: Callable[..., None] | None = None,
+        log: Callable[..., None] | None = None,
         boot: str | None = None,
     ) -> None:
         self._zone = zone
         self._wall = wall
         self._mono = mono
-        self._report = report or (lambda _event, **_fields: None)
+        self._log = log or (lambda _event, **_fields: None)
         self._boot = boot or boot_id()
         self._limits = {kind: _nano(limits[BudgetWindow(kind)]) for kind in KINDS}
         self._live: dict[int, tuple[int, dict[str, float]]] = {}  # booking -> amount, period starts
@@ -78,7 +78,7 @@ class BudgetLedger:
         self.lost = self._file.open(self._now(), self._zone)
         self._periods, self._anchor = self._file.load()
         if self.lost:
-            self._report(
+            self._log(
                 "budget_file_lost",
                 level="warning",
                 path=str(path),
@@ -158,7 +158,7 @@ class BudgetLedger:
         now = self._now()
         periods, moved = roll(stored, anchor, now, self._zone)
         if jumped(anchor, now):
-            self._report("budget_clock_jumped", level="warning", wall=now.wall, before=anchor.wall)
+            self._log("budget_clock_jumped", level="warning", wall=now.wall, before=anchor.wall)
         if moved != anchor or periods != stored:
             self._file.store(periods, moved)
         return periods
@@ -222,7 +222,7 @@ class BudgetLedger:
         except sqlite3.Error as error:
             if not self._failing:
                 self._failing = True
-                self._report("budget_write_failed", level="error", error=str(error))
+                self._log("budget_write_failed", level="error", error=str(error))
             raise JournalError(
                 f"budget: cannot write {self._file.path}: {error}; free space or correct the rights, "
                 "no model call is made until then"

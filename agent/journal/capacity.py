@@ -31,7 +31,7 @@ class Capacity:
         max_bytes: int,
         ballast: Ballast,
         stats: JournalStats,
-        report: Callable[..., None],
+        log: Callable[..., None],
         mono: Callable[[], float],
     ) -> None:
         self.pressed = False  # at 80 % or more: prune before time
@@ -41,7 +41,7 @@ class Capacity:
         self._max_bytes = max_bytes
         self._ballast = ballast
         self._stats = stats
-        self._report = report
+        self._log = log
         self._mono = mono
         self._over_cap = False
         self._trouble = ""  # what the disk said
@@ -91,7 +91,7 @@ class Capacity:
         full = primary_code(error) == sqlite3.SQLITE_FULL
         self._disk_full = self._disk_full or full
         if full and self._ballast.drop():
-            self._report("journal_ballast_dropped", level="warning", path=str(self._ballast.path))
+            self._log("journal_ballast_dropped", level="warning", path=str(self._ballast.path))
         self._trouble = str(error)
         self._say()
         return full
@@ -138,7 +138,7 @@ class Capacity:
         state, problem = self._judge()
         if state != self._stats.state:
             level = {"ok": "info", "degraded": "warning", "full": "error"}[state]
-            self._report(
+            self._log(
                 "journal_state_changed",
                 level=level,
                 state=state,

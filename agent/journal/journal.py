@@ -125,7 +125,7 @@ class Journal:
                 max_bytes=int(settings.max_mib * 2**20),
                 ballast=ballast,
                 stats=self.stats,
-                report=wiring.report,
+                log=wiring.log,
                 mono=mono,
             ),
             stats=self.stats,
@@ -158,7 +158,7 @@ class Journal:
         lock.acquire()
         try:
             ballast = Ballast(state_dir / "journal.ballast", size=settings.ballast_bytes)
-            connection = _open_with(ballast, state_dir / NAME, report=wiring.report)
+            connection = _open_with(ballast, state_dir / NAME, log=wiring.log)
             try:
                 ballast.restore()
                 return cls(
@@ -246,19 +246,19 @@ def _make(state_dir: Path) -> None:
         raise JournalError(f"journal: {error}") from error
 
 
-def _open_with(ballast: Ballast, path: Path, *, report: Callable[..., None]) -> sqlite3.Connection:
+def _open_with(ballast: Ballast, path: Path, *, log: Callable[..., None]) -> sqlite3.Connection:
     """Open the file and write to it; on a full disk give it the ballast and try once more."""
     try:
-        return _open_and_write(path, report=report)
+        return _open_and_write(path, log=log)
     except sqlite3.Error:
         if not ballast.drop():
             raise
-    report("journal_ballast_dropped", level="warning", path=str(ballast.path))
-    return _open_and_write(path, report=report)
+    log("journal_ballast_dropped", level="warning", path=str(ballast.path))
+    return _open_and_write(path, log=log)
 
 
-def _open_and_write(path: Path, *, report: Callable[..., None]) -> sqlite3.Connection:
-    connection = open_database(path, report=report)
+def _open_and_write(path: Path, *, log: Callable[..., None]) -> sqlite3.Connection:
+    connection = open_database(path, log=log)
     try:
         write_meta(connection, "opened_by", os.getpid())
     except sqlite3.Error:

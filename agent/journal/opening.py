@@ -17,7 +17,7 @@ SUSPECT = "journal.suspect"  # left behind when SQLite called the file damaged w
 _MAX_ASIDE = 2  # damaged files that are kept
 
 
-def open_database(path: Path, *, report: Callable[..., None]) -> sqlite3.Connection:
+def open_database(path: Path, *, log: Callable[..., None]) -> sqlite3.Connection:
     """Open, check and complete the journal; a damaged one is moved aside and a clean one begun, loudly.
 
     Raises:
@@ -26,10 +26,10 @@ def open_database(path: Path, *, report: Callable[..., None]) -> sqlite3.Connect
         sqlite3.Error: it cannot be read or written.
     """
     try:
-        return _open_sound(path, report)
+        return _open_sound(path, log)
     except JournalCorruptError as error:
         aside = _move_aside(path)
-        report(
+        log(
             "journal_moved_aside",
             level="error",
             error=str(error),
@@ -38,10 +38,10 @@ def open_database(path: Path, *, report: Callable[..., None]) -> sqlite3.Connect
                 "a clean journal was begun; what was not acknowledged comes again, the rest is in that file"
             ),
         )
-        return _open_sound(path, report)
+        return _open_sound(path, log)
 
 
-def _open_sound(path: Path, report: Callable[..., None]) -> sqlite3.Connection:
+def _open_sound(path: Path, log: Callable[..., None]) -> sqlite3.Connection:
     refuse_planted(path)
     check_header(path)
     suspect = path.with_name(SUSPECT)
@@ -59,7 +59,7 @@ def _open_sound(path: Path, report: Callable[..., None]) -> sqlite3.Connection:
         raise
     suspect.unlink(missing_ok=True)
     if 0 < found < VERSION:
-        report("journal_migrated", path=str(path), found=found, now=VERSION)
+        log("journal_migrated", path=str(path), found=found, now=VERSION)
     return connection
 
 

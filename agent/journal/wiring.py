@@ -17,7 +17,7 @@ class Wiring:
     on_acks: Callable[[list[Ack]], None]
     on_generation: Callable[[int], None]
     on_room: Callable[[], None]
-    report: Callable[..., None]
+    log: Callable[..., None]
     on_texts: Callable[[list[tuple[Arrival, bool]]], None] = lambda _texts: None
     knows: Callable[[str], bool] = lambda _device: False  # a device, to the detector
     on_feedback: Callable[[tuple[Noted, ...]], None] = lambda _noted: None

@@ -50,7 +50,7 @@ class Link:
         offer: Offer,
         on_published: Callable[[int, int], None],
         on_event: Callable[[LinkState], None],
-        report: Callable[..., None],
+        log: Callable[..., None],
         pressed: Callable[[], bool] = lambda: False,
         wall: Callable[[], float] = time.time,
         mono: Callable[[], float] = time.monotonic,
@@ -60,16 +60,16 @@ class Link:
         self.stats = stats = LinkStats()
         self.heartbeat = mono()
         self._board = Board(
-            settings=settings, filters=previous_filters, on_event=on_event, report=report, wall=wall
+            settings=settings, filters=previous_filters, on_event=on_event, log=log, wall=wall
         )
         self._intake = Intake(
             offer=offer, pressed=pressed, stats=stats, first_generation=first_generation, wall=wall, mono=mono
         )
         self._publisher = Publisher(
-            settings=settings, stats=stats, on_published=on_published, report=report, mono=mono
+            settings=settings, stats=stats, on_published=on_published, log=log, mono=mono
         )
         self._subscriber = Subscriber(
-            wanted=subscriptions, held=previous_filters, retry_s=settings.resubscribe_s, report=report
+            wanted=subscriptions, held=previous_filters, retry_s=settings.resubscribe_s, log=log
         )
         self._policy, self._truce = Policy(settings=settings), Truce()
         self._dialler = Dialler(settings=settings, done=lambda: self._post(self._take_dialled))

@@ -49,14 +49,14 @@ class Publisher:
         settings: LinkSettings,
         stats: LinkStats,
         on_published: Callable[[int, int], None],
-        report: Callable[..., None],
+        log: Callable[..., None],
         mono: Callable[[], float],
     ) -> None:
         self._mono = mono
         self._settings = settings
         self._stats = stats
         self._on_published = on_published
-        self._report = report
+        self._log = log
         self._queue: deque[_Parcel] = deque()
         self._announcements: dict[str, _Parcel] = {}
         self._in_flight: dict[int, _Parcel] = {}
@@ -176,7 +176,7 @@ class Publisher:
             self._unwelcome[parcel.topic] = self._mono() + UNWELCOME_S
             if known:
                 return
-            self._report(
+            self._log(
                 "mqtt_announcement_refused",
                 level="warning",
                 topic=parcel.topic,

@@ -21,12 +21,12 @@ class Board:
         settings: LinkSettings,
         filters: Sequence[str],
         on_event: Callable[[LinkState], None],
-        report: Callable[..., None],
+        log: Callable[..., None],
         wall: Callable[[], float],
     ) -> None:
         self._settings = settings
         self._on_event = on_event
-        self._report = report
+        self._log = log
         self._wall = wall
         self._had_session = bool(filters)
         self._said: str | None = None
@@ -59,7 +59,7 @@ class Board:
             stalled=False,
             limits=accepted.limits,
         )
-        self._report(
+        self._log(
             "mqtt_connected",
             level="info",
             broker=self._settings.address,
@@ -68,7 +68,7 @@ class Board:
             generation=generation,
         )
         if self._had_session and not present:
-            self._report(
+            self._log(
                 "mqtt_session_lost",
                 level="warning",
                 consequence="what was published while the agent was away did not arrive",
@@ -80,7 +80,7 @@ class Board:
         """Tell once that the broker knows only 3.1.1."""
         if not self._said_downgrade:
             self._said_downgrade = True
-            self._report(
+            self._log(
                 "mqtt_protocol_downgraded",
                 level="warning",
                 protocol="3.1.1",
@@ -92,7 +92,7 @@ class Board:
         """Tell what became of the filters."""
         if subscriber.done and not self.state.subscribed:
             self._said = None
-            self._report("mqtt_subscribed", level="info", filters=list(subscriber.filters))
+            self._log("mqtt_subscribed", level="info", filters=list(subscriber.filters))
         self.set(
             subscribed=subscriber.done,
             refused=subscriber.refused,
@@ -120,7 +120,7 @@ class Board:
         )
         if was or self._said != trouble.what:
             self._said = trouble.what
-            self._report(
+            self._log(
                 "mqtt_disconnected" if was else "mqtt_connect_failed",
                 level="warning",
                 error=trouble.what,
@@ -136,7 +136,7 @@ class Board:
     def _silenced(self, silence_s: float) -> None:
         """Tell that another client uses our id and that we stand back."""
         self.set(silent_until=self._wall() + silence_s, last_error=str(of_code(TAKEN_OVER)))
-        self._report(
+        self._log(
             "mqtt_client_id_contested",
             level="error",
             client_id=self._settings.client_id,
@@ -147,7 +147,7 @@ class Board:
     def stalled(self) -> None:
         """Tell that intake is full."""
         self.set(stalled=True)
-        self._report(
+        self._log(
             "mqtt_intake_stalled",
             level="warning",
             consequence="what arrives is left with the broker until there is room",
@@ -155,4 +155,4 @@ class Board:
 
     def resumed(self, dropped: int) -> None:
         """Tell that there is room again and that the broker is asked to send again."""
-        self._report("mqtt_intake_resumed", level="info", dropped=dropped)
+        self._log("mqtt_intake_resumed", level="info", dropped=dropped)

@@ -16,13 +16,13 @@ class Subscriber:
         wanted: Sequence[Subscription],
         held: Sequence[str],
         retry_s: float,
-        report: Callable[..., None],
+        log: Callable[..., None],
     ) -> None:
         self._wanted = {one.filter: one for one in wanted}
         self._needed = {one.filter for one in wanted if not one.optional}
         self._held = set(held)
         self._retry_s = retry_s
-        self._report = report
+        self._log = log
         self._connection: Connection | None = None
         self._session_present = False
         self._asked: dict[int, list[Subscription]] = {}
@@ -99,7 +99,7 @@ class Subscriber:
             return
         self._said = said
         for name in self.refused:
-            self._report(
+            self._log(
                 "mqtt_subscription_refused",
                 level="error",
                 filter=name,
@@ -107,7 +107,7 @@ class Subscriber:
                 remedy="give this user the right to subscribe to it",
             )
         for name in self.downgraded:
-            self._report(
+            self._log(
                 "mqtt_subscription_downgraded",
                 level="warning",
                 filter=name,

@@ -52,11 +52,11 @@ class PausingExporter(SpanExporter):
         self,
         *,
         inner: SpanExporter,
-        report: Callable[..., None],
+        log: Callable[..., None],
         mono: Callable[[], float] = time.monotonic,
     ) -> None:
         self._inner = inner
-        self._report = report
+        self._log = log
         self._mono = mono
         self._failures = 0
         self._until = 0.0
@@ -79,7 +79,7 @@ class PausingExporter(SpanExporter):
             self.delivered += len(spans)
             if self._failures:
                 self._failures = 0
-                self._report("trace_export_recovered", lost=self.lost)
+                self._log("trace_export_recovered", lost=self.lost)
         else:
             self._failed(len(spans), raised)
         return result
@@ -91,7 +91,7 @@ class PausingExporter(SpanExporter):
         self._until = self._mono() + pause * random.uniform(0.8, 1.2)  # noqa: S311 -- jitter
         if self._failures == 1:
             about = {} if raised is None else {"error": raised}
-            self._report("trace_export_failed", level="warning", pause_s=pause, **about)
+            self._log("trace_export_failed", level="warning", pause_s=pause, **about)
 
     def shutdown(self) -> None:
         self._inner.shutdown()

@@ -30,7 +30,7 @@ class FaultLog:
     """Takes faults from any thread. Nothing that goes wrong in here reaches the code that reports one.
 
     Args:
-        report: The log.
+        log: The log.
         count: Counts a fault; gets the configured model that it concerns, or an empty text.
         mono: Monotonic clock, seconds.
     """
@@ -38,11 +38,11 @@ class FaultLog:
     def __init__(
         self,
         *,
-        report: Callable[..., None],
+        log: Callable[..., None],
         count: Callable[[str], None],
         mono: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._report = report
+        self._log = log
         self._count = count
         self._mono = mono
         self._seen: dict[str, _Seen] = {}
@@ -59,7 +59,7 @@ class FaultLog:
             self._safely(lambda: self._count(model))
         about = {"model": model} if model else {}
         self._safely(
-            lambda: self._report(
+            lambda: self._log(
                 EVENTS[part],
                 level="error",
                 error_type="internal",

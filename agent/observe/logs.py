@@ -35,14 +35,14 @@ _TRACE_CHARS = 1000
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
 
 
-class Report(Protocol):
-    """How the rooms tell what happened: ``report("mqtt_connected", level="info", protocol="5")``."""
+class Log(Protocol):
+    """How the rooms tell what happened: ``log("mqtt_connected", level="info", protocol="5")``."""
 
     def __call__(self, event: str, level: str = "info", **fields: Any) -> None: ...
 
 
 class LogWriter:
-    """The log of one agent. ``report`` is what the rooms get; ``secrets`` masks in every line.
+    """The log of one agent. ``log`` is what the rooms get; ``secrets`` masks in every line.
 
     Args:
         level: Events below it cost nothing.
@@ -72,7 +72,7 @@ class LogWriter:
         self.reconfigure(level=level, format=format, content=content)
 
     def reconfigure(self, *, level: str, format: str, content: str) -> None:  # noqa: A002 -- as above
-        """Take over a reloaded configuration; every ``report`` that was given out follows."""
+        """Take over a reloaded configuration; every ``log`` that was given out follows."""
         self.level = level
         self.content = content
         self._render = _console if format == "console" else _json
@@ -90,7 +90,7 @@ class LogWriter:
             cache_logger_on_first_use=True,
         ).bind()
 
-    def report(self, event: str, level: str = "info", **fields: Any) -> None:
+    def log(self, event: str, level: str = "info", **fields: Any) -> None:
         """Log ``event`` with ``fields``; ``exc_info`` (True or an error) adds frames. Raises nothing."""
         try:
             getattr(self.logger, level if level in _LEVELS else "info")(event, **fields)
@@ -109,13 +109,13 @@ class LogWriter:
         finally:
             self._telling = False
 
-    def reporter(self, **bound: Any) -> Report:
-        """Return a ``report`` whose events carry ``bound`` as well."""
+    def bind(self, **bound: Any) -> Log:
+        """Return a ``log`` whose events carry ``bound`` as well."""
 
-        def report(event: str, level: str = "info", **fields: Any) -> None:
-            self.report(event, level, **{**bound, **fields})
+        def log(event: str, level: str = "info", **fields: Any) -> None:
+            self.log(event, level, **{**bound, **fields})
 
-        return report
+        return log
 
     def show(self, text: str) -> str | None:
         """Return what the content setting allows to be shown of a prompt or reply."""
@@ -204,7 +204,7 @@ def configure(
 ) -> LogWriter:
     """Return the agent's log, with the standard library's ``logging`` (paho, openai, ...) routed into it."""
     writer = LogWriter(level=level, format=format, content=content, stream=stream, secrets=secrets)
-    LibraryHandler.install(writer.report, owner=writer)
+    LibraryHandler.install(writer.log, owner=writer)
     return writer
 
 

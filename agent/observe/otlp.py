@@ -104,7 +104,7 @@ class LiveTracer(Tracer):
         content: bool,
         sample_ratio: float,
         secrets: Secrets,
-        report: Callable[..., None],
+        log: Callable[..., None],
         delay_s: float,
     ) -> None:
         about = {
@@ -119,7 +119,7 @@ class LiveTracer(Tracer):
         self._secrets = secrets
         self._keep_below = round(sample_ratio * (1 << 64))
         self._random = random.Random()  # noqa: S311 -- ids, not secrets
-        self._exporter = PausingExporter(inner=exporter, report=report)
+        self._exporter = PausingExporter(inner=exporter, log=log)
         self._processor = BoundedProcessor(exporter=self._exporter, delay_s=delay_s)
         self._batches: OrderedDict[str, SpanContext] = OrderedDict()
         self._closed = False

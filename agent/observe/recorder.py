@@ -57,7 +57,7 @@ class TelemetryRecorder:
         self.metrics = metrics
         self.tracer = tracer
         self.mono = mono
-        self.fault_log = FaultLog(report=logs.report, count=metrics.internal_fault)
+        self.fault_log = FaultLog(log=logs.log, count=metrics.internal_fault)
         self.guard = Guard(note=lambda error: self.fault_log.note("telemetry", error))
         logs.on_fault = self.guard.take
 
@@ -78,13 +78,13 @@ class TelemetryRecorder:
                 Reason.OPEN_FINDING,
             }
             level = "debug" if quiet else "info"
-            self.logs.report("ai_call_suppressed", level, reason=reason.value, windows=windows)
+            self.logs.log("ai_call_suppressed", level, reason=reason.value, windows=windows)
 
     def share_used_up(self, device: str) -> None:
         """Count a window of a device that has used up its own share of the money, not the budget."""
         with self.guard:
             self.metrics.suppressed[SHARE].inc()
-            self.logs.report(
+            self.logs.log(
                 "ai_call_suppressed",
                 reason=SHARE,
                 windows=1,
@@ -102,7 +102,7 @@ class TelemetryRecorder:
         with self.guard:
             self.metrics.grounding[result.value].inc()
             if result is Grounding.UNGROUNDED:
-                self.logs.report(
+                self.logs.log(
                     "ai_ungrounded", "warning", failed=failed_checks(checks, in_words=self.shows_content)
                 )
 
@@ -111,7 +111,7 @@ class TelemetryRecorder:
         with self.guard:
             self.metrics.breaker(provider, state.value)
             level = "warning" if state is BreakerState.OPEN else "info"
-            self.logs.report(
+            self.logs.log(
                 "ai_breaker_change", level, provider=provider, state=state.value, why=why, open_s=open_s
             )
 
@@ -119,7 +119,7 @@ class TelemetryRecorder:
         """Say that a period's budget is ``ok``, ``soft`` (80 %) or ``hard`` (used up)."""
         with self.guard:
             level = "info" if state == "ok" else "warning"
-            self.logs.report(
+            self.logs.log(
                 "ai_budget_change", level, window=window.value, state=state, spent_usd=spent, limit_usd=limit
             )
 
@@ -130,7 +130,7 @@ class TelemetryRecorder:
         """
         with self.guard:
             self.metrics.injection(rule)
-            self.logs.report(
+            self.logs.log(
                 "ai_injection_suspected",
                 "warning",
                 rule=rule,
@@ -178,7 +178,7 @@ class RecordedCall:
         with self._recorder.guard:
             start, logs = self._start, self._recorder.logs
             fields = start_fields(start) | {"trigger": start.trigger, "prompt": logs.show(start.prompt)}
-            logs.report("ai_call_start", **{key: value for key, value in fields.items() if value is not None})
+            logs.log("ai_call_start", **{key: value for key, value in fields.items() if value is not None})
         return self
 
     def __exit__(
@@ -217,7 +217,7 @@ class RecordedCall:
         start, recorder = self._start, self._recorder
         with recorder.guard:
             recorder.metrics.model(start.model, start.provider).retried(retry.error_type.value)
-            recorder.logs.report(
+            recorder.logs.log(
                 "ai_retry",
                 "warning",
                 **call_fields(start),
@@ -258,7 +258,7 @@ class RecordedCall:
             fields["response"] = shown
         if record.usage is not None and record.usage.reported is not None:
             said, counted = record.usage.reported, (record.usage.input, record.usage.output)
-            logs.report(
+            logs.log(
                 "ai_usage_not_believed",
                 "warning",
                 request_id=self._start.request_id,
@@ -268,12 +268,12 @@ class RecordedCall:
                 remedy="the endpoint counts what cannot be; compare with its bill, or correct ai.profile",
             )
         if record.ok:
-            logs.report("ai_call_success", **fields)
+            logs.log("ai_call_success", **fields)
         else:
             if record.error_type is not ErrorType.INTERNAL:  # which is no fault of the server
                 fields["server"] = f"{self._start.server_address}:{self._start.server_port}"
             what_to_do = remedy(record.error_type, record.http_status)
-            logs.report("ai_call_failure", "error", **fields, remedy=what_to_do)
+            logs.log("ai_call_failure", "error", **fields, remedy=what_to_do)
 
     def _open_spans(self) -> None:
         tracer, start = self._recorder.tracer, self._start

@@ -31,17 +31,17 @@ _NAMES = {10: "debug", 20: "info", 30: "warning", 40: "error", 50: "critical"}
 class LibraryHandler(logging.Handler):
     """Turns records of other libraries into ``library_logged`` events, a few per logger and minute."""
 
-    def __init__(self, report: Callable[..., None], *, mono: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, log: Callable[..., None], *, mono: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
-        self._report = report
+        self._log = log
         self._limit = RateLimit(burst=10, per_s=0.1, mono=mono)
         self._inside = threading.local()
         self.owner: object = None
 
     @classmethod
-    def install(cls, report: Callable[..., None], *, owner: object) -> "LibraryHandler":
-        """Route the root logger to ``report`` in place of the handler of an earlier log."""
-        handler = cls(report)
+    def install(cls, log: Callable[..., None], *, owner: object) -> "LibraryHandler":
+        """Route the root logger to ``log`` in place of the handler of an earlier log."""
+        handler = cls(log)
         handler.owner = owner
         root = logging.getLogger()
         for old in [item for item in root.handlers if isinstance(item, LibraryHandler)]:
@@ -68,7 +68,7 @@ class LibraryHandler(logging.Handler):
                 fields["held_back"] = silent
             if record.exc_info and record.exc_info[1] is not None:
                 fields["exc_info"] = record.exc_info[1]
-            self._report("library_logged", level=_NAMES.get(record.levelno // 10 * 10, "info"), **fields)
+            self._log("library_logged", level=_NAMES.get(record.levelno // 10 * 10, "info"), **fields)
         except Exception:  # noqa: BLE001 -- a bad format string of theirs is not our fault
             self.handleError(record)
         finally:
@@ -86,7 +86,7 @@ def uninstall(owner: object) -> None:
             root.removeHandler(handler)
 
 
-def catch_uncaught(report: Callable[..., None], then: Callable[[], None]) -> Callable[[], None]:
+def catch_uncaught(log: Callable[..., None], then: Callable[[], None]) -> Callable[[], None]:
     """Log what nobody caught in any thread as ``agent_crashed``, then call ``then`` (which ends the process).
 
     Returns:
@@ -97,7 +97,7 @@ def catch_uncaught(report: Callable[..., None], then: Callable[[], None]) -> Cal
     def crashed(error: BaseException | None, thread: str) -> None:
         if error is None or isinstance(error, (KeyboardInterrupt, SystemExit)):
             return
-        report("agent_crashed", level="critical", thread=thread, exc_info=error)
+        log("agent_crashed", level="critical", thread=thread, exc_info=error)
         then()
 
     def restore() -> None:

@@ -121,7 +121,7 @@ def open_tracer(
     content: bool | None = None,
     sample_ratio: float = 1.0,
     secrets: Secrets | None = None,
-    report: Callable[..., None] = lambda *_args, **_fields: None,
+    log: Callable[..., None] = lambda *_args, **_fields: None,
     delay_s: float = 5.0,
 ) -> Tracer:
     """Return the tracer of the configuration: off without an endpoint, unless the protocol is ``console``.
@@ -134,7 +134,7 @@ def open_tracer(
         content: Whether prompts and replies go on spans; None asks the environment.
         sample_ratio: Share of traces to keep.
         secrets: Values to mask in every attribute.
-        report: Told once per change of the collector's state.
+        log: Told once per change of the collector's state.
         delay_s: How long spans may wait for company.
     """
     if endpoint is None and protocol != "console":
@@ -152,6 +152,6 @@ def open_tracer(
         content=content,
         sample_ratio=sample_ratio,
         secrets=secrets or Secrets(),
-        report=report,
+        log=log,
         delay_s=delay_s,
     )

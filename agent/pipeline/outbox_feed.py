@@ -50,7 +50,7 @@ class Outbox:
         supersede: Callable[[str, int], None],
         settled: Callable[[int], None],
         seniority: Callable[[str], int | None],
-        report: Callable[..., None],
+        log: Callable[..., None],
     ) -> None:
         self._publish = publish
         self._load = load
@@ -58,7 +58,7 @@ class Outbox:
         self._refuse = refuse
         self._supersede = supersede
         self._settled = settled
-        self._report = report
+        self._log = log
         self._turns = Turns(seniority)
         self._handed: dict[int, Outgoing] = {}
         self._blocked: dict[str, float] = {}  # topic -> clock at which it is tried again
@@ -154,7 +154,7 @@ class Outbox:
         backoff_s = min(MAX_BACKOFF_S, 2 * self._backoffs.get(item.topic, FIRST_BACKOFF_S / 2))
         self._backoffs[item.topic] = backoff_s
         self._blocked[item.topic] = clock + backoff_s
-        self._report(
+        self._log(
             "verdict_publish_refused",
             level="warning",
             reason_code=reason_code,

@@ -94,14 +94,14 @@ class Pipeline:
         clock: Callable[[], float],
         wall: Callable[[], float],
         turn_s: float = TURN_S,
-        report: Callable[..., None],
+        log: Callable[..., None],
         spawn: Spawn,
         fail: Callable[[BaseException], None],
     ) -> None:
         self._journal = journal
         self._clock = clock
         self._turn_s = turn_s
-        self._report = report
+        self._log = log
         scribe = Scribe(journal, fail=fail)
         self._write, self._try_to_write = scribe.write, scribe.try_to_write
         self.detector = detector
@@ -118,7 +118,7 @@ class Pipeline:
             done=lambda ids: self._write(lambda store: store.outbox_done(ids)),
             refuse=lambda row, code: self._write(lambda store: store.outbox_refused(row, code)),
             supersede=lambda topic, row: self._write(lambda store: store.outbox_superseded(topic, row)),
-            report=report,
+            log=log,
             seniority=detector.seniority,
             settled=lambda row: self.conclusions.settled(row),  # noqa: PLW0108 - made below
         )
@@ -342,7 +342,7 @@ class Pipeline:
                 self._sealed_to,
             )
             if problem:
-                self._report("snapshot_skipped", level="warning", why=problem)
+                self._log("snapshot_skipped", level="warning", why=problem)
         self.desk.resume(recovered)
 
     async def replay(self, rows: Iterable[Row]) -> None:

@@ -39,7 +39,7 @@ class WebServer:
         auth: The user who may read, or None for everybody.
         max_connections: Clients at once.
         timeout_s: For a request's head, and again for its response.
-        report: Told of a route that failed.
+        log: Told of a route that failed.
 
     Raises:
         WebError: The address is taken, or may not be bound.
@@ -55,7 +55,7 @@ class WebServer:
         auth: BasicAuth | None = None,
         max_connections: int = 8,
         timeout_s: float = 5.0,
-        report: Callable[..., None] = lambda *_args, **_fields: None,
+        log: Callable[..., None] = lambda *_args, **_fields: None,
         mono: Callable[[], float] = time.monotonic,
     ) -> None:
         self._routes = dict(routes)
@@ -63,7 +63,7 @@ class WebServer:
         self._auth = auth
         self._max = max_connections
         self._timeout_s = timeout_s
-        self._report = report
+        self._log = log
         self._mono = mono
         self._connections: set[Connection] = set()
         self._stopping = False
@@ -196,7 +196,7 @@ class WebServer:
         try:
             return route()
         except Exception as error:  # noqa: BLE001 -- one address that fails must not end the others
-            self._report("web_request_failed", level="error", path=request.path, exc_info=error)
+            self._log("web_request_failed", level="error", path=request.path, exc_info=error)
             return plain(HTTPStatus.INTERNAL_SERVER_ERROR)
 
     def _close(self) -> None:

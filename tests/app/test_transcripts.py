@@ -54,7 +54,7 @@ class Details:
 def test_a_batch_keeps_each_model_that_was_asked() -> None:
     """The first model's failure stands beside the second's answer, with prompt and usage; replies are cut."""
     details = Details()
-    transcripts = Transcripts(write=details.write, report=details.report)
+    transcripts = Transcripts(write=details.write, log=details.report)
     transcripts.add(replace(CALL, error_type=ErrorType.TIMEOUT, reply=""))
     transcripts.add(replace(CALL, model="m2", reply="x" * 2 * MAX_REPLY))
     first, second = details.kept["b1"]["calls"]
@@ -70,5 +70,5 @@ def test_a_transcript_that_is_lost_is_said() -> None:
     """A fault of the disk costs the transcript, not the answer; a journal that closes says nothing."""
     for error, said in ((OSError("no"), ["transcript_lost"]), (JournalError("closed"), [])):
         details = Details(error)
-        Transcripts(write=details.write, report=details.report).add(CALL)
+        Transcripts(write=details.write, log=details.report).add(CALL)
         assert details.reports == said

@@ -34,7 +34,7 @@ class World:
             zone=UTC,
             wall=lambda: self.wall,
             mono=lambda: self.mono,
-            report=lambda event, **fields: self.reports.append((event, fields)),
+            log=lambda event, **fields: self.reports.append((event, fields)),
             boot=self.boot,
         )
         self.opened.append(ledger)

@@ -62,7 +62,7 @@ def run(messages: int, folder: Path) -> dict[str, float]:
             on_acks=ignore,
             on_generation=ignore,
             on_room=ignore,
-            report=ignore,
+            log=ignore,
         ),
         settings=JournalSettings(),
         wall=time.time,

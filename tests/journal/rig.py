@@ -136,7 +136,7 @@ class Rig:
                 on_acks=lambda acks: self.acks.extend(acks),  # noqa: PLW0108 - tests put another in its place
                 on_generation=lambda number: self.generations.append(number),  # noqa: PLW0108
                 on_room=self._note_room,
-                report=lambda event, **values: self.reports.append((event, values)),
+                log=lambda event, **values: self.reports.append((event, values)),
                 on_feedback=lambda noted: self.noted.extend(noted),  # noqa: PLW0108
             ),
             settings=self.settings,

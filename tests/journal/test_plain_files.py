@@ -43,11 +43,11 @@ def read_ledger(folder: Path) -> None:
 OPENERS: list[tuple[str, Callable[[Path], object]]] = [
     (
         "journal.sqlite",
-        lambda folder: open_database(folder / "journal.sqlite", report=lambda *_a, **_k: None),
+        lambda folder: open_database(folder / "journal.sqlite", log=lambda *_a, **_k: None),
     ),
     (
         "journal.sqlite-wal",
-        lambda folder: open_database(folder / "journal.sqlite", report=lambda *_a, **_k: None),
+        lambda folder: open_database(folder / "journal.sqlite", log=lambda *_a, **_k: None),
     ),
     ("journal.sqlite", Reader.open),
     ("journal.lock", lambda folder: StateLock(folder / "journal.lock").acquire()),

@@ -76,7 +76,7 @@ def ours(port: int, client_id: str, expected: int) -> float:
         offer=offer,
         on_published=lambda *_: None,
         on_event=lambda _state: None,
-        report=lambda *_args, **_values: None,
+        log=lambda *_args, **_values: None,
     )
     thread = threading.Thread(target=link.run)
     before = time.process_time()

@@ -59,7 +59,7 @@ class Desk:
             offer=self._offer,
             on_published=lambda row, code: self.published.append((row, code)),
             on_event=self.states.append,
-            report=lambda event, **values: self.events.append((event, values)),
+            log=lambda event, **values: self.events.append((event, values)),
             pressed=lambda: self.pressed,
         )
         self.thread = threading.Thread(target=self._run, name="net")

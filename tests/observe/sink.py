@@ -15,7 +15,7 @@ class Log:
     def __init__(self, **options: Any) -> None:
         self.stream = io.BytesIO()
         self.writer = LogWriter(stream=self.stream, **options)
-        self.report = self.writer.report
+        self.log = self.writer.log
 
     def lines(self) -> list[dict[str, Any]]:
         """Close the log and return what it said."""

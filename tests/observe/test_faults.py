@@ -53,7 +53,7 @@ class House:
         self.metrics = Metrics(models=self.asking.models, provider="openai")
         self.tracer = Tracer()
         self.recorder = TelemetryRecorder(logs=self.log.writer, metrics=self.metrics, tracer=self.tracer)
-        self.asking.open(self.recorder, self.log.report, lambda _transcript: None)
+        self.asking.open(self.recorder, self.log.log, lambda _transcript: None)
         state = LinkState(connected=True, subscribed=True, protocol="5")
         rooms = Rooms.__new__(Rooms)  # without journal, link and web server
         vars(rooms).update(
@@ -244,7 +244,7 @@ def test_a_line_that_cannot_be_written_stops_nobody(house: House, monkeypatch: p
         "tidy",
         lambda key, value, **more: breaks() if key == "bad" else tidy(key, value, **more),
     )
-    house.log.report("reading_lost", bad=CANARY)
+    house.log.log("reading_lost", bad=CANARY)
     assert house.internal() == 1
     check_told(house, "telemetry", "telemetry_failed")
     (instead,) = [one for one in house.log.lines() if one["event"] == "log_line_failed"]
@@ -254,7 +254,7 @@ def test_a_line_that_cannot_be_written_stops_nobody(house: House, monkeypatch: p
 def test_a_log_that_is_quite_broken_ends(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """When the report of the fault fails as well, that is all: status and metric have it."""
     monkeypatch.setattr(house.log.writer.secrets, "tidy", breaks)
-    house.log.report("reading_lost", bad=CANARY)
+    house.log.log("reading_lost", bad=CANARY)
     assert house.internal() == 1
     assert len(house.recorder.fault_log.problems()) == 1
 
@@ -288,7 +288,7 @@ def test_a_fault_of_a_decoder_is_said(house: House) -> None:
 def test_a_fault_is_a_problem_for_a_day() -> None:
     """The count goes on; a day after the newest fault the state may be ok again."""
     now = [0.0]
-    faults = FaultLog(report=breaks, count=breaks, mono=lambda: now[0])
+    faults = FaultLog(log=breaks, count=breaks, mono=lambda: now[0])
     for _ in range(3):
         faults.note("caller", KeyError(CANARY))
     (problem,) = faults.problems()

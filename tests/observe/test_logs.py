@@ -24,7 +24,7 @@ from tests.observe.sink import Log, logging_to
 def test_an_event_is_one_json_object_a_line() -> None:
     """Time in UTC, level, event and fields are one object on one line."""
     log = Log()
-    log.report("mqtt_connected", protocol="5", attempts=3)
+    log.log("mqtt_connected", protocol="5", attempts=3)
     [line] = log.lines()
     assert list(line) == ["timestamp", "level", "event", "protocol", "attempts"]
     assert (line["level"], line["event"], line["protocol"]) == ("info", "mqtt_connected", "5")
@@ -35,9 +35,9 @@ def test_an_event_is_one_json_object_a_line() -> None:
 def test_levels_below_are_silent_and_can_change() -> None:
     """A level below the configured one says nothing; a reload changes it."""
     log = Log(level="warning")
-    log.report("quiet", level="info")
+    log.log("quiet", level="info")
     log.writer.reconfigure(level="debug", format="json", content="hash")
-    log.report("loud", level="debug")
+    log.log("loud", level="debug")
     assert log.writer.show("x") is not None
     assert log.events() == ["loud"]
 
@@ -47,9 +47,9 @@ def test_context_and_trace_ids_are_added() -> None:
     log = Log()
     token = set_current(("ab" * 16, "cd" * 8))
     with structlog.contextvars.bound_contextvars(batch_id="b1"):
-        log.report("inside")
+        log.log("inside")
     reset_current(token)
-    log.report("outside")
+    log.log("outside")
     inside, outside = log.lines()
     assert (inside["batch_id"], inside["trace_id"], inside["span_id"]) == ("b1", "ab" * 16, "cd" * 8)
     assert not {"batch_id", "trace_id"} & outside.keys()
@@ -61,7 +61,7 @@ def test_no_event_of_a_call_is_held_back() -> None:
     calls = ("ai_call_start", "ai_retry", "ai_call_success", "ai_call_failure")
     for number in range(700):
         for event in (*calls, "storm"):
-            log.report(event, "error", number=number)
+            log.log(event, "error", number=number)
     events = Counter(log.events())
     assert [events[event] for event in calls] == [700] * 4
     assert events["storm"] < 100
@@ -71,10 +71,10 @@ def test_the_id_of_the_call_is_added() -> None:
     """What is logged while a call runs carries its request id, with tracing off as well."""
     log = Log()
     token = set_request("feed0123feed0123")
-    log.report("inside")
-    log.report("own", request_id="mine")
+    log.log("inside")
+    log.log("own", request_id="mine")
     reset_request(token)
-    log.report("outside")
+    log.log("outside")
     inside, own, outside = log.lines()
     assert (inside["request_id"], own["request_id"]) == ("feed0123feed0123", "mine")
     assert "request_id" not in outside
@@ -85,9 +85,9 @@ def test_all_devices_of_a_call_are_named(event: str) -> None:
     """A hundred long names fit, beside a prompt too; a name that looks like a secret's hides no other."""
     devices = tuple(f"site/{number:03}/{'ü' * 110}" for number in range(100))
     log = Log(content="full")
-    log.report(event, devices=devices[:60], prompt="p" * 16_000)
-    log.report(event, devices=devices)
-    log.report(event, devices=("front/token", "attic/th1"))
+    log.log(event, devices=devices[:60], prompt="p" * 16_000)
+    log.log(event, devices=devices)
+    log.log(event, devices=("front/token", "attic/th1"))
     first, second, third = log.lines()
     assert tuple(first["devices"]) == devices[:60]
     assert tuple(second["devices"]) == devices
@@ -99,7 +99,7 @@ def test_a_prompt_keeps_its_line_breaks_in_one_line(format_: str) -> None:
     """Whatever control characters it holds: one line of the log, and JSON gives back the exact text."""
     prompt = "rules\n\tdata \x1b[2J\x85\u2028\u202e\U000e0041\r\nend"
     log = Log(content="full", format=format_)
-    log.report("ai_call_start", prompt=log.writer.show(prompt))
+    log.log("ai_call_start", prompt=log.writer.show(prompt))
     assert log.writer.close(5)
     (line,) = log.stream.getvalue().decode().split("\n")[:-1]
     assert line.isprintable()
@@ -112,7 +112,7 @@ def test_a_control_character_hides_no_secret() -> None:
     log = Log(content="full")
     log.writer.secrets.add("canary 8d1f")
     text = "a\nkey canary\u200b8d1f, sk-abcdefgh12345678\nb"
-    log.report("ai_call_start", prompt=log.writer.show(text))
+    log.log("ai_call_start", prompt=log.writer.show(text))
     ((line),) = log.lines()
     assert "8d1f" not in line["prompt"]
     assert "sk-abc" not in line["prompt"]
@@ -123,8 +123,8 @@ def test_a_secret_is_in_no_line() -> None:
     log = Log(content="full")
     log.writer.secrets.add("canary-8d1f")
     error = ValueError("canary-8d1f")
-    log.report("failed", level="error", exc_info=error, cause=error)
-    log.report(
+    log.log("failed", level="error", exc_info=error, cause=error)
+    log.log(
         "x canary-8d1f", note="a canary-8d1f b", nested={"canary-8d1f": ["canary-8d1f"]}, prompt="canary-8d1f"
     )
     assert log.writer.close(5)
@@ -138,7 +138,7 @@ def test_an_exception_gives_its_place_but_not_its_input() -> None:
     try:
         float("canary")
     except ValueError:
-        log.report("failed", level="error", exc_info=True)
+        log.log("failed", level="error", exc_info=True)
     [line] = log.lines()
     assert line["exception"].startswith("ValueError at ")
     assert "test_logs.py" in line["exception"]
@@ -149,7 +149,7 @@ def test_an_exception_gives_its_place_but_not_its_input() -> None:
 def test_an_event_is_bounded(size: int) -> None:
     """No event is longer than 2 KiB, however much was given; it says that it was cut."""
     log = Log()
-    log.report(
+    log.log(
         "big", a="é" * size, b=["x" * size] * 60, c={str(place): "y" * size for place in range(60)}, last=1
     )
     assert log.writer.close(5)
@@ -162,7 +162,7 @@ def test_content_may_be_longer() -> None:
     """Where the configuration allows prompts in the log, one fits."""
     log = Log(content="full")
     text = log.writer.show("p" * 9_000)
-    log.report("ai_call_start", prompt=text)
+    log.log("ai_call_start", prompt=text)
     assert log.writer.close(5)
     assert json.loads(log.stream.getvalue())["prompt"] == "p" * 9_000
     assert len(log.stream.getvalue()) < MAX_CONTENT_EVENT_BYTES
@@ -172,7 +172,7 @@ def test_control_characters_cannot_forge_a_line() -> None:
     """A newline in a field or a name does not begin another line, in console format neither."""
     for form in ("json", "console"):
         log = Log(format=form)
-        log.report("event\nforged", device="pump\r\n2026-01-01 info forged\x1b[2J")
+        log.log("event\nforged", device="pump\r\n2026-01-01 info forged\x1b[2J")
         assert log.writer.close(5)
         assert log.stream.getvalue().count(b"\n") == 1
         assert b"\x1b" not in log.stream.getvalue()
@@ -181,7 +181,7 @@ def test_control_characters_cannot_forge_a_line() -> None:
 def test_reserved_names_stay_ours() -> None:
     """A field named like one of ours is kept under another name."""
     log = Log()
-    log.report("x", timestamp="forged")
+    log.log("x", timestamp="forged")
     [line] = log.lines()
     assert line["timestamp"] != "forged"
     assert line["timestamp_"] == "forged"
@@ -192,11 +192,11 @@ def test_a_storm_is_limited_and_counted() -> None:
     now = [0.0]
     log = Log(mono=lambda: now[0])
     for _ in range(1_000):
-        log.report("journal_slow", level="warning")
+        log.log("journal_slow", level="warning")
     now[0] = 60.0
-    log.report("journal_slow", level="warning")
+    log.log("journal_slow", level="warning")
     for _ in range(500):
-        log.report("journal_slow", level="warning")
+        log.log("journal_slow", level="warning")
     lines = log.lines()
     assert lines[20] == lines[20] | {"event": "journal_slow", "suppressed": 980}
     assert lines[-1] == lines[-1] | {"event": "log_events_suppressed", "about": "journal_slow"}
@@ -208,8 +208,8 @@ def test_one_storm_does_not_silence_other_events() -> None:
     """The limit is per event name."""
     with logging_to() as log:
         for _ in range(100):
-            log.report("storm", level="error")
-        log.report("other", level="error")
+            log.log("storm", level="error")
+        log.log("other", level="error")
         assert "other" in log.events()
 
 
@@ -225,7 +225,7 @@ def test_a_stuck_stdout_stalls_nobody() -> None:
     stream = os.fdopen(write_end, "wb", closefd=False)
     log = LogWriter(stream=stream)
     for place in range(3_000):
-        log.report(f"event{place % 200}", text="x" * 500)
+        log.log(f"event{place % 200}", text="x" * 500)
     assert log.dropped > 0
     assert not log.close(0.05)
     os.close(read_end)  # the writer's thread ends with a broken pipe
@@ -266,9 +266,9 @@ def test_lines_of_calls_have_room_of_their_own() -> None:
     log.stream = Stuck()
     log.writer = LogWriter(stream=log.stream, content="full")
     for number in range(3000):
-        log.writer.report(f"storm{number % 200}", text="x" * 500)
+        log.writer.log(f"storm{number % 200}", text="x" * 500)
     for number in range(60):
-        log.writer.report("ai_call_failure", "error", number=number, prompt="p" * 16_000)
+        log.writer.log("ai_call_failure", "error", number=number, prompt="p" * 16_000)
     gate.set()
     calls = [line["number"] for line in log.lines() if line["event"] == "ai_call_failure"]
     assert calls == list(range(60))
@@ -334,9 +334,9 @@ def test_two_logs_do_not_share_anything() -> None:
     """Two agents in one process have logs, levels and secrets of their own."""
     one, two = Log(level="debug"), Log(level="error")
     one.writer.secrets.add("canary-one")
-    one.report("a", text="canary-one")
-    two.report("b", level="error", text="canary-one")
-    two.report("c", level="info")
+    one.log("a", text="canary-one")
+    two.log("b", level="error", text="canary-one")
+    two.log("c", level="info")
     assert one.lines()[0]["text"] == "[redacted]"
     assert [line["text"] for line in two.lines()] == ["canary-one"]
 
@@ -345,7 +345,7 @@ def test_uncaught_exceptions_of_threads_are_logged() -> None:
     """What a thread does not catch is said with its place, and the process is told."""
     log = Log()
     told: list[str] = []
-    restore = catch_uncaught(log.report, lambda: told.append("ended"))
+    restore = catch_uncaught(log.log, lambda: told.append("ended"))
     try:
         thread = threading.Thread(target=lambda: 1 / 0, name="net")
         thread.start()

@@ -189,7 +189,7 @@ def test_nothing_reaches_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
         raise RuntimeError("telemetry is broken")
 
     monkeypatch.setattr(telemetry.metrics, "model", explode)
-    monkeypatch.setattr(telemetry.logs, "report", explode)
+    monkeypatch.setattr(telemetry.logs, "log", explode)
     with telemetry.call(start()) as scope:
         scope.retried(Retry(1, ErrorType.TIMEOUT, 0.1))
         scope.finish(good())

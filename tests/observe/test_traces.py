@@ -262,7 +262,7 @@ def test_a_collector_that_is_down_is_said_once_and_counted() -> None:
     tracer = open_tracer(
         endpoint=f"http://127.0.0.1:{free_port()}",
         delay_s=0.02,
-        report=lambda event, **_fields: told.append(event),
+        log=lambda event, **_fields: told.append(event),
     )
     for _ in range(5):
         for _ in range(10):
@@ -290,7 +290,7 @@ def test_recovery_is_said() -> None:
             return results.pop(0)
 
     exporter = PausingExporter(
-        inner=Flaky(), report=lambda event, **fields: told.append((event, fields)), mono=lambda: now[0]
+        inner=Flaky(), log=lambda event, **fields: told.append((event, fields)), mono=lambda: now[0]
     )
     spans: Any = [object(), object()]
     results += [SpanExportResult.FAILURE, SpanExportResult.FAILURE, SpanExportResult.SUCCESS]

@@ -31,7 +31,7 @@ class Rig:
             supersede=self.supersede,
             settled=lambda _row: None,
             seniority=self.seniority.get,
-            report=self.report,
+            log=self.report,
         )
 
     def publish(self, items: Sequence[Outgoing]) -> None:

@@ -69,7 +69,7 @@ class Life:
             audits_allowed=lambda: False,
             clock=self.journal.clock.now,
             wall=time.time,
-            report=lambda *_, **__: None,
+            log=lambda *_, **__: None,
             spawn=_spawn,
             fail=self.errors.append,
         )

@@ -96,7 +96,7 @@ def test_a_route_that_fails_is_500_and_reported() -> None:
         raise KeyError("canary")
 
     routes = {"/bad": fail, "/good": lambda: Response(b"ok")}
-    with serving(routes, report=lambda event, **_fields: told.append(event)) as server:
+    with serving(routes, log=lambda event, **_fields: told.append(event)) as server:
         status, _, body = get(server, "/bad")
         assert get(server, "/good")[0] == 200
     assert (status, told) == (500, ["web_request_failed"])
