@@ -10,7 +10,6 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from importlib.resources import files
 from pathlib import Path
 from types import ModuleType
 from typing import NoReturn
@@ -22,6 +21,7 @@ from agent.config.endpoint import describe_model, describe_traces, has_key
 from agent.domain.records import AgentError
 from agent.journal import JournalError, JournalStorageError
 from agent.testing.time_scale import PaceRefusedError
+from agent.verdict.encode import published_schema
 from agent.web import WebError
 
 EXIT_OK = 0
@@ -240,7 +240,5 @@ def _check(args: argparse.Namespace) -> int:
 
 
 def _schema(args: argparse.Namespace) -> int:
-    text = (files("agent.verdict") / "schemas" / f"{args.name}.schema.json").read_text()
-    json.loads(text)
-    print(text, end="")
+    print(json.dumps(published_schema(args.name), indent=2, ensure_ascii=False))
     return EXIT_OK

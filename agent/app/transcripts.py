@@ -8,7 +8,7 @@ from typing import Any
 from agent.ai.protocols import Transcript
 from agent.domain.fault import fault_words
 from agent.journal import JournalError, Store
-from agent.verdict.verdict import encode
+from agent.verdict.encode import encode
 
 MAX_BATCHES = 32  # of which a further call may still come: fallback models, in the order asked
 MAX_REPLY = 65_536  # characters

@@ -30,7 +30,8 @@ from agent.config.credentials import KEY_VARIABLE, api_key
 from agent.config.endpoint import OPENAI_URL
 from agent.domain.records import Outcome, Status, Window
 from agent.journal import JournalError, Reader
-from agent.verdict.verdict import conclude, to_json
+from agent.verdict.encode import to_json
+from agent.verdict.verdict import conclude
 
 if TYPE_CHECKING:
     from agent.config import Config

@@ -52,24 +52,6 @@ class Severity(StrEnum):
     CRITICAL = "critical"
 
 
-class Kind(StrEnum):
-    """The kind of an anomaly."""
-
-    NONE = "none"
-    SPIKE = "spike"
-    LEVEL_SHIFT = "level_shift"
-    DRIFT = "drift"
-    NOISE = "noise"
-    FLATLINE = "flatline"
-    OUT_OF_RANGE = "out_of_range"
-    SILENCE = "silence"
-    OTHER = "other"
-
-
-#: Kinds that the model cannot overrule: they follow from the readings alone.
-HARD_KINDS = frozenset({Kind.OUT_OF_RANGE, Kind.FLATLINE, Kind.SILENCE})
-
-
 class Source(StrEnum):
     """Whose opinion the verdict is."""
 

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from agent.domain.enums import Grounding, Kind, Reason, Severity, Source, Status
+from agent.domain.enums import Grounding, Reason, Severity, Source, Status
+from agent.domain.kinds import Kind
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,11 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from agent.domain.enums import (
-    HARD_KINDS as HARD_KINDS,
     AgentError as AgentError,
     DecodeError as DecodeError,
     DecodeReason as DecodeReason,
     FindingEvent as FindingEvent,
     Grounding as Grounding,
-    Kind as Kind,
     Reason as Reason,
     Severity as Severity,
     Source as Source,
@@ -24,6 +22,7 @@ from agent.domain.enums import (
     TimerKind as TimerKind,
     Trigger as Trigger,
 )
+from agent.domain.kinds import Kind as Kind
 from agent.domain.messages import (
     Arrival as Arrival,
     LinkDown as LinkDown,

@@ -17,8 +17,9 @@ from agent.domain.records import (
     Window,
 )
 from agent.journal import Store
+from agent.verdict.encode import encode, to_bytes, to_json
 from agent.verdict.finding import advance
-from agent.verdict.verdict import conclude, disagreement, encode, to_bytes, to_json
+from agent.verdict.verdict import conclude, disagreement
 
 MAX_RECENT = 20
 MAX_SPANS = 200

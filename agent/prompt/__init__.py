@@ -6,10 +6,20 @@ Pure: nothing here reads a clock, logs, counts or draws random numbers.
 from agent.prompt.ground import ground
 from agent.prompt.keep import Kept, fingerprint, freeze, thaw
 from agent.prompt.parse import Parsed, Problem, parse
-from agent.prompt.render import Prompt, base_tokens, estimate_tokens, output_tokens, render, window_tokens
+from agent.prompt.render import (
+    NAME,
+    SCHEMA,
+    SYSTEM,
+    VERSION,
+    Prompt,
+    base_tokens,
+    estimate_tokens,
+    output_tokens,
+    render,
+    window_tokens,
+)
 from agent.prompt.section import MAX_SERIES, render_section
 from agent.prompt.suspect import suspicions
-from agent.prompt.text import NAME, SCHEMA, SYSTEM, VERSION
 from agent.prompt.words import reveal
 
 __all__ = [

@@ -3,7 +3,8 @@
 import unicodedata
 from typing import Any
 
-from agent.domain.records import Answer, Check, Grounding, Kind, Status, Window
+from agent.domain.kinds import Claim
+from agent.domain.records import Answer, Check, Grounding, Status, Window
 from agent.prompt.claims import (
     facts,
     identifiers,
@@ -65,18 +66,19 @@ def _kind_claims(answer: Answer, section: dict[str, Any], cited: list[dict[str, 
     if answer.status is not Status.ANOMALY:
         return []
     series = {item["metric"]: item for item in section.get("series", ())}
-    if answer.kind is Kind.OUT_OF_RANGE:
-        broken = [item for item in cited if _breaks(item["value"], series.get(item["metric"], {}))]
-        return [
-            _check("limit_claim", [] if broken else ["no cited value breaks a limit"], "a limit is broken")
-        ]
-    if answer.kind is Kind.FLATLINE:
-        still = [item for item in cited if series.get(item["metric"], {}).get("still", 0) >= MIN_STILL]
-        wrong = [] if still else ["no cited series stands still"]
-        return [_check("flatline_claim", wrong, "the newest values are equal")]
-    if answer.kind is Kind.SILENCE:
-        return [_check("silence_claim", ["the window has readings"], "")]
-    return []
+    match answer.kind.traits.claim:
+        case None:
+            return []
+        case Claim.BROKEN_LIMIT:
+            broken = [item for item in cited if _breaks(item["value"], series.get(item["metric"], {}))]
+            wrong = [] if broken else ["no cited value breaks a limit"]
+            return [_check("limit_claim", wrong, "a limit is broken")]
+        case Claim.STANDS_STILL:
+            still = [item for item in cited if series.get(item["metric"], {}).get("still", 0) >= MIN_STILL]
+            wrong = [] if still else ["no cited series stands still"]
+            return [_check("flatline_claim", wrong, "the newest values are equal")]
+        case Claim.NO_READINGS:
+            return [_check("silence_claim", ["the window has readings"], "")]
 
 
 def _breaks(value: float | None, series: dict[str, Any]) -> bool:

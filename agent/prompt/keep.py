@@ -19,8 +19,8 @@ from agent.prompt.claims import (
     strip_words,
 )
 from agent.prompt.ground import known_words
+from agent.prompt.render import VERSION
 from agent.prompt.section import dump, load
-from agent.prompt.text import VERSION
 
 LEVELS = 10  # of the context, in a key
 _STATISTICS = ("median", "p01", "p99", "spread")

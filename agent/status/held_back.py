@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from agent.verdict.verdict import clean, iso
+from agent.verdict.encode import iso
+from agent.verdict.verdict import clean
 
 MAX_TOPIC = 120
 

@@ -1,7 +1,7 @@
 """What a person is told of the link: what is wrong, and what is weaker than it could be."""
 
 from agent.mqtt import LinkState, LinkStats
-from agent.verdict.verdict import iso
+from agent.verdict.encode import iso
 
 
 def link_problems(link: LinkState, stats: LinkStats, *, url: str, now: float) -> list[str]:

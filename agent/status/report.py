@@ -44,7 +44,7 @@ from agent.status.schema import (
     Status,
     VerdictView,
 )
-from agent.verdict.verdict import ADVICE, iso, to_json
+from agent.verdict.encode import iso, to_json
 from agent.web import Response, json_response, page
 
 if TYPE_CHECKING:
@@ -348,7 +348,7 @@ class Reporter:
             "opened_at": iso(finding.opened),
             "verdicts": finding.verdicts,
             "summary": told.get("summary", "What was said of it is not kept any more."),
-            "advice": told.get("advice", ADVICE[finding.kind]),
+            "advice": told.get("advice", finding.kind.traits.advice),
             "evidence": told.get("evidence", []),
             "verdict_id": told.get("id"),
         }

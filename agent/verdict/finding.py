@@ -7,8 +7,6 @@ from agent.domain.records import Finding, FindingEvent, Kind, Severity, Status
 
 CLEAR_AFTER = 3  # normal windows in a row
 _RANK = {Severity.INFO: 0, Severity.WARNING: 1, Severity.CRITICAL: 2}
-#: Names of a moved or restless value, the vaguest first: its first reading cannot tell them apart.
-_SURENESS = {Kind.OTHER: 0, Kind.SPIKE: 0, Kind.NOISE: 1, Kind.LEVEL_SHIFT: 1, Kind.DRIFT: 2}
 
 
 def advance(
@@ -63,11 +61,12 @@ def renamed(before: Kind, now: Kind) -> bool:
     A spike that lasts becomes a shift or noise, and either may become a drift, but not back again: a pump's
     duty cycle would have its finding told under two names in turn.
     """
-    if akin(before, now):
-        return _SURENESS[now] > _SURENESS[before]
-    return now is not before
+    known, sureness = before.traits.sureness, now.traits.sureness
+    if known is None or sureness is None:
+        return now is not before
+    return sureness > known
 
 
 def akin(before: Kind, now: Kind) -> bool:
     """Say whether both are names of a moved or restless value."""
-    return before in _SURENESS and now in _SURENESS
+    return before.traits.sureness is not None and now.traits.sureness is not None

@@ -154,20 +154,9 @@ def opine_silence(silence: Silence) -> LocalOpinion:
     return LocalOpinion(Status.ANOMALY, score_value, Kind.SILENCE, severity, evidence, text)
 
 
-_WORDS = {
-    Kind.SPIKE: "stands out from its neighbours",
-    Kind.LEVEL_SHIFT: "is at a new level",
-    Kind.DRIFT: "has drifted away",
-    Kind.NOISE: "varies more than usual",
-    Kind.FLATLINE: "has not moved for unusually long",
-    Kind.OUT_OF_RANGE: "is outside its configured limits",
-    Kind.OTHER: "is unusual",
-}
-
-
 def _tell(lead: WindowReading, alarms: int) -> str:
     unit = f" {lead.unit}" if lead.unit else ""
-    text = f"{lead.metric} {lead.value:.6g}{unit} {_WORDS.get(lead.score.kind, 'is unusual')}"
+    text = f"{lead.metric} {lead.value:.6g}{unit} {lead.score.kind.traits.summary}"
     if lead.score.expected is not None:
         low, high = lead.score.expected
         words = "allowed" if lead.score.limit else "usual"

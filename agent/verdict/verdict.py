@@ -1,17 +1,10 @@
-"""Who wins between the local detector and the model, and the verdict's bytes (schema 1)."""
-
-import json
-import math
-from datetime import UTC, datetime
-from typing import Any
+"""Who wins between the local detector and the model: the verdict on one window."""
 
 from agent.domain.records import (
-    HARD_KINDS,
     Answer,
     Evidence,
     Grounding,
     Kind,
-    Learning,
     LocalOpinion,
     Outcome,
     Reason,
@@ -26,18 +19,6 @@ from agent.verdict.local_opinion import MAX_SUMMARY
 
 LATE_AFTER_S = 60.0
 _CONFIDENCE = {1: 0.33, 2: 0.67, 3: 1.0}
-
-ADVICE = {
-    Kind.NONE: None,
-    Kind.SPIKE: "Check the sensor's wiring and whether a short event explains the value.",
-    Kind.LEVEL_SHIFT: "Check what changed at that time: a set-point, a load, a moved or replaced sensor.",
-    Kind.DRIFT: "Check for slow wear, fouling, a leak or a sensor that needs calibration.",
-    Kind.NOISE: "Check for a loose contact, vibration or interference near the sensor.",
-    Kind.FLATLINE: "Check whether the sensor is stuck: compare it with the real value then restart it.",
-    Kind.OUT_OF_RANGE: "Check the equipment now: a configured limit is broken.",
-    Kind.SILENCE: "Check the device's power, battery and network.",
-    Kind.OTHER: "Look at the cited readings and compare them with the equipment.",
-}
 
 
 def conclude(
@@ -73,7 +54,7 @@ def conclude(
         confidence=_CONFIDENCE.get(answer.confidence) if answer else None,
         kind=kind,
         summary=clean(summary),
-        advice=ADVICE[kind],
+        advice=kind.traits.advice,
         evidence=tuple(_evidence(reading) for reading in evidence),
         source=source,
         reason=reason,
@@ -112,7 +93,7 @@ def _overruled(local: LocalOpinion, answer: Answer) -> bool:
     """Say whether the local opinion stands against this grounded answer."""
     if local.status is not Status.ANOMALY or answer.status is Status.ANOMALY:
         return False
-    return local.kind in HARD_KINDS or answer.status is Status.UNCERTAIN
+    return local.kind.traits.hard or answer.status is Status.UNCERTAIN
 
 
 def _agreed(local: LocalOpinion, answer: Answer) -> tuple[Status, Kind, Severity]:
@@ -149,97 +130,3 @@ def clean(text: str) -> str:
     """Return ``text`` on one line, printable, at most 300 characters."""
     one_line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
     return one_line if len(one_line) <= MAX_SUMMARY else one_line[: MAX_SUMMARY - 3] + "..."
-
-
-# ------------------------------------------------------------------------------------- wire form
-
-
-def iso(at: float) -> str:
-    """Return Unix seconds as ISO 8601 in UTC with milliseconds; what no calendar holds is clamped."""
-    try:
-        moment = datetime.fromtimestamp(at, UTC)
-    except (ValueError, OverflowError, OSError):
-        moment = datetime.fromtimestamp(0 if at < 0 else 253402300799, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def to_json(verdict: Verdict) -> dict[str, Any]:
-    """Return the verdict as JSON values, in the order of the contract."""
-    return {
-        "schema": 1,
-        "id": verdict.id,
-        "agent": verdict.agent,
-        "device": verdict.device,
-        "status": verdict.status,
-        "severity": verdict.severity,
-        "score": verdict.score,
-        "confidence": verdict.confidence,
-        "kind": verdict.kind,
-        "summary": verdict.summary,
-        "advice": verdict.advice,
-        "evidence": [
-            {
-                "reading": item.reading,
-                "metric": item.metric,
-                "at": iso(item.at),
-                "value": item.value,
-                "expected": _finite_pair(item.expected),
-            }
-            for item in verdict.evidence
-        ],
-        "source": verdict.source,
-        "reason": verdict.reason,
-        "grounded": verdict.grounded,
-        "model": verdict.model,
-        "prompt_version": verdict.prompt_version,
-        "window": {
-            "from": iso(verdict.start),
-            "to": iso(verdict.end),
-            "readings": verdict.readings,
-            "trigger": verdict.trigger,
-        },
-        "local": {
-            "status": verdict.local.status,
-            "score": verdict.local.score,
-            "kind": verdict.local.kind,
-        },
-        "tokens": None
-        if verdict.tokens is None
-        else {"input": verdict.tokens.input, "output": verdict.tokens.output},
-        "cost_usd": verdict.cost_usd,
-        "latency_ms": verdict.latency_ms,
-        "finding_id": verdict.finding_id,
-        "late": verdict.late,
-        "trace_id": verdict.trace_id,
-        "created_at": iso(verdict.created),
-        "request_id": verdict.request_id,
-        "reason_detail": verdict.reason_detail,
-        "learning": _learning(verdict.local.learning),
-    }
-
-
-def _learning(learning: Learning | None) -> dict[str, Any] | None:
-    if learning is None:
-        return None
-    progress = learning.progress
-    return {
-        "metric": learning.metric,
-        "seen": progress.seen,
-        "needed": progress.needed,
-        "until": None if progress.until is None else iso(progress.until),
-    }
-
-
-def to_bytes(verdict: Verdict) -> bytes:
-    """Return the verdict's fixed bytes: UTF-8 JSON without spaces."""
-    return encode(to_json(verdict))
-
-
-def encode(value: dict[str, Any]) -> bytes:
-    """Return a JSON object as the product writes it; not-finite numbers are a fault of ours."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
-
-
-def _finite_pair(pair: tuple[float, float] | None) -> list[float | None] | None:
-    """Return a range for JSON; a side without a limit is null."""
-    return None if pair is None else [side if math.isfinite(side) else None for side in pair]

@@ -16,8 +16,9 @@ from agent.ai.validate import judge
 from agent.domain.records import Grounding, Outcome, Reason, Window
 from agent.pipeline.conclude import detail_of
 from agent.prompt import thaw
+from agent.verdict.encode import encode, to_bytes
 from agent.verdict.local_opinion import MAX_SUMMARY
-from agent.verdict.verdict import conclude, encode, to_bytes
+from agent.verdict.verdict import conclude
 from tests.ai.kit import Clock, Kit, batch, kit, two_windows, window
 from tests.ai.test_caller import Model, fails, good, reasons, settled
 

@@ -13,12 +13,13 @@ import pytest
 from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 
+from agent.verdict.encode import published_schema
 from simulator.model import Director, ModelEndpoint
 from tests.support.agent_process import AgentProcess, wait_for
 from tests.support.broker import Broker
-from tests.support.schema import closed, published
+from tests.support.schema import closed
 
-SCHEMAS = {name: closed(published(name)) for name in ("verdict", "event", "status")}
+SCHEMAS = {name: closed(published_schema(name)) for name in ("verdict", "event", "status")}
 REGISTRY: Registry[Any] = Registry().with_resource(
     "verdict.schema.json", Resource.from_contents(SCHEMAS["verdict"])
 )

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from agent.cli import main
-from agent.verdict.verdict import iso
+from agent.verdict.encode import iso
 from tests.integration.model_site import DEVICE, LIMIT_S, Site
 from tests.mqtt.desk import peer, send
 from tests.support.agent_process import AgentProcess, wait_for

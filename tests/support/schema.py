@@ -1,17 +1,7 @@
 """The published schemas, closed: they allow keys of later versions, but what this version writes is known."""
 
-import json
 from copy import deepcopy
-from importlib.resources import files
 from typing import Any
-
-
-def published(name: str) -> dict[str, Any]:
-    """Return a schema as it is shipped: ``verdict``, ``event`` or ``status``."""
-    value: dict[str, Any] = json.loads(
-        (files("agent.verdict") / "schemas" / f"{name}.schema.json").read_text()
-    )
-    return value
 
 
 def closed(schema: dict[str, Any]) -> dict[str, Any]:

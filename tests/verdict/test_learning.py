@@ -21,8 +21,9 @@ from agent.domain.records import (
 from agent.journal.codec import decode_window, encode_window
 from agent.pipeline.window import Windows, WindowSettings
 from agent.prompt.words import unit_spellings
+from agent.verdict.encode import iso, to_json
 from agent.verdict.local_opinion import opine
-from agent.verdict.verdict import conclude, iso, to_json
+from agent.verdict.verdict import conclude
 from tests.support.make import T0, answered, window
 
 WARM = DetectSettings().warm_readings

@@ -20,11 +20,12 @@ from agent.domain.records import (
     Status,
     Trigger,
 )
-from agent.verdict.verdict import clean, conclude, disagreement, iso, to_bytes, to_json
+from agent.verdict.encode import iso, published_schema, to_bytes, to_json
+from agent.verdict.verdict import clean, conclude, disagreement
 from tests.support.make import T0, answered, score, window
-from tests.support.schema import closed, published
+from tests.support.schema import closed
 
-SCHEMA: dict[str, Any] = closed(published("verdict"))
+SCHEMA: dict[str, Any] = closed(published_schema("verdict"))
 VALIDATOR = Draft202012Validator(SCHEMA)
 
 NORMAL = window(score(0.5))

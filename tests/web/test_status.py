@@ -5,10 +5,11 @@ import jsonschema
 import pytest
 
 from agent.status import schema as status
-from tests.support.schema import closed, published
+from agent.verdict.encode import published_schema
+from tests.support.schema import closed
 from tests.web.sample import sample_status
 
-SCHEMA: dict[str, Any] = closed(published("status"))
+SCHEMA: dict[str, Any] = closed(published_schema("status"))
 
 
 def test_sample_is_valid() -> None:
