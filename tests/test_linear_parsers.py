@@ -13,7 +13,7 @@ from agent.ai.protocols import TransportError
 from agent.config.errors import ConfigError
 from agent.config.strict_yaml import parse as parse_yaml
 from agent.decode import Registry, SourceSpec
-from agent.decode.key_roles import shape_of
+from agent.decode.key_roles import roles_of
 from agent.domain.records import Answer, DecodeError, Kind, Reason, Severity, Status
 from agent.observe.injection import MAX_A_COMMIT, Wariness
 from agent.observe.redact import Secrets, content
@@ -201,8 +201,8 @@ def test_spellings_of_one_key_cost_what_their_number_says() -> None:
             found["".join(letters[:9]) + "_" + "".join(letters[9:])] = 1.0
         return found
 
-    assert len(shape_of(spellings(2048)).times) == 2048
-    assert growth(shape_of, spellings, 2048) <= MOST
+    assert len(roles_of(spellings(2048)).times) == 2048
+    assert growth(roles_of, spellings, 2048) <= MOST
 
 
 def test_a_mended_reply_is_read_as_far_as_128_kib() -> None:

@@ -1,8 +1,9 @@
-"""What arrived, made into readings: one file per device family and a registry."""
+"""Decoding of messages into readings: a registry of the sources, and one file per device family."""
 
 from agent.decode.availability import AvailabilitySpec
-from agent.decode.family import Content, DecodeLimits, Decoder, Note, Route, Skip, Skipped, TimeFrom
-from agent.decode.registry import FAMILIES, Decoded, Registry, SourceSpec
+from agent.decode.families import FAMILIES, formats
+from agent.decode.family import Content, DecodeLimits, Family, Note, Route, Skip, Skipped, TimeFrom
+from agent.decode.registry import Decoded, Registry, SourceSpec
 from agent.decode.topics import TopicPattern, overlap
 
 __all__ = [
@@ -11,7 +12,7 @@ __all__ = [
     "Content",
     "DecodeLimits",
     "Decoded",
-    "Decoder",
+    "Family",
     "Note",
     "Registry",
     "Route",
@@ -20,5 +21,6 @@ __all__ = [
     "SourceSpec",
     "TimeFrom",
     "TopicPattern",
+    "formats",
     "overlap",
 ]

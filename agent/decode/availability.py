@@ -54,10 +54,6 @@ class AvailabilityDecoder:
         self._words = {word.casefold(): True for word in spec.online}
         self._words |= {word.casefold(): False for word in spec.offline}
 
-    def claims(self, route: Route, payload: bytes) -> bool:  # noqa: ARG002 - the protocol's signature
-        """Claim everything: it is the only one for its topic."""
-        return True
-
     def decode(self, route: Route, payload: bytes, received: float, properties: Properties) -> Content:  # noqa: ARG002 - the protocol's signature
         """Return whether the device is there; see :class:`agent.decode.family.Decoder`."""
         text = to_text(payload).strip(_SPACE)

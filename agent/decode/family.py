@@ -1,4 +1,4 @@
-"""What a device family is to the registry: a decoder, what it is given and what it gives back."""
+"""The protocol of a device family, with the input and the result of its decoder."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -86,24 +86,35 @@ class Content(NamedTuple):
 
 
 class Decoder(Protocol):
-    """One device family. A registry makes one object per family and keeps it, so it may hold state.
-
-    A family whose devices send only changes lays them over what it holds. Such state is lost with the
-    process, so it must be no more than a convenience.
-    """
-
-    def claims(self, route: Route, payload: bytes) -> bool:
-        """Whether a source of format ``auto`` should give this message to this family; never raises."""
+    """Reader of one kind of payload."""
 
     def decode(self, route: Route, payload: bytes, received: float, properties: Properties) -> Content:
-        """Return the readings of ``payload``.
+        """Return the readings of ``payload``, or in ``online`` the availability of the topic's device.
 
         Args:
-            route: what the topic says.
+            route: device and metric that the topic names.
             payload: at most ``DecodeLimits.max_bytes``, otherwise untrusted.
             received: receipt time, Unix seconds.
             properties: MQTT 5 user properties in order.
 
         Raises:
-            DecodeError: where no reading can be made of it and it is not text only.
+            DecodeError: it has no reading, and not because it holds text only.
+        """
+
+
+class Family(Decoder, Protocol):
+    """One device family, a module of :mod:`agent.decode.families`.
+
+    A registry makes one object per family and keeps it, so it may hold state: a family whose devices send
+    only changes applies them to the values that it knows. The process loses such state when it ends.
+    """
+
+    def __init__(self, *, limits: DecodeLimits, max_future_skew_s: float) -> None:
+        """Take the limits of one message, and how far in the future a time may be."""
+
+    def recognise(self, route: Route, payload: bytes) -> bool:
+        """Return whether a source of format ``auto`` should give this message to this family.
+
+        It is asked for every message of such a source and must not raise: look at the topic or at a few
+        bytes, do not parse. Another family should not recognise the same message.
         """

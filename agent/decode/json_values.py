@@ -1,10 +1,10 @@
-"""Gather readings from parsed JSON: objects by dot path, arrays by name, time or place."""
+"""Readings of a parsed JSON value: objects by dot path, arrays by name, time or place."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from agent.decode.family import Content, DecodeLimits, Note, Skip, Skipped, TimeFrom
-from agent.decode.key_roles import Shape, is_sure, shape_of
+from agent.decode.key_roles import KeyRoles, is_sure, roles_of
 from agent.decode.times import Moment, read_time
 from agent.decode.values import read_unit, read_value
 from agent.domain.records import DecodeError, DecodeReason, Reading
@@ -19,7 +19,7 @@ _ENVELOPES = frozenset(
 )
 
 
-class Harvest:
+class JsonValues:
     """The readings of one JSON payload; made for one :meth:`take`."""
 
     __slots__ = (
@@ -65,27 +65,27 @@ class Harvest:
 
     def _take_object(self, fields: dict[str, Any], base: str | None, at: float) -> None:
         self._stop_at_limit()
-        shape = shape_of(fields)
-        if shape.times:
-            at = self._own_time(fields, shape.times, at)
-        if shape.labels and any(type(fields[key]) is str for key in shape.labels):
+        roles = roles_of(fields)
+        if roles.times:
+            at = self._own_time(fields, roles.times, at)
+        if roles.labels and any(type(fields[key]) is str for key in roles.labels):
             self._text = True
-        if shape.alone:
-            unit = read_unit(fields[shape.units[0]]) if shape.units else None
-            self._take_value(base or VALUE, fields[shape.values[0]], at, unit)
-        elif shape.values or shape.units or shape.events:
-            self._take_measurement(fields, shape, base, at)
+        if roles.alone:
+            unit = read_unit(fields[roles.units[0]]) if roles.units else None
+            self._take_value(base or VALUE, fields[roles.values[0]], at, unit)
+        elif roles.values or roles.units or roles.events:
+            self._take_measurement(fields, roles, base, at)
         else:
-            self._take_metrics(fields, shape.metrics, base, at)
+            self._take_metrics(fields, roles.metrics, base, at)
 
-    def _take_measurement(self, fields: dict[str, Any], shape: Shape, base: str | None, at: float) -> None:
+    def _take_measurement(self, fields: dict[str, Any], roles: KeyRoles, base: str | None, at: float) -> None:
         """Take an object of which one key may be the value that others name and explain."""
-        unit_key = shape.units[0] if shape.units else None
+        unit_key = roles.units[0] if roles.units else None
         unit = read_unit(fields[unit_key]) if unit_key else None
-        name = shape.name_in(fields) if shape.values else None
-        value_key = next((key for key in shape.values if name or is_sure(key)), None)
+        name = roles.name_in(fields) if roles.values else None
+        value_key = next((key for key in roles.values if name or is_sure(key)), None)
         if value_key is None:
-            self._take_plain(fields, shape, base, at, unit_key if unit else None, unit)
+            self._take_plain(fields, roles, base, at, unit_key if unit else None, unit)
             return
         taken = {value_key}
         if unit is not None and unit_key is not None:
@@ -96,28 +96,28 @@ class Harvest:
                 self._nested |= base is not None
                 base = _join(base, name[1])
         self._take_value(base or VALUE, fields[value_key], at, unit)
-        self._take_events(fields, shape)
-        rest = [key for key in shape.metrics if key not in taken and not _is_event(fields, shape, key)]
+        self._take_events(fields, roles)
+        rest = [key for key in roles.metrics if key not in taken and not _is_event(fields, roles, key)]
         self._take_metrics(fields, rest, base, at)
 
     def _take_plain(
         self,
         fields: dict[str, Any],
-        shape: Shape,
+        roles: KeyRoles,
         base: str | None,
         at: float,
         unit_key: str | None,
         unit: str | None,
     ) -> None:
         """Take an object without a value key; its unit is that of its number, if there is just one."""
-        self._take_events(fields, shape)
-        keys = [key for key in shape.metrics if key != unit_key and not _is_event(fields, shape, key)]
+        self._take_events(fields, roles)
+        keys = [key for key in roles.metrics if key != unit_key and not _is_event(fields, roles, key)]
         only = sum(type(fields[key]) is float for key in keys) == 1
         self._take_metrics(fields, keys, base, at, unit if only else None)
 
-    def _take_events(self, fields: dict[str, Any], shape: Shape) -> None:
-        for key in shape.events:
-            if _is_event(fields, shape, key):
+    def _take_events(self, fields: dict[str, Any], roles: KeyRoles) -> None:
+        for key in roles.events:
+            if _is_event(fields, roles, key):
                 self._skip(key, Skip.TEXT)
 
     def _take_metrics(
@@ -224,21 +224,21 @@ def _join(base: str | None, name: str) -> str:
     return name if base is None else f"{base}.{name}"
 
 
-def _is_event(fields: dict[str, Any], shape: Shape, key: str) -> bool:
-    return key in shape.events and type(fields[key]) is str
+def _is_event(fields: dict[str, Any], roles: KeyRoles, key: str) -> bool:
+    return key in roles.events and type(fields[key]) is str
 
 
 def _tell_apart(items: list[dict[str, Any]]) -> bool:
     """Whether each item has a time, or each a name of its own."""
-    shapes = [shape_of(item) for item in items]
-    if all(shape.times for shape in shapes):
+    each = [roles_of(item) for item in items]
+    if all(roles.times for roles in each):
         return True
-    names = [shape.name_in(item) for shape, item in zip(shapes, items, strict=True)]
+    names = [roles.name_in(item) for roles, item in zip(each, items, strict=True)]
     return None not in names and len(set(names)) == len(names)
 
 
 def _element_base(item: dict[str, Any], base: str | None) -> str | None:
     """Return the path of an array's element: one with a name and without a value names all its metrics."""
-    shape = shape_of(item)
-    name = None if shape.values else shape.name_in(item)
+    roles = roles_of(item)
+    name = None if roles.values else roles.name_in(item)
     return base if name is None or type(item[name[0]]) is not str else _join(base, name[1])

@@ -1,4 +1,4 @@
-"""What the keys of a JSON object stand for. A device repeats its shape, so the answer is kept."""
+"""Roles of the keys of a JSON object; a device repeats its keys, so the answer is kept."""
 
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from agent.decode.values import is_name
 from agent.domain.records import DecodeError, DecodeReason
 
-_MAX_KEPT_KEYS = 16  # bounds the memory of the cache: 512 shapes of 16 keys of 128 characters
+_MAX_KEPT_KEYS = 16  # bounds the memory of the cache: 512 answers of 16 keys of 128 characters
 
 
 def _ranked(*words: str) -> dict[str, int]:
@@ -32,7 +32,7 @@ _LABELS = frozenset({
 _NUMBERED = frozenset({"sensor", "channel"})
 
 
-class Shape(NamedTuple):
+class KeyRoles(NamedTuple):
     """The keys of an object by what they are for, in each the best first."""
 
     times: tuple[str, ...]  # never metrics, whatever they hold
@@ -60,8 +60,8 @@ def is_sure(key: str) -> bool:
     return key.lower() == "value"
 
 
-def shape_of(fields: Mapping[str, Any]) -> Shape:
-    """Return the shape of ``fields``.
+def roles_of(fields: Mapping[str, Any]) -> KeyRoles:
+    """Return the roles of the keys of ``fields``.
 
     Raises:
         DecodeError: where a key cannot name a metric.
@@ -70,7 +70,7 @@ def shape_of(fields: Mapping[str, Any]) -> Shape:
     return _kept(keys) if len(keys) <= _MAX_KEPT_KEYS else _sorted(keys)
 
 
-def _sorted(keys: tuple[str, ...]) -> Shape:
+def _sorted(keys: tuple[str, ...]) -> KeyRoles:
     for key in keys:
         if not is_name(key):
             raise DecodeError(DecodeReason.BAD_JSON, f"key {key!a} is empty or holds a control character")
@@ -80,7 +80,7 @@ def _sorted(keys: tuple[str, ...]) -> Shape:
     apart = {*times, *labels}
     values, units = _among(lower, _VALUES), _among(lower, _UNITS)
     metrics = tuple(key for key in keys if key not in apart)
-    return Shape(
+    return KeyRoles(
         times=times,
         labels=labels,
         names=_among(lower, _NAMES),

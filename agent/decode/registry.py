@@ -1,12 +1,12 @@
-"""The registry: which source and which family a message belongs to, and what came of it."""
+"""The registry of sources: source and family of a message, and its readings."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from agent.decode.availability import AvailabilityDecoder, AvailabilitySpec, availability_pattern
-from agent.decode.family import DecodeLimits, Decoder, Note, Properties, Route, Skipped, TimeFrom
-from agent.decode.generic import GenericDecoder
+from agent.decode.families import AUTO, FAMILIES
+from agent.decode.family import DecodeLimits, Decoder, Family, Note, Properties, Route, Skipped, TimeFrom
 from agent.decode.message_id import MessageIdPath
 from agent.decode.strict_json import too_large
 from agent.decode.topics import TopicPattern, covers, likeness, overlap
@@ -14,12 +14,8 @@ from agent.decode.traceparent import read_traceparent
 from agent.decode.values import is_name
 from agent.domain.records import DecodeError, DecodeReason, Reading
 
-__all__ = ["FAMILIES", "DecodeLimits", "Decoded", "Note", "Registry", "SourceSpec", "TimeFrom"]
+__all__ = ["FAMILIES", "DecodeLimits", "Decoded", "Registry", "SourceSpec"]
 
-#: How to make each family's decoder, in the order in which a source of format ``auto`` asks them.
-FAMILIES: dict[str, Callable[..., Decoder]] = {"generic": GenericDecoder}
-
-_AUTO = "auto"
 _RETAINED = frozenset({"seed", "live", "ignore"})
 _MAX_ROUTES = 4096  # topics whose route is kept; a flood of topics costs time, not memory
 
@@ -29,7 +25,7 @@ class SourceSpec:
     """One subscription: its topic pattern, its format (a family or ``auto``), what retained messages are."""
 
     topic: str
-    format: str = _AUTO
+    format: str = AUTO
     retained: str = "seed"  # seed | live | ignore
     name: str = ""  # the topic when empty
     availability: AvailabilitySpec | None = None
@@ -64,8 +60,8 @@ _OWN = Decoded(None, (), None, text_only=False, retained="ignore")
 class _Source(NamedTuple):
     spec: SourceSpec
     pattern: TopicPattern
-    families: tuple[tuple[str, Decoder], ...]
-    sure: bool  # one family, which need not be asked
+    families: tuple[tuple[str, Family], ...]  # asked first, in this order
+    otherwise: tuple[str, Decoder]
     id_path: MessageIdPath | None = None
     device: str | None = None  # whoever the topic names
 
@@ -88,8 +84,8 @@ class Registry:
         self._limits = limits or DecodeLimits()
         self._base = base_topic
         decoders = {
-            name: make(limits=self._limits, max_future_skew_s=max_future_skew_s)
-            for name, make in FAMILIES.items()
+            name: family(limits=self._limits, max_future_skew_s=max_future_skew_s)
+            for name, family in FAMILIES.items()
         }
         self._sources = tuple(_source(spec, decoders) for spec in sources)
         self._watches = tuple(_watch(spec, self._limits) for spec in sources if spec.availability is not None)
@@ -131,7 +127,7 @@ class Registry:
         if len(payload) > self._limits.max_bytes:
             raise too_large(payload, self._limits)
         try:
-            family, decoder = source.families[-1] if source.sure else _claimant(source, route, payload)
+            family, decoder = _choose(source, route, payload)
             content = decoder.decode(route, payload, received, properties)
         except (DecodeError, MemoryError):
             raise
@@ -193,20 +189,19 @@ class Registry:
         raise DecodeError(DecodeReason.BAD_TOPIC, "no source has this topic")
 
 
-def _source(spec: SourceSpec, decoders: dict[str, Decoder]) -> _Source:
-    if spec.format != _AUTO and spec.format not in decoders:
-        known = ", ".join([_AUTO, *decoders])
+def _source(spec: SourceSpec, families: dict[str, Family]) -> _Source:
+    if spec.format != AUTO and spec.format not in families:
+        known = ", ".join([AUTO, *families])
         raise ValueError(f"source {spec.label}: format {spec.format!r} is unknown; use one of: {known}")
     if spec.retained not in _RETAINED:
         known = ", ".join(sorted(_RETAINED))
         raise ValueError(f"source {spec.label}: retained {spec.retained!r} is unknown; use one of: {known}")
-    names = decoders if spec.format == _AUTO else (spec.format,)
-    families = tuple((name, decoders[name]) for name in names)
+    *first, last = families.items() if spec.format == AUTO else [(spec.format, families[spec.format])]
     try:
         id_path = MessageIdPath(spec.dedupe) if spec.dedupe is not None else None
     except ValueError as error:
         raise ValueError(f"source {spec.label}: dedupe {spec.dedupe!r} {error}") from None
-    return _Source(spec, TopicPattern(spec.topic), families, len(families) == 1, id_path)
+    return _Source(spec, TopicPattern(spec.topic), tuple(first), last, id_path)
 
 
 def _watch(spec: SourceSpec, limits: DecodeLimits) -> _Source:
@@ -214,11 +209,9 @@ def _watch(spec: SourceSpec, limits: DecodeLimits) -> _Source:
     wanted = spec.availability or AvailabilitySpec(spec.topic)
     source = TopicPattern(spec.topic)
     pattern = availability_pattern(wanted, source)
-    families: tuple[tuple[str, Decoder], ...] = (
-        ("availability", AvailabilityDecoder(wanted, limits=limits)),
-    )
+    decoder = AvailabilityDecoder(wanted, limits=limits)
     device = None if source.names else spec.topic
-    return _Source(replace(spec, retained="live"), pattern, families, sure=True, device=device)
+    return _Source(replace(spec, retained="live"), pattern, (), ("availability", decoder), device=device)
 
 
 def _refuse_overlaps(filters: tuple[str, ...]) -> None:
@@ -228,12 +221,12 @@ def _refuse_overlaps(filters: tuple[str, ...]) -> None:
                 raise ValueError(f"{first} and {second} overlap; make them disjoint or merge them")
 
 
-def _claimant(source: _Source, route: Route, payload: bytes) -> tuple[str, Decoder]:
-    """Return the first family that claims the message; the last one is not asked."""
-    for family in source.families[:-1]:
-        if family[1].claims(route, payload):
-            return family
-    return source.families[-1]
+def _choose(source: _Source, route: Route, payload: bytes) -> tuple[str, Decoder]:
+    """Return the first family that recognises the message."""
+    for name, family in source.families:
+        if family.recognise(route, payload):
+            return name, family
+    return source.otherwise
 
 
 def _traceparent(properties: Properties, in_payload: object) -> tuple[str | None, bool]:

@@ -10,9 +10,11 @@ from typing import Any
 
 from hypothesis import HealthCheck, given, settings, strategies as st
 
+from agent.decode.families import formats
 from agent.decode.registry import Decoded, Registry, SourceSpec
 from agent.decode.values import is_name
 from agent.domain.records import DecodeError, DecodeReason
+from tests.decode.cases import CASES, Case
 
 EXAMPLES = int(os.environ.get("EDGE_FUZZ_EXAMPLES", "200"))
 NOW = 1_782_475_200.0
@@ -25,6 +27,9 @@ REGISTRY = Registry(
     ],
     base_topic="edge-agent/gw1",
 )
+FAMILY_REGISTRIES = {
+    word: Registry(sources=[SourceSpec("#", word)], base_topic="edge-agent/gw1") for word in formats()
+}
 FUZZ = settings(
     max_examples=EXAMPLES, deadline=None, derandomize=EXAMPLES <= 1000, database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
@@ -77,9 +82,9 @@ _PROPERTIES = st.lists(
 
 
 @st.composite
-def _mutated(draw: st.DrawFn) -> bytes:
-    """Return a valid payload with some bytes cut, doubled or exchanged."""
-    payload = bytearray(draw(_VALID))
+def _damaged(draw: st.DrawFn, valid: bytes) -> bytes:
+    """Return ``valid`` with some bytes cut, doubled or exchanged."""
+    payload = bytearray(valid)
     for _ in range(draw(st.integers(1, 4))):
         place = draw(st.integers(0, len(payload)))
         cut = draw(st.integers(0, 3))
@@ -87,10 +92,12 @@ def _mutated(draw: st.DrawFn) -> bytes:
     return bytes(payload)
 
 
-def _survives(topic: str, payload: bytes, properties: Any = ()) -> Decoded | DecodeError:
-    """Decode, and check what came of it."""
+def _survives(
+    topic: str, payload: bytes, properties: Any = (), registry: Registry = REGISTRY
+) -> Decoded | DecodeError:
+    """Decode, and check the result."""
     try:
-        decoded = REGISTRY.decode(topic, payload, NOW, properties)
+        decoded = registry.decode(topic, payload, NOW, properties)
     except DecodeError as refused:
         return _checked(refused)
     for reading in decoded.readings:
@@ -130,10 +137,19 @@ def test_arbitrary_json(topic: str, payload: bytes, properties: Any) -> None:
 
 
 @FUZZ
-@given(_TOPICS, _mutated())
+@given(_TOPICS, _VALID.flatmap(_damaged))
 def test_mutated_payload(topic: str, payload: bytes) -> None:
     """Damaged JSON only ever gives Decoded or DecodeError."""
     _survives(topic, payload)
+
+
+@FUZZ
+@given(st.data(), st.sampled_from(CASES))
+def test_damaged_message_of_a_family(data: st.DataObject, case: Case) -> None:
+    """A damaged message of a family only ever gives Decoded or DecodeError, under its own word and auto."""
+    payload = data.draw(_damaged(case.payload))
+    _survives(case.topic, payload, registry=FAMILY_REGISTRIES[case.family])
+    _survives(case.topic, payload, registry=FAMILY_REGISTRIES["auto"])
 
 
 @FUZZ

@@ -160,7 +160,7 @@ class Overlaying:
     def __init__(self, **_: object) -> None:
         self._last: dict[str, float] = {}
 
-    def claims(self, route: Route, payload: bytes) -> bool:
+    def recognise(self, route: Route, payload: bytes) -> bool:
         return payload.startswith(b"~") and route.metric is None
 
     def decode(self, route: Route, payload: bytes, received: float, properties: Properties) -> Content:
@@ -170,7 +170,7 @@ class Overlaying:
         return Content(tuple(Reading(route.device, k, received, v) for k, v in self._last.items()))
 
 
-def test_family_may_hold_state_and_claims_its_messages(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_family_may_hold_state_and_recognises_its_messages(monkeypatch: pytest.MonkeyPatch) -> None:
     """A source of format auto asks each family in order; two registries share no state."""
     # In front, because the last one is not asked.
     monkeypatch.setattr("agent.decode.registry.FAMILIES", {"overlaying": Overlaying, **FAMILIES})

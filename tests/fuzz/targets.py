@@ -14,9 +14,9 @@ import yaml
 
 from agent.config.errors import ConfigError
 from agent.config.load import load
-from agent.decode import Decoded, Registry, SourceSpec
+from agent.decode import Decoded, Registry, SourceSpec, formats
 from agent.decode.availability import AvailabilitySpec
-from agent.domain.records import DecodeError
+from agent.domain.records import DecodeError, DecodeReason
 from agent.mqtt.paho_client import Speaker
 from agent.mqtt.settings import LinkSettings
 from agent.mqtt.wire import Wire, WireError
@@ -24,6 +24,7 @@ from agent.observe.injection import Wariness
 from agent.prompt import Problem, freeze, ground, parse
 from agent.verdict.feedback import read_feedback
 from tests.ai.kit import two_windows
+from tests.decode.cases import CASES
 from tests.fuzz.material import json_text, mixed, mutated, noise, packets, rarely_large, runs
 from tests.support.model_endpoint import answer_of
 
@@ -53,9 +54,23 @@ _PAYLOADS = ('{"a":', '{"value":"', "[1,", '{"ts":"', '{"a":1},', "[[1,1],", '{"
 _TOPICS = ("s/th1/t", "f/th1", "z/a/b", "w", "w/x", "st/th1", "other", "s/\x00/t", "s//t", "f/" + "a" * 300)
 
 
+def _decode(
+    registry: Registry, topic: str, data: bytes, properties: tuple[tuple[str, str], ...] = ()
+) -> None:
+    try:
+        decoded = registry.decode(topic, data, NOW, properties)
+    except DecodeError as error:
+        if error.reason is DecodeReason.DECODER_FAULT:
+            raise
+        _bounded(error.detail)
+    else:
+        assert isinstance(decoded, Decoded)
+        assert len(decoded.readings) <= 4096
+
+
 @contextmanager
 def decode() -> Iterator[Target]:
-    """The registry with every kind of source, the feedback reader, and the search for signs of injection."""
+    """The registry with every kind of source and every family, the feedback reader, the injection scanner."""
     registry = Registry(
         sources=[
             SourceSpec("s/{device}/{metric}", dedupe="$.id"),
@@ -66,7 +81,11 @@ def decode() -> Iterator[Target]:
         base_topic="edge-agent/gw1",
     )
 
+    families = [Registry(sources=[SourceSpec("#", word)], base_topic="edge-agent/gw1") for word in formats()]
+
     def good(rng: random.Random, size: int) -> bytes:
+        if rng.random() < 0.3:
+            return rng.choice(CASES).payload
         values = {key: rng.choice((21.5, 7, True, "ON", "21.5 °C", NOW)) for key in rng.sample(_KEYS, 4)}
         many = [values] * max(1, size // 100) if rng.random() < 0.3 else values
         return json.dumps(many).encode()
@@ -74,12 +93,8 @@ def decode() -> Iterator[Target]:
     def read(data: bytes) -> None:
         topic = _TOPICS[len(data) % len(_TOPICS)]
         properties = (("traceparent", data[:200].decode("latin-1")), ("ts", data[:40].decode("latin-1")))
-        try:
-            decoded = registry.decode(topic, data, NOW, properties)
-            assert isinstance(decoded, Decoded)
-            assert len(decoded.readings) <= 4096
-        except DecodeError as error:
-            _bounded(error.detail)
+        _decode(registry, topic, data, properties)
+        _decode(families[len(data) % len(families)], CASES[len(data) % len(CASES)].topic, data)
         Wariness(lambda _rule, _topic: None).look(data, topic, garbled=True)
         with suppress(DecodeError):
             read_feedback(data)

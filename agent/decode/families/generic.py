@@ -3,8 +3,8 @@
 import re
 from math import isfinite
 
-from agent.decode.family import Content, DecodeLimits, Properties, Route, Skip, Skipped
-from agent.decode.json_values import VALUE, Harvest
+from agent.decode.family import Content, DecodeLimits, Family, Properties, Route, Skip, Skipped
+from agent.decode.json_values import VALUE, JsonValues
 from agent.decode.strict_json import parse, to_text
 from agent.decode.times import Moment, moment_of
 from agent.decode.values import is_name, read_value
@@ -15,15 +15,15 @@ _JSON = ("{", "[", '"')
 _SPACE = " \t\r\n"
 
 
-class GenericDecoder:
-    """Decode what most devices send. Who sends comes from the topic alone, never from the payload."""
+class Generic:
+    """Decoder of payloads without a family. The topic alone names the device, never the payload."""
 
     def __init__(self, *, limits: DecodeLimits, max_future_skew_s: float) -> None:
         self._limits = limits
         self._max_future_skew_s = max_future_skew_s
 
-    def claims(self, route: Route, payload: bytes) -> bool:  # noqa: ARG002 - the protocol's signature
-        """Claim everything: this family stands last."""
+    def recognise(self, route: Route, payload: bytes) -> bool:  # noqa: ARG002 - the protocol's signature
+        """Return True: this family is asked last."""
         return True
 
     def decode(self, route: Route, payload: bytes, received: float, properties: Properties) -> Content:
@@ -38,10 +38,10 @@ class GenericDecoder:
 
     def _decode_json(self, route: Route, payload: bytes, moment: Moment) -> Content:
         value = parse(payload, self._limits)
-        harvest = Harvest(
+        values = JsonValues(
             device=route.device, moment=moment, max_skew_s=self._max_future_skew_s, limits=self._limits
         )
-        return harvest.take(value, route.metric)
+        return values.take(value, route.metric)
 
     def _decode_text(self, route: Route, payload: bytes, moment: Moment) -> Content:
         text = to_text(payload).strip(_SPACE)
@@ -74,3 +74,6 @@ def _content_of(route: Route, value: float, unit: str | None, moment: Moment) ->
 
 def _no_reading(why: Skip, moment: Moment) -> Content:
     return Content((), text_only=True, notes=moment.notes, skipped=(Skipped(VALUE, why),))
+
+
+FAMILY: type[Family] = Generic

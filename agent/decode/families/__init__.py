@@ -1,0 +1,27 @@
+"""The device families: each module of this folder is one, and its name is the word of ``format:``.
+
+A module offers its class as ``FAMILY``, see :class:`agent.decode.family.Family`.
+"""
+
+from importlib import import_module
+from pkgutil import iter_modules
+
+from agent.decode.family import Family
+
+AUTO = "auto"
+_FALLBACK = "generic"
+
+
+def _find() -> dict[str, type[Family]]:
+    names = {module.name for module in iter_modules(__path__)}
+    order = [*sorted(names - {_FALLBACK}), _FALLBACK]
+    return {name: import_module(f"{__name__}.{name}").FAMILY for name in order}
+
+
+#: In the order in which a source of format ``auto`` asks them: the generic one last.
+FAMILIES = _find()
+
+
+def formats() -> tuple[str, ...]:
+    """Return the words that ``format:`` of a source may be."""
+    return (AUTO, *FAMILIES)

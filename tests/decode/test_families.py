@@ -1,0 +1,68 @@
+"""Every family of the folder: its messages are read, recognised by it alone, and documented."""
+
+from pathlib import Path
+
+import pytest
+
+from agent.decode.families import FAMILIES, formats
+from agent.decode.family import DecodeLimits, Route
+from agent.decode.registry import Decoded, Registry, SourceSpec
+from agent.domain.records import DecodeError
+from tests.decode.cases import CASES, NOW, Case
+
+DEVICES = (Path(__file__).parents[2] / "docs" / "devices.md").read_text(encoding="utf-8")
+
+
+def name(case: Case) -> str:
+    return f"{case.family}: {case.topic} {case.payload[:40]!r}"
+
+
+def decode(case: Case, word: str) -> Decoded:
+    source = SourceSpec(case.source, word)
+    return Registry(sources=[source], base_topic="edge-agent/gw1").decode(case.topic, case.payload, NOW)
+
+
+@pytest.mark.parametrize("case", CASES, ids=name)
+def test_a_message_of_the_family_is_read(case: Case) -> None:
+    """Devices, metrics, values, units, times and availability are those of the case, and nothing else."""
+    if "refused" in case.wanted:
+        with pytest.raises(DecodeError) as caught:
+            decode(case, case.family)
+        assert caught.value.reason == case.wanted["refused"]
+        return
+    decoded = decode(case, case.family)
+    found: dict[str, dict[str, float]] = {}
+    for reading in decoded.readings:
+        assert reading.metric not in found.setdefault(reading.device, {})
+        found[reading.device][reading.metric] = reading.value
+        assert reading.unit == case.wanted.get("units", {}).get(reading.metric)
+        assert reading.at == case.wanted.get("at", NOW)
+    assert found == case.wanted.get("expect", {})
+    assert decoded.online == case.wanted.get("online")
+
+
+@pytest.mark.parametrize("case", CASES, ids=name)
+def test_a_message_is_recognised_by_its_family_alone(case: Case) -> None:
+    """So that the order of the families does not matter; the generic one takes what is left."""
+    route = Route(case.topic, "device", None)
+    made = {word: family(limits=DecodeLimits(), max_future_skew_s=300.0) for word, family in FAMILIES.items()}
+    found = [word for word, family in made.items() if family.recognise(route, case.payload)]
+    assert found == list(dict.fromkeys([case.family, "generic"]))
+
+
+def test_every_family_has_cases() -> None:
+    """A family without a message that it reads is not tested at all."""
+    assert {case.family for case in CASES if "expect" in case.wanted} == set(FAMILIES)
+
+
+@pytest.mark.parametrize("word", list(FAMILIES))
+def test_every_family_is_documented(word: str) -> None:
+    """The page on devices has a row for each word of ``format:``."""
+    assert f"\n| `{word}` |" in DEVICES
+
+
+def test_formats_are_the_families_and_auto() -> None:
+    """The word is the name of the file; the generic family is asked last."""
+    assert formats()[0] == "auto"
+    assert formats()[-1] == "generic"
+    assert set(formats()) == {"auto", *FAMILIES}
