@@ -28,8 +28,9 @@ from agent.ai.protocols import BudgetWindow, ErrorType, Ledger, Recorder, Transc
 from agent.ai.retry import Retries
 from agent.ai.settings import CallerSettings
 from agent.ai.state import CallerStats
+from agent.decode.injection import suspicions
 from agent.domain.records import Batch, Outcome, Reason, Window
-from agent.prompt import SYSTEM, Prompt, output_tokens, render, suspicions
+from agent.prompt import SYSTEM, Prompt, output_tokens, render
 
 SLOW_START = 4.0  # times the deadline, for the first call to a server that loads its model on demand
 AUDIT_SHARE = 0.1  # of the day's money

@@ -1,4 +1,4 @@
-"""The kinds of anomaly: one table row per kind, with every word and rule that depends on it."""
+"""The kinds of anomaly: one table row with every word and rule of a kind."""
 
 from dataclasses import dataclass
 from enum import Enum, StrEnum, auto

@@ -19,7 +19,6 @@ from agent.prompt.render import (
     window_tokens,
 )
 from agent.prompt.section import MAX_SERIES, render_section
-from agent.prompt.suspect import suspicions
 from agent.prompt.words import reveal
 
 __all__ = [
@@ -42,7 +41,6 @@ __all__ = [
     "render",
     "render_section",
     "reveal",
-    "suspicions",
     "thaw",
     "window_tokens",
 ]

@@ -1,4 +1,4 @@
-"""The prompt of a batch: the constant rules and answer form, then one line of JSON per window."""
+"""The prompt of a batch: constant rules and answer form, then the windows."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The bytes of a verdict, and the JSON Schemas of the messages that the agent publishes."""
+"""The bytes of a verdict, and the published JSON Schemas."""
 
 import json
 import math

@@ -12,7 +12,7 @@ from agent.ai.protocols import Reply, Request, Usage
 from agent.domain.records import Answer, Grounding, Kind, Outcome, Reason, Source, Status, Window
 from agent.verdict.verdict import conclude
 from tests.ai.kit import Kit, batch, kit, window
-from tests.prompt.test_suspect import CORPUS
+from tests.decode.test_injection import CORPUS
 from tests.support.model_endpoint import answer_of, windows_of
 
 SHARE = 0.3

@@ -16,11 +16,11 @@ from agent.config.errors import ConfigError
 from agent.config.load import load
 from agent.decode import Decoded, Registry, SourceSpec, formats
 from agent.decode.availability import AvailabilitySpec
+from agent.decode.injection import InjectionScanner
 from agent.domain.records import DecodeError, DecodeReason
 from agent.mqtt.paho_client import Speaker
 from agent.mqtt.settings import LinkSettings
 from agent.mqtt.wire import Wire, WireError
-from agent.observe.injection import Wariness
 from agent.prompt import Problem, freeze, ground, parse
 from agent.verdict.feedback import read_feedback
 from tests.ai.kit import two_windows
@@ -95,7 +95,7 @@ def decode() -> Iterator[Target]:
         properties = (("traceparent", data[:200].decode("latin-1")), ("ts", data[:40].decode("latin-1")))
         _decode(registry, topic, data, properties)
         _decode(families[len(data) % len(families)], CASES[len(data) % len(CASES)].topic, data)
-        Wariness(lambda _rule, _topic: None).look(data, topic, garbled=True)
+        InjectionScanner(lambda _rule, _topic: None).scan(data, topic, garbled=True)
         with suppress(DecodeError):
             read_feedback(data)
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from tests.decode.test_injection import CORPUS
 from tests.integration.model_site import LIMIT_S, PER_WINDOW, SITE, Site
 from tests.mqtt.desk import send
-from tests.prompt.test_suspect import CORPUS
 from tests.support.agent_process import wait_for
 from tests.support.model_endpoint import answer_of, windows_of
 

@@ -1,4 +1,4 @@
-"""The device families: each module of this folder is one, and its name is the word of ``format:``.
+"""The device families: one module each, named as the word of ``format:``.
 
 A module offers its class as ``FAMILY``, see :class:`agent.decode.family.Family`.
 """
