@@ -18,9 +18,8 @@ from agent.decode.key_roles import roles_of
 from agent.domain.records import Answer, DecodeError, Kind, Reason, Severity, Status
 from agent.observe.redact import Secrets, content
 from agent.prompt import Problem, ground, parse
-from agent.prompt.claims import identifiers, numbers, references, strip_identifiers, strip_times, strip_words
-from agent.prompt.parse import MAX_ANSWERS
-from agent.prompt.repair import MAX_FOUND, MAX_MENDED, read, salvage
+from agent.prompt.ground import identifiers, numbers, references, strip_identifiers, strip_times, strip_words
+from agent.prompt.parse import MAX_ANSWERS, MAX_FOUND, MAX_MENDED, read, salvage
 from agent.verdict.feedback import read_feedback
 from agent.web.http import BadRequestError, parse_head
 from tests.ai.kit import two_windows

@@ -33,7 +33,7 @@ SEARCHED = (
 MADE = {
     ("decode/topics.py", "__post_init__"): TopicPattern("a/+/{device}/{metric+}")._regex,
     ("detect/limits.py", "__post_init__"): Limit("*a*b*[cd]*/*?x")._regex,
-    ("prompt/claims.py", "strip_words"): SEARCHED[0],
+    ("prompt/ground.py", "strip_words"): SEARCHED[0],
     ("prompt/parse.py", "_summary"): SEARCHED[1],
 }
 #: Those that see our own files only.

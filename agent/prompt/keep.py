@@ -6,10 +6,11 @@ from hashlib import sha256
 from typing import Any
 
 from agent.domain.records import Answer, Window
-from agent.prompt.claims import (
+from agent.prompt.ground import (
     Number,
     Path,
     facts,
+    known_words,
     matches,
     numbers,
     plain,
@@ -18,7 +19,6 @@ from agent.prompt.claims import (
     strip_times,
     strip_words,
 )
-from agent.prompt.ground import known_words
 from agent.prompt.render import VERSION
 from agent.prompt.section import dump, load
 
