@@ -9,16 +9,12 @@ from operator import attrgetter, itemgetter
 
 from agent.detect import codec
 from agent.detect.flat import MANY_KINDS
-from agent.detect.limit_use import LimitUse, find_use
-from agent.detect.limits import Limit, choose
-from agent.detect.nature import is_reserve
-from agent.detect.progress import FIRST_CHANGE, SECOND_KIND, count_readings
-from agent.detect.rhythm import Rhythm
+from agent.detect.limits import Limit, LimitUse, choose, find_use
+from agent.detect.rhythm import Rhythm, Watch
 from agent.detect.series import observe
 from agent.detect.settings import DetectSettings
-from agent.detect.state import KINDS, PREV, RESERVE, TOTAL, YOUNG_X, State, blank
-from agent.detect.view import view_series
-from agent.detect.watch import Watch
+from agent.detect.state import KINDS, PREV, RESERVE, TOTAL, YOUNG_X, State, blank, is_reserve
+from agent.detect.view import FIRST_CHANGE, SECOND_KIND, count_readings, view_series
 from agent.domain.records import Reading, Score, SeriesView, Silence
 
 EVICTED_AT_ONCE = 100

@@ -1,8 +1,9 @@
-"""Configured limits: which of them holds for a series, and how far a value is beyond it."""
+"""Configured limits: the limit of a series, its score, and the series that it covers."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from fnmatch import translate
 from math import inf
 
@@ -10,6 +11,8 @@ from agent.domain.records import Kind, Score
 
 CRITICAL = 3.0
 MAX_EXTRA = 7.0
+MAX_COMPARED = 200  # series names among which the nearest is looked for
+MAX_NEAREST = 5  # limits for which it is looked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,3 +65,42 @@ def choose(limits: Sequence[Limit], device: str, metric: str) -> Limit | None:
         if limit.covers(device, metric) and (best is None or limit.literal >= best.literal):
             best = limit
     return best
+
+
+Known = tuple[str, str, str | None, Limit | None]  # device, metric, unit, the limit that holds for it
+
+
+@dataclass(slots=True)
+class LimitUse:
+    """What one limit holds for."""
+
+    limit: Limit
+    covered: int = 0  # series that its pattern covers
+    unfit: int = 0  # series that it should hold for, whose unit it does not know
+    example: tuple[str, str] | None = None  # one of these, as device/metric, and its unit
+    nearest: str | None = None  # of a limit that covers nothing: the series with the most similar name
+
+
+def find_use(limits: Sequence[Limit], series: Iterable[Known]) -> list[LimitUse]:
+    """Return how each limit fares with the known series; nothing while none is known."""
+    every = list(series)
+    if not every:
+        return []
+    uses = {limit.pattern: LimitUse(limit) for limit in limits}
+    for device, metric, unit, limit in every:
+        use = None if limit is None else uses.get(limit.pattern)
+        if limit is None or use is None:
+            continue
+        use.covered += 1
+        if not limit.speaks_of(unit):
+            use.unfit += 1
+            use.example = use.example or (f"{device}/{metric}", unit or "")
+    sought = 0
+    for use in uses.values():
+        if not use.covered:  # another limit may hold for all that it covers
+            use.covered = sum(use.limit.covers(device, metric) for device, metric, _, _ in every)
+        if not use.covered and sought < MAX_NEAREST:
+            sought += 1
+            names = [f"{device}/{metric}" for device, metric, _, _ in every[:MAX_COMPARED]]
+            use.nearest = next(iter(get_close_matches(use.limit.pattern, names, n=1, cutoff=0.5)), None)
+    return list(uses.values())

@@ -1,10 +1,37 @@
-"""The usual value of each hour of the day (UTC): its mean on the days before, newer days counting more."""
+"""The usual values of a series: by hour of the day (UTC), and streaming estimates of their spread.
+
+An hour's usual value is its mean on the days before, newer days counting more. The estimates of median,
+1 % and 99 % and spread are for the prompt and the page.
+"""
 
 from math import isnan
+from statistics import median
 
-from agent.detect.state import FOLDS, HOUR, HOUR_N, HOUR_SUM, HOURS, PROFILE, State
+from agent.detect.state import (
+    FOLDS,
+    HOUR,
+    HOUR_N,
+    HOUR_SUM,
+    HOURS,
+    P01,
+    P50,
+    P99,
+    PROFILE,
+    RECENT,
+    RECENTS,
+    SPREAD,
+    State,
+)
 
 MIN_WEIGHT = 0.2
+
+EVERY = 4  # readings between two steps
+PACE = 0.02  # of the spread: the median's step
+TAIL = 0.01  # of the readings lie beyond the outer quantiles
+TAIL_PACE = 0.5
+ABS_TO_SD = 1.2533  # sd / mean absolute deviation of a normal distribution
+FORGET = 0.01
+MAX_SPREADS = 5.0  # a reading farther away than this counts as if it were no farther
 
 
 def usual(state: State, at: float) -> float:
@@ -36,3 +63,26 @@ def turn_hour(state: State, hour: float, value: float) -> None:
 def whole(state: State) -> bool:
     """Say whether every hour of the day was seen, two times on average."""
     return state[FOLDS] >= 2 * HOURS and not any(map(isnan, state[PROFILE : PROFILE + HOURS]))
+
+
+def begin_estimates(state: State) -> None:
+    """Set the estimates from the first 30 readings."""
+    first = sorted(state[RECENT : RECENT + RECENTS])
+    middle = median(first)
+    state[P01], state[P50], state[P99] = first[0], middle, first[-1]
+    state[SPREAD] = sum(abs(value - middle) for value in first) / RECENTS
+
+
+def step_estimates(state: State, value: float) -> None:
+    """Move the estimates a little towards what ``value`` says (stochastic approximation)."""
+    middle, spread = state[P50], state[SPREAD]
+    off = abs(value - middle)
+    limit = MAX_SPREADS * spread
+    state[SPREAD] = spread + ((limit if spread and off > limit else off) - spread) * FORGET
+    if value > middle:
+        state[P50] = middle + PACE * spread
+    elif value < middle:
+        state[P50] = middle - PACE * spread
+    pace = TAIL_PACE * spread
+    state[P99] += pace * (1.0 - TAIL) if value > state[P99] else -pace * TAIL
+    state[P01] -= pace * (1.0 - TAIL) if value < state[P01] else -pace * TAIL

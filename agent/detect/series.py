@@ -3,7 +3,7 @@
 from math import inf
 from struct import Struct
 
-from agent.detect import flat, incident, profile, sketch, upkeep
+from agent.detect import flat, incident, profile, upkeep
 from agent.detect.ranges import MEAN, RESIDUAL, STEP, VALUE, exceed
 from agent.detect.settings import DetectSettings
 from agent.detect.state import (
@@ -145,8 +145,8 @@ def observe(s: State, x: float, at: float, k: DetectSettings) -> Score:
                 upkeep.calm_down(s, slack, k)
     elif run:
         upkeep.calm_down(s, slack, k)
-    if not total % sketch.EVERY:
-        sketch.step(s, x)
+    if not total % profile.EVERY:
+        profile.step_estimates(s, x)
         if not total % upkeep.EVERY:
             upkeep.round_off(s, y, z, slack, k)
     if same >= same_limit:

@@ -4,6 +4,7 @@ One flat array of doubles a series: a third of the memory of attributes, and its
 What every reading needs stands first, so that one step fetches it.
 """
 
+import re
 from array import array
 from math import inf, nan
 from typing import Final, TypeAlias
@@ -80,6 +81,9 @@ OLD_SIZE: Final = RESERVE  # of states that know nothing of the last two
 BIG: Final = 1e150  # values are judged as if no farther from zero, so that no difference overflows
 TINY: Final = 1e-300
 
+_WORDS = re.compile(r"[a-z]+")
+_RESERVES = frozenset({"battery", "batt", "bat", "vbat", "vbatt", "accu", "akku"})
+
 
 def blank() -> State:
     """Return the state of a series that has seen nothing."""
@@ -87,3 +91,8 @@ def blank() -> State:
     state[SAME_LIMIT] = state[YOUNG_X] = state[YOUNG_Z] = inf
     state[PROFILE:RECENT] = array("d", [nan] * HOURS)
     return state
+
+
+def is_reserve(metric: str) -> bool:
+    """Say whether ``metric`` is what is left of a battery: it rests for days and rises at once."""
+    return not _RESERVES.isdisjoint(_WORDS.findall(metric.casefold()))

@@ -1,9 +1,9 @@
-"""What a series does once in a while: grow up, forget, look for drift, find out that it is a counter."""
+"""Upkeep of a series every 16 readings: alarm lines, forgetting, drift, counters."""
 
 from array import array
 from math import inf, log, nan
 
-from agent.detect import incident, profile, sketch
+from agent.detect import incident, profile
 from agent.detect.flat import MANY_KINDS
 from agent.detect.ranges import FEATURES, MEAN, RESIDUAL, SLOW, STEP, VALUE, exceed, shrink
 from agent.detect.settings import DetectSettings
@@ -97,7 +97,7 @@ def round_off(state: State, y: float, z: float, slack: float, settings: DetectSe
     total = state[TOTAL]
     state[Z_N] += EVERY
     if total < RECENTS + EVERY and total >= RECENTS:
-        sketch.begin(state)
+        profile.begin_estimates(state)
     if total - state[BORN] < settings.warm_readings:
         return
     if state[YOUNG_X] == inf and _is_counter(state):

@@ -1,12 +1,14 @@
-"""What is known of one series, in the words of ``SeriesView``."""
+"""The view of one series for prompt and page, and its progress while it is learning."""
 
 from math import inf
 from statistics import median
 
-from agent.detect import profile, sketch
+from agent.detect import profile
 from agent.detect.limits import Limit
+from agent.detect.settings import DetectSettings
 from agent.detect.state import (
     AT,
+    BORN,
     COUNTER,
     P01,
     P50,
@@ -19,12 +21,17 @@ from agent.detect.state import (
     RECENTS,
     SPREAD,
     TOTAL,
+    UPKEEP_AT,
     X_HI,
     X_LO,
     YOUNG_X,
     State,
 )
-from agent.domain.records import SeriesView
+from agent.domain.records import Progress, SeriesView
+
+SECOND_KIND = 2.0
+#: The first other value of a series that had never changed: there is nothing to compare it with.
+FIRST_CHANGE = Progress(2, 3, None, "values")
 
 
 def view_series(
@@ -49,7 +56,7 @@ def view_series(
         median=middle,
         p01=min(low, middle),
         p99=max(high, middle),
-        spread=spread * sketch.ABS_TO_SD,
+        spread=spread * profile.ABS_TO_SD,
         usual=_usual(state) if state[YOUNG_X] < inf else None,
         limits=(limit.low, limit.high) if limit is not None else (None, None),
         recent=recent,
@@ -71,3 +78,17 @@ def _usual(state: State) -> tuple[float, float]:
         base = profile.usual(state, state[AT])
         return (base + state[R_LO], base + state[R_HI])
     return (state[X_LO], state[X_HI])
+
+
+def count_readings(state: State, settings: DetectSettings) -> Progress:
+    """Return the progress of a series that is warming up.
+
+    The warm-up ends at the next turn of the upkeep, up to 16 readings late; no more than what is needed is
+    said to be seen.
+    """
+    total, needed = int(state[TOTAL]), settings.warm_readings
+    seen = max(0, total - int(state[BORN]))
+    until, span = None, state[AT] - state[UPKEEP_AT]
+    if not state[BORN] and total > 1 and span > 0.0:  # since its first reading
+        until = state[AT] + max(0, needed - seen) * span / (total - 1)
+    return Progress(min(seen, needed), needed, until)

@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 
 from agent.detect import Detector
-from agent.detect.nature import is_reserve
+from agent.detect.state import is_reserve
 from agent.domain.records import Kind, Reading, Score
 from tests.detect import signals
 from tests.detect.stream import Stream, alarms
