@@ -10,7 +10,7 @@ from agent.decode.family import DecodeLimits, Decoder, Family, Note, Properties,
 from agent.decode.message_id import MessageIdPath
 from agent.decode.strict_json import too_large
 from agent.decode.topics import TopicPattern, covers, likeness, overlap
-from agent.decode.traceparent import read_traceparent
+from agent.decode.traceparent import find_traceparent
 from agent.decode.values import is_name
 from agent.domain.records import DecodeError, DecodeReason, Reading
 
@@ -137,7 +137,7 @@ class Registry:
             raise DecodeError(DecodeReason.DECODER_FAULT, detail) from error
         traceparent, notes = None, content.notes
         if properties or content.traceparent is not None:
-            traceparent, bad = _traceparent(properties, content.traceparent)
+            traceparent, bad = find_traceparent(properties, content.traceparent)
             notes = (*notes, Note.BAD_TRACEPARENT) if bad else notes
         message_id = None
         if source.id_path is not None and content.readings:
@@ -227,16 +227,3 @@ def _choose(source: _Source, route: Route, payload: bytes) -> tuple[str, Decoder
         if family.recognise(route, payload):
             return name, family
     return source.otherwise
-
-
-def _traceparent(properties: Properties, in_payload: object) -> tuple[str | None, bool]:
-    """Return the first valid one, user property first, and whether a bad one was passed over."""
-    given = [next((text for name, text in properties if name == "traceparent"), None), in_payload]
-    bad = False
-    for candidate in given:
-        if candidate is not None:
-            valid = read_traceparent(candidate)
-            if valid is not None:
-                return valid, bad
-            bad = True
-    return None, bad
