@@ -1,4 +1,4 @@
-"""Decoding of messages into readings: a registry of the sources, and one file per device family."""
+"""Decoding of messages into readings: sources, and one file per device family."""
 
 from agent.decode.availability import AvailabilitySpec
 from agent.decode.families import FAMILIES, formats

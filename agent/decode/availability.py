@@ -1,4 +1,4 @@
-"""What a device, or its last will, says of itself: online or offline."""
+"""Availability messages of devices and their last wills: online or offline."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -67,5 +67,5 @@ class AvailabilityDecoder:
         online = self._words.get(str(word).strip(_SPACE).casefold())
         if online is None:
             shown = ascii(word)[:_MAX_SHOWN]
-            raise DecodeError(DecodeReason.NO_READINGS, f"{shown} is no word for online or offline")
+            raise DecodeError(DecodeReason.NO_READINGS, f"{shown} is not a word for online or offline")
         return Content((), online=online)

@@ -11,7 +11,7 @@ Properties = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecodeLimits:
-    """What one message may hold at most.
+    """Limits of one message.
 
     ``max_depth`` counts objects and arrays inside each other. ``max_keys`` counts the keys of all objects, an
     array as its largest element: a backlog repeats the same keys. ``max_vector`` is the longest array without
@@ -29,14 +29,14 @@ class DecodeLimits:
 
 
 class Note(StrEnum):
-    """Something that a message said and that was not believed; its readings are used all the same."""
+    """Something in a message that was not believed; its readings are used all the same."""
 
     TIME_UNREADABLE = "time_unreadable"  # no date and time
-    TIME_NOT_EPOCH = "time_not_epoch"  # a number that is no calendar time
+    TIME_NOT_EPOCH = "time_not_epoch"  # a number outside calendar time
     TIME_WITHOUT_ZONE = "time_without_zone"  # could be any zone's
     TIME_IN_FUTURE = "time_in_future"  # beyond the allowed skew
     BAD_TRACEPARENT = "bad_traceparent"
-    NO_MESSAGE_ID = "no_message_id"  # the source says where it should be
+    NO_MESSAGE_ID = "no_message_id"  # missing at the path that the source configures
 
 
 class TimeFrom(StrEnum):
@@ -48,7 +48,7 @@ class TimeFrom(StrEnum):
 
 
 class Skip(StrEnum):
-    """Why a value of the payload is no reading."""
+    """Why a value of the payload did not become a reading."""
 
     TEXT = "text"
     NULL = "null"
@@ -58,7 +58,7 @@ class Skip(StrEnum):
 
 
 class Skipped(NamedTuple):
-    """A value that is no reading."""
+    """A value that did not become a reading."""
 
     name: str
     why: Skip
@@ -66,7 +66,7 @@ class Skipped(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """What the topic alone says; the same object for every message of the topic."""
+    """Device and metric of a topic; the same object for every message of the topic."""
 
     topic: str
     device: str
@@ -74,7 +74,7 @@ class Route:
 
 
 class Content(NamedTuple):
-    """What a decoder made of a payload."""
+    """The result of a decoder for one payload."""
 
     readings: tuple[Reading, ...]
     text_only: bool = False
@@ -82,7 +82,7 @@ class Content(NamedTuple):
     traceparent: object = None  # as found, not yet checked
     notes: tuple[Note, ...] = ()
     skipped: tuple[Skipped, ...] = ()
-    online: bool | None = None  # what the device says of itself, on an availability topic only
+    online: bool | None = None  # availability that the device reports of itself
 
 
 class Decoder(Protocol):

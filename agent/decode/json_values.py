@@ -1,4 +1,4 @@
-"""Readings of a parsed JSON value: objects by dot path, arrays by name, time or place."""
+"""Readings of a JSON value: objects by dot path, arrays by name, time or place."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +13,7 @@ VALUE = "value"  # the metric where neither topic nor payload names one
 
 _MAX_SKIPPED = 16  # shown to a person
 _MAX_TIMES = 8  # of an object that are tried: case makes many keys of one word
-# The name of an array is dropped where it says no more than that measurements follow.
+# The name of an array is dropped where it means only that measurements follow.
 _ENVELOPES = frozenset(
     {"measurements", "readings", "values", "data", "sensors", "metrics", "samples", "records"}
 )
@@ -159,7 +159,7 @@ class JsonValues:
             self._skip(name, Skip.NULL)
 
     def _take_array(self, items: list[Any], base: str | None, at: float) -> None:
-        """Take objects by their own time or name where that tells them apart, the rest by place."""
+        """Take objects by their own time or name where these differ, the rest by place."""
         self._nested = True
         self._stop_at_limit()
         objects = bool(items) and all(type(item) is dict for item in items)

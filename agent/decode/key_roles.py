@@ -1,4 +1,4 @@
-"""Roles of the keys of a JSON object; a device repeats its keys, so the answer is kept."""
+"""Roles of the keys of a JSON object, cached because a device repeats its keys."""
 
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
@@ -22,9 +22,9 @@ _NAMES = _ranked(
 )
 _VALUES = _ranked("value", "val", "v")
 _UNITS = _ranked("unit", "units", "uom", "unit_of_measurement", "u")
-# A button that says "on" switches nothing on.
+# A button that sends "on" switches nothing on.
 _EVENTS = _ranked("action", "event", "click")
-# What identifies or counts messages would as a series only ever be a false alarm.
+# Ids and message counts would only ever raise false alarms as series.
 _LABELS = frozenset({
     "id", "uid", "uuid", "device", "device_id", "deviceid", "mac", "serial", "message_id", "msg_id",
     "packet_id", "seq", "seqno", "sequence", "traceparent", "tracestate",
@@ -33,11 +33,11 @@ _NUMBERED = frozenset({"sensor", "channel"})
 
 
 class KeyRoles(NamedTuple):
-    """The keys of an object by what they are for, in each the best first."""
+    """The keys of an object by role, in each role the best first."""
 
     times: tuple[str, ...]  # never metrics, whatever they hold
     labels: tuple[str, ...]  # nor these
-    names: tuple[str, ...]  # only beside a value, otherwise keys like any other
+    names: tuple[str, ...]  # only together with a value, otherwise keys like any other
     values: tuple[str, ...]
     units: tuple[str, ...]
     events: frozenset[str]
@@ -45,7 +45,7 @@ class KeyRoles(NamedTuple):
     alone: bool  # one sure value, at most with a unit: the most common measurement
 
     def name_in(self, fields: Mapping[str, Any]) -> tuple[str, str] | None:
-        """Return key and text of what names the value in ``fields``."""
+        """Return key and text of the name of the value in ``fields``."""
         for key in self.names:
             given = fields[key]
             if type(given) is str and is_name(given.strip()):
@@ -56,7 +56,7 @@ class KeyRoles(NamedTuple):
 
 
 def is_sure(key: str) -> bool:
-    """Whether a value key is one without a name beside it: ``v`` may be volts."""
+    """Return whether a value key needs no name next to it; ``v`` may be volts."""
     return key.lower() == "value"
 
 

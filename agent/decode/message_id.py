@@ -1,4 +1,4 @@
-"""The id that a publisher gives its messages, by which what it sends twice is told."""
+"""Publisher message ids, for deduplication."""
 
 import json
 import re

@@ -38,7 +38,7 @@ class SourceSpec:
 
 
 class Decoded(NamedTuple):
-    """What a message was made into, with enough to explain it."""
+    """The result for one message, with enough to explain it."""
 
     source: str | None  # None: under the agent's own base topic, never a reading
     readings: tuple[Reading, ...]
@@ -49,9 +49,9 @@ class Decoded(NamedTuple):
     family: str | None = None
     time_from: TimeFrom = TimeFrom.RECEIPT
     notes: tuple[Note, ...] = ()
-    skipped: tuple[Skipped, ...] = ()  # at most 16 values that are no readings
-    online: bool | None = None  # what the device says of itself, on an availability topic only
-    message_id: str | None = None  # the publisher's, where the source says where it is
+    skipped: tuple[Skipped, ...] = ()  # at most 16 values that did not become readings
+    online: bool | None = None  # availability that the device reports of itself
+    message_id: str | None = None  # the publisher's, at the path that the source configures
 
 
 _OWN = Decoded(None, (), None, text_only=False, retained="ignore")
@@ -63,7 +63,7 @@ class _Source(NamedTuple):
     families: tuple[tuple[str, Family], ...]  # asked first, in this order
     otherwise: tuple[str, Decoder]
     id_path: MessageIdPath | None = None
-    device: str | None = None  # whoever the topic names
+    device: str | None = None  # instead of the device that the topic names
 
 
 class Registry:
@@ -99,7 +99,7 @@ class Registry:
 
     @property
     def watched(self) -> tuple[str, ...]:
-        """MQTT filters of the availability topics, but for those that their own source's filter covers."""
+        """MQTT filters of the availability topics, except those that their own source's filter covers."""
         return tuple(
             watch.pattern.filter
             for watch in self._watches

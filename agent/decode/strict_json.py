@@ -1,4 +1,4 @@
-"""JSON from strangers: what ``json.loads`` lets through and a journal must not hold is refused by name."""
+"""Strict JSON: refuses, by reason, values that a journal must not hold."""
 
 import json
 from collections import Counter

@@ -1,4 +1,4 @@
-"""When a reading was taken: from what the device wrote, as far as that can be believed."""
+"""Event times: the time that a device wrote, as far as it can be believed."""
 
 import re
 from datetime import UTC, datetime
@@ -6,13 +6,13 @@ from typing import Any, NamedTuple
 
 from agent.decode.family import Note, Properties, TimeFrom
 
-# Seconds, milliseconds, microseconds and nanoseconds since 1970 are told apart by size: from 2000 on, the
-# ranges do not touch. Anything else is no calendar time but, say, seconds since the device started.
+# Seconds, milliseconds, microseconds and nanoseconds since 1970 differ in size: from 2000 on, the
+# ranges do not touch. Any other number is not calendar time but, for example, seconds since the start.
 _YEAR_2000 = 946_684_800.0
 _MAX_SECONDS = 1e11
 _SCALES = (1.0, 1e3, 1e6, 1e9)
 
-# A gateway without a battery-backed clock starts in the past; a receipt time before this is no measure.
+# A gateway without a battery-backed clock starts in the past; an earlier receipt time proves nothing.
 _CLOCK_WAS_SET = datetime(2025, 1, 1, tzinfo=UTC).timestamp()
 
 _MAX_TEXT = 64
@@ -45,13 +45,13 @@ def moment_of(properties: Properties, received: float, max_future_skew_s: float)
 
 
 def read_time(given: Any, received: float, max_future_skew_s: float) -> float | Note:
-    """Return ``given`` as Unix seconds, or why the receipt time must stand in for it.
+    """Return ``given`` as Unix seconds, or why the receipt time must replace it.
 
     Args:
         given: seconds, milliseconds, microseconds or nanoseconds since 1970 as float or text, or ISO 8601
             text. Without a zone it is taken as UTC only where that agrees with receipt within the skew.
         received: receipt time, Unix seconds.
-        max_future_skew_s: how far ahead of ``received`` a time may lie. The past is never wrong.
+        max_future_skew_s: how far ahead of ``received`` a time may be. The past is never wrong.
     """
     if isinstance(given, str):
         text = given[:_MAX_TEXT].strip()

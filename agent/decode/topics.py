@@ -1,4 +1,4 @@
-"""Topic patterns: an MQTT filter whose levels have names, such as ``site/{area}/{device}``."""
+"""Topic patterns: MQTT filters with named levels, ``site/{area}/{device}``."""
 
 import re
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ _METRIC = "metric"
 
 
 class Identity(NamedTuple):
-    """What a topic says of its sender: the device, and the metric if the pattern names one."""
+    """Device of a topic, and the metric if the pattern names one."""
 
     device: str
     metric: str | None
@@ -28,7 +28,7 @@ class TopicPattern:
     ``{name+}`` (one or more levels) or ``#`` (any number of levels).
 
     Raises:
-        ValueError: with a sentence for a person that says what is wrong and what to write instead.
+        ValueError: with a sentence for a person: the fault and the remedy.
     """
 
     text: str

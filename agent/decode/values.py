@@ -1,4 +1,4 @@
-"""Numbers that devices write as text, and the names that they give to their metrics."""
+"""Numbers, words and units in text, and names of devices and metrics."""
 
 import re
 from math import isfinite

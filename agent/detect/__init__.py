@@ -1,4 +1,4 @@
-"""The local detector: learns the usual values of each series and scores its readings."""
+"""The local detector: learns the usual values of each series, scores readings."""
 
 from agent.detect.codec import DetectStateError
 from agent.detect.detector import Detector, DetectStats

@@ -1,4 +1,4 @@
-"""The detector's state as bytes: a magic, a JSON head with names and rhythms, then the series' arrays."""
+"""The detector's state as bytes: a magic, a JSON head, the arrays of the series."""
 
 import json
 import struct
@@ -89,7 +89,7 @@ def _decode(blob: bytes) -> Parts:
     if len(blob) != start + len(names) * size * 8:
         raise ValueError("length")
     later = array("d", bytes(8 * (SIZE - size)))
-    # What was saved before ``known_s`` was kept is known well enough.
+    # A rhythm that was saved without ``known_s`` is known well enough.
     rhythms = {device: Rhythm(*(*values, inf)[:RHYTHM]) for device, values in head["rhythms"].items()}
     rows: list[Row] = []
     for place, (device, metric, unit, seen) in enumerate(names):

@@ -1,4 +1,4 @@
-"""The local detector: scores every reading against what its series has shown before, and hears silence."""
+"""The local detector: scores each reading by its series, and detects silence."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -43,7 +43,7 @@ class Series:
         self.nature()
 
     def nature(self) -> None:
-        """Note in the state what the metric's name tells."""
+        """Note in the state the traits that follow from the metric's name."""
         self.state[RESERVE] = float(is_reserve(self.metric))
 
 
@@ -135,7 +135,7 @@ class Detector:
         self._watch.up_since = clock
 
     def disconnected(self, clock: float) -> None:  # noqa: ARG002 - the row's clock, as for connected
-        """Let the silence clocks stand still."""
+        """Stop the silence clocks."""
         self._watch.up_since = None
 
     def next_due(self) -> float | None:
@@ -147,7 +147,7 @@ class Detector:
         return [self._silence(device, rhythm, clock) for device, rhythm in self._watch.tick(clock)]
 
     def device_state(self, device: str, online: bool, clock: float) -> Silence | None:  # noqa: FBT001
-        """Take a device's own word: offline is a silence at once, online lets its clock begin anew.
+        """Take availability that a device reports: offline is a silence at once, online restarts its clock.
 
         That is granted once between two readings: who only repeats that it is there is silent all the same.
         """
@@ -169,7 +169,7 @@ class Detector:
         return None if rhythm is None else rhythm.older
 
     def silent(self, device: str) -> bool:
-        """Say whether a device has been found silent and has not spoken since."""
+        """Return whether a device was found silent and has sent nothing since."""
         rhythm = self._watch.rhythms.get(device)
         return rhythm is not None and rhythm.silent
 
@@ -257,7 +257,7 @@ class Detector:
         }
 
     def knows(self, device: str) -> bool:
-        """Say whether a device has a series; any thread may ask."""
+        """Return whether a device has a series; any thread may ask."""
         return device in self._series
 
     def devices(self) -> Iterable[str]:

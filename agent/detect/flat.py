@@ -1,4 +1,4 @@
-"""The flatline rule: a value that stays equal for much longer than this series ever did."""
+"""The flatline rule: equal values for much longer than this series ever had."""
 
 from math import inf
 
@@ -40,7 +40,7 @@ def _limit(state: State, value: float, settings: DetectSettings) -> float:
         return inf
     rests = value == state[REST]
     if state[FOLDS] < 2 * HOURS and (rests or state[LONG_RUN] >= OFTEN or state[COUNTER]):
-        return inf  # a meter may stand still all night, and never where it stood before
+        return inf  # a meter may rest all night, and never at the value of an earlier rest
     longest = settings.flat_factor * state[LONG_RUN]
     if rests:
         longest = max(longest, settings.rest_factor * state[REST_RUN])

@@ -1,4 +1,4 @@
-"""An incident: alarms close together. It names their kind, and what it showed is learnt when it is over."""
+"""An incident: alarms close together, their kind, and what the ranges learn."""
 
 from agent.detect import ranges
 from agent.detect.settings import DetectSettings
@@ -20,7 +20,7 @@ SUSTAINED_BONUS = 1.01  # what lasts outweighs its own first reading, so that a 
 CREEP_FORGET = 0.8  # a reading
 CREEPS = 2.5  # about four records in a row
 SURE_SHIFT = 5  # readings beyond the same end
-MAX_RUN = 5000.0  # a clock that stands still does not keep an incident open for ever
+MAX_RUN = 5000.0  # a stopped clock does not keep an incident open for ever
 
 Scores = tuple[float, float, float, float, float]
 

@@ -1,4 +1,4 @@
-"""Configured limits: the limit of a series, its score, and the series that it covers."""
+"""Configured limits: the limit of a series, its score, and its coverage."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -17,9 +17,9 @@ MAX_NEAREST = 5  # limits for which it is looked for
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """What a series must not leave. ``pattern`` is a ``device/metric`` glob whose ``*`` crosses slashes.
+    """The allowed range of a series. ``pattern`` is a ``device/metric`` glob whose ``*`` crosses slashes.
 
-    ``spellings`` are further names of ``unit``, casefolded: a limit in degC holds for who says °C.
+    ``spellings`` are further names of ``unit``, casefolded: a limit in degC holds for readings in °C.
     """
 
     pattern: str
@@ -33,12 +33,12 @@ class Limit:
         object.__setattr__(self, "_regex", re.compile(translate(self.pattern)))
 
     def covers(self, device: str, metric: str) -> bool:
-        """Say whether the limit holds for a series."""
+        """Return whether the limit holds for a series."""
         return self._regex.match(f"{device}/{metric}") is not None
 
     @property
     def literal(self) -> int:
-        """How many characters of the pattern stand for themselves."""
+        """How many characters of the pattern are literal."""
         return sum(character not in "*?[]" for character in self.pattern)
 
     def judge(self, value: float, unit: str | None) -> Score | None:
@@ -52,7 +52,7 @@ class Limit:
         return Score(CRITICAL + min(MAX_EXTRA, over / scale), Kind.OUT_OF_RANGE, (low, high), limit=True)
 
     def speaks_of(self, unit: str | None) -> bool:
-        """Say whether the limit holds for values in ``unit``; without a unit it does."""
+        """Return whether the limit holds for values in ``unit``; without a unit it does."""
         if unit is None or self.unit is None or unit == self.unit:
             return True
         return unit.casefold() == self.unit.casefold() or unit.casefold() in self.spellings
@@ -72,7 +72,7 @@ Known = tuple[str, str, str | None, Limit | None]  # device, metric, unit, the l
 
 @dataclass(slots=True)
 class LimitUse:
-    """What one limit holds for."""
+    """The series that one limit holds for."""
 
     limit: Limit
     covered: int = 0  # series that its pattern covers

@@ -1,4 +1,4 @@
-"""The usual values of a series: by hour of the day (UTC), and streaming estimates of their spread.
+"""The usual values of a series: by hour of the day (UTC), and their distribution.
 
 An hour's usual value is its mean on the days before, newer days counting more. The estimates of median,
 1 % and 99 % and spread are for the prompt and the page.
@@ -27,11 +27,11 @@ MIN_WEIGHT = 0.2
 
 EVERY = 4  # readings between two steps
 PACE = 0.02  # of the spread: the median's step
-TAIL = 0.01  # of the readings lie beyond the outer quantiles
+TAIL = 0.01  # of the readings are beyond the outer quantiles
 TAIL_PACE = 0.5
 ABS_TO_SD = 1.2533  # sd / mean absolute deviation of a normal distribution
 FORGET = 0.01
-MAX_SPREADS = 5.0  # a reading farther away than this counts as if it were no farther
+MAX_SPREADS = 5.0  # a reading farther away than this counts as if it were this far
 
 
 def usual(state: State, at: float) -> float:
@@ -61,7 +61,7 @@ def turn_hour(state: State, hour: float, value: float) -> None:
 
 
 def whole(state: State) -> bool:
-    """Say whether every hour of the day was seen, two times on average."""
+    """Return whether every hour of the day was seen, two times on average."""
     return state[FOLDS] >= 2 * HOURS and not any(map(isnan, state[PROFILE : PROFILE + HOURS]))
 
 
@@ -74,7 +74,7 @@ def begin_estimates(state: State) -> None:
 
 
 def step_estimates(state: State, value: float) -> None:
-    """Move the estimates a little towards what ``value`` says (stochastic approximation)."""
+    """Move the estimates a little towards ``value`` (stochastic approximation)."""
     middle, spread = state[P50], state[SPREAD]
     off = abs(value - middle)
     limit = MAX_SPREADS * spread

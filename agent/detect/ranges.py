@@ -1,4 +1,4 @@
-"""The record test: how far a value lies beyond the range seen so far, and what the range learns of it."""
+"""The record test: how far a value is beyond the range so far, and learning."""
 
 from math import inf
 
@@ -34,7 +34,7 @@ ANOTHER_DAY_S = 12 * 3600.0
 
 
 def exceed(state: State, feature: int, value: float, share: float, slack: float) -> float:
-    """Return how many alarm lines ``value`` lies beyond a feature's range.
+    """Return how many alarm lines ``value`` is beyond a feature's range.
 
     A new record below the alarm line widens the range at once; one at or above it is kept as the incident's
     peak, and the range learns from it when the incident is over.
@@ -80,7 +80,7 @@ def widen(state: State, feature: int, by: float) -> None:
 
 
 def learn(state: State, shares: tuple[float, ...], slack: float, *, brief: bool) -> None:
-    """Widen the ranges by what an incident showed.
+    """Widen the ranges by the values of an incident.
 
     One alarm line of a brief incident, half of a longer one; and as far as it has now gone on two days,
     because what comes back another day is usual.
@@ -117,7 +117,7 @@ def adopt(state: State) -> None:
 
 
 def shrink(state: State, feature: int, value: float, rate: float) -> None:
-    """Let a range forget: both ends move towards ``value``, which lies inside, by ``rate`` of the way."""
+    """Let a range forget: both ends move towards ``value``, inside the range, by ``rate`` of the way."""
     low, high = FEATURES[feature]
     lo, hi = state[low], state[high]
     if lo <= value <= hi:

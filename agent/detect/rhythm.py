@@ -6,7 +6,7 @@ from math import inf
 
 from agent.detect.settings import DetectSettings
 
-BURST_S = 30.0  # what was heard for less may have been one burst, which tells nothing of the next
+BURST_S = 30.0  # a shorter time may have been one burst, which predicts nothing
 BURST = 0.2  # gaps shorter than this part of the longest are inside a burst
 MAX_GROWTH = 4.0  # of the longest gap, at once
 MIN_GAP_S = 1.0
@@ -26,16 +26,16 @@ class Rhythm:
     gaps: int = 0
     usual_s: float = 0.0
     longest_s: float = 0.0
-    silent: bool = False  # said once, until a reading comes
-    patience_s: float = inf  # how long it may say nothing
-    known_s: float = 0.0  # for how long it was heard, gaps that are not believed at once left out
-    queued: float = inf  # the watch's note: where it stands in the heap
+    silent: bool = False  # reported once, until a reading comes
+    patience_s: float = inf  # how long it may send nothing
+    known_s: float = 0.0  # for how long it has sent, without gaps that are not believed at once
+    queued: float = inf  # the watch's note: its due time in the heap
     older: int = 0  # the watch's note: devices that were met before
 
     def beat(self, at: float, clock: float, up_since: float | None, settings: DetectSettings) -> None:
         """Take a reading's event time and clock.
 
-        A gap is as long as the event times say (a backlog comes in one moment), or as the clock says while
+        A gap is as long as the event times give (a backlog comes in one moment), or as the clock gives while
         connected (a device may send old readings in batches), whichever is longer. One far longer than all
         before is not believed at once.
         """
@@ -55,7 +55,7 @@ class Rhythm:
         if gap > longest:
             self.longest_s = gap
             if self.gaps < settings.silence_gaps:
-                self.usual_s = 0.0  # learnt anew with this gap
+                self.usual_s = 0.0  # learnt again with this gap
         else:
             self.longest_s = longest + (gap - longest) * FORGET
             if gap < BURST * longest:

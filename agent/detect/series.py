@@ -37,7 +37,7 @@ MAX_STEPS = 4.0  # a step counts at most so many times as much as the mean step 
 
 
 def observe(s: State, x: float, at: float, k: DetectSettings) -> Score:
-    """Score one finite value of a series and learn from it. ``s`` is laid out as ``state`` says."""
+    """Score one finite value of a series and learn from it; ``state`` has the layout of ``s``."""
     (
         total, prev, last_at, hour, quantum, x_lo, x_hi, r_lo, r_hi, m, m_lo, m_hi, slow, v, v_lo, v_hi,
         same, same_limit, run, kinds, counter, profiled, young_x, young_z, drift, last_y,
@@ -47,7 +47,7 @@ def observe(s: State, x: float, at: float, k: DetectSettings) -> Score:
     if not total:
         return upkeep.begin(s, x, at)
     if counter and at < last_at:
-        return CALM  # told late: what came after it has counted it already
+        return CALM  # a late reading: later ones have counted it already
     s[TOTAL] = total + 1.0
     s[AT] = at
     s[RECENT + int(total) % RECENTS] = x
@@ -72,7 +72,7 @@ def observe(s: State, x: float, at: float, k: DetectSettings) -> Score:
         if counter or young_x == inf:
             s[RISES if step > 0.0 else FALLS] += 1.0
         if counter:
-            if step < 0.0:  # a reset says nothing of the rate
+            if step < 0.0:  # a reset is not part of the rate
                 return upkeep.check_counter(s, x)
             y = upkeep.per_gap(s, step, at - last_at)
         elif step > 0.0 and s[RESERVE] and step > MIN_REFILL * (x_hi - x_lo) + quantum:

@@ -1,11 +1,11 @@
-"""The thresholds of the rules. A share is a part of the range seen so far that a value may lie beyond it."""
+"""The thresholds of the rules; a share is a part of the range seen so far."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class DetectSettings:
-    """What makes the rules strict or lax; ``docs/detection.md`` says where each figure comes from."""
+    """Strictness of the rules; ``docs/detection.md`` gives the source of each figure."""
 
     warm_readings: int = 300  # nothing but limits alarms before
     young_readings: float = 500.0  # the alarm line is 1 + young/n times as far while little was seen
@@ -18,7 +18,7 @@ class DetectSettings:
     mean_weight: float = 0.1
     noise_weight: float = 0.05
     drift_weight: float = 1 / 64
-    half_life_readings: float = 10_000.0  # of what was seen: the longer of the two
+    half_life_readings: float = 10_000.0  # of the ranges: the longer of the two
     half_life_s: float = 30 * 86_400.0
     shift_readings: int = 3  # so many beyond in a row are a new level, not a spike
     quiet_readings: int = 10  # an incident ends after so many calm readings

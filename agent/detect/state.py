@@ -1,7 +1,7 @@
-"""Where the numbers of a series stand in its array.
+"""Places of the numbers of a series in its array.
 
 One flat array of doubles a series: a third of the memory of attributes, and its bytes are the dump.
-What every reading needs stands first, so that one step fetches it.
+The numbers that every reading needs come first, so that one step fetches them.
 """
 
 import re
@@ -56,7 +56,7 @@ CREEP_AT: Final = 55  # TOTAL at the last of them
 INCIDENT_AT: Final = 56
 INCIDENT_TOP: Final = 57
 FLAT_AT: Final = 58  # event time of the first of the equal values
-LONG_RUN: Final = 59  # longest run of equal values, but for that of the resting value
+LONG_RUN: Final = 59  # longest run of equal values, except that of the resting value
 REST_RUN: Final = 60
 REST: Final = 61
 FIRST: Final = 62  # the first two distinct values
@@ -94,5 +94,5 @@ def blank() -> State:
 
 
 def is_reserve(metric: str) -> bool:
-    """Say whether ``metric`` is what is left of a battery: it rests for days and rises at once."""
+    """Return whether ``metric`` is the charge of a battery: it rests for days and rises at once."""
     return not _RESERVES.isdisjoint(_WORDS.findall(metric.casefold()))

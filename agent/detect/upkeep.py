@@ -70,7 +70,7 @@ def begin(state: State, value: float, at: float) -> Score:
 
 
 def _restart_means(state: State, value: float) -> None:
-    """Let residual and means begin anew at ``value``."""
+    """Let residual and means restart at ``value``."""
     state[Z_N], state[YOUNG_Z], state[DRIFT] = 0.0, inf, 0.0
     state[M] = state[S] = value
     for feature in (RESIDUAL, MEAN, SLOW):
@@ -179,7 +179,7 @@ def per_gap(state: State, step: float, gap_s: float) -> float:
 
 
 def refill(state: State, value: float) -> Score:
-    """Begin anew at ``value``: a battery was changed or charged."""
+    """Restart at ``value``: a battery was changed or charged."""
     _restart(state, 0.0, value)
     return CALM
 

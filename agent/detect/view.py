@@ -1,4 +1,4 @@
-"""The view of one series for prompt and page, and its progress while it is learning."""
+"""The view of one series for prompt and page, and its learning progress."""
 
 from math import inf
 from statistics import median
@@ -83,8 +83,8 @@ def _usual(state: State) -> tuple[float, float]:
 def count_readings(state: State, settings: DetectSettings) -> Progress:
     """Return the progress of a series that is warming up.
 
-    The warm-up ends at the next turn of the upkeep, up to 16 readings late; no more than what is needed is
-    said to be seen.
+    The warm-up ends at the next turn of the upkeep, up to 16 readings late; the reported count ends at
+    ``needed``.
     """
     total, needed = int(state[TOTAL]), settings.warm_readings
     seen = max(0, total - int(state[BORN]))

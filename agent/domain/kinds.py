@@ -20,8 +20,8 @@ class Traits:
     Attributes:
         summary: predicate of the sentence about a reading, such as "temperature 98.7 degC <summary>".
         advice: what a person should check.
-        sureness: rank among the names of one moved or restless value, which its first reading cannot tell
-            apart: a finding is renamed to a surer name only. None for a kind that is another anomaly.
+        sureness: rank among the names of one moved or restless value, which look alike at its first
+            reading: a finding is renamed to a surer name only. None for a kind that is another anomaly.
         hard: it follows from the readings alone, so the model cannot overrule it.
         prompt: condition under which the model may answer with it; "" if always, None if never.
         claim: what an answer with it claims; None if there is nothing to check.
@@ -61,7 +61,7 @@ class Kind(StrEnum):
     SPIKE = (
         "spike",
         Traits(
-            summary="stands out from its neighbours",
+            summary="stands out from its neighbours",  # prose: ok
             advice="Check the sensor's wiring and whether a short event explains the value.",
             sureness=0,
             hard=False,
@@ -109,7 +109,7 @@ class Kind(StrEnum):
             advice="Check whether the sensor is stuck: compare it with the real value then restart it.",
             sureness=None,
             hard=True,
-            prompt="only if the series stands still",
+            prompt="only if the series stands still",  # prose: ok
             claim=Claim.STANDS_STILL,
         ),
     )

@@ -1,4 +1,4 @@
-"""What we ask the model, what we accept and what we believe; the three change together.
+"""The prompt, the accepted form of a reply, and the checks of its claims.
 
 Pure: nothing here reads a clock, logs, counts or draws random numbers.
 """

@@ -23,7 +23,7 @@ _IDENTIFIER = re.compile(r"(?<![\w.])[A-Za-z][A-Za-z_]*[-_#]?\d[\w-]*(?:\.\d+)?"
 _NUMBER = re.compile(
     r"(?<!\w)(?<!\d\.)[-+]?(?:(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d{1,2})?"
 )
-#: The names of the printed statistics p01 and p99, as people say them.
+#: The names of the printed statistics p01 and p99 in sentences.
 _PERCENTILE = re.compile(r"(?i)\b(?:1(?:st)?|99(?:th)?)[ -]?(?:%|percent(?:iles?)?\b)")
 #: Words of letters and digits that name no device: substances, particle sizes, statistics.
 _PLAIN = re.compile(r"(?i)co2|h2o|o2|o3|no2|so2|nh3|n2|pm\.?(?:1|10|25|2[._]?5)|p01|p99|p1|ph\d?")
@@ -62,7 +62,7 @@ def _check(name: str, wrong: list[str], right: str) -> Check:
 def _known(answer: Answer, section: dict[str, Any]) -> Check:
     offered = {candidate["id"] for candidate in section.get("candidates", ())}
     wrong = [_printable(ref) for ref in answer.evidence if ref not in offered]
-    return _check("evidence_known", [f"{ref} is no candidate" for ref in wrong], "all ids are candidates")
+    return _check("evidence_known", [f"{ref} is not a candidate" for ref in wrong], "all ids are candidates")
 
 
 def _present(answer: Answer) -> Check:
@@ -71,7 +71,7 @@ def _present(answer: Answer) -> Check:
 
 
 def _kind_claims(answer: Answer, section: dict[str, Any], cited: list[dict[str, Any]]) -> list[Check]:
-    """Recompute what a kind claims: a broken limit, a series that stands still, no readings at all."""
+    """Recompute the claim of a kind: a broken limit, a series without change, no readings at all."""
     if answer.status is not Status.ANOMALY:
         return []
     series = {item["metric"]: item for item in section.get("series", ())}
@@ -84,7 +84,7 @@ def _kind_claims(answer: Answer, section: dict[str, Any], cited: list[dict[str, 
             return [_check("limit_claim", wrong, "a limit is broken")]
         case Claim.STANDS_STILL:
             still = [item for item in cited if series.get(item["metric"], {}).get("still", 0) >= MIN_STILL]
-            wrong = [] if still else ["no cited series stands still"]
+            wrong = [] if still else ["no cited series is constant"]
             return [_check("flatline_claim", wrong, "the newest values are equal")]
         case Claim.NO_READINGS:
             return [_check("silence_claim", ["the window has readings"], "")]
@@ -134,7 +134,7 @@ def _printable(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A number in a sentence, where it stands and how precisely it is printed."""
+    """A number in a sentence, its place and its printed precision."""
 
     start: int
     end: int
@@ -201,7 +201,7 @@ def numbers(text: str) -> Iterator[Number]:
 
 
 def matches(number: Number, fact: float) -> bool:
-    """Say whether the printed number is ``fact`` rounded to as many decimals, and within 5 % of it."""
+    """Return whether the printed number is ``fact`` rounded to as many decimals, and within 5 % of it."""
     half = 0.5000001 * 10.0**-number.decimals
     if abs(number.value - fact) > half:
         return False

@@ -1,4 +1,4 @@
-"""Parsing of a reply: one well-formed answer per window; a bad answer affects its window alone."""
+"""Parsing of a reply: one answer per window; a bad one affects its window alone."""
 
 import json
 import re
@@ -46,17 +46,17 @@ class Parsed:
 
     @property
     def invalid(self) -> bool:
-        """Whether the reply, or an answer in it, is not as the schema says."""
+        """Whether the reply, or an answer in it, breaks the schema."""
         return any(isinstance(one, Problem) and one.reason is Reason.INVALID for one in self.answers.values())
 
 
 def parse(reply: str, batch: Batch, *, truncated: bool = False) -> Parsed:
-    """Return what ``reply`` says of each window of ``batch``.
+    """Return the answer of ``reply`` for each window of ``batch``.
 
     Args:
         reply: text of the model.
         batch: the windows in the order of the prompt.
-        truncated: the reply was cut by the output limit; its complete windows stand.
+        truncated: the reply was cut by the output limit; its complete windows are valid.
     """
     try:
         value, repaired = read(reply[:MAX_REPLY])
@@ -206,7 +206,7 @@ def _mend(reply: str) -> Any:
 
 
 def _unfenced(text: str) -> str:
-    """Return what stands in the first code fence, with the name of its language; all without a fence."""
+    """Return the text of the first code fence, with the name of its language; all without a fence."""
     start = text.find(_FENCE)
     end = text.find(_FENCE, start + len(_FENCE))
     return text if start < 0 or end < 0 else text[start + len(_FENCE) : end]

@@ -31,7 +31,7 @@ confidence: 1 low, 2 medium, 3 high. summary: one sentence on the likely cause, 
 with no number that DATA does not print and no other device.
 Reply with this JSON only:
 {{"windows":[{{"w":number,"status":"{"|".join(Status)}","kind":"{"|".join(OFFERED)}",\
-"severity":"{"|".join(Severity)}","confidence":number,"evidence":["id"],"summary":"text"}}]}}"""
+"severity":"{"|".join(Severity)}","confidence":number,"evidence":["id"],"summary":"text"}}]}}"""  # prose: ok
 
 _WINDOW: dict[str, Any] = {
     "type": "object",
@@ -68,7 +68,7 @@ HASH = sha256((SYSTEM + dump(SCHEMA)).encode()).hexdigest()[:16]
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What is sent: the constant system part first, the data last."""
+    """A prompt to send: the constant system part first, the data last."""
 
     system: str
     user: str
@@ -137,12 +137,13 @@ def _assemble(batch: Batch, names: dict[str, str], sections: list[dict[str, Any]
     ]
     last = len(lines)
     count = f"{last} windows" if last > 1 else "1 window"
+    begin, end = f"DATA {delimiter}", f"END {delimiter}"
     user = "\n".join(
         [
-            f"{count}. Only what stands between the lines DATA {delimiter} and END {delimiter} is data.",
-            f"DATA {delimiter}",
+            f"{count}. Only what stands between the lines {begin} and {end} is data.",  # prose: ok
+            begin,
             *lines,
-            f"END {delimiter}",
+            end,
             f"Answer with one JSON object that holds w 1{f' to {last}' if last > 1 else ''}.",
         ]
     )

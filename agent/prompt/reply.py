@@ -1,4 +1,4 @@
-"""The form of one answer. Apart, for pydantic costs 15 MiB that an agent without a model need not spend."""
+"""The form of one answer, apart because pydantic costs 15 MiB."""
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -9,7 +9,7 @@ MAX_EVIDENCE = 2 * MAX_CANDIDATES
 
 
 class ReplyWindow(BaseModel):
-    """What the model says of one window, before anything of it is believed."""
+    """An answer on one window, before it is checked against the readings."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 

@@ -1,6 +1,6 @@
-"""One window as canonical JSON: what the model sees of it, and what its claims are checked against.
+"""One window as canonical JSON: for the model, and for the check of its claims.
 
-No name of a device or a place stands in it. A section is made once, at sealing, and never changes.
+It has no name of a device or a place. A section is made once, at sealing, and never changes.
 """
 
 import json
@@ -37,7 +37,7 @@ def render_section(
         start: earliest event time, Unix seconds.
         end: latest event time, Unix seconds.
         count: readings in the window.
-        local: the local opinion, said to the model as the reason for asking.
+        local: the local opinion, given to the model as the reason for the question.
     """
     candidates = candidates[:MAX_CANDIDATES]
     by_metric = {view.metric: view for view in views}

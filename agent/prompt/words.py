@@ -1,4 +1,4 @@
-"""The closed lists of words that may leave the site: metric words and units. All else becomes a number."""
+"""The closed lists of metric words and units that may leave the site."""
 
 import re
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""What people say of a verdict, as it comes over MQTT: ``{"verdict_id", "outcome", "note"}``. Pure."""
+"""Feedback of a person on a verdict: ``{"verdict_id", "outcome", "note"}``."""
 
 import re
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ OUTCOMES = ("confirmed", "false_alarm")
 MAX_NOTE = 500  # characters that are kept
 _LIMITS = DecodeLimits(max_bytes=8192, max_string=8192)
 _KEYS = {"verdict_id", "outcome", "note"}
-MIN_ID = 4  # characters of an id that may stand for the whole
+MIN_ID = 4  # characters of an id that may abbreviate it
 _ID = re.compile(r"[0-9a-f]{4,64}")
 
 
@@ -28,7 +28,7 @@ class Feedback:
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """What became of a feedback; ``status`` is its verdict's, None where it was not counted."""
+    """The result of a feedback; ``status`` is its verdict's, None where it was not counted."""
 
     feedback: Feedback
     status: str | None
@@ -45,22 +45,22 @@ def read_feedback(payload: bytes) -> Feedback:
     """Return the feedback in ``payload``.
 
     Raises:
-        DecodeError: it is no JSON object of exactly these keys; the detail names key and remedy.
+        DecodeError: not a JSON object of exactly these keys; the detail names key and remedy.
     """
     value = parse(payload, _LIMITS)
     if not isinstance(value, dict):
-        raise _refuse("is no object", 'send {"verdict_id":...,"outcome":...}')
+        raise _refuse("is not an object", 'send {"verdict_id":...,"outcome":...}')
     stranger = next((key for key in value if key not in _KEYS), None)
     if stranger is not None:
         raise _refuse(f"has the key {_line(stranger)[:40]!r}", "leave it out")
     verdict_id, outcome, note = value.get("verdict_id"), value.get("outcome"), value.get("note")
     if not isinstance(verdict_id, str) or not _ID.fullmatch(verdict_id):
         remedy = f"copy the id of the verdict, or at least its first {MIN_ID} characters"
-        raise _refuse("verdict_id is no id of a verdict", remedy)
+        raise _refuse("verdict_id is not an id of a verdict", remedy)
     if outcome not in OUTCOMES:
         raise _refuse("outcome is unknown", "use confirmed or false_alarm")
     if note is not None and not isinstance(note, str):
-        raise _refuse("note is no text", "send text or null")
+        raise _refuse("note is not text", "send text or null")
     return Feedback(verdict_id, str(outcome), _line(note or "")[:MAX_NOTE])
 
 

@@ -1,4 +1,4 @@
-"""Findings: anomalies that open, are updated and clear over many verdicts. One per device at a time."""
+"""Findings: anomalies that open, are updated and clear, one per device at a time."""
 
 from dataclasses import replace
 from hashlib import blake2b
@@ -23,7 +23,7 @@ def advance(
     """Return the device's finding after one more verdict, and what happened to it.
 
     A cleared finding is returned with the event ``CLEARED``; the caller drops it after use. The severity
-    of a finding only rises, so that a fluctuating anomaly is not told again and again.
+    of a finding only rises, so that a fluctuating anomaly is not reported again and again.
     """
     if finding is None:
         if status is not Status.ANOMALY:
@@ -51,15 +51,15 @@ def advance(
 
 
 def changed(finding: Finding, kind: Kind, severity: Severity) -> bool:
-    """Say whether an anomaly of ``kind`` and ``severity`` is news for an open finding."""
+    """Return whether an anomaly of ``kind`` and ``severity`` is news for an open finding."""
     return renamed(finding.kind, kind) or _RANK[severity] > _RANK[finding.severity]
 
 
 def renamed(before: Kind, now: Kind) -> bool:
-    """Say whether ``now`` is another anomaly than ``before``, or a surer name of the same one.
+    """Return whether ``now`` is another anomaly than ``before``, or a surer name of the same one.
 
     A spike that lasts becomes a shift or noise, and either may become a drift, but not back again: a pump's
-    duty cycle would have its finding told under two names in turn.
+    duty cycle would have its finding reported under two names in turn.
     """
     known, sureness = before.traits.sureness, now.traits.sureness
     if known is None or sureness is None:
@@ -68,5 +68,5 @@ def renamed(before: Kind, now: Kind) -> bool:
 
 
 def akin(before: Kind, now: Kind) -> bool:
-    """Say whether both are names of a moved or restless value."""
+    """Return whether both are names of a moved or restless value."""
     return before.traits.sureness is not None and now.traits.sureness is not None

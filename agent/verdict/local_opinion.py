@@ -1,4 +1,4 @@
-"""What the local detector's scores say of a window: its opinion, in words, and the readings worth citing."""
+"""The local opinion of a window: its summary, and the readings worth citing."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -117,7 +117,7 @@ def learning_words(progress: Progress) -> str:
 
 
 def _tell_calm(learning: Learning | None, unjudged: int, foreign: Scored | None) -> str:
-    """Say what was found calm, and what was not judged at all."""
+    """Return a summary of calm readings and of those that were not judged at all."""
     parts = []
     if learning is not None:
         more = f" and {unjudged - 1} more cannot" if unjudged > 1 else " cannot"

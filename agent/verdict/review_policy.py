@@ -1,4 +1,4 @@
-"""Who reviews: which windows are worth a model call, decided by the local opinion and the open finding."""
+"""Review policy: whether a window is worth a model call."""
 
 from dataclasses import dataclass
 
@@ -44,7 +44,7 @@ def decide(
     clock: float,
     settled: bool = False,
 ) -> Decision:
-    """Say who reviews ``window``.
+    """Return who reviews ``window``.
 
     Args:
         window: it was sealed.
@@ -84,9 +84,9 @@ def _news(window: Window, finding: Finding, clock: float) -> bool:
 
 
 def _named_better(kind: Kind, finding: Finding) -> bool:
-    """Say whether ``kind`` is but a surer name of what the finding is about.
+    """Return whether ``kind`` is only a surer name of the finding's anomaly.
 
-    That is told, as any change of kind is, but the model has judged the same anomaly already. After a normal
+    That is reported, as any change of kind is, but the model has judged the same anomaly. After a normal
     window it is another anomaly.
     """
     return finding.normal_streak == 0 and akin(finding.kind, kind)
@@ -117,7 +117,7 @@ class Doubts:
         self._judged[window.device] = (window.sealed, window.local.score)
 
     def settled(self, window: Window) -> bool:
-        """Say whether the suspicion of ``window`` was judged lately and has not grown since."""
+        """Return whether the suspicion of ``window`` was judged lately and has not grown since."""
         judged = self._judged.get(window.device)
         if judged is None or window.local.status is Status.ANOMALY:
             return False

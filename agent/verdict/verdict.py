@@ -1,4 +1,4 @@
-"""Who wins between the local detector and the model: the verdict on one window."""
+"""The verdict on one window: the local opinion against the model's answer."""
 
 from agent.domain.records import (
     Answer,
@@ -81,7 +81,7 @@ def conclude(
 def _told(status: Status, local: LocalOpinion, answer: Answer) -> str:
     """Return the model's words, unless nothing is wrong with readings that could not be judged.
 
-    No model can know what is usual for a series that is still learning, so its "normal" is no news.
+    No model can know the usual values of a series that is still learning, so its "normal" is not news.
     """
     unsure = local.learning is not None or local.unchecked
     if status is Status.ANOMALY or not unsure:
@@ -90,7 +90,7 @@ def _told(status: Status, local: LocalOpinion, answer: Answer) -> str:
 
 
 def _overruled(local: LocalOpinion, answer: Answer) -> bool:
-    """Say whether the local opinion stands against this grounded answer."""
+    """Return whether the local opinion prevails against this grounded answer."""
     if local.status is not Status.ANOMALY or answer.status is Status.ANOMALY:
         return False
     return local.kind.traits.hard or answer.status is Status.UNCERTAIN

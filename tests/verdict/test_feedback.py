@@ -24,7 +24,7 @@ def test_a_note_is_one_bounded_line() -> None:
     ("payload", "said"),
     [
         (b"", "bad_json"),
-        (b"[]", "is no object"),
+        (b"[]", "is not an object"),
         (json.dumps({**GOOD, "outcome": "yes"}).encode(), "use confirmed or false_alarm"),
         (json.dumps({**GOOD, "outcome": ["confirmed"]}).encode(), "use confirmed or false_alarm"),
         (json.dumps({**GOOD, "verdict_id": "%"}).encode(), "copy the id of the verdict"),

@@ -1,4 +1,4 @@
-"""The generic family: a bare number or word, flat or nested JSON, arrays of measurements."""
+"""The generic family: a number or word, flat or nested JSON, arrays."""
 
 import re
 from math import isfinite
@@ -57,7 +57,7 @@ class Generic:
             return _content_of(route, float(text), None, moment)
         found = read_value(text)
         if found is Skip.NOT_FINITE:
-            raise DecodeError(DecodeReason.NOT_FINITE, f"{text} is no number")
+            raise DecodeError(DecodeReason.NOT_FINITE, f"{text} is not a number")
         if isinstance(found, Skip):
             if not is_name(text):
                 raise DecodeError(DecodeReason.BAD_JSON, "neither JSON nor a number nor printable text")
