@@ -110,7 +110,8 @@ def _survives(
         assert is_name(reading.device)
         assert is_name(reading.metric)
         assert reading.unit is None or (len(reading.unit) <= 16 and reading.unit.isprintable())
-    assert decoded.text_only == (decoded.source is not None and not decoded.readings)
+    nothing = decoded.source is not None and not decoded.readings and decoded.online is None
+    assert decoded.text_only == nothing
     assert len(decoded.skipped) <= 16
     return decoded
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from agent.decode.families import formats
 from agent.decode.family import Content, Note, Properties, Route
 from agent.decode.registry import FAMILIES, Decoded, Registry, SourceSpec
 from agent.domain.records import DecodeError, DecodeReason, Reading
@@ -85,7 +86,7 @@ def test_device_is_any_printable_text(device: str) -> None:
     ("sources", "says"),
     [
         ([SourceSpec("a/{device}"), SourceSpec("a/+")], "overlap"),
-        ([SourceSpec("a/{device}", "zwave")], "use one of: auto, generic"),
+        ([SourceSpec("a/{device}", "zwave")], f"use one of: {', '.join(formats())}"),
         ([SourceSpec("a/{device}", retained="maybe")], "use one of: ignore, live, seed"),
         ([SourceSpec("$SYS/#")], "begins with"),
     ],
