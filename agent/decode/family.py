@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 from agent.domain.records import Reading
 
@@ -107,7 +107,13 @@ class Family(Decoder, Protocol):
 
     A registry makes one object per family and keeps it, so it may hold state: a family whose devices send
     only changes applies them to the values that it knows. The process loses such state when it ends.
+
+    Attributes:
+        topics: MQTT filters of the topics that its devices publish to, ``#`` if any. Under ``auto`` a family
+            is not asked about other topics, so that many families cost a reading nothing.
     """
+
+    topics: ClassVar[tuple[str, ...]]
 
     def __init__(self, *, limits: DecodeLimits, max_future_skew_s: float) -> None:
         """Take the limits of one message, and how far in the future a time may be."""
@@ -115,6 +121,6 @@ class Family(Decoder, Protocol):
     def recognise(self, route: Route, payload: bytes) -> bool:
         """Return whether a source of format ``auto`` should give this message to this family.
 
-        It is asked for every message of such a source and must not raise: look at the topic or at a few
-        bytes, do not parse. Another family should not recognise the same message.
+        It is asked for every message of its topics and must not raise: look at the topic or at a few bytes,
+        do not parse. Another family should not recognise the same message.
         """

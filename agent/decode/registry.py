@@ -60,7 +60,7 @@ _OWN = Decoded(None, (), None, text_only=False, retained="ignore")
 class _Source(NamedTuple):
     spec: SourceSpec
     pattern: TopicPattern
-    families: tuple[tuple[str, Family], ...]  # asked first, in this order
+    families: tuple[tuple[str, Family], ...]  # asked first, in this order, if they have the topic
     otherwise: tuple[str, Decoder]
     id_path: MessageIdPath | None = None
     device: str | None = None  # instead of the device that the topic names
@@ -160,7 +160,9 @@ class Registry:
         return max(patterns, key=lambda pattern: likeness(pattern, topic)).text
 
     def _keep(self, topic: str) -> tuple[_Source, Route]:
-        made = self._route(topic)
+        source, route = self._route(topic)
+        asked = tuple(one for one in source.families if any(covers(own, topic) for own in one[1].topics))
+        made = source._replace(families=asked), route
         if len(self._routes) >= _MAX_ROUTES:
             del self._routes[next(iter(self._routes))]
         self._routes[topic] = made

@@ -158,6 +158,8 @@ def test_flood_of_topics_keeps_memory_bounded() -> None:
 class Overlaying:
     """A family whose devices send changes only, for payloads that begin with ``~``."""
 
+    topics = ("a/#",)
+
     def __init__(self, **_: object) -> None:
         self._last: dict[str, float] = {}
 
@@ -172,7 +174,7 @@ class Overlaying:
 
 
 def test_family_may_hold_state_and_recognises_its_messages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A source of format auto asks each family in order; two registries share no state."""
+    """A source of format auto asks each family of the topic in order; two registries share no state."""
     # In front, because the last one is not asked.
     monkeypatch.setattr("agent.decode.registry.FAMILIES", {"overlaying": Overlaying, **FAMILIES})
     one, two = make(SourceSpec("a/{device}")), make(SourceSpec("a/{device}", "overlaying"))
@@ -183,6 +185,8 @@ def test_family_may_hold_state_and_recognises_its_messages(monkeypatch: pytest.M
         {"p": 1.0, "q": 2.0},
     )
     assert one.decode("a/x", b"21.5", NOW).family == "generic"
+    elsewhere = make(SourceSpec("b/{device}"))
+    assert elsewhere.decode("b/x", b"~q=2", NOW).family == "generic"
     assert len(two.decode("a/x", b"~q=2", NOW).readings) == 1
 
 

@@ -2,6 +2,7 @@
 
 import re
 from math import isfinite
+from typing import ClassVar
 
 from agent.decode.family import Content, DecodeLimits, Family, Properties, Route, Skip, Skipped
 from agent.decode.json_values import VALUE, JsonValues
@@ -17,6 +18,8 @@ _SPACE = " \t\r\n"
 
 class Generic:
     """Decoder of payloads without a family. The topic alone names the device, never the payload."""
+
+    topics: ClassVar[tuple[str, ...]] = ("#",)
 
     def __init__(self, *, limits: DecodeLimits, max_future_skew_s: float) -> None:
         self._limits = limits
