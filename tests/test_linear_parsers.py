@@ -12,9 +12,9 @@ from agent.ai.openai_reply import read_reply
 from agent.ai.protocols import TransportError
 from agent.config.errors import ConfigError
 from agent.config.strict_yaml import parse as parse_yaml
-from agent.decode import Registry, SourceSpec
 from agent.decode.injection import MAX_A_COMMIT, InjectionScanner, suspicions
 from agent.decode.key_roles import roles_of
+from agent.decode.registry import Registry, SourceSpec
 from agent.domain.records import Answer, DecodeError, Kind, Reason, Severity, Status
 from agent.observe.redact import Secrets, content
 from agent.prompt import Problem, ground, parse

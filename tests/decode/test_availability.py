@@ -6,7 +6,8 @@ import pytest
 
 from agent.config import ConfigError
 from agent.config.load import load
-from agent.decode import AvailabilitySpec, Registry, SourceSpec
+from agent.decode.availability import AvailabilitySpec
+from agent.decode.registry import Registry, SourceSpec
 from agent.decode.topics import covers
 from agent.domain.records import DecodeError, DecodeReason
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from agent.decode import Note, Registry, SourceSpec
+from agent.decode.family import Note
+from agent.decode.registry import Registry, SourceSpec
 
 
 @pytest.mark.parametrize(

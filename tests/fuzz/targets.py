@@ -14,9 +14,10 @@ import yaml
 
 from agent.config.errors import ConfigError
 from agent.config.load import load
-from agent.decode import Decoded, Registry, SourceSpec, formats
 from agent.decode.availability import AvailabilitySpec
+from agent.decode.families import formats
 from agent.decode.injection import InjectionScanner
+from agent.decode.registry import Decoded, Registry, SourceSpec
 from agent.domain.records import DecodeError, DecodeReason
 from agent.mqtt.paho_client import Speaker
 from agent.mqtt.settings import LinkSettings
