@@ -1,4 +1,4 @@
-"""CPU per decoded message: ``python -m tests.decode.bench``. The best of many short runs, in process time."""
+"""CPU per decoded message (process time): ``python -m tests.decode.bench``."""
 
 import time
 import timeit

@@ -1,4 +1,4 @@
-"""Whether a device is there: topics, words, and the lines that a bad configuration gets."""
+"""Availability messages: topics, words, and errors in the configuration."""
 
 from pathlib import Path
 
@@ -49,14 +49,14 @@ def test_a_state_is_a_word_plain_or_in_json(payload: bytes, online: bool) -> Non
 
 @pytest.mark.parametrize("payload", [b"maybe", b'{"status": "online"}', b"[1]", b"1", b'{"state": {}}', b"{"])
 def test_another_word_is_refused(payload: bytes) -> None:
-    """What is neither online nor offline goes to quarantine, where a person sees it."""
+    """A word that is neither online nor offline goes to quarantine, where a person sees it."""
     with pytest.raises(DecodeError) as caught:
         make(ZIGBEE).decode("zigbee2mqtt/th1/availability", payload, NOW)
     assert caught.value.reason in {DecodeReason.NO_READINGS, DecodeReason.BAD_JSON}
 
 
 def test_a_deleted_state_says_nothing() -> None:
-    """An empty payload, by which a retained message is deleted, is no state."""
+    """An empty payload, which deletes a retained message, is not a state."""
     decoded = make(ZIGBEE).decode("zigbee2mqtt/th1/availability", b"", NOW)
     assert (decoded.online, decoded.text_only) == (None, True)
 

@@ -1,4 +1,4 @@
-"""Every family of the folder: its messages are read, recognised by it alone, and documented."""
+"""Every family: its messages are read, recognised by it alone, and documented."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Hostile bytes: whatever arrives becomes a bounded Decoded or a DecodeError, and nothing else.
+"""Hostile bytes always become a bounded Decoded or a DecodeError.
 
 ``EDGE_FUZZ_EXAMPLES`` sets how many examples each test runs.
 """

@@ -121,7 +121,7 @@ def test_json_object(payload: str, expected: dict[str, float]) -> None:
     ],
 )
 def test_array_of_measurements(payload: str, expected: dict[str, float]) -> None:
-    """Elements are told apart by name, else by place; two sensors never share a series."""
+    """Elements are distinguished by name, else by place; two sensors never share a series."""
     assert expected == values(decode(payload))
 
 
@@ -173,7 +173,7 @@ def test_unit(payload: str, expected: str | None) -> None:
 
 
 def test_unit_of_many_numbers_is_nobodys() -> None:
-    """A unit beside several numbers says nothing of any of them."""
+    """A unit next to several numbers belongs to none of them."""
     decoded = decode('{"temperature":21.5,"humidity":40,"unit":"C"}')
     assert [reading.unit for reading in decoded.readings] == [None, None]
 
@@ -196,7 +196,7 @@ def test_unit_of_many_numbers_is_nobodys() -> None:
     ],
 )
 def test_text_only(payload: str) -> None:
-    """What holds only text is neither a reading nor a fault."""
+    """A payload of text only is neither a reading nor a fault."""
     decoded = decode(payload)
     assert (decoded.text_only, decoded.readings) == (True, ())
 
@@ -237,14 +237,14 @@ def test_text_only(payload: str) -> None:
     ],
 )
 def test_quarantined(payload: bytes, reason: DecodeReason) -> None:
-    """What should have been a reading and is not goes to quarantine with the reason."""
+    """A payload that should have held a reading goes to quarantine with the reason."""
     with pytest.raises(DecodeError) as caught:
         decode(payload)
     assert reason is caught.value.reason
 
 
 def test_skipped_values_are_said() -> None:
-    """``explain`` can name each value that is no reading, and why."""
+    """``explain`` can name each value that did not become a reading, and why."""
     decoded = decode('{"t":1,"a":"x","b":null,"c":"nan","w":[' + ",".join(["1"] * 17) + '],"action":"on"}')
     assert {
         ("a", Skip.TEXT),

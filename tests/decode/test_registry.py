@@ -19,13 +19,13 @@ def make(*sources: SourceSpec, base: str = "edge-agent/gw1") -> Registry:
 
 
 def test_filters_are_those_of_the_sources() -> None:
-    """The broker is asked for what the sources name, in their order."""
+    """The agent subscribes to the filters of the sources, in their order."""
     registry = make(SourceSpec("b/{device}"), SourceSpec("a/{device+}"))
     assert registry.filters == ("b/+", "a/+/#")
 
 
 def test_each_source_has_its_name_and_retained() -> None:
-    """What came of a message says which source, family and device it was."""
+    """The result of a message names its source, family and device."""
     registry = make(
         SourceSpec("a/{device}", retained="live", name="first"), SourceSpec("b/{device}", "generic")
     )
@@ -38,7 +38,7 @@ def test_each_source_has_its_name_and_retained() -> None:
     "topic", ["edge-agent/gw1", "edge-agent/gw1/verdicts/th1", "edge-agent/gw1/feedback"]
 )
 def test_own_topics_are_never_readings(topic: str) -> None:
-    """What arrives under the base topic has no source and no readings, under ``#`` too."""
+    """A message under the base topic has no source and no readings, under ``#`` too."""
     expected = Decoded(None, (), None, text_only=False, retained="ignore")
     assert expected == make(SourceSpec("#")).decode(topic, b"21.5", NOW)
 
@@ -136,7 +136,7 @@ def test_trace_context(payload: str, properties: Any, expected: str | None, *, n
     ],
 )
 def test_bad_traceparent_is_noted(given: str) -> None:
-    """Wrong length, case, version or an id of zeros is no trace context (W3C)."""
+    """Wrong length, case, version or an id of zeros makes a trace context invalid (W3C)."""
     decoded = make().decode("sensors/a/b", b"1", NOW, (("traceparent", given),))
     assert (decoded.traceparent, decoded.notes) == (None, (Note.BAD_TRACEPARENT,))
 

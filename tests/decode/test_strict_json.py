@@ -1,4 +1,4 @@
-"""Strict JSON: each thing that ``json.loads`` lets through is refused with its reason."""
+"""Strict JSON: refuses, with the reason, what ``json.loads`` accepts."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Event times: what is believed, and what stands in for the rest."""
+"""Event times: which are believed, and what replaces the others."""
 
 from datetime import UTC, datetime
 
@@ -65,7 +65,7 @@ def test_one_moment_in_many_forms(given: object) -> None:
     ],
 )
 def test_not_believed(given: object, expected: Note) -> None:
-    """What is no time, no calendar time, in no zone or ahead of the receipt is not used."""
+    """A text or number without a calendar time, without a zone or ahead of the receipt is not used."""
     assert expected is read_time(given, NOW, SKEW_S)
 
 

@@ -136,7 +136,7 @@ _TOPIC = st.lists(st.sampled_from(["a", "b", "c"]), min_size=1, max_size=6).map(
 
 @given(_PATTERN, _PATTERN, _TOPIC)
 def test_what_matches_both_overlaps(first: str, second: str, topic: str) -> None:
-    """No topic matches two patterns whose filters are said to be apart."""
+    """No topic matches two patterns whose filters do not overlap."""
     a, b = TopicPattern(first), TopicPattern(second)
     if a.match(topic) is not None and b.match(topic) is not None:
         assert overlap(a.filter, b.filter)

@@ -1,4 +1,4 @@
-"""Healthy series and what goes wrong with them: functions of a seeded generator, one value per reading."""
+"""Healthy series and faults: functions of a seeded generator, value by value."""
 
 import math
 import random
@@ -158,7 +158,7 @@ def take(healthy: Healthy, count: int, *, seed: int, step_s: float = 60.0) -> li
     return [next(values) for _ in range(count)]
 
 
-#: What goes wrong, in standard deviations of the noise: value, readings since the onset, generator -> value.
+#: Faults in standard deviations of the noise: value, readings since the onset, generator -> value.
 Fault = Callable[[float, int, random.Random, float], float]
 
 

@@ -93,7 +93,7 @@ def test_daily_spike_becomes_usual() -> None:
 
 
 def test_counter_reset_is_calm() -> None:
-    """A counter that begins again at zero is no anomaly; a jump of it is."""
+    """A counter that restarts at zero is calm; a jump of it is an anomaly."""
     rng = random.Random(9)
     total, values = 500.0, []
     for _ in range(5000):
@@ -110,7 +110,7 @@ def test_counter_reset_is_calm() -> None:
 
 
 def test_sensor_that_rests_every_night_is_calm() -> None:
-    """A value that stands still every night is not stuck, once the first night was seen."""
+    """A value that rests every night is not stuck, once the first night was seen."""
     rng = random.Random(10)
     values = [
         round(30.0 + rng.gauss(0.0, 2.0), 1) if place % 1440 < 900 else 21.0 for place in range(14 * 1440)
@@ -119,7 +119,7 @@ def test_sensor_that_rests_every_night_is_calm() -> None:
 
 
 def test_constant_that_changes_is_calm() -> None:
-    """A value that never moved gives no measure of what is far; its first move is learnt."""
+    """A value that never moved gives no measure of distance; its first move is learnt."""
     stream = Stream()
     stream.feed([20.0] * 2000)
     assert alarms(stream.feed([25.0, 25.0, 20.0, 25.0] * 50)) == 0

@@ -1,4 +1,4 @@
-"""What a detector says that has seen little, or sees what no sensor should say."""
+"""The detector with few readings, and with values that no sensor should send."""
 
 import math
 
@@ -21,7 +21,7 @@ def test_warm_up_is_quiet() -> None:
 
 
 def test_limit_alarms_from_the_first_reading() -> None:
-    """A configured limit needs no history, is critical, and says what is allowed."""
+    """A configured limit needs no history, is critical, and gives the allowed range."""
     (score,) = Stream(limits=[LIMIT]).feed([99.0], unit="degC")
     assert score.limit
     assert score.kind is Kind.OUT_OF_RANGE
@@ -45,7 +45,7 @@ def test_limit_of_one_side() -> None:
 
 
 def test_limit_of_another_unit_is_not_applied() -> None:
-    """85 degC says nothing of a reading in degF."""
+    """A limit in degC is not applied to a reading in degF."""
     assert not Stream(limits=[LIMIT]).feed([99.0], unit="degF")[0].limit
 
 
@@ -85,7 +85,7 @@ EXTREMES = [1e308, -1e308, 5e-324, -5e-324, 0.0, -0.0, 1.0, 1e-300, 1.7976931348
     st.sampled_from([0, 30, 400]),
 )
 def test_any_finite_value_is_scored(values: list[float], learnt: int) -> None:
-    """No finite value raises, nor makes a score, an expectation or a view that is no number."""
+    """No finite value raises, or makes a score, an expectation or a view that is not finite."""
     stream = Stream(settings=DetectSettings(warm_readings=20))
     stream.feed(signals.take(signals.white, learnt, seed=3))
     for score in stream.feed(values * 10):
@@ -99,7 +99,7 @@ def test_any_finite_value_is_scored(values: list[float], learnt: int) -> None:
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.floats(min_value=-1e12, max_value=1e12), min_size=50, max_size=200))
 def test_any_time_is_taken(times: list[float]) -> None:
-    """Event times may jump, stand still and run backwards."""
+    """Event times may jump, stop and run backwards."""
     detector = Detector(DetectSettings(warm_readings=20))
     for place, at in enumerate(times * 5):
         score = detector.update(Reading("d", "m", at, float(place % 7)), float(place))

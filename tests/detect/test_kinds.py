@@ -75,7 +75,7 @@ def test_level_shift_becomes_usual(white: tuple[Stream, list[float]]) -> None:
 
 
 def test_old_level_stays_usual(white: tuple[Stream, list[float]]) -> None:
-    """Coming back from an adopted level is no alarm."""
+    """The way back from an adopted level does not alarm."""
     stream, after = white
     stream.feed(value + 10.0 for value in after[:1000])
     assert alarms(stream.feed(after[1000:2000])) == 0

@@ -28,7 +28,7 @@ WEEK = 10_080
     ],
 )
 def test_batteries_are_known_by_name(metric: str, reserve: bool) -> None:
-    """A word of the name says it, not a part of a word."""
+    """A word of the name decides, not a part of a word."""
     assert is_reserve(metric) is reserve
 
 
@@ -49,14 +49,14 @@ def draining(count: int, top: float, seed: int = 1) -> list[float]:
 
 
 def test_battery_swap_and_a_resting_battery_are_calm() -> None:
-    """A new battery is no anomaly, nor that it rests for a day; the same values of another metric are one."""
+    """A new battery and its rest of a day are calm; the same values of another metric are an anomaly."""
     values = draining(WEEK, 3.3) + [3.6] * 1440
     assert alarms(battery(values)) == 0
     assert alarms(battery(values, "pressure")) > 0
 
 
 def test_battery_that_collapses_alarms() -> None:
-    """What falls is judged as ever, before a swap and some hours after one."""
+    """A fall is judged as always, before a swap and some hours after one."""
     values = draining(WEEK, 3.3) + draining(1000, 3.6)
     scores = battery([*values, *[2.9] * 10])
     assert alarms(scores[: len(values)]) == 0
@@ -98,7 +98,7 @@ def test_counter_told_out_of_order_is_calm() -> None:
 
 
 def test_other_unit_is_a_shift_not_noise() -> None:
-    """A duty cycle told in thousandths is at another level, whatever it does there."""
+    """A duty cycle in thousandths is at another level, whatever it does there."""
     values = signals.take(signals.CALM["duty cycle"], WEEK + 60, seed=2)
     stream = Stream()
     stream.feed(values[:WEEK])
@@ -109,7 +109,7 @@ def test_other_unit_is_a_shift_not_noise() -> None:
 
 
 def test_meter_that_rests_every_night_is_not_stuck() -> None:
-    """It never stands twice at the same value; from the first night on that is no anomaly."""
+    """It never rests twice at the same value; from the first night on that is calm."""
     total, values = 19_300.0, []
     for place in range(6 * 1440):
         day = place % 1440

@@ -43,7 +43,7 @@ def rig() -> Rig:
 
 
 def test_silent_device_is_found_once(rig: Rig) -> None:
-    """A device that spoke each minute is silent after 5 minutes, said once until it speaks again."""
+    """A device that sent each minute is silent after 5 minutes, reported once until it sends again."""
     rig.speak(60.0, 100)
     assert rig.wait(299.0) == []
     (silence,) = rig.wait(2.0)
@@ -72,7 +72,7 @@ def test_unknown_interval_is_never_silent(rig: Rig) -> None:
 
 
 def test_backlog_teaches_the_interval(rig: Rig) -> None:
-    """A backlog comes in a moment; its event times say how often the device speaks."""
+    """A backlog comes in a moment; its event times show how often the device sends."""
     rig.speak(60.0, 200, waited_s=0.001)
     assert rig.wait(280.0) == []
     assert len(rig.wait(40.0)) == 1
@@ -89,7 +89,7 @@ def test_batches_are_waited_for(rig: Rig) -> None:
 @pytest.mark.parametrize("every_s", [30.0, 600.0, 3600.0, 86_400.0])
 @pytest.mark.parametrize("inside_s", [1e-4, 0.02, 0.5])
 def test_bursts_teach_no_interval(rig: Rig, every_s: float, inside_s: float) -> None:
-    """Forty readings in a moment, from the first burst on: the pause until the next one is no silence."""
+    """Forty readings in a moment, from the first burst on: the pause after them is not a silence."""
     for _ in range(60):
         rig.speak(inside_s, 40)
         assert rig.wait(every_s) == []
@@ -99,7 +99,7 @@ def test_bursts_teach_no_interval(rig: Rig, every_s: float, inside_s: float) -> 
 
 
 def test_a_few_seconds_of_a_fast_device_are_not_known_yet(rig: Rig) -> None:
-    """What half a minute says of a device's interval may be one burst, however many readings came."""
+    """Half a minute of readings may be one burst, however many came, and gives no interval."""
     rig.speak(1e-4, 40)
     rig.speak(0.1, 280)
     assert rig.detector.next_due() is None
@@ -116,7 +116,7 @@ def test_an_outage_late_in_life_is_not_taken_for_the_rhythm(rig: Rig) -> None:
 
 
 def test_irregular_device_is_given_time(rig: Rig) -> None:
-    """Reports on change at random times are no silence."""
+    """Reports on change at random times are not a silence."""
     rng = random.Random(1)
     found = []
     for _ in range(3000):
@@ -162,7 +162,7 @@ def test_time_stands_still_while_disconnected(rig: Rig) -> None:
 
 
 def test_outage_does_not_stretch_the_interval(rig: Rig) -> None:
-    """What was waited while disconnected is not taken for the device's own rhythm."""
+    """A wait while disconnected does not count as the device's own rhythm."""
     rig.speak(60.0, 100)
     rig.detector.disconnected(rig.clock)
     rig.wait(7200.0)
@@ -174,7 +174,7 @@ def test_outage_does_not_stretch_the_interval(rig: Rig) -> None:
 
 
 def test_offline_is_a_silence_at_once(rig: Rig) -> None:
-    """A device that says it is offline is silent at once, and only once."""
+    """A device that reports itself offline is silent at once, and only once."""
     rig.speak(60.0, 100)
     silence = rig.detector.device_state(DEVICE, False, rig.clock + 1.0)
     assert silence is not None
@@ -188,7 +188,7 @@ def test_offline_is_a_silence_at_once(rig: Rig) -> None:
 
 
 def test_online_gives_grace(rig: Rig) -> None:
-    """A device that says it is online has its full interval to speak."""
+    """A device that reports itself online has its full interval to send."""
     rig.speak(60.0, 100)
     rig.clock += 200.0
     rig.detector.device_state(DEVICE, True, rig.clock)
@@ -197,7 +197,7 @@ def test_online_gives_grace(rig: Rig) -> None:
 
 
 def test_unknown_device_says_nothing(rig: Rig) -> None:
-    """The state of a device that never spoke is no silence."""
+    """The state of a device that never sent a reading is not a silence."""
     assert rig.detector.device_state("nobody", False, 1.0) is None
     assert not rig.detector.silent("nobody")
 

@@ -1,4 +1,4 @@
-"""What the detector tells of a series."""
+"""The detector's view of a series."""
 
 import pytest
 

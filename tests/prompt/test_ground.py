@@ -87,7 +87,7 @@ def test_metric_names_with_digits_are_no_numbers() -> None:
 
 
 def test_evidence_must_be_offered() -> None:
-    """An id that is no candidate of this window fails, whatever the status."""
+    """An id that is not a candidate of this window fails, whatever the status."""
     assert "evidence_known" in failed(replace(ANSWER, evidence=("r17", "r999")))
     calm = replace(ANSWER, status=Status.NORMAL, kind=Kind.NONE, evidence=("r999",))
     assert failed(calm) == ["evidence_known"]

@@ -1,4 +1,4 @@
-"""What is accepted of a reply, and what is mended."""
+"""Replies that are accepted, and those that are mended."""
 
 import json
 from typing import Any
@@ -76,7 +76,7 @@ def test_what_is_no_json_is_invalid(text: str) -> None:
 
 @pytest.mark.parametrize("text", ['{"verdicts": []}', "3", '"text"', "null", '{"windows": {"w": 1}}'])
 def test_json_of_another_shape_is_invalid(text: str) -> None:
-    """JSON without a list of windows is no answer."""
+    """JSON without a list of windows is not an answer."""
     assert reasons(parse(text, two_windows())) == [Reason.INVALID, Reason.INVALID]
 
 
@@ -103,7 +103,7 @@ def test_small_models_may_answer_bare() -> None:
     ],
 )
 def test_a_bad_window_falls_alone(change: dict[str, Any]) -> None:
-    """The other window of the reply stands."""
+    """The other window of the reply keeps its answer."""
     parsed = parse(reply(change, {}), two_windows())
     assert reasons(parsed) == [Reason.INVALID, None]
     assert parsed.invalid
@@ -117,7 +117,7 @@ def test_a_missing_field_is_invalid() -> None:
 
 
 def test_a_window_left_out_is_omitted() -> None:
-    """That is no schema failure."""
+    """That is not a schema failure."""
     parsed = parse(reply({}), two_windows())
     assert reasons(parsed) == [None, Reason.MODEL_OMITTED]
     assert not parsed.invalid
@@ -137,7 +137,7 @@ def test_two_different_answers_to_one_window_are_none() -> None:
 
 
 def test_complete_windows_of_a_cut_reply_stand() -> None:
-    """What the output limit cut off is omitted, not invalid."""
+    """A window that the output limit cut off is omitted, not invalid."""
     text = reply({}, {})
     for cut in range(text.index("}") + 1, len(text) - 3):
         parsed = parse(text[:cut], two_windows(), truncated=True)
@@ -183,6 +183,6 @@ def test_any_json_is_survived(value: Any) -> None:
 
 @given(st.text(max_size=300))
 def test_any_text_is_survived(text: str) -> None:
-    """Also when it is said to be cut off."""
+    """Also when it was reported as cut off."""
     for truncated in (False, True):
         assert list(parse(text, two_windows(), truncated=truncated).answers) == ["w1", "w2"]

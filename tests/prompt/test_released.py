@@ -1,4 +1,4 @@
-"""The bytes of a prompt belong to its version: a change of them needs a new version and a new file."""
+"""The bytes of a prompt belong to its version; other bytes need a new version."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a model sees of a window, and what it never sees."""
+"""The text that a model sees of a window, and names that it never sees."""
 
 import json
 import math
@@ -135,7 +135,7 @@ def test_unknown_and_clashing_metrics_are_numbered() -> None:
 
 
 def test_placeholders_are_named_again_for_the_people_on_site() -> None:
-    """A summary about ``metric_1`` tells the metric's own name in the verdict."""
+    """A summary about ``metric_1`` has the metric's own name in the verdict."""
     one = window(metric="Überlauf-7")
     assert reveal("metric_1 rose, metric_9 did not.", one) == "Überlauf-7 rose, metric_9 did not."
 

@@ -1,4 +1,4 @@
-"""What is taken as a person's answer to a verdict."""
+"""Payloads that are accepted as a person's answer to a verdict."""
 
 import json
 from typing import Any
@@ -36,7 +36,7 @@ def test_a_note_is_one_bounded_line() -> None:
     ],
 )
 def test_anything_else_is_refused_with_a_remedy(payload: bytes, said: str) -> None:
-    """It goes to quarantine with what is wrong."""
+    """It goes to quarantine with the fault."""
     with pytest.raises(DecodeError) as caught:
         read_feedback(payload)
     assert said in str(caught.value)

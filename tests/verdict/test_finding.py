@@ -50,7 +50,7 @@ def test_normal_and_uncertain_open_nothing() -> None:
 
 
 def test_change_of_kind_or_rise_of_severity_is_told() -> None:
-    """A new kind or a higher severity updates; a falling severity is no news and the peak is kept."""
+    """A new kind or a higher severity updates; a lower severity does not, and the peak is kept."""
     finding, _ = step(None, Status.ANOMALY)
     finding, event = step(finding, Status.ANOMALY, Kind.DRIFT)
     assert event is FindingEvent.UPDATED
@@ -63,7 +63,7 @@ def test_change_of_kind_or_rise_of_severity_is_told() -> None:
 
 
 def test_name_only_becomes_surer() -> None:
-    """A spike becomes a shift, a shift a drift; turning back is no news, another kind of anomaly is."""
+    """A spike becomes a shift, a shift a drift; the way back is not news, another anomaly is."""
     finding, _ = step(None, Status.ANOMALY)
     told = []
     for kind in (

@@ -1,4 +1,4 @@
-"""The table of kinds is the only list of them: everything else follows it or is compared with it."""
+"""The table of kinds is the only list: all else follows it or is compared with it."""
 
 from pathlib import Path
 from typing import Any
@@ -61,5 +61,5 @@ def test_the_simulator_knows_no_other_kind() -> None:
 
 @pytest.mark.parametrize("kind", [kind for kind in Kind if kind not in {Kind.NONE, Kind.OTHER}])
 def test_the_page_on_detection_has_a_row(kind: Kind) -> None:
-    """The local detector finds each kind but ``other``, and the page says by which rule."""
+    """The local detector finds each kind but ``other``, and the page names its rule."""
     assert f"\n| {kind.replace('_', ' ')} | " in DETECTION

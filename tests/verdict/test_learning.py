@@ -1,4 +1,4 @@
-"""What is said of series that cannot be judged yet, and of limits that do not hold for a unit."""
+"""Verdicts on series that cannot be judged yet, and on limits in another unit."""
 
 import json
 from collections.abc import Iterable
@@ -61,7 +61,7 @@ def verdict_of(scored: list[Scored], outcome: Outcome | None = None) -> dict[str
 
 
 def test_ninety_nine_degrees_while_learning_are_not_called_usual() -> None:
-    """After 102 of 300 readings nobody knows what is usual, and the verdict says so."""
+    """After 102 of 300 readings the usual range is unknown, and the verdict states that."""
     stream = Stream()
     stream.send(map(wave, range(101)))
     verdict = verdict_of(stream.send([99.0]))
@@ -94,7 +94,7 @@ def test_a_window_that_ends_learnt_tells_of_what_it_could_not_judge() -> None:
 
 
 def test_the_least_learnt_of_several_series_is_named() -> None:
-    """One learnt series does not vouch for the others, and how many there are is said."""
+    """One learnt series does not vouch for the others, and their number is stated."""
     stream = Stream()
     stream.send(map(wave, range(400)))
     stream.send(map(wave, range(120)), "humidity")
@@ -116,7 +116,7 @@ def _pace(seen: int) -> float:
 
 
 def test_a_broken_limit_is_an_anomaly_while_learning() -> None:
-    """Limits need no learning; that the series is still learning is said all the same."""
+    """Limits need no learning; the verdict states all the same that the series is still learning."""
     stream = Stream(Limit("*/temperature", high=85.0, unit="degC"))
     stream.send(map(wave, range(20)))
     verdict = verdict_of(stream.send([99.0]))
@@ -131,7 +131,7 @@ def test_a_broken_limit_is_an_anomaly_while_learning() -> None:
 
 @pytest.mark.parametrize("status", [Status.NORMAL, Status.UNCERTAIN])
 def test_a_model_cannot_make_a_learning_series_usual(status: Status) -> None:
-    """What the model calls normal is still not learnt; its doubts are added."""
+    """A series that the model calls normal is still not learnt; its doubts are added."""
     stream = Stream()
     scored = stream.send(map(wave, range(30)))
     answer = answered(window(Score(0.5)), status)
@@ -151,7 +151,7 @@ def test_an_anomaly_that_the_model_sees_in_a_learning_series_is_told_in_its_word
 
 
 def test_a_series_that_is_evicted_is_never_called_learnt() -> None:
-    """Where more series come than are kept, each begins again, and says so each time."""
+    """Where more series come than are kept, each begins again, and its verdict states that each time."""
     stream = Stream(max_series=10)
     for _ in range(40):
         for place in range(30):
@@ -222,7 +222,7 @@ def test_windows_of_an_older_version_are_read() -> None:
 
 
 def test_the_view_of_a_series_tells_its_progress() -> None:
-    """Page and ``inspect`` say how far it came, until it is learnt."""
+    """Page and ``inspect`` show its progress, until it is learnt."""
     stream = Stream()
     stream.send(map(wave, range(40)))
     view = stream.detector.view("d", "temperature")

@@ -1,4 +1,4 @@
-"""What the local scores say of a window."""
+"""The local opinion from the scores of a window."""
 
 from agent.domain.records import CALM, Kind, Score, Severity, Silence, Status
 from agent.verdict.local_opinion import opine, opine_silence, pick_candidates
@@ -53,7 +53,7 @@ def test_candidates_are_few_and_worth_citing() -> None:
 
 
 def test_silence_is_told_with_its_last_reading() -> None:
-    """A silence cites the last reading and says how long it has been."""
+    """A silence cites the last reading and its age."""
     opinion = opine_silence(Silence("d", T0, "temperature", 4.0, 60.0, 600.0, 1.5))
     assert (opinion.kind, opinion.evidence[0].value) == (Kind.SILENCE, 4.0)
     assert opinion.summary == "No reading for 10 min; one was expected every 60 s."

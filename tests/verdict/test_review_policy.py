@@ -1,4 +1,4 @@
-"""Who reviews which window."""
+"""Review policy: which windows a model reviews."""
 
 from dataclasses import replace
 
@@ -51,7 +51,7 @@ def test_suspicious_mode(
     ],
 )
 def test_spike_that_lasts_is_asked_about_once(kind: Kind, calm: int, level: float, ask: bool) -> None:
-    """The first reading of a shift looks like a spike; it is no second anomaly unless it grew or was over."""
+    """The first reading of a shift looks like a spike; the shift is news only if it grew or was over."""
     finding = replace(OPEN, normal_streak=calm)
     assert gate(window(score(level, kind)), finding).ask is ask
 

@@ -1,4 +1,4 @@
-"""Who wins, and what is written on the wire."""
+"""The verdict from both opinions, and its bytes on the wire."""
 
 import json
 from dataclasses import replace
@@ -50,7 +50,7 @@ AI, LOCAL = Source.AI, Source.LOCAL
     ],
 )
 def test_who_alone_saw_an_anomaly(win: Any, answer: Status, alone: str | None) -> None:
-    """Of detector and model, whoever wins; claims that do not hold are no opinion."""
+    """Detector or model, whichever the verdict follows; an ungrounded answer is not an opinion."""
     outcome = answered(win, answer)
     assert disagreement(win, outcome) == alone
     assert disagreement(win, replace(outcome, grounding=Grounding.UNGROUNDED)) is None
@@ -94,7 +94,7 @@ def test_an_ungrounded_answer_never_decides(win: Any, status: Status, answer: St
 
 @pytest.mark.parametrize("reason", list(Reason))
 def test_without_an_answer_the_local_opinion_stands(reason: Reason) -> None:
-    """Whatever went wrong, the verdict is the local one and says why."""
+    """After any failure the verdict is the local one and gives the reason."""
     verdict = conclude(SPIKE, Outcome(SPIKE.id, reason), agent="gw", created=T0)
     assert (verdict.status, verdict.source, verdict.reason) == (A, LOCAL, reason)
     assert (verdict.confidence, verdict.grounded, verdict.model) == (None, None, None)

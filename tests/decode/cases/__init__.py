@@ -1,4 +1,4 @@
-"""Messages of the field for each family, one JSON object a line in ``<family>.jsonl``.
+"""Messages for each family, one JSON object a line in ``<family>.jsonl``.
 
 ``topic``, ``payload`` (text) or ``payload_hex``, ``source`` (topic pattern of the source), and the result:
 ``expect`` ({device: {metric: value}}), ``units`` ({metric: unit}), ``at`` (event time, Unix seconds; the
