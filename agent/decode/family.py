@@ -1,6 +1,8 @@
 """The protocol of a device family, with the input and the result of its decoder."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import tzinfo
 from enum import StrEnum
 from typing import ClassVar, NamedTuple, Protocol
 
@@ -35,6 +37,9 @@ class Note(StrEnum):
     TIME_NOT_EPOCH = "time_not_epoch"  # a number outside calendar time
     TIME_WITHOUT_ZONE = "time_without_zone"  # could be any zone's
     TIME_IN_FUTURE = "time_in_future"  # beyond the allowed skew
+    TIME_TOO_OLD = "time_too_old"  # before the clock of any device was set, or far behind its receipt
+    NOT_UTF8 = "not_utf8"  # read as Latin-1
+    REPEATED = "repeated"  # the same name and time twice: the first is kept
     BAD_TRACEPARENT = "bad_traceparent"
     NO_MESSAGE_ID = "no_message_id"  # missing at the path that the source configures
 
@@ -55,6 +60,19 @@ class Skip(StrEnum):
     NOT_FINITE = "not_finite"
     VECTOR = "vector"  # a long array without names and times: samples of a signal, a picture
     EMPTY = "empty"
+    TOO_DEEP = "too_deep"  # the branch below the depth limit
+    TOO_LONG = "too_long"  # a text or a name beyond the limit of characters
+    TOO_MANY = "too_many"  # beyond the limit of keys or readings
+    BAD_NAME = "bad_name"  # an empty key, or one with a control character
+    REPEATED = "repeated"  # the same name and time as another value of the message
+    UNMAPPED = "unmapped"  # a word that neither the built-in pairs nor `values:` map to a number
+    NO_VALUE = "no_value"  # unavailable, unknown, an error instead of a value
+    BAD_QUALITY = "bad_quality"  # the sender marks the value as bad
+    SENTINEL = "sentinel"  # the value that the sensor sends when it has none
+    NOT_A_VALUE = "not_a_value"  # an id, version, time, address or sequence number
+    OTHER_UNIT = "other_unit"  # the same quantity in a second unit
+    EXCLUDED = "excluded"  # by `metrics:` of the source
+    UNKNOWN_ALIAS = "unknown_alias"  # Sparkplug: no birth named it
 
 
 class Skipped(NamedTuple):
@@ -64,6 +82,19 @@ class Skipped(NamedTuple):
     why: Skip
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reader:
+    """The part of a source's configuration that a family needs to read a payload."""
+
+    zone: tzinfo | None = None  # of times without a zone
+    time_path: tuple[str, ...] | None = None  # keys that lead to the event time
+    comma: bool = False  # a comma in a number is a decimal comma
+    words: Mapping[str, float] = field(default_factory=dict)  # `values:`, casefolded
+
+
+DEFAULT_READER = Reader()
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """Device and metric of a topic; the same object for every message of the topic."""
@@ -71,6 +102,8 @@ class Route:
     topic: str
     device: str
     metric: str | None
+    parts: Mapping[str, str] = field(default_factory=dict)  # named levels of the source's topic
+    reader: Reader = DEFAULT_READER
 
 
 class Content(NamedTuple):
@@ -82,7 +115,10 @@ class Content(NamedTuple):
     traceparent: object = None  # as found, not yet checked
     notes: tuple[Note, ...] = ()
     skipped: tuple[Skipped, ...] = ()
-    online: bool | None = None  # availability that the device reports of itself
+    online: bool | None = None  # availability that the topic's device reports of itself
+    states: tuple[tuple[str, bool], ...] = ()  # availability of other devices: device id, online
+    heard: tuple[str, ...] = ()  # devices of the message that have no value in it
+    expected_s: tuple[tuple[str, float], ...] = ()  # announced reporting interval: device id, seconds
 
 
 class Decoder(Protocol):
