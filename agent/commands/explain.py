@@ -33,9 +33,7 @@ def run(args: argparse.Namespace) -> int:
 def explain(config: Config, topic: str, payload: bytes, received: float) -> dict[str, Any]:
     """Return what becomes of a message that arrives at ``received`` (Unix seconds)."""
     told: dict[str, Any] = {"topic": topic, "bytes": len(payload), "outcome": "", "quarantine": None}
-    registry = Registry(
-        sources=settings.of_sources(config), limits=DecodeLimits(), base_topic=config.base_topic
-    )
+    registry = Registry(sources=config.sources, limits=DecodeLimits(), base_topic=config.base_topic)
     try:
         decoded = registry.decode(topic, payload, received)
     except DecodeError as error:

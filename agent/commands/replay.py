@@ -11,6 +11,7 @@ import os
 import random
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,13 +20,12 @@ from agent.ai.collecting_recorder import MuteRecorder
 from agent.ai.openai_chat import OpenAIChat
 from agent.ai.protocols import BudgetWindow
 from agent.ai.settings import CallerSettings
-from agent.app.ai import pricing_of
 from agent.budget.ledger import BudgetLedger
 from agent.budget.zone import find_zone
 from agent.commands.past import JOURNALED, Past, Render, past_batches, prompter, version_of
 from agent.commands.words import instant, many, print_json, printable
 from agent.config import ConfigError, load_apart
-from agent.config.addresses import is_loopback, refuse_credentials
+from agent.config.checks import is_loopback, refuse_credentials
 from agent.config.credentials import KEY_VARIABLE, api_key
 from agent.config.endpoint import OPENAI_URL
 from agent.domain.records import Outcome, Status, Window
@@ -116,20 +116,15 @@ def _caller(
     endpoint: str,
     key: str | None,
 ) -> Caller:
-    ai = config.ai
+    ai = replace(config.ai, model=args.model, profile=args.profile or config.ai.profile, fallback=())
+    ai = replace(ai, concurrency=1, device_share=NO_SHARES, cache_ttl_s=0.0, moderation_model=None)
     transport = OpenAIChat(base_url=endpoint, api_key=key)
     return Caller(
-        settings=CallerSettings(
+        settings=CallerSettings.of(
+            ai,
             agent=config.agent.id,
-            model=args.model,
-            provider=args.profile or ai.profile,
-            pricing=pricing_of(config),
-            deadline_s=ai.deadline_s,
-            max_concurrent=1,
+            endpoint=endpoint,
             max_input_tokens=config.review.batch.max_input_tokens,
-            temperature=ai.temperature,
-            device_share=NO_SHARES,
-            cache_ttl_s=0.0,
         ),
         transport=transport,
         load=transport.load,

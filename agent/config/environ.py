@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from agent.config.errors import ConfigError
-from agent.config.models import Config
+from agent.config.sections import PREFIX, Config
 from agent.config.strict_yaml import parse
+from agent.domain.keys import keys_of
 
-PREFIX = "EDGE_AGENT_"
 _OTLP = "OTEL_EXPORTER_OTLP"
 _PROTOCOLS = {"grpc": "grpc", "http/protobuf": "http"}
 _SAMPLERS = {"always_on": "1", "always_off": "0"}
@@ -52,9 +52,9 @@ def _value(name: str, text: str) -> Any:
 
 
 def _refuse_without_key(name: str) -> None:
-    """Without this, a mistyped variable would be ignored without a word."""
+    """Refuse a variable that begins like a key; ``weaknesses`` reports the others."""
     section, underscore, key = name.removeprefix(PREFIX).partition("_")
-    if section.lower() not in Config.model_fields:
+    if section.lower() not in keys_of(Config):
         return
     if underscore:
         raise ConfigError(

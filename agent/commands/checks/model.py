@@ -8,11 +8,11 @@ import time
 from collections.abc import Iterator
 
 from agent.ai.openai_chat import OpenAIChat
-from agent.ai.pricing import usd
+from agent.ai.pricing import Pricing, usd
 from agent.ai.probe import MAX_TOKENS, Probe, probe
 from agent.ai.protocols import ErrorType
 from agent.ai.remedies import remedy
-from agent.app.ai import limits_of, pricing_of
+from agent.app.ai import limits_of
 from agent.budget.ledger import BudgetLedger
 from agent.budget.zone import find_zone
 from agent.commands.checks.line import Line, fail, ok, warn
@@ -63,7 +63,7 @@ def look_at_model(config: Config, *, agent: int | None, wish: bool | None) -> It
 
 
 def _prices(config: Config) -> Iterator[Line]:
-    pricing = pricing_of(config)
+    pricing = Pricing(config.ai.prices)
     for name in (config.ai.model, *config.ai.fallback):
         if pricing.knows(name):
             price = pricing.price(name)
@@ -80,7 +80,7 @@ async def _ask(
     config: Config, endpoint: str, key: str | None, *, agent: int | None, unbooked: bool
 ) -> list[Line]:
     """Make the call inside the budget, or say why not."""
-    pricing, model = pricing_of(config), config.ai.model
+    pricing, model = Pricing(config.ai.prices), config.ai.model
     most = pricing.worst_case(model, PROMPT_BYTES, MAX_TOKENS)
     ledger = None if unbooked or not most else _ledger(config, agent)
     if isinstance(ledger, str):
