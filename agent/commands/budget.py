@@ -1,4 +1,4 @@
-"""``edge-agent budget show|reset``: what the model has cost, and forgetting it."""
+"""``edge-agent budget show|reset``: the cost of the model, printed or forgotten."""
 
 import argparse
 import asyncio
@@ -43,7 +43,7 @@ def show(args: argparse.Namespace) -> int:
 
 
 def reset(args: argparse.Namespace) -> int:
-    """Forget the spend of the running periods; a running agent sees it before it next says no.
+    """Forget the spend of the running periods; a running agent reads it before its next refusal.
 
     Raises:
         JournalError: there is no ledger, or it cannot be written.
@@ -54,9 +54,7 @@ def reset(args: argparse.Namespace) -> int:
         raise JournalError(f"budget: there is no {path}; the agent has not asked a model yet")
     if not os.access(path if path.exists() else path.parent, os.W_OK):
         raise JournalError(f"budget: {path} is not writable for user {os.getuid()}; run this as its owner")
-    ledger = BudgetLedger(
-        path, limits=limits_of(config), zone=_zone(config), wall=time.time, mono=time.monotonic
-    )
+    ledger = open_ledger(config)
     try:
         before = ledger.spend()
         asyncio.run(ledger.reset())
@@ -66,6 +64,21 @@ def reset(args: argparse.Namespace) -> int:
     sums = ", ".join(f"{one.spent + one.reserved:.6f} USD of this {window}" for window, one in before.items())
     print(f"{path}: forgotten: {sums}")
     return 0
+
+
+def open_ledger(config: "Config") -> BudgetLedger:
+    """Open the agent's ledger to write in it.
+
+    Raises:
+        JournalError: it cannot be opened.
+    """
+    return BudgetLedger(
+        config.agent.state_dir / NAME,
+        limits=limits_of(config),
+        zone=_zone(config),
+        wall=time.time,
+        mono=time.monotonic,
+    )
 
 
 def _zone(config: "Config") -> tzinfo:

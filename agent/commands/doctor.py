@@ -1,4 +1,4 @@
-"""``edge-agent doctor``: tries what the agent needs and says, line by line, what to change."""
+"""``edge-agent doctor``: tries everything that the agent needs and prints remedies."""
 
 import argparse
 from typing import Any

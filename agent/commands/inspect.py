@@ -1,4 +1,4 @@
-"""``edge-agent inspect DEVICE[/METRIC]``: what the detector has learnt, in words.
+"""``edge-agent inspect DEVICE[/METRIC]``: the state of the detector, in words.
 
 The journal's last snapshot and the rows after it give the state of a running agent, without asking it.
 """
@@ -23,7 +23,7 @@ ATTEMPTS = 3
 
 
 def run(args: argparse.Namespace) -> int:
-    """Tell what is known of a device or a series.
+    """Print the state of a device, of a series, or of all devices.
 
     Raises:
         JournalError: there is no journal to read.
@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def learn(reader: Reader, config: Config) -> tuple[Detector, str | None]:
-    """Return the detector as of the newest row, and in words what of the snapshot could not be used."""
+    """Return the detector as of the newest row, and in words a fault of the snapshot."""
     for _ in range(ATTEMPTS):
         before = reader.snapshot()
         detector, problem = _learn(reader, config, before)
@@ -112,7 +112,7 @@ def _find(detector: Detector, asked: str) -> tuple[str, str | None]:
 def inspect(
     detector: Detector, device: str, metric: str | None, finding: Finding | None, *, now: float
 ) -> dict[str, Any]:
-    """Return what is known of ``device``, or of one series of it; ``now`` is Unix seconds."""
+    """Return the state of ``device``, or of one series of it; ``now`` is Unix seconds."""
     views = [view for view in detector.views(device) if metric in (None, view.metric)]
     last_at = max((view.last_at for view in views if view.last_at is not None), default=None)
     return _summary(detector, device, {} if finding is None else {device: finding}) | {

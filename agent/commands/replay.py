@@ -1,6 +1,6 @@
-"""``edge-agent replay``: journaled batches asked again of another model, and what it says differently.
+"""``edge-agent replay``: journaled batches for another model, and its differences.
 
-The windows go out with their journaled sections: in today's prompt, in the one that was sent then, or below
+The windows are sent with their journaled sections: in today's prompt, in the journaled one, or below
 another system part from a file. Neither the journal nor the agent's ledger is touched: the money is booked in
 a ledger of the command's own, below its own cap.
 """
@@ -25,7 +25,7 @@ from agent.budget.zone import find_zone
 from agent.commands.past import JOURNALED, Past, Render, past_batches, prompter, version_of
 from agent.commands.words import instant, many, print_json, printable
 from agent.config import ConfigError, load_apart
-from agent.config.checks import is_loopback, refuse_credentials
+from agent.config.checks import check_model_url
 from agent.config.credentials import KEY_VARIABLE, api_key
 from agent.config.endpoint import OPENAI_URL
 from agent.domain.records import Outcome, Status, Window
@@ -253,11 +253,7 @@ def _endpoint(config: "Config", base_url: str | None) -> tuple[str, str | None]:
             raise ConfigError(["ai.base_url: no endpoint and no key; set one, or give --base-url"])
         return endpoint, key
     try:
-        parts = refuse_credentials(base_url, "its key is OPENAI_API_KEY")
+        check_model_url(base_url, "its key is OPENAI_API_KEY")
     except ValueError as error:
         raise ConfigError([f"--base-url: {error}"]) from None
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ConfigError(["--base-url: is not an HTTP address; write https://host/v1"])
-    if parts.scheme == "http" and not is_loopback(parts.hostname):
-        raise ConfigError(["--base-url: is not encrypted and not on this machine; write https://"])
     return base_url, os.environ.pop(KEY_VARIABLE, "").strip() or None

@@ -1,4 +1,4 @@
-"""``edge-agent show VERDICT_ID``: all that is journaled of one verdict, from the readings to the PUBACK."""
+"""``edge-agent show VERDICT_ID``: the journaled record of one verdict."""
 
 import argparse
 import json
@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def show(reader: Reader, verdict_id: str) -> dict[str, Any]:
-    """Return what is journaled of a verdict."""
+    """Return the journaled record of a verdict."""
     record = reader.verdict(verdict_id) if verdict_id else None
     record = record or _of_request(reader, verdict_id)
     if record is None:

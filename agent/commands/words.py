@@ -11,11 +11,11 @@ MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
 
 
 class UnknownError(AgentError):
-    """The user asked for something that is not there; the text says what is."""
+    """The user asked for something that does not exist; the text names the existing ones."""
 
 
 def print_json(value: Any) -> None:
-    """Print one JSON object; what JSON has no number for becomes null."""
+    """Print one JSON object; a value without a JSON number becomes null."""
     print(json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False))
 
 

@@ -74,10 +74,10 @@ def _in_file_alone(name: str, section: str) -> ConfigError:
 
 
 def underlay(tree: dict[str, Any], environ: Mapping[str, str]) -> dict[str, str]:
-    """Put the standard variables into ``tree`` where it says nothing; return the keys with their variables.
+    """Put the standard variables into ``tree`` where it has no value; return the keys with their variables.
 
     Raises:
-        ConfigError: a variable asks for what the agent cannot do.
+        ConfigError: a variable asks for a protocol that the agent does not have.
     """
     values = {name: text.strip() for name, text in environ.items() if text.strip()}
     variables: dict[str, str] = {}
@@ -110,7 +110,7 @@ def _default(
 
 
 def _traces_endpoint(tree: dict[str, Any], values: Mapping[str, str], variables: dict[str, str]) -> None:
-    """Take address and protocol together, for one without the other would go to the wrong port."""
+    """Take address and protocol together: one without the other would be the wrong port."""
     traces = tree.get("traces") or {}
     if not isinstance(traces, dict) or traces.get("protocol") == "console":
         return

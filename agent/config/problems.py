@@ -91,7 +91,7 @@ def _line(detail: ErrorDetails) -> str:
 
 
 def _found(detail: ErrorDetails) -> str:
-    """Return what stands at the place of a fault."""
+    """Return the value at the place of a fault."""
     value = detail["input"]
     address = isinstance(value, str) and detail["loc"] and detail["loc"][-1] in _ADDRESSES
     return shown_address(value) if address else shown(value)

@@ -1,9 +1,12 @@
 """Settings of the folders that need more than one section; pure, for a reload."""
 
+import os
 from dataclasses import replace
+from hashlib import blake2b
+from pathlib import Path
 
 from agent import __version__
-from agent.config.credentials import machine_hash, password_reader
+from agent.config.credentials import password_reader
 from agent.config.sections import Config
 from agent.decode.registry import Registry
 from agent.detect import Limit
@@ -11,6 +14,8 @@ from agent.journal import JournalSettings
 from agent.mqtt import BROKER_LOSSES, LinkSettings, Subscription, encode_device
 from agent.pipeline.pipeline import PipelineSettings
 from agent.prompt.words import unit_spellings
+
+_MACHINE_IDS = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
 
 
 def of_subscriptions(config: Config, registry: Registry) -> list[Subscription]:
@@ -46,7 +51,7 @@ def of_link(config: Config) -> LinkSettings:
     mqtt = config.mqtt
     return LinkSettings.of(
         mqtt,
-        client_id=mqtt.client_id or f"edge-agent-{config.agent.id}-{machine_hash()}",
+        client_id=mqtt.client_id or f"edge-agent-{config.agent.id}-{_machine_hash()}",
         base_topic=config.base_topic,
         version=__version__,
         password=password_reader(mqtt.password_file),
@@ -54,7 +59,7 @@ def of_link(config: Config) -> LinkSettings:
 
 
 def of_pipeline(config: Config, *, endpoint: bool) -> PipelineSettings:
-    """Return topics, windows, batches and who reviews; ``endpoint``: there is a model to ask."""
+    """Return topics, windows, batches and reviews; ``endpoint``: there is a model to ask."""
     base = config.base_topic
     return PipelineSettings(
         agent=config.agent.id,
@@ -64,3 +69,15 @@ def of_pipeline(config: Config, *, endpoint: bool) -> PipelineSettings:
         window=config.review.window,
         batch=config.review.batch,
     )
+
+
+def _machine_hash() -> str:
+    """Return 8 hex digits that differ between machines and stay the same over restarts."""
+    for path in _MACHINE_IDS:
+        try:
+            raw = path.read_bytes().strip()
+        except OSError:
+            continue
+        if raw:
+            return blake2b(raw, digest_size=4).hexdigest()
+    return blake2b(os.uname().nodename.encode(), digest_size=4).hexdigest()

@@ -21,7 +21,7 @@ _HEADERS = ("OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS")
 
 @dataclass(frozen=True, slots=True)
 class Weakness:
-    """One thing that is allowed and should not be so: the key, what follows, and what to change."""
+    """One setting that is allowed but weak: its key, the consequence, and the remedy."""
 
     key: str
     what: str
@@ -32,9 +32,9 @@ class Weakness:
 
 
 def weaknesses(config: Config, environ: Mapping[str, str] | None = None) -> list[Weakness]:
-    """Return what should be changed although the agent works with it.
+    """Return the settings that should be changed although the agent works with them.
 
-    Nothing is read or asked but the mode of the state directory.
+    Only the mode of the state directory is read.
     """
     environ = os.environ if environ is None else environ
     return [

@@ -12,9 +12,8 @@ from agent.ai.pricing import Pricing, usd
 from agent.ai.probe import MAX_TOKENS, Probe, probe
 from agent.ai.protocols import ErrorType
 from agent.ai.remedies import remedy
-from agent.app.ai import limits_of
 from agent.budget.ledger import BudgetLedger
-from agent.budget.zone import find_zone
+from agent.commands.budget import NAME, open_ledger
 from agent.commands.checks.line import Line, fail, ok, warn
 from agent.commands.words import many, printable
 from agent.config import Config, ConfigError
@@ -24,7 +23,6 @@ from agent.journal import JournalError, Reader
 
 TIMEOUT_S = 20.0
 PROMPT_BYTES = 400  # of the tiny call, schema included
-LEDGER = "budget.sqlite"
 RECENT_CALLS = 3
 _HTTP = re.compile(r"HTTP (\d{3})\b")  # as the caller words a refusal
 
@@ -79,7 +77,7 @@ def _prices(config: Config) -> Iterator[Line]:
 async def _ask(
     config: Config, endpoint: str, key: str | None, *, agent: int | None, unbooked: bool
 ) -> list[Line]:
-    """Make the call inside the budget, or say why not."""
+    """Make the call inside the budget, or report the reason against it."""
     pricing, model = Pricing(config.ai.prices), config.ai.model
     most = pricing.worst_case(model, PROMPT_BYTES, MAX_TOKENS)
     ledger = None if unbooked or not most else _ledger(config, agent)
@@ -137,26 +135,20 @@ def _journaled(config: Config, endpoint: str) -> Iterator[Line]:
 
 
 def _ledger(config: Config, agent: int | None) -> BudgetLedger | str:
-    """Return the ledger to book in, or in words why it is not ours to write."""
+    """Return the ledger to book in, or in words the reason against writing it."""
     folder = config.agent.state_dir
     if agent is not None:
         return f"the running agent (process {agent}) keeps the budget"
-    if not os.path.exists(folder / LEDGER) and not _ours(config):  # noqa: PTH110 - False where it cannot be looked at
+    if not os.path.exists(folder / NAME) and not _ours(config):  # noqa: PTH110 - False where it cannot be looked at
         return "there is no budget file yet, which the agent's own user should make"
     try:
-        return BudgetLedger(
-            folder / LEDGER,
-            limits=limits_of(config),
-            zone=find_zone(config.ai.budget.timezone),
-            wall=time.time,
-            mono=time.monotonic,
-        )
+        return open_ledger(config)
     except JournalError as error:
         return printable(str(error))
 
 
 def _ours(config: Config) -> bool:
-    """Whether the state directory is there and belongs to who runs this."""
+    """Return whether the state directory exists and belongs to the current user."""
     try:
         return config.agent.state_dir.stat().st_uid == os.geteuid()
     except OSError:

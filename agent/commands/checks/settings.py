@@ -1,4 +1,4 @@
-"""The configuration itself: what it can be seen to miss without I/O, and what the journal adds to that."""
+"""Checks of the configuration itself, without I/O and against the journal."""
 
 from collections.abc import Iterator
 from urllib.parse import urlsplit
@@ -31,7 +31,7 @@ def look_at_limits(config: Config) -> Iterator[Line]:
         with Reader.open(config.agent.state_dir) as reader:
             detector, _ = learn(reader, config)
     except JournalError:
-        return  # said of the journal itself
+        return  # reported by the check of the journal
     uses = detector.limit_use()
     faults = judge_uses(uses)
     yield from map(_limit_line, faults)
