@@ -20,7 +20,7 @@ from typing import NoReturn
 
 from agent import __version__
 from agent.ai.profiles import PROFILES
-from agent.commands.words import UnknownError
+from agent.commands.printing import UnknownError
 from agent.config import ConfigError, ConfigFaultError, load_apart, one_line, weaknesses
 from agent.config.endpoint import describe_model, describe_traces, has_key
 from agent.domain.records import AgentError
@@ -238,7 +238,7 @@ def _check(args: argparse.Namespace) -> int:
     print(one_line(f"Traces: {describe_traces(config)}"))
     for weak in weaknesses(config):
         _complain(f"warning: {args.config}: {weak}")
-    from agent.commands.checks.settings import look_at_settings  # noqa: PLC0415 - `schema` stays quick
+    from agent.commands.checks.configuration import look_at_settings  # noqa: PLC0415 - `schema` stays quick
 
     for line in look_at_settings(config):
         _complain(f"warning: {args.config}: {line.what}; {line.remedy}")

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from datetime import tzinfo
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from agent.ai.budget_guard import state_of
 from agent.ai.protocols import BudgetWindow, Spend
@@ -19,11 +18,8 @@ from agent.budget.periods import Anchor
 from agent.budget.reader import read_budget
 from agent.budget.store import SENTINEL
 from agent.budget.zone import find_zone
-from agent.config import load_apart
+from agent.config import Config, load_apart
 from agent.journal import JournalError
-
-if TYPE_CHECKING:
-    from agent.config import Config
 
 NAME = "budget.sqlite"
 
@@ -66,7 +62,7 @@ def reset(args: argparse.Namespace) -> int:
     return 0
 
 
-def open_ledger(config: "Config") -> BudgetLedger:
+def open_ledger(config: Config) -> BudgetLedger:
     """Open the agent's ledger to write in it.
 
     Raises:
@@ -81,7 +77,7 @@ def open_ledger(config: "Config") -> BudgetLedger:
     )
 
 
-def _zone(config: "Config") -> tzinfo:
+def _zone(config: Config) -> tzinfo:
     return find_zone(config.ai.budget.timezone)
 
 

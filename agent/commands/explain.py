@@ -5,7 +5,7 @@ import sys
 import time
 from typing import Any
 
-from agent.commands.words import instant, number, print_json, printable
+from agent.commands.printing import instant, number, print_result, printable
 from agent.config import Config, load_apart, settings
 from agent.decode.registry import Decoded, Registry
 from agent.detect.limits import Limit, choose
@@ -22,11 +22,7 @@ def run(args: argparse.Namespace) -> int:
     payload = args.payload.encode(errors="surrogateescape")
     if args.payload == "-":
         payload = sys.stdin.buffer.read(MAX_READ)
-    told = explain(config, args.topic, payload, time.time())
-    if args.json:
-        print_json(told)
-    else:
-        print("\n".join(_lines(told)))
+    print_result(explain(config, args.topic, payload, time.time()), _lines, as_json=args.json)
     return 0
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
 
-from agent.commands.words import UnknownError, instant, many, number, print_json, printable, span
+from agent.commands.printing import UnknownError, instant, many, number, print_result, printable, span
 from agent.config import Config, load_apart, settings
 from agent.detect import Detector, DetectSettings
 from agent.domain.records import Finding, Row, SeriesView, TimerKind, TimerRow
@@ -40,10 +40,7 @@ def run(args: argparse.Namespace) -> int:
         device, metric = _find(detector, args.series)
         told = inspect(detector, device, metric, findings.get(device), now=time.time())
     told["problem"] = problem
-    if args.json:
-        print_json(told)
-    else:
-        print("\n".join(_device_lines(told) if "device" in told else _overview(told)))
+    print_result(told, _device_lines if "device" in told else _overview, as_json=args.json)
     return 0
 
 

@@ -13,7 +13,7 @@ import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from agent.ai.caller import Caller
 from agent.ai.collecting_recorder import MuteRecorder
@@ -23,17 +23,14 @@ from agent.ai.settings import CallerSettings
 from agent.budget.ledger import BudgetLedger
 from agent.budget.zone import find_zone
 from agent.commands.past import JOURNALED, Past, Render, past_batches, prompter, version_of
-from agent.commands.words import instant, many, print_json, printable
-from agent.config import ConfigError, load_apart
+from agent.commands.printing import instant, many, print_result, printable
+from agent.config import Config, ConfigError, load_apart
 from agent.config.checks import check_model_url
 from agent.config.credentials import KEY_VARIABLE, api_key
 from agent.config.endpoint import OPENAI_URL
 from agent.domain.records import Outcome, Status, Window
 from agent.journal import JournalError, Reader
 from agent.verdict.verdict import conclude, to_json
-
-if TYPE_CHECKING:
-    from agent.config import Config
 
 NO_SHARES = 1e9  # --max-usd alone counts; a batch must not be cut, its journaled prompt speaks of all windows
 _COMPARED = ("status", "kind", "grounded")
@@ -53,10 +50,7 @@ def run(args: argparse.Namespace) -> int:
         found = list(past_batches(reader, since=since, limit=args.limit, exact=exact))
     prompt = prompter(args.prompt, found)
     told = asyncio.run(_replay(config, args, found, prompt=prompt, endpoint=endpoint, key=key))
-    if args.json:
-        print_json(told)
-    else:
-        print("\n".join(_lines(told)))
+    print_result(told, _lines, as_json=args.json)
     if found and not told["calls"]["succeeded"]:
         fault = told["calls"]["last_error"]
         why = "no call was made: see --max-usd"
@@ -72,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _replay(
-    config: "Config",
+    config: Config,
     args: argparse.Namespace,
     found: list[Past],
     *,
@@ -107,7 +101,7 @@ async def _replay(
 
 
 def _caller(
-    config: "Config",
+    config: Config,
     args: argparse.Namespace,
     recorder: MuteRecorder,
     ledger: BudgetLedger,
@@ -136,7 +130,7 @@ def _caller(
     )
 
 
-def _compare(config: "Config", window: Window, outcome: Outcome, before: dict[str, Any]) -> dict[str, Any]:
+def _compare(config: Config, window: Window, outcome: Outcome, before: dict[str, Any]) -> dict[str, Any]:
     verdict = to_json(conclude(window, outcome, agent=config.agent.id, created=time.time()))
     changed = [name for name in _COMPARED if before[name] != verdict[name]]
     return {
@@ -244,7 +238,7 @@ def _lines(told: dict[str, Any]) -> list[str]:
 # ------------------------------------------------------------------------------------ arguments
 
 
-def _endpoint(config: "Config", base_url: str | None) -> tuple[str, str | None]:
+def _endpoint(config: Config, base_url: str | None) -> tuple[str, str | None]:
     """Return address and key; a key is only given to the endpoint that it was configured for."""
     if base_url is None:
         key = api_key(config)

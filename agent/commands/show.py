@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from agent.commands.words import UnknownError, between, instant, many, number, print_json, printable
+from agent.commands.printing import UnknownError, between, instant, many, number, print_result, printable
 from agent.config import load_apart
 from agent.domain.records import Window
 from agent.journal import Reader
@@ -28,10 +28,7 @@ def run(args: argparse.Namespace) -> int:
     config = load_apart(args.config)
     with Reader.open(config.agent.state_dir) as reader:
         told = show(reader, args.verdict_id)
-    if args.json:
-        print_json(told)
-    else:
-        print("\n".join(_lines(told)))
+    print_result(told, _lines, as_json=args.json)
     return 0
 
 

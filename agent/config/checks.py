@@ -16,7 +16,7 @@ from agent.decode.registry import SourceSpec
 from agent.decode.topics import TopicPattern, covers, overlap
 from agent.mqtt.settings import MqttSettings
 from agent.observe.redact import names_a_secret
-from agent.observe.settings import TracesSettings
+from agent.observe.telemetry_settings import TracesSettings
 
 MAX_NAME, MAX_PATH = 255, 2048  # of a file system, and with room for the files within
 _SHORT_NAMES = frozenset({"key", "token", "sig", "signature", "code", "auth", "pass"})  # of keys in a query

@@ -5,7 +5,8 @@ import ssl
 from collections.abc import Callable, MutableMapping
 from pathlib import Path
 
-from agent.config import Config, ConfigError
+from agent.config.errors import ConfigError
+from agent.config.sections import Config
 from agent.observe.redact import Secrets
 from agent.web import BasicAuth, server_tls
 

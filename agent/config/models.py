@@ -33,7 +33,10 @@ def adapter() -> TypeAdapter[Config]:
 def _section(settings: type) -> Any:
     """Return the type of one section: a model that becomes an object of ``settings``."""
     keys = keys_of(settings)
-    definitions: dict[str, Any] = {name: (_type(settings, one), _field(one)) for name, one in keys.items()}
+    definitions: dict[str, Any] = {
+        name: (_type(settings, one), ... if one.default is MISSING else one.default)
+        for name, one in keys.items()
+    }
     model = create_model(settings.__name__, __config__=_RULES, **definitions)
 
     def build(values: BaseModel) -> Any:
@@ -43,10 +46,6 @@ def _section(settings: type) -> Any:
         return built
 
     return Annotated[model, AfterValidator(build)]
-
-
-def _field(one: KeyField) -> Any:
-    return Field() if one.default is MISSING else Field(default=one.default)
 
 
 def _type(settings: type, one: KeyField) -> Any:

@@ -13,7 +13,7 @@ from agent.decode.registry import SourceSpec
 from agent.domain.keys import Key, keys_of
 from agent.journal import JournalSettings
 from agent.mqtt.settings import MqttSettings
-from agent.observe.settings import LogsSettings, TracesSettings
+from agent.observe.telemetry_settings import LogsSettings, TracesSettings
 from agent.pipeline.review_queue import BatchSettings
 from agent.pipeline.window import WindowSettings
 from agent.verdict.review_policy import ReviewSettings

@@ -12,8 +12,8 @@ from agent.observe import redact
 from agent.observe.line_writer import LineWriter
 from agent.observe.rate import RateLimit
 from agent.observe.redact import Secrets
-from agent.observe.settings import LogsSettings
 from agent.observe.stdlib import LibraryHandler, uninstall
+from agent.observe.telemetry_settings import LogsSettings
 from agent.observe.traces import current_ids, current_request
 
 # structlog imports rich when it finds it (the `demo` extra brings it): 10 MiB that nobody here uses.

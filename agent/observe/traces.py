@@ -8,7 +8,7 @@ from typing import Any
 
 from agent.observe.redact import Secrets
 from agent.observe.semconv import CONTENT_VARIABLE
-from agent.observe.settings import TracesSettings
+from agent.observe.telemetry_settings import TracesSettings
 
 Attributes = Mapping[str, Any]
 ContextToken = Token[tuple[str, str] | None]

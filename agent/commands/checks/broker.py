@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from agent.commands.checks.line import Line, fail, ok, warn
-from agent.commands.words import DAY, printable, span
+from agent.commands.printing import DAY, printable, span
 from agent.config import Config, settings
 from agent.decode.registry import Registry
 from agent.mqtt import BROKER_LOSSES, Subscription

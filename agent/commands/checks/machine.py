@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from agent.commands.checks.line import Line, fail, ok, warn
-from agent.commands.words import instant, span
+from agent.commands.printing import instant, span
 from agent.config import Config
 from agent.journal import JournalError, Reader
 from agent.journal.lock import holder

@@ -15,7 +15,7 @@ from agent.ai.remedies import remedy
 from agent.budget.ledger import BudgetLedger
 from agent.commands.budget import NAME, open_ledger
 from agent.commands.checks.line import Line, fail, ok, warn
-from agent.commands.words import many, printable
+from agent.commands.printing import many, printable
 from agent.config import Config, ConfigError
 from agent.config.credentials import api_key
 from agent.config.endpoint import describe_model, endpoint_of

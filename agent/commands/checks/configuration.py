@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 from agent.commands.checks.line import Line, ok, warn
 from agent.commands.inspect import learn
-from agent.commands.words import printable
+from agent.commands.printing import printable
 from agent.config import Config, settings
 from agent.journal import JournalError, Reader
 from agent.status.limits import LimitFault, judge_patterns, judge_uses
