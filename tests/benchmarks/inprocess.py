@@ -15,7 +15,7 @@ import yaml
 
 from agent.config import Config
 from agent.config.load import load
-from agent.config.settings import of_limits, of_sources
+from agent.config.settings import of_limits
 from agent.decode.registry import Registry
 from agent.detect import Detector, DetectSettings
 from agent.domain.records import (
@@ -68,7 +68,7 @@ class LocalAgent:
         settings: DetectSettings | None = None,
     ) -> None:
         config = _config(limits or {})
-        self._registry = Registry(sources=of_sources(config), base_topic="edge-agent/bench")
+        self._registry = Registry(sources=config.sources, base_topic="edge-agent/bench")
         self.detector = Detector(settings or DetectSettings(), of_limits(config))
         self._windows = Windows(WindowSettings())
         self._sealer = Sealer(
