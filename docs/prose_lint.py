@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
-CLEAN = ("tests/docs",)
+CLEAN = ("docs/decisions", "docs/decisions.md", "tests/docs")
 ESCAPE = "prose: ok"
 WIDTH = 100
 HEAD = 80
