@@ -1,4 +1,4 @@
-"""The demo: broker, model, agent and devices in one terminal, the truth beside what the agent says."""
+"""The demo: broker, model, agent and devices with the true faults."""
 
 import contextlib
 import math
@@ -37,7 +37,7 @@ from simulator.wire import Message, history, live
 
 READY_LIMIT_S = 30.0
 CATCH_UP_LIMIT_S = 30.0
-LAST_WORDS_S = 1.0  # for what was sent last to be journaled
+LAST_WORDS_S = 1.0  # for the last messages to be journaled
 LEAD_S = 3.0  # what starting and replaying take: the live part's event times then are about now
 OPEN_END_S = 3600.0
 MODEL_LATENCY_S = 0.25
@@ -45,7 +45,7 @@ MODEL_LATENCY_S = 0.25
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoSettings:
-    """What to show and for how long; ``for_s`` None is until Ctrl-C."""
+    """Options of the demo; ``for_s`` None is until Ctrl-C."""
 
     scenario: Scenario
     for_s: float | None = None
@@ -70,7 +70,7 @@ def run(settings: DemoSettings) -> int:
 
 
 class _Demo:
-    """One run. What starts is pushed on the stack at once and stopped in reverse."""
+    """One run. Each part that starts is pushed on the stack at once and stopped in reverse."""
 
     def __init__(
         self, *, settings: DemoSettings, stop: threading.Event, stack: contextlib.ExitStack, folder: Path
@@ -155,7 +155,7 @@ class _Demo:
         )
 
     def _live(self, fleet: Fleet, watch: Watch, agent: AgentProcess, broker: Broker) -> None:
-        """Let the devices run until the time is over, something ended or the user says so."""
+        """Let the devices run until the time is over, something ended or the user stops it."""
         settings = self._settings
         self._stop.wait(max(0.0, self._start - time.time()))
         watch.live_from = self._start
@@ -235,7 +235,7 @@ class _Demo:
         return label(self._settings.scenario.faults, start=self._start, until=end)
 
     def _until(self, done: Callable[[], bool], agent: AgentProcess, limit_s: float, what: str | None) -> bool:
-        """Poll ``done``; False when the user or the clock said stop, an error when ``what`` never came."""
+        """Poll ``done``; return False if the user or the clock stopped it; raise if ``what`` never came."""
         deadline = time.monotonic() + limit_s
         while not done():
             if self._stop.wait(0.1) or self._left() <= 0:
@@ -258,7 +258,7 @@ class _Demo:
         return self._start + max(0.0, passed) * self._settings.speed if math.isfinite(passed) else self._start
 
     def _truth(self, watch: Watch, plan: Plan, until: float | None = None) -> Truth:
-        """Hold what was said up to now against what is true."""
+        """Compare the verdicts up to now with the true faults."""
         now, grace_s = self._now() if until is None else until, 2 * plan.window_s
         score = match(self._labels(now), list(watch.heard.openings), grace_s=grace_s)
         return Truth(score=score, kinds=watch.heard.kinds, now=now, grace_s=grace_s)

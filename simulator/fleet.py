@@ -1,4 +1,4 @@
-"""The MQTT side of a scenario: all its devices, at full speed or as time passes, on one thread."""
+"""The MQTT connections of a scenario's devices, at full speed or in real time."""
 
 import heapq
 import math
@@ -30,9 +30,9 @@ _CLOSE_LIMIT_S = 3.0
 class Fleet:
     """All devices of a scenario, on one connection, on a few, or on one each. Usable as a context manager.
 
-    A device with an ``availability`` topic says ``online`` and ``offline`` there, retained. With a connection
-    of its own that topic is its last will, and the connection breaks while the device is silent or reboots;
-    other connections have ``<prefix>/<connection>/state``.
+    A device with an ``availability`` topic publishes ``online`` and ``offline`` there, retained. With a
+    connection of its own that topic is its last will, and the connection breaks while the device is silent or
+    reboots; other connections have ``<prefix>/<connection>/state``.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Fleet:
         qos: int | None = None,
         flapping: Flapping | None = None,
     ) -> None:
-        """``connections`` and ``qos`` stand above what the scenario says."""
+        """``connections`` and ``qos`` override those of the scenario."""
         self._scenario, self._flapping, self._qos = scenario, flapping, qos
         self._devices = {device.id: device for device in scenario.devices}
         self._hub = Hub()
@@ -69,7 +69,7 @@ class Fleet:
         self.links = tuple(self._links.values())
 
     def open(self, timeout_s: float = 10.0) -> Self:
-        """Connect everything: first one connection, which tells the MQTT version, then the rest at once.
+        """Connect everything: first one connection, which finds the MQTT version, then the rest at once.
 
         Raises:
             LinkError: of the first connection that did not come about.
@@ -149,7 +149,7 @@ class Fleet:
         return True
 
     def close(self) -> None:
-        """Say ``offline`` everywhere and disconnect cleanly."""
+        """Publish ``offline`` everywhere and disconnect cleanly."""
         deadline = time.monotonic() + _CLOSE_LIMIT_S
         if any(link.up for link in self.links):
             self.flush(1.0)

@@ -1,4 +1,4 @@
-"""One thread for any number of MQTT connections: a selectors loop around paho's external-loop functions.
+"""One thread for all MQTT connections: a selector around paho's external loop.
 
 Nobody else touches a client (paho writes from whichever thread publishes, and two writers on one socket
 corrupt it), so a thousand devices are one thread and a thousand sockets.
@@ -23,7 +23,7 @@ Job = Callable[[], None]
 
 
 class Hub:
-    """The thread ``edge-sim-hub``. What is given to :meth:`soon` runs on it, in order."""
+    """The thread ``edge-sim-hub``. Calls passed to :meth:`soon` run on it, in order."""
 
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
@@ -100,7 +100,7 @@ class Hub:
         try:
             while not self._ending:
                 self._turn()
-        except BaseException as error:  # noqa: BLE001 - told by whoever uses a connection next
+        except BaseException as error:  # noqa: BLE001 - reported by the next call on a connection
             self.fault = error
         finally:
             self._ending = True

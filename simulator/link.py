@@ -1,4 +1,4 @@
-"""One MQTT connection of the simulator: MQTT 5 with 3.1.1 as the fallback, QoS 0 or 1, a last will."""
+"""One MQTT connection: MQTT 5 with 3.1.1 as the fallback, QoS 0 or 1, a last will."""
 
 import contextlib
 import os
@@ -27,10 +27,10 @@ class LinkError(Exception):
 class Link:
     """One connection that speaks for one device or for many, or listens; one thread publishes on it.
 
-    It says ``online``, retained, on each connect and ``offline`` at the end: on ``will_topic``, where the
-    broker says ``offline`` if the connection breaks, and on each of ``announce``. A lost connection is made
-    again. ``on_message(topic, payload)`` and ``on_arrival(message)`` run on the hub's thread. Its name and
-    password are ``EDGE_SIM_USER`` and ``EDGE_SIM_PASSWORD`` of the environment.
+    It publishes ``online``, retained, on each connect and ``offline`` at the end: on ``will_topic``, where
+    the broker publishes ``offline`` if the connection breaks, and on each of ``announce``. A lost connection
+    is made again. ``on_message(topic, payload)`` and ``on_arrival(message)`` run on the hub's thread. Its
+    name and password are ``EDGE_SIM_USER`` and ``EDGE_SIM_PASSWORD`` of the environment.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class Link:
         self._hub.soon(self._session.connect)
 
     def await_ready(self, timeout_s: float) -> None:
-        """Wait for what :meth:`begin` began.
+        """Wait for the connection that :meth:`begin` began.
 
         Raises:
             LinkError: it did not come about.
@@ -143,7 +143,7 @@ class Link:
         return self.stats.unacked <= 0
 
     def close(self) -> None:
-        """Say ``offline`` and disconnect cleanly."""
+        """Publish ``offline`` and disconnect cleanly."""
         if self.up:
             with contextlib.suppress(LinkError):
                 self.flush(1.0)
@@ -153,7 +153,7 @@ class Link:
         self._close_hub()
 
     def begin_close(self, last_word: str | None = "offline") -> threading.Event | None:
-        """Begin to say the last word and to disconnect; what is returned tells the end."""
+        """Begin to publish ``offline`` and to disconnect; the returned event marks the end."""
         session, self._session = self._session, None
         if session is None or not self._hub.alive:
             return None
@@ -182,7 +182,7 @@ class Link:
 
     def _arrived(self, message: paho.MQTTMessage) -> None:
         if self._on_message is not None:
-            with contextlib.suppress(UnicodeDecodeError):  # a topic that is no UTF-8 is nobody's
+            with contextlib.suppress(UnicodeDecodeError):  # a topic that is not UTF-8 belongs to no device
                 self._on_message(message.topic, bytes(message.payload))
 
     def _alive(self) -> Session:

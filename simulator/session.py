@@ -1,6 +1,6 @@
-"""One connection as the hub's thread sees it: connecting, sending in order, being cut, coming back.
+"""One connection on the loop's thread: connecting, sending, cut, reconnecting.
 
-Every method runs on the hub's thread; what other threads may look at stands first.
+Every method runs on the hub's thread; fields that other threads may read are first.
 """
 
 import contextlib
@@ -29,12 +29,12 @@ _POLL_S = 0.002
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """What a connection is for. Its states go, retained, to ``will_topic`` and ``announce``."""
+    """The purpose of a connection. Its states go, retained, to ``will_topic`` and ``announce``."""
 
     host: str
     port: int
     client_id: str
-    will_topic: str | None = None  # where the broker says offline if the connection breaks
+    will_topic: str | None = None  # where the broker publishes offline if the connection breaks
     announce: tuple[str, ...] = ()
     filters: tuple[str, ...] = ()
     as_published: bool = False  # ask the broker to leave the retain flag as it was
@@ -97,7 +97,7 @@ class Session:
     def cut(self, back_after_s: float | None, deadline: float) -> None:
         """Break the connection without a DISCONNECT; make it again after ``back_after_s``, or never.
 
-        What is in flight is waited for until ``deadline`` (monotonic), since what would come twice is another
+        Messages in flight are waited for until ``deadline`` (monotonic), since a repeat would be another
         thing in every run.
         """
         self._cutting = self._in_flight > 0 and self.ready.is_set() and time.monotonic() < deadline
@@ -112,7 +112,7 @@ class Session:
                 sock.shutdown(socket.SHUT_RDWR)  # paho then finds the end of the stream
 
     def leave(self, gone: threading.Event, *, last_word: str | None, limit_s: float = 1.0) -> None:
-        """Say the last word, disconnect, and set ``gone`` when it is out or could not get out."""
+        """Publish ``offline``, disconnect, and set ``gone`` when it is sent or cannot be sent."""
         if self.ready.is_set() and last_word is not None:
             self.say(last_word)
         self._over = self._leaving = True
@@ -174,7 +174,7 @@ class Session:
         if not self._terms.filters:
             self._is_ready()
         elif self._version is V5:
-            # Who takes things down has what is retained from the first time.
+            # A recorder has the retained messages from the first time.
             again = self._was_ready and self._terms.as_published
             options = SubscribeOptions(
                 qos=1,
@@ -209,7 +209,7 @@ class Session:
         self._stats.dropped += len(self._zeros)
         self._in_flight -= len(self._zeros)
         self._zeros.clear()
-        # paho may tell of one loss twice, and two attempts would take turns in closing each other's socket.
+        # paho may report one loss twice, and two attempts would take turns in closing each other's socket.
         if self._was_ready and not self._over and not self._retry_due:
             self._retry_due = True
             wait_s = max(self._back_after, self._next_wait())

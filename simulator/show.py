@@ -1,4 +1,4 @@
-"""Where the demo shows what happens: as plain lines, or as the live view of :mod:`simulator.view`."""
+"""The demo's output: plain lines, or the live view of :mod:`simulator.view`."""
 
 import threading
 import time
@@ -13,7 +13,7 @@ _WIDTH = 12  # of the name before a fact
 
 
 class Show(Protocol):
-    """What the demo tells while it runs; every method may be called from any thread."""
+    """The demo's output while it runs; every method may be called from any thread."""
 
     truth: Callable[[], Truth | None]
 
@@ -24,19 +24,19 @@ class Show(Protocol):
         """End; closing twice is harmless."""
 
     def introduce(self, name: str, text: str) -> None:
-        """Tell a fact that stays: ``scenario``, ``broker``, ``model`` or ``status page``."""
+        """Show a fact that stays: ``scenario``, ``broker``, ``model`` or ``status page``."""
 
     def phase(self, name: str, text: str) -> None:
-        """Tell what is done or begins now."""
+        """Show the present step."""
 
     def verdict(self, body: dict[str, Any]) -> None:
-        """Tell a verdict."""
+        """Show a verdict."""
 
     def event(self, body: dict[str, Any]) -> None:
-        """Tell a change of a finding."""
+        """Show a change of a finding."""
 
     def fault(self, label: Label, *, begins: bool) -> None:
-        """Tell that a true fault begins or ends."""
+        """Show that a true fault begins or ends."""
 
 
 class Plain:

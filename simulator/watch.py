@@ -1,4 +1,4 @@
-"""Listens to what an agent publishes: verdicts, findings and its state."""
+"""A subscriber to an agent's messages: verdicts, findings and its state."""
 
 import json
 import threading
@@ -17,7 +17,7 @@ Told = Callable[[str, dict[str, Any]], None]
 
 @dataclass(slots=True)
 class Heard:
-    """What came back from the broker. Written by the connection's thread, read by any."""
+    """The received messages. Written by the connection's thread, read by any."""
 
     verdicts: int = 0
     live: int = 0  # verdicts of windows that end after the live start
@@ -106,7 +106,7 @@ class Watch:
         self._told("event", event)
 
     def _opening(self, finding_id: str, verdict: dict[str, Any]) -> Opening:
-        # Silence has no readings: it is seen when it is told.
+        # Silence has no readings: it is seen when it is reported.
         window = verdict["window"]
         seen = seconds(window["to"]) if window["readings"] else self.now()
         return Opening(

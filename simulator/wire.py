@@ -1,4 +1,4 @@
-"""What the devices of a scenario put on the wire: a pure function of scenario, seed and start."""
+"""The devices' messages: a pure function of scenario, seed and start."""
 
 import heapq
 import json
@@ -49,7 +49,7 @@ class Sender:
         self._last: tuple[float, dict[str, float]] | None = None
 
     def measure(self, at: float) -> dict[str, float]:
-        """Return what the device says at ``at`` by metric name; nothing while it is silent."""
+        """Return the device's values at ``at`` by metric name; nothing while it is silent."""
         offset = round(at - self._start, 6)
         lost = {fault.metric for fault in self._lossy if fault.loses(offset, self._noise)}
         if None in lost:
@@ -79,7 +79,7 @@ class Sender:
                 yield message
 
     def _told(self, at: float) -> dict[str, float]:
-        """Return what is said at ``at``: all that was measured, or what changed since the instant before."""
+        """Return the messages at ``at``: all values, or those that changed since the instant before."""
         values, report = self.measure(at), self.device.report
         if report is None:
             return values
@@ -175,7 +175,7 @@ _LOSSY = frozenset({FaultKind.DROPOUT, FaultKind.DEVICE_SILENT, FaultKind.REBOOT
 
 
 def _cell(value: float, band: float | None) -> float:
-    """Return in which cell of a dead band a value lies."""
+    """Return the cell of a dead band for a value."""
     return value if band is None or not math.isfinite(value) else math.floor(value / band + 0.5)
 
 

@@ -56,7 +56,7 @@ pip() {
   env ${tool:+"PYTHONPATH=$tool"} "$place/bin/python" -I "$pip_wheel/pip" --isolated --disable-pip-version-check --no-input --no-cache-dir "$@"
 }
 
-# Everything is pinned by version and hash in requirements.txt, which is what uv.lock says.
+# Everything is pinned by version and hash in requirements.txt, which is exported from uv.lock.
 make_release() {
   place=$destdir$release
   if [ -e "$place/complete" ]; then say "release ${release##*/} is there already"; return; fi

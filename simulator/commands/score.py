@@ -1,4 +1,4 @@
-"""``edge-sim score``: true labels against what agents said, from files or live from the broker."""
+"""``edge-sim score``: true labels against verdicts, from files or a live broker."""
 
 import argparse
 import json
@@ -27,7 +27,7 @@ from simulator.score import Figures, Said, ScoreFileError, figures, read_labels,
 
 def register(commands: "Commands[argparse.ArgumentParser]") -> None:
     """Add the command."""
-    parser = commands.add_parser("score", help="what agents said, held against the true labels")
+    parser = commands.add_parser("score", help="compare agents' verdicts with the true labels")
     parser.add_argument(
         "--labels", type=Path, required=True, metavar="FILE", help="as `edge-sim run --labels` wrote them"
     )
@@ -56,7 +56,7 @@ def register(commands: "Commands[argparse.ArgumentParser]") -> None:
         "--since", type=moment, metavar="TIME", help="leave out what ended before (event time)"
     )
     parser.add_argument("--until", type=moment, metavar="TIME", help="leave out what ended later")
-    parser.add_argument("--devices", type=int, metavar="N", help="how many there were, if some said nothing")
+    parser.add_argument("--devices", type=int, metavar="N", help="how many there were, if some sent nothing")
     parser.add_argument("--json", action="store_true", help="the same figures as JSON")
     parser.set_defaults(command=_score)
 
@@ -72,7 +72,7 @@ def _score(args: argparse.Namespace) -> int:
     except ScoreFileError as error:
         return complain(str(error), EXIT_USAGE)
     if not runs:
-        return complain("no verdict was heard; name the agent's base topic with --topic", EXIT_UNAVAILABLE)
+        return complain("no verdict was received; name the agent's base topic with --topic", EXIT_UNAVAILABLE)
     told = _figures(labels, runs, window_s=args.window, devices=args.devices)
     if args.json:
         say(json.dumps({name: one.as_dict() for name, one in told.items()}, indent=1))

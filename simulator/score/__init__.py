@@ -1,4 +1,4 @@
-"""Holds what agents said against the true labels; knows nothing of them but the verdicts they publish."""
+"""Scores of agents: their verdicts against the true labels."""
 
 from simulator.score.figures import Figures, KindFigures, figures
 from simulator.score.files import ScoreFileError, read_labels, read_runs

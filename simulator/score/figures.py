@@ -1,7 +1,7 @@
-"""The figures of one run: how much was found, how soon, how much was false, and what it cost.
+"""The figures of one run: found faults, delays, false findings and cost.
 
 Precision is found findings / (those + false ones), where a fault's second and later findings count for
-neither and show as findings per fault. Of one kind it says how far a finding that bears the kind's name can
+neither and show as findings per fault. Of one kind it shows how far a finding with the kind's name can
 be believed: the share of the findings so named that belong to any fault. Where nothing was there to be
 divided by, a figure is None.
 """
@@ -45,7 +45,7 @@ class Figures:
     false_per_device_day: float | None
     normal_events: int  # hard negatives, and faults that count as normal
     fooled: int
-    fooled_by: Mapping[str, int]  # kind of what was normal
+    fooled_by: Mapping[str, int]  # kind of the normal event
     verdicts: int
     sources: Mapping[str, float]  # share of the verdicts
     calls: int
@@ -70,10 +70,10 @@ def figures(
 
     Args:
         labels: what was really so; normal events among them.
-        said: what the agent said.
+        said: the agent's verdicts.
         window_s: length of the agent's windows; a finding may open two of them after a fault's end.
-        devices: how many devices there were; None for those that were heard of.
-        span_s: how long they were watched; 0 for what the verdicts' windows cover.
+        devices: how many devices there were; None for those with verdicts.
+        span_s: how long they were watched; 0 for the span of the verdicts' windows.
     """
     score = match(labels, said.openings, grace_s=2 * window_s)
     heard = said.devices | {label.device for label in labels}

@@ -26,7 +26,7 @@ def read_labels(path: Path) -> list[Label]:
     """Return the labels that ``edge-sim run --labels`` wrote.
 
     Raises:
-        ScoreFileError: unreadable, or a line is no label.
+        ScoreFileError: unreadable, or a line is not a label.
     """
     labels = []
     for place, body in _objects(path):
@@ -40,7 +40,7 @@ def read_labels(path: Path) -> list[Label]:
             )
         except (KeyError, ValueError, TypeError) as error:
             raise ScoreFileError(
-                f"{path}:{place}: is no label ({type(error).__name__}: {str(error)[:80]}); "
+                f"{path}:{place}: is not a label ({type(error).__name__}: {str(error)[:80]}); "
                 "give the file that `edge-sim run --labels` wrote"
             ) from None
         labels.append(one)
@@ -48,7 +48,7 @@ def read_labels(path: Path) -> list[Label]:
 
 
 def read_runs(path: Path, *, since: float = float("-inf"), until: float = float("inf")) -> dict[str, Said]:
-    """Return what was said of what ended from ``since`` to ``until`` (Unix seconds), by base topic.
+    """Return the verdicts on windows that ended from ``since`` to ``until`` (Unix seconds), by base topic.
 
     Lines without a topic belong to the base topic ``""``.
 
@@ -65,7 +65,7 @@ def read_runs(path: Path, *, since: float = float("-inf"), until: float = float(
             runs.setdefault(base, Said(since, until)).take(message)
         except (KeyError, ValueError, TypeError, AttributeError) as error:
             raise ScoreFileError(
-                f"{path}:{place}: is no verdict ({type(error).__name__}: {str(error)[:80]}); "
+                f"{path}:{place}: is not a verdict ({type(error).__name__}: {str(error)[:80]}); "
                 "record with `edge-sim record 'edge-agent/+/verdicts/+' 'edge-agent/+/events/+'`"
             ) from None
     if not runs:
@@ -74,7 +74,7 @@ def read_runs(path: Path, *, since: float = float("-inf"), until: float = float(
 
 
 def is_told(topic: str) -> bool:
-    """Say whether a topic carries verdicts or events."""
+    """Return whether a topic carries verdicts or events."""
     levels = topic.split("/")
     return len(levels) > 1 and levels[-2] in _TOPICS
 

@@ -1,7 +1,7 @@
-"""What an agent said in one run: findings, sources of its verdicts, model calls, tokens and money.
+"""An agent's verdicts in one run: findings, sources, model calls, tokens, money.
 
-Made of verdicts (and of events, where they were heard) as ``edge-agent schema`` describes them. A repeat of a
-verdict, told by its id, counts once.
+Made of verdicts (and of events, where they were received) as ``edge-agent schema`` describes them. A repeat
+of a verdict, recognised by its id, counts once.
 """
 
 from collections import Counter
@@ -17,7 +17,7 @@ from simulator.score.match import Opening
 class Said:
     """Collects verdicts and events, each device's in the order in which they were published.
 
-    What ended before ``since`` or after ``until`` (Unix seconds of event time) is left out.
+    Windows that ended before ``since`` or after ``until`` (Unix seconds of event time) are left out.
     """
 
     since: float = float("-inf")
@@ -36,7 +36,7 @@ class Said:
     _events: bool = False
 
     def take(self, body: Mapping[str, Any]) -> bool:
-        """Take a verdict or an event; false when it is a repeat or lies outside of the time that counts.
+        """Take a verdict or an event; false when it is a repeat or is outside of the counted time.
 
         Raises:
             ValueError, KeyError, TypeError: it is neither.
@@ -75,7 +75,7 @@ class Said:
         return True
 
     def _rename(self, known: dict[str, Opening], later: Opening) -> None:
-        """Add the name that a finding is told by now: a shift begins like a spike."""
+        """Add the present name of a finding: a shift begins like a spike."""
         one = known[later.finding_id]
         if later.kind not in one.kinds:
             known[later.finding_id] = replace(one, later=(*one.later, later.kind))
@@ -96,11 +96,11 @@ class Said:
 
     @property
     def openings(self) -> list[Opening]:
-        """The findings that opened: by the events if any were heard, else by the verdicts alone."""
+        """The findings that opened: by the events if any were received, else by the verdicts alone."""
         return list((self._told if self._events else self._seen).values())
 
     def absorb(self, other: "Said", prefix: str) -> None:
-        """Add what was said in another run; ``prefix`` keeps devices of one name apart."""
+        """Add the verdicts of another run; ``prefix`` keeps devices of one name apart."""
         self.verdicts += other.verdicts
         self.sources += other.sources
         self.tokens += other.tokens

@@ -1,4 +1,4 @@
-"""What trials brought, as figures: a table per scenario and one over all of them."""
+"""The figures of trials: a table per scenario and one over all of them."""
 
 import json
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Findings are held against true labels by device and time; the figures were worked out by hand."""
+"""Findings are matched with true labels; the figures were computed by hand."""
 
 import base64
 import json
@@ -40,7 +40,7 @@ def iso(at: float) -> str:
 def verdict(
     device: str, to: float, *, finding: str | None = None, kind: str = "none", **more: Any
 ) -> dict[str, Any]:
-    """Return a verdict of the window of 60 s that ends at ``to``, told 2 s later."""
+    """Return a verdict of the window of 60 s that ends at ``to``, published 2 s later."""
     return {
         "id": f"{device}/{to}",
         "device": device,
@@ -107,7 +107,7 @@ def test_right_name_depends_on_the_fault() -> None:
 
 
 def test_what_is_normal_is_no_fault_and_a_finding_there_is_false() -> None:
-    """An open door fools an agent that tells of it; a fault at the same time excuses the finding."""
+    """An open door fools an agent that reports it; a fault at the same time excuses the finding."""
     score = match([DOOR], [opening("fridge", 150)], grace_s=10)
     assert (score.found, len(score.faults), len(score.false), len(score.fooled)) == (0, 0, 1, 1)
     stuck = Label(device="fridge", metric="t", kind=FaultKind.FLATLINE, start=140.0, end=160.0)
@@ -130,7 +130,7 @@ LABELS = [
     Label(device="b", metric=None, kind=FaultKind.DEVICE_SILENT, start=10000.0, end=12000.0),
     Label(device="c", metric="t", kind=FaultKind.DOOR_OPEN, start=5000.0, end=5120.0),
 ]
-#: Told 2 s after the end of their windows. Spike 1 twice (after 42 s), as a spike and as noise; spike 2
+#: Published 2 s after the end of their windows. Spike 1 twice (after 42 s), as a spike and as noise; spike 2
 #: missed; drift after 1,802 s by the wrong name; silence after 302 s; door: fooled; and one false on c.
 SAID = [
     verdict("a", 60.0),
@@ -174,7 +174,7 @@ def test_figures_worked_out_by_hand() -> None:
 
 
 def test_figures_of_each_kind() -> None:
-    """A kind's precision is that of the findings that bear its name."""
+    """A kind's precision is that of the findings with its name."""
     kinds = figures(LABELS, said(SAID), window_s=60).kinds
     spike, drift, silent = kinds["spike"], kinds["drift"], kinds["device_silent"]
     assert (spike.found, spike.faults, spike.precision, spike.findings_per_fault) == (1, 2, 1 / 2, 2.0)
@@ -184,7 +184,7 @@ def test_figures_of_each_kind() -> None:
 
 
 def test_repeats_count_once() -> None:
-    """A verdict that comes twice says, and costs, no more."""
+    """A repeated verdict adds neither findings nor cost."""
     once, twice = figures(LABELS, said(SAID), window_s=60), figures(LABELS, said(SAID + SAID), window_s=60)
     assert once == twice
 
@@ -229,7 +229,7 @@ def test_events_tell_when_a_finding_opened() -> None:
 
 
 def test_finding_may_be_given_a_better_name() -> None:
-    """A shift that was first told as a spike is named rightly in the end; when it opened stays."""
+    """A shift that was first reported as a spike is named rightly in the end; when it opened stays."""
     verdicts = [
         verdict("pump", 160.0, finding="f", kind="spike"),
         verdict("pump", 220.0, finding="f", kind="level_shift"),
@@ -279,7 +279,7 @@ def test_command_compares_recordings_side_by_side(tmp_path: Path, capsys: pytest
     ("line", "words"),
     [
         ('{"a": 1', "is not a JSON object"),
-        ('{"window": {}, "id": 1}', "is no verdict"),
+        ('{"window": {}, "id": 1}', "is not a verdict"),
         ('{"topic": "edge-agent/g/verdicts/d", "payload": "?"}', "not base64"),
         ('{"topic": "sensors/a", "payload": "MQ=="}', "holds no verdict"),
     ],
@@ -287,7 +287,7 @@ def test_command_compares_recordings_side_by_side(tmp_path: Path, capsys: pytest
 def test_command_refuses_what_is_no_recording(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], line: str, words: str
 ) -> None:
-    """One line says which file and line, and what to give instead."""
+    """One line names file, line and remedy."""
     assert main(_write(tmp_path, LABELS, {"bad": [line]})) == 2
     error = capsys.readouterr().err
     assert words in error
@@ -296,9 +296,9 @@ def test_command_refuses_what_is_no_recording(
 
 
 def test_command_listens_to_a_broker(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Without recordings it subscribes, and scores each agent that it hears; silence is said in one line.
+    """Without recordings it subscribes and scores each agent that publishes; silence is one line.
 
-    What the broker retained is from before, and not part of what is listened to.
+    Retained messages are older, and not part of the run.
     """
     _write(tmp_path, LABELS, {})
     labels = str(tmp_path / "labels.jsonl")
@@ -312,7 +312,7 @@ def test_command_listens_to_a_broker(tmp_path: Path, capsys: pytest.CaptureFixtu
         link.flush(5.0)
         command = ["score", "--labels", labels, "--broker", broker.url, "--json", "--for"]
         assert main([*command, "0.3"]) == 69
-        assert "no verdict was heard" in capsys.readouterr().err
+        assert "no verdict was received" in capsys.readouterr().err
         stop = threading.Event()
         said = pool.submit(_say_again, link, stop)
         try:
@@ -327,7 +327,7 @@ def test_command_listens_to_a_broker(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 
 def _say_again(link: Link, stop: threading.Event) -> None:
-    """Publish what two agents say, again and again: a repeat counts once."""
+    """Publish the verdicts of two agents repeatedly: a repeat counts once."""
     while not stop.wait(0.1):
         for agent, lines in (("gw1", SAID), ("gw2", SAID[:1])):
             for line in lines:

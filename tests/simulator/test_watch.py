@@ -1,4 +1,4 @@
-"""What the demo hears and prints: counted once, harmless to a terminal."""
+"""The demo's received messages and lines: counted once, safe for a terminal."""
 
 import json
 import time
@@ -38,7 +38,7 @@ def event(what: str, **more: Any) -> dict[str, Any]:
 
 
 def test_watch_counts_all_and_tells_what_is_live(broker: Broker) -> None:
-    """Verdicts of the history are counted, live ones are told too, and an opening is kept with its kinds."""
+    """Verdicts of the history are counted, live ones printed, and an opening is kept with its kinds."""
     told: list[str] = []
     watch = Watch(
         host="127.0.0.1", port=broker.port, base_topic="watch/a", told=lambda kind, _: told.append(kind)
@@ -76,7 +76,7 @@ def test_watch_counts_all_and_tells_what_is_live(broker: Broker) -> None:
 
 
 def test_verdict_line_shows_who_said_what() -> None:
-    """Time, device, status and kind, score, source with reason, and the summary stand on one line."""
+    """Time, device, status and kind, score, source with reason, and the summary are on one line."""
     line = lines.verdict_line(verdict(), seconds(LIVE))
     assert " ".join(line.split()) == (
         "14:13:25 pump-1 ANOMALY spike 4.50 ai, reviewed vibration jumped to 6.5 mm/s."
@@ -117,7 +117,7 @@ def test_last_lines_hold_every_number_that_was_asked_for() -> None:
 
 
 def test_each_fault_is_told_as_found_missed_or_too_young() -> None:
-    """The truth stands beside what was said; a fault of the last seconds is not called missed."""
+    """The truth is printed next to the findings; a fault of the last seconds is not called missed."""
     labels = [
         Label(device="a", metric="m", kind=FaultKind.SPIKE, start=10.0, end=12.0),
         Label(device="b", metric="m", kind=FaultKind.DRIFT, start=20.0, end=40.0),
@@ -128,12 +128,12 @@ def test_each_fault_is_told_as_found_missed_or_too_young() -> None:
     assert lines.score_lines(score, kinds={"f": ["spike", "level_shift"]}, until=50.0, grace_s=10.0) == [
         "fault      spike on a/m                           found as spike, then level_shift after 2.5 s",
         "fault      drift on b/m                           MISSED",
-        "fault      device_silent on c                     too young to tell",
+        "fault      device_silent on c                     too new to judge",
     ]
 
 
 def test_what_is_normal_is_told_as_left_alone_or_as_fooling() -> None:
-    """A hard negative that nobody found is no miss; one that was found is said to have fooled the agent."""
+    """A hard negative without a finding is not a miss; one with a finding has fooled the agent."""
     labels = [
         Label(device="a", metric=None, kind=FaultKind.DEFROST, start=10.0, end=12.0),
         Label(device="b", metric=None, kind=FaultKind.DOOR_OPEN, start=10.0, end=12.0),
@@ -142,7 +142,7 @@ def test_what_is_normal_is_told_as_left_alone_or_as_fooling() -> None:
     score = match(labels, [false], grace_s=10)
     assert lines.score_lines(score, kinds={}, until=50.0, grace_s=10.0) == [
         "normal     defrost on a                           left alone",
-        "normal     door_open on b                         FOOLED: told as drift",
+        "normal     door_open on b                         FOOLED: reported as drift",
         "beside     1 finding: drift on b",
     ]
     assert lines.fault_line(labels[0], 0.0, begins=True).endswith("--- what is normal begins: defrost")
