@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from simulator import lines, scrape
+from simulator import scrape, text
 from simulator.agent_process import (
     EXIT_FAULT,
     EXIT_UNAVAILABLE,
@@ -24,16 +24,16 @@ from simulator.agent_process import (
     plan,
 )
 from simulator.broker import Broker
+from simulator.events import Message, history, live
 from simulator.faults import Label, label
 from simulator.fleet import Fleet
 from simulator.model import Director, ModelEndpoint
 from simulator.model.behaviours import Knobs
+from simulator.output import Plain, Show
 from simulator.scenario import Scenario
 from simulator.score import match
-from simulator.show import Plain, Show
 from simulator.truth import Truth
 from simulator.watch import Watch
-from simulator.wire import Message, history, live
 
 READY_LIMIT_S = 30.0
 CATCH_UP_LIMIT_S = 30.0
@@ -195,16 +195,16 @@ class _Demo:
     def _end(self, watch: Watch, agent: AgentProcess, plan: Plan) -> int:
         until = self._now()
         samples = self._last_scrape(plan)
-        silence = lines.model_silence(scrape.status(plan.web, 2.0))
+        silence = text.model_silence(scrape.status(plan.web, 2.0))
         self._show.phase("end", "the agent is stopped")
         code = agent.stop()
         watch.close()
         self._show.close()
         heard = watch.heard
-        rows = lines.traffic_lines(heard, samples, history=self._sent["history"], live=self._sent["live"])
+        rows = text.traffic_lines(heard, samples, history=self._sent["history"], live=self._sent["live"])
         truth = self._truth(watch, plan, until)
-        rows += lines.score_lines(truth.score, kinds=truth.kinds, until=until, grace_s=truth.grace_s)
-        self._settings.say("\n" + lines.summary(rows, seconds=time.monotonic() - self._began))
+        rows += text.score_lines(truth.score, kinds=truth.kinds, until=until, grace_s=truth.grace_s)
+        self._settings.say("\n" + text.summary(rows, seconds=time.monotonic() - self._began))
         if code:
             self._settings.say(f"the agent ended with exit code {code}: {agent.last_words()}")
             return EXIT_FAULT

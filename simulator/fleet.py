@@ -10,15 +10,15 @@ from functools import partial
 from types import TracebackType
 from typing import Self
 
+from simulator.connection import V5, V311
+from simulator.events import Message
 from simulator.faults import Fault, FaultKind
 from simulator.flapping import Flapping
-from simulator.hub import Hub
 from simulator.link import Link, LinkError
+from simulator.loop import Hub
 from simulator.outgoing import LinkStats, Outgoing
 from simulator.pace import Pace
 from simulator.scenario import Device, Scenario
-from simulator.session import V5, V311
-from simulator.wire import Message
 
 FLUSH_LIMIT_S = 30.0
 MAX_UNACKED = 4000  # over all connections: more would only fill memory

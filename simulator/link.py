@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 import paho.mqtt.client as paho
 from paho.mqtt.enums import MQTTProtocolVersion
 
-from simulator.hub import Hub
+from simulator.connection import V5, V311, Session, Terms
+from simulator.loop import Hub
 from simulator.outgoing import LinkStats, Outgoing
-from simulator.session import V5, V311, Session, Terms
 
 MAX_UNACKED = 2000  # more would only fill memory
 UNSUPPORTED_VERSION = "Unsupported protocol version"

@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from simulator.events import Message
 from simulator.flapping import Flapping
 from simulator.scenario import CONNECTIONS
-from simulator.wire import Message
 
 MAX_BYTES = 64 * 1024
 Above0 = Annotated[float, Field(gt=0, allow_inf_nan=False)]

@@ -15,8 +15,8 @@ from rich.text import Text
 
 from simulator import scrape
 from simulator.faults import Label
-from simulator.view_board import Board
 from simulator.view_frame import frame
+from simulator.view_state import Board
 
 if TYPE_CHECKING:
     from simulator.truth import Truth

@@ -11,10 +11,10 @@ from typing import Any
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
-from simulator.lines import clean, clock, verdict_words
 from simulator.score import Match
+from simulator.text import clean, clock, verdict_words
 from simulator.truth import Truth
-from simulator.view_board import Board, FindingRow
+from simulator.view_state import Board, FindingRow
 
 BARS = "▁▂▃▄▅▆▇█"
 WIDE = 100  # columns from which there is room for long sparklines and the usual range

@@ -10,7 +10,7 @@ from typing import Any
 
 from simulator.link import Link
 from simulator.score import Opening
-from simulator.score.said import seconds
+from simulator.score.verdicts import seconds
 
 Told = Callable[[str, dict[str, Any]], None]
 

@@ -33,9 +33,9 @@ from simulator.scenario import Scenario, ScenarioError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from simulator.events import Message
     from simulator.fleet import Fleet
     from simulator.manifest import Manifest, Wire
-    from simulator.wire import Message
 
 _PER_LINK_S = 0.02  # added to the time that connecting may take
 _FLUSH_LIMIT_S = 5.0
@@ -174,8 +174,8 @@ def _again(args: argparse.Namespace) -> "Manifest":
 def _play(
     args: argparse.Namespace, scenario: Scenario, manifest: "Manifest", wire: "Wire", stop: threading.Event
 ) -> int:
+    from simulator.events import history, live  # noqa: PLC0415
     from simulator.fleet import Fleet  # noqa: PLC0415 - `list` stays quick
-    from simulator.wire import history, live  # noqa: PLC0415
 
     host, port = args.broker
     start = manifest.start

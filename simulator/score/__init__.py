@@ -3,7 +3,7 @@
 from simulator.score.figures import Figures, KindFigures, figures
 from simulator.score.files import ScoreFileError, read_labels, read_runs
 from simulator.score.match import Match, Opening, Score, match
-from simulator.score.said import Said
+from simulator.score.verdicts import Said
 
 __all__ = [
     "Figures",

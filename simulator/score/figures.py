@@ -13,7 +13,7 @@ from typing import Any
 
 from simulator.faults import FINDING_KINDS, FaultKind, Label
 from simulator.score.match import Match, Score, match
-from simulator.score.said import Said
+from simulator.score.verdicts import Said
 
 DAY_S = 86_400.0
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from simulator.faults import FaultKind, Label
-from simulator.score.said import Said
+from simulator.score.verdicts import Said
 
 MAX_LINE = 4 * 1024 * 1024
 _TOPICS = frozenset({"verdicts", "events"})

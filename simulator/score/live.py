@@ -11,7 +11,7 @@ from paho.mqtt.client import MQTTMessage
 
 from simulator.link import Link
 from simulator.score.files import is_told
-from simulator.score.said import Said
+from simulator.score.verdicts import Said
 
 
 class Listener:

@@ -19,14 +19,14 @@ from typing import Any
 from simulator import scrape
 from simulator.agent_process import AgentProcess, Plan
 from simulator.broker import Broker
+from simulator.events import Message, history, live
 from simulator.faults import Label, label
 from simulator.fleet import Fleet
 from simulator.model import Director, ModelEndpoint
 from simulator.scenario import History, Scenario
 from simulator.score.live import Listener
-from simulator.score.said import Said
+from simulator.score.verdicts import Said
 from simulator.trial.plan import MODES, WINDOW_S, TrialPlan, contestant, learner
-from simulator.wire import Message, history, live
 
 PACE = "EDGE_AGENT_PACE"
 MARKER = ".test-state"

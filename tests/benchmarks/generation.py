@@ -6,8 +6,8 @@
 import sys
 import time
 
+from simulator.events import history
 from simulator.scenario import load, names
-from simulator.wire import history
 
 START = 1_790_000_000.0
 PER = 500_000

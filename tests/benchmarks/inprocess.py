@@ -36,8 +36,8 @@ from agent.pipeline.window import Draft, Windows, WindowSettings
 from agent.verdict.finding import advance
 from agent.verdict.review_policy import CalmRate, Doubts, ReviewSettings, decide
 from simulator.agent_process import demo_config
+from simulator.events import Message
 from simulator.score import Opening
-from simulator.wire import Message
 
 
 @dataclass(slots=True)

@@ -12,8 +12,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from simulator import scenario as scenarios
+from simulator.events import history, live
 from simulator.scenario import History
-from simulator.wire import history, live
 from tests.benchmarks.inprocess import LocalAgent
 
 DAY_S = 86_400.0

@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from simulator import scenario as scenarios
+from simulator.events import history, live
 from simulator.scenario import History
-from simulator.wire import history, live
 from tests.benchmarks.inprocess import LocalAgent
 from tests.benchmarks.quiet import DAY_S, MAX_CALLS, START, quiet
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from simulator.events import history, live
 from simulator.fleet import Fleet
 from simulator.link import Link, LinkError
 from simulator.scenario import Scenario, parse
-from simulator.wire import history, live
 from tests.simulator.listener import Listener
 from tests.support.broker import Broker, free_port
 

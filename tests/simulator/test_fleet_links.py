@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from simulator.events import live
 from simulator.flapping import Flapping
 from simulator.fleet import Fleet, share_out
 from simulator.link import Link, LinkError
 from simulator.outgoing import Outgoing
 from simulator.scenario import Scenario, ScenarioError, parse
-from simulator.wire import live
 from tests.simulator.listener import Listener
 from tests.support.broker import Broker
 
@@ -294,7 +294,7 @@ THOUSAND = """
 import sys, threading
 from simulator.fleet import Fleet
 from simulator.scenario import parse
-from simulator.wire import live
+from simulator.events import live
 text = "title: t\\nconnections: each\\ndevices:\\n" + "".join(
     f'  - {{id: d{n}, signal: freezer, topic: "thousand/{{device}}"}}\\n' for n in range(1000))
 of = parse(text, name="thousand", source="x")

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
+from simulator.events import Message, live
 from simulator.faults import LASTING, Fault, FaultKind, Label, label
 from simulator.scenario import Scenario, load, names, parse
-from simulator.wire import Message, live
 
 START = 1_790_000_000.0
 DEVICES = """

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from simulator.lines import model_silence
+from simulator.text import model_silence
 from tests.support.broker import free_port
 from tests.support.model_endpoint import ModelEndpoint
 

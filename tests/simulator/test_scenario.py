@@ -10,10 +10,10 @@ import pytest
 import yaml
 from hypothesis import given, settings, strategies as st
 
+from simulator.events import live
 from simulator.faults import ONE_METRIC, SIZED, FaultKind, label
 from simulator.scenario import ScenarioError, load, names, parse, schema
 from simulator.signals import SIGNALS, parameters
-from simulator.wire import live
 
 GOOD = """
 title: good

@@ -21,8 +21,8 @@ from rich.cells import cell_len
 from simulator.faults import FaultKind, Label
 from simulator.score import Opening, match
 from simulator.truth import Truth
-from simulator.view_board import Board
 from simulator.view_frame import BARS, frame, spark
+from simulator.view_state import Board
 from tests.support.broker import free_port
 
 ROOT = Path(__file__).parents[2]

@@ -4,11 +4,11 @@ import json
 import time
 from typing import Any
 
-from simulator import lines
+from simulator import text
 from simulator.faults import FaultKind, Label
 from simulator.link import Link
 from simulator.score import Opening, match
-from simulator.score.said import seconds
+from simulator.score.verdicts import seconds
 from simulator.scrape import parse
 from simulator.watch import Heard, Watch
 from tests.support.broker import Broker
@@ -77,7 +77,7 @@ def test_watch_counts_all_and_tells_what_is_live(broker: Broker) -> None:
 
 def test_verdict_line_shows_who_said_what() -> None:
     """Time, device, status and kind, score, source with reason, and the summary are on one line."""
-    line = lines.verdict_line(verdict(), seconds(LIVE))
+    line = text.verdict_line(verdict(), seconds(LIVE))
     assert " ".join(line.split()) == (
         "14:13:25 pump-1 ANOMALY spike 4.50 ai, reviewed vibration jumped to 6.5 mm/s."
     )
@@ -85,7 +85,7 @@ def test_verdict_line_shows_who_said_what() -> None:
 
 def test_text_from_the_broker_cannot_steer_the_terminal() -> None:
     """Control characters are shown as question marks and long text is cut."""
-    line = lines.verdict_line(verdict(summary="a\x1b[2Jb\nc\u202e" + "x" * 500), 0.0)
+    line = text.verdict_line(verdict(summary="a\x1b[2Jb\nc\u202e" + "x" * 500), 0.0)
     assert "\x1b" not in line
     assert "\n" not in line
     assert "\u202e" not in line
@@ -107,7 +107,7 @@ def test_last_lines_hold_every_number_that_was_asked_for() -> None:
     heard = Heard(verdicts=25)
     heard.sources.update({("local", "not_suspicious"): 22, ("ai", "reviewed"): 3})
     heard.events.update({"opened": 2, "cleared": 1})
-    assert lines.traffic_lines(heard, samples, history=1400, live=100) == [
+    assert text.traffic_lines(heard, samples, history=1400, live=100) == [
         "readings   1,500 journaled of 1,500 sent (1,400 of history, 100 live)",
         "windows    25 sealed",
         "AI calls   4 (3 answered, 1 failed), 2,400 tokens in, 300 out, 0.000540 USD",
@@ -125,7 +125,7 @@ def test_each_fault_is_told_as_found_missed_or_too_young() -> None:
     ]
     found = Opening(finding_id="f", device="a", kind="spike", seen=11.0, told=12.5)
     score = match(labels, [found], grace_s=10)
-    assert lines.score_lines(score, kinds={"f": ["spike", "level_shift"]}, until=50.0, grace_s=10.0) == [
+    assert text.score_lines(score, kinds={"f": ["spike", "level_shift"]}, until=50.0, grace_s=10.0) == [
         "fault      spike on a/m                           found as spike, then level_shift after 2.5 s",
         "fault      drift on b/m                           MISSED",
         "fault      device_silent on c                     too new to judge",
@@ -140,9 +140,9 @@ def test_what_is_normal_is_told_as_left_alone_or_as_fooling() -> None:
     ]
     false = Opening(finding_id="f", device="b", kind="drift", seen=11.0, told=12.5)
     score = match(labels, [false], grace_s=10)
-    assert lines.score_lines(score, kinds={}, until=50.0, grace_s=10.0) == [
+    assert text.score_lines(score, kinds={}, until=50.0, grace_s=10.0) == [
         "normal     defrost on a                           left alone",
         "normal     door_open on b                         FOOLED: reported as drift",
         "beside     1 finding: drift on b",
     ]
-    assert lines.fault_line(labels[0], 0.0, begins=True).endswith("--- what is normal begins: defrost")
+    assert text.fault_line(labels[0], 0.0, begins=True).endswith("--- what is normal begins: defrost")

@@ -5,8 +5,8 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from simulator import lines
 from simulator.faults import Label
+from simulator.text import HEADER, event_line, fault_line, verdict_line
 from simulator.truth import Truth
 
 _WIDTH = 12  # of the name before a fact
@@ -61,18 +61,18 @@ class Plain:
         self._say(f"{name:<{_WIDTH}} {text}{'; Ctrl-C ends it' if name == 'live' else ''}")
 
     def verdict(self, body: dict[str, Any]) -> None:
-        self._row(lines.verdict_line(body, time.time()))
+        self._row(verdict_line(body, time.time()))
 
     def event(self, body: dict[str, Any]) -> None:
-        self._row(lines.event_line(body, time.time()))
+        self._row(event_line(body, time.time()))
 
     def fault(self, label: Label, *, begins: bool) -> None:
-        self._row(lines.fault_line(label, time.time(), begins=begins))
+        self._row(fault_line(label, time.time(), begins=begins))
 
     def _row(self, text: str) -> None:
         if not self._headed:
             self._headed = True
-            self._say(f"\n{lines.HEADER}")
+            self._say(f"\n{HEADER}")
         self._say(text)
 
     def _say(self, text: str) -> None:

@@ -16,7 +16,7 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from simulator.hub import Hub
+from simulator.loop import Hub
 from simulator.outgoing import LinkStats, Outgoing
 
 MAX_IN_FLIGHT = 200

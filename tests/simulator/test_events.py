@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from simulator.events import Message, history, live
 from simulator.faults import label
 from simulator.scenario import Scenario, load, parse
-from simulator.wire import Message, history, live
 
 ROOT = Path(__file__).parents[2]
 START = 1_790_000_000.0
@@ -132,7 +132,7 @@ def test_another_process_makes_the_same_bytes() -> None:
     code = (
         "import hashlib\n"
         "from simulator.scenario import load\n"
-        "from simulator.wire import live\n"
+        "from simulator.events import live\n"
         "one = hashlib.sha256()\n"
         f"for message in live(load('office'), seed=3, start={START}, until={START + 3600}):\n"
         "    one.update(repr(message).encode())\n"

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from simulator.lines import clean
 from simulator.scrape import Samples
+from simulator.text import clean
 from simulator.truth import Truth
 
 MAX_VERDICTS = 60
