@@ -17,9 +17,13 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parent.parent
 CLEAN = (
     "CHANGELOG.md",
+    "CONTRIBUTING.md",
     "README.md",
     "SECURITY.md",
-    "CONTRIBUTING.md",
+    "agent/domain",
+    "agent/testing",
+    "agent/web",
+    "configs",
     "docs/access.md",
     "docs/adding.md",
     "docs/architecture.md",
@@ -30,11 +34,15 @@ CLEAN = (
     "docs/detection.md",
     "docs/guarantee.md",
     "docs/mqtt.md",
-    "docs/scenarios.md",
     "docs/runbook.md",
+    "docs/scenarios.md",
     "docs/score.md",
     "docs/simulator.md",
+    "simulator",
+    "systemd",
     "tests/docs",
+    "tests/simulator",
+    "tests/web",
 )
 ESCAPE = "prose: ok"
 WIDTH = 100

@@ -91,7 +91,9 @@ class _Demo:
         self._show.open()
         broker = self._stack.enter_context(Broker(kind=self._settings.broker))
         plan = self._plan(broker)
-        watch = Watch(host="127.0.0.1", port=broker.port, base_topic=plan.base_topic, told=self._told)
+        watch = Watch(
+            host="127.0.0.1", port=broker.port, base_topic=plan.base_topic, on_message=self._on_message
+        )
         watch.now = self._now
         self._show.truth = lambda: self._truth(watch, plan)
         watch.open()
@@ -164,13 +166,13 @@ class _Demo:
         done = threading.Event()
         thread = threading.Thread(target=self._send, args=(fleet, done), name="fleet", daemon=True)
         thread.start()
-        told: set[tuple[Label, bool]] = set()
+        shown: set[tuple[Label, bool]] = set()
         try:
             while not self._stop.wait(0.1) and self._left() > 0 and thread.is_alive():
                 agent.check()
                 if not broker.running:
                     raise AgentEndedError(f"the broker ({broker.words}) ended by itself", EXIT_FAULT)
-                self._tell_truth(told)
+                self._show_truth(shown)
         finally:
             done.set()
             thread.join(5.0)
@@ -184,12 +186,12 @@ class _Demo:
             yield message
             self._sent["live"] += message.readings
 
-    def _tell_truth(self, told: set[tuple[Label, bool]]) -> None:
+    def _show_truth(self, shown: set[tuple[Label, bool]]) -> None:
         now = self._now()
         for one in self._labels():
             for moment, begins in ((one.start, True), (one.end, False)):
-                if moment <= now and (one, begins) not in told:
-                    told.add((one, begins))
+                if moment <= now and (one, begins) not in shown:
+                    shown.add((one, begins))
                     self._show.fault(one, begins=begins)
 
     def _end(self, watch: Watch, agent: AgentProcess, plan: Plan) -> int:
@@ -200,15 +202,15 @@ class _Demo:
         code = agent.stop()
         watch.close()
         self._show.close()
-        heard = watch.heard
-        rows = text.traffic_lines(heard, samples, history=self._sent["history"], live=self._sent["live"])
+        received = watch.received
+        rows = text.traffic_lines(received, samples, history=self._sent["history"], live=self._sent["live"])
         truth = self._truth(watch, plan, until)
         rows += text.score_lines(truth.score, kinds=truth.kinds, until=until, grace_s=truth.grace_s)
         self._settings.say("\n" + text.summary(rows, seconds=time.monotonic() - self._began))
         if code:
             self._settings.say(f"the agent ended with exit code {code}: {agent.last_words()}")
             return EXIT_FAULT
-        if heard.live == 0 and not self._stop.is_set():
+        if received.live == 0 and not self._stop.is_set():
             self._settings.say(
                 "no verdict on a live window came back from the broker; run it longer (FOR=30)"
             )
@@ -260,10 +262,10 @@ class _Demo:
     def _truth(self, watch: Watch, plan: Plan, until: float | None = None) -> Truth:
         """Compare the verdicts up to now with the true faults."""
         now, grace_s = self._now() if until is None else until, 2 * plan.window_s
-        score = match(self._labels(now), list(watch.heard.openings), grace_s=grace_s)
-        return Truth(score=score, kinds=watch.heard.kinds, now=now, grace_s=grace_s)
+        score = match(self._labels(now), list(watch.received.openings), grace_s=grace_s)
+        return Truth(score=score, kinds=watch.received.kinds, now=now, grace_s=grace_s)
 
-    def _told(self, kind: str, body: dict[str, Any]) -> None:
+    def _on_message(self, kind: str, body: dict[str, Any]) -> None:
         if kind == "verdict":
             self._show.verdict(body)
         else:

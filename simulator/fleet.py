@@ -15,7 +15,7 @@ from simulator.events import Message
 from simulator.faults import Fault, FaultKind
 from simulator.flapping import Flapping
 from simulator.link import Link, LinkError
-from simulator.loop import Hub
+from simulator.loop import Loop
 from simulator.outgoing import LinkStats, Outgoing
 from simulator.pace import Pace
 from simulator.scenario import Device, Scenario
@@ -49,7 +49,7 @@ class Fleet:
         """``connections`` and ``qos`` override those of the scenario."""
         self._scenario, self._flapping, self._qos = scenario, flapping, qos
         self._devices = {device.id: device for device in scenario.devices}
-        self._hub = Hub()
+        self._loop = Loop()
         self._unlooked = 0
         self._links: dict[str, Link] = {}
         self._by_device: dict[str, Link] = {}
@@ -62,7 +62,7 @@ class Fleet:
                 client_id=f"{prefix}-{name}",
                 will_topic=own[0] if own else f"{prefix}/{name}/state",
                 announce=[] if own else topics,
-                hub=self._hub,
+                loop=self._loop,
             )
             self._links[name] = link
             self._by_device |= dict.fromkeys((one.id for one in devices), link)
@@ -143,8 +143,8 @@ class Fleet:
         while self.stats.unacked > 0:
             if time.monotonic() >= deadline or (stop is not None and stop.is_set()):
                 return False
-            if not self._hub.alive:
-                raise LinkError("the connections ended by themselves") from self._hub.fault
+            if not self._loop.alive:
+                raise LinkError("the connections ended by themselves") from self._loop.fault
             time.sleep(0.01)
         return True
 
@@ -155,7 +155,7 @@ class Fleet:
             self.flush(1.0)
         for gone in [gone for link in self.links if (gone := link.begin_close()) is not None]:
             gone.wait(max(0.0, deadline - time.monotonic()))
-        self._hub.stop()
+        self._loop.stop()
 
     def __enter__(self) -> Self:
         return self.open()
@@ -201,7 +201,7 @@ class Fleet:
         self._unlooked += 1
         if self._unlooked >= _LOOK_EACH:
             self._unlooked = 0
-            while self.stats.unacked >= MAX_UNACKED and self._hub.alive:
+            while self.stats.unacked >= MAX_UNACKED and self._loop.alive:
                 if stop.wait(0.005):
                     return False
         device = self._devices[message.device]

@@ -22,8 +22,8 @@ _READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 Job = Callable[[], None]
 
 
-class Hub:
-    """The thread ``edge-sim-hub``. Calls passed to :meth:`soon` run on it, in order."""
+class Loop:
+    """The thread ``edge-sim-loop``. Calls passed to :meth:`soon` run on it, in order."""
 
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
@@ -38,7 +38,7 @@ class Hub:
         self._rung = False
         self._ending = False
         self._next_misc = 0.0
-        self._thread = threading.Thread(target=self._run, name="edge-sim-hub", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="edge-sim-loop", daemon=True)
         self._started = threading.Lock()
         self.fault: BaseException | None = None  # what ended the thread: a fault of ours
 

@@ -48,7 +48,7 @@ def open_tape(path: Path, *, topic: str | None = None, qos: int | None = None) -
         raise FileError(f"{path}: holds no value; there is nothing to play")
     start = first.at
     return _measured(
-        lambda shift_s: _told(path, pattern, 1 if qos is None else qos, start, shift_s), first=start
+        lambda shift_s: _rows(path, pattern, 1 if qos is None else qos, start, shift_s), first=start
     )
 
 
@@ -74,7 +74,7 @@ def _recorded(path: Path, topic: str | None, qos: int | None) -> Iterator[Record
         yield Recorded(one.offset, message if qos is None else replace(message, qos=qos))
 
 
-def _told(path: Path, topic: str, qos: int, start: float, shift_s: float) -> Iterator[Recorded]:
+def _rows(path: Path, topic: str, qos: int, start: float, shift_s: float) -> Iterator[Recorded]:
     """Yield a table's readings in the form that the simulator's devices have."""
     for row in table.rows(path):
         stamp = round(row.at + shift_s, 3)

@@ -8,7 +8,7 @@ from typing import Any
 from simulator.faults import Label
 from simulator.score import Match, Score
 from simulator.scrape import Samples
-from simulator.watch import Heard
+from simulator.watch import Received
 
 HEADER = "time      device       verdict             score  source, reason          summary"
 _SOURCES = ("ai", "cache", "local")
@@ -62,7 +62,7 @@ def fault_line(label: Label, now: float, *, begins: bool) -> str:
     return f"{clock(now)}  {label.device:<12} --- {word} {'begins' if begins else 'ends'}: {what}"
 
 
-def traffic_lines(heard: Heard, samples: Samples | None, *, history: int, live: int) -> list[str]:
+def traffic_lines(received: Received, samples: Samples | None, *, history: int, live: int) -> list[str]:
     """Return how many readings, windows, AI calls, verdicts and findings there were, and what it cost."""
     out = []
     if samples is None:
@@ -70,13 +70,15 @@ def traffic_lines(heard: Heard, samples: Samples | None, *, history: int, live: 
         out.append("           the agent's /metrics did not answer")
     else:
         out += _agent_lines(samples, history=history, live=live)
-    parts = [f"{source} {_count(heard, source):,}" for source in _SOURCES]
+    parts = [f"{source} {_count(received, source):,}" for source in _SOURCES]
     why = ", ".join(
-        f"{reason} {count:,}" for (source, reason), count in heard.sources.most_common() if source == "local"
+        f"{reason} {count:,}"
+        for (source, reason), count in received.sources.most_common()
+        if source == "local"
     )
-    out.append(f"verdicts   {heard.verdicts:,} from the broker: {', '.join(parts)} ({why or 'none'})")
-    opened, cleared = heard.events["opened"], heard.events["cleared"]
-    out.append(f"findings   {opened} opened, {heard.events['updated']} updated, {cleared} cleared")
+    out.append(f"verdicts   {received.verdicts:,} from the broker: {', '.join(parts)} ({why or 'none'})")
+    opened, cleared = received.events["opened"], received.events["cleared"]
+    out.append(f"findings   {opened} opened, {received.events['updated']} updated, {cleared} cleared")
     return out
 
 
@@ -139,5 +141,5 @@ def summary(rows: Sequence[str], *, seconds: float) -> str:
     return "\n".join([f"--- after {seconds:.0f} s ---", *rows])
 
 
-def _count(heard: Heard, source: str) -> int:
-    return sum(count for (one, _), count in heard.sources.items() if one == source)
+def _count(received: Received, source: str) -> int:
+    return sum(count for (one, _), count in received.sources.items() if one == source)

@@ -133,7 +133,7 @@ def _money(board: Board, width: int) -> list[Text]:
             first.append_text(_budget(period, money))
     counts = board.status.get("counters", {})
     said = counts.get("verdicts", {})
-    second = Text.assemble(("told   ", "bold"))
+    second = Text.assemble(("sent   ", "bold"))
     if counts:
         second.append(f"{sum(said.values()):,} verdicts", "bold")
         by = ", ".join(f"{said.get(source, 0):,} {source}" for source in ("ai", "cache", "local"))

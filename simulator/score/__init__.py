@@ -3,14 +3,14 @@
 from simulator.score.figures import Figures, KindFigures, figures
 from simulator.score.files import ScoreFileError, read_labels, read_runs
 from simulator.score.match import Match, Opening, Score, match
-from simulator.score.verdicts import Said
+from simulator.score.verdicts import AgentVerdicts
 
 __all__ = [
+    "AgentVerdicts",
     "Figures",
     "KindFigures",
     "Match",
     "Opening",
-    "Said",
     "Score",
     "ScoreFileError",
     "figures",

@@ -13,7 +13,7 @@ from typing import Any
 
 from simulator.faults import FINDING_KINDS, FaultKind, Label
 from simulator.score.match import Match, Score, match
-from simulator.score.verdicts import Said
+from simulator.score.verdicts import AgentVerdicts
 
 DAY_S = 86_400.0
 
@@ -64,21 +64,26 @@ class Figures:
 
 
 def figures(
-    labels: Sequence[Label], said: Said, *, window_s: float, devices: int | None = None, span_s: float = 0.0
+    labels: Sequence[Label],
+    run: AgentVerdicts,
+    *,
+    window_s: float,
+    devices: int | None = None,
+    span_s: float = 0.0,
 ) -> Figures:
     """Return the figures of a run.
 
     Args:
         labels: what was really so; normal events among them.
-        said: the agent's verdicts.
+        run: the agent's verdicts in one run.
         window_s: length of the agent's windows; a finding may open two of them after a fault's end.
         devices: how many devices there were; None for those with verdicts.
         span_s: how long they were watched; 0 for the span of the verdicts' windows.
     """
-    score = match(labels, said.openings, grace_s=2 * window_s)
-    heard = said.devices | {label.device for label in labels}
-    span = span_s or max(0.0, said.last - said.first)
-    days = (len(heard) if devices is None else devices) * (span if math.isfinite(span) else 0.0) / DAY_S
+    score = match(labels, run.openings, grace_s=2 * window_s)
+    known = run.devices | {label.device for label in labels}
+    span = span_s or max(0.0, run.last - run.first)
+    days = (len(known) if devices is None else devices) * (span if math.isfinite(span) else 0.0) / DAY_S
     found = score.found
     return Figures(
         total=_total(score),
@@ -89,17 +94,17 @@ def figures(
         normal_events=len(score.normal),
         fooled=len(score.fooled),
         fooled_by=_count([str(one.label.kind) for one in score.fooled]),
-        verdicts=said.verdicts,
-        sources={name: count / said.verdicts for name, count in sorted(said.sources.items())},
-        calls=said.calls,
-        tokens=said.tokens,
-        cost_usd=said.cost_usd,
-        calls_per_device_day=ratio(said.calls, days),
-        tokens_per_device_day=ratio(said.tokens, days),
-        cost_per_device_day_usd=ratio(said.cost_usd, days),
-        calls_per_detection=ratio(said.calls, found),
-        tokens_per_detection=ratio(said.tokens, found),
-        cost_per_detection_usd=ratio(said.cost_usd, found),
+        verdicts=run.verdicts,
+        sources={name: count / run.verdicts for name, count in sorted(run.sources.items())},
+        calls=run.calls,
+        tokens=run.tokens,
+        cost_usd=run.cost_usd,
+        calls_per_device_day=ratio(run.calls, days),
+        tokens_per_device_day=ratio(run.tokens, days),
+        cost_per_device_day_usd=ratio(run.cost_usd, days),
+        calls_per_detection=ratio(run.calls, found),
+        tokens_per_detection=ratio(run.tokens, found),
+        cost_per_detection_usd=ratio(run.cost_usd, found),
     )
 
 

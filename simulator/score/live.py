@@ -10,8 +10,8 @@ from typing import TextIO
 from paho.mqtt.client import MQTTMessage
 
 from simulator.link import Link
-from simulator.score.files import is_told
-from simulator.score.verdicts import Said
+from simulator.score.files import is_verdict_topic
+from simulator.score.verdicts import AgentVerdicts
 
 
 class Listener:
@@ -41,7 +41,7 @@ class Listener:
         self._keep = keep
         self._files: dict[str, TextIO] = {}
         self._lock = threading.Lock()
-        self.said: dict[str, Said] = {}  # base topic -> its verdicts
+        self.verdicts: dict[str, AgentVerdicts] = {}  # base topic -> its verdicts
         self.malformed = 0
         self.heard_at = time.monotonic()
         self._link = Link(
@@ -72,13 +72,15 @@ class Listener:
     def _arrived(self, message: MQTTMessage) -> None:
         """Take the messages from now on; retained ones are older."""
         topic, payload = message.topic, bytes(message.payload)
-        if message.retain or not is_told(topic):
+        if message.retain or not is_verdict_topic(topic):
             return
         base = topic.rsplit("/", 2)[0]
         self.heard_at = time.monotonic()
         with self._lock:
             try:
-                kept = self.said.setdefault(base, Said(self._since, self._until)).take(json.loads(payload))
+                kept = self.verdicts.setdefault(base, AgentVerdicts(self._since, self._until)).take(
+                    json.loads(payload)
+                )
             except (KeyError, ValueError, TypeError, AttributeError, RecursionError):
                 self.malformed += 1
                 return

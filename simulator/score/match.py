@@ -17,7 +17,7 @@ class Opening:
     device: str
     kind: str
     seen: float
-    told: float
+    reported: float
     later: tuple[str, ...] = ()
 
     @property
@@ -40,7 +40,7 @@ class Match:
     @property
     def delay_s(self) -> float | None:
         """From the beginning of the fault until the finding was reported."""
-        return None if self.opening is None else max(0.0, self.opening.told - self.label.start)
+        return None if self.opening is None else max(0.0, self.opening.reported - self.label.start)
 
     @property
     def normal(self) -> bool:

@@ -14,7 +14,7 @@ from simulator.score.match import Opening
 
 
 @dataclass(slots=True)
-class Said:
+class AgentVerdicts:
     """Collects verdicts and events, each device's in the order in which they were published.
 
     Windows that ended before ``since`` or after ``until`` (Unix seconds of event time) are left out.
@@ -31,7 +31,7 @@ class Said:
     last: float = float("-inf")  # end of the latest
     _ids: set[str] = field(default_factory=set)
     call_ids: set[str] = field(default_factory=set)  # of model calls that a verdict stems from
-    _told: dict[str, Opening] = field(default_factory=dict)  # finding id -> its event "opened"
+    _opened: dict[str, Opening] = field(default_factory=dict)  # finding id -> its event "opened"
     _seen: dict[str, Opening] = field(default_factory=dict)  # finding id -> its first anomalous verdict
     _events: bool = False
 
@@ -49,9 +49,9 @@ class Said:
         if not self.since <= opening.seen <= self.until:
             return False
         if body["event_type"] == "opened":
-            self._told.setdefault(opening.finding_id, opening)
-        elif body["event_type"] == "updated" and opening.finding_id in self._told:
-            self._rename(self._told, opening)
+            self._opened.setdefault(opening.finding_id, opening)
+        elif body["event_type"] == "updated" and opening.finding_id in self._opened:
+            self._rename(self._opened, opening)
         return True
 
     def _take_verdict(self, verdict: Mapping[str, Any]) -> bool:
@@ -97,9 +97,9 @@ class Said:
     @property
     def openings(self) -> list[Opening]:
         """The findings that opened: by the events if any were received, else by the verdicts alone."""
-        return list((self._told if self._events else self._seen).values())
+        return list((self._opened if self._events else self._seen).values())
 
-    def absorb(self, other: "Said", prefix: str) -> None:
+    def absorb(self, other: "AgentVerdicts", prefix: str) -> None:
         """Add the verdicts of another run; ``prefix`` keeps devices of one name apart."""
         self.verdicts += other.verdicts
         self.sources += other.sources
@@ -110,7 +110,7 @@ class Said:
         self._events = True
         for one in other.openings:
             named = replace(one, device=prefix + one.device, finding_id=prefix + one.finding_id)
-            self._told[named.finding_id] = named
+            self._opened[named.finding_id] = named
 
 
 def _opening(finding_id: str, verdict: Mapping[str, Any]) -> Opening:
@@ -119,7 +119,7 @@ def _opening(finding_id: str, verdict: Mapping[str, Any]) -> Opening:
         device=str(verdict["device"]),
         kind=str(verdict["kind"]),
         seen=seconds(verdict["window"]["to"]),
-        told=seconds(verdict["created_at"]),
+        reported=seconds(verdict["created_at"]),
     )
 
 

@@ -25,7 +25,7 @@ from simulator.fleet import Fleet
 from simulator.model import Director, ModelEndpoint
 from simulator.scenario import History, Scenario
 from simulator.score.live import Listener
-from simulator.score.verdicts import Said
+from simulator.score.verdicts import AgentVerdicts
 from simulator.trial.plan import MODES, WINDOW_S, TrialPlan, contestant, learner
 
 PACE = "EDGE_AGENT_PACE"
@@ -47,7 +47,7 @@ class Outcome:
 
     scenario: str
     labels: tuple[Label, ...]
-    said: dict[str, Said]  # review mode -> its verdicts
+    verdicts: dict[str, AgentVerdicts]  # review mode -> its verdicts
     devices: int
     live_s: float
     behind_s: dict[str, float]  # event seconds that the contestant still worked after the last reading
@@ -108,11 +108,13 @@ class _Trial:
             agent.stop()
         listener.close()
         labels = label(self._scenario.faults, start=self._start, until=self._until)
-        said = {mode: listener.said.get(f"edge-agent/{mode}", Said()) for mode in self._modes}
+        verdicts = {
+            mode: listener.verdicts.get(f"edge-agent/{mode}", AgentVerdicts()) for mode in self._modes
+        }
         return Outcome(
             plan.scenario.name,
             tuple(labels),
-            said,
+            verdicts,
             len(self._scenario.devices),
             plan.live_s,
             behind,

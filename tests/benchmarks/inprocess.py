@@ -175,7 +175,7 @@ class LocalAgent:
                 device=window.device,
                 kind=str(local.kind),
                 seen=window.end,
-                told=window.sealed,
+                reported=window.sealed,
             )
             self.openings.append(opening)
             self.why.append((opening, window))

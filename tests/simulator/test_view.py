@@ -95,8 +95,8 @@ def test_true_fault_stands_beside_what_the_agent_said() -> None:
         Label(device="e", metric=None, kind=FaultKind.DEFROST, start=NOW - 30, end=NOW - 20),
     ]
     openings = [
-        Opening(finding_id="1", device="a", kind="spike", seen=NOW - 59, told=NOW - 57),
-        Opening(finding_id="2", device="d", kind="spike", seen=NOW - 29, told=NOW - 27),
+        Opening(finding_id="1", device="a", kind="spike", seen=NOW - 59, reported=NOW - 57),
+        Opening(finding_id="2", device="d", kind="spike", seen=NOW - 29, reported=NOW - 27),
     ]
     made = board()
     score = match(labels, openings, grace_s=4)
