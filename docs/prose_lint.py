@@ -19,6 +19,7 @@ CLEAN = (
     "CHANGELOG.md",
     "CONTRIBUTING.md",
     "README.md",
+    "RELEASE.md",
     "SECURITY.md",
     "agent/domain",
     "agent/testing",

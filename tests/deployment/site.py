@@ -151,9 +151,9 @@ def commit_version(machine: Container, version: str, *, broken: bool = False) ->
     """Commit another version where the checkout was cloned from."""
     source = "/root/source"
     old = machine.run(f"sed -n 's/^__version__ = .\\(.*\\).$/\\1/p' {source}/agent/__init__.py").strip()
-    machine.run(f'sed -i \'s/"{old}"/"{version}"/\' {source}/agent/__init__.py {source}/pyproject.toml')
+    machine.run(f'sed -i \'s/"{old}"/"{version}"/\' {source}/agent/__init__.py')
     if broken:
-        machine.run(f"echo 'raise SystemExit(1)' >> {source}/agent/app.py")
+        machine.run(f"echo 'raise SystemExit(1)' >> {source}/agent/app/app.py")
     git = f"git -C {source} -c user.name=x -c user.email=x@localhost"
     machine.run(f"{git} commit -q -a -m 'Version {version}'")
 

@@ -1,6 +1,7 @@
 """The installer into a directory of its own: what it leaves, when repeated, and how it is taken back."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -130,6 +131,14 @@ def test_what_is_installed(stage: Stage) -> None:
     assert script == f"#!/opt/edge-agent/releases/{stage.current()}/bin/python"
     assert "Agent gw7 reads" in stage.agent("check", "--config", str(configuration(stage)))
     assert not (stage.root / "opt/edge-agent/current/bin/pip").exists()
+
+
+def test_the_links_of_the_installed_readme_work(stage: Stage) -> None:
+    """The unit names this file, so its pages, pictures and configurations are beside it."""
+    share = stage.root / "opt/edge-agent/current/share/edge-agent"
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", (share / "README.md").read_text())
+    assert len(links) > 20
+    assert [link for link in links if not (share / link).exists()] == []
 
 
 def test_nothing_of_the_current_directory_is_run(stage: Stage) -> None:

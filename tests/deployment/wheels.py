@@ -82,6 +82,7 @@ def locked() -> dict[tuple[str, str], list[tuple[str, str]]]:
             (re.split(r"[/#]", wheel["url"])[-1], wheel["hash"]) for wheel in package.get("wheels", [])
         ]
         for package in lock["package"]
+        if "version" in package  # not the project itself
     }
 
 
