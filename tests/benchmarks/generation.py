@@ -1,4 +1,4 @@
-"""How fast the simulator makes readings: the history of each shipped scenario, without a broker.
+"""Speed of the simulator: the history of each shipped scenario, without a broker.
 
 ``python -m tests.benchmarks.generation [SCENARIO...]`` prints readings, CPU seconds, and those for 500,000.
 """

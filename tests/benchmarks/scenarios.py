@@ -1,4 +1,4 @@
-"""Score the local agent on the simulator's scenarios without broker and model: seconds instead of minutes.
+"""Score of the local agent on the simulator's scenarios, in seconds.
 
     python -m tests.benchmarks.scenarios [NAME ...] [--why]
 

@@ -1,4 +1,4 @@
-"""The installer into a directory of its own: what it leaves, when repeated, and how it is taken back."""
+"""The installer into a staging directory: files, repetition, removal."""
 
 import os
 import re
@@ -134,7 +134,7 @@ def test_what_is_installed(stage: Stage) -> None:
 
 
 def test_the_links_of_the_installed_readme_work(stage: Stage) -> None:
-    """The unit names this file, so its pages, pictures and configurations are beside it."""
+    """The unit names this file, so its pages, pictures and configurations are next to it."""
     share = stage.root / "opt/edge-agent/current/share/edge-agent"
     links = re.findall(r"\]\((?!https?:)([^)#]+)", (share / "README.md").read_text())
     assert len(links) > 20
@@ -190,7 +190,7 @@ def test_a_second_run_changes_nothing(stage: Stage) -> None:
 
 
 def test_an_edited_configuration_stays(stage: Stage) -> None:
-    """The new default lies beside it, until the edited one is the default again."""
+    """The new default is written next to it, until the edited one is the default again."""
     path, beside = configuration(stage), configuration(stage).with_suffix(".yaml.new")
     shipped = path.read_text()
     path.write_text(shipped.replace("max_mib: 512", "max_mib: 100"))
@@ -256,5 +256,5 @@ def test_uninstall_keeps_what_is_the_sites(stage: Stage) -> None:
         "etc/systemd/system/edge-agent.service.d/mqtt.password.conf",
         "var/lib/edge-agent/journal.sqlite",
     }
-    stage.run("--uninstall")  # again: nothing to do is no fault
+    stage.run("--uninstall")  # again: nothing to do is not a fault
     assert "no release to go back to" in stage.run("--rollback", code=69)

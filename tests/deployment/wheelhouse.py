@@ -1,7 +1,8 @@
 """A directory of wheels for the installer's tests, made without a network.
 
-The project's own wheel is the real one. In place of its dependencies stands one small wheel that makes those
-of the test environment importable, and ``requirements.txt`` of the copied checkout names it with its hash.
+The project's own wheel is the real one. In place of its dependencies there is one small wheel that makes
+those of the test environment importable, and ``requirements.txt`` of the copied checkout names it with its
+hash.
 """
 
 import base64
