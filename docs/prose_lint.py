@@ -104,7 +104,10 @@ RULES = tuple(
         (r"(?<!\bthere )\b(?:is|are|was|were|be) no (?!longer|more\b)", "is not a, has no"),
         (r"\bby which\b", "so that, with which"),
         (r"\b(?:amid|lest|whence|whereby|wherein|thereby|thereof|ere|aught|nought)\b", "use a plain word"),
-        (r"\b(?:crossings|scribe|witness(?:es)?|harvest(?:s|ed)?|wary)\b", "use the term of the field"),
+        (
+            r"\b(?:crossings|rooms|desk|scribe|witness(?:es)?|harvest(?:s|ed)?|wary)\b",
+            "use the term of the field",
+        ),
         (r"\w\(s\)", "count, then write the singular or the plural"),
     )
 )
