@@ -50,6 +50,7 @@ check: venv
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
+	$(PY) docs/prose_lint.py
 
 test: venv tools
 	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder

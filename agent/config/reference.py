@@ -22,7 +22,7 @@ HEADER = """\
 # The edge agent's configuration: every key with its default. All keys are optional.
 # `make docs` writes this file from the settings classes in agent/.
 # Environment variables override it: EDGE_AGENT_<SECTION>__<KEY>, e.g. EDGE_AGENT_MQTT__URL=mqtt://broker:1883.
-# A relative *_file is sought in $CREDENTIALS_DIRECTORY, then beside this file.
+# A relative *_file is looked up in $CREDENTIALS_DIRECTORY, then in the folder of this file.
 # Check it with: edge-agent check --config configs/agent.yaml
 """
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """Documentation and bounds of one key; the type of the field says the rest."""
+    """Documentation and bounds of one key; the type of the field gives the rest."""
 
     doc: str
     _: KW_ONLY
@@ -40,7 +40,7 @@ class KeyField:
 
 
 def keys_of(settings: type) -> dict[str, KeyField]:
-    """Return the keys of a settings class by name, in their order; other fields are no keys."""
+    """Return the keys of a settings class by name, in their order; other fields are not keys."""
     hints = get_type_hints(settings, include_extras=True)
     found = {}
     for field in fields(settings):
