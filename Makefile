@@ -13,7 +13,7 @@ DIR ?= wheels
 ARCH ?= $(shell uname -m)
 PYTHON ?= 3.11
 
-.PHONY: deployment demo test test-llm check venv tools bench score faults fuzz wheels pictures clean
+.PHONY: deployment demo docs test test-llm check venv tools bench score faults fuzz wheels pictures clean
 
 venv: .venv/.made
 
@@ -50,6 +50,7 @@ check: venv
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
+	$(PY) docs/prose_lint.py
 
 test: venv tools
 	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
@@ -87,6 +88,10 @@ wheels: venv
 # The screenshots of the documentation: the demo's terminal and the status page, from a real run (about 30 s).
 pictures: venv tools
 	$(PY) -m tests.pictures
+
+# What is generated from the code: docs/configuration.md and configs/agent.yaml.
+docs: venv
+	$(PY) -m agent.config.reference
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

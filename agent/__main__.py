@@ -40,7 +40,7 @@ def main() -> None:
 
         code = run_command()
     except KeyboardInterrupt:
-        code = 0
+        code = 0 if sys.argv[1:2] == ["run"] else 130
     except SystemExit as end:  # of argparse: usage or help
         code = int(end.code or 0)
     sys.exit(flush_streams(code))

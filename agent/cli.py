@@ -1,4 +1,7 @@
-"""Commands and exit codes: 0 done, 2 wrong usage or configuration, 69 a service is missing, 70 our fault."""
+"""Commands and exit codes.
+
+0 done, 2 wrong usage or configuration, 69 a service is missing, 70 a fault of ours, 130 interrupted.
+"""
 
 import argparse
 import contextlib
@@ -15,7 +18,8 @@ from types import ModuleType
 from typing import NoReturn
 
 from agent import __version__
-from agent.commands.words import UnknownError
+from agent.ai.profiles import PROFILES
+from agent.commands.printing import UnknownError
 from agent.config import ConfigError, ConfigFaultError, load_apart, one_line, weaknesses
 from agent.config.endpoint import describe_model, describe_traces, has_key
 from agent.domain.records import AgentError
@@ -28,9 +32,9 @@ EXIT_OK = 0
 EXIT_USAGE = 2
 EXIT_UNAVAILABLE = 69
 EXIT_FAULT = 70
+EXIT_INTERRUPTED = 130
 
 DEFAULT_CONFIG = Path("/etc/edge-agent/agent.yaml")
-PROFILES = ("azure", "llamacpp", "ollama", "openai", "vllm")
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 SCHEMAS = ("verdict", "event", "status")
 _OUTPUT_FAULTS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
@@ -67,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         return EXIT_OK
     except KeyboardInterrupt:
-        return EXIT_OK
+        return EXIT_OK if command is _run else EXIT_INTERRUPTED
     except OSError as error:
         if error.filename is None and error.errno not in _OUTPUT_FAULTS:
             return _fault(error)
@@ -140,7 +144,9 @@ def _add_questions(commands: "argparse._SubParsersAction[_Parser]") -> None:
     replay.add_argument("--model", required=True, help="the model to ask")
     replay.add_argument("--since", type=_seconds, default=86_400.0, metavar="2h", help="how far back (1d)")
     replay.add_argument("--base-url", metavar="URL", help="another endpoint; its key is OPENAI_API_KEY")
-    replay.add_argument("--profile", choices=PROFILES, help="of that endpoint; default: as configured")
+    replay.add_argument(
+        "--profile", choices=sorted(PROFILES), help="of that endpoint; default: as configured"
+    )
     replay.add_argument(
         "--prompt", default="current", metavar="current|journaled|FILE", help="or a file with a system part"
     )
@@ -232,7 +238,7 @@ def _check(args: argparse.Namespace) -> int:
     print(one_line(f"Traces: {describe_traces(config)}"))
     for weak in weaknesses(config):
         _complain(f"warning: {args.config}: {weak}")
-    from agent.commands.checks.settings import look_at_settings  # noqa: PLC0415 - `schema` stays quick
+    from agent.commands.checks.configuration import look_at_settings  # noqa: PLC0415 - `schema` stays quick
 
     for line in look_at_settings(config):
         _complain(f"warning: {args.config}: {line.what}; {line.remedy}")

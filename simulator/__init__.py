@@ -1,1 +1,1 @@
-"""Simulated devices, faults and a model endpoint; meets the agent on the broker and on HTTP only."""
+"""Simulated devices, faults and a model endpoint, for tests of any agent."""

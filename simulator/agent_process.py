@@ -117,7 +117,7 @@ class AgentProcess:
             )
 
     def ready(self) -> bool:
-        """Say whether ``/readyz`` is content.
+        """Return whether ``/readyz`` reports ready.
 
         Raises:
             AgentEndedError: it ended.
@@ -129,7 +129,7 @@ class AgentProcess:
         """Raise when the process has ended.
 
         Raises:
-            AgentEndedError: with the last line that it said.
+            AgentEndedError: with its last line of output.
         """
         code = None if self._process is None else self._process.poll()
         if code is not None:
@@ -144,7 +144,7 @@ class AgentProcess:
             lines = self._log.read_text(errors="replace").strip().splitlines()
         except OSError:
             lines = []
-        return lines[-1][:300] if lines else "it said nothing"
+        return lines[-1][:300] if lines else "it printed nothing"
 
     def stop(self) -> int | None:
         """End it with SIGTERM, by force after its promised limit; returns its exit code."""

@@ -1,4 +1,4 @@
-"""Starts a broker on a free loopback port: Mosquitto where there is one, else the embedded broker.
+"""A broker on a free loopback port: Mosquitto if installed, else the embedded one.
 
 ``EDGE_SIM_BROKER=mosquitto|embedded`` chooses by hand.
 """
@@ -34,7 +34,7 @@ def free_port() -> int:
 
 
 def free(port: int) -> bool:
-    """Say whether a loopback port can be listened on."""
+    """Return whether a loopback port can be listened on."""
     with socket.socket() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -86,7 +86,7 @@ class Broker:
 
     @property
     def words(self) -> str:
-        """What runs, for a person."""
+        """The kind of broker, for a person."""
         return "Mosquitto" if self.kind == "mosquitto" else "embedded (amqtt, MQTT 3.1.1)"
 
     def start(self) -> Self:
@@ -109,7 +109,7 @@ class Broker:
             time.sleep(0.02)
         self.stop()
         tail = " ".join(log.read_text(errors="replace").split())[-200:]
-        raise BrokerError(f"{self.words} did not start on port {self.port}: {tail or 'it said nothing'}")
+        raise BrokerError(f"{self.words} did not start on port {self.port}: {tail or 'it printed nothing'}")
 
     @property
     def running(self) -> bool:
@@ -117,7 +117,7 @@ class Broker:
         return self._process is not None and self._process.poll() is None
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
-        """End the process, by force after 5 s. What a persistent session held stays in the folder."""
+        """End the process, by force after 5 s. The messages of persistent sessions stay in the folder."""
         process, self._process = self._process, None
         if process is None:
             return

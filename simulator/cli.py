@@ -1,4 +1,4 @@
-"""The command line ``edge-sim``. Exit codes: 0 done, 2 wrong usage, 69 a service is missing, 70 our fault."""
+"""The command line ``edge-sim`` and its exit codes 0, 2, 69 and 70."""
 
 import argparse
 import errno

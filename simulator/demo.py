@@ -1,4 +1,4 @@
-"""The demo: broker, model, agent and devices in one terminal, the truth beside what the agent says."""
+"""The demo: broker, model, agent and devices with the true faults."""
 
 import contextlib
 import math
@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from simulator import lines, scrape
+from simulator import scrape, text
 from simulator.agent_process import (
     EXIT_FAULT,
     EXIT_UNAVAILABLE,
@@ -24,20 +24,20 @@ from simulator.agent_process import (
     plan,
 )
 from simulator.broker import Broker
+from simulator.events import Message, history, live
 from simulator.faults import Label, label
 from simulator.fleet import Fleet
 from simulator.model import Director, ModelEndpoint
 from simulator.model.behaviours import Knobs
+from simulator.output import Plain, Show
 from simulator.scenario import Scenario
 from simulator.score import match
-from simulator.show import Plain, Show
 from simulator.truth import Truth
 from simulator.watch import Watch
-from simulator.wire import Message, history, live
 
 READY_LIMIT_S = 30.0
 CATCH_UP_LIMIT_S = 30.0
-LAST_WORDS_S = 1.0  # for what was sent last to be journaled
+LAST_WORDS_S = 1.0  # for the last messages to be journaled
 LEAD_S = 3.0  # what starting and replaying take: the live part's event times then are about now
 OPEN_END_S = 3600.0
 MODEL_LATENCY_S = 0.25
@@ -45,7 +45,7 @@ MODEL_LATENCY_S = 0.25
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoSettings:
-    """What to show and for how long; ``for_s`` None is until Ctrl-C."""
+    """Options of the demo; ``for_s`` None is until Ctrl-C."""
 
     scenario: Scenario
     for_s: float | None = None
@@ -70,7 +70,7 @@ def run(settings: DemoSettings) -> int:
 
 
 class _Demo:
-    """One run. What starts is pushed on the stack at once and stopped in reverse."""
+    """One run. Each part that starts is pushed on the stack at once and stopped in reverse."""
 
     def __init__(
         self, *, settings: DemoSettings, stop: threading.Event, stack: contextlib.ExitStack, folder: Path
@@ -91,7 +91,9 @@ class _Demo:
         self._show.open()
         broker = self._stack.enter_context(Broker(kind=self._settings.broker))
         plan = self._plan(broker)
-        watch = Watch(host="127.0.0.1", port=broker.port, base_topic=plan.base_topic, told=self._told)
+        watch = Watch(
+            host="127.0.0.1", port=broker.port, base_topic=plan.base_topic, on_message=self._on_message
+        )
         watch.now = self._now
         self._show.truth = lambda: self._truth(watch, plan)
         watch.open()
@@ -155,7 +157,7 @@ class _Demo:
         )
 
     def _live(self, fleet: Fleet, watch: Watch, agent: AgentProcess, broker: Broker) -> None:
-        """Let the devices run until the time is over, something ended or the user says so."""
+        """Let the devices run until the time is over, something ended or the user stops it."""
         settings = self._settings
         self._stop.wait(max(0.0, self._start - time.time()))
         watch.live_from = self._start
@@ -164,13 +166,13 @@ class _Demo:
         done = threading.Event()
         thread = threading.Thread(target=self._send, args=(fleet, done), name="fleet", daemon=True)
         thread.start()
-        told: set[tuple[Label, bool]] = set()
+        shown: set[tuple[Label, bool]] = set()
         try:
             while not self._stop.wait(0.1) and self._left() > 0 and thread.is_alive():
                 agent.check()
                 if not broker.running:
                     raise AgentEndedError(f"the broker ({broker.words}) ended by itself", EXIT_FAULT)
-                self._tell_truth(told)
+                self._show_truth(shown)
         finally:
             done.set()
             thread.join(5.0)
@@ -184,31 +186,31 @@ class _Demo:
             yield message
             self._sent["live"] += message.readings
 
-    def _tell_truth(self, told: set[tuple[Label, bool]]) -> None:
+    def _show_truth(self, shown: set[tuple[Label, bool]]) -> None:
         now = self._now()
         for one in self._labels():
             for moment, begins in ((one.start, True), (one.end, False)):
-                if moment <= now and (one, begins) not in told:
-                    told.add((one, begins))
+                if moment <= now and (one, begins) not in shown:
+                    shown.add((one, begins))
                     self._show.fault(one, begins=begins)
 
     def _end(self, watch: Watch, agent: AgentProcess, plan: Plan) -> int:
         until = self._now()
         samples = self._last_scrape(plan)
-        silence = lines.model_silence(scrape.status(plan.web, 2.0))
+        silence = text.model_silence(scrape.status(plan.web, 2.0))
         self._show.phase("end", "the agent is stopped")
         code = agent.stop()
         watch.close()
         self._show.close()
-        heard = watch.heard
-        rows = lines.traffic_lines(heard, samples, history=self._sent["history"], live=self._sent["live"])
+        received = watch.received
+        rows = text.traffic_lines(received, samples, history=self._sent["history"], live=self._sent["live"])
         truth = self._truth(watch, plan, until)
-        rows += lines.score_lines(truth.score, kinds=truth.kinds, until=until, grace_s=truth.grace_s)
-        self._settings.say("\n" + lines.summary(rows, seconds=time.monotonic() - self._began))
+        rows += text.score_lines(truth.score, kinds=truth.kinds, until=until, grace_s=truth.grace_s)
+        self._settings.say("\n" + text.summary(rows, seconds=time.monotonic() - self._began))
         if code:
             self._settings.say(f"the agent ended with exit code {code}: {agent.last_words()}")
             return EXIT_FAULT
-        if heard.live == 0 and not self._stop.is_set():
+        if received.live == 0 and not self._stop.is_set():
             self._settings.say(
                 "no verdict on a live window came back from the broker; run it longer (FOR=30)"
             )
@@ -235,7 +237,7 @@ class _Demo:
         return label(self._settings.scenario.faults, start=self._start, until=end)
 
     def _until(self, done: Callable[[], bool], agent: AgentProcess, limit_s: float, what: str | None) -> bool:
-        """Poll ``done``; False when the user or the clock said stop, an error when ``what`` never came."""
+        """Poll ``done``; return False if the user or the clock stopped it; raise if ``what`` never came."""
         deadline = time.monotonic() + limit_s
         while not done():
             if self._stop.wait(0.1) or self._left() <= 0:
@@ -258,12 +260,12 @@ class _Demo:
         return self._start + max(0.0, passed) * self._settings.speed if math.isfinite(passed) else self._start
 
     def _truth(self, watch: Watch, plan: Plan, until: float | None = None) -> Truth:
-        """Hold what was said up to now against what is true."""
+        """Compare the verdicts up to now with the true faults."""
         now, grace_s = self._now() if until is None else until, 2 * plan.window_s
-        score = match(self._labels(now), list(watch.heard.openings), grace_s=grace_s)
-        return Truth(score=score, kinds=watch.heard.kinds, now=now, grace_s=grace_s)
+        score = match(self._labels(now), list(watch.received.openings), grace_s=grace_s)
+        return Truth(score=score, kinds=watch.received.kinds, now=now, grace_s=grace_s)
 
-    def _told(self, kind: str, body: dict[str, Any]) -> None:
+    def _on_message(self, kind: str, body: dict[str, Any]) -> None:
         if kind == "verdict":
             self._show.verdict(body)
         else:

@@ -1,8 +1,8 @@
-"""The embedded broker, for machines without Mosquitto: amqtt with sessions that keep QoS 1 messages.
+"""The embedded broker: amqtt with persistent sessions, if Mosquitto is missing.
 
 Runs as a process of its own (``python -m simulator.embedded PORT``). It speaks MQTT 3.1.1 and holds
 everything in memory: a session outlives its connection but not the broker. Stock amqtt 0.12.1 loses
-messages in three places and hangs in a fourth; each method that mends one says which.
+messages in three places and hangs in a fourth; each method that mends one names its.
 """
 
 import asyncio
@@ -106,7 +106,7 @@ async def _read_packet(reader: Any) -> bytes:
 
 
 class DemoBroker(amqtt.broker.Broker):  # type: ignore[misc]  # amqtt has no types
-    """A broker whose queued messages arrive as what they are."""
+    """A broker whose queued messages keep their QoS and properties."""
 
     async def _publish_session_retained_messages(self, session: Session) -> None:
         """Deliver what was queued while the session was away.

@@ -1,4 +1,4 @@
-"""The simulator's own ``/metrics``: what it sent, what came back, and how its connections fare."""
+"""The simulator's ``/metrics``: messages sent and acknowledged, connections."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -100,7 +100,7 @@ class _Server(ThreadingHTTPServer):
             self._places.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: a client that went away or said nothing for 5 s is no news."""
+        """Log nothing: a client that left, or sent nothing for 5 s, is usual."""
 
 
 def _handler(registry: CollectorRegistry) -> type[BaseHTTPRequestHandler]:
@@ -119,6 +119,6 @@ def _handler(registry: CollectorRegistry) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(body)
 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name in the standard library
-            """Keep the terminal for what the user asked for."""
+            """Keep the terminal for the requested output."""
 
     return Handler

@@ -1,8 +1,8 @@
-"""What goes wrong, and the true label of it.
+"""Faults and events that only look like faults, with their true labels.
 
 A fault changes the healthy value (or the message) between two instants and nowhere else, so its label
-follows from its definition. What only looks wrong (a hard negative) is described and labelled alike, as
-normal. Offsets count from the start of the live part, labels are Unix seconds.
+follows from its definition. An event that only looks wrong (a hard negative) is described and labelled alike,
+as normal. Offsets count from the start of the live part, labels are Unix seconds.
 """
 
 import math
@@ -16,7 +16,7 @@ from simulator.signals import Event, Noise
 
 
 class FaultKind(StrEnum):
-    """The kinds of faults, and of what only looks like one."""
+    """The kinds of faults, and of events that only look like one."""
 
     SPIKE = "spike"
     LEVEL_SHIFT = "level_shift"
@@ -41,7 +41,7 @@ class FaultKind(StrEnum):
     WEEKEND = "weekend"
 
 
-#: Which kinds of finding name a fault rightly. Another kind is still a find, of the wrong name. What is
+#: Which kinds of finding name a fault rightly. Another kind is still a find, of the wrong name. Normal events
 #: normal has none: any finding is a false alarm.
 FINDING_KINDS: dict[FaultKind, frozenset[str]] = dict.fromkeys(FaultKind, frozenset()) | {
     FaultKind.SPIKE: frozenset({"spike"}),
@@ -57,7 +57,7 @@ FINDING_KINDS: dict[FaultKind, frozenset[str]] = dict.fromkeys(FaultKind, frozen
     FaultKind.LEAK: frozenset({"drift", "level_shift"}),
 }
 
-#: What counts as normal: an agent that opens a finding for it was fooled.
+#: Events that count as normal: an agent that opens a finding for it was fooled.
 NORMAL = frozenset(kind for kind in FaultKind if not FINDING_KINDS[kind])
 
 #: Kinds that concern one metric; a dropout may.
@@ -73,7 +73,7 @@ ONE_METRIC = frozenset(
     }
 )
 
-#: Kinds that need a size: in the unit of the metric, or as said beside them.
+#: Kinds that need a size: in the unit of the metric, or as noted for each.
 SIZED = frozenset(
     {
         FaultKind.SPIKE,
@@ -81,7 +81,7 @@ SIZED = frozenset(
         FaultKind.DRIFT,
         FaultKind.NOISE_BURST,
         FaultKind.OUT_OF_RANGE,
-        FaultKind.DROPOUT,  # share of what is lost, above 0 to 1
+        FaultKind.DROPOUT,  # share of the lost messages, above 0 to 1
         FaultKind.LEAK,  # bar, or l/min of a water meter, at its end
         FaultKind.CLOCK_SKEW,  # s
         FaultKind.DOOR_OPEN,  # K at its peak
@@ -119,7 +119,7 @@ WIRE_KINDS = frozenset(
 #: Kinds after which a level or a counter is another than before, for good; only steps go on as they were.
 LASTING = frozenset({FaultKind.REBOOT, FaultKind.LEAK, FaultKind.BATTERY_SWAP})
 
-#: What a value becomes when it is told in the other unit (factor, offset).
+#: Conversion of a value to the other unit (factor, offset).
 SWAPS: dict[str, tuple[float, float]] = {
     "degC": (1.8, 32.0),  # degF
     "bar": (14.504, 0.0),  # psi
@@ -167,7 +167,7 @@ class Fault:
         return None
 
     def onsets(self, first_s: float, until_s: float) -> Iterator[float]:
-        """Yield the beginnings of what lasts beyond ``first_s`` and begins before ``until_s``."""
+        """Yield the beginnings of events that last beyond ``first_s`` and begin before ``until_s``."""
         number = 0
         if self.every_s is not None:
             number = max(0, math.floor((first_s - self.from_s) / self.every_s) - 1)
@@ -179,7 +179,7 @@ class Fault:
             number += 1
 
     def event(self, offset_s: float) -> Event | None:
-        """Return what the signal goes through at ``offset_s``; what lasts is told beyond its end too."""
+        """Return the signal's events at ``offset_s``; a lasting one is included beyond its end too."""
         onset = self.latest(offset_s)
         if onset is None or (offset_s - onset >= self.for_s and self.kind not in LASTING):
             return None
@@ -214,7 +214,7 @@ class Fault:
                 return value
 
     def loses(self, offset_s: float, noise: Noise) -> bool:
-        """Say whether what is measured at ``offset_s`` is not told (silence, reboot, dropout)."""
+        """Return whether a value at ``offset_s`` is not sent (silence, reboot, dropout)."""
         if self.onset(offset_s) is None:
             return False
         if self.kind is FaultKind.DROPOUT:
@@ -238,7 +238,7 @@ def _share(text: str) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Label:
-    """What was really so: device, metric, kind, from when to when (Unix seconds), whether it is normal."""
+    """The truth: device, metric, kind, from when to when (Unix seconds), whether it is normal."""
 
     device: str
     metric: str | None
@@ -252,7 +252,7 @@ class Label:
         return self.kind in NORMAL
 
     def as_dict(self) -> dict[str, object]:
-        """Return the label as it stands in a labels file."""
+        """Return the label as it is written in a labels file."""
         return {
             "device": self.device,
             "metric": self.metric,
@@ -266,7 +266,7 @@ class Label:
 def label(faults: tuple[Fault, ...], *, start: float, until: float) -> list[Label]:
     """Return the true labels of all that happens from ``start``, the live start, and begins before ``until``.
 
-    They stand in order. A label tells the whole of what happens, also the part before the live start or
+    They are in order. A label covers the whole event, also the part before the live start or
     after ``until``.
     """
     found = [

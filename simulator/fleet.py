@@ -1,4 +1,4 @@
-"""The MQTT side of a scenario: all its devices, at full speed or as time passes, on one thread."""
+"""The MQTT connections of a scenario's devices, at full speed or in real time."""
 
 import heapq
 import math
@@ -10,15 +10,15 @@ from functools import partial
 from types import TracebackType
 from typing import Self
 
+from simulator.connection import V5, V311
+from simulator.events import Message
 from simulator.faults import Fault, FaultKind
 from simulator.flapping import Flapping
-from simulator.hub import Hub
 from simulator.link import Link, LinkError
+from simulator.loop import Loop
 from simulator.outgoing import LinkStats, Outgoing
 from simulator.pace import Pace
 from simulator.scenario import Device, Scenario
-from simulator.session import V5, V311
-from simulator.wire import Message
 
 FLUSH_LIMIT_S = 30.0
 MAX_UNACKED = 4000  # over all connections: more would only fill memory
@@ -30,9 +30,9 @@ _CLOSE_LIMIT_S = 3.0
 class Fleet:
     """All devices of a scenario, on one connection, on a few, or on one each. Usable as a context manager.
 
-    A device with an ``availability`` topic says ``online`` and ``offline`` there, retained. With a connection
-    of its own that topic is its last will, and the connection breaks while the device is silent or reboots;
-    other connections have ``<prefix>/<connection>/state``.
+    A device with an ``availability`` topic publishes ``online`` and ``offline`` there, retained. With a
+    connection of its own that topic is its last will, and the connection breaks while the device is silent or
+    reboots; other connections have ``<prefix>/<connection>/state``.
     """
 
     def __init__(
@@ -46,10 +46,10 @@ class Fleet:
         qos: int | None = None,
         flapping: Flapping | None = None,
     ) -> None:
-        """``connections`` and ``qos`` stand above what the scenario says."""
+        """``connections`` and ``qos`` override those of the scenario."""
         self._scenario, self._flapping, self._qos = scenario, flapping, qos
         self._devices = {device.id: device for device in scenario.devices}
-        self._hub = Hub()
+        self._loop = Loop()
         self._unlooked = 0
         self._links: dict[str, Link] = {}
         self._by_device: dict[str, Link] = {}
@@ -62,14 +62,14 @@ class Fleet:
                 client_id=f"{prefix}-{name}",
                 will_topic=own[0] if own else f"{prefix}/{name}/state",
                 announce=[] if own else topics,
-                hub=self._hub,
+                loop=self._loop,
             )
             self._links[name] = link
             self._by_device |= dict.fromkeys((one.id for one in devices), link)
         self.links = tuple(self._links.values())
 
     def open(self, timeout_s: float = 10.0) -> Self:
-        """Connect everything: first one connection, which tells the MQTT version, then the rest at once.
+        """Connect everything: first one connection, which finds the MQTT version, then the rest at once.
 
         Raises:
             LinkError: of the first connection that did not come about.
@@ -143,19 +143,19 @@ class Fleet:
         while self.stats.unacked > 0:
             if time.monotonic() >= deadline or (stop is not None and stop.is_set()):
                 return False
-            if not self._hub.alive:
-                raise LinkError("the connections ended by themselves") from self._hub.fault
+            if not self._loop.alive:
+                raise LinkError("the connections ended by themselves") from self._loop.fault
             time.sleep(0.01)
         return True
 
     def close(self) -> None:
-        """Say ``offline`` everywhere and disconnect cleanly."""
+        """Publish ``offline`` everywhere and disconnect cleanly."""
         deadline = time.monotonic() + _CLOSE_LIMIT_S
         if any(link.up for link in self.links):
             self.flush(1.0)
         for gone in [gone for link in self.links if (gone := link.begin_close()) is not None]:
             gone.wait(max(0.0, deadline - time.monotonic()))
-        self._hub.stop()
+        self._loop.stop()
 
     def __enter__(self) -> Self:
         return self.open()
@@ -201,7 +201,7 @@ class Fleet:
         self._unlooked += 1
         if self._unlooked >= _LOOK_EACH:
             self._unlooked = 0
-            while self.stats.unacked >= MAX_UNACKED and self._hub.alive:
+            while self.stats.unacked >= MAX_UNACKED and self._loop.alive:
                 if stop.wait(0.005):
                     return False
         device = self._devices[message.device]

@@ -1,4 +1,4 @@
-"""One MQTT connection of the simulator: MQTT 5 with 3.1.1 as the fallback, QoS 0 or 1, a last will."""
+"""One MQTT connection: MQTT 5 with 3.1.1 as the fallback, QoS 0 or 1, a last will."""
 
 import contextlib
 import os
@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 import paho.mqtt.client as paho
 from paho.mqtt.enums import MQTTProtocolVersion
 
-from simulator.hub import Hub
+from simulator.connection import V5, V311, Connection, Terms
+from simulator.loop import Loop
 from simulator.outgoing import LinkStats, Outgoing
-from simulator.session import V5, V311, Session, Terms
 
 MAX_UNACKED = 2000  # more would only fill memory
 UNSUPPORTED_VERSION = "Unsupported protocol version"
@@ -27,10 +27,10 @@ class LinkError(Exception):
 class Link:
     """One connection that speaks for one device or for many, or listens; one thread publishes on it.
 
-    It says ``online``, retained, on each connect and ``offline`` at the end: on ``will_topic``, where the
-    broker says ``offline`` if the connection breaks, and on each of ``announce``. A lost connection is made
-    again. ``on_message(topic, payload)`` and ``on_arrival(message)`` run on the hub's thread. Its name and
-    password are ``EDGE_SIM_USER`` and ``EDGE_SIM_PASSWORD`` of the environment.
+    It publishes ``online``, retained, on each connect and ``offline`` at the end: on ``will_topic``, where
+    the broker publishes ``offline`` if the connection breaks, and on each of ``announce``. A lost connection
+    is made again. ``on_message(topic, payload)`` and ``on_arrival(message)`` run on the loop's thread. Its
+    name and password are ``EDGE_SIM_USER`` and ``EDGE_SIM_PASSWORD`` of the environment.
     """
 
     def __init__(
@@ -45,9 +45,9 @@ class Link:
         as_published: bool = False,
         on_message: Callable[[str, bytes], None] | None = None,
         on_arrival: Callable[[paho.MQTTMessage], None] | None = None,
-        hub: Hub | None = None,
+        loop: Loop | None = None,
     ) -> None:
-        """``as_published`` asks the broker to leave the retain flag as it is; a ``hub`` serves many links."""
+        """``as_published`` asks the broker to keep the retain flag; a ``loop`` serves many links."""
         self._on_message = on_message
         self._terms = Terms(
             host=host,
@@ -61,8 +61,8 @@ class Link:
             user=os.environ.get("EDGE_SIM_USER") or None,
             password=os.environ.get("EDGE_SIM_PASSWORD") or None,
         )
-        self._hub, self._own_hub = hub or Hub(), hub is None
-        self._session: Session | None = None
+        self._loop, self._own_loop = loop or Loop(), loop is None
+        self._connection: Connection | None = None
         self.protocol = ""
         self.stats = LinkStats()
 
@@ -76,41 +76,41 @@ class Link:
         refusal = ""
         for version in (V5, V311):
             self.begin(version)
-            session = self._alive()
-            if self._wait(session, deadline if version is V311 else deadline - timeout_s / 2):
+            connection = self._alive()
+            if self._wait(connection, deadline if version is V311 else deadline - timeout_s / 2):
                 return
-            if session.refusal and not session.answered.is_set() and self._wait(session, deadline):
+            if connection.refusal and not connection.answered.is_set() and self._wait(connection, deadline):
                 return  # nobody listened at first
-            refusal = session.refusal
+            refusal = connection.refusal
             gone = self.begin_close(None)
             if gone is not None:
                 gone.wait(_LEAVE_LIMIT_S)
             if refusal not in {"", UNSUPPORTED_VERSION}:
                 break
-        self._close_hub()
+        self._close_loop()
         raise self._error(refusal or f"no answer within {timeout_s:g} s")
 
     def begin(self, version: MQTTProtocolVersion) -> None:
         """Begin to connect, without waiting."""
-        self._hub.start()
+        self._loop.start()
         self.protocol = "5" if version is V5 else "3.1.1"
-        self._session = Session(terms=self._terms, version=version, hub=self._hub, stats=self.stats)
-        self._hub.soon(self._session.connect)
+        self._connection = Connection(terms=self._terms, version=version, loop=self._loop, stats=self.stats)
+        self._loop.soon(self._connection.connect)
 
     def await_ready(self, timeout_s: float) -> None:
-        """Wait for what :meth:`begin` began.
+        """Wait for the connection that :meth:`begin` began.
 
         Raises:
             LinkError: it did not come about.
         """
-        session = self._alive()
-        if not self._wait(session, time.monotonic() + timeout_s):
-            raise self._error(session.refusal or f"no answer within {timeout_s:g} s")
+        connection = self._alive()
+        if not self._wait(connection, time.monotonic() + timeout_s):
+            raise self._error(connection.refusal or f"no answer within {timeout_s:g} s")
 
     @property
     def up(self) -> bool:
         """Whether it is connected now."""
-        return self._session is not None and self._session.ready.is_set()
+        return self._connection is not None and self._connection.ready.is_set()
 
     def publish(self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> None:
         """Send one message in its turn; waits while too many are unacknowledged."""
@@ -121,17 +121,17 @@ class Link:
 
         While there is no connection QoS 1 waits for it and QoS 0 is dropped, as in a device.
         """
-        session = self._alive()
+        connection = self._alive()
         while self.stats.unacked >= MAX_UNACKED:
             self._alive()
             if stop is not None and stop.is_set():
                 return False
             time.sleep(0.005)
         self.stats.published += 1
-        session.inbox.append(message)
-        if not session.pump_due:
-            session.pump_due = True
-            self._hub.soon(session.pump)
+        connection.inbox.append(message)
+        if not connection.pump_due:
+            connection.pump_due = True
+            self._loop.soon(connection.pump)
         return True
 
     def flush(self, timeout_s: float) -> bool:
@@ -143,22 +143,22 @@ class Link:
         return self.stats.unacked <= 0
 
     def close(self) -> None:
-        """Say ``offline`` and disconnect cleanly."""
+        """Publish ``offline`` and disconnect cleanly."""
         if self.up:
             with contextlib.suppress(LinkError):
                 self.flush(1.0)
         gone = self.begin_close()
         if gone is not None:
             gone.wait(_LEAVE_LIMIT_S)
-        self._close_hub()
+        self._close_loop()
 
     def begin_close(self, last_word: str | None = "offline") -> threading.Event | None:
-        """Begin to say the last word and to disconnect; what is returned tells the end."""
-        session, self._session = self._session, None
-        if session is None or not self._hub.alive:
+        """Begin to publish ``offline`` and to disconnect; the returned event marks the end."""
+        connection, self._connection = self._connection, None
+        if connection is None or not self._loop.alive:
             return None
         gone = threading.Event()
-        self._hub.soon(lambda: session.leave(gone, last_word=last_word))
+        self._loop.soon(lambda: connection.leave(gone, last_word=last_word))
         return gone
 
     def drop(self, back_after_s: float | None = None) -> None:
@@ -166,31 +166,31 @@ class Link:
 
         It is made again after ``back_after_s``, or never.
         """
-        session, deadline = self._alive(), time.monotonic() + _CUT_LIMIT_S
-        self._hub.soon(lambda: session.cut(back_after_s, deadline))
+        connection, deadline = self._alive(), time.monotonic() + _CUT_LIMIT_S
+        self._loop.soon(lambda: connection.cut(back_after_s, deadline))
 
-    def _wait(self, session: Session, deadline: float) -> bool:
-        while not session.answered.wait(max(0.0, min(0.2, deadline - time.monotonic()))):
+    def _wait(self, connection: Connection, deadline: float) -> bool:
+        while not connection.answered.wait(max(0.0, min(0.2, deadline - time.monotonic()))):
             self._alive()
             if time.monotonic() >= deadline:
                 break
-        return session.ready.is_set()
+        return connection.ready.is_set()
 
-    def _close_hub(self) -> None:
-        if self._own_hub:
-            self._hub.stop()
+    def _close_loop(self) -> None:
+        if self._own_loop:
+            self._loop.stop()
 
     def _arrived(self, message: paho.MQTTMessage) -> None:
         if self._on_message is not None:
-            with contextlib.suppress(UnicodeDecodeError):  # a topic that is no UTF-8 is nobody's
+            with contextlib.suppress(UnicodeDecodeError):  # a topic that is not UTF-8 belongs to no device
                 self._on_message(message.topic, bytes(message.payload))
 
-    def _alive(self) -> Session:
-        if self._hub.fault is not None:
-            raise self._hub.fault
-        if self._session is None:
+    def _alive(self) -> Connection:
+        if self._loop.fault is not None:
+            raise self._loop.fault
+        if self._connection is None:
             raise self._error("not connected")
-        return self._session
+        return self._connection
 
     def _error(self, why: str) -> LinkError:
         remedy = "start it, or correct --broker"

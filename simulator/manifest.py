@@ -1,4 +1,4 @@
-"""The run manifest: all that decides which bytes a run puts on the wire, so that it can be run again."""
+"""The run manifest: the inputs that decide the bytes of a run, to repeat it."""
 
 import hashlib
 from collections.abc import Iterable, Iterator
@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from simulator.events import Message
 from simulator.flapping import Flapping
 from simulator.scenario import CONNECTIONS
-from simulator.wire import Message
 
 MAX_BYTES = 64 * 1024
 Above0 = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -30,7 +30,7 @@ class _Flap(BaseModel):
 
 
 class Manifest(BaseModel):
-    """One run. ``messages`` and ``wire_sha256`` stand there once it is over."""
+    """One run. ``messages`` and ``wire_sha256`` are present once it is over."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -117,7 +117,7 @@ def load(path: Path) -> Manifest:
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         text = " ".join([*(f"{part}:" for part in problem["loc"]), problem["msg"]])
-        raise ManifestError(f"{path}: is no run manifest: {text}") from None
+        raise ManifestError(f"{path}: is not a run manifest: {text}") from None
 
 
 def scenario_sha256(name: str) -> str:
@@ -131,7 +131,7 @@ def scenario_sha256(name: str) -> str:
 
 
 def version() -> str:
-    """Return the version of what is installed."""
+    """Return the version of the installed package."""
     try:
         return metadata.version("edge-agent")
     except metadata.PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""What a connection is given to publish, and what became of it."""
+"""Messages that a connection is given to publish, and their fate."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from paho.mqtt.properties import Properties
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outgoing:
-    """One PUBLISH. ``extra`` holds MQTT 5 properties beside the user's, by paho's names."""
+    """One PUBLISH. ``extra`` holds MQTT 5 properties in addition to the user's, by paho's names."""
 
     topic: str
     payload: bytes

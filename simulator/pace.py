@@ -1,4 +1,4 @@
-"""Event time and the clock on the wall: which event time it is now, and how long until another."""
+"""Event time and wall clock: the event time now, and the wait until another."""
 
 import math
 import threading
@@ -10,7 +10,7 @@ OPEN_END_S = 3600.0  # real seconds after which a fast run without an end has ca
 def live_start(*, now: float, speed: float, for_s: float | None) -> float:
     """Return the event time (whole Unix seconds) at which a live part that begins ``now`` should start.
 
-    At another speed than 1 it lies so far back that the run ends in the present, since readings from the
+    At another speed than 1 it is so far back that the run ends in the present, since readings from the
     future are what agents refuse. Without an end (``for_s`` None) an hour is assumed.
     """
     return float(math.floor(now - max(0.0, speed - 1.0) * (OPEN_END_S if for_s is None else for_s)))

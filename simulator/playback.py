@@ -1,4 +1,4 @@
-"""What a file puts on the wire, and when: recordings as they were, tables as readings with their times."""
+"""Messages from a file: recordings as they were, tables as readings."""
 
 import json
 import re
@@ -15,7 +15,7 @@ SUFFIXES = {".csv": "table", ".tsv": "table", ".jsonl": "recording", ".ndjson": 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tape:
-    """A file that was read to its end once, so that what is wrong with it is said before anything is sent.
+    """A file that was read to its end once, so that its errors are reported before anything is sent.
 
     ``play(shift_s)`` yields the messages with their offsets (seconds) from the first, and a table's times
     moved by ``shift_s``. It may be called again.
@@ -35,7 +35,7 @@ def open_tape(path: Path, *, topic: str | None = None, qos: int | None = None) -
         path: ``.csv`` (or ``.tsv``), else a recording.
         topic: where it goes. Of a recording, ``{topic}`` is its own; of a table, ``{name}`` is the file's
             name and ``{metric}`` the column, without which a message holds a whole row.
-        qos: 0 or 1 instead of what the recording says, or 1 for a table.
+        qos: 0 or 1 instead of the recorded QoS, or 1 for a table.
 
     Raises:
         FileError: the file or the topic is wrong; one line.
@@ -48,7 +48,7 @@ def open_tape(path: Path, *, topic: str | None = None, qos: int | None = None) -
         raise FileError(f"{path}: holds no value; there is nothing to play")
     start = first.at
     return _measured(
-        lambda shift_s: _told(path, pattern, 1 if qos is None else qos, start, shift_s), first=start
+        lambda shift_s: _rows(path, pattern, 1 if qos is None else qos, start, shift_s), first=start
     )
 
 
@@ -74,7 +74,7 @@ def _recorded(path: Path, topic: str | None, qos: int | None) -> Iterator[Record
         yield Recorded(one.offset, message if qos is None else replace(message, qos=qos))
 
 
-def _told(path: Path, topic: str, qos: int, start: float, shift_s: float) -> Iterator[Recorded]:
+def _rows(path: Path, topic: str, qos: int, start: float, shift_s: float) -> Iterator[Recorded]:
     """Yield a table's readings in the form that the simulator's devices have."""
     for row in table.rows(path):
         stamp = round(row.at + shift_s, 3)

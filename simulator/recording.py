@@ -1,4 +1,4 @@
-"""A recording: one JSON object a line for each message, with its payload in base64.
+"""A recording: a line of JSON for each message, with its payload in base64.
 
 ``{"offset": 1.25, "topic": "a/b", "payload": "MjEuNQ==", "qos": 1, "retain": false, "properties": {...}}``.
 The offset is in seconds since the recording began. Properties (MQTT 5) are there if there are any: ``user``
@@ -45,10 +45,10 @@ class Recorded:
 
 
 def taken(message: paho.MQTTMessage, offset: float) -> Recorded:
-    """Return what arrived as what can be sent again.
+    """Return a received message in the form to send it again.
 
     Raises:
-        UnicodeDecodeError: the topic is no UTF-8.
+        UnicodeDecodeError: the topic is not UTF-8.
     """
     properties = message.properties
     extra = tuple((name, getattr(properties, name)) for name in EXTRA if hasattr(properties, name))
@@ -87,7 +87,7 @@ def parse(line: bytes) -> Recorded:
     """Return the message of one line.
 
     Raises:
-        ValueError: with what is wrong, in a few words.
+        ValueError: the error in a few words.
     """
     try:
         body = json.loads(line, parse_constant=_no_constant)
@@ -159,10 +159,10 @@ def checked_topic(topic: object) -> str:
     """Return ``topic`` if a message can be published there.
 
     Raises:
-        ValueError: it is no text, empty, too long, or holds a wildcard or what MQTT forbids.
+        ValueError: it is not a text, is empty, too long, or holds a wildcard or characters that MQTT forbids.
     """
     if not isinstance(topic, str) or not topic:
-        raise ValueError("has a topic that is no text")
+        raise ValueError("has a topic that is not a text")
     if any(sign in topic for sign in "+#\0"):
         raise ValueError(f"has the topic {topic[:60]!r} with a wildcard or NUL")
     if len(_text(topic, "topic").encode()) > MAX_TOPIC:
@@ -172,7 +172,7 @@ def checked_topic(topic: object) -> str:
 
 def _offset(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError("has an offset that is no number")  # noqa: TRY004 - as above
+        raise ValueError("has an offset that is not a number")  # noqa: TRY004 - as above
     try:
         offset = float(value)
     except OverflowError:
@@ -200,13 +200,13 @@ def _decoded(value: object, what: str) -> bytes:
 
 def _properties(value: object) -> tuple[tuple[tuple[str, str], ...], tuple[tuple[str, Any], ...]]:
     if not isinstance(value, Mapping):
-        raise ValueError("has properties that are no object")  # noqa: TRY004 - as above
+        raise ValueError("has properties that are not an object")  # noqa: TRY004 - as above
     unknown = sorted(set(value) - {"user", *EXTRA.values()})
     if unknown:
         raise ValueError(f"has an unknown property {unknown[0][:40]!r}")
     user = value.get("user", [])
     if not isinstance(user, list) or not all(_is_pair(pair) for pair in user):
-        raise ValueError("has user properties that are no list of pairs of texts")
+        raise ValueError("has user properties that are not a list of pairs of texts")
     pairs = tuple((_text(name, "user property"), _text(text, "user property")) for name, text in user)
     extra = [(paho_name, _extra(name, value[name])) for paho_name, name in EXTRA.items() if name in value]
     return pairs, tuple(extra)
@@ -225,11 +225,11 @@ def _extra(name: str, value: object) -> Any:
     if name in _LIMITS:
         if type(value) is int and 0 <= value <= _LIMITS[name]:
             return value
-        raise ValueError(f"has {name} that is no number from 0 to {_LIMITS[name]}")
+        raise ValueError(f"has {name} that is not a number from 0 to {_LIMITS[name]}")
     if name == "response_topic":
         return checked_topic(value)
     if not isinstance(value, str):
-        raise ValueError(f"has {name} that is no text")  # noqa: TRY004 - as above
+        raise ValueError(f"has {name} that is not a text")  # noqa: TRY004 - as above
     return _text(value, name)
 
 
@@ -243,4 +243,4 @@ def _text(value: str, what: str) -> str:
 
 
 def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")

@@ -1,4 +1,4 @@
-"""Scenarios: which devices there are, how they talk and what goes wrong. YAML files, checked in full."""
+"""Scenarios: devices, their intervals and their faults, in checked YAML files."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -67,7 +67,7 @@ class Scenario:
 
     @property
     def hard_negatives(self) -> tuple[Fault, ...]:
-        """What only looks wrong, and is normal."""
+        """An event that only looks wrong, and is normal."""
         return tuple(fault for fault in self.faults if fault.normal)
 
     def without_faults(self) -> "Scenario":
@@ -86,7 +86,7 @@ class Scenario:
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """Safe YAML in which a key that stands twice and an alias are errors."""
+    """Safe YAML in which a repeated key and an alias are errors."""
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
@@ -97,7 +97,7 @@ class _StrictLoader(yaml.SafeLoader):
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         for key in keys:
             if keys.count(key) > 1:
-                raise ScenarioError(f"key {key!r} stands twice on line {node.start_mark.line + 1}")
+                raise ScenarioError(f"key {key!r} is repeated on line {node.start_mark.line + 1}")
         return super().construct_mapping(node, deep)
 
 

@@ -1,4 +1,4 @@
-"""What a scenario file may say of a device."""
+"""Keys of a device in a scenario file."""
 
 from typing import Annotated, Literal, Self
 
@@ -9,7 +9,9 @@ from simulator.signals import SIGNALS, Metric, Signal, parameters
 MAX_TIME_S = 1e8  # 3 years
 Positive = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
 Finite = Annotated[float, Field(ge=-1e9, le=1e9, allow_inf_nan=False)]
-Interval = Annotated[float, Field(ge=0.01, le=MAX_TIME_S, allow_inf_nan=False)]  # s; times are told to 1 ms
+Interval = Annotated[
+    float, Field(ge=0.01, le=MAX_TIME_S, allow_inf_nan=False)
+]  # s; times have a resolution of 1 ms
 
 
 class Part(BaseModel):
@@ -19,18 +21,18 @@ class Part(BaseModel):
 
 
 class Report(Part):
-    """When a device says what it measured, if not always."""
+    """When a device sends its values, if not always."""
 
     when: Literal["change"]
     """When a value left its dead band."""
     band: dict[str, Positive] = {}
     """Dead bands by metric, in its unit; left out: what its sensor resolves."""
     heartbeat_s: Interval = 3600.0
-    """It says everything at least that often."""
+    """It sends all values at least that often."""
 
 
 class Device(Part):
-    """One device: what it measures and how it says so."""
+    """One device: its values and its way of sending them."""
 
     id: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")]
     signal: Annotated[str, Field(validate_default=True, json_schema_extra={"enum": sorted(SIGNALS)})]
@@ -44,13 +46,13 @@ class Device(Part):
     qos: Literal[0, 1] = 1
     retain: bool = False
     availability: Annotated[str, Field(pattern=r"^[^+#]*\{device\}[^+#]*$")] | None = None
-    """A topic with ``{device}`` where it says ``online`` and ``offline``, retained."""
+    """A topic with ``{device}`` where it publishes ``online`` and ``offline``, retained."""
     params: dict[str, Finite] = {}
     """Numbers of its signal."""
     step: dict[str, Positive] = {}
     """Coarser sensors by metric: multiples of it."""
     report: Report | None = None
-    """Left out: it says all that it measured."""
+    """Left out: it sends all its values."""
 
     @field_validator("signal")
     @classmethod
@@ -70,9 +72,9 @@ class Device(Part):
             if name.endswith("_s") and number < 1.0:
                 raise ValueError(f"{name} {number:g} is too short; give 1 s or more")
             if name == "duty" and not 0.01 <= number <= 0.99:  # noqa: PLR2004 - a cycle has two parts
-                raise ValueError(f"duty {number:g} is no share of a cycle; give 0.01 to 0.99")
+                raise ValueError(f"duty {number:g} is not a share of a cycle; give 0.01 to 0.99")
             if (name.endswith("_hour") or name in {"arrive", "leave"}) and not 0.0 <= number <= 24.0:  # noqa: PLR2004
-                raise ValueError(f"{name} {number:g} is no hour of a day; give 0 to 24")
+                raise ValueError(f"{name} {number:g} is not an hour of a day; give 0 to 24")
             if abs(number) > 1e6:  # noqa: PLR2004 - far beyond any of these devices
                 raise ValueError(f"{name} {number:g} is beyond any {signal}; give at most 1000000")
         return value
@@ -105,7 +107,7 @@ class Device(Part):
 
     @property
     def sensors(self) -> tuple[Metric, ...]:
-        """What it measures, as finely as its sensors do."""
+        """Its values, with the resolution of its sensors."""
         return tuple(
             metric._replace(step=self.step.get(metric.name, metric.step))
             for metric in SIGNALS[self.signal].METRICS
@@ -113,5 +115,5 @@ class Device(Part):
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """Names of what it measures."""
+        """Names of its metrics."""
         return tuple(metric.name for metric in SIGNALS[self.signal].METRICS)

@@ -1,4 +1,4 @@
-"""What a scenario file may say of a fault or a hard negative."""
+"""Keys of a fault or a hard negative in a scenario file."""
 
 import math
 from typing import Annotated, Self
@@ -21,7 +21,7 @@ class FaultEntry(Part):
     """After the live start; only what is normal may begin before it."""
     for_s: Interval
     size: Finite | None = None
-    """In the unit of the metric, or as its kind says."""
+    """In the unit of the metric, or as its kind defines."""
     every_s: Annotated[float, Field(ge=1, le=MAX_TIME_S, allow_inf_nan=False)] | None = None
     """Left out: once."""
     jitter_s: Annotated[float, Field(ge=0, le=MAX_TIME_S, allow_inf_nan=False)] = 0.0

@@ -1,4 +1,4 @@
-"""What a scenario file may say: every key, its default and its checks."""
+"""Keys of a scenario file, with their defaults and checks."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -13,7 +13,7 @@ Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "satur
 
 
 class History(Part):
-    """What is replayed before the live part begins, with event times in the payload."""
+    """The history before the live part, with event times in the payload."""
 
     span_s: Annotated[float, Field(ge=0, le=MAX_SPAN_S)] = 0
     per_message: Annotated[int, Field(ge=1, le=500)] = 1
@@ -21,7 +21,7 @@ class History(Part):
 
 
 class Limit(Part):
-    """What a series must not leave."""
+    """The bounds of a series."""
 
     low: Finite | None = None
     high: Finite | None = None
@@ -37,7 +37,7 @@ class Limit(Part):
 
 
 class AgentPart(Part):
-    """What the agent that watches should know: its limits, by globs of ``device/metric``."""
+    """The limits of the watching agent, by globs of ``device/metric``."""
 
     limits: dict[str, Limit] = Field(default={})
     """By globs of ``device/metric``."""
@@ -76,7 +76,7 @@ class ScenarioFile(Part):
         seen: set[str] = set()
         for device in value:
             if device.id in seen:
-                raise ValueError(f"device {device.id!r} stands there twice; give each its own id")
+                raise ValueError(f"device {device.id!r} is repeated; give each its own id")
             seen.add(device.id)
         return value
 

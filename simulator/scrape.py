@@ -1,4 +1,4 @@
-"""Reads an agent's HTTP port: Prometheus text and the addresses beside it."""
+"""A reader of an agent's HTTP port: Prometheus text, health and status."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from typing import Any
 MAX_BYTES = 4 * 1024 * 1024
 _SAMPLE = re.compile(r"^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? (\S+)")
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
-# No proxy stands between us and our own loopback.
+# No proxy for the loopback address.
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 

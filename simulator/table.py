@@ -1,4 +1,4 @@
-"""CSV files with a time and one or more values a row: ``timestamp,value``, or a column per metric."""
+"""CSV files with times: ``timestamp,value``, or a column per metric."""
 
 import csv
 import io
@@ -112,7 +112,7 @@ def _time(where: str, text: str) -> float:
             at = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
         except (ValueError, OverflowError):
             raise FileError(
-                f"{where}: {text[:40]!r} is no time; write Unix seconds or 2026-01-31T12:00:00Z"
+                f"{where}: {text[:40]!r} is not a time; write Unix seconds or 2026-01-31T12:00:00Z"
             ) from None
     if not 0 <= at < _MILLISECONDS:
         raise FileError(f"{where}: {text[:40]!r} is not between 1970 and 5138; correct it")
@@ -124,4 +124,4 @@ def _value(where: str, text: str) -> float:
         return int(text)
     if _NUMBER.fullmatch(text) and math.isfinite(value := float(text)):
         return value
-    raise FileError(f"{where}: {text[:40]!r} is no number; leave the cell empty if there is no value")
+    raise FileError(f"{where}: {text[:40]!r} is not a number; leave the cell empty if there is no value")

@@ -1,4 +1,4 @@
-"""The true faults so far, held against what an agent said of them."""
+"""The true faults so far, compared with an agent's verdicts on them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

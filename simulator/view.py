@@ -1,4 +1,4 @@
-"""The live view of the demo: the alternate screen of a terminal, drawn a few times a second."""
+"""The live view of the demo on a terminal's alternate screen."""
 
 import contextlib
 import os
@@ -15,8 +15,8 @@ from rich.text import Text
 
 from simulator import scrape
 from simulator.faults import Label
-from simulator.view_board import Board
 from simulator.view_frame import frame
+from simulator.view_state import Board
 
 if TYPE_CHECKING:
     from simulator.truth import Truth
@@ -26,7 +26,7 @@ LOOK_EVERY_S = 1.0
 
 
 def fits(stream: Any) -> bool:
-    """Say whether a stream is a terminal that can show the view."""
+    """Return whether a stream is a terminal that can show the view."""
     encoding = str(getattr(stream, "encoding", "")).lower().replace("-", "")
     return (
         bool(stream.isatty())
@@ -36,7 +36,7 @@ def fits(stream: Any) -> bool:
 
 
 class View:
-    """Shows the demo as it runs. What was typed meanwhile is neither echoed nor kept."""
+    """Shows the demo as it runs. Keys typed meanwhile are neither echoed nor kept."""
 
     def __init__(self, *, console: Console | None = None) -> None:
         self.console = Console(markup=False, highlight=False) if console is None else console
@@ -85,7 +85,7 @@ class View:
                 self.board.web = text
 
     def phase(self, name: str, text: str) -> None:
-        """Say what is going on."""
+        """Show the present step."""
         self.board.phase = f"{name}: {text}"
 
     def verdict(self, body: dict[str, Any]) -> None:

@@ -1,7 +1,7 @@
-"""Draws a board as lines of text: what matters most first, nothing wider or higher than the terminal.
+"""The live view's lines of text: most important first, cut to the terminal.
 
 Every text that a device or a model can reach goes through ``clean`` and into ``Text`` objects, which know
-no markup. Colour only repeats what a word or a sign says.
+no markup. Colour only repeats the meaning of a word or a sign.
 """
 
 import time
@@ -11,10 +11,10 @@ from typing import Any
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
-from simulator.lines import clean, clock, verdict_words
 from simulator.score import Match
+from simulator.text import clean, clock, verdict_words
 from simulator.truth import Truth
-from simulator.view_board import Board, FindingRow
+from simulator.view_state import Board, FindingRow
 
 BARS = "▁▂▃▄▅▆▇█"
 WIDE = 100  # columns from which there is room for long sparklines and the usual range
@@ -29,7 +29,7 @@ def frame(board: Board, *, width: int, height: int, now: float | None = None) ->
     top = [*_header(board, at), *_money(board, width)]
     sections = [
         ("Devices", _devices(board, width)),
-        ("The truth, and what the agent said of it", _truths(board.truth)),
+        ("The truth, and the agent's verdicts", _truths(board.truth)),
         ("Findings", _findings(board, at)),
         ("Verdicts", _verdicts(board)),
     ]
@@ -133,7 +133,7 @@ def _money(board: Board, width: int) -> list[Text]:
             first.append_text(_budget(period, money))
     counts = board.status.get("counters", {})
     said = counts.get("verdicts", {})
-    second = Text.assemble(("told   ", "bold"))
+    second = Text.assemble(("sent   ", "bold"))
     if counts:
         second.append(f"{sum(said.values()):,} verdicts", "bold")
         by = ", ".join(f"{said.get(source, 0):,} {source}" for source in ("ai", "cache", "local"))
@@ -177,7 +177,7 @@ def _devices(board: Board, width: int) -> list[Text]:
                 rows[-1].append("  ").append_text(said)
         if not device.get("metrics"):
             rows.append(Text(f"{_cells(name, 11)} ", "bold").append_text(said))
-    return rows or [Text("none has been heard yet", "bright_black")]
+    return rows or [Text("none has arrived yet", "bright_black")]
 
 
 def _metric(device: str, metric: Mapping[str, Any], length: int) -> Text:
@@ -222,12 +222,12 @@ def _said(row: Match, truth: Truth, age: float) -> tuple[str, str]:
     if row.opening is not None:
         named = clean(", then ".join(truth.kinds.get(row.opening.finding_id, [row.opening.kind])), 30)
         if normal:
-            return f"FOOLED: it is normal, told as {named}", "bold red"
+            return f"FOOLED: it is normal, reported as {named}", "bold red"
         return f"found as {named} after {row.delay_s:.1f} s", "bold green"
     if normal:
         return "normal, and left alone", "green"
     if truth.now < row.label.end + truth.grace_s:
-        return f"not told yet, {age:.0f} s", "yellow"
+        return f"not reported yet, {age:.0f} s", "yellow"
     return "MISSED", "bold red"
 
 

@@ -1,4 +1,4 @@
-"""Listens to what an agent publishes: verdicts, findings and its state."""
+"""A subscriber to an agent's messages: verdicts, findings and its state."""
 
 import json
 import threading
@@ -10,14 +10,14 @@ from typing import Any
 
 from simulator.link import Link
 from simulator.score import Opening
-from simulator.score.said import seconds
+from simulator.score.verdicts import seconds
 
-Told = Callable[[str, dict[str, Any]], None]
+OnMessage = Callable[[str, dict[str, Any]], None]
 
 
 @dataclass(slots=True)
-class Heard:
-    """What came back from the broker. Written by the connection's thread, read by any."""
+class Received:
+    """The received messages. Written by the connection's thread, read by any."""
 
     verdicts: int = 0
     live: int = 0  # verdicts of windows that end after the live start
@@ -34,10 +34,10 @@ class Heard:
 class Watch:
     """A subscriber of its own, as an operator would have one."""
 
-    def __init__(self, *, host: str, port: int, base_topic: str, told: Told) -> None:
-        """Listen under ``base_topic``; ``told("verdict" | "event", payload)`` gets what is live."""
+    def __init__(self, *, host: str, port: int, base_topic: str, on_message: OnMessage) -> None:
+        """Listen under ``base_topic``; ``on_message("verdict" | "event", payload)`` gets live messages."""
         self._base = base_topic
-        self._told = told
+        self._on_message = on_message
         self._link = Link(
             host=host,
             port=port,
@@ -48,7 +48,7 @@ class Watch:
         self.live_from = float("inf")  # event time
         self.online = threading.Event()
         self.now: Callable[[], float] = time.time  # event time now
-        self.heard = Heard()
+        self.received = Received()
 
     def open(self, timeout_s: float = 10.0) -> None:
         """Subscribe.
@@ -68,8 +68,8 @@ class Watch:
             body = json.loads(payload)
             self._take(kind, body)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            self.heard.malformed += 1
-        self.heard.last = time.monotonic()
+            self.received.malformed += 1
+        self.received.last = time.monotonic()
 
     def _take(self, kind: str, body: dict[str, Any]) -> None:
         match kind:
@@ -83,30 +83,30 @@ class Watch:
 
     def _take_verdict(self, verdict: dict[str, Any]) -> None:
         live = self._is_live(verdict)
-        heard = self.heard
-        heard.verdicts += 1
-        heard.live += live
-        heard.sources[str(verdict["source"]), str(verdict["reason"])] += 1
-        heard.statuses[str(verdict["status"])] += 1
-        heard.cost_usd += verdict["cost_usd"] or 0.0
+        received = self.received
+        received.verdicts += 1
+        received.live += live
+        received.sources[str(verdict["source"]), str(verdict["reason"])] += 1
+        received.statuses[str(verdict["status"])] += 1
+        received.cost_usd += verdict["cost_usd"] or 0.0
         if live:
-            self._told("verdict", verdict)
+            self._on_message("verdict", verdict)
 
     def _take_event(self, event: dict[str, Any]) -> None:
         verdict = event["verdict"]
-        self.heard.events[str(event["event_type"])] += 1
+        self.received.events[str(event["event_type"])] += 1
         if not self._is_live(verdict):
             return
         if event["event_type"] == "opened":
-            self.heard.openings.append(self._opening(event["finding_id"], verdict))
+            self.received.openings.append(self._opening(event["finding_id"], verdict))
         if event["event_type"] != "cleared":
-            kinds = self.heard.kinds.setdefault(str(event["finding_id"]), [])
+            kinds = self.received.kinds.setdefault(str(event["finding_id"]), [])
             if verdict["kind"] not in kinds:
                 kinds.append(str(verdict["kind"]))
-        self._told("event", event)
+        self._on_message("event", event)
 
     def _opening(self, finding_id: str, verdict: dict[str, Any]) -> Opening:
-        # Silence has no readings: it is seen when it is told.
+        # Silence has no readings: it is seen when it is reported.
         window = verdict["window"]
         seen = seconds(window["to"]) if window["readings"] else self.now()
         return Opening(
@@ -114,7 +114,7 @@ class Watch:
             device=str(verdict["device"]),
             kind=str(verdict["kind"]),
             seen=seen,
-            told=self.now(),
+            reported=self.now(),
         )
 
     def _is_live(self, verdict: dict[str, Any]) -> bool:

@@ -4,7 +4,7 @@
 need_mosquitto() {
   PATH=$PATH:/usr/sbin
   command -v mosquitto_passwd >/dev/null || die 69 "Mosquitto is missing: apt-get install mosquitto mosquitto-clients"
-  # Mosquitto does not start when one of these is said twice.
+  # Mosquitto does not start when one of these is set twice.
   for file in "$mosquitto/mosquitto.conf" "$mosquitto"/conf.d/*.conf; do
     if [ "${file##*/}" != edge-agent.conf ] && grep -qsE '^[[:space:]]*(password_file|acl_file)[[:space:]]' "$file"; then
       die 69 "${file#"$destdir"} has a password_file or an acl_file of its own: add configs/mosquitto/ to it by hand, and leave --with-mosquitto out"

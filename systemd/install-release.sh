@@ -56,7 +56,7 @@ pip() {
   env ${tool:+"PYTHONPATH=$tool"} "$place/bin/python" -I "$pip_wheel/pip" --isolated --disable-pip-version-check --no-input --no-cache-dir "$@"
 }
 
-# Everything is pinned by version and hash in requirements.txt, which is what uv.lock says.
+# Everything is pinned by version and hash in requirements.txt, which is exported from uv.lock.
 make_release() {
   place=$destdir$release
   if [ -e "$place/complete" ]; then say "release ${release##*/} is there already"; return; fi
@@ -73,9 +73,16 @@ make_release() {
   rm -rf "$place/build"
   "$place/bin/python" -Im compileall -q -s "$destdir" -p / "$place/lib" || die 70 "$place/lib does not compile"
   unstage
-  install -D -m 644 -t "$place/share/edge-agent" "$here/edge-agent.service" "$root/configs/agent.yaml" "$root/README.md"
+  install -D -m 644 -t "$place/share/edge-agent" "$here/edge-agent.service" "$root/configs/agent.yaml" "$root"/*.md
+  install_pages
   touch "$place/complete"
   unfinished=
+}
+
+# The pages and the configurations that README.md links to.
+install_pages() {
+  cd "$root" && find docs configs -type f ! -name '*.py' ! -name '*.py[co]' |
+    while IFS= read -r file; do install -D -m 644 "$file" "$place/share/edge-agent/$file"; done
 }
 
 # Build the project's wheel in the new release, with the pinned build tool.

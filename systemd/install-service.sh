@@ -38,7 +38,7 @@ fill_in() {
 }" "$root/configs/agent.yaml"
 }
 
-# Start with what is installed now; where that fails after a switch, go back to the release before.
+# Start the release that is installed now; where that fails after a switch, go back to the release before.
 start_service() {
   systemctl daemon-reload
   systemctl enable -q edge-agent
@@ -61,7 +61,7 @@ restart() {
   systemctl restart edge-agent 2>/dev/null && systemctl is-active -q edge-agent
 }
 
-# What the service said when it ended: a line for people, or the event of a fault of ours.
+# The service's last output: a line for people, or the event of a fault of ours.
 last_words() {
   journalctl -q -u edge-agent -n 50 -o cat --no-pager 2>/dev/null | grep -E '^edge-agent: |"agent_failed"' | tail -n 1 >&2 || true
 }

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs edge-agent on this machine as a service. May be run again at any time: what is there already stays.
-# What goes where, and how to take it away again, is described in docs/deployment.md.
+# Paths and removal are described in docs/deployment.md.
 set -eu
 umask 022
 
@@ -105,7 +105,7 @@ put() {
   { install -D -m "$3" "$1" "$2.part" && mv -f "$2.part" "$2"; } || die 70 "$2 cannot be written"
 }
 
-# offer SOURCE TARGET MODE: install a file that people edit; an edited one stays and the new one lies beside it.
+# offer SOURCE TARGET MODE: install a file that people edit; an edited one stays and the new one is written next to it.
 offer() {
   if [ ! -e "$2" ] || cmp -s "$1" "$2"; then
     rm -f "$2.new"

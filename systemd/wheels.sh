@@ -15,7 +15,7 @@ mkdir -p "$directory"
 directory=$(CDPATH='' cd -- "$directory" && pwd)
 rm -f "$directory"/edge_agent-*.whl
 
-# pip wants each name by which a wheel may say that it runs there: glibc 2.17 (2014) to 2.36 (Debian 12).
+# pip needs each platform tag of a suitable wheel: glibc 2.17 (2014) to 2.36 (Debian 12).
 set -- --platform "manylinux2014_$arch"
 minor=17
 while [ $minor -le 36 ]; do

@@ -24,11 +24,20 @@ main()
 """
 
 
-@pytest.mark.parametrize(("room", "code", "said"), [("agent", 0, ""), ("simulator", 70, "ended at once")])
-def test_ctrl_c_while_the_modules_load_shows_no_traceback(room: str, code: int, said: str) -> None:
+@pytest.mark.parametrize(
+    ("room", "command", "code", "said"),
+    [
+        ("agent", "run", 0, ""),
+        ("agent", "doctor", 130, ""),
+        ("simulator", "list", 70, "ended at once"),
+    ],
+)
+def test_ctrl_c_while_the_modules_load_shows_no_traceback(
+    room: str, command: str, code: int, said: str
+) -> None:
     """On a slow card that moment lasts for seconds."""
     ended = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED.format(room=room)],
+        [sys.executable, "-c", INTERRUPTED.format(room=room), command],
         capture_output=True,
         text=True,
         cwd=Path(__file__).parents[1],
@@ -36,6 +45,21 @@ def test_ctrl_c_while_the_modules_load_shows_no_traceback(room: str, code: int, 
     )
     assert ended.returncode == code
     assert ended.stderr.strip() == (said and f"edge-sim: {said}")
+
+
+@pytest.mark.parametrize(("command", "code"), [("run", 0), ("doctor", 130), ("check", 130)])
+def test_an_interrupted_command_has_not_done_its_work(
+    monkeypatch: pytest.MonkeyPatch, command: str, code: int
+) -> None:
+    """Ctrl-C ends an agent as asked; a script must not take an interrupted check for a good one."""
+
+    def interrupted(_path: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("signal.signal", lambda *_: None)  # of `run`
+    monkeypatch.setattr(cli, "load_apart", interrupted)
+    monkeypatch.setattr("agent.commands.doctor.load_apart", interrupted)
+    assert cli.main([command]) == code
 
 
 def test_a_fault_of_ours_is_one_line_with_its_place(

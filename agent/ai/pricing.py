@@ -2,21 +2,31 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated
 
 from agent.ai.protocols import Usage
+from agent.domain.keys import Key
 
 NANO = 1_000_000_000
+MAX_USD_PER_MTOK = 1000
 _PICO_PER_TOKEN = 1_000_000  # of 1 USD per million tokens
 _PICO_PER_NANO = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """USD per million tokens; cached input costs as much as other input unless it has a price."""
+    """One entry of ``ai.prices`` in the configuration: USD per million tokens."""
 
-    input: float
-    output: float
-    cached_input: float | None = None
+    input: Annotated[float, Key("USD per million tokens sent", ge=0, le=MAX_USD_PER_MTOK)]
+    output: Annotated[float, Key("USD per million tokens received", ge=0, le=MAX_USD_PER_MTOK)]
+    cached_input: Annotated[
+        float | None,
+        Key(
+            "USD per million tokens that the provider has cached; default: as `input`",
+            ge=0,
+            le=MAX_USD_PER_MTOK,
+        ),
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 from agent.ai.budget_guard import BudgetState, state_of
 from agent.ai.caller import Caller
 from agent.ai.openai_chat import OpenAIChat
-from agent.ai.pricing import Price, Pricing
 from agent.ai.protocols import BudgetWindow, Recorder, Spend, Transcript
 from agent.ai.settings import CallerSettings
 from agent.budget.ledger import BudgetLedger
@@ -111,25 +110,13 @@ class Asking:
         )
 
     def _make_caller(self, config: Config, endpoint: str, key: str | None, ledger: BudgetLedger) -> Caller:
-        ai, address = config.ai, urlsplit(endpoint)
         transport = OpenAIChat(base_url=endpoint, api_key=key)
         return Caller(
-            settings=CallerSettings(
+            settings=CallerSettings.of(
+                config.ai,
                 agent=config.agent.id,
-                model=ai.model,
-                fallback=ai.fallback,
-                provider=ai.profile,
-                pricing=pricing_of(config),
-                deadline_s=ai.deadline_s,
-                max_concurrent=ai.concurrency,
+                endpoint=endpoint,
                 max_input_tokens=config.review.batch.max_input_tokens,
-                temperature=ai.temperature,
-                server_address=address.hostname or "",
-                server_port=address.port or (443 if address.scheme == "https" else 80),
-                device_share=ai.device_share,
-                cache_ttl_s=ai.cache_ttl_s,
-                moderation_model=ai.moderation_model,
-                safety_categories=None if ai.safety_categories is None else frozenset(ai.safety_categories),
             ),
             transport=transport,
             load=transport.load,
@@ -250,9 +237,3 @@ def limits_of(config: Config) -> Mapping[BudgetWindow, float]:
         BudgetWindow.DAY: budget.day_usd,
         BudgetWindow.MONTH: budget.month_usd,
     }
-
-
-def pricing_of(config: Config) -> Pricing:
-    """Return the configured prices."""
-    prices = config.ai.prices
-    return Pricing({name: Price(one.input, one.output, one.cached_input) for name, one in prices.items()})

@@ -5,7 +5,7 @@ from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
-from agent.config import Config, ConfigError, differences, load_anew, merge, settings
+from agent.config import Config, ConfigError, differences, load_again, merge, settings
 from agent.domain.records import AgentError
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Reloader:
             AgentError: the file is wrong, or names a secret or a budget that cannot be read.
         """
         rooms = self._rooms
-        wanted = load_anew(self._path)
+        wanted = load_again(self._path)
         changed = differences(rooms.config, wanted)
         waiting = [key for key in changed if key in FIXED or key.split(".")[0] not in SECTIONS]
         config = merge(rooms.config, wanted, sections=SECTIONS, keep=FIXED)

@@ -48,9 +48,7 @@ class Rooms:
         self._pace = pace_here(config.agent.state_dir)
         self.crossings = Crossings(self, loop=loop, fail=fail)
         self._feedback_topic = f"{config.base_topic}/feedback"
-        self._registry = Registry(
-            sources=settings.of_sources(config), limits=DecodeLimits(), base_topic=config.base_topic
-        )
+        self._registry = Registry(sources=config.sources, limits=DecodeLimits(), base_topic=config.base_topic)
         self.tracer = open_tracer(
             endpoint=config.traces.endpoint,
             protocol=config.traces.protocol,

@@ -1,4 +1,4 @@
-"""``edge-agent budget show|reset``: what the model has cost, and forgetting it."""
+"""``edge-agent budget show|reset``: the cost of the model, printed or forgotten."""
 
 import argparse
 import asyncio
@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from datetime import tzinfo
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from agent.ai.budget_guard import state_of
 from agent.ai.protocols import BudgetWindow, Spend
@@ -19,11 +18,8 @@ from agent.budget.periods import Anchor
 from agent.budget.reader import read_budget
 from agent.budget.store import SENTINEL
 from agent.budget.zone import find_zone
-from agent.config import load_apart
+from agent.config import Config, load_apart
 from agent.journal import JournalError
-
-if TYPE_CHECKING:
-    from agent.config import Config
 
 NAME = "budget.sqlite"
 
@@ -43,7 +39,7 @@ def show(args: argparse.Namespace) -> int:
 
 
 def reset(args: argparse.Namespace) -> int:
-    """Forget the spend of the running periods; a running agent sees it before it next says no.
+    """Forget the spend of the running periods; a running agent reads it before its next refusal.
 
     Raises:
         JournalError: there is no ledger, or it cannot be written.
@@ -54,9 +50,7 @@ def reset(args: argparse.Namespace) -> int:
         raise JournalError(f"budget: there is no {path}; the agent has not asked a model yet")
     if not os.access(path if path.exists() else path.parent, os.W_OK):
         raise JournalError(f"budget: {path} is not writable for user {os.getuid()}; run this as its owner")
-    ledger = BudgetLedger(
-        path, limits=limits_of(config), zone=_zone(config), wall=time.time, mono=time.monotonic
-    )
+    ledger = open_ledger(config)
     try:
         before = ledger.spend()
         asyncio.run(ledger.reset())
@@ -68,7 +62,22 @@ def reset(args: argparse.Namespace) -> int:
     return 0
 
 
-def _zone(config: "Config") -> tzinfo:
+def open_ledger(config: Config) -> BudgetLedger:
+    """Open the agent's ledger to write in it.
+
+    Raises:
+        JournalError: it cannot be opened.
+    """
+    return BudgetLedger(
+        config.agent.state_dir / NAME,
+        limits=limits_of(config),
+        zone=_zone(config),
+        wall=time.time,
+        mono=time.monotonic,
+    )
+
+
+def _zone(config: Config) -> tzinfo:
     return find_zone(config.ai.budget.timezone)
 
 

@@ -1,14 +1,14 @@
-"""``edge-agent doctor``: tries what the agent needs and says, line by line, what to change."""
+"""``edge-agent doctor``: tries everything that the agent needs and prints remedies."""
 
 import argparse
 from typing import Any
 
 from agent.commands.checks.broker import look_at_broker
+from agent.commands.checks.configuration import look_at_limits, look_at_settings
 from agent.commands.checks.line import Level, Line, ok, warn
 from agent.commands.checks.machine import look_at_machine, running
 from agent.commands.checks.model import look_at_model
-from agent.commands.checks.settings import look_at_limits, look_at_settings
-from agent.commands.words import print_json, printable
+from agent.commands.printing import print_json, printable
 from agent.config import load_apart, weaknesses
 from agent.config.endpoint import describe_traces
 

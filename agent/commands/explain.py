@@ -1,19 +1,19 @@
-"""``edge-agent explain TOPIC PAYLOAD``: what the agent would make of a message, without broker or journal."""
+"""``edge-agent explain TOPIC PAYLOAD``: decodes one message, without broker or journal."""
 
 import argparse
 import sys
 import time
 from typing import Any
 
-from agent.commands.words import instant, number, print_json, printable
+from agent.commands.printing import instant, number, print_result, printable
 from agent.config import Config, load_apart, settings
-from agent.decode.registry import Decoded, DecodeLimits, Registry
+from agent.decode.registry import Decoded, Registry
 from agent.detect.limits import Limit, choose
 from agent.domain.records import DecodeError, Reading
 from agent.prompt.words import name_metrics, unit_word
 
 MAX_SHOWN = 40
-MAX_READ = 4 * 1024 * 1024  # of standard input; far beyond what is decoded
+MAX_READ = 4 * 1024 * 1024  # of standard input; far above the limit of decoding
 
 
 def run(args: argparse.Namespace) -> int:
@@ -22,20 +22,14 @@ def run(args: argparse.Namespace) -> int:
     payload = args.payload.encode(errors="surrogateescape")
     if args.payload == "-":
         payload = sys.stdin.buffer.read(MAX_READ)
-    told = explain(config, args.topic, payload, time.time())
-    if args.json:
-        print_json(told)
-    else:
-        print("\n".join(_lines(told)))
+    print_result(explain(config, args.topic, payload, time.time()), _lines, as_json=args.json)
     return 0
 
 
 def explain(config: Config, topic: str, payload: bytes, received: float) -> dict[str, Any]:
-    """Return what becomes of a message that arrives at ``received`` (Unix seconds)."""
+    """Return the handling of a message that arrives at ``received`` (Unix seconds)."""
     told: dict[str, Any] = {"topic": topic, "bytes": len(payload), "outcome": "", "quarantine": None}
-    registry = Registry(
-        sources=settings.of_sources(config), limits=DecodeLimits(), base_topic=config.base_topic
-    )
+    registry = Registry(sources=config.sources, base_topic=config.base_topic)
     try:
         decoded = registry.decode(topic, payload, received)
     except DecodeError as error:

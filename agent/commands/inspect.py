@@ -1,4 +1,4 @@
-"""``edge-agent inspect DEVICE[/METRIC]``: what the detector has learnt, in words.
+"""``edge-agent inspect DEVICE[/METRIC]``: the state of the detector, in words.
 
 The journal's last snapshot and the rows after it give the state of a running agent, without asking it.
 """
@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
 
-from agent.commands.words import UnknownError, instant, many, number, print_json, printable, span
+from agent.commands.printing import UnknownError, instant, many, number, print_result, printable, span
 from agent.config import Config, load_apart, settings
 from agent.detect import Detector, DetectSettings
 from agent.domain.records import Finding, Row, SeriesView, TimerKind, TimerRow
@@ -23,7 +23,7 @@ ATTEMPTS = 3
 
 
 def run(args: argparse.Namespace) -> int:
-    """Tell what is known of a device or a series.
+    """Print the state of a device, of a series, or of all devices.
 
     Raises:
         JournalError: there is no journal to read.
@@ -40,15 +40,12 @@ def run(args: argparse.Namespace) -> int:
         device, metric = _find(detector, args.series)
         told = inspect(detector, device, metric, findings.get(device), now=time.time())
     told["problem"] = problem
-    if args.json:
-        print_json(told)
-    else:
-        print("\n".join(_device_lines(told) if "device" in told else _overview(told)))
+    print_result(told, _device_lines if "device" in told else _overview, as_json=args.json)
     return 0
 
 
 def learn(reader: Reader, config: Config) -> tuple[Detector, str | None]:
-    """Return the detector as of the newest row, and in words what of the snapshot could not be used."""
+    """Return the detector as of the newest row, and in words a fault of the snapshot."""
     for _ in range(ATTEMPTS):
         before = reader.snapshot()
         detector, problem = _learn(reader, config, before)
@@ -112,7 +109,7 @@ def _find(detector: Detector, asked: str) -> tuple[str, str | None]:
 def inspect(
     detector: Detector, device: str, metric: str | None, finding: Finding | None, *, now: float
 ) -> dict[str, Any]:
-    """Return what is known of ``device``, or of one series of it; ``now`` is Unix seconds."""
+    """Return the state of ``device``, or of one series of it; ``now`` is Unix seconds."""
     views = [view for view in detector.views(device) if metric in (None, view.metric)]
     last_at = max((view.last_at for view in views if view.last_at is not None), default=None)
     return _summary(detector, device, {} if finding is None else {device: finding}) | {

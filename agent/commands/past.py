@@ -1,4 +1,4 @@
-"""Journaled batches, and the prompts that a replay asks about them with."""
+"""Journaled batches, and the prompts of a replay."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -84,7 +84,7 @@ def _as_sent(call: dict[str, Any]) -> Prompt:
 
 
 def prompter(name: str, found: list[Past]) -> Render:
-    """Return what renders the prompts: today's, those that were sent, or those of a file.
+    """Return the renderer of the prompts: today's, the journaled ones, or those of a file.
 
     Args:
         name: ``current``, ``journaled``, or the path of a text file with the system part.

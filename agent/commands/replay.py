@@ -1,6 +1,6 @@
-"""``edge-agent replay``: journaled batches asked again of another model, and what it says differently.
+"""``edge-agent replay``: journaled batches for another model, and its differences.
 
-The windows go out with their journaled sections: in today's prompt, in the one that was sent then, or below
+The windows are sent with their journaled sections: in today's prompt, in the journaled one, or below
 another system part from a file. Neither the journal nor the agent's ledger is touched: the money is booked in
 a ledger of the command's own, below its own cap.
 """
@@ -11,30 +11,27 @@ import os
 import random
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from agent.ai.caller import Caller
 from agent.ai.collecting_recorder import MuteRecorder
 from agent.ai.openai_chat import OpenAIChat
 from agent.ai.protocols import BudgetWindow
 from agent.ai.settings import CallerSettings
-from agent.app.ai import pricing_of
 from agent.budget.ledger import BudgetLedger
 from agent.budget.zone import find_zone
 from agent.commands.past import JOURNALED, Past, Render, past_batches, prompter, version_of
-from agent.commands.words import instant, many, print_json, printable
-from agent.config import ConfigError, load_apart
-from agent.config.addresses import is_loopback, refuse_credentials
+from agent.commands.printing import instant, many, print_result, printable
+from agent.config import Config, ConfigError, load_apart
+from agent.config.checks import check_model_url
 from agent.config.credentials import KEY_VARIABLE, api_key
 from agent.config.endpoint import OPENAI_URL
 from agent.domain.records import Outcome, Status, Window
 from agent.journal import JournalError, Reader
 from agent.verdict.encode import to_json
 from agent.verdict.verdict import conclude
-
-if TYPE_CHECKING:
-    from agent.config import Config
 
 NO_SHARES = 1e9  # --max-usd alone counts; a batch must not be cut, its journaled prompt speaks of all windows
 _COMPARED = ("status", "kind", "grounded")
@@ -54,10 +51,7 @@ def run(args: argparse.Namespace) -> int:
         found = list(past_batches(reader, since=since, limit=args.limit, exact=exact))
     prompt = prompter(args.prompt, found)
     told = asyncio.run(_replay(config, args, found, prompt=prompt, endpoint=endpoint, key=key))
-    if args.json:
-        print_json(told)
-    else:
-        print("\n".join(_lines(told)))
+    print_result(told, _lines, as_json=args.json)
     if found and not told["calls"]["succeeded"]:
         fault = told["calls"]["last_error"]
         why = "no call was made: see --max-usd"
@@ -73,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _replay(
-    config: "Config",
+    config: Config,
     args: argparse.Namespace,
     found: list[Past],
     *,
@@ -108,7 +102,7 @@ async def _replay(
 
 
 def _caller(
-    config: "Config",
+    config: Config,
     args: argparse.Namespace,
     recorder: MuteRecorder,
     ledger: BudgetLedger,
@@ -117,20 +111,15 @@ def _caller(
     endpoint: str,
     key: str | None,
 ) -> Caller:
-    ai = config.ai
+    ai = replace(config.ai, model=args.model, profile=args.profile or config.ai.profile, fallback=())
+    ai = replace(ai, concurrency=1, device_share=NO_SHARES, cache_ttl_s=0.0, moderation_model=None)
     transport = OpenAIChat(base_url=endpoint, api_key=key)
     return Caller(
-        settings=CallerSettings(
+        settings=CallerSettings.of(
+            ai,
             agent=config.agent.id,
-            model=args.model,
-            provider=args.profile or ai.profile,
-            pricing=pricing_of(config),
-            deadline_s=ai.deadline_s,
-            max_concurrent=1,
+            endpoint=endpoint,
             max_input_tokens=config.review.batch.max_input_tokens,
-            temperature=ai.temperature,
-            device_share=NO_SHARES,
-            cache_ttl_s=0.0,
         ),
         transport=transport,
         load=transport.load,
@@ -142,7 +131,7 @@ def _caller(
     )
 
 
-def _compare(config: "Config", window: Window, outcome: Outcome, before: dict[str, Any]) -> dict[str, Any]:
+def _compare(config: Config, window: Window, outcome: Outcome, before: dict[str, Any]) -> dict[str, Any]:
     verdict = to_json(conclude(window, outcome, agent=config.agent.id, created=time.time()))
     changed = [name for name in _COMPARED if before[name] != verdict[name]]
     return {
@@ -250,7 +239,7 @@ def _lines(told: dict[str, Any]) -> list[str]:
 # ------------------------------------------------------------------------------------ arguments
 
 
-def _endpoint(config: "Config", base_url: str | None) -> tuple[str, str | None]:
+def _endpoint(config: Config, base_url: str | None) -> tuple[str, str | None]:
     """Return address and key; a key is only given to the endpoint that it was configured for."""
     if base_url is None:
         key = api_key(config)
@@ -259,11 +248,7 @@ def _endpoint(config: "Config", base_url: str | None) -> tuple[str, str | None]:
             raise ConfigError(["ai.base_url: no endpoint and no key; set one, or give --base-url"])
         return endpoint, key
     try:
-        parts = refuse_credentials(base_url, "its key is OPENAI_API_KEY")
+        check_model_url(base_url, "its key is OPENAI_API_KEY")
     except ValueError as error:
         raise ConfigError([f"--base-url: {error}"]) from None
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ConfigError(["--base-url: is not an HTTP address; write https://host/v1"])
-    if parts.scheme == "http" and not is_loopback(parts.hostname):
-        raise ConfigError(["--base-url: is not encrypted and not on this machine; write https://"])
     return base_url, os.environ.pop(KEY_VARIABLE, "").strip() or None

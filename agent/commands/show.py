@@ -1,4 +1,4 @@
-"""``edge-agent show VERDICT_ID``: all that is journaled of one verdict, from the readings to the PUBACK."""
+"""``edge-agent show VERDICT_ID``: the journaled record of one verdict."""
 
 import argparse
 import json
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from agent.commands.words import UnknownError, between, instant, many, number, print_json, printable
+from agent.commands.printing import UnknownError, between, instant, many, number, print_result, printable
 from agent.config import load_apart
 from agent.domain.records import Window
 from agent.journal import Reader
@@ -28,15 +28,12 @@ def run(args: argparse.Namespace) -> int:
     config = load_apart(args.config)
     with Reader.open(config.agent.state_dir) as reader:
         told = show(reader, args.verdict_id)
-    if args.json:
-        print_json(told)
-    else:
-        print("\n".join(_lines(told)))
+    print_result(told, _lines, as_json=args.json)
     return 0
 
 
 def show(reader: Reader, verdict_id: str) -> dict[str, Any]:
-    """Return what is journaled of a verdict."""
+    """Return the journaled record of a verdict."""
     record = reader.verdict(verdict_id) if verdict_id else None
     record = record or _of_request(reader, verdict_id)
     if record is None:

@@ -1,20 +1,13 @@
-"""YAML and environment made into frozen models: every default and every check.
+"""YAML and environment made into one frozen :class:`Config`: every default and every check.
 
-``agent.config.load`` holds the models' side and needs pydantic. A long-running agent reads its configuration
-through :func:`load_apart`, so that it need not.
+``agent.config.load`` needs pydantic. A long-running agent reads its configuration through
+:func:`load_apart`, in a child process, and does not load it.
 """
 
-from typing import TYPE_CHECKING
-
-from agent.config.apart import load_anew, load_apart
-from agent.config.change import differences, merge
+from agent.config.child import load_again, load_apart
 from agent.config.errors import ConfigError, ConfigFaultError, one_line
+from agent.config.sections import Config, differences, merge
 from agent.config.weaknesses import Weakness, weaknesses
-
-if TYPE_CHECKING:
-    from agent.config.models import Config
-else:
-    from agent.config.apart import Plain as Config
 
 __all__ = [
     "Config",
@@ -22,7 +15,7 @@ __all__ = [
     "ConfigFaultError",
     "Weakness",
     "differences",
-    "load_anew",
+    "load_again",
     "load_apart",
     "merge",
     "one_line",

@@ -1,8 +1,8 @@
-"""``python -m agent.config FILE``: the other side of :func:`agent.config.apart.load_anew`."""
+"""``python -m agent.config FILE``: the child process of :func:`agent.config.child.load_again`."""
 
 import sys
 from pathlib import Path
 
-from agent.config.apart import answer
+from agent.config.child import answer
 
 answer(Path(sys.argv[1]), sys.stdout.fileno())

@@ -1,25 +1,24 @@
-"""Reads secrets from files and from the environment, and keeps them out of both afterwards."""
+"""Secrets, read from files and from the environment and removed from it."""
 
 import os
 import ssl
 from collections.abc import Callable, MutableMapping
-from hashlib import blake2b
 from pathlib import Path
 
-from agent.config import Config, ConfigError
+from agent.config.errors import ConfigError
+from agent.config.sections import Config
 from agent.observe.redact import Secrets
 from agent.web import BasicAuth, server_tls
 
 KEY_VARIABLE = "OPENAI_API_KEY"
 MAX_SECRET = 16_384
-_MACHINE_IDS = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
 
 
 def api_key(config: Config, environ: MutableMapping[str, str] | None = None) -> str | None:
     """Return the model's key, from the file before the environment; the variable is removed once read.
 
     Raises:
-        ConfigError: it cannot be read, or is not what an HTTP header can carry.
+        ConfigError: it cannot be read, or an HTTP header cannot carry it.
     """
     environ = os.environ if environ is None else environ
     from_environment = environ.pop(KEY_VARIABLE, "").strip()
@@ -37,7 +36,7 @@ def _key(text: str, where: str) -> str:
 
 
 def password_reader(path: Path | None) -> Callable[[], str | None]:
-    """Return a function that reads the broker's password anew at each connect."""
+    """Return a function that reads the broker's password again at each connect."""
     return lambda: read_secret(path, "mqtt.password_file") if path is not None else None
 
 
@@ -67,7 +66,7 @@ def read_secret(path: Path, key: str) -> str:
     """Return a secret file's text without the line end.
 
     Raises:
-        ConfigError: when it cannot be read, is empty or is no text.
+        ConfigError: it cannot be read, is empty or is not text.
     """
     try:
         with path.open("rb") as file:
@@ -81,15 +80,3 @@ def read_secret(path: Path, key: str) -> str:
     if not text or len(text) > MAX_SECRET:
         raise ConfigError([f"{key}: {path} is empty or too long; write the secret alone into it"])
     return text
-
-
-def machine_hash() -> str:
-    """Return 8 hex digits that differ between machines and stay the same over restarts."""
-    for path in _MACHINE_IDS:
-        try:
-            raw = path.read_bytes().strip()
-        except OSError:
-            continue
-        if raw:
-            return blake2b(raw, digest_size=4).hexdigest()
-    return blake2b(os.uname().nodename.encode(), digest_size=4).hexdigest()

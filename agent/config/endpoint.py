@@ -1,30 +1,27 @@
-"""Which model is asked at which address, and where that was said."""
+"""Endpoint of the model and of the traces, and the key or variable that sets it."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from agent.config.credentials import KEY_VARIABLE
-
-if TYPE_CHECKING:
-    from agent.config import Config
+from agent.config.sections import Config
 
 OPENAI_URL = "https://api.openai.com/v1"
 
 
-def endpoint_of(config: "Config", *, key: bool) -> str | None:
-    """Return the address that is asked, None without one; ``key``: there is one to show there."""
+def endpoint_of(config: Config, *, key: bool) -> str | None:
+    """Return the address of the model, None without one; ``key``: there is an API key."""
     if config.review.mode == "none":
         return None
     return config.ai.base_url or (OPENAI_URL if key else None)
 
 
-def has_key(config: "Config", environ: Mapping[str, str]) -> bool:
-    """Say whether a key is configured or in the environment, without reading the file."""
+def has_key(config: Config, environ: Mapping[str, str]) -> bool:
+    """Return whether a key is configured or in the environment, without reading the file."""
     return config.ai.api_key_file is not None or bool(environ.get(KEY_VARIABLE, "").strip())
 
 
-def describe_model(config: "Config", *, key: bool) -> str:
-    """Return in words which model is asked where, and which key or variable says so."""
+def describe_model(config: Config, *, key: bool) -> str:
+    """Return model and endpoint in words, with the key or variable that sets each."""
     endpoint = endpoint_of(config, key=key)
     if config.review.mode == "none":
         return "no model is asked (review.mode is none)"
@@ -34,8 +31,8 @@ def describe_model(config: "Config", *, key: bool) -> str:
     return f"{config.ai.model} ({_origin(config, 'ai.model')}) is asked at {endpoint} ({where})"
 
 
-def describe_traces(config: "Config") -> str:
-    """Return in words where spans go, and which key or variable says so."""
+def describe_traces(config: Config) -> str:
+    """Return the destination of spans in words, with the key or variable that sets it."""
     traces = config.traces
     if traces.protocol == "console":
         return "spans go to stderr (traces.protocol)"
@@ -44,6 +41,6 @@ def describe_traces(config: "Config") -> str:
     return f"spans go to {traces.endpoint} by {traces.protocol} ({_origin(config, 'traces.endpoint')})"
 
 
-def _origin(config: "Config", key: str) -> str:
+def _origin(config: Config, key: str) -> str:
     variable = config.origins.get(key)
     return key if variable is None else f"from the variable {variable}"

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from agent.config.errors import ConfigError
-from agent.config.models import Config
+from agent.config.sections import PREFIX, Config
 from agent.config.strict_yaml import parse
+from agent.domain.keys import keys_of
 
-PREFIX = "EDGE_AGENT_"
 _OTLP = "OTEL_EXPORTER_OTLP"
 _PROTOCOLS = {"grpc": "grpc", "http/protobuf": "http"}
 _SAMPLERS = {"always_on": "1", "always_off": "0"}
@@ -52,9 +52,9 @@ def _value(name: str, text: str) -> Any:
 
 
 def _refuse_without_key(name: str) -> None:
-    """Without this, a mistyped variable would be ignored without a word."""
+    """Refuse a variable that begins like a key; ``weaknesses`` reports the others."""
     section, underscore, key = name.removeprefix(PREFIX).partition("_")
-    if section.lower() not in Config.model_fields:
+    if section.lower() not in keys_of(Config):
         return
     if underscore:
         raise ConfigError(
@@ -74,10 +74,10 @@ def _in_file_alone(name: str, section: str) -> ConfigError:
 
 
 def underlay(tree: dict[str, Any], environ: Mapping[str, str]) -> dict[str, str]:
-    """Put the standard variables into ``tree`` where it says nothing; return the keys with their variables.
+    """Put the standard variables into ``tree`` where it has no value; return the keys with their variables.
 
     Raises:
-        ConfigError: a variable asks for what the agent cannot do.
+        ConfigError: a variable asks for a protocol that the agent does not have.
     """
     values = {name: text.strip() for name, text in environ.items() if text.strip()}
     variables: dict[str, str] = {}
@@ -110,7 +110,7 @@ def _default(
 
 
 def _traces_endpoint(tree: dict[str, Any], values: Mapping[str, str], variables: dict[str, str]) -> None:
-    """Take address and protocol together, for one without the other would go to the wrong port."""
+    """Take address and protocol together: one without the other would be the wrong port."""
     traces = tree.get("traces") or {}
     if not isinstance(traces, dict) or traces.get("protocol") == "console":
         return

@@ -1,10 +1,11 @@
-"""Read the file, lay the environment over it, and validate the whole."""
+"""Reads the file, lays the environment over it, and validates the whole."""
 
 import os
 import select
 import stat
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from errno import ENODATA, ETIMEDOUT
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ from pydantic import ValidationError
 
 from agent.config.environ import overlay, underlay
 from agent.config.errors import ConfigError
-from agent.config.models import Config
+from agent.config.models import adapter
 from agent.config.problems import describe, shown
+from agent.config.sections import Config
 from agent.config.strict_yaml import parse
 
 MAX_BYTES = 256 * 1024
@@ -25,7 +27,7 @@ def load(path: Path, environ: Mapping[str, str] | None = None) -> Config:
     """Return the checked configuration of ``path`` with the environment laid over it.
 
     Variables are ``EDGE_AGENT_<SECTION>__<KEY>``, with further ``__`` for deeper keys, and hold YAML.
-    ``OPENAI_BASE_URL``, ``OPENAI_MODEL`` and the standard ``OTEL_*`` count where the file says nothing.
+    ``OPENAI_BASE_URL``, ``OPENAI_MODEL`` and the standard ``OTEL_*`` count where the file has no value.
     Relative files are sought in ``$CREDENTIALS_DIRECTORY``, then beside the configuration.
 
     Raises:
@@ -37,11 +39,10 @@ def load(path: Path, environ: Mapping[str, str] | None = None) -> Config:
     origins |= underlay(tree, environ)
     folders = [Path(folder) for folder in (environ.get("CREDENTIALS_DIRECTORY"), str(path.parent)) if folder]
     try:
-        config = Config.model_validate(tree, context={"folders": folders})
+        config = adapter().validate_python(tree, context={"folders": folders})
     except ValidationError as error:
-        raise ConfigError(describe(error, Config, origins)) from None
-    config.came_from(origins)
-    return config
+        raise ConfigError(describe(error, origins)) from None
+    return replace(config, origins=origins)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -1,11 +1,15 @@
-"""Configuration errors in words: which key, what was found there, and what to write instead."""
+"""Configuration errors in words: the key, its value, and what to write instead."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, is_dataclass
 from difflib import get_close_matches
 from typing import Any, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
+
+from agent.config.sections import Config
+from agent.domain.keys import KeyField, keys_of
 
 _MAX_SHOWN = 80
 _MAX_NAME = 64
@@ -22,13 +26,13 @@ _UNITS = {
 }
 
 
-def describe(error: ValidationError, root: type[BaseModel], variables: Mapping[str, str]) -> list[str]:
+def describe(error: ValidationError, variables: Mapping[str, str]) -> list[str]:
     """Return one line per fault: key, value, what is wrong, remedy.
 
     ``variables`` are dotted keys with the names of the variables that set them, which are then named.
     """
     details = error.errors(include_url=False)
-    lines = [_line(detail, root) + _origin(detail["loc"], variables) for detail in details[:_MAX_PROBLEMS]]
+    lines = [_line(detail) + _origin(detail["loc"], variables) for detail in details[:_MAX_PROBLEMS]]
     more = len(details) - len(lines)
     return [*lines, f"and {more} more"] if more else lines
 
@@ -61,11 +65,11 @@ def shown_address(value: str) -> str:
     return shown(f"{scheme}{slashes}{rest}")
 
 
-def _line(detail: ErrorDetails, root: type[BaseModel]) -> str:
+def _line(detail: ErrorDetails) -> str:
     path = _path(detail["loc"])
     kind = detail["type"]
     if kind == "extra_forbidden":
-        return f"{path}: unknown key; {_known_keys(detail['loc'], root)}"
+        return f"{path}: unknown key; {_known_keys(detail['loc'])}"
     if kind == "missing":
         return f"{path}: this key is missing; add it"
     if kind in {"model_type", "dict_type"}:
@@ -83,11 +87,11 @@ def _line(detail: ErrorDetails, root: type[BaseModel]) -> str:
     hint = ""
     if isinstance(detail["input"], bool) and kind in {"literal_error", "string_type"}:
         hint = " (YAML reads a bare on, off, yes or no as true or false; put the word in quotes)"
-    return f"{path}: {_found(detail)}: {_sentence(detail['msg'])}{hint}; {_remedy(detail, root)}"
+    return f"{path}: {_found(detail)}: {_sentence(detail['msg'])}{hint}; {_remedy(detail)}"
 
 
 def _found(detail: ErrorDetails) -> str:
-    """Return what stands at the place of a fault."""
+    """Return the value at the place of a fault."""
     value = detail["input"]
     address = isinstance(value, str) and detail["loc"] and detail["loc"][-1] in _ADDRESSES
     return shown_address(value) if address else shown(value)
@@ -107,45 +111,34 @@ def _sentence(message: str) -> str:
     return message[:1].lower() + message[1:]
 
 
-def _remedy(detail: ErrorDetails, root: type[BaseModel]) -> str:
+def _remedy(detail: ErrorDetails) -> str:
     name = str(detail["loc"][-1]) if detail["loc"] else ""
     for ending, words in _UNITS.items():
         if name.endswith(ending):
             return f"give {words}"
     if "prices" in detail["loc"]:
         return "give US dollars per million tokens, 0 to 1000"
-    model = _model_at(detail["loc"][:-1], root)
-    field = model.model_fields.get(name) if model else None
-    if field is not None and not field.is_required():
-        default = field.get_default(call_default_factory=True)
-        return f"the default is {'null' if default is None else shown(default)}"
+    one = _keys_at(detail["loc"][:-1]).get(name)
+    if one is not None and one.default is not MISSING:
+        return f"the default is {'null' if one.default is None else shown(one.default)}"
     return "see configs/agent.yaml for an example"
 
 
-def _known_keys(loc: Sequence[str | int], root: type[BaseModel]) -> str:
-    model = _model_at(loc[:-1], root)
-    if model is None:
-        return "remove it"
-    names = sorted(model.model_fields)
+def _known_keys(loc: Sequence[str | int]) -> str:
+    names = sorted(_keys_at(loc[:-1]))
     close = get_close_matches(_name(loc[-1]), names, n=1)
     if close:
         return f"did you mean {close[0]!r}?"
     return f"remove it, or use one of: {', '.join(names)}"
 
 
-def _model_at(loc: Sequence[str | int], root: type[BaseModel]) -> type[BaseModel] | None:
-    """Follow ``loc`` from ``root`` through models, lists and mappings of models."""
-    here: Any = root
+def _keys_at(loc: Sequence[str | int]) -> dict[str, KeyField]:
+    """Return the keys of the section at ``loc``, through lists and mappings; empty without one."""
+    here: Any = Config
     for part in loc:
-        if isinstance(here, type) and issubclass(here, BaseModel):
-            field = here.model_fields.get(str(part))
-            here = field.annotation if field else None
-        else:
-            here = next((arg for arg in get_args(here) if _is_model(arg)), None)
-    if not _is_model(here):
-        here = next((arg for arg in get_args(here) if _is_model(arg)), None)
-    return here if _is_model(here) else None
-
-
-def _is_model(value: Any) -> bool:
-    return isinstance(value, type) and issubclass(value, BaseModel)
+        if isinstance(here, type) and is_dataclass(here):
+            one = keys_of(here).get(str(part))
+            here = one.type if one else None
+        else:  # an item of a list or a mapping
+            here = next(filter(is_dataclass, get_args(here)), None)
+    return keys_of(here) if isinstance(here, type) and is_dataclass(here) else {}

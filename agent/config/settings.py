@@ -1,35 +1,25 @@
-"""Turns the configuration into the settings of each room; pure, so that a reload makes the same ones."""
+"""Settings of the folders that need more than one section; pure, for a reload."""
+
+import os
+from dataclasses import replace
+from hashlib import blake2b
+from pathlib import Path
 
 from agent import __version__
-from agent.config import Config
-from agent.config.credentials import machine_hash, password_reader
-from agent.decode.registry import Registry, SourceSpec
+from agent.config.credentials import password_reader
+from agent.config.sections import Config
+from agent.decode.registry import Registry
 from agent.detect import Limit
 from agent.journal import JournalSettings
 from agent.mqtt import BROKER_LOSSES, LinkSettings, Subscription, encode_device
 from agent.pipeline.pipeline import PipelineSettings
-from agent.pipeline.review_queue import BatchSettings
-from agent.pipeline.window import WindowSettings
 from agent.prompt.words import unit_spellings
-from agent.verdict.review_policy import ReviewSettings
 
-
-def of_sources(config: Config) -> list[SourceSpec]:
-    """Return what the registry reads."""
-    return [
-        SourceSpec(
-            topic=source.topic,
-            format=source.format,
-            retained=source.retained,
-            availability=None if source.availability is None else source.availability.spec,
-            dedupe=source.dedupe,
-        )
-        for source in config.sources
-    ]
+_MACHINE_IDS = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
 
 
 def of_subscriptions(config: Config, registry: Registry) -> list[Subscription]:
-    """Return what the broker is asked for: sources, availability topics, feedback, its own losses."""
+    """Return the subscriptions: sources, availability topics, feedback, dropped messages of the broker."""
     sources = [
         Subscription(pattern, source.qos)
         for pattern, source in zip(registry.filters, config.sources, strict=True)
@@ -40,7 +30,7 @@ def of_subscriptions(config: Config, registry: Registry) -> list[Subscription]:
 
 
 def of_limits(config: Config) -> list[Limit]:
-    """Return what series must not leave."""
+    """Return the limits of the series."""
     return [
         Limit(pattern, item.low, item.high, item.unit, unit_spellings(item.unit))
         for pattern, item in config.limits.items()
@@ -49,11 +39,8 @@ def of_limits(config: Config) -> list[Limit]:
 
 def of_journal(config: Config) -> JournalSettings:
     """Return the journal's pace and bounds."""
-    return JournalSettings(
-        commit_ms=config.journal.commit_ms,
-        max_mib=config.journal.max_mib,
-        keep_days=config.journal.keep_days,
-        prune=config.journal.prune,
+    return replace(
+        config.journal,
         new_devices_per_min={source.topic: source.new_devices_per_min for source in config.sources},
         max_inbox_bytes=config.mqtt.max_intake_mib * 2**20,
     )
@@ -62,38 +49,35 @@ def of_journal(config: Config) -> JournalSettings:
 def of_link(config: Config) -> LinkSettings:
     """Return how the broker is reached."""
     mqtt = config.mqtt
-    return LinkSettings(
-        host=mqtt.host,
-        port=mqtt.port,
-        tls=mqtt.tls,
-        ca_file=mqtt.ca_file,
-        cert_file=mqtt.cert_file,
-        key_file=mqtt.key_file,
-        username=mqtt.username,
-        password=password_reader(mqtt.password_file),
-        client_id=mqtt.client_id or f"edge-agent-{config.agent.id}-{machine_hash()}",
+    return LinkSettings.of(
+        mqtt,
+        client_id=mqtt.client_id or f"edge-agent-{config.agent.id}-{_machine_hash()}",
         base_topic=config.base_topic,
         version=__version__,
-        keepalive_s=mqtt.keepalive_s,
+        password=password_reader(mqtt.password_file),
     )
 
 
 def of_pipeline(config: Config, *, endpoint: bool) -> PipelineSettings:
-    """Return topics, windows, batches and who reviews; ``endpoint`` says that there is a model to ask."""
-    review, base = config.review, config.base_topic
+    """Return topics, windows, batches and reviews; ``endpoint``: there is a model to ask."""
+    base = config.base_topic
     return PipelineSettings(
         agent=config.agent.id,
         verdict_topic=lambda device: f"{base}/verdicts/{encode_device(device)}",
         event_topic=lambda device: f"{base}/events/{encode_device(device)}",
-        review=ReviewSettings(mode=review.mode, audits_per_day=review.audits_per_day, endpoint=endpoint),
-        window=WindowSettings(
-            max_age_s=review.window.max_age_s,
-            max_readings=review.window.max_readings,
-            settle_s=review.window.settle_s,
-        ),
-        batch=BatchSettings(
-            max_windows=review.batch.max_windows,
-            max_wait_s=review.batch.max_wait_s,
-            max_input_tokens=review.batch.max_input_tokens,
-        ),
+        review=replace(config.review, endpoint=endpoint),
+        window=config.review.window,
+        batch=config.review.batch,
     )
+
+
+def _machine_hash() -> str:
+    """Return 8 hex digits that differ between machines and stay the same over restarts."""
+    for path in _MACHINE_IDS:
+        try:
+            raw = path.read_bytes().strip()
+        except OSError:
+            continue
+        if raw:
+            return blake2b(raw, digest_size=4).hexdigest()
+    return blake2b(os.uname().nodename.encode(), digest_size=4).hexdigest()

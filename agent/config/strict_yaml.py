@@ -1,4 +1,4 @@
-"""YAML as a configuration needs it: plain values only, and each fault in words with its line."""
+"""A strict subset of YAML: plain values only, and each fault in words with its line."""
 
 import re
 from typing import Any

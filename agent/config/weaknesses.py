@@ -1,26 +1,27 @@
-"""What a valid configuration leaves open: for ``check``, ``doctor``, the log and the status."""
+"""Weak points of a valid configuration, for ``check``, ``doctor``, the log and the status."""
 
 import os
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from difflib import get_close_matches
 from urllib.parse import urlsplit
 
-from agent.config.addresses import is_loopback
+from agent.config.checks import is_loopback
+from agent.config.errors import one_line
+from agent.config.sections import PREFIX, Config, variables
 from agent.decode.topics import TopicPattern, overlap
 from agent.observe.traces import content_asked
-
-if TYPE_CHECKING:
-    from agent.config.models import Config
+from agent.testing import failpoint, time_scale
 
 _OTHERS = 0o077
+_OTHER_VARIABLES = frozenset({failpoint.VARIABLE, time_scale.VARIABLE})
 _HEADERS = ("OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS")
 
 
 @dataclass(frozen=True, slots=True)
 class Weakness:
-    """One thing that is allowed and should not be so: the key, what follows, and what to change."""
+    """One setting that is allowed but weak: its key, the consequence, and the remedy."""
 
     key: str
     what: str
@@ -30,16 +31,33 @@ class Weakness:
         return f"{self.key}: {self.what}; {self.remedy}"
 
 
-def weaknesses(config: "Config", environ: Mapping[str, str] | None = None) -> list[Weakness]:
-    """Return what should be changed although the agent works with it.
+def weaknesses(config: Config, environ: Mapping[str, str] | None = None) -> list[Weakness]:
+    """Return the settings that should be changed although the agent works with them.
 
-    Nothing is read or asked but the mode of the state directory.
+    Only the mode of the state directory is read.
     """
     environ = os.environ if environ is None else environ
-    return [*_broker(config), *_sources(config), *_traces(config, environ), *_state_dir(config)]
+    return [
+        *_variables(environ),
+        *_broker(config),
+        *_sources(config),
+        *_traces(config, environ),
+        *_state_dir(config),
+    ]
 
 
-def _broker(config: "Config") -> Iterator[Weakness]:
+def _variables(environ: Mapping[str, str]) -> Iterator[Weakness]:
+    """Name the variables that look like ours and set nothing; loading refuses those of a known section."""
+    for name in sorted(environ):
+        if not name.startswith(PREFIX) or "__" in name or name in _OTHER_VARIABLES:
+            continue
+        keys = {known.removeprefix(PREFIX): known for known in variables()}
+        near = get_close_matches(name.removeprefix(PREFIX).upper(), keys, n=1)
+        remedy = f"write {keys[near[0]]}, or unset it" if near else "unset it"
+        yield Weakness(one_line(name), "this variable is unknown and has no effect", remedy)
+
+
+def _broker(config: Config) -> Iterator[Weakness]:
     mqtt = config.mqtt
     if mqtt.password_file is not None and not mqtt.tls and not is_loopback(mqtt.host):
         yield Weakness(
@@ -49,7 +67,7 @@ def _broker(config: "Config") -> Iterator[Weakness]:
         )
 
 
-def _sources(config: "Config") -> Iterator[Weakness]:
+def _sources(config: Config) -> Iterator[Weakness]:
     own = f"{config.base_topic}/#"
     for source in config.sources:
         pattern = TopicPattern(source.topic).filter
@@ -68,7 +86,7 @@ def _sources(config: "Config") -> Iterator[Weakness]:
             )
 
 
-def _traces(config: "Config", environ: Mapping[str, str]) -> Iterator[Weakness]:
+def _traces(config: Config, environ: Mapping[str, str]) -> Iterator[Weakness]:
     traces = config.traces
     address = urlsplit(traces.endpoint or "")
     if traces.protocol == "console" or address.scheme != "http" or is_loopback(address.hostname):
@@ -85,7 +103,7 @@ def _traces(config: "Config", environ: Mapping[str, str]) -> Iterator[Weakness]:
         )
 
 
-def _state_dir(config: "Config") -> Iterator[Weakness]:
+def _state_dir(config: Config) -> Iterator[Weakness]:
     folder = config.agent.state_dir
     try:
         found = folder.stat().st_mode

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 from agent.decode.family import Content, DecodeLimits, Properties, Route, Skip, Skipped
 from agent.decode.strict_json import parse, to_text
 from agent.decode.topics import TopicPattern
+from agent.domain.keys import Key
 from agent.domain.records import DecodeError, DecodeReason
 
 STATE = "state"  # the key of a JSON payload that holds the word
@@ -17,11 +18,15 @@ _MAX_SHOWN = 40
 
 @dataclass(frozen=True, slots=True)
 class AvailabilitySpec:
-    """Where the devices of a source say that they are there, and in which words; case does not matter."""
+    """Section ``availability`` of a source; the case of the words does not matter."""
 
-    topic: str
-    online: Sequence[str] = ("online",)
-    offline: Sequence[str] = ("offline",)
+    topic: Annotated[str, Key("where the devices, or their last wills, publish their state")]
+    online: Annotated[tuple[str, ...], Key("payloads that mean online", max_length=64, max_items=16)] = (
+        "online",
+    )
+    offline: Annotated[tuple[str, ...], Key("payloads that mean offline", max_length=64, max_items=16)] = (
+        "offline",
+    )
 
 
 def availability_pattern(spec: AvailabilitySpec, source: TopicPattern) -> TopicPattern:

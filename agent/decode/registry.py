@@ -2,34 +2,65 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 from agent.decode.availability import AvailabilityDecoder, AvailabilitySpec, availability_pattern
-from agent.decode.families import AUTO, FAMILIES
+from agent.decode.families import AUTO, FAMILIES, formats
 from agent.decode.family import DecodeLimits, Decoder, Family, Note, Properties, Route, Skipped, TimeFrom
 from agent.decode.message_id import MessageIdPath
 from agent.decode.strict_json import too_large
 from agent.decode.topics import TopicPattern, covers, likeness, overlap
 from agent.decode.traceparent import find_traceparent
 from agent.decode.values import is_name
+from agent.domain.keys import Key
 from agent.domain.records import DecodeError, DecodeReason, Reading
 
 __all__ = ["FAMILIES", "DecodeLimits", "Decoded", "Registry", "SourceSpec"]
 
-_RETAINED = frozenset({"seed", "live", "ignore"})
+_RETAINED = ("seed", "live", "ignore")
 _MAX_ROUTES = 4096  # topics whose route is kept; a flood of topics costs time, not memory
 
 
 @dataclass(frozen=True, slots=True)
 class SourceSpec:
-    """One subscription: its topic pattern, its format (a family or ``auto``), what retained messages are."""
+    """One entry of ``sources`` in the configuration."""
 
-    topic: str
-    format: str = AUTO
-    retained: str = "seed"  # seed | live | ignore
+    topic: Annotated[
+        str,
+        Key(
+            "`{name}` is one level of the topic; all named parts except `{metric}` form the device id;"
+            " filters that overlap are refused"
+        ),
+    ]
+    format: Annotated[str, Key("payload format; `auto` asks each family in turn", one_of=formats())] = AUTO
+    qos: Annotated[Literal[0, 1], Key("0 gives up the promise that no message is lost")] = 1
+    retained: Annotated[
+        str,
+        Key(
+            "a retained message is only the last value (`seed`), a reading (`live`) or ignored",
+            one_of=_RETAINED,
+        ),
+    ] = "seed"
+    availability: Annotated[
+        AvailabilitySpec | None, Key("online and offline topic of the devices; offline is silence at once")
+    ] = None
+    dedupe: Annotated[
+        str | None,
+        Key(
+            "path of the publisher's message id in a JSON payload, such as `$.id`; a message with a known id"
+            " counts once (24 h, at most 100,000 ids)"
+        ),
+    ] = None
+    new_devices_per_min: Annotated[
+        int,
+        Key(
+            "new device ids per minute, after a burst of 10,000; messages beyond it go to quarantine, known"
+            " devices continue",
+            ge=0,
+            le=1_000_000,
+        ),
+    ] = 200
     name: str = ""  # the topic when empty
-    availability: AvailabilitySpec | None = None
-    dedupe: str | None = None  # JSON path of the publisher's id
 
     @property
     def label(self) -> str:

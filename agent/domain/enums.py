@@ -1,4 +1,4 @@
-"""The closed word lists of the product: what a verdict, a finding or a counter may say."""
+"""The closed word lists of verdicts, findings and counters."""
 
 from enum import StrEnum
 
@@ -37,7 +37,7 @@ class DecodeError(AgentError):
 
 
 class Status(StrEnum):
-    """What a verdict says of its window."""
+    """The judgement of a verdict on its window."""
 
     NORMAL = "normal"
     ANOMALY = "anomaly"
@@ -84,7 +84,7 @@ class Reason(StrEnum):
 
 
 class Trigger(StrEnum):
-    """What sealed a window."""
+    """The reason why a window was sealed."""
 
     SUSPICION = "suspicion"
     COUNT = "count"
@@ -94,12 +94,12 @@ class Trigger(StrEnum):
 
 
 class TimerKind(StrEnum):
-    """What a timer row says. Rows are journaled in the same sequence as the messages."""
+    """The meaning of a timer row. Rows are journaled in the same sequence as the messages."""
 
     TICK = "tick"  # something is due at this row's clock
     CONNECTED = "connected"  # subscribed: silence clocks run
-    DISCONNECTED = "disconnected"  # silence clocks stand
-    OFFLINE = "offline"  # the device itself or its last will said so
+    DISCONNECTED = "disconnected"  # silence clocks are paused
+    OFFLINE = "offline"  # the device itself or its last will reported it
     ONLINE = "online"
     DRAIN = "drain"  # seal every open window now (demo, replay)
 
@@ -113,7 +113,7 @@ class Grounding(StrEnum):
 
 
 class FindingEvent(StrEnum):
-    """What a verdict did to a finding."""
+    """The effect of a verdict on a finding."""
 
     OPENED = "opened"
     UPDATED = "updated"

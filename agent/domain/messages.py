@@ -1,4 +1,4 @@
-"""What passes between the link and the journal; `agent.domain.records` offers it as well."""
+"""Records that pass between the link and the journal."""
 
 from dataclasses import dataclass
 

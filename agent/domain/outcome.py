@@ -1,4 +1,4 @@
-"""What came of asking a model about a window; `agent.domain.records` offers it as well."""
+"""Outcome of asking a model about a window."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the model said of one window, well-formed but not yet believed."""
+    """The model's answer about one window, well-formed but not yet checked."""
 
     status: Status
     kind: Kind
@@ -37,14 +37,14 @@ class Tokens:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of reviewing one window: an answer, or the reason why there is none."""
+    """Outcome of the review of one window: an answer, or the reason why there is none."""
 
     window_id: str
     reason: Reason  # REVIEWED, AUDIT or CACHED when there is an answer that was checked
     answer: Answer | None = None
     grounding: Grounding = Grounding.SKIPPED
     checks: tuple[Check, ...] = ()
-    source: Source = Source.LOCAL  # AI or CACHE when an answer came, whoever wins later
+    source: Source = Source.LOCAL  # AI or CACHE when an answer came, also if it is overruled later
     model: str | None = None
     prompt_version: str | None = None
     tokens: Tokens | None = None

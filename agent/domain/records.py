@@ -95,7 +95,7 @@ class Learning:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What the local detector says of one reading; 1.0 is the alarm line of every detector."""
+    """The local detector's judgement of one reading; 1.0 is the alarm line of every detector."""
 
     value: float
     kind: Kind = Kind.NONE
@@ -115,7 +115,7 @@ CALM = Score(0.0)
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """A device that has said nothing for longer than its learnt interval allows."""
+    """A device without readings for longer than its learnt interval allows."""
 
     device: str
     last_at: float | None  # event time of its last reading
@@ -129,7 +129,7 @@ class Silence:
 
 @dataclass(frozen=True, slots=True)
 class SeriesView:
-    """What the detector knows of one series, for the prompt, the page and ``inspect``."""
+    """The detector's knowledge of one series, for the prompt, the page and ``inspect``."""
 
     device: str
     metric: str
@@ -224,7 +224,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What we say of one window, schema 1. ``agent.verdict.verdict.to_bytes`` gives its wire form."""
+    """The judgement of one window, schema 1. ``agent.verdict.verdict.to_bytes`` gives its wire form."""
 
     id: str
     agent: str
@@ -274,7 +274,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """What the journal holds at start-up beside the rows to replay."""
+    """The journal's state at start-up, without the rows to replay."""
 
     snapshot: bytes | None
     snapshot_seq: int

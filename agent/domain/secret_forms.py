@@ -1,4 +1,4 @@
-"""The forms in which a secret may come back: as it is, escaped, percent-encoded, in base64 or in hex."""
+"""Encoded forms of a secret: plain, escaped, percent-encoded, base64, hex."""
 
 import base64
 import json
@@ -26,7 +26,7 @@ def forms_of(secret: str) -> tuple[str, ...]:
 
 
 def holds(text: str, forms: Iterable[str]) -> bool:
-    """Say whether one of ``forms`` is in ``text``."""
+    """Return whether one of ``forms`` is in ``text``."""
     for form in forms:  # noqa: SIM110 -- any() with a generator costs three times as much
         if form in text:
             return True

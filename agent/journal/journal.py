@@ -10,8 +10,9 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from secrets import token_hex
-from typing import Self, TypeVar
+from typing import Annotated, Self, TypeVar
 
+from agent.domain.keys import Key
 from agent.domain.records import Row, TimerKind
 from agent.journal.answer import refuse
 from agent.journal.ballast import Ballast
@@ -41,12 +42,24 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JournalSettings:
-    """What the configuration says of the journal, and limits that only tests change."""
+    """Section ``journal`` of the configuration, and limits that only tests change."""
 
-    commit_ms: float = 100.0
-    max_mib: float = 512.0
-    keep_days: float = 7.0
-    prune: bool = True  # false: keep every row, for harnesses
+    commit_ms: Annotated[
+        int,
+        Key(
+            "longest time until a reading is on disk and acknowledged; a longer one spares an SD card",
+            ge=1,
+            le=5000,
+        ),
+    ] = 100
+    max_mib: Annotated[
+        int,
+        Key("at 95 % of it the agent stops acknowledging and the broker holds the rest", ge=16, le=1_048_576),
+    ] = 512
+    keep_days: Annotated[
+        float, Key("how long reviewed windows and quarantined messages are kept", gt=0, le=3650)
+    ] = 7.0
+    prune: Annotated[bool, Key("`false` keeps every row; for test rigs")] = True
     new_devices_per_min: Mapping[str, int] = field(default_factory=dict)  # by source
     new_devices_burst: int = BURST
     max_inbox_bytes: int = 8 * 1024 * 1024

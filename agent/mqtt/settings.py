@@ -1,13 +1,64 @@
-"""What the link is told, what it says of itself and what it counts."""
+"""Settings, state and counters of the link to the broker."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
 
+from agent.domain.keys import Key
 from agent.mqtt.broker_drops import Losses
 
 WEEK_S = 7 * 86_400
 MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MqttSettings:
+    """Section ``mqtt`` of the configuration."""
+
+    url: Annotated[str, Key("address of the broker; `mqtts://host:8883` for TLS")] = "mqtt://127.0.0.1:1883"
+    require_tls: Annotated[bool, Key("`true` refuses an address without TLS")] = False
+    username: Annotated[str | None, Key("login at the broker")] = None
+    password_file: Annotated[Path | None, Key("file with the password alone", file="secret")] = None
+    ca_file: Annotated[
+        Path | None, Key("certificate of the broker's CA; default: the system's CAs", file="readable")
+    ] = None
+    cert_file: Annotated[
+        Path | None, Key("client certificate, for mutual TLS; needs `key_file`", file="readable")
+    ] = None
+    key_file: Annotated[Path | None, Key("key of the client certificate", file="secret")] = None
+    base_topic: Annotated[str, Key("verdicts, events, health and status are published below it")] = (
+        "edge-agent/{id}"
+    )
+    client_id: Annotated[
+        str | None,
+        Key(
+            "unique at the broker; default: `edge-agent-<id>-<hash of the machine id>`",
+            min_length=1,
+            max_length=128,
+        ),
+    ] = None
+    keepalive_s: Annotated[int, Key("MQTT keep alive", ge=5, le=1200)] = 15
+    max_intake_mib: Annotated[int, Key("memory for messages that are not journaled yet", ge=4, le=256)] = 4
+
+    @property
+    def tls(self) -> bool:
+        """Whether the link is encrypted."""
+        return urlsplit(self.url).scheme == "mqtts"
+
+    @property
+    def host(self) -> str:
+        """The broker's host name or address."""
+        return urlsplit(self.url).hostname or ""
+
+    @property
+    def port(self) -> int:
+        """The broker's TCP port."""
+        return urlsplit(self.url).port or (8883 if self.tls else 1883)
+
+
+_DEFAULT = MqttSettings()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +81,7 @@ class LinkSettings:
     base_topic: str
     version: str = ""
     protocol: str = "auto"
-    keepalive_s: int = 15
+    keepalive_s: int = _DEFAULT.keepalive_s
     session_expiry_s: int = WEEK_S  # 0: the session ends with the connection
     will: bool = True  # whether the broker publishes `offline` when the connection breaks
     receive_maximum: int = 500
@@ -42,6 +93,32 @@ class LinkSettings:
     reconnect_max_s: float = 30.0
     takeover_silence_s: float = 300.0
     resubscribe_s: float = 60.0  # how often refused filters are asked for again
+
+    @classmethod
+    def of(
+        cls,
+        mqtt: MqttSettings,
+        *,
+        client_id: str,
+        base_topic: str,
+        version: str,
+        password: Callable[[], str | None],
+    ) -> "LinkSettings":
+        """Return the settings of the link that section ``mqtt`` describes."""
+        return cls(
+            host=mqtt.host,
+            port=mqtt.port,
+            tls=mqtt.tls,
+            ca_file=mqtt.ca_file,
+            cert_file=mqtt.cert_file,
+            key_file=mqtt.key_file,
+            username=mqtt.username,
+            password=password,
+            client_id=client_id,
+            base_topic=base_topic,
+            version=version,
+            keepalive_s=mqtt.keepalive_s,
+        )
 
     @property
     def status_topic(self) -> str:

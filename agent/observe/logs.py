@@ -13,6 +13,7 @@ from agent.observe.line_writer import LineWriter
 from agent.observe.rate import RateLimit
 from agent.observe.redact import Secrets
 from agent.observe.stdlib import LibraryHandler, uninstall
+from agent.observe.telemetry_settings import LogsSettings
 from agent.observe.traces import current_ids, current_request
 
 # structlog imports rich when it finds it (the `demo` extra brings it): 10 MiB that nobody here uses.
@@ -32,6 +33,7 @@ CALL_EVENTS = frozenset({"ai_call_start", "ai_call_success", "ai_call_failure", 
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 _WARNING = _LEVELS["warning"]
 _TRACE_CHARS = 1000
+_DEFAULT = LogsSettings()
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
 
 
@@ -55,9 +57,9 @@ class LogWriter:
     def __init__(
         self,
         *,
-        level: str = "info",
-        format: str = "json",  # noqa: A002 -- the configuration's word
-        content: str = "none",
+        level: str = _DEFAULT.level,
+        format: str = _DEFAULT.format,  # noqa: A002 -- the configuration's word
+        content: str = _DEFAULT.content,
         stream: IO[Any] | None = None,
         secrets: Secrets | None = None,
         mono: Callable[[], float] = time.monotonic,
@@ -196,9 +198,9 @@ class _Sink:
 
 def configure(
     *,
-    level: str = "info",
-    format: str = "json",  # noqa: A002 -- the configuration's word
-    content: str = "none",
+    level: str = _DEFAULT.level,
+    format: str = _DEFAULT.format,  # noqa: A002 -- the configuration's word
+    content: str = _DEFAULT.content,
     stream: IO[Any] | None = None,
     secrets: Secrets | None = None,
 ) -> LogWriter:

@@ -8,10 +8,13 @@ from typing import Any
 
 from agent.observe.redact import Secrets
 from agent.observe.semconv import CONTENT_VARIABLE
+from agent.observe.telemetry_settings import TracesSettings
 
 Attributes = Mapping[str, Any]
 ContextToken = Token[tuple[str, str] | None]
 RequestToken = Token[str | None]
+
+_DEFAULT = TracesSettings()
 
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})")
 _CURRENT: ContextVar[tuple[str, str] | None] = ContextVar("edge_trace_ids", default=None)
@@ -115,11 +118,11 @@ def content_asked(environ: Mapping[str, str]) -> bool:
 def open_tracer(
     *,
     endpoint: str | None,
-    protocol: str = "http",
+    protocol: str = _DEFAULT.protocol,
     service_version: str = "",
     gateway: str = "",
-    content: bool | None = None,
-    sample_ratio: float = 1.0,
+    content: bool | None = _DEFAULT.content,
+    sample_ratio: float = _DEFAULT.sample_ratio,
     secrets: Secrets | None = None,
     log: Callable[..., None] = lambda *_args, **_fields: None,
     delay_s: float = 5.0,

@@ -8,8 +8,9 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
+from agent.domain.keys import Key
 from agent.domain.records import Batch, Finding, Outcome, Reason, Recovered, Window
 from agent.prompt import base_tokens, window_tokens
 from agent.verdict.local_opinion import SUSPECT_SCORE
@@ -23,11 +24,11 @@ AUDIT_MARGIN = 2.0  # the audit share may still rise between sealing and asking
 
 @dataclass(frozen=True, slots=True)
 class BatchSettings:
-    """How many windows share a call, and how long the first one waits for others."""
+    """Section ``review.batch`` of the configuration."""
 
-    max_windows: int = 20
-    max_wait_s: float = 2.0
-    max_input_tokens: int = 4000
+    max_windows: Annotated[int, Key("windows in one call", ge=1, le=100)] = 20
+    max_wait_s: Annotated[float, Key("how long the first window waits for others", ge=0, le=3600)] = 2.0
+    max_input_tokens: Annotated[int, Key("tokens in one call, as estimated", ge=800, le=200_000)] = 4000
 
 
 class Asks(Protocol):

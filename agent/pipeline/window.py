@@ -8,8 +8,9 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any
+from typing import Annotated, Any
 
+from agent.domain.keys import Key
 from agent.domain.records import (
     CALM,
     Kind,
@@ -27,11 +28,11 @@ Scored = tuple[Reading, Score]
 
 @dataclass(frozen=True, slots=True)
 class WindowSettings:
-    """When a window seals: ``max_readings``, or ``max_age_s``, or ``settle_s`` after an alarm."""
+    """Section ``review.window`` of the configuration."""
 
-    max_age_s: float = 60.0
-    max_readings: int = 60
-    settle_s: float = 5.0
+    max_age_s: Annotated[float, Key("a window seals at this age", gt=0, le=86_400)] = 60.0
+    max_readings: Annotated[int, Key("or with so many readings", ge=1, le=5000)] = 60
+    settle_s: Annotated[float, Key("or so long after its first alarm", ge=0, le=3600)] = 5.0
 
 
 @dataclass(slots=True)

@@ -1,8 +1,8 @@
-"""Places where a test kills, breaks or hangs this process, so that every fault is reached on purpose.
+"""Failpoints: places where a test kills, breaks or hangs this process.
 
 Dead code unless ``EDGE_AGENT_FAILPOINT`` is set *and* :func:`arm` found a file ``.test-state`` in the state
 directory; with the variable and without it, start-up refuses to run. The variable is ``name[:nth]`` (die
-by SIGKILL at the nth pass), ``raise:name[:nth]`` (an exception) or ``hang:name[:nth]`` (stay there for good).
+by SIGKILL at the nth pass), ``raise:name[:nth]`` (an exception) or ``hang:name[:nth]`` (wait forever).
 """
 
 import os

@@ -1,9 +1,9 @@
-"""How fast agent time passes: as it does, or, in a trial's state directory, so many times as fast.
+"""The time scale: agent time, or a multiple of it in a trial's state directory.
 
-A trial of six hours in three minutes needs windows, silences and audits to last as long as the devices' event
-times say. ``EDGE_AGENT_PACE`` is ``wall:mono:speed``: at ``time.monotonic() == mono`` it is ``wall`` (Unix
+A trial of six hours in three minutes needs windows, silences and audits to last as long as in the devices'
+event times. ``EDGE_AGENT_PACE`` is ``wall:mono:speed``: at ``time.monotonic() == mono`` it is ``wall`` (Unix
 seconds), from then on time passes ``speed`` times as fast. Like a failpoint it holds only where a file
-``.test-state`` lies in the state directory; start-up refuses it anywhere else.
+``.test-state`` is in the state directory; start-up refuses it anywhere else.
 """
 
 import math

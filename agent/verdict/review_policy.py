@@ -1,7 +1,9 @@
 """Review policy: whether a window is worth a model call."""
 
 from dataclasses import dataclass
+from typing import Annotated, Literal
 
+from agent.domain.keys import Key
 from agent.domain.records import Finding, Kind, Reason, Status, Trigger, Window
 from agent.verdict.finding import akin, changed
 from agent.verdict.local_opinion import SUSPECT_SCORE
@@ -15,10 +17,13 @@ MAX_DOUBTS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class ReviewSettings:
-    """``mode`` is suspicious, all or none; ``endpoint`` says whether there is a model to ask."""
+    """Keys of section ``review`` of the configuration, and whether there is a model to ask."""
 
-    mode: str = "suspicious"
-    audits_per_day: int = 24
+    mode: Annotated[
+        Literal["suspicious", "all", "none"],
+        Key("which windows a model reviews; `none`: no model, and its library is never loaded"),
+    ] = "suspicious"
+    audits_per_day: Annotated[int, Key("calm windows that are reviewed all the same", ge=0, le=10_000)] = 24
     endpoint: bool = True
 
 

@@ -1,4 +1,4 @@
-"""One client of the web server: handshake, head, response, linger; it never waits for anything."""
+"""One client of the web server: handshake, head, response, linger; non-blocking."""
 
 import selectors
 import socket

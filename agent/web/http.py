@@ -1,4 +1,4 @@
-"""The little of HTTP/1.1 that five addresses need: parse a request head, write a whole response."""
+"""The subset of HTTP/1.1 for five addresses: request heads and whole responses."""
 
 import base64
 import hmac
@@ -138,5 +138,5 @@ def render(response: Response, *, head_only: bool = False) -> bytes:
 
 
 def plain(status: HTTPStatus, *headers: tuple[str, str]) -> Response:
-    """Return a response that says no more than its status."""
+    """Return a response that holds its status only."""
     return Response(f"{status.value} {status.phrase}\n".encode(), status.value, headers=headers)

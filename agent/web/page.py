@@ -1,4 +1,4 @@
-"""The status page: one file, no external asset, and a policy under which nothing else can run."""
+"""The status page: one file without external assets, and its content policy."""
 
 import base64
 import hashlib
@@ -11,7 +11,7 @@ from agent.web.http import Response
 
 
 def page() -> Response:
-    """Return the page; it fetches ``status.json`` beside itself."""
+    """Return the page; it fetches ``status.json`` next to itself."""
     body, policy = _load()
     return Response(
         body, content_type="text/html; charset=utf-8", headers=(("Content-Security-Policy", policy),)

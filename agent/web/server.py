@@ -1,4 +1,4 @@
-"""One thread that serves a few addresses to a few clients, and that no client can hold up."""
+"""The web thread: a few addresses, bounded clients, none of which can block it."""
 
 import contextlib
 import selectors
@@ -39,7 +39,7 @@ class WebServer:
         auth: The user who may read, or None for everybody.
         max_connections: Clients at once.
         timeout_s: For a request's head, and again for its response.
-        log: Told of a route that failed.
+        log: reports a route that failed.
 
     Raises:
         WebError: The address is taken, or may not be bound.

@@ -1,1 +1,1 @@
-"""The commands of ``edge-sim``, one file each; ``register`` adds a command to the parser."""
+"""The commands of ``edge-sim``, one file each; ``register`` adds it to the parser."""

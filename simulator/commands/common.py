@@ -1,4 +1,4 @@
-"""What several commands share: exit codes, options and the way to stop."""
+"""Parts that several commands share: exit codes, options, Ctrl-C."""
 
 import argparse
 import contextlib
@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 BROKER_LIMIT_S = 2.0
 EXIT_OK, EXIT_USAGE, EXIT_UNAVAILABLE, EXIT_FAULT = 0, 2, 69, 70
 
-Commands = argparse._SubParsersAction  # noqa: SLF001 - argparse has no public name for what add_subparsers returns
+Commands = argparse._SubParsersAction  # noqa: SLF001 - argparse has no public name for the result of add_subparsers
 
 
 def complain(line: str, code: int) -> int:
-    """Say what is wrong in one line on stderr; return ``code``."""
+    """Print the problem in one line on stderr; return ``code``."""
     with contextlib.suppress(OSError):  # nobody reads it any more
         print(f"edge-sim: {line}", file=sys.stderr)
     return code
@@ -54,7 +54,7 @@ def moment(text: str) -> float:
         try:
             at = datetime.fromisoformat(text)
         except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is no time; write 2026-01-31T12:00:00Z") from None
+            raise argparse.ArgumentTypeError(f"{text!r} is not a time; write 2026-01-31T12:00:00Z") from None
         value = (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
     if not 0 < value < 1e11:  # noqa: PLR2004 - the year 5138
         raise argparse.ArgumentTypeError(f"{text!r} is not between 1970 and 5138; write Unix seconds")

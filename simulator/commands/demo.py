@@ -9,7 +9,7 @@ from simulator import scenario as scenarios
 from simulator.commands.common import Commands, add_pace, say
 
 if TYPE_CHECKING:
-    from simulator.show import Show
+    from simulator.output import Show
 
 
 def register(commands: "Commands[argparse.ArgumentParser]") -> None:
@@ -46,7 +46,7 @@ def _demo(args: argparse.Namespace) -> int:
 
 def _show(*, plain: bool) -> "Show":
     """Return the live view where the terminal and what is installed allow it."""
-    from simulator.show import Plain  # noqa: PLC0415 - as above
+    from simulator.output import Plain  # noqa: PLC0415 - as above
 
     if not plain:
         try:

@@ -19,7 +19,9 @@ def register(commands: "Commands[argparse.ArgumentParser]") -> None:
     """Add the command."""
     parser = commands.add_parser("model", help="only the model endpoint")
     parser.add_argument("--port", type=port, default=8081)
-    parser.add_argument("--behaviour", default="fine", help="what it does until told otherwise")
+    parser.add_argument(
+        "--behaviour", default="fine", help="its behaviour until the control address changes it"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.set_defaults(command=_model)
 

@@ -1,4 +1,4 @@
-"""``edge-sim record``: what is said on a broker, one JSON object a line."""
+"""``edge-sim record``: the messages on a broker, one JSON object a line."""
 
 import argparse
 import contextlib
@@ -28,7 +28,7 @@ MAX_WAITING = 10_000  # messages; beyond that the broker waits for us
 
 def register(commands: "Commands[argparse.ArgumentParser]") -> None:
     """Add the command."""
-    parser = commands.add_parser("record", help="write down what is said on a broker")
+    parser = commands.add_parser("record", help="write down the messages on a broker")
     parser.add_argument("filters", nargs="+", type=topic_filter, metavar="FILTER", help="such as 'sensors/#'")
     add_broker(parser)
     parser.add_argument(
@@ -44,7 +44,7 @@ def topic_filter(text: str) -> str:
     broken = any(len(level) > 1 and ("+" in level or "#" in level) for level in levels) or "#" in levels[:-1]
     if not text or broken or "\0" in text or len(text.encode(errors="replace")) > 65_535:  # noqa: PLR2004
         raise argparse.ArgumentTypeError(
-            f"{text[:60]!r} is no topic filter; write sensors/+/temperature or '#'"
+            f"{text[:60]!r} is not a topic filter; write sensors/+/temperature or '#'"
         )
     return text
 
@@ -57,7 +57,7 @@ def _record(args: argparse.Namespace) -> int:
                 out = stack.enter_context(args.out.open("w", encoding="utf-8"))
             return _write(args, out)
     except BrokenPipeError:
-        # Who read it has enough; what is still buffered has nowhere to go.
+        # The reader has left, so the buffered rest has no destination.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_OK
     except OSError as error:
@@ -112,11 +112,11 @@ def _write(args: argparse.Namespace, out: TextIO) -> int:
         link.close()
     complain(f"{count} messages recorded in {time.monotonic() - began:.1f} s", EXIT_OK)
     if unreadable:
-        complain(f"{unreadable} messages left out: their topics are no UTF-8", EXIT_OK)
+        complain(f"{unreadable} messages left out: their topics are not UTF-8", EXIT_OK)
     if link.stats.disconnects:
         times = link.stats.disconnects
         return complain(
-            f"the connection broke {times} time{'s' * (times > 1)}; what was said meanwhile is missing",
+            f"the connection broke {times} time{'s' * (times > 1)}; the messages of that time are missing",
             EXIT_UNAVAILABLE,
         )
     return EXIT_OK

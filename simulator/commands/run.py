@@ -33,15 +33,15 @@ from simulator.scenario import Scenario, ScenarioError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from simulator.events import Message
     from simulator.fleet import Fleet
     from simulator.manifest import Manifest, Wire
-    from simulator.wire import Message
 
 _PER_LINK_S = 0.02  # added to the time that connecting may take
 _FLUSH_LIMIT_S = 5.0
 _LOOK_S = 0.5
 _LABELS_S = 86_400.0  # of a run without an end
-#: What decides the bytes, and so cannot be said beside a manifest.
+#: Options that decide the bytes, and so cannot be combined with a manifest.
 _DECIDED = ("seed", "start", "speed", "for_s", "history", "connections", "qos", "flap")
 
 
@@ -65,9 +65,9 @@ def register(commands: "Commands[argparse.ArgumentParser]") -> None:
         "--connections",
         type=connections,
         metavar="each|shared[:N]",
-        help="a connection per device, one for all, or N for all; else as the scenario says",
+        help="a connection per device, one for all, or N for all; else as in the scenario",
     )
-    parser.add_argument("--qos", type=int, choices=(0, 1), help="of all readings; else as the scenario says")
+    parser.add_argument("--qos", type=int, choices=(0, 1), help="of all readings; else as in the scenario")
     parser.add_argument(
         "--flap",
         type=flap,
@@ -174,8 +174,8 @@ def _again(args: argparse.Namespace) -> "Manifest":
 def _play(
     args: argparse.Namespace, scenario: Scenario, manifest: "Manifest", wire: "Wire", stop: threading.Event
 ) -> int:
+    from simulator.events import history, live  # noqa: PLC0415
     from simulator.fleet import Fleet  # noqa: PLC0415 - `list` stays quick
-    from simulator.wire import history, live  # noqa: PLC0415
 
     host, port = args.broker
     start = manifest.start
@@ -223,7 +223,7 @@ def _rest(fleet: "Fleet") -> str:
 
 
 def _telling(messages: "Iterator[Message]", fleet: "Fleet") -> "Iterator[Message]":
-    """Pass ``messages`` on, and say on stderr when the last connection is lost and when one is back."""
+    """Pass ``messages`` on, and report on stderr when the last connection is lost and when one is back."""
     lost, looked = False, time.monotonic()
     for message in messages:
         if time.monotonic() - looked >= _LOOK_S:

@@ -1,4 +1,4 @@
-"""``edge-sim list`` and ``edge-sim validate``: the scenarios that are shipped, and those of the user."""
+"""``edge-sim list`` and ``edge-sim validate``: shipped and own scenarios."""
 
 import argparse
 import json

@@ -1,4 +1,4 @@
-"""``edge-sim score``: true labels against what agents said, from files or live from the broker."""
+"""``edge-sim score``: true labels against verdicts, from files or a live broker."""
 
 import argparse
 import json
@@ -22,12 +22,12 @@ from simulator.commands.common import (
     stop_on_signal,
 )
 from simulator.faults import Label
-from simulator.score import Figures, Said, ScoreFileError, figures, read_labels, read_runs
+from simulator.score import AgentVerdicts, Figures, ScoreFileError, figures, read_labels, read_runs
 
 
 def register(commands: "Commands[argparse.ArgumentParser]") -> None:
     """Add the command."""
-    parser = commands.add_parser("score", help="what agents said, held against the true labels")
+    parser = commands.add_parser("score", help="compare agents' verdicts with the true labels")
     parser.add_argument(
         "--labels", type=Path, required=True, metavar="FILE", help="as `edge-sim run --labels` wrote them"
     )
@@ -56,7 +56,7 @@ def register(commands: "Commands[argparse.ArgumentParser]") -> None:
         "--since", type=moment, metavar="TIME", help="leave out what ended before (event time)"
     )
     parser.add_argument("--until", type=moment, metavar="TIME", help="leave out what ended later")
-    parser.add_argument("--devices", type=int, metavar="N", help="how many there were, if some said nothing")
+    parser.add_argument("--devices", type=int, metavar="N", help="how many there were, if some sent nothing")
     parser.add_argument("--json", action="store_true", help="the same figures as JSON")
     parser.set_defaults(command=_score)
 
@@ -72,45 +72,45 @@ def _score(args: argparse.Namespace) -> int:
     except ScoreFileError as error:
         return complain(str(error), EXIT_USAGE)
     if not runs:
-        return complain("no verdict was heard; name the agent's base topic with --topic", EXIT_UNAVAILABLE)
-    told = _figures(labels, runs, window_s=args.window, devices=args.devices)
+        return complain("no verdict was received; name the agent's base topic with --topic", EXIT_UNAVAILABLE)
+    scores = _figures(labels, runs, window_s=args.window, devices=args.devices)
     if args.json:
-        say(json.dumps({name: one.as_dict() for name, one in told.items()}, indent=1))
+        say(json.dumps({name: one.as_dict() for name, one in scores.items()}, indent=1))
     else:
-        say(table.text(table.rows(told)))
+        say(table.text(table.rows(scores)))
     return EXIT_OK
 
 
 def _figures(
-    labels: Sequence[Label], runs: Mapping[str, Said], *, window_s: float, devices: int | None
+    labels: Sequence[Label], runs: Mapping[str, AgentVerdicts], *, window_s: float, devices: int | None
 ) -> dict[str, Figures]:
     """Score every run over the same devices and the same time."""
-    heard = {device for said in runs.values() for device in said.devices} | {one.device for one in labels}
-    first = min(said.first for said in runs.values())
-    last = max(said.last for said in runs.values())
+    known = {device for run in runs.values() for device in run.devices} | {one.device for one in labels}
+    first = min(run.first for run in runs.values())
+    last = max(run.last for run in runs.values())
     return {
         name: figures(
             labels,
-            said,
+            run,
             window_s=window_s,
-            devices=len(heard) if devices is None else devices,
+            devices=len(known) if devices is None else devices,
             span_s=max(0.0, last - first),
         )
-        for name, said in runs.items()
+        for name, run in runs.items()
     }
 
 
-def _from_files(paths: Sequence[Path], since: float, until: float) -> dict[str, Said]:
-    runs: dict[str, Said] = {}
+def _from_files(paths: Sequence[Path], since: float, until: float) -> dict[str, AgentVerdicts]:
+    runs: dict[str, AgentVerdicts] = {}
     for path in paths:
         found = read_runs(path, since=since, until=until)
-        for base, said in found.items():
+        for base, run in found.items():
             name = path.stem if len(found) == 1 else f"{path.stem}: {base}"
-            runs[name if name not in runs else f"{path}: {base}"] = said
+            runs[name if name not in runs else f"{path}: {base}"] = run
     return runs
 
 
-def _from_broker(args: argparse.Namespace, since: float, until: float) -> dict[str, Said]:
+def _from_broker(args: argparse.Namespace, since: float, until: float) -> dict[str, AgentVerdicts]:
     from simulator.score.live import Listener  # noqa: PLC0415
 
     stop = stop_on_signal()
@@ -122,4 +122,4 @@ def _from_broker(args: argparse.Namespace, since: float, until: float) -> dict[s
     with closing(listener):
         listener.open(BROKER_LIMIT_S)
         listener.wait(stop, until=lambda: time.monotonic() >= ends)
-    return {base: said for base, said in sorted(listener.said.items()) if said.verdicts}
+    return {base: run for base, run in sorted(listener.verdicts.items()) if run.verdicts}

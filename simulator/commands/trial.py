@@ -1,4 +1,4 @@
-"""``edge-sim trial``: three real agents on one broker, a run per scenario, and the score of each."""
+"""``edge-sim trial``: three real agents on one broker, and the score of each."""
 
 import argparse
 import signal
@@ -69,7 +69,7 @@ def _interrupt(number: int, _frame: FrameType | None) -> None:
 
 
 def _all(plans: "Sequence[TrialPlan]", jobs: int) -> "list[Outcome | str]":
-    """Run every trial, ``jobs`` at once; what came to nothing is told in a line instead."""
+    """Run every trial, ``jobs`` at once; a failed trial is reported in a line instead."""
     if jobs <= 1:
         return [_run(plan) for plan in plans]
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:

@@ -1,4 +1,4 @@
-"""An OpenAI-compatible endpoint that answers from the data in the prompt and misbehaves when told to."""
+"""An OpenAI-compatible endpoint with scripted misbehaviour."""
 
 from simulator.model.behaviours import Behaviour, ControlError, Director
 from simulator.model.judge import answer

@@ -11,7 +11,7 @@ from typing import Any
 
 
 class Behaviour(StrEnum):
-    """What the endpoint does with one request."""
+    """The endpoint's handling of one request."""
 
     FINE = "fine"
     SLOW = "slow"  # the right answer after `delay_s`
@@ -25,14 +25,14 @@ class Behaviour(StrEnum):
     NO_SCHEMA = "no_schema"  # 400 on response_format, fine without
     REFUSAL = "refusal"
     CONTENT_FILTER = "content_filter"
-    MODERATED = "moderated"  # the right answer, and a flagged category beside it
+    MODERATED = "moderated"  # the right answer, and a flagged category with it
     TRUNCATED = "truncated"
     BAD_JSON = "bad_json"
     FENCED_JSON = "fenced_json"
     WRONG_SCHEMA = "wrong_schema"
     MISSING_WINDOW = "missing_window"
     WRONG_READING = "wrong_reading"  # cites a reading id that was not offered
-    WRONG_NUMBER = "wrong_number"  # a number in the summary that stands nowhere
+    WRONG_NUMBER = "wrong_number"  # a number in the summary that is nowhere
     UNKNOWN_DEVICE = "unknown_device"  # names a device that was not asked about
     ALL_NORMAL = "all_normal"  # was talked into it
     ALL_ANOMALY = "all_anomaly"
@@ -158,7 +158,7 @@ class Director:
             self._chance = {}
 
     def state(self) -> dict[str, Any]:
-        """Return what it is told to do and what it did."""
+        """Return its script and its counts."""
         with self._lock:
             return {
                 "behaviour": str(self._default),

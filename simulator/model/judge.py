@@ -1,8 +1,8 @@
-"""The simulator's model: reads the windows in a prompt and judges their marked candidates.
+"""The simulator's model: judges the marked candidates of a prompt by fixed rules.
 
 It knows the shape of the prompt (``{"w": 1, "series": [...], "candidates": [{"id": "r17", "value": ...}]}``)
 and nothing else of the agent. It believes a score above the alarm line unless the value is one that the
-series often has, and a suspicion below the line if the newest values all lie far outside. Every number
+series often has, and a suspicion below the line if the newest values are all far outside. Every number
 that it writes is copied, digit by digit, from the prompt.
 """
 
@@ -15,7 +15,7 @@ MIN_STILL = 5
 SUSPECT = 0.25
 NEWEST = 5  # values that must have moved
 FAR = 0.75  # widths of the usual range
-NEAR = 0.1  # widths of what the last values covered
+NEAR = 0.1  # widths of the range of the last values
 _RANGES = ("expected", "usual", "range")
 _WORDS = {
     "spike": "jumped to",
@@ -119,7 +119,7 @@ def _normal(number: int, summary: str, confidence: int) -> dict[str, Any]:
 
 
 def _score(candidate: dict[str, Any]) -> float:
-    """Return the printed score, else how many half-widths of the expected range the value lies outside."""
+    """Return the printed score, else how many half-widths of the expected range the value is outside."""
     score = candidate.get("score")
     if isinstance(score, Printed):
         return float(score)
@@ -147,7 +147,7 @@ def _series(window: dict[str, Any], candidate: dict[str, Any]) -> dict[str, Any]
 
 
 def _kind(window: dict[str, Any], worst: dict[str, Any], series: dict[str, Any]) -> str:
-    """Return the suspected kind, if it holds by what is printed."""
+    """Return the suspected kind, if the printed values support it."""
     local = window.get("local")
     named = [worst.get("kind"), local.get("kind") if isinstance(local, dict) else None, window.get("kind")]
     kind = next((one for one in named if isinstance(one, str) and one in KINDS), "other")
@@ -167,7 +167,7 @@ def _breaks_limits(worst: dict[str, Any], series: dict[str, Any]) -> bool:
 
 
 def _familiar(worst: dict[str, Any], series: dict[str, Any]) -> bool:
-    """Say whether the series has such values in more than 2 of 100 readings, and had one in the last 30.
+    """Return whether the series has such values in more than 2 of 100 readings, and had one in the last 30.
 
     A solar panel's night value is common, but not at noon.
     """
@@ -190,7 +190,7 @@ def _last(series: dict[str, Any]) -> list[float]:
 
 
 def _has_moved(series: dict[str, Any]) -> bool:
-    """Say whether the newest values all lie far outside the usual range, on one side."""
+    """Return whether the newest values are all far outside the usual range, on one side."""
     usual = series.get("p01"), series.get("p99")
     values = _last(series)[-NEWEST:]
     if not all(isinstance(one, Printed) for one in usual) or len(values) < NEWEST:

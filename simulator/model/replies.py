@@ -1,4 +1,4 @@
-"""What the endpoint sends: status, headers and body for each behaviour."""
+"""The endpoint's replies: status, headers and body for each behaviour."""
 
 import json
 import math
@@ -119,7 +119,7 @@ def _failure(behaviour: Behaviour, request: dict[str, Any], knobs: Knobs) -> Res
 
 
 def _forced(request: dict[str, Any]) -> str | None:
-    """Return what a schema of enumerations leaves to say: who enforces it does not obey the prompt."""
+    """Return the reply that a schema of enumerations allows: a server that enforces it ignores the prompt."""
     try:
         properties = request["response_format"]["json_schema"]["schema"]["properties"]
         said = {name: told["enum"][0] for name, told in properties.items()}
@@ -161,7 +161,7 @@ def _invent_a_number(window: dict[str, Any]) -> None:
 
 
 def _name_a_stranger(window: dict[str, Any]) -> None:
-    window["summary"] = "dev_99 is the cause of what is seen here."
+    window["summary"] = "dev_99 is the cause of these values."
 
 
 def _say_normal(window: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""The model endpoint: HTTP/1.1 over asyncio, loopback only, ``/v1/chat/completions`` and ``/control``."""
+"""The model endpoint: HTTP on loopback, ``/v1/chat/completions``, ``/control``."""
 
 import asyncio
 import contextlib
@@ -41,7 +41,7 @@ class ModelEndpoint:
 
     @property
     def url(self) -> str:
-        """What goes into ``ai.base_url``."""
+        """The value of ``ai.base_url``."""
         return f"http://127.0.0.1:{self.port}/v1"
 
     @property
@@ -107,7 +107,7 @@ class ModelEndpoint:
             self._server = None
 
     async def _refuse(self, seconds: float) -> None:
-        """Close the port for a while: whoever connects is refused by the kernel."""
+        """Close the port for a while: the kernel refuses connections."""
         await self._close()
         await asyncio.sleep(seconds)
         with contextlib.suppress(OSError):

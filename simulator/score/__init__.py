@@ -1,16 +1,16 @@
-"""Holds what agents said against the true labels; knows nothing of them but the verdicts they publish."""
+"""Scores of agents: their verdicts against the true labels."""
 
 from simulator.score.figures import Figures, KindFigures, figures
 from simulator.score.files import ScoreFileError, read_labels, read_runs
 from simulator.score.match import Match, Opening, Score, match
-from simulator.score.said import Said
+from simulator.score.verdicts import AgentVerdicts
 
 __all__ = [
+    "AgentVerdicts",
     "Figures",
     "KindFigures",
     "Match",
     "Opening",
-    "Said",
     "Score",
     "ScoreFileError",
     "figures",

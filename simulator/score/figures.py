@@ -1,7 +1,7 @@
-"""The figures of one run: how much was found, how soon, how much was false, and what it cost.
+"""The figures of one run: found faults, delays, false findings and cost.
 
 Precision is found findings / (those + false ones), where a fault's second and later findings count for
-neither and show as findings per fault. Of one kind it says how far a finding that bears the kind's name can
+neither and show as findings per fault. Of one kind it shows how far a finding with the kind's name can
 be believed: the share of the findings so named that belong to any fault. Where nothing was there to be
 divided by, a figure is None.
 """
@@ -13,7 +13,7 @@ from typing import Any
 
 from simulator.faults import FINDING_KINDS, FaultKind, Label
 from simulator.score.match import Match, Score, match
-from simulator.score.said import Said
+from simulator.score.verdicts import AgentVerdicts
 
 DAY_S = 86_400.0
 
@@ -45,7 +45,7 @@ class Figures:
     false_per_device_day: float | None
     normal_events: int  # hard negatives, and faults that count as normal
     fooled: int
-    fooled_by: Mapping[str, int]  # kind of what was normal
+    fooled_by: Mapping[str, int]  # kind of the normal event
     verdicts: int
     sources: Mapping[str, float]  # share of the verdicts
     calls: int
@@ -64,21 +64,26 @@ class Figures:
 
 
 def figures(
-    labels: Sequence[Label], said: Said, *, window_s: float, devices: int | None = None, span_s: float = 0.0
+    labels: Sequence[Label],
+    run: AgentVerdicts,
+    *,
+    window_s: float,
+    devices: int | None = None,
+    span_s: float = 0.0,
 ) -> Figures:
     """Return the figures of a run.
 
     Args:
         labels: what was really so; normal events among them.
-        said: what the agent said.
+        run: the agent's verdicts in one run.
         window_s: length of the agent's windows; a finding may open two of them after a fault's end.
-        devices: how many devices there were; None for those that were heard of.
-        span_s: how long they were watched; 0 for what the verdicts' windows cover.
+        devices: how many devices there were; None for those with verdicts.
+        span_s: how long they were watched; 0 for the span of the verdicts' windows.
     """
-    score = match(labels, said.openings, grace_s=2 * window_s)
-    heard = said.devices | {label.device for label in labels}
-    span = span_s or max(0.0, said.last - said.first)
-    days = (len(heard) if devices is None else devices) * (span if math.isfinite(span) else 0.0) / DAY_S
+    score = match(labels, run.openings, grace_s=2 * window_s)
+    known = run.devices | {label.device for label in labels}
+    span = span_s or max(0.0, run.last - run.first)
+    days = (len(known) if devices is None else devices) * (span if math.isfinite(span) else 0.0) / DAY_S
     found = score.found
     return Figures(
         total=_total(score),
@@ -89,17 +94,17 @@ def figures(
         normal_events=len(score.normal),
         fooled=len(score.fooled),
         fooled_by=_count([str(one.label.kind) for one in score.fooled]),
-        verdicts=said.verdicts,
-        sources={name: count / said.verdicts for name, count in sorted(said.sources.items())},
-        calls=said.calls,
-        tokens=said.tokens,
-        cost_usd=said.cost_usd,
-        calls_per_device_day=ratio(said.calls, days),
-        tokens_per_device_day=ratio(said.tokens, days),
-        cost_per_device_day_usd=ratio(said.cost_usd, days),
-        calls_per_detection=ratio(said.calls, found),
-        tokens_per_detection=ratio(said.tokens, found),
-        cost_per_detection_usd=ratio(said.cost_usd, found),
+        verdicts=run.verdicts,
+        sources={name: count / run.verdicts for name, count in sorted(run.sources.items())},
+        calls=run.calls,
+        tokens=run.tokens,
+        cost_usd=run.cost_usd,
+        calls_per_device_day=ratio(run.calls, days),
+        tokens_per_device_day=ratio(run.tokens, days),
+        cost_per_device_day_usd=ratio(run.cost_usd, days),
+        calls_per_detection=ratio(run.calls, found),
+        tokens_per_detection=ratio(run.tokens, found),
+        cost_per_detection_usd=ratio(run.cost_usd, found),
     )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from simulator.faults import FaultKind, Label
-from simulator.score.said import Said
+from simulator.score.verdicts import AgentVerdicts
 
 MAX_LINE = 4 * 1024 * 1024
 _TOPICS = frozenset({"verdicts", "events"})
@@ -26,7 +26,7 @@ def read_labels(path: Path) -> list[Label]:
     """Return the labels that ``edge-sim run --labels`` wrote.
 
     Raises:
-        ScoreFileError: unreadable, or a line is no label.
+        ScoreFileError: unreadable, or a line is not a label.
     """
     labels = []
     for place, body in _objects(path):
@@ -40,32 +40,34 @@ def read_labels(path: Path) -> list[Label]:
             )
         except (KeyError, ValueError, TypeError) as error:
             raise ScoreFileError(
-                f"{path}:{place}: is no label ({type(error).__name__}: {str(error)[:80]}); "
+                f"{path}:{place}: is not a label ({type(error).__name__}: {str(error)[:80]}); "
                 "give the file that `edge-sim run --labels` wrote"
             ) from None
         labels.append(one)
     return labels
 
 
-def read_runs(path: Path, *, since: float = float("-inf"), until: float = float("inf")) -> dict[str, Said]:
-    """Return what was said of what ended from ``since`` to ``until`` (Unix seconds), by base topic.
+def read_runs(
+    path: Path, *, since: float = float("-inf"), until: float = float("inf")
+) -> dict[str, AgentVerdicts]:
+    """Return the verdicts on windows that ended from ``since`` to ``until`` (Unix seconds), by base topic.
 
     Lines without a topic belong to the base topic ``""``.
 
     Raises:
         ScoreFileError: unreadable, or it holds no verdict at all.
     """
-    runs: dict[str, Said] = {}
+    runs: dict[str, AgentVerdicts] = {}
     for place, body in _objects(path):
         message = _opened(body, path, place)
         if message is None:
             continue
         base = str(body.get("topic", "")).rsplit("/", 2)[0]
         try:
-            runs.setdefault(base, Said(since, until)).take(message)
+            runs.setdefault(base, AgentVerdicts(since, until)).take(message)
         except (KeyError, ValueError, TypeError, AttributeError) as error:
             raise ScoreFileError(
-                f"{path}:{place}: is no verdict ({type(error).__name__}: {str(error)[:80]}); "
+                f"{path}:{place}: is not a verdict ({type(error).__name__}: {str(error)[:80]}); "
                 "record with `edge-sim record 'edge-agent/+/verdicts/+' 'edge-agent/+/events/+'`"
             ) from None
     if not runs:
@@ -73,8 +75,8 @@ def read_runs(path: Path, *, since: float = float("-inf"), until: float = float(
     return runs
 
 
-def is_told(topic: str) -> bool:
-    """Say whether a topic carries verdicts or events."""
+def is_verdict_topic(topic: str) -> bool:
+    """Return whether a topic carries verdicts or events."""
     levels = topic.split("/")
     return len(levels) > 1 and levels[-2] in _TOPICS
 
@@ -83,7 +85,7 @@ def _opened(body: Mapping[str, Any], path: Path, place: int) -> Mapping[str, Any
     """Return the verdict or event of a line; None when it is another message."""
     if "payload" not in body:
         return body if "window" in body or "event_type" in body else None
-    if not is_told(str(body.get("topic", ""))):
+    if not is_verdict_topic(str(body.get("topic", ""))):
         return None
     try:
         inner = json.loads(base64.b64decode(str(body["payload"]), validate=True))

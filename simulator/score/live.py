@@ -1,4 +1,4 @@
-"""Listens to agents on a broker until told to stop, and keeps what each of them said."""
+"""A subscriber for all agents on a broker, which keeps the verdicts of each."""
 
 import json
 import threading
@@ -10,12 +10,12 @@ from typing import TextIO
 from paho.mqtt.client import MQTTMessage
 
 from simulator.link import Link
-from simulator.score.files import is_told
-from simulator.score.said import Said
+from simulator.score.files import is_verdict_topic
+from simulator.score.verdicts import AgentVerdicts
 
 
 class Listener:
-    """One subscriber for all agents; tells them apart by their base topic."""
+    """One subscriber for all agents; distinguishes them by their base topic."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class Listener:
         self._keep = keep
         self._files: dict[str, TextIO] = {}
         self._lock = threading.Lock()
-        self.said: dict[str, Said] = {}  # base topic -> what was said
+        self.verdicts: dict[str, AgentVerdicts] = {}  # base topic -> its verdicts
         self.malformed = 0
         self.heard_at = time.monotonic()
         self._link = Link(
@@ -65,20 +65,22 @@ class Listener:
             self._files.clear()
 
     def wait(self, stop: threading.Event, *, until: Callable[[], bool]) -> None:
-        """Return when ``until`` says so or ``stop`` is set."""
+        """Return when ``until`` is true or ``stop`` is set."""
         while not until() and not stop.wait(0.2):
             pass
 
     def _arrived(self, message: MQTTMessage) -> None:
-        """Take what is said from now on; what the broker had retained was said before."""
+        """Take the messages from now on; retained ones are older."""
         topic, payload = message.topic, bytes(message.payload)
-        if message.retain or not is_told(topic):
+        if message.retain or not is_verdict_topic(topic):
             return
         base = topic.rsplit("/", 2)[0]
         self.heard_at = time.monotonic()
         with self._lock:
             try:
-                kept = self.said.setdefault(base, Said(self._since, self._until)).take(json.loads(payload))
+                kept = self.verdicts.setdefault(base, AgentVerdicts(self._since, self._until)).take(
+                    json.loads(payload)
+                )
             except (KeyError, ValueError, TypeError, AttributeError, RecursionError):
                 self.malformed += 1
                 return

@@ -8,21 +8,21 @@ from simulator.faults import FINDING_KINDS, Label
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opening:
-    """A finding that opened: when the anomaly was seen and when it was told, both in event time.
+    """A finding that opened: when the anomaly was seen and when it was reported, both in event time.
 
-    ``later`` are kinds that it was given afterwards: the first reading of a shift may be told as a spike.
+    ``later`` are kinds that it was given afterwards: the first reading of a shift may be reported as a spike.
     """
 
     finding_id: str
     device: str
     kind: str
     seen: float
-    told: float
+    reported: float
     later: tuple[str, ...] = ()
 
     @property
     def kinds(self) -> frozenset[str]:
-        """All names that it bore."""
+        """All its names."""
         return frozenset((self.kind, *self.later))
 
 
@@ -30,7 +30,7 @@ class Opening:
 class Match:
     """A label and the first finding that opened for it, if one did; ``findings`` is how many did.
 
-    For what is normal a finding is one that belongs to no fault, so it is false.
+    For a normal event, a finding is one that belongs to no fault, so it is false.
     """
 
     label: Label
@@ -39,8 +39,8 @@ class Match:
 
     @property
     def delay_s(self) -> float | None:
-        """From the beginning of the fault until the finding was told."""
-        return None if self.opening is None else max(0.0, self.opening.told - self.label.start)
+        """From the beginning of the fault until the finding was reported."""
+        return None if self.opening is None else max(0.0, self.opening.reported - self.label.start)
 
     @property
     def normal(self) -> bool:
@@ -49,13 +49,13 @@ class Match:
 
     @property
     def named_rightly(self) -> bool:
-        """Whether the finding bore, once at least, a name of the fault."""
+        """Whether the finding had, at least once, a name of the fault."""
         return self.opening is not None and bool(self.opening.kinds & FINDING_KINDS[self.label.kind])
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """All labels with what was found for them, the findings that belong to no fault, and those that do."""
+    """All labels with their findings, the findings that belong to no fault, and those that do."""
 
     matches: tuple[Match, ...]
     false: tuple[Opening, ...]
@@ -68,7 +68,7 @@ class Score:
 
     @property
     def normal(self) -> tuple[Match, ...]:
-        """The matches of what is normal: hard negatives, duplicates, messages out of order, wrong clocks."""
+        """The matches of normal events: hard negatives, duplicates, messages out of order, wrong clocks."""
         return tuple(match for match in self.matches if match.normal)
 
     @property
@@ -78,7 +78,7 @@ class Score:
 
     @property
     def fooled(self) -> tuple[Match, ...]:
-        """What is normal and was taken for a fault."""
+        """Normal events that were taken for faults."""
         return tuple(match for match in self.normal if match.opening is not None)
 
 
@@ -86,7 +86,7 @@ def match(labels: Sequence[Label], openings: Iterable[Opening], *, grace_s: floa
     """Match findings to faults of the same device.
 
     A fault is found if a finding on its device opens between its start and its end + ``grace_s``
-    (two windows). One finding counts for every fault that it falls into. What is labelled as normal is no
+    (two windows). One finding counts for every fault that it falls into. A label of a normal event is no
     fault: a finding that belongs to nothing else is false there too.
     """
     ordered = sorted(openings, key=lambda one: one.seen)
@@ -101,7 +101,7 @@ def match(labels: Sequence[Label], openings: Iterable[Opening], *, grace_s: floa
 
 
 def is_normal(label: Label) -> bool:
-    """Say whether no kind of finding would name it rightly: any finding is a false alarm then."""
+    """Return whether no kind of finding would name it rightly: any finding is a false alarm then."""
     return not FINDING_KINDS[label.kind]
 
 

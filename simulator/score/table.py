@@ -14,7 +14,7 @@ def share(value: float | None) -> str:
 
 
 def span(value: float | None) -> str:
-    """Return seconds in the unit that a person would say them in."""
+    """Return seconds in the usual unit for their size."""
     if value is None:
         return NONE
     if value < 120:  # noqa: PLR2004 - two minutes
@@ -23,7 +23,7 @@ def span(value: float | None) -> str:
 
 
 def number(value: float | None) -> str:
-    """Return a number with what is worth reading of it."""
+    """Return a number with its significant digits."""
     if value is None:
         return NONE
     if value >= 100:  # noqa: PLR2004 - whole from here on
@@ -85,7 +85,7 @@ _ROWS: Sequence[Row] = (
 
 
 def rows(runs: Mapping[str, Figures]) -> list[list[str]]:
-    """Return the table: a head, a row per figure, a row per kind of fault and of what fooled somebody."""
+    """Return the table: a head, a row per figure, per kind of fault, and per kind of normal event."""
     table = [["", *runs]]
     days = next(iter(runs.values())).device_days if runs else 0.0
     table += [[title, *(tell(one) for one in runs.values())] for title, tell in _ROWS]

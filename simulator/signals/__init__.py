@@ -1,4 +1,4 @@
-"""What a healthy device measures: pure functions of a seed and a time."""
+"""Values of a healthy device: pure functions of a seed and a time."""
 
 from collections.abc import Mapping
 from dataclasses import fields

@@ -1,4 +1,4 @@
-"""Rooms, an office, a greenhouse, the weather, and a battery sensor in a room."""
+"""Indoor climate: room, office, greenhouse, battery sensor; and the weather."""
 
 from dataclasses import dataclass
 from typing import ClassVar

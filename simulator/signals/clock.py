@@ -33,7 +33,7 @@ def daylight_sum(at: float, rise_hour: float = 6.0, set_hour: float = 18.0) -> f
 
 
 def is_weekend(at: float) -> bool:
-    """Say whether it is Saturday or Sunday."""
+    """Return whether it is Saturday or Sunday."""
     return weekday(at) >= _SATURDAY
 
 
@@ -48,7 +48,7 @@ def people_clock(at: float, events: Events) -> float:
 
 
 def day_off(at: float, events: Events) -> bool:
-    """Say whether nobody works: at the weekend, or on a day that is like one."""
+    """Return whether nobody works: at the weekend, or on a day that is like one."""
     return is_weekend(at) or _on(events.get("weekend"))
 
 

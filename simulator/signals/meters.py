@@ -11,7 +11,7 @@ from simulator.signals.signal import CALM, Events, Metric, leaked
 _DAYLIGHT_S = 12.0 * 3600.0
 _SLOT_S = 600.0
 _BURST = 0.4  # share of a slot in which water runs
-_FROM = 1_700_000_000.0  # when the counters stood at 0
+_FROM = 1_700_000_000.0  # when the counters were 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
 """Randomness as a function of a seed, a device and an instant.
 
 A value may be asked for any instant, in any order. Noise is therefore a hash of the seed and the instant,
-not the next number of a generator. What is remembered here saves time only and changes no value.
+not the next number of a generator. The cache saves time only and changes no value.
 """
 
 import math
@@ -55,7 +55,7 @@ class Noise:
     def tally(self, at: float, step_s: float, channel: str = "") -> tuple[float, float]:
         """Return a counter that never falls and how fast it rises (0..2, 1 in the mean).
 
-        The counter stands at ``n + u(n)`` steps after step ``n``, with ``u`` a hash in 0..1: random in each
+        The counter is at ``n + u(n)`` steps after step ``n``, with ``u`` a hash in 0..1: random in each
         step, yet known at any instant without the steps before.
         """
         place, left, right = self._between(at, step_s, f"{channel}+{step_s}")

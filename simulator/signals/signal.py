@@ -1,4 +1,4 @@
-"""What a signal is: metrics, the events that it knows, and a value for every instant."""
+"""A signal: its metrics, its events, and a value for every instant."""
 
 import math
 from collections.abc import Mapping
@@ -16,11 +16,11 @@ class Metric(NamedTuple):
     decimals: int
     low: float = -math.inf
     high: float = math.inf
-    step: float = 0.0  # a coarse sensor says multiples of it
+    step: float = 0.0  # a coarse sensor sends multiples of it
     counter: bool = False  # only rises; a reboot sets it to 0
 
     def sense(self, value: float) -> float:
-        """Return what the sensor says of a value."""
+        """Return the sensor's reading of a value."""
         if self.step:
             value = round(value / self.step) * self.step
         return round(min(max(value, self.low), self.high), self.decimals)
@@ -29,7 +29,7 @@ class Metric(NamedTuple):
 class Event(NamedTuple):
     """Something that a whole device goes through: a door that opens, a leak, a holiday."""
 
-    elapsed_s: float  # since it began; more than for_s for what lasts beyond its end
+    elapsed_s: float  # since it began; more than for_s for an event that lasts beyond its end
     for_s: float
     size: float
 

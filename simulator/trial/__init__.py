@@ -1,4 +1,4 @@
-"""A trial: several real agents at once on one broker, scored against the true labels of a scenario."""
+"""A trial: real agents at once on one broker, scored against the true labels."""
 
 from simulator.trial.plan import MODES, TrialPlan
 from simulator.trial.run import Outcome, TrialError, run

@@ -1,4 +1,4 @@
-"""What a trial is, and the configurations of the agents in it."""
+"""The plan of a trial, and the configurations of its agents."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -56,7 +56,7 @@ def contestant(
     """Return the configuration of one of the agents that are compared.
 
     Windows and all else that is measured in agent time keep their defaults, since agent time itself passes
-    ``speed`` times as fast. What runs on real time is divided by the speed, and the caps on spend are lifted.
+    ``speed`` times as fast. Real time is divided by the speed, and the caps on spend are lifted.
     """
     config = _common(plan, name=mode, state_dir=state_dir, broker_url=broker_url)
     config["review"] = {
@@ -75,7 +75,7 @@ def contestant(
 def _common(plan: TrialPlan, *, name: str, state_dir: Path, broker_url: str) -> dict[str, Any]:
     shipped = yaml.safe_load(demo_config().read_text(encoding="utf-8"))
     return {
-        # One journal is copied for all, so they share an id; topics and client ids tell them apart.
+        # One journal is copied for all, so they share an id; topics and client ids distinguish them.
         "agent": {"id": "trial", "state_dir": str(state_dir)},
         "journal": {"commit_ms": 5},
         "mqtt": {"url": broker_url, "base_topic": f"edge-agent/{name}", "client_id": f"trial-{name}"},

@@ -1,4 +1,4 @@
-"""What trials brought, as figures: a table per scenario and one over all of them."""
+"""The figures of trials: a table per scenario and one over all of them."""
 
 import json
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from simulator.score import Figures, Said, figures
+from simulator.score import AgentVerdicts, Figures, figures
 from simulator.score.table import markdown, number, rows, share, span
 from simulator.trial.plan import WINDOW_S
 from simulator.trial.run import Outcome
@@ -18,25 +18,27 @@ if TYPE_CHECKING:
 def figures_of(outcome: Outcome) -> dict[str, Figures]:
     """Return the figures of every contestant of one trial."""
     return {
-        mode: figures(outcome.labels, said, window_s=WINDOW_S, devices=outcome.devices, span_s=outcome.live_s)
-        for mode, said in outcome.said.items()
+        mode: figures(
+            outcome.labels, verdicts, window_s=WINDOW_S, devices=outcome.devices, span_s=outcome.live_s
+        )
+        for mode, verdicts in outcome.verdicts.items()
     }
 
 
 def pooled(outcomes: Sequence[Outcome]) -> dict[str, Figures]:
     """Return the figures of every contestant over all trials; devices of different trials are different."""
     labels: list[Label] = []
-    together: dict[str, Said] = {}
+    together: dict[str, AgentVerdicts] = {}
     device_s = 0.0
     for outcome in outcomes:
         prefix = f"{outcome.scenario}/"
         labels += [replace(one, device=prefix + one.device) for one in outcome.labels]
         device_s += outcome.devices * outcome.live_s
-        for mode, said in outcome.said.items():
-            together.setdefault(mode, Said()).absorb(said, prefix)
+        for mode, verdicts in outcome.verdicts.items():
+            together.setdefault(mode, AgentVerdicts()).absorb(verdicts, prefix)
     return {
-        mode: figures(labels, said, window_s=WINDOW_S, devices=1, span_s=device_s)
-        for mode, said in together.items()
+        mode: figures(labels, verdicts, window_s=WINDOW_S, devices=1, span_s=device_s)
+        for mode, verdicts in together.items()
     }
 
 
@@ -74,9 +76,11 @@ def write(outcomes: Sequence[Outcome], folder: Path) -> None:
     whole = pooled(outcomes)
     parts = [markdown(compact(outcomes)), markdown(rows(whole))]
     (folder / "score.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
-    told = {one.scenario: {mode: its.as_dict() for mode, its in figures_of(one).items()} for one in outcomes}
-    told["all"] = {mode: its.as_dict() for mode, its in whole.items()}
-    (folder / "score.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    scores = {
+        one.scenario: {mode: its.as_dict() for mode, its in figures_of(one).items()} for one in outcomes
+    }
+    scores["all"] = {mode: its.as_dict() for mode, its in whole.items()}
+    (folder / "score.json").write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")
     for one in outcomes:
         lines = (json.dumps(label.as_dict()) + "\n" for label in one.labels)
         (folder / f"{one.scenario}.labels.jsonl").write_text("".join(lines), encoding="utf-8")

@@ -1,6 +1,6 @@
-"""One trial: an agent takes the history in, its state is copied for each contestant, all see the events.
+"""One trial: an agent learns the history, copies of its state see the events.
 
-The contestants and the devices follow one clock: ``pace`` tells every process at which monotonic moment the
+The contestants and the devices follow one clock: ``pace`` gives every process at which monotonic moment the
 live part begins and how fast time passes from then on, so that windows, silences and delays are those of the
 scenario, not of the machine.
 """
@@ -19,14 +19,14 @@ from typing import Any
 from simulator import scrape
 from simulator.agent_process import AgentProcess, Plan
 from simulator.broker import Broker
+from simulator.events import Message, history, live
 from simulator.faults import Label, label
 from simulator.fleet import Fleet
 from simulator.model import Director, ModelEndpoint
 from simulator.scenario import History, Scenario
 from simulator.score.live import Listener
-from simulator.score.said import Said
+from simulator.score.verdicts import AgentVerdicts
 from simulator.trial.plan import MODES, WINDOW_S, TrialPlan, contestant, learner
-from simulator.wire import Message, history, live
 
 PACE = "EDGE_AGENT_PACE"
 MARKER = ".test-state"
@@ -38,16 +38,16 @@ PER_MESSAGE = 60
 
 
 class TrialError(Exception):
-    """A trial that says nothing about the agents: one did not start, or lost readings; one line."""
+    """A trial without a result: one did not start, or lost readings; one line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a trial brought: the truth, and what each contestant said of the live part."""
+    """The result of a trial: the truth, and each contestant's verdicts on the live part."""
 
     scenario: str
     labels: tuple[Label, ...]
-    said: dict[str, Said]  # review mode -> what it said
+    verdicts: dict[str, AgentVerdicts]  # review mode -> its verdicts
     devices: int
     live_s: float
     behind_s: dict[str, float]  # event seconds that the contestant still worked after the last reading
@@ -66,7 +66,7 @@ def run(plan: TrialPlan, *, say: Callable[[str], None], modes: Sequence[str] = M
 
 
 class _Trial:
-    """One run. What starts is pushed on the stack at once and stopped in reverse."""
+    """One run. Each part that starts is pushed on the stack at once and stopped in reverse."""
 
     def __init__(
         self,
@@ -84,7 +84,7 @@ class _Trial:
         self._modes = modes
         span = History(span_s=plan.history_s, per_message=PER_MESSAGE)
         self._scenario: Scenario = replace(plan.scenario, history=span)
-        # All event times lie in the past, for an agent believes no time in the future.
+        # All event times are in the past, because an agent believes no time in the future.
         self._start = float(math.floor(time.time() - plan.live_s - 3600.0))
         self._until = self._start + plan.live_s
 
@@ -108,11 +108,13 @@ class _Trial:
             agent.stop()
         listener.close()
         labels = label(self._scenario.faults, start=self._start, until=self._until)
-        said = {mode: listener.said.get(f"edge-agent/{mode}", Said()) for mode in self._modes}
+        verdicts = {
+            mode: listener.verdicts.get(f"edge-agent/{mode}", AgentVerdicts()) for mode in self._modes
+        }
         return Outcome(
             plan.scenario.name,
             tuple(labels),
-            said,
+            verdicts,
             len(self._scenario.devices),
             plan.live_s,
             behind,
@@ -165,7 +167,7 @@ class _Trial:
     def _enter(
         self, broker: Broker, model: ModelEndpoint, began: float
     ) -> dict[str, tuple[AgentProcess, str]]:
-        """Start the contestants on copies of what was learnt, before ``began``."""
+        """Start the contestants on copies of the learnt state, before ``began``."""
         agents = {}
         pace = {PACE: f"{self._start!r}:{began!r}:{self._plan.speed!r}"}
         for mode in self._modes:

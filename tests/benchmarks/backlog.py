@@ -1,4 +1,4 @@
-"""The backlog of the benchmarks: quiet series, a few breaches, queued at the broker for absent sessions."""
+"""The backlog of the benchmarks: quiet series, few breaches, queued at the broker."""
 
 import random
 import socket

@@ -1,4 +1,4 @@
-"""The yardstick: paho with automatic acknowledgements and a callback that counts, in a process of its own."""
+"""The reference: paho with automatic acknowledgements and a counting callback."""
 
 import argparse
 import signal
@@ -14,7 +14,7 @@ CLIENT_ID = "bare"
 
 
 def main() -> None:
-    """Count until SIGTERM; say when subscribed and when all is there."""
+    """Count until SIGTERM; report when subscribed and when all messages are there."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--count", type=int, required=True)

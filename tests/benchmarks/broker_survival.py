@@ -1,4 +1,4 @@
-"""How many queued messages survive the end of the broker: Debian's default against the shipped configuration.
+"""Queued messages after the end of the broker: Debian's default, the shipped file.
 
 For each case a fresh Mosquitto gets a persistent session that goes away, then N messages at QoS 1, all
 acknowledged. The broker is ended, started again, and the session comes back to count what is left.
@@ -33,7 +33,7 @@ LIMIT_S = 60.0
 
 @dataclass
 class PlainBroker(Broker):
-    """A Mosquitto with ``text`` as its configuration, beside listener and folder."""
+    """A Mosquitto with ``text`` as its configuration, in addition to listener and folder."""
 
     text: str = ""
 
@@ -60,7 +60,7 @@ class Case:
     name: str
     text: str
     end: signal.Signals
-    save_session: bool = False  # SIGUSR1 once after the session was made, as the installation says
+    save_session: bool = False  # SIGUSR1 once after the session was made, as in the installation
     wait: bool = False  # for the next autosave
 
 

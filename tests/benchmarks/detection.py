@@ -1,4 +1,4 @@
-"""Measure the local detector on synthetic series: false alarms, faults found, time and memory.
+"""Benchmark of the local detector: false alarms, found faults, time and memory.
 
 python -m tests.benchmarks.detection [--seeds 4]
 """
@@ -73,7 +73,7 @@ BASES = {"white noise": 1.0, "AR(1) 0.9": 1.0, "day curve": 0.2, "duty cycle": 0
 
 
 def found(settings: DetectSettings, trials: int) -> dict[tuple[str, str], tuple[int, Counter[Kind]]]:
-    """Return per base and fault how many of ``trials`` were found in time, and as what."""
+    """Return per base and fault how many of ``trials`` were found in time, and under which name."""
     result = {}
     for base, sd in BASES.items():
         for name, (fault, within, _) in FAULTS.items():

@@ -1,4 +1,6 @@
-"""Drain one backlog three times: ``python -m tests.benchmarks.drain --messages 60000 --series 300``.
+"""One backlog drained three times.
+
+Usage: ``python -m tests.benchmarks.drain --messages 60000 --series 300``.
 
 Bare paho, our agent without AI and our agent with it each have a persistent session; one backlog is queued
 for all three, then each drains it alone, in a process of its own. CPU is what the process used from its start
@@ -33,7 +35,7 @@ GRPC_FILES = ("/grpc/",)
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What a process uses to start with nothing queued."""
+    """The resources of a process at a start with nothing queued."""
 
     cpu_s: float
     rss_mib: float
@@ -61,7 +63,7 @@ class Drain:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a process used until it came to rest, and when it worked (monotonic)."""
+    """The resources of a process until it came to rest, and when it worked (monotonic)."""
 
     cpu_s: float
     begun: float

@@ -1,4 +1,6 @@
-"""What a large fleet costs: ``python -m tests.benchmarks.fleet --devices 1000 --seconds 20``.
+"""Cost of a large simulated fleet.
+
+Usage: ``python -m tests.benchmarks.fleet --devices 1000 --seconds 20``.
 
 ``edge-sim run`` runs with that many devices, one reading a second each, on a Mosquitto of its own: with a
 connection each and with one for all, then as fast as the broker takes it. CPU is what the process used while
@@ -46,7 +48,7 @@ class Seen:
 
 
 def scenario(devices: int) -> str:
-    """Return a scenario of ``devices`` freezers that say one reading a second."""
+    """Return a scenario of ``devices`` freezers that send one reading a second."""
     rows = "".join(
         f'  - {{id: d-{number}, signal: freezer, topic: "sensors/{{device}}"}}\n' for number in range(devices)
     )

@@ -1,4 +1,4 @@
-"""How fast the simulator makes readings: the history of each shipped scenario, without a broker.
+"""Speed of the simulator: the history of each shipped scenario, without a broker.
 
 ``python -m tests.benchmarks.generation [SCENARIO...]`` prints readings, CPU seconds, and those for 500,000.
 """
@@ -6,8 +6,8 @@
 import sys
 import time
 
+from simulator.events import history
 from simulator.scenario import load, names
-from simulator.wire import history
 
 START = 1_790_000_000.0
 PER = 500_000

@@ -1,4 +1,4 @@
-"""The agent's path without broker, journal and threads: decoder, detector, windows, opinions, findings.
+"""The agent's path without broker, journal and threads, for benchmarks.
 
 Time is the messages' own, so two weeks of twenty devices take a minute. The model is not asked, as if it
 agreed with everything; how often it would be asked is counted.
@@ -15,7 +15,7 @@ import yaml
 
 from agent.config import Config
 from agent.config.load import load
-from agent.config.settings import of_limits, of_sources
+from agent.config.settings import of_limits
 from agent.decode.registry import Registry
 from agent.detect import Detector, DetectSettings
 from agent.domain.records import (
@@ -36,16 +36,16 @@ from agent.pipeline.window import Draft, Windows, WindowSettings
 from agent.verdict.finding import advance
 from agent.verdict.review_policy import CalmRate, Doubts, ReviewSettings, decide
 from simulator.agent_process import demo_config
+from simulator.events import Message
 from simulator.score import Opening
-from simulator.wire import Message
 
 
 @dataclass(slots=True)
 class Counts:
-    """What happened since the history was over."""
+    """The events since the history was over."""
 
     windows: int = 0
-    asks: int = 0  # windows that the model would be asked about, but for audits
+    asks: int = 0  # windows that the model would be asked about, without audits
     audits: int = 0
 
 
@@ -58,7 +58,7 @@ def _config(limits: Mapping[str, Any]) -> Config:
 
 
 class LocalAgent:
-    """One agent; what it tells before ``live_from`` (event time) is not kept."""
+    """One agent; its findings before ``live_from`` (event time) is not kept."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class LocalAgent:
         settings: DetectSettings | None = None,
     ) -> None:
         config = _config(limits or {})
-        self._registry = Registry(sources=of_sources(config), base_topic="edge-agent/bench")
+        self._registry = Registry(sources=config.sources, base_topic="edge-agent/bench")
         self.detector = Detector(settings or DetectSettings(), of_limits(config))
         self._windows = Windows(WindowSettings())
         self._sealer = Sealer(
@@ -175,7 +175,7 @@ class LocalAgent:
                 device=window.device,
                 kind=str(local.kind),
                 seen=window.end,
-                told=window.sealed,
+                reported=window.sealed,
             )
             self.openings.append(opening)
             self.why.append((opening, window))

@@ -1,9 +1,11 @@
-"""What the instrumentation of one AI call costs: ``python -m tests.benchmarks.instrumentation``.
+"""Cost of the instrumentation of one AI call.
 
-Prints CPU microseconds per call, tracing off and on, beside a reference loop of this machine, so that figures
-of different machines can be compared. A call here is a cache look-up, the scope with its two log lines, all
-counters, three spans, the checks of an answer and the publishing span. Sending the spans (another thread, in
-batches, only with tracing on) is a row of its own.
+Usage: ``python -m tests.benchmarks.instrumentation``.
+
+Prints CPU microseconds per call, tracing off and on, next to a reference loop of this machine, so that
+figures of different machines can be compared. A call here is a cache look-up, the scope with its two log
+lines, all counters, three spans, the checks of an answer and the publishing span. Sending the spans (another
+thread, in batches, only with tracing on) is a row of its own.
 """
 
 import argparse

@@ -10,7 +10,7 @@ of a file (at most 750 rows) do not count.
 
 Three figures: at the product's alarm line; at the suspicion line, where the model is asked; and with the
 threshold that is best on all other categories (leave one category out), as mean and spread. An alarm counts
-when none came in the 50 rows before, because the product tells of an incident once.
+when none came in the 50 rows before, because the product reports an incident once.
 """
 
 import argparse

@@ -1,9 +1,10 @@
-"""Measure how quiet the agent is on a fleet without any fault: findings and model calls per device-day.
+"""Benchmark of a fleet without faults: findings and model calls per device-day.
 
     python -m tests.benchmarks.quiet [--seeds 3]
 
 Seven simulated days are learnt, seven more are judged. Wanted: at most 1 finding in 100 device-days and at
-most 0.2 calls per device-day beside audits. Each window that the model would be asked about counts as a call.
+most 0.2 calls per device-day without audits. Each window that the model would be asked about counts as a
+call.
 """
 
 import argparse
@@ -12,8 +13,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from simulator import scenario as scenarios
+from simulator.events import history, live
 from simulator.scenario import History
-from simulator.wire import history, live
 from tests.benchmarks.inprocess import LocalAgent
 
 DAY_S = 86_400.0

@@ -1,4 +1,4 @@
-"""Score the local agent on the simulator's scenarios without broker and model: seconds instead of minutes.
+"""Score of the local agent on the simulator's scenarios, in seconds.
 
     python -m tests.benchmarks.scenarios [NAME ...] [--why]
 
@@ -11,11 +11,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from simulator import scenario as scenarios
+from simulator.events import history, live
 from simulator.faults import label
 from simulator.scenario import History
 from simulator.score import Match, match
 from simulator.trial.plan import WINDOW_S, limits_of
-from simulator.wire import history, live
 from tests.benchmarks.inprocess import LocalAgent
 
 START = datetime(2026, 3, 11, 6, tzinfo=UTC).timestamp()

@@ -1,4 +1,4 @@
-"""The promised memory ceilings, on a small backlog; CPU and time are for `make bench` to print."""
+"""The promised memory ceilings, on a small backlog."""
 
 import pytest
 

@@ -1,10 +1,10 @@
-"""A healthy fleet is left alone: a small share of what ``python -m tests.benchmarks.quiet`` measures."""
+"""A healthy fleet has no findings: a small share of ``tests.benchmarks.quiet``."""
 
 from dataclasses import replace
 
 from simulator import scenario as scenarios
+from simulator.events import history, live
 from simulator.scenario import History
-from simulator.wire import history, live
 from tests.benchmarks.inprocess import LocalAgent
 from tests.benchmarks.quiet import DAY_S, MAX_CALLS, START, quiet
 
@@ -19,7 +19,7 @@ def test_a_healthy_fleet_costs_no_finding_and_hardly_a_call() -> None:
 
 
 def test_the_measure_sees_what_is_wrong() -> None:
-    """The same path tells of a device that goes silent and of a rack that warms up."""
+    """The same path reports a device that goes silent and of a rack that warms up."""
     whole = scenarios.load("server-room")
     scenario = replace(whole, history=History(span_s=4 * DAY_S), devices=whole.devices[:3])
     agent = LocalAgent(live_from=START)

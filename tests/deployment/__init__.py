@@ -1,1 +1,1 @@
-"""Deployment: the installer, the unit, the wheels, and a run under a booted systemd."""
+"""Installer, unit, wheels, and a run under a booted systemd."""

@@ -1,4 +1,4 @@
-"""Runs the commands of docs/deployment.md as written in a booted Debian, then breaks what may break.
+"""A run of the commands of docs/deployment.md in a booted Debian, then of faults.
 
     sudo .venv/bin/python -m tests.deployment.booted [--folder DIR] [--keep]
 
@@ -40,7 +40,7 @@ STEPS: tuple[tuple[str, Callable[[steps.Site], str]], ...] = (
 
 
 def main() -> int:
-    """Boot, run the steps in order, and say of each what was seen."""
+    """Boot, run the steps in order, and print the observation of each."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -61,7 +61,7 @@ def main() -> int:
 
 
 def obstacle() -> str:
-    """Say why no machine can be booted here, or nothing."""
+    """Return why no machine can be booted here, or nothing."""
     if not needs_root():
         return "root is needed to boot a machine; run it with sudo"
     if missing():

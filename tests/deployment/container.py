@@ -1,4 +1,4 @@
-"""A Debian of its own that systemd boots: debootstrap, then systemd-nspawn. Needs root and both tools.
+"""A Debian that systemd boots: debootstrap, then systemd-nspawn; needs root.
 
 The machine has a network of its own, with no way out but :mod:`tests.deployment.outlet`.
 """
@@ -16,7 +16,7 @@ from tests.support.agent_process import wait_for
 
 SUITE = "bookworm"
 MIRROR = "http://deb.debian.org/debian"
-# What a Debian or Raspberry Pi OS image has already; docs/deployment.md installs the rest.
+# The packages of a Debian or Raspberry Pi OS image; docs/deployment.md installs the rest.
 IMAGE = (
     "systemd,systemd-sysv,dbus,libnss-systemd,libpam-systemd,python3,ca-certificates,iproute2,procps,"
     "sudo,git,make"
@@ -27,7 +27,7 @@ _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class ContainerError(Exception):
-    """A machine could not be made or booted, or a command in it failed; the text says what."""
+    """A machine could not be made or booted, or a command in it failed; the text has the reason."""
 
 
 def missing() -> list[str]:
@@ -152,5 +152,5 @@ class Container:
 
 
 def needs_root() -> bool:
-    """Say whether this process may make and boot a machine."""
+    """Return whether this process may make and boot a machine."""
     return os.geteuid() == 0

@@ -1,4 +1,4 @@
-"""Installs and runs the agent in a Debian for arm64, the Raspberry Pi's, emulated by qemu.
+"""A run of the agent in a Debian for arm64, the Raspberry Pi's, emulated by qemu.
 
     sudo .venv/bin/python -m tests.deployment.emulated
 
@@ -61,7 +61,7 @@ def bootstrap(root: Path) -> None:
 
 
 def fill(root: Path) -> None:
-    """Lay checkout, wheels, scenario and script into the root."""
+    """Copy checkout, wheels, scenario and script into the root."""
     copy_checkout(root / "root/checkout")
     subprocess.run(
         [REPO / "systemd/wheels.sh", root / "root/wheels", "aarch64", "3.11"],
@@ -87,7 +87,7 @@ def namespaces() -> Iterator[int]:
 
 
 def run(folder: Path) -> int:
-    """Make the machine, type the script in it, and show what it says."""
+    """Make the machine, type the script in it, and show its output."""
     root = folder / "arm64"
     bootstrap(root)
     fill(root)
@@ -103,7 +103,7 @@ def run(folder: Path) -> int:
 
 
 def main() -> int:
-    """Say what is missing, or run."""
+    """Print the missing tools, or run."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

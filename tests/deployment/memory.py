@@ -1,4 +1,4 @@
-"""Runs the agent with its AI client and a backlog under a memory limit, 160 MiB as in the unit.
+"""A run with AI client and backlog under a memory limit, 160 MiB as in the unit.
 
     sudo .venv/bin/python -m tests.deployment.memory [--limit 160] [--messages 60000] [--traces grpc]
 
@@ -41,7 +41,7 @@ class Group:
         return int((self.path / name).read_text())
 
     def kills(self) -> int:
-        """Return how often the kernel ended a process of the group for want of memory."""
+        """Return how often the kernel ended a process of the group because of missing memory."""
         for name in ("memory.events", "memory.oom_control"):
             if (self.path / name).exists():
                 pairs = dict(line.split() for line in (self.path / name).read_text().splitlines())

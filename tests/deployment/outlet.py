@@ -1,4 +1,4 @@
-"""An HTTP proxy by which a machine with a network of its own reaches the package registries.
+"""An HTTP proxy from the booted machine's network to the package registries.
 
 It listens on the loopback interface of the machine's network namespace and connects from ours, so the booted
 machine has all ports to itself.

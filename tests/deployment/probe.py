@@ -1,4 +1,4 @@
-"""Runs inside the unit's sandbox with the installed release: what works there, and what must not.
+"""Checks inside the unit's sandbox, with the installed release.
 
 Prints one line per check, ``ok NAME`` or ``FAULT NAME: why``.
 """
@@ -78,7 +78,7 @@ def main() -> int:
     for name, check in CHECKS.items():
         try:
             check()
-        except BaseException as error:  # noqa: BLE001 - each check is told by itself
+        except BaseException as error:  # noqa: BLE001 - each check is reported by itself
             faults += 1
             print(f"FAULT {name}: {type(error).__name__}: {error}")
         else:

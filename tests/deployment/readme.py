@@ -1,4 +1,4 @@
-"""The commands of docs/deployment.md in their order, and those of the README's short version."""
+"""The commands of docs/deployment.md in order, and those of the README."""
 
 import re
 from dataclasses import dataclass

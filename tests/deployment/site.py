@@ -1,4 +1,4 @@
-"""What stands around the agent in the booted machine: devices, a model, and ways to look at the agent."""
+"""The surroundings of the agent in the booted machine: devices, model, observers."""
 
 import json
 import subprocess
@@ -94,7 +94,7 @@ class Look:
         return int(self._machine.run("systemctl show -P MainPID edge-agent").strip() or 0)
 
     def active(self) -> bool:
-        """Say whether systemd calls the service active."""
+        """Return whether systemd calls the service active."""
         return self._machine.run("systemctl is-active edge-agent", check=False).strip() == "active"
 
     def status(self) -> dict[str, Any]:
@@ -113,7 +113,7 @@ class Look:
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
 
     def doctor(self) -> dict[str, Any]:
-        """Return what ``edge-agent doctor --ai --json`` says."""
+        """Return the output of ``edge-agent doctor --ai --json``."""
         value: dict[str, Any] = json.loads(self._machine.run("edge-agent doctor --ai --json", check=False))
         return value
 
@@ -151,15 +151,15 @@ def commit_version(machine: Container, version: str, *, broken: bool = False) ->
     """Commit another version where the checkout was cloned from."""
     source = "/root/source"
     old = machine.run(f"sed -n 's/^__version__ = .\\(.*\\).$/\\1/p' {source}/agent/__init__.py").strip()
-    machine.run(f'sed -i \'s/"{old}"/"{version}"/\' {source}/agent/__init__.py {source}/pyproject.toml')
+    machine.run(f'sed -i \'s/"{old}"/"{version}"/\' {source}/agent/__init__.py')
     if broken:
-        machine.run(f"echo 'raise SystemExit(1)' >> {source}/agent/app.py")
+        machine.run(f"echo 'raise SystemExit(1)' >> {source}/agent/app/app.py")
     git = f"git -C {source} -c user.name=x -c user.email=x@localhost"
     machine.run(f"{git} commit -q -a -m 'Version {version}'")
 
 
 def clone(machine: Container, repo: Path) -> None:
-    """Lay a fresh clone of the repository into the machine, with a source that ``git pull`` asks."""
+    """Clone the repository into the machine, with a source that ``git pull`` asks."""
     source = machine.root / "root/source"
     subprocess.run(["git", "clone", "-q", "--no-local", str(repo), str(source)], check=True)
     machine.run(f"chown -R root:root /root/source && git clone -q /root/source {CHECKOUT}")

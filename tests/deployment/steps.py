@@ -1,4 +1,4 @@
-"""The steps of the run under a booted systemd. Each returns what was seen, or fails with what was not."""
+"""Steps of the run under a booted systemd; each returns its observation or fails."""
 
 import os
 import re
@@ -151,7 +151,7 @@ def watchdog(site: Site) -> str:
 
 
 def wrong_configuration(site: Site) -> str:
-    """A wrong value stops the service for good, and says so."""
+    """A wrong value stops the service for good, and is reported."""
     path = site.machine.root / "etc/edge-agent/agent.yaml"
     good = path.read_text()
     path.write_text(good.replace("max_mib: 512", "max_mib: much"))
@@ -195,7 +195,7 @@ def upgrade(site: Site) -> str:
 
 
 def broken_release(site: Site) -> str:
-    """A release that ends at once: the script says so, and the one before runs."""
+    """A release that ends at once: the script reports it, and the one before runs."""
     commit_version(site.machine, "0.1.2", broken=True)
     text = site.machine.run(typed(3)[0], code=69, limit_s=600)
     site.look.wait_active()

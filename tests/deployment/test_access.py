@@ -1,4 +1,4 @@
-"""The tables of docs/access.md, cell by cell: on a Mosquitto with the shipped files, on a running agent."""
+"""The tables of docs/access.md, cell by cell, on a real broker and agent."""
 
 import re
 import shutil
@@ -66,11 +66,11 @@ TOPICS = table("Topics")
 
 @pytest.mark.parametrize("row", TOPICS, ids=lambda row: row["Topic"])
 def test_topic(users: dict[str, User], row: dict[str, str]) -> None:
-    """Every login subscribes and publishes; what arrives and what comes back is what the row says."""
+    """Every login subscribes and publishes; the messages and answers are those of the row."""
     topic, seen = row["Topic"], {}
     for role in LOGINS:
         users[role].got.clear()
-        assert users[role].subscribe(topic) == 1  # granted to all: it tells nothing
+        assert users[role].subscribe(topic) == 1  # granted to all: it proves nothing
     if topic.startswith("$SYS"):  # only the broker writes there, each second
         users[ALMIGHTY].got.clear()
         users[ALMIGHTY].subscribe(topic)

@@ -1,4 +1,4 @@
-"""An agent that is older than its journal: one clear line, exit 69, and nothing touched."""
+"""An agent older than its journal: one clear line, exit 69, and nothing touched."""
 
 import hashlib
 import sqlite3

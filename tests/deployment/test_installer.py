@@ -1,6 +1,7 @@
-"""The installer into a directory of its own: what it leaves, when repeated, and how it is taken back."""
+"""The installer into a staging directory: files, repetition, removal."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -132,6 +133,14 @@ def test_what_is_installed(stage: Stage) -> None:
     assert not (stage.root / "opt/edge-agent/current/bin/pip").exists()
 
 
+def test_the_links_of_the_installed_readme_work(stage: Stage) -> None:
+    """The unit names this file, so its pages, pictures and configurations are next to it."""
+    share = stage.root / "opt/edge-agent/current/share/edge-agent"
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", (share / "README.md").read_text())
+    assert len(links) > 20
+    assert [link for link in links if not (share / link).exists()] == []
+
+
 def test_nothing_of_the_current_directory_is_run(stage: Stage) -> None:
     """Neither modules nor programs nor settings there, and none that the caller's variables name."""
     assert not stage.trap.sprung.exists(), stage.trap.sprung.read_text()
@@ -181,7 +190,7 @@ def test_a_second_run_changes_nothing(stage: Stage) -> None:
 
 
 def test_an_edited_configuration_stays(stage: Stage) -> None:
-    """The new default lies beside it, until the edited one is the default again."""
+    """The new default is written next to it, until the edited one is the default again."""
     path, beside = configuration(stage), configuration(stage).with_suffix(".yaml.new")
     shipped = path.read_text()
     path.write_text(shipped.replace("max_mib: 512", "max_mib: 100"))
@@ -247,5 +256,5 @@ def test_uninstall_keeps_what_is_the_sites(stage: Stage) -> None:
         "etc/systemd/system/edge-agent.service.d/mqtt.password.conf",
         "var/lib/edge-agent/journal.sqlite",
     }
-    stage.run("--uninstall")  # again: nothing to do is no fault
+    stage.run("--uninstall")  # again: nothing to do is not a fault
     assert "no release to go back to" in stage.run("--rollback", code=69)

@@ -1,4 +1,4 @@
-"""What the installer refuses: one line, an exit code, and nothing changed."""
+"""Refusals of the installer: one line, an exit code, and nothing changed."""
 
 import os
 import re
@@ -27,7 +27,7 @@ def refused(*options: str, code: int, destdir: Path | str, path: str | None = No
 
 
 def python(folder: Path, text: str) -> str:
-    """Write a program that stands for a Python."""
+    """Write a program in place of a Python."""
     path = folder / "python"
     path.write_text(f"#!/bin/sh\n{text}\n")
     path.chmod(0o755)
@@ -35,7 +35,7 @@ def python(folder: Path, text: str) -> str:
 
 
 def test_options_that_are_none(tmp_path: Path) -> None:
-    """A wrong word, a missing value and a wrong id are said."""
+    """A wrong word, a missing value and a wrong id are reported."""
     assert "--frob is not an option" in refused("--frob", code=2, destdir=tmp_path)
     assert "--offline wants a value" in refused("--offline", code=2, destdir=tmp_path)
     assert "a/b" in refused("--id", "a/b", code=2, destdir=tmp_path)
@@ -81,12 +81,12 @@ def test_a_broker_with_passwords_of_its_own(tmp_path: Path) -> None:
 
 
 def test_rollback_without_a_release(tmp_path: Path) -> None:
-    """Said, not tried."""
+    """Reported, not tried."""
     assert "no release to go back to" in refused("--rollback", code=69, destdir=tmp_path)
 
 
 def test_help_names_every_option() -> None:
-    """Each option that the script takes stands in its help."""
+    """Each option that the script takes is in its help."""
     text = (REPO / "systemd/install.sh").read_text()
     usage, _, rest = text.partition("\nEND\n")
     loop = rest.partition("while [ $# -gt 0 ]")[2].partition("\ndone\n")[0]
@@ -96,7 +96,7 @@ def test_help_names_every_option() -> None:
 
 
 def test_the_scripts_are_clean() -> None:
-    """Shellcheck has nothing to say."""
+    """Shellcheck finds nothing."""
     told = subprocess.run(
         ["shellcheck", "-x", "-P", str(REPO / "systemd"), *map(str, SCRIPTS)],
         capture_output=True, text=True, check=False, timeout=60,

@@ -1,4 +1,4 @@
-"""The commands of docs/deployment.md are those that the run under a booted systemd types."""
+"""The commands of docs/deployment.md are those of the run under a booted systemd."""
 
 import re
 import subprocess
@@ -11,7 +11,7 @@ TYPED_BLOCKS = (1, 2, 3, 4, 5)
 
 
 def test_every_command_is_typed() -> None:
-    """Each block is typed whole by a step, but for what is typed on another machine."""
+    """Each block is typed whole by a step, except the commands for another machine."""
     source = Path(steps.__file__).read_text()
     taken = {(int(block), int(index) if index else None) for block, index in re.findall(
         r"typed\((\d)\)(?:\[(\d)\])?", source

@@ -29,7 +29,7 @@ def exposure(unit: Path, threshold: int) -> tuple[int, float]:
 
 
 def test_exposure() -> None:
-    """At most 1.5, and what docs/deployment.md says."""
+    """At most 1.5, and the figure of docs/deployment.md."""
     code, level = exposure(UNIT, THRESHOLD)
     assert code == 0
     assert level <= THRESHOLD / 10
@@ -57,7 +57,7 @@ def test_with_the_offline_drop_in(tmp_path: Path) -> None:
 
 
 def test_systemd_understands_it(tmp_path: Path) -> None:
-    """``verify`` has nothing to say, with a program where the unit expects it."""
+    """``verify`` finds nothing, with a program where the unit expects it."""
     unit = tmp_path / "edge-agent.service"
     unit.write_text(UNIT.read_text().replace("/opt/edge-agent/bin/edge-agent", "/bin/true"))
     argv = ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", str(unit)]
@@ -84,5 +84,5 @@ def test_systemd_understands_it(tmp_path: Path) -> None:
     ],
 )
 def test_the_decided_settings_are_there(line: str) -> None:
-    """What the run under a booted systemd was made with is what is shipped."""
+    """The run under a booted systemd used the shipped files."""
     assert line in UNIT.read_text().splitlines()

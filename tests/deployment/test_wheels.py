@@ -1,4 +1,4 @@
-"""Every package that the installer takes has a ready-made wheel for a Raspberry Pi, as pinned in the lock."""
+"""Each package of the installer has a pinned wheel for a Raspberry Pi."""
 
 import os
 import shutil
@@ -28,7 +28,7 @@ def test_every_package_has_a_wheel(arch: str) -> None:
 
 
 def test_the_check_can_fail() -> None:
-    """There is no PyYAML for a 32-bit system, and it says so."""
+    """There is no PyYAML for a 32-bit system, and the error names it."""
     missing = {pin.name for pin, _, wheel in choices("armv7l") if wheel is None}
     assert "pyyaml" in missing
 
@@ -41,7 +41,7 @@ def test_every_pin_has_hashes() -> None:
 
 @pytest.mark.parametrize("file", list(EXPORTS))
 def test_the_pins_are_the_locks(file: str, tmp_path: Path) -> None:
-    """What is shipped is what `uv export` makes of uv.lock today; the error says how to renew it."""
+    """The shipped file is the output of `uv export` today; the error has the command to renew it."""
     for name in ("pyproject.toml", "uv.lock", "README.md", "LICENSE"):
         shutil.copy(REPO / name, tmp_path / name)
     argv = [str(UV), "export", "--frozen", "--offline", "-q", "--no-header", "--no-annotate", *EXPORTS[file]]

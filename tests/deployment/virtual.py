@@ -1,4 +1,4 @@
-"""Installs the agent in a virtual machine, where systemd enforces the unit's memory limit.
+"""A run of the agent in a virtual machine, with the unit's memory limit in force.
 
     sudo .venv/bin/python -m tests.deployment.virtual
 
@@ -77,7 +77,7 @@ def boot(folder: Path, root: Path) -> str:
 
 
 def judge(text: str) -> bool:
-    """Say whether the limit was enforced: there, not reached by the agent, and deadly for the control."""
+    """Return whether the limit was enforced: there, not reached by the agent, and deadly for the control."""
     return (
         "SEEN limits: memory.max 209715200, high 167772160, pids.max 64" in text
         and "edge_readings_total 20000" in text
@@ -88,7 +88,7 @@ def judge(text: str) -> bool:
 
 
 def main() -> int:
-    """Say what is missing, or run."""
+    """Print the missing tools, or run."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

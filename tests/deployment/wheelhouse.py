@@ -1,7 +1,8 @@
 """A directory of wheels for the installer's tests, made without a network.
 
-The project's own wheel is the real one. In place of its dependencies stands one small wheel that makes those
-of the test environment importable, and ``requirements.txt`` of the copied checkout names it with its hash.
+The project's own wheel is the real one. In place of its dependencies there is one small wheel that makes
+those of the test environment importable, and ``requirements.txt`` of the copied checkout names it with its
+hash.
 """
 
 import base64
@@ -15,7 +16,8 @@ from pathlib import Path
 
 from tests.deployment.readme import REPO
 
-PARTS = ("agent", "simulator", "configs", "systemd", "pyproject.toml", "README.md", "LICENSE")
+PAGES = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "RELEASE.md")
+PARTS = ("agent", "simulator", "configs", "docs", "systemd", "pyproject.toml", "LICENSE", *PAGES)
 STAND_IN = "edge_agent_test_packages-1.0-py3-none-any.whl"
 
 
@@ -32,9 +34,8 @@ def copy_checkout(target: Path) -> Path:
 
 def set_version(checkout: Path, version: str) -> None:
     """Make another release of a copied checkout."""
-    for name in ("agent/__init__.py", "pyproject.toml"):
-        path = checkout / name
-        path.write_text(path.read_text().replace('"0.1.0"', f'"{version}"'))
+    path = checkout / "agent/__init__.py"
+    path.write_text(path.read_text().replace('"0.1.0"', f'"{version}"'))
 
 
 def build(checkout: Path, directory: Path) -> Path:

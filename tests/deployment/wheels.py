@@ -1,4 +1,4 @@
-"""Is there a ready-made wheel of every package that the agent needs, for a Raspberry Pi?
+"""Check that each package of the agent has a ready-made wheel for a Raspberry Pi.
 
     .venv/bin/python -m tests.deployment.wheels [--arch aarch64]
 
@@ -27,7 +27,7 @@ GLIBC = 36  # the minor version of Debian 12's and Raspberry Pi OS 12's, 2.36
 
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """One package of the requirements; ``marker`` says where it is needed."""
+    """One package of the requirements; ``marker`` is the condition for it."""
 
     name: str
     version: str
@@ -48,7 +48,7 @@ def pins(file: str = "requirements.txt") -> list[Pin]:
 
 
 def needed(pin: Pin, python: tuple[int, int], arch: str) -> bool:
-    """Say whether a package is installed on Linux with this Python."""
+    """Return whether a package is installed on Linux with this Python."""
     text = ".".join(map(str, python))
     environment = {
         "python_version": text,
@@ -82,6 +82,7 @@ def locked() -> dict[tuple[str, str], list[tuple[str, str]]]:
             (re.split(r"[/#]", wheel["url"])[-1], wheel["hash"]) for wheel in package.get("wheels", [])
         ]
         for package in lock["package"]
+        if "version" in package  # not the project itself
     }
 
 

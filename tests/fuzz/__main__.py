@@ -1,4 +1,6 @@
-"""``python -m tests.fuzz --inputs 300000 --seed 1 [decode reply wire config]``: each input ends well, soon.
+"""``python -m tests.fuzz``: each hostile input ends well, and soon.
+
+Usage: ``python -m tests.fuzz --inputs 300000 --seed 1 [decode reply wire config]``.
 
 Prints a line per target: inputs, findings (what else was raised, or took too long), and the slowest input.
 Exits with 1 if there is a finding.
@@ -18,7 +20,7 @@ SHOWN = 5
 
 @dataclass
 class Result:
-    """What a run found."""
+    """The findings of a run."""
 
     inputs: int = 0
     worst_s: float = 0.0

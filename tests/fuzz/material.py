@@ -1,4 +1,4 @@
-"""Seeded hostile inputs: random, structured, mutated and adversarial, up to a stated size."""
+"""Seeded hostile inputs: random, structured, mutated, adversarial."""
 
 import json
 import random

@@ -1,4 +1,4 @@
-"""What is fuzzed: each reader with what its input is made of, and what it may answer with."""
+"""The fuzzed readers, with the material of their inputs and their allowed errors."""
 
 import json
 import random
@@ -41,7 +41,7 @@ class Target:
 
 
 def _bounded(message: str) -> None:
-    """Check that a message says something, can be written, and does not grow with the input."""
+    """Check that a message has text, can be written, and does not grow with the input."""
     assert 0 < len(message.encode()) < 65_536
 
 

@@ -1,6 +1,6 @@
-"""``make test-llm``: the agent against a real small model on this CPU. A report, not a gate.
+"""``make test-llm``: the agent against a small real model on this CPU.
 
-Each window is one call, so that the answers stand apart: a spike, a broken limit and calm ones.
+Each window is one call, so that the answers are independent: a spike, a broken limit and calm ones.
 """
 
 import argparse
@@ -47,7 +47,7 @@ def local_server() -> Iterator[str]:
 
 
 def settings(url: str) -> dict[str, Any]:
-    """Return what configs/local-model.yaml says, with every window reviewed in a call of its own."""
+    """Return the settings of configs/local-model.yaml, with every window reviewed in a call of its own."""
     return {
         "sources": [{"topic": "llm/{device}/{metric}"}],
         "limits": {"*/pressure": {"high": 9.0}},
@@ -69,7 +69,7 @@ def settings(url: str) -> dict[str, Any]:
 
 
 def value_of(window: int, place: int) -> float:
-    """Return a value of a pump: calm, but for a spike in every second window."""
+    """Return a value of a pump: calm, except a spike in every second window."""
     return round(5 + 0.1 * ((7 * place + window) % 5) + (4.5 if window % 2 and place == 6 else 0), 2)
 
 

@@ -1,4 +1,4 @@
-"""Serves SmolLM2-135M-Instruct on loopback with llama.cpp; prints its base URL, ends when stdin closes."""
+"""SmolLM2-135M-Instruct on loopback by llama.cpp; ends when stdin closes."""
 
 import sys
 from importlib import import_module

@@ -30,7 +30,7 @@ def test_the_collector_uses_what_it_defines() -> None:
 
 def test_the_collector_listens_where_the_agent_sends() -> None:
     """The ports are those of the agent's own examples, on loopback unless told otherwise."""
-    said = (REPO / "configs" / "agent.yaml").read_text() + (REPO / "agent/config/models.py").read_text()
+    said = (REPO / "configs" / "agent.yaml").read_text() + (REPO / "agent/config/checks.py").read_text()
     for protocol, port in PORTS.items():
         endpoint = COLLECTOR["receivers"]["otlp"]["protocols"][protocol]["endpoint"]
         assert endpoint == f"${{env:OTLP_LISTEN:-127.0.0.1}}:{port}"

@@ -1,4 +1,4 @@
-"""``python -m tests.pictures``: run the demo and keep pictures of its terminal and of the status page.
+"""``python -m tests.pictures``: the terminal and the status page.
 
 The pictures of the documentation come from here and nowhere else: real broker, real agent, real browser.
 """

@@ -1,4 +1,4 @@
-"""The pictures of the documentation: there, up to date, and without an address that a viewer would fetch."""
+"""The pictures of the documentation: present, current, self-contained."""
 
 import re
 import struct

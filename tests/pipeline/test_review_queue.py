@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 from agent.domain.records import Batch, Outcome, Reason, Recovered, Status, Window
 from agent.pipeline.review_queue import MAX_CONCLUDED, BatchSettings, Desk
@@ -20,7 +20,11 @@ class Rig:
     """A desk with a caller whose answers the test releases."""
 
     def __init__(
-        self, *, mode: str = "suspicious", batch: BatchSettings | None = None, slots: int = 9
+        self,
+        *,
+        mode: Literal["suspicious", "all", "none"] = "suspicious",
+        batch: BatchSettings | None = None,
+        slots: int = 9,
     ) -> None:
         self.concluded: list[tuple[str, Reason]] = []
         self.batches: list[Batch] = []

@@ -1,4 +1,4 @@
-"""Brokers start on a free port and stop; the embedded one keeps what it owes a persistent session."""
+"""Brokers start on a free port and stop; the embedded one keeps its sessions."""
 
 import signal
 import threading
@@ -16,7 +16,7 @@ from simulator.link import Link
 
 
 class Subscriber:
-    """A client with a persistent session that acknowledges what ``ack`` says."""
+    """A client with a persistent session that acknowledges as ``ack`` decides."""
 
     def __init__(self, port: int, ack: Callable[[int], bool]) -> None:
         self.got: list[tuple[int, bool, bool]] = []
@@ -141,7 +141,7 @@ def test_without_mosquitto_the_embedded_one_is_taken(monkeypatch: pytest.MonkeyP
 
 
 def test_port_in_use_is_one_line() -> None:
-    """A broker that cannot listen says so with the port."""
+    """A broker that cannot listen reports the port."""
     with Broker(kind="mosquitto") as taken:
         other = Broker(kind="embedded", port=taken.port)
         with pytest.raises(BrokerError, match=f"port {taken.port} is taken"):

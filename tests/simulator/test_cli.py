@@ -71,7 +71,7 @@ def test_validate_without_a_file_is_wrong_usage(capsys: pytest.CaptureFixture[st
 
 
 def test_unknown_scenario_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
-    """Exit code 2 and one line that says what there is."""
+    """Exit code 2 and one line that lists the choices."""
     assert main(["demo", "--scenario", "nix"]) == 2
     assert capsys.readouterr().err.startswith("edge-sim: no scenario 'nix'; use one of ")
 
@@ -110,7 +110,7 @@ def test_run_without_a_broker_exits_69() -> None:
 
 
 def test_model_serves_until_it_is_told_to_stop() -> None:
-    """The endpoint says its address and ends cleanly on SIGTERM."""
+    """The endpoint prints its address and ends cleanly on SIGTERM."""
     process = start("model", "--port", str(free_port()), "--behaviour", "slow")
     assert process.stdout is not None
     assert process.stdout.readline().startswith("model http://127.0.0.1:")

@@ -1,4 +1,4 @@
-"""Each fault does what its name says, between its two instants and nowhere else."""
+"""Each fault has its effect between its two instants and nowhere else."""
 
 import statistics
 
@@ -51,7 +51,7 @@ def test_noise_burst_scatters_by_its_size() -> None:
 
 
 def test_flatline_repeats_the_value_at_its_beginning() -> None:
-    """A stuck sensor says again and again what it said first."""
+    """A stuck sensor repeats its first value."""
     fault = make(FaultKind.FLATLINE)
     assert {disturbed(fault, at) for at in (10, 15.5, 29)} == {healthy(10)}
 

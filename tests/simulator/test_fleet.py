@@ -1,4 +1,4 @@
-"""The fleet on a real broker: what arrives is what the wire says, with last will and trace context."""
+"""The fleet on a real broker: last wills, trace context, the expected messages."""
 
 import threading
 import time
@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from simulator.events import history, live
 from simulator.fleet import Fleet
 from simulator.link import Link, LinkError
 from simulator.scenario import Scenario, parse
-from simulator.wire import history, live
 from tests.simulator.listener import Listener
 from tests.support.broker import Broker, free_port
 
@@ -87,7 +87,7 @@ def test_stop_ends_a_live_run_at_once(broker: Broker, name: str) -> None:
 
 
 def test_last_will_says_offline_when_the_connection_is_cut(broker: Broker, name: str) -> None:
-    """Online is said at the beginning; a cut connection lets the broker say offline."""
+    """Online is published at the beginning; after a cut the broker publishes offline."""
     listener = Listener(broker, f"{name}/+/state")
     fleet = Fleet(host="127.0.0.1", port=broker.port, scenario=scenario(name, "each"), prefix=name).open()
     assert len(listener.wait_for(2)) == 2
@@ -101,7 +101,7 @@ def test_last_will_says_offline_when_the_connection_is_cut(broker: Broker, name:
 
 
 def test_absent_broker_is_one_line() -> None:
-    """Nobody at the address is said with the address, in time."""
+    """An address without a broker is reported, in time."""
     port = free_port()
     with pytest.raises(LinkError, match=f"broker 127.0.0.1:{port}: Connection refused"):
         Link(host="127.0.0.1", port=port, client_id="x").open(0.2)

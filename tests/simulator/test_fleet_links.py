@@ -1,4 +1,4 @@
-"""Connections as real devices have them: wills, availability, flapping, QoS 0, a thousand on two threads."""
+"""Connections of devices: wills, availability, flapping, QoS 0, many at once."""
 
 import contextlib
 import random
@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from simulator.events import live
 from simulator.flapping import Flapping
 from simulator.fleet import Fleet, share_out
 from simulator.link import Link, LinkError
 from simulator.outgoing import Outgoing
 from simulator.scenario import Scenario, ScenarioError, parse
-from simulator.wire import live
 from tests.simulator.listener import Listener
 from tests.support.broker import Broker
 
@@ -64,7 +64,7 @@ def test_devices_are_shared_out(connections: str, shares: dict[str, list[int]]) 
 
 @pytest.mark.parametrize("connections", ["none", "shared:0", "each:2", "shared:-1", "shared:x"])
 def test_other_ways_to_connect_are_refused(connections: str) -> None:
-    """A scenario that asks for another way is told so."""
+    """A scenario that asks for another way is refused with the reason."""
     with pytest.raises(ScenarioError, match="connections"):
         scenario("x", connections=connections)
 
@@ -90,7 +90,7 @@ def test_availability_is_the_last_will_of_a_device_with_its_own_connection(broke
 
 
 def test_shared_connection_speaks_for_its_devices_and_has_a_will_of_its_own(broker: Broker) -> None:
-    """All 50 devices are online, more than a broker takes at once; a cut is told of the connection."""
+    """All 50 devices are online, more than a broker takes at once; a cut is reported for the connection."""
     of = scenario("many", devices=50, connections="shared", more='availability: "many/{device}/availability"')
     listener = Listener(broker, "many/#")
     one = fleet(broker, of).open()
@@ -106,7 +106,7 @@ def test_shared_connection_speaks_for_its_devices_and_has_a_will_of_its_own(brok
 
 
 def test_retained_readings_are_there_for_who_comes_later(broker: Broker) -> None:
-    """A device that retains its readings leaves its last one; its QoS is what the run says."""
+    """A device that retains its readings leaves its last one; its QoS is that of the run."""
     of = scenario("keep", devices=1, more="retain: true")
     messages = list(live(of, seed=1, start=START, until=START + 3))
     with fleet(broker, of) as one:
@@ -117,7 +117,7 @@ def test_retained_readings_are_there_for_who_comes_later(broker: Broker) -> None
 
 
 def test_qos_0_is_sent_once_and_dropped_without_a_connection(broker: Broker) -> None:
-    """In order with what is acknowledged while connected; while away it is lost, as QoS 1 is not."""
+    """In order with QoS 1 while connected; while away it is lost, unlike QoS 1."""
     listener = Listener(broker, "zero/#")
     link = Link(host="127.0.0.1", port=broker.port, client_id="zero")
     link.open(5)
@@ -237,7 +237,7 @@ def test_message_that_the_broker_does_not_take_is_refused_and_the_rest_goes_on(t
 
 
 def test_a_broker_that_talks_nonsense_is_asked_again_no_faster() -> None:
-    """What is no MQTT breaks the connection; it is tried again at intervals, and nothing else breaks."""
+    """Bytes that are not MQTT break the connection; it is retried at intervals, nothing else breaks."""
     accepted: list[float] = []
     dice = random.Random(5)
 
@@ -271,7 +271,7 @@ def test_a_broker_that_talks_nonsense_is_asked_again_no_faster() -> None:
 
 
 def test_name_and_password_come_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A broker that knows us lets us in with them, and says why it does not without."""
+    """The broker accepts a known login, and gives the reason for a refusal."""
     passwords = tmp_path / "passwords"
     subprocess.run(["mosquitto_passwd", "-b", "-c", str(passwords), "sim", "s3cret"], check=True)
     broker = Broker(tmp_path / "closed", extra=f"allow_anonymous false\npassword_file {passwords}").start()
@@ -294,7 +294,7 @@ THOUSAND = """
 import sys, threading
 from simulator.fleet import Fleet
 from simulator.scenario import parse
-from simulator.wire import live
+from simulator.events import live
 text = "title: t\\nconnections: each\\ndevices:\\n" + "".join(
     f'  - {{id: d{n}, signal: freezer, topic: "thousand/{{device}}"}}\\n' for n in range(1000))
 of = parse(text, name="thousand", source="x")

@@ -1,13 +1,13 @@
-"""Labels and wire agree: whatever is labelled shows, what shows is labelled, and both go with the fault."""
+"""Labels and messages agree: each label has an effect, each effect a label."""
 
 from collections import Counter
 from dataclasses import replace
 
 import pytest
 
+from simulator.events import Message, live
 from simulator.faults import LASTING, Fault, FaultKind, Label, label
 from simulator.scenario import Scenario, load, names, parse
-from simulator.wire import Message, live
 
 START = 1_790_000_000.0
 DEVICES = """
@@ -93,7 +93,7 @@ def test_fault_label_and_difference_go_together(kind: str) -> None:
 
 @pytest.mark.parametrize("name", names())
 def test_every_label_of_a_shipped_scenario_shows(name: str) -> None:
-    """Each fault and hard negative of the live hours changes what its device says in that time."""
+    """Each fault and hard negative of the live hours changes its device's values in that time."""
     scenario = load(name)
     live_s = min(scenario.trial.live_s, 21_600.0) if name != "demo" else 300.0
     for device in scenario.devices:
@@ -133,7 +133,7 @@ def _first(fault: Fault) -> float:
 
 
 def test_labels_of_normal_say_so() -> None:
-    """A label tells whether it is a fault."""
+    """A label shows whether it is a fault."""
     tell = {
         kind: Label(device="d", metric=None, kind=kind, start=0.0, end=1.0).as_dict()["normal"]
         for kind in FaultKind

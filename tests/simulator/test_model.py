@@ -1,4 +1,4 @@
-"""The model endpoint as the real SDK sees it: right answers, and every way to misbehave."""
+"""The model endpoint through the real SDK: right answers and each misbehaviour."""
 
 import asyncio
 import json
@@ -166,7 +166,7 @@ def test_a_schema_of_enumerations_is_enforced(endpoint: ModelEndpoint) -> None:
 
 
 def test_schema_is_refused_until_it_is_left_out(endpoint: ModelEndpoint) -> None:
-    """An endpoint without structured output says 400 to response_format and answers without it."""
+    """An endpoint without structured output answers 400 to response_format and answers without it."""
     endpoint.director.behave("no_schema")
     with pytest.raises(openai.BadRequestError, match="response_format"):
         ask(endpoint, response_format={"type": "json_object"})
@@ -192,7 +192,7 @@ def test_success_without_a_completion(endpoint: ModelEndpoint, behaviour: Behavi
 def test_answer_without_content(
     endpoint: ModelEndpoint, behaviour: Behaviour, finish: str, text: str | None, refused: bool
 ) -> None:
-    """A refusal, a filtered and an empty answer carry no content and say why as far as they can."""
+    """A refusal, a filtered and an empty answer carry no content and give the reason where possible."""
     endpoint.director.behave(behaviour)
     choice = ask(endpoint).choices[0]
     assert (choice.finish_reason, choice.message.content) == (finish, text)
@@ -200,7 +200,7 @@ def test_answer_without_content(
 
 
 def test_broken_texts(endpoint: ModelEndpoint) -> None:
-    """Truncated, broken and fenced answers are no JSON; the wrong schema is JSON of another form."""
+    """Truncated, broken and fenced answers are not JSON; the wrong schema is JSON of another form."""
     endpoint.director.play(["truncated", "bad_json", "fenced_json", "wrong_schema"])
     replies = [ask(endpoint).choices[0] for _ in range(4)]
     texts = [reply.message.content or "" for reply in replies]
@@ -292,7 +292,7 @@ def test_chance_is_seeded() -> None:
 
 
 def test_control_changes_behaviour_at_run_time(endpoint: ModelEndpoint) -> None:
-    """POST /control is obeyed by the next request, and GET tells what happened."""
+    """POST /control is obeyed by the next request, and GET returns the calls."""
     order = {"behaviour": "server_error", "times": 1, "knobs": {"delay_s": 1}}
     post(endpoint.control_url, json.dumps(order).encode())
     with pytest.raises(openai.InternalServerError):
@@ -315,7 +315,7 @@ def test_control_changes_behaviour_at_run_time(endpoint: ModelEndpoint) -> None:
     ],
 )
 def test_bad_control_is_refused_in_one_line(endpoint: ModelEndpoint, order: bytes) -> None:
-    """What makes no sense changes nothing and is answered 400 with one line."""
+    """A senseless request changes nothing and is answered 400 with one line."""
     with pytest.raises(urllib.error.HTTPError) as caught:
         post(endpoint.control_url, order)
     with caught.value as reply:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from simulator.lines import model_silence
+from simulator.text import model_silence
 from tests.support.broker import free_port
 from tests.support.model_endpoint import ModelEndpoint
 
@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_a_demo_with_a_wrong_endpoint_fails_with_the_remedy(tmp_path: Path) -> None:
-    """The key is good, the address lacks /v1: the demo says so at its end and does not end with 0."""
+    """The key is good, the address lacks /v1: the demo reports it at its end and does not end with 0."""
     text = (ROOT / "configs" / "demo.yaml").read_text()
     config = tmp_path / "demo.yaml"
     config.write_text(text.replace("127.0.0.1:8000", f"127.0.0.1:{free_port()}"))
@@ -53,7 +53,7 @@ def test_a_demo_with_a_wrong_endpoint_fails_with_the_remedy(tmp_path: Path) -> N
     ],
 )
 def test_silence_is_told_from_having_asked_nothing(ai: dict[str, object], said: str) -> None:
-    """Calls that still wait at the end are no silence to pass over; no call is none."""
+    """Calls that still wait at the end are reported; a demo without calls is fine."""
     words = model_silence({"ai": ai, "problems": []})
     assert said in words
     assert bool(words) == bool(said)

@@ -1,4 +1,4 @@
-"""Event times: a fast run ends in the present, and a moment can be written in two ways."""
+"""Event times: a fast run ends in the present; two forms of a moment."""
 
 import argparse
 import threading
@@ -35,13 +35,13 @@ def test_a_moment_is_unix_seconds_or_iso(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["yesterday", "nan", "-5", "1e300", "1790000000000"])
 def test_what_is_no_moment_is_refused(text: str) -> None:
-    """Words, numbers that are none and milliseconds are told apart from a time."""
+    """Words, numbers that are none and milliseconds are distinguished from a time."""
     with pytest.raises(argparse.ArgumentTypeError, match="write"):
         moment(text)
 
 
 def test_a_stop_ends_the_wait() -> None:
-    """What is due at once is not waited for; what is due in a day ends with the stop."""
+    """A moment that is due at once is not waited for; one in a day ends with the stop."""
     stop = threading.Event()
     pace = Pace(start=NOW, speed=60)
     assert pace.wait(NOW, stop)

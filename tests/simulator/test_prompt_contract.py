@@ -1,4 +1,4 @@
-"""The simulator's model and the agent's prompt fit: what it answers is parsed and grounded by the agent."""
+"""The simulator's model fits the agent's prompt: answers parse and are grounded."""
 
 import json
 
@@ -130,13 +130,13 @@ def test_every_window_of_a_real_prompt_is_answered() -> None:
 
 @pytest.mark.parametrize("one", WINDOWS, ids=lambda one: str(one.device))
 def test_every_answer_is_grounded(one: Window) -> None:
-    """What the simulator's model claims holds by the agent's own checks."""
+    """The claims of the simulator's model pass the agent's own checks."""
     grounding, checks = check(answers()[one.id], one)
     assert (grounding, [claim for claim in checks if not claim.held]) == (Grounding.GROUNDED, [])
 
 
 def test_value_that_the_series_often_has_is_called_normal() -> None:
-    """The model's second look: a spike inside the usual 98 % is no anomaly."""
+    """The model's second look: a spike inside the usual 98 % is not an anomaly."""
     off = view("flow", 0.0, 13.0, (12.0, 0.0))
     batch = Batch("b2", (window("p", "flow", "m3/h", 0.0, Score(2.0, Kind.SPIKE, (11.0, 13.0)), off),))
     prompt = render(batch, 4000, delimiter="k")

@@ -1,4 +1,4 @@
-"""Record and replay through a real broker: what comes back is what was said."""
+"""Record and replay through a real broker: the messages return unchanged."""
 
 import base64
 import itertools
@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class Recorder:
-    """A ``record`` that listens; the first line tells that it does."""
+    """A ``record`` that listens; its first line reports that."""
 
     def __init__(self, broker: Broker, topic_filter: str, sign: str, out: Path) -> None:
         self.out = out
@@ -51,7 +51,7 @@ class Recorder:
             time.sleep(0.1)
 
     def end(self, count: int, sign: str) -> list[dict[str, Any]]:
-        """Return what was recorded beside the sign, once ``count`` messages are there."""
+        """Return the recorded messages without the mark, once ``count`` messages are there."""
         deadline = time.monotonic() + 10
         while len(out := self._read(sign)) < count and time.monotonic() < deadline:
             time.sleep(0.05)

@@ -1,4 +1,4 @@
-"""``edge-sim run``: the same bytes again, its own metrics, and what goes wrong in one line."""
+"""``edge-sim run``: repeated bytes, its own metrics, errors in one line."""
 
 import json
 import re
@@ -72,7 +72,7 @@ def test_a_manifest_repeats_a_run_byte_for_byte_on_the_wire(broker: Broker, tmp_
         assert (done.returncode, done.stderr) == (0, "")
         count = int(json.loads(manifest.read_text())["messages"])
         listener.wait_for(count + 2)  # and online and offline
-        # What the last run left retained is no part of this one.
+        # Retained messages of the last run are not part of this one.
         seen.append([item[:4] for item in listener.got if not item[4]])
         listener.close()
         if "--again" in args:
@@ -106,7 +106,7 @@ def test_a_run_that_was_cut_short_is_repeated_as_far_as_it_went(broker: Broker, 
 def test_what_cannot_be_repeated_is_said(
     broker: Broker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A changed scenario, other bytes than noted, a file that is no manifest and options that it decides."""
+    """A changed scenario, other bytes than noted, a file of another kind, options that it decides."""
     scenario, manifest = write(tmp_path, "other"), tmp_path / "run.json"
     args = ["--for", "0.2", "--speed", "20", "--manifest", str(manifest), "--broker", broker.url]
     assert main(["run", str(scenario), *args]) == 0
@@ -157,7 +157,7 @@ def test_options_that_make_no_sense_are_wrong_usage(option: str) -> None:
 
 
 def test_run_serves_its_own_metrics(broker: Broker, tmp_path: Path) -> None:
-    """A scrape during the run tells what was sent and acknowledged, and how the connections fare."""
+    """A scrape during the run shows sent and acknowledged messages, and the connections."""
     port = free_port()
     args = ["--broker", broker.url, "--for", "3", "--speed", "5", "--flap", "4:1", "--connections", "each"]
     args.append(f"--metrics=127.0.0.1:{port}")

@@ -1,4 +1,4 @@
-"""Scenarios are checked in full; each mistake is one line that names file, key, value and remedy."""
+"""Scenarios are checked in full; a mistake is one line with file, key and remedy."""
 
 import json
 import math
@@ -10,10 +10,10 @@ import pytest
 import yaml
 from hypothesis import given, settings, strategies as st
 
+from simulator.events import live
 from simulator.faults import ONE_METRIC, SIZED, FaultKind, label
 from simulator.scenario import ScenarioError, load, names, parse, schema
 from simulator.signals import SIGNALS, parameters
-from simulator.wire import live
 
 GOOD = """
 title: good
@@ -45,7 +45,7 @@ def test_demo_has_a_pump_a_freezer_and_a_room_with_a_fault_each() -> None:
     [
         ("- 1", "x.yaml: is not a mapping; begin with title: and devices:"),
         ("title: [", "x.yaml: is not YAML"),
-        ("title: a\ntitle: b\ndevices: []", "x.yaml: key 'title' stands twice on line 1"),
+        ("title: a\ntitle: b\ndevices: []", "x.yaml: key 'title' is repeated on line 1"),
         ("title: &a b\nx: *a", "x.yaml: an alias (*name) is not allowed; write it out"),
         ('title: !!int ""', "x.yaml: is not YAML: "),
         ("title: !!timestamp x", "x.yaml: is not YAML: "),
@@ -73,7 +73,7 @@ def test_demo_has_a_pump_a_freezer_and_a_room_with_a_fault_each() -> None:
         ),
         (
             GOOD + "  - {id: p1, signal: room}",
-            "x.yaml: devices: device 'p1' stands there twice; give each its own id",
+            "x.yaml: devices: device 'p1' is repeated; give each its own id",
         ),
         (GOOD + "interval_s: 0", "x.yaml: interval_s: 0: input should be greater than or equal to 0.01"),
         (
@@ -147,7 +147,7 @@ def test_demo_has_a_pump_a_freezer_and_a_room_with_a_fault_each() -> None:
         ),
         (
             GOOD.replace("signal: pump", "signal: pump, params: {duty: 1}"),
-            "x.yaml: devices[0].params: duty 1 is no share of a cycle; give 0.01 to 0.99",
+            "x.yaml: devices[0].params: duty 1 is not a share of a cycle; give 0.01 to 0.99",
         ),
         (
             GOOD.replace("signal: pump", "signal: pump, report: change"),
@@ -156,7 +156,7 @@ def test_demo_has_a_pump_a_freezer_and_a_room_with_a_fault_each() -> None:
         ("title: x\ndevices: {a: 1}", "x.yaml: devices: {'a': 1} is not a list; write [one, two]"),
         (
             GOOD.replace("signal: pump", "signal: office, params: {arrive: 25}"),
-            "x.yaml: devices[0].params: arrive 25 is no hour of a day; give 0 to 24",
+            "x.yaml: devices[0].params: arrive 25 is not an hour of a day; give 0 to 24",
         ),
         (GOOD + "start_hour: 24", "x.yaml: start_hour: 24: input should be less than 24"),
         (
@@ -166,7 +166,7 @@ def test_demo_has_a_pump_a_freezer_and_a_room_with_a_fault_each() -> None:
     ],
 )
 def test_mistake_is_one_line(text: str, line: str) -> None:
-    """A mistake is said in one line that begins with the file and the key."""
+    """A mistake is reported in one line that begins with the file and the key."""
     with pytest.raises(ScenarioError) as caught:
         parse(text, name="x", source="x.yaml")
     assert str(caught.value).startswith(line)
@@ -174,7 +174,7 @@ def test_mistake_is_one_line(text: str, line: str) -> None:
 
 
 def test_unknown_name_lists_the_known_ones() -> None:
-    """Who asks for a scenario that is not there is told which are."""
+    """An unknown scenario is refused with the list of names."""
     with pytest.raises(ScenarioError, match=r"no scenario 'nix'; use one of .*demo"):
         load("nix")
 
@@ -186,7 +186,7 @@ def test_missing_file_is_named() -> None:
 
 
 def test_fault_is_built_as_written() -> None:
-    """What stands in the file is what happens."""
+    """The run follows the file."""
     text = fault("device: p1, metric: flow, kind: drift, from_s: 1, for_s: 2, size: -3, every_s: 4")
     (built,) = parse(text, name="x", source="x.yaml").faults
     assert (built.kind, built.from_s, built.for_s, built.size, built.every_s) == (
@@ -199,7 +199,7 @@ def test_fault_is_built_as_written() -> None:
 
 
 def test_trial_and_limits_are_read() -> None:
-    """What a trial and an agent get is read, with the usual values where it is left out."""
+    """The keys of trial and agent are read, with defaults where they are missing."""
     text = GOOD + "agent: {limits: {'p*/flow': {high: 20, unit: m3/h}}}\ntrial: {speed: 60}\n"
     scenario = parse(text, name="x", source="x.yaml")
     assert scenario.agent.limits["p*/flow"].high == 20
@@ -229,7 +229,7 @@ WILD = st.floats(-1e7, 1e7) | st.sampled_from([0.0, 1.0, 0.5, 1e-9, 1e300, float
 @settings(max_examples=200, deadline=None)
 @given(data=st.data(), signal=st.sampled_from(sorted(SIGNALS)), kind=st.sampled_from(list(FaultKind)))
 def test_what_is_accepted_can_be_run(data: st.DataObject, signal: str, kind: FaultKind) -> None:
-    """Whatever numbers stand in a file: it is refused in one line, or its devices speak."""
+    """A file with any numbers is refused in one line, or its devices send."""
     wild = data.draw(st.sampled_from(["", "params", "from_s", "for_s", "size", "every_s", "jitter_s"]))
 
     def number(key: str, low: float, high: float) -> float:

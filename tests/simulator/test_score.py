@@ -1,4 +1,4 @@
-"""Findings are held against true labels by device and time; the figures were worked out by hand."""
+"""Findings are matched with true labels; the figures were computed by hand."""
 
 import base64
 import json
@@ -16,20 +16,20 @@ from simulator.broker import Broker
 from simulator.cli import main
 from simulator.faults import FaultKind, Label
 from simulator.link import Link
-from simulator.score import Opening, Said, figures, match
+from simulator.score import AgentVerdicts, Opening, figures, match
 
 SHIFT = Label(device="pump", metric="flow", kind=FaultKind.LEVEL_SHIFT, start=100.0, end=120.0)
 QUIET = Label(device="room", metric=None, kind=FaultKind.DEVICE_SILENT, start=100.0, end=130.0)
 DOOR = Label(device="fridge", metric=None, kind=FaultKind.DOOR_OPEN, start=100.0, end=220.0)
 
 
-def opening(device: str, seen: float, kind: str = "level_shift", told: float | None = None) -> Opening:
+def opening(device: str, seen: float, kind: str = "level_shift", reported: float | None = None) -> Opening:
     return Opening(
         finding_id=f"{device}@{seen}",
         device=device,
         kind=kind,
         seen=seen,
-        told=told if told is not None else seen,
+        reported=seen if reported is None else reported,
     )
 
 
@@ -40,7 +40,7 @@ def iso(at: float) -> str:
 def verdict(
     device: str, to: float, *, finding: str | None = None, kind: str = "none", **more: Any
 ) -> dict[str, Any]:
-    """Return a verdict of the window of 60 s that ends at ``to``, told 2 s later."""
+    """Return a verdict of the window of 60 s that ends at ``to``, published 2 s later."""
     return {
         "id": f"{device}/{to}",
         "device": device,
@@ -94,7 +94,7 @@ def test_first_finding_counts_and_the_second_is_not_false() -> None:
 
 def test_delay_runs_until_it_was_told() -> None:
     """The delay is what an operator waits: from the true start to the message."""
-    score = match([SHIFT], [opening("pump", 103, told=104.5)], grace_s=10)
+    score = match([SHIFT], [opening("pump", 103, reported=104.5)], grace_s=10)
     assert score.matches[0].delay_s == 4.5
 
 
@@ -107,7 +107,7 @@ def test_right_name_depends_on_the_fault() -> None:
 
 
 def test_what_is_normal_is_no_fault_and_a_finding_there_is_false() -> None:
-    """An open door fools an agent that tells of it; a fault at the same time excuses the finding."""
+    """An open door fools an agent that reports it; a fault at the same time excuses the finding."""
     score = match([DOOR], [opening("fridge", 150)], grace_s=10)
     assert (score.found, len(score.faults), len(score.false), len(score.fooled)) == (0, 0, 1, 1)
     stuck = Label(device="fridge", metric="t", kind=FaultKind.FLATLINE, start=140.0, end=160.0)
@@ -130,9 +130,9 @@ LABELS = [
     Label(device="b", metric=None, kind=FaultKind.DEVICE_SILENT, start=10000.0, end=12000.0),
     Label(device="c", metric="t", kind=FaultKind.DOOR_OPEN, start=5000.0, end=5120.0),
 ]
-#: Told 2 s after the end of their windows. Spike 1 twice (after 42 s), as a spike and as noise; spike 2
+#: Published 2 s after the end of their windows. Spike 1 twice (after 42 s), as a spike and as noise; spike 2
 #: missed; drift after 1,802 s by the wrong name; silence after 302 s; door: fooled; and one false on c.
-SAID = [
+VERDICTS = [
     verdict("a", 60.0),
     verdict("a", 3640.0, finding="f1", kind="spike", **bill("t1", 110, 0.001)),
     verdict("a", 3700.0, finding="f1"),
@@ -145,8 +145,8 @@ SAID = [
 ]
 
 
-def said(lines: list[dict[str, Any]]) -> Said:
-    collected = Said()
+def verdicts_of(lines: list[dict[str, Any]]) -> AgentVerdicts:
+    collected = AgentVerdicts()
     for line in lines:
         collected.take(line)
     return collected
@@ -155,27 +155,27 @@ def said(lines: list[dict[str, Any]]) -> Said:
 def test_figures_worked_out_by_hand() -> None:
     """Precision, recall, F1, delay, cost and noise of a small run."""
     # watched: from 0 to 86,400 s, three devices
-    told = figures(LABELS, said(SAID), window_s=60)
-    total = told.total
-    assert told.device_days == 3.0
+    result = figures(LABELS, verdicts_of(VERDICTS), window_s=60)
+    total = result.total
+    assert result.device_days == 3.0
     assert (total.faults, total.found, total.named) == (4, 3, 2)
     assert total.recall == 3 / 4
     assert total.precision == 3 / 5  # f1, f3, f4 against f5, f6; f2 is neither
     assert total.f1 == pytest.approx(2 * 0.75 * 0.6 / 1.35)
     assert (total.delay_median_s, total.delay_p95_s) == (302.0, 1802.0)
     assert total.findings_per_fault == 4 / 3
-    assert (told.false_findings, told.false_per_device_day) == (2, 2 / 3)
-    assert (told.normal_events, told.fooled, told.fooled_by) == (1, 1, {"door_open": 1})
-    assert (told.calls, told.tokens) == (2, 400)
-    assert told.cost_usd == pytest.approx(0.004)
-    assert told.tokens_per_detection == pytest.approx(400 / 3)
-    assert told.tokens_per_device_day == pytest.approx(400 / 3)
-    assert told.sources == {"ai": 3 / 9, "local": 6 / 9}
+    assert (result.false_findings, result.false_per_device_day) == (2, 2 / 3)
+    assert (result.normal_events, result.fooled, result.fooled_by) == (1, 1, {"door_open": 1})
+    assert (result.calls, result.tokens) == (2, 400)
+    assert result.cost_usd == pytest.approx(0.004)
+    assert result.tokens_per_detection == pytest.approx(400 / 3)
+    assert result.tokens_per_device_day == pytest.approx(400 / 3)
+    assert result.sources == {"ai": 3 / 9, "local": 6 / 9}
 
 
 def test_figures_of_each_kind() -> None:
-    """A kind's precision is that of the findings that bear its name."""
-    kinds = figures(LABELS, said(SAID), window_s=60).kinds
+    """A kind's precision is that of the findings with its name."""
+    kinds = figures(LABELS, verdicts_of(VERDICTS), window_s=60).kinds
     spike, drift, silent = kinds["spike"], kinds["drift"], kinds["device_silent"]
     assert (spike.found, spike.faults, spike.precision, spike.findings_per_fault) == (1, 2, 1 / 2, 2.0)
     assert (drift.recall, drift.named, drift.precision, drift.f1) == (1.0, 0, 0.0, 0.0)
@@ -184,8 +184,11 @@ def test_figures_of_each_kind() -> None:
 
 
 def test_repeats_count_once() -> None:
-    """A verdict that comes twice says, and costs, no more."""
-    once, twice = figures(LABELS, said(SAID), window_s=60), figures(LABELS, said(SAID + SAID), window_s=60)
+    """A repeated verdict adds neither findings nor cost."""
+    once, twice = (
+        figures(LABELS, verdicts_of(VERDICTS), window_s=60),
+        figures(LABELS, verdicts_of(VERDICTS + VERDICTS), window_s=60),
+    )
     assert once == twice
 
 
@@ -196,25 +199,25 @@ def test_agent_that_alarms_always_has_no_precision() -> None:
         for device in "abc"
         for minute in range(1, 1441)
     ]
-    told = figures(LABELS, said(always), window_s=60)
-    assert told.total.recall == 1.0
-    assert told.fooled == told.normal_events
-    assert told.total.precision is not None
-    assert told.total.precision < 0.01
-    assert told.total.findings_per_fault is not None
-    assert told.total.findings_per_fault > 20
+    result = figures(LABELS, verdicts_of(always), window_s=60)
+    assert result.total.recall == 1.0
+    assert result.fooled == result.normal_events
+    assert result.total.precision is not None
+    assert result.total.precision < 0.01
+    assert result.total.findings_per_fault is not None
+    assert result.total.findings_per_fault > 20
 
 
 def test_agent_that_never_alarms_finds_nothing() -> None:
     """Nothing found, nothing false, and no figure where nothing is to be divided."""
-    told = figures(LABELS, said([verdict("a", 60.0), verdict("a", 86400.0)]), window_s=60)
-    assert (told.total.found, told.total.recall, told.false_findings, told.fooled) == (0, 0.0, 0, 0)
-    assert (told.total.precision, told.total.delay_median_s, told.total.findings_per_fault) == (
+    result = figures(LABELS, verdicts_of([verdict("a", 60.0), verdict("a", 86400.0)]), window_s=60)
+    assert (result.total.found, result.total.recall, result.false_findings, result.fooled) == (0, 0.0, 0, 0)
+    assert (result.total.precision, result.total.delay_median_s, result.total.findings_per_fault) == (
         None,
         None,
         None,
     )
-    assert (told.calls, told.cost_per_detection_usd) == (0, None)
+    assert (result.calls, result.cost_per_detection_usd) == (0, None)
 
 
 def test_events_tell_when_a_finding_opened() -> None:
@@ -224,12 +227,12 @@ def test_events_tell_when_a_finding_opened() -> None:
         {"event_type": "opened", "finding_id": "f", "verdict": verdict("b", 5400.0, kind="drift")},
         {"event_type": "cleared", "finding_id": "old", "verdict": verdict("a", 3760.0)},
     ]
-    assert [one.finding_id for one in said(lines).openings] == ["f"]
-    assert [one.finding_id for one in said(lines[:1]).openings] == ["old"]
+    assert [one.finding_id for one in verdicts_of(lines).openings] == ["f"]
+    assert [one.finding_id for one in verdicts_of(lines[:1]).openings] == ["old"]
 
 
 def test_finding_may_be_given_a_better_name() -> None:
-    """A shift that was first told as a spike is named rightly in the end; when it opened stays."""
+    """A shift that was first reported as a spike is named rightly in the end; when it opened stays."""
     verdicts = [
         verdict("pump", 160.0, finding="f", kind="spike"),
         verdict("pump", 220.0, finding="f", kind="level_shift"),
@@ -239,7 +242,7 @@ def test_finding_may_be_given_a_better_name() -> None:
         for what, one in zip(("opened", "updated"), verdicts, strict=True)
     ]
     for lines in (verdicts, events):
-        opened = said(lines).openings
+        opened = verdicts_of(lines).openings
         assert [(one.kinds, one.seen) for one in opened] == [(frozenset({"spike", "level_shift"}), 160.0)]
         assert match([replace(SHIFT, start=150.0, end=170.0)], opened, grace_s=10).matches[0].named_rightly
 
@@ -254,16 +257,18 @@ def _write(folder: Path, labels: list[Label], runs: dict[str, list[str]]) -> lis
 
 def test_command_compares_recordings_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Plain verdicts and what `edge-sim record` writes give the same figures, in a table and as JSON."""
-    plain = [json.dumps(line) for line in SAID]
+    plain = [json.dumps(line) for line in VERDICTS]
     recorded = [
         json.dumps({"topic": f"edge-agent/gw/verdicts/{line['device']}", "payload": encoded, "qos": 1})
-        for line, encoded in ((line, base64.b64encode(json.dumps(line).encode()).decode()) for line in SAID)
+        for line, encoded in (
+            (line, base64.b64encode(json.dumps(line).encode()).decode()) for line in VERDICTS
+        )
     ] + [json.dumps({"topic": "sensors/a", "payload": "MQ=="})]
     command = _write(tmp_path, LABELS, {"plain": plain, "recorded": recorded})
     assert main([*command, "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["plain"] == told["recorded"]
-    assert told["plain"]["total"]["recall"] == 0.75
+    result = json.loads(capsys.readouterr().out)
+    assert result["plain"] == result["recorded"]
+    assert result["plain"]["total"]["recall"] == 0.75
     both = _write(
         tmp_path, LABELS, {"two": [*recorded, *(line.replace("/gw/", "/gw2/") for line in recorded)]}
     )
@@ -279,7 +284,7 @@ def test_command_compares_recordings_side_by_side(tmp_path: Path, capsys: pytest
     ("line", "words"),
     [
         ('{"a": 1', "is not a JSON object"),
-        ('{"window": {}, "id": 1}', "is no verdict"),
+        ('{"window": {}, "id": 1}', "is not a verdict"),
         ('{"topic": "edge-agent/g/verdicts/d", "payload": "?"}', "not base64"),
         ('{"topic": "sensors/a", "payload": "MQ=="}', "holds no verdict"),
     ],
@@ -287,7 +292,7 @@ def test_command_compares_recordings_side_by_side(tmp_path: Path, capsys: pytest
 def test_command_refuses_what_is_no_recording(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], line: str, words: str
 ) -> None:
-    """One line says which file and line, and what to give instead."""
+    """One line names file, line and remedy."""
     assert main(_write(tmp_path, LABELS, {"bad": [line]})) == 2
     error = capsys.readouterr().err
     assert words in error
@@ -296,9 +301,9 @@ def test_command_refuses_what_is_no_recording(
 
 
 def test_command_listens_to_a_broker(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Without recordings it subscribes, and scores each agent that it hears; silence is said in one line.
+    """Without recordings it subscribes and scores each agent that publishes; silence is one line.
 
-    What the broker retained is from before, and not part of what is listened to.
+    Retained messages are older, and not part of the run.
     """
     _write(tmp_path, LABELS, {})
     labels = str(tmp_path / "labels.jsonl")
@@ -308,11 +313,11 @@ def test_command_listens_to_a_broker(tmp_path: Path, capsys: pytest.CaptureFixtu
         ThreadPoolExecutor(1) as pool,
     ):
         link.open(10.0)
-        link.publish("edge-agent/gw0/verdicts/a", json.dumps(SAID[1]).encode(), retain=True)
+        link.publish("edge-agent/gw0/verdicts/a", json.dumps(VERDICTS[1]).encode(), retain=True)
         link.flush(5.0)
         command = ["score", "--labels", labels, "--broker", broker.url, "--json", "--for"]
         assert main([*command, "0.3"]) == 69
-        assert "no verdict was heard" in capsys.readouterr().err
+        assert "no verdict was received" in capsys.readouterr().err
         stop = threading.Event()
         said = pool.submit(_say_again, link, stop)
         try:
@@ -320,15 +325,15 @@ def test_command_listens_to_a_broker(tmp_path: Path, capsys: pytest.CaptureFixtu
         finally:
             stop.set()
             said.result(10.0)
-    told = json.loads(capsys.readouterr().out)
-    assert list(told) == ["edge-agent/gw1", "edge-agent/gw2"]
-    assert told["edge-agent/gw1"]["total"]["found"] == 3
-    assert told["edge-agent/gw2"]["verdicts"] == 1
+    result = json.loads(capsys.readouterr().out)
+    assert list(result) == ["edge-agent/gw1", "edge-agent/gw2"]
+    assert result["edge-agent/gw1"]["total"]["found"] == 3
+    assert result["edge-agent/gw2"]["verdicts"] == 1
 
 
 def _say_again(link: Link, stop: threading.Event) -> None:
-    """Publish what two agents say, again and again: a repeat counts once."""
+    """Publish the verdicts of two agents repeatedly: a repeat counts once."""
     while not stop.wait(0.1):
-        for agent, lines in (("gw1", SAID), ("gw2", SAID[:1])):
+        for agent, lines in (("gw1", VERDICTS), ("gw2", VERDICTS[:1])):
             for line in lines:
                 link.publish(f"edge-agent/{agent}/verdicts/{line['device']}", json.dumps(line).encode())

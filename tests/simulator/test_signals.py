@@ -16,7 +16,7 @@ INSTANTS = st.floats(1.7e9, 2.0e9, allow_nan=False)
 
 @pytest.mark.parametrize("name", sorted(SIGNALS))
 def test_same_seed_same_values_in_any_order(name: str) -> None:
-    """A signal asked backwards says what it said forwards."""
+    """A signal read backwards gives the same values as forwards."""
     instants = [START + step * 0.5 for step in range(200)]
     forwards = [SIGNALS[name]().values(Noise(seed=3, device="d"), at) for at in instants]
     backwards = [SIGNALS[name]().values(Noise(seed=3, device="d"), at) for at in reversed(instants)]
@@ -83,7 +83,7 @@ def test_room_is_warmest_in_the_afternoon() -> None:
 
 
 def test_sensor_rounds_and_stays_in_its_range() -> None:
-    """A sensor says what it can resolve and nothing beyond its range."""
+    """A sensor sends values of its resolution and nothing beyond its range."""
     humidity = Room.METRICS[1]
     assert [humidity.sense(value) for value in (-3.0, 45.678, 120.0)] == [0.0, 45.7, 100.0]
 
@@ -96,7 +96,7 @@ def test_parameters_are_the_fields_of_the_signal() -> None:
 @settings(max_examples=60, deadline=None)
 @given(name=st.sampled_from(sorted(SIGNALS)), seed=st.integers(0, 2**32), at=INSTANTS)
 def test_any_instant_has_finite_values_that_depend_on_nothing_else(name: str, seed: int, at: float) -> None:
-    """A fresh noise and one that was asked all kinds of things before say the same."""
+    """A fresh noise and a used one give the same values."""
     used = Noise(seed=seed, device="d")
     for step in range(5):
         SIGNALS[name]().values(used, at - 40_000.0 * step)
@@ -115,7 +115,7 @@ def test_any_instant_has_finite_values_that_depend_on_nothing_else(name: str, se
     later=st.floats(0.0, 3e6),
 )
 def test_counters_never_fall(name: str, at: float, later: float) -> None:
-    """A counter stands at least where it stood, whatever lies between."""
+    """A counter never falls, at any interval."""
     noise, signal = Noise(seed=1, device="d"), SIGNALS[name]()
     for metric, before, after in zip(
         signal.METRICS, signal.values(noise, at), signal.values(noise, at + later), strict=True
@@ -138,7 +138,7 @@ def test_walk_and_wander_stay_in_their_range(at: float, longest_s: float, seed: 
     value=st.floats(-1e5, 1e5, allow_nan=False),
 )
 def test_what_a_sensor_says_it_would_say_again(name: str, value: float) -> None:
-    """Sensing is idempotent: what was said is a value that the sensor can say."""
+    """Sensing is idempotent: a sent value is one that the sensor can send."""
     for metric in SIGNALS[name].METRICS:
         assert metric.sense(metric.sense(value)) == metric.sense(value)
 
@@ -167,7 +167,7 @@ def test_water_counter_is_the_sum_of_the_flow() -> None:
 
 
 def test_solar_counter_adds_up_the_days() -> None:
-    """Over a week the counter rises by the integral of the power, but for the clouds."""
+    """Over a week the counter rises by the integral of the power, except for the clouds."""
     panels, noise = SIGNALS["solar"](), Noise(seed=1, device="s")
     wh = sum(panels.values(noise, MONDAY + step * 300.0)[0] for step in range(7 * 288)) / 12
     first, last = (panels.values(noise, MONDAY + at)[1] for at in (0.0, 7 * 86_400.0))

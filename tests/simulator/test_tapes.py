@@ -1,4 +1,4 @@
-"""Files that are played: what is hostile or broken is one clear line, and nothing of it is sent."""
+"""Played files: a hostile or broken one is one clear line, and nothing is sent."""
 
 import json
 import tracemalloc
@@ -23,33 +23,33 @@ GOOD = {"offset": 0, "topic": "a", "payload": "MQ=="}
         ({"payload": "\u00fc"}, "has a payload that is not base64"),
         ({"payload": 1}, "has a payload that is not base64"),
         ({"payload": None}, "has a payload that is not base64"),
-        ({"topic": ""}, "has a topic that is no text"),
+        ({"topic": ""}, "has a topic that is not a text"),
         ({"topic": "a/+"}, "with a wildcard"),
         ({"topic": "a\0"}, "with a wildcard or NUL"),
         ({"topic": "\ud800"}, "has a topic that is too long or no Unicode"),
         ({"topic": "x" * 70_000}, "has a topic that is too long"),
         ({"offset": -1}, "has an offset that is negative"),
-        ({"offset": "1"}, "has an offset that is no number"),
-        ({"offset": True}, "has an offset that is no number"),
+        ({"offset": "1"}, "has an offset that is not a number"),
+        ({"offset": True}, "has an offset that is not a number"),
         ({"offset": 10**400}, "has an offset that is negative or too large"),
         ({"qos": 2}, "has qos '2', not 0 or 1"),
         ({"qos": True}, "has qos 'True', not 0 or 1"),
         ({"retain": 1}, "has retain '1', not false or true"),
         ({"more": 1}, "has an unknown key 'more'"),
-        ({"properties": []}, "has properties that are no object"),
+        ({"properties": []}, "has properties that are not an object"),
         ({"properties": {"x": 1}}, "has an unknown property 'x'"),
-        ({"properties": {"user": [["a"]]}}, "has user properties that are no list of pairs"),
-        ({"properties": {"user": [["a", 1]]}}, "has user properties that are no list of pairs"),
+        ({"properties": {"user": [["a"]]}}, "has user properties that are not a list of pairs"),
+        ({"properties": {"user": [["a", 1]]}}, "has user properties that are not a list of pairs"),
         ({"properties": {"user": [["a", "\udc00"]]}}, "has a user property that is too long or no Unicode"),
-        ({"properties": {"expiry_s": 2**32}}, "has expiry_s that is no number from 0 to 4294967295"),
-        ({"properties": {"payload_format": True}}, "has payload_format that is no number from 0 to 1"),
+        ({"properties": {"expiry_s": 2**32}}, "has expiry_s that is not a number from 0 to 4294967295"),
+        ({"properties": {"payload_format": True}}, "has payload_format that is not a number from 0 to 1"),
         ({"properties": {"response_topic": "#"}}, "has the topic '#' with a wildcard"),
-        ({"properties": {"content_type": 1}}, "has content_type that is no text"),
+        ({"properties": {"content_type": 1}}, "has content_type that is not a text"),
         ({"properties": {"correlation_data": "!"}}, "has a correlation_data that is not base64"),
     ],
 )
 def test_a_broken_line_of_a_recording_is_named(change: dict[str, object], says: str, tmp_path: Path) -> None:
-    """The second line is told with its number, and what is wrong with it."""
+    """The second line is reported with its number and the error."""
     path = tmp_path / "x.jsonl"
     path.write_text(json.dumps(GOOD) + "\n" + json.dumps({**GOOD, **change}) + "\n")
     with pytest.raises(FileError) as caught:
@@ -65,7 +65,7 @@ def test_a_broken_line_of_a_recording_is_named(change: dict[str, object], says: 
         (b"{", "line 1 is not JSON"),
         (b"[]", "line 1 is not an object"),
         (b"\xff\xfe", "line 1 is not JSON"),
-        (b'{"offset":NaN,"topic":"a","payload":""}', "line 1 is not JSON: NaN is no JSON"),
+        (b'{"offset":NaN,"topic":"a","payload":""}', "line 1 is not JSON: NaN is not JSON"),
         (b'{"offset":1e999,"topic":"a","payload":""}', "line 1 has an offset that is negative or too large"),
         (b"[" * 100_000, "line 1 is nested too deeply"),
         (b'{"offset":' + b"9" * 5000 + b"}", "line 1 is not JSON"),
@@ -113,14 +113,14 @@ def test_a_huge_line_is_refused_before_it_is_in_memory(name: str, tmp_path: Path
         ("timestamp,a,a\n1,2,3\n", "two columns are named 'a'"),
         ("timestamp,a\x1b[31m\n1,2\n", "column 2 is named 'a\\x1b[31m'"),
         ("timestamp," + ",".join(f"c{n}" for n in range(2000)), "the header has more than 1000 columns"),
-        ("timestamp,value\n1,NaN\n", "line 2, column value: 'NaN' is no number; leave the cell empty"),
-        ("timestamp,value\n1,inf\n", "line 2, column value: 'inf' is no number"),
-        ("timestamp,value\n1,1e999\n", "line 2, column value: '1e999' is no number"),
-        ("timestamp,value\n1,1_000\n", "line 2, column value: '1_000' is no number"),
-        ("timestamp,value\n1,\u0663\n", "is no number"),
+        ("timestamp,value\n1,NaN\n", "line 2, column value: 'NaN' is not a number; leave the cell empty"),
+        ("timestamp,value\n1,inf\n", "line 2, column value: 'inf' is not a number"),
+        ("timestamp,value\n1,1e999\n", "line 2, column value: '1e999' is not a number"),
+        ("timestamp,value\n1,1_000\n", "line 2, column value: '1_000' is not a number"),
+        ("timestamp,value\n1,\u0663\n", "is not a number"),
         ("timestamp,value\n1,2,3\n", "line 2 has 3 columns, the header 2"),
-        ("timestamp,value\nyesterday,2\n", "line 2: 'yesterday' is no time; write Unix seconds or"),
-        ("timestamp,value\nnan,2\n", "line 2: 'nan' is no time"),
+        ("timestamp,value\nyesterday,2\n", "line 2: 'yesterday' is not a time; write Unix seconds or"),
+        ("timestamp,value\nnan,2\n", "line 2: 'nan' is not a time"),
         ("timestamp,value\n-5,2\n", "line 2: '-5' is not between 1970 and 5138"),
         ("timestamp,value\n2,1\n1,1\n", "line 3 is earlier than the one before; sort the file by time"),
         ('timestamp,value\n1,"2\n', "line 2: unexpected end of data"),
@@ -128,7 +128,7 @@ def test_a_huge_line_is_refused_before_it_is_in_memory(name: str, tmp_path: Path
     ],
 )
 def test_a_broken_table_is_named(text: str, says: str, tmp_path: Path) -> None:
-    """Line and column, what stands there and what to write."""
+    """Line, column, the text there and the remedy."""
     path = tmp_path / "x.csv"
     path.write_text(text)
     with pytest.raises(FileError) as caught:
@@ -139,7 +139,7 @@ def test_a_broken_table_is_named(text: str, says: str, tmp_path: Path) -> None:
 
 
 def test_a_table_that_is_no_utf_8_is_said(tmp_path: Path) -> None:
-    """A file of another encoding is told with the line."""
+    """A file of another encoding is reported with the line."""
     path = tmp_path / "x.csv"
     path.write_bytes("timestamp,value\n1,2\n3,4°\n".encode("latin-1"))
     with pytest.raises(FileError, match="line 3 is not UTF-8; convert the file"):

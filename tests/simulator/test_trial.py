@@ -1,4 +1,4 @@
-"""Three real agents on one broker, in a scenario of half an hour that takes eight seconds."""
+"""Three real agents on one broker: half an hour of a scenario in eight seconds."""
 
 import json
 from pathlib import Path
@@ -26,7 +26,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_three_agents_are_scored_against_one_truth(folder: Path) -> None:
-    """All find the shift soon in event time; the model costs nothing, little and much; a table tells it."""
+    """All find the shift soon in event time; the model costs nothing, little and much; a table shows it."""
     plan = TrialPlan(
         scenario=parse(SCENARIO, name="small", source="small.yaml"),
         history_s=86_400.0,

@@ -1,4 +1,4 @@
-"""The live view: what is drawn from a board, and the demo in a terminal of its own."""
+"""The live view: the drawing of a board, and the demo in a pseudo-terminal."""
 
 import fcntl
 import os
@@ -21,8 +21,8 @@ from rich.cells import cell_len
 from simulator.faults import FaultKind, Label
 from simulator.score import Opening, match
 from simulator.truth import Truth
-from simulator.view_board import Board
 from simulator.view_frame import BARS, frame, spark
+from simulator.view_state import Board
 from tests.support.broker import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -44,7 +44,7 @@ def verdict(text: str = "temperature jumped to 8.") -> dict[str, Any]:
 
 
 def board(text: str = "freezer-1") -> Board:
-    """Return a board on which ``text`` stands wherever a device or a model can write."""
+    """Return a board with ``text`` in each field that a device or a model can write."""
     made = Board(title="demo: a freezer", web="http://127.0.0.1:8000/", began=NOW - 65)
     made.status = {
         "state": "ok",
@@ -76,7 +76,7 @@ def shown(made: Board, width: int = 120, height: int = 40) -> str:
 
 
 def test_frame_shows_devices_findings_calls_and_spend() -> None:
-    """A value outside the usual range carries a sign, not only a colour; spend stands beside its limit."""
+    """A value outside the usual range carries a sign, not only a colour; spend is next to its limit."""
     text = shown(board())
     assert re.search(r"freezer-1 .*▁▁█ +8! *degC *usual -19 to -17 +spike", text), text
     assert "1:05" in text
@@ -86,7 +86,7 @@ def test_frame_shows_devices_findings_calls_and_spend() -> None:
 
 
 def test_true_fault_stands_beside_what_the_agent_said() -> None:
-    """Found with its delay, missed, too young to tell; what is normal is left alone or fools the agent."""
+    """Found with its delay, missed, too new to judge; what is normal is left alone or fools the agent."""
     labels = [
         Label(device="a", metric="m", kind=FaultKind.SPIKE, start=NOW - 60, end=NOW - 58),
         Label(device="b", metric="m", kind=FaultKind.DRIFT, start=NOW - 50, end=NOW - 40),
@@ -95,8 +95,8 @@ def test_true_fault_stands_beside_what_the_agent_said() -> None:
         Label(device="e", metric=None, kind=FaultKind.DEFROST, start=NOW - 30, end=NOW - 20),
     ]
     openings = [
-        Opening(finding_id="1", device="a", kind="spike", seen=NOW - 59, told=NOW - 57),
-        Opening(finding_id="2", device="d", kind="spike", seen=NOW - 29, told=NOW - 27),
+        Opening(finding_id="1", device="a", kind="spike", seen=NOW - 59, reported=NOW - 57),
+        Opening(finding_id="2", device="d", kind="spike", seen=NOW - 29, reported=NOW - 27),
     ]
     made = board()
     score = match(labels, openings, grace_s=4)
@@ -105,8 +105,8 @@ def test_true_fault_stands_beside_what_the_agent_said() -> None:
     for pattern in (
         r"spike +a/m +over \(2 s\) +found as spike, then level_shift after 3.0 s",
         r"drift +b/m .*MISSED",
-        r"device_silent +c +goes on +not told yet, 5 s",
-        r"door_open +d .*FOOLED: it is normal, told as spike",
+        r"device_silent +c +goes on +not reported yet, 5 s",
+        r"door_open +d .*FOOLED: it is normal, reported as spike",
         r"defrost +e .*normal, and left alone",
     ):
         assert re.search(pattern, text), (pattern, text)

@@ -1,16 +1,16 @@
-"""What the demo hears and prints: counted once, harmless to a terminal."""
+"""The demo's received messages and lines: counted once, safe for a terminal."""
 
 import json
 import time
 from typing import Any
 
-from simulator import lines
+from simulator import text
 from simulator.faults import FaultKind, Label
 from simulator.link import Link
 from simulator.score import Opening, match
-from simulator.score.said import seconds
+from simulator.score.verdicts import seconds
 from simulator.scrape import parse
-from simulator.watch import Heard, Watch
+from simulator.watch import Received, Watch
 from tests.support.broker import Broker
 
 LIVE = "2026-09-21T14:13:25Z"
@@ -38,10 +38,13 @@ def event(what: str, **more: Any) -> dict[str, Any]:
 
 
 def test_watch_counts_all_and_tells_what_is_live(broker: Broker) -> None:
-    """Verdicts of the history are counted, live ones are told too, and an opening is kept with its kinds."""
-    told: list[str] = []
+    """Verdicts of the history are counted, live ones printed, and an opening is kept with its kinds."""
+    kinds: list[str] = []
     watch = Watch(
-        host="127.0.0.1", port=broker.port, base_topic="watch/a", told=lambda kind, _: told.append(kind)
+        host="127.0.0.1",
+        port=broker.port,
+        base_topic="watch/a",
+        on_message=lambda kind, _: kinds.append(kind),
     )
     watch.live_from = seconds(LIVE) - 5
     watch.now = lambda: seconds(LIVE) + 1.5
@@ -60,24 +63,24 @@ def test_watch_counts_all_and_tells_what_is_live(broker: Broker) -> None:
     for topic, body in messages:
         link.publish(f"watch/a/{topic}", json.dumps(body).encode())
     deadline = time.monotonic() + 5
-    while watch.heard.malformed < 1 and time.monotonic() < deadline:
+    while watch.received.malformed < 1 and time.monotonic() < deadline:
         time.sleep(0.01)
     link.close()
     watch.close()
-    heard = watch.heard
+    received = watch.received
     assert watch.online.is_set()
-    assert (heard.verdicts, heard.live, heard.malformed) == (2, 1, 1)
-    assert heard.sources == {("local", "not_suspicious"): 1, ("ai", "reviewed"): 1}
-    assert told == ["verdict", "event", "event", "event"]
-    assert [(one.kind, one.seen, one.told) for one in heard.openings] == [
+    assert (received.verdicts, received.live, received.malformed) == (2, 1, 1)
+    assert received.sources == {("local", "not_suspicious"): 1, ("ai", "reviewed"): 1}
+    assert kinds == ["verdict", "event", "event", "event"]
+    assert [(one.kind, one.seen, one.reported) for one in received.openings] == [
         ("spike", seconds(LIVE), seconds(LIVE) + 1.5)
     ]
-    assert heard.kinds == {"f1": ["spike", "level_shift"]}
+    assert received.kinds == {"f1": ["spike", "level_shift"]}
 
 
 def test_verdict_line_shows_who_said_what() -> None:
-    """Time, device, status and kind, score, source with reason, and the summary stand on one line."""
-    line = lines.verdict_line(verdict(), seconds(LIVE))
+    """Time, device, status and kind, score, source with reason, and the summary are on one line."""
+    line = text.verdict_line(verdict(), seconds(LIVE))
     assert " ".join(line.split()) == (
         "14:13:25 pump-1 ANOMALY spike 4.50 ai, reviewed vibration jumped to 6.5 mm/s."
     )
@@ -85,7 +88,7 @@ def test_verdict_line_shows_who_said_what() -> None:
 
 def test_text_from_the_broker_cannot_steer_the_terminal() -> None:
     """Control characters are shown as question marks and long text is cut."""
-    line = lines.verdict_line(verdict(summary="a\x1b[2Jb\nc\u202e" + "x" * 500), 0.0)
+    line = text.verdict_line(verdict(summary="a\x1b[2Jb\nc\u202e" + "x" * 500), 0.0)
     assert "\x1b" not in line
     assert "\n" not in line
     assert "\u202e" not in line
@@ -104,10 +107,10 @@ def test_last_lines_hold_every_number_that_was_asked_for() -> None:
         'ai_tokens_processed_total{model="m",provider="p",direction="output"} 300\n'
         'ai_estimated_cost_usd_total{model="m",provider="p"} 0.00054\n'
     )
-    heard = Heard(verdicts=25)
-    heard.sources.update({("local", "not_suspicious"): 22, ("ai", "reviewed"): 3})
-    heard.events.update({"opened": 2, "cleared": 1})
-    assert lines.traffic_lines(heard, samples, history=1400, live=100) == [
+    received = Received(verdicts=25)
+    received.sources.update({("local", "not_suspicious"): 22, ("ai", "reviewed"): 3})
+    received.events.update({"opened": 2, "cleared": 1})
+    assert text.traffic_lines(received, samples, history=1400, live=100) == [
         "readings   1,500 journaled of 1,500 sent (1,400 of history, 100 live)",
         "windows    25 sealed",
         "AI calls   4 (3 answered, 1 failed), 2,400 tokens in, 300 out, 0.000540 USD",
@@ -117,32 +120,32 @@ def test_last_lines_hold_every_number_that_was_asked_for() -> None:
 
 
 def test_each_fault_is_told_as_found_missed_or_too_young() -> None:
-    """The truth stands beside what was said; a fault of the last seconds is not called missed."""
+    """The truth is printed next to the findings; a fault of the last seconds is not called missed."""
     labels = [
         Label(device="a", metric="m", kind=FaultKind.SPIKE, start=10.0, end=12.0),
         Label(device="b", metric="m", kind=FaultKind.DRIFT, start=20.0, end=40.0),
         Label(device="c", metric=None, kind=FaultKind.DEVICE_SILENT, start=48.0, end=90.0),
     ]
-    found = Opening(finding_id="f", device="a", kind="spike", seen=11.0, told=12.5)
+    found = Opening(finding_id="f", device="a", kind="spike", seen=11.0, reported=12.5)
     score = match(labels, [found], grace_s=10)
-    assert lines.score_lines(score, kinds={"f": ["spike", "level_shift"]}, until=50.0, grace_s=10.0) == [
+    assert text.score_lines(score, kinds={"f": ["spike", "level_shift"]}, until=50.0, grace_s=10.0) == [
         "fault      spike on a/m                           found as spike, then level_shift after 2.5 s",
         "fault      drift on b/m                           MISSED",
-        "fault      device_silent on c                     too young to tell",
+        "fault      device_silent on c                     too new to judge",
     ]
 
 
 def test_what_is_normal_is_told_as_left_alone_or_as_fooling() -> None:
-    """A hard negative that nobody found is no miss; one that was found is said to have fooled the agent."""
+    """A hard negative without a finding is not a miss; one with a finding has fooled the agent."""
     labels = [
         Label(device="a", metric=None, kind=FaultKind.DEFROST, start=10.0, end=12.0),
         Label(device="b", metric=None, kind=FaultKind.DOOR_OPEN, start=10.0, end=12.0),
     ]
-    false = Opening(finding_id="f", device="b", kind="drift", seen=11.0, told=12.5)
+    false = Opening(finding_id="f", device="b", kind="drift", seen=11.0, reported=12.5)
     score = match(labels, [false], grace_s=10)
-    assert lines.score_lines(score, kinds={}, until=50.0, grace_s=10.0) == [
+    assert text.score_lines(score, kinds={}, until=50.0, grace_s=10.0) == [
         "normal     defrost on a                           left alone",
-        "normal     door_open on b                         FOOLED: told as drift",
+        "normal     door_open on b                         FOOLED: reported as drift",
         "beside     1 finding: drift on b",
     ]
-    assert lines.fault_line(labels[0], 0.0, begins=True).endswith("--- what is normal begins: defrost")
+    assert text.fault_line(labels[0], 0.0, begins=True).endswith("--- what is normal begins: defrost")

@@ -1,4 +1,4 @@
-"""A status as a busy gateway gives it, with hostile text in every place that devices can reach."""
+"""A status of a busy gateway, with hostile text in each foreign field."""
 
 import math
 

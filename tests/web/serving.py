@@ -29,7 +29,7 @@ def serving(routes: Mapping[str, Any] = ROUTES, **options: Any) -> Iterator[WebS
 
 
 def connect(server: WebServer) -> socket.socket:
-    """Open a plain connection that says nothing yet."""
+    """Open a plain connection that sends nothing yet."""
     return socket.create_connection((server.host, server.port), 5)
 
 

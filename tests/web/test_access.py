@@ -1,4 +1,4 @@
-"""Which addresses the web port may listen on, and who is refused before anything listens."""
+"""Addresses of the web port, and refusals before anything listens."""
 
 from pathlib import Path
 from typing import Any
@@ -50,7 +50,7 @@ def read(folder: Path, web: dict[str, Any]) -> str:
 def test_an_open_address_needs_tls_and_a_password(
     listen: str, tmp_path: Path, secured: dict[str, str]
 ) -> None:
-    """Refused alone, with TLS alone, with a password alone; taken with both, or when said to be meant."""
+    """Refused alone, with TLS alone, with a password alone; taken with both, or with `web.insecure`."""
     tls = {key: secured[key] for key in ("cert_file", "key_file")}
     password = {key: secured[key] for key in ("username", "password_file")}
     for half in ({}, tls, password, {"insecure": False}):
@@ -86,7 +86,7 @@ def test_three_of_the_four_keys_are_refused(missing: str, tmp_path: Path, secure
 def test_run_refuses_an_open_address_before_it_listens(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """`check` and `run` say it in one line and exit 2; nothing was opened."""
+    """`check` and `run` report it in one line and exit 2; nothing was opened."""
     listen = f"0.0.0.0:{free_port()}"
     agent = AgentProcess(
         tmp_path, broker_url=f"mqtt://127.0.0.1:{free_port()}", settings={"web": {"listen": listen}}

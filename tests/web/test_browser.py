@@ -1,4 +1,4 @@
-"""The status page as people use it: on a phone, in the dark, with a keyboard, and while data changes."""
+"""The status page in a browser: on a phone, dark, by keyboard, with changing data."""
 
 import json
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ PHONE = {"width": 360, "height": 740}
 DESKTOP = {"width": 1280, "height": 900}
 AA, AA_LARGE = 4.5, 3.0  # least contrast of text, WCAG 2.2, success criterion 1.4.3
 
-# Every element that shows text of its own, with the contrast of that text to what lies behind it.
+# Every element that shows text of its own, with the contrast of that text to its background.
 CONTRAST = """() => {
   const parse = (text) => text.match(/[\\d.]+/g).map(Number);
   const light = ([r, g, b]) => [r, g, b].map((part) => {
@@ -49,7 +49,7 @@ def browser() -> Iterator[Browser]:
 
 
 class Served:
-    """What the page is told; a test may change it."""
+    """The status that the page receives; a test may change it."""
 
     def __init__(self, address: str) -> None:
         self.address = address
@@ -77,7 +77,7 @@ def complaints() -> list[str]:
 
 
 def open_page(browser: Browser, served: Served, complaints: list[str], **options: Any) -> Page:
-    """Open the page and wait until it shows the status; what the console says is collected."""
+    """Open the page and wait until it shows the status; the console's messages are collected."""
     page = browser.new_page(**options)
     page.on("console", lambda message: complaints.append(message.text))
     page.on("pageerror", lambda error: complaints.append(str(error)))
@@ -88,7 +88,7 @@ def open_page(browser: Browser, served: Served, complaints: list[str], **options
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_text_can_be_read(browser: Browser, served: Served, complaints: list[str], scheme: Any) -> None:
-    """Light and dark, each text stands out from what lies behind it, and the console has nothing to say."""
+    """Light and dark, each text contrasts with its background, and the console is empty."""
     page = open_page(browser, served, complaints, viewport=DESKTOP, color_scheme=scheme)
     paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (paper == "rgb(17, 22, 27)") == (scheme == "dark")
@@ -145,7 +145,7 @@ def test_everything_is_reached_without_a_mouse(
 def test_new_data_leaves_the_reader_where_they_are(
     browser: Browser, served: Served, complaints: list[str]
 ) -> None:
-    """What is open stays open and the focus stays while a new verdict arrives."""
+    """Open details stay open and the focus stays while a new verdict arrives."""
     page = open_page(browser, served, complaints, viewport=DESKTOP)
     first = page.locator("#verdicts details").first
     key = first.get_attribute("data-key")
@@ -162,7 +162,7 @@ def test_new_data_leaves_the_reader_where_they_are(
 def test_page_says_when_contact_is_lost_and_comes_back(
     browser: Browser, served: Served, complaints: list[str]
 ) -> None:
-    """An answer that is none is said within a refresh, without hiding what was last known."""
+    """An invalid answer is reported within a refresh, without hiding the last known status."""
     page = open_page(browser, served, complaints, viewport=DESKTOP)
     good, served.status = served.status, {"nonsense": True}
     expect(page.locator("#state")).to_have_text("no contact", timeout=15_000)
@@ -230,7 +230,7 @@ def test_the_page_does_not_say_what_it_does_not_know(
 
 
 def test_notes_stand_below_the_problems(browser: Browser, served: Served, complaints: list[str]) -> None:
-    """What is weaker than it could be has a place of its own."""
+    """Weaknesses have a place of their own."""
     served.status["notes"] = ["4 of 12 series are still learning: of these only configured limits alarm."]
     page = open_page(browser, served, complaints, viewport=DESKTOP)
     expect(page.locator("#notes li")).to_have_text(served.status["notes"])

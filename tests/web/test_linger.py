@@ -1,4 +1,4 @@
-"""A client that goes on sending after its answer must not hold the thread of the server."""
+"""A client that keeps sending after its answer does not hold the web thread."""
 
 import selectors
 from typing import Any

@@ -89,7 +89,7 @@ def test_a_request_may_come_in_pieces() -> None:
 
 
 def test_a_route_that_fails_is_500_and_reported() -> None:
-    """An exception of a route is said to the log, not to the client, and ends nothing."""
+    """An exception of a route is written to the log, not to the client, and ends nothing."""
     told: list[str] = []
 
     def fail() -> Response:
@@ -104,7 +104,7 @@ def test_a_route_that_fails_is_500_and_reported() -> None:
 
 
 def test_idle_clients_give_way_to_a_scrape() -> None:
-    """With every slot taken by clients that say nothing, a scrape is answered at once."""
+    """With every slot taken by silent clients, a scrape is answered at once."""
     with serving() as server, contextlib.ExitStack() as clients:
         for _ in range(300):
             clients.enter_context(connect(server))

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from agent.commands.checks.line import Line, fail, ok, warn
-from agent.commands.words import DAY, printable, span
+from agent.commands.printing import DAY, printable, span
 from agent.config import Config, settings
-from agent.decode.registry import DecodeLimits, Registry
+from agent.decode.registry import Registry
 from agent.mqtt import BROKER_LOSSES, Subscription
 from agent.mqtt.probe import Examined, examine
 from agent.mqtt.settings import BrokerLimits
@@ -25,9 +25,7 @@ def look_at_broker(config: Config, *, listen_s: float) -> list[Line]:
 
     Messages that show a right to read are listened for during ``listen_s``.
     """
-    registry = Registry(
-        sources=settings.of_sources(config), limits=DecodeLimits(), base_topic=config.base_topic
-    )
+    registry = Registry(sources=config.sources, base_topic=config.base_topic)
     wanted = [one for one in settings.of_subscriptions(config, registry) if not one.optional]
     link = replace(settings.of_link(config), client_id=f"{config.agent.id}-doctor")
     found = examine(link, wanted, busy=registry.filters, listen_s=listen_s)

@@ -14,7 +14,7 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What was looked at, what was found and, unless it is well, what to change."""
+    """The subject of a check, its result and, unless it is well, the remedy."""
 
     check: str
     level: Level

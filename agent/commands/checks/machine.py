@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from agent.commands.checks.line import Line, fail, ok, warn
-from agent.commands.words import instant, span
+from agent.commands.printing import instant, span
 from agent.config import Config
 from agent.journal import JournalError, Reader
 from agent.journal.lock import holder
@@ -139,7 +139,7 @@ def look_at_journal(config: Config) -> Iterator[Line]:
     pid, folder = running(config), config.agent.state_dir
     yield ok("agent", f"process {pid} runs on {folder}" if pid is not None else f"none runs on {folder}")
     if _hidden(folder):
-        return  # said of the storage
+        return  # reported by the storage check
     if not (folder / "journal.sqlite").exists():
         yield ok("journal", "there is none yet; the first start makes it")
         return

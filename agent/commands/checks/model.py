@@ -8,15 +8,14 @@ import time
 from collections.abc import Iterator
 
 from agent.ai.openai_chat import OpenAIChat
-from agent.ai.pricing import usd
+from agent.ai.pricing import Pricing, usd
 from agent.ai.probe import MAX_TOKENS, Probe, probe
 from agent.ai.protocols import ErrorType
 from agent.ai.remedies import remedy
-from agent.app.ai import limits_of, pricing_of
 from agent.budget.ledger import BudgetLedger
-from agent.budget.zone import find_zone
+from agent.commands.budget import NAME, open_ledger
 from agent.commands.checks.line import Line, fail, ok, warn
-from agent.commands.words import many, printable
+from agent.commands.printing import many, printable
 from agent.config import Config, ConfigError
 from agent.config.credentials import api_key
 from agent.config.endpoint import describe_model, endpoint_of
@@ -24,7 +23,6 @@ from agent.journal import JournalError, Reader
 
 TIMEOUT_S = 20.0
 PROMPT_BYTES = 400  # of the tiny call, schema included
-LEDGER = "budget.sqlite"
 RECENT_CALLS = 3
 _HTTP = re.compile(r"HTTP (\d{3})\b")  # as the caller words a refusal
 
@@ -63,7 +61,7 @@ def look_at_model(config: Config, *, agent: int | None, wish: bool | None) -> It
 
 
 def _prices(config: Config) -> Iterator[Line]:
-    pricing = pricing_of(config)
+    pricing = Pricing(config.ai.prices)
     for name in (config.ai.model, *config.ai.fallback):
         if pricing.knows(name):
             price = pricing.price(name)
@@ -79,8 +77,8 @@ def _prices(config: Config) -> Iterator[Line]:
 async def _ask(
     config: Config, endpoint: str, key: str | None, *, agent: int | None, unbooked: bool
 ) -> list[Line]:
-    """Make the call inside the budget, or say why not."""
-    pricing, model = pricing_of(config), config.ai.model
+    """Make the call inside the budget, or report the reason against it."""
+    pricing, model = Pricing(config.ai.prices), config.ai.model
     most = pricing.worst_case(model, PROMPT_BYTES, MAX_TOKENS)
     ledger = None if unbooked or not most else _ledger(config, agent)
     if isinstance(ledger, str):
@@ -137,26 +135,20 @@ def _journaled(config: Config, endpoint: str) -> Iterator[Line]:
 
 
 def _ledger(config: Config, agent: int | None) -> BudgetLedger | str:
-    """Return the ledger to book in, or in words why it is not ours to write."""
+    """Return the ledger to book in, or in words the reason against writing it."""
     folder = config.agent.state_dir
     if agent is not None:
         return f"the running agent (process {agent}) keeps the budget"
-    if not os.path.exists(folder / LEDGER) and not _ours(config):  # noqa: PTH110 - False where it cannot be looked at
+    if not os.path.exists(folder / NAME) and not _ours(config):  # noqa: PTH110 - False where it cannot be looked at
         return "there is no budget file yet, which the agent's own user should make"
     try:
-        return BudgetLedger(
-            folder / LEDGER,
-            limits=limits_of(config),
-            zone=find_zone(config.ai.budget.timezone),
-            wall=time.time,
-            mono=time.monotonic,
-        )
+        return open_ledger(config)
     except JournalError as error:
         return printable(str(error))
 
 
 def _ours(config: Config) -> bool:
-    """Whether the state directory is there and belongs to who runs this."""
+    """Return whether the state directory exists and belongs to the current user."""
     try:
         return config.agent.state_dir.stat().st_uid == os.geteuid()
     except OSError:

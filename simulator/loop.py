@@ -1,4 +1,4 @@
-"""One thread for any number of MQTT connections: a selectors loop around paho's external-loop functions.
+"""One thread for all MQTT connections: a selector around paho's external loop.
 
 Nobody else touches a client (paho writes from whichever thread publishes, and two writers on one socket
 corrupt it), so a thousand devices are one thread and a thousand sockets.
@@ -22,8 +22,8 @@ _READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 Job = Callable[[], None]
 
 
-class Hub:
-    """The thread ``edge-sim-hub``. What is given to :meth:`soon` runs on it, in order."""
+class Loop:
+    """The thread ``edge-sim-loop``. Calls passed to :meth:`soon` run on it, in order."""
 
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
@@ -38,7 +38,7 @@ class Hub:
         self._rung = False
         self._ending = False
         self._next_misc = 0.0
-        self._thread = threading.Thread(target=self._run, name="edge-sim-hub", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="edge-sim-loop", daemon=True)
         self._started = threading.Lock()
         self.fault: BaseException | None = None  # what ended the thread: a fault of ours
 
@@ -100,7 +100,7 @@ class Hub:
         try:
             while not self._ending:
                 self._turn()
-        except BaseException as error:  # noqa: BLE001 - told by whoever uses a connection next
+        except BaseException as error:  # noqa: BLE001 - reported by the next call on a connection
             self.fault = error
         finally:
             self._ending = True

@@ -1,19 +1,19 @@
-"""Where the demo shows what happens: as plain lines, or as the live view of :mod:`simulator.view`."""
+"""The demo's output: plain lines, or the live view of :mod:`simulator.view`."""
 
 import threading
 import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from simulator import lines
 from simulator.faults import Label
+from simulator.text import HEADER, event_line, fault_line, verdict_line
 from simulator.truth import Truth
 
 _WIDTH = 12  # of the name before a fact
 
 
 class Show(Protocol):
-    """What the demo tells while it runs; every method may be called from any thread."""
+    """The demo's output while it runs; every method may be called from any thread."""
 
     truth: Callable[[], Truth | None]
 
@@ -24,19 +24,19 @@ class Show(Protocol):
         """End; closing twice is harmless."""
 
     def introduce(self, name: str, text: str) -> None:
-        """Tell a fact that stays: ``scenario``, ``broker``, ``model`` or ``status page``."""
+        """Show a fact that stays: ``scenario``, ``broker``, ``model`` or ``status page``."""
 
     def phase(self, name: str, text: str) -> None:
-        """Tell what is done or begins now."""
+        """Show the present step."""
 
     def verdict(self, body: dict[str, Any]) -> None:
-        """Tell a verdict."""
+        """Show a verdict."""
 
     def event(self, body: dict[str, Any]) -> None:
-        """Tell a change of a finding."""
+        """Show a change of a finding."""
 
     def fault(self, label: Label, *, begins: bool) -> None:
-        """Tell that a true fault begins or ends."""
+        """Show that a true fault begins or ends."""
 
 
 class Plain:
@@ -61,18 +61,18 @@ class Plain:
         self._say(f"{name:<{_WIDTH}} {text}{'; Ctrl-C ends it' if name == 'live' else ''}")
 
     def verdict(self, body: dict[str, Any]) -> None:
-        self._row(lines.verdict_line(body, time.time()))
+        self._row(verdict_line(body, time.time()))
 
     def event(self, body: dict[str, Any]) -> None:
-        self._row(lines.event_line(body, time.time()))
+        self._row(event_line(body, time.time()))
 
     def fault(self, label: Label, *, begins: bool) -> None:
-        self._row(lines.fault_line(label, time.time(), begins=begins))
+        self._row(fault_line(label, time.time(), begins=begins))
 
     def _row(self, text: str) -> None:
         if not self._headed:
             self._headed = True
-            self._say(f"\n{lines.HEADER}")
+            self._say(f"\n{HEADER}")
         self._say(text)
 
     def _say(self, text: str) -> None:

@@ -1,7 +1,7 @@
-"""What an agent said in one run: findings, sources of its verdicts, model calls, tokens and money.
+"""An agent's verdicts in one run: findings, sources, model calls, tokens, money.
 
-Made of verdicts (and of events, where they were heard) as ``edge-agent schema`` describes them. A repeat of a
-verdict, told by its id, counts once.
+Made of verdicts (and of events, where they were received) as ``edge-agent schema`` describes them. A repeat
+of a verdict, recognised by its id, counts once.
 """
 
 from collections import Counter
@@ -14,10 +14,10 @@ from simulator.score.match import Opening
 
 
 @dataclass(slots=True)
-class Said:
+class AgentVerdicts:
     """Collects verdicts and events, each device's in the order in which they were published.
 
-    What ended before ``since`` or after ``until`` (Unix seconds of event time) is left out.
+    Windows that ended before ``since`` or after ``until`` (Unix seconds of event time) are left out.
     """
 
     since: float = float("-inf")
@@ -31,12 +31,12 @@ class Said:
     last: float = float("-inf")  # end of the latest
     _ids: set[str] = field(default_factory=set)
     call_ids: set[str] = field(default_factory=set)  # of model calls that a verdict stems from
-    _told: dict[str, Opening] = field(default_factory=dict)  # finding id -> its event "opened"
+    _opened: dict[str, Opening] = field(default_factory=dict)  # finding id -> its event "opened"
     _seen: dict[str, Opening] = field(default_factory=dict)  # finding id -> its first anomalous verdict
     _events: bool = False
 
     def take(self, body: Mapping[str, Any]) -> bool:
-        """Take a verdict or an event; false when it is a repeat or lies outside of the time that counts.
+        """Take a verdict or an event; false when it is a repeat or is outside of the counted time.
 
         Raises:
             ValueError, KeyError, TypeError: it is neither.
@@ -49,9 +49,9 @@ class Said:
         if not self.since <= opening.seen <= self.until:
             return False
         if body["event_type"] == "opened":
-            self._told.setdefault(opening.finding_id, opening)
-        elif body["event_type"] == "updated" and opening.finding_id in self._told:
-            self._rename(self._told, opening)
+            self._opened.setdefault(opening.finding_id, opening)
+        elif body["event_type"] == "updated" and opening.finding_id in self._opened:
+            self._rename(self._opened, opening)
         return True
 
     def _take_verdict(self, verdict: Mapping[str, Any]) -> bool:
@@ -75,7 +75,7 @@ class Said:
         return True
 
     def _rename(self, known: dict[str, Opening], later: Opening) -> None:
-        """Add the name that a finding is told by now: a shift begins like a spike."""
+        """Add the present name of a finding: a shift begins like a spike."""
         one = known[later.finding_id]
         if later.kind not in one.kinds:
             known[later.finding_id] = replace(one, later=(*one.later, later.kind))
@@ -96,11 +96,11 @@ class Said:
 
     @property
     def openings(self) -> list[Opening]:
-        """The findings that opened: by the events if any were heard, else by the verdicts alone."""
-        return list((self._told if self._events else self._seen).values())
+        """The findings that opened: by the events if any were received, else by the verdicts alone."""
+        return list((self._opened if self._events else self._seen).values())
 
-    def absorb(self, other: "Said", prefix: str) -> None:
-        """Add what was said in another run; ``prefix`` keeps devices of one name apart."""
+    def absorb(self, other: "AgentVerdicts", prefix: str) -> None:
+        """Add the verdicts of another run; ``prefix`` keeps devices of one name apart."""
         self.verdicts += other.verdicts
         self.sources += other.sources
         self.tokens += other.tokens
@@ -110,7 +110,7 @@ class Said:
         self._events = True
         for one in other.openings:
             named = replace(one, device=prefix + one.device, finding_id=prefix + one.finding_id)
-            self._told[named.finding_id] = named
+            self._opened[named.finding_id] = named
 
 
 def _opening(finding_id: str, verdict: Mapping[str, Any]) -> Opening:
@@ -119,7 +119,7 @@ def _opening(finding_id: str, verdict: Mapping[str, Any]) -> Opening:
         device=str(verdict["device"]),
         kind=str(verdict["kind"]),
         seen=seconds(verdict["window"]["to"]),
-        told=seconds(verdict["created_at"]),
+        reported=seconds(verdict["created_at"]),
     )
 
 

@@ -1,7 +1,8 @@
-"""How the commands print: text for people, one JSON object for programs."""
+"""Output of the commands: text for people, one JSON object for programs."""
 
 import json
 import math
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,11 +12,21 @@ MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
 
 
 class UnknownError(AgentError):
-    """The user asked for something that is not there; the text says what is."""
+    """The user asked for something that does not exist; the text names the existing ones."""
+
+
+def print_result(
+    result: dict[str, Any], to_lines: Callable[[dict[str, Any]], list[str]], *, as_json: bool
+) -> None:
+    """Print the result of a command, as one JSON object or as lines for people."""
+    if as_json:
+        print_json(result)
+    else:
+        print("\n".join(to_lines(result)))
 
 
 def print_json(value: Any) -> None:
-    """Print one JSON object; what JSON has no number for becomes null."""
+    """Print one JSON object; a value without a JSON number becomes null."""
     print(json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False))
 
 

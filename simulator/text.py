@@ -1,4 +1,4 @@
-"""What the demo prints: one line for each verdict and finding, and the last lines that sum it up."""
+"""The demo's lines of text: each verdict and finding, and the summary."""
 
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,7 @@ from typing import Any
 from simulator.faults import Label
 from simulator.score import Match, Score
 from simulator.scrape import Samples
-from simulator.watch import Heard
+from simulator.watch import Received
 
 HEADER = "time      device       verdict             score  source, reason          summary"
 _SOURCES = ("ai", "cache", "local")
@@ -40,7 +40,7 @@ def verdict_line(verdict: dict[str, Any], now: float) -> str:
 
 
 def verdict_words(verdict: Mapping[str, Any]) -> tuple[str, str]:
-    """Return what a verdict says, and who said it why."""
+    """Return a verdict's judgement, its source and its reason."""
     status = clean(verdict["status"], 10)
     word = f"{status.upper()} {clean(verdict['kind'], 12)}" if verdict["status"] != "normal" else status
     return word, f"{clean(verdict['source'], 8)}, {clean(verdict['reason'], 15)}"
@@ -56,13 +56,13 @@ def event_line(event: dict[str, Any], now: float) -> str:
 
 
 def fault_line(label: Label, now: float, *, begins: bool) -> str:
-    """Return the line that tells the truth."""
+    """Return the line that states the true fault."""
     what = f"{label.kind}{f' of {label.metric}' if label.metric else ''}"
     word = "what is normal" if label.normal else "true fault"
     return f"{clock(now)}  {label.device:<12} --- {word} {'begins' if begins else 'ends'}: {what}"
 
 
-def traffic_lines(heard: Heard, samples: Samples | None, *, history: int, live: int) -> list[str]:
+def traffic_lines(received: Received, samples: Samples | None, *, history: int, live: int) -> list[str]:
     """Return how many readings, windows, AI calls, verdicts and findings there were, and what it cost."""
     out = []
     if samples is None:
@@ -70,13 +70,15 @@ def traffic_lines(heard: Heard, samples: Samples | None, *, history: int, live: 
         out.append("           the agent's /metrics did not answer")
     else:
         out += _agent_lines(samples, history=history, live=live)
-    parts = [f"{source} {_count(heard, source):,}" for source in _SOURCES]
+    parts = [f"{source} {_count(received, source):,}" for source in _SOURCES]
     why = ", ".join(
-        f"{reason} {count:,}" for (source, reason), count in heard.sources.most_common() if source == "local"
+        f"{reason} {count:,}"
+        for (source, reason), count in received.sources.most_common()
+        if source == "local"
     )
-    out.append(f"verdicts   {heard.verdicts:,} from the broker: {', '.join(parts)} ({why or 'none'})")
-    opened, cleared = heard.events["opened"], heard.events["cleared"]
-    out.append(f"findings   {opened} opened, {heard.events['updated']} updated, {cleared} cleared")
+    out.append(f"verdicts   {received.verdicts:,} from the broker: {', '.join(parts)} ({why or 'none'})")
+    opened, cleared = received.events["opened"], received.events["cleared"]
+    out.append(f"findings   {opened} opened, {received.events['updated']} updated, {cleared} cleared")
     return out
 
 
@@ -113,7 +115,7 @@ def model_silence(status: Mapping[str, Any]) -> str:
 
 
 def score_lines(score: Score, *, kinds: Mapping[str, list[str]], until: float, grace_s: float) -> list[str]:
-    """Return which true faults were found, as what, and after how long."""
+    """Return which true faults were found, under which name, and after how long."""
     out = [_match_line(row, kinds, until, grace_s) for row in score.matches]
     if score.false:
         named = ", ".join(f"{one.kind} on {clean(one.device, 12)}" for one in score.false[:5])
@@ -125,11 +127,11 @@ def _match_line(row: Match, kinds: Mapping[str, list[str]], until: float, grace_
     label = row.label
     what = f"{label.kind} on {label.device}{f'/{label.metric}' if label.metric else ''}"
     if label.normal:
-        fooled = "left alone" if row.opening is None else f"FOOLED: told as {clean(row.opening.kind, 40)}"
+        fooled = "left alone" if row.opening is None else f"FOOLED: reported as {clean(row.opening.kind, 40)}"
         return f"normal     {what:<38} {fooled}"
     if row.opening is None:
         open_still = until < label.start + grace_s
-        return f"fault      {what:<38} {'too young to tell' if open_still else 'MISSED'}"
+        return f"fault      {what:<38} {'too new to judge' if open_still else 'MISSED'}"
     named = ", then ".join(kinds.get(row.opening.finding_id, [row.opening.kind]))
     return f"fault      {what:<38} found as {clean(named, 40)} after {row.delay_s:.1f} s"
 
@@ -139,5 +141,5 @@ def summary(rows: Sequence[str], *, seconds: float) -> str:
     return "\n".join([f"--- after {seconds:.0f} s ---", *rows])
 
 
-def _count(heard: Heard, source: str) -> int:
-    return sum(count for (one, _), count in heard.sources.items() if one == source)
+def _count(received: Received, source: str) -> int:
+    return sum(count for (one, _), count in received.sources.items() if one == source)

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
-from agent.config import ConfigError, ConfigFaultError, apart, load_apart
+from agent.config import Config, ConfigError, ConfigFaultError, load_apart
 from agent.config.load import load
-from agent.config.models import Config
+from agent.domain.keys import keys_of
 
 
 def told(folder: Path, text: str, environ: dict[str, str] | None = None) -> tuple[str, ...]:
@@ -157,14 +157,14 @@ def test_a_fault_of_ours_in_the_child_is_told_without_a_traceback(
     def broken(_value: object) -> Any:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(apart, "_tree", broken)
+    monkeypatch.setattr("agent.config.load.load", broken)
     (tmp_path / "agent.yaml").write_text("")
     with pytest.raises(ConfigFaultError, match="a fault of ours: ZeroDivisionError"):
         load_apart(tmp_path / "agent.yaml")
     assert capfd.readouterr() == ("", "")
 
 
-_KEYS = [*Config.model_fields, "base_url", "url", "topic", "state_dir", "window", "prices", "<<", "on", "~"]
+_KEYS = [*keys_of(Config), "base_url", "url", "topic", "state_dir", "window", "prices", "<<", "on", "~"]
 _NAMES = [
     "int",
     "float",

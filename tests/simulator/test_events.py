@@ -1,4 +1,4 @@
-"""The wire is a pure function of scenario, seed and start, and the labels tell the truth of it."""
+"""Messages are a pure function of scenario, seed and start, and match the labels."""
 
 import itertools
 import json
@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from simulator.events import Message, history, live
 from simulator.faults import label
 from simulator.scenario import Scenario, load, parse
-from simulator.wire import Message, history, live
 
 ROOT = Path(__file__).parents[2]
 START = 1_790_000_000.0
@@ -68,7 +68,7 @@ def test_same_seed_same_bytes(scenario: Scenario, part: Any) -> None:
 
 
 def test_history_ends_where_live_begins(scenario: Scenario) -> None:
-    """History has event times before the start only, live from the start on, and no instant stands twice."""
+    """History has event times before the start only, live from the start on, and no instant is repeated."""
     past = values(list(history(scenario, seed=1, start=START)))
     now = values(list(live(scenario, seed=1, start=START, until=UNTIL)))
     assert min(past["p1", "flow"]) == START - 100
@@ -132,7 +132,7 @@ def test_another_process_makes_the_same_bytes() -> None:
     code = (
         "import hashlib\n"
         "from simulator.scenario import load\n"
-        "from simulator.wire import live\n"
+        "from simulator.events import live\n"
         "one = hashlib.sha256()\n"
         f"for message in live(load('office'), seed=3, start={START}, until={START + 3600}):\n"
         "    one.update(repr(message).encode())\n"
@@ -178,7 +178,7 @@ devices:
 
 
 def test_device_that_reports_on_change_is_quiet_but_for_changes_and_heartbeats() -> None:
-    """It says a value when it left its dead band, and everything at each heartbeat."""
+    """It sends a value when it left its dead band, and everything at each heartbeat."""
     scenario = parse(CHANGING, name="x", source="x.yaml")
     told = values(list(live(scenario, seed=1, start=START, until=START + 7200)))
     for metric in ("temperature", "humidity", "battery"):
@@ -223,7 +223,7 @@ def test_duplicate_says_everything_twice() -> None:
 
 
 def test_out_of_order_loses_nothing() -> None:
-    """What comes late is the same measurement; event times step back, the order of sending does not."""
+    """A late message is the same measurement; event times step back, the order of sending does not."""
     messages = played("kind: out_of_order, from_s: 100, for_s: 200")
     told = [json.loads(message.payload)["ts"] for message in messages]
     assert sorted(told) == [START + step * 10 for step in range(60)]
@@ -251,7 +251,7 @@ def test_dropout_loses_its_share() -> None:
 
 
 def test_unit_swap_says_the_same_heat_in_fahrenheit() -> None:
-    """Values are converted, the unit that is told is not."""
+    """Values are converted, the sent unit is not."""
     entry = "metric: temperature, kind: unit_swap, from_s: 300, for_s: 200"
     messages = played(entry, '{id: d, signal: room, topic: "a/{device}/{metric}", payload: value}')
     heat = [json.loads(message.payload) for message in messages if message.topic == "a/d/temperature"]

@@ -1,6 +1,6 @@
-"""One connection as the hub's thread sees it: connecting, sending in order, being cut, coming back.
+"""One connection on the loop's thread: connecting, sending, cut, reconnecting.
 
-Every method runs on the hub's thread; what other threads may look at stands first.
+Every method runs on the loop's thread; fields that other threads may read are first.
 """
 
 import contextlib
@@ -16,25 +16,25 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from simulator.hub import Hub
+from simulator.loop import Loop
 from simulator.outgoing import LinkStats, Outgoing
 
 MAX_IN_FLIGHT = 200
 V5, V311 = MQTTProtocolVersion.MQTTv5, MQTTProtocolVersion.MQTTv311
 _KEEPALIVE_S = 30
-_CONNECT_LIMIT_S = 2.0  # it stalls the other connections of the hub
+_CONNECT_LIMIT_S = 2.0  # it stalls the other connections of the loop
 _RETRY_S = (0.2, 5.0)  # first and longest wait before connecting again
 _POLL_S = 0.002
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """What a connection is for. Its states go, retained, to ``will_topic`` and ``announce``."""
+    """The purpose of a connection. Its states go, retained, to ``will_topic`` and ``announce``."""
 
     host: str
     port: int
     client_id: str
-    will_topic: str | None = None  # where the broker says offline if the connection breaks
+    will_topic: str | None = None  # where the broker publishes offline if the connection breaks
     announce: tuple[str, ...] = ()
     filters: tuple[str, ...] = ()
     as_published: bool = False  # ask the broker to leave the retain flag as it was
@@ -43,16 +43,16 @@ class Terms:
     password: str | None = field(default=None, repr=False)
 
 
-class Session:
+class Connection:
     """One connection with one MQTT version, from its first CONNECT to its end."""
 
-    def __init__(self, *, terms: Terms, version: MQTTProtocolVersion, hub: Hub, stats: LinkStats) -> None:
+    def __init__(self, *, terms: Terms, version: MQTTProtocolVersion, loop: Loop, stats: LinkStats) -> None:
         self.ready = threading.Event()  # connected and subscribed
         self.answered = threading.Event()  # the first attempt ended, well or not
         self.refusal = ""
-        self.inbox: deque[Outgoing] = deque()  # any thread appends, then has the hub call pump
+        self.inbox: deque[Outgoing] = deque()  # any thread appends, then has the loop call pump
         self.pump_due = False
-        self._terms, self._version, self._hub, self._stats = terms, version, hub, stats
+        self._terms, self._version, self._loop, self._stats = terms, version, loop, stats
         self._outbox: deque[Outgoing] = deque()
         self._sayings: deque[tuple[str, str]] = deque()  # topic and state, before all else
         self._zeros: set[int] = set()  # packet ids of QoS 0 that are not written yet
@@ -63,8 +63,8 @@ class Session:
         self._client = self._make()
 
     def connect(self) -> None:
-        """Connect for the first time; a refused TCP connection is tried again until the session ends."""
-        self._hub.adopt(self._client)
+        """Connect for the first time; a refused TCP connection is tried again until it is left."""
+        self._loop.adopt(self._client)
         terms = self._terms
         self._try(lambda: self._client.connect(terms.host, terms.port, keepalive=_KEEPALIVE_S))
 
@@ -97,12 +97,12 @@ class Session:
     def cut(self, back_after_s: float | None, deadline: float) -> None:
         """Break the connection without a DISCONNECT; make it again after ``back_after_s``, or never.
 
-        What is in flight is waited for until ``deadline`` (monotonic), since what would come twice is another
+        Messages in flight are waited for until ``deadline`` (monotonic), since a repeat would be another
         thing in every run.
         """
         self._cutting = self._in_flight > 0 and self.ready.is_set() and time.monotonic() < deadline
         if self._cutting:
-            self._hub.later(_POLL_S, lambda: self.cut(back_after_s, deadline))
+            self._loop.later(_POLL_S, lambda: self.cut(back_after_s, deadline))
             return
         self._over = self._over or back_after_s is None
         sock = self._client.socket()
@@ -112,7 +112,7 @@ class Session:
                 sock.shutdown(socket.SHUT_RDWR)  # paho then finds the end of the stream
 
     def leave(self, gone: threading.Event, *, last_word: str | None, limit_s: float = 1.0) -> None:
-        """Say the last word, disconnect, and set ``gone`` when it is out or could not get out."""
+        """Publish ``offline``, disconnect, and set ``gone`` when it is sent or cannot be sent."""
         if self.ready.is_set() and last_word is not None:
             self.say(last_word)
         self._over = self._leaving = True
@@ -121,13 +121,13 @@ class Session:
     def _let_go(self, gone: threading.Event, deadline: float) -> None:
         if self.ready.is_set() and time.monotonic() < deadline:
             if self._sayings or self._in_flight:
-                self._hub.later(_POLL_S, lambda: self._let_go(gone, deadline))
+                self._loop.later(_POLL_S, lambda: self._let_go(gone, deadline))
                 return
             if self._client.is_connected():
                 self._client.disconnect()  # paho closes the socket when it is out
-                self._hub.later(_POLL_S, lambda: self._let_go(gone, deadline))
+                self._loop.later(_POLL_S, lambda: self._let_go(gone, deadline))
                 return
-        self._hub.release(self._client)
+        self._loop.release(self._client)
         self.ready.clear()
         gone.set()
 
@@ -162,7 +162,7 @@ class Session:
             self.refusal = error.strerror or str(error)
             again = attempt if not self._was_ready else self._client.reconnect
             self._retry_due = True
-            self._hub.later(self._next_wait(), lambda: self._try(again))
+            self._loop.later(self._next_wait(), lambda: self._try(again))
 
     def _connected(self, client: paho.Client, _data: Any, _flags: Any, reason: Any, properties: Any) -> None:
         self.refusal = str(reason) if reason.is_failure else ""
@@ -174,7 +174,7 @@ class Session:
         if not self._terms.filters:
             self._is_ready()
         elif self._version is V5:
-            # Who takes things down has what is retained from the first time.
+            # A recorder has the retained messages from the first time.
             again = self._was_ready and self._terms.as_published
             options = SubscribeOptions(
                 qos=1,
@@ -209,11 +209,11 @@ class Session:
         self._stats.dropped += len(self._zeros)
         self._in_flight -= len(self._zeros)
         self._zeros.clear()
-        # paho may tell of one loss twice, and two attempts would take turns in closing each other's socket.
+        # paho may report one loss twice, and two attempts would take turns in closing each other's socket.
         if self._was_ready and not self._over and not self._retry_due:
             self._retry_due = True
             wait_s = max(self._back_after, self._next_wait())
-            self._hub.later(wait_s, lambda: self._try(self._client.reconnect))
+            self._loop.later(wait_s, lambda: self._try(self._client.reconnect))
         self._back_after = 0.0
 
     def _acknowledged(self, _client: Any, _data: Any, mid: int, reason: Any, _properties: Any) -> None:
@@ -226,7 +226,7 @@ class Session:
             self._stats.refused += bool(reason.is_failure)
         if (self._outbox or self._sayings) and not self.pump_due:
             self.pump_due = True
-            self._hub.soon(self.pump)
+            self._loop.soon(self.pump)
 
     def _arrived(self, _client: Any, _data: Any, message: paho.MQTTMessage) -> None:
         if self._terms.arrived is not None:

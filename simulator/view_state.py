@@ -1,4 +1,4 @@
-"""What the live view shows: fed by the broker's and the demo's threads, read by the one that draws."""
+"""The state of the live view: fed by several threads, read by the drawing one."""
 
 import json
 import threading
@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from simulator.lines import clean
 from simulator.scrape import Samples
+from simulator.text import clean
 from simulator.truth import Truth
 
 MAX_VERDICTS = 60
@@ -18,7 +18,7 @@ MAX_FINDINGS = 60
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FindingRow:
-    """A finding as its events told it; times are Unix seconds."""
+    """A finding as in its events; times are Unix seconds."""
 
     device: str
     kind: str
@@ -30,7 +30,7 @@ class FindingRow:
 
 @dataclass(slots=True)
 class Board:
-    """One instant of the demo; what has not been heard yet is empty."""
+    """One instant of the demo; fields without a value yet are empty."""
 
     title: str = ""
     phase: str = "starting"

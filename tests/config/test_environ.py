@@ -5,12 +5,11 @@ from pathlib import Path
 import pytest
 
 from agent.cli import main
-from agent.config import ConfigError, load_apart, weaknesses
+from agent.config import Config, ConfigError, load_apart, weaknesses
 from agent.config.endpoint import describe_model, describe_traces
 from agent.config.load import load
-from agent.config.models import Config
 
-REPO = Path(__file__).parent.parent
+REPO = Path(__file__).parents[2]
 SHIPPED = REPO / "configs" / "agent.yaml"
 
 
@@ -124,6 +123,18 @@ def test_the_sdks_switches(tmp_path: Path) -> None:
         ("sources: [{topic: '{device}/{metric}'}]", {}, "sources +/+: reads topics of everybody"),
         ("sources: [{topic: 'edge-agent/#'}]", {}, "sources edge-agent/#: overlaps edge-agent/gw1/#"),
         ("sources: [{topic: 'edge-agent/+/x/{device}'}]", {}, "overlaps edge-agent/gw1/#"),
+        (
+            "",
+            {"EDGE_AGENT_MQQT_URL": "secret"},
+            "this variable is unknown and has no effect; write EDGE_AGENT_MQTT__URL, or unset it",
+        ),
+        (
+            "",
+            {"EDGE_AGENT_XYZZY": "1"},
+            "EDGE_AGENT_XYZZY: this variable is unknown and has no effect; unset",
+        ),
+        ("", {"EDGE_AGENT_\x1b": "1"}, "EDGE_AGENT_\\x1b: this variable is unknown"),
+        ("", {"EDGE_AGENT_PACE": "0:0:1", "EDGE_AGENT_FAILPOINT": "c3", "EDGE_AGENTS": "x"}, None),
         ("agent: {id: gw1, state_dir: OPEN}", {}, "agent.state_dir: other users can look into"),
         ("", {}, None),
         ("mqtt: {url: 'mqtts://far', username: u, password_file: p}", {}, None),

@@ -1,11 +1,11 @@
-"""The configuration itself: what it can be seen to miss without I/O, and what the journal adds to that."""
+"""Checks of the configuration itself, without I/O and against the journal."""
 
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from agent.commands.checks.line import Line, ok, warn
 from agent.commands.inspect import learn
-from agent.commands.words import printable
+from agent.commands.printing import printable
 from agent.config import Config, settings
 from agent.journal import JournalError, Reader
 from agent.status.limits import LimitFault, judge_patterns, judge_uses
@@ -31,7 +31,7 @@ def look_at_limits(config: Config) -> Iterator[Line]:
         with Reader.open(config.agent.state_dir) as reader:
             detector, _ = learn(reader, config)
     except JournalError:
-        return  # said of the journal itself
+        return  # reported by the check of the journal
     uses = detector.limit_use()
     faults = judge_uses(uses)
     yield from map(_limit_line, faults)

@@ -1,4 +1,4 @@
-"""What the devices of a scenario put on the wire: a pure function of scenario, seed and start."""
+"""The devices' messages: a pure function of scenario, seed and start."""
 
 import heapq
 import json
@@ -49,7 +49,7 @@ class Sender:
         self._last: tuple[float, dict[str, float]] | None = None
 
     def measure(self, at: float) -> dict[str, float]:
-        """Return what the device says at ``at`` by metric name; nothing while it is silent."""
+        """Return the device's values at ``at`` by metric name; nothing while it is silent."""
         offset = round(at - self._start, 6)
         lost = {fault.metric for fault in self._lossy if fault.loses(offset, self._noise)}
         if None in lost:
@@ -66,20 +66,20 @@ class Sender:
 
         Those out of order are due later than the ones of the next instants.
         """
-        said = [(at, values) for at in instants if (values := self._told(at))]
-        if not said:
+        sent = [(at, values) for at in instants if (values := self._values_at(at))]
+        if not sent:
             return
-        due = said[-1][0]
+        due = sent[-1][0]
         trace = f"00-{self._noise.hex(due, 'trace', 32)}-{self._noise.hex(due, 'span', 16)}-01"
         late = self._late(due)
-        for topic, payload, readings in self._payloads(said):
+        for topic, payload, readings in self._payloads(sent):
             message = Message(late, self.device.id, topic, payload, self.device.qos, trace, readings)
             yield message
             if any(fault.onset(round(due - self._start, 6)) is not None for fault in self._twice):
                 yield message
 
-    def _told(self, at: float) -> dict[str, float]:
-        """Return what is said at ``at``: all that was measured, or what changed since the instant before."""
+    def _values_at(self, at: float) -> dict[str, float]:
+        """Return the messages at ``at``: all values, or those that changed since the instant before."""
         values, report = self.measure(at), self.device.report
         if report is None:
             return values
@@ -152,17 +152,17 @@ class Sender:
         return round(at + sum(fault.size for fault in self._skews if fault.onset(offset) is not None), 3)
 
     def _payloads(
-        self, said: Sequence[tuple[float, Mapping[str, float]]]
+        self, sent: Sequence[tuple[float, Mapping[str, float]]]
     ) -> Iterator[tuple[str, bytes, int]]:
         """Yield topic, payload and number of values of each message."""
         name = self.device.id
         if self.device.payload == "object":
-            body = [{"ts": self._stamp(at), **values} for at, values in said]
-            yield self.device.topic.format(device=name), _dump(body), sum(len(values) for _, values in said)
+            body = [{"ts": self._stamp(at), **values} for at, values in sent]
+            yield self.device.topic.format(device=name), _dump(body), sum(len(values) for _, values in sent)
             return
         for metric in self._sensors:
             topic = self.device.topic.format(device=name, metric=metric.name)
-            own = [(at, values[metric.name]) for at, values in said if metric.name in values]
+            own = [(at, values[metric.name]) for at, values in sent if metric.name in values]
             if self.device.payload == "plain":
                 for _, value in own:
                     yield topic, str(value).encode(), 1
@@ -175,7 +175,7 @@ _LOSSY = frozenset({FaultKind.DROPOUT, FaultKind.DEVICE_SILENT, FaultKind.REBOOT
 
 
 def _cell(value: float, band: float | None) -> float:
-    """Return in which cell of a dead band a value lies."""
+    """Return the cell of a dead band for a value."""
     return value if band is None or not math.isfinite(value) else math.floor(value / band + 0.5)
 
 

@@ -1,0 +1,284 @@
+"""What a value of the configuration must be beyond its type and range; every fault in words."""
+
+import ipaddress
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import SplitResult, parse_qsl, urlsplit
+from zoneinfo import ZoneInfo
+
+from agent.ai.settings import AiSettings, BudgetSettings
+from agent.config.sections import AgentSettings, Config, LimitSettings, WebSettings
+from agent.decode.availability import AvailabilitySpec, availability_pattern
+from agent.decode.message_id import MessageIdPath
+from agent.decode.registry import SourceSpec
+from agent.decode.topics import TopicPattern, covers, overlap
+from agent.mqtt.settings import MqttSettings
+from agent.observe.redact import names_a_secret
+from agent.observe.telemetry_settings import TracesSettings
+
+MAX_NAME, MAX_PATH = 255, 2048  # of a file system, and with room for the files within
+_SHORT_NAMES = frozenset({"key", "token", "sig", "signature", "code", "auth", "pass"})  # of keys in a query
+
+
+# ------------------------------------------------------------------------------------- addresses
+
+
+def is_loopback(host: str | None) -> bool:
+    """Whether ``host`` is this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host or "").is_loopback
+    except ValueError:
+        return False
+
+
+def split_url(value: str) -> SplitResult:
+    """Return the parts of an address.
+
+    Raises:
+        ValueError: in words for a person.
+    """
+    try:
+        parts = urlsplit(value)
+        _ = parts.port
+        (parts.hostname or "").encode("idna")
+    except ValueError:  # its text may repeat a password
+        raise ValueError("is not an address: host or port is wrong; write host:port") from None
+    if value != value.strip() or not value.isprintable() or any(sign in value for sign in " \\"):
+        raise ValueError("is not an address: it holds blanks or control characters; write host:port")
+    return parts
+
+
+def refuse_credentials(value: str, remedy: str) -> SplitResult:
+    """Return the parts of an address that holds neither user, password nor key.
+
+    Raises:
+        ValueError: in words for a person, without the secret.
+    """
+    parts = split_url(value)
+    pairs = parse_qsl(f"{parts.query}&{parts.fragment}", keep_blank_values=True, separator="&")
+    if "@" in parts.netloc:
+        raise ValueError(f"holds a user or a password; {remedy}")
+    if any(name.lower() in _SHORT_NAMES or names_a_secret(name[-64:]) for name, _ in pairs):
+        raise ValueError(f"holds a key; {remedy}")
+    return parts
+
+
+def check_model_url(value: str, remedy: str) -> None:
+    """Refuse an address where no model can be asked, or where readings would pass unencrypted.
+
+    Raises:
+        ValueError: in words for a person, without a secret.
+    """
+    parts = refuse_credentials(value, remedy)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("is not an HTTP address; write https://host/v1")
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
+        raise ValueError("is not encrypted and not on this machine; write https://")
+
+
+def _broker_url(value: str) -> None:
+    parts = refuse_credentials(value, "use mqtt.username and mqtt.password_file")
+    if parts.scheme not in {"mqtt", "mqtts"} or not parts.hostname:
+        raise ValueError("is not a broker address; write mqtt://host:1883, or mqtts://host:8883 for TLS")
+    if parts.path not in {"", "/"} or parts.query or parts.fragment:
+        raise ValueError("has a path, which MQTT over TCP does not know; remove what follows the port")
+
+
+def _collector_url(value: str) -> None:
+    parts = refuse_credentials(value, "use the variable OTEL_EXPORTER_OTLP_HEADERS")
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("is not an HTTP address; write http://host:4318 (http) or http://host:4317 (grpc)")
+
+
+def _listen(value: str) -> None:
+    parts = split_url(f"http://{value}")
+    if not parts.hostname or parts.port is None or parts.netloc != value or "@" in value:
+        raise ValueError("is not host:port; write 127.0.0.1:8000")
+
+
+# ------------------------------------------------------------------------------------ other values
+
+
+def expand(path: Path) -> Path:
+    """Return ``path`` with the home directory in place of a leading ``~``.
+
+    Raises:
+        ValueError: in words for a person.
+    """
+    if not str(path).isprintable():
+        raise ValueError("holds a control character; write a plain path")
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise ValueError("names a home directory that is not known; write the whole path") from None
+
+
+def _state_dir(value: Path) -> Path:
+    if value == Path():
+        raise ValueError("is empty; write the path of a folder")
+    if any(len(part.encode()) > MAX_NAME for part in value.parts) or len(str(value)) > MAX_PATH:
+        raise ValueError("is longer than a path may be; write a shorter one")
+    return expand(value)
+
+
+def _agent_id(value: str) -> None:
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", value):
+        raise ValueError("is part of topics and ids; use 1 to 64 of A-Z a-z 0-9 _ -")
+
+
+def _base_topic(value: str) -> None:
+    if not re.fullmatch(r"[A-Za-z0-9_=.-]+(/[A-Za-z0-9_=.-]+)*", value.replace("{id}", "x")):
+        raise ValueError("is not a plain topic; write levels of A-Z a-z 0-9 _ . - such as edge-agent/{id}")
+
+
+def _user(value: str) -> None:
+    if re.search(r"[:\s]", value):
+        raise ValueError("holds a colon or a blank, which no user name of HTTP has; write it without")
+
+
+def _time_zone(value: str) -> None:
+    try:
+        ZoneInfo(value)
+    except (OSError, ValueError, KeyError):  # unknown, not a name, or a folder of them
+        raise ValueError(
+            "is no time zone of this machine; write for example Europe/Berlin, or null"
+        ) from None
+
+
+def _series(value: Mapping[str, LimitSettings]) -> None:
+    for key in value:
+        if "/" not in key.strip("/"):
+            raise ValueError(f"{key!r} is not device/metric; write for example '*/temperature'")
+
+
+def _topic(value: str) -> None:
+    TopicPattern(value)
+
+
+def _dedupe(value: str) -> None:
+    MessageIdPath(value)
+
+
+def _sources(value: tuple[SourceSpec, ...]) -> None:
+    """Refuse filters of which two match one topic; a source may cover its own availability topic."""
+    if not value:
+        raise ValueError("is empty, so nothing would be read; list at least one {topic: ...}")
+    filters = [
+        (place, f"[{place}].topic {source.topic!r}", TopicPattern(source.topic).filter)
+        for place, source in enumerate(value)
+    ] + [
+        (place, f"[{place}].availability.topic {watch.topic!r}", TopicPattern(watch.topic).filter)
+        for place, source in enumerate(value)
+        if (watch := source.availability) is not None
+    ]
+    for index, (owner, first, a) in enumerate(filters):
+        for other, second, b in filters[index + 1 :]:
+            if overlap(a, b) and not (owner == other and covers(a, b)):
+                raise ValueError(
+                    f"{first} and {second} overlap, so messages would be counted twice; "
+                    "make them disjoint or merge them"
+                )
+
+
+def _one_or_more_words(value: Any) -> Any:
+    """Take one word as a list of it; refuse what YAML makes of a bare on, off, yes or no."""
+    words = value if isinstance(value, list | tuple) else [value]
+    if not words:
+        raise ValueError("is empty; write what the device sends")
+    for word in words:
+        if isinstance(word, bool):
+            raise ValueError(f"{word!r} is what YAML reads here; put the word in quotes")  # noqa: TRY004 - pydantic takes ValueError
+        if isinstance(word, str) and not word.strip():
+            raise ValueError("holds an empty word; write what the device sends")
+    return words
+
+
+# ---------------------------------------------------------------------------------- whole sections
+
+
+def _mqtt(mqtt: MqttSettings) -> None:
+    if (mqtt.cert_file is None) != (mqtt.key_file is None):
+        raise ValueError("cert_file and key_file belong together; give both or neither")
+    if mqtt.password_file is not None and mqtt.username is None:
+        raise ValueError("password_file needs username; add mqtt.username")
+    if not mqtt.tls and (mqtt.ca_file or mqtt.cert_file):
+        raise ValueError("ca_file and cert_file need TLS; write url: mqtts://...")
+    if mqtt.require_tls and not mqtt.tls:
+        raise ValueError("require_tls is true and url is not encrypted; write url: mqtts://...")
+
+
+def _availability(words: AvailabilitySpec) -> None:
+    both = {word.casefold() for word in words.online} & {word.casefold() for word in words.offline}
+    if both:
+        raise ValueError(f"{min(both)!r} means online and offline; keep it in one of them (case is ignored)")
+
+
+def _source(source: SourceSpec) -> None:
+    if source.availability is not None:
+        try:
+            availability_pattern(source.availability, TopicPattern(source.topic))
+        except ValueError as error:
+            raise ValueError(f"availability.topic {source.availability.topic!r} {error}") from None
+
+
+def _limit(limit: LimitSettings) -> None:
+    if limit.low is None and limit.high is None:
+        raise ValueError("has neither low nor high; give at least one")
+    if limit.low is not None and limit.high is not None and limit.low >= limit.high:
+        raise ValueError(f"low {limit.low} is not below high {limit.high}; exchange or correct them")
+
+
+def _ai(ai: AiSettings) -> None:
+    if not ai.prices:
+        raise ValueError("prices is empty, so no call could be budgeted; price at least one model (0 = free)")
+
+
+def _web(web: WebSettings) -> None:
+    if (web.cert_file is None) != (web.key_file is None):
+        raise ValueError("cert_file and key_file belong together; give both or neither")
+    if (web.username is None) != (web.password_file is None):
+        raise ValueError("username and password_file belong together; give both or neither")
+    if not is_loopback(web.host) and not web.insecure and not (web.cert_file and web.username):
+        raise ValueError(
+            f"listen {web.listen} can be reached from outside; use 127.0.0.1, or give cert_file, "
+            "key_file, username and password_file, or set web.insecure: true"
+        )
+
+
+#: Checks of one key, after type and range; a check that returns something replaces the value.
+VALUES: Mapping[tuple[type, str], Callable[[Any], Any]] = {
+    (AgentSettings, "id"): _agent_id,
+    (AgentSettings, "state_dir"): _state_dir,
+    (MqttSettings, "url"): _broker_url,
+    (MqttSettings, "base_topic"): _base_topic,
+    (Config, "sources"): _sources,
+    (SourceSpec, "topic"): _topic,
+    (SourceSpec, "dedupe"): _dedupe,
+    (AvailabilitySpec, "topic"): _topic,
+    (Config, "limits"): _series,
+    (AiSettings, "base_url"): lambda value: check_model_url(value, "use ai.api_key_file"),
+    (BudgetSettings, "timezone"): _time_zone,
+    (WebSettings, "listen"): _listen,
+    (WebSettings, "username"): _user,
+    (TracesSettings, "endpoint"): _collector_url,
+}
+
+#: Checks of a value as the file has it, before its type is looked at.
+RAW_VALUES: Mapping[tuple[type, str], Callable[[Any], Any]] = {
+    (AvailabilitySpec, "online"): _one_or_more_words,
+    (AvailabilitySpec, "offline"): _one_or_more_words,
+}
+
+#: Checks of a whole section.
+SECTIONS: Mapping[type, Callable[[Any], None]] = {
+    MqttSettings: _mqtt,
+    SourceSpec: _source,
+    AvailabilitySpec: _availability,
+    LimitSettings: _limit,
+    AiSettings: _ai,
+    WebSettings: _web,
+}

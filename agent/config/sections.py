@@ -1,0 +1,185 @@
+"""The configuration as frozen dataclasses; most sections are the settings of the folder that uses them."""
+
+import re
+import socket
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, is_dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from agent.ai.settings import AiSettings
+from agent.decode.registry import SourceSpec
+from agent.domain.keys import Key, keys_of
+from agent.journal import JournalSettings
+from agent.mqtt.settings import MqttSettings
+from agent.observe.telemetry_settings import LogsSettings, TracesSettings
+from agent.pipeline.review_queue import BatchSettings
+from agent.pipeline.window import WindowSettings
+from agent.verdict.review_policy import ReviewSettings
+
+PREFIX = "EDGE_AGENT_"  # of the variables that set keys
+
+
+def host_name() -> str:
+    """Return this machine's name, made fit for a topic."""
+    return re.sub(r"[^A-Za-z0-9_-]", "-", socket.gethostname())[:64] or "gateway"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentSettings:
+    """Section ``agent``."""
+
+    id: Annotated[
+        str,
+        Key(
+            "name of the agent, part of topics and ids: 1 to 64 of A-Z a-z 0-9 _ -",
+            default="the host name",
+            example="gw1",
+        ),
+    ] = field(default_factory=host_name)
+    state_dir: Annotated[Path, Key("folder of journal and budget")] = Path("/var/lib/edge-agent")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitSettings:
+    """One entry of ``limits``."""
+
+    low: Annotated[float | None, Key("values below it break the limit")] = None
+    high: Annotated[float | None, Key("values above it break the limit")] = None
+    unit: Annotated[
+        str | None, Key("unit of `low` and `high`; readings in another unit are not checked", max_length=16)
+    ] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReviewSection(ReviewSettings):
+    """Section ``review``."""
+
+    window: Annotated[WindowSettings, Key("when a window seals")] = field(default_factory=WindowSettings)
+    batch: Annotated[BatchSettings, Key("how many windows share a call")] = field(
+        default_factory=BatchSettings
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebSettings:
+    """Section ``web``."""
+
+    listen: Annotated[str, Key("address of /metrics, /healthz, /readyz, /status.json and the page")] = (
+        "127.0.0.1:8000"
+    )
+    cert_file: Annotated[Path | None, Key("certificate for TLS; needs `key_file`", file="readable")] = None
+    key_file: Annotated[Path | None, Key("key of the certificate", file="secret")] = None
+    username: Annotated[
+        str | None, Key("user for basic authentication; needs `password_file`", min_length=1, max_length=64)
+    ] = None
+    password_file: Annotated[Path | None, Key("file with the password alone", file="secret")] = None
+    quarantine_text: Annotated[
+        bool, Key("`true`: page, /status.json and health quote unreadable messages, payload text included")
+    ] = False
+    insecure: Annotated[
+        bool, Key("`true` allows an address that others can reach without TLS and a password")
+    ] = False
+
+    @property
+    def host(self) -> str:
+        """Address to bind."""
+        return urlsplit(f"http://{self.listen}").hostname or ""
+
+    @property
+    def port(self) -> int:
+        """Port to bind; 0 takes a free one."""
+        return urlsplit(f"http://{self.listen}").port or 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """The whole configuration."""
+
+    agent: Annotated[AgentSettings, Key("who this agent is and where it keeps its state")] = field(
+        default_factory=AgentSettings
+    )
+    journal: Annotated[JournalSettings, Key("how readings are kept")] = field(default_factory=JournalSettings)
+    mqtt: Annotated[MqttSettings, Key("the broker")] = field(default_factory=MqttSettings)
+    sources: Annotated[
+        tuple[SourceSpec, ...],
+        Key(
+            "what is read",
+            example="""\
+- topic: "zigbee2mqtt/{device}"
+  availability: {topic: "zigbee2mqtt/{device}/availability", online: [online], offline: [offline]}
+- topic: "plant/{area}/{device}"
+  dedupe: "$.meta.id\"""",
+        ),
+    ] = field(default_factory=lambda: (SourceSpec("sensors/{device}/{metric}"),))
+    limits: Annotated[
+        Mapping[str, LimitSettings],
+        Key(
+            "the range of a series, by device/metric globs",
+            example='"*/temperature": {low: -40, high: 85, unit: "degC"}',
+        ),
+    ] = field(default_factory=dict)
+    review: Annotated[ReviewSection, Key("which windows a model reviews")] = field(
+        default_factory=ReviewSection
+    )
+    ai: Annotated[AiSettings, Key("the model and what it may cost")] = field(default_factory=AiSettings)
+    web: Annotated[WebSettings, Key("the local HTTP port")] = field(default_factory=WebSettings)
+    traces: Annotated[TracesSettings, Key("where spans go")] = field(default_factory=TracesSettings)
+    logs: Annotated[LogsSettings, Key("the log on stdout")] = field(default_factory=LogsSettings)
+    origins: Mapping[str, str] = field(default_factory=dict)  # dotted keys that variables set, with these
+
+    @property
+    def base_topic(self) -> str:
+        """The agent's own topic root."""
+        return self.mqtt.base_topic.replace("{id}", self.agent.id)
+
+
+def variables() -> list[str]:
+    """Return the names of the variables that set a key; lists and mappings are set in the file alone."""
+    return [f"{PREFIX}{name}" for name in _variables(Config)]
+
+
+def _variables(settings: type) -> Iterator[str]:
+    for name, one in keys_of(settings).items():
+        if isinstance(one.type, type) and is_dataclass(one.type):
+            yield from (f"{name.upper()}__{inner}" for inner in _variables(one.type))
+        elif settings is not Config:
+            yield name.upper()
+
+
+def differences(old: Config, new: Config) -> list[str]:
+    """Return the dotted keys whose values differ, sorted."""
+    return sorted(_differ(old, new, ""))
+
+
+def _differ(old: Any, new: Any, key: str) -> Iterator[str]:
+    kind = type(old)
+    if is_dataclass(kind) and kind is type(new):
+        old, new = ({name: getattr(one, name) for name in keys_of(kind)} for one in (old, new))
+    if not (isinstance(old, dict) and isinstance(new, dict)):
+        if old != new:
+            yield key
+        return
+    for name in {**old, **new}:
+        inner = f"{key}.{name}" if key else str(name)
+        if name in old and name in new:
+            yield from _differ(old[name], new[name], inner)
+        else:
+            yield inner
+
+
+def merge(old: Config, new: Config, *, sections: Collection[str], keep: Collection[str]) -> Config:
+    """Return ``old`` with ``sections`` of ``new``, in which the dotted keys ``keep`` stay as they were."""
+    merged = replace(old, **{name: getattr(new, name) for name in sections})
+    for key in keep:
+        value: Any = old
+        for name in key.split("."):
+            value = getattr(value, name)
+        merged = _put(merged, key.split("."), value)
+    return merged
+
+
+def _put(section: Any, names: list[str], value: Any) -> Any:
+    name, *deeper = names
+    return replace(section, **{name: _put(getattr(section, name), deeper, value) if deeper else value})
