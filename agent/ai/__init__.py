@@ -5,8 +5,8 @@
 
 from agent.ai.caller import Caller
 from agent.ai.openai_chat import OpenAIChat
-from agent.ai.pricing import Price, Pricing
-from agent.ai.settings import CallerSettings
-from agent.ai.state import CallerStats
+from agent.ai.profiles import PROFILES, profile_names
+from agent.ai.protocols import CallerSettings
+from agent.ai.stats import CallerStats
 
-__all__ = ["Caller", "CallerSettings", "CallerStats", "OpenAIChat", "Price", "Pricing"]
+__all__ = ["PROFILES", "Caller", "CallerSettings", "CallerStats", "OpenAIChat", "profile_names"]

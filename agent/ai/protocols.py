@@ -1,7 +1,7 @@
-"""What the caller needs from outside: a ledger for money, a transport to the model, a recorder for telemetry.
+"""The caller's needs: settings, a ledger, a transport, a recorder for telemetry.
 
-The caller imports neither a metrics nor a log library, nor SQLite: it is handed objects that satisfy
-these protocols. One :class:`CallRecord` describes one logical call (with its retries) when it is over.
+The caller imports neither a metrics nor a log library, nor SQLite: it gets objects that satisfy these
+protocols.
 """
 
 from collections.abc import Mapping
@@ -9,40 +9,48 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
 
+from agent.budget.pricing import Pricing
 from agent.domain.model_calls import (
-    BreakerState as BreakerState,
-    BudgetWindow as BudgetWindow,
-    CallRecord as CallRecord,
-    CallStart as CallStart,
-    ErrorType as ErrorType,
-    Retry as Retry,
-    Spend as Spend,
-    Usage as Usage,
+    BreakerState,
+    BudgetWindow,
+    CallRecord,
+    ErrorType,
+    Reply,
+    Request,
+    Retry,
+    Spend,
+    Usage,
 )
 from agent.domain.records import Check, Grounding, Reason
 
 
-@dataclass(frozen=True, slots=True)
-class Transcript:
-    """The words of one logical call, for the journal and ``show`` only: never for logs, metrics or spans."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallerSettings:
+    """One endpoint, its models, and the bounds of a call; the configuration sets them."""
 
-    batch_id: str
-    request_id: str
+    agent: str  # the agent's id, the user of a batch of several devices
     model: str
-    prompt_version: str
-    prompt_hash: str
-    system: str
-    user: str
-    reply: str  # empty when none came
-    error_type: ErrorType | None
-    attempts: int
-    cost_usd: float
-    windows: tuple[str, ...] = ()  # ids, in the order of the prompt
-    error_message: str = ""  # ours
-    finish_reason: str | None = None
-    usage: Usage | None = None  # of all attempts whose usage is known
-    latency_s: float = 0.0
-    trace_id: str | None = None
+    pricing: Pricing
+    provider: str = "openai"  # name of the profile
+    fallback: tuple[str, ...] = ()  # further models of the same endpoint, in order
+    deadline_s: float = 30.0  # in all, from the question to the outcome
+    max_concurrent: int = 2
+    max_input_tokens: int = 4000
+    temperature: float | None = 0.0
+    seed: int | None = 7
+    server_address: str = ""
+    server_port: int = 443
+    max_retries: int = 2
+    device_share: float = 0.25  # of the hour's money that one device may use up
+    cache_ttl_s: float = 6 * 3600.0  # 0: no cache
+    max_cache_bytes: int = 1024 * 1024
+    moderation_model: str | None = None
+    safety_categories: frozenset[str] | None = None  # moderation categories that count; None: all
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The models in the order in which they are asked."""
+        return tuple(dict.fromkeys((self.model, *self.fallback)))
 
 
 class CallScope(Protocol):
@@ -60,9 +68,9 @@ class CallScope(Protocol):
 
 
 class Recorder(Protocol):
-    """Where the caller tells what happens. Never raises, never blocks."""
+    """Telemetry of the caller. Never raises, never blocks."""
 
-    def call(self, start: CallStart) -> CallScope: ...
+    def call(self, request: Request) -> CallScope: ...
     def suppressed(self, reason: Reason, windows: int) -> None: ...
     def share_used_up(self, device: str) -> None: ...  # one window of it is not asked about
     def cache_looked_up(self, result: str) -> None: ...  # hit | miss | bypass
@@ -90,42 +98,8 @@ class Ledger(Protocol):
         ...
 
     async def refresh(self) -> None:
-        """Read the periods again: somebody else may have reset them."""
+        """Read the periods again: another process may have reset them."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One attempt, as the transport needs it."""
-
-    model: str
-    system: str
-    user: str
-    schema: Mapping[str, object]
-    response_format: str  # json_schema | json_object | none
-    max_tokens: int
-    max_tokens_field: str  # max_tokens | max_completion_tokens
-    temperature: float | None
-    seed: int | None
-    timeout_s: float
-    request_id: str
-    moderation_model: str | None = None  # ask the provider to moderate (openai only)
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """A well-formed completion."""
-
-    content: str | None
-    refusal: str | None
-    finish_reason: str | None
-    usage: Usage | None
-    response_id: str | None = None
-    response_model: str | None = None
-    service_tier: str | None = None
-    system_fingerprint: str | None = None
-    safety_categories: tuple[str, ...] = ()
-    provider_request_id: str | None = None
 
 
 class TransportError(Exception):

@@ -9,15 +9,14 @@ from urllib.parse import urlsplit
 from agent.ai.budget_guard import BudgetState, state_of
 from agent.ai.caller import Caller
 from agent.ai.openai_chat import OpenAIChat
-from agent.ai.pricing import Price, Pricing
-from agent.ai.protocols import Recorder, Transcript
-from agent.ai.settings import CallerSettings
+from agent.ai.protocols import CallerSettings, Recorder
 from agent.budget.ledger import BudgetLedger
-from agent.budget.zone import find_zone
+from agent.budget.periods import find_zone
+from agent.budget.pricing import Price, Pricing
 from agent.config import Config
 from agent.config.credentials import KEY_VARIABLE, api_key
 from agent.config.endpoint import endpoint_of
-from agent.domain.model_calls import BudgetWindow, Spend
+from agent.domain.model_calls import BudgetWindow, CallRecord, Spend
 from agent.observe.redact import Secrets
 from agent.prompt import NAME, VERSION
 from agent.prompt.render import HASH
@@ -57,7 +56,7 @@ class Asking:
         return key
 
     def open(
-        self, recorder: Recorder, log: Callable[..., None], transcribe: Callable[[Transcript], None]
+        self, recorder: Recorder, log: Callable[..., None], transcribe: Callable[[CallRecord], None]
     ) -> None:
         """Open the ledger and make the caller; the SDK is imported at the first call only.
 
@@ -202,7 +201,7 @@ class Asking:
             "model": None if caller is None else config.ai.model,
             "provider": None if caller is None else config.ai.profile,
             "prompt_version": None if caller is None else VERSION,
-            "breaker": "closed" if caller is None else caller.state()["breaker"],
+            "breaker": "closed" if caller is None else caller.breaker.value,
             "in_flight": 0 if caller is None else caller.in_flight,
             "calls": self._calls + (0 if caller is None else caller.stats.calls),
             "answering": _answering(caller),
@@ -225,7 +224,7 @@ def _answering(caller: Caller | None) -> Answering:
 
 def _model_problems(caller: Caller) -> list[str]:
     """Return what keeps the model from answering."""
-    stats, breaker = caller.stats, caller.state()["breaker"]
+    stats, breaker = caller.stats, caller.breaker
     paused = "" if breaker == "closed" else f" It is not being asked now (circuit breaker {breaker})."
     failed, last = stats.failed_in_a_row, stats.last_failure or stats.last_error or "no answer"
     match _answering(caller):

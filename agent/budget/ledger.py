@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from agent.budget.periods import KINDS, Anchor, Period, jumped, roll
+from agent.budget.pricing import NANO, nano
 from agent.budget.store import LedgerFile
 from agent.domain.model_calls import BudgetWindow, Spend
 from agent.journal.errors import JournalError
 
-NANO = 1_000_000_000
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 T = TypeVar("T")
@@ -70,7 +70,7 @@ class BudgetLedger:
         self._mono = mono
         self._log = log or (lambda _event, **_fields: None)
         self._boot = boot or boot_id()
-        self._limits = {kind: _nano(limits[BudgetWindow(kind)]) for kind in KINDS}
+        self._limits = {kind: nano(limits[BudgetWindow(kind)]) for kind in KINDS}
         self._live: dict[int, tuple[int, dict[str, float]]] = {}  # booking -> amount, period starts
         self._failing = False
         self._lock = threading.Lock()  # the view below is swapped by the ledger's thread, read by any
@@ -90,7 +90,7 @@ class BudgetLedger:
 
     def reconfigure(self, limits: Mapping[BudgetWindow, float]) -> None:
         """Take new limits, USD; what is booked stays."""
-        self._limits = {kind: _nano(limits[BudgetWindow(kind)]) for kind in KINDS}
+        self._limits = {kind: nano(limits[BudgetWindow(kind)]) for kind in KINDS}
 
     def spend(self) -> Mapping[BudgetWindow, Spend]:
         """Return limit, spent and reserved of the running periods, USD; without I/O."""
@@ -116,7 +116,7 @@ class BudgetLedger:
         Raises:
             JournalError: the file cannot be written; nothing may be spent then.
         """
-        job = self._executor.submit(self._book, _nano(amount_usd), purpose)
+        job = self._executor.submit(self._book, nano(amount_usd), purpose)
         try:
             return await asyncio.wrap_future(job)
         except asyncio.CancelledError:
@@ -131,7 +131,7 @@ class BudgetLedger:
             JournalError: the file cannot be written; the booking stands.
         """
         await asyncio.shield(
-            asyncio.wrap_future(self._executor.submit(self._settle, reservation, _nano(actual_usd)))
+            asyncio.wrap_future(self._executor.submit(self._settle, reservation, nano(actual_usd)))
         )
 
     async def refresh(self) -> None:
@@ -236,7 +236,3 @@ class BudgetLedger:
         if booking is not None:
             with contextlib.suppress(RuntimeError):  # closed: it stays spent
                 self._executor.submit(self._settle, booking, 0)
-
-
-def _nano(usd: float) -> int:
-    return round(usd * NANO)

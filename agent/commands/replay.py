@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent.ai.caller import Caller
-from agent.ai.collecting_recorder import MuteRecorder
+from agent.ai.collecting_recorder import CollectingRecorder
 from agent.ai.openai_chat import OpenAIChat
-from agent.ai.settings import CallerSettings
+from agent.ai.protocols import CallerSettings
 from agent.app.ai import pricing_of
 from agent.budget.ledger import BudgetLedger
-from agent.budget.zone import find_zone
+from agent.budget.periods import find_zone
 from agent.commands.past import JOURNALED, Past, Render, past_batches, prompter, version_of
 from agent.commands.words import instant, many, print_json, printable
 from agent.config import ConfigError, load_apart
@@ -80,7 +80,7 @@ async def _replay(
     endpoint: str,
     key: str | None,
 ) -> dict[str, Any]:
-    recorder = MuteRecorder()
+    recorder = CollectingRecorder()
     windows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="edge-agent-") as folder:
         ledger = BudgetLedger(
@@ -109,7 +109,7 @@ async def _replay(
 def _caller(
     config: "Config",
     args: argparse.Namespace,
-    recorder: MuteRecorder,
+    recorder: CollectingRecorder,
     ledger: BudgetLedger,
     *,
     prompt: Render,
@@ -165,7 +165,7 @@ def _sum_up(
     args: argparse.Namespace,
     found: list[Past],
     windows: list[dict[str, Any]],
-    recorder: MuteRecorder,
+    recorder: CollectingRecorder,
     caller: Caller,
 ) -> dict[str, Any]:
     calls = recorder.calls

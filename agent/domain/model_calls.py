@@ -51,33 +51,63 @@ class Usage:
     reasoning: int = 0  # part of output
     estimated: bool = False
     cache_write: int = 0  # part of input that the provider put into its cache
-    reported: tuple[int, int] | None = (
-        None  # what the endpoint said of input and output, where it is not believed
-    )
+    reported: tuple[int, int] | None = None  # input and output by the endpoint, where not believed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A question to a model: in which words, with which parameters, about which windows."""
+
+    request_id: str
+    provider: str  # name of the profile
+    model: str  # as configured
+    system: str  # the constant part of the prompt
+    user: str
+    schema: Mapping[str, object]
+    max_tokens: int
+    max_tokens_field: str = "max_tokens"
+    response_format: str = "json_schema"  # a key of `agent.ai.profiles.FORMATS`
+    temperature: float | None = None  # None: not sent, as with the two below
+    seed: int | None = None
+    moderation_model: str | None = None
+    timeout_s: float = 0.0  # of one attempt
+    prompt_name: str = ""
+    prompt_version: str = ""
+    prompt_hash: str = ""
+    server_address: str = ""
+    server_port: int = 443
+    batch_id: str = ""
+    window_ids: tuple[str, ...] = ()  # in the order of the prompt
+    devices: tuple[str, ...] = ()  # ids, for the log only
+    user_id: str = ""  # the device id, or the agent's for a batch of several
+    trigger: str = ""  # of the batch's first window
+    traceparents: tuple[str, ...] = ()  # of the readings, for span links
+
+    @property
+    def prompt(self) -> str:
+        """The full text; the recorder shows it only as far as `logs.content` allows."""
+        return f"{self.system}\n{self.user}"
 
 
 @dataclass(frozen=True, slots=True)
-class CallStart:
-    """What is known before the first byte is sent."""
+class Reply:
+    """A completion, as the endpoint sent it."""
 
-    request_id: str
-    batch_id: str
-    user_id: str  # the device id, or the agent's for a batch of several
-    devices: tuple[str, ...]  # ids, for the log only
-    windows: int
-    trigger: str  # of the batch's first window
-    model: str  # as configured
-    provider: str  # the profile's name
-    prompt: str  # full text: the recorder shows it only as far as `logs.content` allows
-    prompt_name: str
-    prompt_version: str
-    server_address: str
-    server_port: int
-    temperature: float | None
-    max_tokens: int
-    seed: int | None
-    traceparents: tuple[str, ...] = ()  # of the readings, for span links
-    system: str = ""  # the part of the prompt that never changes; it begins with it
+    content: str | None = None
+    refusal: str | None = None
+    finish_reason: str | None = None
+    usage: Usage | None = None
+    response_id: str | None = None
+    response_model: str | None = None
+    service_tier: str | None = None
+    system_fingerprint: str | None = None
+    safety_categories: tuple[str, ...] = ()
+    provider_request_id: str | None = None  # the provider's own, to name in a complaint
+
+    @property
+    def text(self) -> str:
+        """The model's words; the recorder shows them only as far as `logs.content` allows."""
+        return self.content or self.refusal or ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,39 +120,39 @@ class Retry:
     http_status: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CallRecord:
-    """One logical call, over. ``ok``: a well-formed completion came, with content or a refusal.
+    """One logical call with its attempts, when it is over.
 
-    ``error_type`` may stand beside ``ok``: a reply that was cut off (truncated) or partly filtered.
+    ``error_type`` is set beside ``ok`` for a reply that was cut off (truncated) or partly filtered.
     """
 
-    ok: bool
+    request: Request
+    reply: Reply = Reply()  # without text when no completion came
     latency_s: float
     attempts: int
     error_type: ErrorType | None = None
     error_message: str = ""  # ours, bounded, without secrets, prompt or reply
     http_status: int | None = None
-    usage: Usage | None = None
+    usage: Usage | None = None  # of all attempts whose usage is known, as far as it is believed
     cost_usd: float | None = None  # what was booked, also for a kept reservation
     cost_assumed_usd: float = 0.0  # part of it: reservations kept, because no usage was reported
     priced: bool = True  # false: the model had no price of its own
-    response: str = ""  # reply text, shown as `logs.content` allows
-    response_id: str | None = None
-    response_model: str | None = None
-    provider_request_id: str | None = None  # the provider's own, to name in a complaint
-    finish_reason: str | None = None
-    service_tier: str | None = None
-    system_fingerprint: str | None = None
     validation_failed: bool = False
     repaired: bool | None = None  # None: no repair was needed; else whether it worked
-    safety_categories: tuple[str, ...] = ()
+    safety_categories: tuple[str, ...] = ()  # of the reply, those that are counted
     statuses: Mapping[str, int] = field(default_factory=dict)  # verdict status -> windows with an answer
     #: Source, reason and status of the verdicts that follow -> windows.
     verdicts: Mapping[tuple[str, str, str], int] = field(default_factory=dict)
     grounding: Mapping[Grounding, int] = field(default_factory=dict)
     failed_checks: tuple[Check, ...] = ()
     budget_remaining_usd: float | None = None
+    trace_id: str | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether a completion came, with content or a refusal."""
+        return bool(self.reply.text)
 
 
 @dataclass(frozen=True, slots=True)

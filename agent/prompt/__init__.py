@@ -4,7 +4,6 @@ Pure: nothing here reads a clock, logs, counts or draws random numbers.
 """
 
 from agent.prompt.ground import ground
-from agent.prompt.keep import Kept, fingerprint, freeze, thaw
 from agent.prompt.parse import Parsed, Problem, parse
 from agent.prompt.render import Prompt, base_tokens, estimate_tokens, output_tokens, render, window_tokens
 from agent.prompt.section import MAX_SERIES, render_section
@@ -18,14 +17,11 @@ __all__ = [
     "SCHEMA",
     "SYSTEM",
     "VERSION",
-    "Kept",
     "Parsed",
     "Problem",
     "Prompt",
     "base_tokens",
     "estimate_tokens",
-    "fingerprint",
-    "freeze",
     "ground",
     "output_tokens",
     "parse",
@@ -33,6 +29,5 @@ __all__ = [
     "render_section",
     "reveal",
     "suspicions",
-    "thaw",
     "window_tokens",
 ]

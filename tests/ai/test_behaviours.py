@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from agent.ai.protocols import BreakerState, ErrorType
+from agent.domain.model_calls import BreakerState, ErrorType
 from agent.domain.records import Grounding, Outcome, Reason, Source
 from simulator.model import Director, ModelEndpoint as SimulatedEndpoint
 from tests.ai.kit import Kit, kit, two_windows
@@ -123,9 +123,8 @@ def test_every_behaviour(row: Row) -> None:
         assert sum(one.input for one in shares if one) == record.usage.input
         assert sum(one.output for one in shares if one) == record.usage.output
 
-    state = parts.caller.state()
-    assert state["breaker"] == (BreakerState.OPEN if row.breaker == "opens" else BreakerState.CLOSED)
-    results = list(parts.caller._gate.breaker._results)
+    assert parts.caller.breaker == (BreakerState.OPEN if row.breaker == "opens" else BreakerState.CLOSED)
+    results = list(parts.caller._admission.breaker._results)
     if row.breaker != "opens":
         assert results == [row.breaker == "counts"]
     grounding = [result for result, _ in parts.notes.grounding]

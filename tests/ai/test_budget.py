@@ -5,10 +5,9 @@ from collections.abc import Mapping
 
 import pytest
 
-from agent.ai.budget_guard import Budget, state_of
-from agent.ai.faults import Faults
-from agent.ai.protocols import BudgetWindow, Spend
-from agent.ai.state import CallerStats
+from agent.ai.budget_guard import BudgetGuard, state_of
+from agent.ai.stats import CallerStats, Faults
+from agent.domain.model_calls import BudgetWindow, Spend
 from tests.ai.kit import Notes
 
 NANO = 1_000_000_000
@@ -58,14 +57,14 @@ def ample() -> dict[BudgetWindow, Spend]:
     return dict.fromkeys(BudgetWindow, Spend(1.0, 0.5, 0.2))
 
 
-def made(ledger: Generous) -> tuple[Budget, Notes]:
+def made(ledger: Generous) -> tuple[BudgetGuard, Notes]:
     """Return a budget on it, and what it reports."""
     notes = Notes()
     faults = Faults(stats=CallerStats(), recorder=notes, model="m")
-    return Budget(ledger=ledger, recorder=notes, faults=faults), notes
+    return BudgetGuard(ledger=ledger, recorder=notes, faults=faults), notes
 
 
-def can(budget: Budget, usd: float) -> bool:
+def can(budget: BudgetGuard, usd: float) -> bool:
     """Ask for an amount in USD."""
     return asyncio.run(budget.can_afford(round(usd * NANO)))
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agent.ai.protocols import Reply, Request, Usage
+from agent.domain.model_calls import Reply, Request, Usage
 from agent.domain.records import Answer, Grounding, Kind, Outcome, Reason, Source, Status, Window
 from agent.verdict.verdict import conclude
 from tests.ai.kit import Kit, batch, kit, window

@@ -12,22 +12,21 @@ import pytest
 
 from agent.ai import OpenAIChat
 from agent.ai.openai_http import MAX_BODY, MAX_PIECES
-from agent.ai.protocols import ErrorType, Request, TransportError
+from agent.ai.protocols import TransportError
+from agent.domain.model_calls import ErrorType, Request
 from tests.support.growth import GROWTH, MOST
 
 FLOOR_S = 0.02  # a call costs a few milliseconds, whatever comes back
 REQUEST = Request(
+    request_id="r1",
+    provider="vllm",
     model="m",
     system="s",
     user="u",
     schema={},
     response_format="none",
     max_tokens=10,
-    max_tokens_field="max_tokens",
-    temperature=None,
-    seed=None,
     timeout_s=30.0,
-    request_id="r1",
 )
 CHARSETS = ("punycode", "idna", "utf-7", "raw_unicode_escape", "unicode_escape", "utf-16", "hz", "base64")
 

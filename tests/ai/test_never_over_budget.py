@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from agent.ai.protocols import Usage
+from agent.domain.model_calls import Usage
 from tests.ai.kit import PRICING
 from tests.support.model_endpoint import ModelEndpoint, wait_for
 

@@ -8,7 +8,7 @@ import pytest
 
 from agent.ai import OpenAIChat
 from agent.ai.probe import Probe, probe
-from agent.ai.protocols import ErrorType
+from agent.domain.model_calls import ErrorType
 from simulator.model import Director, ModelEndpoint as SimulatedEndpoint
 from tests.support.model_endpoint import ModelEndpoint
 

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from agent.ai import Caller, OpenAIChat
-from agent.ai.protocols import BudgetWindow, Spend, Transcript, Usage
 from agent.budget.ledger import BudgetLedger
+from agent.domain.model_calls import BudgetWindow, CallRecord, Spend, Usage
 from agent.domain.records import Verdict
 from agent.observe.metrics import Metrics
 from agent.observe.recorder import TelemetryRecorder
@@ -133,7 +133,7 @@ def collector() -> Iterator[OtlpReceiver]:
 
 def call(behaviour: Behaviour, folder: Path, collector: OtlpReceiver) -> Seen:
     """Ask the endpoint once about two windows, with everything around it as in the agent."""
-    log, words = Log(), list[Transcript]()
+    log, records = Log(), list[CallRecord]()
     metrics = Metrics(models=("m",), provider="openai")
     tracer = open_tracer(
         endpoint=collector.endpoint, gateway="gw1", service_version="0", content=False, delay_s=0.02
@@ -159,7 +159,7 @@ def call(behaviour: Behaviour, folder: Path, collector: OtlpReceiver) -> Seen:
             clock=time.monotonic,
             rng=random.Random(1),
             sleep=lambda _seconds: asyncio.sleep(0),
-            transcribe=words.append,
+            transcribe=records.append,
         )
         outcomes = await caller.ask(batch)
         await caller.aclose()
@@ -173,7 +173,8 @@ def call(behaviour: Behaviour, folder: Path, collector: OtlpReceiver) -> Seen:
     collector.wait(before + 3)
     spend = ledger.spend()[BudgetWindow.MONTH]  # an hour may end meanwhile
     ledger.close()
-    size = len(words[0].system.encode()) + len(words[0].user.encode()) + len(dump(SCHEMA))
+    request = records[0].request
+    size = len(request.system.encode()) + len(request.user.encode()) + len(dump(SCHEMA))
     return Seen(
         verdicts=verdicts,
         metrics=metrics,
@@ -181,7 +182,7 @@ def call(behaviour: Behaviour, folder: Path, collector: OtlpReceiver) -> Seen:
         spans={span.name: span for span in collector.spans[before:]},
         spend=spend,
         worst=PRICING.worst_case("m", size, output_tokens(2)) / 1e9,
-        failures=list(caller._gate.breaker._results),
+        failures=list(caller._admission.breaker._results),
         faults=caller.stats.faults + recorder.faults,
     )
 

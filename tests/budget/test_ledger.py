@@ -5,14 +5,17 @@ import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from agent.ai.protocols import BudgetWindow, Ledger
 from agent.budget.ledger import BudgetLedger
 from agent.budget.store import SENTINEL
+from agent.domain.model_calls import BudgetWindow
 from agent.journal.errors import JournalError, JournalNewerError
+
+if TYPE_CHECKING:
+    from agent.ai.protocols import Ledger
 
 NOON = datetime(2026, 11, 24, 12, 30, tzinfo=UTC).timestamp()
 LIMITS = {BudgetWindow.HOUR: 0.10, BudgetWindow.DAY: 0.25, BudgetWindow.MONTH: 1.0}

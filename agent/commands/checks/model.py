@@ -7,13 +7,13 @@ import re
 import time
 from collections.abc import Iterator
 
+from agent.ai.errors import remedy
 from agent.ai.openai_chat import OpenAIChat
-from agent.ai.pricing import usd
 from agent.ai.probe import MAX_TOKENS, Probe, probe
-from agent.ai.remedies import remedy
 from agent.app.ai import limits_of, pricing_of
 from agent.budget.ledger import BudgetLedger
-from agent.budget.zone import find_zone
+from agent.budget.periods import find_zone
+from agent.budget.pricing import usd
 from agent.commands.checks.line import Line, fail, ok, warn
 from agent.commands.words import many, printable
 from agent.config import Config, ConfigError
