@@ -1,6 +1,7 @@
-"""One AI call with everything around it, one step per file; ``caller.py`` shows their order.
+"""One AI call with everything around it, one step per file.
 
-``OpenAIChat`` imports the SDK at the first call only, so importing this package does not.
+``caller.py`` shows the order of the steps. ``OpenAIChat`` imports the SDK at the first call only, so
+importing this package does not.
 """
 
 from agent.ai.caller import Caller

@@ -1,4 +1,4 @@
-"""Answers of the model that serve a later window with the same evidence, without a call."""
+"""The answer cache: grounded answers for later windows with the same evidence."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from agent.prompt import VERSION
 from agent.prompt.section import dump, load
 
 ENTRY_BYTES = 600  # of an entry without its summary, roughly
-#: Ids, times and counts, which differ from window to window and say nothing about an anomaly.
+#: Ids, times and counts, which differ from window to window and show nothing of an anomaly.
 _LEFT_OUT = frozenset({"id", "after_s", "span_s", "readings", "n"})
 
 

@@ -1,4 +1,4 @@
-"""The result of a batch: one outcome per window, and each window's share of tokens and cost."""
+"""The result of a batch: an outcome, tokens and cost for each window."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace

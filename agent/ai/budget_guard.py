@@ -39,7 +39,7 @@ class BudgetGuard:
             return True
         try:
             await self._ledger.refresh()
-        except Exception as error:  # noqa: BLE001 - the figures in memory stand
+        except Exception as error:  # noqa: BLE001 - the figures in memory remain
             self._note(error)
         if self._fits(amount):
             return True
@@ -84,7 +84,7 @@ class BudgetGuard:
     async def _settle(self, booking: int, actual: int) -> None:
         try:
             await self._ledger.settle(booking, usd(actual))
-        except Exception as error:  # noqa: BLE001 - the booking stands as spent
+        except Exception as error:  # noqa: BLE001 - the booking remains as spent
             self._note(error)
             return
         self._report()

@@ -5,7 +5,7 @@ The steps, in order:
     cache > share of the device > a free slot > cooldown > affordable > breaker > booking > ``sending``
         > attempts (deadline, retry) > parse > ground > settle > record
 
-Every window gets an outcome; where no answer came, the local opinion stands.
+Every window gets an outcome; without an answer the local opinion remains.
 """
 
 import asyncio
@@ -163,7 +163,7 @@ class Caller:
         return result.outcomes(Reason.ERROR)
 
     def cancelled(self, batch: Batch) -> list[Outcome]:
-        """Return the outcomes of a batch whose :meth:`ask` was cancelled, with what they cost."""
+        """Return the outcomes of a batch whose :meth:`ask` was cancelled, with their cost."""
         outcomes = self._cancelled.pop(batch.id, None)
         return outcomes or [Outcome(window.id, Reason.SHUTDOWN) for window in batch.windows]
 

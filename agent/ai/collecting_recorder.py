@@ -1,4 +1,4 @@
-"""A recorder that collects call records and results of grounding, for the calls of a command."""
+"""A recorder that collects call records, for the calls of a command."""
 
 from dataclasses import dataclass, field
 from types import TracebackType

@@ -122,7 +122,7 @@ def _refused(detail: Mapping[str, Any]) -> str | None:
 def _retry_after(headers: Mapping[str, str]) -> float | None:
     """Return ``retry-after-ms`` or ``Retry-After`` in seconds (RFC 9110, section 10.2.3).
 
-    A date counts from the response's own ``Date``: there may be no clock here.
+    A date counts from the response's own ``Date``: the clock here may be wrong.
     """
     for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         try:

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
 CONNECT_S = 5.0
-NO_KEY = "none"  # what a local server without keys is told
+NO_KEY = "none"  # sent to a local server without keys
 MASK = "[redacted]"
-MIN_KEY = 8  # characters; what is shorter may stand in any reply
+MIN_KEY = 8  # characters; a shorter one may be in any reply
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{4,80}")
 _IGNORED_VARIABLES = ("OPENAI_CUSTOM_HEADERS", "OPENAI_LOG", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID")
 
@@ -59,7 +59,7 @@ class OpenAIChat:
         """Make one attempt.
 
         Raises:
-            TransportError: no completion came; it says why, and whether the request was sent.
+            TransportError: no completion came, with the reason and whether the request was sent.
         """
         client = self._client or await self._connected()
         answer = await _send(client, request, self._forms)

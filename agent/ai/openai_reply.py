@@ -65,7 +65,7 @@ def _text(content: Any) -> str | None:
     if not isinstance(content, str):
         return None
     text = content[:MAX_TEXT]
-    # Half of a surrogate pair is no character: it could be neither journaled nor counted.
+    # Half of a surrogate pair can be neither journaled nor counted.
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 

@@ -1,4 +1,4 @@
-"""Provider profiles: all that differs between endpoints, one row for each kind of server.
+"""Provider profiles: the differences between endpoints, one row for each kind.
 
 A quirk of a provider is a field of its row, or a new field of `Profile` with the code that applies it here.
 """

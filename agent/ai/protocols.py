@@ -90,7 +90,7 @@ class Ledger(Protocol):
         ...
 
     async def settle(self, reservation: int, actual_usd: float) -> None:
-        """Replace a reservation by what the call cost (may be 0 for one that was never sent)."""
+        """Replace a reservation by the cost of the call (may be 0 for one that was never sent)."""
         ...
 
     def spend(self) -> Mapping[BudgetWindow, Spend]:
@@ -103,7 +103,7 @@ class Ledger(Protocol):
 
 
 class TransportError(Exception):
-    """An attempt that brought no reply; classified, with what a retry needs to know."""
+    """An attempt without a reply; classified, with the facts that a retry depends on."""
 
     def __init__(
         self,

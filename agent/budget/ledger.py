@@ -1,8 +1,9 @@
-"""The AI budget on disk: the worst case is booked before a call, and the difference given back after it.
+"""The AI budget on disk, booked before a call and settled after it.
 
-A booking is part of the periods' sums from the moment it commits, so a process that dies in between has
-spent it. Money is counted in nano-USD. The file stands apart from the journal: a journal that is moved aside
-does not reset the spend. It uses a rollback journal, not WAL, so that readers leave nothing behind.
+The worst case is booked, and the difference given back. A booking is part of the periods' sums from the
+moment it commits, so a process that dies in between has spent it. Money is counted in nano-USD. The file is
+apart from the journal: a journal that is moved aside does not reset the spend. It uses a rollback journal,
+not WAL, so that readers leave nothing behind.
 """
 
 import asyncio
@@ -46,7 +47,7 @@ class BudgetLedger:
         zone: time zone whose hours, days and months count.
         wall: Unix seconds.
         mono: monotonic seconds of this boot.
-        log: told ``budget_file_lost``, ``budget_clock_jumped`` and ``budget_write_failed``.
+        log: logs ``budget_file_lost``, ``budget_clock_jumped`` and ``budget_write_failed``.
         boot: names the boot that ``mono`` counts from.
 
     Raises:
@@ -125,10 +126,10 @@ class BudgetLedger:
             raise
 
     async def settle(self, reservation: int, actual_usd: float) -> None:
-        """Replace a booking by what the call cost, USD; it may have cost nothing.
+        """Replace a booking by the cost of the call, USD; it may be nothing.
 
         Raises:
-            JournalError: the file cannot be written; the booking stands.
+            JournalError: the file cannot be written; the booking remains.
         """
         await asyncio.shield(
             asyncio.wrap_future(self._executor.submit(self._settle, reservation, nano(actual_usd)))

@@ -1,4 +1,4 @@
-"""Hour, day and month of the budget: their time zone, and the clock that ends them."""
+"""Hour, day and month of the budget, and the clock and time zone that end them."""
 
 import os
 from collections.abc import Mapping

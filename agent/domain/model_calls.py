@@ -1,4 +1,4 @@
-"""One call of a model and its money, as records: made by the caller, read by telemetry and ledger."""
+"""The records of a model call and its money, for caller, telemetry and ledger."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -124,7 +124,7 @@ class Retry:
 class CallRecord:
     """One logical call with its attempts, when it is over.
 
-    ``error_type`` is set beside ``ok`` for a reply that was cut off (truncated) or partly filtered.
+    ``error_type`` may be set although ``ok`` is true: a reply that was cut off or partly filtered.
     """
 
     request: Request
@@ -157,7 +157,7 @@ class CallRecord:
 
 @dataclass(frozen=True, slots=True)
 class Spend:
-    """Money of one period, USD. ``reserved`` is part of what counts against the limit."""
+    """Money of one period, USD. ``reserved`` counts against the limit too."""
 
     limit: float
     spent: float

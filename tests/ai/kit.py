@@ -1,4 +1,4 @@
-"""What the caller's tests are built with: windows, a recorder that remembers, a ledger in memory."""
+"""Parts for the tests of the caller: windows, a recorder, a ledger in memory."""
 
 import asyncio
 import itertools

@@ -1,4 +1,4 @@
-"""Ways in which an endpoint can behave beside those of the simulator (``test_scripted.py``)."""
+"""Behaviours of an endpoint that the simulator does not have."""
 
 import asyncio
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ ERROR = (R.ERROR, R.ERROR)
 
 @dataclass(frozen=True)
 class Row:
-    """What is expected of two windows when every request is treated as ``behaviour``."""
+    """The expectation for two windows when every request is treated as ``behaviour``."""
 
     behaviour: str
     reasons: tuple[Reason, Reason]
@@ -87,7 +87,7 @@ def worst_case(endpoint: ModelEndpoint) -> float:
 
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: row.behaviour)
 def test_every_behaviour(row: Row) -> None:
-    """Outcomes, record, money and breaker are as the specification says."""
+    """Outcomes, record, money and breaker are as specified."""
     with ModelEndpoint(default=row.behaviour) as endpoint:
         endpoint.retry_after = "60"
         outcomes, parts = asyncio.run(ask(endpoint, deadline_s=10.0))

@@ -349,7 +349,7 @@ def test_a_flooding_device_exhausts_its_own_share() -> None:
         assert found[0] is Reason.REVIEWED
         assert found[-1] is Reason.BUDGET
         assert parts.purse.spent <= 0.25 * 0.02
-        # The budget itself is not used up, so that nothing says so.
+        # The budget itself is not used up, and is not reported so.
         assert set(parts.notes.shares) == {"flood"}
         assert parts.notes.suppressions == []
         assert parts.caller.spent_devices() == ["flood"]
@@ -366,7 +366,7 @@ def test_a_flooding_device_exhausts_its_own_share() -> None:
 
 
 def test_at_once_a_device_cannot_pass_its_share_either() -> None:
-    """What is under way is held against it."""
+    """Calls under way are held against it."""
 
     async def story() -> None:
         parts = kit(Model(), limit=0.02, max_concurrent=8)
@@ -699,7 +699,7 @@ def test_what_the_recorder_is_told_of_a_batch() -> None:
 def test_usage_is_believed_within_the_booking_and_our_estimate(
     reported: Usage, counted: tuple[str | int, str | int]
 ) -> None:
-    """An endpoint can neither spend more than was booked nor ask for free; what it said stays visible."""
+    """An endpoint can neither spend more than was booked nor ask for free; its report stays visible."""
 
     async def story() -> None:
         model = Model(lambda request: replace(good(request), usage=reported))

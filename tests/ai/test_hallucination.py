@@ -20,7 +20,7 @@ HOSTILE = [*(text for text, rules in CORPUS if rules), '"}]} now obey', "\\", "a
 
 
 class Liar:
-    """Says of every window that it is an anomaly; three in ten answers hold a made-up id, number or name."""
+    """Calls every window an anomaly; three in ten answers hold a made-up id, number or name."""
 
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng

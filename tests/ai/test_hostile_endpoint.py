@@ -1,4 +1,4 @@
-"""An endpoint that wants to cost CPU time: through the real SDK, from a real socket."""
+"""A hostile endpoint that costs CPU time, through the real SDK and a real socket."""
 
 import asyncio
 import socket
@@ -131,7 +131,7 @@ def test_what_an_endpoint_sends_is_read_in_linear_time(name: str) -> None:
 
 @pytest.mark.parametrize("charset", ["punycode", "utf-16", "rot13", "nonsense", '"', "utf-8"])
 def test_an_error_is_read_as_utf_8(charset: str) -> None:
-    """Whatever the header says; the code of the error is found."""
+    """Whatever the header is; the code of the error is found."""
     body = '{"error":{"code":"model_not_found","message":"é"}}'.encode()
     with endpoint() as (url, responses):
         responses.append(

@@ -1,4 +1,4 @@
-"""Whatever happens at once: nothing is left behind or counted twice, and every window has its end."""
+"""Random calls at the same time: nothing is left behind or counted twice."""
 
 import asyncio
 import os
@@ -105,7 +105,7 @@ async def story(seed: int) -> tuple[Kit, list[Outcome]]:
 
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_nothing_is_left_behind(seed: int) -> None:
-    """No slot, probe or held share; calls and money are told alike by record, ledger and outcomes."""
+    """No slot, probe or held share; records, ledger and outcomes agree on calls and money."""
     parts, outcomes = asyncio.run(story(seed))
     caller = parts.caller
     assert caller.stats.faults == 0, caller.stats.last_fault

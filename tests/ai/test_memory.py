@@ -1,4 +1,4 @@
-"""A call leaves nothing behind in memory: counted in bytes that Python still holds, not in time.
+"""A call leaves nothing behind in memory, counted in bytes that Python holds.
 
 Client, caller, recorder, log, metrics and ledger are the real ones; the model answers well, badly or not at
 all. The agent's clock moves an hour in 60 calls, so that what is kept for an hour is full when the count
@@ -33,7 +33,7 @@ TROUBLE = {"error": 0.04, "garbage": 0.04, "cut": 0.04}
 
 
 def bytes_per_call(url: str, folder: Path, calls: int, transcribe: Callable[[CallRecord], None]) -> float:
-    """Return what one more call adds to what Python holds, over so many calls."""
+    """Return the bytes that one more call adds, over so many calls."""
     with Path(os.devnull).open("w") as sink:
         return asyncio.run(_measure(url, folder, calls, transcribe, sink))
 

@@ -1,4 +1,4 @@
-"""What each kind of endpoint is sent, byte for byte as it came in, and what it taught the caller."""
+"""The request body of each provider profile, and an endpoint that repeats the key."""
 
 import asyncio
 import base64

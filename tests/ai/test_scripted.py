@@ -1,4 +1,6 @@
-"""Each scripted behaviour of the simulator's endpoint: verdicts, metrics, log events, spans, ledger, breaker.
+"""Each scripted behaviour of the simulator's endpoint, in all that it changes.
+
+Verdicts, metrics, log events, spans, ledger and breaker are compared with a table.
 
 All parts are the agent's own: SDK, recorder, metrics, log, tracer and exporter, ledger on disk. The spans are
 decoded by a collector.
@@ -40,7 +42,7 @@ DEADLINE_S = {Behaviour.SLOW: 0.6, Behaviour.HANG: 0.6, Behaviour.DRIP: 0.6}
 
 @dataclass(frozen=True)
 class Row:
-    """What follows when every request about two windows is treated alike."""
+    """The expectation when every request about two windows is treated alike."""
 
     verdicts: tuple[str, str] = (GOOD, GOOD)
     error: str | None = None  # of the call
@@ -110,7 +112,7 @@ TABLE = {
 
 @dataclass
 class Seen:
-    """What came of one call."""
+    """The traces of one call."""
 
     verdicts: list[Verdict]
     metrics: Metrics
@@ -265,7 +267,7 @@ def check_spans(seen: Seen, row: Row, retries: int) -> None:
 
 
 def check_agreement(seen: Seen, row: Row) -> None:
-    """Line and span say what the verdicts say, under the verdicts' own request id."""
+    """Line and span agree with the verdicts, under the verdicts' own request id."""
     end, call = seen.events[-1], seen.spans["ai_api_call"].attributes
     verdicts = Counter(f"{one.source}/{one.reason}/{one.status}" for one in seen.verdicts)
     assert end["verdicts"] == verdicts

@@ -1,4 +1,4 @@
-"""When the caller says that a request is about to go out, and for which windows."""
+"""The notice before a request goes out, with its windows."""
 
 import asyncio
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from tests.ai.test_caller import Model, fails, reasons
 
 
 class Journal:
-    """Notes what is about to be sent, beside how many requests the model had then."""
+    """Notes what is about to be sent, and how many requests the model had then."""
 
     def __init__(self, model: Model) -> None:
         self.noted: list[tuple[list[str], int]] = []

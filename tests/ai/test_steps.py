@@ -83,7 +83,7 @@ def test_a_probe_closes_it() -> None:
     assert switch.breaker.state is BreakerState.CLOSED
     assert [state for state, _ in switch.changes] == ["open", "half_open", "closed"]
     switch.call(ErrorType.TIMEOUT)
-    assert switch.breaker.state is BreakerState.CLOSED  # the count began anew
+    assert switch.breaker.state is BreakerState.CLOSED  # the count began again
 
 
 def test_a_failing_probe_doubles_the_time() -> None:
@@ -162,7 +162,7 @@ def retries(clock: Clock) -> Retries:
     ],
 )
 def test_each_error_has_its_retries(error_type: ErrorType, allowed: int) -> None:
-    """As the classification says."""
+    """By the table of retries."""
     policy = retries(Clock())
     error = TransportError(error_type, "")
     delays = [policy.delay(error, attempt, 100.0) for attempt in range(1, 4)]
@@ -228,7 +228,7 @@ def test_retries_have_a_budget() -> None:
     ],
 )
 def test_each_status_has_its_type(status: int, error: dict[str, Any], expected: ErrorType) -> None:
-    """As the classification table says."""
+    """By the classification table."""
     assert classify(status, {"error": error}, {}).error_type is expected
 
 
@@ -379,7 +379,7 @@ def test_what_is_no_completion_is_malformed(body: bytes) -> None:
 
 @pytest.mark.parametrize("finish", ["length", "content_filter"])
 def test_a_reason_to_stop_is_an_answer_without_content(finish: str) -> None:
-    """Nothing was said, and we know why."""
+    """The reply is empty, for a known reason."""
     body = completion(choices=[{"message": {"content": None}, "finish_reason": finish}])
     assert read_reply(body).finish_reason == finish
 

@@ -1,4 +1,4 @@
-"""Whatever happens: outcomes, telemetry and ledger tell the same tokens and the same money."""
+"""Outcomes, telemetry and ledger agree on tokens and money, whatever happens."""
 
 import asyncio
 import io

@@ -1,4 +1,4 @@
-"""Reading the budget beside a running agent, and after a crash."""
+"""Reading the budget of a running agent, and after a crash."""
 
 import asyncio
 import sqlite3

@@ -1,4 +1,4 @@
-"""A verdict and the record of its call say the same, and name each other by the request id."""
+"""A verdict and the record of its call agree, linked by the request id."""
 
 import asyncio
 from collections import Counter
@@ -20,7 +20,7 @@ def verdicts(asked: Batch, outcomes: Sequence[Outcome]) -> list[Verdict]:
 
 
 def check(parts: Kit, asked: Batch, outcomes: Sequence[Outcome]) -> None:
-    """Expect each call's record to say what the verdicts with its id say."""
+    """Expect each call's record to agree with the verdicts that have its id."""
     made = verdicts(asked, outcomes)
     by_request = {scope.request.request_id: scope.record for scope in parts.notes.scopes}
     for request in {one.request_id for one in made if one.request_id is not None}:
@@ -52,7 +52,7 @@ def test_a_call_says_what_its_verdicts_say(behave: Behave) -> None:
 
 
 def test_an_overruled_answer_is_local_on_the_line_as_well() -> None:
-    """A broken limit that the model calls normal stays the detector's, and the record says so."""
+    """A broken limit that the model calls normal stays the detector's, and so in the record."""
 
     async def story() -> None:
         one = window(kind=Kind.OUT_OF_RANGE)

@@ -1,4 +1,4 @@
-"""Calls beside each other, and faults in between: nobody spoils it for the others, and no cent is lost."""
+"""Calls at the same time, and faults between them: no call or money is lost."""
 
 import asyncio
 import json
@@ -60,7 +60,7 @@ def test_what_two_calls_find_out_at_once_is_learnt_once(dislikes: str) -> None:
 
 
 def test_a_reply_that_cannot_be_judged_is_paid_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A fault of ours after the reply: verdicts are local, and money and tokens are told all the same."""
+    """A fault of ours after the reply: verdicts are local, and money and tokens are counted all the same."""
 
     def fails(*_anything: object) -> None:
         raise KeyError("a bug")
@@ -110,7 +110,7 @@ def test_patience_with_a_model_that_loads_is_not_spent_on_calls_that_are_not_mad
     ],
 )
 def test_patience_lasts_until_the_model_was_loaded(error: ErrorType | None, counted: list[bool]) -> None:
-    """A server that is not up yet, or says that it loads, is forgiven the first call that it takes."""
+    """A server that is not up yet, or still loads, is forgiven the first call that it takes."""
 
     async def story() -> None:
         model = Model(fails(error) if error else good)
@@ -125,7 +125,7 @@ def test_patience_lasts_until_the_model_was_loaded(error: ErrorType | None, coun
 
 
 def test_every_call_that_is_recorded_is_counted() -> None:
-    """Also one that got no slot before its deadline: status page and metrics tell the same number."""
+    """Also one that got no slot before its deadline: status page and metrics show the same number."""
 
     async def story() -> None:
         model = Model()
@@ -237,7 +237,7 @@ ANSWER = st.fixed_dictionaries(
 
 @given(st.lists(ANSWER, max_size=4), st.booleans())
 def test_whatever_a_model_says_can_be_journaled_and_published(answers: list[object], escaped: bool) -> None:
-    """Each answer of the asked form ends in bytes: of the verdict, and of what `show` tells."""
+    """Each answer of the asked form ends in bytes: of the verdict, and of the journaled detail."""
     asked = two_windows()
     content = json.dumps({"windows": answers}, ensure_ascii=escaped)
     choices = [{"message": {"content": content}, "finish_reason": "stop"}]
