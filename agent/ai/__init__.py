@@ -7,7 +7,7 @@ importing this package does not.
 from agent.ai.caller import Caller
 from agent.ai.openai_chat import OpenAIChat
 from agent.ai.profiles import PROFILES, profile_names
-from agent.ai.protocols import CallerSettings
+from agent.ai.settings import CallerSettings
 from agent.ai.stats import CallerStats
 
 __all__ = ["PROFILES", "Caller", "CallerSettings", "CallerStats", "OpenAIChat", "profile_names"]

@@ -14,7 +14,8 @@ from agent.ai.budget_guard import BudgetGuard
 from agent.ai.call_record import request_of, with_error, with_reply, with_verdicts
 from agent.ai.errors import remedy
 from agent.ai.profiles import Dialect
-from agent.ai.protocols import CallerSettings, CallScope, Recorder, TransportError
+from agent.ai.protocols import CallScope, Recorder, TransportError
+from agent.ai.settings import CallerSettings
 from agent.ai.stats import CallerStats, Faults
 from agent.ai.validate import validate
 from agent.budget.device_share import Shares

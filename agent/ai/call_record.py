@@ -6,7 +6,8 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from agent.ai.profiles import PROFILES
-from agent.ai.protocols import CallerSettings, TransportError
+from agent.ai.protocols import TransportError
+from agent.ai.settings import CallerSettings
 from agent.ai.validate import Validation
 from agent.domain.model_calls import CallRecord, ErrorType, Reply, Request, Usage
 from agent.domain.records import Batch, Outcome

@@ -21,8 +21,9 @@ from agent.ai.batch_result import BatchResult
 from agent.ai.budget_guard import HARD, OK, BudgetGuard, BudgetState
 from agent.ai.call import Call, CallParts
 from agent.ai.profiles import PROFILES, Dialect
-from agent.ai.protocols import CallerSettings, Ledger, Recorder, Transport
+from agent.ai.protocols import Ledger, Recorder, Transport
 from agent.ai.retry import Retries
+from agent.ai.settings import CallerSettings
 from agent.ai.stats import CallerStats, Faults
 from agent.budget.device_share import DAY_S, Shares
 from agent.domain.model_calls import BreakerState, BudgetWindow, CallRecord, ErrorType

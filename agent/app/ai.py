@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 from agent.ai.budget_guard import BudgetState, state_of
 from agent.ai.caller import Caller
 from agent.ai.openai_chat import OpenAIChat
-from agent.ai.protocols import CallerSettings, Recorder
+from agent.ai.protocols import Recorder
+from agent.ai.settings import CallerSettings
 from agent.budget.ledger import BudgetLedger
 from agent.budget.periods import find_zone
 from agent.budget.pricing import Price, Pricing

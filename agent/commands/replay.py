@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from agent.ai.caller import Caller
 from agent.ai.collecting_recorder import CollectingRecorder
 from agent.ai.openai_chat import OpenAIChat
-from agent.ai.protocols import CallerSettings
+from agent.ai.settings import CallerSettings
 from agent.app.ai import pricing_of
 from agent.budget.ledger import BudgetLedger
 from agent.budget.periods import find_zone
