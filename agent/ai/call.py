@@ -154,7 +154,7 @@ class Call:
         validation = validate(reply, self._batch)
         self._charge(bill, validation.sizes)
         record = self._record(bill, scope)
-        outcomes = [self._signed(outcome, record) for outcome in validation.outcomes]
+        outcomes = [self._of_this_call(outcome, record) for outcome in validation.outcomes]
         for outcome in outcomes:
             self._result.put(outcome)
             parts.recorder.grounding_checked(outcome.grounding, outcome.checks)
@@ -191,11 +191,11 @@ class Call:
         reason = reason or _REASONS.get(error.error_type, Reason.ERROR)
         outcomes = []
         for window in self._batch.windows:
-            new = self._signed(Outcome(window.id, reason), record)
+            new = self._of_this_call(Outcome(window.id, reason), record)
             self._result.put(new)
             stored = self._result.outcome(window)  # a fault may have come after answers of this call
-            of_this_call = stored is not None and stored.request_id == self._request.request_id
-            outcomes.append(stored if stored is not None and of_this_call else new)
+            answered = stored is not None and stored.request_id == self._request.request_id
+            outcomes.append(stored if stored is not None and answered else new)
         self._finish(with_error(record, error), outcomes, scope)
 
     def _break(self, fault: Exception, bill: Bill, scope: CallScope) -> None:
@@ -230,7 +230,7 @@ class Call:
             trace_id=scope.trace_id,
         )
 
-    def _signed(self, outcome: Outcome, record: CallRecord) -> Outcome:
+    def _of_this_call(self, outcome: Outcome, record: CallRecord) -> Outcome:
         """Return ``outcome`` with the names of this call; a window that was sent as an audit is marked."""
         audited = outcome.reason is Reason.REVIEWED and outcome.window_id in self._batch.audit
         return replace(

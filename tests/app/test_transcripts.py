@@ -10,6 +10,12 @@ from agent.app.transcripts import MAX_BATCHES, MAX_REPLY, Transcripts
 from agent.domain.model_calls import CallRecord, ErrorType, Reply, Request, Usage
 from agent.journal import JournalError, Store
 
+#: `show` and `replay` read these, also of calls that an earlier version journaled.
+KEYS = {
+    "batch_id", "request_id", "model", "prompt_version", "prompt_hash", "system", "user", "reply",
+    "error_type", "attempts", "cost_usd", "windows", "error_message", "finish_reason", "usage", "latency_s",
+    "trace_id",
+}  # fmt: skip
 REQUEST = Request(
     request_id="q1",
     provider="vllm",
@@ -68,6 +74,7 @@ def test_a_batch_keeps_each_model_that_was_asked() -> None:
     assert (first["model"], first["error_type"], first["user"]) == ("m1", "timeout", "data")
     assert (second["model"], second["error_type"], len(second["reply"])) == ("m2", None, MAX_REPLY)
     assert second["usage"]["input"] == 10
+    assert first.keys() == second.keys() == KEYS
     for number in range(2 * MAX_BATCHES):
         transcripts.add(replace(CALL, request=replace(REQUEST, batch_id=f"c{number}")))
     assert len(transcripts._calls) == MAX_BATCHES
