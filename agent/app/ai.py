@@ -9,13 +9,14 @@ from urllib.parse import urlsplit
 from agent.ai.budget_guard import BudgetState, state_of
 from agent.ai.caller import Caller
 from agent.ai.openai_chat import OpenAIChat
-from agent.ai.protocols import BudgetWindow, Recorder, Spend, Transcript
+from agent.ai.protocols import Recorder
 from agent.ai.settings import CallerSettings
 from agent.budget.ledger import BudgetLedger
-from agent.budget.zone import find_zone
+from agent.budget.periods import find_zone
 from agent.config import Config
 from agent.config.credentials import KEY_VARIABLE, api_key
 from agent.config.endpoint import endpoint_of
+from agent.domain.model_calls import BudgetWindow, CallRecord, Spend
 from agent.observe.redact import Secrets
 from agent.prompt import NAME, VERSION
 from agent.prompt.render import HASH
@@ -55,7 +56,7 @@ class Asking:
         return key
 
     def open(
-        self, recorder: Recorder, log: Callable[..., None], transcribe: Callable[[Transcript], None]
+        self, recorder: Recorder, log: Callable[..., None], transcribe: Callable[[CallRecord], None]
     ) -> None:
         """Open the ledger and make the caller; the SDK is imported at the first call only.
 
@@ -188,7 +189,7 @@ class Asking:
             "model": None if caller is None else config.ai.model,
             "provider": None if caller is None else config.ai.profile,
             "prompt_version": None if caller is None else VERSION,
-            "breaker": "closed" if caller is None else caller.state()["breaker"],
+            "breaker": "closed" if caller is None else caller.breaker.value,
             "in_flight": 0 if caller is None else caller.in_flight,
             "calls": self._calls + (0 if caller is None else caller.stats.calls),
             "answering": _answering(caller),
@@ -211,7 +212,7 @@ def _answering(caller: Caller | None) -> Answering:
 
 def _model_problems(caller: Caller) -> list[str]:
     """Return what keeps the model from answering."""
-    stats, breaker = caller.stats, caller.state()["breaker"]
+    stats, breaker = caller.stats, caller.breaker
     paused = "" if breaker == "closed" else f" It is not being asked now (circuit breaker {breaker})."
     failed, last = stats.failed_in_a_row, stats.last_failure or stats.last_error or "no answer"
     match _answering(caller):

@@ -83,7 +83,7 @@ class Reloader:
         """Change the rooms between two turns of the analyst's loop; what can fail comes first."""
         rooms = self._rooms
         replaced = rooms.asking.reopen(config)
-        moved = replaced is not None and replaced.state()["breaker"] != "closed"
+        moved = replaced is not None and replaced.breaker != "closed"
         rooms.metrics.breaker(rooms.config.ai.profile, "closed", moved=moved)  # by its old name
         rooms.config = config
         rooms.metrics.know(rooms.asking.models, config.ai.profile)
@@ -103,6 +103,6 @@ class Reloader:
         if calls:
             await asyncio.wait(calls)
             if (now := self._rooms.asking.caller) is not None:  # the last of them may have shown theirs
-                breaker = now.state()["breaker"]
+                breaker = now.breaker
                 self._rooms.metrics.breaker(self._rooms.config.ai.profile, breaker, moved=False)
         await replaced.aclose()

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import asdict
 from typing import Any
 
-from agent.ai.protocols import Transcript
+from agent.ai.call_record import transcript_of
 from agent.domain.fault import fault_words
+from agent.domain.model_calls import CallRecord
 from agent.journal import JournalError, Store
 from agent.verdict.encode import encode
 
@@ -28,13 +28,13 @@ class Transcripts:
         self._log = log
         self._calls: dict[str, list[dict[str, Any]]] = {}
 
-    def add(self, transcript: Transcript) -> None:
+    def add(self, record: CallRecord) -> None:
         """Journal one call beside the earlier calls of its batch."""
-        batch_id = transcript.batch_id
+        batch_id = record.request.batch_id
         while batch_id not in self._calls and len(self._calls) >= MAX_BATCHES:
             del self._calls[next(iter(self._calls))]
         calls = self._calls.setdefault(batch_id, [])
-        call = asdict(transcript)
+        call = transcript_of(record)
         calls.append({**call, "reply": call["reply"][:MAX_REPLY]})
         detail = encode({"calls": calls})
         self._write(lambda store: store.finish_batch(batch_id, detail)).add_done_callback(self._written)

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from agent.ai.protocols import CallRecord, CallStart
+from agent.domain.model_calls import CallRecord, Request
 from agent.domain.records import Check, Grounding
 from agent.observe import semconv
 from agent.observe.metrics import Metrics
@@ -15,7 +15,7 @@ MAX_CHECKS = 8
 MIXED = "mixed"  # where the verdicts of one call differ
 
 
-def call_fields(start: CallStart) -> dict[str, Any]:
+def call_fields(start: Request) -> dict[str, Any]:
     """Return which call, of which model, about which devices: what a search begins with."""
     return {
         "request_id": start.request_id,
@@ -27,11 +27,11 @@ def call_fields(start: CallStart) -> dict[str, Any]:
     }
 
 
-def start_fields(start: CallStart) -> dict[str, Any]:
+def start_fields(start: Request) -> dict[str, Any]:
     """Return the log fields that every event of the call carries."""
     return call_fields(start) | {
         "device_count": len(start.devices),
-        "windows": start.windows,
+        "windows": len(start.window_ids),
         "prompt_length": len(start.prompt),
         "prompt_version": start.prompt_version,
     }
@@ -43,8 +43,8 @@ def end_fields(record: CallRecord) -> dict[str, Any]:
         "latency_ms": round(record.latency_s * 1000.0, 3),
         "attempt_count": record.attempts,
         "cost_usd": record.cost_usd,
-        "finish_reason": record.finish_reason,
-        "provider_request_id": record.provider_request_id,
+        "finish_reason": record.reply.finish_reason,
+        "provider_request_id": record.reply.provider_request_id,
     }
     if record.usage is not None:
         fields |= {
@@ -58,7 +58,7 @@ def end_fields(record: CallRecord) -> dict[str, Any]:
             fields["reported_tokens"] = list(record.usage.reported)
     if record.ok:
         fields |= {
-            "response_length": len(record.response),
+            "response_length": len(record.reply.text),
             "grounding": {key.value: count for key, count in record.grounding.items()},
             "statuses": dict(record.statuses),
         }
@@ -97,7 +97,7 @@ def _common(words: Iterable[str]) -> str | None:
     return MIXED if len(found) > 1 else next(iter(found), None)
 
 
-def count_call(metrics: Metrics, start: CallStart, record: CallRecord) -> None:
+def count_call(metrics: Metrics, start: Request, record: CallRecord) -> None:
     """Count one call, once, whatever came of it."""
     model = metrics.model(start.model, start.provider)
     (model.success if record.ok else model.failure).inc()
@@ -127,7 +127,7 @@ def count_call(metrics: Metrics, start: CallStart, record: CallRecord) -> None:
         metrics.safety_flag(start.model, category)
 
 
-def describe_spans(spans: Sequence[Span], start: CallStart, record: CallRecord, *, content: bool) -> None:
+def describe_spans(spans: Sequence[Span], start: Request, record: CallRecord, *, content: bool) -> None:
     """Put the outcome on ``edge.batch``, ``ai_api_call`` and ``chat``.
 
     Args:
@@ -154,18 +154,20 @@ def describe_spans(spans: Sequence[Span], start: CallStart, record: CallRecord, 
             semconv.PROMPT_NAME: start.prompt_name,
             semconv.PROMPT_VERSION: start.prompt_version,
             semconv.OPENAI_API_TYPE: semconv.OPENAI_CHAT_COMPLETIONS,
-            semconv.RESPONSE_ID: record.response_id,
-            semconv.RESPONSE_MODEL: record.response_model,
-            semconv.RESPONSE_FINISH_REASONS: [record.finish_reason] if record.finish_reason else None,
-            semconv.OPENAI_RESPONSE_SERVICE_TIER: record.service_tier,
-            semconv.OPENAI_SYSTEM_FINGERPRINT: record.system_fingerprint,
+            semconv.RESPONSE_ID: record.reply.response_id,
+            semconv.RESPONSE_MODEL: record.reply.response_model,
+            semconv.RESPONSE_FINISH_REASONS: [record.reply.finish_reason]
+            if record.reply.finish_reason
+            else None,
+            semconv.OPENAI_RESPONSE_SERVICE_TIER: record.reply.service_tier,
+            semconv.OPENAI_SYSTEM_FINGERPRINT: record.reply.system_fingerprint,
             semconv.HTTP_STATUS: record.http_status,
             **tokens,
         }
     )
     call.set(
         {
-            semconv.RESPONSE_LENGTH: len(record.response),
+            semconv.RESPONSE_LENGTH: len(record.reply.text),
             semconv.COST_USD: record.cost_usd,
             semconv.CACHE_HIT: False,
             semconv.BUDGET_REMAINING_USD: record.budget_remaining_usd,
@@ -184,9 +186,9 @@ def describe_spans(spans: Sequence[Span], start: CallStart, record: CallRecord, 
     if content:
         if start.system:
             chat.set({semconv.SYSTEM_INSTRUCTIONS: _json([_text(start.system)])})
-        chat.set({semconv.INPUT_MESSAGES: _message("user", start.prompt.removeprefix(start.system).lstrip())})
-        if record.response:
-            chat.set({semconv.OUTPUT_MESSAGES: _message("assistant", record.response)})
+        chat.set({semconv.INPUT_MESSAGES: _message("user", start.user)})
+        if record.ok:
+            chat.set({semconv.OUTPUT_MESSAGES: _message("assistant", record.reply.text)})
     if not record.ok:
         for span in (chat, call):
             span.fail(record.error_type.value if record.error_type else "other")

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from agent.ai.protocols import BreakerState, BudgetWindow, CallRecord, CallStart, ErrorType, Retry
-from agent.ai.remedies import remedy
+from agent.ai.errors import remedy
+from agent.domain.model_calls import BreakerState, BudgetWindow, CallRecord, ErrorType, Request, Retry
 from agent.domain.records import Check, Grounding, Reason
 from agent.observe import semconv
 from agent.observe.call_record import (
@@ -61,9 +61,9 @@ class TelemetryRecorder:
         self.guard = Guard(note=lambda error: self.fault_log.note("telemetry", error))
         logs.on_fault = self.guard.take
 
-    def call(self, start: CallStart) -> "RecordedCall":
+    def call(self, request: Request) -> "RecordedCall":
         """Return the scope of one call; entering it opens the spans."""
-        return RecordedCall(recorder=self, start=start)
+        return RecordedCall(recorder=self, request=request)
 
     def suppressed(self, reason: Reason, windows: int) -> None:
         """Count windows that no call was made for; only what an operator can act on is also logged."""
@@ -156,11 +156,11 @@ class TelemetryRecorder:
 class RecordedCall:
     """One call while it runs. Leaving it without ``finish`` counts as a failure of type other."""
 
-    def __init__(self, *, recorder: TelemetryRecorder, start: CallStart) -> None:
+    def __init__(self, *, recorder: TelemetryRecorder, request: Request) -> None:
         self.trace_id: str | None = None
         self.span_id: str | None = None
         self._recorder = recorder
-        self._start = start
+        self._start = request
         self._spans: tuple[Span, ...] = ()  # edge.batch, ai_api_call, chat
         self._token: ContextToken | None = None
         self._request: RequestToken | None = None
@@ -190,7 +190,7 @@ class RecordedCall:
             why = name if kind is None or name == "cancelled" else kind.__name__
             self.finish(
                 CallRecord(
-                    ok=False,
+                    request=self._start,
                     latency_s=latency,
                     attempts=self._attempts,
                     error_type=ErrorType.OTHER,
@@ -253,7 +253,7 @@ class RecordedCall:
     def _log_end(self, record: CallRecord) -> None:
         logs = self._recorder.logs
         fields = start_fields(self._start) | end_fields(record)
-        shown = logs.show(record.response) if record.response else None
+        shown = logs.show(record.reply.text) if record.ok else None
         if shown is not None:
             fields["response"] = shown
         if record.usage is not None and record.usage.reported is not None:
@@ -283,7 +283,7 @@ class RecordedCall:
             semconv.SPAN_BATCH,
             attributes={
                 semconv.BATCH_ID: start.batch_id,
-                semconv.BATCH_SIZE: start.windows,
+                semconv.BATCH_SIZE: len(start.window_ids),
                 semconv.BATCH_DEVICES: len(start.devices),
                 semconv.BATCH_DEVICE_IDS: start.devices[:MAX_DEVICES],
                 semconv.BATCH_TRIGGER: start.trigger,

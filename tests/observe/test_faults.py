@@ -124,15 +124,15 @@ def check_told(house: House, part: str, event: str) -> dict[str, Any]:
 
 
 def in_the_look_up(house: House, _patch: pytest.MonkeyPatch) -> None:
-    house.caller._recall.cache.get = breaks  # type: ignore[method-assign]
+    house.caller._cache.get = breaks  # type: ignore[method-assign]
 
 
-def in_the_judging(_house: House, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(call, "judge", breaks)
+def in_the_validation(_house: House, patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(call, "validate", breaks)
 
 
 def in_the_record(_house: House, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(call, "record_of", breaks)
+    patch.setattr(call, "with_reply", breaks)
 
 
 def in_the_transport(house: House, _patch: pytest.MonkeyPatch) -> None:
@@ -143,15 +143,15 @@ def in_the_pricing(house: House, patch: pytest.MonkeyPatch) -> None:
     patch.setattr(type(house.caller._settings.pricing), "cost", breaks)
 
 
-def in_the_transcript(_house: House, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(call, "Transcript", breaks)
+def in_the_transcript(house: House, _patch: pytest.MonkeyPatch) -> None:
+    object.__setattr__(house.caller._parts, "transcribe", breaks)
 
 
 @pytest.mark.parametrize(
     ("spoil", "answered"),
     [
         (in_the_look_up, False),
-        (in_the_judging, False),
+        (in_the_validation, False),
         (in_the_record, True),
         (in_the_transport, False),
         (in_the_pricing, False),
@@ -190,7 +190,7 @@ def test_a_fault_in_the_caller_is_said(
 def test_a_fault_makes_the_state_degraded(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """An agent that is subscribed and had a fault is degraded, and /readyz names the fault."""
     assert house.reporter.state() == "ok"
-    monkeypatch.setattr(call, "judge", breaks)
+    monkeypatch.setattr(call, "validate", breaks)
     house.ask()
     assert house.reporter.state() == "degraded"
     assert "A fault of edge-agent itself in the caller" in house.rooms.one_line()
@@ -301,7 +301,7 @@ def test_the_place_is_ours_and_the_message_is_left_out() -> None:
     """The innermost frame of the product, not that of the library it called."""
     broken = replace(window(), section="[]")
     with pytest.raises(Exception) as caught:  # noqa: PT011 - whatever it raises
-        call.Call(None, model="m", batch=batch(broken), dialect=None, sheet=None)  # type: ignore[arg-type]
+        call.Call(None, model="m", batch=batch(broken), dialect=None, result=None)  # type: ignore[arg-type]
     assert PLACE.fullmatch(place_of(caught.value))
     assert fault_words(KeyError(CANARY)) == "KeyError at an unknown place"
 

@@ -5,7 +5,7 @@ import subprocess
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from agent.ai.protocols import BreakerState, BudgetWindow, ErrorType
+from agent.domain.model_calls import BreakerState, BudgetWindow, ErrorType
 from agent.domain.records import DecodeReason, Kind, Reason, Source, Status, Trigger
 from agent.observe.edge_metrics import MAX_DEVICES, EdgeSample
 from agent.observe.labels import LabelBounds, label_text

@@ -1,13 +1,16 @@
 import asyncio
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from agent.ai.protocols import BreakerState, BudgetWindow, ErrorType, Recorder, Retry, Usage
+from agent.domain.model_calls import BreakerState, BudgetWindow, ErrorType, Reply, Retry, Usage
 from agent.domain.records import Check, Grounding, Reason
 from tests.observe.calls import PROMPT, REPLY, SYSTEM, good, recorder, start, value
 from tests.observe.sink import Log
+
+if TYPE_CHECKING:
+    from agent.ai.protocols import Recorder
 
 CALL = {"model": "gpt-4o-mini", "provider": "openai"}
 
@@ -69,7 +72,7 @@ def test_a_failure_is_counted_by_its_cause() -> None:
         scope.retried(Retry(attempt=1, error_type=ErrorType.SERVER_ERROR, delay_s=0.5, http_status=503))
         scope.finish(
             good(
-                ok=False,
+                reply=Reply(),
                 attempts=2,
                 error_type=ErrorType.TIMEOUT,
                 error_message="no answer within 30 s",
@@ -145,7 +148,7 @@ def test_finishing_twice_counts_once() -> None:
     telemetry = recorder(log.writer)
     with telemetry.call(start()) as scope:
         scope.finish(good())
-        scope.finish(good(ok=False))
+        scope.finish(good(reply=Reply()))
     assert value(telemetry.metrics, "ai_api_calls_total", **CALL, status="failure") == 0
     assert log.events() == ["ai_call_start", "ai_call_success"]
 

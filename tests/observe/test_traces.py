@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from agent.ai.protocols import CallRecord, ErrorType, Retry
+from agent.domain.model_calls import CallRecord, ErrorType, Reply, Retry
 from agent.observe import semconv
 from agent.observe.redact import Secrets
 from agent.observe.traces import Tracer, open_tracer, parse_traceparent
@@ -161,7 +161,7 @@ def test_a_call_is_one_trace_over_grpc() -> None:
 def test_a_failed_call_has_its_type_and_no_text(receiver: OtlpReceiver) -> None:
     """A failure marks both spans with our type; the error's text and exception events are not exported."""
     tracer = live(receiver)
-    failure = good(ok=False, error_type=ErrorType.AUTH, error_message="key sk-canary refused", response="")
+    failure = good(reply=Reply(), error_type=ErrorType.AUTH, error_message="key sk-canary refused")
     one_call(tracer, Log(), failure)
     tracer.shutdown()
     for name in ("ai_api_call", "chat gpt-4o-mini"):

@@ -1,14 +1,13 @@
-"""The budget's second line: the caller's own sums refuse, whatever the ledger behind them would grant."""
+"""The budget guard: the caller's own sums refuse, even if the ledger would not."""
 
 import asyncio
 from collections.abc import Mapping
 
 import pytest
 
-from agent.ai.budget_guard import Budget, state_of
-from agent.ai.faults import Faults
-from agent.ai.protocols import BudgetWindow, Spend
-from agent.ai.state import CallerStats
+from agent.ai.budget_guard import BudgetGuard, state_of
+from agent.ai.stats import CallerStats, Faults
+from agent.domain.model_calls import BudgetWindow, Spend
 from tests.ai.kit import Notes
 
 NANO = 1_000_000_000
@@ -58,14 +57,14 @@ def ample() -> dict[BudgetWindow, Spend]:
     return dict.fromkeys(BudgetWindow, Spend(1.0, 0.5, 0.2))
 
 
-def made(ledger: Generous) -> tuple[Budget, Notes]:
+def made(ledger: Generous) -> tuple[BudgetGuard, Notes]:
     """Return a budget on it, and what it reports."""
     notes = Notes()
     faults = Faults(stats=CallerStats(), recorder=notes, model="m")
-    return Budget(ledger=ledger, recorder=notes, faults=faults), notes
+    return BudgetGuard(ledger=ledger, recorder=notes, faults=faults), notes
 
 
-def can(budget: Budget, usd: float) -> bool:
+def can(budget: BudgetGuard, usd: float) -> bool:
     """Ask for an amount in USD."""
     return asyncio.run(budget.can_afford(round(usd * NANO)))
 
@@ -81,7 +80,7 @@ def test_each_period_alone_refuses(tight: BudgetWindow) -> None:
 
 
 def test_spent_and_reserved_both_count() -> None:
-    """What is booked is their sum, to the nano-USD; the cap itself may be reached."""
+    """The booking is their sum, to the nano-USD; the cap itself may be reached."""
     budget, _ = made(Generous(ample()))
     assert can(budget, 0.3)
     assert not can(budget, 0.300000001)
@@ -128,7 +127,7 @@ def test_the_file_is_read_again_before_a_refusal_only() -> None:
 
 
 def test_a_file_that_cannot_be_read_refuses() -> None:
-    """The figures in memory stand, and a booking that fails is not spent."""
+    """The figures in memory remain, and a booking that fails is not spent."""
     ledger = Generous(ample())
     ledger.broken = True
     budget, _ = made(ledger)
@@ -137,7 +136,7 @@ def test_a_file_that_cannot_be_read_refuses() -> None:
 
 
 def test_a_booking_is_settled_by_its_cost() -> None:
-    """What the call cost takes the place of its booking; a booking of nothing needs none."""
+    """The cost of the call replaces its booking; a booking of nothing needs none."""
 
     async def story() -> None:
         booking = await budget.reserve(NANO // 10, "review")
@@ -185,7 +184,7 @@ def test_a_refusal_is_exhaustion_until_that_much_fits_again() -> None:
 
 
 def test_a_ledger_that_refuses_is_obeyed_and_reported() -> None:
-    """The ledger's check is the first line: its refusal is one, whatever the sums in memory say."""
+    """The ledger's check is the first line: its refusal is one, whatever the sums in memory are."""
     ledger = Generous(ample())
     ledger.grants = False
     ledger.periods = dict.fromkeys(BudgetWindow, Spend(1.0, 0.9, 0.05))

@@ -1,4 +1,4 @@
-"""A verdict and the record of its call say the same, and name each other by the request id."""
+"""A verdict and the record of its call agree, linked by the request id."""
 
 import asyncio
 from collections import Counter
@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from agent.ai.protocols import ErrorType, Reply, Request, TransportError, Usage
+from agent.ai.protocols import TransportError
+from agent.domain.model_calls import ErrorType, Reply, Request, Usage
 from agent.domain.records import Batch, Kind, Outcome, Reason, Verdict
 from agent.verdict.verdict import conclude
 from tests.ai.kit import Clock, Kit, batch, kit, two_windows, window
@@ -19,9 +20,9 @@ def verdicts(asked: Batch, outcomes: Sequence[Outcome]) -> list[Verdict]:
 
 
 def check(parts: Kit, asked: Batch, outcomes: Sequence[Outcome]) -> None:
-    """Expect each call's record to say what the verdicts with its id say."""
+    """Expect each call's record to agree with the verdicts that have its id."""
     made = verdicts(asked, outcomes)
-    by_request = {scope.start.request_id: scope.record for scope in parts.notes.scopes}
+    by_request = {scope.request.request_id: scope.record for scope in parts.notes.scopes}
     for request in {one.request_id for one in made if one.request_id is not None}:
         record = by_request[request]
         assert record is not None
@@ -44,14 +45,14 @@ def test_a_call_says_what_its_verdicts_say(behave: Behave) -> None:
     async def story() -> None:
         parts, asked = kit(Model(behave)), two_windows()
         outcomes = await parts.caller.ask(asked)
-        assert {one.request_id for one in outcomes} == {parts.notes.scopes[0].start.request_id}
+        assert {one.request_id for one in outcomes} == {parts.notes.scopes[0].request.request_id}
         check(parts, asked, outcomes)
 
     asyncio.run(story())
 
 
 def test_an_overruled_answer_is_local_on_the_line_as_well() -> None:
-    """A broken limit that the model calls normal stays the detector's, and the record says so."""
+    """A broken limit that the model calls normal stays the detector's, and so in the record."""
 
     async def story() -> None:
         one = window(kind=Kind.OUT_OF_RANGE)
@@ -98,7 +99,7 @@ def test_a_verdict_names_the_call_that_answered() -> None:
         asked = two_windows()
         outcomes = await parts.caller.ask(asked)
         first, second = parts.notes.scopes
-        assert {one.request_id for one in outcomes} == {second.start.request_id}
+        assert {one.request_id for one in outcomes} == {second.request.request_id}
         assert first.record is not None
         assert set(first.record.verdicts) == {("local", "error", "anomaly")}
         check(parts, asked, outcomes)
@@ -107,21 +108,16 @@ def test_a_verdict_names_the_call_that_answered() -> None:
 
 
 def test_without_a_call_there_is_no_id() -> None:
-    """A verdict without money, from the cache or from another window's call names none."""
+    """A verdict without money or from the cache names none."""
 
     async def story() -> None:
         poor = kit(Model(), limit=0.0)
         assert [one.request_id for one in await poor.caller.ask(two_windows())] == [None, None]
         parts = kit(Model(), cache_ttl_s=60.0)
-        alike = batch(window("a"), window("b", device="other"))
-        leader, follower = await parts.caller.ask(alike)
-        assert (leader.request_id is None, follower.request_id, follower.reason) == (
-            False,
-            None,
-            Reason.CACHED,
-        )
-        (kept,) = await parts.caller.ask(batch(window("c"), name="b2"))
-        assert (kept.request_id, kept.reason) == (None, Reason.CACHED)
+        (asked,) = await parts.caller.ask(batch(window("a")))
+        (cached,) = await parts.caller.ask(batch(window("b", device="other"), name="b2"))
+        assert (asked.request_id is None, asked.reason) == (False, Reason.REVIEWED)
+        assert (cached.request_id, cached.reason) == (None, Reason.CACHED)
 
     asyncio.run(story())
 

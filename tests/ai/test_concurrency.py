@@ -1,21 +1,21 @@
-"""Calls beside each other, and faults in between: nobody spoils it for the others, and no cent is lost."""
+"""Calls at the same time, and faults between them: no call or money is lost."""
 
 import asyncio
 import json
-from dataclasses import asdict, replace
 
 import pytest
 from hypothesis import given, strategies as st
 
 from agent.ai import call
-from agent.ai.device_share import Shares
+from agent.ai.answer_cache import AnswerCache
+from agent.ai.call_record import transcript_of
 from agent.ai.errors import classify
 from agent.ai.openai_reply import read_reply
-from agent.ai.protocols import ErrorType, Reply, Request, Transcript, TransportError
-from agent.ai.validate import judge
-from agent.domain.records import Grounding, Outcome, Reason, Window
+from agent.ai.protocols import TransportError
+from agent.ai.validate import validate
+from agent.domain.model_calls import CallRecord, ErrorType, Reply, Request
+from agent.domain.records import Grounding, Reason
 from agent.pipeline.conclude import detail_of
-from agent.prompt import thaw
 from agent.verdict.encode import encode, to_bytes
 from agent.verdict.local_opinion import MAX_SUMMARY
 from agent.verdict.verdict import conclude
@@ -60,42 +60,14 @@ def test_what_two_calls_find_out_at_once_is_learnt_once(dislikes: str) -> None:
     asyncio.run(story())
 
 
-def test_a_device_without_money_does_not_cost_the_others_their_call() -> None:
-    """Who waited for the call of a device that has used up its share asks for itself."""
-
-    async def story() -> None:
-        model = Model()
-        parts = kit(model, cache_ttl_s=60.0, limit=0.02, clock=Clock())
-        parts.caller._shares.add("flood", 10**9, clock=1000.0)
-        alike = [window(f"w{n}", device=device) for n, device in enumerate(("flood", "flood", "calm", "c2"))]
-        (outcomes,) = await settled(parts, batch(*alike))
-        assert reasons(outcomes) == [Reason.BUDGET, Reason.BUDGET, Reason.REVIEWED, Reason.CACHED]
-        assert len(model.requests) == 1
-
-    asyncio.run(story())
-
-
-def test_a_broken_window_leaves_nobody_waiting() -> None:
-    """A fault between look-ups ends the flights that were begun, so that the next like window is asked."""
-
-    async def story() -> None:
-        parts = kit(Model(), cache_ttl_s=60.0, deadline_s=5.0)
-        broken: Window = replace(window("w2"), section="[]")
-        assert reasons(await parts.caller.ask(batch(window("w1"), broken))) == [Reason.ERROR] * 2
-        assert parts.caller.stats.faults == 1
-        assert reasons(await parts.caller.ask(batch(window("w3")))) == [Reason.REVIEWED]
-
-    asyncio.run(story())
-
-
 def test_a_reply_that_cannot_be_judged_is_paid_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A fault of ours after the reply: verdicts are local, and money and tokens are told all the same."""
+    """A fault of ours after the reply: verdicts are local, and money and tokens are counted all the same."""
 
     def fails(*_anything: object) -> None:
         raise KeyError("a bug")
 
     async def story() -> Kit:
-        monkeypatch.setattr(call, "judge", fails)
+        monkeypatch.setattr(call, "validate", fails)
         parts = kit(Model())
         outcomes = await parts.caller.ask(two_windows())
         await parts.caller.aclose()
@@ -123,7 +95,7 @@ def test_patience_with_a_model_that_loads_is_not_spent_on_calls_that_are_not_mad
         start = asyncio.get_running_loop().time()
         assert reasons(await parts.caller.ask(batch())) == [Reason.TIMEOUT]
         assert asyncio.get_running_loop().time() - start >= 0.4
-        assert list(parts.caller._gate.breaker._results) == []
+        assert list(parts.caller._admission.breaker._results) == []
         await parts.caller.aclose()
 
     asyncio.run(story())
@@ -139,7 +111,7 @@ def test_patience_with_a_model_that_loads_is_not_spent_on_calls_that_are_not_mad
     ],
 )
 def test_patience_lasts_until_the_model_was_loaded(error: ErrorType | None, counted: list[bool]) -> None:
-    """A server that is not up yet, or says that it loads, is forgiven the first call that it takes."""
+    """A server that is not up yet, or still loads, is forgiven the first call that it takes."""
 
     async def story() -> None:
         model = Model(fails(error) if error else good)
@@ -147,14 +119,14 @@ def test_patience_lasts_until_the_model_was_loaded(error: ErrorType | None, coun
         await parts.caller.ask(batch(name="b1"))
         model.gate = asyncio.Event()
         assert reasons(await parts.caller.ask(batch(name="b2"))) == [Reason.TIMEOUT]
-        assert list(parts.caller._gate.breaker._results) == counted
+        assert list(parts.caller._admission.breaker._results) == counted
         await parts.caller.aclose()
 
     asyncio.run(story())
 
 
 def test_every_call_that_is_recorded_is_counted() -> None:
-    """Also one that got no slot before its deadline: status page and metrics tell the same number."""
+    """Also one that got no slot before its deadline: status page and metrics show the same number."""
 
     async def story() -> None:
         model = Model()
@@ -174,7 +146,7 @@ def test_two_calls_make_one_probe() -> None:
         parts = kit(model, clock=clock, max_retries=0, max_concurrent=4)
         for number in range(3):
             await parts.caller.ask(batch(name=f"b{number}"))
-        assert parts.caller.state()["breaker"] == "open"
+        assert parts.caller.breaker == "open"
         clock.now += 60
         model.gate = asyncio.Event()
         model.busy.clear()
@@ -184,10 +156,10 @@ def test_two_calls_make_one_probe() -> None:
         probe.cancel()
         with pytest.raises(asyncio.CancelledError):
             await probe
-        assert parts.caller.state()["breaker"] == "half_open"
+        assert parts.caller.breaker == "half_open"
         model.gate.set()
         assert reasons(await parts.caller.ask(batch(name="next"))) == [Reason.REVIEWED]
-        assert parts.caller.state()["breaker"] == "closed"
+        assert parts.caller.breaker == "closed"
         assert len(model.requests) == 5
         await parts.caller.aclose()
 
@@ -215,24 +187,11 @@ def test_retry_after_nothing_means_at_once() -> None:
     asyncio.run(story())
 
 
-def test_what_was_held_for_a_call_is_forgotten_with_it() -> None:
-    """An hour later only what calls have cost counts, never less than nothing."""
-    shares = Shares(share=0.25)
-    shares.hold("d", 20)
-    assert not shares.allows("d", 10, limit=100, clock=0.0)
-    shares.add("d", 15, clock=5.0)
-    shares.hold("d", -20)
-    assert shares.spent("d", 3604.0) == 15
-    assert not shares.allows("d", 11, limit=100, clock=3604.0)
-    assert shares.spent("d", 3605.0) == 0
-    assert not shares._held
-
-
 @pytest.mark.parametrize("escaped", [True, False])
 @pytest.mark.parametrize("usage", [True, False])
 def test_half_a_character_spoils_nothing(usage: bool, escaped: bool) -> None:
     """A reply with a lone surrogate, in its text or in an answer, is counted, journaled and judged."""
-    words: list[Transcript] = []
+    words: list[CallRecord] = []
 
     def body(request: Request, **changes: object) -> bytes:
         told = json.loads(good(request).content or "")
@@ -257,7 +216,7 @@ def test_half_a_character_spoils_nothing(usage: bool, escaped: bool) -> None:
             assert detail_of(outcome) is not None
 
     asyncio.run(story())
-    assert encode(asdict(words[0]))
+    assert encode(transcript_of(words[0]))
 
 
 #: Any text that JSON can hold, halves of surrogate pairs among them.
@@ -279,19 +238,20 @@ ANSWER = st.fixed_dictionaries(
 
 @given(st.lists(ANSWER, max_size=4), st.booleans())
 def test_whatever_a_model_says_can_be_journaled_and_published(answers: list[object], escaped: bool) -> None:
-    """Each answer of the asked form ends in bytes: of the verdict, and of what `show` tells."""
+    """Each answer of the asked form ends in bytes: of the verdict, and of the journaled detail."""
     asked = two_windows()
     content = json.dumps({"windows": answers}, ensure_ascii=escaped)
     choices = [{"message": {"content": content}, "finish_reason": "stop"}]
-    judgement = judge(read_reply(json.dumps({"choices": choices}).encode()), asked)
-    for one in judgement.assessments:
-        outcome = Outcome(
-            one.window.id, one.reason, answer=one.answer, grounding=one.grounding, checks=one.checks
-        )
-        verdict = conclude(one.window, outcome, agent="gw1", created=0.0)
+    found = validate(read_reply(json.dumps({"choices": choices}).encode()), asked)
+    cache = AnswerCache(ttl_s=60.0, max_bytes=10_000, context=(), clock=lambda: 0.0)
+    for one, outcome in zip(asked.windows, found.outcomes, strict=True):
+        verdict = conclude(one, outcome, agent="gw1", created=0.0)
         assert len(verdict.summary) <= MAX_SUMMARY
         assert to_bytes(verdict)
-        assert detail_of(outcome) is not None or (one.answer is None and not one.checks)
-        if one.kept is not None:
-            thaw(one.kept, one.window)
-    assert all(len(check.detail) <= 120 for check in judgement.failed)
+        assert detail_of(outcome) is not None or (outcome.answer is None and not outcome.checks)
+        if outcome.reason is Reason.REVIEWED:
+            cache.put(one, found.answers[one.id], "m")
+            cached = cache.get(one)
+            assert cached is not None
+            assert cached.answer == outcome.answer
+    assert all(len(check.detail) <= 120 for check in found.failed)

@@ -1,11 +1,14 @@
-"""What calls cost, pure. Money is an integer of nano-USD; a price is USD per million tokens."""
+"""The cost of calls. Pure.
+
+Money is an integer of nano-USD; a price is USD per million tokens.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
-from agent.ai.protocols import Usage
 from agent.domain.keys import Key
+from agent.domain.model_calls import Usage
 
 NANO = 1_000_000_000
 MAX_USD_PER_MTOK = 1000
@@ -36,7 +39,7 @@ class Pricing:
     prices: Mapping[str, Price]
 
     def knows(self, model: str) -> bool:
-        """Say whether ``model`` has a price of its own."""
+        """Return whether ``model`` has a price of its own."""
         return model in self.prices
 
     def price(self, model: str) -> Price:
@@ -80,9 +83,14 @@ def _per_token(price: float) -> int:
     return round(price * _PICO_PER_TOKEN)
 
 
-def usd(nano: int) -> float:
+def nano(amount_usd: float) -> int:
+    """Return USD as nano-USD."""
+    return round(amount_usd * NANO)
+
+
+def usd(amount: int) -> float:
     """Return nano-USD as USD."""
-    return nano / NANO
+    return amount / NANO
 
 
 def apportion(total: int, weights: list[int]) -> list[int]:

@@ -1,4 +1,4 @@
-"""No device uses up the budget of all: each has its share of the last hour's money."""
+"""The share of the last hour's money that one device may use up."""
 
 from collections import OrderedDict, deque
 
@@ -9,7 +9,7 @@ STEPS = 20  # in a period: costs less than one step apart are kept as one, so th
 
 
 class Shares:
-    """What each device cost in the last ``period_s`` seconds, to a 20th of it, nano-USD, in memory."""
+    """Costs of each device in the last ``period_s`` seconds, to a 20th of it, nano-USD, in memory."""
 
     def __init__(self, *, share: float, period_s: float = HOUR_S) -> None:
         self._share = share
@@ -19,7 +19,7 @@ class Shares:
         self._refused: OrderedDict[str, float] = OrderedDict()  # device -> clock of the last refusal
 
     def allows(self, device: str, amount: int, *, limit: int, clock: float) -> bool:
-        """Say whether ``device`` may cost ``amount`` more; its first call in a period always may."""
+        """Return whether ``device`` may cost ``amount`` more; its first call in a period always may."""
         spent = self.spent(device, clock) + self._held.get(device, 0)
         if amount <= 0 or spent == 0 or spent + amount <= self._share * limit:
             self._refused.pop(device, None)
@@ -41,7 +41,7 @@ class Shares:
             self._held[device] = held
 
     def add(self, device: str, amount: int, *, clock: float) -> None:
-        """Count what ``device`` has cost."""
+        """Add a cost of ``device``."""
         if not amount:
             return
         costs = self._costs.setdefault(device, deque(maxlen=STEPS + 1))
@@ -59,7 +59,7 @@ class Shares:
         return sum(map(len, self._costs.values()))
 
     def spent(self, device: str, clock: float) -> int:
-        """Return what ``device`` cost in the last period."""
+        """Return the costs of ``device`` in the last period."""
         costs = self._costs.get(device)
         if costs is None:
             return 0
