@@ -13,7 +13,6 @@ from agent.observe.line_writer import LineWriter
 from agent.observe.rate import RateLimit
 from agent.observe.redact import Secrets
 from agent.observe.stdlib import LibraryHandler, uninstall
-from agent.observe.traces import current_ids, current_request
 
 # structlog imports rich when it finds it (the `demo` extra brings it): 10 MiB that nobody here uses.
 _HIDE = [] if "structlog" in sys.modules or "rich" in sys.modules else ["rich"]
@@ -22,6 +21,10 @@ import structlog  # noqa: E402 -- rich must be out of sight first
 
 for _name in _HIDE:
     del sys.modules[_name]
+
+#: Put ids, such as those of a request and its span, into each line of this context that lacks them.
+bind_ids = structlog.contextvars.bind_contextvars
+reset_ids = structlog.contextvars.reset_contextvars
 
 MAX_EVENT_BYTES = 2048
 #: With `logs.content` redacted or full, prompt and reply may take this much of one event.
@@ -82,7 +85,6 @@ class LogWriter:
                 structlog.contextvars.merge_contextvars,
                 structlog.stdlib.add_log_level,
                 self._limit,
-                _add_trace_ids,
                 self._finish,
             ],
             wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
@@ -227,17 +229,6 @@ def frames(error: BaseException, *, show_message: bool = False) -> str:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
-
-
-def _add_trace_ids(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    ids = current_ids()
-    if ids is not None:
-        event.setdefault("trace_id", ids[0])
-        event.setdefault("span_id", ids[1])
-    request = current_request()
-    if request is not None:
-        event.setdefault("request_id", request)
-    return event
 
 
 def _json(line: dict[str, Any]) -> bytes:

@@ -3,12 +3,11 @@
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from agent.ai.protocols import BreakerState, BudgetWindow, CallRecord, CallStart, ErrorType, Retry
 from agent.ai.remedies import remedy
 from agent.domain.records import Check, Grounding, Reason
-from agent.observe import semconv
 from agent.observe.call_record import (
     call_fields,
     count_call,
@@ -19,19 +18,10 @@ from agent.observe.call_record import (
 )
 from agent.observe.faults import FaultLog
 from agent.observe.guard import Guard
-from agent.observe.logs import LogWriter
+from agent.observe.logs import LogWriter, bind_ids, reset_ids
 from agent.observe.metrics import Metrics
 from agent.observe.redact import MAX_DEVICES
-from agent.observe.traces import (
-    ContextToken,
-    RequestToken,
-    Span,
-    Tracer,
-    reset_current,
-    reset_request,
-    set_current,
-    set_request,
-)
+from agent.observe.traces import Span, Tracer
 from agent.observe.values import SHARE
 
 
@@ -162,8 +152,7 @@ class RecordedCall:
         self._recorder = recorder
         self._start = start
         self._spans: tuple[Span, ...] = ()  # edge.batch, ai_api_call, chat
-        self._token: ContextToken | None = None
-        self._request: RequestToken | None = None
+        self._bound: dict[str, Any] = {}
         self._began = 0.0
         self._finished = False
         self._attempts = 1
@@ -172,7 +161,8 @@ class RecordedCall:
         self._began = self._recorder.mono()
         with self._recorder.guard:
             self._recorder.metrics.active.inc()
-        self._request = set_request(self._start.request_id)
+        with self._recorder.guard:
+            self._bound |= bind_ids(request_id=self._start.request_id)
         with self._recorder.guard:
             self._open_spans()
         with self._recorder.guard:
@@ -202,14 +192,9 @@ class RecordedCall:
         with self._recorder.guard:
             for span in reversed(self._spans):
                 span.end()
-        if self._token is not None:
-            token, self._token = self._token, None
-            with self._recorder.guard:
-                reset_current(token)
-        if self._request is not None:
-            request, self._request = self._request, None
-            with self._recorder.guard:
-                reset_request(request)
+        with self._recorder.guard:
+            bound, self._bound = self._bound, {}
+            reset_ids(**bound)
 
     def retried(self, retry: Retry) -> None:
         """Record an attempt that failed and is followed by another."""
@@ -228,12 +213,12 @@ class RecordedCall:
             )
             if self._spans:
                 self._spans[-1].event(
-                    semconv.EVENT_RETRY,
+                    "ai.retry",
                     {
-                        semconv.RETRY_ATTEMPT: retry.attempt,
-                        semconv.ERROR_TYPE: retry.error_type.value,
-                        semconv.RETRY_DELAY_S: retry.delay_s,
-                        semconv.HTTP_STATUS: retry.http_status,
+                        "attempt": retry.attempt,
+                        "error.type": retry.error_type.value,
+                        "delay_s": retry.delay_s,
+                        "http.response.status_code": retry.http_status,
                     },
                 )
 
@@ -280,40 +265,39 @@ class RecordedCall:
         if not tracer.enabled:
             return
         batch = tracer.start(
-            semconv.SPAN_BATCH,
+            "edge.batch",
             attributes={
-                semconv.BATCH_ID: start.batch_id,
-                semconv.BATCH_SIZE: start.windows,
-                semconv.BATCH_DEVICES: len(start.devices),
-                semconv.BATCH_DEVICE_IDS: start.devices[:MAX_DEVICES],
-                semconv.BATCH_TRIGGER: start.trigger,
+                "edge.batch.id": start.batch_id,
+                "edge.batch.size": start.windows,
+                "edge.batch.device_count": len(start.devices),
+                "edge.batch.devices": start.devices[:MAX_DEVICES],
+                "edge.batch.trigger": start.trigger,
             },
             links=start.traceparents,
             remember=True,
         )
         call = tracer.start(
-            semconv.SPAN_CALL,
+            "ai_api_call",
             parent=batch,
             attributes={
-                semconv.AI_MODEL: start.model,
-                semconv.USER_ID: start.user_id,
-                semconv.REQUEST_ID: start.request_id,
-                semconv.PROMPT_LENGTH: len(start.prompt),
+                "ai.model": start.model,
+                "user.id": start.user_id,
+                "ai.request.id": start.request_id,
+                "prompt.length": len(start.prompt),
             },
         )
         chat = tracer.start(
-            semconv.SPAN_CHAT.format(model=start.model),
+            f"chat {start.model}",
             kind="client",
             parent=call,
             attributes={
-                semconv.OPERATION_NAME: semconv.OPERATION_CHAT,
-                semconv.PROVIDER_NAME: start.provider,
-                semconv.REQUEST_MODEL: start.model,
-                semconv.SERVER_ADDRESS: start.server_address,
-                semconv.SERVER_PORT: start.server_port,
+                "gen_ai.operation.name": "chat",
+                "gen_ai.provider.name": start.provider,
+                "gen_ai.request.model": start.model,
+                "server.address": start.server_address,
+                "server.port": start.server_port,
             },
         )
         self._spans = (batch, call, chat)
         self.trace_id, self.span_id = call.trace_id, call.span_id
-        if call.trace_id is not None and call.span_id is not None:
-            self._token = set_current((call.trace_id, call.span_id))
+        self._bound |= bind_ids(trace_id=call.trace_id, span_id=call.span_id)

@@ -1,45 +1,37 @@
-"""Spans behind a facade: with tracing off nothing of OpenTelemetry is imported and every call is a no-op."""
+"""Spans of the agent: the SDK's, masked and bounded, or none, without an import of OpenTelemetry."""
 
 import os
-import re
+import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
-from contextvars import ContextVar, Token
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agent.observe.redact import Secrets
-from agent.observe.semconv import CONTENT_VARIABLE
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span as SdkSpan, SpanContext
+
+    from agent.observe.otlp import SpanSource
 
 Attributes = Mapping[str, Any]
-ContextToken = Token[tuple[str, str] | None]
-RequestToken = Token[str | None]
 
-_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})")
-_CURRENT: ContextVar[tuple[str, str] | None] = ContextVar("edge_trace_ids", default=None)
-
-#: Put the ids of the span that runs in this context into the log lines (see `current_ids`).
-set_current = _CURRENT.set
-reset_current = _CURRENT.reset
-current_ids = _CURRENT.get
-
-_REQUEST: ContextVar[str | None] = ContextVar("edge_request_id", default=None)
-#: The same for the id of the AI call that runs in this context; it exists with tracing off as well.
-set_request = _REQUEST.set
-reset_request = _REQUEST.reset
-current_request = _REQUEST.get
-
-
-def parse_traceparent(text: str) -> tuple[int, int, int] | None:
-    """Return trace id, span id and flags of a W3C ``traceparent``, or None when it is not one."""
-    match = _TRACEPARENT.fullmatch(text) if len(text) == 55 else None  # noqa: PLR2004 -- W3C version 00
-    return None if match is None else (int(match[1], 16), int(match[2], 16), int(match[3], 16))
+MAX_REMEMBERED = 256
+MAX_ATTRIBUTE_CHARS = 1024
+MAX_CONTENT_CHARS = 16_384
+#: Names of the attributes that hold prompts and replies.
+CONTENT_ATTRIBUTES = frozenset(
+    {"gen_ai.system_instructions", "gen_ai.input.messages", "gen_ai.output.messages"}
+)
+#: Whether prompts and replies may be put on spans: NO_CONTENT | SPAN_ONLY | EVENT_ONLY | SPAN_AND_EVENT.
+CONTENT_VARIABLE = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 
 
 class Span:
-    """A span that is off. Its live sibling is in `otlp`."""
+    """A span that is off."""
 
     trace_id: str | None = None
     span_id: str | None = None
-    #: What goes out with a message as the user property ``traceparent``.
+    #: Sent with a message as the user property ``traceparent``.
     traceparent: str | None = None
 
     def set(self, attributes: Attributes) -> None:
@@ -59,7 +51,7 @@ OFF = Span()
 
 
 class Tracer:
-    """Tracing that is off. ``start`` and ``publish`` give spans without ids."""
+    """Tracing that is off. ``start`` and ``publish`` return spans without ids."""
 
     enabled = False
     content = False  # whether prompts and replies may be put on spans
@@ -82,9 +74,9 @@ class Tracer:
         """Start a span.
 
         Args:
-            name: A name of `semconv`.
+            name: Name of the span.
             kind: ``internal``, ``client`` or ``producer``.
-            attributes: What is known now; sampling sees these.
+            attributes: The attributes that are known now.
             parent: Span above it; without one it is a root.
             links: ``traceparent`` strings of the messages it comes from; at most 128 count.
             remember: Let `publish` find it again by its trace id.
@@ -103,8 +95,119 @@ class Tracer:
         return OFF
 
     def shutdown(self, timeout_s: float = 2.0) -> None:
-        """Send what is left, for at most ``timeout_s``."""
+        """Send the waiting spans, for at most ``timeout_s``."""
         del timeout_s
+
+
+class LiveSpan(Span):
+    """A span of the SDK, its length measured by a monotonic clock: a gateway's wall clock may step."""
+
+    def __init__(self, inner: "SdkSpan", *, start_ns: int, secrets: Secrets) -> None:
+        self._inner = inner
+        self._start_ns = start_ns
+        self._began = time.monotonic_ns()
+        self._secrets = secrets
+        self.context = inner.get_span_context()
+        self.trace_id = f"{self.context.trace_id:032x}"
+        self.span_id = f"{self.context.span_id:016x}"
+        self.traceparent = f"00-{self.trace_id}-{self.span_id}-{self.context.trace_flags:02x}"
+
+    def set(self, attributes: Attributes) -> None:
+        self._inner.set_attributes(self._cleaned(attributes))
+
+    def event(self, name: str, attributes: Attributes) -> None:
+        self._inner.add_event(name, self._cleaned(attributes), self._now())
+
+    def fail(self, error_type: str) -> None:
+        from opentelemetry.trace import StatusCode  # noqa: PLC0415 -- loaded, if there is a live span
+
+        self.set({"error.type": error_type})
+        # The type only: an error's text may hold a key or a prompt.
+        self._inner.set_status(StatusCode.ERROR, error_type)
+
+    def end(self) -> None:
+        if self._inner.is_recording():
+            self._inner.end(self._now())
+
+    def _now(self) -> int:
+        return self._start_ns + time.monotonic_ns() - self._began
+
+    def _cleaned(self, attributes: Attributes) -> dict[str, Any]:
+        """Return ``attributes`` masked and bounded, without those that are None."""
+        say = self._secrets.say
+        cleaned: dict[str, Any] = {}
+        for key, value in attributes.items():
+            if isinstance(value, str):
+                longest = MAX_CONTENT_CHARS if key in CONTENT_ATTRIBUTES else MAX_ATTRIBUTE_CHARS
+                cleaned[key] = say(value, longest)
+            elif isinstance(value, (list, tuple)):
+                cleaned[key] = [say(str(item), MAX_ATTRIBUTE_CHARS) for item in value]
+            elif value is not None:
+                cleaned[key] = value
+        return cleaned
+
+
+class LiveTracer(Tracer):
+    """Tracing that is on."""
+
+    enabled = True
+
+    def __init__(self, source: "SpanSource", *, content: bool, secrets: Secrets) -> None:
+        self.content = content
+        self.source = source
+        self._secrets = secrets
+        self._batches: OrderedDict[str | None, SpanContext] = OrderedDict()  # trace id -> its batch span
+
+    @property
+    def dropped(self) -> int:
+        return self.source.dropped
+
+    def start(
+        self,
+        name: str,
+        *,
+        kind: str = "internal",
+        attributes: Attributes | None = None,
+        parent: Span | None = None,
+        links: Iterable[str] = (),
+        remember: bool = False,
+    ) -> Span:
+        above = parent.context if isinstance(parent, LiveSpan) else None
+        span = self._open(name, kind, above, links)
+        if attributes:
+            span.set(attributes)
+        if remember:
+            self._batches[span.trace_id] = span.context
+            while len(self._batches) > MAX_REMEMBERED:
+                self._batches.popitem(last=False)
+        return span
+
+    def publish(
+        self, *, trace_id: str | None, destination: str, device: str | None = None, protocol: str = "5"
+    ) -> Span:
+        batch = self._batches.get(trace_id)
+        if batch is None:
+            return OFF
+        span = self._open("edge.publish", "producer", batch)
+        span.set(
+            {
+                "messaging.system": "mqtt",
+                "messaging.operation.type": "send",
+                "messaging.destination.name": destination,
+                "edge.device.id": device,
+                "network.protocol.name": "mqtt",
+                "network.protocol.version": protocol,
+            }
+        )
+        return span
+
+    def shutdown(self, timeout_s: float = 2.0) -> None:
+        self.source.shutdown(timeout_s)
+
+    def _open(self, name: str, kind: str, above: "SpanContext | None", links: Iterable[str] = ()) -> LiveSpan:
+        start_ns = time.time_ns()
+        inner = self.source.start(name, kind=kind, parent=above, links=links, start_ns=start_ns)
+        return LiveSpan(inner, start_ns=start_ns, secrets=self._secrets)
 
 
 def content_asked(environ: Mapping[str, str]) -> bool:
@@ -126,6 +229,8 @@ def open_tracer(
 ) -> Tracer:
     """Return the tracer of the configuration: off without an endpoint, unless the protocol is ``console``.
 
+    The SDK's own switch, ``OTEL_SDK_DISABLED``, turns it off as well.
+
     Args:
         endpoint: ``http://host:4318`` (http) or ``http://host:4317`` (grpc).
         protocol: ``http``, ``grpc`` or ``console`` (one JSON object a line on stderr).
@@ -134,24 +239,22 @@ def open_tracer(
         content: Whether prompts and replies go on spans; None asks the environment.
         sample_ratio: Share of traces to keep.
         secrets: Values to mask in every attribute.
-        log: Told once per change of the collector's state.
+        log: Called once per change of the collector's state.
         delay_s: How long spans may wait for company.
     """
-    if endpoint is None and protocol != "console":
+    disabled = os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
+    if disabled or (endpoint is None and protocol != "console"):
         return Tracer()
-    # 8 to 34 MiB that off must not cost
-    from agent.observe.exporter import build_exporter  # noqa: PLC0415
-    from agent.observe.otlp import LiveTracer  # noqa: PLC0415
+    from agent.observe.otlp import SpanSource  # noqa: PLC0415 -- 8 to 34 MiB that off must not cost
 
-    if content is None:
-        content = content_asked(os.environ)
-    return LiveTracer(
-        exporter=build_exporter(endpoint, protocol),
-        service_version=service_version,
-        gateway=gateway,
-        content=content,
+    source = SpanSource(
+        endpoint=endpoint,
+        protocol=protocol,
+        resource={"service.instance.id": gateway, "edge.gateway.id": gateway},
+        version=service_version,
         sample_ratio=sample_ratio,
-        secrets=secrets or Secrets(),
         log=log,
         delay_s=delay_s,
     )
+    asked = content_asked(os.environ) if content is None else content
+    return LiveTracer(source, content=asked, secrets=secrets or Secrets())

@@ -14,8 +14,7 @@ from collections.abc import Callable
 
 from agent.domain.records import Grounding, Reason
 from agent.observe.logs import LogWriter
-from agent.observe.otlp import LiveTracer
-from agent.observe.traces import Tracer, open_tracer
+from agent.observe.traces import LiveTracer, Tracer, open_tracer
 from tests.observe.calls import good, recorder, start
 from tests.support.otlp_receiver import http_receiver
 
@@ -70,7 +69,7 @@ def measure(rounds: int) -> dict[str, float]:
             found["reference"].append(thread_us(reference, CALLS))
             for name, work in works.items():
                 found[name].append(thread_us(work, CALLS))
-                sent = thread_us(live._processor.force_flush, 1) / CALLS
+                sent = thread_us(live.source.flush, 1) / CALLS
                 if name == "on":
                     found["sending"].append(sent)
         live.shutdown()

@@ -14,10 +14,16 @@ import pytest
 import structlog
 
 from agent.observe.line_writer import LineWriter
-from agent.observe.logs import MAX_CONTENT_EVENT_BYTES, MAX_EVENT_BYTES, LogWriter, configure
+from agent.observe.logs import (
+    MAX_CONTENT_EVENT_BYTES,
+    MAX_EVENT_BYTES,
+    LogWriter,
+    bind_ids,
+    configure,
+    reset_ids,
+)
 from agent.observe.rate import RateLimit
 from agent.observe.stdlib import LibraryHandler, catch_uncaught
-from agent.observe.traces import reset_current, reset_request, set_current, set_request
 from tests.observe.sink import Log, logging_to
 
 
@@ -45,10 +51,10 @@ def test_levels_below_are_silent_and_can_change() -> None:
 def test_context_and_trace_ids_are_added() -> None:
     """What is bound in this context and the span that runs here stand in the line."""
     log = Log()
-    token = set_current(("ab" * 16, "cd" * 8))
+    bound = bind_ids(trace_id="ab" * 16, span_id="cd" * 8)
     with structlog.contextvars.bound_contextvars(batch_id="b1"):
         log.log("inside")
-    reset_current(token)
+    reset_ids(**bound)
     log.log("outside")
     inside, outside = log.lines()
     assert (inside["batch_id"], inside["trace_id"], inside["span_id"]) == ("b1", "ab" * 16, "cd" * 8)
@@ -70,10 +76,10 @@ def test_no_event_of_a_call_is_held_back() -> None:
 def test_the_id_of_the_call_is_added() -> None:
     """What is logged while a call runs carries its request id, with tracing off as well."""
     log = Log()
-    token = set_request("feed0123feed0123")
+    bound = bind_ids(request_id="feed0123feed0123")
     log.log("inside")
     log.log("own", request_id="mine")
-    reset_request(token)
+    reset_ids(**bound)
     log.log("outside")
     inside, own, outside = log.lines()
     assert (inside["request_id"], own["request_id"]) == ("feed0123feed0123", "mine")
