@@ -98,30 +98,28 @@ def _common(words: Iterable[str]) -> str | None:
 
 def count_call(metrics: Metrics, start: CallStart, record: CallRecord) -> None:
     """Count one call, once, whatever came of it."""
-    model = metrics.model(start.model, start.provider)
-    (model.success if record.ok else model.failure).inc()
-    model.duration.observe(record.latency_s)
+    count, pair = metrics.count, metrics.model(start.model, start.provider)
+    count("ai_api_calls_total", *pair, "success" if record.ok else "failure")
+    metrics.observe("ai_api_call_duration_seconds", record.latency_s, *pair)
     if record.error_type is not None or not record.ok:
-        model.errors[record.error_type.value if record.error_type else "other"].inc()
+        count("ai_api_errors_total", *pair, record.error_type or "other")
     usage = record.usage
     if usage is not None:
-        model.input.inc(usage.input)
-        model.output.inc(usage.output)
-        model.cached_input.inc(usage.cached_input)
-        model.reasoning.inc(usage.reasoning)
+        count("ai_tokens_processed_total", *pair, "input", by=usage.input)
+        count("ai_tokens_processed_total", *pair, "output", by=usage.output)
+        count("ai_cached_input_tokens_total", *pair, by=usage.cached_input)
+        count("ai_reasoning_tokens_total", *pair, by=usage.reasoning)
         if usage.estimated:
-            model.estimated_input.inc(usage.input)
-            model.estimated_output.inc(usage.output)
-    if record.cost_usd:
-        model.cost.inc(record.cost_usd)
-    if record.cost_assumed_usd:
-        model.cost_assumed.inc(record.cost_assumed_usd)
+            count("ai_tokens_estimated_total", *pair, "input", by=usage.input)
+            count("ai_tokens_estimated_total", *pair, "output", by=usage.output)
+    count("ai_estimated_cost_usd_total", *pair, by=record.cost_usd or 0.0)
+    count("ai_cost_assumed_usd_total", *pair, by=record.cost_assumed_usd)
     if not record.priced:
-        model.unpriced.inc()
+        count("ai_cost_unpriced_calls_total", *pair)
     if record.validation_failed:
-        model.validation_failures.inc()
+        count("ai_validation_failures_total", pair[0])
     if record.repaired is not None:
-        metrics.repairs["ok" if record.repaired else "failed"].inc()
+        count("ai_repairs_total", "ok" if record.repaired else "failed")
     for category in record.safety_categories:
         metrics.safety_flag(start.model, category)
 

@@ -3,9 +3,10 @@
 import hashlib
 import re
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
-OTHER = "other"
+from agent.observe.registry import OTHER
+
 MAX_CHARS = 100
 _UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
@@ -21,11 +22,11 @@ def label_text(value: str) -> str:
 class LabelBounds:
     """Which values each label has taken so far, and how many did not fit."""
 
-    def __init__(self) -> None:
+    def __init__(self, metrics: Iterable[str] = ()) -> None:
         self._seen: dict[str, set[str]] = {}
         self._lock = threading.Lock()
-        #: Metric -> values that were turned into ``other`` (``edge_label_overflow_total``).
-        self.overflow: dict[str, int] = {}
+        #: Metric -> values that were turned into ``other``; ``metrics`` are shown from the start.
+        self.overflow = dict.fromkeys(metrics, 0)
 
     def bounded(
         self,

@@ -21,8 +21,8 @@ from agent.observe.guard import Guard
 from agent.observe.logs import LogWriter, bind_ids, reset_ids
 from agent.observe.metrics import Metrics
 from agent.observe.redact import MAX_DEVICES
+from agent.observe.registry import SHARE
 from agent.observe.traces import Span, Tracer
-from agent.observe.values import SHARE
 
 
 class TelemetryRecorder:
@@ -58,9 +58,7 @@ class TelemetryRecorder:
     def suppressed(self, reason: Reason, windows: int) -> None:
         """Count windows that no call was made for; only what an operator can act on is also logged."""
         with self.guard:
-            counter = self.metrics.suppressed.get(reason.value)
-            if counter is not None:
-                counter.inc(windows)
+            self.metrics.suppressed(reason, windows)
             quiet = reason in {
                 Reason.NOT_SUSPICIOUS,
                 Reason.REVIEW_OFF,
@@ -73,7 +71,7 @@ class TelemetryRecorder:
     def share_used_up(self, device: str) -> None:
         """Count a window of a device that has used up its own share of the money, not the budget."""
         with self.guard:
-            self.metrics.suppressed[SHARE].inc()
+            self.metrics.suppressed(SHARE, 1)
             self.logs.log(
                 "ai_call_suppressed",
                 reason=SHARE,
@@ -85,12 +83,12 @@ class TelemetryRecorder:
     def cache_looked_up(self, result: str) -> None:
         """Count a look-up: ``hit``, ``miss`` or ``bypass``."""
         with self.guard:
-            self.metrics.cache[result].inc()
+            self.metrics.count("ai_cache_requests_total", result)
 
     def grounding_checked(self, result: Grounding, checks: tuple[Check, ...]) -> None:
         """Count the answer of one window by whether its claims held, and say what did not."""
         with self.guard:
-            self.metrics.grounding[result.value].inc()
+            self.metrics.count("ai_grounding_checks_total", result)
             if result is Grounding.UNGROUNDED:
                 self.logs.log(
                     "ai_ungrounded", "warning", failed=failed_checks(checks, in_words=self.shows_content)
@@ -160,7 +158,7 @@ class RecordedCall:
     def __enter__(self) -> Self:
         self._began = self._recorder.mono()
         with self._recorder.guard:
-            self._recorder.metrics.active.inc()
+            self._recorder.metrics.call_began()
         with self._recorder.guard:
             self._bound |= bind_ids(request_id=self._start.request_id)
         with self._recorder.guard:
@@ -188,7 +186,7 @@ class RecordedCall:
                 )
             )
         with self._recorder.guard:
-            self._recorder.metrics.active.dec()
+            self._recorder.metrics.call_ended()
         with self._recorder.guard:
             for span in reversed(self._spans):
                 span.end()
@@ -201,7 +199,7 @@ class RecordedCall:
         self._attempts = retry.attempt + 1
         start, recorder = self._start, self._recorder
         with recorder.guard:
-            recorder.metrics.model(start.model, start.provider).retried(retry.error_type.value)
+            recorder.metrics.retried(start.model, start.provider, retry.error_type)
             recorder.logs.log(
                 "ai_retry",
                 "warning",

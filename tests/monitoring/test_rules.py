@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from agent.observe.edge_metrics import EdgeSample
 from agent.observe.metrics import Metrics
+from agent.observe.registry import PathSnapshot
 from tests.monitoring.cases import CASES, Case
 
 REPO = Path(__file__).resolve().parents[2]
@@ -110,13 +110,13 @@ def test_every_alert_says_what_to_do(alert: str) -> None:
 
 def test_the_rules_ask_only_for_what_the_agent_exports() -> None:
     """Each metric and each label value that a rule names is in the agent's own exposition."""
-    sample = EdgeSample(
+    now = PathSnapshot(
         queues={"rows": (0, 1)},
         heartbeats={"net": 0.0},
         device_times={"d": (0.0, 1.0)},
-        mqtt_broker_dropped=0,
     )
-    metrics = Metrics(models=["m"], sources=["s/#"], read=lambda: sample)
+    now.link.losses.total = 0
+    metrics = Metrics(models=["m"], sources=["s/#"], read=lambda: now)
     metrics.breaker("openai", "closed", moved=False)
     exported = metrics.render()[0].decode()
     asked = " ".join(rule["expr"] for rule in (*RECORDED, *ALERTS.values()))
