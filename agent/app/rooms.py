@@ -17,7 +17,7 @@ from agent.detect import Detector, DetectSettings
 from agent.domain.records import Arrival, DecodeError, DecodeReason
 from agent.journal import Journal, Wiring
 from agent.mqtt import Link
-from agent.observe.injection import Wariness
+from agent.observe.injection import InjectionScanner
 from agent.observe.logs import LogWriter
 from agent.observe.metrics import Metrics
 from agent.observe.recorder import TelemetryRecorder
@@ -74,7 +74,7 @@ class Rooms:
         )
         self.recorder = TelemetryRecorder(logs=logs, metrics=self.metrics, tracer=self.tracer)
         self._watchdog = Watchdog(beat_s=BEAT_S)
-        self._wariness = Wariness(self.recorder.injection_suspected)
+        self._scanner = InjectionScanner(self.recorder.injection_suspected)
         self.journal = self._open_journal()
         transcripts = Transcripts(write=self.journal.write, log=logs.bind(room="caller"))
         self.asking.open(self.recorder, logs.bind(room="caller"), transcripts.add)
@@ -104,7 +104,7 @@ class Rooms:
                 on_generation=lambda number: self.link.generation_stored(number),  # noqa: PLW0108
                 on_room=lambda: self.link.room(),  # noqa: PLW0108
                 log=self.logs.bind(room="journal"),
-                on_texts=self._wariness.look_all,
+                on_texts=self._scanner.scan_all,
                 on_feedback=self.crossings.on_feedback,
                 knows=lambda device: self.detector.knows(device),  # noqa: PLW0108 - the detector is built later
             ),

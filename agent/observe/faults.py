@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import TracebackType
 from typing import Any
 
 from agent.domain.fault import fault_words, place_of
@@ -90,3 +91,27 @@ class FaultLog:
             work()
         except Exception:  # noqa: BLE001 -- the log or the metrics are broken; the status still has the fault
             return
+
+
+class Guard:
+    """A reusable context that swallows what goes wrong inside it, counts it and hands it to ``note``."""
+
+    def __init__(self, *, note: Callable[[Exception], None]) -> None:
+        self._note = note
+        self.faults = 0
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        if not isinstance(error, Exception):
+            return False
+        self.take(error)
+        return True
+
+    def take(self, error: Exception) -> None:
+        """Count a fault and hand it on."""
+        self.faults += 1
+        self._note(error)

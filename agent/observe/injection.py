@@ -17,14 +17,14 @@ _MEANT = {"instruction", "role_marker"}
 _STRING = re.compile(r'"([^"\\]*(?:\\.[^"\\]*)*)(?:"|\\?\Z)', re.DOTALL)
 
 
-class Wariness:
+class InjectionScanner:
     """Tells each broken rule and the topic once a message. One thread, that of the journal."""
 
     def __init__(self, tell: Callable[[str, str], None]) -> None:
         self._tell = tell
         self._known: dict[str, tuple[str, ...]] = {}
 
-    def look_all(self, found: Iterable[tuple[Arrival, bool]]) -> None:
+    def scan_all(self, found: Iterable[tuple[Arrival, bool]]) -> None:
         """Look at the messages of one commit, as far as they fit into 64 KiB: the journal must go on.
 
         Args:
@@ -36,9 +36,9 @@ class Wariness:
                 return
             payload = arrival.payload[: min(left, MAX_LOOKED_AT)]
             left -= len(payload)
-            self.look(payload, arrival.topic, garbled=garbled)
+            self.scan(payload, arrival.topic, garbled=garbled)
 
-    def look(self, payload: bytes, topic: str, *, garbled: bool = False) -> None:
+    def scan(self, payload: bytes, topic: str, *, garbled: bool = False) -> None:
         """Look at the strings of a JSON payload, or at the whole of any other.
 
         In what is ``garbled`` control characters and length mean nothing: it may be binary.

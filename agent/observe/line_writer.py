@@ -9,16 +9,70 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import IO, Any
 
 from agent.testing.failpoint import failpoint
 
 MAX_QUEUED_BYTES = 1 << 20
 RESERVED_BYTES = 2 << 20  # on top, for lines that must not be lost to others
+MAX_NAMES = 256  # events with a limit of their own
 _IDLE_S = 10.0
 _COMPANY_S = 0.05
 _MAX_CHUNK = 65_536
 _TEXT: type = io.TextIOBase
+
+
+@dataclass(slots=True)
+class _Bucket:
+    tokens: float
+    refilled: float
+    suppressed: int = 0
+
+
+class RateLimit:
+    """A token bucket per event name.
+
+    Args:
+        burst: Events of one name that pass at once.
+        per_s: Events of one name that pass per second after that.
+        mono: Monotonic clock, seconds.
+    """
+
+    def __init__(self, *, burst: int, per_s: float, mono: Callable[[], float]) -> None:
+        self._burst = float(burst)
+        self._per_s = per_s
+        self._mono = mono
+        self._buckets: dict[str, _Bucket] = {}
+        self._lock = threading.RLock()  # re-entrant for signal handlers
+        self.suppressed = 0
+
+    def allow(self, name: str) -> int | None:
+        """Return how many were suppressed since the last that passed, or None to suppress this one."""
+        now = self._mono()
+        with self._lock:
+            bucket = self._buckets.get(name)
+            if bucket is None:
+                if len(self._buckets) >= MAX_NAMES:
+                    name = "other"
+                bucket = self._buckets.setdefault(name, _Bucket(self._burst, now))
+            bucket.tokens = min(self._burst, bucket.tokens + (now - bucket.refilled) * self._per_s)
+            bucket.refilled = now
+            if bucket.tokens < 1.0:
+                bucket.suppressed += 1
+                self.suppressed += 1
+                return None
+            bucket.tokens -= 1.0
+            silent, bucket.suppressed = bucket.suppressed, 0
+            return silent
+
+    def collect(self) -> dict[str, int]:
+        """Return and forget what was suppressed and not yet said."""
+        with self._lock:
+            told = {name: bucket.suppressed for name, bucket in self._buckets.items() if bucket.suppressed}
+            for name in told:
+                self._buckets[name].suppressed = 0
+            return told
 
 
 class LineWriter:

@@ -9,10 +9,9 @@ from typing import IO, Any, Protocol
 
 from agent.domain.fault import fault_words
 from agent.observe import redact
-from agent.observe.line_writer import LineWriter
-from agent.observe.rate import RateLimit
+from agent.observe.library_logs import LibraryHandler, uninstall
+from agent.observe.line_writer import LineWriter, RateLimit
 from agent.observe.redact import Secrets
-from agent.observe.stdlib import LibraryHandler, uninstall
 
 # structlog imports rich when it finds it (the `demo` extra brings it): 10 MiB that nobody here uses.
 _HIDE = [] if "structlog" in sys.modules or "rich" in sys.modules else ["rich"]

@@ -8,7 +8,7 @@ from typing import Any, Self
 from agent.ai.protocols import BreakerState, BudgetWindow, CallRecord, CallStart, ErrorType, Retry
 from agent.ai.remedies import remedy
 from agent.domain.records import Check, Grounding, Reason
-from agent.observe.call_record import (
+from agent.observe.call_telemetry import (
     call_fields,
     count_call,
     describe_spans,
@@ -16,8 +16,7 @@ from agent.observe.call_record import (
     failed_checks,
     start_fields,
 )
-from agent.observe.faults import FaultLog
-from agent.observe.guard import Guard
+from agent.observe.faults import FaultLog, Guard
 from agent.observe.logs import LogWriter, bind_ids, reset_ids
 from agent.observe.metrics import Metrics
 from agent.observe.redact import MAX_DEVICES

@@ -4,6 +4,7 @@ import os
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from agent.observe.redact import Secrets
@@ -145,6 +146,20 @@ class LiveSpan(Span):
             elif value is not None:
                 cleaned[key] = value
         return cleaned
+
+
+class GuardedSpan(Span):
+    """The end of a span whose faults stay inside ``guard``."""
+
+    def __init__(self, span: Span, guard: AbstractContextManager[None]) -> None:
+        self._span = span
+        self._guard = guard
+        self.trace_id, self.span_id, self.traceparent = span.trace_id, span.span_id, span.traceparent
+
+    def end(self) -> None:
+        """End it; a second end does nothing."""
+        with self._guard:
+            self._span.end()
 
 
 class LiveTracer(Tracer):

@@ -20,7 +20,7 @@ from agent.domain.records import DecodeError
 from agent.mqtt.paho_client import Speaker
 from agent.mqtt.settings import LinkSettings
 from agent.mqtt.wire import Wire, WireError
-from agent.observe.injection import Wariness
+from agent.observe.injection import InjectionScanner
 from agent.prompt import Problem, freeze, ground, parse
 from agent.verdict.feedback import read_feedback
 from tests.ai.kit import two_windows
@@ -80,7 +80,7 @@ def decode() -> Iterator[Target]:
             assert len(decoded.readings) <= 4096
         except DecodeError as error:
             _bounded(error.detail)
-        Wariness(lambda _rule, _topic: None).look(data, topic, garbled=True)
+        InjectionScanner(lambda _rule, _topic: None).scan(data, topic, garbled=True)
         with suppress(DecodeError):
             read_feedback(data)
 

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import structlog
 
-from agent.observe.line_writer import LineWriter
+from agent.observe.library_logs import LibraryHandler, catch_uncaught
+from agent.observe.line_writer import LineWriter, RateLimit
 from agent.observe.logs import (
     MAX_CONTENT_EVENT_BYTES,
     MAX_EVENT_BYTES,
@@ -22,8 +23,6 @@ from agent.observe.logs import (
     configure,
     reset_ids,
 )
-from agent.observe.rate import RateLimit
-from agent.observe.stdlib import LibraryHandler, catch_uncaught
 from tests.observe.sink import Log, logging_to
 
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from agent.observe.rate import RateLimit
+from agent.observe.line_writer import RateLimit
 
 #: The most that each library may say. OpenTelemetry's exporters repeat themselves for every failed export;
 #: `traces` says each change of state once, and counts.
