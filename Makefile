@@ -13,7 +13,7 @@ DIR ?= wheels
 ARCH ?= $(shell uname -m)
 PYTHON ?= 3.11
 
-.PHONY: deployment demo test test-llm check venv tools bench score faults fuzz wheels pictures clean
+.PHONY: deployment demo docs test test-llm check venv tools bench score faults fuzz wheels pictures clean
 
 venv: .venv/.made
 
@@ -41,6 +41,11 @@ tools:
 	  echo "installing$$missing"; \
 	  $(SUDO) apt-get update -qq && DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
 	fi
+
+# The generated parts of the documentation and of the shipped configurations.
+docs: venv
+	$(PY) -m agent.observe.reference
+	$(PY) -m configs.grafana.dashboard
 
 demo: venv
 	@$(PY) -m simulator demo --for $(FOR)

@@ -67,7 +67,7 @@ class Metric:
         kind: Its type.
         help: One sentence, exposed and on the reference page.
         labels: Its labels.
-        note: What else the reference page says.
+        note: A further sentence for the reference page.
         read: Takes the value at a scrape; without it the metric is counted where things happen.
         buckets: Of a histogram.
         panel: Title of a panel of its own on the dashboard; other panels are in `configs/grafana`.
@@ -89,8 +89,28 @@ class Metric:
             raise ValueError(f"{self.name}: a counter ends in _total, and nothing else does")
 
 
+def counter(
+    name: str, text: str, *labels: Label, note: str = "", read: Read | None = None, panel: str = ""
+) -> Metric:
+    """Return a row for a counter."""
+    return Metric(name, "counter", text, labels, note=note, read=read, panel=panel)
+
+
+def gauge(
+    name: str, text: str, *labels: Label, note: str = "", read: Read | None = None, panel: str = ""
+) -> Metric:
+    """Return a row for a gauge."""
+    return Metric(name, "gauge", text, labels, note=note, read=read, panel=panel)
+
+
+def histogram(name: str, text: str, *labels: Label, buckets: tuple[float, ...]) -> Metric:
+    """Return a row for a histogram."""
+    return Metric(name, "histogram", text, labels, buckets=buckets)
+
+
 MODEL = Label("model", most=4)
 PROVIDER = Label("provider", most=2)
+CALL = (MODEL, PROVIDER)
 CATEGORY = Label("category", ("refusal", "content_filter", "injection_suspected"), most=16)
 DEVICE = Label("device", most=50)
 SOURCE = Label("source", most=16)
@@ -120,359 +140,239 @@ LAST_SEEN = "edge_device_last_seen_timestamp_seconds"
 
 METRICS = (
     # ---------------------------------------------------------------------------- calls of the model
-    Metric(
+    counter(
         "ai_api_calls_total",
-        "counter",
         "AI calls; retries belong to their call.",
-        (MODEL, PROVIDER, Label("status", ("success", "failure"))),
+        *CALL,
+        Label("status", ("success", "failure")),
     ),
-    Metric(
+    histogram(
         "ai_api_call_duration_seconds",
-        "histogram",
         "Duration of an AI call with its retries.",
-        (MODEL, PROVIDER),
+        *CALL,
         buckets=tuple(round(0.01 * 2**place, 2) for place in range(15)),
     ),
-    Metric(
+    counter(
         "ai_tokens_processed_total",
-        "counter",
         "Tokens; input holds the cached ones, output those of reasoning.",
-        (MODEL, PROVIDER, DIRECTION),
+        *CALL,
+        DIRECTION,
     ),
-    Metric(
-        "ai_estimated_cost_usd_total",
-        "counter",
-        "Cost of AI calls by the configured prices, USD.",
-        (MODEL, PROVIDER),
-    ),
-    Metric(
-        "ai_validation_failures_total",
-        "counter",
-        "Replies not of the asked form after local repair.",
-        (MODEL,),
-    ),
-    Metric(
+    counter("ai_estimated_cost_usd_total", "Cost of AI calls by the configured prices, USD.", *CALL),
+    counter("ai_validation_failures_total", "Replies not of the asked form after local repair.", MODEL),
+    counter(
         "ai_content_safety_flags_total",
-        "counter",
         "Refusals, content filters and moderation flags.",
-        (MODEL, CATEGORY),
+        MODEL,
+        CATEGORY,
         note="Suspected injections too.",
     ),
-    Metric("ai_active_conversations", "gauge", "AI calls in flight."),
-    Metric(
+    gauge("ai_active_conversations", "AI calls in flight."),
+    counter(
         "ai_api_errors_total",
-        "counter",
         "Failed AI calls by cause.",
-        (MODEL, PROVIDER, ERROR_TYPE),
+        *CALL,
+        ERROR_TYPE,
         note="`internal` is a fault of the agent itself, in its telemetry too.",
     ),
-    Metric(
-        "ai_api_retries_total",
-        "counter",
-        "Failed attempts that were retried.",
-        (MODEL, PROVIDER, RETRIED_TYPE),
+    counter("ai_api_retries_total", "Failed attempts that were retried.", *CALL, RETRIED_TYPE),
+    counter(
+        "ai_cached_input_tokens_total", "Input tokens from the provider's cache, part of the input.", *CALL
     ),
-    Metric(
-        "ai_cached_input_tokens_total",
-        "counter",
-        "Input tokens from the provider's cache, part of the input.",
-        (MODEL, PROVIDER),
-    ),
-    Metric(
-        "ai_reasoning_tokens_total",
-        "counter",
-        "Output tokens spent on reasoning, part of the output.",
-        (MODEL, PROVIDER),
-    ),
-    Metric(
+    counter("ai_reasoning_tokens_total", "Output tokens spent on reasoning, part of the output.", *CALL),
+    counter(
         "ai_tokens_estimated_total",
-        "counter",
         "Tokens that we estimated: no usage was given, or one that cannot be.",
-        (MODEL, PROVIDER, DIRECTION),
+        *CALL,
+        DIRECTION,
         note="The log event `ai_usage_not_believed` names a usage that cannot be true.",
     ),
-    Metric(
+    counter(
         "ai_cost_assumed_usd_total",
-        "counter",
         "Part of the cost that was assumed: reservations kept, because no usage was reported, USD.",
-        (MODEL, PROVIDER),
+        *CALL,
     ),
-    Metric(
-        "ai_cost_unpriced_calls_total",
-        "counter",
-        "Calls to a model without a price, at the dearest one.",
-        (MODEL, PROVIDER),
-    ),
-    Metric(
+    counter("ai_cost_unpriced_calls_total", "Calls to a model without a price, at the dearest one.", *CALL),
+    counter(
         "ai_calls_suppressed_total",
-        "counter",
         "Windows that no AI call was made for.",
-        (SUPPRESSED,),
+        SUPPRESSED,
         note="`device_share` is one device's own share of the money, `budget` the budget.",
     ),
-    Metric(
-        "ai_cache_requests_total",
-        "counter",
-        "Look-ups in the answer cache.",
-        (Label("result", ("hit", "miss", "bypass")),),
+    counter(
+        "ai_cache_requests_total", "Look-ups in the answer cache.", Label("result", ("hit", "miss", "bypass"))
     ),
-    Metric(
+    gauge(
         "ai_budget_limit_usd",
-        "gauge",
         "Cap of the period, USD.",
-        (PERIOD,),
-        read=lambda now: {period: money[0] for period, money in now.budget.items()},
+        PERIOD,
+        read=lambda now: {name: money[0] for name, money in now.budget.items()},
     ),
-    Metric(
+    gauge(
         "ai_budget_spent_usd",
-        "gauge",
         "Spent in the running period, USD.",
-        (PERIOD,),
-        read=lambda now: {period: money[1] for period, money in now.budget.items()},
+        PERIOD,
+        read=lambda now: {name: money[1] for name, money in now.budget.items()},
     ),
-    Metric(
+    gauge(
         "ai_budget_reserved_usd",
-        "gauge",
         "Reserved by calls in flight, USD.",
-        (PERIOD,),
-        read=lambda now: {period: money[2] for period, money in now.budget.items()},
+        PERIOD,
+        read=lambda now: {name: money[2] for name, money in now.budget.items()},
     ),
-    Metric("ai_breaker_state", "gauge", "Circuit breaker: 0 closed, 1 half open, 2 open.", (PROVIDER,)),
-    Metric(
+    gauge("ai_breaker_state", "Circuit breaker: 0 closed, 1 half open, 2 open.", PROVIDER),
+    counter(
         "ai_breaker_transitions_total",
-        "counter",
         "Changes of the circuit breaker.",
-        (PROVIDER, Label("to", tuple(BreakerState))),
+        PROVIDER,
+        Label("to", tuple(BreakerState)),
     ),
     # ------------------------------------------------------------------------- answers and verdicts
-    Metric(
+    counter(
         "ai_grounding_checks_total",
-        "counter",
         "Answers whose claims were looked up.",
-        (Label("result", ("grounded", "ungrounded", "skipped")),),
+        Label("result", ("grounded", "ungrounded", "skipped")),
     ),
-    Metric(
-        "ai_repairs_total",
-        "counter",
-        "Replies whose text needed repair.",
-        (Label("result", ("ok", "failed")),),
+    counter("ai_repairs_total", "Replies whose text needed repair.", Label("result", ("ok", "failed"))),
+    counter(
+        "ai_verdicts_total", "Verdicts by whose opinion they are.", STATUS, Label("source", tuple(Source))
     ),
-    Metric(
-        "ai_verdicts_total",
-        "counter",
-        "Verdicts by whose opinion they are.",
-        (STATUS, Label("source", tuple(Source))),
-    ),
-    Metric(
+    counter(
         "ai_disagreements_total",
-        "counter",
         "Windows whose anomaly only one side saw.",
-        (Label("kind", ("ai_only", "local_only")),),
+        Label("kind", ("ai_only", "local_only")),
     ),
-    Metric(
+    counter(
         "ai_verdict_feedback_total",
-        "counter",
         "What people said of verdicts.",
-        (STATUS, Label("outcome", ("confirmed", "false_alarm"))),
+        STATUS,
+        Label("outcome", ("confirmed", "false_alarm")),
     ),
-    Metric(
-        "ai_injection_suspected_total",
-        "counter",
-        "Payload texts that look like instructions.",
-        (INJECTION_RULE,),
-    ),
-    Metric(
+    counter("ai_injection_suspected_total", "Payload texts that look like instructions.", INJECTION_RULE),
+    gauge(
         "ai_prompt_info",
-        "gauge",
         "The prompt in use.",
-        (Label("name"), Label("version"), Label("hash")),
+        Label("name"),
+        Label("version"),
+        Label("hash"),
         note="The value is 1.",
     ),
     # -------------------------------------------------------------------------------------- the path
-    Metric(
-        "edge_build_info",
-        "gauge",
-        "What runs here.",
-        (Label("version"), Label("python")),
-        note="The value is 1.",
+    gauge("edge_build_info", "What runs here.", Label("version"), Label("python"), note="The value is 1."),
+    gauge("edge_mqtt_connected", "1 while connected to the broker.", read=lambda now: now.connected),
+    counter(
+        "edge_mqtt_reconnects_total", "Connections after the first.", read=lambda now: now.link.reconnects
     ),
-    Metric(
-        "edge_mqtt_connected",
-        "gauge",
-        "1 while connected to the broker.",
-        read=lambda now: now.connected,
-    ),
-    Metric(
-        "edge_mqtt_reconnects_total",
-        "counter",
-        "Connections after the first.",
-        read=lambda now: now.link.reconnects,
-    ),
-    Metric(
+    counter(
         "edge_mqtt_messages_received_total",
-        "counter",
         "Messages by the configured subscription that they came by.",
-        (SOURCE,),
+        SOURCE,
         read=lambda now: now.journal.sources,
     ),
-    Metric(
+    counter(
         "edge_mqtt_redeliveries_total",
-        "counter",
         "Messages sent again, recognised and not journaled again.",
         read=lambda now: now.journal.redelivered,
     ),
-    Metric(
+    counter(
         "edge_mqtt_repeats_possible_total",
-        "counter",
         "Messages with DUP=1 journaled as new: each may be a duplicate.",
         read=lambda now: now.journal.repeats_possible,
     ),
-    Metric(
+    counter(
         "edge_mqtt_messages_dropped_total",
-        "counter",
         "Messages dropped unacknowledged; the broker sends them again.",
-        (Label("reason", ("intake_full",), most=6),),
+        Label("reason", ("intake_full",), most=6),
         read=lambda now: now.link.dropped,
     ),
-    Metric(
+    counter(
         "edge_mqtt_publish_failures_total",
-        "counter",
         "Publishes that the broker refused.",
         read=lambda now: now.link.publish_refused,
     ),
-    Metric(
+    counter(
         "edge_mqtt_broker_dropped_total",
-        "counter",
         "Messages that the broker says it dropped, for all its clients.",
-        note=(
-            "Absent where it cannot be read, and until it changes where it had not changed for a minute"
-            " when the agent connected."
-        ),
+        note="Absent where it cannot be read, and until it changes where it had not changed for a minute"
+        " when the agent connected.",
         read=lambda now: now.link.losses.total,
     ),
-    Metric(
-        "edge_readings_total",
-        "counter",
-        "Readings journaled.",
-        read=lambda now: now.journal.readings,
-    ),
-    Metric(
+    counter("edge_readings_total", "Readings journaled.", read=lambda now: now.journal.readings),
+    counter(
         "edge_quarantined_total",
-        "counter",
         "Messages that no reading could be made of.",
-        (Label("reason", tuple(DecodeReason)),),
+        Label("reason", tuple(DecodeReason)),
         read=lambda now: now.journal.quarantined,
     ),
-    Metric(
+    counter(
         "edge_windows_total",
-        "counter",
         "Windows sealed.",
-        (Label("trigger", tuple(Trigger)),),
+        Label("trigger", tuple(Trigger)),
         read=lambda now: now.windows,
     ),
-    Metric(
+    gauge(
         "edge_findings_open",
-        "gauge",
         "Findings that are open.",
-        (Label("kind", tuple(kind for kind in Kind if kind is not Kind.NONE)),),
+        Label("kind", tuple(kind for kind in Kind if kind is not Kind.NONE)),
         read=lambda now: now.findings_open,
     ),
-    Metric(
+    histogram(
         "edge_reading_to_verdict_seconds",
-        "histogram",
         "From a window's last reading to its committed verdict.",
         buckets=(1, 2, 5, 10, 30, 60, 120, 300, 900),
     ),
-    Metric(
+    gauge(
         "edge_outbox_depth",
-        "gauge",
         "Messages that the broker has not acknowledged.",
         read=lambda now: now.outbox_depth,
     ),
-    Metric("edge_devices", "gauge", "Devices known.", read=lambda now: now.devices),
+    gauge("edge_devices", "Devices known.", read=lambda now: now.devices),
     # ----------------------------------------------------------------------------------- the process
-    Metric(
+    gauge(
         "edge_queue_depth",
-        "gauge",
         "Items or bytes in a queue.",
-        (QUEUE,),
+        QUEUE,
         read=lambda now: {queue: used for queue, (used, _) in now.queues.items()},
     ),
-    Metric(
+    gauge(
         "edge_queue_capacity",
-        "gauge",
         "Items or bytes that a queue may hold.",
-        (QUEUE,),
+        QUEUE,
         read=lambda now: {queue: most for queue, (_, most) in now.queues.items()},
     ),
-    Metric(
+    gauge(
         "edge_heartbeat_timestamp_seconds",
-        "gauge",
         "When each loop last made a turn.",
-        (LOOP,),
+        LOOP,
         read=lambda now: now.heartbeats,
     ),
-    Metric(
+    counter(
         "edge_telemetry_dropped_total",
-        "counter",
         "Log lines and spans that were lost.",
-        (Label("signal", ("logs", "traces")),),
+        Label("signal", ("logs", "traces")),
         read=lambda now: now.telemetry_dropped,
     ),
-    Metric(
-        "edge_journal_bytes",
-        "gauge",
-        "Bytes used by the journal.",
-        read=lambda now: now.journal.bytes_used,
-    ),
-    Metric(
+    gauge("edge_journal_bytes", "Bytes used by the journal.", read=lambda now: now.journal.bytes_used),
+    gauge(
         LAST_SEEN,
-        "gauge",
         "When a device was last heard of; at most 50 devices.",
-        (DEVICE,),
+        DEVICE,
         read=lambda now: {device: last for device, (last, _) in now.device_times.items()},
     ),
-    Metric(
+    gauge(
         "edge_device_expected_interval_seconds",
-        "gauge",
         "Learnt time between the readings of a device; at most 50 devices.",
-        (DEVICE,),
+        DEVICE,
         read=lambda now: {
             device: every for device, (_, every) in now.device_times.items() if every is not None
         },
     ),
     # Last, because the metrics above may still overflow.
-    Metric(
+    counter(
         LABEL_OVERFLOW,
-        "counter",
         "Label values that did not fit their bound, by metric.",
-        (Label("metric"),),
+        Label("metric"),
         read=lambda now: now.label_overflow,
-    ),
-)
-
-#: The metrics that prometheus_client reads from `/proc` and from the interpreter.
-FROM_LIBRARY = (
-    Metric("process_cpu_seconds_total", "counter", "User and system time."),
-    Metric("process_resident_memory_bytes", "gauge", "Resident memory."),
-    Metric("process_virtual_memory_bytes", "gauge", "Virtual memory."),
-    Metric("process_open_fds", "gauge", "Open file descriptors."),
-    Metric("process_max_fds", "gauge", "Most file descriptors that may be open."),
-    Metric("process_start_time_seconds", "gauge", "When the process started."),
-    Metric(
-        "python_info",
-        "gauge",
-        "The interpreter.",
-        tuple(map(Label, ("implementation", "major", "minor", "patchlevel", "version"))),
-        note="The value is 1.",
-    ),
-    *(
-        Metric(f"python_gc_{name}_total", "counter", text, (Label("generation"),))
-        for name, text in (
-            ("objects_collected", "Objects that the garbage collector freed."),
-            ("objects_uncollectable", "Objects that the garbage collector could not free."),
-            ("collections", "Runs of the garbage collector."),
-        )
     ),
 )
 

@@ -1,6 +1,6 @@
-"""The row about the gateway itself."""
+"""Panels about the gateway itself."""
 
-from tests.monitoring.grafana.panel import RATE, Panel, quantiles, total
+from configs.grafana.panel import RATE, Panel, quantiles, total
 
 EDGE = [
     Panel(

@@ -1,14 +1,18 @@
-"""Grafana's JSON around the panels: rows, grid, variables (schema version 39, Grafana 10.4 and newer)."""
+"""Grafana's JSON around the panels: ``python -m configs.grafana.dashboard`` writes the dashboard.
+
+Rows, grid and variables are those of schema version 39, for Grafana 10.4 and newer.
+"""
 
 import json
 from pathlib import Path
 from typing import Any
 
-from tests.monitoring.grafana.ai_rows import LATENCY, MONEY, QUALITY, SAFETY, TOKENS, TRAFFIC
-from tests.monitoring.grafana.edge_row import EDGE
-from tests.monitoring.grafana.panel import CHOSEN, Panel
+from agent.observe.registry import METRICS
+from configs.grafana.ai_panels import LATENCY, MONEY, QUALITY, SAFETY, TOKENS, TRAFFIC
+from configs.grafana.edge_panels import EDGE
+from configs.grafana.panel import CHOSEN, Panel, of_metric
 
-FILE = Path(__file__).resolve().parents[3] / "configs" / "grafana" / "dashboards" / "edge-agent.json"
+FILE = Path(__file__).resolve().parent / "dashboards" / "edge-agent.json"
 COLUMNS, HEIGHT = 24, 8
 ROWS = {
     "Money": MONEY,
@@ -17,7 +21,7 @@ ROWS = {
     "Tokens": TOKENS,
     "Quality": QUALITY,
     "Safety": SAFETY,
-    "Edge": EDGE,
+    "Edge": EDGE + [of_metric(metric) for metric in METRICS if metric.panel],
 }
 _SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 _REDUCED = {"reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False}}
@@ -194,3 +198,7 @@ def _asked(name: str, label: str, about: str, query: str) -> dict[str, Any]:
         "hide": 0,
         "current": {"text": ["All"], "value": ["$__all"]},
     }
+
+
+if __name__ == "__main__":
+    FILE.write_text(text())

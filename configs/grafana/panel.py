@@ -1,7 +1,9 @@
-"""What one panel shows. ``@`` in an expression stands for the chosen gateways."""
+"""One panel of the dashboard. ``@`` in an expression stands for the chosen gateways."""
 
 from dataclasses import dataclass, field
 from typing import Any
+
+from agent.observe.registry import Metric
 
 CHOSEN = 'job=~"$job",instance=~"$instance"'
 RATE = "$__rate_interval"
@@ -49,6 +51,13 @@ def quantiles(name: str, *shares: float, by: str = "") -> dict[str, str]:
         )
         for share in shares
     }
+
+
+def of_metric(metric: Metric) -> Panel:
+    """Return the panel that a row of the registry asks for: growth an hour, or the value now."""
+    name = f"increase({metric.name}{{@}}[1h])" if metric.kind == "counter" else f"{metric.name}{{@}}"
+    by = metric.labels[-1].name if metric.labels else "instance"
+    return Panel(metric.panel, metric.help, {f"sum by ({by}) ({name})": f"{{{{{by}}}}}"}, "short")
 
 
 def share(part: str, whole: str, legend: str, over: str = RATE) -> dict[str, str]:

@@ -1,6 +1,6 @@
-"""The rows about the model: money, traffic, latency, tokens, quality, safety."""
+"""Panels about the model: money, traffic, latency, tokens, quality, safety."""
 
-from tests.monitoring.grafana.panel import RATE, Panel, quantiles, share, total
+from configs.grafana.panel import RATE, Panel, quantiles, share, total
 
 _LEFT = "(ai_budget_spent_usd{@} + ai_budget_reserved_usd{@}) / (ai_budget_limit_usd{@} > 0)"
 _CALLS = "ai_api_calls_total"
