@@ -134,8 +134,8 @@ SUPPRESSED = Label(
 STATUS = Label("status", tuple(Status))
 INJECTION_RULE = Label("rule", ("instruction", "role_marker", "control_chars", "oversize"))
 PERIOD = Label("window", tuple(BudgetWindow))
-QUEUE = Label("queue", most=6)
-LOOP = Label("loop", most=6)
+QUEUE = Label("queue", ("intake_bytes", "analyst_rows"))
+LOOP = Label("loop", ("net", "journal", "analyst"))
 LAST_SEEN = "edge_device_last_seen_timestamp_seconds"
 
 METRICS = (
@@ -297,6 +297,12 @@ METRICS = (
         " when the agent connected.",
         read=lambda now: now.link.losses.total,
     ),
+    counter(
+        "edge_mqtt_takeovers_total",
+        "Pauses because another client uses the same client id.",
+        read=lambda now: now.link.takeovers,
+        panel="Client id taken over",
+    ),
     counter("edge_readings_total", "Readings journaled.", read=lambda now: now.journal.readings),
     counter(
         "edge_quarantined_total",
@@ -353,6 +359,24 @@ METRICS = (
         read=lambda now: now.telemetry_dropped,
     ),
     gauge("edge_journal_bytes", "Bytes used by the journal.", read=lambda now: now.journal.bytes_used),
+    counter(
+        "edge_journal_commit_failures_total",
+        "Commits that the disk refused; they are tried again, and nothing is acknowledged before.",
+        read=lambda now: now.journal.commit_failures,
+        panel="Commits that failed",
+    ),
+    counter(
+        "edge_journal_pruned_early_total",
+        "Verdicts, calls and quarantined messages removed before journal.keep_days, for lack of room.",
+        read=lambda now: now.journal.pruned_early,
+        panel="Removed for lack of room",
+    ),
+    counter(
+        "edge_series_evicted_total",
+        "Series forgotten because too many are known; each is learnt again when it returns.",
+        read=lambda now: now.detect.evicted,
+        panel="Series forgotten",
+    ),
     gauge(
         LAST_SEEN,
         "When a device was last heard of; at most 50 devices.",

@@ -4,13 +4,14 @@ Rows, grid and variables are those of schema version 39, for Grafana 10.4 and ne
 """
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from agent.observe.registry import METRICS
 from configs.grafana.ai_panels import LATENCY, MONEY, QUALITY, SAFETY, TOKENS, TRAFFIC
 from configs.grafana.edge_panels import EDGE
-from configs.grafana.panel import CHOSEN, Panel, of_metric
+from configs.grafana.panel import CHOSEN, WIDTH, Panel, of_metric
 
 FILE = Path(__file__).resolve().parent / "dashboards" / "edge-agent.json"
 COLUMNS, HEIGHT = 24, 8
@@ -21,7 +22,6 @@ ROWS = {
     "Tokens": TOKENS,
     "Quality": QUALITY,
     "Safety": SAFETY,
-    "Edge": EDGE + [of_metric(metric) for metric in METRICS if metric.panel],
 }
 _SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 _REDUCED = {"reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False}}
@@ -43,6 +43,14 @@ _OPTIONS: dict[str, dict[str, Any]] = {
 _LINES = {"drawStyle": "line", "lineWidth": 1, "fillOpacity": 10, "showPoints": "auto", "spanNulls": False}
 
 
+def rows() -> dict[str, list[Panel]]:
+    """Return the panels of each row: those of the tables, then those of single metrics."""
+    single = [of_metric(metric) for metric in METRICS if metric.panel]
+    last = len(single) % (COLUMNS // WIDTH)  # of the last line, which they fill
+    wide = [replace(panel, width=COLUMNS // last) for panel in single[-last:]] if last else []
+    return {**ROWS, "Edge": EDGE + single[: len(single) - last] + wide}
+
+
 def text() -> str:
     """Return the dashboard's file."""
     return json.dumps(dashboard(), indent=1) + "\n"
@@ -52,7 +60,7 @@ def dashboard() -> dict[str, Any]:
     """Return the dashboard."""
     panels: list[dict[str, Any]] = []
     top = 0
-    for title, row in ROWS.items():
+    for title, row in rows().items():
         panels.append(
             {
                 "id": len(panels) + 1,

@@ -7,6 +7,7 @@ from agent.observe.registry import Metric
 
 CHOSEN = 'job=~"$job",instance=~"$instance"'
 RATE = "$__rate_interval"
+WIDTH = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class Panel:
     queries: dict[str, str]
     unit: str
     kind: str = "timeseries"
-    width: int = 8
+    width: int = WIDTH
     steps: dict[float, str] = field(default_factory=dict)
     words: dict[int, tuple[str, str]] = field(default_factory=dict)
     more: dict[str, Any] = field(default_factory=dict)

@@ -34,8 +34,6 @@ def crowded() -> Metrics:
         journal=JournalStats(sources={f"site{place}/{{device}}": 1 for place in range(40)}),
         windows=dict.fromkeys(Trigger, 1),
         findings_open=dict.fromkeys(Kind, 1),
-        queues={f"queue{place}": (1, 2) for place in range(20)},
-        heartbeats={f"loop{place}": 1.0 for place in range(20)},
         device_times={f"device{place}": (1.0, 2.0) for place in range(10_000)},
         devices=10_000,
     )
