@@ -94,11 +94,10 @@ class FaultLog:
 
 
 class Guard:
-    """A reusable context that swallows what goes wrong inside it, counts it and hands it to ``note``."""
+    """A reusable context that keeps errors from leaving it and reports them to ``note``."""
 
     def __init__(self, *, note: Callable[[Exception], None]) -> None:
         self._note = note
-        self.faults = 0
 
     def __enter__(self) -> None:
         return None
@@ -112,6 +111,5 @@ class Guard:
         return True
 
     def take(self, error: Exception) -> None:
-        """Count a fault and hand it on."""
-        self.faults += 1
+        """Report a fault."""
         self._note(error)

@@ -45,7 +45,6 @@ class RateLimit:
         self._mono = mono
         self._buckets: dict[str, _Bucket] = {}
         self._lock = threading.RLock()  # re-entrant for signal handlers
-        self.suppressed = 0
 
     def allow(self, name: str) -> int | None:
         """Return how many were suppressed since the last that passed, or None to suppress this one."""
@@ -60,7 +59,6 @@ class RateLimit:
             bucket.refilled = now
             if bucket.tokens < 1.0:
                 bucket.suppressed += 1
-                self.suppressed += 1
                 return None
             bucket.tokens -= 1.0
             silent, bucket.suppressed = bucket.suppressed, 0
@@ -102,7 +100,6 @@ class LineWriter:
         self._closing = False
         self._asleep = False
         self.dropped = 0
-        self.written = 0
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
 
@@ -167,8 +164,6 @@ class LineWriter:
         except (OSError, ValueError):  # a closed pipe, a full disk, a closed file
             with self._changed:
                 self.dropped += count
-        else:
-            self.written += count
 
 
 def _writer(stream: IO[Any]) -> Callable[[bytes], None]:

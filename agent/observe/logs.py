@@ -127,11 +127,6 @@ class LogWriter:
         """Lines that did not fit the queue or could not be written."""
         return self._lines.dropped
 
-    @property
-    def suppressed(self) -> int:
-        """Events that the rate limit held back."""
-        return self._warnings.suppressed + self._others.suppressed
-
     def close(self, timeout_s: float = 2.0) -> bool:
         """Write what is queued and stop; false when it took longer than ``timeout_s``."""
         uninstall(self)

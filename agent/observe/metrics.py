@@ -1,7 +1,10 @@
 """The metrics of one agent: counted where things happen, or read from the path at each scrape."""
 
+import hashlib
 import platform
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import re
+import threading
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from typing import Any
@@ -20,7 +23,6 @@ from prometheus_client import (
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric as Family
 
 from agent.ai.protocols import BreakerState
-from agent.observe.labels import LabelBounds, label_text
 from agent.observe.registry import (
     BY_NAME,
     CATEGORY,
@@ -44,6 +46,68 @@ disable_created_metrics()  # type: ignore[no-untyped-call]
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _CALLS = "ai_api_calls_total"
+MAX_LABEL_CHARS = 100
+_UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+def label_text(value: str) -> str:
+    """Return ``value`` as a label value; with a hash when it had to be cut, so that two stay two."""
+    if len(value) <= MAX_LABEL_CHARS and not _UNFIT.search(value):
+        return value
+    digest = hashlib.sha256(value.encode("utf-8", "replace")).hexdigest()[:12]
+    return f"{_UNFIT.sub('', value)[: MAX_LABEL_CHARS - 20]}~{digest}"
+
+
+class LabelBounds:
+    """Which values each label has taken so far, and how many did not fit."""
+
+    def __init__(self, metrics: Iterable[str] = ()) -> None:
+        self._seen: dict[str, set[str]] = {}
+        self._lock = threading.Lock()
+        #: Metric -> values that were turned into ``other``; ``metrics`` are shown from the start.
+        self.overflow = dict.fromkeys(metrics, 0)
+
+    def bounded(
+        self,
+        label: str,
+        value: str,
+        *,
+        metric: str,
+        allowed: Collection[str] | None = None,
+        max_n: int | None = None,
+    ) -> str:
+        """Return ``value`` fit for ``label``, or ``other`` and count it.
+
+        Args:
+            label: The label's name.
+            value: The value as it came.
+            metric: Family under which an overflow is counted.
+            allowed: A closed list; with ``max_n`` its values count as taken.
+            max_n: How many values the label may take in all, ``other`` among them.
+        """
+        value = label_text(value) or OTHER
+        if value == OTHER or (allowed is not None and value in allowed):
+            return value
+        if max_n is None:
+            return self._overflowed(metric)
+        with self._lock:
+            seen = self._seen.setdefault(label, set(allowed or ()))
+            if value in seen:
+                return value
+            if len(seen) < max_n - 1:
+                seen.add(value)
+                return value
+        return self._overflowed(metric)
+
+    def raise_to(self, metric: str, count: int) -> None:
+        """Note that at most ``count`` values of ``metric`` did not fit; the counter never falls."""
+        with self._lock:
+            self.overflow[metric] = max(self.overflow.get(metric, 0), count)
+
+    def _overflowed(self, metric: str) -> str:
+        with self._lock:
+            self.overflow[metric] = self.overflow.get(metric, 0) + 1
+        return OTHER
 
 
 class Metrics:
@@ -97,14 +161,16 @@ class Metrics:
         return generate_latest(self.registry), CONTENT_TYPE
 
     def count(self, name: str, *labels: str, by: float = 1) -> None:
-        """Add to a counter."""
-        family = self._families[name]
-        (family.labels(*labels) if labels else family).inc(by)
+        """Add to a counter.
+
+        Raises:
+            ValueError: a value is not of its label's closed list.
+        """
+        self._series(name, labels).inc(by)
 
     def observe(self, name: str, value: float, *labels: str) -> None:
         """Add a value to a histogram."""
-        family = self._families[name]
-        (family.labels(*labels) if labels else family).observe(value)
+        self._series(name, labels).observe(value)
 
     def call_began(self) -> None:
         """Count a call in flight."""
@@ -184,6 +250,13 @@ class Metrics:
     def reading_to_verdict(self, seconds: float) -> None:
         """Observe how long a window's last reading waited for its verdict."""
         self.observe("edge_reading_to_verdict_seconds", seconds)
+
+    def _series(self, name: str, values: tuple[str, ...]) -> Any:
+        family = self._families[name]
+        for label, value in zip(BY_NAME[name].labels, values, strict=True):
+            if not label.most and label.values and value not in label.values:
+                raise ValueError(f"{name}: {value!r} is no {label.name}")
+        return family.labels(*values) if values else family
 
     def _model_name(self, model: str) -> str:
         return self.bounds.bounded("model", model, metric=_CALLS, allowed=self._known, max_n=MODEL.most)

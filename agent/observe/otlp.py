@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.export import (
     BatchSpanProcessor,
     ConsoleSpanExporter,
@@ -210,17 +210,17 @@ class PausingExporter(SpanExporter):
         self._inner.shutdown()
 
 
-class BoundedProcessor(SpanProcessor):
+class BoundedProcessor(BatchSpanProcessor):
     """Lets at most 256 ended spans wait: the SDK's own queue drops without a count."""
 
     def __init__(self, *, exporter: PausingExporter, delay_s: float) -> None:
-        self._exporter = exporter
-        self._inner = BatchSpanProcessor(
+        super().__init__(
             exporter,
             max_queue_size=MAX_QUEUE,
             schedule_delay_millis=delay_s * 1000.0,
             max_export_batch_size=MAX_QUEUE // 2,
         )
+        self._pausing = exporter
         self._lock = threading.Lock()
         self.given = 0
         self.overflowed = 0
@@ -228,14 +228,8 @@ class BoundedProcessor(SpanProcessor):
     def on_end(self, span: ReadableSpan) -> None:
         """Queue ``span``, or drop and count it."""
         with self._lock:
-            if self.given - self._exporter.taken >= MAX_QUEUE:
+            if self.given - self._pausing.taken >= MAX_QUEUE:
                 self.overflowed += 1
                 return
             self.given += 1
-        self._inner.on_end(span)
-
-    def shutdown(self) -> None:
-        self._inner.shutdown()  # type: ignore[no-untyped-call]
-
-    def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        return self._inner.force_flush(timeout_millis)
+        super().on_end(span)

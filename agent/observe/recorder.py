@@ -130,11 +130,6 @@ class TelemetryRecorder:
         self.fault_log.note("caller", error, model=model, counted=recorded)
 
     @property
-    def faults(self) -> int:
-        """How often the telemetry itself failed."""
-        return self.guard.faults
-
-    @property
     def shows_content(self) -> bool:
         """Whether the log may show words of a model's reply."""
         return self.logs.content in {"redacted", "full"}

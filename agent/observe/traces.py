@@ -28,39 +28,108 @@ CONTENT_VARIABLE = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 
 
 class Span:
-    """A span that is off."""
+    """A span of the SDK, or none: then it has no ids and does nothing.
+
+    Its length is measured by a monotonic clock, because a gateway's wall clock may step.
+    """
 
     trace_id: str | None = None
     span_id: str | None = None
     #: Sent with a message as the user property ``traceparent``.
     traceparent: str | None = None
 
+    def __init__(
+        self, inner: "SdkSpan | None" = None, *, start_ns: int = 0, secrets: Secrets | None = None
+    ) -> None:
+        self._inner = inner
+        self._start_ns = start_ns
+        self._began = time.monotonic_ns()
+        self._secrets = secrets or Secrets()
+        self.context = None if inner is None else inner.get_span_context()
+        if self.context is not None:
+            self.trace_id = f"{self.context.trace_id:032x}"
+            self.span_id = f"{self.context.span_id:016x}"
+            self.traceparent = f"00-{self.trace_id}-{self.span_id}-{self.context.trace_flags:02x}"
+
     def set(self, attributes: Attributes) -> None:
         """Add attributes; those that are None are left out."""
+        if self._inner is not None:
+            self._inner.set_attributes(self._cleaned(attributes))
 
     def event(self, name: str, attributes: Attributes) -> None:
         """Add an event at this moment."""
+        if self._inner is not None:
+            self._inner.add_event(name, self._cleaned(attributes), self._now())
 
     def fail(self, error_type: str) -> None:
         """Mark the span as failed."""
+        if self._inner is not None:
+            from opentelemetry.trace import StatusCode  # noqa: PLC0415 -- loaded, if there is a span
+
+            self.set({"error.type": error_type})
+            # The type only: an error's text may hold a key or a prompt.
+            self._inner.set_status(StatusCode.ERROR, error_type)
 
     def end(self) -> None:
         """End it; a second end does nothing."""
+        if self._inner is not None and self._inner.is_recording():
+            self._inner.end(self._now())
+
+    def _now(self) -> int:
+        return self._start_ns + time.monotonic_ns() - self._began
+
+    def _cleaned(self, attributes: Attributes) -> dict[str, Any]:
+        """Return ``attributes`` masked and bounded, without those that are None."""
+        say = self._secrets.say
+        cleaned: dict[str, Any] = {}
+        for key, value in attributes.items():
+            if isinstance(value, str):
+                longest = MAX_CONTENT_CHARS if key in CONTENT_ATTRIBUTES else MAX_ATTRIBUTE_CHARS
+                cleaned[key] = say(value, longest)
+            elif isinstance(value, (list, tuple)):
+                cleaned[key] = [say(str(item), MAX_ATTRIBUTE_CHARS) for item in value]
+            elif value is not None:
+                cleaned[key] = value
+        return cleaned
 
 
 OFF = Span()
 
 
-class Tracer:
-    """Tracing that is off. ``start`` and ``publish`` return spans without ids."""
+class GuardedSpan(Span):
+    """The end of a span whose faults stay inside ``guard``."""
 
-    enabled = False
-    content = False  # whether prompts and replies may be put on spans
+    def __init__(self, span: Span, guard: AbstractContextManager[None]) -> None:
+        self._span = span
+        self._guard = guard
+        self.trace_id, self.span_id, self.traceparent = span.trace_id, span.span_id, span.traceparent
+
+    def end(self) -> None:
+        """End it; a second end does nothing."""
+        with self._guard:
+            self._span.end()
+
+
+class Tracer:
+    """Starts the spans of one agent, or none without a ``source``."""
+
+    def __init__(
+        self, source: "SpanSource | None" = None, *, content: bool = False, secrets: Secrets | None = None
+    ) -> None:
+        self.source = source
+        self.content = content  # whether prompts and replies may be put on spans
+        self._secrets = secrets
+        self._batches: OrderedDict[str | None, SpanContext | None] = OrderedDict()  # trace id -> batch span
+
+    @property
+    def enabled(self) -> bool:
+        """Whether tracing is on."""
+        return self.source is not None
 
     @property
     def dropped(self) -> int:
         """Spans that never reached the collector."""
-        return 0
+        return 0 if self.source is None else self.source.dropped
 
     def start(
         self,
@@ -82,115 +151,8 @@ class Tracer:
             links: ``traceparent`` strings of the messages it comes from; at most 128 count.
             remember: Let `publish` find it again by its trace id.
         """
-        del name, kind, attributes, parent, links, remember
-        return OFF
-
-    def publish(
-        self, *, trace_id: str | None, destination: str, device: str | None = None, protocol: str = "5"
-    ) -> Span:
-        """Start ``edge.publish`` below the batch span of ``trace_id``; end it when the broker acknowledged.
-
-        Without a trace id (a local verdict) there is no span.
-        """
-        del trace_id, destination, device, protocol
-        return OFF
-
-    def shutdown(self, timeout_s: float = 2.0) -> None:
-        """Send the waiting spans, for at most ``timeout_s``."""
-        del timeout_s
-
-
-class LiveSpan(Span):
-    """A span of the SDK, its length measured by a monotonic clock: a gateway's wall clock may step."""
-
-    def __init__(self, inner: "SdkSpan", *, start_ns: int, secrets: Secrets) -> None:
-        self._inner = inner
-        self._start_ns = start_ns
-        self._began = time.monotonic_ns()
-        self._secrets = secrets
-        self.context = inner.get_span_context()
-        self.trace_id = f"{self.context.trace_id:032x}"
-        self.span_id = f"{self.context.span_id:016x}"
-        self.traceparent = f"00-{self.trace_id}-{self.span_id}-{self.context.trace_flags:02x}"
-
-    def set(self, attributes: Attributes) -> None:
-        self._inner.set_attributes(self._cleaned(attributes))
-
-    def event(self, name: str, attributes: Attributes) -> None:
-        self._inner.add_event(name, self._cleaned(attributes), self._now())
-
-    def fail(self, error_type: str) -> None:
-        from opentelemetry.trace import StatusCode  # noqa: PLC0415 -- loaded, if there is a live span
-
-        self.set({"error.type": error_type})
-        # The type only: an error's text may hold a key or a prompt.
-        self._inner.set_status(StatusCode.ERROR, error_type)
-
-    def end(self) -> None:
-        if self._inner.is_recording():
-            self._inner.end(self._now())
-
-    def _now(self) -> int:
-        return self._start_ns + time.monotonic_ns() - self._began
-
-    def _cleaned(self, attributes: Attributes) -> dict[str, Any]:
-        """Return ``attributes`` masked and bounded, without those that are None."""
-        say = self._secrets.say
-        cleaned: dict[str, Any] = {}
-        for key, value in attributes.items():
-            if isinstance(value, str):
-                longest = MAX_CONTENT_CHARS if key in CONTENT_ATTRIBUTES else MAX_ATTRIBUTE_CHARS
-                cleaned[key] = say(value, longest)
-            elif isinstance(value, (list, tuple)):
-                cleaned[key] = [say(str(item), MAX_ATTRIBUTE_CHARS) for item in value]
-            elif value is not None:
-                cleaned[key] = value
-        return cleaned
-
-
-class GuardedSpan(Span):
-    """The end of a span whose faults stay inside ``guard``."""
-
-    def __init__(self, span: Span, guard: AbstractContextManager[None]) -> None:
-        self._span = span
-        self._guard = guard
-        self.trace_id, self.span_id, self.traceparent = span.trace_id, span.span_id, span.traceparent
-
-    def end(self) -> None:
-        """End it; a second end does nothing."""
-        with self._guard:
-            self._span.end()
-
-
-class LiveTracer(Tracer):
-    """Tracing that is on."""
-
-    enabled = True
-
-    def __init__(self, source: "SpanSource", *, content: bool, secrets: Secrets) -> None:
-        self.content = content
-        self.source = source
-        self._secrets = secrets
-        self._batches: OrderedDict[str | None, SpanContext] = OrderedDict()  # trace id -> its batch span
-
-    @property
-    def dropped(self) -> int:
-        return self.source.dropped
-
-    def start(
-        self,
-        name: str,
-        *,
-        kind: str = "internal",
-        attributes: Attributes | None = None,
-        parent: Span | None = None,
-        links: Iterable[str] = (),
-        remember: bool = False,
-    ) -> Span:
-        above = parent.context if isinstance(parent, LiveSpan) else None
-        span = self._open(name, kind, above, links)
-        if attributes:
-            span.set(attributes)
+        span = self._open(name, kind, None if parent is None else parent.context, links)
+        span.set(attributes or {})
         if remember:
             self._batches[span.trace_id] = span.context
             while len(self._batches) > MAX_REMEMBERED:
@@ -200,6 +162,10 @@ class LiveTracer(Tracer):
     def publish(
         self, *, trace_id: str | None, destination: str, device: str | None = None, protocol: str = "5"
     ) -> Span:
+        """Start ``edge.publish`` below the batch span of ``trace_id``; end it when the broker acknowledged.
+
+        Without a trace id (a local verdict) there is no span.
+        """
         batch = self._batches.get(trace_id)
         if batch is None:
             return OFF
@@ -217,12 +183,16 @@ class LiveTracer(Tracer):
         return span
 
     def shutdown(self, timeout_s: float = 2.0) -> None:
-        self.source.shutdown(timeout_s)
+        """Send the waiting spans, for at most ``timeout_s``."""
+        if self.source is not None:
+            self.source.shutdown(timeout_s)
 
-    def _open(self, name: str, kind: str, above: "SpanContext | None", links: Iterable[str] = ()) -> LiveSpan:
+    def _open(self, name: str, kind: str, above: "SpanContext | None", links: Iterable[str] = ()) -> Span:
+        if self.source is None:
+            return OFF
         start_ns = time.time_ns()
         inner = self.source.start(name, kind=kind, parent=above, links=links, start_ns=start_ns)
-        return LiveSpan(inner, start_ns=start_ns, secrets=self._secrets)
+        return Span(inner, start_ns=start_ns, secrets=self._secrets)
 
 
 def content_asked(environ: Mapping[str, str]) -> bool:
@@ -272,4 +242,4 @@ def open_tracer(
         delay_s=delay_s,
     )
     asked = content_asked(os.environ) if content is None else content
-    return LiveTracer(source, content=asked, secrets=secrets or Secrets())
+    return Tracer(source, content=asked, secrets=secrets)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from agent.domain.records import Grounding, Reason
 from agent.observe.logs import LogWriter
-from agent.observe.traces import LiveTracer, Tracer, open_tracer
+from agent.observe.traces import Tracer, open_tracer
 from tests.observe.calls import good, recorder, start
 from tests.support.otlp_receiver import http_receiver
 
@@ -59,7 +59,7 @@ def measure(rounds: int) -> dict[str, float]:
     found: dict[str, list[float]] = {"reference": [], "off": [], "on": [], "full": [], "sending": []}
     with http_receiver() as receiver:
         live = open_tracer(endpoint=receiver.endpoint, content=False, delay_s=600.0)
-        assert isinstance(live, LiveTracer)
+        assert live.source is not None
         works = {
             "off": one_call(Tracer(), "none"),
             "on": one_call(live, "none"),

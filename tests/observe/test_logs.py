@@ -205,7 +205,8 @@ def test_a_storm_is_limited_and_counted() -> None:
     lines = log.lines()
     assert lines[20] == lines[20] | {"event": "journal_slow", "suppressed": 980}
     assert lines[-1] == lines[-1] | {"event": "log_events_suppressed", "about": "journal_slow"}
-    assert sum(line.get("suppressed", 0) + line.get("count", 0) for line in lines) == log.writer.suppressed
+    written = sum(line["event"] == "journal_slow" for line in lines)
+    assert sum(line.get("suppressed", 0) + line.get("count", 0) for line in lines) == 1_501 - written
     assert len(lines) < 45
 
 
@@ -254,7 +255,7 @@ def test_what_was_dropped_is_said() -> None:
     gate.set()
     assert lines.close(5)
     assert lines.dropped >= 30
-    assert lines.written + lines.dropped == 50
+    assert stream.getvalue().count(b"\n") + lines.dropped == 50
 
 
 def test_lines_of_calls_have_room_of_their_own() -> None:
@@ -287,7 +288,7 @@ def test_a_closed_stream_is_counted() -> None:
     lines = LineWriter(stream=stream)
     lines.put(b"x\n")
     assert lines.close(5)
-    assert (lines.dropped, lines.written) == (1, 0)
+    assert lines.dropped == 1
 
 
 @pytest.fixture

@@ -11,8 +11,7 @@ from agent.detect import DetectStats
 from agent.domain.records import DecodeReason, Kind, Reason, Source, Status, Trigger
 from agent.journal import JournalStats
 from agent.mqtt import LinkStats
-from agent.observe.labels import LabelBounds, label_text
-from agent.observe.metrics import Metrics
+from agent.observe.metrics import LabelBounds, Metrics, label_text
 from agent.observe.registry import DEVICE, METRICS, RETRIED_TYPE, SHARE, SUPPRESSED, Metric, PathSnapshot
 from tests.observe.calls import value
 

@@ -177,7 +177,7 @@ def test_what_happens_beside_a_call_is_recorded() -> None:
     assert lines["ai_ungrounded"]["failed"] == ["evidence"]
     assert lines["ai_breaker_change"]["level"] == "warning"
     assert lines["ai_budget_change"]["window"] == "day"
-    assert concrete.faults == 0
+    assert not concrete.fault_log.problems()
 
 
 def test_nothing_reaches_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,7 +196,7 @@ def test_nothing_reaches_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
     telemetry.suppressed(Reason.BUDGET, 1)
     telemetry.cache_looked_up("no such result")
     telemetry.breaker_changed("openai", BreakerState.OPEN, "why", 1.0)
-    assert telemetry.faults > 0
+    assert telemetry.fault_log.problems()
 
 
 def test_tracing_off_gives_no_ids() -> None:
