@@ -129,8 +129,8 @@ def describe_spans(spans: Sequence[Span], start: CallStart, record: CallRecord, 
 
     Args:
         spans: The three, outermost first.
-        start: What was known before the call.
-        record: What came of it.
+        start: The call before its first byte.
+        record: The call after its end.
         content: Whether prompt and reply may be shown.
     """
     _batch, call, chat = spans
@@ -194,7 +194,7 @@ def describe_spans(spans: Sequence[Span], start: CallStart, record: CallRecord, 
 
 
 def failed_checks(checks: Iterable[Check], *, in_words: bool) -> list[str]:
-    """Return what did not hold; its words repeat the reply, so they need ``in_words``."""
+    """Return the checks that failed; their words repeat the reply, so they need ``in_words``."""
     failed = [check for check in checks if not check.held][:MAX_CHECKS]
     return [f"{check.name}: {check.detail}" if in_words else check.name for check in failed]
 

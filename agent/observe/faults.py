@@ -1,4 +1,4 @@
-"""The faults of our own code: each is logged with its place, counted, and a problem of the status."""
+"""Faults of our own code: logged with their place, counted, shown in the status."""
 
 import threading
 import time

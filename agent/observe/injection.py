@@ -1,4 +1,4 @@
-"""Counts signs of prompt injection in the text of payloads, which is never forwarded."""
+"""Signs of prompt injection in the text of payloads, for log and metric."""
 
 import json
 import re
@@ -9,7 +9,7 @@ from agent.prompt import suspicions
 
 MAX_LOOKED_AT = 16_384  # bytes of a payload
 MAX_A_COMMIT = 65_536  # bytes of the payloads of one commit
-MAX_KNOWN = 1024  # texts whose rules are remembered: devices say the same again and again
+MAX_KNOWN = 1024  # texts whose rules are remembered: devices repeat themselves
 MAX_REMEMBERED = 256  # characters of each
 MAX_NEW = 8  # texts of a message that are looked at for the first time, 20 us each
 _MEANT = {"instruction", "role_marker"}
@@ -18,10 +18,13 @@ _STRING = re.compile(r'"([^"\\]*(?:\\.[^"\\]*)*)(?:"|\\?\Z)', re.DOTALL)
 
 
 class InjectionScanner:
-    """Tells each broken rule and the topic once a message. One thread, that of the journal."""
+    """Reports each broken rule and the topic once a message. One thread, that of the journal.
 
-    def __init__(self, tell: Callable[[str, str], None]) -> None:
-        self._tell = tell
+    No text of a payload is forwarded.
+    """
+
+    def __init__(self, report: Callable[[str, str], None]) -> None:
+        self._report = report
         self._known: dict[str, tuple[str, ...]] = {}
 
     def scan_all(self, found: Iterable[tuple[Arrival, bool]]) -> None:
@@ -41,7 +44,7 @@ class InjectionScanner:
     def scan(self, payload: bytes, topic: str, *, garbled: bool = False) -> None:
         """Look at the strings of a JSON payload, or at the whole of any other.
 
-        In what is ``garbled`` control characters and length mean nothing: it may be binary.
+        Control characters and length mean nothing in a ``garbled`` payload: it may be binary.
         """
         text = payload[:MAX_LOOKED_AT].decode("utf-8", "replace")
         found: list[str] = _STRING.findall(text) if text[:1] in {"{", "["} else [text]
@@ -56,7 +59,7 @@ class InjectionScanner:
                 rules = self._learn(one)
             broken.update(rules)
         for rule in sorted(broken & _MEANT if garbled else broken):
-            self._tell(rule, topic)
+            self._report(rule, topic)
 
     def _learn(self, text: str) -> tuple[str, ...]:
         rules = suspicions(_unescaped(text))

@@ -1,7 +1,7 @@
-"""A bounded queue of log lines and the thread that writes them.
+"""The log's bounds: a rate for each event, a queue, and the writing thread.
 
-A slow or stuck stdout (journald waiting for its disk) must stall nobody: who logs only appends, and what does
-not fit is dropped and counted.
+A slow or stuck stdout (journald waiting for its disk) must stall no thread: logging only appends, and a
+line that does not fit is dropped and counted.
 """
 
 import io
@@ -65,12 +65,12 @@ class RateLimit:
             return silent
 
     def collect(self) -> dict[str, int]:
-        """Return and forget what was suppressed and not yet said."""
+        """Return and forget the counts that were not logged yet."""
         with self._lock:
-            told = {name: bucket.suppressed for name, bucket in self._buckets.items() if bucket.suppressed}
-            for name in told:
+            counts = {name: bucket.suppressed for name, bucket in self._buckets.items() if bucket.suppressed}
+            for name in counts:
                 self._buckets[name].suppressed = 0
-            return told
+            return counts
 
 
 class LineWriter:
@@ -78,7 +78,7 @@ class LineWriter:
 
     Args:
         stream: A file with a descriptor (written unbuffered), else anything with ``write``.
-        max_queued_bytes: What the queue may hold; a line beyond it is dropped.
+        max_queued_bytes: Capacity of the queue; a line beyond it is dropped.
         idle: Called every 10 s and before the end; the lines it returns are written.
     """
 

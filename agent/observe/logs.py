@@ -1,4 +1,4 @@
-"""Logs: one JSON object a line, written by a thread of its own (structlog in front, `line_writer` behind)."""
+"""The agent's log: one JSON object a line (structlog), written by `line_writer`."""
 
 import json
 import sys
@@ -38,13 +38,13 @@ _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circ
 
 
 class Log(Protocol):
-    """How the rooms tell what happened: ``log("mqtt_connected", level="info", protocol="5")``."""
+    """Logs an event: ``log("mqtt_connected", level="info", protocol="5")``."""
 
     def __call__(self, event: str, level: str = "info", **fields: Any) -> None: ...
 
 
 class LogWriter:
-    """The log of one agent. ``log`` is what the rooms get; ``secrets`` masks in every line.
+    """The log of one agent. The parts of the agent get ``log``; ``secrets`` masks in every line.
 
     Args:
         level: Events below it cost nothing.
@@ -67,9 +67,9 @@ class LogWriter:
         self.secrets = secrets or Secrets()
         self._warnings = RateLimit(burst=20, per_s=0.2, mono=mono)
         self._others = RateLimit(burst=500, per_s=100.0, mono=mono)
-        self._told_dropped = 0
-        self._telling = False
-        self.on_fault: Callable[[Exception], None] = lambda _error: None  # gets what goes wrong in here
+        self._logged_dropped = 0
+        self._reporting = False
+        self.on_fault: Callable[[Exception], None] = lambda _error: None  # gets the faults of the log itself
         self._lines = LineWriter(stream=stream or sys.stdout, idle=self._leftovers)
         self.reconfigure(level=level, format=format, content=content)
 
@@ -101,14 +101,14 @@ class LogWriter:
     def _fall_back(self, event: str, error: Exception) -> None:
         """Write a line that names the missing one and holds nothing of it; report the fault once."""
         words = fault_words(error)
-        self._lines.put(self._own("log_line_failed", about=self.secrets.say(event[:128]), error=words))
-        if self._telling:  # the report of a fault has failed as well
+        self._lines.put(self._own("log_line_failed", about=self.secrets.one_line(event[:128]), error=words))
+        if self._reporting:  # the report of a fault has failed as well
             return
-        self._telling = True
+        self._reporting = True
         try:
             self.on_fault(error)
         finally:
-            self._telling = False
+            self._reporting = False
 
     def bind(self, **bound: Any) -> Log:
         """Return a ``log`` whose events carry ``bound`` as well."""
@@ -146,25 +146,25 @@ class LogWriter:
     def _finish(
         self, _logger: Any, _method: str, event: MutableMapping[str, Any]
     ) -> tuple[tuple[bytes], dict[str, bool]]:
-        say = self.secrets
+        secrets = self.secrets
         name = str(event.pop("event"))
         line: dict[str, Any] = {
             "timestamp": _now(),
             "level": event.pop("level"),
-            "event": say.say(name, 128),
+            "event": secrets.one_line(name, 128),
         }
         trouble = event.pop("exc_info", None)
         for field, value in event.items():
             key = f"{field}_" if field in line else field
             longest = MAX_CONTENT_EVENT_BYTES if key in CONTENT_KEYS else redact.MAX_STRING
             if key in CONTENT_KEYS and isinstance(value, str):
-                line[key] = say.exact(value, longest)
+                line[key] = secrets.exact(value, longest)
             else:
-                line[key] = say.tidy(key, value, max_chars=longest)
+                line[key] = secrets.tidy(key, value, max_chars=longest)
         if trouble:
             error = trouble if isinstance(trouble, BaseException) else sys.exc_info()[1]
             if error is not None:
-                line["exception"] = say.say(
+                line["exception"] = secrets.one_line(
                     frames(error, show_message=self.content == "full"), _TRACE_CHARS + redact.MAX_STRING
                 )
         return (_fit(line, self._render),), {"reserved": name in CALL_EVENTS}
@@ -173,10 +173,11 @@ class LogWriter:
         lines = []
         for limit in (self._warnings, self._others):
             for name, count in limit.collect().items():
-                lines.append(self._own("log_events_suppressed", about=self.secrets.say(name), count=count))
-        if self._lines.dropped > self._told_dropped:
-            lines.append(self._own("log_lines_dropped", count=self._lines.dropped - self._told_dropped))
-            self._told_dropped = self._lines.dropped
+                about = self.secrets.one_line(name)
+                lines.append(self._own("log_events_suppressed", about=about, count=count))
+        if self._lines.dropped > self._logged_dropped:
+            lines.append(self._own("log_lines_dropped", count=self._lines.dropped - self._logged_dropped))
+            self._logged_dropped = self._lines.dropped
         return lines
 
     def _own(self, event: str, **fields: Any) -> bytes:
@@ -184,7 +185,7 @@ class LogWriter:
 
 
 class _Sink:
-    """What structlog calls at the end of the chain: every level is the same ``put``."""
+    """The end of structlog's chain: every level is the same ``put``."""
 
     def __init__(self, put: Callable[..., None]) -> None:
         self.debug = self.info = self.warning = self.error = self.critical = self.msg = put

@@ -1,4 +1,4 @@
-"""The metrics of one agent: counted where things happen, or read from the path at each scrape."""
+"""The metrics of one agent: counted as they happen, or read at each scrape."""
 
 import hashlib
 import platform
@@ -41,7 +41,7 @@ from agent.observe.registry import (
     PathSnapshot,
 )
 
-# A `_created` line beside every counter would double them.
+# A `_created` line for every counter would double them.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"

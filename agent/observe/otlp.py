@@ -1,4 +1,7 @@
-"""Spans made by OpenTelemetry's SDK and sent to a collector. Imported only when tracing is on."""
+"""Spans of OpenTelemetry's SDK on their way to a collector.
+
+Imported only when tracing is on.
+"""
 
 import os
 import random

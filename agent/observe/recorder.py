@@ -1,4 +1,4 @@
-"""What the caller tells, as logs, metrics and spans: the one place where a call is recorded."""
+"""Calls of the model as log events, metrics and spans."""
 
 import time
 from collections.abc import Callable
@@ -76,7 +76,7 @@ class TelemetryRecorder:
                 reason=SHARE,
                 windows=1,
                 device=device,
-                remedy="look at what the device sends, or raise ai.device_share",
+                remedy="look at the device's messages, or raise ai.device_share",
             )
 
     def cache_looked_up(self, result: str) -> None:
@@ -85,7 +85,7 @@ class TelemetryRecorder:
             self.metrics.count("ai_cache_requests_total", result)
 
     def grounding_checked(self, result: Grounding, checks: tuple[Check, ...]) -> None:
-        """Count the answer of one window by whether its claims held, and say what did not."""
+        """Count the answer of one window by whether its claims held, and log the claims that did not."""
         with self.guard:
             self.metrics.count("ai_grounding_checks_total", result)
             if result is Grounding.UNGROUNDED:
@@ -103,7 +103,7 @@ class TelemetryRecorder:
             )
 
     def budget_changed(self, window: BudgetWindow, state: str, spent: float, limit: float) -> None:
-        """Say that a period's budget is ``ok``, ``soft`` (80 %) or ``hard`` (used up)."""
+        """Log that a period's budget is ``ok``, ``soft`` (80 %) or ``hard`` (used up)."""
         with self.guard:
             level = "info" if state == "ok" else "warning"
             self.logs.log(
@@ -111,9 +111,9 @@ class TelemetryRecorder:
             )
 
     def injection_suspected(self, rule: str, origin: str) -> None:
-        """Count and say that a text from ``origin`` (a topic or a device) looks like instructions to a model.
+        """Count and log a text from ``origin`` (a topic or a device) that looks like instructions to a model.
 
-        The payload's text itself is never said.
+        The payload's text itself is never logged.
         """
         with self.guard:
             self.metrics.injection(rule)
@@ -234,20 +234,20 @@ class RecordedCall:
         if shown is not None:
             fields["response"] = shown
         if record.usage is not None and record.usage.reported is not None:
-            said, counted = record.usage.reported, (record.usage.input, record.usage.output)
+            reported, counted = record.usage.reported, (record.usage.input, record.usage.output)
             logs.log(
                 "ai_usage_not_believed",
                 "warning",
                 request_id=self._start.request_id,
                 model=self._start.model,
-                reported_tokens=list(said),
+                reported_tokens=list(reported),
                 counted_tokens=list(counted),
                 remedy="the endpoint counts what cannot be; compare with its bill, or correct ai.profile",
             )
         if record.ok:
             logs.log("ai_call_success", **fields)
         else:
-            if record.error_type is not ErrorType.INTERNAL:  # which is no fault of the server
+            if record.error_type is not ErrorType.INTERNAL:  # not a fault of the server
                 fields["server"] = f"{self._start.server_address}:{self._start.server_port}"
             what_to_do = remedy(record.error_type, record.http_status)
             logs.log("ai_call_failure", "error", **fields, remedy=what_to_do)

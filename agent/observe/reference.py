@@ -1,4 +1,4 @@
-"""The generated part of ``docs/metrics.md``: ``python -m agent.observe.reference`` writes it."""
+"""The generated part of ``docs/metrics.md``, written by running this module."""
 
 import re
 from pathlib import Path

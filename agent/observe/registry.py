@@ -1,4 +1,7 @@
-"""All metrics of the agent, one row each: exposition, reference page and dashboard follow from them."""
+"""All metrics of the agent, one row each.
+
+Exposition, reference page and dashboard follow from them.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -49,7 +52,7 @@ class Label:
 
     Args:
         name: Name of the label.
-        values: The values that exist from the start; all of them, unless ``most`` says more.
+        values: The values that exist from the start; all of them, unless there is a ``most``.
         most: How many values the label may take, ``other`` among them.
     """
 
@@ -244,7 +247,7 @@ METRICS = (
     ),
     counter(
         "ai_verdict_feedback_total",
-        "What people said of verdicts.",
+        "Feedback of people on verdicts.",
         STATUS,
         Label("outcome", ("confirmed", "false_alarm")),
     ),
@@ -258,7 +261,13 @@ METRICS = (
         note="The value is 1.",
     ),
     # -------------------------------------------------------------------------------------- the path
-    gauge("edge_build_info", "What runs here.", Label("version"), Label("python"), note="The value is 1."),
+    gauge(
+        "edge_build_info",
+        "Version of the agent and of Python.",
+        Label("version"),
+        Label("python"),
+        note="The value is 1.",
+    ),
     gauge("edge_mqtt_connected", "1 while connected to the broker.", read=lambda now: now.connected),
     counter(
         "edge_mqtt_reconnects_total", "Connections after the first.", read=lambda now: now.link.reconnects
@@ -292,7 +301,7 @@ METRICS = (
     ),
     counter(
         "edge_mqtt_broker_dropped_total",
-        "Messages that the broker says it dropped, for all its clients.",
+        "Messages that the broker dropped for all its clients, by its own count.",
         note="Absent where it cannot be read, and until it changes where it had not changed for a minute"
         " when the agent connected.",
         read=lambda now: now.link.losses.total,
@@ -379,7 +388,7 @@ METRICS = (
     ),
     gauge(
         LAST_SEEN,
-        "When a device was last heard of; at most 50 devices.",
+        "Time of the last reading of a device; at most 50 devices.",
         DEVICE,
         read=lambda now: {device: last for device, (last, _) in now.device_times.items()},
     ),

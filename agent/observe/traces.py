@@ -1,4 +1,4 @@
-"""Spans of the agent: the SDK's, masked and bounded, or none, without an import of OpenTelemetry."""
+"""Spans of the agent, masked and bounded; OpenTelemetry is imported only if on."""
 
 import os
 import time
@@ -80,14 +80,14 @@ class Span:
 
     def _cleaned(self, attributes: Attributes) -> dict[str, Any]:
         """Return ``attributes`` masked and bounded, without those that are None."""
-        say = self._secrets.say
+        one_line = self._secrets.one_line
         cleaned: dict[str, Any] = {}
         for key, value in attributes.items():
             if isinstance(value, str):
                 longest = MAX_CONTENT_CHARS if key in CONTENT_ATTRIBUTES else MAX_ATTRIBUTE_CHARS
-                cleaned[key] = say(value, longest)
+                cleaned[key] = one_line(value, longest)
             elif isinstance(value, (list, tuple)):
-                cleaned[key] = [say(str(item), MAX_ATTRIBUTE_CHARS) for item in value]
+                cleaned[key] = [one_line(str(item), MAX_ATTRIBUTE_CHARS) for item in value]
             elif value is not None:
                 cleaned[key] = value
         return cleaned
@@ -196,7 +196,7 @@ class Tracer:
 
 
 def content_asked(environ: Mapping[str, str]) -> bool:
-    """Say whether the standard variable asks for prompts and replies on spans."""
+    """Return whether the standard variable asks for prompts and replies on spans."""
     return environ.get(CONTENT_VARIABLE, "NO_CONTENT").upper() in {"SPAN_ONLY", "SPAN_AND_EVENT"}
 
 

@@ -1,4 +1,4 @@
-"""Grafana's JSON around the panels: ``python -m configs.grafana.dashboard`` writes the dashboard.
+"""Grafana's JSON around the panels, written by running this module.
 
 Rows, grid and variables are those of schema version 39, for Grafana 10.4 and newer.
 """

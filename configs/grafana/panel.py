@@ -1,4 +1,4 @@
-"""One panel of the dashboard. ``@`` in an expression stands for the chosen gateways."""
+"""One panel of the dashboard: its words and its expressions."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,9 +15,9 @@ class Panel:
     """A title, words for a person, and one or more expressions with their legends.
 
     Args:
-        title: What it shows.
+        title: Its heading.
         about: How to read it, and what to do when it looks wrong.
-        queries: Expression to legend; the legend may use ``{{label}}``.
+        queries: Expression to legend, which may use ``{{label}}``; ``@`` are the chosen gateways.
         unit: Name of a unit of Grafana.
         kind: Grafana's panel type.
         width: Columns of 24.

@@ -1,4 +1,4 @@
-"""For each alert: series that must make it fire and series, one step away, that must not."""
+"""Alerts: series that must fire them, and series one step away that must not."""
 
 from dataclasses import dataclass
 
@@ -25,7 +25,7 @@ def _one(alert: str, series: str, firing: str, calm: str, at: str = "3h") -> Cas
 
 
 def rise(alert: str, series: str, calm: str | None = None) -> Case:
-    """A counter that goes up once must fire; one that stands must not."""
+    """A counter that goes up once must fire; a constant one must not."""
     return Case(alert, {series: "0x175 1x30"}, {calm or series: "0x175 1x30" if calm else "1x240"})
 
 
@@ -94,7 +94,7 @@ CASES = (
         {_OK: "0x240", _FAILED: "0x59 1x59 2x120"},
         {_OK: "0x59 1x180", _FAILED: "0x119 1x59 2x60"},
     ),
-    # It answered long ago: the counters alone do not tell, half a day does.
+    # It answered long ago: the counters alone are not enough, half a day is.
     Case(
         "AINeverAnswered",
         {_OK: "5x200", _FAILED: "0x11 1x11 2x11 3x11 4x11 5x140"},

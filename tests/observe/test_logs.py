@@ -38,7 +38,7 @@ def test_an_event_is_one_json_object_a_line() -> None:
 
 
 def test_levels_below_are_silent_and_can_change() -> None:
-    """A level below the configured one says nothing; a reload changes it."""
+    """A level below the configured one logs nothing; a reload changes it."""
     log = Log(level="warning")
     log.log("quiet", level="info")
     log.writer.reconfigure(level="debug", format="json", content="hash")
@@ -48,7 +48,7 @@ def test_levels_below_are_silent_and_can_change() -> None:
 
 
 def test_context_and_trace_ids_are_added() -> None:
-    """What is bound in this context and the span that runs here stand in the line."""
+    """The fields bound in this context and the ids of its span are in the line."""
     log = Log()
     bound = bind_ids(trace_id="ab" * 16, span_id="cd" * 8)
     with structlog.contextvars.bound_contextvars(batch_id="b1"):
@@ -73,7 +73,7 @@ def test_no_event_of_a_call_is_held_back() -> None:
 
 
 def test_the_id_of_the_call_is_added() -> None:
-    """What is logged while a call runs carries its request id, with tracing off as well."""
+    """A line that is logged while a call runs has its request id, with tracing off as well."""
     log = Log()
     bound = bind_ids(request_id="feed0123feed0123")
     log.log("inside")
@@ -87,7 +87,7 @@ def test_the_id_of_the_call_is_added() -> None:
 
 @pytest.mark.parametrize("event", ["ai_call_start", "ai_call_failure", "ai_retry"])
 def test_all_devices_of_a_call_are_named(event: str) -> None:
-    """A hundred long names fit, beside a prompt too; a name that looks like a secret's hides no other."""
+    """A hundred long names fit, next to a prompt too; a name that looks like a secret's hides no other."""
     devices = tuple(f"site/{number:03}/{'ü' * 110}" for number in range(100))
     log = Log(content="full")
     log.log(event, devices=devices[:60], prompt="p" * 16_000)
@@ -138,7 +138,7 @@ def test_a_secret_is_in_no_line() -> None:
 
 
 def test_an_exception_gives_its_place_but_not_its_input() -> None:
-    """A crash is told with type and frames; the message of a ValueError, which may hold input, is not."""
+    """A crash is logged with type and frames; the message of a ValueError, which may hold input, is not."""
     log = Log()
     try:
         float("canary")
@@ -152,7 +152,7 @@ def test_an_exception_gives_its_place_but_not_its_input() -> None:
 
 @pytest.mark.parametrize("size", [600, 5_000, 100_000])
 def test_an_event_is_bounded(size: int) -> None:
-    """No event is longer than 2 KiB, however much was given; it says that it was cut."""
+    """No event is longer than 2 KiB, however long its fields; a cut one is marked."""
     log = Log()
     log.log(
         "big", a="é" * size, b=["x" * size] * 60, c={str(place): "y" * size for place in range(60)}, last=1
@@ -193,7 +193,7 @@ def test_reserved_names_stay_ours() -> None:
 
 
 def test_a_storm_is_limited_and_counted() -> None:
-    """Of 1,000 equal warnings 20 are said; how many were held back is said with the next, or at the end."""
+    """Of 1,000 equal warnings 20 are logged; the number held back is logged with the next, or at the end."""
     now = [0.0]
     log = Log(mono=lambda: now[0])
     for _ in range(1_000):
@@ -240,7 +240,7 @@ def test_a_stuck_stdout_stalls_nobody() -> None:
 
 
 def test_what_was_dropped_is_said() -> None:
-    """Once the queue has room again, the log says how many lines are missing."""
+    """Each line is written or counted as dropped."""
     gate = threading.Event()
 
     class Slow(io.BytesIO):
@@ -305,7 +305,7 @@ def routed() -> Iterator[Log]:
 
 
 def test_library_logs_come_through_limited(routed: Log) -> None:
-    """Paho and others are heard at warning, a few times a minute, masked, without their later lines."""
+    """Paho and others are logged from warning on, a few times a minute, masked, without their later lines."""
     routed.writer.secrets.add("canary-8d1f")
     logging.getLogger("paho.mqtt").info("quiet")
     for _ in range(100):
@@ -348,7 +348,7 @@ def test_two_logs_do_not_share_anything() -> None:
 
 
 def test_uncaught_exceptions_of_threads_are_logged() -> None:
-    """What a thread does not catch is said with its place, and the process is told."""
+    """An uncaught exception of a thread is logged with its place, and ends the process."""
     log = Log()
     told: list[str] = []
     restore = catch_uncaught(log.log, lambda: told.append("ended"))

@@ -154,7 +154,7 @@ def test_a_surprising_model_is_other_and_counted() -> None:
 
 
 def test_devices_are_capped_and_keep_their_place() -> None:
-    """Fifty devices are shown, the same at every scrape; a counter says how many did not fit."""
+    """Fifty devices are shown, the same at every scrape; a counter holds the number that did not fit."""
     times = {f"d{place}": (float(place), None) for place in range(60)}
     shown = {"times": times}
     metrics = Metrics(read=lambda: PathSnapshot(device_times=shown["times"], devices=len(shown["times"])))
@@ -183,7 +183,7 @@ def test_hostile_label_values_stay_apart_and_printable() -> None:
 
 
 def test_verdicts_feedback_and_latency_are_counted() -> None:
-    """What the pipeline tells is counted under its own labels."""
+    """Verdicts and feedback are counted under their own labels."""
     metrics = Metrics()
     metrics.verdict(Status.ANOMALY, Source.AI)
     metrics.disagreement("local_only")

@@ -151,7 +151,7 @@ def test_finishing_twice_counts_once() -> None:
 
 
 def test_what_happens_beside_a_call_is_recorded() -> None:
-    """Suppressed windows, cache, grounding, breaker, budget, suspicion: counted, said where one can act."""
+    """Suppressed windows, cache, grounding, breaker, budget, suspicion: counted, logged where one can act."""
     log = Log(level="debug")
     telemetry: Recorder = (concrete := recorder(log.writer))
     telemetry.suppressed(Reason.BUDGET, 3)
@@ -181,7 +181,7 @@ def test_what_happens_beside_a_call_is_recorded() -> None:
 
 
 def test_nothing_reaches_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With metrics and log broken, every method returns and the call's own result stands."""
+    """With metrics and log broken, every method returns and the call's own result remains."""
     log = Log()
     telemetry = recorder(log.writer)
 

@@ -176,7 +176,7 @@ def test_a_failed_call_has_its_type_and_no_text(receiver: OtlpReceiver) -> None:
 def test_content_is_opt_in_by_the_environment(
     receiver: OtlpReceiver, monkeypatch: pytest.MonkeyPatch, mode: str
 ) -> None:
-    """Prompt and reply are on the span only when OpenTelemetry's variable says so, secrets masked."""
+    """Prompt and reply are on the span only when OpenTelemetry's variable asks for them, secrets masked."""
     monkeypatch.setenv(CONTENT_VARIABLE, mode)
     secrets = Secrets()
     secrets.add("canary-prompt-text")
@@ -199,7 +199,7 @@ def test_content_is_opt_in_by_the_environment(
 def test_our_setting_wins_over_the_environment(
     receiver: OtlpReceiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A setting of ours that says no content holds whatever the environment says."""
+    """A setting of ours against content wins over the environment."""
     monkeypatch.setenv(CONTENT_VARIABLE, "SPAN_ONLY")
     tracer = live(receiver, content=False)
     one_call(tracer, Log())
@@ -208,7 +208,7 @@ def test_our_setting_wins_over_the_environment(
 
 
 def test_links_are_bounded_and_hostile_ones_left_out(receiver: OtlpReceiver) -> None:
-    """At most 128 links count, each once; what is not a traceparent is no link."""
+    """At most 128 links count, each once; other texts are left out."""
     tracer = live(receiver)
     many = [f"00-{place:032x}-{place:016x}-01" for place in range(1, 300)]
     bad = ["", "x" * 55, f"00-{0:032x}-{1:016x}-01", f"ff-{1:032x}-{1:016x}-01", "é" * 55, many[0].upper()]
@@ -296,7 +296,7 @@ def test_a_collector_that_is_down_is_said_once_and_counted() -> None:
 
 
 def test_recovery_is_said() -> None:
-    """A collector that comes back is said once, with what was lost."""
+    """The return of a collector is logged once, with the number of lost spans."""
     from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult  # noqa: PLC0415
 
     from agent.observe.otlp import PausingExporter  # noqa: PLC0415
