@@ -44,7 +44,7 @@ tools:
 
 # The generated parts of the documentation and of the shipped configurations.
 docs: venv
-	$(PY) -m agent.observe.reference
+	$(PY) -m configs.prometheus.metrics_page
 	$(PY) -m configs.grafana.dashboard
 
 demo: venv

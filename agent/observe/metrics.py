@@ -172,13 +172,9 @@ class Metrics:
         """Add a value to a histogram."""
         self._series(name, labels).observe(value)
 
-    def call_began(self) -> None:
-        """Count a call in flight."""
-        self._families["ai_active_conversations"].inc()
-
-    def call_ended(self) -> None:
-        """Count a call in flight no longer."""
-        self._families["ai_active_conversations"].dec()
+    def in_flight(self, change: int) -> None:
+        """Add to the calls in flight."""
+        self._families["ai_active_conversations"].inc(change)
 
     def model(self, model: str, provider: str) -> tuple[str, str]:
         """Return the bounded labels of a model and its provider; all of their series exist from then on."""

@@ -152,7 +152,7 @@ class RecordedCall:
     def __enter__(self) -> Self:
         self._began = self._recorder.mono()
         with self._recorder.guard:
-            self._recorder.metrics.call_began()
+            self._recorder.metrics.in_flight(1)
         with self._recorder.guard:
             self._bound |= bind_ids(request_id=self._start.request_id)
         with self._recorder.guard:
@@ -180,7 +180,7 @@ class RecordedCall:
                 )
             )
         with self._recorder.guard:
-            self._recorder.metrics.call_ended()
+            self._recorder.metrics.in_flight(-1)
         with self._recorder.guard:
             for span in reversed(self._spans):
                 span.end()

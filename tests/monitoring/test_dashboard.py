@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from agent.observe.reference import known_names, names_in
 from configs.grafana.dashboard import FILE, text
+from configs.prometheus.metrics_page import known_names, names_in
 
 SHIPPED = FILE.parents[1]
 BOARD: dict[str, Any] = json.loads(FILE.read_text())

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from agent.observe.metrics import Metrics
-from agent.observe.reference import known_names, names_in
+from configs.prometheus.metrics_page import known_names, names_in
 from tests.monitoring.cases import CASES, Case, rise
 
 REPO = Path(__file__).resolve().parents[2]

@@ -1,4 +1,4 @@
-from agent.observe.reference import PAGE, alerts_by_metric, page, table
+from configs.prometheus.metrics_page import PAGE, alerts_by_metric, page, table
 
 
 def test_the_page_is_current() -> None:

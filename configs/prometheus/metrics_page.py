@@ -8,9 +8,9 @@ import yaml
 
 from agent.observe.registry import METRICS, Label, Metric, counter, gauge
 
-REPO = Path(__file__).resolve().parents[2]
-PAGE = REPO / "docs" / "metrics.md"
-RULES = REPO / "configs" / "prometheus" / "rules.yml"
+HERE = Path(__file__).resolve().parent
+PAGE = HERE.parents[1] / "docs" / "metrics.md"
+RULES = HERE / "rules.yml"
 BEGIN, END = "<!-- begin: written by `make docs` -->", "<!-- end -->"
 
 #: The metrics that prometheus_client reads from `/proc` and from the interpreter.
