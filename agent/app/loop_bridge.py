@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 from agent.domain.records import FindingEvent, Row, TimerKind, Verdict
 from agent.journal import JournalClosedError
 from agent.mqtt import LinkState
-from agent.observe.guard import GuardedSpan
-from agent.observe.traces import OFF, Span
+from agent.observe.traces import OFF, GuardedSpan, Span
 from agent.verdict.feedback import Noted
 
 if TYPE_CHECKING:

@@ -3,29 +3,23 @@
 import time
 from typing import TYPE_CHECKING
 
-from agent.observe.edge_metrics import EdgeSample
+from agent.observe.registry import PathSnapshot
 
 if TYPE_CHECKING:
     from agent.app.rooms import Rooms
 
 
-def take_sample(rooms: "Rooms") -> EdgeSample:
+def take_sample(rooms: "Rooms") -> PathSnapshot:
     """Return the counters for one scrape; plain reads, from any thread."""
     link, journal, pipeline = rooms.link, rooms.journal, rooms.pipeline
     stats, clock = journal.stats, journal.clock.now()
     wall, mono = time.time(), time.monotonic()
     inbox = journal.inbox
-    return EdgeSample(
-        mqtt_connected=link.state.connected,
-        mqtt_reconnects=link.stats.reconnects,
-        mqtt_received=dict(stats.sources),
-        mqtt_redeliveries=stats.redelivered,
-        mqtt_repeats_possible=stats.repeats_possible,
-        mqtt_dropped=dict(link.stats.dropped),
-        mqtt_publish_failures=link.stats.publish_refused,
-        mqtt_broker_dropped=link.stats.losses.total,
-        readings=stats.readings,
-        quarantined=dict(stats.quarantined),
+    return PathSnapshot(
+        link=link.stats,
+        journal=stats,
+        detect=rooms.detector.stats,
+        connected=link.state.connected,
         windows=dict(pipeline.stats.windows),
         findings_open={str(kind): n for kind, n in pipeline.conclusions.open_by_kind().items()},
         outbox_depth=_outbox_depth(rooms),
@@ -41,7 +35,6 @@ def take_sample(rooms: "Rooms") -> EdgeSample:
             "analyst": wall - (clock - pipeline.heartbeat),
         },
         telemetry_dropped={"logs": rooms.logs.dropped, "traces": rooms.tracer.dropped},
-        journal_bytes=stats.bytes_used,
         budget=rooms.asking.spend(),
     )
 

@@ -185,7 +185,7 @@ def call(behaviour: Behaviour, folder: Path, collector: OtlpReceiver) -> Seen:
         spend=spend,
         worst=PRICING.worst_case("m", size, output_tokens(2)) / 1e9,
         failures=list(caller._admission.breaker._results),
-        faults=caller.stats.faults + recorder.faults,
+        faults=caller.stats.faults + len(recorder.fault_log.problems()),
     )
 
 

@@ -1,4 +1,4 @@
-"""A fault of our own code: logged with its place, counted as internal, a problem of the status."""
+"""Faults of our own code: logged with their place, counted, shown in the status."""
 
 import asyncio
 import json
@@ -209,7 +209,7 @@ def test_a_fault_of_the_ledger_is_said(house: House, monkeypatch: pytest.MonkeyP
 def test_a_fault_of_the_recorder_is_said_and_costs_no_verdict(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A metric that breaks while a call is counted: the answer stands, the fault is reported."""
+    """A metric that breaks while a call is counted: the answer remains, the fault is reported."""
     monkeypatch.setattr("agent.observe.recorder.count_call", breaks)
     assert [one.reason for one in house.ask()] == [Reason.REVIEWED] * 2
     assert house.internal() == 1

@@ -154,7 +154,7 @@ def test_finishing_twice_counts_once() -> None:
 
 
 def test_what_happens_beside_a_call_is_recorded() -> None:
-    """Suppressed windows, cache, grounding, breaker, budget, suspicion: counted, said where one can act."""
+    """Suppressed windows, cache, grounding, breaker, budget, suspicion: counted, logged where one can act."""
     log = Log(level="debug")
     telemetry: Recorder = (concrete := recorder(log.writer))
     telemetry.suppressed(Reason.BUDGET, 3)
@@ -180,11 +180,11 @@ def test_what_happens_beside_a_call_is_recorded() -> None:
     assert lines["ai_ungrounded"]["failed"] == ["evidence"]
     assert lines["ai_breaker_change"]["level"] == "warning"
     assert lines["ai_budget_change"]["window"] == "day"
-    assert concrete.faults == 0
+    assert not concrete.fault_log.problems()
 
 
 def test_nothing_reaches_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With metrics and log broken, every method returns and the call's own result stands."""
+    """With metrics and log broken, every method returns and the call's own result remains."""
     log = Log()
     telemetry = recorder(log.writer)
 
@@ -199,7 +199,7 @@ def test_nothing_reaches_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
     telemetry.suppressed(Reason.BUDGET, 1)
     telemetry.cache_looked_up("no such result")
     telemetry.breaker_changed("openai", BreakerState.OPEN, "why", 1.0)
-    assert telemetry.faults > 0
+    assert telemetry.fault_log.problems()
 
 
 def test_tracing_off_gives_no_ids() -> None:

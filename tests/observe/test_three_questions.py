@@ -1,4 +1,4 @@
-"""The operator's three questions, asked of the log of 50 mixed calls, 46 failures at once among them.
+"""The operator's three questions to the log of 50 mixed calls, 46 of them failed.
 
 All parts are the agent's own: caller, SDK, recorder, log. Tracing is off, so no trace id helps.
 """
@@ -68,7 +68,7 @@ class Scripted(ModelEndpoint):
 
 @dataclass
 class Story:
-    """What was asked, what came of it, and what the log says."""
+    """The batches, their outcomes, and the log."""
 
     plans: list[Planned]
     verdicts: dict[str, list[Verdict]] = field(default_factory=dict)  # by batch
@@ -186,7 +186,7 @@ def test_all_failed_calls_of_a_model_in_the_last_hour(story: Story, model: str) 
 
 
 def test_all_calls_of_a_device_longer_than_three_seconds(story: Story) -> None:
-    """The second question: a device of a call about several is named too; as the verdicts say."""
+    """The second question: a device of a call about several is named too, as in the verdicts."""
 
     def slow(device: str) -> set[str]:
         return {
@@ -247,7 +247,7 @@ def test_each_line_says_what_its_verdicts_say(story: Story) -> None:
     ],
 )
 def test_what_is_no_failure_says_why_as_well(story: Story, behaviour: str, words: dict[str, Any]) -> None:
-    """A refusal, an ungrounded answer and a bad window are calls that succeeded, and each says its reason."""
+    """A refusal, an ungrounded answer and a bad window are successful calls, and each line has its reason."""
     (asked,) = [plan.asked for plan in story.plans if plan.behaviour == behaviour]
     (line,) = [one for one in story.ends("ai_call_success") if one["batch_id"] == asked.id]
     assert line | words == line

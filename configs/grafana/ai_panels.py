@@ -1,6 +1,6 @@
-"""The rows about the model: money, traffic, latency, tokens, quality, safety."""
+"""Panels about the model: money, traffic, latency, tokens, quality, safety."""
 
-from tests.monitoring.grafana.panel import RATE, Panel, quantiles, share, total
+from configs.grafana.panel import RATE, Panel, quantiles, share, total
 
 _LEFT = "(ai_budget_spent_usd{@} + ai_budget_reserved_usd{@}) / (ai_budget_limit_usd{@} > 0)"
 _CALLS = "ai_api_calls_total"
@@ -15,7 +15,7 @@ def _checks(results: str) -> str:
 MONEY = [
     Panel(
         "Cost per hour",
-        "What the chosen gateways spend on model calls at the pace of the last 15 minutes.",
+        "Spending of the chosen gateways on model calls at the pace of the last 15 minutes.",
         {"sum(ai:cost_usd_per_hour{@})": "USD per hour"},
         "currencyUSD",
         "stat",
@@ -207,7 +207,7 @@ QUALITY = [
     Panel(
         "Hallucination ratio",
         "Share of the answers of one hour whose claims are not in the readings. "
-        "It says whether claims hold, not whether the judgement is right.",
+        "It is about claims, not about whether the judgement is right.",
         {"ai:hallucination_ratio:rate1h{@}": "{{instance}}"},
         "percentunit",
         steps={0.0: "green", 0.1: "red"},

@@ -1,14 +1,19 @@
-"""Grafana's JSON around the panels: rows, grid, variables (schema version 39, Grafana 10.4 and newer)."""
+"""Grafana's JSON around the panels, written by running this module.
+
+Rows, grid and variables are those of schema version 39, for Grafana 10.4 and newer.
+"""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tests.monitoring.grafana.ai_rows import LATENCY, MONEY, QUALITY, SAFETY, TOKENS, TRAFFIC
-from tests.monitoring.grafana.edge_row import EDGE
-from tests.monitoring.grafana.panel import CHOSEN, Panel
+from agent.observe.registry import METRICS
+from configs.grafana.ai_panels import LATENCY, MONEY, QUALITY, SAFETY, TOKENS, TRAFFIC
+from configs.grafana.edge_panels import EDGE
+from configs.grafana.panel import CHOSEN, WIDTH, Panel, of_metric
 
-FILE = Path(__file__).resolve().parents[3] / "configs" / "grafana" / "dashboards" / "edge-agent.json"
+FILE = Path(__file__).resolve().parent / "dashboards" / "edge-agent.json"
 COLUMNS, HEIGHT = 24, 8
 ROWS = {
     "Money": MONEY,
@@ -17,7 +22,6 @@ ROWS = {
     "Tokens": TOKENS,
     "Quality": QUALITY,
     "Safety": SAFETY,
-    "Edge": EDGE,
 }
 _SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 _REDUCED = {"reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False}}
@@ -39,6 +43,14 @@ _OPTIONS: dict[str, dict[str, Any]] = {
 _LINES = {"drawStyle": "line", "lineWidth": 1, "fillOpacity": 10, "showPoints": "auto", "spanNulls": False}
 
 
+def rows() -> dict[str, list[Panel]]:
+    """Return the panels of each row: those of the tables, then those of single metrics."""
+    single = [of_metric(metric) for metric in METRICS if metric.panel]
+    last = len(single) % (COLUMNS // WIDTH)  # of the last line, which they fill
+    wide = [replace(panel, width=COLUMNS // last) for panel in single[-last:]] if last else []
+    return {**ROWS, "Edge": EDGE + single[: len(single) - last] + wide}
+
+
 def text() -> str:
     """Return the dashboard's file."""
     return json.dumps(dashboard(), indent=1) + "\n"
@@ -48,7 +60,7 @@ def dashboard() -> dict[str, Any]:
     """Return the dashboard."""
     panels: list[dict[str, Any]] = []
     top = 0
-    for title, row in ROWS.items():
+    for title, row in rows().items():
         panels.append(
             {
                 "id": len(panels) + 1,
@@ -194,3 +206,7 @@ def _asked(name: str, label: str, about: str, query: str) -> dict[str, Any]:
         "hide": 0,
         "current": {"text": ["All"], "value": ["$__all"]},
     }
+
+
+if __name__ == "__main__":
+    FILE.write_text(text())

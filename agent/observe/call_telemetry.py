@@ -6,7 +6,6 @@ from typing import Any
 
 from agent.domain.model_calls import CallRecord, Request
 from agent.domain.records import Check, Grounding
-from agent.observe import semconv
 from agent.observe.metrics import Metrics
 from agent.observe.redact import MAX_DEVICES
 from agent.observe.traces import Span
@@ -99,30 +98,28 @@ def _common(words: Iterable[str]) -> str | None:
 
 def count_call(metrics: Metrics, start: Request, record: CallRecord) -> None:
     """Count one call, once, whatever came of it."""
-    model = metrics.model(start.model, start.provider)
-    (model.success if record.ok else model.failure).inc()
-    model.duration.observe(record.latency_s)
+    count, pair = metrics.count, metrics.model(start.model, start.provider)
+    count("ai_api_calls_total", *pair, "success" if record.ok else "failure")
+    metrics.observe("ai_api_call_duration_seconds", record.latency_s, *pair)
     if record.error_type is not None or not record.ok:
-        model.errors[record.error_type.value if record.error_type else "other"].inc()
+        count("ai_api_errors_total", *pair, record.error_type or "other")
     usage = record.usage
     if usage is not None:
-        model.input.inc(usage.input)
-        model.output.inc(usage.output)
-        model.cached_input.inc(usage.cached_input)
-        model.reasoning.inc(usage.reasoning)
+        count("ai_tokens_processed_total", *pair, "input", by=usage.input)
+        count("ai_tokens_processed_total", *pair, "output", by=usage.output)
+        count("ai_cached_input_tokens_total", *pair, by=usage.cached_input)
+        count("ai_reasoning_tokens_total", *pair, by=usage.reasoning)
         if usage.estimated:
-            model.estimated_input.inc(usage.input)
-            model.estimated_output.inc(usage.output)
-    if record.cost_usd:
-        model.cost.inc(record.cost_usd)
-    if record.cost_assumed_usd:
-        model.cost_assumed.inc(record.cost_assumed_usd)
+            count("ai_tokens_estimated_total", *pair, "input", by=usage.input)
+            count("ai_tokens_estimated_total", *pair, "output", by=usage.output)
+    count("ai_estimated_cost_usd_total", *pair, by=record.cost_usd or 0.0)
+    count("ai_cost_assumed_usd_total", *pair, by=record.cost_assumed_usd)
     if not record.priced:
-        model.unpriced.inc()
+        count("ai_cost_unpriced_calls_total", *pair)
     if record.validation_failed:
-        model.validation_failures.inc()
+        count("ai_validation_failures_total", pair[0])
     if record.repaired is not None:
-        metrics.repairs["ok" if record.repaired else "failed"].inc()
+        count("ai_repairs_total", "ok" if record.repaired else "failed")
     for category in record.safety_categories:
         metrics.safety_flag(start.model, category)
 
@@ -132,72 +129,73 @@ def describe_spans(spans: Sequence[Span], start: Request, record: CallRecord, *,
 
     Args:
         spans: The three, outermost first.
-        start: What was known before the call.
-        record: What came of it.
+        start: The call before its first byte.
+        record: The call after its end.
         content: Whether prompt and reply may be shown.
     """
     _batch, call, chat = spans
     usage = record.usage
     tokens = {
-        semconv.USAGE_INPUT: usage.input,
-        semconv.USAGE_OUTPUT: usage.output,
-        semconv.USAGE_CACHE_READ: usage.cached_input,
-        semconv.USAGE_CACHE_WRITE: usage.cache_write,
-        semconv.USAGE_REASONING: usage.reasoning,
+        "gen_ai.usage.input_tokens": usage.input,
+        "gen_ai.usage.output_tokens": usage.output,
+        "gen_ai.usage.cache_read.input_tokens": usage.cached_input,
+        "gen_ai.usage.cache_write.input_tokens": usage.cache_write,
+        "gen_ai.usage.reasoning.output_tokens": usage.reasoning,
     } if usage is not None else {}  # fmt: skip
+    reply = record.reply
     chat.set(
         {
-            semconv.REQUEST_TEMPERATURE: start.temperature,
-            semconv.REQUEST_MAX_TOKENS: start.max_tokens,
-            semconv.REQUEST_SEED: start.seed,
-            semconv.OUTPUT_TYPE: "json",
-            semconv.PROMPT_NAME: start.prompt_name,
-            semconv.PROMPT_VERSION: start.prompt_version,
-            semconv.OPENAI_API_TYPE: semconv.OPENAI_CHAT_COMPLETIONS,
-            semconv.RESPONSE_ID: record.reply.response_id,
-            semconv.RESPONSE_MODEL: record.reply.response_model,
-            semconv.RESPONSE_FINISH_REASONS: [record.reply.finish_reason]
+            "gen_ai.request.temperature": start.temperature,
+            "gen_ai.request.max_tokens": start.max_tokens,
+            "gen_ai.request.seed": start.seed,
+            "gen_ai.output.type": "json",
+            "gen_ai.prompt.name": start.prompt_name,
+            "gen_ai.prompt.version": start.prompt_version,
+            "openai.api.type": "chat_completions",
+            "gen_ai.response.id": reply.response_id,
+            "gen_ai.response.model": reply.response_model,
+            "gen_ai.response.finish_reasons": [record.reply.finish_reason]
             if record.reply.finish_reason
             else None,
-            semconv.OPENAI_RESPONSE_SERVICE_TIER: record.reply.service_tier,
-            semconv.OPENAI_SYSTEM_FINGERPRINT: record.reply.system_fingerprint,
-            semconv.HTTP_STATUS: record.http_status,
+            "openai.response.service_tier": reply.service_tier,
+            "openai.response.system_fingerprint": reply.system_fingerprint,
+            "http.response.status_code": record.http_status,
             **tokens,
         }
     )
     call.set(
         {
-            semconv.RESPONSE_LENGTH: len(record.reply.text),
-            semconv.COST_USD: record.cost_usd,
-            semconv.CACHE_HIT: False,
-            semconv.BUDGET_REMAINING_USD: record.budget_remaining_usd,
-            semconv.COST_ASSUMED_USD: record.cost_assumed_usd or None,
-            semconv.VERDICT_STATUS: [f"{name}:{count}" for name, count in record.statuses.items()] or None,
-            semconv.VERDICT_SOURCE: source_of(record),
-            semconv.VERDICT_REASON: reason_of(record),
-            semconv.VERDICTS: [f"{'/'.join(words)}:{n}" for words, n in record.verdicts.items()] or None,
-            semconv.VALIDATION_FAILED: record.validation_failed,
-            semconv.REPAIRED: record.repaired is True,
-            semconv.TOKENS_ESTIMATED: None if usage is None else usage.estimated,
-            semconv.SAFETY_FLAGS: list(record.safety_categories) or None,
+            "response.length": len(reply.text),
+            "ai.cost.usd": record.cost_usd,
+            "ai.cache.hit": False,
+            "ai.budget.remaining_usd": record.budget_remaining_usd,
+            "ai.cost.assumed_usd": record.cost_assumed_usd or None,
+            "ai.verdict.status": [f"{name}:{count}" for name, count in record.statuses.items()] or None,
+            "ai.verdict.source": source_of(record),
+            "ai.verdict.reason": reason_of(record),
+            "ai.verdicts": [f"{'/'.join(words)}:{n}" for words, n in record.verdicts.items()] or None,
+            "ai.validation.failed": record.validation_failed,
+            "ai.reply.repaired": record.repaired is True,
+            "ai.tokens.estimated": None if usage is None else usage.estimated,
+            "ai.safety.flags": list(record.safety_categories) or None,
         }
     )
     _evaluate(chat, record, content=content)
     if content:
         if start.system:
-            chat.set({semconv.SYSTEM_INSTRUCTIONS: _json([_text(start.system)])})
-        chat.set({semconv.INPUT_MESSAGES: _message("user", start.user)})
+            chat.set({"gen_ai.system_instructions": _json([_text(start.system)])})
+        chat.set({"gen_ai.input.messages": _message("user", start.user)})
         if record.ok:
-            chat.set({semconv.OUTPUT_MESSAGES: _message("assistant", record.reply.text)})
+            chat.set({"gen_ai.output.messages": _message("assistant", reply.text)})
     if not record.ok:
         for span in (chat, call):
             span.fail(record.error_type.value if record.error_type else "other")
     elif record.error_type is not None:
-        chat.set({semconv.ERROR_TYPE: record.error_type.value})
+        chat.set({"error.type": record.error_type.value})
 
 
 def failed_checks(checks: Iterable[Check], *, in_words: bool) -> list[str]:
-    """Return what did not hold; its words repeat the reply, so they need ``in_words``."""
+    """Return the checks that failed; their words repeat the reply, so they need ``in_words``."""
     failed = [check for check in checks if not check.held][:MAX_CHECKS]
     return [f"{check.name}: {check.detail}" if in_words else check.name for check in failed]
 
@@ -206,12 +204,12 @@ def _evaluate(chat: Span, record: CallRecord, *, content: bool) -> None:
     good, bad = (record.grounding.get(kind, 0) for kind in (Grounding.GROUNDED, Grounding.UNGROUNDED))
     if good + bad:
         chat.event(
-            semconv.EVENT_EVALUATION,
+            "gen_ai.evaluation.result",
             {
-                semconv.EVALUATION_NAME: "grounding",
-                semconv.EVALUATION_SCORE: good / (good + bad),
-                semconv.EVALUATION_LABEL: "fail" if bad else "pass",
-                semconv.EVALUATION_EXPLANATION: "; ".join(
+                "gen_ai.evaluation.name": "grounding",
+                "gen_ai.evaluation.score.value": good / (good + bad),
+                "gen_ai.evaluation.score.label": "fail" if bad else "pass",
+                "gen_ai.evaluation.explanation": "; ".join(
                     failed_checks(record.failed_checks, in_words=content)
                 )
                 or None,

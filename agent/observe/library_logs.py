@@ -1,4 +1,4 @@
-"""The standard library's ``logging`` (paho, openai, OpenTelemetry, asyncio) routed into our log."""
+"""The log records of libraries (paho, openai, OpenTelemetry), routed into our log."""
 
 import logging
 import sys
@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from agent.observe.rate import RateLimit
+from agent.observe.line_writer import RateLimit
 
-#: The most that each library may say. OpenTelemetry's exporters repeat themselves for every failed export;
-#: `traces` says each change of state once, and counts.
+#: The lowest level of each library that is logged. OpenTelemetry's exporters repeat themselves for every
+#: failed export; `otlp` logs each change of state once, and counts.
 LEVELS = {
     "openai": logging.WARNING,
     "httpx2": logging.WARNING,
@@ -75,7 +75,7 @@ class LibraryHandler(logging.Handler):
             self._inside.busy = False
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 -- logging's name
-        """Say nothing: the default prints the record's arguments to stderr."""
+        """Print nothing: the default prints the record's arguments to stderr."""
 
 
 def uninstall(owner: object) -> None:
@@ -87,7 +87,7 @@ def uninstall(owner: object) -> None:
 
 
 def catch_uncaught(log: Callable[..., None], then: Callable[[], None]) -> Callable[[], None]:
-    """Log what nobody caught in any thread as ``agent_crashed``, then call ``then`` (which ends the process).
+    """Log an uncaught exception of any thread (``agent_crashed``), then call ``then`` to end the process.
 
     Returns:
         A function that puts the former hooks back.

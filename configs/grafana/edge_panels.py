@@ -1,6 +1,6 @@
-"""The row about the gateway itself."""
+"""Panels about the gateway itself."""
 
-from tests.monitoring.grafana.panel import RATE, Panel, quantiles, total
+from configs.grafana.panel import RATE, Panel, quantiles, total
 
 EDGE = [
     Panel(
@@ -83,7 +83,7 @@ EDGE = [
     ),
     Panel(
         "Windows",
-        "Windows sealed a minute, by what sealed them.",
+        "Windows sealed a minute, by their trigger.",
         total("edge_windows_total", "trigger"),
         "cpm",
     ),
@@ -125,7 +125,7 @@ EDGE = [
     ),
     Panel(
         "Journal",
-        "Bytes used. At 80 % of journal.max_mib the agent says so, at 95 % it stops acknowledging.",
+        "Bytes used. At 80 % of journal.max_mib the status has a problem, at 95 % it stops acknowledging.",
         {"edge_journal_bytes{@}": "{{instance}}"},
         "bytes",
     ),

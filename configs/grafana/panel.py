@@ -1,10 +1,13 @@
-"""What one panel shows. ``@`` in an expression stands for the chosen gateways."""
+"""One panel of the dashboard: its words and its expressions."""
 
 from dataclasses import dataclass, field
 from typing import Any
 
+from agent.observe.registry import Metric
+
 CHOSEN = 'job=~"$job",instance=~"$instance"'
 RATE = "$__rate_interval"
+WIDTH = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,9 +15,9 @@ class Panel:
     """A title, words for a person, and one or more expressions with their legends.
 
     Args:
-        title: What it shows.
+        title: Its heading.
         about: How to read it, and what to do when it looks wrong.
-        queries: Expression to legend; the legend may use ``{{label}}``.
+        queries: Expression to legend, which may use ``{{label}}``; ``@`` are the chosen gateways.
         unit: Name of a unit of Grafana.
         kind: Grafana's panel type.
         width: Columns of 24.
@@ -28,7 +31,7 @@ class Panel:
     queries: dict[str, str]
     unit: str
     kind: str = "timeseries"
-    width: int = 8
+    width: int = WIDTH
     steps: dict[float, str] = field(default_factory=dict)
     words: dict[int, tuple[str, str]] = field(default_factory=dict)
     more: dict[str, Any] = field(default_factory=dict)
@@ -49,6 +52,13 @@ def quantiles(name: str, *shares: float, by: str = "") -> dict[str, str]:
         )
         for share in shares
     }
+
+
+def of_metric(metric: Metric) -> Panel:
+    """Return the panel that a row of the registry asks for: growth an hour, or the value now."""
+    name = f"increase({metric.name}{{@}}[1h])" if metric.kind == "counter" else f"{metric.name}{{@}}"
+    by = metric.labels[-1].name if metric.labels else "instance"
+    return Panel(metric.panel, metric.help, {f"sum by ({by}) ({name})": f"{{{{{by}}}}}"}, "short")
 
 
 def share(part: str, whole: str, legend: str, over: str = RATE) -> dict[str, str]:
