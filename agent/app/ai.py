@@ -10,13 +10,14 @@ from agent.ai.budget_guard import BudgetState, state_of
 from agent.ai.caller import Caller
 from agent.ai.openai_chat import OpenAIChat
 from agent.ai.pricing import Price, Pricing
-from agent.ai.protocols import BudgetWindow, Recorder, Spend, Transcript
+from agent.ai.protocols import Recorder, Transcript
 from agent.ai.settings import CallerSettings
 from agent.budget.ledger import BudgetLedger
 from agent.budget.zone import find_zone
 from agent.config import Config
 from agent.config.credentials import KEY_VARIABLE, api_key
 from agent.config.endpoint import endpoint_of
+from agent.domain.model_calls import BudgetWindow, Spend
 from agent.observe.redact import Secrets
 from agent.prompt import NAME, VERSION
 from agent.prompt.render import HASH

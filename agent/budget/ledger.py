@@ -16,9 +16,9 @@ from datetime import tzinfo
 from pathlib import Path
 from typing import TypeVar
 
-from agent.ai.protocols import BudgetWindow, Spend
 from agent.budget.periods import KINDS, Anchor, Period, jumped, roll
 from agent.budget.store import LedgerFile
+from agent.domain.model_calls import BudgetWindow, Spend
 from agent.journal.errors import JournalError
 
 NANO = 1_000_000_000

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from datetime import tzinfo
 from pathlib import Path
 
-from agent.ai.protocols import BudgetWindow, Spend
 from agent.budget.ledger import NANO
 from agent.budget.periods import KINDS, Anchor, Period, roll
 from agent.budget.store import VERSION
+from agent.domain.model_calls import BudgetWindow, Spend
 from agent.journal.errors import JournalError, JournalNewerError
 from agent.journal.plain_files import refuse_planted
 

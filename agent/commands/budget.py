@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.ai.budget_guard import state_of
-from agent.ai.protocols import BudgetWindow, Spend
 from agent.app.ai import limits_of
 from agent.budget.ledger import BudgetLedger, boot_id
 from agent.budget.periods import Anchor
@@ -20,6 +19,7 @@ from agent.budget.reader import read_budget
 from agent.budget.store import SENTINEL
 from agent.budget.zone import find_zone
 from agent.config import load_apart
+from agent.domain.model_calls import BudgetWindow, Spend
 from agent.journal import JournalError
 
 if TYPE_CHECKING:

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 from agent.ai.caller import Caller
 from agent.ai.collecting_recorder import MuteRecorder
 from agent.ai.openai_chat import OpenAIChat
-from agent.ai.protocols import BudgetWindow
 from agent.ai.settings import CallerSettings
 from agent.app.ai import pricing_of
 from agent.budget.ledger import BudgetLedger
@@ -28,6 +27,7 @@ from agent.config import ConfigError, load_apart
 from agent.config.addresses import is_loopback, refuse_credentials
 from agent.config.credentials import KEY_VARIABLE, api_key
 from agent.config.endpoint import OPENAI_URL
+from agent.domain.model_calls import BudgetWindow
 from agent.domain.records import Outcome, Status, Window
 from agent.journal import JournalError, Reader
 from agent.verdict.verdict import conclude, to_json

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from agent.ai.protocols import CallRecord, CallStart
+from agent.domain.model_calls import CallRecord, CallStart
 from agent.domain.records import Check, Grounding
 from agent.observe import semconv
 from agent.observe.metrics import Metrics

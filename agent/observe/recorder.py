@@ -5,8 +5,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from agent.ai.protocols import BreakerState, BudgetWindow, CallRecord, CallStart, ErrorType, Retry
 from agent.ai.remedies import remedy
+from agent.domain.model_calls import BreakerState, BudgetWindow, CallRecord, CallStart, ErrorType, Retry
 from agent.domain.records import Check, Grounding, Reason
 from agent.observe import semconv
 from agent.observe.call_record import (

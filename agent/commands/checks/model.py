@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from agent.ai.openai_chat import OpenAIChat
 from agent.ai.pricing import usd
 from agent.ai.probe import MAX_TOKENS, Probe, probe
-from agent.ai.protocols import ErrorType
 from agent.ai.remedies import remedy
 from agent.app.ai import limits_of, pricing_of
 from agent.budget.ledger import BudgetLedger
@@ -20,6 +19,7 @@ from agent.commands.words import many, printable
 from agent.config import Config, ConfigError
 from agent.config.credentials import api_key
 from agent.config.endpoint import describe_model, endpoint_of
+from agent.domain.model_calls import ErrorType
 from agent.journal import JournalError, Reader
 
 TIMEOUT_S = 20.0
