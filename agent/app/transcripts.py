@@ -1,4 +1,4 @@
-"""The words of each AI call on their way to the journal, for ``show`` and ``replay``."""
+"""Prompt and reply of each AI call, journaled for ``show`` and ``replay``."""
 
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -10,12 +10,12 @@ from agent.domain.fault import fault_words
 from agent.journal import JournalError, Store
 from agent.verdict.verdict import encode
 
-MAX_BATCHES = 32  # of which a further call may still come: fallback models, in the order asked
+MAX_BATCHES = 32  # with further calls possible: fallback models, in the order asked
 MAX_REPLY = 65_536  # characters
 
 
 class Transcripts:
-    """Journals what was asked and answered; a batch keeps one entry for each model that was asked.
+    """Journals prompts and replies; a batch keeps one entry for each model that was asked.
 
     ``write`` hands a transaction to the journal. A transcript that cannot be written is reported; the answer
     stands all the same.

@@ -119,7 +119,6 @@ class TimerKind(StrEnum):
     DISCONNECTED = "disconnected"  # silence clocks stand
     OFFLINE = "offline"  # the device itself or its last will said so
     ONLINE = "online"
-    DRAIN = "drain"  # seal every open window now (demo, replay)
 
 
 class Grounding(StrEnum):

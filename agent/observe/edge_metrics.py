@@ -1,4 +1,4 @@
-"""The metrics of the path (``edge_*``, the budget), read from the rooms at each scrape."""
+"""The metrics of the path (``edge_*``, the budget), read at each scrape."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -53,18 +53,18 @@ class EdgeMetrics:
     def __init__(
         self, *, read: Callable[[], EdgeSample], bounds: LabelBounds, sources: Sequence[str] = ()
     ) -> None:
-        self._read = read
+        self.read = read
         self._bounds = bounds
         self._sources = tuple(label_text(source) for source in sources)[: MAX_SOURCES - 1]
         self._shown: dict[str, None] = {}
 
     def describe(self) -> Iterable[Metric]:
-        """Return nothing: a registration must not read the rooms."""
+        """Return nothing: a registration must not read the path."""
         return []
 
     def collect(self) -> Iterable[Metric]:
         """Read one sample and give its families."""
-        sample = self._read()
+        sample = self.read()
         yield from self._link(sample)
         yield from self._path(sample)
         yield from self._process(sample)

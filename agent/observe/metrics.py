@@ -79,10 +79,15 @@ class Metrics:
         self.breaker(provider, "closed", moved=False)
         self._make_info(version, prompt)
         self.active = self._gauge("ai_active_conversations", "AI calls in flight.")
-        self.registry.register(EdgeMetrics(read=read, bounds=self.bounds, sources=sources))
+        self._path = EdgeMetrics(read=read, bounds=self.bounds, sources=sources)
+        self.registry.register(self._path)
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         GCCollector(registry=self.registry)
+
+    def read_path(self, read: Callable[[], EdgeSample]) -> None:
+        """Have ``read`` give the state of everything that is not AI, once the path is built."""
+        self._path.read = read
 
     def render(self) -> tuple[bytes, str]:
         """Return the exposition text and its content type."""

@@ -1,6 +1,6 @@
-"""The review desk: sealed windows in, verdicts out, one lane per device so that verdicts keep their order.
+"""The review queue: sealed windows in, outcomes out, one lane per device so that verdicts keep their order.
 
-Gate, batch, model call and conclusion happen here; what is decided is handed on through ``conclude``.
+It decides which windows the model is asked about, batches them, and hands the outcomes to ``conclude``.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ class BatchSettings:
 
 
 class Asks(Protocol):
-    """The caller, as the desk sees it."""
+    """The caller, as the review queue needs it."""
 
     async def ask(
         self, batch: Batch, sending: Callable[[Sequence[Window]], Awaitable[None]]
@@ -48,7 +48,7 @@ class Asks(Protocol):
 
 
 class Batches(Protocol):
-    """What is on disk of batches, as the desk writes it."""
+    """The batches on disk, as the review queue writes them."""
 
     async def plan(self, batch: Batch) -> None:
         """Commit which windows are asked together."""
@@ -64,7 +64,7 @@ class Batches(Protocol):
 
 
 class Spawn(Protocol):
-    """Runs work as a task of its own; what it raises ends the process."""
+    """Runs work as a task of its own; an exception of it ends the process."""
 
     def __call__(self, work: Coroutine[Any, Any, None]) -> object:
         """Start ``work``."""
@@ -82,17 +82,18 @@ class _Case:
 
 @dataclass(slots=True)
 class _Flight:
-    """A batch that the caller has, and the windows of it that were in a request."""
+    """A batch in a call, and its windows that were in a request."""
 
     batch: Batch
     sent: set[str] = field(default_factory=set)
 
 
-class Desk:
-    """Decides who reviews each window and sees to it that every window gets its outcome.
+class ReviewQueue:
+    """Decides who reviews each window, and ensures that every window gets its outcome.
 
-    ``batches`` commits who is asked together, and each attempt when its request is about to be sent;
-    ``conclude`` takes window and outcome; ``finding`` gives a device's open one. All on the analyst's loop.
+    ``batches`` commits which windows are asked together, and each attempt when its request is about to be
+    sent; ``conclude`` takes window and outcome; ``finding`` gives a device's open one. All on the analyst's
+    loop.
     """
 
     def __init__(
@@ -128,18 +129,8 @@ class Desk:
         self.calm = CalmRate()
         self._doubts = Doubts()
 
-    @property
-    def pending(self) -> int:
-        """Windows without a verdict yet."""
-        return sum(map(len, self._lanes.values()))
-
-    @property
-    def waiting(self) -> int:
-        """Windows that wait for company in a batch."""
-        return len(self._waiting)
-
     def reconfigure(self, review: ReviewSettings, batch: BatchSettings, caller: Asks | None) -> None:
-        """Take new settings for windows that come from now on."""
+        """Take new settings for later windows."""
         self._review, self._batch, self._caller = review, batch, caller
 
     def may_ask(self, window_id: str, score: float, clock: float) -> bool:
@@ -156,11 +147,11 @@ class Desk:
         case = _Case(window)
         self._lanes.setdefault(window.device, deque()).append(case)
         if self._review.mode == "all":
-            self._gate(case)
+            self._route(case)
         self._advance([window.device])
 
     def resume(self, left: Recovered) -> None:
-        """Take the windows that the last process left, and ask those together that it had put together."""
+        """Take the windows that the last process left, and ask again those together that it had batched."""
         cases = {
             window.id: _Case(
                 window,
@@ -176,7 +167,7 @@ class Desk:
             self._ask_again([cases[one] for one in batch if self._may_ask_again(cases[one])])
         for case in cases.values():
             if self._review.mode == "all" and not case.asked:
-                self._gate(case)
+                self._route(case)
         self._advance(list(self._lanes))
 
     def _may_ask_again(self, case: _Case) -> bool:
@@ -229,7 +220,7 @@ class Desk:
         lane = self._lanes[device]
         case = lane[0]
         if case.outcome is None and not case.asked:
-            self._gate(case)
+            self._route(case)
         if case.outcome is None:
             return False
         lane.popleft()
@@ -238,7 +229,7 @@ class Desk:
             del self._lanes[device], self._moving[device]
         return True
 
-    def _gate(self, case: _Case) -> None:
+    def _route(self, case: _Case) -> None:
         """Give the case its local outcome, or put it into the next batch."""
         decision = self._decide(case)
         if not decision.ask:
@@ -329,7 +320,7 @@ class Desk:
     async def _call(self, caller: Asks, batch: Batch) -> list[Outcome]:
         """Ask the model; a call cancelled because the process stops ends local, reason ``shutdown``.
 
-        What was in no request then has no outcome.
+        A window that was in no request then has no outcome.
         """
         flight = _Flight(batch)
         call = asyncio.ensure_future(caller.ask(batch, lambda windows: self._count(flight, windows)))
@@ -355,7 +346,7 @@ class Desk:
             await self._batches.count(flight.batch, ids)
 
     def close(self) -> None:
-        """Start no more calls; what is in no request waits in the journal for the next start."""
+        """Start no more calls; windows in no request wait in the journal for the next start."""
         self._closing = True
         if self._flush is not None:
             self._flush.cancel()
