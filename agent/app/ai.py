@@ -173,7 +173,7 @@ class AiService:
         text = (
             f"{named}{more}: used up the share of the hour's money for one device"
             f" ({self._config.ai.device_share:.0%}), so that others keep theirs; judged locally meanwhile."
-            " Look at what is sent, or raise ai.device_share."
+            " Look at the device's messages, or raise ai.device_share."
         )
         return [text]
 

@@ -72,7 +72,7 @@ class App:
         except AgentError:
             self._logs.close(1.0)
             raise
-        except Exception as error:  # noqa: BLE001 - a fault of ours: said, then exit 70
+        except Exception as error:  # noqa: BLE001 - a fault of ours: logged, then exit 70
             fatal = Fatal("main", error)
         if fatal is not None:
             self._die(fatal)
@@ -80,7 +80,7 @@ class App:
         return EXIT_OK
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
-        """Note what is asked for; locks are out of bounds here."""
+        """Note the request; a signal handler must take no lock."""
         if number == signal.SIGHUP:
             self._reload_asked = True
         elif self._stop_asked:
@@ -92,7 +92,7 @@ class App:
     # -------------------------------------------------------------------------------------- start
 
     def _start(self) -> Agent | None:
-        """Open, replay what the last process left, then start the threads; None when the end came first."""
+        """Open, replay what the last process left, then start the threads; None when a stop came first."""
         self._logs.log("agent_started", version=__version__, agent=self._config.agent.id, pid=os.getpid())
         for weak in weaknesses(self._config):
             self._logs.log(
@@ -122,7 +122,7 @@ class App:
         )
 
     def _aside(self, work: Callable[[], T]) -> T | None:
-        """Run what may take minutes in a thread, for a signal must be heard meanwhile; None when one came."""
+        """Run work of minutes in a thread, so that signals are handled meanwhile; None when a stop came."""
         future: Future[T] = Future()
 
         def body() -> None:
@@ -136,7 +136,7 @@ class App:
         return self._outlast(future)
 
     def _outlast(self, future: "Future[T]") -> T | None:
-        """Wait for a step of the start and ask systemd for time; None when the end was asked for."""
+        """Wait for a step of the start and ask systemd for time; None when a stop was requested."""
         future.add_done_callback(lambda _future: self._wake_up.wake())
         limit = time.monotonic() + MAX_START_S
         while not future.done():
@@ -223,7 +223,7 @@ class App:
                 self._die(Fatal("main", TimeoutError(f"main made no turn for {MAIN_STUCK_S:.0f} s")))
 
     def _show(self, agent: Agent) -> None:
-        """Show in ``systemctl status`` what is wrong, when it changes."""
+        """Show the problems in ``systemctl status``, and log a web server that hangs."""
         now = time.monotonic()
         if now - self._status_at >= STATUS_S:
             self._status_at = now
@@ -237,7 +237,7 @@ class App:
             )
 
     def _die(self, fatal: Fatal) -> None:
-        """Say why and end at once: start-up is the only recovery path."""
+        """Log the reason and end at once: start-up is the only recovery path."""
         try:
             self._logs.log(
                 "agent_failed",

@@ -111,7 +111,7 @@ def build(
     detector = Detector(settings=DetectSettings(), limits=settings.of_limits(config))
     bridge = LoopBridge(loop, fail=fail)
     receiver = Receiver(
-        registry,
+        registry=registry,
         own={f"{config.base_topic}/feedback": read_feedback},
         wall_at=scale.wall_at,
         note=recorder.decoder_faulted,
@@ -163,6 +163,7 @@ def build(
         quoted=config.web.quarantine_text,
     )
     problems = Problems(
+        config=config,
         link=link,
         journal=journal.stats,
         outbox=pipeline.outbox,
@@ -174,9 +175,6 @@ def build(
         dropped=recorder.dropped,
         limits=settings.of_limits(config),
         weaknesses=weaknesses(config),
-        url=config.mqtt.url,
-        base_topic=config.base_topic,
-        keep_days=config.journal.keep_days,
         start=start,
     )
     reporter = Reporter(

@@ -26,7 +26,7 @@ FIXED = ("ai.budget.timezone",)
 
 @dataclass(slots=True, kw_only=True)
 class Reloader:
-    """Reloads one agent's configuration, one at a time, beside the main thread."""
+    """Reloads one agent's configuration, one at a time, in a thread of its own."""
 
     config: Config
     path: Path

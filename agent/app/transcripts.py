@@ -29,7 +29,7 @@ class Transcripts:
         self._calls: dict[str, list[dict[str, Any]]] = {}
 
     def add(self, transcript: Transcript) -> None:
-        """Journal one call beside the earlier calls of its batch."""
+        """Journal one call with the earlier calls of its batch."""
         batch_id = transcript.batch_id
         while batch_id not in self._calls and len(self._calls) >= MAX_BATCHES:
             del self._calls[next(iter(self._calls))]

@@ -1,6 +1,7 @@
 """Decoding of one arrival, with the report of a decoder that fails by a fault of ours."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from agent.decode.registry import Decoded, Registry
@@ -9,28 +10,18 @@ from agent.domain.records import Arrival, DecodeError, DecodeReason
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Receiver(Generic[T]):
     """Decodes readings by the registry, and messages on the agent's own topics by ``own``.
 
-    Args:
-        registry: the sources.
-        own: topic to the decoder of its payload, which raises DecodeError.
-        wall_at: the wall time of an arrival, from its monotonic and its real time of receipt.
-        note: gets a fault of ours and the topic.
+    ``wall_at`` gives the wall time of an arrival from its monotonic and its real time of receipt; ``note``
+    gets a fault of ours and the topic.
     """
 
-    def __init__(
-        self,
-        registry: Registry,
-        *,
-        own: Mapping[str, Callable[[bytes], T]],
-        wall_at: Callable[[float, float], float],
-        note: Callable[[BaseException, str], None],
-    ) -> None:
-        self._registry = registry
-        self._own = own
-        self._wall_at = wall_at
-        self._note = note
+    registry: Registry
+    own: Mapping[str, Callable[[bytes], T]]
+    wall_at: Callable[[float, float], float]
+    note: Callable[[BaseException, str], None]
 
     def decode(self, arrival: Arrival) -> Decoded | T:
         """Return the content of a message.
@@ -43,15 +34,15 @@ class Receiver(Generic[T]):
             return self._decode(arrival)
         except (DecodeError, UnicodeEncodeError, MemoryError) as error:
             if isinstance(error, DecodeError) and error.reason is DecodeReason.DECODER_FAULT:
-                self._note(error.__cause__ or error, arrival.topic)
+                self.note(error.__cause__ or error, arrival.topic)
             raise
         except Exception as error:
-            self._note(error, arrival.topic)
+            self.note(error, arrival.topic)
             raise
 
     def _decode(self, arrival: Arrival) -> Decoded | T:
-        own = self._own.get(arrival.topic)
+        own = self.own.get(arrival.topic)
         if own is not None:
             return own(arrival.payload)
-        received = self._wall_at(arrival.mono, arrival.received)
-        return self._registry.decode(arrival.topic, arrival.payload, received, arrival.properties)
+        received = self.wall_at(arrival.mono, arrival.received)
+        return self.registry.decode(arrival.topic, arrival.payload, received, arrival.properties)

@@ -1,4 +1,4 @@
-"""What the pipeline publishes of devices, verdicts and findings, and who receives it."""
+"""Events of devices, verdicts and findings, and their subscribers."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from agent.domain.records import Finding, FindingEvent, Verdict
 
 @dataclass(frozen=True, slots=True)
 class DeviceSeen:
-    """The first reading of a device that the detector does not know; again after a restart or eviction."""
+    """The first reading of a device; perhaps again after a restart, or when the device was forgotten."""
 
     device: str
     clock: float

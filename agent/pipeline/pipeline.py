@@ -166,7 +166,7 @@ class Pipeline:
         self._turn_asked = False
         self._snapshot_asked = False  # in the middle of a row
         self._dump: Dump | None = None  # under way: no row is taken
-        self._dump_s = 0.0  # what its slices have taken
+        self._dump_s = 0.0  # time of its slices so far
         self.retained = RetainedValues()
         self.seq = 0
         self._snapshots = SnapshotDue(clock=clock())
@@ -213,7 +213,7 @@ class Pipeline:
         return bool(self._rows) or self._row is not None or self._dump is not None
 
     def _work(self) -> int:
-        """Take rows and seal what they cut, up to the bounds of a turn; return how many were finished.
+        """Take rows and seal their windows, up to the bounds of a turn; return how many were finished.
 
         A turn may end amid the windows of a row. The next row waits until all are sealed, so where a turn
         ends decides nothing. While a snapshot is under way a turn is one slice of it, and no row is taken.
@@ -389,7 +389,7 @@ class Pipeline:
         self._snapshot_asked = self._row is not None
         if self._snapshot_asked or self._dump is not None:
             return
-        self._sealed_to.clear()  # what it knew is behind this snapshot
+        self._sealed_to.clear()  # its rows are behind this snapshot
         self._dump_s = 0.0
         self._dump = Dump(self.detector, self.windows, self.review_queue.calm, self._last_seq)
         self._ask_turn()

@@ -43,7 +43,7 @@ class Asks(Protocol):
         ...
 
     def cancelled(self, batch: Batch) -> list[Outcome]:
-        """Return the outcomes of a batch whose ``ask`` was cancelled, with what they cost."""
+        """Return the outcomes of a batch whose ``ask`` was cancelled, with their cost."""
         ...
 
 
@@ -89,7 +89,7 @@ class _Flight:
 
 
 class ReviewQueue:
-    """Decides who reviews each window, and ensures that every window gets its outcome.
+    """Decides the reviewer of each window, and ensures that every window gets its outcome.
 
     ``batches`` commits which windows are asked together, and each attempt when its request is about to be
     sent; ``conclude`` takes window and outcome; ``finding`` gives a device's open one. All on the analyst's

@@ -118,7 +118,7 @@ class SnapshotDue:
         self._took_s = 0.0
         self._pruned = 0
         self._doublings = 0
-        self._before = (0, clock)  # what is true again if the storage refuses the one under way
+        self._before = (0, clock)  # restored if the storage refuses the one under way
         self._under_way = False
         self._refused = 0
         self._retry = clock

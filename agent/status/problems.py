@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
-from agent.config import Weakness
+from agent.config import Config, Weakness
 from agent.detect import Detector, DetectSettings, Limit
 from agent.journal import JournalStats
 from agent.mqtt import Link
@@ -61,10 +61,11 @@ class HasNotes(HasProblems, Protocol):
 class Problems:
     """Collects the problems of all parts, from any thread.
 
-    ``idle_s`` gives for how long a loop has made no turn, ``dropped`` the lost log lines and spans; ``url``,
-    ``base_topic`` and ``keep_days`` are as configured.
+    ``config`` is the one at start: a reload changes nothing of it that is read here, except the limits.
+    ``idle_s`` gives for how long a loop has made no turn, ``dropped`` the lost log lines and spans.
     """
 
+    config: Config
     link: Link
     journal: JournalStats
     outbox: Outbox
@@ -76,9 +77,6 @@ class Problems:
     dropped: Callable[[], tuple[int, int]]
     limits: Sequence[Limit]
     weaknesses: Sequence[Weakness]
-    url: str
-    base_topic: str
-    keep_days: float
     start: Start
     learning: int = 0  # series
     _since: dict[str, float] = field(default_factory=dict)  # state -> since when it holds
@@ -102,9 +100,9 @@ class Problems:
         return self.link.state.subscribed and self.journal.state != "full"
 
     def problems(self) -> list[str]:
-        """Return what is wrong, in sentences; empty when all is well."""
+        """Return the problems, in sentences; none when all is well."""
         now = time.monotonic()
-        found = link_problems(self.link.state, self.link.stats, url=self.url, now=now)
+        found = link_problems(self.link.state, self.link.stats, url=self.config.mqtt.url, now=now)
         found += self._held_back()
         found += _newcomer_problems(self.journal, now=now)
         if self.idle_s("web") > WEB_STUCK_S:
@@ -132,12 +130,18 @@ class Problems:
         if refused:
             oldest = view.refused_since or since["refused"]  # as journaled, once that was read
             code = next(iter(refused.values()))[1]
-            found.append(refused_words(list(refused), code=code, since=oldest, base_topic=self.base_topic))
+            found.append(
+                refused_words(list(refused), code=code, since=oldest, base_topic=self.config.base_topic)
+            )
         if time.time() - since.get("backlog", math.inf) > BACKLOG_S:
             found.append(backlog_words(view.outbox_depth, since["backlog"]))
         if view.undeliverable and view.given_up is not None:
             topic, at = view.given_up
-            found.append(given_up_words(view.undeliverable, topic=topic, since=at, keep_days=self.keep_days))
+            found.append(
+                given_up_words(
+                    view.undeliverable, topic=topic, since=at, keep_days=self.config.journal.keep_days
+                )
+            )
         return found
 
     def _note_since(self, states: Mapping[str, bool]) -> dict[str, float]:
@@ -167,7 +171,7 @@ class Problems:
         return fault.sure or time.monotonic() - self.start.mono > SPOKEN_S
 
     def notes(self) -> list[str]:
-        """Return what is weaker than it could be, in sentences."""
+        """Return the weaknesses that do not stop the work, in sentences."""
         journal, detector = self.journal, self.detector
         found = link_notes(self.link.state, ids_reused=journal.ids_reused) + self.ai.notes()
         found += [str(fault) for fault in self._judge_limits() if not self._is_problem(fault)]

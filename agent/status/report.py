@@ -170,7 +170,7 @@ class Reporter:
             "severity": finding.severity,
             "opened_at": iso(finding.opened),
             "verdicts": finding.verdicts,
-            "summary": last.get("summary", "What was said of it is not kept any more."),
+            "summary": last.get("summary", "Its last verdict is no longer kept."),
             "advice": last.get("advice", ADVICE[finding.kind]),
             "evidence": last.get("evidence", []),
             "verdict_id": last.get("id"),

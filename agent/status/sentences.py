@@ -1,4 +1,4 @@
-"""Sentences for a person: what is wrong or weaker than it could be, since when, and what helps."""
+"""Sentences for a person: the problem or weakness, since when, and the remedy."""
 
 from collections.abc import Sequence
 

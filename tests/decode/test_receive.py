@@ -15,7 +15,7 @@ OWN = "edge-agent/gw1/feedback"
 def receiver(noted: list[tuple[str, str]], own: Any = str) -> Receiver[Any]:
     registry = Registry(sources=[SourceSpec(topic="s/{device}/{metric}")], base_topic="edge-agent/gw1")
     return Receiver(
-        registry,
+        registry=registry,
         own={OWN: own},
         wall_at=lambda mono, real: real + mono,
         note=lambda error, topic: noted.append((type(error).__name__, topic)),

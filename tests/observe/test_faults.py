@@ -70,6 +70,7 @@ class House:
         )
         link: Any = SimpleNamespace(state=state, stats=LinkStats())
         self.problems = Problems(
+            config=config,
             link=link,
             journal=JournalStats(),
             outbox=outbox,
@@ -81,9 +82,6 @@ class House:
             dropped=recorder.dropped,
             limits=(),
             weaknesses=(),
-            url=config.mqtt.url,
-            base_topic=config.base_topic,
-            keep_days=7.0,
             start=Start(0.0, 0.0),
         )
         self.spans = PublishSpans(tracer=self.tracer, guard=recorder.guard, protocol=lambda: state.protocol)
@@ -315,7 +313,7 @@ def test_a_fault_of_a_decoder_is_said(house: House) -> None:
     arrival = Arrival(1, 1, 1, dup=False, retain=False, topic="a/t", payload=b"1", received=1.0, mono=1.0)
     registry: Any = SimpleNamespace(decode=breaks)
     receiver: Receiver[Any] = Receiver(
-        registry, own={}, wall_at=lambda _mono, real: real, note=house.recorder.decoder_faulted
+        registry=registry, own={}, wall_at=lambda _mono, real: real, note=house.recorder.decoder_faulted
     )
     with pytest.raises(RuntimeError):
         receiver.decode(arrival)
