@@ -120,7 +120,6 @@ class Metrics:
         prompt: Name, version and hash of the prompt, or None without an endpoint.
         categories: Further safety categories that the configuration names.
         sources: The configured subscriptions.
-        read: Returns the state of the path; called at each scrape.
     """
 
     def __init__(
@@ -132,7 +131,6 @@ class Metrics:
         prompt: tuple[str, str, str] | None = None,
         categories: Iterable[str] = (),
         sources: Sequence[str] = (),
-        read: Callable[[], PathSnapshot] = PathSnapshot,
     ) -> None:
         self.registry = CollectorRegistry()
         self.bounds = LabelBounds((_CALLS, LAST_SEEN))
@@ -151,10 +149,15 @@ class Metrics:
         self._families["edge_build_info"].labels(version, platform.python_version()).set(1)
         if prompt is not None:
             self._families["ai_prompt_info"].labels(*prompt).set(1)
-        self.registry.register(PathCollector(read=read, bounds=self.bounds, sources=sources))
+        self._path = PathCollector(bounds=self.bounds, sources=sources)
+        self.registry.register(self._path)
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         GCCollector(registry=self.registry)
+
+    def read_path(self, read: Callable[[], PathSnapshot]) -> None:
+        """Have ``read`` give the state of everything that is not AI, once the path is built."""
+        self._path.read = read
 
     def render(self) -> tuple[bytes, str]:
         """Return the exposition text and its content type."""
@@ -291,10 +294,8 @@ def _all_values(label: Label) -> tuple[str, ...]:
 class PathCollector:
     """Reads the path at each scrape; keeps only which devices are shown."""
 
-    def __init__(
-        self, *, read: Callable[[], PathSnapshot], bounds: LabelBounds, sources: Sequence[str] = ()
-    ) -> None:
-        self._read = read
+    def __init__(self, *, bounds: LabelBounds, sources: Sequence[str] = ()) -> None:
+        self.read: Callable[[], PathSnapshot] = PathSnapshot
         self._bounds = bounds
         self._sources = tuple(map(label_text, sources))[: SOURCE.most - 1]
         self._shown: dict[str, None] = {}
@@ -305,7 +306,7 @@ class PathCollector:
 
     def collect(self) -> Iterable[Family]:
         """Take one snapshot and return its families."""
-        now = replace(self._read(), label_overflow=self._bounds.overflow)
+        now = replace(self.read(), label_overflow=self._bounds.overflow)
         self._choose_devices(now)
         for metric in METRICS:
             value = None if metric.read is None else metric.read(now)

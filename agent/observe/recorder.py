@@ -129,6 +129,18 @@ class TelemetryRecorder:
         """Log and count a fault of the caller's own code; ``recorded``: its call's record counts it."""
         self.fault_log.note("caller", error, model=model, counted=recorded)
 
+    def decoder_faulted(self, error: BaseException, topic: str) -> None:
+        """Log a fault of our own code in a decoder; the quarantine counts it."""
+        self.fault_log.note("decoder", error, counted=True, topic=topic)
+
+    def telemetry_faulted(self, error: BaseException) -> None:
+        """Log and count a fault of the telemetry."""
+        self.fault_log.note("telemetry", error)
+
+    def dropped(self) -> tuple[int, int]:
+        """Return how many log lines and spans were lost."""
+        return self.logs.dropped, self.tracer.dropped
+
     @property
     def shows_content(self) -> bool:
         """Whether the log may show words of a model's reply."""

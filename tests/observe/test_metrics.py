@@ -42,8 +42,8 @@ def crowded() -> Metrics:
         prompt=("window-review", "3", "abc"),
         categories=[f"category{place}" for place in range(40)],
         sources=[f"site{place}/{{device}}" for place in range(40)],
-        read=lambda: now,
     )
+    metrics.read_path(lambda: now)
     for place in range(200):
         metrics.model(f"surprise{place}", f"house{place}")
         metrics.safety_flag(f"surprise{place}", f"flag{place}")
@@ -157,7 +157,8 @@ def test_devices_are_capped_and_keep_their_place() -> None:
     """Fifty devices are shown, the same at every scrape; a counter holds the number that did not fit."""
     times = {f"d{place}": (float(place), None) for place in range(60)}
     shown = {"times": times}
-    metrics = Metrics(read=lambda: PathSnapshot(device_times=shown["times"], devices=len(shown["times"])))
+    metrics = Metrics()
+    metrics.read_path(lambda: PathSnapshot(device_times=shown["times"], devices=len(shown["times"])))
 
     def devices() -> set[str]:
         return set(shown_devices(metrics))
@@ -176,7 +177,8 @@ def test_devices_are_capped_and_keep_their_place() -> None:
 def test_hostile_label_values_stay_apart_and_printable() -> None:
     """Long, control-laden and unpaired-surrogate device ids neither break the text nor fall together."""
     names = ["a" * 500, "a" * 501, 'b"\n\\', "c\x1b[2J", "\udc80", "d{}=,", "", " "]
-    metrics = Metrics(read=lambda: PathSnapshot(device_times=dict.fromkeys(names, (1.0, 2.0))))
+    metrics = Metrics()
+    metrics.read_path(lambda: PathSnapshot(device_times=dict.fromkeys(names, (1.0, 2.0))))
     labels = shown_devices(metrics)
     assert len(set(labels)) == len(names)
     assert all(len(label) <= 100 for label in labels)
@@ -209,7 +211,8 @@ def test_the_snapshot_is_shown_as_it_is() -> None:
         telemetry_dropped={"traces": 4},
         budget={"day": (1.0, 0.25, 0.1)},
     )
-    metrics = Metrics(sources=["sensors/{device}"], read=lambda: now)
+    metrics = Metrics(sources=["sensors/{device}"])
+    metrics.read_path(lambda: now)
     assert value(metrics, "edge_mqtt_connected") == 1
     assert value(metrics, "edge_mqtt_reconnects_total") == 2
     assert value(metrics, "edge_readings_total") == 18

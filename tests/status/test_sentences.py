@@ -1,10 +1,20 @@
-"""What is said of the link on the page, on the health topic and by /readyz."""
+"""Sentences about link, journal and outbox, on the page, on the health topic and in /readyz."""
 
 import pytest
 
 from agent.mqtt import LinkState, LinkStats
-from agent.status.link import link_notes, link_problems
+from agent.status.sentences import (
+    backlog_words,
+    given_up_words,
+    intake_words,
+    journal_words,
+    link_notes,
+    link_problems,
+    refused_words,
+)
+from tests.support.make import T0
 
+SINCE = "2023-11-14T22:13:20.000Z"
 URL = "mqtt://broker:1883"
 WELL = {"connected": True, "subscribed": True, "protocol": "5"}
 
@@ -50,3 +60,19 @@ def test_an_old_protocol_is_a_note() -> None:
     assert "3.1.1" in link_notes(LinkState(protocol="3.1.1"), ids_reused=False)[0]
     assert link_notes(LinkState(protocol="5"), ids_reused=False) == []
     assert "reuses packet ids" in link_notes(LinkState(protocol="5"), ids_reused=True)[0]
+
+
+def test_what_is_kept_back_is_named_with_since_when_and_what_helps() -> None:
+    """No counter stands alone."""
+    said = {
+        journal_words("490 of 512 MiB used; raise journal.max_mib", T0): "raise journal.max_mib",
+        intake_words(T0): "raise mqtt.max_intake_mib",
+        backlog_words(1500, T0): "1500 messages wait for the broker",
+        refused_words(["gw/verdicts/a", "gw/verdicts/b"], code=0x87, since=T0, base_topic="gw"): (
+            "Allow the agent to write below gw/"
+        ),
+        given_up_words(3, topic="gw/verdicts/a", since=T0, keep_days=7): "see the broker's ACL",
+    }
+    for words, helps in said.items():
+        assert SINCE in words
+        assert helps in words

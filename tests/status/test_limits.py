@@ -1,14 +1,10 @@
-"""What status says of limits, of what is kept back and of which findings come first."""
+"""Limits without effect are found and explained."""
 
 from agent.detect import Detector, Limit
-from agent.domain.records import Finding, Kind, Reading, Severity
+from agent.domain.records import Reading
 from agent.prompt.words import unit_spellings
-from agent.status.held_back import backlog_words, given_up_words, intake_words, journal_words, refused_words
 from agent.status.limits import judge_patterns, judge_uses
-from agent.status.report import worst_first
 from tests.support.make import T0
-
-SINCE = "2023-11-14T22:13:20.000Z"
 
 
 def detector(*limits: Limit, unit: str = "kW") -> Detector:
@@ -63,29 +59,3 @@ def test_a_unit_that_cannot_be_meant_is_seen_without_any_reading() -> None:
     (unknown,) = judge_patterns([limit("*/temperature", "Grad")])
     assert "'Grad', which is not a known unit" in str(unknown)
     assert judge_patterns([limit("*/temperature", "°C"), limit("*/x", "kW"), limit("*")]) == []
-
-
-def test_what_is_kept_back_is_named_with_since_when_and_what_helps() -> None:
-    """No counter stands alone."""
-    said = {
-        journal_words("490 of 512 MiB used; raise journal.max_mib", T0): "raise journal.max_mib",
-        intake_words(T0): "raise mqtt.max_intake_mib",
-        backlog_words(1500, T0): "1500 messages wait for the broker",
-        refused_words(["gw/verdicts/a", "gw/verdicts/b"], code=0x87, since=T0, base_topic="gw"): (
-            "Allow the agent to write below gw/"
-        ),
-        given_up_words(3, topic="gw/verdicts/a", since=T0, keep_days=7): "see the broker's ACL",
-    }
-    for words, helps in said.items():
-        assert SINCE in words
-        assert helps in words
-
-
-def test_the_worst_findings_come_first_then_the_newest() -> None:
-    """Of 61 the critical one is never left out, whenever it opened."""
-    warnings = [
-        Finding(f"w{place}", f"d{place}", Kind.SPIKE, Severity.WARNING, T0 + place, T0) for place in range(60)
-    ]
-    critical = Finding("c", "boiler", Kind.OUT_OF_RANGE, Severity.CRITICAL, T0 - 9e5, T0)
-    shown = [one.id for one in worst_first([*warnings, critical])]
-    assert shown == ["c", *(f"w{place}" for place in reversed(range(60)))]

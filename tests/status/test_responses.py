@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from agent.status.freshness import Freshness
+from agent.status.responses import Freshness
 from agent.status.schema import Status
 from tests.web.sample import sample_status
 
