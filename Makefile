@@ -42,6 +42,12 @@ tools:
 	  $(SUDO) apt-get update -qq && DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
 	fi
 
+# The generated parts of the documentation and of the shipped configurations.
+docs: venv
+	$(PY) -m agent.config.reference
+	$(PY) -m configs.prometheus.metrics_page
+	$(PY) -m configs.grafana.dashboard
+
 demo: venv
 	@$(PY) -m simulator demo --for $(FOR)
 
@@ -88,10 +94,6 @@ wheels: venv
 # The screenshots of the documentation: the demo's terminal and the status page, from a real run (about 30 s).
 pictures: venv tools
 	$(PY) -m tests.pictures
-
-# What is generated from the code: docs/configuration.md and configs/agent.yaml.
-docs: venv
-	$(PY) -m agent.config.reference
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

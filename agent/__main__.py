@@ -17,7 +17,7 @@ def open_streams() -> None:
 
 
 def flush_streams(code: int) -> int:
-    """Write what is buffered and return the exit code: a reader that left (``head``) is not a fault."""
+    """Write the buffers and return the exit code: a reader that left (``head``) is not a fault."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -32,7 +32,7 @@ def flush_streams(code: int) -> int:
 
 
 def main() -> None:
-    """Run the command line and exit with its code; what it writes is for its own user alone."""
+    """Run the command line and exit with its code; its files are for its own user alone."""
     os.umask(0o077)
     open_streams()
     try:

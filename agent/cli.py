@@ -24,7 +24,7 @@ from agent.config import ConfigError, ConfigFaultError, load_apart, one_line, we
 from agent.config.endpoint import describe_model, describe_traces, has_key
 from agent.domain.records import AgentError
 from agent.journal import JournalError, JournalStorageError
-from agent.testing.time_scale import PaceRefusedError
+from agent.testing.time_scale import TimeScaleRefusedError
 from agent.verdict.encode import published_schema
 from agent.web import WebError
 
@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ConfigFaultError as error:
         _complain(str(error))
         return EXIT_FAULT
-    except (UnknownError, PaceRefusedError) as error:
+    except (UnknownError, TimeScaleRefusedError) as error:
         _complain(str(error))
         return EXIT_USAGE
     except (UnavailableError, JournalError) as error:

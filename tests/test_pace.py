@@ -10,12 +10,12 @@ import pytest
 
 from agent.journal.clock import AgentClock
 from agent.testing.failpoint import MARKER
-from agent.testing.time_scale import VARIABLE, Pace, PaceRefusedError, pace_of
+from agent.testing.time_scale import VARIABLE, TimeScale, TimeScaleRefusedError, time_scale_of
 
 
 def test_without_the_variable_time_is_real(tmp_path: Path) -> None:
     """No marker is asked for, and nothing is stretched."""
-    pace = pace_of({}, tmp_path)
+    pace = time_scale_of({}, tmp_path)
     assert pace.stretch(12.5) == 12.5
     assert pace.turn_s(0.2) == 0.2
     assert abs(pace.wall() - time.time()) < 1.0
@@ -24,7 +24,7 @@ def test_without_the_variable_time_is_real(tmp_path: Path) -> None:
 def test_time_runs_at_the_speed_from_its_moment_on(tmp_path: Path) -> None:
     """Before the moment it is real time, so that agents may start; after it 120 seconds a second."""
     (tmp_path / MARKER).touch()
-    pace = pace_of({VARIABLE: "1000000.0:50.0:120"}, tmp_path)
+    pace = time_scale_of({VARIABLE: "1000000.0:50.0:120"}, tmp_path)
     assert [pace.stretch(mono) for mono in (40.0, 50.0, 51.0)] == [40.0, 50.0, 170.0]
     assert pace.turn_s(0.2) == 0.02
     clock = AgentClock(last=0.0, wall=lambda: 1e6, mono=lambda: 50.0, stretch=pace.stretch)
@@ -34,16 +34,16 @@ def test_time_runs_at_the_speed_from_its_moment_on(tmp_path: Path) -> None:
 def test_wall_clock_follows_the_same_line() -> None:
     """What verdicts are stamped with moves as fast as agent time does."""
     began = time.monotonic() - 2.0
-    pace = Pace(began, 100.0, 5000.0)
+    pace = TimeScale(began, 100.0, 5000.0)
     assert pace.wall() == pytest.approx(5200.0, abs=100.0)
     assert pace.wall_at(began + 3.0, 77.0) == pytest.approx(5300.0)
-    assert Pace().wall_at(began, 77.0) == 77.0
+    assert TimeScale().wall_at(began, 77.0) == 77.0
 
 
 def test_production_refuses_a_pace(tmp_path: Path) -> None:
     """Without the marker in the state directory start-up ends, in words."""
-    with pytest.raises(PaceRefusedError, match="only a test's state directory"):
-        pace_of({VARIABLE: "0:0:120"}, tmp_path)
+    with pytest.raises(TimeScaleRefusedError, match="only a test's state directory"):
+        time_scale_of({VARIABLE: "0:0:120"}, tmp_path)
 
 
 def test_agent_that_is_refused_its_pace_says_so_in_one_line(tmp_path: Path) -> None:
@@ -69,5 +69,5 @@ def test_agent_that_is_refused_its_pace_says_so_in_one_line(tmp_path: Path) -> N
 def test_senseless_pace_is_refused(tmp_path: Path, wanted: str) -> None:
     """The words say what is expected."""
     (tmp_path / MARKER).touch()
-    with pytest.raises(PaceRefusedError, match="wall:mono:speed"):
-        pace_of({VARIABLE: wanted}, tmp_path)
+    with pytest.raises(TimeScaleRefusedError, match="wall:mono:speed"):
+        time_scale_of({VARIABLE: wanted}, tmp_path)

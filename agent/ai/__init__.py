@@ -1,12 +1,13 @@
-"""One AI call with everything around it, one step per file; ``caller.py`` shows their order.
+"""One AI call with everything around it, one step per file.
 
-``OpenAIChat`` imports the SDK at the first call only, so importing this package does not.
+``caller.py`` shows the order of the steps. ``OpenAIChat`` imports the SDK at the first call only, so
+importing this package does not.
 """
 
 from agent.ai.caller import Caller
 from agent.ai.openai_chat import OpenAIChat
-from agent.ai.pricing import Price, Pricing
+from agent.ai.profiles import PROFILES, profile_names
 from agent.ai.settings import CallerSettings
-from agent.ai.state import CallerStats
+from agent.ai.stats import CallerStats
 
-__all__ = ["Caller", "CallerSettings", "CallerStats", "OpenAIChat", "Price", "Pricing"]
+__all__ = ["PROFILES", "Caller", "CallerSettings", "CallerStats", "OpenAIChat", "profile_names"]

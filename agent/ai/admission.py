@@ -1,33 +1,26 @@
-"""The order of the questions before money is spent: cooldown, affordable, breaker, booking."""
+"""Admission of a call, in this order: cooldown, affordable, breaker, booking."""
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 
 from agent.ai.breaker import Breaker, Pass
-from agent.ai.budget_guard import Budget
-from agent.ai.protocols import ErrorType, Recorder, TransportError
+from agent.ai.budget_guard import BudgetGuard
+from agent.ai.protocols import Recorder, TransportError
+from agent.domain.model_calls import ErrorType
 from agent.domain.records import Reason
 
 COOLDOWN_S = 10.0  # after a 429 that names no time
 
 
-@dataclass(frozen=True, slots=True)
-class Leave:
-    """Leave to make one logical call: its place at the breaker and its booking."""
-
-    passed: Pass
-    booking: int
-
-
-class Gate:
-    """Guards one endpoint. ``provider`` is its label."""
+class Admission:
+    """Admits calls to one endpoint. ``provider`` is its label."""
 
     def __init__(
         self,
         *,
         provider: str,
-        budget: Budget,
+        budget: BudgetGuard,
         recorder: Recorder,
         clock: Callable[[], float],
         rng: random.Random,
@@ -41,8 +34,8 @@ class Gate:
             changed=lambda state, why, open_s: recorder.breaker_changed(provider, state, why, open_s),
         )
 
-    async def enter(self, model: str, worst: int, purpose: str) -> Leave | Reason:
-        """Return leave for a call that costs at most ``worst`` nano-USD, or the reason why not.
+    async def enter(self, model: str, worst: int, purpose: str) -> Pass | Reason:
+        """Return a pass for a call that costs at most ``worst`` nano-USD, or the reason against it.
 
         Affordable is asked before the breaker, so that a probe is not eaten by a refusal; the booking comes
         after it, so that nothing is booked for a call that is not made.
@@ -62,23 +55,23 @@ class Gate:
         if booking is None:
             self.breaker.release(passed)
             return Reason.BUDGET
-        return Leave(passed, booking)
+        return replace(passed, booking=booking)
 
-    async def give_back(self, leave: Leave) -> None:
-        """Take back leave for a call that was not made, with its booking."""
-        self.breaker.release(leave.passed)
-        await self._budget.settle(leave.booking, 0)
+    async def give_back(self, passed: Pass) -> None:
+        """Take back the pass of a call that was not made, with its booking."""
+        self.breaker.release(passed)
+        await self._budget.settle(passed.booking, 0)
 
     def cool(self, model: str, retry_after_s: float | None) -> None:
-        """Leave ``model`` alone until its Retry-After."""
+        """Do not ask ``model`` until its Retry-After."""
         self._cooldowns[model] = self._clock() + (COOLDOWN_S if retry_after_s is None else retry_after_s)
 
-    def leave(self, leave: Leave, error: TransportError | None, *, lenient: bool = False) -> None:
-        """Take note of how the call went; ``lenient`` forgives a timeout."""
+    def leave(self, passed: Pass, error: TransportError | None, *, lenient: bool = False) -> None:
+        """Take the result of a call; ``lenient`` forgives a timeout."""
         if lenient and error is not None and error.error_type is ErrorType.TIMEOUT:
-            self.breaker.release(leave.passed)
+            self.breaker.release(passed)
         else:
-            self.breaker.record(leave.passed, error.error_type if error else None)
+            self.breaker.record(passed, error.error_type if error else None)
 
     def cooldown_s(self, model: str) -> float:
         """Return the seconds until ``model`` may be asked again after a 429."""

@@ -1,24 +1,16 @@
-"""The attempts of one logical call: each with its own booking, until one succeeds or none is left."""
+"""The attempts of one logical call, each with its own booking, until one succeeds."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
-from agent.ai.budget_guard import Budget
-from agent.ai.pricing import Pricing
+from agent.ai.budget_guard import BudgetGuard
 from agent.ai.profiles import Dialect
-from agent.ai.protocols import (
-    CallScope,
-    ErrorType,
-    Reply,
-    Request,
-    Retry,
-    Transport,
-    TransportError,
-    Usage,
-)
+from agent.ai.protocols import CallScope, Transport, TransportError
 from agent.ai.retry import Retries
+from agent.budget.pricing import Pricing
 from agent.domain.fault import fault_words
+from agent.domain.model_calls import ErrorType, Reply, Request, Retry, Usage
 from agent.prompt import Prompt, estimate_tokens
 
 MIN_ATTEMPT_S = 0.05
@@ -27,13 +19,14 @@ LEAST_SHARE = 0.25  # of our estimate, which is an upper guess: four times as ma
 
 @dataclass(slots=True)
 class Bill:
-    """What a logical call has cost so far, nano-USD; ``open`` is the booking of the attempt under way."""
+    """The cost of a logical call so far, nano-USD."""
 
-    worst: int
-    booking: int
-    booked: int = 0
-    assumed: int = 0  # part of what is booked: reservations kept, because no usage was reported
-    open: bool = True
+    worst: int  # of one attempt
+    booking: int  # of the attempt under way
+    purpose: str = "review"
+    booked: int = 0  # for attempts that are over
+    assumed: int = 0  # part of it: reservations kept, because no usage was reported
+    open: bool = True  # whether an attempt is under way
     attempts: int = 0
     usage: Usage | None = None  # of all attempts whose usage is known
 
@@ -52,60 +45,26 @@ class Bill:
 
     @property
     def total(self) -> int:
-        """What is spent, a booking under way included."""
+        """The amount spent, a booking under way included."""
         return self.booked + (self.worst if self.open else 0)
 
     @property
     def total_assumed(self) -> int:
-        """What of the total is a kept reservation, a booking under way included."""
+        """The part of the total that is a kept reservation, a booking under way included."""
         return self.assumed + (self.worst if self.open else 0)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
-    """What a logical call asks of which model, by when."""
-
-    model: str
-    prompt: Prompt
-    dialect: Dialect
-    purpose: str
-    request_id: str
-    temperature: float | None
-    seed: int | None
-    moderation_model: str | None
-    until: float  # clock
-    patient: bool = True  # false for a probe: it is not repeated
-
-    def request(self, left_s: float) -> Request:
-        """Return the request of the next attempt, in the dialect as it is known by now."""
-        dialect = self.dialect
-        return Request(
-            model=self.model,
-            system=self.prompt.system,
-            user=self.prompt.user,
-            schema=self.prompt.schema,
-            response_format=dialect.response_format,
-            max_tokens=self.prompt.max_tokens,
-            max_tokens_field=dialect.max_tokens_field,
-            temperature=self.temperature if dialect.temperature else None,
-            seed=self.seed if dialect.seed else None,
-            timeout_s=left_s,
-            request_id=self.request_id,
-            moderation_model=self.moderation_model if dialect.moderation else None,
-        )
-
-
 class Attempts:
-    """Makes attempts through ``transport``; money goes through ``budget``, patience through ``retries``.
+    """Makes attempts through ``transport``, each booked in ``budget``, repeated as ``retries`` allows.
 
-    ``cool`` is told at once when a model limits our rate, so that other calls leave it alone meanwhile.
+    ``cool`` is called at once when a model limits our rate, so that other calls do not ask it meanwhile.
     """
 
     def __init__(
         self,
         *,
         transport: Transport,
-        budget: Budget,
+        budget: BudgetGuard,
         pricing: Pricing,
         retries: Retries,
         clock: Callable[[], float],
@@ -120,45 +79,67 @@ class Attempts:
         self._sleep = sleep
         self._cool = cool
 
-    async def run(self, task: Task, bill: Bill, scope: CallScope) -> Reply:
+    async def run(
+        self,
+        request: Request,
+        bill: Bill,
+        scope: CallScope,
+        *,
+        prompt: Prompt,
+        dialect: Dialect,
+        until: float,
+        patient: bool,
+    ) -> Reply:
         """Return the first reply; its usage is as the endpoint reports it, estimated where it reports none.
 
-        ``bill`` comes with the booking of the first attempt, and is up to date whatever happens; what the
-        endpoint reports is counted there as far as it can be true.
+        ``bill`` comes with the booking of the first attempt, and is up to date whatever happens; reported
+        tokens are counted there as far as they can be true.
+
+        Args:
+            request: of the call; each attempt sends it in the dialect as it is known by then.
+            bill: of the call.
+            scope: where retries are recorded.
+            prompt: rendered for the request, with its size and estimate.
+            dialect: of the model.
+            until: clock of the deadline.
+            patient: whether a failed attempt may be repeated; false for a probe of the breaker.
 
         Raises:
-            TransportError: the last attempt failed, and there is no time, patience or money for another.
+            TransportError: the last attempt failed, and there is no time, retry or money for another.
         """
         self._retries.count_call()
         retries = 0
         while True:
             bill.attempts += 1
-            request = task.request(max(MIN_ATTEMPT_S, task.until - self._clock()))
+            timeout_s = max(MIN_ATTEMPT_S, until - self._clock())
+            sent = replace(dialect.apply(request), timeout_s=timeout_s)
             try:
-                reply = await self._attempt(task, request)
+                reply = await self._attempt(sent, until)
             except TransportError as error:
                 if error.error_type is ErrorType.RATE_LIMITED:
-                    self._cool(task.model, error.retry_after_s)
-                known = None if error.usage is None else believe(error.usage, task.prompt, "")
+                    self._cool(request.model, error.retry_after_s)
+                known = None if error.usage is None else believe(error.usage, prompt, "")
                 if known is not None:
                     bill.count(known)
-                await self._settle(bill, self._kept(task, bill, error, known))
-                dialect = task.dialect  # a call beside this one may have found the same out meanwhile
-                if not (error.refused and (dialect.differs(request) or dialect.adapt(error.refused))):
+                await self._settle(bill, self._kept(request.model, bill, error, known))
+                learnt = dialect.apply(sent) != sent  # by another call, meanwhile
+                if not (error.refused and (learnt or dialect.adapt(error.refused))):
+                    if not patient:
+                        raise
                     retries += 1
-                    await self._pause(task, error, retries, bill.attempts, scope)
-                if not await self._book(task, bill):
+                    await self._pause(error, retries, bill.attempts, scope, until)
+                if not await self._book(bill, until):
                     raise
                 continue
-            estimate = _estimate(task.prompt, reply)
-            usage = estimate if reply.usage is None else believe(reply.usage, task.prompt, _text(reply))
+            estimate = _estimate(prompt, reply)
+            usage = estimate if reply.usage is None else believe(reply.usage, prompt, _text(reply))
             bill.count(usage)
-            await self._settle(bill, self._pricing.cost(task.model, usage))
+            await self._settle(bill, self._pricing.cost(request.model, usage))
             return replace(reply, usage=reply.usage or estimate)
 
-    async def _attempt(self, task: Task, request: Request) -> Reply:
+    async def _attempt(self, request: Request, until: float) -> Reply:
         try:
-            async with asyncio.timeout(max(0.0, task.until - self._clock())):
+            async with asyncio.timeout(max(0.0, until - self._clock())):
                 return await self._transport.complete(request)
         except TimeoutError:
             raise TransportError(ErrorType.TIMEOUT, "no reply before the deadline") from None
@@ -168,21 +149,20 @@ class Attempts:
             raise TransportError(ErrorType.INTERNAL, fault_words(error)) from error
 
     async def _pause(
-        self, task: Task, error: TransportError, retries: int, attempt: int, scope: CallScope
+        self, error: TransportError, retries: int, attempt: int, scope: CallScope, until: float
     ) -> None:
-        """Wait before the next attempt; raise ``error`` when there shall be none."""
-        left_s = task.until - self._clock()
-        delay_s = self._retries.delay(error, retries, left_s) if task.patient else None
+        """Wait before the next attempt; raise ``error`` when there is none."""
+        delay_s = self._retries.delay(error, retries, until - self._clock())
         if delay_s is None:
             raise error
         scope.retried(Retry(attempt, error.error_type, delay_s, error.http_status))
         await self._sleep(delay_s)
 
-    def _kept(self, task: Task, bill: Bill, error: TransportError, known: Usage | None) -> int:
-        """Return what a failed attempt is taken to have cost: all of it, unless we know better."""
+    def _kept(self, model: str, bill: Bill, error: TransportError, known: Usage | None) -> int:
+        """Return the cost of a failed attempt: all that was booked, unless less is known."""
         if known is not None:
-            return self._pricing.cost(task.model, known)
-        refused = error.http_status is not None and error.http_status != 200  # noqa: PLR2004 - it says so
+            return self._pricing.cost(model, known)
+        refused = error.http_status is not None and error.http_status != 200  # noqa: PLR2004 - OK
         if refused or not error.sent:
             return 0
         bill.assumed += bill.worst
@@ -193,12 +173,12 @@ class Attempts:
         bill.booked += actual
         await self._budget.settle(bill.booking, actual)
 
-    async def _book(self, task: Task, bill: Bill) -> bool:
-        if task.until - self._clock() <= 0:
+    async def _book(self, bill: Bill, until: float) -> bool:
+        if until - self._clock() <= 0:
             return False
         try:
-            async with asyncio.timeout(task.until - self._clock()):
-                booking = await self._budget.reserve(bill.worst, task.purpose)
+            async with asyncio.timeout(until - self._clock()):
+                booking = await self._budget.reserve(bill.worst, bill.purpose)
         except TimeoutError:
             return False
         if booking is None:
@@ -208,10 +188,10 @@ class Attempts:
 
 
 def believe(usage: Usage, prompt: Prompt, text: str) -> Usage:
-    """Return the reported ``usage`` as far as it can be true, for a call of ``prompt`` that brought ``text``.
+    """Return the reported ``usage`` as far as it can be true for ``prompt`` and the reply ``text``.
 
-    No more than was booked: one token per byte, and the output limit. And not less than a quarter of our own
-    estimate, which then counts instead.
+    At most the booking: one token per byte, and the output limit. Where it is less than a quarter of our own
+    estimate, the estimate counts.
     """
     sent = _within(usage.input, prompt.estimated_tokens, prompt.size)
     got = _within(usage.output, estimate_tokens(text), prompt.max_tokens)

@@ -1,42 +1,32 @@
-"""The sheet of a batch: one outcome per window, and each window's share of tokens and cost."""
+"""The result of a batch: an outcome, tokens and cost for each window."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
-from agent.ai.pricing import apportion, usd
-from agent.ai.protocols import Usage
+from agent.budget.pricing import apportion, usd
+from agent.domain.model_calls import Usage
 from agent.domain.records import Batch, Outcome, Reason, Tokens, Window
 
-if TYPE_CHECKING:
-    from agent.prompt import Kept
 
-
-class Sheet:
-    """Collects what several calls bring to the windows of one batch."""
+class BatchResult:
+    """Collects the outcomes of the windows of one batch, over several calls."""
 
     def __init__(self, batch: Batch, sending: Callable[[Sequence[Window]], Awaitable[None]]) -> None:
         self.batch = batch
         self.sending = sending  # awaited before a request, with its windows
-        self.kept: dict[str, Kept] = {}  # window id -> answer for the cache
         self._outcomes: dict[str, Outcome] = {}
         self._costs: dict[str, int] = {}  # nano-USD
         self._tokens: dict[str, tuple[int, int]] = {}
 
-    def answered(self, window: Window) -> bool:
-        """Say whether an answer came for ``window``, believed or not."""
-        outcome = self._outcomes.get(window.id)
-        return outcome is not None and outcome.answer is not None
-
     def put(self, outcome: Outcome) -> None:
-        """Note an outcome; an answer or the shutdown replaces a reason, another reason replaces nothing."""
+        """Store an outcome; an answer or the shutdown replaces a reason, another reason replaces nothing."""
         before = self._outcomes.get(outcome.window_id)
         ended = outcome.reason is Reason.SHUTDOWN and before is not None and before.answer is None
         if before is None or outcome.answer is not None or ended:
             self._outcomes[outcome.window_id] = outcome
 
     def excuse(self, windows: Sequence[Window], reason: Reason) -> None:
-        """Note that ``windows`` get no answer, and why."""
+        """Store ``reason`` for ``windows`` that get no answer."""
         for window in windows:
             self.put(Outcome(window.id, reason))
 
@@ -54,7 +44,7 @@ class Sheet:
         Args:
             windows: of the call.
             cost: nano-USD.
-            usage: tokens of the call, None when nothing is known of them.
+            usage: tokens of the call, None if unknown.
             lines: size of each window's part of the prompt.
             answers: size of each window's part of the reply.
         """
@@ -76,14 +66,14 @@ class Sheet:
         return [self._complete(window, missing) for window in self.batch.windows]
 
     def cancelled(self) -> list[Outcome]:
-        """Return the outcomes of a batch that was cancelled: what has no answer ends with the shutdown."""
+        """Return the outcomes of a cancelled batch: a window without an answer ends with the shutdown."""
         return [
             outcome if outcome.answer else replace(outcome, reason=Reason.SHUTDOWN)
             for outcome in self.outcomes(Reason.SHUTDOWN)
         ]
 
     def outcome(self, window: Window) -> Outcome | None:
-        """Return what is known of ``window`` so far."""
+        """Return the outcome of ``window`` so far."""
         return self._outcomes.get(window.id)
 
     def _complete(self, window: Window, missing: Reason) -> Outcome:

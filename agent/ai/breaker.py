@@ -1,4 +1,4 @@
-"""The circuit breaker of an endpoint: stops asking when it fails, and lets one probe through to see."""
+"""The circuit breaker of an endpoint: no calls while it fails, then one probe."""
 
 import math
 import random
@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from agent.ai.protocols import BreakerState, ErrorType
+from agent.domain.model_calls import BreakerState, ErrorType
 
 WINDOW = 10  # last calls that count
 MAX_FAILURES = 5  # among them
@@ -23,17 +23,18 @@ FAILURES = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """Leave to make one call; given back with what became of it."""
+    """The right to make one call; given back with its result."""
 
     epoch: int
     probe: bool
+    booking: int = 0  # of the first attempt, in the ledger
 
 
 class Breaker:
-    """Closed, open or half-open. ``changed`` is told each new state, why, and for how long it is open.
+    """Closed, open or half-open. ``changed`` gets each new state, its cause, and for how long it is open.
 
     It opens on 3 failures in a row or 5 in the last 10 calls: for 30 s, doubling up to 10 minutes while the
-    probe fails; for an hour when the quota is used up; until it is made anew when the key is refused.
+    probe fails; for an hour when the quota is used up; until a reload when the key is refused.
     """
 
     def __init__(
@@ -68,12 +69,12 @@ class Breaker:
 
     @property
     def open_s(self) -> float | None:
-        """Seconds until it lets a probe through; None: not before it is made anew."""
+        """Seconds until it lets a probe through; None: not before a reload."""
         left = max(0.0, self._open_until - self._clock()) if self._state is BreakerState.OPEN else 0.0
         return left if math.isfinite(left) else None
 
     def acquire(self) -> Pass | None:
-        """Return leave for one call, or None."""
+        """Return a pass for one call, or None."""
         if self._state is BreakerState.OPEN and self._clock() >= self._open_until:
             self._turn(BreakerState.HALF_OPEN, self._why, 0.0)
         if self._state is BreakerState.OPEN or (self._state is BreakerState.HALF_OPEN and self._probing):
@@ -82,17 +83,17 @@ class Breaker:
         self._probing = probe
         return Pass(self._epoch, probe)
 
-    def release(self, leave: Pass) -> None:
-        """Take back leave for a call that was not made, or that says nothing of the endpoint."""
-        if leave.probe and leave.epoch == self._epoch:
+    def release(self, passed: Pass) -> None:
+        """Take back the pass of a call that was not made, or that shows nothing of the endpoint."""
+        if passed.probe and passed.epoch == self._epoch:
             self._probing = False
 
-    def record(self, leave: Pass, error: ErrorType | None) -> None:
+    def record(self, passed: Pass, error: ErrorType | None) -> None:
         """Take the result of the call: None and errors that are not the endpoint's count as a success."""
         if error is ErrorType.INTERNAL:
-            self.release(leave)  # it says nothing of the endpoint
+            self.release(passed)
             return
-        if leave.epoch != self._epoch:
+        if passed.epoch != self._epoch:
             return  # it was made before the last change of state
         self._probing = False
         if error is ErrorType.AUTH:
@@ -101,7 +102,7 @@ class Breaker:
             self._open(error, QUOTA_OPEN_S)
         elif error in FAILURES:
             self._fail(error)
-        elif leave.probe:
+        elif passed.probe:
             self._close()
         else:
             self._results.append(False)

@@ -1,12 +1,13 @@
-"""The budget governor: what may be afforded, and when to say that money runs short."""
+"""The budget guard: whether a call is affordable, and the state of each period."""
 
 import asyncio
 from collections.abc import Mapping
 from typing import Literal
 
-from agent.ai.faults import Faults
-from agent.ai.pricing import NANO, usd
-from agent.ai.protocols import BudgetWindow, Ledger, Recorder, Spend
+from agent.ai.protocols import Ledger, Recorder
+from agent.ai.stats import Faults
+from agent.budget.pricing import NANO, usd
+from agent.domain.model_calls import BudgetWindow, Spend
 from agent.domain.records import AgentError
 
 SOFT = 0.8
@@ -17,11 +18,11 @@ SOFT_STATE: BudgetState = "soft"
 HARD: BudgetState = "hard"
 
 
-class Budget:
-    """Books calls in the ledger, in nano-USD, and tells the recorder when a period's state changes.
+class BudgetGuard:
+    """Books calls in the ledger, in nano-USD, and reports each change of a period's state to the recorder.
 
-    A call that costs nothing is not booked. What the ledger raises is its disk's trouble, which it reports
-    itself, or a fault for ``faults``; the caller goes on in both cases.
+    A call that costs nothing is not booked. An exception of the ledger is an error of its disk, which it
+    reports itself, or a fault for ``faults``; the caller goes on in both cases.
     """
 
     def __init__(self, *, ledger: Ledger, recorder: Recorder, faults: Faults) -> None:
@@ -33,12 +34,12 @@ class Budget:
         self._states: dict[BudgetWindow, BudgetState] = dict.fromkeys(BudgetWindow, OK)
 
     async def can_afford(self, amount: int) -> bool:
-        """Say whether ``amount`` would fit in every period; asks the file before it says no."""
+        """Return whether ``amount`` fits in every period; the file is read before a refusal."""
         if amount <= 0 or self._fits(amount):
             return True
         try:
             await self._ledger.refresh()
-        except Exception as error:  # noqa: BLE001 - the figures in memory stand
+        except Exception as error:  # noqa: BLE001 - the figures in memory remain
             self._note(error)
         if self._fits(amount):
             return True
@@ -50,7 +51,7 @@ class Budget:
         return all(_booked(one) + amount <= _limit(one) for one in periods)
 
     async def reserve(self, amount: int, purpose: str) -> int | None:
-        """Book ``amount``; return the booking, 0 when it is free, None when a cap stands against it."""
+        """Book ``amount``; return the booking, 0 when it is free, None when a cap would be passed."""
         if amount <= 0:
             return 0
         try:
@@ -63,16 +64,16 @@ class Budget:
             return None
         if amount >= self._short:
             self._short = 0
-        self._tell()
+        self._report()
         return booking
 
     def _refused(self, amount: int) -> None:
-        """Remember what was too dear: a period is exhausted as long as that would not fit."""
+        """Remember the smallest refused amount: a period is exhausted as long as it does not fit."""
         self._short = min(amount, self._short or amount)
-        self._tell()
+        self._report()
 
     async def settle(self, booking: int, actual: int) -> None:
-        """Replace a booking by what the call cost; a slow disk is not waited for."""
+        """Replace a booking by the cost of the call, without waiting for a slow disk."""
         if not booking:
             return
         task = asyncio.create_task(self._settle(booking, actual))
@@ -83,13 +84,13 @@ class Budget:
     async def _settle(self, booking: int, actual: int) -> None:
         try:
             await self._ledger.settle(booking, usd(actual))
-        except Exception as error:  # noqa: BLE001 - the booking stands as spent
+        except Exception as error:  # noqa: BLE001 - the booking remains as spent
             self._note(error)
             return
-        self._tell()
+        self._report()
 
     def _note(self, error: Exception) -> None:
-        """Report what is no trouble of the disk."""
+        """Report an exception that is not an error of the disk."""
         if not isinstance(error, AgentError | OSError):
             self._faults.note(error)
 
@@ -114,8 +115,8 @@ class Budget:
         """Return the cap of a period, nano-USD."""
         return _limit(self._ledger.spend()[window])
 
-    def _tell(self) -> None:
-        """Report each period whose state is another than before."""
+    def _report(self) -> None:
+        """Report each period whose state has changed."""
         for window, one in self._ledger.spend().items():
             state = self._state(one)
             if state != self._states[window]:

@@ -1,11 +1,11 @@
-"""One question to the model with everything around it.
+"""One batch asked of the model, with everything around the call.
 
 The steps, in order:
 
     cache > share of the device > a free slot > cooldown > affordable > breaker > booking > ``sending``
         > attempts (deadline, retry) > parse > ground > settle > record
 
-Whatever fails, every window gets an outcome; the local opinion stands where there is no answer.
+Every window gets an outcome; without an answer the local opinion remains.
 """
 
 import asyncio
@@ -13,32 +13,31 @@ import random
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import Any
 
-from agent.ai.admission import Gate
-from agent.ai.answer_cache import Plan, Recall
+from agent.ai.admission import Admission
+from agent.ai.answer_cache import AnswerCache
 from agent.ai.attempts import Attempts
-from agent.ai.batch_result import Sheet
-from agent.ai.budget_guard import HARD, OK, Budget, BudgetState
-from agent.ai.call import Call, Tools
-from agent.ai.device_share import DAY_S, Shares
-from agent.ai.faults import Faults
+from agent.ai.batch_result import BatchResult
+from agent.ai.budget_guard import HARD, OK, BudgetGuard, BudgetState
+from agent.ai.call import Call, CallParts
 from agent.ai.profiles import PROFILES, Dialect
-from agent.ai.protocols import BudgetWindow, ErrorType, Ledger, Recorder, Transcript, Transport
+from agent.ai.protocols import Ledger, Recorder, Transport
 from agent.ai.retry import Retries
 from agent.ai.settings import CallerSettings
-from agent.ai.state import CallerStats
+from agent.ai.stats import CallerStats, Faults
+from agent.budget.device_share import DAY_S, Shares
 from agent.decode.injection import suspicions
+from agent.domain.model_calls import BreakerState, BudgetWindow, CallRecord, ErrorType
 from agent.domain.records import Batch, Outcome, Reason, Window
 from agent.prompt import SYSTEM, Prompt, output_tokens, render
 
 SLOW_START = 4.0  # times the deadline, for the first call to a server that loads its model on demand
 AUDIT_SHARE = 0.1  # of the day's money
 MAX_CANCELLED = 64
-LOAD_S = 300.0  # a card that takes longer to read the SDK from is taken for broken
+LOAD_S = 300.0  # limit for importing the SDK from a slow card
 KEPT_PER_MODEL, MAX_KEPT = 0.25, 0.5  # of the deadline, kept for the models that come after
 
-#: What another model of the same endpoint may do better.
+#: Errors after which another model of the same endpoint is asked.
 _TRY_NEXT = frozenset(
     {
         ErrorType.TIMEOUT,
@@ -63,11 +62,11 @@ class Caller:
         settings: endpoint, models and bounds.
         transport: makes one attempt.
         ledger: books money on disk.
-        recorder: is told what happens.
+        recorder: takes the telemetry.
         clock: monotonic seconds.
         rng: for jitter, request ids and delimiters.
         sleep: waits between attempts.
-        transcribe: is given the words of each call, for the journal.
+        transcribe: takes the record of each call, for the journal.
         prompt: renders a batch within a number of tokens around a delimiter.
         load: makes the transport ready; no deadline covers it.
     """
@@ -82,20 +81,19 @@ class Caller:
         clock: Callable[[], float],
         rng: random.Random,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        transcribe: Callable[[Transcript], None] = lambda _transcript: None,
+        transcribe: Callable[[CallRecord], None] = lambda _record: None,
         prompt: Callable[..., Prompt] = render,
         load: Callable[[], Awaitable[None]] = _nothing,
     ) -> None:
         self._settings = settings
         self._transport = transport
-        self._ledger = ledger
         self._recorder = recorder
         self._clock = clock
         self._load = load
         self.stats = CallerStats()
         self._faults = Faults(stats=self.stats, recorder=recorder, model=settings.model)
-        self._budget = Budget(ledger=ledger, recorder=recorder, faults=self._faults)
-        self._gate = Gate(
+        self._budget = BudgetGuard(ledger=ledger, recorder=recorder, faults=self._faults)
+        self._admission = Admission(
             provider=settings.provider, budget=self._budget, recorder=recorder, clock=clock, rng=rng
         )
         self._shares = Shares(share=settings.device_share)
@@ -104,16 +102,21 @@ class Caller:
             " ai.device_share); the budget itself is not used up"
         )
         self._audits = Shares(share=AUDIT_SHARE, period_s=DAY_S)
-        self._recall = Recall(settings=settings, recorder=recorder, clock=clock)
+        self._cache = AnswerCache(
+            ttl_s=settings.cache_ttl_s,
+            max_bytes=settings.max_cache_bytes,
+            context=(*settings.models, settings.provider, settings.temperature, settings.seed),
+            clock=clock,
+        )
         self._slots = asyncio.Semaphore(settings.max_concurrent)
         profile = PROFILES[settings.provider]
         self._dialects = {model: Dialect(profile) for model in settings.models}
         self._slow_start = profile.slow_start  # the next call may find the model not loaded yet
         self._cancelled: dict[str, list[Outcome]] = {}
         self._in_flight = 0
-        self._tools = Tools(
+        self._parts = CallParts(
             settings=settings,
-            gate=self._gate,
+            admission=self._admission,
             attempts=Attempts(
                 transport=transport,
                 budget=self._budget,
@@ -121,9 +124,10 @@ class Caller:
                 retries=Retries(max_retries=settings.max_retries, clock=clock, rng=rng),
                 clock=clock,
                 sleep=sleep,
-                cool=self._gate.cool,
+                cool=self._admission.cool,
             ),
             budget=self._budget,
+            cache=self._cache,
             shares=self._shares,
             audits=self._audits,
             recorder=recorder,
@@ -145,27 +149,27 @@ class Caller:
         Raises:
             asyncio.CancelledError: what was booked stays spent; :meth:`cancelled` gives the outcomes.
         """
-        sheet = Sheet(batch, sending)
+        result = BatchResult(batch, sending)
         self._in_flight += 1
         try:
-            await self._ask(batch, sheet)
+            await self._ask(batch, result)
         except asyncio.CancelledError:
             while len(self._cancelled) >= MAX_CANCELLED:
                 del self._cancelled[next(iter(self._cancelled))]
-            self._cancelled[batch.id] = sheet.cancelled()
+            self._cancelled[batch.id] = result.cancelled()
             raise
         except Exception as error:  # noqa: BLE001 - a fault of ours must not cost the windows their verdicts
             self._faults.note(error)
         finally:
             self._in_flight -= 1
-        return sheet.outcomes(Reason.ERROR)
+        return result.outcomes(Reason.ERROR)
 
     def cancelled(self, batch: Batch) -> list[Outcome]:
-        """Return the outcomes of a batch whose :meth:`ask` was cancelled, with what they cost."""
+        """Return the outcomes of a batch whose :meth:`ask` was cancelled, with their cost."""
         outcomes = self._cancelled.pop(batch.id, None)
         return outcomes or [Outcome(window.id, Reason.SHUTDOWN) for window in batch.windows]
 
-    async def _ask(self, batch: Batch, sheet: Sheet) -> None:
+    async def _ask(self, batch: Batch, result: BatchResult) -> None:
         if HARD not in self._budget.states().values():
             with suppress(TimeoutError):
                 async with asyncio.timeout(LOAD_S):
@@ -173,33 +177,40 @@ class Caller:
         slow = self._slow_start
         until = self._clock() + self._settings.deadline_s * (SLOW_START if slow else 1.0)
         self._suspect(batch.windows)
-        left: Sequence[Window] = batch.windows
-        while left:
-            left = await self._round(replace(batch, windows=tuple(left)), sheet, until, lenient=slow)
+        unanswered = [
+            window for window in batch.windows if not self._answer_from_cache(window, batch, result)
+        ]
+        with self._within_shares(unanswered, result) as windows:
+            if windows:
+                await self._review(replace(batch, windows=tuple(windows)), result, until, lenient=slow)
 
-    async def _round(self, batch: Batch, sheet: Sheet, until: float, *, lenient: bool) -> list[Window]:
-        """Answer what is known, ask the rest, wait for the calls of others; return who must begin anew."""
-        plan = self._recall.plan(batch, sheet)
-        try:
-            with self._within_shares(plan, sheet) as windows:
-                if windows:
-                    await self._review(replace(batch, windows=tuple(windows)), sheet, until, lenient=lenient)
-        finally:
-            self._recall.land(plan, sheet, Reason.ERROR)
-        return await self._recall.wait(plan, sheet, until)
+    def _answer_from_cache(self, window: Window, batch: Batch, result: BatchResult) -> bool:
+        """Return whether the cache had an answer for ``window``. Audits are always asked."""
+        if not self._cache.on or window.id in batch.audit:
+            self._recorder.cache_looked_up("bypass")
+            return False
+        outcome = self._cache.get(window)
+        if outcome is None:
+            self._recorder.cache_looked_up("miss")
+            return False
+        self._recorder.cache_looked_up("hit")
+        self._recorder.suppressed(Reason.CACHED, 1)
+        self._recorder.grounding_checked(outcome.grounding, outcome.checks)
+        result.put(outcome)
+        return True
 
-    async def _review(self, batch: Batch, sheet: Sheet, until: float, *, lenient: bool) -> None:
+    async def _review(self, batch: Batch, result: BatchResult, until: float, *, lenient: bool) -> None:
         """Ask the models in turn until one has answered."""
         try:
             async with asyncio.timeout(max(0.0, until - self._clock())):
                 await self._slots.acquire()
         except TimeoutError:
-            self._call(self._settings.model, batch, sheet).give_up("no free slot before the deadline")
+            self._call(self._settings.model, batch, result).give_up("no free slot before the deadline")
             return
         try:
             models = self._settings.models
             for behind, model in zip(reversed(range(len(models))), models, strict=True):
-                call = self._call(model, batch, sheet)
+                call = self._call(model, batch, result)
                 kept_s = min(MAX_KEPT, KEPT_PER_MODEL * behind) * self._settings.deadline_s
                 await call.make(max(self._clock(), until - kept_s), lenient=lenient)
                 self._note_load(call.error)
@@ -209,27 +220,25 @@ class Caller:
             self._slots.release()
 
     def _note_load(self, error: ErrorType | Reason | None) -> None:
-        """Be patient until the model was loaded or seems never to be, and again after the server was away."""
+        """Allow a slow start until the model is loaded or has timed out, and after the server was away."""
         if error is ErrorType.CONNECTION:
             self._slow_start = PROFILES[self._settings.provider].slow_start
         elif error is None or error is ErrorType.TIMEOUT:
             self._slow_start = False
 
-    def _call(self, model: str, batch: Batch, sheet: Sheet) -> Call:
-        return Call(self._tools, model=model, batch=batch, dialect=self._dialects[model], sheet=sheet)
+    def _call(self, model: str, batch: Batch, result: BatchResult) -> Call:
+        return Call(self._parts, model=model, batch=batch, dialect=self._dialects[model], result=result)
 
     @contextmanager
-    def _within_shares(self, plan: Plan, sheet: Sheet) -> Iterator[list[Window]]:
+    def _within_shares(self, windows: Sequence[Window], result: BatchResult) -> Iterator[list[Window]]:
         """Yield the windows whose devices have money left in this hour, and hold it for them meanwhile."""
         limit, clock = self._budget.limit(BudgetWindow.HOUR), self._clock()
         held: list[tuple[str, int]] = []
         allowed: list[Window] = []
-        for window in plan.ask:
-            amount = self._worst_share(window, len(plan.ask))
+        for window in windows:
+            amount = self._worst_share(window, len(windows))
             if not self._shares.allows(window.device, amount, limit=limit, clock=clock):
-                plan.refused.add(window.id)
-                sheet.put(Outcome(window.id, Reason.BUDGET, detail=self._share_words))
-                self.stats.suppressed[Reason.BUDGET] += 1
+                result.put(Outcome(window.id, Reason.BUDGET, detail=self._share_words))
                 self._recorder.share_used_up(window.device)
                 continue
             self._shares.hold(window.device, amount)
@@ -242,7 +251,7 @@ class Caller:
                 self._shares.hold(device, -amount)
 
     def _worst_share(self, window: Window, windows: int) -> int:
-        """Return what a window may cost at most, nano-USD, its part of the constant text included."""
+        """Return the most that a window may cost, nano-USD, its part of the constant text included."""
         size = len(window.section) + len(SYSTEM) // max(1, windows)
         return self._settings.pricing.worst_case(self._settings.model, size, output_tokens(1))
 
@@ -262,11 +271,11 @@ class Caller:
 
     @property
     def in_flight(self) -> int:
-        """Batches that are being asked, those that wait for a slot included."""
+        """Batches under review, those that wait for a slot included."""
         return self._in_flight
 
     def audits_allowed(self) -> bool:
-        """Say whether audits may go on: money is not short, and they cost less than a tenth of it."""
+        """Return whether audits may go on: money is not short, and they cost less than a tenth of it."""
         if any(state != OK for state in self._budget.states().values()):
             return False
         return self._audits.allows("", 1, limit=self._budget.limit(BudgetWindow.DAY), clock=self._clock())
@@ -279,35 +288,10 @@ class Caller:
         """Return ok, soft (80 % is gone) or hard (too little is left for a call) of a period."""
         return self._budget.states()[window]
 
-    def state(self) -> dict[str, Any]:
-        """Return what the status page tells, as JSON values."""
-        breaker = self._gate.breaker
-        open_s = breaker.open_s
-        states = self._budget.states()
-        return {
-            "model": self._settings.model,
-            "fallback": list(self._settings.fallback),
-            "provider": self._settings.provider,
-            "response_format": self._dialects[self._settings.model].response_format,
-            "breaker": str(breaker.state),
-            "breaker_why": breaker.why or None,
-            "breaker_open_s": None if open_s is None else round(open_s, 1),  # None: until a reload
-            "cooldown_s": round(self._gate.cooldown_s(self._settings.model), 1),
-            "budget": {
-                str(window): {
-                    "state": states[window],
-                    "limit_usd": one.limit,
-                    "spent_usd": round(one.spent, 9),
-                    "reserved_usd": round(one.reserved, 9),
-                }
-                for window, one in self._ledger.spend().items()
-            },
-            "in_flight": self.in_flight,
-            "calls": self.stats.calls,
-            "succeeded": self.stats.succeeded,
-            "cached_answers": len(self._recall.cache),
-            "last_error": self.stats.last_error or None,
-        }
+    @property
+    def breaker(self) -> BreakerState:
+        """The state of the endpoint's circuit breaker."""
+        return self._admission.breaker.state
 
     async def settled(self) -> None:
         """Wait until every call that ended is settled in the ledger."""

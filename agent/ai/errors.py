@@ -1,4 +1,7 @@
-"""What an HTTP answer that is no success means. Pure; no word of the provider's message is passed on."""
+"""Error types of HTTP answers, and what to do about each.
+
+Pure. No text of the provider's message is passed on.
+"""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -6,7 +9,9 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any
 
-from agent.ai.protocols import ErrorType, TransportError
+from agent.ai.profiles import PROFILES, REFUSALS, Profile
+from agent.ai.protocols import TransportError
+from agent.domain.model_calls import ErrorType
 from agent.domain.secret_forms import holds
 
 MAX_RETRY_AFTER_S = 3600.0
@@ -18,20 +23,29 @@ _COMPLAINT = re.compile(
     r"support|unrecogni|unknown|unexpected|not (?:allowed|permitted|available)|extra input|invalid param",
     re.IGNORECASE,
 )
-#: Request field -> what a provider writes when it does not take it.
-_REFUSALS = {
-    "response_format": re.compile(
-        r"response[_ ]format|json_schema|json_object|grammar|structured output", re.IGNORECASE
-    ),
-    "max_tokens": re.compile(r"max_tokens|max_completion_tokens", re.IGNORECASE),
-    "temperature": re.compile(r"temperature", re.IGNORECASE),
-    "seed": re.compile(r"\bseed\b", re.IGNORECASE),
-    "moderation": re.compile(r"moderation", re.IGNORECASE),
+
+_REMEDIES = {
+    ErrorType.AUTH: "correct ai.api_key_file or OPENAI_API_KEY",
+    ErrorType.QUOTA: "pay the provider's bill, or take another ai.base_url",
+    ErrorType.RATE_LIMITED: "try again later, or raise the limit with the provider",
+    ErrorType.CONNECTION: "check ai.base_url, the network and the firewall",
+    ErrorType.TIMEOUT: "check ai.base_url and the network; a local model may still be loading",
+    ErrorType.BAD_REQUEST: "check ai.model and ai.profile",
+    ErrorType.MALFORMED_RESPONSE: "check that ai.base_url is an OpenAI-compatible endpoint, usually with /v1",
+    ErrorType.INTERNAL: "report it with the log line ai_internal_fault: it is a fault of edge-agent",
 }
+#: No such path, or a redirect to another: the model's name is unknown, or the address is incomplete.
+_NOT_THERE = frozenset({404, 405})
+_NOT_THERE_REMEDY = "check ai.model, and that ai.base_url ends as the server wants it, usually in /v1"
 
 
 def classify(
-    status: int, body: Any, headers: Mapping[str, str], *, secret: Sequence[str] = ()
+    status: int,
+    body: Any,
+    headers: Mapping[str, str],
+    *,
+    secret: Sequence[str] = (),
+    profile: Profile = PROFILES["openai"],
 ) -> TransportError:
     """Return the error for an HTTP status of 300 and above.
 
@@ -40,13 +54,14 @@ def classify(
         body: its JSON value or its text, as far as it could be read.
         headers: of the response, names in lower case.
         secret: the forms of the API key; a word of the endpoint that holds one is not repeated.
+        profile: of the endpoint.
     """
     detail = _error_object(body)
     code, kind = _name(detail.get("code")), _name(detail.get("type"))
-    said = next((word for word in (code, kind) if word and not holds(word, secret)), "")
-    message = f"HTTP {status} {said}".rstrip()
+    word = next((word for word in (code, kind) if word and not holds(word, secret)), "")
+    message = f"HTTP {status} {word}".rstrip()
     retry_after_s = _retry_after(headers)
-    error_type = _type_of(status, code, kind)
+    error_type = profile.errors.get(code) or profile.errors.get(kind) or _type_of(status, code, kind)
     refused = _refused(detail) if error_type is ErrorType.BAD_REQUEST and status in {400, 422} else None
     if refused:
         message += f", {refused} refused"
@@ -95,10 +110,10 @@ def _text(value: Any) -> str:
 
 
 def _refused(detail: Mapping[str, Any]) -> str | None:
-    """Return the request field that the endpoint complains about."""
+    """Return the parameter that the endpoint complains about."""
     param, message = (_text(detail.get(name)) for name in ("param", "message"))
     for text in (param, message if _COMPLAINT.search(message) else ""):
-        for field, pattern in _REFUSALS.items():
+        for field, pattern in REFUSALS.items():
             if pattern.search(text):
                 return field
     return None
@@ -107,7 +122,7 @@ def _refused(detail: Mapping[str, Any]) -> str | None:
 def _retry_after(headers: Mapping[str, str]) -> float | None:
     """Return ``retry-after-ms`` or ``Retry-After`` in seconds (RFC 9110, section 10.2.3).
 
-    A date counts from the response's own ``Date``: there may be no clock here.
+    A date counts from the response's own ``Date``: the clock here may be wrong.
     """
     for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         try:
@@ -124,3 +139,10 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
     except (ValueError, TypeError, OverflowError):
         return None
     return min(seconds, MAX_RETRY_AFTER_S) if seconds >= 0 else None
+
+
+def remedy(error: ErrorType | None, http_status: int | None = None) -> str:
+    """Return what to change, or where to look."""
+    if error is ErrorType.BAD_REQUEST and http_status in _NOT_THERE:
+        return _NOT_THERE_REMEDY
+    return _REMEDIES.get(error or ErrorType.OTHER, "look at the endpoint's log")

@@ -1,4 +1,4 @@
-"""The only module that talks to the OpenAI SDK; it is imported at the first call, in a thread."""
+"""Chat completions through the OpenAI SDK, imported at the first call in a thread."""
 
 import asyncio
 import importlib
@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from agent.ai.errors import classify
 from agent.ai.openai_reply import read_reply
-from agent.ai.protocols import ErrorType, Reply, Request, TransportError
+from agent.ai.profiles import PROFILES, body_of
+from agent.ai.protocols import TransportError
 from agent.domain.fault import fault_words
+from agent.domain.model_calls import ErrorType, Reply, Request
 from agent.domain.secret_forms import forms_of, holds, mask_forms
 
 if TYPE_CHECKING:
@@ -22,9 +24,9 @@ if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
 CONNECT_S = 5.0
-NO_KEY = "none"  # what a local server without keys is told
+NO_KEY = "none"  # sent to a local server without keys
 MASK = "[redacted]"
-MIN_KEY = 8  # characters; what is shorter may stand in any reply
+MIN_KEY = 8  # characters; a shorter one may be in any reply
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{4,80}")
 _IGNORED_VARIABLES = ("OPENAI_CUSTOM_HEADERS", "OPENAI_LOG", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID")
 
@@ -48,7 +50,7 @@ class OpenAIChat:
         return f"OpenAIChat(base_url={self._base_url!r})"
 
     async def load(self) -> None:
-        """Import the SDK before a deadline begins; if that fails, the attempt says so."""
+        """Import the SDK before a deadline begins; if that fails, the attempt reports it."""
         if self._client is None:
             with suppress(TransportError):
                 await self._connected()
@@ -57,13 +59,14 @@ class OpenAIChat:
         """Make one attempt.
 
         Raises:
-            TransportError: no completion came; it says why, and whether the request was sent.
+            TransportError: no completion came, with the reason and whether the request was sent.
         """
         client = self._client or await self._connected()
         answer = await _send(client, request, self._forms)
         name = _request_id(answer.headers, self._forms)
         try:
-            return self._masked(replace(read_reply(answer.content), provider_request_id=name))
+            reply = read_reply(answer.content, PROFILES[request.provider])
+            return self._masked(replace(reply, provider_request_id=name))
         except TransportError as error:
             error.provider_request_id = name
             raise
@@ -87,7 +90,7 @@ class OpenAIChat:
             await client.close()
 
     async def _connected(self) -> "AsyncOpenAI":
-        """Import the SDK and make its client in a thread; who comes meanwhile waits for the same one."""
+        """Import the SDK and make its client in a thread, once for all calls that wait for it."""
         if self._connecting is None:
             loop = asyncio.get_running_loop()
             self._connecting = loop.run_in_executor(None, _connect, self._base_url, self._api_key)
@@ -139,11 +142,14 @@ async def _send(client: "AsyncOpenAI", request: Request, forms: tuple[str, ...])
 
     from agent.ai.openai_http import BodyTooLargeError  # noqa: PLC0415 - as above
 
+    body = body_of(request)
     try:
         raw = await client.chat.completions.with_raw_response.create(
             timeout=httpx2.Timeout(request.timeout_s, connect=min(CONNECT_S, request.timeout_s)),
             extra_headers={"X-Client-Request-Id": request.request_id},
-            **_arguments(request),
+            model=body.pop("model"),
+            messages=body.pop("messages"),
+            extra_body=body,  # the SDK checks the names of its own parameters
         )
     except openai.APITimeoutError as error:
         sent = not isinstance(error.__cause__, httpx2.ConnectTimeout | httpx2.PoolTimeout)
@@ -155,7 +161,9 @@ async def _send(client: "AsyncOpenAI", request: Request, forms: tuple[str, ...])
         raise TransportError(ErrorType.CONNECTION, _why(error), sent=sent) from None
     except openai.APIStatusError as error:
         headers = {name.lower(): value for name, value in error.response.headers.items()}
-        refusal = classify(error.status_code, error.body, headers, secret=forms)
+        refusal = classify(
+            error.status_code, error.body, headers, secret=forms, profile=PROFILES[request.provider]
+        )
         refusal.provider_request_id = _request_id(headers, forms)
         raise refusal from None
     except openai.OpenAIError as error:
@@ -184,26 +192,3 @@ def _why(error: Exception) -> str:
     cause = error.__cause__ or error
     known = next((words for sign, words in _CAUSES.items() if sign in str(cause)), None)
     return known or type(cause).__name__
-
-
-def _arguments(request: Request) -> dict[str, Any]:
-    arguments: dict[str, Any] = {
-        "model": request.model,
-        "messages": [
-            {"role": "system", "content": request.system},
-            {"role": "user", "content": request.user},
-        ],
-        request.max_tokens_field: request.max_tokens,
-    }
-    if request.response_format == "json_schema":
-        schema = {"name": "edge_verdicts", "strict": True, "schema": request.schema}
-        arguments["response_format"] = {"type": "json_schema", "json_schema": schema}
-    elif request.response_format == "json_object":
-        arguments["response_format"] = {"type": "json_object"}
-    if request.temperature is not None:
-        arguments["temperature"] = request.temperature
-    if request.seed is not None:
-        arguments["seed"] = request.seed
-    if request.moderation_model is not None:
-        arguments["moderation"] = {"model": request.moderation_model}
-    return arguments

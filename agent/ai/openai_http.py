@@ -1,4 +1,4 @@
-"""An HTTP transport whose responses are bounded while they stream in, and always read as UTF-8."""
+"""An HTTP transport with bounded responses, always read as UTF-8."""
 
 from collections.abc import AsyncIterator
 
@@ -7,7 +7,7 @@ import httpx2
 MAX_BODY = 256 * 1024
 MAX_PIECES = 1024  # each costs the parser more than its bytes; a body of this size needs about 200
 MAX_HEADER = 256  # bytes of a value
-#: What is read of a response. The client would decode by any charset, parse cookies and follow addresses.
+#: The headers that are read. The client would decode by any charset, parse cookies and follow addresses.
 HEADERS = frozenset({b"date", b"retry-after", b"retry-after-ms", b"x-request-id"})
 JSON = (b"content-type", b"application/json; charset=utf-8")
 

@@ -1,10 +1,12 @@
-"""Reads a chat completion from the bytes of a response; whatever is not one is malformed. Pure."""
+"""A chat completion, read from the bytes of a response. Pure."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from agent.ai.protocols import ErrorType, Reply, TransportError, Usage
+from agent.ai.profiles import PROFILES, Profile
+from agent.ai.protocols import TransportError
+from agent.domain.model_calls import ErrorType, Reply, Usage
 
 MAX_TOKENS = 10_000_000
 MAX_TEXT = 262_144
@@ -12,8 +14,8 @@ MAX_LABEL = 100
 MAX_CATEGORIES = 16
 
 
-def read_reply(body: bytes) -> Reply:
-    """Return the completion in ``body``.
+def read_reply(body: bytes, profile: Profile = PROFILES["openai"]) -> Reply:
+    """Return the completion in ``body``, from an endpoint of ``profile``.
 
     Raises:
         TransportError: it is not JSON, an error object, without choices, or without content; with the usage
@@ -27,7 +29,7 @@ def read_reply(body: bytes) -> Reply:
         raise _malformed("the body is not an object")
     if value.get("error") and not value.get("choices"):
         raise _malformed("an error with status 200")
-    usage = _usage(value.get("usage"))
+    usage = _usage(value.get("usage"), profile.usage)
     choices = value.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices else None
     message = choice.get("message") if isinstance(choice, dict) else None
@@ -63,7 +65,7 @@ def _text(content: Any) -> str | None:
     if not isinstance(content, str):
         return None
     text = content[:MAX_TEXT]
-    # Half of a surrogate pair is no character: it could be neither journaled nor counted.
+    # Half of a surrogate pair can be neither journaled nor counted.
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
@@ -73,23 +75,24 @@ def _label(value: Any) -> str | None:
     return "".join(char if char.isprintable() else "?" for char in value[:MAX_LABEL])
 
 
-def _usage(value: Any) -> Usage | None:
+def _usage(value: Any, places: Mapping[str, str]) -> Usage | None:
     """Return the reported tokens; None when they are missing, negative, absurd or 0 for a prompt."""
-    if not isinstance(value, dict):
-        return None
-    sent, got = _count(value.get("prompt_tokens")), _count(value.get("completion_tokens"))
+    counts = {name: _count(value, place) for name, place in places.items()}
+    sent, got = counts["input"], counts["output"]
     if not sent or got is None:
         return None
-    prompt, completion = value.get("prompt_tokens_details"), value.get("completion_tokens_details")
-    cached = _count(prompt.get("cached_tokens")) if isinstance(prompt, dict) else 0
-    reasoning = _count(completion.get("reasoning_tokens")) if isinstance(completion, dict) else 0
-    written = _count(prompt.get("cache_write_tokens")) if isinstance(prompt, dict) else 0
     return Usage(
-        sent, got, min(cached or 0, sent), min(reasoning or 0, got), cache_write=min(written or 0, sent)
+        sent,
+        got,
+        min(counts["cached_input"] or 0, sent),
+        min(counts["reasoning"] or 0, got),
+        cache_write=min(counts["cache_write"] or 0, sent),
     )
 
 
-def _count(value: Any) -> int | None:
+def _count(value: Any, place: str) -> int | None:
+    for step in place.split("."):
+        value = value.get(step) if isinstance(value, dict) else None
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_TOKENS:
         return None
     return value

@@ -1,15 +1,16 @@
-"""One tiny call that shows what an endpoint can do: whether it answers, and whether it enforces a schema."""
+"""The probe of an endpoint: one tiny call that shows whether it enforces a schema."""
 
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from agent.ai.profiles import PROFILES, Dialect
-from agent.ai.protocols import ErrorType, Reply, Request, Transport, TransportError, Usage
+from agent.ai.protocols import Transport, TransportError
+from agent.domain.model_calls import ErrorType, Reply, Request, Usage
 
 MAX_TOKENS = 60
 MAX_ADAPTATIONS = 5
-#: The prompt asks for a value that the schema forbids: who obeys the prompt does not enforce the schema.
+#: The prompt asks for a value that the schema forbids: a server that returns it does not enforce the schema.
 SYSTEM = "You answer with JSON."
 USER = 'Reply with exactly {"colour":"purple"} and nothing else.'
 COLOURS = ("red", "green")
@@ -23,17 +24,15 @@ SCHEMA = {
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What one endpoint turned out to be. ``error`` says why there is nothing else to tell."""
+    """The properties of one endpoint. ``error`` is the reason where they are not known."""
 
     model: str
     answered: bool
-    response_format: str = ""  # what it takes: json_schema, json_object or none
+    response_format: str = ""  # that it takes: json_schema, json_object or none
     schema_enforced: bool = False
-    inconclusive: str = ""  # why the answer does not tell whether the schema is enforced
-    max_tokens_field: str = ""
-    refused: tuple[str, ...] = ()  # request fields that it does not take
+    inconclusive: str = ""  # why the answer does not show whether the schema is enforced
+    refused: tuple[str, ...] = ()  # parameters that it does not take
     usage: Usage | None = None
-    response_model: str | None = None
     latency_s: float = 0.0
     error_type: ErrorType | None = None
     error: str = ""
@@ -44,7 +43,7 @@ class Probe:
 async def probe(
     transport: Transport, *, model: str, provider: str, timeout_s: float, clock: Callable[[], float]
 ) -> Probe:
-    """Ask ``model`` for a value that the schema forbids and return what that shows.
+    """Ask ``model`` for a value that the schema forbids, and return the properties of the endpoint.
 
     It costs at most about 120 tokens and is not booked in the ledger, which a running agent may hold.
 
@@ -56,11 +55,23 @@ async def probe(
         clock: monotonic seconds.
     """
     dialect = Dialect(PROFILES[provider])
+    request = Request(
+        request_id="probe",
+        provider=provider,
+        model=model,
+        system=SYSTEM,
+        user=USER,
+        schema=SCHEMA,
+        max_tokens=MAX_TOKENS,
+        temperature=0.0,
+        seed=7,
+        timeout_s=timeout_s,
+    )
     refused: list[str] = []
     started = clock()
     while True:
         try:
-            reply = await transport.complete(_request(model, dialect, timeout_s))
+            reply = await transport.complete(dialect.apply(request))
         except TransportError as error:
             if error.refused and len(refused) < MAX_ADAPTATIONS and dialect.adapt(error.refused):
                 refused.append(error.refused)
@@ -80,33 +91,15 @@ async def probe(
             answered=True,
             response_format=dialect.response_format,
             schema_enforced=dialect.response_format == "json_schema" and _obeys(reply),
-            inconclusive=_says_nothing(reply),
-            max_tokens_field=dialect.max_tokens_field,
+            inconclusive=_inconclusive(reply),
             refused=tuple(dict.fromkeys(refused)),
             usage=reply.usage,
-            response_model=reply.response_model,
             latency_s=clock() - started,
         )
 
 
-def _request(model: str, dialect: Dialect, timeout_s: float) -> Request:
-    return Request(
-        model=model,
-        system=SYSTEM,
-        user=USER,
-        schema=SCHEMA,
-        response_format=dialect.response_format,
-        max_tokens=MAX_TOKENS,
-        max_tokens_field=dialect.max_tokens_field,
-        temperature=0.0 if dialect.temperature else None,
-        seed=7 if dialect.seed else None,
-        timeout_s=timeout_s,
-        request_id="probe",
-    )
-
-
-def _says_nothing(reply: Reply) -> str:
-    """Return why the reply is no answer to the question, empty if it is one."""
+def _inconclusive(reply: Reply) -> str:
+    """Return why the reply is not an answer to the question, empty if it is one."""
     if reply.refusal:
         return "the model refused"
     if reply.finish_reason == "content_filter":
@@ -117,7 +110,7 @@ def _says_nothing(reply: Reply) -> str:
 
 
 def _obeys(reply: Reply) -> bool:
-    """Say whether the reply is what the schema allows, although the prompt asked for something else."""
+    """Return whether the schema allows the reply, although the prompt asked for another value."""
     try:
         value = json.loads(reply.content or "")
     except (ValueError, RecursionError):

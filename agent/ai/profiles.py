@@ -1,28 +1,62 @@
-"""What each kind of endpoint understands, and what this one turned out not to."""
+"""Provider profiles: the differences between endpoints, one row for each kind.
 
-from dataclasses import dataclass, field
+A quirk of a provider is a field of its row, or a new field of `Profile` with the code that applies it here.
+"""
 
-from agent.ai.protocols import Request
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-FORMATS = ("json_schema", "json_object", "none")
+from agent.domain.model_calls import ErrorType, Request
+
+#: Name of a response format -> the part of the body that asks for it.
+FORMATS: Mapping[str, Callable[[Request], dict[str, Any]]] = {
+    "json_schema": lambda request: {"response_format": _json_schema(request)},
+    "json_object": lambda _request: {"response_format": {"type": "json_object"}},
+    "none": lambda _request: {},
+}
+#: Parameter -> the field of a `Request` that is empty where an endpoint does not take it.
+OPTIONAL = {"temperature": "temperature", "seed": "seed", "moderation": "moderation_model"}
+#: Parameter -> a provider's words when it does not take it.
+REFUSALS = {
+    "response_format": re.compile(
+        r"response[_ ]format|json_schema|json_object|grammar|structured output", re.IGNORECASE
+    ),
+    "max_tokens": re.compile(r"max_tokens|max_completion_tokens", re.IGNORECASE),
+    "temperature": re.compile(r"temperature", re.IGNORECASE),
+    "seed": re.compile(r"\bseed\b", re.IGNORECASE),
+    "moderation": re.compile(r"moderation", re.IGNORECASE),
+}
+#: Field of `Usage` -> its place in the ``usage`` object of a reply.
+USAGE = {
+    "input": "prompt_tokens",
+    "output": "completion_tokens",
+    "cached_input": "prompt_tokens_details.cached_tokens",
+    "cache_write": "prompt_tokens_details.cache_write_tokens",
+    "reasoning": "completion_tokens_details.reasoning_tokens",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What is known of a kind of endpoint before it is asked."""
+    """The properties of a kind of endpoint."""
 
     name: str
-    response_format: str = "json_schema"
+    formats: tuple[str, ...] = ("json_schema", "json_object", "none")  # in the order in which they are tried
     max_tokens_field: str = "max_tokens"
+    without: frozenset[str] = frozenset({"moderation"})  # parameters that it does not take
+    extra: Mapping[str, Any] = field(default_factory=dict)  # further fields of the body
+    usage: Mapping[str, str] = field(default_factory=lambda: USAGE)
+    errors: Mapping[str, ErrorType] = field(default_factory=dict)  # its code or type of an error -> ours
     slow_start: bool = False  # loads the model on the first call: a longer deadline once, no breaker failure
     counts_after_cut: bool = False  # reports prompt tokens after silently cutting a long prompt
-    moderates: bool = False
 
 
 PROFILES = {
     profile.name: profile
     for profile in (
-        Profile("openai", max_tokens_field="max_completion_tokens", moderates=True),
+        Profile("openai", max_tokens_field="max_completion_tokens", without=frozenset()),
         Profile("azure", max_tokens_field="max_completion_tokens"),
         Profile("vllm"),
         Profile("llamacpp", slow_start=True),
@@ -31,54 +65,75 @@ PROFILES = {
 }
 
 
-@dataclass(slots=True)
+def profile_names() -> tuple[str, ...]:
+    """Return the names for ``ai.profile``, the default first."""
+    return tuple(PROFILES)
+
+
+def body_of(request: Request) -> dict[str, Any]:
+    """Return the body of a chat completion."""
+    body: dict[str, Any] = {
+        "model": request.model,
+        "messages": [
+            {"role": "system", "content": request.system},
+            {"role": "user", "content": request.user},
+        ],
+        request.max_tokens_field: request.max_tokens,
+        **FORMATS[request.response_format](request),
+    }
+    if request.temperature is not None:
+        body["temperature"] = request.temperature
+    if request.seed is not None:
+        body["seed"] = request.seed
+    if request.moderation_model is not None:
+        body["moderation"] = {"model": request.moderation_model}
+    return {**body, **PROFILES[request.provider].extra}
+
+
+def _json_schema(request: Request) -> dict[str, Any]:
+    schema = {"name": "edge_verdicts", "strict": True, "schema": request.schema}
+    return {"type": "json_schema", "json_schema": schema}
+
+
 class Dialect:
-    """How one model of the endpoint is spoken to; what it refuses once is remembered."""
+    """The parameters that one model of an endpoint takes; a refusal is remembered."""
 
-    profile: Profile
-    response_format: str = ""
-    max_tokens_field: str = ""
-    temperature: bool = True
-    seed: bool = True
-    moderation: bool = True
-    _refused: set[str] = field(default_factory=set)
+    def __init__(self, profile: Profile) -> None:
+        self._formats = profile.formats
+        self._changes: dict[str, Any] = {
+            "response_format": profile.formats[0],
+            "max_tokens_field": profile.max_tokens_field,
+        }
+        self._refused: set[str] = set()
+        for parameter in profile.without:
+            self.adapt(parameter)
 
-    def __post_init__(self) -> None:
-        self.response_format = self.response_format or self.profile.response_format
-        self.max_tokens_field = self.max_tokens_field or self.profile.max_tokens_field
-        self.moderation = self.profile.moderates
+    @property
+    def response_format(self) -> str:
+        """The format that is asked for now."""
+        return str(self._changes["response_format"])
 
-    def differs(self, request: Request) -> bool:
-        """Say whether ``request`` was made before another call found out what is not taken."""
-        return (
-            request.response_format != self.response_format
-            or request.max_tokens_field != self.max_tokens_field
-            or (request.temperature is not None and not self.temperature)
-            or (request.seed is not None and not self.seed)
-            or (request.moderation_model is not None and not self.moderation)
-        )
+    def apply(self, request: Request) -> Request:
+        """Return ``request`` in this dialect."""
+        return replace(request, **self._changes)
 
     def adapt(self, refused: str) -> bool:
-        """Do without what was refused; return whether that changes the request."""
+        """Do without a refused parameter; return whether that changes the next request."""
         if refused == "response_format":
-            place = FORMATS.index(self.response_format) + 1
-            if place >= len(FORMATS):
-                return False
-            self.response_format = FORMATS[place]
-            return True
+            return self._step_down()
         if refused in self._refused:
             return False
         self._refused.add(refused)
-        match refused:
-            case "max_tokens":
-                other = self.max_tokens_field == "max_tokens"
-                self.max_tokens_field = "max_completion_tokens" if other else "max_tokens"
-            case "temperature":
-                self.temperature = False
-            case "seed":
-                self.seed = False
-            case "moderation":
-                self.moderation = False
-            case _:
-                return False
+        if refused == "max_tokens":
+            other = self._changes["max_tokens_field"] == "max_tokens"
+            self._changes["max_tokens_field"] = "max_completion_tokens" if other else "max_tokens"
+        else:
+            self._changes[OPTIONAL[refused]] = None
+        return True
+
+    def _step_down(self) -> bool:
+        place = self._formats.index(self.response_format) + 1
+        if place >= len(self._formats):
+            return False
+        self._changes["response_format"] = self._formats[place]
         return True

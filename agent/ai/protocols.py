@@ -1,156 +1,25 @@
-"""What the caller needs from outside: a ledger for money, a transport to the model, a recorder for telemetry.
+"""The caller's needs: a ledger, a transport, a recorder for telemetry.
 
-The caller imports neither a metrics nor a log library, nor SQLite: it is handed objects that satisfy
-these protocols. One :class:`CallRecord` describes one logical call (with its retries) when it is over.
+The caller imports neither a metrics nor a log library, nor SQLite: it gets objects that satisfy these
+protocols.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from enum import StrEnum
 from types import TracebackType
 from typing import Protocol, Self
 
+from agent.domain.model_calls import (
+    BreakerState,
+    BudgetWindow,
+    CallRecord,
+    ErrorType,
+    Reply,
+    Request,
+    Retry,
+    Spend,
+    Usage,
+)
 from agent.domain.records import Check, Grounding, Reason
-
-
-class ErrorType(StrEnum):
-    """Why a call or an attempt failed (label ``error_type``)."""
-
-    TIMEOUT = "timeout"
-    CONNECTION = "connection"
-    RATE_LIMITED = "rate_limited"
-    QUOTA = "quota"
-    AUTH = "auth"
-    BAD_REQUEST = "bad_request"
-    SERVER_ERROR = "server_error"
-    MALFORMED_RESPONSE = "malformed_response"
-    TRUNCATED = "truncated"
-    CONTENT_FILTER = "content_filter"
-    INTERNAL = "internal"  # a fault of our own code, never the provider's
-    OTHER = "other"
-
-
-class BreakerState(StrEnum):
-    """State of a circuit breaker; the gauge's value is its place here."""
-
-    CLOSED = "closed"
-    HALF_OPEN = "half_open"
-    OPEN = "open"
-
-
-class BudgetWindow(StrEnum):
-    """The periods that money is capped by."""
-
-    HOUR = "hour"
-    DAY = "day"
-    MONTH = "month"
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """Tokens as the provider reported them, or our estimate when it did not."""
-
-    input: int
-    output: int
-    cached_input: int = 0  # part of input
-    reasoning: int = 0  # part of output
-    estimated: bool = False
-    cache_write: int = 0  # part of input that the provider put into its cache
-    reported: tuple[int, int] | None = (
-        None  # what the endpoint said of input and output, where it is not believed
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class CallStart:
-    """What is known before the first byte is sent."""
-
-    request_id: str
-    batch_id: str
-    user_id: str  # the device id, or the agent's for a batch of several
-    devices: tuple[str, ...]  # ids, for the log only
-    windows: int
-    trigger: str  # of the batch's first window
-    model: str  # as configured
-    provider: str  # the profile's name
-    prompt: str  # full text: the recorder shows it only as far as `logs.content` allows
-    prompt_name: str
-    prompt_version: str
-    server_address: str
-    server_port: int
-    temperature: float | None
-    max_tokens: int
-    seed: int | None
-    traceparents: tuple[str, ...] = ()  # of the readings, for span links
-    system: str = ""  # the part of the prompt that never changes; it begins with it
-
-
-@dataclass(frozen=True, slots=True)
-class Retry:
-    """An attempt that failed and is followed by another."""
-
-    attempt: int  # the one that failed, from 1
-    error_type: ErrorType
-    delay_s: float
-    http_status: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class CallRecord:
-    """One logical call, over. ``ok``: a well-formed completion came, with content or a refusal.
-
-    ``error_type`` may stand beside ``ok``: a reply that was cut off (truncated) or partly filtered.
-    """
-
-    ok: bool
-    latency_s: float
-    attempts: int
-    error_type: ErrorType | None = None
-    error_message: str = ""  # ours, bounded, without secrets, prompt or reply
-    http_status: int | None = None
-    usage: Usage | None = None
-    cost_usd: float | None = None  # what was booked, also for a kept reservation
-    cost_assumed_usd: float = 0.0  # part of it: reservations kept, because no usage was reported
-    priced: bool = True  # false: the model had no price of its own
-    response: str = ""  # reply text, shown as `logs.content` allows
-    response_id: str | None = None
-    response_model: str | None = None
-    provider_request_id: str | None = None  # the provider's own, to name in a complaint
-    finish_reason: str | None = None
-    service_tier: str | None = None
-    system_fingerprint: str | None = None
-    validation_failed: bool = False
-    repaired: bool | None = None  # None: no repair was needed; else whether it worked
-    safety_categories: tuple[str, ...] = ()
-    statuses: Mapping[str, int] = field(default_factory=dict)  # verdict status -> windows with an answer
-    #: Source, reason and status of the verdicts that follow -> windows.
-    verdicts: Mapping[tuple[str, str, str], int] = field(default_factory=dict)
-    grounding: Mapping[Grounding, int] = field(default_factory=dict)
-    failed_checks: tuple[Check, ...] = ()
-    budget_remaining_usd: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Transcript:
-    """The words of one logical call, for the journal and ``show`` only: never for logs, metrics or spans."""
-
-    batch_id: str
-    request_id: str
-    model: str
-    prompt_version: str
-    prompt_hash: str
-    system: str
-    user: str
-    reply: str  # empty when none came
-    error_type: ErrorType | None
-    attempts: int
-    cost_usd: float
-    windows: tuple[str, ...] = ()  # ids, in the order of the prompt
-    error_message: str = ""  # ours
-    finish_reason: str | None = None
-    usage: Usage | None = None  # of all attempts whose usage is known
-    latency_s: float = 0.0
-    trace_id: str | None = None
 
 
 class CallScope(Protocol):
@@ -168,9 +37,9 @@ class CallScope(Protocol):
 
 
 class Recorder(Protocol):
-    """Where the caller tells what happens. Never raises, never blocks."""
+    """Telemetry of the caller. Never raises, never blocks."""
 
-    def call(self, start: CallStart) -> CallScope: ...
+    def call(self, request: Request) -> CallScope: ...
     def suppressed(self, reason: Reason, windows: int) -> None: ...
     def share_used_up(self, device: str) -> None: ...  # one window of it is not asked about
     def cache_looked_up(self, result: str) -> None: ...  # hit | miss | bypass
@@ -182,15 +51,6 @@ class Recorder(Protocol):
         """Take an exception of our own code; ``recorded``: the record of its call counts it already."""
 
 
-@dataclass(frozen=True, slots=True)
-class Spend:
-    """Money of one period, USD. ``reserved`` is part of what counts against the limit."""
-
-    limit: float
-    spent: float
-    reserved: float
-
-
 class Ledger(Protocol):
     """Money on disk. Reservations survive the process; one that was never settled stays spent."""
 
@@ -199,7 +59,7 @@ class Ledger(Protocol):
         ...
 
     async def settle(self, reservation: int, actual_usd: float) -> None:
-        """Replace a reservation by what the call cost (may be 0 for one that was never sent)."""
+        """Replace a reservation by the cost of the call (may be 0 for one that was never sent)."""
         ...
 
     def spend(self) -> Mapping[BudgetWindow, Spend]:
@@ -207,46 +67,12 @@ class Ledger(Protocol):
         ...
 
     async def refresh(self) -> None:
-        """Read the periods again: somebody else may have reset them."""
+        """Read the periods again: another process may have reset them."""
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One attempt, as the transport needs it."""
-
-    model: str
-    system: str
-    user: str
-    schema: Mapping[str, object]
-    response_format: str  # json_schema | json_object | none
-    max_tokens: int
-    max_tokens_field: str  # max_tokens | max_completion_tokens
-    temperature: float | None
-    seed: int | None
-    timeout_s: float
-    request_id: str
-    moderation_model: str | None = None  # ask the provider to moderate (openai only)
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """A well-formed completion."""
-
-    content: str | None
-    refusal: str | None
-    finish_reason: str | None
-    usage: Usage | None
-    response_id: str | None = None
-    response_model: str | None = None
-    service_tier: str | None = None
-    system_fingerprint: str | None = None
-    safety_categories: tuple[str, ...] = ()
-    provider_request_id: str | None = None
-
-
 class TransportError(Exception):
-    """An attempt that brought no reply; classified, with what a retry needs to know."""
+    """An attempt without a reply; classified, with the facts that a retry depends on."""
 
     def __init__(
         self,

@@ -4,7 +4,8 @@ import random
 from collections import deque
 from collections.abc import Callable
 
-from agent.ai.protocols import ErrorType, TransportError
+from agent.ai.protocols import TransportError
+from agent.domain.model_calls import ErrorType
 
 BASE_S = 0.5
 CAP_S = 8.0
@@ -12,7 +13,7 @@ BUDGET_S = 600.0
 BUDGET_SHARE = 0.2  # of the calls in that time
 BUDGET_LEAST = 2
 
-#: Error type -> retries that it deserves at most.
+#: Error type -> retries at most.
 RETRIES = {
     ErrorType.CONNECTION: 2,
     ErrorType.TIMEOUT: 1,
@@ -38,7 +39,7 @@ class Retries:
         self._calls.append(self._clock())
 
     def delay(self, error: TransportError, attempt: int, left_s: float) -> float | None:
-        """Return the seconds to wait before the next attempt, or None when there shall be none.
+        """Return the seconds to wait before the next attempt, or None when there is none.
 
         Args:
             error: why the last attempt failed.
@@ -57,7 +58,7 @@ class Retries:
         return delay_s
 
     def _forget(self) -> None:
-        """Drop what is older than 10 minutes."""
+        """Drop entries older than 10 minutes."""
         oldest = self._clock() - BUDGET_S
         for times in (self._calls, self._spent):
             while times and times[0] <= oldest:

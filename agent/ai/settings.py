@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from agent.ai.pricing import Price, Pricing
 from agent.ai.profiles import PROFILES
+from agent.budget.pricing import Price, Pricing
 from agent.domain.keys import Key
 
 

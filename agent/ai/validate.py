@@ -1,33 +1,22 @@
-"""From a reply to what it is worth: parsed per window, each claim checked. Pure."""
+"""Validation of a reply: parsed per window, each claim checked. Pure."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
-from agent.ai.protocols import ErrorType, Reply
-from agent.domain.records import Answer, Batch, Check, Grounding, Reason, Source, Window
-from agent.prompt import Kept, Parsed, Problem, freeze, ground, parse, reveal
+from agent.domain.model_calls import ErrorType, Reply
+from agent.domain.records import Answer, Batch, Check, Grounding, Outcome, Reason, Source, Window
+from agent.prompt import Parsed, Problem, ground, parse, reveal
 
 MAX_DETAIL = 40
 
 
 @dataclass(frozen=True, slots=True)
-class Assessment:
-    """What the reply is worth for one window."""
+class Validation:
+    """A reply as outcomes, one for each window of its call, in order."""
 
-    window: Window
-    reason: Reason
-    answer: Answer | None = None
-    grounding: Grounding = Grounding.SKIPPED
-    checks: tuple[Check, ...] = ()
-    kept: Kept | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """What a reply is worth for the windows of its call."""
-
-    assessments: Sequence[Assessment]
+    outcomes: tuple[Outcome, ...]
+    answers: Mapping[str, Answer] = field(default_factory=dict)  # window id -> answer in the model's words
     strangers: tuple[Check, ...] = ()  # claims about windows that were not asked about
     sizes: tuple[int, ...] = ()  # of each window's answer
     repaired: bool | None = None
@@ -38,19 +27,19 @@ class Judgement:
     @property
     def grounding(self) -> Mapping[Grounding, int]:
         """Windows by grounding."""
-        return Counter(one.grounding for one in self.assessments)
+        return Counter(one.grounding for one in self.outcomes)
 
     @property
     def failed(self) -> tuple[Check, ...]:
         """Checks that did not hold."""
         return (
-            *(check for one in self.assessments for check in one.checks if not check.held),
+            *(check for one in self.outcomes for check in one.checks if not check.held),
             *self.strangers,
         )
 
 
-def judge(reply: Reply, batch: Batch) -> Judgement:
-    """Return what ``reply`` is worth for each window of ``batch``."""
+def validate(reply: Reply, batch: Batch) -> Validation:
+    """Return the outcomes of ``reply`` for the windows of ``batch``."""
     safety = list(reply.safety_categories)
     if reply.refusal:
         return _all(batch, Reason.INVALID, safety=(*safety, "refusal"))
@@ -61,8 +50,9 @@ def judge(reply: Reply, batch: Batch) -> Judgement:
     if truncated and not reply.content:
         return _all(batch, Reason.MODEL_OMITTED, safety=tuple(safety), error_type=ErrorType.TRUNCATED)
     parsed = parse(reply.content or "", batch, truncated=truncated)
-    return Judgement(
-        [_find(window, parsed) for window in batch.windows],
+    return Validation(
+        tuple(_outcome(window, parsed) for window in batch.windows),
+        answers={name: one for name, one in parsed.answers.items() if isinstance(one, Answer)},
         strangers=tuple(
             Check("window_asked", held=False, detail=f"w {w}"[:MAX_DETAIL] + " was not asked")
             for w in parsed.strangers
@@ -77,25 +67,27 @@ def judge(reply: Reply, batch: Batch) -> Judgement:
 
 def _all(
     batch: Batch, reason: Reason, *, safety: tuple[str, ...], error_type: ErrorType | None = None
-) -> Judgement:
-    assessments = [Assessment(window, reason) for window in batch.windows]
-    sizes = (1,) * len(assessments)
-    return Judgement(assessments, sizes=sizes, error_type=error_type, safety=safety)
+) -> Validation:
+    outcomes = tuple(Outcome(window.id, reason) for window in batch.windows)
+    return Validation(outcomes, sizes=(1,) * len(outcomes), error_type=error_type, safety=safety)
 
 
-def _find(window: Window, parsed: Parsed) -> Assessment:
+def _outcome(window: Window, parsed: Parsed) -> Outcome:
     answer = parsed.answers[window.id]
     if isinstance(answer, Problem):
-        return Assessment(window, answer.reason, checks=(Check("answer", held=False, detail=answer.detail),))
+        return Outcome(window.id, answer.reason, checks=(Check("answer", held=False, detail=answer.detail),))
     return check(answer, window)
 
 
-def check(answer: Answer, window: Window, *, source: Source = Source.AI) -> Assessment:
-    """Return what ``answer`` is worth for ``window``."""
+def check(answer: Answer, window: Window, *, source: Source = Source.AI) -> Outcome:
+    """Return the outcome of ``answer`` for ``window``, each of its claims looked up."""
     grounding, checks = ground(answer, window)
-    kept = freeze(answer, window) if grounding is Grounding.GROUNDED else None
-    shown = replace(answer, summary=reveal(answer.summary, window))
-    if grounding is Grounding.UNGROUNDED:
-        return Assessment(window, Reason.UNGROUNDED, shown, grounding, checks)
     reason = Reason.CACHED if source is Source.CACHE else Reason.REVIEWED
-    return Assessment(window, reason, shown, grounding, checks, kept)
+    return Outcome(
+        window.id,
+        Reason.UNGROUNDED if grounding is Grounding.UNGROUNDED else reason,
+        answer=replace(answer, summary=reveal(answer.summary, window)),
+        grounding=grounding,
+        checks=checks,
+        source=source,
+    )

@@ -1,4 +1,4 @@
-"""Builds the AI caller of one agent from the configuration, and tells how it is doing."""
+"""The AI service of one agent: caller and ledger as configured, their problems and their status."""
 
 import os
 import random
@@ -9,13 +9,14 @@ from urllib.parse import urlsplit
 from agent.ai.budget_guard import BudgetState, state_of
 from agent.ai.caller import Caller
 from agent.ai.openai_chat import OpenAIChat
-from agent.ai.protocols import BudgetWindow, Recorder, Spend, Transcript
+from agent.ai.protocols import Recorder
 from agent.ai.settings import CallerSettings
 from agent.budget.ledger import BudgetLedger
-from agent.budget.zone import find_zone
+from agent.budget.periods import find_zone
 from agent.config import Config
 from agent.config.credentials import KEY_VARIABLE, api_key
 from agent.config.endpoint import endpoint_of
+from agent.domain.model_calls import BudgetWindow, CallRecord, Spend
 from agent.observe.redact import Secrets
 from agent.prompt import NAME, VERSION
 from agent.prompt.render import HASH
@@ -27,8 +28,8 @@ MAX_NAMED = 3
 _WORDS = {"hard": "spent: verdicts are local until it renews", "soft": "80 % spent: audits stop"}
 
 
-class Asking:
-    """The caller and its ledger, or neither: review ``none``, or no endpoint to ask."""
+class AiService:
+    """The caller and its ledger, or neither: review ``none``, or no endpoint."""
 
     def __init__(self, config: Config, *, secrets: Secrets) -> None:
         self._config = config
@@ -55,7 +56,7 @@ class Asking:
         return key
 
     def open(
-        self, recorder: Recorder, log: Callable[..., None], transcribe: Callable[[Transcript], None]
+        self, recorder: Recorder, log: Callable[..., None], transcribe: Callable[[CallRecord], None]
     ) -> None:
         """Open the ledger and make the caller; the SDK is imported at the first call only.
 
@@ -69,9 +70,9 @@ class Asking:
             self.caller = self._make_caller(self._config, self.endpoint, self._key, self.ledger)
 
     def reopen(self, config: Config) -> Caller | None:
-        """Take a reloaded configuration; return the caller that it replaces, for its calls may be under way.
+        """Take a reloaded configuration; return the replaced caller, whose calls may be under way.
 
-        Key file and SDK settings are read anew and the breaker is closed, also when nothing changed.
+        Key file and SDK settings are read again and the breaker is closed, also when nothing changed.
 
         Raises:
             AgentError: the key or the ledger cannot be read; nothing was changed.
@@ -130,7 +131,7 @@ class Asking:
     # ----------------------------------------------------------------------------------- its state
 
     def audits_allowed(self) -> bool:
-        """Say whether calm windows may be audited: not once a budget is 80 % spent, nor above their share."""
+        """Return whether calm windows may be audited: not from 80 % of a budget on, nor above their share."""
         return self.caller is not None and self.caller.audits_allowed()
 
     def spend(self) -> Mapping[str, tuple[float, float, float]]:
@@ -141,7 +142,7 @@ class Asking:
         return {} if self.ledger is None else self.ledger.spend()
 
     def problems(self) -> list[str]:
-        """Return what is wrong with the model or the money, in sentences."""
+        """Return the problems of the model and the budget, in sentences."""
         found = [
             f"The {window} budget of {one.limit:.2f} USD is {_WORDS[state]}."
             for window, one in self._spend().items()
@@ -159,12 +160,12 @@ class Asking:
         text = (
             f"{named}{more}: used up the share of the hour's money for one device"
             f" ({self._config.ai.device_share:.0%}), so that others keep theirs; judged locally meanwhile."
-            " Look at what is sent, or raise ai.device_share."
+            " Look at the device's messages, or raise ai.device_share."
         )
         return [text]
 
     def _state(self, window: BudgetWindow, one: Spend) -> BudgetState:
-        """Return the state that decides: the caller's, for which too little for a call is nothing."""
+        """Return the caller's state, to which a remainder too small for a call is nothing."""
         return state_of(one) if self.caller is None else self.caller.budget_state(window)
 
     def _money(self, window: BudgetWindow, one: Spend | None) -> Money:
@@ -188,7 +189,7 @@ class Asking:
             "model": None if caller is None else config.ai.model,
             "provider": None if caller is None else config.ai.profile,
             "prompt_version": None if caller is None else VERSION,
-            "breaker": "closed" if caller is None else caller.state()["breaker"],
+            "breaker": "closed" if caller is None else caller.breaker.value,
             "in_flight": 0 if caller is None else caller.in_flight,
             "calls": self._calls + (0 if caller is None else caller.stats.calls),
             "answering": _answering(caller),
@@ -198,7 +199,7 @@ class Asking:
 
 
 def _answering(caller: Caller | None) -> Answering:
-    """Say in a word what is known of the model; a model that was not asked yet is not known to answer."""
+    """Return whether the model answers; that of a model without calls is unknown."""
     if caller is None:
         return "not_asked"
     stats = caller.stats
@@ -210,8 +211,8 @@ def _answering(caller: Caller | None) -> Answering:
 
 
 def _model_problems(caller: Caller) -> list[str]:
-    """Return what keeps the model from answering."""
-    stats, breaker = caller.stats, caller.state()["breaker"]
+    """Return the problems of the model."""
+    stats, breaker = caller.stats, caller.breaker
     paused = "" if breaker == "closed" else f" It is not being asked now (circuit breaker {breaker})."
     failed, last = stats.failed_in_a_row, stats.last_failure or stats.last_error or "no answer"
     match _answering(caller):

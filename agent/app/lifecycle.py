@@ -1,32 +1,41 @@
 """How the analyst's side begins after the last process, and how it ends: each step under a limit."""
 
 import asyncio
-import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from itertools import islice
 
-from agent.app.rooms import Rooms
-from agent.status.report import encode_status
+from agent.app.ai import AiService
+from agent.journal import Journal
+from agent.mqtt import Link
+from agent.observe.traces import Tracer
+from agent.pipeline.pipeline import Pipeline
+from agent.pipeline.review_queue import Spawn
+from agent.status.health import Health
 from agent.testing.failpoint import failpoint
+from agent.web import WebServer
 
 REPLAY_CHUNK = 256
-HEALTH_S = 60.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Lifecycle:
-    """Takes the rooms up where the last process left them, and down again."""
+    """Restores the state of the last process at the start, and ends the work of this one."""
 
-    def __init__(self, rooms: Rooms, *, loop: asyncio.AbstractEventLoop) -> None:
-        self._rooms = rooms
-        self._loop = loop
-
-    # -------------------------------------------------------------------------------------- start
+    loop: asyncio.AbstractEventLoop
+    journal: Journal
+    pipeline: Pipeline
+    link: Link
+    ai: AiService
+    web: WebServer
+    tracer: Tracer
+    health: Health
+    spawn: Spawn
 
     async def recover(self, progress: Callable[[int], None]) -> int:
-        """Take up where the last process ended, then start the analyst's own tasks; return rows replayed."""
-        rooms = self._rooms
-        journal, pipeline = rooms.journal, rooms.pipeline
+        """Restore the pipeline, replay the journal and start the analyst's tasks; return rows replayed."""
+        journal, pipeline = self.journal, self.pipeline
         await pipeline.restore(journal.recovered)
         rows, replayed = journal.rows_after(journal.recovered.snapshot_seq), 0
         while chunk := list(islice(rows, REPLAY_CHUNK)):
@@ -34,68 +43,41 @@ class Lifecycle:
             await pipeline.replay(chunk)
             replayed += len(chunk)
             progress(replayed)
-        rooms.crossings.spawn(pipeline.run_timers())
-        rooms.crossings.spawn(self._publish_health())
+        self.spawn(pipeline.run_timers())
+        self.spawn(self.health.run())
         return replayed
 
-    async def _publish_health(self) -> None:
-        """Publish the status object, retained, each minute and when the state changes; it may be dropped."""
-        rooms = self._rooms
-        told, told_at = "", 0.0
-        while True:
-            state, now = rooms.reporter.state(), time.monotonic()
-            self._tell_losses(now)
-            if rooms.link.state.connected and (state != told or now - told_at >= HEALTH_S):
-                told, told_at = state, now
-                payload = encode_status(rooms.reporter.status())
-                topic = f"{rooms.config.base_topic}/health"
-                rooms.link.announce(topic, payload, retain=True, expiry_s=int(3 * HEALTH_S))
-            await asyncio.sleep(1.0)
-
-    def _tell_losses(self, now: float) -> None:
-        if dropped := self._rooms.link.stats.losses.untold(now):
-            self._rooms.logs.log(
-                "mqtt_broker_dropped",
-                level="warning",
-                messages=dropped,
-                consequence="for some of the broker's clients these are lost, perhaps for this agent",
-                remedy="raise the broker's max_queued_messages; see configs/mosquitto",
-            )
-
-    # --------------------------------------------------------------------------------------- stop
-
     def finish_calls(self, limit_s: float) -> bool:
-        """Take nothing new in, wait for AI calls in flight, then cancel them; true when all ended."""
-        self._rooms.link.stop_intake()
-        future = asyncio.run_coroutine_threadsafe(self._finish_calls(limit_s), self._loop)
+        """Stop the intake, wait for AI calls in flight, then cancel them; true when all ended."""
+        self.link.stop_intake()
+        future = asyncio.run_coroutine_threadsafe(self._finish_calls(limit_s), self.loop)
         with suppress(TimeoutError):
             return future.result(limit_s + 1)
         return False
 
     async def _finish_calls(self, limit_s: float) -> bool:
-        rooms = self._rooms
-        rooms.pipeline.close()
-        calls = rooms.pipeline.desk.calls
+        self.pipeline.close()
+        calls = self.pipeline.review_queue.calls
         if calls:
             await asyncio.wait(calls, timeout=limit_s)
         for call in list(calls):
             call.cancel()
         if calls:
             await asyncio.wait(calls, timeout=0.5)
-        if rooms.asking.caller is not None:
-            await rooms.asking.caller.aclose()
+        if self.ai.caller is not None:
+            await self.ai.caller.aclose()
         return not calls
 
     def last_snapshot(self, limit_s: float) -> bool:
         """Journal the analyst's state, so that the next start has little to replay."""
-        future = asyncio.run_coroutine_threadsafe(self._rooms.pipeline.last_snapshot(), self._loop)
+        future = asyncio.run_coroutine_threadsafe(self.pipeline.last_snapshot(), self.loop)
         with suppress(TimeoutError):
             future.result(limit_s)
             return True
         return False
 
     def close_telemetry(self, limit_s: float) -> bool:
-        """Stop the web server and send the spans that are left."""
-        self._rooms.web.stop()
-        self._rooms.tracer.shutdown(limit_s)
+        """Stop the web server and send the remaining spans."""
+        self.web.stop()
+        self.tracer.shutdown(limit_s)
         return True

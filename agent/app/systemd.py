@@ -1,4 +1,4 @@
-"""Tells systemd how the process is doing: the sd_notify protocol, a datagram to ``$NOTIFY_SOCKET``.
+"""Notifies systemd of start, stop, progress and status: sd_notify, a datagram to ``$NOTIFY_SOCKET``.
 
 Format: https://www.freedesktop.org/software/systemd/man/latest/sd_notify.html
 """
@@ -25,11 +25,11 @@ class Notifier:
         self._status = ""
 
     def ready(self) -> None:
-        """Say that start-up or a reload is over."""
+        """Report the end of start-up or of a reload."""
         self._send("READY=1")
 
     def reloading(self) -> None:
-        """Say that a reload begins; :meth:`ready` ends it."""
+        """Report the begin of a reload; :meth:`ready` ends it."""
         self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def status(self, status: str) -> None:
@@ -44,11 +44,11 @@ class Notifier:
         self._send(f"EXTEND_TIMEOUT_USEC={int(seconds * 1e6)}")
 
     def watchdog(self) -> None:
-        """Say that every loop makes progress."""
+        """Report that every loop makes progress."""
         self._send("WATCHDOG=1")
 
     def stopping(self) -> None:
-        """Say that the process ends."""
+        """Report the end of the process."""
         self._send("STOPPING=1")
 
     def _send(self, message: str) -> None:

@@ -1,21 +1,21 @@
-"""The words of each AI call on their way to the journal, for ``show`` and ``replay``."""
+"""Prompt and reply of each AI call, journaled for ``show`` and ``replay``."""
 
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import asdict
 from typing import Any
 
-from agent.ai.protocols import Transcript
+from agent.ai.call_record import transcript_of
 from agent.domain.fault import fault_words
+from agent.domain.model_calls import CallRecord
 from agent.journal import JournalError, Store
 from agent.verdict.encode import encode
 
-MAX_BATCHES = 32  # of which a further call may still come: fallback models, in the order asked
+MAX_BATCHES = 32  # with further calls possible: fallback models, in the order asked
 MAX_REPLY = 65_536  # characters
 
 
 class Transcripts:
-    """Journals what was asked and answered; a batch keeps one entry for each model that was asked.
+    """Journals prompts and replies; a batch keeps one entry for each model that was asked.
 
     ``write`` hands a transaction to the journal. A transcript that cannot be written is reported; the answer
     stands all the same.
@@ -28,13 +28,13 @@ class Transcripts:
         self._log = log
         self._calls: dict[str, list[dict[str, Any]]] = {}
 
-    def add(self, transcript: Transcript) -> None:
-        """Journal one call beside the earlier calls of its batch."""
-        batch_id = transcript.batch_id
+    def add(self, record: CallRecord) -> None:
+        """Journal one call with the earlier calls of its batch."""
+        batch_id = record.request.batch_id
         while batch_id not in self._calls and len(self._calls) >= MAX_BATCHES:
             del self._calls[next(iter(self._calls))]
         calls = self._calls.setdefault(batch_id, [])
-        call = asdict(transcript)
+        call = transcript_of(record)
         calls.append({**call, "reply": call["reply"][:MAX_REPLY]})
         detail = encode({"calls": calls})
         self._write(lambda store: store.finish_batch(batch_id, detail)).add_done_callback(self._written)

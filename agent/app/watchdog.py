@@ -1,14 +1,20 @@
-"""Find hung threads and leave starved ones alone, by the time that the process got to run.
+"""The process's threads: a failed one ends the process, a hung one is found by its heartbeat.
 
-A heartbeat's age grows only with that time: what the ticker was late is left out (the process was stopped,
-or the machine suspended), and so is what its threads waited for a core.
+The age of a heartbeat grows only with the time that the process got to run. The lateness of the ticker is
+left out (the process was stopped, or the machine suspended), and so is the threads' waiting for a core.
 """
 
-from collections.abc import Iterable, Mapping
+import os
+import select
+import threading
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
+BEAT_S = 0.5  # how often the main thread looks at the others
 MAX_OWED_S = 60.0  # run-queue wait that is still to be left out of later turns
+LOOPS = ("net", "journal", "analyst")  # without their turns no reading becomes a verdict
 _TASKS = Path("/proc/self/task")
 
 
@@ -41,7 +47,7 @@ class Watchdog:
         """Return how long, in time that the process got to run, a loop has made no turn."""
         return self._ages.get(name, 0.0)
 
-    def stuck(self, limit_s: float, names: Iterable[str]) -> str | None:
+    def stuck(self, limit_s: float, names: Iterable[str] = LOOPS) -> str | None:
         """Return the first of ``names`` that made no turn for longer than ``limit_s``, or None."""
         return next((name for name in names if self.age(name) > limit_s), None)
 
@@ -69,3 +75,72 @@ def read_waits(tasks: Path = _TASKS) -> dict[int, float]:
             with suppress(OSError, ValueError, IndexError):  # a thread that just ended, or no such file here
                 waits[int(task.name)] = int((task / "schedstat").read_bytes().split()[1]) / 1e9
     return waits
+
+
+@dataclass(frozen=True, slots=True)
+class Fatal:
+    """The failure that ends the process, and its thread."""
+
+    thread: str
+    error: BaseException
+
+
+class WakeUp:
+    """Wakes the main thread. A pipe, because a signal handler that takes a lock may wait for itself."""
+
+    def __init__(self) -> None:
+        self._reader, self._writer = os.pipe()
+        os.set_blocking(self._reader, False)
+        os.set_blocking(self._writer, False)
+        self._poll = select.poll()
+        self._poll.register(self._reader, select.POLLIN)
+
+    def wake(self) -> None:
+        """End :meth:`wait`, from any thread or signal handler."""
+        with suppress(BlockingIOError):  # full: the main thread wakes up anyway
+            os.write(self._writer, b"!")
+
+    def wait(self, timeout_s: float) -> None:
+        """Wait for a call of :meth:`wake`, or ``timeout_s``; earlier calls count."""
+        self._poll.poll(timeout_s * 1000)
+        with suppress(BlockingIOError):
+            os.read(self._reader, 4096)
+
+
+class Threads:
+    """Starts threads and wakes the main thread when one of them fails or ends too early."""
+
+    def __init__(self, wake_up: WakeUp) -> None:
+        self._wake_up = wake_up
+        self.fatal: Fatal | None = None
+        self.ending = False  # from now on threads may end
+
+    def start(self, name: str, body: Callable[[], object]) -> threading.Thread:
+        """Run ``body`` in a daemon thread; its exception, or its return, is fatal."""
+
+        def guarded() -> None:
+            try:
+                body()
+            except BaseException as error:  # noqa: BLE001 - whatever it is, the process ends with it
+                self.fail(name, error)
+            else:
+                if not self.ending:
+                    self.fail(name, RuntimeError("the thread returned"))
+
+        thread = threading.Thread(target=guarded, name=f"edge-{name}", daemon=True)
+        thread.start()
+        return thread
+
+    def guard(self) -> None:
+        """Take the uncaught exceptions of all other threads too: the log's, the libraries' workers'."""
+        threading.excepthook = self._caught
+
+    def _caught(self, args: threading.ExceptHookArgs) -> None:
+        name = args.thread.name if args.thread is not None else "unknown"
+        self.fail(name, args.exc_value or RuntimeError(args.exc_type.__name__))
+
+    def fail(self, thread: str, error: BaseException) -> None:
+        """Note a failure (the first counts) and wake the main thread."""
+        if self.fatal is None:
+            self.fatal = Fatal(thread, error)
+        self._wake_up.wake()

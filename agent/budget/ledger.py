@@ -1,8 +1,9 @@
-"""The AI budget on disk: the worst case is booked before a call, and the difference given back after it.
+"""The AI budget on disk, booked before a call and settled after it.
 
-A booking is part of the periods' sums from the moment it commits, so a process that dies in between has
-spent it. Money is counted in nano-USD. The file stands apart from the journal: a journal that is moved aside
-does not reset the spend. It uses a rollback journal, not WAL, so that readers leave nothing behind.
+The worst case is booked, and the difference given back. A booking is part of the periods' sums from the
+moment it commits, so a process that dies in between has spent it. Money is counted in nano-USD. The file is
+apart from the journal: a journal that is moved aside does not reset the spend. It uses a rollback journal,
+not WAL, so that readers leave nothing behind.
 """
 
 import asyncio
@@ -16,12 +17,12 @@ from datetime import tzinfo
 from pathlib import Path
 from typing import TypeVar
 
-from agent.ai.protocols import BudgetWindow, Spend
 from agent.budget.periods import KINDS, Anchor, Period, jumped, roll
+from agent.budget.pricing import NANO, nano
 from agent.budget.store import LedgerFile
+from agent.domain.model_calls import BudgetWindow, Spend
 from agent.journal.errors import JournalError
 
-NANO = 1_000_000_000
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 T = TypeVar("T")
@@ -46,7 +47,7 @@ class BudgetLedger:
         zone: time zone whose hours, days and months count.
         wall: Unix seconds.
         mono: monotonic seconds of this boot.
-        log: told ``budget_file_lost``, ``budget_clock_jumped`` and ``budget_write_failed``.
+        log: logs ``budget_file_lost``, ``budget_clock_jumped`` and ``budget_write_failed``.
         boot: names the boot that ``mono`` counts from.
 
     Raises:
@@ -70,7 +71,7 @@ class BudgetLedger:
         self._mono = mono
         self._log = log or (lambda _event, **_fields: None)
         self._boot = boot or boot_id()
-        self._limits = {kind: _nano(limits[BudgetWindow(kind)]) for kind in KINDS}
+        self._limits = {kind: nano(limits[BudgetWindow(kind)]) for kind in KINDS}
         self._live: dict[int, tuple[int, dict[str, float]]] = {}  # booking -> amount, period starts
         self._failing = False
         self._lock = threading.Lock()  # the view below is swapped by the ledger's thread, read by any
@@ -90,7 +91,7 @@ class BudgetLedger:
 
     def reconfigure(self, limits: Mapping[BudgetWindow, float]) -> None:
         """Take new limits, USD; what is booked stays."""
-        self._limits = {kind: _nano(limits[BudgetWindow(kind)]) for kind in KINDS}
+        self._limits = {kind: nano(limits[BudgetWindow(kind)]) for kind in KINDS}
 
     def spend(self) -> Mapping[BudgetWindow, Spend]:
         """Return limit, spent and reserved of the running periods, USD; without I/O."""
@@ -116,7 +117,7 @@ class BudgetLedger:
         Raises:
             JournalError: the file cannot be written; nothing may be spent then.
         """
-        job = self._executor.submit(self._book, _nano(amount_usd), purpose)
+        job = self._executor.submit(self._book, nano(amount_usd), purpose)
         try:
             return await asyncio.wrap_future(job)
         except asyncio.CancelledError:
@@ -125,13 +126,13 @@ class BudgetLedger:
             raise
 
     async def settle(self, reservation: int, actual_usd: float) -> None:
-        """Replace a booking by what the call cost, USD; it may have cost nothing.
+        """Replace a booking by the cost of the call, USD; it may be nothing.
 
         Raises:
-            JournalError: the file cannot be written; the booking stands.
+            JournalError: the file cannot be written; the booking remains.
         """
         await asyncio.shield(
-            asyncio.wrap_future(self._executor.submit(self._settle, reservation, _nano(actual_usd)))
+            asyncio.wrap_future(self._executor.submit(self._settle, reservation, nano(actual_usd)))
         )
 
     async def refresh(self) -> None:
@@ -236,7 +237,3 @@ class BudgetLedger:
         if booking is not None:
             with contextlib.suppress(RuntimeError):  # closed: it stays spent
                 self._executor.submit(self._settle, booking, 0)
-
-
-def _nano(usd: float) -> int:
-    return round(usd * NANO)

@@ -1,13 +1,18 @@
-"""Hour, day and month of the budget, and the clock that is trusted to end them. Pure."""
+"""Hour, day and month of the budget, and the clock and time zone that end them."""
 
+import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
+from pathlib import Path
+from zoneinfo import ZoneInfo
 
 HOUR, DAY, MONTH = "hour", "day", "month"
 KINDS = (HOUR, DAY, MONTH)
 MAX_JUMP_S = 300.0
 MAX_DRIFT = 0.001  # of the elapsed time: more than any slewing clock
+LOCALTIME = Path("/etc/localtime")
 
 _LONGEST_S = {HOUR: 3600.0, DAY: 90_000.0, MONTH: 31 * 86_400.0 + 3600.0}
 
@@ -42,9 +47,9 @@ def starts(wall: float, zone: tzinfo) -> dict[str, float]:
 
 
 def jumped(anchor: Anchor, now: Anchor) -> bool:
-    """Say whether the wall clock was stepped by more than 5 minutes since ``anchor``.
+    """Return whether the wall clock was stepped by more than 5 minutes since ``anchor``.
 
-    After a reboot the monotonic clock starts anew, so a step cannot be seen then.
+    After a reboot the monotonic clock restarts, so a step cannot be seen then.
     """
     if anchor.boot != now.boot:
         return False
@@ -69,3 +74,27 @@ def roll(
     }
     fresh = rolled[DAY].start != periods[DAY].start  # once a day, so that slow drift never adds up
     return rolled, now if fresh or anchor.boot != now.boot else anchor
+
+
+def find_zone(
+    name: str | None, *, environ: Mapping[str, str] | None = None, localtime: Path = LOCALTIME
+) -> tzinfo:
+    """Return the zone ``name``, else that of ``TZ``, else the system's; each with its summer time.
+
+    Raises:
+        ZoneInfoNotFoundError: ``name`` is given and unknown.
+    """
+    if name is not None:
+        return ZoneInfo(name)
+    wanted = (os.environ if environ is None else environ).get("TZ", "").removeprefix(":")
+    if wanted:
+        with suppress(OSError, ValueError, KeyError):
+            return _read_zone(Path(wanted)) if wanted.startswith("/") else ZoneInfo(wanted)
+    with suppress(OSError, ValueError):
+        return _read_zone(localtime)
+    return UTC
+
+
+def _read_zone(path: Path) -> ZoneInfo:
+    with path.open("rb") as file:
+        return ZoneInfo.from_file(file, key=str(path))

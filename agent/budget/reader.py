@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from datetime import tzinfo
 from pathlib import Path
 
-from agent.ai.protocols import BudgetWindow, Spend
-from agent.budget.ledger import NANO
 from agent.budget.periods import KINDS, Anchor, Period, roll
+from agent.budget.pricing import NANO, nano
 from agent.budget.store import VERSION
+from agent.domain.model_calls import BudgetWindow, Spend
 from agent.journal.errors import JournalError, JournalNewerError
 from agent.journal.plain_files import refuse_planted
 
@@ -66,7 +66,7 @@ def _read(
     result = {}
     for place, kind in enumerate(KINDS, 1):
         window, period = BudgetWindow(kind), periods[kind]
-        limit = round(limits[window] * NANO)
+        limit = nano(limits[window])
         booked = max(period.booked, limit) if period.lost else period.booked
         reserved = min(booked, sum(row[0] for row in bookings if row[place] == period.start))
         result[window] = Spend(limit / NANO, (booked - reserved) / NANO, reserved / NANO)

@@ -1,4 +1,4 @@
-"""``budget.sqlite``: its tables, its version, and what happens when it is lost or damaged."""
+"""``budget.sqlite``: its tables, its version, and the recovery of a lost file."""
 
 import contextlib
 import os
@@ -19,7 +19,7 @@ from agent.journal.plain_files import open_plain, refuse_planted
 from agent.journal.schema import sync_directory
 
 VERSION = 1
-SENTINEL = ".budget-created"  # beside the file: if it is there and the file is not, the file was lost
+SENTINEL = ".budget-created"  # next to the file: if it is there and the file is not, the file was lost
 _MAGIC = b"SQLite format 3\0"
 _TABLES = (
     """CREATE TABLE IF NOT EXISTS periods(

@@ -11,14 +11,13 @@ from datetime import tzinfo
 from pathlib import Path
 
 from agent.ai.budget_guard import state_of
-from agent.ai.protocols import BudgetWindow, Spend
 from agent.app.ai import limits_of
 from agent.budget.ledger import BudgetLedger, boot_id
-from agent.budget.periods import Anchor
+from agent.budget.periods import Anchor, find_zone
 from agent.budget.reader import read_budget
 from agent.budget.store import SENTINEL
-from agent.budget.zone import find_zone
 from agent.config import Config, load_apart
+from agent.domain.model_calls import BudgetWindow, Spend
 from agent.journal import JournalError
 
 NAME = "budget.sqlite"

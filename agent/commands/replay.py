@@ -16,18 +16,18 @@ from pathlib import Path
 from typing import Any
 
 from agent.ai.caller import Caller
-from agent.ai.collecting_recorder import MuteRecorder
+from agent.ai.collecting_recorder import CollectingRecorder
 from agent.ai.openai_chat import OpenAIChat
-from agent.ai.protocols import BudgetWindow
 from agent.ai.settings import CallerSettings
 from agent.budget.ledger import BudgetLedger
-from agent.budget.zone import find_zone
+from agent.budget.periods import find_zone
 from agent.commands.past import JOURNALED, Past, Render, past_batches, prompter, version_of
 from agent.commands.printing import instant, many, print_result, printable
 from agent.config import Config, ConfigError, load_apart
 from agent.config.checks import check_model_url
 from agent.config.credentials import KEY_VARIABLE, api_key
 from agent.config.endpoint import OPENAI_URL
+from agent.domain.model_calls import BudgetWindow
 from agent.domain.records import Outcome, Status, Window
 from agent.journal import JournalError, Reader
 from agent.verdict.encode import to_json
@@ -75,7 +75,7 @@ async def _replay(
     endpoint: str,
     key: str | None,
 ) -> dict[str, Any]:
-    recorder = MuteRecorder()
+    recorder = CollectingRecorder()
     windows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="edge-agent-") as folder:
         ledger = BudgetLedger(
@@ -104,7 +104,7 @@ async def _replay(
 def _caller(
     config: Config,
     args: argparse.Namespace,
-    recorder: MuteRecorder,
+    recorder: CollectingRecorder,
     ledger: BudgetLedger,
     *,
     prompt: Render,
@@ -155,7 +155,7 @@ def _sum_up(
     args: argparse.Namespace,
     found: list[Past],
     windows: list[dict[str, Any]],
-    recorder: MuteRecorder,
+    recorder: CollectingRecorder,
     caller: Caller,
 ) -> dict[str, Any]:
     calls = recorder.calls

@@ -101,7 +101,6 @@ class TimerKind(StrEnum):
     DISCONNECTED = "disconnected"  # silence clocks are paused
     OFFLINE = "offline"  # the device itself or its last will reported it
     ONLINE = "online"
-    DRAIN = "drain"  # seal every open window now (demo, replay)
 
 
 class Grounding(StrEnum):

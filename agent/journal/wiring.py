@@ -8,16 +8,19 @@ from agent.journal.arrivals import Ack, Decode
 from agent.verdict.feedback import Noted
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Wiring:
-    """Where the writer's results go. All are called on its thread and must not block."""
+    """Where the writer's results go. All are called on its thread and must not block.
+
+    Those of the link are set once it is built, before the writer runs.
+    """
 
     decode: Decode
     on_rows: Callable[[list[Row]], None]
-    on_acks: Callable[[list[Ack]], None]
-    on_generation: Callable[[int], None]
-    on_room: Callable[[], None]
     log: Callable[..., None]
+    on_acks: Callable[[list[Ack]], None] = lambda _acks: None
+    on_generation: Callable[[int], None] = lambda _generation: None
+    on_room: Callable[[], None] = lambda: None
     on_texts: Callable[[list[tuple[Arrival, bool]]], None] = lambda _texts: None
     knows: Callable[[str], bool] = lambda _device: False  # a device, to the detector
     on_feedback: Callable[[tuple[Noted, ...]], None] = lambda _noted: None

@@ -1,9 +1,10 @@
-"""The faults of our own code: each is logged with its place, counted, and a problem of the status."""
+"""Faults of our own code: logged with their place, counted, shown in the status."""
 
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import TracebackType
 from typing import Any
 
 from agent.domain.fault import fault_words, place_of
@@ -90,3 +91,25 @@ class FaultLog:
             work()
         except Exception:  # noqa: BLE001 -- the log or the metrics are broken; the status still has the fault
             return
+
+
+class Guard:
+    """A reusable context that keeps errors from leaving it and reports them to ``note``."""
+
+    def __init__(self, *, note: Callable[[Exception], None]) -> None:
+        self._note = note
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        if not isinstance(error, Exception):
+            return False
+        self.take(error)
+        return True
+
+    def take(self, error: Exception) -> None:
+        """Report a fault."""
+        self._note(error)

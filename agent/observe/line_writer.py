@@ -1,7 +1,7 @@
-"""A bounded queue of log lines and the thread that writes them.
+"""The log's bounds: a rate for each event, a queue, and the writing thread.
 
-A slow or stuck stdout (journald waiting for its disk) must stall nobody: who logs only appends, and what does
-not fit is dropped and counted.
+A slow or stuck stdout (journald waiting for its disk) must stall no thread: logging only appends, and a
+line that does not fit is dropped and counted.
 """
 
 import io
@@ -9,16 +9,68 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import IO, Any
 
 from agent.testing.failpoint import failpoint
 
 MAX_QUEUED_BYTES = 1 << 20
 RESERVED_BYTES = 2 << 20  # on top, for lines that must not be lost to others
+MAX_NAMES = 256  # events with a limit of their own
 _IDLE_S = 10.0
 _COMPANY_S = 0.05
 _MAX_CHUNK = 65_536
 _TEXT: type = io.TextIOBase
+
+
+@dataclass(slots=True)
+class _Bucket:
+    tokens: float
+    refilled: float
+    suppressed: int = 0
+
+
+class RateLimit:
+    """A token bucket per event name.
+
+    Args:
+        burst: Events of one name that pass at once.
+        per_s: Events of one name that pass per second after that.
+        mono: Monotonic clock, seconds.
+    """
+
+    def __init__(self, *, burst: int, per_s: float, mono: Callable[[], float]) -> None:
+        self._burst = float(burst)
+        self._per_s = per_s
+        self._mono = mono
+        self._buckets: dict[str, _Bucket] = {}
+        self._lock = threading.RLock()  # re-entrant for signal handlers
+
+    def allow(self, name: str) -> int | None:
+        """Return how many were suppressed since the last that passed, or None to suppress this one."""
+        now = self._mono()
+        with self._lock:
+            bucket = self._buckets.get(name)
+            if bucket is None:
+                if len(self._buckets) >= MAX_NAMES:
+                    name = "other"
+                bucket = self._buckets.setdefault(name, _Bucket(self._burst, now))
+            bucket.tokens = min(self._burst, bucket.tokens + (now - bucket.refilled) * self._per_s)
+            bucket.refilled = now
+            if bucket.tokens < 1.0:
+                bucket.suppressed += 1
+                return None
+            bucket.tokens -= 1.0
+            silent, bucket.suppressed = bucket.suppressed, 0
+            return silent
+
+    def collect(self) -> dict[str, int]:
+        """Return and forget the counts that were not logged yet."""
+        with self._lock:
+            counts = {name: bucket.suppressed for name, bucket in self._buckets.items() if bucket.suppressed}
+            for name in counts:
+                self._buckets[name].suppressed = 0
+            return counts
 
 
 class LineWriter:
@@ -26,7 +78,7 @@ class LineWriter:
 
     Args:
         stream: A file with a descriptor (written unbuffered), else anything with ``write``.
-        max_queued_bytes: What the queue may hold; a line beyond it is dropped.
+        max_queued_bytes: Capacity of the queue; a line beyond it is dropped.
         idle: Called every 10 s and before the end; the lines it returns are written.
     """
 
@@ -48,7 +100,6 @@ class LineWriter:
         self._closing = False
         self._asleep = False
         self.dropped = 0
-        self.written = 0
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
 
@@ -113,8 +164,6 @@ class LineWriter:
         except (OSError, ValueError):  # a closed pipe, a full disk, a closed file
             with self._changed:
                 self.dropped += count
-        else:
-            self.written += count
 
 
 def _writer(stream: IO[Any]) -> Callable[[bytes], None]:

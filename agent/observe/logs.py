@@ -1,4 +1,4 @@
-"""Logs: one JSON object a line, written by a thread of its own (structlog in front, `line_writer` behind)."""
+"""The agent's log: one JSON object a line (structlog), written by `line_writer`."""
 
 import json
 import sys
@@ -9,12 +9,10 @@ from typing import IO, Any, Protocol
 
 from agent.domain.fault import fault_words
 from agent.observe import redact
-from agent.observe.line_writer import LineWriter
-from agent.observe.rate import RateLimit
+from agent.observe.library_logs import LibraryHandler, uninstall
+from agent.observe.line_writer import LineWriter, RateLimit
 from agent.observe.redact import Secrets
-from agent.observe.stdlib import LibraryHandler, uninstall
 from agent.observe.telemetry_settings import LogsSettings
-from agent.observe.traces import current_ids, current_request
 
 # structlog imports rich when it finds it (the `demo` extra brings it): 10 MiB that nobody here uses.
 _HIDE = [] if "structlog" in sys.modules or "rich" in sys.modules else ["rich"]
@@ -23,6 +21,10 @@ import structlog  # noqa: E402 -- rich must be out of sight first
 
 for _name in _HIDE:
     del sys.modules[_name]
+
+#: Put ids, such as those of a request and its span, into each line of this context that lacks them.
+bind_ids = structlog.contextvars.bind_contextvars
+reset_ids = structlog.contextvars.reset_contextvars
 
 MAX_EVENT_BYTES = 2048
 #: With `logs.content` redacted or full, prompt and reply may take this much of one event.
@@ -38,13 +40,13 @@ _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circ
 
 
 class Log(Protocol):
-    """How the rooms tell what happened: ``log("mqtt_connected", level="info", protocol="5")``."""
+    """Logs an event: ``log("mqtt_connected", level="info", protocol="5")``."""
 
     def __call__(self, event: str, level: str = "info", **fields: Any) -> None: ...
 
 
 class LogWriter:
-    """The log of one agent. ``log`` is what the rooms get; ``secrets`` masks in every line.
+    """The log of one agent. The parts of the agent get ``log``; ``secrets`` masks in every line.
 
     Args:
         level: Events below it cost nothing.
@@ -67,9 +69,9 @@ class LogWriter:
         self.secrets = secrets or Secrets()
         self._warnings = RateLimit(burst=20, per_s=0.2, mono=mono)
         self._others = RateLimit(burst=500, per_s=100.0, mono=mono)
-        self._told_dropped = 0
-        self._telling = False
-        self.on_fault: Callable[[Exception], None] = lambda _error: None  # gets what goes wrong in here
+        self._logged_dropped = 0
+        self._reporting = False
+        self.on_fault: Callable[[Exception], None] = lambda _error: None  # gets the faults of the log itself
         self._lines = LineWriter(stream=stream or sys.stdout, idle=self._leftovers)
         self.reconfigure(level=level, format=format, content=content)
 
@@ -84,7 +86,6 @@ class LogWriter:
                 structlog.contextvars.merge_contextvars,
                 structlog.stdlib.add_log_level,
                 self._limit,
-                _add_trace_ids,
                 self._finish,
             ],
             wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
@@ -102,14 +103,14 @@ class LogWriter:
     def _fall_back(self, event: str, error: Exception) -> None:
         """Write a line that names the missing one and holds nothing of it; report the fault once."""
         words = fault_words(error)
-        self._lines.put(self._own("log_line_failed", about=self.secrets.say(event[:128]), error=words))
-        if self._telling:  # the report of a fault has failed as well
+        self._lines.put(self._own("log_line_failed", about=self.secrets.one_line(event[:128]), error=words))
+        if self._reporting:  # the report of a fault has failed as well
             return
-        self._telling = True
+        self._reporting = True
         try:
             self.on_fault(error)
         finally:
-            self._telling = False
+            self._reporting = False
 
     def bind(self, **bound: Any) -> Log:
         """Return a ``log`` whose events carry ``bound`` as well."""
@@ -127,11 +128,6 @@ class LogWriter:
     def dropped(self) -> int:
         """Lines that did not fit the queue or could not be written."""
         return self._lines.dropped
-
-    @property
-    def suppressed(self) -> int:
-        """Events that the rate limit held back."""
-        return self._warnings.suppressed + self._others.suppressed
 
     def close(self, timeout_s: float = 2.0) -> bool:
         """Write what is queued and stop; false when it took longer than ``timeout_s``."""
@@ -152,25 +148,25 @@ class LogWriter:
     def _finish(
         self, _logger: Any, _method: str, event: MutableMapping[str, Any]
     ) -> tuple[tuple[bytes], dict[str, bool]]:
-        say = self.secrets
+        secrets = self.secrets
         name = str(event.pop("event"))
         line: dict[str, Any] = {
             "timestamp": _now(),
             "level": event.pop("level"),
-            "event": say.say(name, 128),
+            "event": secrets.one_line(name, 128),
         }
         trouble = event.pop("exc_info", None)
         for field, value in event.items():
             key = f"{field}_" if field in line else field
             longest = MAX_CONTENT_EVENT_BYTES if key in CONTENT_KEYS else redact.MAX_STRING
             if key in CONTENT_KEYS and isinstance(value, str):
-                line[key] = say.exact(value, longest)
+                line[key] = secrets.exact(value, longest)
             else:
-                line[key] = say.tidy(key, value, max_chars=longest)
+                line[key] = secrets.tidy(key, value, max_chars=longest)
         if trouble:
             error = trouble if isinstance(trouble, BaseException) else sys.exc_info()[1]
             if error is not None:
-                line["exception"] = say.say(
+                line["exception"] = secrets.one_line(
                     frames(error, show_message=self.content == "full"), _TRACE_CHARS + redact.MAX_STRING
                 )
         return (_fit(line, self._render),), {"reserved": name in CALL_EVENTS}
@@ -179,10 +175,11 @@ class LogWriter:
         lines = []
         for limit in (self._warnings, self._others):
             for name, count in limit.collect().items():
-                lines.append(self._own("log_events_suppressed", about=self.secrets.say(name), count=count))
-        if self._lines.dropped > self._told_dropped:
-            lines.append(self._own("log_lines_dropped", count=self._lines.dropped - self._told_dropped))
-            self._told_dropped = self._lines.dropped
+                about = self.secrets.one_line(name)
+                lines.append(self._own("log_events_suppressed", about=about, count=count))
+        if self._lines.dropped > self._logged_dropped:
+            lines.append(self._own("log_lines_dropped", count=self._lines.dropped - self._logged_dropped))
+            self._logged_dropped = self._lines.dropped
         return lines
 
     def _own(self, event: str, **fields: Any) -> bytes:
@@ -190,7 +187,7 @@ class LogWriter:
 
 
 class _Sink:
-    """What structlog calls at the end of the chain: every level is the same ``put``."""
+    """The end of structlog's chain: every level is the same ``put``."""
 
     def __init__(self, put: Callable[..., None]) -> None:
         self.debug = self.info = self.warning = self.error = self.critical = self.msg = put
@@ -229,17 +226,6 @@ def frames(error: BaseException, *, show_message: bool = False) -> str:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
-
-
-def _add_trace_ids(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    ids = current_ids()
-    if ids is not None:
-        event.setdefault("trace_id", ids[0])
-        event.setdefault("span_id", ids[1])
-    request = current_request()
-    if request is not None:
-        event.setdefault("request_id", request)
-    return event
 
 
 def _json(line: dict[str, Any]) -> bytes:

@@ -1,7 +1,12 @@
-"""The AI metric families. The first seven keep the tutorial's names and labels exactly."""
+"""The metrics of one agent: counted as they happen, or read at each scrape."""
 
+import hashlib
 import platform
-from collections.abc import Callable, Iterable, Sequence
+import re
+import threading
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from itertools import product
 from typing import Any
 
 from prometheus_client import (
@@ -15,26 +20,94 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric as Family
 
-from agent.observe.edge_metrics import EdgeMetrics, EdgeSample
-from agent.observe.labels import OTHER, LabelBounds
-from agent.observe.model_metrics import CallFamilies, ModelMetrics
-from agent.observe.values import (
-    BREAKER_STATES,
-    CATEGORIES,
-    INJECTION_RULES,
-    MAX_CATEGORIES,
-    MAX_MODELS,
-    SOURCES,
-    STATUSES,
+from agent.domain.model_calls import BreakerState
+from agent.observe.registry import (
+    BY_NAME,
+    CATEGORY,
+    DEVICE,
+    INJECTION_RULE,
+    LAST_SEEN,
+    METRICS,
+    MODEL,
+    OTHER,
+    PROVIDER,
+    RETRIED_TYPE,
+    SOURCE,
     SUPPRESSED,
+    Label,
+    Metric,
+    PathSnapshot,
 )
 
-# A `_created` line beside every counter would double them.
+# A `_created` line for every counter would double them.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-VERDICT_BUCKETS = (1, 2, 5, 10, 30, 60, 120, 300, 900)
+_CALLS = "ai_api_calls_total"
+MAX_LABEL_CHARS = 100
+_UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+def label_text(value: str) -> str:
+    """Return ``value`` as a label value; with a hash when it had to be cut, so that two stay two."""
+    if len(value) <= MAX_LABEL_CHARS and not _UNFIT.search(value):
+        return value
+    digest = hashlib.sha256(value.encode("utf-8", "replace")).hexdigest()[:12]
+    return f"{_UNFIT.sub('', value)[: MAX_LABEL_CHARS - 20]}~{digest}"
+
+
+class LabelBounds:
+    """Which values each label has taken so far, and how many did not fit."""
+
+    def __init__(self, metrics: Iterable[str] = ()) -> None:
+        self._seen: dict[str, set[str]] = {}
+        self._lock = threading.Lock()
+        #: Metric -> values that were turned into ``other``; ``metrics`` are shown from the start.
+        self.overflow = dict.fromkeys(metrics, 0)
+
+    def bounded(
+        self,
+        label: str,
+        value: str,
+        *,
+        metric: str,
+        allowed: Collection[str] | None = None,
+        max_n: int | None = None,
+    ) -> str:
+        """Return ``value`` fit for ``label``, or ``other`` and count it.
+
+        Args:
+            label: The label's name.
+            value: The value as it came.
+            metric: Family under which an overflow is counted.
+            allowed: A closed list; with ``max_n`` its values count as taken.
+            max_n: How many values the label may take in all, ``other`` among them.
+        """
+        value = label_text(value) or OTHER
+        if value == OTHER or (allowed is not None and value in allowed):
+            return value
+        if max_n is None:
+            return self._overflowed(metric)
+        with self._lock:
+            seen = self._seen.setdefault(label, set(allowed or ()))
+            if value in seen:
+                return value
+            if len(seen) < max_n - 1:
+                seen.add(value)
+                return value
+        return self._overflowed(metric)
+
+    def raise_to(self, metric: str, count: int) -> None:
+        """Note that at most ``count`` values of ``metric`` did not fit; the counter never falls."""
+        with self._lock:
+            self.overflow[metric] = max(self.overflow.get(metric, 0), count)
+
+    def _overflowed(self, metric: str) -> str:
+        with self._lock:
+            self.overflow[metric] = self.overflow.get(metric, 0) + 1
+        return OTHER
 
 
 class Metrics:
@@ -47,7 +120,6 @@ class Metrics:
         prompt: Name, version and hash of the prompt, or None without an endpoint.
         categories: Further safety categories that the configuration names.
         sources: The configured subscriptions.
-        read: Gives the state of everything that is not AI; called at each scrape.
     """
 
     def __init__(
@@ -59,176 +131,219 @@ class Metrics:
         prompt: tuple[str, str, str] | None = None,
         categories: Iterable[str] = (),
         sources: Sequence[str] = (),
-        read: Callable[[], EdgeSample] = EdgeSample,
     ) -> None:
         self.registry = CollectorRegistry()
-        self.bounds = LabelBounds()
+        self.bounds = LabelBounds((_CALLS, LAST_SEEN))
         self.provider = provider
-        self._known = tuple(dict.fromkeys(models))[: MAX_MODELS - 1]
-        self._models: dict[tuple[str, str], ModelMetrics] = {}
-        self._categories = dict.fromkeys((*CATEGORIES, *categories))
-        self._calls = CallFamilies(registry=self.registry)
-        self._make_checks()
-        self._make_verdicts()
+        self._known = tuple(dict.fromkeys(models))[: MODEL.most - 1]
+        self._categories = dict.fromkeys((*CATEGORY.values, *categories))
+        self._pairs: dict[tuple[str, str], tuple[str, str]] = {}
+        self._families = {metric.name: self._make(metric) for metric in METRICS if metric.read is None}
         if not self._known:  # faults of the telemetry are counted without a model as well
-            self._unasked = self._calls.internal_without_model()
+            self.count("ai_api_errors_total", OTHER, OTHER, "internal", by=0)
         for name in self._known:
             self.model(name, provider)
             for category in self._categories:
                 self.safety_flag(name, category, 0)
-        self.breaker(provider, "closed", moved=False)
-        self._make_info(version, prompt)
-        self.active = self._gauge("ai_active_conversations", "AI calls in flight.")
-        self.registry.register(EdgeMetrics(read=read, bounds=self.bounds, sources=sources))
+        self.breaker(provider, BreakerState.CLOSED, moved=False)
+        self._families["edge_build_info"].labels(version, platform.python_version()).set(1)
+        if prompt is not None:
+            self._families["ai_prompt_info"].labels(*prompt).set(1)
+        self._path = PathCollector(bounds=self.bounds, sources=sources)
+        self.registry.register(self._path)
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         GCCollector(registry=self.registry)
+
+    def read_path(self, read: Callable[[], PathSnapshot]) -> None:
+        """Have ``read`` give the state of everything that is not AI, once the path is built."""
+        self._path.read = read
 
     def render(self) -> tuple[bytes, str]:
         """Return the exposition text and its content type."""
         return generate_latest(self.registry), CONTENT_TYPE
 
-    def model(self, model: str, provider: str) -> ModelMetrics:
-        """Return the children of ``model``, bounded; all of them exist from then on."""
-        children = self._models.get((model, provider))
-        if children is None:
+    def count(self, name: str, *labels: str, by: float = 1) -> None:
+        """Add to a counter.
+
+        Raises:
+            ValueError: a value is not of its label's closed list.
+        """
+        self._series(name, labels).inc(by)
+
+    def observe(self, name: str, value: float, *labels: str) -> None:
+        """Add a value to a histogram."""
+        self._series(name, labels).observe(value)
+
+    def in_flight(self, change: int) -> None:
+        """Add to the calls in flight."""
+        self._families["ai_active_conversations"].inc(change)
+
+    def model(self, model: str, provider: str) -> tuple[str, str]:
+        """Return the bounded labels of a model and its provider; all of their series exist from then on."""
+        pair = self._pairs.get((model, provider))
+        if pair is None:
             house = self._provider_name(provider)
             name = self._model_name(model) if house == self.provider else OTHER
             if name == OTHER:  # one pair for all that does not fit: a pair costs 47 series
                 house = OTHER
-            children = self._models.get((name, house)) or self._calls.children(name, house)
-            self._models[(name, house)] = children
-        return children
+            pair = self._pairs[(model, provider)] = (name, house)
+            self._make_children(pair)
+        return pair
 
     def know(self, models: Sequence[str], provider: str) -> None:
         """Take the models and the provider of a reloaded configuration; those of before keep their labels."""
         self.provider = provider
-        self._known = tuple(dict.fromkeys((*self._known, *models)))[: MAX_MODELS - 1]
+        self._known = tuple(dict.fromkeys((*self._known, *models)))[: MODEL.most - 1]
         for name in models:
             self.model(name, provider)
 
+    def suppressed(self, reason: str, windows: int) -> None:
+        """Count windows that no call was made for, if the reason is one of these."""
+        if reason in SUPPRESSED.values:
+            self.count("ai_calls_suppressed_total", reason, by=windows)
+
+    def retried(self, model: str, provider: str, error_type: str) -> None:
+        """Count an attempt that is made again."""
+        kind = error_type if error_type in RETRIED_TYPE.values else OTHER
+        self.count("ai_api_retries_total", *self.model(model, provider), kind)
+
     def safety_flag(self, model: str, category: str, count: int = 1) -> None:
         """Count a refusal, a content filter or a moderation category."""
-        bounded = self.bounds.bounded(
-            "category",
-            category,
-            metric="ai_content_safety_flags_total",
-            allowed=self._categories,
-            max_n=MAX_CATEGORIES,
-        )
-        self._calls.safety.labels(self._model_name(model), bounded).inc(count)
+        name = "ai_content_safety_flags_total"
+        allowed = self._categories
+        bounded = self.bounds.bounded("category", category, metric=name, allowed=allowed, max_n=CATEGORY.most)
+        self.count(name, self._model_name(model), bounded, by=count)
 
     def injection(self, rule: str) -> None:
         """Count a payload text that looks like an instruction, under its rule and as a safety flag."""
-        if rule in self.injections:
-            self.injections[rule].inc()
+        if rule in INJECTION_RULE.values:
+            self.count("ai_injection_suspected_total", rule)
         self.safety_flag(self._known[0] if self._known else OTHER, "injection_suspected")
 
     def internal_fault(self, model: str = "") -> None:
         """Count a fault of our own code under ``model``, else under the first configured one."""
         name = model or (self._known[0] if self._known else "")
-        if name:
-            self.model(name, self.provider).errors["internal"].inc()
-        else:
-            self._unasked.inc()
+        pair = self.model(name, self.provider) if name else (OTHER, OTHER)
+        self.count("ai_api_errors_total", *pair, "internal")
 
     def breaker(self, provider: str, state: str, *, moved: bool = True) -> None:
         """Show the breaker's state and count the change to it."""
         house = self._provider_name(provider)
-        for name in BREAKER_STATES:
-            self._breaker_moves.labels(house, name).inc(1 if moved and name == state else 0)
-        self._breaker_state.labels(house).set(BREAKER_STATES.index(state))
+        for one in BreakerState:
+            self.count("ai_breaker_transitions_total", house, one, by=moved and one == state)
+        self._families["ai_breaker_state"].labels(house).set(list(BreakerState).index(BreakerState(state)))
 
     def verdict(self, status: str, source: str) -> None:
         """Count a committed verdict."""
-        self.verdicts[status, source].inc()
+        self.count("ai_verdicts_total", status, source)
 
     def disagreement(self, kind: str) -> None:
         """Count a window whose anomaly only one side saw: ``ai_only`` or ``local_only``."""
-        self.disagreements[kind].inc()
+        self.count("ai_disagreements_total", kind)
 
     def feedback(self, status: str, outcome: str) -> None:
         """Count a person's answer: ``confirmed`` or ``false_alarm``."""
-        self.feedbacks[status, outcome].inc()
+        self.count("ai_verdict_feedback_total", status, outcome)
 
     def reading_to_verdict(self, seconds: float) -> None:
         """Observe how long a window's last reading waited for its verdict."""
-        self._latency.observe(seconds)
+        self.observe("edge_reading_to_verdict_seconds", seconds)
+
+    def _series(self, name: str, values: tuple[str, ...]) -> Any:
+        family = self._families[name]
+        for label, value in zip(BY_NAME[name].labels, values, strict=True):
+            if not label.most and label.values and value not in label.values:
+                raise ValueError(f"{name}: {value!r} is no {label.name}")
+        return family.labels(*values) if values else family
 
     def _model_name(self, model: str) -> str:
-        return self.bounds.bounded(
-            "model", model, metric="ai_api_calls_total", allowed=self._known, max_n=MAX_MODELS
-        )
+        return self.bounds.bounded("model", model, metric=_CALLS, allowed=self._known, max_n=MODEL.most)
 
     def _provider_name(self, provider: str) -> str:
-        return self.bounds.bounded(
-            "provider", provider, metric="ai_api_calls_total", allowed=(self.provider,)
-        )
+        return self.bounds.bounded("provider", provider, metric=_CALLS, allowed=(self.provider,))
 
-    def _counter(self, name: str, text: str, labels: Sequence[str] = ()) -> Counter:
-        return Counter(name, text, labels, registry=self.registry)
+    def _make(self, metric: Metric) -> Any:
+        """Return the family of ``metric``, with a series for each combination of its known label values."""
+        names = [label.name for label in metric.labels]
+        if metric.kind == "histogram":
+            return Histogram(metric.name, metric.help, names, buckets=metric.buckets, registry=self.registry)
+        kind = Counter if metric.kind == "counter" else Gauge
+        family = kind(metric.name, metric.help, names, registry=self.registry)
+        if names:
+            # A first failure would be invisible to ``increase()`` without a zero before it.
+            for values in product(*(_all_values(label) for label in metric.labels)):
+                family.labels(*values)
+        return family
 
-    def _gauge(self, name: str, text: str, labels: Sequence[str] = ()) -> Gauge:
-        return Gauge(name, text, labels, registry=self.registry)
-
-    def _make_checks(self) -> None:
-        count, each = self._counter, _each
-        self.suppressed = each(
-            count("ai_calls_suppressed_total", "Windows that no AI call was made for.", ("reason",)),
-            SUPPRESSED,
-        )
-        self.cache = each(
-            count("ai_cache_requests_total", "Look-ups in the answer cache.", ("result",)),
-            ("hit", "miss", "bypass"),
-        )
-        self.grounding = each(
-            count("ai_grounding_checks_total", "Answers whose claims were looked up.", ("result",)),
-            ("grounded", "ungrounded", "skipped"),
-        )
-        self.repairs = each(
-            count("ai_repairs_total", "Replies whose text needed repair.", ("result",)), ("ok", "failed")
-        )
-        self.injections = each(
-            count("ai_injection_suspected_total", "Payload texts that look like instructions.", ("rule",)),
-            INJECTION_RULES,
-        )
-        self._breaker_state = self._gauge(
-            "ai_breaker_state", "Circuit breaker: 0 closed, 1 half open, 2 open.", ("provider",)
-        )
-        self._breaker_moves = count(
-            "ai_breaker_transitions_total", "Changes of the circuit breaker.", ("provider", "to")
-        )
-
-    def _make_verdicts(self) -> None:
-        verdicts = self._counter(
-            "ai_verdicts_total", "Verdicts by whose opinion they are.", ("status", "source")
-        )
-        self.verdicts = {(a, b): verdicts.labels(a, b) for a in STATUSES for b in SOURCES}
-        self.disagreements = _each(
-            self._counter("ai_disagreements_total", "Windows whose anomaly only one side saw.", ("kind",)),
-            ("ai_only", "local_only"),
-        )
-        answers = self._counter(
-            "ai_verdict_feedback_total", "What people said of verdicts.", ("status", "outcome")
-        )
-        self.feedbacks = {
-            (a, b): answers.labels(a, b) for a in STATUSES for b in ("confirmed", "false_alarm")
-        }
-        self._latency = Histogram(
-            "edge_reading_to_verdict_seconds",
-            "From a window's last reading to its committed verdict.",
-            buckets=VERDICT_BUCKETS,
-            registry=self.registry,
-        )
-
-    def _make_info(self, version: str, prompt: tuple[str, str, str] | None) -> None:
-        build = self._gauge("edge_build_info", "What runs here.", ("version", "python"))
-        build.labels(version, platform.python_version()).set(1)
-        info = self._gauge("ai_prompt_info", "The prompt in use.", ("name", "version", "hash"))
-        if prompt is not None:
-            info.labels(*prompt).set(1)
+    def _make_children(self, pair: tuple[str, str]) -> None:
+        """Make all series of one model and provider."""
+        bound = {MODEL: pair[:1], PROVIDER: pair[1:]}
+        for name, family in self._families.items():
+            labels = BY_NAME[name].labels
+            if MODEL in labels:
+                for values in product(*(bound.get(label) or _all_values(label) for label in labels)):
+                    family.labels(*values)
 
 
-def _each(family: Any, values: Iterable[str]) -> dict[str, Any]:
-    """Make every child at start: a first failure would be invisible to ``increase()`` otherwise."""
-    return {value: family.labels(value) for value in values}
+def _all_values(label: Label) -> tuple[str, ...]:
+    """Return the values of a closed list, nothing of an open one."""
+    return () if label.most else label.values
+
+
+class PathCollector:
+    """Reads the path at each scrape; keeps only which devices are shown."""
+
+    def __init__(self, *, bounds: LabelBounds, sources: Sequence[str] = ()) -> None:
+        self.read: Callable[[], PathSnapshot] = PathSnapshot
+        self._bounds = bounds
+        self._sources = tuple(map(label_text, sources))[: SOURCE.most - 1]
+        self._shown: dict[str, None] = {}
+
+    def describe(self) -> Iterable[Family]:
+        """Return nothing: a registration must not read the path."""
+        return []
+
+    def collect(self) -> Iterable[Family]:
+        """Take one snapshot and return its families."""
+        now = replace(self.read(), label_overflow=self._bounds.overflow)
+        self._choose_devices(now)
+        for metric in METRICS:
+            value = None if metric.read is None else metric.read(now)
+            if value is not None:
+                kind = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
+                family = kind(metric.name, metric.help, labels=[label.name for label in metric.labels])
+                # Other threads may add keys meanwhile: only a copy can be walked.
+                series = self._series(metric, dict(value)) if isinstance(value, Mapping) else {"": value}
+                for text, number in series.items():
+                    family.add_metric((text,) if metric.labels else (), number)
+                yield family
+
+    def _choose_devices(self, now: PathSnapshot) -> None:
+        """Show 50 devices, those that were shown before first."""
+        times = now.device_times
+        self._shown = {device: None for device in self._shown if device in times}
+        for device in times:
+            if len(self._shown) >= DEVICE.most:
+                break
+            self._shown[device] = None
+        self._bounds.raise_to(LAST_SEEN, max(len(times), now.devices) - len(self._shown))
+
+    def _series(self, metric: Metric, values: dict[str, float]) -> Mapping[str, float]:
+        """Return the values of one label within its bound."""
+        (label,) = metric.labels
+        if label == DEVICE:
+            return {label_text(device): values[device] for device in self._shown if device in values}
+        if not label.most:
+            return {value: values.get(value, 0) for value in label.values or values}
+        totals = dict.fromkeys(self._sources if label == SOURCE else label.values, 0.0)
+        lost = 0
+        for value, number in values.items():
+            fit = label_text(value)
+            if fit not in totals and len(totals) >= label.most - 1:
+                fit = OTHER
+                lost += 1
+            totals[fit] = totals.get(fit, 0) + number
+        if lost:
+            self._bounds.raise_to(metric.name, lost)
+        return totals

@@ -1,217 +1,238 @@
-"""Live spans in the form that OpenTelemetry's exporters take. Imported only when tracing is on.
+"""Spans of OpenTelemetry's SDK on their way to a collector.
 
-The SDK's own tracer is left out: it costs about four times as much per span, and it takes both ends of a span
-from the wall clock, which steps on a gateway without a clock of its own.
+Imported only when tracing is on.
 """
 
 import os
 import random
+import re
+import sys
 import threading
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from urllib.parse import urlsplit
 
+from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import Event, ReadableSpan
-from opentelemetry.sdk.trace.export import SpanExporter
-from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
+from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, TracerProvider
+from opentelemetry.sdk.trace.export import (
+    BatchSpanProcessor,
+    ConsoleSpanExporter,
+    SpanExporter,
+    SpanExportResult,
+)
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
+from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio
+from opentelemetry.trace import (
+    Link,
+    NonRecordingSpan,
+    Span,
+    SpanContext,
+    SpanKind,
+    TraceFlags,
+    set_span_in_context,
+)
 
-from agent.observe import semconv
-from agent.observe.exporter import BoundedProcessor, PausingExporter
-from agent.observe.redact import Secrets
-from agent.observe.traces import OFF, Attributes, Span, Tracer, parse_traceparent
+from agent.domain.fault import fault_words
 
+MAX_QUEUE = 256
 MAX_LINKS = 128
 MAX_EVENTS = 64
-MAX_REMEMBERED = 256
-MAX_ATTRIBUTE_CHARS = 1024
-_KINDS = {"internal": SpanKind.INTERNAL, "client": SpanKind.CLIENT, "producer": SpanKind.PRODUCER}
-_LONG = frozenset({semconv.SYSTEM_INSTRUCTIONS, semconv.INPUT_MESSAGES, semconv.OUTPUT_MESSAGES})
-_KEPT, _LEFT_OUT = TraceFlags(1), TraceFlags(0)
+EXPORT_TIMEOUT_S = 3.0
+_FIRST_PAUSE_S = 5.0
+_MAX_PAUSE_S = 300.0
+_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})")
 
 
-class LiveSpan(ReadableSpan, Span):
-    """A recording span: its texts are masked and bounded, its length comes from a monotonic clock."""
-
-    def __init__(
-        self,
-        *,
-        name: str,
-        kind: SpanKind,
-        context: SpanContext,
-        parent: SpanContext | None,
-        links: Iterable[str],
-        tracer: "LiveTracer",
-    ) -> None:
-        super().__init__(
-            name=name,
-            context=context,
-            parent=parent,
-            resource=tracer.resource,
-            kind=kind,
-            start_time=time.time_ns(),
-            instrumentation_scope=tracer.scope,
-        )
-        self.given: dict[str, Any] = {}
-        self.happened: list[Event] = []
-        self._attributes, self._events = self.given, self.happened
-        self._linked = tuple(links)
-        self._began = time.monotonic_ns()
-        self._tracer = tracer
-        self.trace_id = f"{context.trace_id:032x}"
-        self.span_id = f"{context.span_id:016x}"
-        self.traceparent = f"00-{self.trace_id}-{self.span_id}-{context.trace_flags:02x}"
-
-    @property
-    def links(self) -> list[Link]:
-        """The messages that it comes from; read by the exporter, so only what is sent is parsed."""
-        return _links(self._linked)
-
-    def set(self, attributes: Attributes) -> None:
-        self._tracer.clean(attributes, self.given)
-
-    def event(self, name: str, attributes: Attributes) -> None:
-        if len(self.happened) < MAX_EVENTS:
-            self.happened.append(Event(name, self._tracer.clean(attributes, {}), self._now()))
-
-    def fail(self, error_type: str) -> None:
-        self.given[semconv.ERROR_TYPE] = error_type
-        # The type only: an error's text may hold a key or a prompt.
-        self._status = Status(StatusCode.ERROR, error_type)
-
-    def end(self) -> None:
-        if self._end_time is None:
-            self._end_time = self._now()
-            self._tracer.ended(self)
-
-    def _now(self) -> int:
-        return (self._start_time or 0) + time.monotonic_ns() - self._began
+def parse_traceparent(text: str) -> SpanContext | None:
+    """Return the span that a W3C ``traceparent`` names, or None when it is not one."""
+    match = _TRACEPARENT.fullmatch(text) if len(text) == 55 else None  # noqa: PLR2004 -- W3C version 00
+    if match is None:
+        return None
+    trace_id, span_id, flags = (int(part, 16) for part in match.groups())
+    return SpanContext(trace_id, span_id, is_remote=True, trace_flags=TraceFlags(flags))
 
 
-class LiveTracer(Tracer):
-    """Tracing that is on. It leaves OpenTelemetry's global provider alone."""
+def links_to(traceparents: Iterable[str]) -> list[Link]:
+    """Return a link for each different ``traceparent``, at most 128; other texts are left out."""
+    links: list[Link] = []
+    for text in dict.fromkeys(traceparents):
+        context = parse_traceparent(text)
+        if context is not None:
+            links.append(Link(context))
+        if len(links) == MAX_LINKS:
+            break
+    return links
 
-    enabled = True
+
+class _Ids(RandomIdGenerator):
+    """Random ids without the flag of W3C level 2, so that a ``traceparent`` ends in 00 or 01."""
+
+    def is_trace_id_random(self) -> bool:
+        return False
+
+
+class SpanSource:
+    """Starts spans with a tracer of its own; OpenTelemetry's global provider is left alone.
+
+    Args:
+        endpoint: ``http://host:4318`` (http) or ``http://host:4317`` (grpc); None with ``console``.
+        protocol: ``http``, ``grpc`` or ``console``.
+        resource: Attributes of the process; empty ones are left out.
+        version: Version of the agent.
+        sample_ratio: Share of traces to keep.
+        log: Called once per change of the collector's state.
+        delay_s: How long spans may wait for company.
+    """
 
     def __init__(
         self,
         *,
-        exporter: SpanExporter,
-        service_version: str,
-        gateway: str,
-        content: bool,
+        endpoint: str | None,
+        protocol: str,
+        resource: dict[str, str],
+        version: str,
         sample_ratio: float,
-        secrets: Secrets,
         log: Callable[..., None],
         delay_s: float,
     ) -> None:
-        about = {
-            "service.name": os.environ.get("OTEL_SERVICE_NAME", "").strip() or "edge-agent",
-            "service.version": service_version,
-            "service.instance.id": gateway,
-            semconv.GATEWAY_ID: gateway,
-        }
-        self.content = content
-        self.resource = Resource.create({key: value for key, value in about.items() if value})
-        self.scope = InstrumentationScope("edge-agent", service_version or None)
-        self._secrets = secrets
-        self._keep_below = round(sample_ratio * (1 << 64))
-        self._random = random.Random()  # noqa: S311 -- ids, not secrets
-        self._exporter = PausingExporter(inner=exporter, log=log)
+        self._exporter = PausingExporter(inner=build_exporter(endpoint, protocol), log=log)
         self._processor = BoundedProcessor(exporter=self._exporter, delay_s=delay_s)
-        self._batches: OrderedDict[str, SpanContext] = OrderedDict()
         self._closed = False
+        name = os.environ.get("OTEL_SERVICE_NAME", "").strip() or "edge-agent"
+        about = {"service.name": name, "service.version": version, **resource}
+        provider = TracerProvider(
+            sampler=ParentBasedTraceIdRatio(sample_ratio),
+            resource=Resource.create({key: value for key, value in about.items() if value}),
+            shutdown_on_exit=False,
+            id_generator=_Ids(),
+            span_limits=SpanLimits(max_links=MAX_LINKS, max_events=MAX_EVENTS),
+        )
+        provider.add_span_processor(self._processor)
+        self._tracer = provider.get_tracer("edge-agent", version)
+
+    def start(
+        self, name: str, *, kind: str, parent: SpanContext | None, links: Iterable[str], start_ns: int
+    ) -> Span:
+        """Start a span below ``parent``, else a root; ``links`` are texts of the form ``traceparent``."""
+        above = Context() if parent is None else set_span_in_context(NonRecordingSpan(parent), Context())
+        return self._tracer.start_span(
+            name, above, SpanKind[kind.upper()], links=links_to(links), start_time=start_ns
+        )
 
     @property
     def dropped(self) -> int:
-        # At the end, what waits and what is under way is lost as well.
+        """Spans that never reached the collector."""
+        # At the end, waiting spans and those of a running export are lost as well.
         lost = self._processor.given - self._exporter.delivered if self._closed else self._exporter.lost
         return self._processor.overflowed + lost
 
-    def start(
-        self,
-        name: str,
-        *,
-        kind: str = "internal",
-        attributes: Attributes | None = None,
-        parent: Span | None = None,
-        links: Iterable[str] = (),
-        remember: bool = False,
-    ) -> Span:
-        above = parent.context if isinstance(parent, LiveSpan) else None
-        span = self._open(name, kind, above, links)
-        if attributes:
-            span.set(attributes)
-        if remember and span.context is not None:
-            self._batches[span.trace_id or ""] = span.context
-            while len(self._batches) > MAX_REMEMBERED:
-                self._batches.popitem(last=False)
-        return span
+    def flush(self) -> None:
+        """Send the waiting spans now, on this thread."""
+        self._processor.force_flush()
 
-    def publish(
-        self, *, trace_id: str | None, destination: str, device: str | None = None, protocol: str = "5"
-    ) -> Span:
-        batch = self._batches.get(trace_id) if trace_id else None
-        if batch is None:
-            return OFF
-        span = self._open(semconv.SPAN_PUBLISH, "producer", batch)
-        span.set(
-            {
-                semconv.MESSAGING_SYSTEM: "mqtt",
-                semconv.MESSAGING_OPERATION: "send",
-                semconv.MESSAGING_DESTINATION: destination,
-                semconv.DEVICE_ID: device,
-                semconv.PROTOCOL_NAME: "mqtt",
-                semconv.PROTOCOL_VERSION: protocol,
-            }
-        )
-        return span
-
-    def shutdown(self, timeout_s: float = 2.0) -> None:
-        # The SDK would wait 30 s for a collector that is silent.
+    def shutdown(self, timeout_s: float) -> None:
+        """Send the waiting spans, for at most ``timeout_s``: the SDK would wait 30 s."""
         worker = threading.Thread(target=self._processor.shutdown, name="trace-shutdown", daemon=True)
         worker.start()
         worker.join(timeout_s)
         self._closed = True
 
-    def ended(self, span: LiveSpan) -> None:
-        """Take a span that has ended; one that was not sampled is forgotten."""
-        if span.context is not None and span.context.trace_flags.sampled:
-            self._processor.on_end(span)
 
-    def clean(self, attributes: Attributes, into: dict[str, Any]) -> dict[str, Any]:
-        """Add ``attributes`` to ``into``, masked and bounded, without those that are None."""
-        say = self._secrets.say
-        for key, value in attributes.items():
-            if isinstance(value, str):
-                into[key] = say(value, 16_384 if key in _LONG else MAX_ATTRIBUTE_CHARS)
-            elif isinstance(value, (list, tuple)):
-                into[key] = [say(str(item), MAX_ATTRIBUTE_CHARS) for item in value]
-            elif value is not None:
-                into[key] = value
-        return into
+def build_exporter(endpoint: str | None, protocol: str) -> SpanExporter:
+    """Return the SDK's exporter for ``protocol``; headers come from ``OTEL_EXPORTER_OTLP_HEADERS``."""
+    if protocol == "console":
+        # stdout belongs to the logs.
+        return ConsoleSpanExporter(out=sys.stderr, formatter=lambda span: f"{span.to_json(indent=None)}\n")
+    if protocol == "grpc":
+        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import (  # noqa: PLC0415 -- 16 MiB on top
+            OTLPSpanExporter as GrpcExporter,
+        )
 
-    def _open(self, name: str, kind: str, above: SpanContext | None, links: Iterable[str] = ()) -> LiveSpan:
-        if above is None:
-            trace_id = self._random.getrandbits(128) or 1
-            # The share is taken by the low half of the id, as every OpenTelemetry SDK does.
-            flags = _KEPT if trace_id & 0xFFFF_FFFF_FFFF_FFFF < self._keep_below else _LEFT_OUT
+        plain = urlsplit(endpoint or "").scheme != "https"
+        return GrpcExporter(endpoint=endpoint, insecure=plain, timeout=EXPORT_TIMEOUT_S)
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415 -- not with console or grpc
+        OTLPSpanExporter as HttpExporter,
+    )
+
+    url = endpoint or ""
+    if urlsplit(url).path in {"", "/"}:
+        url = f"{url.rstrip('/')}/v1/traces"
+    return HttpExporter(endpoint=url, timeout=EXPORT_TIMEOUT_S)
+
+
+class PausingExporter(SpanExporter):
+    """Counts lost spans and leaves a collector that is down alone, 5 s at first and up to 5 min."""
+
+    def __init__(
+        self,
+        *,
+        inner: SpanExporter,
+        log: Callable[..., None],
+        mono: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._inner = inner
+        self._log = log
+        self._mono = mono
+        self._failures = 0
+        self._until = 0.0
+        self.lost = 0
+        self.delivered = 0
+        self.taken = 0  # spans that left the queue
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Send ``spans``; raises nothing."""
+        self.taken += len(spans)
+        if self._mono() < self._until:
+            self.lost += len(spans)
+            return SpanExportResult.FAILURE
+        raised = None
+        try:
+            result = self._inner.export(spans)
+        except Exception as error:  # noqa: BLE001 -- whatever the exporter's libraries raise: it is reported
+            result, raised = SpanExportResult.FAILURE, fault_words(error)
+        if result is SpanExportResult.SUCCESS:
+            self.delivered += len(spans)
+            if self._failures:
+                self._failures = 0
+                self._log("trace_export_recovered", lost=self.lost)
         else:
-            trace_id, flags = above.trace_id, above.trace_flags
-        span_id = self._random.getrandbits(64) or 1
-        context = SpanContext(trace_id, span_id, is_remote=False, trace_flags=flags)
-        return LiveSpan(name=name, kind=_KINDS[kind], context=context, parent=above, links=links, tracer=self)
+            self._failed(len(spans), raised)
+        return result
+
+    def _failed(self, count: int, raised: str | None) -> None:
+        self.lost += count
+        self._failures += 1
+        pause = min(_MAX_PAUSE_S, _FIRST_PAUSE_S * 2.0 ** min(self._failures - 1, 10))
+        self._until = self._mono() + pause * random.uniform(0.8, 1.2)  # noqa: S311 -- jitter
+        if self._failures == 1:
+            about = {} if raised is None else {"error": raised}
+            self._log("trace_export_failed", level="warning", pause_s=pause, **about)
+
+    def shutdown(self) -> None:
+        self._inner.shutdown()
 
 
-def _links(traceparents: Iterable[str]) -> list[Link]:
-    links: list[Link] = []
-    for text in dict.fromkeys(traceparents):
-        parsed = parse_traceparent(text)
-        if parsed is not None:
-            trace_id, span_id, flags = parsed
-            links.append(Link(SpanContext(trace_id, span_id, is_remote=True, trace_flags=TraceFlags(flags))))
-        if len(links) == MAX_LINKS:
-            break
-    return links
+class BoundedProcessor(BatchSpanProcessor):
+    """Lets at most 256 ended spans wait: the SDK's own queue drops without a count."""
+
+    def __init__(self, *, exporter: PausingExporter, delay_s: float) -> None:
+        super().__init__(
+            exporter,
+            max_queue_size=MAX_QUEUE,
+            schedule_delay_millis=delay_s * 1000.0,
+            max_export_batch_size=MAX_QUEUE // 2,
+        )
+        self._pausing = exporter
+        self._lock = threading.Lock()
+        self.given = 0
+        self.overflowed = 0
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Queue ``span``, or drop and count it."""
+        with self._lock:
+            if self.given - self._pausing.taken >= MAX_QUEUE:
+                self.overflowed += 1
+                return
+            self.given += 1
+        super().on_end(span)

@@ -1,15 +1,14 @@
-"""What the caller tells, as logs, metrics and spans: the one place where a call is recorded."""
+"""Calls of the model as log events, metrics and spans."""
 
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
-from agent.ai.protocols import BreakerState, BudgetWindow, CallRecord, CallStart, ErrorType, Retry
-from agent.ai.remedies import remedy
+from agent.ai.errors import remedy
+from agent.domain.model_calls import BreakerState, BudgetWindow, CallRecord, ErrorType, Request, Retry
 from agent.domain.records import Check, Grounding, Reason
-from agent.observe import semconv
-from agent.observe.call_record import (
+from agent.observe.call_telemetry import (
     call_fields,
     count_call,
     describe_spans,
@@ -17,22 +16,12 @@ from agent.observe.call_record import (
     failed_checks,
     start_fields,
 )
-from agent.observe.faults import FaultLog
-from agent.observe.guard import Guard
-from agent.observe.logs import LogWriter
+from agent.observe.faults import FaultLog, Guard
+from agent.observe.logs import LogWriter, bind_ids, reset_ids
 from agent.observe.metrics import Metrics
 from agent.observe.redact import MAX_DEVICES
-from agent.observe.traces import (
-    ContextToken,
-    RequestToken,
-    Span,
-    Tracer,
-    reset_current,
-    reset_request,
-    set_current,
-    set_request,
-)
-from agent.observe.values import SHARE
+from agent.observe.registry import SHARE
+from agent.observe.traces import Span, Tracer
 
 
 class TelemetryRecorder:
@@ -61,16 +50,14 @@ class TelemetryRecorder:
         self.guard = Guard(note=lambda error: self.fault_log.note("telemetry", error))
         logs.on_fault = self.guard.take
 
-    def call(self, start: CallStart) -> "RecordedCall":
+    def call(self, request: Request) -> "RecordedCall":
         """Return the scope of one call; entering it opens the spans."""
-        return RecordedCall(recorder=self, start=start)
+        return RecordedCall(recorder=self, request=request)
 
     def suppressed(self, reason: Reason, windows: int) -> None:
         """Count windows that no call was made for; only what an operator can act on is also logged."""
         with self.guard:
-            counter = self.metrics.suppressed.get(reason.value)
-            if counter is not None:
-                counter.inc(windows)
+            self.metrics.suppressed(reason, windows)
             quiet = reason in {
                 Reason.NOT_SUSPICIOUS,
                 Reason.REVIEW_OFF,
@@ -83,24 +70,24 @@ class TelemetryRecorder:
     def share_used_up(self, device: str) -> None:
         """Count a window of a device that has used up its own share of the money, not the budget."""
         with self.guard:
-            self.metrics.suppressed[SHARE].inc()
+            self.metrics.suppressed(SHARE, 1)
             self.logs.log(
                 "ai_call_suppressed",
                 reason=SHARE,
                 windows=1,
                 device=device,
-                remedy="look at what the device sends, or raise ai.device_share",
+                remedy="look at the device's messages, or raise ai.device_share",
             )
 
     def cache_looked_up(self, result: str) -> None:
         """Count a look-up: ``hit``, ``miss`` or ``bypass``."""
         with self.guard:
-            self.metrics.cache[result].inc()
+            self.metrics.count("ai_cache_requests_total", result)
 
     def grounding_checked(self, result: Grounding, checks: tuple[Check, ...]) -> None:
-        """Count the answer of one window by whether its claims held, and say what did not."""
+        """Count the answer of one window by whether its claims held, and log the claims that did not."""
         with self.guard:
-            self.metrics.grounding[result.value].inc()
+            self.metrics.count("ai_grounding_checks_total", result)
             if result is Grounding.UNGROUNDED:
                 self.logs.log(
                     "ai_ungrounded", "warning", failed=failed_checks(checks, in_words=self.shows_content)
@@ -116,7 +103,7 @@ class TelemetryRecorder:
             )
 
     def budget_changed(self, window: BudgetWindow, state: str, spent: float, limit: float) -> None:
-        """Say that a period's budget is ``ok``, ``soft`` (80 %) or ``hard`` (used up)."""
+        """Log that a period's budget is ``ok``, ``soft`` (80 %) or ``hard`` (used up)."""
         with self.guard:
             level = "info" if state == "ok" else "warning"
             self.logs.log(
@@ -124,9 +111,9 @@ class TelemetryRecorder:
             )
 
     def injection_suspected(self, rule: str, origin: str) -> None:
-        """Count and say that a text from ``origin`` (a topic or a device) looks like instructions to a model.
+        """Count and log a text from ``origin`` (a topic or a device) that looks like instructions to a model.
 
-        The payload's text itself is never said.
+        The payload's text itself is never logged.
         """
         with self.guard:
             self.metrics.injection(rule)
@@ -142,10 +129,17 @@ class TelemetryRecorder:
         """Log and count a fault of the caller's own code; ``recorded``: its call's record counts it."""
         self.fault_log.note("caller", error, model=model, counted=recorded)
 
-    @property
-    def faults(self) -> int:
-        """How often the telemetry itself failed."""
-        return self.guard.faults
+    def decoder_faulted(self, error: BaseException, topic: str) -> None:
+        """Log a fault of our own code in a decoder; the quarantine counts it."""
+        self.fault_log.note("decoder", error, counted=True, topic=topic)
+
+    def telemetry_faulted(self, error: BaseException) -> None:
+        """Log and count a fault of the telemetry."""
+        self.fault_log.note("telemetry", error)
+
+    def dropped(self) -> tuple[int, int]:
+        """Return how many log lines and spans were lost."""
+        return self.logs.dropped, self.tracer.dropped
 
     @property
     def shows_content(self) -> bool:
@@ -156,14 +150,13 @@ class TelemetryRecorder:
 class RecordedCall:
     """One call while it runs. Leaving it without ``finish`` counts as a failure of type other."""
 
-    def __init__(self, *, recorder: TelemetryRecorder, start: CallStart) -> None:
+    def __init__(self, *, recorder: TelemetryRecorder, request: Request) -> None:
         self.trace_id: str | None = None
         self.span_id: str | None = None
         self._recorder = recorder
-        self._start = start
+        self._start = request
         self._spans: tuple[Span, ...] = ()  # edge.batch, ai_api_call, chat
-        self._token: ContextToken | None = None
-        self._request: RequestToken | None = None
+        self._bound: dict[str, Any] = {}
         self._began = 0.0
         self._finished = False
         self._attempts = 1
@@ -171,8 +164,9 @@ class RecordedCall:
     def __enter__(self) -> Self:
         self._began = self._recorder.mono()
         with self._recorder.guard:
-            self._recorder.metrics.active.inc()
-        self._request = set_request(self._start.request_id)
+            self._recorder.metrics.in_flight(1)
+        with self._recorder.guard:
+            self._bound |= bind_ids(request_id=self._start.request_id)
         with self._recorder.guard:
             self._open_spans()
         with self._recorder.guard:
@@ -190,7 +184,7 @@ class RecordedCall:
             why = name if kind is None or name == "cancelled" else kind.__name__
             self.finish(
                 CallRecord(
-                    ok=False,
+                    request=self._start,
                     latency_s=latency,
                     attempts=self._attempts,
                     error_type=ErrorType.OTHER,
@@ -198,25 +192,20 @@ class RecordedCall:
                 )
             )
         with self._recorder.guard:
-            self._recorder.metrics.active.dec()
+            self._recorder.metrics.in_flight(-1)
         with self._recorder.guard:
             for span in reversed(self._spans):
                 span.end()
-        if self._token is not None:
-            token, self._token = self._token, None
-            with self._recorder.guard:
-                reset_current(token)
-        if self._request is not None:
-            request, self._request = self._request, None
-            with self._recorder.guard:
-                reset_request(request)
+        with self._recorder.guard:
+            bound, self._bound = self._bound, {}
+            reset_ids(**bound)
 
     def retried(self, retry: Retry) -> None:
         """Record an attempt that failed and is followed by another."""
         self._attempts = retry.attempt + 1
         start, recorder = self._start, self._recorder
         with recorder.guard:
-            recorder.metrics.model(start.model, start.provider).retried(retry.error_type.value)
+            recorder.metrics.retried(start.model, start.provider, retry.error_type)
             recorder.logs.log(
                 "ai_retry",
                 "warning",
@@ -228,12 +217,12 @@ class RecordedCall:
             )
             if self._spans:
                 self._spans[-1].event(
-                    semconv.EVENT_RETRY,
+                    "ai.retry",
                     {
-                        semconv.RETRY_ATTEMPT: retry.attempt,
-                        semconv.ERROR_TYPE: retry.error_type.value,
-                        semconv.RETRY_DELAY_S: retry.delay_s,
-                        semconv.HTTP_STATUS: retry.http_status,
+                        "attempt": retry.attempt,
+                        "error.type": retry.error_type.value,
+                        "delay_s": retry.delay_s,
+                        "http.response.status_code": retry.http_status,
                     },
                 )
 
@@ -253,24 +242,24 @@ class RecordedCall:
     def _log_end(self, record: CallRecord) -> None:
         logs = self._recorder.logs
         fields = start_fields(self._start) | end_fields(record)
-        shown = logs.show(record.response) if record.response else None
+        shown = logs.show(record.reply.text) if record.ok else None
         if shown is not None:
             fields["response"] = shown
         if record.usage is not None and record.usage.reported is not None:
-            said, counted = record.usage.reported, (record.usage.input, record.usage.output)
+            reported, counted = record.usage.reported, (record.usage.input, record.usage.output)
             logs.log(
                 "ai_usage_not_believed",
                 "warning",
                 request_id=self._start.request_id,
                 model=self._start.model,
-                reported_tokens=list(said),
+                reported_tokens=list(reported),
                 counted_tokens=list(counted),
                 remedy="the endpoint counts what cannot be; compare with its bill, or correct ai.profile",
             )
         if record.ok:
             logs.log("ai_call_success", **fields)
         else:
-            if record.error_type is not ErrorType.INTERNAL:  # which is no fault of the server
+            if record.error_type is not ErrorType.INTERNAL:  # not a fault of the server
                 fields["server"] = f"{self._start.server_address}:{self._start.server_port}"
             what_to_do = remedy(record.error_type, record.http_status)
             logs.log("ai_call_failure", "error", **fields, remedy=what_to_do)
@@ -280,40 +269,39 @@ class RecordedCall:
         if not tracer.enabled:
             return
         batch = tracer.start(
-            semconv.SPAN_BATCH,
+            "edge.batch",
             attributes={
-                semconv.BATCH_ID: start.batch_id,
-                semconv.BATCH_SIZE: start.windows,
-                semconv.BATCH_DEVICES: len(start.devices),
-                semconv.BATCH_DEVICE_IDS: start.devices[:MAX_DEVICES],
-                semconv.BATCH_TRIGGER: start.trigger,
+                "edge.batch.id": start.batch_id,
+                "edge.batch.size": len(start.window_ids),
+                "edge.batch.device_count": len(start.devices),
+                "edge.batch.devices": start.devices[:MAX_DEVICES],
+                "edge.batch.trigger": start.trigger,
             },
             links=start.traceparents,
             remember=True,
         )
         call = tracer.start(
-            semconv.SPAN_CALL,
+            "ai_api_call",
             parent=batch,
             attributes={
-                semconv.AI_MODEL: start.model,
-                semconv.USER_ID: start.user_id,
-                semconv.REQUEST_ID: start.request_id,
-                semconv.PROMPT_LENGTH: len(start.prompt),
+                "ai.model": start.model,
+                "user.id": start.user_id,
+                "ai.request.id": start.request_id,
+                "prompt.length": len(start.prompt),
             },
         )
         chat = tracer.start(
-            semconv.SPAN_CHAT.format(model=start.model),
+            f"chat {start.model}",
             kind="client",
             parent=call,
             attributes={
-                semconv.OPERATION_NAME: semconv.OPERATION_CHAT,
-                semconv.PROVIDER_NAME: start.provider,
-                semconv.REQUEST_MODEL: start.model,
-                semconv.SERVER_ADDRESS: start.server_address,
-                semconv.SERVER_PORT: start.server_port,
+                "gen_ai.operation.name": "chat",
+                "gen_ai.provider.name": start.provider,
+                "gen_ai.request.model": start.model,
+                "server.address": start.server_address,
+                "server.port": start.server_port,
             },
         )
         self._spans = (batch, call, chat)
         self.trace_id, self.span_id = call.trace_id, call.span_id
-        if call.trace_id is not None and call.span_id is not None:
-            self._token = set_current((call.trace_id, call.span_id))
+        self._bound |= bind_ids(trace_id=call.trace_id, span_id=call.span_id)

@@ -1,4 +1,4 @@
-"""What may be said: secrets masked, control characters out, everything bounded.
+"""Texts fit for logs and spans: secrets masked, control characters out, bounded.
 
 Every sink of ours (log lines, span attributes, the text of prompts and replies) passes through here.
 """
@@ -49,7 +49,7 @@ _PERSONAL = re.compile(
     r"|\b0x[0-9a-f]{12,}\b|\b[0-9a-f]{24,}\b",  # Zigbee addresses, long tokens
     re.IGNORECASE,
 )
-# Messages of these say where and what of ours failed; those of other exceptions (ValueError, KeyError,
+# Messages of these name our own code; those of other exceptions (ValueError, KeyError,
 # a validation error) often repeat the input, so they are not shown unless content is.
 _SPEAKING = (
     OSError,
@@ -64,7 +64,7 @@ _SPEAKING = (
 
 
 class Secrets:
-    """The secret values of this process. What was added is masked in every text that passes."""
+    """The secret values of this process. Each is masked in every text that passes."""
 
     def __init__(self) -> None:
         self._forms: tuple[str, ...] = ()
@@ -83,7 +83,7 @@ class Secrets:
         text = mask_forms(text, self._forms, MASK)
         return _SHAPES.sub(MASK, text)
 
-    def say(self, text: str, max_chars: int = MAX_STRING) -> str:
+    def one_line(self, text: str, max_chars: int = MAX_STRING) -> str:
         """Return ``text`` fit for any sink: masked, one line, at most ``max_chars``."""
         if len(text) <= max_chars and text.isprintable() and not self._suspicious(text):
             return text
@@ -93,19 +93,19 @@ class Secrets:
         return text if len(text) <= max_chars else text[: max_chars - 1] + "…"
 
     def exact(self, text: str, max_chars: int) -> str:
-        """Return ``text`` masked and bounded like :meth:`say`, its line breaks and other controls kept.
+        """Return ``text`` masked and bounded like :meth:`one_line`, its line breaks and other controls kept.
 
         A control character inside a key would hide the key, so such a text is flattened.
         """
         masked = self._masked(text, max_chars)
         flat = _CONTROL.sub(" ", masked)
         if self.mask(flat) != flat:
-            return self.say(masked, max_chars)
+            return self.one_line(masked, max_chars)
         return masked if len(masked) <= max_chars else masked[: max_chars - 1] + "…"
 
     def _masked(self, text: str, max_chars: int) -> str:
-        # The cut comes after the masking, or it would leave the first half of a secret. What is far too long
-        # is cut before as well, and then loses as much at its end as a halved secret could take up.
+        # The cut comes after the masking, or it would leave the first half of a secret. A text that is
+        # far too long is cut before as well, and then loses at its end the length of a halved secret.
         if len(text) > max_chars + _MARGIN:
             return self.mask(text[: max_chars + _MARGIN])[: -max(self._longest, MAX_STRING)]
         return self.mask(text)
@@ -125,13 +125,13 @@ class Secrets:
         if names_a_secret(key[-64:]):
             return MASK
         if isinstance(value, str):
-            return self.say(value, max_chars)
+            return self.one_line(value, max_chars)
         if isinstance(value, int):
             return int(value) if -_MAX_INT < value < _MAX_INT else f"<integer of {value.bit_length()} bits>"
         if isinstance(value, float):
             return value if math.isfinite(value) else str(value)
         if isinstance(value, BaseException):
-            return self.say(describe(value))
+            return self.one_line(describe(value))
         if isinstance(value, (bytes, bytearray, memoryview)):
             return f"<{len(value)} bytes>"
         return self._tidy_nested(key, value, max_chars, depth)
@@ -143,7 +143,7 @@ class Secrets:
             if isinstance(value, Mapping):
                 pairs = [(str(name), item) for name, item in list(value.items())[:MAX_ITEMS]]
                 return {
-                    self.say(name, 64): self.tidy(name, item, max_chars=max_chars, depth=depth + 1)
+                    self.one_line(name, 64): self.tidy(name, item, max_chars=max_chars, depth=depth + 1)
                     for name, item in pairs
                 }
             names = key == "devices"
@@ -154,17 +154,17 @@ class Secrets:
                 and isinstance(items[0], str)
                 and names_a_secret(items[0][-64:])
             ):
-                return [self.say(items[0], 64), MASK]  # a header, as libraries hold it
+                return [self.one_line(items[0], 64), MASK]  # a header, as libraries hold it
             return [self.tidy(key, item, max_chars=max_chars, depth=depth + 1) for item in items]
         try:
-            return self.say(str(value), max_chars)
+            return self.one_line(str(value), max_chars)
         except Exception:  # noqa: BLE001 -- a foreign __str__ must not break the log
             return f"<{type(value).__name__}>"
 
 
 @lru_cache(maxsize=512)
 def names_a_secret(key: str) -> bool:
-    """Say whether ``key`` is a name under which people keep secrets."""
+    """Return whether ``key`` is a name under which people keep secrets."""
     return _SECRET_KEY.search(key) is not None
 
 

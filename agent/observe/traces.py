@@ -1,76 +1,138 @@
-"""Spans behind a facade: with tracing off nothing of OpenTelemetry is imported and every call is a no-op."""
+"""Spans of the agent, masked and bounded; OpenTelemetry is imported only if on."""
 
 import os
-import re
+import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
-from contextvars import ContextVar, Token
-from typing import Any
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
 
 from agent.observe.redact import Secrets
-from agent.observe.semconv import CONTENT_VARIABLE
 from agent.observe.telemetry_settings import TracesSettings
 
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span as SdkSpan, SpanContext
+
+    from agent.observe.otlp import SpanSource
+
 Attributes = Mapping[str, Any]
-ContextToken = Token[tuple[str, str] | None]
-RequestToken = Token[str | None]
 
 _DEFAULT = TracesSettings()
 
-_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})")
-_CURRENT: ContextVar[tuple[str, str] | None] = ContextVar("edge_trace_ids", default=None)
-
-#: Put the ids of the span that runs in this context into the log lines (see `current_ids`).
-set_current = _CURRENT.set
-reset_current = _CURRENT.reset
-current_ids = _CURRENT.get
-
-_REQUEST: ContextVar[str | None] = ContextVar("edge_request_id", default=None)
-#: The same for the id of the AI call that runs in this context; it exists with tracing off as well.
-set_request = _REQUEST.set
-reset_request = _REQUEST.reset
-current_request = _REQUEST.get
-
-
-def parse_traceparent(text: str) -> tuple[int, int, int] | None:
-    """Return trace id, span id and flags of a W3C ``traceparent``, or None when it is not one."""
-    match = _TRACEPARENT.fullmatch(text) if len(text) == 55 else None  # noqa: PLR2004 -- W3C version 00
-    return None if match is None else (int(match[1], 16), int(match[2], 16), int(match[3], 16))
+MAX_REMEMBERED = 256
+MAX_ATTRIBUTE_CHARS = 1024
+MAX_CONTENT_CHARS = 16_384
+#: Names of the attributes that hold prompts and replies.
+CONTENT_ATTRIBUTES = frozenset(
+    {"gen_ai.system_instructions", "gen_ai.input.messages", "gen_ai.output.messages"}
+)
+#: Whether prompts and replies may be put on spans: NO_CONTENT | SPAN_ONLY | EVENT_ONLY | SPAN_AND_EVENT.
+CONTENT_VARIABLE = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 
 
 class Span:
-    """A span that is off. Its live sibling is in `otlp`."""
+    """A span of the SDK, or none: then it has no ids and does nothing.
+
+    Its length is measured by a monotonic clock, because a gateway's wall clock may step.
+    """
 
     trace_id: str | None = None
     span_id: str | None = None
-    #: What goes out with a message as the user property ``traceparent``.
+    #: Sent with a message as the user property ``traceparent``.
     traceparent: str | None = None
+
+    def __init__(
+        self, inner: "SdkSpan | None" = None, *, start_ns: int = 0, secrets: Secrets | None = None
+    ) -> None:
+        self._inner = inner
+        self._start_ns = start_ns
+        self._began = time.monotonic_ns()
+        self._secrets = secrets or Secrets()
+        self.context = None if inner is None else inner.get_span_context()
+        if self.context is not None:
+            self.trace_id = f"{self.context.trace_id:032x}"
+            self.span_id = f"{self.context.span_id:016x}"
+            self.traceparent = f"00-{self.trace_id}-{self.span_id}-{self.context.trace_flags:02x}"
 
     def set(self, attributes: Attributes) -> None:
         """Add attributes; those that are None are left out."""
+        if self._inner is not None:
+            self._inner.set_attributes(self._cleaned(attributes))
 
     def event(self, name: str, attributes: Attributes) -> None:
         """Add an event at this moment."""
+        if self._inner is not None:
+            self._inner.add_event(name, self._cleaned(attributes), self._now())
 
     def fail(self, error_type: str) -> None:
         """Mark the span as failed."""
+        if self._inner is not None:
+            from opentelemetry.trace import StatusCode  # noqa: PLC0415 -- loaded, if there is a span
+
+            self.set({"error.type": error_type})
+            # The type only: an error's text may hold a key or a prompt.
+            self._inner.set_status(StatusCode.ERROR, error_type)
 
     def end(self) -> None:
         """End it; a second end does nothing."""
+        if self._inner is not None and self._inner.is_recording():
+            self._inner.end(self._now())
+
+    def _now(self) -> int:
+        return self._start_ns + time.monotonic_ns() - self._began
+
+    def _cleaned(self, attributes: Attributes) -> dict[str, Any]:
+        """Return ``attributes`` masked and bounded, without those that are None."""
+        one_line = self._secrets.one_line
+        cleaned: dict[str, Any] = {}
+        for key, value in attributes.items():
+            if isinstance(value, str):
+                longest = MAX_CONTENT_CHARS if key in CONTENT_ATTRIBUTES else MAX_ATTRIBUTE_CHARS
+                cleaned[key] = one_line(value, longest)
+            elif isinstance(value, (list, tuple)):
+                cleaned[key] = [one_line(str(item), MAX_ATTRIBUTE_CHARS) for item in value]
+            elif value is not None:
+                cleaned[key] = value
+        return cleaned
 
 
 OFF = Span()
 
 
-class Tracer:
-    """Tracing that is off. ``start`` and ``publish`` give spans without ids."""
+class GuardedSpan(Span):
+    """The end of a span whose faults stay inside ``guard``."""
 
-    enabled = False
-    content = False  # whether prompts and replies may be put on spans
+    def __init__(self, span: Span, guard: AbstractContextManager[None]) -> None:
+        self._span = span
+        self._guard = guard
+        self.trace_id, self.span_id, self.traceparent = span.trace_id, span.span_id, span.traceparent
+
+    def end(self) -> None:
+        """End it; a second end does nothing."""
+        with self._guard:
+            self._span.end()
+
+
+class Tracer:
+    """Starts the spans of one agent, or none without a ``source``."""
+
+    def __init__(
+        self, source: "SpanSource | None" = None, *, content: bool = False, secrets: Secrets | None = None
+    ) -> None:
+        self.source = source
+        self.content = content  # whether prompts and replies may be put on spans
+        self._secrets = secrets
+        self._batches: OrderedDict[str | None, SpanContext | None] = OrderedDict()  # trace id -> batch span
+
+    @property
+    def enabled(self) -> bool:
+        """Whether tracing is on."""
+        return self.source is not None
 
     @property
     def dropped(self) -> int:
         """Spans that never reached the collector."""
-        return 0
+        return 0 if self.source is None else self.source.dropped
 
     def start(
         self,
@@ -85,15 +147,20 @@ class Tracer:
         """Start a span.
 
         Args:
-            name: A name of `semconv`.
+            name: Name of the span.
             kind: ``internal``, ``client`` or ``producer``.
-            attributes: What is known now; sampling sees these.
+            attributes: The attributes that are known now.
             parent: Span above it; without one it is a root.
             links: ``traceparent`` strings of the messages it comes from; at most 128 count.
             remember: Let `publish` find it again by its trace id.
         """
-        del name, kind, attributes, parent, links, remember
-        return OFF
+        span = self._open(name, kind, None if parent is None else parent.context, links)
+        span.set(attributes or {})
+        if remember:
+            self._batches[span.trace_id] = span.context
+            while len(self._batches) > MAX_REMEMBERED:
+                self._batches.popitem(last=False)
+        return span
 
     def publish(
         self, *, trace_id: str | None, destination: str, device: str | None = None, protocol: str = "5"
@@ -102,16 +169,37 @@ class Tracer:
 
         Without a trace id (a local verdict) there is no span.
         """
-        del trace_id, destination, device, protocol
-        return OFF
+        batch = self._batches.get(trace_id)
+        if batch is None:
+            return OFF
+        span = self._open("edge.publish", "producer", batch)
+        span.set(
+            {
+                "messaging.system": "mqtt",
+                "messaging.operation.type": "send",
+                "messaging.destination.name": destination,
+                "edge.device.id": device,
+                "network.protocol.name": "mqtt",
+                "network.protocol.version": protocol,
+            }
+        )
+        return span
 
     def shutdown(self, timeout_s: float = 2.0) -> None:
-        """Send what is left, for at most ``timeout_s``."""
-        del timeout_s
+        """Send the waiting spans, for at most ``timeout_s``."""
+        if self.source is not None:
+            self.source.shutdown(timeout_s)
+
+    def _open(self, name: str, kind: str, above: "SpanContext | None", links: Iterable[str] = ()) -> Span:
+        if self.source is None:
+            return OFF
+        start_ns = time.time_ns()
+        inner = self.source.start(name, kind=kind, parent=above, links=links, start_ns=start_ns)
+        return Span(inner, start_ns=start_ns, secrets=self._secrets)
 
 
 def content_asked(environ: Mapping[str, str]) -> bool:
-    """Say whether the standard variable asks for prompts and replies on spans."""
+    """Return whether the standard variable asks for prompts and replies on spans."""
     return environ.get(CONTENT_VARIABLE, "NO_CONTENT").upper() in {"SPAN_ONLY", "SPAN_AND_EVENT"}
 
 
@@ -129,6 +217,8 @@ def open_tracer(
 ) -> Tracer:
     """Return the tracer of the configuration: off without an endpoint, unless the protocol is ``console``.
 
+    The SDK's own switch, ``OTEL_SDK_DISABLED``, turns it off as well.
+
     Args:
         endpoint: ``http://host:4318`` (http) or ``http://host:4317`` (grpc).
         protocol: ``http``, ``grpc`` or ``console`` (one JSON object a line on stderr).
@@ -137,24 +227,22 @@ def open_tracer(
         content: Whether prompts and replies go on spans; None asks the environment.
         sample_ratio: Share of traces to keep.
         secrets: Values to mask in every attribute.
-        log: Told once per change of the collector's state.
+        log: Called once per change of the collector's state.
         delay_s: How long spans may wait for company.
     """
-    if endpoint is None and protocol != "console":
+    disabled = os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
+    if disabled or (endpoint is None and protocol != "console"):
         return Tracer()
-    # 8 to 34 MiB that off must not cost
-    from agent.observe.exporter import build_exporter  # noqa: PLC0415
-    from agent.observe.otlp import LiveTracer  # noqa: PLC0415
+    from agent.observe.otlp import SpanSource  # noqa: PLC0415 -- 8 to 34 MiB that off must not cost
 
-    if content is None:
-        content = content_asked(os.environ)
-    return LiveTracer(
-        exporter=build_exporter(endpoint, protocol),
-        service_version=service_version,
-        gateway=gateway,
-        content=content,
+    source = SpanSource(
+        endpoint=endpoint,
+        protocol=protocol,
+        resource={"service.instance.id": gateway, "edge.gateway.id": gateway},
+        version=service_version,
         sample_ratio=sample_ratio,
-        secrets=secrets or Secrets(),
         log=log,
         delay_s=delay_s,
     )
+    asked = content_asked(os.environ) if content is None else content
+    return Tracer(source, content=asked, secrets=secrets)

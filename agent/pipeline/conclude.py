@@ -17,13 +17,14 @@ from agent.domain.records import (
     Window,
 )
 from agent.journal import Store
+from agent.pipeline.events import Event, FindingChanged, VerdictCommitted
 from agent.verdict.encode import encode, to_bytes, to_json
 from agent.verdict.finding import advance
 from agent.verdict.verdict import conclude, disagreement
 
 MAX_RECENT = 20
 MAX_SPANS = 200
-MAX_TOLD = 1000  # the journal has the others
+MAX_ANOMALIES = 1000  # the journal has the others
 PROPERTIES = (("schema", "1"),)
 
 
@@ -61,8 +62,7 @@ class ConclusionStats:
 class Conclusions:
     """Concludes windows and keeps the open findings, one per device.
 
-    ``observe`` is told each verdict, what it did to a finding, the seconds since the window opened, and who
-    alone saw an anomaly, detector or model.
+    ``publish`` gets the outbox rows of a verdict, ``publish_event`` its events, both after the commit.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Conclusions:
         write: Writes,
         publish: Callable[[Sequence[Outgoing], str], None],
         trace: Trace,
-        observe: Callable[[Verdict, FindingEvent | None, float, str | None], None],
+        publish_event: Callable[[Event], None],
         clock: Callable[[], float],
         wall: Callable[[], float],
     ) -> None:
@@ -85,11 +85,11 @@ class Conclusions:
         self._publish = publish
         self._trace = trace
         self._spans: dict[int, PublishSpan] = {}  # outbox id -> span of a verdict on its way
-        self._observe = observe
+        self._publish_event = publish_event
         self._clock = clock
         self._wall = wall
         self._findings: dict[str, Finding] = {}
-        self._told: dict[str, Verdict] = {}  # device -> the last anomaly of its open finding, newest last
+        self._anomalies: dict[str, Verdict] = {}  # device -> the last one of its open finding, newest last
         self.recent: deque[dict[str, Any]] = deque(maxlen=MAX_RECENT)
         self.stats = ConclusionStats()
 
@@ -97,9 +97,9 @@ class Conclusions:
         """Return the device's open finding."""
         return self._findings.get(device)
 
-    def told(self, device: str) -> Verdict | None:
+    def last_anomaly(self, device: str) -> Verdict | None:
         """Return the last verdict that was an anomaly of the device's open finding, of this process."""
-        return self._told.get(device)
+        return self._anomalies.get(device)
 
     def findings(self) -> list[Finding]:
         """Return all open findings."""
@@ -136,6 +136,10 @@ class Conclusions:
         span = self._trace(trace_id=verdict.trace_id, destination="verdicts", device=device)
         outgoing = self._outgoing(verdict, payload, event, span.traceparent)
         detail = detail_of(outcome)
+        waited_s = max(0.0, self._clock() - window.opened)
+        events: list[Event] = [VerdictCommitted(verdict, waited_s, disagreement(window, outcome))]
+        if finding is not None and event is not None:
+            events.append(FindingChanged(event, finding, verdict))
         self._write(
             lambda store: store.conclude(
                 window=window,
@@ -146,36 +150,38 @@ class Conclusions:
                 detail=detail,
                 anomaly=verdict.status is Status.ANOMALY,
             ),
-            lambda added: self._handed(added, device, span),
+            lambda added: self._committed(added, device, span, events),
         )
         if finding is None or cleared:
             self._findings.pop(device, None)
-            self._told.pop(device, None)
+            self._anomalies.pop(device, None)
         else:
             self._findings[device] = finding
             if verdict.status is Status.ANOMALY:
-                self._keep_told(verdict)
+                self._keep_anomaly(verdict)
         self.stats.verdicts[verdict.source] += 1
         self.recent.appendleft(to_json(verdict))
-        waited_s = max(0.0, self._clock() - window.opened)
-        self._observe(verdict, event, waited_s, disagreement(window, outcome))
 
-    def _keep_told(self, verdict: Verdict) -> None:
-        self._told.pop(verdict.device, None)
-        self._told[verdict.device] = verdict
-        if len(self._told) > MAX_TOLD:
-            del self._told[next(iter(self._told))]
+    def _keep_anomaly(self, verdict: Verdict) -> None:
+        self._anomalies.pop(verdict.device, None)
+        self._anomalies[verdict.device] = verdict
+        if len(self._anomalies) > MAX_ANOMALIES:
+            del self._anomalies[next(iter(self._anomalies))]
 
-    def _handed(self, added: Sequence[Outgoing], device: str, span: PublishSpan) -> None:
+    def _committed(
+        self, added: Sequence[Outgoing], device: str, span: PublishSpan, events: Iterable[Event]
+    ) -> None:
         """Hand committed rows to the outbox; the verdict's span ends with its PUBACK."""
         if added and span.traceparent is not None and len(self._spans) < MAX_SPANS:
             self._spans[added[0].outbox_id] = span
         else:
             span.end()
         self._publish(added, device)
+        for event in events:
+            self._publish_event(event)
 
     def settled(self, outbox_id: int) -> None:
-        """Hear that the broker took or refused a row."""
+        """End the span of a row that the broker has acknowledged or refused."""
         span = self._spans.pop(outbox_id, None)
         if span is not None:
             span.end()
@@ -183,7 +189,7 @@ class Conclusions:
     def _outgoing(
         self, verdict: Verdict, payload: bytes, event: FindingEvent | None, traceparent: str | None
     ) -> list[Outgoing]:
-        """Return what is to be published; the journal gives the ids."""
+        """Return the messages to publish; the journal gives the ids."""
         properties = PROPERTIES if traceparent is None else (*PROPERTIES, ("traceparent", traceparent))
         topic = self._verdict_topic(verdict.device)
         items = [Outgoing(0, topic, payload, retain=True, properties=properties)]
@@ -195,7 +201,7 @@ class Conclusions:
 
 
 def detail_of(outcome: Outcome) -> bytes | None:
-    """Return what `edge-agent show` tells of the review beside the verdict."""
+    """Return the answer and its checks, which `edge-agent show` prints with the verdict."""
     if outcome.answer is None and not outcome.checks:
         return None
     return encode(

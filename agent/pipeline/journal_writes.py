@@ -1,19 +1,20 @@
-"""The analyst's hand in the journal: closed transactions out, their results back on the loop."""
+"""The analyst's writes to the journal: transactions out, their results back on the loop."""
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
+from agent.domain.records import Batch
 from agent.journal import Journal, JournalClosedError, JournalStorageError, Store
 from agent.journal.errors import is_damage, is_storage
 
 T = TypeVar("T")
 
 
-class Scribe:
-    """Hands transactions to the journal's thread; one that is refused goes to ``fail``.
+class JournalWrites:
+    """Hands transactions to the journal's thread; the error of a refused one goes to ``fail``.
 
     Behind one that failed no other is run, although the process lives on for a moment: a snapshot without the
     window that was sealed before it would pass readings that are in no window.
@@ -35,7 +36,7 @@ class Scribe:
         self._journal.write(self._in_order(job)).add_done_callback(done)
 
     def try_to_write(self, job: Callable[[Store], None], then: Callable[[bool], None]) -> None:
-        """Have ``job`` run once; ``then`` hears on this loop whether it is on disk."""
+        """Have ``job`` run once; ``then`` gets on this loop whether it is on disk."""
         loop = asyncio.get_running_loop()
 
         def done(future: Future[None]) -> None:
@@ -73,3 +74,27 @@ class Scribe:
             self._fail(error)
         elif then is not None:
             then(future.result())
+
+
+class BatchWrites:
+    """Writes for the review queue which windows are asked together, and which the model may have seen."""
+
+    def __init__(self, journal: Journal, writes: JournalWrites) -> None:
+        self._journal = journal
+        self._writes = writes
+
+    async def plan(self, batch: Batch) -> None:
+        """Commit which windows are asked together, so that the next process asks them together."""
+        await asyncio.wrap_future(self._journal.write(lambda store: store.plan_batch(batch)))
+
+    async def count(self, batch: Batch, windows: Collection[str]) -> None:
+        """Commit an attempt for those windows of the batch that the next request holds."""
+        ids = tuple(windows)
+        await asyncio.wrap_future(
+            self._journal.write(lambda store: store.start_batch(batch, ids), urgent=True)
+        )
+
+    def take_back(self, batch: Batch, windows: Collection[str]) -> None:
+        """Uncount it: the process stops in good order, which is not a crash."""
+        ids = tuple(windows)
+        self._writes.write(lambda store: store.release_batch(batch.id, ids))

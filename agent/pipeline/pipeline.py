@@ -1,10 +1,19 @@
 """The path of a reading, from the journal to the verdict. Read this first.
 
-    row -> detect (score) -> window -> seal (local opinion, prompt section)
-        -> review_queue (gate, batch, model) -> conclude (verdict, finding, outbox) -> broker
+    stage          file               called here             what it does
+    detect         agent/detect       Detector.update, tick   scores a reading, finds a silent device
+    window         window.py          Windows.add, tick       collects the readings of a device
+    seal           seal.py            Sealer.seal             fixes a window: id, opinion, prompt section
+    review         review_queue.py    ReviewQueue.submit      asks the model about it, or not
+    conclude       conclude.py        Conclusions.conclude    commits verdict, finding and outbox rows
+    publish        outbox_feed.py     Outbox.add, published   sends the rows until the broker acknowledges
 
-Rows come from the journal strictly by ``seq``. What time decides (age, settling, silence) is asked for as a
-timer row and acted on only when that row comes back, so scores, windows and findings are a function of the
+Further files: ``events.py`` reports devices, verdicts and findings, ``journal_writes.py`` hands transactions
+to the journal, ``snapshot.py`` saves detector and windows, ``retained.py`` keeps retained values, and
+``loop.py`` is the way in from other threads.
+
+Rows come from the journal strictly by ``seq``. Decisions of time (age, settling, silence) are requested as
+timer rows and acted on only when such a row comes back, so scores, windows and findings are a function of the
 sequence and the configuration. Everything here runs on the analyst's loop.
 """
 
@@ -15,7 +24,6 @@ from dataclasses import dataclass, field
 
 from agent.detect import Detector
 from agent.domain.records import (
-    FindingEvent,
     MessageRow,
     Outgoing,
     Reading,
@@ -27,20 +35,19 @@ from agent.domain.records import (
     TimerKind,
     TimerRow,
     Trigger,
-    Verdict,
     Window,
 )
 from agent.journal import Journal
+from agent.mqtt import LinkState
 from agent.pipeline import snapshot
-from agent.pipeline.batch_log import BatchLog
 from agent.pipeline.conclude import Conclusions, Trace
-from agent.pipeline.journal_writes import Scribe
+from agent.pipeline.events import DeviceSeen, Subscribers
+from agent.pipeline.journal_writes import BatchWrites, JournalWrites
 from agent.pipeline.outbox_feed import PER_DEVICE, Outbox
-from agent.pipeline.retained import Seeds
-from agent.pipeline.review_queue import Asks, BatchSettings, Desk, Spawn
+from agent.pipeline.retained import RetainedValues
+from agent.pipeline.review_queue import Asks, BatchSettings, ReviewQueue, Spawn
 from agent.pipeline.seal import Sealer
-from agent.pipeline.snapshot import Dump
-from agent.pipeline.snapshot_due import SnapshotDue
+from agent.pipeline.snapshot import Dump, SnapshotDue
 from agent.pipeline.window import Draft, Windows, WindowSettings
 from agent.testing.failpoint import failpoint
 from agent.verdict.review_policy import ReviewSettings
@@ -77,7 +84,7 @@ class PipelineStats:
 
 
 class Pipeline:
-    """Joins the rooms. What ``spawn`` runs ends the process when it fails; so does a refused transaction."""
+    """Joins the stages. A failed task of ``spawn`` ends the process, and so does a refused transaction."""
 
     def __init__(
         self,
@@ -88,7 +95,7 @@ class Pipeline:
         caller: Asks | None,
         publish: Callable[[Sequence[Outgoing]], None],
         trace: Trace,
-        observe: Callable[[Verdict, FindingEvent | None, float, str | None], None],
+        events: Subscribers,
         suppressed: Callable[[Reason], None],
         audits_allowed: Callable[[], bool],
         clock: Callable[[], float],
@@ -102,8 +109,9 @@ class Pipeline:
         self._clock = clock
         self._turn_s = turn_s
         self._log = log
-        scribe = Scribe(journal, fail=fail)
-        self._write, self._try_to_write = scribe.write, scribe.try_to_write
+        self._events = events
+        writes = JournalWrites(journal, fail=fail)
+        self._write, self._try_to_write = writes.write, writes.try_to_write
         self.detector = detector
         self.windows = Windows(settings.window)
         self.outbox = Outbox(
@@ -129,16 +137,16 @@ class Pipeline:
             write=self._write,
             publish=self.outbox.add,
             trace=trace,
-            observe=observe,
+            publish_event=events.publish,
             clock=clock,
             wall=wall,
         )
-        self.desk = Desk(
+        self.review_queue = ReviewQueue(
             review=settings.review,
             batch=settings.batch,
             caller=caller,
             finding=self.conclusions.finding,
-            batches=BatchLog(journal, scribe),
+            batches=BatchWrites(journal, writes),
             conclude=self.conclusions.conclude,
             suppressed=suppressed,
             audits_allowed=audits_allowed,
@@ -147,7 +155,7 @@ class Pipeline:
         self._sealer = Sealer(
             journal=journal.journal_id,
             agent=settings.agent,
-            may_ask=self.desk.may_ask,
+            may_ask=self.review_queue.may_ask,
             views=detector.some_views,
         )
         self._sealed_to: dict[str, int] = {}  # device -> highest seq inside a sealed window
@@ -158,11 +166,13 @@ class Pipeline:
         self._turn_asked = False
         self._snapshot_asked = False  # in the middle of a row
         self._dump: Dump | None = None  # under way: no row is taken
-        self._dump_s = 0.0  # what its slices have taken
-        self.seeds = Seeds()
+        self._dump_s = 0.0  # time of its slices so far
+        self.retained = RetainedValues()
         self.seq = 0
         self._snapshots = SnapshotDue(clock=clock())
         self._tick_asked = self._closing = False
+        self._subscribed_in = 0  # the generation that CONNECTED was journaled for
+        self._filters: tuple[str, ...] = ()
         self.stats = PipelineStats()
         self.heartbeat = clock()
 
@@ -203,7 +213,7 @@ class Pipeline:
         return bool(self._rows) or self._row is not None or self._dump is not None
 
     def _work(self) -> int:
-        """Take rows and seal what they cut, up to the bounds of a turn; return how many were finished.
+        """Take rows and seal their windows, up to the bounds of a turn; return how many were finished.
 
         A turn may end amid the windows of a row. The next row waits until all are sealed, so where a turn
         ends decides nothing. While a snapshot is under way a turn is one slice of it, and no row is taken.
@@ -229,7 +239,7 @@ class Pipeline:
         return rows
 
     def _finish(self, row: Row) -> None:
-        """Note that everything a row brought about has been done."""
+        """Note that all windows of a row are sealed."""
         self._row = None
         self.seq = row.seq
         if self._snapshot_asked:
@@ -239,7 +249,7 @@ class Pipeline:
         if isinstance(row, TimerRow):
             self._take_timer(row)
         elif row.seed:
-            self.seeds.take(row.readings)
+            self.retained.take(row.readings)
         else:
             self._take_message(row)
 
@@ -250,6 +260,8 @@ class Pipeline:
             by_device.setdefault(reading.device, []).append((reading, update(reading, clock)))
         self.stats.readings += len(row.readings)
         for device, readings in by_device.items():
+            if device not in self._last_seq:
+                self._events.publish(DeviceSeen(device, clock))
             self._last_seq[device] = row.seq
             if row.seq <= self._sealed_to.get(device, 0):
                 continue  # replayed: its window is sealed already
@@ -265,8 +277,6 @@ class Pipeline:
                 self.detector.connected(row.clock)
             case TimerKind.DISCONNECTED:
                 self.detector.disconnected(row.clock)
-            case TimerKind.DRAIN:
-                self._cut.extend(self.windows.drain(row.clock))
             case TimerKind.ONLINE | TimerKind.OFFLINE if row.device is not None:
                 online = row.kind is TimerKind.ONLINE
                 silence = self.detector.device_state(row.device, online, row.clock)
@@ -276,7 +286,7 @@ class Pipeline:
     # ----------------------------------------------------------------------------------- sealing
 
     def _seal(self, cut: Draft | Silence) -> int:
-        """Seal what the row at hand has cut; return how many windows that are."""
+        """Seal a window that the current row has cut; return how many windows it makes."""
         if isinstance(cut, Draft):
             self._keep(self._sealer.seal(cut))
             return 1
@@ -285,7 +295,7 @@ class Pipeline:
         return 2
 
     def _seal_silence(self, silence: Silence, row: TimerRow) -> None:
-        """Seal what the device said before, then the silence itself."""
+        """Seal the open window of the device, then the silence itself."""
         device = silence.device
         for draft in self.windows.seal_device(device, row.clock, Trigger.AGE):
             self._keep(self._sealer.seal(draft))
@@ -293,16 +303,16 @@ class Pipeline:
             self._keep(self._sealer.seal_silence(silence, row, self._last_seq.get(device, 0)))
 
     def _keep(self, window: Window) -> None:
-        """Journal a sealed window and put it on the desk; the journal keeps this order."""
+        """Journal a sealed window and submit it for review; the journal keeps this order."""
         self._sealed_to[window.device] = window.hi
         self.stats.windows[window.trigger] += 1
         self._write(lambda store: store.seal(window))
-        self.desk.submit(window)
+        self.review_queue.submit(window)
 
     # --------------------------------------------------------------------------------------- time
 
     async def run_timers(self) -> None:
-        """Ask for a timer row when something is due, feed the outbox, take snapshots."""
+        """Request a timer row when something is due, feed the outbox, take snapshots."""
         while not self._closing:
             clock = self._clock()
             self.heartbeat = clock
@@ -320,9 +330,27 @@ class Pipeline:
         dues = (self.windows.next_due(), self.detector.next_due())
         return min((due for due in dues if due is not None), default=None)
 
-    def note(self, kind: TimerKind, device: str | None = None) -> None:
-        """Journal a decision of time, link, device or operator, at its place in the sequence."""
-        self._write(lambda store: store.timer(kind, device))
+    def note(self, kind: TimerKind) -> None:
+        """Journal a decision of time or link, at its place in the sequence."""
+        self._write(lambda store: store.timer(kind, None))
+
+    # --------------------------------------------------------------------------------------- link
+
+    def published(self, outbox_id: int, code: int) -> None:
+        """Pass the result of a publish to the outbox."""
+        self.outbox.published(outbox_id, code, self._clock())
+
+    def link_changed(self, state: LinkState) -> None:
+        """Let the silence clocks run while subscribed; journal the filters that the session may hold."""
+        if state.subscribed and state.generation != self._subscribed_in:
+            self._subscribed_in = state.generation
+            self.note(TimerKind.CONNECTED)
+        elif self._subscribed_in and not state.connected:
+            self._subscribed_in = 0
+            self.note(TimerKind.DISCONNECTED)  # the journal's own may have come before CONNECTED
+        if state.filters != self._filters:
+            self._filters = state.filters
+            self._write(lambda store: store.set_filters(state.filters))
 
     # ------------------------------------------------------------------------------------ restart
 
@@ -337,13 +365,13 @@ class Pipeline:
                 recovered.snapshot,
                 self.detector,
                 self.windows,
-                self.desk.calm,
+                self.review_queue.calm,
                 self._last_seq,
                 self._sealed_to,
             )
             if problem:
                 self._log("snapshot_skipped", level="warning", why=problem)
-        self.desk.resume(recovered)
+        self.review_queue.resume(recovered)
 
     async def replay(self, rows: Iterable[Row]) -> None:
         """Take rows that the last process had consumed after its snapshot; its windows are not cut again."""
@@ -353,10 +381,6 @@ class Pipeline:
             self.heartbeat = self._clock()
             await asyncio.sleep(0)
 
-    def remember_filters(self, filters: Sequence[str]) -> None:
-        """Journal what the broker's session may hold, so that a later start can unsubscribe it."""
-        self._write(lambda store: store.set_filters(filters))
-
     def snapshot(self) -> None:
         """Journal the state of detector and open windows at the last consumed row; amid one, after it.
 
@@ -365,9 +389,9 @@ class Pipeline:
         self._snapshot_asked = self._row is not None
         if self._snapshot_asked or self._dump is not None:
             return
-        self._sealed_to.clear()  # what it knew is behind this snapshot
+        self._sealed_to.clear()  # its rows are behind this snapshot
         self._dump_s = 0.0
-        self._dump = Dump(self.detector, self.windows, self.desk.calm, self._last_seq)
+        self._dump = Dump(self.detector, self.windows, self.review_queue.calm, self._last_seq)
         self._ask_turn()
 
     def _go_on_with(self, dump: Dump) -> None:
@@ -394,7 +418,7 @@ class Pipeline:
             self.snapshot()
 
     async def last_snapshot(self) -> None:
-        """Note what the broker took up to the end, and take a snapshot; one under way is the last."""
+        """Journal the last acknowledgements of the broker, and take a snapshot; one under way is the last."""
         self.outbox.note_acked()
         self.snapshot()
         while self._snapshot_asked or self._dump is not None:
@@ -405,9 +429,9 @@ class Pipeline:
     def close(self) -> None:
         """Ask neither the model nor the clock any more; nothing is sealed."""
         self._closing = True
-        self.desk.close()
+        self.review_queue.close()
 
     def reconfigure(self, settings: PipelineSettings, caller: Asks | None) -> None:
-        """Take reloaded settings of review, windows and batches for what comes from now on."""
+        """Take reloaded settings of review, windows and batches for later windows."""
         self.windows.reconfigure(settings.window)
-        self.desk.reconfigure(settings.review, settings.batch, caller)
+        self.review_queue.reconfigure(settings.review, settings.batch, caller)

@@ -1,13 +1,13 @@
-"""What retained messages said before a device spoke: its last value and unit, to be shown, never judged."""
+"""Retained values: the last value and unit of devices that have not sent since, shown and never judged."""
 
 from collections.abc import Iterable, Mapping
 
 from agent.domain.records import Reading
 
-MAX_SEEDS = 1000  # series
+MAX_SERIES = 1000  # series
 
 
-class Seeds:
+class RetainedValues:
     """The last retained value of each series."""
 
     def __init__(self) -> None:
@@ -16,7 +16,7 @@ class Seeds:
     def take(self, readings: Iterable[Reading]) -> None:
         """Remember; beyond the bound only series that are known already."""
         for reading in readings:
-            if reading.series in self._last or len(self._last) < MAX_SEEDS:
+            if reading.series in self._last or len(self._last) < MAX_SERIES:
                 self._last[reading.series] = reading
 
     def by_device(self) -> Mapping[str, list[Reading]]:

@@ -1,6 +1,6 @@
-"""The review desk: sealed windows in, verdicts out, one lane per device so that verdicts keep their order.
+"""The review queue: sealed windows in, outcomes out, one lane per device so that verdicts keep their order.
 
-Gate, batch, model call and conclusion happen here; what is decided is handed on through ``conclude``.
+It decides which windows the model is asked about, batches them, and hands the outcomes to ``conclude``.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ class BatchSettings:
 
 
 class Asks(Protocol):
-    """The caller, as the desk sees it."""
+    """The caller, as the review queue needs it."""
 
     async def ask(
         self, batch: Batch, sending: Callable[[Sequence[Window]], Awaitable[None]]
@@ -44,12 +44,12 @@ class Asks(Protocol):
         ...
 
     def cancelled(self, batch: Batch) -> list[Outcome]:
-        """Return the outcomes of a batch whose ``ask`` was cancelled, with what they cost."""
+        """Return the outcomes of a batch whose ``ask`` was cancelled, with their cost."""
         ...
 
 
 class Batches(Protocol):
-    """What is on disk of batches, as the desk writes it."""
+    """The batches on disk, as the review queue writes them."""
 
     async def plan(self, batch: Batch) -> None:
         """Commit which windows are asked together."""
@@ -65,7 +65,7 @@ class Batches(Protocol):
 
 
 class Spawn(Protocol):
-    """Runs work as a task of its own; what it raises ends the process."""
+    """Runs work as a task of its own; an exception of it ends the process."""
 
     def __call__(self, work: Coroutine[Any, Any, None]) -> object:
         """Start ``work``."""
@@ -83,70 +83,51 @@ class _Case:
 
 @dataclass(slots=True)
 class _Flight:
-    """A batch that the caller has, and the windows of it that were in a request."""
+    """A batch in a call, and its windows that were in a request."""
 
     batch: Batch
     sent: set[str] = field(default_factory=set)
 
 
-class Desk:
-    """Decides who reviews each window and sees to it that every window gets its outcome.
+@dataclass(kw_only=True, eq=False)
+class ReviewQueue:
+    """Decides the reviewer of each window, and ensures that every window gets its outcome.
 
-    ``batches`` commits who is asked together, and each attempt when its request is about to be sent;
-    ``conclude`` takes window and outcome; ``finding`` gives a device's open one. All on the analyst's loop.
+    ``batches`` commits which windows are asked together, and each attempt when its request is about to be
+    sent; ``conclude`` takes window and outcome; ``finding`` gives a device's open one. All on the analyst's
+    loop.
     """
 
-    def __init__(
-        self,
-        *,
-        review: ReviewSettings,
-        batch: BatchSettings,
-        caller: Asks | None,
-        finding: Callable[[str], Finding | None],
-        batches: Batches,
-        conclude: Callable[[Window, Outcome], None],
-        suppressed: Callable[[Reason], None],
-        audits_allowed: Callable[[], bool],
-        spawn: Spawn,
-    ) -> None:
-        self._review = review
-        self._batch = batch
-        self._caller = caller
-        self._finding = finding
-        self._batches = batches
-        self._conclude = conclude
-        self._suppressed = suppressed
-        self._audits_allowed = audits_allowed
-        self._spawn = spawn
-        self._lanes: dict[str, deque[_Case]] = {}
-        self._moving: dict[str, None] = {}  # devices whose lane may have an outcome at its head, in order
-        self._turn_asked = False
-        self._waiting: list[_Case] = []
-        self._waiting_tokens = 0
-        self._flush: asyncio.TimerHandle | None = None
-        self._closing = False
-        self.calls: dict[asyncio.Task[list[Outcome]], _Flight] = {}  # those that wait for a slot included
-        self.calm = CalmRate()
-        self._doubts = Doubts()
-
-    @property
-    def pending(self) -> int:
-        """Windows without a verdict yet."""
-        return sum(map(len, self._lanes.values()))
-
-    @property
-    def waiting(self) -> int:
-        """Windows that wait for company in a batch."""
-        return len(self._waiting)
+    review: ReviewSettings
+    batch: BatchSettings
+    caller: Asks | None
+    finding: Callable[[str], Finding | None]
+    batches: Batches
+    conclude: Callable[[Window, Outcome], None]
+    suppressed: Callable[[Reason], None]
+    audits_allowed: Callable[[], bool]
+    spawn: Spawn
+    #: Those that wait for a slot included.
+    calls: dict[asyncio.Task[list[Outcome]], _Flight] = field(default_factory=dict)
+    calm: CalmRate = field(default_factory=CalmRate)
+    _doubts: Doubts = field(default_factory=Doubts)
+    _lanes: dict[str, deque[_Case]] = field(default_factory=dict)
+    #: Devices whose lane may have an outcome at its head, in order.
+    _moving: dict[str, None] = field(default_factory=dict)
+    _turn_asked: bool = False
+    _waiting: list[_Case] = field(default_factory=list)
+    _waiting_tokens: int = 0
+    _flush: asyncio.TimerHandle | None = None
+    _closing: bool = False
 
     def reconfigure(self, review: ReviewSettings, batch: BatchSettings, caller: Asks | None) -> None:
-        """Take new settings for windows that come from now on."""
-        self._review, self._batch, self._caller = review, batch, caller
+        """Take new settings for later windows."""
+        self.review, self.batch, self.caller = review, batch, caller
 
     def may_ask(self, window_id: str, score: float, clock: float) -> bool:
         """Say whether a window that seals now could be asked about, so that it needs a prompt section."""
-        review = self._review
-        if review.mode == "none" or self._caller is None:
+        review = self.review
+        if review.mode == "none" or self.caller is None:
             return False
         if review.mode == "all" or score >= SUSPECT_SCORE:
             return True
@@ -156,12 +137,12 @@ class Desk:
         """Take a sealed window."""
         case = _Case(window)
         self._lanes.setdefault(window.device, deque()).append(case)
-        if self._review.mode == "all":
-            self._gate(case)
+        if self.review.mode == "all":
+            self._route(case)
         self._advance([window.device])
 
     def resume(self, left: Recovered) -> None:
-        """Take the windows that the last process left, and ask those together that it had put together."""
+        """Take the windows that the last process left, and ask again those together that it had batched."""
         cases = {
             window.id: _Case(
                 window,
@@ -176,16 +157,16 @@ class Desk:
         for batch in left.batches:
             self._ask_again([cases[one] for one in batch if self._may_ask_again(cases[one])])
         for case in cases.values():
-            if self._review.mode == "all" and not case.asked:
-                self._gate(case)
+            if self.review.mode == "all" and not case.asked:
+                self._route(case)
         self._advance(list(self._lanes))
 
     def _may_ask_again(self, case: _Case) -> bool:
-        if self._caller is None or self._review.mode == "none":
+        if self.caller is None or self.review.mode == "none":
             return False
         if case.attempts >= POISON_AFTER or case.overdue:
             return False
-        return self._review.mode == "all" or self._lanes[case.window.device][0] is case
+        return self.review.mode == "all" or self._lanes[case.window.device][0] is case
 
     def _ask_again(self, cases: list[_Case]) -> None:
         together = [case for case in cases if case.attempts < SPLIT_AFTER]
@@ -202,7 +183,7 @@ class Desk:
     def _fits(self, cases: Sequence[_Case]) -> bool:
         tokens = base_tokens() + sum(window_tokens(case.window.section) for case in cases)
         return len(cases) == 1 or (
-            len(cases) <= self._batch.max_windows and tokens <= self._batch.max_input_tokens
+            len(cases) <= self.batch.max_windows and tokens <= self.batch.max_input_tokens
         )
 
     def _advance(self, devices: Iterable[str]) -> None:
@@ -230,21 +211,21 @@ class Desk:
         lane = self._lanes[device]
         case = lane[0]
         if case.outcome is None and not case.asked:
-            self._gate(case)
+            self._route(case)
         if case.outcome is None:
             return False
         lane.popleft()
-        self._conclude(case.window, case.outcome)
+        self.conclude(case.window, case.outcome)
         if not lane:
             del self._lanes[device], self._moving[device]
         return True
 
-    def _gate(self, case: _Case) -> None:
+    def _route(self, case: _Case) -> None:
         """Give the case its local outcome, or put it into the next batch."""
         decision = self._decide(case)
         if not decision.ask:
             case.outcome = Outcome(case.window.id, decision.reason)
-            self._suppressed(decision.reason)
+            self.suppressed(decision.reason)
             return
         if self._closing:
             return  # it stays sealed in the journal; the next start asks
@@ -260,16 +241,16 @@ class Desk:
         if case.attempts >= POISON_AFTER:
             return Decision(ask=False, reason=Reason.POISON)
         clock = window.sealed
-        finding = self._finding(window.device)
-        allowed = self._review.audits_per_day if self._audits_allowed() else 0
+        finding = self.finding(window.device)
+        allowed = self.review.audits_per_day if self.audits_allowed() else 0
         share = self.calm.share(allowed, clock)
         settled = self._doubts.settled(window)
         decision = decide(
-            window, finding, settings=self._review, audit_share=share, clock=clock, settled=settled
+            window, finding, settings=self.review, audit_share=share, clock=clock, settled=settled
         )
         if decision.reason in (Reason.NOT_SUSPICIOUS, Reason.AUDIT) and not settled:
             self.calm.count(clock)
-        if decision.ask and self._caller is None:
+        if decision.ask and self.caller is None:
             return Decision(ask=False, reason=Reason.NO_ENDPOINT)
         if decision.ask and case.overdue:
             return Decision(ask=False, reason=Reason.TIMEOUT)
@@ -278,15 +259,15 @@ class Desk:
     def _wait(self, case: _Case) -> None:
         tokens = window_tokens(case.window.section)
         # A batch that is too long would have its context trimmed, although another call could hold it.
-        if self._waiting and base_tokens() + self._waiting_tokens + tokens > self._batch.max_input_tokens:
+        if self._waiting and base_tokens() + self._waiting_tokens + tokens > self.batch.max_input_tokens:
             self._flush_now()
         self._waiting.append(case)
         self._waiting_tokens += tokens
-        if len(self._waiting) >= self._batch.max_windows:
+        if len(self._waiting) >= self.batch.max_windows:
             self._flush_now()
         elif self._flush is None:
             loop = asyncio.get_running_loop()
-            self._flush = loop.call_later(self._batch.max_wait_s, self._flush_now)
+            self._flush = loop.call_later(self.batch.max_wait_s, self._flush_now)
 
     def _flush_now(self) -> None:
         if self._flush is not None:
@@ -297,7 +278,7 @@ class Desk:
             self._send(cases)
 
     def _send(self, cases: Sequence[_Case]) -> None:
-        self._spawn(self._ask(list(cases)))
+        self.spawn(self._ask(list(cases)))
 
     async def _ask(self, cases: list[_Case]) -> None:
         windows = tuple(case.window for case in cases)
@@ -307,10 +288,10 @@ class Desk:
             attempt=1 + max(case.attempts for case in cases),
             audit=frozenset(case.window.id for case in cases if case.audit),
         )
-        await self._batches.plan(batch)
+        await self.batches.plan(batch)
         if self._closing:
             return  # the next start asks
-        caller = self._caller
+        caller = self.caller
         if caller is None:
             outcomes = [Outcome(window.id, Reason.NO_ENDPOINT) for window in windows]
         else:
@@ -330,7 +311,7 @@ class Desk:
     async def _call(self, caller: Asks, batch: Batch) -> list[Outcome]:
         """Ask the model; a call cancelled because the process stops ends local, reason ``shutdown``.
 
-        What was in no request then has no outcome.
+        A window that was in no request then has no outcome.
         """
         flight = _Flight(batch)
         call = asyncio.ensure_future(caller.ask(batch, lambda windows: self._count(flight, windows)))
@@ -353,16 +334,16 @@ class Desk:
         ids = [window.id for window in windows if window.id not in flight.sent]
         if ids:
             flight.sent.update(ids)
-            await self._batches.count(flight.batch, ids)
+            await self.batches.count(flight.batch, ids)
 
     def close(self) -> None:
-        """Start no more calls; what is in no request waits in the journal for the next start."""
+        """Start no more calls; windows in no request wait in the journal for the next start."""
         self._closing = True
         if self._flush is not None:
             self._flush.cancel()
             self._flush = None
         for call, flight in self.calls.items():
             if flight.sent:
-                self._batches.take_back(flight.batch, flight.sent)
+                self.batches.take_back(flight.batch, flight.sent)
             else:
                 call.cancel()

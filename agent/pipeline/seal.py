@@ -1,6 +1,7 @@
 """Fixes a window for good: its id, the local opinion, the candidates and the rendered prompt section."""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 from agent.domain.records import SeriesView, Silence, TimerRow, Trigger, Window
 from agent.pipeline.window import Draft, identify
@@ -8,26 +9,19 @@ from agent.prompt import MAX_SERIES, render_section
 from agent.verdict.local_opinion import opine, opine_silence, pick_candidates
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sealer:
     """Makes windows of drafts and of silences.
 
-    ``may_ask`` says by a window's id, score and clock whether a model could be asked about it: only then is a
-    prompt section rendered and journaled. ``views`` gives a device's series as the detector knows them: the
-    named ones first, then others, up to a number.
+    ``may_ask`` decides by a window's id, score and clock whether a model could be asked about it: only then
+    is a prompt section rendered and journaled. ``views`` gives a device's series as the detector knows them:
+    the named ones first, then others, up to a number.
     """
 
-    def __init__(
-        self,
-        *,
-        journal: str,
-        agent: str,
-        may_ask: Callable[[str, float, float], bool],
-        views: Callable[[str, Iterable[str], int], Sequence[SeriesView]],
-    ) -> None:
-        self._journal = journal
-        self._agent = agent
-        self._may_ask = may_ask
-        self._views = views
+    journal: str
+    agent: str
+    may_ask: Callable[[str, float, float], bool]
+    views: Callable[[str, Iterable[str], int], Sequence[SeriesView]]
 
     def seal(self, draft: Draft) -> Window:
         """Return the window of a draft."""
@@ -35,10 +29,10 @@ class Sealer:
         local, candidates = opine(readings), pick_candidates(readings)
         window_id = self._identify(draft.device, draft.trigger, draft.lo, draft.hi, draft.hi, count)
         section = ""
-        if self._may_ask(window_id, local.score, draft.sealed):
+        if self.may_ask(window_id, local.score, draft.sealed):
             section = render_section(
                 candidates=candidates,
-                views=self._views(draft.device, [one.metric for one in candidates], MAX_SERIES),
+                views=self.views(draft.device, [one.metric for one in candidates], MAX_SERIES),
                 trigger=draft.trigger,
                 start=draft.start,
                 end=draft.end,
@@ -84,8 +78,8 @@ class Sealer:
 
     def _identify(self, device: str, trigger: Trigger, lo: int, hi: int, last_seq: int, count: int) -> str:
         return identify(
-            journal=self._journal,
-            agent=self._agent,
+            journal=self.journal,
+            agent=self.agent,
             device=device,
             trigger=trigger,
             lo=lo,

@@ -1,11 +1,11 @@
-"""The analyst's state at one place of the sequence, as bytes for the journal."""
+"""Snapshots: the analyst's state at one place of the sequence, as bytes, and when the next one is due."""
 
 import base64
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
-from typing import Any
+from typing import Any, Final
 
 from agent.detect import Detector, DetectStateError
 from agent.pipeline.window import Windows
@@ -16,6 +16,17 @@ VERSION = 1
 MAX_SLICE_PIECES = 64
 MAX_SLICE_BYTES = 128 * 1024
 
+ROWS: Final = 20_000
+AGE_S: Final = 600.0
+MAX_DOUBLINGS: Final = 10
+RETRY_S: Final = (2.0, 60.0)  # first and longest wait after one that the storage refused
+
+#: By the journal's state: the shortest wait between two, s, the longest, and the share of time they may take.
+SHORT_OF_ROOM: Final[Mapping[str, tuple[float, float, float]]] = {
+    "degraded": (10.0, AGE_S, 0.05),
+    "full": (2.0, 30.0, 0.25),
+}
+
 
 class Dump:
     """Makes the bytes in slices. Nothing that it reads may change before the last one."""
@@ -23,7 +34,7 @@ class Dump:
     def __init__(
         self, detector: Detector, windows: Windows, calm: CalmRate, last_seq: dict[str, int]
     ) -> None:
-        """Begin; ``last_seq`` forgets who is gone."""
+        """Begin; devices that the detector has evicted leave ``last_seq``."""
         for device in last_seq.keys() - detector.last_seen().keys():
             del last_seq[device]
         calm_now = _json(calm.dump())  # its counters go on
@@ -78,7 +89,7 @@ def load(
     last_seq: dict[str, int],
     sealed_to: dict[str, int],
 ) -> str | None:
-    """Take back what :class:`Dump` gave; return in words what could not be used, or None.
+    """Take back what :class:`Dump` gave; return the reason why something of it could not be used, or None.
 
     Open windows that were sealed after the snapshot (``sealed_to``) are left out.
     """
@@ -93,3 +104,59 @@ def load(
     except DetectStateError as error:
         return f"detector starts cold: {error}"
     return None
+
+
+class SnapshotDue:
+    """Decides when to take one. Rows are pruned only behind the last one, so a full journal needs one.
+
+    A snapshot that let no row go doubles the wait for the next; ``pruned`` counts the rows that went so far.
+    """
+
+    def __init__(self, *, clock: float) -> None:
+        self.seq = 0  # of the last snapshot
+        self._clock = clock
+        self._took_s = 0.0
+        self._pruned = 0
+        self._doublings = 0
+        self._before = (0, clock)  # restored if the storage refuses the one under way
+        self._under_way = False
+        self._refused = 0
+        self._retry = clock
+
+    def restore(self, seq: int, clock: float | None) -> None:
+        """Go on from the snapshot that the last process left, at its age."""
+        self.seq = seq
+        self._clock = self._clock if clock is None else clock
+
+    def due(self, seq: int, clock: float, *, state: str) -> bool:
+        """Say whether one is to be taken at the row ``seq``; ``state`` is the journal's."""
+        if self._under_way or seq <= self.seq or clock < self._retry:
+            return False
+        age_s = clock - self._clock
+        if seq - self.seq >= ROWS or age_s >= AGE_S:
+            return True
+        if state not in SHORT_OF_ROOM:
+            self._doublings = 0
+            return False
+        shortest_s, longest_s, share = SHORT_OF_ROOM[state]
+        return age_s >= max(min(shortest_s * (1 << self._doublings), longest_s), self._took_s / share)
+
+    def taken(self, seq: int, clock: float, *, took_s: float, pruned: int) -> None:
+        """Note that one is on its way to the disk."""
+        fruitless = pruned == self._pruned
+        self._doublings = min(self._doublings + 1, MAX_DOUBLINGS) if fruitless else 0
+        self._before = (self.seq, self._clock)
+        self.seq, self._clock = seq, clock
+        self._took_s, self._pruned = took_s, pruned
+        self._under_way = True
+
+    def written(self, clock: float, *, on_disk: bool) -> None:
+        """Note whether it is on disk; a snapshot that the storage refused is taken again later."""
+        self._under_way = False
+        if on_disk:
+            self._refused = 0
+            return
+        self.seq, self._clock = self._before
+        first_s, longest_s = RETRY_S
+        self._retry = clock + min(first_s * (1 << self._refused), longest_s)
+        self._refused = min(self._refused + 1, MAX_DOUBLINGS)

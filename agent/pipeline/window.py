@@ -79,7 +79,7 @@ class Windows:
         return len(self._open)
 
     def reconfigure(self, settings: WindowSettings) -> None:
-        """Take new limits for windows that seal from now on."""
+        """Take new limits for windows that seal later."""
         self._settings = settings
 
     def add(
@@ -134,7 +134,7 @@ class Windows:
         return min(due, *self._alarmed.values()) if self._alarmed else due
 
     def tick(self, clock: float) -> list[Draft]:
-        """Seal what is due at ``clock``: settled alarms, then old windows."""
+        """Seal the windows that are due at ``clock``: settled alarms, then old windows."""
         settled = [device for device, due in self._alarmed.items() if due <= clock]
         drafts = [self._seal(self._open[device], Trigger.SUSPICION, clock) for device in settled]
         limit = clock - self._settings.max_age_s
@@ -144,10 +144,6 @@ class Windows:
                 break
             aged.append(window)
         return drafts + [self._seal(window, Trigger.AGE, clock) for window in aged]
-
-    def drain(self, clock: float) -> list[Draft]:
-        """Seal every open window."""
-        return [self._seal(window, Trigger.DRAIN, clock) for window in list(self._open.values())]
 
     def seal_device(self, device: str, clock: float, trigger: Trigger) -> list[Draft]:
         """Seal the open window of one device, if it has one."""
@@ -200,7 +196,7 @@ class Windows:
         yield "]"
 
     def load(self, state: Iterable[list[Any]], sealed_to: dict[str, int]) -> None:
-        """Take back what :meth:`dump` gave, as values, leaving out what was sealed since (``sealed_to``)."""
+        """Restore the values of a :meth:`dump`, without windows that were sealed since (``sealed_to``)."""
         for device, lo, hi, opened, start, end, traces, alarm_clock, alarm_at, readings in state:
             if lo <= sealed_to.get(device, 0):
                 continue

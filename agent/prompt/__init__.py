@@ -4,7 +4,6 @@ Pure: nothing here reads a clock, logs, counts or draws random numbers.
 """
 
 from agent.prompt.ground import ground
-from agent.prompt.keep import Kept, fingerprint, freeze, thaw
 from agent.prompt.parse import Parsed, Problem, parse
 from agent.prompt.render import (
     NAME,
@@ -27,20 +26,16 @@ __all__ = [
     "SCHEMA",
     "SYSTEM",
     "VERSION",
-    "Kept",
     "Parsed",
     "Problem",
     "Prompt",
     "base_tokens",
     "estimate_tokens",
-    "fingerprint",
-    "freeze",
     "ground",
     "output_tokens",
     "parse",
     "render",
     "render_section",
     "reveal",
-    "thaw",
     "window_tokens",
 ]

@@ -1,4 +1,4 @@
-"""What a person is told of the configured limits that do not hold for what they are meant for."""
+"""Configured limits without effect: no series matches, or the unit is not that of the readings."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -20,12 +20,12 @@ _QUANTITIES = {
 
 @dataclass(frozen=True, slots=True)
 class LimitFault:
-    """One limit that does not do what it is there for."""
+    """One limit without effect, or with less than it seems."""
 
     pattern: str
     what: str  # a sentence without its end
     remedy: str
-    sure: bool  # false: the series may only not have spoken yet
+    sure: bool  # false: the series may not have sent a reading yet
 
     def __str__(self) -> str:
         return f"{self.what}: {self.remedy}."

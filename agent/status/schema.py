@@ -24,9 +24,9 @@ class Broker(TypedDict):
     reconnects: int
     refused: list[str]  # filters that the broker did not grant
     downgraded: list[str]  # filters granted at a lower QoS than asked for
-    stalled: bool  # intake is full: what arrives is left with the broker
+    stalled: bool  # intake is full: messages stay with the broker
     silent_until: str | None  # another client uses our client id
-    dropped_by_broker: int | None  # for all its clients, as it says itself; null where it cannot be read
+    dropped_by_broker: int | None  # for all its clients, as it reports; null where it cannot be read
     last_error: str | None
 
 
@@ -146,7 +146,7 @@ class FindingView(TypedDict):
     summary: str  # of its last verdict that was an anomaly
     advice: str | None
     evidence: list[EvidenceView]
-    verdict_id: str | None  # the verdict that says so
+    verdict_id: str | None  # of that last verdict
 
 
 class DeviceView(TypedDict):
@@ -201,7 +201,7 @@ class Status(TypedDict):
     age_s: float
     state: State
     problems: list[str]  # sentences; empty when ok
-    notes: list[str]  # sentences on what is weaker than it could be, but works
+    notes: list[str]  # sentences on weaknesses that do not stop the work
     broker: Broker
     journal: Journal
     ai: Ai

@@ -21,12 +21,12 @@ MAX_SPEED = 1000.0
 LEAST_TURN_S = 0.02  # a turn of a loop is not made shorter than this
 
 
-class PaceRefusedError(AgentError):
-    """A pace is set where none may be, or cannot be read."""
+class TimeScaleRefusedError(AgentError):
+    """A time scale is set outside a test's state directory, or cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class TimeScale:
     """The line that agent time and the wall clock of verdicts follow; the default is real time."""
 
     began: float = 0.0  # time.monotonic() from which ``speed`` holds
@@ -51,17 +51,17 @@ class Pace:
         return usual_s if self.speed == 1.0 else max(LEAST_TURN_S, usual_s / self.speed)
 
 
-def pace_of(environ: Mapping[str, str], state_dir: Path) -> Pace:
-    """Return the pace that the environment sets, real time where it sets none.
+def time_scale_of(environ: Mapping[str, str], state_dir: Path) -> TimeScale:
+    """Return the time scale that the environment sets, real time where it sets none.
 
     Raises:
-        PaceRefusedError: outside a test's state directory, or not ``wall:mono:speed``.
+        TimeScaleRefusedError: outside a test's state directory, or not ``wall:mono:speed``.
     """
     wanted = environ.get(VARIABLE, "")
     if not wanted:
-        return Pace()
+        return TimeScale()
     if not (state_dir / MARKER).exists():
-        raise PaceRefusedError(
+        raise TimeScaleRefusedError(
             f"{VARIABLE} is set, but {state_dir / MARKER} does not exist: unset it, "
             "only a test's state directory may use it"
         )
@@ -70,10 +70,12 @@ def pace_of(environ: Mapping[str, str], state_dir: Path) -> Pace:
     except ValueError:
         base = began = speed = math.nan
     if not (math.isfinite(base + began) and 1.0 <= speed <= MAX_SPEED):
-        raise PaceRefusedError(f"{VARIABLE}={wanted}: expected wall:mono:speed with a speed from 1 to 1000")
-    return Pace(began, speed, base)
+        raise TimeScaleRefusedError(
+            f"{VARIABLE}={wanted}: expected wall:mono:speed with a speed from 1 to 1000"
+        )
+    return TimeScale(began, speed, base)
 
 
-def pace_here(state_dir: Path) -> Pace:
-    """Return the pace that this process's environment sets."""
-    return pace_of(os.environ, state_dir)
+def time_scale_here(state_dir: Path) -> TimeScale:
+    """Return the time scale that this process's environment sets."""
+    return time_scale_of(os.environ, state_dir)

@@ -1,4 +1,4 @@
-"""What the caller's tests are built with: windows, a recorder that remembers, a ledger in memory."""
+"""Parts for the tests of the caller: windows, a recorder, a ledger in memory."""
 
 import asyncio
 import itertools
@@ -9,17 +9,10 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
-from agent.ai import Caller, CallerSettings, OpenAIChat, Price, Pricing
-from agent.ai.protocols import (
-    BreakerState,
-    BudgetWindow,
-    CallRecord,
-    CallStart,
-    Retry,
-    Spend,
-    Transcript,
-    Transport,
-)
+from agent.ai import Caller, CallerSettings, OpenAIChat
+from agent.ai.protocols import Transport
+from agent.budget.pricing import Price, Pricing
+from agent.domain.model_calls import BreakerState, BudgetWindow, CallRecord, Request, Retry, Spend
 from agent.domain.records import (
     Batch,
     Check,
@@ -115,7 +108,7 @@ def two_windows() -> Batch:
 class Scope:
     """A call as the recorder saw it."""
 
-    start: CallStart
+    request: Request
     retries: list[Retry] = field(default_factory=list)
     record: CallRecord | None = None
     trace_id: str | None = "t" * 32
@@ -151,8 +144,8 @@ class Notes:
     shares: list[str] = field(default_factory=list)
     faults: list[tuple[BaseException, str, bool]] = field(default_factory=list)
 
-    def call(self, start: CallStart) -> Scope:
-        self.scopes.append(Scope(start))
+    def call(self, request: Request) -> Scope:
+        self.scopes.append(Scope(request))
         return self.scopes[-1]
 
     def share_used_up(self, device: str) -> None:
@@ -262,7 +255,7 @@ def kit(
     clock: Clock | None = None,
     seed: int = 1,
     hasty: bool = False,
-    transcribe: Callable[[Transcript], None] = lambda _transcript: None,
+    transcribe: Callable[[CallRecord], None] = lambda _record: None,
     load: Callable[[], Awaitable[None]] | None = None,
     **changes: Any,
 ) -> Kit:

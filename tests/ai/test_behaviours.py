@@ -1,11 +1,11 @@
-"""Ways in which an endpoint can behave beside those of the simulator (``test_scripted.py``)."""
+"""Behaviours of an endpoint that the simulator does not have."""
 
 import asyncio
 from dataclasses import dataclass
 
 import pytest
 
-from agent.ai.protocols import BreakerState, ErrorType
+from agent.domain.model_calls import BreakerState, ErrorType
 from agent.domain.records import Grounding, Outcome, Reason, Source
 from simulator.model import Director, ModelEndpoint as SimulatedEndpoint
 from tests.ai.kit import Kit, kit, two_windows
@@ -18,7 +18,7 @@ ERROR = (R.ERROR, R.ERROR)
 
 @dataclass(frozen=True)
 class Row:
-    """What is expected of two windows when every request is treated as ``behaviour``."""
+    """The expectation for two windows when every request is treated as ``behaviour``."""
 
     behaviour: str
     reasons: tuple[Reason, Reason]
@@ -87,7 +87,7 @@ def worst_case(endpoint: ModelEndpoint) -> float:
 
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: row.behaviour)
 def test_every_behaviour(row: Row) -> None:
-    """Outcomes, record, money and breaker are as the specification says."""
+    """Outcomes, record, money and breaker are as specified."""
     with ModelEndpoint(default=row.behaviour) as endpoint:
         endpoint.retry_after = "60"
         outcomes, parts = asyncio.run(ask(endpoint, deadline_s=10.0))
@@ -123,9 +123,8 @@ def test_every_behaviour(row: Row) -> None:
         assert sum(one.input for one in shares if one) == record.usage.input
         assert sum(one.output for one in shares if one) == record.usage.output
 
-    state = parts.caller.state()
-    assert state["breaker"] == (BreakerState.OPEN if row.breaker == "opens" else BreakerState.CLOSED)
-    results = list(parts.caller._gate.breaker._results)
+    assert parts.caller.breaker == (BreakerState.OPEN if row.breaker == "opens" else BreakerState.CLOSED)
+    results = list(parts.caller._admission.breaker._results)
     if row.breaker != "opens":
         assert results == [row.breaker == "counts"]
     grounding = [result for result, _ in parts.notes.grounding]

@@ -1,4 +1,4 @@
-"""The caller as a whole: cache, fallback, slots, shares, cancellation, and what it keeps to itself."""
+"""The caller as a whole: fallback, slots, shares, cancellation, and privacy."""
 
 import asyncio
 import json
@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from agent.ai import OpenAIChat
-from agent.ai.protocols import BudgetWindow, ErrorType, Reply, Request, Transcript, TransportError, Usage
-from agent.domain.records import Batch, Grounding, Outcome, Reason, Source, Window
+from agent.ai.protocols import TransportError
+from agent.domain.model_calls import BudgetWindow, CallRecord, ErrorType, Reply, Request, Usage
+from agent.domain.records import Batch, Outcome, Reason, Window
 from agent.prompt import estimate_tokens
 from agent.prompt.section import dump
 from tests.ai.kit import PRICING, Clock, Kit, Purse, batch, kit, two_windows, window
@@ -86,136 +87,6 @@ async def settled(parts: Kit, *batches: Batch) -> list[list[Outcome]]:
     return result
 
 
-# -------------------------------------------------------------------------------------------- cache
-
-
-def test_a_like_window_is_answered_from_the_cache() -> None:
-    """No second call; the answer tells the second window's own id and value; it costs nothing."""
-
-    async def story() -> None:
-        model = Model()
-        parts = kit(model, cache_ttl_s=60.0)
-        await parts.caller.ask(batch(window("w1", value=98.66)))
-        ((second,),) = await settled(parts, batch(window("w2", value=98.67, first_ref=40)))
-        assert len(model.requests) == 1
-        assert (second.reason, second.source, second.model) == (Reason.CACHED, Source.CACHE, "m")
-        assert second.answer is not None
-        assert second.answer.evidence == ("r56",)
-        assert "98.67" in second.answer.summary
-        assert (second.grounding, second.cost_usd) == (Grounding.GROUNDED, 0.0)
-        assert parts.notes.cache == ["miss", "hit"]
-        assert parts.notes.suppressions == [(Reason.CACHED, 1)]
-
-    asyncio.run(story())
-
-
-def test_the_cache_forgets() -> None:
-    """After its time, and the least recently used first when it is full."""
-
-    async def story() -> None:
-        model, clock = Model(), Clock()
-        parts = kit(model, clock=clock, cache_ttl_s=60.0, max_cache_bytes=1200)
-        for value in (80.0, 90.0, 100.0):
-            await parts.caller.ask(batch(window(value=value)))
-        assert len(parts.caller._recall.cache) == 2
-        await parts.caller.ask(batch(window(value=100.0)))
-        assert len(model.requests) == 3
-        clock.now += 61
-        await settled(parts, batch(window(value=100.0)))
-        assert len(model.requests) == 4
-
-    asyncio.run(story())
-
-
-def test_a_hit_needs_neither_money_nor_endpoint() -> None:
-    """Free answers flow when the budget is out."""
-
-    async def story() -> None:
-        parts = kit(Model(), cache_ttl_s=60.0, limit=0.004)
-        await parts.caller.ask(batch())
-        parts.purse.limit = 0.0
-        same, other = await settled(parts, batch(), batch(window(value=50.0)))
-        assert reasons(same) == [Reason.CACHED]
-        assert reasons(other) == [Reason.BUDGET]
-
-    asyncio.run(story())
-
-
-def test_ungrounded_answers_are_not_kept() -> None:
-    """The next like window is asked again."""
-
-    async def story() -> None:
-        model = Model(
-            lambda request: reply(
-                json.dumps({"windows": [{**one, "summary": "It is 12345."} for one in answers(request)]})
-            )
-        )
-        parts = kit(model, cache_ttl_s=60.0)
-        await parts.caller.ask(batch())
-        await settled(parts, batch())
-        assert len(model.requests) == 2
-
-    asyncio.run(story())
-
-
-def test_audits_are_always_asked() -> None:
-    """An audit from the cache would check nothing."""
-
-    async def story() -> None:
-        model = Model()
-        parts = kit(model, cache_ttl_s=60.0)
-        await parts.caller.ask(batch())
-        await settled(parts, batch(audit=("w1",)))
-        assert len(model.requests) == 2
-        assert parts.notes.cache == ["miss", "bypass"]
-        assert parts.purse.purposes == ["review", "audit"]
-
-    asyncio.run(story())
-
-
-def test_equal_windows_share_one_flight() -> None:
-    """In one batch or in several at once; each gets the answer in its own words."""
-
-    async def story() -> None:
-        model = Model()
-        parts = kit(model, cache_ttl_s=60.0, max_concurrent=4)
-        first, second = await settled(
-            parts,
-            batch(window("a"), window("b", first_ref=40), name="b1"),
-            batch(window("c", first_ref=70), name="b2"),
-        )
-        assert len(model.requests) == 1
-        assert [one.reason for one in (*first, *second)] == [Reason.REVIEWED, Reason.CACHED, Reason.CACHED]
-        cited = [one.answer.evidence for one in (*first, *second) if one.answer]
-        assert cited == [("r17",), ("r56",), ("r86",)]
-
-    asyncio.run(story())
-
-
-def test_a_flight_that_fails_fails_for_all() -> None:
-    """Who waits shares the reason instead of asking a failing endpoint again."""
-
-    async def story() -> None:
-        parts = kit(Model(fails(ErrorType.BAD_REQUEST, http_status=400)), cache_ttl_s=60.0)
-        first, second = await settled(parts, batch(window("a"), name="b1"), batch(window("b"), name="b2"))
-        assert reasons(first) == reasons(second) == [Reason.ERROR]
-
-    asyncio.run(story())
-
-
-def test_who_waits_for_a_flight_waits_until_its_own_deadline() -> None:
-    """And not longer."""
-
-    async def story() -> None:
-        model = Model()
-        model.gate = asyncio.Event()
-        parts = kit(model, cache_ttl_s=60.0, deadline_s=0.2)
-        first, second = await settled(parts, batch(window("a"), name="b1"), batch(window("b"), name="b2"))
-        assert reasons(first) == reasons(second) == [Reason.TIMEOUT]
-
-    asyncio.run(story())
-
-
 # ---------------------------------------------------------------------------------- fallback models
 
 
@@ -227,7 +98,7 @@ def test_the_next_model_is_asked() -> None:
         parts = kit(model, hasty=True, fallback=("cheap",))
         ((one,),) = await settled(parts, batch())
         assert (one.reason, one.model) == (Reason.REVIEWED, "cheap")
-        assert [scope.start.model for scope in parts.notes.scopes] == ["m", "cheap"]
+        assert [scope.request.model for scope in parts.notes.scopes] == ["m", "cheap"]
         assert [record.ok for record in parts.notes.records] == [False, True]
         assert one.cost_usd == pytest.approx(1000 * 0.1e-6 + 50 * 0.4e-6)
 
@@ -383,7 +254,7 @@ def test_the_first_call_of_a_local_server_may_be_slow() -> None:
             assert reasons(await parts.caller.ask(batch())) == [Reason.TIMEOUT]
             times.append(loop.time() - start)
         assert times[0] >= 0.4 > times[1]
-        assert list(parts.caller._gate.breaker._results) == [True]
+        assert list(parts.caller._admission.breaker._results) == [True]
         await parts.caller.aclose()
 
     asyncio.run(story())
@@ -426,7 +297,7 @@ def test_a_probe_is_not_repeated() -> None:
         before = len(model.requests)
         await parts.caller.ask(batch())
         assert len(model.requests) == before + 1
-        assert parts.caller.state()["breaker"] == "open"
+        assert parts.caller.breaker == "open"
 
     asyncio.run(story())
 
@@ -458,7 +329,7 @@ def test_a_rate_limit_cools_down_the_model() -> None:
         for _ in range(3):
             assert reasons(await parts.caller.ask(batch())) == [Reason.COOLDOWN]
         assert len(model.requests) == 1
-        assert parts.caller.state()["cooldown_s"] == 50.0
+        assert parts.caller._admission.cooldown_s("m") == 50.0
         clock.now += 51
         assert reasons(await parts.caller.ask(batch())) == [Reason.REVIEWED]
 
@@ -478,7 +349,7 @@ def test_a_flooding_device_exhausts_its_own_share() -> None:
         assert found[0] is Reason.REVIEWED
         assert found[-1] is Reason.BUDGET
         assert parts.purse.spent <= 0.25 * 0.02
-        # The budget itself is not used up, so that nothing says so.
+        # The budget itself is not used up, and is not reported so.
         assert set(parts.notes.shares) == {"flood"}
         assert parts.notes.suppressions == []
         assert parts.caller.spent_devices() == ["flood"]
@@ -495,7 +366,7 @@ def test_a_flooding_device_exhausts_its_own_share() -> None:
 
 
 def test_at_once_a_device_cannot_pass_its_share_either() -> None:
-    """What is under way is held against it."""
+    """Calls under way are held against it."""
 
     async def story() -> None:
         parts = kit(Model(), limit=0.02, max_concurrent=8)
@@ -560,7 +431,7 @@ def test_a_refused_format_is_remembered() -> None:
     assert [record.attempts for record in parts.notes.records] == [4, 1]
     assert all(not scope.retries for scope in parts.notes.scopes)
     assert "temperature" not in endpoint.requests[-1]
-    assert parts.caller.state()["response_format"] == "none"
+    assert parts.caller._dialects["m"].response_format == "none"
 
 
 def test_what_is_sent() -> None:
@@ -629,23 +500,6 @@ def test_a_cancelled_call_keeps_its_booking() -> None:
     asyncio.run(story())
 
 
-def test_who_waits_for_a_cancelled_flight_gets_an_outcome() -> None:
-    """The flight lands, whatever became of it."""
-
-    async def story() -> None:
-        model = Model()
-        model.gate = asyncio.Event()
-        parts = kit(model, cache_ttl_s=60.0)
-        leader = asyncio.create_task(parts.caller.ask(batch(window("a"), name="b1")))
-        await model.busy.wait()
-        follower = asyncio.create_task(parts.caller.ask(batch(window("b"), name="b2")))
-        await asyncio.sleep(0.01)
-        leader.cancel()
-        assert reasons(await follower) == [Reason.ERROR]
-
-    asyncio.run(story())
-
-
 @pytest.mark.parametrize("behave", [lambda _: 1 / 0, lambda _: reply(None)])  # type: ignore[arg-type]
 def test_a_transport_that_breaks_is_an_error(behave: Behave) -> None:
     """Every window still gets an outcome."""
@@ -663,7 +517,7 @@ def test_a_fault_of_ours_costs_no_verdict() -> None:
 
     async def story() -> None:
         parts = kit(Model())
-        parts.caller._recall._recorder = None  # type: ignore[assignment]
+        parts.caller._recorder = None  # type: ignore[assignment]
         assert reasons(await parts.caller.ask(two_windows())) == [Reason.ERROR, Reason.ERROR]
         assert parts.caller.stats.faults == 1
         assert parts.caller.stats.last_fault.startswith("AttributeError")
@@ -689,9 +543,11 @@ def test_names_of_the_site_and_the_key_stay_here() -> None:
 
             parts = asyncio.run(story())
             assert "canary" not in json.dumps(endpoint.requests)
-        assert "canary" not in repr([scope.record for scope in parts.notes.scopes])
-        assert "canary" not in parts.notes.scopes[0].start.prompt
-        assert "canary" not in json.dumps(parts.caller.state())
+        for record in parts.notes.records:  # the log names the device, as the user of the call
+            request = replace(record.request, devices=(), user_id="")
+            assert "canary" not in repr(replace(record, request=request))
+        assert "canary" not in parts.notes.scopes[0].request.prompt
+        assert "canary" not in repr(parts.caller.stats)
         assert "sk-canary" not in repr(parts.caller.__dict__)
 
 
@@ -780,10 +636,10 @@ def test_a_client_can_be_closed_and_used_again() -> None:
 
 def test_the_words_of_a_call_go_to_the_journal_only() -> None:
     """Exact prompt and reply, for each call; a journal that fails costs no answer."""
-    kept: list[Transcript] = []
+    kept: list[CallRecord] = []
 
-    def keep(transcript: Transcript) -> None:
-        kept.append(transcript)
+    def keep(record: CallRecord) -> None:
+        kept.append(record)
         if len(kept) == 2:
             raise OSError("disk")
 
@@ -794,9 +650,9 @@ def test_the_words_of_a_call_go_to_the_journal_only() -> None:
             outcomes = await parts.caller.ask(batch(name=f"b{n}"))
         assert reasons(outcomes) == [Reason.REVIEWED]
         first, second = kept
-        assert (first.reply, first.error_type) == ("", ErrorType.BAD_REQUEST)
-        assert (second.batch_id, second.user) == ("b1", model.requests[1].user)
-        assert json.loads(second.reply)["windows"]
+        assert (first.reply.text, first.error_type) == ("", ErrorType.BAD_REQUEST)
+        assert (second.request.batch_id, second.request.user) == ("b1", model.requests[1].user)
+        assert json.loads(second.reply.text)["windows"]
         assert parts.caller.stats.faults == 1
         await parts.caller.aclose()
 
@@ -813,11 +669,15 @@ def test_what_the_recorder_is_told_of_a_batch() -> None:
         parts = kit(Model())
         await parts.caller.ask(batch(traced("w1", "d1")))
         await settled(parts, batch(traced("w1", "d1"), traced("w2", "d2")))
-        one, several = (scope.start for scope in parts.notes.scopes)
+        one, several = (scope.request for scope in parts.notes.scopes)
         assert (one.user_id, several.user_id) == ("d1", "gw1")
         assert several.devices == ("d1", "d2")
         assert several.traceparents == ("00-w1", "00-w2")
-        assert (several.windows, several.trigger, several.prompt_name) == (2, "suspicion", "edge_verdicts")
+        assert (several.window_ids, several.trigger, several.prompt_name) == (
+            ("w1", "w2"),
+            "suspicion",
+            "edge_verdicts",
+        )
         assert one.request_id != several.request_id
 
     asyncio.run(story())
@@ -839,7 +699,7 @@ def test_what_the_recorder_is_told_of_a_batch() -> None:
 def test_usage_is_believed_within_the_booking_and_our_estimate(
     reported: Usage, counted: tuple[str | int, str | int]
 ) -> None:
-    """An endpoint can neither spend more than was booked nor ask for free; what it said stays visible."""
+    """An endpoint can neither spend more than was booked nor ask for free; its report stays visible."""
 
     async def story() -> None:
         model = Model(lambda request: replace(good(request), usage=reported))
@@ -850,7 +710,7 @@ def test_usage_is_believed_within_the_booking_and_our_estimate(
         size = len(request.system.encode()) + len(request.user.encode()) + len(dump(request.schema))
         known = {"size": size, "max_tokens": request.max_tokens}
         guess = estimate_tokens(request.system) + estimate_tokens(request.user)
-        sizes = (guess, estimate_tokens(record.response))
+        sizes = (guess, estimate_tokens(record.reply.text))
         expected = tuple(
             size if asked == "estimate" else known.get(str(asked), asked)
             for asked, size in zip(counted, sizes, strict=True)

@@ -1,4 +1,4 @@
-"""An endpoint that wants to cost CPU time: through the real SDK, from a real socket."""
+"""A hostile endpoint that costs CPU time, through the real SDK and a real socket."""
 
 import asyncio
 import socket
@@ -12,22 +12,21 @@ import pytest
 
 from agent.ai import OpenAIChat
 from agent.ai.openai_http import MAX_BODY, MAX_PIECES
-from agent.ai.protocols import ErrorType, Request, TransportError
+from agent.ai.protocols import TransportError
+from agent.domain.model_calls import ErrorType, Request
 from tests.support.growth import GROWTH, MOST
 
 FLOOR_S = 0.02  # a call costs a few milliseconds, whatever comes back
 REQUEST = Request(
+    request_id="r1",
+    provider="vllm",
     model="m",
     system="s",
     user="u",
     schema={},
     response_format="none",
     max_tokens=10,
-    max_tokens_field="max_tokens",
-    temperature=None,
-    seed=None,
     timeout_s=30.0,
-    request_id="r1",
 )
 CHARSETS = ("punycode", "idna", "utf-7", "raw_unicode_escape", "unicode_escape", "utf-16", "hz", "base64")
 
@@ -132,7 +131,7 @@ def test_what_an_endpoint_sends_is_read_in_linear_time(name: str) -> None:
 
 @pytest.mark.parametrize("charset", ["punycode", "utf-16", "rot13", "nonsense", '"', "utf-8"])
 def test_an_error_is_read_as_utf_8(charset: str) -> None:
-    """Whatever the header says; the code of the error is found."""
+    """Whatever the header is; the code of the error is found."""
     body = '{"error":{"code":"model_not_found","message":"é"}}'.encode()
     with endpoint() as (url, responses):
         responses.append(

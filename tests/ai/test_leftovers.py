@@ -1,4 +1,4 @@
-"""Whatever happens at once: nothing is left behind or counted twice, and every window has its end."""
+"""Random calls at the same time: nothing is left behind or counted twice."""
 
 import asyncio
 import os
@@ -6,7 +6,8 @@ import random
 
 import pytest
 
-from agent.ai.protocols import ErrorType, Reply, Request, TransportError, Usage
+from agent.ai.protocols import TransportError
+from agent.domain.model_calls import ErrorType, Reply, Request, Usage
 from agent.domain.records import Batch, Outcome
 from tests.ai.kit import Kit, batch, kit, window
 from tests.ai.test_caller import good
@@ -104,14 +105,13 @@ async def story(seed: int) -> tuple[Kit, list[Outcome]]:
 
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_nothing_is_left_behind(seed: int) -> None:
-    """No flight, slot, probe or held share; calls and money are told alike by record, ledger and outcomes."""
+    """No slot, probe or held share; records, ledger and outcomes agree on calls and money."""
     parts, outcomes = asyncio.run(story(seed))
     caller = parts.caller
     assert caller.stats.faults == 0, caller.stats.last_fault
     assert caller.in_flight == 0
-    assert not caller._recall.cache._flights
     assert not caller._shares._held
-    assert not caller._gate.breaker._probing
+    assert not caller._admission.breaker._probing
     assert caller._slots._value == caller._settings.max_concurrent
     assert len(parts.notes.records) == len(parts.notes.scopes) == caller.stats.calls
     cost = sum(outcome.cost_usd or 0.0 for outcome in outcomes)

@@ -1,4 +1,4 @@
-"""A call leaves nothing behind in memory: counted in bytes that Python still holds, not in time.
+"""A call leaves nothing behind in memory, counted in bytes that Python holds.
 
 Client, caller, recorder, log, metrics and ledger are the real ones; the model answers well, badly or not at
 all. The agent's clock moves an hour in 60 calls, so that what is kept for an hour is full when the count
@@ -17,9 +17,8 @@ from pathlib import Path
 from typing import IO
 
 from agent.ai import Caller, OpenAIChat
-from agent.ai.device_share import STEPS, Shares
-from agent.ai.protocols import BudgetWindow, Transcript
 from agent.budget.ledger import BudgetLedger
+from agent.domain.model_calls import BudgetWindow, CallRecord
 from agent.observe.logs import LogWriter
 from agent.observe.metrics import Metrics
 from agent.observe.recorder import TelemetryRecorder
@@ -33,14 +32,14 @@ MOST_BYTES = 400  # a call; a prompt, a reply or a record that stays is a multip
 TROUBLE = {"error": 0.04, "garbage": 0.04, "cut": 0.04}
 
 
-def bytes_per_call(url: str, folder: Path, calls: int, transcribe: Callable[[Transcript], None]) -> float:
-    """Return what one more call adds to what Python holds, over so many calls."""
+def bytes_per_call(url: str, folder: Path, calls: int, transcribe: Callable[[CallRecord], None]) -> float:
+    """Return the bytes that one more call adds, over so many calls."""
     with Path(os.devnull).open("w") as sink:
         return asyncio.run(_measure(url, folder, calls, transcribe, sink))
 
 
 async def _measure(
-    url: str, folder: Path, calls: int, transcribe: Callable[[Transcript], None], sink: IO[str]
+    url: str, folder: Path, calls: int, transcribe: Callable[[CallRecord], None], sink: IO[str]
 ) -> float:
     clock = [1000.0]
     rng = random.Random(5)
@@ -103,20 +102,7 @@ def test_a_call_leaves_nothing_behind(tmp_path: Path) -> None:
 
 def test_the_count_sees_what_is_kept(tmp_path: Path) -> None:
     """The control: a harness that keeps the words of each call."""
-    kept: list[Transcript] = []
+    kept: list[CallRecord] = []
     with NonceModel(seed=3, trouble={}, calls_per_s=1e6) as model:
         left = bytes_per_call(model.url, tmp_path, 40, kept.append)
     assert left > 2 * MOST_BYTES, f"{left:.0f} bytes a call"
-
-
-def test_what_devices_cost_is_kept_in_bounded_memory() -> None:
-    """Ten calls a second for three hours: an hour's sums are kept, no money is forgotten."""
-    shares = Shares(share=0.25)
-    for tick in range(30 * 3600):
-        shares.add("d1", 7, clock=tick / 10)
-    assert len(shares) <= STEPS + 1, "before anybody asked"
-    newest = 30 * 3600 / 10
-    hour = 7 * 10 * 3600
-    assert hour - hour / STEPS <= shares.spent("d1", newest) <= hour
-    assert shares.spent("d1", newest + 3600) == 0
-    assert len(shares) == 0

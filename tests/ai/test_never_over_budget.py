@@ -1,4 +1,4 @@
-"""Promise 3: with 8 calls at once, random latencies, kills and restarts, spend stays below the cap."""
+"""Promise 3: spend stays below the cap with 8 calls at once, kills and restarts."""
 
 import os
 import random
@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from agent.ai.protocols import Usage
+from agent.domain.model_calls import Usage
 from tests.ai.kit import PRICING
 from tests.support.model_endpoint import ModelEndpoint, wait_for
 
@@ -52,7 +52,7 @@ def run(folder: Path, *, seed: int, kills: int, cap_usd: float, mode: tuple[str,
 
 
 def test_spend_never_passes_the_cap(tmp_path: Path) -> None:
-    """What the endpoint charges, calls of killed processes included, is at most the cap; and it is used."""
+    """The endpoint charges at most the cap, calls of killed processes included; and the cap is used."""
     cap_usd = 0.05 * (KILLS + 1)  # eight worst cases are lost with each kill
     charged = run(tmp_path, seed=SEED, kills=KILLS, cap_usd=cap_usd)
     print(f"{KILLS} kills, cap {cap_usd:.4f} USD, charged {charged:.4f} USD")

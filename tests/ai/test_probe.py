@@ -8,7 +8,7 @@ import pytest
 
 from agent.ai import OpenAIChat
 from agent.ai.probe import Probe, probe
-from agent.ai.protocols import ErrorType
+from agent.domain.model_calls import ErrorType
 from simulator.model import Director, ModelEndpoint as SimulatedEndpoint
 from tests.support.model_endpoint import ModelEndpoint
 
@@ -33,7 +33,7 @@ def talked_into(_request: dict[str, Any]) -> str:
 
 
 def test_a_schema_that_is_enforced_is_seen() -> None:
-    """The endpoint could not say purple."""
+    """The endpoint could not answer purple."""
     with ModelEndpoint(default=obedient) as endpoint:
         found = look(endpoint)
     assert (found.answered, found.schema_enforced, found.response_format) == (True, True, "json_schema")
@@ -43,13 +43,13 @@ def test_a_schema_that_is_enforced_is_seen() -> None:
 
 @pytest.mark.parametrize("content", ['{"colour":"purple"}', "purple", "[]"])
 def test_a_schema_that_is_ignored_is_seen(content: str) -> None:
-    """The endpoint took the schema and said purple all the same."""
+    """The endpoint took the schema and answered purple all the same."""
     with ModelEndpoint(default=lambda _request: content) as endpoint:
         assert not look(endpoint, "ollama").schema_enforced
 
 
 def test_an_endpoint_without_schemas_is_seen() -> None:
-    """What it refuses is named, and what is left is told."""
+    """The refused parameters are named, and the format that is left."""
     with ModelEndpoint("no_schema", "no_temperature", default=obedient) as endpoint:
         found = look(endpoint, "vllm")
     assert (found.answered, found.schema_enforced, found.response_format) == (True, False, "json_object")
@@ -79,7 +79,7 @@ def test_a_refused_key_is_told() -> None:
     ("behaviour", "why"), [("refusal", "refused"), ("truncated", "cut off"), ("content_filter", "filter")]
 )
 def test_an_answer_that_shows_nothing_is_not_held_against_the_endpoint(behaviour: str, why: str) -> None:
-    """A refusal, a filter or too little room say nothing of the schema."""
+    """A refusal, a filter or too little room show nothing of the schema."""
     director = Director()
     director.behave(behaviour)
     with SimulatedEndpoint(director=director) as endpoint:

@@ -1,4 +1,4 @@
-"""What each kind of endpoint is sent, byte for byte as it came in, and what it taught the caller."""
+"""The request body of each provider profile, and an endpoint that repeats the key."""
 
 import asyncio
 import base64
@@ -11,7 +11,8 @@ import pytest
 
 from agent.ai import OpenAIChat
 from agent.ai.profiles import PROFILES
-from agent.ai.protocols import Request, Transcript, TransportError
+from agent.ai.protocols import TransportError
+from agent.domain.model_calls import CallRecord, Request
 from agent.prompt import SCHEMA
 from tests.ai.kit import batch, kit, window
 from tests.support import model_endpoint
@@ -56,8 +57,8 @@ def test_the_body_of_a_profile(name: str) -> None:
 
 
 def test_an_endpoint_that_repeats_our_key_spreads_it_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither as an error's code and type, nor in a field of a reply: record, words and state stay clean."""
-    key, words = "sk-canary-key", list[Transcript]()
+    """Neither as an error's code and type, nor in a field of a reply: records and counters stay clean."""
+    key, words = "sk-canary-key", list[CallRecord]()
     error = {"code": key, "type": f"bad_{key}", "param": key, "message": key}
     monkeypatch.setitem(model_endpoint._ERRORS, "echo", (401, error))
 
@@ -72,18 +73,12 @@ def test_an_endpoint_that_repeats_our_key_spreads_it_nowhere(monkeypatch: pytest
             parts = kit(endpoint.url, transcribe=words.append)
             outcomes = await parts.caller.ask(batch(window(f"w{ask}")))
             await parts.caller.aclose()
-            return [
-                outcomes,
-                parts.notes.record,
-                parts.caller.state(),
-                parts.caller.stats,
-                parts.notes.grounding,
-            ]
+            return [outcomes, parts.notes.record, parts.caller.stats, parts.notes.grounding]
 
         sinks = [asyncio.run(story(place)) for place in range(2)]
     assert len(words) == 2
     assert "HTTP 401" in str(sinks[0])
-    assert "[redacted]" in words[1].reply
+    assert "[redacted]" in words[1].reply.text
     assert key not in str([*sinks, *words])
 
 
@@ -99,7 +94,7 @@ def test_an_endpoint_that_repeats_our_key_spreads_it_nowhere(monkeypatch: pytest
 )
 def test_an_endpoint_that_encodes_our_key_spreads_it_nowhere(spell: Callable[[str], str]) -> None:
     """Code points of JSON, base64 (alone or behind a user), escapes and percent signs."""
-    key, words = 'sk-"canary"/key', list[Transcript]()
+    key, words = 'sk-"canary"/key', list[CallRecord]()
 
     def told(request: dict[str, Any]) -> str:
         answers = [{**answer_of(one), "summary": "PLACE"} for one in windows_of(request)]
@@ -114,24 +109,22 @@ def test_an_endpoint_that_encodes_our_key_spreads_it_nowhere(spell: Callable[[st
             return [outcomes, parts.notes.record, parts.caller.stats]
 
         sinks = asyncio.run(story())
-    assert "[redacted]" in words[0].reply
+    assert "[redacted]" in words[0].reply.text
     assert not any(form in str([*sinks, *words]) for form in (key, spell(key)))
 
 
 def test_the_providers_name_for_a_request_is_kept_unless_it_is_our_key() -> None:
     """It is what a provider asks for in a complaint; an endpoint that repeats the key there is not quoted."""
     request = Request(
+        request_id="r",
+        provider="vllm",
         model="m",
         system="s",
         user="{}",
         schema={},
         response_format="none",
         max_tokens=9,
-        max_tokens_field="max_tokens",
-        temperature=None,
-        seed=None,
         timeout_s=5.0,
-        request_id="r",
     )
 
     async def ask(endpoint: ModelEndpoint, name: str) -> str | None:

@@ -1,4 +1,6 @@
-"""Each scripted behaviour of the simulator's endpoint: verdicts, metrics, log events, spans, ledger, breaker.
+"""Each scripted behaviour of the simulator's endpoint, in all that it changes.
+
+Verdicts, metrics, log events, spans, ledger and breaker are compared with a table.
 
 All parts are the agent's own: SDK, recorder, metrics, log, tracer and exporter, ledger on disk. The spans are
 decoded by a collector.
@@ -16,8 +18,8 @@ from pathlib import Path
 import pytest
 
 from agent.ai import Caller, OpenAIChat
-from agent.ai.protocols import BudgetWindow, Spend, Transcript, Usage
 from agent.budget.ledger import BudgetLedger
+from agent.domain.model_calls import BudgetWindow, CallRecord, Spend, Usage
 from agent.domain.records import Verdict
 from agent.observe.metrics import Metrics
 from agent.observe.recorder import TelemetryRecorder
@@ -40,7 +42,7 @@ DEADLINE_S = {Behaviour.SLOW: 0.6, Behaviour.HANG: 0.6, Behaviour.DRIP: 0.6}
 
 @dataclass(frozen=True)
 class Row:
-    """What follows when every request about two windows is treated alike."""
+    """The expectation when every request about two windows is treated alike."""
 
     verdicts: tuple[str, str] = (GOOD, GOOD)
     error: str | None = None  # of the call
@@ -110,7 +112,7 @@ TABLE = {
 
 @dataclass
 class Seen:
-    """What came of one call."""
+    """The traces of one call."""
 
     verdicts: list[Verdict]
     metrics: Metrics
@@ -133,7 +135,7 @@ def collector() -> Iterator[OtlpReceiver]:
 
 def call(behaviour: Behaviour, folder: Path, collector: OtlpReceiver) -> Seen:
     """Ask the endpoint once about two windows, with everything around it as in the agent."""
-    log, words = Log(), list[Transcript]()
+    log, records = Log(), list[CallRecord]()
     metrics = Metrics(models=("m",), provider="openai")
     tracer = open_tracer(
         endpoint=collector.endpoint, gateway="gw1", service_version="0", content=False, delay_s=0.02
@@ -159,7 +161,7 @@ def call(behaviour: Behaviour, folder: Path, collector: OtlpReceiver) -> Seen:
             clock=time.monotonic,
             rng=random.Random(1),
             sleep=lambda _seconds: asyncio.sleep(0),
-            transcribe=words.append,
+            transcribe=records.append,
         )
         outcomes = await caller.ask(batch)
         await caller.aclose()
@@ -173,7 +175,8 @@ def call(behaviour: Behaviour, folder: Path, collector: OtlpReceiver) -> Seen:
     collector.wait(before + 3)
     spend = ledger.spend()[BudgetWindow.MONTH]  # an hour may end meanwhile
     ledger.close()
-    size = len(words[0].system.encode()) + len(words[0].user.encode()) + len(dump(SCHEMA))
+    request = records[0].request
+    size = len(request.system.encode()) + len(request.user.encode()) + len(dump(SCHEMA))
     return Seen(
         verdicts=verdicts,
         metrics=metrics,
@@ -181,8 +184,8 @@ def call(behaviour: Behaviour, folder: Path, collector: OtlpReceiver) -> Seen:
         spans={span.name: span for span in collector.spans[before:]},
         spend=spend,
         worst=PRICING.worst_case("m", size, output_tokens(2)) / 1e9,
-        failures=list(caller._gate.breaker._results),
-        faults=caller.stats.faults + recorder.faults,
+        failures=list(caller._admission.breaker._results),
+        faults=caller.stats.faults + len(recorder.fault_log.problems()),
     )
 
 
@@ -264,7 +267,7 @@ def check_spans(seen: Seen, row: Row, retries: int) -> None:
 
 
 def check_agreement(seen: Seen, row: Row) -> None:
-    """Line and span say what the verdicts say, under the verdicts' own request id."""
+    """Line and span agree with the verdicts, under the verdicts' own request id."""
     end, call = seen.events[-1], seen.spans["ai_api_call"].attributes
     verdicts = Counter(f"{one.source}/{one.reason}/{one.status}" for one in seen.verdicts)
     assert end["verdicts"] == verdicts

@@ -1,16 +1,16 @@
-"""When the caller says that a request is about to go out, and for which windows."""
+"""The notice before a request goes out, with its windows."""
 
 import asyncio
 from collections.abc import Sequence
 
-from agent.ai.protocols import ErrorType
+from agent.domain.model_calls import ErrorType
 from agent.domain.records import Reason, Window
 from tests.ai.kit import Kit, batch, kit, two_windows, window
 from tests.ai.test_caller import Model, fails, reasons
 
 
 class Journal:
-    """Notes what is about to be sent, beside how many requests the model had then."""
+    """Notes what is about to be sent, and how many requests the model had then."""
 
     def __init__(self, model: Model) -> None:
         self.noted: list[tuple[list[str], int]] = []
@@ -81,7 +81,7 @@ def test_an_attempt_that_cannot_be_journaled_is_not_made() -> None:
 
     parts = asyncio.run(story())
     assert (parts.purse.spent, parts.purse.open) == (0.0, {})
-    assert list(parts.caller._gate.breaker._results) == []
+    assert list(parts.caller._admission.breaker._results) == []
 
 
 def test_loading_is_not_part_of_the_deadline() -> None:

@@ -1,4 +1,4 @@
-"""The steps of a call, each alone: price, share, breaker, retry, classification, shape, profile."""
+"""The steps of a call, each alone: breaker, retry, classification, reply, profile."""
 
 import json
 import random
@@ -8,92 +8,13 @@ import pytest
 from hypothesis import given, strategies as st
 
 from agent.ai.breaker import Breaker
-from agent.ai.device_share import Shares
 from agent.ai.errors import classify
 from agent.ai.openai_reply import read_reply
-from agent.ai.pricing import Price, Pricing, apportion
-from agent.ai.profiles import PROFILES, Dialect
-from agent.ai.protocols import BreakerState, ErrorType, TransportError, Usage
+from agent.ai.profiles import PROFILES, Dialect, body_of
+from agent.ai.protocols import TransportError
 from agent.ai.retry import Retries
-from tests.ai.kit import PRICING, Clock
-
-# -------------------------------------------------------------------------------------------- money
-
-
-def test_cost_counts_cached_input_apart() -> None:
-    """USD per million tokens: 100 plain, 50 cached, 10 output."""
-    assert PRICING.cost("m", Usage(150, 10, cached_input=50)) == 100 * 1000 + 50 * 500 + 10 * 4000
-    without = Pricing({"m": Price(1.0, 4.0)})
-    assert without.cost("m", Usage(150, 10, cached_input=50)) == 150 * 1000 + 10 * 4000
-
-
-def test_cost_is_rounded_up() -> None:
-    """A fraction of a nano-USD is a whole one."""
-    assert Pricing({"m": Price(0.000001, 0.0)}).cost("m", Usage(1, 0)) == 1
-
-
-def test_an_unpriced_model_costs_as_much_as_the_dearest() -> None:
-    """Only what is priced 0 is free."""
-    pricing = Pricing({"a": Price(1.0, 2.0), "b": Price(0.5, 8.0), "free": Price(0.0, 0.0)})
-    assert pricing.cost("unheard", Usage(1, 1)) == 1000 + 8000
-    assert not pricing.knows("unheard")
-    assert pricing.cost("free", Usage(1000, 1000)) == 0
-
-
-def test_the_worst_case_is_a_token_per_byte() -> None:
-    """Of all text, and the full output."""
-    assert PRICING.worst_case("m", 3000, 180) == 3000 * 1000 + 180 * 4000
-
-
-def test_the_worst_case_holds_where_cached_text_is_the_dearer() -> None:
-    """A price of cached input above the plain one is booked, so no report of the endpoint passes a cap."""
-    pricing = Pricing({"m": Price(1.0, 4.0, cached_input=5.0)})
-    worst = pricing.worst_case("m", 3000, 180)
-    assert worst >= max(pricing.cost("m", Usage(3000, 180, cached)) for cached in (0, 1, 1500, 3000))
-
-
-@given(
-    st.integers(min_value=0, max_value=10**12),
-    st.lists(st.integers(min_value=0, max_value=10**6), min_size=1),
-)
-def test_shares_add_up_exactly(total: int, weights: list[int]) -> None:
-    """Whatever is shared out is the whole, and each share within one of its fair part."""
-    shares = apportion(total, weights)
-    assert sum(shares) == total
-    whole = sum(weights)
-    for share, weight in zip(shares, weights, strict=True):
-        fair = total * weight / whole if whole else total / len(weights)
-        assert abs(share - fair) <= 1 + 1e-9 * fair
-
-
-# ------------------------------------------------------------------------------------------- shares
-
-
-def test_a_device_has_a_quarter_of_the_hour() -> None:
-    """Its first call is always allowed; what is older than an hour is forgotten; others are not touched."""
-    shares = Shares(share=0.25)
-    assert shares.allows("d", 90, limit=100, clock=0.0)
-    shares.add("d", 20, clock=0.0)
-    assert shares.allows("d", 5, limit=100, clock=10.0)
-    assert not shares.allows("d", 6, limit=100, clock=10.0)
-    assert shares.allows("e", 6, limit=100, clock=10.0)
-    assert shares.allows("d", 6, limit=100, clock=3600.0)
-
-
-def test_what_is_free_needs_no_share() -> None:
-    """A local model priced 0 may be asked by anyone."""
-    shares = Shares(share=0.25)
-    shares.add("d", 100, clock=0.0)
-    assert shares.allows("d", 0, limit=100, clock=0.0)
-
-
-def test_the_number_of_devices_is_bounded() -> None:
-    """A flood of device names costs bounded memory."""
-    shares = Shares(share=0.25)
-    for place in range(5000):
-        shares.add(f"d{place}", 1, clock=0.0)
-    assert len(shares._costs) == 1000
-
+from agent.domain.model_calls import BreakerState, ErrorType, Request, Usage
+from tests.ai.kit import Clock
 
 # ------------------------------------------------------------------------------------------ breaker
 
@@ -162,7 +83,7 @@ def test_a_probe_closes_it() -> None:
     assert switch.breaker.state is BreakerState.CLOSED
     assert [state for state, _ in switch.changes] == ["open", "half_open", "closed"]
     switch.call(ErrorType.TIMEOUT)
-    assert switch.breaker.state is BreakerState.CLOSED  # the count began anew
+    assert switch.breaker.state is BreakerState.CLOSED  # the count began again
 
 
 def test_a_failing_probe_doubles_the_time() -> None:
@@ -241,7 +162,7 @@ def retries(clock: Clock) -> Retries:
     ],
 )
 def test_each_error_has_its_retries(error_type: ErrorType, allowed: int) -> None:
-    """As the classification says."""
+    """By the table of retries."""
     policy = retries(Clock())
     error = TransportError(error_type, "")
     delays = [policy.delay(error, attempt, 100.0) for attempt in range(1, 4)]
@@ -307,7 +228,7 @@ def test_retries_have_a_budget() -> None:
     ],
 )
 def test_each_status_has_its_type(status: int, error: dict[str, Any], expected: ErrorType) -> None:
-    """As the classification table says."""
+    """By the classification table."""
     assert classify(status, {"error": error}, {}).error_type is expected
 
 
@@ -458,7 +379,7 @@ def test_what_is_no_completion_is_malformed(body: bytes) -> None:
 
 @pytest.mark.parametrize("finish", ["length", "content_filter"])
 def test_a_reason_to_stop_is_an_answer_without_content(finish: str) -> None:
-    """Nothing was said, and we know why."""
+    """The reply is empty, for a known reason."""
     body = completion(choices=[{"message": {"content": None}, "finish_reason": finish}])
     assert read_reply(body).finish_reason == finish
 
@@ -505,10 +426,19 @@ def test_other_fields_are_dropped_once() -> None:
     for field in ("temperature", "seed", "max_tokens", "moderation"):
         assert dialect.adapt(field)
         assert not dialect.adapt(field)
-    assert not dialect.temperature
-    assert not dialect.seed
-    assert not dialect.moderation
-    assert dialect.max_tokens_field == "max_tokens"
+    wished = Request(
+        request_id="r",
+        provider="openai",
+        model="m",
+        system="s",
+        user="u",
+        schema={},
+        max_tokens=9,
+        temperature=0.0,
+        seed=7,
+        moderation_model="omni",
+    )
+    assert body_of(dialect.apply(wished)).keys() == {"model", "messages", "response_format", "max_tokens"}
 
 
 @pytest.mark.parametrize("name", ["openai", "azure", "vllm", "llamacpp", "ollama"])

@@ -6,23 +6,35 @@ from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any, cast
 
-from agent.ai.protocols import ErrorType, Transcript, Usage
 from agent.app.transcripts import MAX_BATCHES, MAX_REPLY, Transcripts
+from agent.domain.model_calls import CallRecord, ErrorType, Reply, Request, Usage
 from agent.journal import JournalError, Store
 
-CALL = Transcript(
-    batch_id="b1",
+#: `show` and `replay` read these, also of calls that an earlier version journaled.
+KEYS = {
+    "batch_id", "request_id", "model", "prompt_version", "prompt_hash", "system", "user", "reply",
+    "error_type", "attempts", "cost_usd", "windows", "error_message", "finish_reason", "usage", "latency_s",
+    "trace_id",
+}  # fmt: skip
+REQUEST = Request(
     request_id="q1",
+    provider="vllm",
     model="m1",
-    prompt_version="3",
-    prompt_hash="h",
     system="rules",
     user="data",
-    reply="{}",
-    error_type=None,
+    schema={},
+    max_tokens=100,
+    prompt_version="3",
+    prompt_hash="h",
+    batch_id="b1",
+    window_ids=("w1",),
+)
+CALL = CallRecord(
+    request=REQUEST,
+    reply=Reply("{}", finish_reason="stop"),
+    latency_s=0.5,
     attempts=1,
     cost_usd=0.001,
-    windows=("w1",),
     usage=Usage(10, 2),
 )
 
@@ -55,14 +67,16 @@ def test_a_batch_keeps_each_model_that_was_asked() -> None:
     """The first model's failure stands beside the second's answer, with prompt and usage; replies are cut."""
     details = Details()
     transcripts = Transcripts(write=details.write, log=details.report)
-    transcripts.add(replace(CALL, error_type=ErrorType.TIMEOUT, reply=""))
-    transcripts.add(replace(CALL, model="m2", reply="x" * 2 * MAX_REPLY))
+    transcripts.add(replace(CALL, error_type=ErrorType.TIMEOUT, reply=Reply()))
+    second_model = replace(REQUEST, model="m2")
+    transcripts.add(replace(CALL, request=second_model, reply=Reply("x" * 2 * MAX_REPLY)))
     first, second = details.kept["b1"]["calls"]
     assert (first["model"], first["error_type"], first["user"]) == ("m1", "timeout", "data")
     assert (second["model"], second["error_type"], len(second["reply"])) == ("m2", None, MAX_REPLY)
     assert second["usage"]["input"] == 10
+    assert first.keys() == second.keys() == KEYS
     for number in range(2 * MAX_BATCHES):
-        transcripts.add(replace(CALL, batch_id=f"c{number}"))
+        transcripts.add(replace(CALL, request=replace(REQUEST, batch_id=f"c{number}")))
     assert len(transcripts._calls) == MAX_BATCHES
 
 

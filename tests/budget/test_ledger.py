@@ -5,14 +5,17 @@ import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from agent.ai.protocols import BudgetWindow, Ledger
 from agent.budget.ledger import BudgetLedger
 from agent.budget.store import SENTINEL
+from agent.domain.model_calls import BudgetWindow
 from agent.journal.errors import JournalError, JournalNewerError
+
+if TYPE_CHECKING:
+    from agent.ai.protocols import Ledger
 
 NOON = datetime(2026, 11, 24, 12, 30, tzinfo=UTC).timestamp()
 LIMITS = {BudgetWindow.HOUR: 0.10, BudgetWindow.DAY: 0.25, BudgetWindow.MONTH: 1.0}
@@ -65,7 +68,7 @@ def test_it_is_a_ledger(world: World) -> None:
 
 
 def test_a_booking_counts_until_it_is_settled(world: World) -> None:
-    """Reserved money is part of what counts; settling leaves the actual cost."""
+    """Reserved money counts; settling leaves the actual cost."""
 
     async def story() -> None:
         booking = await ledger.reserve(0.06, "review")
@@ -151,7 +154,7 @@ def test_a_period_renews(world: World) -> None:
 
 
 def test_settling_in_the_next_hour_leaves_that_hour_alone(world: World) -> None:
-    """What was booked in an hour that is over is given back to day and month only."""
+    """A booking of an hour that is over is given back to day and month only."""
 
     async def story() -> None:
         booking = await ledger.reserve(0.10, "review")
@@ -187,7 +190,7 @@ def test_a_booking_of_an_hour_that_is_over_says_nothing_of_the_next(world: World
 
 @pytest.mark.parametrize("step", [400 * 86_400.0, -400 * 86_400.0])
 def test_a_stepped_clock_gives_no_money(world: World, step: float) -> None:
-    """A wall clock that jumps by days while the monotonic one does not resets nothing, and is said."""
+    """A wall clock that jumps by days while the monotonic one does not resets nothing, and is logged."""
 
     async def story() -> None:
         assert await ledger.reserve(0.10, "review") is not None
@@ -223,7 +226,7 @@ def test_a_new_day_after_a_reboot_has_new_money(world: World) -> None:
 
 
 def test_a_lost_file_counts_as_spent(world: World) -> None:
-    """When budget.sqlite vanishes, nothing is paid until the next period, and it is said."""
+    """When budget.sqlite vanishes, nothing is paid until the next period, and it is logged."""
 
     async def story() -> None:
         assert await ledger.reserve(0.001, "review") is None
@@ -364,13 +367,13 @@ def test_a_directory_that_cannot_be_written_is_said(world: World) -> None:
 
 
 def test_a_write_that_fails_is_no_booking(world: World) -> None:
-    """When the disk refuses, the caller hears of it and nothing may be spent."""
+    """When the disk refuses, the caller gets an error and nothing may be spent."""
     ledger = world.open()
     blocker = sqlite3.connect(world.path, isolation_level=None)
     blocker.execute("PRAGMA busy_timeout=0")
     ledger._file._db.execute("PRAGMA busy_timeout=0")
     blocker.execute("BEGIN EXCLUSIVE")
-    for _ in range(3):  # said once
+    for _ in range(3):  # logged once
         with pytest.raises(JournalError, match="no model call is made"):
             asyncio.run(ledger.reserve(0.01, "review"))
     blocker.execute("ROLLBACK")

@@ -72,7 +72,7 @@ def test_many_small_steps_add_up_to_a_jump() -> None:
 
 
 def test_a_clock_that_is_behind_after_a_reboot_ends_nothing() -> None:
-    """Without a real-time clock the gateway wakes up in the past; the spend of the future day stands."""
+    """Without a real-time clock the gateway wakes up in the past; the spend of the future day remains."""
     wall = at("2026-11-24T10:30:00+00:00")
     periods, moved = roll(booked(wall), anchor(wall), anchor(at("1970-01-01T00:01:00+00:00"), 5.0, "b"), UTC)
     assert periods == booked(wall)

@@ -1,4 +1,4 @@
-"""Reading the budget beside a running agent, and after a crash."""
+"""Reading the budget of a running agent, and after a crash."""
 
 import asyncio
 import sqlite3
@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from agent.ai.protocols import BudgetWindow, Spend
 from agent.budget.ledger import BudgetLedger
 from agent.budget.periods import Anchor
 from agent.budget.reader import read_budget
+from agent.domain.model_calls import BudgetWindow, Spend
 from agent.journal.errors import JournalError, JournalNewerError
 
 NOON = datetime(2026, 11, 24, 12, 30, tzinfo=UTC).timestamp()

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from agent.budget.zone import find_zone
+from agent.budget.periods import find_zone
 
 BERLIN = "Europe/Berlin"
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from agent.ai.protocols import BudgetWindow
 from agent.budget.ledger import BudgetLedger
-from agent.budget.zone import find_zone
+from agent.budget.periods import find_zone
 from agent.cli import main
+from agent.domain.model_calls import BudgetWindow
 
 LIMITS = {BudgetWindow.HOUR: 0.1, BudgetWindow.DAY: 1.0, BudgetWindow.MONTH: 20.0}
 

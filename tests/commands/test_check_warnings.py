@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.ai.protocols import ErrorType
-from agent.ai.remedies import remedy
+from agent.ai.errors import remedy
+from agent.domain.model_calls import ErrorType
 from tests.commands.kit import ask, write_config
 
 

@@ -12,17 +12,19 @@ from typing import Any
 
 import yaml
 
+from agent.ai.answer_cache import AnswerCache
+from agent.ai.validate import check
 from agent.config.errors import ConfigError
 from agent.config.load import load
 from agent.decode.availability import AvailabilitySpec
 from agent.decode.families import formats
 from agent.decode.injection import InjectionScanner
 from agent.decode.registry import Decoded, Registry, SourceSpec
-from agent.domain.records import DecodeError, DecodeReason
+from agent.domain.records import DecodeError, DecodeReason, Grounding
 from agent.mqtt.paho_client import Speaker
 from agent.mqtt.settings import LinkSettings
 from agent.mqtt.wire import Wire, WireError
-from agent.prompt import Problem, freeze, ground, parse
+from agent.prompt import Problem, parse
 from agent.verdict.feedback import read_feedback
 from tests.ai.kit import two_windows
 from tests.decode.cases import CASES
@@ -115,7 +117,7 @@ _REPLIES = (
 
 @contextmanager
 def reply() -> Iterator[Target]:
-    """The reply parser, complete or cut off, and what is made of its answers: claims, grounding, keeping."""
+    """The reply parser, complete or cut off, then grounding and the cache with its answers."""
     batch = two_windows()
     asked = [{"w": place, **json.loads(one.section)} for place, one in enumerate(batch.windows, 1)]
 
@@ -128,6 +130,8 @@ def reply() -> Iterator[Target]:
             rng.choice(("{}", "```json\n{}\n```", "<think>{{</think>{}", "{},")).replace("{}", text).encode()
         )
 
+    cache = AnswerCache(ttl_s=1.0, max_bytes=100_000, context=(), clock=lambda: 0.0)
+
     def read(data: bytes) -> None:
         text = data.decode("utf-8", "replace")
         parsed = parse(text, batch, truncated=len(data) % 3 == 0)
@@ -137,8 +141,9 @@ def reply() -> Iterator[Target]:
             if not isinstance(answer, Problem):
                 assert len(answer.summary) <= 300
                 answer.summary.encode()
-                ground(answer, window)
-                freeze(answer, window)
+                if check(answer, window).grounding is Grounding.GROUNDED:
+                    cache.put(window, answer, "m")
+                    cache.get(window)
 
     yield Target(partial(mixed, most=262_144, good=good, beginnings=_REPLIES, keys=_REPLY_KEYS), read)
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from agent.ai.protocols import BudgetWindow
 from agent.budget.ledger import BudgetLedger
 from agent.budget.periods import Anchor
 from agent.budget.reader import read_budget
 from agent.budget.store import SENTINEL
+from agent.domain.model_calls import BudgetWindow
 from agent.journal import JournalError, Reader
 from agent.journal.ballast import Ballast
 from agent.journal.lock import StateLock, holder

@@ -1,4 +1,4 @@
-"""Real Prometheus and Alertmanager on loopback, and the webhook that the alerts go to."""
+"""Real Prometheus and Alertmanager on loopback, and the webhook of the alerts."""
 
 import contextlib
 import json
@@ -29,7 +29,7 @@ def call(url: str, body: object = None, *, form: dict[str, str] | None = None) -
     """GET, or POST ``body`` as JSON or a ``form``; return the answer's JSON, None when it has none.
 
     Raises:
-        OSError: nobody answers, or with an error; its text holds what was said.
+        OSError: no answer, or an error; its text holds the response.
     """
     data = None
     if body is not None:
@@ -135,7 +135,7 @@ class Alertmanager(Server):
 
 
 class Webhook:
-    """What the alerts were posted to: ``alerts`` in the order of their coming."""
+    """The receiver of the alerts: ``alerts`` in the order of their arrival."""
 
     def __init__(self, url: str) -> None:
         self.url = url

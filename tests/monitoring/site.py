@@ -1,4 +1,4 @@
-"""A gateway for the monitoring tests: a real agent, the simulator's model endpoint, many devices."""
+"""A gateway for the monitoring tests: real agent, model endpoint, many devices."""
 
 import contextlib
 import itertools
@@ -53,7 +53,7 @@ class Site:
     values: Iterator[float] = field(default_factory=lambda: _usual(random.Random(5)))
 
     def model(self, *script: str, then: str = "fine") -> None:
-        """Let the model endpoint answer the next calls by ``script``, and ``then`` until told otherwise."""
+        """Let the model endpoint answer the next calls by ``script``, and ``then`` from then on."""
         call(self.control, {"reset": True, "script": list(script), "behaviour": then})
 
     def verdicts(self) -> list[dict[str, Any]]:
@@ -81,7 +81,7 @@ class Site:
         wait_for(lambda: len(self.verdicts()) >= wanted, LIMIT_S, f"{wanted} verdicts")
 
     def feedback(self, verdict: dict[str, Any], outcome: str) -> None:
-        """Say of a verdict what a person found."""
+        """Send a person's feedback on a verdict."""
         body = {"verdict_id": verdict["id"], "outcome": outcome}
         send(self.client, f"{self.agent.base_topic}/feedback", json.dumps(body))
 

@@ -1,4 +1,4 @@
-"""The shipped configuration of a central Prometheus against an agent with TLS and a password."""
+"""The shipped central Prometheus against an agent with TLS and a password."""
 
 import contextlib
 import socket
@@ -37,7 +37,7 @@ def agent(broker: Broker, tmp_path: Path) -> Iterator[AgentProcess]:
 
 
 def test_a_central_prometheus_finds_and_reads_an_agent(agent: AgentProcess, tmp_path: Path) -> None:
-    """A site file is found while running, a wrong password refused, and idle clients are no hindrance."""
+    """A site file is found while running, a wrong password refused, and idle clients do not hinder it."""
     quick_prometheus(tmp_path, "prometheus-many.yml", every_s=2)
     (tmp_path / "ca.pem").write_bytes((tmp_path / "ca" / "ca.pem").read_bytes())
     (tmp_path / "edge-agent.password").write_text("wrong")

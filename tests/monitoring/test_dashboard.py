@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.monitoring.grafana.board import FILE, text
+from configs.grafana.dashboard import FILE, text
+from configs.prometheus.metrics_page import known_names, names_in
 
 SHIPPED = FILE.parents[1]
 BOARD: dict[str, Any] = json.loads(FILE.read_text())
 PANELS = [panel for panel in BOARD["panels"] if panel["type"] != "row"]
 ROWS = [panel for panel in BOARD["panels"] if panel["type"] == "row"]
+KNOWN = known_names()
 VARIABLES = {one["name"]: one for one in BOARD["templating"]["list"]}
 UNITS = {"currencyUSD", "percentunit", "s", "cpm", "cps", "bytes", "short"}
 KINDS = {"timeseries", "stat", "gauge", "bargauge", "table", "heatmap", "state-timeline"}
@@ -21,7 +23,7 @@ named = pytest.mark.parametrize("panel", PANELS, ids=lambda panel: str(panel["ti
 
 
 def test_the_file_is_what_the_table_of_panels_says() -> None:
-    """The shipped JSON is that of the table; `python -m tests.monitoring.grafana` writes it."""
+    """The shipped JSON is that of the table of panels; `make docs` writes it."""
     assert FILE.read_text() == text()
 
 
@@ -85,6 +87,13 @@ def test_every_query_follows_the_variables(panel: dict[str, Any]) -> None:
         bare = re.sub(r"\{[^}]*\}|\[[^]]*\]", "", target["expr"])
         names = re.findall(r"\b(?:ai|edge|process)_[\w:]+|\bai:[\w:]+|\bup\b", bare)
         assert len(names) == len(selectors), "a metric without the chosen gateways"
+
+
+@named
+def test_every_query_asks_for_what_exists(panel: dict[str, Any]) -> None:
+    """Each metric that a panel names is in the registry or recorded by the rules."""
+    names = {name for target in panel["targets"] for name in names_in(target["expr"])}
+    assert names <= KNOWN
 
 
 def test_the_variables_choose_source_and_gateways() -> None:

@@ -18,7 +18,7 @@ def commands() -> list[str]:
 
 
 def test_the_monitoring_commands_put_each_file_in_its_place(tmp_path: Path) -> None:
-    """What is copied is checked where it lies, and Grafana's provider finds the dashboard."""
+    """Each copied file is checked in its place, and Grafana's provider finds the dashboard."""
     for command in commands():
         if command.startswith("systemctl "):
             continue  # no systemd in a test; what it would load has just been checked

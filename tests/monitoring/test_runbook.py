@@ -1,4 +1,4 @@
-"""What the runbook tells people to type and to look at exists."""
+"""Commands, metrics and keys that the runbook names exist."""
 
 import re
 from pathlib import Path
@@ -46,7 +46,7 @@ def test_each_key_exists(key: str) -> None:
 
 
 def test_the_rest_is_known() -> None:
-    """What is neither: placeholders, words of verdicts, other people's commands, files."""
+    """The other words: placeholders, words of verdicts, other people's commands, files."""
     rest = [one for one in QUOTED if not one.startswith(("edge-agent ", "ai_", "ai:", "edge_"))]
     others = ("systemctl ", "journalctl ", "mosquitto_sub ", "$SYS/")
     unknown = [

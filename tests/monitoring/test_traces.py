@@ -1,4 +1,4 @@
-"""The way of a trace: the collector's example files, and one trace from a reading to its verdict."""
+"""The collector's example files, and one trace from a reading to its verdict."""
 
 import re
 from pathlib import Path
@@ -29,7 +29,7 @@ def test_the_collector_uses_what_it_defines() -> None:
 
 
 def test_the_collector_listens_where_the_agent_sends() -> None:
-    """The ports are those of the agent's own examples, on loopback unless told otherwise."""
+    """The ports are those of the agent's own examples, on loopback unless a variable changes it."""
     said = (REPO / "configs" / "agent.yaml").read_text() + (REPO / "agent/config/checks.py").read_text()
     for protocol, port in PORTS.items():
         endpoint = COLLECTOR["receivers"]["otlp"]["protocols"][protocol]["endpoint"]
@@ -66,7 +66,7 @@ def traced(tmp_path_factory: pytest.TempPathFactory) -> Traced:
 
 
 def test_a_trace_goes_from_the_reading_to_the_verdict(traced: Traced) -> None:
-    """Batch above call above chat, publish beside it; linked to the messages, sent on with the verdict."""
+    """Batch above call above chat, publish next to it; linked to the messages, sent on with the verdict."""
     spans = {span.name: span for span in traced.spans}
     batch, call, publish = spans["edge.batch"], spans["ai_api_call"], spans["edge.publish"]
     chat = next(span for span in traced.spans if span.name.startswith("chat "))

@@ -1,4 +1,4 @@
-"""``python -m tests.monitoring.trace``: one real trace from a reading to its verdict, drawn as a tree.
+"""One real trace from a reading to its verdict, drawn as a tree by this module.
 
 A broker, the simulator's model endpoint, the agent, and a receiver that decodes what it exports. A device
 sends four usual readings and one above its limit, each with a ``traceparent`` of its own; the model's first
@@ -30,7 +30,7 @@ REVIEW = {
     "window": {"max_age_s": 60, "max_readings": 60, "settle_s": 0.5},
     "batch": {"max_wait_s": 0.1},
 }
-#: What a tree shows of each span; the rest is in the exporter's bytes.
+#: The attributes that a tree shows of each span; the rest is in the exporter's bytes.
 SHOWN = (
     "edge.batch.id", "edge.batch.size", "edge.batch.trigger", "ai.verdict.status", "ai.verdict.source",
     "ai.model", "user.id", "prompt.length", "response.length", "ai.cost.usd", "ai.budget.remaining_usd",

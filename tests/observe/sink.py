@@ -18,7 +18,7 @@ class Log:
         self.log = self.writer.log
 
     def lines(self) -> list[dict[str, Any]]:
-        """Close the log and return what it said."""
+        """Close the log and return its lines."""
         assert self.writer.close(5)
         return [json.loads(line) for line in self.stream.getvalue().splitlines()]
 

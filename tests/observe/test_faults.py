@@ -1,4 +1,4 @@
-"""A fault of our own code: logged with its place, counted as internal, a problem of the status."""
+"""Faults of our own code: logged with their place, counted, shown in the status."""
 
 import asyncio
 import json
@@ -12,19 +12,25 @@ from typing import Any
 import pytest
 
 from agent.ai import Caller, call
-from agent.app.ai import Asking
-from agent.app.loop_bridge import Crossings
-from agent.app.rooms import Rooms
+from agent.app.ai import AiService
 from agent.config.load import load
+from agent.decode.receive import Receiver
+from agent.detect import Detector
 from agent.domain.fault import fault_words, place_of
-from agent.domain.records import Arrival, Outcome, Reason
+from agent.domain.records import Arrival, Finding, FindingEvent, Outcome, Reason
+from agent.journal import JournalStats
 from agent.mqtt import LinkState
 from agent.mqtt.settings import LinkStats
 from agent.observe.faults import SHOWN_S, FaultLog
 from agent.observe.metrics import Metrics
 from agent.observe.recorder import TelemetryRecorder
 from agent.observe.traces import Span, Tracer
-from agent.status.report import Reporter
+from agent.observe.verdict_events import PublishSpans, VerdictEvents
+from agent.pipeline.events import FindingChanged, Subscribers, VerdictCommitted
+from agent.status.journal_view import JournalView
+from agent.status.problems import Problems, Start
+from agent.status.responses import Responses
+from agent.verdict.verdict import conclude
 from tests.ai.kit import batch, two_windows, window
 from tests.commands.kit import write_config
 from tests.observe.calls import value
@@ -49,38 +55,41 @@ class House:
         config.agent.state_dir.mkdir(parents=True, exist_ok=True)
         self.log = Log()
         self.loop = asyncio.new_event_loop()
-        self.asking = Asking(config, secrets=self.log.writer.secrets)
-        self.metrics = Metrics(models=self.asking.models, provider="openai")
+        self.ai = AiService(config, secrets=self.log.writer.secrets)
+        self.metrics = Metrics(models=self.ai.models, provider="openai")
         self.tracer = Tracer()
-        self.recorder = TelemetryRecorder(logs=self.log.writer, metrics=self.metrics, tracer=self.tracer)
-        self.asking.open(self.recorder, self.log.log, lambda _transcript: None)
-        state = LinkState(connected=True, subscribed=True, protocol="5")
-        rooms = Rooms.__new__(Rooms)  # without journal, link and web server
-        vars(rooms).update(
-            config=config,
-            logs=self.log.writer,
-            asking=self.asking,
-            metrics=self.metrics,
-            tracer=self.tracer,
-            recorder=self.recorder,
-            link=SimpleNamespace(state=state, stats=LinkStats()),
-            journal=SimpleNamespace(stats=SimpleNamespace(problem=None, state="ok", new_refused_at=None)),
-            pipeline=SimpleNamespace(outbox=SimpleNamespace(refused={})),
-            detector=SimpleNamespace(limit_use=tuple, learning_count=int, largest=lambda: ("", 0)),
-            web=SimpleNamespace(host="127.0.0.1", port=1),
-            web_hangs=lambda _limit_s: False,
-            _registry=SimpleNamespace(decode=breaks),
-            _feedback_topic="feedback",
-            _pace=SimpleNamespace(wall_at=lambda _mono, received: received),
+        self.recorder = recorder = TelemetryRecorder(
+            logs=self.log.writer, metrics=self.metrics, tracer=self.tracer
         )
-        self.rooms = rooms
-        self.reporter = rooms.reporter = Reporter(rooms, loop=self.loop)
-        self.crossings = Crossings(rooms, loop=self.loop, fail=breaks)
+        self.ai.open(recorder, self.log.log, lambda _transcript: None)
+        state = LinkState(connected=True, subscribed=True, protocol="5")
+        outbox: Any = SimpleNamespace(refused={})
+        conclusions: Any = SimpleNamespace(findings=list)
+        self.view = JournalView(
+            state_dir=config.agent.state_dir, conclusions=conclusions, outbox=outbox, quoted=False
+        )
+        link: Any = SimpleNamespace(state=state, stats=LinkStats())
+        self.problems = Problems(
+            config=config,
+            link=link,
+            journal=JournalStats(),
+            outbox=outbox,
+            detector=Detector(),
+            ai=self.ai,
+            faults=recorder.fault_log,
+            view=self.view,
+            idle_s=lambda _loop: 0.0,
+            dropped=recorder.dropped,
+            limits=(),
+            weaknesses=(),
+            start=Start(0.0, 0.0),
+        )
+        self.spans = PublishSpans(tracer=self.tracer, guard=recorder.guard, protocol=lambda: state.protocol)
 
     @property
     def caller(self) -> Caller:
-        assert self.asking.caller is not None
-        return self.asking.caller
+        assert self.ai.caller is not None
+        return self.ai.caller
 
     def ask(self) -> list[Outcome]:
         return self.loop.run_until_complete(self.caller.ask(two_windows()))
@@ -90,10 +99,10 @@ class House:
         return value(self.metrics, "ai_api_errors_total", **labels)
 
     def close(self) -> None:
-        if self.asking.caller is not None:
-            self.loop.run_until_complete(self.asking.caller.aclose())
-        if self.asking.ledger is not None:
-            self.asking.ledger.close()
+        if self.ai.caller is not None:
+            self.loop.run_until_complete(self.ai.caller.aclose())
+        if self.ai.ledger is not None:
+            self.ai.ledger.close()
         self.loop.run_until_complete(self.loop.shutdown_default_executor())
         self.loop.close()
         self.log.writer.close(5)
@@ -112,7 +121,7 @@ def check_told(house: House, part: str, event: str) -> dict[str, Any]:
     """Expect one line with the place and without the payload, and a problem; return the line."""
     (problem,) = house.recorder.fault_log.problems()
     assert f"edge-agent itself in the {part}, 1 so far: RuntimeError at agent/" in problem
-    assert problem in house.reporter.problems()
+    assert problem in house.problems.problems()
     lines = house.log.lines()
     (line,) = [one for one in lines if one["event"] == event]
     assert (line["level"], line["error"], line["error_type"]) == ("error", "RuntimeError", "internal")
@@ -124,15 +133,15 @@ def check_told(house: House, part: str, event: str) -> dict[str, Any]:
 
 
 def in_the_look_up(house: House, _patch: pytest.MonkeyPatch) -> None:
-    house.caller._recall.cache.get = breaks  # type: ignore[method-assign]
+    house.caller._cache.get = breaks  # type: ignore[method-assign]
 
 
-def in_the_judging(_house: House, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(call, "judge", breaks)
+def in_the_validation(_house: House, patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(call, "validate", breaks)
 
 
 def in_the_record(_house: House, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(call, "record_of", breaks)
+    patch.setattr(call, "with_reply", breaks)
 
 
 def in_the_transport(house: House, _patch: pytest.MonkeyPatch) -> None:
@@ -143,15 +152,15 @@ def in_the_pricing(house: House, patch: pytest.MonkeyPatch) -> None:
     patch.setattr(type(house.caller._settings.pricing), "cost", breaks)
 
 
-def in_the_transcript(_house: House, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(call, "Transcript", breaks)
+def in_the_transcript(house: House, _patch: pytest.MonkeyPatch) -> None:
+    object.__setattr__(house.caller._parts, "transcribe", breaks)
 
 
 @pytest.mark.parametrize(
     ("spoil", "answered"),
     [
         (in_the_look_up, False),
-        (in_the_judging, False),
+        (in_the_validation, False),
         (in_the_record, True),
         (in_the_transport, False),
         (in_the_pricing, False),
@@ -177,7 +186,7 @@ def test_a_fault_in_the_caller_is_said(
         if sample.name == "ai_api_errors_total"
     ]
     assert sum(errors) == 1
-    status = house.asking.status()
+    status = house.ai.status()
     assert (status["breaker"], status["last_error"]) == ("closed", None)
     line = check_told(house, "caller", "ai_internal_fault")
     assert line["model"] == "m"
@@ -189,16 +198,16 @@ def test_a_fault_in_the_caller_is_said(
 
 def test_a_fault_makes_the_state_degraded(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """An agent that is subscribed and had a fault is degraded, and /readyz names the fault."""
-    assert house.reporter.state() == "ok"
-    monkeypatch.setattr(call, "judge", breaks)
+    assert house.problems.state() == "ok"
+    monkeypatch.setattr(call, "validate", breaks)
     house.ask()
-    assert house.reporter.state() == "degraded"
-    assert "A fault of edge-agent itself in the caller" in house.rooms.one_line()
+    assert house.problems.state() == "degraded"
+    assert "A fault of edge-agent itself in the caller" in house.problems.one_line("http://127.0.0.1:1/")
 
 
 def test_a_fault_of_the_ledger_is_said(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """A booking that fails otherwise than by its disk spends nothing and is reported as ours."""
-    ledger = house.asking.ledger
+    ledger = house.ai.ledger
     assert ledger is not None
     monkeypatch.setattr(ledger, "reserve", breaks)
     assert [one.reason for one in house.ask()] == [Reason.BUDGET] * 2
@@ -209,7 +218,7 @@ def test_a_fault_of_the_ledger_is_said(house: House, monkeypatch: pytest.MonkeyP
 def test_a_fault_of_the_recorder_is_said_and_costs_no_verdict(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A metric that breaks while a call is counted: the answer stands, the fault is reported."""
+    """A metric that breaks while a call is counted: the answer remains, the fault is reported."""
     monkeypatch.setattr("agent.observe.recorder.count_call", breaks)
     assert [one.reason for one in house.ask()] == [Reason.REVIEWED] * 2
     assert house.internal() == 1
@@ -219,12 +228,27 @@ def test_a_fault_of_the_recorder_is_said_and_costs_no_verdict(
 def test_a_fault_while_a_verdict_is_counted_ends_nothing(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Counting a verdict and opening its span are telemetry: neither may end the analyst."""
+    """Counting a verdict is telemetry, and so is opening its span: neither may end the analyst."""
     monkeypatch.setattr(house.tracer, "publish", breaks)
-    span = house.crossings.trace(trace_id=None, destination="verdicts", device="d")
+    span = house.spans(trace_id=None, destination="verdicts", device="d")
     assert span.traceparent is None
     assert house.internal() == 1
     check_told(house, "telemetry", "telemetry_failed")
+
+
+def test_a_subscriber_that_fails_is_said(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Verdicts and findings are counted and logged by subscribers; the log line is there all the same."""
+    events = Subscribers(note=house.recorder.guard.take)
+    VerdictEvents(metrics=house.metrics, log=house.log.log, guard=house.recorder.guard).subscribe_to(events)
+    monkeypatch.setattr(house.metrics, "verdict", breaks)
+    win = window()
+    verdict = conclude(win, Outcome(win.id, Reason.NOT_SUSPICIOUS), agent="gw1", created=1.0)
+    finding = Finding("f1", win.device, verdict.kind, verdict.severity, 1.0, 1.0)
+    events.publish(VerdictCommitted(verdict, 1.0, None))
+    events.publish(FindingChanged(FindingEvent.OPENED, finding, verdict))
+    assert house.internal() == 1
+    check_told(house, "telemetry", "telemetry_failed")
+    assert [one["level"] for one in house.log.lines() if one["event"] == "finding_opened"] == ["warning"]
 
 
 def test_a_span_that_cannot_end_ends_nothing(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -232,7 +256,7 @@ def test_a_span_that_cannot_end_ends_nothing(house: House, monkeypatch: pytest.M
     live = Span()
     monkeypatch.setattr(live, "end", breaks, raising=False)
     monkeypatch.setattr(house.tracer, "publish", lambda **_: live)
-    house.crossings.trace(trace_id="t", destination="verdicts", device="d").end()
+    house.spans(trace_id="t", destination="verdicts", device="d").end()
     check_told(house, "telemetry", "telemetry_failed")
 
 
@@ -259,11 +283,18 @@ def test_a_log_that_is_quite_broken_ends(house: House, monkeypatch: pytest.Monke
     assert len(house.recorder.fault_log.problems()) == 1
 
 
-def test_a_scrape_that_fails_is_said(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_scrape_that_fails_is_said(house: House) -> None:
     """The request gets its 500, and the fault of the metrics is a problem of the status."""
-    monkeypatch.setattr(house.metrics, "render", breaks)
+    responses = Responses(
+        status=lambda: None,
+        problems=house.problems,
+        render=breaks,
+        stuck=lambda _limit_s: None,
+        idle_s=lambda _loop: 0.0,
+        note=house.recorder.telemetry_faulted,
+    )
     with pytest.raises(RuntimeError):
-        house.reporter._metrics()
+        responses.routes()["/metrics"]()
     check_told(house, "telemetry", "telemetry_failed")
 
 
@@ -280,8 +311,12 @@ def test_without_a_model_the_first_fault_is_seen_as_well(tmp_path: Path) -> None
 def test_a_fault_of_a_decoder_is_said(house: House) -> None:
     """The message goes into quarantine, and the fault of ours is a line and a problem."""
     arrival = Arrival(1, 1, 1, dup=False, retain=False, topic="a/t", payload=b"1", received=1.0, mono=1.0)
+    registry: Any = SimpleNamespace(decode=breaks)
+    receiver: Receiver[Any] = Receiver(
+        registry=registry, own={}, wall_at=lambda _mono, real: real, note=house.recorder.decoder_faulted
+    )
     with pytest.raises(RuntimeError):
-        house.rooms._decode(arrival)
+        receiver.decode(arrival)
     check_told(house, "decoder", "decoder_failed")
 
 
@@ -301,17 +336,17 @@ def test_the_place_is_ours_and_the_message_is_left_out() -> None:
     """The innermost frame of the product, not that of the library it called."""
     broken = replace(window(), section="[]")
     with pytest.raises(Exception) as caught:  # noqa: PT011 - whatever it raises
-        call.Call(None, model="m", batch=batch(broken), dialect=None, sheet=None)  # type: ignore[arg-type]
+        call.Call(None, model="m", batch=batch(broken), dialect=None, result=None)  # type: ignore[arg-type]
     assert PLACE.fullmatch(place_of(caught.value))
     assert fault_words(KeyError(CANARY)) == "KeyError at an unknown place"
 
 
 def test_verdicts_that_wait_for_the_broker_are_a_problem_after_a_minute(house: House) -> None:
     """A broker that acknowledges slowly is named with the number that waits, and only while it lasts."""
-    house.reporter.outbox_depth = 1500
-    assert not any("wait for the broker" in one for one in house.reporter.problems())
-    house.reporter._since["backlog"] -= 61
-    (problem,) = [one for one in house.reporter.problems() if "wait for the broker" in one]
+    house.view.outbox_depth = 1500
+    assert not any("wait for the broker" in one for one in house.problems.problems())
+    house.problems._since["backlog"] -= 61
+    (problem,) = [one for one in house.problems.problems() if "wait for the broker" in one]
     assert problem.startswith("1500 messages")
-    house.reporter.outbox_depth = 1000
-    assert not any("wait for the broker" in one for one in house.reporter.problems())
+    house.view.outbox_depth = 1000
+    assert not any("wait for the broker" in one for one in house.problems.problems())

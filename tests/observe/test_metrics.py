@@ -1,25 +1,18 @@
 import re
 import shutil
 import subprocess
+from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from agent.ai.protocols import BreakerState, BudgetWindow, ErrorType
+from agent.detect import DetectStats
+from agent.domain.model_calls import ErrorType
 from agent.domain.records import DecodeReason, Kind, Reason, Source, Status, Trigger
-from agent.observe.edge_metrics import MAX_DEVICES, EdgeSample
-from agent.observe.labels import LabelBounds, label_text
-from agent.observe.metrics import Metrics
-from agent.observe.values import (
-    BREAKER_STATES,
-    ERROR_TYPES,
-    RETRIED_TYPES,
-    SHARE,
-    SOURCES,
-    STATUSES,
-    SUPPRESSED,
-    WINDOWS,
-)
+from agent.journal import JournalStats
+from agent.mqtt import LinkStats
+from agent.observe.metrics import LabelBounds, Metrics, label_text
+from agent.observe.registry import DEVICE, METRICS, RETRIED_TYPE, SHARE, SUPPRESSED, Metric, PathSnapshot
 from tests.observe.calls import value
 
 TUTORIAL = {
@@ -35,14 +28,11 @@ TUTORIAL = {
 
 def crowded() -> Metrics:
     """Return the metrics of an agent whose every label is at its bound or beyond."""
-    sample = EdgeSample(
-        mqtt_received={f"site{place}/{{device}}": 1 for place in range(40)},
-        mqtt_dropped={f"reason{place}": 1 for place in range(20)},
-        quarantined=dict.fromkeys(DecodeReason, 1),
+    now = PathSnapshot(
+        link=LinkStats(dropped={f"reason{place}": 1 for place in range(20)}),
+        journal=JournalStats(sources={f"site{place}/{{device}}": 1 for place in range(40)}),
         windows=dict.fromkeys(Trigger, 1),
         findings_open=dict.fromkeys(Kind, 1),
-        queues={f"queue{place}": (1, 2) for place in range(20)},
-        heartbeats={f"loop{place}": 1.0 for place in range(20)},
         device_times={f"device{place}": (1.0, 2.0) for place in range(10_000)},
         devices=10_000,
     )
@@ -52,8 +42,8 @@ def crowded() -> Metrics:
         prompt=("window-review", "3", "abc"),
         categories=[f"category{place}" for place in range(40)],
         sources=[f"site{place}/{{device}}" for place in range(40)],
-        read=lambda: sample,
     )
+    metrics.read_path(lambda: now)
     for place in range(200):
         metrics.model(f"surprise{place}", f"house{place}")
         metrics.safety_flag(f"surprise{place}", f"flag{place}")
@@ -118,7 +108,7 @@ def test_every_child_of_a_known_enum_exists_at_start() -> None:
         for error in ErrorType:
             labels = {"model": model, "provider": "openai", "error_type": error.value}
             assert value(metrics, "ai_api_errors_total", **labels) == 0
-            if error.value in RETRIED_TYPES:
+            if error in RETRIED_TYPE.values:
                 assert value(metrics, "ai_api_retries_total", **labels) == 0
         assert value(metrics, "ai_content_safety_flags_total", model=model, category="refusal") == 0
     for reason in DecodeReason:
@@ -129,20 +119,33 @@ def test_every_child_of_a_known_enum_exists_at_start() -> None:
     assert not [name for name, *_ in samples(metrics) if name.endswith("_created")]
 
 
-def test_the_closed_lists_are_those_of_the_product() -> None:
-    """The label values are the enums of the records and of the caller."""
-    assert set(ERROR_TYPES) == set(ErrorType)
-    assert set(SUPPRESSED) - {SHARE} <= set(Reason)
-    assert tuple(BreakerState) == BREAKER_STATES
-    assert tuple(BudgetWindow) == WINDOWS
-    assert (tuple(Status), tuple(Source)) == (STATUSES, SOURCES)
+def test_the_reasons_of_windows_without_a_call_are_those_of_verdicts() -> None:
+    """Except the one that is a device's own share of the budget."""
+    assert set(SUPPRESSED.values) - {SHARE} <= set(Reason)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "text"),
+    [("edge_x_total", "counter", ""), ("edge_x_total", "gauge", "X."), ("edge_x", "counter", "X.")],
+)
+def test_a_row_without_help_or_with_a_wrong_name_fails_at_import(name: str, kind: Any, text: str) -> None:
+    """Each metric has a sentence, and counters alone end in _total."""
+    with pytest.raises(ValueError, match="edge_x"):
+        Metric(name, kind, text)
+
+
+def test_every_metric_can_be_read() -> None:
+    """Each row that reads the path finds its field there."""
+    families = {family.name for family in Metrics().registry.collect()}
+    shown = {metric.name.removesuffix("_total") for metric in METRICS}
+    assert shown - families == {"edge_mqtt_broker_dropped"}  # where the broker's count cannot be read
 
 
 def test_a_surprising_model_is_other_and_counted() -> None:
     """A model that was not configured takes the free places, then is ``other``, and the overflow counts."""
     metrics = Metrics(models=["a", "b"])
     for name in ("a", "b", "c", "d", "e"):
-        metrics.model(name, "openai").success.inc()
+        metrics.count("ai_api_calls_total", *metrics.model(name, "openai"), "success")
     labels = {"provider": "openai", "status": "success"}
     assert value(metrics, "ai_api_calls_total", model="c", **labels) == 1
     other = {"model": "other", "provider": "other", "status": "success"}
@@ -151,16 +154,17 @@ def test_a_surprising_model_is_other_and_counted() -> None:
 
 
 def test_devices_are_capped_and_keep_their_place() -> None:
-    """Fifty devices are shown, the same at every scrape; a counter says how many did not fit."""
+    """Fifty devices are shown, the same at every scrape; a counter holds the number that did not fit."""
     times = {f"d{place}": (float(place), None) for place in range(60)}
     shown = {"times": times}
-    metrics = Metrics(read=lambda: EdgeSample(device_times=shown["times"], devices=len(shown["times"])))
+    metrics = Metrics()
+    metrics.read_path(lambda: PathSnapshot(device_times=shown["times"], devices=len(shown["times"])))
 
     def devices() -> set[str]:
         return set(shown_devices(metrics))
 
     before = devices()
-    assert len(before) == MAX_DEVICES
+    assert len(before) == DEVICE.most
     assert value(metrics, "edge_label_overflow_total", metric="edge_device_last_seen_timestamp_seconds") == 10
     shown["times"] = dict(reversed(times.items()))
     assert devices() == before
@@ -173,14 +177,15 @@ def test_devices_are_capped_and_keep_their_place() -> None:
 def test_hostile_label_values_stay_apart_and_printable() -> None:
     """Long, control-laden and unpaired-surrogate device ids neither break the text nor fall together."""
     names = ["a" * 500, "a" * 501, 'b"\n\\', "c\x1b[2J", "\udc80", "d{}=,", "", " "]
-    metrics = Metrics(read=lambda: EdgeSample(device_times=dict.fromkeys(names, (1.0, 2.0))))
+    metrics = Metrics()
+    metrics.read_path(lambda: PathSnapshot(device_times=dict.fromkeys(names, (1.0, 2.0))))
     labels = shown_devices(metrics)
     assert len(set(labels)) == len(names)
     assert all(len(label) <= 100 for label in labels)
 
 
 def test_verdicts_feedback_and_latency_are_counted() -> None:
-    """What the pipeline tells is counted under its own labels."""
+    """Verdicts and feedback are counted under their own labels."""
     metrics = Metrics()
     metrics.verdict(Status.ANOMALY, Source.AI)
     metrics.disagreement("local_only")
@@ -193,22 +198,25 @@ def test_verdicts_feedback_and_latency_are_counted() -> None:
     assert value(metrics, "edge_reading_to_verdict_seconds_bucket", le="10.0") == 1
 
 
-def test_the_sample_is_shown_as_it_is() -> None:
-    """Every field of a sample arrives under its metric."""
-    sample = EdgeSample(
-        mqtt_connected=True,
-        mqtt_reconnects=2,
-        mqtt_received={"sensors/{device}": 9},
-        readings=18,
+def test_the_snapshot_is_shown_as_it_is() -> None:
+    """Every field of a snapshot arrives under its metric."""
+    now = PathSnapshot(
+        link=LinkStats(connects=3),
+        journal=JournalStats(readings=18, bytes_used=4096, sources={"sensors/{device}": 9}),
+        detect=DetectStats(),
+        connected=True,
         findings_open={"silence": 1},
         queues={"intake_bytes": (5, 10)},
         heartbeats={"net": 1000.5},
         telemetry_dropped={"traces": 4},
-        journal_bytes=4096,
         budget={"day": (1.0, 0.25, 0.1)},
     )
-    metrics = Metrics(sources=["sensors/{device}"], read=lambda: sample)
+    metrics = Metrics(sources=["sensors/{device}"])
+    metrics.read_path(lambda: now)
     assert value(metrics, "edge_mqtt_connected") == 1
+    assert value(metrics, "edge_mqtt_reconnects_total") == 2
+    assert value(metrics, "edge_readings_total") == 18
+    assert value(metrics, "edge_journal_bytes") == 4096
     assert value(metrics, "edge_mqtt_messages_received_total", source="sensors/{device}") == 9
     assert value(metrics, "edge_findings_open", kind="silence") == 1
     assert value(metrics, "edge_queue_capacity", queue="intake_bytes") == 10

@@ -1,13 +1,16 @@
 import asyncio
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from agent.ai.protocols import BreakerState, BudgetWindow, ErrorType, Recorder, Retry, Usage
+from agent.domain.model_calls import BreakerState, BudgetWindow, ErrorType, Reply, Retry, Usage
 from agent.domain.records import Check, Grounding, Reason
 from tests.observe.calls import PROMPT, REPLY, SYSTEM, good, recorder, start, value
 from tests.observe.sink import Log
+
+if TYPE_CHECKING:
+    from agent.ai.protocols import Recorder
 
 CALL = {"model": "gpt-4o-mini", "provider": "openai"}
 
@@ -69,7 +72,7 @@ def test_a_failure_is_counted_by_its_cause() -> None:
         scope.retried(Retry(attempt=1, error_type=ErrorType.SERVER_ERROR, delay_s=0.5, http_status=503))
         scope.finish(
             good(
-                ok=False,
+                reply=Reply(),
                 attempts=2,
                 error_type=ErrorType.TIMEOUT,
                 error_message="no answer within 30 s",
@@ -145,13 +148,13 @@ def test_finishing_twice_counts_once() -> None:
     telemetry = recorder(log.writer)
     with telemetry.call(start()) as scope:
         scope.finish(good())
-        scope.finish(good(ok=False))
+        scope.finish(good(reply=Reply()))
     assert value(telemetry.metrics, "ai_api_calls_total", **CALL, status="failure") == 0
     assert log.events() == ["ai_call_start", "ai_call_success"]
 
 
 def test_what_happens_beside_a_call_is_recorded() -> None:
-    """Suppressed windows, cache, grounding, breaker, budget, suspicion: counted, said where one can act."""
+    """Suppressed windows, cache, grounding, breaker, budget, suspicion: counted, logged where one can act."""
     log = Log(level="debug")
     telemetry: Recorder = (concrete := recorder(log.writer))
     telemetry.suppressed(Reason.BUDGET, 3)
@@ -177,11 +180,11 @@ def test_what_happens_beside_a_call_is_recorded() -> None:
     assert lines["ai_ungrounded"]["failed"] == ["evidence"]
     assert lines["ai_breaker_change"]["level"] == "warning"
     assert lines["ai_budget_change"]["window"] == "day"
-    assert concrete.faults == 0
+    assert not concrete.fault_log.problems()
 
 
 def test_nothing_reaches_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With metrics and log broken, every method returns and the call's own result stands."""
+    """With metrics and log broken, every method returns and the call's own result remains."""
     log = Log()
     telemetry = recorder(log.writer)
 
@@ -196,7 +199,7 @@ def test_nothing_reaches_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
     telemetry.suppressed(Reason.BUDGET, 1)
     telemetry.cache_looked_up("no such result")
     telemetry.breaker_changed("openai", BreakerState.OPEN, "why", 1.0)
-    assert telemetry.faults > 0
+    assert telemetry.fault_log.problems()
 
 
 def test_tracing_off_gives_no_ids() -> None:

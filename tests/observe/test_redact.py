@@ -28,7 +28,7 @@ any_text = st.text(max_size=60)
     "wrap", [lambda key: {key: "q"}, lambda key: [{"a": {key: "q"}}], lambda key: {"b": ({key: 1},)}]
 )
 def test_values_of_secret_keys_are_masked(key: str, wrap: Any) -> None:
-    """What stands under a secret's name is masked at every depth, whatever it is."""
+    """The value under a secret's name is masked at every depth, whatever its type."""
     assert MASK in json.dumps(Secrets().tidy("field", wrap(key)))
     assert '"q"' not in json.dumps(Secrets().tidy("field", wrap(key)))
     assert Secrets().tidy(key, "q") == MASK
@@ -50,9 +50,9 @@ def test_a_secret_is_in_no_text(secret: str, before: str, after: str) -> None:
         if form in MASK:
             continue
         text = f"{before}{form}{after}"
-        assert form not in secrets.say(text).replace(MASK, "")
-        said = json.dumps(secrets.tidy("k", {"a": [text, {text: text}]}), ensure_ascii=False)
-        assert json.dumps(form, ensure_ascii=False)[1:-1] not in said.replace(MASK, "")
+        assert form not in secrets.one_line(text).replace(MASK, "")
+        shown = json.dumps(secrets.tidy("k", {"a": [text, {text: text}]}), ensure_ascii=False)
+        assert json.dumps(form, ensure_ascii=False)[1:-1] not in shown.replace(MASK, "")
 
 
 def test_a_cut_does_not_leave_half_a_secret() -> None:
@@ -60,9 +60,9 @@ def test_a_cut_does_not_leave_half_a_secret() -> None:
     secrets = Secrets()
     secrets.add("hunter2hunter2")
     for place in (505, 4_600, 4_605, 4_607, 5_000):
-        assert "hunter" not in secrets.say("x" * place + "hunter2hunter2" + "y" * 5_000)
+        assert "hunter" not in secrets.one_line("x" * place + "hunter2hunter2" + "y" * 5_000)
         masked = "sk-abcdefghijkl " * (place // 16)
-        assert "hunter" not in secrets.say(masked + "x" * (place % 16) + "hunter2hunter2" * 400)
+        assert "hunter" not in secrets.one_line(masked + "x" * (place % 16) + "hunter2hunter2" * 400)
 
 
 @pytest.mark.parametrize(
@@ -84,10 +84,10 @@ def test_a_cut_does_not_leave_half_a_secret() -> None:
 )
 def test_what_has_the_shape_of_a_key_is_masked(text: str) -> None:
     """Keys that nobody registered are masked by their shape."""
-    said = Secrets().say(text)
-    assert MASK in said
+    shown = Secrets().one_line(text)
+    assert MASK in shown
     for part in ("abcdefgh", "pa55", "MIIabc"):
-        assert part not in said
+        assert part not in shown
 
 
 nested = st.recursive(
@@ -115,24 +115,24 @@ nested = st.recursive(
 
 @given(nested)
 def test_no_nesting_hides_a_secret(value: Any) -> None:
-    """What is named a secret is masked in mappings, lists, pairs, exceptions and texts, however deep."""
+    """A value with a secret's name is masked in mappings, lists, pairs, exceptions, texts, however deep."""
     assert "pa55" not in json.dumps(Secrets().tidy("field", value))
 
 
 @pytest.mark.parametrize("text", ["tokens: 812", "12 tokens: fine", "max_tokens=60", "at 12:03:04", "a=b"])
 def test_plain_pairs_are_shown(text: str) -> None:
     """Counts, times and other pairs stay."""
-    assert Secrets().say(text) == text
+    assert Secrets().one_line(text) == text
 
 
 @given(st.text(max_size=300))
 def test_no_control_character_passes(text: str) -> None:
     """C0, C1, bidirectional, zero-width and surrogate characters are out, and the length is bounded."""
-    said = Secrets().say(text, 100)
-    assert len(said) <= 100
-    assert not any(ord(char) < 32 or 127 <= ord(char) < 160 for char in said)
-    assert not set(said) & set("\u2028\u2029\u202e\u200b\u2066\ufeff")
-    said.encode("utf-8")
+    shown = Secrets().one_line(text, 100)
+    assert len(shown) <= 100
+    assert not any(ord(char) < 32 or 127 <= ord(char) < 160 for char in shown)
+    assert not set(shown) & set("\u2028\u2029\u202e\u200b\u2066\ufeff")
+    shown.encode("utf-8")
 
 
 @given(
@@ -210,8 +210,8 @@ def test_a_secret_is_found_however_it_is_encoded(secret: str, before: str, after
     secrets = Secrets()
     secrets.add(secret)
     for form in _forms(secret):
-        said = secrets.say(f"{before}{form}{after}")
-        assert form in MASK or form not in said.replace(MASK, "")
+        shown = secrets.one_line(f"{before}{form}{after}")
+        assert form in MASK or form not in shown.replace(MASK, "")
 
 
 @given(secret=st.binary(min_size=9, max_size=40).map(lambda raw: raw.hex()), user=any_text, after=any_text)
@@ -220,11 +220,11 @@ def test_a_secret_is_found_inside_longer_base64(secret: str, user: str, after: s
     secrets = Secrets()
     secrets.add(secret)
     text = base64.b64encode(f"{user}:{secret}{after}".encode()).decode()
-    said = secrets.say(text)
+    shown = secrets.one_line(text)
     begin = len(f"{user}:".encode())
     inside = text[begin * 4 // 3 + 2 : (begin + len(secret)) * 4 // 3 - 2]
-    assert MASK in said
-    assert inside not in said
+    assert MASK in shown
+    assert inside not in shown
 
 
 def test_a_keys_forms_cost_in_proportion_to_the_text() -> None:

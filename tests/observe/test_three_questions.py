@@ -1,4 +1,4 @@
-"""The operator's three questions, asked of the log of 50 mixed calls, 46 failures at once among them.
+"""The operator's three questions to the log of 50 mixed calls, 46 of them failed.
 
 All parts are the agent's own: caller, SDK, recorder, log. Tracing is off, so no trace id helps.
 """
@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from agent.ai import Caller, OpenAIChat
-from agent.ai.protocols import Transcript
+from agent.domain.model_calls import CallRecord
 from agent.domain.records import Batch, Verdict
 from agent.observe.metrics import Metrics
 from agent.observe.recorder import TelemetryRecorder
@@ -68,11 +68,11 @@ class Scripted(ModelEndpoint):
 
 @dataclass
 class Story:
-    """What was asked, what came of it, and what the log says."""
+    """The batches, their outcomes, and the log."""
 
     plans: list[Planned]
     verdicts: dict[str, list[Verdict]] = field(default_factory=dict)  # by batch
-    words: list[Transcript] = field(default_factory=list)
+    records: list[CallRecord] = field(default_factory=list)
     lines: list[dict[str, Any]] = field(default_factory=list)
     metrics: Metrics = field(default_factory=lambda: Metrics(models=("m", "cheap"), provider="openai"))
     sent: set[str] = field(default_factory=set)  # prompts as the endpoint got them
@@ -116,7 +116,7 @@ async def tell(story: Story, endpoint: Scripted, log: Log) -> None:
             clock=lambda: SPEED * time.monotonic(),
             rng=random.Random(model),
             sleep=lambda _seconds: asyncio.sleep(0),
-            transcribe=story.words.append,
+            transcribe=story.records.append,
         )
         for model in ("m", "cheap")
     }
@@ -186,7 +186,7 @@ def test_all_failed_calls_of_a_model_in_the_last_hour(story: Story, model: str) 
 
 
 def test_all_calls_of_a_device_longer_than_three_seconds(story: Story) -> None:
-    """The second question: a device of a call about several is named too; as the verdicts say."""
+    """The second question: a device of a call about several is named too, as in the verdicts."""
 
     def slow(device: str) -> set[str]:
         return {
@@ -211,16 +211,16 @@ def test_all_calls_of_a_device_longer_than_three_seconds(story: Story) -> None:
 def test_the_exact_prompt_of_an_answer(story: Story) -> None:
     """The third question: a verdict's request id finds the prompt as it was sent, line breaks and all."""
     starts = {line["request_id"]: line for line in story.lines if line["event"] == "ai_call_start"}
-    kept = {one.request_id: one for one in story.words}
+    kept = {one.request.request_id: one for one in story.records}
     for verdict in story.all_verdicts():
         assert verdict.request_id is not None
         prompt = starts[verdict.request_id]["prompt"]
-        words = kept[verdict.request_id]
-        assert prompt == f"{words.system}\n{words.user}"
+        record = kept[verdict.request_id]
+        assert prompt == record.request.prompt
         assert prompt in story.sent
-        assert verdict.id in words.windows
+        assert verdict.id in record.request.window_ids
     ends = {line["request_id"]: line for line in story.ends()}
-    assert any(words.reply and ends[words.request_id]["response"] == words.reply for words in story.words)
+    assert any(one.ok and ends[one.request.request_id]["response"] == one.reply.text for one in story.records)
 
 
 def test_each_line_says_what_its_verdicts_say(story: Story) -> None:
@@ -247,7 +247,7 @@ def test_each_line_says_what_its_verdicts_say(story: Story) -> None:
     ],
 )
 def test_what_is_no_failure_says_why_as_well(story: Story, behaviour: str, words: dict[str, Any]) -> None:
-    """A refusal, an ungrounded answer and a bad window are calls that succeeded, and each says its reason."""
+    """A refusal, an ungrounded answer and a bad window are successful calls, and each line has its reason."""
     (asked,) = [plan.asked for plan in story.plans if plan.behaviour == behaviour]
     (line,) = [one for one in story.ends("ai_call_success") if one["batch_id"] == asked.id]
     assert line | words == line

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from agent.ai.protocols import CallRecord, ErrorType, Retry
-from agent.observe import semconv
+from agent.domain.model_calls import CallRecord, ErrorType, Reply, Retry
+from agent.observe.otlp import parse_traceparent
 from agent.observe.redact import Secrets
-from agent.observe.traces import Tracer, open_tracer, parse_traceparent
+from agent.observe.traces import CONTENT_VARIABLE, Tracer, open_tracer
 from tests.observe.calls import PARENTS, PROMPT, REPLY, SYSTEM, good, recorder, start
 from tests.observe.sink import Log
 from tests.support.broker import free_port
@@ -42,7 +42,7 @@ def one_call(tracer: Tracer, log: Log, record: CallRecord | None = None) -> str 
         trace_id=scope.trace_id, destination="edge-agent/gw1/verdicts/pump-1", device="pump-1"
     )
     publish.end()
-    assert telemetry.faults == 0
+    assert not telemetry.fault_log.problems()
     return scope.trace_id
 
 
@@ -161,7 +161,7 @@ def test_a_call_is_one_trace_over_grpc() -> None:
 def test_a_failed_call_has_its_type_and_no_text(receiver: OtlpReceiver) -> None:
     """A failure marks both spans with our type; the error's text and exception events are not exported."""
     tracer = live(receiver)
-    failure = good(ok=False, error_type=ErrorType.AUTH, error_message="key sk-canary refused", response="")
+    failure = good(reply=Reply(), error_type=ErrorType.AUTH, error_message="key sk-canary refused")
     one_call(tracer, Log(), failure)
     tracer.shutdown()
     for name in ("ai_api_call", "chat gpt-4o-mini"):
@@ -176,8 +176,8 @@ def test_a_failed_call_has_its_type_and_no_text(receiver: OtlpReceiver) -> None:
 def test_content_is_opt_in_by_the_environment(
     receiver: OtlpReceiver, monkeypatch: pytest.MonkeyPatch, mode: str
 ) -> None:
-    """Prompt and reply are on the span only when OpenTelemetry's variable says so, secrets masked."""
-    monkeypatch.setenv(semconv.CONTENT_VARIABLE, mode)
+    """Prompt and reply are on the span only when OpenTelemetry's variable asks for them, secrets masked."""
+    monkeypatch.setenv(CONTENT_VARIABLE, mode)
     secrets = Secrets()
     secrets.add("canary-prompt-text")
     tracer = live(receiver, content=None, secrets=secrets)
@@ -199,8 +199,8 @@ def test_content_is_opt_in_by_the_environment(
 def test_our_setting_wins_over_the_environment(
     receiver: OtlpReceiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A setting of ours that says no content holds whatever the environment says."""
-    monkeypatch.setenv(semconv.CONTENT_VARIABLE, "SPAN_ONLY")
+    """A setting of ours against content wins over the environment."""
+    monkeypatch.setenv(CONTENT_VARIABLE, "SPAN_ONLY")
     tracer = live(receiver, content=False)
     one_call(tracer, Log())
     tracer.shutdown()
@@ -208,7 +208,7 @@ def test_our_setting_wins_over_the_environment(
 
 
 def test_links_are_bounded_and_hostile_ones_left_out(receiver: OtlpReceiver) -> None:
-    """At most 128 links count, each once; what is not a traceparent is no link."""
+    """At most 128 links count, each once; other texts are left out."""
     tracer = live(receiver)
     many = [f"00-{place:032x}-{place:016x}-01" for place in range(1, 300)]
     bad = ["", "x" * 55, f"00-{0:032x}-{1:016x}-01", f"ff-{1:032x}-{1:016x}-01", "é" * 55, many[0].upper()]
@@ -221,11 +221,10 @@ def test_links_are_bounded_and_hostile_ones_left_out(receiver: OtlpReceiver) -> 
 
 def test_traceparent_is_parsed_as_w3c_says() -> None:
     """Valid ones give their ids, others None."""
-    assert parse_traceparent("00-" + "ab" * 16 + "-" + "cd" * 8 + "-01") == (
-        int("ab" * 16, 16),
-        int("cd" * 8, 16),
-        1,
-    )
+    context = parse_traceparent("00-" + "ab" * 16 + "-" + "cd" * 8 + "-01")
+    assert context is not None
+    assert (context.trace_id, context.span_id) == (int("ab" * 16, 16), int("cd" * 8, 16))
+    assert (context.is_remote, context.trace_flags) == (True, 1)
     assert parse_traceparent("00-" + "AB" * 16 + "-" + "cd" * 8 + "-01") is None
 
 
@@ -243,9 +242,30 @@ def test_the_context_goes_out_with_the_verdict(receiver: OtlpReceiver) -> None:
     assert span.traceparent is not None
     version, trace_id, span_id, flags = span.traceparent.split("-")
     assert (version, trace_id, span_id) == ("00", scope.trace_id, publish.span_id)
-    assert int(flags, 16) & 1
+    assert flags == "01"
     assert tracer.publish(trace_id=None, destination="x").traceparent is None
     assert tracer.publish(trace_id="ab" * 16, destination="x").traceparent is None
+
+
+def test_a_step_of_the_wall_clock_changes_no_length(
+    receiver: OtlpReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clock that is set back an hour while a span is open leaves its end and its events after its start."""
+    tracer = live(receiver)
+    span = tracer.start("edge.batch")
+    monkeypatch.setattr(time, "time_ns", lambda: 1)
+    span.event("ai.retry", {})
+    span.end()
+    tracer.shutdown()
+    [got] = receiver.spans
+    assert got.start_ns < got.end_ns < got.start_ns + 60 * 10**9
+
+
+def test_the_sdks_own_switch_turns_tracing_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With OTEL_SDK_DISABLED no span has an id and no exporter is made."""
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "True")
+    tracer = open_tracer(endpoint="http://127.0.0.1:9")
+    assert (tracer.enabled, tracer.start("edge.batch").traceparent) == (False, None)
 
 
 def test_sampling_keeps_or_drops_whole_traces(receiver: OtlpReceiver) -> None:
@@ -276,10 +296,10 @@ def test_a_collector_that_is_down_is_said_once_and_counted() -> None:
 
 
 def test_recovery_is_said() -> None:
-    """A collector that comes back is said once, with what was lost."""
+    """The return of a collector is logged once, with the number of lost spans."""
     from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult  # noqa: PLC0415
 
-    from agent.observe.exporter import PausingExporter  # noqa: PLC0415
+    from agent.observe.otlp import PausingExporter  # noqa: PLC0415
 
     now, told, sent = [0.0], [], []
     results: list[SpanExportResult] = []

@@ -6,17 +6,17 @@ import time
 from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from agent.app.loop_bridge import Crossings
-from agent.detect import Detector, DetectSettings
+from agent.detect import Detector, DetectSettings, Limit
 from agent.domain.records import LinkDown, Outgoing, Row, TimerKind, TimerRow, Window
 from agent.journal import JournalSettings, Reader
 from agent.mqtt import LinkState
 from agent.observe.traces import Span
+from agent.pipeline.events import Subscribers
+from agent.pipeline.loop import LoopBridge
 from agent.pipeline.pipeline import Pipeline, PipelineSettings
 from agent.pipeline.review_queue import BatchSettings
 from agent.pipeline.window import WindowSettings
@@ -39,14 +39,21 @@ class Life:
     """One process: a real journal, and the analyst's pipeline on a loop of its own."""
 
     def __init__(
-        self, folder: Path, *, max_series: int = 100, age_s: float = AGE_S, later_s: float = 0.0
+        self,
+        folder: Path,
+        *,
+        max_series: int = 100,
+        age_s: float = AGE_S,
+        later_s: float = 0.0,
+        high: float | None = None,
     ) -> None:
         self._age_s = age_s
-        self.detector = Detector(DetectSettings(max_series=max_series))
+        self.detector = Detector(DetectSettings(max_series=max_series), [Limit("*/*", high=high)])
         self.rig = Rig(folder, settings=QUICK, auto_consume=False, wall=lambda: time.time() + later_s)
         self.journal = self.rig.open()
         self.sent: list[Outgoing] = []
         self.errors: list[BaseException] = []
+        self.events = Subscribers(note=self.errors.append)
         self._fed = 0
 
     def make_pipeline(self) -> Pipeline:
@@ -64,7 +71,7 @@ class Life:
             caller=None,
             publish=self._publish,
             trace=lambda **_: Span(),
-            observe=lambda *_: None,
+            events=self.events,
             suppressed=lambda _reason: None,
             audits_allowed=lambda: False,
             clock=self.journal.clock.now,
@@ -183,15 +190,12 @@ async def _pipeline(life: Life) -> Pipeline:
 
 async def _lose_the_link_at_once(life: Life) -> float | None:
     """Have the loss journaled before the analyst has heard of the subscription."""
-    crossings = Crossings(
-        SimpleNamespace(pipeline=life.pipeline),  # type: ignore[arg-type]
-        loop=asyncio.get_running_loop(),
-        fail=life.errors.append,
-    )
+    bridge = LoopBridge(asyncio.get_running_loop(), fail=life.errors.append)
+    bridge.connect(life.pipeline)
     life.rig.offer([link_up(1), LinkDown(1, "gone", time.monotonic())])
     await life.feed()
-    crossings.on_link(LinkState(connected=True, subscribed=True, generation=1))
-    crossings.on_link(LinkState(connected=False, subscribed=False, generation=1))
+    bridge.on_link(LinkState(connected=True, subscribed=True, generation=1))
+    bridge.on_link(LinkState(connected=False, subscribed=False, generation=1))
     await asyncio.sleep(0)
     await life.feed()
     assert [row.kind for row in life.rig.rows if isinstance(row, TimerRow)] == [

@@ -1,4 +1,4 @@
-"""The review desk: every window gets one outcome, in the order of its device's windows."""
+"""The review queue: every window gets one outcome, in the order of its device's windows."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any, Literal
 
 from agent.domain.records import Batch, Outcome, Reason, Recovered, Status, Window
-from agent.pipeline.review_queue import MAX_CONCLUDED, BatchSettings, Desk
+from agent.pipeline.review_queue import MAX_CONCLUDED, BatchSettings, ReviewQueue
 from agent.prompt import render
 from agent.verdict.review_policy import ReviewSettings
 from tests.ai.kit import window as seen
@@ -17,7 +17,7 @@ Sending = Callable[[Sequence[Window]], Awaitable[None]]
 
 
 class Rig:
-    """A desk with a caller whose answers the test releases."""
+    """A queue with a caller whose answers the test releases."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class Rig:
         self.gate.set()
         self.slots = asyncio.Semaphore(slots)
         self.tasks: list[asyncio.Task[None]] = []
-        self.desk = Desk(
+        self.queue = ReviewQueue(
             review=ReviewSettings(mode=mode, audits_per_day=0),
             batch=batch or BatchSettings(max_wait_s=0.01),
             caller=self,
@@ -79,10 +79,15 @@ class Rig:
     def conclude(self, win: Window, outcome: Outcome) -> None:
         self.concluded.append((win.id, outcome.reason))
 
+    @property
+    def pending(self) -> int:
+        """Windows without a verdict yet."""
+        return sum(map(len, self.queue._lanes.values()))
+
     async def settle(self) -> None:
         for _ in range(200):
             await asyncio.sleep(0.005)
-            if all(task.done() for task in self.tasks) and not self.desk.waiting:
+            if all(task.done() for task in self.tasks) and not self.queue._waiting:
                 return
 
 
@@ -103,9 +108,9 @@ def test_calm_windows_never_reach_the_model() -> None:
     async def body() -> None:
         rig = Rig()
         win = window(score(0.0))
-        rig.desk.submit(win)
+        rig.queue.submit(win)
         assert rig.concluded == [(win.id, Reason.NOT_SUSPICIOUS)]
-        assert rig.desk.pending == 0
+        assert rig.pending == 0
         assert rig.suppressed == [Reason.NOT_SUSPICIOUS]
 
     run(body)
@@ -119,9 +124,9 @@ def test_a_devices_verdicts_keep_their_order() -> None:
         rig.gate.clear()
         first, second = window(score(2.0), lo=1), window(score(0.0), lo=5)
         other = window(score(0.0), device="d2")
-        rig.desk.submit(first)
-        rig.desk.submit(second)
-        rig.desk.submit(other)
+        rig.queue.submit(first)
+        rig.queue.submit(second)
+        rig.queue.submit(other)
         await asyncio.sleep(0.05)
         assert rig.concluded == [(other.id, Reason.NOT_SUSPICIOUS)]
         rig.gate.set()
@@ -137,7 +142,7 @@ def test_windows_share_a_call() -> None:
     async def body() -> None:
         rig = Rig(batch=BatchSettings(max_windows=4, max_wait_s=0.01))
         for number in range(6):
-            rig.desk.submit(window(score(2.0), device=f"d{number}"))
+            rig.queue.submit(window(score(2.0), device=f"d{number}"))
         await rig.settle()
         assert sorted(len(batch.windows) for batch in rig.batches) == [2, 4]
         assert {reason for _, reason in rig.concluded} == {Reason.REVIEWED}
@@ -152,7 +157,7 @@ def test_mode_all_asks_about_every_window() -> None:
         rig = Rig(mode="all")
         wins = [window(score(0.0), lo=number) for number in (1, 5, 9)]
         for win in wins:
-            rig.desk.submit(win)
+            rig.queue.submit(win)
         await rig.settle()
         assert [len(batch.windows) for batch in rig.batches] == [3]
         assert [win_id for win_id, _ in rig.concluded] == [win.id for win in wins]
@@ -166,7 +171,7 @@ def test_a_window_in_flight_at_crashes_is_split_then_poison() -> None:
     async def body() -> None:
         rig = Rig()
         poison, split, fresh = (window(score(2.0), device=name) for name in ("a", "b", "c"))
-        rig.desk.resume(left(poison, split, fresh, attempts={poison.id: 3, split.id: 2, fresh.id: 1}))
+        rig.queue.resume(left(poison, split, fresh, attempts={poison.id: 3, split.id: 2, fresh.id: 1}))
         await rig.settle()
         assert rig.concluded[0] == (poison.id, Reason.POISON)
         assert sorted(len(batch.windows) for batch in rig.batches) == [1, 1]
@@ -182,15 +187,15 @@ def test_shutdown_ends_calls_in_flight_locally_and_leaves_the_rest() -> None:
         rig = Rig(batch=BatchSettings(max_windows=1))
         rig.gate.clear()
         flying = window(score(2.0), device="a")
-        rig.desk.submit(flying)
+        rig.queue.submit(flying)
         await asyncio.sleep(0.02)
-        rig.desk.close()
-        rig.desk.submit(window(score(2.0), device="b"))
-        for call in list(rig.desk.calls):
+        rig.queue.close()
+        rig.queue.submit(window(score(2.0), device="b"))
+        for call in list(rig.queue.calls):
             call.cancel()
         await rig.settle()
         assert rig.concluded == [(flying.id, Reason.SHUTDOWN)]
-        assert rig.desk.pending == 1
+        assert rig.pending == 1
         assert len(rig.batches) == 1
 
     run(body)
@@ -204,7 +209,7 @@ def test_an_attempt_counts_when_its_request_goes_out() -> None:
         rig.gate.clear()
         wins = [window(score(2.0), device=name) for name in "abcd"]
         for win in wins:
-            rig.desk.submit(win)
+            rig.queue.submit(win)
         await asyncio.sleep(0.02)
         assert len(rig.planned) == 2
         assert rig.counted == [[wins[0].id, wins[1].id]]
@@ -222,18 +227,18 @@ def test_a_stop_takes_attempts_back_and_leaves_what_was_in_no_request() -> None:
         rig = Rig(batch=BatchSettings(max_windows=1), slots=1)
         rig.gate.clear()
         flying, waiting = (window(score(2.0), device=name) for name in "ab")
-        rig.desk.submit(flying)
-        rig.desk.submit(waiting)
+        rig.queue.submit(flying)
+        rig.queue.submit(waiting)
         await asyncio.sleep(0.02)
-        rig.desk.close()
+        rig.queue.close()
         await asyncio.sleep(0.02)
-        assert len(rig.desk.calls) == 1
-        for call in list(rig.desk.calls):
+        assert len(rig.queue.calls) == 1
+        for call in list(rig.queue.calls):
             call.cancel()
         await rig.settle()
         assert rig.counted == rig.taken_back == [[flying.id]]
         assert rig.concluded == [(flying.id, Reason.SHUTDOWN)]
-        assert rig.desk.pending == 1
+        assert rig.pending == 1
 
     run(body)
 
@@ -245,7 +250,7 @@ def test_the_next_process_asks_the_same_batches() -> None:
         rig = Rig(batch=BatchSettings(max_wait_s=0.01, max_windows=3))
         wins = [window(score(2.0), device=name) for name in "abcdefgh"]
         ids = [win.id for win in wins]
-        rig.desk.resume(
+        rig.queue.resume(
             left(*wins, attempts={ids[4]: 2, ids[5]: 2, ids[0]: 1}, batches=[(ids[2], ids[0]), ids[4:7]])
         )
         await rig.settle()
@@ -263,7 +268,7 @@ def test_windows_that_waited_too_long_over_restarts_are_not_asked() -> None:
         rig = Rig(batch=BatchSettings(max_wait_s=0.01))
         wins = [window(score(2.0), device=name) for name in "abc"]
         ids = [win.id for win in wins]
-        rig.desk.resume(replace(left(*wins, batches=[ids]), overdue=frozenset(ids[:1])))
+        rig.queue.resume(replace(left(*wins, batches=[ids]), overdue=frozenset(ids[:1])))
         await rig.settle()
         assert [[win.id for win in batch.windows] for batch in rig.batches] == [ids[1:]]
         assert dict(rig.concluded) == {
@@ -280,16 +285,16 @@ def test_only_windows_that_may_be_asked_about_need_a_section() -> None:
 
     async def body() -> None:
         rig = Rig()
-        assert rig.desk.may_ask("f" * 32, 0.25, 0.0)
-        assert not rig.desk.may_ask("f" * 32, 0.2, 0.0)
-        assert Rig(mode="all").desk.may_ask("f" * 32, 0.0, 0.0)
-        assert not Rig(mode="none").desk.may_ask("f" * 32, 9.0, 0.0)
+        assert rig.queue.may_ask("f" * 32, 0.25, 0.0)
+        assert not rig.queue.may_ask("f" * 32, 0.2, 0.0)
+        assert Rig(mode="all").queue.may_ask("f" * 32, 0.0, 0.0)
+        assert not Rig(mode="none").queue.may_ask("f" * 32, 9.0, 0.0)
         audited = ReviewSettings(audits_per_day=24)
-        rig.desk.reconfigure(audited, BatchSettings(), rig)
+        rig.queue.reconfigure(audited, BatchSettings(), rig)
         for minute in range(100):
-            rig.desk.calm.count(60.0 * minute)
-        assert rig.desk.may_ask("0" * 32, 0.0, 6000.0)
-        assert not rig.desk.may_ask("f" * 32, 0.0, 6000.0)
+            rig.queue.calm.count(60.0 * minute)
+        assert rig.queue.may_ask("0" * 32, 0.0, 6000.0)
+        assert not rig.queue.may_ask("f" * 32, 0.0, 6000.0)
 
     run(body)
 
@@ -300,7 +305,7 @@ def test_a_batch_is_not_so_long_that_its_context_is_trimmed() -> None:
     async def story() -> Rig:
         rig = Rig(mode="all", batch=BatchSettings(max_wait_s=0.01, max_input_tokens=2500))
         for number in range(12):
-            rig.desk.submit(seen(f"{number:016x}", device=f"d{number}"))
+            rig.queue.submit(seen(f"{number:016x}", device=f"d{number}"))
         await rig.settle()
         return rig
 
@@ -321,10 +326,10 @@ def test_windows_behind_a_slow_answer_are_concluded_in_turns() -> None:
         rig.gate.clear()
         lane = [window(score(2.0)), *(replace(window(score(0.0)), id=str(place)) for place in range(500))]
         for win in lane:
-            rig.desk.submit(win)
+            rig.queue.submit(win)
         rig.gate.set()
         counts = [0]
-        while rig.desk.pending:
+        while rig.pending:
             await asyncio.sleep(0)
             counts.append(len(rig.concluded))
         assert max(after - before for before, after in pairwise(counts)) == MAX_CONCLUDED
@@ -341,14 +346,14 @@ def test_a_window_that_seals_between_two_turns_keeps_its_place() -> None:
         rig.gate.clear()
         lane = [window(score(2.0)), *(replace(window(score(0.0)), id=str(place)) for place in range(300))]
         for win in lane:
-            rig.desk.submit(win)
+            rig.queue.submit(win)
         rig.gate.set()
         for _ in range(50):
             if not rig.concluded:
                 await asyncio.sleep(0)
         assert len(rig.concluded) == MAX_CONCLUDED
         last = replace(window(score(0.0)), id="fade0000fade00")
-        rig.desk.submit(last)
+        rig.queue.submit(last)
         assert len(rig.concluded) == MAX_CONCLUDED
         await rig.settle()
         assert [name for name, _ in rig.concluded] == [*(win.id for win in lane), "fade0000fade00"]

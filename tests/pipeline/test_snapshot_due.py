@@ -1,6 +1,6 @@
 """When a snapshot is due: rows, age, and a journal that is short of room."""
 
-from agent.pipeline.snapshot_due import AGE_S, ROWS, SnapshotDue
+from agent.pipeline.snapshot import AGE_S, ROWS, SnapshotDue
 
 
 def begun(clock: float = 0.0) -> SnapshotDue:

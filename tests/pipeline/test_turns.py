@@ -26,11 +26,11 @@ DEVICES = 1_000
 Body = Callable[[Life], Coroutine[Any, Any, Any]]
 
 
-def live(folder: Path, body: Body) -> Any:
+def live(folder: Path, body: Body, *, age_s: float = 60.0) -> Any:
     """Run ``body`` in a process that then ends without a last snapshot."""
 
     async def run() -> Any:
-        life = Life(folder, max_series=2 * DEVICES, age_s=60.0)
+        life = Life(folder, max_series=2 * DEVICES, age_s=age_s)
         await life.begin()
         try:
             return await body(life)
@@ -60,6 +60,12 @@ async def rest() -> None:
     """Give the loop more turns than these tests need."""
     for _ in range(50):
         await asyncio.sleep(0)
+
+
+def seal_all(life: Life) -> None:
+    """Journal a tick at which the age of every open window is up."""
+    life.pipeline.windows.reconfigure(WindowSettings(max_age_s=0.0))
+    life.pipeline.note(TimerKind.TICK)
 
 
 def windows(life: Life) -> int:
@@ -158,7 +164,7 @@ def test_one_slice_of_a_snapshot_is_bounded(tmp_path: Path) -> None:
             await rest()
         assert max(len(text) for text in pipeline.windows.dump()) < 100 * MAX_DUMPED
         assert max(len(piece) for piece in pipeline.detector.dump_pieces()) < 100 * MAX_DUMPED
-        dump = Dump(pipeline.detector, pipeline.windows, pipeline.desk.calm, {})
+        dump = Dump(pipeline.detector, pipeline.windows, pipeline.review_queue.calm, {})
         packer, fed = dump._packer, [0]
 
         def compress(text: bytes) -> bytes:
@@ -200,7 +206,7 @@ def test_windows_wait_while_the_journal_is_behind(tmp_path: Path) -> None:
 
     async def body(life: Life) -> None:
         await fill(life)
-        life.pipeline.note(TimerKind.DRAIN)
+        seal_all(life)
         life.rig.settle()
         free = threading.Event()
         life.journal.write(lambda _store: free.wait(), urgent=True)
@@ -239,7 +245,7 @@ def test_a_kill_amid_a_cut_tick_gives_the_same_windows(tmp_path: Path) -> None:
 
     async def die(life: Life) -> None:
         await fill(life)
-        life.pipeline.note(TimerKind.DRAIN)
+        seal_all(life)
         life.rig.settle()  # the loop stands still: nothing more is sealed than the turn below does
         shutil.copytree(whole, uncut)
         life.pipeline.consume([row for row in life.rig.rows if row.seq > life.pipeline.seq])
@@ -253,8 +259,8 @@ def test_a_kill_amid_a_cut_tick_gives_the_same_windows(tmp_path: Path) -> None:
     live(whole, die)
     assert len(judged(cut)[1]) == MAX_TURN_WINDOWS
     assert not judged(uncut)[0]
-    live(uncut, go_on)
-    live(cut, go_on)
+    live(uncut, go_on, age_s=0.0)
+    live(cut, go_on, age_s=0.0)
     sealed, verdicts, waiting = judged(cut)
     assert (len(sealed), verdicts, waiting) == (DEVICES, set(sealed), DEVICES)
     assert (sealed, verdicts, waiting) == judged(uncut)
@@ -264,9 +270,9 @@ def test_windows_that_wait_at_the_start_are_concluded_in_turns(tmp_path: Path) -
     """A thousand sealed and not judged: the loop is free again after each 200."""
 
     async def leave(life: Life) -> None:
-        life.pipeline.desk.submit = lambda *_: None  # type: ignore[method-assign]  # killed before any verdict
+        life.pipeline.review_queue.submit = lambda *_: None  # type: ignore[method-assign]  # killed before any verdict
         await fill(life)
-        life.pipeline.note(TimerKind.DRAIN)
+        seal_all(life)
         await life.feed()
         await rest()
 

@@ -8,10 +8,17 @@ import pytest
 from hypothesis import given, strategies as st
 
 from agent.domain.records import CALM, Kind, Reading, Trigger
-from agent.pipeline.window import Windows, WindowSettings, identify
+from agent.pipeline.window import Draft, Windows, WindowSettings, identify
 from tests.support.make import T0, reading, score
 
 SETTINGS = WindowSettings(max_age_s=60, max_readings=5, settle_s=5)
+
+
+def seal_all(windows: Windows, clock: float) -> list[Draft]:
+    """Seal every open window."""
+    return [
+        draft for device in list(windows._open) for draft in windows.seal_device(device, clock, Trigger.AGE)
+    ]
 
 
 def test_seals_by_count() -> None:
@@ -51,7 +58,7 @@ def test_event_span_seals_before_the_row_that_outgrows_it() -> None:
     windows.add("d1", 1, T0, [(reading(at=T0), CALM)], None)
     (draft,) = windows.add("d1", 2, T0 + 0.1, [(reading(at=T0 + 300), CALM)], None)
     assert (draft.trigger, draft.lo, draft.hi, draft.start, draft.end) == (Trigger.AGE, 1, 1, T0, T0)
-    (draft,) = windows.drain(T0 + 1)
+    (draft,) = seal_all(windows, T0 + 1)
     assert (draft.lo, draft.hi) == (2, 2)
 
 
@@ -68,7 +75,7 @@ def test_traceparents_are_bounded() -> None:
     windows = Windows(WindowSettings(max_readings=100))
     for seq in range(1, 20):
         windows.add("d1", seq, T0, [(reading(), CALM)], f"00-{seq:032x}-{seq:016x}-01")
-    (draft,) = windows.drain(T0)
+    (draft,) = seal_all(windows, T0)
     assert len(draft.traceparents) == 8
 
 
@@ -83,15 +90,15 @@ def test_state_survives_dump_and_load() -> None:
     again.load(state, {"b": 2})
     assert again.next_due() == windows.next_due()
     assert again.lowest_seq() == 1
-    drafts = {draft.device: draft for draft in again.drain(T0 + 9)}
+    drafts = {draft.device: draft for draft in seal_all(again, T0 + 9)}
     assert set(drafts) == {"a", "c"}
-    expected = {draft.device: draft for draft in windows.drain(T0 + 9)}
+    expected = {draft.device: draft for draft in seal_all(windows, T0 + 9)}
     assert drafts["a"] == expected["a"]
 
 
 def spans(windows: Windows) -> list[tuple[float, float]]:
     """Drain and return first and last event time of each window, counted from T0."""
-    return [(draft.start - T0, draft.end - T0) for draft in windows.drain(T0)]
+    return [(draft.start - T0, draft.end - T0) for draft in seal_all(windows, T0)]
 
 
 @pytest.mark.parametrize("times", [(10, 20, 30), (20, 10, 30), (10, 30, 20), (30, 20, 10)])
@@ -129,7 +136,7 @@ def test_an_alarm_in_a_backlog_settles_in_event_time() -> None:
     assert windows.add("d1", 3, T0, [(reading(99, T0 + 6), score(2.0))], None) == []
     (draft,) = windows.add("d1", 4, T0, [(reading(at=T0 + 6.5), CALM)], None)
     assert (draft.trigger, draft.lo, draft.hi) == (Trigger.SUSPICION, 1, 3)
-    assert [item.lo for item in windows.drain(T0)] == [4]
+    assert [item.lo for item in seal_all(windows, T0)] == [4]
 
 
 def test_without_an_alarm_a_backlog_is_cut_by_age_alone() -> None:
@@ -170,7 +177,7 @@ def test_sealing_a_device_seals_it_alone() -> None:
     assert windows.seal_device("c", T0 + 3, Trigger.SILENCE) == []
     assert windows.next_due() == T0 + 61  # the alarm of a went with it
     assert windows.tick(T0 + 30) == []
-    assert [item.device for item in windows.drain(T0 + 31)] == ["b"]
+    assert [item.device for item in seal_all(windows, T0 + 31)] == ["b"]
 
 
 @given(
@@ -192,7 +199,7 @@ def test_every_reading_is_in_exactly_one_window(steps: list[tuple[str, int, floa
         if tick:
             drafts += windows.tick(clock)
         drafts += windows.add(device, seq, clock, [(reading(seq, clock, device), score(level))], None)
-    drafts += windows.drain(clock)
+    drafts += seal_all(windows, clock)
     held = [(draft.device, int(item.value)) for draft in drafts for item, _ in draft.readings]
     assert sorted(held) == sorted((device, seq) for seq, (device, *_) in enumerate(steps, start=1))
     for name in "abc":

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from agent.domain.records import Answer, Grounding, Kind, Severity, Status, Window
-from agent.prompt import fingerprint, freeze, ground, thaw
+from agent.prompt import ground
 from tests.ai.kit import window
 
 ANSWER = Answer(Status.ANOMALY, Kind.SPIKE, Severity.WARNING, 2, ("r17",), "It jumped.")
@@ -141,53 +141,3 @@ def test_a_printed_value_is_always_grounded(value: float, decimals: int) -> None
     text = f"{shown:.{decimals}f}"
     if abs(float(text) - shown) <= 0.05 * abs(shown):
         assert failed(replace(ANSWER, summary=f"It is {text}."), one) == []
-
-
-# ------------------------------------------------------------------------------------ kept answers
-
-
-def test_a_kept_answer_tells_the_new_windows_values() -> None:
-    """Evidence is kept by index and numbers by place, so that a like window gets its own."""
-    old = window(value=98.66)
-    new = window(value=98.61, first_ref=40)
-    answer = replace(ANSWER, summary="It jumped to 98.7, usual is 70.1 to 72.3.")
-    kept = freeze(answer, old)
-    assert kept is not None
-    thawed = thaw(kept, new)
-    assert thawed == replace(answer, evidence=("r56",), summary="It jumped to 98.6, usual is 70.1 to 72.3.")
-    assert failed(thawed, new) == []
-
-
-@pytest.mark.parametrize("summary", ["r17 jumped.", "It rose by 27."])
-def test_what_cannot_be_traced_is_not_kept(summary: str) -> None:
-    """Ids in words and numbers from nowhere make an answer good for one window only."""
-    assert freeze(replace(ANSWER, summary=summary), window()) is None
-
-
-def test_like_windows_have_one_key() -> None:
-    """Ids, times, and differences far below the usual spread fall away."""
-    assert fingerprint(window(value=98.66)) == fingerprint(window(value=98.67, first_ref=40, device="other"))
-
-
-@pytest.mark.parametrize(
-    "other",
-    [
-        window(value=97.0),
-        window(score=2.5),
-        window(kind=Kind.DRIFT),
-        window(metric="pressure"),
-        window(unit="°F"),
-        window(limits=(-40.0, 99.0)),
-        window(recent=tuple(range(30))[::-1]),
-        window(score=0.5),
-    ],
-)
-def test_unlike_windows_have_other_keys(other: Window) -> None:
-    """Whatever a judgement may hang on is in the key."""
-    assert fingerprint(window()) != fingerprint(other)
-
-
-def test_the_key_knows_the_model() -> None:
-    """Another model, or another temperature, is another question."""
-    assert fingerprint(window(), "m", 0.0) != fingerprint(window(), "n", 0.0)
-    assert fingerprint(window(), "m", 0.0) != fingerprint(window(), "m", 1.0)

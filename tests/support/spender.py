@@ -15,9 +15,10 @@ from urllib.parse import urlsplit
 
 from agent.ai.caller import Caller
 from agent.ai.openai_reply import read_reply
-from agent.ai.protocols import BudgetWindow, ErrorType, Reply, Request, TransportError
+from agent.ai.protocols import TransportError
 from agent.ai.settings import CallerSettings
 from agent.budget.ledger import BudgetLedger
+from agent.domain.model_calls import BudgetWindow, ErrorType, Reply, Request
 from agent.domain.records import Reason
 from tests.ai.kit import PRICING, Notes, batch, window
 

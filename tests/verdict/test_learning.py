@@ -17,6 +17,7 @@ from agent.domain.records import (
     Score,
     Severity,
     Status,
+    Trigger,
 )
 from agent.journal.codec import decode_window, encode_window
 from agent.pipeline.window import Windows, WindowSettings
@@ -199,7 +200,7 @@ def test_what_is_not_judged_survives_a_restart() -> None:
     before.add("d", 1, T0, scored, None)
     after = Windows(WindowSettings())
     after.load(json.loads("".join(before.dump())), {})
-    (draft,) = after.drain(T0)
+    (draft,) = after.seal_device("d", T0, Trigger.AGE)
     assert list(draft.readings) == scored
     sealed = replace(window(Score(0.5)), local=opine(scored))
     assert decode_window(encode_window(sealed)) == sealed
@@ -217,7 +218,7 @@ def test_windows_of_an_older_version_are_read() -> None:
     windows = Windows(WindowSettings())
     item = ["temperature", T0, 20.0, "degC", 0.5, "spike", [1.0, 2.0], False]
     windows.load([["d", 1, 1, T0, T0, T0, [], None, None, [item]]], {})
-    ((_, score),) = windows.drain(T0)[0].readings
+    ((_, score),) = windows.seal_device("d", T0, Trigger.AGE)[0].readings
     assert score == Score(0.5, Kind.SPIKE, (1.0, 2.0))
 
 

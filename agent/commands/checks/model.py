@@ -7,18 +7,18 @@ import re
 import time
 from collections.abc import Iterator
 
+from agent.ai.errors import remedy
 from agent.ai.openai_chat import OpenAIChat
-from agent.ai.pricing import Pricing, usd
 from agent.ai.probe import MAX_TOKENS, Probe, probe
-from agent.ai.protocols import ErrorType
-from agent.ai.remedies import remedy
 from agent.budget.ledger import BudgetLedger
+from agent.budget.pricing import Pricing, usd
 from agent.commands.budget import NAME, open_ledger
 from agent.commands.checks.line import Line, fail, ok, warn
 from agent.commands.printing import many, printable
 from agent.config import Config, ConfigError
 from agent.config.credentials import api_key
 from agent.config.endpoint import describe_model, endpoint_of
+from agent.domain.model_calls import ErrorType
 from agent.journal import JournalError, Reader
 
 TIMEOUT_S = 20.0

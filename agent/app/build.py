@@ -1,0 +1,280 @@
+"""Builds the parts of one agent and connects them; nothing is global, and nothing runs yet."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from agent import __version__
+from agent.app.ai import AiService
+from agent.app.lifecycle import Lifecycle
+from agent.app.transcripts import Transcripts
+from agent.app.watchdog import BEAT_S, Watchdog
+from agent.config import Config, settings, weaknesses
+from agent.config.credentials import web_auth, web_tls
+from agent.decode.injection import InjectionScanner
+from agent.decode.receive import Receiver
+from agent.decode.registry import DecodeLimits, Registry
+from agent.detect import Detector, DetectSettings
+from agent.journal import Journal, Wiring
+from agent.mqtt import Link
+from agent.observe.logs import LogWriter
+from agent.observe.metrics import Metrics
+from agent.observe.recorder import TelemetryRecorder
+from agent.observe.traces import Tracer, open_tracer
+from agent.observe.verdict_events import PublishSpans, VerdictEvents
+from agent.pipeline.events import Subscribers
+from agent.pipeline.loop import LoopBridge
+from agent.pipeline.pipeline import TURN_S, Pipeline
+from agent.status.health import Health
+from agent.status.journal_view import JournalView
+from agent.status.metrics_snapshot import MetricsSnapshot
+from agent.status.problems import Problems, Start
+from agent.status.report import Reporter
+from agent.status.responses import Freshness, Responses
+from agent.testing.time_scale import time_scale_here
+from agent.verdict.feedback import read_feedback
+from agent.web import WebServer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agent:
+    """The parts of one agent. :class:`agent.app.app.App` gives them threads and stops them."""
+
+    ai: AiService
+    bridge: LoopBridge
+    detector: Detector
+    journal: Journal
+    lifecycle: Lifecycle
+    link: Link
+    metrics: Metrics
+    pipeline: Pipeline
+    problems: Problems
+    watchdog: Watchdog
+    web: WebServer
+
+    def heartbeats(self) -> dict[str, float]:
+        """Return a number for each loop that changes with each of its turns."""
+        return {
+            "net": self.link.heartbeat,
+            "journal": self.journal.stats.heartbeat,
+            "analyst": self.pipeline.heartbeat,
+            "web": self.web.heartbeat,
+        }
+
+    @property
+    def page(self) -> str:
+        """The address of the status page."""
+        return f"http://{self.web.host}:{self.web.port}/"
+
+
+def build(
+    config: Config,
+    *,
+    logs: LogWriter,
+    loop: asyncio.AbstractEventLoop,
+    fail: Callable[[BaseException], None],
+) -> Agent:
+    """Open the journal and the ledger, and return the parts of an agent.
+
+    Journal, link and pipeline call each other. The journal is built first; its wiring gets the link's
+    methods, and the bridge gets the pipeline, as soon as these exist.
+
+    Args:
+        config: as it was loaded.
+        logs: the log of the process.
+        loop: the analyst's loop.
+        fail: ends the process with a fault of the analyst.
+
+    Raises:
+        AgentError: journal, ledger, a secret or the web port cannot be used, in words for a person.
+    """
+    start = Start(time.time(), time.monotonic())
+    scale = time_scale_here(config.agent.state_dir)
+    tracer = _open_tracer(config, logs)
+    ai = AiService(config, secrets=logs.secrets)
+    metrics = Metrics(
+        models=ai.models,
+        provider=config.ai.profile,
+        version=__version__,
+        prompt=ai.prompt,
+        categories=config.ai.safety_categories or (),
+        sources=[source.topic for source in config.sources],
+    )
+    recorder = TelemetryRecorder(logs=logs, metrics=metrics, tracer=tracer)
+    verdict_events = VerdictEvents(metrics=metrics, log=logs.log, guard=recorder.guard)
+    events = Subscribers(note=recorder.guard.take)
+    verdict_events.subscribe_to(events)
+    registry = Registry(sources=config.sources, limits=DecodeLimits(), base_topic=config.base_topic)
+    detector = Detector(settings=DetectSettings(), limits=settings.of_limits(config))
+    bridge = LoopBridge(loop, fail=fail)
+    receiver = Receiver(
+        registry=registry,
+        own={f"{config.base_topic}/feedback": read_feedback},
+        wall_at=scale.wall_at,
+        note=recorder.decoder_faulted,
+    )
+    wiring = Wiring(
+        decode=receiver.decode,
+        on_rows=bridge.on_rows,
+        on_texts=InjectionScanner(recorder.injection_suspected).scan_all,
+        on_feedback=verdict_events.on_feedback,
+        knows=detector.knows,
+        log=logs.bind(room="journal"),
+    )
+    journal = Journal.open(
+        config.agent.state_dir,
+        agent_id=config.agent.id,
+        settings=settings.of_journal(config),
+        wiring=wiring,
+        wall=scale.wall,
+        mono=time.monotonic,
+        stretch=scale.stretch,
+    )
+    transcripts = Transcripts(write=journal.write, log=logs.bind(room="caller"))
+    ai.open(recorder, logs.bind(room="caller"), transcripts.add)
+    link = _make_link(config, registry, journal, bridge, logs)
+    wiring.on_acks, wiring.on_generation, wiring.on_room = link.ack, link.generation_stored, link.room
+    pipeline = Pipeline(
+        settings=settings.of_pipeline(config, endpoint=ai.caller is not None),
+        journal=journal,
+        detector=detector,
+        caller=ai.caller,
+        publish=link.publish,
+        trace=PublishSpans(tracer=tracer, guard=recorder.guard, protocol=lambda: link.state.protocol),
+        events=events,
+        suppressed=lambda reason: recorder.suppressed(reason, 1),
+        audits_allowed=ai.audits_allowed,
+        clock=journal.clock.now,
+        wall=scale.wall,
+        turn_s=scale.turn_s(TURN_S),
+        log=logs.bind(room="pipeline"),
+        spawn=bridge.spawn,
+        fail=bridge.fail,
+    )
+    bridge.connect(pipeline)
+    watchdog = Watchdog(beat_s=BEAT_S)
+    view = JournalView(
+        state_dir=config.agent.state_dir,
+        conclusions=pipeline.conclusions,
+        outbox=pipeline.outbox,
+        quoted=config.web.quarantine_text,
+    )
+    problems = Problems(
+        config=config,
+        link=link,
+        journal=journal.stats,
+        outbox=pipeline.outbox,
+        detector=detector,
+        ai=ai,
+        faults=recorder.fault_log,
+        view=view,
+        idle_s=watchdog.age,
+        dropped=recorder.dropped,
+        limits=settings.of_limits(config),
+        weaknesses=weaknesses(config),
+        start=start,
+    )
+    reporter = Reporter(
+        config=config,
+        link=link,
+        journal=journal.stats,
+        pipeline=pipeline,
+        conclusions=pipeline.conclusions,
+        detector=detector,
+        ai=ai,
+        problems=problems,
+        view=view,
+        start=start,
+    )
+    snapshot = MetricsSnapshot(
+        link=link,
+        journal=journal,
+        pipeline=pipeline,
+        detector=detector,
+        outbox_rows=view.outbox_rows,
+        dropped=recorder.dropped,
+        budget=ai.spend,
+    )
+    metrics.read_path(snapshot.take)
+    responses = Responses(
+        status=Freshness(reporter.status, loop=loop).status,
+        problems=problems,
+        render=metrics.render,
+        stuck=watchdog.stuck,
+        idle_s=watchdog.age,
+        note=recorder.telemetry_faulted,
+    )
+    web = WebServer(
+        host=config.web.host,
+        port=config.web.port,
+        routes=responses.routes(),
+        tls=web_tls(config),
+        auth=web_auth(config, logs.secrets),
+        log=logs.bind(room="web"),
+    )
+    health = Health(
+        link=link, problems=problems, reporter=reporter, topic=f"{config.base_topic}/health", log=logs.log
+    )
+    return Agent(
+        ai=ai,
+        bridge=bridge,
+        detector=detector,
+        journal=journal,
+        lifecycle=Lifecycle(
+            loop=loop,
+            journal=journal,
+            pipeline=pipeline,
+            link=link,
+            ai=ai,
+            web=web,
+            tracer=tracer,
+            health=health,
+            spawn=bridge.spawn,
+        ),
+        link=link,
+        metrics=metrics,
+        pipeline=pipeline,
+        problems=problems,
+        watchdog=watchdog,
+        web=web,
+    )
+
+
+def _open_tracer(config: Config, logs: LogWriter) -> Tracer:
+    return open_tracer(
+        endpoint=config.traces.endpoint,
+        protocol=config.traces.protocol,
+        sample_ratio=config.traces.sample_ratio,
+        content=config.traces.content,
+        service_version=__version__,
+        gateway=config.agent.id,
+        secrets=logs.secrets,
+        log=logs.bind(room="traces"),
+    )
+
+
+def _make_link(
+    config: Config, registry: Registry, journal: Journal, bridge: LoopBridge, logs: LogWriter
+) -> Link:
+    """Return the link; each attempt to connect is on disk before CONNECT is written."""
+
+    def store_connection(generation: int) -> None:
+        stored = journal.write(lambda store: store.begin_connection(generation), urgent=True)
+        stored.add_done_callback(
+            lambda done: None if done.exception() else link.connection_stored(generation)
+        )
+
+    link = Link(
+        settings=settings.of_link(config),
+        subscriptions=settings.of_subscriptions(config, registry),
+        first_generation=journal.generation + 1,
+        previous_filters=journal.filters,
+        store_connection=store_connection,
+        offer=journal.inbox.offer,
+        on_published=bridge.on_published,
+        on_event=bridge.on_link,
+        log=logs.bind(room="mqtt"),
+        pressed=lambda: journal.inbox.pressed,
+    )
+    return link

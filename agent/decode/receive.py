@@ -1,0 +1,48 @@
+"""Decoding of one arrival, with the report of a decoder that fails by a fault of ours."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from agent.decode.registry import Decoded, Registry
+from agent.domain.records import Arrival, DecodeError, DecodeReason
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receiver(Generic[T]):
+    """Decodes readings by the registry, and messages on the agent's own topics by ``own``.
+
+    ``wall_at`` gives the wall time of an arrival from its monotonic and its real time of receipt; ``note``
+    gets a fault of ours and the topic.
+    """
+
+    registry: Registry
+    own: Mapping[str, Callable[[bytes], T]]
+    wall_at: Callable[[float, float], float]
+    note: Callable[[BaseException, str], None]
+
+    def decode(self, arrival: Arrival) -> Decoded | T:
+        """Return the content of a message.
+
+        Raises:
+            DecodeError: with the reason for the quarantine.
+            Exception: a fault of ours, which was reported; the message belongs into quarantine.
+        """
+        try:
+            return self._decode(arrival)
+        except (DecodeError, UnicodeEncodeError, MemoryError) as error:
+            if isinstance(error, DecodeError) and error.reason is DecodeReason.DECODER_FAULT:
+                self.note(error.__cause__ or error, arrival.topic)
+            raise
+        except Exception as error:
+            self.note(error, arrival.topic)
+            raise
+
+    def _decode(self, arrival: Arrival) -> Decoded | T:
+        own = self.own.get(arrival.topic)
+        if own is not None:
+            return own(arrival.payload)
+        received = self.wall_at(arrival.mono, arrival.received)
+        return self.registry.decode(arrival.topic, arrival.payload, received, arrival.properties)

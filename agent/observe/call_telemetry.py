@@ -1,0 +1,229 @@
+"""One call as log fields, as counts and as span attributes."""
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from agent.domain.model_calls import CallRecord, Request
+from agent.domain.records import Check, Grounding
+from agent.observe.metrics import Metrics
+from agent.observe.redact import MAX_DEVICES
+from agent.observe.traces import Span
+
+MAX_CHECKS = 8
+MIXED = "mixed"  # where the verdicts of one call differ
+
+
+def call_fields(start: Request) -> dict[str, Any]:
+    """Return which call, of which model, about which devices: what a search begins with."""
+    return {
+        "request_id": start.request_id,
+        "user_id": start.user_id,
+        "devices": start.devices[:MAX_DEVICES],
+        "model": start.model,
+        "provider": start.provider,
+        "batch_id": start.batch_id,
+    }
+
+
+def start_fields(start: Request) -> dict[str, Any]:
+    """Return the log fields that every event of the call carries."""
+    return call_fields(start) | {
+        "device_count": len(start.devices),
+        "windows": len(start.window_ids),
+        "prompt_length": len(start.prompt),
+        "prompt_version": start.prompt_version,
+    }
+
+
+def end_fields(record: CallRecord) -> dict[str, Any]:
+    """Return the log fields of ``ai_call_success`` or ``ai_call_failure``."""
+    fields: dict[str, Any] = {
+        "latency_ms": round(record.latency_s * 1000.0, 3),
+        "attempt_count": record.attempts,
+        "cost_usd": record.cost_usd,
+        "finish_reason": record.reply.finish_reason,
+        "provider_request_id": record.reply.provider_request_id,
+    }
+    if record.usage is not None:
+        fields |= {
+            "input_tokens": record.usage.input,
+            "output_tokens": record.usage.output,
+            "total_tokens": record.usage.input + record.usage.output,
+            "cached_tokens": record.usage.cached_input,
+            "tokens_estimated": record.usage.estimated,
+        }
+        if record.usage.reported is not None:
+            fields["reported_tokens"] = list(record.usage.reported)
+    if record.ok:
+        fields |= {
+            "response_length": len(record.reply.text),
+            "grounding": {key.value: count for key, count in record.grounding.items()},
+            "statuses": dict(record.statuses),
+        }
+    fields |= {
+        "source": source_of(record),
+        "reason": reason_of(record),
+        "verdicts": {"/".join(words): count for words, count in record.verdicts.items()},
+        "validation_failed": record.validation_failed,
+        "repaired": record.repaired is True,
+    }
+    if record.cost_assumed_usd:
+        fields["cost_assumed_usd"] = record.cost_assumed_usd
+    if record.error_type is not None or not record.ok:
+        fields |= {
+            "error_type": record.error_type.value if record.error_type else "other",
+            "error_message": record.error_message,
+            "http_status": record.http_status,
+        }
+    if record.safety_categories:
+        fields["safety"] = list(record.safety_categories)
+    return {key: value for key, value in fields.items() if value is not None}
+
+
+def source_of(record: CallRecord) -> str:
+    """Return whose opinion the verdicts of the call are: ``ai``, ``local``, or ``mixed``."""
+    return _common(source for source, _reason, _status in record.verdicts) or ("ai" if record.ok else "local")
+
+
+def reason_of(record: CallRecord) -> str | None:
+    """Return the reason of the verdicts of the call, or ``mixed``."""
+    return _common(reason for _source, reason, _status in record.verdicts)
+
+
+def _common(words: Iterable[str]) -> str | None:
+    found = set(words)
+    return MIXED if len(found) > 1 else next(iter(found), None)
+
+
+def count_call(metrics: Metrics, start: Request, record: CallRecord) -> None:
+    """Count one call, once, whatever came of it."""
+    count, pair = metrics.count, metrics.model(start.model, start.provider)
+    count("ai_api_calls_total", *pair, "success" if record.ok else "failure")
+    metrics.observe("ai_api_call_duration_seconds", record.latency_s, *pair)
+    if record.error_type is not None or not record.ok:
+        count("ai_api_errors_total", *pair, record.error_type or "other")
+    usage = record.usage
+    if usage is not None:
+        count("ai_tokens_processed_total", *pair, "input", by=usage.input)
+        count("ai_tokens_processed_total", *pair, "output", by=usage.output)
+        count("ai_cached_input_tokens_total", *pair, by=usage.cached_input)
+        count("ai_reasoning_tokens_total", *pair, by=usage.reasoning)
+        if usage.estimated:
+            count("ai_tokens_estimated_total", *pair, "input", by=usage.input)
+            count("ai_tokens_estimated_total", *pair, "output", by=usage.output)
+    count("ai_estimated_cost_usd_total", *pair, by=record.cost_usd or 0.0)
+    count("ai_cost_assumed_usd_total", *pair, by=record.cost_assumed_usd)
+    if not record.priced:
+        count("ai_cost_unpriced_calls_total", *pair)
+    if record.validation_failed:
+        count("ai_validation_failures_total", pair[0])
+    if record.repaired is not None:
+        count("ai_repairs_total", "ok" if record.repaired else "failed")
+    for category in record.safety_categories:
+        metrics.safety_flag(start.model, category)
+
+
+def describe_spans(spans: Sequence[Span], start: Request, record: CallRecord, *, content: bool) -> None:
+    """Put the outcome on ``edge.batch``, ``ai_api_call`` and ``chat``.
+
+    Args:
+        spans: The three, outermost first.
+        start: The call before its first byte.
+        record: The call after its end.
+        content: Whether prompt and reply may be shown.
+    """
+    _batch, call, chat = spans
+    usage = record.usage
+    tokens = {
+        "gen_ai.usage.input_tokens": usage.input,
+        "gen_ai.usage.output_tokens": usage.output,
+        "gen_ai.usage.cache_read.input_tokens": usage.cached_input,
+        "gen_ai.usage.cache_write.input_tokens": usage.cache_write,
+        "gen_ai.usage.reasoning.output_tokens": usage.reasoning,
+    } if usage is not None else {}  # fmt: skip
+    reply = record.reply
+    chat.set(
+        {
+            "gen_ai.request.temperature": start.temperature,
+            "gen_ai.request.max_tokens": start.max_tokens,
+            "gen_ai.request.seed": start.seed,
+            "gen_ai.output.type": "json",
+            "gen_ai.prompt.name": start.prompt_name,
+            "gen_ai.prompt.version": start.prompt_version,
+            "openai.api.type": "chat_completions",
+            "gen_ai.response.id": reply.response_id,
+            "gen_ai.response.model": reply.response_model,
+            "gen_ai.response.finish_reasons": [record.reply.finish_reason]
+            if record.reply.finish_reason
+            else None,
+            "openai.response.service_tier": reply.service_tier,
+            "openai.response.system_fingerprint": reply.system_fingerprint,
+            "http.response.status_code": record.http_status,
+            **tokens,
+        }
+    )
+    call.set(
+        {
+            "response.length": len(reply.text),
+            "ai.cost.usd": record.cost_usd,
+            "ai.cache.hit": False,
+            "ai.budget.remaining_usd": record.budget_remaining_usd,
+            "ai.cost.assumed_usd": record.cost_assumed_usd or None,
+            "ai.verdict.status": [f"{name}:{count}" for name, count in record.statuses.items()] or None,
+            "ai.verdict.source": source_of(record),
+            "ai.verdict.reason": reason_of(record),
+            "ai.verdicts": [f"{'/'.join(words)}:{n}" for words, n in record.verdicts.items()] or None,
+            "ai.validation.failed": record.validation_failed,
+            "ai.reply.repaired": record.repaired is True,
+            "ai.tokens.estimated": None if usage is None else usage.estimated,
+            "ai.safety.flags": list(record.safety_categories) or None,
+        }
+    )
+    _evaluate(chat, record, content=content)
+    if content:
+        if start.system:
+            chat.set({"gen_ai.system_instructions": _json([_text(start.system)])})
+        chat.set({"gen_ai.input.messages": _message("user", start.user)})
+        if record.ok:
+            chat.set({"gen_ai.output.messages": _message("assistant", reply.text)})
+    if not record.ok:
+        for span in (chat, call):
+            span.fail(record.error_type.value if record.error_type else "other")
+    elif record.error_type is not None:
+        chat.set({"error.type": record.error_type.value})
+
+
+def failed_checks(checks: Iterable[Check], *, in_words: bool) -> list[str]:
+    """Return the checks that failed; their words repeat the reply, so they need ``in_words``."""
+    failed = [check for check in checks if not check.held][:MAX_CHECKS]
+    return [f"{check.name}: {check.detail}" if in_words else check.name for check in failed]
+
+
+def _evaluate(chat: Span, record: CallRecord, *, content: bool) -> None:
+    good, bad = (record.grounding.get(kind, 0) for kind in (Grounding.GROUNDED, Grounding.UNGROUNDED))
+    if good + bad:
+        chat.event(
+            "gen_ai.evaluation.result",
+            {
+                "gen_ai.evaluation.name": "grounding",
+                "gen_ai.evaluation.score.value": good / (good + bad),
+                "gen_ai.evaluation.score.label": "fail" if bad else "pass",
+                "gen_ai.evaluation.explanation": "; ".join(
+                    failed_checks(record.failed_checks, in_words=content)
+                )
+                or None,
+            },
+        )
+
+
+def _message(role: str, text: str) -> str:
+    return _json([{"role": role, "parts": [_text(text)]}])
+
+
+def _text(text: str) -> dict[str, str]:
+    return {"type": "text", "content": text}
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,86 @@
+"""Verdicts, findings and feedback as metrics and log lines, and the spans of their publishing."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from agent.domain.records import FindingEvent
+from agent.observe.faults import Guard
+from agent.observe.metrics import Metrics
+from agent.observe.traces import OFF, GuardedSpan, Span, Tracer
+from agent.pipeline.events import FindingChanged, Subscribers, VerdictCommitted
+from agent.verdict.feedback import Noted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerdictEvents:
+    """Subscribes to the pipeline's events, and takes the journal's answers to feedback."""
+
+    metrics: Metrics
+    log: Callable[..., None]
+    guard: Guard
+
+    def subscribe_to(self, events: Subscribers) -> None:
+        """Count each verdict and log each change of a finding."""
+        events.subscribe(VerdictCommitted, self._count)
+        events.subscribe(FindingChanged, self._log_finding)
+
+    def _count(self, event: VerdictCommitted) -> None:
+        self.metrics.verdict(event.verdict.status, event.verdict.source)
+        self.metrics.reading_to_verdict(event.waited_s)
+        if event.seen_only_by is not None:
+            self.metrics.disagreement(event.seen_only_by)
+
+    def _log_finding(self, event: FindingChanged) -> None:
+        verdict = event.verdict
+        self.log(
+            f"finding_{event.change}",
+            level="warning" if event.change is FindingEvent.OPENED else "info",
+            finding_id=verdict.finding_id,
+            verdict_id=verdict.id,
+            request_id=verdict.request_id,
+            device=verdict.device,
+            kind=verdict.kind,
+            severity=verdict.severity,
+            score=verdict.score,
+            source=verdict.source,
+            reason=verdict.reason,
+            summary=verdict.summary,
+        )
+
+    def on_feedback(self, noted: Iterable[Noted]) -> None:
+        """Count and log feedback on verdicts, each verdict and outcome once. On the journal's thread."""
+        for one in noted:
+            verdict_id = one.verdict_id or one.feedback.verdict_id
+            about = {"verdict_id": verdict_id, "outcome": one.feedback.outcome}
+            if one.refused:
+                self.log("feedback_refused", level="warning", why=one.why, **about)
+            elif one.status is None:
+                self.log("feedback_ignored", level="debug", why=one.why, **about)
+            else:
+                with self.guard:
+                    self.metrics.feedback(one.status, one.feedback.outcome)
+                self.log("feedback_noted", status=one.status, note=one.feedback.note, **about)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishSpans:
+    """Starts the span of each publish; a span that is off where the telemetry fails.
+
+    ``protocol`` gives the MQTT version of the link, None before the first connection.
+    """
+
+    tracer: Tracer
+    guard: Guard
+    protocol: Callable[[], str | None]
+
+    def __call__(self, *, trace_id: str | None, destination: str, device: str) -> Span:
+        """Return the span of one publish, to be ended when the broker has acknowledged."""
+        with self.guard:
+            span = self.tracer.publish(
+                trace_id=trace_id,
+                destination=destination,
+                device=device,
+                protocol=self.protocol() or "5",
+            )
+            return span if span is OFF else GuardedSpan(span, self.guard)
+        return OFF

@@ -1,0 +1,64 @@
+"""The hand-off from other threads to the analyst's loop, and the tasks of that loop."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any
+
+from agent.domain.records import Row
+from agent.journal import JournalClosedError
+from agent.mqtt import LinkState
+from agent.pipeline.pipeline import Pipeline
+
+
+class LoopBridge:
+    """Passes rows, link changes and publish results to the pipeline, in the order in which they come.
+
+    :meth:`connect` is called once, before the threads start. ``fail`` ends the process with an error.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, *, fail: Callable[[BaseException], None]) -> None:
+        self._loop = loop
+        self._fail = fail
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def connect(self, pipeline: Pipeline) -> None:
+        """Take the pipeline, which is built after the journal and the link that call the bridge."""
+        self._pipeline = pipeline
+
+    # ---------------------------------------------------------------------------- from any thread
+
+    def on_rows(self, rows: list[Row]) -> None:
+        """Pass on committed rows."""
+        self._post(self._pipeline.consume, rows)
+
+    def on_published(self, outbox_id: int, code: int) -> None:
+        """Pass on the reason code of a message that the broker has acknowledged or refused."""
+        self._post(self._pipeline.published, outbox_id, code)
+
+    def on_link(self, state: LinkState) -> None:
+        """Pass on a change of the link."""
+        self._post(self._pipeline.link_changed, state)
+
+    def _post(self, work: Callable[..., None], *args: object) -> None:
+        with suppress(RuntimeError):  # the loop is closed: the process is ending
+            self._loop.call_soon_threadsafe(work, *args)
+
+    # ---------------------------------------------------------------------- on the analyst's loop
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run a task; an exception of it ends the process."""
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self.fail(error)
+
+    def fail(self, error: BaseException) -> None:
+        """End the process with ``error``, unless it only says that the journal was closed."""
+        if not isinstance(error, JournalClosedError):
+            self._fail(error)

@@ -1,0 +1,91 @@
+"""The journal's file as the status shows it: rows that no part of the agent keeps in memory."""
+
+import json
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from agent.domain.records import Finding, Severity
+from agent.journal import JournalError, Reader
+from agent.pipeline.conclude import Conclusions
+from agent.pipeline.outbox_feed import Outbox
+from agent.status.schema import MAX_DEVICES, MAX_QUARANTINE, QuarantineView
+from agent.verdict.encode import iso
+
+REFRESH_S = 10.0
+SEVERITIES = tuple(Severity)  # the worst last
+
+
+@dataclass(slots=True, kw_only=True)
+class JournalView:
+    """Reads the file at most every ten seconds; any thread may call :meth:`refresh`.
+
+    ``quoted``: quarantined messages are shown with the decoder's words, which may repeat their text.
+    """
+
+    state_dir: Path
+    conclusions: Conclusions
+    outbox: Outbox
+    quoted: bool
+    outbox_depth: int = 0
+    undeliverable: int = 0
+    given_up: tuple[str, float] | None = None  # topic and time of the oldest undeliverable row
+    refused_since: float | None = None
+    verdicts: dict[str, dict[str, Any]] = field(default_factory=dict)  # finding -> an earlier process's
+    quarantine: list[QuarantineView] = field(default_factory=list)
+    _refreshed: float | None = None
+
+    def outbox_rows(self) -> int:
+        """Return how many messages wait for the broker; reads the file while some are on disk alone."""
+        if self.outbox.complete:
+            return self.outbox.in_memory
+        self.refresh()
+        return max(self.outbox_depth, self.outbox.in_memory)
+
+    def refresh(self) -> None:
+        """Read the file again if the last time is ten seconds ago."""
+        now = time.monotonic()
+        if self._refreshed is not None and now - self._refreshed < REFRESH_S:
+            return
+        self._refreshed = now
+        try:
+            with Reader.open(self.state_dir) as reader:
+                self._read(reader)
+        except JournalError:
+            return  # the journal's own thread reports its problem
+
+    def _read(self, reader: Reader) -> None:
+        self.outbox_depth, self.undeliverable = reader.undelivered()
+        self.given_up = reader.given_up() if self.undeliverable else None
+        self.refused_since = self._read_refused(reader)
+        self.verdicts = self._read_verdicts(reader)
+        self.quarantine = [
+            {
+                "topic": row.topic[:120],
+                "reason": row.reason,
+                "detail": row.detail if self.quoted else f"{row.size} bytes",
+                "received_at": iso(row.received),
+            }
+            for row in reader.quarantine(limit=MAX_QUARANTINE)
+        ]
+
+    def _read_refused(self, reader: Reader) -> float | None:
+        """Return since when the broker has refused the waiting messages, of the first few topics."""
+        rows = [row for row, _ in list(self.outbox.refused.values())[:MAX_DEVICES]]
+        return min((at for row in rows if (at := reader.refused_since(row)) is not None), default=None)
+
+    def _read_verdicts(self, reader: Reader) -> dict[str, dict[str, Any]]:
+        """Return the earlier verdicts on the shown findings without one of this process."""
+        shown = worst_first(self.conclusions.findings())[:MAX_DEVICES]
+        silent = [one for one in shown if self.conclusions.last_anomaly(one.device) is None]
+        known = {one.id: self.verdicts[one.id] for one in silent if one.id in self.verdicts}
+        unknown = [one for one in silent if one.id not in known]
+        found = {key: json.loads(body) for key, body in reader.told_of(unknown).items()} if unknown else {}
+        return known | {one.id: found.get(one.id, {}) for one in unknown}
+
+
+def worst_first(findings: Iterable[Finding]) -> list[Finding]:
+    """Return findings by severity, those of one severity by their age, the newest first."""
+    return sorted(findings, key=lambda one: (-SEVERITIES.index(one.severity), -one.opened, one.id))

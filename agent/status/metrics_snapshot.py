@@ -1,0 +1,61 @@
+"""The counters of the path for one scrape of the metrics."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from agent.detect import Detector
+from agent.journal import Journal
+from agent.mqtt import Link
+from agent.observe.registry import PathSnapshot
+from agent.pipeline.pipeline import Pipeline
+
+MAX_ROWS = 4096  # that the journal hands to the analyst before it waits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricsSnapshot:
+    """Takes the counters by plain reads, from any thread.
+
+    Args:
+        outbox_rows: how many messages wait for the broker.
+        dropped: lost log lines and spans.
+        budget: limit, spent and reserved of each period, USD.
+    """
+
+    link: Link
+    journal: Journal
+    pipeline: Pipeline
+    detector: Detector
+    outbox_rows: Callable[[], int]
+    dropped: Callable[[], tuple[int, int]]
+    budget: Callable[[], Mapping[str, tuple[float, float, float]]]
+
+    def take(self) -> PathSnapshot:
+        """Return the counters as of now."""
+        link, pipeline, detector = self.link, self.pipeline, self.detector
+        stats, inbox = self.journal.stats, self.journal.inbox
+        wall, mono, clock = time.time(), time.monotonic(), self.journal.clock.now()
+        lines, spans = self.dropped()
+        return PathSnapshot(
+            link=link.stats,
+            journal=stats,
+            detect=detector.stats,
+            connected=link.state.connected,
+            windows=dict(pipeline.stats.windows),
+            findings_open={str(kind): n for kind, n in pipeline.conclusions.open_by_kind().items()},
+            outbox_depth=self.outbox_rows(),
+            devices=detector.device_count,
+            queues={
+                "intake_bytes": (inbox.size, inbox.max_bytes),
+                "analyst_rows": (inbox.pending_rows, MAX_ROWS),
+            },
+            device_times=detector.device_times(),
+            heartbeats={
+                "net": wall - (mono - link.heartbeat),
+                "journal": wall - (mono - stats.heartbeat),
+                "analyst": wall - (clock - pipeline.heartbeat),
+            },
+            telemetry_dropped={"logs": lines, "traces": spans},
+            budget=self.budget(),
+        )

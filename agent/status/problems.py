@@ -1,0 +1,214 @@
+"""Problems and notes of a running agent, and its state in one word."""
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple, Protocol
+
+from agent.config import Config, Weakness
+from agent.detect import Detector, DetectSettings, Limit
+from agent.journal import JournalStats
+from agent.mqtt import Link
+from agent.pipeline.outbox_feed import Outbox
+from agent.status.journal_view import JournalView
+from agent.status.limits import LimitFault, judge_patterns, judge_uses
+from agent.status.schema import State
+from agent.status.sentences import (
+    backlog_words,
+    evicted_words,
+    given_up_words,
+    intake_words,
+    journal_words,
+    learning_words,
+    link_notes,
+    link_problems,
+    many_metrics_words,
+    quarantine_words,
+    refused_words,
+    telemetry_words,
+)
+
+WEB_STUCK_S = 20.0
+BACKLOG, BACKLOG_S = 1000, 60.0  # messages that wait for the broker, and for how long, before it is a problem
+LIMITS_EVERY_S = 5.0
+SPOKEN_S = 600.0  # after a start the series of a limit may not have sent a reading yet
+NEWCOMERS_S = 600.0
+MAX_METRICS = 64  # of a device that are shown
+
+
+class Start(NamedTuple):
+    """When the process began."""
+
+    wall: float  # Unix seconds
+    mono: float
+
+
+class HasProblems(Protocol):
+    """A part of the agent that describes its own problems, in sentences."""
+
+    def problems(self) -> list[str]: ...
+
+
+class HasNotes(HasProblems, Protocol):
+    """A part that describes its weaknesses as well."""
+
+    def notes(self) -> list[str]: ...
+
+
+@dataclass(slots=True, kw_only=True)
+class Problems:
+    """Collects the problems of all parts, from any thread.
+
+    ``config`` is the one at start: a reload changes nothing of it that is read here, except the limits.
+    ``idle_s`` gives for how long a loop has made no turn, ``dropped`` the lost log lines and spans.
+    """
+
+    config: Config
+    link: Link
+    journal: JournalStats
+    outbox: Outbox
+    detector: Detector
+    ai: HasNotes
+    faults: HasProblems
+    view: JournalView
+    idle_s: Callable[[str], float]
+    dropped: Callable[[], tuple[int, int]]
+    limits: Sequence[Limit]
+    weaknesses: Sequence[Weakness]
+    start: Start
+    learning: int = 0  # series
+    _since: dict[str, float] = field(default_factory=dict)  # state -> since when it holds
+    _limit_faults: list[LimitFault] = field(default_factory=list)
+    _limits_due: float = -math.inf
+    _largest: tuple[str, int] = ("", 0)  # the device with the most metrics
+
+    def reconfigure(self, limits: Sequence[Limit]) -> None:
+        """Take reloaded limits."""
+        self.limits, self._limits_due = limits, -math.inf
+
+    def state(self) -> State:
+        """Return the state in one word."""
+        if not self.working:
+            return "down"
+        return "degraded" if self.problems() else "ok"
+
+    @property
+    def working(self) -> bool:
+        """Whether readings come in: subscribed, and the journal takes them."""
+        return self.link.state.subscribed and self.journal.state != "full"
+
+    def problems(self) -> list[str]:
+        """Return the problems, in sentences; none when all is well."""
+        now = time.monotonic()
+        found = link_problems(self.link.state, self.link.stats, url=self.config.mqtt.url, now=now)
+        found += self._held_back()
+        found += _newcomer_problems(self.journal, now=now)
+        if self.idle_s("web") > WEB_STUCK_S:
+            found.append("The web server hangs, the rest goes on: restart the agent.")
+        found += [str(fault) for fault in self._judge_limits() if self._is_problem(fault)]
+        return found + self.ai.problems() + self.faults.problems()
+
+    def _held_back(self) -> list[str]:
+        """Return which work waits in journal and outbox, since when, and what helps."""
+        journal, view, refused = self.journal, self.view, self.outbox.refused
+        stalled = self.link.state.stalled
+        since = self._note_since(
+            {
+                f"journal {journal.state}": bool(journal.problem),
+                "intake": stalled,
+                "refused": bool(refused),
+                "backlog": view.outbox_depth > BACKLOG,
+            }
+        )
+        found = []
+        if journal.problem:
+            found.append(journal_words(journal.problem, since[f"journal {journal.state}"]))
+        if stalled:
+            found.append(intake_words(since["intake"]))
+        if refused:
+            oldest = view.refused_since or since["refused"]  # as journaled, once that was read
+            code = next(iter(refused.values()))[1]
+            found.append(
+                refused_words(list(refused), code=code, since=oldest, base_topic=self.config.base_topic)
+            )
+        if time.time() - since.get("backlog", math.inf) > BACKLOG_S:
+            found.append(backlog_words(view.outbox_depth, since["backlog"]))
+        if view.undeliverable and view.given_up is not None:
+            topic, at = view.given_up
+            found.append(
+                given_up_words(
+                    view.undeliverable, topic=topic, since=at, keep_days=self.config.journal.keep_days
+                )
+            )
+        return found
+
+    def _note_since(self, states: Mapping[str, bool]) -> dict[str, float]:
+        """Return since when each state holds; states that are over are forgotten."""
+        now = time.time()
+        since = {name: self._since.get(name, now) for name, holds in states.items() if holds}
+        self._since = since
+        return since
+
+    def _judge_limits(self) -> list[LimitFault]:
+        """Return the limits without effect, judged every five seconds.
+
+        Or less often where there are many: it takes at most a 50th of the time.
+        """
+        now = time.monotonic()
+        if now >= self._limits_due:
+            self._limits_due = now + LIMITS_EVERY_S
+            self._limit_faults = judge_patterns(self.limits) + judge_uses(self.detector.limit_use())
+            self.learning = self.detector.learning_count()
+            self._largest = self.detector.largest()
+            ended = time.monotonic()
+            self._limits_due = ended + max(LIMITS_EVERY_S, 50.0 * (ended - now))
+        return self._limit_faults
+
+    def _is_problem(self, fault: LimitFault) -> bool:
+        """Return whether a fault is certain: after a start a device may not have sent a reading yet."""
+        return fault.sure or time.monotonic() - self.start.mono > SPOKEN_S
+
+    def notes(self) -> list[str]:
+        """Return the weaknesses that do not stop the work, in sentences."""
+        journal, detector = self.journal, self.detector
+        found = link_notes(self.link.state, ids_reused=journal.ids_reused) + self.ai.notes()
+        found += [str(fault) for fault in self._judge_limits() if not self._is_problem(fault)]
+        if self.learning:
+            found.append(learning_words(self.learning, detector.stats.series))
+        device, metrics = self._largest
+        if metrics > MAX_METRICS:
+            found.append(many_metrics_words(device, metrics, MAX_METRICS))
+        if (evicted := detector.stats.evicted) > 0:
+            found.append(evicted_words(evicted, DetectSettings().max_series))
+        quarantined = sum(journal.quarantined.values())
+        if quarantined and self.view.quarantine:
+            last = self.view.quarantine[0]
+            at = datetime.fromisoformat(last["received_at"]).timestamp()
+            found.append(quarantine_words(quarantined, topic=last["topic"], reason=last["reason"], at=at))
+        lines, spans = self.dropped()
+        if lines or spans:
+            found.append(telemetry_words(lines, spans, self.start.wall))
+        return [*found, *map(_sentence, self.weaknesses)]
+
+    def one_line(self, page: str) -> str:
+        """Return one line for ``systemctl status``; ``page`` is the address of the status page."""
+        problems = self.problems()
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        return f"{self.state()}: {problems[0] + more if problems else f'page at {page}'}"
+
+
+def _sentence(weak: Weakness) -> str:
+    return f"{weak.what[:1].upper()}{weak.what[1:]}: {weak.remedy} ({weak.key})."
+
+
+def _newcomer_problems(stats: JournalStats, *, now: float) -> list[str]:
+    """Return which sources have sent more new device ids than they may, in the last ten minutes."""
+    if stats.new_refused_at is None or now - stats.new_refused_at > NEWCOMERS_S:
+        return []
+    return [
+        f"Source {source} has sent {count} messages of too many new devices or metrics "
+        "(new_device_limit, new_series_limit): raise its new_devices_per_min if the devices are yours."
+        for source, count in list(stats.new_refused.items())
+    ]

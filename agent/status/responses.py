@@ -1,0 +1,123 @@
+"""The web server's responses: page, metrics, health, readiness and the status, even from a busy loop."""
+
+import asyncio
+import math
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, TimeoutError as FutureTimeoutError
+from contextlib import suppress
+from dataclasses import dataclass
+
+from agent.status.problems import Problems
+from agent.status.report import encode_status
+from agent.status.schema import Status
+from agent.web import Response, json_response, page
+
+STUCK_S = 20.0  # a loop without a turn for this long: not healthy
+STALE_S = 5.0  # the analyst without a turn for this long: not ready
+ANSWER_S = 0.5  # then the last answer is given again: a scrape must not wait
+
+
+class Freshness:
+    """Asks the loop for the status, once at a time; used by one thread, that of the web server."""
+
+    def __init__(
+        self,
+        take: Callable[[], Status],
+        *,
+        loop: asyncio.AbstractEventLoop,
+        answer_s: float = ANSWER_S,
+        mono: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._take = take
+        self._loop = loop
+        self._answer_s = answer_s
+        self._mono = mono
+        self._last: Status | None = None
+        self._taken = mono()
+        self._status: Future[Status] | None = None
+
+    def status(self) -> Status | None:
+        """Return the status as of now, else the last one marked as stale; None before the first."""
+        if self._status is None or self._status.done():  # an answer that came too late is old by now
+            self._status = asyncio.run_coroutine_threadsafe(self._take_status(), self._loop)
+        with suppress(FutureTimeoutError):  # it stays asked
+            self._last = taken = self._status.result(self._answer_s)
+            self._taken = self._mono()
+            return taken
+        if self._last is None:
+            return None
+        age_s = math.ceil(10 * (self._mono() - self._taken)) / 10
+        return {
+            **self._last,
+            "stale": True,
+            "age_s": age_s,
+            "state": "degraded" if self._last["state"] == "ok" else self._last["state"],
+            "problems": [
+                f"This status is {age_s:.0f} s old: the analyst is busy; if it hangs, the agent restarts.",
+                *self._last["problems"],
+            ],
+        }
+
+    async def _take_status(self) -> Status:
+        return self._take()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Responses:
+    """Answers the web server, on its thread.
+
+    Args:
+        status: the status object as of now, or the last one with its age.
+        problems: for readiness.
+        render: the metrics and their content type.
+        stuck: the first loop without a turn for so many seconds, or None.
+        idle_s: for how long a loop has made no turn.
+        note: gets an exception while the metrics are rendered.
+    """
+
+    status: Callable[[], Status | None]
+    problems: Problems
+    render: Callable[[], tuple[bytes, str]]
+    stuck: Callable[[float], str | None]
+    idle_s: Callable[[str], float]
+    note: Callable[[Exception], None]
+
+    def routes(self) -> Mapping[str, Callable[[], Response]]:
+        """Return the response of each path."""
+        return {
+            "/": page,
+            "/metrics": self._metrics,
+            "/healthz": self._healthz,
+            "/readyz": self._readyz,
+            "/status.json": self._status_json,
+        }
+
+    def _metrics(self) -> Response:
+        try:
+            body, content_type = self.render()
+        except Exception as error:
+            self.note(error)
+            raise
+        return Response(body, content_type=content_type)
+
+    def _healthz(self) -> Response:
+        stuck = self.stuck(STUCK_S)
+        return Response(b"ok\n") if stuck is None else Response(f"{stuck} is stuck\n".encode(), 503)
+
+    def _readyz(self) -> Response:
+        problems, idle_s = self.problems.problems(), self.idle_s("analyst")
+        if idle_s > STALE_S:
+            problems.insert(
+                0, f"The analyst has made no turn for {idle_s:.0f} s: if it hangs, the agent restarts."
+            )
+        ready = idle_s <= STALE_S and self.problems.working
+        text = "ready\n" if ready else "not ready\n"
+        lines = [*problems, *(f"note: {line}" for line in self.problems.notes())]
+        return Response((text + "".join(f"{line}\n" for line in lines)).encode(), 200 if ready else 503)
+
+    def _status_json(self) -> Response:
+        status = self.status()
+        if status is None:
+            return Response(b"the analyst is busy; try again\n", 503)
+        return json_response(lambda: encode_status(status))

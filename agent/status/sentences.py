@@ -1,0 +1,123 @@
+"""Sentences for a person: the problem or weakness, since when, and the remedy."""
+
+from collections.abc import Sequence
+
+from agent.mqtt import LinkState, LinkStats
+from agent.verdict.encode import iso
+from agent.verdict.verdict import clean
+
+MAX_TOPIC = 120
+
+
+def link_problems(link: LinkState, stats: LinkStats, *, url: str, now: float) -> list[str]:
+    """Return the problems between broker and agent; ``now`` is monotonic."""
+    found = []
+    if link.silent_until is not None:
+        found.append(f"Silent until {iso(link.silent_until)}: {link.last_error or 'the client id is taken'}.")
+    elif not link.connected:
+        found.append(link.last_error or f"Not connected to the broker at {url}.")
+    elif not link.subscribed:
+        found.append(link.last_error or "Connected, but no filter is subscribed yet.")
+    found += [f"The broker refused the filter {text!r}: allow the agent to read it." for text in link.refused]
+    found += [
+        f"The broker grants {text!r} at a lower QoS than asked for: messages may be lost."
+        for text in link.downgraded
+    ]
+    if dropped := stats.losses.recent(now):
+        found.append(
+            f"The broker dropped {dropped} messages of its clients in the last 10 minutes: "
+            "raise its max_queued_messages."
+        )
+    return found
+
+
+def link_notes(link: LinkState, *, ids_reused: bool) -> list[str]:
+    """Return the limits of this broker."""
+    notes = []
+    if link.protocol == "3.1.1":
+        notes.append(
+            "The broker speaks MQTT 3.1.1: a publish that it refuses cannot be told from one that it took."
+        )
+    if ids_reused:
+        notes.append(
+            "The broker reuses packet ids: what it sends again after a reconnect is journaled again."
+        )
+    return notes
+
+
+def journal_words(problem: str, since: float) -> str:
+    """Return the problem of the journal; the rest of the sentence is its own."""
+    return f"Journal, since {iso(since)}: {problem}."
+
+
+def refused_words(topics: Sequence[str], *, code: int, since: float, base_topic: str) -> str:
+    """Return which messages wait because the broker refuses them."""
+    more = f" and of {len(topics) - 1} more topics" if len(topics) > 1 else ""
+    return (
+        f"The broker has refused the messages of {clean(topics[0])[:MAX_TOPIC]}{more} since {iso(since)}"
+        f" (reason code 0x{code:02x}): they wait on disk, are tried again within the hour and given up after"
+        f" 24 h. Allow the agent to write below {base_topic}/, or raise the broker's packet limit."
+    )
+
+
+def given_up_words(count: int, *, topic: str, since: float, keep_days: float) -> str:
+    """Return which messages were refused for a day and are not tried again."""
+    return (
+        f"{count} message{'s' * (count != 1)} could not be delivered for 24 h and "
+        f"{'are' if count != 1 else 'is'} not tried again, the oldest for {clean(topic)[:MAX_TOPIC]}, refused"
+        f" since {iso(since)}: see the broker's ACL, and edge-agent show VERDICT_ID for the code."
+        f" They are kept for {keep_days:g} days."
+    )
+
+
+def intake_words(since: float) -> str:
+    """Return why the agent takes no messages from the broker now."""
+    return (
+        f"Intake is full since {iso(since)}: what arrives is left with the broker until there is room. If it"
+        " lasts, look at the journal's disk and at the load of this machine, or raise mqtt.max_intake_mib."
+    )
+
+
+def backlog_words(count: int, since: float) -> str:
+    """Return how many messages wait for the broker's acknowledgement, and possible causes."""
+    return (
+        f"{count} messages wait for the broker since {iso(since)}, and are on disk. If it is connected, it"
+        " acknowledges too slowly: look at its load and its persistence settings (autosave_on_changes)."
+    )
+
+
+def quarantine_words(count: int, *, topic: str, reason: str, at: float) -> str:
+    """Return how many messages could not be read since the start, and how to find the cause."""
+    return (
+        f"{count} message{'s' * (count != 1)} could not be read since the start, the last at {iso(at)} on"
+        f" {clean(topic)[:MAX_TOPIC]} ({reason}): edge-agent explain TOPIC PAYLOAD says why."
+    )
+
+
+def telemetry_words(lines: int, spans: int, since: float) -> str:
+    """Return how many log lines and spans were lost."""
+    return (
+        f"{lines} log lines and {spans} spans were lost since {iso(since)}: standard output or"
+        " traces.endpoint takes them too slowly."
+    )
+
+
+def evicted_words(count: int, most: int) -> str:
+    """Return why series may never be learnt."""
+    return (
+        f"{count} series were forgotten since the start, because more than {most} came: they learn from the"
+        " beginning when they come again. Name fewer devices or metrics in sources."
+    )
+
+
+def learning_words(learning: int, series: int) -> str:
+    """Return how many series cannot be judged yet."""
+    return f"{learning} of {series} series are still learning: of these only configured limits alarm."
+
+
+def many_metrics_words(device: str, metrics: int, shown: int) -> str:
+    """Return that a device has more metrics than the status shows."""
+    return (
+        f"{device[:64]} has {metrics} metrics, of which at most {shown} are shown."
+        " If it invents their names, leave its topic out of sources."
+    )

@@ -1,1 +1,0 @@
-"""Writes the shipped Grafana dashboard from a table of panels."""

@@ -1,0 +1,61 @@
+"""Limits without effect are found and explained."""
+
+from agent.detect import Detector, Limit
+from agent.domain.records import Reading
+from agent.prompt.words import unit_spellings
+from agent.status.limits import judge_patterns, judge_uses
+from tests.support.make import T0
+
+
+def detector(*limits: Limit, unit: str = "kW") -> Detector:
+    """A detector that heard boiler/temperature in degC and pump/power in ``unit``."""
+    made = Detector(limits=limits)
+    made.update(Reading("boiler", "temperature", T0, 71.0, "degC"), T0)
+    made.update(Reading("pump", "power", T0, 3.1, unit), T0)
+    return made
+
+
+def limit(pattern: str, unit: str | None = None) -> Limit:
+    return Limit(pattern, high=90.0, unit=unit, spellings=unit_spellings(unit))
+
+
+def test_a_limit_that_matches_no_series_names_the_nearest() -> None:
+    """A slip of the pen in a limit is a boiler without one; it is not sure before the device has spoken."""
+    (fault,) = judge_uses(detector(limit("boiler/temprature")).limit_use())
+    assert not fault.sure
+    assert "'boiler/temprature' matches no series" in str(fault)
+    assert "the nearest is boiler/temperature" in str(fault)
+
+
+def test_a_limit_in_another_unit_names_the_series_and_its_unit() -> None:
+    """As long as the readings come in a unit that it does not know; another spelling is the same unit."""
+    (fault,) = judge_uses(detector(limit("*/power", "W")).limit_use())
+    assert fault.sure
+    assert "'*/power' is in W, but pump/power sends kW, so that it is not checked" in str(fault)
+    assert judge_uses(detector(limit("*/power", "kilo"), unit="kilo").limit_use()) == []
+    assert judge_uses(detector(limit("*/power", "W"), unit="w").limit_use()) == []
+
+
+def test_a_unit_that_changes_is_noticed() -> None:
+    """A limit that held stops to hold with the first reading in another unit."""
+    changing = detector(limit("*/power", "kW"))
+    assert judge_uses(changing.limit_use()) == []
+    changing.update(Reading("pump", "power", T0 + 1, 3100.0, "W"), T0 + 1)
+    assert "pump/power sends W" in str(judge_uses(changing.limit_use())[0])
+
+
+def test_a_limit_that_another_one_overrides_is_no_fault() -> None:
+    """It covers series, although a more literal limit holds for them. Without readings none is one."""
+    assert judge_uses(detector(limit("*/temperature"), limit("boiler/temperature")).limit_use()) == []
+    assert Detector(limits=[limit("a/b")]).limit_use() == []
+
+
+def test_a_unit_that_cannot_be_meant_is_seen_without_any_reading() -> None:
+    """An unknown unit and that of another quantity are said."""
+    (other,) = judge_patterns([limit("boiler/supply_temperature", "kW")])
+    assert "'boiler/supply_temperature' is in kW, which does not fit its metric: write one of degC" in str(
+        other
+    )
+    (unknown,) = judge_patterns([limit("*/temperature", "Grad")])
+    assert "'Grad', which is not a known unit" in str(unknown)
+    assert judge_patterns([limit("*/temperature", "°C"), limit("*/x", "kW"), limit("*")]) == []

@@ -1,0 +1,88 @@
+"""The status for other threads: fresh while the loop turns, else the last one with its age."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from agent.status.responses import Freshness
+from agent.status.schema import Status
+from tests.web.sample import sample_status
+
+
+class Site:
+    """A loop in a thread of its own, which a test can block."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.now = 100.0
+        self.taken = 0
+        self.freshness = Freshness(self.take, loop=self.loop, answer_s=0.05, mono=lambda: self.now)
+        self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
+        self.thread.start()
+
+    def take(self) -> Status:
+        """Return a status that tells how often one was taken."""
+        self.taken += 1
+        status = sample_status()
+        status["uptime_s"], status["state"], status["problems"] = float(self.taken), "ok", []
+        return status
+
+    def ask(self) -> Status:
+        """Return the status; it may take the loop a moment on a busy machine."""
+        for _ in range(200):
+            status = self.freshness.status()
+            if status is not None and not status["stale"]:
+                return status
+        raise AssertionError("the loop never answered")
+
+    @contextmanager
+    def blocked(self) -> Iterator[None]:
+        """Keep the loop from turning."""
+        free, inside = threading.Event(), threading.Event()
+
+        def block() -> None:
+            inside.set()
+            free.wait()
+
+        self.loop.call_soon_threadsafe(block)
+        inside.wait()
+        try:
+            yield
+        finally:
+            free.set()
+
+    def close(self) -> None:
+        """End the loop."""
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join()
+        self.loop.close()
+
+
+def test_a_status_is_old_while_the_loop_does_not_turn_and_says_so() -> None:
+    """Age, state and problem. When it turns again, a new one is taken."""
+    site = Site()
+    first = site.ask()
+    assert (first["stale"], first["age_s"]) == (False, 0.0)
+    with site.blocked():
+        site.now += 12.0
+        old = site.freshness.status()
+        assert old is not None
+        assert (old["stale"], old["age_s"], old["state"]) == (True, 12.0, "degraded")
+        assert "12 s old" in old["problems"][0]
+    site.now += 60.0
+    before = site.taken
+    while (again := site.ask())["uptime_s"] <= before:
+        pass
+    assert again["state"] == "ok"
+    site.close()
+
+
+def test_many_questions_to_a_blocked_loop_are_one() -> None:
+    """Scrapes while it hangs leave it no backlog; without a first status there is none to give."""
+    site = Site()
+    with site.blocked():
+        assert [site.freshness.status() for _ in range(5)] == [None] * 5
+    site.ask()
+    assert site.taken <= 2
+    site.close()
