@@ -33,15 +33,11 @@ class Crossings:
 
     def on_rows(self, rows: list[Row]) -> None:
         """Hand committed rows to the pipeline."""
-        self._post(self._rooms.pipeline.consume, rows)
-
-    def on_published(self, outbox_id: int, code: int) -> None:
-        """Hand a settled message to the outbox."""
-        self._post(self._published, outbox_id, code)
+        self.post(self._rooms.pipeline.consume, rows)
 
     def on_link(self, state: LinkState) -> None:
         """Hand a change of the link to the pipeline."""
-        self._post(self._link_changed, state)
+        self.post(self._link_changed, state)
 
     def on_feedback(self, noted: tuple[Noted, ...]) -> None:
         """Count what people said of verdicts, each verdict and outcome once."""
@@ -57,14 +53,12 @@ class Crossings:
                     self._rooms.metrics.feedback(one.status, one.feedback.outcome)
                 self._rooms.logs.log("feedback_noted", status=one.status, note=one.feedback.note, **told)
 
-    def _post(self, work: Callable[..., None], *args: object) -> None:
+    def post(self, work: Callable[..., None], *args: object) -> None:
+        """Run ``work`` on the analyst's loop."""
         with suppress(RuntimeError):  # the loop is closed: the process is ending
             self._loop.call_soon_threadsafe(work, *args)
 
     # ---------------------------------------------------------------------- on the analyst's loop
-
-    def _published(self, outbox_id: int, code: int) -> None:
-        self._rooms.pipeline.outbox.published(outbox_id, code, self._rooms.journal.clock.now())
 
     def _link_changed(self, state: LinkState) -> None:
         """Let the silence clocks run while subscribed; remember what the session holds."""

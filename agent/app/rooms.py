@@ -23,6 +23,7 @@ from agent.observe.metrics import Metrics
 from agent.observe.recorder import TelemetryRecorder
 from agent.observe.traces import open_tracer
 from agent.pipeline.pipeline import TURN_S, Pipeline
+from agent.sinks.mqtt import MqttSink
 from agent.status.report import Reporter
 from agent.status.sample import take_sample
 from agent.testing.time_scale import pace_here
@@ -80,6 +81,7 @@ class Rooms:
         self.asking.open(self.recorder, logs.bind(room="caller"), transcripts.add)
         self.detector = Detector(settings=DetectSettings(), limits=settings.of_limits(config))
         self.link = self._make_link()
+        self.broker = MqttSink(publish=self.link.publish, base_topic=config.base_topic)
         self.pipeline = self._make_pipeline()
         self.web = WebServer(
             host=config.web.host,
@@ -142,7 +144,7 @@ class Rooms:
             previous_filters=self.journal.filters,
             store_connection=self._store_connection,
             offer=self.journal.inbox.offer,
-            on_published=self.crossings.on_published,
+            on_published=lambda row, code: self.broker.acknowledged(row, code),  # noqa: PLW0108 - built later
             on_event=self.crossings.on_link,
             log=self.logs.bind(room="mqtt"),
             pressed=lambda: self.journal.inbox.pressed,
@@ -161,7 +163,8 @@ class Rooms:
             journal=self.journal,
             detector=self.detector,
             caller=self.asking.caller,
-            publish=self.link.publish,
+            sinks=[self.broker],
+            post=self.crossings.post,
             trace=self.crossings.trace,
             observe=self.crossings.observe,
             suppressed=lambda reason: self.recorder.suppressed(reason, 1),

@@ -160,9 +160,9 @@ def _lines(told: dict[str, Any]) -> list[str]:
 
 
 def _outbox_line(row: dict[str, Any]) -> str:
-    state = "given up" if row["given_up"] else "waits for the broker"
-    code = "" if row["reason_code"] is None else f", last refused with 0x{row['reason_code']:02x}"
-    return f"    {row['topic']} ({row['size']} bytes): {state}{code}"
+    state = "given up" if row["given_up"] else "waits"
+    failed = "" if row["reason"] is None else f", last failed with {row['reason']}"
+    return f"    {row['sink']}: {row['key']} ({row['size']} bytes): {state}{failed}"
 
 
 def _evidence(verdict: dict[str, Any]) -> list[str]:

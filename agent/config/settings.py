@@ -6,11 +6,12 @@ from agent.config.credentials import machine_hash, password_reader
 from agent.decode.registry import Registry, SourceSpec
 from agent.detect import Limit
 from agent.journal import JournalSettings
-from agent.mqtt import BROKER_LOSSES, LinkSettings, Subscription, encode_device
+from agent.mqtt import BROKER_LOSSES, LinkSettings, Subscription
 from agent.pipeline.pipeline import PipelineSettings
 from agent.pipeline.review_queue import BatchSettings
 from agent.pipeline.window import WindowSettings
 from agent.prompt.words import unit_spellings
+from agent.sinks.mqtt import mqtt_routes
 from agent.verdict.review_policy import ReviewSettings
 
 
@@ -79,12 +80,11 @@ def of_link(config: Config) -> LinkSettings:
 
 
 def of_pipeline(config: Config, *, endpoint: bool) -> PipelineSettings:
-    """Return topics, windows, batches and who reviews; ``endpoint`` says that there is a model to ask."""
-    review, base = config.review, config.base_topic
+    """Return routes, windows, batches and who reviews; ``endpoint`` says that there is a model to ask."""
+    review = config.review
     return PipelineSettings(
         agent=config.agent.id,
-        verdict_topic=lambda device: f"{base}/verdicts/{encode_device(device)}",
-        event_topic=lambda device: f"{base}/events/{encode_device(device)}",
+        routes=mqtt_routes(config.base_topic),
         review=ReviewSettings(mode=review.mode, audits_per_day=review.audits_per_day, endpoint=endpoint),
         window=WindowSettings(
             max_age_s=review.window.max_age_s,

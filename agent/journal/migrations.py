@@ -68,7 +68,20 @@ CREATE TABLE places(
   hash INTEGER NOT NULL)
 """
 
-STEPS: Final[Mapping[int, str]] = {1: FIRST, 2: GIVEN_UP, 3: PLACES}
+#: A row names its sink, and the key that its order belongs to. The dropped indexes were made on demand.
+SINKS = """
+DROP INDEX IF EXISTS outbox_device;
+DROP INDEX IF EXISTS outbox_topic;
+ALTER TABLE outbox RENAME COLUMN topic TO key;
+ALTER TABLE outbox RENAME COLUMN reason_code TO reason;
+UPDATE outbox SET reason = printf('reason code 0x%02x', reason) WHERE reason IS NOT NULL;
+ALTER TABLE outbox ADD COLUMN sink TEXT NOT NULL DEFAULT 'mqtt';
+ALTER TABLE outbox ADD COLUMN not_before REAL NOT NULL DEFAULT 0;
+ALTER TABLE outbox ADD COLUMN settles INTEGER NOT NULL DEFAULT 1;
+CREATE INDEX outbox_waiting ON outbox(sink, id) WHERE NOT given_up
+"""
+
+STEPS: Final[Mapping[int, str]] = {1: FIRST, 2: GIVEN_UP, 3: PLACES, 4: SINKS}
 VERSION: Final = max(STEPS)
 
 

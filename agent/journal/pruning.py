@@ -85,7 +85,10 @@ class Pruner:
     def _drop_verdicts(
         self, connection: sqlite3.Connection, floor: int, cutoff: float, *, early: bool
     ) -> int:
-        """Delete acknowledged verdicts with their windows, but for those that the snapshot may have open."""
+        """Delete acknowledged verdicts with their windows, except those that the snapshot may have open.
+
+        A verdict with a message that another sink has not taken yet stays as well.
+        """
         edge = connection.execute(
             "SELECT n FROM verdicts WHERE reviewed = 0 ORDER BY n DESC LIMIT 1 OFFSET ?", (_LOCAL_VERDICTS,)
         ).fetchone()
@@ -93,6 +96,7 @@ class Pruner:
             "SELECT v.n, v.id FROM verdicts v LEFT JOIN windows w ON w.id = v.id"
             " WHERE v.acked > 0 AND (w.hi IS NULL OR w.hi < :floor)"
             " AND (:early OR v.clock < :cutoff OR (v.reviewed = 0 AND v.n <= :edge AND v.acked = 1))"
+            " AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.verdict = v.id AND NOT o.given_up)"
             " ORDER BY v.n LIMIT :limit",
             {
                 "floor": floor,

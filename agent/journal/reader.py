@@ -30,6 +30,12 @@ from agent.journal.schema import APPLICATION_ID, check_version, read_meta
 
 _STATES = ("waiting", "acknowledged", "undeliverable")
 _WINDOW_STATES = ("sealed", "concluded", "settled")
+_SINKS_SINCE = 4  # version of the tables; an older journal may be read before the agent migrates it
+_OUTBOX_BEFORE = (
+    "(SELECT id, verdict, 'mqtt' AS sink, topic AS key, payload, clock, refused, given_up,"
+    " CASE WHEN reason_code NOTNULL THEN printf('reason code 0x%02x', reason_code) END AS reason"
+    " FROM outbox)"
+)
 
 
 class Reader:
@@ -39,6 +45,8 @@ class Reader:
         self._connection = connection
         self._path = path
         self._cleanup = cleanup
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        self._outbox = "outbox" if version >= _SINKS_SINCE else _OUTBOX_BEFORE
 
     @classmethod
     def open(cls, state_dir: Path) -> Self:
@@ -98,20 +106,20 @@ class Reader:
         }
 
     def undelivered(self) -> tuple[int, int]:
-        """Count what waits for the broker, and what was given up; no payload is read."""
+        """Count the messages that wait for a sink, and those that were given up; no payload is read."""
         every = self._connection.execute("SELECT count(*) FROM outbox").fetchone()[0]
         given_up = self._connection.execute("SELECT count(*) FROM outbox WHERE given_up = 1").fetchone()[0]
         return every - given_up, given_up
 
     def given_up(self) -> tuple[str, float] | None:
-        """Return the topic of the oldest message that was given up, and since when it was refused."""
+        """Return the key of the oldest message that was given up, and since when its delivery failed."""
         row = self._connection.execute(
-            "SELECT topic, coalesce(refused, clock) FROM outbox WHERE given_up = 1 ORDER BY id LIMIT 1"
+            f"SELECT key, coalesce(refused, clock) FROM {self._outbox} WHERE given_up = 1 ORDER BY id LIMIT 1"  # noqa: S608 - ours
         ).fetchone()
         return None if row is None else (str(row[0]), float(row[1]))
 
     def refused_since(self, outbox_id: int) -> float | None:
-        """Return since when the broker refuses a message that waits, None when it does not."""
+        """Return since when the delivery of a waiting message fails, None if it does not."""
         row = self._connection.execute("SELECT refused FROM outbox WHERE id = ?", (outbox_id,)).fetchone()
         return None if row is None or row[0] is None else float(row[0])
 
@@ -199,14 +207,13 @@ class Reader:
             yield QuarantineRecord(*row)
 
     def outbox(self, *, limit: int, verdict: str | None = None) -> Iterator[OutboxRecord]:
-        """Yield what waits for the broker or was given up, oldest first."""
-        for row in self._connection.execute(
-            "SELECT id, verdict, topic, length(payload), reason_code, given_up FROM outbox"
+        """Yield the messages that wait for a sink or were given up, oldest first."""
+        for outbox_id, verdict_id, sink, key, size, reason, given_up in self._connection.execute(
+            f"SELECT id, verdict, sink, key, length(payload), reason, given_up FROM {self._outbox}"  # noqa: S608 - ours
             " WHERE ?2 IS NULL OR verdict = ?2 ORDER BY id LIMIT ?1",
             (limit, verdict),
         ):
-            outbox_id, verdict, topic, size, code, given_up = row
-            yield OutboxRecord(outbox_id, verdict, topic, size, code, bool(given_up))
+            yield OutboxRecord(outbox_id, verdict_id, sink, key, size, reason, bool(given_up))
 
     def _verdicts(self, condition: str, values: tuple[object, ...]) -> Iterator[VerdictRecord]:
         rows = self._connection.execute(

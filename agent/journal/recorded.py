@@ -56,11 +56,12 @@ class QuarantineRecord:
 
 @dataclass(frozen=True, slots=True)
 class OutboxRecord:
-    """A PUBLISH that waits for the broker, or was given up."""
+    """A message that waits for its sink, or was given up."""
 
     id: int
     verdict: str
-    topic: str
+    sink: str
+    key: str
     size: int
-    reason_code: int | None  # of the broker's last refusal
+    reason: str | None  # of the last failed delivery
     given_up: bool

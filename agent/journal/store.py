@@ -180,29 +180,35 @@ class Store:
     # -------------------------------------------------------------------------------------- outbox
 
     def outbox_pending(
-        self, after: int, limit: int, skip: Collection[str] = ()
+        self, sink: str, after: int, limit: int, skip: Collection[str] = ()
     ) -> tuple[list[Outgoing], int]:
-        """Return what waits for the broker, oldest first, and how far it was read: see `outbox.pending`."""
-        return outbox.pending(self._connection, after=after, limit=limit, skip=skip)
+        """Return a sink's waiting rows, oldest first, and how far it was read: see `outbox.pending`."""
+        return outbox.pending(self._connection, sink, after=after, limit=limit, skip=skip)
 
     def outbox_of(
-        self, devices: Sequence[str], limit: int, skip: Collection[str] = ()
+        self, sink: str, devices: Sequence[str], limit: int, skip: Collection[str] = ()
     ) -> dict[str, list[Outgoing]]:
-        """Return the oldest rows of each device that wait for the broker; see `outbox.of_devices`."""
-        return outbox.of_devices(self._connection, devices, limit=limit, skip=skip) if devices else {}
+        """Return a sink's oldest waiting rows of each device; see `outbox.of_devices`."""
+        if not devices:
+            return {}
+        return outbox.of_devices(self._connection, sink, devices, limit=limit, skip=skip)
 
     def outbox_done(self, ids: Iterable[int]) -> None:
-        """Remove what the broker acknowledged with a code below 0x80."""
+        """Remove delivered rows."""
         failpoint("c10_before_outbox_done")
         outbox.finish(self._connection, ids)
 
-    def outbox_refused(self, outbox_id: int, reason_code: int) -> bool:
-        """Note that the broker refused a row; true once it did so for 24 h and the row is undeliverable."""
-        return outbox.refuse(self._connection, outbox_id, reason_code, self._sequence.now())
+    def outbox_failed(self, outbox_id: int, reason: str) -> bool:
+        """Note a failed delivery; return whether the row has failed for 24 h and is undeliverable."""
+        return outbox.fail(self._connection, outbox_id, reason, self._sequence.now())
 
-    def outbox_superseded(self, topic: str, outbox_id: int) -> None:
-        """Publish the rows of ``topic`` below this one without the retain flag: a newer one is out."""
-        outbox.supersede(self._connection, topic, outbox_id)
+    def outbox_superseded(self, sink: str, key: str, outbox_id: int) -> None:
+        """Send the rows of ``key`` below this one without the retain flag: a newer one is delivered."""
+        outbox.supersede(self._connection, sink, key, outbox_id)
+
+    def outbox_orphans(self, sinks: Collection[str]) -> dict[str, int]:
+        """Count the waiting rows of sinks that are not configured; see `outbox.orphans`."""
+        return outbox.orphans(self._connection, sinks, self._sequence.now())
 
     # ---------------------------------------------------------------------------------- the journal
 

@@ -73,7 +73,7 @@ class Publisher:
     def add(self, items: Iterable[Outgoing]) -> None:
         """Queue what must arrive."""
         self._queue.extend(
-            _Parcel(item.topic, item.payload, item.retain, item.outbox_id, item.properties) for item in items
+            _Parcel(item.key, item.payload, item.retain, item.outbox_id, item.properties) for item in items
         )
 
     def announce(self, topic: str, payload: bytes, *, retain: bool, expiry_s: int | None = None) -> None:

@@ -1,7 +1,7 @@
 """The path of a reading, from the journal to the verdict. Read this first.
 
     row -> detect (score) -> window -> seal (local opinion, prompt section)
-        -> review_queue (gate, batch, model) -> conclude (verdict, finding, outbox) -> broker
+        -> review_queue (gate, batch, model) -> conclude (verdict, finding, outbox) -> outbox_feed -> sinks
 
 Rows come from the journal strictly by ``seq``. What time decides (age, settling, silence) is asked for as a
 timer row and acted on only when that row comes back, so scores, windows and findings are a function of the
@@ -17,7 +17,6 @@ from agent.detect import Detector
 from agent.domain.records import (
     FindingEvent,
     MessageRow,
-    Outgoing,
     Reading,
     Reason,
     Recovered,
@@ -35,13 +34,14 @@ from agent.pipeline import snapshot
 from agent.pipeline.batch_log import BatchLog
 from agent.pipeline.conclude import Conclusions, Trace
 from agent.pipeline.journal_writes import Scribe
-from agent.pipeline.outbox_feed import PER_DEVICE, Outbox
+from agent.pipeline.outbox_feed import OutboxFeed
 from agent.pipeline.retained import Seeds
 from agent.pipeline.review_queue import Asks, BatchSettings, Desk, Spawn
 from agent.pipeline.seal import Sealer
 from agent.pipeline.snapshot import Dump
 from agent.pipeline.snapshot_due import SnapshotDue
 from agent.pipeline.window import Draft, Windows, WindowSettings
+from agent.sinks import Route, Sink
 from agent.testing.failpoint import failpoint
 from agent.verdict.review_policy import ReviewSettings
 
@@ -57,11 +57,10 @@ HELD_S = 0.01
 
 @dataclass(frozen=True, slots=True)
 class PipelineSettings:
-    """What the pipeline needs of the configuration; the topics are functions of a device id."""
+    """What the pipeline needs of the configuration."""
 
     agent: str
-    verdict_topic: Callable[[str], str]
-    event_topic: Callable[[str], str]
+    routes: Sequence[Route]
     review: ReviewSettings
     window: WindowSettings
     batch: BatchSettings
@@ -86,7 +85,8 @@ class Pipeline:
         journal: Journal,
         detector: Detector,
         caller: Asks | None,
-        publish: Callable[[Sequence[Outgoing]], None],
+        sinks: Sequence[Sink],
+        post: Callable[..., object],
         trace: Trace,
         observe: Callable[[Verdict, FindingEvent | None, float, str | None], None],
         suppressed: Callable[[Reason], None],
@@ -106,26 +106,19 @@ class Pipeline:
         self._write, self._try_to_write = scribe.write, scribe.try_to_write
         self.detector = detector
         self.windows = Windows(settings.window)
-        self.outbox = Outbox(
-            publish=publish,
-            load=lambda after, limit, skip, ahead: self._write(
-                lambda store: (
-                    store.outbox_of(ahead, PER_DEVICE, skip),
-                    *store.outbox_pending(after, limit, skip),
-                ),
-                lambda got: self.outbox.loaded(*got),
-            ),
-            done=lambda ids: self._write(lambda store: store.outbox_done(ids)),
-            refuse=lambda row, code: self._write(lambda store: store.outbox_refused(row, code)),
-            supersede=lambda topic, row: self._write(lambda store: store.outbox_superseded(topic, row)),
-            log=log,
-            seniority=detector.seniority,
+        self.outbox = OutboxFeed(
+            sinks,
+            write=self._write,
             settled=lambda row: self.conclusions.settled(row),  # noqa: PLW0108 - made below
+            post=post,
+            seniority=detector.seniority,
+            clock=clock,
+            wall=wall,
+            log=log,
         )
         self.conclusions = Conclusions(
             agent=settings.agent,
-            verdict_topic=settings.verdict_topic,
-            event_topic=settings.event_topic,
+            routes=settings.routes,
             write=self._write,
             publish=self.outbox.add,
             trace=trace,
@@ -394,8 +387,8 @@ class Pipeline:
             self.snapshot()
 
     async def last_snapshot(self) -> None:
-        """Note what the broker took up to the end, and take a snapshot; one under way is the last."""
-        self.outbox.note_acked()
+        """Note the deliveries up to the end, and take a snapshot; one under way is the last."""
+        self.outbox.note_delivered()
         self.snapshot()
         while self._snapshot_asked or self._dump is not None:
             self._journal.consumed(self._work())

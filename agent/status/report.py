@@ -149,11 +149,12 @@ class Reporter:
 
     def _held(self, journal: JournalStats) -> list[str]:
         """Return what journal and outbox keep back, since when, and what helps."""
-        rooms, refused = self._rooms, self._rooms.pipeline.outbox.refused
+        rooms = self._rooms
+        refusing = [feed for feed in rooms.pipeline.outbox.feeds.values() if feed.refused]
         now = {
             f"journal {journal.state}": bool(journal.problem),
             "intake": rooms.link.state.stalled,
-            "refused": bool(refused),
+            "refused": bool(refusing),
             "backlog": self.outbox_depth > BACKLOG,
         }
         since = self._note_since(now)
@@ -162,11 +163,14 @@ class Reporter:
             found.append(journal_words(journal.problem, since[f"journal {journal.state}"]))
         if rooms.link.state.stalled:
             found.append(intake_words(since["intake"]))
-        if refused:
+        for feed in refusing:
             oldest = self._refused_since or since["refused"]  # as journaled, once that was read
-            code = next(iter(refused.values()))[1]
-            base = rooms.config.base_topic
-            found.append(refused_words(list(refused), code=code, since=oldest, base_topic=base))
+            refused = dict(feed.refused)
+            _, why = next(iter(refused.values()))
+            words = refused_words(
+                feed.sink.title, list(refused), reason=why.reason, remedy=why.remedy, since=oldest
+            )
+            found.append(words)
         if time.time() - since.get("backlog", math.inf) > BACKLOG_S:
             found.append(backlog_words(self.outbox_depth, since["backlog"]))
         if self._undeliverable and self._given_up is not None:
@@ -354,8 +358,9 @@ class Reporter:
         }
 
     def _read_refused(self, reader: Reader) -> float | None:
-        """Return since when the broker refuses what waits, of the first few topics."""
-        rows = [row for row, _ in list(self._rooms.pipeline.outbox.refused.values())[:MAX_DEVICES]]
+        """Return since when a sink refuses waiting messages, of its first few keys."""
+        feeds = self._rooms.pipeline.outbox.feeds.values()
+        rows = [row for feed in feeds for row, _ in list(feed.refused.values())[:MAX_DEVICES]]
         return min((at for row in rows if (at := reader.refused_since(row)) is not None), default=None)
 
     def _read_told(self, reader: Reader) -> dict[str, dict[str, Any]]:

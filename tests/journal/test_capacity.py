@@ -18,7 +18,7 @@ from agent.domain.records import MessageRow, Outgoing, Row, TimerKind
 from agent.journal import JournalError, JournalSettings, JournalStorageError, Reader, pruning
 from tests.journal.rig import Rig, acking, arrival, concluding, link_up, sealing, window
 
-VERDICT = Outgoing(0, "edge-agent/gw1/verdicts/d1", b"content", retain=True)
+VERDICT = Outgoing(0, "mqtt", "edge-agent/gw1/verdicts/d1", b"content", retain=True, settles=True)
 SMALL = JournalSettings(commit_ms=5, max_mib=8, max_inbox_bytes=64 * 1024, max_group=32, ballast_bytes=0)
 BIG = b'{"a": 1, "pad": 2' + b" " * 4000 + b"}"
 
@@ -95,7 +95,8 @@ def test_a_refused_verdict_does_not_stop_the_acks_of_all(tmp_path: Path) -> None
         taken = 8 + fill(rig)
         rig.write(lambda store: store.snapshot(1000, b""))
         rig.until(lambda: rig.journal.stats.journaled == taken)
-        assert [item.outbox_id for item in rig.write(lambda store: store.outbox_pending(0, 9))[0]] == [1]
+        waiting, _ = rig.write(lambda store: store.outbox_pending("mqtt", 0, 9))
+        assert [item.outbox_id for item in waiting] == [1]
 
 
 def test_a_full_journal_opens_with_windows_open_and_without_verdicts(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from agent.domain.records import Batch, Outgoing
 from agent.journal import JournalSettings, Reader
 from tests.journal.rig import Rig, acking, arrival, concluding, link_up, sealing, window
 
-VERDICT = Outgoing(0, "edge-agent/gw1/verdicts/d1", b"content", retain=True)
+VERDICT = Outgoing(0, "mqtt", "edge-agent/gw1/verdicts/d1", b"content", retain=True, settles=True)
 DAY_S = 86_400.0
 
 
