@@ -12,7 +12,7 @@ from agent.budget.ledger import NANO
 from agent.budget.periods import KINDS, Anchor, Period, roll
 from agent.budget.store import VERSION
 from agent.journal.errors import JournalError, JournalNewerError
-from agent.journal.plain_files import refuse_planted
+from agent.journal.state_dir import refuse_planted
 
 
 def read_budget(

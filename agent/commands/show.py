@@ -11,7 +11,7 @@ from agent.commands.words import UnknownError, between, instant, many, number, p
 from agent.config import load_apart
 from agent.domain.records import Window
 from agent.journal import Reader
-from agent.journal.recorded import BatchRecord, VerdictRecord
+from agent.journal.reader import BatchRecord, VerdictRecord
 
 MAX_SEARCHED = 1000
 MAX_OUTBOX = 100

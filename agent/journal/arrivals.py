@@ -16,12 +16,10 @@ from agent.domain.records import (
     TimerRow,
 )
 from agent.journal import feedback
-from agent.journal.insertion import Insertion
-from agent.journal.message_ids import MessageIds, digest_of
-from agent.journal.newcomers import Newcomers
-from agent.journal.redelivery import Redelivery
-from agent.journal.sequence import Sequence
-from agent.journal.series import SeriesTable
+from agent.journal.codec import Insertion
+from agent.journal.redelivery import MessageIds, Redelivery, digest_of
+from agent.journal.sequence import RowSequence
+from agent.journal.series import Newcomers, SeriesTable
 from agent.journal.stats import Tally
 from agent.verdict.feedback import Feedback, Noted
 
@@ -74,7 +72,7 @@ class Intake:
         message_ids: MessageIds,
         series: SeriesTable,
         newcomers: Newcomers,
-        sequence: Sequence,
+        sequence: RowSequence,
         rows: list[Row],
     ) -> None:
         self.acks: list[Ack] = []  # in arrival order

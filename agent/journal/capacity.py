@@ -4,8 +4,8 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
-from agent.journal.ballast import Ballast
 from agent.journal.errors import primary_code
+from agent.journal.state_dir import Ballast
 from agent.journal.stats import JournalStats
 
 _DEGRADED, _DEGRADED_OVER = 0.80, 0.75

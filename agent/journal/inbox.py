@@ -1,14 +1,15 @@
-"""What waits for the journal thread: arrivals in the order of the wire, and jobs of other threads."""
+"""The queue of the journal thread: arrivals in the order of the wire, and jobs of other threads."""
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
 from agent.domain.records import Arrival, LinkDown, LinkUp
+from agent.journal.errors import JournalClosedError, JournalError
 
 Item = Arrival | LinkUp | LinkDown
 
@@ -41,7 +42,6 @@ class Inbox:
 
     def __init__(self, *, max_bytes: int) -> None:
         self.max_bytes = max_bytes
-        self.refused = 0
         self._condition = threading.Condition(threading.Lock())
         self._items: deque[Item] = deque()
         self._jobs: deque[Job] = deque()
@@ -66,7 +66,6 @@ class Inbox:
             if isinstance(item, Arrival):
                 size = _weigh(item)
                 if self._closed or (self._bytes and self._bytes + size > self.max_bytes):
-                    self.refused += 1
                     self._hungry = True
                     return False
                 self._bytes += size
@@ -236,3 +235,19 @@ class Inbox:
 
 def _weigh(arrival: Arrival) -> int:
     return len(arrival.payload) + len(arrival.topic) + _ARRIVAL_OVERHEAD
+
+
+def answer(future: Future[Any], value: object = None, error: Exception | None = None) -> None:
+    """Give a job's caller its result or its error."""
+    if not future.set_running_or_notify_cancel():
+        return
+    if error is None:
+        future.set_result(value)
+    else:
+        future.set_exception(error)
+
+
+def refuse(jobs: Iterable[Job], error: JournalError | None = None) -> None:
+    """Answer jobs that nobody will run any more, because the journal is closed or with ``error``."""
+    for job in jobs:
+        answer(job.future, error=error or JournalClosedError("journal: closed"))

@@ -7,9 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from agent.journal.errors import JournalCorruptError, JournalError, is_damage
-from agent.journal.migrations import VERSION
-from agent.journal.plain_files import open_plain, refuse_planted
-from agent.journal.schema import check_header, connect, create, sync_directory
+from agent.journal.schema import VERSION, check_header, connect, create
+from agent.journal.state_dir import open_plain, refuse_planted, sync_directory
 
 NAME = "journal.sqlite"
 SUSPECT = "journal.suspect"  # left behind when SQLite called the file damaged while running

@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Callable
 
 from agent.journal.schema import CONCLUDED, SEALED
-from agent.journal.sequence import Sequence
+from agent.journal.sequence import RowSequence
 from agent.journal.series import SeriesTable
 from agent.journal.stats import JournalStats
 from agent.testing.failpoint import failpoint
@@ -27,7 +27,7 @@ class Pruner:
     def __init__(
         self,
         *,
-        sequence: Sequence,
+        sequence: RowSequence,
         series: SeriesTable,
         now: Callable[[], float],
         keep_s: float,
@@ -78,7 +78,6 @@ class Pruner:
         messages = connection.execute("DELETE FROM messages WHERE seq <= ?", (last,)).rowcount
         connection.execute("DELETE FROM readings WHERE seq <= ?", (last,))
         timers = connection.execute("DELETE FROM timer_events WHERE seq <= ?", (last,)).rowcount
-        self._stats.pruned_messages += messages
         self._stats.pruned_rows += messages + timers
         return messages + timers, last < watermark
 
@@ -111,7 +110,6 @@ class Pruner:
         connection.executemany(
             "DELETE FROM outbox WHERE verdict = ?", [(verdict_id,) for _, verdict_id in found]
         )
-        self._stats.pruned_verdicts += len(found)
         return len(found)
 
     def _drop_batches(self, connection: sqlite3.Connection, cutoff: float, *, early: bool) -> int:
@@ -123,13 +121,11 @@ class Pruner:
         ).rowcount
 
     def _drop_quarantine(self, connection: sqlite3.Connection, cutoff: float, *, early: bool) -> int:
-        gone = connection.execute(
+        return connection.execute(
             "DELETE FROM quarantine WHERE id IN (SELECT id FROM quarantine WHERE :early OR clock < :cutoff"
             " ORDER BY id LIMIT :limit)",
             {"early": early, "cutoff": cutoff, "limit": _MAX_KEPT},
         ).rowcount
-        self._stats.pruned_quarantine += gone
-        return gone
 
     def _drop_series(self, connection: sqlite3.Connection, *, early: bool) -> int:
         now = self._now()

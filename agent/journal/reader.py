@@ -13,20 +13,83 @@ import sqlite3
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 from urllib.parse import quote
 
 from agent.domain.records import Finding, MessageRow, Row, Window
-from agent.journal import feedback, told
+from agent.journal import feedback, findings
 from agent.journal.codec import decode_window
 from agent.journal.errors import JournalCorruptError, JournalError, is_damage
 from agent.journal.opening import NAME
-from agent.journal.plain_files import refuse_planted
-from agent.journal.recorded import BatchRecord, OutboxRecord, QuarantineRecord, VerdictRecord, WindowRecord
-from agent.journal.recovery import read_findings, read_rows
+from agent.journal.recovery import read_rows
 from agent.journal.schema import APPLICATION_ID, check_version, read_meta
+from agent.journal.state_dir import refuse_planted
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRecord:
+    """One AI call as journaled; ``detail`` is what the caller kept of prompt and reply."""
+
+    id: str
+    windows: tuple[str, ...]
+    audit: tuple[str, ...]
+    attempts: int
+    clock: float
+    detail: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictRecord:
+    """One verdict as journaled, with the window it speaks of."""
+
+    id: str
+    device: str
+    body: bytes
+    created: float
+    state: str  # waiting | acknowledged | undeliverable
+    detail: bytes | None
+    window: Window | None
+    batch: BatchRecord | None
+
+
+@dataclass(frozen=True, slots=True)
+class WindowRecord:
+    """One window and how far it came."""
+
+    window: Window
+    state: str  # sealed | concluded | settled
+    attempts: int
+    batch: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineRecord:
+    """A message that no reading could be made of."""
+
+    id: int
+    topic: str
+    payload: bytes  # at most the first 256 KiB
+    size: int
+    reason: str
+    detail: str
+    received: float
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxRecord:
+    """A message that waits for its sink, or was given up."""
+
+    id: int
+    verdict: str
+    sink: str
+    key: str
+    size: int
+    reason: str | None  # of the last failed delivery
+    given_up: bool
+
 
 _STATES = ("waiting", "acknowledged", "undeliverable")
 _WINDOW_STATES = ("sealed", "concluded", "settled")
@@ -123,9 +186,9 @@ class Reader:
         row = self._connection.execute("SELECT refused FROM outbox WHERE id = ?", (outbox_id,)).fetchone()
         return None if row is None or row[0] is None else float(row[0])
 
-    def told_of(self, findings: Sequence[Finding]) -> dict[str, bytes]:
+    def told_of(self, of: Sequence[Finding]) -> dict[str, bytes]:
         """Return for each open finding the last verdict that called its device anomalous, as its bytes."""
-        return told.read(self._connection, findings)
+        return findings.last_verdicts(self._connection, of)
 
     def damage(self) -> str | None:
         """Return what SQLite's quick check finds wrong with the file, None when it is sound."""
@@ -193,7 +256,7 @@ class Reader:
 
     def findings(self, *, cleared: bool = False) -> tuple[Finding, ...]:
         """Return the open findings, or with ``cleared`` those that are kept after their end."""
-        return read_findings(self._connection, "cleared" if cleared else "NOT cleared")
+        return findings.read(self._connection, cleared=cleared)
 
     # -------------------------------------------------------------------------- what did not go on
 

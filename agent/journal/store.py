@@ -9,11 +9,11 @@ import sqlite3
 from collections.abc import Callable, Collection, Iterable, Sequence
 
 from agent.domain.records import Batch, Finding, Outgoing, Row, TimerKind, TimerRow, Window
-from agent.journal import outbox, told
+from agent.journal import findings, outbox
 from agent.journal.codec import encode_window
 from agent.journal.pruning import Pruner
-from agent.journal.schema import CONCLUDED, SEALED, WAITING, read_meta, write_meta
-from agent.journal.sequence import Sequence as RowSequence
+from agent.journal.schema import CONCLUDED, SEALED, WAITING, write_meta
+from agent.journal.sequence import RowSequence
 from agent.testing.failpoint import failpoint
 
 
@@ -148,34 +148,13 @@ class Store:
             return []
         self._connection.execute("UPDATE windows SET state = ? WHERE id = ?", (CONCLUDED, window.id))
         if finding is not None:
-            self.keep_finding(finding, cleared=cleared)
-            if cleared:
-                told.drop(self._connection, finding)
-            elif anomaly:
-                told.keep(self._connection, finding, verdict)
+            kept = verdict if anomaly else None
+            findings.write(self._connection, finding, cleared=cleared, verdict=kept, clock=clock)
         added = outbox.add(self._connection, window, outgoing, clock)
         if not added:
             outbox.settle(self._connection, window.id)
         self.passed.append("c8_verdict_committed")
         return added
-
-    def keep_finding(self, finding: Finding, *, cleared: bool) -> None:
-        """Write a finding as it is now."""
-        self._connection.execute(
-            "INSERT OR REPLACE INTO findings VALUES (?,?,?,?,?,?,?,?,?,?)",
-            (
-                finding.id,
-                finding.device,
-                finding.kind.value,
-                finding.severity.value,
-                finding.opened,
-                finding.last_reviewed,
-                finding.normal_streak,
-                finding.verdicts,
-                cleared,
-                self._sequence.now(),
-            ),
-        )
 
     # -------------------------------------------------------------------------------------- outbox
 
@@ -220,15 +199,6 @@ class Store:
     def set_filters(self, filters: Sequence[str]) -> None:
         """Remember what is subscribed, so that removed filters can be unsubscribed after a restart."""
         write_meta(self._connection, "filters", json.dumps(list(filters)))
-
-    def get(self, key: str) -> str | None:
-        """Return a small value that the caller keeps beside the journal."""
-        value = read_meta(self._connection, f"app.{key}")
-        return None if value is None else str(value)
-
-    def put(self, key: str, value: str) -> None:
-        """Keep a small value beside the journal, in the same transaction as the rest."""
-        write_meta(self._connection, f"app.{key}", value)
 
     def prune(self) -> int:
         """Delete a chunk of what is no longer needed; return how many rows went."""

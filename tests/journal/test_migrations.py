@@ -12,8 +12,7 @@ import pytest
 
 from agent.domain.records import MessageRow
 from agent.journal import JournalError, JournalSettings, Reader
-from agent.journal.migrations import STEPS, VERSION
-from agent.journal.schema import APPLICATION_ID
+from agent.journal.schema import APPLICATION_ID, STEPS, VERSION
 from agent.testing.failpoint import MARKER, VARIABLE
 from tests.journal.rig import Rig, arrival, link_up
 

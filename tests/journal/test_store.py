@@ -305,13 +305,13 @@ def test_a_failing_job_fails_alone(tmp_path: Path) -> None:
         rig.settle()
         kinds = [row.kind for row in rig.rows if not hasattr(row, "readings")]
         assert kinds == [TimerKind.OFFLINE, TimerKind.ONLINE]
-        assert (rig.journal.stats.jobs_failed, rig.journal.stats.commit_failures) == (1, 0)
+        assert rig.journal.stats.commit_failures == 0
     with Rig(tmp_path) as again:
         assert again.journal.recovered.pending == ()
 
 
 def test_the_latest_snapshot_is_recovered(tmp_path: Path) -> None:
-    """With the rows behind it; a value put beside it comes back too."""
+    """With the rows behind it, and the filters."""
     with Rig(tmp_path) as rig:
         rig.offer([link_up(1), *(arrival(number) for number in range(20))])
         rig.settle()
@@ -320,14 +320,12 @@ def test_the_latest_snapshot_is_recovered(tmp_path: Path) -> None:
         rig.write(lambda store: store.seal(window("w0", "d0", 1, 8)))
         rig.write(lambda store: store.seal(window("w1", "d1", 9, 12)))
         rig.write(lambda store: store.seal(window("w2", "d2", 3, 15)))
-        rig.write(lambda store: store.put("calm", "17"))
         rig.write(lambda store: store.set_filters(["a/#", "b/+"]))
     with Rig(tmp_path) as again:
         recovered = again.journal.recovered
         assert (recovered.snapshot, recovered.snapshot_seq) == (b"new", 12)
         assert recovered.sealed_to == {"d1": 12, "d2": 15}
         assert rig.rows[12:] == list(again.journal.rows_after(12))[:-1]
-        assert again.write(lambda store: store.get("calm")) == "17"
         assert again.journal.filters == ("a/#", "b/+")
 
 
