@@ -53,7 +53,7 @@ class Lifecycle:
             await asyncio.sleep(1.0)
 
     def _tell_losses(self, now: float) -> None:
-        if dropped := self._rooms.link.stats.losses.untold(now):
+        if dropped := self._rooms.link.stats.broker_drops.unreported(now):
             self._rooms.logs.log(
                 "mqtt_broker_dropped",
                 level="warning",

@@ -6,7 +6,7 @@ from agent.config.credentials import machine_hash, password_reader
 from agent.decode.registry import Registry, SourceSpec
 from agent.detect import Limit
 from agent.journal import JournalSettings
-from agent.mqtt import BROKER_LOSSES, LinkSettings, Subscription
+from agent.mqtt import BROKER_DROPS, LinkSettings, Subscription
 from agent.pipeline.pipeline import PipelineSettings
 from agent.pipeline.review_queue import BatchSettings
 from agent.pipeline.window import WindowSettings
@@ -36,8 +36,8 @@ def of_subscriptions(config: Config, registry: Registry) -> list[Subscription]:
         for pattern, source in zip(registry.filters, config.sources, strict=True)
     ]
     further = (*registry.watched, f"{config.base_topic}/feedback")
-    losses = Subscription(BROKER_LOSSES, qos=0, optional=True)
-    return [*sources, *(Subscription(pattern) for pattern in further), losses]
+    drops = Subscription(BROKER_DROPS, qos=0, optional=True)
+    return [*sources, *(Subscription(pattern) for pattern in further), drops]
 
 
 def of_limits(config: Config) -> list[Limit]:

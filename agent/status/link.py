@@ -18,7 +18,7 @@ def link_problems(link: LinkState, stats: LinkStats, *, url: str, now: float) ->
         f"The broker grants {text!r} at a lower QoS than asked for: messages may be lost."
         for text in link.downgraded
     ]
-    if dropped := stats.losses.recent(now):
+    if dropped := stats.broker_drops.recent(now):
         found.append(
             f"The broker dropped {dropped} messages of its clients in the last 10 minutes: "
             "raise its max_queued_messages."

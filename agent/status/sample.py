@@ -23,7 +23,7 @@ def take_sample(rooms: "Rooms") -> EdgeSample:
         mqtt_repeats_possible=stats.repeats_possible,
         mqtt_dropped=dict(link.stats.dropped),
         mqtt_publish_failures=link.stats.publish_refused,
-        mqtt_broker_dropped=link.stats.losses.total,
+        mqtt_broker_dropped=link.stats.broker_drops.total,
         readings=stats.readings,
         quarantined=dict(stats.quarantined),
         windows=dict(pipeline.stats.windows),

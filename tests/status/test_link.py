@@ -38,8 +38,8 @@ def test_each_trouble_is_one_sentence(state: dict[str, object], words: str) -> N
 def test_what_the_broker_dropped_is_said_for_ten_minutes() -> None:
     """Then it is old."""
     stats = LinkStats()
-    stats.losses.note(b"5", 0.0)
-    stats.losses.note(b"8", 1.0)
+    stats.broker_drops.note(b"5", 0.0)
+    stats.broker_drops.note(b"8", 1.0)
     (said,) = link_problems(LinkState(**WELL), stats, url=URL, now=2.0)  # type: ignore[arg-type]
     assert "dropped 3 messages" in said
     assert link_problems(LinkState(**WELL), stats, url=URL, now=602.0) == []  # type: ignore[arg-type]
