@@ -1,6 +1,6 @@
 """Plain counters of the journal: written by its thread, read by any."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from agent.domain.records import DecodeReason
 
@@ -25,6 +25,9 @@ class Tally:
     new_refused: dict[str, int] = field(default_factory=dict)  # with too many new devices, by source
 
 
+_COUNTS = tuple(one.name for one in fields(Tally))
+
+
 @dataclass(slots=True)
 class JournalStats(Tally):
     """Since the start of this process."""
@@ -44,20 +47,11 @@ class JournalStats(Tally):
 
     def add(self, tally: Tally) -> None:
         """Count a committed group."""
-        self.received += tally.received
-        self.journaled += tally.journaled
-        self.readings += tally.readings
-        self.seeds += tally.seeds
-        self.redelivered += tally.redelivered
-        self.repeats_possible += tally.repeats_possible
-        self.duplicates += tally.duplicates
-        self.states += tally.states
-        self.text_only += tally.text_only
-        self.unmatched += tally.unmatched
-        self.retained_ignored += tally.retained_ignored
-        for reason, count in tally.quarantined.items():
-            self.quarantined[reason] += count
-        for source, count in tally.sources.items():
-            self.sources[source] = self.sources.get(source, 0) + count
-        for source, count in tally.new_refused.items():
-            self.new_refused[source] = self.new_refused.get(source, 0) + count
+        for name in _COUNTS:
+            count = getattr(tally, name)
+            if isinstance(count, int):
+                setattr(self, name, getattr(self, name) + count)
+                continue
+            total = getattr(self, name)
+            for key, number in count.items():
+                total[key] = total.get(key, 0) + number

@@ -6,11 +6,12 @@ rolled back, so it must touch nothing but the store.
 
 import json
 import sqlite3
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from agent.domain.records import Batch, Finding, Outgoing, Row, TimerKind, TimerRow, Window
-from agent.journal import findings, outbox
+from agent.journal import findings
 from agent.journal.codec import encode_window
+from agent.journal.outbox import Outbox
 from agent.journal.pruning import Pruner
 from agent.journal.schema import CONCLUDED, SEALED, WAITING, write_meta
 from agent.journal.sequence import RowSequence
@@ -32,6 +33,7 @@ class Store:
     ) -> None:
         self.rows = rows  # of this transaction, for the analyst
         self.passed = passed  # failpoints to pass once it is committed
+        self.outbox = Outbox(connection, sequence.now)
         self._connection = connection
         self._sequence = sequence
         self._pruner = pruner
@@ -150,44 +152,11 @@ class Store:
         if finding is not None:
             kept = verdict if anomaly else None
             findings.write(self._connection, finding, cleared=cleared, verdict=kept, clock=clock)
-        added = outbox.add(self._connection, window, outgoing, clock)
+        added = self.outbox.add(window, outgoing)
         if not added:
-            outbox.settle(self._connection, window.id)
+            self.outbox.settle(window.id)
         self.passed.append("c8_verdict_committed")
         return added
-
-    # -------------------------------------------------------------------------------------- outbox
-
-    def outbox_pending(
-        self, sink: str, after: int, limit: int, skip: Collection[str] = ()
-    ) -> tuple[list[Outgoing], int]:
-        """Return a sink's waiting rows, oldest first, and how far it was read: see `outbox.pending`."""
-        return outbox.pending(self._connection, sink, after=after, limit=limit, skip=skip)
-
-    def outbox_of(
-        self, sink: str, devices: Sequence[str], limit: int, skip: Collection[str] = ()
-    ) -> dict[str, list[Outgoing]]:
-        """Return a sink's oldest waiting rows of each device; see `outbox.of_devices`."""
-        if not devices:
-            return {}
-        return outbox.of_devices(self._connection, sink, devices, limit=limit, skip=skip)
-
-    def outbox_done(self, ids: Iterable[int]) -> None:
-        """Remove delivered rows."""
-        failpoint("c10_before_outbox_done")
-        outbox.finish(self._connection, ids)
-
-    def outbox_failed(self, outbox_id: int, reason: str) -> bool:
-        """Note a failed delivery; return whether the row has failed for 24 h and is undeliverable."""
-        return outbox.fail(self._connection, outbox_id, reason, self._sequence.now())
-
-    def outbox_superseded(self, sink: str, key: str, outbox_id: int) -> None:
-        """Send the rows of ``key`` below this one without the retain flag: a newer one is delivered."""
-        outbox.supersede(self._connection, sink, key, outbox_id)
-
-    def outbox_orphans(self, sinks: Collection[str]) -> dict[str, int]:
-        """Count the waiting rows of sinks that are not configured; see `outbox.orphans`."""
-        return outbox.orphans(self._connection, sinks, self._sequence.now())
 
     # ---------------------------------------------------------------------------------- the journal
 

@@ -287,8 +287,8 @@ class OutboxFeed:
             self.feeds[sink.name] = SinkFeed(
                 sink,
                 load=partial(self._load, sink.name),
-                done=lambda ids: write(lambda store: store.outbox_done(ids)),
-                failed=lambda row, reason: write(lambda store: store.outbox_failed(row, reason)),
+                done=lambda ids: write(lambda store: store.outbox.finish(ids)),
+                failed=lambda row, reason: write(lambda store: store.outbox.fail(row, reason)),
                 supersede=partial(self._supersede, sink.name),
                 settled=settled,
                 post=post,
@@ -320,7 +320,7 @@ class OutboxFeed:
         if clock >= self._orphans_at:
             self._orphans_at = clock + ORPHANS_INTERVAL_S
             names = tuple(self.feeds)
-            self._write(lambda store: store.outbox_orphans(names), self._report_orphans)
+            self._write(lambda store: store.outbox.orphans(names), self._report_orphans)
 
     def note_delivered(self) -> None:
         """Have all delivered rows removed from disk."""
@@ -330,14 +330,14 @@ class OutboxFeed:
     def _load(self, sink: str, after: int, limit: int, skip: Collection[str], ahead: Sequence[str]) -> None:
         self._write(
             lambda store: (
-                store.outbox_of(sink, ahead, PER_DEVICE, skip),
-                *store.outbox_pending(sink, after, limit, skip),
+                store.outbox.of_devices(sink, ahead, limit=PER_DEVICE, skip=skip),
+                *store.outbox.pending(sink, after=after, limit=limit, skip=skip),
             ),
             lambda got: self.feeds[sink].loaded(*got),
         )
 
     def _supersede(self, sink: str, key: str, outbox_id: int) -> None:
-        self._write(lambda store: store.outbox_superseded(sink, key, outbox_id))
+        self._write(lambda store: store.outbox.supersede(sink, key, outbox_id))
 
     def _report_orphans(self, found: Mapping[str, int]) -> None:
         for sink, messages in found.items():

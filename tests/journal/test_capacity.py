@@ -95,7 +95,7 @@ def test_a_refused_verdict_does_not_stop_the_acks_of_all(tmp_path: Path) -> None
         taken = 8 + fill(rig)
         rig.write(lambda store: store.snapshot(1000, b""))
         rig.until(lambda: rig.journal.stats.journaled == taken)
-        waiting, _ = rig.write(lambda store: store.outbox_pending("mqtt", 0, 9))
+        waiting, _ = rig.write(lambda store: store.outbox.pending("mqtt", after=0, limit=9))
         assert [item.outbox_id for item in waiting] == [1]
 
 

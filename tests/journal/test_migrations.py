@@ -92,7 +92,7 @@ def test_an_older_journal_is_taken_over_whole(old: Path, tmp_path: Path) -> None
         assert list(reader.outbox(limit=9)) == waiting
     with Rig(tmp_path, settings=KEEPING) as again:
         assert again.reports == []
-        pending, _ = again.write(lambda store: store.outbox_pending("mqtt", 0, 9))
+        pending, _ = again.write(lambda store: store.outbox.pending("mqtt", after=0, limit=9))
         assert [item.outbox_id for item in pending] == [row.id for row in waiting]
         assert again.journal.generation == 1
         assert len(again.journal.recovered.findings) == 1

@@ -1,5 +1,6 @@
 """Windows, verdicts, findings and the outbox, each in one transaction."""
 
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +21,16 @@ VERDICT = Outgoing(
     settles=True,
 )
 EVENT = Outgoing(0, "mqtt", "edge-agent/gw1/events/d1", b"event", settles=True)
+
+
+def pending(
+    rig: Rig, sink: str = "mqtt", *, after: int = 0, skip: Collection[str] = ()
+) -> tuple[list[Outgoing], int]:
+    """Return at most ten waiting rows, and how far was read."""
+    found: tuple[list[Outgoing], int] = rig.write(
+        lambda store: store.outbox.pending(sink, after=after, limit=10, skip=skip)
+    )
+    return found
 
 
 def conclude(store: Store, content: bytes = b"content", *, cleared: bool = False) -> list[Outgoing]:
@@ -103,7 +114,7 @@ def test_the_first_verdict_wins(tmp_path: Path) -> None:
         assert rig.write(lambda store: conclude(store, b"other")) == []
     with Rig(tmp_path) as again:
         assert again.write(lambda store: conclude(store, b"other")) == []
-        assert again.write(lambda store: store.outbox_pending("mqtt", 0, 10))[0] == first
+        assert pending(again)[0] == first
         assert again.journal.recovered.pending == ()
         assert again.journal.recovered.findings == (FINDING,)
         with Reader.open(tmp_path) as reader:
@@ -128,14 +139,14 @@ def test_a_verdict_is_acknowledged_with_its_last_row(tmp_path: Path) -> None:
             with Reader.open(tmp_path) as reader:
                 states.append([found.state for found in reader.verdicts(limit=5)])
         assert states == [["waiting"], ["acknowledged"], ["acknowledged"]]
-        assert rig.write(lambda store: store.outbox_pending("mqtt", 0, 10))[0] == []
+        assert pending(rig)[0] == []
 
 
 def test_outbox_ids_are_never_used_twice(tmp_path: Path) -> None:
     """A late PUBACK must not take another row for its own."""
     with Rig(tmp_path) as rig:
         rig.write(conclude)
-        rig.write(lambda store: store.outbox_done([1, 2]))
+        rig.write(lambda store: store.outbox.finish([1, 2]))
     with Rig(tmp_path) as again:
         added = again.write(concluding(window("w9"), VERDICT))
         assert [item.outbox_id for item in added] == [3]
@@ -147,17 +158,17 @@ def test_a_refused_row_is_undeliverable_after_a_day(tmp_path: Path) -> None:
     with Rig(tmp_path, wall=lambda: wall[0]) as rig:
         rig.write(lambda store: store.seal(window()))
         rig.write(conclude)
-        assert not rig.write(lambda store: store.outbox_failed(1, "reason code 0x87"))
+        assert not rig.write(lambda store: store.outbox.fail(1, "reason code 0x87"))
     wall[0] += 23 * 3600
     with Rig(tmp_path, wall=lambda: wall[0]) as rig:
-        assert not rig.write(lambda store: store.outbox_failed(1, "reason code 0x87"))
-        rig.write(lambda store: store.outbox_done([2]))
-        waiting, _ = rig.write(lambda store: store.outbox_pending("mqtt", 0, 10))
+        assert not rig.write(lambda store: store.outbox.fail(1, "reason code 0x87"))
+        rig.write(lambda store: store.outbox.finish([2]))
+        waiting, _ = pending(rig)
         assert [item.outbox_id for item in waiting] == [1]
     wall[0] += 2 * 3600
     with Rig(tmp_path, wall=lambda: wall[0]) as rig:
-        assert rig.write(lambda store: store.outbox_failed(1, "reason code 0x87"))
-        assert rig.write(lambda store: store.outbox_pending("mqtt", 0, 10))[0] == []
+        assert rig.write(lambda store: store.outbox.fail(1, "reason code 0x87"))
+        assert pending(rig)[0] == []
         with Reader.open(tmp_path) as reader:
             (row,) = reader.outbox(limit=10)
             (found,) = reader.verdicts(limit=10)
@@ -178,9 +189,9 @@ def test_a_superseded_row_is_not_retained(tmp_path: Path) -> None:
             sealed = window(f"w{number}", lo=number, hi=number)
             rig.write(sealing(sealed))
             rig.write(concluding(sealed, message))
-        rig.write(lambda store: store.outbox_superseded("mqtt", "late", 3))
+        rig.write(lambda store: store.outbox.supersede("mqtt", "late", 3))
     with Rig(tmp_path) as rig:
-        waiting, _ = rig.write(lambda store: store.outbox_pending("mqtt", 0, 10))
+        waiting, _ = pending(rig)
         assert [item.retain for item in waiting] == [False, True, True]
 
 
@@ -192,13 +203,13 @@ def test_what_waited_a_day_behind_a_refused_row_goes_with_it(tmp_path: Path) -> 
         for number, message in enumerate((one, one, other, one), 1):
             rig.write(sealing(window(f"w{number}", lo=number, hi=number)))
             rig.write(concluding(window(f"w{number}"), message))
-        assert not rig.write(lambda store: store.outbox_failed(1, "reason code 0x87"))
+        assert not rig.write(lambda store: store.outbox.fail(1, "reason code 0x87"))
     wall[0] += 25 * 3600
     with Rig(tmp_path, wall=lambda: wall[0]) as rig:
         rig.write(sealing(window("w5", lo=5, hi=5)))
         rig.write(concluding(window("w5"), one))
-        assert rig.write(lambda store: store.outbox_failed(1, "reason code 0x87"))
-        rows, read_to = rig.write(lambda store: store.outbox_pending("mqtt", 0, 10))
+        assert rig.write(lambda store: store.outbox.fail(1, "reason code 0x87"))
+        rows, read_to = pending(rig)
         assert ([row.outbox_id for row in rows], read_to) == ([3, 5], 5)
         with Reader.open(tmp_path) as reader:
             states = {found.id: found.state for found in reader.verdicts(limit=10)}
@@ -212,9 +223,9 @@ def test_a_sink_gets_its_own_rows_and_the_verdict_does_not_wait_for_it(tmp_path:
     with Rig(tmp_path, settings=keeping) as rig:
         rig.write(sealing(window()))
         first, second = rig.write(concluding(window(), VERDICT, copy))
-        assert rig.write(lambda store: store.outbox_pending("mqtt", 0, 10)) == ([first], 1)
-        assert rig.write(lambda store: store.outbox_pending("file", 0, 10)) == ([second], 2)
-        assert rig.write(lambda store: store.outbox_of("file", ["d1"], 5)) == {"d1": [second]}
+        assert pending(rig) == ([first], 1)
+        assert pending(rig, "file") == ([second], 2)
+        assert rig.write(lambda store: store.outbox.of_devices("file", ["d1"], limit=5)) == {"d1": [second]}
         rig.write(acking(1))
         for state, gone in (("acknowledged", 0), ("acknowledged", 2)):
             rig.write(lambda store: store.snapshot(20, b""))
@@ -231,12 +242,12 @@ def test_rows_of_a_sink_that_was_removed_are_counted_and_given_up_after_a_day(tm
     with Rig(tmp_path, wall=lambda: wall[0]) as rig:
         rig.write(sealing(window()))
         rig.write(concluding(window(), VERDICT, copy, copy))
-        assert rig.write(lambda store: store.outbox_orphans(["mqtt", "other"])) == {"file": 2}
-        assert rig.write(lambda store: store.outbox_orphans(["mqtt", "file"])) == {}
+        assert rig.write(lambda store: store.outbox.orphans(["mqtt", "other"])) == {"file": 2}
+        assert rig.write(lambda store: store.outbox.orphans(["mqtt", "file"])) == {}
     wall[0] += 25 * 3600
     with Rig(tmp_path, wall=lambda: wall[0]) as rig:
-        assert rig.write(lambda store: store.outbox_orphans(["mqtt"])) == {"file": 2}
-        assert rig.write(lambda store: store.outbox_orphans(["mqtt"])) == {}
+        assert rig.write(lambda store: store.outbox.orphans(["mqtt"])) == {"file": 2}
+        assert rig.write(lambda store: store.outbox.orphans(["mqtt"])) == {}
         with Reader.open(tmp_path) as reader:
             assert [(row.sink, row.given_up) for row in reader.outbox(limit=9)] == [
                 ("mqtt", False),
@@ -251,11 +262,17 @@ def test_topics_that_are_left_alone_are_passed_over(tmp_path: Path) -> None:
     with Rig(tmp_path) as rig:
         rig.write(sealing(window()))
         rig.write(concluding(window(), *[refused] * 2500, fine))
-        rows, read_to = rig.write(lambda store: store.outbox_pending("mqtt", 0, 10, {"refused"}))
+        rows, read_to = rig.write(
+            lambda store: store.outbox.pending("mqtt", after=0, limit=10, skip={"refused"})
+        )
         assert (rows, read_to) == ([], 2000)
-        rows, read_to = rig.write(lambda store: store.outbox_pending("mqtt", read_to, 10, {"refused"}))
+        rows, read_to = rig.write(
+            lambda store: store.outbox.pending("mqtt", after=read_to, limit=10, skip={"refused"})
+        )
         assert ([row.outbox_id for row in rows], read_to) == ([2501], 2501)
-        assert rig.write(lambda store: store.outbox_pending("mqtt", read_to, 10, {"refused"})) == ([], 0)
+        assert rig.write(
+            lambda store: store.outbox.pending("mqtt", after=read_to, limit=10, skip={"refused"})
+        ) == ([], 0)
 
 
 def test_the_oldest_rows_of_a_device_are_read_on_their_own(tmp_path: Path) -> None:
@@ -265,15 +282,17 @@ def test_the_oldest_rows_of_a_device_are_read_on_their_own(tmp_path: Path) -> No
         for number, device in enumerate(("a", "b", "a", "b", "a"), 1):
             rig.write(sealing(window(f"w{number}", device, number, number)))
             rig.write(concluding(window(f"w{number}", device), refused if number == 1 else fine))
-        found = rig.write(lambda store: store.outbox_of("mqtt", ["a", "b", "gone"], 3, {"refused"}))
+        found = rig.write(
+            lambda store: store.outbox.of_devices("mqtt", ["a", "b", "gone"], limit=3, skip={"refused"})
+        )
         assert {device: [row.outbox_id for row in rows] for device, rows in found.items()} == {
             "a": [3, 5],
             "b": [2, 4],
             "gone": [],
         }
-        found = rig.write(lambda store: store.outbox_of("mqtt", ["b"], 1))
+        found = rig.write(lambda store: store.outbox.of_devices("mqtt", ["b"], limit=1))
         assert [row.outbox_id for row in found["b"]] == [2]
-        assert rig.write(lambda store: store.outbox_of("mqtt", [], 1)) == {}
+        assert rig.write(lambda store: store.outbox.of_devices("mqtt", [], limit=1)) == {}
 
 
 def test_a_cleared_finding_is_not_recovered(tmp_path: Path) -> None:
