@@ -1,4 +1,4 @@
-"""What must survive a crash: SQLite, one writer, group commit."""
+"""The journal, which survives a crash: SQLite, one writer, group commit."""
 
 from agent.journal.errors import (
     JournalClosedError,

@@ -31,7 +31,7 @@ class Job:
 
 @dataclass(slots=True)
 class Group:
-    """What one transaction is made of."""
+    """The content of one transaction."""
 
     items: list[Item]
     jobs: list[Job]
@@ -46,7 +46,7 @@ class Inbox:
         self._items: deque[Item] = deque()
         self._jobs: deque[Job] = deque()
         self._bytes = 0
-        self._hungry = False  # net was refused and waits to hear of room
+        self._hungry = False  # net was refused and waits for room
         self._wake_at = 1  # items that wake the writer
         self._intake = True
         self._links = 0  # LinkUps in the queue
@@ -88,7 +88,7 @@ class Inbox:
             return True
 
     def consumed(self, rows: int) -> None:
-        """Take back rows that the analyst is through with."""
+        """Take back rows that the analyst has finished."""
         with self._condition:
             before = self._pending_rows
             self._pending_rows -= rows
@@ -96,7 +96,7 @@ class Inbox:
                 self._condition.notify()
 
     def stop(self) -> None:
-        """End every wait: what is queued is still taken."""
+        """End every wait; queued items are still taken."""
         with self._condition:
             self._stopped = True
             self._condition.notify()

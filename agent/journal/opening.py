@@ -1,4 +1,4 @@
-"""Getting hold of the file: ours alone, sound, of a version we know."""
+"""Opening of the file: sound, of a known version, else moved aside or refused."""
 
 import os
 import sqlite3

@@ -125,13 +125,23 @@ class Outbox:
 
     def orphans(self, sinks: Collection[str]) -> dict[str, int]:
         """Count the waiting rows of each sink that is not among ``sinks``; give up those older than 24 h."""
-        counts = self._connection.execute(
-            "SELECT sink, count(*) FROM outbox WHERE NOT given_up GROUP BY sink"
-        ).fetchall()
-        found = {sink: count for sink, count in counts if sink not in sinks}
-        for sink in found:
-            self._give_up("sink = ?", (sink,), "the sink is not configured")
+        found: dict[str, int] = {}
+        for sink in self._sinks():
+            if sink not in sinks:
+                (found[sink],) = self._connection.execute(
+                    "SELECT count(*) FROM outbox WHERE sink = ? AND NOT given_up", (sink,)
+                ).fetchone()
+                self._give_up("sink = ?", (sink,), "the sink is not configured")
         return found
+
+    def _sinks(self) -> list[str]:
+        """Return the sinks with waiting rows, each found by one step in the index."""
+        found = [""]
+        while row := self._connection.execute(
+            "SELECT sink FROM outbox WHERE sink > ? AND NOT given_up ORDER BY sink LIMIT 1", (found[-1],)
+        ).fetchone():
+            found.append(row[0])
+        return found[1:]
 
     def _give_up(self, condition: str, values: Sequence[str], reason: str) -> None:
         """Give up the rows that have waited for 24 h under a condition of ours, some in one transaction."""

@@ -1,4 +1,4 @@
-"""What may be deleted, and deleting it in chunks that never hold up a commit for long."""
+"""Deletion of rows that nobody needs, in chunks that never hold up a commit for long."""
 
 import sqlite3
 from collections.abc import Callable

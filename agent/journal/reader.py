@@ -215,14 +215,14 @@ class Reader:
     # ------------------------------------------------------------------------- windows and verdicts
 
     def verdict(self, verdict_id: str) -> VerdictRecord | None:
-        """Return one verdict by its id, or by a beginning of it that no other has."""
+        """Return one verdict by its id, or by a unique beginning of it."""
         found = list(self._verdicts("v.id = ?", (verdict_id,)))
         if not found:
             found = list(self._verdicts("substr(v.id, 1, length(?1)) = ?1 LIMIT 2", (verdict_id,)))
         return found[0] if len(found) == 1 else None
 
     def feedback(self, verdict_id: str) -> list[dict[str, object]]:
-        """Return what people said of a verdict, oldest first."""
+        """Return the feedback on a verdict, oldest first."""
         return feedback.read(self._connection, verdict_id)
 
     def verdicts(self, *, limit: int, device: str | None = None) -> Iterator[VerdictRecord]:
@@ -306,7 +306,7 @@ def _newest(connection: sqlite3.Connection, table: str) -> float:
 
 
 def connect_to_read(path: Path, *, immutable: bool = False) -> sqlite3.Connection:
-    """Open read-only beside the connections that are there."""
+    """Open read-only, next to other connections."""
     options = "mode=ro&immutable=1" if immutable else "mode=ro"
     return sqlite3.connect(
         f"file:{quote(str(path.absolute()))}?{options}", uri=True, isolation_level=None, timeout=5.0

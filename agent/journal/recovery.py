@@ -1,4 +1,4 @@
-"""What start-up needs from the journal: the snapshot, what was left open, and the rows to replay."""
+"""The state for start-up: the snapshot, open windows and findings, and the rows to replay."""
 
 import json
 import sqlite3
@@ -24,7 +24,7 @@ MAX_PENDING = 2000  # windows that are still asked about; some 5 KB each
 
 
 def recover(connection: sqlite3.Connection) -> Recovered:
-    """Read everything but the rows."""
+    """Read everything except the rows."""
     snapshot = connection.execute("SELECT seq, body, floor, clock FROM snapshots").fetchone()
     seq, floor = (0, 0) if snapshot is None else (int(snapshot[0]), int(snapshot[2]))
     windows, attempts, overdue = _read_pending(connection)

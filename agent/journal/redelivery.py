@@ -55,7 +55,7 @@ class _State:
 
 
 class Redelivery:
-    """The places of the last connection, and the messages that are held until their fate is known.
+    """The places of the last connection, and the messages that are held until they are decided.
 
     A *place* is the packet id and hash of a QoS 1 message in the order of its connection. Messages of a
     resumed session are held while each has DUP=1 and equals a stored place: the first any of them, each
@@ -220,7 +220,7 @@ class Redelivery:
 def tail_of(mids: Sequence[int], hashes: Sequence[int]) -> tuple[Place, ...]:
     """Return the last places of a connection that may be sent again; none where the ids prove nothing.
 
-    The ids must ascend, once round the ring at most, and the places must be fewer than the highest id says.
+    The ids must ascend, once round the ring at most, and the places must be fewer than the highest id.
     Then the broker's next id is none of theirs, whether it goes round the ring, goes round a smaller pool or
     takes the lowest free one: at least one id that it gave out earlier is not among them.
     """
@@ -310,7 +310,7 @@ class MessageIds:
             self._fresh.clear()
 
     def rollback(self) -> None:
-        """Forget the open transaction: it never was."""
+        """Forget the open transaction."""
         self._loaded = self._loaded and not self._making
         self._making = False
         self._row = None

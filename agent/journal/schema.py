@@ -136,7 +136,7 @@ def check_version(path: Path, version: int) -> None:
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Open for writing with the pragmas that the guarantee stands on; the caller owns transactions."""
+    """Open for writing with the pragmas that the guarantee needs; the caller owns transactions."""
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
     try:
         mode = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]

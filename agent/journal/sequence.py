@@ -54,7 +54,7 @@ class RowSequence:
         return max(self.clock_value, self._clock.now())
 
     def mark(self) -> tuple[int, float]:
-        """Return where the sequence stands."""
+        """Return the position of the sequence."""
         return self.seq, self.clock_value
 
     def reset(self, mark: tuple[int, float]) -> None:
@@ -62,7 +62,7 @@ class RowSequence:
         self.seq, self.clock_value = mark
 
     def save(self, connection: sqlite3.Connection) -> None:
-        """Write down where the sequence stands, in the transaction that deletes rows."""
+        """Write the position of the sequence, in the transaction that deletes rows."""
         write_meta(connection, "seq", self.seq)
         write_meta(connection, "clock", self.clock_value)
 

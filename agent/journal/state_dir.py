@@ -17,7 +17,7 @@ SQLITE_SUFFIXES = ("", "-wal", "-shm", "-journal")
 
 
 def open_plain(path: Path, flags: int) -> int:
-    """Return a descriptor of ``path``, created for this user alone where ``flags`` say so.
+    """Return a descriptor of ``path``, created for this user alone if ``flags`` ask for it.
 
     Raises:
         JournalError: it is a link, a pipe, a device or a directory.
@@ -46,7 +46,7 @@ def refuse_planted(path: Path) -> None:
         try:
             mode = file.lstat().st_mode
         except OSError:
-            continue  # missing, or not ours to look at: opening it says so
+            continue  # missing or not readable: opening it raises
         if not stat.S_ISREG(mode):
             raise _refusal(file)
 
@@ -74,7 +74,7 @@ _LOCKS = Path("/proc/locks")
 def holder(path: Path) -> int | None:
     """Return the process that holds the lock file at ``path``, None when nobody does; touches nothing.
 
-    The kernel's own list says so: trying the lock could keep an agent from starting.
+    The answer is from the kernel's own list: trying the lock could keep an agent from starting.
     """
     try:
         found = path.lstat()
@@ -91,7 +91,7 @@ def holder(path: Path) -> int | None:
         if len(fields) <= 5 or fields[1] != "FLOCK":  # noqa: PLR2004 - see proc_locks(5)
             continue
         where, _, inode = fields[5].rpartition(":")
-        # Some file systems (btrfs, overlay) tell another device here than stat does.
+        # Some file systems (btrfs, overlay) have another device here than in stat.
         if inode == str(found.st_ino) and (where == device or fields[4] == noted):
             return int(noted) if noted.isdigit() else int(fields[4])
     return None
@@ -135,7 +135,7 @@ class StateLock:
 
 
 class Ballast:
-    """A file of real blocks beside the journal."""
+    """A file of real blocks next to the journal."""
 
     def __init__(self, path: Path, *, size: int = 4 * 1024 * 1024) -> None:
         self.path = path

@@ -7,7 +7,7 @@ from agent.domain.records import DecodeReason
 
 @dataclass(slots=True)
 class Tally:
-    """What one group of arrivals came to; counted only once it is committed."""
+    """Counts of one group of arrivals, added once it is committed."""
 
     received: int = 0
     journaled: int = 0

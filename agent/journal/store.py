@@ -1,4 +1,4 @@
-"""What other threads may write: each method is part of the transaction that the writer holds open.
+"""Writes of other threads: each method is part of the transaction that the writer holds open.
 
 A function given to ``Journal.write`` receives a :class:`Store`. It may run again when the transaction is
 rolled back, so it must touch nothing but the store.
@@ -84,7 +84,7 @@ class Store:
         )
 
     def plan_batch(self, batch: Batch) -> None:
-        """Note which windows are to be asked about together; no attempt is counted."""
+        """Note the windows of one call; no attempt is counted."""
         ids = [window.id for window in batch.windows]
         self._connection.execute(
             "INSERT INTO batches(id, attempts, windows, audit, clock) VALUES (?,0,?,?,?)"

@@ -163,7 +163,7 @@ class Connection:
         return detector
 
     def _take_control(self, packet: bytes) -> None:
-        self.client.hear(packet)
+        self.client.feed(packet)
         self._hand_on()
 
     def _hand_on(self) -> None:

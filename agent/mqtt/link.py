@@ -34,9 +34,9 @@ class Link:
     other methods may be called from any thread. ``first_generation`` is the number of the first attempt;
     ``store_connection`` is asked to store each attempt and ends in ``connection_stored``;
     ``previous_filters`` is what an earlier process may have left in the session. ``offer`` takes arrivals and
-    link changes in order and says whether there was room; ``on_published`` gets the outbox id and the reason
+    link changes in order and returns whether there was room; ``on_published`` gets outbox id and reason
     code of each settled message (0x80 and above: refused); ``on_event`` gets the state at each change;
-    ``pressed`` says that offers come faster than they are taken: the socket is then left alone for a moment.
+    ``pressed`` returns whether offers come faster than they are taken: the socket then rests for a moment.
     """
 
     def __init__(

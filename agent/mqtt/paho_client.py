@@ -137,7 +137,7 @@ class PahoClient:
         self._client.connect_async(settings.host, settings.port, settings.keepalive_s, **options)
         self._client.reconnect()
 
-    def hear(self, packet: bytes) -> None:
+    def feed(self, packet: bytes) -> None:
         """Have paho read one packet that is not a PUBLISH.
 
         paho gives up a connection on a PUBACK with a code that it does not know, such as Mosquitto's 0x95,

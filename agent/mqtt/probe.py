@@ -27,7 +27,7 @@ KEPT_S = 60
 
 @dataclass(slots=True)
 class Examined:
-    """What was found. Codes are MQTT 5 reason codes; below 0x80 is granted."""
+    """The findings. Codes are MQTT 5 reason codes; below 0x80 is granted."""
 
     trouble: ErrorText | None = None  # why there is no connection
     lost: ErrorText | None = None  # why it ended before all was tried
@@ -37,7 +37,7 @@ class Examined:
     limits: BrokerLimits = field(default_factory=BrokerLimits)
     granted: dict[str, int | None] = field(default_factory=dict)  # by filter; None: no SUBACK came
     heard: dict[str, int] = field(default_factory=dict)  # messages that came on each filter meanwhile
-    dropped: int | None = None  # as $SYS says, None where it cannot be read
+    dropped: int | None = None  # the count of $SYS, None if it cannot be read
     published: int | None = None  # code of our publish, None: no PUBACK came
     session_kept: bool | None = None  # None: it could not be tried
     session_trouble: str = ""
@@ -46,7 +46,7 @@ class Examined:
 def examine(
     settings: LinkSettings, subscriptions: Sequence[Subscription], *, busy: Collection[str], listen_s: float
 ) -> Examined:
-    """Connect as ``settings`` say, subscribe, publish to ``<base topic>/doctor``, and return what came of it.
+    """Connect as ``settings`` say, subscribe, publish to ``<base topic>/doctor``, and return the findings.
 
     Args:
         settings: of the agent, with a client id that nobody else uses.

@@ -161,10 +161,10 @@ def _says_offline(body: bytes, *, v5: bool) -> bool:
                 break
         at += length
     try:
-        said = loads(body[at:])
+        status = loads(body[at:])
     except (ValueError, RecursionError):
         return False
-    return isinstance(said, dict) and said.get("state") == "offline"
+    return isinstance(status, dict) and status.get("state") == "offline"
 
 
 def _connect(settings: LinkSettings, *, v5: bool, password: str | None) -> bytes:

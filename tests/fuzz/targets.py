@@ -179,7 +179,7 @@ def wire() -> Iterator[Target]:
                 v5=v5,
                 max_packet_size=settings.max_packet_size,
                 take=lambda *publish: taken.append(publish),
-                control=lambda packet: client.hear(packet),  # noqa: PLW0108 - made below
+                control=lambda packet: client.feed(packet),  # noqa: PLW0108 - made below
             )
             client = PahoClient(settings=settings, wire=link, protocol="5" if v5 else "3.1.1", password=None)
             client.open()
