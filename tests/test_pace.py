@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.journal.clock import AgentClock
+from agent.journal.sequence import AgentClock
 from agent.testing.failpoint import MARKER
 from agent.testing.time_scale import VARIABLE, TimeScale, TimeScaleRefusedError, time_scale_of
 

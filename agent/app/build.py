@@ -26,6 +26,7 @@ from agent.observe.verdict_events import PublishSpans, VerdictEvents
 from agent.pipeline.events import Subscribers
 from agent.pipeline.loop import LoopBridge
 from agent.pipeline.pipeline import TURN_S, Pipeline
+from agent.sinks.mqtt import MqttSink
 from agent.status.health import Health
 from agent.status.journal_view import JournalView
 from agent.status.metrics_snapshot import MetricsSnapshot
@@ -133,14 +134,15 @@ def build(
     )
     transcripts = Transcripts(write=journal.write, log=logs.bind(room="caller"))
     ai.open(recorder, logs.bind(room="caller"), transcripts.add)
-    link = _make_link(config, registry, journal, bridge, logs)
+    link, broker = _make_link(config, registry, journal, bridge, logs)
     wiring.on_acks, wiring.on_generation, wiring.on_room = link.ack, link.generation_stored, link.room
     pipeline = Pipeline(
         settings=settings.of_pipeline(config, endpoint=ai.caller is not None),
         journal=journal,
         detector=detector,
         caller=ai.caller,
-        publish=link.publish,
+        sinks=[broker],
+        post=bridge.post,
         trace=PublishSpans(tracer=tracer, guard=recorder.guard, protocol=lambda: link.state.protocol),
         events=events,
         suppressed=lambda reason: recorder.suppressed(reason, 1),
@@ -256,14 +258,17 @@ def _open_tracer(config: Config, logs: LogWriter) -> Tracer:
 
 def _make_link(
     config: Config, registry: Registry, journal: Journal, bridge: LoopBridge, logs: LogWriter
-) -> Link:
-    """Return the link; each attempt to connect is on disk before CONNECT is written."""
+) -> tuple[Link, MqttSink]:
+    """Return link and broker sink; each attempt to connect is on disk before CONNECT is written."""
 
     def store_connection(generation: int) -> None:
         stored = journal.write(lambda store: store.begin_connection(generation), urgent=True)
         stored.add_done_callback(
             lambda done: None if done.exception() else link.connection_stored(generation)
         )
+
+    def acknowledged(outbox_id: int, code: int) -> None:
+        broker.acknowledged(outbox_id, code)
 
     link = Link(
         settings=settings.of_link(config),
@@ -272,9 +277,10 @@ def _make_link(
         previous_filters=journal.filters,
         store_connection=store_connection,
         offer=journal.inbox.offer,
-        on_published=bridge.on_published,
+        on_published=acknowledged,
         on_event=bridge.on_link,
         log=logs.bind(room="mqtt"),
         pressed=lambda: journal.inbox.pressed,
     )
-    return link
+    broker = MqttSink(publish=link.publish, base_topic=config.base_topic)
+    return link, broker

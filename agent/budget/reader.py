@@ -12,7 +12,7 @@ from agent.budget.pricing import NANO, nano
 from agent.budget.store import VERSION
 from agent.domain.model_calls import BudgetWindow, Spend
 from agent.journal.errors import JournalError, JournalNewerError
-from agent.journal.plain_files import refuse_planted
+from agent.journal.state_dir import refuse_planted
 
 
 def read_budget(

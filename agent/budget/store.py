@@ -15,8 +15,7 @@ from agent.journal.errors import (
     is_storage,
     is_transient,
 )
-from agent.journal.plain_files import open_plain, refuse_planted
-from agent.journal.schema import sync_directory
+from agent.journal.state_dir import open_plain, refuse_planted, sync_directory
 
 VERSION = 1
 SENTINEL = ".budget-created"  # next to the file: if it is there and the file is not, the file was lost

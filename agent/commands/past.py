@@ -10,7 +10,7 @@ from typing import Any
 from agent.config import ConfigError
 from agent.domain.records import Batch
 from agent.journal import Reader
-from agent.journal.recorded import BatchRecord, VerdictRecord
+from agent.journal.reader import BatchRecord, VerdictRecord
 from agent.prompt import NAME, SCHEMA, VERSION, Prompt, estimate_tokens, output_tokens, render
 
 MAX_SEARCHED = 10_000

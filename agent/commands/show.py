@@ -11,7 +11,7 @@ from agent.commands.printing import UnknownError, between, instant, many, number
 from agent.config import load_apart
 from agent.domain.records import Window
 from agent.journal import Reader
-from agent.journal.recorded import BatchRecord, VerdictRecord
+from agent.journal.reader import BatchRecord, VerdictRecord
 
 MAX_SEARCHED = 1000
 MAX_OUTBOX = 100
@@ -157,9 +157,9 @@ def _lines(told: dict[str, Any]) -> list[str]:
 
 
 def _outbox_line(row: dict[str, Any]) -> str:
-    state = "given up" if row["given_up"] else "waits for the broker"
-    code = "" if row["reason_code"] is None else f", last refused with 0x{row['reason_code']:02x}"
-    return f"    {row['topic']} ({row['size']} bytes): {state}{code}"
+    state = "given up" if row["given_up"] else "waits"
+    failed = "" if row["reason"] is None else f", last failed with {row['reason']}"
+    return f"    {row['sink']}: {row['key']} ({row['size']} bytes): {state}{failed}"
 
 
 def _evidence(verdict: dict[str, Any]) -> list[str]:

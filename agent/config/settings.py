@@ -11,9 +11,10 @@ from agent.config.sections import Config
 from agent.decode.registry import Registry
 from agent.detect import Limit
 from agent.journal import JournalSettings
-from agent.mqtt import BROKER_LOSSES, LinkSettings, Subscription, encode_device
+from agent.mqtt import BROKER_DROPS, LinkSettings, Subscription
 from agent.pipeline.pipeline import PipelineSettings
 from agent.prompt.words import unit_spellings
+from agent.sinks.mqtt import mqtt_routes
 
 _MACHINE_IDS = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
 
@@ -25,8 +26,8 @@ def of_subscriptions(config: Config, registry: Registry) -> list[Subscription]:
         for pattern, source in zip(registry.filters, config.sources, strict=True)
     ]
     further = (*registry.watched, f"{config.base_topic}/feedback")
-    losses = Subscription(BROKER_LOSSES, qos=0, optional=True)
-    return [*sources, *(Subscription(pattern) for pattern in further), losses]
+    drops = Subscription(BROKER_DROPS, qos=0, optional=True)
+    return [*sources, *(Subscription(pattern) for pattern in further), drops]
 
 
 def of_limits(config: Config) -> list[Limit]:
@@ -59,12 +60,10 @@ def of_link(config: Config) -> LinkSettings:
 
 
 def of_pipeline(config: Config, *, endpoint: bool) -> PipelineSettings:
-    """Return topics, windows, batches and reviews; ``endpoint``: there is a model to ask."""
-    base = config.base_topic
+    """Return routes, windows, batches and reviews; ``endpoint``: there is a model to ask."""
     return PipelineSettings(
         agent=config.agent.id,
-        verdict_topic=lambda device: f"{base}/verdicts/{encode_device(device)}",
-        event_topic=lambda device: f"{base}/events/{encode_device(device)}",
+        routes=mqtt_routes(config.base_topic),
         review=replace(config.review, endpoint=endpoint),
         window=config.review.window,
         batch=config.review.batch,

@@ -41,10 +41,13 @@ class LinkDown:
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """One PUBLISH that must reach the broker; ``outbox_id`` is its row in the outbox."""
+    """One message that must reach a sink; ``outbox_id`` is its row in the outbox."""
 
     outbox_id: int
-    topic: str
+    sink: str
+    key: str  # messages of one key keep their order; for MQTT the topic
     payload: bytes
-    retain: bool
+    retain: bool = False  # replaces older messages of its key at the receiver
     properties: tuple[tuple[str, str], ...] = ()
+    not_before: float = 0.0  # Unix seconds
+    settles: bool = False  # its verdict waits for it

@@ -1,4 +1,4 @@
-"""What must survive a crash: SQLite, one writer, group commit."""
+"""The journal, which survives a crash: SQLite, one writer, group commit."""
 
 from agent.journal.errors import (
     JournalClosedError,
@@ -8,11 +8,11 @@ from agent.journal.errors import (
     JournalStorageError,
 )
 from agent.journal.inbox import Inbox
-from agent.journal.journal import Journal, JournalSettings
+from agent.journal.journal import Journal
 from agent.journal.reader import Reader
 from agent.journal.stats import JournalStats
 from agent.journal.store import Store
-from agent.journal.wiring import Wiring
+from agent.journal.writer import JournalSettings, Wiring
 
 __all__ = [
     "Inbox",

@@ -16,12 +16,10 @@ from agent.domain.records import (
     TimerRow,
 )
 from agent.journal import feedback
-from agent.journal.insertion import Insertion
-from agent.journal.message_ids import MessageIds, digest_of
-from agent.journal.newcomers import Newcomers
-from agent.journal.redelivery import Redelivery
-from agent.journal.sequence import Sequence
-from agent.journal.series import SeriesTable
+from agent.journal.codec import Insertion
+from agent.journal.redelivery import MessageIds, Redelivery, digest_of
+from agent.journal.sequence import RowSequence
+from agent.journal.series import Newcomers, SeriesTable
 from agent.journal.stats import Tally
 from agent.verdict.feedback import Feedback, Noted
 
@@ -38,7 +36,7 @@ Ack = tuple[int, int]  # generation, packet id
 
 
 class Decoded(Protocol):
-    """What the journal needs to know of a decoded message (``agent.decode.Decoded``)."""
+    """The parts of a decoded message that the journal uses (``agent.decode.Decoded``)."""
 
     @property
     def source(self) -> str | None: ...
@@ -53,9 +51,9 @@ class Decoded(Protocol):
     @property
     def retained(self) -> str: ...  # seed | live | ignore
     @property
-    def device(self) -> str | None: ...  # what the topic names
+    def device(self) -> str | None: ...  # named by the topic
     @property
-    def online(self) -> bool | None: ...  # what the device says of itself
+    def online(self) -> bool | None: ...  # the device's own status
     @property
     def message_id(self) -> str | None: ...  # the publisher's
 
@@ -74,7 +72,7 @@ class Intake:
         message_ids: MessageIds,
         series: SeriesTable,
         newcomers: Newcomers,
-        sequence: Sequence,
+        sequence: RowSequence,
         rows: list[Row],
     ) -> None:
         self.acks: list[Ack] = []  # in arrival order
@@ -116,13 +114,13 @@ class Intake:
         self._redelivery.release()
 
     def insert(self, connection: sqlite3.Connection) -> None:
-        """Write what was collected into the open transaction."""
+        """Write the collected rows into the open transaction."""
         _MESSAGES.run(connection, self._messages)
         _READINGS.run(connection, self._readings)
         _TIMERS.run(connection, self._timers)
         self._redelivery.insert(connection)
-        heard = [(said, arrival.received) for said, arrival in self._feedback]
-        self.noted = feedback.keep(connection, heard)
+        received = [(one, arrival.received) for one, arrival in self._feedback]
+        self.noted = feedback.keep(connection, received)
         for one, (_, arrival) in zip(self.noted, self._feedback, strict=True):
             if one.refused:
                 self._put_aside(arrival, DecodeReason.UNKNOWN_VERDICT, one.why)
@@ -150,7 +148,7 @@ class Intake:
         try:
             decoded = self._decode(arrival)
             if isinstance(decoded, Feedback):
-                self._hear(arrival, decoded)
+                self._note_feedback(arrival, decoded)
             else:
                 self._journal(arrival, decoded)
                 if decoded.skipped:
@@ -256,7 +254,7 @@ class Intake:
             raise DecodeError(DecodeReason.NEW_SERIES_LIMIT, "too many new metrics of its device or source")
         return tuple(reading for reading, _ in numbered), [number for _, number in numbered]
 
-    def _hear(self, arrival: Arrival, feedback: Feedback) -> None:
+    def _note_feedback(self, arrival: Arrival, feedback: Feedback) -> None:
         if arrival.retain:
             self.tally.retained_ignored += 1
         else:
@@ -287,7 +285,7 @@ class Intake:
 
 
 def _is_sound(reading: Reading) -> bool:
-    """Refuse what SQLite would store as something else: NaN becomes NULL there."""
+    """Refuse values that SQLite changes: it stores NaN as NULL."""
     if isfinite(reading.value) and isfinite(reading.at):
         return True
     raise DecodeError(DecodeReason.NOT_FINITE, reading.metric)

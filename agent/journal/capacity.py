@@ -1,16 +1,16 @@
-"""Whether there is room: the journal's own cap, and a disk that others fill."""
+"""Room for the journal: its own cap, and a disk that others fill."""
 
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
-from agent.journal.ballast import Ballast
 from agent.journal.errors import primary_code
+from agent.journal.state_dir import Ballast
 from agent.journal.stats import JournalStats
 
 _DEGRADED, _DEGRADED_OVER = 0.80, 0.75
 _FULL, _FULL_OVER = 0.95, 0.90
-_SNAPSHOT_SHARE = 0.25  # of the cap: what the analyst's state takes beyond it is not counted
+_SNAPSHOT_SHARE = 0.25  # of the cap: bytes of the analyst's state beyond it are not counted
 _FREE_PAGES = 512  # in the file: enough to go on although the disk is full
 _RESTORE_INTERVAL_S = 30.0
 _SHRINK_INTERVAL_S = 60.0
@@ -19,8 +19,8 @@ _SHRINK_INTERVAL_S = 60.0
 class Capacity:
     """The journal's state: ok, degraded or full.
 
-    Degraded from 80 % of the cap: what is kept for the user goes first. Full from 95 %, or when the disk
-    takes no more: nothing is acknowledged.
+    Degraded from 80 % of the cap: rows that are kept for the user are pruned first. Full from 95 %, or if
+    the disk takes no more: nothing is acknowledged.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Capacity:
         self._log = log
         self._mono = mono
         self._over_cap = False
-        self._trouble = ""  # what the disk said
+        self._trouble = ""  # the error of the disk
         self._disk_full = False
         self._free_pages = 0
         self._restore_at = 0.0
@@ -84,7 +84,7 @@ class Capacity:
         share = counted / self._max_bytes
         self._over_cap = share >= (_FULL_OVER if self._over_cap else _FULL)
         self.pressed = share >= (_DEGRADED_OVER if self.pressed else _DEGRADED)
-        self._say()
+        self._report()
 
     def fail(self, error: sqlite3.Error) -> bool:
         """Note that a commit failed; return whether the disk is full, and give it the ballast then."""
@@ -93,7 +93,7 @@ class Capacity:
         if full and self._ballast.drop():
             self._log("journal_ballast_dropped", level="warning", path=str(self._ballast.path))
         self._trouble = str(error)
-        self._say()
+        self._report()
         return full
 
     def succeed(self, *, items: bool) -> None:
@@ -134,7 +134,7 @@ class Capacity:
             self._shrink_at = self._mono() + _SHRINK_INTERVAL_S
         return not busy
 
-    def _say(self) -> None:
+    def _report(self) -> None:
         state, problem = self._judge()
         if state != self._stats.state:
             level = {"ok": "info", "degraded": "warning", "full": "error"}[state]

@@ -1,6 +1,8 @@
-"""Windows and properties as JSON columns; decoding gives back exactly what was encoded."""
+"""Rows for SQLite: windows and properties as JSON, and many rows with few statements."""
 
 import json
+import sqlite3
+from collections.abc import Sequence
 from typing import Any
 
 from agent.domain.records import (
@@ -117,3 +119,26 @@ def _decode_reading(item: list[Any]) -> WindowReading:
         unit=unit,
         score=Score(score, Kind(kind), usual, limit),
     )
+
+
+_ROWS = 64
+
+
+class Insertion:
+    """An INSERT of 64 rows at a time: each step of SQLite gives the interpreter lock away."""
+
+    def __init__(self, head: str, *, columns: int) -> None:
+        values = f"({','.join('?' * columns)})"
+        self._one = f"{head} {values}"
+        self._many = f"{head} {','.join([values] * _ROWS)}"
+
+    def run(self, connection: sqlite3.Connection, rows: Sequence[tuple[object, ...]]) -> None:
+        """Insert the rows, in order."""
+        whole = len(rows) - len(rows) % _ROWS
+        for start in range(0, whole, _ROWS):
+            flat: list[object] = []
+            for row in rows[start : start + _ROWS]:
+                flat += row
+            connection.execute(self._many, flat)
+        if whole < len(rows):
+            connection.executemany(self._one, rows[whole:])

@@ -1,4 +1,4 @@
-"""What can go wrong with the journal, each with one line for the user: what, where, remedy."""
+"""Errors of the journal, each with one line for the user: problem, place, remedy."""
 
 import errno
 import sqlite3
@@ -23,7 +23,7 @@ class JournalError(AgentError):
 
 
 class JournalClosedError(JournalError):
-    """The journal has ended, so a write was not done; why it ended is told by its own thread."""
+    """The journal has ended, so a write was not done; its own thread reports why it ended."""
 
 
 class JournalInUseError(JournalError):
@@ -35,7 +35,7 @@ class JournalNewerError(JournalError):
 
 
 class JournalCorruptError(JournalError):
-    """SQLite says the file is damaged."""
+    """SQLite reports that the file is damaged."""
 
 
 class JournalStorageError(JournalError):
@@ -48,7 +48,7 @@ def primary_code(error: sqlite3.Error) -> int:
 
 
 def is_damage(error: BaseException) -> bool:
-    """Whether SQLite says that the file itself is broken."""
+    """Whether SQLite reports that the file itself is damaged."""
     return isinstance(error, sqlite3.Error) and primary_code(error) in _DAMAGE_CODES
 
 

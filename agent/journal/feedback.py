@@ -15,9 +15,9 @@ _TABLE = (
 
 
 def keep(connection: sqlite3.Connection, arrived: Sequence[tuple[Feedback, float]]) -> tuple[Noted, ...]:
-    """Write feedback with its time of receipt into the open transaction; return what became of each.
+    """Write feedback with its time of receipt into the open transaction; return the result of each.
 
-    What was said of verdicts that are pruned goes with them.
+    Feedback on pruned verdicts is deleted.
     """
     if not arrived:
         return ()
@@ -52,7 +52,7 @@ def _short(feedback: Feedback) -> str:
 
 
 def read(connection: sqlite3.Connection, verdict_id: str) -> list[dict[str, object]]:
-    """Return what people said of a verdict, oldest first; times of receipt are Unix seconds."""
+    """Return the feedback on a verdict, oldest first; times of receipt are Unix seconds."""
     if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'feedback'").fetchone() is None:
         return []
     rows = connection.execute(

@@ -1,14 +1,15 @@
-"""What waits for the journal thread: arrivals in the order of the wire, and jobs of other threads."""
+"""The queue of the journal thread: arrivals in the order of the wire, and jobs of other threads."""
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
 from agent.domain.records import Arrival, LinkDown, LinkUp
+from agent.journal.errors import JournalClosedError, JournalError
 
 Item = Arrival | LinkUp | LinkDown
 
@@ -30,7 +31,7 @@ class Job:
 
 @dataclass(slots=True)
 class Group:
-    """What one transaction is made of."""
+    """The content of one transaction."""
 
     items: list[Item]
     jobs: list[Job]
@@ -41,12 +42,11 @@ class Inbox:
 
     def __init__(self, *, max_bytes: int) -> None:
         self.max_bytes = max_bytes
-        self.refused = 0
         self._condition = threading.Condition(threading.Lock())
         self._items: deque[Item] = deque()
         self._jobs: deque[Job] = deque()
         self._bytes = 0
-        self._hungry = False  # net was refused and waits to hear of room
+        self._hungry = False  # net was refused and waits for room
         self._wake_at = 1  # items that wake the writer
         self._intake = True
         self._links = 0  # LinkUps in the queue
@@ -66,7 +66,6 @@ class Inbox:
             if isinstance(item, Arrival):
                 size = _weigh(item)
                 if self._closed or (self._bytes and self._bytes + size > self.max_bytes):
-                    self.refused += 1
                     self._hungry = True
                     return False
                 self._bytes += size
@@ -89,7 +88,7 @@ class Inbox:
             return True
 
     def consumed(self, rows: int) -> None:
-        """Take back rows that the analyst is through with."""
+        """Take back rows that the analyst has finished."""
         with self._condition:
             before = self._pending_rows
             self._pending_rows -= rows
@@ -97,7 +96,7 @@ class Inbox:
                 self._condition.notify()
 
     def stop(self) -> None:
-        """End every wait: what is queued is still taken."""
+        """End every wait; queued items are still taken."""
         with self._condition:
             self._stopped = True
             self._condition.notify()
@@ -236,3 +235,19 @@ class Inbox:
 
 def _weigh(arrival: Arrival) -> int:
     return len(arrival.payload) + len(arrival.topic) + _ARRIVAL_OVERHEAD
+
+
+def answer(future: Future[Any], value: object = None, error: Exception | None = None) -> None:
+    """Give a job's caller its result or its error."""
+    if not future.set_running_or_notify_cancel():
+        return
+    if error is None:
+        future.set_result(value)
+    else:
+        future.set_exception(error)
+
+
+def refuse(jobs: Iterable[Job], error: JournalError | None = None) -> None:
+    """Answer jobs that nobody will run any more, because the journal is closed or with ``error``."""
+    for job in jobs:
+        answer(job.future, error=error or JournalClosedError("journal: closed"))

@@ -1,71 +1,31 @@
-"""The journal as the other rooms see it."""
+"""The journal as the other folders see it."""
 
 import json
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import closing
-from dataclasses import dataclass, field
 from pathlib import Path
 from secrets import token_hex
-from typing import Annotated, Self, TypeVar
+from typing import Self, TypeVar
 
-from agent.domain.keys import Key
 from agent.domain.records import Row, TimerKind
-from agent.journal.answer import refuse
-from agent.journal.ballast import Ballast
-from agent.journal.capacity import Capacity
-from agent.journal.clock import AgentClock
 from agent.journal.errors import JournalError, JournalStorageError, is_storage, is_transient
-from agent.journal.inbox import Inbox, Job
-from agent.journal.lock import StateLock
-from agent.journal.message_ids import MessageIds
-from agent.journal.newcomers import BURST, Newcomers
+from agent.journal.inbox import Inbox, Job, refuse
 from agent.journal.opening import NAME, open_database
-from agent.journal.pruning import Pruner
 from agent.journal.reader import connect_to_read
 from agent.journal.recovery import read_rows, recover
-from agent.journal.redelivery import Redelivery
-from agent.journal.schema import read_meta, sync_directory, write_meta
-from agent.journal.sequence import Sequence, last_row
-from agent.journal.series import SeriesTable
+from agent.journal.schema import read_meta, write_meta
+from agent.journal.sequence import AgentClock, RowSequence, last_row
+from agent.journal.state_dir import Ballast, StateLock, sync_directory
 from agent.journal.stats import JournalStats
 from agent.journal.store import Store
-from agent.journal.wiring import Pace, Wiring
-from agent.journal.writer import Writer
+from agent.journal.writer import JournalSettings, Wiring, Writer
 from agent.testing.failpoint import FailpointRefusedError, arm
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JournalSettings:
-    """Section ``journal`` of the configuration, and limits that only tests change."""
-
-    commit_ms: Annotated[
-        int,
-        Key(
-            "longest time until a reading is on disk and acknowledged; a longer one spares an SD card",
-            ge=1,
-            le=5000,
-        ),
-    ] = 100
-    max_mib: Annotated[
-        int,
-        Key("at 95 % of it the agent stops acknowledging and the broker holds the rest", ge=16, le=1_048_576),
-    ] = 512
-    keep_days: Annotated[
-        float, Key("how long reviewed windows and quarantined messages are kept", gt=0, le=3650)
-    ] = 7.0
-    prune: Annotated[bool, Key("`false` keeps every row; for test rigs")] = True
-    new_devices_per_min: Mapping[str, int] = field(default_factory=dict)  # by source
-    new_devices_burst: int = BURST
-    max_inbox_bytes: int = 8 * 1024 * 1024
-    max_group: int = 256
-    max_pending_rows: int = 4096
-    ballast_bytes: int = 4 * 1024 * 1024
 
 
 class Journal:
@@ -92,55 +52,24 @@ class Journal:
         self._running = False
         seq, clock_value = last_row(connection)
         self.clock = AgentClock(last=clock_value, wall=wall, mono=mono, stretch=stretch)
-        sequence = Sequence(seq=seq, clock_value=clock_value, clock=self.clock)
+        sequence = RowSequence(seq=seq, clock_value=clock_value, clock=self.clock)
         self.journal_id = _prepare(connection, agent_id, sequence)
         self.recovered = recover(connection)
         self.last_seq = sequence.seq  # what came after it goes through on_rows
         self.filters: tuple[str, ...] = tuple(json.loads(str(read_meta(connection, "filters") or "[]")))
         #: The last attempt to connect on disk, 0 for none.
         self.generation = int(read_meta(connection, "generation") or 0)
-        redelivery = Redelivery()
-        redelivery.load(connection)
-        series = SeriesTable(connection)
         self.stats = JournalStats()
         self.inbox = Inbox(max_bytes=settings.max_inbox_bytes)
         self._writer = Writer(
             connection=connection,
             path=path,
+            ballast=ballast,
             inbox=self.inbox,
             wiring=wiring,
-            pace=Pace(
-                commit_s=settings.commit_ms / 1000,
-                max_group=settings.max_group,
-                max_pending_rows=settings.max_pending_rows,
-            ),
+            settings=settings,
             sequence=sequence,
-            redelivery=redelivery,
-            message_ids=MessageIds(connection, now=self.clock.now),
-            series=series,
-            newcomers=Newcomers(
-                connection,
-                knows=wiring.knows,
-                per_min=settings.new_devices_per_min,
-                burst=settings.new_devices_burst,
-            ),
-            pruner=Pruner(
-                sequence=sequence,
-                series=series,
-                now=self.clock.now,
-                keep_s=settings.keep_days * 86_400,
-                stats=self.stats,
-                enabled=settings.prune,
-            ),
-            capacity=Capacity(
-                connection=connection,
-                path=path,
-                max_bytes=int(settings.max_mib * 2**20),
-                ballast=ballast,
-                stats=self.stats,
-                log=wiring.log,
-                mono=mono,
-            ),
+            clock=self.clock,
             stats=self.stats,
             wall=wall,
             mono=mono,
@@ -288,7 +217,7 @@ def _explain(state_dir: Path, error: Exception) -> JournalError:
     )
 
 
-def _prepare(connection: sqlite3.Connection, agent_id: str, sequence: Sequence) -> str:
+def _prepare(connection: sqlite3.Connection, agent_id: str, sequence: RowSequence) -> str:
     """Give a new journal its id; note in an old one that its link is down since its last row."""
     connection.execute("BEGIN IMMEDIATE")
     journal_id = read_meta(connection, "journal_id")

@@ -1,4 +1,4 @@
-"""Getting hold of the file: ours alone, sound, of a version we know."""
+"""Opening of the file: sound, of a known version, else moved aside or refused."""
 
 import os
 import sqlite3
@@ -7,9 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from agent.journal.errors import JournalCorruptError, JournalError, is_damage
-from agent.journal.migrations import VERSION
-from agent.journal.plain_files import open_plain, refuse_planted
-from agent.journal.schema import check_header, connect, create, sync_directory
+from agent.journal.schema import VERSION, check_header, connect, create
+from agent.journal.state_dir import open_plain, refuse_planted, sync_directory
 
 NAME = "journal.sqlite"
 SUSPECT = "journal.suspect"  # left behind when SQLite called the file damaged while running

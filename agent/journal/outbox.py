@@ -1,139 +1,181 @@
-"""PUBLISHes that the broker has not acknowledged yet."""
+"""Messages that their sinks have not taken yet, in the order in which they were queued."""
 
 import sqlite3
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from agent.domain.records import Outgoing, Window
 from agent.journal.codec import decode_properties, encode_properties
 from agent.journal.schema import ACKED, SETTLED, UNDELIVERABLE
+from agent.testing.failpoint import failpoint
 
 _UNDELIVERABLE_S = 24 * 3600.0
 _MAX_PASSED = 2_000
 _MAX_GIVEN_UP = 500  # rows in one transaction
+_COLUMNS = "id, sink, key, payload, retain, properties, not_before, settles"
 # Made when they are needed; other versions keep them up to date unknowingly, so the version stays.
-_BY_DEVICE = "CREATE INDEX IF NOT EXISTS outbox_device ON outbox(device, id)"
-_BY_TOPIC = "CREATE INDEX IF NOT EXISTS outbox_topic ON outbox(topic, id)"
+_BY_DEVICE = "CREATE INDEX IF NOT EXISTS outbox_by_device ON outbox(sink, device, id)"
+_BY_KEY = "CREATE INDEX IF NOT EXISTS outbox_by_key ON outbox(sink, key, id)"
 
 
-def add(
-    connection: sqlite3.Connection, window: Window, messages: Sequence[Outgoing], clock: float
-) -> list[Outgoing]:
-    """Queue the messages of a window's verdict; return them with their ids."""
-    added = []
-    for message in messages:
-        cursor = connection.execute(
-            "INSERT INTO outbox(verdict, device, topic, payload, retain, properties, clock)"
-            " VALUES (?,?,?,?,?,?,?)",
-            (
-                window.id,
-                window.device,
-                message.topic,
-                message.payload,
-                message.retain,
-                encode_properties(message.properties),
-                clock,
-            ),
-        )
-        added.append(replace(message, outbox_id=int(cursor.lastrowid or 0)))
-    return added
+class Outbox:
+    """The outbox inside one transaction of the writer; ``now`` gives agent time."""
 
+    def __init__(self, connection: sqlite3.Connection, now: Callable[[], float]) -> None:
+        self._connection = connection
+        self._now = now
 
-def pending(
-    connection: sqlite3.Connection, *, after: int, limit: int, skip: Collection[str] = ()
-) -> tuple[list[Outgoing], int]:
-    """Return waiting rows in the order they were queued, ids above ``after``, without the topics to ``skip``.
-
-    Beside them the id up to which was read, 0 when nothing was left. A call passes over 2,000 rows at most,
-    for a day's rows of refused topics must not hold up the journal.
-    """
-    read_to, found = 0, []
-    for row, topic in connection.execute(
-        "SELECT id, topic FROM outbox WHERE id > ? AND NOT given_up ORDER BY id LIMIT ?",
-        (after, _MAX_PASSED if skip else limit),
-    ).fetchall():
-        read_to = row
-        if topic not in skip:
-            found.append(row)
-            if len(found) == limit:
-                break
-    rows = [
-        connection.execute(
-            "SELECT id, topic, payload, retain, properties FROM outbox WHERE id = ?", (row,)
-        ).fetchone()
-        for row in found
-    ]
-    return [
-        Outgoing(outbox_id, topic, payload, bool(retain), decode_properties(properties))
-        for outbox_id, topic, payload, retain, properties in rows
-    ], read_to
-
-
-def of_devices(
-    connection: sqlite3.Connection, devices: Iterable[str], *, limit: int, skip: Collection[str] = ()
-) -> dict[str, list[Outgoing]]:
-    """Return the oldest waiting rows of each device, at most so many, without the topics to ``skip``."""
-    connection.execute(_BY_DEVICE)
-    return {
-        device: [
-            Outgoing(outbox_id, topic, payload, bool(retain), decode_properties(properties))
-            for outbox_id, topic, payload, retain, properties in connection.execute(
-                "SELECT id, topic, payload, retain, properties FROM outbox"
-                " WHERE device = ? AND NOT given_up ORDER BY id LIMIT ?",
-                (device, limit),
+    def add(self, window: Window, messages: Sequence[Outgoing]) -> list[Outgoing]:
+        """Queue the messages of a window's verdict; return them with their ids."""
+        added, clock = [], self._now()
+        for message in messages:
+            cursor = self._connection.execute(
+                "INSERT INTO outbox(verdict, device, sink, key, payload, retain, properties, not_before,"
+                " settles, clock) VALUES (?,?,?,?,?,?,?,?,?,?)",
+                (
+                    window.id,
+                    window.device,
+                    message.sink,
+                    message.key,
+                    message.payload,
+                    message.retain,
+                    encode_properties(message.properties),
+                    message.not_before,
+                    message.settles,
+                    clock,
+                ),
             )
-            if topic not in skip
+            added.append(replace(message, outbox_id=int(cursor.lastrowid or 0)))
+        return added
+
+    def pending(
+        self, sink: str, *, after: int, limit: int, skip: Collection[str] = ()
+    ) -> tuple[list[Outgoing], int]:
+        """Return waiting rows of a sink in their order, ids above ``after``, without the keys to ``skip``.
+
+        The second value is the id up to which was read, 0 if nothing was left. A call passes over 2,000 rows
+        at most, because a day's rows of refused keys must not hold up the journal.
+        """
+        read_to, found = 0, []
+        for row, key in self._connection.execute(
+            "SELECT id, key FROM outbox WHERE sink = ? AND id > ? AND NOT given_up ORDER BY id LIMIT ?",
+            (sink, after, _MAX_PASSED if skip else limit),
+        ).fetchall():
+            read_to = row
+            if key not in skip:
+                found.append(row)
+                if len(found) == limit:
+                    break
+        rows = [
+            self._connection.execute(f"SELECT {_COLUMNS} FROM outbox WHERE id = ?", (row,)).fetchone()  # noqa: S608 - ours
+            for row in found
         ]
-        for device in devices
-    }
+        return [_message(row) for row in rows], read_to
 
+    def of_devices(
+        self,
+        sink: str,
+        devices: Sequence[str],
+        *,
+        limit: int,
+        skip: Collection[str] = (),
+    ) -> dict[str, list[Outgoing]]:
+        """Return a sink's oldest waiting rows of each device, ``limit`` at most, without the keys to skip."""
+        found: dict[str, list[Outgoing]] = {}
+        if devices:
+            self._connection.execute(_BY_DEVICE)
+        for device in devices:
+            rows = self._connection.execute(
+                f"SELECT {_COLUMNS} FROM outbox"  # noqa: S608 - our own column names
+                " WHERE sink = ? AND device = ? AND NOT given_up ORDER BY id LIMIT ?",
+                (sink, device, limit),
+            )
+            found[device] = [message for row in rows if (message := _message(row)).key not in skip]
+        return found
 
-def finish(connection: sqlite3.Connection, ids: Iterable[int]) -> None:
-    """Delete acknowledged rows; a verdict is acknowledged with its last one."""
-    for outbox_id in ids:
-        gone = connection.execute(
-            "DELETE FROM outbox WHERE id = ? RETURNING verdict", (outbox_id,)
+    def finish(self, ids: Iterable[int]) -> None:
+        """Delete delivered rows; a verdict is acknowledged with the last one that it waits for."""
+        failpoint("c10_before_outbox_done")
+        for outbox_id in ids:
+            gone = self._connection.execute(
+                "DELETE FROM outbox WHERE id = ? RETURNING verdict", (outbox_id,)
+            ).fetchall()
+            for (verdict_id,) in gone:
+                self.settle(verdict_id)
+
+    def fail(self, outbox_id: int, reason: str) -> bool:
+        """Note a failed delivery; a row that has failed for 24 h is given up, and true is returned.
+
+        It stays for the user to see. The rows of its key that have waited as long are given up with it,
+        because they come faster than a failing key is tried.
+        """
+        now = self._now()
+        row = self._connection.execute(
+            "UPDATE outbox SET reason = ?, refused = coalesce(refused, ?) WHERE id = ?"
+            " RETURNING sink, key, refused",
+            (reason, now, outbox_id),
+        ).fetchall()
+        if not row or now - row[0][2] < _UNDELIVERABLE_S:
+            return False
+        sink, key, _ = row[0]
+        self._connection.execute(_BY_KEY)
+        self._give_up("sink = ? AND key = ?", (sink, key), reason)
+        return True
+
+    def orphans(self, sinks: Collection[str]) -> dict[str, int]:
+        """Count the waiting rows of each sink that is not among ``sinks``; give up those older than 24 h."""
+        found: dict[str, int] = {}
+        for sink in self._sinks():
+            if sink not in sinks:
+                (found[sink],) = self._connection.execute(
+                    "SELECT count(*) FROM outbox WHERE sink = ? AND NOT given_up", (sink,)
+                ).fetchone()
+                self._give_up("sink = ?", (sink,), "the sink is not configured")
+        return found
+
+    def _sinks(self) -> list[str]:
+        """Return the sinks with waiting rows, each found by one step in the index."""
+        found = [""]
+        while row := self._connection.execute(
+            "SELECT sink FROM outbox WHERE sink > ? AND NOT given_up ORDER BY sink LIMIT 1", (found[-1],)
+        ).fetchone():
+            found.append(row[0])
+        return found[1:]
+
+    def _give_up(self, condition: str, values: Sequence[str], reason: str) -> None:
+        """Give up the rows that have waited for 24 h under a condition of ours, some in one transaction."""
+        gone = self._connection.execute(
+            "UPDATE outbox SET given_up = 1, reason = ?, refused = coalesce(refused, clock) WHERE id IN"  # noqa: S608 - ours
+            f" (SELECT id FROM outbox WHERE {condition} AND NOT given_up AND clock <= ? ORDER BY id LIMIT ?)"
+            " RETURNING verdict",
+            (reason, *values, self._now() - _UNDELIVERABLE_S, _MAX_GIVEN_UP),
         ).fetchall()
         for (verdict_id,) in gone:
-            settle(connection, verdict_id)
+            self.settle(verdict_id)
+
+    def supersede(self, sink: str, key: str, outbox_id: int) -> None:
+        """Clear the retain flag of the key's rows below ``outbox_id``: the receiver has a newer message."""
+        self._connection.execute(
+            "UPDATE outbox SET retain = 0 WHERE sink = ? AND id < ? AND NOT given_up AND key = ?",
+            (sink, outbox_id, key),
+        )
+
+    def settle(self, verdict_id: str) -> None:
+        """Close a verdict that waits for no delivery any more."""
+        waiting, given_up = self._connection.execute(
+            "SELECT count(*) FILTER (WHERE NOT given_up), total(given_up) FROM outbox"
+            " WHERE verdict = ? AND settles",
+            (verdict_id,),
+        ).fetchone()
+        if not waiting:
+            state = UNDELIVERABLE if given_up else ACKED
+            self._connection.execute("UPDATE verdicts SET acked = ? WHERE id = ?", (state, verdict_id))
+            self._connection.execute("UPDATE windows SET state = ? WHERE id = ?", (SETTLED, verdict_id))
 
 
-def refuse(connection: sqlite3.Connection, outbox_id: int, reason_code: int, now: float) -> bool:
-    """Note a refusal; a row that was refused for 24 h stays for the user to see and holds nothing back.
-
-    Nor do those of its topic that waited behind it as long: they come faster than a refused topic is tried.
-    """
-    row = connection.execute(
-        "UPDATE outbox SET reason_code = ?, refused = coalesce(refused, ?) WHERE id = ?"
-        " RETURNING topic, refused",
-        (reason_code, now, outbox_id),
-    ).fetchall()
-    if not row or now - row[0][1] < _UNDELIVERABLE_S:
-        return False
-    connection.execute(_BY_TOPIC)
-    behind = connection.execute(
-        "UPDATE outbox SET given_up = 1, reason_code = :code, refused = coalesce(refused, clock) WHERE id IN"
-        " (SELECT id FROM outbox WHERE topic = :topic AND NOT given_up AND clock <= :old"
-        " ORDER BY id LIMIT :limit) RETURNING verdict",
-        {"code": reason_code, "topic": row[0][0], "old": now - _UNDELIVERABLE_S, "limit": _MAX_GIVEN_UP},
-    ).fetchall()
-    for (verdict_id,) in behind:
-        settle(connection, verdict_id)
-    return True
-
-
-def supersede(connection: sqlite3.Connection, topic: str, outbox_id: int) -> None:
-    """Let what a topic still waits to say below ``outbox_id`` not replace what the broker retains."""
-    connection.execute("UPDATE outbox SET retain = 0 WHERE topic = ? AND id < ?", (topic, outbox_id))
-
-
-def settle(connection: sqlite3.Connection, verdict_id: str) -> None:
-    """Close a verdict that waits for nothing any more."""
-    waiting, given_up = connection.execute(
-        "SELECT count(*) FILTER (WHERE NOT given_up), total(given_up) FROM outbox WHERE verdict = ?",
-        (verdict_id,),
-    ).fetchone()
-    if not waiting:
-        state = UNDELIVERABLE if given_up else ACKED
-        connection.execute("UPDATE verdicts SET acked = ? WHERE id = ?", (state, verdict_id))
-        connection.execute("UPDATE windows SET state = ? WHERE id = ?", (SETTLED, verdict_id))
+def _message(row: tuple[Any, ...]) -> Outgoing:
+    outbox_id, sink, key, payload, retain, properties, not_before, settles = row
+    return Outgoing(
+        outbox_id, sink, key, payload, bool(retain), decode_properties(properties), not_before, bool(settles)
+    )

@@ -1,10 +1,10 @@
-"""What may be deleted, and deleting it in chunks that never hold up a commit for long."""
+"""Deletion of rows that nobody needs, in chunks that never hold up a commit for long."""
 
 import sqlite3
 from collections.abc import Callable
 
 from agent.journal.schema import CONCLUDED, SEALED
-from agent.journal.sequence import Sequence
+from agent.journal.sequence import RowSequence
 from agent.journal.series import SeriesTable
 from agent.journal.stats import JournalStats
 from agent.testing.failpoint import failpoint
@@ -27,7 +27,7 @@ class Pruner:
     def __init__(
         self,
         *,
-        sequence: Sequence,
+        sequence: RowSequence,
         series: SeriesTable,
         now: Callable[[], float],
         keep_s: float,
@@ -78,14 +78,16 @@ class Pruner:
         messages = connection.execute("DELETE FROM messages WHERE seq <= ?", (last,)).rowcount
         connection.execute("DELETE FROM readings WHERE seq <= ?", (last,))
         timers = connection.execute("DELETE FROM timer_events WHERE seq <= ?", (last,)).rowcount
-        self._stats.pruned_messages += messages
         self._stats.pruned_rows += messages + timers
         return messages + timers, last < watermark
 
     def _drop_verdicts(
         self, connection: sqlite3.Connection, floor: int, cutoff: float, *, early: bool
     ) -> int:
-        """Delete acknowledged verdicts with their windows, but for those that the snapshot may have open."""
+        """Delete acknowledged verdicts with their windows, except those that the snapshot may have open.
+
+        A verdict with a message that another sink has not taken yet stays as well.
+        """
         edge = connection.execute(
             "SELECT n FROM verdicts WHERE reviewed = 0 ORDER BY n DESC LIMIT 1 OFFSET ?", (_LOCAL_VERDICTS,)
         ).fetchone()
@@ -93,6 +95,7 @@ class Pruner:
             "SELECT v.n, v.id FROM verdicts v LEFT JOIN windows w ON w.id = v.id"
             " WHERE v.acked > 0 AND (w.hi IS NULL OR w.hi < :floor)"
             " AND (:early OR v.clock < :cutoff OR (v.reviewed = 0 AND v.n <= :edge AND v.acked = 1))"
+            " AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.verdict = v.id AND NOT o.given_up)"
             " ORDER BY v.n LIMIT :limit",
             {
                 "floor": floor,
@@ -107,7 +110,6 @@ class Pruner:
         connection.executemany(
             "DELETE FROM outbox WHERE verdict = ?", [(verdict_id,) for _, verdict_id in found]
         )
-        self._stats.pruned_verdicts += len(found)
         return len(found)
 
     def _drop_batches(self, connection: sqlite3.Connection, cutoff: float, *, early: bool) -> int:
@@ -119,13 +121,11 @@ class Pruner:
         ).rowcount
 
     def _drop_quarantine(self, connection: sqlite3.Connection, cutoff: float, *, early: bool) -> int:
-        gone = connection.execute(
+        return connection.execute(
             "DELETE FROM quarantine WHERE id IN (SELECT id FROM quarantine WHERE :early OR clock < :cutoff"
             " ORDER BY id LIMIT :limit)",
             {"early": early, "cutoff": cutoff, "limit": _MAX_KEPT},
         ).rowcount
-        self._stats.pruned_quarantine += gone
-        return gone
 
     def _drop_series(self, connection: sqlite3.Connection, *, early: bool) -> int:
         now = self._now()

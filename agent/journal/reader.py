@@ -13,23 +13,92 @@ import sqlite3
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 from urllib.parse import quote
 
 from agent.domain.records import Finding, MessageRow, Row, Window
-from agent.journal import feedback, told
+from agent.journal import feedback, findings
 from agent.journal.codec import decode_window
 from agent.journal.errors import JournalCorruptError, JournalError, is_damage
 from agent.journal.opening import NAME
-from agent.journal.plain_files import refuse_planted
-from agent.journal.recorded import BatchRecord, OutboxRecord, QuarantineRecord, VerdictRecord, WindowRecord
-from agent.journal.recovery import read_findings, read_rows
+from agent.journal.recovery import read_rows
 from agent.journal.schema import APPLICATION_ID, check_version, read_meta
+from agent.journal.state_dir import refuse_planted
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRecord:
+    """One AI call as journaled; ``detail`` is what the caller kept of prompt and reply."""
+
+    id: str
+    windows: tuple[str, ...]
+    audit: tuple[str, ...]
+    attempts: int
+    clock: float
+    detail: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictRecord:
+    """One verdict as journaled, with the window it speaks of."""
+
+    id: str
+    device: str
+    body: bytes
+    created: float
+    state: str  # waiting | acknowledged | undeliverable
+    detail: bytes | None
+    window: Window | None
+    batch: BatchRecord | None
+
+
+@dataclass(frozen=True, slots=True)
+class WindowRecord:
+    """One window and how far it came."""
+
+    window: Window
+    state: str  # sealed | concluded | settled
+    attempts: int
+    batch: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineRecord:
+    """A message that no reading could be made of."""
+
+    id: int
+    topic: str
+    payload: bytes  # at most the first 256 KiB
+    size: int
+    reason: str
+    detail: str
+    received: float
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxRecord:
+    """A message that waits for its sink, or was given up."""
+
+    id: int
+    verdict: str
+    sink: str
+    key: str
+    size: int
+    reason: str | None  # of the last failed delivery
+    given_up: bool
+
 
 _STATES = ("waiting", "acknowledged", "undeliverable")
 _WINDOW_STATES = ("sealed", "concluded", "settled")
+_SINKS_SINCE = 4  # version of the tables; an older journal may be read before the agent migrates it
+_OUTBOX_BEFORE = (
+    "(SELECT id, verdict, 'mqtt' AS sink, topic AS key, payload, clock, refused, given_up,"
+    " CASE WHEN reason_code NOTNULL THEN printf('reason code 0x%02x', reason_code) END AS reason"
+    " FROM outbox)"
+)
 
 
 class Reader:
@@ -39,6 +108,8 @@ class Reader:
         self._connection = connection
         self._path = path
         self._cleanup = cleanup
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        self._outbox = "outbox" if version >= _SINKS_SINCE else _OUTBOX_BEFORE
 
     @classmethod
     def open(cls, state_dir: Path) -> Self:
@@ -98,26 +169,26 @@ class Reader:
         }
 
     def undelivered(self) -> tuple[int, int]:
-        """Count what waits for the broker, and what was given up; no payload is read."""
+        """Count the messages that wait for a sink, and those that were given up; no payload is read."""
         every = self._connection.execute("SELECT count(*) FROM outbox").fetchone()[0]
         given_up = self._connection.execute("SELECT count(*) FROM outbox WHERE given_up = 1").fetchone()[0]
         return every - given_up, given_up
 
     def given_up(self) -> tuple[str, float] | None:
-        """Return the topic of the oldest message that was given up, and since when it was refused."""
+        """Return the key of the oldest message that was given up, and since when its delivery failed."""
         row = self._connection.execute(
-            "SELECT topic, coalesce(refused, clock) FROM outbox WHERE given_up = 1 ORDER BY id LIMIT 1"
+            f"SELECT key, coalesce(refused, clock) FROM {self._outbox} WHERE given_up = 1 ORDER BY id LIMIT 1"  # noqa: S608 - ours
         ).fetchone()
         return None if row is None else (str(row[0]), float(row[1]))
 
     def refused_since(self, outbox_id: int) -> float | None:
-        """Return since when the broker refuses a message that waits, None when it does not."""
+        """Return since when the delivery of a waiting message fails, None if it does not."""
         row = self._connection.execute("SELECT refused FROM outbox WHERE id = ?", (outbox_id,)).fetchone()
         return None if row is None or row[0] is None else float(row[0])
 
-    def told_of(self, findings: Sequence[Finding]) -> dict[str, bytes]:
+    def told_of(self, of: Sequence[Finding]) -> dict[str, bytes]:
         """Return for each open finding the last verdict that called its device anomalous, as its bytes."""
-        return told.read(self._connection, findings)
+        return findings.last_verdicts(self._connection, of)
 
     def damage(self) -> str | None:
         """Return what SQLite's quick check finds wrong with the file, None when it is sound."""
@@ -144,14 +215,14 @@ class Reader:
     # ------------------------------------------------------------------------- windows and verdicts
 
     def verdict(self, verdict_id: str) -> VerdictRecord | None:
-        """Return one verdict by its id, or by a beginning of it that no other has."""
+        """Return one verdict by its id, or by a unique beginning of it."""
         found = list(self._verdicts("v.id = ?", (verdict_id,)))
         if not found:
             found = list(self._verdicts("substr(v.id, 1, length(?1)) = ?1 LIMIT 2", (verdict_id,)))
         return found[0] if len(found) == 1 else None
 
     def feedback(self, verdict_id: str) -> list[dict[str, object]]:
-        """Return what people said of a verdict, oldest first."""
+        """Return the feedback on a verdict, oldest first."""
         return feedback.read(self._connection, verdict_id)
 
     def verdicts(self, *, limit: int, device: str | None = None) -> Iterator[VerdictRecord]:
@@ -185,7 +256,7 @@ class Reader:
 
     def findings(self, *, cleared: bool = False) -> tuple[Finding, ...]:
         """Return the open findings, or with ``cleared`` those that are kept after their end."""
-        return read_findings(self._connection, "cleared" if cleared else "NOT cleared")
+        return findings.read(self._connection, cleared=cleared)
 
     # -------------------------------------------------------------------------- what did not go on
 
@@ -199,14 +270,13 @@ class Reader:
             yield QuarantineRecord(*row)
 
     def outbox(self, *, limit: int, verdict: str | None = None) -> Iterator[OutboxRecord]:
-        """Yield what waits for the broker or was given up, oldest first."""
-        for row in self._connection.execute(
-            "SELECT id, verdict, topic, length(payload), reason_code, given_up FROM outbox"
+        """Yield the messages that wait for a sink or were given up, oldest first."""
+        for outbox_id, verdict_id, sink, key, size, reason, given_up in self._connection.execute(
+            f"SELECT id, verdict, sink, key, length(payload), reason, given_up FROM {self._outbox}"  # noqa: S608 - ours
             " WHERE ?2 IS NULL OR verdict = ?2 ORDER BY id LIMIT ?1",
             (limit, verdict),
         ):
-            outbox_id, verdict, topic, size, code, given_up = row
-            yield OutboxRecord(outbox_id, verdict, topic, size, code, bool(given_up))
+            yield OutboxRecord(outbox_id, verdict_id, sink, key, size, reason, bool(given_up))
 
     def _verdicts(self, condition: str, values: tuple[object, ...]) -> Iterator[VerdictRecord]:
         rows = self._connection.execute(
@@ -236,7 +306,7 @@ def _newest(connection: sqlite3.Connection, table: str) -> float:
 
 
 def connect_to_read(path: Path, *, immutable: bool = False) -> sqlite3.Connection:
-    """Open read-only beside the connections that are there."""
+    """Open read-only, next to other connections."""
     options = "mode=ro&immutable=1" if immutable else "mode=ro"
     return sqlite3.connect(
         f"file:{quote(str(path.absolute()))}?{options}", uri=True, isolation_level=None, timeout=5.0

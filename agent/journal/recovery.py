@@ -1,4 +1,4 @@
-"""What start-up needs from the journal: the snapshot, what was left open, and the rows to replay."""
+"""The state for start-up: the snapshot, open windows and findings, and the rows to replay."""
 
 import json
 import sqlite3
@@ -7,28 +7,24 @@ from contextlib import closing
 from dataclasses import replace
 
 from agent.domain.records import (
-    Finding,
-    Kind,
     MessageRow,
     Reading,
     Recovered,
     Row,
-    Severity,
     TimerKind,
     TimerRow,
     Window,
 )
+from agent.journal import findings
 from agent.journal.codec import decode_window
 from agent.journal.schema import SEALED
 
 _CHUNK = 500
 MAX_PENDING = 2000  # windows that are still asked about; some 5 KB each
 
-_FINDING_COLUMNS = "id, device, kind, severity, opened, last_reviewed, normal_streak, verdicts"
-
 
 def recover(connection: sqlite3.Connection) -> Recovered:
-    """Read everything but the rows."""
+    """Read everything except the rows."""
     snapshot = connection.execute("SELECT seq, body, floor, clock FROM snapshots").fetchone()
     seq, floor = (0, 0) if snapshot is None else (int(snapshot[0]), int(snapshot[2]))
     windows, attempts, overdue = _read_pending(connection)
@@ -41,7 +37,7 @@ def recover(connection: sqlite3.Connection) -> Recovered:
         attempts=attempts,
         batches=batches,
         audits=audits,
-        findings=read_findings(connection, "NOT cleared"),
+        findings=findings.read(connection),
         # From the floor on: what the snapshot still has open may be sealed although no reading came since.
         sealed_to=dict(
             connection.execute("SELECT device, max(hi) FROM windows WHERE hi >= ? GROUP BY device", (floor,))
@@ -102,17 +98,6 @@ def _first_clock(connection: sqlite3.Connection) -> float | None:
         for row in connection.execute(f"SELECT clock FROM {table} ORDER BY seq LIMIT 1")  # noqa: S608  - our own table names
     ]
     return min(clocks, default=None)
-
-
-def read_findings(connection: sqlite3.Connection, condition: str) -> tuple[Finding, ...]:
-    """Return findings, oldest first."""
-    rows = connection.execute(
-        f"SELECT {_FINDING_COLUMNS} FROM findings WHERE {condition} ORDER BY opened, id"  # noqa: S608  - our own conditions
-    )
-    return tuple(
-        Finding(finding_id, device, Kind(kind), Severity(severity), *rest)
-        for finding_id, device, kind, severity, *rest in rows
-    )
 
 
 def read_rows(connection: sqlite3.Connection, *, after: int, upto: int) -> Iterator[Row]:

@@ -1,12 +1,40 @@
-"""The one counter over messages and timer events, and the clock of each row."""
+"""Agent time, and the one counter over messages and timer events."""
 
 import sqlite3
+from collections.abc import Callable
 
-from agent.journal.clock import AgentClock
 from agent.journal.schema import read_meta, write_meta
 
 
-class Sequence:
+class AgentClock:
+    """Unix seconds at start, at least the last journaled clock, then the monotonic clock's pace.
+
+    A wall clock that steps while the agent runs changes nothing. One that is behind at start (no RTC)
+    continues where the journal ended. ``stretch`` makes it pass faster than the monotonic clock in a trial.
+    """
+
+    def __init__(
+        self,
+        *,
+        last: float,
+        wall: Callable[[], float],
+        mono: Callable[[], float],
+        stretch: Callable[[float], float] = float,
+    ) -> None:
+        self._mono = mono
+        self._stretch = stretch
+        self._offset = max(wall(), last) - stretch(mono())
+
+    def now(self) -> float:
+        """Return agent time."""
+        return self._offset + self._stretch(self._mono())
+
+    def at(self, mono: float) -> float:
+        """Return the agent time of a monotonic time of this process."""
+        return self._offset + self._stretch(mono)
+
+
+class RowSequence:
     """Hands out ``seq``: rising, never used twice, neither after pruning nor after a restart."""
 
     def __init__(self, *, seq: int, clock_value: float, clock: AgentClock) -> None:
@@ -26,7 +54,7 @@ class Sequence:
         return max(self.clock_value, self._clock.now())
 
     def mark(self) -> tuple[int, float]:
-        """Return where the sequence stands."""
+        """Return the position of the sequence."""
         return self.seq, self.clock_value
 
     def reset(self, mark: tuple[int, float]) -> None:
@@ -34,7 +62,7 @@ class Sequence:
         self.seq, self.clock_value = mark
 
     def save(self, connection: sqlite3.Connection) -> None:
-        """Write down where the sequence stands, in the transaction that deletes rows."""
+        """Write the position of the sequence, in the transaction that deletes rows."""
         write_meta(connection, "seq", self.seq)
         write_meta(connection, "clock", self.clock_value)
 

@@ -1,13 +1,13 @@
 """Plain counters of the journal: written by its thread, read by any."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from agent.domain.records import DecodeReason
 
 
 @dataclass(slots=True)
 class Tally:
-    """What one group of arrivals came to; counted only once it is committed."""
+    """Counts of one group of arrivals, added once it is committed."""
 
     received: int = 0
     journaled: int = 0
@@ -25,6 +25,9 @@ class Tally:
     new_refused: dict[str, int] = field(default_factory=dict)  # with too many new devices, by source
 
 
+_COUNTS = tuple(one.name for one in fields(Tally))
+
+
 @dataclass(slots=True)
 class JournalStats(Tally):
     """Since the start of this process."""
@@ -32,40 +35,23 @@ class JournalStats(Tally):
     commits: int = 0
     commit_s: float = 0.0  # time spent in COMMIT, in all
     commit_failures: int = 0
-    jobs: int = 0
-    jobs_failed: int = 0
     pruned_rows: int = 0  # of the sequence: messages and timer events
-    pruned_messages: int = 0
-    pruned_verdicts: int = 0
-    pruned_quarantine: int = 0
-    pruned_early: int = 0  # of these, before keep_days, for lack of room
+    pruned_early: int = 0  # verdicts, batches and quarantine rows, before keep_days, for lack of room
     bytes_used: int = 0  # used pages and WAL
     bytes_written: int = 0  # by this thread to the storage, as the kernel counts
-    last_commit: float | None = None  # time.monotonic()
     heartbeat: float = 0.0  # time.monotonic()
-    pending_rows: int = 0  # handed to the analyst, not yet consumed
     new_refused_at: float | None = None  # time.monotonic() of the last of these
-    inbox_refused: int = 0  # offered while the inbox was full
     ids_reused: bool = False  # the broker reuses packet ids: no repeat can be recognised
     state: str = "ok"  # ok | degraded | full
     problem: str = ""  # why it is not ok, in words
 
     def add(self, tally: Tally) -> None:
         """Count a committed group."""
-        self.received += tally.received
-        self.journaled += tally.journaled
-        self.readings += tally.readings
-        self.seeds += tally.seeds
-        self.redelivered += tally.redelivered
-        self.repeats_possible += tally.repeats_possible
-        self.duplicates += tally.duplicates
-        self.states += tally.states
-        self.text_only += tally.text_only
-        self.unmatched += tally.unmatched
-        self.retained_ignored += tally.retained_ignored
-        for reason, count in tally.quarantined.items():
-            self.quarantined[reason] += count
-        for source, count in tally.sources.items():
-            self.sources[source] = self.sources.get(source, 0) + count
-        for source, count in tally.new_refused.items():
-            self.new_refused[source] = self.new_refused.get(source, 0) + count
+        for name in _COUNTS:
+            count = getattr(tally, name)
+            if isinstance(count, int):
+                setattr(self, name, getattr(self, name) + count)
+                continue
+            total = getattr(self, name)
+            for key, number in count.items():
+                total[key] = total.get(key, 0) + number

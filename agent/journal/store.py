@@ -1,4 +1,4 @@
-"""What other threads may write: each method is part of the transaction that the writer holds open.
+"""Writes of other threads: each method is part of the transaction that the writer holds open.
 
 A function given to ``Journal.write`` receives a :class:`Store`. It may run again when the transaction is
 rolled back, so it must touch nothing but the store.
@@ -6,14 +6,15 @@ rolled back, so it must touch nothing but the store.
 
 import json
 import sqlite3
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from agent.domain.records import Batch, Finding, Outgoing, Row, TimerKind, TimerRow, Window
-from agent.journal import outbox, told
+from agent.journal import findings
 from agent.journal.codec import encode_window
+from agent.journal.outbox import Outbox
 from agent.journal.pruning import Pruner
-from agent.journal.schema import CONCLUDED, SEALED, WAITING, read_meta, write_meta
-from agent.journal.sequence import Sequence as RowSequence
+from agent.journal.schema import CONCLUDED, SEALED, WAITING, write_meta
+from agent.journal.sequence import RowSequence
 from agent.testing.failpoint import failpoint
 
 
@@ -32,6 +33,7 @@ class Store:
     ) -> None:
         self.rows = rows  # of this transaction, for the analyst
         self.passed = passed  # failpoints to pass once it is committed
+        self.outbox = Outbox(connection, sequence.now)
         self._connection = connection
         self._sequence = sequence
         self._pruner = pruner
@@ -82,7 +84,7 @@ class Store:
         )
 
     def plan_batch(self, batch: Batch) -> None:
-        """Note which windows are to be asked about together; no attempt is counted."""
+        """Note the windows of one call; no attempt is counted."""
         ids = [window.id for window in batch.windows]
         self._connection.execute(
             "INSERT INTO batches(id, attempts, windows, audit, clock) VALUES (?,0,?,?,?)"
@@ -148,61 +150,13 @@ class Store:
             return []
         self._connection.execute("UPDATE windows SET state = ? WHERE id = ?", (CONCLUDED, window.id))
         if finding is not None:
-            self.keep_finding(finding, cleared=cleared)
-            if cleared:
-                told.drop(self._connection, finding)
-            elif anomaly:
-                told.keep(self._connection, finding, verdict)
-        added = outbox.add(self._connection, window, outgoing, clock)
+            kept = verdict if anomaly else None
+            findings.write(self._connection, finding, cleared=cleared, verdict=kept, clock=clock)
+        added = self.outbox.add(window, outgoing)
         if not added:
-            outbox.settle(self._connection, window.id)
+            self.outbox.settle(window.id)
         self.passed.append("c8_verdict_committed")
         return added
-
-    def keep_finding(self, finding: Finding, *, cleared: bool) -> None:
-        """Write a finding as it is now."""
-        self._connection.execute(
-            "INSERT OR REPLACE INTO findings VALUES (?,?,?,?,?,?,?,?,?,?)",
-            (
-                finding.id,
-                finding.device,
-                finding.kind.value,
-                finding.severity.value,
-                finding.opened,
-                finding.last_reviewed,
-                finding.normal_streak,
-                finding.verdicts,
-                cleared,
-                self._sequence.now(),
-            ),
-        )
-
-    # -------------------------------------------------------------------------------------- outbox
-
-    def outbox_pending(
-        self, after: int, limit: int, skip: Collection[str] = ()
-    ) -> tuple[list[Outgoing], int]:
-        """Return what waits for the broker, oldest first, and how far it was read: see `outbox.pending`."""
-        return outbox.pending(self._connection, after=after, limit=limit, skip=skip)
-
-    def outbox_of(
-        self, devices: Sequence[str], limit: int, skip: Collection[str] = ()
-    ) -> dict[str, list[Outgoing]]:
-        """Return the oldest rows of each device that wait for the broker; see `outbox.of_devices`."""
-        return outbox.of_devices(self._connection, devices, limit=limit, skip=skip) if devices else {}
-
-    def outbox_done(self, ids: Iterable[int]) -> None:
-        """Remove what the broker acknowledged with a code below 0x80."""
-        failpoint("c10_before_outbox_done")
-        outbox.finish(self._connection, ids)
-
-    def outbox_refused(self, outbox_id: int, reason_code: int) -> bool:
-        """Note that the broker refused a row; true once it did so for 24 h and the row is undeliverable."""
-        return outbox.refuse(self._connection, outbox_id, reason_code, self._sequence.now())
-
-    def outbox_superseded(self, topic: str, outbox_id: int) -> None:
-        """Publish the rows of ``topic`` below this one without the retain flag: a newer one is out."""
-        outbox.supersede(self._connection, topic, outbox_id)
 
     # ---------------------------------------------------------------------------------- the journal
 
@@ -214,15 +168,6 @@ class Store:
     def set_filters(self, filters: Sequence[str]) -> None:
         """Remember what is subscribed, so that removed filters can be unsubscribed after a restart."""
         write_meta(self._connection, "filters", json.dumps(list(filters)))
-
-    def get(self, key: str) -> str | None:
-        """Return a small value that the caller keeps beside the journal."""
-        value = read_meta(self._connection, f"app.{key}")
-        return None if value is None else str(value)
-
-    def put(self, key: str, value: str) -> None:
-        """Keep a small value beside the journal, in the same transaction as the rest."""
-        write_meta(self._connection, f"app.{key}", value)
 
     def prune(self) -> int:
         """Delete a chunk of what is no longer needed; return how many rows went."""

@@ -1,51 +1,111 @@
-"""The journal's thread: the only one that writes, one transaction for what came within an interval."""
+"""The journal's thread: the only writer, with one transaction for each commit interval."""
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated, Any
 
+from agent.domain.keys import Key
 from agent.domain.records import Arrival, LinkUp, Row, TimerKind
-from agent.journal.answer import Answer, refuse
-from agent.journal.arrivals import Intake
+from agent.journal.arrivals import Ack, Decode, Intake
 from agent.journal.capacity import Capacity
 from agent.journal.errors import JournalCorruptError, JournalStorageError, is_damage, is_storage
-from agent.journal.inbox import Group, Inbox, Job
-from agent.journal.message_ids import MessageIds
-from agent.journal.newcomers import Newcomers
+from agent.journal.inbox import Group, Inbox, Job, answer, refuse
 from agent.journal.opening import mark_suspect
 from agent.journal.pruning import Pruner
-from agent.journal.redelivery import Redelivery
-from agent.journal.sequence import Sequence
-from agent.journal.series import SeriesTable
+from agent.journal.redelivery import MessageIds, Redelivery
+from agent.journal.sequence import AgentClock, RowSequence
+from agent.journal.series import BURST, Newcomers, SeriesTable
+from agent.journal.state_dir import Ballast
 from agent.journal.stats import JournalStats
 from agent.journal.store import Store
-from agent.journal.wiring import Pace, Wiring
 from agent.testing.failpoint import failpoint
+from agent.verdict.feedback import Noted
 
+_MAX_JOBS = 512  # in a group; a sealed window and its verdict are two
+_MAX_GROUP_BYTES = 4 * 1024 * 1024
 _IDLE_S = 1.0  # longest time without a heartbeat while nothing happens
 _PRUNE_INTERVAL_S = 60.0  # each one rewrites pages: seldom, for the sake of SD cards
 _IO_INTERVAL_S = 10.0
 _BACKOFF_S = (0.1, 2.0)  # first and longest wait after a failed commit
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalSettings:
+    """Section ``journal`` of the configuration, and limits that only tests change."""
+
+    commit_ms: Annotated[
+        int,
+        Key(
+            "longest time until a reading is on disk and acknowledged; a longer one spares an SD card",
+            ge=1,
+            le=5000,
+        ),
+    ] = 100
+    max_mib: Annotated[
+        int,
+        Key("at 95 % of it the agent stops acknowledging and the broker holds the rest", ge=16, le=1_048_576),
+    ] = 512
+    keep_days: Annotated[
+        float, Key("how long reviewed windows and quarantined messages are kept", gt=0, le=3650)
+    ] = 7.0
+    prune: Annotated[bool, Key("`false` keeps every row; for test rigs")] = True
+    new_devices_per_min: Mapping[str, int] = field(default_factory=dict)  # by source
+    new_devices_burst: int = BURST
+    max_inbox_bytes: int = 8 * 1024 * 1024
+    max_group: int = 256
+    max_pending_rows: int = 4096
+    ballast_bytes: int = 4 * 1024 * 1024
+
+
+@dataclass(slots=True, kw_only=True)
+class Wiring:
+    """The receivers of the writer's results. All are called on its thread and must not block.
+
+    Those of the link are set once it is built, before the writer runs.
+    """
+
+    decode: Decode
+    on_rows: Callable[[list[Row]], None]
+    log: Callable[..., None]
+    on_acks: Callable[[list[Ack]], None] = lambda _acks: None
+    on_generation: Callable[[int], None] = lambda _generation: None
+    on_room: Callable[[], None] = lambda: None
+    on_texts: Callable[[list[tuple[Arrival, bool]]], None] = lambda _texts: None
+    knows: Callable[[str], bool] = lambda _device: False  # a device, to the detector
+    on_feedback: Callable[[tuple[Noted, ...]], None] = lambda _noted: None
+
+
+_Answer = tuple[Future[Any], Any, Exception | None]  # to a job
+
+
+@dataclass(slots=True)
+class _Results:
+    """The results of a transaction, delivered once it is committed."""
+
+    rows: list[Row] = field(default_factory=list)
+    passed: list[str] = field(default_factory=list)
+    answers: list[_Answer] = field(default_factory=list)
+    intake: Intake | None = None
+    link: LinkUp | None = None
+
+
 class Writer:
-    """Takes a group, writes it in one transaction, and tells of it only once it is on disk."""
+    """Takes a group, writes it in one transaction, and reports it only once it is on disk."""
 
     def __init__(
         self,
         *,
         connection: sqlite3.Connection,
         path: Path,
+        ballast: Ballast,
         inbox: Inbox,
         wiring: Wiring,
-        pace: Pace,
-        sequence: Sequence,
-        redelivery: Redelivery,
-        message_ids: MessageIds,
-        series: SeriesTable,
-        newcomers: Newcomers,
-        pruner: Pruner,
-        capacity: Capacity,
+        settings: JournalSettings,
+        sequence: RowSequence,
+        clock: AgentClock,
         stats: JournalStats,
         wall: Callable[[], float],
         mono: Callable[[], float],
@@ -54,17 +114,38 @@ class Writer:
         self._path = path
         self._inbox = inbox
         self._wiring = wiring
-        self._pace = pace
+        self._settings = settings
         self._sequence = sequence
-        self._redelivery = redelivery
-        self._message_ids = message_ids
-        self._series = series
-        self._newcomers = newcomers
-        self._pruner = pruner
-        self._capacity = capacity
         self._stats = stats
         self._wall = wall
         self._mono = mono
+        self._redelivery = Redelivery(connection)
+        self._message_ids = MessageIds(connection, now=clock.now)
+        self._series = SeriesTable(connection)
+        self._newcomers = Newcomers(
+            connection,
+            knows=wiring.knows,
+            per_min=settings.new_devices_per_min,
+            burst=settings.new_devices_burst,
+        )
+        self._parts = (self._redelivery, self._message_ids, self._series, self._newcomers)
+        self._pruner = Pruner(
+            sequence=sequence,
+            series=self._series,
+            now=clock.now,
+            keep_s=settings.keep_days * 86_400,
+            stats=stats,
+            enabled=settings.prune,
+        )
+        self._capacity = Capacity(
+            connection=connection,
+            path=path,
+            max_bytes=int(settings.max_mib * 2**20),
+            ballast=ballast,
+            stats=stats,
+            log=wiring.log,
+            mono=mono,
+        )
         self._backoff_s = 0.0
         self._pruned = mono()
         self._io_at = 0.0
@@ -82,13 +163,13 @@ class Writer:
         failpoint("journal_turn")
         stopped = self._inbox.stopped
         group = self._inbox.take(
-            max_items=self._pace.max_group,
-            max_jobs=self._pace.max_jobs,
-            max_bytes=self._pace.max_group_bytes,
-            wait_s=self._pace.commit_s,
+            max_items=self._settings.max_group,
+            max_jobs=_MAX_JOBS,
+            max_bytes=_MAX_GROUP_BYTES,
+            wait_s=self._settings.commit_ms / 1000,
             idle_s=self._idle_s(),
             intake=self._capacity.intake,
-            max_pending_rows=self._pace.max_pending_rows,
+            max_pending_rows=self._settings.max_pending_rows,
         )
         pruning = self._prune_is_due() and not stopped
         # When room is short, even a quiet site must notice that it is over.
@@ -125,12 +206,19 @@ class Writer:
         self._succeed(group, results)
         return True
 
-    def _transact(self, group: Group, results: "_Results", *, prune: bool) -> None:
+    def _transact(self, group: Group, results: _Results, *, prune: bool) -> None:
         connection = self._connection
         mark = self._sequence.mark()
         connection.execute("BEGIN IMMEDIATE")
         try:
-            store = self._open_store(results)
+            store = Store(
+                connection=connection,
+                sequence=self._sequence,
+                pruner=self._pruner,
+                wall=self._wall,
+                rows=results.rows,
+                passed=results.passed,
+            )
             intake = Intake(
                 decode=self._wiring.decode,
                 redelivery=self._redelivery,
@@ -176,12 +264,10 @@ class Writer:
         if self._connection.in_transaction:
             self._connection.execute("ROLLBACK")
         self._sequence.reset(mark)
-        self._redelivery.rollback()
-        self._message_ids.rollback()
-        self._series.rollback()
-        self._newcomers.rollback()
+        for part in self._parts:
+            part.rollback()
 
-    def _run(self, job: Job, store: Store) -> Answer:
+    def _run(self, job: Job, store: Store) -> _Answer:
         """Run a job in a savepoint: one that fails takes nothing of the others with it."""
         rows, passed, mark = len(store.rows), len(store.passed), self._sequence.mark()
         self._connection.execute("SAVEPOINT job")
@@ -194,35 +280,21 @@ class Writer:
             self._connection.execute("RELEASE job")
             del store.rows[rows:], store.passed[passed:]
             self._sequence.reset(mark)
-            return Answer(future=job.future, error=error)
+            return job.future, None, error
         self._connection.execute("RELEASE job")
-        return Answer(future=job.future, value=value)
-
-    def _open_store(self, results: "_Results") -> Store:
-        return Store(
-            connection=self._connection,
-            sequence=self._sequence,
-            pruner=self._pruner,
-            wall=self._wall,
-            rows=results.rows,
-            passed=results.passed,
-        )
+        return job.future, value, None
 
     # ------------------------------------------------------------------------------------- after it
 
-    def _succeed(self, group: Group, results: "_Results") -> None:
+    def _succeed(self, group: Group, results: _Results) -> None:
         failpoint("c3_committed")
         for point in results.passed:
             failpoint(point)
-        self._redelivery.commit()
-        self._message_ids.commit()
-        self._series.commit()
-        self._newcomers.commit()
+        for part in self._parts:
+            part.commit()
         self._backoff_s = 0.0
         stats = self._stats
         stats.commits += 1
-        stats.last_commit = self._mono()
-        stats.jobs += len(group.jobs)
         stats.ids_reused = self._redelivery.ids_reused
         if results.intake is not None:
             stats.add(results.intake.tally)
@@ -235,12 +307,11 @@ class Writer:
         if results.link is not None:
             failpoint("c13_generation_committed")
             self._wiring.on_generation(results.link.generation)
-        for answer in results.answers:
-            stats.jobs_failed += answer.give()
+        for future, value, error in results.answers:
+            answer(future, value, error)
         if results.rows:
             self._inbox.handed(len(results.rows))
             self._wiring.on_rows(results.rows)
-        stats.pending_rows = self._inbox.pending_rows
         self._capacity.succeed(items=bool(group.items))
         self._capacity.measure()
         if results.intake is not None and results.intake.texts:
@@ -288,21 +359,9 @@ class Writer:
     def _beat(self) -> None:
         now = self._mono()
         self._stats.heartbeat = now
-        self._stats.inbox_refused = self._inbox.refused
         if now >= self._io_at:
             self._io_at = now + _IO_INTERVAL_S
             self._stats.bytes_written = _bytes_written()
-
-
-class _Results:
-    """What a transaction will have brought about, if it commits."""
-
-    def __init__(self) -> None:
-        self.rows: list[Row] = []
-        self.passed: list[str] = []
-        self.answers: list[Answer] = []
-        self.intake: Intake | None = None
-        self.link: LinkUp | None = None
 
 
 def _bytes_written() -> int:

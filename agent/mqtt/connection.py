@@ -1,15 +1,14 @@
-"""One connection, from CONNECT to its end: the wire, paho on it, and the watch over its life."""
+"""One connection, from CONNECT to its end: the wire, paho on it, and the keepalive."""
 
 import math
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 from agent.mqtt.dial import Dialled
-from agent.mqtt.errors import REFUSED, Trouble, of_error, of_refusal
-from agent.mqtt.events import Accepted, Event, Published
-from agent.mqtt.paho_client import Speaker
+from agent.mqtt.errors import REFUSED, ErrorText, of_error, of_refusal
+from agent.mqtt.paho_client import Accepted, Event, PahoClient, Published
 from agent.mqtt.settings import LinkSettings
-from agent.mqtt.takeover import Ending, Witness
+from agent.mqtt.takeover import Ending, TakeoverDetector
 from agent.mqtt.wire import CHUNK, MALFORMED, Take, Wire, WireError
 from agent.testing.failpoint import failpoint
 
@@ -43,9 +42,9 @@ class Connection:
             v5=protocol == "5",
             max_packet_size=settings.max_packet_size,
             take=_take_too_early,
-            control=self._hear,
+            control=self._take_control,
         )
-        self.speaker = Speaker(
+        self.client = PahoClient(
             settings=settings, wire=self.wire, protocol=protocol, password=dialled.password
         )
         self._full = 1 if settings.tls else CHUNK  # less than this: there is no more for now
@@ -56,11 +55,11 @@ class Connection:
         self._over = False
         self._refused_at = -math.inf  # when the broker last refused a publish
         self._gathered: set[str] = set()  # failpoints of what waits for the socket
-        self.witness = dialled.witness
-        self.speaker.open()
+        self.detector = dialled.detector
+        self.client.open()
 
     def read(self) -> bool:
-        """Take in what has come, at most 64 KiB; return whether there may be more.
+        """Read at most 64 KiB; return whether there may be more.
 
         Raises:
             WireError: the connection is over.
@@ -72,14 +71,14 @@ class Connection:
         return size >= self._full
 
     def write(self) -> None:
-        """Send what paho and the acks have gathered.
+        """Send the bytes of paho and the acks.
 
         Raises:
             WireError: the connection is over.
         """
-        if self.speaker.wants_write:
-            self.speaker.write()
-            self._tell()
+        if self.client.wants_write:
+            self.client.write()
+            self._hand_on()
         if self.wire.wants_write:
             self.wire.flush()
             self._spoke = self._mono()
@@ -128,27 +127,27 @@ class Connection:
         self._over = True
         with suppress(WireError):
             self.write()
-            self.speaker.disconnect()
+            self.client.disconnect()
         self.close()
 
     def close(self) -> None:
         """End it; without a DISCONNECT before, the broker publishes the will."""
         self._over = True
         self.wire.close()
-        if self.witness is not None:
-            self.witness.close()
+        if self.detector is not None:
+            self.detector.close()
 
-    def testimony(self) -> Ending:
-        """Ask the second connection, under another client id, what the loss of this one was.
+    def classify_loss(self) -> Ending:
+        """Ask the take-over detector how this connection ended.
 
         Mosquitto 2.0.11 with ``max_queued_messages 0`` closes the connection after a publish that it refuses.
         """
-        if self.witness is None or self._excused:
+        if self.detector is None or self._excused:
             return Ending.UNKNOWN
-        return self.witness.testify()
+        return self.detector.classify_loss()
 
-    def trouble(self, error: WireError) -> Trouble:
-        """Put the end of this connection into words."""
+    def describe(self, error: WireError) -> ErrorText:
+        """Describe the end of this connection."""
         if error.hung_up and self._excused:
             return of_refusal(self._settings.address)
         cause = error.__cause__ if isinstance(error.__cause__, OSError) else None
@@ -158,18 +157,18 @@ class Connection:
     def _excused(self) -> bool:
         return self._mono() - self._refused_at < EXCUSE_S
 
-    def release_witness(self) -> Witness | None:
-        """Give the second connection away; it no longer ends with this one."""
-        witness, self.witness = self.witness, None
-        return witness
+    def release_detector(self) -> TakeoverDetector | None:
+        """Return the detector; it no longer ends with this connection."""
+        detector, self.detector = self.detector, None
+        return detector
 
-    def _hear(self, packet: bytes) -> None:
-        self.speaker.hear(packet)
-        self._tell()
+    def _take_control(self, packet: bytes) -> None:
+        self.client.feed(packet)
+        self._hand_on()
 
-    def _tell(self) -> None:
-        """Hand on what paho has noted; nothing more once the link has let go of this connection."""
-        events = self.speaker.events
+    def _hand_on(self) -> None:
+        """Pass on the events of paho; none once the link has closed this connection."""
+        events = self.client.events
         while events and not self._over:
             event = events.popleft()
             if isinstance(event, Accepted):

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from agent.mqtt.settings import LinkSettings
-from agent.mqtt.takeover import Witness
+from agent.mqtt.takeover import TakeoverDetector
 
 RECEIVE_BUFFER = 1 << 18
 
@@ -20,35 +20,35 @@ class Dialled:
 
     sock: socket.socket
     password: str | None = field(repr=False)
-    witness: Witness | None = None
+    detector: TakeoverDetector | None = None
 
     def close(self) -> None:
         """Close what was opened."""
         self.sock.close()
-        if self.witness is not None:
-            self.witness.close()
+        if self.detector is not None:
+            self.detector.close()
 
 
-def dial(settings: LinkSettings, *, protocol: str, witness: bool = False) -> Dialled:
-    """Read the secrets again, connect and do the TLS handshake; with ``witness``, a second time for one.
+def dial(settings: LinkSettings, *, protocol: str, detect: bool = False) -> Dialled:
+    """Read the secrets again, connect and do the TLS handshake; with ``detect``, a take-over detector too.
 
     Raises:
         OSError: a file cannot be read, the name is unknown, nothing answers, or TLS fails.
     """
     password = settings.password() if settings.password is not None else None
     context = tls_context(settings) if settings.tls else None
-    companion = None
-    if witness:
+    detector: TakeoverDetector | None = None
+    if detect:
         spare = _open(settings, context)
-        companion = Witness.open(spare, settings, v5=protocol == "5", password=password)
+        detector = TakeoverDetector.open(spare, settings, v5=protocol == "5", password=password)
     try:
         sock = _open(settings, context)
     except BaseException:
-        if companion is not None:
-            companion.close()
+        if detector is not None:
+            detector.close()
         raise
     sock.settimeout(0.0)
-    return Dialled(sock, password, companion)
+    return Dialled(sock, password, detector)
 
 
 def tls_context(settings: LinkSettings) -> ssl.SSLContext:
@@ -92,7 +92,7 @@ def _connect(settings: LinkSettings) -> socket.socket:
 
 
 def _tune(sock: socket.socket, settings: LinkSettings) -> None:
-    """Set what must stand before the connection: the window scale follows from the receive buffer."""
+    """Set the options that must precede the connection: the receive buffer decides the window scale."""
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
     if hasattr(socket, "TCP_USER_TIMEOUT"):
@@ -109,11 +109,9 @@ class Dialler:
         self._results: deque[Dialled | Exception] = deque()
         self._closed = False
 
-    def start(self, protocol: str, *, witness: bool) -> None:
+    def start(self, protocol: str, *, detect: bool) -> None:
         """Begin an attempt."""
-        threading.Thread(
-            target=self._attempt, args=(protocol, witness), name="mqtt-dial", daemon=True
-        ).start()
+        threading.Thread(target=self._attempt, args=(protocol, detect), name="mqtt-dial", daemon=True).start()
 
     def take(self) -> Dialled | Exception:
         """Return what an attempt brought: an open socket, or what was raised."""
@@ -128,9 +126,9 @@ class Dialler:
                 if isinstance(result, Dialled):
                     result.close()
 
-    def _attempt(self, protocol: str, witness: bool) -> None:  # noqa: FBT001 -- a thread's arguments
+    def _attempt(self, protocol: str, detect: bool) -> None:  # noqa: FBT001 -- a thread's arguments
         try:
-            self._results.append(dial(self._settings, protocol=protocol, witness=witness))
+            self._results.append(dial(self._settings, protocol=protocol, detect=detect))
         except Exception as error:  # noqa: BLE001 -- put into words, or raised, by the net thread
             self._results.append(error)
         self._done()

@@ -1,4 +1,4 @@
-"""What went wrong on the link, in words: what, and what to do about it."""
+"""Error text for faults of the link: what happened, and what to do about it."""
 
 import errno
 import socket
@@ -16,7 +16,7 @@ REFUSED = 0x80
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class ErrorText:
     """One fault of the link; printable and bounded, without secrets."""
 
     what: str
@@ -26,7 +26,7 @@ class Trouble:
         return f"{self.what}: {self.remedy}" if self.remedy else self.what
 
 
-NOT_STORED = Trouble(
+NOT_STORED = ErrorText(
     "the journal does not store the attempt to connect",
     "look at the disk of agent.state_dir; it is tried again",
 )
@@ -65,53 +65,55 @@ _BY_CODE: dict[int, tuple[str, str]] = {
 }
 
 
-def of_code(code: int) -> Trouble:
-    """Put the reason code of a CONNACK or a DISCONNECT into words (MQTT 5, section 2.4)."""
+def of_code(code: int) -> ErrorText:
+    """Describe the reason code of a CONNACK or a DISCONNECT (MQTT 5, section 2.4)."""
     what, remedy = _BY_CODE.get(code, ("the broker ended the connection", "look at the broker's log"))
-    return Trouble(f"{what} (0x{code:02x})", remedy)
+    return ErrorText(f"{what} (0x{code:02x})", remedy)
 
 
-def of_refusal(address: str) -> Trouble:
-    """Say why a broker closed the connection that has just refused a publish of ours."""
-    return Trouble(
+def of_refusal(address: str) -> ErrorText:
+    """Return why a broker closed the connection that has just refused a publish of ours."""
+    return ErrorText(
         f"{address}: closed by the broker after it refused a publish",
         "allow this user to write below mqtt.base_topic",
     )
 
 
-def of_error(error: BaseException, address: str, *, accepted: bool = False) -> Trouble:
-    """Put what was raised while connecting to ``address``, or later on the connection, into words.
+def of_error(error: BaseException, address: str, *, accepted: bool = False) -> ErrorText:
+    """Describe an exception of the attempt to connect to ``address``, or of the connection.
 
-    ``accepted``: the broker had let us in.
+    ``accepted``: the broker had accepted the connection.
     """
     match error:
         case ssl.SSLCertVerificationError():
             return _of_certificate(error, address)
         case ConnectionResetError() | BrokenPipeError() | ssl.SSLEOFError() | ssl.SSLZeroReturnError():
-            return Trouble(f"{address}: the connection was reset", _hang_up(address, accepted=accepted))
+            return ErrorText(f"{address}: the connection was reset", _hang_up(address, accepted=accepted))
         case ssl.SSLError():
             what = _bounded(f"{address}: no TLS connection ({getattr(error, 'reason', None) or error})")
-            return Trouble(
+            return ErrorText(
                 what, "check that the port speaks TLS and that mqtt.cert_file is the one it asks for"
             )
         case socket.gaierror():
-            return Trouble(f"{address}: the name cannot be resolved", "check mqtt.url and the name server")
+            return ErrorText(f"{address}: the name cannot be resolved", "check mqtt.url and the name server")
         case TimeoutError():
-            return Trouble(f"{address}: no answer", "check the address, the network and the firewall")
+            return ErrorText(f"{address}: no answer", "check the address, the network and the firewall")
         case ConnectionRefusedError():
-            return Trouble(f"{address}: nothing listens there", "start the broker or correct mqtt.url")
+            return ErrorText(f"{address}: nothing listens there", "start the broker or correct mqtt.url")
         case OSError(errno=errno.ENETUNREACH | errno.EHOSTUNREACH):
-            return Trouble(f"{address}: no route", "check the network; it is tried again")
+            return ErrorText(f"{address}: no route", "check the network; it is tried again")
         case OSError(filename=str() | bytes() as name):
-            return Trouble(_bounded(f"{name!s}: {error.strerror}"), "correct the path or its rights")
+            return ErrorText(_bounded(f"{name!s}: {error.strerror}"), "correct the path or its rights")
         case WireError():
-            return Trouble(f"{address}: {error}", _hang_up(address, accepted=accepted))
+            return ErrorText(f"{address}: {error}", _hang_up(address, accepted=accepted))
         case _:
-            return Trouble(_bounded(f"{address}: {str(error) or type(error).__name__}"), "it is tried again")
+            return ErrorText(
+                _bounded(f"{address}: {str(error) or type(error).__name__}"), "it is tried again"
+            )
 
 
 def _hang_up(address: str, *, accepted: bool) -> str:
-    """A broker that ends a connection before it has answered may not be spoken to in its language."""
+    """Return the remedy for a hang-up; before the CONNACK the scheme of the URL may be wrong."""
     if accepted:
         return "it is tried again"
     if address.startswith("mqtts"):
@@ -119,13 +121,13 @@ def _hang_up(address: str, *, accepted: bool) -> str:
     return "it is tried again; if the port speaks TLS, write mqtts:// in mqtt.url"
 
 
-def _of_certificate(error: ssl.SSLCertVerificationError, address: str) -> Trouble:
+def _of_certificate(error: ssl.SSLCertVerificationError, address: str) -> ErrorText:
     what = _bounded(f"{address}: the broker's certificate was refused ({error.verify_message})")
     if "not yet valid" in error.verify_message or "expired" in error.verify_message:
-        return Trouble(what, "check this machine's clock, then the certificate; it is tried again")
+        return ErrorText(what, "check this machine's clock, then the certificate; it is tried again")
     if "mismatch" in error.verify_message or "not valid for" in error.verify_message:
-        return Trouble(what, "write the host in mqtt.url as the certificate has it")
-    return Trouble(what, "set mqtt.ca_file to the authority that signed it")
+        return ErrorText(what, "write the host in mqtt.url as the certificate has it")
+    return ErrorText(what, "set mqtt.ca_file to the authority that signed it")
 
 
 def _bounded(words: str) -> str:

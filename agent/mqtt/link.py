@@ -9,16 +9,16 @@ from collections.abc import Callable, Sequence
 from agent.domain.records import AgentError, Outgoing
 from agent.mqtt.connection import Connection
 from agent.mqtt.dial import Dialled, Dialler
-from agent.mqtt.errors import NOT_STORED, Trouble, of_code, of_error
-from agent.mqtt.events import Accepted, Denied, Dropped, Event, Published, Subscribed, Unsubscribed
+from agent.mqtt.errors import NOT_STORED, ErrorText, of_code, of_error
+from agent.mqtt.paho_client import Accepted, Denied, Dropped, Event, Published, Subscribed, Unsubscribed
 from agent.mqtt.publisher import Publisher
-from agent.mqtt.receiver import Intake, Offer
-from agent.mqtt.reconnect import Policy
-from agent.mqtt.selector import Watcher
+from agent.mqtt.receiver import Offer, Receiver
+from agent.mqtt.reconnect import ReconnectPolicy
+from agent.mqtt.selector import WireSelector
 from agent.mqtt.settings import LinkSettings, LinkState, LinkStats, Subscription
-from agent.mqtt.state import Board
+from agent.mqtt.state import ConnectionState
 from agent.mqtt.subscriptions import Subscriber
-from agent.mqtt.takeover import Truce
+from agent.mqtt.takeover import TakeoverSilence
 from agent.mqtt.wire import WireError
 from agent.testing.failpoint import failpoint
 
@@ -34,9 +34,9 @@ class Link:
     other methods may be called from any thread. ``first_generation`` is the number of the first attempt;
     ``store_connection`` is asked to store each attempt and ends in ``connection_stored``;
     ``previous_filters`` is what an earlier process may have left in the session. ``offer`` takes arrivals and
-    link changes in order and says whether there was room; ``on_published`` gets the outbox id and the reason
+    link changes in order and returns whether there was room; ``on_published`` gets outbox id and reason
     code of each settled message (0x80 and above: refused); ``on_event`` gets the state at each change;
-    ``pressed`` says that offers come faster than they are taken: the socket is then left alone for a moment.
+    ``pressed`` returns whether offers come faster than they are taken: the socket then rests for a moment.
     """
 
     def __init__(
@@ -59,10 +59,10 @@ class Link:
         self._store_connection = store_connection
         self.stats = stats = LinkStats()
         self.heartbeat = mono()
-        self._board = Board(
+        self._state = ConnectionState(
             settings=settings, filters=previous_filters, on_event=on_event, log=log, wall=wall
         )
-        self._intake = Intake(
+        self._receiver = Receiver(
             offer=offer, pressed=pressed, stats=stats, first_generation=first_generation, wall=wall, mono=mono
         )
         self._publisher = Publisher(
@@ -71,7 +71,7 @@ class Link:
         self._subscriber = Subscriber(
             wanted=subscriptions, held=previous_filters, retry_s=settings.resubscribe_s, log=log
         )
-        self._policy, self._truce = Policy(settings=settings), Truce()
+        self._policy, self._silence = ReconnectPolicy(settings=settings), TakeoverSilence()
         self._dialler = Dialler(settings=settings, done=lambda: self._post(self._take_dialled))
         self._dialled: Dialled | None = None  # a socket whose attempt is not on disk yet
         self._store_by = math.inf
@@ -81,26 +81,26 @@ class Link:
         self._room_at = math.inf
         self._stop_at: float | None = None
         self._commands: deque[Callable[[], None]] = deque()
-        self._watcher: Watcher | None = None
+        self._selector: WireSelector | None = None
         self._over = threading.Event()
 
     @property
     def state(self) -> LinkState:
         """The link as of now."""
-        return self._board.state
+        return self._state.state
 
     # ------------------------------------------------------------------------------- from any thread
 
     def ack(self, acks: Sequence[tuple[int, int]]) -> None:
         """Acknowledge (generation, packet id) pairs, in arrival order."""
-        self._post(lambda: self._intake.ack(acks))
+        self._post(lambda: self._receiver.ack(acks))
 
     def connection_stored(self, generation: int) -> None:
-        """Say that the attempt ``generation`` is on disk; only then is CONNECT written."""
+        """Note that the attempt ``generation`` is on disk; only then is CONNECT written."""
         self._post(lambda: self._open(generation))
 
     def generation_stored(self, generation: int) -> None:
-        """Say that the CONNACK of ``generation`` is on disk; only then are the filters subscribed."""
+        """Note that the CONNACK of ``generation`` is on disk; only then are the filters subscribed."""
         self._post(lambda: self._stored(generation))
 
     def publish(self, items: Sequence[Outgoing]) -> None:
@@ -114,44 +114,44 @@ class Link:
         self._post(lambda: self._publisher.announce(topic, payload, retain=retain, expiry_s=expiry_s))
 
     def room(self) -> None:
-        """Say that offers are accepted again; the link reconnects so that the broker sends again."""
+        """Note that offers are accepted again; the link reconnects so that the broker sends again."""
         self._post(self._take_room)
 
     def stop_intake(self) -> None:
         """Drop what arrives from now on, unacknowledged; acks and publishing go on."""
-        self._post(self._intake.close)
+        self._post(self._receiver.close)
 
     def stop(self, timeout_s: float) -> bool:
-        """Send what is queued, ``offline`` and DISCONNECT in ``timeout_s``; return whether ``run`` ended."""
+        """Send the queue, ``offline`` and DISCONNECT in ``timeout_s``; return whether ``run`` ended."""
         deadline = self._mono() + timeout_s
         self._post(lambda: self._begin_stop(deadline))
         return self._over.wait(timeout_s)
 
     def _post(self, command: Callable[[], None]) -> None:
         self._commands.append(command)
-        if self._watcher is not None:
-            self._watcher.ring()
+        if self._selector is not None:
+            self._selector.wake()
 
     # --------------------------------------------------------------------------------- the net thread
 
     def run(self) -> None:
         """Run until stopped."""
         try:
-            with Watcher() as self._watcher:
+            with WireSelector() as self._selector:
                 while not self._over.is_set():
-                    self._turn(self._watcher)
+                    self._turn(self._selector)
         finally:
             self._over.set()
             if self._connection is not None:
                 self._connection.close()
             self._close_dialled()
             self._dialler.close()
-            self._truce.end()
+            self._silence.end()
 
-    def _turn(self, watcher: Watcher) -> None:
-        paused = self._intake.pauses(self._mono())
-        watcher.watch(None if self._connection is None else self._connection.wire, read=not paused)
-        readable = watcher.sleep(SHORT_TURN_S if paused else self._spare_s())
+    def _turn(self, selector: WireSelector) -> None:
+        paused = self._receiver.pauses(self._mono())
+        selector.watch(None if self._connection is None else self._connection.wire, read=not paused)
+        readable = selector.sleep(SHORT_TURN_S if paused else self._spare_s())
         self.heartbeat = now = self._mono()
         failpoint("net_turn")
         for _ in range(len(self._commands)):  # those that come meanwhile have the next turn
@@ -161,7 +161,7 @@ class Link:
             try:
                 self._work(connection, now, readable=(readable or self._hungry) and not paused)
             except WireError as error:
-                self._lose(connection.trouble(error), hung_up=error.hung_up)
+                self._lose(connection.describe(error), hung_up=error.hung_up)
         self._advance(now)
 
     def _work(self, connection: Connection, now: float, *, readable: bool) -> None:
@@ -169,8 +169,8 @@ class Link:
             self._hungry = connection.read()
         if self._connection is not connection:
             return
-        if self._intake.stalled and not self.state.stalled:
-            self._board.stalled()
+        if self._receiver.stalled and not self.state.stalled:
+            self._state.stalled()
         if not connection.keep_alive(now):
             raise WireError("the broker has fallen silent", hung_up=not self._up)
         self._publisher.pump()
@@ -178,7 +178,7 @@ class Link:
         connection.write()
 
     def _spare_s(self) -> float:
-        """Say how long the thread may sleep."""
+        """Return how long the thread may sleep."""
         if self._hungry or self._commands:
             return 0.0
         alive = math.inf if self._connection is None else self._connection.due
@@ -186,21 +186,21 @@ class Link:
         return max(0.0, min(due - self._mono(), TURN_S if self._stop_at is None else SHORT_TURN_S))
 
     def _advance(self, now: float) -> None:
-        """Do what is due: connect, reconnect for room, or take leave."""
+        """Do the work that is due: connect, reconnect for room, or stop."""
         if self._stop_at is not None:
-            self._take_leave(now, self._stop_at)
-        elif now >= self._dial_at or self._truce.broken():
+            self._finish(now, self._stop_at)
+        elif now >= self._dial_at or self._silence.broken():
             self._dial_at = math.inf
-            self._truce.end()
-            self._dialler.start(self._policy.protocol, witness=self._policy.wants_witness(now))
+            self._silence.end()
+            self._dialler.start(self._policy.protocol, detect=self._policy.suspects_takeover(now))
         elif now >= self._store_by:
             self._close_dialled()
-            self._intake.withdraw()
+            self._receiver.withdraw()
             self._lose(NOT_STORED)
         elif now >= self._room_at:
             self._room_at = math.inf
-            if self._connection is not None and self._intake.stalled:
-                self._board.resumed(self.stats.dropped["intake_full"])
+            if self._connection is not None and self._receiver.stalled:
+                self._state.resumed(self.stats.dropped["intake_full"])
                 self._part()
 
     def _take_dialled(self) -> None:
@@ -209,7 +209,7 @@ class Link:
         if isinstance(result, Dialled):
             self._dialled = result
             self._store_by = self._mono() + self._settings.connack_timeout_s
-            self._store_connection(self._intake.attempt())
+            self._store_connection(self._receiver.attempt())
         elif isinstance(result, OSError | ValueError | AgentError):
             self._lose(of_error(result, self._settings.address))
         else:
@@ -217,7 +217,7 @@ class Link:
 
     def _open(self, generation: int) -> None:
         """Write CONNECT on the socket that waited for this attempt to be on disk."""
-        if self._dialled is None or generation != self._intake.attempted:
+        if self._dialled is None or generation != self._receiver.attempted:
             return
         dialled, self._dialled, self._store_by = self._dialled, None, math.inf
         self._hungry = False
@@ -225,7 +225,7 @@ class Link:
             settings=self._settings,
             dialled=dialled,
             protocol=self._policy.protocol,
-            take=self._intake.take,
+            take=self._receiver.take,
             on_event=self._take_event,
             mono=self._mono,
         )
@@ -241,55 +241,55 @@ class Link:
                 self._accept(event)
             case Denied(code=code) | Dropped(code=code):
                 if isinstance(event, Denied):
-                    self._intake.withdraw()
+                    self._receiver.withdraw()
                 self._lose(of_code(code), code=code, hung_up=isinstance(event, Dropped))
             case Published(mid=mid, code=code):
                 self._publisher.settle(mid, code)
             case Subscribed(mid=mid, codes=codes):
                 self._subscriber.answered(mid, codes, self._mono())
-                self._board.subscribed(self._subscriber)
+                self._state.subscribed(self._subscriber)
             case Unsubscribed(mid=mid):
                 self._subscriber.returned(mid)
-                self._board.set(filters=self._subscriber.filters)
+                self._state.set(filters=self._subscriber.filters)
 
     def _accept(self, accepted: Accepted) -> None:
         connection = self._connection
         present = accepted.session_present
-        robbed = bool(self.stats.connects) and not present
-        if connection is None or not self._policy.accepted(self._mono(), robbed=robbed):
+        session_lost = bool(self.stats.connects) and not present
+        if connection is None or not self._policy.accepted(self._mono(), session_lost=session_lost):
             self._part()
             return
         self._up = True
         self.stats.connects += 1
         self._subscriber.begin(connection, session_present=present)
         filters = self._subscriber.filters
-        generation = self._intake.begin(connection, session_present=present, filters=filters)
+        generation = self._receiver.begin(connection, session_present=present, filters=filters)
         self._publisher.begin(connection, accepted.limits)
-        self._publisher.announce(self._settings.status_topic, self._board.status("online"), retain=True)
-        self._board.connected(accepted, connection.protocol, generation, filters)
+        self._publisher.announce(self._settings.status_topic, self._state.status("online"), retain=True)
+        self._state.connected(accepted, connection.protocol, generation, filters)
         if self._policy.downgraded:
-            self._board.downgraded()
+            self._state.downgraded()
 
     def _stored(self, generation: int) -> None:
-        if self._up and generation == self._intake.generation and self._subscriber.ask():
-            self._board.subscribed(self._subscriber)
+        if self._up and generation == self._receiver.generation and self._subscriber.ask():
+            self._state.subscribed(self._subscriber)
 
-    def _lose(self, trouble: Trouble, *, code: int = 0, hung_up: bool = False) -> None:
+    def _lose(self, fault: ErrorText, *, code: int = 0, hung_up: bool = False) -> None:
         """End the connection, or the attempt at one, and settle when to try again."""
         now, connection = self._mono(), self._connection
         self.stats.connect_failures += not self._up
-        comeback = self._policy.lost(
+        reconnect = self._policy.lost(
             now,
             code=code,
             hung_up=hung_up and not self.stats.in_flight,
-            ask_witness=None if connection is None else connection.testimony,
+            classify_loss=None if connection is None else connection.classify_loss,
         )
-        if comeback.contested and connection is not None:
-            self._truce.begin(connection.release_witness())
+        if reconnect.contested and connection is not None:
+            self._silence.begin(connection.release_detector())
             self.stats.takeovers += 1
-        self._drop(trouble.what, ours=False)
-        self._dial_at = now + comeback.delay_s
-        self._board.lost(trouble, comeback)
+        self._drop(fault.what, ours=False)
+        self._dial_at = now + reconnect.delay_s
+        self._state.lost(fault, reconnect)
 
     def _part(self) -> None:
         """Leave with a DISCONNECT, and come back at once."""
@@ -297,7 +297,7 @@ class Link:
         if self._connection is not None:
             self._connection.part()
         self._drop("we ended the connection", ours=True)
-        self._board.parted()
+        self._state.parted()
 
     def _drop(self, reason: str, *, ours: bool) -> None:
         connection, self._connection = self._connection, None
@@ -307,21 +307,21 @@ class Link:
             self._up = False
             self._publisher.lose(ours=ours)
             self._subscriber.end()
-            self._intake.end(reason)
+            self._receiver.end(reason)
 
     def _take_room(self) -> None:
-        self._room_at = self._mono() + ROOM_PAUSE_S if self._intake.stalled else self._room_at
+        self._room_at = self._mono() + ROOM_PAUSE_S if self._receiver.stalled else self._room_at
 
     def _begin_stop(self, deadline: float) -> None:
-        self._intake.close()
+        self._receiver.close()
         self._stop_at = deadline
 
-    def _take_leave(self, now: float, deadline: float) -> None:
-        """Publish what is queued, then ``offline``, then end; whatever is not done in time is left undone."""
+    def _finish(self, now: float, deadline: float) -> None:
+        """Publish the queue, then ``offline``, then end; what the deadline cuts off is left undone."""
         if self._connection is None or not self._up:
             self._over.set()
         elif self._publisher.finish(
-            now, deadline, self._settings.status_topic, self._board.status("offline")
+            now, deadline, self._settings.status_topic, self._state.status("offline")
         ):
             self._part()
             self._over.set()

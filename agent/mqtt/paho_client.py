@@ -6,6 +6,7 @@ password and protocol are those of now. paho's callbacks only append to ``events
 
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTv5, MQTTv311
@@ -15,13 +16,60 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from agent.mqtt.events import Accepted, Denied, Dropped, Event, Published, Subscribed, Unsubscribed
 from agent.mqtt.settings import BrokerLimits, LinkSettings, Subscription
-from agent.mqtt.status import status_payload
 from agent.mqtt.wire import PUBACK, Wire
 
 if TYPE_CHECKING:
     from paho.mqtt.client import SocketLike
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A CONNACK that lets us in."""
+
+    session_present: bool
+    limits: BrokerLimits
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """A CONNACK that does not."""
+
+    code: int
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A PUBACK: below 0x80 the broker has taken our message."""
+
+    mid: int
+    code: int
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribed:
+    """A SUBACK, one code per filter."""
+
+    mid: int
+    codes: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Unsubscribed:
+    """An UNSUBACK."""
+
+    mid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A DISCONNECT of the broker, or what paho could not read (``code`` 0x81)."""
+
+    code: int
+
+
+Event = Accepted | Denied | Published | Subscribed | Unsubscribed | Dropped
+
 
 CONTENT_TYPE = "application/json"
 
@@ -41,7 +89,7 @@ class _Client(Client):
         return self._ready
 
 
-class Speaker:
+class PahoClient:
     """A paho client on ``wire``. ``protocol`` is "5" or "3.1.1"."""
 
     def __init__(self, *, settings: LinkSettings, wire: Wire, protocol: str, password: str | None) -> None:
@@ -66,8 +114,7 @@ class Speaker:
         )
         client.username_pw_set(settings.username, password)
         if settings.will:
-            will = status_payload("offline", settings.version, None)
-            client.will_set(settings.status_topic, will, qos=1, retain=True)
+            client.will_set(settings.status_topic, settings.status("offline"), qos=1, retain=True)
         client.max_inflight_messages_set(0)  # the publisher counts; paho must never queue
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
@@ -90,7 +137,7 @@ class Speaker:
         self._client.connect_async(settings.host, settings.port, settings.keepalive_s, **options)
         self._client.reconnect()
 
-    def hear(self, packet: bytes) -> None:
+    def feed(self, packet: bytes) -> None:
         """Have paho read one packet that is not a PUBLISH.
 
         paho gives up a connection on a PUBACK with a code that it does not know, such as Mosquitto's 0x95,

@@ -14,12 +14,11 @@ from typing import Self
 
 from paho.mqtt.client import topic_matches_sub
 
-from agent.mqtt.broker_drops import TOPIC as DROPPED
 from agent.mqtt.connection import Connection
 from agent.mqtt.dial import dial
-from agent.mqtt.errors import UNSUPPORTED_PROTOCOL, Trouble, of_code, of_error
-from agent.mqtt.events import Accepted, Denied, Dropped, Event, Published, Subscribed
-from agent.mqtt.settings import BrokerLimits, LinkSettings, Subscription
+from agent.mqtt.errors import UNSUPPORTED_PROTOCOL, ErrorText, of_code, of_error
+from agent.mqtt.paho_client import Accepted, Denied, Dropped, Event, Published, Subscribed
+from agent.mqtt.settings import BROKER_DROPS, BrokerLimits, LinkSettings, Subscription
 from agent.mqtt.wire import LOST, WireError
 
 ANSWER_S = 5.0  # for each answer of the broker
@@ -28,17 +27,17 @@ KEPT_S = 60
 
 @dataclass(slots=True)
 class Examined:
-    """What was found. Codes are MQTT 5 reason codes; below 0x80 is granted."""
+    """The findings. Codes are MQTT 5 reason codes; below 0x80 is granted."""
 
-    trouble: Trouble | None = None  # why there is no connection
-    lost: Trouble | None = None  # why it ended before all was tried
+    trouble: ErrorText | None = None  # why there is no connection
+    lost: ErrorText | None = None  # why it ended before all was tried
     protocol: str = ""
     tls: str = ""  # version and cipher
     expires: float | None = None  # when the broker's certificate does, Unix seconds
     limits: BrokerLimits = field(default_factory=BrokerLimits)
     granted: dict[str, int | None] = field(default_factory=dict)  # by filter; None: no SUBACK came
     heard: dict[str, int] = field(default_factory=dict)  # messages that came on each filter meanwhile
-    dropped: int | None = None  # as $SYS says, None where it cannot be read
+    dropped: int | None = None  # the count of $SYS, None if it cannot be read
     published: int | None = None  # code of our publish, None: no PUBACK came
     session_kept: bool | None = None  # None: it could not be tried
     session_trouble: str = ""
@@ -47,7 +46,7 @@ class Examined:
 def examine(
     settings: LinkSettings, subscriptions: Sequence[Subscription], *, busy: Collection[str], listen_s: float
 ) -> Examined:
-    """Connect as ``settings`` say, subscribe, publish to ``<base topic>/doctor``, and return what came of it.
+    """Connect as ``settings`` say, subscribe, publish to ``<base topic>/doctor``, and return the findings.
 
     Args:
         settings: of the agent, with a client id that nobody else uses.
@@ -69,7 +68,7 @@ def examine(
             call.wait(lambda: _all_heard(call, busy), listen_s)
             _count(call, found)
     except WireError as error:
-        found.lost = call.trouble or Trouble(str(error), "look at the broker's log")
+        found.lost = call.trouble or ErrorText(str(error), "look at the broker's log")
     _try_session(settings, found)
     return found
 
@@ -80,7 +79,7 @@ class _Call:
     def __init__(self, settings: LinkSettings, protocol: str) -> None:
         self._settings = settings
         self.accepted: Accepted | None = None
-        self.trouble: Trouble | None = None
+        self.trouble: ErrorText | None = None
         self.code = 0
         self.codes: dict[int, tuple[int, ...]] = {}
         self.published: dict[int, int] = {}
@@ -127,13 +126,13 @@ class _Call:
         try:
             answered = self.wait(lambda: self.accepted is not None or self.trouble is not None, ANSWER_S)
         except WireError as error:
-            self.trouble = self.trouble or Trouble(
+            self.trouble = self.trouble or ErrorText(
                 f"{self._settings.address}: {error}",
                 "look at the broker's log; is the port right, or for mqtts://?",
             )
             return False
         if not answered:
-            self.trouble = Trouble(
+            self.trouble = ErrorText(
                 f"{self._settings.address}: no CONNACK within {ANSWER_S:.0f} s", "is it an MQTT port?"
             )
         return self.accepted is not None
@@ -142,7 +141,7 @@ class _Call:
         self, _first: int, topic: bytes, _mid: int, payload: bytes, _pairs: tuple[tuple[str, str], ...]
     ) -> None:
         name = topic.decode(errors="replace")
-        self.heard.append((name, payload if name == DROPPED else b""))
+        self.heard.append((name, payload if name == BROKER_DROPS else b""))
 
     def _on_event(self, event: Event) -> None:
         match event:
@@ -165,7 +164,7 @@ def _dial(settings: LinkSettings, protocol: str, found: Examined) -> _Call | Non
         call = _Call(settings, protocol)
     except Exception as error:  # noqa: BLE001 - also what reading a secret raises; all is for the user
         found.trouble = (
-            of_error(error, settings.address) if isinstance(error, OSError) else Trouble(str(error), "")
+            of_error(error, settings.address) if isinstance(error, OSError) else ErrorText(str(error), "")
         )
         return None
     if call.open() and call.accepted is not None:
@@ -195,14 +194,14 @@ def _ask(
     found: Examined,
 ) -> None:
     """Subscribe filter by filter, then publish once."""
-    speaker = call.connection.speaker
-    asked = {one.filter: speaker.subscribe([one]) for one in subscriptions}
-    speaker.subscribe([Subscription(DROPPED, 0)])
+    client = call.connection.client
+    asked = {one.filter: client.subscribe([one]) for one in subscriptions}
+    client.subscribe([Subscription(BROKER_DROPS, 0)])
     call.wait(lambda: all(mid in call.codes for mid in asked.values()), ANSWER_S)
     found.granted = {name: call.codes.get(mid, (None,))[0] for name, mid in asked.items()}
     if not found.limits.max_qos:
         return  # the broker would end the connection
-    mid = speaker.publish(f"{settings.base_topic}/doctor", b'{"doctor":true}', retain=False)
+    mid = client.publish(f"{settings.base_topic}/doctor", b'{"doctor":true}', retain=False)
     call.wait(lambda: mid in call.published, ANSWER_S)
     found.published = call.published.get(mid)
 
@@ -212,13 +211,13 @@ def _count(call: _Call, found: Examined) -> None:
         name: sum(topic_matches_sub(name, topic) for topic, _ in call.heard) for name in found.granted
     }
     for topic, payload in call.heard:
-        if topic == DROPPED and payload.isdigit():
+        if topic == BROKER_DROPS and payload.isdigit():
             found.dropped = int(payload[:20])
 
 
 def _all_heard(call: _Call, busy: Collection[str]) -> bool:
     topics = {topic for topic, _ in call.heard}
-    return all(any(topic_matches_sub(name, topic) for topic in topics) for name in (*busy, DROPPED))
+    return all(any(topic_matches_sub(name, topic) for topic in topics) for name in (*busy, BROKER_DROPS))
 
 
 def _try_session(settings: LinkSettings, found: Examined) -> None:

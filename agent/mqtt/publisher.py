@@ -1,8 +1,8 @@
-"""What goes out: verdicts that must arrive, and announcements that may be dropped.
+"""Published messages: verdicts that must arrive, and announcements that may be dropped.
 
 Nothing is handed to paho while there is no connection, and at most ``max_in_flight`` are unanswered. What was
 in flight when a connection ended is sent again in its order on the next one. Since a broker may end the
-connection because of one message, each is then sent alone: the guilty one is found and the others go on.
+connection because of one message, each is then sent alone: the one at fault is found and the others go on.
 """
 
 import math
@@ -24,7 +24,7 @@ OVERHEAD = 5 + 2 + 2 + 4 + 3 + 16 + 5  # header, lengths, packet id, content typ
 
 
 @dataclass(slots=True)
-class _Parcel:
+class _Message:
     topic: str
     payload: bytes
     retain: bool
@@ -41,7 +41,7 @@ class _Parcel:
 
 
 class Publisher:
-    """Queue and window of what we publish. All on the net thread."""
+    """Queue and window of published messages. All on the net thread."""
 
     def __init__(
         self,
@@ -57,9 +57,9 @@ class Publisher:
         self._stats = stats
         self._on_published = on_published
         self._log = log
-        self._queue: deque[_Parcel] = deque()
-        self._announcements: dict[str, _Parcel] = {}
-        self._in_flight: dict[int, _Parcel] = {}
+        self._queue: deque[_Message] = deque()
+        self._announcements: dict[str, _Message] = {}
+        self._in_flight: dict[int, _Message] = {}
         self._connection: Connection | None = None
         self._limits = BrokerLimits()
         self._finished = False
@@ -71,22 +71,22 @@ class Publisher:
         return not (self._queue or self._announcements or self._in_flight)
 
     def add(self, items: Iterable[Outgoing]) -> None:
-        """Queue what must arrive."""
+        """Queue messages that must arrive."""
         self._queue.extend(
-            _Parcel(item.topic, item.payload, item.retain, item.outbox_id, item.properties) for item in items
+            _Message(item.key, item.payload, item.retain, item.outbox_id, item.properties) for item in items
         )
 
     def announce(self, topic: str, payload: bytes, *, retain: bool, expiry_s: int | None = None) -> None:
-        """Queue what may be dropped; the newest of a topic replaces an unsent one."""
+        """Queue a message that may be dropped; the newest of a topic replaces an unsent one."""
         unwelcome = self._unwelcome.get(topic, -math.inf) > self._mono()
         full = len(self._announcements) >= MAX_ANNOUNCEMENTS and topic not in self._announcements
         if self._connection is None or full or unwelcome:
             self._stats.dropped["announcement"] += 1
             return
-        self._announcements[topic] = _Parcel(topic, payload, retain, expiry_s=expiry_s)
+        self._announcements[topic] = _Message(topic, payload, retain, expiry_s=expiry_s)
 
     def finish(self, now: float, deadline: float, topic: str, payload: bytes) -> bool:
-        """Work towards the end: what is queued, then a last announcement; return whether it is reached."""
+        """Send the queue, then a last announcement; return whether the end is reached."""
         over = now >= deadline - LAST_S
         if self._finished or self._connection is None:
             return self.idle or over
@@ -94,7 +94,7 @@ class Publisher:
             self._finished = True
             self._queue.clear()
             self._announcements.clear()
-            self._send(self._connection, _Parcel(topic, payload, retain=True))
+            self._send(self._connection, _Message(topic, payload, retain=True))
         return over
 
     def begin(self, connection: Connection, limits: BrokerLimits) -> None:
@@ -102,21 +102,21 @@ class Publisher:
         self._connection, self._limits = connection, limits
 
     def lose(self, *, ours: bool) -> None:
-        """Take back what the connection left unanswered; ``ours``: it ended because we wanted it to."""
+        """Queue again the messages that are unanswered; ``ours``: we ended the connection."""
         self._connection = None
         self._announcements.clear()
-        for parcel in reversed(self._in_flight.values()):
-            if parcel.outbox_id is None:
+        for message in reversed(self._in_flight.values()):
+            if message.outbox_id is None:
                 continue
-            parcel.losses += not ours
-            self._queue.appendleft(parcel)
+            message.losses += not ours
+            self._queue.appendleft(message)
         self._in_flight.clear()
         self._stats.in_flight = 0
         while self._queue and self._queue[0].losses >= MAX_LOSSES:
             self._refuse(self._queue.popleft(), PACKET_TOO_LARGE)
 
     def pump(self) -> None:
-        """Send what the window allows, announcements first."""
+        """Send as many messages as the window allows, announcements first."""
         if self._connection is None or not (self._queue or self._announcements):
             return
         window = min(self._settings.max_in_flight, self._limits.receive_maximum)
@@ -126,60 +126,60 @@ class Publisher:
                 self._send(self._connection, self._announcements.pop(topic))
             elif self._queue and not (self._queue[0].losses and self._in_flight):
                 self._send(self._connection, self._queue.popleft())
-                if any(parcel.losses for parcel in self._in_flight.values()):
+                if any(message.losses for message in self._in_flight.values()):
                     break
             else:
                 break
         self._stats.in_flight = len(self._in_flight)
 
-    def _send(self, connection: Connection, parcel: _Parcel) -> None:
+    def _send(self, connection: Connection, message: _Message) -> None:
         limit = self._limits.max_packet_size or self._settings.max_packet_size
-        if parcel.size > min(limit, self._settings.max_packet_size):
-            self._refuse(parcel, PACKET_TOO_LARGE)
+        if message.size > min(limit, self._settings.max_packet_size):
+            self._refuse(message, PACKET_TOO_LARGE)
             return
         try:
-            mid = connection.speaker.publish(
-                parcel.topic,
-                parcel.payload,
-                retain=parcel.retain and self._limits.retain_available,
-                properties=parcel.properties,
-                expiry_s=parcel.expiry_s,
+            mid = connection.client.publish(
+                message.topic,
+                message.payload,
+                retain=message.retain and self._limits.retain_available,
+                properties=message.properties,
+                expiry_s=message.expiry_s,
             )
         except ValueError:
-            self._refuse(parcel, TOPIC_INVALID)
+            self._refuse(message, TOPIC_INVALID)
             return
-        self._in_flight[mid] = parcel
-        if parcel.outbox_id is not None:
+        self._in_flight[mid] = message
+        if message.outbox_id is not None:
             connection.passes("c9_published")
 
     def settle(self, mid: int, code: int) -> None:
         """Take the broker's PUBACK."""
-        parcel = self._in_flight.pop(mid, None)
+        message = self._in_flight.pop(mid, None)
         self._stats.in_flight = len(self._in_flight)
-        if parcel is None:
+        if message is None:
             return
         if code >= REFUSED:
-            self._refuse(parcel, code)
+            self._refuse(message, code)
             return
         self._stats.published += 1
-        if parcel.outbox_id is None:
-            self._unwelcome.pop(parcel.topic, None)
+        if message.outbox_id is None:
+            self._unwelcome.pop(message.topic, None)
         else:
-            self._on_published(parcel.outbox_id, code)
+            self._on_published(message.outbox_id, code)
 
-    def _refuse(self, parcel: _Parcel, code: int) -> None:
+    def _refuse(self, message: _Message, code: int) -> None:
         self._stats.publish_refused += 1
-        if parcel.outbox_id is not None:
-            self._on_published(parcel.outbox_id, code)
+        if message.outbox_id is not None:
+            self._on_published(message.outbox_id, code)
         else:
-            known = parcel.topic in self._unwelcome
-            self._unwelcome[parcel.topic] = self._mono() + UNWELCOME_S
+            known = message.topic in self._unwelcome
+            self._unwelcome[message.topic] = self._mono() + UNWELCOME_S
             if known:
                 return
             self._log(
                 "mqtt_announcement_refused",
                 level="warning",
-                topic=parcel.topic,
+                topic=message.topic,
                 reason_code=code,
                 remedy="allow this user to write below mqtt.base_topic",
             )

@@ -1,12 +1,11 @@
-"""What comes in: each message is offered once, and acknowledged only in the generation it came in."""
+"""Received messages: each is offered once, and acknowledged only in the generation it came in."""
 
 import math
 from collections.abc import Callable, Iterable
 
 from agent.domain.records import Arrival, LinkDown, LinkUp
-from agent.mqtt.broker_drops import TOPIC as LOSSES
 from agent.mqtt.connection import Connection
-from agent.mqtt.settings import LinkStats
+from agent.mqtt.settings import BROKER_DROPS, LinkStats
 
 MAX_PAUSE_S = 5.0  # well below the keepalive
 
@@ -14,10 +13,10 @@ Offer = Callable[[Arrival | LinkUp | LinkDown], bool]
 
 #: Before a topic that is not UTF-8; no filter of ours matches a topic under ``$``, so it ends in quarantine.
 INVALID_TOPIC = "$invalid-utf8/"
-_LOSSES = LOSSES.encode()
+_DROPS = BROKER_DROPS.encode()
 
 
-class Intake:
+class Receiver:
     """Offers arrivals and link changes in their order, and sends the acks. All on the net thread.
 
     Once an offer is refused, nothing newer of that generation is offered or acknowledged: the broker
@@ -91,8 +90,8 @@ class Intake:
     ) -> None:
         """Offer one PUBLISH; drop it unacknowledged when there is no room."""
         stats = self._stats
-        if topic == _LOSSES:
-            stats.losses.note(payload, self._mono(), live=not first & 1)
+        if topic == _DROPS:
+            stats.broker_drops.note(payload, self._mono(), live=not first & 1)
             return
         stats.received += 1
         stats.received_bytes += len(payload)
@@ -138,7 +137,7 @@ class Intake:
             self._stats.acks_sent += len(mids)
 
     def close(self) -> None:
-        """Drop what arrives from now on: the agent is stopping."""
+        """Drop every message from now on: the agent is stopping."""
         self.refusing = "stopping"
 
     @property
@@ -147,7 +146,7 @@ class Intake:
         return self.refusing == "stopping"
 
     def pauses(self, now: float) -> bool:
-        """Say whether to leave what arrives in the socket: TCP slows the broker, and nothing is dropped.
+        """Return whether to stop reading the socket: TCP slows the broker, and nothing is dropped.
 
         Only for a moment, because the answers to our own messages come through the same socket.
         """

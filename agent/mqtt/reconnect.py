@@ -17,15 +17,15 @@ MAX_HANG_UPS = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Comeback:
-    """How to go on after a loss."""
+class Reconnect:
+    """The delay before the next attempt, and how a loss is reported."""
 
     delay_s: float
     contested: bool = False  # another client took our id too often
-    retold: bool = True  # false: only the version changes, there is nothing to tell
+    reported: bool = True  # false: only the version changes, there is nothing to report
 
 
-class Policy:
+class ReconnectPolicy:
     """Joins the delays and the version. ``rng`` draws from [0, 1)."""
 
     def __init__(self, *, settings: LinkSettings, rng: Callable[[], float] = random.random) -> None:
@@ -34,7 +34,7 @@ class Policy:
         self._protocols = Protocols(settings.protocol)
         self._attempt = 0
         self._up_at: float | None = None
-        self._robbed = False  # the session was gone when we came back
+        self._session_lost = False  # the session was gone when we came back
         self._takeovers: deque[float] = deque(maxlen=TAKEOVERS)
 
     @property
@@ -47,15 +47,15 @@ class Policy:
         """Whether 3.1.1 was settled on because the broker knows no 5."""
         return self._protocols.downgraded
 
-    def accepted(self, now: float, *, robbed: bool = False) -> bool:
-        """Note a CONNACK, and whether a session that was is gone; return False for what was only a probe."""
+    def accepted(self, now: float, *, session_lost: bool = False) -> bool:
+        """Note a CONNACK, and whether the session is gone; return False for a probe of the version."""
         if not self._protocols.accepted():
             return False
-        self._up_at, self._robbed = now, robbed
+        self._up_at, self._session_lost = now, session_lost
         return True
 
-    def wants_witness(self, now: float) -> bool:
-        """Whether the next loss could be the third takeover, so that it should be witnessed."""
+    def suspects_takeover(self, now: float) -> bool:
+        """Whether the next loss could be the third take-over, so that a detector is needed."""
         recent = [at for at in self._takeovers if now - at <= TAKEOVER_WINDOW_S]
         return len(recent) >= TAKEOVERS - 1
 
@@ -65,32 +65,32 @@ class Policy:
         *,
         code: int,
         hung_up: bool,
-        ask_witness: Callable[[], Ending] | None = None,
-    ) -> Comeback:
+        classify_loss: Callable[[], Ending] | None = None,
+    ) -> Reconnect:
         """Note that a connection or an attempt is over.
 
-        ``hung_up``: the broker was there and ended it, and nothing that we sent explains it. ``ask_witness``
-        says what a second connection, under another client id, knows of it.
+        ``hung_up``: the broker ended it, and nothing that we sent explains it. ``classify_loss`` asks the
+        take-over detector.
         """
         up_at, self._up_at = self._up_at, None
         if up_at is None:
             if code == UNSUPPORTED_PROTOCOL and self._protocols.refused():
-                return Comeback(0.0, retold=False)
+                return Reconnect(0.0, reported=False)
             if hung_up:
                 self._protocols.hung_up()
         elif now - up_at >= STEADY_S:
             self._attempt = 0
         explicit = code == TAKEN_OVER
         suspect = up_at is not None and (explicit or (hung_up and not code))
-        if suspect and self._taken_over(now) and (explicit or self._is_taken(ask_witness)):
+        if suspect and self._taken_over(now) and (explicit or self._is_taken(classify_loss)):
             self._takeovers.clear()
-            return Comeback(self._settings.takeover_silence_s, contested=True)
-        return Comeback(self._delay_s())
+            return Reconnect(self._settings.takeover_silence_s, contested=True)
+        return Reconnect(self._delay_s())
 
-    def _is_taken(self, ask_witness: Callable[[], Ending] | None) -> bool:
-        """Judge the testimony: a client that starts clean takes our session as well, and our will is told."""
-        testimony = Ending.UNKNOWN if ask_witness is None else ask_witness()
-        return testimony is Ending.TAKEN or (testimony is Ending.CUT and self._robbed)
+    def _is_taken(self, classify_loss: Callable[[], Ending] | None) -> bool:
+        """Judge the loss: a client that starts clean takes our session as well, and our will is published."""
+        ending = Ending.UNKNOWN if classify_loss is None else classify_loss()
+        return ending is Ending.TAKEN or (ending is Ending.CUT and self._session_lost)
 
     def _delay_s(self) -> float:
         """Draw from the minimum to a bound that doubles (full jitter)."""
@@ -100,7 +100,7 @@ class Policy:
         return least + self._rng() * (bound - least)
 
     def _taken_over(self, now: float) -> bool:
-        """Note that another client may have our id; return whether it is the third time within a minute."""
+        """Note a possible take-over of our id; return whether it is the third within a minute."""
         self._takeovers.append(now)
         return len(self._takeovers) == TAKEOVERS and now - self._takeovers[0] <= TAKEOVER_WINDOW_S
 
@@ -125,7 +125,7 @@ class Protocols:
         return self._auto and self.current == "3.1.1"
 
     def refused(self) -> bool:
-        """Note that the broker said it does not know the version; return whether another is left to try."""
+        """Note that the broker rejects the version; return whether another is left to try."""
         if not self._auto or self.current != "5":
             return False
         self.current, self._guessed, self._probing = "3.1.1", False, False

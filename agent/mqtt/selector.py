@@ -1,4 +1,4 @@
-"""Where the net thread sleeps: one socket to the broker and a bell that any thread may ring."""
+"""The selector of the net thread: one socket to the broker, and a wake-up from any thread."""
 
 import selectors
 import socket
@@ -9,15 +9,15 @@ from typing import Self
 from agent.mqtt.wire import Wire
 
 
-class Watcher:
-    """A selector over the bell and at most one wire. Only ``ring`` may be called from other threads."""
+class WireSelector:
+    """A selector over a wake-up and at most one wire. Only ``wake`` may be called from other threads."""
 
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
-        self._ear, self._bell = socket.socketpair()
-        self._ear.settimeout(0.0)
-        self._bell.settimeout(0.0)
-        self._selector.register(self._ear, selectors.EVENT_READ)
+        self._wake_out, self._wake_in = socket.socketpair()
+        self._wake_out.settimeout(0.0)
+        self._wake_in.settimeout(0.0)
+        self._selector.register(self._wake_out, selectors.EVENT_READ)
         self._sock: socket.socket | None = None
         self._mask = 0
 
@@ -28,16 +28,16 @@ class Watcher:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._selector.close()
-        self._ear.close()
-        self._bell.close()
+        self._wake_out.close()
+        self._wake_in.close()
 
-    def ring(self) -> None:
+    def wake(self) -> None:
         """End the sleep, or the next one."""
-        with suppress(OSError):  # full: it rings already; closed: nobody sleeps any more
-            self._bell.send(b"\0")
+        with suppress(OSError):  # full: it wakes already; closed: nobody sleeps any more
+            self._wake_in.send(b"\0")
 
     def watch(self, wire: Wire | None, *, read: bool = True) -> None:
-        """Watch ``wire`` for reading, and for writing while bytes wait; None: watch nothing but the bell."""
+        """Watch ``wire`` for reading, and for writing while bytes wait; None: watch the wake-up only."""
         mask = 0
         if wire is not None and not wire.closed:
             mask = (selectors.EVENT_READ if read else 0) | (selectors.EVENT_WRITE if wire.wants_write else 0)
@@ -56,12 +56,12 @@ class Watcher:
         self._mask = mask
 
     def sleep(self, timeout_s: float) -> bool:
-        """Wait for something to do; return whether the wire can be read."""
+        """Wait for the wire or a wake-up; return whether the wire can be read."""
         readable = False
         for key, mask in self._selector.select(timeout_s):
-            if key.fileobj is self._ear:
+            if key.fileobj is self._wake_out:
                 with suppress(BlockingIOError):
-                    self._ear.recv(4096)
+                    self._wake_out.recv(4096)
             else:
                 readable = bool(mask & selectors.EVENT_READ)
         return readable

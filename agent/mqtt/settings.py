@@ -1,13 +1,60 @@
-"""Settings, state and counters of the link to the broker."""
+"""Settings, state and counters of the link, and the broker's own count of dropped messages."""
 
+import json
+from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
 from agent.domain.keys import Key
-from agent.mqtt.broker_drops import Losses
+
+#: Mosquitto's count since its start, retained, published when it changes (mosquitto(8), "Broker status").
+BROKER_DROPS = "$SYS/broker/publish/messages/dropped"
+RECENT_S = 600.0
+MAX_RISES = 600
+
+
+class BrokerDrops:
+    """The broker's count of dropped messages, for all its clients together.
+
+    Written by the net thread, read by any.
+    """
+
+    def __init__(self) -> None:
+        self.total: int | None = None  # None: not received, for example without the right to read it
+        self._rises: deque[tuple[float, int]] = deque(maxlen=MAX_RISES)
+        self._unreported = 0
+        self._reported_at = -RECENT_S
+
+    def note(self, payload: bytes, now: float, *, live: bool = False) -> None:
+        """Take the broker's count; text that is not a number is ignored. A restarted broker begins at 0.
+
+        Mosquitto forgets the retained count after a minute without a change. So the first count is a rise
+        by at least one message if it comes ``live``.
+        """
+        with suppress(ValueError):
+            total = int(payload[:20])
+            rise = min(total, int(live)) if self.total is None else total - self.total
+            self.total = total
+            if rise > 0:
+                self._rises.append((now, rise))
+                self._unreported += rise
+
+    def recent(self, now: float) -> int:
+        """Return how many were dropped in the last ten minutes."""
+        return sum(rise for at, rise in list(self._rises) if now - at <= RECENT_S)
+
+    def unreported(self, now: float) -> int:
+        """Return the drops since the last call that returned any; every ten minutes at most."""
+        if not self._unreported or now - self._reported_at < RECENT_S:
+            return 0
+        count, self._unreported, self._reported_at = self._unreported, 0, now
+        return count
+
 
 WEEK_S = 7 * 86_400
 MIB = 1 << 20
@@ -125,6 +172,13 @@ class LinkSettings:
         """Where ``online`` and ``offline`` are retained."""
         return f"{self.base_topic}/status"
 
+    def status(self, state: str, since: float | None = None) -> bytes:
+        """Render the payload of the status topic; ``since`` is Unix seconds, None in the will."""
+        at = None
+        if since is not None:
+            at = datetime.fromtimestamp(since, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return json.dumps({"state": state, "version": self.version, "since": at}).encode()
+
     @property
     def address(self) -> str:
         """The broker as a person would write it."""
@@ -143,7 +197,7 @@ class Subscription:
 
 @dataclass(frozen=True, slots=True)
 class BrokerLimits:
-    """What a CONNACK said the broker bears; MQTT 3.1.1 says nothing."""
+    """The limits of a broker from its CONNACK; MQTT 3.1.1 has none."""
 
     max_packet_size: int | None = None
     receive_maximum: int = 65_535
@@ -189,7 +243,7 @@ class LinkStats:
     in_flight: int = 0
     acks_sent: int = 0
     acks_stale: int = 0
-    losses: Losses = field(default_factory=Losses)  # the broker's own
+    broker_drops: BrokerDrops = field(default_factory=BrokerDrops)  # the broker's own
 
     @property
     def reconnects(self) -> int:

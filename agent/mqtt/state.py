@@ -1,19 +1,18 @@
-"""What the link says of itself: the state for others to read, the status topic and the events for the log."""
+"""The state of the connection for others to read, and its changes in the log."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from agent.mqtt.errors import TAKEN_OVER, Trouble, of_code
-from agent.mqtt.events import Accepted
-from agent.mqtt.reconnect import Comeback
+from agent.mqtt.errors import TAKEN_OVER, ErrorText, of_code
+from agent.mqtt.paho_client import Accepted
+from agent.mqtt.reconnect import Reconnect
 from agent.mqtt.settings import LinkSettings, LinkState
-from agent.mqtt.status import status_payload
 from agent.mqtt.subscriptions import Subscriber
 
 
-class Board:
-    """Keeps the state and tells of its changes; the same trouble is said once until the link works again."""
+class ConnectionState:
+    """Keeps the state and reports its changes; the same fault is logged once until the link works again."""
 
     def __init__(
         self,
@@ -29,12 +28,12 @@ class Board:
         self._log = log
         self._wall = wall
         self._had_session = bool(filters)
-        self._said: str | None = None
-        self._said_downgrade = False
+        self._reported: str | None = None
+        self._reported_downgrade = False
         self.state = LinkState(since=wall(), filters=tuple(filters))
 
     def set(self, **changes: Any) -> None:
-        """Change the state, and tell of it if it is another."""
+        """Change the state, and report it if it is another."""
         state = replace(self.state, **changes)
         if state != self.state:
             self.state = state
@@ -42,10 +41,10 @@ class Board:
 
     def status(self, state: str) -> bytes:
         """Render the status topic's payload as of now."""
-        return status_payload(state, self._settings.version, self._wall())
+        return self._settings.status(state, self._wall())
 
     def connected(self, accepted: Accepted, protocol: str, generation: int, filters: tuple[str, ...]) -> None:
-        """Tell that the broker has accepted us."""
+        """Report that the broker has accepted us."""
         present = accepted.session_present
         self.set(
             connected=True,
@@ -77,9 +76,9 @@ class Board:
         self._had_session = True
 
     def downgraded(self) -> None:
-        """Tell once that the broker knows only 3.1.1."""
-        if not self._said_downgrade:
-            self._said_downgrade = True
+        """Report once that the broker knows only 3.1.1."""
+        if not self._reported_downgrade:
+            self._reported_downgrade = True
             self._log(
                 "mqtt_protocol_downgraded",
                 level="warning",
@@ -89,9 +88,9 @@ class Board:
             )
 
     def subscribed(self, subscriber: Subscriber) -> None:
-        """Tell what became of the filters."""
+        """Report which filters were granted."""
         if subscriber.done and not self.state.subscribed:
-            self._said = None
+            self._reported = None
             self._log("mqtt_subscribed", level="info", filters=list(subscriber.filters))
         self.set(
             subscribed=subscriber.done,
@@ -101,30 +100,30 @@ class Board:
             last_error=None if subscriber.done else self.state.last_error,
         )
 
-    def lost(self, trouble: Trouble, comeback: Comeback) -> None:
-        """Tell that a connection, or an attempt at one, is over, and how it goes on."""
-        if comeback.retold:
-            self._told(trouble, comeback.delay_s)
-        if comeback.contested:
-            self._silenced(comeback.delay_s)
+    def lost(self, fault: ErrorText, reconnect: Reconnect) -> None:
+        """Report the end of a connection, or of an attempt, and the next attempt."""
+        if reconnect.reported:
+            self._report_loss(fault, reconnect.delay_s)
+        if reconnect.contested:
+            self._report_silence(reconnect.delay_s)
 
-    def _told(self, trouble: Trouble, retry_s: float) -> None:
+    def _report_loss(self, fault: ErrorText, retry_s: float) -> None:
         was = self.state.connected
         self.set(
             connected=False,
             subscribed=False,
             stalled=False,
             since=self._wall() if was else self.state.since,
-            last_error=str(trouble),
+            last_error=str(fault),
             silent_until=None,
         )
-        if was or self._said != trouble.what:
-            self._said = trouble.what
+        if was or self._reported != fault.what:
+            self._reported = fault.what
             self._log(
                 "mqtt_disconnected" if was else "mqtt_connect_failed",
                 level="warning",
-                error=trouble.what,
-                remedy=trouble.remedy,
+                error=fault.what,
+                remedy=fault.remedy,
                 retry_s=round(retry_s, 1),
             )
 
@@ -133,8 +132,8 @@ class Board:
         if self.state.connected:
             self.set(connected=False, subscribed=False, stalled=False, since=self._wall())
 
-    def _silenced(self, silence_s: float) -> None:
-        """Tell that another client uses our id and that we stand back."""
+    def _report_silence(self, silence_s: float) -> None:
+        """Report that another client uses our id, so that we stay silent."""
         self.set(silent_until=self._wall() + silence_s, last_error=str(of_code(TAKEN_OVER)))
         self._log(
             "mqtt_client_id_contested",
@@ -145,7 +144,7 @@ class Board:
         )
 
     def stalled(self) -> None:
-        """Tell that intake is full."""
+        """Report that the intake is full."""
         self.set(stalled=True)
         self._log(
             "mqtt_intake_stalled",
@@ -154,5 +153,5 @@ class Board:
         )
 
     def resumed(self, dropped: int) -> None:
-        """Tell that there is room again and that the broker is asked to send again."""
+        """Report that there is room again and that the broker is asked to send again."""
         self._log("mqtt_intake_resumed", level="info", dropped=dropped)

@@ -1,4 +1,4 @@
-"""Which filters the session holds, and which of them the broker granted."""
+"""The filters that the session holds, and those that the broker granted."""
 
 from collections.abc import Callable, Sequence
 
@@ -29,14 +29,14 @@ class Subscriber:
         self._returned: dict[int, list[str]] = {}
         self._retry_at: float | None = None
         self._granted: set[str] = set()
-        self._said: tuple[str, ...] = ()
+        self._reported: tuple[str, ...] = ()
         self.refused: tuple[str, ...] = ()
         self.downgraded: tuple[str, ...] = ()
         self.done = False
 
     @property
     def filters(self) -> tuple[str, ...]:
-        """What the session may hold once we have asked."""
+        """The filters that the session may hold once we have asked."""
         return tuple(sorted(self._held | self._wanted.keys()))
 
     def begin(self, connection: Connection, *, session_present: bool) -> None:
@@ -56,7 +56,7 @@ class Subscriber:
         self.done = False
 
     def ask(self) -> bool:
-        """Send UNSUBSCRIBE for what is no longer wanted, then SUBSCRIBE; return whether no SUBACK is to come.
+        """Send UNSUBSCRIBE for removed filters, then SUBSCRIBE; return whether no SUBACK is to come.
 
         With MQTT 3.1.1 each SUBSCRIBE replays the retained messages, so there a kept session is left alone.
         """
@@ -65,7 +65,7 @@ class Subscriber:
             return False
         gone = sorted(self._held - self._wanted.keys())
         if gone:
-            self._returned[connection.speaker.unsubscribe(gone)] = gone
+            self._returned[connection.client.unsubscribe(gone)] = gone
         kept = self._session_present and self._granted >= self._needed
         if not self._wanted or (kept and connection.protocol != "5"):
             self.done = True
@@ -75,10 +75,10 @@ class Subscriber:
 
     def _ask(self, connection: Connection, wanted: list[Subscription]) -> None:
         self._held.update(one.filter for one in wanted)
-        self._asked[connection.speaker.subscribe(wanted)] = wanted
+        self._asked[connection.client.subscribe(wanted)] = wanted
 
     def answered(self, mid: int, codes: Sequence[int], now: float) -> None:
-        """Take a SUBACK: note what was refused, and what was granted at a lower QoS."""
+        """Take a SUBACK: note the filters that were refused or granted at a lower QoS."""
         wanted = self._asked.pop(mid, [])
         answers = dict(zip(wanted, codes, strict=False))
         granted = {one.filter for one, code in answers.items() if code < REFUSED}
@@ -89,15 +89,15 @@ class Subscriber:
         self.downgraded = tuple(sorted((set(self.downgraded) - granted) | weaker))
         self.done = bool(self._granted & self._needed) or not self._needed
         self._retry_at = now + self._retry_s if self.refused else None
-        self._tell({one.filter: code for one, code in answers.items()})
+        self._report({one.filter: code for one, code in answers.items()})
 
-    def _tell(self, codes: dict[str, int]) -> None:
-        if (self.refused, self.downgraded) == ((), ()) or self._said == (
-            said := self.refused + self.downgraded
+    def _report(self, codes: dict[str, int]) -> None:
+        if (self.refused, self.downgraded) == ((), ()) or self._reported == (
+            found := self.refused + self.downgraded
         ):
-            self._said = self.refused + self.downgraded
+            self._reported = self.refused + self.downgraded
             return
-        self._said = said
+        self._reported = found
         for name in self.refused:
             self._log(
                 "mqtt_subscription_refused",
@@ -120,7 +120,7 @@ class Subscriber:
         self._held.difference_update(self._returned.pop(mid, ()))
 
     def retry(self, now: float) -> None:
-        """Ask again for what was refused; rights may have been given meanwhile."""
+        """Ask again for refused filters; rights may have been given meanwhile."""
         if self._connection is not None and self._retry_at is not None and now >= self._retry_at:
             self._retry_at = None
             self._ask(self._connection, [self._wanted[name] for name in self.refused])

@@ -1,8 +1,9 @@
-"""A second connection under another name: it tells whether losing the first was about its name.
+"""Take-over detection with a second connection under another client id.
 
 Mosquitto 2.0.11 sends no DISCONNECT when another client takes over a client id, it just closes. So do a
-broker that dies and a proxy that restarts; but they close the witness too. And a link that was merely cut
-makes the broker publish our last will, which it drops when a client that keeps its session takes the id.
+broker that dies and a proxy that restarts; but they close the second connection too. And a link that was
+merely cut makes the broker publish our last will, which it drops if a client that keeps its session takes
+the id.
 """
 
 import select
@@ -17,27 +18,27 @@ from typing import Self
 
 from agent.mqtt.settings import LinkSettings
 
-KEEPALIVE_S = 900  # longer than what it has to witness: a minute, then the silence
-GRACE_S = 1.0  # for the will, or for the witness's own end, to arrive
+KEEPALIVE_S = 900  # longer than what it has to detector: a minute, then the silence
+GRACE_S = 1.0  # for the will, or for the end of the second connection, to arrive
 CONNACK = 0x20
 PUBLISH, RETAIN = 0x30, 0x01
 MAX_HEARD = 1 << 16
-MAX_READS = 64  # in one turn: what floods its topic must not hold the net thread
+MAX_READS = 64  # in one turn: a flood of its topic must not hold the net thread
 WAITS = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 class Ending(Enum):
-    """What became of a connection that the broker ended."""
+    """The way in which the broker ended a connection."""
 
-    UNKNOWN = "unknown"  # there was no witness, or it was ended as well
+    UNKNOWN = "unknown"  # there is no detector, or its connection ended as well
     CUT = "cut"  # the broker published our will
-    TAKEN = "taken"  # the witness stands and there was no will: another client has our id
+    TAKEN = "taken"  # the detector is connected and there was no will: another client has our id
 
 
-class Witness:
-    """A connection that the broker has accepted and that reads our status topic.
+class TakeoverDetector:
+    """The second connection, accepted by the broker and subscribed to our status topic.
 
-    Without the right to read that topic it hears nothing, so that a cut link is told as taken.
+    Without the right to read that topic it receives nothing, and a cut link is classified as taken.
     """
 
     def __init__(self, sock: socket.socket, *, v5: bool) -> None:
@@ -45,13 +46,13 @@ class Witness:
         self._v5 = v5
         self._data = b""
         self._over = False
-        self.offline = False  # whether the last that was published, not replayed, says `offline`
+        self.offline = False  # whether the last message, if not a retained one, is `offline`
 
     @classmethod
     def open(
         cls, sock: socket.socket, settings: LinkSettings, *, v5: bool, password: str | None
     ) -> Self | None:
-        """Connect on ``sock``, which blocks with a timeout; None when the broker does not want it."""
+        """Connect on ``sock``, which blocks with a timeout; None if the broker rejects it."""
         try:
             sock.sendall(_connect(settings, v5=v5, password=password))
             answer = sock.recv(512)
@@ -64,8 +65,8 @@ class Witness:
         sock.close()
         return None
 
-    def testify(self) -> Ending:
-        """Say what the loss of the other connection was; waits up to a second for word of it."""
+    def classify_loss(self) -> Ending:
+        """Return how the first connection ended; waits up to a second for the will."""
         deadline = time.monotonic() + GRACE_S
         while (left := deadline - time.monotonic()) > 0:
             self.listen()
@@ -76,7 +77,7 @@ class Witness:
         return Ending.TAKEN
 
     def listen(self) -> None:
-        """Take in what has come, without waiting."""
+        """Read the bytes that have come, without waiting."""
         try:
             for _ in range(MAX_READS):
                 data = self._sock.recv(4096)
@@ -118,35 +119,35 @@ class Witness:
         self._sock.close()
 
 
-class Truce:
-    """Our silence while another client uses our id, with the witness that hears when it has gone.
+class TakeoverSilence:
+    """Our silence while another client uses our id; the detector stays to see when it has gone.
 
     ``offline`` on our status topic ends it early: the other agent has left, or there was none and the broker
     has only now noticed that our own connection was cut.
     """
 
     def __init__(self) -> None:
-        self._witness: Witness | None = None
+        self._detector: TakeoverDetector | None = None
 
-    def begin(self, witness: Witness | None) -> None:
-        """Keep ``witness``, if there is one, until the silence ends."""
+    def begin(self, detector: TakeoverDetector | None) -> None:
+        """Start the silence, with ``detector`` if there is one."""
         self.end()
-        self._witness = witness
-        if witness is not None:
-            witness.offline = False  # our own will, if the other client started clean
+        self._detector = detector
+        if detector is not None:
+            detector.offline = False  # our own will, if the other client started clean
 
     def broken(self) -> bool:
-        """Whether there is no reason any more to be silent."""
-        if self._witness is None:
+        """Whether the reason for the silence is gone."""
+        if self._detector is None:
             return False
-        self._witness.listen()
-        return self._witness.offline
+        self._detector.listen()
+        return self._detector.offline
 
     def end(self) -> None:
-        """Let the witness go."""
-        witness, self._witness = self._witness, None
-        if witness is not None:
-            witness.close()
+        """End the silence and close the detector."""
+        detector, self._detector = self._detector, None
+        if detector is not None:
+            detector.close()
 
 
 def _says_offline(body: bytes, *, v5: bool) -> bool:
@@ -160,10 +161,10 @@ def _says_offline(body: bytes, *, v5: bool) -> bool:
                 break
         at += length
     try:
-        said = loads(body[at:])
+        status = loads(body[at:])
     except (ValueError, RecursionError):
         return False
-    return isinstance(said, dict) and said.get("state") == "offline"
+    return isinstance(status, dict) and status.get("state") == "offline"
 
 
 def _connect(settings: LinkSettings, *, v5: bool, password: str | None) -> bytes:

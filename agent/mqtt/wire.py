@@ -16,7 +16,7 @@ CHUNK = 1 << 16
 PUBLISH = 0x30
 MAX_LENGTH_BYTES = 4
 USER_PROPERTY = 0x26
-#: Bytes of the other properties that a PUBLISH may carry; None: a length of two bytes stands in front.
+#: Bytes of the other properties that a PUBLISH may carry; None: a length of two bytes precedes them.
 PROPERTY_SIZES: dict[int, int | None] = {0x01: 1, 0x02: 4, 0x03: None, 0x08: None, 0x09: None, 0x23: 2}
 SUBSCRIPTION_ID = 0x0B
 MAX_PROPERTIES = 128  # of a PUBLISH that are read; the rest is passed over

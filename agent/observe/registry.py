@@ -304,7 +304,7 @@ METRICS = (
         "Messages that the broker dropped for all its clients, by its own count.",
         note="Absent where it cannot be read, and until it changes where it had not changed for a minute"
         " when the agent connected.",
-        read=lambda now: now.link.losses.total,
+        read=lambda now: now.link.broker_drops.total,
     ),
     counter(
         "edge_mqtt_takeovers_total",

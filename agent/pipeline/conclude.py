@@ -18,6 +18,7 @@ from agent.domain.records import (
 )
 from agent.journal import Store
 from agent.pipeline.events import Event, FindingChanged, VerdictCommitted
+from agent.sinks import MessageKind, Route
 from agent.verdict.encode import encode, to_bytes, to_json
 from agent.verdict.finding import advance
 from agent.verdict.verdict import conclude, disagreement
@@ -69,8 +70,7 @@ class Conclusions:
         self,
         *,
         agent: str,
-        verdict_topic: Callable[[str], str],
-        event_topic: Callable[[str], str],
+        routes: Sequence[Route],
         write: Writes,
         publish: Callable[[Sequence[Outgoing], str], None],
         trace: Trace,
@@ -79,8 +79,7 @@ class Conclusions:
         wall: Callable[[], float],
     ) -> None:
         self._agent = agent
-        self._verdict_topic = verdict_topic
-        self._event_topic = event_topic
+        self._routes = routes
         self._write = write
         self._publish = publish
         self._trace = trace
@@ -171,7 +170,7 @@ class Conclusions:
     def _committed(
         self, added: Sequence[Outgoing], device: str, span: PublishSpan, events: Iterable[Event]
     ) -> None:
-        """Hand committed rows to the outbox; the verdict's span ends with its PUBACK."""
+        """Hand committed rows to the outbox; the verdict's span ends with the first one's answer."""
         if added and span.traceparent is not None and len(self._spans) < MAX_SPANS:
             self._spans[added[0].outbox_id] = span
         else:
@@ -181,7 +180,7 @@ class Conclusions:
             self._publish_event(event)
 
     def settled(self, outbox_id: int) -> None:
-        """End the span of a row that the broker has acknowledged or refused."""
+        """End the span of a row that its sink has answered."""
         span = self._spans.pop(outbox_id, None)
         if span is not None:
             span.end()
@@ -189,15 +188,25 @@ class Conclusions:
     def _outgoing(
         self, verdict: Verdict, payload: bytes, event: FindingEvent | None, traceparent: str | None
     ) -> list[Outgoing]:
-        """Return the messages to publish; the journal gives the ids."""
+        """Return the messages for the sinks; the journal gives the ids."""
         properties = PROPERTIES if traceparent is None else (*PROPERTIES, ("traceparent", traceparent))
-        topic = self._verdict_topic(verdict.device)
-        items = [Outgoing(0, topic, payload, retain=True, properties=properties)]
+        payloads = {MessageKind.VERDICT: payload}
         if event is not None:
             body = {"event_type": event, "finding_id": verdict.finding_id, "verdict": to_json(verdict)}
-            topic = self._event_topic(verdict.device)
-            items.append(Outgoing(0, topic, encode(body), retain=False, properties=properties))
-        return items
+            payloads[MessageKind.EVENT] = encode(body)
+        return [
+            Outgoing(
+                outbox_id=0,
+                sink=route.sink,
+                key=route.key(verdict.device),
+                payload=payloads[route.kind],
+                retain=route.retain,
+                properties=properties,
+                settles=route.settles,
+            )
+            for route in self._routes
+            if route.kind in payloads
+        ]
 
 
 def detail_of(outcome: Outcome) -> bytes | None:

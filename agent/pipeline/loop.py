@@ -12,7 +12,7 @@ from agent.pipeline.pipeline import Pipeline
 
 
 class LoopBridge:
-    """Passes rows, link changes and publish results to the pipeline, in the order in which they come.
+    """Passes rows, link changes and the answers of sinks to the pipeline, in the order in which they come.
 
     :meth:`connect` is called once, before the threads start. ``fail`` ends the process with an error.
     """
@@ -30,17 +30,14 @@ class LoopBridge:
 
     def on_rows(self, rows: list[Row]) -> None:
         """Pass on committed rows."""
-        self._post(self._pipeline.consume, rows)
-
-    def on_published(self, outbox_id: int, code: int) -> None:
-        """Pass on the reason code of a message that the broker has acknowledged or refused."""
-        self._post(self._pipeline.published, outbox_id, code)
+        self.post(self._pipeline.consume, rows)
 
     def on_link(self, state: LinkState) -> None:
         """Pass on a change of the link."""
-        self._post(self._pipeline.link_changed, state)
+        self.post(self._pipeline.link_changed, state)
 
-    def _post(self, work: Callable[..., None], *args: object) -> None:
+    def post(self, work: Callable[..., None], *args: object) -> None:
+        """Run ``work`` on the analyst's loop."""
         with suppress(RuntimeError):  # the loop is closed: the process is ending
             self._loop.call_soon_threadsafe(work, *args)
 

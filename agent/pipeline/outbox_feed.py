@@ -1,79 +1,102 @@
-"""Feeds the outbox to the broker: at most 400 rows in memory, the rest waits on disk.
+"""Feeds each sink from the outbox: at most 400 rows of a sink in memory, the rest waits on disk.
 
-From there rows are read in their order, but first some of the devices whose turn it is, each one's oldest: in
-a flood of new devices the known ones keep their verdicts. The order of a device's rows is never changed.
+From there rows are read in their order. For a pipelined sink some of the devices whose turn it is come
+first, each with its oldest rows: in a flood of new devices the known ones keep their verdicts. The order
+of a device's rows, and for other sinks that of a key's rows, is never changed.
 
-A topic that the broker refuses is left alone for a while, doubling up to an hour; its rows stay on disk and
-the other topics go on. After 24 h a refused row is set aside as undeliverable, with its row kept.
+A key whose delivery fails is left alone for a while; its rows stay on disk and the other keys go on.
+After 24 h a failing row is set aside as undeliverable, with its row kept. Sinks do not wait for each
+other: each has a feed of its own.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from agent.domain.records import Outgoing
+from agent.pipeline.conclude import Writes
 from agent.pipeline.fair_turns import Turns
+from agent.sinks import Answer, Delivered, Refused, Retry, Sink
 
 MAX_HANDED = 400
 MAX_AHEAD = 80  # devices whose turn comes with one load
 PER_DEVICE = 2  # rows of each of them
-MAX_DONE = 200  # acknowledged rows in one job of the journal
+MAX_DONE = 200  # delivered rows in one job of the journal
 FIRST_BACKOFF_S = 30.0
 MAX_BACKOFF_S = 3600.0
-REFUSED = 0x80
+MAX_EARLY_S = 60.0  # the wall clock may be set while a message waits for its time
+ORPHANS_INTERVAL_S = 3600.0
 
 
 @dataclass(slots=True)
-class OutboxStats:
-    """Counters of the feeder."""
+class SinkStats:
+    """Counters of one sink in this process."""
 
-    published: int = 0
+    delivered: int = 0
+    retried: int = 0
     refused: int = 0
-    undeliverable: int = 0
 
 
-class Outbox:
-    """Knows which rows are with the net thread, and which topics are left alone.
+class SinkFeed:
+    """Knows which rows a sink has, and which keys are left alone. All on the analyst's loop.
 
-    ``publish`` hands rows to the net thread, ``load`` reads pending rows with an id above the given one, at
-    most so many and without the given topics, from the journal, and the oldest ones of some devices; ``done``
-    and ``refuse`` note the result there, ``settled`` hears of both. ``supersede`` has the rows of a topic
-    below an id published without the retain flag. All on the analyst's loop.
+    Args:
+        sink: gets the messages.
+        load: reads waiting rows with an id above the given one, at most so many and without the given
+            keys, and the oldest rows of some devices; ends in :meth:`loaded`.
+        done: removes delivered rows.
+        failed: notes a failed delivery and its reason.
+        supersede: clears the retain flag of a key's rows below an id.
+        settled: gets the id of each row that was answered.
+        post: runs a callable on this loop, from any thread.
+        seniority: the number of devices that were known before one, or None.
+        clock, wall: agent time and Unix seconds.
     """
 
     def __init__(
         self,
+        sink: Sink,
         *,
-        publish: Callable[[Sequence[Outgoing]], None],
         load: Callable[[int, int, Collection[str], Sequence[str]], None],
         done: Callable[[Sequence[int]], None],
-        refuse: Callable[[int, int], None],
+        failed: Callable[[int, str], None],
         supersede: Callable[[str, int], None],
         settled: Callable[[int], None],
+        post: Callable[..., object],
         seniority: Callable[[str], int | None],
+        clock: Callable[[], float],
+        wall: Callable[[], float],
         log: Callable[..., None],
     ) -> None:
-        self._publish = publish
+        self.sink = sink
         self._load = load
         self._done = done
-        self._refuse = refuse
+        self._failed = failed
         self._supersede = supersede
         self._settled = settled
+        self._post = post
+        self._clock = clock
+        self._wall = wall
         self._log = log
         self._turns = Turns(seniority)
         self._handed: dict[int, Outgoing] = {}
-        self._blocked: dict[str, float] = {}  # topic -> clock at which it is tried again
-        self._backoffs: dict[str, float] = {}  # topic -> last backoff, until it is accepted
-        self._refused: dict[str, tuple[int, int]] = {}  # topic -> row and code, until it is accepted
+        self._queues: dict[str, deque[Outgoing]] = {}  # key with an unanswered message -> its next ones
+        self._blocked: dict[str, float] = {}  # key -> clock at which it is tried again
+        self._backoffs: dict[str, float] = {}  # key -> last backoff, until a delivery
+        self._failing: dict[str, int] = {}  # key -> first row that failed, until a delivery
+        self.refused: dict[str, tuple[int, Refused]] = {}  # key -> the same of a refusal, and its answer
+        self._retrying = False  # since the last delivery, so that an outage is one line of the log
         self._loaded_to = 0  # highest id that was in memory
         self._more = True  # rows above it may be on disk
         self._loading = False
-        self._acked: list[int] = []
-        self._beside: set[int] = set()  # acknowledged while rows are being loaded: they may be among them
-        self.stats = OutboxStats()
+        self._delivered: list[int] = []
+        self._crossed: set[int] = set()  # delivered while rows are being loaded: they may be among them
+        self.stats = SinkStats()
 
     @property
     def in_memory(self) -> int:
-        """Rows that are with the net thread."""
+        """Rows that the sink has not answered."""
         return len(self._handed)
 
     @property
@@ -81,33 +104,38 @@ class Outbox:
         """Whether no row waits on disk alone: then ``in_memory`` is all that waits."""
         return not self._more and not self._blocked
 
-    @property
-    def blocked_topics(self) -> tuple[str, ...]:
-        """Topics that the broker refused and that are left alone for now."""
-        return tuple(self._blocked)
-
-    @property
-    def refused(self) -> dict[str, tuple[int, int]]:
-        """The topics that the broker refuses, with the first refused row of each and its reason code."""
-        return dict(self._refused)
-
-    def add(self, items: Sequence[Outgoing], device: str) -> None:
-        """Take a device's rows, just committed; what does not fit stays on disk until there is room."""
+    def add(self, items: Iterable[Outgoing], device: str) -> None:
+        """Take a device's rows, just committed; those that do not fit stay on disk until there is room."""
         for item in items:
             if self._more or len(self._handed) >= MAX_HANDED:
                 self._more = True
-                self._turns.ask(device)
+                self._ask_turn(device)
                 continue
             self._hand([item])
             self._loaded_to = item.outbox_id
 
-    def _hand(self, items: Sequence[Outgoing]) -> None:
-        ready = [
-            item for item in items if item.topic not in self._blocked and item.outbox_id not in self._handed
-        ]
-        if ready:
-            self._handed.update((item.outbox_id, item) for item in ready)
-            self._publish(ready)
+    def _ask_turn(self, device: str) -> None:
+        """Ask for a turn of a device's rows; for a strict sink they might overtake another device's."""
+        if self.sink.pipelined:
+            self._turns.ask(device)
+
+    def _hand(self, items: Iterable[Outgoing]) -> None:
+        for item in items:
+            if item.key in self._blocked or item.outbox_id in self._handed:
+                continue
+            if item.not_before and (early_s := item.not_before - self._wall()) > 0:
+                self._blocked[item.key] = self._clock() + min(early_s, MAX_EARLY_S)
+                continue
+            self._handed[item.outbox_id] = item
+            if item.key in self._queues:
+                self._queues[item.key].append(item)
+            else:
+                self._send(item)
+
+    def _send(self, item: Outgoing) -> None:
+        if not self.sink.pipelined:
+            self._queues.setdefault(item.key, deque())
+        self.sink.send(item, partial(self._post, self.answered, item.outbox_id))
 
     def loaded(
         self, ahead: Mapping[str, Sequence[Outgoing]], items: Sequence[Outgoing], read_to: int
@@ -117,72 +145,208 @@ class Outbox:
         ``ahead`` has the devices' own; a device that had any asks for another turn.
         """
         self._loading = False
-        beside, self._beside = self._beside, set()
+        crossed, self._crossed = self._crossed, set()
         for device, rows in ahead.items():
-            self._hand([item for item in rows if item.outbox_id not in beside])
+            self._hand(item for item in rows if item.outbox_id not in crossed)
             if rows:
-                self._turns.ask(device)
+                self._ask_turn(device)
         if not read_to:
             self._more = False
             self._turns.clear()
             return
-        self._hand([item for item in items if item.outbox_id not in beside])
+        self._hand(item for item in items if item.outbox_id not in crossed)
         self._loaded_to = read_to
 
-    def published(self, outbox_id: int, reason_code: int, clock: float) -> None:
-        """Note the broker's PUBACK (or the net thread's refusal to send) of a row."""
+    def answered(self, outbox_id: int, answer: Answer) -> None:
+        """Take the sink's answer to a row."""
         item = self._handed.pop(outbox_id, None)
         if item is None:
             return
         self._settled(outbox_id)
-        if reason_code < REFUSED:
-            self.stats.published += 1
-            self._backoffs.pop(item.topic, None)
-            first, _ = self._refused.pop(item.topic, (outbox_id, reason_code))
-            if item.retain and first < outbox_id:
-                self._supersede(item.topic, outbox_id)  # or the late one would be what the topic holds
-            self._acked.append(outbox_id)
-            if self._loading:
-                self._beside.add(outbox_id)
-            self._refill()
+        match answer:
+            case Delivered():
+                self._take_delivery(item)
+            case Retry():
+                self.stats.retried += 1
+                self._fail(item, answer.reason)
+                self._block(item.key, answer.after_s)
+                self._note_retry(answer)
+            case Refused():
+                self.stats.refused += 1
+                self._fail(item, answer.reason)
+                self.refused.setdefault(item.key, (outbox_id, answer))
+                self._back_off(item.key, answer)
+
+    def _take_delivery(self, item: Outgoing) -> None:
+        key, outbox_id = item.key, item.outbox_id
+        self.stats.delivered += 1
+        self._retrying = False
+        self._backoffs.pop(key, None)
+        self.refused.pop(key, None)
+        if self._failing.pop(key, outbox_id) < outbox_id and item.retain:
+            self._supersede(key, outbox_id)  # or the receiver would keep the late one
+        self._delivered.append(outbox_id)
+        if self._loading:
+            self._crossed.add(outbox_id)
+        if queue := self._queues.get(key):
+            self._send(queue.popleft())
+        else:
+            self._queues.pop(key, None)
+        self._refill()
+
+    def _fail(self, item: Outgoing, reason: str) -> None:
+        """Note a failed delivery, and leave the rows behind it on disk."""
+        self._failed(item.outbox_id, reason)
+        self._failing.setdefault(item.key, item.outbox_id)
+        for waiting in self._queues.pop(item.key, ()):
+            del self._handed[waiting.outbox_id]
+
+    def _block(self, key: str, delay_s: float) -> bool:
+        """Leave a key alone for a while; false if it is already: this message was on its way then."""
+        if key in self._blocked:
+            return False
+        self._blocked[key] = self._clock() + delay_s
+        return True
+
+    def _back_off(self, key: str, answer: Refused) -> None:
+        backoff_s = min(MAX_BACKOFF_S, 2 * self._backoffs.get(key, FIRST_BACKOFF_S / 2))
+        if not self._block(key, backoff_s):
             return
-        self.stats.refused += 1
-        self._refuse(outbox_id, reason_code)
-        self._refused.setdefault(item.topic, (outbox_id, reason_code))
-        if item.topic in self._blocked:
-            return  # was on its way when the topic was refused
-        backoff_s = min(MAX_BACKOFF_S, 2 * self._backoffs.get(item.topic, FIRST_BACKOFF_S / 2))
-        self._backoffs[item.topic] = backoff_s
-        self._blocked[item.topic] = clock + backoff_s
+        self._backoffs[key] = backoff_s
         self._log(
             "verdict_publish_refused",
             level="warning",
-            reason_code=reason_code,
+            sink=self.sink.name,
+            reason_code=answer.code,
+            reason=answer.reason,
             retry_s=backoff_s,
-            remedy="allow the agent to write below its base topic, or raise the broker's packet limit",
+            remedy=answer.remedy,
         )
 
+    def _note_retry(self, answer: Retry) -> None:
+        if not self._retrying:
+            self._retrying = True
+            self._log(
+                "sink_delivery_failed",
+                level="warning",
+                sink=self.sink.name,
+                reason=answer.reason,
+                retry_s=answer.after_s,
+            )
+
     def turn(self, clock: float) -> None:
-        """Note what was acknowledged, take up refused topics again, and refill from disk."""
-        self.note_acked()
-        # Not before all others were read: whoever begins anew each time never gets to the end.
-        again = [] if self._more else [topic for topic, until in self._blocked.items() if until <= clock]
+        """Note deliveries on disk, take up keys that were left alone, and refill from disk."""
+        self.note_delivered()
+        # Not before all others were read: reading from the start each time would never reach the end.
+        again = [] if self._more else [key for key, until in self._blocked.items() if until <= clock]
         if again:
-            for topic in again:
-                del self._blocked[topic]
-            self._loaded_to, self._more = 0, True  # their rows were left on disk: read on from the start
+            for key in again:
+                del self._blocked[key]
+            self._loaded_to, self._more = 0, True  # their rows were left on disk
         self._refill()
 
-    def note_acked(self) -> None:
-        """Have the acknowledged rows removed from disk, so that no later process sends them again."""
-        acked, self._acked = self._acked, []
-        for start in range(0, len(acked), MAX_DONE):
-            self._done(acked[start : start + MAX_DONE])
+    def note_delivered(self) -> None:
+        """Have the delivered rows removed from disk, so that no later process sends them again."""
+        delivered, self._delivered = self._delivered, []
+        for start in range(0, len(delivered), MAX_DONE):
+            self._done(delivered[start : start + MAX_DONE])
 
     def _refill(self) -> None:
         if self._more and not self._loading and len(self._handed) < MAX_HANDED // 2:
             self._loading = True
-            self.note_acked()  # of a device's turn some may lie ahead of what is read now
+            self.note_delivered()  # some rows of a device's turn may be ahead of the rows read now
             ahead = self._turns.take(MAX_AHEAD)
             limit = MAX_HANDED - PER_DEVICE * len(ahead)
             self._load(self._loaded_to, limit, frozenset(self._blocked), ahead)
+
+
+class OutboxFeed:
+    """Hands rows to the feeds of their sinks by name.
+
+    Rows of a sink that is not configured any more stay on disk, hold up nothing, and are reported.
+    """
+
+    def __init__(
+        self,
+        sinks: Iterable[Sink],
+        *,
+        write: Writes,
+        settled: Callable[[int], None],
+        post: Callable[..., object],
+        seniority: Callable[[str], int | None],
+        clock: Callable[[], float],
+        wall: Callable[[], float],
+        log: Callable[..., None],
+    ) -> None:
+        self._write = write
+        self._log = log
+        self._orphans: dict[str, int] = {}
+        self._orphans_at = 0.0
+        self.feeds: dict[str, SinkFeed] = {}
+        for sink in sinks:
+            self.feeds[sink.name] = SinkFeed(
+                sink,
+                load=partial(self._load, sink.name),
+                done=lambda ids: write(lambda store: store.outbox.finish(ids)),
+                failed=lambda row, reason: write(lambda store: store.outbox.fail(row, reason)),
+                supersede=partial(self._supersede, sink.name),
+                settled=settled,
+                post=post,
+                seniority=seniority,
+                clock=clock,
+                wall=wall,
+                log=log,
+            )
+
+    @property
+    def in_memory(self) -> int:
+        """Rows that the sinks have not answered."""
+        return sum(feed.in_memory for feed in self.feeds.values())
+
+    @property
+    def complete(self) -> bool:
+        """Whether no row waits on disk alone: then ``in_memory`` is all that waits."""
+        return not self._orphans and all(feed.complete for feed in self.feeds.values())
+
+    def add(self, items: Sequence[Outgoing], device: str) -> None:
+        """Take a device's rows, just committed."""
+        for name, feed in self.feeds.items():
+            feed.add([item for item in items if item.sink == name], device)
+
+    def turn(self, clock: float) -> None:
+        """Let each feed do what is due, and look for rows of sinks that are not configured."""
+        for feed in self.feeds.values():
+            feed.turn(clock)
+        if clock >= self._orphans_at:
+            self._orphans_at = clock + ORPHANS_INTERVAL_S
+            names = tuple(self.feeds)
+            self._write(lambda store: store.outbox.orphans(names), self._report_orphans)
+
+    def note_delivered(self) -> None:
+        """Have all delivered rows removed from disk."""
+        for feed in self.feeds.values():
+            feed.note_delivered()
+
+    def _load(self, sink: str, after: int, limit: int, skip: Collection[str], ahead: Sequence[str]) -> None:
+        self._write(
+            lambda store: (
+                store.outbox.of_devices(sink, ahead, limit=PER_DEVICE, skip=skip),
+                *store.outbox.pending(sink, after=after, limit=limit, skip=skip),
+            ),
+            lambda got: self.feeds[sink].loaded(*got),
+        )
+
+    def _supersede(self, sink: str, key: str, outbox_id: int) -> None:
+        self._write(lambda store: store.outbox.supersede(sink, key, outbox_id))
+
+    def _report_orphans(self, found: Mapping[str, int]) -> None:
+        for sink, messages in found.items():
+            if sink not in self._orphans:
+                self._log(
+                    "outbox_sink_unknown",
+                    level="warning",
+                    sink=sink,
+                    messages=messages,
+                    remedy="configure this sink again, or let its messages go: they are given up after 24 h",
+                )
+        self._orphans = dict(found)

@@ -6,7 +6,7 @@
     seal           seal.py            Sealer.seal             fixes a window: id, opinion, prompt section
     review         review_queue.py    ReviewQueue.submit      asks the model about it, or not
     conclude       conclude.py        Conclusions.conclude    commits verdict, finding and outbox rows
-    publish        outbox_feed.py     Outbox.add, published   sends the rows until the broker acknowledges
+    send           outbox_feed.py     OutboxFeed.add, turn    sends the rows until their sinks answer
 
 Further files: ``events.py`` reports devices, verdicts and findings, ``journal_writes.py`` hands transactions
 to the journal, ``snapshot.py`` saves detector and windows, ``retained.py`` keeps retained values, and
@@ -25,7 +25,6 @@ from dataclasses import dataclass, field
 from agent.detect import Detector
 from agent.domain.records import (
     MessageRow,
-    Outgoing,
     Reading,
     Reason,
     Recovered,
@@ -43,12 +42,13 @@ from agent.pipeline import snapshot
 from agent.pipeline.conclude import Conclusions, Trace
 from agent.pipeline.events import DeviceSeen, Subscribers
 from agent.pipeline.journal_writes import BatchWrites, JournalWrites
-from agent.pipeline.outbox_feed import PER_DEVICE, Outbox
+from agent.pipeline.outbox_feed import OutboxFeed
 from agent.pipeline.retained import RetainedValues
 from agent.pipeline.review_queue import Asks, BatchSettings, ReviewQueue, Spawn
 from agent.pipeline.seal import Sealer
 from agent.pipeline.snapshot import Dump, SnapshotDue
 from agent.pipeline.window import Draft, Windows, WindowSettings
+from agent.sinks import Route, Sink
 from agent.testing.failpoint import failpoint
 from agent.verdict.review_policy import ReviewSettings
 
@@ -64,11 +64,10 @@ HELD_S = 0.01
 
 @dataclass(frozen=True, slots=True)
 class PipelineSettings:
-    """What the pipeline needs of the configuration; the topics are functions of a device id."""
+    """What the pipeline needs of the configuration."""
 
     agent: str
-    verdict_topic: Callable[[str], str]
-    event_topic: Callable[[str], str]
+    routes: Sequence[Route]
     review: ReviewSettings
     window: WindowSettings
     batch: BatchSettings
@@ -93,7 +92,8 @@ class Pipeline:
         journal: Journal,
         detector: Detector,
         caller: Asks | None,
-        publish: Callable[[Sequence[Outgoing]], None],
+        sinks: Sequence[Sink],
+        post: Callable[..., object],
         trace: Trace,
         events: Subscribers,
         suppressed: Callable[[Reason], None],
@@ -114,26 +114,19 @@ class Pipeline:
         self._write, self._try_to_write = writes.write, writes.try_to_write
         self.detector = detector
         self.windows = Windows(settings.window)
-        self.outbox = Outbox(
-            publish=publish,
-            load=lambda after, limit, skip, ahead: self._write(
-                lambda store: (
-                    store.outbox_of(ahead, PER_DEVICE, skip),
-                    *store.outbox_pending(after, limit, skip),
-                ),
-                lambda got: self.outbox.loaded(*got),
-            ),
-            done=lambda ids: self._write(lambda store: store.outbox_done(ids)),
-            refuse=lambda row, code: self._write(lambda store: store.outbox_refused(row, code)),
-            supersede=lambda topic, row: self._write(lambda store: store.outbox_superseded(topic, row)),
-            log=log,
-            seniority=detector.seniority,
+        self.outbox = OutboxFeed(
+            sinks,
+            write=self._write,
             settled=lambda row: self.conclusions.settled(row),  # noqa: PLW0108 - made below
+            post=post,
+            seniority=detector.seniority,
+            clock=clock,
+            wall=wall,
+            log=log,
         )
         self.conclusions = Conclusions(
             agent=settings.agent,
-            verdict_topic=settings.verdict_topic,
-            event_topic=settings.event_topic,
+            routes=settings.routes,
             write=self._write,
             publish=self.outbox.add,
             trace=trace,
@@ -336,10 +329,6 @@ class Pipeline:
 
     # --------------------------------------------------------------------------------------- link
 
-    def published(self, outbox_id: int, code: int) -> None:
-        """Pass the result of a publish to the outbox."""
-        self.outbox.published(outbox_id, code, self._clock())
-
     def link_changed(self, state: LinkState) -> None:
         """Let the silence clocks run while subscribed; journal the filters that the session may hold."""
         if state.subscribed and state.generation != self._subscribed_in:
@@ -418,8 +407,8 @@ class Pipeline:
             self.snapshot()
 
     async def last_snapshot(self) -> None:
-        """Journal the last acknowledgements of the broker, and take a snapshot; one under way is the last."""
-        self.outbox.note_acked()
+        """Note the deliveries up to the end, and take a snapshot; one under way is the last."""
+        self.outbox.note_delivered()
         self.snapshot()
         while self._snapshot_asked or self._dump is not None:
             self._journal.consumed(self._work())

@@ -35,7 +35,7 @@ class Health:
             await asyncio.sleep(1.0)
 
     def _log_drops(self, now: float) -> None:
-        if dropped := self.link.stats.losses.untold(now):
+        if dropped := self.link.stats.broker_drops.unreported(now):
             self.log(
                 "mqtt_broker_dropped",
                 level="warning",

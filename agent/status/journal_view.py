@@ -10,7 +10,7 @@ from typing import Any
 from agent.domain.records import Finding, Severity
 from agent.journal import JournalError, Reader
 from agent.pipeline.conclude import Conclusions
-from agent.pipeline.outbox_feed import Outbox
+from agent.pipeline.outbox_feed import OutboxFeed
 from agent.status.schema import MAX_DEVICES, MAX_QUARANTINE, QuarantineView
 from agent.verdict.encode import iso
 
@@ -27,7 +27,7 @@ class JournalView:
 
     state_dir: Path
     conclusions: Conclusions
-    outbox: Outbox
+    outbox: OutboxFeed
     quoted: bool
     outbox_depth: int = 0
     undeliverable: int = 0
@@ -72,8 +72,9 @@ class JournalView:
         ]
 
     def _read_refused(self, reader: Reader) -> float | None:
-        """Return since when the broker has refused the waiting messages, of the first few topics."""
-        rows = [row for row, _ in list(self.outbox.refused.values())[:MAX_DEVICES]]
+        """Return since when a sink has refused the waiting messages, of its first few keys."""
+        feeds = self.outbox.feeds.values()
+        rows = [row for feed in feeds for row, _ in list(feed.refused.values())[:MAX_DEVICES]]
         return min((at for row in rows if (at := reader.refused_since(row)) is not None), default=None)
 
     def _read_verdicts(self, reader: Reader) -> dict[str, dict[str, Any]]:

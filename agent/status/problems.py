@@ -11,7 +11,7 @@ from agent.config import Config, Weakness
 from agent.detect import Detector, DetectSettings, Limit
 from agent.journal import JournalStats
 from agent.mqtt import Link
-from agent.pipeline.outbox_feed import Outbox
+from agent.pipeline.outbox_feed import OutboxFeed
 from agent.status.journal_view import JournalView
 from agent.status.limits import LimitFault, judge_patterns, judge_uses
 from agent.status.schema import State
@@ -68,7 +68,7 @@ class Problems:
     config: Config
     link: Link
     journal: JournalStats
-    outbox: Outbox
+    outbox: OutboxFeed
     detector: Detector
     ai: HasNotes
     faults: HasProblems
@@ -112,13 +112,14 @@ class Problems:
 
     def _held_back(self) -> list[str]:
         """Return which work waits in journal and outbox, since when, and what helps."""
-        journal, view, refused = self.journal, self.view, self.outbox.refused
+        journal, view = self.journal, self.view
+        refusing = [feed for feed in self.outbox.feeds.values() if feed.refused]
         stalled = self.link.state.stalled
         since = self._note_since(
             {
                 f"journal {journal.state}": bool(journal.problem),
                 "intake": stalled,
-                "refused": bool(refused),
+                "refused": bool(refusing),
                 "backlog": view.outbox_depth > BACKLOG,
             }
         )
@@ -127,11 +128,14 @@ class Problems:
             found.append(journal_words(journal.problem, since[f"journal {journal.state}"]))
         if stalled:
             found.append(intake_words(since["intake"]))
-        if refused:
+        for feed in refusing:
             oldest = view.refused_since or since["refused"]  # as journaled, once that was read
-            code = next(iter(refused.values()))[1]
+            refused = dict(feed.refused)
+            _, why = next(iter(refused.values()))
             found.append(
-                refused_words(list(refused), code=code, since=oldest, base_topic=self.config.base_topic)
+                refused_words(
+                    feed.sink.title, list(refused), reason=why.reason, remedy=why.remedy, since=oldest
+                )
             )
         if time.time() - since.get("backlog", math.inf) > BACKLOG_S:
             found.append(backlog_words(view.outbox_depth, since["backlog"]))

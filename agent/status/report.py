@@ -100,7 +100,7 @@ class Reporter:
             "downgraded": list(state.downgraded),
             "stalled": state.stalled,
             "silent_until": iso(state.silent_until) if state.silent_until else None,
-            "dropped_by_broker": stats.losses.total,
+            "dropped_by_broker": stats.broker_drops.total,
             "last_error": state.last_error,
         }
 

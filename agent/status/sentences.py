@@ -23,7 +23,7 @@ def link_problems(link: LinkState, stats: LinkStats, *, url: str, now: float) ->
         f"The broker grants {text!r} at a lower QoS than asked for: messages may be lost."
         for text in link.downgraded
     ]
-    if dropped := stats.losses.recent(now):
+    if dropped := stats.broker_drops.recent(now):
         found.append(
             f"The broker dropped {dropped} messages of its clients in the last 10 minutes: "
             "raise its max_queued_messages."
@@ -50,13 +50,13 @@ def journal_words(problem: str, since: float) -> str:
     return f"Journal, since {iso(since)}: {problem}."
 
 
-def refused_words(topics: Sequence[str], *, code: int, since: float, base_topic: str) -> str:
-    """Return which messages wait because the broker refuses them."""
-    more = f" and of {len(topics) - 1} more topics" if len(topics) > 1 else ""
+def refused_words(title: str, keys: Sequence[str], *, reason: str, remedy: str, since: float) -> str:
+    """Return which messages wait because a sink refuses them; ``title`` names its receiver."""
+    more = f" and of {len(keys) - 1} more topics" if len(keys) > 1 else ""
     return (
-        f"The broker has refused the messages of {clean(topics[0])[:MAX_TOPIC]}{more} since {iso(since)}"
-        f" (reason code 0x{code:02x}): they wait on disk, are tried again within the hour and given up after"
-        f" 24 h. Allow the agent to write below {base_topic}/, or raise the broker's packet limit."
+        f"{title[:1].upper()}{title[1:]} has refused the messages of {clean(keys[0])[:MAX_TOPIC]}{more} since"
+        f" {iso(since)} ({reason}): they wait on disk, are tried again within the hour and given up after"
+        f" 24 h. {remedy[:1].upper()}{remedy[1:]}."
     )
 
 

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from agent.cli import main
-from agent.mqtt.receiver import Intake
+from agent.mqtt.receiver import Receiver
 
 DUP = 0x08
 QOS = 0x06
@@ -20,20 +20,20 @@ QOS = 0x06
 
 def acknowledge_at_once() -> None:
     """Acknowledge each message as it arrives, before it is on disk."""
-    take = Intake.take
+    take = Receiver.take
 
     def take_and_ack(self: Any, first: int, topic: bytes, mid: int, *rest: Any) -> None:
         take(self, first, topic, mid, *rest)
         if first & QOS:
             self._connection.ack([mid])
 
-    Intake.take = take_and_ack  # type: ignore[assignment]
-    Intake.ack = lambda *_: None  # type: ignore[method-assign]
+    Receiver.take = take_and_ack  # type: ignore[assignment]
+    Receiver.ack = lambda *_: None  # type: ignore[method-assign]
 
 
 def drop_redelivered() -> None:
     """Take every message with DUP=1 for one that is journaled already."""
-    take = Intake.take
+    take = Receiver.take
 
     def take_new(self: Any, first: int, topic: bytes, mid: int, *rest: Any) -> None:
         if first & DUP:
@@ -41,18 +41,18 @@ def drop_redelivered() -> None:
         else:
             take(self, first, topic, mid, *rest)
 
-    Intake.take = take_new  # type: ignore[assignment]
+    Receiver.take = take_new  # type: ignore[assignment]
 
 
 def forget_messages() -> None:
     """Acknowledge nothing, and take every message with DUP=1 for a new one."""
-    take = Intake.take
+    take = Receiver.take
 
     def take_as_new(self: Any, first: int, *rest: Any) -> None:
         take(self, first & ~DUP, *rest)
 
-    Intake.take = take_as_new  # type: ignore[assignment]
-    Intake.ack = lambda *_: None  # type: ignore[method-assign]
+    Receiver.take = take_as_new  # type: ignore[assignment]
+    Receiver.ack = lambda *_: None  # type: ignore[method-assign]
 
 
 class _Relaxed(sqlite3.Connection):

@@ -21,7 +21,7 @@ from agent.decode.families import formats
 from agent.decode.injection import InjectionScanner
 from agent.decode.registry import Decoded, Registry, SourceSpec
 from agent.domain.records import DecodeError, DecodeReason, Grounding
-from agent.mqtt.paho_client import Speaker
+from agent.mqtt.paho_client import PahoClient
 from agent.mqtt.settings import LinkSettings
 from agent.mqtt.wire import Wire, WireError
 from agent.prompt import Problem, parse
@@ -200,12 +200,12 @@ def wire() -> Iterator[Target]:
                 v5=v5,
                 max_packet_size=settings.max_packet_size,
                 take=lambda *publish: taken.append(publish),
-                control=lambda packet: speaker.hear(packet),  # noqa: PLW0108 - made below
+                control=lambda packet: client.feed(packet),  # noqa: PLW0108 - made below
             )
-            speaker = Speaker(settings=settings, wire=link, protocol="5" if v5 else "3.1.1", password=None)
-            speaker.open()
+            client = PahoClient(settings=settings, wire=link, protocol="5" if v5 else "3.1.1", password=None)
+            client.open()
             while link.fill():
-                speaker.events.clear()
+                client.events.clear()
         except WireError:
             pass
 

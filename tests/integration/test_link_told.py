@@ -5,10 +5,10 @@ import signal
 from pathlib import Path
 
 from agent.journal import Reader
-from agent.mqtt import BROKER_LOSSES
+from agent.mqtt import BROKER_DROPS
 from agent.testing.failpoint import MARKER, VARIABLE
 from tests.mqtt.desk import peer, send
-from tests.mqtt.test_losses import leave_session
+from tests.mqtt.test_broker_drops import leave_session
 from tests.support.agent_process import AgentProcess, wait_for
 from tests.support.broker import Broker
 
@@ -23,7 +23,7 @@ def test_filters_are_on_disk_before_they_are_asked_for(tmp_path: Path, broker: B
     with Reader.open(agent.state_dir) as reader:
         filters = json.loads(reader.meta("filters") or "[]")
         assert reader.meta("generation") == "1"
-    assert filters == sorted([BROKER_LOSSES, "edge-agent/gw/feedback", "load/+"])
+    assert filters == sorted([BROKER_DROPS, "edge-agent/gw/feedback", "load/+"])
 
 
 def test_what_the_broker_drops_is_shown(tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ class Life:
                 verdict=content.encode(),
                 finding=None,
                 cleared=False,
-                outgoing=[Outgoing(0, "t", content.encode(), retain=True)],
+                outgoing=[Outgoing(0, "mqtt", "t", content.encode(), retain=True, settles=True)],
             )
 
         for item in self.rig.write(job):

@@ -226,4 +226,4 @@ def concluding(
 
 def acking(*ids: int) -> Callable[[Store], None]:
     """Return the job that notes PUBACKs."""
-    return lambda store: store.outbox_done(ids)
+    return lambda store: store.outbox.finish(ids)

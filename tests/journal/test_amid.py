@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from agent.journal import Reader
-from agent.journal.migrations import VERSION
+from agent.journal.schema import VERSION
 from agent.testing.failpoint import MARKER, VARIABLE
 from tests.journal.rig import Rig, arrival, link_up
 from tests.journal.test_migrations import KEEPING, NAME, OLD, put_back, rows_of, version_of

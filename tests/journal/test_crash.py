@@ -60,10 +60,13 @@ class Site:
             assert process.stdout is not None
             process.stdin.write(json.dumps(plan))
             process.stdin.close()
+            said: list[str] = []
             if kill_after_s is not None:
+                while not said or not said[-1].startswith(("A", "E")):  # it works now, however slow the start
+                    said.append(process.stdout.readline())
                 time.sleep(kill_after_s)
                 process.send_signal(signal.SIGKILL)
-            self.note(process.stdout.read())
+            self.note("".join(said) + process.stdout.read())
             self.may_be_twice |= set(again) - set(self.acked_last)
             return process.wait(30)
 
@@ -81,8 +84,12 @@ class Site:
         self.acked.update(self.acked_last)
 
     def forget_acks(self, dice: random.Random) -> None:
-        """Let the broker not have seen the last acks of this life: it sends those again too."""
-        self.acked.difference_update(self.acked_last[len(self.acked_last) - dice.randint(0, 300) :])
+        """Let the broker not have seen the last acks of this life: it sends those again too.
+
+        The first message is left out: with the broker's first packet id the order proves nothing.
+        """
+        forgotten = self.acked_last[len(self.acked_last) - dice.randint(0, 300) :]
+        self.acked.difference_update(set(forgotten) - {0})
 
     def check(self) -> None:
         """Compare what was sent and said with what is in the journal."""
@@ -112,7 +119,7 @@ def test_killed_at_random(tmp_path: Path) -> None:
     site = Site(tmp_path, count=2000)
     killed = 0
     for _ in range(8):
-        killed += site.live(kill_after_s=dice.uniform(0.3, 1.0)) == -signal.SIGKILL
+        killed += site.live(kill_after_s=dice.uniform(0.0, 0.5)) == -signal.SIGKILL
         site.forget_acks(dice)
     assert killed >= 6
     site.count = 10

@@ -124,7 +124,7 @@ def test_counters_match_the_rows(tmp_path: Path) -> None:
         assert (counts["messages"], counts["readings"]) == (stats.journaled, stats.readings) == (501, 503)
         assert counts["quarantine"] == sum(stats.quarantined.values()) == 1
         assert stats.sources == {"sensors": 501}
-        assert stats.pending_rows == 0
+        assert rig.journal.inbox.pending_rows == 0
 
 
 def test_a_state_has_its_place_in_the_sequence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

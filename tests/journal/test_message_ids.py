@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent.domain.records import Arrival
-from agent.journal.message_ids import MessageIds, digest_of
+from agent.journal.redelivery import MessageIds, digest_of
 from agent.journal.schema import connect
 from tests.journal import rig as rig_module
 from tests.journal.rig import Plain, Rig, arrival, decode, link_up

@@ -12,8 +12,7 @@ import pytest
 
 from agent.domain.records import MessageRow
 from agent.journal import JournalError, JournalSettings, Reader
-from agent.journal.migrations import STEPS, VERSION
-from agent.journal.schema import APPLICATION_ID
+from agent.journal.schema import APPLICATION_ID, STEPS, VERSION
 from agent.testing.failpoint import MARKER, VARIABLE
 from tests.journal.rig import Rig, arrival, link_up
 
@@ -58,8 +57,12 @@ def rows_of(path: Path) -> Tables:
 
 def assert_kept(before: Tables, after: Tables) -> None:
     """A start adds one row: that the link of the process before is down. Redelivery begins without places."""
-    before = {name: rows for name, rows in before.items() if name != "redelivery"}
+    before = {name: rows for name, rows in before.items() if name not in ("redelivery", "places")}
     after = {name: rows for name, rows in after.items() if name != "places"}
+    before["outbox"] = [
+        (*row[:9], None if row[9] is None else f"reason code 0x{row[9]:02x}", row[10], "mqtt", 0.0, 1)
+        for row in before["outbox"]
+    ]
     after["timer_events"] = [row for row in after["timer_events"] if row in before["timer_events"]]
     assert before == after
 
@@ -77,14 +80,20 @@ def test_an_older_journal_is_taken_over_whole(old: Path, tmp_path: Path) -> None
     before = rows_of(path)
     assert before["messages"]
     with Reader.open(tmp_path) as reader:  # an operator may look before the new agent has started
-        assert reader.undelivered() == (0, 0)
+        assert reader.undelivered() == (len(before["outbox"]), 0)
+        waiting = list(reader.outbox(limit=9))
+        assert reader.given_up() is None
     with Rig(tmp_path, settings=KEEPING) as rig:
         told = {"path": str(path), "found": version_of_name(old), "now": VERSION}
         assert rig.reports == [("journal_migrated", told)]
     assert version_of(path) == VERSION
     assert_kept(before, rows_of(path))
+    with Reader.open(tmp_path) as reader:
+        assert list(reader.outbox(limit=9)) == waiting
     with Rig(tmp_path, settings=KEEPING) as again:
         assert again.reports == []
+        pending, _ = again.write(lambda store: store.outbox.pending("mqtt", after=0, limit=9))
+        assert [item.outbox_id for item in pending] == [row.id for row in waiting]
         assert again.journal.generation == 1
         assert len(again.journal.recovered.findings) == 1
         open_rows = [row for row in again.journal.rows_after(0) if isinstance(row, MessageRow)]

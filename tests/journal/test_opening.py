@@ -16,9 +16,8 @@ from agent.journal import (
     Reader,
     recovery,
 )
-from agent.journal.migrations import VERSION
 from agent.journal.opening import SUSPECT
-from agent.journal.schema import connect, create
+from agent.journal.schema import VERSION, connect, create
 from tests.journal.rig import Rig, arrival, link_up, sealing, window
 
 NAME = "journal.sqlite"

@@ -6,7 +6,7 @@ from agent.domain.records import Batch, Outgoing
 from agent.journal import JournalSettings, Reader
 from tests.journal.rig import Rig, acking, arrival, concluding, link_up, sealing, window
 
-VERDICT = Outgoing(0, "edge-agent/gw1/verdicts/d1", b"content", retain=True)
+VERDICT = Outgoing(0, "mqtt", "edge-agent/gw1/verdicts/d1", b"content", retain=True, settles=True)
 DAY_S = 86_400.0
 
 
@@ -47,7 +47,7 @@ def test_rows_behind_the_snapshot_go(tmp_path: Path) -> None:
         rig.write(lambda store: store.snapshot(40, b""))
         assert prune(rig) == 10
         assert first_seq(rig) == 41
-        assert rig.journal.stats.pruned_messages == 40
+        assert rig.journal.stats.pruned_rows == 40
 
 
 def test_a_window_holds_its_rows_until_the_broker_has_its_verdict(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_more_than_a_chunk_goes_by_itself(tmp_path: Path) -> None:
         rig.write(lambda store: store.snapshot(5_000, b""))
         rig.write(lambda store: store.prune())
         assert first_seq(rig) == 2_001
-        rig.until(lambda: rig.journal.stats.pruned_messages == 5_000)
+        rig.until(lambda: rig.journal.stats.pruned_rows == 5_000)
 
 
 def test_nothing_goes_when_it_is_switched_off(tmp_path: Path) -> None:
@@ -159,4 +159,5 @@ def test_quarantine_goes_after_its_days(tmp_path: Path) -> None:
     wall[0] += 8 * DAY_S
     with Rig(tmp_path, wall=lambda: wall[0]) as rig:
         assert prune(rig) == 1
-        assert rig.journal.stats.pruned_quarantine == 1
+        with Reader.open(tmp_path) as reader:
+            assert list(reader.quarantine(limit=5)) == []

@@ -13,8 +13,8 @@ import pytest
 
 from agent.domain.records import Arrival, LinkUp, MessageRow
 from agent.journal import JournalSettings
-from agent.journal.migrations import migrate
 from agent.journal.redelivery import HOLD_S, MAX_HELD_BYTES, Redelivery, key_of, tail_of
+from agent.journal.schema import migrate
 from tests.journal.rig import Rig, arrival, link_up
 
 ON = {"topic": "sensors/door/contact", "payload": b"1"}
@@ -325,8 +325,7 @@ class Network:
 
     def boot(self) -> None:
         """Start the agent's process."""
-        self.rule = Redelivery()
-        self.rule.load(self.database)
+        self.rule = Redelivery(self.database)
         self.numbers: dict[int, int] = {}  # id of a held arrival -> number of its message
         self.waiting = []
 

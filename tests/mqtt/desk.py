@@ -183,4 +183,4 @@ def user_properties(*pairs: tuple[str, str]) -> Properties:
 
 
 def outgoing(row: int, topic: str, payload: bytes = b"{}", **options: Any) -> Outgoing:
-    return Outgoing(row, topic, payload, options.pop("retain", False), **options)
+    return Outgoing(row, "mqtt", topic, payload, options.pop("retain", False), **options)

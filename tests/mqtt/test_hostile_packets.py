@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from agent.mqtt.paho_client import Speaker
+from agent.mqtt.paho_client import PahoClient
 from agent.mqtt.settings import LinkSettings
-from agent.mqtt.takeover import Witness, _says_offline
+from agent.mqtt.takeover import TakeoverDetector, _says_offline
 from agent.mqtt.wire import MAX_CONTROL, MAX_CONTROLS, MAX_PROPERTIES, Wire, WireError
 from tests.fuzz.material import remaining
 from tests.fuzz.targets import SilentSocket
@@ -30,10 +30,10 @@ def read(data: bytes, *, v5: bool = True) -> list[tuple[tuple[str, str], ...]]:
         v5=v5,
         max_packet_size=1 << 20,
         take=lambda _first, _topic, _mid, _payload, properties: taken.append(properties),
-        control=lambda packet: speaker.hear(packet),  # noqa: PLW0108 - made below
+        control=lambda packet: client.feed(packet),  # noqa: PLW0108 - made below
     )
-    speaker = Speaker(settings=SETTINGS, wire=wire, protocol="5" if v5 else "3.1.1", password=None)
-    speaker.open()
+    client = PahoClient(settings=SETTINGS, wire=wire, protocol="5" if v5 else "3.1.1", password=None)
+    client.open()
     while wire.fill():
         pass
     return taken
@@ -126,7 +126,7 @@ def test_a_witness_is_not_held_by_a_flood() -> None:
             return b"\x30\x03\x00\x01t" * (size // 5)
 
     sock: Any = Flood(b"")
-    Witness(sock, v5=False).listen()
+    TakeoverDetector(sock, v5=False).listen()
     assert sock.reads > 1
 
 

@@ -120,7 +120,7 @@ def test_every_filter_refused() -> None:
 
 
 def test_takeover_that_is_told() -> None:
-    """Three DISCONNECTs with 0x8E within a minute are takeovers without any witness."""
+    """Three DISCONNECTs with 0x8E within a minute are takeovers without any detector."""
     with (
         ScriptedBroker(script(publish=lambda body: puback(body) + b"\xe0\x01\x8e")) as odd,
         running(port=odd.port, client_id="c", takeover_silence_s=60.0) as desk,

@@ -274,7 +274,7 @@ def test_tls(tmp_path: Path, authority: Authority, server_files: tuple[Path, Pat
 def test_a_tls_link_that_is_cut_is_no_takeover(
     tmp_path: Path, authority: Authority, server_files: tuple[Path, Path]
 ) -> None:
-    """The witness hears our last will over TLS as well."""
+    """The detector hears our last will over TLS as well."""
     broker = tls_broker(tmp_path / "b", authority, server_files)
     options = {"host": "localhost", "tls": True, "ca_file": authority.ca}
     try:

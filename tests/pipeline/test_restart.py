@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from agent.pipeline.loop import LoopBridge
 from agent.pipeline.pipeline import Pipeline, PipelineSettings
 from agent.pipeline.review_queue import BatchSettings
 from agent.pipeline.window import WindowSettings
+from agent.sinks import Answer, Delivered, MessageKind, Route
 from agent.verdict.review_policy import ReviewSettings
 from tests.journal.rig import Rig, arrival, link_up
 
@@ -36,7 +37,10 @@ def topic(device: str) -> str:
 
 
 class Life:
-    """One process: a real journal, and the analyst's pipeline on a loop of its own."""
+    """One process: a real journal, the analyst's pipeline on a loop of its own, and a sink."""
+
+    name = title = "list"
+    pipelined = True
 
     def __init__(
         self,
@@ -52,6 +56,7 @@ class Life:
         self.rig = Rig(folder, settings=QUICK, auto_consume=False, wall=lambda: time.time() + later_s)
         self.journal = self.rig.open()
         self.sent: list[Outgoing] = []
+        self.answers: list[Callable[[Answer], object]] = []
         self.errors: list[BaseException] = []
         self.events = Subscribers(note=self.errors.append)
         self._fed = 0
@@ -60,8 +65,7 @@ class Life:
         return Pipeline(
             settings=PipelineSettings(
                 agent="gw1",
-                verdict_topic=topic,
-                event_topic=topic,
+                routes=[Route(sink="list", kind=MessageKind.VERDICT, key=topic, settles=True)],
                 review=ReviewSettings(mode="none", endpoint=False),
                 window=WindowSettings(max_age_s=self._age_s),
                 batch=BatchSettings(),
@@ -69,7 +73,8 @@ class Life:
             journal=self.journal,
             detector=self.detector,
             caller=None,
-            publish=self._publish,
+            sinks=[self],
+            post=lambda work, *args: work(*args),
             trace=lambda **_: Span(),
             events=self.events,
             suppressed=lambda _reason: None,
@@ -81,8 +86,9 @@ class Life:
             fail=self.errors.append,
         )
 
-    def _publish(self, items: Sequence[Outgoing]) -> None:
-        self.sent.extend(items)
+    def send(self, message: Outgoing, answer: Callable[[Answer], object]) -> None:
+        self.sent.append(message)
+        self.answers.append(answer)
 
     async def begin(self) -> Pipeline:
         self.pipeline = pipeline = self.make_pipeline()
@@ -152,8 +158,8 @@ def test_a_window_sealed_behind_the_snapshot_is_not_judged_again(tmp_path: Path)
 
 async def _seal_and_prune(life: Life) -> list[Outgoing]:
     sent = await _seal_behind_a_snapshot(life)
-    for item in sent:
-        life.pipeline.outbox.published(item.outbox_id, 0, life.journal.clock.now())
+    for answer in life.answers:
+        answer(Delivered())
     await life.feed()
     await asyncio.to_thread(life.rig.write, lambda store: store.prune())
     return sent

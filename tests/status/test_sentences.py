@@ -48,8 +48,8 @@ def test_each_trouble_is_one_sentence(state: dict[str, object], words: str) -> N
 def test_what_the_broker_dropped_is_said_for_ten_minutes() -> None:
     """Then it is old."""
     stats = LinkStats()
-    stats.losses.note(b"5", 0.0)
-    stats.losses.note(b"8", 1.0)
+    stats.broker_drops.note(b"5", 0.0)
+    stats.broker_drops.note(b"8", 1.0)
     (said,) = link_problems(LinkState(**WELL), stats, url=URL, now=2.0)  # type: ignore[arg-type]
     assert "dropped 3 messages" in said
     assert link_problems(LinkState(**WELL), stats, url=URL, now=602.0) == []  # type: ignore[arg-type]
@@ -68,9 +68,14 @@ def test_what_is_kept_back_is_named_with_since_when_and_what_helps() -> None:
         journal_words("490 of 512 MiB used; raise journal.max_mib", T0): "raise journal.max_mib",
         intake_words(T0): "raise mqtt.max_intake_mib",
         backlog_words(1500, T0): "1500 messages wait for the broker",
-        refused_words(["gw/verdicts/a", "gw/verdicts/b"], code=0x87, since=T0, base_topic="gw"): (
-            "Allow the agent to write below gw/"
-        ),
+        refused_words(
+            "the broker",
+            ["gw/verdicts/a", "gw/verdicts/b"],
+            reason="reason code 0x87",
+            remedy="allow the agent to write below gw/",
+            since=T0,
+        ): "(reason code 0x87): they wait on disk, are tried again within the hour and given up after 24 h."
+        " Allow the agent to write below gw/.",
         given_up_words(3, topic="gw/verdicts/a", since=T0, keep_days=7): "see the broker's ACL",
     }
     for words, helps in said.items():

@@ -8,7 +8,7 @@ from agent.commands.checks.line import Line, fail, ok, warn
 from agent.commands.printing import DAY, printable, span
 from agent.config import Config, settings
 from agent.decode.registry import Registry
-from agent.mqtt import BROKER_LOSSES, Subscription
+from agent.mqtt import BROKER_DROPS, Subscription
 from agent.mqtt.probe import Examined, examine
 from agent.mqtt.settings import BrokerLimits
 
@@ -152,7 +152,7 @@ def _dropped(found: Examined) -> Line:
     if found.dropped is None:
         return warn(
             check,
-            f"{BROKER_LOSSES} was not heard: it has not changed for a minute, or this user may not read it",
+            f"{BROKER_DROPS} was not heard: it has not changed for a minute, or this user may not read it",
             f"make sure of topic read $SYS/broker/publish/# for this user; {RIGHTS}",
         )
     if found.dropped:

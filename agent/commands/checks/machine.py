@@ -12,7 +12,7 @@ from agent.commands.checks.line import Line, fail, ok, warn
 from agent.commands.printing import instant, span
 from agent.config import Config
 from agent.journal import JournalError, Reader
-from agent.journal.lock import holder
+from agent.journal.state_dir import holder
 
 MIB = 1 << 20
 EARLIEST = 1_767_225_600.0  # 2026-01-01: this program is younger

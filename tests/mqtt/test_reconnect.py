@@ -3,14 +3,14 @@
 import pytest
 
 from agent.mqtt.errors import TAKEN_OVER, UNSUPPORTED_PROTOCOL
-from agent.mqtt.reconnect import Policy
+from agent.mqtt.reconnect import ReconnectPolicy
 from agent.mqtt.settings import LinkSettings
 from agent.mqtt.takeover import Ending
 
 
-def make_policy(protocol: str = "auto", rng: float = 1.0) -> Policy:
+def make_policy(protocol: str = "auto", rng: float = 1.0) -> ReconnectPolicy:
     settings = LinkSettings(host="h", client_id="c", base_topic="b", protocol=protocol)
-    return Policy(settings=settings, rng=lambda: rng)
+    return ReconnectPolicy(settings=settings, rng=lambda: rng)
 
 
 def test_delays_double_to_the_maximum() -> None:
@@ -36,13 +36,13 @@ def test_third_takeover_within_a_minute() -> None:
     policy = make_policy()
     for at, contested in ((0.0, False), (40.0, False), (80.0, False), (90.0, True), (95.0, False)):
         policy.accepted(at)
-        comeback = policy.lost(at + 1, code=TAKEN_OVER, hung_up=True)
-        assert comeback.contested == contested
-        assert (comeback.delay_s == 300) == contested
+        reconnect = policy.lost(at + 1, code=TAKEN_OVER, hung_up=True)
+        assert reconnect.contested == contested
+        assert (reconnect.delay_s == 300) == contested
 
 
 @pytest.mark.parametrize(
-    ("testimony", "robbed", "taken"),
+    ("ending", "session_lost", "taken"),
     [
         (Ending.TAKEN, False, True),
         (Ending.CUT, False, False),
@@ -50,23 +50,25 @@ def test_third_takeover_within_a_minute() -> None:
         (Ending.UNKNOWN, True, False),
     ],
 )
-def test_a_hang_up_is_a_takeover_only_by_testimony(testimony: Ending, robbed: bool, taken: bool) -> None:
-    """The third within a minute: the witness stands and no will is told, or the session is gone as well."""
+def test_a_hang_up_is_a_takeover_only_if_the_detector_says_so(
+    ending: Ending, session_lost: bool, taken: bool
+) -> None:
+    """The third within a minute: the detector stands and no will is told, or the session is gone as well."""
     policy = make_policy()
     for at in range(3):
-        assert policy.wants_witness(at) == (at == 2)
-        policy.accepted(at, robbed=robbed)
-        comeback = policy.lost(at, code=0, hung_up=True, ask_witness=lambda: testimony)
-        assert comeback.contested == (taken and at == 2)
-    assert policy.wants_witness(3) != taken
-    assert not policy.wants_witness(70)
+        assert policy.suspects_takeover(at) == (at == 2)
+        policy.accepted(at, session_lost=session_lost)
+        reconnect = policy.lost(at, code=0, hung_up=True, classify_loss=lambda: ending)
+        assert reconnect.contested == (taken and at == 2)
+    assert policy.suspects_takeover(3) != taken
+    assert not policy.suspects_takeover(70)
 
 
 def test_a_refused_version_is_changed_at_once() -> None:
     """A broker that refuses 5 is asked again with 3.1.1 without delay, and then for good."""
     policy = make_policy()
-    comeback = policy.lost(0.0, code=UNSUPPORTED_PROTOCOL, hung_up=False)
-    assert (comeback.delay_s, comeback.retold, policy.protocol) == (0.0, False, "3.1.1")
+    reconnect = policy.lost(0.0, code=UNSUPPORTED_PROTOCOL, hung_up=False)
+    assert (reconnect.delay_s, reconnect.reported, policy.protocol) == (0.0, False, "3.1.1")
     assert policy.accepted(1.0)
     assert policy.downgraded
     policy.lost(20.0, code=0, hung_up=True)

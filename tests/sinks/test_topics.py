@@ -5,7 +5,7 @@ import re
 import pytest
 from hypothesis import given, strategies as st
 
-from agent.mqtt import encode_device
+from agent.sinks.mqtt import encode_device
 
 
 @pytest.mark.parametrize(

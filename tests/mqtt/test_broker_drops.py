@@ -7,8 +7,8 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from agent.mqtt import BROKER_LOSSES, Subscription
-from agent.mqtt.broker_drops import RECENT_S, Losses
+from agent.mqtt import BROKER_DROPS, Subscription
+from agent.mqtt.settings import RECENT_S, BrokerDrops
 from tests.mqtt.brokers import ScriptedBroker
 from tests.mqtt.desk import peer, running, send, until
 from tests.mqtt.test_oddities import script, suback
@@ -17,26 +17,26 @@ from tests.support.broker import Broker
 
 def test_only_what_rises_counts() -> None:
     """The first figure is where it stood, a smaller one is a broker that restarted, text is not believed."""
-    losses = Losses()
-    losses.note(b"70", 0.0)
-    assert (losses.total, losses.recent(0.0), losses.untold(0.0)) == (70, 0, 0)
-    losses.note(b"75", 1.0)
-    losses.note(b"lots", 2.0)
-    losses.note(b"3", 3.0)
-    losses.note(b"4", 4.0)
-    assert (losses.total, losses.recent(4.0)) == (4, 6)
-    assert losses.recent(2.0 + RECENT_S) == 1
+    drops = BrokerDrops()
+    drops.note(b"70", 0.0)
+    assert (drops.total, drops.recent(0.0), drops.unreported(0.0)) == (70, 0, 0)
+    drops.note(b"75", 1.0)
+    drops.note(b"lots", 2.0)
+    drops.note(b"3", 3.0)
+    drops.note(b"4", 4.0)
+    assert (drops.total, drops.recent(4.0)) == (4, 6)
+    assert drops.recent(2.0 + RECENT_S) == 1
 
 
 def test_a_rise_is_told_once_in_ten_minutes() -> None:
     """What came meanwhile is told with the next."""
-    losses = Losses()
+    drops = BrokerDrops()
     for number in range(5):
-        losses.note(str(number).encode(), float(number))
-    assert losses.untold(5.0) == 4
-    losses.note(b"9", 6.0)
-    assert losses.untold(7.0) == 0
-    assert losses.untold(5.0 + RECENT_S) == 5
+        drops.note(str(number).encode(), float(number))
+    assert drops.unreported(5.0) == 4
+    drops.note(b"9", 6.0)
+    assert drops.unreported(7.0) == 0
+    assert drops.unreported(5.0 + RECENT_S) == 5
 
 
 def leave_session(port: int, client_id: str, topic: str) -> None:
@@ -61,14 +61,14 @@ def leave_session(port: int, client_id: str, topic: str) -> None:
 def test_a_queue_that_overflows_is_seen(tmp_path: Path) -> None:
     """Mosquitto drops what does not fit a session's queue; its own figure says so and is no arrival."""
     broker = Broker(tmp_path / "broker", "max_queued_messages 5").start()
-    wanted = [Subscription("mine/#"), Subscription(BROKER_LOSSES, qos=0, optional=True)]
+    wanted = [Subscription("mine/#"), Subscription(BROKER_DROPS, qos=0, optional=True)]
     try:
         leave_session(broker.port, "absent", "its/#")
         with running(port=broker.port, client_id="sees", topics=wanted) as desk, peer(broker.port) as other:
             desk.subscribed()
-            until(lambda: desk.link.stats.losses.total is not None)
+            until(lambda: desk.link.stats.broker_drops.total is not None)
             send(other, "its/t", *[str(n) for n in range(25)])
-            until(lambda: desk.link.stats.losses.total == 20)
+            until(lambda: desk.link.stats.broker_drops.total == 20)
             assert desk.arrivals == []
     finally:
         broker.stop()
@@ -76,7 +76,7 @@ def test_a_queue_that_overflows_is_seen(tmp_path: Path) -> None:
 
 def test_without_the_right_to_read_it_nothing_is_missing() -> None:
     """A refused $SYS is no refused filter; $SYS alone is no subscription."""
-    wanted = [Subscription("a/#"), Subscription(BROKER_LOSSES, qos=0, optional=True)]
+    wanted = [Subscription("a/#"), Subscription(BROKER_DROPS, qos=0, optional=True)]
     with (
         ScriptedBroker(script(subscribe=suback(1, 0x87))) as odd,
         running(port=odd.port, client_id="c", topics=wanted) as desk,
@@ -94,9 +94,9 @@ def test_without_the_right_to_read_it_nothing_is_missing() -> None:
 def test_the_first_count_is_a_rise_only_where_it_comes_live() -> None:
     """Mosquitto forgets the retained count after a minute, so a change may be the first that is heard."""
     for live, risen in ((False, 0), (True, 1)):
-        losses = Losses()
-        losses.note(b"70", 0.0, live=live)
-        assert (losses.total, losses.recent(1.0)) == (70, risen)
-    restarted = Losses()
+        drops = BrokerDrops()
+        drops.note(b"70", 0.0, live=live)
+        assert (drops.total, drops.recent(1.0)) == (70, risen)
+    restarted = BrokerDrops()
     restarted.note(b"0", 0.0, live=True)
     assert not restarted.recent(1.0)

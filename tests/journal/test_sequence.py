@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 
 from agent.domain.records import TimerKind
-from agent.journal.clock import AgentClock
+from agent.journal.sequence import AgentClock
 from tests.journal.rig import Rig, arrival, link_up
 
 

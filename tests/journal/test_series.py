@@ -10,7 +10,7 @@ import pytest
 
 from agent.domain.records import Arrival, DecodeError, Reading
 from agent.journal import JournalSettings
-from agent.journal.newcomers import SERIES_X, Newcomers
+from agent.journal.series import SERIES_X, Newcomers
 from tests.journal import rig as rig_module
 from tests.journal.rig import Plain, Rig, arrival, link_up
 

@@ -1,4 +1,4 @@
-"""A link or a pipe in the state directory is refused in words: it is neither followed nor waited for."""
+"""The state directory: planted links and pipes are refused, and one agent holds the lock."""
 
 import os
 from collections.abc import Callable
@@ -12,10 +12,9 @@ from agent.budget.periods import Anchor
 from agent.budget.reader import read_budget
 from agent.budget.store import SENTINEL
 from agent.domain.model_calls import BudgetWindow
-from agent.journal import JournalError, Reader
-from agent.journal.ballast import Ballast
-from agent.journal.lock import StateLock, holder
+from agent.journal import JournalError, JournalInUseError, Reader
 from agent.journal.opening import SUSPECT, mark_suspect, open_database
+from agent.journal.state_dir import Ballast, StateLock, holder
 
 LIMITS = dict.fromkeys(BudgetWindow, 1.0)
 
@@ -87,3 +86,18 @@ def test_a_pipe_for_a_lock_is_not_waited_for(tmp_path: Path) -> None:
     """Nobody holds it, as far as a look can tell."""
     os.mkfifo(tmp_path / "journal.lock")
     assert holder(tmp_path / "journal.lock") is None
+
+
+def test_the_holder_is_told_without_touching_the_lock(tmp_path: Path) -> None:
+    """Nobody, then this process, then nobody again; a lock that is looked at can still be taken."""
+    path = tmp_path / "journal.lock"
+    assert holder(path) is None
+    assert not path.exists()
+    lock = StateLock(path)
+    lock.acquire()
+    assert holder(path) == os.getpid()
+    with pytest.raises(JournalInUseError):
+        StateLock(path).acquire()
+    lock.release()
+    assert path.read_text().strip() == str(os.getpid())
+    assert holder(path) is None
