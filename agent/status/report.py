@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from agent import __version__
 from agent.config import Weakness, settings, weaknesses
-from agent.detect import DetectSettings
+from agent.detect import DetectSettings, UnitChange
+from agent.domain.metric_names import MetricClass, look_up
 from agent.domain.records import Finding, Reading, SeriesView, Severity
 from agent.journal import JournalError, JournalStats, Reader
 from agent.status.freshness import Freshness
@@ -26,6 +27,7 @@ from agent.status.held_back import (
     quarantine_words,
     refused_words,
     telemetry_words,
+    unit_change_words,
 )
 from agent.status.limits import LimitFault, judge_patterns, judge_uses
 from agent.status.link import link_notes, link_problems
@@ -38,6 +40,7 @@ from agent.status.schema import (
     DeviceView,
     FindingView,
     Journal,
+    MetricLabel,
     MetricView,
     QuarantineView,
     State,
@@ -82,6 +85,7 @@ class Reporter:
         self._limits: list[LimitFault] = []
         self._limits_due = -math.inf
         self._learning = 0
+        self._relearning: list[UnitChange] = []
         self._largest = "", 0  # the device with the most metrics
         self.outbox_depth = 0
         self._freshness = Freshness(self.status, loop=loop)
@@ -194,6 +198,7 @@ class Reporter:
             detector = self._rooms.detector
             self._limits = judge_patterns(config_limits) + judge_uses(detector.limit_use())
             self._learning = detector.learning_count()
+            self._relearning = detector.relearning()
             self._largest = detector.largest()
             ended = time.monotonic()
             self._limits_due = ended + max(LIMITS_EVERY_S, 50.0 * (ended - now))
@@ -210,6 +215,8 @@ class Reporter:
         found += [str(fault) for fault in self._limit_faults() if not self._is_problem(fault)]
         if self._learning:
             found.append(learning_words(self._learning, rooms.detector.stats.series))
+        if self._relearning:
+            found.append(unit_change_words(self._relearning))
         device, metrics = self._largest
         if metrics > MAX_METRICS:
             found.append(many_metrics_words(device, metrics, MAX_METRICS))
@@ -427,9 +434,10 @@ def _retained(device: str, readings: list[Reading]) -> DeviceView:
         "silent": False,
         "metrics": [
             {
-                "name": one.metric,
+                **_named(one.metric),
                 "value": one.value,
                 "unit": one.unit,
+                "said": None,
                 "usual": None,
                 "learning": None,
                 "recent": [],
@@ -440,11 +448,17 @@ def _retained(device: str, readings: list[Reading]) -> DeviceView:
     }
 
 
+def _named(metric: str) -> MetricLabel:
+    known = look_up(metric)
+    return {"name": metric, "word": known.word, "diagnostic": known.kind is not MetricClass.READING}
+
+
 def _metric(view: SeriesView) -> MetricView:
     return {
-        "name": view.metric,
+        **_named(view.metric),
         "value": view.last_value,
         "unit": view.unit,
+        "said": None if view.said is None else f"{view.said[0]:.6g} {view.said[1]}",
         "usual": list(view.usual) if view.usual else None,
         "learning": None
         if view.progress is None
