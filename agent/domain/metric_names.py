@@ -17,7 +17,7 @@ MIN_ENDING: Final = 5  # characters of a quantity at the end of a compound
 
 
 class MetricClass(StrEnum):
-    """What a value is good for."""
+    """The use of a metric's values."""
 
     READING = "reading"
     DIAGNOSTIC = "diagnostic"  # of the device itself: kept and shown, not judged
@@ -89,7 +89,7 @@ production :energy,power erzeugung ertrag yield opbrengst
 output : relay relais
 """
 
-# Words that say which one: never enough alone to take a name apart.
+# Words that go with a quantity: alone they are not enough to take a name apart.
 _QUALIFIERS: Final = """
 outdoor outer aussen exterieur exterior buiten
 indoor innen interieur interior binnen
@@ -184,11 +184,11 @@ _INDEX: Final = re.compile(r"[a-z]?\d{1,2}")
 
 
 class MetricName(NamedTuple):
-    """What is known of a metric's name."""
+    """Word and class of a metric."""
 
     word: str | None  # listed words joined by ``_``, None where the name holds no known quantity
     kind: MetricClass
-    plain: bool  # the name says the word itself, apart from case and separators
+    plain: bool  # the name is the word, apart from case and separators
 
 
 @lru_cache(maxsize=4096)
@@ -206,14 +206,14 @@ def look_up(name: str) -> MetricName:
 
 
 def name_for_people(name: str, longest: int = MAX_NAME) -> str:
-    """Return a metric's word with its own name behind it, or its name alone where that says the same."""
+    """Return a metric's word with its own name behind it, or its name alone where both are the same."""
     known = look_up(name)
     short = name[:longest]
     return short if known.word is None or known.plain else f"{known.word} ({short})"
 
 
 def find_dimensions(name: str) -> tuple[str, ...]:
-    """Return the dimensions of units that fit a metric, none where the name does not tell."""
+    """Return the dimensions of units that fit a metric, none where the name holds no quantity."""
     for part in reversed((look_up(name).word or "").split("_")):
         if part in DIMENSIONS:
             return DIMENSIONS[part]
@@ -289,16 +289,17 @@ def _last_run(parts: Sequence[str]) -> Iterator[str]:
 def _join(parts: Iterable[str]) -> str | None:
     """Return the parts as one word; of one that is there twice the last one counts."""
     every = list(parts)
-    known = list(dict.fromkeys(reversed(every)))[::-1]
+    last = {part: place for place, part in enumerate(every)}
+    known = [part for place, part in enumerate(every) if last[part] == place or part not in _WORDS]
     while len(known) < len(every) and known[0] not in _WORDS:  # the index of the one that is left out
-        known, every = known[1:], every[1:]
+        del known[0]
     if not 1 <= len(known) <= MAX_PARTS or not any(part in _WORDS for part in known):
         return None
     return "_".join(known)
 
 
 def _classify(segments: Sequence[list[str]]) -> MetricClass:
-    """Return the class that the last part with a class says."""
+    """Return the class of the last part that has one."""
     for parts in reversed(segments):
         for part in reversed(parts):
             if part in _DIAGNOSTIC:

@@ -66,7 +66,9 @@ class House:
             link=SimpleNamespace(state=state, stats=LinkStats()),
             journal=SimpleNamespace(stats=SimpleNamespace(problem=None, state="ok", new_refused_at=None)),
             pipeline=SimpleNamespace(outbox=SimpleNamespace(refused={})),
-            detector=SimpleNamespace(limit_use=tuple, learning_count=int, largest=lambda: ("", 0)),
+            detector=SimpleNamespace(
+                limit_use=tuple, learning_count=int, relearning=list, largest=lambda: ("", 0)
+            ),
             web=SimpleNamespace(host="127.0.0.1", port=1),
             web_hangs=lambda _limit_s: False,
             _registry=SimpleNamespace(decode=breaks),
