@@ -9,6 +9,7 @@ from agent.commands.printing import instant, number, print_result, printable
 from agent.config import Config, load_apart, settings
 from agent.decode.registry import Decoded, Registry
 from agent.detect.limits import Limit, choose
+from agent.domain.metric_names import MetricClass, look_up
 from agent.domain.records import DecodeError, Reading
 from agent.prompt.words import name_metrics, unit_word
 
@@ -79,6 +80,7 @@ def _reading(reading: Reading, word: str, limits: list[Limit]) -> dict[str, Any]
     return {
         "device": reading.device,
         "metric": reading.metric,
+        "class": str(look_up(reading.metric).kind),
         "value": reading.value,
         "unit": reading.unit,
         "at": instant(reading.at),
@@ -137,11 +139,13 @@ def _reading_lines(one: dict[str, Any]) -> list[str]:
     unit = f" {printable(one['unit'])}" if one["unit"] else ""
     name = f"{printable(one['device'])} / {printable(one['metric'])}"
     lines = [f"  {name} = {number(one['value'])}{unit} at {one['at']}"]
+    if one["class"] != MetricClass.READING:
+        lines.append("      diagnostic by its name: kept and shown, not judged")
     limit = one["limit"]
     if limit is None:
         lines.append("      no limit is configured for it")
     else:
-        sides = f"{number(limit['low'])} to {number(limit['high'])}"
+        sides = f"{number(limit['low'])} to {number(limit['high'])} {limit['unit'] or ''}".rstrip()
         if not one["limit_applies"]:
             says = f"does not hold for {printable(one['unit'])}: give it in that unit, not in {limit['unit']}"
         elif one["limit_alarms"]:

@@ -12,6 +12,7 @@ from typing import Any
 from agent.commands.printing import UnknownError, instant, many, number, print_result, printable, span
 from agent.config import Config, load_apart, settings
 from agent.detect import Detector, DetectSettings
+from agent.domain.metric_names import look_up, name_for_people
 from agent.domain.records import Finding, Row, SeriesView, TimerKind, TimerRow
 from agent.journal import JournalError, Reader
 from agent.pipeline import snapshot
@@ -145,7 +146,11 @@ def _series(view: SeriesView) -> dict[str, Any]:
     progress = view.progress
     return {
         "metric": view.metric,
+        "word": look_up(view.metric).word,
+        "diagnostic": view.diagnostic,
         "unit": view.unit,
+        "said": None if view.said is None else {"value": view.said[0], "unit": view.said[1]},
+        "unit_was": view.unit_was,
         "readings": view.n,
         "warm": view.warm,
         "learning": None if progress is None else {"seen": progress.seen, "needed": progress.needed},
@@ -197,24 +202,30 @@ def _device_lines(told: dict[str, Any]) -> list[str]:
 
 def _series_lines(one: dict[str, Any]) -> list[str]:
     unit = f" {printable(one['unit'])}" if one["unit"] else ""
-    if one["learning"] is None and one["usual"] is not None:
+    if one["diagnostic"]:
+        learnt = "diagnostic, which is not judged"
+    elif one["learning"] is None and one["usual"] is not None:
         learnt = f"usual is {number(one['usual'][0])} to {number(one['usual'][1])}{unit}"
     else:
         seen, needed = one["learning"]["seen"], one["learning"]["needed"]
         learnt = f"still learning ({seen} of {needed}), so that only limits alarm"
+        if one["unit_was"] is not None:
+            learnt += f"; its unit changed from {printable(one['unit_was']) or 'no unit'} to{unit}"
     limits = one["limits"]
     bounds = [f"{name} {number(limits[name])}" for name in ("low", "high") if limits[name] is not None]
     if limits["unchecked"] is not None:
         said = f"(not checked: the limit is in {limits['unchecked']}, the readings are in{unit})"
         bounds.append(printable(said))
+    said = one["said"]
+    sent = f" (sent as {number(said['value'])} {printable(said['unit'])})" if said else ""
     return [
-        f"  {printable(one['metric'])}: {many(one['readings'], 'reading')}, {learnt}",
+        f"  {printable(name_for_people(one['metric']))}: {many(one['readings'], 'reading')}, {learnt}",
         (
             f"    median {number(one['median'])}, 98 % of values from {number(one['p01'])} to"
             f" {number(one['p99'])}, spread {number(one['spread'])}"
         ),
         f"    limits: {', '.join(bounds) or 'none'}",
-        f"    last value {number(one['last_value'])}{unit} at {one['last_at']}",
+        f"    last value {number(one['last_value'])}{unit}{sent} at {one['last_at']}",
     ]
 
 

@@ -48,7 +48,7 @@ class LimitSettings:
     low: Annotated[float | None, Key("values below it break the limit")] = None
     high: Annotated[float | None, Key("values above it break the limit")] = None
     unit: Annotated[
-        str | None, Key("unit of `low` and `high`; readings in another unit are not checked", max_length=16)
+        str | None, Key("unit of `low` and `high`; other units of its quantity are converted", max_length=16)
     ] = None
 
 

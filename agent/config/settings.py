@@ -13,7 +13,6 @@ from agent.detect import Limit
 from agent.journal import JournalSettings
 from agent.mqtt import BROKER_DROPS, LinkSettings, Subscription
 from agent.pipeline.pipeline import PipelineSettings
-from agent.prompt.words import unit_spellings
 from agent.sinks.mqtt import mqtt_routes
 
 _MACHINE_IDS = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
@@ -32,10 +31,7 @@ def of_subscriptions(config: Config, registry: Registry) -> list[Subscription]:
 
 def of_limits(config: Config) -> list[Limit]:
     """Return the limits of the series."""
-    return [
-        Limit(pattern, item.low, item.high, item.unit, unit_spellings(item.unit))
-        for pattern, item in config.limits.items()
-    ]
+    return [Limit(pattern, item.low, item.high, item.unit) for pattern, item in config.limits.items()]
 
 
 def of_journal(config: Config) -> JournalSettings:

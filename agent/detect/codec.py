@@ -10,6 +10,7 @@ from math import inf
 
 from agent.detect.rhythm import Rhythm
 from agent.detect.state import OLD_SIZE, SIZE, State
+from agent.detect.tracked import Odd
 from agent.domain.records import AgentError
 
 MAGIC = b"EDS1"
@@ -18,7 +19,7 @@ RHYTHM = 9  # values of a rhythm
 PART = 20  # names or rhythms in one piece of the head
 
 Row = tuple[str, str, str | None, int, State]
-Parts = tuple[int, float | None, dict[str, Rhythm], list[Row]]
+Parts = tuple[int, float | None, dict[str, Rhythm], list[Row], list[Odd]]
 
 
 class DetectStateError(AgentError):
@@ -26,7 +27,11 @@ class DetectStateError(AgentError):
 
 
 def encode(
-    count: int, up_since: float | None, rhythms: Mapping[str, Rhythm], rows: Callable[[], Iterable[Row]]
+    count: int,
+    up_since: float | None,
+    rhythms: Mapping[str, Rhythm],
+    rows: Callable[[], Iterable[Row]],
+    odd: Iterable[Odd] = (),
 ) -> Iterator[bytes]:
     """Yield the state in small pieces, empty ones while the head is made; floats are exact.
 
@@ -36,7 +41,11 @@ def encode(
     for part in _parts(f"{_json(device)}:{_json(_dump_rhythm(one))}" for device, one in rhythms.items()):
         head.append(part)
         yield b""
-    head.append('},"series":[')
+    head.append('},"units":[')
+    for part in _parts(map(_json, odd)):
+        head.append(part)
+        yield b""
+    head.append('],"series":[')
     for part in _parts(_json(row[:4]) for row in rows()):
         head.append(part)
         yield b""
@@ -95,7 +104,11 @@ def _decode(blob: bytes) -> Parts:
     for place, (device, metric, unit, seen) in enumerate(names):
         begin = start + place * size * 8
         rows.append((device, metric, unit, seen, _native(blob[begin : begin + size * 8]) + later))
-    return head["count"], head["up_since"], rhythms, rows
+    odd: list[Odd] = [
+        (device, metric, was, pending, None if said is None else (said[0], said[1]))
+        for device, metric, was, pending, said in head.get("units", ())  # older states end before
+    ]
+    return head["count"], head["up_since"], rhythms, rows, odd
 
 
 def _little(state: State) -> bytes:

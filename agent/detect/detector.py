@@ -1,5 +1,6 @@
 """The local detector: scores each reading by its series, and detects silence."""
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from heapq import nlargest, nsmallest
@@ -9,15 +10,18 @@ from operator import attrgetter, itemgetter
 
 from agent.detect import codec
 from agent.detect.flat import MANY_KINDS
-from agent.detect.limits import Limit, LimitUse, choose, find_use
+from agent.detect.limits import Bounds, Limit, LimitUse, choose, find_use
 from agent.detect.rhythm import Rhythm, Watch
 from agent.detect.series import observe
 from agent.detect.settings import DetectSettings
-from agent.detect.state import KINDS, PREV, RESERVE, TOTAL, YOUNG_X, State, blank, is_reserve
+from agent.detect.state import KINDS, PREV, TOTAL, YOUNG_X
+from agent.detect.tracked import NO_UNIT, Odd, Series
 from agent.detect.view import FIRST_CHANGE, SECOND_KIND, count_readings, view_series
-from agent.domain.records import Reading, Score, SeriesView, Silence
+from agent.domain.records import CALM, Reading, Score, SeriesView, Silence
 
 EVICTED_AT_ONCE = 100
+MAX_NAME = 120  # of a series in a sentence
+MAX_CHANGES = 100  # changes of unit that nobody has read
 GREEDY_SHARE = 10  # a device with more than this part of all series makes room before the others
 
 
@@ -29,22 +33,18 @@ class DetectStats:
     evicted: int = 0
 
 
-class Series:
-    """One tracked series: its numbers, its limit, and when it was last seen (a count of readings)."""
+@dataclass(frozen=True, slots=True)
+class UnitChange:
+    """A series that began again in another unit."""
 
-    __slots__ = ("limit", "metric", "seen", "state", "unit")
+    device: str
+    metric: str
+    was: str | None
+    unit: str | None
 
-    def __init__(self, metric: str, unit: str | None, limit: Limit | None) -> None:
-        self.metric = metric
-        self.unit = unit
-        self.limit = limit
-        self.seen = 0
-        self.state: State = blank()
-        self.nature()
-
-    def nature(self) -> None:
-        """Note in the state the traits that follow from the metric's name."""
-        self.state[RESERVE] = float(is_reserve(self.metric))
+    def __str__(self) -> str:
+        was, unit = self.was or "no unit", self.unit or "no unit"
+        return f"The unit of {f'{self.device}/{self.metric}'[:MAX_NAME]} changed from {was} to {unit}"
 
 
 class Detector:
@@ -57,38 +57,63 @@ class Detector:
         self._watch = Watch(self._settings)
         self._count = 0  # readings ever
         self.stats = DetectStats()
+        self.unit_changes: deque[UnitChange] = deque(maxlen=MAX_CHANGES)  # the reader empties it
 
     # ---------------------------------------------------------------------------------- readings
 
     def update(self, reading: Reading, clock: float) -> Score:
-        """Score one reading and learn from it.
+        """Score one reading and learn from it, as :meth:`judge` does."""
+        return self.judge(reading, clock)[1]
+
+    def judge(self, reading: Reading, clock: float) -> tuple[Reading, Score]:
+        """Score one reading and learn from it; return it in the unit of its series.
 
         Args:
             reading: its value is finite.
             clock: agent time of its row, seconds.
         """
-        device = reading.device
+        device, value = reading.device, reading.value
         self._watch.hear(device, reading.at, clock)
         try:
             series = self._series[device][reading.metric]
         except KeyError:
             series = self._meet(reading)
         self._count = series.seen = self._count + 1
-        state, limit = series.state, series.limit
+        limit, bounds = series.limit, series.bounds
+        said: tuple[float, str] | None = None
+        was: str | None = None
+        if series.odd or reading.unit != series.unit:
+            before = series.unit
+            way = series.agree(reading)
+            if way is None:
+                return reading, _foreign(reading, before, limit)
+            said, limit = series.said, series.limit
+            bounds = series.bounds if series.unit or limit is None else limit.bounds(reading.unit)
+            if said is not None:
+                value = way.apply(value)
+                reading = Reading(device, reading.metric, reading.at, value, series.unit)
+            elif series.unit != before and series.was is not None and not series.state[TOTAL]:
+                was = series.was
+                self.unit_changes.append(UnitChange(device, reading.metric, was, series.unit))
+        state = series.state
         learning, kinds = state[YOUNG_X] == inf, state[KINDS]
-        score = observe(state, reading.value, reading.at, self._settings)
+        score = observe(state, value, reading.at, self._settings)
+        if series.diagnostic:
+            score, learning, kinds = CALM, False, MANY_KINDS
         if limit is not None:
-            score = limit.judge(reading.value, reading.unit) or score
-            if not limit.speaks_of(reading.unit):
-                score = replace(score, unchecked=limit.unit)
-            series.unit = reading.unit or series.unit
+            broken = None if bounds is None else bounds.judge(value)
+            score = broken or (score if bounds is not None else replace(score, unchecked=limit.unit))
+        if said is not None or was is not None:
+            score = replace(score, said=said, unit_was=was)
         if learning:
             progress = count_readings(state, self._settings)
             # Not `replace`, which takes as long as all of the above.
-            return Score(score.value, score.kind, score.expected, score.limit, progress, score.unchecked)
+            return reading, Score(
+                score.value, score.kind, score.expected, score.limit, progress, score.unchecked, said, was
+            )
         if kinds < MANY_KINDS and state[KINDS] == SECOND_KIND != kinds:
-            return replace(score, progress=FIRST_CHANGE)
-        return score
+            return reading, replace(score, progress=FIRST_CHANGE)
+        return reading, score
 
     def _meet(self, reading: Reading) -> Series:
         """Begin a series, and make room for it."""
@@ -126,7 +151,7 @@ class Detector:
         self._limits = tuple(limits)
         for device, metrics in self._series.items():
             for metric, series in metrics.items():
-                series.limit = choose(self._limits, device, metric)
+                series.hold(choose(self._limits, device, metric))
 
     # ----------------------------------------------------------------------------------- silence
 
@@ -212,16 +237,33 @@ class Detector:
         return [self._view(device, series) for series in every]
 
     def _view(self, device: str, series: Series) -> SeriesView:
-        limit = series.limit
-        view = view_series(series.state, device=device, metric=series.metric, unit=series.unit, limit=limit)
-        unchecked = None if limit is None or limit.speaks_of(series.unit) else limit.unit
-        progress = None if view.warm else count_readings(series.state, self._settings)
-        return replace(view, progress=progress, unchecked=unchecked)
+        limit, bounds = series.limit, series.bounds
+        if limit is not None and bounds is None:  # shown as it was configured, with its unit
+            bounds = Bounds(limit.low, limit.high)
+        view = view_series(series.state, device=device, metric=series.metric, unit=series.unit, bounds=bounds)
+        return replace(
+            view,
+            usual=None if series.diagnostic else view.usual,
+            progress=count_readings(series.state, self._settings) if series.learning else None,
+            unchecked=limit.unit if limit is not None and series.bounds is None else None,
+            said=series.said,
+            unit_was=series.was if series.learning else None,
+            diagnostic=series.diagnostic,
+        )
 
     def learning_count(self) -> int:
         """Count the series that are not judged yet; from any thread."""
         every = (series for metrics in list(self._series.values()) for series in list(metrics.values()))
-        return sum(series.state[YOUNG_X] == inf for series in every)
+        return sum(series.learning for series in every)
+
+    def relearning(self) -> list[UnitChange]:
+        """Return the series that learn again after a change of their unit; from any thread."""
+        return [
+            UnitChange(device, series.metric, series.was, series.unit)
+            for device, metrics in list(self._series.items())
+            for series in list(metrics.values())
+            if series.was is not None and series.learning
+        ]
 
     def largest(self) -> tuple[str, int]:
         """Return the device with the most series, and their number; from any thread."""
@@ -272,12 +314,19 @@ class Detector:
 
     def dump_pieces(self) -> Iterator[bytes]:
         """Yield what :meth:`dump` returns, in small pieces, some of them empty; take no reading meanwhile."""
-        return codec.encode(self._count, self._watch.up_since, self._watch.rhythms, self._rows)
+        return codec.encode(self._count, self._watch.up_since, self._watch.rhythms, self._rows, self._odd())
 
     def _rows(self) -> Iterator[codec.Row]:
         for device, metrics in self._series.items():
             for series in metrics.values():
                 yield device, series.metric, series.unit, series.seen, series.state
+
+    def _odd(self) -> Iterator[Odd]:
+        """Yield the series of which a unit beside their own is known."""
+        for device, metrics in self._series.items():
+            for series in metrics.values():
+                if series.odd or series.was is not None:
+                    yield device, series.metric, series.was, series.pending, series.said
 
     def load(self, blob: bytes) -> None:
         """Take back what :meth:`dump` gave.
@@ -285,7 +334,7 @@ class Detector:
         Raises:
             DetectStateError: it is of another version or damaged; nothing is changed then.
         """
-        count, up_since, rhythms, rows = codec.decode(blob)
+        count, up_since, rhythms, rows, odd = codec.decode(blob)
         self._count = count
         self._watch.up_since, self._watch.rhythms = up_since, rhythms
         self._watch.rebuild()
@@ -295,4 +344,15 @@ class Detector:
             series.seen, series.state = seen, state
             series.nature()
             self._series.setdefault(device, {})[metric] = series
+        for device, metric, was, pending, said in odd:
+            series = self._series[device][metric]
+            series.was, series.pending, series.said = was, pending, said
+            series.odd = pending is not None or said is not None
         self.stats.series = len(rows)
+
+
+def _foreign(reading: Reading, own: str | None, limit: Limit | None) -> Score:
+    """Return the score of a reading whose unit does not convert to that of its series."""
+    broken = None if limit is None else limit.judge(reading.value, reading.unit)
+    unchecked = None if limit is None or limit.speaks_of(reading.unit) else limit.unit
+    return replace(broken or CALM, unit_was=own or NO_UNIT, unchecked=unchecked)

@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from fnmatch import translate
 from math import inf
+from typing import NamedTuple
 
 from agent.domain.records import Kind, Score
+from agent.domain.units import SAME, conversion
 
 CRITICAL = 3.0
 MAX_EXTRA = 7.0
@@ -15,18 +17,34 @@ MAX_COMPARED = 200  # series names among which the nearest is looked for
 MAX_NEAREST = 5  # limits for which it is looked for
 
 
+class Bounds(NamedTuple):
+    """A limit in the unit of a series."""
+
+    low: float | None
+    high: float | None
+
+    def judge(self, value: float) -> Score | None:
+        """Return the score of a value beyond the bounds, from 3.0 up; None within."""
+        low = -inf if self.low is None else self.low
+        high = inf if self.high is None else self.high
+        if low <= value <= high:
+            return None
+        over = low - value if value < low else value - high
+        scale = high - low if low > -inf and high < inf else max(abs(low if high == inf else high), 1.0)
+        return Score(CRITICAL + min(MAX_EXTRA, over / scale), Kind.OUT_OF_RANGE, (low, high), limit=True)
+
+
 @dataclass(frozen=True, slots=True)
 class Limit:
     """The allowed range of a series. ``pattern`` is a ``device/metric`` glob whose ``*`` crosses slashes.
 
-    ``spellings`` are further names of ``unit``, casefolded: a limit in degC holds for readings in °C.
+    It holds for readings in any unit that ``unit`` converts to: a limit in degC for readings in °F.
     """
 
     pattern: str
     low: float | None = None
     high: float | None = None
     unit: str | None = None
-    spellings: frozenset[str] = frozenset()
     _regex: re.Pattern[str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -41,21 +59,27 @@ class Limit:
         """How many characters of the pattern are literal."""
         return sum(character not in "*?[]" for character in self.pattern)
 
+    def bounds(self, unit: str | None) -> Bounds | None:
+        """Return low and high in ``unit``, None where the limit does not hold for it.
+
+        A value without a unit is taken to be in that of the limit.
+        """
+        way = SAME if unit is None or self.unit is None else conversion(self.unit, unit)
+        if way is None:
+            return None
+        low, high = (
+            side if side is None or way is SAME else way.apply(side) for side in (self.low, self.high)
+        )
+        return Bounds(low, high)
+
     def judge(self, value: float, unit: str | None) -> Score | None:
         """Return the score of a value beyond the limit, from 3.0 up; None within, or in another unit."""
-        low = -inf if self.low is None else self.low
-        high = inf if self.high is None else self.high
-        if low <= value <= high or not self.speaks_of(unit):
-            return None
-        over = low - value if value < low else value - high
-        scale = high - low if low > -inf and high < inf else max(abs(low if high == inf else high), 1.0)
-        return Score(CRITICAL + min(MAX_EXTRA, over / scale), Kind.OUT_OF_RANGE, (low, high), limit=True)
+        bounds = self.bounds(unit)
+        return None if bounds is None else bounds.judge(value)
 
     def speaks_of(self, unit: str | None) -> bool:
         """Return whether the limit holds for values in ``unit``; without a unit it does."""
-        if unit is None or self.unit is None or unit == self.unit:
-            return True
-        return unit.casefold() == self.unit.casefold() or unit.casefold() in self.spellings
+        return unit is None or self.unit is None or conversion(self.unit, unit) is not None
 
 
 def choose(limits: Sequence[Limit], device: str, metric: str) -> Limit | None:

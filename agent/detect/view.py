@@ -4,7 +4,7 @@ from math import inf
 from statistics import median
 
 from agent.detect import profile
-from agent.detect.limits import Limit
+from agent.detect.limits import Bounds
 from agent.detect.settings import DetectSettings
 from agent.detect.state import (
     AT,
@@ -35,7 +35,7 @@ FIRST_CHANGE = Progress(2, 3, None, "values")
 
 
 def view_series(
-    state: State, *, device: str, metric: str, unit: str | None, limit: Limit | None
+    state: State, *, device: str, metric: str, unit: str | None, bounds: Bounds | None
 ) -> SeriesView:
     """Return what is known of a series that has at least one reading."""
     seen = int(state[TOTAL])
@@ -58,7 +58,7 @@ def view_series(
         p99=max(high, middle),
         spread=spread * profile.ABS_TO_SD,
         usual=_usual(state) if state[YOUNG_X] < inf else None,
-        limits=(limit.low, limit.high) if limit is not None else (None, None),
+        limits=(None, None) if bounds is None else (bounds.low, bounds.high),
         recent=recent,
         last_at=state[AT],
         last_value=state[PREV],

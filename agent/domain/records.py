@@ -103,6 +103,8 @@ class Score:
     limit: bool = False  # a configured limit was broken
     progress: Progress | None = None  # the reading was not judged: its series is still learning
     unchecked: str | None = None  # the unit of a limit that does not hold for the reading's own unit
+    said: tuple[float, str] | None = None  # value and unit as sent, where the reading was converted
+    unit_was: str | None = None  # another unit in which the series was learnt, "" for none: it is not judged
 
     @property
     def alarm(self) -> bool:
@@ -147,6 +149,9 @@ class SeriesView:
     last_value: float | None
     progress: Progress | None = None  # while it is learning
     unchecked: str | None = None  # the unit of its limit, where that is not the readings'
+    said: tuple[float, str] | None = None  # last value and its unit as sent, where it was converted
+    unit_was: str | None = None  # the unit before it began again, "" for none; while it is learning
+    diagnostic: bool = False  # kept and shown, not judged
 
 
 # -------------------------------------------------------------------------------------- windows

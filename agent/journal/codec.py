@@ -104,12 +104,12 @@ def _encode_reading(reading: WindowReading) -> list[object]:
         reading.at,
         reading.value,
         reading.unit,
-        [score.value, score.kind, score.expected, score.limit],
+        [score.value, score.kind, score.expected, score.limit, *([score.said] if score.said else ())],
     ]
 
 
 def _decode_reading(item: list[Any]) -> WindowReading:
-    ref, metric, at, value, unit, (score, kind, expected, limit) = item
+    ref, metric, at, value, unit, (score, kind, expected, limit, *said) = item
     usual = None if expected is None else (expected[0], expected[1])
     return WindowReading(
         ref=ref,
@@ -117,7 +117,7 @@ def _decode_reading(item: list[Any]) -> WindowReading:
         at=at,
         value=value,
         unit=unit,
-        score=Score(score, Kind(kind), usual, limit),
+        score=Score(score, Kind(kind), usual, limit, said=(said[0][0], said[0][1]) if said else None),
     )
 
 

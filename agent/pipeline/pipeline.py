@@ -247,11 +247,15 @@ class Pipeline:
             self._take_message(row)
 
     def _take_message(self, row: MessageRow) -> None:
-        update, clock = self.detector.update, row.clock
+        judge, clock = self.detector.judge, row.clock
         by_device: dict[str, list[tuple[Reading, Score]]] = {}
         for reading in row.readings:
-            by_device.setdefault(reading.device, []).append((reading, update(reading, clock)))
+            by_device.setdefault(reading.device, []).append(judge(reading, clock))
         self.stats.readings += len(row.readings)
+        while self.detector.unit_changes:
+            change = self.detector.unit_changes.popleft()
+            names = {"device": change.device, "metric": change.metric}
+            self._log("series_unit_changed", level="warning", **names, was=change.was, unit=change.unit)
         for device, readings in by_device.items():
             if device not in self._last_seq:
                 self._events.publish(DeviceSeen(device, clock))

@@ -216,6 +216,8 @@ def _dump_scored(reading: Reading, score: Score) -> list[Any]:
     item: list[Any] = [reading.metric, reading.at, reading.value, reading.unit]
     if score is not CALM:
         item += [score.value, score.kind, score.expected, score.limit, score.progress, score.unchecked]
+        if score.said is not None or score.unit_was is not None:
+            item += [score.said, score.unit_was]
     return item
 
 
@@ -225,7 +227,7 @@ def _load_scored(device: str, item: list[Any]) -> Scored:
     if not rest:
         return reading, CALM
     level, kind, expected, limit, *more = rest
-    progress, unchecked = more or (None, None)  # snapshots of older versions end before
+    progress, unchecked, said, unit_was = (*more, None, None, None, None)[:4]  # older snapshots end before
     return reading, Score(
         level,
         Kind(kind),
@@ -233,6 +235,8 @@ def _load_scored(device: str, item: list[Any]) -> Scored:
         limit,
         None if progress is None else Progress(*progress),
         unchecked,
+        None if said is None else (said[0], said[1]),
+        unit_was,
     )
 
 

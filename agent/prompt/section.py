@@ -60,7 +60,9 @@ def render_section(
             )
             for metric in metrics[:MAX_SERIES]
         ],
-        "candidates": [_candidate(reading, words, start) for reading in candidates],
+        "candidates": [
+            _candidate(reading, words, start, by_metric.get(reading.metric)) for reading in candidates
+        ],
     }
     return dump(section)
 
@@ -100,7 +102,9 @@ def _unit(metric: str, candidates: Iterable[WindowReading]) -> str | None:
     return next((reading.unit for reading in candidates if reading.metric == metric), None)
 
 
-def _candidate(reading: WindowReading, words: dict[str, str], start: float) -> dict[str, Any]:
+def _candidate(
+    reading: WindowReading, words: dict[str, str], start: float, view: SeriesView | None
+) -> dict[str, Any]:
     score = reading.score
     item: dict[str, Any] = {
         "id": reading.ref,
@@ -109,6 +113,8 @@ def _candidate(reading: WindowReading, words: dict[str, str], start: float) -> d
         "after_s": _short(reading.at - start),
         "score": round(min(score.value, 99.0), 2),
     }
+    if view is not None and reading.unit is not None and unit_word(reading.unit) != unit_word(view.unit):
+        item["unit"] = unit_word(reading.unit) or "another"  # the series has changed its unit
     if score.value >= SUSPECT_SCORE:
         item["kind"] = str(score.kind)
     if score.limit:
@@ -120,7 +126,7 @@ def _candidate(reading: WindowReading, words: dict[str, str], start: float) -> d
 
 def _series(word: str, view: SeriesView | None, unit: str | None, *, context: bool) -> dict[str, Any]:
     item: dict[str, Any] = {"metric": word}
-    known_unit = unit_word(unit or (view.unit if view else None))
+    known_unit = unit_word(view.unit if view else unit)
     if known_unit is not None:
         item["unit"] = known_unit
     if view is None:

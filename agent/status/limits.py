@@ -4,18 +4,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from agent.detect import Limit, LimitUse
-from agent.prompt.words import unit_word
+from agent.domain.metric_names import find_dimensions
+from agent.domain.units import UNITS, find_dimension
 
-#: Units by the last word of a metric's name, where there is no doubt.
-_QUANTITIES = {
-    "temperature": ("degC", "degF", "K"),
-    "humidity": ("%",),
-    "voltage": ("V", "mV", "kV"),
-    "current": ("A", "mA"),
-    "power": ("W", "kW", "mW", "MW", "VA", "kVA", "MVA", "var", "kvar"),
-    "energy": ("Wh", "kWh", "MWh", "J", "kJ"),
-    "frequency": ("Hz", "kHz"),
-}
+MAX_OFFERED = 4  # units that a remedy names
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,17 +59,18 @@ def judge_patterns(limits: Sequence[Limit]) -> list[LimitFault]:
     for limit in limits:
         if limit.unit is None:
             continue
-        unit, metric = unit_word(limit.unit), limit.pattern.rpartition("/")[2].lower()
-        fitting = next((units for word, units in _QUANTITIES.items() if metric.endswith(word)), None)
-        if unit is None:
+        dimension = find_dimension(limit.unit)
+        fitting = find_dimensions(limit.pattern.rpartition("/")[2])
+        if dimension is None:
             what = (
                 f"The limit {limit.pattern!r} is in {limit.unit!r}, which is not a known unit, so that it"
                 " is checked only for readings that spell it the same"
             )
             remedy = "write the unit as the readings do, or a known one such as degC, kW or %"
-        elif fitting is not None and unit not in fitting:
+        elif fitting and dimension not in fitting:
             what = f"The limit {limit.pattern!r} is in {limit.unit}, which does not fit its metric"
-            remedy = f"write one of {', '.join(fitting)}"
+            units = [name for name, unit in UNITS.items() if unit.dimension == fitting[0]]
+            remedy = f"write one of {', '.join(units[:MAX_OFFERED])}"
         else:
             continue
         found.append(LimitFault(limit.pattern, what, remedy, sure=False))

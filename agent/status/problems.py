@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import NamedTuple, Protocol
 
 from agent.config import Config, Weakness
-from agent.detect import Detector, DetectSettings, Limit
+from agent.detect import Detector, DetectSettings, Limit, UnitChange
 from agent.journal import JournalStats
 from agent.mqtt import Link
 from agent.pipeline.outbox_feed import OutboxFeed
@@ -28,6 +28,7 @@ from agent.status.sentences import (
     quarantine_words,
     refused_words,
     telemetry_words,
+    unit_change_words,
 )
 
 WEB_STUCK_S = 20.0
@@ -79,6 +80,7 @@ class Problems:
     weaknesses: Sequence[Weakness]
     start: Start
     learning: int = 0  # series
+    _relearning: list[UnitChange] = field(default_factory=list)
     _since: dict[str, float] = field(default_factory=dict)  # state -> since when it holds
     _limit_faults: list[LimitFault] = field(default_factory=list)
     _limits_due: float = -math.inf
@@ -165,6 +167,7 @@ class Problems:
             self._limits_due = now + LIMITS_EVERY_S
             self._limit_faults = judge_patterns(self.limits) + judge_uses(self.detector.limit_use())
             self.learning = self.detector.learning_count()
+            self._relearning = self.detector.relearning()
             self._largest = self.detector.largest()
             ended = time.monotonic()
             self._limits_due = ended + max(LIMITS_EVERY_S, 50.0 * (ended - now))
@@ -181,6 +184,8 @@ class Problems:
         found += [str(fault) for fault in self._judge_limits() if not self._is_problem(fault)]
         if self.learning:
             found.append(learning_words(self.learning, detector.stats.series))
+        if self._relearning:
+            found.append(unit_change_words(self._relearning))
         device, metrics = self._largest
         if metrics > MAX_METRICS:
             found.append(many_metrics_words(device, metrics, MAX_METRICS))

@@ -9,6 +9,7 @@ from typing import Protocol, cast
 from agent import __version__
 from agent.config import Config
 from agent.detect import Detector
+from agent.domain.metric_names import MetricClass, look_up
 from agent.domain.records import Finding, Reading, SeriesView
 from agent.journal import JournalStats
 from agent.mqtt import Link
@@ -25,6 +26,7 @@ from agent.status.schema import (
     DeviceView,
     FindingView,
     Journal,
+    MetricLabel,
     MetricView,
     Status,
     VerdictView,
@@ -190,9 +192,10 @@ def _retained(device: str, readings: list[Reading]) -> DeviceView:
         "silent": False,
         "metrics": [
             {
-                "name": one.metric,
+                **_named(one.metric),
                 "value": one.value,
                 "unit": one.unit,
+                "said": None,
                 "usual": None,
                 "learning": None,
                 "recent": [],
@@ -203,11 +206,17 @@ def _retained(device: str, readings: list[Reading]) -> DeviceView:
     }
 
 
+def _named(metric: str) -> MetricLabel:
+    known = look_up(metric)
+    return {"name": metric, "word": known.word, "diagnostic": known.kind is not MetricClass.READING}
+
+
 def _metric(view: SeriesView) -> MetricView:
     return {
-        "name": view.metric,
+        **_named(view.metric),
         "value": view.last_value,
         "unit": view.unit,
+        "said": None if view.said is None else f"{view.said[0]:.6g} {view.said[1]}",
         "usual": list(view.usual) if view.usual else None,
         "learning": None
         if view.progress is None

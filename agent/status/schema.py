@@ -113,12 +113,20 @@ class VerdictLearning(LearningView):
     until: str | None
 
 
-class MetricView(TypedDict):
-    """One series."""
+class MetricLabel(TypedDict):
+    """Names and class of one series."""
 
     name: str
+    word: str | None  # what the name means, of listed words: temperature; null where it is not known
+    diagnostic: bool  # of the device itself: shown, not judged
+
+
+class MetricView(MetricLabel):
+    """One series."""
+
     value: float | None
     unit: str | None
+    said: str | None  # value and unit as sent, where they were converted
     usual: list[float] | None  # low, high
     learning: LearningView | None  # until it can be judged
     recent: list[float]  # at most 30, oldest first

@@ -7,6 +7,7 @@ from agent.verdict.encode import iso
 from agent.verdict.verdict import clean
 
 MAX_TOPIC = 120
+MAX_CHANGES = 3
 
 
 def link_problems(link: LinkState, stats: LinkStats, *, url: str, now: float) -> list[str]:
@@ -121,3 +122,10 @@ def many_metrics_words(device: str, metrics: int, shown: int) -> str:
         f"{device[:64]} has {metrics} metrics, of which at most {shown} are shown."
         " If it invents their names, leave its topic out of sources."
     )
+
+
+def unit_change_words(changes: Sequence[object]) -> str:
+    """Return which series learn again because their unit changed, each a sentence."""
+    shown = [str(change) for change in changes[:MAX_CHANGES]]
+    more = f" (and {len(changes) - MAX_CHANGES} more series)" if len(changes) > MAX_CHANGES else ""
+    return f"{'; '.join(shown)}{more}: what was learnt before does not hold, only limits alarm meanwhile."

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from operator import itemgetter
 
+from agent.domain.metric_names import MetricClass, look_up, name_for_people
 from agent.domain.records import (
     Kind,
     Learning,
@@ -63,7 +64,7 @@ def opine(readings: Sequence[Scored]) -> LocalOpinion:
     )
     unjudged = find_unjudged(readings)
     learning = least_learnt(unjudged)
-    foreign = next(((one, score) for one, score in readings if score.unchecked is not None), None)
+    foreign = _in_other_units(readings)
     if not ranked:
         top = max((score.value for _, score in readings), default=0.0)
         return LocalOpinion(
@@ -72,9 +73,9 @@ def opine(readings: Sequence[Scored]) -> LocalOpinion:
             Kind.NONE,
             Severity.INFO,
             (),
-            _tell_calm(learning, len(unjudged), foreign),
+            _tell_calm(learning, len(unjudged), foreign, readings),
             learning,
-            foreign is not None,
+            bool(foreign),
         )
     evidence = tuple(_cited(index, *readings[index]) for index, _, _ in ranked[:MAX_EVIDENCE])
     lead = evidence[0]
@@ -89,7 +90,7 @@ def opine(readings: Sequence[Scored]) -> LocalOpinion:
         evidence,
         _tell(lead, len(ranked)),
         learning,
-        foreign is not None,
+        bool(foreign),
     )
 
 
@@ -116,23 +117,37 @@ def learning_words(progress: Progress) -> str:
     return f"still learning ({progress.seen} of {progress.needed}{what})"
 
 
-def _tell_calm(learning: Learning | None, unjudged: int, foreign: Scored | None) -> str:
+def _in_other_units(readings: Sequence[Scored]) -> list[str]:
+    """Return a sentence on the first changed unit, and one on the first limit that does not hold."""
+    parts: dict[str, str] = {}
+    for reading, score in readings:
+        name, unit = name_for_people(reading.metric, MAX_NAME), (reading.unit or "no unit")[:MAX_UNIT]
+        if score.unit_was is not None and "changed" not in parts:
+            was = score.unit_was[:MAX_UNIT] or "no unit"
+            parts["changed"] = f"The unit of {name} changed from {was} to {unit}: it learns again."
+        if score.unchecked is not None and "limit" not in parts:
+            parts["limit"] = (
+                f"The limit of {name} is in {score.unchecked[:MAX_UNIT]}, the readings are in {unit}:"
+                " it is not checked."
+            )
+    return list(parts.values())
+
+
+def _tell_calm(
+    learning: Learning | None, unjudged: int, foreign: list[str], readings: Sequence[Scored]
+) -> str:
     """Return a summary of calm readings and of those that were not judged at all."""
     parts = []
     if learning is not None:
         more = f" and {unjudged - 1} more cannot" if unjudged > 1 else " cannot"
+        name = name_for_people(learning.metric, MAX_NAME)
         parts.append(
-            f"{learning_words(learning.progress)}: {learning.metric[:MAX_NAME]}{more} be judged yet,"
-            " only configured limits alarm."
+            f"{learning_words(learning.progress)}: {name}{more} be judged yet, only configured limits alarm."
         )
-    if foreign is not None:
-        reading, score = foreign
-        ours, theirs = (score.unchecked or "")[:MAX_UNIT], (reading.unit or "")[:MAX_UNIT]
-        parts.append(
-            f"The limit of {reading.metric[:MAX_NAME]} is in {ours}, the readings are in {theirs}:"
-            " it is not checked."
-        )
-    return " ".join(parts) or "Readings are within their usual range."
+    parts += foreign
+    if not parts and all(look_up(one.metric).kind is not MetricClass.READING for one, _ in readings):
+        return "Diagnostic values only, which are not judged."
+    return " ".join(parts)[:MAX_SUMMARY] or "Readings are within their usual range."
 
 
 def opine_silence(silence: Silence) -> LocalOpinion:
@@ -156,7 +171,10 @@ def opine_silence(silence: Silence) -> LocalOpinion:
 
 def _tell(lead: WindowReading, alarms: int) -> str:
     unit = f" {lead.unit}" if lead.unit else ""
-    text = f"{lead.metric} {lead.value:.6g}{unit} {lead.score.kind.traits.summary}"
+    said = lead.score.said
+    sent = f" (sent as {said[0]:.6g} {said[1]})" if said else ""
+    name = name_for_people(lead.metric)
+    text = f"{name} {lead.value:.6g}{unit}{sent} {lead.score.kind.traits.summary}"
     if lead.score.expected is not None:
         low, high = lead.score.expected
         words = "allowed" if lead.score.limit else "usual"

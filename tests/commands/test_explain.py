@@ -62,14 +62,28 @@ def test_a_reading_beyond_its_limit(config: Config) -> None:
 
 
 @pytest.mark.parametrize(
-    ("unit", "applies"),
-    [("°C", True), ("celsius", True), ("C", True), ("degC", True), ("K", False), ("°F", False)],
+    ("unit", "value", "applies"),
+    [
+        ("°C", 99.0, True),
+        ("celsius", 99.0, True),
+        ("C", 99.0, True),
+        ("degC", 99.0, True),
+        ("K", 372.15, True),
+        ("°F", 210.2, True),
+        ("hPa", 99.0, False),
+    ],
 )
-def test_a_limit_and_its_unit(config: Config, unit: str, applies: bool) -> None:
-    """A limit holds however the device writes its unit; for another unit it does not, and that is said."""
-    payload = json.dumps({"value": 99, "unit": unit}).encode()
+def test_a_limit_and_its_unit(config: Config, unit: str, value: float, applies: bool) -> None:
+    """A limit holds in every unit that converts; for another unit it does not, and that is said."""
+    payload = json.dumps({"value": value, "unit": unit}).encode()
     (one,) = explain(config, "sensors/boiler/temperature", payload, AT)["readings"]
     assert (one["limit_applies"], one["limit_alarms"]) == (applies, applies)
+
+
+def test_a_diagnostic_is_said(config: Config) -> None:
+    """It is a reading that only a limit judges."""
+    (one,) = explain(config, "sensors/boiler/rssi", b"-60", AT)["readings"]
+    assert one["class"] == "diagnostic"
 
 
 def test_a_name_that_is_not_sent(config: Config) -> None:

@@ -50,7 +50,7 @@ def test_learning_limits_and_findings_are_said_also_after_a_restart(
             send(client, "truth/room/temperature", json.dumps({"value": 21 + place % 7 / 10, "unit": "C"}))
         send(client, "truth/room/temperature", '{"value": 84, "unit": "C"}')
         for _ in range(51):
-            send(client, "truth/plug/power", '{"value": 9.5, "unit": "kW"}')
+            send(client, "truth/plug/power", '{"value": 9.5, "unit": "A"}')
             send(client, "truth/oven/temperature", '{"value": 99, "unit": "C"}')
         names = ("room", "plug", "oven")
         wait_for(lambda: all(verdicts(client, one) for one in names), LIMIT_S, "verdicts")
@@ -58,12 +58,12 @@ def test_learning_limits_and_findings_are_said_also_after_a_restart(
         room, plug, oven = (verdicts(client, name)[-1] for name in names)
         assert (room["learning"]["seen"], room["learning"]["needed"]) == (102, 300)
         assert room["summary"].startswith("still learning (102 of 300): temperature")
-        assert "The limit of power is in W, the readings are in kW" in plug["summary"]
+        assert "The limit of power is in W, the readings are in A" in plug["summary"]
         assert (oven["status"], oven["kind"]) == ("anomaly", "out_of_range")
         _, words = command(capsys, agent, "inspect", "room")
         assert "still learning (102 of 300), so that only limits alarm" in words
         _, words = command(capsys, agent, "inspect", "plug")
-        assert "not checked: the limit is in W, the readings are in kW" in words
+        assert "not checked: the limit is in W, the readings are in A" in words
 
         def told() -> dict[str, Any]:
             return agent.status()
@@ -72,7 +72,7 @@ def test_learning_limits_and_findings_are_said_also_after_a_restart(
         (metric,) = next(one for one in told()["devices"] if one["id"] == "room")["metrics"]
         assert metric["learning"] == {"seen": 102, "needed": 300}
         (unfit,) = [one for one in told()["problems"] if "'*/power'" in one]
-        assert "is in W, but plug/power sends kW" in unfit
+        assert "is in W, but plug/power sends A" in unfit
         assert told()["state"] == "degraded"
         said = [*told()["problems"], *told()["notes"]]
         (unmatched,) = [one for one in said if "'boiler/temprature'" in one]
@@ -87,7 +87,7 @@ def test_learning_limits_and_findings_are_said_also_after_a_restart(
         assert after["evidence"] == oven["evidence"]
         _, out = command(capsys, agent, "doctor", "--json", "--no-ai", "--listen", "0.1")
         lines = {line["check"]: line for line in json.loads(out)["lines"]}
-        assert "plug/power sends kW" in lines["limits */power"]["what"]
+        assert "plug/power sends A" in lines["limits */power"]["what"]
         assert "matches no series" in lines["limits boiler/temprature"]["what"]
 
 

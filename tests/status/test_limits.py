@@ -2,8 +2,8 @@
 
 from agent.detect import Detector, Limit
 from agent.domain.records import Reading
-from agent.prompt.words import unit_spellings
 from agent.status.limits import judge_patterns, judge_uses
+from agent.status.sentences import unit_change_words
 from tests.support.make import T0
 
 
@@ -16,7 +16,7 @@ def detector(*limits: Limit, unit: str = "kW") -> Detector:
 
 
 def limit(pattern: str, unit: str | None = None) -> Limit:
-    return Limit(pattern, high=90.0, unit=unit, spellings=unit_spellings(unit))
+    return Limit(pattern, high=90.0, unit=unit)
 
 
 def test_a_limit_that_matches_no_series_names_the_nearest() -> None:
@@ -28,20 +28,24 @@ def test_a_limit_that_matches_no_series_names_the_nearest() -> None:
 
 
 def test_a_limit_in_another_unit_names_the_series_and_its_unit() -> None:
-    """As long as the readings come in a unit that it does not know; another spelling is the same unit."""
-    (fault,) = judge_uses(detector(limit("*/power", "W")).limit_use())
+    """As long as the readings come in a unit that nothing converts to its own; a kW is a thousand W."""
+    (fault,) = judge_uses(detector(limit("*/power", "A")).limit_use())
     assert fault.sure
-    assert "'*/power' is in W, but pump/power sends kW, so that it is not checked" in str(fault)
+    assert "'*/power' is in A, but pump/power sends kW, so that it is not checked" in str(fault)
     assert judge_uses(detector(limit("*/power", "kilo"), unit="kilo").limit_use()) == []
-    assert judge_uses(detector(limit("*/power", "W"), unit="w").limit_use()) == []
+    for unit in ("w", "kW", "MW"):
+        assert judge_uses(detector(limit("*/power", "W"), unit=unit).limit_use()) == []
 
 
 def test_a_unit_that_changes_is_noticed() -> None:
-    """A limit that held stops to hold with the first reading in another unit."""
+    """A limit that held stops to hold when the series begins again in a unit that nothing converts."""
     changing = detector(limit("*/power", "kW"))
     assert judge_uses(changing.limit_use()) == []
-    changing.update(Reading("pump", "power", T0 + 1, 3100.0, "W"), T0 + 1)
-    assert "pump/power sends W" in str(judge_uses(changing.limit_use())[0])
+    for second in (1, 2):
+        changing.update(Reading("pump", "power", T0 + second, 3100.0, "rpm"), T0 + second)
+    assert "pump/power sends rpm" in str(judge_uses(changing.limit_use())[0])
+    said = unit_change_words(changing.relearning())
+    assert said.startswith("The unit of pump/power changed from kW to rpm: what was learnt before")
 
 
 def test_a_limit_that_another_one_overrides_is_no_fault() -> None:

@@ -98,6 +98,9 @@ def _device(name: str, finding: str | None) -> DeviceView:
     metrics: list[MetricView] = [
         {
             "name": "temperature",
+            "word": "temperature",
+            "diagnostic": False,
+            "said": None,
             "value": 98.7,
             "unit": "degC",
             "usual": [68.1, 73.9],
@@ -106,6 +109,9 @@ def _device(name: str, finding: str | None) -> DeviceView:
         },
         {
             "name": "vibration",
+            "word": "vibration",
+            "diagnostic": False,
+            "said": None,
             "value": 0.0213,
             "unit": "mm/s",
             "usual": None,
@@ -114,6 +120,9 @@ def _device(name: str, finding: str | None) -> DeviceView:
         },
         {
             "name": HOSTILE,
+            "word": None,
+            "diagnostic": False,
+            "said": None,
             "value": 1_234_567.0,
             "unit": None,
             "usual": [0.0, 1.0],

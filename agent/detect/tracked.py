@@ -1,0 +1,132 @@
+"""One tracked series: its numbers, its limit, and the unit that its numbers are in.
+
+A reading in another unit of the same dimension is converted. In a unit that nothing converts, one reading is
+not judged; with the second in a row the series begins again, since what it learnt does not hold any more.
+"""
+
+from itertools import pairwise
+from math import inf, isfinite
+
+from agent.detect.limits import Bounds, Limit
+from agent.detect.state import (
+    COUNTER,
+    PREV,
+    QUANTUM,
+    RECENT,
+    RECENTS,
+    RESERVE,
+    TOTAL,
+    X_HI,
+    X_LO,
+    YOUNG_X,
+    State,
+    blank,
+    is_reserve,
+)
+from agent.domain.metric_names import MetricClass, look_up
+from agent.domain.records import Reading
+from agent.domain.units import SAME, Conversion, conversion
+
+STEPS = 4.0  # a first reading with a unit fits the last one without if it is so many of the recent steps away
+CLOSE = 0.02  # or so much of the value
+SMALL = 0.02  # of the largest value: W and kW cannot be told apart so close to zero
+NO_UNIT = ""
+
+Said = tuple[float, str]
+Odd = tuple[str, str, str | None, str | None, Said | None]  # device, metric, was, pending, said
+
+
+class Series:
+    """One tracked series. ``seen`` is the count of all readings when it was last seen."""
+
+    __slots__ = (
+        "bounds",
+        "diagnostic",
+        "limit",
+        "metric",
+        "odd",
+        "pending",
+        "said",
+        "seen",
+        "state",
+        "unit",
+        "was",
+    )
+
+    def __init__(self, metric: str, unit: str | None, limit: Limit | None) -> None:
+        self.metric = metric
+        self.unit = unit
+        self.seen = 0
+        self.state: State = blank()
+        self.was: str | None = None  # the unit before it began again, NO_UNIT without one
+        self.pending: str | None = None  # the foreign unit of the last reading
+        self.said: Said | None = None  # the last reading as sent, if it was converted
+        self.odd = False  # whether the last reading was one of these
+        self.diagnostic = look_up(metric).kind is not MetricClass.READING
+        self.hold(limit)
+        self.nature()
+
+    def nature(self) -> None:
+        """Note in the state the traits that follow from the metric's name."""
+        self.state[RESERVE] = float(is_reserve(self.metric))
+
+    def hold(self, limit: Limit | None) -> None:
+        """Take the limit that holds for the series from now on."""
+        self.limit = limit
+        self.bounds: Bounds | None = None if limit is None else limit.bounds(self.unit)
+
+    def agree(self, reading: Reading) -> Conversion | None:
+        """Return the way from a reading's unit to that of the series, None if the reading cannot be judged.
+
+        The series may begin again, or take the unit for its own.
+        """
+        given, unit = reading.unit, self.unit
+        self.said = None
+        if given is None or given == unit:
+            self.pending, self.odd = None, False
+            return SAME
+        way = self._first_unit(given, reading.value) if unit is None else conversion(given, unit)
+        if way is not None and isfinite(way.apply(reading.value)):
+            self.pending, self.odd = None, way is not SAME
+            if way is not SAME:
+                self.said = (reading.value, given)
+            return way
+        if self.pending != given:
+            self.pending, self.odd = given, True
+            return None
+        self._begin_again(given)
+        return SAME
+
+    def _first_unit(self, given: str, value: float) -> Conversion | None:
+        """Take the unit of a series that had none, if the value goes on from the last one."""
+        fit = _goes_on(self.state, value)
+        if fit:
+            self.unit = given
+            self.hold(self.limit)
+        return None if fit is False else SAME
+
+    def _begin_again(self, unit: str) -> None:
+        self.was, self.unit = self.unit or NO_UNIT, unit
+        self.pending, self.odd = None, False
+        self.state = blank()
+        self.nature()
+        self.hold(self.limit)
+
+    @property
+    def learning(self) -> bool:
+        """Whether it is to be judged but is not yet."""
+        return self.state[YOUNG_X] == inf and not self.diagnostic
+
+
+def _goes_on(state: State, value: float) -> bool | None:
+    """Return whether a value has the size of those before it, None if it is too small to say."""
+    seen = int(state[TOTAL])
+    recent = state[RECENT : RECENT + min(seen, RECENTS)]
+    start = seen % RECENTS if seen > RECENTS else 0
+    steps = max((abs(b - a) for a, b in pairwise(recent[start:] + recent[:start])), default=0.0)
+    last = state[PREV]
+    reach = max(STEPS * steps, CLOSE * abs(last), 2.0 * state[QUANTUM])
+    low, high = state[X_LO], state[X_HI]
+    if not state[COUNTER] and low - reach <= value <= high + reach and abs(value) < SMALL * max(-low, high):
+        return None
+    return abs(value - last) <= reach
