@@ -8,7 +8,7 @@ from agent.decode.family import DEFAULT_READER, Content, DecodeLimits, Note, Rea
 from agent.decode.key_roles import KeyRoles, is_sure, is_time_like, roles_of
 from agent.decode.sentinels import FAR, NEAR, is_sentinel
 from agent.decode.times import Moment, is_epoch, read_time
-from agent.decode.values import read_unit, read_value
+from agent.decode.values import is_name, read_unit, read_value
 from agent.domain.records import Reading
 
 VALUE = "value"  # the metric where neither topic nor payload names one
@@ -86,12 +86,12 @@ class JsonValues:
         """
         at = self._moment.at
         if type(value) is dict:
-            if self._reader.time_path is None:
-                self._take_object(value, metric, at)
-            else:
-                self._take_root(value, metric, at)
+            self._take_root(value, metric, at)
             return self._content(value.get("traceparent"))
         if type(value) is list:
+            for item in value:
+                if type(item) is dict:
+                    self._move_time(item)
             self._take_array(value, metric, at)
         else:
             self._take_value(metric or VALUE, value, at, None)
@@ -106,6 +106,7 @@ class JsonValues:
         named = name_elements(dicts, self._top) if len(dicts) == len(values) else None
         if named is not None and len({(one.device, one.path) for one in named}) == len(named):
             for item, element in zip(dicts, named, strict=True):
+                self._move_time(item)
                 self._take_element(item, element, metric, self._moment.at)
         else:
             for value in values:
@@ -119,6 +120,9 @@ class JsonValues:
         """Return what ``objects`` hold, each below a path of its own, "" for none."""
         self._nested = True
         for path, fields in objects:
+            if path and not is_name(path):
+                self._skip(ascii(path)[:40], Skip.BAD_NAME)
+                continue
             self._take_root(fields, _join(metric, path) if path else metric, self._moment.at)
         return self._content(None)
 
@@ -140,21 +144,23 @@ class JsonValues:
     # --------------------------------------------------------------------------------- objects
 
     def _take_root(self, fields: dict[str, Any], base: str | None, at: float) -> None:
-        """Take an object of the top, whose time may be where the source says."""
+        if self._reader.time_path is not None:
+            self._move_time(fields)
+        self._take_object(fields, base, at)
+
+    def _move_time(self, fields: dict[str, Any]) -> None:
+        """Put the time that is where the source says in the place of the object's other times."""
         path = self._reader.time_path
         if path is None:
-            self._take_object(fields, base, at)
             return
         holder: Any = fields
         for key in path[:-1]:
             holder = holder.get(key) if type(holder) is dict else None
-        given = holder.pop(path[-1], None) if type(holder) is dict else None
-        found = self._read_time(given)
+        found = self._read_time(holder.pop(path[-1], None) if type(holder) is dict else None)
         if found is not None:
-            at = found
             for key in roles_of(fields).times:
                 del fields[key]
-        self._take_object(fields, base, at)
+            fields["timestamp"] = found
 
     def _take_object(
         self, fields: dict[str, Any], base: str | None, at: float, used: tuple[str, ...] = ()
@@ -222,7 +228,7 @@ class JsonValues:
             if base is None or name[1].casefold() != base.casefold():
                 self._nested |= base is not None
                 base = _join(base, name[1])
-        if any(_is_bad(fields[key]) for key in roles.qualities):
+        if any(_is_bad(fields[key], opc_ua=key.lower().endswith("code")) for key in roles.qualities):
             self._skip(base or VALUE, Skip.BAD_QUALITY)
         else:
             self._take_value(base or VALUE, fields[value_key], at, unit)
@@ -407,13 +413,13 @@ def _join(base: str | None, name: str) -> str:
     return name if base is None else f"{base}.{name}"
 
 
-def _is_bad(quality: Any) -> bool:
-    """Whether a sender marks its value as bad: false, a code of OPC, a word, or an OPC UA status code."""
+def _is_bad(quality: Any, *, opc_ua: bool) -> bool:
+    """Whether a sender marks its value as bad: false, a word, or a code; 0 is good in OPC UA only."""
     if type(quality) is dict:
         code = next((quality[key] for key in ("Code", "code") if key in quality), None)
         return type(code) is float and code >= _BAD_FROM
     if type(quality) is float:
-        return quality in _BAD_CODES or quality >= _BAD_FROM
+        return (not opc_ua and quality in _BAD_CODES) or quality >= _BAD_FROM
     if type(quality) is str:
         return quality.casefold().startswith(_BAD_WORDS)
     return quality is False
