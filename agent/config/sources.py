@@ -60,7 +60,7 @@ class SourceSection(Section):
     """One subscription and how its messages are read."""
 
     topic: str
-    format: Literal["auto", "generic"] = "auto"
+    format: Literal["auto", "csv", "generic", "influx", "keyvalue", "tag_list"] = "auto"
     qos: Literal[0, 1] = 1
     retained: Literal["seed", "live", "ignore"] = "seed"
     availability: AvailabilitySection | None = None

@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from agent.decode.key_roles import KeyRoles, name_of, roles_of
+from agent.decode.key_roles import KeyRoles, is_id, name_of, roles_of
 
 _MAC = re.compile(
     r"(?:[0-9A-Fa-f]{2}[:\-]){5}(?:[0-9A-Fa-f]{2}[:\-]){0,2}[0-9A-Fa-f]{2}|[0-9A-Fa-f]{12}(?:[0-9A-Fa-f]{4})?"
@@ -37,64 +37,60 @@ def name_elements(items: Sequence[dict[str, Any]], device: str) -> list[Element]
     each = [roles_of(item) for item in items]
     own = {part.casefold() for part in device.split("/")}
     things = [_thing(item, roles, own) for item, roles in zip(items, each, strict=True)]
-    key = _label_key(items, each, things)
-    if key is None and not any(things):
+    keys = _label_keys(items, each, things)
+    if not keys and not any(things):
         return None
-    return [_element(item, roles, thing, key) for item, roles, thing in zip(items, each, things, strict=True)]
+    return [
+        _element(item, roles, thing, keys) for item, roles, thing in zip(items, each, things, strict=True)
+    ]
 
 
-def _thing(item: dict[str, Any], roles: KeyRoles, own: set[str]) -> str:
-    """Return the id of what measures, "" where it is the device of the topic or missing."""
+def _thing(item: dict[str, Any], roles: KeyRoles, own: set[str]) -> tuple[str, str] | None:
+    """Return key and text of the id of what measures, None where it is the topic's device or missing."""
     for key in roles.things:
         text = name_of(key, item[key], number=True)
         if text is not None:
-            return "" if text.casefold() in own else text
-    return ""
+            return None if text.casefold() in own else (key, text)
+    return None
 
 
-def _label_key(
-    items: Sequence[dict[str, Any]], each: Sequence[KeyRoles], things: Sequence[str]
-) -> str | tuple[str, str] | None:
-    """Return the key whose text tells the items apart, two keys where it takes both."""
+def _label_keys(
+    items: Sequence[dict[str, Any]], each: Sequence[KeyRoles], things: Sequence[tuple[str, str] | None]
+) -> tuple[str, ...]:
+    """Return the key whose text tells the items apart, or the two that do so together."""
     first = each[0]
     names = [key for key in first.names if key.lower() != _TYPE or first.values]
     keys = [key for key in (*names, *first.ids) if all(_label(item, key) is not None for item in items)]
     if not keys:
-        return None
-    times = [item[roles.times[0]] if roles.times else None for item, roles in zip(items, each, strict=True)]
+        return ()
+    times = [_time(item, roles) for item, roles in zip(items, each, strict=True)]
+    ids = [key for key in keys if key in first.ids]
     for key in keys:
-        marks = [
-            (thing, _label(item, key), str(at)) for item, thing, at in zip(items, things, times, strict=True)
-        ]
-        if len(set(marks)) == len(marks):
-            return _with_repeated_id(items, key, keys)
-    if len(keys) > 1 and keys[0] in first.names and keys[-1] in first.ids:
-        return keys[-1], keys[0]
-    return keys[0]
+        marks = {(thing, _label(item, key), at) for item, thing, at in zip(items, things, times, strict=True)}
+        if len(marks) == len(items):
+            if key in ids or not ids or len({_label(item, ids[0]) for item in items}) == len(items):
+                return (key,)
+            # An id that comes again with another name is that of what measures.
+            return ids[0], key
+    return (ids[0], keys[0]) if ids and keys[0] not in ids else (keys[0],)
 
 
-def _with_repeated_id(items: Sequence[dict[str, Any]], key: str, keys: list[str]) -> str | tuple[str, str]:
-    """Add an id that comes again with another name: it is that of the thing that measures."""
-    last = keys[-1]
-    if last == key or _id_like(last) is False:
-        return key
-    return key if len({_label(item, last) for item in items}) == len(items) else (last, key)
-
-
-def _id_like(key: str) -> bool:
-    return bool(roles_of({key: 0.0}).ids)
+def _time(item: dict[str, Any], roles: KeyRoles) -> float | str | None:
+    at = item[roles.times[0]] if roles.times else None
+    return at if type(at) is float or type(at) is str else None
 
 
 def _label(item: dict[str, Any], key: str) -> str | None:
-    return name_of(key, item[key], number=_id_like(key)) if key in item else None
+    return name_of(key, item[key], number=is_id(key)) if key in item else None
 
 
-def _element(item: dict[str, Any], roles: KeyRoles, thing: str, key: str | tuple[str, str] | None) -> Element:
-    keys = () if key is None else (key,) if type(key) is str else tuple(key)
-    labels = [text for one in keys if (text := _label(item, one)) is not None]
-    if thing and not roles.values:
-        labels = []
-    parts = [*([thing] if thing else []), *labels]
+def _element(
+    item: dict[str, Any], roles: KeyRoles, thing: tuple[str, str] | None, keys: tuple[str, ...]
+) -> Element:
+    if thing is not None and not roles.values:
+        keys = ()
+    labels = [text for key in keys if (text := _label(item, key)) is not None]
+    parts = labels if thing is None else [thing[1], *labels]
     address = next((part for part in parts if is_address(part)), None)
     path = ".".join(part for part in parts if part is not address)
-    return Element(path, address, tuple(keys) if labels or not thing else ())
+    return Element(path, address, keys if thing is None else (thing[0], *keys))

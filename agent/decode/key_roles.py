@@ -101,6 +101,11 @@ def is_sure(key: str) -> bool:
     return key.lower() == "value"
 
 
+def is_id(key: str) -> bool:
+    """Return whether ``key`` is that of an id of one element, which may be a number."""
+    return _word(key) in _IDS
+
+
 @lru_cache(maxsize=2048)
 def is_no_value(name: str) -> bool:
     """Return whether what ``name`` names is an id, a version, an address or a count of messages."""
