@@ -15,7 +15,7 @@ _MAC = re.compile(
     r"(?:[0-9A-Fa-f]{2}[:\-]){5}(?:[0-9A-Fa-f]{2}[:\-]){0,2}[0-9A-Fa-f]{2}|[0-9A-Fa-f]{12}(?:[0-9A-Fa-f]{4})?"
     r"|0x[0-9A-Fa-f]{16}"
 )
-_MAC_LENGTHS = frozenset({12, 16, 17, 18, 23})
+ADDRESS_LENGTHS = frozenset({12, 16, 17, 18, 23})
 _TYPE = "type"  # names the measured quantity next to a value, but nothing that measures
 
 
@@ -29,7 +29,7 @@ class Element(NamedTuple):
 
 def is_address(text: str) -> bool:
     """Return whether ``text`` is a radio or network address: six or eight bytes in hexadecimal."""
-    return len(text) in _MAC_LENGTHS and _MAC.fullmatch(text) is not None
+    return len(text) in ADDRESS_LENGTHS and _MAC.fullmatch(text) is not None
 
 
 def name_elements(items: Sequence[dict[str, Any]], device: str) -> list[Element] | None:

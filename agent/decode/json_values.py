@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from agent.decode.elements import Element, is_address, name_elements
+from agent.decode.elements import ADDRESS_LENGTHS, Element, is_address, name_elements
 from agent.decode.family import DEFAULT_READER, Content, DecodeLimits, Note, Reader, Skip, Skipped, TimeFrom
-from agent.decode.key_roles import KeyRoles, is_sure, is_time_like, roles_of
+from agent.decode.key_roles import KeyRoles, is_label, is_sure, is_time_like, roles_of
 from agent.decode.sentinels import FAR, NEAR, is_sentinel
 from agent.decode.times import Moment, is_epoch, read_time
 from agent.decode.values import is_name, read_unit, read_value
@@ -277,7 +277,7 @@ class JsonValues:
                     self._skip(name, Skip.NOT_A_VALUE)
                 else:
                     self._add(name, at, value, unit)
-            elif kind is dict and is_address(key):
+            elif kind is dict and len(key) in ADDRESS_LENGTHS and is_address(key):
                 self._take_element(value, Element(device=key), None if self._drops(base) else base, at)
             elif kind is list and self._drops(key) and value and type(value[0]) is dict:
                 self._take_array(value, base, at)
@@ -298,7 +298,8 @@ class JsonValues:
         elif kind is str:
             found = read_value(value, self._reader)
             if isinstance(found, Skip):
-                self._skip(name, found)
+                label = found is Skip.UNMAPPED and is_label(name)
+                self._skip(name, Skip.TEXT if label else found)
             else:
                 self._add(name, at, found[0], found[1] or unit)
         elif kind is dict:

@@ -49,6 +49,11 @@ _NO_VALUES = _ranked(
     "clienttoken crc crc16 crc32 checksum hash traceparent tracestate timezone tz utcoffset rfid "
     "barcode cardid"
 )
+_TEXTS = _ranked(
+    "name type model modelname source title label brand manufacturer vendor protocol description location "
+    "room friendlyname devicename displayname messagetype publisherid tempunit class category topic message "
+    "msg text"
+)
 _NUMBERED = frozenset({"sensor", "channel"})
 # sensor_id, sensorId, fw_version, installedVersion, gw_mac; not "humid".
 _NO_VALUE_END = re.compile(
@@ -104,6 +109,11 @@ def is_sure(key: str) -> bool:
 def is_id(key: str) -> bool:
     """Return whether ``key`` is that of an id of one element, which may be a number."""
     return _word(key) in _IDS
+
+
+def is_label(name: str) -> bool:
+    """Return whether a text below ``name`` describes something: no word that could be mapped to a number."""
+    return _word(name.rpartition(".")[2]) in _TEXTS
 
 
 @lru_cache(maxsize=2048)
