@@ -6,7 +6,18 @@ from typing import Annotated, Literal, NamedTuple
 
 from agent.decode.availability import AvailabilityDecoder, AvailabilitySpec, availability_pattern
 from agent.decode.families import AUTO, FAMILIES, formats
-from agent.decode.family import DecodeLimits, Decoder, Family, Note, Properties, Route, Skipped, TimeFrom
+from agent.decode.family import (
+    DEFAULT_READER,
+    DecodeLimits,
+    Decoder,
+    Family,
+    Note,
+    Properties,
+    Reader,
+    Route,
+    Skipped,
+    TimeFrom,
+)
 from agent.decode.message_id import MessageIdPath
 from agent.decode.strict_json import too_large
 from agent.decode.topics import TopicPattern, covers, likeness, overlap
@@ -61,6 +72,7 @@ class SourceSpec:
         ),
     ] = 200
     name: str = ""  # the topic when empty
+    reader: Reader = DEFAULT_READER
 
     @property
     def label(self) -> str:
@@ -83,6 +95,8 @@ class Decoded(NamedTuple):
     skipped: tuple[Skipped, ...] = ()  # at most 16 values that did not become readings
     online: bool | None = None  # availability that the device reports of itself
     message_id: str | None = None  # the publisher's, at the path that the source configures
+    states: tuple[tuple[str, bool], ...] = ()  # availability of other devices: device id, online
+    heard: tuple[str, ...] = ()  # devices of the message that have no value in it
 
 
 _OWN = Decoded(None, (), None, text_only=False, retained="ignore")
@@ -177,6 +191,7 @@ class Registry:
         return Decoded(
             source.spec.label, content.readings, traceparent, content.text_only, source.spec.retained,
             route.device, family, content.time_from, notes, content.skipped, content.online, message_id,
+            content.states, content.heard,
         )  # fmt: skip
 
     def unmatched(self, topic: str) -> str | None:
@@ -218,7 +233,8 @@ class Registry:
                     levels.append(identity.metric)
                 if not all(level.strip() for level in levels):
                     raise DecodeError(DecodeReason.BAD_TOPIC, "an empty level where a name belongs")
-                return source, Route(topic, source.device or identity.device, identity.metric)
+                device = source.device or identity.device
+                return source, Route(topic, device, identity.metric, reader=source.spec.reader)
         raise DecodeError(DecodeReason.BAD_TOPIC, "no source has this topic")
 
 
