@@ -10,8 +10,7 @@ and the result:
 - ``units`` ({metric glob: unit}, compared by meaning; any unit if absent), ``skipped`` (globs of values that
   must be named as skipped), ``at`` (Unix seconds, ``"receipt"``, a list of these; ``"receipt"`` if absent),
   ``online`` (true, false, or {device: true or false}), ``refused`` (the reason for the quarantine, or true),
-  ``expected`` ({device: seconds}, the announced interval), ``auto`` (false: only ``format:`` reads it,
-  because the topic is not one of the family).
+  ``expected`` ({device: seconds}, the announced interval).
 """
 
 import json
