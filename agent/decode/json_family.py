@@ -2,12 +2,22 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, tzinfo
-from typing import Any, ClassVar
+from datetime import datetime, tzinfo
+from typing import Any, ClassVar, NamedTuple
 
-from agent.decode.family import Content, DecodeLimits, Note, Properties, Route, Skip, Skipped, TimeFrom
+from agent.decode.family import (
+    Content,
+    DecodeLimits,
+    Note,
+    Properties,
+    Reader,
+    Route,
+    Skip,
+    Skipped,
+    TimeFrom,
+)
+from agent.decode.json_text import parse, to_text
 from agent.decode.json_values import VALUE, JsonValues
-from agent.decode.strict_json import parse, to_text
 from agent.decode.times import Moment, moment_of, read_time
 from agent.decode.values import is_name
 from agent.domain.records import DecodeError, DecodeReason, Reading
@@ -20,6 +30,13 @@ _TWINS = {"f": "c", "F": "C"}
 
 DROP = Skip.NOT_A_VALUE
 ONLINE = {"online": True, "offline": False, "true": True, "false": False, "1": True, "0": False}
+
+
+class Frame(NamedTuple):
+    """Time of a message, and what its source says of values."""
+
+    moment: Moment
+    reader: Reader
 
 
 class JsonFamily:
@@ -42,58 +59,46 @@ class JsonFamily:
 
     def _parse(self, payload: bytes) -> Any:
         """Return the JSON value of ``payload``, or its text where it is not JSON; None if it is empty."""
-        if payload[:1] in {b"{", b"["}:
+        text, notes = to_text(payload, self._limits)
+        if text.startswith(("{", "[", '"')):
             return parse(payload, self._limits)
-        text = to_text(payload).strip(_SPACE)
-        return parse(payload, self._limits) if text.startswith(("{", "[", '"')) else text or None
+        if Note.NOT_UTF8 in notes:
+            raise DecodeError(DecodeReason.BAD_UTF8, "neither text nor JSON")
+        return text or None
 
-    def _moment(self, root: Any, given: Any, route: Route, received: float, properties: Properties) -> Moment:
-        """Return the time of a message: what the source's ``time:`` finds in ``root``, else ``given``.
+    def _frame(self, root: Any, given: Any, route: Route, received: float, properties: Properties) -> Frame:
+        """Return time and reader of a message: the time that ``time:`` finds in ``root``, else ``given``.
 
         A time without a zone is not believed unless the source names its zone.
         """
-        moment = moment_of(properties, received, self._max_skew_s)
-        if route.reader.time_path is not None:
-            given = _find(root, route.reader.time_path)
+        moment, reader = moment_of(properties, received, self._max_skew_s), route.reader
+        if reader.time_path is not None:
+            given = _find(root, reader.time_path)
+            reader = replace(reader, time_path=None)
         if given is None:
-            return moment
-        return self._at(moment, given, route.reader.zone)
-
-    def _at(self, moment: Moment, given: Any, zone: tzinfo | None) -> Moment:
-        """Return ``moment`` at the time ``given``, if that is believed."""
-        found = _read(given, zone, moment.received, self._max_skew_s)
+            return Frame(moment, reader)
+        found = _read(given, reader.zone, received, self._max_skew_s)
         if isinstance(found, Note):
-            return moment if found in moment.notes else moment._replace(notes=(*moment.notes, found))
-        return moment._replace(at=found, time_from=TimeFrom.PAYLOAD)
+            return Frame(moment._replace(notes=(*moment.notes, found)), reader)
+        return Frame(moment._replace(at=found, time_from=TimeFrom.PAYLOAD), reader)
 
-    def _take(
-        self, value: Any, metric: str | None, *, device: str, moment: Moment, fahrenheit: bool = False
-    ) -> Content:
+    def _take(self, value: Any, metric: str | None, *, device: str, frame: Frame) -> Content:
         """Return the readings of a parsed value without the keys that are not values."""
         skipped: list[Skipped] = []
-        if isinstance(value, str) and len(value) > self._limits.max_string:
-            return _heard(device, moment, (Skipped(metric or VALUE, Skip.TOO_LONG),))
         pruned = self._prune(value, metric or "", skipped)
-        values = JsonValues(device=device, moment=moment, max_skew_s=self._max_skew_s, limits=self._limits)
-        try:
-            content = values.take(pruned, metric)
-        except DecodeError as error:
-            if error.reason not in {DecodeReason.NO_READINGS, DecodeReason.NOT_FINITE}:
-                raise
-            return _heard(device, moment, tuple(skipped))
+        values = JsonValues(
+            device=device, moment=frame.moment, max_skew_s=self._max_skew_s, limits=self._limits,
+            reader=frame.reader,
+        )  # fmt: skip
+        content = values.take(pruned, metric)
         skips = (*skipped, *content.skipped)[:_MAX_SKIPPED]
-        if not content.readings:
-            return _heard(device, moment, skips)
-        readings = tuple(self._with_unit(reading, fahrenheit=fahrenheit) for reading in content.readings)
-        return content._replace(readings=readings, skipped=skips)
+        return content._replace(readings=tuple(map(self._with_unit, content.readings)), skipped=skips)
 
-    def _with_unit(self, reading: Reading, *, fahrenheit: bool) -> Reading:
-        if reading.unit is not None:
-            return reading
-        unit = self._unit(reading.metric)
+    def _with_unit(self, reading: Reading) -> Reading:
+        unit = self._unit(reading.metric) if reading.unit is None else None
         if unit is None:
             return reading
-        return replace(reading, unit="°F" if fahrenheit and unit == "°C" else unit)
+        return Reading(reading.device, reading.metric, reading.at, reading.value, unit)
 
     def _unit(self, metric: str) -> str | None:
         return self.UNITS.get(metric.rpartition(".")[2].casefold())
@@ -114,8 +119,10 @@ class JsonFamily:
                 skipped.append(Skipped(name, why))
         return kept
 
-    def _why_not(self, key: str, item: Any, fields: Mapping[str, Any]) -> Skip | None:  # noqa: ARG002 - for the families
+    def _why_not(self, key: str, item: Any, fields: Mapping[str, Any]) -> Skip | None:
         """Return why the key of an object is not a value, None if it may be one."""
+        if item is Skip.TOO_MANY:
+            return item
         if key.casefold() in self.DROPPED:
             return DROP
         twin = _TWINS.get(key[-1:]) if self.FAHRENHEIT else None
@@ -148,10 +155,6 @@ def state(route: Route, device: str, *, online: bool) -> Content:
 def ignored(name: str, why: Skip = DROP) -> Content:
     """Return the result for a message that is about no value of a device: a command, a log line."""
     return Content((), text_only=True, skipped=(Skipped(name, why),))
-
-
-def _heard(device: str, moment: Moment, skipped: tuple[Skipped, ...]) -> Content:
-    return Content((), text_only=True, notes=moment.notes, skipped=skipped, heard=(device,))
 
 
 def joined(contents: Iterable[Content], limits: DecodeLimits) -> Content:
@@ -199,10 +202,9 @@ def identity(*parts: Any) -> str | None:
 def _part(given: Any) -> str | None:
     if type(given) is float and given.is_integer() and abs(given) < 2**53:
         return str(int(given))
-    if not isinstance(given, str) or len(given) > _MAX_IDENTITY or "/" in given:
+    if type(given) is not str or len(given) > _MAX_IDENTITY or "/" in given:
         return None
-    text = given.strip()
-    return text if text and is_name(text) else None
+    return given if given == given.strip() and is_name(given) else None
 
 
 def _find(root: Any, path: tuple[str, ...]) -> Any:
@@ -212,14 +214,11 @@ def _find(root: Any, path: tuple[str, ...]) -> Any:
 
 
 def _read(given: Any, zone: tzinfo | None, received: float, max_skew_s: float) -> float | Note:
-    """Read a time; text without a zone is local time of ``zone``."""
-    if isinstance(given, str):
+    """Read a time; text without a zone is not taken for UTC."""
+    if zone is None and type(given) is str:
         try:
-            moment = datetime.fromisoformat(given.strip()[:_MAX_IDENTITY])
-            if moment.tzinfo is None:
-                if zone is None:
-                    return Note.TIME_WITHOUT_ZONE
-                given = moment.replace(tzinfo=zone).astimezone(UTC).isoformat()
-        except (ValueError, OverflowError):
+            if datetime.fromisoformat(given.strip()[:_MAX_IDENTITY]).tzinfo is None:
+                return Note.TIME_WITHOUT_ZONE
+        except ValueError:
             pass  # not ISO 8601: a number as text, or nothing that is a time
-    return read_time(given, received, max_skew_s)
+    return read_time(given, received, max_skew_s, zone)

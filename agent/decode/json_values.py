@@ -1,104 +1,231 @@
-"""Readings of a JSON value: objects by dot path, arrays by name, time or place."""
+"""Readings of a JSON value: objects by dot path, arrays by the ids, times or places of their elements."""
 
 from collections.abc import Sequence
 from typing import Any
 
-from agent.decode.family import Content, DecodeLimits, Note, Skip, Skipped, TimeFrom
-from agent.decode.key_roles import KeyRoles, is_sure, roles_of
-from agent.decode.times import Moment, read_time
+from agent.decode.elements import Element, is_address, name_elements
+from agent.decode.family import DEFAULT_READER, Content, DecodeLimits, Note, Reader, Skip, Skipped, TimeFrom
+from agent.decode.key_roles import KeyRoles, is_sure, is_time_like, roles_of
+from agent.decode.sentinels import SENTINELS, is_sentinel
+from agent.decode.times import Moment, is_epoch, read_time
 from agent.decode.values import read_unit, read_value
-from agent.domain.records import DecodeError, DecodeReason, Reading
+from agent.domain.records import Reading
 
 VALUE = "value"  # the metric where neither topic nor payload names one
 
 _MAX_SKIPPED = 16  # shown to a person
 _MAX_TIMES = 8  # of an object that are tried: case makes many keys of one word
+_MIN_EPOCH = 1e9  # less is no time that must be told from a metric
 # The name of an array is dropped where it means only that measurements follow.
 _ENVELOPES = frozenset(
-    {"measurements", "readings", "values", "data", "sensors", "metrics", "samples", "records"}
+    {
+        "measurements",
+        "readings",
+        "values",
+        "vals",
+        "data",
+        "sensors",
+        "metrics",
+        "samples",
+        "records",
+        "tags",
+        "d",
+    }
 )
+# OPC DA says bad with 0 and, in steps of four, why; OPC UA with the highest bits.
+_BAD_CODES = frozenset({0.0, 4.0, 8.0, 12.0, 16.0, 20.0, 24.0, 28.0})
+_BAD_FROM = float(0x8000_0000)
+_BAD_WORDS = ("bad", "invalid", "error", "fail", "fault")
 
 
 class JsonValues:
-    """The readings of one JSON payload; made for one :meth:`take`."""
+    """The readings of one JSON payload; made for one :meth:`take` or :meth:`take_all`."""
 
     __slots__ = (
-        "_device", "_limits", "_max_skew_s", "_moment", "_nested", "_notes", "_readings", "_repeats",
-        "_skipped", "_text", "_time_from", "_void",
+        "_device", "_flat", "_heard", "_limits", "_max_skew_s", "_moment", "_nested", "_notes", "_reader",
+        "_readings", "_skipped", "_time_from", "_top",
     )  # fmt: skip
 
-    def __init__(self, *, device: str, moment: Moment, max_skew_s: float, limits: DecodeLimits) -> None:
-        self._device = device
+    def __init__(
+        self,
+        *,
+        device: str,
+        moment: Moment,
+        max_skew_s: float,
+        limits: DecodeLimits,
+        reader: Reader = DEFAULT_READER,
+        notes: tuple[Note, ...] = (),
+        flat: bool = False,
+    ) -> None:
+        """Prepare for one payload.
+
+        Args:
+            device: that the topic names.
+            moment: of the message.
+            max_skew_s: how far in the future a time may be.
+            limits: of one message.
+            reader: what the source says of its payloads.
+            notes: of the text that the value was parsed from.
+            flat: whether the name of every array is dropped, not only of those that mean nothing.
+        """
+        self._device = self._top = device
         self._moment = moment
         self._max_skew_s = max_skew_s
         self._limits = limits
+        self._reader = reader
+        self._flat = flat
         self._readings: list[Reading] = []
         self._skipped: list[Skipped] = []
-        self._notes: tuple[Note, ...] = moment.notes
+        self._heard: dict[str, None] = {}
+        self._notes: tuple[Note, ...] = moment.notes + notes if notes else moment.notes
         self._time_from = moment.time_from
-        self._nested = False  # names are joined: they may be long, and two paths may lead to one
-        self._repeats = False  # an array may hold one name many times
-        self._text = False
-        self._void = False  # something that is neither reading nor text
+        self._nested = False  # names are joined or repeated: they may be long, and two paths may lead to one
 
     def take(self, value: Any, metric: str | None) -> Content:
-        """Return what ``value``, as ``strict_json.parse`` gives it, holds below ``metric``.
+        """Return what ``value``, as ``json_text.parse`` gives it, holds below ``metric``.
 
-        Raises:
-            DecodeError: where there is no reading although it is not text only, and for ambiguous names.
+        Without a reading it is content all the same: the device was heard.
         """
         at = self._moment.at
         if type(value) is dict:
-            self._take_object(value, metric, at)
+            self._take_root(value, metric, at)
         elif type(value) is list:
             self._take_array(value, metric, at)
         else:
             self._take_value(metric or VALUE, value, at, None)
-        readings = tuple(self._readings)
-        if not readings:
-            self._explain_nothing()
-        self._check(readings)
-        traceparent = value.get("traceparent") if type(value) is dict else None
-        return Content(
-            readings, not readings, self._time_from, traceparent, self._notes, tuple(self._skipped)
-        )
+        return self._content(value.get("traceparent") if type(value) is dict else None)
 
-    def _take_object(self, fields: dict[str, Any], base: str | None, at: float) -> None:
-        self._stop_at_limit()
+    def take_all(self, values: Sequence[Any], metric: str | None) -> Content:
+        """Return what ``values`` hold in turn; objects are named by their ids if these differ."""
+        if len(values) == 1:
+            return self.take(values[0], metric)
+        self._nested = True
+        dicts = [value for value in values if type(value) is dict]
+        named = name_elements(dicts, self._top) if len(dicts) == len(values) else None
+        if named is not None and len({(one.device, one.path) for one in named}) == len(named):
+            for item, element in zip(dicts, named, strict=True):
+                self._take_element(item, element, metric, self._moment.at)
+        else:
+            for value in values:
+                if type(value) is dict:
+                    self._take_root(value, metric, self._moment.at)
+                else:
+                    self._take_value(metric or VALUE, value, self._moment.at, None)
+        return self._content(None)
+
+    def take_named(self, objects: Sequence[tuple[str, dict[str, Any]]], metric: str | None) -> Content:
+        """Return what ``objects`` hold, each below a path of its own, "" for none."""
+        self._nested = True
+        for path, fields in objects:
+            self._take_root(fields, _join(metric, path) if path else metric, self._moment.at)
+        return self._content(None)
+
+    def _content(self, traceparent: object) -> Content:
+        if self._nested:
+            self._drop_unsound()
+        readings = self._readings
+        for reading in readings:
+            if reading.value in SENTINELS or reading.value < -273.15:  # noqa: PLR2004 - absolute zero
+                readings = self._drop_sentinels()
+                break
+        heard: tuple[str, ...] = ()
+        if self._heard:
+            heard = tuple(self._heard.keys() - {reading.device for reading in readings})
+        elif not readings:
+            heard = (self._top,)
+        return Content(
+            tuple(readings), not readings, self._time_from, traceparent, self._notes, tuple(self._skipped),
+            heard=heard,
+        )  # fmt: skip
+
+    # --------------------------------------------------------------------------------- objects
+
+    def _take_root(self, fields: dict[str, Any], base: str | None, at: float) -> None:
+        """Take an object of the top, whose time may be where the source says."""
+        path = self._reader.time_path
+        if path is None:
+            self._take_object(fields, base, at)
+            return
+        holder: Any = fields
+        for key in path[:-1]:
+            holder = holder.get(key) if type(holder) is dict else None
+        given = holder.pop(path[-1], None) if type(holder) is dict else None
+        found = self._read_time(given)
+        if found is not None:
+            at = found
+            for key in roles_of(fields).times:
+                del fields[key]
+        self._take_object(fields, base, at)
+
+    def _take_object(
+        self, fields: dict[str, Any], base: str | None, at: float, used: tuple[str, ...] = ()
+    ) -> None:
+        """Take an object; ``used`` are the keys that named it, as an element of an array."""
         roles = roles_of(fields)
         if roles.times:
             at = self._own_time(fields, roles.times, at)
-        if roles.labels and any(type(fields[key]) is str for key in roles.labels):
-            self._text = True
-        if roles.alone:
+        if roles.plain and not used:
+            self._take_metrics(fields, roles.metrics, base, at)
+            return
+        apart = set(used)
+        for key in roles.maybe_times:
+            if is_epoch(fields[key]) and (type(fields[key]) is not float or fields[key] >= _MIN_EPOCH):
+                apart.add(key)
+                found = self._read_time(fields[key]) if not roles.times else None
+                at = at if found is None else found
+        for key in roles.hidden:
+            if key not in apart:
+                self._skip(_join(base, key), Skip.NOT_A_VALUE)
+        for key in roles.bad:
+            self._skip(_join(base, ascii(key)[:40]), Skip.BAD_NAME)
+        if roles.alone and not apart:
             unit = read_unit(fields[roles.units[0]]) if roles.units else None
             self._take_value(base or VALUE, fields[roles.values[0]], at, unit)
-        elif roles.values or roles.units or roles.events:
-            self._take_measurement(fields, roles, base, at)
+        elif roles.values or roles.units or roles.events or used:
+            self._take_measurement(fields, roles, base, at, apart, named=bool(used))
         else:
-            self._take_metrics(fields, roles.metrics, base, at)
+            keys = [key for key in roles.metrics if key not in apart] if apart else roles.metrics
+            self._take_metrics(fields, keys, base, at)
 
-    def _take_measurement(self, fields: dict[str, Any], roles: KeyRoles, base: str | None, at: float) -> None:
+    def _take_measurement(
+        self,
+        fields: dict[str, Any],
+        roles: KeyRoles,
+        base: str | None,
+        at: float,
+        apart: set[str],
+        *,
+        named: bool,
+    ) -> None:
         """Take an object of which one key may be the value that others name and explain."""
-        unit_key = roles.units[0] if roles.units else None
+        unit_key = next((key for key in roles.units if read_unit(fields[key])), None)
         unit = read_unit(fields[unit_key]) if unit_key else None
-        name = roles.name_in(fields) if roles.values else None
-        value_key = next((key for key in roles.values if name or is_sure(key)), None)
+        name = roles.name_in(fields) if roles.values and not named else None
+        value_key = next(
+            (key for key in roles.values if name or named or is_sure(key) or (unit and key not in apart)),
+            None,
+        )
+        for key in roles.events:
+            if type(fields[key]) is str and key not in apart:
+                apart.add(key)
+                self._skip(_join(base, key), Skip.TEXT)
         if value_key is None:
-            self._take_plain(fields, roles, base, at, unit_key if unit else None, unit)
+            self._take_plain(fields, roles, base, at, apart, unit_key, named=named)
             return
-        taken = {value_key}
-        if unit is not None and unit_key is not None:
-            taken.add(unit_key)
+        apart.add(value_key)
+        apart |= roles.annotations
+        if unit_key is not None:
+            apart.add(unit_key)
         if name is not None:
-            taken.add(name[0])
+            apart.add(name[0])
             if base is None or name[1].casefold() != base.casefold():
                 self._nested |= base is not None
                 base = _join(base, name[1])
-        self._take_value(base or VALUE, fields[value_key], at, unit)
-        self._take_events(fields, roles)
-        rest = [key for key in roles.metrics if key not in taken and not _is_event(fields, roles, key)]
-        self._take_metrics(fields, rest, base, at)
+        if any(_is_bad(fields[key]) for key in roles.qualities):
+            self._skip(base or VALUE, Skip.BAD_QUALITY)
+        else:
+            self._take_value(base or VALUE, fields[value_key], at, unit)
+        self._take_metrics(fields, [key for key in roles.metrics if key not in apart], base, at)
 
     def _take_plain(
         self,
@@ -106,19 +233,20 @@ class JsonValues:
         roles: KeyRoles,
         base: str | None,
         at: float,
+        apart: set[str],
         unit_key: str | None,
-        unit: str | None,
+        *,
+        named: bool,
     ) -> None:
         """Take an object without a value key; its unit is that of its number, if there is just one."""
-        self._take_events(fields, roles)
-        keys = [key for key in roles.metrics if key != unit_key and not _is_event(fields, roles, key)]
+        keys = [key for key in roles.metrics if key not in apart and key != unit_key]
+        if named and base is not None and all(key in roles.annotations for key in keys):
+            # A tag with an error code in place of its value.
+            self._skip(base, Skip.NO_VALUE)
+            return
+        unit = read_unit(fields[unit_key]) if unit_key else None
         only = sum(type(fields[key]) is float for key in keys) == 1
         self._take_metrics(fields, keys, base, at, unit if only else None)
-
-    def _take_events(self, fields: dict[str, Any], roles: KeyRoles) -> None:
-        for key in roles.events:
-            if _is_event(fields, roles, key):
-                self._skip(key, Skip.TEXT)
 
     def _take_metrics(
         self,
@@ -134,19 +262,30 @@ class JsonValues:
         for key in keys:
             value = fields[key]
             name = key if base is None else f"{base}.{key}"
-            if type(value) is float:
-                readings.append(Reading(device, name, at, value, unit))
-            elif type(value) is list and key.lower() in _ENVELOPES and value and type(value[0]) is dict:
+            kind = type(value)
+            if kind is float:
+                if value >= _MIN_EPOCH and is_time_like(key) and is_epoch(value):
+                    self._skip(name, Skip.NOT_A_VALUE)
+                else:
+                    readings.append(Reading(device, name, at, value, unit))
+            elif kind is dict and is_address(key):
+                self._take_element(value, Element(device=key), None if self._drops(base) else base, at)
+            elif kind is list and self._drops(key) and value and type(value[0]) is dict:
                 self._take_array(value, base, at)
             else:
-                self._take_value(name, value, at, unit if type(value) is str else None)
+                self._take_value(name, value, at, unit if kind is str else None)
+
+    def _drops(self, name: str | None) -> bool:
+        return name is None or self._flat or name.lower() in _ENVELOPES
+
+    # ---------------------------------------------------------------------------------- values
 
     def _take_value(self, name: str, value: Any, at: float, unit: str | None) -> None:
         kind = type(value)
         if kind is float or kind is bool:
             self._readings.append(Reading(self._device, name, at, float(value), unit))
         elif kind is str:
-            found = read_value(value)
+            found = read_value(value, self._reader)
             if isinstance(found, Skip):
                 self._skip(name, found)
             else:
@@ -156,89 +295,119 @@ class JsonValues:
         elif kind is list:
             self._take_array(value, name, at)
         else:
-            self._skip(name, Skip.NULL)
+            self._skip(name, value if kind is Skip else Skip.NULL)
 
     def _take_array(self, items: list[Any], base: str | None, at: float) -> None:
-        """Take objects by their own time or name where these differ, the rest by place."""
+        """Take objects by their ids, else by their times, the rest by place."""
         self._nested = True
-        self._stop_at_limit()
+        if len(self._readings) > self._limits.max_readings:
+            return
+        if items and items[-1] is Skip.TOO_MANY:
+            items = items[:-1]
+            self._skip(base or VALUE, Skip.TOO_MANY)
         objects = bool(items) and all(type(item) is dict for item in items)
-        if objects and (len(items) == 1 or _tell_apart(items)):
-            self._repeats = True
+        named = name_elements(items, self._top) if objects else None
+        if named is not None:
+            for item, element in zip(items, named, strict=True):
+                self._take_element(item, element, base, at)
+        elif objects and all(roles_of(item).times for item in items):
             for item in items:
-                self._take_object(item, _element_base(item, base), at)
-            return
-        if base is None and not objects:
-            base = VALUE
-        if len(items) > self._limits.max_vector:
+                self._take_object(item, base, at)
+        elif len(items) > self._limits.max_vector:
             self._skip(base or VALUE, Skip.VECTOR)
-            return
+        else:
+            self._take_places(items, base, at)
+
+    def _take_places(self, items: list[Any], base: str | None, at: float) -> None:
+        """Take what has no name of its own.
+
+        A list of measurements is mostly one of one: the first has the name of the list.
+        """
         for place, item in enumerate(items):
-            self._take_value(_join(base, str(place)), item, at, None)
+            path = _join(base, str(place))
+            if type(item) is not dict:
+                self._take_value(path if base else f"{VALUE}.{place}", item, at, None)
+            elif place == 0 and (base is None or roles_of(item).values):
+                self._take_object(item, base, at)
+            else:
+                self._take_object(item, path, at)
+
+    def _take_element(self, item: dict[str, Any], element: Element, base: str | None, at: float) -> None:
+        device = self._device
+        if element.device is not None:
+            self._device = f"{device}/{element.device}"
+            self._heard[self._device] = None
+        path = _join(base, element.path) if element.path else base
+        self._take_object(item, path, at, element.used)
+        self._device = device
+
+    # ----------------------------------------------------------------------------------- times
 
     def _own_time(self, fields: dict[str, Any], keys: tuple[str, ...], at: float) -> float:
         """Return the time that the object gives itself, else ``at``."""
         for key in keys[:_MAX_TIMES]:
-            found = read_time(fields[key], self._moment.received, self._max_skew_s)
-            if not isinstance(found, Note):
-                self._time_from = TimeFrom.PAYLOAD
+            found = self._read_time(fields[key])
+            if found is not None:
                 return found
-            if found not in self._notes:
-                self._notes += (found,)
         return at
 
+    def _read_time(self, given: Any) -> float | None:
+        found = read_time(given, self._moment.received, self._max_skew_s, self._reader.zone)
+        if not isinstance(found, Note):
+            self._time_from = TimeFrom.PAYLOAD
+            return found
+        self._note(found)
+        return None
+
+    # ---------------------------------------------------------------------------------- limits
+
+    def _note(self, note: Note) -> None:
+        if note not in self._notes:
+            self._notes += (note,)
+
     def _skip(self, name: str, why: Skip) -> None:
-        if why is Skip.TEXT:
-            self._text = True
-        else:
-            self._void = True
         if len(self._skipped) < _MAX_SKIPPED:
-            self._skipped.append(Skipped(name, why))
+            self._skipped.append(Skipped(name[: self._limits.max_string], why))
 
-    def _explain_nothing(self) -> None:
-        """Pass a payload of text only, refuse any other without a reading."""
-        if self._text and not self._void:
-            return
-        held = ", ".join(f"{name}: {why}" for name, why in self._skipped) or "neither number nor text in it"
-        raise DecodeError(DecodeReason.NO_READINGS, held)
-
-    def _stop_at_limit(self) -> None:
-        limit = self._limits.max_readings
-        if len(self._readings) > limit:
-            raise DecodeError(DecodeReason.TOO_MANY_KEYS, f"more than the {limit} readings that are taken")
-
-    def _check(self, readings: tuple[Reading, ...]) -> None:
-        if not self._nested:
-            return
-        self._stop_at_limit()
+    def _drop_unsound(self) -> None:
+        """Drop what has a long name, is one too many, or has the name and the time of another reading."""
         limits = self._limits
-        names = {reading.metric for reading in readings}
-        if any(len(name) > limits.max_string for name in names):
-            detail = f"a path of more than {limits.max_string} characters"
-            raise DecodeError(DecodeReason.STRING_TOO_LONG, detail)
-        if not self._repeats and len(names) != len(readings):
-            raise DecodeError(DecodeReason.DUPLICATE_KEY, "two paths that give one metric the same name")
+        kept: dict[tuple[str, str, float], Reading] = {}
+        for reading in self._readings:
+            key = (reading.device, reading.metric, reading.at)
+            if len(reading.metric) > limits.max_string:
+                self._skip(reading.metric, Skip.TOO_LONG)
+            elif key in kept:
+                self._note(Note.REPEATED)
+                self._skip(reading.metric, Skip.REPEATED)
+            elif len(kept) >= limits.max_readings:
+                self._skip(reading.metric, Skip.TOO_MANY)
+                break
+            else:
+                kept[key] = reading
+        self._readings = list(kept.values())
+
+    def _drop_sentinels(self) -> list[Reading]:
+        kept = []
+        for reading in self._readings:
+            if is_sentinel(reading.device, reading.metric, reading.value, reading.unit):
+                self._skip(reading.metric, Skip.SENTINEL)
+            else:
+                kept.append(reading)
+        return kept
 
 
 def _join(base: str | None, name: str) -> str:
     return name if base is None else f"{base}.{name}"
 
 
-def _is_event(fields: dict[str, Any], roles: KeyRoles, key: str) -> bool:
-    return key in roles.events and type(fields[key]) is str
-
-
-def _tell_apart(items: list[dict[str, Any]]) -> bool:
-    """Whether each item has a time, or each a name of its own."""
-    each = [roles_of(item) for item in items]
-    if all(roles.times for roles in each):
-        return True
-    names = [roles.name_in(item) for roles, item in zip(each, items, strict=True)]
-    return None not in names and len(set(names)) == len(names)
-
-
-def _element_base(item: dict[str, Any], base: str | None) -> str | None:
-    """Return the path of an array's element: one with a name and without a value names all its metrics."""
-    roles = roles_of(item)
-    name = None if roles.values else roles.name_in(item)
-    return base if name is None or type(item[name[0]]) is not str else _join(base, name[1])
+def _is_bad(quality: Any) -> bool:
+    """Whether a sender marks its value as bad: false, a code of OPC, a word, or an OPC UA status code."""
+    if type(quality) is dict:
+        code = next((quality[key] for key in ("Code", "code") if key in quality), None)
+        return type(code) is float and code >= _BAD_FROM
+    if type(quality) is float:
+        return quality in _BAD_CODES or quality >= _BAD_FROM
+    if type(quality) is str:
+        return quality.casefold().startswith(_BAD_WORDS)
+    return quality is False

@@ -1,58 +1,99 @@
 """Roles of the keys of a JSON object, cached because a device repeats its keys."""
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Mapping
 from functools import lru_cache
-from operator import itemgetter
 from typing import Any, NamedTuple
 
 from agent.decode.values import is_name
-from agent.domain.records import DecodeError, DecodeReason
 
 _MAX_KEPT_KEYS = 16  # bounds the memory of the cache: 512 answers of 16 keys of 128 characters
+_SEPARATORS = str.maketrans("", "", "_- ")
 
 
-def _ranked(*words: str) -> dict[str, int]:
-    """Return the place of each word; earlier words win."""
-    return {word: place for place, word in enumerate(words)}
+def _ranked(words: str) -> dict[str, int]:
+    """Return the place of each word; earlier words win. Case and separators do not matter."""
+    return {word: place for place, word in enumerate(words.split())}
 
 
-_TIMES = _ranked("ts", "timestamp", "time", "datetime", "ts_ms", "timestamp_ms", "time_ms", "last_seen")
-_NAMES = _ranked(
-    "metric", "name", "measurement", "parameter", "quantity", "field", "sensor", "channel", "type", "n"
+_TIMES = _ranked(
+    "ts timestamp time datetime tsms timestampms timems epoch unixtime utc tst measuredat sourcetimestamp "
+    "servertimestamp createdat receivedat publishedat lastseen"
 )
-_VALUES = _ranked("value", "val", "v")
-_UNITS = _ranked("unit", "units", "uom", "unit_of_measurement", "u")
+# A time only where the value can be nothing else: t may be a temperature.
+_MAYBE_TIMES = _ranked("t at date dt when d")
+_NAMES = _ranked(
+    "metric measurement parameter quantity displayname name tag tagname browsename variable field point "
+    "signal sensor channel key n type"
+)
+# Of the thing that measures. Without a list they are the device's own.
+_THINGS = _ranked(
+    "mac macaddress macaddr bdaddr bleaddress deveui deviceeui eui eui64 ieee ieeeaddr uid uuid guid "
+    "sensorid deviceid devid device serial serialnumber serialno serialnr sn datasetwriterid addr address"
+)
+_IDS = _ranked("id nodeid tagid pointid itemid idx")
+_VALUES = _ranked("value val v")
+_UNITS = _ranked("unit units uom unitofmeasurement u engineeringunits")
 # A button that sends "on" switches nothing on.
-_EVENTS = _ranked("action", "event", "click")
-# Ids and message counts would only ever raise false alarms as series.
-_LABELS = frozenset({
-    "id", "uid", "uuid", "device", "device_id", "deviceid", "mac", "serial", "message_id", "msg_id",
-    "packet_id", "seq", "seqno", "sequence", "traceparent", "tracestate",
-})  # fmt: skip
+_EVENTS = _ranked("action event click")
+_QUALITIES = _ranked("q qc quality statuscode good")
+_FAULTS = _ranked("error err errorcode errcode status")
+_DECIMALS = frozenset({"d", "dp", "decimals", "digits", "precision"})
+# Ids, versions, addresses and message counts would only ever raise false alarms as series.
+_NO_VALUES = _ranked(
+    "ip ipaddr ipaddress ipv4 ipv6 localip gatewayip netmask ssid bssid hostname imei imsi iccid msisdn "
+    "phone phonenumber joineui appeui devaddr appid applicationid fw fwversion fwver firmware "
+    "firmwareversion sw swversion swver software softwareversion hw hwversion hwver hardware "
+    "hardwareversion version ver build revision model modelid hwid seq seqno seqnr seqnum sequence "
+    "sequencenumber msgid messageid packetid pktid msgcount fcnt fcntup fcntdown fport nonce token "
+    "clienttoken crc crc16 crc32 checksum hash traceparent tracestate timezone tz utcoffset rfid "
+    "barcode cardid"
+)
 _NUMBERED = frozenset({"sensor", "channel"})
+# sensor_id, sensorId, fw_version, installedVersion, gw_mac; not "humid".
+_NO_VALUE_END = re.compile(
+    r"(?:[_\-. ](?:id|Id|ID|uid|uuid|UUID|version|mac|ip|serial|eui|seq|crc|hash|token)"
+    r"|[a-z](?:Id|ID|Uuid|UUID|Version|Mac|MAC))\Z"
+)
+_TIME_LIKE = re.compile(r"time|date|seen|updated|changed|since|ts\Z|_at\Z|At\Z|start")
 
 
 class KeyRoles(NamedTuple):
     """The keys of an object by role, in each role the best first."""
 
     times: tuple[str, ...]  # never metrics, whatever they hold
-    labels: tuple[str, ...]  # nor these
+    maybe_times: tuple[str, ...]  # times by their values
+    things: tuple[str, ...]  # never metrics: ids of what measures
+    ids: tuple[str, ...]  # never metrics: ids of this element
+    hidden: tuple[str, ...]  # all keys that are no values, among them things and ids
+    bad: tuple[str, ...]  # cannot name anything
     names: tuple[str, ...]  # only together with a value, otherwise keys like any other
     values: tuple[str, ...]
     units: tuple[str, ...]
     events: frozenset[str]
-    metrics: tuple[str, ...]  # all but times and labels, in the order of the payload
+    annotations: frozenset[str]  # of a value: quality, fault, decimals; otherwise keys like any other
+    qualities: tuple[str, ...]
+    metrics: tuple[str, ...]  # all the rest, in the order of the payload
     alone: bool  # one sure value, at most with a unit: the most common measurement
+    plain: bool  # nothing but metrics
 
     def name_in(self, fields: Mapping[str, Any]) -> tuple[str, str] | None:
         """Return key and text of the name of the value in ``fields``."""
         for key in self.names:
-            given = fields[key]
-            if type(given) is str and is_name(given.strip()):
-                return key, given.strip()
-            if type(given) is float and given.is_integer() and key.lower() in _NUMBERED:
-                return key, str(int(given))
+            text = name_of(key, fields[key])
+            if text is not None:
+                return key, text
         return None
+
+
+def name_of(key: str, given: Any, *, number: bool = False) -> str | None:
+    """Return what ``given`` names, if it is a text, or a number where ``key`` or ``number`` allows it."""
+    if type(given) is str:
+        text = given.strip()
+        return text if text and is_name(text) else None
+    if type(given) is float and given.is_integer() and (number or key.lower() in _NUMBERED):
+        return str(int(given))
+    return None
 
 
 def is_sure(key: str) -> bool:
@@ -60,41 +101,69 @@ def is_sure(key: str) -> bool:
     return key.lower() == "value"
 
 
-def roles_of(fields: Mapping[str, Any]) -> KeyRoles:
-    """Return the roles of the keys of ``fields``.
+@lru_cache(maxsize=2048)
+def is_no_value(name: str) -> bool:
+    """Return whether what ``name`` names is an id, a version, an address or a count of messages."""
+    word = _word(name)
+    return word in _NO_VALUES or word in _THINGS or word in _IDS or bool(_NO_VALUE_END.search(name))
 
-    Raises:
-        DecodeError: where a key cannot name a metric.
-    """
+
+@lru_cache(maxsize=2048)
+def is_time_like(name: str) -> bool:
+    """Return whether the name is that of a time or of a duration."""
+    return bool(_TIME_LIKE.search(name) or _TIME_LIKE.search(name.lower()))
+
+
+def roles_of(fields: Mapping[str, Any]) -> KeyRoles:
+    """Return the roles of the keys of ``fields``."""
     keys = tuple(fields)
     return _kept(keys) if len(keys) <= _MAX_KEPT_KEYS else _sorted(keys)
 
 
+@lru_cache(maxsize=4096)
+def _word(key: str) -> str:
+    return key.lower().translate(_SEPARATORS)
+
+
 def _sorted(keys: tuple[str, ...]) -> KeyRoles:
-    for key in keys:
-        if not is_name(key):
-            raise DecodeError(DecodeReason.BAD_JSON, f"key {key!a} is empty or holds a control character")
-    lower = [(key, key.lower()) for key in keys]
-    times = _among(lower, _TIMES)
-    labels = tuple(key for key, word in lower if word in _LABELS)
-    apart = {*times, *labels}
-    values, units = _among(lower, _VALUES), _among(lower, _UNITS)
+    bad = tuple(key for key in keys if not is_name(key))
+    words = {key: _word(key) for key in keys}
+    for key in bad:
+        del words[key]
+    times = _among(words, _TIMES)
+    apart = {*times, *bad}
+    hidden = tuple(key for key in words if key not in apart and is_no_value(key))
+    apart.update(hidden)
+    values, units = _among(words, _VALUES), _among(words, _UNITS)
+    qualities = _among(words, _QUALITIES)
     metrics = tuple(key for key in keys if key not in apart)
+    maybe_times = _among(words, _MAYBE_TIMES)
+    events = frozenset(_among(words, _EVENTS))
+    decimals = (key for key, word in words.items() if word in _DECIMALS)
     return KeyRoles(
         times=times,
-        labels=labels,
-        names=_among(lower, _NAMES),
+        maybe_times=maybe_times,
+        things=_among(words, _THINGS),
+        ids=_among(words, _IDS),
+        hidden=hidden,
+        bad=bad,
+        names=_among(words, _NAMES),
         values=values,
         units=units,
-        events=frozenset(_among(lower, _EVENTS)),
+        events=events,
+        annotations=frozenset((*qualities, *_among(words, _FAULTS), *decimals)),
+        qualities=qualities,
         metrics=metrics,
         alone=len(values) == 1 and is_sure(values[0]) and len(units) <= 1 and len(metrics) == 1 + len(units),
+        plain=not (hidden or bad or maybe_times or values or units or events),
     )
 
 
 _kept = lru_cache(maxsize=512)(_sorted)
 
 
-def _among(lower: Iterable[tuple[str, str]], ranks: Mapping[str, int]) -> tuple[str, ...]:
-    found = [(ranks[word], key) for key, word in lower if word in ranks]
-    return tuple(key for _, key in sorted(found, key=itemgetter(0)))
+def _among(words: Mapping[str, str], ranks: Mapping[str, int]) -> tuple[str, ...]:
+    found = [key for key, word in words.items() if word in ranks]
+    if len(found) > 1:
+        found.sort(key=lambda key: ranks[words[key]])
+    return tuple(found)

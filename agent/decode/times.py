@@ -1,7 +1,7 @@
 """Event times: the time that a device wrote, as far as it can be believed."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Any, NamedTuple
 
 from agent.decode.family import Note, Properties, TimeFrom
@@ -12,13 +12,16 @@ _YEAR_2000 = 946_684_800.0
 _MAX_SECONDS = 1e11
 _SCALES = (1.0, 1e3, 1e6, 1e9)
 
+# A clock that is not set starts in 1970, 2000 or 2016; no device that speaks now measured before 2020.
+_CLOCKS_START = datetime(2020, 1, 1, tzinfo=UTC).timestamp()
 # A gateway without a battery-backed clock starts in the past; an earlier receipt time proves nothing.
 _CLOCK_WAS_SET = datetime(2025, 1, 1, tzinfo=UTC).timestamp()
 
 _MAX_TEXT = 64
-_NUMBER = re.compile(r"\d{9,20}(\.\d{0,9})?", re.ASCII)
-_DATE_AND_TIME = re.compile(r"\d{4}-?\d\d-?\d\d[T ]\d\d", re.ASCII)
-
+_NUMBER = re.compile(r"\d{1,20}(\.\d{0,9})?", re.ASCII)
+_DATE_AND_TIME = re.compile(r"\d{4}-?\d\d-?\d\d[Tt ]\d\d", re.ASCII)
+_ZONE_NAME = re.compile(r"\[[\w/+\-]{1,40}\]|\s?(?:UTC|GMT)", re.ASCII)  # after the offset, or instead of it
+_DOTTED = re.compile(r"(\d\d)\.(\d\d)\.(\d{4})([T ].*)", re.ASCII)  # day, month, year
 
 _PROPERTIES = frozenset({"time", "ts", "timestamp"})
 
@@ -44,26 +47,45 @@ def moment_of(properties: Properties, received: float, max_future_skew_s: float)
     return Moment(received, received, TimeFrom.RECEIPT, notes)
 
 
-def read_time(given: Any, received: float, max_future_skew_s: float) -> float | Note:
+def read_time(
+    given: Any, received: float, max_future_skew_s: float, zone: tzinfo | None = None
+) -> float | Note:
     """Return ``given`` as Unix seconds, or why the receipt time must replace it.
 
     Args:
         given: seconds, milliseconds, microseconds or nanoseconds since 1970 as float or text, or ISO 8601
             text. Without a zone it is taken as UTC only where that agrees with receipt within the skew.
         received: receipt time, Unix seconds.
-        max_future_skew_s: how far ahead of ``received`` a time may be. The past is never wrong.
+        max_future_skew_s: how far ahead of ``received`` a time may be. The past is right from 2020 on.
+        zone: of times without one.
     """
     if isinstance(given, str):
         text = given[:_MAX_TEXT].strip()
         number = float(text) if _NUMBER.fullmatch(text) else None
-        at = _from_iso(text, received, max_future_skew_s) if number is None else _from_epoch(number)
+        at = _from_iso(text, received, max_future_skew_s, zone) if number is None else _from_epoch(number)
     elif isinstance(given, float):
         at = _from_epoch(given)
     else:
         return Note.TIME_UNREADABLE
-    if isinstance(at, float) and at > received + max_future_skew_s and received >= _CLOCK_WAS_SET:
-        return Note.TIME_IN_FUTURE
+    if isinstance(at, float) and received >= _CLOCK_WAS_SET:
+        if at > received + max_future_skew_s:
+            return Note.TIME_IN_FUTURE
+        if at < _CLOCKS_START:
+            return Note.TIME_TOO_OLD
     return at
+
+
+def is_epoch(given: Any) -> bool:
+    """Return whether a number or text can only be a time: since 1970 in s, ms, µs or ns, or a date."""
+    if isinstance(given, str):
+        text = given[:_MAX_TEXT].strip()
+        if not _NUMBER.fullmatch(text):
+            return bool(_DATE_AND_TIME.match(text))
+        given = float(text)
+    if not isinstance(given, float):
+        return False
+    at = _from_epoch(given)
+    return isinstance(at, float) and at > _CLOCKS_START
 
 
 def _from_epoch(number: float) -> float | Note:
@@ -73,14 +95,24 @@ def _from_epoch(number: float) -> float | Note:
     return Note.TIME_NOT_EPOCH
 
 
-def _from_iso(text: str, received: float, max_skew_s: float) -> float | Note:
+def _from_iso(text: str, received: float, max_skew_s: float, zone: tzinfo | None) -> float | Note:
+    if text.endswith(("]", "C", "T")):
+        name = _ZONE_NAME.search(text)
+        if name and name.end() == len(text):
+            text = text[: name.start()] + ("" if text[name.start()] == "[" else "+00:00")
+    elif text[2:3] == ".":
+        text = _DOTTED.sub(r"\3-\2-\1\4", text)
+    elif text[4:5] == text[7:8] == "/":
+        text = text.replace("/", "-")
     try:
         moment = datetime.fromisoformat(text)
         if moment.tzinfo is not None:
             return moment.timestamp()
+        if not _DATE_AND_TIME.match(text):
+            return Note.TIME_UNREADABLE  # a date alone
+        if zone is not None:
+            return moment.replace(tzinfo=zone).timestamp()
         as_utc = moment.replace(tzinfo=UTC).timestamp()
     except (ValueError, OverflowError):
         return Note.TIME_UNREADABLE
-    if not _DATE_AND_TIME.match(text):
-        return Note.TIME_UNREADABLE  # a date alone
     return as_utc if abs(as_utc - received) <= max_skew_s else Note.TIME_WITHOUT_ZONE

@@ -3,38 +3,121 @@
 import re
 from math import isfinite
 
-from agent.decode.family import Skip
+from agent.decode.family import DEFAULT_READER, Reader, Skip
 
 MAX_UNIT = 16
 
-_WORDS = {"on": 1.0, "true": 1.0, "off": 0.0, "false": 0.0}
+# The first word of each pair is 1, the second 0.
+_PAIRS = (
+    "on off", "true false", "yes no", "open closed", "opened closed", "open close", "wet dry", "ok low",
+    "high low", "detected clear", "motion no_motion", "leak no_leak", "occupied unoccupied",
+    "occupied vacant", "locked unlocked", "active inactive", "enabled disabled", "present absent",
+    "present not_present", "home not_home", "pressed released", "running stopped", "ein aus", "ja nein",
+    "offen geschlossen", "nass trocken",
+)  # fmt: skip
+_WORDS = {word: value for pair in _PAIRS for word, value in zip(pair.split(), (1.0, 0.0), strict=True)}
 _NOT_FINITE = frozenset({"nan", "inf", "infinity"})
+_NO_VALUE = frozenset({
+    "unavailable", "unknown", "none", "null", "undefined", "n/a", "na", "n.a.", "-", "--", "---", "no data",
+    "nodata", "not available", "error", "err", "fail", "failed", "failure", "invalid",
+})  # fmt: skip
+# One to three short words: what `values:` of a source could map.
+_WORD = re.compile(r"[^\W\d_](?:[^\W\d]|-){0,23}(?: [^\W\d_](?:[^\W\d]|-){0,23}){0,2}")
 
-# Without leading zeros, and an exponent only after a fraction or with a sign: "007" and "12e5" are ids.
-_NUMBER = r"[+-]?(?:0|[1-9]\d{0,18})(?:\.\d{1,18}(?:[eE][+-]?\d{1,3})?|[eE][+-]\d{1,3})?"
 _UNITS = (
-    "°C|°F|°|C|F|K|degC|degF|%|%RH|% RH|mV|V|kV|mA|A|mW|W|kW|MW|VA|var|Wh|kWh|MWh|J|Pa|hPa|kPa|MPa|mbar|bar|"
-    "psi|lx|lux|lm|ppm|ppb|dB|dBm|dBA|Hz|kHz|MHz|rpm|mm|cm|m|km|m/s|km/h|mph|m/s²|l|L|ml|m³|m3|"
-    "l/min|L/min|l/h|m³/h|m3/h|g|kg|t|N|Nm|µS/cm|uS/cm|µg/m³|ug/m3|mg/m³|mg/l|pH|Ω|ohm|kΩ|mm/h|W/m²|W/m2|ms|s|min|h|d"
+    "°C|°F|°|C|F|K|degC|degF|deg C|deg F|Cel|%|%RH|% RH|%rH|mV|V|kV|mA|A|µA|mW|W|kW|MW|GW|VA|kVA|MVA|var|VAr|"
+    "kvar|kVAr|Wh|kWh|MWh|GWh|VAh|kVAh|varh|kvarh|Ah|mAh|J|kJ|MJ|GJ|Pa|hPa|kPa|MPa|mbar|bar|psi|inHg|mmHg|lx|"
+    "lux|lm|ppm|ppb|dB|dBm|dBA|dB(A)|Hz|kHz|MHz|GHz|rpm|nm|µm|mm|cm|m|km|in|ft|mi|m/s|km/h|mph|kn|kt|kts|m/s²|"
+    "l|L|ml|mL|m³|m3|gal|l/s|L/s|l/min|L/min|l/h|L/h|m³/h|m3/h|m³/s|g|kg|t|lb|lbs|oz|N|Nm|µS/cm|uS/cm|mS/cm|"
+    "µg/m³|ug/m3|ug/m³|µg/m3|mg/m³|mg/m3|mg/l|mg/L|pH|Ω|ohm|kΩ|mm/h|W/m²|W/m2|kWh/m²|µs|us|ms|s|sec|min|h|d|"
+    "B|kB|MB|GB|TB|KiB|MiB|GiB|µSv/h|uSv/h|Bq/m³|Bq/m3|g/m³|c|f|v|a|w|kw|kwh|wh"
 )
-_QUANTITY = re.compile(rf"({_NUMBER})(?:\s?({_UNITS}))?", re.ASCII)
+# A fraction, or an exponent after one or with a sign: "12e5" is an id.
+_QUANTITY = re.compile(
+    rf"(?P<number>[+-]?(?:\d[\d.,' ]{{0,31}}|[.,]\d{{1,18}})(?:(?<=\d)[eE][+-]?\d{{1,3}})?)"
+    rf"(?:\s{{0,2}}(?P<unit>{'|'.join(re.escape(unit) for unit in _UNITS.split('|'))}))?",
+    re.ASCII,
+)
+_PLAIN = re.compile(
+    r"[+-]?(?:\d{1,18}\.?|\d{0,18}\.\d{1,18}(?:[eE][+-]?\d{1,3})?|\d{1,18}[eE][+-]\d{1,3})", re.ASCII
+)
+_GROUPED = re.compile(r"([+-]?)(\d{1,3}(?:([.,' ])\d{3})(?:\3\d{3}){0,4})(?:([.,])(\d{1,18}))?", re.ASCII)
+_COMMA = re.compile(r"[+-]?\d{0,18},\d{1,18}", re.ASCII)
+_MAX_DIGITS = 12  # of a whole number in a text; one with more is a serial or phone number
+_DIGITS = re.compile(r"([+-]?)(\d+)", re.ASCII)
 _JOINERS = re.compile("[\u200c\u200d]")
+# Signs that look like others, and the full-width forms of ASCII.
+_SIGNS = str.maketrans(
+    {chr(code): chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)}
+    | {
+        "℃": "°C", "℉": "°F", "º": "°", "˚": "°", "\u03bc": "µ", "\u2126": "Ω", "\u2212": "-", "\u2013": "-",
+        "\u00a0": " ", "\u202f": " ", "\u2009": " ", "\u3000": " ", "\u2019": "'", "\u066b": ",",
+    }
+)  # fmt: skip
 
 
-def read_value(text: str) -> tuple[float, str | None] | Skip:
-    """Return value and unit of a text such as ``21.5``, ``21.5 °C``, ``ON`` or ``false``, else what it is.
+def read_value(text: str, reader: Reader = DEFAULT_READER) -> tuple[float, str | None] | Skip:
+    """Return value and unit of a text such as ``21.5``, ``21,5 °C``, ``ON`` or ``open``, else what it is.
 
-    A decimal comma, a grouping sign or a unit outside the list leaves a text a text: no guess is made.
+    A comma is a decimal comma where it can be nothing else, or where ``reader.comma`` says so.
     """
     text = text.strip()
+    if not text.isascii():
+        text = text.translate(_SIGNS).strip()
     word = text.casefold()
-    if word in _WORDS:
-        return _WORDS[word], None
+    if word in reader.words:
+        return reader.words[word], None
     found = _QUANTITY.fullmatch(text)
     if found is None:
-        return Skip.NOT_FINITE if word.lstrip("+-") in _NOT_FINITE else Skip.TEXT
-    value = float(found[1])
-    return (value, found[2]) if isfinite(value) else Skip.NOT_FINITE
+        return _read_word(word)
+    number, unit = found["number"], found["unit"]
+    plain = _plain_number(number.rstrip(" "), comma=reader.comma)
+    if plain is None:
+        return Skip.TEXT
+    digits = _DIGITS.fullmatch(plain)
+    if digits and unit is None and _is_id(digits[1], digits[2]):
+        return Skip.NOT_A_VALUE
+    value = float(plain)
+    return (value, unit) if isfinite(value) else Skip.NOT_FINITE
+
+
+def _read_word(word: str) -> tuple[float, None] | Skip:
+    if word in _WORDS:
+        return _WORDS[word], None
+    if word in _NO_VALUE:
+        return Skip.NO_VALUE
+    if word.lstrip("+-") in _NOT_FINITE:
+        return Skip.NOT_FINITE
+    if not word:
+        return Skip.EMPTY
+    return Skip.UNMAPPED if _WORD.fullmatch(word) else Skip.TEXT
+
+
+def _plain_number(text: str, *, comma: bool) -> str | None:
+    """Return ``text`` as Python writes a number, None where it is none or could be two."""
+    grouped = _GROUPED.fullmatch(text)
+    if grouped:
+        sign, whole, group, point, fraction = grouped.groups()
+        digits = whole.replace(group, "")
+        if point == group:
+            return None
+        if point:
+            return f"{sign}{digits}.{fraction}"
+        if group in " '" or whole.count(group) > 1 or (group == "." and comma and whole[0] != "0"):
+            return sign + digits
+        # One sign with three digits after it: thousands, or a fraction.
+        if group == "," and not comma and whole[0] != "0":
+            return None
+        return f"{sign}{whole.replace(group, '.')}"
+    if _COMMA.fullmatch(text):
+        text = text.replace(",", ".")
+    return text if _PLAIN.fullmatch(text) else None
+
+
+def _is_id(sign: str, digits: str) -> bool:
+    """Whether a whole number in a text is no amount: 007, a serial number, +49151234567."""
+    padded = len(digits) > 1 and digits[0] == "0"
+    return padded or len(digits) > _MAX_DIGITS or (sign == "+" and len(digits) >= 9)  # noqa: PLR2004 - a phone number
 
 
 def read_unit(given: object) -> str | None:

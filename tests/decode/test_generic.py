@@ -1,5 +1,6 @@
 """The generic family: payloads of the field and what becomes of each."""
 
+import gzip
 from typing import Any
 
 import pytest
@@ -85,7 +86,7 @@ def test_metric_value_where_nothing_names_it() -> None:
         ('{"metric":"temperature","value":21.5}', {"temperature": 21.5}),
         (
             '{"name":"temperature","value":21.5,"quality":3}',
-            {"temperature": 21.5, "temperature.quality": 3.0},
+            {"temperature": 21.5},
         ),
         ('{"n":"voltage","u":"V","v":120.1}', {"voltage": 120.1}),
         ('{"v":3.3,"t":21}', {"v": 3.3, "t": 21.0}),
@@ -115,8 +116,8 @@ def test_json_object(payload: str, expected: dict[str, float]) -> None:
         ),
         ('[{"sensor":1,"value":20},{"sensor":2,"value":21}]', {"1": 20.0, "2": 21.0}),
         ('[{"name":"a","t":20},{"name":"b","t":21}]', {"a.t": 20.0, "b.t": 21.0}),
-        ('[{"t":20},{"t":21}]', {"0.t": 20.0, "1.t": 21.0}),
-        ('[{"type":"bme","t":20},{"type":"bme","t":21}]', {"0.t": 20.0, "1.t": 21.0}),
+        ('[{"t":20},{"t":21}]', {"t": 20.0, "1.t": 21.0}),
+        ('[{"type":"bme","t":20},{"type":"bme","t":21}]', {"t": 20.0, "1.t": 21.0}),
         ('[{"t":20,"h":40}]', {"t": 20.0, "h": 40.0}),
     ],
 )
@@ -182,7 +183,7 @@ def test_unit_of_many_numbers_is_nobodys() -> None:
     "payload",
     [
         "online",
-        "21,5",
+        "1,234",
         "2026-06-26",
         "12e5x",
         '{"action":"single"}',
@@ -202,52 +203,104 @@ def test_text_only(payload: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("payload", "why"),
+    [
+        (b"{}", None),
+        (b"[]", None),
+        (b"null", Skip.NULL),
+        (b'{"temperature":null}', Skip.NULL),
+        (b'{"temperature":"nan"}', Skip.NOT_FINITE),
+        (b'{"ts":1782475200}', None),
+        (b'{"id":5}', Skip.NOT_A_VALUE),
+        (b'{"unit":"C"}', None),
+        (b'{"wave":[' + b",".join([b"1"] * 17) + b"]}", Skip.VECTOR),
+        (b"nan", Skip.NOT_FINITE),
+        (b"-inf", Skip.NOT_FINITE),
+        (b"Infinity", Skip.NOT_FINITE),
+        (b"1e999", Skip.NOT_FINITE),
+        (b"unavailable", Skip.NO_VALUE),
+        (b"9" * 5000, Skip.TOO_LONG),
+        (b"x" * 129, Skip.TOO_LONG),
+        (b"idle", Skip.UNMAPPED),
+        (b"0004711234", Skip.NOT_A_VALUE),
+        (b'{"":1}', Skip.BAD_NAME),
+        (b'{" ":1}', Skip.BAD_NAME),
+        (b'{"a\\u0000":1}', Skip.BAD_NAME),
+        (b'{"a\\u202eb":1}', Skip.BAD_NAME),
+        (('{"' + "a" * 100 + '":{"' + "b" * 100 + '":1}}').encode(), Skip.TOO_LONG),
+        (b'{"a":{"b":{"c":{"d":{"e":1}}}}}', Skip.TOO_DEEP),
+        (b'[{"name":"t2","error":2014}]', Skip.NO_VALUE),
+        (b'[{"name":"t2","value":1,"quality":"bad"}]', Skip.BAD_QUALITY),
+    ],
+)
+def test_heard_without_a_value(payload: bytes, why: Skip | None) -> None:
+    """A message without a reading is no fault: its device was heard, and the reason is given."""
+    decoded = decode(payload)
+    assert (decoded.readings, decoded.text_only, decoded.heard) == ((), True, ("th1",))
+    assert ([why] if why else []) == [one.why for one in decoded.skipped]
+
+
+@pytest.mark.parametrize(
     ("payload", "reason"),
     [
-        (b"{}", DecodeReason.NO_READINGS),
-        (b"[]", DecodeReason.NO_READINGS),
-        (b"null", DecodeReason.NO_READINGS),
-        (b'{"temperature":null}', DecodeReason.NO_READINGS),
-        (b'{"temperature":null,"state":"bad"}', DecodeReason.NO_READINGS),
-        (b'{"temperature":"nan"}', DecodeReason.NO_READINGS),
-        (b'{"ts":1782475200}', DecodeReason.NO_READINGS),
-        (b'{"id":5}', DecodeReason.NO_READINGS),
-        (b'{"unit":"C"}', DecodeReason.NO_READINGS),
-        (b'{"wave":[' + b",".join([b"1"] * 17) + b"]}", DecodeReason.NO_READINGS),
-        (b"nan", DecodeReason.NOT_FINITE),
-        (b"NaN", DecodeReason.NOT_FINITE),
-        (b"-inf", DecodeReason.NOT_FINITE),
-        (b"Infinity", DecodeReason.NOT_FINITE),
-        (b"1e999", DecodeReason.NOT_FINITE),
-        (b"9" * 5000, DecodeReason.STRING_TOO_LONG),
-        (b"x" * 129, DecodeReason.STRING_TOO_LONG),
-        (b'{"a":NaN,"b":1}', DecodeReason.NOT_FINITE),
         (b"\x00\x01\x02", DecodeReason.BAD_JSON),
+        (b"BH\x00\x00", DecodeReason.BAD_JSON),
         (b"\xff\xfe", DecodeReason.BAD_UTF8),
+        (b"A\xac\x00\x00", DecodeReason.BAD_UTF8),
         (b'"unfinished', DecodeReason.BAD_JSON),
         (b'{"a":1', DecodeReason.BAD_JSON),
-        (b'{"":1}', DecodeReason.BAD_JSON),
-        (b'{" ":1}', DecodeReason.BAD_JSON),
-        (b'{"a\\u0000":1}', DecodeReason.BAD_JSON),
-        (b'{"a\\u202eb":1}', DecodeReason.BAD_JSON),
-        (b'{"a.b":1,"a":{"b":2}}', DecodeReason.DUPLICATE_KEY),
-        (('{"' + "a" * 100 + '":{"' + "b" * 100 + '":1}}').encode(), DecodeReason.STRING_TOO_LONG),
+        (b'{"a":1}x', DecodeReason.BAD_JSON),
+        (b"[" * 100_000, DecodeReason.TOO_DEEP),
         (b"x" * (256 * 1024 + 1), DecodeReason.TOO_LARGE),
-        (b"[" + b",".join([b'{"ts":1782475200,"t":1}'] * 4097) + b"]", DecodeReason.TOO_MANY_KEYS),
+        (b"\x1f\x8b\x08\x00", DecodeReason.BAD_JSON),
+        (gzip.compress(b"1" * (256 * 1024 + 1)), DecodeReason.TOO_LARGE),
+        (gzip.compress(b'{"t":21.5}')[:-9], DecodeReason.BAD_JSON),
     ],
 )
 def test_quarantined(payload: bytes, reason: DecodeReason) -> None:
-    """A payload that should have held a reading goes to quarantine with the reason."""
+    """A payload that is no message at all goes to quarantine with the reason and the place."""
     with pytest.raises(DecodeError) as caught:
         decode(payload)
     assert reason is caught.value.reason
+
+
+@pytest.mark.parametrize(
+    ("payload", "why", "rest"),
+    [
+        (b'{"a":NaN,"b":1}', Skip.NOT_FINITE, {"b": 1.0}),
+        (b'{"a":1e999,"b":1}', Skip.NOT_FINITE, {"b": 1.0}),
+        (b'{"a":nan,"b":1}', Skip.NOT_FINITE, {"b": 1.0}),
+        (b'{"a":-inf,"b":[1,-Infinity]}', Skip.NOT_FINITE, {"b.0": 1.0}),
+        (b'{"a":"' + b"x" * 129 + b'","b":1}', Skip.TOO_LONG, {"b": 1.0}),
+        (b'{"' + b"x" * 129 + b'":2,"b":1}', Skip.TOO_LONG, {"b": 1.0}),
+        (b'{"a":{"a":{"a":{"a":{"a":1}}}},"b":1}', Skip.TOO_DEEP, {"b": 1.0}),
+        (b'{"":2,"b":1}', Skip.BAD_NAME, {"b": 1.0}),
+        (b'{"a.b":1,"a":{"b":2}}', Skip.REPEATED, {"a.b": 1.0}),
+        (b'[{"name":"t","value":1},{"name":"t","value":2}]', Skip.REPEATED, {"t": 1.0}),
+    ],
+)
+def test_one_bad_value_is_skipped(payload: bytes, why: Skip, rest: dict[str, float]) -> None:
+    """The others are read, and the reason is given."""
+    decoded = decode(payload)
+    assert rest == values(decoded)
+    assert why in {one.why for one in decoded.skipped}
+
+
+def test_more_keys_than_the_limit_are_cut() -> None:
+    """The first 256 are read; so is the rest of an array."""
+    decoded = decode("{" + ",".join(f'"cell_{n}":3.3' for n in range(300)) + "}")
+    assert len(values(decoded)) == 256
+    assert {Skip.TOO_MANY} == {one.why for one in decoded.skipped}
+    decoded = decode(b"[" + b",".join(b'{"ts":%d,"t":1}' % (NOW - n) for n in range(5000)) + b"]")
+    assert len(decoded.readings) == 4096
+    assert {Skip.TOO_MANY} == {one.why for one in decoded.skipped}
 
 
 def test_skipped_values_are_said() -> None:
     """``explain`` can name each value that did not become a reading, and why."""
     decoded = decode('{"t":1,"a":"x","b":null,"c":"nan","w":[' + ",".join(["1"] * 17) + '],"action":"on"}')
     assert {
-        ("a", Skip.TEXT),
+        ("a", Skip.UNMAPPED),
         ("b", Skip.NULL),
         ("c", Skip.NOT_FINITE),
         ("w", Skip.VECTOR),
@@ -297,8 +350,8 @@ def test_limits_are_configurable() -> None:
         sources=[SourceSpec("a/{device}")], base_topic="x", limits=DecodeLimits(max_keys=2, max_bytes=40)
     )
     assert len(small.decode("a/b", b'{"x":1,"y":2}', NOW).readings) == 2
-    with pytest.raises(DecodeError, match="too_many_keys"):
-        small.decode("a/b", b'{"x":1,"y":2,"z":3}', NOW)
+    cut = small.decode("a/b", b'{"x":1,"y":2,"z":3}', NOW)
+    assert (len(cut.readings), list(cut.skipped)) == (2, [("z", Skip.TOO_MANY)])
     with pytest.raises(DecodeError, match="too_large"):
         small.decode("a/b", b" " * 41, NOW)
 
@@ -310,5 +363,4 @@ def test_joined_names_are_bounded(payload: str) -> None:
     """A long metric of the topic leaves no room for keys below it; alone it is what the topic allows."""
     topic = "sensors/th1/" + "m" * 128
     assert decode("1", topic).readings
-    with pytest.raises(DecodeError, match="string_too_long"):
-        decode(payload, topic)
+    assert Skip.TOO_LONG in {one.why for one in decode(payload, topic).skipped}

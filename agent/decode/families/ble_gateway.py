@@ -4,6 +4,7 @@ https://docs.ruuvi.com/gw-data-formats/mqtt-time-stamped-data-from-bluetooth-sen
 """
 
 from collections.abc import Iterator
+from itertools import chain, islice
 from typing import Any, ClassVar
 
 from agent.decode.family import Content, Family, Properties, Route, Skip
@@ -16,7 +17,7 @@ _ADDRESSES = (
 )  # fmt: skip
 _TIMES = ("timestamp", "ts", "time", "timeStamp", "gwts")
 _RUUVI = "ruuvi/"
-_MAX_SENSORS = 1024  # of one message
+_MAX_SENSORS = 512  # of one message
 _BARE = frozenset("0123456789abcdefABCDEF")
 
 
@@ -49,16 +50,14 @@ class BleGateway(JsonFamily):
         if levels[-1] == "gw_status" and len(levels) > 1:
             return self._state(route, device_of(route, levels[-2]), payload)
         value = self._parse(payload)
-        sensors = list(_sensors(value, route))[:_MAX_SENSORS]
+        sensors = list(islice(_sensors(value, route), _MAX_SENSORS + 1))
         if not sensors:
             return ignored("mac", Skip.NO_VALUE)
-        parts = []
-        for address, fields in sensors:
+        parts = [] if len(sensors) <= _MAX_SENSORS else [ignored("sensors", Skip.TOO_MANY)]
+        for address, fields in sensors[:_MAX_SENSORS]:
             given = next((fields[key] for key in _TIMES if key in fields), None)
-            moment = self._moment(value, given, route, received, properties)
-            parts.append(
-                self._take(_with_ruuvi(fields), None, device=device_of(route, address), moment=moment)
-            )
+            frame = self._frame(value, given, route, received, properties)
+            parts.append(self._take(_with_ruuvi(fields), None, device=device_of(route, address), frame=frame))
         return joined(parts, self._limits)
 
 
@@ -68,9 +67,12 @@ def _sensors(value: Any, route: Route) -> Iterator[tuple[str, dict[str, Any]]]:
         own = _address(value)
         if own is None and "gw_mac" in value:
             own = identity(route.topic.rpartition("/")[2])  # a Ruuvi Gateway names the sensor in the topic
-        lists = [item for item in value.values() if isinstance(item, list) and item]
-        found = [one for items in lists for one in _listed(items)] or list(_keyed(value))
-        yield from found or ([(own, value)] if own is not None else [])
+        lists = (item for item in value.values() if isinstance(item, list))
+        found = chain(chain.from_iterable(map(_listed, lists)), _keyed(value))
+        first = next(found, (own, value) if own is not None else None)
+        if first is not None:
+            yield first
+            yield from found
     elif isinstance(value, list):
         yield from _listed(value)
 

@@ -53,8 +53,8 @@ class EspHome(JsonFamily):
         value: Any = self._parse(payload)
         if value is None:
             return ignored((metric or "value")[:64])
-        moment = self._moment(None, None, route, received, properties)
-        return self._take(value, metric, device=device, moment=moment)
+        frame = self._frame(None, None, route, received, properties)
+        return self._take(value, metric, device=device, frame=frame)
 
 
 def _component(levels: list[str]) -> int | None:

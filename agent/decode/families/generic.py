@@ -1,23 +1,36 @@
-"""The generic family: a number or word, flat or nested JSON, arrays."""
+"""The generic family: a number or word, flat or nested JSON, arrays, ``key=value`` and Influx lines."""
 
 import re
 from math import isfinite
 from typing import ClassVar
 
-from agent.decode.family import Content, DecodeLimits, Family, Properties, Route, Skip, Skipped
+from agent.decode.family import (
+    Content,
+    DecodeLimits,
+    Family,
+    Note,
+    Properties,
+    Route,
+    Skip,
+    Skipped,
+)
+from agent.decode.influx_line import is_influx, take_lines
+from agent.decode.json_text import parse_all, to_text
 from agent.decode.json_values import VALUE, JsonValues
-from agent.decode.strict_json import parse, to_text
+from agent.decode.key_roles import is_no_value
+from agent.decode.pairs import is_pairs, read_pairs
+from agent.decode.sentinels import SENTINELS, is_sentinel
 from agent.decode.times import Moment, moment_of
 from agent.decode.values import is_name, read_value
 from agent.domain.records import DecodeError, DecodeReason, Reading
 
 _NUMBER = re.compile(rb"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?")
+_PADDED = re.compile(rb"0\d{4,}")  # an id: nobody measures five digits with a zero in front
 _JSON = ("{", "[", '"')
-_SPACE = " \t\r\n"
 
 
 class Generic:
-    """Decoder of payloads without a family. The topic alone names the device, never the payload."""
+    """Decoder of payloads without a family. The topic names the device, and an address in an array."""
 
     topics: ClassVar[tuple[str, ...]] = ("#",)
 
@@ -32,51 +45,81 @@ class Generic:
     def decode(self, route: Route, payload: bytes, received: float, properties: Properties) -> Content:
         """Return the readings of ``payload``; see :class:`agent.decode.family.Decoder`."""
         moment = moment_of(properties, received, self._max_future_skew_s)
-        head = payload[:1]
-        if head in {b"{", b"["}:
-            return self._decode_json(route, payload, moment)
         if len(payload) <= self._limits.max_string and _NUMBER.fullmatch(payload):
-            return _content_of(route, float(payload), None, moment)
-        return self._decode_text(route, payload, moment)
-
-    def _decode_json(self, route: Route, payload: bytes, moment: Moment) -> Content:
-        value = parse(payload, self._limits)
-        values = JsonValues(
-            device=route.device, moment=moment, max_skew_s=self._max_future_skew_s, limits=self._limits
-        )
-        return values.take(value, route.metric)
-
-    def _decode_text(self, route: Route, payload: bytes, moment: Moment) -> Content:
-        text = to_text(payload).strip(_SPACE)
+            return _number(route, payload, moment)
+        text, notes = to_text(payload, self._limits)
+        if text.startswith(_JSON) or text == "null":
+            parsed = parse_all(text, notes, self._limits)
+            return self._values(route, moment, parsed.notes).take_all(parsed.values, route.metric)
         if not text:
             # An empty payload is how MQTT deletes a retained message.
-            return _no_reading(Skip.EMPTY, moment)
-        if text.startswith(_JSON) or text == "null":
-            return self._decode_json(route, payload, moment)
-        if len(text) > self._limits.max_string:
-            detail = f"a text of {len(text)} characters, at most {self._limits.max_string} are read"
-            raise DecodeError(DecodeReason.STRING_TOO_LONG, detail)
-        if _NUMBER.fullmatch(text.encode()):
-            return _content_of(route, float(text), None, moment)
-        found = read_value(text)
-        if found is Skip.NOT_FINITE:
-            raise DecodeError(DecodeReason.NOT_FINITE, f"{text} is not a number")
+            return Content((), text_only=True, notes=moment.notes, skipped=(Skipped(VALUE, Skip.EMPTY),))
+        return self._decode_text(route, payload, text, moment, notes)
+
+    def _values(self, route: Route, moment: Moment, notes: tuple[Note, ...]) -> JsonValues:
+        return JsonValues(
+            device=route.device, moment=moment, max_skew_s=self._max_future_skew_s, limits=self._limits,
+            reader=route.reader, notes=notes,
+        )  # fmt: skip
+
+    def _decode_text(
+        self, route: Route, payload: bytes, text: str, moment: Moment, notes: tuple[Note, ...]
+    ) -> Content:
+        if is_influx(text):
+            return take_lines(self._values(route, moment, notes), text, route.metric)
+        if is_pairs(text):
+            return self._values(route, moment, notes).take(read_pairs(text, self._limits), route.metric)
+        if len(text) <= self._limits.max_string and _NUMBER.fullmatch(text.encode()):
+            return _number(route, text.encode(), moment)
+        found = read_value(text, route.reader) if len(text) <= self._limits.max_string else Skip.TOO_LONG
         if isinstance(found, Skip):
-            if not is_name(text):
-                raise DecodeError(DecodeReason.BAD_JSON, "neither JSON nor a number nor printable text")
-            return _no_reading(found, moment)
-        return _content_of(route, *found, moment)
+            _refuse_bytes(payload, text, found, notes)
+            return _nothing(route, found, moment)
+        return _content_of(route, *found, moment, notes)
 
 
-def _content_of(route: Route, value: float, unit: str | None, moment: Moment) -> Content:
+def _refuse_bytes(payload: bytes, text: str, found: Skip, notes: tuple[Note, ...]) -> None:
+    """Refuse what is no text: bytes that are not UTF-8, a NUL after what is no word, control characters."""
+    if Note.NOT_UTF8 in notes:
+        place = next(place for place, byte in enumerate(payload) if byte >= 0x80)  # noqa: PLR2004 - beyond ASCII
+        raise DecodeError(
+            DecodeReason.BAD_UTF8, f"neither text nor JSON: byte {payload[place]:#04x} at {place}"
+        )
+    if payload.endswith(b"\0") and found in {Skip.TEXT, Skip.UNMAPPED, Skip.TOO_LONG}:
+        raise DecodeError(DecodeReason.BAD_JSON, f"neither text nor JSON: NUL at byte {payload.find(0)}")
+    lines = text.replace("\n", " ").replace("\r", " ").replace("\t", " ")
+    if not is_name(lines):
+        place = next((place for place, sign in enumerate(lines) if not sign.isprintable()), 0)
+        detail = f"neither JSON nor a number nor printable text: character {place}"
+        raise DecodeError(DecodeReason.BAD_JSON, detail)
+
+
+def _number(route: Route, digits: bytes, moment: Moment) -> Content:
+    value = float(digits)
     if not isfinite(value):
-        raise DecodeError(DecodeReason.NOT_FINITE, "a number beyond the range of a double")
-    reading = Reading(route.device, route.metric or VALUE, moment.at, value, unit)
-    return Content((reading,), time_from=moment.time_from, notes=moment.notes)
+        return _nothing(route, Skip.NOT_FINITE, moment)
+    if _PADDED.fullmatch(digits):
+        return _nothing(route, Skip.NOT_A_VALUE, moment)
+    return _content_of(route, value, None, moment)
 
 
-def _no_reading(why: Skip, moment: Moment) -> Content:
-    return Content((), text_only=True, notes=moment.notes, skipped=(Skipped(VALUE, why),))
+def _content_of(
+    route: Route, value: float, unit: str | None, moment: Moment, notes: tuple[Note, ...] = ()
+) -> Content:
+    metric = route.metric
+    if metric is None:
+        metric = VALUE
+    elif is_no_value(metric):
+        return _nothing(route, Skip.NOT_A_VALUE, moment)
+    if (value in SENTINELS or value < 0) and is_sentinel(route.device, metric, value, unit):
+        return _nothing(route, Skip.SENTINEL, moment)
+    reading = Reading(route.device, metric, moment.at, value, unit)
+    return Content((reading,), time_from=moment.time_from, notes=moment.notes + notes)
+
+
+def _nothing(route: Route, why: Skip, moment: Moment) -> Content:
+    skipped = (Skipped(route.metric or VALUE, why),)
+    return Content((), text_only=True, notes=moment.notes, skipped=skipped, heard=(route.device,))
 
 
 FAMILY: type[Family] = Generic

@@ -53,8 +53,8 @@ class Homie(JsonFamily):
         metric = ".".join(levels[1:])
         if self._types.get((device, metric), "float") not in _NUMBERS:
             return ignored(metric[:64], Skip.TEXT)._replace(heard=(device,))
-        moment = self._moment(None, None, route, received, properties)
-        content = self._take(value, metric, device=device, moment=moment)
+        frame = self._frame(None, None, route, received, properties)
+        content = self._take(value, metric, device=device, frame=frame)
         unit = self._units.get((device, metric))
         if unit is None:
             return content
@@ -87,7 +87,7 @@ class Homie(JsonFamily):
             return
         children = value.get("children")
         if isinstance(children, list):
-            names = [one for one in children if isinstance(one, str) and is_name(one) and "/" not in one]
+            names = [one for one in children if type(one) is str and is_name(one) and "/" not in one]
             _keep(self._children, device, tuple(names[:_MAX_CHILDREN]))
         for node, name, given in _properties(value):
             self._learn(device, f"{node}.{name}", unit=given.get("unit"), datatype=given.get("datatype"))
@@ -96,7 +96,7 @@ class Homie(JsonFamily):
         text = read_unit(unit)
         if text is not None:
             _keep(self._units, (device, metric), text)
-        if isinstance(datatype, str):
+        if type(datatype) is str:
             _keep(self._types, (device, metric), datatype[:16])
 
 

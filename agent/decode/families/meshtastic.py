@@ -56,9 +56,9 @@ class Meshtastic(JsonFamily):
             return ignored("payload")._replace(heard=(device,))
         if self._repeated(sender, value.get("id"), route.topic):
             return ignored("payload", Skip.REPEATED)._replace(heard=(device,))
-        moment = self._moment(value, value.get("timestamp"), route, received, properties)
+        frame = self._frame(value, value.get("timestamp"), route, received, properties)
         radio = {key: value[key] for key in _RADIO if type(value.get(key)) is float}
-        return self._take({**radio, **content}, None, device=device, moment=moment)
+        return self._take({**radio, **content}, None, device=device, frame=frame)
 
     def _repeated(self, sender: str, packet: Any, topic: str) -> bool:
         """Return whether another gateway has passed on the same packet."""

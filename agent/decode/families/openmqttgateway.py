@@ -76,14 +76,14 @@ class OpenMqttGateway(JsonFamily):
         value = self._parse(payload)
         if not isinstance(value, dict):
             return ignored(levels[-1][:64], Skip.TEXT)
-        moment = self._moment(value, value.get("time"), route, received, properties)
+        frame = self._frame(value, value.get("time"), route, received, properties)
         if kind in _SENSORS and not ("id" in value and "model" in value):
             metric = ".".join(levels[place + 1 :]) or None
-            return self._take(value, metric, device=device_of(route, gateway), moment=moment)
+            return self._take(value, metric, device=device_of(route, gateway), frame=frame)
         own = _identity(kind, value)
         if own is None:
             return ignored("id", Skip.NO_VALUE)
-        return self._take(value, None, device=_ble_device(route, own), moment=moment)
+        return self._take(value, None, device=_ble_device(route, own), frame=frame)
 
     def _unit(self, metric: str) -> str | None:
         return super()._unit(metric) or radio_unit(metric)

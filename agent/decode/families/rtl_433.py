@@ -36,15 +36,15 @@ class Rtl433(JsonFamily):
         if metric.casefold() in self.DROPPED or value is None:
             return ignored(metric[:64])
         device = device_of(route, "/".join(levels[place + 1 : -1]))
-        moment = self._moment(None, None, route, received, properties)
-        return self._take(value, metric, device=device, moment=moment)
+        frame = self._frame(None, None, route, received, properties)
+        return self._take(value, metric, device=device, frame=frame)
 
     def _event(self, value: dict[str, Any], route: Route, received: float, properties: Properties) -> Content:
         own = radio_device(value)
         if own is None:
             return ignored("model", Skip.NO_VALUE)
-        moment = self._moment(value, value.get("time"), route, received, properties)
-        return self._take(value, None, device=device_of(route, own), moment=moment)
+        frame = self._frame(value, value.get("time"), route, received, properties)
+        return self._take(value, None, device=device_of(route, own), frame=frame)
 
     def _unit(self, metric: str) -> str | None:
         return radio_unit(metric)

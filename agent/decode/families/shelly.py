@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from agent.decode.family import Content, Family, Properties, Route, Skip, Skipped
-from agent.decode.json_family import JsonFamily, device_of, ignored, joined
-from agent.decode.times import Moment
+from agent.decode.json_family import Frame, JsonFamily, device_of, ignored, joined
 
 _GEN1 = "shellies/"
 _COMPONENT = re.compile(r"[a-z][a-z0-9_]{0,31}:\d{1,6}", re.ASCII)
@@ -76,21 +75,21 @@ class Shelly(JsonFamily):
         value = self._parse(payload)
         if rest == _EVENTS:
             return self._notification(value, route, device, received, properties)
-        moment = self._moment(value, None, route, received, properties)
+        frame = self._frame(value, None, route, received, properties)
         if rest[:1] == ["status"] and len(rest) == 2:  # noqa: PLR2004 - status and component
-            content = joined(self._components({rest[1]: value}, device, moment), self._limits)
+            content = joined(self._components({rest[1]: value}, device, frame), self._limits)
             return content._replace(expected_s=_expected(value, device))
         if not own:
-            return self._take(value, route.metric, device=device, moment=moment)
-        return self._gen1(rest, value, device, moment)
+            return self._take(value, route.metric, device=device, frame=frame)
+        return self._gen1(rest, value, device, frame)
 
-    def _gen1(self, rest: list[str], value: Any, device: str, moment: Moment) -> Content:
+    def _gen1(self, rest: list[str], value: Any, device: str, frame: Frame) -> Content:
         if value is None or any(level in _NOT_READ or level.startswith("input_event") for level in rest):
             return ignored(".".join(rest)[:64])
         if any(level.endswith("_f") for level in rest):
             return Content((), text_only=True, skipped=(Skipped(".".join(rest)[:64], Skip.OTHER_UNIT),))
         metric = None if rest == ["status"] else ".".join(rest)
-        return self._take(value, metric, device=device, moment=moment)
+        return self._take(value, metric, device=device, frame=frame)
 
     def _notification(
         self, value: Any, route: Route, device: str, received: float, properties: Properties
@@ -98,24 +97,24 @@ class Shelly(JsonFamily):
         params = value.get("params") if isinstance(value, dict) else None
         if not isinstance(params, dict):
             return ignored("params", Skip.NO_VALUE)
-        moment = self._moment(value, params.get("ts"), route, received, properties)
-        content = joined(self._components(params, device, moment), self._limits)
+        frame = self._frame(value, params.get("ts"), route, received, properties)
+        content = joined(self._components(params, device, frame), self._limits)
         if not content.readings:
             content = content._replace(heard=(device,))
         return content._replace(expected_s=_expected(params.get("sys"), device))
 
-    def _components(self, params: dict[str, Any], device: str, moment: Moment) -> Iterator[Content]:
+    def _components(self, params: dict[str, Any], device: str, frame: Frame) -> Iterator[Content]:
         for name, status in params.items():
             kind = name.partition(":")[0]
             if not isinstance(status, dict) or name in {"ts", "events"}:
                 continue
             if kind in _OWN:
                 status = {key: status[key] for key in _READ_OF_OWN.get(kind, ()) if key in status}  # noqa: PLW2901
-                yield self._take(status, name, device=device, moment=moment)
+                yield self._take(status, name, device=device, frame=frame)
             elif kind == "devicepower" and _on_mains(status):
                 yield Content((), skipped=(Skipped(f"{name}.battery", Skip.NO_VALUE),), heard=(device,))
             else:
-                yield self._take(status, name, device=device, moment=moment)
+                yield self._take(status, name, device=device, frame=frame)
 
     def _unit(self, metric: str) -> str | None:
         parts = metric.casefold().split(".")

@@ -10,8 +10,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from agent.decode.family import Content, Family, Properties, Route
-from agent.decode.json_family import JsonFamily, device_of, identity, ignored, joined
-from agent.decode.times import Moment
+from agent.decode.json_family import Frame, JsonFamily, device_of, identity, ignored, joined
 
 _PREFIXES = frozenset({"tele", "stat", "cmnd"})
 _SUFFIX = re.compile(
@@ -76,31 +75,31 @@ class Tasmota(JsonFamily):
             if value is None or not _POWER.fullmatch(last):
                 return ignored(last[:64])
             return self._take(
-                value, last, device=device, moment=self._moment(None, None, route, received, properties)
+                value, last, device=device, frame=self._frame(None, None, route, received, properties)
             )
-        moment = self._moment(value, value.get("Time"), route, received, properties)
+        frame = self._frame(value, value.get("Time"), route, received, properties)
         if last == "RESULT":
-            return self._result(value, device, moment)
+            return self._result(value, device, frame)
         if last.startswith(("INFO", "STATUS")) and last not in _INSIDE:
             return ignored(last)
-        return self._telemetry(value, device, moment)
+        return self._telemetry(value, device, frame)
 
-    def _result(self, value: dict[str, Any], device: str, moment: Moment) -> Content:
+    def _result(self, value: dict[str, Any], device: str, frame: Frame) -> Content:
         """Take power states and zigbee sensors from the answers to commands; the rest are settings."""
         kept = {key: item for key, item in value.items() if _POWER.fullmatch(key) or key == _ZIGBEE}
         period = value.get("TelePeriod")
-        content = self._telemetry(kept, device, moment)
+        content = self._telemetry(kept, device, frame)
         if type(period) is float and _PERIOD_S[0] <= period <= _PERIOD_S[1]:
             content = content._replace(expected_s=((device, period),))
         return content
 
-    def _telemetry(self, value: dict[str, Any], device: str, moment: Moment) -> Content:
+    def _telemetry(self, value: dict[str, Any], device: str, frame: Frame) -> Content:
         zigbee = value.get(_ZIGBEE)
         if isinstance(zigbee, dict):
             rest = {key: item for key, item in value.items() if key not in {_ZIGBEE, "Time"}}
-            own = [self._take(rest, None, device=device, moment=moment)] if rest else []
-            return joined([*self._zigbee(zigbee, device, moment), *own], self._limits)
-        content = self._take(value, None, device=device, moment=moment)
+            own = [self._take(rest, None, device=device, frame=frame)] if rest else []
+            return joined([*self._zigbee(zigbee, device, frame), *own], self._limits)
+        content = self._take(value, None, device=device, frame=frame)
         units = {key: _unit_text(value.get(key), usual) for key, usual in _UNIT_KEYS.items()}
         readings = tuple(
             replace(one, unit=units[key])
@@ -110,12 +109,12 @@ class Tasmota(JsonFamily):
         )
         return content._replace(readings=readings)
 
-    def _zigbee(self, fields: dict[str, Any], bridge: str, moment: Moment) -> Iterator[Content]:
+    def _zigbee(self, fields: dict[str, Any], bridge: str, frame: Frame) -> Iterator[Content]:
         """Yield the sensors behind a zigbee bridge, each a device of its own by its address."""
         for address, item in fields.items():
             sensor = identity(address)
             if sensor is not None and isinstance(item, dict):
-                yield self._take(item, None, device=f"{bridge}/{sensor}", moment=moment)
+                yield self._take(item, None, device=f"{bridge}/{sensor}", frame=frame)
 
     def _unit(self, metric: str) -> str | None:
         parts = metric.casefold().split(".")
@@ -123,7 +122,7 @@ class Tasmota(JsonFamily):
 
 
 def _unit_text(given: Any, usual: str) -> str:
-    short = given.strip() if isinstance(given, str) else ""
+    short = given.strip() if type(given) is str else ""
     if not short or len(short) > 8 or not short.isprintable():  # noqa: PLR2004 - no unit is longer
         return usual
     return {"C": "°C", "F": "°F"}.get(short, short)

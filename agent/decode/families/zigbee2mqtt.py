@@ -54,8 +54,8 @@ class Zigbee2Mqtt(JsonFamily):
         else:
             device = route.device
         given = value.get("last_seen") if isinstance(value, dict) else None
-        moment = self._moment(value, given, route, received, properties)
-        return self._take(value, metric, device=device, moment=moment)
+        frame = self._frame(value, given, route, received, properties)
+        return self._take(value, metric, device=device, frame=frame)
 
 
 FAMILY: type[Family] = Zigbee2Mqtt
