@@ -112,7 +112,9 @@ class Shelly(JsonFamily):
                 status = {key: status[key] for key in _READ_OF_OWN.get(kind, ()) if key in status}  # noqa: PLW2901
                 yield self._take(status, name, device=device, frame=frame)
             elif kind == "devicepower" and _on_mains(status):
-                yield Content((), skipped=(Skipped(f"{name}.battery", Skip.NO_VALUE),), heard=(device,))
+                yield Content((), skipped=(Skipped(f"{name}.battery", Skip.NO_VALUE),))
+                rest = {key: item for key, item in status.items() if key != "battery"}
+                yield self._take(rest, name, device=device, frame=frame)
             else:
                 yield self._take(status, name, device=device, frame=frame)
 
