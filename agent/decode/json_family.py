@@ -84,6 +84,8 @@ class JsonFamily:
 
     def _take(self, value: Any, metric: str | None, *, device: str, frame: Frame) -> Content:
         """Return the readings of a parsed value without the keys that are not values."""
+        if metric is not None and not self._may_name(metric):
+            return ignored(ascii(metric)[:_MAX_IDENTITY], Skip.BAD_NAME)._replace(heard=(device,))
         skipped: list[Skipped] = []
         pruned = self._prune(value, metric or "", skipped)
         values = JsonValues(
@@ -93,6 +95,9 @@ class JsonFamily:
         content = values.take(pruned, metric)
         skips = (*skipped, *content.skipped)[:_MAX_SKIPPED]
         return content._replace(readings=tuple(map(self._with_unit, content.readings)), skipped=skips)
+
+    def _may_name(self, metric: str) -> bool:
+        return len(metric) <= self._limits.max_string and is_name(metric) and metric.strip(".") != ""
 
     def _with_unit(self, reading: Reading) -> Reading:
         unit = self._unit(reading.metric) if reading.unit is None else None
@@ -184,6 +189,8 @@ def device_of(route: Route, own: str) -> str:
     if it names the same device with fewer or more levels; else its pattern says no more than ``#`` does.
     """
     given = route.device
+    if not own.strip("/ "):
+        return given
     if given == own or own.endswith("/" + given) or given.endswith("/" + own):
         return given if given != route.topic else own
     levels = frozenset(route.topic.split("/"))

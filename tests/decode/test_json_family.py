@@ -1,5 +1,7 @@
 """Steps that the families share: the device of a topic, ids of the payload, many devices in one message."""
 
+import json
+
 import pytest
 
 from agent.decode.families import FAMILIES
@@ -125,3 +127,22 @@ def test_tables_of_attributes_are_bounded() -> None:
         mesh.decode(Route("msh/x", "msh/x", None), packet, NOW, NONE)
     assert len(homie._units) == 4096  # type: ignore[attr-defined]
     assert len(mesh._packets) == 1024  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", ["s\x00witch:0", "\x8cm:0", "x" * 129, "."])
+def test_a_name_of_the_payload_that_is_none_is_left_out(name: str) -> None:
+    """A component that cannot name a metric is skipped; the device was heard."""
+    family = FAMILIES["shelly"](limits=LIMITS, max_future_skew_s=300.0)
+    frame = json.dumps({"method": "NotifyStatus", "params": {name: {"apower": 1.5}}}).encode()
+    content = family.decode(Route("shelly1/events/rpc", "shelly1", None), frame, NOW, NONE)
+    assert (content.readings, content.heard) == ((), ("shelly1",))
+
+
+def test_two_ids_are_two_devices() -> None:
+    """Whatever the ids are: the sensors of a list are never merged, and one without an id is left out."""
+    family = FAMILIES["ble_gateway"](limits=LIMITS, max_future_skew_s=300.0)
+    ids = ["A", "a", "A ", "A:1", "A1", 1, "1.0", "A/1", "", None, "\u200b", "\u00e9", "e\u0301"]
+    items = [{"mac": one, "temperature": float(place)} for place, one in enumerate(ids)]
+    content = family.decode(Route("ble/g", "ble/g", None), json.dumps(items).encode(), NOW, NONE)
+    named = {reading.value: reading.device for reading in content.readings}
+    assert len(set(named.values())) == len(named) >= 6
