@@ -102,7 +102,7 @@ def _reading(reading: Reading, word: str, limits: list[Limit]) -> dict[str, Any]
 _ENDINGS = {
     "availability": "It says whether the device is there: offline opens a silence finding at once.",
     "own": "It is below the agent's own base topic: acknowledged, never a reading.",
-    "text_only": "It holds nothing but text: acknowledged and counted, neither a reading nor quarantined.",
+    "text_only": "Nothing in it is a reading: acknowledged and counted, and its device was heard.",
     "nothing": "It holds no reading: acknowledged and counted.",
 }
 

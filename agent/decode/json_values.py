@@ -6,9 +6,9 @@ from typing import Any
 from agent.decode.elements import Element, is_address, name_elements
 from agent.decode.family import DEFAULT_READER, Content, DecodeLimits, Note, Reader, Skip, Skipped, TimeFrom
 from agent.decode.key_roles import KeyRoles, is_sure, is_time_like, roles_of
-from agent.decode.sentinels import SENTINELS, is_sentinel
+from agent.decode.sentinels import FAR, NEAR, is_sentinel
 from agent.decode.times import Moment, is_epoch, read_time
-from agent.decode.values import read_unit, read_value
+from agent.decode.values import is_name, read_unit, read_value
 from agent.domain.records import Reading
 
 VALUE = "value"  # the metric where neither topic nor payload names one
@@ -41,10 +41,9 @@ _BAD_WORDS = ("bad", "invalid", "error", "fail", "fault")
 class JsonValues:
     """The readings of one JSON payload; made for one :meth:`take` or :meth:`take_all`."""
 
-    __slots__ = (
-        "_device", "_flat", "_heard", "_limits", "_max_skew_s", "_moment", "_nested", "_notes", "_reader",
-        "_readings", "_skipped", "_time_from", "_top",
-    )  # fmt: skip
+    _flat = False
+    _heard: dict[str, None] | None = None
+    _nested = False  # names are joined or repeated: they may be long, and two paths may lead to one
 
     def __init__(
         self,
@@ -73,13 +72,12 @@ class JsonValues:
         self._max_skew_s = max_skew_s
         self._limits = limits
         self._reader = reader
-        self._flat = flat
+        if flat:
+            self._flat = True
         self._readings: list[Reading] = []
         self._skipped: list[Skipped] = []
-        self._heard: dict[str, None] = {}
         self._notes: tuple[Note, ...] = moment.notes + notes if notes else moment.notes
         self._time_from = moment.time_from
-        self._nested = False  # names are joined or repeated: they may be long, and two paths may lead to one
 
     def take(self, value: Any, metric: str | None) -> Content:
         """Return what ``value``, as ``json_text.parse`` gives it, holds below ``metric``.
@@ -89,11 +87,15 @@ class JsonValues:
         at = self._moment.at
         if type(value) is dict:
             self._take_root(value, metric, at)
-        elif type(value) is list:
+            return self._content(value.get("traceparent"))
+        if type(value) is list:
+            for item in value:
+                if type(item) is dict:
+                    self._move_time(item)
             self._take_array(value, metric, at)
         else:
             self._take_value(metric or VALUE, value, at, None)
-        return self._content(value.get("traceparent") if type(value) is dict else None)
+        return self._content(None)
 
     def take_all(self, values: Sequence[Any], metric: str | None) -> Content:
         """Return what ``values`` hold in turn; objects are named by their ids if these differ."""
@@ -104,6 +106,7 @@ class JsonValues:
         named = name_elements(dicts, self._top) if len(dicts) == len(values) else None
         if named is not None and len({(one.device, one.path) for one in named}) == len(named):
             for item, element in zip(dicts, named, strict=True):
+                self._move_time(item)
                 self._take_element(item, element, metric, self._moment.at)
         else:
             for value in values:
@@ -117,6 +120,9 @@ class JsonValues:
         """Return what ``objects`` hold, each below a path of its own, "" for none."""
         self._nested = True
         for path, fields in objects:
+            if path and not is_name(path):
+                self._skip(ascii(path)[:40], Skip.BAD_NAME)
+                continue
             self._take_root(fields, _join(metric, path) if path else metric, self._moment.at)
         return self._content(None)
 
@@ -124,38 +130,37 @@ class JsonValues:
         if self._nested:
             self._drop_unsound()
         readings = self._readings
-        for reading in readings:
-            if reading.value in SENTINELS or reading.value < -273.15:  # noqa: PLR2004 - absolute zero
-                readings = self._drop_sentinels()
-                break
         heard: tuple[str, ...] = ()
-        if self._heard:
-            heard = tuple(self._heard.keys() - {reading.device for reading in readings})
+        if self._heard is not None:
+            measured = {reading.device for reading in readings}
+            heard = tuple(device for device in self._heard if device not in measured)
         elif not readings:
             heard = (self._top,)
         return Content(
             tuple(readings), not readings, self._time_from, traceparent, self._notes, tuple(self._skipped),
-            heard=heard,
+            None, (), heard,
         )  # fmt: skip
 
     # --------------------------------------------------------------------------------- objects
 
     def _take_root(self, fields: dict[str, Any], base: str | None, at: float) -> None:
-        """Take an object of the top, whose time may be where the source says."""
+        if self._reader.time_path is not None:
+            self._move_time(fields)
+        self._take_object(fields, base, at)
+
+    def _move_time(self, fields: dict[str, Any]) -> None:
+        """Put the time that is where the source says in the place of the object's other times."""
         path = self._reader.time_path
         if path is None:
-            self._take_object(fields, base, at)
             return
         holder: Any = fields
         for key in path[:-1]:
             holder = holder.get(key) if type(holder) is dict else None
-        given = holder.pop(path[-1], None) if type(holder) is dict else None
-        found = self._read_time(given)
+        found = self._read_time(holder.pop(path[-1], None) if type(holder) is dict else None)
         if found is not None:
-            at = found
             for key in roles_of(fields).times:
                 del fields[key]
-        self._take_object(fields, base, at)
+            fields["timestamp"] = found
 
     def _take_object(
         self, fields: dict[str, Any], base: str | None, at: float, used: tuple[str, ...] = ()
@@ -164,9 +169,14 @@ class JsonValues:
         roles = roles_of(fields)
         if roles.times:
             at = self._own_time(fields, roles.times, at)
-        if roles.plain and not used:
-            self._take_metrics(fields, roles.metrics, base, at)
-            return
+        if not used:
+            if roles.plain:
+                self._take_metrics(fields, roles.metrics, base, at)
+                return
+            if roles.alone:
+                unit = read_unit(fields[roles.units[0]]) if roles.units else None
+                self._take_value(base or VALUE, fields[roles.values[0]], at, unit)
+                return
         apart = set(used)
         for key in roles.maybe_times:
             if is_epoch(fields[key]) and (type(fields[key]) is not float or fields[key] >= _MIN_EPOCH):
@@ -178,10 +188,7 @@ class JsonValues:
                 self._skip(_join(base, key), Skip.NOT_A_VALUE)
         for key in roles.bad:
             self._skip(_join(base, ascii(key)[:40]), Skip.BAD_NAME)
-        if roles.alone and not apart:
-            unit = read_unit(fields[roles.units[0]]) if roles.units else None
-            self._take_value(base or VALUE, fields[roles.values[0]], at, unit)
-        elif roles.values or roles.units or roles.events or used:
+        if roles.values or roles.units or roles.events or used:
             self._take_measurement(fields, roles, base, at, apart, named=bool(used))
         else:
             keys = [key for key in roles.metrics if key not in apart] if apart else roles.metrics
@@ -221,7 +228,7 @@ class JsonValues:
             if base is None or name[1].casefold() != base.casefold():
                 self._nested |= base is not None
                 base = _join(base, name[1])
-        if any(_is_bad(fields[key]) for key in roles.qualities):
+        if any(_is_bad(fields[key], opc_ua=key.lower().endswith("code")) for key in roles.qualities):
             self._skip(base or VALUE, Skip.BAD_QUALITY)
         else:
             self._take_value(base or VALUE, fields[value_key], at, unit)
@@ -264,10 +271,12 @@ class JsonValues:
             name = key if base is None else f"{base}.{key}"
             kind = type(value)
             if kind is float:
-                if value >= _MIN_EPOCH and is_time_like(key) and is_epoch(value):
+                if NEAR < value < FAR:
+                    readings.append(Reading(device, name, at, value, unit))
+                elif value >= _MIN_EPOCH and is_time_like(key) and is_epoch(value):
                     self._skip(name, Skip.NOT_A_VALUE)
                 else:
-                    readings.append(Reading(device, name, at, value, unit))
+                    self._add(name, at, value, unit)
             elif kind is dict and is_address(key):
                 self._take_element(value, Element(device=key), None if self._drops(base) else base, at)
             elif kind is list and self._drops(key) and value and type(value[0]) is dict:
@@ -282,20 +291,28 @@ class JsonValues:
 
     def _take_value(self, name: str, value: Any, at: float, unit: str | None) -> None:
         kind = type(value)
-        if kind is float or kind is bool:
-            self._readings.append(Reading(self._device, name, at, float(value), unit))
+        if kind is float and NEAR < value < FAR:
+            self._readings.append(Reading(self._device, name, at, value, unit))
+        elif kind is float or kind is bool:
+            self._add(name, at, float(value), unit)
         elif kind is str:
             found = read_value(value, self._reader)
             if isinstance(found, Skip):
                 self._skip(name, found)
             else:
-                self._readings.append(Reading(self._device, name, at, found[0], found[1] or unit))
+                self._add(name, at, found[0], found[1] or unit)
         elif kind is dict:
             self._take_object(value, name, at)
         elif kind is list:
             self._take_array(value, name, at)
         else:
             self._skip(name, value if kind is Skip else Skip.NULL)
+
+    def _add(self, name: str, at: float, value: float, unit: str | None) -> None:
+        if not NEAR < value < FAR and is_sentinel(self._device, name, value, unit):
+            self._skip(name, Skip.SENTINEL)
+        else:
+            self._readings.append(Reading(self._device, name, at, value, unit))
 
     def _take_array(self, items: list[Any], base: str | None, at: float) -> None:
         """Take objects by their ids, else by their times, the rest by place."""
@@ -336,6 +353,7 @@ class JsonValues:
         device = self._device
         if element.device is not None:
             self._device = f"{device}/{element.device}"
+            self._heard = {} if self._heard is None else self._heard
             self._heard[self._device] = None
         path = _join(base, element.path) if element.path else base
         self._take_object(item, path, at, element.used)
@@ -345,10 +363,13 @@ class JsonValues:
 
     def _own_time(self, fields: dict[str, Any], keys: tuple[str, ...], at: float) -> float:
         """Return the time that the object gives itself, else ``at``."""
+        received, zone = self._moment.received, self._reader.zone
         for key in keys[:_MAX_TIMES]:
-            found = self._read_time(fields[key])
-            if found is not None:
+            found = read_time(fields[key], received, self._max_skew_s, zone)
+            if not isinstance(found, Note):
+                self._time_from = TimeFrom.PAYLOAD
                 return found
+            self._note(found)
         return at
 
     def _read_time(self, given: Any) -> float | None:
@@ -387,27 +408,18 @@ class JsonValues:
                 kept[key] = reading
         self._readings = list(kept.values())
 
-    def _drop_sentinels(self) -> list[Reading]:
-        kept = []
-        for reading in self._readings:
-            if is_sentinel(reading.device, reading.metric, reading.value, reading.unit):
-                self._skip(reading.metric, Skip.SENTINEL)
-            else:
-                kept.append(reading)
-        return kept
-
 
 def _join(base: str | None, name: str) -> str:
     return name if base is None else f"{base}.{name}"
 
 
-def _is_bad(quality: Any) -> bool:
-    """Whether a sender marks its value as bad: false, a code of OPC, a word, or an OPC UA status code."""
+def _is_bad(quality: Any, *, opc_ua: bool) -> bool:
+    """Whether a sender marks its value as bad: false, a word, or a code; 0 is good in OPC UA only."""
     if type(quality) is dict:
         code = next((quality[key] for key in ("Code", "code") if key in quality), None)
         return type(code) is float and code >= _BAD_FROM
     if type(quality) is float:
-        return quality in _BAD_CODES or quality >= _BAD_FROM
+        return (not opc_ua and quality in _BAD_CODES) or quality >= _BAD_FROM
     if type(quality) is str:
         return quality.casefold().startswith(_BAD_WORDS)
     return quality is False

@@ -154,7 +154,7 @@ def _sorted(keys: tuple[str, ...]) -> KeyRoles:
         annotations=frozenset((*qualities, *_among(words, _FAULTS), *decimals)),
         qualities=qualities,
         metrics=metrics,
-        alone=len(values) == 1 and is_sure(values[0]) and len(units) <= 1 and len(metrics) == 1 + len(units),
+        alone=len(values) == 1 == len(metrics) - len(units) and is_sure(values[0]) and not (hidden or bad),
         plain=not (hidden or bad or maybe_times or values or units or events),
     )
 

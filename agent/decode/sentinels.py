@@ -5,7 +5,9 @@ import re
 # The DS18B20 after power-on (85) and unplugged (-127), sixteen bits that say "not there", and these in tenths
 # and hundredths, with and without a sign.
 _POWER_ON = 85.0
-SENTINELS = frozenset({
+#: Between these are no sentinels, and most readings.
+NEAR, FAR = -127.0, 85.0
+_SENTINELS = frozenset({
     _POWER_ON, -127.0, -273.15, 32767.0, -32768.0, 65535.0, 3276.7, -3276.8, 6553.5, 327.67, -327.68, 655.35,
     9999.0, -9999.0, -999.0, -999.9, 2147483647.0, -2147483648.0, 4294967295.0,
 })  # fmt: skip
@@ -28,9 +30,9 @@ def is_sentinel(device: str, metric: str, value: float, unit: str | None) -> boo
 
     85 °C is usual in a boiler or a processor: there it is a value.
     """
-    if not _TEMPERATURE.search(metric):
+    if (value not in _SENTINELS and value >= _ABSOLUTE_ZERO_C) or not _TEMPERATURE.search(metric):
         return False
     fahrenheit_or_kelvin = unit is not None and unit.strip("°").casefold() in {"f", "degf", "k"}
     if value == _POWER_ON:
         return not fahrenheit_or_kelvin and not _HOT.search(f"{device}.{metric}")
-    return value in SENTINELS or (value < _ABSOLUTE_ZERO_C and not fahrenheit_or_kelvin)
+    return value in _SENTINELS or not fahrenheit_or_kelvin

@@ -20,7 +20,8 @@ _CLOCK_WAS_SET = datetime(2025, 1, 1, tzinfo=UTC).timestamp()
 _MAX_TEXT = 64
 _NUMBER = re.compile(r"\d{1,20}(\.\d{0,9})?", re.ASCII)
 _DATE_AND_TIME = re.compile(r"\d{4}-?\d\d-?\d\d[Tt ]\d\d", re.ASCII)
-_ZONE_NAME = re.compile(r"\[[\w/+\-]{1,40}\]|\s?(?:UTC|GMT)", re.ASCII)  # after the offset, or instead of it
+_ZONE_NAME = re.compile(r"\[[\w/+\-]{1,40}\]|\s?(?:UTC|GMT)\Z", re.ASCII)  # behind an offset or instead of it
+_OFFSET = re.compile(r"(?:Z|z|[+-]\d\d:?\d\d)\Z", re.ASCII)
 _DOTTED = re.compile(r"(\d\d)\.(\d\d)\.(\d{4})([T ].*)", re.ASCII)  # day, month, year
 
 _PROPERTIES = frozenset({"time", "ts", "timestamp"})
@@ -96,16 +97,12 @@ def _from_epoch(number: float) -> float | Note:
 
 
 def _from_iso(text: str, received: float, max_skew_s: float, zone: tzinfo | None) -> float | Note:
-    if text.endswith(("]", "C", "T")):
-        name = _ZONE_NAME.search(text)
-        if name and name.end() == len(text):
-            text = text[: name.start()] + ("" if text[name.start()] == "[" else "+00:00")
-    elif text[2:3] == ".":
-        text = _DOTTED.sub(r"\3-\2-\1\4", text)
-    elif text[4:5] == text[7:8] == "/":
-        text = text.replace("/", "-")
     try:
-        moment = datetime.fromisoformat(text)
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError:
+            text = _as_iso(text)
+            moment = datetime.fromisoformat(text)
         if moment.tzinfo is not None:
             return moment.timestamp()
         if not _DATE_AND_TIME.match(text):
@@ -116,3 +113,15 @@ def _from_iso(text: str, received: float, max_skew_s: float, zone: tzinfo | None
     except (ValueError, OverflowError):
         return Note.TIME_UNREADABLE
     return as_utc if abs(as_utc - received) <= max_skew_s else Note.TIME_WITHOUT_ZONE
+
+
+def _as_iso(text: str) -> str:
+    """Return a time with a named zone, or with dots or slashes in its date, as ISO 8601."""
+    name = _ZONE_NAME.search(text)
+    if name and name.end() == len(text):
+        bracket = text[name.start()] == "["
+        text = text[: name.start()]
+        if not bracket or ("UTC" in name[0] and not _OFFSET.search(text)):
+            text += "+00:00"
+    text = _DOTTED.sub(r"\3-\2-\1\4", text)
+    return text.replace("/", "-") if text[4:5] == text[7:8] == "/" else text

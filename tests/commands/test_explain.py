@@ -88,7 +88,7 @@ def test_time_and_notes(config: Config) -> None:
     ("topic", "payload", "reason"),
     [
         ("sensors/b/t", b'{"value": 1', "bad_json"),
-        ("sensors/b/t", b"NaN", "not_finite"),
+        ("sensors/b/t", b"\x01\x02", "bad_json"),
         ("sensors//t", b"1", "bad_topic"),
     ],
 )

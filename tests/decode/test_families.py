@@ -35,6 +35,14 @@ def test_a_message_is_recognised_by_its_family_alone(case: Case) -> None:
     assert found == list(dict.fromkeys([*own, "generic"]))
 
 
+@pytest.mark.parametrize("case", [one for one in CASES if one.payload.endswith(b"}")], ids=str)
+def test_one_bad_value_costs_no_others(case: Case) -> None:
+    """A value that is not finite, in an object of any family, leaves the rest of the message as it was."""
+    damaged = case._replace(payload=case.payload[:-1].rstrip() + b',"zz_odd":NaN}')
+    if "refused" not in case.wanted and not pending(case) and case.payload.startswith(b"{"):
+        assert faults(damaged) == []
+
+
 def test_every_family_has_cases() -> None:
     """A family without a message that it reads is not tested at all."""
     assert {case.family for case in CASES if "expect" in case.wanted} == set(FAMILIES)

@@ -15,17 +15,18 @@ from agent.decode.family import (
     Skipped,
 )
 from agent.decode.influx_line import is_influx, take_lines
-from agent.decode.json_text import parse_all, to_text
+from agent.decode.json_text import parse_all, parse_plain, to_text
 from agent.decode.json_values import VALUE, JsonValues
 from agent.decode.key_roles import is_no_value
 from agent.decode.pairs import is_pairs, read_pairs
-from agent.decode.sentinels import SENTINELS, is_sentinel
+from agent.decode.sentinels import FAR, NEAR, is_sentinel
 from agent.decode.times import Moment, moment_of
 from agent.decode.values import is_name, read_value
 from agent.domain.records import DecodeError, DecodeReason, Reading
 
 _NUMBER = re.compile(rb"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?")
-_PADDED = re.compile(rb"0\d{4,}")  # an id: nobody measures five digits with a zero in front
+_PADDED = 5  # digits with a zero in front: an id
+_OBJECTS = frozenset({b"{", b"["})
 _JSON = ("{", "[", '"')
 
 
@@ -45,12 +46,16 @@ class Generic:
     def decode(self, route: Route, payload: bytes, received: float, properties: Properties) -> Content:
         """Return the readings of ``payload``; see :class:`agent.decode.family.Decoder`."""
         moment = moment_of(properties, received, self._max_future_skew_s)
-        if len(payload) <= self._limits.max_string and _NUMBER.fullmatch(payload):
+        if payload[:1] in _OBJECTS:
+            value = parse_plain(payload, self._limits)
+            if value is not None:
+                return self._values(route, moment, ()).take(value, route.metric)
+        elif len(payload) <= self._limits.max_string and _NUMBER.fullmatch(payload):
             return _number(route, payload, moment)
         text, notes = to_text(payload, self._limits)
         if text.startswith(_JSON) or text == "null":
-            parsed = parse_all(text, notes, self._limits)
-            return self._values(route, moment, parsed.notes).take_all(parsed.values, route.metric)
+            parsed, notes = parse_all(text, notes, self._limits)
+            return self._values(route, moment, notes).take_all(parsed, route.metric)
         if not text:
             # An empty payload is how MQTT deletes a retained message.
             return Content((), text_only=True, notes=moment.notes, skipped=(Skipped(VALUE, Skip.EMPTY),))
@@ -95,12 +100,15 @@ def _refuse_bytes(payload: bytes, text: str, found: Skip, notes: tuple[Note, ...
 
 
 def _number(route: Route, digits: bytes, moment: Moment) -> Content:
-    value = float(digits)
-    if not isfinite(value):
-        return _nothing(route, Skip.NOT_FINITE, moment)
-    if _PADDED.fullmatch(digits):
+    value, metric = float(digits), route.metric or VALUE
+    if len(digits) >= _PADDED and digits[:1] == b"0" and digits.isdigit():
         return _nothing(route, Skip.NOT_A_VALUE, moment)
-    return _content_of(route, value, None, moment)
+    if not NEAR < value < FAR or is_no_value(metric):
+        if not isfinite(value):
+            return _nothing(route, Skip.NOT_FINITE, moment)
+        return _content_of(route, value, None, moment)
+    reading = Reading(route.device, metric, moment.at, value, None)
+    return Content((reading,), False, moment.time_from, None, moment.notes)  # noqa: FBT003 - the hot path
 
 
 def _content_of(
@@ -111,7 +119,7 @@ def _content_of(
         metric = VALUE
     elif is_no_value(metric):
         return _nothing(route, Skip.NOT_A_VALUE, moment)
-    if (value in SENTINELS or value < 0) and is_sentinel(route.device, metric, value, unit):
+    if not NEAR < value < FAR and is_sentinel(route.device, metric, value, unit):
         return _nothing(route, Skip.SENTINEL, moment)
     reading = Reading(route.device, metric, moment.at, value, unit)
     return Content((reading,), time_from=moment.time_from, notes=moment.notes + notes)

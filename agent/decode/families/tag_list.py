@@ -21,8 +21,8 @@ class TagList(ByWord):
 
     def take(self, values: JsonValues, text: str, metric: str | None) -> Content:
         """Return the values of all tags."""
-        parsed = parse_all(text, (), self.limits)
-        return values.take_all([_tags(value) for value in parsed.values], metric)
+        parsed, _ = parse_all(text, (), self.limits)
+        return values.take_all([_tags(value) for value in parsed], metric)
 
 
 def _tags(value: Any) -> Any:

@@ -97,8 +97,9 @@ class Tasmota(JsonFamily):
         zigbee = value.get(_ZIGBEE)
         if isinstance(zigbee, dict):
             rest = {key: item for key, item in value.items() if key not in {_ZIGBEE, "Time"}}
-            own = [self._take(rest, None, device=device, frame=frame)] if rest else []
-            return joined([*self._zigbee(zigbee, device, frame), *own], self._limits)
+            own = self._take(rest, None, device=device, frame=frame)
+            heard = own.heard if not zigbee else ()  # a bridge that only passes on has no values of its own
+            return joined([*self._zigbee(zigbee, device, frame), own._replace(heard=heard)], self._limits)
         content = self._take(value, None, device=device, frame=frame)
         units = {key: _unit_text(value.get(key), usual) for key, usual in _UNIT_KEYS.items()}
         readings = tuple(
