@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from simulator import scenario as scenarios
+from simulator import families, scenario as scenarios
 from simulator.commands.common import (
     BROKER_LIMIT_S,
     EXIT_FAULT,
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 _PER_LINK_S = 0.02  # added to the time that connecting may take
 _FLUSH_LIMIT_S = 5.0
 _LOOK_S = 0.5
+_MAX_DEVICES = 1000  # of a family
+_OF_SCENARIOS = ("history", "labels", "connections", "qos", "flap", "metrics", "manifest", "again")
 _LABELS_S = 86_400.0  # of a run without an end
 #: Options that decide the bytes, and so cannot be combined with a manifest.
 _DECIDED = ("seed", "start", "speed", "for_s", "history", "connections", "qos", "flap")
@@ -49,6 +51,17 @@ def register(commands: "Commands[argparse.ArgumentParser]") -> None:
     """Add the command."""
     parser = commands.add_parser("run", help="only the devices of a scenario, on a broker of yours")
     parser.add_argument("name", nargs="?", help="a name of `edge-sim list`, or a YAML file")
+    parser.add_argument(
+        "--family",
+        action="append",
+        choices=families.words(),
+        metavar="WORD",
+        help="instead of a scenario, devices that speak this family; may be repeated; one of "
+        + ", ".join(families.words()),
+    )
+    parser.add_argument(
+        "--devices", type=_device_count, default=2, metavar="N", help="devices of each --family (2)"
+    )
     add_pace(parser)
     add_broker(parser)
     parser.add_argument(
@@ -84,6 +97,12 @@ def register(commands: "Commands[argparse.ArgumentParser]") -> None:
     )
 
 
+def _device_count(text: str) -> int:
+    if not text.isascii() or not text.isdecimal() or not 1 <= int(text[:5]) <= _MAX_DEVICES:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to {_MAX_DEVICES}")
+    return int(text)
+
+
 def connections(text: str) -> str:
     """Read ``each``, ``shared`` or ``shared:N``."""
     if re.match(scenarios.CONNECTIONS, text) is None:
@@ -107,8 +126,10 @@ def flap(text: str) -> tuple[float, float, float]:
 def _run(args: argparse.Namespace) -> int:
     from simulator import manifest as manifests  # noqa: PLC0415 - `list` stays quick
 
+    if args.family:
+        return _play_families(args)
     if args.name is None and args.again is None:
-        args.refuse("the following arguments are required: name (see `edge-sim list`)")
+        args.refuse("the following arguments are required: name (see `edge-sim list`) or --family")
     try:
         manifest = _again(args) if args.again is not None else _manifest(args)
         name = args.name or manifest.scenario
@@ -135,6 +156,33 @@ def _run(args: argparse.Namespace) -> int:
         else:
             say(f"{wire.messages} of {manifest.messages} messages: the run was not repeated to its end")
     return code
+
+
+def _play_families(args: argparse.Namespace) -> int:
+    """Run devices of families; most options belong to scenarios."""
+    from simulator import family_run  # noqa: PLC0415 - `list` stays quick
+
+    if args.name is not None:
+        args.refuse("--family replaces a scenario; leave out the name")
+    for option in _OF_SCENARIOS:
+        if getattr(args, option):
+            args.refuse(f"--{option} belongs to a scenario; leave it out with --family")
+    host, port = args.broker
+    start = args.start or live_start(now=time.time(), speed=args.speed, for_s=args.for_s)
+    words = list(dict.fromkeys(args.family))
+    devices = family_run.make(words, count=args.devices, seed=args.seed)
+    many = "s" * (len(devices) > 1)
+    say(f"{', '.join(words)}: {len(devices)} device{many} or gateway{many} on {host}:{port}")
+    count = family_run.play(
+        devices,
+        address=args.broker,
+        start=start,
+        until=float("inf") if args.for_s is None else start + args.for_s * args.speed,
+        speed=args.speed,
+        stop=stop_on_signal(),
+    )
+    say(f"live: {count} messages")
+    return EXIT_OK
 
 
 def _manifest(args: argparse.Namespace) -> "Manifest":

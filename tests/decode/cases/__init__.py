@@ -9,7 +9,8 @@ and the result:
   ``[[time, value], ..]`` is a list of readings. ``or``: other answers that are as good.
 - ``units`` ({metric glob: unit}, compared by meaning; any unit if absent), ``skipped`` (globs of values that
   must be named as skipped), ``at`` (Unix seconds, ``"receipt"``, a list of these; ``"receipt"`` if absent),
-  ``online`` (true, false, or {device: true or false}), ``refused`` (the reason for the quarantine, or true).
+  ``online`` (true, false, or {device: true or false}), ``refused`` (the reason for the quarantine, or true),
+  ``expected`` ({device: seconds}, the announced interval).
 """
 
 import json
