@@ -3,7 +3,16 @@
 from collections.abc import Sequence
 from typing import Any
 
-from agent.decode.family import Content, DecodeLimits, Note, Skip, Skipped, TimeFrom
+from agent.decode.family import (
+    DEFAULT_READER,
+    Content,
+    DecodeLimits,
+    Note,
+    Reader,
+    Skip,
+    Skipped,
+    TimeFrom,
+)
 from agent.decode.key_roles import KeyRoles, is_sure, roles_of
 from agent.decode.times import Moment, read_time
 from agent.decode.values import read_unit, read_value
@@ -27,7 +36,15 @@ class JsonValues:
         "_skipped", "_text", "_time_from", "_void",
     )  # fmt: skip
 
-    def __init__(self, *, device: str, moment: Moment, max_skew_s: float, limits: DecodeLimits) -> None:
+    def __init__(
+        self,
+        *,
+        device: str,
+        moment: Moment,
+        max_skew_s: float,
+        limits: DecodeLimits,
+        reader: Reader = DEFAULT_READER,  # noqa: ARG002 - for the words of the source
+    ) -> None:
         self._device = device
         self._moment = moment
         self._max_skew_s = max_skew_s

@@ -218,7 +218,8 @@ class Registry:
                     levels.append(identity.metric)
                 if not all(level.strip() for level in levels):
                     raise DecodeError(DecodeReason.BAD_TOPIC, "an empty level where a name belongs")
-                return source, Route(topic, source.device or identity.device, identity.metric)
+                parts = source.pattern.match(topic) or {}
+                return source, Route(topic, source.device or identity.device, identity.metric, parts)
         raise DecodeError(DecodeReason.BAD_TOPIC, "no source has this topic")
 
 
