@@ -97,6 +97,7 @@ class Rooms:
             settings=settings.of_journal(self.config),
             wiring=Wiring(
                 decode=self._decode,
+                families=self._registry,
                 on_rows=self.crossings.on_rows,
                 on_acks=lambda acks: self.link.ack(acks),  # noqa: PLW0108 - the link is built later
                 on_generation=lambda number: self.link.generation_stored(number),  # noqa: PLW0108

@@ -1,12 +1,22 @@
 """The registry of sources: source and family of a message, and its readings."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal, NamedTuple
 
 from agent.decode.availability import AvailabilityDecoder, AvailabilitySpec, availability_pattern
 from agent.decode.families import AUTO, FAMILIES, formats
-from agent.decode.family import DecodeLimits, Decoder, Family, Note, Properties, Route, Skipped, TimeFrom
+from agent.decode.family import (
+    DecodeLimits,
+    Decoder,
+    Family,
+    Note,
+    Properties,
+    Remembering,
+    Route,
+    Skipped,
+    TimeFrom,
+)
 from agent.decode.message_id import MessageIdPath
 from agent.decode.strict_json import too_large
 from agent.decode.topics import TopicPattern, covers, likeness, overlap
@@ -118,6 +128,9 @@ class Registry:
             name: family(limits=self._limits, max_future_skew_s=max_future_skew_s)
             for name, family in FAMILIES.items()
         }
+        self._remembering = {
+            name: family for name, family in decoders.items() if isinstance(family, Remembering)
+        }
         self._sources = tuple(_source(spec, decoders) for spec in sources)
         self._watches = tuple(_watch(spec, self._limits) for spec in sources if spec.availability is not None)
         self._routes: dict[str, tuple[_Source, Route]] = {}
@@ -178,6 +191,19 @@ class Registry:
             source.spec.label, content.readings, traceparent, content.text_only, source.spec.retained,
             route.device, family, content.time_from, notes, content.skipped, content.online, message_id,
         )  # fmt: skip
+
+    def take_changes(self) -> dict[tuple[str, str], bytes | None]:
+        """Return the changed rows of the families that remember, by family and key."""
+        return {
+            (name, key): body
+            for name, family in self._remembering.items()
+            for key, body in family.take_changes().items()
+        }
+
+    def restore(self, rows: Mapping[tuple[str, str], bytes]) -> None:
+        """Take the rows that an earlier process kept; those of an unknown family are passed over."""
+        for name, family in self._remembering.items():
+            family.restore({key: body for (owner, key), body in rows.items() if owner == name})
 
     def unmatched(self, topic: str) -> str | None:
         """Return the source or availability topic that is nearest to a topic that none subscribes to.

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from agent.domain.records import Arrival, Row
 from agent.journal.arrivals import Ack, Decode
+from agent.journal.family_tables import Families
 from agent.verdict.feedback import Noted
 
 
@@ -19,6 +20,7 @@ class Wiring:
     on_room: Callable[[], None]
     log: Callable[..., None]
     on_texts: Callable[[list[tuple[Arrival, bool]]], None] = lambda _texts: None
+    families: Families | None = None  # with state that the journal keeps
     knows: Callable[[str], bool] = lambda _device: False  # a device, to the detector
     on_feedback: Callable[[tuple[Noted, ...]], None] = lambda _noted: None
 

@@ -9,6 +9,7 @@ from agent.journal.answer import Answer, refuse
 from agent.journal.arrivals import Intake
 from agent.journal.capacity import Capacity
 from agent.journal.errors import JournalCorruptError, JournalStorageError, is_damage, is_storage
+from agent.journal.family_tables import FamilyTables
 from agent.journal.inbox import Group, Inbox, Job
 from agent.journal.message_ids import MessageIds
 from agent.journal.newcomers import Newcomers
@@ -65,6 +66,7 @@ class Writer:
         self._stats = stats
         self._wall = wall
         self._mono = mono
+        self._family_tables = FamilyTables(connection, wiring.families)
         self._backoff_s = 0.0
         self._pruned = mono()
         self._io_at = 0.0
@@ -158,6 +160,7 @@ class Writer:
                 intake.give_up_held()
             failpoint("c1_received")
             intake.insert(connection)
+            self._family_tables.insert(connection)
             for job in group.jobs:
                 results.answers.append(self._run(job, store))
             if prune:
@@ -180,6 +183,7 @@ class Writer:
         self._message_ids.rollback()
         self._series.rollback()
         self._newcomers.rollback()
+        self._family_tables.rollback()
 
     def _run(self, job: Job, store: Store) -> Answer:
         """Run a job in a savepoint: one that fails takes nothing of the others with it."""
@@ -218,6 +222,7 @@ class Writer:
         self._message_ids.commit()
         self._series.commit()
         self._newcomers.commit()
+        self._family_tables.commit()
         self._backoff_s = 0.0
         stats = self._stats
         stats.commits += 1
