@@ -131,7 +131,10 @@ class Rooms:
         if arrival.topic == self._feedback_topic:
             return read_feedback(arrival.payload)
         received = self._pace.wall_at(arrival.mono, arrival.received)
-        return self._registry.decode(arrival.topic, arrival.payload, received, arrival.properties)
+        decoded = self._registry.decode(arrival.topic, arrival.payload, received, arrival.properties)
+        if decoded.request is not None:
+            self.link.announce(*decoded.request)
+        return decoded
 
     def _make_link(self) -> Link:
         return Link(

@@ -12,6 +12,7 @@ from agent.decode.family import (
     Family,
     Note,
     Properties,
+    Reader,
     Remembering,
     Route,
     Skipped,
@@ -70,6 +71,13 @@ class SourceSpec:
             le=1_000_000,
         ),
     ] = 200
+    request_rebirth: Annotated[
+        bool,
+        Key(
+            "format `sparkplug` only: ask a node for its birth after messages that cannot be understood"
+            " without it; needs the right to write `spBv1.0/+/NCMD/+`"
+        ),
+    ] = False
     name: str = ""  # the topic when empty
 
     @property
@@ -93,6 +101,7 @@ class Decoded(NamedTuple):
     skipped: tuple[Skipped, ...] = ()  # at most 16 values that did not become readings
     online: bool | None = None  # availability that the device reports of itself
     message_id: str | None = None  # the publisher's, at the path that the source configures
+    request: tuple[str, bytes] | None = None  # topic and payload to publish once, if there is a connection
 
 
 _OWN = Decoded(None, (), None, text_only=False, retained="ignore")
@@ -190,6 +199,7 @@ class Registry:
         return Decoded(
             source.spec.label, content.readings, traceparent, content.text_only, source.spec.retained,
             route.device, family, content.time_from, notes, content.skipped, content.online, message_id,
+            content.request,
         )  # fmt: skip
 
     def take_changes(self) -> dict[tuple[str, str], bytes | None]:
@@ -245,7 +255,9 @@ class Registry:
                 if not all(level.strip() for level in levels):
                     raise DecodeError(DecodeReason.BAD_TOPIC, "an empty level where a name belongs")
                 parts = source.pattern.match(topic) or {}
-                return source, Route(topic, source.device or identity.device, identity.metric, parts)
+                device = source.device or identity.device
+                reader = Reader(request_rebirth=source.spec.request_rebirth)
+                return source, Route(topic, device, identity.metric, parts, reader)
         raise DecodeError(DecodeReason.BAD_TOPIC, "no source has this topic")
 
 

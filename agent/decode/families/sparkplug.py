@@ -91,6 +91,7 @@ class Sparkplug(Envelope):
             return content._replace(states=((address.id, True),))
         unknown = any(one.why is Skip.UNKNOWN_ALIAS for one in content.skipped)
         wanted = route.reader.request_rebirth and (lost or unknown)
+        wanted = wanted and not any(sign in address.command for sign in "+#")
         if wanted and self._rebirths.admit(address.node, received):
             return content._replace(request=(address.command, rebirth_command(received)))
         return content
