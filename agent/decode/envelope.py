@@ -106,7 +106,10 @@ class Envelope:
         return content if content.readings else content._replace(heard=content.heard or (device,))
 
     def join(self, parts: Iterable[Content]) -> Content:
-        """Return several parts as one result; the same metric at the same time twice counts once."""
+        """Return several parts as one result; the same metric at the same time twice counts once.
+
+        Parts beyond the limit of readings are not read at all.
+        """
         readings: dict[tuple[str, str, float], Reading] = {}
         skipped: list[Skipped] = []
         notes: dict[Note, None] = {}
@@ -118,24 +121,29 @@ class Envelope:
                 if (one.device, one.metric, one.at) in readings:
                     skipped.append(Skipped(one.metric, Skip.REPEATED))
                     notes[Note.REPEATED] = None
-                elif len(readings) < self.limits.max_readings:
-                    readings[one.device, one.metric, one.at] = one
                 else:
-                    skipped.append(Skipped(one.metric, Skip.TOO_MANY))
-            skipped += part.skipped
-            del skipped[MAX_SKIPPED:]
-            notes.update(dict.fromkeys(part.notes))
-            heard.update(dict.fromkeys(part.heard))
-            expected.update(part.expected_s)
+                    readings[one.device, one.metric, one.at] = one
             if part.readings:
                 sources.add(part.time_from)
+            if part.skipped:
+                skipped += part.skipped
+            if part.notes:
+                notes.update(dict.fromkeys(part.notes))
+            if part.heard:
+                heard.update(dict.fromkeys(part.heard))
+            if part.expected_s:
+                expected.update(part.expected_s)
+            del skipped[MAX_SKIPPED:]
+            if len(readings) > self.limits.max_readings:
+                skipped.insert(0, Skipped("the rest", Skip.TOO_MANY))
+                break
         with_value = {device for device, _, _ in readings}
         return Content(
-            tuple(readings.values()),
+            tuple(readings.values())[: self.limits.max_readings],
             text_only=not readings,
             time_from=next(one for one in _ORDER if one in sources),
             notes=tuple(notes),
-            skipped=tuple(skipped),
+            skipped=tuple(skipped[:MAX_SKIPPED]),
             heard=tuple(device for device in heard if device not in with_value),
             expected_s=tuple(expected.items()),
         )

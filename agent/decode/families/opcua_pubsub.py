@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from agent.decode.envelope import Envelope, is_named, nothing
 from agent.decode.family import Content, Family, Properties, Route, Skip, Skipped
 from agent.decode.times import Moment
+from agent.domain.records import Reading
 
 _HEAD_BYTES = 1024
 _MAX_MESSAGES = 1024
@@ -96,6 +97,9 @@ class OpcUaPubSub(Envelope):
             return nothing(name, Skip.BAD_QUALITY, heard=(device,))
         if value is None:
             return nothing(name, Skip.NULL, heard=(device,))
+        if type(value) is float and len(name) <= self.limits.max_string:  # by far the most
+            one = Reading(device, name, moment.at, value)
+            return Content((one,), time_from=moment.time_from, notes=moment.notes)
         return self.take(route, value, moment, metric=name, device=device)
 
 

@@ -7,7 +7,7 @@ import re
 from typing import Any, ClassVar
 
 from agent.decode.envelope import Envelope, identify, label_by, nothing, split, with_unit
-from agent.decode.family import Content, Family, Properties, Route, Skip
+from agent.decode.family import Content, Family, Properties, Route, Skip, Skipped
 from agent.decode.json_values import VALUE
 from agent.decode.strict_json import to_text
 
@@ -26,6 +26,7 @@ _NO_VALUES = frozenset({
     "ack_pwr_limit", "status",
 })  # fmt: skip
 _NO_BRANCHES = frozenset({"cmd", "ctrl", "device", "setup"})
+_MAX_INVERTERS = 64
 _LABELS = ("name", "serial")
 _UNITS = {
     "power": "W", "powerdc": "W", "current": "A", "voltage": "V", "frequency": "Hz", "temperature": "°C",
@@ -61,7 +62,9 @@ class OpenDtu(Envelope):
             if levels[-1] in _NO_VALUES or not _NO_BRANCHES.isdisjoint(levels[:-1]):
                 return nothing(metric or VALUE, Skip.NOT_A_VALUE)
         content = self.take(route, value, self.moment(properties, received), metric=metric, device=device)
-        return content._replace(readings=tuple(with_unit(one, _UNITS) for one in content.readings))
+        readings = tuple(with_unit(one, _UNITS) for one in content.readings)
+        more = (Skipped("inverters", Skip.TOO_MANY),) if payload.count(b'"serial"') > _MAX_INVERTERS else ()
+        return content._replace(readings=readings, skipped=more + content.skipped)
 
 
 def _below(levels: list[str]) -> str:
@@ -71,6 +74,7 @@ def _below(levels: list[str]) -> str:
 def _plain(value: Any) -> Any:
     """Return the tree with values and units as other devices write them, and inverters by their names."""
     if type(value) is list:
+        value = value[:_MAX_INVERTERS]
         labels = label_by(value, _LABELS)
         if labels is None:
             return [_plain(one) for one in value]

@@ -11,7 +11,7 @@ from agent.decode.times import Moment
 from agent.decode.values import is_name, read_unit
 from agent.domain.records import DecodeError, DecodeReason, Reading
 
-_HEAD = re.compile(rb'\s*\[\s*\{[^{}\[\]]{0,512}"(?:bn|n)"\s*:')
+_HEAD = re.compile(rb'\[\s*\{[^{}\[\]]{0,512}"(?:bn|n)"\s*:')
 _VALUE = re.compile(rb'"(?:v|vs|vb|vd|s|bv|bs|bver)"\s*:')
 _HEAD_BYTES = 1024
 _ABSOLUTE = 2.0**28  # a time below it is relative to now
@@ -25,7 +25,7 @@ class SenML(Envelope):
 
     def recognise(self, route: Route, payload: bytes) -> bool:  # noqa: ARG002 - the protocol's signature
         """Return whether the payload begins as a list of records with a name and a value."""
-        if payload[:1] not in {b"[", b" ", b"\n"}:
+        if not payload.startswith(b"["):
             return False
         head = payload[:_HEAD_BYTES]
         return _HEAD.match(head) is not None and _VALUE.search(head) is not None
