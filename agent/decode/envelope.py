@@ -1,5 +1,6 @@
 """Common part of families whose readings are inside a JSON envelope."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -163,13 +164,26 @@ def identify(route: Route, below: str) -> tuple[str, str | None]:
     """Return device and metric: as the source names them, else the level after ``below`` and the rest."""
     if is_named(route) or below not in route.topic:
         return route.device, route.metric
-    device, _, metric = route.topic.partition(below)[2].partition("/")
-    return device or route.device, metric.replace("/", ".") or None
+    before, _, rest = route.topic.partition(below)
+    device, _, metric = rest.partition("/")
+    return (before + device if device else route.device), metric.replace("/", ".") or None
 
 
-def own_device(route: Route, name: str) -> str:
-    """Return the id of a device that the payload names, below the device that the source names."""
-    return f"{route.device}/{name}" if is_named(route) else name
+def device_in(topic: str, pattern: re.Pattern[str]) -> str | None:
+    """Return the groups of ``pattern`` in ``topic`` as a device id; two topics never give one id."""
+    found = pattern.fullmatch(topic)
+    return "/".join(part for part in found.groups() if part) if found else None
+
+
+def own_device(route: Route, name: str, standard: str) -> str:
+    """Return the id of a device that the payload names.
+
+    It is below the device that the source names, else below the levels before the ``standard`` topic.
+    """
+    if is_named(route):
+        return f"{route.device}/{name}"
+    before, found, _ = route.topic.partition(standard)
+    return before + name if found else name
 
 
 def split(fields: dict[str, Any], not_values: frozenset[str]) -> tuple[dict[str, Any], tuple[Skipped, ...]]:

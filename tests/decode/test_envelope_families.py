@@ -132,6 +132,29 @@ def test_devices_of_two_gateways_never_merge() -> None:
     assert [one.device for one in found.readings] == ["s1/Dev A"]
 
 
+@pytest.mark.parametrize(
+    ("word", "topic", "content"),
+    [
+        ("ttn", "v3/a@t/devices/d/up", {"uplink_message": {"decoded_payload": {"t": 1}}}),
+        ("chirpstack", "application/1/device/d/event/up", {"fPort": 1, "object": {"t": 1}}),
+        ("aws_shadow", "things/d/shadow/update", {"state": {"reported": {"t": 1}}}),
+        ("victron", "N/c0/battery/1/Soc", {"value": 1}),
+        ("opendtu", "solar/114190641177/0/power", "1"),
+        ("ems_esp", "ems-esp/boiler_data", {"t": 1}),
+        ("opcua_pubsub", "opcua/json/data/p/g", {"PublisherId": "p", "Payload": {"t": 1}}),
+        ("thingsboard", "v1/gateway/telemetry", {"d": {"t": 1}}),
+    ],
+)
+def test_devices_of_two_sites_never_merge(word: str, topic: str, content: Any) -> None:
+    """Whatever part of the topic the source names."""
+    for sources in (("#", "#"), ("s1/#", "s2/#"), ("+/#", "+/#"), ("{site}/#", "{site}/#")):
+        devices = [
+            decode(word, f"s{place}/{topic}", source, content).readings[0].device
+            for place, source in enumerate(sources, start=1)
+        ]
+        assert devices[0] != devices[1]
+
+
 def test_a_gateway_of_thingsboard_reports_its_devices() -> None:
     """Connect and disconnect are the availability of the named device."""
     found = decode("thingsboard", "v1/gateway/disconnect", "v1/gateway/disconnect", {"device": "Dev A"})

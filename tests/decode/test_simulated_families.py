@@ -9,14 +9,14 @@ from simulator.families import device_class
 START = 1_782_475_200.0
 DEVICES = {
     "aws_shadow": {"freezer1"},
-    "chirpstack": {"a84041ffff000001"},
-    "ems_esp": {"boiler_data", "thermostat_data"},
+    "chirpstack": {"1/a84041ffff000001"},
+    "ems_esp": {"house1/boiler_data", "house1/thermostat_data"},
     "opcua_pubsub": {"press1"},
     "opendtu": {"114190600001", "dtu"},
     "senml": {"urn:dev:mac:0024befffe000001"},
     "sparkplug": {"plant/edge1", "plant/edge1/pump"},
     "thingsboard": {"Pump 1A", "Pump 1B"},
-    "ttn": {"farm/climate-1"},
+    "ttn": {"farm@ttn/climate-1"},
     "victron": {"c0619ab00001/battery/512", "c0619ab00001/pvinverter/20"},
 }
 

@@ -3,11 +3,13 @@
 Format: https://docs.aws.amazon.com/iot/latest/developerguide/device-shadow-document.html
 """
 
+import re
 from typing import Any, ClassVar
 
-from agent.decode.envelope import Envelope, is_named, nothing
+from agent.decode.envelope import Envelope, device_in, is_named, nothing
 from agent.decode.family import Content, Family, Properties, Route, Skip
 
+_TOPIC = re.compile(r"(?:(.+)/)?things/([^/]+)/shadow(?:/name/([^/]+))?(?:/.*)?", re.DOTALL)
 _HEAD_BYTES = 4096
 
 
@@ -32,7 +34,7 @@ class AwsShadow(Envelope):
         document = current if type(current) is dict else root
         state = document.get("state")
         reported = state.get("reported") if type(state) is dict else None
-        device = route.device if is_named(route) else _thing(route.topic) or route.device
+        device = route.device if is_named(route) else device_in(route.topic, _TOPIC) or route.device
         if type(reported) is not dict or route.topic.endswith(("/delta", "/rejected")):
             return nothing("state", Skip.NOT_A_VALUE)
         stamp = document.get("timestamp", root.get("timestamp"))
@@ -62,16 +64,6 @@ def _sort(
         for step in path:
             place = place.setdefault(step, {})
         place[key] = value
-
-
-def _thing(topic: str) -> str | None:
-    """Return the name of the thing: the level after ``things``, with that of a named shadow."""
-    levels = topic.split("/")
-    if "things" not in levels:
-        return None
-    after = levels[levels.index("things") + 1 :]
-    named = after[3:4] if after[1:3] == ["shadow", "name"] else []
-    return "/".join([*after[:1], *named]) or None
 
 
 FAMILY: type[Family] = AwsShadow

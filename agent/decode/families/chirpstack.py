@@ -3,14 +3,16 @@
 Format: https://www.chirpstack.io/docs/chirpstack/integrations/events.html
 """
 
+import re
 from typing import Any, ClassVar
 
-from agent.decode.envelope import Envelope, is_named, nothing
+from agent.decode.envelope import Envelope, device_in, is_named, nothing
 from agent.decode.family import Content, Family, Properties, Route, Skip, Skipped
 from agent.decode.lorawan import read_uplink
 from agent.decode.times import Moment
 from agent.domain.records import DecodeError, Reading
 
+_TOPIC = re.compile(r"(?:(.+)/)?application/([^/]+)/device/([^/]+)/.+", re.DOTALL)
 _UPLINK = frozenset({"object", "objectJSON", "data", "fPort", "rxInfo"})
 _STATUS = {"batteryLevel": "%", "margin": "dB"}
 _OTHER = frozenset({"ack", "txack", "log", "location", "integration", "command"})
@@ -30,7 +32,9 @@ class ChirpStack(Envelope):
     def decode(self, route: Route, payload: bytes, received: float, properties: Properties) -> Content:
         """Return the decoded object of an uplink with its radio, or battery and margin of a status."""
         root = self.parse_object(payload)
-        device = route.device if is_named(route) else self._device_in(root) or route.device
+        device = route.device
+        if not is_named(route):
+            device = device_in(route.topic, _TOPIC) or self._device_in(root) or device
         event = route.topic.rpartition("/")[2]
         if event in _OTHER or (not _UPLINK & root.keys() and not _STATUS.keys() & root.keys()):
             return nothing(event, Skip.NOT_A_VALUE, heard=(device,) if event == "join" else ())

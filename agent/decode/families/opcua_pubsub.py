@@ -6,11 +6,12 @@ Format: OPC 10000-14 (PubSub), 7.2.5, and OPC 10000-6, 5.4 for the values.
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-from agent.decode.envelope import Envelope, is_named, nothing
+from agent.decode.envelope import Envelope, is_named, nothing, own_device
 from agent.decode.family import Content, Family, Properties, Route, Skip, Skipped
 from agent.decode.times import Moment
 from agent.domain.records import Reading
 
+_STANDARD = "opcua/json/"
 _HEAD_BYTES = 1024
 _MAX_MESSAGES = 1024
 _BAD = 0x8000_0000  # the severity bits of a status code
@@ -28,7 +29,7 @@ class OpcUaPubSub(Envelope):
 
     def recognise(self, route: Route, payload: bytes) -> bool:
         """Return whether it is a standard topic, or the payload begins with the header of a message."""
-        if "opcua/json/" in route.topic:
+        if _STANDARD in route.topic:
             return True
         head = payload[:_HEAD_BYTES]
         return b'"ua-data"' in head or b'"DataSetWriterId"' in head
@@ -39,7 +40,9 @@ class OpcUaPubSub(Envelope):
         header = root if type(root) is dict else {}
         kind = header.get("MessageType")
         publisher = self.name_in(header.get("PublisherId"))
-        device = route.device if is_named(route) else publisher or route.device
+        device = route.device
+        if publisher is not None and not is_named(route):
+            device = own_device(route, publisher, _STANDARD)
         if kind == "ua-status":
             return Content((), text_only=True, states=((device, header.get("Status") == _OPERATIONAL),))
         if kind in _NO_DATA:

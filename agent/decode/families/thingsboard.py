@@ -10,6 +10,7 @@ from agent.decode.envelope import Envelope, nothing, own_device
 from agent.decode.family import Content, Family, Properties, Route, Skip, Skipped
 from agent.decode.times import Moment
 
+_STANDARD = "v1/gateway/"
 _STATES = {"connect": True, "disconnect": False}
 _TELEMETRY = frozenset({"telemetry", "t"})
 
@@ -31,7 +32,7 @@ class ThingsBoard(Envelope):
         event = route.topic.rpartition("/")[2]
         if event in _STATES:
             return self._state(route, value, online=_STATES[event])
-        if event not in _TELEMETRY and ("v1/gateway/" in route.topic or "v1/devices/" in route.topic):
+        if event not in _TELEMETRY and (_STANDARD in route.topic or "v1/devices/" in route.topic):
             return nothing(event, Skip.NOT_A_VALUE)  # attributes and calls are not measured
         moment = self.moment(properties, received)
         if type(value) is dict and _is_gateway(route, value):
@@ -44,7 +45,7 @@ class ThingsBoard(Envelope):
             if name is None:
                 yield Content((), skipped=(Skipped(ascii(given[:32]), Skip.BAD_NAME),))
             else:
-                yield from self._entries(route, entries, moment, own_device(route, name))
+                yield from self._entries(route, entries, moment, own_device(route, name, _STANDARD))
 
     def _entries(self, route: Route, value: Any, moment: Moment, device: str) -> Iterator[Content]:
         entries = value if type(value) is list else [value]
@@ -61,12 +62,12 @@ class ThingsBoard(Envelope):
         name = self.name_in(value.get("device")) if type(value) is dict else None
         if name is None:
             return nothing("device", Skip.BAD_NAME)
-        return Content((), text_only=True, states=((own_device(route, name), online),))
+        return Content((), text_only=True, states=((own_device(route, name, _STANDARD), online),))
 
 
 def _is_gateway(route: Route, value: dict[str, Any]) -> bool:
     """Return whether the keys are devices: by the topic, or because each holds a list of entries."""
-    if "v1/gateway/" in route.topic:
+    if _STANDARD in route.topic:
         return True
     return bool(value) and all(
         type(one) is list and bool(one) and all(type(entry) is dict for entry in one)

@@ -3,12 +3,14 @@
 Format: https://www.thethingsindustries.com/docs/integrations/data-formats/
 """
 
+import re
 from typing import Any, ClassVar
 
-from agent.decode.envelope import Envelope, is_named, nothing
+from agent.decode.envelope import Envelope, device_in, is_named, nothing
 from agent.decode.family import Content, Family, Properties, Route, Skip
 from agent.decode.lorawan import read_uplink
 
+_TOPIC = re.compile(r"(?:(.+)/)?v3/([^/]+)/devices/([^/]+)/.+", re.DOTALL)
 DECODED = "decoded_payload"
 
 
@@ -27,7 +29,9 @@ class TheThingsStack(Envelope):
         uplink, key = root.get("uplink_message"), DECODED
         if type(uplink) is not dict:
             uplink, key = root.get("uplink_normalized"), "normalized_payload"
-        device = route.device if is_named(route) else self._device_in(root) or route.device
+        device = route.device
+        if not is_named(route):
+            device = device_in(route.topic, _TOPIC) or self._device_in(root) or device
         if type(uplink) is not dict:
             heard = (device,) if "join_accept" in root else ()  # the other events are the network's
             return nothing(DECODED, Skip.NOT_A_VALUE, heard=heard)

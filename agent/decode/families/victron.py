@@ -11,7 +11,7 @@ from agent.decode.family import Content, Family, Properties, Route, Skip
 from agent.decode.json_values import VALUE
 from agent.decode.strict_json import to_text
 
-_TOPIC = re.compile(r"(?:.*/)?N/([^/]+)/([^/]+)/(\d+)/(.+)", re.DOTALL)
+_TOPIC = re.compile(r"(?:(.+)/)?N/([^/]+)/([^/]+)/(\d+)/(.+)", re.DOTALL)
 _LABELS = ("name", "Name", "id", "Id", "instance")
 _CONNECTED = "connected"
 # The services and paths that hold settings, identities and bookkeeping of the bus.
@@ -43,11 +43,11 @@ class Victron(Envelope):
     def decode(self, route: Route, payload: bytes, received: float, properties: Properties) -> Content:
         """Return the value under the path of the topic."""
         found = _TOPIC.fullmatch(route.topic)
-        path = found[4].replace("/", ".") if found else route.metric or VALUE
+        path = found[5].replace("/", ".") if found else route.metric or VALUE
         metric, device = route.metric or path, route.device
         if found and not is_named(route):
-            device = "/".join(found.groups()[:3])
-        if found and _is_no_value(found[2], path):
+            device = "/".join(part for part in found.groups()[:4] if part)
+        if found and _is_no_value(found[3], path):
             return nothing(metric, Skip.NOT_A_VALUE)
         if not to_text(payload).strip():
             return nothing(metric, Skip.EMPTY)  # the device has left the bus
