@@ -95,7 +95,8 @@ def _values(
         if type(value) is float:
             found.append((name, value + _number(base.get("bv"))))
         else:
-            skipped.append(Skipped(name, Skip.NULL if value is None else Skip.TEXT))
+            why = value if isinstance(value, Skip) else Skip.NULL if value is None else Skip.TEXT
+            skipped.append(Skipped(name, why))
     skipped += [Skipped(name, why) for key, why in _TEXT.items() if key in record]
     if "s" in record or "bs" in base:
         total = _number(record.get("s")) + _number(base.get("bs"))

@@ -42,7 +42,9 @@ class ThingsBoard(Envelope):
     def _devices(self, route: Route, value: dict[str, Any], moment: Moment) -> Iterator[Content]:
         for given, entries in value.items():
             name = self.name_in(given)
-            if name is None:
+            if type(entries) not in {dict, list}:
+                yield Content((), skipped=(Skipped(name or "a name", Skip.NOT_A_VALUE),))
+            elif name is None:
                 yield Content((), skipped=(Skipped(ascii(given[:32]), Skip.BAD_NAME),))
             else:
                 yield from self._entries(route, entries, moment, own_device(route, name, _STANDARD))
