@@ -117,6 +117,7 @@ def build(
     )
     wiring = Wiring(
         decode=receiver.decode,
+        families=registry,
         on_rows=bridge.on_rows,
         on_texts=InjectionScanner(recorder.injection_suspected).scan_all,
         on_feedback=verdict_events.on_feedback,
@@ -135,6 +136,7 @@ def build(
     transcripts = Transcripts(write=journal.write, log=logs.bind(room="caller"))
     ai.open(recorder, logs.bind(room="caller"), transcripts.add)
     link, broker = _make_link(config, registry, journal, bridge, logs)
+    receiver.publish = link.announce
     wiring.on_acks, wiring.on_generation, wiring.on_room = link.ack, link.generation_stored, link.room
     pipeline = Pipeline(
         settings=settings.of_pipeline(config, endpoint=ai.caller is not None),

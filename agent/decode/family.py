@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from enum import StrEnum
-from typing import ClassVar, NamedTuple, Protocol
+from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from agent.domain.records import Reading
 
@@ -40,6 +40,7 @@ class Note(StrEnum):
     TIME_TOO_OLD = "time_too_old"  # before the clock of any device was set, or far behind its receipt
     NOT_UTF8 = "not_utf8"  # read as Latin-1
     REPEATED = "repeated"  # the same name and time twice: the first is kept
+    SEQUENCE_GAP = "sequence_gap"  # messages before this one are missing
     BAD_TRACEPARENT = "bad_traceparent"
     NO_MESSAGE_ID = "no_message_id"  # missing at the path that the source configures
 
@@ -72,6 +73,7 @@ class Skip(StrEnum):
     NOT_A_VALUE = "not_a_value"  # an id, version, time, address or sequence number
     OTHER_UNIT = "other_unit"  # the same quantity in a second unit
     EXCLUDED = "excluded"  # by `metrics:` of the source
+    HISTORY = "history"  # stored by the sender while its connection was down
     UNKNOWN_ALIAS = "unknown_alias"  # Sparkplug: no birth named it
 
 
@@ -90,6 +92,7 @@ class Reader:
     time_path: tuple[str, ...] | None = None  # keys that lead to the event time
     comma: bool = False  # a comma in a number is a decimal comma
     words: Mapping[str, float] = field(default_factory=dict)  # `values:`, casefolded
+    request_rebirth: bool = False  # a family may ask a device for what it has not received
 
 
 DEFAULT_READER = Reader()
@@ -119,6 +122,7 @@ class Content(NamedTuple):
     states: tuple[tuple[str, bool], ...] = ()  # availability of other devices: device id, online
     heard: tuple[str, ...] = ()  # devices of the message that have no value in it
     expected_s: tuple[tuple[str, float], ...] = ()  # announced reporting interval: device id, seconds
+    request: tuple[str, bytes] | None = None  # topic and payload to publish once (QoS 0, not retained)
 
 
 class Decoder(Protocol):
@@ -142,7 +146,8 @@ class Family(Decoder, Protocol):
     """One device family, a module of :mod:`agent.decode.families`.
 
     A registry makes one object per family and keeps it, so it may hold state: a family whose devices send
-    only changes applies them to the values that it knows. The process loses such state when it ends.
+    only changes applies them to the values that it knows. The process loses such state when it ends, except
+    where the family is :class:`Remembering` too.
 
     Attributes:
         topics: MQTT filters of the topics that its devices publish to, ``#`` if any. Under ``auto`` a family
@@ -160,3 +165,14 @@ class Family(Decoder, Protocol):
         It is asked for every message of its topics and must not raise: look at the topic or at a few bytes,
         do not parse. Another family should not recognise the same message.
         """
+
+
+@runtime_checkable
+class Remembering(Protocol):
+    """A family whose state outlives the process: later messages mean nothing without earlier ones."""
+
+    def take_changes(self) -> Mapping[str, bytes | None]:
+        """Return the rows that changed since the last call, by their key; None for one that is gone."""
+
+    def restore(self, rows: Mapping[str, bytes]) -> None:
+        """Take the rows that an earlier process kept."""

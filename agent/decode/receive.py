@@ -10,18 +10,20 @@ from agent.domain.records import Arrival, DecodeError, DecodeReason
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Receiver(Generic[T]):
     """Decodes readings by the registry, and messages on the agent's own topics by ``own``.
 
     ``wall_at`` gives the wall time of an arrival from its monotonic and its real time of receipt; ``note``
-    gets a fault of ours and the topic.
+    gets a fault of ours and the topic. ``publish`` takes the topic and payload of a family's request, such
+    as that for a birth; it may drop them.
     """
 
     registry: Registry
     own: Mapping[str, Callable[[bytes], T]]
     wall_at: Callable[[float, float], float]
     note: Callable[[BaseException, str], None]
+    publish: Callable[[str, bytes], None] = lambda _topic, _payload: None
 
     def decode(self, arrival: Arrival) -> Decoded | T:
         """Return the content of a message.
@@ -45,4 +47,7 @@ class Receiver(Generic[T]):
         if own is not None:
             return own(arrival.payload)
         received = self.wall_at(arrival.mono, arrival.received)
-        return self.registry.decode(arrival.topic, arrival.payload, received, arrival.properties)
+        decoded = self.registry.decode(arrival.topic, arrival.payload, received, arrival.properties)
+        if decoded.request is not None:
+            self.publish(*decoded.request)
+        return decoded

@@ -1,6 +1,6 @@
 """The registry of sources: source and family of a message, and its readings."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal, NamedTuple
 
@@ -14,6 +14,7 @@ from agent.decode.family import (
     Note,
     Properties,
     Reader,
+    Remembering,
     Route,
     Skipped,
     TimeFrom,
@@ -71,6 +72,13 @@ class SourceSpec:
             le=1_000_000,
         ),
     ] = 200
+    request_rebirth: Annotated[
+        bool,
+        Key(
+            "format `sparkplug` only: ask a node for its birth after messages that cannot be understood"
+            " without it; needs the right to write `spBv1.0/+/NCMD/+`"
+        ),
+    ] = False
     name: str = ""  # the topic when empty
     reader: Reader = DEFAULT_READER
 
@@ -97,6 +105,7 @@ class Decoded(NamedTuple):
     message_id: str | None = None  # the publisher's, at the path that the source configures
     states: tuple[tuple[str, bool], ...] = ()  # availability of other devices: device id, online
     heard: tuple[str, ...] = ()  # devices of the message that have no value in it
+    request: tuple[str, bytes] | None = None  # topic and payload to publish once, if there is a connection
 
 
 _OWN = Decoded(None, (), None, text_only=False, retained="ignore")
@@ -131,6 +140,9 @@ class Registry:
         decoders = {
             name: family(limits=self._limits, max_future_skew_s=max_future_skew_s)
             for name, family in FAMILIES.items()
+        }
+        self._remembering = {
+            name: family for name, family in decoders.items() if isinstance(family, Remembering)
         }
         self._sources = tuple(_source(spec, decoders) for spec in sources)
         self._watches = tuple(_watch(spec, self._limits) for spec in sources if spec.availability is not None)
@@ -191,8 +203,21 @@ class Registry:
         return Decoded(
             source.spec.label, content.readings, traceparent, content.text_only, source.spec.retained,
             route.device, family, content.time_from, notes, content.skipped, content.online, message_id,
-            content.states, content.heard,
+            content.states, content.heard, content.request,
         )  # fmt: skip
+
+    def take_changes(self) -> dict[tuple[str, str], bytes | None]:
+        """Return the changed rows of the families that remember, by family and key."""
+        return {
+            (name, key): body
+            for name, family in self._remembering.items()
+            for key, body in family.take_changes().items()
+        }
+
+    def restore(self, rows: Mapping[tuple[str, str], bytes]) -> None:
+        """Take the rows that an earlier process kept; those of an unknown family are passed over."""
+        for name, family in self._remembering.items():
+            family.restore({key: body for (owner, key), body in rows.items() if owner == name})
 
     def unmatched(self, topic: str) -> str | None:
         """Return the source or availability topic that is nearest to a topic that none subscribes to.
@@ -233,8 +258,10 @@ class Registry:
                     levels.append(identity.metric)
                 if not all(level.strip() for level in levels):
                     raise DecodeError(DecodeReason.BAD_TOPIC, "an empty level where a name belongs")
+                parts = source.pattern.match(topic) or {}
                 device = source.device or identity.device
-                return source, Route(topic, device, identity.metric, reader=source.spec.reader)
+                reader = replace(source.spec.reader, request_rebirth=source.spec.request_rebirth)
+                return source, Route(topic, device, identity.metric, parts, reader)
         raise DecodeError(DecodeReason.BAD_TOPIC, "no source has this topic")
 
 

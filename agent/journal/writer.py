@@ -12,6 +12,7 @@ from agent.domain.records import Arrival, LinkUp, Row, TimerKind
 from agent.journal.arrivals import Ack, Decode, Intake
 from agent.journal.capacity import Capacity
 from agent.journal.errors import JournalCorruptError, JournalStorageError, is_damage, is_storage
+from agent.journal.family_tables import Families, FamilyTables
 from agent.journal.inbox import Group, Inbox, Job, answer, refuse
 from agent.journal.opening import mark_suspect
 from agent.journal.pruning import Pruner
@@ -73,6 +74,7 @@ class Wiring:
     on_acks: Callable[[list[Ack]], None] = lambda _acks: None
     on_generation: Callable[[int], None] = lambda _generation: None
     on_room: Callable[[], None] = lambda: None
+    families: Families | None = None  # with state that the journal keeps
     on_texts: Callable[[list[tuple[Arrival, bool]]], None] = lambda _texts: None
     knows: Callable[[str], bool] = lambda _device: False  # a device, to the detector
     on_feedback: Callable[[tuple[Noted, ...]], None] = lambda _noted: None
@@ -128,7 +130,14 @@ class Writer:
             per_min=settings.new_devices_per_min,
             burst=settings.new_devices_burst,
         )
-        self._parts = (self._redelivery, self._message_ids, self._series, self._newcomers)
+        self._family_tables = FamilyTables(connection, wiring.families)
+        self._parts = (
+            self._redelivery,
+            self._message_ids,
+            self._series,
+            self._newcomers,
+            self._family_tables,
+        )
         self._pruner = Pruner(
             sequence=sequence,
             series=self._series,
@@ -246,6 +255,7 @@ class Writer:
                 intake.give_up_held()
             failpoint("c1_received")
             intake.insert(connection)
+            self._family_tables.insert(connection)
             for job in group.jobs:
                 results.answers.append(self._run(job, store))
             if prune:

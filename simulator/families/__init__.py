@@ -1,4 +1,4 @@
-"""Simulated devices of the device families: one module for each word of ``format:``.
+"""Simulated devices of the families, named as the words of ``format:``.
 
 A module offers its class as ``DEVICE``, see :class:`simulator.family_device.FamilyDevice`.
 """
