@@ -15,7 +15,9 @@ _TYPES = frozenset({
 _NOT_READ = frozenset({"text_sensor", "button", "text", "event", "date", "time", "datetime", "update"})
 _WORDS = (b"online", b"offline")
 # First levels under which others use the same layout; `homeassistant` is its statestream.
-_OTHERS = frozenset({"zigbee2mqtt", "homie", "homeassistant", "shellies", "rtl_433", "msh", "tele", "stat"})
+_OTHERS = frozenset(
+    {"zigbee2mqtt", "homie", "homeassistant", "shellies", "rtl_433", "msh", "tele", "stat", "ems-esp"}
+)
 _LOG = b"\x1b["  # a log line is coloured
 
 
