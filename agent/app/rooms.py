@@ -130,12 +130,18 @@ class Rooms:
         if arrival.topic == self._feedback_topic:
             return read_feedback(arrival.payload)
         received = self._pace.wall_at(arrival.mono, arrival.received)
-        return self._registry.decode(arrival.topic, arrival.payload, received, arrival.properties)
+        identifiers = arrival.identifiers
+        if identifiers and self.link.state.refused:
+            identifiers = ()  # a filter that was refused brings no copy: any other counts
+        return self._registry.decode(
+            arrival.topic, arrival.payload, received, arrival.properties, identifiers
+        )
 
     def _make_link(self) -> Link:
         return Link(
             settings=settings.of_link(self.config),
             subscriptions=settings.of_subscriptions(self.config, self._registry),
+            without_identifiers=settings.of_subscriptions(self.config, self._registry, identifiers=False),
             first_generation=self.journal.generation + 1,
             previous_filters=self.journal.filters,
             store_connection=self._store_connection,

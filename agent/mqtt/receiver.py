@@ -87,7 +87,14 @@ class Intake:
             self._settle_debt()
 
     def take(
-        self, first: int, topic: bytes, mid: int, payload: bytes, properties: tuple[tuple[str, str], ...]
+        self,
+        first: int,
+        topic: bytes,
+        mid: int,
+        payload: bytes,
+        properties: tuple[tuple[str, str], ...],
+        identifiers: tuple[int, ...] = (),
+        /,
     ) -> None:
         """Offer one PUBLISH; drop it unacknowledged when there is no room."""
         stats = self._stats
@@ -118,6 +125,7 @@ class Intake:
             self._wall(),
             self._mono(),
             properties,
+            identifiers,
         )
         if not self._offer(arrival):
             stats.dropped["intake_full"] += 1
