@@ -195,7 +195,7 @@ def _source_lines(told: dict[str, Any]) -> list[str]:
     lines = [f"  source {told['source']}{place}, {read}"]
     device = printable(told["device"] or "")
     if told["online"] is not None:
-        who = device if told["device"] else "All devices under this topic that the agent knows:"
+        who = device if told["device"] else "all devices of the source under this topic:"
         lines.append(f"  {who} {'is ' if told['device'] else ''}{'online' if told['online'] else 'offline'}")
     elif told["device_from"] == "payload":
         lines.append("  device from the payload")

@@ -27,8 +27,8 @@ class AvailabilitySpec:
     topic: Annotated[
         str,
         Key(
-            "where the devices, or their last wills, publish their state; a topic with fewer named levels"
-            " than the source's stands for all devices under it"
+            "where the devices, or their last wills, publish their state; with fewer named levels than the"
+            " source's topic it is the state of all devices under it"
         ),
     ]
     online: Annotated[tuple[str, ...], Key("payloads that mean online", max_length=64, max_items=16)] = (

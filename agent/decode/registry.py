@@ -1,6 +1,6 @@
 """The registry of sources: source and family of a message, and its readings."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from agent.decode.device_template import DeviceTemplate
@@ -164,6 +164,22 @@ class Registry:
             content.states, content.heard, content.expected_s, renamed,
             _READ if content.readings else _handling(content),
         )  # fmt: skip
+
+    def take_changes(self) -> dict[tuple[str, str], bytes | None]:
+        """Return the rows of state that changed since the last call, by owner and key; None: it is gone."""
+        return {
+            (f"members of {source.label}", key): body
+            for source in self._sources
+            if source.members is not None
+            for key, body in source.members.take_changes().items()
+        }
+
+    def restore(self, rows: Mapping[tuple[str, str], bytes]) -> None:
+        """Take the rows that an earlier process kept; those of an unknown owner are passed over."""
+        for source in self._sources:
+            if source.members is not None:
+                own = f"members of {source.label}"
+                source.members.restore({key: body for (owner, key), body in rows.items() if owner == own})
 
     def subscribes(self, topic: str) -> bool:
         """Return whether a subscription brings this topic."""

@@ -165,9 +165,9 @@ def _watch(spec: SourceSpec) -> Watch | None:
         return None
     source = TopicPattern(spec.topic)
     pattern = availability_pattern(spec.availability, source)
-    members = Members(pattern.names)
-    decoder = AvailabilityDecoder(spec.availability, members)
-    return Watch(pattern, decoder, names_device(pattern, source, spec.template), members)
+    one = names_device(pattern, source, spec.template)
+    members = Members(pattern.names, one=one)
+    return Watch(pattern, AvailabilityDecoder(spec.availability, members), one, members)
 
 
 def _rules(spec: SourceSpec, pattern: TopicPattern, template: DeviceTemplate | None) -> MetricRules | None:

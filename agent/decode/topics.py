@@ -80,7 +80,7 @@ class TopicPattern:
     def takes_all_of(self, other: "TopicPattern") -> bool:
         """Whether each topic of ``other`` is one of this pattern, as far as their filters show."""
         exact = self._many is None or self._many == len(self._levels) - 1
-        return exact and covers(self.filter, other.filter)
+        return self.text == other.text or (exact and covers(self.filter, other.filter))
 
     def match(self, topic: str) -> dict[str, str] | None:
         """Return the named parts of ``topic`` in its order, or None where it does not match."""
