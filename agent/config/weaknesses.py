@@ -48,6 +48,21 @@ def weaknesses(config: Config, environ: Mapping[str, str] | None = None) -> list
     ]
 
 
+def overlaps(config: Config) -> list[Weakness]:
+    """Return the sources of which one message may come twice if the broker does not speak MQTT 5."""
+    filters = joined(plan([Wanted(TopicPattern(source.topic).filter) for source in config.sources]))
+    return [
+        Weakness(
+            f"sources {one.filter} and {other.filter}",
+            "overlap in part; a broker without MQTT 5 may send a message that both match twice",
+            "use a broker that speaks MQTT 5, or begin both with the same fixed level",
+        )
+        for place, one in enumerate(filters)
+        for other in filters[place + 1 :]
+        if overlap(one.filter, other.filter)
+    ]
+
+
 def _variables(environ: Mapping[str, str]) -> Iterator[Weakness]:
     """Name the variables that look like ours and set nothing; loading refuses those of a known section."""
     for name in sorted(environ):
@@ -89,7 +104,7 @@ def _sources(config: Config) -> Iterator[Weakness]:
 
 
 def _shadowed(config: Config) -> Iterator[Weakness]:
-    """Name sources that never get a message, and filters whose messages may come twice."""
+    """Name sources that never get a message."""
     filters = [TopicPattern(source.topic) for source in config.sources]
     for place, (source, own) in enumerate(zip(config.sources, filters, strict=True)):
         for earlier, other in zip(config.sources[:place], filters[:place], strict=True):
@@ -100,15 +115,6 @@ def _shadowed(config: Config) -> Iterator[Weakness]:
                     "move it before that source, or remove it",
                 )
                 break
-    shared = joined(plan([Wanted(one.filter) for one in filters]))
-    for place, first in enumerate(shared):
-        for second in shared[place + 1 :]:
-            if overlap(first.filter, second.filter):
-                yield Weakness(
-                    f"sources {first.filter} and {second.filter}",
-                    "overlap in part; a broker without MQTT 5 may send a message that both match twice",
-                    "use a broker that speaks MQTT 5, or begin both with the same fixed level",
-                )
 
 
 def _traces(config: Config, environ: Mapping[str, str]) -> Iterator[Weakness]:

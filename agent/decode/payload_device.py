@@ -25,7 +25,7 @@ def decode_by_payload(
     Raises:
         DecodeError: no object names a device, or none can be read.
     """
-    text = to_text(payload).strip()
+    text = _to_text(payload)
     if not text:
         return route, "", Content((), text_only=True, skipped=(Skipped("device", Skip.EMPTY),))
     try:
@@ -35,9 +35,18 @@ def decode_by_payload(
         raise DecodeError(DecodeReason.NO_DEVICE, f"no JSON, so {wanted} is missing") from None
     if len(parts) == 1:
         own = _route(template, route, parts[0][0])
-        family, content = read(own, parts[0][1].encode())
+        family, content = read(own, payload if text[0] != "[" else parts[0][1].encode())
         return own, family, content
     return _read_list(template, route, parts, read)
+
+
+def _to_text(payload: bytes) -> str:
+    """Return the text of a payload; the family notes what is odd about it."""
+    try:
+        text = to_text(payload)
+    except DecodeError:
+        text = payload.decode("latin-1")
+    return text.strip(" \t\r\n\0")
 
 
 def _read_list(

@@ -260,9 +260,11 @@ def _by_payload(
 def _ruled(rules: MetricRules, content: Content) -> tuple[Content, tuple[tuple[str, str], ...]]:
     """Apply the rules of the source; a device of which no value is left was heard all the same."""
     ruled = rules.apply(content.readings, content.skipped, MAX_SKIPPED)
-    left = {reading.device for reading in ruled.readings}
-    gone = {reading.device: None for reading in content.readings if reading.device not in left}
-    heard = (*content.heard, *gone)
+    heard = content.heard
+    if len(ruled.readings) < len(content.readings):
+        left = {reading.device for reading in ruled.readings}
+        gone = {reading.device: None for reading in content.readings if reading.device not in left}
+        heard = (*heard, *gone)
     return content._replace(readings=ruled.readings, skipped=ruled.skipped, heard=heard), ruled.renamed
 
 

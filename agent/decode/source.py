@@ -98,7 +98,8 @@ class Source(NamedTuple):
         """Return the source for one topic with its route, None where a level that names it is empty."""
         single = [name for name in self._naming(identity) if name != self.pattern.many]
         blank = any(not identity.parts[name].strip() for name in single)
-        if blank or not identity.device.strip(" /") or (identity.metric or "x").strip(" .") == "":
+        nameless = self.template is None and not identity.device.strip(" /")
+        if blank or nameless or (identity.metric or "x").strip(" .") == "":
             return None
         asked = tuple(one for one in self.families if any(covers(own, topic) for own in one[1].topics))
         route = Route(topic, self.device_of(identity), identity.metric, identity.parts, self.reader)

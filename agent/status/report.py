@@ -10,7 +10,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
 
 from agent import __version__
-from agent.config import Weakness, settings, weaknesses
+from agent.config import Weakness, overlaps, settings, weaknesses
 from agent.detect import DetectSettings
 from agent.domain.records import Finding, Reading, SeriesView, Severity
 from agent.journal import JournalError, JournalStats, Reader
@@ -223,7 +223,8 @@ class Reporter:
         lines, spans = rooms.logs.dropped, rooms.tracer.dropped
         if lines or spans:
             found.append(telemetry_words(lines, spans, self._started))
-        return [*found, *map(_sentence, self._weaknesses)]
+        twice = overlaps(rooms.config) if rooms.link.state.protocol == "3.1.1" else []
+        return [*found, *map(_sentence, (*self._weaknesses, *twice))]
 
     def state(self) -> State:
         """Return the state in one word."""

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from agent.cli import main
-from agent.config import Config, ConfigError, load_apart, weaknesses
+from agent.config import Config, ConfigError, load_apart, overlaps, weaknesses
 from agent.config.endpoint import describe_model, describe_traces
 from agent.config.load import load
 
@@ -178,7 +178,7 @@ def test_sources_that_overlap_under_no_fixed_level_are_named(tmp_path: Path) -> 
     path.write_text(
         f"agent: {{state_dir: {tmp_path / 'none'}}}\nsources: [{{topic: '+/x/y'}}, {{topic: 'a/+/y'}}]"
     )
-    _, twice = (str(one) for one in weaknesses(load(path, {}), {}))
+    (twice,) = (str(one) for one in overlaps(load(path, {})))
     assert twice == (
         "sources +/x/y and a/+/y: overlap in part; a broker without MQTT 5 may send a message that both match"
         " twice; use a broker that speaks MQTT 5, or begin both with the same fixed level"

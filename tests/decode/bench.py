@@ -3,8 +3,10 @@
 import time
 import timeit
 
+from agent.decode.metric_rules import MetricSettings
 from agent.decode.registry import Registry, SourceSpec
 
+RULES = MetricSettings(exclude=("battery",), rename={"humidity": "h"}, ignore_values={"*": (85.0, -127.0)})
 NOW = 1_782_475_200.0
 CASES = {
     "bare number": ("sensors/th1/temperature", b"21.5"),
@@ -13,6 +15,9 @@ CASES = {
     "value, unit, ts": ("sensors/th1/t", b'{"value":21.53,"unit":"C","ts":1782475200123}'),
     "value, ISO time": ("sensors/th1/t", b'{"value":21.53,"time":"2026-06-26T12:00:00.123Z"}'),
     "nested, 3 values": ("flat/th1", b'{"bme":{"t":21.53,"h":40.2},"sys":{"rssi":-60}}'),
+    "device in payload": ("by/x", b'{"model":"TFA","id":7,"temperature":21.53,"humidity":40.2}'),
+    "metric rules": ("rules/th1", b'{"temperature":21.53,"humidity":40.2,"battery":98}'),
+    "excluded": ("rules/x/set", b'{"temperature":21.53}'),
     "text only": ("flat/th1", b'{"action":"single"}'),
     "256 KiB of {}": ("flat/th1", b"[" + b",".join([b"{}"] * 87_000) + b"]"),
     "256 KiB of backlog": (
@@ -24,7 +29,12 @@ CASES = {
 
 def main() -> None:
     registry = Registry(
-        sources=[SourceSpec("sensors/{device}/{metric}"), SourceSpec("flat/{device}")],
+        sources=[
+            SourceSpec("sensors/{device}/{metric}"),
+            SourceSpec("flat/{device}"),
+            SourceSpec("by/{site}", device="{$.model}/{$.id}"),
+            SourceSpec("rules/{name+}", exclude=("rules/{name+}/set",), metrics=RULES),
+        ],
         base_topic="edge-agent/gw1",
     )
     for name, (topic, payload) in CASES.items():
