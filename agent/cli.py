@@ -20,7 +20,7 @@ from typing import NoReturn
 from agent import __version__
 from agent.ai.profiles import PROFILES
 from agent.commands.printing import UnknownError
-from agent.config import ConfigError, ConfigFaultError, load_apart, one_line, weaknesses
+from agent.config import ConfigError, ConfigFaultError, load_apart, one_line, overlaps, weaknesses
 from agent.config.endpoint import describe_model, describe_traces, has_key
 from agent.domain.records import AgentError
 from agent.journal import JournalError, JournalStorageError
@@ -236,7 +236,7 @@ def _check(args: argparse.Namespace) -> int:
     print(one_line(f"{args.config}: valid. Agent {config.agent.id} reads {sources} from {config.mqtt.url}"))
     print(one_line(f"Model: {describe_model(config, key=has_key(config, os.environ))}"))
     print(one_line(f"Traces: {describe_traces(config)}"))
-    for weak in weaknesses(config):
+    for weak in (*weaknesses(config), *overlaps(config)):
         _complain(f"warning: {args.config}: {weak}")
     from agent.commands.checks.configuration import look_at_settings  # noqa: PLC0415 - `schema` stays quick
 

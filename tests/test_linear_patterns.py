@@ -16,7 +16,6 @@ import pytest
 
 import agent
 from agent.config.strict_yaml import _Loader
-from agent.decode.topics import TopicPattern
 from agent.detect.limits import Limit
 from tests.support.growth import MOST, growth, shapes
 
@@ -31,7 +30,6 @@ SEARCHED = (
 )
 #: Patterns that are made while the agent runs, by file and function, each with an example of it.
 MADE = {
-    ("decode/topics.py", "__post_init__"): TopicPattern("a/+/{device}/{metric+}")._regex,
     ("detect/limits.py", "__post_init__"): Limit("*a*b*[cd]*/*?x")._regex,
     ("prompt/ground.py", "strip_words"): SEARCHED[0],
     ("prompt/parse.py", "_summary"): SEARCHED[1],

@@ -136,7 +136,7 @@ def build(
     transcripts = Transcripts(write=journal.write, log=logs.bind(room="caller"))
     ai.open(recorder, logs.bind(room="caller"), transcripts.add)
     link, broker = _make_link(config, registry, journal, bridge, logs)
-    receiver.publish = link.announce
+    receiver.publish, receiver.incomplete = link.announce, lambda: bool(link.state.refused)
     wiring.on_acks, wiring.on_generation, wiring.on_room = link.ack, link.generation_stored, link.room
     pipeline = Pipeline(
         settings=settings.of_pipeline(config, endpoint=ai.caller is not None),
@@ -275,6 +275,7 @@ def _make_link(
     link = Link(
         settings=settings.of_link(config),
         subscriptions=settings.of_subscriptions(config, registry),
+        without_identifiers=settings.of_subscriptions(config, registry, identifiers=False),
         first_generation=journal.generation + 1,
         previous_filters=journal.filters,
         store_connection=store_connection,

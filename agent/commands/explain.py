@@ -7,10 +7,12 @@ from typing import Any
 
 from agent.commands.printing import instant, number, print_result, printable
 from agent.config import Config, load_apart, settings
+from agent.decode.family import Skip
 from agent.decode.registry import Decoded, Registry
+from agent.decode.source_spec import SourceSpec
 from agent.detect.limits import Limit, choose
 from agent.domain.metric_names import MetricClass, look_up
-from agent.domain.records import DecodeError, Reading
+from agent.domain.records import DecodeError, Handling, Reading
 from agent.prompt.words import name_metrics, unit_word
 
 MAX_SHOWN = 40
@@ -30,33 +32,40 @@ def run(args: argparse.Namespace) -> int:
 def explain(config: Config, topic: str, payload: bytes, received: float) -> dict[str, Any]:
     """Return the handling of a message that arrives at ``received`` (Unix seconds)."""
     told: dict[str, Any] = {"topic": topic, "bytes": len(payload), "outcome": "", "quarantine": None}
+    told["sources"] = [source.topic for source in config.sources]
     registry = Registry(sources=config.sources, base_topic=config.base_topic)
     try:
         decoded = registry.decode(topic, payload, received)
     except DecodeError as error:
-        if (stranger := registry.unmatched(topic)) is not None:
-            return told | {
-                "outcome": "not_subscribed",
-                "nearest": stranger,
-                "sources": [source.topic for source in config.sources],
-            }
+        if not registry.subscribes(topic):
+            return told | {"outcome": "not_subscribed", "nearest": registry.nearest(topic)}
         return told | {
             "outcome": "quarantined",
             "quarantine": {"reason": str(error.reason), "detail": error.detail},
-            "sources": [source.topic for source in config.sources],
         }
+    if decoded.handling is Handling.UNMATCHED:
+        outcome = "unmatched" if registry.subscribes(topic) else "not_subscribed"
+        return told | {"outcome": outcome, "nearest": registry.nearest(topic)}
     limits = settings.of_limits(config)
     words = name_metrics(dict.fromkeys(reading.metric for reading in decoded.readings))
     return told | {
-        "outcome": _outcome(decoded),
+        "outcome": _OUTCOMES[decoded.handling],
         "source": decoded.source,
+        "source_place": _place(config, decoded),
+        "excluded_by": decoded.excluded_by,
         "family": decoded.family,
+        "format": _format(config, decoded),
         "device": decoded.device,
+        "device_from": _device_from(config, decoded),
         "retained": decoded.retained,
         "time_from": str(decoded.time_from),
         "traceparent": decoded.traceparent,
         "message_id": decoded.message_id,
         "online": decoded.online,
+        "states": [{"device": device, "online": online} for device, online in decoded.states],
+        "heard": list(decoded.heard),
+        "expected_s": dict(decoded.expected_s),
+        "renamed": dict(decoded.renamed),
         "notes": [str(note) for note in decoded.notes],
         "skipped": [{"name": one.name, "why": str(one.why)} for one in decoded.skipped],
         "device_alias": "dev_01" if decoded.readings else None,
@@ -64,14 +73,40 @@ def explain(config: Config, topic: str, payload: bytes, received: float) -> dict
     }
 
 
-def _outcome(decoded: Decoded) -> str:
-    if decoded.source is None:
-        return "own"
-    if decoded.online is not None:
-        return "availability"
-    if decoded.readings:
-        return "readings"
-    return "text_only" if decoded.text_only else "nothing"
+_OUTCOMES = {
+    Handling.READ: "readings",
+    Handling.AVAILABILITY: "availability",
+    Handling.TEXT: "text_only",
+    Handling.NO_VALUE: "nothing",
+    Handling.EXCLUDED: "excluded",
+    Handling.OWN: "own",
+}
+
+
+def _spec(config: Config, decoded: Decoded) -> SourceSpec | None:
+    return next((source for source in config.sources if source.label == decoded.source), None)
+
+
+def _place(config: Config, decoded: Decoded) -> int | None:
+    """Return the place of the source in ``sources``."""
+    spec = _spec(config, decoded)
+    return None if spec is None else config.sources.index(spec)
+
+
+def _format(config: Config, decoded: Decoded) -> str | None:
+    """Return the format that the source configures."""
+    spec = _spec(config, decoded)
+    return None if spec is None else spec.format
+
+
+def _device_from(config: Config, decoded: Decoded) -> str | None:
+    """Return what makes the device id: the topic, the source's ``device``, or the payload of a family."""
+    spec = _spec(config, decoded)
+    if spec is None or decoded.handling is Handling.EXCLUDED:
+        return None
+    if any(reading.device != decoded.device for reading in decoded.readings) and not spec.device:
+        return "payload"
+    return spec.device or "topic"
 
 
 def _reading(reading: Reading, word: str, limits: list[Limit]) -> dict[str, Any]:
@@ -100,30 +135,34 @@ _ENDINGS = {
     "own": "It is below the agent's own base topic: acknowledged, never a reading.",
     "text_only": "Nothing in it is a reading: acknowledged and counted, and its device was heard.",
     "nothing": "It holds no reading: acknowledged and counted.",
+    "excluded": "It is acknowledged and counted, and no later source reads it.",
+}
+_SKIPPED = {
+    Skip.EXCLUDED: "excluded by metrics.include or metrics.exclude",
+    Skip.SENTINEL: "a number that means no value, by metrics.ignore_values or by default",
+    Skip.UNMAPPED: "a word without a number; give it one under metrics.values",
+    Skip.NOT_A_VALUE: "an id, a time or a sequence number",
 }
 
 
 def _lines(told: dict[str, Any]) -> list[str]:
     lines = [f"{printable(told['topic'])}, {told['bytes']} bytes"]
-    if told["outcome"] == "not_subscribed":
-        lines.append(f"  not subscribed: no source matches; nearest is {printable(told['nearest'])}")
-        lines.append("  The agent never sees it; to read it, add a source whose topic matches.")
-        lines.append(f"  Sources are: {printable(', '.join(told['sources']))}")
-        return lines
+    if told["outcome"] in {"not_subscribed", "unmatched"}:
+        return lines + _unmatched_lines(told)
     if (quarantine := told["quarantine"]) is not None:
         lines.append(f"  quarantined: {quarantine['reason']}: {printable(quarantine['detail'])}")
         lines.append("  It is acknowledged and kept with this reason; it never stops the rest.")
         return lines
     if told["source"] is not None:
-        lines.append(
-            f"  source {told['source']}, read as {told['family']}, time from the {told['time_from']}"
-        )
-    if told["online"] is not None:
-        lines.append(f"  {printable(told['device'])} is {'online' if told['online'] else 'offline'}")
+        lines += _source_lines(told)
     if told["message_id"] is not None:
         lines.append(f"  the publisher's id {printable(told['message_id'])}: a repeat of it is dropped")
+    lines += [f"  renamed: {printable(old)} to {printable(new)}" for old, new in told["renamed"].items()]
     lines += [f"  note: {note}" for note in told["notes"]]
-    lines += [f"  no reading: {printable(one['name'])} ({one['why']})" for one in told["skipped"]]
+    lines += [
+        f"  no reading: {printable(one['name'])} ({_SKIPPED.get(one['why'], one['why'])})"
+        for one in told["skipped"]
+    ]
     for one in told["readings"][:MAX_SHOWN]:
         lines += _reading_lines(one)
     if len(told["readings"]) > MAX_SHOWN:
@@ -132,6 +171,41 @@ def _lines(told: dict[str, Any]) -> list[str]:
         lines.append(f"  {_ENDINGS[told['outcome']]}")
     else:
         lines.append(f"  A retained replay of this topic counts as: {told['retained']}.")
+    return lines
+
+
+def _unmatched_lines(told: dict[str, Any]) -> list[str]:
+    nearest = f"no source matches; nearest is {printable(told['nearest'])}"
+    sources = f"  Sources are: {printable(', '.join(told['sources']))}"
+    if told["outcome"] == "unmatched":
+        return [
+            f"  {nearest}",
+            "  A subscription brings it: acknowledged and counted.",
+            sources,
+        ]
+    remedy = "  The agent never sees it; to read it, add a source whose topic matches."
+    return [f"  not subscribed: {nearest}", remedy, sources]
+
+
+def _source_lines(told: dict[str, Any]) -> list[str]:
+    """Return the steps from the topic to the device."""
+    place = "" if told["source_place"] is None else f" (sources[{told['source_place']}])"
+    if told["excluded_by"] is not None:
+        return [f"  source {told['source']}{place}, excluded by {told['excluded_by']}"]
+    recognised = ", recognised" if told["format"] == "auto" and told["family"] != "availability" else ""
+    read = f"read as {told['family']}{recognised}, time from the {told['time_from']}"
+    lines = [f"  source {told['source']}{place}, {read}"]
+    device = printable(told["device"] or "")
+    if told["online"] is not None:
+        who = device if told["device"] else "all devices of the source under this topic:"
+        lines.append(f"  {who} {'is ' if told['device'] else ''}{'online' if told['online'] else 'offline'}")
+    elif told["device_from"] == "payload":
+        lines.append("  device from the payload")
+    elif told["device"]:
+        lines.append(f"  device {device} from {printable(told['device_from'])}")
+    states = told["states"][:MAX_SHOWN]
+    lines += [f"  {printable(one['device'])} is {'online' if one['online'] else 'offline'}" for one in states]
+    lines += [f"  {printable(one)} was heard, with no value" for one in told["heard"][:MAX_SHOWN]]
     return lines
 
 

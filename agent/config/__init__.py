@@ -7,7 +7,7 @@
 from agent.config.child import load_again, load_apart
 from agent.config.errors import ConfigError, ConfigFaultError, one_line
 from agent.config.sections import Config, differences, merge
-from agent.config.weaknesses import Weakness, weaknesses
+from agent.config.weaknesses import Weakness, overlaps, weaknesses
 
 __all__ = [
     "Config",
@@ -19,5 +19,6 @@ __all__ = [
     "load_apart",
     "merge",
     "one_line",
+    "overlaps",
     "weaknesses",
 ]

@@ -10,10 +10,12 @@ from zoneinfo import ZoneInfo
 
 from agent.ai.settings import AiSettings, BudgetSettings
 from agent.config.sections import AgentSettings, Config, LimitSettings, WebSettings
-from agent.decode.availability import AvailabilitySpec, availability_pattern
-from agent.decode.message_id import MessageIdPath
-from agent.decode.registry import SourceSpec
-from agent.decode.topics import TopicPattern, covers, overlap
+from agent.decode.availability import AvailabilitySpec
+from agent.decode.json_path import JsonPath
+from agent.decode.metric_rules import MetricSettings
+from agent.decode.source_spec import SourceSpec, TimeSettings
+from agent.decode.topics import TopicPattern
+from agent.decode.values import is_name
 from agent.mqtt.settings import MqttSettings
 from agent.observe.redact import names_a_secret
 from agent.observe.telemetry_settings import TracesSettings
@@ -159,29 +161,30 @@ def _topic(value: str) -> None:
     TopicPattern(value)
 
 
-def _dedupe(value: str) -> None:
-    MessageIdPath(value)
+def _path(value: str) -> None:
+    JsonPath(value)
+
+
+def _topics(value: tuple[str, ...]) -> None:
+    for text in value:
+        try:
+            TopicPattern(text)
+        except ValueError as error:
+            raise ValueError(f"{text!r} {error}") from None
+
+
+def _renames(value: Mapping[str, str]) -> None:
+    """Refuse names that cannot be metrics, and one name for two metrics: their values would mix."""
+    for name in value.values():
+        if not is_name(name):
+            raise ValueError(f"{name!r} cannot name a metric; write printable text")
+        if list(value.values()).count(name) > 1:
+            raise ValueError(f"gives two metrics the name {name!r}; write a name of its own for each")
 
 
 def _sources(value: tuple[SourceSpec, ...]) -> None:
-    """Refuse filters of which two match one topic; a source may cover its own availability topic."""
     if not value:
         raise ValueError("is empty, so nothing would be read; list at least one {topic: ...}")
-    filters = [
-        (place, f"[{place}].topic {source.topic!r}", TopicPattern(source.topic).filter)
-        for place, source in enumerate(value)
-    ] + [
-        (place, f"[{place}].availability.topic {watch.topic!r}", TopicPattern(watch.topic).filter)
-        for place, source in enumerate(value)
-        if (watch := source.availability) is not None
-    ]
-    for index, (owner, first, a) in enumerate(filters):
-        for other, second, b in filters[index + 1 :]:
-            if overlap(a, b) and not (owner == other and covers(a, b)):
-                raise ValueError(
-                    f"{first} and {second} overlap, so messages would be counted twice; "
-                    "make them disjoint or merge them"
-                )
 
 
 def _one_or_more_words(value: Any) -> Any:
@@ -218,11 +221,7 @@ def _availability(words: AvailabilitySpec) -> None:
 
 
 def _source(source: SourceSpec) -> None:
-    if source.availability is not None:
-        try:
-            availability_pattern(source.availability, TopicPattern(source.topic))
-        except ValueError as error:
-            raise ValueError(f"availability.topic {source.availability.topic!r} {error}") from None
+    source.check()
 
 
 def _limit(limit: LimitSettings) -> None:
@@ -257,8 +256,13 @@ VALUES: Mapping[tuple[type, str], Callable[[Any], Any]] = {
     (MqttSettings, "base_topic"): _base_topic,
     (Config, "sources"): _sources,
     (SourceSpec, "topic"): _topic,
-    (SourceSpec, "dedupe"): _dedupe,
+    (SourceSpec, "exclude"): _topics,
+    (SourceSpec, "dedupe"): _path,
     (AvailabilitySpec, "topic"): _topic,
+    (AvailabilitySpec, "field"): _path,
+    (TimeSettings, "field"): _path,
+    (TimeSettings, "zone"): _time_zone,
+    (MetricSettings, "rename"): _renames,
     (Config, "limits"): _series,
     (AiSettings, "base_url"): lambda value: check_model_url(value, "use ai.api_key_file"),
     (BudgetSettings, "timezone"): _time_zone,

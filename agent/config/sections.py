@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from agent.ai.settings import AiSettings
-from agent.decode.registry import SourceSpec
+from agent.decode.source_spec import SourceSpec
 from agent.domain.keys import Key, keys_of
 from agent.journal import JournalSettings
 from agent.mqtt.settings import MqttSettings
@@ -110,7 +110,15 @@ class Config:
 - topic: "zigbee2mqtt/{device}"
   availability: {topic: "zigbee2mqtt/{device}/availability", online: [online], offline: [offline]}
 - topic: "plant/{area}/{device}"
-  dedupe: "$.meta.id\"""",
+  dedupe: "$.meta.id"
+- topic: "rtl_433/{host}/events"       # the first source that matches reads a message
+  exclude: ["rtl_433/test/#"]
+  device: "{host}/{$.model}/{$.id}"    # instead of the named parts of the topic
+  metrics: {include: [], exclude: [mic], rename: {temperature_C: temperature}, units: {rain_mm: mm},
+            values: {open: 1, closed: 0}, ignore_values: {"*": [85, -127]}}
+  time: {field: "$.time", zone: "Europe/Berlin"}
+  decimal: comma
+  availability: {topic: "rtl_433/{host}/status", field: "$.state"}   # of all devices of the host""",
         ),
     ] = field(default_factory=lambda: (SourceSpec("sensors/{device}/{metric}"),))
     limits: Annotated[

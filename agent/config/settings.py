@@ -9,6 +9,7 @@ from agent import __version__
 from agent.config.credentials import password_reader
 from agent.config.sections import Config
 from agent.decode.registry import Registry
+from agent.decode.subscriptions import Wanted, joined, plan
 from agent.detect import Limit
 from agent.journal import JournalSettings
 from agent.mqtt import BROKER_DROPS, LinkSettings, Subscription
@@ -18,15 +19,16 @@ from agent.sinks.mqtt import mqtt_routes
 _MACHINE_IDS = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
 
 
-def of_subscriptions(config: Config, registry: Registry) -> list[Subscription]:
-    """Return the subscriptions: sources, availability topics, feedback, dropped messages of the broker."""
-    sources = [
-        Subscription(pattern, source.qos)
-        for pattern, source in zip(registry.filters, config.sources, strict=True)
-    ]
-    further = (*registry.watched, f"{config.base_topic}/feedback")
+def of_subscriptions(config: Config, registry: Registry, *, identifiers: bool = True) -> list[Subscription]:
+    """Return the subscriptions: sources, availability topics, feedback, dropped messages of the broker.
+
+    ``identifiers``: the broker has identifiers of subscriptions, which MQTT 3.1.1 does not know.
+    """
+    feedback = Wanted(f"{config.base_topic}/feedback")
+    wanted = plan([*registry.subscriptions, feedback])
+    wanted = wanted if identifiers else joined(wanted)
     drops = Subscription(BROKER_DROPS, qos=0, optional=True)
-    return [*sources, *(Subscription(pattern) for pattern in further), drops]
+    return [*(Subscription(one.filter, one.qos, identifier=one.identifier) for one in wanted), drops]
 
 
 def of_limits(config: Config) -> list[Limit]:

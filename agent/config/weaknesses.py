@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from agent.config.checks import is_loopback
 from agent.config.errors import one_line
 from agent.config.sections import PREFIX, Config, variables
+from agent.decode.subscriptions import Wanted, joined, plan
 from agent.decode.topics import TopicPattern, overlap
 from agent.observe.traces import content_asked
 from agent.testing import failpoint, time_scale
@@ -41,8 +42,24 @@ def weaknesses(config: Config, environ: Mapping[str, str] | None = None) -> list
         *_variables(environ),
         *_broker(config),
         *_sources(config),
+        *_shadowed(config),
         *_traces(config, environ),
         *_state_dir(config),
+    ]
+
+
+def overlaps(config: Config) -> list[Weakness]:
+    """Return the sources of which one message may come twice if the broker does not speak MQTT 5."""
+    filters = joined(plan([Wanted(TopicPattern(source.topic).filter) for source in config.sources]))
+    return [
+        Weakness(
+            f"sources {one.filter} and {other.filter}",
+            "overlap in part; a broker without MQTT 5 may send a message that both match twice",
+            "use a broker that speaks MQTT 5, or begin both with the same fixed level",
+        )
+        for place, one in enumerate(filters)
+        for other in filters[place + 1 :]
+        if overlap(one.filter, other.filter)
     ]
 
 
@@ -84,6 +101,20 @@ def _sources(config: Config) -> Iterator[Weakness]:
                 f"overlaps {own}, where this agent publishes; what lies there is never a reading",
                 "read and write below different first levels, or change mqtt.base_topic",
             )
+
+
+def _shadowed(config: Config) -> Iterator[Weakness]:
+    """Name sources that never get a message."""
+    filters = [TopicPattern(source.topic) for source in config.sources]
+    for place, (source, own) in enumerate(zip(config.sources, filters, strict=True)):
+        for earlier, other in zip(config.sources[:place], filters[:place], strict=True):
+            if other.takes_all_of(own):
+                yield Weakness(
+                    f"sources[{place}].topic {source.topic!r}",
+                    f"never gets a message: {earlier.topic!r} before it takes all of its topics",
+                    "move it before that source, or remove it",
+                )
+                break
 
 
 def _traces(config: Config, environ: Mapping[str, str]) -> Iterator[Weakness]:

@@ -16,7 +16,7 @@ class Receiver(Generic[T]):
 
     ``wall_at`` gives the wall time of an arrival from its monotonic and its real time of receipt; ``note``
     gets a fault of ours and the topic. ``publish`` takes the topic and payload of a family's request, such
-    as that for a birth; it may drop them.
+    as that for a birth; it may drop them. ``incomplete`` says whether the broker refused a subscription.
     """
 
     registry: Registry
@@ -24,6 +24,7 @@ class Receiver(Generic[T]):
     wall_at: Callable[[float, float], float]
     note: Callable[[BaseException, str], None]
     publish: Callable[[str, bytes], None] = lambda _topic, _payload: None
+    incomplete: Callable[[], bool] = lambda: False
 
     def decode(self, arrival: Arrival) -> Decoded | T:
         """Return the content of a message.
@@ -47,7 +48,12 @@ class Receiver(Generic[T]):
         if own is not None:
             return own(arrival.payload)
         received = self.wall_at(arrival.mono, arrival.received)
-        decoded = self.registry.decode(arrival.topic, arrival.payload, received, arrival.properties)
+        identifiers = arrival.identifiers
+        if identifiers and self.incomplete():
+            identifiers = ()  # a refused filter brings no copy: any other counts
+        decoded = self.registry.decode(
+            arrival.topic, arrival.payload, received, arrival.properties, identifiers
+        )
         if decoded.request is not None:
             self.publish(*decoded.request)
         return decoded

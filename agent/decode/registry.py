@@ -1,130 +1,78 @@
 """The registry of sources: source and family of a message, and its readings."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Annotated, Literal, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
-from agent.decode.availability import AvailabilityDecoder, AvailabilitySpec, availability_pattern
-from agent.decode.families import AUTO, FAMILIES, formats
+from agent.decode.device_template import DeviceTemplate
+from agent.decode.families import FAMILIES
 from agent.decode.family import (
-    DEFAULT_READER,
+    Content,
     DecodeLimits,
     Decoder,
-    Family,
     Note,
     Properties,
-    Reader,
     Remembering,
     Route,
+    Skip,
     Skipped,
     TimeFrom,
 )
-from agent.decode.message_id import MessageIdPath
+from agent.decode.metric_rules import MetricRules
+from agent.decode.payload_device import MAX_SKIPPED, decode_by_payload
+from agent.decode.source import Source, availability_of, refuse_topic
+from agent.decode.source_spec import SourceSpec
 from agent.decode.strict_json import too_large
-from agent.decode.topics import TopicPattern, covers, likeness, overlap
+from agent.decode.subscriptions import Wanted, counting, plan
+from agent.decode.topics import covers, likeness
 from agent.decode.traceparent import find_traceparent
-from agent.decode.values import is_name
-from agent.domain.keys import Key
-from agent.domain.records import DecodeError, DecodeReason, Reading
+from agent.domain.records import DecodeError, DecodeReason, Handling, Reading
 
 __all__ = ["FAMILIES", "DecodeLimits", "Decoded", "Registry", "SourceSpec"]
 
-_RETAINED = ("seed", "live", "ignore")
+_READ = Handling.READ
+_TEXTS = frozenset({Skip.TEXT, Skip.UNMAPPED})
+_NONE: tuple[tuple[str, str], ...] = ()
 _MAX_ROUTES = 4096  # topics whose route is kept; a flood of topics costs time, not memory
-
-
-@dataclass(frozen=True, slots=True)
-class SourceSpec:
-    """One entry of ``sources`` in the configuration."""
-
-    topic: Annotated[
-        str,
-        Key(
-            "`{name}` is one level of the topic; all named parts except `{metric}` form the device id;"
-            " filters that overlap are refused"
-        ),
-    ]
-    format: Annotated[str, Key("payload format; `auto` asks each family in turn", one_of=formats())] = AUTO
-    qos: Annotated[Literal[0, 1], Key("0 gives up the promise that no message is lost")] = 1
-    retained: Annotated[
-        str,
-        Key(
-            "a retained message is only the last value (`seed`), a reading (`live`) or ignored",
-            one_of=_RETAINED,
-        ),
-    ] = "seed"
-    availability: Annotated[
-        AvailabilitySpec | None, Key("online and offline topic of the devices; offline is silence at once")
-    ] = None
-    dedupe: Annotated[
-        str | None,
-        Key(
-            "path of the publisher's message id in a JSON payload, such as `$.id`; a message with a known id"
-            " counts once (24 h, at most 100,000 ids)"
-        ),
-    ] = None
-    new_devices_per_min: Annotated[
-        int,
-        Key(
-            "new device ids per minute, after a burst of 10,000; messages beyond it go to quarantine, known"
-            " devices continue",
-            ge=0,
-            le=1_000_000,
-        ),
-    ] = 200
-    request_rebirth: Annotated[
-        bool,
-        Key(
-            "format `sparkplug` only: ask a node for its birth after messages that cannot be understood"
-            " without it; needs the right to write `spBv1.0/+/NCMD/+`"
-        ),
-    ] = False
-    name: str = ""  # the topic when empty
-    reader: Reader = DEFAULT_READER
-
-    @property
-    def label(self) -> str:
-        """What a person calls this source."""
-        return self.name or self.topic
 
 
 class Decoded(NamedTuple):
     """The result for one message, with enough to explain it."""
 
-    source: str | None  # None: under the agent's own base topic, never a reading
+    source: str | None  # None: no source has the topic, or it is below the agent's own base topic
     readings: tuple[Reading, ...]
     traceparent: str | None  # valid (W3C), from the user property, else from the payload
     text_only: bool  # nothing but text: acknowledged and counted
     retained: str  # what the source wants of retained messages: seed | live | ignore
-    device: str | None = None  # what the topic names
+    device: str | None = None  # that topic or template name; empty: all under an availability topic
     family: str | None = None
     time_from: TimeFrom = TimeFrom.RECEIPT
     notes: tuple[Note, ...] = ()
     skipped: tuple[Skipped, ...] = ()  # at most 16 values that did not become readings
-    online: bool | None = None  # availability that the device reports of itself
+    online: bool | None = None  # availability of the device, or with no device of those in `states`
     message_id: str | None = None  # the publisher's, at the path that the source configures
     states: tuple[tuple[str, bool], ...] = ()  # availability of other devices: device id, online
     heard: tuple[str, ...] = ()  # devices of the message that have no value in it
+    expected_s: tuple[tuple[str, float], ...] = ()  # announced reporting interval: device id, seconds
+    renamed: tuple[tuple[str, str], ...] = ()  # metrics, by the source's rules: before and after
+    handling: Handling = Handling.READ
+    excluded_by: str | None = None  # the entry of the source's `exclude`
     request: tuple[str, bytes] | None = None  # topic and payload to publish once, if there is a connection
 
 
-_OWN = Decoded(None, (), None, text_only=False, retained="ignore")
+def _unread(handling: Handling) -> Decoded:
+    return Decoded(None, (), None, text_only=False, retained="ignore", handling=handling)
 
 
-class _Source(NamedTuple):
-    spec: SourceSpec
-    pattern: TopicPattern
-    families: tuple[tuple[str, Family], ...]  # asked first, in this order, if they have the topic
-    otherwise: tuple[str, Decoder]
-    id_path: MessageIdPath | None = None
-    device: str | None = None  # instead of the device that the topic names
+_OWN = _unread(Handling.OWN)
+_UNMATCHED = _unread(Handling.UNMATCHED)
+_OVERLAP = _unread(Handling.OVERLAP)
 
 
 class Registry:
-    """Decode messages of the configured sources.
+    """Decode messages of the configured sources; the first one that matches takes a message.
 
     Raises:
-        ValueError: for a bad pattern, an unknown format or ``retained``, and filters that overlap.
+        ValueError: for a bad pattern, template or path, an unknown format or ``retained``.
     """
 
     def __init__(
@@ -144,26 +92,30 @@ class Registry:
         self._remembering = {
             name: family for name, family in decoders.items() if isinstance(family, Remembering)
         }
-        self._sources = tuple(_source(spec, decoders) for spec in sources)
-        self._watches = tuple(_watch(spec, self._limits) for spec in sources if spec.availability is not None)
-        self._routes: dict[str, tuple[_Source, Route]] = {}
-        _refuse_overlaps(self.filters + self.watched)
+        self._sources = tuple(Source.of(spec, decoders) for spec in sources)
+        self._routes: dict[str, tuple[Source, Route]] = {}
+        self._unread: dict[str, Decoded] = {}  # topics without one
+        watches = [(source.watch.pattern, 1) for source in self._sources if source.watch is not None]
+        asked = [(source.pattern, source.spec.qos) for source in self._sources]
+        self.subscriptions = plan([Wanted(pattern.filter, qos) for pattern, qos in (*asked, *watches)])
+        self._identified = any(one.identifier for one in self.subscriptions)
 
     @property
     def filters(self) -> tuple[str, ...]:
-        """MQTT filters of the sources, in their order."""
-        return tuple(source.pattern.filter for source in self._sources)
-
-    @property
-    def watched(self) -> tuple[str, ...]:
-        """MQTT filters of the availability topics, except those that their own source's filter covers."""
+        """MQTT filters of the subscriptions on which readings are expected."""
+        own = [source.pattern.filter for source in self._sources]
         return tuple(
-            watch.pattern.filter
-            for watch in self._watches
-            if not covers(TopicPattern(watch.spec.topic).filter, watch.pattern.filter)
+            one.filter for one in self.subscriptions if any(covers(one.filter, each) for each in own)
         )
 
-    def decode(self, topic: str, payload: bytes, received: float, properties: Properties = ()) -> Decoded:
+    def decode(
+        self,
+        topic: str,
+        payload: bytes,
+        received: float,
+        properties: Properties = (),
+        identifiers: tuple[int, ...] = (),
+    ) -> Decoded:
         """Return the readings of one message.
 
         Args:
@@ -171,135 +123,163 @@ class Registry:
             payload: as the broker sent it.
             received: receipt time, Unix seconds.
             properties: MQTT 5 user properties in order.
+            identifiers: of the subscriptions that the broker sent this copy for.
 
         Raises:
             DecodeError: with the reason for the quarantine. Nothing else is raised but MemoryError.
         """
+        if identifiers and self._identified and self._is_copy(topic, identifiers):
+            return _OVERLAP
         kept = self._routes.get(topic)
         if kept is None:
-            if topic == self._base or topic.startswith(self._base + "/"):
-                return _OWN
-            kept = self._keep(topic)
+            found = self._unread.get(topic) or self._keep(topic)
+            if isinstance(found, Decoded):
+                return found
+            kept = found
         source, route = kept
         if len(payload) > self._limits.max_bytes:
             raise too_large(payload, self._limits)
         try:
-            family, decoder = _choose(source, route, payload)
-            content = decoder.decode(route, payload, received, properties)
+            template = source.by_payload
+            if template is None:
+                family, decoder = _choose(source, route, payload)
+                content = decoder.decode(route, payload, received, properties)
+            else:
+                route, family, content = _by_payload(source, template, route, payload, received, properties)
         except (DecodeError, MemoryError):
             raise
         except Exception as error:
             # One message that a decoder stumbles over must not stop all others.
             detail = f"{type(error).__name__} in the decoder"
             raise DecodeError(DecodeReason.DECODER_FAULT, detail) from error
-        traceparent, notes = None, content.notes
+        renamed, message_id, notes = _NONE, None, content.notes
+        if not source.plain:
+            if source.rules is not None:
+                content, renamed = _ruled(source.rules, content)
+            if source.members is not None:
+                source.members.note(route, content)
+            if source.id_path is not None and content.readings:
+                message_id = source.id_path.read(payload)
+                notes = (*notes, Note.NO_MESSAGE_ID) if message_id is None else notes
+        traceparent = None
         if properties or content.traceparent is not None:
             traceparent, bad = find_traceparent(properties, content.traceparent)
             notes = (*notes, Note.BAD_TRACEPARENT) if bad else notes
-        message_id = None
-        if source.id_path is not None and content.readings:
-            message_id = source.id_path.read(payload)
-            notes = (*notes, Note.NO_MESSAGE_ID) if message_id is None else notes
         return Decoded(
-            source.spec.label, content.readings, traceparent, content.text_only, source.spec.retained,
+            source.label, content.readings, traceparent, content.text_only, source.retained,
             route.device, family, content.time_from, notes, content.skipped, content.online, message_id,
-            content.states, content.heard, content.request,
+            content.states, content.heard, content.expected_s, renamed,
+            _READ if content.readings else _handling(content), None, content.request,
         )  # fmt: skip
 
     def take_changes(self) -> dict[tuple[str, str], bytes | None]:
-        """Return the changed rows of the families that remember, by family and key."""
+        """Return the rows of state that changed since the last call, by owner and key; None: it is gone."""
         return {
-            (name, key): body
-            for name, family in self._remembering.items()
-            for key, body in family.take_changes().items()
+            (owner, key): body for owner, kept in self._owners() for key, body in kept.take_changes().items()
         }
 
     def restore(self, rows: Mapping[tuple[str, str], bytes]) -> None:
-        """Take the rows that an earlier process kept; those of an unknown family are passed over."""
-        for name, family in self._remembering.items():
-            family.restore({key: body for (owner, key), body in rows.items() if owner == name})
+        """Take the rows that an earlier process kept; those of an unknown owner are passed over."""
+        for own, kept in self._owners():
+            kept.restore({key: body for (owner, key), body in rows.items() if owner == own})
 
-    def unmatched(self, topic: str) -> str | None:
-        """Return the source or availability topic that is nearest to a topic that none subscribes to.
+    def _owners(self) -> Iterator[tuple[str, Remembering]]:
+        """Yield the families and the gateways of sources that have state to keep, with their names."""
+        yield from self._remembering.items()
+        for source in self._sources:
+            if source.members is not None:
+                yield f"members of {source.label}", source.members
 
-        None where one does, or where it is below the agent's own base topic.
-        """
-        patterns = [one.pattern for one in (*self._sources, *self._watches)]
-        own = topic == self._base or topic.startswith(self._base + "/")
-        if own or any(covers(pattern.filter, topic) for pattern in patterns):
-            return None
+    def subscribes(self, topic: str) -> bool:
+        """Return whether a subscription brings this topic."""
+        return any(covers(one.filter, topic) for one in self.subscriptions)
+
+    def nearest(self, topic: str) -> str:
+        """Return the source's or availability topic that is most like ``topic``."""
+        patterns = [source.pattern for source in self._sources]
+        patterns += [source.watch.pattern for source in self._sources if source.watch is not None]
         return max(patterns, key=lambda pattern: likeness(pattern, topic)).text
 
-    def _keep(self, topic: str) -> tuple[_Source, Route]:
-        source, route = self._route(topic)
-        asked = tuple(one for one in source.families if any(covers(own, topic) for own in one[1].topics))
-        made = source._replace(families=asked), route
-        if len(self._routes) >= _MAX_ROUTES:
-            del self._routes[next(iter(self._routes))]
-        self._routes[topic] = made
+    def _is_copy(self, topic: str, identifiers: tuple[int, ...]) -> bool:
+        """Whether a message is a further copy, and the one that counts comes with another identifier.
+
+        An identifier that is not ours belongs to subscriptions of an earlier configuration: that copy counts,
+        because there may be no other.
+        """
+        ours = {one.identifier for one in self.subscriptions if one.identifier}
+        return ours.issuperset(identifiers) and counting(self.subscriptions, topic) not in identifiers
+
+    def _keep(self, topic: str) -> tuple[Source, Route] | Decoded:
+        if topic == self._base or topic.startswith(self._base + "/"):
+            return _OWN
+        made = self._find(topic)
+        kept: dict[str, Any] = self._unread if isinstance(made, Decoded) else self._routes
+        if len(kept) >= _MAX_ROUTES:
+            del kept[next(iter(kept))]
+        kept[topic] = made
         return made
 
-    def _route(self, topic: str) -> tuple[_Source, Route]:
-        limits = self._limits
-        if (
-            len(topic) > limits.max_topic_bytes
-            or len(topic.encode(errors="replace")) > limits.max_topic_bytes
-        ):
-            raise DecodeError(DecodeReason.BAD_TOPIC, f"longer than {limits.max_topic_bytes} bytes")
-        if topic.count("/") >= limits.max_topic_levels:
-            raise DecodeError(DecodeReason.BAD_TOPIC, f"more than {limits.max_topic_levels} levels")
-        if not is_name(topic):
-            raise DecodeError(DecodeReason.BAD_TOPIC, "holds a control character")
-        for source in (*self._watches, *self._sources):
+    def _find(self, topic: str) -> tuple[Source, Route] | Decoded:
+        """Return the source of a topic with its route, or what becomes of a topic that none reads."""
+        refuse_topic(topic, self._limits)
+        blank = False
+        for place, source in enumerate(self._sources):
+            if source.watched(topic) is not None:
+                return availability_of(self._sources[place:], topic) or _UNMATCHED
             identity = source.pattern.identify(topic)
-            if identity is not None:
-                levels = identity.device.split("/")
-                if identity.metric is not None:
-                    levels.append(identity.metric)
-                if not all(level.strip() for level in levels):
-                    raise DecodeError(DecodeReason.BAD_TOPIC, "an empty level where a name belongs")
-                parts = source.pattern.match(topic) or {}
-                device = source.device or identity.device
-                reader = replace(source.spec.reader, request_rebirth=source.spec.request_rebirth)
-                return source, Route(topic, device, identity.metric, parts, reader)
-        raise DecodeError(DecodeReason.BAD_TOPIC, "no source has this topic")
+            if identity is None:
+                continue
+            if (excluded_by := source.excluded_by(topic)) is not None:
+                unread = _unread(Handling.EXCLUDED)
+                return unread._replace(source=source.label, excluded_by=excluded_by)
+            found = source.for_topic(topic, identity)
+            if found is not None:
+                return found
+            blank = True
+        if blank:
+            raise DecodeError(DecodeReason.BAD_TOPIC, "an empty level where a name belongs")
+        return _UNMATCHED
 
 
-def _source(spec: SourceSpec, families: dict[str, Family]) -> _Source:
-    if spec.format != AUTO and spec.format not in families:
-        known = ", ".join([AUTO, *families])
-        raise ValueError(f"source {spec.label}: format {spec.format!r} is unknown; use one of: {known}")
-    if spec.retained not in _RETAINED:
-        known = ", ".join(sorted(_RETAINED))
-        raise ValueError(f"source {spec.label}: retained {spec.retained!r} is unknown; use one of: {known}")
-    *first, last = families.items() if spec.format == AUTO else [(spec.format, families[spec.format])]
-    try:
-        id_path = MessageIdPath(spec.dedupe) if spec.dedupe is not None else None
-    except ValueError as error:
-        raise ValueError(f"source {spec.label}: dedupe {spec.dedupe!r} {error}") from None
-    return _Source(spec, TopicPattern(spec.topic), tuple(first), last, id_path)
-
-
-def _watch(spec: SourceSpec, limits: DecodeLimits) -> _Source:
-    """Return the availability topic of a source as one of its own; what is retained there counts."""
-    wanted = spec.availability or AvailabilitySpec(spec.topic)
-    source = TopicPattern(spec.topic)
-    pattern = availability_pattern(wanted, source)
-    decoder = AvailabilityDecoder(wanted, limits=limits)
-    device = None if source.names else spec.topic
-    return _Source(replace(spec, retained="live"), pattern, (), ("availability", decoder), device=device)
-
-
-def _refuse_overlaps(filters: tuple[str, ...]) -> None:
-    for place, first in enumerate(filters):
-        for second in filters[place + 1 :]:
-            if overlap(first, second):
-                raise ValueError(f"{first} and {second} overlap; make them disjoint or merge them")
-
-
-def _choose(source: _Source, route: Route, payload: bytes) -> tuple[str, Decoder]:
+def _choose(source: Source, route: Route, payload: bytes) -> tuple[str, Decoder]:
     """Return the first family that recognises the message."""
     for name, family in source.families:
         if family.recognise(route, payload):
             return name, family
     return source.otherwise
+
+
+def _by_payload(
+    source: Source,
+    template: DeviceTemplate,
+    route: Route,
+    payload: bytes,
+    received: float,
+    properties: Properties,
+) -> tuple[Route, str, Content]:
+    """Return the route of the message, its family and its content where the payload names the device."""
+
+    def read(own: Route, text: bytes) -> tuple[str, Content]:
+        family, decoder = _choose(source, own, text)
+        return family, decoder.decode(own, text, received, properties)
+
+    return decode_by_payload(template, route, payload, read)
+
+
+def _ruled(rules: MetricRules, content: Content) -> tuple[Content, tuple[tuple[str, str], ...]]:
+    """Apply the rules of the source; a device of which no value is left was heard all the same."""
+    ruled = rules.apply(content.readings, content.skipped, MAX_SKIPPED)
+    heard = content.heard
+    if len(ruled.readings) < len(content.readings):
+        left = {reading.device for reading in ruled.readings}
+        gone = {reading.device: None for reading in content.readings if reading.device not in left}
+        heard = (*heard, *gone)
+    return content._replace(readings=ruled.readings, skipped=ruled.skipped, heard=heard), ruled.renamed
+
+
+def _handling(content: Content) -> Handling:
+    """Return what a message without readings is."""
+    if content.online is not None or content.states:
+        return Handling.AVAILABILITY
+    text = any(one.why in _TEXTS for one in content.skipped) if content.skipped else content.text_only
+    return Handling.TEXT if text else Handling.NO_VALUE

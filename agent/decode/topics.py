@@ -1,6 +1,7 @@
 """Topic patterns: MQTT filters with named levels, ``site/{area}/{device}``."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from itertools import zip_longest
@@ -8,24 +9,34 @@ from typing import NamedTuple
 
 MAX_TOPIC_BYTES = 256
 MAX_LEVELS = 12
+METRIC = "metric"
 
 _NAME = re.compile(r"\{([A-Za-z][A-Za-z0-9_]{0,31})(\+?)\}")
-_METRIC = "metric"
 
 
 class Identity(NamedTuple):
-    """Device of a topic, and the metric if the pattern names one."""
+    """Device of a topic, the metric if the pattern names one, and the named levels."""
 
     device: str
     metric: str | None
+    parts: Mapping[str, str] = {}
+
+
+class _Level(NamedTuple):
+    filter: str  # level of the MQTT filter
+    text: str | None  # the level itself, None for a wildcard
+    name: str | None = None
+    least: int = 1  # levels of the topic that it takes at least
+    many: bool = False  # it takes any number more
 
 
 @dataclass(frozen=True, slots=True)
 class TopicPattern:
     """Match topics and name their parts.
 
-    A level is text, ``{name}`` (one level), ``+`` (one level without a name), or, as the last level only,
-    ``{name+}`` (one or more levels) or ``#`` (any number of levels).
+    A level is text, which may be empty, ``{name}`` (one level), ``+`` (one level without a name), at one
+    place ``{name+}`` (one or more levels), or at the end ``#`` (any number of levels). MQTT has no filter
+    for levels behind ``{name+}``: ``filter`` covers the pattern, and the rest is compared here.
 
     Raises:
         ValueError: with a sentence for a person: the fault and the remedy.
@@ -34,41 +45,83 @@ class TopicPattern:
     text: str
     filter: str = field(init=False, compare=False)
     names: tuple[str, ...] = field(init=False, compare=False)
-    _regex: re.Pattern[str] = field(init=False, compare=False, repr=False)
+    _levels: tuple[_Level, ...] = field(init=False, compare=False, repr=False)
+    _many: int | None = field(init=False, compare=False, repr=False)  # place of the level of many
 
     def __post_init__(self) -> None:
-        texts = _checked_levels(self.text)
-        levels = [_level(text, place, last=place == len(texts) - 1) for place, text in enumerate(texts)]
+        levels = tuple(map(_level, _checked_levels(self.text)))
+        many = [place for place, level in enumerate(levels) if level.many]
+        if any(level.filter == "#" for level in levels[:-1]):
+            raise ValueError("has '#' before its end; write it last, or {name+} for levels in between")
+        if len(many) > 1:
+            raise ValueError("takes any number of levels at two places; keep one of {name+} and #")
         names = tuple(level.name for level in levels if level.name)
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"names {{{name}}} twice; give each level a name of its own")
-        object.__setattr__(self, "filter", "/".join(level.filter for level in levels))
+        asked = [level.filter for level in levels[: many[0] if many else None]]
+        if many:
+            asked += ["#"] * (not levels[many[0]].least) or ["+", "#"]
+        object.__setattr__(self, "filter", "/".join(asked))
         object.__setattr__(self, "names", names)
-        # A wildcard in the first place does not match the broker's own $ topics (MQTT 5, 4.7.2).
-        regex = r"(?!\$)" + "".join(level.regex for level in levels)
-        object.__setattr__(self, "_regex", re.compile(regex, re.DOTALL))
+        object.__setattr__(self, "_levels", levels)
+        object.__setattr__(self, "_many", many[0] if many else None)
+
+    @property
+    def unnamed(self) -> bool:
+        """Whether it has a wildcard without a name."""
+        return any(level.text is None and level.name is None for level in self._levels)
+
+    @property
+    def many(self) -> str | None:
+        """The name of ``{name+}``, if it has one."""
+        return None if self._many is None else self._levels[self._many].name
+
+    def takes_all_of(self, other: "TopicPattern") -> bool:
+        """Whether each topic of ``other`` is one of this pattern, as far as their filters show."""
+        exact = self._many is None or self._many == len(self._levels) - 1
+        return self.text == other.text or (exact and covers(self.filter, other.filter))
 
     def match(self, topic: str) -> dict[str, str] | None:
         """Return the named parts of ``topic`` in its order, or None where it does not match."""
-        found = self._regex.fullmatch(topic)
-        return {name: found[name] for name in self.names} if found else None
+        found = self.identify(topic)
+        return None if found is None else dict(found.parts)
 
     def identify(self, topic: str) -> Identity | None:
-        """Return device and metric of ``topic``, or None where it does not match.
+        """Return device, metric and parts of ``topic``, or None where it does not match.
 
         The device is the named parts but the metric, joined with ``/``; without names the wildcard levels;
         without wildcards the topic. A metric of several levels is joined with dots.
         """
-        found = self._regex.fullmatch(topic)
-        if found is None:
+        spans = self._spans(topic)
+        if spans is None:
             return None
-        parts = found.groupdict()
-        metric = parts.pop(_METRIC, None)
-        named = [parts[name] for name in self.names if name != _METRIC]
-        unnamed = [text for text in parts.values() if text is not None]
-        device = "/".join(named or unnamed) or topic
-        return Identity(device, metric.replace("/", ".") if metric is not None else None)
+        parts = {level.name: text for level, text in spans if level.name and text is not None}
+        named = [text for name, text in parts.items() if name != METRIC]
+        unnamed = [text for level, text in spans if level.name is None and text is not None]
+        metric = parts.get(METRIC)
+        return Identity(
+            "/".join(named or unnamed) or topic, None if metric is None else metric.replace("/", "."), parts
+        )
+
+    def _spans(self, topic: str) -> list[tuple[_Level, str | None]] | None:
+        """Return each wildcard with its text; ``#`` has none where it stands for no level."""
+        texts = topic.split("/")
+        spare = len(texts) - len(self._levels)  # further levels that the level of many takes
+        many = self._many
+        if topic.startswith("$") or (spare if many is None else spare < self._levels[many].least - 1):
+            return None
+        spans: list[tuple[_Level, str | None]] = []
+        at = 0
+        for place, level in enumerate(self._levels):
+            size = 1 + spare if place == many else 1
+            text = "/".join(texts[at : at + size])
+            at += size
+            if level.text is None:
+                spans.append((level, text if size else None))
+            elif level.text != text:
+                return None
+        return spans
 
 
 def overlap(a_filter: str, b_filter: str) -> bool:
@@ -117,12 +170,6 @@ def likeness(pattern: TopicPattern, topic: str) -> float:
     return found / whole
 
 
-class _Level(NamedTuple):
-    filter: str
-    regex: str  # with the slash that leads to it
-    name: str | None = None
-
-
 def _checked_levels(text: str) -> list[str]:
     if not text:
         raise ValueError("is empty; write a topic such as sensors/{device}/{metric}")
@@ -133,30 +180,20 @@ def _checked_levels(text: str) -> list[str]:
     if len(text.encode()) > MAX_TOPIC_BYTES:
         raise ValueError(f"is longer than {MAX_TOPIC_BYTES} bytes; use a shorter topic")
     levels = text.split("/")
-    if "" in levels:
-        raise ValueError("has an empty level; remove the doubled, leading or trailing '/'")
     if len(levels) > MAX_LEVELS:
         raise ValueError(f"has {len(levels)} levels; at most {MAX_LEVELS} are read")
     return levels
 
 
-def _level(text: str, place: int, *, last: bool) -> _Level:
-    slash = "/" if place else ""
-    unnamed = f"_{place}"  # no name that a user gives begins with an underscore
+def _level(text: str) -> _Level:
     named = _NAME.fullmatch(text)
-    if (text == "#" or (named and named[2])) and not last:
-        raise ValueError(f"has {text!r} before its end; it may only be the last level")
-    if named and named[2]:
-        return _Level("+/#", f"{slash}(?P<{named[1]}>.+)", named[1])
     if named:
-        return _Level("+", f"{slash}(?P<{named[1]}>[^/]*)", named[1])
-    if text == "+":
-        return _Level("+", f"{slash}(?P<{unnamed}>[^/]*)")
-    if text == "#":
-        return _Level("#", f"(?:{slash}(?P<{unnamed}>.*))" + ("?" if slash else ""))
+        return _Level("+", None, named[1], many=bool(named[2]))
+    if text in {"+", "#"}:
+        return _Level(text, None, least=int(text == "+"), many=text == "#")
     if any(sign in text for sign in "+#{}"):
         raise ValueError(
             f"has the level {text!r}; a wildcard or {{name}} takes a whole level, "
             "and a name is up to 32 letters, digits and _"
         )
-    return _Level(text, slash + re.escape(text))
+    return _Level(text, text)

@@ -20,11 +20,25 @@ class DecodeReason(StrEnum):
     STRING_TOO_LONG = "string_too_long"
     BAD_TOPIC = "bad_topic"
     NO_READINGS = "no_readings"
+    NO_DEVICE = "no_device"  # the payload does not have what the source makes the device id of
     BAD_TIME = "bad_time"
     DECODER_FAULT = "decoder_fault"
     NEW_DEVICE_LIMIT = "new_device_limit"  # readable, but of one new device too many
     NEW_SERIES_LIMIT = "new_series_limit"  # the same of new metrics
     UNKNOWN_VERDICT = "unknown_verdict"  # feedback on a verdict that is not kept, or on more than one
+
+
+class Handling(StrEnum):
+    """Outcome of a message that was not quarantined."""
+
+    READ = "read"
+    AVAILABILITY = "availability"  # a state of devices, without readings
+    TEXT = "text"  # nothing but text
+    NO_VALUE = "no_value"  # no value, or none that the source takes
+    EXCLUDED = "excluded"  # by `exclude` of its source
+    OVERLAP = "overlap"  # a further copy, of another subscription
+    UNMATCHED = "unmatched"  # no source has the topic
+    OWN = "own"  # under the agent's own base topic
 
 
 class DecodeError(AgentError):

@@ -17,6 +17,7 @@ class Arrival:
     received: float  # wall clock
     mono: float  # time.monotonic()
     properties: tuple[tuple[str, str], ...] = ()  # MQTT 5 user properties, in order
+    identifiers: tuple[int, ...] = ()  # MQTT 5: of the subscriptions that this copy was sent for
 
 
 @dataclass(frozen=True, slots=True)

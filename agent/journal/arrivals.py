@@ -55,6 +55,8 @@ class Decoded(Protocol):
     @property
     def online(self) -> bool | None: ...  # the device's own status
     @property
+    def states(self) -> tuple[tuple[str, bool], ...]: ...  # of other devices: online or not
+    @property
     def message_id(self) -> str | None: ...  # the publisher's
 
 
@@ -176,12 +178,11 @@ class Intake:
                 tally.retained_ignored += 1
                 return
             seed = decoded.retained == "seed"
+        self._note_states(arrival, decoded)
         if not readings:
-            if decoded.online is not None and decoded.device is not None:
-                self._note_state(arrival, decoded.device, online=decoded.online)
-            elif decoded.text_only:
+            if decoded.text_only:
                 tally.text_only += 1
-            else:
+            elif source is None:
                 tally.unmatched += 1
             return
         topic, traceparent = arrival.topic, decoded.traceparent
@@ -260,14 +261,19 @@ class Intake:
         else:
             self._feedback.append((feedback, arrival))
 
-    def _note_state(self, arrival: Arrival, device: str, *, online: bool) -> None:
-        """Journal a device's own word at its place in the sequence."""
-        device.encode()
-        kind = TimerKind.ONLINE if online else TimerKind.OFFLINE
-        seq, clock = self._sequence.take(arrival.mono)
-        self._timers.append((seq, kind.value, device, clock))
-        self._rows.append(TimerRow(seq, clock, kind, device))
-        self.tally.states += 1
+    def _note_states(self, arrival: Arrival, decoded: Decoded) -> None:
+        """Journal the states of a message: of the device that it names, and of others."""
+        states = decoded.states
+        if decoded.online is not None and decoded.device:
+            states = ((decoded.device, decoded.online), *states)
+        for device, _ in states:
+            device.encode()
+        for device, online in states:
+            kind = TimerKind.ONLINE if online else TimerKind.OFFLINE
+            seq, clock = self._sequence.take(arrival.mono)
+            self._timers.append((seq, kind.value, device, clock))
+            self._rows.append(TimerRow(seq, clock, kind, device))
+            self.tally.states += 1
 
     def _put_aside(self, arrival: Arrival, reason: DecodeReason, detail: str) -> None:
         self._quarantine.append(

@@ -44,6 +44,7 @@ class Link:
         *,
         settings: LinkSettings,
         subscriptions: Sequence[Subscription],
+        without_identifiers: Sequence[Subscription] = (),
         first_generation: int,
         previous_filters: Sequence[str] = (),
         store_connection: Callable[[int], None],
@@ -69,7 +70,11 @@ class Link:
             settings=settings, stats=stats, on_published=on_published, log=log, mono=mono
         )
         self._subscriber = Subscriber(
-            wanted=subscriptions, held=previous_filters, retry_s=settings.resubscribe_s, log=log
+            wanted=subscriptions,
+            without_identifiers=without_identifiers,
+            held=previous_filters,
+            retry_s=settings.resubscribe_s,
+            log=log,
         )
         self._policy, self._silence = ReconnectPolicy(settings=settings), TakeoverSilence()
         self._dialler = Dialler(settings=settings, done=lambda: self._post(self._take_dialled))
@@ -261,7 +266,8 @@ class Link:
             return
         self._up = True
         self.stats.connects += 1
-        self._subscriber.begin(connection, session_present=present)
+        identifiers = connection.protocol == "5" and accepted.limits.identifiers
+        self._subscriber.begin(connection, session_present=present, identifiers=identifiers)
         filters = self._subscriber.filters
         generation = self._receiver.begin(connection, session_present=present, filters=filters)
         self._publisher.begin(connection, accepted.limits)

@@ -185,8 +185,15 @@ class PahoClient:
         return mid
 
     def subscribe(self, wanted: Sequence[Subscription]) -> int:
-        """Ask for filters and return the packet id; only a new subscription replays retained messages."""
+        """Ask for filters of one identifier and return the packet id.
+
+        Only a new subscription replays retained messages.
+        """
         if self._v5:
+            properties = None
+            if wanted[0].identifier:
+                properties = _properties(PacketTypes.SUBSCRIBE)
+                properties.SubscriptionIdentifier = wanted[0].identifier
             options = [
                 (
                     one.filter,
@@ -194,7 +201,7 @@ class PahoClient:
                 )
                 for one in wanted
             ]
-            return self._client.subscribe(options)[1] or 0
+            return self._client.subscribe(options, properties=properties)[1] or 0
         return self._client.subscribe([(one.filter, one.qos) for one in wanted])[1] or 0
 
     def unsubscribe(self, filters: Sequence[str]) -> int:
@@ -226,6 +233,7 @@ class PahoClient:
             retain_available=bool(getattr(properties, "RetainAvailable", 1)),
             session_expiry_s=getattr(properties, "SessionExpiryInterval", None),
             keepalive_s=getattr(properties, "ServerKeepAlive", None),
+            identifiers=bool(getattr(properties, "SubscriptionIdentifierAvailable", 1)),
         )
         self.events.append(Accepted(bool(flags.session_present), limits))
 

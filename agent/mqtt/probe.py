@@ -138,7 +138,14 @@ class _Call:
         return self.accepted is not None
 
     def _take(
-        self, _first: int, topic: bytes, _mid: int, payload: bytes, _pairs: tuple[tuple[str, str], ...]
+        self,
+        _first: int,
+        topic: bytes,
+        _mid: int,
+        payload: bytes,
+        _pairs: tuple[tuple[str, str], ...],
+        _identifiers: tuple[int, ...] = (),
+        /,
     ) -> None:
         name = topic.decode(errors="replace")
         self.heard.append((name, payload if name == BROKER_DROPS else b""))
@@ -195,7 +202,7 @@ def _ask(
 ) -> None:
     """Subscribe filter by filter, then publish once."""
     client = call.connection.client
-    asked = {one.filter: client.subscribe([one]) for one in subscriptions}
+    asked = {one.filter: client.subscribe([replace(one, identifier=0)]) for one in subscriptions}
     client.subscribe([Subscription(BROKER_DROPS, 0)])
     call.wait(lambda: all(mid in call.codes for mid in asked.values()), ANSWER_S)
     found.granted = {name: call.codes.get(mid, (None,))[0] for name, mid in asked.items()}

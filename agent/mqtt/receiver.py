@@ -86,7 +86,14 @@ class Receiver:
             self._settle_debt()
 
     def take(
-        self, first: int, topic: bytes, mid: int, payload: bytes, properties: tuple[tuple[str, str], ...]
+        self,
+        first: int,
+        topic: bytes,
+        mid: int,
+        payload: bytes,
+        properties: tuple[tuple[str, str], ...],
+        identifiers: tuple[int, ...] = (),
+        /,
     ) -> None:
         """Offer one PUBLISH; drop it unacknowledged when there is no room."""
         stats = self._stats
@@ -117,6 +124,7 @@ class Receiver:
             self._wall(),
             self._mono(),
             properties,
+            identifiers,
         )
         if not self._offer(arrival):
             stats.dropped["intake_full"] += 1

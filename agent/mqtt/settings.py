@@ -193,6 +193,7 @@ class Subscription:
     filter: str
     qos: int = 1
     optional: bool = False
+    identifier: int = 0  # MQTT 5; another subscription overlaps this one in part
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +206,7 @@ class BrokerLimits:
     retain_available: bool = True
     session_expiry_s: int | None = None
     keepalive_s: int | None = None
+    identifiers: bool = True  # of subscriptions
 
 
 @dataclass(frozen=True, slots=True)

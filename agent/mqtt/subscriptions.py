@@ -14,12 +14,14 @@ class Subscriber:
         self,
         *,
         wanted: Sequence[Subscription],
+        without_identifiers: Sequence[Subscription] = (),
         held: Sequence[str],
         retry_s: float,
         log: Callable[..., None],
     ) -> None:
-        self._wanted = {one.filter: one for one in wanted}
-        self._needed = {one.filter for one in wanted if not one.optional}
+        self._identified = any(one.identifier for one in wanted)
+        self._choices = {True: wanted, False: without_identifiers or wanted}
+        self._choose(identifiers=True)
         self._held = set(held)
         self._retry_s = retry_s
         self._log = log
@@ -39,8 +41,15 @@ class Subscriber:
         """The filters that the session may hold once we have asked."""
         return tuple(sorted(self._held | self._wanted.keys()))
 
-    def begin(self, connection: Connection, *, session_present: bool) -> None:
-        """Start on a new connection; nothing is sent yet."""
+    def _choose(self, *, identifiers: bool) -> None:
+        wanted = self._choices[identifiers]
+        self._wanted = {one.filter: one for one in wanted}
+        self._needed = {one.filter for one in wanted if not one.optional}
+
+    def begin(self, connection: Connection, *, session_present: bool, identifiers: bool = True) -> None:
+        """Start on a new connection; nothing is sent yet. ``identifiers``: the broker has them."""
+        if self._identified:
+            self._choose(identifiers=identifiers)
         self._connection, self._session_present = connection, session_present
         self._asked.clear()
         self._returned.clear()
@@ -70,7 +79,11 @@ class Subscriber:
         if not self._wanted or (kept and connection.protocol != "5"):
             self.done = True
             return True
-        self._ask(connection, list(self._wanted.values()))
+        by_identifier: dict[int, list[Subscription]] = {}
+        for one in self._wanted.values():
+            by_identifier.setdefault(one.identifier, []).append(one)
+        for group in by_identifier.values():
+            self._ask(connection, group)
         return False
 
     def _ask(self, connection: Connection, wanted: list[Subscription]) -> None:
@@ -87,7 +100,7 @@ class Subscriber:
         self._granted -= {one.filter for one in wanted} - granted
         self.refused = tuple(sorted(self._needed - self._granted))
         self.downgraded = tuple(sorted((set(self.downgraded) - granted) | weaker))
-        self.done = bool(self._granted & self._needed) or not self._needed
+        self.done = not self._asked and (bool(self._granted & self._needed) or not self._needed)
         self._retry_at = now + self._retry_s if self.refused else None
         self._report({one.filter: code for one, code in answers.items()})
 
@@ -123,4 +136,5 @@ class Subscriber:
         """Ask again for refused filters; rights may have been given meanwhile."""
         if self._connection is not None and self._retry_at is not None and now >= self._retry_at:
             self._retry_at = None
-            self._ask(self._connection, [self._wanted[name] for name in self.refused])
+            for name in self.refused:
+                self._ask(self._connection, [self._wanted[name]])

@@ -9,6 +9,7 @@ import socket
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Protocol
 
 from agent.domain.records import AgentError
 
@@ -31,7 +32,22 @@ GONE = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
 LOST = "the connection was lost"
 MALFORMED = "the broker sent a malformed packet"
 
-Take = Callable[[int, bytes, int, bytes, tuple[tuple[str, str], ...]], None]
+Pairs = tuple[tuple[str, str], ...]
+
+
+class Take(Protocol):
+    """Takes one PUBLISH: first byte, topic, packet id, payload, user properties, subscription identifiers."""
+
+    def __call__(
+        self,
+        first: int,
+        topic: bytes,
+        mid: int,
+        payload: bytes,
+        properties: Pairs,
+        identifiers: tuple[int, ...] = (),
+        /,
+    ) -> None: ...
 
 
 class WireError(AgentError):
@@ -43,7 +59,7 @@ class WireError(AgentError):
 
 
 class Wire:
-    """One socket. ``take`` gets each PUBLISH: first byte, topic, packet id, payload, user properties."""
+    """One socket; ``take`` gets each PUBLISH."""
 
     def __init__(
         self,
@@ -170,15 +186,20 @@ class Wire:
                 if first & 0x06:
                     mid = data[body] << 8 | data[body + 1]
                     body += 2
-                properties: tuple[tuple[str, str], ...] = ()
+                properties: Pairs = ()
+                identifiers: tuple[int, ...] = ()
                 if v5:
                     if data[body]:
-                        body, properties = _user_properties(data, body)
+                        body, properties, identifiers = _properties(data, body)
                     else:
                         body += 1
                 if body > end:
                     raise WireError(MALFORMED)
-                take(first, data[start + 2 : topic_end], mid, data[body:end], properties)
+                topic, payload = data[start + 2 : topic_end], data[body:end]
+                if identifiers:
+                    take(first, topic, mid, payload, properties, identifiers)
+                else:
+                    take(first, topic, mid, payload, properties)
             else:
                 controls += first != PUBACK
                 if length > min(most, MAX_CONTROL) or controls > MAX_CONTROLS:
@@ -207,14 +228,17 @@ def _length(data: bytes, at: int) -> tuple[int, int] | None:
     raise WireError(MALFORMED)
 
 
-def _user_properties(data: bytes, at: int) -> tuple[int, tuple[tuple[str, str], ...]]:
-    """Return where the properties of a PUBLISH end and its user properties, in order (MQTT 5, 3.3.2.3)."""
+def _properties(data: bytes, at: int) -> tuple[int, Pairs, tuple[int, ...]]:
+    """Return where the properties of a PUBLISH end, and in order its user properties and the identifiers
+    of the subscriptions that it is sent for (MQTT 5, 3.3.2.3).
+    """  # noqa: D205 - one sentence
     long = _length(data, at)
     if long is None:
         raise WireError(MALFORMED)
     length, at = long
     end = at + length
     pairs: list[tuple[str, str]] = []
+    identifiers: list[int] = []
     for _ in range(MAX_PROPERTIES):
         if at >= end:
             break
@@ -226,17 +250,20 @@ def _user_properties(data: bytes, at: int) -> tuple[int, tuple[tuple[str, str], 
             pairs.append((name, value))
         elif kind == SUBSCRIPTION_ID:
             long = _length(data, at)
-            at = long[1] if long else end + 1
+            if long is None:
+                raise WireError(MALFORMED)
+            identifiers.append(long[0])
+            at = long[1]
         elif kind in PROPERTY_SIZES:
             fixed = PROPERTY_SIZES[kind]
             at += 2 + (data[at] << 8 | data[at + 1]) if fixed is None else fixed
         else:
             raise WireError(MALFORMED)
     else:
-        return end, tuple(pairs)
+        return end, tuple(pairs), tuple(identifiers)
     if at != end:
         raise WireError(MALFORMED)
-    return end, tuple(pairs)
+    return end, tuple(pairs), tuple(identifiers)
 
 
 def _text(data: bytes, at: int) -> tuple[str, int]:

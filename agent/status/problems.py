@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
-from agent.config import Config, Weakness
+from agent.config import Config, Weakness, overlaps
 from agent.detect import Detector, DetectSettings, Limit, UnitChange
 from agent.journal import JournalStats
 from agent.mqtt import Link
@@ -199,7 +199,8 @@ class Problems:
         lines, spans = self.dropped()
         if lines or spans:
             found.append(telemetry_words(lines, spans, self.start.wall))
-        return [*found, *map(_sentence, self.weaknesses)]
+        twice = overlaps(self.config) if self.link.state.protocol == "3.1.1" else []
+        return [*found, *map(_sentence, (*self.weaknesses, *twice))]
 
     def one_line(self, page: str) -> str:
         """Return one line for ``systemctl status``; ``page`` is the address of the status page."""

@@ -150,6 +150,64 @@ def test_what_is_no_reading(config: Config) -> None:
     assert explain(config, "zig/b", b'{"id": "m-17", "temperature": 20}', AT)["message_id"] == "m-17"
 
 
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_config(
+        tmp_path_factory.mktemp("site"),
+        sources=[
+            {
+                "topic": "rtl/{host}/events",
+                "device": "{$.model}/{$.id}",
+                "exclude": ["rtl/test/#"],
+                "metrics": {"exclude": ["rssi"], "rename": {"temperature_C": "temperature"}},
+                "availability": {"topic": "rtl/{host}/status"},
+            },
+            {"topic": "z/{name+}/state"},
+        ],
+    )
+
+
+RTL = '{"model": "TFA", "id": 7, "temperature_C": 5.1, "rssi": -60}'
+
+
+@pytest.mark.parametrize(
+    ("topic", "payload", "lines"),
+    [
+        (
+            "rtl/h1/events",
+            RTL,
+            [
+                "source rtl/{host}/events (sources[0]), read as generic, recognised, time from the receipt",
+                "device TFA/7 from {$.model}/{$.id}",
+                "renamed: temperature_C to temperature",
+                "no reading: rssi (excluded by metrics.include or metrics.exclude)",
+                "TFA/7 / temperature = 5.1",
+            ],
+        ),
+        ("rtl/test/events", RTL, ["(sources[0]), excluded by rtl/test/#", "no later source reads it"]),
+        ("rtl/h1/status", "offline", ["all devices of the source under this topic: offline"]),
+        ("rtl/h1/events", "{}", ["quarantined: no_device: $.model is missing"]),
+        ("z/a/b/config", "1", ["no source matches; nearest is z/{name+}/state", "A subscription brings it"]),
+        ("z/a/b/state", "1", ["source z/{name+}/state (sources[1])", "device a/b from topic"]),
+    ],
+)
+def test_each_step_is_printed(
+    site: Path, capsys: pytest.CaptureFixture[str], topic: str, payload: str, lines: list[str]
+) -> None:
+    """The source, an exclusion, the device and its origin, the rules for metrics."""
+    _, out, _ = ask(capsys, "explain", "--config", str(site), topic, payload)
+    assert [line for line in lines if line not in out] == []
+
+
+def test_each_step_is_in_the_json(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """For programs: place of the source, origin of the device, names before and after."""
+    told = as_json(capsys, "explain", "--config", str(site), "rtl/h1/events", RTL)
+    assert (told["source_place"], told["device_from"], told["format"]) == (0, "{$.model}/{$.id}", "auto")
+    assert (told["renamed"], told["excluded_by"]) == ({"temperature_C": "temperature"}, None)
+    told = as_json(capsys, "explain", "--config", str(site), "rtl/test/events", RTL)
+    assert (told["outcome"], told["excluded_by"]) == ("excluded", "rtl/test/#")
+
+
 def test_the_command(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

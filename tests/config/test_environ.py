@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from agent.cli import main
-from agent.config import Config, ConfigError, load_apart, weaknesses
+from agent.config import Config, ConfigError, load_apart, overlaps, weaknesses
 from agent.config.endpoint import describe_model, describe_traces
 from agent.config.load import load
 
@@ -124,6 +124,13 @@ def test_the_sdks_switches(tmp_path: Path) -> None:
         ("sources: [{topic: 'edge-agent/#'}]", {}, "sources edge-agent/#: overlaps edge-agent/gw1/#"),
         ("sources: [{topic: 'edge-agent/+/x/{device}'}]", {}, "overlaps edge-agent/gw1/#"),
         (
+            "sources: [{topic: 'a/{d}'}, {topic: 'a/x', format: generic}]",
+            {},
+            "sources[1].topic 'a/x': never gets a message: 'a/{d}' before it takes all of its",
+        ),
+        ("sources: [{topic: 'a/x/+'}, {topic: 'a/+/y'}]", {}, None),
+        ("sources: [{topic: 'z/{n+}/a'}, {topic: 'z/{n+}/b'}]", {}, None),
+        (
             "",
             {"EDGE_AGENT_MQQT_URL": "secret"},
             "this variable is unknown and has no effect; write EDGE_AGENT_MQTT__URL, or unset it",
@@ -163,6 +170,19 @@ def test_what_a_configuration_leaves_open(
         found = [str(one) for one in weaknesses(config, environ)]
         assert len(found) == (words is not None), found
         assert all((words or "") in line for line in found)
+
+
+def test_sources_that_overlap_under_no_fixed_level_are_named(tmp_path: Path) -> None:
+    """On a broker without MQTT 5 a message may come for each of them."""
+    path = tmp_path / "agent.yaml"
+    path.write_text(
+        f"agent: {{state_dir: {tmp_path / 'none'}}}\nsources: [{{topic: '+/x/y'}}, {{topic: 'a/+/y'}}]"
+    )
+    (twice,) = (str(one) for one in overlaps(load(path, {})))
+    assert twice == (
+        "sources +/x/y and a/+/y: overlap in part; a broker without MQTT 5 may send a message that both match"
+        " twice; use a broker that speaks MQTT 5, or begin both with the same fixed level"
+    )
 
 
 def test_check_prints_the_endpoint_and_the_weaknesses(

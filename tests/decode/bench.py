@@ -3,9 +3,11 @@
 import time
 import timeit
 
+from agent.decode.metric_rules import MetricSettings
 from agent.decode.registry import Registry, SourceSpec
 from tests.decode.sparkplug_wire import payload
 
+RULES = MetricSettings(exclude=("battery",), rename={"humidity": "h"}, ignore_values={"*": (85.0, -127.0)})
 NOW = 1_782_475_200.0
 CASES = {
     "bare number": ("sensors/th1/temperature", b"21.5"),
@@ -28,6 +30,9 @@ CASES = {
             *[{"name": f"m{n}", "datatype": 9, "float_value": 21.3} for n in range(10)], at_ms=1782475200000
         ),
     ),
+    "device in payload": ("by/x", b'{"model":"TFA","id":7,"temperature":21.53,"humidity":40.2}'),
+    "metric rules": ("rules/th1", b'{"temperature":21.53,"humidity":40.2,"battery":98}'),
+    "excluded": ("rules/x/set", b'{"temperature":21.53}'),
     "text only": ("flat/th1", b'{"action":"single"}'),
     "256 KiB of {}": ("flat/th1", b"[" + b",".join([b"{}"] * 87_000) + b"]"),
     "256 KiB of backlog": (
@@ -44,6 +49,8 @@ def main() -> None:
             SourceSpec("flat/{device}"),
             SourceSpec("v3/#"),
             SourceSpec("spBv1.0/#"),
+            SourceSpec("by/{site}", device="{$.model}/{$.id}"),
+            SourceSpec("rules/{name+}", exclude=("rules/{name+}/set",), metrics=RULES),
         ],
         base_topic="edge-agent/gw1",
     )

@@ -3,10 +3,8 @@
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from typing import Any
-from zoneinfo import ZoneInfo
 
-from agent.decode.availability import AvailabilitySpec
-from agent.decode.family import Reader
+from agent.config.models import adapter
 from agent.decode.registry import Decoded, Registry, SourceSpec
 from agent.domain.records import DecodeError
 from tests.decode.cases import Case, payload_of
@@ -16,37 +14,10 @@ NEAR_S = 0.01
 # Spellings of one unit that occur in the cases.
 _SAME_UNIT = {"degC": "°C", "C": "°C", "Cel": "°C", "℃": "°C", "ºC": "°C", "F": "°F", "degF": "°F"}
 
-#: Keys of `sources:` that the registry does not take yet, and keys of `metrics:`.
-PENDING = frozenset({"device", "exclude"})
-PENDING_METRICS = frozenset({"include", "exclude", "rename", "units", "ignore_values"})
-
-
-def pending(case: Case) -> str | None:
-    """Return the first configuration key of the case that the registry does not take yet."""
-    waits = PENDING & set(case.source) | PENDING_METRICS & set(case.source.get("metrics", {}))
-    return min(waits, default=None)
-
 
 def spec_of(source: dict[str, Any]) -> SourceSpec:
-    """Return an entry of ``sources:`` as the registry takes it."""
-    time = source.get("time", {})
-    path = time.get("field")
-    reader = Reader(
-        zone=ZoneInfo(time["zone"]) if "zone" in time else None,
-        time_path=tuple(path.removeprefix("$.").split(".")) if path else None,
-        comma=source.get("decimal") == "comma",
-        words={
-            word.casefold(): float(to) for word, to in source.get("metrics", {}).get("values", {}).items()
-        },
-    )
-    availability = source.get("availability")
-    return SourceSpec(
-        source["topic"],
-        source.get("format", "auto"),
-        availability=AvailabilitySpec(**availability) if availability else None,
-        dedupe=source.get("dedupe"),
-        reader=reader,
-    )
+    """Return an entry of ``sources:`` as the configuration makes it."""
+    return adapter().validate_python({"sources": [source]}).sources[0]
 
 
 def decode(case: Case, word: str | None = None) -> Decoded:
@@ -149,9 +120,10 @@ def _rest(decoded: Decoded, wanted: dict[str, Any]) -> Iterator[str]:
         if not any(fnmatchcase(name, glob) for name in skipped):
             yield f"{glob} is not among the skipped {skipped}"
     online = wanted.get("online")
-    device = decoded.device or ""
     if isinstance(online, dict):
-        found = dict(decoded.states) | ({device: decoded.online} if decoded.online is not None else {})
+        found = dict(decoded.states)
+        if decoded.device and decoded.online is not None:
+            found[decoded.device] = decoded.online
         if found != online:
             yield f"online is {found} instead of {online}"
     elif decoded.online is not online:

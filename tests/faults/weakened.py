@@ -27,7 +27,7 @@ def acknowledge_at_once() -> None:
         if first & QOS:
             self._connection.ack([mid])
 
-    Receiver.take = take_and_ack  # type: ignore[assignment]
+    Receiver.take = take_and_ack  # type: ignore[method-assign]
     Receiver.ack = lambda *_: None  # type: ignore[method-assign]
 
 
@@ -41,7 +41,7 @@ def drop_redelivered() -> None:
         else:
             take(self, first, topic, mid, *rest)
 
-    Receiver.take = take_new  # type: ignore[assignment]
+    Receiver.take = take_new  # type: ignore[method-assign]
 
 
 def forget_messages() -> None:
@@ -51,7 +51,7 @@ def forget_messages() -> None:
     def take_as_new(self: Any, first: int, *rest: Any) -> None:
         take(self, first & ~DUP, *rest)
 
-    Receiver.take = take_as_new  # type: ignore[assignment]
+    Receiver.take = take_as_new  # type: ignore[method-assign]
     Receiver.ack = lambda *_: None  # type: ignore[method-assign]
 
 

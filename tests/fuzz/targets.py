@@ -19,7 +19,9 @@ from agent.config.load import load
 from agent.decode.availability import AvailabilitySpec
 from agent.decode.families import formats
 from agent.decode.injection import InjectionScanner
+from agent.decode.metric_rules import MetricSettings
 from agent.decode.registry import Decoded, Registry, SourceSpec
+from agent.decode.source_spec import TimeSettings
 from agent.domain.records import DecodeError, DecodeReason, Grounding
 from agent.mqtt.paho_client import PahoClient
 from agent.mqtt.settings import LinkSettings
@@ -54,7 +56,13 @@ _KEYS = (
     "traceparent", "temperature", "a", "a.b", "b", "measurements", "data", "sensor", "verdict_id", "outcome",
 )  # fmt: skip
 _PAYLOADS = ('{"a":', '{"value":"', "[1,", '{"ts":"', '{"a":1},', "[[1,1],", '{"TS":1,"ts":1},', '"', "1e")
-_TOPICS = ("s/th1/t", "f/th1", "z/a/b", "w", "w/x", "st/th1", "other", "s/\x00/t", "s//t", "f/" + "a" * 300)
+_TOPICS = (
+    "s/th1/t", "f/th1", "z/a/b", "z/x/y", "w", "w/x", "st/th1", "other", "s/\x00/t", "s//t", "f/" + "a" * 300,
+    "d/a/b", "r/a", "rs",
+)  # fmt: skip
+RULES = MetricSettings(
+    include=("*",), exclude=("a.*",), rename={"a": "b"}, units={"*": "V"}, ignore_values={"*": (7.0,)}
+)
 
 
 def _decode(
@@ -78,7 +86,14 @@ def decode() -> Iterator[Target]:
         sources=[
             SourceSpec("s/{device}/{metric}", dedupe="$.id"),
             SourceSpec("f/{device}", availability=AvailabilitySpec("st/{device}")),
-            SourceSpec("z/{device+}"),
+            SourceSpec("z/{device+}", exclude=("z/x/#",)),
+            SourceSpec("d/{x}/{metric}", device="{x}-{$.id}/{$.name}", time=TimeSettings(field="$.ts")),
+            SourceSpec(
+                "r/{x}",
+                device="{$.id}",
+                metrics=RULES,
+                availability=AvailabilitySpec("rs", field="$.state"),
+            ),
             SourceSpec("w/#"),
         ],
         base_topic="edge-agent/gw1",

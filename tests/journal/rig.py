@@ -43,6 +43,7 @@ class Plain:
     retained: str = "seed"
     device: str | None = None
     online: bool | None = None
+    states: tuple[tuple[str, bool], ...] = ()
     message_id: str | None = None
 
 

@@ -29,7 +29,7 @@ def read(data: bytes, *, v5: bool = True) -> list[tuple[tuple[str, str], ...]]:
         sock,
         v5=v5,
         max_packet_size=1 << 20,
-        take=lambda _first, _topic, _mid, _payload, properties: taken.append(properties),
+        take=lambda _first, _topic, _mid, _payload, properties, *_: taken.append(properties),
         control=lambda packet: client.feed(packet),  # noqa: PLW0108 - made below
     )
     client = PahoClient(settings=SETTINGS, wire=wire, protocol="5" if v5 else "3.1.1", password=None)

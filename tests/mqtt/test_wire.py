@@ -4,13 +4,14 @@ import socket
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 import pytest
 from hypothesis import given, strategies as st
 
 from agent.mqtt.wire import Wire, WireError
 
-Seen = tuple[int, bytes, int, bytes, tuple[tuple[str, str], ...]]
+Seen = tuple[Any, ...]  # first byte, topic, packet id, payload, properties, identifiers if any
 
 
 def remaining(length: int) -> bytes:
@@ -86,7 +87,7 @@ def bench(**options: object) -> Iterator[Bench]:
 
 
 def test_publish_with_every_property() -> None:
-    """User properties come out in order; the other properties of a PUBLISH are passed over."""
+    """User properties and subscription identifiers come out in order; all others are passed over."""
     properties = (
         b"\x01\x01" + b"\x02\x00\x00\x00\x3c" + b"\x03" + text("application/json") + b"\x08" + text("re/ply")
     )
@@ -94,7 +95,7 @@ def test_publish_with_every_property() -> None:
     properties += b"\x26" + text("a") + text("ü")
     with bench() as one:
         one.receive(publish(b"t/1", b"21.5", mid=9, dup=True, properties=properties))
-    assert one.seen == [(0x3A, b"t/1", 9, b"21.5", (("a", "1"), ("a", "ü")))]
+    assert one.seen == [(0x3A, b"t/1", 9, b"21.5", (("a", "1"), ("a", "ü")), (128,))]
 
 
 def test_control_packets_go_to_paho_in_their_place() -> None:

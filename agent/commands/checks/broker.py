@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from agent.commands.checks.line import Line, fail, ok, warn
 from agent.commands.printing import DAY, printable, span
-from agent.config import Config, settings
+from agent.config import Config, overlaps, settings
 from agent.decode.registry import Registry
 from agent.mqtt import BROKER_DROPS, Subscription
 from agent.mqtt.probe import Examined, examine
@@ -33,6 +33,8 @@ def look_at_broker(config: Config, *, listen_s: float) -> list[Line]:
         remedy = found.trouble.remedy or "correct the mqtt section"
         return [fail("mqtt.connect", printable(found.trouble.what), remedy)]
     lines = [ok("mqtt.connect", f"{link.address} lets {link.client_id} in"), _protocol(found)]
+    if found.protocol != "5":
+        lines += [warn(weak.key, printable(weak.what), weak.remedy) for weak in overlaps(config)]
     lines += _tls(config, found, time.time())
     lines += [_granted(one, found, busy=one.filter in registry.filters) for one in wanted]
     if found.limits.max_qos:

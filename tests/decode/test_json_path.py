@@ -1,4 +1,4 @@
-"""The publisher's own id of a message."""
+"""Paths into a payload, and the publisher's own id of a message."""
 
 import pytest
 
