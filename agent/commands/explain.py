@@ -1,4 +1,4 @@
-"""``edge-agent explain TOPIC PAYLOAD``: decodes one message, without broker or journal."""
+"""``edge-agent explain TOPIC PAYLOAD``: one message decoded, without a broker."""
 
 import argparse
 import sys
@@ -94,7 +94,7 @@ def _reading(reading: Reading, word: str, limits: list[Limit]) -> dict[str, Any]
 
 
 _ENDINGS = {
-    "availability": "It says whether the device is there: offline opens a silence finding at once.",
+    "availability": "It reports whether the device is online: offline opens a silence finding at once.",
     "own": "It is below the agent's own base topic: acknowledged, never a reading.",
     "text_only": "It holds nothing but text: acknowledged and counted, neither a reading nor quarantined.",
     "nothing": "It holds no reading: acknowledged and counted.",
