@@ -122,7 +122,7 @@ def _parser() -> argparse.ArgumentParser:
     check.set_defaults(command=_check)
     _add_questions(commands)
     _add_budget(commands.add_parser("budget", help="show or reset what the model has cost"))
-    schema = commands.add_parser("schema", help="print the JSON Schema of what the agent publishes")
+    schema = commands.add_parser("schema", help="print the JSON Schema of a published message")
     schema.add_argument("name", nargs="?", choices=SCHEMAS, default="verdict")
     schema.set_defaults(command=_schema)
     return parser
@@ -130,14 +130,14 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_questions(commands: "argparse._SubParsersAction[_Parser]") -> None:
     """Add what an operator asks; each has ``--config`` and ``--json``."""
-    doctor = _question(commands, "doctor", "try broker, rights, disk, clock and model; say what to change")
+    doctor = _question(commands, "doctor", "try broker, rights, disk, clock and model; report what to change")
     doctor.add_argument(
         "--listen", type=_patience, default=3.0, metavar="S", help="wait S for readings (default: 3)"
     )
     asking = doctor.add_mutually_exclusive_group()
     asking.add_argument("--no-ai", action="store_true", help="make no model call")
     asking.add_argument("--ai", action="store_true", help="make the call (under 0.001 USD) even unbooked")
-    explain = _question(commands, "explain", "say what becomes of one message")
+    explain = _question(commands, "explain", "show how one message is decoded and judged")
     explain.add_argument("topic", metavar="TOPIC")
     explain.add_argument("payload", metavar="PAYLOAD", help="- reads it from standard input")
     replay = _question(commands, "replay", "ask another model about journaled batches, and compare")
@@ -154,7 +154,7 @@ def _add_questions(commands: "argparse._SubParsersAction[_Parser]") -> None:
     replay.add_argument("--max-usd", type=_money, default=0.10, metavar="USD", help="cap on its cost (0.10)")
     show = _question(commands, "show", "show all that is journaled of one verdict")
     show.add_argument("verdict_id", metavar="VERDICT_ID", help="or its first characters, or a request id")
-    inspect = _question(commands, "inspect", "say what the detector has learnt")
+    inspect = _question(commands, "inspect", "show what the detector has learnt")
     inspect.add_argument("series", metavar="DEVICE[/METRIC]", nargs="?", help="without it: all devices")
 
 
@@ -171,7 +171,7 @@ def _seconds(text: str) -> float:
     """Return a time span such as ``90m`` in seconds."""
     number, unit = text[:-1], text[-1:]
     if unit not in UNITS or not number.replace(".", "", 1).isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is no time span; write for example 90m, 2h or 3d")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time span; write for example 90m, 2h or 3d")
     return float(number) * UNITS[unit]
 
 
@@ -185,13 +185,13 @@ def _patience(text: str) -> float:
 
 def _count(text: str) -> int:
     if not text.isascii() or not text.isdecimal() or not 1 <= int(text[:6]) <= 10_000:  # noqa: PLR2004 - as many are searched
-        raise argparse.ArgumentTypeError(f"{text!r} is no count; write a whole number from 1 to 10000")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a count; write a whole number from 1 to 10000")
     return int(text)
 
 
 def _money(text: str) -> float:
     if not text.isascii() or not text.replace(".", "", 1).isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is no amount; write for example 0.10")
+        raise argparse.ArgumentTypeError(f"{text!r} is not an amount; write for example 0.10")
     return min(float(text), 1e6)
 
 

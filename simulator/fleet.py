@@ -46,7 +46,7 @@ class Fleet:
         qos: int | None = None,
         flapping: Flapping | None = None,
     ) -> None:
-        """``connections`` and ``qos`` override those of the scenario."""
+        """Divide the devices among links; ``connections`` and ``qos`` override those of the scenario."""
         self._scenario, self._flapping, self._qos = scenario, flapping, qos
         self._devices = {device.id: device for device in scenario.devices}
         self._loop = Loop()

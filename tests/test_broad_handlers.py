@@ -1,4 +1,4 @@
-"""No broad handler swallows a fault of ours in silence: it raises again, reports, or says why it need not."""
+"""No broad handler swallows a fault: it raises, reports, or gives the reason."""
 
 import ast
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from pathlib import Path
 
 REPO = Path(__file__).resolve().parents[1]
 BROAD = {"Exception", "BaseException"}
-#: Calls that log or count a fault, or hand it to what does.
+#: Calls that log or count a fault, or hand it to such a call.
 TELLS = {
     "_complain", "_fall_back", "_note", "_log", "_stumbled", "_break", "_put_aside", "append",
     "excepthook", "fail", "fault", "note", "set_exception", "tell",
@@ -25,7 +25,7 @@ ALLOWED = {
 
 
 def broad(node: ast.expr | None) -> bool:
-    """Say whether an exception expression covers everything; None is a bare ``except``."""
+    """Return whether an exception expression covers everything; None is a bare ``except``."""
     if node is None:
         return True
     names = node.elts if isinstance(node, ast.Tuple) else [node]
@@ -33,7 +33,7 @@ def broad(node: ast.expr | None) -> bool:
 
 
 def tells(body: list[ast.stmt]) -> bool:
-    """Say whether the handler raises, reports, or keeps the error for another to raise."""
+    """Return whether the handler raises, reports, or keeps the error for another to raise."""
     for node in (inner for statement in body for inner in ast.walk(statement)):
         if isinstance(node, ast.Raise):
             return True
@@ -45,7 +45,7 @@ def tells(body: list[ast.stmt]) -> bool:
 
 
 def keeps(handler: ast.ExceptHandler) -> bool:
-    """Say whether the error itself is returned, put into words or stored, so that it is not lost."""
+    """Return whether the error itself is returned, put into words or stored, so that it is not lost."""
     if handler.name is None:
         return False
     inner = [one for statement in handler.body for one in ast.walk(statement)]
@@ -53,7 +53,7 @@ def keeps(handler: ast.ExceptHandler) -> bool:
 
 
 def silent(tree: ast.Module) -> Iterator[tuple[str, int]]:
-    """Yield function and line of each broad handler that neither raises nor tells."""
+    """Yield function and line of each broad handler that neither raises nor reports."""
 
     def visit(node: ast.AST, function: str) -> Iterator[tuple[str, int]]:
         for child in ast.iter_child_nodes(node):
@@ -82,7 +82,7 @@ def test_no_broad_handler_is_silent() -> None:
 
 
 def test_the_walk_sees_what_it_should() -> None:
-    """Each form of swallowing is found; narrow handlers and those that tell are not."""
+    """Each form of swallowing is found; narrow handlers and those that report are not."""
     swallows = [
         "try: f()\nexcept Exception: pass",
         "try: f()\nexcept: pass",

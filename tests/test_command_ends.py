@@ -1,4 +1,4 @@
-"""How the two commands end when they are interrupted while they load, or fail by a fault of ours."""
+"""Ends of the two commands: interrupted while they load, or a fault of ours."""
 
 import os
 import subprocess
@@ -115,7 +115,7 @@ def test_a_reader_that_left_and_a_closed_stream_are_no_faults(argv: list[str], r
 @pytest.mark.parametrize("buffered", [True, False])
 @pytest.mark.parametrize("argv", COMMANDS, ids=" ".join)
 def test_an_output_that_cannot_be_written_is_one_line(argv: list[str], *, buffered: bool) -> None:
-    """A full disk below the output is said once, and the code is not 0."""
+    """A full disk below the output is reported once, and the code is not 0."""
     ended = end(argv, ">/dev/full", buffered=buffered)
     assert ended.returncode == 69
     name = "edge-sim" if argv[0] == "simulator" else "edge-agent"

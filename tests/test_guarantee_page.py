@@ -1,4 +1,4 @@
-"""docs/guarantee.md names tests as evidence: they exist, where it says, and no row goes without.
+"""docs/guarantee.md names tests as evidence: they exist, and each row has one.
 
 docs/errors.md names events: the agent reports them.
 """
@@ -22,7 +22,7 @@ def shown_by(row: str) -> str:
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.split("|")[1].strip()[:40])
 def test_each_fault_names_tests_that_exist(row: str) -> None:
-    """Each clause is `test_a`, `test_b` in `file`, or a file alone; the functions stand in that file."""
+    """Each clause is `test_a`, `test_b` in `file`, or a file alone; the functions are in that file."""
     clauses = [clause for clause in shown_by(row).split(";") if "`" in clause]
     assert clauses
     for clause in clauses:

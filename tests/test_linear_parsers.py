@@ -1,4 +1,4 @@
-"""Every parser that meets foreign text takes linear time, and reads a bounded part of it."""
+"""Every parser of foreign text takes linear time and reads a bounded part of it."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -42,7 +42,7 @@ REFUSED = (
     ConfigError,
 )
 
-#: What a reply begins with before it goes wrong.
+#: Beginnings of a reply before it goes wrong.
 REPLIES = (
     "```",
     "```json\n",
@@ -108,7 +108,7 @@ def survived(work: Callable[[str], object], text: str) -> None:
 
 @pytest.mark.parametrize("name", READERS)
 def test_a_reader_is_linear(name: str) -> None:
-    """Runs of every kind of character, behind whatever it waits for, cost what their length says."""
+    """Runs of every kind of character, after each beginning, cost in proportion to their length."""
     read_it, beginnings, size = READERS[name]
     for shape, make in shapes(beginnings):
         ratio = growth(partial(survived, read_it), make, size)
@@ -127,7 +127,7 @@ def test_a_quadratic_reader_is_found() -> None:
 
 @pytest.mark.parametrize("start", ["```", "```json\n", '{"windows": [', "<think>", ""])
 def test_a_reply_of_120000_letters_is_one_bad_reply(start: str) -> None:
-    """A fence that never closes is no JSON; the windows are invalid and nothing else comes of it."""
+    """A fence that never closes is not JSON; the windows are invalid, and that is all."""
     parsed = parse(start + "a" * 120_000, BATCH)
     assert {one.reason for one in parsed.answers.values() if isinstance(one, Problem)} == {Reason.INVALID}
     assert cpu_s(lambda: parse(start + "a" * 120_000, BATCH), best_of=3) < 1.0
@@ -166,7 +166,7 @@ def test_40_messages_of_newlines_are_looked_at() -> None:
 
 
 def test_a_commit_is_searched_as_far_as_64_kib() -> None:
-    """What came after is journaled like the rest; it is only not counted."""
+    """The rest is journaled like the rest; it is only not counted."""
     found: list[str] = []
     scanner = InjectionScanner(lambda rule, _topic: found.append(rule))
 
@@ -207,7 +207,7 @@ def test_spellings_of_one_key_cost_what_their_number_says() -> None:
 
 
 def test_a_mended_reply_is_read_as_far_as_128_kib() -> None:
-    """A repaired reply is bounded, and so are the answers of any; the right ones among them stand."""
+    """A repaired reply is bounded, and so are the answers of any; the right ones among them remain valid."""
     good = (
         '{"w":1,"status":"normal","kind":"none","severity":"info","confidence":1,"evidence":[],"summary":"s"}'
     )

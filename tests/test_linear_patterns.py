@@ -22,7 +22,7 @@ from tests.support.growth import MOST, growth, shapes
 SIZE = 4096
 MAX_WORDS = 6
 FUNCTIONS = {"compile", "search", "match", "fullmatch", "split", "findall", "finditer", "sub", "subn"}
-#: What runs a program when it is imported.
+#: Modules that run a program when imported.
 PROGRAMS = {"agent.__main__", "agent.config.__main__"}
 SEARCHED = (
     re.compile(r"(?i)(?<!\w)pm2[_ ]5(?!\w)"),
@@ -66,7 +66,7 @@ def patterns_in(value: Any, depth: int = 6) -> Iterator[re.Pattern[Any]]:
 
 
 def calls(tree: ast.AST, function: str = "") -> Iterator[tuple[str, ast.Call]]:
-    """Yield the calls of ``re`` below ``tree``, each with the function that it stands in."""
+    """Yield the calls of ``re`` below ``tree``, each with the function around it."""
     for node in ast.iter_child_nodes(tree):
         within = node.name if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) else function
         if (
@@ -95,7 +95,7 @@ def written() -> Iterator[tuple[str, str, str | bytes | None]]:
 
 
 def uses() -> dict[str, set[str]]:
-    """Return by name which methods are called on what has that name, anywhere in the product."""
+    """Return by name the methods that the product calls on objects of that name."""
     found: dict[str, set[str]] = defaultdict(set)
     for path in Path(agent.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -179,7 +179,7 @@ def worst(found: Found) -> tuple[float, str]:
 
 @pytest.mark.parametrize("key", PATTERNS, ids=lambda key: ascii(key[0])[:48])
 def test_a_pattern_is_linear(key: tuple[str | bytes, int]) -> None:
-    """Runs of every kind of character, behind whatever the pattern waits for, cost what their length says."""
+    """Runs of every kind of character, after each beginning, cost in proportion to their length."""
     ratio, text = worst(PATTERNS[key])
     assert ratio <= MOST, f"{key[0]!r} grows {ratio:.0f} times with an input 8 times as long: {text}"
 
@@ -201,7 +201,7 @@ def test_a_quadratic_pattern_is_found(pattern: re.Pattern[Any]) -> None:
 
 
 def test_no_pattern_is_overlooked() -> None:
-    """What is compiled at import is found, and what is put together while running has an example."""
+    """Patterns compiled at import are found; each one built while running has an example."""
     assert len(PATTERNS) > 40
     made = {(file, function) for file, function, text in written() if function and text is None}
     assert made == MADE.keys() | OWN

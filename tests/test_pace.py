@@ -1,4 +1,4 @@
-"""Agent time runs faster than real time in a test's state directory, and nowhere else."""
+"""Agent time is scaled in a test's state directory, and nowhere else."""
 
 import os
 import subprocess
@@ -32,7 +32,7 @@ def test_time_runs_at_the_speed_from_its_moment_on(tmp_path: Path) -> None:
 
 
 def test_wall_clock_follows_the_same_line() -> None:
-    """What verdicts are stamped with moves as fast as agent time does."""
+    """The time in verdicts moves as fast as agent time."""
     began = time.monotonic() - 2.0
     pace = TimeScale(began, 100.0, 5000.0)
     assert pace.wall() == pytest.approx(5200.0, abs=100.0)
@@ -67,7 +67,7 @@ def test_agent_that_is_refused_its_pace_says_so_in_one_line(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("wanted", ["120", "0:0:0.5", "0:0:nan", "a:b:c", "0:0:1e9", "inf:0:2"])
 def test_senseless_pace_is_refused(tmp_path: Path, wanted: str) -> None:
-    """The words say what is expected."""
+    """The error names the expected form."""
     (tmp_path / MARKER).touch()
     with pytest.raises(TimeScaleRefusedError, match="wall:mono:speed"):
         time_scale_of({VARIABLE: wanted}, tmp_path)

@@ -1,4 +1,4 @@
-"""The AI service of one agent: caller and ledger as configured, their problems and their status."""
+"""The AI service of one agent: caller and ledger, their problems, their status."""
 
 import os
 import random

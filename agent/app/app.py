@@ -1,4 +1,4 @@
-"""The process as an object: owns clocks, threads and signals, and stops everything under one limit."""
+"""The process as an object: clocks, threads, signals, and a stop under one limit."""
 
 import asyncio
 import os

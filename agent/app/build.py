@@ -1,4 +1,4 @@
-"""Builds the parts of one agent and connects them; nothing is global, and nothing runs yet."""
+"""The composition root: the parts of one agent, built and connected, not started."""
 
 import asyncio
 import time

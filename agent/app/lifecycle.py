@@ -1,4 +1,4 @@
-"""How the analyst's side begins after the last process, and how it ends: each step under a limit."""
+"""Start and end of the analyst's side, each step under a limit."""
 
 import asyncio
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""SIGHUP: reads the configuration again and applies what can change; a bad file changes nothing."""
+"""Reload on SIGHUP: a good file is applied, a faulty one changes nothing."""
 
 import asyncio
 from dataclasses import dataclass

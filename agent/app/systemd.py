@@ -1,4 +1,4 @@
-"""Notifies systemd of start, stop, progress and status: sd_notify, a datagram to ``$NOTIFY_SOCKET``.
+"""Notices to systemd (sd_notify): start, stop, progress and status.
 
 Format: https://www.freedesktop.org/software/systemd/man/latest/sd_notify.html
 """

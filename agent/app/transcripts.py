@@ -18,7 +18,7 @@ class Transcripts:
     """Journals prompts and replies; a batch keeps one entry for each model that was asked.
 
     ``write`` hands a transaction to the journal. A transcript that cannot be written is reported; the answer
-    stands all the same.
+    is valid all the same.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The process's threads: a failed one ends the process, a hung one is found by its heartbeat.
+"""Watchdog of the threads: a failed one ends the process, a hung one is found.
 
 The age of a heartbeat grows only with the time that the process got to run. The lateness of the ticker is
 left out (the process was stopped, or the machine suspended), and so is the threads' waiting for a core.

@@ -1,4 +1,4 @@
-"""``edge-agent doctor``: tries everything that the agent needs and prints remedies."""
+"""``edge-agent doctor``: tries all that the agent needs and prints remedies."""
 
 import argparse
 from typing import Any

@@ -1,4 +1,4 @@
-"""``edge-agent explain TOPIC PAYLOAD``: decodes one message, without broker or journal."""
+"""``edge-agent explain TOPIC PAYLOAD``: one message decoded, without a broker."""
 
 import argparse
 import sys
@@ -131,9 +131,9 @@ def _reading(reading: Reading, word: str, limits: list[Limit]) -> dict[str, Any]
 
 
 _ENDINGS = {
-    "availability": "It says whether the device is there: offline opens a silence finding at once.",
+    "availability": "It reports whether the device is online: offline opens a silence finding at once.",
     "own": "It is below the agent's own base topic: acknowledged, never a reading.",
-    "text_only": "Nothing in it is a reading: acknowledged and counted, and its device was heard.",
+    "text_only": "Nothing in it is a reading: acknowledged and counted, and its device was received.",
     "nothing": "It holds no reading: acknowledged and counted.",
     "excluded": "It is acknowledged and counted, and no later source reads it.",
 }
@@ -205,7 +205,7 @@ def _source_lines(told: dict[str, Any]) -> list[str]:
         lines.append(f"  device {device} from {printable(told['device_from'])}")
     states = told["states"][:MAX_SHOWN]
     lines += [f"  {printable(one['device'])} is {'online' if one['online'] else 'offline'}" for one in states]
-    lines += [f"  {printable(one)} was heard, with no value" for one in told["heard"][:MAX_SHOWN]]
+    lines += [f"  {printable(one)} was received, with no value" for one in told["heard"][:MAX_SHOWN]]
     return lines
 
 

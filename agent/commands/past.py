@@ -125,7 +125,7 @@ def _read(path: Path) -> str:
             raw = file.read(MAX_PROMPT + 1)
         text = raw.decode().strip()
     except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "is no UTF-8 text"
+        why = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
         raise ConfigError(
             [f"--prompt: {path}: {why}; write current, journaled or the path of a text file"]
         ) from error

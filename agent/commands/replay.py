@@ -192,7 +192,7 @@ def _is(verdict: dict[str, Any]) -> bool:
     return bool(verdict["status"] == Status.ANOMALY)
 
 
-# -------------------------------------------------------------------------------------- telling
+# -------------------------------------------------------------------------------------- printing
 
 
 def _shown(value: object) -> str:

@@ -1,4 +1,4 @@
-"""YAML and environment made into one frozen :class:`Config`: every default and every check.
+"""Configuration from YAML and environment: one frozen, checked :class:`Config`.
 
 ``agent.config.load`` needs pydantic. A long-running agent reads its configuration through
 :func:`load_apart`, in a child process, and does not load it.

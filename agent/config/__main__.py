@@ -1,4 +1,4 @@
-"""``python -m agent.config FILE``: the child process of :func:`agent.config.child.load_again`."""
+"""Child process of :func:`agent.config.child.load_again`."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a value of the configuration must be beyond its type and range; every fault in words."""
+"""Checks of single values of the configuration, beyond type and range."""
 
 import ipaddress
 import re
@@ -147,7 +147,7 @@ def _time_zone(value: str) -> None:
         ZoneInfo(value)
     except (OSError, ValueError, KeyError):  # unknown, not a name, or a folder of them
         raise ValueError(
-            "is no time zone of this machine; write for example Europe/Berlin, or null"
+            "is not a time zone of this machine; write for example Europe/Berlin, or null"
         ) from None
 
 

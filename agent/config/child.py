@@ -1,4 +1,4 @@
-"""Reads the configuration in a child process, which takes pydantic and its 15 MiB along when it ends.
+"""Loading in a child process, which frees pydantic's 15 MiB when it ends.
 
 The child hands back the :class:`Config` itself, or the problems of the file. Measured: 45 MiB against
 30 MiB for an idle agent without a model (docs/figures.md).
@@ -18,7 +18,7 @@ LOAD_S = 60.0  # on a slow card, with a busy core
 
 
 class _Answer(NamedTuple):
-    """What the child found: a configuration, or its problems, or a fault of ours."""
+    """Result of the child: a configuration, its problems, or a fault of the agent."""
 
     config: Config | None = None
     problems: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""The variables over the file (``EDGE_AGENT_*``) and the defaults below it (``OPENAI_*``, ``OTEL_*``)."""
+"""Variables: ``EDGE_AGENT_*`` override the file, others are defaults below it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,7 +14,7 @@ _SAMPLERS = {"always_on": "1", "always_off": "0"}
 
 
 def overlay(tree: dict[str, Any], environ: Mapping[str, str]) -> dict[str, str]:
-    """Lay ``EDGE_AGENT_A__B=yaml`` over ``tree`` in place; return the dotted keys with their variables.
+    """Set each ``EDGE_AGENT_A__B=yaml`` in ``tree``; return the dotted keys with their variables.
 
     Raises:
         ConfigError: a variable does not name a key, or holds no YAML.

@@ -1,4 +1,4 @@
-"""What is wrong with a configuration."""
+"""The faults of a configuration."""
 
 from collections.abc import Sequence
 

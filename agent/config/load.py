@@ -28,7 +28,7 @@ def load(path: Path, environ: Mapping[str, str] | None = None) -> Config:
 
     Variables are ``EDGE_AGENT_<SECTION>__<KEY>``, with further ``__`` for deeper keys, and hold YAML.
     ``OPENAI_BASE_URL``, ``OPENAI_MODEL`` and the standard ``OTEL_*`` count where the file has no value.
-    Relative files are sought in ``$CREDENTIALS_DIRECTORY``, then beside the configuration.
+    Relative files are looked up in ``$CREDENTIALS_DIRECTORY``, then in the configuration's folder.
 
     Raises:
         ConfigError: with one line per fault, each naming key, value and remedy.

@@ -1,4 +1,4 @@
-"""Pydantic models of the sections; only the process that reads a configuration imports this."""
+"""Pydantic models of the sections, imported only to read a configuration."""
 
 from dataclasses import MISSING
 from functools import cache
@@ -97,7 +97,7 @@ def _number_not_bool(value: Any) -> Any:
 
 
 def _existing_file(value: Path, info: ValidationInfo) -> Path:
-    """Seek a relative file in the credentials folder, then beside the configuration."""
+    """Find a relative file in the credentials folder or the configuration's folder."""
     folders: list[Path] = (info.context or {}).get("folders", [])
     value = checks.expand(value)
     tried = [value] if value.is_absolute() else [folder / value for folder in folders]

@@ -1,4 +1,4 @@
-"""Writes ``configs/agent.yaml`` and the tables of ``docs/configuration.md`` from the settings classes.
+"""Generator of ``configs/agent.yaml`` and the tables of ``docs/configuration.md``.
 
 ``make docs`` runs it; a test fails if a file is not current.
 """
@@ -81,7 +81,7 @@ def _indented(lines: Iterable[_Line], margin: str) -> Iterator[_Line]:
 
 
 def _commented(text: str, doc: str) -> Iterator[str]:
-    """Yield ``text`` with its comment beside it, wrapped below itself."""
+    """Yield ``text`` with its comment to the right, wrapped in that column."""
     if not doc:
         yield text
         return

@@ -1,4 +1,4 @@
-"""The configuration as frozen dataclasses; most sections are the settings of the folder that uses them."""
+"""The configuration as frozen dataclasses, mostly settings of other folders."""
 
 import re
 import socket
@@ -97,7 +97,7 @@ class WebSettings:
 class Config:
     """The whole configuration."""
 
-    agent: Annotated[AgentSettings, Key("who this agent is and where it keeps its state")] = field(
+    agent: Annotated[AgentSettings, Key("name of this agent, folder of its state")] = field(
         default_factory=AgentSettings
     )
     journal: Annotated[JournalSettings, Key("how readings are kept")] = field(default_factory=JournalSettings)
@@ -105,7 +105,7 @@ class Config:
     sources: Annotated[
         tuple[SourceSpec, ...],
         Key(
-            "what is read",
+            "topics to read",
             example="""\
 - topic: "zigbee2mqtt/{device}"
   availability: {topic: "zigbee2mqtt/{device}/availability", online: [online], offline: [offline]}

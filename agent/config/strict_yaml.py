@@ -1,4 +1,4 @@
-"""A strict subset of YAML: plain values only, and each fault in words with its line."""
+"""A strict subset of YAML: plain values only, each fault with its line."""
 
 import re
 from typing import Any
@@ -62,7 +62,7 @@ class _Loader(yaml.SafeLoader):
         try:
             return super().construct_scalar(node)
         except yaml.YAMLError:
-            raise _problem(node, f"is no single value; {_QUOTE}") from None
+            raise _problem(node, f"is not a single value; {_QUOTE}") from None
 
 
 def _number(loader: _Loader, node: yaml.ScalarNode) -> int | float:
@@ -74,7 +74,7 @@ def _number(loader: _Loader, node: yaml.ScalarNode) -> int | float:
             else int(text, 16 if "x" in text else 10)
         )
     except ValueError:
-        raise _problem(node, f"{_short(text)} is no number; {_QUOTE}, or write one") from None
+        raise _problem(node, f"{_short(text)} is not a number; {_QUOTE}, or write one") from None
     if isinstance(value, int) and not -MAX_WHOLE < value < MAX_WHOLE:
         raise _problem(node, f"{_short(text)} is too large a number; write a smaller one")
     return value
@@ -124,7 +124,7 @@ def parse(text: str | bytes, where: str) -> Any:
     except yaml.YAMLError as error:
         raise ConfigError([_in_words(error, where)]) from None
     except UnicodeError:
-        raise ConfigError([f"{where}: not valid YAML: it holds what is no text; save it as UTF-8"]) from None
+        raise ConfigError([f"{where}: not valid YAML: it is not text; save it as UTF-8"]) from None
     except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         # PyYAML answers some tags and escapes with whatever Python raises there.
         raise ConfigError(
@@ -139,7 +139,7 @@ def _in_words(error: yaml.YAMLError, where: str) -> str:
     place = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
     what = getattr(error, "problem", None)
     if what is None:
-        return f"{where}: not valid YAML: it holds what is no text; save it as UTF-8"
+        return f"{where}: not valid YAML: it is not text; save it as UTF-8"
     if starred:
         return f"{where}: not valid YAML{place}: a value that begins with * or & must be in quotes, as '*/x'"
     return f"{where}: not valid YAML{place}: {what}; mend that line, or {_QUOTE}"

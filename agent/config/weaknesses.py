@@ -1,4 +1,4 @@
-"""Weak points of a valid configuration, for ``check``, ``doctor``, the log and the status."""
+"""Security weaknesses of a valid configuration, for all reports."""
 
 import os
 import stat
@@ -98,7 +98,7 @@ def _sources(config: Config) -> Iterator[Weakness]:
         elif overlap(pattern, own):
             yield Weakness(
                 key,
-                f"overlaps {own}, where this agent publishes; what lies there is never a reading",
+                f"overlaps {own}, where this agent publishes; a message there is never a reading",
                 "read and write below different first levels, or change mqtt.base_topic",
             )
 

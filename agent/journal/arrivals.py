@@ -1,4 +1,4 @@
-"""Arrivals of one transaction: each becomes a row, a quarantine row or a count, and an acknowledgement."""
+"""Arrivals of one transaction: inserted, quarantined or counted, then acked."""
 
 import sqlite3
 from collections.abc import Callable, Collection
@@ -47,7 +47,7 @@ class Decoded(Protocol):
     @property
     def text_only(self) -> bool: ...
     @property
-    def skipped(self) -> Collection[object]: ...  # values that are no readings
+    def skipped(self) -> Collection[object]: ...  # values that are not readings
     @property
     def retained(self) -> str: ...  # seed | live | ignore
     @property
@@ -186,7 +186,7 @@ class Intake:
                 tally.unmatched += 1
             return
         topic, traceparent = arrival.topic, decoded.traceparent
-        # What could fail comes first: it must not leave half of a message behind.
+        # The statements that can fail come first, so that no half of a message is left behind.
         topic.encode()
         if traceparent is not None:
             traceparent.encode()

@@ -56,7 +56,7 @@ class Capacity:
         if self._over_cap:
             return False
         if self._disk_full:
-            # The ballast's room is for pruning and for what is already owed, not for more arrivals.
+            # The ballast's room is for pruning and for rows already promised, not for more arrivals.
             return self._free_pages >= _FREE_PAGES or self._ballast.free() >= 2 * self._ballast.size
         return True
 
@@ -126,7 +126,7 @@ class Capacity:
             return 0
 
     def _shrink_wal(self) -> bool:
-        """Write a WAL that is large beside the cap back into the file; return whether that was possible."""
+        """Write a WAL that is large for the cap back into the file; return whether that was possible."""
         if self._mono() < self._shrink_at or self._wal_bytes() <= self._max_bytes / 32:
             return False
         busy = bool(self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0])

@@ -1,4 +1,4 @@
-"""Rows for SQLite: windows and properties as JSON, and many rows with few statements."""
+"""Encoding of rows for SQLite: windows as JSON, many rows per statement."""
 
 import json
 import sqlite3

@@ -1,4 +1,4 @@
-"""State of device families that must survive the process, such as the aliases of Sparkplug births."""
+"""State of device families over a restart, in the journal."""
 
 import sqlite3
 from collections.abc import Iterator, Mapping

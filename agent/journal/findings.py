@@ -1,4 +1,4 @@
-"""Findings, and the last verdict that called each open one an anomaly, for after a restart."""
+"""Findings, and the last anomaly verdict of each open one, for a restart."""
 
 import json
 import sqlite3

@@ -1,4 +1,4 @@
-"""The queue of the journal thread: arrivals in the order of the wire, and jobs of other threads."""
+"""Queue of the journal thread: arrivals in wire order, jobs of other threads."""
 
 import threading
 from collections import deque
@@ -60,7 +60,7 @@ class Inbox:
     def offer(self, item: Item) -> bool:
         """Queue an item; False when there is no room: drop it, unacknowledged.
 
-        A change of the link always fits, for it decides whose acks are whose.
+        A change of the link always fits, because it decides whose acks are whose.
         """
         with self._condition:
             if isinstance(item, Arrival):

@@ -143,7 +143,7 @@ class Journal:
         return future
 
     def consumed(self, rows: int) -> None:
-        """Tell that the analyst is through with ``rows`` rows; only so many may be unconsumed."""
+        """Count ``rows`` rows as consumed by the analyst; the number of unconsumed ones is bounded."""
         self.inbox.consumed(rows)
 
     def run(self) -> None:

@@ -63,7 +63,7 @@ def _open_sound(path: Path, log: Callable[..., None]) -> sqlite3.Connection:
 
 
 def mark_suspect(path: Path) -> None:
-    """Note beside the journal at ``path`` that its next opening must look at every page."""
+    """Note in a file next to the journal at ``path`` that its next opening must look at every page."""
     try:
         os.close(open_plain(path.with_name(SUSPECT), os.O_WRONLY | os.O_CREAT))
     except (OSError, JournalError):

@@ -1,4 +1,4 @@
-"""Messages that their sinks have not taken yet, in the order in which they were queued."""
+"""The outbox: messages that their sinks have not taken yet, in their order."""
 
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Sequence

@@ -1,4 +1,4 @@
-"""Deletion of rows that nobody needs, in chunks that never hold up a commit for long."""
+"""Pruning: deletion of rows in chunks that never hold up a commit for long."""
 
 import sqlite3
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Reading a journal beside a running agent, or without one, and leaving no file behind.
+"""Read-only access to a journal, with or without its agent, leaving no files.
 
 A journal in WAL mode is three files. With an agent running, or killed, all three are there and a read-only
 connection uses them, also for a user who may not write them. After a clean stop only the main file is left;

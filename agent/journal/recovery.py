@@ -1,4 +1,4 @@
-"""The state for start-up: the snapshot, open windows and findings, and the rows to replay."""
+"""State for start-up: snapshot, open windows, findings, rows to replay."""
 
 import json
 import sqlite3

@@ -1,4 +1,4 @@
-"""Recognition of repeats: by their place in the connection (the tail rule), and by the publisher's own id.
+"""Recognition of repeats, by place (the tail rule) or by publisher's id.
 
 A packet id and equal bytes do not identify a PUBLISH: ids wrap after 65,535 messages, some brokers reuse low
 ids, and a contact publishes ``ON`` all day. The order does. After a reconnect a broker first sends the
@@ -34,7 +34,7 @@ Place = tuple[int, int]  # packet id, hash of topic and payload
 
 
 def key_of(topic: bytes, payload: bytes) -> int:
-    """Return 64 bits that stand for a topic and a payload, the same in every process."""
+    """Return 64 bits that identify a topic and a payload, the same in every process."""
     # NUL cannot be in a topic, so it separates.
     digest: int = _unpack(blake2b(topic + b"\0" + payload, digest_size=8).digest())[0]
     return digest
@@ -42,7 +42,7 @@ def key_of(topic: bytes, payload: bytes) -> int:
 
 @dataclass(slots=True)
 class _State:
-    """What a rollback takes back."""
+    """The part of the state that a rollback restores."""
 
     ids_reused: bool = False  # seen in this session
     generation: int = 0  # of the places
@@ -251,7 +251,7 @@ _TABLE = (
 class MessageIds:
     """Ids of (source, device, publisher's id) over a retention window.
 
-    What is noted goes to disk in the transaction of its messages, so both are there or neither. A row holds
+    Noted ids go to disk in the transaction of their messages, so both are there or neither. A row holds
     the ids of one transaction, and memory holds all: an index on disk would rewrite a page for each message.
     """
 
@@ -325,7 +325,7 @@ class MessageIds:
             self._known.update(_split(ids))
 
     def _forget(self) -> None:
-        """Let go of what is too old or too much."""
+        """Drop ids that are too old or too many."""
         rows, since = self._rows, self._now() - self._keep_s
         while rows and (rows[0][1] <= since or len(self._known) > self._max_ids):
             self._passed, _, ids = rows.popleft()
@@ -333,7 +333,7 @@ class MessageIds:
 
 
 def digest_of(source: str, device: str, message_id: str) -> bytes:
-    """Return 120 bits that stand for a message of a device, the same in every process."""
+    """Return 120 bits that identify a message of a device, the same in every process."""
     # Neither a source nor a device holds a NUL.
     return blake2b(f"{source}\0{device}\0{message_id}".encode(), digest_size=_SIZE).digest()
 

@@ -112,7 +112,7 @@ WAITING, ACKED, UNDELIVERABLE = 0, 1, 2
 def check_header(path: Path) -> None:
     """Raise on a file that a newer agent wrote or that is not SQLite, from its first bytes alone.
 
-    Opening it would already touch the files beside it.
+    Opening it would already touch its WAL and shared-memory files.
     """
     try:
         with path.open("rb") as file:

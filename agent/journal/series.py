@@ -1,4 +1,4 @@
-"""Names of series as small integers, and the admission of new devices and series by token buckets."""
+"""Series as small integers; admission of devices and series by token buckets."""
 
 import sqlite3
 from collections.abc import Callable, Mapping
@@ -127,7 +127,7 @@ class Newcomers:
         return admitted
 
     def admit_series(self, source: str, device: str, mono: float) -> bool:
-        """Say whether a device may begin one more series; inside a transaction."""
+        """Return whether a device may begin one more series; inside a transaction."""
         per_min = self._per_min.get(source, PER_MIN)
         if len(self._buckets) >= _MAX_BUCKETS:
             self._buckets = {key: bucket for key, bucket in self._buckets.items() if len(key) < _DEVICE_PARTS}

@@ -1,4 +1,4 @@
-"""Files of the state directory: plain files only, the lock of one agent, the ballast.
+"""State directory: plain files only, the lock of one agent, the ballast.
 
 A link or a pipe that was planted in the directory is refused, not followed. The ballast is 4 MiB that are
 given back to a full disk: at ENOSPC even a DELETE fails, because the WAL has to grow.
@@ -36,7 +36,7 @@ def open_plain(path: Path, flags: int) -> int:
 
 
 def refuse_planted(path: Path) -> None:
-    """Look at a database and the files beside it before SQLite, which follows links, opens them.
+    """Look at a database and its companion files before SQLite, which follows links, opens them.
 
     Raises:
         JournalError: one of them is there and is not a plain file.

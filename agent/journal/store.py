@@ -1,4 +1,4 @@
-"""Writes of other threads: each method is part of the transaction that the writer holds open.
+"""Store: writes of other threads within the writer's open transaction.
 
 A function given to ``Journal.write`` receives a :class:`Store`. It may run again when the transaction is
 rolled back, so it must touch nothing but the store.
@@ -170,5 +170,5 @@ class Store:
         write_meta(self._connection, "filters", json.dumps(list(filters)))
 
     def prune(self) -> int:
-        """Delete a chunk of what is no longer needed; return how many rows went."""
+        """Delete a chunk of rows that are no longer needed; return how many rows went."""
         return self._pruner.step(self._connection)

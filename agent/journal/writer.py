@@ -1,4 +1,4 @@
-"""The journal's thread: the only writer, with one transaction for each commit interval."""
+"""The journal thread: the only writer, one transaction per commit interval."""
 
 import sqlite3
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""One connection, from CONNECT to its end: the wire, paho on it, and the keepalive."""
+"""One connection from CONNECT to its end: wire, paho client and keepalive."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -54,7 +54,7 @@ class Connection:
         self._accepted = False
         self._over = False
         self._refused_at = -math.inf  # when the broker last refused a publish
-        self._gathered: set[str] = set()  # failpoints of what waits for the socket
+        self._gathered: set[str] = set()  # failpoints of packets that wait for the socket
         self.detector = dialled.detector
         self.client.open()
 

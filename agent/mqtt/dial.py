@@ -1,4 +1,4 @@
-"""Opens the socket to the broker on a worker of its own, since name servers may take minutes to answer."""
+"""Dialler: opens the broker's socket on a worker, as DNS may take minutes."""
 
 import socket
 import ssl

@@ -1,4 +1,4 @@
-"""The net thread: connects, reads, acknowledges, publishes and comes back, whatever the broker does."""
+"""The net thread: connects, reads, acknowledges, publishes and reconnects."""
 
 import math
 import threading
@@ -209,7 +209,7 @@ class Link:
                 self._part()
 
     def _take_dialled(self) -> None:
-        """Go on with what the dialler brought: a socket or an error."""
+        """Take the dialler's result: a socket or an error."""
         result = self._dialler.take()
         if isinstance(result, Dialled):
             self._dialled = result

@@ -1,4 +1,4 @@
-"""The side of a connection that paho speaks: CONNECT, SUBSCRIBE, PUBLISH and the answers to them.
+"""The paho client of one connection: CONNECT, SUBSCRIBE, PUBLISH, their answers.
 
 Each connection has a paho client of its own, so nothing of an earlier one is sent again behind our back, and
 password and protocol are those of now. paho's callbacks only append to ``events``.
@@ -97,7 +97,7 @@ class PahoClient:
         self._wire = wire
         self._v5 = protocol == "5"
         self._code = 0
-        self._unanswered: set[int] = set()  # packet ids of what was published
+        self._unanswered: set[int] = set()  # packet ids of published messages
         self.events: deque[Event] = deque()
         self.wants_write = False
         self._client = self._build(password)

@@ -1,7 +1,7 @@
-"""A look at the broker with short-lived connections of its own, for ``edge-agent doctor``.
+"""Probe of the broker with short-lived connections, for ``edge-agent doctor``.
 
-What it finds is data: nothing is raised for a broker that is down or refuses. It publishes one message,
-which is not retained, and acknowledges nothing of what it receives.
+The findings are data: nothing is raised for a broker that is down or refuses. It publishes one message,
+which is not retained, and acknowledges no received message.
 """
 
 import select
@@ -46,7 +46,7 @@ class Examined:
 def examine(
     settings: LinkSettings, subscriptions: Sequence[Subscription], *, busy: Collection[str], listen_s: float
 ) -> Examined:
-    """Connect as ``settings`` say, subscribe, publish to ``<base topic>/doctor``, and return the findings.
+    """Connect according to ``settings``, subscribe, publish to ``<base topic>/doctor``; return the findings.
 
     Args:
         settings: of the agent, with a client id that nobody else uses.
@@ -74,7 +74,7 @@ def examine(
 
 
 class _Call:
-    """One connection, run by whoever waits for something on it."""
+    """One connection, run by the function that waits for a packet on it."""
 
     def __init__(self, settings: LinkSettings, protocol: str) -> None:
         self._settings = settings

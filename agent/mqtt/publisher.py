@@ -1,7 +1,7 @@
-"""Published messages: verdicts that must arrive, and announcements that may be dropped.
+"""Publisher: verdicts that must arrive, announcements that may be dropped.
 
-Nothing is handed to paho while there is no connection, and at most ``max_in_flight`` are unanswered. What was
-in flight when a connection ended is sent again in its order on the next one. Since a broker may end the
+Nothing is handed to paho while there is no connection, and at most ``max_in_flight`` are unanswered. Messages
+in flight when a connection ended are sent again in order on the next one. Since a broker may end the
 connection because of one message, each is then sent alone: the one at fault is found and the others go on.
 """
 

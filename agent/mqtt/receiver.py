@@ -1,4 +1,4 @@
-"""Received messages: each is offered once, and acknowledged only in the generation it came in."""
+"""Receiver: offers a message once, acknowledges it in its own generation."""
 
 import math
 from collections.abc import Callable, Iterable

@@ -1,4 +1,4 @@
-"""The selector of the net thread: one socket to the broker, and a wake-up from any thread."""
+"""Selector of the net thread: one broker socket, a wake-up from any thread."""
 
 import selectors
 import socket

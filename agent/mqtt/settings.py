@@ -1,4 +1,4 @@
-"""Settings, state and counters of the link, and the broker's own count of dropped messages."""
+"""Settings, state and counters of the link, and the broker's drop count."""
 
 import json
 from collections import deque
@@ -239,7 +239,7 @@ class LinkStats:
     )
     connects: int = 0
     connect_failures: int = 0
-    takeovers: int = 0  # times that we stood back, since another client uses our id
+    takeovers: int = 0  # times that we backed off because another client uses our id
     published: int = 0  # acknowledged below 0x80
     publish_refused: int = 0
     in_flight: int = 0

@@ -83,7 +83,7 @@ class ConnectionState:
                 "mqtt_protocol_downgraded",
                 level="warning",
                 protocol="3.1.1",
-                consequence="a publish that the broker refuses cannot be told from one that it took",
+                consequence="a publish that the broker refuses looks like an accepted one",
                 remedy="use a broker that speaks MQTT 5",
             )
 

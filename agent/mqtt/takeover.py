@@ -18,7 +18,7 @@ from typing import Self
 
 from agent.mqtt.settings import LinkSettings
 
-KEEPALIVE_S = 900  # longer than what it has to detector: a minute, then the silence
+KEEPALIVE_S = 900  # longer than the time to observe: a minute, then the silence
 GRACE_S = 1.0  # for the will, or for the end of the second connection, to arrive
 CONNACK = 0x20
 PUBLISH, RETAIN = 0x30, 0x01

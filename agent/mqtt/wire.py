@@ -1,4 +1,4 @@
-"""The bytes between paho and the socket: buffered both ways, with the PUBLISH of a broker parsed here.
+"""Wire: buffered bytes between paho and the socket, with its own PUBLISH parser.
 
 paho reads a packet with three ``recv`` calls and writes each PUBACK with a ``send`` of its own. This wire is
 a socket to paho, but reads 64 KiB at a time, hands whole PUBLISH packets straight on and gives paho only
@@ -121,7 +121,7 @@ class Wire:
         return bool(self._out) and not self.closed
 
     def feed(self, packet: bytes) -> None:
-        """Show ``packet`` to paho as what the socket has to read."""
+        """Show ``packet`` to paho as the bytes that the socket has to read."""
         self._packet, self._packet_at = packet, 0
 
     def flush(self) -> None:

@@ -1,4 +1,4 @@
-"""Verdicts, findings and feedback as metrics and log lines, and the spans of their publishing."""
+"""Verdicts, findings and feedback as metrics, log lines and spans."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass

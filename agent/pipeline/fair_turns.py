@@ -1,4 +1,4 @@
-"""Turns of devices ahead of a long queue, fair by seniority: a flood of new ones cannot hold up an old one.
+"""Fair turns: devices ahead of a long queue, the longest known ones first.
 
 The devices known longest share the first lane, twice as many the next one, and so on; the lanes take turns,
 and so do the devices in each. So a device waits for some times as many others as were known before it,

@@ -1,4 +1,4 @@
-"""The analyst's writes to the journal: transactions out, their results back on the loop."""
+"""Journal writes of the analyst: transactions out, results back on the loop."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""The hand-off from other threads to the analyst's loop, and the tasks of that loop."""
+"""Loop bridge: hand-off from other threads to the analyst's loop, and its tasks."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -56,6 +56,6 @@ class LoopBridge:
             self.fail(error)
 
     def fail(self, error: BaseException) -> None:
-        """End the process with ``error``, unless it only says that the journal was closed."""
+        """End the process with ``error``, except if it only reports a closed journal."""
         if not isinstance(error, JournalClosedError):
             self._fail(error)

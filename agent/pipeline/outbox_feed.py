@@ -1,4 +1,4 @@
-"""Feeds each sink from the outbox: at most 400 rows of a sink in memory, the rest waits on disk.
+"""Outbox feed: at most 400 rows of a sink in memory, the rest waits on disk.
 
 From there rows are read in their order. For a pipelined sink some of the devices whose turn it is come
 first, each with its oldest rows: in a flood of new devices the known ones keep their verdicts. The order

@@ -64,7 +64,7 @@ HELD_S = 0.01
 
 @dataclass(frozen=True, slots=True)
 class PipelineSettings:
-    """What the pipeline needs of the configuration."""
+    """The pipeline's part of the configuration."""
 
     agent: str
     routes: Sequence[Route]
@@ -208,7 +208,7 @@ class Pipeline:
     def _work(self) -> int:
         """Take rows and seal their windows, up to the bounds of a turn; return how many were finished.
 
-        A turn may end amid the windows of a row. The next row waits until all are sealed, so where a turn
+        A turn may end between the windows of a row. The next row waits until all are sealed, so where a turn
         ends decides nothing. While a snapshot is under way a turn is one slice of it, and no row is taken.
         """
         if (dump := self._dump) is not None:
@@ -217,7 +217,7 @@ class Pipeline:
         rows = windows = 0
         readings = self.stats.readings + MAX_TURN_READINGS
         while rows < MAX_TURN_ROWS and windows < MAX_TURN_WINDOWS and self.stats.readings < readings:
-            if self._dump is not None:  # asked for amid the last row
+            if self._dump is not None:  # requested within the last row
                 break
             if self._cut:
                 windows += self._seal(self._cut.popleft())
@@ -375,7 +375,7 @@ class Pipeline:
             await asyncio.sleep(0)
 
     def snapshot(self) -> None:
-        """Journal the state of detector and open windows at the last consumed row; amid one, after it.
+        """Journal the state of detector and open windows after the last row, or the one in progress.
 
         It is made in slices, between which the loop has its turns. One under way is of this very row.
         """

@@ -1,4 +1,4 @@
-"""Retained values: the last value and unit of devices that have not sent since, shown and never judged."""
+"""Retained values of devices that have not sent since: shown, never judged."""
 
 from collections.abc import Iterable, Mapping
 

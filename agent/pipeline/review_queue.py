@@ -1,4 +1,4 @@
-"""The review queue: sealed windows in, outcomes out, one lane per device so that verdicts keep their order.
+"""The review queue: sealed windows in, outcomes out, one lane per device.
 
 It decides which windows the model is asked about, batches them, and hands the outcomes to ``conclude``.
 """
@@ -125,7 +125,7 @@ class ReviewQueue:
         self.review, self.batch, self.caller = review, batch, caller
 
     def may_ask(self, window_id: str, score: float, clock: float) -> bool:
-        """Say whether a window that seals now could be asked about, so that it needs a prompt section."""
+        """Return whether a window that seals now could be asked about, so that it needs a prompt section."""
         review = self.review
         if review.mode == "none" or self.caller is None:
             return False

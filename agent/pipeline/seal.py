@@ -1,4 +1,4 @@
-"""Fixes a window for good: its id, the local opinion, the candidates and the rendered prompt section."""
+"""Seal: id, local opinion, candidates and prompt section of a window, fixed."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Snapshots: the analyst's state at one place of the sequence, as bytes, and when the next one is due."""
+"""Snapshots: the analyst's state at one row, as bytes, and their schedule."""
 
 import base64
 import json
@@ -129,7 +129,7 @@ class SnapshotDue:
         self._clock = self._clock if clock is None else clock
 
     def due(self, seq: int, clock: float, *, state: str) -> bool:
-        """Say whether one is to be taken at the row ``seq``; ``state`` is the journal's."""
+        """Return whether one is to be taken at the row ``seq``; ``state`` is the journal's."""
         if self._under_way or seq <= self.seq or clock < self._retry:
             return False
         age_s = clock - self._clock

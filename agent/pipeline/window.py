@@ -1,4 +1,4 @@
-"""Seals windows: by count, by age, by event span, and a settle time after the first alarm.
+"""Windows: sealed by count, age, event span, or settle time after an alarm.
 
 A window is cut only between rows of the sequence, so a device's windows are contiguous in ``seq``
 and every reading belongs to exactly one of them. Time is the row's clock; nothing here reads one.
@@ -117,7 +117,7 @@ class Windows:
         return drafts
 
     def _outgrown(self, window: OpenWindow, first: float, last: float) -> Trigger | None:
-        """Say whether readings at ``first..last`` (event time) belong to a later window."""
+        """Return the trigger if readings at ``first..last`` (event time) belong to a later window."""
         settings = self._settings
         if window.alarm_at is not None and last - window.alarm_at > settings.settle_s:
             return Trigger.SUSPICION
@@ -243,6 +243,6 @@ def _load_scored(device: str, item: list[Any]) -> Scored:
 def identify(
     *, journal: str, agent: str, device: str, trigger: Trigger, lo: int, hi: int, last_seq: int, count: int
 ) -> str:
-    """Return the verdict id of a window: 128 bits of BLAKE2b over what fixes it."""
+    """Return the verdict id of a window: 128 bits of BLAKE2b over the values that fix it."""
     parts = json.dumps([journal, agent, device, trigger, lo, hi, last_seq, count], ensure_ascii=True)
     return blake2b(parts.encode(), digest_size=16).hexdigest()

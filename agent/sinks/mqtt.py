@@ -62,7 +62,7 @@ def encode_device(device: str) -> str:
     """Return ``device`` as one topic level without wildcards, never the same for two devices.
 
     Every character outside ``[A-Za-z0-9_-]`` is percent-encoded with ``=`` in place of ``%``; above 120 bytes
-    it is ``=~`` and a hash. So ``=gateway``, the level of the gateway itself, is no device's.
+    it is ``=~`` and a hash. So ``=gateway``, the level of the gateway itself, is never a device's.
     """
     # quote() leaves `.` and `~` alone; neither can come out of it otherwise.
     level = quote(device, safe="", errors="surrogatepass").replace(".", "%2E").replace("~", "%7E")

@@ -1,4 +1,4 @@
-"""The health topic: the status object, retained, each minute and when the state changes."""
+"""Health topic: the status object, retained, each minute and at changes."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""The journal's file as the status shows it: rows that no part of the agent keeps in memory."""
+"""Journal file for the status: rows that no part of the agent keeps in memory."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""Configured limits without effect: no series matches, or the unit is not that of the readings."""
+"""Limits without effect: no series matches, or the unit is another one."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -45,7 +45,7 @@ def judge_uses(uses: Iterable[LimitUse]) -> list[LimitFault]:
             found.append(
                 LimitFault(
                     pattern,
-                    f"The limit {pattern!r} matches no series that was heard so far{near}",
+                    f"The limit {pattern!r} matches no series that was received so far{near}",
                     "correct it under limits, or wait until its device speaks (patterns are DEVICE/METRIC)",
                     sure=False,
                 )

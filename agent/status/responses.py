@@ -1,4 +1,4 @@
-"""The web server's responses: page, metrics, health, readiness and the status, even from a busy loop."""
+"""Responses of the web server, served even while the loop is busy."""
 
 import asyncio
 import math

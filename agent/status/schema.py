@@ -1,4 +1,4 @@
-"""The shape of ``/status.json`` and of the health topic, as `status.schema.json` has it."""
+"""Shape of the status object, as in `status.schema.json`."""
 
 from typing import Literal, TypedDict
 

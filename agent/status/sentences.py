@@ -36,9 +36,7 @@ def link_notes(link: LinkState, *, ids_reused: bool) -> list[str]:
     """Return the limits of this broker."""
     notes = []
     if link.protocol == "3.1.1":
-        notes.append(
-            "The broker speaks MQTT 3.1.1: a publish that it refuses cannot be told from one that it took."
-        )
+        notes.append("The broker speaks MQTT 3.1.1: a publish that it refuses looks like one that it took.")
     if ids_reused:
         notes.append(
             "The broker reuses packet ids: what it sends again after a reconnect is journaled again."
@@ -91,7 +89,7 @@ def quarantine_words(count: int, *, topic: str, reason: str, at: float) -> str:
     """Return how many messages could not be read since the start, and how to find the cause."""
     return (
         f"{count} message{'s' * (count != 1)} could not be read since the start, the last at {iso(at)} on"
-        f" {clean(topic)[:MAX_TOPIC]} ({reason}): edge-agent explain TOPIC PAYLOAD says why."
+        f" {clean(topic)[:MAX_TOPIC]} ({reason}): edge-agent explain TOPIC PAYLOAD prints the reason."
     )
 
 

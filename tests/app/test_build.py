@@ -1,4 +1,4 @@
-"""``build`` connects the parts of an agent, and two agents in one process share nothing."""
+"""``build`` connects the parts of an agent; two agents in one process are apart."""
 
 import asyncio
 import threading

@@ -40,7 +40,7 @@ CALL = CallRecord(
 
 
 class Details:
-    """Stands where the journal's thread runs jobs; keeps what they would have written."""
+    """Takes the place of the journal's thread; keeps the writes of its jobs."""
 
     def __init__(self, error: Exception | None = None) -> None:
         self.kept: dict[str, dict[str, Any]] = {}
@@ -64,7 +64,7 @@ class Details:
 
 
 def test_a_batch_keeps_each_model_that_was_asked() -> None:
-    """The first model's failure stands beside the second's answer, with prompt and usage; replies are cut."""
+    """The first model's failure is kept with the second's answer, prompt and usage; replies are cut."""
     details = Details()
     transcripts = Transcripts(write=details.write, log=details.report)
     transcripts.add(replace(CALL, error_type=ErrorType.TIMEOUT, reply=Reply()))
@@ -81,7 +81,7 @@ def test_a_batch_keeps_each_model_that_was_asked() -> None:
 
 
 def test_a_transcript_that_is_lost_is_said() -> None:
-    """A fault of the disk costs the transcript, not the answer; a journal that closes says nothing."""
+    """A fault of the disk costs the transcript, not the answer; a journal that closes is not reported."""
     for error, said in ((OSError("no"), ["transcript_lost"]), (JournalError("closed"), [])):
         details = Details(error)
         Transcripts(write=details.write, log=details.report).add(CALL)

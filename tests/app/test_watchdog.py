@@ -1,4 +1,4 @@
-"""The watchdog: a thread that hangs is found, a process that is stopped or starved is left alone."""
+"""The watchdog finds a thread that hangs, and spares a stopped or starved process."""
 
 from pathlib import Path
 
@@ -29,7 +29,7 @@ class Process:
         self.watchdog.look(self.now, self.waited, self.beats)
 
     def stuck(self) -> str | None:
-        """Say which loop is taken for stuck."""
+        """Return the loop that counts as stuck."""
         return self.watchdog.stuck(LIMIT_S, ("net", "journal"))
 
 

@@ -13,11 +13,12 @@ import io
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from agent.domain.records import Grounding, Reason
 from agent.observe.logs import LogWriter
 from agent.observe.traces import Tracer, open_tracer
-from tests.observe.calls import good, recorder, start
+from tests.observe.calls import ANSWERED, good, recorder, start
 from tests.support.otlp_receiver import http_receiver
 
 LIMIT_US = 450.0
@@ -43,7 +44,8 @@ def one_call(tracer: Tracer, content: str) -> Callable[[], None]:
     # The log must not hold lines back here, or the cost would look smaller than it is.
     for limit in (telemetry.logs._warnings, telemetry.logs._others):
         limit._per_s = 1e9
-    before, after = start(prompt="x" * 6_000), good(response="y" * 600)
+    before = start(user="x" * 6_000)
+    after = good(request=before, reply=replace(ANSWERED, content="y" * 600))
 
     def work() -> None:
         telemetry.cache_looked_up("miss")

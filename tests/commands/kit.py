@@ -1,4 +1,4 @@
-"""What the commands' tests share: a configuration file, and a command run in this process."""
+"""Shared parts of the command tests: a configuration, a command in this process."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""A Mosquitto that runs the shipped configuration and ACL, its files in a folder of the test."""
+"""A Mosquitto with the shipped configuration and ACL, its files in a folder."""
 
 import subprocess
 from dataclasses import dataclass, field
@@ -32,7 +32,7 @@ class ShippedBroker(Broker):
         (self.folder / "conf.d").mkdir(exist_ok=True)
         (self.folder / "conf.d" / "edge-agent.conf").write_text(shipped)
         path = self.folder / "mosquitto.conf"
-        # As Debian's own file: it says `persistence` too, and includes what lies beside it.
+        # As Debian's own file: it sets `persistence` too, and includes the files of a folder.
         path.write_text(
             f"listener {self.port} 127.0.0.1\nsys_interval 1\npersistence true\n"
             f"persistence_location {self.folder}/\nlog_dest file {self.folder}/own.log\n"
@@ -42,7 +42,7 @@ class ShippedBroker(Broker):
 
 
 class User:
-    """A connected MQTT 5 client; ``got`` holds the topics of what came."""
+    """A connected MQTT 5 client; ``got`` holds the topics of the received messages."""
 
     def __init__(self, broker: Broker, name: str) -> None:
         self.got: list[str] = []

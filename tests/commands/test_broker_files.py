@@ -79,7 +79,7 @@ def test_who_may_read_what(
     if allowed:
         wait_for(lambda: topic in users[reader].got, 5, f"{topic} arrives", 0.005)
         return
-    # What comes behind it on the same connection shows that it was not on its way.
+    # A later message on the same connection shows that it was not on its way.
     users[reader].subscribe("edge-agent/gw1/feedback")
     assert users[DASHBOARD].publish("edge-agent/gw1/feedback") < 0x80
     if reader != DEVICE:
@@ -107,7 +107,7 @@ def test_nobody_is_anonymous(shipped: ShippedBroker) -> None:
 
 
 def test_each_setting_is_marked_broker_wide() -> None:
-    """Whoever reads the file sees what concerns all clients: the mark stands above each setting."""
+    """A reader of the file sees which settings concern all clients: a mark is above each."""
     text = (FILES / "edge-agent.conf").read_text()
     blocks = re.split(r"\n\s*\n", text)
     for block in blocks:
@@ -131,12 +131,12 @@ def test_each_setting_is_marked_broker_wide() -> None:
     ],
 )
 def test_the_decided_settings_are_there(line: str) -> None:
-    """What was measured is what is shipped."""
+    """The shipped settings are the measured ones."""
     assert line in (FILES / "edge-agent.conf").read_text().splitlines()
 
 
 def test_the_session_survives_a_kill_after_one_save(tmp_path: Path) -> None:
-    """What the installation says: one SIGUSR1 after the agent's first start keeps its session."""
+    """The step that the installation names: one SIGUSR1 after the agent's first start keeps its session."""
     case = Case("saved", configuration(), signal.SIGKILL, save_session=True)
     present, _, _ = run(case, 10, 0.0, tmp_path / "broker")
     assert present

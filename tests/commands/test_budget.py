@@ -1,4 +1,4 @@
-"""``edge-agent budget``: the figures a person reads, and the one command that writes."""
+"""``edge-agent budget``: figures for a person, and the one command that writes."""
 
 import asyncio
 import json
@@ -71,7 +71,7 @@ def test_show_says_what_is_left(config: Path, capsys: pytest.CaptureFixture[str]
 def test_reset_frees_the_money_of_a_running_agent(
     config: Path, ledger: BudgetLedger, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What was refused before fits afterwards, in the process that runs meanwhile too."""
+    """A call that was refused before fits afterwards, in a process that runs meanwhile, too."""
     assert asyncio.run(ledger.reserve(0.05, "review")) is None
     assert main(["budget", "reset", "--config", str(config)]) == 0
     assert "0.085000 USD of this hour" in capsys.readouterr().out
@@ -88,7 +88,7 @@ def test_without_a_ledger_both_say_so(config: Path, capsys: pytest.CaptureFixtur
 
 
 def test_reset_takes_back_a_lost_ledger(config: Path, ledger: BudgetLedger) -> None:
-    """A ledger that vanished counts as spent until somebody says otherwise."""
+    """A ledger that vanished counts as spent until a person resets it."""
     ledger.close()
     (config.parent / "state" / "budget.sqlite").unlink()
     assert main(["budget", "reset", "--config", str(config)]) == 0

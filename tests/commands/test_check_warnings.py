@@ -1,4 +1,4 @@
-"""What ``check`` and ``doctor`` say of a configuration that is valid, and will not do what it is meant to."""
+"""Warnings of ``check`` and ``doctor`` about a valid configuration."""
 
 from pathlib import Path
 

@@ -74,7 +74,7 @@ def test_the_shipped_broker_is_well(
 
 
 def test_missing_rights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A missing right to write fails; one to read cannot be seen in the SUBACK, and that is said."""
+    """A missing right to write fails; one to read cannot be seen in the SUBACK, and this is reported."""
     acl = ACL.replace("topic write edge-agent/gw1/#", "").replace("topic read $SYS/broker/publish/#", "")
     broker = ShippedBroker(tmp_path / "broker", acl=acl)
     broker.start()
@@ -104,7 +104,7 @@ def test_a_wrong_password(shipped: ShippedBroker, tmp_path: Path, capsys: pytest
 
 
 def test_a_broker_that_is_down(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """One line says so, in words and with exit code 69."""
+    """One line reports it, with exit code 69."""
     mqtt = {"url": f"mqtt://127.0.0.1:{free_port()}"}
     config = write_config(tmp_path, mqtt=mqtt, review={"mode": "none"})
     code, out, err = ask(capsys, "doctor", "--config", str(config))
@@ -115,7 +115,7 @@ def test_a_broker_that_is_down(tmp_path: Path, capsys: pytest.CaptureFixture[str
 
 
 def test_limits_that_are_too_small(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A broker that forgets sessions, grants QoS 0 only or takes small packets is told what to change."""
+    """A broker that forgets sessions, grants QoS 0 only or takes small packets is reported with a remedy."""
     broker = Broker(tmp_path / "b", "max_packet_size 20000\nmax_qos 0\nretain_available false").start()
     try:
         config = write_config(tmp_path, mqtt={"url": broker.url}, review={"mode": "none"})
@@ -161,7 +161,7 @@ def test_an_old_broker(broker: Broker, tmp_path: Path, capsys: pytest.CaptureFix
 
 
 def test_tls(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Version, cipher and the certificate's end are told; one that ends soon is a warning."""
+    """Version, cipher and the certificate's end are reported; one that ends soon is a warning."""
     authority = Authority(tmp_path / "ca")
     certificate, key = authority.issue("server", "DNS:localhost")
     lines = f"cafile {authority.ca}\ncertfile {certificate}\nkeyfile {key}"
@@ -189,7 +189,7 @@ def asking(folder: Path, endpoint: str) -> Path:
 def test_the_model_is_asked_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], colour: str, level: str
 ) -> None:
-    """One call shows whether the schema is enforced; it is booked at what it cost."""
+    """One call shows whether the schema is enforced; it is booked at its cost."""
     with ModelEndpoint(default=lambda _request: json.dumps({"colour": colour})) as endpoint:
         config = asking(tmp_path, endpoint.url)
         _, lines = doctor(capsys, config)
@@ -263,7 +263,7 @@ def test_a_running_agent(broker: Broker, tmp_path: Path, capsys: pytest.CaptureF
 
 
 def test_a_clock_that_cannot_be_true(tmp_path: Path) -> None:
-    """A machine without a clock starts in 1970, and that is said."""
+    """A machine without a clock starts in 1970, and this is reported."""
     config = load_apart(write_config(tmp_path))
     assert [line.level for line in look_at_clock(config, 3600.0)] == [Level.FAIL]
     assert [line.level for line in look_at_clock(config, time.time())] == [Level.OK]

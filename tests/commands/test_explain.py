@@ -1,4 +1,4 @@
-"""What becomes of one message."""
+"""Decoding and judgement of one message."""
 
 import io
 import json
@@ -32,7 +32,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
 
 
 def test_a_reading_within_its_limit(config: Config) -> None:
-    """Source, family, time and limit are told, and what a model would see instead of names."""
+    """Source, family, time and limit are printed, and the words that a model would see instead of names."""
     told = explain(config, "sensors/boiler/temperature", b'{"value": 71.5, "unit": "C"}', AT)
     assert (told["outcome"], told["source"], told["family"]) == (
         "readings",
@@ -74,7 +74,7 @@ def test_a_reading_beyond_its_limit(config: Config) -> None:
     ],
 )
 def test_a_limit_and_its_unit(config: Config, unit: str, value: float, applies: bool) -> None:
-    """A limit holds in every unit that converts; for another unit it does not, and that is said."""
+    """A limit holds in every unit that converts; for another unit it does not, as the report shows."""
     payload = json.dumps({"value": value, "unit": unit}).encode()
     (one,) = explain(config, "sensors/boiler/temperature", payload, AT)["readings"]
     assert (one["limit_applies"], one["limit_alarms"]) == (applies, applies)
@@ -142,7 +142,7 @@ def test_the_words_for_a_topic_that_no_source_wants(
 
 
 def test_what_is_no_reading(config: Config) -> None:
-    """The agent's own topics, text, availability and publishers' ids are told apart."""
+    """The agent's own topics, text, availability and publishers' ids are distinguished."""
     assert explain(config, "edge-agent/gw1/verdicts/b", b"{}", AT)["outcome"] == "own"
     assert explain(config, "zig/b", b'{"action": "single"}', AT)["outcome"] == "text_only"
     away = explain(config, "zig/b/availability", b"offline", AT)
@@ -233,7 +233,7 @@ def test_a_terminal_is_not_steered(tmp_path: Path, capsys: pytest.CaptureFixture
 
 
 def test_a_wrong_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """It is said in one line with exit code 2."""
+    """It is reported in one line with exit code 2."""
     path = str(write_config(tmp_path, sources=[]))
     code, out, err = ask(capsys, "explain", "--config", path, "a", "1")
     assert (code, out, err.count("\n")) == (2, "", 1)

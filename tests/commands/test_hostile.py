@@ -1,4 +1,4 @@
-"""Whatever a person gives a command, it answers with words and an exit code, never with a traceback."""
+"""Hostile arguments of commands: words and an exit code, never a traceback."""
 
 import os
 import signal
@@ -61,7 +61,7 @@ def answer(capfd: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str
 
 
 def files(folder: Path) -> Iterator[str]:
-    """Yield paths that are no configuration."""
+    """Yield paths that are not a configuration."""
     os.mkfifo(folder / "pipe")
     (folder / "loop").symlink_to(folder / "loop")
     contents = {
@@ -81,7 +81,7 @@ def files(folder: Path) -> Iterator[str]:
 def test_no_file_is_too_strange_for_a_configuration(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Each command that is given what is no configuration names it in one line and ends with 2."""
+    """Each command that gets a file other than a configuration names it in one line and ends with 2."""
     for place, path in enumerate(files(tmp_path)):
         for argv in COMMANDS if place == 0 else [["check"], COMMANDS[1 + place % 9]]:
             code, out, err = answer(capfd, *argv, "--config", path)
@@ -105,7 +105,7 @@ FILES = {
 def test_no_state_directory_is_too_strange(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], name: str, make: Callable[[Path], object]
 ) -> None:
-    """The commands that look into it say what is wrong with a file there."""
+    """The commands that look into it report the fault of a file there."""
     config = write_config(tmp_path, mqtt=DEAD)
     (tmp_path / "state").mkdir(mode=0o700)
     make(tmp_path / "state" / name)
@@ -149,7 +149,7 @@ def test_no_secret_is_too_strange(tmp_path: Path, capfd: pytest.CaptureFixture[s
 
 @pytest.mark.parametrize("word", WORDS)
 def test_no_argument_is_too_strange(tmp_path: Path, capfd: pytest.CaptureFixture[str], word: str) -> None:
-    """Control characters, bytes that are no text, enormous and odd numbers, empty words."""
+    """Control characters, bytes that are not text, enormous and odd numbers, empty words."""
     config = write_config(tmp_path, mqtt=DEAD)
     for argv in (
         ["show", word],
@@ -196,7 +196,7 @@ def test_no_argument_is_too_strange(tmp_path: Path, capfd: pytest.CaptureFixture
 def test_no_environment_is_too_strange(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
-    """Variables that are no YAML, no text, no address or no directory."""
+    """Variables that are not YAML, text, an address or a directory."""
     config = write_config(tmp_path, mqtt=DEAD)
     monkeypatch.setenv(name, value)
     for argv in (["check"], ["doctor", "--ai", "--listen", "0"], ["budget", "show"]):
@@ -207,7 +207,7 @@ def test_no_environment_is_too_strange(
 
 
 def test_what_was_typed_is_repeated_escaped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A terminal is not steered by an argument that is no option."""
+    """A terminal is not steered by an argument that is not an option."""
     with pytest.raises(SystemExit) as end:
         ask(capsys, "budget", "show", "\x1b[31mred", "--config", str(tmp_path))
     assert end.value.code == 2
@@ -243,7 +243,7 @@ def test_a_directory_of_another_user_is_said(capfd: pytest.CaptureFixture[str]) 
         )
         config.chmod(0o644)
         (folder / "private").mkdir(mode=0o700 if os.geteuid() == 0 else 0)
-        for argv in READERS:  # loads what they need: root's interpreter may lie where nobody may read
+        for argv in READERS:  # loads their modules: others may lack access to root's interpreter
             answer(capfd, *argv, "--config", str(config))
         with another_user():
             for argv in READERS:

@@ -1,4 +1,4 @@
-"""`show` and `inspect` beside a running agent, and after it."""
+"""`show` and `inspect` with a running agent, and after it."""
 
 import json
 from collections.abc import Iterator
@@ -70,7 +70,7 @@ def config_of(agent: AgentProcess) -> str:
 
 
 def test_show_in_words(agent: AgentProcess, capsys: pytest.CaptureFixture[str]) -> None:
-    """Verdict, window, opinion, section, answer, checks, batch, cost and delivery are told."""
+    """Verdict, window, opinion, section, answer, checks, batch, cost and delivery are printed."""
     verdict = verdicts(agent)[0]
     code, out, err = ask(capsys, "show", "--config", config_of(agent), verdict["id"])
     assert (code, err) == (0, "")
@@ -179,7 +179,7 @@ def test_show_a_verdict_that_no_call_was_about(agent: AgentProcess) -> None:
 
 
 def test_inspect_a_device(agent: AgentProcess, capsys: pytest.CaptureFixture[str]) -> None:
-    """Readings, limits, the last value and the open finding are told in words."""
+    """Readings, limits, the last value and the open finding are printed in words."""
     code, out, err = ask(capsys, "inspect", "--config", config_of(agent), DEVICE)
     assert (code, err) == (0, "")
     for words in (
@@ -194,7 +194,7 @@ def test_inspect_a_device(agent: AgentProcess, capsys: pytest.CaptureFixture[str
 
 
 def test_inspect_one_series_and_all(agent: AgentProcess, capsys: pytest.CaptureFixture[str]) -> None:
-    """A device id with a slash and its metric are told apart; without a name all devices are listed."""
+    """A device id with a slash and its metric are distinguished; without a name all devices are listed."""
     told = as_json(capsys, "inspect", "--config", config_of(agent), f"{CALM}/humidity")
     (series,) = told["series"]
     assert (told["device"], series["metric"], series["unit"], series["readings"]) == (
@@ -238,7 +238,7 @@ def test_no_journal(tmp_path: Path, capsys: pytest.CaptureFixture[str], command:
 
 @pytest.mark.parametrize("command", ["show", "inspect"])
 def test_a_damaged_journal(tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str) -> None:
-    """It is named with what will come of it; it is left as it is."""
+    """It is reported with its consequence, and left as it is."""
     path = write_config(tmp_path)
     (tmp_path / "state").mkdir()
     file = tmp_path / "state" / "journal.sqlite"
@@ -251,7 +251,7 @@ def test_a_damaged_journal(tmp_path: Path, capsys: pytest.CaptureFixture[str], c
 
 
 def test_afterwards(agent: AgentProcess, capsys: pytest.CaptureFixture[str]) -> None:
-    """After a clean stop the same is told, from the snapshot, and no file is left behind."""
+    """After a clean stop the same is printed, from the snapshot, and no file is left behind."""
     before = as_json(capsys, "inspect", "--config", config_of(agent), DEVICE)
     verdict = verdicts(agent)[0]
     assert agent.stop() == 0

@@ -1,4 +1,4 @@
-"""The standard variables below the file, where an address was found, and what a configuration leaves open."""
+"""Standard variables below the file, the origin of an address, open questions."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ def loaded(folder: Path, text: str, environ: dict[str, str]) -> Config:
 
 
 def test_the_models_variables_are_defaults_below_the_file(tmp_path: Path) -> None:
-    """The key and the address belong together: readings never go to another host than the variable says."""
+    """The key and the address belong together: readings go only to the host of the variable."""
     environ = {"OPENAI_API_KEY": "sk-x", "OPENAI_BASE_URL": "https://local/v1", "OPENAI_MODEL": "small"}
     config = loaded(tmp_path, "", environ)
     assert (config.ai.base_url, config.ai.model) == ("https://local/v1", "small")
@@ -29,7 +29,7 @@ def test_the_models_variables_are_defaults_below_the_file(tmp_path: Path) -> Non
         "small (from the variable OPENAI_MODEL) is asked at https://local/v1"
         " (from the variable OPENAI_BASE_URL)"
     )
-    assert load(SHIPPED, environ).ai.base_url == "https://local/v1"  # it says null
+    assert load(SHIPPED, environ).ai.base_url == "https://local/v1"  # the file has null
     config = loaded(tmp_path, "ai: {base_url: 'https://file/v1', model: m}", environ)
     assert (config.ai.base_url, config.ai.model) == ("https://file/v1", "m")
     assert describe_model(config, key=True) == "m (ai.model) is asked at https://file/v1 (ai.base_url)"

@@ -1,4 +1,4 @@
-"""Configurations that nobody should write: each is one clear line, never a traceback and never a wait."""
+"""Hostile configurations: each is one clear line, never a traceback or a wait."""
 
 import contextlib
 import os
@@ -27,8 +27,8 @@ def told(folder: Path, text: str, environ: dict[str, str] | None = None) -> tupl
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ('ai: {concurrency: !!int ""}', "line 1: '' is no number"),
-        ("\nai: {deadline_s: !!float x}", "line 2: 'x' is no number"),
+        ('ai: {concurrency: !!int ""}', "line 1: '' is not a number"),
+        ("\nai: {deadline_s: !!float x}", "line 2: 'x' is not a number"),
         ("ai: {model: !!timestamp x}", "the YAML tag 'timestamp' is refused"),
         ("ai: {model: 2026-01-01, concurrency: x}", "ai.concurrency: 'x'"),
         ("journal: {prune: !!bool x}", "line 1: 'x' is neither true nor false"),
@@ -39,12 +39,12 @@ def told(folder: Path, text: str, environ: dict[str, str] | None = None) -> tupl
         ("ai: !!binary eA==", "the YAML tag 'binary' is refused"),
         ("ai: !!omap [x: 1]", "the YAML tag 'omap' is refused"),
         ("ai: !!python/object:os.system x", "is refused; write a plain value"),
-        ("ai: {model: !!str [x]}", "is no single value; put the value in quotes"),
+        ("ai: {model: !!str [x]}", "is not a single value; put the value in quotes"),
         ("review: {window: {max_age_s: 12:30:00}}", "'12:30:00': input should be a valid number"),
         ("review: {window: {max_age_s: 1:20}}", "give a number of seconds, without a unit"),
         ("review: {window: {max_age_s: 1:20.5}}", "'1:20.5': input should be a valid number"),
         (f"journal: {{max_mib: {'9' * 30}}}", "is too large a number"),
-        (f"journal: {{max_mib: {'9' * 5000}}}", "9...' is no number"),
+        (f"journal: {{max_mib: {'9' * 5000}}}", "9...' is not a number"),
         (f"journal: {{max_mib: 0x{'f' * 5000}}}", "is too large a number"),
         ("review: {mode: off}", "put the word in quotes"),
         ("review: {mode: off}", "'suspicious', 'all' or 'none'"),
@@ -87,7 +87,7 @@ def test_each_hostile_file_is_a_clear_line(tmp_path: Path, text: str, words: str
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        ('!!int ""', "EDGE_AGENT_AI__MODEL: line 1: '' is no number"),
+        ('!!int ""', "EDGE_AGENT_AI__MODEL: line 1: '' is not a number"),
         ("!!timestamp x", "EDGE_AGENT_AI__MODEL: line 1: the YAML tag"),
         ("!!bool x", "EDGE_AGENT_AI__MODEL: line 1: 'x' is neither"),
         ("[", "EDGE_AGENT_AI__MODEL: not valid YAML in line 1"),
@@ -135,7 +135,7 @@ def test_no_kind_of_file_is_waited_for(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_a_pipe_that_is_filled_late_is_read() -> None:
-    """What a shell's process substitution writes may come later than the reader."""
+    """A shell's process substitution may write later than the reader starts."""
     ear, mouth = os.pipe()
 
     def write() -> None:

@@ -125,18 +125,18 @@ def test_the_child_hands_back_the_same_configuration() -> None:
 
 
 def test_missing_file_is_named(tmp_path: Path) -> None:
-    """A configuration that is not there is said with its path."""
+    """A missing configuration is reported with its path."""
     with pytest.raises(ConfigError, match=r"nope\.yaml: cannot be read: No such file or directory"):
         load(tmp_path / "nope.yaml", {})
 
 
 def test_oversized_file_is_refused(tmp_path: Path) -> None:
-    """A configuration above 256 KiB is no configuration."""
+    """A configuration above 256 KiB is not a configuration."""
     assert "larger than 256 KiB" in complaints(tmp_path, "#" * 300_000)[0]
 
 
 def test_world_readable_secrets_are_refused(tmp_path: Path) -> None:
-    """A key that every user can read is no secret; the line says how to mend it."""
+    """A key that every user can read is not a secret; the line names the remedy."""
     key = tmp_path / "ai.key"
     key.write_text("sk-test")
     key.chmod(0o644)
@@ -147,7 +147,7 @@ def test_world_readable_secrets_are_refused(tmp_path: Path) -> None:
 
 
 def test_files_are_sought_in_the_credentials_folder_first(tmp_path: Path) -> None:
-    """The service manager's credentials win over what lies beside the configuration."""
+    """The service manager's credentials win over the files in the configuration's folder."""
     credentials = tmp_path / "credentials"
     credentials.mkdir(mode=0o700)
     for folder in (tmp_path, credentials):
@@ -194,9 +194,9 @@ def test_environment_lies_over_the_file(tmp_path: Path) -> None:
         ),
         ("agent: {state_dir: 7}", 'agent.state_dir: 7 is not a path; write it in quotes, as "/some/folder"'),
         ("limits: {'*/t': {low: x}}", "the default is null"),
-        ("ai: {budget: {timezone: Mars/Base}}", "'Mars/Base': is no time zone of this machine"),
-        ("ai: {budget: {timezone: ../etc}}", "'../etc': is no time zone of this machine"),
-        ("ai: {budget: {timezone: Europe}}", "'Europe': is no time zone of this machine"),
+        ("ai: {budget: {timezone: Mars/Base}}", "'Mars/Base': is not a time zone of this machine"),
+        ("ai: {budget: {timezone: ../etc}}", "'../etc': is not a time zone of this machine"),
+        ("ai: {budget: {timezone: Europe}}", "'Europe': is not a time zone of this machine"),
     ],
 )
 def test_wrong_kinds_are_told_in_the_users_words(tmp_path: Path, text: str, words: str) -> None:

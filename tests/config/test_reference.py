@@ -20,12 +20,12 @@ def sections(settings: type) -> set[type]:
 
 
 def test_the_shipped_configuration_is_current() -> None:
-    """configs/agent.yaml is what the settings classes say; else run `make docs`."""
+    """configs/agent.yaml follows from the settings classes; else run `make docs`."""
     assert (REPO / "configs" / "agent.yaml").read_text() == agent_yaml()
 
 
 def test_the_reference_page_is_current() -> None:
-    """The tables of docs/configuration.md are what the settings classes say; else run `make docs`."""
+    """The tables of docs/configuration.md follow from the settings classes; else run `make docs`."""
     page = (REPO / "docs" / "configuration.md").read_text()
     assert page == with_tables(page)
 

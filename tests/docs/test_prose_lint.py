@@ -69,8 +69,9 @@ def test_long_lines_of_a_page_are_found(tmp_path: Path) -> None:
 
 
 def test_docstrings_comments_and_messages_are_prose(tmp_path: Path) -> None:
-    """A name or a key is not a message."""
+    """A name, a key or SQL is not a message."""
     source = '"""It says."""\n# it said\nfail(f"{1} stood in the file")\nkey = "says"\n'
+    source += 'rows = "SELECT id FROM told"\n'
     assert lint(tmp_path, "code.py", source) == ["said", "says", "stood"]
 
 

@@ -1,4 +1,4 @@
-"""CPU and memory of the journal's thread: `python -m tests.journal.bench_writer [messages]`.
+"""Benchmark of the journal thread: `python -m tests.journal.bench_writer [N]`.
 
 One reading a message, 300 series, a producer on another thread; the decoder is a stub whose share is given.
 """
@@ -35,7 +35,7 @@ def make(number: int) -> Arrival:
 
 
 def ignore(*_: object, **__: object) -> None:
-    """Be told."""
+    """Take the place of a callback."""
 
 
 def measure(job: Callable[[], object]) -> float:

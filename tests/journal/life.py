@@ -1,7 +1,7 @@
-"""One life of a process that journals: run by the crash tests, killed by them or by a failpoint.
+"""One process life that journals: killed by the crash tests or by a failpoint.
 
 Reads a plan from stdin (JSON): the folder, the generation, the numbers that the broker sends again (DUP=1),
-the first new number and how many. Says on stdout what was sent (S), acknowledged (A) and concluded (V).
+the first new number and how many. Prints the numbers that were sent (S), acknowledged (A) and concluded (V).
 """
 
 import json
@@ -24,7 +24,7 @@ def say(line: str) -> None:
 
 
 class Life:
-    """Journals what the plan says, and seals and concludes a window for every ten rows."""
+    """Journals the plan, and seals and concludes a window for every ten rows."""
 
     def __init__(self, plan: dict[str, Any]) -> None:
         self.plan = plan
@@ -104,7 +104,7 @@ class Life:
 
 
 class Acks(list[tuple[int, int]]):
-    """Says what is acknowledged."""
+    """Prints each acknowledgement."""
 
     def extend(self, acks: Any) -> None:
         for _, mid in acks:

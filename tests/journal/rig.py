@@ -112,7 +112,7 @@ def window(name: str = "w1", device: str = "d1", lo: int = 1, hi: int = 10) -> W
 
 @dataclass
 class Rig:
-    """Opens a journal in a folder, runs its thread, and keeps what it says."""
+    """Opens a journal in a folder, runs its thread, and keeps its reports."""
 
     folder: Path
     settings: JournalSettings = field(default_factory=lambda: JournalSettings(commit_ms=5, ballast_bytes=0))
@@ -179,7 +179,7 @@ class Rig:
         return self.journal.write(job, urgent=True).result(DEADLINE_S)
 
     def settle(self) -> None:
-        """Wait until everything offered so far is committed and told."""
+        """Wait until everything offered so far is committed and reported."""
         self.until(lambda: not self.journal.inbox.depth)
         self.write(_nothing)
         self.write(_nothing)  # the first is answered before its group's rows are handed on

@@ -1,4 +1,4 @@
-"""Killed amid a transaction that is seen to be open: a step of a migration, a chunk of pruning."""
+"""Kills within an open transaction: a migration's step, a chunk of pruning."""
 
 import os
 import sqlite3
@@ -41,7 +41,7 @@ print("done", flush=True)
 
 @contextmanager
 def held(folder: Path, point: str, deed: str) -> Iterator[bool]:
-    """Run a process up to a failpoint and say whether it came there; it is killed -9 at the end."""
+    """Run a process up to a failpoint and kill it with -9; return whether it came there."""
     (folder / MARKER).touch()
     with subprocess.Popen(
         [sys.executable, "-c", HOLD, str(folder), deed],
@@ -59,7 +59,7 @@ def held(folder: Path, point: str, deed: str) -> Iterator[bool]:
 
 
 def is_being_written(path: Path) -> bool:
-    """Say whether a transaction that writes is open."""
+    """Return whether a transaction that writes is open."""
     with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as connection:
         try:
             connection.execute("BEGIN IMMEDIATE")

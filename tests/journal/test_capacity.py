@@ -100,7 +100,7 @@ def test_a_refused_verdict_does_not_stop_the_acks_of_all(tmp_path: Path) -> None
 
 
 def test_a_full_journal_opens_with_windows_open_and_without_verdicts(tmp_path: Path) -> None:
-    """What the snapshot has passed goes when the intake is shut: the windows hold all that is needed."""
+    """Rows before the snapshot go when the intake is shut: the windows hold all that is needed."""
     with Rig(tmp_path, settings=SMALL) as rig:
         taken = fill(rig)
         journaled = rig.journal.stats.journaled
@@ -159,7 +159,7 @@ def limit_pages(rig: Rig, pages: int) -> None:
 
 
 def test_a_full_disk_withholds_the_acks(tmp_path: Path) -> None:
-    """The group is kept and committed once there is space, in order, once, and it is said once."""
+    """The group is kept and committed once there is space, in order, once, and it is reported once."""
     with Rig(tmp_path) as rig:
         rig.offer([link_up(1), *(arrival(number) for number in range(100))])
         rig.settle()
@@ -184,7 +184,7 @@ def test_a_full_disk_withholds_the_acks(tmp_path: Path) -> None:
 
 
 def test_stopping_on_a_full_disk_ends(tmp_path: Path) -> None:
-    """What was not committed was not acknowledged; jobs get an error."""
+    """Uncommitted messages were not acknowledged; jobs get an error."""
     with Rig(tmp_path) as rig:
         limit_pages(rig, 20)
         rig.offer([link_up(1), *(arrival(number, payload=BIG) for number in range(60))])

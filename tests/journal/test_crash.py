@@ -1,4 +1,4 @@
-"""kill -9 at any moment and at each crash point: nothing lost, nothing twice, no verdict changed."""
+"""kill -9 at any moment: no message lost or twice, no verdict changed."""
 
 import json
 import os
@@ -71,7 +71,7 @@ class Site:
             return process.wait(30)
 
     def note(self, lines: str) -> None:
-        """Remember what a life said."""
+        """Remember the output of a life."""
         self.acked_last = []
         for line in lines.splitlines():
             what, _, rest = line.partition(" ")
@@ -92,7 +92,7 @@ class Site:
         self.acked.difference_update(set(forgotten) - {0})
 
     def check(self) -> None:
-        """Compare what was sent and said with what is in the journal."""
+        """Compare the messages sent and the output with the journal."""
         with Reader.open(self.folder) as reader:
             values = [
                 round(reading.value) - 20
@@ -114,7 +114,7 @@ class Site:
 
 
 def test_killed_at_random(tmp_path: Path) -> None:
-    """Eight kills under load; the broker sends again what it has no PUBACK for, and some of what it has."""
+    """Eight kills under load; the broker repeats all messages without a PUBACK, and some with one."""
     dice = random.Random(4)
     site = Site(tmp_path, count=2000)
     killed = 0

@@ -1,4 +1,4 @@
-"""Rows of families that remember: written with the messages, restored at the start, bounded."""
+"""Rows of families over a restart: written with the messages, bounded."""
 
 import sqlite3
 from collections.abc import Iterator, Mapping
@@ -17,7 +17,7 @@ DATA = {"alias": 1, "double_value": 21.5}
 
 
 class Given:
-    """Families that change as a test says."""
+    """Families that change as a test sets them."""
 
     def __init__(self) -> None:
         self.changes: dict[Key, bytes | None] = {}

@@ -1,4 +1,4 @@
-"""Feedback in the journal: each verdict and outcome once, whatever arrives how often."""
+"""Feedback in the journal: each verdict and outcome once, despite repeats."""
 
 import sqlite3
 from contextlib import closing
@@ -87,7 +87,7 @@ def test_the_first_characters_of_an_id_are_enough(rig: Rig) -> None:
 
 
 def test_an_id_of_no_verdict_or_of_several_is_refused_with_a_reason(rig: Rig) -> None:
-    """It is acknowledged and stands in quarantine with what to do, instead of vanishing."""
+    """It is acknowledged and is in quarantine with a remedy, instead of vanishing."""
     with rig:
         keep_two(rig)
         rig.offer([link_up(1), say(1, "confirmed", ID[:6]), say(2, "confirmed", "beef")])

@@ -1,4 +1,4 @@
-"""What was last said of an open finding stays in the journal as long as it is open."""
+"""The last anomaly verdict of an open finding stays while the finding is open."""
 
 import json
 import sqlite3
@@ -42,7 +42,7 @@ def told(folder: Path, *findings: Finding) -> dict[str, bytes]:
 
 
 def test_the_last_anomaly_of_an_open_finding_is_kept(tmp_path: Path) -> None:
-    """A calm verdict in between says nothing of it, and pruning the verdicts does not take it away."""
+    """A calm verdict in between does not replace it, and pruning the verdicts does not take it away."""
     with Rig(tmp_path) as rig:
         say(rig, ("a" * 32, "anomaly", False), ("b" * 32, "anomaly", False), ("c" * 32, "normal", False))
     with closing(sqlite3.connect(tmp_path / "journal.sqlite")) as connection:

@@ -31,7 +31,7 @@ def job(*, urgent: bool = False) -> Job:
 
 
 def test_it_is_capped_in_bytes() -> None:
-    """What does not fit is refused and counted; once all accepted is taken, there is room, said once."""
+    """A message that does not fit is refused and counted; with all others taken, room is reported once."""
     inbox = Inbox(max_bytes=8_000)
     assert [inbox.offer(arrival(number, payload=BIG)) for number in range(6)] == [True] * 5 + [False]
     assert not inbox.found_room()

@@ -1,4 +1,4 @@
-"""What becomes of each kind of arrival."""
+"""The result of each kind of arrival."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -41,7 +41,7 @@ def test_hostile_messages_are_quarantined_and_acknowledged(
 
 
 def test_a_huge_payload_is_cut_in_quarantine(tmp_path: Path) -> None:
-    """The row keeps the first 256 KiB and says how much there was."""
+    """The row keeps the first 256 KiB and states the full size."""
     with Rig(tmp_path) as rig:
         rig.offer([link_up(1), arrival(1, payload=b"x" * 1_000_000)])
         rig.settle()
@@ -113,7 +113,7 @@ def test_a_metric_that_changes_its_unit_is_replayed_as_it_was(
 
 
 def test_counters_match_the_rows(tmp_path: Path) -> None:
-    """Within one process life, what the counters say is what the tables hold."""
+    """Within one process life, the counters agree with the tables."""
     with Rig(tmp_path) as rig:
         rig.offer([link_up(1), *(arrival(number) for number in range(500))])
         rig.offer([arrival(501, payload=b'{"a": 1, "b": 2, "c": 3}'), arrival(502, payload=b"{")])

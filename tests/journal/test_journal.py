@@ -1,4 +1,4 @@
-"""The journal from outside: what is committed, told and found again."""
+"""The journal from outside: rows that are committed, reported and found again."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,7 +19,7 @@ def test_rows_are_numbered_in_arrival_order(tmp_path: Path) -> None:
 
 
 def test_replay_gives_the_same_rows(tmp_path: Path) -> None:
-    """What is read after a restart equals what was delivered, with the link down behind it."""
+    """The rows after a restart equal the delivered ones, with the link down behind it."""
     with Rig(tmp_path) as rig:
         rig.offer([link_up(1), *(arrival(number) for number in range(1200))])
         rig.settle()
@@ -51,7 +51,7 @@ def test_a_generation_is_told_once_it_is_on_disk(tmp_path: Path) -> None:
 
 
 def test_the_end_of_a_link_is_a_row(tmp_path: Path) -> None:
-    """At its place in the sequence, so that a replay hears of it at the same moment."""
+    """At its place in the sequence, so that a replay receives it at the same moment."""
     with Rig(tmp_path) as rig:
         rig.offer([link_up(1), arrival(1), LinkDown(1, "reset", 0.0), arrival(2)])
         rig.settle()
@@ -61,7 +61,7 @@ def test_the_end_of_a_link_is_a_row(tmp_path: Path) -> None:
 
 
 def test_the_interval_is_waited_out(tmp_path: Path) -> None:
-    """What trickles in within it costs one commit; a full group is not waited for."""
+    """All messages within it cost one commit; a full group is not waited for."""
     settings = JournalSettings(commit_ms=300, max_group=100, ballast_bytes=0)
     with Rig(tmp_path, settings=settings) as rig:
         rig.offer([link_up(1)])
@@ -88,7 +88,7 @@ def test_two_journals_in_one_process(tmp_path: Path) -> None:
 
 
 class Told(list[object]):
-    """A list that notes in another what it is told."""
+    """A list that copies its additions to another list."""
 
     def __init__(self, told: list[object]) -> None:
         super().__init__()

@@ -57,7 +57,7 @@ def test_ids_belong_to_a_device(tmp_path: Path) -> None:
 
 
 def test_redelivery_by_generation_works_beside_it(tmp_path: Path) -> None:
-    """What the broker sends again is counted as that; what the publisher sends again, as a duplicate."""
+    """A repeat of the broker is counted as one; a repeat of the publisher, as a duplicate."""
     with Rig(tmp_path) as rig:
         rig.offer([link_up(1), sent(1, "a"), sent(2, "none")])
         rig.offer([link_up(2), replace(sent(1, "a", generation=2), dup=True)])
@@ -77,7 +77,7 @@ def test_a_message_in_quarantine_leaves_no_id(tmp_path: Path) -> None:
 
 
 def test_a_retained_seed_leaves_no_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A seed is no reading, so it must not take the place of the reading that comes behind it."""
+    """A seed is not a reading, so it must not replace the reading that follows it."""
     monkeypatch.setattr(rig_module, "decode", lambda item: replace(by_id(item), retained="seed"))
     with Rig(tmp_path) as rig:
         rig.offer([link_up(1), replace(sent(1, "a"), retain=True), sent(2, "a"), sent(3, "a")])

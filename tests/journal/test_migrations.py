@@ -1,4 +1,4 @@
-"""A journal that an older agent left behind, as SQL text in ``old/``: taken over whole, or left whole."""
+"""Migration: a journal that an older agent left (``old/``) is taken over whole."""
 
 import os
 import signal
@@ -44,7 +44,7 @@ def version_of(path: Path) -> int:
 
 
 def rows_of(path: Path) -> Tables:
-    """Return all rows of all tables, but for what says who has the file open."""
+    """Return all rows of all tables, except the row that names the owner of the file."""
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         names = [
@@ -109,7 +109,7 @@ def version_of_name(old: Path) -> int:
 
 @pytest.mark.parametrize("old", OLD, ids=lambda path: path.stem)
 def test_a_migrated_journal_is_like_a_new_one(old: Path, tmp_path: Path) -> None:
-    """The tables and indexes of both are the same, but for those that are made when first needed."""
+    """The tables and indexes of both are the same, except those that are made when first needed."""
     (tmp_path / "old").mkdir()
     put_back(old, tmp_path / "old")
     shapes = []

@@ -1,4 +1,4 @@
-"""What start-up does with the file it finds."""
+"""Opening at start-up: new, old, foreign and damaged files."""
 
 import os
 import sqlite3
@@ -36,7 +36,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_a_new_journal_has_an_id_that_stays(tmp_path: Path) -> None:
-    """The directory is created for the agent alone, and so is the pragma that the guarantee stands on."""
+    """The directory is created for the agent alone, and so is the pragma that the guarantee depends on."""
     folder = tmp_path / "state" / "agent"
     with Rig(folder) as first:
         assert (first.journal.generation, first.journal.filters) == (0, ())
@@ -59,7 +59,7 @@ def test_creating_again_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_a_second_agent_is_refused(tmp_path: Path) -> None:
-    """It is told who has the directory, and the first goes on undisturbed."""
+    """The error names the owner of the directory, and the first goes on undisturbed."""
     with Rig(tmp_path) as first:
         with pytest.raises(JournalInUseError, match=f"is in use by process {os.getpid()}; stop that agent"):
             Rig(tmp_path).open()
@@ -83,7 +83,7 @@ def test_a_second_process_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_newer_journal_is_not_touched(tmp_path: Path) -> None:
-    """Not one byte of it changes, and the line says what to do."""
+    """Not one byte of it changes, and the line names the remedy."""
     fill(tmp_path)
     connection = sqlite3.connect(tmp_path / NAME)
     connection.execute(f"PRAGMA user_version={VERSION + 1}")
@@ -109,7 +109,7 @@ def test_another_database_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("damage", ["header", "garbage", "short", "page"])
 def test_a_damaged_journal_is_moved_aside(tmp_path: Path, damage: str) -> None:
-    """A clean one is begun, and it is said loudly where the old one is."""
+    """A clean one is begun, and an error names the old one's new path."""
     fill(tmp_path, messages=2000)
     path = tmp_path / NAME
     data = bytearray(path.read_bytes())
@@ -161,7 +161,7 @@ def test_damage_that_shows_while_running_is_checked_at_the_next_start(tmp_path: 
 
 
 def test_a_place_that_cannot_be_used_is_explained(tmp_path: Path) -> None:
-    """One line with what, where and remedy."""
+    """One line with fault, place and remedy."""
     (tmp_path / "file").write_text("")
     with pytest.raises(JournalError, match=r"/file is not a directory; correct agent\.state_dir"):
         Rig(tmp_path / "file").open()
@@ -217,7 +217,7 @@ def test_damage_while_running_ends_the_process(tmp_path: Path) -> None:
 def test_only_the_newest_pending_windows_keep_their_sections(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a series of crashes left does not need more memory at each start; no window is left out."""
+    """The rest of a series of crashes does not need more memory at each start; no window is left out."""
     monkeypatch.setattr(recovery, "MAX_PENDING", 3)
     with Rig(tmp_path) as rig:
         for number in range(5):

@@ -1,4 +1,4 @@
-"""What goes, when, and what must not."""
+"""Pruning: the rows that go, their time, and the rows that must stay."""
 
 from pathlib import Path
 
@@ -78,7 +78,7 @@ def test_seq_goes_on_after_everything_is_pruned(tmp_path: Path) -> None:
         again.offer([link_up(2), arrival(1, generation=2)])
         again.settle()
         (row,) = again.rows
-        assert row.seq == 22  # 21 says that the link was down
+        assert row.seq == 22  # 21 is the row of the lost link
         assert row.clock >= rig.rows[-1].clock
 
 

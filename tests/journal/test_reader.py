@@ -1,4 +1,4 @@
-"""Reading beside the agent without leaving a trace."""
+"""Reading next to an agent without leaving a trace."""
 
 import os
 import signal
@@ -109,7 +109,7 @@ def test_a_wal_without_its_index(tmp_path: Path) -> None:
 
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
-    """A folder that everybody may enter; those of pytest are closed again by the next run beside this one."""
+    """A folder that everybody may enter; those of pytest are closed again by a parallel run."""
     with tempfile.TemporaryDirectory(prefix="edge-read-") as name:
         Path(name).chmod(0o755)
         yield Path(name)
@@ -145,7 +145,7 @@ def test_a_user_who_may_only_read(open_folder: Path, when: str) -> None:
 
 
 def test_no_journal_is_explained(tmp_path: Path) -> None:
-    """The line says where it was sought."""
+    """The line names the searched path."""
     with pytest.raises(JournalError, match=r"there is none at .*journal.sqlite; check agent.state_dir"):
         Reader.open(tmp_path)
     assert list(tmp_path.iterdir()) == []

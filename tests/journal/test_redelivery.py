@@ -1,4 +1,4 @@
-"""Which messages are recognised as sent again: the tail rule, and nothing beyond it."""
+"""Recognition of repeated messages: the tail rule, and nothing beyond it."""
 
 import random
 import sqlite3
@@ -37,7 +37,7 @@ def readings(rig: Rig) -> int:
 
 LAST = [arrival(number) for number in range(6, 10)]  # packet ids 7 to 10
 
-# What comes first on the next connection after LAST was journaled, and how many of it are new.
+# First messages of the next connection after LAST was journaled, and how many are new.
 CASES = [
     pytest.param([6, 7, 8, 9], {}, 0, id="the whole tail"),
     pytest.param([8, 9], {}, 0, id="the end of the tail"),
@@ -75,7 +75,7 @@ def test_only_the_tail_is_recognised(
 
 @pytest.mark.parametrize("after", [1, 70_000])
 def test_equal_messages_past_the_wrap_are_new(tmp_path: Path, after: int) -> None:
-    """A contact that says the same all day: what is in flight at a loss is not taken for old."""
+    """A contact with the same value all day: messages in flight at a loss are not taken for old."""
     with Rig(tmp_path) as rig:
         journaled = [constant(mid) for mid in range(after, after + 2000)]
         rig.offer([link_up(1), *journaled])
@@ -136,7 +136,7 @@ def test_a_lost_connack_ends_what_is_known(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("restart", [False, True])
 def test_a_new_session_ends_what_is_known(tmp_path: Path, *, restart: bool) -> None:
-    """What a broker sends after it forgot the session is new, also on the connections that follow."""
+    """A message after the broker forgot the session is new, also on the connections that follow."""
     rig = Rig(tmp_path).start()
     rig.offer([link_up(1), *[constant(mid) for mid in range(2, 12)], link_up(2, session_present=False)])
     rig.settle()
@@ -298,8 +298,8 @@ def test_a_tail_needs_ids_that_prove_the_order(mids: list[int], wanted: list[int
 class Network:
     """A broker with one session and one agent on it, where every message has the same bytes.
 
-    It loses acknowledgements, connections, CONNACKs, sessions and the agent's process at random. ``ids`` says
-    how it numbers: round the ring, round a pool, or by the lowest free id.
+    It loses acknowledgements, connections, CONNACKs, sessions and the agent's process at random. ``ids`` is
+    its numbering: round the ring, round a pool, or by the lowest free id.
     """
 
     def __init__(self, seed: int, *, ids: str, calm: bool = False) -> None:

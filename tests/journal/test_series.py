@@ -83,7 +83,7 @@ def test_a_rollback_takes_admissions_back() -> None:
 
 
 def test_devices_that_speak_stay_known_among_many() -> None:
-    """A hundred thousand ids over the hours: a device heard among them is never a newcomer again."""
+    """A hundred thousand ids over the hours: a device that sent among them is never a newcomer again."""
     door = Door(burst=1)
     assert door.admits("steady") == ["steady"]
     for number in range(100_000):

@@ -1,4 +1,4 @@
-"""The state directory: planted links and pipes are refused, and one agent holds the lock."""
+"""State directory: planted links and pipes are refused; one agent holds the lock."""
 
 import os
 from collections.abc import Callable
@@ -83,7 +83,7 @@ def test_marks_and_ballast_do_not_follow_links(tmp_path: Path) -> None:
 
 
 def test_a_pipe_for_a_lock_is_not_waited_for(tmp_path: Path) -> None:
-    """Nobody holds it, as far as a look can tell."""
+    """Nobody holds it, as far as a look can find."""
     os.mkfifo(tmp_path / "journal.lock")
     assert holder(tmp_path / "journal.lock") is None
 

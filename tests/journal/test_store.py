@@ -83,7 +83,7 @@ def test_attempts_are_counted_before_the_call(tmp_path: Path) -> None:
 
 
 def test_who_is_asked_together_is_known_without_an_attempt(tmp_path: Path) -> None:
-    """In the order of the batch, without what has a verdict; only the windows of a request count one."""
+    """In the order of the batch, without concluded windows; only the windows of a request count one."""
     with Rig(tmp_path) as rig:
         for name in ("w1", "w2", "w3"):
             rig.write(sealing(window(name)))

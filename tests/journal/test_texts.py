@@ -1,4 +1,4 @@
-"""Signs of injection are sought behind the commit: they only count, and must cost no message."""
+"""Signs of injection are sought after the commit, and never cost a message."""
 
 import sqlite3
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Brokers that a test needs and Mosquitto is not: old ones, starting ones, and files for TLS."""
+"""Brokers other than Mosquitto: old ones, starting ones; files for TLS."""
 
 import socket
 import subprocess
@@ -97,7 +97,7 @@ CONNACK = b"\x20\x03\x00\x00\x00"
 
 
 class ScriptedBroker(Front):
-    """Answers the packets of version 5 connections by what ``script`` says.
+    """Answers the packets of version 5 connections according to ``script``.
 
     ``script`` maps a packet type (1 CONNECT, 3 PUBLISH, 8 SUBSCRIBE, 10 UNSUBSCRIBE) to a function of the
     packet's body that returns the bytes to send; what it lacks stays without an answer.

@@ -1,4 +1,4 @@
-"""What the link's tests share: a link on a thread with an inbox that keeps everything."""
+"""Shared parts of the link tests: a link on a thread, an inbox that keeps all."""
 
 import threading
 import time
@@ -26,7 +26,7 @@ def until(met: Callable[[], object], what: str = "condition", limit_s: float = 1
 
 
 class Desk:
-    """A journal of the simplest kind behind a link: stores generations at once, acks when told to."""
+    """A journal of the simplest kind behind a link: stores generations at once, acks on demand."""
 
     def __init__(self, *, store: bool = True, ack: bool = True, **options: Any) -> None:
         self.attempts: list[int] = []
@@ -144,7 +144,7 @@ def running(**options: Any) -> Iterator[Desk]:
 def peer(
     port: int, *filters: str, client_id: str = "", clean: bool = True, **options: Any
 ) -> Iterator[paho.Client]:
-    """A second client on the broker; what it hears is in ``heard`` as paho messages."""
+    """A second client on the broker; its received paho messages are in ``heard``."""
     client = paho.Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=paho.MQTTv5)
     client.username_pw_set(options.pop("username", None), options.pop("password", None))
     client.heard = heard = []  # type: ignore[attr-defined]

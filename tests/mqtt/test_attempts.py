@@ -1,4 +1,4 @@
-"""Attempts to connect: on disk before CONNECT is written, numbered by what they may have changed."""
+"""Attempts to connect: on disk before CONNECT is written, and numbered."""
 
 import threading
 
@@ -10,7 +10,7 @@ REFUSED = b"\x20\x03\x00\x88\x00"  # the broker is unavailable
 
 
 class Waiting(Desk):
-    """A journal that stores an attempt when the test says so."""
+    """A journal that stores an attempt when the test allows it."""
 
     def _store_connection(self, generation: int) -> None:
         self.attempts.append(generation)

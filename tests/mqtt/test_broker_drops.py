@@ -1,4 +1,4 @@
-"""What the broker says that it dropped."""
+"""The broker's own count of dropped messages."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from tests.support.broker import Broker
 
 
 def test_only_what_rises_counts() -> None:
-    """The first figure is where it stood, a smaller one is a broker that restarted, text is not believed."""
+    """The first figure is the origin, a smaller one is a broker that restarted, text is not believed."""
     drops = BrokerDrops()
     drops.note(b"70", 0.0)
     assert (drops.total, drops.recent(0.0), drops.unreported(0.0)) == (70, 0, 0)
@@ -29,7 +29,7 @@ def test_only_what_rises_counts() -> None:
 
 
 def test_a_rise_is_told_once_in_ten_minutes() -> None:
-    """What came meanwhile is told with the next."""
+    """A rise meanwhile is reported with the next one."""
     drops = BrokerDrops()
     for number in range(5):
         drops.note(str(number).encode(), float(number))
@@ -59,7 +59,7 @@ def leave_session(port: int, client_id: str, topic: str) -> None:
 
 
 def test_a_queue_that_overflows_is_seen(tmp_path: Path) -> None:
-    """Mosquitto drops what does not fit a session's queue; its own figure says so and is no arrival."""
+    """Mosquitto drops messages beyond a session's queue; its own count shows it and is not an arrival."""
     broker = Broker(tmp_path / "broker", "max_queued_messages 5").start()
     wanted = [Subscription("mine/#"), Subscription(BROKER_DROPS, qos=0, optional=True)]
     try:
@@ -75,7 +75,7 @@ def test_a_queue_that_overflows_is_seen(tmp_path: Path) -> None:
 
 
 def test_without_the_right_to_read_it_nothing_is_missing() -> None:
-    """A refused $SYS is no refused filter; $SYS alone is no subscription."""
+    """A refused $SYS is not a refused filter; $SYS alone is not a subscription."""
     wanted = [Subscription("a/#"), Subscription(BROKER_DROPS, qos=0, optional=True)]
     with (
         ScriptedBroker(script(subscribe=suback(1, 0x87))) as odd,
@@ -92,7 +92,7 @@ def test_without_the_right_to_read_it_nothing_is_missing() -> None:
 
 
 def test_the_first_count_is_a_rise_only_where_it_comes_live() -> None:
-    """Mosquitto forgets the retained count after a minute, so a change may be the first that is heard."""
+    """Mosquitto forgets the retained count after a minute, so a change may be the first that is received."""
     for live, risen in ((False, 0), (True, 1)):
         drops = BrokerDrops()
         drops.note(b"70", 0.0, live=live)

@@ -41,7 +41,7 @@ def refused_certificate(message: str) -> ssl.SSLCertVerificationError:
     ],
 )
 def test_error_in_words(error: BaseException, words: str) -> None:
-    """Each fault says what happened and what to do."""
+    """Each fault names the event and the remedy."""
     assert words in str(of_error(error, ADDRESS))
 
 

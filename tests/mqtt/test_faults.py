@@ -15,7 +15,7 @@ from tests.support.proxy import Proxy
 
 
 def test_broker_absent_at_first(own_broker: Broker) -> None:
-    """The link waits for a broker that is not there yet, and says so once."""
+    """The link waits for a broker that is not there yet, and reports it once."""
     own_broker.stop()
     with running(port=own_broker.port, client_id="patient", topics=["late/#"]) as desk:
         until(lambda: desk.link.stats.connect_failures >= 5)
@@ -66,7 +66,7 @@ def test_broker_is_killed(own_broker: Broker) -> None:
 
 
 def test_lost_session_is_said(own_broker: Broker) -> None:
-    """A broker that forgot the session is noticed, and the filters are asked for anew."""
+    """A broker that forgot the session is noticed, and the filters are subscribed again."""
     with running(port=own_broker.port, client_id="forgotten", topics=["f/#"]) as desk:
         desk.subscribed()
         own_broker.stop()
@@ -121,7 +121,7 @@ def test_broker_that_never_answers(broker: Broker) -> None:
 
 
 def test_idle_connection_is_kept(broker: Broker) -> None:
-    """PINGREQs keep a connection that says nothing: the broker does not end it, nor do we."""
+    """PINGREQs keep an idle connection: the broker does not end it, nor do we."""
     with running(port=broker.port, client_id="idle", keepalive_s=1) as desk:
         until(lambda: desk.link.state.connected)
         time.sleep(2.5)
@@ -161,7 +161,7 @@ def test_faults_of_the_network(broker: Broker, seed: int) -> None:
 
 @pytest.mark.parametrize("refusal", REFUSALS)
 def test_old_broker(broker: Broker, refusal: str) -> None:
-    """A broker without MQTT 5 is spoken to in 3.1.1, which is said once; acks and publishes work."""
+    """A broker without MQTT 5 is spoken to in 3.1.1, which is reported once; acks and publishes work."""
     client_id = f"old-{refusal.replace(' ', '')}"
     options = {"client_id": client_id, "topics": [f"{client_id}/#"]}
     with (
@@ -195,7 +195,7 @@ def test_broker_that_is_starting(broker: Broker, hang_ups: int) -> None:
 @pytest.mark.parametrize("clean", [True, False])
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
 def test_takeover(broker: Broker, protocol: str, clean: bool) -> None:
-    """When another client takes the id for the third time, the link stands back and says so.
+    """When another client takes the id for the third time, the link backs off and reports it.
 
     A time more when the detector was not yet there at the third. A client that starts clean makes the broker
     publish our will, as if the link had been cut, but takes our session as well.
@@ -235,7 +235,7 @@ def test_two_links_with_one_id_make_no_storm(broker: Broker) -> None:
 
 
 def test_a_proxy_that_hangs_up_is_no_takeover(broker: Broker) -> None:
-    """Connections that end again and again, but not only ours, are no reason to stand back."""
+    """Connections that end again and again, but not only ours, do not make the link back off."""
     with Proxy(broker.port) as proxy, running(port=proxy.port, client_id="no-twin") as desk:
         for n in range(5):
             desk.wait_up(n + 1)
@@ -246,7 +246,7 @@ def test_a_proxy_that_hangs_up_is_no_takeover(broker: Broker) -> None:
 
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
 def test_a_link_that_is_cut_is_no_takeover(broker: Broker, protocol: str) -> None:
-    """The broker tells our will to the detector, whose connection stands: no silence, however often."""
+    """The broker sends our will to the detector, which stays connected: no silence, however often."""
     name = f"cut-{protocol}"
     with (
         Proxy(broker.port) as proxy,
@@ -260,7 +260,7 @@ def test_a_link_that_is_cut_is_no_takeover(broker: Broker, protocol: str) -> Non
 
 
 def test_a_witness_that_may_not_read_sees_a_takeover(tmp_path: Path) -> None:
-    """Without the right to read our status topic a cut link is told as a takeover, which ends in time."""
+    """Without the right to read our status topic a cut link is taken for a takeover, which ends in time."""
     folder = tmp_path / "broker"
     folder.mkdir()
     acl = folder / "acl"
@@ -284,7 +284,7 @@ def test_a_witness_that_may_not_read_sees_a_takeover(tmp_path: Path) -> None:
 
 
 def test_a_silence_ends_when_the_other_agent_leaves(broker: Broker) -> None:
-    """Of two agents with one id one stands back; it takes over as soon as the other has stopped."""
+    """Of two agents with one id one backs off; it takes over as soon as the other has stopped."""
     options = {"port": broker.port, "client_id": "heir", "base_topic": "agent/heir"}
     with running(**options) as one, running(**options) as two:
         until(lambda: any("mqtt_client_id_contested" in desk.names for desk in (one, two)))

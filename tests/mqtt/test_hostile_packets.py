@@ -1,4 +1,4 @@
-"""A broker, or what sits between, that sends packets to cost time or to make paho fail."""
+"""Hostile packets of a broker or proxy: they cost time or make paho fail."""
 
 import struct
 from typing import Any
@@ -82,7 +82,7 @@ def test_a_flood_of_answers_is_cut_short() -> None:
         b"\x90\x01\x00",  # a SUBACK without a packet id
         b"\x90\x02\x00\x01",  # without properties
         b"\x90\x05\x00\x01\x02\x7f\x00",  # with one that does not exist
-        b"\x90\x08\x00\x01\x05\x26\x00\x01\xff\x00",  # with one that is no UTF-8
+        b"\x90\x08\x00\x01\x05\x26\x00\x01\xff\x00",  # with one that is not UTF-8
         b"\x90\x04\x00\x01\x00\x55",  # with a code that does not exist
         b"\xb0\x03\x00\x01\x7f",
         b"\xe0\x01\x55",
@@ -132,7 +132,7 @@ def test_a_witness_is_not_held_by_a_flood() -> None:
 
 @pytest.mark.parametrize("packet", [b"\x30\x01\x00", suback(100_000)], ids=["short", "long"])
 def test_the_link_names_a_malformed_packet(packet: bytes) -> None:
-    """The thread goes on, the connection is tried again, and the fault is said to be the broker's."""
+    """The thread goes on, the connection is tried again, and the report blames the broker."""
     answers = script(connect=lambda _body: CONNACK + packet)
     with ScriptedBroker(answers) as odd, running(port=odd.port, client_id="c") as desk:
         until(lambda: sum(first >> 4 == 1 for first, _ in odd.packets) >= 2)

@@ -65,7 +65,7 @@ def test_status_topic(broker: Broker) -> None:
 
 
 def test_session_is_kept(broker: Broker) -> None:
-    """What is published between a clean stop and the next start is delivered at the start, in order."""
+    """Messages between a clean stop and the next start are delivered at the start, in order."""
     options = {"port": broker.port, "client_id": "kept", "topics": ["kept/#"]}
     with peer(broker.port) as other:
         with running(**options) as desk:
@@ -79,7 +79,7 @@ def test_session_is_kept(broker: Broker) -> None:
 
 
 def test_unacknowledged_is_sent_again(broker: Broker) -> None:
-    """What was not acknowledged comes again with DUP and the same packet id in the next generation."""
+    """An unacknowledged message comes again with DUP and the same packet id in the next generation."""
     options = {"port": broker.port, "client_id": "again", "topics": ["again/#"]}
     with peer(broker.port) as other:
         with running(**options, ack=False) as desk:
@@ -239,7 +239,7 @@ def test_announcements_are_volatile(own_broker: Broker) -> None:
 
 
 def test_uncaught_exception_ends_the_thread(broker: Broker) -> None:
-    """What a callable raises comes out of run(): the process must not go on with a dead link."""
+    """An error of a callable comes out of run(): the process must not go on with a dead link."""
     desk = Desk(port=broker.port, client_id="loud", topics=["loud/#"])
 
     def explode(_row: int, _code: int) -> None:

@@ -72,7 +72,7 @@ def test_nonsense_ends_the_connection_only(hello: bytes) -> None:
 
 
 def test_limits_of_the_broker() -> None:
-    """What the CONNACK says is in the state and kept: one in flight, no retain, its keepalive."""
+    """Limits of the CONNACK are in the state and kept: one in flight, no retain, its keepalive."""
     limits = b"\x21\x00\x01" + b"\x25\x00" + b"\x13\x00\x07" + b"\x27\x00\x00\x10\x00" + b"\x24\x01"
     most: list[int] = []
 
@@ -96,7 +96,7 @@ def test_limits_of_the_broker() -> None:
 
 
 def test_lower_qos_is_said() -> None:
-    """A filter granted at a lower QoS than asked for stands in the state and is said."""
+    """A filter granted at a lower QoS than asked for is in the state and reported."""
     with (
         ScriptedBroker(script(subscribe=suback(0, 1))) as odd,
         running(port=odd.port, client_id="c", topics=["a/#", "b/#"]) as desk,
@@ -108,7 +108,7 @@ def test_lower_qos_is_said() -> None:
 
 
 def test_every_filter_refused() -> None:
-    """A link without any granted filter is connected and not subscribed, and says why."""
+    """A link without any granted filter is connected and not subscribed, and reports why."""
     with (
         ScriptedBroker(script(subscribe=suback(0x87, 0x8F))) as odd,
         running(port=odd.port, client_id="c", topics=["a/#", "b/#"]) as desk,
@@ -130,10 +130,10 @@ def test_takeover_that_is_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "words"), [(0x8B, "shutting down"), (0x98, "told to disconnect"), (0xA7, "ended the connection")]
+    ("code", "words"), [(0x8B, "shutting down"), (0x98, "administrator"), (0xA7, "ended the connection")]
 )
 def test_disconnect_in_words(code: int, words: str) -> None:
-    """The reason of the broker's DISCONNECT is said."""
+    """The reason of the broker's DISCONNECT is reported."""
     with (
         ScriptedBroker(script(publish=lambda _body: bytes((0xE0, 1, code)))) as odd,
         running(port=odd.port, client_id="c") as desk,
@@ -162,7 +162,7 @@ def test_filters_are_known_before_they_are_asked_for() -> None:
 
 
 def test_connect_packet() -> None:
-    """The session is kept for a week, bounded, with a will: what the CONNECT says."""
+    """The session is kept for a week, bounded, with a will: the content of the CONNECT."""
     with ScriptedBroker(script()) as odd, running(port=odd.port, client_id="the-id") as desk:
         until(lambda: desk.link.state.connected)
     first, body = odd.packets[0]

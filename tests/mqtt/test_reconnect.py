@@ -53,7 +53,7 @@ def test_third_takeover_within_a_minute() -> None:
 def test_a_hang_up_is_a_takeover_only_if_the_detector_says_so(
     ending: Ending, session_lost: bool, taken: bool
 ) -> None:
-    """The third within a minute: the detector stands and no will is told, or the session is gone as well."""
+    """The third within a minute: no will came to the connected detector, or the session is gone as well."""
     policy = make_policy()
     for at in range(3):
         assert policy.suspects_takeover(at) == (at == 2)

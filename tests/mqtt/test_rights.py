@@ -1,4 +1,4 @@
-"""What the broker refuses: logins, certificates, topics, sizes."""
+"""Refusals of the broker: logins, certificates, topics, sizes."""
 
 import json
 import subprocess
@@ -27,7 +27,7 @@ def guarded(folder: Path, *, extra: str = "") -> Broker:
 
 
 def test_wrong_password_then_the_right_one(tmp_path: Path) -> None:
-    """A refused login is said once in words; a corrected password file works without a restart."""
+    """A refused login is reported once in words; a corrected password file works without a restart."""
     broker = guarded(tmp_path / "broker").start()
     secret = tmp_path / "password"
     secret.write_text("hunter2")
@@ -81,7 +81,7 @@ def test_refused_publish(tmp_path: Path) -> None:
 
 
 def test_will_that_may_not_be_written(tmp_path: Path) -> None:
-    """A user who may not write the status topic is told so once; the rest works.
+    """A user who may not write the status topic gets one report; the rest works.
 
     This Mosquitto closes the connection after each refused publish, which is not taken for a takeover.
     """
@@ -106,7 +106,7 @@ def test_will_that_may_not_be_written(tmp_path: Path) -> None:
 
 
 def dynamic_security(folder: Path, *, allow_b: bool) -> Path:
-    """Write a configuration of Mosquitto's dynamic security: anonymous may subscribe to a/#, b/# as told."""
+    """Write a configuration of Mosquitto's dynamic security: anonymous may read a/#, b/# if ``allow_b``."""
     rights = [
         {"acltype": kind, "topic": "#", "priority": 0, "allow": True}
         for kind in ("publishClientSend", "publishClientReceive", "unsubscribePattern")
@@ -141,7 +141,7 @@ def dynamic_security(folder: Path, *, allow_b: bool) -> Path:
 
 @pytest.mark.skipif(not PLUGIN.exists(), reason="Mosquitto's dynamic security plugin is not installed")
 def test_refused_subscription(tmp_path: Path) -> None:
-    """A filter that the broker refuses stands in the state, is said once and asked for again; others work."""
+    """A filter that the broker refuses is in the state, reported once and asked for again; others work."""
     folder = tmp_path / "broker"
     folder.mkdir()
     rights = dynamic_security(folder, allow_b=False)
@@ -167,7 +167,7 @@ def test_refused_subscription(tmp_path: Path) -> None:
 
 
 def test_publish_above_the_brokers_packet_size(tmp_path: Path) -> None:
-    """What the CONNACK says is too big is refused here, unsent; the others go on."""
+    """A message above the limit of the CONNACK is refused here, unsent; the others go on."""
     broker = Broker(tmp_path / "broker", "max_packet_size 2000").start()
     try:
         with running(port=broker.port, client_id="big") as desk:
@@ -274,7 +274,7 @@ def test_tls(tmp_path: Path, authority: Authority, server_files: tuple[Path, Pat
 def test_a_tls_link_that_is_cut_is_no_takeover(
     tmp_path: Path, authority: Authority, server_files: tuple[Path, Path]
 ) -> None:
-    """The detector hears our last will over TLS as well."""
+    """The detector receives our last will over TLS as well."""
     broker = tls_broker(tmp_path / "b", authority, server_files)
     options = {"host": "localhost", "tls": True, "ca_file": authority.ca}
     try:
@@ -317,7 +317,7 @@ def test_tls_is_verified(
 def test_client_certificate_is_read_again(
     tmp_path: Path, authority: Authority, server_files: tuple[Path, Path]
 ) -> None:
-    """A broker that asks for a certificate lets us in once a good one lies in the file."""
+    """A broker that asks for a certificate lets us in once a good one is in the file."""
     broker = tls_broker(
         tmp_path / "b", authority, server_files, "require_certificate true", "use_identity_as_username true"
     )
@@ -372,7 +372,7 @@ def test_tls_to_a_plain_port(broker: Broker, authority: Authority) -> None:
 
 
 def test_unknown_host() -> None:
-    """A name that does not resolve is said in words."""
+    """A name that does not resolve is reported in words."""
     with running(host="no-such-host.invalid", client_id="dns") as desk:
         until(lambda: desk.names, limit_s=30)
         assert "cannot be resolved" in (desk.link.state.last_error or "")

@@ -99,7 +99,7 @@ def test_publish_with_every_property() -> None:
 
 
 def test_control_packets_go_to_paho_in_their_place() -> None:
-    """What is not a PUBLISH is handed on whole, between the PUBLISHes around it."""
+    """Any packet except a PUBLISH is handed on whole, between the PUBLISHes around it."""
     order: list[str] = []
     with bench() as one:
         one.wire.take = lambda *publish: order.append(publish[3].decode())
@@ -149,7 +149,7 @@ def test_slices_change_nothing(
 
 @given(st.binary(max_size=200), st.integers(1, 50), st.booleans())
 def test_garbage_ends_the_connection_or_waits(data: bytes, slice_bytes: int, v5: bool) -> None:
-    """Whatever comes, the wire hands on packets or says that the connection is over, nothing else."""
+    """Whatever comes, the wire hands on packets or reports the end of the connection, nothing else."""
     with bench(v5=v5, max_packet_size=100) as one, suppress(WireError):
         one.receive(data, slice_bytes)
 
@@ -183,7 +183,7 @@ def test_a_length_of_five_bytes_ends_the_connection() -> None:
 
 
 def test_end_of_stream() -> None:
-    """FIN from the broker is an error that says so."""
+    """FIN from the broker is an error that names it."""
     with bench() as one:
         one.far.shutdown(socket.SHUT_WR)
         with pytest.raises(WireError, match="closed by the broker"):
@@ -200,7 +200,7 @@ def test_writes_are_gathered() -> None:
 
 
 def test_a_full_socket_keeps_the_rest() -> None:
-    """What the socket does not take stays for later and nothing is lost."""
+    """Bytes that the socket does not take stay for later and nothing is lost."""
     blob = bytes(range(256)) * 20_000
     with bench() as one:
         one.wire.send(blob)

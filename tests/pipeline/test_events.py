@@ -1,4 +1,4 @@
-"""The pipeline's events: after the commit, in order, and whatever a subscriber does."""
+"""Events of the pipeline: after the commit, in order, whatever subscribers do."""
 
 import asyncio
 from pathlib import Path

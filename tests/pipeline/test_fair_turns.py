@@ -1,4 +1,4 @@
-"""Who is known longer waits for fewer others, however many came after."""
+"""Fair turns: a device known longer waits for fewer others, however many came."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Rows reach a sink in order, bounded, and a refused key does not hold up the others."""
+"""Rows reach a sink in order, bounded; a refused key holds up no other."""
 
 import random
 from collections import deque
@@ -15,7 +15,7 @@ REFUSED = Refused(reason="reason code 0x87", remedy="allow it", code=0x87)
 
 
 class Rig:
-    """The feed of one sink, over a list that stands for the disk."""
+    """The feed of one sink, over a list in place of the disk."""
 
     name = title = "mqtt"
     pipelined = True
@@ -202,7 +202,7 @@ def test_a_late_verdict_does_not_replace_a_newer_one() -> None:
 
 
 def test_a_refused_topic_is_tried_again_although_rows_are_being_loaded() -> None:
-    """Its rows are far behind where the reading stands."""
+    """Its rows are far behind the place of the reading."""
     rig = Rig()
     rig.turn(0)
     rig.commit(1, topic="bad")

@@ -1,4 +1,4 @@
-"""A process takes up where the last one was killed: each window is cut, judged and told of once."""
+"""Restart after a kill: each window is cut, judged and reported once."""
 
 import asyncio
 import json
@@ -166,7 +166,7 @@ async def _seal_and_prune(life: Life) -> list[Outgoing]:
 
 
 def test_nor_when_its_verdict_was_old_enough_to_be_pruned(tmp_path: Path) -> None:
-    """It would be told of again under the same id with other bytes."""
+    """It would be published again under the same id with other bytes."""
     in_a_life(tmp_path, _seal_and_prune)
     assert in_a_life(tmp_path, _look) == (0, 0, [])
 
@@ -195,7 +195,7 @@ async def _pipeline(life: Life) -> Pipeline:
 
 
 async def _lose_the_link_at_once(life: Life) -> float | None:
-    """Have the loss journaled before the analyst has heard of the subscription."""
+    """Have the loss journaled before the analyst has received the subscription."""
     bridge = LoopBridge(asyncio.get_running_loop(), fail=life.errors.append)
     bridge.connect(life.pipeline)
     life.rig.offer([link_up(1), LinkDown(1, "gone", time.monotonic())])

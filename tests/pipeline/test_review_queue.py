@@ -1,4 +1,4 @@
-"""The review queue: every window gets one outcome, in the order of its device's windows."""
+"""The review queue: one outcome per window, in the order of the device's windows."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
@@ -181,7 +181,7 @@ def test_a_window_in_flight_at_crashes_is_split_then_poison() -> None:
 
 
 def test_shutdown_ends_calls_in_flight_locally_and_leaves_the_rest() -> None:
-    """A cancelled call was perhaps billed: its windows end local. What waited stays for the next start."""
+    """A cancelled call was perhaps billed: its windows end local. Waiting windows stay for the next start."""
 
     async def body() -> None:
         rig = Rig(batch=BatchSettings(max_windows=1))
@@ -244,7 +244,7 @@ def test_a_stop_takes_attempts_back_and_leaves_what_was_in_no_request() -> None:
 
 
 def test_the_next_process_asks_the_same_batches() -> None:
-    """What was put together stays together, also after one crash; what the model crashed on is split."""
+    """A batch stays together, also after one crash; a batch that the model crashed on is split."""
 
     async def body() -> None:
         rig = Rig(batch=BatchSettings(max_wait_s=0.01, max_windows=3))
@@ -300,7 +300,7 @@ def test_only_windows_that_may_be_asked_about_need_a_section() -> None:
 
 
 def test_a_batch_is_not_so_long_that_its_context_is_trimmed() -> None:
-    """The constant part counts too: what does not fit beside it waits for the next call."""
+    """The constant part counts too: windows that do not fit with it wait for the next call."""
 
     async def story() -> Rig:
         rig = Rig(mode="all", batch=BatchSettings(max_wait_s=0.01, max_input_tokens=2500))

@@ -63,7 +63,7 @@ def test_as_long_as_rows_go_the_wait_stays_short() -> None:
 
 
 def test_a_large_state_is_not_written_all_the_time() -> None:
-    """What takes 5 s to write is written at most a quarter of the time in a full journal."""
+    """A state that takes 5 s to write is written at most a quarter of the time in a full journal."""
     pace = begun()
     take(pace, 1, 100.0, took_s=5.0, pruned=1)
     assert not pace.due(2, 119.0, state="full")

@@ -93,7 +93,7 @@ def test_a_backlog_of_rows_is_taken_in_turns(tmp_path: Path) -> None:
 
 
 def test_a_tick_that_seals_a_thousand_windows_is_cut_into_turns(tmp_path: Path) -> None:
-    """200 windows a turn; no later row is taken before the last of them, and no snapshot lies between."""
+    """200 windows a turn; no later row is taken before the last of them, and no snapshot comes between."""
 
     async def body(life: Life) -> None:
         pipeline = life.pipeline
@@ -246,7 +246,7 @@ def test_a_kill_amid_a_cut_tick_gives_the_same_windows(tmp_path: Path) -> None:
     async def die(life: Life) -> None:
         await fill(life)
         seal_all(life)
-        life.rig.settle()  # the loop stands still: nothing more is sealed than the turn below does
+        life.rig.settle()  # the loop is idle: nothing more is sealed than the turn below does
         shutil.copytree(whole, uncut)
         life.pipeline.consume([row for row in life.rig.rows if row.seq > life.pipeline.seq])
         assert windows(life) == MAX_TURN_WINDOWS

@@ -119,7 +119,7 @@ def test_a_message_whose_readings_run_backwards_spans_the_same() -> None:
 
 @pytest.mark.parametrize(("first", "second"), [(0, 60), (60, 0)])
 def test_a_span_of_just_the_age_is_one_window(first: int, second: int) -> None:
-    """Readings that lie max_age_s apart stay together, in either order; a moment more parts them."""
+    """Readings that are max_age_s apart stay together, in either order; a moment more parts them."""
     windows = Windows(SETTINGS)
     windows.add("d1", 1, T0, [(reading(at=T0 + first), CALM)], None)
     assert windows.add("d1", 2, T0, [(reading(at=T0 + second), CALM)], None) == []

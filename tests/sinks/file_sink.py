@@ -1,4 +1,4 @@
-"""A second sink as an integrator would write it: appends messages to a file, slow and failing at random."""
+"""A second sink as an integrator writes it: appends to a file, slow, failing."""
 
 import json
 import os

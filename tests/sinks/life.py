@@ -1,4 +1,4 @@
-"""One life of journal and pipeline with four sinks; killed by the test, or ended with an empty outbox.
+"""One life of journal and pipeline with four sinks, ended by a kill or when done.
 
 Reads a plan from stdin (JSON): the folder, the number of readings, and whether the file sink answers
 early. The broker's place has a sink that delivers at once, one sink refuses everything, and one never

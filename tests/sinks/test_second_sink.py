@@ -1,4 +1,4 @@
-"""A second sink is one class and its routes, and loses nothing over kills of the process.
+"""A second sink is one class and its routes, and loses nothing over kills.
 
 ``EDGE_SINK_KILLS=50 python -m pytest -s tests/sinks`` kills fifty times and prints the figures.
 """
@@ -23,7 +23,7 @@ WORK_S = 1.0  # at most, until a life is killed
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What the file holds of the messages that the journal promised to it."""
+    """The content of the file, compared with the messages that the journal promised."""
 
     promised: int
     lost: int
@@ -76,7 +76,7 @@ def run(folder: Path, *, kills: int, early: bool = False) -> Outcome:
 
 
 def test_a_second_sink_loses_nothing_over_kills(tmp_path: Path) -> None:
-    """It is slow and fails at random, beside one that refuses everything and one that hangs."""
+    """It is slow and fails at random, next to one that refuses everything and one that hangs."""
     outcome = run(tmp_path, kills=KILLS)
     print(f"{KILLS} kills: {outcome}")
     assert outcome.promised > 10 * KILLS

@@ -8,7 +8,7 @@ from tests.support.make import T0
 
 
 def detector(*limits: Limit, unit: str = "kW") -> Detector:
-    """A detector that heard boiler/temperature in degC and pump/power in ``unit``."""
+    """A detector that received boiler/temperature in degC and pump/power in ``unit``."""
     made = Detector(limits=limits)
     made.update(Reading("boiler", "temperature", T0, 71.0, "degC"), T0)
     made.update(Reading("pump", "power", T0, 3.1, unit), T0)
@@ -55,7 +55,7 @@ def test_a_limit_that_another_one_overrides_is_no_fault() -> None:
 
 
 def test_a_unit_that_cannot_be_meant_is_seen_without_any_reading() -> None:
-    """An unknown unit and that of another quantity are said."""
+    """An unknown unit and that of another quantity are reported."""
     (other,) = judge_patterns([limit("boiler/supply_temperature", "kW")])
     assert "'boiler/supply_temperature' is in kW, which does not fit its metric: write one of degC" in str(
         other

@@ -1,4 +1,4 @@
-"""The status for other threads: fresh while the loop turns, else the last one with its age."""
+"""Status for other threads: fresh if the loop turns, else the last with its age."""
 
 import asyncio
 import threading
@@ -22,7 +22,7 @@ class Site:
         self.thread.start()
 
     def take(self) -> Status:
-        """Return a status that tells how often one was taken."""
+        """Return a status that counts the calls."""
         self.taken += 1
         status = sample_status()
         status["uptime_s"], status["state"], status["problems"] = float(self.taken), "ok", []

@@ -1,4 +1,4 @@
-"""Sentences about link, journal and outbox, on the page, on the health topic and in /readyz."""
+"""Sentences about link, journal and outbox, for page, health topic and /readyz."""
 
 import pytest
 
@@ -24,7 +24,7 @@ def problems(**state: object) -> list[str]:
 
 
 def test_a_link_that_works_has_no_problem() -> None:
-    """Nothing is said."""
+    """Nothing is reported."""
     assert problems(**WELL) == []
 
 
@@ -40,7 +40,7 @@ def test_a_link_that_works_has_no_problem() -> None:
     ],
 )
 def test_each_trouble_is_one_sentence(state: dict[str, object], words: str) -> None:
-    """It says what is wrong."""
+    """It names the fault."""
     (said,) = problems(**state)
     assert said.startswith(words)
 
@@ -56,14 +56,14 @@ def test_what_the_broker_dropped_is_said_for_ten_minutes() -> None:
 
 
 def test_an_old_protocol_is_a_note() -> None:
-    """It works, so it is no problem, but it is said."""
+    """It works, so it is not a problem, but it is reported."""
     assert "3.1.1" in link_notes(LinkState(protocol="3.1.1"), ids_reused=False)[0]
     assert link_notes(LinkState(protocol="5"), ids_reused=False) == []
     assert "reuses packet ids" in link_notes(LinkState(protocol="5"), ids_reused=True)[0]
 
 
 def test_what_is_kept_back_is_named_with_since_when_and_what_helps() -> None:
-    """No counter stands alone."""
+    """Each counter has its context."""
     said = {
         journal_words("490 of 512 MiB used; raise journal.max_mib", T0): "raise journal.max_mib",
         intake_words(T0): "raise mqtt.max_intake_mib",

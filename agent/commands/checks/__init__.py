@@ -1,1 +1,1 @@
-"""What ``edge-agent doctor`` looks at, one file each: the broker, this machine, the model."""
+"""Checks of ``edge-agent doctor``: the broker, this machine, the model."""

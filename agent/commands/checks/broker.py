@@ -52,7 +52,7 @@ def _protocol(found: Examined) -> Line:
         return ok("mqtt.protocol", "MQTT 5")
     return warn(
         "mqtt.protocol",
-        "MQTT 3.1.1 only: a publish that the broker refuses is not noticed, limits are not told",
+        "MQTT 3.1.1 only: a publish that the broker refuses is not noticed, limits are not reported",
         "update the broker to one that speaks MQTT 5 (Mosquitto 2)",
     )
 
@@ -103,7 +103,7 @@ def _publish(config: Config, found: Examined) -> Line:
             f"give this user the right to write below {config.base_topic}/; {RIGHTS}",
         )
     if found.protocol != "5":
-        return warn(check, "acknowledged, which says nothing under MQTT 3.1.1", "look at the broker's ACL")
+        return warn(check, "acknowledged, which proves nothing under MQTT 3.1.1", "look at the broker's ACL")
     return ok(check, "allowed")
 
 
@@ -154,7 +154,7 @@ def _dropped(found: Examined) -> Line:
     if found.dropped is None:
         return warn(
             check,
-            f"{BROKER_DROPS} was not heard: it has not changed for a minute, or this user may not read it",
+            f"{BROKER_DROPS} was not received: it has not changed for a minute, or this user may not read it",
             f"make sure of topic read $SYS/broker/publish/# for this user; {RIGHTS}",
         )
     if found.dropped:

@@ -12,19 +12,19 @@ from agent.status.limits import LimitFault, judge_patterns, judge_uses
 
 
 def look_at_settings(config: Config) -> Iterator[Line]:
-    """Say which limits can match nothing, and that the model's address looks incomplete."""
+    """Report which limits can match nothing, and that the model's address looks incomplete."""
     yield from map(_limit_line, judge_patterns(settings.of_limits(config)))
     url = config.ai.base_url
     if config.review.mode != "none" and url and not urlsplit(url).path.strip("/"):
         yield warn(
             "model.base_url",
             f"ai.base_url {url} has no path, but most servers answer below /v1 only",
-            f"write {url.rstrip('/')}/v1 unless the server says otherwise",
+            f"write {url.rstrip('/')}/v1 unless the server's documentation names another path",
         )
 
 
 def look_at_limits(config: Config) -> Iterator[Line]:
-    """Say which limits hold for none of the journaled series, or are in another unit than the readings."""
+    """Report which limits hold for none of the journaled series, or are in another unit than the readings."""
     if not config.limits:
         return
     try:
@@ -36,7 +36,7 @@ def look_at_limits(config: Config) -> Iterator[Line]:
     faults = judge_uses(uses)
     yield from map(_limit_line, faults)
     if uses and not faults:
-        yield ok("limits", f"{len(uses)} configured, each holds for a series that was heard")
+        yield ok("limits", f"{len(uses)} configured, each matches a received series")
 
 
 def _limit_line(fault: LimitFault) -> Line:

@@ -35,7 +35,7 @@ def running(config: Config) -> int | None:
 
 
 def look_at_clock(config: Config, now: float) -> Iterator[Line]:
-    """Say whether ``now`` (Unix seconds) can be true."""
+    """Report whether ``now`` (Unix seconds) can be true."""
     check, said = "clock", instant(now)
     if now < EARLIEST:
         yield fail(check, f"{said} is in the past", "set the clock (timedatectl), or add an RTC or NTP")
@@ -58,7 +58,7 @@ def look_at_clock(config: Config, now: float) -> Iterator[Line]:
 
 
 def look_at_storage(config: Config) -> Iterator[Line]:
-    """Say whether the state directory can be written, how much room it has and how fast it syncs."""
+    """Report whether the state directory can be written, how much room it has and how fast it syncs."""
     check, folder = "storage", config.agent.state_dir
     if why := _hidden(folder):
         what = f"{folder} cannot be looked at: {why}"
@@ -135,7 +135,7 @@ def _journal_bytes(folder: Path) -> int:
 
 
 def look_at_journal(config: Config) -> Iterator[Line]:
-    """Say whether an agent runs, and how the journal is."""
+    """Report whether an agent runs, and how the journal is."""
     pid, folder = running(config), config.agent.state_dir
     yield ok("agent", f"process {pid} runs on {folder}" if pid is not None else f"none runs on {folder}")
     if _hidden(folder):
@@ -170,11 +170,11 @@ def look_at_journal(config: Config) -> Iterator[Line]:
         yield warn(
             "outbox",
             f"{refused} messages were given up because the broker refused them for 24 h",
-            "edge-agent show VERDICT_ID tells the code; correct the broker's ACL or limits",
+            "edge-agent show VERDICT_ID prints the reason code; correct the broker's ACL or limits",
         )
     if counts["quarantine"]:
         yield warn(
             "quarantine",
             f"{counts['quarantine']} messages could not be read",
-            "edge-agent explain TOPIC PAYLOAD tells why; correct sources or the device",
+            "edge-agent explain TOPIC PAYLOAD prints the reason; correct sources or the device",
         )

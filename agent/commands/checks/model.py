@@ -1,4 +1,4 @@
-"""The model: key, prices, budget, and one tiny call that shows whether a schema is enforced."""
+"""Check of the model: key, prices, budget, one small call with a schema."""
 
 import asyncio
 import json
@@ -111,7 +111,7 @@ async def _ask(
 
 
 def _journaled(config: Config, endpoint: str) -> Iterator[Line]:
-    """Say how the newest journaled calls went."""
+    """Report how the newest journaled calls went."""
     try:
         with Reader.open(config.agent.state_dir) as reader:
             details = [batch.detail for batch in reader.batches(limit=RECENT_CALLS) if batch.detail]
@@ -190,7 +190,7 @@ def _judge(found: Probe, endpoint: str) -> list[Line]:
                 "model.schema",
                 f"the JSON schema is not enforced (response_format {found.response_format}):"
                 " more replies will be invalid",
-                "take a model or server with structured outputs, or set ai.profile to what the server is",
+                "take a model or server with structured outputs, or set ai.profile to the server's",
             )
         )
     if found.refused:
