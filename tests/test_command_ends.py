@@ -10,6 +10,8 @@ import pytest
 from agent import cli
 from simulator.cli import main as simulate
 
+pytestmark = pytest.mark.process
+
 INTERRUPTED = """
 import sys
 

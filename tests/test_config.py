@@ -114,6 +114,7 @@ def test_each_fault_is_one_line_with_key_value_and_remedy(tmp_path: Path, text: 
     assert not any("hunter2" in problem for problem in found)
 
 
+@pytest.mark.process
 def test_the_plain_copy_says_what_the_models_say() -> None:
     """The agent's copy without pydantic has every key and property, frozen, and the same errors."""
     model, plain = load(REPO / "configs" / "agent.yaml", {}), load_apart(REPO / "configs" / "agent.yaml")

@@ -744,6 +744,7 @@ def test_injection_is_suspected_and_counted() -> None:
     asyncio.run(story())
 
 
+@pytest.mark.process
 def test_the_sdk_is_not_imported_before_the_first_call() -> None:
     """An agent whose gate never fires does not pay for it."""
     code = """

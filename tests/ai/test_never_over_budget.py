@@ -7,9 +7,13 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from agent.ai.protocols import Usage
 from tests.ai.kit import PRICING
 from tests.support.model_endpoint import ModelEndpoint, wait_for
+
+pytestmark = [pytest.mark.process, pytest.mark.slow]
 
 SEED = int(os.environ.get("EDGE_AGENT_BUDGET_SEED", "1"))
 KILLS = int(os.environ.get("EDGE_AGENT_BUDGET_KILLS", "3"))

@@ -13,6 +13,8 @@ from tests.benchmarks.broker_survival import Case, run, shipped as configuration
 from tests.commands.shipped import FILES, USERS, ShippedBroker, User
 from tests.support.agent_process import wait_for
 
+pytestmark = pytest.mark.broker
+
 AGENT, DASHBOARD, DEVICE = "agent-gw1", "dashboard", "th1"
 REFUSED = 0x87
 

@@ -13,6 +13,8 @@ from agent.budget.ledger import BudgetLedger
 from agent.budget.zone import find_zone
 from agent.cli import main
 
+pytestmark = pytest.mark.process
+
 LIMITS = {BudgetWindow.HOUR: 0.1, BudgetWindow.DAY: 1.0, BudgetWindow.MONTH: 20.0}
 
 

@@ -17,6 +17,8 @@ from tests.support.agent_process import AgentProcess, wait_for
 from tests.support.broker import Broker
 from tests.support.model_endpoint import ModelEndpoint
 
+pytestmark = pytest.mark.process
+
 DEVICE, CALM = "hall/boiler", "hall/room"
 
 

@@ -17,6 +17,8 @@ from tests.support.agent_process import AgentProcess, Child, wait_for
 from tests.support.broker import Broker
 from tests.support.http import status_of
 
+pytestmark = [pytest.mark.broker, pytest.mark.process]
+
 LOGINS = {"Agent": "agent-gw1", "Viewer": "dashboard", "Device": "th1", "Other": "agent-gw2"}
 ALMIGHTY = "almighty"  # the test's own: it writes everywhere, so that reading can be tried everywhere
 REFUSED = 0x87

@@ -39,6 +39,7 @@ def test_every_pin_has_hashes() -> None:
         assert all(pin.hashes and pin.version for pin in pins(file))
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("file", list(EXPORTS))
 def test_the_pins_are_the_locks(file: str, tmp_path: Path) -> None:
     """What is shipped is what `uv export` makes of uv.lock today; the error says how to renew it."""

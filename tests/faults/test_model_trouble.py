@@ -21,6 +21,8 @@ from tests.faults.rig import QUIET_BROKER
 from tests.support.agent_process import AgentProcess, wait_for
 from tests.support.broker import Broker, free_port
 
+pytestmark = [pytest.mark.broker, pytest.mark.process, pytest.mark.slow]
+
 DEADLINE_S = 3.0  # the first call loads openai
 RECOVER_S = 60.0  # the breaker waits for 30 s before it tries again
 #: Trouble, and the reasons that its verdicts may have.

@@ -10,6 +10,8 @@ from tests.faults.rig import Rig, RigSettings
 from tests.support.agent_process import AgentProcess, wait_for
 from tests.support.broker import Broker, free_port
 
+pytestmark = [pytest.mark.broker, pytest.mark.process, pytest.mark.slow]
+
 LIMIT_S = 10.0
 
 

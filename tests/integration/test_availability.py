@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import paho.mqtt.client as paho
+import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
 from agent.detect import Detector, DetectSettings
@@ -14,6 +15,8 @@ from agent.domain.records import Reading
 from tests.mqtt.desk import peer, send
 from tests.support.agent_process import AgentProcess, wait_for
 from tests.support.broker import Broker
+
+pytestmark = pytest.mark.process
 
 AT_ONCE_S = 5.0
 
@@ -101,6 +104,7 @@ def test_a_state_that_is_retained_counts(tmp_path: Path, own_broker: Broker) -> 
         assert len(agent.events("mqtt_session_lost")) == 1
 
 
+@pytest.mark.slow
 def test_a_publishers_ids_count_once_through_a_kill(tmp_path: Path, own_broker: Broker) -> None:
     """A publisher that repeats all it has, again and again, adds nothing; what is new is taken."""
     settings = {

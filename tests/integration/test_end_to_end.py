@@ -18,6 +18,8 @@ from tests.support.agent_process import AgentProcess, wait_for
 from tests.support.broker import Broker
 from tests.support.schema import closed, published
 
+pytestmark = [pytest.mark.process, pytest.mark.slow]
+
 SCHEMAS = {name: closed(published(name)) for name in ("verdict", "event", "status")}
 REGISTRY: Registry[Any] = Registry().with_resource(
     "verdict.schema.json", Resource.from_contents(SCHEMAS["verdict"])

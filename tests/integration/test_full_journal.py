@@ -19,6 +19,8 @@ from tests.support.agent_process import AgentProcess, wait_for
 from tests.support.broker import Broker
 from tests.support.model_endpoint import ModelEndpoint
 
+pytestmark = [pytest.mark.broker, pytest.mark.process, pytest.mark.slow]
+
 MIB = 16  # the smallest that may be configured
 PAD = " " * 3200
 DEVICES = 10

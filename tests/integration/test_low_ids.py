@@ -15,6 +15,8 @@ from tests.mqtt.test_oddities import connack, puback, suback
 from tests.mqtt.test_wire import publish
 from tests.support.agent_process import AgentProcess, wait_for
 
+pytestmark = [pytest.mark.process, pytest.mark.slow]
+
 LIMIT_S = 30.0
 CLIENT = b"low-ids"
 TOPIC, PAYLOAD = b"load/door", b"1"

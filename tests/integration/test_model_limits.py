@@ -12,6 +12,8 @@ from tests.prompt.test_suspect import CORPUS
 from tests.support.agent_process import wait_for
 from tests.support.model_endpoint import answer_of, windows_of
 
+pytestmark = pytest.mark.slow
+
 HOUR_USD = 0.05
 #: Texts beside a value, of all rules; some would end a JSON string or the data block if they were pasted.
 TEXTS = [

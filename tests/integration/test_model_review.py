@@ -18,6 +18,8 @@ from tests.support.agent_process import wait_for
 from tests.support.model_endpoint import answer_of, windows_of
 from tests.support.otlp_receiver import http_receiver
 
+pytestmark = pytest.mark.slow
+
 
 def fine_with_words(request: dict[str, Any]) -> str:
     return json.dumps({"windows": [answer_of(one) for one in windows_of(request)], "note": REPLY})

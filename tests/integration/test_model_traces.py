@@ -12,6 +12,8 @@ from tests.mqtt.desk import user_properties
 from tests.support.agent_process import wait_for
 from tests.support.otlp_receiver import OtlpReceiver, grpc_receiver, http_receiver
 
+pytestmark = pytest.mark.slow
+
 PARENTS = [f"00-{place:032x}-{place:016x}-01" for place in range(1, PER_WINDOW + 1)]
 NAMES = {"edge.batch", "ai_api_call", "chat m1", "edge.publish"}
 

@@ -21,6 +21,8 @@ from tests.support.broker import Broker
 from tests.support.proxy import UP, Proxy
 from tests.support.quota import Quota, quota
 
+pytestmark = [pytest.mark.broker, pytest.mark.process, pytest.mark.slow]
+
 #: Sizes of the whole attack: BACKLOG=60000 DEVICES=5000 SUSPEND_S=80 STARVE_S=1200 IDS=30000 BURST=10000.
 BACKLOG = int(os.environ.get("BACKLOG", "600"))
 DEVICES = int(os.environ.get("DEVICES", "200"))

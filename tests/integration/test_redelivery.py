@@ -15,6 +15,8 @@ from tests.mqtt.desk import peer, send
 from tests.support.agent_process import AgentProcess, wait_for
 from tests.support.broker import Broker
 
+pytestmark = [pytest.mark.process, pytest.mark.slow]
+
 LIMIT_S = 15.0
 COMMIT_MS = 500  # long enough to kill the agent between arrival and commit
 

@@ -5,9 +5,12 @@ import os
 from pathlib import Path
 
 import paho.mqtt.publish
+import pytest
 
 from tests.support.agent_process import AgentProcess, wait_for
 from tests.support.broker import Broker
+
+pytestmark = [pytest.mark.process, pytest.mark.slow]
 
 CANARY = "canary-of-a-payload"
 

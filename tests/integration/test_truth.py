@@ -17,6 +17,8 @@ from tests.support.agent_process import AgentProcess, wait_for
 from tests.support.broker import Broker
 from tests.support.model_endpoint import answer_of, windows_of
 
+pytestmark = pytest.mark.slow
+
 OVER = {
     "sources": [{"topic": "truth/{device}/{metric}"}],
     "limits": {
@@ -40,6 +42,7 @@ def verdicts(client: Any, device: str) -> list[dict[str, Any]]:
     return [one for one in said if one["device"] == device]
 
 
+@pytest.mark.process
 def test_learning_limits_and_findings_are_said_also_after_a_restart(
     broker: Broker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -91,6 +94,8 @@ def test_learning_limits_and_findings_are_said_also_after_a_restart(
         assert "matches no series" in lines["limits boiler/temprature"]["what"]
 
 
+@pytest.mark.broker
+@pytest.mark.process
 def test_refused_verdicts_are_named_with_since_when_and_what_helps(tmp_path: Path) -> None:
     """An ACL without the right to write: topic, time, code and remedy, the same after a restart."""
     acl = tmp_path / "acl"

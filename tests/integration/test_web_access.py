@@ -11,6 +11,8 @@ from tests.support.agent_process import AgentProcess, wait_for
 from tests.support.broker import Broker
 from tests.support.http import status_of
 
+pytestmark = pytest.mark.process
+
 PATHS = ("/", "/metrics", "/healthz", "/readyz", "/status.json")
 
 

@@ -119,6 +119,7 @@ def test_a_migrated_journal_is_like_a_new_one(old: Path, tmp_path: Path) -> None
     assert shapes[0] == shapes[1]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("old", OLD, ids=lambda path: path.stem)
 def test_killed_amid_a_migration(old: Path, tmp_path: Path) -> None:
     """The older file is whole, and the next start takes it over."""

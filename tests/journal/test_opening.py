@@ -69,6 +69,7 @@ def test_a_second_agent_is_refused(tmp_path: Path) -> None:
         assert len(first.rows) == 1
 
 
+@pytest.mark.process
 def test_a_second_process_is_refused(tmp_path: Path) -> None:
     """The lock holds between processes too, and is free once the first is gone."""
     code = (

@@ -1,6 +1,5 @@
 """Reading beside the agent without leaving a trace."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -67,6 +66,7 @@ def count(folder: Path) -> int:
         return reader.counts()["messages"]
 
 
+@pytest.mark.process
 def test_beside_a_running_agent(tmp_path: Path) -> None:
     """It sees what is committed, the files stay as they are, and the agent goes on."""
     with agent(tmp_path):
@@ -86,6 +86,7 @@ def test_after_a_clean_stop(tmp_path: Path) -> None:
     assert before == state(tmp_path)
 
 
+@pytest.mark.process
 def test_after_a_kill(tmp_path: Path) -> None:
     """The WAL that was left is read, and left."""
     with agent(tmp_path) as process:
@@ -96,6 +97,7 @@ def test_after_a_kill(tmp_path: Path) -> None:
     assert before == state(tmp_path)
 
 
+@pytest.mark.process
 def test_a_wal_without_its_index(tmp_path: Path) -> None:
     """A copied journal is read from a temporary copy that goes with the reader."""
     with agent(tmp_path) as process:
@@ -115,7 +117,8 @@ def open_folder() -> Iterator[Path]:
         yield Path(name)
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="becoming another user needs root")
+@pytest.mark.process
+@pytest.mark.root
 @pytest.mark.parametrize("when", ["running", "killed", "stopped"])
 def test_a_user_who_may_only_read(open_folder: Path, when: str) -> None:
     """All three states can be read without any right to write."""

@@ -13,6 +13,8 @@ from tests.mqtt.brokers import Authority
 from tests.support.agent_process import AgentProcess, wait_for
 from tests.support.broker import Broker
 
+pytestmark = [pytest.mark.process, pytest.mark.slow]
+
 USER, PASSWORD = "prometheus", "correct horse"
 LIMIT_S = 30.0
 

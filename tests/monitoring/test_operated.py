@@ -24,6 +24,8 @@ from tests.monitoring.test_rules import ALERTS, RECORDED
 from tests.support.agent_process import Child, wait_for
 from tests.support.broker import Broker
 
+pytestmark = [pytest.mark.broker, pytest.mark.process, pytest.mark.slow]
+
 REPO = Path(__file__).resolve().parents[2]
 BOARD = json.loads((REPO / "configs/grafana/dashboards/edge-agent.json").read_text())
 LIMIT_S = 30.0

@@ -259,6 +259,7 @@ def test_a_link_that_is_cut_is_no_takeover(broker: Broker, protocol: str) -> Non
     assert desk.link.stats.takeovers == 0
 
 
+@pytest.mark.broker
 def test_a_witness_that_may_not_read_sees_a_takeover(tmp_path: Path) -> None:
     """Without the right to read our status topic a cut link is told as a takeover, which ends in time."""
     folder = tmp_path / "broker"

@@ -332,6 +332,8 @@ print(time.monotonic() - started)
 """
 
 
+@pytest.mark.process
+@pytest.mark.slow
 @pytest.mark.parametrize("protocol", ["http", "grpc"])
 def test_a_collector_that_never_answers_costs_two_seconds_at_the_end(
     receiver: OtlpReceiver, protocol: str
@@ -349,6 +351,7 @@ def test_a_collector_that_never_answers_costs_two_seconds_at_the_end(
     assert errors.count("\n") <= 2
 
 
+@pytest.mark.process
 def test_off_imports_nothing() -> None:
     """Without an endpoint neither OpenTelemetry nor grpc is imported, and a span costs nothing to hold."""
     script = (
@@ -361,6 +364,7 @@ def test_off_imports_nothing() -> None:
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.process
 def test_http_does_not_import_grpc() -> None:
     """With OTLP over HTTP, grpc stays out."""
     script = (
@@ -371,6 +375,7 @@ def test_http_does_not_import_grpc() -> None:
     assert done.stdout.strip() == "False"
 
 
+@pytest.mark.process
 def test_console_writes_to_stderr(tmp_path: Path) -> None:
     """The console protocol prints one JSON object a line on stderr; stdout belongs to the log."""
     script = (

@@ -14,6 +14,8 @@ from simulator import broker as brokers
 from simulator.broker import Broker, BrokerError, choose
 from simulator.link import Link
 
+pytestmark = pytest.mark.broker
+
 
 class Subscriber:
     """A client with a persistent session that acknowledges what ``ack`` says."""
@@ -61,6 +63,7 @@ class Subscriber:
         assert len(self.got) == count
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("kind", ["mosquitto", "embedded"])
 def test_persistent_session_gets_what_it_is_owed(kind: str) -> None:
     """Unacknowledged messages come again and queued ones come at all, in order, none as a retained replay."""
@@ -89,6 +92,7 @@ def send(link: Link, numbers: range) -> None:
     assert link.flush(5)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(("kind", "protocol"), [("mosquitto", "5"), ("embedded", "3.1.1")])
 def test_link_speaks_the_newest_version_that_the_broker_knows(kind: str, protocol: str) -> None:
     """MQTT 5 where it is known, 3.1.1 where it is refused."""
@@ -100,6 +104,7 @@ def test_link_speaks_the_newest_version_that_the_broker_knows(kind: str, protoco
             link.close()
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("kind", ["mosquitto", "embedded"])
 def test_stop_ends_the_process_and_its_folder_goes(kind: str) -> None:
     """After the block no process and no file is left."""

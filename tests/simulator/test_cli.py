@@ -87,6 +87,7 @@ def test_wrong_usage_exits_2(args: list[str], capsys: pytest.CaptureFixture[str]
     assert "error" in capsys.readouterr().err
 
 
+@pytest.mark.process
 def test_run_puts_devices_on_a_broker_and_writes_the_labels(broker: Broker, tmp_path: Path) -> None:
     """The devices of a scenario run against any broker, with their true labels in a file."""
     labels = tmp_path / "labels.jsonl"
@@ -100,6 +101,7 @@ def test_run_puts_devices_on_a_broker_and_writes_the_labels(broker: Broker, tmp_
     assert sorted(kinds) == ["device_silent", "level_shift", "spike"]
 
 
+@pytest.mark.process
 def test_run_without_a_broker_exits_69() -> None:
     """Nobody at the address is a missing service."""
     process = start("run", "demo", "--broker", f"127.0.0.1:{free_port()}")
@@ -109,6 +111,7 @@ def test_run_without_a_broker_exits_69() -> None:
     assert err.count("\n") == 1
 
 
+@pytest.mark.process
 def test_model_serves_until_it_is_told_to_stop() -> None:
     """The endpoint says its address and ends cleanly on SIGTERM."""
     process = start("model", "--port", str(free_port()), "--behaviour", "slow")

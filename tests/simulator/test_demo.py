@@ -12,6 +12,8 @@ import pytest
 
 from tests.support.broker import free_port
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -58,6 +60,7 @@ def left_behind(tmp_path: Path) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 def test_demo_shows_verdicts_from_the_broker(environment: dict[str, str], tmp_path: Path) -> None:
     """On both brokers it finds a fault, asks the model, sums up and leaves nothing behind."""
     began = time.monotonic()
@@ -84,6 +87,7 @@ def check_summary(out: str) -> None:
     assert re.search(r"status page +http://127\.0\.0\.1:\d+/", out)
 
 
+@pytest.mark.slow
 def test_interrupt_ends_everything_cleanly(environment: dict[str, str], config: Path, tmp_path: Path) -> None:
     """Ctrl-C stops agent, broker and model, prints the summary and leaves nothing behind."""
     with start(environment, config) as process:

@@ -138,6 +138,7 @@ def test_qos_0_is_sent_once_and_dropped_without_a_connection(broker: Broker) -> 
     listener.close()
 
 
+@pytest.mark.slow
 def test_flapping_loses_no_qos_1_message_and_keeps_each_device_in_order(broker: Broker) -> None:
     """Connections are cut at their times and come back; every reading arrives once, in its device's order."""
     of = scenario("flap", devices=4)
@@ -221,6 +222,7 @@ def test_broker_restart_loses_nothing(own_broker: Broker) -> None:
         listener.close()
 
 
+@pytest.mark.broker
 def test_message_that_the_broker_does_not_take_is_refused_and_the_rest_goes_on(tmp_path: Path) -> None:
     """A message above the broker's limit would end the connection again and again."""
     broker = Broker(tmp_path / "small", extra="max_packet_size 1000").start()
@@ -270,6 +272,7 @@ def test_a_broker_that_talks_nonsense_is_asked_again_no_faster() -> None:
     thread.join(5)
 
 
+@pytest.mark.broker
 def test_name_and_password_come_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A broker that knows us lets us in with them, and says why it does not without."""
     passwords = tmp_path / "passwords"
@@ -306,6 +309,7 @@ with Fleet(host="127.0.0.1", port=int(sys.argv[1]), scenario=of, prefix="thousan
 """
 
 
+@pytest.mark.process
 def test_a_thousand_connections_are_two_threads(broker: Broker) -> None:
     """A thousand devices with a connection each, in one process: all connected, all acknowledged."""
     listener = Listener(broker, "thousand/+")

@@ -93,6 +93,8 @@ def say_everything(broker: Broker, base: str) -> int:
     return len(said)
 
 
+@pytest.mark.process
+@pytest.mark.slow
 def test_what_is_recorded_and_replayed_is_the_same_byte_for_byte(broker: Broker, tmp_path: Path) -> None:
     """Topic, payload, QoS, retain flag, properties and order of two recordings, the second of a replay."""
     first = Recorder(broker, "tape/#", "tape/sign", tmp_path / "a.jsonl")
@@ -178,6 +180,7 @@ def test_a_wide_table_becomes_readings(
     listener.close()
 
 
+@pytest.mark.process
 def test_a_table_can_be_of_now_and_go_round(broker: Broker, tmp_path: Path) -> None:
     """Each round goes on where the last ended, one step later; the first ends about now."""
     path = tmp_path / "round.csv"
@@ -199,6 +202,7 @@ def test_a_table_can_be_of_now_and_go_round(broker: Broker, tmp_path: Path) -> N
     listener.close()
 
 
+@pytest.mark.process
 def test_record_ends_with_its_reader(broker: Broker) -> None:
     """A pipe that is closed ends it without a word of Python's."""
     process = subprocess.Popen(

@@ -47,6 +47,7 @@ def run(broker: Broker, *args: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
+@pytest.mark.process
 def test_a_manifest_repeats_a_run_byte_for_byte_on_the_wire(broker: Broker, tmp_path: Path) -> None:
     """Topics, payloads, QoS, times and order that a subscriber sees are the same; another seed's are not."""
     scenario, manifest = write(tmp_path, "twice"), tmp_path / "run.json"
@@ -87,6 +88,7 @@ def test_a_manifest_repeats_a_run_byte_for_byte_on_the_wire(broker: Broker, tmp_
     )
 
 
+@pytest.mark.process
 def test_a_run_that_was_cut_short_is_repeated_as_far_as_it_went(broker: Broker, tmp_path: Path) -> None:
     """The number of messages is in the manifest: a run without an end is repeated to where it ended."""
     manifest = tmp_path / "run.json"
@@ -156,6 +158,8 @@ def test_options_that_make_no_sense_are_wrong_usage(option: str) -> None:
     assert caught.value.code == 2
 
 
+@pytest.mark.process
+@pytest.mark.slow
 def test_run_serves_its_own_metrics(broker: Broker, tmp_path: Path) -> None:
     """A scrape during the run tells what was sent and acknowledged, and how the connections fare."""
     port = free_port()

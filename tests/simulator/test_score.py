@@ -295,6 +295,7 @@ def test_command_refuses_what_is_no_recording(
     assert error.count("\n") == 1
 
 
+@pytest.mark.broker
 def test_command_listens_to_a_broker(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Without recordings it subscribes, and scores each agent that it hears; silence is said in one line.
 

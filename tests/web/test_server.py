@@ -103,6 +103,7 @@ def test_a_route_that_fails_is_500_and_reported() -> None:
     assert b"canary" not in body
 
 
+@pytest.mark.slow
 def test_idle_clients_give_way_to_a_scrape() -> None:
     """With every slot taken by clients that say nothing, a scrape is answered at once."""
     with serving() as server, contextlib.ExitStack() as clients:
@@ -187,6 +188,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.process
 def test_tls_with_clients_that_never_shake_hands(certificate: Path) -> None:
     """Idle TCP clients on the TLS port do not hold up a scrape over TLS; plain HTTP gets no answer."""
     context = server_tls(cert_file=certificate, key_file=certificate)
