@@ -1,0 +1,178 @@
+"""Changes one operator, constant or statement at a time and runs the module's unit tests on each change.
+
+Run as ``python -m tests.mutation [--jobs N] [--list] [TARGET ...]``. A mutant is killed when a test fails, or
+when the tests take more than a limit of CPU time or wall time. ``equivalent.yaml`` lists the mutants that do
+not change behaviour, with the reason. Ends with 1 when a mutant survives or a listed one is gone.
+"""
+
+import argparse
+import os
+import resource
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from importlib.util import spec_from_file_location
+from pathlib import Path
+from types import CodeType, ModuleType
+
+import pytest
+import yaml
+
+from tests.mutation.mutants import Mutant, mutants
+from tests.mutation.targets import TARGETS, Target
+
+REPO = Path(__file__).resolve().parents[2]
+EQUIVALENT = Path(__file__).with_name("equivalent.yaml")
+CPU_FACTOR = 5  # of the CPU time of the tests without a change, which is many loops and no more
+LEAST_CPU_S = 10
+WALL_FACTOR = 20  # a mutant may wait for ever; a busy machine takes its time
+SURVIVED, KILLED = 0, 1
+#: Imported before the first child starts, so that not every child does.
+LIBRARIES = ("hypothesis.strategies", "pydantic", "paho.mqtt.client", "asyncio")
+
+
+class MutatedModule(MetaPathFinder):
+    """Imports one module of the product from the tree of a mutant."""
+
+    def __init__(self, mutant: Mutant) -> None:
+        self._mutant = mutant
+        self._name = ".".join(mutant.path.relative_to(REPO).with_suffix("").parts)
+
+    def find_spec(
+        self, fullname: str, _path: Sequence[str] | None, _target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname != self._name:
+            return None
+        loader = MutatedLoader(fullname, str(self._mutant.path))
+        loader.mutant = self._mutant
+        return spec_from_file_location(fullname, self._mutant.path, loader=loader)
+
+
+class MutatedLoader(SourceFileLoader):
+    """Compiles the tree in place of the text."""
+
+    mutant: Mutant
+
+    def get_code(self, _fullname: str) -> CodeType:
+        return compile(self.mutant.tree(), self.path, "exec")
+
+
+@dataclass
+class Limits:
+    """What a run of the tests may take, s."""
+
+    cpu_s: int
+    wall_s: float
+
+
+def run_tests(target: Target, mutant: Mutant | None, cpu_s: int | None) -> int:
+    """Run the tests in this process, which is a child of its own; return its exit code."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.environ["HYPOTHESIS_PROFILE"] = "mutation"
+    os.dup2(null, 1)
+    os.dup2(null, 2)
+    if cpu_s is not None:
+        resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s))
+    if mutant is not None:
+        sys.meta_path.insert(0, MutatedModule(mutant))
+    folder = f"--basetemp=/tmp/edge-agent-mutant-{os.getpid()}"
+    marks = "not broker and not process and not slow and not root"
+    options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-m", marks, folder]
+    options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # for the libraries that are there already
+    return int(pytest.main([*options, *target.tests]))
+
+
+def start(target: Target, mutant: Mutant | None, limits: Limits | None) -> int:
+    """Start a child that runs the tests; return its process id."""
+    child = os.fork()
+    if child:
+        return child
+    code = KILLED
+    try:
+        code = run_tests(target, mutant, limits.cpu_s if limits else None)
+    finally:
+        os._exit(code)
+    raise AssertionError
+
+
+def measured(target: Target) -> Limits:
+    """Run the tests without a change and return what a mutant may take.
+
+    Raises:
+        SystemExit: they fail.
+    """
+    began, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    child = start(target, None, None)
+    _, status = os.waitpid(child, 0)
+    if status:
+        raise SystemExit(f"the tests fail without a change: {' '.join(target.tests)}")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    cpu_limit = max(LEAST_CPU_S, round(CPU_FACTOR * cpu_s))
+    return Limits(cpu_limit, WALL_FACTOR * max(LEAST_CPU_S, time.monotonic() - began))
+
+
+def survivors(target: Target, found: list[Mutant], limits: Limits, jobs: int) -> Iterator[Mutant]:
+    """Yield the mutants that no test notices."""
+    waiting = list(reversed(found))
+    running: dict[int, tuple[Mutant, float]] = {}
+    while waiting or running:
+        while waiting and len(running) < jobs:
+            mutant = waiting.pop()
+            running[start(target, mutant, limits)] = (mutant, time.monotonic())
+        child, status = os.waitpid(-1, os.WNOHANG)
+        if child:
+            mutant, _ = running.pop(child)
+            if status == SURVIVED:
+                yield mutant
+            continue
+        for child, (_, began) in running.items():
+            if time.monotonic() - began > limits.wall_s:
+                os.kill(child, 9)
+        time.sleep(0.02)
+
+
+def main() -> int:
+    """Print a table of the mutants and their ends; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
+    parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"of {', '.join(TARGETS)}; all if none")
+    parser.add_argument("--jobs", type=int, default=1, help="processes at once")
+    parser.add_argument("--list", action="store_true", help="print the mutants and run none")
+    chosen = parser.parse_args()
+    reasons: dict[str, dict[str, str]] = yaml.safe_load(EQUIVALENT.read_text()) or {}
+    for library in LIBRARIES:
+        import_module(library)
+    rows, left = [], Counter[str]()
+    for name in chosen.targets or TARGETS:
+        target = TARGETS[name]
+        limits = None if chosen.list else measured(target)
+        for module in target.modules:
+            all_of_it = mutants(REPO / module)
+            equivalent = reasons.get(module, {})
+            gone = equivalent.keys() - {mutant.name for mutant in all_of_it}
+            for entry in sorted(gone):
+                print(f"{EQUIVALENT.name}: {module} has no mutant {entry!r}")
+            asked = [mutant for mutant in all_of_it if mutant.name not in equivalent]
+            if limits is None:
+                print("\n".join(f"{module}:{mutant.line}: {mutant.name}" for mutant in asked))
+                continue
+            survived = 0
+            for mutant in survivors(target, asked, limits, chosen.jobs):
+                survived += 1
+                print(f"survived: {module}:{mutant.line}: {mutant.name}", flush=True)
+            killed = len(asked) - survived
+            rows.append((module, len(all_of_it), killed, len(equivalent), survived))
+            left[module] += survived + len(gone)
+    print("| module | mutants | killed | equivalent | survived |\n|---|---|---|---|---|")
+    for row in rows:
+        print(f"| `{row[0]}` | {row[1]} | {row[2]} | {row[3]} | {row[4]} |")
+    return 1 if any(left.values()) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
