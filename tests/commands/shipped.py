@@ -9,8 +9,8 @@ from typing import Any, Self
 from paho.mqtt.client import Client, MQTTv5
 from paho.mqtt.enums import CallbackAPIVersion
 
-from tests.support.agent_process import wait_for
 from tests.support.broker import Broker
+from tests.support.waiting import wait_for
 
 FILES = Path(__file__).resolve().parents[2] / "configs" / "mosquitto"
 USERS = ("agent-gw1", "dashboard", "th1", "th2")

@@ -11,7 +11,7 @@ import pytest
 
 from tests.benchmarks.broker_survival import Case, run, shipped as configuration
 from tests.commands.shipped import FILES, USERS, ShippedBroker, User
-from tests.support.agent_process import wait_for
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.broker
 

@@ -13,9 +13,10 @@ from paho.mqtt.enums import CallbackAPIVersion
 from agent.commands import show
 from agent.journal import Reader
 from tests.commands.kit import as_json, ask, write_config
-from tests.support.agent_process import AgentProcess, wait_for
+from tests.support.agent_process import AgentProcess
 from tests.support.broker import Broker
 from tests.support.model_endpoint import ModelEndpoint
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.process
 

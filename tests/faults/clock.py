@@ -13,7 +13,7 @@ from tests.faults.nemesis import revive
 from tests.faults.outcome import Outcome
 from tests.faults.rig import Rig, RigSettings
 from tests.integration.test_time import Wall
-from tests.support.agent_process import wait_for
+from tests.support.waiting import wait_for
 
 SPANS_DAYS = (1, 40, 400)
 HOLD_S = (0.5, 2.0)

@@ -15,7 +15,8 @@ from tests.faults.disk import SmallDisk, loaded_rig, why_not
 from tests.faults.evidence import count_journaled
 from tests.faults.outcome import Outcome
 from tests.faults.rig import RigSettings
-from tests.support.agent_process import AgentProcess, wait_for
+from tests.support.agent_process import AgentProcess
+from tests.support.waiting import wait_for
 
 SIZE_MIB = 96
 LIFE_S = (0.5, 1.5)

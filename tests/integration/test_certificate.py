@@ -6,8 +6,9 @@ import pytest
 
 from tests.integration.test_time import Wall
 from tests.mqtt.brokers import Authority
-from tests.support.agent_process import AgentProcess, wait_for
+from tests.support.agent_process import AgentProcess
 from tests.support.broker import Broker
+from tests.support.waiting import wait_for
 
 pytestmark = [pytest.mark.broker, pytest.mark.process, pytest.mark.slow]
 

@@ -14,9 +14,10 @@ from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 
 from simulator.model import Director, ModelEndpoint
-from tests.support.agent_process import AgentProcess, wait_for
+from tests.support.agent_process import AgentProcess
 from tests.support.broker import Broker
 from tests.support.schema import closed, published
+from tests.support.waiting import wait_for
 
 pytestmark = [pytest.mark.process, pytest.mark.slow]
 

@@ -14,8 +14,9 @@ import pytest
 
 from agent.app.watchdog import read_waits
 from tests.integration.patients import Patient
-from tests.support.agent_process import AgentProcess, wait_for
+from tests.support.agent_process import AgentProcess
 from tests.support.broker import Broker
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.process
 

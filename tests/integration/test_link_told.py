@@ -11,8 +11,9 @@ from agent.mqtt import BROKER_LOSSES
 from agent.testing.failpoint import MARKER, VARIABLE
 from tests.mqtt.desk import peer, send
 from tests.mqtt.test_losses import leave_session
-from tests.support.agent_process import AgentProcess, wait_for
+from tests.support.agent_process import AgentProcess
 from tests.support.broker import Broker
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.process
 

@@ -13,7 +13,8 @@ import pytest
 from tests.mqtt.brokers import Front
 from tests.mqtt.test_oddities import connack, puback, suback
 from tests.mqtt.test_wire import publish
-from tests.support.agent_process import AgentProcess, wait_for
+from tests.support.agent_process import AgentProcess
+from tests.support.waiting import wait_for
 
 pytestmark = [pytest.mark.process, pytest.mark.slow]
 

@@ -9,8 +9,8 @@ import pytest
 from tests.integration.model_site import LIMIT_S, PER_WINDOW, SITE, Site
 from tests.mqtt.desk import send
 from tests.prompt.test_suspect import CORPUS
-from tests.support.agent_process import wait_for
 from tests.support.model_endpoint import answer_of, windows_of
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 

@@ -16,10 +16,11 @@ from paho.mqtt.enums import CallbackAPIVersion
 from agent.journal import Reader
 from tests.benchmarks.drain import last_seq
 from tests.faults.rig import QUIET_BROKER
-from tests.support.agent_process import AgentProcess, wait_for
+from tests.support.agent_process import AgentProcess
 from tests.support.broker import Broker
 from tests.support.proxy import UP, Proxy
 from tests.support.quota import Quota, quota
+from tests.support.waiting import wait_for
 
 pytestmark = [pytest.mark.broker, pytest.mark.process, pytest.mark.slow]
 

@@ -12,8 +12,9 @@ import pytest
 
 from agent.testing.failpoint import MARKER, VARIABLE
 from tests.mqtt.desk import peer, send
-from tests.support.agent_process import AgentProcess, wait_for
+from tests.support.agent_process import AgentProcess
 from tests.support.broker import Broker
+from tests.support.waiting import wait_for
 
 pytestmark = [pytest.mark.process, pytest.mark.slow]
 

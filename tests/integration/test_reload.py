@@ -9,10 +9,11 @@ import paho.mqtt.publish as mqtt
 import pytest
 import yaml
 
-from tests.support.agent_process import AgentProcess, merge, wait_for
+from tests.support.agent_process import AgentProcess, merge
 from tests.support.broker import Broker
 from tests.support.model_endpoint import ModelEndpoint
 from tests.support.notify import NotifySocket
+from tests.support.waiting import wait_for
 
 LIMIT_S = 10.0
 

@@ -10,8 +10,8 @@ import pytest
 
 from agent.testing.failpoint import VARIABLE
 from tests.integration.patients import HANGS, Patient, publish
-from tests.support.agent_process import wait_for
 from tests.support.broker import Broker
+from tests.support.waiting import wait_for
 
 STUCK_LIMIT_S = 30.0
 #: Point -> the thread that the log names.

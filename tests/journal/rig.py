@@ -27,6 +27,7 @@ from agent.domain.records import (
 )
 from agent.journal import Journal, JournalSettings, Store, Wiring
 from agent.verdict.feedback import Noted
+from tests.support.waiting import PATIENCE, wait_for
 
 DEADLINE_S = 10.0
 
@@ -175,7 +176,7 @@ class Rig:
 
     def write(self, job: Callable[[Store], Any]) -> Any:
         """Run a job and wait for its result."""
-        return self.journal.write(job, urgent=True).result(DEADLINE_S)
+        return self.journal.write(job, urgent=True).result(PATIENCE * DEADLINE_S)
 
     def settle(self) -> None:
         """Wait until everything offered so far is committed and told."""
@@ -185,11 +186,12 @@ class Rig:
 
     def until(self, condition: Callable[[], bool]) -> None:
         """Poll until a condition holds."""
-        deadline = time.monotonic() + DEADLINE_S
-        while not condition():
-            assert time.monotonic() < deadline, "the journal did not get there in time"
+
+        def met() -> bool:
             assert self.error is None, repr(self.error)
-            time.sleep(0.002)
+            return condition()
+
+        wait_for(met, DEADLINE_S, "the journal gets there", 0.002)
 
     def _run(self) -> None:
         try:

@@ -7,7 +7,6 @@ import resource
 import shutil
 import sqlite3
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -29,14 +28,17 @@ def states(rig: Rig) -> list[str]:
 
 
 def fill(rig: Rig) -> int:
-    """Offer messages of 4 kB until the inbox is full and stays so; return how many were taken."""
+    """Offer messages of 4 kB until the journal and then the inbox are full; return how many were taken."""
     rig.offer([link_up(1)])
-    taken, refused_at = 0, time.monotonic()
-    while time.monotonic() - refused_at < 1.5:
-        if rig.journal.inbox.offer(arrival(taken + 1, payload=BIG)):
-            taken, refused_at = taken + 1, time.monotonic()
-        else:
-            time.sleep(0.002)
+    taken = 0
+
+    def full() -> bool:
+        nonlocal taken
+        while rig.journal.inbox.offer(arrival(taken + 1, payload=BIG)):
+            taken += 1
+        return rig.journal.stats.state == "full" and rig.journal.inbox.depth > 0
+
+    rig.until(full)
     return taken
 
 

@@ -26,8 +26,8 @@ def constant(mid: int, generation: int = 1, **changes: Any) -> Arrival:
 
 
 def again(messages: Sequence[Arrival], generation: int) -> list[Arrival]:
-    """Return messages as the broker sends them again."""
-    return [replace(one, generation=generation, dup=True, mono=time.monotonic()) for one in messages]
+    """Return messages as the broker sends them again; held ones wait as long as a test needs."""
+    return [replace(one, generation=generation, dup=True, mono=time.monotonic() + 600) for one in messages]
 
 
 def readings(rig: Rig) -> int:
@@ -183,7 +183,8 @@ def test_held_messages_leave_a_full_journal_at_rest(tmp_path: Path) -> None:
         rig.offer([link_up(1), *LAST])
         rig.settle()
         garbage = (arrival(0, qos=0, generation=2, payload=b"x" * 250_000) for _ in range(5))
-        rig.offer([link_up(2), *again(LAST[:1], 2), *garbage])
+        (first,) = again(LAST[:1], 2)
+        rig.offer([link_up(2), replace(first, mono=time.monotonic()), *garbage])
         rig.until(lambda: rig.journal.stats.state == "full")
         acks, commits = len(rig.acks), rig.journal.stats.commits
         time.sleep(HOLD_S + 0.5)

@@ -15,8 +15,9 @@ from typing import Any, Self
 
 import yaml
 
-from tests.support.agent_process import ChildError, wait_for
+from tests.support.agent_process import ChildError
 from tests.support.broker import free_port
+from tests.support.waiting import wait_for
 
 SHIPPED = Path(__file__).resolve().parents[2] / "configs" / "prometheus"
 START_LIMIT_S = 30.0

@@ -21,8 +21,9 @@ from tests.monitoring.servers import (
 )
 from tests.monitoring.site import Site, site
 from tests.monitoring.test_rules import ALERTS, RECORDED
-from tests.support.agent_process import Child, wait_for
+from tests.support.agent_process import Child
 from tests.support.broker import Broker
+from tests.support.waiting import wait_for
 
 pytestmark = [pytest.mark.broker, pytest.mark.process, pytest.mark.slow]
 

@@ -1,7 +1,6 @@
 """What the link's tests share: a link on a thread with an inbox that keeps everything."""
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,15 +13,12 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from agent.domain.records import Arrival, LinkDown, LinkUp, Outgoing
 from agent.mqtt import Link, LinkSettings, LinkState, Subscription
+from tests.support.waiting import wait_for
 
 
 def until(met: Callable[[], object], what: str = "condition", limit_s: float = 10.0) -> None:
-    """Poll until ``met``; fail after ``limit_s``."""
-    deadline = time.monotonic() + limit_s
-    while not met():
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {limit_s} s: {what}")
-        time.sleep(0.005)
+    """Poll until ``met``; fail after the limit."""
+    wait_for(met, limit_s, what, 0.005)
 
 
 class Desk:

@@ -2,7 +2,6 @@
 
 import signal
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from simulator import broker as brokers
 from simulator.broker import Broker, BrokerError, choose
 from simulator.link import Link
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.broker
 
@@ -57,9 +57,7 @@ class Subscriber:
         self.client._reset_sockets()
 
     def wait_for(self, count: int) -> None:
-        deadline = time.monotonic() + 10
-        while len(self.got) < count and time.monotonic() < deadline:
-            time.sleep(0.01)
+        wait_for(lambda: len(self.got) >= count, 10, f"{count} messages", 0.01)
         assert len(self.got) == count
 
 

@@ -69,7 +69,7 @@ def test_demo_shows_verdicts_from_the_broker(environment: dict[str, str], tmp_pa
         for kind in ("mosquitto", "embedded")
     ]
     for process in both:
-        out, _ = process.communicate(timeout=60)
+        out, _ = process.communicate(timeout=120)
         assert process.returncode == 0, out
         check_summary(out)
     assert time.monotonic() - began < 35
@@ -107,7 +107,7 @@ def test_agent_that_cannot_start_is_one_line(
     """A configuration that the agent refuses ends the demo with the agent's own words and exit code."""
     config.write_text(config.read_text() + "colour: red\n")
     process = start(environment, config, "--for", "20")
-    out, _ = process.communicate(timeout=40)
+    out, _ = process.communicate(timeout=120)
     assert process.returncode == 2
     last = out.strip().splitlines()[-1]
     assert last.startswith("edge-sim: the agent ended with exit code 2:")

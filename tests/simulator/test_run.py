@@ -174,7 +174,7 @@ def test_run_serves_its_own_metrics(broker: Broker, tmp_path: Path) -> None:
     last = None
     while process.poll() is None:
         last = scrape.metrics(f"http://127.0.0.1:{port}", 1.0) or last
-    out, _ = process.communicate(timeout=10)
+    out, _ = process.communicate(timeout=120)
     assert process.returncode == 0
     assert f"metrics: http://127.0.0.1:{port}/metrics\n" in out
     assert last is not None
@@ -192,10 +192,10 @@ def test_idle_clients_do_not_block_a_scrape() -> None:
         base = served.url.removesuffix("/metrics")
         port = int(base.rpartition(":")[2])
         idle = [socket.create_connection(("127.0.0.1", port)) for _ in range(MAX_CLIENTS - 1)]
-        samples = scrape.metrics(base, 2.0)
+        samples = scrape.metrics(base, 60.0)
         assert samples is not None
         assert samples.total("edge_sim_messages_in_flight") == 2
         with pytest.raises(urllib.error.HTTPError, match="404"):
-            urllib.request.urlopen(f"{base}/", timeout=2)
+            urllib.request.urlopen(f"{base}/", timeout=60)
         for one in idle:
             one.close()
