@@ -33,7 +33,7 @@ def test_ctrl_c_while_the_modules_load_shows_no_traceback(room: str, code: int, 
         [sys.executable, "-c", INTERRUPTED.format(room=room)],
         capture_output=True,
         text=True,
-        cwd=Path(__file__).parents[1],
+        cwd=Path(__file__).parents[2],
         check=False,
     )
     assert ended.returncode == code
@@ -73,7 +73,7 @@ def end(argv: list[str], redirection: str, *, buffered: bool) -> "subprocess.Com
             capture_output=True,
             text=True,
             pass_fds=(mouth,),
-            cwd=Path(__file__).parents[1],
+            cwd=Path(__file__).parents[2],
             env=environ,
             check=False,
         )
