@@ -312,6 +312,14 @@ def test_flags_topic_and_packet_id(retain: bool, mid: int) -> None:
     assert one.seen == [(0x30 | (mid > 0) << 1 | retain, topic, mid, b"1", ())]
 
 
+def test_texts_longer_than_a_byte_can_say() -> None:
+    """Names, values and other properties have two length bytes."""
+    properties = b"\x03" + text("c" * 300) + b"\x26" + text("n" * 300) + text("v" * 256)
+    with bench() as one:
+        one.receive(publish(b"t", b"1", properties=properties))
+    assert one.seen == [(0x30, b"t", 0, b"1", (("n" * 300, "v" * 256),))]
+
+
 def test_a_control_packet_is_handed_on_alone() -> None:
     """The shortest packet at the end of a read, and packets that came together."""
     with bench() as one:

@@ -82,6 +82,7 @@ def test_claims_that_hold(summary: str) -> None:
         ("R999 stands out.", "summary_ids"),
         ("dev_02 is the cause.", "summary_names"),
         ("pump-1 has failed.", "summary_names"),
+        ("temperature-1 has failed.", "summary_names"),  # a metric without a digit is a word as any other
         ("Sensor TH7 is broken.", "summary_names"),
     ],
 )
@@ -217,6 +218,8 @@ def test_checks_name_what_they_looked_at() -> None:
         "summary_names": "dev_02 is not in the data, pump-1 is not in the data",
         "summary_numbers": "27 is not in the data, 90.5 is not in the data",
     }
+    strange = replace(ANSWER, evidence=("r\x07", "x" * 30))
+    assert details(strange)["evidence_known"] == f"r? is no candidate, {'x' * 24} is no candidate"
     assert details(replace(ANSWER, evidence=()))["evidence_present"] == "an anomaly cites no reading"
 
 
