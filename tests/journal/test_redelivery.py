@@ -4,7 +4,8 @@ import random
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -294,6 +295,78 @@ TAILS = [
 def test_a_tail_needs_ids_that_prove_the_order(mids: list[int], wanted: list[int]) -> None:
     """Only ids that ascend, fewer than the highest of them, exclude that the next one is among them."""
     assert [mid for mid, _ in tail_of(mids, [0] * len(mids))] == wanted
+
+
+@pytest.mark.parametrize(
+    ("mids", "whole"),
+    [
+        ([9, 9 + 32_767], True),
+        ([9, 9 + 32_768], False),  # more than half a ring is a step backward
+        ([5, 30_000, 60_000, 4], True),
+        ([5, 30_000, 60_000, 5], False),  # once round the ring
+    ],
+)
+def test_a_tail_goes_forward_and_not_round(mids: list[int], whole: bool) -> None:
+    """Steps of at most half a ring of 65,535 ids, and all of them together below a ring."""
+    assert len(tail_of(mids, [0] * len(mids))) == (len(mids) if whole else 0)
+
+
+def test_a_tail_is_bounded() -> None:
+    """The last 16,384 places in memory, the last 1,024 on disk."""
+    mids = range(100, 100 + 20_000)
+    tail = tail_of(mids, mids)
+    assert (len(tail), tail[0], tail[-1]) == (16_384, (3716, 3716), (20_099, 20_099))
+    with recognising([constant(mid) for mid in range(2, 2002)]) as (rule, database):
+        rows = database.execute("SELECT count(*), min(mid), max(mid) FROM places").fetchone()
+        assert rows == (1024, 978, 2001)
+        again = Redelivery()
+        again.load(database)
+        again.link(LinkUp(2, True, "5", 0.0))
+        again.commit()
+        (_, new) = again.hold(constant(977, 2, dup=True))
+        assert len(new) == 1
+        assert rule.recognising
+
+
+def test_held_messages_are_new_after_two_seconds() -> None:
+    """Counted from the last of them."""
+    with recognising([constant(mid) for mid in range(2, 12)]) as (rule, _database):
+        assert rule.due_s(0.0) is None
+        rule.hold(constant(2, 2, dup=True, mono=10.0))
+        rule.hold(constant(3, 2, dup=True, mono=11.0))
+        assert [rule.due_s(now) for now in (11.0, 12.5, 13.0, 14.0)] == [2.0, 0.5, 0.0, 0.0]
+
+
+@pytest.mark.parametrize(("extra", "held"), [(0, True), (1, False)])
+def test_four_mebibytes_are_held(extra: int, held: bool) -> None:
+    """Topics and payloads; with one byte more all of them are new."""
+    sent = [arrival(0, mid=mid, topic="t" * 24, payload=bytes(1_000_000)) for mid in range(2, 8)]
+    rest = 4 * 1024 * 1024 - 4 * 1_000_024 - 24
+    sent[4] = replace(sent[4], payload=bytes(rest + extra))
+    with recognising(sent) as (rule, _database):
+        for one in again(sent[:4], 2):
+            assert rule.hold(one) == ([], [])
+        repeats, new = rule.hold(again(sent[4:5], 2)[0])
+        assert (repeats, len(new)) == ([], 0 if held else 5)
+        assert rule.recognising is held
+
+
+@contextmanager
+def recognising(sent: Sequence[Arrival]) -> Iterator[tuple[Redelivery, sqlite3.Connection]]:
+    """Have messages journaled on the first connection, and begin the second in the same session."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as database:
+        migrate(database, version=0)
+        rule = Redelivery()
+        rule.load(database)
+        for up, messages in ((LinkUp(1, True, "5", 0.0), sent), (LinkUp(2, True, "5", 0.0), [])):
+            rule.link(up)
+            rule.insert(database)
+            rule.commit()
+            for one in messages:
+                rule.remember(one)
+            rule.insert(database)
+            rule.commit()
+        yield rule, database
 
 
 class Network:

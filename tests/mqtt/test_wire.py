@@ -12,18 +12,10 @@ import pytest
 from hypothesis import given, strategies as st
 
 from agent.mqtt.wire import Wire, WireError
+from tests.fuzz.material import remaining
 from tests.support.growth import MOST, growth
 
 Seen = tuple[int, bytes, int, bytes, tuple[tuple[str, str], ...]]
-
-
-def remaining(length: int) -> bytes:
-    out = bytearray()
-    while True:
-        length, byte = length >> 7, length & 0x7F
-        out.append(byte | (0x80 if length else 0))
-        if not length:
-            return bytes(out)
 
 
 def text(value: str) -> bytes:
