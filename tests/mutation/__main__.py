@@ -1,16 +1,17 @@
 """Changes one operator, constant or statement at a time and runs the module's unit tests on each change.
 
-Run as ``python -m tests.mutation [--jobs N] [--list] [TARGET ...]``. A mutant is killed when a test fails, or
+Run as ``python -m tests.mutation [--jobs N] [TARGET ...]``. A mutant is killed when a test fails, or
 when the tests take more than a limit of CPU time or wall time. ``equivalent.yaml`` lists the mutants that do
-not change behaviour, with the reason. Ends with 1 when a mutant survives or a listed one is gone.
+not change behaviour, with the reason. Ends with 1 when a mutant survives.
 """
 
 import argparse
 import os
 import resource
+import shutil
 import sys
+import tempfile
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -80,11 +81,13 @@ def run_tests(target: Target, mutant: Mutant | None, cpu_s: int | None) -> int:
         resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s))
     if mutant is not None:
         sys.meta_path.insert(0, MutatedModule(mutant))
-    folder = f"--basetemp=/tmp/edge-agent-mutant-{os.getpid()}"
+    folder = Path(tempfile.gettempdir()) / str(os.getpid())
     marks = "not broker and not process and not slow and not root"
-    options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-m", marks, folder]
+    options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-m", marks, f"--basetemp={folder}"]
     options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # for the libraries that are there already
-    return int(pytest.main([*options, *target.tests]))
+    code = int(pytest.main([*options, *target.tests]))
+    shutil.rmtree(folder, ignore_errors=True)
+    return code
 
 
 def start(target: Target, mutant: Mutant | None, limits: Limits | None) -> int:
@@ -137,41 +140,38 @@ def survivors(target: Target, found: list[Mutant], limits: Limits, jobs: int) ->
         time.sleep(0.02)
 
 
+def run(names: Sequence[str], jobs: int) -> int:
+    """Print the survivors and a table; return the exit code."""
+    reasons: dict[str, dict[str, str]] = yaml.safe_load(EQUIVALENT.read_text())
+    for library in LIBRARIES:
+        import_module(library)
+    rows = []
+    for name in names:
+        target = TARGETS[name]
+        limits = measured(target)
+        for module in target.modules:
+            every, equivalent = mutants(REPO / module), reasons.get(module, {})
+            asked = [mutant for mutant in every if mutant.name not in equivalent]
+            survived = 0
+            for mutant in survivors(target, asked, limits, jobs):
+                survived += 1
+                print(f"survived: {module}:{mutant.line}: {mutant.name}", flush=True)
+            rows.append((f"`{module}`", len(every), len(asked) - survived, len(every) - len(asked), survived))
+    print("| module | mutants | killed | equivalent | survived |\n|---|---|---|---|---|")
+    for row in rows:
+        print(f"| {' | '.join(map(str, row))} |")
+    return 1 if any(survived for *_, survived in rows) else 0
+
+
 def main() -> int:
-    """Print a table of the mutants and their ends; return the exit code."""
+    """Parse the arguments and run in a temporary folder."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
     parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"of {', '.join(TARGETS)}; all if none")
     parser.add_argument("--jobs", type=int, default=1, help="processes at once")
-    parser.add_argument("--list", action="store_true", help="print the mutants and run none")
     chosen = parser.parse_args()
-    reasons: dict[str, dict[str, str]] = yaml.safe_load(EQUIVALENT.read_text()) or {}
-    for library in LIBRARIES:
-        import_module(library)
-    rows, left = [], Counter[str]()
-    for name in chosen.targets or TARGETS:
-        target = TARGETS[name]
-        limits = None if chosen.list else measured(target)
-        for module in target.modules:
-            all_of_it = mutants(REPO / module)
-            equivalent = reasons.get(module, {})
-            gone = equivalent.keys() - {mutant.name for mutant in all_of_it}
-            for entry in sorted(gone):
-                print(f"{EQUIVALENT.name}: {module} has no mutant {entry!r}")
-            asked = [mutant for mutant in all_of_it if mutant.name not in equivalent]
-            if limits is None:
-                print("\n".join(f"{module}:{mutant.line}: {mutant.name}" for mutant in asked))
-                continue
-            survived = 0
-            for mutant in survivors(target, asked, limits, chosen.jobs):
-                survived += 1
-                print(f"survived: {module}:{mutant.line}: {mutant.name}", flush=True)
-            killed = len(asked) - survived
-            rows.append((module, len(all_of_it), killed, len(equivalent), survived))
-            left[module] += survived + len(gone)
-    print("| module | mutants | killed | equivalent | survived |\n|---|---|---|---|---|")
-    for row in rows:
-        print(f"| `{row[0]}` | {row[1]} | {row[2]} | {row[3]} | {row[4]} |")
-    return 1 if any(left.values()) else 0
+    with tempfile.TemporaryDirectory(prefix="edge-mutation-") as folder:
+        tempfile.tempdir = folder
+        return run(chosen.targets or list(TARGETS), chosen.jobs)
 
 
 if __name__ == "__main__":
