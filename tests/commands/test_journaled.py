@@ -54,7 +54,7 @@ def feed(broker: Broker) -> None:
         body = json.dumps({"value": 50 + n % 3, "unit": "%"})
         sent.append(client.publish(f"asked/{CALM}/humidity", body, qos=1))
     for one in sent:
-        one.wait_for_publish(5)
+        one.wait_for_publish(60)
     client.disconnect()
     client.loop_stop()
 

@@ -61,7 +61,7 @@ class Feeder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stop.set()
-        self._thread.join(10)
+        self._thread.join(60)
         self._socket.close()
 
     def load(self, devices: Sequence[int], count: int) -> None:

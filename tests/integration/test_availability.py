@@ -120,7 +120,7 @@ def test_a_publishers_ids_count_once_through_a_kill(tmp_path: Path, own_broker: 
         wait_for(lambda: agent.status()["counters"]["messages"] > 0, AT_ONCE_S, "messages arrive")
         agent.kill()
         for info in infos:
-            info.wait_for_publish(10)
+            info.wait_for_publish(60)
         send(client, "plant/d1", *payloads)
         agent.start()
         agent.wait_ready()

@@ -57,8 +57,8 @@ class Listener:
 
     def close(self) -> None:
         self.process.terminate()
-        self.process.wait(5)
-        self._thread.join(5)
+        self.process.wait(60)
+        self._thread.join(60)
         assert self.process.stdout is not None
         self.process.stdout.close()
 
@@ -72,7 +72,7 @@ def publish(port: int, topic: str, *payloads: str) -> None:
         input="".join(f"{payload}\n" for payload in payloads),
         text=True,
         check=True,
-        timeout=20,
+        timeout=60,
     )
 
 

@@ -89,7 +89,7 @@ def _body(stream: BinaryIO) -> bytes:
 
 
 def journaled(agent: AgentProcess) -> int:
-    with closing(sqlite3.connect(f"file:{agent.journal}?mode=ro", uri=True, timeout=5)) as connection:
+    with closing(sqlite3.connect(f"file:{agent.journal}?mode=ro", uri=True, timeout=60)) as connection:
         return int(connection.execute("SELECT count(*) FROM messages").fetchone()[0])
 
 

@@ -33,7 +33,7 @@ def test_a_verdict_belongs_to_the_traces_of_its_readings(
                 json.dumps({"value": 21 + place / 10}),
                 qos=1,
                 properties=user_properties(("traceparent", parent), ("other", "x")),
-            ).wait_for_publish(10)
+            ).wait_for_publish(60)
         wait_for(lambda: site.on("verdicts"), LIMIT_S, "the verdict")
         assert site.agent.stop() == 0
         traces.wait(len(NAMES))

@@ -227,7 +227,7 @@ def test_a_known_device_has_its_verdict_amid_those_of_a_flood(tmp_path: Path) ->
 
         def speak(device: str, readings: int) -> None:
             values = {f"m{number}": 1 for number in range(readings)}
-            sender.publish(f"{topic}/{device}", json.dumps(values), qos=1).wait_for_publish(20)
+            sender.publish(f"{topic}/{device}", json.dumps(values), qos=1).wait_for_publish(60)
 
         for device in known:
             speak(device, 1)

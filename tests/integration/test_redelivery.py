@@ -48,7 +48,7 @@ def journaled(agent: AgentProcess) -> Counter[bytes]:
     """Return how often each payload is in the journal."""
     if not agent.journal.exists():
         return Counter()
-    with closing(sqlite3.connect(f"file:{agent.journal}?mode=ro", uri=True, timeout=5)) as connection:
+    with closing(sqlite3.connect(f"file:{agent.journal}?mode=ro", uri=True, timeout=60)) as connection:
         return Counter(bytes(payload) for (payload,) in connection.execute("SELECT payload FROM messages"))
 
 

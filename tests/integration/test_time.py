@@ -59,7 +59,7 @@ class Wall:
 
 def read(path: Path, query: str) -> list[tuple[Any, ...]]:
     """Return rows of a journal that an agent may be using."""
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5)) as connection:
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=60)) as connection:
         return connection.execute(query).fetchall()
 
 

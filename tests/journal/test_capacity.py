@@ -152,7 +152,7 @@ def test_a_snapshot_that_does_not_fit_holds_up_nothing(tmp_path: Path) -> None:
         large = rig.journal.write(lambda store: store.snapshot(1, os.urandom(400_000)), optional=True)
         small = rig.journal.write(lambda store: store.put("key", "value"))
         assert isinstance(large.exception(10), JournalStorageError)
-        small.result(10)
+        small.result(60)
         assert rig.write(lambda store: store.get("key")) == "value"
 
 
@@ -178,7 +178,7 @@ def test_a_full_disk_withholds_the_acks(tmp_path: Path) -> None:
             lambda store: store.put("key", "value")
         )  # fits into the pages that are there
         connection.execute("PRAGMA max_page_count=1000000").fetchone()
-        future.result(10)
+        future.result(60)
         rig.settle()
         assert [mid for _, mid in rig.acks] == list(range(1, 161))
         assert [row.seq for row in rig.rows] == list(range(1, 161))

@@ -127,7 +127,7 @@ def test_killed_amid_a_migration(old: Path, tmp_path: Path) -> None:
     before = rows_of(path)
     (tmp_path / MARKER).touch()
     argv = [sys.executable, "-c", OPEN, str(tmp_path)]
-    killed = subprocess.run(argv, env={**os.environ, VARIABLE: "c12_schema"}, check=False, timeout=30)
+    killed = subprocess.run(argv, env={**os.environ, VARIABLE: "c12_schema"}, check=False, timeout=60)
     assert killed.returncode == -signal.SIGKILL
     assert version_of(path) == version_of_name(old)
     assert rows_of(path) == before

@@ -91,7 +91,7 @@ def test_after_a_kill(tmp_path: Path) -> None:
     """The WAL that was left is read, and left."""
     with agent(tmp_path) as process:
         process.send_signal(signal.SIGKILL)
-        process.wait(10)
+        process.wait(60)
     before = state(tmp_path)
     assert count(tmp_path) == 100
     assert before == state(tmp_path)
@@ -102,7 +102,7 @@ def test_a_wal_without_its_index(tmp_path: Path) -> None:
     """A copied journal is read from a temporary copy that goes with the reader."""
     with agent(tmp_path) as process:
         process.send_signal(signal.SIGKILL)
-        process.wait(10)
+        process.wait(60)
     (tmp_path / "journal.sqlite-shm").unlink()
     before = state(tmp_path)
     assert count(tmp_path) == 100
@@ -129,7 +129,7 @@ def test_a_user_who_may_only_read(open_folder: Path, when: str) -> None:
             process.send_signal(signal.SIGSTOP)  # so that nobody but the reader could change a file
         else:
             process.send_signal(signal.SIGKILL)
-            process.wait(10)
+            process.wait(60)
         if when == "stopped":
             with Rig(folder):
                 pass
@@ -141,7 +141,7 @@ def test_a_user_who_may_only_read(open_folder: Path, when: str) -> None:
             capture_output=True,
             text=True,
             check=False,
-            timeout=30,
+            timeout=60,
         )
         assert done.stdout.strip() == "100", done.stderr
         assert before == state(folder)

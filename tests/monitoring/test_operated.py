@@ -187,7 +187,7 @@ def test_promtool_finds_no_fault_in_the_exposition(watched: Watched) -> None:
     """Names, units, types and help texts are as Prometheus wants them."""
     text = watched.site.agent.get("/metrics")[1]
     done = subprocess.run(
-        ["promtool", "check", "metrics"], input=text, capture_output=True, text=True, timeout=30, check=False
+        ["promtool", "check", "metrics"], input=text, capture_output=True, text=True, timeout=60, check=False
     )
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 

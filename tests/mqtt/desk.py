@@ -157,7 +157,7 @@ def peer(
     client.on_connect = connected
     client.connect("127.0.0.1", port, clean_start=clean)
     client.loop_start()
-    assert ready.wait(5)
+    assert ready.wait(60)
     try:
         yield client
     finally:
@@ -169,7 +169,7 @@ def send(client: paho.Client, topic: str, *payloads: str | bytes, qos: int = 1, 
     """Publish and wait for each PUBACK."""
     infos = [client.publish(topic, payload, qos=qos, retain=retain) for payload in payloads]
     for info in infos:
-        info.wait_for_publish(10)
+        info.wait_for_publish(60)
 
 
 def user_properties(*pairs: tuple[str, str]) -> Properties:

@@ -22,7 +22,7 @@ def guarded(folder: Path, *, extra: str = "") -> Broker:
     """A Mosquitto with user agent / secret, who may write below agent/ and read sensors/."""
     folder.mkdir(parents=True, exist_ok=True)
     passwords, acl = folder / "passwords", folder / "acl"
-    subprocess.run(["mosquitto_passwd", "-b", "-c", passwords, "agent", "secret"], check=True, timeout=10)
+    subprocess.run(["mosquitto_passwd", "-b", "-c", passwords, "agent", "secret"], check=True, timeout=60)
     acl.write_text("user agent\ntopic read sensors/#\ntopic write agent/#\n")
     lines = f"allow_anonymous false\npassword_file {passwords}\nacl_file {acl}\n{extra}"
     return Broker(folder, lines)

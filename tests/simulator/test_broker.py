@@ -37,7 +37,7 @@ class Subscriber:
         self.client.on_message = self._arrived
         self.client.connect("127.0.0.1", port)
         self.client.loop_start()
-        assert self._up.wait(5)
+        assert self._up.wait(60)
 
     def _connected(self, client: paho.Client, _data: object, flags: paho.ConnectFlags, *_: object) -> None:
         self.session_present = flags.session_present

@@ -341,7 +341,7 @@ def test_taken_port_is_said() -> None:
 def post(url: str, body: bytes) -> Any:
     """POST without a proxy and return the JSON answer."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(urllib.request.Request(url, body), timeout=5) as reply:
+    with opener.open(urllib.request.Request(url, body), timeout=60) as reply:
         return json.loads(reply.read())
 
 

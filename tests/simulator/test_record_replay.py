@@ -87,7 +87,7 @@ def say_everything(broker: Broker, base: str) -> int:
         *((f"{base}/n", str(number).encode(), number % 2, False, None) for number in range(100)),
     ]
     for topic, payload, qos, retain, more in said:
-        client.publish(topic, payload, qos, retain, more).wait_for_publish(5)
+        client.publish(topic, payload, qos, retain, more).wait_for_publish(60)
     client.disconnect()
     client.loop_stop()
     return len(said)

@@ -320,7 +320,7 @@ def test_command_listens_to_a_broker(tmp_path: Path, capsys: pytest.CaptureFixtu
             assert main([*command, "1.5"]) == 0
         finally:
             stop.set()
-            said.result(10.0)
+            said.result(60)
     told = json.loads(capsys.readouterr().out)
     assert list(told) == ["edge-agent/gw1", "edge-agent/gw2"]
     assert told["edge-agent/gw1"]["total"]["found"] == 3

@@ -184,7 +184,7 @@ class Terminal:
                 break
             self._said += data
         os.close(self._ours)
-        return self._process.wait(10), self._said.decode(errors="replace")
+        return self._process.wait(60), self._said.decode(errors="replace")
 
 
 @pytest.fixture(scope="module")
