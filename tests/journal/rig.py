@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
@@ -229,3 +229,16 @@ def concluding(
 def acking(*ids: int) -> Callable[[Store], None]:
     """Return the job that notes PUBACKs."""
     return lambda store: store.outbox_done(ids)
+
+
+ON = {"topic": "sensors/door/contact", "payload": b"1"}
+
+
+def constant(mid: int, generation: int = 1, **changes: Any) -> Arrival:
+    """Return a message of a contact that always publishes the same, with this packet id."""
+    return arrival(0, mid=(mid - 1) % 65_535 + 1, generation=generation, **ON, **changes)
+
+
+def again(messages: Sequence[Arrival], generation: int) -> list[Arrival]:
+    """Return messages as the broker sends them again; held ones wait as long as a test needs."""
+    return [replace(one, generation=generation, dup=True, mono=time.monotonic() + 600) for one in messages]

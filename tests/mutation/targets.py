@@ -17,7 +17,7 @@ TARGETS = {
     "wire": Target(
         ("agent/mqtt/wire.py",), ("tests/mqtt/test_wire.py", "tests/mqtt/test_hostile_packets.py")
     ),
-    "redelivery": Target(("agent/journal/redelivery.py",), ("tests/journal/test_redelivery.py",)),
+    "redelivery": Target(("agent/journal/redelivery.py",), ("tests/journal/test_tail_rule.py",)),
     "budget": Target(
         ("agent/budget/ledger.py", "agent/budget/periods.py"),
         ("tests/budget/test_ledger.py", "tests/budget/test_periods.py"),
