@@ -49,7 +49,7 @@ class Bench:
     def __init__(self, *, v5: bool = True, max_packet_size: int = 1 << 20) -> None:
         near, self.far = socket.socketpair()
         near.settimeout(0.0)
-        self.far.settimeout(60)
+        self.far.settimeout(5)
         self.seen: list[Seen] = []
         self.control: list[bytes] = []
         self.wire = Wire(

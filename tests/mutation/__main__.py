@@ -26,6 +26,7 @@ import yaml
 
 from tests.mutation.mutants import Mutant, mutants
 from tests.mutation.targets import TARGETS, Target
+from tests.support import waiting
 
 REPO = Path(__file__).resolve().parents[2]
 EQUIVALENT = Path(__file__).with_name("equivalent.yaml")
@@ -75,6 +76,7 @@ def run_tests(target: Target, mutant: Mutant | None, cpu_s: int | None) -> int:
     """Run the tests in this process, which is a child of its own; return its exit code."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.environ["HYPOTHESIS_PROFILE"] = "mutation"
+    waiting.PATIENCE = 1.0  # of many mutants nothing comes
     os.dup2(null, 1)
     os.dup2(null, 2)
     if cpu_s is not None:
