@@ -76,7 +76,8 @@ def test_held_messages_are_new_after_two_seconds() -> None:
     with recognising([constant(mid) for mid in range(2, 12)]) as (rule, _database):
         assert rule.due_s(0.0) is None
         rule.hold(constant(2, 2, dup=True, mono=10.0))
-        rule.hold(constant(3, 2, dup=True, mono=11.0))
+        rule.hold(constant(3, 2, dup=True, mono=10.5))
+        rule.hold(constant(4, 2, dup=True, mono=11.0))
         assert [rule.due_s(now) for now in (11.0, 12.5, 13.0, 14.0)] == [2.0, 0.5, 0.0, 0.0]
 
 
@@ -167,6 +168,9 @@ def test_only_a_resumed_session_is_recognised(ups: list[LinkUp], recognised: boo
         for one in ups:
             linked(process, database, one)
         assert process.recognising is recognised
+        last = loaded(database)
+        linked(last, database, up(ups[-1].generation + 1))
+        assert last.recognising is recognised
 
 
 def test_reused_ids_are_remembered_until_a_new_session() -> None:
@@ -174,6 +178,7 @@ def test_reused_ids_are_remembered_until_a_new_session() -> None:
     with recognising([constant(3), constant(4), constant(4)]) as (rule, database):
         assert (reused(rule), rule.recognising) == (True, False)
         later = loaded(database)
+        later.rollback()
         assert reused(later)
         linked(later, database, up(3))
         assert (reused(later), later.recognising) == (True, False)
@@ -195,6 +200,42 @@ def test_each_connection_has_its_own_order_of_ids() -> None:
         rule.insert(database)
         rule.commit()
         assert not reused(loaded(database))
+        for mid in (2, 1):
+            rule.remember(constant(mid, 2))
+        rule.insert(database)
+        rule.commit()
+        assert reused(loaded(database))
+
+
+@pytest.mark.parametrize(("step", "backward"), [(1, False), (32_767, False), (32_768, True), (65_534, True)])
+def test_a_step_of_more_than_half_a_ring_is_backward(step: int, backward: bool) -> None:
+    """Then the broker has given an id out again."""
+    with recognising([constant(9)]) as (rule, _database):
+        rule.remember(constant(100, 2))
+        rule.remember(constant(100 + step, 2))
+        assert reused(rule) is backward
+
+
+def test_places_of_two_connections_are_not_mixed() -> None:
+    """Those of the later one count, also within one transaction."""
+    with recognising(LAST) as (rule, database):
+        for one in (constant(5, 2), constant(6, 3)):
+            rule.remember(one)
+        rule.insert(database)
+        rule.commit()
+        assert database.execute("SELECT mid FROM places WHERE generation = 3").fetchall() == [(6,)]
+
+
+def test_places_on_disk_are_the_last_of_many_transactions() -> None:
+    """The oldest are overwritten, however they came."""
+    with recognising(LAST) as (rule, database):
+        for first in range(2, 2002, 500):
+            for mid in range(first, first + 500):
+                rule.remember(constant(mid, 2))
+            rule.insert(database)
+            rule.commit()
+        kept = "SELECT count(*), min(mid), max(mid) FROM places WHERE generation = 2"
+        assert database.execute(kept).fetchone() == (1024, 978, 2001)
 
 
 def test_places_are_those_of_the_last_connection_with_messages() -> None:
