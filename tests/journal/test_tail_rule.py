@@ -150,6 +150,37 @@ def test_a_run_is_repeated_when_it_reaches_the_last_place() -> None:
         assert rule.due_s(0.0) is None
 
 
+@pytest.mark.parametrize(
+    "sent",
+    [
+        [replace(LAST[9], dup=False)],
+        [*again(LAST[6:7], 2), *again(LAST[8:9], 2)],  # a gap
+        [*again(LAST[6:8], 2), constant(40, 2, dup=True)],
+        again(LAST[5:6] * 2, 2),
+    ],
+)
+def test_a_run_that_breaks_is_new(sent: list[Arrival]) -> None:
+    """All of it, with the message that broke it."""
+    with recognising(LAST) as (rule, _database):
+        for one in sent[:-1]:
+            assert rule.hold(one) == ([], [])
+        assert rule.hold(sent[-1]) == ([], sent)
+        assert not rule.recognising
+
+
+def test_a_topic_that_is_not_unicode_has_a_place() -> None:
+    """A lone surrogate is told from other text."""
+    odd = [
+        arrival(0, mid=5, topic="s/\udc80", payload=b"1"),
+        arrival(0, mid=6, topic="s/\udc81", payload=b"1"),
+    ]
+    with recognising(odd) as (rule, _database):
+        (_, new) = rule.hold(again([replace(odd[1], topic="s/\udc80")], 2)[0])
+        assert len(new) == 1
+    with recognising(odd) as (rule, _database):
+        assert rule.hold(again(odd[1:], 2)[0])[1] == []
+
+
 @pytest.mark.parametrize("restart", [False, True])
 @pytest.mark.parametrize(
     ("ups", "recognised"),
