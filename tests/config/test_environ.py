@@ -95,6 +95,7 @@ def test_the_sdks_switches(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("text", "environ", "words"),
     [
@@ -165,6 +166,7 @@ def test_what_a_configuration_leaves_open(
         assert all((words or "") in line for line in found)
 
 
+@pytest.mark.process
 def test_check_prints_the_endpoint_and_the_weaknesses(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
