@@ -13,7 +13,7 @@ DIR ?= wheels
 ARCH ?= $(shell uname -m)
 PYTHON ?= 3.11
 
-.PHONY: deployment demo docs test test-llm check venv tools bench score faults fuzz wheels pictures clean
+.PHONY: deployment demo docs test unit test-llm check venv tools bench score faults mutation fuzz wheels pictures clean
 
 venv: .venv/.made
 
@@ -58,6 +58,10 @@ check: venv
 	.venv/bin/lint-imports
 	$(PY) docs/prose_lint.py
 
+# No test that starts a process, none that takes seconds: the marks of pyproject.toml, checked while they run.
+unit: venv
+	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not (broker or browser or process or root or slow)"
+
 test: venv tools
 	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
@@ -76,6 +80,11 @@ score: venv tools
 
 faults: venv tools
 	$(PY) -m tests.faults.run --kills $(KILLS) --rate $(RATE) --seed $(SEED)
+
+# One operator, constant or statement changed at a time: the module's unit tests must fail on each change.
+# TARGETS="window wire" for some of them, JOBS=2 for two processes.
+mutation: venv
+	$(PY) -m tests.mutation --jobs $(JOBS) $(TARGETS)
 
 # Hostile inputs for decode, reply parser, wire and configuration loader: no failure, none above 50 ms of CPU time.
 # TARGETS="decode reply wire config" for some of them.

@@ -1,15 +1,52 @@
-"""Fixtures that every room's tests may use."""
+"""Fixtures for the tests of every folder, and the check of their marks."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, Phase, settings
 
 from tests.support.broker import Broker
+from tests.support.marks import FIXTURES, ProcessGuard
 
-settings.register_profile("any machine", deadline=None)  # a time is never asserted
-settings.load_profile("any machine")
+# No time is asserted, that of generating data included.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# A mutant needs a failure, not the smallest one, and the same examples each time.
+settings.register_profile(
+    "mutation",
+    settings.get_profile("any machine"),
+    derandomize=True,
+    database=None,
+    phases=(Phase.explicit, Phase.generate),
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "any machine"))
+
+GUARD = ProcessGuard()
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark a test by the fixtures that it uses."""
+    for fixture in getattr(item, "fixturenames", ()):
+        for mark in FIXTURES.get(fixture, ()):
+            item.add_marker(mark)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
+    """Skip what needs another user, and let fixtures start what the test's marks announce."""
+    marks = {mark.name for mark in item.iter_markers()}
+    if "root" in marks and os.geteuid() != 0:
+        pytest.skip("needs root")
+    with GUARD.allowing(marks):
+        yield
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Let the test start what its marks announce."""
+    with GUARD.allowing({mark.name for mark in item.iter_markers()}):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -14,8 +14,6 @@ MAX_JUMP_S = 300.0
 MAX_DRIFT = 0.001  # of the elapsed time: more than any slewing clock
 LOCALTIME = Path("/etc/localtime")
 
-_LONGEST_S = {HOUR: 3600.0, DAY: 90_000.0, MONTH: 31 * 86_400.0 + 3600.0}
-
 
 @dataclass(frozen=True, slots=True)
 class Anchor:

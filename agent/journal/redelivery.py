@@ -78,15 +78,11 @@ class Redelivery:
     def _load(self, connection: sqlite3.Connection) -> None:
         """Read the places of the last connection on which a message was received."""
         rows = connection.execute(
-            "SELECT generation, n, mid, hash FROM places"
-            " WHERE generation = (SELECT max(generation) FROM places) ORDER BY n"
-        ).fetchall()
+            "SELECT mid, hash FROM places WHERE generation = (SELECT max(generation) FROM places) ORDER BY n"
+        )
+        self._extend(rows.fetchall())
         self._linked = int(read_meta(connection, "linked") or 0)
-        state = self._state
-        state.ids_reused = bool(read_meta(connection, "ids_reused"))
-        self._extend([(mid, digest) for _, _, mid, digest in rows])
-        if rows:
-            state.generation, state.stored = rows[-1][0], rows[-1][1] + 1
+        self._state.ids_reused = bool(read_meta(connection, "ids_reused"))
         self._keep_state()
 
     # --------------------------------------------------------------------------- in a transaction

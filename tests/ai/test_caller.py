@@ -138,7 +138,7 @@ def test_a_hanging_model_leaves_time_for_the_next() -> None:
             return good(request)
 
         model.complete = complete  # type: ignore[method-assign]
-        parts = kit(model, fallback=("cheap",), deadline_s=0.8)
+        parts = kit(model, fallback=("cheap",), deadline_s=2.0)
         ((one,),) = await settled(parts, batch())
         assert (one.reason, one.model) == (Reason.REVIEWED, "cheap")
 
@@ -165,7 +165,7 @@ def test_calls_at_once_are_bounded() -> None:
     async def story() -> None:
         model = Model()
         model.gate = asyncio.Event()
-        parts = kit(model, max_concurrent=2, deadline_s=0.3)
+        parts = kit(model, max_concurrent=2, deadline_s=0.6)
         result = await settled(parts, *(batch(window(f"w{n}"), name=f"b{n}") for n in range(5)))
         assert model.most == 2
         assert [reasons(one) for one in result] == [[Reason.TIMEOUT]] * 5
@@ -246,14 +246,14 @@ def test_the_first_call_of_a_local_server_may_be_slow() -> None:
     async def story() -> None:
         model = Model()
         model.gate = asyncio.Event()
-        parts = kit(model, provider="ollama", deadline_s=0.1)
+        parts = kit(model, provider="ollama", deadline_s=0.3)
         loop = asyncio.get_running_loop()
         times = []
         for _ in range(2):
             start = loop.time()
             assert reasons(await parts.caller.ask(batch())) == [Reason.TIMEOUT]
             times.append(loop.time() - start)
-        assert times[0] >= 0.4 > times[1]
+        assert times[0] >= 1.2 > times[1]
         assert list(parts.caller._admission.breaker._results) == [True]
         await parts.caller.aclose()
 
@@ -600,6 +600,7 @@ def test_injection_is_suspected_and_counted() -> None:
     asyncio.run(story())
 
 
+@pytest.mark.process
 def test_the_sdk_is_not_imported_before_the_first_call() -> None:
     """An agent whose gate never fires does not pay for it."""
     code = """

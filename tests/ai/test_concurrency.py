@@ -115,7 +115,7 @@ def test_patience_lasts_until_the_model_was_loaded(error: ErrorType | None, coun
 
     async def story() -> None:
         model = Model(fails(error) if error else good)
-        parts = kit(model, provider="llamacpp", deadline_s=0.1, max_retries=0)
+        parts = kit(model, provider="llamacpp", deadline_s=0.2, max_retries=0)
         await parts.caller.ask(batch(name="b1"))
         model.gate = asyncio.Event()
         assert reasons(await parts.caller.ask(batch(name="b2"))) == [Reason.TIMEOUT]

@@ -16,6 +16,8 @@ from datetime import UTC
 from pathlib import Path
 from typing import IO
 
+import pytest
+
 from agent.ai import Caller, OpenAIChat
 from agent.budget.ledger import BudgetLedger
 from agent.domain.model_calls import BudgetWindow, CallRecord
@@ -92,6 +94,7 @@ async def _measure(
         logs.close(1.0)
 
 
+@pytest.mark.slow
 def test_a_call_leaves_nothing_behind(tmp_path: Path) -> None:
     """Answers, refusals, garbage and cut connections alike."""
     with NonceModel(seed=3, trouble=TROUBLE, calls_per_s=1e6) as model:
@@ -100,6 +103,7 @@ def test_a_call_leaves_nothing_behind(tmp_path: Path) -> None:
     assert left < MOST_BYTES, f"{left:.0f} bytes a call"
 
 
+@pytest.mark.slow
 def test_the_count_sees_what_is_kept(tmp_path: Path) -> None:
     """The control: a harness that keeps the words of each call."""
     kept: list[CallRecord] = []

@@ -7,9 +7,14 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from agent.domain.model_calls import Usage
 from tests.ai.kit import PRICING
-from tests.support.model_endpoint import ModelEndpoint, wait_for
+from tests.support.model_endpoint import ModelEndpoint
+from tests.support.waiting import wait_for
+
+pytestmark = [pytest.mark.process, pytest.mark.slow]
 
 SEED = int(os.environ.get("EDGE_AGENT_BUDGET_SEED", "1"))
 KILLS = int(os.environ.get("EDGE_AGENT_BUDGET_KILLS", "3"))
@@ -44,7 +49,7 @@ def run(folder: Path, *, seed: int, kills: int, cap_usd: float, mode: tuple[str,
             goal = len(endpoint.requests) + rng.randint(1, 16)
             wait_for(lambda goal=goal: len(endpoint.requests) >= goal, 30)  # type: ignore[misc]
             process.kill()
-            process.communicate(timeout=10)
+            process.communicate(timeout=120)
         output, _ = start(kills).communicate(timeout=120)
         assert output.split() == ["ready", "exhausted"]
         wait_for(lambda: len(endpoint.billed) == len(endpoint.requests), 10)

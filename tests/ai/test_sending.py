@@ -93,9 +93,9 @@ def test_loading_is_not_part_of_the_deadline() -> None:
         async def load() -> None:
             nonlocal loads
             loads += 1
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(1.2)
 
-        parts = kit(Model(), deadline_s=0.2, load=load)
+        parts = kit(Model(), deadline_s=1.0, load=load)
         assert reasons(await parts.caller.ask(batch())) == [Reason.REVIEWED]
         parts.purse.limit = 0.0
         await parts.caller.ask(batch(window("w2", value=91.0)))

@@ -14,7 +14,7 @@ from agent.config.load import load
 from tests.commands.kit import write_config
 from tests.journal.rig import arrival, link_up
 from tests.observe.sink import Log
-from tests.support.agent_process import wait_for
+from tests.support.waiting import wait_for
 
 LIMIT_S = 20.0
 

@@ -22,8 +22,9 @@ from simulator import scrape
 from simulator.model import ModelEndpoint
 from tests.benchmarks.backlog import LIMITS, PATTERN, backlog, queue
 from tests.faults.rig import QUIET_BROKER
-from tests.support.agent_process import AgentProcess, Child, wait_for
+from tests.support.agent_process import AgentProcess, Child
 from tests.support.broker import Broker
+from tests.support.waiting import wait_for
 
 STEP_S = 0.05
 IDLE_S = 1.0

@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from simulator import scenario as scenarios
 from simulator.events import history, live
 from simulator.scenario import History
@@ -9,6 +11,7 @@ from tests.benchmarks.inprocess import LocalAgent
 from tests.benchmarks.quiet import DAY_S, MAX_CALLS, START, quiet
 
 
+@pytest.mark.slow
 def test_a_healthy_fleet_costs_no_finding_and_hardly_a_call() -> None:
     """Five of the twenty devices, four days learnt, a day and a half judged."""
     agent, device_days = quiet("quiet", seed=5, learn_days=4.0, judge_days=1.5, devices=5)

@@ -1,7 +1,9 @@
 """The budget ledger: on disk, over restarts, under a clock that steps."""
 
 import asyncio
+import os
 import sqlite3
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from agent.budget.ledger import BudgetLedger
+from agent.budget import ledger as ledger_module
+from agent.budget.ledger import BudgetLedger, boot_id
 from agent.budget.store import SENTINEL
 from agent.domain.model_calls import BudgetWindow
 from agent.journal.errors import JournalError, JournalNewerError
@@ -196,7 +199,9 @@ def test_a_stepped_clock_gives_no_money(world: World, step: float) -> None:
         assert await ledger.reserve(0.10, "review") is not None
         world.wall += step
         assert await ledger.reserve(0.01, "review") is None
-        assert [event for event, _ in world.reports] == ["budget_clock_jumped"]
+        assert [(event, fields["level"]) for event, fields in world.reports] == [
+            ("budget_clock_jumped", "warning")
+        ]
         world.pass_time(3600)
         assert await ledger.reserve(0.01, "review") is not None
 
@@ -242,7 +247,9 @@ def test_a_lost_file_counts_as_spent(world: World) -> None:
     world.path.unlink()
     ledger = world.open()
     assert ledger.lost
-    assert [event for event, _ in world.reports] == ["budget_file_lost"]
+    ((event, fields),) = world.reports
+    assert (event, fields["level"], fields["path"]) == ("budget_file_lost", "warning", str(world.path))
+    assert "edge-agent budget reset" in fields["remedy"]
     asyncio.run(story())
 
 
@@ -378,7 +385,7 @@ def test_a_write_that_fails_is_no_booking(world: World) -> None:
             asyncio.run(ledger.reserve(0.01, "review"))
     blocker.execute("ROLLBACK")
     assert asyncio.run(ledger.reserve(0.01, "review")) is not None
-    assert [event for event, _ in world.reports] == ["budget_write_failed"]
+    assert [(event, fields["level"]) for event, fields in world.reports] == [("budget_write_failed", "error")]
     blocker.execute("BEGIN EXCLUSIVE")
     with pytest.raises(JournalError):
         asyncio.run(ledger.reserve(0.01, "review"))
@@ -395,6 +402,7 @@ def test_a_booking_nobody_waits_for_is_given_back(world: World) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        assert all(task.cancelled() for task in tasks)
         for _ in range(3):
             await ledger.refresh()
         assert spent(ledger) == (0.0, 0.0)
@@ -423,3 +431,79 @@ def test_commits_are_flushed(world: World) -> None:
     db = ledger._file._db
     assert db.execute("PRAGMA synchronous").fetchone()[0] == 2
     assert db.execute("PRAGMA journal_mode").fetchone()[0] == "truncate"
+
+
+def test_the_boot_is_named_by_the_kernel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Without its file each process is a boot of its own."""
+    assert boot_id() == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    monkeypatch.setattr(ledger_module, "_BOOT_ID", tmp_path / "missing")
+    assert boot_id() == f"process-{os.getpid()}"
+
+
+def test_a_reboot_within_the_hour_is_remembered(world: World) -> None:
+    """A step of the clock after it is seen, although no period has ended in between."""
+    first = world.open()
+    assert asyncio.run(first.reserve(0.10, "review")) is not None
+    first.close()
+    world.mono, world.boot = 3.0, "boot-2"
+    second = world.open()
+    assert asyncio.run(second.reserve(0.01, "review")) is None
+    second.close()
+    world.wall += 86_400 * 3
+    world.mono += 5
+    assert asyncio.run(world.open().reserve(0.01, "review")) is None
+
+
+def test_a_refresh_sees_a_stepped_clock(world: World) -> None:
+    """As a booking does."""
+    ledger = world.open()
+    world.wall += 86_400
+    asyncio.run(ledger.refresh())
+    assert [event for event, _ in world.reports] == ["budget_clock_jumped"]
+
+
+def test_closing_finishes_what_was_handed_in(world: World) -> None:
+    """A booking that waits for the disk is on it afterwards, and the file is closed."""
+
+    async def story() -> None:
+        task = asyncio.create_task(ledger.reserve(0.01, "review"))
+        await asyncio.sleep(0)
+        threading.Timer(0.1, free.set).start()
+        ledger.close()
+        assert await task is not None
+
+    ledger, free = world.open(), threading.Event()
+    ledger._executor.submit(free.wait)
+    asyncio.run(story())
+    with pytest.raises(JournalError, match="is closed"):
+        ledger._file.load()
+    assert spent(world.open()) == (0.01, 0.0)
+
+
+def test_a_booking_that_nobody_waits_for_may_fail(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The disk refuses it in the ledger's own thread; that is logged once, and nothing is given back."""
+    entered, free = threading.Event(), threading.Event()
+    threads: list[str] = []
+
+    def refuse() -> float:
+        threads.append(threading.current_thread().name)
+        entered.set()
+        free.wait()
+        raise sqlite3.OperationalError("database or disk is full")
+
+    async def story() -> None:
+        task = asyncio.create_task(ledger.reserve(0.01, "review"))
+        await asyncio.to_thread(entered.wait)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        free.set()
+        ledger.close()
+
+    ledger = world.open()
+    monkeypatch.setattr(ledger, "_wall", refuse)
+    asyncio.run(story())
+    assert [event for event, _ in world.reports] == ["budget_write_failed"]
+    assert [name.partition("_")[0] for name in threads] == ["budget"]
+    assert caplog.records == []

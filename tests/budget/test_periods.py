@@ -40,6 +40,12 @@ def test_the_doubled_hour_of_autumn_is_two_periods() -> None:
     assert second[DAY] == first[DAY]
 
 
+def test_a_doubled_midnight_begins_one_day() -> None:
+    """In Havana clocks go back from 01:00 to midnight; the day has begun at the first one."""
+    havana = ZoneInfo("America/Havana")
+    assert starts(at("2026-11-01T12:00:00-05:00"), havana)[DAY] == at("2026-11-01T00:00:00-04:00")
+
+
 def test_an_hour_ends_and_the_day_goes_on() -> None:
     """Only the period that is over starts at zero."""
     wall = at("2026-11-24T10:59:00+00:00")
@@ -58,6 +64,25 @@ def test_a_stepped_clock_ends_no_period(step: float) -> None:
     assert {one.booked for one in periods.values()} == {7}
     later, _ = roll(periods, moved, anchor(now.wall + 3600, 3660.0), UTC)
     assert later[HOUR].booked == 0
+
+
+@pytest.mark.parametrize(
+    ("elapsed_s", "step_s", "jump"),
+    [
+        (0, 300, False),
+        (0, 300.1, True),
+        (60, 299.9, False),
+        (60, 300.5, True),
+        (60, -300.5, True),
+        (1e6, 1299, False),
+        (1e6, 1301, True),
+    ],
+)
+def test_a_jump_is_more_than_five_minutes_and_the_drift(elapsed_s: float, step_s: float, jump: bool) -> None:
+    """A thousandth of the elapsed time may be slewing."""
+    wall = at("2026-11-24T10:30:00+00:00")
+    assert jumped(anchor(wall), anchor(wall + elapsed_s + step_s, elapsed_s)) is jump
+    assert jumped(anchor(wall), anchor(wall + step_s, boot="b")) is False
 
 
 def test_many_small_steps_add_up_to_a_jump() -> None:

@@ -60,6 +60,7 @@ def test_an_hour_that_is_over_is_empty(ledger: BudgetLedger, tmp_path: Path) -> 
     assert read(tmp_path / "budget.sqlite", later_s=3600) == Spend(0.1, 0.0, 0.0)
 
 
+@pytest.mark.process
 def test_a_crash_in_the_middle_of_a_commit_is_read(ledger: BudgetLedger, tmp_path: Path) -> None:
     """A hot journal is rolled back in a copy; the agent's own files stay for the agent."""
     asyncio.run(ledger.reserve(0.03, "review"))

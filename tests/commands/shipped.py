@@ -9,8 +9,8 @@ from typing import Any, Self
 from paho.mqtt.client import Client, MQTTv5
 from paho.mqtt.enums import CallbackAPIVersion
 
-from tests.support.agent_process import wait_for
 from tests.support.broker import Broker
+from tests.support.waiting import wait_for
 
 FILES = Path(__file__).resolve().parents[2] / "configs" / "mosquitto"
 USERS = ("agent-gw1", "dashboard", "th1", "th2")
@@ -26,7 +26,7 @@ class ShippedBroker(Broker):
         self.folder.mkdir(parents=True, exist_ok=True)
         passwords = self.folder / "edge-agent.passwords"
         passwords.write_text("".join(f"{user}:{user}\n" for user in USERS))
-        subprocess.run(["mosquitto_passwd", "-U", passwords], check=True, timeout=10)
+        subprocess.run(["mosquitto_passwd", "-U", passwords], check=True, timeout=60)
         (self.folder / "edge-agent.acl").write_text(self.acl)
         shipped = (FILES / "edge-agent.conf").read_text().replace("/etc/mosquitto", str(self.folder))
         (self.folder / "conf.d").mkdir(exist_ok=True)
@@ -74,7 +74,7 @@ class User:
 
     def retain(self, topic: str) -> None:
         """Publish retained, at QoS 1."""
-        self._client.publish(topic, "1", qos=1, retain=True).wait_for_publish(5)
+        self._client.publish(topic, "1", qos=1, retain=True).wait_for_publish(60)
 
     def subscribe(self, topic: str) -> int:
         """Subscribe at QoS 1 and return the reason code."""

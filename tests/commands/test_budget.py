@@ -13,6 +13,8 @@ from agent.budget.periods import find_zone
 from agent.cli import main
 from agent.domain.model_calls import BudgetWindow
 
+pytestmark = pytest.mark.process
+
 LIMITS = {BudgetWindow.HOUR: 0.1, BudgetWindow.DAY: 1.0, BudgetWindow.MONTH: 20.0}
 
 

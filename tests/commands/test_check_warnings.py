@@ -8,6 +8,8 @@ from agent.ai.errors import remedy
 from agent.domain.model_calls import ErrorType
 from tests.commands.kit import ask, write_config
 
+pytestmark = pytest.mark.process
+
 
 def test_check_warns_of_limits_in_a_unit_that_cannot_fit(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]

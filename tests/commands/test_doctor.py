@@ -19,6 +19,8 @@ from tests.support.agent_process import AgentProcess
 from tests.support.broker import Broker, free_port
 from tests.support.model_endpoint import ModelEndpoint
 
+pytestmark = [pytest.mark.broker, pytest.mark.process]
+
 ACL = (FILES / "edge-agent.acl").read_text()
 
 

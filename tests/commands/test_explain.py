@@ -11,6 +11,8 @@ from agent.commands.explain import explain
 from agent.config import Config, load_apart
 from tests.commands.kit import as_json, ask, write_config
 
+pytestmark = pytest.mark.process  # a configuration is read in a child process
+
 AT = 1_795_000_000.0
 
 

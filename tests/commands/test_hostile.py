@@ -15,6 +15,8 @@ from agent.commands.past import prompter
 from agent.config import ConfigError
 from tests.commands.kit import ask, write_config
 
+pytestmark = pytest.mark.process
+
 COMMANDS = [
     ["check"],
     ["run"],

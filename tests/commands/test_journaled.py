@@ -13,9 +13,12 @@ from paho.mqtt.enums import CallbackAPIVersion
 from agent.commands import show
 from agent.journal import Reader
 from tests.commands.kit import as_json, ask, write_config
-from tests.support.agent_process import AgentProcess, wait_for
+from tests.support.agent_process import AgentProcess
 from tests.support.broker import Broker
 from tests.support.model_endpoint import ModelEndpoint
+from tests.support.waiting import wait_for
+
+pytestmark = pytest.mark.process
 
 DEVICE, CALM = "hall/boiler", "hall/room"
 
@@ -51,7 +54,7 @@ def feed(broker: Broker) -> None:
         body = json.dumps({"value": 50 + n % 3, "unit": "%"})
         sent.append(client.publish(f"asked/{CALM}/humidity", body, qos=1))
     for one in sent:
-        one.wait_for_publish(5)
+        one.wait_for_publish(60)
     client.disconnect()
     client.loop_stop()
 

@@ -95,6 +95,7 @@ def test_the_sdks_switches(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("text", "environ", "words"),
     [
@@ -185,6 +186,7 @@ def test_sources_that_overlap_under_no_fixed_level_are_named(tmp_path: Path) -> 
     )
 
 
+@pytest.mark.process
 def test_check_prints_the_endpoint_and_the_weaknesses(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

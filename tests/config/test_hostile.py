@@ -149,6 +149,7 @@ def test_a_pipe_that_is_filled_late_is_read() -> None:
     os.close(ear)
 
 
+@pytest.mark.process
 def test_a_fault_of_ours_in_the_child_is_told_without_a_traceback(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

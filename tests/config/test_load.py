@@ -112,6 +112,7 @@ def test_each_fault_is_one_line_with_key_value_and_remedy(tmp_path: Path, text: 
     assert not any("hunter2" in problem for problem in found)
 
 
+@pytest.mark.process
 def test_the_child_hands_back_the_same_configuration() -> None:
     """The agent's copy, read without pydantic in the agent, is equal, frozen, and has the same errors."""
     shipped = REPO / "configs" / "agent.yaml"

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from tests.deployment.outlet import PORT, Outlet
-from tests.support.agent_process import wait_for
+from tests.support.waiting import wait_for
 
 SUITE = "bookworm"
 MIRROR = "http://deb.debian.org/debian"

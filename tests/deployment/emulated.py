@@ -21,7 +21,7 @@ from tests.deployment.container import MIRROR, SUITE, ContainerError, needs_root
 from tests.deployment.readme import REPO
 from tests.deployment.site import HERE
 from tests.deployment.wheelhouse import copy_checkout
-from tests.support.agent_process import wait_for
+from tests.support.waiting import wait_for
 
 PACKAGES = "python3,python3-venv,mosquitto,curl,procps"
 TOOLS = ("debootstrap", "qemu-aarch64-static", "unshare", "nsenter", "dpkg-deb", "ip")

@@ -21,8 +21,9 @@ from simulator.model import ModelEndpoint
 from tests.benchmarks.backlog import LIMITS, PATTERN, backlog, queue
 from tests.benchmarks.drain import last_seq, wait_idle
 from tests.faults.rig import QUIET_BROKER
-from tests.support.agent_process import AgentProcess, ChildError, wait_for
+from tests.support.agent_process import AgentProcess, ChildError
 from tests.support.broker import Broker
+from tests.support.waiting import wait_for
 
 MIB = 2**20
 CONTROL_MIB = 30

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from tests.deployment.container import CHECKOUT, Container
-from tests.support.agent_process import wait_for
+from tests.support.waiting import wait_for
 
 HERE = Path(__file__).resolve().parent
 PLANT = """\

@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.deployment.container import Container
 from tests.deployment.readme import REPO, typed
 from tests.deployment.site import HERE, MODEL, Devices, Look, Model, commit_version, configure
-from tests.support.agent_process import wait_for
+from tests.support.waiting import wait_for
 
 
 @dataclass(slots=True)

@@ -13,9 +13,12 @@ import yaml
 
 from tests.commands.shipped import ShippedBroker, User
 from tests.deployment.readme import REPO
-from tests.support.agent_process import AgentProcess, Child, wait_for
+from tests.support.agent_process import AgentProcess, Child
 from tests.support.broker import Broker
 from tests.support.http import status_of
+from tests.support.waiting import wait_for
+
+pytestmark = [pytest.mark.broker, pytest.mark.process]
 
 LOGINS = {"Agent": "agent-gw1", "Viewer": "dashboard", "Device": "th1", "Other": "agent-gw2"}
 ALMIGHTY = "almighty"  # the test's own: it writes everywhere, so that reading can be tried everywhere

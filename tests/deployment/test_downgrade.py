@@ -4,8 +4,12 @@ import hashlib
 import sqlite3
 from pathlib import Path
 
+import pytest
+
 from tests.support.agent_process import AgentProcess
 from tests.support.broker import Broker
+
+pytestmark = [pytest.mark.process, pytest.mark.slow]
 
 
 def test_an_older_agent_refuses_a_newer_journal(broker: Broker, tmp_path: Path) -> None:

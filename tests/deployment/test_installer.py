@@ -11,6 +11,8 @@ import pytest
 
 from tests.deployment.wheelhouse import build, copy_checkout, set_version
 
+pytestmark = pytest.mark.process
+
 INSTALLED = (
     "etc/edge-agent/agent.yaml",
     "etc/systemd/system/edge-agent.service",
@@ -118,6 +120,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     assert stage.files() == {}
 
 
+@pytest.mark.slow
 def test_what_is_installed(stage: Stage) -> None:
     """Program, unit, configuration; nothing names the directory it was staged in, and the agent runs."""
     files = stage.files()
@@ -215,6 +218,7 @@ def test_a_credential(stage: Stage) -> None:
     assert not (stage.root / "etc/edge-agent/web.password").exists()
 
 
+@pytest.mark.slow
 def test_upgrade_and_rollback(stage: Stage) -> None:
     """A release is used once it is complete; the one before is kept; one that fails leaves all as it was."""
     first = stage.current()

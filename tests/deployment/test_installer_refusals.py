@@ -9,6 +9,8 @@ import pytest
 
 from tests.deployment.readme import REPO
 
+pytestmark = pytest.mark.process
+
 SCRIPTS = sorted((REPO / "systemd").glob("*.sh"))
 
 

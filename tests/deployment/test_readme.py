@@ -4,6 +4,8 @@ import re
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.deployment import steps
 from tests.deployment.readme import REPO, commands, section, typed
 
@@ -30,6 +32,7 @@ def test_the_readme_shows_the_first_of_them() -> None:
     assert shown == typed(1)[:6]
 
 
+@pytest.mark.process
 def test_what_the_commands_name_exists() -> None:
     """Scripts, options, targets and programs."""
     usage = subprocess.run(

@@ -8,6 +8,8 @@ import pytest
 
 from tests.deployment.readme import REPO, page
 
+pytestmark = pytest.mark.process
+
 UNIT = REPO / "systemd/edge-agent.service"
 THRESHOLD = 15  # of 100: the exposure 1.5
 

@@ -39,6 +39,7 @@ def test_every_pin_has_hashes() -> None:
         assert all(pin.hashes and pin.version for pin in pins(file))
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("file", list(EXPORTS))
 def test_the_pins_are_the_locks(file: str, tmp_path: Path) -> None:
     """The shipped file is the output of `uv export` today; the error has the command to renew it."""

@@ -91,6 +91,7 @@ def test_a_long_head_is_found(tmp_path: Path) -> None:
     assert lint(tmp_path, "code.py", f'"""{"word " * 17}."""\n') != []
 
 
+@pytest.mark.process
 def test_the_clean_folders_are_clean() -> None:
     """The check of `make check` passes."""
     assert prose_lint.main([]) == 0

@@ -22,9 +22,10 @@ from tests.faults.nemesis import revive
 from tests.faults.outcome import Outcome, judge
 from tests.faults.rig import Rig, RigSettings
 from tests.faults.workload import Key, payload_of, topic_of
-from tests.support.agent_process import AgentProcess, wait_for
+from tests.support.agent_process import AgentProcess
 from tests.support.packets import Message, acknowledged
 from tests.support.proxy import DOWN, UP, Proxy
+from tests.support.waiting import wait_for
 
 GAP_S = (0.3, 2.0)
 ABSENT_S = 0.5  # of messages that the broker holds

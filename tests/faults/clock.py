@@ -4,26 +4,23 @@ libfaketime moves the wall clock of the agent alone, by minutes up to 400 days i
 monotonic clock stays. Order, windows, calls and the budget must not notice.
 """
 
-import argparse
 import random
 import sys
-import tempfile
 import time
-from collections.abc import Sequence
-from pathlib import Path
 
+from tests.faults.command import Command
 from tests.faults.nemesis import revive
-from tests.faults.outcome import Outcome, judge
+from tests.faults.outcome import Outcome
 from tests.faults.rig import Rig, RigSettings
 from tests.integration.test_time import Wall
-from tests.support.agent_process import wait_for
+from tests.support.waiting import wait_for
 
 SPANS_DAYS = (1, 40, 400)
 HOLD_S = (0.5, 2.0)
 CALL_S = 60.0
 
 
-def run_jumps(settings: RigSettings, *, jumps: int, progress: bool = False) -> Outcome:
+def run_jumps(settings: RigSettings, jumps: int, progress: bool = False) -> Outcome:
     """Move the clock ``jumps`` times under load, a call of the model after each, and check what is left."""
     rng = random.Random(settings.seed)
     run = Outcome("ours", "clock jumps", settings.rate)
@@ -56,17 +53,15 @@ def run_jumps(settings: RigSettings, *, jumps: int, progress: bool = False) -> O
     return run
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run and print."""
-    parser = argparse.ArgumentParser(prog="python -m tests.faults.clock", description=__doc__)
-    parser.add_argument("--jumps", type=int, default=20)
-    parser.add_argument("--rate", type=float, default=100.0, help="messages/s")
-    parser.add_argument("--seed", type=int, default=1)
-    args = parser.parse_args(argv)
-    with tempfile.TemporaryDirectory(prefix="edge-clock-") as temporary:
-        settings = RigSettings(folder=Path(temporary), seed=args.seed, rate=args.rate)
-        return judge(run_jumps(settings, jumps=args.jumps, progress=True), None)
+COMMAND = Command(
+    name="clock",
+    text=str(__doc__),
+    run=run_jumps,
+    option="jumps",
+    faults=20,
+    rate=100.0,
+)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(COMMAND.main())

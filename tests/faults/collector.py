@@ -53,7 +53,7 @@ class Collector:
         properties.SessionExpiryInterval = 3600
         self._client.connect("127.0.0.1", self._port, keepalive=30, clean_start=False, properties=properties)
         self._client.loop_start()
-        if not self._subscribed.wait(10):
+        if not self._subscribed.wait(60):
             raise AssertionError("the collector was not subscribed within 10 s")
         return self
 

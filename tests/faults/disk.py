@@ -3,11 +3,15 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from tests.faults.rig import Rig, RigSettings
+from tests.support.agent_process import AgentProcess, merge
 
 PIECE = 1 << 16
 
@@ -127,3 +131,12 @@ class SmallDisk(Mount):
     def free(self) -> None:
         """Give it back."""
         self._filler.unlink(missing_ok=True)
+
+
+@contextmanager
+def loaded_rig(settings: RigSettings, disk: Mount, *, size_mib: int) -> Iterator[tuple[Rig, AgentProcess]]:
+    """Run an agent with its state on ``disk`` under load."""
+    state = {"agent": {"state_dir": str(disk.folder / "state")}, "journal": {"max_mib": size_mib}}
+    with Rig(replace(settings, overrides=merge(settings.overrides or {}, state))) as rig, rig.load:
+        assert isinstance(rig.agent, AgentProcess)
+        yield rig, rig.agent

@@ -86,7 +86,7 @@ def _lines(folder: Path, name: str) -> Iterable[list[str]]:
 
 def read_journal(path: Path) -> JournalFacts:
     """Read all that a journal says of the load, beside its agent or after its end."""
-    with closing(sqlite3.connect(path, timeout=10)) as db:
+    with closing(sqlite3.connect(path, timeout=60)) as db:
         return JournalFacts(
             readings=[
                 JournaledReading(*row)
@@ -116,7 +116,7 @@ def read_journal(path: Path) -> JournalFacts:
 def count_messages(path: Path) -> Counter[tuple[str, bytes]]:
     """Count the rows of messages and quarantine by topic and payload."""
     there: Counter[tuple[str, bytes]] = Counter()
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)) as db:
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=60)) as db:
         for table in ("messages", "quarantine"):
             rows = db.execute(f"SELECT topic, payload, count(*) FROM {table} GROUP BY topic, payload")
             there.update({(topic, bytes(payload)): count for topic, payload, count in rows})
@@ -127,14 +127,14 @@ def read_booked_usd(path: Path) -> float:
     """Return what the ledger has booked in the running month, USD; for after the agent's end."""
     if not path.exists():  # nothing is reviewed
         return 0.0
-    with closing(sqlite3.connect(path, timeout=10)) as db:
+    with closing(sqlite3.connect(path, timeout=60)) as db:
         return float(db.execute("SELECT booked FROM periods WHERE kind = 'month'").fetchone()[0]) / 1e9
 
 
 def is_settled(path: Path) -> bool:
     """Say whether every journaled reading is in a window whose verdict the broker has acknowledged."""
     try:
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)) as db:
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=60)) as db:
             if db.execute("SELECT 1 FROM windows WHERE state < ? LIMIT 1", (SETTLED,)).fetchone():
                 return False
             sealed = dict(db.execute("SELECT device, max(hi) FROM windows GROUP BY device"))
@@ -150,7 +150,7 @@ def is_settled(path: Path) -> bool:
 def count_journaled(path: Path) -> int:
     """Return how many messages are journaled or in quarantine."""
     try:
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)) as db:
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=60)) as db:
             return sum(
                 int(db.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
                 for table in ("messages", "quarantine")

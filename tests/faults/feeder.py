@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from tests.faults.workload import Key, payload_of, topic_of
-from tests.support.agent_process import wait_for
+from tests.support.waiting import wait_for
 
 MAX_UNACKED = 2000
 PIECE = 200  # messages that are written at once
@@ -61,7 +61,7 @@ class Feeder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stop.set()
-        self._thread.join(10)
+        self._thread.join(60)
         self._socket.close()
 
     def load(self, devices: Sequence[int], count: int) -> None:

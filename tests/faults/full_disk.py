@@ -5,21 +5,18 @@ killed while the disk is full, and starts on it. Nothing may be acknowledged mea
 the control acknowledges as messages arrive, and must lose.
 """
 
-import argparse
 import random
 import sys
-import tempfile
 import time
-from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
-from pathlib import Path
 
-from tests.faults.disk import SmallDisk, why_not
+from tests.faults.command import Command
+from tests.faults.disk import SmallDisk, loaded_rig, why_not
 from tests.faults.evidence import count_journaled
-from tests.faults.outcome import Outcome, judge
-from tests.faults.rig import Rig, RigSettings
-from tests.support.agent_process import AgentProcess, merge, wait_for
+from tests.faults.outcome import Outcome
+from tests.faults.rig import RigSettings
+from tests.support.agent_process import AgentProcess
+from tests.support.waiting import wait_for
 
 SIZE_MIB = 96
 LIFE_S = (0.5, 1.5)
@@ -28,26 +25,25 @@ RESUME_S = 30.0  # of a machine that does other work; what it took is printed
 CONTROL_CYCLES = 3
 
 
-def run_cycles(settings: RigSettings, *, cycles: int, progress: bool = False) -> Outcome:
+def run_cycles(settings: RigSettings, cycles: int, progress: bool = False) -> Outcome:
     """Fill and free the disk ``cycles`` times under load, and check what is left."""
     rng = random.Random(settings.seed)
     run = Outcome("acknowledged at once" if settings.without else "ours", "full disks", settings.rate)
     resumed: list[float] = []
     withheld = 0
-    with SmallDisk(settings.folder, size_mib=SIZE_MIB) as disk:
-        state = {"agent": {"state_dir": str(disk.folder / "state")}, "journal": {"max_mib": SIZE_MIB}}
-        with Rig(replace(settings, overrides=merge(settings.overrides or {}, state))) as rig, rig.load:
-            agent = rig.agent
-            assert isinstance(agent, AgentProcess)
-            for _ in range(cycles):
-                time.sleep(rng.uniform(*LIFE_S))
-                withheld += _fill(agent, disk, rng.uniform(*FULL_S), run)
-                disk.free()
-                resumed.append(_resume(agent))
-                run.faults += 1
-                if progress:
-                    print(f"  cycle {run.faults}: journaling again after {resumed[-1]:.1f} s", flush=True)
-            run.finish(rig)
+    with (
+        SmallDisk(settings.folder, size_mib=SIZE_MIB) as disk,
+        loaded_rig(settings, disk, size_mib=SIZE_MIB) as (rig, agent),
+    ):
+        for _ in range(cycles):
+            time.sleep(rng.uniform(*LIFE_S))
+            withheld += _fill(agent, disk, rng.uniform(*FULL_S), run)
+            disk.free()
+            resumed.append(_resume(agent))
+            run.faults += 1
+            if progress:
+                print(f"  cycle {run.faults}: journaling again after {resumed[-1]:.1f} s", flush=True)
+        run.finish(rig)
     run.counts = {
         "stops of the acks": withheld,
         "kills on a full disk": run.losses,
@@ -90,25 +86,17 @@ def _resume(agent: AgentProcess) -> float:
     return time.monotonic() - begun
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run ours and the control, and print both."""
-    parser = argparse.ArgumentParser(prog="python -m tests.faults.full_disk", description=__doc__)
-    parser.add_argument("--cycles", type=int, default=20)
-    parser.add_argument("--rate", type=float, default=200.0, help="messages/s")
-    parser.add_argument("--seed", type=int, default=1)
-    args = parser.parse_args(argv)
-    reason = why_not()
-    if reason is not None:
-        print(f"not run: {reason}")
-        return 2
-    with tempfile.TemporaryDirectory(prefix="edge-full-") as temporary:
-        folder = Path(temporary)
-        settings = RigSettings(folder=folder / "ours", seed=args.seed, rate=args.rate)
-        ours = run_cycles(settings, cycles=args.cycles, progress=True)
-        weak = replace(settings, folder=folder / "control", without="late-acks")
-        control = run_cycles(weak, cycles=min(args.cycles, CONTROL_CYCLES))
-    return judge(ours, control)
+COMMAND = Command(
+    name="full_disk",
+    text=str(__doc__),
+    run=run_cycles,
+    option="cycles",
+    faults=20,
+    control="late-acks",
+    control_faults=CONTROL_CYCLES,
+    why_not=why_not,
+)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(COMMAND.main())

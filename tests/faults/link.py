@@ -17,8 +17,9 @@ from pathlib import Path
 from tests.faults.bound import ROUND_TRIP_S, most_duplicates
 from tests.faults.checker import Findings, check
 from tests.faults.rig import Rig, RigSettings
-from tests.support.agent_process import AgentProcess, wait_for
+from tests.support.agent_process import AgentProcess
 from tests.support.proxy import Proxy
+from tests.support.waiting import wait_for
 
 HELD_S = (0.2, 1.5)
 CALM_S = (0.1, 0.8)

@@ -18,7 +18,8 @@ from agent.testing.failpoint import MARKER, VARIABLE
 from tests.faults.checker import Findings, check
 from tests.faults.pruned import PrunedFindings, check_pruned
 from tests.faults.rig import Rig, RigSettings
-from tests.support.agent_process import AgentProcess, wait_for
+from tests.support.agent_process import AgentProcess
+from tests.support.waiting import wait_for
 
 #: Each crash point, and the highest pass at which a kill may come (chosen by the seed).
 POINTS = {

@@ -15,8 +15,9 @@ from tests.faults.loadgen import LoadGenerator
 from tests.faults.model import PRICE, NonceModel
 from tests.faults.nemesis import Record, revive
 from tests.faults.workload import FILTER, TOPIC
-from tests.support.agent_process import AgentProcess, Child, merge, wait_for
+from tests.support.agent_process import AgentProcess, Child, merge
 from tests.support.broker import Broker
+from tests.support.waiting import wait_for
 
 #: The agent is killed here, not the broker: saving its state on each message would only cost time.
 QUIET_BROKER = "autosave_on_changes false\nautosave_interval 1800"

@@ -31,7 +31,7 @@ def run_kills(settings: RigSettings, *, kills: int, settle_s: float = SETTLE_S) 
                 kills=kills,
                 seed=settings.seed,
                 record=rig.record,
-                open_since=rig.model.open_since,
+                open_since=None if settings.review == "none" else rig.model.open_since,
                 progress=True,
             )
             settled = rig.settle(settle_s)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tests.support.agent_process import AgentProcess
 from tests.support.broker import Broker
+from tests.support.waiting import wait_for
 
 MAX_CONNECTS = 6
 
@@ -20,6 +21,7 @@ def count_connects(folder: Path, broker_url: str, *, seconds: float) -> tuple[li
     try:
         for agent in agents:
             agent.start()
+        wait_for(lambda: all(agent.events("mqtt_connected") for agent in agents), 30, "both connect")
         time.sleep(seconds)
         connects = [len(agent.events("mqtt_connected")) for agent in agents]
         stood_back = sum(len(agent.events("mqtt_client_id_contested")) for agent in agents)

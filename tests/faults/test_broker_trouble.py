@@ -4,11 +4,16 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from tests.faults.broker import FORGETFUL, OWED, SAVING, SLOW_COMMITS, run_broker_kills
 from tests.faults.checker import check
 from tests.faults.rig import Rig, RigSettings
-from tests.support.agent_process import AgentProcess, wait_for
+from tests.support.agent_process import AgentProcess
 from tests.support.broker import Broker
+from tests.support.waiting import wait_for
+
+pytestmark = [pytest.mark.broker, pytest.mark.process, pytest.mark.slow]
 
 ABSENT_S = 4.0
 RECONNECT_S = 60.0  # the agent waits 1 to 30 s between attempts

@@ -2,8 +2,12 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.faults.clock import run_jumps
 from tests.faults.rig import RigSettings
+
+pytestmark = [pytest.mark.broker, pytest.mark.process, pytest.mark.slow]
 
 
 def test_clock_jumps_change_no_verdict_and_no_budget(tmp_path: Path) -> None:

@@ -3,10 +3,14 @@
 import time
 from pathlib import Path
 
+import pytest
+
 from simulator import scrape
 from tests.faults.checker import check
 from tests.faults.rig import Rig, RigSettings
 from tests.support.agent_process import AgentProcess
+
+pytestmark = [pytest.mark.broker, pytest.mark.process, pytest.mark.slow]
 
 
 def test_counters_equal_rows(tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ from tests.faults.checker import Findings
 from tests.faults.points import POINTS, PRUNING, run_points
 from tests.faults.rig import RigSettings
 
+pytestmark = [pytest.mark.broker, pytest.mark.process, pytest.mark.slow]
+
 PLANS = {
     "readings": (
         "c12_schema", "c13_generation", "c1_received", "c2_committing", "c3_committed",

@@ -9,6 +9,8 @@ from tests.faults.disk import why_not
 from tests.faults.full_disk import run_cycles
 from tests.faults.rig import RigSettings
 
+pytestmark = [pytest.mark.broker, pytest.mark.process, pytest.mark.slow, pytest.mark.root]
+
 
 @pytest.mark.skipif(why_not() is not None, reason=f"no disk of its own here: {why_not()}")
 def test_full_disks_lose_nothing_and_the_control_loses_some(tmp_path: Path) -> None:

@@ -2,9 +2,13 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.faults.report import say_bound, show
 from tests.faults.rig import RigSettings
 from tests.faults.run import run_kills
+
+pytestmark = [pytest.mark.broker, pytest.mark.process, pytest.mark.slow]
 
 KILLS = 20
 CONTROL_KILLS = 3

@@ -2,10 +2,14 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.faults.link import run_faults
 from tests.faults.rig import RigSettings
 from tests.faults.takeover import MAX_CONNECTS, count_connects
 from tests.support.broker import Broker
+
+pytestmark = [pytest.mark.broker, pytest.mark.process, pytest.mark.slow]
 
 
 def test_six_faults_of_the_link_lose_nothing(tmp_path: Path) -> None:

@@ -18,8 +18,11 @@ from tests.faults.collector import Collector
 from tests.faults.evidence import is_settled, read_evidence
 from tests.faults.loadgen import LoadGenerator
 from tests.faults.rig import QUIET_BROKER
-from tests.support.agent_process import AgentProcess, wait_for
+from tests.support.agent_process import AgentProcess
 from tests.support.broker import Broker, free_port
+from tests.support.waiting import wait_for
+
+pytestmark = [pytest.mark.broker, pytest.mark.process, pytest.mark.slow]
 
 DEADLINE_S = 3.0  # the first call loads openai
 RECOVER_S = 60.0  # the breaker waits for 30 s before it tries again

@@ -2,7 +2,11 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.faults.wrap import run_wraps, show
+
+pytestmark = [pytest.mark.broker, pytest.mark.process, pytest.mark.slow]
 
 PLAN = (("constant", "restart"), ("registers", "kill"), ("repeating", "reset"))
 

@@ -21,9 +21,10 @@ from tests.faults.evidence import count_journaled, count_messages
 from tests.faults.feeder import LAST_ID, Feeder
 from tests.faults.rig import QUIET_BROKER
 from tests.faults.workload import CYCLE, devices_of
-from tests.support.agent_process import AgentProcess, wait_for
+from tests.support.agent_process import AgentProcess
 from tests.support.broker import Broker
 from tests.support.proxy import Proxy
+from tests.support.waiting import wait_for
 
 ENDS = ("restart", "kill", "reset")
 LOADS = {"constant": 1, "registers": CYCLE, "repeating": 1, "unique": 3, "mixed": CYCLE}

@@ -12,9 +12,10 @@ import pytest
 
 from agent.cli import main
 from tests.mqtt.desk import send
-from tests.support.agent_process import AgentProcess, wait_for
+from tests.support.agent_process import AgentProcess
 from tests.support.model_endpoint import ModelEndpoint
 from tests.support.otlp_receiver import OtlpReceiver
+from tests.support.waiting import wait_for
 
 KEY = "sk-canary-0123456789abcdef"
 PASSWORD = "canary-password-9f2c"

@@ -6,11 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import paho.mqtt.publish as mqtt
+import pytest
 
 from agent.journal import Reader
-from tests.support.agent_process import AgentProcess, wait_for
+from tests.support.agent_process import AgentProcess
 from tests.support.broker import Broker
 from tests.support.model_endpoint import ModelEndpoint, windows_of
+from tests.support.waiting import wait_for
+
+pytestmark = [pytest.mark.process, pytest.mark.slow]
 
 WINDOWS = 120
 PER_BATCH = 20

@@ -7,13 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import paho.mqtt.client as paho
+import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
 from agent.detect import Detector, DetectSettings
 from agent.domain.records import Reading
 from tests.mqtt.desk import peer, send
-from tests.support.agent_process import AgentProcess, wait_for
+from tests.support.agent_process import AgentProcess
 from tests.support.broker import Broker
+from tests.support.waiting import wait_for
+
+pytestmark = pytest.mark.process
 
 AT_ONCE_S = 5.0
 
@@ -101,6 +105,7 @@ def test_a_state_that_is_retained_counts(tmp_path: Path, own_broker: Broker) -> 
         assert len(agent.events("mqtt_session_lost")) == 1
 
 
+@pytest.mark.slow
 def test_a_publishers_ids_count_once_through_a_kill(tmp_path: Path, own_broker: Broker) -> None:
     """A publisher that repeats all it has, again and again, adds nothing; what is new is taken."""
     settings = {
@@ -115,7 +120,7 @@ def test_a_publishers_ids_count_once_through_a_kill(tmp_path: Path, own_broker: 
         wait_for(lambda: agent.status()["counters"]["messages"] > 0, AT_ONCE_S, "messages arrive")
         agent.kill()
         for info in infos:
-            info.wait_for_publish(10)
+            info.wait_for_publish(60)
         send(client, "plant/d1", *payloads)
         agent.start()
         agent.wait_ready()

@@ -2,10 +2,15 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.integration.test_time import Wall
 from tests.mqtt.brokers import Authority
-from tests.support.agent_process import AgentProcess, wait_for
+from tests.support.agent_process import AgentProcess
 from tests.support.broker import Broker
+from tests.support.waiting import wait_for
+
+pytestmark = [pytest.mark.broker, pytest.mark.process, pytest.mark.slow]
 
 
 def test_a_certificate_that_is_not_valid_yet_is_retried_until_the_clock_is_right(tmp_path: Path) -> None:

@@ -15,9 +15,12 @@ from referencing import Registry, Resource
 
 from agent.verdict.encode import published_schema
 from simulator.model import Director, ModelEndpoint
-from tests.support.agent_process import AgentProcess, wait_for
+from tests.support.agent_process import AgentProcess
 from tests.support.broker import Broker
 from tests.support.schema import closed
+from tests.support.waiting import wait_for
+
+pytestmark = [pytest.mark.process, pytest.mark.slow]
 
 SCHEMAS = {name: closed(published_schema(name)) for name in ("verdict", "event", "status")}
 REGISTRY: Registry[Any] = Registry().with_resource(
@@ -55,8 +58,8 @@ class Listener:
 
     def close(self) -> None:
         self.process.terminate()
-        self.process.wait(5)
-        self._thread.join(5)
+        self.process.wait(60)
+        self._thread.join(60)
         assert self.process.stdout is not None
         self.process.stdout.close()
 
@@ -70,7 +73,7 @@ def publish(port: int, topic: str, *payloads: str) -> None:
         input="".join(f"{payload}\n" for payload in payloads),
         text=True,
         check=True,
-        timeout=20,
+        timeout=60,
     )
 
 

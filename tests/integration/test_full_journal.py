@@ -15,9 +15,12 @@ import pytest
 from agent.journal import Reader
 from agent.testing.failpoint import MARKER, VARIABLE
 from tests.mqtt.desk import peer
-from tests.support.agent_process import AgentProcess, wait_for
+from tests.support.agent_process import AgentProcess
 from tests.support.broker import Broker
 from tests.support.model_endpoint import ModelEndpoint
+from tests.support.waiting import wait_for
+
+pytestmark = [pytest.mark.broker, pytest.mark.process, pytest.mark.slow]
 
 MIB = 16  # the smallest that may be configured
 PAD = " " * 3200
@@ -47,7 +50,7 @@ def publish(broker: Broker, topic: str, bodies: list[bytes]) -> None:
         assert pipe is not None
         pipe.write(body + b"\n")
     for client in clients:
-        client.communicate(timeout=60)
+        client.communicate(timeout=120)
         assert client.returncode == 0
 
 

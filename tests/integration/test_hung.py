@@ -14,8 +14,11 @@ import pytest
 
 from agent.app.watchdog import read_waits
 from tests.integration.patients import Patient
-from tests.support.agent_process import AgentProcess, wait_for
+from tests.support.agent_process import AgentProcess
 from tests.support.broker import Broker
+from tests.support.waiting import wait_for
+
+pytestmark = pytest.mark.process
 
 PATIENCE_S = 1.0
 #: Burns inside one call of C, so that no other thread of the process gets the interpreter.
@@ -41,6 +44,7 @@ def burning(folder: Path, broker: Broker, point: str, flag: Path) -> AgentProces
     return agent
 
 
+@pytest.mark.slow
 def test_a_thread_that_keeps_the_interpreter_ends_the_process_and_a_stop_does_not(
     tmp_path: Path, broker: Broker
 ) -> None:
@@ -64,6 +68,7 @@ def test_a_thread_that_keeps_the_interpreter_ends_the_process_and_a_stop_does_no
             assert agent.events("agent_failed") == []
 
 
+@pytest.mark.slow
 def test_an_analyst_that_hangs_is_not_ready_and_its_status_says_its_age(
     tmp_path: Path, broker: Broker
 ) -> None:

@@ -4,13 +4,18 @@ import json
 import signal
 from pathlib import Path
 
+import pytest
+
 from agent.journal import Reader
 from agent.mqtt import BROKER_DROPS
 from agent.testing.failpoint import MARKER, VARIABLE
 from tests.mqtt.desk import peer, send
 from tests.mqtt.test_broker_drops import leave_session
-from tests.support.agent_process import AgentProcess, wait_for
+from tests.support.agent_process import AgentProcess
 from tests.support.broker import Broker
+from tests.support.waiting import wait_for
+
+pytestmark = pytest.mark.process
 
 
 def test_filters_are_on_disk_before_they_are_asked_for(tmp_path: Path, broker: Broker) -> None:
@@ -26,6 +31,7 @@ def test_filters_are_on_disk_before_they_are_asked_for(tmp_path: Path, broker: B
     assert filters == sorted([BROKER_DROPS, "edge-agent/gw/feedback", "load/+"])
 
 
+@pytest.mark.broker
 def test_what_the_broker_drops_is_shown(tmp_path: Path) -> None:
     """Status, readiness, a metric and one log line say that the broker lost messages of some client."""
     broker = Broker(tmp_path / "broker", "max_queued_messages 5").start()
@@ -68,6 +74,8 @@ def test_a_retained_value_is_shown_before_its_device_speaks(tmp_path: Path, own_
             assert agent.status()["devices"][0]["metrics"][0]["value"] == 22.0
 
 
+@pytest.mark.broker
+@pytest.mark.slow
 def test_verdicts_that_wait_for_the_broker_are_counted_on_disk_too(tmp_path: Path) -> None:
     """While the broker stands still the metric tells all that waits, not only the rows in memory."""
     broker = Broker(tmp_path / "broker").start()

@@ -13,7 +13,10 @@ import pytest
 from tests.mqtt.brokers import Front
 from tests.mqtt.test_oddities import connack, puback, suback
 from tests.mqtt.test_wire import publish
-from tests.support.agent_process import AgentProcess, wait_for
+from tests.support.agent_process import AgentProcess
+from tests.support.waiting import wait_for
+
+pytestmark = [pytest.mark.process, pytest.mark.slow]
 
 LIMIT_S = 30.0
 CLIENT = b"low-ids"
@@ -86,7 +89,7 @@ def _body(stream: BinaryIO) -> bytes:
 
 
 def journaled(agent: AgentProcess) -> int:
-    with closing(sqlite3.connect(f"file:{agent.journal}?mode=ro", uri=True, timeout=5)) as connection:
+    with closing(sqlite3.connect(f"file:{agent.journal}?mode=ro", uri=True, timeout=60)) as connection:
         return int(connection.execute("SELECT count(*) FROM messages").fetchone()[0])
 
 

@@ -9,8 +9,10 @@ import pytest
 from tests.decode.test_injection import CORPUS
 from tests.integration.model_site import LIMIT_S, PER_WINDOW, SITE, Site
 from tests.mqtt.desk import send
-from tests.support.agent_process import wait_for
 from tests.support.model_endpoint import answer_of, windows_of
+from tests.support.waiting import wait_for
+
+pytestmark = pytest.mark.slow
 
 HOUR_USD = 0.05
 #: Texts beside a value, of all rules; some would end a JSON string or the data block if they were pasted.

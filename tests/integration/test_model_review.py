@@ -14,9 +14,11 @@ from agent.cli import main
 from agent.prompt import SYSTEM, VERSION
 from tests.integration.model_site import DEVICE, KEY, LIMIT_S, PASSWORD, PER_WINDOW, REPLY, SITE, TEXT, Site
 from tests.mqtt.desk import send
-from tests.support.agent_process import wait_for
 from tests.support.model_endpoint import answer_of, windows_of
 from tests.support.otlp_receiver import http_receiver
+from tests.support.waiting import wait_for
+
+pytestmark = pytest.mark.slow
 
 
 def fine_with_words(request: dict[str, Any]) -> str:

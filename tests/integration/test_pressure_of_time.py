@@ -16,10 +16,13 @@ from paho.mqtt.enums import CallbackAPIVersion
 from agent.journal import Reader
 from tests.benchmarks.drain import last_seq
 from tests.faults.rig import QUIET_BROKER
-from tests.support.agent_process import AgentProcess, wait_for
+from tests.support.agent_process import AgentProcess
 from tests.support.broker import Broker
 from tests.support.proxy import UP, Proxy
 from tests.support.quota import Quota, quota
+from tests.support.waiting import wait_for
+
+pytestmark = [pytest.mark.broker, pytest.mark.process, pytest.mark.slow]
 
 #: Sizes of the whole attack: BACKLOG=60000 DEVICES=5000 SUSPEND_S=80 STARVE_S=1200 IDS=30000 BURST=10000.
 BACKLOG = int(os.environ.get("BACKLOG", "600"))
@@ -224,7 +227,7 @@ def test_a_known_device_has_its_verdict_amid_those_of_a_flood(tmp_path: Path) ->
 
         def speak(device: str, readings: int) -> None:
             values = {f"m{number}": 1 for number in range(readings)}
-            sender.publish(f"{topic}/{device}", json.dumps(values), qos=1).wait_for_publish(20)
+            sender.publish(f"{topic}/{device}", json.dumps(values), qos=1).wait_for_publish(60)
 
         for device in known:
             speak(device, 1)

@@ -12,8 +12,11 @@ import pytest
 
 from agent.testing.failpoint import MARKER, VARIABLE
 from tests.mqtt.desk import peer, send
-from tests.support.agent_process import AgentProcess, wait_for
+from tests.support.agent_process import AgentProcess
 from tests.support.broker import Broker
+from tests.support.waiting import wait_for
+
+pytestmark = [pytest.mark.process, pytest.mark.slow]
 
 LIMIT_S = 15.0
 COMMIT_MS = 500  # long enough to kill the agent between arrival and commit
@@ -45,7 +48,7 @@ def journaled(agent: AgentProcess) -> Counter[bytes]:
     """Return how often each payload is in the journal."""
     if not agent.journal.exists():
         return Counter()
-    with closing(sqlite3.connect(f"file:{agent.journal}?mode=ro", uri=True, timeout=5)) as connection:
+    with closing(sqlite3.connect(f"file:{agent.journal}?mode=ro", uri=True, timeout=60)) as connection:
         return Counter(bytes(payload) for (payload,) in connection.execute("SELECT payload FROM messages"))
 
 

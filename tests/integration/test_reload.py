@@ -9,10 +9,11 @@ import paho.mqtt.publish as mqtt
 import pytest
 import yaml
 
-from tests.support.agent_process import AgentProcess, merge, wait_for
+from tests.support.agent_process import AgentProcess, merge
 from tests.support.broker import Broker
 from tests.support.model_endpoint import ModelEndpoint
 from tests.support.notify import NotifySocket
+from tests.support.waiting import wait_for
 
 LIMIT_S = 10.0
 
@@ -71,6 +72,7 @@ def site(tmp_path: Path, broker: Broker) -> Iterator[Site]:
             yield site
 
 
+@pytest.mark.slow
 def test_a_reload_changes_limits_review_ai_and_logs(site: Site) -> None:
     """New limits judge, the model is asked where it was not, the log says more; nothing restarts."""
     pid = site.agent.pid
@@ -100,6 +102,7 @@ def test_a_reload_changes_limits_review_ai_and_logs(site: Site) -> None:
     assert site.agent.stop() == 0
 
 
+@pytest.mark.slow
 def test_a_key_that_needs_a_restart_is_named_and_the_rest_applied(site: Site) -> None:
     """One line names the keys; it comes again until the restart, and not after they were put back."""
     site.reload(
@@ -115,6 +118,7 @@ def test_a_key_that_needs_a_restart_is_named_and_the_rest_applied(site: Site) ->
     assert site.agent.events("config_reloaded")[-1]["changed"] == "nothing"
 
 
+@pytest.mark.slow
 def test_a_bad_file_changes_nothing_and_is_said_in_one_line(site: Site) -> None:
     """Broken YAML, a wrong value, an unreadable key: each is one line, and the agent goes on as before."""
     good = site.agent.settings
@@ -150,6 +154,7 @@ def test_systemd_is_told_of_start_reload_and_stop(site: Site) -> None:
     assert "EXTEND_TIMEOUT_USEC" in after
 
 
+@pytest.mark.slow
 def test_an_open_breaker_is_closed_and_shown_so(site: Site) -> None:
     """A refused key opens the breaker; after the reload it is closed, by its old name and by the new one."""
 

@@ -10,8 +10,8 @@ import pytest
 
 from agent.testing.failpoint import VARIABLE
 from tests.integration.patients import HANGS, Patient, publish
-from tests.support.agent_process import wait_for
 from tests.support.broker import Broker
+from tests.support.waiting import wait_for
 
 STUCK_LIMIT_S = 30.0
 #: Point -> the thread that the log names.
@@ -26,6 +26,7 @@ RAISES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("hung")
 def test_an_exception_in_any_loop_ends_the_process_with_70_and_one_line(
     tmp_path: Path, broker: Broker
@@ -71,6 +72,7 @@ def test_without_descriptors_readings_go_on_and_the_page_comes_back(tmp_path: Pa
         assert agent.stop() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("hung")
 def test_without_memory_readings_go_on_and_the_next_start_is_clean(tmp_path: Path, broker: Broker) -> None:
     """No page more can be mapped, then the process is killed: what was acknowledged is there afterwards."""

@@ -5,9 +5,13 @@ import os
 from pathlib import Path
 
 import paho.mqtt.publish
+import pytest
 
-from tests.support.agent_process import AgentProcess, wait_for
+from tests.support.agent_process import AgentProcess
 from tests.support.broker import Broker
+from tests.support.waiting import wait_for
+
+pytestmark = [pytest.mark.process, pytest.mark.slow]
 
 CANARY = "canary-of-a-payload"
 

@@ -14,8 +14,11 @@ from agent.detect import Detector, DetectSettings
 from agent.domain.records import Reading
 from agent.pipeline.window import identify
 from tests.mqtt.desk import peer, send
-from tests.support.agent_process import AgentProcess, wait_for
+from tests.support.agent_process import AgentProcess
 from tests.support.broker import Broker
+from tests.support.waiting import wait_for
+
+pytestmark = pytest.mark.process
 
 DAY_S = 86_400.0
 BACKLOG_DAYS = 3
@@ -56,7 +59,7 @@ class Wall:
 
 def read(path: Path, query: str) -> list[tuple[Any, ...]]:
     """Return rows of a journal that an agent may be using."""
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5)) as connection:
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=60)) as connection:
         return connection.execute(query).fetchall()
 
 
@@ -108,6 +111,7 @@ def publish(agent: AgentProcess, port: int, payloads: Sequence[bytes], device: s
     wait_for(lambda: len(rows_of(agent)) == there, 10, "all is journaled")
 
 
+@pytest.mark.slow
 def test_the_wall_clock_decides_nothing(agent: AgentProcess, own_broker: Broker, wall: Wall) -> None:
     """No clock at boot, then right, then 400 days ahead, 400 behind, and right again after a kill -9.
 
@@ -162,6 +166,7 @@ def assert_each_reading_is_in_one_window(agent: AgentProcess, rows: Sequence[Row
             assert name == identify(journal=journal_id, agent="gw-time", device=device, **made_of)
 
 
+@pytest.mark.slow
 def test_old_and_future_event_times(agent: AgentProcess, own_broker: Broker, wall: Wall) -> None:
     """A backlog keeps its times and is cut by them; a clock that is far ahead is not believed."""
     wall.set(0)

@@ -13,9 +13,12 @@ from agent.cli import main
 from agent.verdict.encode import iso
 from tests.integration.model_site import DEVICE, LIMIT_S, Site
 from tests.mqtt.desk import peer, send
-from tests.support.agent_process import AgentProcess, wait_for
+from tests.support.agent_process import AgentProcess
 from tests.support.broker import Broker
 from tests.support.model_endpoint import answer_of, windows_of
+from tests.support.waiting import wait_for
+
+pytestmark = pytest.mark.slow
 
 OVER = {
     "sources": [{"topic": "truth/{device}/{metric}"}],
@@ -40,6 +43,12 @@ def verdicts(client: Any, device: str) -> list[dict[str, Any]]:
     return [one for one in said if one["device"] == device]
 
 
+def readings(client: Any, device: str) -> int:
+    """Return how many readings the verdicts of a device cover."""
+    return sum(one["window"]["readings"] for one in verdicts(client, device))
+
+
+@pytest.mark.process
 def test_learning_limits_and_findings_are_said_also_after_a_restart(
     broker: Broker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -52,10 +61,10 @@ def test_learning_limits_and_findings_are_said_also_after_a_restart(
         for _ in range(51):
             send(client, "truth/plug/power", '{"value": 9.5, "unit": "A"}')
             send(client, "truth/oven/temperature", '{"value": 99, "unit": "C"}')
-        names = ("room", "plug", "oven")
-        wait_for(lambda: all(verdicts(client, one) for one in names), LIMIT_S, "verdicts")
-        wait_for(lambda: len(verdicts(client, "room")) == 2, LIMIT_S, "the second window")
-        room, plug, oven = (verdicts(client, name)[-1] for name in names)
+        counts = {"room": 102, "plug": 51, "oven": 51}
+        for name, count in counts.items():
+            wait_for(lambda name=name, count=count: readings(client, name) == count, LIMIT_S, name)  # type: ignore[misc]
+        room, plug, oven = (verdicts(client, name)[-1] for name in counts)
         assert (room["learning"]["seen"], room["learning"]["needed"]) == (102, 300)
         assert room["summary"].startswith("still learning (102 of 300): temperature")
         assert "The limit of power is in W, the readings are in A" in plug["summary"]
@@ -91,6 +100,8 @@ def test_learning_limits_and_findings_are_said_also_after_a_restart(
         assert "matches no series" in lines["limits boiler/temprature"]["what"]
 
 
+@pytest.mark.broker
+@pytest.mark.process
 def test_refused_verdicts_are_named_with_since_when_and_what_helps(tmp_path: Path) -> None:
     """An ACL without the right to write: topic, time, code and remedy, the same after a restart."""
     acl = tmp_path / "acl"

@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.agent_process import AgentProcess, wait_for
+from tests.support.agent_process import AgentProcess
 from tests.support.broker import Broker
 from tests.support.http import status_of
+from tests.support.waiting import wait_for
+
+pytestmark = pytest.mark.process
 
 PATHS = ("/", "/metrics", "/healthz", "/readyz", "/status.json")
 

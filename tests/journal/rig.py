@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
@@ -27,6 +27,7 @@ from agent.domain.records import (
 )
 from agent.journal import Journal, JournalSettings, Store, Wiring
 from agent.verdict.feedback import Noted
+from tests.support.waiting import PATIENCE, wait_for
 
 DEADLINE_S = 10.0
 
@@ -176,7 +177,7 @@ class Rig:
 
     def write(self, job: Callable[[Store], Any]) -> Any:
         """Run a job and wait for its result."""
-        return self.journal.write(job, urgent=True).result(DEADLINE_S)
+        return self.journal.write(job, urgent=True).result(PATIENCE * DEADLINE_S)
 
     def settle(self) -> None:
         """Wait until everything offered so far is committed and reported."""
@@ -186,11 +187,12 @@ class Rig:
 
     def until(self, condition: Callable[[], bool]) -> None:
         """Poll until a condition holds."""
-        deadline = time.monotonic() + DEADLINE_S
-        while not condition():
-            assert time.monotonic() < deadline, "the journal did not get there in time"
+
+        def met() -> bool:
             assert self.error is None, repr(self.error)
-            time.sleep(0.002)
+            return condition()
+
+        wait_for(met, DEADLINE_S, "the journal gets there", 0.002)
 
     def _run(self) -> None:
         try:
@@ -228,3 +230,16 @@ def concluding(
 def acking(*ids: int) -> Callable[[Store], None]:
     """Return the job that notes PUBACKs."""
     return lambda store: store.outbox.finish(ids)
+
+
+ON = {"topic": "sensors/door/contact", "payload": b"1"}
+
+
+def constant(mid: int, generation: int = 1, **changes: Any) -> Arrival:
+    """Return a message of a contact that always publishes the same, with this packet id."""
+    return arrival(0, mid=(mid - 1) % 65_535 + 1, generation=generation, **ON, **changes)
+
+
+def again(messages: Sequence[Arrival], generation: int) -> list[Arrival]:
+    """Return messages as the broker sends them again; held ones wait as long as a test needs."""
+    return [replace(one, generation=generation, dup=True, mono=time.monotonic() + 600) for one in messages]

@@ -16,6 +16,8 @@ from agent.testing.failpoint import MARKER, VARIABLE
 from tests.journal.rig import Rig, arrival, link_up
 from tests.journal.test_migrations import KEEPING, NAME, OLD, put_back, rows_of, version_of
 
+pytestmark = pytest.mark.process
+
 MAX_STEPS = 100
 HOLD = """
 import sys, time

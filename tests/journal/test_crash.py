@@ -18,6 +18,8 @@ from agent.domain.records import MessageRow
 from agent.journal import Reader
 from agent.testing.failpoint import MARKER, VARIABLE
 
+pytestmark = pytest.mark.process
+
 
 @dataclass
 class Site:
@@ -113,6 +115,7 @@ class Site:
         connection.close()
 
 
+@pytest.mark.slow
 def test_killed_at_random(tmp_path: Path) -> None:
     """Eight kills under load; the broker repeats all messages without a PUBACK, and some with one."""
     dice = random.Random(4)

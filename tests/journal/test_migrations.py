@@ -128,6 +128,7 @@ def test_a_migrated_journal_is_like_a_new_one(old: Path, tmp_path: Path) -> None
     assert shapes[0] == shapes[1]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("old", OLD, ids=lambda path: path.stem)
 def test_killed_amid_a_migration(old: Path, tmp_path: Path) -> None:
     """The older file is whole, and the next start takes it over."""
@@ -135,7 +136,7 @@ def test_killed_amid_a_migration(old: Path, tmp_path: Path) -> None:
     before = rows_of(path)
     (tmp_path / MARKER).touch()
     argv = [sys.executable, "-c", OPEN, str(tmp_path)]
-    killed = subprocess.run(argv, env={**os.environ, VARIABLE: "c12_schema"}, check=False, timeout=30)
+    killed = subprocess.run(argv, env={**os.environ, VARIABLE: "c12_schema"}, check=False, timeout=60)
     assert killed.returncode == -signal.SIGKILL
     assert version_of(path) == version_of_name(old)
     assert rows_of(path) == before

@@ -68,6 +68,7 @@ def test_a_second_agent_is_refused(tmp_path: Path) -> None:
         assert len(first.rows) == 1
 
 
+@pytest.mark.process
 def test_a_second_process_is_refused(tmp_path: Path) -> None:
     """The lock holds between processes too, and is free once the first is gone."""
     code = (
@@ -77,9 +78,9 @@ def test_a_second_process_is_refused(tmp_path: Path) -> None:
     )
     argv = [sys.executable, "-c", code, str(tmp_path)]
     with Rig(tmp_path):
-        out = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=30).stdout
+        out = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=60).stdout
     assert out.strip() == "JournalInUseError"
-    assert subprocess.run(argv, capture_output=True, text=True, check=True, timeout=30).stdout == ""
+    assert subprocess.run(argv, capture_output=True, text=True, check=True, timeout=60).stdout == ""
 
 
 def test_a_newer_journal_is_not_touched(tmp_path: Path) -> None:
@@ -204,7 +205,7 @@ def test_damage_while_running_ends_the_process(tmp_path: Path) -> None:
         file.seek((root - 1) * 4096)
         file.write(os.urandom(4096))
     rig.offer([arrival(1, payload=b"{")])
-    rig.thread.join(10)
+    rig.thread.join(60)
     assert "is damaged" in str(rig.error)
     assert rig.acks == []
     with Rig(tmp_path) as again:

@@ -1,6 +1,5 @@
 """Reading next to an agent without leaving a trace."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -67,6 +66,7 @@ def count(folder: Path) -> int:
         return reader.counts()["messages"]
 
 
+@pytest.mark.process
 def test_beside_a_running_agent(tmp_path: Path) -> None:
     """It sees what is committed, the files stay as they are, and the agent goes on."""
     with agent(tmp_path):
@@ -86,21 +86,23 @@ def test_after_a_clean_stop(tmp_path: Path) -> None:
     assert before == state(tmp_path)
 
 
+@pytest.mark.process
 def test_after_a_kill(tmp_path: Path) -> None:
     """The WAL that was left is read, and left."""
     with agent(tmp_path) as process:
         process.send_signal(signal.SIGKILL)
-        process.wait(10)
+        process.wait(60)
     before = state(tmp_path)
     assert count(tmp_path) == 100
     assert before == state(tmp_path)
 
 
+@pytest.mark.process
 def test_a_wal_without_its_index(tmp_path: Path) -> None:
     """A copied journal is read from a temporary copy that goes with the reader."""
     with agent(tmp_path) as process:
         process.send_signal(signal.SIGKILL)
-        process.wait(10)
+        process.wait(60)
     (tmp_path / "journal.sqlite-shm").unlink()
     before = state(tmp_path)
     assert count(tmp_path) == 100
@@ -115,7 +117,8 @@ def open_folder() -> Iterator[Path]:
         yield Path(name)
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="becoming another user needs root")
+@pytest.mark.process
+@pytest.mark.root
 @pytest.mark.parametrize("when", ["running", "killed", "stopped"])
 def test_a_user_who_may_only_read(open_folder: Path, when: str) -> None:
     """All three states can be read without any right to write."""
@@ -126,7 +129,7 @@ def test_a_user_who_may_only_read(open_folder: Path, when: str) -> None:
             process.send_signal(signal.SIGSTOP)  # so that nobody but the reader could change a file
         else:
             process.send_signal(signal.SIGKILL)
-            process.wait(10)
+            process.wait(60)
         if when == "stopped":
             with Rig(folder):
                 pass
@@ -138,7 +141,7 @@ def test_a_user_who_may_only_read(open_folder: Path, when: str) -> None:
             capture_output=True,
             text=True,
             check=False,
-            timeout=30,
+            timeout=60,
         )
         assert done.stdout.strip() == "100", done.stderr
         assert before == state(folder)

@@ -1,33 +1,17 @@
 """Recognition of repeated messages: the tail rule, and nothing beyond it."""
 
-import random
 import sqlite3
 import time
-from collections import Counter
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from agent.domain.records import Arrival, LinkUp, MessageRow
+from agent.domain.records import MessageRow
 from agent.journal import JournalSettings
-from agent.journal.redelivery import HOLD_S, MAX_HELD_BYTES, Redelivery, key_of, tail_of
-from agent.journal.schema import migrate
-from tests.journal.rig import Rig, arrival, link_up
-
-ON = {"topic": "sensors/door/contact", "payload": b"1"}
-
-
-def constant(mid: int, generation: int = 1, **changes: Any) -> Arrival:
-    """Return a message of a contact that always publishes the same, with this packet id."""
-    return arrival(0, mid=(mid - 1) % 65_535 + 1, generation=generation, **ON, **changes)
-
-
-def again(messages: Sequence[Arrival], generation: int) -> list[Arrival]:
-    """Return messages as the broker sends them again."""
-    return [replace(one, generation=generation, dup=True, mono=time.monotonic()) for one in messages]
+from agent.journal.redelivery import HOLD_S, MAX_HELD_BYTES
+from tests.journal.rig import Rig, again, arrival, constant, link_up
 
 
 def readings(rig: Rig) -> int:
@@ -183,7 +167,8 @@ def test_held_messages_leave_a_full_journal_at_rest(tmp_path: Path) -> None:
         rig.offer([link_up(1), *LAST])
         rig.settle()
         garbage = (arrival(0, qos=0, generation=2, payload=b"x" * 250_000) for _ in range(5))
-        rig.offer([link_up(2), *again(LAST[:1], 2), *garbage])
+        (first,) = again(LAST[:1], 2)
+        rig.offer([link_up(2), replace(first, mono=time.monotonic()), *garbage])
         rig.until(lambda: rig.journal.stats.state == "full")
         acks, commits = len(rig.acks), rig.journal.stats.commits
         time.sleep(HOLD_S + 0.5)
@@ -268,220 +253,3 @@ def test_ids_given_out_again_end_recognition_for_the_session(tmp_path: Path) -> 
         rig.offer([link_up(4, session_present=False)])
         rig.settle()
         assert not rig.journal.stats.ids_reused
-
-
-def test_key_separates_topic_and_payload() -> None:
-    """Bytes that move from topic to payload make another key; it is the same in every process."""
-    assert key_of(b"ab", b"c") != key_of(b"a", b"bc")
-    assert key_of(b"sensors/d1/temperature", b"21.5") == -1_301_765_822_075_475_713
-
-
-TAILS = [
-    pytest.param([], [], id="no place"),
-    pytest.param([1], [], id="the lowest id proves nothing"),
-    pytest.param([1, 2, 3], [2, 3], id="a new session: all but the first"),
-    pytest.param([7, 8, 9], [7, 8, 9], id="ascending"),
-    pytest.param([65_534, 65_535, 1, 2], [65_534, 65_535, 1, 2], id="round the ring"),
-    pytest.param([7, 9, 40], [7, 9, 40], id="with gaps"),
-    pytest.param([7, 7], [], id="an id twice"),
-    pytest.param([18, 19, 20, 1, 2], [], id="a pool of twenty"),
-    pytest.param([3, 2, 1], [], id="descending"),
-]
-
-
-@pytest.mark.parametrize(("mids", "wanted"), TAILS)
-def test_a_tail_needs_ids_that_prove_the_order(mids: list[int], wanted: list[int]) -> None:
-    """Only ids that ascend, fewer than the highest of them, exclude that the next one is among them."""
-    assert [mid for mid, _ in tail_of(mids, [0] * len(mids))] == wanted
-
-
-class Network:
-    """A broker with one session and one agent on it, where every message has the same bytes.
-
-    It loses acknowledgements, connections, CONNACKs, sessions and the agent's process at random. ``ids`` is
-    its numbering: round the ring, round a pool, or by the lowest free id.
-    """
-
-    def __init__(self, seed: int, *, ids: str, calm: bool = False) -> None:
-        self.dice = random.Random(seed)
-        self.ids = ids
-        self.calm = calm  # connections and processes end, but no CONNACK and no session is lost
-        self.size = 65_535 if ids == "ring" else self.dice.choice([3, 20, 500])
-        self.last_mid = self.dice.choice([0, 0, 65_500]) if ids == "ring" else 0
-        self.queue: list[int] = []  # published, without a packet id
-        self.flight: list[tuple[int, int]] = []  # unacknowledged: packet id, number of the message
-        self.wire: list[tuple[int, int, bool]] = []  # sent, not received: packet id, number, DUP
-        self.acks: list[int] = []  # sent by the agent, not received by the broker
-        self.published = 0
-        self.forgotten: set[int] = set()  # lost with the broker's session
-        self.journaled: Counter[int] = Counter()
-        self.database = sqlite3.connect(":memory:", isolation_level=None)
-        migrate(self.database, version=0)
-        self.generation = 0
-        self.waiting: list[tuple[Arrival, int]] = []  # received, not committed
-        self.losses = 0
-        self.boot()
-        self.connect()
-
-    def boot(self) -> None:
-        """Start the agent's process."""
-        self.rule = Redelivery(self.database)
-        self.numbers: dict[int, int] = {}  # id of a held arrival -> number of its message
-        self.waiting = []
-
-    def connect(self) -> None:
-        """Connect; in one of six, the CONNACK of a first attempt is lost."""
-        present = True
-        for _ in range(1 + (not self.calm and self.dice.random() < 1 / 6)):
-            self.generation += 1
-            present = self.calm or self.dice.random() > 1 / 8
-            if not present:
-                self.forgotten.update(number for _, number in self.flight)
-                self.flight, self.last_mid = [], 0
-        self.wire = [(mid, number, True) for mid, number in self.flight]
-        self.acks = []
-        self.transact([], LinkUp(self.generation, present, "5", 0.0))
-
-    def lose(self, *, crash: bool) -> None:
-        """End the connection; what the process holds in memory is committed, or gone with it."""
-        self.losses += 1
-        if crash:
-            self.boot()
-        else:
-            self.commit(len(self.waiting), acknowledge=False)
-        self.connect()
-
-    def next_mid(self) -> int:
-        """Number a message."""
-        used = {mid for mid, _ in self.flight}
-        if self.ids == "lowest":
-            return next(mid for mid in range(1, 65_536) if mid not in used)
-        mid = self.last_mid % self.size + 1
-        while mid in used and self.ids == "pool":
-            mid = mid % self.size + 1
-        self.last_mid = mid
-        return mid
-
-    def send(self, count: int) -> None:
-        """Publish, and send as far as ids are free."""
-        for _ in range(count):
-            self.queue.append(self.published)
-            self.published += 1
-        while self.queue and (self.ids == "ring" or len(self.flight) < self.size - 1):
-            mid, number = self.next_mid(), self.queue.pop(0)
-            self.flight.append((mid, number))
-            self.wire.append((mid, number, False))
-
-    def receive(self, count: int) -> None:
-        """Let the agent read some."""
-        for mid, number, dup in self.wire[:count]:
-            self.waiting.append((constant(mid, self.generation, dup=dup, mono=0.0), number))
-        del self.wire[:count]
-
-    def commit(self, count: int, *, acknowledge: bool = True) -> None:
-        """Let the journal commit some of it."""
-        group, self.waiting = self.waiting[:count], self.waiting[count:]
-        done = self.transact(group)
-        if acknowledge:
-            self.acks += done
-
-    def transact(self, group: list[tuple[Arrival, int]], up: LinkUp | None = None) -> list[int]:
-        """Be the writer's transaction; return the acknowledged packet ids."""
-        rule, done = self.rule, []
-
-        def keep(messages: list[Arrival], *, new: bool) -> None:
-            for one in messages:
-                rule.remember(one)
-                done.append(one.mid)
-                number = self.numbers.pop(id(one))
-                if new:
-                    self.journaled[number] += 1
-
-        for one, number in group:
-            self.numbers[id(one)] = number
-            repeats, new = rule.hold(one) if rule.recognising else ([], [one])
-            keep(repeats, new=False)
-            keep(new, new=True)
-        if not (group or self.calm) and self.dice.random() < 1 / 4:  # two seconds of nothing
-            keep(rule.release(), new=True)
-        if up is not None:
-            rule.release()
-            rule.link(up)
-        rule.insert(self.database)
-        rule.commit()
-        return done
-
-    def settle(self, count: int) -> None:
-        """Let the broker take some acknowledgements."""
-        for mid in self.acks[:count]:
-            self.flight.remove(next(entry for entry in self.flight if entry[0] == mid))
-        del self.acks[:count]
-
-    def step(self) -> None:
-        """Do one thing."""
-        amount = self.dice.choice([1, 1, 3, 10, 60])
-        {
-            0: lambda: self.send(amount),
-            1: lambda: self.receive(amount),
-            2: lambda: self.commit(amount),
-            3: lambda: self.settle(amount),
-            4: lambda: self.lose(crash=bool(amount % 3)) if self.dice.random() < 1 / 5 else self.send(1),
-        }[self.dice.randrange(5)]()
-
-    def drain(self) -> None:
-        """Let everything arrive."""
-        for _ in range(1000):
-            if not (self.queue or self.flight):
-                return
-            self.send(0)
-            self.receive(10_000)
-            self.commit(10_000)
-            self.settle(10_000)
-        raise AssertionError("the broker still owes messages")
-
-
-@pytest.mark.parametrize("ids", ["ring", "pool", "lowest"])
-def test_no_order_of_faults_loses_an_equal_message(ids: str) -> None:
-    """Whatever is lost on the way, and however a broker numbers, each message is journaled at least once."""
-    losses = 0
-    for seed in range(60):
-        network = Network(seed, ids=ids)
-        for _ in range(300):
-            network.step()
-        network.drain()
-        owed = set(range(network.published)) - network.forgotten
-        assert not owed - set(network.journaled), f"seed {seed}: lost"
-        losses += network.losses
-    assert losses > 500
-
-
-def test_lost_connections_and_kills_duplicate_nothing() -> None:
-    """Round the ring, where each CONNACK arrives and the session is kept, every message is journaled once."""
-    for seed in range(60):
-        network = Network(seed, ids="ring", calm=True)
-        network.last_mid = max(network.last_mid, 1)  # the lowest id is never recognised
-        for _ in range(300):
-            network.step()
-        network.drain()
-        assert set(network.journaled.values()) <= {1}, f"seed {seed}: twice"
-        assert len(network.journaled) == network.published
-
-
-def test_the_rule_of_packet_id_and_hash_loses_messages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A control: taking DUP=1 with equal id and bytes for a repeat loses messages in the same faults."""
-
-    def by_key(self: Redelivery, one: Arrival) -> tuple[list[Arrival], list[Arrival]]:
-        known = set(zip(self._mids, self._hashes, strict=True))
-        place = (one.mid, key_of(one.topic.encode(), one.payload))
-        return ([one], []) if one.dup and place in known else ([], [one])
-
-    monkeypatch.setattr(Redelivery, "recognising", True)
-    monkeypatch.setattr(Redelivery, "hold", by_key)
-    lost = 0
-    for seed in range(20):
-        network = Network(seed, ids="lowest")
-        for _ in range(300):
-            network.step()
-        network.drain()
-        lost += len(set(range(network.published)) - network.forgotten - set(network.journaled))
-    assert lost

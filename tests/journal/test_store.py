@@ -318,9 +318,9 @@ def test_a_failing_job_fails_alone(tmp_path: Path) -> None:
         before = rig.journal.write(lambda store: store.timer(TimerKind.OFFLINE, "d1"))
         failed = rig.journal.write(fail)
         after = rig.journal.write(lambda store: store.timer(TimerKind.ONLINE, "d1"), urgent=True)
-        assert after.result(10).seq == before.result(10).seq + 1
+        assert after.result(60).seq == before.result(60).seq + 1
         with pytest.raises(ValueError, match="a bug of the caller"):
-            failed.result(10)
+            failed.result(60)
         rig.settle()
         kinds = [row.kind for row in rig.rows if not hasattr(row, "readings")]
         assert kinds == [TimerKind.OFFLINE, TimerKind.ONLINE]

@@ -55,7 +55,7 @@ def test_a_search_that_fails_loses_nothing(tmp_path: Path) -> None:
 
     rig = opened(tmp_path, fail)
     rig.offer([link_up(1), arrival(1, payload=b"\n" * 4096)])
-    rig.thread.join(10)
+    rig.thread.join(60)
     assert isinstance(rig.error, MemoryError)
     assert len(rig.acks) == 1
     assert quarantined(tmp_path) == 1

@@ -18,8 +18,9 @@ from typing import Any
 from agent.journal import Reader
 from tests.local_llm.serve import MODEL
 from tests.mqtt.desk import peer, send
-from tests.support.agent_process import REPO, AgentProcess, wait_for
+from tests.support.agent_process import REPO, AgentProcess
 from tests.support.broker import Broker
+from tests.support.waiting import wait_for
 
 PER_WINDOW = 10
 CALL_LIMIT_S = 300.0

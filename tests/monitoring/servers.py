@@ -15,8 +15,9 @@ from typing import Any, Self
 
 import yaml
 
-from tests.support.agent_process import ChildError, wait_for
+from tests.support.agent_process import ChildError
 from tests.support.broker import free_port
+from tests.support.waiting import wait_for
 
 SHIPPED = Path(__file__).resolve().parents[2] / "configs" / "prometheus"
 START_LIMIT_S = 30.0
@@ -40,7 +41,7 @@ def call(url: str, body: object = None, *, form: dict[str, str] | None = None) -
     if body is not None:
         request.add_header("Content-Type", "application/json")
     try:
-        with _OPENER.open(request, timeout=10) as response:
+        with _OPENER.open(request, timeout=60) as response:
             text = response.read()
     except urllib.error.HTTPError as error:
         with error:
@@ -87,7 +88,7 @@ class Server:
     def __exit__(self, *_error: object) -> None:
         if self._process is not None and self._process.poll() is None:
             self._process.kill()
-            self._process.wait(10)
+            self._process.wait(60)
 
 
 class Prometheus(Server):
@@ -173,7 +174,7 @@ def webhook() -> Iterator[Webhook]:
     finally:
         server.shutdown()
         server.server_close()
-        thread.join(5)
+        thread.join(60)
 
 
 def shipped(name: str) -> Any:

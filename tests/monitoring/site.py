@@ -14,8 +14,9 @@ import paho.mqtt.client as paho
 
 from tests.monitoring.servers import call
 from tests.mqtt.desk import peer, send
-from tests.support.agent_process import AgentProcess, Child, wait_for
+from tests.support.agent_process import AgentProcess, Child
 from tests.support.broker import Broker, free_port
+from tests.support.waiting import wait_for
 
 MODEL = "gpt-4o-mini"
 PER_WINDOW = 5

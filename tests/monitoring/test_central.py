@@ -10,8 +10,11 @@ import yaml
 
 from tests.monitoring.servers import SHIPPED, Prometheus, quick_prometheus
 from tests.mqtt.brokers import Authority
-from tests.support.agent_process import AgentProcess, wait_for
+from tests.support.agent_process import AgentProcess
 from tests.support.broker import Broker
+from tests.support.waiting import wait_for
+
+pytestmark = [pytest.mark.process, pytest.mark.slow]
 
 USER, PASSWORD = "prometheus", "correct horse"
 LIMIT_S = 30.0

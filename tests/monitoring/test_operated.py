@@ -21,8 +21,11 @@ from tests.monitoring.servers import (
 )
 from tests.monitoring.site import Site, site
 from tests.monitoring.test_rules import ALERTS, RECORDED
-from tests.support.agent_process import Child, wait_for
+from tests.support.agent_process import Child
 from tests.support.broker import Broker
+from tests.support.waiting import wait_for
+
+pytestmark = [pytest.mark.broker, pytest.mark.process, pytest.mark.slow]
 
 REPO = Path(__file__).resolve().parents[2]
 BOARD = json.loads((REPO / "configs/grafana/dashboards/edge-agent.json").read_text())
@@ -183,7 +186,7 @@ def test_promtool_finds_no_fault_in_the_exposition(watched: Watched) -> None:
     """Names, units, types and help texts are as Prometheus wants them."""
     text = watched.site.agent.get("/metrics")[1]
     done = subprocess.run(
-        ["promtool", "check", "metrics"], input=text, capture_output=True, text=True, timeout=30, check=False
+        ["promtool", "check", "metrics"], input=text, capture_output=True, text=True, timeout=60, check=False
     )
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 

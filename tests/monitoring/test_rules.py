@@ -12,6 +12,8 @@ from agent.observe.metrics import Metrics
 from configs.prometheus.metrics_page import known_names, names_in
 from tests.monitoring.cases import CASES, Case, rise
 
+pytestmark = pytest.mark.process
+
 REPO = Path(__file__).resolve().parents[2]
 SHIPPED = REPO / "configs" / "prometheus"
 RULES = SHIPPED / "rules.yml"
@@ -79,6 +81,7 @@ def _needed(alert: str) -> list[dict[str, object]]:
     return wanted
 
 
+@pytest.mark.slow
 def test_every_alert_fires_and_keeps_calm(tmp_path: Path) -> None:
     """Each alert fires on its fault, with the target's own labels, and keeps calm one step away from it."""
     assert set(ALERTS) == {case.alert for case in ALL_CASES}

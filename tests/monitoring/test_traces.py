@@ -65,6 +65,9 @@ def traced(tmp_path_factory: pytest.TempPathFactory) -> Traced:
     return make(tmp_path_factory.mktemp("traced"))
 
 
+@pytest.mark.broker
+@pytest.mark.process
+@pytest.mark.slow
 def test_a_trace_goes_from_the_reading_to_the_verdict(traced: Traced) -> None:
     """Batch above call above chat, publish next to it; linked to the messages, sent on with the verdict."""
     spans = {span.name: span for span in traced.spans}
@@ -97,6 +100,9 @@ def test_a_trace_goes_from_the_reading_to_the_verdict(traced: Traced) -> None:
     assert call.attributes["ai.verdicts"] == ["ai/reviewed/anomaly:1"]
 
 
+@pytest.mark.broker
+@pytest.mark.process
+@pytest.mark.slow
 def test_the_documented_trace_is_what_comes(traced: Traced) -> None:
     """The tree in the docs has the spans, attributes and events of a real one; values and times differ."""
     text = (REPO / "docs" / "traces.md").read_text()

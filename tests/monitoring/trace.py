@@ -16,9 +16,9 @@ import paho.mqtt.client as paho
 
 from tests.monitoring.site import site
 from tests.mqtt.desk import user_properties
-from tests.support.agent_process import wait_for
 from tests.support.broker import Broker
 from tests.support.otlp_receiver import ReceivedEvent, ReceivedSpan, http_receiver
+from tests.support.waiting import wait_for
 
 SPANS = 4
 LIMIT_S = 30.0

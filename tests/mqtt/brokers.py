@@ -37,7 +37,7 @@ class Front:
                 sock.shutdown(socket.SHUT_RDWR)
             sock.close()
         for thread in self._threads:
-            thread.join(5)
+            thread.join(60)
 
     def _spawn(self, body: object, *args: object) -> None:
         thread = threading.Thread(target=body, args=args, daemon=True)  # type: ignore[arg-type]
@@ -160,4 +160,4 @@ class Authority:
         return cert, key
 
     def _openssl(self, *arguments: object) -> None:
-        subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True, timeout=30)
+        subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True, timeout=60)

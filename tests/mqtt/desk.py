@@ -1,7 +1,6 @@
 """Shared parts of the link tests: a link on a thread, an inbox that keeps all."""
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,15 +13,12 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from agent.domain.records import Arrival, LinkDown, LinkUp, Outgoing
 from agent.mqtt import Link, LinkSettings, LinkState, Subscription
+from tests.support.waiting import wait_for
 
 
 def until(met: Callable[[], object], what: str = "condition", limit_s: float = 10.0) -> None:
-    """Poll until ``met``; fail after ``limit_s``."""
-    deadline = time.monotonic() + limit_s
-    while not met():
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {limit_s} s: {what}")
-        time.sleep(0.005)
+    """Poll until ``met``; fail after the limit."""
+    wait_for(met, limit_s, what, 0.005)
 
 
 class Desk:
@@ -161,7 +157,7 @@ def peer(
     client.on_connect = connected
     client.connect("127.0.0.1", port, clean_start=clean)
     client.loop_start()
-    assert ready.wait(5)
+    assert ready.wait(60)
     try:
         yield client
     finally:
@@ -173,7 +169,7 @@ def send(client: paho.Client, topic: str, *payloads: str | bytes, qos: int = 1, 
     """Publish and wait for each PUBACK."""
     infos = [client.publish(topic, payload, qos=qos, retain=retain) for payload in payloads]
     for info in infos:
-        info.wait_for_publish(10)
+        info.wait_for_publish(60)
 
 
 def user_properties(*pairs: tuple[str, str]) -> Properties:

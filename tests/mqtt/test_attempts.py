@@ -2,6 +2,8 @@
 
 import threading
 
+import pytest
+
 from tests.mqtt.brokers import CONNACK, ScriptedBroker
 from tests.mqtt.desk import Desk, until
 
@@ -38,6 +40,7 @@ def test_an_attempt_that_is_not_stored_is_given_up() -> None:
         desk.stop()
 
 
+@pytest.mark.slow
 def test_a_refusal_changes_no_session() -> None:
     """The number is used again after a refusal, and not after a CONNECT without an answer."""
     answers = iter([REFUSED, REFUSED, b"", CONNACK])

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import paho.mqtt.client as paho
+import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
@@ -58,6 +59,7 @@ def leave_session(port: int, client_id: str, topic: str) -> None:
     client.loop_stop()
 
 
+@pytest.mark.broker
 def test_a_queue_that_overflows_is_seen(tmp_path: Path) -> None:
     """Mosquitto drops messages beyond a session's queue; its own count shows it and is not an arrival."""
     broker = Broker(tmp_path / "broker", "max_queued_messages 5").start()

@@ -120,11 +120,12 @@ def test_broker_that_never_answers(broker: Broker) -> None:
             assert desk.link.state.protocol == "5"
 
 
+@pytest.mark.slow
 def test_idle_connection_is_kept(broker: Broker) -> None:
     """PINGREQs keep an idle connection: the broker does not end it, nor do we."""
-    with running(port=broker.port, client_id="idle", keepalive_s=1) as desk:
+    with running(port=broker.port, client_id="idle", keepalive_s=4) as desk:
         until(lambda: desk.link.state.connected)
-        time.sleep(2.5)
+        time.sleep(6.5)  # the broker waits for 1.5 x keepalive
         assert desk.link.state.connected
         assert desk.link.stats.connects == 1
 
@@ -259,6 +260,7 @@ def test_a_link_that_is_cut_is_no_takeover(broker: Broker, protocol: str) -> Non
     assert desk.link.stats.takeovers == 0
 
 
+@pytest.mark.broker
 def test_a_witness_that_may_not_read_sees_a_takeover(tmp_path: Path) -> None:
     """Without the right to read our status topic a cut link is taken for a takeover, which ends in time."""
     folder = tmp_path / "broker"

@@ -15,7 +15,7 @@ def test_first_connection(broker: Broker) -> None:
     with running(port=broker.port, client_id="first", topics=["first/#"]) as desk, peer(broker.port) as other:
         desk.subscribed()
         properties = user_properties(("traceparent", "00-1"), ("a", "b"), ("a", "c"))
-        other.publish("first/t", b"21.5", qos=1, properties=properties).wait_for_publish(5)
+        other.publish("first/t", b"21.5", qos=1, properties=properties).wait_for_publish(60)
         until(lambda: desk.link.stats.acks_sent == 1)
 
     up, arrival, down = desk.items
@@ -248,7 +248,7 @@ def test_uncaught_exception_ends_the_thread(broker: Broker) -> None:
     desk.link._publisher._on_published = explode
     desk.start()
     desk.link.publish([outgoing(1, "loud/x")])
-    desk.thread.join(5)
+    desk.thread.join(60)
     assert isinstance(desk.error, ZeroDivisionError)
     assert desk.link.stop(0.1)
 

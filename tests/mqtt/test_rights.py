@@ -13,6 +13,8 @@ from tests.mqtt.desk import Desk, outgoing, peer, running, send, until
 from tests.support.broker import Broker
 from tests.support.proxy import Proxy
 
+pytestmark = pytest.mark.broker
+
 PLUGIN = Path("/usr/lib/x86_64-linux-gnu/mosquitto_dynamic_security.so")
 
 
@@ -20,7 +22,7 @@ def guarded(folder: Path, *, extra: str = "") -> Broker:
     """A Mosquitto with user agent / secret, who may write below agent/ and read sensors/."""
     folder.mkdir(parents=True, exist_ok=True)
     passwords, acl = folder / "passwords", folder / "acl"
-    subprocess.run(["mosquitto_passwd", "-b", "-c", passwords, "agent", "secret"], check=True, timeout=10)
+    subprocess.run(["mosquitto_passwd", "-b", "-c", passwords, "agent", "secret"], check=True, timeout=60)
     acl.write_text("user agent\ntopic read sensors/#\ntopic write agent/#\n")
     lines = f"allow_anonymous false\npassword_file {passwords}\nacl_file {acl}\n{extra}"
     return Broker(folder, lines)
@@ -253,6 +255,7 @@ def tls_broker(folder: Path, authority: Authority, files: tuple[Path, Path], *ex
     return Broker(folder, "\n".join(lines)).start()
 
 
+@pytest.mark.process
 def test_tls(tmp_path: Path, authority: Authority, server_files: tuple[Path, Path]) -> None:
     """Over TLS a burst arrives whole and in order, and what we send is settled."""
     broker = tls_broker(tmp_path / "b", authority, server_files)
@@ -291,6 +294,7 @@ def test_a_tls_link_that_is_cut_is_no_takeover(
         broker.stop()
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("host", "own_ca", "words"),
     [
@@ -314,6 +318,7 @@ def test_tls_is_verified(
         broker.stop()
 
 
+@pytest.mark.process
 def test_client_certificate_is_read_again(
     tmp_path: Path, authority: Authority, server_files: tuple[Path, Path]
 ) -> None:

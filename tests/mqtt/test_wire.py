@@ -1,8 +1,10 @@
 """The bytes between paho and the socket."""
 
+import errno
 import socket
+import ssl
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -10,17 +12,10 @@ import pytest
 from hypothesis import given, strategies as st
 
 from agent.mqtt.wire import Wire, WireError
+from tests.fuzz.material import remaining
+from tests.support.growth import MOST, growth
 
 Seen = tuple[Any, ...]  # first byte, topic, packet id, payload, properties, identifiers if any
-
-
-def remaining(length: int) -> bytes:
-    out = bytearray()
-    while True:
-        length, byte = length >> 7, length & 0x7F
-        out.append(byte | (0x80 if length else 0))
-        if not length:
-            return bytes(out)
 
 
 def text(value: str) -> bytes:
@@ -221,3 +216,185 @@ def test_close_sends_what_is_left() -> None:
         assert one.far.recv(10) == b"\xe0\x00"
         assert one.far.recv(10) == b""
         assert one.wire.closed
+
+
+class Failing:
+    """A socket that raises."""
+
+    def __init__(self, error: OSError) -> None:
+        self.error = error
+
+    def recv(self, _size: int) -> bytes:
+        raise self.error
+
+    def send(self, _data: bytes) -> int:
+        raise self.error
+
+    def close(self) -> None: ...
+
+
+def failing(error: OSError) -> Wire:
+    """Return a wire over a socket that raises ``error``, with bytes to send."""
+    sock: Any = Failing(error)
+    wire = Wire(sock, v5=True, max_packet_size=1000, take=lambda *_: None, control=lambda _: None)
+    wire.send(b"x")
+    return wire
+
+
+@pytest.mark.parametrize(
+    ("error", "hung_up"),
+    [
+        (ConnectionResetError(), True),
+        (BrokenPipeError(), True),
+        (ssl.SSLEOFError(), True),
+        (OSError(errno.EHOSTUNREACH, "no route"), False),
+    ],
+)
+@pytest.mark.parametrize("use", [Wire.fill, Wire.flush])
+def test_a_socket_that_fails_ends_the_connection(
+    error: OSError, hung_up: bool, use: Callable[[Wire], object]
+) -> None:
+    """It is lost; a reset or an end of TLS is the broker's wish."""
+    with pytest.raises(WireError, match="the connection was lost") as caught:
+        use(failing(error))
+    assert caught.value.hung_up is hung_up
+
+
+@pytest.mark.parametrize("error", [BlockingIOError(), ssl.SSLWantReadError(), ssl.SSLWantWriteError()])
+def test_a_socket_that_is_not_ready_is_asked_again(error: OSError) -> None:
+    """Nothing is read, and what is gathered stays."""
+    wire = failing(error)
+    assert wire.fill() == 0
+    wire.flush()
+    assert wire.wants_write
+    wire.close()
+    assert not wire.wants_write
+
+
+def test_a_new_wire_has_nothing_to_read_or_write() -> None:
+    """It has the descriptor and the mode of its socket."""
+    with bench() as one:
+        assert not one.wire.wants_write
+        assert one.wire.fileno() == one.wire.sock.fileno()
+        with pytest.raises(BlockingIOError):
+            one.wire.recv(1)
+        one.wire.setblocking(True)
+        assert one.wire.sock.getblocking()
+        one.wire.setblocking(False)
+
+
+@pytest.mark.parametrize("slice_bytes", [1, 2, 3, 1 << 15])
+@pytest.mark.parametrize("length", [126, 127, 128, 129, 255, 256, 16_383, 16_384])
+def test_every_length_of_a_packet(length: int, slice_bytes: int) -> None:
+    """One, two and three length bytes, wherever the pieces end."""
+    payload = bytes(length - 3)
+    message = publish(b"t", payload, v5=False)
+    with bench(v5=False) as one:
+        one.receive(message + publish(b"u", b"2", v5=False), slice_bytes)
+    assert [(seen[1], len(seen[3])) for seen in one.seen] == [(b"t", len(payload)), (b"u", 1)]
+
+
+@pytest.mark.parametrize("retain", [False, True])
+@pytest.mark.parametrize("mid", [0, 1, 0x1234])
+def test_flags_topic_and_packet_id(retain: bool, mid: int) -> None:
+    """A retained message at QoS 0 has no packet id; topics are longer than 255 bytes."""
+    topic = b"t" * 300
+    with bench() as one:
+        one.receive(publish(topic, b"1", mid=mid, retain=retain, properties=b"\x23" + b"\x00\x05"))
+    assert one.seen == [(0x30 | (mid > 0) << 1 | retain, topic, mid, b"1", ())]
+
+
+def test_texts_longer_than_a_byte_can_say() -> None:
+    """Names, values and other properties have two length bytes."""
+    properties = b"\x03" + text("c" * 300) + b"\x26" + text("n" * 300) + text("v" * 256)
+    with bench() as one:
+        one.receive(publish(b"t", b"1", properties=properties))
+    assert one.seen == [(0x30, b"t", 0, b"1", (("n" * 300, "v" * 256),))]
+
+
+def test_a_control_packet_is_handed_on_alone() -> None:
+    """The shortest packet at the end of a read, and packets that came together."""
+    with bench() as one:
+        one.receive(b"\xd0\x00")
+        assert one.control == [b"\xd0\x00"]
+        one.receive(b"\x40\x02\x00\x01\xd0\x00" + publish(b"t", b"1"))
+        assert one.control[1:] == [b"\x40\x02\x00\x01", b"\xd0\x00"]
+        assert len(one.seen) == 1
+
+
+def test_a_connection_that_ends_with_a_control_packet_takes_no_more() -> None:
+    """A DISCONNECT of the broker, or a CONNACK that refuses: bytes after it are not handed on."""
+    with bench() as one:
+        one.wire._control = lambda _packet: one.wire.close()
+        one.far.sendall(b"\xe0\x00" + publish(b"t", b"1"))
+        one.wire.fill()
+        assert one.seen == []
+
+
+def test_a_control_packet_may_change_who_takes() -> None:
+    """Messages behind it in the same read go to the new one."""
+    taken: list[bytes] = []
+
+    with bench() as one:
+
+        def change(_packet: bytes) -> None:
+            one.wire.take = lambda *publish: taken.append(publish[3])
+
+        one.wire._control = change
+        one.receive(publish(b"t", b"1") + b"\xd0\x00" + publish(b"t", b"2"))
+    assert ([seen[3] for seen in one.seen], taken) == ([b"1"], [b"2"])
+
+
+@pytest.mark.parametrize(
+    ("message", "v5"),
+    [
+        (packet(0x30, b"\x00\x09t") + bytes(100), False),  # the topic ends behind the packet
+        (packet(0x32, b"\x00\x01t\x00") + bytes(100), False),  # the packet id does
+        (packet(0x30, b"\x00\x01t\x05\x01") + bytes(100), True),  # the properties do
+        (packet(0x30, b"\x00\x01t\x80"), True),  # their length has no end
+        (packet(0x30, b"\x00\x01t\x02\x0b\x80"), True),  # a subscription id has none
+        (packet(0x30, b"\x00\x01t\x01\x7f"), True),  # a property that does not exist
+        (packet(0x30, b"\x00\x01t\x04\x26\x00\x01a"), True),  # a pair without a value
+        (packet(0x30, b"\x00\x01t\x02\x02\x00" + bytes(9)), True),  # an expiry of one byte
+        (packet(0x30, b"\x00\x01t\x06\x26\x00\x01\xff\x00\x00"), True),  # a name that is not UTF-8
+    ],
+)
+def test_a_publish_that_does_not_add_up(message: bytes, v5: bool) -> None:
+    """It ends the connection, which the broker did not ask for."""
+    with bench(v5=v5) as one, pytest.raises(WireError, match="malformed packet") as caught:
+        one.receive(message)
+    assert not caught.value.hung_up
+
+
+def test_the_limits_of_one_read() -> None:
+    """512 control packets, acknowledgements apart, 8,192 bytes in one, 128 properties of a message."""
+    with bench() as one:
+        one.receive((b"\xd0\x00" * 512) + b"\x40\x02\x00\x01" * 1000)
+        assert len(one.control) == 1512
+        with pytest.raises(WireError):
+            one.receive(b"\xd0\x00" * 513)
+    with bench() as one:
+        one.receive(packet(0x90, bytes(8192)))
+        assert len(one.control) == 1
+        with pytest.raises(WireError):
+            one.receive(packet(0x90, bytes(8193)))
+    with bench(max_packet_size=100) as one:
+        one.receive(packet(0x90, bytes(100)))
+        with pytest.raises(WireError):
+            one.receive(packet(0x90, bytes(101)))
+    pair = b"\x26" + text("a") + text("1")
+    with bench() as one:
+        for count in (127, 128, 200):
+            one.receive(publish(b"t", b"21.5", properties=pair * count))
+        assert [(len(seen[4]), seen[3]) for seen in one.seen] == [(127, b"21.5"), *[(128, b"21.5")] * 2]
+
+
+def test_a_large_packet_in_small_pieces_takes_linear_time() -> None:
+    """Nothing is looked at again until the packet is whole."""
+
+    def receive(size: int) -> None:
+        with bench(max_packet_size=1 << 24) as one:
+            one.receive(publish(b"t", bytes(size)), 256)
+            assert len(one.seen) == 1
+
+    assert growth(receive, int, 1_000_000) <= MOST

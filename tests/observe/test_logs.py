@@ -364,6 +364,7 @@ def test_uncaught_exceptions_of_threads_are_logged() -> None:
     assert told == ["ended"]
 
 
+@pytest.mark.process
 def test_rich_is_not_imported() -> None:
     """The log costs no module that it does not use, even where rich is installed."""
     script = "import sys, agent.observe.logs; print({'rich', 'opentelemetry', 'attr'} & sys.modules.keys())"

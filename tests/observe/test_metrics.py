@@ -87,6 +87,7 @@ def test_an_agent_stays_within_600_series() -> None:
     assert count <= 600
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("make", [lambda: Metrics(models=["gpt-4o-mini"]), crowded], ids=["fresh", "crowded"])
 def test_promtool_accepts_every_metric(make: type[Metrics]) -> None:
     """The real promtool has no complaint; every family has help text."""

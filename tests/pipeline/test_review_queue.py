@@ -84,11 +84,19 @@ class Rig:
         """Windows without a verdict yet."""
         return sum(map(len, self.queue._lanes.values()))
 
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Let the loop go on until ``condition`` holds."""
+        async with asyncio.timeout(60):
+            while not condition():  # noqa: ASYNC110 - the condition sets no event
+                await asyncio.sleep(0.005)
+
     async def settle(self) -> None:
-        for _ in range(200):
-            await asyncio.sleep(0.005)
-            if all(task.done() for task in self.tasks) and not self.queue._waiting:
-                return
+        """Let everything come to its end."""
+        await self.until(lambda: all(task.done() for task in self.tasks) and not self.pending)
+
+    async def ended(self) -> None:
+        """Let the calls come to their ends."""
+        await self.until(lambda: all(task.done() for task in self.tasks))
 
 
 def run(body: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -127,7 +135,7 @@ def test_a_devices_verdicts_keep_their_order() -> None:
         rig.queue.submit(first)
         rig.queue.submit(second)
         rig.queue.submit(other)
-        await asyncio.sleep(0.05)
+        await rig.until(lambda: rig.counted)
         assert rig.concluded == [(other.id, Reason.NOT_SUSPICIOUS)]
         rig.gate.set()
         await rig.settle()
@@ -188,12 +196,12 @@ def test_shutdown_ends_calls_in_flight_locally_and_leaves_the_rest() -> None:
         rig.gate.clear()
         flying = window(score(2.0), device="a")
         rig.queue.submit(flying)
-        await asyncio.sleep(0.02)
+        await rig.until(lambda: rig.counted)
         rig.queue.close()
         rig.queue.submit(window(score(2.0), device="b"))
         for call in list(rig.queue.calls):
             call.cancel()
-        await rig.settle()
+        await rig.ended()
         assert rig.concluded == [(flying.id, Reason.SHUTDOWN)]
         assert rig.pending == 1
         assert len(rig.batches) == 1
@@ -210,8 +218,7 @@ def test_an_attempt_counts_when_its_request_goes_out() -> None:
         wins = [window(score(2.0), device=name) for name in "abcd"]
         for win in wins:
             rig.queue.submit(win)
-        await asyncio.sleep(0.02)
-        assert len(rig.planned) == 2
+        await rig.until(lambda: len(rig.planned) == 2 and rig.counted)
         assert rig.counted == [[wins[0].id, wins[1].id]]
         rig.gate.set()
         await rig.settle()
@@ -229,13 +236,13 @@ def test_a_stop_takes_attempts_back_and_leaves_what_was_in_no_request() -> None:
         flying, waiting = (window(score(2.0), device=name) for name in "ab")
         rig.queue.submit(flying)
         rig.queue.submit(waiting)
-        await asyncio.sleep(0.02)
+        await rig.until(lambda: rig.counted)
         rig.queue.close()
         await asyncio.sleep(0.02)
         assert len(rig.queue.calls) == 1
         for call in list(rig.queue.calls):
             call.cancel()
-        await rig.settle()
+        await rig.ended()
         assert rig.counted == rig.taken_back == [[flying.id]]
         assert rig.concluded == [(flying.id, Reason.SHUTDOWN)]
         assert rig.pending == 1

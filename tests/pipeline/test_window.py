@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
-from agent.domain.records import CALM, Kind, Reading, Trigger
+from agent.domain.records import CALM, Kind, Progress, Reading, Score, Trigger
 from agent.pipeline.window import Draft, Windows, WindowSettings, identify
 from tests.support.make import T0, reading, score
 
@@ -52,6 +52,17 @@ def test_seals_after_the_settle_time_of_an_alarm() -> None:
     assert (draft.trigger, draft.lo, draft.hi) == (Trigger.SUSPICION, 1, 3)
 
 
+def test_the_documented_defaults() -> None:
+    """A window seals after 60 s, 60 readings, or 5 s after an alarm, unless the configuration differs."""
+    windows = Windows(WindowSettings())
+    windows.add("d1", 1, T0, [(reading(), CALM)], None)
+    assert windows.next_due() == T0 + 60
+    windows.add("d1", 2, T0, [(reading(), score(1.0))], None)
+    assert windows.next_due() == T0 + 5
+    assert windows.add("d1", 3, T0, [(reading(), CALM)] * 57, None) == []
+    assert len(windows.add("d1", 4, T0, [(reading(), CALM)], None)) == 1
+
+
 def test_event_span_seals_before_the_row_that_outgrows_it() -> None:
     """A backlog is cut by event time, as it would have been live."""
     windows = Windows(SETTINGS)
@@ -94,6 +105,64 @@ def test_state_survives_dump_and_load() -> None:
     assert set(drafts) == {"a", "c"}
     expected = {draft.device: draft for draft in seal_all(windows, T0 + 9)}
     assert drafts["a"] == expected["a"]
+
+
+def reloaded(windows: Windows) -> Windows:
+    """Return windows that were loaded from a dump."""
+    again = Windows(SETTINGS)
+    again.load(json.loads("".join(windows.dump())), {})
+    return again
+
+
+def test_a_dump_keeps_each_reading_and_score() -> None:
+    """Readings come back in order over the pieces of a long dump, and scores that were withheld too."""
+    learning = Score(0.0, progress=Progress(3, 20, T0 + 9, "values"), unchecked="K")
+    windows = Windows(WindowSettings(max_readings=1000))
+    many = [(reading(at, T0 + at), (CALM, learning, score(0.5))[at % 3]) for at in range(250)]
+    windows.add("d1", 1, T0, many, None)
+    windows.add("d2", 2, T0, [(reading(device="d2"), CALM)], None)
+    assert seal_all(reloaded(windows), T0) == seal_all(windows, T0)
+
+
+def test_a_dump_of_an_older_version_has_no_progress() -> None:
+    """Its scores end before the fields that came later."""
+    windows = Windows(SETTINGS)
+    scored = ["temperature", T0, 20.0, "degC", 0.5, "spike", [19.0, 21.0], False]
+    windows.load([["d1", 1, 1, T0, T0, T0, [], None, None, [scored]]], {})
+    (draft,) = seal_all(windows, T0)
+    assert draft.readings == [(reading(), score(0.5))]
+
+
+def test_a_dump_comes_in_pieces() -> None:
+    """A window of many readings makes no long text, so that other work may come between."""
+    windows = Windows(WindowSettings(max_readings=1000))
+    windows.add("d1", 1, T0, [(reading(at=T0 + at), CALM) for at in range(500)], None)
+    assert max(len(piece) for piece in windows.dump()) < sum(len(piece) for piece in windows.dump()) / 4
+
+
+def test_new_limits_hold_for_open_windows() -> None:
+    """A reload changes when the windows seal that are open already."""
+    windows = Windows(SETTINGS)
+    windows.add("d1", 1, T0, [(reading(), CALM)], None)
+    windows.reconfigure(WindowSettings(max_age_s=10))
+    assert windows.next_due() == T0 + 10
+
+
+def test_an_alarm_that_has_not_settled_waits() -> None:
+    """A tick before its time seals nothing."""
+    windows = Windows(SETTINGS)
+    windows.add("d1", 1, T0, [(reading(99), score(2.0))], None)
+    assert windows.tick(T0 + 4.9) == []
+    assert [draft.trigger for draft in windows.tick(T0 + 5)] == [Trigger.SUSPICION]
+
+
+def test_a_tick_seals_each_window_that_is_due() -> None:
+    """Old windows of several devices go at once; younger ones stay."""
+    windows = Windows(SETTINGS)
+    for seq, device in enumerate("abc"):
+        windows.add(device, seq + 1, T0 + 10 * seq, [(reading(device=device), CALM)], None)
+    assert [draft.device for draft in windows.tick(T0 + 70)] == ["a", "b"]
+    assert [draft.device for draft in windows.tick(T0 + 80)] == ["c"]
 
 
 def spans(windows: Windows) -> list[tuple[float, float]]:
@@ -215,3 +284,11 @@ def test_id_depends_on_everything_that_fixes_a_window() -> None:
     ids = {identify(**base), *(identify(**{**base, key: other}) for key, other in others.items())}
     assert len(ids) == 9
     assert identify(**base) in ids
+
+
+def test_an_id_is_the_same_in_every_version() -> None:
+    """A window that an older version sealed keeps its id, whatever characters its device has."""
+    given = identify(
+        journal="j", agent="gw", device="Küche/th1", trigger=Trigger.COUNT, lo=1, hi=9, last_seq=9, count=5
+    )
+    assert given == "b472dfbafb67decd9c75abaf065b8107"

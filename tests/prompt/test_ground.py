@@ -1,15 +1,23 @@
 """Every claim of an answer is looked up in its window."""
 
+import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, strategies as st
 
 from agent.domain.records import Answer, Grounding, Kind, Severity, Status, Window
 from agent.prompt import ground
+from agent.prompt.ground import facts
 from tests.ai.kit import window
 
 ANSWER = Answer(Status.ANOMALY, Kind.SPIKE, Severity.WARNING, 2, ("r17",), "It jumped.")
+
+
+def details(answer: Answer, one: Window | None = None) -> dict[str, str]:
+    """Return the result of each check."""
+    return {check.name: check.detail for check in ground(answer, one or window())[1]}
 
 
 def failed(answer: Answer, one: Window | None = None) -> list[str]:
@@ -36,6 +44,13 @@ def failed(answer: Answer, one: Window | None = None) -> list[str]:
         "The value is 98.660.",
         "Above the 99th percentile (72.3), so above 99 % of what was seen.",
         "Usual is 70.1..72.3.",
+        "The low limit is \u201040, not \u201140.",
+        "Usual is 70.1\u201472.3.",  # an em dash
+        "Usual is 70.1 -72.3 here.",
+        "1 -85 is a range.",
+        "A flow of 70.1 m\u00b2 -72.3 m\u00b2 is usual.",
+        "It is 9.9e1.",
+        "98.66 W/m\u00b2 was read.",
     ],
 )
 def test_claims_that_hold(summary: str) -> None:
@@ -61,16 +76,168 @@ def test_claims_that_hold(summary: str) -> None:
         ("It reached \uff19\uff10.", "summary_numbers"),  # full-width digits
         ("It is \u00bd of the usual.", "summary_numbers"),
         ("It reached \u2468\u2467.", "summary_numbers"),  # digits in circles
+        ("It reached \u2167.", "summary_numbers"),  # a Roman numeral
+        ("Score 2.", "summary_numbers"),  # 1.7, as rounded as it is printed, but more than 5 % off
         ("r2 stands out.", "summary_ids"),
         ("R999 stands out.", "summary_ids"),
         ("dev_02 is the cause.", "summary_names"),
         ("pump-1 has failed.", "summary_names"),
+        ("temperature-1 has failed.", "summary_names"),  # a metric without a digit is a word as any other
         ("Sensor TH7 is broken.", "summary_names"),
     ],
 )
 def test_claims_that_do_not_hold(summary: str, check: str) -> None:
     """A number, id or name that the window does not print is a hallucination."""
     assert failed(replace(ANSWER, summary=summary)) == [check]
+
+
+@pytest.mark.parametrize(
+    ("value", "summary"),
+    [
+        (98.652, "It is 98.7."),  # nearly half a digit off
+        (9.51, "It is 10."),  # 4.9 % of 10, 5.2 % of 9.51
+        (50.0, "Above the 99th percentile, so above 99 % of what was seen."),
+        (50.0, "Below the 1st percentile."),
+    ],
+)
+def test_values_are_rounded_as_people_do(value: float, summary: str) -> None:
+    """Half a digit, and 5 % of the larger number; percentiles are names."""
+    assert failed(replace(ANSWER, summary=summary), window(value=value)) == []
+
+
+#: Every number is there once.
+SECTION: dict[str, Any] = {
+    "readings": 611,
+    "span_s": 623,
+    "local": {"status": "anomaly", "kind": "spike", "score": 31.7},
+    "series": [
+        {
+            "metric": "flow_2",
+            "unit": "m3",
+            "n": 5003,
+            "median": 71.2,
+            "p01": 60.1,
+            "p99": 82.3,
+            "spread": 10.4,
+            "usual": [65.5, 77.7],
+            "limits": [-41, 950],
+            "still": 7,
+            "scale": [50.5, 900.5],
+        },
+        {"metric": "pm2_5", "limits": [None, 35]},
+    ],
+    "candidates": [
+        {
+            "id": "r1",
+            "metric": "pm2",
+            "value": 198.6,
+            "after_s": 116,
+            "score": 21.7,
+            "expected": [55.1, 188.8],
+        },
+        {"id": "r2", "metric": "pm2", "value": 333.3, "after_s": 444, "score": 0.0},
+        {"id": "r3", "metric": "pm2", "value": 198.6, "after_s": 116, "score": 21.7},
+        {"id": "r4", "metric": "pm2", "value": 198.6, "after_s": 116, "score": 21.7},
+    ],
+}
+CITED = ("r1", "r3", "r4")
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        "611",
+        "623",
+        "31.7",
+        "5003",
+        "71.2",
+        "60.1",
+        "82.3",
+        "10.4",
+        "65.5",
+        "77.7",
+        "-41",
+        "950",
+        "7",
+        "50.5",
+        "900.5",
+        "35",
+        "198.6",
+        "116",
+        "21.7",
+        "55.1",
+        "188.8",
+        "3",
+    ],
+)
+def test_each_number_of_the_section_may_be_used(number: str) -> None:
+    """Counts, the local score, statistics, limits, cited candidates, and how many are cited."""
+    answer = replace(ANSWER, evidence=CITED, summary=f"It is {number} now.")
+    assert failed(answer, replace(window(), section=json.dumps(SECTION))) == []
+
+
+@pytest.mark.parametrize("number", ["333.3", "444", "4", "-950"])
+def test_no_other_number_may_be_used(number: str) -> None:
+    """A candidate that is not cited proves nothing."""
+    answer = replace(ANSWER, evidence=CITED, summary=f"It is {number} now.")
+    assert failed(answer, replace(window(), section=json.dumps(SECTION))) == ["summary_numbers"]
+
+
+def test_words_of_the_section_are_no_names() -> None:
+    """Metrics and units with digits, of series without a candidate too; the longest word counts."""
+    one = replace(window(), section=json.dumps(SECTION))
+    answer = replace(ANSWER, evidence=CITED, summary="flow_2 in m3 is usual, pm2 rose, pm2 5 rose.")
+    assert failed(answer, one) == []
+
+
+def test_a_fact_names_its_place_in_the_section() -> None:
+    """So that a kept answer finds the number of another window."""
+    found = facts(SECTION, CITED)
+    assert found[-1].path == ("cited",)
+    for fact in found[:-1]:
+        value: Any = SECTION
+        for step in fact.path:
+            value = value[step]
+        assert value == fact.value
+
+
+def test_checks_name_what_they_looked_at() -> None:
+    """The details of an answer that holds, and of one in which every claim is wrong."""
+    assert details(ANSWER) == {
+        "evidence_known": "all ids are candidates",
+        "evidence_present": "cited as needed",
+        "summary_ids": "all ids are cited",
+        "summary_names": "no foreign name",
+        "summary_numbers": "all numbers found",
+    }
+    summary = "On 2026-11-24 dev_02 and pump-1 rose by 27 from 70.1 -90.5, says r2 and r3."
+    assert details(replace(ANSWER, evidence=("r8", "r9"), summary=summary)) == {
+        "evidence_known": "r8 is not a candidate, r9 is not a candidate",
+        "evidence_present": "cited as needed",
+        "summary_ids": "r2 is not cited, r3 is not cited",
+        "summary_names": "dev_02 is not in the data, pump-1 is not in the data",
+        "summary_numbers": "27 is not in the data, 90.5 is not in the data",
+    }
+    strange = replace(ANSWER, evidence=("r\x07", "x" * 30))
+    assert details(strange)["evidence_known"] == f"r? is not a candidate, {'x' * 24} is not a candidate"
+    assert details(replace(ANSWER, evidence=()))["evidence_present"] == "an anomaly cites no reading"
+
+
+def test_claims_of_a_kind_say_what_was_found() -> None:
+    """Limit, flatline and silence, held or not."""
+    limit, flat = replace(ANSWER, kind=Kind.OUT_OF_RANGE), replace(ANSWER, kind=Kind.FLATLINE)
+    assert details(limit)["limit_claim"] == "a limit is broken"
+    assert details(limit, window(value=50.0))["limit_claim"] == "no cited value breaks a limit"
+    assert details(flat, window(recent=(5.0,) * 9))["flatline_claim"] == "the newest values are equal"
+    assert details(flat)["flatline_claim"] == "no cited series is constant"
+    silent = replace(ANSWER, kind=Kind.SILENCE)
+    assert details(silent)["silence_claim"] == "the window has readings"
+
+
+def test_only_an_anomaly_claims_something_by_its_kind() -> None:
+    """A normal answer with a kind left over is checked by its words alone."""
+    for kind in (Kind.SILENCE, Kind.FLATLINE, Kind.OUT_OF_RANGE):
+        assert failed(replace(ANSWER, status=Status.NORMAL, kind=kind, evidence=())) == []
 
 
 def test_an_identifier_yields_no_number() -> None:
@@ -106,6 +273,9 @@ def test_a_limit_claim_is_recomputed() -> None:
     assert failed(claim, window(value=-41.0, limits=(-40.0, None))) == []
     assert failed(claim, window(value=84.0, limits=(-40.0, 85.0))) == ["limit_claim"]
     assert failed(claim, window(value=98.66, limits=(None, None))) == ["limit_claim"]
+    for on_it in (-40.0, 85.0):
+        assert failed(claim, window(value=on_it, limits=(-40.0, 85.0))) == ["limit_claim"]
+    assert failed(claim, window(value=float("inf"), limits=(None, None))) == []
     assert failed(replace(claim, evidence=("r1",)), window(value=98.66)) == ["limit_claim"]
 
 

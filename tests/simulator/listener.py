@@ -1,12 +1,12 @@
 """A subscriber of its own, as an operator would have one."""
 
 import threading
-import time
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from tests.support.broker import Broker
+from tests.support.waiting import wait_for
 
 Got = tuple[str, bytes, int, dict[str, str], bool]
 #: topic, payload, QoS, user properties, retain
@@ -24,16 +24,14 @@ class Listener:
         self.client.on_message = self._arrived
         self.client.connect("127.0.0.1", broker.port)
         self.client.loop_start()
-        assert up.wait(5)
+        assert up.wait(60)
 
     def _arrived(self, _client: paho.Client, _data: object, message: paho.MQTTMessage) -> None:
         properties = dict(getattr(message.properties, "UserProperty", []))
         self.got.append((message.topic, bytes(message.payload), message.qos, properties, message.retain))
 
     def wait_for(self, count: int) -> list[Got]:
-        deadline = time.monotonic() + 10
-        while len(self.got) < count and time.monotonic() < deadline:
-            time.sleep(0.01)
+        wait_for(lambda: len(self.got) >= count, 10, f"{count} messages", 0.01)
         return self.got
 
     def close(self) -> None:

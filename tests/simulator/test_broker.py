@@ -2,7 +2,6 @@
 
 import signal
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +12,9 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from simulator import broker as brokers
 from simulator.broker import Broker, BrokerError, choose
 from simulator.link import Link
+from tests.support.waiting import wait_for
+
+pytestmark = pytest.mark.broker
 
 
 class Subscriber:
@@ -35,7 +37,7 @@ class Subscriber:
         self.client.on_message = self._arrived
         self.client.connect("127.0.0.1", port)
         self.client.loop_start()
-        assert self._up.wait(5)
+        assert self._up.wait(60)
 
     def _connected(self, client: paho.Client, _data: object, flags: paho.ConnectFlags, *_: object) -> None:
         self.session_present = flags.session_present
@@ -55,12 +57,11 @@ class Subscriber:
         self.client._reset_sockets()
 
     def wait_for(self, count: int) -> None:
-        deadline = time.monotonic() + 10
-        while len(self.got) < count and time.monotonic() < deadline:
-            time.sleep(0.01)
+        wait_for(lambda: len(self.got) >= count, 10, f"{count} messages", 0.01)
         assert len(self.got) == count
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("kind", ["mosquitto", "embedded"])
 def test_persistent_session_gets_what_it_is_owed(kind: str) -> None:
     """Unacknowledged messages come again and queued ones come at all, in order, none as a retained replay."""
@@ -89,6 +90,7 @@ def send(link: Link, numbers: range) -> None:
     assert link.flush(5)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(("kind", "protocol"), [("mosquitto", "5"), ("embedded", "3.1.1")])
 def test_link_speaks_the_newest_version_that_the_broker_knows(kind: str, protocol: str) -> None:
     """MQTT 5 where it is known, 3.1.1 where it is refused."""
@@ -100,6 +102,7 @@ def test_link_speaks_the_newest_version_that_the_broker_knows(kind: str, protoco
             link.close()
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("kind", ["mosquitto", "embedded"])
 def test_stop_ends_the_process_and_its_folder_goes(kind: str) -> None:
     """After the block no process and no file is left."""

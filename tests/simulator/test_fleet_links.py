@@ -7,7 +7,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,6 +19,7 @@ from simulator.outgoing import Outgoing
 from simulator.scenario import Scenario, ScenarioError, parse
 from tests.simulator.listener import Listener
 from tests.support.broker import Broker
+from tests.support.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
 START = 1_790_000_000.0
@@ -36,13 +36,6 @@ def scenario(name: str, *, devices: int = 2, connections: str = "each", more: st
 
 def fleet(broker: Broker, of: Scenario, **more: object) -> Fleet:
     return Fleet(host="127.0.0.1", port=broker.port, scenario=of, prefix=of.name, **more)  # type: ignore[arg-type]
-
-
-def until(done: Callable[[], bool], limit_s: float = 10.0) -> None:
-    deadline = time.monotonic() + limit_s
-    while not done():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 @pytest.mark.parametrize(
@@ -128,7 +121,7 @@ def test_qos_0_is_sent_once_and_dropped_without_a_connection(broker: Broker) -> 
         (str(number).encode(), number % 2) for number in range(500)
     ]
     link.drop(0.5)
-    until(lambda: not link.up)
+    wait_for(lambda: not link.up)
     link.publish("zero/a", b"lost", qos=0)
     link.publish("zero/a", b"kept", qos=1)
     assert link.flush(5)
@@ -138,6 +131,7 @@ def test_qos_0_is_sent_once_and_dropped_without_a_connection(broker: Broker) -> 
     listener.close()
 
 
+@pytest.mark.slow
 def test_flapping_loses_no_qos_1_message_and_keeps_each_device_in_order(broker: Broker) -> None:
     """Connections are cut at their times and come back; every reading arrives once, in its device's order."""
     of = scenario("flap", devices=4)
@@ -210,17 +204,18 @@ def test_broker_restart_loses_nothing(own_broker: Broker) -> None:
     with fleet(own_broker, of) as one:
         assert one.up == 3
         own_broker.stop()
-        until(lambda: one.up == 0)
+        wait_for(lambda: one.up == 0)
         for link in one.links:
             assert link.send(Outgoing(topic="again/x", payload=b"1"))
         own_broker.start()
         listener = Listener(own_broker, "again/x")
-        until(lambda: one.up == 3)
+        wait_for(lambda: one.up == 3)
         assert one.flush(10)
         assert len(listener.wait_for(3)) == 3
         listener.close()
 
 
+@pytest.mark.broker
 def test_message_that_the_broker_does_not_take_is_refused_and_the_rest_goes_on(tmp_path: Path) -> None:
     """A message above the broker's limit would end the connection again and again."""
     broker = Broker(tmp_path / "small", extra="max_packet_size 1000").start()
@@ -267,9 +262,10 @@ def test_a_broker_that_talks_nonsense_is_asked_again_no_faster() -> None:
         assert 0 < tries <= 1 + (time.monotonic() - began) / 0.2
         link.close()
         server.shutdown(socket.SHUT_RDWR)
-    thread.join(5)
+    thread.join(60)
 
 
+@pytest.mark.broker
 def test_name_and_password_come_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The broker accepts a known login, and gives the reason for a refusal."""
     passwords = tmp_path / "passwords"
@@ -306,6 +302,7 @@ with Fleet(host="127.0.0.1", port=int(sys.argv[1]), scenario=of, prefix="thousan
 """
 
 
+@pytest.mark.process
 def test_a_thousand_connections_are_two_threads(broker: Broker) -> None:
     """A thousand devices with a connection each, in one process: all connected, all acknowledged."""
     listener = Listener(broker, "thousand/+")

@@ -14,6 +14,8 @@ from tests.support.model_endpoint import ModelEndpoint
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.process
+@pytest.mark.slow
 def test_a_demo_with_a_wrong_endpoint_fails_with_the_remedy(tmp_path: Path) -> None:
     """The key is good, the address lacks /v1: the demo reports it at its end and does not end with 0."""
     text = (ROOT / "configs" / "demo.yaml").read_text()

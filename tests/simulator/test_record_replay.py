@@ -19,6 +19,7 @@ from paho.mqtt.properties import Properties
 from simulator.cli import main
 from tests.simulator.listener import Listener
 from tests.support.broker import Broker, free_port
+from tests.support.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
 
@@ -44,22 +45,21 @@ class Recorder:
             stderr=subprocess.PIPE,
             text=True,
         )
-        deadline = time.monotonic() + 10
-        while not out.exists() or not out.read_bytes():
-            assert time.monotonic() < deadline
+
+        def recording() -> bool:
             subprocess.run(["mosquitto_pub", "-p", str(broker.port), "-t", sign, "-m", "sign"], check=True)
-            time.sleep(0.1)
+            return out.exists() and out.read_bytes() != b""
+
+        wait_for(recording, 10, "the recording begins", 0.1)
 
     def end(self, count: int, sign: str) -> list[dict[str, Any]]:
         """Return the recorded messages without the mark, once ``count`` messages are there."""
-        deadline = time.monotonic() + 10
-        while len(out := self._read(sign)) < count and time.monotonic() < deadline:
-            time.sleep(0.05)
+        wait_for(lambda: len(self._read(sign)) >= count, 10, f"{count} messages are recorded")
         self.process.send_signal(signal.SIGINT)
-        _, error = self.process.communicate(timeout=10)
+        _, error = self.process.communicate(timeout=120)
         assert self.process.returncode == 0
         assert "messages recorded in" in error
-        return out
+        return self._read(sign)
 
     def _read(self, sign: str) -> list[dict[str, Any]]:
         whole = self.out.read_text().rpartition("\n")[0]
@@ -87,12 +87,14 @@ def say_everything(broker: Broker, base: str) -> int:
         *((f"{base}/n", str(number).encode(), number % 2, False, None) for number in range(100)),
     ]
     for topic, payload, qos, retain, more in said:
-        client.publish(topic, payload, qos, retain, more).wait_for_publish(5)
+        client.publish(topic, payload, qos, retain, more).wait_for_publish(60)
     client.disconnect()
     client.loop_stop()
     return len(said)
 
 
+@pytest.mark.process
+@pytest.mark.slow
 def test_what_is_recorded_and_replayed_is_the_same_byte_for_byte(broker: Broker, tmp_path: Path) -> None:
     """Topic, payload, QoS, retain flag, properties and order of two recordings, the second of a replay."""
     first = Recorder(broker, "tape/#", "tape/sign", tmp_path / "a.jsonl")
@@ -178,6 +180,7 @@ def test_a_wide_table_becomes_readings(
     listener.close()
 
 
+@pytest.mark.process
 def test_a_table_can_be_of_now_and_go_round(broker: Broker, tmp_path: Path) -> None:
     """Each round goes on where the last ended, one step later; the first ends about now."""
     path = tmp_path / "round.csv"
@@ -191,7 +194,7 @@ def test_a_table_can_be_of_now_and_go_round(broker: Broker, tmp_path: Path) -> N
     )
     got = [json.loads(item[1]) for item in listener.wait_for(7)[:7]]
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=10)
+    process.communicate(timeout=120)
     assert process.returncode == 0
     assert [one["value"] for one in got] == [1, 2, 3, 1, 2, 3, 1]
     assert [round(b["ts"] - a["ts"]) for a, b in itertools.pairwise(got)] == [60] * 6
@@ -199,6 +202,7 @@ def test_a_table_can_be_of_now_and_go_round(broker: Broker, tmp_path: Path) -> N
     listener.close()
 
 
+@pytest.mark.process
 def test_record_ends_with_its_reader(broker: Broker) -> None:
     """A pipe that is closed ends it without a word of Python's."""
     process = subprocess.Popen(
@@ -209,12 +213,13 @@ def test_record_ends_with_its_reader(broker: Broker) -> None:
         text=True,
     )
     assert process.stdout is not None
-    deadline = time.monotonic() + 20
     process.stdout.close()
-    while process.poll() is None:
-        assert time.monotonic() < deadline
+
+    def ended() -> bool:
         subprocess.run(["mosquitto_pub", "-p", str(broker.port), "-t", "pipe/a", "-m", "1"], check=True)
-        time.sleep(0.1)
+        return process.poll() is not None
+
+    wait_for(ended, 20, "the end of the process", 0.1)
     assert process.returncode == 0
     assert process.stderr is not None
     assert process.stderr.read() == ""

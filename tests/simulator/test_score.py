@@ -300,6 +300,7 @@ def test_command_refuses_what_is_no_recording(
     assert error.count("\n") == 1
 
 
+@pytest.mark.broker
 def test_command_listens_to_a_broker(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Without recordings it subscribes and scores each agent that publishes; silence is one line.
 
@@ -324,7 +325,7 @@ def test_command_listens_to_a_broker(tmp_path: Path, capsys: pytest.CaptureFixtu
             assert main([*command, "1.5"]) == 0
         finally:
             stop.set()
-            said.result(10.0)
+            said.result(60)
     result = json.loads(capsys.readouterr().out)
     assert list(result) == ["edge-agent/gw1", "edge-agent/gw2"]
     assert result["edge-agent/gw1"]["total"]["found"] == 3

@@ -9,6 +9,8 @@ from simulator.scenario import parse
 from simulator.trial import TrialPlan, run
 from simulator.trial.report import compact, figures_of, write
 
+pytestmark = [pytest.mark.broker, pytest.mark.process, pytest.mark.slow]
+
 SCENARIO = """
 title: A pump that shifts and a room that is left alone
 interval_s: 60

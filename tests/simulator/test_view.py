@@ -184,7 +184,7 @@ class Terminal:
                 break
             self._said += data
         os.close(self._ours)
-        return self._process.wait(10), self._said.decode(errors="replace")
+        return self._process.wait(60), self._said.decode(errors="replace")
 
 
 @pytest.fixture(scope="module")
@@ -196,6 +196,8 @@ def terminals(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, 
         return dict(zip(running, readers.map(Terminal.read, running.values()), strict=True))
 
 
+@pytest.mark.process
+@pytest.mark.slow
 def test_terminal_gets_the_live_view_and_the_summary(terminals: dict[str, tuple[int, str]]) -> None:
     """The other screen is taken and given back, the cursor comes back, and the last lines stay."""
     code, said = terminals["able"]
@@ -212,6 +214,8 @@ def test_terminal_gets_the_live_view_and_the_summary(terminals: dict[str, tuple[
     assert re.search(r"readings +[\d,]+ journaled", after)
 
 
+@pytest.mark.process
+@pytest.mark.slow
 def test_no_color_is_respected(terminals: dict[str, tuple[int, str]]) -> None:
     """With NO_COLOR the same view has no colour codes."""
     code, said = terminals["grey"]
@@ -220,6 +224,8 @@ def test_no_color_is_respected(terminals: dict[str, tuple[int, str]]) -> None:
     assert not re.search(r"\x1b\[(?:\d+;)*(?:3[0-7]|9[0-7]|38;[0-9;]+)m", said)
 
 
+@pytest.mark.process
+@pytest.mark.slow
 def test_a_terminal_that_cannot_show_it_gets_lines(terminals: dict[str, tuple[int, str]]) -> None:
     """TERM=dumb is a line for everything that happens and no escape sequence at all."""
     code, said = terminals["plain"]

@@ -1,7 +1,6 @@
 """The demo's received messages and lines: counted once, safe for a terminal."""
 
 import json
-import time
 from typing import Any
 
 from simulator import text
@@ -12,6 +11,7 @@ from simulator.score.verdicts import seconds
 from simulator.scrape import parse
 from simulator.watch import Received, Watch
 from tests.support.broker import Broker
+from tests.support.waiting import wait_for
 
 LIVE = "2026-09-21T14:13:25Z"
 OLD = "2026-09-21T13:00:00Z"
@@ -62,9 +62,7 @@ def test_watch_counts_all_and_tells_what_is_live(broker: Broker) -> None:
     ]
     for topic, body in messages:
         link.publish(f"watch/a/{topic}", json.dumps(body).encode())
-    deadline = time.monotonic() + 5
-    while watch.received.malformed < 1 and time.monotonic() < deadline:
-        time.sleep(0.01)
+    wait_for(lambda: watch.received.malformed >= 1, 5, "the last message", 0.01)
     link.close()
     watch.close()
     received = watch.received

@@ -14,7 +14,11 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from agent.journal import Reader
+
+pytestmark = [pytest.mark.process, pytest.mark.slow]
 
 KILLS = int(os.environ.get("EDGE_SINK_KILLS", "6"))
 CONTROL_KILLS = 3

@@ -6,10 +6,9 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -17,6 +16,7 @@ from typing import Any, Self
 import yaml
 
 from tests.support.broker import free_port
+from tests.support.waiting import PATIENCE, wait_for
 
 REPO = Path(__file__).resolve().parents[2]
 START_LIMIT_S = 30.0
@@ -32,15 +32,6 @@ _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 class ChildError(Exception):
     """A process did not do what was waited for; the text holds the end of its log."""
-
-
-def wait_for(condition: Callable[[], object], limit_s: float, what: str, every_s: float = 0.05) -> None:
-    """Poll until ``condition`` holds; fail with ``what`` after ``limit_s``."""
-    deadline = time.monotonic() + limit_s
-    while not condition():
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {limit_s:g} s: {what}")
-        time.sleep(every_s)
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -97,13 +88,15 @@ class Child:
         os.kill(self.pid, number)
 
     def wait(self, limit_s: float) -> int:
-        """Wait for its end and return the exit code; fail after ``limit_s``."""
+        """Wait for its end and return the exit code; fail after ``PATIENCE`` times ``limit_s``."""
         if self._process is None:
             raise ChildError("not started")
         try:
-            return self._process.wait(limit_s)
+            return self._process.wait(PATIENCE * limit_s)
         except subprocess.TimeoutExpired:
-            raise ChildError(f"still runs after {limit_s:g} s; its log ends:\n{self.tail()}") from None
+            raise ChildError(
+                f"still runs after {PATIENCE * limit_s:g} s; its log ends:\n{self.tail()}"
+            ) from None
 
     def kill(self) -> None:
         """SIGKILL, and wait."""

@@ -6,11 +6,11 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from simulator.broker import free
+from tests.support.waiting import wait_for
 
 MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
 
@@ -70,22 +70,22 @@ class Broker:
                 file.write("user root\n")
         self.process = subprocess.Popen(argv, stdout=log, stderr=log)
         log.close()
-        deadline = time.monotonic() + 10
-        while time.monotonic() < deadline:
-            if self.process.poll() is not None:
-                raise RuntimeError((self.folder / "mosquitto.log").read_text())
-            try:
-                socket.create_connection(("127.0.0.1", self.port), 0.5).close()
-            except OSError:
-                time.sleep(0.02)
-            else:
-                return self
-        raise RuntimeError("mosquitto did not accept connections within 10 s")
+        wait_for(self._accepts, 10, "mosquitto accepts connections", 0.02)
+        return self
+
+    def _accepts(self) -> bool:
+        if self.process is not None and self.process.poll() is not None:
+            raise RuntimeError((self.folder / "mosquitto.log").read_text())
+        try:
+            socket.create_connection(("127.0.0.1", self.port), 0.5).close()
+        except OSError:
+            return False
+        return True
 
     def stop(self, sig: signal.Signals = signal.SIGTERM) -> None:
         """End the process and wait for it."""
         if self.process is not None:
             if self.process.poll() is None:
                 self.process.send_signal(sig)
-            self.process.wait(10)
+            self.process.wait(60)
             self.process = None

@@ -22,7 +22,7 @@ def status_of(
     if host is not None:
         request.add_header("Host", host)
     try:
-        with urllib.request.urlopen(request, timeout=5, context=context) as response:
+        with urllib.request.urlopen(request, timeout=60, context=context) as response:
             return int(response.status)
     except urllib.error.HTTPError as error:
         error.close()

@@ -49,5 +49,5 @@ class NotifySocket:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._over.set()
-        self._thread.join(5)
+        self._thread.join(60)
         self._socket.close()

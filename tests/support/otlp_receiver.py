@@ -14,6 +14,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 
+from tests.support.waiting import wait_for
+
 KINDS = {1: "internal", 2: "server", 3: "client", 4: "producer", 5: "consumer"}
 
 
@@ -71,10 +73,7 @@ class OtlpReceiver:
 
     def wait(self, count: int, within_s: float = 10.0) -> None:
         """Poll until ``count`` spans have come."""
-        deadline = time.monotonic() + within_s
-        while len(self.spans) < count:
-            assert time.monotonic() < deadline, f"{len(self.spans)} of {count} spans came"
-            time.sleep(0.01)
+        wait_for(lambda: len(self.spans) >= count, within_s, f"{count} spans have come", 0.01)
 
 
 @contextlib.contextmanager
@@ -118,7 +117,7 @@ def http_receiver() -> Iterator[OtlpReceiver]:
     finally:
         server.shutdown()
         server.server_close()
-        thread.join(5)
+        thread.join(60)
 
 
 @contextlib.contextmanager

@@ -85,7 +85,7 @@ class Proxy:
         self.reset()
         self._listener.close()
         for thread in self._threads:
-            thread.join(5)
+            thread.join(60)
 
     # ------------------------------------------------------------------------------------- counts
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.support.agent_process import wait_for
+from tests.support.waiting import wait_for
 
 PERIOD_US = 100_000
 ROOT = Path("/sys/fs/cgroup")

@@ -4,7 +4,6 @@ import contextlib
 import socket
 import ssl
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -24,13 +23,13 @@ def serving(routes: Mapping[str, Any] = ROUTES, **options: Any) -> Iterator[WebS
         yield server
     finally:
         server.stop()
-        thread.join(5)
+        thread.join(60)
         assert not thread.is_alive()
 
 
 def connect(server: WebServer) -> socket.socket:
     """Open a plain connection that sends nothing yet."""
-    return socket.create_connection((server.host, server.port), 5)
+    return socket.create_connection((server.host, server.port), 60)
 
 
 def ask(
@@ -62,11 +61,3 @@ def split(answer: bytes) -> tuple[int, str, bytes]:
     """Return status, head and body."""
     head, _, body = answer.partition(b"\r\n\r\n")
     return int(head.split()[1]), head.decode("latin-1"), body
-
-
-def until(condition: Any, within_s: float = 5.0) -> None:
-    """Poll ``condition`` until it holds."""
-    deadline = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < deadline, "not within the time"
-        time.sleep(0.01)

@@ -83,6 +83,7 @@ def test_three_of_the_four_keys_are_refused(missing: str, tmp_path: Path, secure
         read(tmp_path, {"listen": "127.0.0.1:8000", **secured})
 
 
+@pytest.mark.process
 def test_run_refuses_an_open_address_before_it_listens(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,6 +13,8 @@ from tests.support.browser import chromium
 from tests.web.sample import sample_status
 from tests.web.serving import serving
 
+pytestmark = pytest.mark.browser
+
 PHONE = {"width": 360, "height": 740}
 DESKTOP = {"width": 1280, "height": 900}
 AA, AA_LARGE = 4.5, 3.0  # least contrast of text, WCAG 2.2, success criterion 1.4.3
@@ -142,6 +144,7 @@ def test_everything_is_reached_without_a_mouse(
     page.close()
 
 
+@pytest.mark.slow
 def test_new_data_leaves_the_reader_where_they_are(
     browser: Browser, served: Served, complaints: list[str]
 ) -> None:
@@ -159,6 +162,7 @@ def test_new_data_leaves_the_reader_where_they_are(
     page.close()
 
 
+@pytest.mark.slow
 def test_page_says_when_contact_is_lost_and_comes_back(
     browser: Browser, served: Served, complaints: list[str]
 ) -> None:
@@ -173,6 +177,7 @@ def test_page_says_when_contact_is_lost_and_comes_back(
     page.close()
 
 
+@pytest.mark.slow
 def test_page_says_when_the_status_is_stale(browser: Browser, served: Served, complaints: list[str]) -> None:
     """The last status with its age, in the head and in the foot, until it is fresh again."""
     page = open_page(browser, served, complaints, viewport=DESKTOP)
@@ -199,6 +204,7 @@ def test_the_policy_stops_a_script_that_got_in(
     page.close()
 
 
+@pytest.mark.slow
 def test_the_page_does_not_say_what_it_does_not_know(
     browser: Browser, served: Served, complaints: list[str]
 ) -> None:

@@ -84,6 +84,7 @@ def dom(tmp_path_factory: pytest.TempPathFactory) -> str:
         return dump_dom(server.port, profile)
 
 
+@pytest.mark.browser
 def test_page_shows_the_status_in_a_browser(dom: str) -> None:
     """Broker, journal, model, budget, devices, findings, verdicts and quarantine are on the page."""
     for text in (
@@ -103,6 +104,7 @@ def test_page_shows_the_status_in_a_browser(dom: str) -> None:
         assert text in dom, text
 
 
+@pytest.mark.browser
 def test_page_follows_without_reloading(tmp_path: Path) -> None:
     """The page asks again by itself and shows what changed."""
     asked = [0]
@@ -118,6 +120,7 @@ def test_page_follows_without_reloading(tmp_path: Path) -> None:
     assert f'<h1 id="agent">asked-{asked[0]}</h1>' in text
 
 
+@pytest.mark.browser
 def test_page_says_when_the_agent_is_gone(tmp_path: Path) -> None:
     """Without an answer the page does not go on showing an old state as if it were new."""
     with serving({"/": page}) as server:
@@ -125,6 +128,7 @@ def test_page_says_when_the_agent_is_gone(tmp_path: Path) -> None:
     assert "no contact with the agent" in text
 
 
+@pytest.mark.browser
 def test_hostile_text_stays_text(dom: str) -> None:
     """Markup in device names, summaries and payload details is shown, never run or parsed."""
     assert "<title>! gw1 - edge-agent</title>" in dom

@@ -4,7 +4,7 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-REPO = Path(__file__).resolve().parents[1]
+REPO = Path(__file__).resolve().parents[2]
 BROAD = {"Exception", "BaseException"}
 #: Calls that log or count a fault, or hand it to such a call.
 TELLS = {

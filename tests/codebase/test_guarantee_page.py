@@ -10,7 +10,7 @@ import pytest
 
 from agent.testing.failpoint import POINTS
 
-REPO = Path(__file__).resolve().parents[1]
+REPO = Path(__file__).resolve().parents[2]
 PAGE = (REPO / "docs" / "guarantee.md").read_text()
 FAULTS = PAGE.partition("## Faults")[2].partition("## Outside")[0]
 ROWS = [line for line in FAULTS.splitlines() if line.startswith("| ") and "Shown by" not in line]

@@ -10,6 +10,8 @@ import pytest
 from agent import cli
 from simulator.cli import main as simulate
 
+pytestmark = pytest.mark.process
+
 INTERRUPTED = """
 import sys
 
@@ -40,7 +42,7 @@ def test_ctrl_c_while_the_modules_load_shows_no_traceback(
         [sys.executable, "-c", INTERRUPTED.format(room=room), command],
         capture_output=True,
         text=True,
-        cwd=Path(__file__).parents[1],
+        cwd=Path(__file__).parents[2],
         check=False,
     )
     assert ended.returncode == code
@@ -95,7 +97,7 @@ def end(argv: list[str], redirection: str, *, buffered: bool) -> "subprocess.Com
             capture_output=True,
             text=True,
             pass_fds=(mouth,),
-            cwd=Path(__file__).parents[1],
+            cwd=Path(__file__).parents[2],
             env=environ,
             check=False,
         )

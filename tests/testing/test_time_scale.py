@@ -46,6 +46,7 @@ def test_production_refuses_a_pace(tmp_path: Path) -> None:
         time_scale_of({VARIABLE: "0:0:120"}, tmp_path)
 
 
+@pytest.mark.process
 def test_agent_that_is_refused_its_pace_says_so_in_one_line(tmp_path: Path) -> None:
     """Exit code 2, one line on stderr, and no journal."""
     config = tmp_path / "agent.yaml"
