@@ -23,6 +23,7 @@ def of_subscriptions(config: Config, registry: Registry) -> list[Subscription]:
     sources = [
         Subscription(pattern, source.qos)
         for pattern, source in zip(registry.filters, config.sources, strict=True)
+        if not source.posted
     ]
     further = (*registry.watched, f"{config.base_topic}/feedback")
     drops = Subscription(BROKER_DROPS, qos=0, optional=True)

@@ -41,6 +41,7 @@ def weaknesses(config: Config, environ: Mapping[str, str] | None = None) -> list
         *_variables(environ),
         *_broker(config),
         *_sources(config),
+        *_intake(config),
         *_traces(config, environ),
         *_state_dir(config),
     ]
@@ -84,6 +85,16 @@ def _sources(config: Config) -> Iterator[Weakness]:
                 f"overlaps {own}, where this agent publishes; what lies there is never a reading",
                 "read and write below different first levels, or change mqtt.base_topic",
             )
+
+
+def _intake(config: Config) -> Iterator[Weakness]:
+    web = config.web
+    if web.intake and web.username is None and not is_loopback(web.host):
+        yield Weakness(
+            "web.intake",
+            f"whoever can reach {web.listen} can post readings of any device",
+            "set web.username and web.password_file, with TLS",
+        )
 
 
 def _traces(config: Config, environ: Mapping[str, str]) -> Iterator[Weakness]:

@@ -81,6 +81,7 @@ class SourceSpec:
     ] = False
     name: str = ""  # the topic when empty
     reader: Reader = DEFAULT_READER
+    posted: bool = False  # fed over HTTP alone: not subscribed
 
     @property
     def label(self) -> str:
