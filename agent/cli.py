@@ -232,8 +232,17 @@ def _run(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> int:
     config = load_apart(args.config)
-    sources = ", ".join(source.topic for source in config.sources)
-    print(one_line(f"{args.config}: valid. Agent {config.agent.id} reads {sources} from {config.mqtt.url}"))
+    subscribed, posted = (
+        ", ".join(source.topic for source in config.sources if source.posted is over_http)
+        for over_http in (False, True)
+    )
+    more = f", and {posted} over HTTP" if posted else ""
+    print(
+        one_line(
+            f"{args.config}: valid. Agent {config.agent.id} reads {subscribed or 'nothing'}"
+            f" from {config.mqtt.url}{more}"
+        )
+    )
     print(one_line(f"Model: {describe_model(config, key=has_key(config, os.environ))}"))
     print(one_line(f"Traces: {describe_traces(config)}"))
     for weak in (*weaknesses(config), *overlaps(config)):

@@ -35,7 +35,7 @@ from agent.status.report import Reporter
 from agent.status.responses import Freshness, Responses
 from agent.testing.time_scale import time_scale_here
 from agent.verdict.feedback import read_feedback
-from agent.web import WebServer
+from agent.web import MAX_CONNECTIONS, MAX_SCRAPES, TIMEOUT_S, ReadingsIntake, WebServer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,14 +209,7 @@ def build(
         idle_s=watchdog.age,
         note=recorder.telemetry_faulted,
     )
-    web = WebServer(
-        host=config.web.host,
-        port=config.web.port,
-        routes=responses.routes(),
-        tls=web_tls(config),
-        auth=web_auth(config, logs.secrets),
-        log=logs.bind(room="web"),
-    )
+    web = _make_web(config, responses, journal, logs)
     health = Health(
         link=link, problems=problems, reporter=reporter, topic=f"{config.base_topic}/health", log=logs.log
     )
@@ -255,6 +248,29 @@ def _open_tracer(config: Config, logs: LogWriter) -> Tracer:
         gateway=config.agent.id,
         secrets=logs.secrets,
         log=logs.bind(room="traces"),
+    )
+
+
+def _make_web(config: Config, responses: Responses, journal: Journal, logs: LogWriter) -> WebServer:
+    """Return the web server; one that takes readings has slots for clients that wait for the disk."""
+    tls, posts = web_tls(config), None
+    if config.web.intake:
+        posts = ReadingsIntake(
+            accept=journal.accept,
+            per_min=config.web.intake_per_min,
+            secure=tls is not None,
+            log=logs.bind(room="web"),
+        )
+    return WebServer(
+        host=config.web.host,
+        port=config.web.port,
+        routes=responses.routes(),
+        posts=posts,
+        tls=tls,
+        auth=web_auth(config, logs.secrets),
+        max_connections=MAX_SCRAPES if posts is None else MAX_CONNECTIONS,
+        timeout_s=TIMEOUT_S + config.journal.commit_ms / 1000,
+        log=logs.bind(room="web"),
     )
 
 

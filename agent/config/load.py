@@ -18,6 +18,7 @@ from agent.config.models import adapter
 from agent.config.problems import describe, shown
 from agent.config.sections import Config
 from agent.config.strict_yaml import parse
+from agent.decode.posted import with_posted
 
 MAX_BYTES = 256 * 1024
 PIPE_S = 5.0  # so long a pipe may take to be filled
@@ -42,7 +43,8 @@ def load(path: Path, environ: Mapping[str, str] | None = None) -> Config:
         config = adapter().validate_python(tree, context={"folders": folders})
     except ValidationError as error:
         raise ConfigError(describe(error, origins)) from None
-    return replace(config, origins=origins)
+    sources = with_posted(config.sources) if config.web.intake else config.sources
+    return replace(config, sources=sources, origins=origins)
 
 
 def _read(path: Path) -> dict[str, Any]:

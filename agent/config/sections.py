@@ -75,6 +75,12 @@ class WebSettings:
         str | None, Key("user for basic authentication; needs `password_file`", min_length=1, max_length=64)
     ] = None
     password_file: Annotated[Path | None, Key("file with the password alone", file="secret")] = None
+    intake: Annotated[
+        bool, Key("`true`: readings may be posted to /iot/data and /intake/<path> (topic `http/<path>`)")
+    ] = False
+    intake_per_min: Annotated[int, Key("messages a minute that are accepted over HTTP", ge=1, le=60_000)] = (
+        3000
+    )
     quarantine_text: Annotated[
         bool, Key("`true`: page, /status.json and health quote unreadable messages, payload text included")
     ] = False

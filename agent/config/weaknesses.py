@@ -43,6 +43,7 @@ def weaknesses(config: Config, environ: Mapping[str, str] | None = None) -> list
         *_broker(config),
         *_sources(config),
         *_shadowed(config),
+        *_intake(config),
         *_traces(config, environ),
         *_state_dir(config),
     ]
@@ -115,6 +116,16 @@ def _shadowed(config: Config) -> Iterator[Weakness]:
                     "move it before that source, or remove it",
                 )
                 break
+
+
+def _intake(config: Config) -> Iterator[Weakness]:
+    web = config.web
+    if web.intake and web.username is None and not is_loopback(web.host):
+        yield Weakness(
+            "web.intake",
+            f"every client that reaches {web.listen} can post readings of any device",
+            "set web.username and web.password_file, with TLS",
+        )
 
 
 def _traces(config: Config, environ: Mapping[str, str]) -> Iterator[Weakness]:

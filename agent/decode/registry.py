@@ -96,14 +96,14 @@ class Registry:
         self._routes: dict[str, tuple[Source, Route]] = {}
         self._unread: dict[str, Decoded] = {}  # topics without one
         watches = [(source.watch.pattern, 1) for source in self._sources if source.watch is not None]
-        asked = [(source.pattern, source.spec.qos) for source in self._sources]
+        asked = [(source.pattern, source.spec.qos) for source in self._sources if not source.spec.posted]
         self.subscriptions = plan([Wanted(pattern.filter, qos) for pattern, qos in (*asked, *watches)])
         self._identified = any(one.identifier for one in self.subscriptions)
 
     @property
     def filters(self) -> tuple[str, ...]:
         """MQTT filters of the subscriptions on which readings are expected."""
-        own = [source.pattern.filter for source in self._sources]
+        own = [source.pattern.filter for source in self._sources if not source.spec.posted]
         return tuple(
             one.filter for one in self.subscriptions if any(covers(one.filter, each) for each in own)
         )

@@ -101,6 +101,7 @@ class SourceSpec:
         ),
     ] = False
     name: str = ""  # the topic when empty
+    posted: bool = False  # fed over HTTP alone: not subscribed
 
     @property
     def label(self) -> str:

@@ -1,6 +1,8 @@
 """Records that pass between the link and the journal."""
 
-from dataclasses import dataclass
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +20,25 @@ class Arrival:
     mono: float  # time.monotonic()
     properties: tuple[tuple[str, str], ...] = ()  # MQTT 5 user properties, in order
     identifiers: tuple[int, ...] = ()  # MQTT 5: of the subscriptions that this copy was sent for
+
+
+class Receipt(NamedTuple):
+    """The outcome of a posted message; without a reason it is on disk."""
+
+    reason: str | None = None  # a DecodeReason, `no_source` or `no_value`
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Posted(Arrival):
+    """A message whose sender waits for the receipt, which comes once it is on disk.
+
+    While it waits in the queue the receipt can be cancelled; the message is then dropped. ``key`` is the
+    sender's own: a message with a known one is not journaled again.
+    """
+
+    key: str | None = None
+    receipt: Future[Receipt] = field(default_factory=Future)
 
 
 @dataclass(frozen=True, slots=True)

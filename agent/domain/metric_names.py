@@ -194,7 +194,7 @@ class MetricName(NamedTuple):
 @lru_cache(maxsize=4096)
 def look_up(name: str) -> MetricName:
     """Return word and class of a metric, by the last segments of its path."""
-    if not 0 < len(name) <= MAX_NAME:
+    if not (0 < len(name) <= MAX_NAME and name.isprintable()):
         return MetricName(None, MetricClass.READING, plain=False)
     folded = _fold(name)
     last = [segment for segment in _SEGMENT.split(folded) if segment][-MAX_SEGMENTS:]

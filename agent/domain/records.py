@@ -29,6 +29,8 @@ from agent.domain.messages import (
     LinkDown as LinkDown,
     LinkUp as LinkUp,
     Outgoing as Outgoing,
+    Posted as Posted,
+    Receipt as Receipt,
 )
 from agent.domain.outcome import Answer as Answer, Check as Check, Outcome as Outcome, Tokens as Tokens
 

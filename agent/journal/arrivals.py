@@ -10,7 +10,9 @@ from agent.domain.records import (
     DecodeError,
     DecodeReason,
     MessageRow,
+    Posted,
     Reading,
+    Receipt,
     Row,
     TimerKind,
     TimerRow,
@@ -92,12 +94,16 @@ class Intake:
         self._timers: list[tuple[object, ...]] = []
         self._quarantine: list[tuple[object, ...]] = []
         self._feedback: list[tuple[Feedback, Arrival]] = []
+        self.receipts: list[tuple[Posted, Receipt]] = []
         self.noted: tuple[Noted, ...] = ()  # what became of the feedback, once it is inserted
 
     def accept(self, arrival: Arrival) -> None:
         """Decide what becomes of one arrival. Every QoS 1 arrival ends in one ack, a held one later."""
         if not arrival.qos:
-            self._take(arrival)
+            if isinstance(arrival, Posted):
+                self._take_posted(arrival)
+            else:
+                self._take(arrival)
         elif self._redelivery.recognising:
             repeats, new = self._redelivery.hold(arrival)
             self._acknowledge(repeats)
@@ -143,6 +149,26 @@ class Intake:
         self.acks.append((arrival.generation, arrival.mid))
         self.tally.repeats_possible += arrival.dup
         self._take(arrival)
+
+    def _take_posted(self, posted: Posted) -> None:
+        """Take a message whose sender waits for its receipt, unless the sender has given up."""
+        if not posted.receipt.set_running_or_notify_cancel():
+            return
+        made, aside, read = self._rows_made(), len(self._quarantine), sum(self.tally.sources.values())
+        self._take(posted)
+        if len(self._quarantine) > aside:
+            receipt = Receipt(str(self._quarantine[-1][3]), str(self._quarantine[-1][4]))
+        elif self._rows_made() > made:
+            receipt = Receipt()
+        elif sum(self.tally.sources.values()) == read:
+            receipt = Receipt("no_source", "no source has this topic")
+        else:
+            receipt = Receipt("no_value", "the message holds no value that can be read")
+        self.receipts.append((posted, receipt))
+
+    def _rows_made(self) -> int:
+        """Return how many rows there are to insert, messages that are there already among them."""
+        return len(self._messages) + len(self._timers) + self.tally.duplicates
 
     def _take(self, arrival: Arrival) -> None:
         """Make it a row, a quarantine row or a count."""
@@ -193,12 +219,13 @@ class Intake:
         readings = self._admit(source or "", readings, arrival.mono)
         found = [self._series.find(reading) for reading in readings if _is_sound(reading)]
         readings, series = self._number(source or "", readings, found, arrival.mono)
-        if not seed and decoded.message_id is not None:
-            digest = digest_of(source or "", decoded.device or "", decoded.message_id)
-            if self._message_ids.knows(digest):
+        if (decoded.message_id is not None or not arrival.qos) and not seed:
+            digests = _digests(arrival, decoded)
+            if any(self._message_ids.knows(digest) for digest in digests):
                 tally.duplicates += 1
                 return
-            self._message_ids.note(digest)
+            for digest in digests:
+                self._message_ids.note(digest)
         seq, clock = self._sequence.take(arrival.mono)
         # Int, float, str and bytearray only: sqlite3 seeks an adapter for any other type, 0.5 us a value.
         self._messages.append(
@@ -288,6 +315,16 @@ class Intake:
             )
         )
         self.tally.quarantined[reason] += 1
+
+
+def _digests(arrival: Arrival, decoded: Decoded) -> list[bytes]:
+    """Return the ids of a message: that of its publisher in the payload, that of its HTTP client."""
+    digests = []
+    if decoded.message_id is not None:
+        digests.append(digest_of(decoded.source or "", decoded.device or "", decoded.message_id))
+    if isinstance(arrival, Posted) and arrival.key is not None:
+        digests.append(digest_of("", arrival.topic, arrival.key))  # no source has an empty name
+    return digests
 
 
 def _is_sound(reading: Reading) -> bool:

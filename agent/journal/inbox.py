@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
-from agent.domain.records import Arrival, LinkDown, LinkUp
+from agent.domain.records import Arrival, LinkDown, LinkUp, Posted
 from agent.journal.errors import JournalClosedError, JournalError
 
 Item = Arrival | LinkUp | LinkDown
@@ -73,6 +73,22 @@ class Inbox:
                 self._links += 1
             self._items.append(item)
             if self._intake and (len(self._items) >= self._wake_at or self._links):
+                self._condition.notify()
+            return True
+
+    def offer_posted(self, posted: Posted) -> bool:
+        """Queue a posted message; False under pressure or at the end, when its sender must try again.
+
+        Unlike a broker the sender gets an answer: nothing is to be done once there is room.
+        """
+        with self._condition:
+            size = _weigh(posted)
+            over = self._closed or self._stopped
+            if over or self._hungry or not self._intake or self._bytes + size > self.max_bytes // 2:
+                return False
+            self._bytes += size
+            self._items.append(posted)
+            if len(self._items) >= self._wake_at:
                 self._condition.notify()
             return True
 
@@ -239,7 +255,7 @@ def _weigh(arrival: Arrival) -> int:
 
 def answer(future: Future[Any], value: object = None, error: Exception | None = None) -> None:
     """Give a job's caller its result or its error."""
-    if not future.set_running_or_notify_cancel():
+    if not future.running() and not future.set_running_or_notify_cancel():
         return
     if error is None:
         future.set_result(value)

@@ -11,7 +11,7 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Self, TypeVar
 
-from agent.domain.records import Row, TimerKind
+from agent.domain.records import Posted, Row, TimerKind
 from agent.journal.errors import JournalError, JournalStorageError, is_storage, is_transient
 from agent.journal.inbox import Inbox, Job, refuse
 from agent.journal.opening import NAME, open_database
@@ -141,6 +141,13 @@ class Journal:
         if not self.inbox.submit(work):
             refuse([work])
         return future
+
+    def accept(self, posted: Posted) -> bool:
+        """Queue a posted message, whose receipt comes once it is on disk; False when it must be sent again.
+
+        Any thread may call it.
+        """
+        return self.stats.state != "full" and self.inbox.offer_posted(posted)
 
     def consumed(self, rows: int) -> None:
         """Count ``rows`` rows as consumed by the analyst; the number of unconsumed ones is bounded."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from agent.domain.keys import Key
-from agent.domain.records import Arrival, LinkUp, Row, TimerKind
+from agent.domain.records import Arrival, LinkUp, Posted, Row, TimerKind
 from agent.journal.arrivals import Ack, Decode, Intake
 from agent.journal.capacity import Capacity
 from agent.journal.errors import JournalCorruptError, JournalStorageError, is_damage, is_storage
@@ -310,6 +310,8 @@ class Writer:
             stats.add(results.intake.tally)
             if results.intake.tally.new_refused:
                 stats.new_refused_at = self._mono()
+            for posted, receipt in results.intake.receipts:
+                posted.receipt.set_result(receipt)
             if results.intake.acks:
                 self._wiring.on_acks(results.intake.acks)
             if results.intake.noted:
@@ -338,8 +340,13 @@ class Writer:
             raise error
         self._stats.commit_failures += 1
         optional = [job for job in group.jobs if job.optional]
-        refuse(optional, JournalStorageError(f"journal: cannot write to {self._path}: {error}"))
-        self._inbox.put_back(Group(group.items, [job for job in group.jobs if not job.optional]))
+        trouble = JournalStorageError(f"journal: cannot write to {self._path}: {error}")
+        refuse(optional, trouble)
+        for posted in group.items:
+            if isinstance(posted, Posted):  # its sender sends it again
+                answer(posted.receipt, error=trouble)
+        items = [item for item in group.items if not isinstance(item, Posted)]
+        self._inbox.put_back(Group(items, [job for job in group.jobs if not job.optional]))
         if self._capacity.fail(error):
             self._make_room()
         self._backoff_s = min(max(2 * self._backoff_s, _BACKOFF_S[0]), _BACKOFF_S[1])

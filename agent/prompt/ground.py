@@ -120,8 +120,8 @@ def _words(answer: Answer, section: dict[str, Any], cited: list[dict[str, Any]])
 
 def known_words(section: dict[str, Any]) -> set[str]:
     """Return the metric and unit words of a section that hold digits."""
-    words = {str(item.get(name, "")) for item in section.get("series", ()) for name in ("metric", "unit")}
-    words |= {str(item.get("metric", "")) for item in section.get("candidates", ())}
+    items = (*section.get("series", ()), *section.get("candidates", ()))
+    words = {str(item.get(name, "")) for item in items for name in ("metric", "unit")}
     return {word for word in words if any(map(str.isdigit, word))}
 
 

@@ -1,4 +1,4 @@
-"""One client of the web server: handshake, head, response, linger; non-blocking."""
+"""One client of the web server: from handshake to linger, non-blocking."""
 
 import selectors
 import socket
@@ -6,11 +6,13 @@ import ssl
 from collections.abc import Callable
 from enum import IntEnum
 
-from agent.web.http import BadRequestError, Request, Response, parse_head, plain, render
+from agent.web.http import BadRequestError, Pending, Request, Response, parse_head, plain, render
 
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
+NOTHING = 0  # of its socket is waited for
 _LINGER_S = 1.0
 _CHUNK = 65_536
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class Phase(IntEnum):
@@ -18,8 +20,9 @@ class Phase(IntEnum):
 
     LINGERING = 0  # answered; waits for the client to close
     READING = 1  # has not asked yet
-    WRITING = 2
-    CLOSED = 3
+    WAITING = 2  # has asked; another thread makes the response
+    WRITING = 3
+    CLOSED = 4
 
 
 class Connection:
@@ -28,9 +31,10 @@ class Connection:
     Args:
         sock: The accepted socket, non-blocking; with ``tls`` its handshake has not begun.
         tls: Server-side context or None.
-        answer: Called with the request; its response is sent.
+        answer: Called with the head of the request; its response is sent, or so many bytes of body are read.
+        receive: Called with head and body.
         now: Monotonic seconds.
-        timeout_s: For the head, and again for the response.
+        timeout_s: For the request, again until its response is there, and again for the response.
     """
 
     def __init__(
@@ -38,7 +42,8 @@ class Connection:
         *,
         sock: socket.socket,
         tls: ssl.SSLContext | None,
-        answer: Callable[[Request], tuple[Response, bool]],
+        answer: Callable[[Request], Response | int],
+        receive: Callable[[Request, bytes], Response | Pending],
         now: float,
         timeout_s: float,
     ) -> None:
@@ -48,7 +53,11 @@ class Connection:
         self.wants = READ
         self._timeout_s = timeout_s
         self._answer = answer
-        self._data = b""
+        self._receive = receive
+        self._data = bytearray()
+        self._request: Request | None = None
+        self._body_bytes = 0
+        self._pending: Pending | None = None
         self._out = memoryview(b"")
         self._shaken = tls is None
         self.sock: socket.socket = (
@@ -63,6 +72,8 @@ class Connection:
                 self._shaken = True
             if self.phase is Phase.READING:
                 self._read(now)
+            if self.phase is Phase.WAITING:
+                self._look(now, overdue=False)
             if self.phase is Phase.WRITING:
                 self._write(now)
             if self.phase is Phase.LINGERING:
@@ -74,30 +85,67 @@ class Connection:
         except OSError:  # reset, not TLS, ...
             self.close()
 
+    def expire(self, now: float) -> None:
+        """End what took too long: a request that waits is answered, all else is closed."""
+        if self.phase is Phase.WAITING:
+            self._look(now, overdue=True)
+            self.turn(now)
+        else:
+            self.close()
+
     def close(self) -> None:
         """Close at once."""
         self.phase = Phase.CLOSED
         self.sock.close()
 
     def _read(self, now: float) -> None:
-        while True:
+        while self.phase is Phase.READING:
             chunk = self.sock.recv(_CHUNK)
             if not chunk:
                 self.close()
                 return
             self._data += chunk
-            try:
-                request = parse_head(self._data)
-            except BadRequestError as error:
-                self._say(plain(error.status), head_only=False, now=now)
-                return
-            if request is not None:
-                response, head_only = self._answer(request)
-                self._say(response, head_only=head_only, now=now)
-                return
+            if self._request is None:
+                self._take_head(now)
+            if self._request is not None and self.phase is Phase.READING:
+                self._take_body(self._request, now)
 
-    def _say(self, response: Response, *, head_only: bool, now: float) -> None:
-        self._data = b""
+    def _take_head(self, now: float) -> None:
+        try:
+            request = self._request = parse_head(self._data)
+        except BadRequestError as error:
+            self._say(plain(error.status), now=now)
+            return
+        if request is None:
+            return
+        answer = self._answer(request)
+        if isinstance(answer, Response):
+            self._say(answer, head_only=request.method == "HEAD", now=now)
+            return
+        self._body_bytes = answer
+        waits = request.headers.get("expect", "").lower() == "100-continue"
+        if waits and len(self._data) < request.size + answer:
+            self.sock.send(_CONTINUE)
+
+    def _take_body(self, request: Request, now: float) -> None:
+        if len(self._data) < request.size + self._body_bytes:
+            return
+        answer = self._receive(request, bytes(self._data[request.size : request.size + self._body_bytes]))
+        if isinstance(answer, Response):
+            self._say(answer, now=now)
+            return
+        self._pending = answer
+        self._data = bytearray()
+        self.phase, self.since, self.deadline = Phase.WAITING, now, now + self._timeout_s
+        self.wants = NOTHING
+
+    def _look(self, now: float, *, overdue: bool) -> None:
+        response = None if self._pending is None else self._pending.look(overdue=overdue)
+        if response is not None:
+            self._say(response, now=now)
+
+    def _say(self, response: Response, *, head_only: bool = False, now: float) -> None:
+        self._data = bytearray()
         self._out = memoryview(render(response, head_only=head_only))
         self.phase = Phase.WRITING
         self.since = now

@@ -1,4 +1,4 @@
-"""The subset of HTTP/1.1 for five addresses: request heads and whole responses."""
+"""The subset of HTTP/1.1 for a few addresses: request heads and whole responses."""
 
 import base64
 import hmac
@@ -6,16 +6,18 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import Protocol
 
 MAX_HEAD_BYTES = 8192
 MAX_LINE_BYTES = 2048
 
+_END = b"\r\n\r\n"
 _TARGET = re.compile(r"/[!-~]*")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")
 _FORBIDDEN = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?")
 #: Fields of which a request has one: a proxy and this server could each believe another of two.
-_ONCE = frozenset({"host", "content-length", "content-type", "authorization", "origin"})
+_ONCE = frozenset({"host", "content-length", "content-type", "authorization", "origin", "idempotency-key"})
 
 SECURITY_HEADERS = (
     ("X-Content-Type-Options", "nosniff"),
@@ -38,11 +40,19 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """The head of a request; header names are in lower case."""
+    """The head of a request of ``size`` bytes; header names are in lower case."""
 
     method: str
     path: str
     headers: Mapping[str, str]
+    size: int
+
+
+class Pending(Protocol):
+    """A response that another thread makes."""
+
+    def look(self, *, overdue: bool) -> Response | None:
+        """Return the response, or None while it is not there; ``overdue``: one is needed now."""
 
 
 class BadRequestError(Exception):
@@ -69,13 +79,13 @@ class BasicAuth:
         return hmac.compare_digest(header.encode("utf-8", "replace"), f"Basic {expected}".encode())
 
 
-def parse_head(data: bytes) -> Request | None:
+def parse_head(data: bytes | bytearray) -> Request | None:
     """Return the request whose head ``data`` begins with, or None while it is incomplete.
 
     Raises:
         BadRequestError: The head is too large, not HTTP/1.x, or can be read in two ways.
     """
-    end = data.find(b"\r\n\r\n")
+    end = data.find(_END)
     line = data[: end if end >= 0 else len(data)].split(b"\r\n", 1)[0]
     if len(line) > MAX_LINE_BYTES:
         raise BadRequestError(HTTPStatus.REQUEST_URI_TOO_LONG)
@@ -92,7 +102,7 @@ def parse_head(data: bytes) -> Request | None:
     headers = _fields(rest)
     if words[2] == "HTTP/1.1" and "host" not in headers:
         raise BadRequestError(HTTPStatus.BAD_REQUEST)
-    return Request(words[0], words[1].partition("?")[0], headers)
+    return Request(words[0], words[1].partition("?")[0], headers, end + len(_END))
 
 
 def _fields(lines: list[str]) -> dict[str, str]:

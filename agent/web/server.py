@@ -10,12 +10,15 @@ from errno import EMFILE, ENFILE
 from http import HTTPStatus
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Protocol
 
 from agent.domain.records import AgentError
 from agent.testing.failpoint import failpoint
-from agent.web.connection import READ, Connection, Phase
-from agent.web.http import BasicAuth, Request, Response, host_name, plain
+from agent.web.connection import NOTHING, READ, Connection, Phase
+from agent.web.http import BasicAuth, Pending, Request, Response, host_name, plain
 
+MAX_SCRAPES = 8  # clients at once of a server without posts
+TIMEOUT_S = 5.0
 _TURN_S = 1.0
 _GIVE_WAY_S = 1.0
 _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1", "ip6-localhost"})
@@ -25,8 +28,21 @@ class WebError(AgentError):
     """The port could not be opened."""
 
 
+class PostRoute(Protocol):
+    """The addresses that take a body; all of it is called on the web thread."""
+
+    def takes(self, path: str) -> bool:
+        """Return whether ``path`` is one of them."""
+
+    def admit(self, request: Request, *, waiting: int) -> Response | int:
+        """Return the size of the body that is to be read, or a refusal; ``waiting`` requests wait."""
+
+    def receive(self, request: Request, body: bytes, wake: Callable[[], None]) -> Response | Pending:
+        """Take head and body; ``wake`` is called from any thread once a pending response is there."""
+
+
 class WebServer:
-    """Serves GET of ``routes`` and nothing else.
+    """Serves GET of ``routes``, and POST to the addresses of ``posts`` if there are any.
 
     All sockets are non-blocking, TLS handshakes too, so an idle or slow client costs a slot and never a
     scrape: when every slot is taken, the connection that has asked for nothing for the longest gives way.
@@ -35,10 +51,11 @@ class WebServer:
         host: Address to bind.
         port: Port to bind; 0 takes a free one, see `port`.
         routes: Path to a function that gives the response; it must not take long.
+        posts: The addresses that take a body, or None.
         tls: Server-side TLS context, or None.
         auth: The user who may read, or None for everybody.
         max_connections: Clients at once.
-        timeout_s: For a request's head, and again for its response.
+        timeout_s: For a request, again until its response is there, and again to send it.
         log: reports a route that failed.
 
     Raises:
@@ -51,14 +68,16 @@ class WebServer:
         host: str,
         port: int,
         routes: Mapping[str, Callable[[], Response]],
+        posts: PostRoute | None = None,
         tls: ssl.SSLContext | None = None,
         auth: BasicAuth | None = None,
-        max_connections: int = 8,
-        timeout_s: float = 5.0,
+        max_connections: int = MAX_SCRAPES,
+        timeout_s: float = TIMEOUT_S,
         log: Callable[..., None] = lambda *_args, **_fields: None,
         mono: Callable[[], float] = time.monotonic,
     ) -> None:
         self._routes = dict(routes)
+        self._posts = posts
         self._tls = tls
         self._auth = auth
         self._max = max_connections
@@ -96,7 +115,11 @@ class WebServer:
     def stop(self) -> None:
         """End `run`, from any thread."""
         self._stopping = True
-        with contextlib.suppress(OSError):
+        self._wake_up()
+
+    def _wake_up(self) -> None:
+        """End the wait of a turn, from any thread."""
+        with contextlib.suppress(OSError):  # full: it wakes up anyway; or closed
             self._wake.send(b"x")
 
     def _turn(self) -> None:
@@ -106,9 +129,11 @@ class WebServer:
         for key, _events in ready:
             if isinstance(key.data, Connection):
                 self._advance(key.data, now)
+            elif key.fileobj is self._woken:
+                self._woken.recv(4096)
+                self._answer_waiting(now)
         for connection in [item for item in self._connections if item.deadline <= now]:
-            connection.close()
-            self._forget(connection)
+            self._advance(connection, now, overdue=True)
         self._listen_again()
         for key, _events in ready:
             if key.fileobj is self._listener:
@@ -135,7 +160,12 @@ class WebServer:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             try:
                 connection = Connection(
-                    sock=sock, tls=self._tls, answer=self._answer, now=now, timeout_s=self._timeout_s
+                    sock=sock,
+                    tls=self._tls,
+                    answer=self._answer,
+                    receive=self._receive,
+                    now=now,
+                    timeout_s=self._timeout_s,
                 )
             except OSError:
                 sock.close()
@@ -147,19 +177,35 @@ class WebServer:
     def _make_room(self, now: float) -> bool:
         """Close the connection that can best be spared; false while all are being answered."""
         spare = min(self._connections, key=lambda item: (item.phase, item.since))
-        if spare.phase is Phase.WRITING and now - spare.since < _GIVE_WAY_S:
+        if spare.phase is Phase.WAITING or (spare.phase is Phase.WRITING and now - spare.since < _GIVE_WAY_S):
             return False
         spare.close()
         self._forget(spare)
         return True
 
-    def _advance(self, connection: Connection, now: float) -> None:
+    def _advance(self, connection: Connection, now: float, *, overdue: bool = False) -> None:
         wanted = connection.wants
-        connection.turn(now)
+        if overdue:
+            connection.expire(now)
+        else:
+            connection.turn(now)
         if connection.phase is Phase.CLOSED:
             self._forget(connection)
         elif connection.wants != wanted:
+            self._watch(connection, wanted)
+
+    def _watch(self, connection: Connection, before: int) -> None:
+        """Follow a change of the awaited events; a socket without any is not watched."""
+        if connection.wants == NOTHING:
+            self._selector.unregister(connection.sock)
+        elif before == NOTHING:
+            self._selector.register(connection.sock, connection.wants, connection)
+        else:
             self._selector.modify(connection.sock, connection.wants, connection)
+
+    def _answer_waiting(self, now: float) -> None:
+        for connection in [item for item in self._connections if item.phase is Phase.WAITING]:
+            self._advance(connection, now)
 
     def _forget(self, connection: Connection) -> None:
         if connection in self._connections:
@@ -178,16 +224,16 @@ class WebServer:
             self._accepting = True
             self._selector.register(self._listener, READ)
 
-    def _answer(self, request: Request) -> tuple[Response, bool]:
-        return self._respond(request), request.method == "HEAD"
-
-    def _respond(self, request: Request) -> Response:
+    def _answer(self, request: Request) -> Response | int:
         host = request.headers.get("host")
         if self._names is not None and host is not None and host_name(host) not in self._names:
             return plain(HTTPStatus.MISDIRECTED_REQUEST)
         if self._auth is not None and not self._auth.allows(request.headers.get("authorization", "")):
             challenge = ("WWW-Authenticate", 'Basic realm="edge-agent", charset="UTF-8"')
             return plain(HTTPStatus.UNAUTHORIZED, challenge)
+        if self._posts is not None and self._posts.takes(request.path):
+            waiting = sum(item.phase is Phase.WAITING for item in self._connections)
+            return self._posts.admit(request, waiting=waiting)
         route = self._routes.get(request.path)
         if route is None:
             return plain(HTTPStatus.NOT_FOUND)
@@ -198,6 +244,11 @@ class WebServer:
         except Exception as error:  # noqa: BLE001 -- one address that fails must not end the others
             self._log("web_request_failed", level="error", path=request.path, exc_info=error)
             return plain(HTTPStatus.INTERNAL_SERVER_ERROR)
+
+    def _receive(self, request: Request, body: bytes) -> Response | Pending:
+        if self._posts is None:
+            return plain(HTTPStatus.NOT_FOUND)
+        return self._posts.receive(request, body, self._wake_up)
 
     def _close(self) -> None:
         for connection in self._connections:

@@ -83,7 +83,7 @@ def complaints(folder: Path, text: str, environ: dict[str, str] | None = None) -
         ("sources: [{topic: 'a/{d}', device: '{$.a[0]}'}]", "has {$.a[0]}, which is not a path of keys"),
         ("sources: [{topic: 'a/{d}', device: 'a{b'}]", "has a brace without its partner"),
         ("sources: [{topic: 'a/{d}', exclude: ['a/#/b']}]", "sources[0].exclude: ['a/#/b']: 'a/#/b' has"),
-        ("sources: [{topic: 'a/{d}', time: {zone: Mars}}]", "sources[0].time.zone: 'Mars': is no time zone"),
+        ("sources: [{topic: 'a/{d}', time: {zone: Mars}}]", "sources[0].time.zone: 'Mars': is not a time"),
         ("sources: [{topic: 'a/{d}', time: {field: ts}}]", "sources[0].time.field: 'ts': is not a path"),
         ("sources: [{topic: 'a/{d}', metrics: {excludes: [a]}}]", "did you mean 'exclude'?"),
         ("sources: [{topic: 'a/{d}', metrics: {rename: {a: x, b: x}}}]", "gives two metrics the name 'x'"),

@@ -6,7 +6,9 @@ import ssl
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -145,16 +147,21 @@ def protected(secrets: Path) -> dict[str, str]:
 def ports(
     broker: Broker, secrets: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, AgentProcess]]:
-    """Return two agents: one with the default port, one with TLS and a password."""
+    """Return agents with the default port and with TLS and a password, each with and without the intake."""
     folder = tmp_path_factory.mktemp("agents")
-    settings = {"open": {}, "closed": protected(secrets)}
+    settings: dict[str, dict[str, Any]] = {
+        "open": {},
+        "closed": protected(secrets),
+        "posted": {"intake": True},
+        "posted-closed": {"intake": True, **protected(secrets)},
+    }
     agents = {
         name: AgentProcess(
             folder / name,
             broker_url=broker.url,
             settings={
                 "agent": {"id": f"access-{name}"},
-                "sources": [{"topic": f"{name}/{{device}}"}],
+                "sources": [{"topic": f"{name}/{{device}}"}, {"topic": "http/plant/{device}"}],
                 "web": web,
             },
         )
@@ -164,15 +171,42 @@ def ports(
     try:
         for agent in agents.values():
             agent.start()
-        agents["open"].wait_ready()
-        closed = f"https://127.0.0.1:{agents['closed'].port}/readyz"
-        wait_for(
-            lambda: status_of(closed, context=context, password=PASSWORD) == 200, 30, "the other is ready"
-        )
+        for name, agent in agents.items():
+            if "closed" not in name:
+                agent.wait_ready()
+                continue
+            closed = f"https://127.0.0.1:{agent.port}/readyz"
+            wait_for(partial(_is_ready, closed, context=context), 30, f"{name} is ready")
         yield agents
     finally:
         for agent in agents.values():
             agent.kill()
+
+
+def _is_ready(url: str, *, context: ssl.SSLContext) -> bool:
+    return status_of(url, context=context, password=PASSWORD) == 200
+
+
+@pytest.mark.parametrize("row", table("Readings over HTTP"), ids=lambda row: row["Address"])
+def test_post(ports: dict[str, AgentProcess], secrets: Path, row: dict[str, str]) -> None:
+    """Every column posts one reading; a GET of an address that takes readings is 405."""
+    context, body = ssl.create_default_context(cafile=str(secrets / "web.crt")), b'{"device_id": "x", "t": 1}'
+    off, plain, closed = (
+        f"{scheme}://127.0.0.1:{ports[name].port}{row['Address']}"
+        for scheme, name in (("http", "open"), ("http", "posted"), ("https", "posted-closed"))
+    )
+    post = partial(status_of, method="POST", body=body)
+    seen = {
+        "Off": post(off),
+        "Default": post(plain),
+        "Foreign name": post(plain, host="evil.example"),
+        "Foreign origin": post(plain, origin="http://evil.example"),
+        "No password": post(closed, context=context),
+        "Wrong password": post(closed, context=context, password="wrong"),
+        "Password": post(closed, context=context, password=PASSWORD),
+    }
+    assert {name: str(code) for name, code in seen.items()} == {name: row[name] for name in seen}
+    assert status_of(plain) == (200 if row["Address"] == "/status.json" else 405)
 
 
 @pytest.mark.parametrize("row", table("Addresses"), ids=lambda row: row["Address"])

@@ -5,11 +5,16 @@ import threading
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from simulator.families import words
 from simulator.family_run import make, play
 from tests.decode.test_simulated import DEVICES
-from tests.support.agent_process import AgentProcess, wait_for
+from tests.support.agent_process import AgentProcess
 from tests.support.broker import Broker
+from tests.support.waiting import wait_for
+
+pytestmark = [pytest.mark.broker, pytest.mark.process, pytest.mark.slow]
 
 START = 1_782_475_200.0
 

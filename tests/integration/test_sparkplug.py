@@ -2,11 +2,16 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.decode.sparkplug_wire import payload
 from tests.mqtt.desk import peer
 from tests.simulator.listener import Listener
-from tests.support.agent_process import AgentProcess, wait_for
+from tests.support.agent_process import AgentProcess
 from tests.support.broker import Broker
+from tests.support.waiting import wait_for
+
+pytestmark = [pytest.mark.broker, pytest.mark.process, pytest.mark.slow]
 
 SOURCE = {"sources": [{"topic": "spBv1.0/#", "format": "sparkplug", "request_rebirth": True}]}
 BIRTH = {"name": "temp", "alias": 1, "datatype": 10, "double_value": 20.0}

@@ -13,9 +13,15 @@ def status_of(
     password: str | None = None,
     host: str | None = None,
     method: str = "GET",
+    body: bytes | None = None,
+    origin: str | None = None,
 ) -> int:
     """Return the status of a request; 0 when there is no answer."""
-    request = urllib.request.Request(url, method=method)
+    request = urllib.request.Request(url, data=body, method=method)
+    if body is not None:
+        request.add_header("Content-Type", "application/json")
+    if origin is not None:
+        request.add_header("Origin", origin)
     if password is not None:
         token = base64.b64encode(f"prometheus:{password}".encode()).decode()
         request.add_header("Authorization", f"Basic {token}")

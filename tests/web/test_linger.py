@@ -29,7 +29,12 @@ def test_a_client_that_never_stops_sending_is_read_once_a_turn() -> None:
     """Each turn ends, so that the deadline of the connection can end it."""
     sock: Any = Flood()
     connection = Connection(
-        sock=sock, tls=None, answer=lambda _request: (Response(b"ok"), False), now=0.0, timeout_s=5.0
+        sock=sock,
+        tls=None,
+        answer=lambda _request: Response(b"ok"),
+        receive=lambda _request, _body: Response(b""),
+        now=0.0,
+        timeout_s=5.0,
     )
     for _ in range(10):
         connection.turn(0.0)
