@@ -100,7 +100,7 @@ def build(
         version=__version__,
         prompt=ai.prompt,
         categories=config.ai.safety_categories or (),
-        sources=[source.topic for source in config.sources],
+        sources=[source.label for source in config.sources],
     )
     recorder = TelemetryRecorder(logs=logs, metrics=metrics, tracer=tracer)
     verdict_events = VerdictEvents(metrics=metrics, log=logs.log, guard=recorder.guard)
@@ -166,6 +166,7 @@ def build(
         config=config,
         link=link,
         journal=journal.stats,
+        unread=journal.unread,
         outbox=pipeline.outbox,
         detector=detector,
         ai=ai,
@@ -195,6 +196,7 @@ def build(
         pipeline=pipeline,
         detector=detector,
         outbox_rows=view.outbox_rows,
+        heard=problems.heard,
         dropped=recorder.dropped,
         budget=ai.spend,
     )

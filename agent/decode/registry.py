@@ -6,14 +6,24 @@ from typing import Annotated, Literal, NamedTuple
 
 from agent.decode.availability import AvailabilityDecoder, AvailabilitySpec, availability_pattern
 from agent.decode.families import AUTO, FAMILIES, formats
-from agent.decode.family import DecodeLimits, Decoder, Family, Note, Properties, Route, Skipped, TimeFrom
+from agent.decode.family import (
+    Content,
+    DecodeLimits,
+    Decoder,
+    Family,
+    Note,
+    Properties,
+    Route,
+    Skipped,
+    TimeFrom,
+)
 from agent.decode.message_id import MessageIdPath
 from agent.decode.strict_json import too_large
 from agent.decode.topics import TopicPattern, covers, likeness, overlap
 from agent.decode.traceparent import find_traceparent
 from agent.decode.values import is_name
 from agent.domain.keys import Key
-from agent.domain.records import DecodeError, DecodeReason, Reading
+from agent.domain.records import DecodeError, DecodeReason, Handling, Reading
 
 __all__ = ["FAMILIES", "DecodeLimits", "Decoded", "Registry", "SourceSpec"]
 
@@ -83,9 +93,12 @@ class Decoded(NamedTuple):
     skipped: tuple[Skipped, ...] = ()  # at most 16 values that did not become readings
     online: bool | None = None  # availability that the device reports of itself
     message_id: str | None = None  # the publisher's, at the path that the source configures
+    heard: tuple[str, ...] = ()  # devices of the message that have no value in it
+    handling: Handling = Handling.READ
 
 
-_OWN = Decoded(None, (), None, text_only=False, retained="ignore")
+_READ = Handling.READ
+_OWN = Decoded(None, (), None, text_only=False, retained="ignore", handling=Handling.OWN)
 
 
 class _Source(NamedTuple):
@@ -177,7 +190,16 @@ class Registry:
         return Decoded(
             source.spec.label, content.readings, traceparent, content.text_only, source.spec.retained,
             route.device, family, content.time_from, notes, content.skipped, content.online, message_id,
+            content.heard, _READ if content.readings else _handling(content),
         )  # fmt: skip
+
+    def place(self, topic: str) -> tuple[str | None, str | None]:
+        """Return source and device of a topic whose message was just refused; None where it has none."""
+        kept = self._routes.get(topic)
+        if kept is None:
+            return None, None
+        source, route = kept
+        return source.spec.label, None if source.otherwise[0] == "availability" else route.device
 
     def unmatched(self, topic: str) -> str | None:
         """Return the source or availability topic that is nearest to a topic that none subscribes to.
@@ -252,6 +274,13 @@ def _refuse_overlaps(filters: tuple[str, ...]) -> None:
         for second in filters[place + 1 :]:
             if overlap(first, second):
                 raise ValueError(f"{first} and {second} overlap; make them disjoint or merge them")
+
+
+def _handling(content: Content) -> Handling:
+    """Return what a message without readings is."""
+    if content.online is not None or content.states:
+        return Handling.AVAILABILITY
+    return Handling.TEXT if content.text_only else Handling.NO_VALUE
 
 
 def _choose(source: _Source, route: Route, payload: bytes) -> tuple[str, Decoder]:

@@ -27,8 +27,27 @@ class DecodeReason(StrEnum):
     UNKNOWN_VERDICT = "unknown_verdict"  # feedback on a verdict that is not kept, or on more than one
 
 
+class Handling(StrEnum):
+    """Outcome of a message that was not quarantined."""
+
+    READ = "read"
+    AVAILABILITY = "availability"  # a state of devices, without readings
+    TEXT = "text"  # nothing but text
+    NO_VALUE = "no_value"  # no value, or none that the source takes
+    EXCLUDED = "excluded"  # by `exclude` of its source
+    OVERLAP = "overlap"  # a further copy, of another subscription
+    UNMATCHED = "unmatched"  # no source has the topic
+    OWN = "own"  # under the agent's own base topic
+
+
 class DecodeError(AgentError):
-    """A payload that no reading can be made of; ``detail`` is bounded and printable."""
+    """A payload that no reading can be made of; ``detail`` is bounded and printable.
+
+    ``source`` and ``device`` are those of the topic, where it has them.
+    """
+
+    source: str | None = None
+    device: str | None = None
 
     def __init__(self, reason: DecodeReason, detail: str = "") -> None:
         self.reason = reason
@@ -101,6 +120,7 @@ class TimerKind(StrEnum):
     DISCONNECTED = "disconnected"  # silence clocks are paused
     OFFLINE = "offline"  # the device itself or its last will reported it
     ONLINE = "online"
+    HEARD = "heard"  # a message of the device without a value in it
 
 
 class Grounding(StrEnum):

@@ -15,6 +15,7 @@ from agent.domain.enums import (
     DecodeReason as DecodeReason,
     FindingEvent as FindingEvent,
     Grounding as Grounding,
+    Handling as Handling,
     Reason as Reason,
     Severity as Severity,
     Source as Source,

@@ -7,7 +7,7 @@ import pytest
 from agent.decode.families import formats
 from agent.decode.family import Content, Note, Properties, Route
 from agent.decode.registry import FAMILIES, Decoded, Registry, SourceSpec
-from agent.domain.records import DecodeError, DecodeReason, Reading
+from agent.domain.records import DecodeError, DecodeReason, Handling, Reading
 
 NOW = 1_782_475_200.0
 GOOD = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -39,7 +39,7 @@ def test_each_source_has_its_name_and_retained() -> None:
 )
 def test_own_topics_are_never_readings(topic: str) -> None:
     """A message under the base topic has no source and no readings, under ``#`` too."""
-    expected = Decoded(None, (), None, text_only=False, retained="ignore")
+    expected = Decoded(None, (), None, text_only=False, retained="ignore", handling=Handling.OWN)
     assert expected == make(SourceSpec("#")).decode(topic, b"21.5", NOW)
 
 
