@@ -100,7 +100,7 @@ def build(
         version=__version__,
         prompt=ai.prompt,
         categories=config.ai.safety_categories or (),
-        sources=[source.topic for source in config.sources],
+        sources=[source.label for source in config.sources],
     )
     recorder = TelemetryRecorder(logs=logs, metrics=metrics, tracer=tracer)
     verdict_events = VerdictEvents(metrics=metrics, log=logs.log, guard=recorder.guard)
@@ -168,6 +168,7 @@ def build(
         config=config,
         link=link,
         journal=journal.stats,
+        unread=journal.unread,
         outbox=pipeline.outbox,
         detector=detector,
         ai=ai,
@@ -197,6 +198,7 @@ def build(
         pipeline=pipeline,
         detector=detector,
         outbox_rows=view.outbox_rows,
+        heard=problems.heard,
         dropped=recorder.dropped,
         budget=ai.spend,
     )

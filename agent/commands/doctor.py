@@ -9,6 +9,7 @@ from agent.commands.checks.intake import look_at_intake
 from agent.commands.checks.line import Level, Line, ok, warn
 from agent.commands.checks.machine import look_at_machine, running
 from agent.commands.checks.model import look_at_model
+from agent.commands.checks.sources import look_at_sources
 from agent.commands.printing import print_json, printable
 from agent.config import load_apart, weaknesses
 from agent.config.endpoint import describe_traces
@@ -23,6 +24,7 @@ def run(args: argparse.Namespace) -> int:
     lines = [warn(weak.key, printable(weak.what), printable(weak.remedy)) for weak in weaknesses(config)]
     lines += [*look_at_settings(config), *look_at_machine(config), *look_at_limits(config)]
     lines += look_at_intake(config, agent=running(config))
+    lines += look_at_sources(config)
     lines += look_at_broker(config, listen_s=args.listen)
     lines += look_at_model(config, agent=running(config), wish=wish)
     lines.append(ok("traces", printable(describe_traces(config))))

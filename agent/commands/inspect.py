@@ -79,6 +79,8 @@ def _replay(detector: Detector, rows: Iterable[Row]) -> None:
                     detector.connected(row.clock)
                 case TimerKind.DISCONNECTED:
                     detector.disconnected(row.clock)
+                case TimerKind.HEARD if row.device is not None:
+                    detector.heard(row.device, row.clock)
                 case TimerKind.ONLINE | TimerKind.OFFLINE if row.device is not None:
                     detector.device_state(row.device, row.kind is TimerKind.ONLINE, row.clock)
         elif not row.seed:

@@ -13,6 +13,7 @@ from agent.domain.records import Reading
 
 VALUE = "value"  # the metric where neither topic nor payload names one
 
+_MAX_WORD = 16  # of an annotation, such as GOOD or Uncertain
 _MAX_SKIPPED = 16  # shown to a person
 _MAX_TIMES = 8  # of an object that are tried: case makes many keys of one word
 _MIN_EPOCH = 1e9  # less is no time that must be told from a metric
@@ -221,6 +222,9 @@ class JsonValues:
             return
         apart.add(value_key)
         apart |= roles.annotations
+        for key in roles.annotations:
+            if type(fields[key]) is str and len(fields[key]) > _MAX_WORD:
+                self._skip(_join(base, key), Skip.TEXT)  # a sentence in place of a code is looked at
         if unit_key is not None:
             apart.add(unit_key)
         if name is not None:

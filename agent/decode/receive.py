@@ -36,8 +36,10 @@ class Receiver(Generic[T]):
         try:
             return self._decode(arrival)
         except (DecodeError, UnicodeEncodeError, MemoryError) as error:
-            if isinstance(error, DecodeError) and error.reason is DecodeReason.DECODER_FAULT:
-                self.note(error.__cause__ or error, arrival.topic)
+            if isinstance(error, DecodeError):
+                error.source, error.device = self.registry.place(arrival.topic)
+                if error.reason is DecodeReason.DECODER_FAULT:
+                    self.note(error.__cause__ or error, arrival.topic)
             raise
         except Exception as error:
             self.note(error, arrival.topic)

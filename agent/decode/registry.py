@@ -172,6 +172,14 @@ class Registry:
             _READ if content.readings else _handling(content), None, content.request,
         )  # fmt: skip
 
+    def place(self, topic: str) -> tuple[str | None, str | None]:
+        """Return source and device of a topic whose message was just refused; None where it has none."""
+        kept = self._routes.get(topic)
+        if kept is None:
+            return None, None
+        source, route = kept
+        return source.label, None if source.otherwise[0] == "availability" else route.device
+
     def take_changes(self) -> dict[tuple[str, str], bytes | None]:
         """Return the rows of state that changed since the last call, by owner and key; None: it is gone."""
         return {

@@ -188,6 +188,10 @@ class Detector:
         rhythm.silent = True
         return replace(self._silence(device, rhythm, clock), offline=True)
 
+    def heard(self, device: str, clock: float) -> None:
+        """Take a message of a device without a value in it: the device is not silent."""
+        self._watch.hear_no_value(device, clock)
+
     def seniority(self, device: str) -> int | None:
         """Return how many devices were met before a tracked one, None for another."""
         rhythm = self._watch.rhythms.get(device)
@@ -197,6 +201,10 @@ class Detector:
         """Return whether a device was found silent and has sent nothing since."""
         rhythm = self._watch.rhythms.get(device)
         return rhythm is not None and rhythm.silent
+
+    def unreadable(self) -> list[str]:
+        """Return the devices that are heard, but have had no reading for too long; from any thread."""
+        return [device for device, rhythm in list(self._watch.rhythms.items()) if rhythm.unreadable]
 
     def _silence(self, device: str, rhythm: Rhythm, clock: float) -> Silence:
         newest = max(self._series.get(device, {}).values(), key=attrgetter("seen"), default=None)

@@ -13,6 +13,7 @@ MIN_GAP_S = 1.0
 PACE = 1.1
 FORGET = 1 / 500
 FEW_GAPS = 100
+UNREADABLE_S = 86_400.0  # a device of unknown rhythm that is heard without a value for so long
 FEW_FACTOR = 1.5  # the longest gap counts for more while few are known
 
 
@@ -31,6 +32,7 @@ class Rhythm:
     known_s: float = 0.0  # for how long it has sent, without gaps that are not believed at once
     queued: float = inf  # the watch's note: its due time in the heap
     older: int = 0  # the watch's note: devices that were met before
+    unreadable: bool = False  # heard without a value for as long as its silence would take
 
     def beat(self, at: float, clock: float, up_since: float | None, settings: DetectSettings) -> None:
         """Take a reading's event time and clock.
@@ -43,7 +45,7 @@ class Rhythm:
         waited = clock - self.clock
         if waited > gap and up_since is not None and self.clock >= up_since:
             gap = waited
-        self.at, self.clock, self.silent = at, clock, False
+        self.at, self.clock, self.silent, self.unreadable = at, clock, False, False
         if gap <= 0.0:
             return
         longest, limit = self.longest_s, MAX_GROWTH * max(self.longest_s, MIN_GAP_S)
@@ -103,6 +105,17 @@ class Watch:
             return  # another metric of the same message
         rhythm.beat(at, clock, self.up_since, self._settings)
         if clock + rhythm.patience_s < rhythm.queued:
+            self._queue(device, rhythm)
+
+    def hear_no_value(self, device: str, clock: float) -> None:
+        """Take a message without a value: silence is counted from it, and a reported one is over."""
+        rhythm = self.rhythms.get(device)
+        if rhythm is None:
+            return
+        patience_s = rhythm.patience_s if rhythm.patience_s < inf else UNREADABLE_S
+        rhythm.unreadable = clock - rhythm.clock > patience_s
+        rhythm.anchor, rhythm.silent = max(rhythm.anchor, clock), False
+        if rhythm.due(self.up_since or 0.0) < rhythm.queued:
             self._queue(device, rhythm)
 
     def _queue(self, device: str, rhythm: Rhythm) -> None:

@@ -42,7 +42,13 @@ class Handling(StrEnum):
 
 
 class DecodeError(AgentError):
-    """A payload that no reading can be made of; ``detail`` is bounded and printable."""
+    """A payload that no reading can be made of; ``detail`` is bounded and printable.
+
+    ``source`` and ``device`` are those of the topic, where it has them.
+    """
+
+    source: str | None = None
+    device: str | None = None
 
     def __init__(self, reason: DecodeReason, detail: str = "") -> None:
         self.reason = reason
@@ -115,6 +121,7 @@ class TimerKind(StrEnum):
     DISCONNECTED = "disconnected"  # silence clocks are paused
     OFFLINE = "offline"  # the device itself or its last will reported it
     ONLINE = "online"
+    HEARD = "heard"  # a message of the device without a value in it
 
 
 class Grounding(StrEnum):

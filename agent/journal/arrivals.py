@@ -5,10 +5,12 @@ from collections.abc import Callable, Collection
 from math import isfinite
 from typing import Protocol
 
+from agent.decode.family import Note, Skip, Skipped
 from agent.domain.records import (
     Arrival,
     DecodeError,
     DecodeReason,
+    Handling,
     MessageRow,
     Posted,
     Reading,
@@ -22,10 +24,23 @@ from agent.journal.codec import Insertion
 from agent.journal.redelivery import MessageIds, Redelivery, digest_of
 from agent.journal.sequence import RowSequence
 from agent.journal.series import Newcomers, SeriesTable
+from agent.journal.source_tally import (
+    DUPLICATE,
+    FEEDBACK,
+    FRUITLESS,
+    IGNORED,
+    INTENDED,
+    REDELIVERED,
+    REFUSED,
+    SEED,
+    SourceTally,
+)
 from agent.journal.stats import Tally
+from agent.journal.unread import MESSAGE, Unread
 from agent.verdict.feedback import Feedback, Noted
 
 _MAX_QUARANTINE_BYTES = 256 * 1024
+_MAX_SHOWN = 128  # characters of a name
 
 _MESSAGES = Insertion("INSERT INTO messages VALUES", columns=9)
 _READINGS = Insertion("INSERT INTO readings VALUES", columns=5)
@@ -33,6 +48,8 @@ _TIMERS = Insertion("INSERT INTO timer_events VALUES", columns=4)
 _QUARANTINE = Insertion(
     "INSERT INTO quarantine(topic, payload, size, reason, detail, received, clock) VALUES", columns=7
 )
+
+_TIMES = frozenset(note for note in Note if note.startswith("time_"))
 
 Ack = tuple[int, int]  # generation, packet id
 
@@ -49,7 +66,13 @@ class Decoded(Protocol):
     @property
     def text_only(self) -> bool: ...
     @property
-    def skipped(self) -> Collection[object]: ...  # values that are not readings
+    def skipped(self) -> Collection[Skipped]: ...  # values that are not readings
+    @property
+    def notes(self) -> Collection[str]: ...
+    @property
+    def heard(self) -> tuple[str, ...]: ...  # devices without a value in the message
+    @property
+    def handling(self) -> Handling: ...
     @property
     def retained(self) -> str: ...  # seed | live | ignore
     @property
@@ -76,6 +99,7 @@ class Intake:
         message_ids: MessageIds,
         series: SeriesTable,
         newcomers: Newcomers,
+        unread: Unread,
         sequence: RowSequence,
         rows: list[Row],
     ) -> None:
@@ -88,6 +112,7 @@ class Intake:
         self._message_ids = message_ids
         self._series = series
         self._newcomers = newcomers
+        self._unread = unread
         self._sequence = sequence
         self._messages: list[tuple[object, ...]] = []
         self._readings: list[tuple[object, ...]] = []
@@ -142,6 +167,8 @@ class Intake:
             self.acks.append((one.generation, one.mid))
         self.tally.received += len(repeats)
         self.tally.redelivered += len(repeats)
+        if repeats:
+            self._count("", REDELIVERED, repeats[-1].received, len(repeats))
 
     def _take_placed(self, arrival: Arrival) -> None:
         """Take a new QoS 1 message at its place in the connection."""
@@ -154,34 +181,40 @@ class Intake:
         """Take a message whose sender waits for its receipt, unless the sender has given up."""
         if not posted.receipt.set_running_or_notify_cancel():
             return
-        made, aside, read = self._rows_made(), len(self._quarantine), sum(self.tally.sources.values())
+        made, aside, unmatched = self._rows_made(), len(self._quarantine), self.tally.unmatched
         self._take(posted)
         if len(self._quarantine) > aside:
             receipt = Receipt(str(self._quarantine[-1][3]), str(self._quarantine[-1][4]))
         elif self._rows_made() > made:
             receipt = Receipt()
-        elif sum(self.tally.sources.values()) == read:
+        elif self.tally.unmatched > unmatched:
             receipt = Receipt("no_source", "no source has this topic")
         else:
             receipt = Receipt("no_value", "the message holds no value that can be read")
         self.receipts.append((posted, receipt))
 
     def _rows_made(self) -> int:
-        """Return how many rows there are to insert, messages that are there already among them."""
-        return len(self._messages) + len(self._timers) + self.tally.duplicates
+        """Return how many rows with content there are, messages that are there already among them."""
+        states = sum(kind != TimerKind.HEARD.value for _seq, kind, *_ in self._timers)
+        return len(self._messages) + states + self.tally.duplicates
 
     def _take(self, arrival: Arrival) -> None:
         """Make it a row, a quarantine row or a count."""
         self.tally.received += 1
+        source, outcome = "", REFUSED
         try:
             decoded = self._decode(arrival)
             if isinstance(decoded, Feedback):
                 self._note_feedback(arrival, decoded)
+                outcome = FEEDBACK
             else:
-                self._journal(arrival, decoded)
+                source = decoded.source or ""
+                outcome = self._journal(arrival, decoded)
                 if decoded.skipped:
                     self.texts.append((arrival, False))
         except DecodeError as error:
+            source = error.source or source
+            self._note_refused(arrival, error)
             self.texts.append((arrival, error.reason is not DecodeReason.STRING_TOO_LONG))
             self._put_aside(arrival, error.reason, error.detail)
         except UnicodeEncodeError:
@@ -190,27 +223,30 @@ class Intake:
             raise
         except Exception as error:  # noqa: BLE001 - a fault of a decoder must not stop the acks
             self._put_aside(arrival, DecodeReason.DECODER_FAULT, type(error).__name__)
+        one = self._count(source, outcome, arrival.received)
+        if outcome in FRUITLESS and not arrival.retain:
+            one.fruitless += 1
 
-    def _journal(self, arrival: Arrival, decoded: Decoded) -> None:
+    def _journal(self, arrival: Arrival, decoded: Decoded) -> str:
+        """Make it rows or counts; return the outcome."""
         tally = self.tally
         readings = decoded.readings
         source = decoded.source
-        if source is not None:
-            sources = tally.sources
-            sources[source] = sources.get(source, 0) + 1
         seed = False
-        if arrival.retain:
+        if arrival.retain and source is not None:
             if decoded.retained == "ignore":
                 tally.retained_ignored += 1
-                return
+                return IGNORED
             seed = decoded.retained == "seed"
         self._note_states(arrival, decoded)
+        if decoded.skipped or decoded.notes or not readings:
+            self._note_unread(arrival, decoded)
         if not readings:
             if decoded.text_only:
                 tally.text_only += 1
             elif source is None:
                 tally.unmatched += 1
-            return
+            return decoded.handling
         topic, traceparent = arrival.topic, decoded.traceparent
         # The statements that can fail come first, so that no half of a message is left behind.
         topic.encode()
@@ -223,7 +259,7 @@ class Intake:
             digests = _digests(arrival, decoded)
             if any(self._message_ids.knows(digest) for digest in digests):
                 tally.duplicates += 1
-                return
+                return DUPLICATE
             for digest in digests:
                 self._message_ids.note(digest)
         seq, clock = self._sequence.take(arrival.mono)
@@ -247,8 +283,58 @@ class Intake:
         tally.journaled += 1
         if seed:
             tally.seeds += 1
-        else:
-            tally.readings += len(readings)
+            return SEED
+        tally.readings += len(readings)
+        self._source(source or "").readings += len(readings)
+        self._unread.clear(readings)
+        return decoded.handling
+
+    def _source(self, source: str) -> SourceTally:
+        sources = self.tally.sources
+        found = sources.get(source)
+        if found is None:
+            found = sources[source] = SourceTally()
+        return found
+
+    def _count(self, source: str, outcome: str, received: float, count: int = 1) -> SourceTally:
+        one = self._source(source)
+        one.messages[outcome] = one.messages.get(outcome, 0) + count
+        one.last = received
+        return one
+
+    def _note_unread(self, arrival: Arrival, decoded: Decoded) -> None:
+        """Count the values that became no readings and the times not believed; journal who was only heard."""
+        one = self._source(decoded.source or "")
+        one.times += any(note in _TIMES for note in decoded.notes)
+        device, read = decoded.device or "", bool(decoded.readings)
+        for name, why in decoded.skipped:
+            one.skipped[why] = one.skipped.get(why, 0) + 1
+            if why not in INTENDED and not (read and why is Skip.TEXT):
+                shown = _printable(name[:_MAX_SHOWN])
+                one.sample(_printable(device), shown, why)
+                if device:
+                    self._unread.note(_printable(device), shown, why, arrival.received)
+        if arrival.retain:
+            return
+        heard = decoded.heard
+        if not heard and decoded.handling in FRUITLESS and not _is_deletion(decoded):
+            heard = (device,)
+        for each in heard:
+            self._hear(arrival, each)
+
+    def _hear(self, arrival: Arrival, device: str) -> None:
+        """Journal that a device was heard, at its place in the sequence."""
+        if not device or not self._unread.wants_row(device, arrival.mono):
+            return
+        seq, clock = self._sequence.take(arrival.mono)
+        self._timers.append((seq, TimerKind.HEARD.value, device, clock))
+        self._rows.append(TimerRow(seq, clock, TimerKind.HEARD, device))
+
+    def _note_refused(self, arrival: Arrival, error: DecodeError) -> None:
+        """Note that a device sent something unreadable; it is not silent."""
+        if error.device and not arrival.retain:
+            self._unread.note(_printable(error.device), MESSAGE, error.reason, arrival.received)
+            self._hear(arrival, error.device)
 
     def _admit(self, source: str, readings: tuple[Reading, ...], mono: float) -> tuple[Reading, ...]:
         """Leave out the readings of new devices beyond their source's limit; count what was left out."""
@@ -325,6 +411,11 @@ def _digests(arrival: Arrival, decoded: Decoded) -> list[bytes]:
     if isinstance(arrival, Posted) and arrival.key is not None:
         digests.append(digest_of("", arrival.topic, arrival.key))  # no source has an empty name
     return digests
+
+
+def _is_deletion(decoded: Decoded) -> bool:
+    """Whether it is an empty payload, by which anyone deletes a retained message."""
+    return any(why is Skip.EMPTY for _, why in decoded.skipped)
 
 
 def _is_sound(reading: Reading) -> bool:

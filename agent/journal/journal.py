@@ -22,6 +22,7 @@ from agent.journal.sequence import AgentClock, RowSequence, last_row
 from agent.journal.state_dir import Ballast, StateLock, sync_directory
 from agent.journal.stats import JournalStats
 from agent.journal.store import Store
+from agent.journal.unread import Unread
 from agent.journal.writer import JournalSettings, Wiring, Writer
 from agent.testing.failpoint import FailpointRefusedError, arm
 
@@ -60,6 +61,7 @@ class Journal:
         #: The last attempt to connect on disk, 0 for none.
         self.generation = int(read_meta(connection, "generation") or 0)
         self.stats = JournalStats()
+        self.unread = Unread(knows=wiring.knows)
         self.inbox = Inbox(max_bytes=settings.max_inbox_bytes)
         self._writer = Writer(
             connection=connection,
@@ -71,6 +73,7 @@ class Journal:
             sequence=sequence,
             clock=self.clock,
             stats=self.stats,
+            unread=self.unread,
             wall=wall,
             mono=mono,
         )

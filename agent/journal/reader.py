@@ -16,7 +16,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 from urllib.parse import quote
 
 from agent.domain.records import Finding, MessageRow, Row, Window
@@ -150,6 +150,11 @@ class Reader:
         """Return ``journal_id``, ``agent_id``, ``generation``, ``linked``, ``ids_reused`` or ``filters``."""
         value = read_meta(self._connection, key)
         return None if value is None else str(value)
+
+    def sources(self) -> dict[str, Any]:
+        """Return the counts by source as they were last written: ``since``, ``at``, ``sources``."""
+        found = json.loads(self.meta("sources") or "{}")
+        return found if isinstance(found, dict) else {}
 
     def counts(self) -> dict[str, int]:
         """Count the rows of each table that grows."""

@@ -1,8 +1,10 @@
 """Plain counters of the journal: written by its thread, read by any."""
 
+import json
 from dataclasses import dataclass, field, fields
 
 from agent.domain.records import DecodeReason
+from agent.journal.source_tally import SourceTally
 
 
 @dataclass(slots=True)
@@ -21,11 +23,11 @@ class Tally:
     unmatched: int = 0  # no source, or under the agent's own base topic
     retained_ignored: int = 0
     quarantined: dict[str, int] = field(default_factory=lambda: dict.fromkeys(DecodeReason, 0))
-    sources: dict[str, int] = field(default_factory=dict)  # messages by source
+    sources: dict[str, SourceTally] = field(default_factory=dict)  # by label, "" for no source
     new_refused: dict[str, int] = field(default_factory=dict)  # with too many new devices, by source
 
 
-_COUNTS = tuple(one.name for one in fields(Tally))
+_COUNTS = tuple(one.name for one in fields(Tally) if one.name != "sources")
 
 
 @dataclass(slots=True)
@@ -45,8 +47,10 @@ class JournalStats(Tally):
     state: str = "ok"  # ok | degraded | full
     problem: str = ""  # why it is not ok, in words
 
-    def add(self, tally: Tally) -> None:
-        """Count a committed group."""
+    def add(self, tally: Tally, now: float) -> None:
+        """Count a committed group; ``now`` is monotonic."""
+        for source, group in tally.sources.items():
+            self.sources.setdefault(source, SourceTally()).add(group, now)
         for name in _COUNTS:
             count = getattr(tally, name)
             if isinstance(count, int):
@@ -55,3 +59,11 @@ class JournalStats(Tally):
             total = getattr(self, name)
             for key, number in count.items():
                 total[key] = total.get(key, 0) + number
+
+    def sources_json(self, *, since: float, at: float, now: float) -> str:
+        """Return the counts by source for the journal's file.
+
+        ``since`` and ``at`` are Unix seconds, ``now`` is monotonic.
+        """
+        sources = {source: tally.as_json(now) for source, tally in self.sources.items()}
+        return json.dumps({"since": since, "at": at, "sources": sources})

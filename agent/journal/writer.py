@@ -17,11 +17,13 @@ from agent.journal.inbox import Group, Inbox, Job, answer, refuse
 from agent.journal.opening import mark_suspect
 from agent.journal.pruning import Pruner
 from agent.journal.redelivery import MessageIds, Redelivery
+from agent.journal.schema import write_meta
 from agent.journal.sequence import AgentClock, RowSequence
 from agent.journal.series import BURST, Newcomers, SeriesTable
 from agent.journal.state_dir import Ballast
 from agent.journal.stats import JournalStats
 from agent.journal.store import Store
+from agent.journal.unread import Unread
 from agent.testing.failpoint import failpoint
 from agent.verdict.feedback import Noted
 
@@ -109,6 +111,7 @@ class Writer:
         sequence: RowSequence,
         clock: AgentClock,
         stats: JournalStats,
+        unread: Unread,
         wall: Callable[[], float],
         mono: Callable[[], float],
     ) -> None:
@@ -131,13 +134,16 @@ class Writer:
             burst=settings.new_devices_burst,
         )
         self._family_tables = FamilyTables(connection, wiring.families)
+        self._unread = unread
         self._parts = (
             self._redelivery,
             self._message_ids,
             self._series,
             self._newcomers,
             self._family_tables,
+            unread,
         )
+        self._started = wall()
         self._pruner = Pruner(
             sequence=sequence,
             series=self._series,
@@ -156,6 +162,7 @@ class Writer:
             mono=mono,
         )
         self._backoff_s = 0.0
+        self._saved = 0  # messages, when the counts by source were last written
         self._pruned = mono()
         self._io_at = 0.0
 
@@ -234,6 +241,7 @@ class Writer:
                 message_ids=self._message_ids,
                 series=self._series,
                 newcomers=self._newcomers,
+                unread=self._unread,
                 sequence=self._sequence,
                 rows=results.rows,
             )
@@ -260,6 +268,7 @@ class Writer:
                 results.answers.append(self._run(job, store))
             if prune:
                 self._pruner.step(connection, early=self._capacity.pressed, full=not self._capacity.intake)
+                self._save_sources(connection)
             if self._capacity.troubled:
                 self._sequence.save(connection)
             failpoint("c2_committing")
@@ -269,6 +278,13 @@ class Writer:
         except BaseException:
             self._roll_back(mark)
             raise
+
+    def _save_sources(self, connection: sqlite3.Connection) -> None:
+        """Write the counts by source for other processes, with a transaction that writes anyway."""
+        if self._stats.received != self._saved:
+            self._saved = self._stats.received
+            text = self._stats.sources_json(since=self._started, at=self._wall(), now=self._mono())
+            write_meta(connection, "sources", text)
 
     def _roll_back(self, mark: tuple[int, float]) -> None:
         if self._connection.in_transaction:
@@ -307,7 +323,7 @@ class Writer:
         stats.commits += 1
         stats.ids_reused = self._redelivery.ids_reused
         if results.intake is not None:
-            stats.add(results.intake.tally)
+            stats.add(results.intake.tally, self._mono())
             if results.intake.tally.new_refused:
                 stats.new_refused_at = self._mono()
             for posted, receipt in results.intake.receipts:

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
-from typing import Any
+from typing import Any, cast
 
 from prometheus_client import (
     CollectorRegistry,
@@ -31,6 +31,7 @@ from agent.observe.registry import (
     LAST_SEEN,
     METRICS,
     MODEL,
+    MOST_PAIRS,
     OTHER,
     PROVIDER,
     RETRIED_TYPE,
@@ -39,6 +40,7 @@ from agent.observe.registry import (
     Label,
     Metric,
     PathSnapshot,
+    Values,
 )
 
 # A `_created` line for every counter would double them.
@@ -313,11 +315,42 @@ class PathCollector:
             if value is not None:
                 kind = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
                 family = kind(metric.name, metric.help, labels=[label.name for label in metric.labels])
-                # Other threads may add keys meanwhile: only a copy can be walked.
-                series = self._series(metric, dict(value)) if isinstance(value, Mapping) else {"": value}
-                for text, number in series.items():
-                    family.add_metric((text,) if metric.labels else (), number)
+                for texts, number in self._rows(metric, value):
+                    family.add_metric(texts, number)
                 yield family
+
+    def _rows(self, metric: Metric, value: Values) -> Iterable[tuple[tuple[str, ...], float]]:
+        """Return label values and number of each series."""
+        if not isinstance(value, Mapping):
+            return [((), value)]
+        # Other threads may add keys meanwhile: only a copy can be walked.
+        if len(metric.labels) == 1:
+            flat = cast("dict[str, float]", dict(value))
+            return [((text,), number) for text, number in self._series(metric, flat).items()]
+        nested = cast("Mapping[str, Mapping[str, float]]", value)
+        return self._by_source(metric, {source: dict(counts) for source, counts in nested.items()})
+
+    def _by_source(
+        self, metric: Metric, values: dict[str, dict[str, float]]
+    ) -> Iterable[tuple[tuple[str, ...], float]]:
+        """Return the series of a source and a closed list.
+
+        The first values of the list exist from the start, the others once they are counted.
+        """
+        label = metric.labels[1]
+        known = label.values
+        totals: dict[tuple[str, str], float] = dict.fromkeys(product(self._sources, known[: label.first]), 0)
+        shown = {label_text(source) for source in values} & {*self._sources, OTHER}
+        self._bounds.raise_to(metric.name, len(values) - len(shown))
+        for source, counts in values.items():
+            fit = label_text(source)
+            fit = fit if fit in shown else OTHER
+            for text, number in counts.items():
+                if text in known:
+                    if (fit, text) not in totals and len(totals) >= MOST_PAIRS:
+                        fit = OTHER
+                    totals[fit, text] = totals.get((fit, text), 0) + number
+        return totals.items()
 
     def _choose_devices(self, now: PathSnapshot) -> None:
         """Show 50 devices, those that were shown before first."""

@@ -7,10 +7,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from agent.decode.family import Skip
 from agent.detect import DetectStats
 from agent.domain.model_calls import BreakerState, BudgetWindow, ErrorType
 from agent.domain.records import DecodeReason, Kind, Source, Status, Trigger
 from agent.journal import JournalStats
+from agent.journal.source_tally import MAIN_OUTCOMES, OUTCOMES, total
 from agent.mqtt import LinkStats
 
 OTHER = "other"
@@ -31,6 +33,7 @@ class PathSnapshot:
     findings_open: Mapping[str, int] = field(default_factory=dict)  # Kind -> findings
     outbox_depth: int = 0
     devices: int = 0
+    unreadable: int = 0  # devices
     queues: Mapping[str, tuple[int, int]] = field(default_factory=dict)  # queue -> depth, capacity
     #: device -> wall time of its last reading, learnt interval in seconds or None: of all of them, or of the
     #: most recent ones.
@@ -42,8 +45,9 @@ class PathSnapshot:
     label_overflow: Mapping[str, int] = field(default_factory=dict)  # metric -> label values
 
 
-#: A number, or numbers by label value; None where the metric is not to be shown.
-Read = Callable[[PathSnapshot], float | Mapping[str, float] | None]
+#: A number, or numbers by one label value or by two; None where the metric is not to be shown.
+Values = float | Mapping[str, float] | Mapping[str, Mapping[str, float]]
+Read = Callable[[PathSnapshot], Values | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +58,13 @@ class Label:
         name: Name of the label.
         values: The values that exist from the start; all of them, unless there is a ``most``.
         most: How many values the label may take, ``other`` among them.
+        first: Next to a source, how many of the values exist from the start; all would be too many series.
     """
 
     name: str
     values: tuple[str, ...] = ()
     most: int = 0
+    first: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +123,7 @@ CALL = (MODEL, PROVIDER)
 CATEGORY = Label("category", ("refusal", "content_filter", "injection_suspected"), most=16)
 DEVICE = Label("device", most=50)
 SOURCE = Label("source", most=16)
+MOST_PAIRS = 80  # of a source and another label; those beyond are under the source `other`
 DIRECTION = Label("direction", ("input", "output"))
 ERROR_TYPE = Label("error_type", tuple(ErrorType))
 #: The types that are ever retried; the rest ends the call.
@@ -274,9 +281,31 @@ METRICS = (
     ),
     counter(
         "edge_mqtt_messages_received_total",
-        "Messages by the configured subscription that they came by.",
+        "Messages by source; use edge_messages_total, this one goes with the next release.",
         SOURCE,
-        read=lambda now: now.journal.sources,
+        read=lambda now: {
+            source: total(tally.messages) for source, tally in list(now.journal.sources.items()) if source
+        },
+    ),
+    counter(
+        "edge_messages_total",
+        "Messages by source and by outcome.",
+        SOURCE,
+        Label("outcome", OUTCOMES, first=MAIN_OUTCOMES),
+        note="Messages of no source, such as repeats after a reconnect, are under `other`.",
+        read=lambda now: {
+            source or OTHER: tally.messages for source, tally in list(now.journal.sources.items())
+        },
+    ),
+    counter(
+        "edge_values_skipped_total",
+        "Values that became no reading, by source and reason.",
+        SOURCE,
+        Label("reason", tuple(Skip), first=1),
+        note="At most 16 of a message are counted.",
+        read=lambda now: {
+            source or OTHER: tally.skipped for source, tally in list(now.journal.sources.items())
+        },
     ),
     counter(
         "edge_mqtt_redeliveries_total",
@@ -342,6 +371,11 @@ METRICS = (
         read=lambda now: now.outbox_depth,
     ),
     gauge("edge_devices", "Devices known.", read=lambda now: now.devices),
+    gauge(
+        "edge_devices_unreadable",
+        "Devices that send messages in which nothing can be read.",
+        read=lambda now: now.unreadable,
+    ),
     # ----------------------------------------------------------------------------------- the process
     gauge(
         "edge_queue_depth",

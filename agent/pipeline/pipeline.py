@@ -274,6 +274,8 @@ class Pipeline:
                 self.detector.connected(row.clock)
             case TimerKind.DISCONNECTED:
                 self.detector.disconnected(row.clock)
+            case TimerKind.HEARD if row.device is not None:
+                self.detector.heard(row.device, row.clock)
             case TimerKind.ONLINE | TimerKind.OFFLINE if row.device is not None:
                 online = row.kind is TimerKind.ONLINE
                 silence = self.detector.device_state(row.device, online, row.clock)

@@ -9,6 +9,7 @@ from agent.journal import Journal
 from agent.mqtt import Link
 from agent.observe.registry import PathSnapshot
 from agent.pipeline.pipeline import Pipeline
+from agent.status.source_view import Heard
 
 MAX_ROWS = 4096  # that the journal hands to the analyst before it waits
 
@@ -20,6 +21,7 @@ class MetricsSnapshot:
     Args:
         outbox_rows: how many messages wait for the broker.
         dropped: lost log lines and spans.
+        ``heard``: devices that speak without a value that can be read.
         budget: limit, spent and reserved of each period, USD.
     """
 
@@ -28,6 +30,7 @@ class MetricsSnapshot:
     pipeline: Pipeline
     detector: Detector
     outbox_rows: Callable[[], int]
+    heard: Callable[[], Heard]
     dropped: Callable[[], tuple[int, int]]
     budget: Callable[[], Mapping[str, tuple[float, float, float]]]
 
@@ -46,6 +49,7 @@ class MetricsSnapshot:
             findings_open={str(kind): n for kind, n in pipeline.conclusions.open_by_kind().items()},
             outbox_depth=self.outbox_rows(),
             devices=detector.device_count,
+            unreadable=len(self.heard()),
             queues={
                 "intake_bytes": (inbox.size, inbox.max_bytes),
                 "analyst_rows": (inbox.pending_rows, MAX_ROWS),

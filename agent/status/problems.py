@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 from agent.config import Config, Weakness, overlaps
 from agent.detect import Detector, DetectSettings, Limit, UnitChange
 from agent.journal import JournalStats
+from agent.journal.unread import Unread
 from agent.mqtt import Link
 from agent.pipeline.outbox_feed import OutboxFeed
 from agent.status.journal_view import JournalView
@@ -30,10 +31,12 @@ from agent.status.sentences import (
     telemetry_words,
     unit_change_words,
 )
+from agent.status.source_view import Heard, barren, barren_remedy, barren_words, find_heard, heard_words
 
 WEB_STUCK_S = 20.0
 BACKLOG, BACKLOG_S = 1000, 60.0  # messages that wait for the broker, and for how long, before it is a problem
 LIMITS_EVERY_S = 5.0
+HEARD_EVERY_S = 5.0
 SPOKEN_S = 600.0  # after a start the series of a limit may not have sent a reading yet
 NEWCOMERS_S = 600.0
 MAX_METRICS = 64  # of a device that are shown
@@ -69,6 +72,7 @@ class Problems:
     config: Config
     link: Link
     journal: JournalStats
+    unread: Unread
     outbox: OutboxFeed
     detector: Detector
     ai: HasNotes
@@ -84,6 +88,8 @@ class Problems:
     _since: dict[str, float] = field(default_factory=dict)  # state -> since when it holds
     _limit_faults: list[LimitFault] = field(default_factory=list)
     _limits_due: float = -math.inf
+    _heard: Heard = field(default_factory=Heard)
+    _heard_due: float = -math.inf
     _largest: tuple[str, int] = ("", 0)  # the device with the most metrics
 
     def reconfigure(self, limits: Sequence[Limit]) -> None:
@@ -107,6 +113,12 @@ class Problems:
         found = link_problems(self.link.state, self.link.stats, url=self.config.mqtt.url, now=now)
         found += self._held_back()
         found += _newcomer_problems(self.journal, now=now)
+        found += [
+            f"{barren_words(source, tally.as_json(now))}: {barren_remedy(tally.skipped)}."
+            for source, tally in barren(self.journal, now).items()
+        ]
+        if lost := self.heard().lost:
+            found.append(heard_words(lost))
         if self.idle_s("web") > WEB_STUCK_S:
             found.append("The web server hangs, the rest goes on: restart the agent.")
         found += [str(fault) for fault in self._judge_limits() if self._is_problem(fault)]
@@ -173,6 +185,14 @@ class Problems:
             self._limits_due = ended + max(LIMITS_EVERY_S, 50.0 * (ended - now))
         return self._limit_faults
 
+    def heard(self) -> Heard:
+        """Return who is received but not read, as of the last five seconds."""
+        now = time.monotonic()
+        if now >= self._heard_due:
+            self._heard = find_heard(self.detector, self.unread, time.time())
+            self._heard_due = now + HEARD_EVERY_S
+        return self._heard
+
     def _is_problem(self, fault: LimitFault) -> bool:
         """Return whether a fault is certain: after a start a device may not have sent a reading yet."""
         return fault.sure or time.monotonic() - self.start.mono > SPOKEN_S
@@ -189,6 +209,8 @@ class Problems:
         device, metrics = self._largest
         if metrics > MAX_METRICS:
             found.append(many_metrics_words(device, metrics, MAX_METRICS))
+        if never := self.heard().never:
+            found.append(heard_words(never))
         if (evicted := detector.stats.evicted) > 0:
             found.append(evicted_words(evicted, DetectSettings().max_series))
         quarantined = sum(journal.quarantined.values())

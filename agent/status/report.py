@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol, cast
@@ -12,6 +13,7 @@ from agent.detect import Detector
 from agent.domain.metric_names import MetricClass, look_up
 from agent.domain.records import Finding, Reading, SeriesView
 from agent.journal import JournalStats
+from agent.journal.unread import Missing
 from agent.mqtt import Link
 from agent.pipeline.conclude import Conclusions
 from agent.pipeline.pipeline import Pipeline
@@ -29,8 +31,10 @@ from agent.status.schema import (
     MetricLabel,
     MetricView,
     Status,
+    UnreadValue,
     VerdictView,
 )
+from agent.status.source_view import Heard, unmatched, view_sources
 from agent.verdict.encode import iso, to_json
 
 RATE_S = 60.0
@@ -63,6 +67,7 @@ class Reporter:
         """Return the whole status object; call it on the analyst's loop."""
         self.view.refresh()
         findings = worst_first(self.conclusions.findings())
+        heard = self.problems.heard()
         return {
             "schema": 1,
             "agent": self.config.agent.id,
@@ -78,8 +83,11 @@ class Reporter:
             "broker": self._broker(),
             "journal": self._journal_status(),
             "ai": self.ai.status(),
-            "counters": self._counters(len(findings)),
-            "devices": self._devices({finding.device: finding for finding in findings}),
+            "counters": self._counters(len(findings), heard),
+            "sources": view_sources(
+                [source.label for source in self.config.sources], self.journal, time.monotonic()
+            ),
+            "devices": self._devices({finding.device: finding for finding in findings}, heard),
             "findings": [self._finding(finding) for finding in findings[:MAX_DEVICES]],
             "recent_verdicts": [
                 cast("VerdictView", {key: verdict[key] for key in _VERDICT_KEYS})
@@ -118,7 +126,7 @@ class Reporter:
             "written_bytes_per_day": self._written_per_day(),
         }
 
-    def _counters(self, findings_open: int) -> Counters:
+    def _counters(self, findings_open: int, heard: Heard) -> Counters:
         journal, detector = self.journal, self.detector
         verdicts = self.conclusions.stats.verdicts
         return {
@@ -130,30 +138,40 @@ class Reporter:
             "devices": detector.device_count,
             "series": detector.stats.series,
             "learning": self.problems.learning,
+            "unreadable": len(heard),
+            "unmatched": unmatched(journal),
             "quarantined": sum(journal.quarantined.values()),
             "dropped": sum(self.link.stats.dropped.values()),
             "duplicates": journal.duplicates,
         }
 
-    def _devices(self, findings: dict[str, Finding]) -> list[DeviceView]:
-        """Return the devices worth a look: with a finding, then the most recent, then those only retained."""
+    def _devices(self, findings: dict[str, Finding], heard: Heard) -> list[DeviceView]:
+        """Return the devices worth a look: with a finding, then unreadable ones, then the most recent.
+
+        Those that were never read come last, with those that are only retained.
+        """
         detector = self.detector
         times = detector.last_seen()
-        order = sorted(times, key=lambda device: (device not in findings, -times[device]))
+        order = sorted(
+            times, key=lambda device: (device not in findings, device not in heard, -times[device])
+        )
         most = min(MAX_METRICS, MAX_METRICS_IN_ALL // max(1, min(len(order), MAX_DEVICES)))
         shown: list[DeviceView] = [
             {
                 "id": device,
                 "last_seen": iso(times[device]),
                 "silent": detector.silent(device),
+                "unreadable": device in heard,
+                "missing": _missing(heard.missing.get(device, ())),
                 "metrics": [_metric(view) for view in detector.newest_views(device, most)],
                 "finding": findings[device].id if device in findings else None,
             }
             for device in order[:MAX_DEVICES]
         ]
         values = self.pipeline.retained.by_device()
-        retained = (_retained(device, values[device]) for device in values if device not in times)
-        return [*shown, *islice(retained, MAX_DEVICES - len(shown))]
+        others = [device for device in {**heard.never, **values} if device not in times]
+        rest = (_other(device, values.get(device, []), heard.never.get(device, [])) for device in others)
+        return [*shown, *islice(rest, MAX_DEVICES - len(shown))]
 
     def _written_per_day(self) -> int | None:
         """Return the bytes written to the storage, as the kernel counts them for the journal's thread."""
@@ -184,12 +202,18 @@ def encode_status(status: Status) -> bytes:
     return json.dumps(status, ensure_ascii=False, separators=(",", ":"), default=str).encode()
 
 
-def _retained(device: str, readings: list[Reading]) -> DeviceView:
-    """Return a device without readings by the values that the broker retained."""
+def _missing(values: Sequence[Missing]) -> list[UnreadValue]:
+    return [{"name": one.name, "why": one.why} for one in values]
+
+
+def _other(device: str, readings: list[Reading], missing: list[Missing]) -> DeviceView:
+    """Return a device without readings by its messages, and by the values that the broker retained."""
     return {
         "id": device,
-        "last_seen": None,
+        "last_seen": iso(max(one.at for one in missing)) if missing else None,
         "silent": False,
+        "unreadable": bool(missing),
+        "missing": _missing(missing),
         "metrics": [
             {
                 **_named(one.metric),

@@ -5,6 +5,7 @@ from typing import Literal, TypedDict
 MAX_DEVICES = 50
 MAX_VERDICTS = 20
 MAX_QUARANTINE = 10
+MAX_SOURCES = 50
 MAX_RECENT_VALUES = 30
 
 State = Literal["ok", "degraded", "down"]
@@ -94,6 +95,8 @@ class Counters(TypedDict):
     devices: int
     series: int
     learning: int  # of these, not judged yet
+    unreadable: int  # devices that are received, but of which nothing can be read
+    unmatched: int  # messages whose topic no source has
     quarantined: int
     dropped: int
     duplicates: int
@@ -157,12 +160,42 @@ class FindingView(TypedDict):
     verdict_id: str | None  # of that last verdict
 
 
+class UnreadValue(TypedDict):
+    """A value that did not become a reading; ``why`` is a word of a closed list."""
+
+    name: str
+    why: str
+
+
+class UnreadOfDevice(UnreadValue):
+    """The same with its device, which is empty where the topic names none."""
+
+    device: str
+
+
+class SourceView(TypedDict):
+    """One configured source, since the start of the process."""
+
+    source: str
+    messages: int
+    outcomes: dict[str, int]  # what became of these messages
+    readings: int
+    text: int  # messages with nothing but text
+    skipped: dict[str, int]  # values by reason, at most 16 of a message
+    times_not_believed: int  # messages
+    last_message: str | None
+    yields_nothing: bool  # messages come, and for minutes none had a reading
+    unread: list[UnreadOfDevice]  # at most 8, newest first
+
+
 class DeviceView(TypedDict):
     """One device; ``finding`` is the id of its open finding."""
 
     id: str
-    last_seen: str | None
+    last_seen: str | None  # the last reading; of a device that never had one, the last message
     silent: bool
+    unreadable: bool  # it is received, but nothing can be read
+    missing: list[UnreadValue]  # at most 16, until a reading of that name comes
     metrics: list[MetricView]
     finding: str | None
 
@@ -214,6 +247,7 @@ class Status(TypedDict):
     journal: Journal
     ai: Ai
     counters: Counters
+    sources: list[SourceView]  # at most 50, in the order of the configuration
     devices: list[DeviceView]  # at most 50
     findings: list[FindingView]  # at most 50 of counters.findings_open, the worst first, then the newest
     recent_verdicts: list[VerdictView]  # at most 20, newest first

@@ -30,12 +30,34 @@ EDGE = [
     ),
     Panel(
         "Messages and readings",
-        "Messages by the subscription that they came by, and the readings made of them.",
+        "Messages by source, and the readings made of all of them.",
         {
-            f"sum by (source) (rate(edge_mqtt_messages_received_total{{@}}[{RATE}]))": "{{source}}",
+            f"sum by (source) (rate(edge_messages_total{{@}}[{RATE}]))": "{{source}}",
             f"sum(rate(edge_readings_total{{@}}[{RATE}]))": "readings",
         },
         "cps",
+    ),
+    Panel(
+        "Messages by outcome",
+        "Messages of text and no_value held nothing to watch; refused ones are in the quarantine.",
+        total("edge_messages_total", "outcome"),
+        "cpm",
+    ),
+    Panel(
+        "Values skipped",
+        "Values that became no reading, by reason. The status page names the last ones.",
+        {
+            f"sum by (source, reason) (rate(edge_values_skipped_total{{@}}[{RATE}])) * 60": (
+                "{{source}} {{reason}}"
+            )
+        },
+        "cpm",
+    ),
+    Panel(
+        "Devices not readable",
+        "Devices that send messages in which nothing can be read. The status page names them.",
+        {"edge_devices_unreadable{@}": "{{instance}}"},
+        "short",
     ),
     Panel(
         "Dropped and quarantined",

@@ -7,7 +7,7 @@ from tests.benchmarks.drain import Drain, run, show
 pytestmark = [pytest.mark.broker, pytest.mark.process, pytest.mark.slow]
 
 MESSAGES, SERIES = 12_000, 300
-MAX_MIB, MAX_AI_MIB = 48, 80
+MAX_MIB, MAX_AI_MIB = 52, 84
 
 
 @pytest.fixture(scope="module")

@@ -196,6 +196,48 @@ def test_online_gives_grace(rig: Rig) -> None:
     assert len(rig.wait(2.0)) == 1
 
 
+def test_a_device_that_is_heard_without_a_value_is_not_silent(rig: Rig) -> None:
+    """Its silence is counted from its last message; what it lacks is named once it would have been silent."""
+    rig.speak(60.0, 100)
+    for _ in range(20):
+        assert rig.wait(60.0) == []
+        rig.detector.heard(DEVICE, rig.clock)
+    assert rig.detector.unreadable() == [DEVICE]
+    assert len(rig.wait(301.0)) == 1
+    rig.detector.heard(DEVICE, rig.clock)
+    assert not rig.detector.silent(DEVICE)
+    assert len(rig.wait(301.0)) == 1
+    rig.speak(1.0)
+    assert rig.detector.unreadable() == []
+
+
+def test_a_text_between_two_readings_is_no_lack(rig: Rig) -> None:
+    """A device may send its state more often than its values."""
+    rig.speak(60.0, 100)
+    for _ in range(4):
+        rig.wait(60.0)
+        rig.detector.heard(DEVICE, rig.clock)
+    assert rig.detector.unreadable() == []
+    assert len(rig.wait(301.0)) == 1
+
+
+def test_a_heard_device_survives_a_restart(rig: Rig) -> None:
+    """A saved state and the rows behind it lead to the same silences."""
+    rig.speak(60.0, 100)
+    rig.wait(200.0)
+    rig.detector.heard(DEVICE, rig.clock)
+    again = Detector()
+    again.load(rig.detector.dump())
+    assert again.next_due() == rig.detector.next_due() == rig.clock + 300.0
+
+
+def test_an_unknown_device_that_is_heard_has_no_state(rig: Rig) -> None:
+    """Silence is about devices that have sent a reading."""
+    rig.detector.heard("other", rig.clock)
+    assert rig.wait(1e6) == []
+    assert rig.detector.unreadable() == []
+
+
 def test_unknown_device_says_nothing(rig: Rig) -> None:
     """The state of a device that never sent a reading is not a silence."""
     assert rig.detector.device_state("nobody", False, 1.0) is None

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
+from agent.decode.family import Skipped
 from agent.domain.records import (
     Arrival,
     DecodeError,
     DecodeReason,
+    Handling,
     Kind,
     LinkUp,
     LocalOpinion,
@@ -40,7 +42,10 @@ class Plain:
     source: str | None = "sensors"
     traceparent: str | None = None
     text_only: bool = False
-    skipped: tuple[str, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+    notes: tuple[str, ...] = ()
+    heard: tuple[str, ...] = ()
+    handling: Handling = Handling.READ
     retained: str = "seed"
     device: str | None = None
     online: bool | None = None
@@ -53,9 +58,9 @@ def decode(arrival: Arrival) -> Plain:
     if arrival.payload == b"fault":
         raise RuntimeError("a decoder's own bug")
     if arrival.payload == b"text":
-        return Plain(text_only=True)
+        return Plain(text_only=True, handling=Handling.TEXT, device=arrival.topic.split("/")[1])
     if arrival.topic.startswith("own/"):
-        return Plain(source=None)
+        return Plain(source=None, handling=Handling.OWN)
     try:
         data = json.loads(arrival.payload)
     except ValueError as error:

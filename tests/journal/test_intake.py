@@ -123,7 +123,7 @@ def test_counters_match_the_rows(tmp_path: Path) -> None:
             counts = reader.counts()
         assert (counts["messages"], counts["readings"]) == (stats.journaled, stats.readings) == (501, 503)
         assert counts["quarantine"] == sum(stats.quarantined.values()) == 1
-        assert stats.sources == {"sensors": 501}
+        assert stats.sources["sensors"].messages == {"read": 501}
         assert rig.journal.inbox.pending_rows == 0
 
 

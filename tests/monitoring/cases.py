@@ -52,7 +52,9 @@ _COST = f"ai_estimated_cost_usd_total{{{_AI}}}"
 _LIMIT, _SPENT = (f'ai_budget_{word}_usd{{window="day"}}' for word in ("limit", "spent"))
 _JUDGED = 'ai_verdicts_total{source="ai",status="%s"}'
 _DEPTH, _ROOM = (f'edge_queue_{word}{{queue="rows"}}' for word in ("depth", "capacity"))
-_RECEIVED, _CONNECTED = 'edge_mqtt_messages_received_total{source="s/#"}', "edge_mqtt_connected"
+_RECEIVED, _CONNECTED = 'edge_messages_total{source="s/#",outcome="read"}', "edge_mqtt_connected"
+_TEXT = 'edge_messages_total{source="s/#",outcome="text"}'
+_SKIPPED = 'edge_values_skipped_total{source="s/#",reason="not_finite"}'
 _UP = 'up{job="edge-agent"}'
 
 #: Alerts on the mere rise of a counter need no entry.
@@ -138,6 +140,16 @@ CASES = (
     _one("EdgeDeviceSilent", 'edge_findings_open{kind="silence"}', "0x176 1x20", "0x180 1x20"),
     Case(
         "EdgeAllSilent", {_RECEIVED: "9x240", _CONNECTED: "1x240"}, {_RECEIVED: "9x240", _CONNECTED: "0x240"}
+    ),
+    Case(
+        "EdgeSourceYieldsNothing",
+        {_TEXT: _steps("1"), _RECEIVED: "9x240"},
+        {_TEXT: _steps("1"), _RECEIVED: "9x150 10x90"},
+    ),
+    Case(
+        "EdgeSkippedShareRises",
+        {_RECEIVED: _steps("1"), _SKIPPED: "0x150 0+1x90"},
+        {_RECEIVED: _steps("1"), _SKIPPED: _steps("1")},
     ),
     _one(
         "EdgeMemoryHigh", 'process_resident_memory_bytes{job="edge-agent"}', "160000000x240", "60000000x240"

@@ -19,6 +19,7 @@ from agent.detect import Detector
 from agent.domain.fault import fault_words, place_of
 from agent.domain.records import Arrival, Finding, FindingEvent, Outcome, Reason
 from agent.journal import JournalStats
+from agent.journal.unread import Unread
 from agent.mqtt import LinkState
 from agent.mqtt.settings import LinkStats
 from agent.observe.faults import SHOWN_S, FaultLog
@@ -73,6 +74,7 @@ class House:
             config=config,
             link=link,
             journal=JournalStats(),
+            unread=Unread(knows=lambda _device: False),
             outbox=outbox,
             detector=Detector(),
             ai=self.ai,

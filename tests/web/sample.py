@@ -9,6 +9,7 @@ from agent.status.schema import (
     MetricView,
     Money,
     QuarantineView,
+    SourceView,
     Status,
     VerdictView,
 )
@@ -82,14 +83,32 @@ def sample_status() -> Status:
             "devices": 4,
             "series": 12,
             "learning": 4,
+            "unreadable": 1,
+            "unmatched": 2,
             "quarantined": 3,
             "dropped": 0,
             "duplicates": 0,
         },
+        "sources": [_source("sensors/{device}/{metric}", fruitful=True), _source(HOSTILE, fruitful=False)],
         "devices": [_device("pump-1", "f1"), _device("kitchen/th1", None), _device(HOSTILE, "f2"), _silent()],
         "findings": [_finding("f1", "pump-1", "critical"), _finding("f2", HOSTILE, "warning")],
         "recent_verdicts": [_verdict("a", "pump-1", "anomaly", "ai", "reviewed"), *_calm()],
         "quarantine": [_quarantine("sensors/pump-1/temperature"), _quarantine(HOSTILE)],
+    }
+
+
+def _source(label: str, *, fruitful: bool) -> SourceView:
+    return {
+        "source": label,
+        "messages": 42,
+        "outcomes": {"read": 40, "refused": 2} if fruitful else {"text": 42},
+        "readings": 80 if fruitful else 0,
+        "text": 0 if fruitful else 42,
+        "skipped": {} if fruitful else {"text": 41, "unmapped": 1},
+        "times_not_believed": 0 if fruitful else 3,
+        "last_message": AT.format(40),
+        "yields_nothing": not fruitful,
+        "unread": [] if fruitful else [{"device": HOSTILE, "name": HOSTILE, "why": "unmapped"}],
     }
 
 
@@ -130,11 +149,27 @@ def _device(name: str, finding: str | None) -> DeviceView:
             "recent": [1.0, 2.0],
         },
     ]
-    return {"id": name, "last_seen": AT.format(50), "silent": False, "metrics": metrics, "finding": finding}
+    return {
+        "id": name,
+        "last_seen": AT.format(50),
+        "silent": False,
+        "unreadable": False,
+        "missing": [{"name": HOSTILE, "why": "not_finite"}],
+        "metrics": metrics,
+        "finding": finding,
+    }
 
 
 def _silent() -> DeviceView:
-    return {"id": "freezer-2", "last_seen": None, "silent": True, "metrics": [], "finding": None}
+    return {
+        "id": "freezer-2",
+        "last_seen": None,
+        "silent": True,
+        "unreadable": False,
+        "missing": [],
+        "metrics": [],
+        "finding": None,
+    }
 
 
 def _finding(key: str, device: str, severity: str) -> FindingView:

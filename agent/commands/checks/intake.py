@@ -1,4 +1,4 @@
-"""Readings over HTTP: which addresses take them, and whether the running agent does."""
+"""Check of readings over HTTP: the addresses that take messages."""
 
 import http.client
 import ssl

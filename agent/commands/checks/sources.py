@@ -1,0 +1,34 @@
+"""What the sources yielded, as the agent last journaled it."""
+
+from collections.abc import Iterator
+
+from agent.commands.checks.line import Line, ok, warn
+from agent.commands.printing import instant, printable
+from agent.config import Config
+from agent.journal import JournalError, Reader
+from agent.journal.source_tally import total
+from agent.status.source_view import barren_remedy, barren_words
+
+FEW = 3  # messages without a reading
+
+
+def look_at_sources(config: Config) -> Iterator[Line]:
+    """Say of each source whether its messages hold readings."""
+    try:
+        with Reader.open(config.agent.state_dir) as reader:
+            found = reader.sources()
+    except JournalError:
+        return  # reported by the journal's check
+    if not found:
+        return
+    for label in dict.fromkeys(source.label for source in config.sources):
+        counts = found["sources"].get(label)
+        check = printable(f"source {label}")
+        if counts is None:
+            yield ok(check, f"no message between {instant(found['since'])} and {instant(found['at'])}")
+        elif counts["yields_nothing"] or (counts["fruitless"] >= FEW and not counts["readings"]):
+            what = printable(barren_words(label, counts))
+            yield warn(check, what, barren_remedy(counts["skipped"]))
+        else:
+            what = f"{total(counts['messages'])} messages, {counts['readings']} readings"
+            yield ok(check, f"{what} between {instant(found['since'])} and {instant(found['at'])}")

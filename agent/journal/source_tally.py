@@ -1,0 +1,120 @@
+"""Counts by source: what became of its messages and values, and since when it yields no reading.
+
+Source ``""`` holds the messages that belong to none: of no source's topic, the agent's own, repeats.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from agent.decode.family import Skip
+from agent.domain.records import Handling
+
+REFUSED: Final = "refused"  # to the quarantine
+SEED: Final = "seed"  # retained: the last value only
+IGNORED: Final = "ignored"  # retained, and the source ignores these
+DUPLICATE: Final = "duplicate"  # known by the publisher's own id
+REDELIVERED: Final = "redelivered"
+FEEDBACK: Final = "feedback"
+
+#: What can become of a message; the counts of all outcomes are the messages received.
+OUTCOMES: Final[tuple[str, ...]] = (
+    Handling.READ,
+    Handling.TEXT,
+    Handling.NO_VALUE,
+    REFUSED,
+    Handling.AVAILABILITY,
+    Handling.EXCLUDED,
+    Handling.OVERLAP,
+    Handling.UNMATCHED,
+    Handling.OWN,
+    SEED,
+    IGNORED,
+    DUPLICATE,
+    REDELIVERED,
+    FEEDBACK,
+)
+MAIN_OUTCOMES: Final = 4  # the first ones: of the sources' own messages
+#: Outcomes of messages that should have held a reading.
+FRUITLESS: Final = frozenset({Handling.TEXT, Handling.NO_VALUE, REFUSED})
+
+#: Skipped by intent: nothing that a person has to look at.
+INTENDED: Final = frozenset({Skip.NOT_A_VALUE, Skip.OTHER_UNIT, Skip.EXCLUDED, Skip.EMPTY, Skip.REPEATED})
+
+_MAX_SAMPLES = 8
+_MIN_FRUITLESS = 3  # messages; a single one may be a button
+_YIELD_S = 300.0  # for a source that never had a reading
+_YIELD_AGAIN_S = 3600.0  # and for one that had, at least: a slow sensor may send its state more often
+_YIELD_FACTOR = 3.0  # times the longest time between its readings
+
+
+@dataclass(slots=True)
+class SourceTally:
+    """Counts of one source."""
+
+    messages: dict[str, int] = field(default_factory=dict)  # by outcome
+    readings: int = 0
+    skipped: dict[str, int] = field(default_factory=dict)  # values by reason, at most 16 of a message
+    times: int = 0  # messages with a time that was not believed
+    last: float | None = None  # receipt of the last message, Unix seconds
+    samples: dict[tuple[str, str], str] = field(default_factory=dict)  # device, name -> reason; newest last
+    fruitless: int = 0  # messages since the last reading, without those that the broker retained
+    fruitless_since: float | None = None  # time.monotonic() of the first of these
+    fruitless_at: float | None = None  # receipt of the first of these, Unix seconds
+    read_at: float | None = None  # time.monotonic() of the last reading
+    longest_s: float = 0.0  # longest time between two readings
+
+    def sample(self, device: str, name: str, why: str) -> None:
+        """Keep a skipped value as an example; the oldest give way."""
+        self.samples.pop((device, name), None)
+        while len(self.samples) >= _MAX_SAMPLES:
+            del self.samples[next(iter(self.samples))]
+        self.samples[device, name] = why
+
+    def add(self, group: "SourceTally", now: float) -> None:
+        """Add the counts of a committed group; ``now`` is monotonic."""
+        for own, more in ((self.messages, group.messages), (self.skipped, group.skipped)):
+            for key, count in more.items():
+                own[key] = own.get(key, 0) + count
+        self.readings += group.readings
+        self.times += group.times
+        self.last = self.last if group.last is None else group.last
+        for (device, name), why in group.samples.items():
+            self.sample(device, name, why)
+        if group.readings:
+            if self.read_at is not None:
+                self.longest_s = max(self.longest_s, now - self.read_at)
+            self.read_at = now
+            self.fruitless, self.fruitless_since, self.fruitless_at = 0, None, None
+        elif group.fruitless:
+            if not self.fruitless:
+                self.fruitless_since, self.fruitless_at = now, group.last
+            self.fruitless += group.fruitless
+
+    def yields_nothing(self, now: float) -> bool:
+        """Whether messages have come for too long without a reading; ``now`` is monotonic."""
+        if self.fruitless_since is None or self.fruitless < _MIN_FRUITLESS:
+            return False
+        patience_s = _YIELD_S
+        if self.read_at is not None:
+            patience_s = max(_YIELD_AGAIN_S, _YIELD_FACTOR * self.longest_s)
+        return now - self.fruitless_since >= patience_s
+
+    def as_json(self, now: float) -> dict[str, Any]:
+        """Return the counts for the journal's file; ``now`` is monotonic."""
+        return {
+            "yields_nothing": self.yields_nothing(now),
+            "messages": dict(self.messages),
+            "readings": self.readings,
+            "skipped": dict(self.skipped),
+            "times": self.times,
+            "last": self.last,
+            "fruitless": self.fruitless,
+            "fruitless_at": self.fruitless_at,
+            "samples": [[device, name, why] for (device, name), why in list(self.samples.items())],
+        }
+
+
+def total(messages: Mapping[str, int]) -> int:
+    """Return the number of messages over all outcomes."""
+    return sum(messages.values())
