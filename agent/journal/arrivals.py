@@ -303,7 +303,7 @@ class Intake:
         return one
 
     def _note_unread(self, arrival: Arrival, decoded: Decoded) -> None:
-        """Count the values that became no readings and the times not believed; journal who was only heard."""
+        """Count the values that did not become readings and the times not believed; journal devices without a value."""
         one = self._source(decoded.source or "")
         one.times += any(note in _TIMES for note in decoded.notes)
         device, read = decoded.device or "", bool(decoded.readings)
@@ -323,7 +323,7 @@ class Intake:
             self._hear(arrival, each)
 
     def _hear(self, arrival: Arrival, device: str) -> None:
-        """Journal that a device was heard, at its place in the sequence."""
+        """Journal that a device sent a message, at its place in the sequence."""
         if not device or not self._unread.wants_row(device, arrival.mono):
             return
         seq, clock = self._sequence.take(arrival.mono)
@@ -414,7 +414,7 @@ def _digests(arrival: Arrival, decoded: Decoded) -> list[bytes]:
 
 
 def _is_deletion(decoded: Decoded) -> bool:
-    """Whether it is an empty payload, by which anyone deletes a retained message."""
+    """Whether it is an empty payload, which deletes a retained message."""
     return any(why is Skip.EMPTY for _, why in decoded.skipped)
 
 

@@ -1,4 +1,4 @@
-"""Counts by source: what became of its messages and values, and since when it yields no reading.
+"""Counts by source: outcomes of messages, skipped values, times not believed.
 
 Source ``""`` holds the messages that belong to none: of no source's topic, the agent's own, repeats.
 """
@@ -17,7 +17,7 @@ DUPLICATE: Final = "duplicate"  # known by the publisher's own id
 REDELIVERED: Final = "redelivered"
 FEEDBACK: Final = "feedback"
 
-#: What can become of a message; the counts of all outcomes are the messages received.
+#: Outcomes of a message; the counts of all add up to the messages received.
 OUTCOMES: Final[tuple[str, ...]] = (
     Handling.READ,
     Handling.TEXT,

@@ -1,4 +1,4 @@
-"""What the sources yielded, as the agent last journaled it."""
+"""Check of the sources: their counts, as the agent journaled them last."""
 
 from collections.abc import Iterator
 
@@ -13,7 +13,7 @@ FEW = 3  # messages without a reading
 
 
 def look_at_sources(config: Config) -> Iterator[Line]:
-    """Say of each source whether its messages hold readings."""
+    """Report for each source whether its messages hold readings."""
     try:
         with Reader.open(config.agent.state_dir) as reader:
             found = reader.sources()
