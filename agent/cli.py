@@ -120,12 +120,44 @@ def _parser() -> argparse.ArgumentParser:
     run.set_defaults(command=_run)
     check = _with_config(commands.add_parser("check", help="validate a configuration, without I/O"))
     check.set_defaults(command=_check)
+    _add_beginnings(commands)
     _add_questions(commands)
     _add_budget(commands.add_parser("budget", help="show or reset what the model has cost"))
     schema = commands.add_parser("schema", help="print the JSON Schema of a published message")
     schema.add_argument("name", nargs="?", choices=SCHEMAS, default="verdict")
     schema.set_defaults(command=_schema)
     return parser
+
+
+def _add_beginnings(commands: "argparse._SubParsersAction[_Parser]") -> None:
+    """Add what writes a first configuration."""
+    init = commands.add_parser("init", help="write the commented default configuration")
+    init.add_argument(
+        "file",
+        type=Path,
+        nargs="?",
+        default=Path("agent.yaml"),
+        metavar="FILE",
+        help="default: agent.yaml; - prints it",
+    )
+    init.add_argument("--force", action="store_true", help="replace an existing file")
+    init.set_defaults(command=lambda args: _command("init").run(args))
+    discover = commands.add_parser("discover", help="listen to a broker and propose sources for its devices")
+    discover.add_argument(
+        "filters", nargs="*", default=("#",), metavar="FILTER", help="topics to listen to (default: #)"
+    )
+    discover.add_argument("--broker", metavar="URL", help="default: mqtt://127.0.0.1:1883")
+    discover.add_argument("--username", metavar="NAME", help="login at the broker")
+    discover.add_argument("--password-file", type=Path, metavar="FILE", help="file with its password alone")
+    discover.add_argument("--ca-file", type=Path, metavar="FILE", help="certificate of the broker's CA")
+    discover.add_argument("--config", type=Path, metavar="FILE", help="use the broker of this configuration")
+    discover.add_argument(
+        "--for", dest="time", type=_listening, default=120.0, metavar="2m", help="how long to listen (2m)"
+    )
+    discover.add_argument("--write", type=Path, metavar="FILE", help="write a configuration")
+    discover.add_argument("--force", action="store_true", help="replace an existing file")
+    discover.add_argument("--json", action="store_true", help="as JSON")
+    discover.set_defaults(command=lambda args: _command("discover").run(args))
 
 
 def _add_questions(commands: "argparse._SubParsersAction[_Parser]") -> None:
@@ -173,6 +205,14 @@ def _seconds(text: str) -> float:
     if unit not in UNITS or not number.replace(".", "", 1).isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is not a time span; write for example 90m, 2h or 3d")
     return float(number) * UNITS[unit]
+
+
+def _listening(text: str) -> float:
+    """Return a time span in seconds, from 1 s to a day."""
+    seconds = _seconds(text)
+    if not 1.0 <= seconds <= UNITS["d"]:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time from 1s to 1d")
+    return seconds
 
 
 def _patience(text: str) -> float:

@@ -34,11 +34,19 @@ def load(path: Path, environ: Mapping[str, str] | None = None) -> Config:
     Raises:
         ConfigError: with one line per fault, each naming key, value and remedy.
     """
+    return build(_read(path), path.parent, environ)
+
+
+def build(tree: dict[str, Any], folder: Path, environ: Mapping[str, str] | None = None) -> Config:
+    """Return the checked configuration of sections that were read; see :func:`load`.
+
+    Raises:
+        ConfigError: with one line per fault, each naming key, value and remedy.
+    """
     environ = os.environ if environ is None else environ
-    tree = _read(path)
     origins = overlay(tree, environ)
     origins |= underlay(tree, environ)
-    folders = [Path(folder) for folder in (environ.get("CREDENTIALS_DIRECTORY"), str(path.parent)) if folder]
+    folders = [Path(one) for one in (environ.get("CREDENTIALS_DIRECTORY"), str(folder)) if one]
     try:
         config = adapter().validate_python(tree, context={"folders": folders})
     except ValidationError as error:

@@ -186,12 +186,12 @@ def device_of(route: Route, own: str) -> str:
     """Return the device of a topic that the family reads as ``own``.
 
     The source's device is kept if it was not made from levels of the topic alone (a constant, a template), or
-    if it names the same device with fewer or more levels; else its pattern says no more than ``#`` does.
+    if its pattern names the same device with fewer or more levels; else it says no more than ``#`` does.
     """
     given = route.device
     if not own.strip("/ "):
         return given
-    if given == own or own.endswith("/" + given) or given.endswith("/" + own):
+    if route.parts and (given == own or own.endswith("/" + given) or given.endswith("/" + own)):
         return given if given != route.topic else own
     levels = frozenset(route.topic.split("/"))
     return own if all(level in levels for level in given.split("/")) else given

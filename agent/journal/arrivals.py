@@ -303,7 +303,7 @@ class Intake:
         return one
 
     def _note_unread(self, arrival: Arrival, decoded: Decoded) -> None:
-        """Count the values that did not become readings and the times not believed; journal devices without a value."""
+        """Count unread values and times not believed; journal the devices without a value."""
         one = self._source(decoded.source or "")
         one.times += any(note in _TIMES for note in decoded.notes)
         device, read = decoded.device or "", bool(decoded.readings)

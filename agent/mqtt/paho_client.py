@@ -133,7 +133,7 @@ class PahoClient:
             properties.SessionExpiryInterval = settings.session_expiry_s
             properties.ReceiveMaximum = settings.receive_maximum
             properties.MaximumPacketSize = settings.max_packet_size
-            options = {"clean_start": False, "properties": properties}
+            options = {"clean_start": not settings.session_expiry_s, "properties": properties}
         self._client.connect_async(settings.host, settings.port, settings.keepalive_s, **options)
         self._client.reconnect()
 

@@ -1,7 +1,7 @@
-"""Probe of the broker with short-lived connections, for ``edge-agent doctor``.
+"""Probe of the broker with short-lived connections, for two commands.
 
-The findings are data: nothing is raised for a broker that is down or refuses. It publishes one message,
-which is not retained, and acknowledges no received message.
+The findings are data: nothing is raised for a broker that is down or refuses. :func:`examine` publishes one
+message, which is not retained; :func:`listen` publishes nothing. Neither acknowledges a message.
 """
 
 import select
@@ -16,10 +16,10 @@ from paho.mqtt.client import topic_matches_sub
 
 from agent.mqtt.connection import Connection
 from agent.mqtt.dial import dial
-from agent.mqtt.errors import UNSUPPORTED_PROTOCOL, ErrorText, of_code, of_error
+from agent.mqtt.errors import REFUSED, UNSUPPORTED_PROTOCOL, ErrorText, of_code, of_error
 from agent.mqtt.paho_client import Accepted, Denied, Dropped, Event, Published, Subscribed
 from agent.mqtt.settings import BROKER_DROPS, BrokerLimits, LinkSettings, Subscription
-from agent.mqtt.wire import LOST, WireError
+from agent.mqtt.wire import LOST, Take, WireError
 
 ANSWER_S = 5.0  # for each answer of the broker
 KEPT_S = 60
@@ -73,10 +73,54 @@ def examine(
     return found
 
 
+@dataclass(slots=True)
+class Listened:
+    """The end of :func:`listen`."""
+
+    trouble: ErrorText | None = None  # why there is no connection
+    lost: ErrorText | None = None  # why it ended early
+    refused: tuple[str, ...] = ()  # filters
+    seconds: float = 0.0
+
+
+def listen(settings: LinkSettings, filters: Sequence[str], *, take: Take, for_s: float) -> Listened:
+    """Subscribe at QoS 0 in a clean session and pass on every message; Ctrl-C ends it early.
+
+    Args:
+        settings: of the broker, with a client id that nobody else uses.
+        filters: MQTT filters.
+        take: receives first byte, topic, packet id, payload and user properties of each message.
+        for_s: how long.
+    """
+    ended, found = Listened(), Examined()
+    brief = replace(settings, session_expiry_s=0, will=False)
+    call = _dial(brief, "5", found, take)
+    if call is None and found.trouble is not None and found.protocol == "3.1.1":
+        call = _dial(brief, "3.1.1", found, take)
+    if call is None:
+        ended.trouble = found.trouble
+        return ended
+    begun = time.monotonic()
+    try:
+        with call:
+            asked = {one: call.connection.client.subscribe([Subscription(one, 0)]) for one in filters}
+            call.wait(lambda: all(mid in call.codes for mid in asked.values()), ANSWER_S)
+            codes = {one: call.codes.get(mid, (REFUSED,))[0] for one, mid in asked.items()}
+            ended.refused = tuple(one for one, code in codes.items() if code >= REFUSED)
+            if len(ended.refused) < len(asked):
+                call.wait(lambda: False, for_s)
+    except KeyboardInterrupt:
+        pass
+    except WireError as error:
+        ended.lost = call.trouble or ErrorText(str(error), "look at the broker's log")
+    ended.seconds = time.monotonic() - begun
+    return ended
+
+
 class _Call:
     """One connection, run by the function that waits for a packet on it."""
 
-    def __init__(self, settings: LinkSettings, protocol: str) -> None:
+    def __init__(self, settings: LinkSettings, protocol: str, take: Take | None = None) -> None:
         self._settings = settings
         self.accepted: Accepted | None = None
         self.trouble: ErrorText | None = None
@@ -90,7 +134,7 @@ class _Call:
             settings=settings,
             dialled=dialled,
             protocol=protocol,
-            take=self._take,
+            take=take or self._take,
             on_event=self._on_event,
             mono=time.monotonic,
         )
@@ -164,11 +208,11 @@ class _Call:
                 self.published[mid] = code
 
 
-def _dial(settings: LinkSettings, protocol: str, found: Examined) -> _Call | None:
+def _dial(settings: LinkSettings, protocol: str, found: Examined, take: Take | None = None) -> _Call | None:
     """Open a connection; on failure note why, and in ``found.protocol`` what is worth trying instead."""
     found.protocol = protocol
     try:
-        call = _Call(settings, protocol)
+        call = _Call(settings, protocol, take)
     except Exception as error:  # noqa: BLE001 - also what reading a secret raises; all is for the user
         found.trouble = (
             of_error(error, settings.address) if isinstance(error, OSError) else ErrorText(str(error), "")

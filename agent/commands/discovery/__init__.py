@@ -1,0 +1,1 @@
+"""The parts of ``edge-agent discover``."""

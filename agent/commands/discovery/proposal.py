@@ -1,0 +1,211 @@
+"""Sources that read the topics of a broker, as ``discover`` proposes them."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from agent.commands.discovery.layouts import MANY_FIRST, METRIC, Layout, below, group
+from agent.commands.discovery.topic_facts import GENERIC, TopicFacts, opposites
+from agent.decode.availability import AvailabilitySpec
+from agent.decode.families import AUTO, FAMILIES
+from agent.decode.registry import SourceSpec
+from agent.decode.topics import TopicPattern, covers
+
+MAX_SOURCES = 64
+MAX_EXCLUDED = 32  # filters of one source
+#: Families whose messages about no value explain others: units, members, aliases.
+LEARNING = frozenset({"homie", "sparkplug", "ems_esp", "opcua_pubsub"})
+_KEYS = {one.name for one in fields(SourceSpec)}
+_STATE_FIELDS = {one.name for one in fields(AvailabilitySpec)}
+
+
+@dataclass(slots=True, kw_only=True)
+class Proposed:
+    """One source with the topics that it was made for."""
+
+    topic: str
+    format: str = AUTO
+    device: str | None = None
+    availability: dict[str, Any] | None = None
+    exclude: tuple[str, ...] = ()
+
+    @property
+    def pattern(self) -> TopicPattern:
+        """Its topic as a pattern."""
+        return TopicPattern(self.topic)
+
+    def keys(self) -> dict[str, Any]:
+        """Return its keys as the configuration has them, without those that have their default."""
+        found: dict[str, Any] = {"topic": self.topic}
+        if self.format != AUTO:
+            found["format"] = self.format
+        if self.device is not None:
+            found["device"] = self.device
+        if self.exclude:
+            found["exclude"] = self.exclude
+        if self.availability is not None:
+            found["availability"] = self.availability
+        return {key: value for key, value in found.items() if key in _KEYS}
+
+    def spec(self) -> SourceSpec:
+        """Return it as the registry takes it."""
+        keys = self.keys()
+        if "availability" in keys:
+            keys["availability"] = AvailabilitySpec(**keys["availability"])
+        return SourceSpec(**keys)
+
+
+def propose(facts: Mapping[str, TopicFacts]) -> list[Proposed]:
+    """Return the sources for the topics that carry values, the most exact ones first."""
+    readable = [one for one in facts.values() if one.wanted and not one.is_state and _is_topic(one.name)]
+    found = [*_of_families(readable), *_of_layouts(readable)]
+    for place, source in enumerate(found):
+        found[place] = replace(source, availability=_availability(source, facts.values()))
+    found = _once(sorted(found, key=_exactness))[:MAX_SOURCES]
+    return [
+        replace(source, exclude=excluded)
+        for source, excluded in zip(found, _excluded(found, facts), strict=True)
+    ]
+
+
+def _is_topic(topic: str) -> bool:
+    """Whether a source can name it as it is."""
+    try:
+        TopicPattern(topic)
+    except ValueError:
+        return False
+    return True
+
+
+def _of_families(facts: Iterable[TopicFacts]) -> Iterator[Proposed]:
+    """Yield the sources of families whose topics have a layout of their own."""
+    topics: dict[str, list[str]] = defaultdict(list)
+    for one in facts:
+        if _has_layout(one.family):
+            topics[one.family].append(one.name)
+    for family, members in topics.items():
+        for pattern, own in below(FAMILIES[family].topics, members).items():
+            if not pattern.startswith("+"):
+                yield Proposed(topic=pattern, format=family)
+                continue
+            first = sorted({topic.split("/")[0] for topic in own})
+            if len(first) <= MANY_FIRST and all(first):
+                yield from (Proposed(topic=f"{one}/#", format=family) for one in first)
+            else:
+                yield Proposed(topic=pattern)
+
+
+def _has_layout(family: str) -> bool:
+    return family in FAMILIES and family != GENERIC and "#" not in FAMILIES[family].topics
+
+
+def _of_layouts(facts: Iterable[TopicFacts]) -> Iterator[Proposed]:
+    """Yield the sources of topics with levels for device and metric."""
+    groups: dict[tuple[str, str | None], dict[str, bool]] = defaultdict(dict)
+    for one in facts:
+        if not _has_layout(one.family):
+            groups[one.family, one.id_key()][one.name] = one.bare and one.family == GENERIC
+    for (family, key), topics in groups.items():
+        for layout in group(topics):
+            yield _from_layout(layout, AUTO if family == GENERIC else family, key)
+
+
+def _from_layout(layout: Layout, form: str, key: str | None) -> Proposed:
+    device = layout.device
+    if key is not None:
+        names = [f"{{{name}}}" for name in TopicPattern(layout.topic).names if name != METRIC]
+        device = "/".join([*names, f"{{$.{key}}}"])
+    return Proposed(topic=layout.topic, format=form, device=device)
+
+
+def _once(sources: Iterable[Proposed]) -> list[Proposed]:
+    """Drop sources that an earlier one covers and reads in the same way."""
+    found: list[Proposed] = []
+    for source in sources:
+        if not any(
+            one.format == source.format
+            and _has_layout(one.format)
+            and covers(one.pattern.filter, source.pattern.filter)
+            for one in found
+        ):
+            found = [
+                one
+                for one in found
+                if one.format != source.format
+                or not _has_layout(one.format)
+                or not covers(source.pattern.filter, one.pattern.filter)
+            ]
+            found.append(source)
+    return found
+
+
+def _exactness(source: Proposed) -> tuple[int, int, str]:
+    levels = source.pattern.filter.split("/")
+    wild = sum(level in {"+", "#"} for level in levels)
+    return int(levels[0] in {"+", "#"}), wild - len(levels), source.topic
+
+
+def _availability(source: Proposed, facts: Iterable[TopicFacts]) -> dict[str, Any] | None:
+    """Return the availability topic of a source's devices, made of the states that were received."""
+    levels = source.topic.split("/")
+    named = [
+        place for place, level in enumerate(levels) if level.startswith("{") and level != f"{{{METRIC}}}"
+    ]
+    if source.device is not None or _has_layout(source.format):
+        return None
+    front = levels[: named[-1] + 1] if named else levels
+    for one in facts:
+        if not one.is_state:
+            continue
+        own = one.name.split("/")
+        topic = "/".join([*front, *own[len(front) :]])
+        if len(own) != len(front) + 1 or TopicPattern(topic).identify(one.name) is None:
+            continue
+        online, offline = opposites(one.states)
+        keys: dict[str, Any] = {"topic": topic, "online": online, "offline": offline}
+        if one.state_field not in {None, "state"}:
+            if "field" not in _STATE_FIELDS:
+                continue
+            keys["field"] = f"$.{one.state_field}"
+        return keys
+    return None
+
+
+def _excluded(sources: Sequence[Proposed], facts: Mapping[str, TopicFacts]) -> list[tuple[str, ...]]:
+    """Return for each source the topics that it would take although nothing can be read from them."""
+    unwanted: list[list[TopicFacts]] = [[] for _ in sources]
+    wanted: list[list[str]] = [[] for _ in sources]
+    patterns = [source.pattern for source in sources]
+    watches = [TopicPattern(one.availability["topic"]) for one in sources if one.availability]
+    for one in facts.values():
+        if any(watch.identify(one.name) for watch in watches):
+            continue
+        place = next((place for place, own in enumerate(patterns) if own.identify(one.name)), None)
+        if place is not None and _is_topic(one.name):
+            if one.wanted or one.family in LEARNING:
+                wanted[place].append(one.name)
+            else:
+                unwanted[place].append(one)
+    return [tuple(_filters(own, keep)) for own, keep in zip(unwanted, wanted, strict=True)]
+
+
+def _filters(unwanted: Collection[TopicFacts], wanted: Sequence[str]) -> list[str]:
+    """Return few filters for the unwanted topics, none of which takes a wanted one."""
+    left = {one.name for one in unwanted}
+    found: list[str] = []
+    for name in sorted(left):
+        if any(covers(one, name) for one in found):
+            continue
+        wide = next((one for one in _wider(name) if not any(covers(one, own) for own in wanted)), name)
+        alike = sum(covers(wide, other) for other in left)
+        found.append(wide if alike > 1 else name)
+    return found[:MAX_EXCLUDED]
+
+
+def _wider(topic: str) -> Iterator[str]:
+    """Yield filters for a topic and those like it: all below its second level, its last level anywhere."""
+    levels = topic.split("/")
+    if len(levels) > 2:  # noqa: PLR2004 - first and second level, and one below
+        yield f"{levels[0]}/{levels[1]}/#"
+        yield "/".join([levels[0], *["+"] * (len(levels) - 2), levels[-1]])

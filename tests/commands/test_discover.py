@@ -1,0 +1,238 @@
+"""``edge-agent discover`` at a real broker, its layouts and sources."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from agent.commands.discovery import heard as heard_module
+from agent.commands.discovery.found import read_with
+from agent.commands.discovery.heard import FEW, Heard, Message
+from agent.commands.discovery.layouts import group
+from agent.commands.discovery.proposal import Proposed, propose
+from agent.commands.discovery.topic_facts import gather
+from agent.config import load_apart
+from agent.decode.registry import Registry
+from simulator.family_run import make, play
+from tests.commands.kit import ask
+from tests.decode.test_simulated import DEVICES
+from tests.mqtt.desk import peer
+from tests.support.broker import Broker, free_port
+
+FIVE = ("zigbee2mqtt", "tasmota", "shelly", "rtl_433", "ble_gateway")
+START = 1_782_475_200.0
+
+
+def messages(topics: dict[str, Any]) -> list[Message]:
+    """Return each payload (a list: several) of each topic as a message."""
+    found = []
+    for topic, given in topics.items():
+        for place, payload in enumerate(given if isinstance(given, list) else [given]):
+            raw = payload if isinstance(payload, bytes) else str(payload).encode()
+            found.append(Message(topic, raw, START + 10.0 * place, retained=False))
+    return found
+
+
+def proposed(topics: dict[str, Any]) -> list[Proposed]:
+    return propose(gather(messages(topics)))
+
+
+@contextmanager
+def five_families(broker: Broker) -> Iterator[None]:
+    """Play devices of five families until the block ends."""
+    stop = threading.Event()
+    thread = threading.Thread(
+        target=play,
+        kwargs={
+            "devices": make(FIVE, count=2, seed=1), "address": ("127.0.0.1", broker.port), "start": START,
+            "until": START + 10_000.0, "speed": 60.0, "stop": stop,
+        },
+    )  # fmt: skip
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_every_device_of_five_families_is_found_and_read(
+    tmp_path: Path, own_broker: Broker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The written configuration is valid without a warning and reads all devices, with no text left over."""
+    path = tmp_path / "agent.yaml"
+    with five_families(own_broker), peer(own_broker.port, "#") as listener:
+        code, out, err = ask(
+            capsys, "discover", "--broker", own_broker.url, "--for", "3s", "--json", "--write", str(path)
+        )
+        sent = [(one.topic, one.payload) for one in listener.heard]  # type: ignore[attr-defined]
+    assert code == 0
+    assert err.startswith("edge-agent: ") is False
+    told = json.loads(out)
+    found = {device["device"] for source in told["sources"] for device in source["devices"]}
+    wanted = {device for family in FIVE for device in DEVICES[family]}
+    assert found >= wanted
+    assert [source["text_unread"] for source in told["sources"]] == [[]] * len(told["sources"])
+    assert ask(capsys, "check", "--config", str(path))[::2] == (0, "")
+    registry = Registry(sources=load_apart(path).sources, base_topic="edge-agent/gw")
+    decoded = [
+        registry.decode(topic, payload, time.time())
+        for topic, payload in sent
+        if any(source.topic.split("/")[0] == topic.split("/")[0] for source in load_apart(path).sources)
+    ]
+    assert {reading.device for one in decoded for reading in one.readings} >= wanted
+
+
+@pytest.mark.parametrize(
+    ("topics", "pattern", "device"),
+    [
+        (["home/a/temperature", "home/a/humidity", "home/b/temperature"], "home/{device}/{metric}", None),
+        (["sensors/th1/temperature"], "sensors/{device}/{metric}", None),
+        (["temperature/kitchen", "temperature/bath"], "temperature/{device}", None),
+        (["well/pump1", "well/pump2"], "well/{device}", None),
+        (["house/temperature", "house/humidity"], "house/{metric}", "house"),
+        (["x/y/temp/a", "x/y/hum/a", "x/y/temp/b"], "x/y/{metric}/{device}", None),
+        (["value"], "value", None),
+    ],
+)
+def test_levels_that_vary_name_device_and_metric(topics: list[str], pattern: str, device: str | None) -> None:
+    """One value a topic: the level with names of quantities is the metric, the others are the device."""
+    (layout,) = group(dict.fromkeys(topics, True))
+    assert (layout.topic, layout.device) == (pattern, device)
+
+
+def test_objects_have_their_metrics_inside() -> None:
+    """Every level that varies belongs to the device."""
+    (layout,) = group(dict.fromkeys(["plant/n/p1", "plant/n/p2", "plant/s/p1"], False))
+    assert layout.topic == "plant/{area}/{device}"
+
+
+def test_a_first_level_becomes_a_wildcard_only_for_many() -> None:
+    """A source with a wildcard in front reads topics of everybody."""
+    few = group({f"room{n}/temperature": True for n in range(5)})
+    assert [layout.topic for layout in few] == [f"room{n}/{{metric}}" for n in range(5)]
+    (many,) = group({f"room{n}/temperature": True for n in range(40)})
+    assert many.topic == "{device}/{metric}"
+
+
+def test_states_become_the_availability_of_the_devices() -> None:
+    """Both words are written, whichever was received."""
+    (source,) = proposed({
+        "home/a/temperature": 20, "home/b/temperature": 21,
+        "home/a/status": "online", "home/b/status": "online",
+    })  # fmt: skip
+    assert source.availability == {
+        "topic": "home/{device}/status", "online": ("online",), "offline": ("offline",),
+    }  # fmt: skip
+
+
+def test_what_carries_no_reading_is_excluded_with_its_reason() -> None:
+    """Commands, discovery, other agents and free text are not sources."""
+    topics = {
+        "home/a/temperature": 20, "home/b/temperature": 21, "home/a/set": "21", "home/b/set": "22",
+        "log/main": "Everything is fine with the pump, no need to worry about it today",
+        "homeassistant/sensor/x/config": '{"expire_after": 30}', "edge-agent/gw/status": '{"state":"online"}',
+        "cam/front": bytes(range(256)),
+    }  # fmt: skip
+    heard = messages(topics)
+    facts = gather(heard)
+    sources = propose(facts)
+    assert [(one.topic, one.exclude) for one in sources] == [("home/{device}/{metric}", ("home/+/set",))]
+    missed = read_with(sources, heard, facts).missed
+    assert missed["homeassistant/sensor/x/config"] == "discovery of Home Assistant"
+    assert missed["edge-agent/gw/status"] == "published by an edge agent"
+    assert missed["log/main"] == "text"
+    assert missed["cam/front"].startswith("quarantine: ")
+
+
+def test_words_are_named_to_be_mapped() -> None:
+    """A word that no rule knows is listed with its topic, or with its key."""
+    heard = messages({"a/vent": ["halb", "ganz"], "b/x/state": '{"mode": "automatik", "temp": 20}'})
+    facts = gather(heard)
+    result = read_with(propose(facts), heard, facts)
+    words = {name: texts for source in result.sources for name, texts in source.words.items()}
+    assert words == {"a/vent": {"halb", "ganz"}, "mode": {"automatik"}}
+
+
+def test_a_key_that_tells_devices_apart_names_them() -> None:
+    """Several devices on one topic get a template; a message number does not."""
+    (source,) = proposed({"gw/data": [json.dumps({"device_id": one, "temp": 1}) for one in ("a", "b", "a")]})
+    assert source.device == "{$.device_id}"
+    (source,) = proposed({"gw/data": [json.dumps({"id": n, "temp": 1}) for n in range(3)]})
+    assert source.device is None
+
+
+def test_a_line_of_numbers_is_csv() -> None:
+    """No family recognises CSV, so that it is tried on texts."""
+    (source,) = proposed({"logger/x": ["21.5;45.2;1", "21.6;45.1;0"]})
+    assert source.format == "csv"
+
+
+def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a busy topic a part is kept, of a flood of topics the first; all are counted."""
+    monkeypatch.setattr(heard_module, "MAX_KEPT", 10)
+    monkeypatch.setattr(heard_module, "MAX_TOPICS", 3)
+    heard = Heard()
+    for n in range(100):
+        heard.take(b"busy", b"1", float(n), retained=False, properties=())
+    for n in range(10):
+        heard.take(b"flood/%d" % n, b"1", 0.0, retained=False, properties=())
+    assert (heard.messages, len(heard.counts), len(heard.kept)) == (110, 3, 12)
+    assert heard.left_out == 98
+    assert heard.kept[FEW].topic == "busy"
+
+
+def test_hostile_topics_and_payloads_only_show_escaped(
+    tmp_path: Path, own_broker: Broker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing from a device steers the terminal, ends a comment or adds a key to the configuration."""
+    path = tmp_path / "agent.yaml"
+    hostile = [
+        't/x"]\u2028ai: {model: evil}/temperature',
+        "t/{device}/temperature",
+        "t/\U0001f600: x/temperature",
+    ]
+    with peer(own_broker.port) as publisher:
+        for topic in hostile:
+            publisher.publish(topic, b"21.5", qos=1, retain=True)
+        publisher.publish("t/y/mode", "ab\u202ecd".encode(), qos=1, retain=True)
+        code, out, _ = ask(
+            capsys, "discover", "--broker", own_broker.url, "--for", "1s", "--write", str(path)
+        )
+    assert code == 0
+    assert all(char.isprintable() or char == "\n" for char in out)
+    text = path.read_text()
+    assert all(char.isprintable() or char == "\n" for char in text)
+    assert yaml.safe_load(text)["ai"]["model"] == "gpt-4o-mini"
+    assert ask(capsys, "check", "--config", str(path))[0] == 0
+
+
+def test_nothing_is_left_at_the_broker(own_broker: Broker, capsys: pytest.CaptureFixture[str]) -> None:
+    """It publishes nothing, and its session ends with its connection."""
+    with peer(own_broker.port, "#") as listener:
+        assert ask(capsys, "discover", "--broker", own_broker.url, "--for", "1s")[0] == 0
+        assert list(listener.heard) == []  # type: ignore[attr-defined]
+
+
+def test_a_broker_that_is_not_there_is_69(capsys: pytest.CaptureFixture[str]) -> None:
+    """The reason and a remedy are one line."""
+    code, out, err = ask(capsys, "discover", "--broker", f"mqtt://127.0.0.1:{free_port()}", "--for", "1s")
+    assert (code, out) == (69, "")
+    assert "nothing listens there" in err
+
+
+def test_an_existing_file_stays(
+    tmp_path: Path, own_broker: Broker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is refused before anything is listened to."""
+    path = tmp_path / "agent.yaml"
+    path.write_text("agent: {id: mine}\n")
+    code, _, err = ask(capsys, "discover", "--broker", own_broker.url, "--write", str(path))
+    assert (code, path.read_text()) == (2, "agent: {id: mine}\n")
+    assert "--force" in err
