@@ -102,6 +102,7 @@ async def story(seed: int) -> tuple[Kit, list[Outcome]]:
     return parts, outcomes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_nothing_is_left_behind(seed: int) -> None:
     """No flight, slot, probe or held share; calls and money are told alike by record, ledger and outcomes."""

@@ -106,6 +106,7 @@ def survived(work: Callable[[str], object], text: str) -> None:
         return
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", READERS)
 def test_a_reader_is_linear(name: str) -> None:
     """Runs of every kind of character, behind whatever it waits for, cost what their length says."""

@@ -202,6 +202,7 @@ def test_a_quadratic_pattern_is_found(pattern: re.Pattern[Any]) -> None:
     assert worst(Found(pattern, searched=True))[0] > MOST
 
 
+@pytest.mark.slow
 def test_no_pattern_is_overlooked() -> None:
     """What is compiled at import is found, and what is put together while running has an example."""
     assert len(PATTERNS) > 40

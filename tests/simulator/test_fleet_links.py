@@ -231,6 +231,7 @@ def test_message_that_the_broker_does_not_take_is_refused_and_the_rest_goes_on(t
         broker.stop()
 
 
+@pytest.mark.slow
 def test_a_broker_that_talks_nonsense_is_asked_again_no_faster() -> None:
     """What is no MQTT breaks the connection; it is tried again at intervals, and nothing else breaks."""
     accepted: list[float] = []
