@@ -148,6 +148,7 @@ def test_nobody_listens() -> None:
     assert (parts.purse.spent, parts.purse.open) == (0.0, {})
 
 
+@pytest.mark.slow
 def test_a_dripping_endpoint_does_not_hold_us() -> None:
     """One byte per 50 ms: the deadline holds within half a second (a promised limit)."""
 

@@ -126,6 +126,7 @@ def test_only_what_another_model_may_do_better_goes_on(error: ErrorType, tried: 
     asyncio.run(story())
 
 
+@pytest.mark.slow
 def test_a_hanging_model_leaves_time_for_the_next() -> None:
     """A quarter of the deadline is kept for each model that comes after, at most half."""
 
@@ -240,6 +241,7 @@ def test_a_ledger_that_fails_is_an_empty_one() -> None:
     asyncio.run(story())
 
 
+@pytest.mark.slow
 def test_the_first_call_of_a_local_server_may_be_slow() -> None:
     """A model that is being loaded has four times the deadline, once, and its timeout opens nothing."""
 

@@ -103,6 +103,7 @@ async def story(seed: int) -> tuple[Kit, list[Outcome]]:
     return parts, outcomes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_nothing_is_left_behind(seed: int) -> None:
     """No slot, probe or held share; records, ledger and outcomes agree on calls and money."""

@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Sequence
 
+import pytest
+
 from agent.domain.model_calls import ErrorType
 from agent.domain.records import Reason, Window
 from tests.ai.kit import Kit, batch, kit, two_windows, window
@@ -84,6 +86,7 @@ def test_an_attempt_that_cannot_be_journaled_is_not_made() -> None:
     assert list(parts.caller._admission.breaker._results) == []
 
 
+@pytest.mark.slow
 def test_loading_is_not_part_of_the_deadline() -> None:
     """The SDK takes longer than the deadline to import; the first call has all of its time nevertheless."""
 

@@ -21,6 +21,7 @@ def test_a_healthy_fleet_costs_no_finding_and_hardly_a_call() -> None:
     assert agent.counts.asks <= MAX_CALLS * device_days
 
 
+@pytest.mark.slow
 def test_the_measure_sees_what_is_wrong() -> None:
     """The same path reports a device that goes silent and of a rack that warms up."""
     whole = scenarios.load("server-room")

@@ -467,10 +467,12 @@ def test_closing_finishes_what_was_handed_in(world: World) -> None:
 
     async def story() -> None:
         task = asyncio.create_task(ledger.reserve(0.01, "review"))
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.05)
+        early = task.done()
         threading.Timer(0.1, free.set).start()
         ledger.close()
         assert await task is not None
+        assert not early  # one after the other, in one thread
 
     ledger, free = world.open(), threading.Event()
     ledger._executor.submit(free.wait)

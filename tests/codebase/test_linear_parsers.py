@@ -106,6 +106,7 @@ def survived(work: Callable[[str], object], text: str) -> None:
         return
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", READERS)
 def test_a_reader_is_linear(name: str) -> None:
     """Runs of every kind of character, after each beginning, cost in proportion to their length."""

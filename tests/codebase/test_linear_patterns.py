@@ -200,6 +200,7 @@ def test_a_quadratic_pattern_is_found(pattern: re.Pattern[Any]) -> None:
     assert worst(Found(pattern, searched=True))[0] > MOST
 
 
+@pytest.mark.slow
 def test_no_pattern_is_overlooked() -> None:
     """Patterns compiled at import are found; each one built while running has an example."""
     assert len(PATTERNS) > 40

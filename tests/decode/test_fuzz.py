@@ -8,6 +8,7 @@ import os
 from math import isfinite
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from agent.decode.families import formats
@@ -161,6 +162,7 @@ def test_arbitrary_topic(topic: str) -> None:
     _survives("z/" + topic, b"21.5")
 
 
+@pytest.mark.slow
 @FUZZ
 @given(_TOPICS, _VALID)
 def test_decoding_is_a_function(topic: str, payload: bytes) -> None:

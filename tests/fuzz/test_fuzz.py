@@ -9,6 +9,7 @@ from tests.fuzz import __main__ as fuzzing
 from tests.fuzz.targets import TARGETS, Target, decode
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TARGETS)
 def test_hostile_inputs_end_well(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is raised but what a reader may raise, and no input takes long (`make fuzz` is the whole)."""
@@ -18,6 +19,7 @@ def test_hostile_inputs_end_well(name: str, monkeypatch: pytest.MonkeyPatch) -> 
     assert result.findings == []
 
 
+@pytest.mark.slow
 def test_a_failing_reader_and_a_slow_one_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without this the runs above could not fail."""
 

@@ -65,6 +65,7 @@ def test_the_cap_stops_the_acks_and_nothing_else(tmp_path: Path) -> None:
         assert [mid for _, mid in rig.acks] == list(range(2, taken + 2))
 
 
+@pytest.mark.slow
 def test_kept_rows_go_first(tmp_path: Path) -> None:
     """From 80 % on verdicts and then quarantine go before their time, and that is counted."""
     with Rig(tmp_path, settings=SMALL) as rig:
@@ -317,6 +318,7 @@ def test_a_failing_disk_withholds_the_acks(tmp_path: Path) -> None:
         assert rig.journal.stats.pruned_early == 0
 
 
+@pytest.mark.slow
 def test_names_of_series_do_not_keep_it_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A device that invents metrics fills the cap with names; once no reading needs them, they go."""
     monkeypatch.setattr(pruning, "_MAX_SERIES", 100)

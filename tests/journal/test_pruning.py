@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from agent.domain.records import Batch, Outgoing
 from agent.journal import JournalSettings, Reader
 from tests.journal.rig import Rig, acking, arrival, concluding, link_up, sealing, window
@@ -82,6 +84,7 @@ def test_seq_goes_on_after_everything_is_pruned(tmp_path: Path) -> None:
         assert row.clock >= rig.rows[-1].clock
 
 
+@pytest.mark.slow
 def test_more_than_a_chunk_goes_by_itself(tmp_path: Path) -> None:
     """Chunk after chunk inside the writer's own transactions, without a call."""
     with Rig(tmp_path) as rig:

@@ -70,6 +70,7 @@ def test_equal_messages_past_the_wrap_are_new(tmp_path: Path, after: int) -> Non
         assert readings(rig) == 2300
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("restart", [False, True])
 def test_more_than_a_ring_in_flight_is_new(tmp_path: Path, *, restart: bool) -> None:
     """Ids that come round again in one flight are other messages; the tail before them is recognised."""
@@ -160,6 +161,7 @@ def test_a_held_run_is_new_after_two_seconds_of_nothing(tmp_path: Path) -> None:
         assert rig.acks[-1] == (2, first.mid)
 
 
+@pytest.mark.slow
 def test_held_messages_leave_a_full_journal_at_rest(tmp_path: Path) -> None:
     """While nothing may be taken in, what is held waits without a commit for each turn of the thread."""
     settings = JournalSettings(commit_ms=5, ballast_bytes=0, max_mib=1, prune=False)

@@ -463,6 +463,7 @@ class Network:
         raise AssertionError("the broker still owes messages")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ids", ["ring", "pool", "lowest"])
 def test_no_order_of_faults_loses_an_equal_message(ids: str) -> None:
     """Whatever is lost on the way, and however a broker numbers, each message is journaled at least once."""
@@ -478,6 +479,7 @@ def test_no_order_of_faults_loses_an_equal_message(ids: str) -> None:
     assert losses > 500
 
 
+@pytest.mark.slow
 def test_lost_connections_and_kills_duplicate_nothing() -> None:
     """Round the ring, where each CONNACK arrives and the session is kept, every message is journaled once."""
     for seed in range(60):

@@ -18,6 +18,7 @@ class Waiting(Desk):
         self.attempts.append(generation)
 
 
+@pytest.mark.slow
 def test_connect_waits_for_the_attempt_to_be_stored() -> None:
     """Nothing is written to the broker before; a number that nobody waits for changes nothing."""
     with ScriptedBroker({CONNECT: lambda _body: CONNACK}) as odd:

@@ -84,7 +84,7 @@ def run_tests(target: Target, mutant: Mutant | None, cpu_s: int | None) -> int:
     if mutant is not None:
         sys.meta_path.insert(0, MutatedModule(mutant))
     folder = Path(tempfile.gettempdir()) / str(os.getpid())
-    marks = "not broker and not process and not slow and not root"
+    marks = "not broker and not process and not root"
     options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-m", marks, f"--basetemp={folder}"]
     options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # for the libraries that are there already
     code = int(pytest.main([*options, *target.tests]))

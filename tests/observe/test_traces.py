@@ -276,6 +276,7 @@ def test_sampling_keeps_or_drops_whole_traces(receiver: OtlpReceiver) -> None:
     assert (receiver.spans, tracer.dropped) == ([], 0)
 
 
+@pytest.mark.slow
 def test_a_collector_that_is_down_is_said_once_and_counted() -> None:
     """Refused connections: one line, growing pauses, every span counted, and no wait at the end."""
     told: list[str] = []

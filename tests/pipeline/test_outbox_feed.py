@@ -6,6 +6,8 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from agent.domain.records import Outgoing
 from agent.pipeline.outbox_feed import FIRST_BACKOFF_S, MAX_EARLY_S, MAX_HANDED, PER_DEVICE, SinkFeed
 from agent.sinks import Answer, Delivered, Refused, Retry
@@ -335,6 +337,7 @@ def test_a_device_with_many_verdicts_delays_the_others_by_one_load() -> None:
     assert [row for row in rig.sent if row not in (2001, 2003)] == [*range(1, 2001), 2002]
 
 
+@pytest.mark.slow
 def test_rows_of_a_device_never_overtake_each_other() -> None:
     """Acks, refusals, slow loads, commits in any order: all rows arrive, those of a device in their order."""
     for seed in range(60):

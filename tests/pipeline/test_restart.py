@@ -261,6 +261,7 @@ async def _note_a_row(life: Life) -> int:
     return life.pipeline.stats.snapshots
 
 
+@pytest.mark.slow
 def test_the_age_of_the_snapshot_is_carried_over_restarts(tmp_path: Path) -> None:
     """Processes that live for less than ten minutes each still take one every ten minutes."""
     assert [in_a_life(tmp_path, _note_a_row, later_s=400.0 * number) for number in range(5)] == [

@@ -13,6 +13,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from agent.domain.records import MessageRow, Reading, Row, TimerKind, TimerRow
 from agent.journal import JournalClosedError, Reader
 from agent.journal.codec import encode_window
@@ -239,6 +241,7 @@ def judged(folder: Path) -> tuple[dict[str, str], set[str], int]:
         return sealed, verdicts, reader.counts()["outbox"]
 
 
+@pytest.mark.slow
 def test_a_kill_amid_a_cut_tick_gives_the_same_windows(tmp_path: Path) -> None:
     """Killed before the row that seals all is taken, or after 200 of its windows: the same ids and bytes."""
     whole, uncut, cut = tmp_path / "whole", tmp_path / "uncut", tmp_path / "cut"

@@ -231,6 +231,7 @@ def test_message_that_the_broker_does_not_take_is_refused_and_the_rest_goes_on(t
         broker.stop()
 
 
+@pytest.mark.slow
 def test_a_broker_that_talks_nonsense_is_asked_again_no_faster() -> None:
     """Bytes that are not MQTT break the connection; it is retried at intervals, nothing else breaks."""
     accepted: list[float] = []

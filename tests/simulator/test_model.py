@@ -233,6 +233,7 @@ def test_missing_usage(endpoint: ModelEndpoint) -> None:
     assert ask(endpoint).usage is None
 
 
+@pytest.mark.slow
 def test_slow_drip_and_hang_outlast_a_deadline(endpoint: ModelEndpoint) -> None:
     """Slow answers in the end; a drip and a hang are still not done when the caller gives up."""
     endpoint.director.play(["slow", "drip", "hang"])

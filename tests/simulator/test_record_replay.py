@@ -226,6 +226,7 @@ def test_record_ends_with_its_reader(broker: Broker) -> None:
     process.stderr.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("args", "says", "code"),
     [

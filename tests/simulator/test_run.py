@@ -185,6 +185,7 @@ def test_run_serves_its_own_metrics(broker: Broker, tmp_path: Path) -> None:
     assert last.total("edge_sim_messages_refused_total") == 0
 
 
+@pytest.mark.slow
 def test_idle_clients_do_not_block_a_scrape() -> None:
     """Some idle clients leave room; another address than /metrics is not there."""
     collector = FleetCollector(stats=lambda: LinkStats(published=5, acked=3), links=1, up=lambda: 1)

@@ -134,6 +134,7 @@ def test_dripping_clients_give_way_and_end() -> None:
         assert get(server, "/metrics")[0] == 200
 
 
+@pytest.mark.slow
 def test_clients_that_do_not_read_give_way_to_a_scrape() -> None:
     """With every slot taken by clients that never read their response, a scrape waits about a second."""
     routes = {"/big": lambda: Response(BIG), "/metrics": lambda: Response(b"up 1\n")}
