@@ -18,8 +18,10 @@ from agent.commands.discovery.layouts import group
 from agent.commands.discovery.proposal import Proposed, propose
 from agent.commands.discovery.topic_facts import gather
 from agent.config import load_apart
-from agent.decode.registry import Registry
-from simulator.family_run import make, play
+from agent.decode.registry import Registry, SourceSpec
+from agent.decode.topics import covers
+from simulator.families import words
+from simulator.family_run import make, play, reports
 from tests.commands.kit import ask
 from tests.decode.test_simulated import DEVICES
 from tests.mqtt.desk import peer
@@ -87,6 +89,27 @@ def test_every_device_of_five_families_is_found_and_read(
         if any(source.topic.split("/")[0] == topic.split("/")[0] for source in load_apart(path).sources)
     ]
     assert {reading.device for one in decoded for reading in one.readings} >= wanted
+
+
+def series(heard: list[Message], sources: list[SourceSpec]) -> set[tuple[str, str]]:
+    registry = Registry(sources=sources, base_topic="edge-agent/gw")
+    decoded = [
+        registry.decode(one.topic, one.payload, one.at)
+        for one in heard
+        if any(covers(filter_, one.topic) for filter_ in registry.filters)
+    ]
+    return {(reading.device, reading.metric) for one in decoded for reading in one.readings}
+
+
+@pytest.mark.parametrize("word", words())
+def test_proposed_sources_name_devices_and_metrics_as_the_family_does(word: str) -> None:
+    """A narrower topic than `#` changes no name and loses no series, for every family of the simulator."""
+    (device,) = make([word], count=1, seed=1)
+    sent = [(START, one) for one in device.begin(START)]
+    sent += reports([device], start=START, until=START + 1200.0)
+    heard = [Message(one.topic, one.payload, at, retained=False) for at, one in sent]
+    sources = [one.spec() for one in propose(gather(heard))]
+    assert series(heard, sources) == series(heard, [SourceSpec("#")])
 
 
 @pytest.mark.parametrize(

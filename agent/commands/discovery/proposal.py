@@ -87,6 +87,8 @@ def _of_families(facts: Iterable[TopicFacts]) -> Iterator[Proposed]:
     for family, members in topics.items():
         for pattern, own in below(FAMILIES[family].topics, members).items():
             if not pattern.startswith("+"):
+                if "+" in pattern:  # a wildcard without a name would be taken for the device
+                    pattern = f"{pattern.split('/')[0]}/#"  # noqa: PLW2901
                 yield Proposed(topic=pattern, format=family)
                 continue
             first = sorted({topic.split("/")[0] for topic in own})

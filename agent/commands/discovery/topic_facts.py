@@ -125,7 +125,7 @@ def _note(facts: TopicFacts, decoded: Decoded, message: Message) -> None:
         facts.families[decoded.family] += 1
     if not message.payload:
         return  # it deletes a retained message
-    value = _peek(message.payload) if decoded.family == GENERIC else None
+    value = _peek(message.payload)
     state = _state_in(facts.name, value, message.payload) if decoded.family == GENERIC else None
     if state is not None and (facts.states or not facts.readings):
         facts.state_field, word = state
@@ -140,6 +140,7 @@ def _note(facts: TopicFacts, decoded: Decoded, message: Message) -> None:
     _note_words(facts, decoded.skipped, message.payload, value)
     if isinstance(value, dict):
         facts.bare = False
+    if isinstance(value, dict) and decoded.family == GENERIC:
         _note_ids(facts, value)
     if why:
         facts.why[why] += 1
