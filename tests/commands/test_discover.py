@@ -27,6 +27,8 @@ from tests.decode.test_simulated import DEVICES
 from tests.mqtt.desk import peer
 from tests.support.broker import Broker, free_port
 
+pytestmark = [pytest.mark.broker, pytest.mark.process]
+
 FIVE = ("zigbee2mqtt", "tasmota", "shelly", "rtl_433", "ble_gateway")
 START = 1_782_475_200.0
 

@@ -9,6 +9,8 @@ import yaml
 from agent.commands.discovery.written import SYSTEM_STATE, state_dir
 from tests.commands.kit import ask
 
+pytestmark = pytest.mark.process
+
 
 def test_the_commented_default_is_valid(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """It names every section, and `check` accepts it."""

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from agent.commands.discovery.layouts import MANY_FIRST, METRIC, Layout, below, group
@@ -16,8 +16,6 @@ MAX_SOURCES = 64
 MAX_EXCLUDED = 32  # filters of one source
 #: Families whose messages about no value explain others: units, members, aliases.
 LEARNING = frozenset({"homie", "sparkplug", "ems_esp", "opcua_pubsub"})
-_KEYS = {one.name for one in fields(SourceSpec)}
-_STATE_FIELDS = {one.name for one in fields(AvailabilitySpec)}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -46,7 +44,7 @@ class Proposed:
             found["exclude"] = self.exclude
         if self.availability is not None:
             found["availability"] = self.availability
-        return {key: value for key, value in found.items() if key in _KEYS}
+        return found
 
     def spec(self) -> SourceSpec:
         """Return it as the registry takes it."""
@@ -167,8 +165,6 @@ def _availability(source: Proposed, facts: Iterable[TopicFacts]) -> dict[str, An
         online, offline = opposites(one.states)
         keys: dict[str, Any] = {"topic": topic, "online": online, "offline": offline}
         if one.state_field not in {None, "state"}:
-            if "field" not in _STATE_FIELDS:
-                continue
             keys["field"] = f"$.{one.state_field}"
         return keys
     return None
