@@ -118,6 +118,8 @@ class Tasmota(JsonFamily):
                 yield self._take(item, None, device=f"{bridge}/{sensor}", frame=frame)
 
     def _unit(self, metric: str) -> str | None:
+        if _POWER.fullmatch(metric):
+            return None  # the state of a relay, not watts
         parts = metric.casefold().split(".")
         return self.UNITS.get(parts[-2] if parts[-1].isdecimal() and len(parts) > 1 else parts[-1])
 
