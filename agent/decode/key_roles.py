@@ -24,7 +24,7 @@ _TIMES = _ranked(
 _MAYBE_TIMES = _ranked("t at date dt when d")
 _NAMES = _ranked(
     "metric measurement parameter quantity displayname name tag tagname browsename variable field point "
-    "signal sensor channel key n type"
+    "signal sensor channel ch register reg port pin slot phase key n type"
 )
 # Of the thing that measures. Without a list they are the device's own.
 _THINGS = _ranked(
@@ -54,7 +54,7 @@ _TEXTS = _ranked(
     "room friendlyname devicename displayname messagetype publisherid tempunit class category topic message "
     "msg text"
 )
-_NUMBERED = frozenset({"sensor", "channel"})
+_NUMBERED = frozenset({"sensor", "channel", "ch", "register", "reg", "port", "pin", "slot"})
 # sensor_id, sensorId, fw_version, installedVersion, gw_mac; not "humid".
 _NO_VALUE_END = re.compile(
     r"(?:[_\-. ](?:id|Id|ID|uid|uuid|UUID|version|mac|ip|serial|eui|seq|crc|hash|token)"
