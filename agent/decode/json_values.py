@@ -189,6 +189,11 @@ class JsonValues:
                 self._skip(_join(base, key), Skip.NOT_A_VALUE)
         for key in roles.bad:
             self._skip(_join(base, ascii(key)[:40]), Skip.BAD_NAME)
+        for key, unit_key in roles.own_units:
+            unit = read_unit(fields[unit_key])
+            if unit and key not in apart:
+                apart.update((key, unit_key))
+                self._take_value(_join(base, key), fields[key], at, unit)
         if roles.values or roles.units or roles.events or used:
             self._take_measurement(fields, roles, base, at, apart, named=bool(used))
         else:
@@ -251,7 +256,12 @@ class JsonValues:
     ) -> None:
         """Take an object without a value key; its unit is that of its number, if there is just one."""
         keys = [key for key in roles.metrics if key not in apart and key != unit_key]
-        if named and base is not None and all(key in roles.annotations for key in keys):
+        if (
+            named
+            and base is not None
+            and not roles.own_units
+            and all(key in roles.annotations for key in keys)
+        ):
             # A tag with an error code in place of its value.
             self._skip(base, Skip.NO_VALUE)
             return

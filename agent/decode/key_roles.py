@@ -1,7 +1,7 @@
 """Roles of the keys of a JSON object, cached because a device repeats its keys."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -24,7 +24,7 @@ _TIMES = _ranked(
 _MAYBE_TIMES = _ranked("t at date dt when d")
 _NAMES = _ranked(
     "metric measurement parameter quantity displayname name tag tagname browsename variable field point "
-    "signal sensor channel key n type"
+    "signal sensor channel ch register reg port pin slot phase key n type"
 )
 # Of the thing that measures. Without a list they are the device's own.
 _THINGS = _ranked(
@@ -34,6 +34,7 @@ _THINGS = _ranked(
 _IDS = _ranked("id nodeid tagid pointid itemid idx")
 _VALUES = _ranked("value val v")
 _UNITS = _ranked("unit units uom unitofmeasurement u engineeringunits")
+_UNIT_ENDS = ("unit", "units", "uom")
 # A button that sends "on" switches nothing on.
 _EVENTS = _ranked("action event click")
 _QUALITIES = _ranked("q qc quality statuscode good")
@@ -54,7 +55,7 @@ _TEXTS = _ranked(
     "room friendlyname devicename displayname messagetype publisherid tempunit class category topic message "
     "msg text"
 )
-_NUMBERED = frozenset({"sensor", "channel"})
+_NUMBERED = frozenset({"sensor", "channel", "ch", "register", "reg", "port", "pin", "slot"})
 # sensor_id, sensorId, fw_version, installedVersion, gw_mac; not "humid".
 _NO_VALUE_END = re.compile(
     r"(?:[_\-. ](?:id|Id|ID|uid|uuid|UUID|version|mac|ip|serial|eui|seq|crc|hash|token)"
@@ -75,6 +76,7 @@ class KeyRoles(NamedTuple):
     names: tuple[str, ...]  # only together with a value, otherwise keys like any other
     values: tuple[str, ...]
     units: tuple[str, ...]
+    own_units: tuple[tuple[str, str], ...]  # a metric and the key of its own unit: temp, temp_unit
     events: frozenset[str]
     annotations: frozenset[str]  # of a value: quality, fault, decimals; otherwise keys like any other
     qualities: tuple[str, ...]
@@ -154,6 +156,7 @@ def _sorted(keys: tuple[str, ...]) -> KeyRoles:
     metrics = tuple(key for key in keys if key not in apart)
     maybe_times = _among(words, _MAYBE_TIMES)
     events = frozenset(_among(words, _EVENTS))
+    own_units = tuple(_own_units({key: words[key] for key in metrics}, values))
     decimals = (key for key, word in words.items() if word in _DECIMALS)
     return KeyRoles(
         times=times,
@@ -165,16 +168,27 @@ def _sorted(keys: tuple[str, ...]) -> KeyRoles:
         names=_among(words, _NAMES),
         values=values,
         units=units,
+        own_units=own_units,
         events=events,
         annotations=frozenset((*qualities, *_among(words, _FAULTS), *decimals)),
         qualities=qualities,
         metrics=metrics,
         alone=len(values) == 1 == len(metrics) - len(units) and is_sure(values[0]) and not (hidden or bad),
-        plain=not (hidden or bad or maybe_times or values or units or events),
+        plain=not (hidden or bad or maybe_times or values or units or own_units or events),
     )
 
 
 _kept = lru_cache(maxsize=512)(_sorted)
+
+
+def _own_units(words: Mapping[str, str], values: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    """Yield the metrics next to whose key is one with the same word and ``unit`` behind it."""
+    ends = {word: key for key, word in words.items() if word.endswith(_UNIT_ENDS)}
+    if ends:
+        for key, word in words.items():
+            unit_key = next((ends[word + end] for end in _UNIT_ENDS if word + end in ends), None)
+            if unit_key is not None and key not in values:
+                yield key, unit_key
 
 
 def _among(words: Mapping[str, str], ranks: Mapping[str, int]) -> tuple[str, ...]:

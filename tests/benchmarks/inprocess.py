@@ -5,7 +5,7 @@ agreed with everything; how often it would be asked is counted.
 """
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -49,25 +49,28 @@ class Counts:
     audits: int = 0
 
 
-def _config(limits: Mapping[str, Any]) -> Config:
-    sources = yaml.safe_load(demo_config().read_text())["sources"]
+def _config(limits: Mapping[str, Any], sources: Sequence[Mapping[str, Any]] | None) -> Config:
+    if sources is None:
+        sources = yaml.safe_load(demo_config().read_text())["sources"]
     with TemporaryDirectory() as folder:
         path = Path(folder) / "agent.yaml"
-        path.write_text(yaml.safe_dump({"sources": sources, "limits": dict(limits)}))
+        path.write_text(yaml.safe_dump({"sources": list(sources), "limits": dict(limits)}))
         return load(path, {})
 
 
 class LocalAgent:
-    """One agent; its findings before ``live_from`` (event time) is not kept."""
+    """One agent; its findings before ``live_from`` (event time) are not kept. It reads the demo's sources."""
 
     def __init__(
         self,
         *,
         live_from: float = 0.0,
         limits: Mapping[str, Any] | None = None,
+        sources: Sequence[Mapping[str, Any]] | None = None,
         settings: DetectSettings | None = None,
+        on_window: Callable[[Window], object] = lambda _window: None,
     ) -> None:
-        config = _config(limits or {})
+        config = _config(limits or {}, sources)
         self._registry = Registry(sources=config.sources, base_topic="edge-agent/bench")
         self.detector = Detector(settings or DetectSettings(), of_limits(config))
         self._windows = Windows(WindowSettings())
@@ -78,6 +81,7 @@ class LocalAgent:
         self._calm = CalmRate()
         self._doubts = Doubts()
         self._live_from = live_from
+        self._on_window = on_window
         self._seq = 0
         self._last_seq: dict[str, int] = {}
         self._connected = False
@@ -95,6 +99,8 @@ class LocalAgent:
             except DecodeError:
                 continue
             self._take(decoded.readings, message.at)
+            for device in decoded.heard:
+                self.detector.heard(device, message.at)
 
     def pass_time(self, clock: float) -> None:
         """Let windows and silences that are due until ``clock`` come about."""
@@ -115,7 +121,7 @@ class LocalAgent:
     def _take(self, readings: Iterable[Reading], clock: float) -> None:
         by_device: dict[str, list[tuple[Reading, Score]]] = {}
         for reading in readings:
-            by_device.setdefault(reading.device, []).append((reading, self.detector.update(reading, clock)))
+            by_device.setdefault(reading.device, []).append(self.detector.judge(reading, clock))
         for device, scored in by_device.items():
             self._last_seq[device] = self._seq
             for draft in self._windows.add(device, self._seq, clock, scored, None):
@@ -131,6 +137,7 @@ class LocalAgent:
         self._conclude(self._sealer.seal(draft))
 
     def _conclude(self, window: Window) -> None:
+        self._on_window(window)
         before = self._findings.get(window.device)
         decision = decide(
             window,

@@ -66,6 +66,7 @@ def five_families(broker: Broker) -> Iterator[None]:
         thread.join()
 
 
+@pytest.mark.process
 def test_every_device_of_five_families_is_found_and_read(
     tmp_path: Path, own_broker: Broker, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -213,6 +214,7 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert heard.kept[FEW].topic == "busy"
 
 
+@pytest.mark.process
 def test_hostile_topics_and_payloads_only_show_escaped(
     tmp_path: Path, own_broker: Broker, capsys: pytest.CaptureFixture[str]
 ) -> None:

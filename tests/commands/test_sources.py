@@ -1,6 +1,7 @@
 """The doctor's words on sources, from the journaled counts."""
 
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -9,15 +10,25 @@ import pytest
 
 from agent.commands.checks.line import Level
 from agent.commands.checks.sources import look_at_sources
-from agent.config import load_apart
+from agent.config import Config, load_apart
+from agent.decode.registry import Registry
 from agent.journal.source_tally import SourceTally
 from agent.journal.stats import JournalStats
+from agent.status.source_view import barren, barren_words, view_sources
 from tests.commands.kit import write_config
-from tests.journal.rig import Rig, link_up
+from tests.journal.rig import Rig, arrival, link_up
+from tests.pipeline import field_streams
 
 pytestmark = pytest.mark.process
 
 AT = 1_700_000_000.0
+
+
+def save(config: Config, stats: JournalStats, *, now: float) -> None:
+    """Write counts as a running agent does each minute; ``now`` is monotonic."""
+    text = stats.sources_json(since=AT, at=AT + 600, now=now)
+    with closing(sqlite3.connect(config.agent.state_dir / "journal.sqlite")) as connection, connection:
+        connection.execute("INSERT OR REPLACE INTO meta VALUES ('sources', ?)", (text,))
 
 
 def journaled(folder: Path, **sources: SourceTally) -> list[Any]:
@@ -28,9 +39,7 @@ def journaled(folder: Path, **sources: SourceTally) -> list[Any]:
         rig.settle()
     stats = JournalStats()
     stats.sources = {f"{name}/{{device}}": tally for name, tally in sources.items() if tally.messages}
-    text = stats.sources_json(since=AT, at=AT + 600, now=1000.0)
-    with closing(sqlite3.connect(config.agent.state_dir / "journal.sqlite")) as connection, connection:
-        connection.execute("INSERT OR REPLACE INTO meta VALUES ('sources', ?)", (text,))
+    save(config, stats, now=1000.0)
     return list(look_at_sources(config))
 
 
@@ -51,6 +60,38 @@ def test_a_site_that_sends_only_text_is_warned_of(tmp_path: Path) -> None:
     assert "metrics.values" in lines[0].remedy
     assert "14 messages, 7 readings" in lines[1].what
     assert "no message" in lines[2].what
+
+
+def test_status_and_doctor_name_a_source_whose_words_nobody_mapped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An hour of words and one reading of another source; both name the first in the same words."""
+    topics = ["hall/{device}/{metric}", "room/{device}"]
+    config = load_apart(write_config(tmp_path, sources=[{"topic": topic} for topic in topics]))
+    registry = Registry(sources=config.sources, base_topic="edge-agent/gw1")
+    monkeypatch.setattr(
+        "tests.journal.rig.decode", lambda one: registry.decode(one.topic, one.payload, one.received)
+    )
+    words = field_streams.text_only(until=field_streams.START + 3600.0, words=("ajar", "stiff"))
+    messages = [one for one in words if one.topic == "hall/door/state"]
+    with Rig(config.agent.state_dir) as rig:
+        rig.offer([link_up(1)])
+        for number, one in enumerate(messages):
+            rig.offer([arrival(number, topic=one.topic, payload=one.payload)])
+        rig.offer([arrival(len(messages), topic="room/bath", payload=b'{"temperature":21.5}')])
+        rig.settle()
+        stats, soon = rig.journal.stats, time.monotonic() + 300.0
+        views = view_sources(topics, stats, soon)
+        (told,) = barren(stats, soon).items()
+    assert [(view["yields_nothing"], view["readings"]) for view in views] == [(True, 0), (False, 1)]
+    assert views[0]["unread"] == [{"device": "door", "name": "state", "why": "unmapped"}]
+    save(config, stats, now=soon)
+    warned, well = look_at_sources(config)
+    assert (warned.level, well.level) == (Level.WARN, Level.OK)
+    for text in (warned.what, barren_words(told[0], told[1].as_json(soon))):
+        assert f"hall/{{device}}/{{metric}} has sent {len(messages)} messages without a reading" in text
+        assert "door state: unmapped" in text
+    assert "metrics.values" in warned.remedy
 
 
 def test_a_journal_without_counts_says_nothing(tmp_path: Path) -> None:

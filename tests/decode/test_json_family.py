@@ -24,24 +24,26 @@ def test_an_announced_interval_is_returned(case: Case) -> None:
 
 
 @pytest.mark.parametrize(
-    ("topic", "given", "own", "device"),
+    ("source", "topic", "given", "own", "device"),
     [
-        ("tele/plug/SENSOR", "plug", "plug", "plug"),
-        ("tele/plug/SENSOR", "tele/plug/SENSOR", "plug", "plug"),  # source: "#"
-        ("tele/plug/SENSOR", "plug/SENSOR", "plug", "plug"),  # tele/#
-        ("home/tele/plug/SENSOR", "plug", "home/plug", "plug"),  # home/tele/{device}/SENSOR
-        ("a/rtl_433/h1/events", "a/h1", "M/7", "M/7"),
-        ("rtl_433/h1/devices/M/7/x", "h1/M/7", "M/7", "h1/M/7"),
-        ("tele/plug/SENSOR", "boiler room", "plug", "boiler room"),  # device: a constant
-        ("msh/EU/2/json/L/!aa", "EU/L/!aa", "3121468972", "3121468972"),
-        ("zigbee2mqtt/a/b", "zigbee2mqtt/a/b", "a/b", "a/b"),
+        ("tele/{device}/SENSOR", "tele/plug/SENSOR", "plug", "plug", "plug"),
+        ("#", "tele/plug/SENSOR", "tele/plug/SENSOR", "plug", "plug"),
+        ("tele/#", "tele/plug/SENSOR", "plug/SENSOR", "plug", "plug"),
+        ("home/tele/{device}/SENSOR", "home/tele/plug/SENSOR", "plug", "home/plug", "plug"),
+        ("home/tele/+/SENSOR", "home/tele/plug/SENSOR", "plug", "home/plug", "home/plug"),
+        ("+/rtl_433/+/events", "a/rtl_433/h1/events", "a/h1", "M/7", "M/7"),
+        ("rtl_433/{device+}/x", "rtl_433/h1/devices/M/7/x", "h1/M/7", "M/7", "h1/M/7"),
+        ("a constant", "tele/plug/SENSOR", "boiler room", "plug", "boiler room"),
+        ("msh/+/2/json/+/+", "msh/EU/2/json/L/!aa", "EU/L/!aa", "3121468972", "3121468972"),
+        ("#", "zigbee2mqtt/a/b", "zigbee2mqtt/a/b", "a/b", "a/b"),
     ],
 )
 def test_the_device_is_the_familys_unless_the_source_names_it(
-    topic: str, given: str, own: str, device: str
+    source: str, topic: str, given: str, own: str, device: str
 ) -> None:
     """Wildcards name no device; a constant, a template or the same device with other levels does."""
-    assert device_of(Route(topic, given, None), own) == device
+    parts = {"device": given} if "{" in source else {}
+    assert device_of(Route(topic, given, None, parts), own) == device
 
 
 @pytest.mark.parametrize(
