@@ -12,7 +12,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from agent.detect import Detector, DetectSettings
 from agent.domain.records import Reading
-from tests.mqtt.desk import peer, send
+from tests.mqtt.link_harness import peer, send
 from tests.support.agent_process import AgentProcess
 from tests.support.broker import Broker
 from tests.support.waiting import wait_for

@@ -14,7 +14,7 @@ import pytest
 
 from agent.journal import Reader
 from agent.testing.failpoint import MARKER, VARIABLE
-from tests.mqtt.desk import peer
+from tests.mqtt.link_harness import peer
 from tests.support.agent_process import AgentProcess
 from tests.support.broker import Broker
 from tests.support.model_endpoint import ModelEndpoint

@@ -9,7 +9,7 @@ import pytest
 from agent.journal import Reader
 from agent.mqtt import BROKER_DROPS
 from agent.testing.failpoint import MARKER, VARIABLE
-from tests.mqtt.desk import peer, send
+from tests.mqtt.link_harness import peer, send
 from tests.mqtt.test_broker_drops import leave_session
 from tests.support.agent_process import AgentProcess
 from tests.support.broker import Broker

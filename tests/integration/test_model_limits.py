@@ -8,7 +8,7 @@ import pytest
 
 from tests.decode.test_injection import CORPUS
 from tests.integration.model_site import LIMIT_S, PER_WINDOW, SITE, Site
-from tests.mqtt.desk import send
+from tests.mqtt.link_harness import send
 from tests.support.model_endpoint import answer_of, windows_of
 from tests.support.waiting import wait_for
 

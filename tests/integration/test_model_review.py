@@ -13,7 +13,7 @@ import yaml
 from agent.cli import main
 from agent.prompt import SYSTEM, VERSION
 from tests.integration.model_site import DEVICE, KEY, LIMIT_S, PASSWORD, PER_WINDOW, REPLY, SITE, TEXT, Site
-from tests.mqtt.desk import send
+from tests.mqtt.link_harness import send
 from tests.support.model_endpoint import answer_of, windows_of
 from tests.support.otlp_receiver import http_receiver
 from tests.support.waiting import wait_for

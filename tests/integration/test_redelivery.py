@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from agent.testing.failpoint import MARKER, VARIABLE
-from tests.mqtt.desk import peer, send
+from tests.mqtt.link_harness import peer, send
 from tests.support.agent_process import AgentProcess
 from tests.support.broker import Broker
 from tests.support.waiting import wait_for

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.mqtt.brokers import OldBroker
-from tests.mqtt.desk import peer, send
+from tests.mqtt.link_harness import peer, send
 from tests.support.agent_process import AgentProcess
 from tests.support.broker import Broker
 from tests.support.waiting import wait_for

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.decode.sparkplug_wire import payload
-from tests.mqtt.desk import peer
+from tests.mqtt.link_harness import peer
 from tests.simulator.listener import Listener
 from tests.support.agent_process import AgentProcess
 from tests.support.broker import Broker

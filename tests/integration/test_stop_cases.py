@@ -16,7 +16,7 @@ import pytest
 from agent.journal import Reader
 from agent.testing.failpoint import VARIABLE
 from tests.integration.patients import Patient, publish
-from tests.mqtt.desk import peer
+from tests.mqtt.link_harness import peer
 from tests.support.agent_process import AgentProcess
 from tests.support.broker import Broker
 from tests.support.model_endpoint import ModelEndpoint

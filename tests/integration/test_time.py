@@ -13,7 +13,7 @@ import pytest
 from agent.detect import Detector, DetectSettings
 from agent.domain.records import Reading
 from agent.pipeline.window import identify
-from tests.mqtt.desk import peer, send
+from tests.mqtt.link_harness import peer, send
 from tests.support.agent_process import AgentProcess
 from tests.support.broker import Broker
 from tests.support.waiting import wait_for

@@ -12,7 +12,7 @@ import pytest
 from agent.cli import main
 from agent.verdict.encode import iso
 from tests.integration.model_site import DEVICE, LIMIT_S, Site
-from tests.mqtt.desk import peer, send
+from tests.mqtt.link_harness import peer, send
 from tests.support.agent_process import AgentProcess
 from tests.support.broker import Broker
 from tests.support.model_endpoint import answer_of, windows_of
