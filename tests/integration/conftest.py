@@ -1,4 +1,4 @@
-"""What the tests of real processes share."""
+"""Fixtures of the tests of real processes."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack

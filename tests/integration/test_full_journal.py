@@ -1,4 +1,4 @@
-"""A small journal that fills: real broker, analyst and model; the intake is shut for seconds at most."""
+"""A small journal that fills: the intake is shut for seconds at most."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""From a device's trace to the consumer's: an agent, its model, and a collector that decodes its spans."""
+"""From a device's trace to the consumer's, through an agent and its model."""
 
 import json
 import time

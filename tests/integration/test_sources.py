@@ -1,4 +1,4 @@
-"""Sources on a real broker: overlap, a gateway's last will, devices named in the payload."""
+"""Sources on a real broker: overlap, a gateway's last will, devices in payloads."""
 
 import json
 from pathlib import Path

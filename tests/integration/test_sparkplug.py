@@ -1,4 +1,4 @@
-"""Sparkplug B end to end: a birth that was asked for, and its aliases after a kill."""
+"""Sparkplug B end to end: a birth that was asked for, and aliases after a kill."""
 
 from pathlib import Path
 

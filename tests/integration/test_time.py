@@ -1,4 +1,4 @@
-"""The wall clock is data only: no clock at boot, jumps of days, old and future event times."""
+"""The wall clock is data only: no clock at boot, jumps, odd event times."""
 
 import json
 import random
@@ -25,7 +25,7 @@ BACKLOG_DAYS = 3
 
 
 class Row(NamedTuple):
-    """One reading as journaled, with what its message says of time."""
+    """One reading as journaled, with the time in its message."""
 
     seq: int
     clock: float
