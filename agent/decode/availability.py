@@ -68,7 +68,7 @@ def availability_pattern(spec: AvailabilitySpec, source: TopicPattern) -> TopicP
 
 
 def names_device(pattern: TopicPattern, source: TopicPattern, template: DeviceTemplate | None) -> bool:
-    """Whether an availability topic names one device; otherwise it stands for all under it."""
+    """Whether an availability topic names one device; otherwise it applies to all under it."""
     if template is not None:
         return not template.paths and set(template.names) <= set(pattern.names)
     wanted = {name for name in source.names if name != METRIC}
@@ -109,13 +109,15 @@ class AvailabilityDecoder:
         try:
             value: Any = read_exact(text)
         except (ValueError, RecursionError):
-            raise DecodeError(DecodeReason.BAD_JSON, "a state that is no JSON") from None
+            raise DecodeError(DecodeReason.BAD_JSON, "a state that is not JSON") from None
         found = self._path.find(value) if isinstance(value, dict) else value
         if isinstance(found, str):
             return found
         if found is None or isinstance(found, bool):
             return _LITERALS[found]
-        raise DecodeError(DecodeReason.NO_READINGS, f"{self._path.text} is no text, number, true or false")
+        raise DecodeError(
+            DecodeReason.NO_READINGS, f"{self._path.text} is neither text nor number, true or false"
+        )
 
 
 class SharedAvailability:

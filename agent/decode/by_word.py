@@ -12,7 +12,7 @@ class ByWord:
     """A family that ``auto`` does not ask; the generic one reads what it can be sure of."""
 
     topics: ClassVar[tuple[str, ...]] = ()
-    flat: ClassVar[bool] = False  # the names of arrays are no part of the metrics
+    flat: ClassVar[bool] = False  # the names of arrays are not part of the metrics
 
     def __init__(self, *, limits: DecodeLimits, max_future_skew_s: float) -> None:
         self.limits = limits

@@ -1,4 +1,4 @@
-"""Device id of a source: a constant, or a template over levels of the topic and the JSON payload."""
+"""Device id of a source: a constant, or a template over topic and JSON payload."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -38,7 +38,7 @@ class DeviceTemplate:
 
     def __init__(self, text: str, topic: TopicPattern) -> None:
         if not is_name(text) or len(text) > MAX_DEVICE:
-            raise ValueError(f"is no name of 1 to {MAX_DEVICE} printable characters; write one")
+            raise ValueError(f"is not a name of 1 to {MAX_DEVICE} printable characters; write one")
         found = list(_PART.finditer(text))
         ends = [0, *(one.end() for one in found)]
         parts = [_part(one[1], text[end : one.start()], topic) for one, end in zip(found, ends, strict=False)]
@@ -101,7 +101,7 @@ def _text_at(path: JsonPath | None, payload: Any) -> str:
     found = path.find(payload) if path is not None else None
     text = found.strip() if isinstance(found, str) else ""
     if not is_name(text):
-        shown = "is missing" if found is None else f"is {ascii(found)[:_MAX_SHOWN]}, which is no name"
+        shown = "is missing" if found is None else f"is {ascii(found)[:_MAX_SHOWN]}, which is not a name"
         raise DecodeError(DecodeReason.NO_DEVICE, f"{path.text if path else ''} {shown}")
     return text
 

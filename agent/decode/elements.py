@@ -20,7 +20,7 @@ _TYPE = "type"  # names the measured quantity next to a value, but nothing that 
 
 
 class Element(NamedTuple):
-    """What names an element."""
+    """The name of an element, and its origin."""
 
     path: str = ""  # below the path of the list
     device: str | None = None  # a radio address: a device of its own behind the one of the topic
@@ -33,7 +33,7 @@ def is_address(text: str) -> bool:
 
 
 def name_elements(items: Sequence[dict[str, Any]], device: str) -> list[Element] | None:
-    """Return what names each of ``items``, or None where only their place or time tells them apart."""
+    """Return the name of each of ``items``, or None where only their place or time differs."""
     each = [roles_of(item) for item in items]
     own = {part.casefold() for part in device.split("/")}
     things = [_thing(item, roles, own) for item, roles in zip(items, each, strict=True)]
@@ -46,7 +46,7 @@ def name_elements(items: Sequence[dict[str, Any]], device: str) -> list[Element]
 
 
 def _thing(item: dict[str, Any], roles: KeyRoles, own: set[str]) -> tuple[str, str] | None:
-    """Return key and text of the id of what measures, None where it is the topic's device or missing."""
+    """Return key and text of the sensor's id, None where it is the topic's device or missing."""
     for key in roles.things:
         text = name_of(key, item[key], number=True)
         if text is not None:
@@ -57,7 +57,7 @@ def _thing(item: dict[str, Any], roles: KeyRoles, own: set[str]) -> tuple[str, s
 def _label_keys(
     items: Sequence[dict[str, Any]], each: Sequence[KeyRoles], things: Sequence[tuple[str, str] | None]
 ) -> tuple[str, ...]:
-    """Return the key whose text tells the items apart, or the two that do so together."""
+    """Return the key whose text differs in all items, or the two whose texts together do."""
     first = each[0]
     names = [key for key in first.names if key.lower() != _TYPE or first.values]
     keys = [key for key in (*names, *first.ids) if all(_label(item, key) is not None for item in items)]
@@ -70,7 +70,7 @@ def _label_keys(
         if len(marks) == len(items):
             if key in ids or not ids or len({_label(item, ids[0]) for item in items}) == len(items):
                 return (key,)
-            # An id that comes again with another name is that of what measures.
+            # An id that comes again with another name is that of the sensor.
             return ids[0], key
     return (ids[0], keys[0]) if ids and keys[0] not in ids else (keys[0],)
 

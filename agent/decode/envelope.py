@@ -202,7 +202,7 @@ def with_unit(reading: Reading, units: Mapping[str, str]) -> Reading:
 
 
 def label_by(items: list[Any], keys: tuple[str, ...]) -> list[str] | None:
-    """Return the texts that name the elements of a list: of the first key by which all differ."""
+    """Return the texts that name the elements of a list: of the first key in which all differ."""
     if not all(type(item) is dict for item in items):
         return None
     for key in keys:

@@ -92,7 +92,7 @@ class Reader:
     time_path: tuple[str, ...] | None = None  # keys that lead to the event time
     comma: bool = False  # a comma in a number is a decimal comma
     words: Mapping[str, float] = field(default_factory=dict)  # `values:`, casefolded
-    request_rebirth: bool = False  # a family may ask a device for what it has not received
+    request_rebirth: bool = False  # a family may ask a device for names that it has not received
 
 
 DEFAULT_READER = Reader()

@@ -1,7 +1,7 @@
-"""InfluxDB line protocol: ``weather,location=roof temperature=21.5,humidity=44i 1795783136000000000``.
+"""InfluxDB line protocol: ``weather,location=roof temperature=21.5,humidity=44i``.
 
 Tags are labels and no metrics, and a measurement is not part of a name, unless two lines of a message would
-otherwise give one metric: then the tags that differ, or the measurement, stand before the field.
+otherwise give one metric: then the tags that differ, or the measurement, precede the field.
 """
 
 import re
@@ -44,7 +44,7 @@ def take_lines(values: JsonValues, text: str, metric: str | None) -> Content:
     """Return what the lines of ``text`` hold.
 
     Raises:
-        DecodeError: where a line is no line protocol, with its number.
+        DecodeError: where a line is not line protocol, with its number.
     """
     lines = [line.strip() for line in text.split("\n") if line.strip() and line.lstrip()[0] != "#"]
     read = [_read(line, number) for number, line in enumerate(lines[:_MAX_LINES], 1)]
@@ -56,7 +56,7 @@ def take_lines(values: JsonValues, text: str, metric: str | None) -> Content:
 def _read(line: str, number: int) -> _Line:
     found = _LINE.fullmatch(line)
     if found is None:
-        raise DecodeError(DecodeReason.BAD_JSON, f"line {number} is no InfluxDB line protocol")
+        raise DecodeError(DecodeReason.BAD_JSON, f"line {number} is not InfluxDB line protocol")
     fields: dict[str, object] = {_plain(key): _value(value) for key, value in _pairs(found["fields"])}
     if found["at"]:
         fields["timestamp"] = found["at"]
@@ -86,7 +86,7 @@ def _value(text: str) -> object:
 
 
 def _path(line: _Line, lines: list[_Line]) -> str:
-    """Return what stands before the fields of ``line`` so that no other line gives the same metric."""
+    """Return the prefix of the fields of ``line`` that no other line's fields have."""
     same = [
         other for other in lines if not other.fields.keys().isdisjoint(line.fields.keys() - {"timestamp"})
     ]

@@ -19,7 +19,7 @@ _MEANT = {"instruction", "role_marker"}
 _INSTRUCTION = re.compile(
     r"(?i)\b(?:ignore|disregard|forget|override)\b.{0,40}\b(?:previous|prior|above|earlier|all|instruction|rule)"
     r"|\b(?:you are now|act as|pretend to be|new instructions?|do not (?:report|alarm|flag))\b"
-    r"|\b(?:say|answer|reply|respond|report|output)\b.{0,30}\b(?:normal|nothing|only|with)\b"
+    r"|\b(?:say|answer|reply|respond|report|output)\b.{0,30}\b(?:normal|nothing|only|with)\b"  # prose: ok
     r"|\b(?:system prompt|jailbreak|developer mode)\b"
 )
 _ROLE = re.compile(

@@ -1,4 +1,4 @@
-"""Base of the families that send JSON: device of a topic, pruned payload, event time, availability."""
+"""Base of the families that send JSON: device, pruned payload, time, availability."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -33,7 +33,7 @@ ONLINE = {"online": True, "offline": False, "true": True, "false": False, "1": T
 
 
 class Frame(NamedTuple):
-    """Time of a message, and what its source says of values."""
+    """Time of a message, and its source's rules for values."""
 
     moment: Moment
     reader: Reader
@@ -186,7 +186,7 @@ def device_of(route: Route, own: str) -> str:
     """Return the device of a topic that the family reads as ``own``.
 
     The source's device is kept if it was not made from levels of the topic alone (a constant, a template), or
-    if its pattern names the same device with fewer or more levels; else it says no more than ``#`` does.
+    if its pattern names the same device with fewer or more levels; else it adds nothing to ``#``.
     """
     given = route.device
     if not own.strip("/ "):

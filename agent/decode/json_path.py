@@ -1,4 +1,4 @@
-"""Paths of keys into a JSON payload: publishers' ids, devices, states, event times."""
+"""Paths of keys into JSON: publishers' ids, devices, states, event times."""
 
 import json
 import re
@@ -46,7 +46,7 @@ def read_exact(text: str) -> Any:
     """Return a JSON value whose numbers are the texts that they are written as.
 
     Raises:
-        ValueError: it is no JSON.
+        ValueError: it is not JSON.
         RecursionError: it is nested too deeply.
     """
     return _EXACT.decode(text)
@@ -56,7 +56,7 @@ def elements(text: str, most: int) -> list[tuple[Any, str]]:
     """Return the first ``most`` elements of a JSON array, each as :func:`read_exact` reads it and as text.
 
     Raises:
-        ValueError: it is no JSON array, as far as it was read.
+        ValueError: it is not a JSON array, as far as it was read.
         RecursionError: it is nested too deeply.
     """
     found: list[tuple[Any, str]] = []

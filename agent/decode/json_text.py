@@ -1,4 +1,4 @@
-"""JSON of devices, read as far as it can be: one bad value does not cost the others."""
+"""JSON of devices, as far as it is readable: a bad value costs only itself."""
 
 import json
 import re
@@ -15,12 +15,12 @@ from agent.domain.records import DecodeError, DecodeReason
 _SPACE = " \t\r\n"
 _PACKED = (b"\x1f\x8b", b"x\x01", b"x\x5e", b"x\x9c", b"x\xda")  # gzip, zlib
 _EITHER = 47  # window bits of zlib: gzip and zlib by their headers
-_MAX_MENDED = 64 * 1024  # longer text is no line that a device has put together by hand
+_MAX_MENDED = 64 * 1024  # no firmware concatenates longer text
 _MAX_LINES = 4096
 
 
 #: The values of one payload, one for JSON, many for one JSON a line, with notes. A bad value has been
-#: replaced by a :class:`Skip`, which says why. Every number is finite.
+#: replaced by a :class:`Skip`, which holds the reason. Every number is finite.
 Parsed = tuple[list[Any], tuple[Note, ...]]
 
 
@@ -28,7 +28,7 @@ def parse(payload: bytes, limits: DecodeLimits) -> Any:
     """Return the JSON value of ``payload``; see :data:`Parsed`.
 
     Raises:
-        DecodeError: where it is no JSON at all, or more than one value.
+        DecodeError: where it is not JSON at all, or more than one value.
     """
     values, _ = parse_all(*to_text(payload, limits), limits)
     if len(values) > 1:
@@ -86,7 +86,7 @@ def parse_all(text: str, notes: tuple[Note, ...], limits: DecodeLimits) -> Parse
     """Return the JSON values of ``text``, one or one a line, and ``notes`` with those of the text.
 
     Raises:
-        DecodeError: where ``text`` is no JSON; the place is that of the text as it came.
+        DecodeError: where ``text`` is not JSON; the place is that of the text as it came.
     """
     values, doubled = _decode_odd(text, limits)
     notes = (*notes, Note.REPEATED) if doubled else notes
@@ -183,7 +183,7 @@ _WORDS = {
 
 
 def _mend(text: str) -> str:
-    """Return ``text`` with what programs without a JSON library write: ``nan``, ``21.``, ``.5``, ``'x'``."""
+    """Mend ``text`` of programs without a JSON library: ``nan``, ``21.``, ``.5``, ``'x'``."""
     return _ODD.sub(_mended, text)
 
 

@@ -1,4 +1,4 @@
-"""Readings of a JSON value: objects by dot path, arrays by the ids, times or places of their elements."""
+"""Readings of a JSON value: objects by path, arrays by ids, times or places."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,7 +16,7 @@ VALUE = "value"  # the metric where neither topic nor payload names one
 _MAX_WORD = 16  # of an annotation, such as GOOD or Uncertain
 _MAX_SKIPPED = 16  # shown to a person
 _MAX_TIMES = 8  # of an object that are tried: case makes many keys of one word
-_MIN_EPOCH = 1e9  # less is no time that must be told from a metric
+_MIN_EPOCH = 1e9  # a smaller number is a metric, not a time
 # The name of an array is dropped where it means only that measurements follow.
 _ENVELOPES = frozenset(
     {
@@ -33,7 +33,7 @@ _ENVELOPES = frozenset(
         "d",
     }
 )
-# OPC DA says bad with 0 and, in steps of four, why; OPC UA with the highest bits.
+# Bad in OPC DA is 0, and the reasons in steps of four; OPC UA with the highest bits.
 _BAD_CODES = frozenset({0.0, 4.0, 8.0, 12.0, 16.0, 20.0, 24.0, 28.0})
 _BAD_FROM = float(0x8000_0000)
 _BAD_WORDS = ("bad", "invalid", "error", "fail", "fault")
@@ -64,7 +64,7 @@ class JsonValues:
             moment: of the message.
             max_skew_s: how far in the future a time may be.
             limits: of one message.
-            reader: what the source says of its payloads.
+            reader: the source's rules for its payloads.
             notes: of the text that the value was parsed from.
             flat: whether the name of every array is dropped, not only of those that mean nothing.
         """
@@ -83,7 +83,7 @@ class JsonValues:
     def take(self, value: Any, metric: str | None) -> Content:
         """Return what ``value``, as ``json_text.parse`` gives it, holds below ``metric``.
 
-        Without a reading it is content all the same: the device was heard.
+        Without a reading it is content all the same: the device has sent.
         """
         at = self._moment.at
         if type(value) is dict:
@@ -150,7 +150,7 @@ class JsonValues:
         self._take_object(fields, base, at)
 
     def _move_time(self, fields: dict[str, Any]) -> None:
-        """Put the time that is where the source says in the place of the object's other times."""
+        """Replace the object's other times by the one whose place the source names."""
         path = self._reader.time_path
         if path is None:
             return

@@ -69,9 +69,9 @@ class KeyRoles(NamedTuple):
 
     times: tuple[str, ...]  # never metrics, whatever they hold
     maybe_times: tuple[str, ...]  # times by their values
-    things: tuple[str, ...]  # never metrics: ids of what measures
+    things: tuple[str, ...]  # never metrics: ids of sensors
     ids: tuple[str, ...]  # never metrics: ids of this element
-    hidden: tuple[str, ...]  # all keys that are no values, among them things and ids
+    hidden: tuple[str, ...]  # all keys that are not values, among them things and ids
     bad: tuple[str, ...]  # cannot name anything
     names: tuple[str, ...]  # only together with a value, otherwise keys like any other
     values: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Uplinks of LoRaWAN network servers: decoded values, and the radio of the best gateway."""
+"""Uplinks of LoRaWAN network servers: values, and the radio of the best gateway."""
 
 from typing import Any
 
@@ -35,7 +35,7 @@ def read_uplink(
 
 
 def _radio(device: str, gateways: Any, moment: Moment) -> tuple[Reading, ...]:
-    """Return signal strength and noise ratio at the gateway that heard the uplink best."""
+    """Return signal strength and noise ratio at the gateway with the best reception."""
     heard = [
         one
         for one in (gateways if type(gateways) is list else [])[:_MAX_GATEWAYS]

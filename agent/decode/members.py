@@ -1,4 +1,4 @@
-"""Devices under one availability topic: a gateway's last will stands for all that it forwards."""
+"""Devices under one availability topic: a gateway's last will applies to them all."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Rules of a source for its metrics: which are taken, their names and units, values that mean none."""
+"""Rules of a source for its metrics: choice, names, units, values that mean none."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace

@@ -1,4 +1,4 @@
-"""Messages whose payload names the device: one object, or a list of objects that each name one."""
+"""Messages whose payload names the device: one object, or a list of them."""
 
 from collections.abc import Callable
 from typing import Any

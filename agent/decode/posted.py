@@ -21,7 +21,7 @@ def is_post_path(path: str) -> bool:
 
 
 def topic_of(path: str) -> str:
-    """Return the topic of what is posted to ``path``: ``/intake/ttn/dev1`` is ``http/ttn/dev1``.
+    """Return the topic of a message posted to ``path``: ``/intake/ttn/dev1`` is ``http/ttn/dev1``.
 
     Raises:
         ValueError: it cannot be the topic of a message, in words for a person.

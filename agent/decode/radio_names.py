@@ -1,4 +1,4 @@
-"""Identity, units and left-out keys of messages in the way of rtl_433, which OpenMQTTGateway sends too.
+"""Identity, units and left-out keys of messages in the way of rtl_433.
 
 https://github.com/merbanan/rtl_433/blob/master/docs/DATA_FORMAT.md
 """

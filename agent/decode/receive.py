@@ -1,4 +1,4 @@
-"""Decoding of one arrival, with the report of a decoder that fails by a fault of ours."""
+"""Decoding of one arrival, with the report of a decoder that fails by our fault."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ class Receiver(Generic[T]):
 
     ``wall_at`` gives the wall time of an arrival from its monotonic and its real time of receipt; ``note``
     gets a fault of ours and the topic. ``publish`` takes the topic and payload of a family's request, such
-    as that for a birth; it may drop them. ``incomplete`` says whether the broker refused a subscription.
+    as that for a birth; it may drop them. ``incomplete``: whether the broker refused a subscription.
     """
 
     registry: Registry

@@ -212,7 +212,7 @@ class Registry:
         """Whether a message is a further copy, and the one that counts comes with another identifier.
 
         An identifier that is not ours belongs to subscriptions of an earlier configuration: that copy counts,
-        because there may be no other.
+        because another may be missing.
         """
         ours = {one.identifier for one in self.subscriptions if one.identifier}
         return ours.issuperset(identifiers) and counting(self.subscriptions, topic) not in identifiers
@@ -275,7 +275,7 @@ def _by_payload(
 
 
 def _ruled(rules: MetricRules, content: Content) -> tuple[Content, tuple[tuple[str, str], ...]]:
-    """Apply the rules of the source; a device of which no value is left was heard all the same."""
+    """Apply the rules of the source; a device without a value left has sent all the same."""
     ruled = rules.apply(content.readings, content.skipped, MAX_SKIPPED)
     heard = content.heard
     if len(ruled.readings) < len(content.readings):

@@ -1,4 +1,4 @@
-"""Ruuvi data format 5 (RAWv2) in a Bluetooth advertisement, as Ruuvi Gateways pass it on.
+"""Ruuvi data format 5 (RAWv2) in a Bluetooth advertisement.
 
 https://docs.ruuvi.com/communication/bluetooth-advertisements/data-format-5-rawv2
 """

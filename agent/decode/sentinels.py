@@ -2,10 +2,10 @@
 
 import re
 
-# The DS18B20 after power-on (85) and unplugged (-127), sixteen bits that say "not there", and these in tenths
-# and hundredths, with and without a sign.
+# The DS18B20 after power-on (85) and unplugged (-127), sixteen bits that mean "not there", and these in
+# tenths and hundredths, with and without a sign.
 _POWER_ON = 85.0
-#: Between these are no sentinels, and most readings.
+#: Most readings are between these, and sentinels are not.
 NEAR, FAR = -127.0, 85.0
 _SENTINELS = frozenset({
     _POWER_ON, -127.0, -273.15, 32767.0, -32768.0, 65535.0, 3276.7, -3276.8, 6553.5, 327.67, -327.68, 655.35,
@@ -16,7 +16,7 @@ _TEMPERATURE = re.compile(
     r"(?:\A|[^A-Za-z])(?:[tT]emp|TEMP|[tT][cC]?(?=\Z|[^A-Za-z]))|[a-z0-9](?:Temp|Tmp)|[tT]emperatur|"
     r"(?:\A|[^A-Za-z])[tT]mp"
 )
-# What is 85 °C now and then, or is set to it.
+# Things that are 85 °C now and then, or are set to it.
 _HOT = re.compile(
     r"boiler|kessel|heiz|heat|flow|vorlauf|return|solar|collector|kollektor|oven|ofen|cpu|gpu|core|chip|motor|"
     r"engine|oil|exhaust|flue|abgas|sauna|kettle|steam|hot|water|wasser|furnace|set|target|soll|max|limit|esp32",
@@ -26,7 +26,7 @@ _ABSOLUTE_ZERO_C = -273.15
 
 
 def is_sentinel(device: str, metric: str, value: float, unit: str | None) -> bool:
-    """Return whether ``value`` means that the sensor has none; only where the metric says temperature.
+    """Return whether ``value`` means that the sensor has none; only where the metric is a temperature.
 
     85 °C is usual in a boiler or a processor: there it is a value.
     """

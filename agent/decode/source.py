@@ -1,4 +1,4 @@
-"""One source made ready: which topics it takes, under which device, and how it reads them."""
+"""One source made ready: its topics, its device and how it reads payloads."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Self

@@ -1,4 +1,4 @@
-"""One entry of ``sources`` in the configuration: its keys, and the checks that need several of them."""
+"""One entry of ``sources``: its keys, and the checks that need several of them."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -105,7 +105,7 @@ class SourceSpec:
 
     @property
     def label(self) -> str:
-        """What a person calls this source."""
+        """The name of this source."""
         return self.name or self.topic
 
     @property
@@ -115,7 +115,7 @@ class SourceSpec:
 
     @property
     def reader(self) -> Reader:
-        """What a family needs to read its payloads."""
+        """The options with which a family reads payloads."""
         time, words = self.time or TimeSettings(), self.metrics.values if self.metrics else {}
         if self.time is None and not words and self.decimal == "point" and not self.request_rebirth:
             return DEFAULT_READER

@@ -1,4 +1,4 @@
-"""Births of Sparkplug B nodes: the names, data types and units behind the aliases of later messages."""
+"""Births of Sparkplug B nodes: names, types and units behind the aliases of data."""
 
 import json
 from collections.abc import Iterable, Mapping

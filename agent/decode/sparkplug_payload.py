@@ -1,4 +1,4 @@
-"""Sparkplug B payloads: the protobuf messages, and the value of a metric by its data type.
+"""Sparkplug B payloads: protobuf messages, and metric values by data type.
 
 Format: https://sparkplug.eclipse.org/specification/version/3.0/ and ``sparkplug_b.proto`` of Eclipse Tahu.
 """
@@ -71,7 +71,7 @@ def parse_payload(data: bytes, limits: DecodeLimits) -> Payload:
     """Return the payload of a birth, data or death message.
 
     Raises:
-        DecodeError: it is no protobuf message, or a compressed one beyond ``limits``.
+        DecodeError: it is not a protobuf message, or a compressed one beyond ``limits``.
     """
     message = _parse(data)
     if message.uuid == _COMPRESSED:
@@ -88,7 +88,7 @@ def parse_payload(data: bytes, limits: DecodeLimits) -> Payload:
 def read_number(metric: Metric, datatype: int | None) -> float | Skip:
     """Return the value of ``metric`` as ``datatype`` means it, or why it is none.
 
-    Small signed numbers are in an unsigned field as two's complement, and only the data type says so.
+    Small signed numbers are in an unsigned field as two's complement, and only the data type shows it.
     """
     value = metric.value
     if value is None:

@@ -1,4 +1,4 @@
-"""Subscriptions of a set of filters: none inside another, and copies of one message told apart."""
+"""Subscriptions of a set of filters: none inside another, and copies recognised."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

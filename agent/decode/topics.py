@@ -105,7 +105,7 @@ class TopicPattern:
         )
 
     def _spans(self, topic: str) -> list[tuple[_Level, str | None]] | None:
-        """Return each wildcard with its text; ``#`` has none where it stands for no level."""
+        """Return each wildcard with its text; ``#`` has none where it matches no level."""
         texts = topic.split("/")
         spare = len(texts) - len(self._levels)  # further levels that the level of many takes
         many = self._many

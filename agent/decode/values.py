@@ -59,7 +59,7 @@ _SIGNS = str.maketrans(
 def read_value(text: str, reader: Reader = DEFAULT_READER) -> tuple[float, str | None] | Skip:
     """Return value and unit of a text such as ``21.5``, ``21,5 °C``, ``ON`` or ``open``, else what it is.
 
-    A comma is a decimal comma where it can be nothing else, or where ``reader.comma`` says so.
+    A comma is a decimal comma where it can be nothing else, or where ``reader.comma`` is set.
     """
     text = text.strip()
     if not text.isascii():
@@ -115,7 +115,7 @@ def _plain_number(text: str, *, comma: bool) -> str | None:
 
 
 def _is_id(sign: str, digits: str) -> bool:
-    """Whether a whole number in a text is no amount: 007, a serial number, +49151234567."""
+    """Whether a whole number in a text is not an amount: 007, a serial number, +49151234567."""
     padded = len(digits) > 1 and digits[0] == "0"
     return padded or len(digits) > _MAX_DIGITS or (sign == "+" and len(digits) >= 9)  # noqa: PLR2004 - a phone number
 

@@ -203,7 +203,7 @@ class Detector:
         return rhythm is not None and rhythm.silent
 
     def unreadable(self) -> list[str]:
-        """Return the devices that are heard, but have had no reading for too long; from any thread."""
+        """Return the devices that send, but have had no reading for too long; from any thread."""
         return [device for device, rhythm in list(self._watch.rhythms.items()) if rhythm.unreadable]
 
     def _silence(self, device: str, rhythm: Rhythm, clock: float) -> Silence:
@@ -330,7 +330,7 @@ class Detector:
                 yield device, series.metric, series.unit, series.seen, series.state
 
     def _odd(self) -> Iterator[Odd]:
-        """Yield the series of which a unit beside their own is known."""
+        """Yield the series of which a second unit is known."""
         for device, metrics in self._series.items():
             for series in metrics.values():
                 if series.odd or series.was is not None:

@@ -13,7 +13,7 @@ MIN_GAP_S = 1.0
 PACE = 1.1
 FORGET = 1 / 500
 FEW_GAPS = 100
-UNREADABLE_S = 86_400.0  # a device of unknown rhythm that is heard without a value for so long
+UNREADABLE_S = 86_400.0  # a device of unknown rhythm that sends no value for so long
 FEW_FACTOR = 1.5  # the longest gap counts for more while few are known
 
 
@@ -32,7 +32,7 @@ class Rhythm:
     known_s: float = 0.0  # for how long it has sent, without gaps that are not believed at once
     queued: float = inf  # the watch's note: its due time in the heap
     older: int = 0  # the watch's note: devices that were met before
-    unreadable: bool = False  # heard without a value for as long as its silence would take
+    unreadable: bool = False  # sends, but no value, for as long as its silence would take
 
     def beat(self, at: float, clock: float, up_since: float | None, settings: DetectSettings) -> None:
         """Take a reading's event time and clock.

@@ -1,4 +1,4 @@
-"""One tracked series: its numbers, its limit, and the unit that its numbers are in.
+"""One tracked series: its numbers, its limit, and the unit of its numbers.
 
 A reading in another unit of the same dimension is converted. In a unit that nothing converts, one reading is
 not judged; with the second in a row the series begins again, since what it learnt does not hold any more.
@@ -29,11 +29,11 @@ from agent.domain.units import SAME, Conversion, conversion
 
 STEPS = 4.0  # a first reading with a unit fits the last one without if it is so many of the recent steps away
 CLOSE = 0.02  # or so much of the value
-SMALL = 0.02  # of the largest value: W and kW cannot be told apart so close to zero
+SMALL = 0.02  # of the largest value: W and kW look the same so close to zero
 NO_UNIT = ""
 
 Said = tuple[float, str]
-Odd = tuple[str, str, str | None, str | None, Said | None]  # device, metric, was, pending, said
+Odd = tuple[str, str, str | None, str | None, Said | None]  # device, metric, unit, pending unit, sent unit
 
 
 class Series:
@@ -119,7 +119,7 @@ class Series:
 
 
 def _goes_on(state: State, value: float) -> bool | None:
-    """Return whether a value has the size of those before it, None if it is too small to say."""
+    """Return whether a value has the size of those before it, None if it is too small to decide."""
     seen = int(state[TOTAL])
     recent = state[RECENT : RECENT + min(seen, RECENTS)]
     start = seen % RECENTS if seen > RECENTS else 0

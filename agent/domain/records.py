@@ -1,4 +1,4 @@
-"""The words of the product as types: what one room hands to the next.
+"""The words of the product as types: records that folders pass to each other.
 
 Everything here is frozen and built from the standard library only. Times named ``at``, ``received``
 or ``created`` are Unix seconds (UTC, wall clock, data only). Times named ``clock`` are agent time:

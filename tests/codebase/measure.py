@@ -1,4 +1,4 @@
-"""Measures of the source tree: imports between folders, sizes of files and functions, lines by folder.
+"""Measures of the source tree: imports between folders, sizes, lines by folder.
 
 Run as ``python -m tests.codebase.measure [CHECKOUT ...]``; each checkout is one column. A loose file
 directly below ``agent/`` or ``simulator/`` counts as a folder. An arrow is an import between two folders;

@@ -24,7 +24,7 @@ from simulator.families import words
 from simulator.family_run import make, play, reports
 from tests.commands.kit import ask
 from tests.decode.test_simulated import DEVICES
-from tests.mqtt.desk import peer
+from tests.mqtt.link_harness import peer
 from tests.support.broker import Broker, free_port
 
 pytestmark = [pytest.mark.broker, pytest.mark.process]

@@ -1,4 +1,4 @@
-"""Decode a case and compare the result with the expected one; see :mod:`tests.decode.cases`."""
+"""Decode a case and compare the result; see :mod:`tests.decode.cases`."""
 
 from collections.abc import Iterator
 from fnmatch import fnmatchcase

@@ -1,4 +1,4 @@
-"""Encoder of Sparkplug B payloads, written by hand so that it shares nothing with the decoder."""
+"""Encoder of Sparkplug B payloads that shares nothing with the decoder."""
 
 import struct
 from typing import Any

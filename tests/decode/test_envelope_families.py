@@ -1,4 +1,4 @@
-"""Families with an envelope: heard devices, states, intervals and times, beyond the cases."""
+"""Families with an envelope: devices without values, states, intervals, times."""
 
 import json
 from typing import Any
@@ -174,7 +174,7 @@ def test_the_will_of_ems_esp_stands_for_all_its_devices() -> None:
 
 
 def test_connected_is_the_state_of_a_victron_device() -> None:
-    """The bus says it for each service."""
+    """The bus reports it for each service."""
     found = decode("victron", "N/c0/battery/512/Connected", VICTRON[1], {"value": 0})
     assert found.states == (("c0/battery/512", False),)
 

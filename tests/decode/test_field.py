@@ -1,4 +1,4 @@
-"""Messages as real sites send them: devices, metrics, values, units, times and what was skipped."""
+"""Messages as real sites send them, with their readings and what was skipped."""
 
 import json
 import random

@@ -234,7 +234,7 @@ def test_text_only(payload: str) -> None:
     ],
 )
 def test_heard_without_a_value(payload: bytes, why: Skip | None) -> None:
-    """A message without a reading is no fault: its device was heard, and the reason is given."""
+    """A message without a reading is not a fault: its device has sent, and the reason is given."""
     decoded = decode(payload)
     assert (decoded.readings, decoded.text_only, decoded.heard) == ((), True, ("th1",))
     assert ([why] if why else []) == [one.why for one in decoded.skipped]
@@ -258,7 +258,7 @@ def test_heard_without_a_value(payload: bytes, why: Skip | None) -> None:
     ],
 )
 def test_quarantined(payload: bytes, reason: DecodeReason) -> None:
-    """A payload that is no message at all goes to quarantine with the reason and the place."""
+    """A payload that is not a message at all goes to quarantine with the reason and the place."""
     with pytest.raises(DecodeError) as caught:
         decode(payload)
     assert reason is caught.value.reason

@@ -1,4 +1,4 @@
-"""Steps that the families share: the device of a topic, ids of the payload, many devices in one message."""
+"""Steps that the families share: the device of a topic, ids, many devices at once."""
 
 import json
 
@@ -69,7 +69,7 @@ def test_only_names_become_a_device(parts: tuple[object, ...], wanted: str | Non
 
 
 def test_devices_of_one_message_are_joined() -> None:
-    """Readings, notes and reasons are kept; a device with readings is not only heard."""
+    """Readings, notes and reasons are kept; a device with readings is not listed as one without."""
     first = Content(
         (Reading("a", "t", NOW, 1.0),), time_from=TimeFrom.PAYLOAD, notes=(Note.TIME_WITHOUT_ZONE,)
     )
@@ -133,7 +133,7 @@ def test_tables_of_attributes_are_bounded() -> None:
 
 @pytest.mark.parametrize("name", ["s\x00witch:0", "\x8cm:0", "x" * 129, "."])
 def test_a_name_of_the_payload_that_is_none_is_left_out(name: str) -> None:
-    """A component that cannot name a metric is skipped; the device was heard."""
+    """A component that cannot name a metric is skipped; the device has sent."""
     family = FAMILIES["shelly"](limits=LIMITS, max_future_skew_s=300.0)
     frame = json.dumps({"method": "NotifyStatus", "params": {name: {"apower": 1.5}}}).encode()
     content = family.decode(Route("shelly1/events/rpc", "shelly1", None), frame, NOW, NONE)

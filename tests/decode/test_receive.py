@@ -1,4 +1,4 @@
-"""One arrival is decoded by the registry, or by its topic's own decoder; a fault of ours is reported."""
+"""One arrival is decoded by registry or own decoder; a fault of ours is reported."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Devices of families as the simulator plays them, read by one source for everything."""
+"""Devices of families as the simulator plays them, read by one source."""
 
 import pytest
 
@@ -47,7 +47,7 @@ def test_every_message_of_a_simulated_device_is_read(word: str) -> None:
 
 @pytest.mark.parametrize("word", sorted(set(words()) & set(DEVICES)))
 def test_a_device_that_leaves_is_offline(word: str) -> None:
-    """Families with availability say so of the device that sent readings, or of its gateway."""
+    """Families with availability report it of the device that sent readings, or of its gateway."""
     if word == "rtl_433":
         pytest.skip("only `availability:` of the source says which devices belong to a receiver")
     heard, end = play(word)

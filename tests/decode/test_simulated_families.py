@@ -1,4 +1,4 @@
-"""The devices of the simulator against the decoder: every message recognised, every value read."""
+"""The simulator's devices against the decoder: all recognised, all read."""
 
 import pytest
 
@@ -35,7 +35,7 @@ def play(word: str) -> list[Decoded]:
 
 @pytest.mark.parametrize("word", DEVICES)
 def test_a_simulated_device_is_read(word: str) -> None:
-    """Under ``auto`` and ``#``; values have their own time, and only what is no value is left out."""
+    """Under ``auto`` and ``#``; values have their own time, and only texts, ids and nulls are left out."""
     results = play(word)
     assert {one.family for one in results} == {word}
     assert {reading.device for one in results for reading in one.readings} == DEVICES[word]

@@ -1,4 +1,4 @@
-"""Sources: which one reads a message, the device that it is of, and the rules for its metrics."""
+"""Sources: which one reads a message, its device, and the rules for its metrics."""
 
 import json
 from typing import Any
@@ -99,7 +99,7 @@ def test_a_flood_of_topics_that_nobody_reads_keeps_memory_bounded() -> None:
 def test_the_device_is_what_the_template_makes_of_topic_and_payload(
     template: str, payload: dict[str, Any], device: str
 ) -> None:
-    """Texts and numbers as they are written; what names the device is no metric."""
+    """Texts and numbers as they are written; the device's name is not a metric."""
     decoded = read({"topic": "s/{site}/{rest}", "device": template}, "s/hall/x", payload)
     assert values(decoded) == {device: {"t": 1.0}}
     assert (decoded.device, decoded.skipped) == (
@@ -217,7 +217,7 @@ def test_metrics_are_included_excluded_and_renamed() -> None:
 
 @pytest.mark.parametrize("value", [85, 85.0, 85.00000001, -127])
 def test_a_number_that_means_none_is_skipped(value: float) -> None:
-    """It is named as a sentinel, and the device was heard."""
+    """It is named as a sentinel, and the device has sent."""
     metrics = {"ignore_values": {"t*": [85, -127], "*": [9999]}}
     decoded = read({"topic": "s/{d}", "metrics": metrics}, "s/a", {"t": value, "h": 85, "x": 9999})
     assert values(decoded) == {"a": {"h": 85.0}}
@@ -297,7 +297,7 @@ def test_a_state_is_any_scalar_compared_as_text(
 
 
 def test_a_state_of_a_gateway_is_that_of_all_its_devices() -> None:
-    """Of those that were heard under it, and of no others; also where the payload names them."""
+    """Of those that have sent under it, and of no others; also where the payload names them."""
     registry = make(
         {
             "topic": "r/{host}/events",

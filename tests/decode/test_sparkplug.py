@@ -1,4 +1,4 @@
-"""Sparkplug B over several messages: births, aliases, gaps, deaths, rebirth and restart."""
+"""Sparkplug B over several messages: births, aliases, gaps, deaths, rebirth."""
 
 from typing import Any
 

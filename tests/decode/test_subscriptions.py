@@ -24,7 +24,7 @@ def test_a_filter_inside_another_is_left_out_and_the_higher_qos_counts() -> None
 
 
 def test_only_filters_that_overlap_in_part_have_identifiers() -> None:
-    """Each has its own, and another set of filters has others: a queued copy of it is no copy."""
+    """Each has its own, and another set of filters has others: a queued copy of it counts."""
     one, two, three = plan([Wanted("+/status/+"), Wanted("sensors/+/+"), Wanted("x")])
     assert one.identifier
     assert two.identifier
@@ -72,7 +72,7 @@ def test_without_identifiers_filters_are_joined_under_a_fixed_level(wanted: list
     ],
 )
 def test_the_common_filter_covers_both(a: str, b: str, expected: str | None) -> None:
-    """It is the narrowest one; one that would begin with a wildcard is no filter of ours."""
+    """It is the narrowest one; one that would begin with a wildcard is not a filter of ours."""
     assert (expected, expected) == (common_filter(a, b), common_filter(b, a))
     assert expected is None or (covers(expected, a) and covers(expected, b))
 

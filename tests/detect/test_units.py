@@ -51,7 +51,7 @@ def alarms(scored: Iterable[Scored]) -> list[Scored]:
     ],
 )
 def test_a_known_unit_is_converted(metric: str, first: str, then: str, factor: float, offset: float) -> None:
-    """A change of unit alone is no anomaly, and the numbers stay in the unit of the series."""
+    """A change of unit alone is not an anomaly, and the numbers stay in the unit of the series."""
     site = Site()
     values = room(LEARNT + 500)
     site.send(values[:LEARNT], first, metric)
@@ -143,7 +143,7 @@ def test_a_reading_without_a_unit_is_in_that_of_its_series() -> None:
     [("°F", 190.0, True), ("°F", 180.0, False), ("K", 360.0, True), ("K", 350.0, False)],
 )
 def test_a_limit_holds_in_every_unit_that_converts(unit: str, value: float, broken: bool) -> None:
-    """From the first reading on; the allowed range is said in the unit of the reading."""
+    """From the first reading on; the allowed range is given in the unit of the reading."""
     site = Site(Limit("*/temperature", low=-40.0, high=85.0, unit="degC"))
     ((_, score),) = site.send([value], unit)
     assert score.limit is broken
@@ -163,7 +163,7 @@ def test_a_limit_holds_for_the_one_foreign_reading_too() -> None:
 
 
 def test_a_diagnostic_is_kept_and_shown_but_not_judged() -> None:
-    """A radio that is moved is no anomaly; a configured limit holds all the same."""
+    """A radio that is moved is not an anomaly; a configured limit holds all the same."""
     site = Site(Limit("*/rssi", low=-95.0))
     site.send([-60.0 - value for value in room(LEARNT)], "dBm", "rssi")
     scored = site.send([-20.0, -90.0], "dBm", "rssi")
@@ -178,7 +178,7 @@ def test_a_diagnostic_is_kept_and_shown_but_not_judged() -> None:
 
 
 def test_units_survive_a_restart() -> None:
-    """Amid a change of unit a loaded detector goes on as the one that was saved."""
+    """During a change of unit a loaded detector goes on as the one that was saved."""
     site = Site()
     site.send(room(400), "°C")
     site.send([70.0], "°F")

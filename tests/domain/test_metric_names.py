@@ -64,12 +64,12 @@ def test_a_metric_has_a_word_whatever_its_maker_calls_it(word: str | None, names
     ],
 )
 def test_a_metric_has_a_class(kind: MetricClass, names: str) -> None:
-    """Radio, uptime, memory and battery voltage are diagnostic; ids, versions and positions are no values."""
+    """Radio, uptime, memory and battery voltage are diagnostic; ids, versions and positions not values."""
     assert {name: look_up(name).kind for name in names.split("|")} == dict.fromkeys(names.split("|"), kind)
 
 
 def test_people_read_the_word_and_the_name() -> None:
-    """The name is the identifier; it is not repeated where it says the same."""
+    """The name is the identifier; it is not repeated where it is the same."""
     assert name_for_people("AM2301.Temperature") == "temperature (AM2301.Temperature)"
     assert name_for_people("supplyTemp") == "supply_temperature (supplyTemp)"
     assert name_for_people("Soil-Moisture") == "Soil-Moisture"
@@ -85,7 +85,7 @@ def test_a_quantity_knows_its_units() -> None:
 
 @given(st.text(max_size=140))
 def test_only_listed_words_leave_the_site(name: str) -> None:
-    """Numbers of at most two digits beside them."""
+    """And numbers of at most two digits."""
     word = look_up(name).word
     listed = {part for known in metric_names._WORDS.values() for part in known.split("_")}
     for part in (word or "value").split("_"):

@@ -81,7 +81,7 @@ def test_spellings_of_one_unit_are_the_same() -> None:
 
 @given(st.sampled_from(sorted(UNITS)), st.sampled_from(sorted(UNITS)), st.floats(-1e6, 1e6))
 def test_a_conversion_has_a_way_back(one: str, other: str, value: float) -> None:
-    """To eleven digits, or to what is left beside the offset."""
+    """To eleven digits, or to those that the offset leaves."""
     there, back = conversion(one, other), conversion(other, one)
     assert (there is None) == (back is None) == (UNITS[one].dimension != UNITS[other].dimension)
     if there is not None and back is not None:

@@ -1,4 +1,4 @@
-"""How many messages may be journaled twice: the bound that docs/guarantee.md states."""
+"""The bound of docs/guarantee.md on messages that are journaled twice."""
 
 import math
 

@@ -1,9 +1,11 @@
-"""The agent with a census of its own memory: ``python -m tests.faults.census FILE run --config AGENT.yaml``.
+"""The agent with a census of its memory.
+
+Run as ``python -m tests.faults.census FILE run --config AGENT.yaml``.
 
 A thread of the harness writes one JSON object a minute to FILE: what the allocators hold (blocks of Python's
 own, bytes of the C library's in use and free), how many objects of each type the collector knows, and how
-many a full collection takes away. A leak is in these counts; resident memory alone cannot tell it from free
-memory that is not given back. With ``PYTHONTRACEMALLOC=1`` it also says which lines made what is held.
+many a full collection takes away. A leak is in these counts; resident memory alone also counts free
+memory that is not given back. With ``PYTHONTRACEMALLOC=1`` it also names the lines that allocated the most.
 """
 
 import ctypes
@@ -20,7 +22,7 @@ from typing import Any
 from agent.cli import main
 
 EVERY_S = 60.0
-TYPES, LINES = 400, 400  # told, the most frequent and the largest ones
+TYPES, LINES = 400, 400  # reported, the most frequent and the largest ones
 
 
 class _Mallinfo(ctypes.Structure):

@@ -1,8 +1,8 @@
-"""The checker: works offline on what a run left behind and finds every promise that was not kept.
+"""The checker: finds, offline, every promise that a run has not kept.
 
 The invariants are those of the guarantee: I1 nothing lost, I2 each reading in one window, I3 one content per
 verdict id, I4 no verdict of an unknown window, I5 order, I6 duplicates, I9 integrity. The sum of
-``window.readings`` over all verdict ids is compared with what the broker acknowledged, without the journal.
+``window.readings`` over all verdict ids is compared with the broker's acks, without the journal.
 
 Messages with equal topic and payload look the same, so they are counted: of each form as many must be
 there as were acknowledged, and no more than were sent.
@@ -25,7 +25,7 @@ MAX_EXAMPLES = 5
 
 @dataclass(slots=True, kw_only=True)
 class Findings:
-    """What was counted. ``broken()`` names the promises that do not hold."""
+    """The counts. ``broken()`` names the promises that do not hold."""
 
     sent: int = 0
     acked: int = 0  # by the broker, for the agent's session
@@ -46,7 +46,7 @@ class Findings:
     missing: int = 0  # windows without a verdict at the collector
     unknown: int = 0  # verdicts of no window (I4)
     disordered: int = 0  # readings or verdicts of a device out of order (I5)
-    unexplained: int = 0  # readings by which the verdicts' sums differ from the acks
+    unexplained: int = 0  # difference of the verdicts' sums and the acks, in readings
     integrity: str = "ok"  # (I9)
     examples: dict[str, list[str]] = field(default_factory=dict)
 
@@ -250,7 +250,7 @@ def _check_contents(found: Findings, contents: Mapping[str, set[bytes]], journal
 def _check_sums(
     found: Findings, evidence: Evidence, have: Counter[Reading], sealed: Mapping[str, int]
 ) -> None:
-    """Compare the verdicts' sums with the acks by device; the journal only tells what is twice or open."""
+    """Compare the verdicts' sums with the acks by device; the journal only shows what is twice or open."""
     counted: Counter[str] = Counter()
     ids: set[str] = set()
     for item in evidence.collected:

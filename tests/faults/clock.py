@@ -1,4 +1,4 @@
-"""Set the wall clock wrong while the model is called: ``python -m tests.faults.clock --jumps 20 --seed 1``.
+"""Set the wall clock wrong during calls: ``python -m tests.faults.clock``.
 
 libfaketime moves the wall clock of the agent alone, by minutes up to 400 days in either direction; its
 monotonic clock stays. Order, windows, calls and the budget must not notice.

@@ -1,4 +1,4 @@
-"""The collector: a durable session that keeps every byte published below the agent's base topic."""
+"""The collector: a durable session that keeps all below the agent's base topic."""
 
 import json
 import threading

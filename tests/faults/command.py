@@ -1,4 +1,4 @@
-"""The command of a fault: runs ours and a control that must lose, prints both, and returns an exit code."""
+"""The command of a fault: runs ours and a control that must lose, prints both."""
 
 import argparse
 import tempfile

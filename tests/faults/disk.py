@@ -1,4 +1,4 @@
-"""File systems of a size of their own for an agent's state: what can be cut, and what can be filled."""
+"""File systems for an agent's state: they can be cut, and they can be filled."""
 
 import os
 import shutil
@@ -17,7 +17,7 @@ PIECE = 1 << 16
 
 
 def why_not() -> str | None:
-    """Say why nothing can be mounted here; None where it can be."""
+    """Return why nothing can be mounted here; None where it can be."""
     if os.getuid() != 0:
         return "mounting needs root"
     missing = [name for name in ("mount", "umount", "mkfs.ext4") if _path(name) is None]

@@ -1,4 +1,4 @@
-"""What a run left behind, read offline: the generator's logs, the collector's bytes, the journal."""
+"""The evidence of a run, read offline: the generator's logs, bytes, the journal."""
 
 import json
 import sqlite3
@@ -85,7 +85,7 @@ def _lines(folder: Path, name: str) -> Iterable[list[str]]:
 
 
 def read_journal(path: Path) -> JournalFacts:
-    """Read all that a journal says of the load, beside its agent or after its end."""
+    """Read all that a journal holds of the load, while its agent runs or after its end."""
     with closing(sqlite3.connect(path, timeout=60)) as db:
         return JournalFacts(
             readings=[
@@ -132,7 +132,7 @@ def read_booked_usd(path: Path) -> float:
 
 
 def is_settled(path: Path) -> bool:
-    """Say whether every journaled reading is in a window whose verdict the broker has acknowledged."""
+    """Return whether every journaled reading is in a window whose verdict the broker has acknowledged."""
     try:
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=60)) as db:
             if db.execute("SELECT 1 FROM windows WHERE state < ? LIMIT 1", (SETTLED,)).fetchone():

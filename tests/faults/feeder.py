@@ -1,4 +1,4 @@
-"""A publisher that is quick enough to use up all packet ids: QoS 1 on a bare socket, with many in flight."""
+"""A publisher that uses up all packet ids: QoS 1 on a bare socket, many in flight."""
 
 import select
 import socket
@@ -26,7 +26,7 @@ class Feeder:
 
     Args:
         port: of the broker.
-        may_send: says whether the readers keep up; nothing is sent while they do not.
+        may_send: whether the readers keep up; nothing is sent while they do not.
     """
 
     def __init__(self, *, port: int, may_send: Callable[[], bool] = lambda: True) -> None:

@@ -1,4 +1,4 @@
-"""Fill the agent's disk and free it: ``python -m tests.faults.full_disk --cycles 20 --seed 1``, as root.
+"""Fill the agent's disk and free it: ``python -m tests.faults.full_disk``; root.
 
 The state is on a file system of its own, which others fill under load. In every second cycle the agent is
 killed while the disk is full, and starts on it. Nothing may be acknowledged meanwhile that is not on disk;

@@ -1,6 +1,6 @@
-"""Misbehave on the way between agent and broker: ``python -m tests.faults.link --faults 50 --seed 1``.
+"""Misbehave between agent and broker: ``python -m tests.faults.link --seed 1``.
 
-The proxy resets, slices to 7 bytes, freezes, half-closes or delays, as the seed says. After each fault the
+The proxy resets, slices to 7 bytes, freezes, half-closes or delays, as the seed decides. After each fault the
 agent has time to come back; nothing may be lost, and no verdict id may have two contents.
 """
 
@@ -33,7 +33,7 @@ CONTROL_FAULTS = 3
 
 @dataclass(slots=True)
 class LinkRun:
-    """What was done and seen."""
+    """The faults and their effects."""
 
     faults: Counter[str] = field(default_factory=Counter)
     rate: float = 0.0

@@ -1,4 +1,4 @@
-"""The load generator: QoS 1, numbered per device, an intent log before each publish and an ack log after.
+"""The load generator: QoS 1, numbered per device, with logs of intents and acks.
 
 The logs are lines of ``device number time`` and ``device number reason_code time``; the checker reads nothing
 else of it.
@@ -31,7 +31,7 @@ class LoadGenerator:
         folder: for the two logs.
         rate: messages/s.
         devices: their number.
-        payloads: of what kind they are (:data:`tests.faults.workload.PAYLOADS`).
+        payloads: their kind (:data:`tests.faults.workload.PAYLOADS`).
         client_id: of its durable session.
     """
 
@@ -88,7 +88,7 @@ class LoadGenerator:
         self._pause.clear()
 
     def finish(self, limit_s: float) -> int:
-        """Send no more, wait for what the broker still owes, and return how many acks never came."""
+        """Send no more, wait for the acks that the broker still owes, and return how many acks never came."""
         self._stop.set()
         self._thread.join(limit_s)
         deadline = time.monotonic() + limit_s
@@ -116,7 +116,7 @@ class LoadGenerator:
     def _run(self) -> None:
         try:
             self._send_all()
-        except BaseException as error:  # noqa: BLE001 - told to the caller by finish()
+        except BaseException as error:  # noqa: BLE001 - passed to the caller by finish()
             self._error = error
 
     def _send_all(self) -> None:

@@ -1,6 +1,6 @@
-"""The scripted model: no two answers are alike, some are late, some fail, and every behaviour is seeded.
+"""The scripted model: answers differ, some are late, some fail; all is seeded.
 
-The nonce is letters only: a number in a summary that stands nowhere in the window would be called ungrounded,
+The nonce is letters only: a number in a summary that is not in the window would be called ungrounded,
 and then the model's bytes would never reach a verdict.
 """
 
@@ -29,7 +29,7 @@ class NonceModel:
 
     Args:
         seed: of all that is random.
-        late_s: delay of a late answer; should lie above the agent's deadline.
+        late_s: delay of a late answer; should be above the agent's deadline.
         trouble: shares of the requests that are answered in other ways than fine.
         calls_per_s: so many are answered a second, one after the other, in place of random delays.
     """
@@ -58,7 +58,7 @@ class NonceModel:
 
     @property
     def url(self) -> str:
-        """What goes into ``ai.base_url``."""
+        """The value of ``ai.base_url``."""
         return f"http://127.0.0.1:{self._server.server_address[1]}/v1"
 
     def __enter__(self) -> Self:
@@ -123,7 +123,7 @@ class _Server(ThreadingHTTPServer):
     model: NonceModel
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: killed clients are the point of it."""
+        """Log nothing: killed clients are the point of it."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -165,7 +165,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(raw)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - http.server's name
-        """Say nothing."""
+        """Log nothing."""
 
 
 def _completion(request: dict[str, Any], content: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A naive agent, the control of the harness: paho acknowledges by itself, batches live in memory.
+"""A naive agent, the control: paho acknowledges by itself, batches are in memory.
 
 It is what one writes first, and not careless: a persistent session at QoS 1, one verdict per batch, and what
 is in memory is flushed on SIGTERM. Only a crash is not thought of.

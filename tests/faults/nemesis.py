@@ -1,4 +1,4 @@
-"""The nemesis: a seeded schedule of kills. The agent is started again at once; nothing is repaired."""
+"""The nemesis: a seeded schedule of kills. The agent is restarted at once."""
 
 import random
 import time
@@ -18,7 +18,7 @@ PROGRESS_EVERY = 50  # kills
 
 @dataclass(slots=True)
 class Record:
-    """What the nemesis did and saw."""
+    """Kills of the nemesis, and their effects."""
 
     kills: list[float] = field(default_factory=list)  # wall clock of each
     asking: int = 0  # kills while the model had questions of that life to answer

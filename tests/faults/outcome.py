@@ -1,4 +1,4 @@
-"""What one run of a fault has shown: the counts, and what was not kept."""
+"""The outcome of a fault's run: the counts, and the broken promises."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
@@ -40,7 +40,7 @@ class Outcome:
     def finish(self, rig: Rig, settle_s: float = SETTLE_S, owed: Owed = lambda _rig, _evidence: []) -> None:
         """End the load, let the agent finish, stop it, and check what is left.
 
-        ``owed`` names messages that the broker lost by itself: they are no loss of the agent.
+        ``owed`` names messages that the broker lost by itself: the agent did not lose them.
         """
         self.settled = rig.settle(settle_s)
         self.exit_code, _ = rig.stop_agent()

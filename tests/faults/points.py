@@ -1,4 +1,4 @@
-"""Kill the agent at each crash point: ``python -m tests.faults.points --kills 5 [--point c3_committed]``.
+"""Kill the agent at each crash point: ``python -m tests.faults.points --kills 5``.
 
 The agent ends itself by SIGKILL at the nth pass of the point (a failpoint), and is started again at once,
 armed again or for the next point. C12 needs a directory without a journal, so its kills come before the load.
@@ -142,7 +142,7 @@ def settings_for(point: str, folder: Path, *, seed: int, rate: float) -> RigSett
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run each point in a rig of its own, print a Markdown table, and say whether the promises hold."""
+    """Run each point in a rig of its own, print a Markdown table, and return whether the promises hold."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults.points", description=__doc__)
     parser.add_argument("--kills", type=int, default=5, help="per point")
     parser.add_argument("--point", choices=sorted(POINTS), action="append", help="default: all")

@@ -1,4 +1,4 @@
-"""Cut the power: ``python -m tests.faults.power --cuts 100 --seed 1``, as root, with loop devices.
+"""Cut the power: ``python -m tests.faults.power --cuts 100``, as root.
 
 The agent's state is on ext4 over a loop device. At a random moment the agent is stopped, the image is copied
 (what has reached the device), the agent is killed, and it starts again on the copy; what was only in the page

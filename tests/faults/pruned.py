@@ -1,4 +1,4 @@
-"""What can be checked of a run whose journal was pruned: the verdicts' sums against the broker's acks."""
+"""Checks of a run whose journal was pruned: the verdicts' sums against the acks."""
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
@@ -33,7 +33,7 @@ class PrunedFindings:
 
 
 def check_pruned(evidence: Evidence) -> PrunedFindings:
-    """Compare what the verdicts count with what the broker accepted, device by device."""
+    """Compare the verdicts' counts with the broker's acks, device by device."""
     found = PrunedFindings()
     contents: dict[str, set[bytes]] = defaultdict(set)
     counted: Counter[str] = Counter()

@@ -1,4 +1,4 @@
-"""What a run has shown: one record, its table beside the control's, and totals over many runs."""
+"""The report of a run: one record, its table next to the control's, and totals."""
 
 import json
 from bisect import bisect_right
@@ -127,7 +127,7 @@ _ROWS = (
 )  # fmt: skip
 
 
-#: What is only known of an agent with a journal.
+#: Known only of an agent with a journal.
 _JOURNALED = frozenset(
     {"missing", "conflicting", "unknown", "strays", "disordered", "unexplained", "integrity"}
     | {"asking", "bound", "budget"}

@@ -1,4 +1,4 @@
-"""The rig: broker, load generator, collector, model and one agent, in a folder of their own."""
+"""The rig: broker, load generator, collector, model and one agent in a folder."""
 
 import time
 from collections.abc import Mapping
@@ -159,7 +159,7 @@ class Rig:
         return code, took_s
 
     def overspent(self) -> str | None:
-        """Say by how much the model's bill passes the money that was booked, or that the cap; else None."""
+        """Return by how much the model's bill passes the booked money, or that the cap; else None."""
         if self.journal is None:
             return None
         booked_usd = read_booked_usd(self.journal.with_name("budget.sqlite"))

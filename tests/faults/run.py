@@ -1,4 +1,4 @@
-"""Run the harness: ``python -m tests.faults.run --kills 20 --rate 300 --seed 1 [--agent ours|naive|both]``.
+"""Run the harness: ``python -m tests.faults.run --kills 20 --rate 300 --seed 1``.
 
 Exit code 0: ours lost nothing and the naive agent did, because a harness that cannot fail proves nothing.
 """
@@ -65,7 +65,7 @@ def run_kills(settings: RigSettings, *, kills: int, settle_s: float = SETTLE_S) 
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run, print the table, and say whether the promises hold and the control fails."""
+    """Run, print the table, and return whether the promises hold and the control fails."""
     args = _parser().parse_args(argv)
     first, _, last = args.seed.partition("-")
     results = []

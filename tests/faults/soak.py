@@ -1,4 +1,4 @@
-"""Run long under load with faults: ``python -m tests.faults.soak --minutes 10 --rate 500 --series 2000``.
+"""Run long under load with faults: ``python -m tests.faults.soak --minutes 10``.
 
 A proxy between agent and broker misbehaves every 20 s by a seed, the broker is restarted once in the middle.
 Printed are the slope of the resident memory over the second half, descriptors, threads and scrape times.
@@ -49,7 +49,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """How a soak is made. ``census`` is a file for counts of what the agent's memory holds."""
+    """How a soak is made. ``census`` is a file for counts of the objects in the agent's memory."""
 
     seconds: float
     rate: float
@@ -81,7 +81,7 @@ class Plan:
 
 @dataclass(slots=True)
 class Soak:
-    """What was seen."""
+    """The observations."""
 
     samples: list[Sample] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""Two agents with one client id: ``python -m tests.faults.takeover --seconds 60`` counts their connects."""
+"""Two agents with one client id: ``python -m tests.faults.takeover --seconds 60``."""
 
 import argparse
 import sys
@@ -15,7 +15,7 @@ MAX_CONNECTS = 6
 
 
 def count_connects(folder: Path, broker_url: str, *, seconds: float) -> tuple[list[int], int]:
-    """Let two agents share an id; return the connects of each, and how often one stood back and said so."""
+    """Let two agents share an id; return the connects of each, and how often one waited and reported it."""
     settings = {"agent": {"id": "twin"}}
     agents = [AgentProcess(folder / name, broker_url=broker_url, settings=settings) for name in ("a", "b")]
     try:

@@ -1,4 +1,4 @@
-"""The broker stops, starts, or is not there yet: the agent waits, says so, and loses nothing."""
+"""The broker stops, starts, or is absent: the agent waits, reports, loses nothing."""
 
 import time
 from dataclasses import replace
@@ -20,7 +20,7 @@ RECONNECT_S = 60.0  # the agent waits 1 to 30 s between attempts
 
 
 def test_a_broker_that_comes_late_is_waited_for(tmp_path: Path) -> None:
-    """Absent at start: the agent lives, is not ready and says why; it is ready once the broker is there."""
+    """Absent at start: the agent lives, is not ready and reports why; with the broker it is ready."""
     broker = Broker(tmp_path / "broker")
     agent = AgentProcess(tmp_path / "agent", broker_url=broker.url)
     agent.start()

@@ -199,7 +199,7 @@ def test_good_evidence_is_found_good() -> None:
     ],
 )
 def test_each_fault_is_found(spoil: Callable[[Evidence], Evidence], faults: set[str]) -> None:
-    """What is spoilt on purpose is named."""
+    """Damage that is done on purpose is named."""
     named = {text.split()[0] for text in check(spoil(good())).broken()}
     assert faults - {"unexplained"} <= named
     assert named <= faults | {"unexplained"}
@@ -250,7 +250,7 @@ def test_a_broken_message_must_be_in_quarantine() -> None:
 
 
 def test_the_naive_agent_is_judged_by_the_members_of_its_verdicts() -> None:
-    """What is in no verdict of the naive agent is lost."""
+    """A reading in no verdict of the naive agent is lost."""
     evidence = good()
     members = [list(reading) for number in (1, 2, 3) for reading in readings_of(Key(0, number))]
     body = json.dumps({"id": "a", "device": device_name(0), "members": members}).encode()

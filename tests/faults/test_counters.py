@@ -1,4 +1,4 @@
-"""Within one process life the counters say what the journal holds (I7)."""
+"""Within one process life the counters equal the journal (I7)."""
 
 import time
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A kill at each crash point of docs/guarantee.md: nothing lost, one content per id, a verdict per window.
+"""A kill at each crash point of docs/guarantee.md: all of its promises hold.
 
 C11 is reached once a minute, so it is left to ``python -m tests.faults.points`` and
 tests/journal/test_crash.py.

@@ -1,4 +1,4 @@
-"""Others fill the disk under load: no acknowledgement without a row, and all goes on once there is room."""
+"""Others fill the disk under load: no ack without a row; all goes on afterwards."""
 
 from dataclasses import replace
 from pathlib import Path

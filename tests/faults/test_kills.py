@@ -1,4 +1,4 @@
-"""Kill -9 in a loop under load: ours loses nothing, and the same harness sees the naive agent lose."""
+"""Kill -9 in a loop under load: ours loses nothing, the naive agent is seen to."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A link that misbehaves, and a client id that two agents use: nothing is lost, and there is no storm."""
+"""A link that misbehaves, and a client id of two agents: no loss, no storm."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The model is down, slow or talks garbage: verdicts go on, local and with the reason, and it recovers.
+"""The model is down, slow or wrong: verdicts go on with the reason; it recovers.
 
 Three agents live through it at the same time, each with an endpoint of its own, on one load.
 """
@@ -110,7 +110,7 @@ def suffer(patient: Patient, reasons: set[str]) -> None:
 
 
 def heal(name: str, patient: Patient) -> None:
-    """End the trouble; nobody tells the agent."""
+    """End the trouble; the agent is not notified."""
     if name == "down":
         patient.model.start()
     else:
@@ -118,7 +118,7 @@ def heal(name: str, patient: Patient) -> None:
 
 
 def answered(patient: Patient) -> bool:
-    """Say whether a verdict came from the model."""
+    """Return whether a verdict came from the model."""
     return any(reason.startswith("ai/") for reason in patient.collector.reasons)
 
 
@@ -135,7 +135,7 @@ def discharge(patient: Patient, folder: Path) -> None:
 
 @pytest.mark.parametrize("name", TROUBLES)
 def test_verdicts_go_on_with_the_reason(patients: dict[str, Patient], name: str) -> None:
-    """While the model is in trouble every verdict is local and says why."""
+    """While the model is in trouble every verdict is local and has the reason."""
     during = patients[name].during
     # On a busy machine a deadline passes, and failures in a row open the breaker: those are true reasons too.
     assert set(during) <= TROUBLES[name] | {"local/timeout", "local/breaker"}, during

@@ -1,4 +1,4 @@
-"""Kill -9 while clients post: every 202 is in the journal, once; an early 202 is seen to lose."""
+"""Kill -9 while clients post: every 202 is journaled once; an early one is lost."""
 
 import http.client
 import json

@@ -1,4 +1,4 @@
-"""The power is cut: what has reached the disk is enough; without a flush the same harness sees a loss."""
+"""The power is cut: the disk holds enough; without a flush a loss is seen."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""How the process ends: SIGTERM under load, a second agent on one journal, a wrong configuration."""
+"""The end of the process: SIGTERM under load, a journal in use, a wrong file."""
 
 import time
 from pathlib import Path
@@ -17,7 +17,7 @@ LIMIT_S = 30.0  # 10 s on an idle machine; a call in flight would last for 60 s
 
 
 def test_sigterm_under_load_ends_in_time_and_loses_nothing(tmp_path: Path) -> None:
-    """SIGTERM amid messages and AI calls in flight: exit 0 in time, the rest comes after a restart."""
+    """SIGTERM with messages and AI calls in flight: exit 0 in time, the rest comes after a restart."""
     slow = {"late": 1.0}
     ai = {"ai": {"deadline_s": 60}}
     with Rig(RigSettings(folder=tmp_path, trouble=slow, overrides=ai)) as rig:
@@ -54,7 +54,7 @@ def test_sigterm_without_a_broker_ends_in_time(tmp_path: Path) -> None:
 
 
 def test_a_second_agent_on_one_journal_exits_69(tmp_path: Path, broker: Broker) -> None:
-    """The second says in one line which directory is taken, and the first is not disturbed."""
+    """The second reports in one line which directory is taken, and the first is not disturbed."""
     with AgentProcess(tmp_path / "first", broker_url=broker.url) as first:
         second = AgentProcess(
             tmp_path / "second",

@@ -1,4 +1,4 @@
-"""Equal payloads past the wrap of packet ids: no message in flight is taken for an old one."""
+"""Equal payloads past the wrap of packet ids: each message counts."""
 
 from pathlib import Path
 

@@ -2,7 +2,7 @@
 
 ``python -m tests.faults.weakened NAME run --config FILE``.
 
-What is patched here is the running process alone; the product has no switch for it.
+Only the running process is patched; the product has no switch for it.
 """
 
 import sqlite3

@@ -1,7 +1,7 @@
-"""What the load generator sends, as a pure function of device and number, so that the checker knows it too.
+"""Messages of the load generator, a pure function of device and number.
 
 A device has one of three styles, which its number selects. ``unique``: the value is the message's number, in
-three forms that take turns by device. ``constant``: a contact that says ``ON``. ``repeating``: a register
+three forms that take turns by device. ``constant``: a contact that sends ``ON``. ``repeating``: a register
 that steps through 51 values; 51 divides 65,535, so after a lap of packet ids the same payload has the same
 id. Some messages are broken on purpose, in each style.
 """
@@ -51,7 +51,7 @@ def devices_of(payloads: str, count: int) -> list[int]:
 
 
 def is_unique(device: int) -> bool:
-    """Say whether no two messages of the device are alike."""
+    """Return whether no two messages of the device are alike."""
     return device < CONSTANT
 
 
@@ -73,7 +73,7 @@ def topic_of(device: int) -> str:
 
 
 def is_broken(key: Key) -> bool:
-    """Say whether the message can only end in quarantine."""
+    """Return whether the message can only end in quarantine."""
     if key.device >= REPEATING:
         return key.number % CYCLE == 0
     if key.device >= CONSTANT:

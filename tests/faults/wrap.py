@@ -1,4 +1,4 @@
-"""Lose a connection after its packet ids have wrapped: ``python -m tests.faults.wrap [--laps 1]``.
+"""Lose a connection after its packet ids wrapped: ``python -m tests.faults.wrap``.
 
 65,535 messages are a lap. After it, equal payloads come with the packet ids and bytes of messages that the
 agent has journaled on the same connection. Then the connection ends with messages in flight: by RST, by
@@ -45,7 +45,7 @@ SETTINGS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class End:
-    """What one end of a connection did; ``lost`` and ``duplicated`` since the end before."""
+    """Effects of one end of a connection; ``lost`` and ``duplicated`` since the end before."""
 
     payloads: str
     end: str
@@ -111,7 +111,7 @@ def run_wraps(folder: Path, plan: Sequence[tuple[str, str]], *, laps: int = 1) -
 
 
 def _end(end: str, agent: AgentProcess, proxy: Proxy) -> None:
-    """End the connection amid the flow, and wait until the agent is back."""
+    """End the connection during the flow, and wait until the agent is back."""
     connections = proxy.connections
     match end:
         case "reset":

@@ -1,4 +1,4 @@
-"""What the tests of real processes share."""
+"""Fixtures of the tests of real processes."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -9,7 +9,7 @@ import pytest
 
 from tests.integration.model_site import Site, settings
 from tests.integration.patients import HANGS, Patient
-from tests.mqtt.desk import peer
+from tests.mqtt.link_harness import peer
 from tests.support.agent_process import AgentProcess, merge
 from tests.support.broker import Broker
 from tests.support.model_endpoint import ModelEndpoint

@@ -11,7 +11,7 @@ import paho.mqtt.client as paho
 import pytest
 
 from agent.cli import main
-from tests.mqtt.desk import send
+from tests.mqtt.link_harness import send
 from tests.support.agent_process import AgentProcess
 from tests.support.model_endpoint import ModelEndpoint
 from tests.support.otlp_receiver import OtlpReceiver

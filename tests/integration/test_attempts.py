@@ -1,4 +1,4 @@
-"""A model that hangs, windows that wait for it, and an agent that is killed meanwhile: who is to blame."""
+"""A model that hangs, windows that wait for it, and an agent that is killed."""
 
 import json
 from collections import Counter

@@ -1,4 +1,4 @@
-"""A device's last will, from the broker to the finding; a publisher's ids, through a kill -9."""
+"""A device's last will up to the finding; a publisher's ids through a kill -9."""
 
 import json
 import sqlite3
@@ -12,7 +12,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from agent.detect import Detector, DetectSettings
 from agent.domain.records import Reading
-from tests.mqtt.desk import peer, send
+from tests.mqtt.link_harness import peer, send
 from tests.support.agent_process import AgentProcess
 from tests.support.broker import Broker
 from tests.support.waiting import wait_for
@@ -23,7 +23,7 @@ AT_ONCE_S = 5.0
 
 
 def device(port: int, name: str) -> paho.Client:
-    """Return a connected device whose last will is ``Offline`` and that says ``Online``, both retained."""
+    """Return a connected device whose last will is ``Offline`` and that sends ``Online``, both retained."""
     client = paho.Client(CallbackAPIVersion.VERSION2, client_id=f"device-{name}")
     client.will_set(f"tele/{name}/LWT", "Offline", qos=1, retain=True)
     client.connect("127.0.0.1", port)
@@ -147,7 +147,7 @@ def ids_of(agent: AgentProcess) -> set[str]:
 
 
 def test_who_only_repeats_that_it_is_there_is_silent_all_the_same() -> None:
-    """One ``online`` between two readings starts the clock anew; a heartbeat of them hides no silence."""
+    """One ``online`` between two readings restarts the clock; a heartbeat of them hides no silence."""
     detector = Detector(settings=DetectSettings(), limits=[])
     detector.connected(0.0)
     for number in range(200):

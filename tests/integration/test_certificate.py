@@ -1,4 +1,4 @@
-"""TLS on a gateway without a clock: a certificate that is not valid yet is waited for, never skipped."""
+"""TLS on a gateway without a clock: a certificate that is not valid yet."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.broker, pytest.mark.process, pytest.mark.slow]
 
 
 def test_a_certificate_that_is_not_valid_yet_is_retried_until_the_clock_is_right(tmp_path: Path) -> None:
-    """The agent boots two days in the past: it says what to look at, and connects once the time has come."""
+    """The agent boots two days in the past: it reports what to look at, and connects in due time."""
     authority = Authority(tmp_path / "ca")
     cert, key = authority.issue("broker", "IP:127.0.0.1")
     lines = f"cafile {authority.ca}\ncertfile {cert}\nkeyfile {key}"

@@ -1,4 +1,4 @@
-"""Simulated devices of all families on one Mosquitto, read by one source for everything."""
+"""Simulated devices of all families on one Mosquitto, read by one source."""
 
 import sqlite3
 import threading

@@ -1,4 +1,4 @@
-"""As a user would: Mosquitto, mosquitto_pub with real JSON, a model endpoint, and what comes back."""
+"""As a user would: Mosquitto, mosquitto_pub with real JSON, a model endpoint."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""A small journal that fills: real broker, analyst and model; the intake is shut for seconds at most."""
+"""A small journal that fills: the intake is shut for seconds at most."""
 
 import json
 import math
@@ -14,7 +14,7 @@ import pytest
 
 from agent.journal import Reader
 from agent.testing.failpoint import MARKER, VARIABLE
-from tests.mqtt.desk import peer
+from tests.mqtt.link_harness import peer
 from tests.support.agent_process import AgentProcess
 from tests.support.broker import Broker
 from tests.support.model_endpoint import ModelEndpoint

@@ -1,4 +1,4 @@
-"""Readings over HTTP as a user sends them: curl, a broker that must not hear of it, verdicts, doctor."""
+"""Readings over HTTP as a user sends them: curl, verdicts, doctor; not the broker."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""A loop that hangs, burns or is only starved, seen from outside: addresses, exits, the kernel's figures."""
+"""A loop that hangs, burns or is only starved, seen from outside."""
 
 import os
 import signal

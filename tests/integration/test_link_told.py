@@ -1,4 +1,4 @@
-"""What the agent tells of its link, and what it journals of it before it asks the broker for anything."""
+"""Reports of the agent about its link, and rows about it before it subscribes."""
 
 import json
 import signal
@@ -9,7 +9,7 @@ import pytest
 from agent.journal import Reader
 from agent.mqtt import BROKER_DROPS
 from agent.testing.failpoint import MARKER, VARIABLE
-from tests.mqtt.desk import peer, send
+from tests.mqtt.link_harness import peer, send
 from tests.mqtt.test_broker_drops import leave_session
 from tests.support.agent_process import AgentProcess
 from tests.support.broker import Broker
@@ -33,7 +33,7 @@ def test_filters_are_on_disk_before_they_are_asked_for(tmp_path: Path, broker: B
 
 @pytest.mark.broker
 def test_what_the_broker_drops_is_shown(tmp_path: Path) -> None:
-    """Status, readiness, a metric and one log line say that the broker lost messages of some client."""
+    """Status, readiness, a metric and one log line report that the broker lost messages of some client."""
     broker = Broker(tmp_path / "broker", "max_queued_messages 5").start()
     try:
         leave_session(broker.port, "absent", "its/#")
@@ -77,7 +77,7 @@ def test_a_retained_value_is_shown_before_its_device_speaks(tmp_path: Path, own_
 @pytest.mark.broker
 @pytest.mark.slow
 def test_verdicts_that_wait_for_the_broker_are_counted_on_disk_too(tmp_path: Path) -> None:
-    """While the broker stands still the metric tells all that waits, not only the rows in memory."""
+    """While the broker is stopped the metric counts all that waits, not only the rows in memory."""
     broker = Broker(tmp_path / "broker").start()
     assert broker.process is not None
     review = {"window": {"max_age_s": 2, "settle_s": 0.5}}

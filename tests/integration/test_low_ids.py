@@ -1,4 +1,4 @@
-"""A broker that hands out the lowest free packet id, and a contact that always says the same."""
+"""A broker that uses the lowest free packet id, and a contact that never changes."""
 
 import signal
 import socket

@@ -1,4 +1,4 @@
-"""An agent process with a model, a broker and a collector: what is kept and shown, and what must not leak."""
+"""An agent with a model, a broker and a collector: records, and nothing leaks."""
 
 import base64
 import json
@@ -13,7 +13,7 @@ import yaml
 from agent.cli import main
 from agent.prompt import SYSTEM, VERSION
 from tests.integration.model_site import DEVICE, KEY, LIMIT_S, PASSWORD, PER_WINDOW, REPLY, SITE, TEXT, Site
-from tests.mqtt.desk import send
+from tests.mqtt.link_harness import send
 from tests.support.model_endpoint import answer_of, windows_of
 from tests.support.otlp_receiver import http_receiver
 from tests.support.waiting import wait_for
@@ -200,7 +200,7 @@ def test_no_lie_opens_a_finding(start: Callable[..., Site]) -> None:
 def test_replay_compares_and_touches_nothing(
     start: Callable[..., Site], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Another model's answers beside the journaled ones, with its tokens, its cost and its own cap."""
+    """Another model's answers next to the journaled ones, with its tokens, its cost and its own cap."""
     site = start()
     for _ in range(3):
         site.feed(DEVICE)

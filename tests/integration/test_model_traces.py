@@ -1,4 +1,4 @@
-"""From a device's trace to the consumer's: an agent, its model, and a collector that decodes its spans."""
+"""From a device's trace to the consumer's, through an agent and its model."""
 
 import json
 import time
@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 import pytest
 
 from tests.integration.model_site import DEVICE, LIMIT_S, PER_WINDOW, SITE, Site
-from tests.mqtt.desk import user_properties
+from tests.mqtt.link_harness import user_properties
 from tests.support.otlp_receiver import OtlpReceiver, grpc_receiver, http_receiver
 from tests.support.waiting import wait_for
 

@@ -1,4 +1,4 @@
-"""Little CPU time, a suspended machine and a flood of device ids: slower, never stopped, nobody silenced."""
+"""Little CPU time, a suspended machine, a flood of device ids: slower, not silent."""
 
 import json
 import os
@@ -28,12 +28,12 @@ pytestmark = [pytest.mark.broker, pytest.mark.process, pytest.mark.slow]
 BACKLOG = int(os.environ.get("BACKLOG", "600"))
 DEVICES = int(os.environ.get("DEVICES", "200"))
 SUSPEND_S = float(os.environ.get("SUSPEND_S", "6"))
-STARVE_S = float(os.environ.get("STARVE_S", "30"))  # then it gets the whole core for what is left
+STARVE_S = float(os.environ.get("STARVE_S", "30"))  # then it gets the whole core for the rest
 SHARE = 0.1
 IDS = int(os.environ.get("IDS", "1500"))
 BURST = int(os.environ.get("BURST", "1000"))
 KNOWN = 20
-#: The limits of the watchdog a tenth of what they are, unless the whole attack is run.
+#: The limits of the watchdog a tenth of the usual ones, unless the whole attack is run.
 QUICK = SUSPEND_S < 60
 RUN = """
 import dataclasses, runpy, sys
@@ -89,7 +89,7 @@ def sender(broker: Broker) -> Iterator[paho.Client]:
 
 
 def drained(agent: AgentProcess) -> bool:
-    """Say whether so many rows were journaled; delivered verdicts take theirs away again."""
+    """Return whether so many rows were journaled; delivered verdicts take theirs away again."""
     return last_seq(agent.journal) >= BACKLOG
 
 

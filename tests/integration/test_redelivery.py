@@ -1,4 +1,4 @@
-"""What is sent again: by a broker that was wiped or put back, to an agent that died between two steps."""
+"""Repeats by a broker that was wiped or put back, and to an agent that was killed."""
 
 import shutil
 import signal
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from agent.testing.failpoint import MARKER, VARIABLE
-from tests.mqtt.desk import peer, send
+from tests.mqtt.link_harness import peer, send
 from tests.support.agent_process import AgentProcess
 from tests.support.broker import Broker
 from tests.support.waiting import wait_for
@@ -34,7 +34,7 @@ def agent(tmp_path: Path, own_broker: Broker) -> Iterator[AgentProcess]:
 
 
 def batch(name: str, count: int = 10) -> list[bytes]:
-    """Return payloads that say which they are; the same name gives the same bytes."""
+    """Return payloads that hold their number; the same name gives the same bytes."""
     return [f'{{"value": {number}, "batch": "{name}"}}'.encode() for number in range(count)]
 
 
@@ -96,7 +96,7 @@ def test_a_wiped_broker_is_noticed_and_nothing_is_taken_for_another(
 
 
 def test_an_ack_of_an_earlier_session_acknowledges_nothing(agent: AgentProcess, own_broker: Broker) -> None:
-    """What was received but not committed when the broker was put back gets no ack in the session put back.
+    """A message that was not committed when the broker was put back gets no ack in the session put back.
 
     The packet ids belong to other messages there: with a stale ack, these would be lost.
     """
@@ -137,7 +137,7 @@ def save_with(broker: Broker, payloads: Sequence[bytes]) -> Path:
 def test_a_broker_put_back_to_an_older_save_loses_nothing(agent: AgentProcess, own_broker: Broker) -> None:
     """It sends again what it has forgotten; its packet ids are rolled back, and new messages are new.
 
-    What was there at the save may be journaled twice (duplicates are better than loss); what came after it,
+    Messages from before the save may be journaled twice (duplicates are better than loss); later ones,
     once for each time it was sent.
     """
     database = own_broker.folder / "mosquitto.db"

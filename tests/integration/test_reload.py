@@ -1,4 +1,4 @@
-"""SIGHUP in a real process: what changes at once, what waits for a restart, and what a bad file does."""
+"""SIGHUP in a real process: changes at once, after a restart, and a bad file."""
 
 import signal
 from collections.abc import Iterator
@@ -50,7 +50,7 @@ class Site:
 
     @property
     def answers(self) -> int:
-        """How many reloads the log told of."""
+        """How many reloads are in the log."""
         return len(self.agent.events("config_reloaded") + self.agent.events("config_refused"))
 
     def say(self, device: str, value: float, times: int = 1) -> None:
@@ -59,7 +59,7 @@ class Site:
         mqtt.multiple(messages, port=self.broker.port)
 
     def opened(self, device: str) -> list[dict[str, Any]]:
-        """Return the findings of a device that the log told of."""
+        """Return the findings of a device that are in the log."""
         return [event for event in self.agent.events("finding_opened") if event["device"] == device]
 
 
@@ -74,7 +74,7 @@ def site(tmp_path: Path, broker: Broker) -> Iterator[Site]:
 
 @pytest.mark.slow
 def test_a_reload_changes_limits_review_ai_and_logs(site: Site) -> None:
-    """New limits judge, the model is asked where it was not, the log says more; nothing restarts."""
+    """New limits judge, the model is asked where it was not, the log has more; nothing restarts."""
     pid = site.agent.pid
     site.say("d1", 50.0)
     site.reload(

@@ -1,4 +1,4 @@
-"""Faults inside the process: every thread that dies or hangs, no memory, no descriptors."""
+"""Faults inside the process: dead and hung threads, no memory, no descriptors."""
 
 import resource
 import time
@@ -103,7 +103,7 @@ def test_a_loop_that_hangs_ends_the_process(hung: dict[str, Patient]) -> None:
 def test_a_web_server_that_hangs_is_said_and_the_rest_goes_on(
     hung: dict[str, Patient], broker: Broker
 ) -> None:
-    """No address answers; readings are still journaled, systemd and the log are told, the stop is clean."""
+    """No address answers; readings are journaled, systemd and the log are notified, the stop is clean."""
     patient = hung["web_turn:2"]
     wait_for(lambda: patient.agent.events("web_hangs"), STUCK_LIMIT_S, "the log says so")
     wait_for(lambda: "web server hangs" in patient.systemd.values("STATUS")[-1], 5, "systemd is told")

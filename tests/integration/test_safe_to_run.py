@@ -1,4 +1,4 @@
-"""What an agent leaves on disk and says of itself when its surroundings are open."""
+"""Files and reports of an agent whose surroundings are open."""
 
 import json
 import os

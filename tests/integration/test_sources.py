@@ -1,4 +1,4 @@
-"""Sources on a real broker: overlap, a gateway's last will, devices named in the payload."""
+"""Sources on a real broker: overlap, a gateway's last will, devices in payloads."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.mqtt.brokers import OldBroker
-from tests.mqtt.desk import peer, send
+from tests.mqtt.link_harness import peer, send
 from tests.support.agent_process import AgentProcess
 from tests.support.broker import Broker
 from tests.support.waiting import wait_for

@@ -1,11 +1,11 @@
-"""Sparkplug B end to end: a birth that was asked for, and its aliases after a kill."""
+"""Sparkplug B end to end: a birth that was asked for, and aliases after a kill."""
 
 from pathlib import Path
 
 import pytest
 
 from tests.decode.sparkplug_wire import payload
-from tests.mqtt.desk import peer
+from tests.mqtt.link_harness import peer
 from tests.simulator.listener import Listener
 from tests.support.agent_process import AgentProcess
 from tests.support.broker import Broker

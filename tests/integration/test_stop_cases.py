@@ -1,4 +1,4 @@
-"""SIGTERM at bad moments: while starting, during a replay, amid an AI call, with a silent collector."""
+"""SIGTERM at bad moments: at start, in a replay or a call, a silent collector."""
 
 import json
 import signal
@@ -16,7 +16,7 @@ import pytest
 from agent.journal import Reader
 from agent.testing.failpoint import VARIABLE
 from tests.integration.patients import Patient, publish
-from tests.mqtt.desk import peer
+from tests.mqtt.link_harness import peer
 from tests.support.agent_process import AgentProcess
 from tests.support.broker import Broker
 from tests.support.model_endpoint import ModelEndpoint
@@ -65,7 +65,7 @@ def black_hole() -> Iterator[str]:
 def test_sigterm_during_an_ai_call_ends_the_window_local_with_its_cost(
     tmp_path: Path, broker: Broker, black_hole: str
 ) -> None:
-    """The call is cancelled after 5 s; the verdict says shutdown and carries the reservation.
+    """The call is cancelled after 5 s; the verdict has the reason shutdown and carries the reservation.
 
     The collector of the traces is a black hole, which takes its 2 s at most.
     """
@@ -87,7 +87,7 @@ def test_sigterm_during_an_ai_call_ends_the_window_local_with_its_cost(
 
 @pytest.mark.slow
 def test_a_verdict_that_the_broker_has_is_not_sent_again_after_a_stop(tmp_path: Path, broker: Broker) -> None:
-    """SIGTERM right behind the verdicts: nothing is left in the outbox, so consumers hear each once."""
+    """SIGTERM right behind the verdicts: nothing is left in the outbox, so consumers receive each once."""
     agent = AgentProcess(
         tmp_path / "stop-once",
         broker_url=broker.url,
@@ -120,7 +120,7 @@ def _stop_behind_verdicts(agent: AgentProcess, broker: Broker, *, first: int) ->
 
 
 def test_a_second_signal_ends_at_once(tmp_path: Path, broker: Broker) -> None:
-    """SIGTERM twice amid an AI call: exit 0 without waiting for the call."""
+    """SIGTERM twice during an AI call: exit 0 without waiting for the call."""
     with ModelEndpoint(default="hang") as model, asking(tmp_path / "stop-twice", broker, model) as agent:
         mqtt.single("stop-twice/d", "1", qos=1, port=broker.port)
         wait_for(lambda: model.requests, 10, "the call is in flight")

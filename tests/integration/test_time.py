@@ -1,4 +1,4 @@
-"""The wall clock is data only: no clock at boot, jumps of days, old and future event times."""
+"""The wall clock is data only: no clock at boot, jumps, odd event times."""
 
 import json
 import random
@@ -13,7 +13,7 @@ import pytest
 from agent.detect import Detector, DetectSettings
 from agent.domain.records import Reading
 from agent.pipeline.window import identify
-from tests.mqtt.desk import peer, send
+from tests.mqtt.link_harness import peer, send
 from tests.support.agent_process import AgentProcess
 from tests.support.broker import Broker
 from tests.support.waiting import wait_for
@@ -25,7 +25,7 @@ BACKLOG_DAYS = 3
 
 
 class Row(NamedTuple):
-    """One reading as journaled, with what its message says of time."""
+    """One reading as journaled, with the time in its message."""
 
     seq: int
     clock: float

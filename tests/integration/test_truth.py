@@ -1,4 +1,4 @@
-"""A real agent never says what it does not know: not of series, not of the model, not after a restart."""
+"""A real agent reports only facts: of series, of the model, after a restart."""
 
 import json
 import sqlite3
@@ -12,7 +12,7 @@ import pytest
 from agent.cli import main
 from agent.verdict.encode import iso
 from tests.integration.model_site import DEVICE, LIMIT_S, Site
-from tests.mqtt.desk import peer, send
+from tests.mqtt.link_harness import peer, send
 from tests.support.agent_process import AgentProcess
 from tests.support.broker import Broker
 from tests.support.model_endpoint import answer_of, windows_of
@@ -146,7 +146,7 @@ def _since(said: str) -> str:
 def test_a_model_that_does_not_exist_is_never_called_available(
     start: Callable[..., Site], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """State and doctor say that it has never answered, why, and what to change; then that it answers."""
+    """State and doctor report that it has never answered, why, and what to change; then that it answers."""
     site = start(default="404")
     assert site.agent.status()["ai"]["answering"] == "not_asked"
     site.feed(DEVICE, windows=2)

@@ -1,4 +1,4 @@
-"""Who may look at the web port: TLS and basic auth by configuration, and nothing but GET."""
+"""Access to the web port: TLS and basic auth by configuration, nothing but GET."""
 
 import shutil
 import ssl

@@ -17,7 +17,7 @@ from typing import Any
 
 from agent.journal import Reader
 from tests.local_llm.serve import MODEL
-from tests.mqtt.desk import peer, send
+from tests.mqtt.link_harness import peer, send
 from tests.support.agent_process import REPO, AgentProcess
 from tests.support.broker import Broker
 from tests.support.waiting import wait_for

@@ -13,7 +13,7 @@ from typing import Any
 import paho.mqtt.client as paho
 
 from tests.monitoring.servers import call
-from tests.mqtt.desk import peer, send
+from tests.mqtt.link_harness import peer, send
 from tests.support.agent_process import AgentProcess, Child
 from tests.support.broker import Broker, free_port
 from tests.support.waiting import wait_for

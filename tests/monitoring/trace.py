@@ -15,7 +15,7 @@ from typing import Any
 import paho.mqtt.client as paho
 
 from tests.monitoring.site import site
-from tests.mqtt.desk import user_properties
+from tests.mqtt.link_harness import user_properties
 from tests.support.broker import Broker
 from tests.support.otlp_receiver import ReceivedEvent, ReceivedSpan, http_receiver
 from tests.support.waiting import wait_for

@@ -13,7 +13,7 @@ from paho.mqtt.properties import Properties
 
 from agent.domain.records import Arrival, LinkDown, LinkUp
 from agent.mqtt import Link, LinkSettings, Subscription
-from tests.mqtt.desk import peer
+from tests.mqtt.link_harness import peer
 from tests.support.broker import Broker
 
 GROUP = 256

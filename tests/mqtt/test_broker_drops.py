@@ -11,7 +11,7 @@ from paho.mqtt.properties import Properties
 from agent.mqtt import BROKER_DROPS, Subscription
 from agent.mqtt.settings import RECENT_S, BrokerDrops
 from tests.mqtt.brokers import ScriptedBroker
-from tests.mqtt.desk import peer, running, send, until
+from tests.mqtt.link_harness import peer, running, send, until
 from tests.mqtt.test_oddities import script, suback
 from tests.support.broker import Broker
 
@@ -66,12 +66,15 @@ def test_a_queue_that_overflows_is_seen(tmp_path: Path) -> None:
     wanted = [Subscription("mine/#"), Subscription(BROKER_DROPS, qos=0, optional=True)]
     try:
         leave_session(broker.port, "absent", "its/#")
-        with running(port=broker.port, client_id="sees", topics=wanted) as desk, peer(broker.port) as other:
-            desk.subscribed()
-            until(lambda: desk.link.stats.broker_drops.total is not None)
+        with (
+            running(port=broker.port, client_id="sees", topics=wanted) as harness,
+            peer(broker.port) as other,
+        ):
+            harness.subscribed()
+            until(lambda: harness.link.stats.broker_drops.total is not None)
             send(other, "its/t", *[str(n) for n in range(25)])
-            until(lambda: desk.link.stats.broker_drops.total == 20)
-            assert desk.arrivals == []
+            until(lambda: harness.link.stats.broker_drops.total == 20)
+            assert harness.arrivals == []
     finally:
         broker.stop()
 
@@ -81,16 +84,16 @@ def test_without_the_right_to_read_it_nothing_is_missing() -> None:
     wanted = [Subscription("a/#"), Subscription(BROKER_DROPS, qos=0, optional=True)]
     with (
         ScriptedBroker(script(subscribe=suback(1, 0x87))) as odd,
-        running(port=odd.port, client_id="c", topics=wanted) as desk,
+        running(port=odd.port, client_id="c", topics=wanted) as harness,
     ):
-        desk.subscribed()
-        assert desk.link.state.refused == ()
+        harness.subscribed()
+        assert harness.link.state.refused == ()
     with (
         ScriptedBroker(script(subscribe=suback(0x87, 0))) as odd,
-        running(port=odd.port, client_id="c", topics=wanted) as desk,
+        running(port=odd.port, client_id="c", topics=wanted) as harness,
     ):
-        until(lambda: desk.link.state.refused == ("a/#",))
-        assert not desk.link.state.subscribed
+        until(lambda: harness.link.state.refused == ("a/#",))
+        assert not harness.link.state.subscribed
 
 
 def test_the_first_count_is_a_rise_only_where_it_comes_live() -> None:

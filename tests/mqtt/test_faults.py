@@ -9,7 +9,7 @@ import pytest
 
 from agent.domain.records import LinkDown
 from tests.mqtt.brokers import REFUSALS, OldBroker
-from tests.mqtt.desk import Desk, outgoing, peer, running, send, until
+from tests.mqtt.link_harness import LinkHarness, outgoing, peer, running, send, until
 from tests.support.broker import Broker
 from tests.support.proxy import Proxy
 
@@ -17,67 +17,67 @@ from tests.support.proxy import Proxy
 def test_broker_absent_at_first(own_broker: Broker) -> None:
     """The link waits for a broker that is not there yet, and reports it once."""
     own_broker.stop()
-    with running(port=own_broker.port, client_id="patient", topics=["late/#"]) as desk:
-        until(lambda: desk.link.stats.connect_failures >= 5)
+    with running(port=own_broker.port, client_id="patient", topics=["late/#"]) as harness:
+        until(lambda: harness.link.stats.connect_failures >= 5)
         own_broker.start()
-        desk.subscribed()
-        assert desk.link.state.last_error is None
-    failures = desk.values("mqtt_connect_failed")
+        harness.subscribed()
+        assert harness.link.state.last_error is None
+    failures = harness.values("mqtt_connect_failed")
     assert [failure["error"].split(": ")[-1] for failure in failures] == ["nothing listens there"]
 
 
 def test_broker_restarts(own_broker: Broker) -> None:
     """Messages that the broker holds come after its restart, and ours wait here until it is back."""
-    with running(port=own_broker.port, client_id="restart", topics=["re/#"], ack=False) as desk:
-        desk.subscribed()
+    with running(port=own_broker.port, client_id="restart", topics=["re/#"], ack=False) as harness:
+        harness.subscribed()
         with peer(own_broker.port) as other:
             send(other, "re/t", *[str(n) for n in range(20)])
-        until(lambda: len(desk.arrivals) == 20)
+        until(lambda: len(harness.arrivals) == 20)
         own_broker.stop()
-        until(lambda: not desk.link.state.connected)
-        desk._ack = True
-        desk.link.publish([outgoing(n, "out/t") for n in range(30)])
-        until(lambda: desk.link.stats.connect_failures)
-        assert not desk.published
+        until(lambda: not harness.link.state.connected)
+        harness._ack = True
+        harness.link.publish([outgoing(n, "out/t") for n in range(30)])
+        until(lambda: harness.link.stats.connect_failures)
+        assert not harness.published
         own_broker.start()
-        until(lambda: len(desk.arrivals) == 40)
-        until(lambda: len(desk.published) == 30)
-    assert {arrival.payload for arrival in desk.arrivals[20:]} == {str(n).encode() for n in range(20)}
-    assert [down.generation for down in desk.items if isinstance(down, LinkDown)] == [1, 2]
-    assert [row for row, _ in desk.published] == list(range(30))
-    assert desk.link.stats.reconnects == 1
+        until(lambda: len(harness.arrivals) == 40)
+        until(lambda: len(harness.published) == 30)
+    assert {arrival.payload for arrival in harness.arrivals[20:]} == {str(n).encode() for n in range(20)}
+    assert [down.generation for down in harness.items if isinstance(down, LinkDown)] == [1, 2]
+    assert [row for row, _ in harness.published] == list(range(30))
+    assert harness.link.stats.reconnects == 1
 
 
 def test_broker_is_killed(own_broker: Broker) -> None:
     """The session outlives a kill -9 of a broker that saved it; what is in flight here is sent again."""
-    with running(port=own_broker.port, client_id="killed", topics=["kill/#"]) as desk:
-        desk.subscribed()
+    with running(port=own_broker.port, client_id="killed", topics=["kill/#"]) as harness:
+        harness.subscribed()
         for n in range(3):
             own_broker.stop(signal.SIGKILL)
-            desk.link.publish([outgoing(n, "out/t")])
+            harness.link.publish([outgoing(n, "out/t")])
             own_broker.start()
-            desk.wait_up(n + 2)
-            desk.subscribed()
+            harness.wait_up(n + 2)
+            harness.subscribed()
             with peer(own_broker.port) as other:
                 send(other, "kill/t", str(n))
-        until(lambda: len(desk.arrivals) == 3 and len(desk.published) == 3)
-    assert [up.session_present for up in desk.ups] == [False, True, True, True]
-    assert "mqtt_client_id_contested" not in desk.names
+        until(lambda: len(harness.arrivals) == 3 and len(harness.published) == 3)
+    assert [up.session_present for up in harness.ups] == [False, True, True, True]
+    assert "mqtt_client_id_contested" not in harness.names
 
 
 def test_lost_session_is_said(own_broker: Broker) -> None:
     """A broker that forgot the session is noticed, and the filters are subscribed again."""
-    with running(port=own_broker.port, client_id="forgotten", topics=["f/#"]) as desk:
-        desk.subscribed()
+    with running(port=own_broker.port, client_id="forgotten", topics=["f/#"]) as harness:
+        harness.subscribed()
         own_broker.stop()
         (own_broker.folder / "mosquitto.db").unlink()
         own_broker.start()
-        until(lambda: desk.link.stats.reconnects == 1)
-        desk.subscribed()
+        until(lambda: harness.link.stats.reconnects == 1)
+        harness.subscribed()
         with peer(own_broker.port) as other:
             send(other, "f/t", "x")
-        until(lambda: desk.arrivals)
-    assert desk.names.count("mqtt_session_lost") == 1
+        until(lambda: harness.arrivals)
+    assert harness.names.count("mqtt_session_lost") == 1
 
 
 def test_will_is_published_when_the_link_is_cut(broker: Broker) -> None:
@@ -98,36 +98,36 @@ def test_will_is_published_when_the_link_is_cut(broker: Broker) -> None:
 
 def test_frozen_link_is_noticed(broker: Broker) -> None:
     """A half-open connection is given up within 2 x keepalive + 5 s, and the link comes back."""
-    with Proxy(broker.port) as proxy, running(port=proxy.port, client_id="frozen", keepalive_s=1) as desk:
-        until(lambda: desk.link.state.connected)
+    with Proxy(broker.port) as proxy, running(port=proxy.port, client_id="frozen", keepalive_s=1) as harness:
+        until(lambda: harness.link.state.connected)
         proxy.freeze()
         before = time.monotonic()
-        until(lambda: not desk.link.state.connected)
-        assert time.monotonic() - before < 2 * desk.settings.keepalive_s + 5
-        assert "fallen silent" in (desk.link.state.last_error or "")
+        until(lambda: not harness.link.state.connected)
+        assert time.monotonic() - before < 2 * harness.settings.keepalive_s + 5
+        assert "fallen silent" in (harness.link.state.last_error or "")
         proxy.thaw()
-        until(lambda: desk.link.state.connected)
+        until(lambda: harness.link.state.connected)
 
 
 def test_broker_that_never_answers(broker: Broker) -> None:
     """A connection without a CONNACK is given up and tried again."""
     with Proxy(broker.port) as proxy:
         proxy.freeze()
-        with running(port=proxy.port, client_id="mute", connack_timeout_s=0.2) as desk:
-            until(lambda: desk.link.stats.connect_failures >= 3)
+        with running(port=proxy.port, client_id="mute", connack_timeout_s=0.2) as harness:
+            until(lambda: harness.link.stats.connect_failures >= 3)
             proxy.thaw()
-            until(lambda: desk.link.state.connected)
-            assert desk.link.state.protocol == "5"
+            until(lambda: harness.link.state.connected)
+            assert harness.link.state.protocol == "5"
 
 
 @pytest.mark.slow
 def test_idle_connection_is_kept(broker: Broker) -> None:
     """PINGREQs keep an idle connection: the broker does not end it, nor do we."""
-    with running(port=broker.port, client_id="idle", keepalive_s=4) as desk:
-        until(lambda: desk.link.state.connected)
+    with running(port=broker.port, client_id="idle", keepalive_s=4) as harness:
+        until(lambda: harness.link.state.connected)
         time.sleep(6.5)  # the broker waits for 1.5 x keepalive
-        assert desk.link.state.connected
-        assert desk.link.stats.connects == 1
+        assert harness.link.state.connected
+        assert harness.link.stats.connects == 1
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -137,27 +137,27 @@ def test_faults_of_the_network(broker: Broker, seed: int) -> None:
     with (
         Proxy(broker.port, seed=seed) as proxy,
         peer(broker.port, f"{client_id}-out/#") as other,
-        running(port=proxy.port, client_id=client_id, topics=[f"{client_id}/#"], keepalive_s=1) as desk,
+        running(port=proxy.port, client_id=client_id, topics=[f"{client_id}/#"], keepalive_s=1) as harness,
     ):
-        desk.subscribed()
+        harness.subscribed()
         sent = 0
         for _ in range(8):
             for _ in range(10):
                 other.publish(f"{client_id}/t", str(sent), qos=1)
-                desk.link.publish([outgoing(sent, f"{client_id}-out/t", str(sent).encode())])
+                harness.link.publish([outgoing(sent, f"{client_id}-out/t", str(sent).encode())])
                 sent += 1
             proxy.misbehave()
             time.sleep(0.3)
             proxy.calm()
-        until(lambda: len(set(desk.payloads)) == sent, "all messages", 20)
+        until(lambda: len(set(harness.payloads)) == sent, "all messages", 20)
         until(
-            lambda: {row for row, code in desk.published if code < 0x80} == set(range(sent)),
+            lambda: {row for row, code in harness.published if code < 0x80} == set(range(sent)),
             "all settled",
             20,
         )
         heard = other.heard  # type: ignore[attr-defined]
         until(lambda: {int(message.payload) for message in heard} == set(range(sent)), "all heard", 20)
-    assert len(desk.published) == sent
+    assert len(harness.published) == sent
 
 
 @pytest.mark.parametrize("refusal", REFUSALS)
@@ -168,17 +168,17 @@ def test_old_broker(broker: Broker, refusal: str) -> None:
     with (
         OldBroker(broker.port, refusal=refusal) as old,
         peer(broker.port) as other,
-        running(port=old.port, **options) as desk,
+        running(port=old.port, **options) as harness,
     ):
-        desk.subscribed()
+        harness.subscribed()
         send(other, f"{client_id}/t", "a", "b")
-        desk.link.publish([outgoing(1, "out/t", properties=(("schema", "1"),))])
-        until(lambda: len(desk.arrivals) == 2 and desk.published)
-        assert desk.link.state.protocol == "3.1.1"
-    assert desk.ups[-1].protocol == "3.1.1"
-    assert desk.published == [(1, 0)]
-    assert desk.names.count("mqtt_protocol_downgraded") == 1
-    assert not desk.values("mqtt_connect_failed") or refusal == "hang up"
+        harness.link.publish([outgoing(1, "out/t", properties=(("schema", "1"),))])
+        until(lambda: len(harness.arrivals) == 2 and harness.published)
+        assert harness.link.state.protocol == "3.1.1"
+    assert harness.ups[-1].protocol == "3.1.1"
+    assert harness.published == [(1, 0)]
+    assert harness.names.count("mqtt_protocol_downgraded") == 1
+    assert not harness.values("mqtt_connect_failed") or refusal == "hang up"
 
 
 @pytest.mark.parametrize("hang_ups", [1, 2, 3, 4, 5])
@@ -186,11 +186,11 @@ def test_broker_that_is_starting(broker: Broker, hang_ups: int) -> None:
     """A broker that only hangs up while it starts is not taken for an old one."""
     with (
         OldBroker(broker.port, hang_ups=hang_ups) as old,
-        running(port=old.port, client_id=f"starting-{hang_ups}") as desk,
+        running(port=old.port, client_id=f"starting-{hang_ups}") as harness,
     ):
-        until(lambda: desk.link.state.connected)
-        assert desk.link.state.protocol == "5"
-    assert len(desk.ups) == 1
+        until(lambda: harness.link.state.connected)
+        assert harness.link.state.protocol == "5"
+    assert len(harness.ups) == 1
 
 
 @pytest.mark.parametrize("clean", [True, False])
@@ -208,20 +208,20 @@ def test_takeover(broker: Broker, protocol: str, clean: bool) -> None:
         base_topic=f"agent/{twin}",
         protocol=protocol,
         takeover_silence_s=1.5,
-    ) as desk:
+    ) as harness:
         taken = 0
-        while not desk.link.state.silent_until and taken < 6:
+        while not harness.link.state.silent_until and taken < 6:
             taken += 1
-            desk.wait_up(taken)
+            harness.wait_up(taken)
             with peer(broker.port, client_id=twin, clean=clean):
-                desk.wait_down(taken)
+                harness.wait_down(taken)
             ups = taken + 1
-            until(lambda ups=ups: desk.link.state.silent_until or desk.link.stats.connects >= ups)  # type: ignore[misc]
+            until(lambda ups=ups: harness.link.state.silent_until or harness.link.stats.connects >= ups)  # type: ignore[misc]
         assert 3 <= taken <= 5
-        assert "give each its own" in (desk.link.state.last_error or "")
-        assert desk.link.stats.takeovers == 1
-        until(lambda: desk.link.state.connected and desk.link.state.silent_until is None)
-    assert [v["silence_s"] for v in desk.values("mqtt_client_id_contested")] == [1.5]
+        assert "give each its own" in (harness.link.state.last_error or "")
+        assert harness.link.stats.takeovers == 1
+        until(lambda: harness.link.state.connected and harness.link.state.silent_until is None)
+    assert [v["silence_s"] for v in harness.values("mqtt_client_id_contested")] == [1.5]
 
 
 def test_two_links_with_one_id_make_no_storm(broker: Broker) -> None:
@@ -230,19 +230,19 @@ def test_two_links_with_one_id_make_no_storm(broker: Broker) -> None:
         running(port=broker.port, client_id="twins") as one,
         running(port=broker.port, client_id="twins") as two,
     ):
-        until(lambda: any("mqtt_client_id_contested" in desk.names for desk in (one, two)))
+        until(lambda: any("mqtt_client_id_contested" in harness.names for harness in (one, two)))
         time.sleep(1)
-        assert max(desk.link.stats.connects for desk in (one, two)) <= 6
+        assert max(harness.link.stats.connects for harness in (one, two)) <= 6
 
 
 def test_a_proxy_that_hangs_up_is_no_takeover(broker: Broker) -> None:
     """Connections that end again and again, but not only ours, do not make the link back off."""
-    with Proxy(broker.port) as proxy, running(port=proxy.port, client_id="no-twin") as desk:
+    with Proxy(broker.port) as proxy, running(port=proxy.port, client_id="no-twin") as harness:
         for n in range(5):
-            desk.wait_up(n + 1)
+            harness.wait_up(n + 1)
             proxy.half_close()
-            desk.wait_down(n + 1)
-    assert desk.link.stats.takeovers == 0
+            harness.wait_down(n + 1)
+    assert harness.link.stats.takeovers == 0
 
 
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
@@ -251,13 +251,13 @@ def test_a_link_that_is_cut_is_no_takeover(broker: Broker, protocol: str) -> Non
     name = f"cut-{protocol}"
     with (
         Proxy(broker.port) as proxy,
-        running(port=proxy.port, client_id=name, base_topic=f"agent/{name}", protocol=protocol) as desk,
+        running(port=proxy.port, client_id=name, base_topic=f"agent/{name}", protocol=protocol) as harness,
     ):
         for n in range(6):
-            desk.wait_up(n + 1)
+            harness.wait_up(n + 1)
             proxy.reset_newest()
-            desk.wait_down(n + 1)
-    assert desk.link.stats.takeovers == 0
+            harness.wait_down(n + 1)
+    assert harness.link.stats.takeovers == 0
 
 
 @pytest.mark.broker
@@ -271,16 +271,16 @@ def test_a_witness_that_may_not_read_sees_a_takeover(tmp_path: Path) -> None:
     try:
         with (
             Proxy(broker.port) as proxy,
-            running(port=proxy.port, client_id="blind", takeover_silence_s=0.5) as desk,
+            running(port=proxy.port, client_id="blind", takeover_silence_s=0.5) as harness,
         ):
             for n in range(3):
-                desk.wait_up(n + 1)
+                harness.wait_up(n + 1)
                 # With the SUBACK the broker has answered all that we sent: the reset has no other reason.
-                until(lambda: desk.link.state.subscribed and not desk.link.stats.in_flight)
+                until(lambda: harness.link.state.subscribed and not harness.link.stats.in_flight)
                 proxy.reset_newest()
-                desk.wait_down(n + 1)
-            desk.wait_up(4)
-        assert desk.link.stats.takeovers == 1
+                harness.wait_down(n + 1)
+            harness.wait_up(4)
+        assert harness.link.stats.takeovers == 1
     finally:
         broker.stop()
 
@@ -289,7 +289,7 @@ def test_a_silence_ends_when_the_other_agent_leaves(broker: Broker) -> None:
     """Of two agents with one id one backs off; it takes over as soon as the other has stopped."""
     options = {"port": broker.port, "client_id": "heir", "base_topic": "agent/heir"}
     with running(**options) as one, running(**options) as two:
-        until(lambda: any("mqtt_client_id_contested" in desk.names for desk in (one, two)))
+        until(lambda: any("mqtt_client_id_contested" in harness.names for harness in (one, two)))
         silent, speaking = (one, two) if one.link.state.silent_until else (two, one)
         until(lambda: speaking.link.state.connected)
         speaking.stop()
@@ -300,42 +300,42 @@ def test_a_silence_ends_when_the_other_agent_leaves(broker: Broker) -> None:
 def test_stop_on_a_frozen_link(broker: Broker) -> None:
     """Stopping keeps its time limit when nothing can be sent any more."""
     with Proxy(broker.port) as proxy:
-        desk = Desk(port=proxy.port, client_id="stopfrozen").start()
-        until(lambda: desk.link.state.connected)
+        harness = LinkHarness(port=proxy.port, client_id="stopfrozen").start()
+        until(lambda: harness.link.state.connected)
         proxy.freeze()
-        desk.link.publish([outgoing(1, "x/y")])
-        desk.stop(1.5)
+        harness.link.publish([outgoing(1, "x/y")])
+        harness.stop(1.5)
 
 
 def test_no_room_for_the_link_itself(broker: Broker) -> None:
     """A connection that could not be announced counts as an attempt; the next begins once there is room."""
-    desk = Desk(port=broker.port, client_id="noroom", topics=["noroom/#"])
-    desk.open = False
-    desk.start()
-    until(lambda: desk.link.state.stalled)
-    assert not desk.link.state.subscribed
-    desk.open = True
-    desk.link.room()
-    desk.subscribed()
-    desk.stop()
-    assert desk.attempts == [1, 2]
-    assert [up.generation for up in desk.ups] == [2]
-    assert [down.generation for down in desk.items if isinstance(down, LinkDown)] == [2]
+    harness = LinkHarness(port=broker.port, client_id="noroom", topics=["noroom/#"])
+    harness.open = False
+    harness.start()
+    until(lambda: harness.link.state.stalled)
+    assert not harness.link.state.subscribed
+    harness.open = True
+    harness.link.room()
+    harness.subscribed()
+    harness.stop()
+    assert harness.attempts == [1, 2]
+    assert [up.generation for up in harness.ups] == [2]
+    assert [down.generation for down in harness.items if isinstance(down, LinkDown)] == [2]
 
 
 def test_room_is_asked_for_while_the_link_is_down(own_broker: Broker) -> None:
     """A stall ends with its connection: after a reconnect everything is offered again."""
-    with running(port=own_broker.port, client_id="stall", topics=["s/#"]) as desk:
-        desk.subscribed()
-        desk.open = False
+    with running(port=own_broker.port, client_id="stall", topics=["s/#"]) as harness:
+        harness.subscribed()
+        harness.open = False
         with peer(own_broker.port) as other:
             send(other, "s/t", "1", "2")
-        until(lambda: desk.link.state.stalled)
+        until(lambda: harness.link.state.stalled)
         own_broker.stop()
-        until(lambda: not desk.link.state.connected)
-        desk.open = True
-        desk.link.room()
+        until(lambda: not harness.link.state.connected)
+        harness.open = True
+        harness.link.room()
         own_broker.start()
-        until(lambda: len(desk.arrivals) == 2)
-        assert not desk.link.state.stalled
-    assert desk.link.stats.connects == 2
+        until(lambda: len(harness.arrivals) == 2)
+        assert not harness.link.state.stalled
+    assert harness.link.stats.connects == 2

@@ -12,7 +12,7 @@ from agent.mqtt.wire import MAX_CONTROL, MAX_CONTROLS, MAX_PROPERTIES, Wire, Wir
 from tests.fuzz.material import remaining
 from tests.fuzz.targets import SilentSocket
 from tests.mqtt.brokers import ScriptedBroker
-from tests.mqtt.desk import running, until
+from tests.mqtt.link_harness import running, until
 from tests.mqtt.test_oddities import script
 from tests.support.growth import MOST, growth
 
@@ -134,7 +134,7 @@ def test_a_witness_is_not_held_by_a_flood() -> None:
 def test_the_link_names_a_malformed_packet(packet: bytes) -> None:
     """The thread goes on, the connection is tried again, and the report blames the broker."""
     answers = script(connect=lambda _body: CONNACK + packet)
-    with ScriptedBroker(answers) as odd, running(port=odd.port, client_id="c") as desk:
+    with ScriptedBroker(answers) as odd, running(port=odd.port, client_id="c") as harness:
         until(lambda: sum(first >> 4 == 1 for first, _ in odd.packets) >= 2)
-        assert desk.thread.is_alive()
-        assert any("malformed packet" in str(values) for _, values in desk.events)
+        assert harness.thread.is_alive()
+        assert any("malformed packet" in str(values) for _, values in harness.events)

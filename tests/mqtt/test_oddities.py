@@ -6,7 +6,7 @@ import pytest
 
 from agent.domain.records import Arrival
 from tests.mqtt.brokers import CONNACK, ScriptedBroker
-from tests.mqtt.desk import outgoing, running, until
+from tests.mqtt.link_harness import outgoing, running, until
 from tests.mqtt.test_wire import packet, publish
 
 CONNECT, PUBLISH, SUBSCRIBE, UNSUBSCRIBE, DISCONNECT = 1, 3, 8, 10, 14
@@ -40,9 +40,9 @@ def script(**changes: Callable[[bytes], bytes]) -> Script:
 def test_topic_that_is_not_utf8() -> None:
     """It arrives under a printable topic that no filter matches, and can be acknowledged."""
     answers = script(subscribe=lambda body: suback(1)(body) + publish(b"t/\xff\xfe", b"1", mid=3))
-    with ScriptedBroker(answers) as odd, running(port=odd.port, client_id="c", topics=["t/#"]) as desk:
-        until(lambda: desk.link.stats.acks_sent == 1)
-    (arrival,) = desk.arrivals
+    with ScriptedBroker(answers) as odd, running(port=odd.port, client_id="c", topics=["t/#"]) as harness:
+        until(lambda: harness.link.stats.acks_sent == 1)
+    (arrival,) = harness.arrivals
     assert arrival.topic == "$invalid-utf8/t/\\xff\\xfe"
     assert arrival.payload == b"1"
 
@@ -63,12 +63,12 @@ def test_nonsense_ends_the_connection_only(hello: bytes) -> None:
     """A broker that breaks the protocol is left and tried again; the thread lives."""
     with (
         ScriptedBroker(script(connect=lambda _body: hello)) as odd,
-        running(port=odd.port, client_id="c") as desk,
+        running(port=odd.port, client_id="c") as harness,
     ):
         until(lambda: len(odd.packets) >= 3)
-        assert desk.thread.is_alive()
-    assert not [item for item in desk.items if isinstance(item, Arrival)]
-    assert "mqtt_client_id_contested" not in desk.names
+        assert harness.thread.is_alive()
+    assert not [item for item in harness.items if isinstance(item, Arrival)]
+    assert "mqtt_client_id_contested" not in harness.names
 
 
 def test_limits_of_the_broker() -> None:
@@ -77,19 +77,19 @@ def test_limits_of_the_broker() -> None:
     most: list[int] = []
 
     def settle(body: bytes) -> bytes:
-        most.append(desk.link.stats.in_flight)
+        most.append(harness.link.stats.in_flight)
         return puback(body)
 
     with (
         ScriptedBroker(script(connect=lambda _body: connack(limits), publish=settle)) as odd,
-        running(port=odd.port, client_id="c") as desk,
+        running(port=odd.port, client_id="c") as harness,
     ):
-        until(lambda: desk.link.state.connected)
-        desk.link.publish([outgoing(n, "t", retain=True) for n in range(5)])
-        until(lambda: len(desk.published) == 5)
-        state = desk.link.state.limits
-        assert desk.link._connection is not None
-        assert desk.link._connection._keepalive_s == 7
+        until(lambda: harness.link.state.connected)
+        harness.link.publish([outgoing(n, "t", retain=True) for n in range(5)])
+        until(lambda: len(harness.published) == 5)
+        state = harness.link.state.limits
+        assert harness.link._connection is not None
+        assert harness.link._connection._keepalive_s == 7
     assert (state.receive_maximum, state.retain_available, state.max_packet_size) == (1, False, 4096)
     assert max(most) == 1
     assert not any(first & 1 for first, _ in odd.packets if first >> 4 == PUBLISH)
@@ -99,34 +99,34 @@ def test_lower_qos_is_said() -> None:
     """A filter granted at a lower QoS than asked for is in the state and reported."""
     with (
         ScriptedBroker(script(subscribe=suback(0, 1))) as odd,
-        running(port=odd.port, client_id="c", topics=["a/#", "b/#"]) as desk,
+        running(port=odd.port, client_id="c", topics=["a/#", "b/#"]) as harness,
     ):
-        desk.subscribed()
-        assert desk.link.state.downgraded == ("a/#",)
-        assert not desk.link.state.refused
-    assert [v["filter"] for v in desk.values("mqtt_subscription_downgraded")] == ["a/#"]
+        harness.subscribed()
+        assert harness.link.state.downgraded == ("a/#",)
+        assert not harness.link.state.refused
+    assert [v["filter"] for v in harness.values("mqtt_subscription_downgraded")] == ["a/#"]
 
 
 def test_every_filter_refused() -> None:
     """A link without any granted filter is connected and not subscribed, and reports why."""
     with (
         ScriptedBroker(script(subscribe=suback(0x87, 0x8F))) as odd,
-        running(port=odd.port, client_id="c", topics=["a/#", "b/#"]) as desk,
+        running(port=odd.port, client_id="c", topics=["a/#", "b/#"]) as harness,
     ):
-        until(lambda: desk.link.state.refused)
-        assert desk.link.state.connected
-        assert not desk.link.state.subscribed
-    assert [v["reason_code"] for v in desk.values("mqtt_subscription_refused")] == [0x87, 0x8F]
+        until(lambda: harness.link.state.refused)
+        assert harness.link.state.connected
+        assert not harness.link.state.subscribed
+    assert [v["reason_code"] for v in harness.values("mqtt_subscription_refused")] == [0x87, 0x8F]
 
 
 def test_takeover_that_is_told() -> None:
     """Three DISCONNECTs with 0x8E within a minute are takeovers without any detector."""
     with (
         ScriptedBroker(script(publish=lambda body: puback(body) + b"\xe0\x01\x8e")) as odd,
-        running(port=odd.port, client_id="c", takeover_silence_s=60.0) as desk,
+        running(port=odd.port, client_id="c", takeover_silence_s=60.0) as harness,
     ):
-        until(lambda: "mqtt_client_id_contested" in desk.names)
-        assert desk.link.stats.connects == 3
+        until(lambda: "mqtt_client_id_contested" in harness.names)
+        assert harness.link.stats.connects == 3
 
 
 @pytest.mark.parametrize(
@@ -136,10 +136,10 @@ def test_disconnect_in_words(code: int, words: str) -> None:
     """The reason of the broker's DISCONNECT is reported."""
     with (
         ScriptedBroker(script(publish=lambda _body: bytes((0xE0, 1, code)))) as odd,
-        running(port=odd.port, client_id="c") as desk,
+        running(port=odd.port, client_id="c") as harness,
     ):
-        until(lambda: desk.link.state.last_error)
-        until(lambda: words in desk.values("mqtt_disconnected")[0]["error"] or code == 0xA7)
+        until(lambda: harness.link.state.last_error)
+        until(lambda: words in harness.values("mqtt_disconnected")[0]["error"] or code == 0xA7)
 
 
 def test_filters_are_known_before_they_are_asked_for() -> None:
@@ -147,15 +147,15 @@ def test_filters_are_known_before_they_are_asked_for() -> None:
     seen: list[tuple[str, ...]] = []
 
     def note(body: bytes) -> bytes:
-        seen.append(desk.states[-1].filters)
+        seen.append(harness.states[-1].filters)
         return suback(1)(body)
 
     with (
         ScriptedBroker(script(connect=lambda _body: connack(session=True), subscribe=note)) as odd,
-        running(port=odd.port, client_id="c", topics=["new/#"], previous_filters=["gone/#"]) as desk,
+        running(port=odd.port, client_id="c", topics=["new/#"], previous_filters=["gone/#"]) as harness,
     ):
-        desk.subscribed()
-        until(lambda: desk.link.state.filters == ("new/#",))
+        harness.subscribed()
+        until(lambda: harness.link.state.filters == ("new/#",))
     assert seen[0] in {("gone/#", "new/#"), ("new/#",)}
     kinds = [first >> 4 for first, _ in odd.packets if first >> 4 in {SUBSCRIBE, UNSUBSCRIBE}]
     assert kinds == [UNSUBSCRIBE, SUBSCRIBE]
@@ -163,8 +163,8 @@ def test_filters_are_known_before_they_are_asked_for() -> None:
 
 def test_connect_packet() -> None:
     """The session is kept for a week, bounded, with a will: the content of the CONNECT."""
-    with ScriptedBroker(script()) as odd, running(port=odd.port, client_id="the-id") as desk:
-        until(lambda: desk.link.state.connected)
+    with ScriptedBroker(script()) as odd, running(port=odd.port, client_id="the-id") as harness:
+        until(lambda: harness.link.state.connected)
     first, body = odd.packets[0]
     assert first == 0x10
     assert body[:7] == b"\x00\x04MQTT\x05"

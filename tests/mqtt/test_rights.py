@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.mqtt.brokers import Authority, OldBroker
-from tests.mqtt.desk import Desk, outgoing, peer, running, send, until
+from tests.mqtt.link_harness import LinkHarness, outgoing, peer, running, send, until
 from tests.support.broker import Broker
 from tests.support.proxy import Proxy
 
@@ -36,27 +36,27 @@ def test_wrong_password_then_the_right_one(tmp_path: Path) -> None:
     try:
         with running(
             port=broker.port, client_id="login", username="agent", password=lambda: secret.read_text().strip()
-        ) as desk:
-            until(lambda: desk.link.stats.connect_failures >= 3)
-            assert "mqtt.password_file" in (desk.link.state.last_error or "")
+        ) as harness:
+            until(lambda: harness.link.stats.connect_failures >= 3)
+            assert "mqtt.password_file" in (harness.link.state.last_error or "")
             secret.write_text("secret")
-            until(lambda: desk.link.state.connected)
+            until(lambda: harness.link.state.connected)
             secret.unlink()
     finally:
         broker.stop()
-    (failure,) = desk.values("mqtt_connect_failed")
+    (failure,) = harness.values("mqtt_connect_failed")
     assert "refused user name or password" in failure["error"] or "does not let" in failure["error"]
-    assert "hunter2" not in repr(desk.events) + repr(desk.settings)
+    assert "hunter2" not in repr(harness.events) + repr(harness.settings)
 
 
 def test_unreadable_password_file(broker: Broker, tmp_path: Path) -> None:
     """A password file that is not there is named; the link tries again."""
     missing = tmp_path / "nowhere"
-    with running(port=broker.port, client_id="nofile", username="u", password=missing.read_text) as desk:
-        until(lambda: desk.link.stats.connect_failures >= 2)
-        assert "nowhere" in (desk.link.state.last_error or "")
+    with running(port=broker.port, client_id="nofile", username="u", password=missing.read_text) as harness:
+        until(lambda: harness.link.stats.connect_failures >= 2)
+        assert "nowhere" in (harness.link.state.last_error or "")
         missing.write_text("x")
-        until(lambda: desk.link.state.connected)
+        until(lambda: harness.link.state.connected)
 
 
 def test_refused_publish(tmp_path: Path) -> None:
@@ -69,17 +69,19 @@ def test_refused_publish(tmp_path: Path) -> None:
             username="agent",
             password=lambda: "secret",
             base_topic="agent/x",
-        ) as desk:
-            until(lambda: desk.link.state.connected)
-            desk.link.publish([outgoing(1, "agent/ok"), outgoing(2, "forbidden/x"), outgoing(3, "agent/ok")])
-            desk.link.announce("forbidden/health", b"{}")
-            desk.link.announce("forbidden/health", b"{}")
-            until(lambda: len(desk.published) == 3 and "mqtt_announcement_refused" in desk.names)
+        ) as harness:
+            until(lambda: harness.link.state.connected)
+            harness.link.publish(
+                [outgoing(1, "agent/ok"), outgoing(2, "forbidden/x"), outgoing(3, "agent/ok")]
+            )
+            harness.link.announce("forbidden/health", b"{}")
+            harness.link.announce("forbidden/health", b"{}")
+            until(lambda: len(harness.published) == 3 and "mqtt_announcement_refused" in harness.names)
     finally:
         broker.stop()
-    assert {row: code >= 0x80 for row, code in desk.published} == {1: False, 2: True, 3: False}
-    assert (2, 0x87) in desk.published
-    assert desk.names.count("mqtt_announcement_refused") == 1
+    assert {row: code >= 0x80 for row, code in harness.published} == {1: False, 2: True, 3: False}
+    assert (2, 0x87) in harness.published
+    assert harness.names.count("mqtt_announcement_refused") == 1
 
 
 def test_will_that_may_not_be_written(tmp_path: Path) -> None:
@@ -91,20 +93,20 @@ def test_will_that_may_not_be_written(tmp_path: Path) -> None:
     try:
         with running(
             port=broker.port, client_id="w", username="agent", password=lambda: "secret", base_topic="other"
-        ) as desk:
-            until(lambda: "mqtt_announcement_refused" in desk.names)
+        ) as harness:
+            until(lambda: "mqtt_announcement_refused" in harness.names)
             for row in range(4):
-                desk.link.publish([outgoing(row, "forbidden/x")])
-                desk.wait_down(row + 2)
-            desk.wait_up(6)
-            assert len(desk.published) == 4
-            desk.link.publish([outgoing(9, "agent/x")])
-            until(lambda: len(desk.published) == 5)
+                harness.link.publish([outgoing(row, "forbidden/x")])
+                harness.wait_down(row + 2)
+            harness.wait_up(6)
+            assert len(harness.published) == 4
+            harness.link.publish([outgoing(9, "agent/x")])
+            until(lambda: len(harness.published) == 5)
     finally:
         broker.stop()
-    assert desk.published[-1][1] < 0x80
-    assert desk.link.stats.takeovers == 0
-    assert desk.names.count("mqtt_announcement_refused") == 1
+    assert harness.published[-1][1] < 0x80
+    assert harness.link.stats.takeovers == 0
+    assert harness.names.count("mqtt_announcement_refused") == 1
 
 
 def dynamic_security(folder: Path, *, allow_b: bool) -> Path:
@@ -151,20 +153,20 @@ def test_refused_subscription(tmp_path: Path) -> None:
     try:
         with running(
             port=broker.port, client_id="sub", topics=["a/#", "b/#"], resubscribe_s=0.1, session_expiry_s=60
-        ) as desk:
-            desk.subscribed()
-            assert desk.link.state.refused == ("b/#",)
+        ) as harness:
+            harness.subscribed()
+            assert harness.link.state.refused == ("b/#",)
             with peer(broker.port) as other:
                 send(other, "a/t", "x")
-            until(lambda: desk.arrivals)
+            until(lambda: harness.arrivals)
             broker.stop()
             dynamic_security(folder, allow_b=True)
             broker.start()
-            desk.wait_up(2)
-            until(lambda: desk.link.state.subscribed and not desk.link.state.refused)
+            harness.wait_up(2)
+            until(lambda: harness.link.state.subscribed and not harness.link.state.refused)
     finally:
         broker.stop()
-    (refusal,) = desk.values("mqtt_subscription_refused")
+    (refusal,) = harness.values("mqtt_subscription_refused")
     assert (refusal["filter"], refusal["reason_code"]) == ("b/#", 0x87)
 
 
@@ -172,55 +174,55 @@ def test_publish_above_the_brokers_packet_size(tmp_path: Path) -> None:
     """A message above the limit of the CONNACK is refused here, unsent; the others go on."""
     broker = Broker(tmp_path / "broker", "max_packet_size 2000").start()
     try:
-        with running(port=broker.port, client_id="big") as desk:
-            until(lambda: desk.link.state.connected)
-            desk.link.publish([outgoing(1, "t", b"x" * 3000), outgoing(2, "t", b"x" * 1800)])
-            until(lambda: len(desk.published) == 2)
-            assert desk.link.state.limits.max_packet_size == 2000
+        with running(port=broker.port, client_id="big") as harness:
+            until(lambda: harness.link.state.connected)
+            harness.link.publish([outgoing(1, "t", b"x" * 3000), outgoing(2, "t", b"x" * 1800)])
+            until(lambda: len(harness.published) == 2)
+            assert harness.link.state.limits.max_packet_size == 2000
     finally:
         broker.stop()
-    assert desk.published[0] == (1, 0x95)
-    assert desk.published[1][1] < 0x80
-    assert desk.link.stats.connects == 1
+    assert harness.published[0] == (1, 0x95)
+    assert harness.published[1][1] < 0x80
+    assert harness.link.stats.connects == 1
 
 
 def test_publish_above_the_brokers_message_size(tmp_path: Path) -> None:
     """Mosquitto's PUBACK 0x95, which paho takes for malformed, is a refusal and not the end of the link."""
     broker = Broker(tmp_path / "broker", "message_size_limit 2000").start()
     try:
-        with running(port=broker.port, client_id="poison") as desk:
-            until(lambda: desk.link.state.connected)
-            desk.link.publish([outgoing(1, "t"), outgoing(2, "t", b"x" * 3000), outgoing(3, "t")])
-            until(lambda: len(desk.published) == 3)
+        with running(port=broker.port, client_id="poison") as harness:
+            until(lambda: harness.link.state.connected)
+            harness.link.publish([outgoing(1, "t"), outgoing(2, "t", b"x" * 3000), outgoing(3, "t")])
+            until(lambda: len(harness.published) == 3)
     finally:
         broker.stop()
-    assert {row: code for row, code in desk.published if code >= 0x80} == {2: 0x95}
-    assert desk.link.stats.connects <= 2  # this Mosquitto closes after a refusal
+    assert {row: code for row, code in harness.published if code >= 0x80} == {2: 0x95}
+    assert harness.link.stats.connects <= 2  # this Mosquitto closes after a refusal
 
 
 def test_publish_that_ends_the_connection(tmp_path: Path) -> None:
     """Over 3.1.1 a broker ends the link at too big a packet: after three times it counts as refused."""
     broker = Broker(tmp_path / "broker", "max_packet_size 2000").start()
     try:
-        with running(port=broker.port, client_id="poison311", protocol="3.1.1") as desk:
-            until(lambda: desk.link.state.connected)
-            desk.link.publish([outgoing(n, "t", b"x" * (3000 if n == 5 else 10)) for n in range(10)])
-            until(lambda: len(desk.published) == 10)
+        with running(port=broker.port, client_id="poison311", protocol="3.1.1") as harness:
+            until(lambda: harness.link.state.connected)
+            harness.link.publish([outgoing(n, "t", b"x" * (3000 if n == 5 else 10)) for n in range(10)])
+            until(lambda: len(harness.published) == 10)
     finally:
         broker.stop()
-    assert {row: code for row, code in desk.published if code >= 0x80} == {5: 0x95}
-    assert desk.link.stats.connects == 4
+    assert {row: code for row, code in harness.published if code >= 0x80} == {5: 0x95}
+    assert harness.link.stats.connects == 4
 
 
 @pytest.mark.parametrize("topic", ["a/#", "a/+/b", "x" * 70_000])
 def test_impossible_topic(broker: Broker, topic: str) -> None:
     """A topic that cannot be published to is refused here and harms nothing."""
-    with running(port=broker.port, client_id="topic") as desk:
-        until(lambda: desk.link.state.connected)
-        desk.link.publish([outgoing(1, topic), outgoing(2, "fine")])
-        until(lambda: len(desk.published) == 2)
-    assert desk.published[0][1] >= 0x80
-    assert desk.published[1][1] < 0x80
+    with running(port=broker.port, client_id="topic") as harness:
+        until(lambda: harness.link.state.connected)
+        harness.link.publish([outgoing(1, topic), outgoing(2, "fine")])
+        until(lambda: len(harness.published) == 2)
+    assert harness.published[0][1] >= 0x80
+    assert harness.published[1][1] < 0x80
 
 
 def test_oversized_arrival_over_311(broker: Broker) -> None:
@@ -228,12 +230,12 @@ def test_oversized_arrival_over_311(broker: Broker) -> None:
     with (
         OldBroker(broker.port, refusal="0x01") as old,
         peer(broker.port) as other,
-        running(port=old.port, client_id="bigin", topics=["bigin/#"], max_packet_size=1000) as desk,
+        running(port=old.port, client_id="bigin", topics=["bigin/#"], max_packet_size=1000) as harness,
     ):
-        desk.subscribed()
+        harness.subscribed()
         send(other, "bigin/t", b"x" * 50_000, b"small")
-        until(lambda: desk.link.stats.acks_sent == 2)
-    assert [len(payload) for payload in desk.payloads] == [1000 - 2 - 7 - 2, 5]
+        until(lambda: harness.link.stats.acks_sent == 2)
+    assert [len(payload) for payload in harness.payloads] == [1000 - 2 - 7 - 2, 5]
 
 
 # ------------------------------------------------------------------------------------------------ TLS
@@ -263,15 +265,15 @@ def test_tls(tmp_path: Path, authority: Authority, server_files: tuple[Path, Pat
     try:
         with (
             running(**options, client_id="sender") as sender,
-            running(**options, client_id="tls", topics=["tls/#"]) as desk,
+            running(**options, client_id="tls", topics=["tls/#"]) as harness,
         ):
-            desk.subscribed()
+            harness.subscribed()
             blobs = [bytes([n % 256]) * (1 + n * 37 % 3000) for n in range(300)] + [b"z" * 300_000]
             sender.link.publish([outgoing(n, "tls/t", blob) for n, blob in enumerate(blobs)])
-            until(lambda: len(desk.arrivals) == len(blobs) == len(sender.published))
+            until(lambda: len(harness.arrivals) == len(blobs) == len(sender.published))
     finally:
         broker.stop()
-    assert desk.payloads == blobs
+    assert harness.payloads == blobs
 
 
 def test_a_tls_link_that_is_cut_is_no_takeover(
@@ -283,13 +285,13 @@ def test_a_tls_link_that_is_cut_is_no_takeover(
     try:
         with (
             Proxy(broker.port) as proxy,
-            running(**options, port=proxy.port, client_id="cut-tls", base_topic="agent/cut-tls") as desk,
+            running(**options, port=proxy.port, client_id="cut-tls", base_topic="agent/cut-tls") as harness,
         ):
             for n in range(4):
-                desk.wait_up(n + 1)
+                harness.wait_up(n + 1)
                 proxy.reset_newest()
-                desk.wait_down(n + 1)
-        assert desk.link.stats.takeovers == 0
+                harness.wait_down(n + 1)
+        assert harness.link.stats.takeovers == 0
     finally:
         broker.stop()
 
@@ -308,13 +310,13 @@ def test_tls_is_verified(
     """A broker that the authority did not sign, or that has another name, is not spoken to."""
     broker = tls_broker(tmp_path / "b", authority, server_files)
     ca = authority.ca if own_ca else Authority(tmp_path / "other", "other-ca").ca
-    desk = Desk(host=host, port=broker.port, tls=True, ca_file=ca, client_id="strict").start()
+    harness = LinkHarness(host=host, port=broker.port, tls=True, ca_file=ca, client_id="strict").start()
     try:
-        until(lambda: desk.link.stats.connect_failures >= 2)
-        assert words in (desk.link.state.last_error or "")
-        assert not desk.ups
+        until(lambda: harness.link.stats.connect_failures >= 2)
+        assert words in (harness.link.state.last_error or "")
+        assert not harness.ups
     finally:
-        desk.stop()
+        harness.stop()
         broker.stop()
 
 
@@ -344,11 +346,11 @@ def test_client_certificate_is_read_again(
             cert_file=mine[0],
             key_file=mine[1],
             client_id="mutual",
-        ) as desk:
-            until(lambda: desk.link.stats.connect_failures >= 2)
-            assert desk.link.state.last_error
+        ) as harness:
+            until(lambda: harness.link.stats.connect_failures >= 2)
+            assert harness.link.state.last_error
             install(good)
-            until(lambda: desk.link.state.connected)
+            until(lambda: harness.link.state.connected)
     finally:
         broker.stop()
 
@@ -357,9 +359,9 @@ def test_missing_ca_file(broker: Broker, tmp_path: Path) -> None:
     """A file that is not there is named with its path."""
     with running(
         host="localhost", port=broker.port, tls=True, ca_file=tmp_path / "no-ca.pem", client_id="noca"
-    ) as desk:
-        until(lambda: desk.names)
-        assert "no-ca.pem" in (desk.link.state.last_error or "")
+    ) as harness:
+        until(lambda: harness.names)
+        assert "no-ca.pem" in (harness.link.state.last_error or "")
 
 
 def test_tls_to_a_plain_port(broker: Broker, authority: Authority) -> None:
@@ -371,13 +373,13 @@ def test_tls_to_a_plain_port(broker: Broker, authority: Authority) -> None:
         ca_file=authority.ca,
         client_id="plain",
         connect_timeout_s=1.0,
-    ) as desk:
-        until(lambda: desk.names)
-        assert f"mqtts://localhost:{broker.port}" in (desk.link.state.last_error or "")
+    ) as harness:
+        until(lambda: harness.names)
+        assert f"mqtts://localhost:{broker.port}" in (harness.link.state.last_error or "")
 
 
 def test_unknown_host() -> None:
     """A name that does not resolve is reported in words."""
-    with running(host="no-such-host.invalid", client_id="dns") as desk:
-        until(lambda: desk.names, limit_s=30)
-        assert "cannot be resolved" in (desk.link.state.last_error or "")
+    with running(host="no-such-host.invalid", client_id="dns") as harness:
+        until(lambda: harness.names, limit_s=30)
+        assert "cannot be resolved" in (harness.link.state.last_error or "")

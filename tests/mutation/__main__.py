@@ -1,4 +1,4 @@
-"""Changes one operator, constant or statement at a time and runs the module's unit tests on each change.
+"""Changes one place at a time and runs the module's unit tests on each change.
 
 Run as ``python -m tests.mutation [--jobs N] [TARGET ...]``. A mutant is killed when a test fails, or
 when the tests take more than a limit of CPU time or wall time. ``equivalent.yaml`` lists the mutants that do
@@ -66,7 +66,7 @@ class MutatedLoader(SourceFileLoader):
 
 @dataclass
 class Limits:
-    """What a run of the tests may take, s."""
+    """Limits of one run of the tests, s."""
 
     cpu_s: int
     wall_s: float

@@ -39,7 +39,7 @@ MAX_SHOWN = 100
 
 @dataclass(frozen=True)
 class Mutant:
-    """A change: where it is, what stands there before and after, and how to make it."""
+    """A change: its place, the text before and after, and how to make it."""
 
     path: Path
     name: str  # "Class.function: before -> after", unique in its module
@@ -111,7 +111,7 @@ def _changes(parent: ast.AST, place: str) -> Iterator[_Change]:
 
 
 def _is_function(place: str, node: ast.AST) -> bool:
-    """Say whether a statement is in a function: those of classes and modules are declarations."""
+    """Return whether a statement is in a function: those of classes and modules are declarations."""
     return bool(place) and getattr(node, "col_offset", 0) >= (8 if place[0].isupper() else 4)
 
 
@@ -123,7 +123,7 @@ def _is_passed_over(node: ast.AST) -> bool:
 
 
 def _replacements(node: ast.AST, parent: ast.AST, *, in_function: bool) -> Iterator[ast.AST]:
-    """Yield what may stand in the place of ``node``."""
+    """Yield the replacements of ``node``."""
     if isinstance(node, ast.Compare) and len(node.ops) == 1:
         for kind in _COMPARED[type(node.ops[0])]:
             yield ast.Compare(node.left, [kind()], node.comparators)
@@ -170,7 +170,7 @@ def _replacements(node: ast.AST, parent: ast.AST, *, in_function: bool) -> Itera
 
 
 def _is_union(node: ast.BinOp) -> bool:
-    """Say whether ``A | B`` joins types."""
+    """Return whether ``A | B`` joins types."""
     return isinstance(node.op, ast.BitOr) and any(
         (isinstance(side, ast.Name) and side.id[0].isupper()) or ast.unparse(side) in {"int", "float", "str"}
         for side in (node.left, node.right)

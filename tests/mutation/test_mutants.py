@@ -1,4 +1,4 @@
-"""Mutants are small changes that compile, and the list of equivalent ones is of this code."""
+"""Mutants are small and compile, and the list of equivalent ones is of this code."""
 
 import ast
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The agent as a real process with a generated configuration: start, readiness, signals, what it uses."""
+"""The agent as a real process with a generated configuration."""
 
 import copy
 import json
@@ -118,7 +118,7 @@ class Child:
     ) -> None:
         self.kill()
 
-    # ------------------------------------------------------------------------------ what it said
+    # ------------------------------------------------------------------------------ its output
 
     def text(self) -> str:
         """Return all that it wrote."""
@@ -167,7 +167,7 @@ class Child:
         return sum(1 for _ in Path(f"/proc/{self.pid}/fd").iterdir())
 
     def maps(self, *parts: str) -> bool:
-        """Say whether a mapped file has one of ``parts`` in its path: a loaded extension module."""
+        """Return whether a mapped file has one of ``parts`` in its path: a loaded extension module."""
         lines = Path(f"/proc/{self.pid}/maps").read_text().splitlines()
         paths = {line.split(maxsplit=5)[-1] for line in lines}
         return any(part in path for part in parts for path in paths)
@@ -250,7 +250,7 @@ class AgentProcess(Child):
         return value
 
     def is_ready(self) -> bool:
-        """Say whether ``/readyz`` answers 200; fail when the process has ended."""
+        """Return whether ``/readyz`` answers 200; fail when the process has ended."""
         if not self.running:
             raise ChildError(f"the agent ended with exit code {self.code}; its log ends with:\n{self.tail()}")
         return self.get("/readyz")[0] == 200

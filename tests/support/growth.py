@@ -1,4 +1,4 @@
-"""Measures how the work on a growing input grows: in CPU time of this thread, compared between two sizes."""
+"""Measures how work grows with its input: CPU time of this thread at two sizes."""
 
 import time
 from collections.abc import Callable, Iterator

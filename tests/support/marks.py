@@ -1,4 +1,4 @@
-"""Marks of tests: which processes a test may start, by its fixtures and its own marks.
+"""Marks of tests: which processes a test may start.
 
 A test that starts a process without the mark for it fails, alone and in every run, so that ``make unit``
 selects by marks and still starts nothing.
@@ -73,7 +73,7 @@ def needed_mark(program: str) -> str | None:
 
 
 def _program(event: str, arguments: tuple[Any, ...]) -> str:
-    """Return the file name of what an audit event starts, or the event's own name."""
+    """Return the file name of the program that an audit event starts, or the event's own name."""
     if event == "os.fork" or not arguments:
         return event
     found = arguments[0]

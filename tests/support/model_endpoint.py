@@ -1,4 +1,4 @@
-"""An OpenAI-compatible endpoint that keeps what it was asked, for what the simulator's does not do."""
+"""An OpenAI-compatible endpoint that keeps requests, and misbehaves on demand."""
 
 import contextlib
 import json
@@ -125,7 +125,7 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class calls it so
-        """Say nothing."""
+        """Log nothing."""
 
     def handle(self) -> None:
         with contextlib.suppress(ConnectionError, OSError):

@@ -1,4 +1,4 @@
-"""A stand-in for systemd: the socket that ``$NOTIFY_SOCKET`` names, and what was said to it."""
+"""A stand-in for systemd: the socket of ``$NOTIFY_SOCKET``, and its messages."""
 
 import socket
 import threading
@@ -34,7 +34,7 @@ class NotifySocket:
         return [value for _, name, value in self.heard if name == key]
 
     def last(self, key: str) -> float:
-        """Return when ``key`` was said last, 0 for never."""
+        """Return when ``key`` was sent last, 0 for never."""
         return max((at for at, name, _ in self.heard if name == key), default=0.0)
 
     def words(self) -> list[str]:

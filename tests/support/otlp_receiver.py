@@ -1,4 +1,4 @@
-"""An OTLP receiver for tests, over HTTP and gRPC: decodes spans with the published protobuf types."""
+"""An OTLP receiver for tests, over HTTP and gRPC, with the published types."""
 
 import contextlib
 import threading

@@ -1,4 +1,4 @@
-"""Counts of the MQTT packets in one direction of a connection, from its bytes in any pieces."""
+"""Counts of the MQTT packets in one direction of a connection."""
 
 from collections import Counter
 from collections.abc import Iterator

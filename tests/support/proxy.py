@@ -1,4 +1,4 @@
-"""A TCP proxy that misbehaves on demand: delay, slice, reset, freeze, half-close (toxiproxy's vocabulary).
+"""A TCP proxy that misbehaves on demand: delay, slice, reset, freeze, half-close.
 
 Toxics are set on the running proxy and hold for present and later connections. ``seed`` decides what
 ``misbehave`` does, so one seed is one schedule.
@@ -23,7 +23,7 @@ CHUNK = 1 << 16
 
 @dataclass
 class Toxics:
-    """What the proxy does to bytes, by direction."""
+    """Changes that the proxy makes to bytes, by direction."""
 
     latency_s: float = 0.0
     slice_bytes: int | None = None  # forward at most so many bytes at once, each as its own segment
@@ -122,7 +122,7 @@ class Proxy:
         self.thaw()
 
     def reset_newest(self) -> None:
-        """End the connection that was opened last with RST; the others stand."""
+        """End the connection that was opened last with RST; the others remain."""
         with self._lock:
             pipe = self._pipes.pop()
         pipe.reset()
@@ -132,7 +132,7 @@ class Proxy:
         self.frozen |= set(directions or BOTH)
 
     def thaw(self) -> None:
-        """Forward again, with what had piled up."""
+        """Forward again, all that had piled up first."""
         self.frozen.clear()
 
     def half_close(self, direction: str = DOWN) -> None:

@@ -1,4 +1,4 @@
-"""A share of one core for a process, by a CPU control group of the kernel (v1 or v2); needs root."""
+"""A share of one core for a process, by a CPU control group; needs root."""
 
 import os
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The published schemas, closed: they allow keys of later versions, but what this version writes is known."""
+"""The published schemas, closed: a key that this version does not know fails."""
 
 from copy import deepcopy
 from typing import Any

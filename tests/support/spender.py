@@ -1,4 +1,4 @@
-"""Spends money as fast as it may, at a concurrency of 8, until it is killed or the budget is out.
+"""Spends money as fast as it may until it is killed or the budget is out.
 
 Run as ``python -m tests.support.spender URL FOLDER CAP_USD START_MONO SEED [unreserved]``. With the last word
 the booking before the call is left out, as a control that must overspend.

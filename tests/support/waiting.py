@@ -1,4 +1,4 @@
-"""Polling for an event. A limit is written for an idle machine and stretched for a busy one."""
+"""Polling for an event, with limits for an idle machine that load stretches."""
 
 import time
 from collections.abc import Callable

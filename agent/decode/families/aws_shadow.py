@@ -1,4 +1,4 @@
-"""AWS IoT device shadows: the reported state, with the time at which each key was reported.
+"""AWS IoT device shadows: the reported state, each key with its own time.
 
 Format: https://docs.aws.amazon.com/iot/latest/developerguide/device-shadow-document.html
 """
@@ -28,7 +28,7 @@ class AwsShadow(Envelope):
         return b'"state"' in head and b'"reported"' in head
 
     def decode(self, route: Route, payload: bytes, received: float, properties: Properties) -> Content:
-        """Return the reported values; the desired ones and the difference to them are no measurement."""
+        """Return the reported values; the desired ones and the difference to them are not measured."""
         root = self.parse_object(payload)
         current = root.get("current")  # of a message about the change of a document
         document = current if type(current) is dict else root

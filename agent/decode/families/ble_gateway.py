@@ -1,4 +1,4 @@
-"""Bluetooth gateways: Minew, KKM, Moko and alike send lists of sensors, Ruuvi Gateways one sensor a topic.
+"""Bluetooth gateways: lists of sensors (Minew, KKM, Moko), or one topic each.
 
 https://docs.ruuvi.com/gw-data-formats/mqtt-time-stamped-data-from-bluetooth-sensors
 """

@@ -1,4 +1,4 @@
-"""EMS-ESP: boilers, thermostats and heat pumps of Bosch, Buderus, Nefit, Junkers, Worcester.
+"""EMS-ESP: boilers, thermostats and heat pumps of Bosch, Buderus, Nefit, Junkers.
 
 Format: https://emsesp.org/MQTT/
 """
@@ -55,7 +55,7 @@ class EmsEsp(Envelope):
         return content._replace(skipped=content.skipped + skipped)
 
     def _state(self, base: str, *, online: bool) -> Content:
-        """Return the state for every device that was heard below ``base``."""
+        """Return the state for every device that has sent below ``base``."""
         return Content((), text_only=True, states=tuple((one, online) for one in self._devices.get(base, ())))
 
     def _remember(self, base: str, device: str) -> None:

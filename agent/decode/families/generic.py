@@ -1,4 +1,4 @@
-"""The generic family: a number or word, flat or nested JSON, arrays, ``key=value`` and Influx lines."""
+"""The generic family: numbers, words, JSON, arrays, ``key=value``, Influx lines."""
 
 import re
 from math import isfinite
@@ -84,7 +84,7 @@ class Generic:
 
 
 def _refuse_bytes(payload: bytes, text: str, found: Skip, notes: tuple[Note, ...]) -> None:
-    """Refuse what is no text: bytes that are not UTF-8, a NUL after what is no word, control characters."""
+    """Refuse bytes that are not UTF-8, control characters, and a NUL unless it follows a word."""
     if Note.NOT_UTF8 in notes:
         place = next(place for place, byte in enumerate(payload) if byte >= 0x80)  # noqa: PLR2004 - beyond ASCII
         raise DecodeError(

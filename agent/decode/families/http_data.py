@@ -1,4 +1,4 @@
-"""Readings that clients post to ``/iot/data``: an object, or a list of them, each with its device id."""
+"""Readings posted to ``/iot/data``: an object with a device id, or a list."""
 
 import json
 from typing import Any, ClassVar
@@ -52,7 +52,7 @@ class HttpData:
         return b'"end_device_ids"' not in payload
 
     def decode(self, route: Route, payload: bytes, received: float, properties: Properties) -> Content:
-        """Return the readings of all objects; one that cannot be read is skipped beside others that can."""
+        """Return the readings of all objects; one that cannot be read is skipped if others can."""
         contents: list[Content] = []
         skipped: list[Skipped] = []
         trouble: DecodeError | None = None
@@ -88,7 +88,7 @@ class HttpData:
 
 
 def _elements(payload: bytes) -> list[tuple[Any, str]]:
-    """Return each object with its text: it is decoded from what was sent, so that no value changes."""
+    """Return each object with its text: it is decoded as it was sent, so that no value changes."""
     try:
         text = payload.decode().removeprefix(BOM).strip(_SPACE)
         if not text.startswith("["):

@@ -1,4 +1,4 @@
-"""Meshtastic: the JSON messages of a mesh; the sender is in ``from``, the topic names a gateway.
+"""Meshtastic: JSON of a mesh; ``from`` is the sender, the topic names a gateway.
 
 https://meshtastic.org/docs/software/integrations/mqtt/.
 """
@@ -74,7 +74,7 @@ class Meshtastic(JsonFamily):
 
 
 def _gateway(route: Route, name: str, payload: bytes) -> Content:
-    """Return the availability of a gateway, by the number that its ``!hex`` name stands for."""
+    """Return the availability of a gateway, by the number in its ``!hex`` name."""
     online = _WORDS.get(payload[:16].decode(errors="replace").strip().casefold())
     try:
         number = str(int(name.removeprefix("!"), 16))

@@ -1,4 +1,4 @@
-"""OpenDTU and AhoyDTU: Hoymiles inverters, one topic a value or JSON with ``{"v", "u", "d"}``.
+"""OpenDTU and AhoyDTU: Hoymiles inverters, a topic for each value, or JSON.
 
 Formats: https://www.opendtu.solar/firmware/mqtt_topics/ and https://ahoydtu.de/user_manual/
 """

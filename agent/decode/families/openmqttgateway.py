@@ -1,4 +1,4 @@
-"""OpenMQTTGateway and Theengs Gateway: sensors behind a gateway, by Bluetooth address or radio id.
+"""OpenMQTTGateway and Theengs: sensors behind a gateway, by address or radio id.
 
 Topics and payloads: https://docs.openmqttgateway.com/use/ble.html, .../use/rf.html, https://gateway.theengs.io.
 """

@@ -1,4 +1,4 @@
-"""rtl_433: sensors at 433 MHz and elsewhere; the message names the sensor, not the topic.
+"""rtl_433: sensors by radio; the message names the sensor, not the topic.
 
 Topics: https://triq.org/rtl_433/INTEGRATION.html and the option ``-F mqtt``.
 """

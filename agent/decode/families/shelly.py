@@ -1,4 +1,4 @@
-"""Shelly: Gen1 values by topic, Gen2 and later by component, with notifications of changes.
+"""Shelly: Gen1 values by topic, Gen2 and later by component.
 
 https://shelly-api-docs.shelly.cloud: gen1 "MQTT", gen2 "Notifications" and "Components and Services".
 A notification holds changes only, and only these are read: a value that is not in it was not measured.

@@ -1,4 +1,4 @@
-"""Sparkplug B: births, data and deaths of edge nodes and of the devices behind them.
+"""Sparkplug B: births, data and deaths of edge nodes and their devices.
 
 Format: https://sparkplug.eclipse.org/specification/version/3.0/
 """

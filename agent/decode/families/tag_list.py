@@ -1,7 +1,7 @@
-"""Tag lists of industrial gateways: Kepware, Neuron, Advantech, Siemens databus, OPC publishers.
+"""Tag lists of industrial gateways: Kepware, Neuron, Advantech, Siemens, OPC.
 
 A tag is named by its id or name alone, whatever the list around it is called. The generic family reads such
-lists too, but there a list may be part of a name, and Neuron's map of errors is no list.
+lists too, but there a list may be part of a name, and Neuron's map of errors is not a list.
 """
 
 from typing import Any, ClassVar

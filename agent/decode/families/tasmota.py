@@ -1,4 +1,4 @@
-"""Tasmota: telemetry with sensors and state, power states, last wills, zigbee bridges.
+"""Tasmota: telemetry, power states, last wills, zigbee bridges.
 
 Topics and payloads: https://tasmota.github.io/docs/MQTT/ and .../docs/Rules/#teleperiod. The order of prefix
 and topic is configurable (``FullTopic``), so the prefix is sought among all levels.

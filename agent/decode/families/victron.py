@@ -1,4 +1,4 @@
-"""Victron Venus OS: ``{"value": x}`` on ``N/<portal>/<service>/<instance>/<path>``.
+"""Victron Venus OS: one value a topic, by portal, service, instance and path.
 
 Format: https://github.com/victronenergy/dbus-flashmq
 """

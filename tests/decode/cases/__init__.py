@@ -1,11 +1,11 @@
-"""Messages with their readings, one JSON object a line: ``<family>.jsonl`` and ``field*.jsonl``.
+"""Messages with their readings, as JSON lines in ``<family>`` and ``field*``.
 
 ``topic``, ``payload`` (text) or ``payload_hex``, ``source`` (topic pattern, or an entry of ``sources:``),
 ``more_sources`` (entries after it), ``before`` (messages that came first), ``received`` (``NOW`` if absent),
 and the result:
 
 - ``expect`` ({device: {metric: value}}, nothing if absent) is all there is, except for the ``device/metric``
-  globs in ``may``. ``{device: {}}`` is a device that was heard without a value. A value
+  globs in ``may``. ``{device: {}}`` is a device that sent no value. A value
   ``[[time, value], ..]`` is a list of readings. ``or``: other answers that are as good.
 - ``units`` ({metric glob: unit}, compared by meaning; any unit if absent), ``skipped`` (globs of values that
   must be named as skipped), ``at`` (Unix seconds, ``"receipt"``, a list of these; ``"receipt"`` if absent),

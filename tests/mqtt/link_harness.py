@@ -21,7 +21,7 @@ def until(met: Callable[[], object], what: str = "condition", limit_s: float = 1
     wait_for(met, limit_s, what, 0.005)
 
 
-class Desk:
+class LinkHarness:
     """A journal of the simplest kind behind a link: stores generations at once, acks on demand."""
 
     def __init__(self, *, store: bool = True, ack: bool = True, **options: Any) -> None:
@@ -110,11 +110,11 @@ class Desk:
         """Wait until it has lost so many connections."""
         until(lambda: len(self.values("mqtt_disconnected")) == times, f"{times} losses: {self.events[-3:]}")
 
-    def start(self) -> "Desk":
+    def start(self) -> "LinkHarness":
         self.thread.start()
         return self
 
-    def subscribed(self, limit_s: float = 10.0) -> "Desk":
+    def subscribed(self, limit_s: float = 10.0) -> "LinkHarness":
         until(lambda: self.link.state.subscribed or self.error, f"subscribed: {self.events[-3:]}", limit_s)
         assert self.error is None
         return self
@@ -125,15 +125,15 @@ class Desk:
 
 
 @contextmanager
-def running(**options: Any) -> Iterator[Desk]:
+def running(**options: Any) -> Iterator[LinkHarness]:
     """Run a link for the body of the test; whatever ended its thread is raised."""
-    desk = Desk(**options).start()
+    harness = LinkHarness(**options).start()
     try:
-        yield desk
+        yield harness
     finally:
-        desk.stop()
-    if desk.error is not None:
-        raise desk.error
+        harness.stop()
+    if harness.error is not None:
+        raise harness.error
 
 
 @contextmanager
