@@ -85,7 +85,10 @@ ALTER TABLE outbox ADD COLUMN settles INTEGER NOT NULL DEFAULT 1;
 CREATE INDEX outbox_waiting ON outbox(sink, id) WHERE NOT given_up
 """
 
-STEPS: Final[Mapping[int, str]] = {1: FIRST, 2: GIVEN_UP, 3: PLACES, 4: SINKS}
+#: No change of a table: timer rows may be of kind `heard`, at which agents before it end with a traceback.
+HEARD = ""
+
+STEPS: Final[Mapping[int, str]] = {1: FIRST, 2: GIVEN_UP, 3: PLACES, 4: SINKS, 5: HEARD}
 VERSION: Final = max(STEPS)
 
 

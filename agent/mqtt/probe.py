@@ -157,6 +157,8 @@ class _Call:
             left = deadline - time.monotonic()
             if left <= 0:
                 return False
+            if self.accepted is not None and not self.connection.keep_alive(time.monotonic()):
+                raise WireError(LOST)
             self.connection.write()
             if self.connection.wire.closed:
                 raise WireError(LOST)

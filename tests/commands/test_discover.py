@@ -20,6 +20,8 @@ from agent.commands.discovery.topic_facts import gather
 from agent.config import load_apart
 from agent.decode.registry import Registry, SourceSpec
 from agent.decode.topics import covers
+from agent.mqtt.probe import listen
+from agent.mqtt.settings import LinkSettings
 from simulator.families import words
 from simulator.family_run import make, play, reports
 from tests.commands.kit import ask
@@ -238,6 +240,16 @@ def test_hostile_topics_and_payloads_only_show_escaped(
     assert all(char.isprintable() or char == "\n" for char in text)
     assert yaml.safe_load(text)["ai"]["model"] == "gpt-4o-mini"
     assert ask(capsys, "check", "--config", str(path))[0] == 0
+
+
+def test_a_quiet_broker_is_listened_to_for_the_whole_time(own_broker: Broker) -> None:
+    """A client that only listens sends pings, or the broker ends its connection."""
+    link = LinkSettings(
+        host="127.0.0.1", port=own_broker.port, client_id="quiet", base_topic="quiet", keepalive_s=1
+    )
+    ended = listen(link, ["quiet/#"], take=lambda *_: None, for_s=8.0)
+    assert (ended.trouble, ended.lost) == (None, None)
+    assert ended.seconds >= 8.0
 
 
 def test_nothing_is_left_at_the_broker(own_broker: Broker, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from agent.journal import Reader
-from tests.mqtt.desk import peer, send
+from tests.mqtt.link_harness import peer, send
 from tests.support.agent_process import AgentProcess
 from tests.support.broker import Broker
 from tests.support.waiting import wait_for

@@ -18,6 +18,7 @@ from tests.journal.rig import Rig, arrival, link_up
 
 OLD = sorted((Path(__file__).parent / "old").glob("journal-*.sql"))
 NAME = "journal.sqlite"
+ROW_OF_THREE = 11  # columns of the outbox before a row named its sink
 KEEPING = JournalSettings(commit_ms=5, ballast_bytes=0, prune=False)
 OPEN = """
 import sys
@@ -61,6 +62,8 @@ def assert_kept(before: Tables, after: Tables) -> None:
     after = {name: rows for name, rows in after.items() if name != "places"}
     before["outbox"] = [
         (*row[:9], None if row[9] is None else f"reason code 0x{row[9]:02x}", row[10], "mqtt", 0.0, 1)
+        if len(row) == ROW_OF_THREE
+        else row
         for row in before["outbox"]
     ]
     after["timer_events"] = [row for row in after["timer_events"] if row in before["timer_events"]]
@@ -121,7 +124,7 @@ def test_a_migrated_journal_is_like_a_new_one(old: Path, tmp_path: Path) -> None
                 set(
                     connection.execute(
                         "SELECT type, name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'"
-                        " AND name NOT IN ('feedback', 'message_ids')"
+                        " AND name NOT IN ('feedback', 'message_ids', 'family_tables')"
                     )
                 )
             )
