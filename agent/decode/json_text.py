@@ -5,6 +5,7 @@ import re
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import islice
 from math import isfinite
 from typing import Any
 
@@ -247,8 +248,12 @@ def _prune(value: Any, depth: int, keys: int, limits: DecodeLimits) -> tuple[Any
 def _prune_object(value: dict[str, Any], depth: int, keys: int, limits: DecodeLimits) -> int:
     count = len(value)
     if count > keys:
-        for key in list(value)[max(keys, 0) :]:
-            value[key] = Skip.TOO_MANY
+        # The first key that is one too many stands for all of them: looking at each name is what costs.
+        surplus = list(islice(value, max(keys, 0), None))
+        for key in surplus[1:]:
+            del value[key]
+        value[surplus[0]] = Skip.TOO_MANY
+        count = len(value)
     longest, long = limits.max_string, False
     for key, item in value.items():
         if len(key) > longest:

@@ -107,7 +107,9 @@ class JsonValues:
         named = name_elements(dicts, self._top) if len(dicts) == len(values) else None
         if named is not None and len({(one.device, one.path) for one in named}) == len(named):
             for item, element in zip(dicts, named, strict=True):
-                self._move_time(item)
+                if self._reader.time_path is not None:
+                    self._move_time(item)
+                    element = element._replace(roles=None)  # noqa: PLW2901 - its keys are others now
                 self._take_element(item, element, metric, self._moment.at)
         else:
             for value in values:
@@ -164,10 +166,15 @@ class JsonValues:
             fields["timestamp"] = found
 
     def _take_object(
-        self, fields: dict[str, Any], base: str | None, at: float, used: tuple[str, ...] = ()
+        self,
+        fields: dict[str, Any],
+        base: str | None,
+        at: float,
+        used: tuple[str, ...] = (),
+        roles: KeyRoles | None = None,
     ) -> None:
         """Take an object; ``used`` are the keys that named it, as an element of an array."""
-        roles = roles_of(fields)
+        roles = roles or roles_of(fields)
         if roles.times:
             at = self._own_time(fields, roles.times, at)
         if not used:
@@ -361,7 +368,7 @@ class JsonValues:
             self._heard = {} if self._heard is None else self._heard
             self._heard[self._device] = None
         path = _join(base, element.path) if element.path else base
-        self._take_object(item, path, at, element.used)
+        self._take_object(item, path, at, element.used, element.roles)
         self._device = device
 
     # ----------------------------------------------------------------------------------- times

@@ -71,7 +71,8 @@ class Generic:
         self, route: Route, payload: bytes, text: str, moment: Moment, notes: tuple[Note, ...]
     ) -> Content:
         if is_influx(text):
-            return take_lines(self._values(route, moment, notes), text, route.metric)
+            values = self._values(route, moment, notes)
+            return take_lines(values, text, route.metric, self._limits)
         if is_pairs(text):
             return self._values(route, moment, notes).take(read_pairs(text, self._limits), route.metric)
         if len(text) <= self._limits.max_string and _NUMBER.fullmatch(text.encode()):
