@@ -18,6 +18,7 @@ _PACKED = (b"\x1f\x8b", b"x\x01", b"x\x5e", b"x\x9c", b"x\xda")  # gzip, zlib
 _EITHER = 47  # window bits of zlib: gzip and zlib by their headers
 _MAX_MENDED = 64 * 1024  # longer text is no line that a device has put together by hand
 _MAX_LINES = 4096
+_KEYS_A_READING = 4  # of the elements of one list, on average
 
 
 #: The values of one payload, one for JSON, many for one JSON a line, with notes. A bad value has been
@@ -270,7 +271,7 @@ def _prune_object(value: dict[str, Any], depth: int, keys: int, limits: DecodeLi
 
 
 def _prune_array(value: list[Any], depth: int, keys: int, limits: DecodeLimits) -> int:
-    most = 0
+    most, all_keys = 0, 0
     if len(value) > limits.max_readings:
         value[limits.max_readings :] = [Skip.TOO_MANY]
     for place, item in enumerate(value):
@@ -278,4 +279,8 @@ def _prune_array(value: list[Any], depth: int, keys: int, limits: DecodeLimits) 
             continue
         value[place], taken = _prune(item, depth + 1, keys, limits)
         most = max(most, taken)
+        all_keys += taken
+        if all_keys > _KEYS_A_READING * limits.max_readings:  # the rest would only cost time
+            value[place + 1 :] = [Skip.TOO_MANY]
+            break
     return most

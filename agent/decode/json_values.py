@@ -195,7 +195,11 @@ class JsonValues:
             if key not in apart:
                 self._skip(_join(base, key), Skip.NOT_A_VALUE)
         for key in roles.bad:
-            self._skip(_join(base, ascii(key)[:40]), Skip.BAD_NAME)
+            if not key and type(fields[key]) is dict:  # a sensor that was given no name
+                self._nested = True
+                self._take_object(fields[key], base, at)
+            else:
+                self._skip(_join(base, ascii(key)[:40]), Skip.BAD_NAME)
         if roles.values or roles.units or roles.events or used:
             self._take_measurement(fields, roles, base, at, apart, named=bool(used))
         else:
@@ -339,9 +343,13 @@ class JsonValues:
         if named is not None:
             for item, element in zip(items, named, strict=True):
                 self._take_element(item, element, base, at)
+                if len(self._readings) > self._limits.max_readings:
+                    break
         elif objects and all(roles_of(item).times for item in items):
             for item in items:
                 self._take_object(item, base, at)
+                if len(self._readings) > self._limits.max_readings:
+                    break
         elif len(items) > self._limits.max_vector:
             self._skip(base or VALUE, Skip.VECTOR)
         else:

@@ -58,7 +58,7 @@ _NUMBERED = frozenset({"sensor", "channel"})
 # sensor_id, sensorId, fw_version, installedVersion, gw_mac; not "humid".
 _NO_VALUE_END = re.compile(
     r"(?:[_\-. ](?:id|Id|ID|uid|uuid|UUID|version|mac|ip|serial|eui|seq|crc|hash|token)"
-    r"|[a-z](?:Id|ID|Uuid|UUID|Version|Mac|MAC))\Z"
+    r"|[_\-. ]serial_?(?:no|nr|number)|[a-z](?:Id|ID|Uuid|UUID|Version|Mac|MAC|Serial(?:No|Nr|Number)?))\Z"
 )
 _TIME_LIKE = re.compile(r"time|date|seen|updated|changed|since|ts\Z|_at\Z|At\Z|start")
 
