@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from itertools import repeat
 from typing import Any, NamedTuple
 
+from agent.decode.family import Skip
 from agent.decode.key_roles import KeyRoles, is_id, name_of, roles_of
+from agent.decode.values import is_name
 
 _MAC = re.compile(
     r"(?:[0-9A-Fa-f]{2}[:\-]){5}(?:[0-9A-Fa-f]{2}[:\-]){0,2}[0-9A-Fa-f]{2}|[0-9A-Fa-f]{12}(?:[0-9A-Fa-f]{4})?"
@@ -26,6 +28,7 @@ class Element(NamedTuple):
     path: str = ""  # below the path of the list
     device: str | None = None  # a radio address: a device of its own behind the one of the topic
     used: tuple[str, ...] = ()  # keys that are spent on it
+    unreadable: bool = False  # it has an id that cannot name anything, so that nothing of it may be taken
     roles: KeyRoles | None = None  # of its keys, so that they are not sorted twice
 
 
@@ -40,12 +43,26 @@ def name_elements(items: Sequence[dict[str, Any]], device: str) -> list[Element]
     own = {part.casefold() for part in device.split("/")}
     things = [_thing(item, roles, own) for item, roles in zip(items, each, strict=True)]
     keys, columns = _label_keys(items, each, things)
-    if not keys and not any(things):
+    bad = [
+        thing is None and _hides_id(item, roles.things if keys else (*roles.things, *roles.ids))
+        for item, roles, thing in zip(items, each, things, strict=True)
+    ]
+    if not keys and not any(things) and not any(bad):
         return None
     labels = zip(*columns, strict=True) if columns else repeat(())
-    return [
+    named = (
         _element(roles, thing, keys, texts) for roles, thing, texts in zip(each, things, labels, strict=False)
-    ]
+    )
+    return [Element(unreadable=True) if hides else one for one, hides in zip(named, bad, strict=True)]
+
+
+def _hides_id(item: dict[str, Any], keys: tuple[str, ...]) -> bool:
+    """Return whether there is an id that is too long or does not print."""
+    for key in keys:
+        given = item[key]
+        if given is Skip.TOO_LONG or (type(given) is str and given.strip() and not is_name(given.strip())):
+            return True
+    return False
 
 
 def _thing(item: dict[str, Any], roles: KeyRoles, own: set[str]) -> tuple[str, str] | None:
@@ -106,4 +123,4 @@ def _element(
         keys, texts = (thing[0], *keys), (thing[1], *texts)
     address = next((part for part in texts if len(part) in ADDRESS_LENGTHS and is_address(part)), None)
     path = ".".join(texts) if address is None else ".".join(part for part in texts if part is not address)
-    return Element(path, address, keys, roles)
+    return Element(path, address, keys, roles=roles)

@@ -370,6 +370,9 @@ class JsonValues:
                 self._take_object(item, path, at)
 
     def _take_element(self, item: dict[str, Any], element: Element, base: str | None, at: float) -> None:
+        if element.unreadable:
+            self._skip(base or VALUE, Skip.BAD_NAME)
+            return
         device = self._device
         if element.device is not None:
             self._device = f"{device}/{element.device}"

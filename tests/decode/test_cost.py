@@ -82,3 +82,16 @@ def test_a_name_flood_never_merges() -> None:
     registry = Registry(sources=[SourceSpec("#")], base_topic="x")
     decoded = registry.decode("s/dev", json.dumps(items, separators=(",", ":")).encode()[:_MOST], NOW)
     assert len({(one.device, one.metric) for one in decoded.readings}) == 4096
+
+
+@pytest.mark.parametrize("key", ["id", "mac", "sensor_id", "serial"])
+@pytest.mark.parametrize("name", ["a\u202eb", "a\u2028b", "a\0b", "x" * 10_000])
+def test_an_unreadable_id_names_no_series(key: str, name: str) -> None:
+    """Two ids that cannot be names never share the series of the list, nor does one take its place."""
+    registry = Registry(sources=[SourceSpec("#")], base_topic="x")
+    payload = json.dumps([{key: name, "t": 1.0}]).encode()
+    decoded = registry.decode("s/dev", payload, NOW)
+    assert decoded.readings == ()
+    assert decoded.skipped == (("value", Skip.BAD_NAME),)
+    both = json.dumps([{key: name, "t": 1.0}, {key: "b", "t": 2.0}]).encode()
+    assert [one.value for one in registry.decode("s/dev", both, NOW).readings] == [2.0]
