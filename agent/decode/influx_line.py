@@ -5,14 +5,16 @@ otherwise give one metric: then the tags that differ, or the measurement, preced
 """
 
 import re
+from collections import Counter, defaultdict
 from collections.abc import Iterator
+from itertools import islice
 from typing import NamedTuple
 
-from agent.decode.family import Content, Skip
+from agent.decode.family import Content, DecodeLimits, Skip
 from agent.decode.json_values import JsonValues
 from agent.domain.records import DecodeError, DecodeReason
 
-_MAX_LINES = 4096
+_MAX_PARTS = 8192  # fields and tags of one message
 _WORD = r"(?:[^\s,=\\\"]|\\.)++"
 _TEXT = r"\"(?:[^\"\\]|\\.)*+\""
 _VALUE = rf"(?:{_TEXT}|[^\s,=\"]++)"
@@ -31,6 +33,7 @@ class _Line(NamedTuple):
     measurement: str
     tags: dict[str, str]
     fields: dict[str, object]
+    at: str | None
 
 
 def is_influx(text: str) -> bool:
@@ -40,28 +43,44 @@ def is_influx(text: str) -> bool:
     return _LINE.fullmatch(text.split("\n", 1)[0].rstrip("\r ")) is not None
 
 
-def take_lines(values: JsonValues, text: str, metric: str | None) -> Content:
+def take_lines(values: JsonValues, text: str, metric: str | None, limits: DecodeLimits) -> Content:
     """Return what the lines of ``text`` hold.
 
     Raises:
         DecodeError: where a line is not line protocol, with its number.
     """
-    lines = [line.strip() for line in text.split("\n") if line.strip() and line.lstrip()[0] != "#"]
-    read = [_read(line, number) for number, line in enumerate(lines[:_MAX_LINES], 1)]
+    lines = (line.strip() for line in text.split("\n"))
+    read: list[_Line] = []
+    left = _MAX_PARTS
+    for number, line in enumerate((line for line in lines if line and line[0] != "#"), 1):
+        if left <= 0:
+            break
+        one = _read(line, number, limits)
+        read.append(one)
+        left -= len(one.fields) + len(one.tags)
     if not read:
         return values.take(None, metric)
-    return values.take_named([(_path(line, read), line.fields) for line in read], metric)
+    kin = _Kin(read)
+    return values.take_named(
+        [
+            (kin.path(line), {**line.fields, "timestamp": line.at} if line.at else line.fields)
+            for line in read
+        ],
+        metric,
+    )
 
 
-def _read(line: str, number: int) -> _Line:
+def _read(line: str, number: int, limits: DecodeLimits) -> _Line:
     found = _LINE.fullmatch(line)
     if found is None:
         raise DecodeError(DecodeReason.BAD_JSON, f"line {number} is not InfluxDB line protocol")
-    fields: dict[str, object] = {_plain(key): _value(value) for key, value in _pairs(found["fields"])}
-    if found["at"]:
-        fields["timestamp"] = found["at"]
-    tags = {_plain(key): _plain(value) for key, value in _pairs(found["tags"])}
-    return _Line(_plain(found["measurement"]), tags, fields)
+    pairs = _pairs(found["fields"])
+    fields: dict[str, object] = {_plain(key): _value(value) for key, value in islice(pairs, limits.max_keys)}
+    more = next(pairs, None)
+    if more is not None:
+        fields[_plain(more[0])] = Skip.TOO_MANY
+    tags = {_plain(key): _plain(value) for key, value in islice(_pairs(found["tags"]), limits.max_keys)}
+    return _Line(_plain(found["measurement"]), tags, fields, found["at"])
 
 
 def _pairs(text: str) -> Iterator[tuple[str, str]]:
@@ -72,7 +91,7 @@ def _pairs(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _plain(text: str) -> str:
-    return _ESCAPED.sub(r"\1", text)
+    return _ESCAPED.sub(r"\1", text) if "\\" in text else text
 
 
 def _value(text: str) -> object:
@@ -85,13 +104,34 @@ def _value(text: str) -> object:
     return _BOOLEANS.get(text.lower(), text)
 
 
-def _path(line: _Line, lines: list[_Line]) -> str:
-    """Return the prefix of the fields of ``line`` that no other line's fields have."""
-    same = [
-        other for other in lines if not other.fields.keys().isdisjoint(line.fields.keys() - {"timestamp"})
-    ]
-    apart = {other.measurement for other in same}
-    parts = [line.measurement] if len(apart) > 1 else []
-    tags = [other.tags for other in same if other.measurement == line.measurement]
-    parts += [value for key, value in sorted(line.tags.items()) if any(one.get(key) != value for one in tags)]
-    return ".".join(parts)
+class _Kin:
+    """Lines that lead to each other by common fields, so that one metric could come from several."""
+
+    def __init__(self, lines: list[_Line]) -> None:
+        self._leader: dict[str, str] = {}
+        for line in lines:
+            first, *others = line.fields
+            for field in others:
+                self._leader[self._find(field)] = self._find(first)
+        self._measurements: defaultdict[str, set[str]] = defaultdict(set)
+        self._tags: defaultdict[tuple[str, str], Counter[tuple[str, str]]] = defaultdict(Counter)
+        self._lines: Counter[tuple[str, str]] = Counter()
+        for line in lines:
+            kin = self._find(next(iter(line.fields)))
+            self._measurements[kin].add(line.measurement)
+            self._lines[kin, line.measurement] += 1
+            self._tags[kin, line.measurement].update(line.tags.items())
+
+    def path(self, line: _Line) -> str:
+        """Return the prefix of the fields of ``line`` so that no other line gives the same metric."""
+        kin = self._find(next(iter(line.fields)))
+        parts = [line.measurement] if len(self._measurements[kin]) > 1 else []
+        tags, same = self._tags[kin, line.measurement], self._lines[kin, line.measurement]
+        parts += [value for key, value in sorted(line.tags.items()) if tags[key, value] < same]
+        return ".".join(parts)
+
+    def _find(self, field: str) -> str:
+        leader = self._leader
+        while (above := leader.setdefault(field, field)) != field:
+            leader[field] = field = leader[above]
+        return field

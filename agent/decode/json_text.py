@@ -5,6 +5,7 @@ import re
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import islice
 from math import isfinite
 from typing import Any
 
@@ -17,6 +18,7 @@ _PACKED = (b"\x1f\x8b", b"x\x01", b"x\x5e", b"x\x9c", b"x\xda")  # gzip, zlib
 _EITHER = 47  # window bits of zlib: gzip and zlib by their headers
 _MAX_MENDED = 64 * 1024  # no firmware concatenates longer text
 _MAX_LINES = 4096
+_KEYS_A_READING = 4  # of the elements of one list, on average
 
 
 #: The values of one payload, one for JSON, many for one JSON a line, with notes. A bad value has been
@@ -247,8 +249,12 @@ def _prune(value: Any, depth: int, keys: int, limits: DecodeLimits) -> tuple[Any
 def _prune_object(value: dict[str, Any], depth: int, keys: int, limits: DecodeLimits) -> int:
     count = len(value)
     if count > keys:
-        for key in list(value)[max(keys, 0) :]:
-            value[key] = Skip.TOO_MANY
+        # The first key that is one too many represents all of them: each look at a name costs.
+        surplus = list(islice(value, max(keys, 0), None))
+        for key in surplus[1:]:
+            del value[key]
+        value[surplus[0]] = Skip.TOO_MANY
+        count = len(value)
     longest, long = limits.max_string, False
     for key, item in value.items():
         if len(key) > longest:
@@ -265,7 +271,7 @@ def _prune_object(value: dict[str, Any], depth: int, keys: int, limits: DecodeLi
 
 
 def _prune_array(value: list[Any], depth: int, keys: int, limits: DecodeLimits) -> int:
-    most = 0
+    most, all_keys = 0, 0
     if len(value) > limits.max_readings:
         value[limits.max_readings :] = [Skip.TOO_MANY]
     for place, item in enumerate(value):
@@ -273,4 +279,8 @@ def _prune_array(value: list[Any], depth: int, keys: int, limits: DecodeLimits) 
             continue
         value[place], taken = _prune(item, depth + 1, keys, limits)
         most = max(most, taken)
+        all_keys += taken
+        if all_keys > _KEYS_A_READING * limits.max_readings:  # the rest would only cost time
+            value[place + 1 :] = [Skip.TOO_MANY]
+            break
     return most

@@ -107,7 +107,9 @@ class JsonValues:
         named = name_elements(dicts, self._top) if len(dicts) == len(values) else None
         if named is not None and len({(one.device, one.path) for one in named}) == len(named):
             for item, element in zip(dicts, named, strict=True):
-                self._move_time(item)
+                if self._reader.time_path is not None:
+                    self._move_time(item)
+                    element = element._replace(roles=None)  # noqa: PLW2901 - its keys are others now
                 self._take_element(item, element, metric, self._moment.at)
         else:
             for value in values:
@@ -164,10 +166,15 @@ class JsonValues:
             fields["timestamp"] = found
 
     def _take_object(
-        self, fields: dict[str, Any], base: str | None, at: float, used: tuple[str, ...] = ()
+        self,
+        fields: dict[str, Any],
+        base: str | None,
+        at: float,
+        used: tuple[str, ...] = (),
+        roles: KeyRoles | None = None,
     ) -> None:
         """Take an object; ``used`` are the keys that named it, as an element of an array."""
-        roles = roles_of(fields)
+        roles = roles or roles_of(fields)
         if roles.times:
             at = self._own_time(fields, roles.times, at)
         if not used:
@@ -188,7 +195,11 @@ class JsonValues:
             if key not in apart:
                 self._skip(_join(base, key), Skip.NOT_A_VALUE)
         for key in roles.bad:
-            self._skip(_join(base, ascii(key)[:40]), Skip.BAD_NAME)
+            if not key and type(fields[key]) is dict:  # a sensor that was given no name
+                self._nested = True
+                self._take_object(fields[key], base, at)
+            else:
+                self._skip(_join(base, ascii(key)[:40]), Skip.BAD_NAME)
         for key, unit_key in roles.own_units:
             unit = read_unit(fields[unit_key])
             if unit and key not in apart:
@@ -342,9 +353,13 @@ class JsonValues:
         if named is not None:
             for item, element in zip(items, named, strict=True):
                 self._take_element(item, element, base, at)
+                if len(self._readings) > self._limits.max_readings:
+                    break
         elif objects and all(roles_of(item).times for item in items):
             for item in items:
                 self._take_object(item, base, at)
+                if len(self._readings) > self._limits.max_readings:
+                    break
         elif len(items) > self._limits.max_vector:
             self._skip(base or VALUE, Skip.VECTOR)
         else:
@@ -365,13 +380,16 @@ class JsonValues:
                 self._take_object(item, path, at)
 
     def _take_element(self, item: dict[str, Any], element: Element, base: str | None, at: float) -> None:
+        if element.unreadable:
+            self._skip(base or VALUE, Skip.BAD_NAME)
+            return
         device = self._device
         if element.device is not None:
             self._device = f"{device}/{element.device}"
             self._heard = {} if self._heard is None else self._heard
             self._heard[self._device] = None
         path = _join(base, element.path) if element.path else base
-        self._take_object(item, path, at, element.used)
+        self._take_object(item, path, at, element.used, element.roles)
         self._device = device
 
     # ----------------------------------------------------------------------------------- times

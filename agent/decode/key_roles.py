@@ -59,7 +59,7 @@ _NUMBERED = frozenset({"sensor", "channel", "ch", "register", "reg", "port", "pi
 # sensor_id, sensorId, fw_version, installedVersion, gw_mac; not "humid".
 _NO_VALUE_END = re.compile(
     r"(?:[_\-. ](?:id|Id|ID|uid|uuid|UUID|version|mac|ip|serial|eui|seq|crc|hash|token)"
-    r"|[a-z](?:Id|ID|Uuid|UUID|Version|Mac|MAC))\Z"
+    r"|[_\-. ]serial_?(?:no|nr|number)|[a-z](?:Id|ID|Uuid|UUID|Version|Mac|MAC|Serial(?:No|Nr|Number)?))\Z"
 )
 _TIME_LIKE = re.compile(r"time|date|seen|updated|changed|since|ts\Z|_at\Z|At\Z|start")
 
@@ -122,7 +122,7 @@ def is_label(name: str) -> bool:
 def is_no_value(name: str) -> bool:
     """Return whether what ``name`` names is an id, a version, an address or a count of messages."""
     word = _word(name)
-    return word in _NO_VALUES or word in _THINGS or word in _IDS or bool(_NO_VALUE_END.search(name))
+    return word in _HIDDEN or bool(_NO_VALUE_END.search(name))
 
 
 @lru_cache(maxsize=2048)
@@ -142,40 +142,69 @@ def _word(key: str) -> str:
     return key.lower().translate(_SEPARATORS)
 
 
+_HIDDEN = frozenset({*_NO_VALUES, *_THINGS, *_IDS})
+# Role and rank in it of each word that has one; most keys have none.
+_TABLES = {
+    "times": _TIMES, "maybe_times": _MAYBE_TIMES, "things": _THINGS, "ids": _IDS, "names": _NAMES,
+    "values": _VALUES, "units": _UNITS, "events": _EVENTS, "qualities": _QUALITIES, "faults": _FAULTS,
+    "decimals": dict.fromkeys(_DECIMALS, 0),
+}  # fmt: skip
+_ROLES: dict[str, list[tuple[str, int]]] = {}
+for _role, _table in _TABLES.items():
+    for _each, _rank in _table.items():
+        _ROLES.setdefault(_each, []).append((_role, _rank))
+
+
 def _sorted(keys: tuple[str, ...]) -> KeyRoles:
-    bad = tuple(key for key in keys if not is_name(key))
-    words = {key: _word(key) for key in keys}
-    for key in bad:
-        del words[key]
-    times = _among(words, _TIMES)
-    apart = {*times, *bad}
-    hidden = tuple(key for key in words if key not in apart and is_no_value(key))
-    apart.update(hidden)
-    values, units = _among(words, _VALUES), _among(words, _UNITS)
-    qualities = _among(words, _QUALITIES)
-    metrics = tuple(key for key in keys if key not in apart)
-    maybe_times = _among(words, _MAYBE_TIMES)
-    events = frozenset(_among(words, _EVENTS))
-    own_units = tuple(_own_units({key: words[key] for key in metrics}, values))
-    decimals = (key for key, word in words.items() if word in _DECIMALS)
+    found: dict[str, list[tuple[int, str]]] = {}
+    bad: list[str] = []
+    hidden: list[str] = []
+    metrics: list[str] = []
+    words: dict[str, str] = {}
+    for key in keys:
+        if not is_name(key):
+            bad.append(key)
+            continue
+        word = key.lower().translate(_SEPARATORS)
+        for role, rank in _ROLES.get(word, ()):
+            found.setdefault(role, []).append((rank, key))
+        if word in _TIMES:
+            continue
+        if word in _HIDDEN or _NO_VALUE_END.search(key):
+            hidden.append(key)
+        else:
+            metrics.append(key)
+            words[key] = word
+    ranked = {
+        role: (each[0][1],) if len(each) == 1 else tuple(key for _, key in sorted(each, key=_by_rank))
+        for role, each in found.items()
+    }
+    values, units = ranked.get("values", ()), ranked.get("units", ())
+    maybe_times, events = ranked.get("maybe_times", ()), ranked.get("events", ())
+    qualities = ranked.get("qualities", ())
+    own_units = tuple(_own_units(words, values))
     return KeyRoles(
-        times=times,
+        times=ranked.get("times", ()),
         maybe_times=maybe_times,
-        things=_among(words, _THINGS),
-        ids=_among(words, _IDS),
-        hidden=hidden,
-        bad=bad,
-        names=_among(words, _NAMES),
+        things=ranked.get("things", ()),
+        ids=ranked.get("ids", ()),
+        hidden=tuple(hidden),
+        bad=tuple(bad),
+        names=ranked.get("names", ()),
         values=values,
         units=units,
         own_units=own_units,
-        events=events,
-        annotations=frozenset((*qualities, *_among(words, _FAULTS), *decimals)),
+        events=frozenset(events),
+        annotations=frozenset((*qualities, *ranked.get("faults", ()), *ranked.get("decimals", ()))),
         qualities=qualities,
-        metrics=metrics,
+        metrics=tuple(metrics),
         alone=len(values) == 1 == len(metrics) - len(units) and is_sure(values[0]) and not (hidden or bad),
         plain=not (hidden or bad or maybe_times or values or units or own_units or events),
     )
+
+
+def _by_rank(one: tuple[int, str]) -> int:
+    return one[0]
 
 
 _kept = lru_cache(maxsize=512)(_sorted)
@@ -189,10 +218,3 @@ def _own_units(words: Mapping[str, str], values: tuple[str, ...]) -> Iterator[tu
             unit_key = next((ends[word + end] for end in _UNIT_ENDS if word + end in ends), None)
             if unit_key is not None and key not in values:
                 yield key, unit_key
-
-
-def _among(words: Mapping[str, str], ranks: Mapping[str, int]) -> tuple[str, ...]:
-    found = [key for key, word in words.items() if word in ranks]
-    if len(found) > 1:
-        found.sort(key=lambda key: ranks[words[key]])
-    return tuple(found)

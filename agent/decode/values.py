@@ -30,7 +30,7 @@ _UNITS = (
     "lux|lm|ppm|ppb|dB|dBm|dBA|dB(A)|Hz|kHz|MHz|GHz|rpm|nm|µm|mm|cm|m|km|in|ft|mi|m/s|km/h|mph|kn|kt|kts|m/s²|"
     "l|L|ml|mL|m³|m3|gal|l/s|L/s|l/min|L/min|l/h|L/h|m³/h|m3/h|m³/s|g|kg|t|lb|lbs|oz|N|Nm|µS/cm|uS/cm|mS/cm|"
     "µg/m³|ug/m3|ug/m³|µg/m3|mg/m³|mg/m3|mg/l|mg/L|pH|Ω|ohm|kΩ|mm/h|W/m²|W/m2|kWh/m²|µs|us|ms|s|sec|min|h|d|"
-    "B|kB|MB|GB|TB|KiB|MiB|GiB|µSv/h|uSv/h|Bq/m³|Bq/m3|g/m³|c|f|v|a|w|kw|kwh|wh"
+    "B|kB|MB|GB|TB|KiB|MiB|GiB|µSv/h|uSv/h|Bq/m³|Bq/m3|g/m³|Volts|Amps|Watts|Percent|Hours|Minutes|Seconds|c|f|v|a|w|kw|kwh|wh"
 )
 # A fraction, or an exponent after one or with a sign: "12e5" is an id.
 _QUANTITY = re.compile(

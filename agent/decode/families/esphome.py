@@ -3,6 +3,7 @@
 Topics and payloads: https://esphome.io/components/mqtt/. State messages are retained by default.
 """
 
+import re
 from typing import Any, ClassVar
 
 from agent.decode.family import Content, Family, Properties, Route
@@ -18,7 +19,8 @@ _WORDS = (b"online", b"offline")
 _OTHERS = frozenset(
     {"zigbee2mqtt", "homie", "homeassistant", "shellies", "rtl_433", "msh", "tele", "stat", "ems-esp"}
 )
-_LOG = b"\x1b["  # a log line is coloured
+# A log line is coloured, or begins with its level and the place in the source.
+_LOG = re.compile(rb"\x1b\[|\[[EWICDV]{1,2}\]\[[\w.\-]{1,40}:\d{1,5}\]:", re.ASCII)
 
 
 class EspHome(JsonFamily):
@@ -36,7 +38,7 @@ class EspHome(JsonFamily):
             return False
         if levels[-1] == "state":
             return _component(levels) is not None
-        return payload in _WORDS if levels[-1] == "status" else payload.startswith(_LOG)
+        return payload in _WORDS if levels[-1] == "status" else _LOG.match(payload) is not None
 
     def decode(self, route: Route, payload: bytes, received: float, properties: Properties) -> Content:
         """Return the readings of ``payload``; see :class:`agent.decode.family.Decoder`."""

@@ -17,10 +17,10 @@ from agent.decode.family import (
 from agent.decode.influx_line import is_influx, take_lines
 from agent.decode.json_text import parse_all, parse_plain, to_text
 from agent.decode.json_values import VALUE, JsonValues
-from agent.decode.key_roles import is_no_value
+from agent.decode.key_roles import is_no_value, is_time_like
 from agent.decode.pairs import is_pairs, read_pairs
 from agent.decode.sentinels import FAR, NEAR, is_sentinel
-from agent.decode.times import Moment, moment_of
+from agent.decode.times import Moment, is_epoch, moment_of
 from agent.decode.values import is_name, read_value
 from agent.domain.records import DecodeError, DecodeReason, Reading
 
@@ -71,7 +71,8 @@ class Generic:
         self, route: Route, payload: bytes, text: str, moment: Moment, notes: tuple[Note, ...]
     ) -> Content:
         if is_influx(text):
-            return take_lines(self._values(route, moment, notes), text, route.metric)
+            values = self._values(route, moment, notes)
+            return take_lines(values, text, route.metric, self._limits)
         if is_pairs(text):
             return self._values(route, moment, notes).take(read_pairs(text, self._limits), route.metric)
         if len(text) <= self._limits.max_string and _NUMBER.fullmatch(text.encode()):
@@ -106,6 +107,10 @@ def _number(route: Route, digits: bytes, moment: Moment) -> Content:
     if not NEAR < value < FAR or is_no_value(metric):
         if not isfinite(value):
             return _nothing(route, Skip.NOT_FINITE, moment)
+        # Of a topic such as evcc/updated; the source may take its last level for part of the device.
+        name = route.metric or route.topic.rpartition("/")[2]
+        if value >= FAR and is_time_like(name) and is_epoch(value):
+            return _nothing(route, Skip.NOT_A_VALUE, moment)
         return _content_of(route, value, None, moment)
     reading = Reading(route.device, metric, moment.at, value, None)
     return Content((reading,), False, moment.time_from, None, moment.notes)  # noqa: FBT003 - the hot path

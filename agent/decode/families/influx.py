@@ -11,7 +11,7 @@ class Influx(ByWord):
 
     def take(self, values: JsonValues, text: str, metric: str | None) -> Content:
         """Return the fields of all lines."""
-        return take_lines(values, text, metric)
+        return take_lines(values, text, metric, self.limits)
 
 
 FAMILY: type[Family] = Influx

@@ -70,7 +70,7 @@ class Tasmota(JsonFamily):
             return self._state(route, device, payload)
         value = self._parse(payload)
         if isinstance(value, dict):
-            value = value.get(_INSIDE.get(last, ""), value)
+            value = value.get(_INSIDE[last], value) if last in _INSIDE else value
         if not isinstance(value, dict):
             if value is None or not _POWER.fullmatch(last):
                 return ignored(last[:64])
@@ -118,8 +118,8 @@ class Tasmota(JsonFamily):
                 yield self._take(item, None, device=f"{bridge}/{sensor}", frame=frame)
 
     def _unit(self, metric: str) -> str | None:
-        if _POWER.fullmatch(metric):
-            return None  # the state of a relay, not watts
+        if _POWER.fullmatch(metric.rpartition(".")[2]):
+            return None  # POWER is a switch, Power is in watts
         parts = metric.casefold().split(".")
         return self.UNITS.get(parts[-2] if parts[-1].isdecimal() and len(parts) > 1 else parts[-1])
 
