@@ -96,7 +96,9 @@ def test_interrupt_ends_everything_cleanly(environment: dict[str, str], config: 
         assert any(line.startswith("live") for line in lines)
         process.send_signal(signal.SIGINT)
         rest = "".join(lines)
-        assert process.wait(20) == 0, rest
+        ended = process.wait(120)
+    # On a slow machine the first call may be under way; the summary then names it.
+    assert ended == 0 or (ended == 69 and "still waits" in rest), rest
     assert "findings" in rest
     assert left_behind(tmp_path) == []
 

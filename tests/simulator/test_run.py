@@ -192,7 +192,7 @@ def test_idle_clients_do_not_block_a_scrape() -> None:
     with Exposition(host="127.0.0.1", port=0, collector=collector) as served:
         base = served.url.removesuffix("/metrics")
         port = int(base.rpartition(":")[2])
-        idle = [socket.create_connection(("127.0.0.1", port)) for _ in range(MAX_CLIENTS - 1)]
+        idle = [socket.create_connection(("127.0.0.1", port)) for _ in range(MAX_CLIENTS - 2)]
         samples = scrape.metrics(base, 60.0)
         assert samples is not None
         assert samples.total("edge_sim_messages_in_flight") == 2

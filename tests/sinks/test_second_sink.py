@@ -22,6 +22,7 @@ pytestmark = [pytest.mark.process, pytest.mark.slow]
 
 KILLS = int(os.environ.get("EDGE_SINK_KILLS", "6"))
 CONTROL_KILLS = 3
+MAX_ROUNDS = 5
 WORK_S = 1.0  # at most, until a life is killed
 
 
@@ -88,5 +89,6 @@ def test_a_second_sink_loses_nothing_over_kills(tmp_path: Path) -> None:
 
 
 def test_a_sink_that_answers_before_it_has_written_loses_some(tmp_path: Path) -> None:
-    """The control: the kills do hit messages on their way."""
-    assert run(tmp_path, kills=CONTROL_KILLS, early=True).lost > 0
+    """The control: the kills do hit messages on their way; a slow machine may need some more of them."""
+    rounds = (tmp_path / str(number) for number in range(MAX_ROUNDS))
+    assert any(run(folder, kills=CONTROL_KILLS, early=True).lost for folder in rounds)
