@@ -358,6 +358,7 @@ def test_members_outlive_the_process() -> None:
     assert plain.take_changes() == {}
 
 
+@pytest.mark.slow
 def test_members_are_bounded() -> None:
     """The devices that were seen first are forgotten."""
     registry = make({"topic": "r/{h}/{d}", "availability": {"topic": "r/{h}"}})

@@ -10,6 +10,8 @@ from tests.mutation.__main__ import EQUIVALENT, REPO
 from tests.mutation.mutants import mutants
 from tests.mutation.targets import TARGETS
 
+pytestmark = pytest.mark.slow
+
 MODULES = [module for target in TARGETS.values() for module in target.modules]
 CODE = '''
 """A docstring stays."""

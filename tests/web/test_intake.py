@@ -245,6 +245,7 @@ def test_a_message_that_waits_too_long_is_taken_back() -> None:
     assert queue.got[0].receipt.cancelled()
 
 
+@pytest.mark.slow
 def test_a_commit_that_hangs_is_503_with_advice() -> None:
     """A message that is being written can no longer be taken back, and the client learns it."""
     queue = Queue(None)
