@@ -1,6 +1,7 @@
 """The registry of sources: source and family of a message, and its readings."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 from agent.decode.device_template import DeviceTemplate
@@ -98,7 +99,8 @@ class Registry:
         watches = [(source.watch.pattern, 1) for source in self._sources if source.watch is not None]
         asked = [(source.pattern, source.spec.qos) for source in self._sources if not source.spec.posted]
         self.subscriptions = plan([Wanted(pattern.filter, qos) for pattern, qos in (*asked, *watches)])
-        self._identified = any(one.identifier for one in self.subscriptions)
+        self._identifiers = frozenset(one.identifier for one in self.subscriptions if one.identifier)
+        self._counting = lru_cache(maxsize=_MAX_ROUTES)(partial(counting, self.subscriptions))
 
     @property
     def filters(self) -> tuple[str, ...]:
@@ -128,7 +130,7 @@ class Registry:
         Raises:
             DecodeError: with the reason for the quarantine. Nothing else is raised but MemoryError.
         """
-        if identifiers and self._identified and self._is_copy(topic, identifiers):
+        if identifiers and self._identifiers and self._is_copy(topic, identifiers):
             return _OVERLAP
         kept = self._routes.get(topic)
         if kept is None:
@@ -214,8 +216,7 @@ class Registry:
         An identifier that is not ours belongs to subscriptions of an earlier configuration: that copy counts,
         because another may be missing.
         """
-        ours = {one.identifier for one in self.subscriptions if one.identifier}
-        return ours.issuperset(identifiers) and counting(self.subscriptions, topic) not in identifiers
+        return self._identifiers.issuperset(identifiers) and self._counting(topic) not in identifiers
 
     def _keep(self, topic: str) -> tuple[Source, Route] | Decoded:
         if topic == self._base or topic.startswith(self._base + "/"):

@@ -185,6 +185,9 @@ torque
 irradiance
   W/m2 1 0
   kW/m2 1e3 0
+irradiation
+  Wh/m2 1 0
+  kWh/m2 1e3 0
 illuminance
   lx 1 0 lux
   klx 1e3 0

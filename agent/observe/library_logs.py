@@ -1,7 +1,6 @@
 """The log records of libraries (paho, openai, OpenTelemetry), routed into our log."""
 
 import logging
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -84,25 +83,3 @@ def uninstall(owner: object) -> None:
     for handler in list(root.handlers):
         if isinstance(handler, LibraryHandler) and handler.owner is owner:
             root.removeHandler(handler)
-
-
-def catch_uncaught(log: Callable[..., None], then: Callable[[], None]) -> Callable[[], None]:
-    """Log an uncaught exception of any thread (``agent_crashed``), then call ``then`` to end the process.
-
-    Returns:
-        A function that puts the former hooks back.
-    """
-    before = sys.excepthook, threading.excepthook
-
-    def crashed(error: BaseException | None, thread: str) -> None:
-        if error is None or isinstance(error, (KeyboardInterrupt, SystemExit)):
-            return
-        log("agent_crashed", level="critical", thread=thread, exc_info=error)
-        then()
-
-    def restore() -> None:
-        sys.excepthook, threading.excepthook = before
-
-    sys.excepthook = lambda _kind, error, _trace: crashed(error, threading.current_thread().name)
-    threading.excepthook = lambda args: crashed(args.exc_value, args.thread.name if args.thread else "?")
-    return restore

@@ -5,6 +5,7 @@ import math
 import pytest
 from hypothesis import given, strategies as st
 
+from agent.decode import values
 from agent.domain.units import SAME, UNITS, canonical, conversion
 
 
@@ -97,3 +98,8 @@ def test_no_text_is_a_fault(text: str) -> None:
 def test_each_canonical_name_is_its_own() -> None:
     """Ascii, and found again."""
     assert [name for name in UNITS if canonical(name) != name or not name.isascii()] == []
+
+
+def test_each_unit_that_is_read_behind_a_number_is_known() -> None:
+    """The decoder's spellings are all in the table, so that limits and conversions hold for them."""
+    assert [text for text in values._UNITS.split("|") if canonical(text) is None] == []

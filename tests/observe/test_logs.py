@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import structlog
 
-from agent.observe.library_logs import LibraryHandler, catch_uncaught
+from agent.observe.library_logs import LibraryHandler
 from agent.observe.line_writer import LineWriter, RateLimit
 from agent.observe.logs import (
     MAX_CONTENT_EVENT_BYTES,
@@ -345,23 +345,6 @@ def test_two_logs_do_not_share_anything() -> None:
     two.log("c", level="info")
     assert one.lines()[0]["text"] == "[redacted]"
     assert [line["text"] for line in two.lines()] == ["canary-one"]
-
-
-def test_uncaught_exceptions_of_threads_are_logged() -> None:
-    """An uncaught exception of a thread is logged with its place, and ends the process."""
-    log = Log()
-    told: list[str] = []
-    restore = catch_uncaught(log.log, lambda: told.append("ended"))
-    try:
-        thread = threading.Thread(target=lambda: 1 / 0, name="net")
-        thread.start()
-        thread.join()
-    finally:
-        restore()
-    [line] = log.lines()
-    assert (line["event"], line["level"], line["thread"]) == ("agent_crashed", "critical", "net")
-    assert "ZeroDivisionError" in line["exception"]
-    assert told == ["ended"]
 
 
 @pytest.mark.process
