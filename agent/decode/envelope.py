@@ -8,7 +8,7 @@ from typing import Any
 from agent.decode.family import Content, DecodeLimits, Note, Properties, Route, Skip, Skipped, TimeFrom
 from agent.decode.json_text import parse
 from agent.decode.json_values import VALUE, JsonValues
-from agent.decode.times import Moment, moment_of, read_time
+from agent.decode.times import Moment, moment_of, offset_of, read_time
 from agent.decode.values import is_name
 from agent.domain.records import DecodeError, DecodeReason, Reading
 
@@ -59,14 +59,17 @@ class Envelope:
     def moment(self, properties: Properties, received: float, *given: Any) -> Moment:
         """Return the first readable time of ``given``, else that of a user property or receipt."""
         found: list[Note] = []
+        off_s: float | None = None
         for one in given:
             at = None if one is None else read_time(one, received, self._max_skew_s)
             if isinstance(at, Note):
                 found.append(at)
+                off_s = offset_of(one, received) if off_s is None else off_s
             elif at is not None:
                 return Moment(at, received, TimeFrom.PAYLOAD)
         base = moment_of(properties, received, self._max_skew_s)
-        return base._replace(notes=tuple(dict.fromkeys((*base.notes, *found))))
+        notes = tuple(dict.fromkeys((*base.notes, *found)))
+        return base._replace(notes=notes, off_s=base.off_s if off_s is None else off_s)
 
     def name_in(self, given: Any) -> str | None:
         """Return ``given`` as a name of a device or metric, None where it cannot be one."""
@@ -117,7 +120,9 @@ class Envelope:
         heard: dict[str, None] = {}
         expected: dict[str, float] = {}
         sources = {TimeFrom.RECEIPT}
+        off_s: float | None = None
         for part in parts:
+            off_s = part.off_s if off_s is None else off_s
             for one in part.readings:
                 if (one.device, one.metric, one.at) in readings:
                     skipped.append(Skipped(one.metric, Skip.REPEATED))
@@ -147,6 +152,7 @@ class Envelope:
             skipped=tuple(skipped[:MAX_SKIPPED]),
             heard=tuple(device for device in heard if device not in with_value),
             expected_s=tuple(expected.items()),
+            off_s=off_s,
         )
 
 

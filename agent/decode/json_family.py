@@ -15,10 +15,11 @@ from agent.decode.family import (
     Skip,
     Skipped,
     TimeFrom,
+    first_offset,
 )
 from agent.decode.json_text import parse, to_text
 from agent.decode.json_values import VALUE, JsonValues
-from agent.decode.times import Moment, moment_of, read_time
+from agent.decode.times import Moment, moment_of, offset_of, read_time
 from agent.decode.values import is_name
 from agent.domain.records import DecodeError, DecodeReason, Reading
 
@@ -79,7 +80,8 @@ class JsonFamily:
             return Frame(moment, reader)
         found = _read(given, reader.zone, received, self._max_skew_s)
         if isinstance(found, Note):
-            return Frame(moment._replace(notes=(*moment.notes, found)), reader)
+            notes = (*moment.notes, found)
+            return Frame(moment._replace(notes=notes, off_s=offset_of(given, received)), reader)
         return Frame(moment._replace(at=found, time_from=TimeFrom.PAYLOAD), reader)
 
     def _take(self, value: Any, metric: str | None, *, device: str, frame: Frame) -> Content:
@@ -103,7 +105,7 @@ class JsonFamily:
         unit = self._unit(reading.metric) if reading.unit is None else None
         if unit is None:
             return reading
-        return Reading(reading.device, reading.metric, reading.at, reading.value, unit)
+        return Reading(reading.device, reading.metric, reading.at, reading.value, unit, reading.word)
 
     def _unit(self, metric: str) -> str | None:
         return self.UNITS.get(metric.rpartition(".")[2].casefold())
@@ -179,6 +181,7 @@ def joined(contents: Iterable[Content], limits: DecodeLimits) -> Content:
         notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)),
         skipped=tuple(skipped[:_MAX_SKIPPED]),
         heard=tuple(dict.fromkeys(one for part in parts for one in part.heard if one not in named)),
+        off_s=first_offset(parts),
     )
 
 

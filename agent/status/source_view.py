@@ -35,6 +35,7 @@ def _view(label: str, tally: SourceTally, now: float) -> SourceView:
         "readings": tally.readings,
         "text": messages.get(Handling.TEXT, 0),
         "skipped": {str(why): count for why, count in list(tally.skipped.items())},
+        "history": tally.history,
         "times_not_believed": tally.times,
         "last_message": None if tally.last is None else iso(tally.last),
         "yields_nothing": tally.yields_nothing(now),

@@ -14,6 +14,7 @@ from agent.decode.family import (
     Skip,
     Skipped,
     TimeFrom,
+    first_offset,
 )
 from agent.decode.strict_json import BOM
 from agent.decode.values import is_name
@@ -137,6 +138,7 @@ def _joined(contents: list[Content], skipped: list[Skipped], limits: DecodeLimit
         notes=tuple(notes),
         skipped=tuple(skipped[:_MAX_SKIPPED]),
         heard=tuple(device for one in contents for device in one.heard),
+        off_s=first_offset(contents),
     )
 
 

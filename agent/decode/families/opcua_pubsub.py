@@ -102,7 +102,7 @@ class OpcUaPubSub(Envelope):
             return nothing(name, Skip.NULL, heard=(device,))
         if type(value) is float and len(name) <= self.limits.max_string:  # by far the most
             one = Reading(device, name, moment.at, value)
-            return Content((one,), time_from=moment.time_from, notes=moment.notes)
+            return Content((one,), time_from=moment.time_from, notes=moment.notes, off_s=moment.off_s)
         return self.take(route, value, moment, metric=name, device=device)
 
 
