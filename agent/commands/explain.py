@@ -238,9 +238,7 @@ def _value_line(one: dict[str, Any]) -> str:
 def _reading_lines(one: dict[str, Any]) -> list[str]:
     lines = [_value_line(one)]
     if one["old"]:
-        lines.append(
-            "      more than a day old: history, not judged, if its device has sent newer times"
-        )
+        lines.append("      more than a day old: history, not judged, if its device has sent newer times")
     if one["class"] != MetricClass.READING:
         lines.append("      diagnostic by its name: kept and shown, not judged")
     limit = one["limit"]
