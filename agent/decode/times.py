@@ -61,7 +61,7 @@ def read_time(
             text. Without a zone it is taken as UTC only where that agrees with receipt within the skew.
         received: receipt time, Unix seconds.
         max_future_skew_s: how far ahead of ``received`` a time may be. The past is right from 2020 on.
-        zone: of times without one, and of those that say UTC but agree with receipt in this zone only.
+        zone: of times without one, and of those that claim UTC but agree with receipt in this zone only.
     """
     at = _parse(given, received, max_future_skew_s, zone)
     if isinstance(at, float) and is_set(received):
@@ -77,7 +77,7 @@ def read_time(
 
 
 def offset_of(given: Any, received: float) -> float | None:
-    """Return how far a time that is not believed lies from receipt, None where it cannot be read."""
+    """Return the distance of a time that is not believed from receipt, None where it cannot be read."""
     at = _parse(given, received, inf, None)
     return at - received if isinstance(at, float) else None
 
@@ -101,7 +101,7 @@ def is_epoch(given: Any) -> bool:
 
 
 def _parse(given: Any, received: float, max_skew_s: float, zone: tzinfo | None) -> float | Note:
-    """Return a time as it says, wherever it lies."""
+    """Return a time as it is given, believed or not."""
     if isinstance(given, str):
         text = given[:_MAX_TEXT].strip()
         number = float(text) if _NUMBER.fullmatch(text) else None

@@ -33,7 +33,7 @@ _SEQ = "clocks_seq"  # in `meta`: the table is as of this row
 
 
 class Fault(StrEnum):
-    """What is wrong with the times of a device."""
+    """Fault in the times of a device."""
 
     NONE = ""
     WRONG = "wrong"  # its clock is not set: more than a day behind, or farther ahead than any zone
@@ -50,7 +50,7 @@ class Run(NamedTuple):
 
 
 class Odd(NamedTuple):
-    """The state of a device whose times lie far from their receipt."""
+    """The state of a device whose times are far from their receipt."""
 
     run: Run | None = None
     fault: Fault = Fault.NONE
