@@ -64,7 +64,7 @@ def read_time(
         zone: of times without one, and of those that claim UTC but agree with receipt in this zone only.
     """
     at = _parse(given, received, max_future_skew_s, zone)
-    if isinstance(at, float) and is_set(received):
+    if isinstance(at, float) and received >= CLOCK_WAS_SET:
         if zone is not None and abs(at - received) > max_future_skew_s:
             local = _as_local(at, zone)
             if abs(local - received) <= max_future_skew_s:
@@ -80,11 +80,6 @@ def offset_of(given: Any, received: float) -> float | None:
     """Return the distance of a time that is not believed from receipt, None where it cannot be read."""
     at = _parse(given, received, inf, None)
     return at - received if isinstance(at, float) else None
-
-
-def is_set(received: float) -> bool:
-    """Whether the gateway's own clock, which gives the receipt times, is set."""
-    return received >= CLOCK_WAS_SET
 
 
 def is_epoch(given: Any) -> bool:

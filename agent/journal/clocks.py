@@ -11,7 +11,7 @@ from dataclasses import replace
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from agent.decode.times import CLOCK_WAS_SET, is_set
+from agent.decode.times import CLOCK_WAS_SET
 from agent.domain.records import Reading
 from agent.journal.reversible import Reversible
 from agent.journal.schema import read_meta, write_meta
@@ -113,7 +113,7 @@ class Clocks:
             received: receipt time, Unix seconds.
             off_s: how far the time was from receipt that was not believed and that receipt replaced.
         """
-        if not readings or not is_set(received):
+        if not readings or received < CLOCK_WAS_SET:
             return Judged(readings)
         first = readings[0]
         device, at = first.device, first.at
@@ -123,7 +123,7 @@ class Clocks:
             and off_s is None
             and -_NEAR_S < at - received < _NEAR_S
             and device not in self._odd
-            and all(one.at == at and one.device == device for one in readings)
+            and (len(readings) == 1 or all(one.at == at and one.device == device for one in readings))
         ):
             if at > newest:
                 self._newest.put(device, at)

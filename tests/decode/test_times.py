@@ -137,7 +137,7 @@ def test_a_zone_leaves_other_times_in_utc(given: object) -> None:
     ],
 )
 def test_the_distance_of_a_time_that_is_not_believed(given: object, expected: float | None) -> None:
-    """It is what tells a zone from a clock that is not set."""
+    """A zone and a clock that is not set differ in it."""
     assert offset_of(given, NOW) == expected
     moment = moment_of((("time", str(given)),), NOW, SKEW_S)
     assert (moment.at, moment.off_s) == (NOW, expected)

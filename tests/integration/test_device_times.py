@@ -1,4 +1,4 @@
-"""Clocks of devices on one Mosquitto: history, a wrong clock over a kill, local time."""
+"""Times of devices on one Mosquitto: history, a wrong clock, local time."""
 
 import json
 import time
@@ -84,8 +84,8 @@ def test_history_a_wrong_clock_and_local_time(tmp_path: Path, own_broker: Broker
         assert len(live) == 4
         assert rows(agent, "right")[1] == []
     notes = " ".join(status["notes"])
-    assert "The clock is wrong, of fallen (23 days behind)" in notes
-    assert "Local time seems to be sent as UTC, of zoned (2:00 h ahead)" in notes
+    assert "Wrong clock: fallen (23 days behind); set its clock" in notes
+    assert "Local time that is sent as UTC, as it seems: zoned (2:00 h ahead)" in notes
     assert "time: {zone: ...}" in notes
     assert len(agent.events("device_clock_wrong")) == len(agent.events("device_time_local")) == 1
     assert status["findings"] == []
