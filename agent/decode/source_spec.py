@@ -27,7 +27,7 @@ class TimeSettings:
         str | None,
         Key(
             "zone of times that name none, such as `Europe/Berlin`; without it they are not believed. Also "
-            "of local times that claim to be UTC"
+            "of local times that claim to be UTC and would be in the future"
         ),
     ] = None
 

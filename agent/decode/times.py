@@ -61,16 +61,14 @@ def read_time(
             text. Without a zone it is taken as UTC only where that agrees with receipt within the skew.
         received: receipt time, Unix seconds.
         max_future_skew_s: how far ahead of ``received`` a time may be. The past is right from 2020 on.
-        zone: of times without one, and of those that claim UTC but agree with receipt in this zone only.
+        zone: of times without one, and of future times that agree with receipt in this zone.
     """
     at = _parse(given, received, max_future_skew_s, zone)
     if isinstance(at, float) and received >= CLOCK_WAS_SET:
-        if zone is not None and abs(at - received) > max_future_skew_s:
-            local = _as_local(at, zone)
-            if abs(local - received) <= max_future_skew_s:
-                return local
         if at > received + max_future_skew_s:
-            return Note.TIME_IN_FUTURE
+            # An old time must stay as it is: it may be the backlog of a device that does send UTC.
+            local = at if zone is None else _as_local(at, zone)
+            return local if abs(local - received) <= max_future_skew_s else Note.TIME_IN_FUTURE
         if at < _CLOCKS_START:
             return Note.TIME_TOO_OLD
     return at

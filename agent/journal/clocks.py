@@ -79,7 +79,8 @@ FAULTS: Final = {
     ),
     Fault.LOCAL: FaultWords(
         "device_time_local",
-        "let the device send UTC, or give its source `time: {zone: ...}`, such as Europe/Berlin",
+        "let the device send UTC; if its times are ahead or name no zone, `time: {zone: ...}` of its source"
+        " helps as well",
     ),
 }
 
