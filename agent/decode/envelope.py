@@ -5,7 +5,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from agent.decode.family import Content, DecodeLimits, Note, Properties, Route, Skip, Skipped, TimeFrom
+from agent.decode.family import (
+    Content,
+    DecodeLimits,
+    Note,
+    Properties,
+    Route,
+    Skip,
+    Skipped,
+    TimeFrom,
+    skipped_of,
+)
 from agent.decode.json_text import parse
 from agent.decode.json_values import VALUE, JsonValues
 from agent.decode.times import Moment, moment_of, read_time
@@ -127,7 +137,7 @@ class Envelope:
             if part.readings:
                 sources.add(part.time_from)
             if part.skipped:
-                skipped += part.skipped
+                skipped += skipped_of(part)
             if part.notes:
                 notes.update(dict.fromkeys(part.notes))
             if part.heard:

@@ -15,6 +15,7 @@ from agent.decode.family import (
     Skip,
     Skipped,
     TimeFrom,
+    skipped_of,
 )
 from agent.decode.json_text import parse, to_text
 from agent.decode.json_values import VALUE, JsonValues
@@ -166,7 +167,7 @@ def joined(contents: Iterable[Content], limits: DecodeLimits) -> Content:
     """Return one result for the devices of one message; readings beyond the limit are left out."""
     parts = list(contents)
     readings = [reading for part in parts for reading in part.readings]
-    skipped = [one for part in parts for one in part.skipped]
+    skipped = [one for part in parts for one in skipped_of(part)]
     if len(readings) > limits.max_readings:
         del readings[limits.max_readings :]
         skipped.insert(0, Skipped(VALUE, Skip.TOO_MANY))

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection
 from math import isfinite
 from typing import Protocol
 
-from agent.decode.family import Note, Skip, Skipped
+from agent.decode.family import Note, Skip, Skipped, only_device
 from agent.domain.records import (
     Arrival,
     DecodeError,
@@ -306,14 +306,16 @@ class Intake:
         """Count unread values and times not believed; journal the devices without a value."""
         one = self._source(decoded.source or "")
         one.times += any(note in _TIMES for note in decoded.notes)
-        device, read = decoded.device or "", bool(decoded.readings)
-        for name, why in decoded.skipped:
+        read = bool(decoded.readings)
+        device = only_device(decoded.readings, decoded.heard) or decoded.device or ""
+        for name, why, own in decoded.skipped:
             one.skipped[why] = one.skipped.get(why, 0) + 1
             if why not in INTENDED and not (read and why is Skip.TEXT):
                 shown = _printable(name[:_MAX_SHOWN])
-                one.sample(_printable(device), shown, why)
-                if device:
-                    self._unread.note(_printable(device), shown, why, arrival.received)
+                meant = _printable(device if own is None else own)
+                one.sample(meant, shown, why)
+                if meant:
+                    self._unread.note(meant, shown, why, arrival.received)
         if arrival.retain:
             return
         heard = decoded.heard
@@ -415,7 +417,7 @@ def _digests(arrival: Arrival, decoded: Decoded) -> list[bytes]:
 
 def _is_deletion(decoded: Decoded) -> bool:
     """Whether it is an empty payload, which deletes a retained message."""
-    return any(why is Skip.EMPTY for _, why in decoded.skipped)
+    return any(one.why is Skip.EMPTY for one in decoded.skipped)
 
 
 def _is_sound(reading: Reading) -> bool:

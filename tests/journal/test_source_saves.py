@@ -1,4 +1,4 @@
-"""Counts by source on disk: soon, seldom where they only grow, at a stop, and over a restart."""
+"""Counts by source on disk: soon, then seldom, at a stop, over a restart."""
 
 import sqlite3
 from contextlib import closing
