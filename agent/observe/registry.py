@@ -42,6 +42,7 @@ class PathSnapshot:
     telemetry_dropped: Mapping[str, int] = field(default_factory=dict)  # logs | traces -> lines, spans
     #: hour | day | month -> limit, spent, reserved (USD).
     budget: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
+    posts_refused: Mapping[str, int] = field(default_factory=dict)  # before the journal, by reason
     label_overflow: Mapping[str, int] = field(default_factory=dict)  # metric -> label values
 
 
@@ -331,6 +332,14 @@ METRICS = (
         "edge_mqtt_repeats_possible_total",
         "Messages with DUP=1 journaled as new: each may be a duplicate.",
         read=lambda now: now.journal.repeats_possible,
+    ),
+    counter(
+        "edge_posts_refused_total",
+        "Readings over HTTP that were refused before the journal.",
+        Label("reason", ("request", "rate", "busy")),
+        note="`request`: not a readings message; `rate`: above `web.intake_per_min`; `busy`: the journal"
+        " takes no more. Refusals by the journal are outcomes of edge_messages_total.",
+        read=lambda now: now.posts_refused,
     ),
     counter(
         "edge_mqtt_messages_dropped_total",

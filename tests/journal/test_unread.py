@@ -241,7 +241,7 @@ def test_a_missing_value_belongs_to_the_device_behind_the_gateway(
 
 
 def test_an_element_without_a_device_is_of_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is an example of what is not read, and not a missing value of the first device of the list."""
+    """It is an example of an unread value, and not a missing value of the first device of the list."""
     registry = Registry(sources=[SourceSpec("g/x", device="{$.id}")], base_topic="own")
     monkeypatch.setattr(
         rig_module, "decode", lambda one: registry.decode(one.topic, one.payload, one.received)

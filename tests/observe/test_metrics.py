@@ -248,6 +248,7 @@ def test_the_snapshot_is_shown_as_it_is() -> None:
         queues={"intake_bytes": (5, 10)},
         heartbeats={"net": 1000.5},
         telemetry_dropped={"traces": 4},
+        posts_refused={"rate": 7},
         budget={"day": (1.0, 0.25, 0.1)},
     )
     metrics = Metrics(sources=["sensors/{device}"])
@@ -266,6 +267,8 @@ def test_the_snapshot_is_shown_as_it_is() -> None:
     assert value(metrics, skipped, source="sensors/{device}", reason="unusable") == 3
     assert value(metrics, skipped, source="sensors/{device}", reason="intended") == 2
     assert value(metrics, "edge_devices_unreadable") == 3
+    assert value(metrics, "edge_posts_refused_total", reason="rate") == 7
+    assert value(metrics, "edge_posts_refused_total", reason="busy") == 0
     assert value(metrics, "edge_findings_open", kind="silence") == 1
     assert value(metrics, "edge_queue_capacity", queue="intake_bytes") == 10
     assert value(metrics, "edge_heartbeat_timestamp_seconds", loop="net") == 1000.5
