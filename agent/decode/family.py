@@ -1,6 +1,6 @@
 """The protocol of a device family, with the input and the result of its decoder."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from enum import StrEnum
@@ -82,6 +82,7 @@ class Skipped(NamedTuple):
 
     name: str
     why: Skip
+    device: str | None = None  # None: that of the message or of its part; empty: of none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +124,19 @@ class Content(NamedTuple):
     heard: tuple[str, ...] = ()  # devices of the message that have no value in it
     expected_s: tuple[tuple[str, float], ...] = ()  # announced reporting interval: device id, seconds
     request: tuple[str, bytes] | None = None  # topic and payload to publish once (QoS 0, not retained)
+
+
+def only_device(readings: Iterable[Reading], heard: Iterable[str]) -> str | None:
+    """Return the device that a message, or a part of one, is about; None if these are several or none."""
+    devices = {reading.device for reading in readings}.union(heard)
+    return devices.pop() if len(devices) == 1 else None
+
+
+def skipped_of(part: Content) -> tuple[Skipped, ...]:
+    """Return the skipped values of a part of a message, each with the device of the part."""
+    if not part.skipped or (device := only_device(part.readings, part.heard)) is None:
+        return part.skipped
+    return tuple(one if one.device is not None else one._replace(device=device) for one in part.skipped)
 
 
 class Decoder(Protocol):

@@ -15,6 +15,7 @@ from agent.decode.family import (
     Skip,
     Skipped,
     TimeFrom,
+    skipped_of,
 )
 from agent.decode.json_text import parse, to_text
 from agent.decode.json_values import JsonValues
@@ -170,7 +171,7 @@ class JsonFamily:
             if part.readings:
                 sources.add(part.time_from)
             if part.skipped:
-                skipped += part.skipped
+                skipped += skipped_of(part)
             if part.notes:
                 notes.update(dict.fromkeys(part.notes))
             if part.heard:

@@ -16,7 +16,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 from urllib.parse import quote
 
 from agent.domain.records import Finding, MessageRow, Row, Window
@@ -26,6 +26,8 @@ from agent.journal.errors import JournalCorruptError, JournalError, is_damage
 from agent.journal.opening import NAME
 from agent.journal.recovery import read_rows
 from agent.journal.schema import APPLICATION_ID, check_version, read_meta
+from agent.journal.source_saves import KEY, read_counts
+from agent.journal.source_tally import EarlierCounts
 from agent.journal.state_dir import refuse_planted
 
 
@@ -151,10 +153,10 @@ class Reader:
         value = read_meta(self._connection, key)
         return None if value is None else str(value)
 
-    def sources(self) -> dict[str, Any]:
-        """Return the counts by source as they were last written: ``since``, ``at``, ``sources``."""
-        found = json.loads(self.meta("sources") or "{}")
-        return found if isinstance(found, dict) else {}
+    def sources(self) -> dict[str, EarlierCounts] | None:
+        """Return the counts by source as they were last written, None where they never were."""
+        text = self.meta(KEY)
+        return None if text is None else read_counts(text)
 
     def counts(self) -> dict[str, int]:
         """Count the rows of each table that grows."""
