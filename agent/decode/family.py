@@ -73,7 +73,6 @@ class Skip(StrEnum):
     NOT_A_VALUE = "not_a_value"  # an id, version, time, address or sequence number
     OTHER_UNIT = "other_unit"  # the same quantity in a second unit
     EXCLUDED = "excluded"  # by `metrics:` of the source
-    HISTORY = "history"  # stored by the sender while its connection was down
     UNKNOWN_ALIAS = "unknown_alias"  # Sparkplug: no birth named it
 
 
@@ -124,6 +123,13 @@ class Content(NamedTuple):
     heard: tuple[str, ...] = ()  # devices of the message that have no value in it
     expected_s: tuple[tuple[str, float], ...] = ()  # announced reporting interval: device id, seconds
     request: tuple[str, bytes] | None = None  # topic and payload to publish once (QoS 0, not retained)
+    history: tuple[Reading, ...] = ()  # that the sender itself marks as stored while it had no connection
+    off_s: float | None = None  # how far a time that was not believed lies from receipt
+
+
+def first_offset(contents: Iterable[Content]) -> float | None:
+    """Return how far the first time that was not believed lies from receipt."""
+    return next((one.off_s for one in contents if one.off_s is not None), None)
 
 
 def only_device(readings: Iterable[Reading], heard: Iterable[str]) -> str | None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from agent.decode.device_template import DeviceTemplate
-from agent.decode.family import Content, Note, Route, Skip, Skipped, TimeFrom, skipped_of
+from agent.decode.family import Content, Note, Route, Skip, Skipped, TimeFrom, first_offset, skipped_of
 from agent.decode.json_path import elements, read_exact
 from agent.decode.metric_rules import without_repeats
 from agent.decode.strict_json import to_text
@@ -96,4 +96,6 @@ def _joined(routes: list[Route], contents: list[Content], skipped: list[Skipped]
         states=(*states, *(state for one in contents for state in one.states)),
         heard=tuple(device for one in contents for device in one.heard),
         expected_s=tuple(expected for one in contents for expected in one.expected_s),
+        history=tuple(reading for one in contents for reading in one.history),
+        off_s=first_offset(contents),
     )

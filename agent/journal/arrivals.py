@@ -22,6 +22,8 @@ from agent.domain.records import (
     TimerRow,
 )
 from agent.journal import feedback
+from agent.journal.announced import Announced
+from agent.journal.clocks import Clocks
 from agent.journal.codec import Insertion
 from agent.journal.redelivery import MessageIds, Redelivery, digest_of
 from agent.journal.sequence import RowSequence
@@ -30,6 +32,7 @@ from agent.journal.source_tally import (
     DUPLICATE,
     FEEDBACK,
     FRUITLESS,
+    HISTORY,
     IGNORED,
     INTENDED,
     REDELIVERED,
@@ -50,12 +53,15 @@ _PLAIN = frozenset({None, "generic", "http_data"})
 
 _MESSAGES = Insertion("INSERT INTO messages VALUES", columns=9)
 _READINGS = Insertion("INSERT INTO readings VALUES", columns=5)
-_TIMERS = Insertion("INSERT INTO timer_events VALUES", columns=4)
+_HISTORY = Insertion("INSERT INTO history VALUES", columns=5)
+_TIMERS = Insertion("INSERT INTO timer_events VALUES", columns=5)
 _QUARANTINE = Insertion(
     "INSERT INTO quarantine(topic, payload, size, reason, detail, received, clock) VALUES", columns=7
 )
 
 _TIMES = frozenset(note for note in Note if note.startswith("time_"))
+
+_NO_CONTENT = frozenset({TimerKind.HEARD.value, TimerKind.EXPECTED.value})
 
 Ack = tuple[int, int]  # generation, packet id
 
@@ -91,6 +97,14 @@ class Decoded(Protocol):
     def states(self) -> tuple[tuple[str, bool], ...]: ...  # of other devices: online or not
     @property
     def message_id(self) -> str | None: ...  # the publisher's
+    @property
+    def history(self) -> tuple[Reading, ...]: ...  # that the sender marks as old
+    @property
+    def expected_s(self) -> Collection[tuple[str, float]]: ...  # announced interval: device, seconds
+    @property
+    def received(self) -> float: ...  # the time of readings without one
+    @property
+    def off_s(self) -> float | None: ...  # of a time that was not believed, from receipt
 
 
 Decode = Callable[[Arrival], Decoded | Feedback]
@@ -108,6 +122,8 @@ class Intake:
         series: SeriesTable,
         newcomers: Newcomers,
         unread: Unread,
+        clocks: Clocks,
+        announced: Announced,
         sequence: RowSequence,
         rows: list[Row],
     ) -> None:
@@ -121,9 +137,12 @@ class Intake:
         self._series = series
         self._newcomers = newcomers
         self._unread = unread
+        self._clocks = clocks
+        self._announced = announced
         self._sequence = sequence
         self._messages: list[tuple[object, ...]] = []
         self._readings: list[tuple[object, ...]] = []
+        self._history: list[tuple[object, ...]] = []
         self._timers: list[tuple[object, ...]] = []
         self._quarantine: list[tuple[object, ...]] = []
         self._feedback: list[tuple[Feedback, Arrival]] = []
@@ -159,6 +178,8 @@ class Intake:
         """Write the collected rows into the open transaction."""
         _MESSAGES.run(connection, self._messages)
         _READINGS.run(connection, self._readings)
+        _HISTORY.run(connection, self._history)
+        self._clocks.insert(connection)
         _TIMERS.run(connection, self._timers)
         self._redelivery.insert(connection)
         received = [(one, arrival.received) for one, arrival in self._feedback]
@@ -206,7 +227,7 @@ class Intake:
 
     def _rows_made(self) -> int:
         """Return how many rows with content there are, messages that are there already among them."""
-        states = sum(kind != TimerKind.HEARD.value for _seq, kind, *_ in self._timers)
+        states = sum(kind not in _NO_CONTENT for _seq, kind, *_ in self._timers)
         return len(self._messages) + states + self.tally.duplicates
 
     def _take(self, arrival: Arrival) -> None:
@@ -242,7 +263,7 @@ class Intake:
     def _journal(self, arrival: Arrival, decoded: Decoded) -> str:
         """Make it rows or counts; return the outcome."""
         tally = self.tally
-        readings = decoded.readings
+        readings = decoded.readings + decoded.history
         source = decoded.source
         seed = False
         if arrival.retain and source is not None:
@@ -254,6 +275,7 @@ class Intake:
         if decoded.skipped or decoded.notes or not readings:
             self._note_unread(arrival, decoded)
         if not readings:
+            self._note_announced(arrival, decoded, ())
             if decoded.text_only:
                 tally.text_only += 1
             elif source is None:
@@ -296,17 +318,49 @@ class Intake:
                 clock,
             )
         )
-        for index, reading in enumerate(readings):
-            self._readings.append((seq, index, series[index], reading.at, reading.value))
-        self._rows.append(MessageRow(seq, clock, readings, traceparent, seed))
+        if seed:
+            old: frozenset[int] = frozenset()
+        else:
+            readings, old = self._judge_times(decoded, readings)
+        for place, reading in enumerate(readings):
+            rows = self._history if place in old else self._readings
+            rows.append((seq, place, series[place], reading.at, reading.value))
+        live, history = _divide(readings, old)
+        self._rows.append(MessageRow(seq, clock, live, traceparent, seed, history))
         tally.journaled += 1
         if seed:
             tally.seeds += 1
             return SEED
-        tally.readings += len(readings)
-        self._source(source or "").readings += len(readings)
+        tally.readings += len(live)
+        one = self._source(source or "")
+        one.readings += len(live)
+        one.history += len(history)
         self._unread.clear(readings)
-        return decoded.handling
+        self._note_announced(arrival, decoded, live)
+        return decoded.handling if live else HISTORY
+
+    def _judge_times(
+        self, decoded: Decoded, readings: tuple[Reading, ...]
+    ) -> tuple[tuple[Reading, ...], frozenset[int]]:
+        """Return the readings at the times that are believed, and the places of those that are history."""
+        count = len(readings)
+        if decoded.history:  # behind the others
+            marked = {id(reading) for reading in decoded.history}
+            count = sum(id(reading) not in marked for reading in readings)
+        judged = self._clocks.judge(readings[:count], decoded.received, decoded.off_s)
+        if judged.replaced:
+            self._source(decoded.source or "").times += 1
+        return judged.readings + readings[count:], judged.old.union(range(count, len(readings)))
+
+    def _note_announced(self, arrival: Arrival, decoded: Decoded, readings: tuple[Reading, ...]) -> None:
+        """Journal the intervals that devices announce, once they have had a reading."""
+        if not decoded.expected_s and not self._announced.waiting:
+            return
+        measured = {reading.device for reading in readings}
+        for device, seconds in self._announced.take(decoded.expected_s, measured):
+            seq, clock = self._sequence.take(arrival.mono)
+            self._timers.append((seq, TimerKind.EXPECTED.value, device, clock, seconds))
+            self._rows.append(TimerRow(seq, clock, TimerKind.EXPECTED, device, seconds))
 
     def _source(self, source: str) -> SourceTally:
         sources = self.tally.sources
@@ -348,7 +402,7 @@ class Intake:
         if not device or not self._unread.wants_row(device, arrival.mono):
             return
         seq, clock = self._sequence.take(arrival.mono)
-        self._timers.append((seq, TimerKind.HEARD.value, device, clock))
+        self._timers.append((seq, TimerKind.HEARD.value, device, clock, None))
         self._rows.append(TimerRow(seq, clock, TimerKind.HEARD, device))
 
     def _note_refused(self, arrival: Arrival, error: DecodeError) -> None:
@@ -405,7 +459,7 @@ class Intake:
         for device, online in states:
             kind = TimerKind.ONLINE if online else TimerKind.OFFLINE
             seq, clock = self._sequence.take(arrival.mono)
-            self._timers.append((seq, kind.value, device, clock))
+            self._timers.append((seq, kind.value, device, clock, None))
             self._rows.append(TimerRow(seq, clock, kind, device))
             self.tally.states += 1
 
@@ -422,6 +476,16 @@ class Intake:
             )
         )
         self.tally.quarantined[reason] += 1
+
+
+def _divide(
+    readings: tuple[Reading, ...], old: frozenset[int]
+) -> tuple[tuple[Reading, ...], tuple[Reading, ...]]:
+    """Return the readings that are not at ``old`` places, and those that are."""
+    if not old:
+        return readings, ()
+    live = tuple(reading for place, reading in enumerate(readings) if place not in old)
+    return live, tuple(readings[place] for place in sorted(old))
 
 
 def _digests(arrival: Arrival, decoded: Decoded) -> dict[str, bytes]:

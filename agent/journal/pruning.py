@@ -77,6 +77,7 @@ class Pruner:
         last = min(watermark, first + _MAX_ROWS - 1)
         messages = connection.execute("DELETE FROM messages WHERE seq <= ?", (last,)).rowcount
         connection.execute("DELETE FROM readings WHERE seq <= ?", (last,))
+        connection.execute("DELETE FROM history WHERE seq <= ?", (last,))
         timers = connection.execute("DELETE FROM timer_events WHERE seq <= ?", (last,)).rowcount
         self._stats.pruned_rows += messages + timers
         return messages + timers, last < watermark
@@ -134,7 +135,10 @@ class Pruner:
         self._series_at = now + _SERIES_INTERVAL_S
         if connection.execute("SELECT count(*) FROM series").fetchone()[0] <= _MAX_SERIES:
             return 0
-        gone = connection.execute("DELETE FROM series WHERE id NOT IN (SELECT series FROM readings)").rowcount
+        gone = connection.execute(
+            "DELETE FROM series WHERE id NOT IN (SELECT series FROM readings)"
+            " AND id NOT IN (SELECT series FROM history)"
+        ).rowcount
         self._series.forget()
         return gone
 

@@ -21,6 +21,7 @@ from urllib.parse import quote
 
 from agent.domain.records import Finding, MessageRow, Row, Window
 from agent.journal import feedback, findings
+from agent.journal.clocks import Faulty, read_faults
 from agent.journal.codec import decode_window
 from agent.journal.errors import JournalCorruptError, JournalError, is_damage
 from agent.journal.opening import NAME
@@ -95,6 +96,7 @@ class OutboxRecord:
 
 _STATES = ("waiting", "acknowledged", "undeliverable")
 _WINDOW_STATES = ("sealed", "concluded", "settled")
+_CLOCKS_SINCE = 6
 _SINKS_SINCE = 4  # version of the tables; an older journal may be read before the agent migrates it
 _OUTBOX_BEFORE = (
     "(SELECT id, verdict, 'mqtt' AS sink, topic AS key, payload, clock, refused, given_up,"
@@ -110,8 +112,8 @@ class Reader:
         self._connection = connection
         self._path = path
         self._cleanup = cleanup
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        self._outbox = "outbox" if version >= _SINKS_SINCE else _OUTBOX_BEFORE
+        self._version = connection.execute("PRAGMA user_version").fetchone()[0]
+        self._outbox = "outbox" if self._version >= _SINKS_SINCE else _OUTBOX_BEFORE
 
     @classmethod
     def open(cls, state_dir: Path) -> Self:
@@ -157,6 +159,10 @@ class Reader:
         """Return the counts by source as they were last written, None where they never were."""
         text = self.meta(KEY)
         return None if text is None else read_counts(text)
+
+    def clocks(self) -> list[Faulty]:
+        """Return the devices whose clock is wrong or shows local time."""
+        return read_faults(self._connection) if self._version >= _CLOCKS_SINCE else []
 
     def counts(self) -> dict[str, int]:
         """Count the rows of each table that grows."""

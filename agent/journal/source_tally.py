@@ -12,6 +12,7 @@ from agent.domain.records import Handling
 
 REFUSED: Final = "refused"  # to the quarantine
 SEED: Final = "seed"  # retained: the last value only
+HISTORY: Final = "history"  # all readings at old times: kept, not judged
 IGNORED: Final = "ignored"  # retained, and the source ignores these
 DUPLICATE: Final = "duplicate"  # known by the publisher's own id
 REDELIVERED: Final = "redelivered"
@@ -29,6 +30,7 @@ OUTCOMES: Final[tuple[str, ...]] = (
     Handling.UNMATCHED,
     Handling.OWN,
     SEED,
+    HISTORY,
     IGNORED,
     DUPLICATE,
     REDELIVERED,
@@ -56,6 +58,7 @@ class SourceTally:
     messages: dict[str, int] = field(default_factory=dict)  # by outcome
     readings: int = 0
     skipped: dict[str, int] = field(default_factory=dict)  # values by reason, at most 16 of a message
+    history: int = 0  # readings at old times: kept, not judged
     times: int = 0  # messages with a time that was not believed
     last: float | None = None  # receipt of the last message, Unix seconds
     samples: dict[tuple[str, str], str] = field(default_factory=dict)  # device, name -> reason; newest last
@@ -97,6 +100,7 @@ class SourceTally:
             for key, count in more.items():
                 own[key] = own.get(key, 0) + count
         self.readings += group.readings
+        self.history += group.history
         self.times += group.times
         self.last = self.last if group.last is None else group.last
         for (device, name), why in group.samples.items():
@@ -127,6 +131,7 @@ class SourceTally:
             "messages": dict(self.messages),
             "readings": self.readings,
             "skipped": dict(self.skipped),
+            "history": self.history,
             "times": self.times,
             "last": self.last,
             "fruitless": self.fruitless,

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 
 from agent.domain.records import DecodeReason
+from agent.journal.clocks import Faulty
 from agent.journal.source_tally import EarlierCounts, SourceTally
 
 
@@ -43,6 +44,7 @@ class JournalStats(Tally):
     bytes_written: int = 0  # by this thread to the storage, as the kernel counts
     heartbeat: float = 0.0  # time.monotonic()
     new_refused_at: float | None = None  # time.monotonic() of the last of these
+    clocks: tuple[Faulty, ...] = ()  # devices whose clock is wrong or shows local time
     ids_reused: bool = False  # the broker reuses packet ids: no repeat can be recognised
     earlier: Mapping[str, EarlierCounts] = field(default_factory=dict)  # by source, of earlier runs
     state: str = "ok"  # ok | degraded | full

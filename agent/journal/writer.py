@@ -9,8 +9,10 @@ from typing import Annotated, Any
 
 from agent.domain.keys import Key
 from agent.domain.records import Arrival, LinkUp, Posted, Row, TimerKind
+from agent.journal.announced import Announced
 from agent.journal.arrivals import Ack, Decode, Intake
 from agent.journal.capacity import Capacity
+from agent.journal.clocks import FAULTS, Clocks
 from agent.journal.errors import JournalCorruptError, JournalStorageError, is_damage, is_storage
 from agent.journal.family_tables import Families, FamilyTables
 from agent.journal.inbox import Group, Inbox, Job, answer, refuse
@@ -136,6 +138,9 @@ class Writer:
         self._family_tables = FamilyTables(connection, wiring.families)
         self._unread = unread
         self._saves = SourceSaves(connection, stats=stats, wall=wall, mono=mono)
+        self._clocks = Clocks(connection)
+        self._announced = Announced(knows=wiring.knows)
+        stats.clocks = self._clocks.faults()
         self._parts = (
             self._saves,
             self._redelivery,
@@ -144,6 +149,8 @@ class Writer:
             self._newcomers,
             self._family_tables,
             unread,
+            self._clocks,
+            self._announced,
         )
         self._pruner = Pruner(
             sequence=sequence,
@@ -244,6 +251,8 @@ class Writer:
                 series=self._series,
                 newcomers=self._newcomers,
                 unread=self._unread,
+                clocks=self._clocks,
+                announced=self._announced,
                 sequence=self._sequence,
                 rows=results.rows,
             )
@@ -269,6 +278,7 @@ class Writer:
             for job in group.jobs:
                 results.answers.append(self._run(job, store))
             if prune:
+                self._clocks.save(connection, self._sequence.seq)
                 self._pruner.step(connection, early=self._capacity.pressed, full=not self._capacity.intake)
             if self._capacity.intake and self._saves.due():
                 self._saves.write(connection)
@@ -324,8 +334,11 @@ class Writer:
         failpoint("c3_committed")
         for point in results.passed:
             failpoint(point)
+        changed = self._clocks.changed
         for part in self._parts:
             part.commit()
+        if changed:
+            self._report_clocks()
         self._backoff_s = 0.0
         stats = self._stats
         stats.commits += 1
@@ -352,6 +365,15 @@ class Writer:
         self._capacity.measure()
         if results.intake is not None and results.intake.texts:
             self._wiring.on_texts(results.intake.texts)
+
+    def _report_clocks(self) -> None:
+        """Log each fault of a device's clock once, and show those that last."""
+        self._stats.clocks = self._clocks.faults()
+        for one in self._clocks.take_reports():
+            found = FAULTS[one.fault]
+            self._wiring.log(
+                found.event, level="warning", device=one.device, off_s=round(one.off_s), remedy=found.remedy
+            )
 
     def _fail(self, group: Group, error: sqlite3.Error) -> None:
         """Withhold the acks, keep the group, make room and wait: the storage may come back."""
@@ -380,9 +402,11 @@ class Writer:
         mark = self._sequence.mark()
         try:
             self._connection.execute("BEGIN IMMEDIATE")
+            self._clocks.save(self._connection, self._sequence.seq)
             self._pruner.step(self._connection, early=True, full=True)
             self._connection.execute("COMMIT")
             self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            self._clocks.commit()
             self._capacity.measure()
         except sqlite3.Error:
             self._roll_back(mark)

@@ -263,6 +263,8 @@ class Pipeline:
             if row.seq <= self._sealed_to.get(device, 0):
                 continue  # replayed: its window is sealed already
             self._cut.extend(self.windows.add(device, row.seq, clock, readings, row.traceparent))
+        for device in {reading.device for reading in row.history}.difference(by_device):
+            self.detector.heard(device, clock)
 
     def _take_timer(self, row: TimerRow) -> None:
         match row.kind:
@@ -276,6 +278,8 @@ class Pipeline:
                 self.detector.disconnected(row.clock)
             case TimerKind.HEARD if row.device is not None:
                 self.detector.heard(row.device, row.clock)
+            case TimerKind.EXPECTED if row.device is not None and row.seconds is not None:
+                self.detector.expect_interval(row.device, row.seconds)
             case TimerKind.ONLINE | TimerKind.OFFLINE if row.device is not None:
                 online = row.kind is TimerKind.ONLINE
                 silence = self.detector.device_state(row.device, online, row.clock)

@@ -52,6 +52,10 @@ class Plain:
     online: bool | None = None
     states: tuple[tuple[str, bool], ...] = ()
     message_id: str | None = None
+    history: tuple[Reading, ...] = ()
+    expected_s: tuple[tuple[str, float], ...] = ()
+    received: float = 0.0
+    off_s: float | None = None
 
 
 def decode(arrival: Arrival) -> Plain:

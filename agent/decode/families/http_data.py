@@ -14,6 +14,7 @@ from agent.decode.family import (
     Skip,
     Skipped,
     TimeFrom,
+    first_offset,
     skipped_of,
 )
 from agent.decode.strict_json import BOM
@@ -138,6 +139,7 @@ def _joined(contents: list[Content], skipped: list[Skipped], limits: DecodeLimit
         notes=tuple(notes),
         skipped=tuple(skipped[:_MAX_SKIPPED]),
         heard=tuple(device for one in contents for device in one.heard),
+        off_s=first_offset(contents),
     )
 
 
