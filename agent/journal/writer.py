@@ -155,6 +155,7 @@ class Writer:
         self._pruner = Pruner(
             sequence=sequence,
             series=self._series,
+            clocks=self._clocks,
             now=clock.now,
             keep_s=settings.keep_days * 86_400,
             stats=stats,
@@ -278,7 +279,6 @@ class Writer:
             for job in group.jobs:
                 results.answers.append(self._run(job, store))
             if prune:
-                self._clocks.save(connection, self._sequence.seq)
                 self._pruner.step(connection, early=self._capacity.pressed, full=not self._capacity.intake)
             if self._capacity.intake and self._saves.due():
                 self._saves.write(connection)
@@ -402,7 +402,6 @@ class Writer:
         mark = self._sequence.mark()
         try:
             self._connection.execute("BEGIN IMMEDIATE")
-            self._clocks.save(self._connection, self._sequence.seq)
             self._pruner.step(self._connection, early=True, full=True)
             self._connection.execute("COMMIT")
             self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
