@@ -11,24 +11,36 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tests.benchmarks.detect import signals
+from tests.benchmarks.detect import night, ordinary, signals
+from tests.benchmarks.detect.bases import BASES
 from tests.benchmarks.detect.table import Report, Table
 
 Measure = Callable[[argparse.Namespace], Report]
 ROWS: dict[str, Measure] = {
     "signals": lambda given: signals.measure(
-        given.seeds, given.jobs, trials=given.trials, bases=given.bases or tuple(signals.BASES)
+        given.seeds, given.jobs, trials=given.trials, bases=given.bases or tuple(BASES)
     ),
+    "ordinary": lambda given: ordinary.measure(
+        given.seeds, given.jobs, days=given.days, devices=given.devices or (), why=given.why
+    ),
+    "night": lambda given: night.measure(given.seeds, given.jobs),
 }
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--only", nargs="+", choices=ROWS, default=list(ROWS), metavar="ROW", help=", ".join(ROWS))
+    parser.add_argument(
+        "--only", nargs="+", choices=ROWS, default=list(ROWS), metavar="ROW", help=", ".join(ROWS)
+    )
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--trials", type=int, default=5, help="signals of each base and seed")
-    parser.add_argument("--bases", nargs="+", choices=signals.BASES, metavar="BASE", help="of the signals")
+    parser.add_argument("--bases", nargs="+", choices=BASES, metavar="BASE", help="of the signals")
+    parser.add_argument("--days", type=int, default=ordinary.DAYS, help="of the ordinary devices")
+    parser.add_argument(
+        "--devices", nargs="+", choices=ordinary.DEVICES, metavar="DEVICE", help="ordinary ones"
+    )
+    parser.add_argument("--why", action="store_true", help="print the findings of the ordinary devices")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the tables as JSON too")
     return parser.parse_args(argv)
 

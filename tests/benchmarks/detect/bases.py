@@ -183,9 +183,7 @@ class Fault:
             case "shift":
                 return [value + size for value in healthy]
             case "drift":
-                return [
-                    value + size * count * base.step_s / DAY_S for count, value in enumerate(healthy)
-                ]
+                return [value + size * count * base.step_s / DAY_S for count, value in enumerate(healthy)]
             case "noise":
                 return [value + dice.gauss(0.0, size) for value in healthy]
             case "stuck":

@@ -47,7 +47,9 @@ def feed(detector: Contestant, at: float, value: float) -> bool:
     return detector.judge(Reading(DEVICE, METRIC, at, value), at)[1].alarm or late
 
 
-def detect(detector: Contestant, values: Iterable[float], *, since: float, until: float, step_s: float) -> bool:
+def detect(
+    detector: Contestant, values: Iterable[float], *, since: float, until: float, step_s: float
+) -> bool:
     """Return whether an alarm comes from the values or, without them, from the silence."""
     silent = True
     for count, value in enumerate(values):
@@ -58,7 +60,13 @@ def detect(detector: Contestant, values: Iterable[float], *, since: float, until
 
 
 def tried(
-    detector: Contestant, fault: Fault, healthy: Sequence[float], base: Base, place: int, begin: float, key: str
+    detector: Contestant,
+    fault: Fault,
+    healthy: Sequence[float],
+    base: Base,
+    place: int,
+    begin: float,
+    key: str,
 ) -> bool:
     """Return whether a fault that begins at ``place`` of the healthy values is found in time by a copy."""
     within = fault.deadline_s(base.step_s)
@@ -169,7 +177,9 @@ def _found_tables(shares: Shares, bases: Sequence[str]) -> Iterator[Table]:
 
 def _calm_table(shares: Shares, bases: Sequence[str]) -> Table:
     columns = tuple(f"{name} {part}" for name in CONTESTANTS for part in ("first", "later"))
-    table = Table(f"signals without a fault: false alarms per 10,000 readings, first {FIRST} and later", columns)
+    table = Table(
+        f"signals without a fault: false alarms per 10,000 readings, first {FIRST} and later", columns
+    )
     for base in bases:
         cells = [cell for name in CONTESTANTS for cell in shares.false(base, name)]
         table.add(base if BASES[base].tuned else f"{base} (not looked at)", *cells)
