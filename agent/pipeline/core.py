@@ -48,7 +48,7 @@ class Core:
         self.windows = Windows(window)
         self.sealed_to: dict[str, int] = {}  # device -> highest seq inside a sealed window
         self.last_seq: dict[str, int] = {}  # device -> seq of its newest reading
-        #: What the last row has cut. Take no further row before all of it is sealed.
+        #: Cut by the last row. The caller seals all of it before it takes another row.
         self.cut: deque[Draft | Silence] = deque()
         self._judge = judge or detector.judge
         self._device_seen = device_seen
