@@ -56,7 +56,7 @@ class Core:
         self._timer: TimerRow | None = None  # the last row, if it is one of time
 
     def take(self, row: Row) -> None:
-        """Take the next row: a message that is no seed, or a decision of time or link."""
+        """Take the next row: a message, except a seed, or a decision of time or link."""
         if isinstance(row, TimerRow):
             self._timer = row
             windows = self.windows.tick(row.clock) if row.kind is TimerKind.TICK else ()

@@ -1,4 +1,4 @@
-"""The path offline: the core, the review policy and the findings, in the time of the readings.
+"""The path offline: core, review policy and findings, in the readings' time.
 
 Nothing is journaled or published, and no model is asked: each answer is taken to agree with the local
 opinion, so that suspicions are not counted again and again.

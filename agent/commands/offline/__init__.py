@@ -1,1 +1,1 @@
-"""Readings of the past: recordings, tables, the own journal, Prometheus; and the run over them."""
+"""Readings of the past, and the run over them."""

@@ -4,12 +4,12 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from agent.commands.offline.inputs import listed, unread_lines
 from agent.commands.printing import many, printable
 
 MAX_SUSPICIONS = 20
 MAX_NAME = 40  # characters of a device in a table
 _OPEN = "open"
-_READ = frozenset({"read", "availability", "seed"})
 
 Told = Mapping[str, Any]
 ToTime = Callable[[str | None], str]
@@ -36,7 +36,7 @@ def lines_of(told: Told, *, utc: bool) -> list[str]:
         lines.append(f"  {many(source['still_learning'], 'series', 'series')} still learning at the end")
     lines += ["", *_findings(told["findings"], when), *_counts(told["counts"])]
     lines += ["", *_reviews(told["reviews"], when)]
-    unread = [*_sources(told["sources"]), *_unread(told["unread"])]
+    unread = unread_lines(told["sources"], told["unread"])
     lines += ["", *(unread or ["Everything was read."])]
     if "against" in told:
         lines += ["", *_against(told["against"], when)]
@@ -87,13 +87,9 @@ def _counts(counts: Told) -> list[str]:
     sealed = sum(counts["windows"].values())
     text = f"{many(counts['findings'], 'finding')}"
     if counts["findings"]:
-        text += f" ({_listed(counts['severity'])}; {_listed(counts['kind'])}; {counts['open']} still open)"
+        text += f" ({listed(counts['severity'])}; {listed(counts['kind'])}; {counts['open']} still open)"
     anomalies = many(counts["anomalies"], "anomaly", "anomalies")
     return [f"{text} in {many(sealed, 'window')}, {anomalies} among them"]
-
-
-def _listed(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{count} {printable(name)}" for name, count in counts.items())
 
 
 def _reviews(reviews: Told, when: ToTime) -> list[str]:
@@ -123,29 +119,6 @@ def _reviews(reviews: Told, when: ToTime) -> list[str]:
     if len(shown) > MAX_SUSPICIONS:
         lines.append(f"  and {len(shown) - MAX_SUSPICIONS} more; --json lists all")
     return lines
-
-
-def _sources(sources: Told) -> list[str]:
-    lines = []
-    for label, one in sources.items():
-        rest = {name: count for name, count in one["messages"].items() if name not in _READ}
-        if not rest and not one["skipped"] and not one["times_not_believed"]:
-            continue
-        parts = [f"{sum(one['messages'].values())} messages, {one['readings']} readings"]
-        parts += [f"messages not read: {_listed(rest)}"] if rest else []
-        parts += [f"values skipped: {_listed(one['skipped'])}"] if one["skipped"] else []
-        if one["times_not_believed"]:
-            parts.append(f"times not believed: {one['times_not_believed']}")
-        lines.append(f"{printable(label)}: {'; '.join(parts)}")
-        lines += [f"  such as {printable(example)}" for example in one["examples"][:3]]
-    return lines
-
-
-def _unread(unread: Told) -> list[str]:
-    return [
-        f"not read: {one['count']} x {printable(reason)}, such as {printable(one['examples'][0])}"
-        for reason, one in unread.items()
-    ]
 
 
 def _against(against: Told, when: ToTime) -> list[str]:

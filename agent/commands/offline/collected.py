@@ -1,4 +1,4 @@
-"""The results of an offline run: findings, suspicions with their cost, and what another run changes."""
+"""Results of an offline run: findings, suspicions and cost, and their changes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,27 +1,30 @@
 """The inputs of a run: files and the own journal, played into the path."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from agent.commands.offline.recording import GAP_S, open_recording, span_s
-from agent.commands.offline.stream import Link, Stream, Tabled, Unread, together
+from agent.commands.offline.stream import MAX_EXAMPLES, Link, Stream, Tabled, Unread, together
 from agent.commands.offline.table import Names, open_table
 from agent.commands.printing import UnknownError, printable
 from agent.config import Config, settings
 from agent.decode.receive import Receiver
 from agent.decode.registry import Decoded, Registry
 from agent.detect import Detector, DetectSettings
-from agent.domain.records import Arrival, MessageRow
+from agent.domain.records import Arrival, Handling, MessageRow
 from agent.journal import JournalStats, Reader
 from agent.journal.offline import OfflineIntake
+from agent.journal.source_tally import SEED
 from agent.pipeline import snapshot
 from agent.pipeline.offline import TICK_S, EventTime
 from agent.pipeline.window import Windows, WindowSettings
 from agent.verdict.review_policy import CalmRate
 
 TABLES = frozenset({".csv", ".tsv"})
+READ = frozenset({Handling.READ, Handling.AVAILABILITY, SEED})  # outcomes of messages that were of use
 JOURNAL_TICK_S = 2.0  # the journal has timer rows of its own: another one only where they are missing
 
 
@@ -33,6 +36,7 @@ class Played:
     last: float | None = None
     messages: int = 0
     readings: int = 0  # of rows that were decoded before
+    cut: bool = False  # there is more, after the end
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,7 @@ class Files:
         with closing(together(self._streams, self.unread)) as items:
             for item in items:
                 if until.cuts(item.mono):
+                    played.cut = True
                     break
                 if isinstance(item, Link):
                     event_time.link(item.mono, up=item.up)
@@ -113,6 +118,7 @@ class OwnJournal:
         """Play the rows."""
         for row in self._reader.rows_after(self._after):
             if until.cuts(row.clock):
+                played.cut = True
                 break
             if played.first is None:
                 played.first = row.clock
@@ -206,3 +212,26 @@ def as_json(stats: JournalStats) -> dict[str, dict[str, object]]:
             "examples": [f"{device} {name}: {why}" for (device, name), why in sorted(tally.samples.items())],
         }
     return found
+
+
+def unread_lines(sources: Mapping[str, Any], unread: Mapping[str, Any]) -> list[str]:
+    """Return in words what was not read, by source and in the files."""
+    lines = []
+    for label, one in sources.items():
+        rest = {name: count for name, count in one["messages"].items() if name not in READ}
+        parts = [f"messages not read: {listed(rest)}"] if rest else []
+        parts += [f"values skipped: {listed(one['skipped'])}"] if one["skipped"] else []
+        if one["times_not_believed"]:
+            parts.append(f"times not believed: {one['times_not_believed']}")
+        if parts:
+            lines.append(f"{printable(label)}: {'; '.join(parts)}")
+            lines += [f"  such as {printable(example)}" for example in one["examples"][:MAX_EXAMPLES]]
+    return lines + [
+        f"not read: {one['count']} x {printable(reason)}, such as {printable(one['examples'][0])}"
+        for reason, one in unread.items()
+    ]
+
+
+def listed(counts: Mapping[str, int]) -> str:
+    """Return counts with their names."""
+    return ", ".join(f"{count} {printable(name)}" for name, count in counts.items())

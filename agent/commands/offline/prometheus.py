@@ -1,4 +1,4 @@
-"""Readings from a Prometheus, or a server with its API: range queries over plain HTTP.
+"""Readings from Prometheus, or a server with its API: range queries over HTTP.
 
 A query is made in pieces, so that neither side holds all of it: at most so many steps, samples and bytes in
 one answer. Redirects are not followed, because they could carry the login elsewhere.
@@ -42,7 +42,7 @@ class TooLargeError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Login:
-    """What the server wants to see of its client; all from files."""
+    """The login at the server, and the certificate of its CA."""
 
     bearer: str | None = None
     username: str | None = None
@@ -71,15 +71,19 @@ class Range:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mapped:
-    """How labels become names: templates such as ``{site}/{instance}``, and the unit of all values."""
+    """How labels become names: templates such as ``{site}/{instance}``, and the unit of all values.
 
-    device: str
+    Of the templates of a device the first one counts whose labels a series has.
+    """
+
+    devices: tuple[str, ...]
     metric: str
     unit: str | None = None
 
     def name(self, labels: Mapping[str, str]) -> tuple[str, str] | None:
         """Return device and metric of a series, None where it does not have the labels."""
-        device, metric = _fill(self.device, labels), _fill(self.metric, labels)
+        metric = _fill(self.metric, labels)
+        device = next((name for one in self.devices if (name := _fill(one, labels))), None)
         if device is None or metric is None:
             return None
         return device, metric
@@ -152,9 +156,10 @@ def _play(
         at = end + wanted.step
     if names and not any(names.values()):
         labels = sorted({name for series in names for name, _ in series})
+        needed = " or ".join((*mapped.devices, mapped.metric))
         raise UnknownError(
-            f"no series has the labels of {printable(mapped.device)} and {printable(mapped.metric)}; there"
-            f" are: {printable(', '.join(labels)[:MAX_TEXT])}; see --device-label and --metric-label"
+            f"no series has the labels of {printable(needed)}; there are:"
+            f" {printable(', '.join(labels)[:MAX_TEXT])}; see --device-label and --metric-label"
         )
 
 

@@ -1,4 +1,4 @@
-"""Recordings of ``edge-sim record``: a JSON object a line, with its payload in base64.
+"""Recordings of ``edge-sim record``: a JSON object a line, payloads in base64.
 
 The offset of a line is in seconds since the recording began. When that was is the source's own knowledge: it
 follows from the times in the payloads.

@@ -1,4 +1,4 @@
-"""Streams of arrivals in order of time, and the account of what could not be read."""
+"""Streams of arrivals in order of time, and counts of the unreadable rest."""
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -37,7 +37,7 @@ class Link(NamedTuple):
 
 @dataclass(slots=True)
 class Unread:
-    """Lines, rows and samples that are no message or reading, by reason, with the first examples."""
+    """Counts of unreadable lines, rows and samples by reason, with the first examples."""
 
     counts: dict[str, int] = field(default_factory=dict)
     examples: dict[str, list[str]] = field(default_factory=dict)

@@ -29,7 +29,7 @@ UNITS = ("unit", "unit_of_measurement")
 MAX_COLUMNS = 1000
 MAX_NAME = 256
 MAX_FIELD = 4096  # characters of a value
-MAX_LINE = 65_536  # characters; a longer line is no row
+MAX_LINE = 65_536  # characters; a longer line is cut into several
 MAX_SORTED = 3_000_000  # rows that are sorted in memory
 _YEAR_2000 = 946_684_800.0
 
