@@ -216,6 +216,14 @@ class Reader:
         tables = "messages", "timer_events"
         return max(_newest(self._connection, table) for table in tables)
 
+    def first_seq(self) -> int | None:
+        """Return the lowest seq of a row that is still there, None without one."""
+        first = self._connection.execute(
+            "SELECT min(seq) FROM (SELECT min(seq) AS seq FROM messages"
+            " UNION ALL SELECT min(seq) FROM timer_events)"
+        ).fetchone()[0]
+        return None if first is None else int(first)
+
     def snapshot(self) -> tuple[int, bytes] | None:
         """Return seq and body of the last snapshot."""
         row = self._connection.execute("SELECT seq, body FROM snapshots").fetchone()
