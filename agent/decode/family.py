@@ -81,6 +81,7 @@ class Skipped(NamedTuple):
 
     name: str
     why: Skip
+    device: str | None = None  # None: that of the message or of its part; empty: of none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +130,19 @@ class Content(NamedTuple):
 def first_offset(contents: Iterable[Content]) -> float | None:
     """Return the distance of the first time that was not believed from receipt."""
     return next((one.off_s for one in contents if one.off_s is not None), None)
+
+
+def only_device(readings: Iterable[Reading], heard: Iterable[str]) -> str | None:
+    """Return the device that a message, or a part of one, is about; None if these are several or none."""
+    devices = {reading.device for reading in readings}.union(heard)
+    return devices.pop() if len(devices) == 1 else None
+
+
+def skipped_of(part: Content) -> tuple[Skipped, ...]:
+    """Return the skipped values of a part of a message, each with the device of the part."""
+    if not part.skipped or (device := only_device(part.readings, part.heard)) is None:
+        return part.skipped
+    return tuple(one if one.device is not None else one._replace(device=device) for one in part.skipped)
 
 
 class Decoder(Protocol):

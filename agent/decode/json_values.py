@@ -427,7 +427,8 @@ class JsonValues:
 
     def _skip(self, name: str, why: Skip) -> None:
         if len(self._skipped) < _MAX_SKIPPED:
-            self._skipped.append(Skipped(name[: self._limits.max_string], why))
+            device = None if self._device is self._top else self._device
+            self._skipped.append(Skipped(name[: self._limits.max_string], why, device))
 
     def _drop_unsound(self) -> None:
         """Drop what has a long name, is one too many, or has the name and the time of another reading."""

@@ -5,6 +5,7 @@ from math import isfinite
 from typing import NamedTuple
 
 from agent.decode.family import DEFAULT_READER, Reader, Skip
+from agent.domain.units import is_spelling
 
 MAX_UNIT = 16
 MAX_WORD = 32
@@ -26,18 +27,10 @@ _NO_VALUE = frozenset({
 # One to three short words: what `values:` of a source could map.
 _WORD = re.compile(r"[^\W\d_](?:[^\W\d]|-){0,23}(?: [^\W\d_](?:[^\W\d]|-){0,23}){0,2}")
 
-_UNITS = (
-    "°C|°F|°|C|F|K|degC|degF|deg C|deg F|Cel|%|%RH|% RH|%rH|mV|V|kV|mA|A|µA|mW|W|kW|MW|GW|VA|kVA|MVA|var|VAr|"
-    "kvar|kVAr|Wh|kWh|MWh|GWh|VAh|kVAh|varh|kvarh|Ah|mAh|J|kJ|MJ|GJ|Pa|hPa|kPa|MPa|mbar|bar|psi|inHg|mmHg|lx|"
-    "lux|lm|ppm|ppb|dB|dBm|dBA|dB(A)|Hz|kHz|MHz|GHz|rpm|nm|µm|mm|cm|m|km|in|ft|mi|m/s|km/h|mph|kn|kt|kts|m/s²|"
-    "l|L|ml|mL|m³|m3|gal|l/s|L/s|l/min|L/min|l/h|L/h|m³/h|m3/h|m³/s|g|kg|t|lb|lbs|oz|N|Nm|µS/cm|uS/cm|mS/cm|"
-    "µg/m³|ug/m3|ug/m³|µg/m3|mg/m³|mg/m3|mg/l|mg/L|pH|Ω|ohm|kΩ|mm/h|W/m²|W/m2|kWh/m²|µs|us|ms|s|sec|min|h|d|"
-    "B|kB|MB|GB|TB|KiB|MiB|GiB|µSv/h|uSv/h|Bq/m³|Bq/m3|g/m³|Volts|Amps|Watts|Percent|Hours|Minutes|Seconds|c|f|v|a|w|kw|kwh|wh"
-)
 # A fraction, or an exponent after one or with a sign: "12e5" is an id.
 _QUANTITY = re.compile(
-    rf"(?P<number>[+-]?(?:\d[\d.,' ]{{0,31}}|[.,]\d{{1,18}})(?:(?<=\d)[eE][+-]?\d{{1,3}})?)"
-    rf"(?:\s{{0,2}}(?P<unit>{'|'.join(re.escape(unit) for unit in _UNITS.split('|'))}))?",
+    r"(?P<number>[+-]?(?:\d[\d.,' ]{0,31}|[.,]\d{1,18})(?:(?<=\d)[eE][+-]?\d{1,3})?)"
+    r"(?:\s{0,2}(?P<unit>[^\s\d.,'/+\-].{0,15}))?",
     re.ASCII,
 )
 _PLAIN = re.compile(
@@ -78,7 +71,7 @@ def read_value(text: str, reader: Reader = DEFAULT_READER) -> Found | Skip:
     if word in reader.words:
         return Found(reader.words[word], word=_as_sent(text))
     found = _QUANTITY.fullmatch(text)
-    if found is None:
+    if found is None or not (found["unit"] is None or is_spelling(found["unit"])):
         return _read_word(word, text)
     number, unit = found["number"], found["unit"]
     plain = _plain_number(number.rstrip(" "), comma=reader.comma)

@@ -25,6 +25,7 @@ from agent.domain.enums import (
 )
 from agent.domain.kinds import Kind as Kind
 from agent.domain.messages import (
+    NOTHING_READ as NOTHING_READ,
     Arrival as Arrival,
     LinkDown as LinkDown,
     LinkUp as LinkUp,

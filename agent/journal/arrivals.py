@@ -2,11 +2,13 @@
 
 import sqlite3
 from collections.abc import Callable, Collection
+from hashlib import blake2b
 from math import isfinite
 from typing import Protocol
 
-from agent.decode.family import Note, Skip, Skipped
+from agent.decode.family import Note, Skip, Skipped, only_device
 from agent.domain.records import (
+    NOTHING_READ,
     Arrival,
     DecodeError,
     DecodeReason,
@@ -44,6 +46,10 @@ from agent.verdict.feedback import Feedback, Noted
 
 _MAX_QUARANTINE_BYTES = 256 * 1024
 _MAX_SHOWN = 128  # characters of a name
+_KEY = "key"
+_OTHER_BODY = "this key came with another body within a day; a new message needs a new key"
+#: Families of any JSON; the others know their devices' messages without a value: a join, a receipt.
+_PLAIN = frozenset({None, "generic", "http_data"})
 
 _MESSAGES = Insertion("INSERT INTO messages VALUES", columns=9)
 _READINGS = Insertion("INSERT INTO readings VALUES", columns=5)
@@ -69,6 +75,8 @@ class Decoded(Protocol):
     def readings(self) -> tuple[Reading, ...]: ...
     @property
     def traceparent(self) -> str | None: ...
+    @property
+    def family(self) -> str | None: ...
     @property
     def text_only(self) -> bool: ...
     @property
@@ -139,6 +147,7 @@ class Intake:
         self._quarantine: list[tuple[object, ...]] = []
         self._feedback: list[tuple[Feedback, Arrival]] = []
         self.receipts: list[tuple[Posted, Receipt]] = []
+        self._receipt: Receipt | None = None  # of the message that is taken, if its rows do not give it
         self.noted: tuple[Noted, ...] = ()  # what became of the feedback, once it is inserted
 
     def accept(self, arrival: Arrival) -> None:
@@ -204,7 +213,9 @@ class Intake:
             return
         made, aside, unmatched = self._rows_made(), len(self._quarantine), self.tally.unmatched
         self._take(posted)
-        if len(self._quarantine) > aside:
+        if self._receipt is not None:
+            receipt = self._receipt
+        elif len(self._quarantine) > aside:
             receipt = Receipt(str(self._quarantine[-1][3]), str(self._quarantine[-1][4]))
         elif self._rows_made() > made:
             receipt = Receipt()
@@ -222,6 +233,7 @@ class Intake:
     def _take(self, arrival: Arrival) -> None:
         """Make it a row, a quarantine row or a count."""
         self.tally.received += 1
+        self._receipt = None
         source, outcome = "", REFUSED
         try:
             decoded = self._decode(arrival)
@@ -268,6 +280,9 @@ class Intake:
                 tally.text_only += 1
             elif source is None:
                 tally.unmatched += 1
+            intended = all(one.why in INTENDED for one in decoded.skipped)
+            if intended and decoded.handling in FRUITLESS and decoded.family not in _PLAIN:
+                self._receipt = Receipt(NOTHING_READ, "a message of its family that holds no value")
             return decoded.handling
         topic, traceparent = arrival.topic, decoded.traceparent
         # The statements that can fail come first, so that no half of a message is left behind.
@@ -278,11 +293,15 @@ class Intake:
         found = [self._series.find(reading) for reading in readings if _is_sound(reading)]
         readings, series = self._number(source or "", readings, found, arrival.mono)
         if (decoded.message_id is not None or not arrival.qos) and not seed:
-            digests = _digests(arrival, decoded)
-            if any(self._message_ids.knows(digest) for digest in digests):
+            ids = _digests(arrival, decoded)
+            known = [one for one in ids if self._message_ids.knows(ids[one])]
+            if known == [_KEY]:
+                self._receipt = Receipt("idempotency_key", _OTHER_BODY)
+                return REFUSED
+            if known:
                 tally.duplicates += 1
                 return DUPLICATE
-            for digest in digests:
+            for digest in ids.values():
                 self._message_ids.note(digest)
         seq, clock = self._sequence.take(arrival.mono)
         # Int, float, str and bytearray only: sqlite3 seeks an adapter for any other type, 0.5 us a value.
@@ -360,14 +379,16 @@ class Intake:
         """Count unread values and times not believed; journal the devices without a value."""
         one = self._source(decoded.source or "")
         one.times += any(note in _TIMES for note in decoded.notes)
-        device, read = decoded.device or "", bool(decoded.readings)
-        for name, why in decoded.skipped:
+        read = bool(decoded.readings)
+        device = only_device(decoded.readings, decoded.heard) or decoded.device or ""
+        for name, why, own in decoded.skipped:
             one.skipped[why] = one.skipped.get(why, 0) + 1
             if why not in INTENDED and not (read and why is Skip.TEXT):
                 shown = _printable(name[:_MAX_SHOWN])
-                one.sample(_printable(device), shown, why)
-                if device:
-                    self._unread.note(_printable(device), shown, why, arrival.received)
+                meant = _printable(device if own is None else own)
+                one.sample(meant, shown, why)
+                if meant:
+                    self._unread.note(meant, shown, why, arrival.received)
         if arrival.retain:
             return
         heard = decoded.heard
@@ -467,19 +488,21 @@ def _divide(
     return live, tuple(readings[place] for place in sorted(old))
 
 
-def _digests(arrival: Arrival, decoded: Decoded) -> list[bytes]:
-    """Return the ids of a message: that of its publisher in the payload, that of its HTTP client."""
-    digests = []
+def _digests(arrival: Arrival, decoded: Decoded) -> dict[str, bytes]:
+    """Return the ids of a message: that of its publisher, the HTTP client's key, and that key and body."""
+    digests = {}
     if decoded.message_id is not None:
-        digests.append(digest_of(decoded.source or "", decoded.device or "", decoded.message_id))
-    if isinstance(arrival, Posted) and arrival.key is not None:
-        digests.append(digest_of("", arrival.topic, arrival.key))  # no source has an empty name
+        digests["own"] = digest_of(decoded.source or "", decoded.device or "", decoded.message_id)
+    if isinstance(arrival, Posted) and arrival.key is not None:  # no source has an empty name
+        whole = f"{arrival.key}\0{blake2b(arrival.payload).hexdigest()}"
+        digests[_KEY] = digest_of("", arrival.topic, arrival.key)
+        digests["body"] = digest_of("", arrival.topic, whole)
     return digests
 
 
 def _is_deletion(decoded: Decoded) -> bool:
     """Whether it is an empty payload, which deletes a retained message."""
-    return any(why is Skip.EMPTY for _, why in decoded.skipped)
+    return any(one.why is Skip.EMPTY for one in decoded.skipped)
 
 
 def _is_sound(reading: Reading) -> bool:

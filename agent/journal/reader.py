@@ -16,7 +16,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 from urllib.parse import quote
 
 from agent.domain.records import Finding, MessageRow, Row, Window
@@ -27,6 +27,8 @@ from agent.journal.errors import JournalCorruptError, JournalError, is_damage
 from agent.journal.opening import NAME
 from agent.journal.recovery import read_rows
 from agent.journal.schema import APPLICATION_ID, check_version, read_meta
+from agent.journal.source_saves import KEY, read_counts
+from agent.journal.source_tally import EarlierCounts
 from agent.journal.state_dir import refuse_planted
 
 
@@ -153,10 +155,10 @@ class Reader:
         value = read_meta(self._connection, key)
         return None if value is None else str(value)
 
-    def sources(self) -> dict[str, Any]:
-        """Return the counts by source as they were last written: ``since``, ``at``, ``sources``."""
-        found = json.loads(self.meta("sources") or "{}")
-        return found if isinstance(found, dict) else {}
+    def sources(self) -> dict[str, EarlierCounts] | None:
+        """Return the counts by source as they were last written, None where they never were."""
+        text = self.meta(KEY)
+        return None if text is None else read_counts(text)
 
     def clocks(self) -> list[Faulty]:
         """Return the devices whose clock is wrong or shows local time."""
@@ -213,6 +215,14 @@ class Reader:
         """Return agent time of the newest row of the sequence, 0.0 without one."""
         tables = "messages", "timer_events"
         return max(_newest(self._connection, table) for table in tables)
+
+    def first_seq(self) -> int | None:
+        """Return the lowest seq of a row that is still there, None without one."""
+        first = self._connection.execute(
+            "SELECT min(seq) FROM (SELECT min(seq) AS seq FROM messages"
+            " UNION ALL SELECT min(seq) FROM timer_events)"
+        ).fetchone()[0]
+        return None if first is None else int(first)
 
     def snapshot(self) -> tuple[int, bytes] | None:
         """Return seq and body of the last snapshot."""

@@ -5,7 +5,7 @@ Source ``""`` holds the messages that belong to none: of no source's topic, the 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, Self
 
 from agent.decode.family import Skip
 from agent.domain.records import Handling
@@ -44,6 +44,7 @@ FRUITLESS: Final = frozenset({Handling.TEXT, Handling.NO_VALUE, REFUSED})
 INTENDED: Final = frozenset({Skip.NOT_A_VALUE, Skip.OTHER_UNIT, Skip.EXCLUDED, Skip.EMPTY, Skip.REPEATED})
 
 _MAX_SAMPLES = 8
+_MAX_SHOWN = 128  # characters of a name
 _MIN_FRUITLESS = 3  # messages; a single one may be a button
 _YIELD_S = 300.0  # for a source that never had a reading
 _YIELD_AGAIN_S = 3600.0  # and for one that had, at least: a slow sensor may send its state more often
@@ -69,10 +70,29 @@ class SourceTally:
 
     def sample(self, device: str, name: str, why: str) -> None:
         """Keep a skipped value as an example; the oldest give way."""
+        device, name = device[:_MAX_SHOWN], name[:_MAX_SHOWN]
         self.samples.pop((device, name), None)
         while len(self.samples) >= _MAX_SAMPLES:
             del self.samples[next(iter(self.samples))]
         self.samples[device, name] = why
+
+    @classmethod
+    def of_json(cls, found: Mapping[str, Any]) -> Self:
+        """Return the counts that :meth:`as_json` gave; their monotonic times are gone.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is something else.
+        """
+        return cls(
+            messages={str(outcome): int(count) for outcome, count in found["messages"].items()},
+            readings=int(found["readings"]),
+            skipped={str(why): int(count) for why, count in found["skipped"].items()},
+            times=int(found["times"]),
+            last=None if found["last"] is None else float(found["last"]),
+            samples={(str(device), str(name)): str(why) for device, name, why in found["samples"]},
+            fruitless=int(found["fruitless"]),
+            fruitless_at=None if found["fruitless_at"] is None else float(found["fruitless_at"]),
+        )
 
     def add(self, group: "SourceTally", now: float) -> None:
         """Add the counts of a committed group; ``now`` is monotonic."""
@@ -118,6 +138,14 @@ class SourceTally:
             "fruitless_at": self.fruitless_at,
             "samples": [[device, name, why] for (device, name), why in list(self.samples.items())],
         }
+
+
+class EarlierCounts(NamedTuple):
+    """Counts of a source in the last run that received messages of it, as :meth:`SourceTally.as_json`."""
+
+    since: float  # Unix seconds, start of that run
+    at: float  # Unix seconds, its last save
+    counts: Mapping[str, Any]
 
 
 def total(messages: Mapping[str, int]) -> int:

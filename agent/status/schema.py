@@ -174,7 +174,7 @@ class UnreadOfDevice(UnreadValue):
 
 
 class SourceView(TypedDict):
-    """One configured source, since the start of the process."""
+    """One configured source, since the start of the process, or where nothing came yet of an earlier one."""
 
     source: str
     messages: int
@@ -186,6 +186,7 @@ class SourceView(TypedDict):
     times_not_believed: int  # messages
     last_message: str | None
     yields_nothing: bool  # messages come, and for minutes none had a reading
+    counted_until: str | None  # the counts are of an earlier run, up to then; null: of this one
     unread: list[UnreadOfDevice]  # at most 8, newest first
 
 

@@ -41,6 +41,7 @@ class Plain:
     readings: tuple[Reading, ...] = ()
     source: str | None = "sensors"
     traceparent: str | None = None
+    family: str | None = None
     text_only: bool = False
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = ()

@@ -109,6 +109,7 @@ def _source(label: str, *, fruitful: bool) -> SourceView:
         "times_not_believed": 0 if fruitful else 3,
         "last_message": AT.format(40),
         "yields_nothing": not fruitful,
+        "counted_until": None if fruitful else AT.format(41),
         "unread": [] if fruitful else [{"device": HOSTILE, "name": HOSTILE, "why": "unmapped"}],
     }
 

@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import ClassVar, NamedTuple
 
-from agent.decode.envelope import MAX_SKIPPED, Envelope, nothing
 from agent.decode.family import (
     Content,
     DecodeLimits,
@@ -19,6 +18,7 @@ from agent.decode.family import (
     Skipped,
     TimeFrom,
 )
+from agent.decode.json_family import MAX_SKIPPED, Frame, JsonFamily, nothing
 from agent.decode.sparkplug_births import NODE, Births, Node, Rebirths, bd_seq_of
 from agent.decode.sparkplug_payload import Metric, Payload, parse_payload, read_number, rebirth_command
 from agent.domain.records import Reading
@@ -45,7 +45,7 @@ class Address(NamedTuple):
         return self.node if self.device == NODE else f"{self.node}/{self.device}"
 
 
-class Sparkplug(Envelope):
+class Sparkplug(JsonFamily):
     """Decoder of one namespace. The topic names node and device, whatever the source calls its levels."""
 
     topics: ClassVar[tuple[str, ...]] = ("spBv1.0/#", "+/spBv1.0/#")
@@ -84,7 +84,8 @@ class Sparkplug(Envelope):
             self._rebirths.settle(address.node)
         node = self._births.find(address.node) or Node()
         lost = node.lost_before(message.seq) and address.kind != "NBIRTH"
-        content = self._readings(address, node, message, received, properties)
+        frame = self.frame(route, received, properties, _float(message.timestamp))
+        content = self._readings(address, node, message, frame)
         if lost:
             content = content._replace(notes=(*content.notes, Note.SEQUENCE_GAP))
         if address.kind in _BIRTHS:
@@ -96,11 +97,9 @@ class Sparkplug(Envelope):
             return content._replace(request=(address.command, rebirth_command(received)))
         return content
 
-    def _readings(
-        self, address: Address, node: Node, message: Payload, received: float, properties: Properties
-    ) -> Content:
+    def _readings(self, address: Address, node: Node, message: Payload, frame: Frame) -> Content:
         device = address.id
-        base = self.moment(properties, received, _float(message.timestamp))
+        base = frame.moment
         readings: dict[tuple[str, float], Reading] = {}
         history: dict[tuple[str, float], Reading] = {}
         skipped: list[Skipped] = [Skipped("metrics", Skip.TOO_MANY)] if message.more else []
@@ -113,7 +112,7 @@ class Sparkplug(Envelope):
                 continue
             moment = base
             if metric.timestamp is not None and metric.timestamp != message.timestamp:
-                moment = self.moment((), received, _float(metric.timestamp))
+                moment = self.part_of(frame, _float(metric.timestamp)).moment
                 notes.update(dict.fromkeys(moment.notes))
                 if moment.time_from is TimeFrom.PAYLOAD:
                     time_from = TimeFrom.PAYLOAD
