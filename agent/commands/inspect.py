@@ -132,7 +132,7 @@ def _series(view: SeriesView) -> dict[str, Any]:
         "word": look_up(view.metric).word,
         "diagnostic": view.diagnostic,
         "unit": view.unit,
-        "said": None if view.said is None else {"value": view.said[0], "unit": view.said[1]},
+        "said": _said(view),
         "unit_was": view.unit_was,
         "readings": view.n,
         "warm": view.warm,
@@ -147,6 +147,13 @@ def _series(view: SeriesView) -> dict[str, Any]:
         "last_at": instant(view.last_at),
         "recent": view.recent,
     }
+
+
+def _said(view: SeriesView) -> dict[str, Any] | None:
+    """Return the last value as sent, if that was another number or a word."""
+    if view.said is not None:
+        return {"value": view.said[0], "unit": view.said[1], "word": None}
+    return None if view.word is None else {"value": None, "unit": None, "word": view.word}
 
 
 def _overview(told: dict[str, Any]) -> list[str]:
@@ -200,7 +207,10 @@ def _series_lines(one: dict[str, Any]) -> list[str]:
         said = f"(not checked: the limit is in {limits['unchecked']}, the readings are in{unit})"
         bounds.append(printable(said))
     said = one["said"]
-    sent = f" (sent as {number(said['value'])} {printable(said['unit'])})" if said else ""
+    sent = ""
+    if said:
+        as_sent = said["word"] or f"{number(said['value'])} {said['unit']}"
+        sent = f" (sent as {printable(as_sent)})"
     return [
         f"  {printable(name_for_people(one['metric']))}: {many(one['readings'], 'reading')}, {learnt}",
         (

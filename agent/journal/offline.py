@@ -9,7 +9,9 @@ import sqlite3
 from collections.abc import Callable, Mapping
 
 from agent.domain.records import Arrival, Row, TimerKind, TimerRow
+from agent.journal.announced import Announced
 from agent.journal.arrivals import Decode, Intake
+from agent.journal.clocks import Clocks
 from agent.journal.family_tables import Families
 from agent.journal.redelivery import MessageIds, Redelivery
 from agent.journal.schema import migrate
@@ -45,6 +47,8 @@ class OfflineIntake:
         self._series = SeriesTable(connection)
         self._newcomers = Newcomers(connection, knows=knows, per_min=new_devices_per_min)
         self._unread = Unread(knows=knows)
+        self._clocks = Clocks(connection)
+        self._announced = Announced(knows=knows)
         self._rows: list[Row] = []
         self._accepted = 0
         self._intake = self._begin()
@@ -57,6 +61,8 @@ class OfflineIntake:
             series=self._series,
             newcomers=self._newcomers,
             unread=self._unread,
+            clocks=self._clocks,
+            announced=self._announced,
             sequence=self._sequence,
             rows=self._rows,
         )
@@ -86,7 +92,15 @@ class OfflineIntake:
         self._accepted = 0
         self._message_ids.insert()
         self._families.take_changes()
-        for part in (self._message_ids, self._series, self._newcomers, self._unread):
+        parts = (
+            self._message_ids,
+            self._series,
+            self._newcomers,
+            self._unread,
+            self._clocks,
+            self._announced,
+        )
+        for part in parts:
             part.commit()
         self.stats.add(self._intake.tally, self._now)
         self._intake = self._begin()

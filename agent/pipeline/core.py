@@ -76,6 +76,7 @@ class Core:
             if row.seq <= self.sealed_to.get(device, 0):
                 continue  # replayed: its window is sealed already
             self.cut.extend(self.windows.add(device, row.seq, clock, readings, row.traceparent))
+        _hear(self.detector, row)
 
     def seal_next(self) -> list[Window]:
         """Seal the next window that the last row has cut; a silence seals the device's open one too."""
@@ -112,6 +113,8 @@ def pass_timer(detector: Detector, row: TimerRow) -> list[Silence]:
             detector.disconnected(row.clock)
         case TimerKind.HEARD if row.device is not None:
             detector.heard(row.device, row.clock)
+        case TimerKind.EXPECTED if row.device is not None and row.seconds is not None:
+            detector.expect_interval(row.device, row.seconds)
         case TimerKind.ONLINE | TimerKind.OFFLINE if row.device is not None:
             silence = detector.device_state(row.device, row.kind is TimerKind.ONLINE, row.clock)
             return [] if silence is None else [silence]
@@ -125,3 +128,11 @@ def teach(detector: Detector, row: Row) -> None:
     elif not row.seed:
         for reading in row.readings:
             detector.judge(reading, row.clock)
+        _hear(detector, row)
+
+
+def _hear(detector: Detector, row: MessageRow) -> None:
+    """Count a message that holds nothing but history as a sign of life."""
+    if row.history:
+        for device in {one.device for one in row.history} - {one.device for one in row.readings}:
+            detector.heard(device, row.clock)

@@ -12,6 +12,7 @@ from agent.commands.checks.line import Level
 from agent.commands.checks.sources import look_at_sources
 from agent.config import Config, load_apart
 from agent.decode.registry import Registry
+from agent.journal.source_saves import SourceSaves
 from agent.journal.source_tally import SourceTally
 from agent.journal.stats import JournalStats
 from agent.status.source_view import barren, barren_words, view_sources
@@ -26,9 +27,8 @@ AT = 1_700_000_000.0
 
 def save(config: Config, stats: JournalStats, *, now: float) -> None:
     """Write counts as a running agent does each minute; ``now`` is monotonic."""
-    text = stats.sources_json(since=AT, at=AT + 600, now=now)
     with closing(sqlite3.connect(config.agent.state_dir / "journal.sqlite")) as connection, connection:
-        connection.execute("INSERT OR REPLACE INTO meta VALUES ('sources', ?)", (text,))
+        SourceSaves(connection, stats=stats, wall=lambda: AT + 600, mono=lambda: now).write(connection)
 
 
 def journaled(folder: Path, **sources: SourceTally) -> list[Any]:

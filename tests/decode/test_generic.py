@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from agent.decode.family import DecodeLimits, Note, Skip, TimeFrom
+from agent.decode.family import DecodeLimits, Note, Skip, Skipped, TimeFrom
 from agent.decode.registry import Decoded, Registry, SourceSpec
 from agent.domain.records import DecodeError, DecodeReason, Reading
 
@@ -305,7 +305,7 @@ def test_skipped_values_are_said() -> None:
         ("c", Skip.NOT_FINITE),
         ("w", Skip.VECTOR),
         ("action", Skip.TEXT),
-    } == set(decoded.skipped)
+    } == {(one.name, one.why) for one in decoded.skipped}
 
 
 def test_skipped_values_are_bounded() -> None:
@@ -351,7 +351,7 @@ def test_limits_are_configurable() -> None:
     )
     assert len(small.decode("a/b", b'{"x":1,"y":2}', NOW).readings) == 2
     cut = small.decode("a/b", b'{"x":1,"y":2,"z":3}', NOW)
-    assert (len(cut.readings), list(cut.skipped)) == (2, [("z", Skip.TOO_MANY)])
+    assert (len(cut.readings), list(cut.skipped)) == (2, [Skipped("z", Skip.TOO_MANY)])
     with pytest.raises(DecodeError, match="too_large"):
         small.decode("a/b", b" " * 41, NOW)
 

@@ -18,7 +18,7 @@ from agent.commands.offline.stream import Stream, Tabled, Unread, tabled
 from agent.commands.printing import UnknownError, printable
 from agent.decode.family import Note
 from agent.decode.times import read_time
-from agent.decode.values import is_name, read_unit, read_value
+from agent.decode.values import Found, is_name, read_unit, read_value
 from agent.domain.records import Reading
 
 TIMES = ("time", "timestamp", "ts", "date", "datetime", "at")
@@ -288,7 +288,7 @@ def _value(text: str, *, comma: bool) -> tuple[float, str | None] | str:
         if not text.strip():
             return "no value"
         found = read_value(text[:MAX_FIELD].replace(",", ".") if comma else text[:MAX_FIELD])
-        return found if isinstance(found, tuple) else f"no number ({found})"
+        return (found.value, found.unit) if isinstance(found, Found) else f"no number ({found})"
     if not isfinite(value):
         return "not finite"
     return (value, None) if "_" not in text else "no number"
