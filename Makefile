@@ -75,7 +75,7 @@ bench: venv tools
 	$(PY) -m tests.benchmarks.drain --messages $(MESSAGES)
 
 # The promised figures of the local detector, with blind baselines and z-scores: about 15 minutes with JOBS=2.
-# ROWS="signals ordinary night cadence nab cost" for some of them, NAB=folder for the data of nab, SVG=folder.
+# ROWS="signals ordinary night cadence quiet nab cost" for some of them, NAB=folder for the data of nab, SVG=folder.
 bench-detect: venv
 	$(PY) -m tests.benchmarks.detect --seeds $(SEEDS) --jobs $(JOBS) $(if $(ROWS),--only $(ROWS)) $(if $(NAB),--data $(NAB)) $(if $(SVG),--svg $(SVG))
 

@@ -178,7 +178,7 @@ def _found_tables(shares: Shares, bases: Sequence[str]) -> Iterator[Table]:
 def _calm_table(shares: Shares, bases: Sequence[str]) -> Table:
     columns = tuple(f"{name} {part}" for name in CONTESTANTS for part in ("first", "later"))
     table = Table(
-        f"signals without a fault: false alarms per 10,000, first {FIRST} readings and later (rivals: first seed)",
+        f"signals without a fault: false alarms per 10,000, first {FIRST} and later (rivals: first seed)",
         columns,
     )
     for base in bases:
