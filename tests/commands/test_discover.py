@@ -106,15 +106,67 @@ def series(heard: list[Message], sources: list[SourceSpec]) -> set[tuple[str, st
     return {(reading.device, reading.metric) for one in decoded for reading in one.readings}
 
 
-@pytest.mark.parametrize("word", words())
-def test_proposed_sources_name_devices_and_metrics_as_the_family_does(word: str) -> None:
+def played(word: str, count: int) -> list[Message]:
+    """Return 20 minutes of so many devices of a family."""
+    devices = make([word], count=count, seed=1)
+    sent = [(START, one) for device in devices for one in device.begin(START)]
+    sent += reports(devices, start=START, until=START + 1200.0)
+    return [Message(one.topic, one.payload, at, retained=False) for at, one in sent]
+
+
+@pytest.mark.parametrize(
+    ("word", "count"),
+    # Several topics of SenML have a level that names the device, and it is taken for that.
+    [(word, count) for word in words() for count in (1, 6) if (word, count) != ("senml", 6)],
+)
+def test_proposed_sources_name_devices_and_metrics_as_the_family_does(word: str, count: int) -> None:
     """A narrower topic than `#` changes no name and loses no series, for every family of the simulator."""
-    (device,) = make([word], count=1, seed=1)
-    sent = [(START, one) for one in device.begin(START)]
-    sent += reports([device], start=START, until=START + 1200.0)
-    heard = [Message(one.topic, one.payload, at, retained=False) for at, one in sent]
+    heard = played(word, count)
     sources = [one.spec() for one in propose(gather(heard))]
     assert series(heard, sources) == series(heard, [SourceSpec("#")])
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("shelly", {"shellies/#", "{device}/events/rpc", "{device}/status/{part}", "{device}/online"}),
+        (
+            "esphome",
+            {"{device}/sensor/{part}/state", "{device}/binary_sensor/{part}/state", "{device}/status"},
+        ),
+    ],
+)
+def test_a_site_of_many_devices_is_the_same_sources(word: str, expected: set[str]) -> None:
+    """A device that is bought next year needs no source of its own."""
+    assert {one.topic for one in propose(gather(played(word, 6)))} == expected
+    assert {one.topic for one in propose(gather(played(word, 12)))} == expected
+
+
+@pytest.mark.parametrize(
+    ("topics", "bare", "pattern"),
+    [
+        (["home/kitchen/th1/temperature", "home/attic/humidity"], True, "home/{device+}/{metric}"),
+        (["plant/hall/a/state", "plant/b/state", "plant/c/d/e/state"], False, "plant/{device+}/state"),
+        (["rooms/hall/a", "rooms/b", "rooms/c/d/e"], False, "rooms/{device+}"),
+        (["eu/site/a/b/temp", "eu/site/c/temp"], True, "eu/site/{device+}/{metric}"),
+        (["/a/b/temp", "/c/temp"], True, "/{device+}/{metric}"),
+    ],
+)
+def test_names_with_slashes_are_one_source(topics: list[str], bare: bool, pattern: str) -> None:
+    """The device is the levels between what all topics have in common in front and at the end."""
+    (layout,) = group(dict.fromkeys(topics, bare))
+    assert layout.topic == pattern
+
+
+def test_names_with_slashes_have_their_availability() -> None:
+    """It stands at the end of each device's levels; the source is valid and reads all devices."""
+    topics = {f"home/{name}/{metric}": 20 for name in ("a/b", "c") for metric in ("temperature", "humidity")}
+    heard = messages(topics | {"home/a/b/status": "online", "home/c/status": "offline"})
+    (source,) = propose(gather(heard))
+    assert source.topic == "home/{device+}/{metric}"
+    assert source.availability is not None
+    assert source.availability["topic"] == "home/{device+}/status"
+    assert {device for device, _ in series(heard, [source.spec()])} == {"a/b", "c"}
 
 
 @pytest.mark.parametrize(
