@@ -50,12 +50,13 @@ def group(topics: Mapping[str, bool]) -> list[Layout]:
         trees.setdefault((levels[0], bare), []).append(levels)
     found: list[Layout] = []
     buckets: dict[_Bucket, list[Levels]] = {}
-    for (first, bare), members in trees.items():
+    for (root, bare), members in trees.items():
         deep = _with_slashes(members, bare=bare)
         found += [] if deep is None else [deep]
+        taken = set[Levels]() if deep is None else set(deep.topics)
         for levels in members:
-            if deep is None or levels not in deep.topics:
-                buckets.setdefault(_Bucket(first, len(levels), bare), []).append(levels)
+            if levels not in taken:
+                buckets.setdefault(_Bucket(root, len(levels), bare), []).append(levels)
     while buckets:
         first = next(iter(buckets))
         members = [levels for one in _alike(first, buckets) for levels in buckets.pop(one)]
