@@ -154,13 +154,13 @@ def test_a_site_of_many_devices_is_the_same_sources(word: str, expected: set[str
     ],
 )
 def test_names_with_slashes_are_one_source(topics: list[str], bare: bool, pattern: str) -> None:
-    """The device is the levels between what all topics have in common in front and at the end."""
+    """The device is the levels between the common ones in front and at the end."""
     (layout,) = group(dict.fromkeys(topics, bare))
     assert layout.topic == pattern
 
 
 def test_names_with_slashes_have_their_availability() -> None:
-    """It stands at the end of each device's levels; the source is valid and reads all devices."""
+    """It is at the end of each device's levels; the source is valid and reads all devices."""
     topics = {f"home/{name}/{metric}": 20 for name in ("a/b", "c") for metric in ("temperature", "humidity")}
     heard = messages(topics | {"home/a/b/status": "online", "home/c/status": "offline"})
     (source,) = propose(gather(heard))
@@ -331,7 +331,7 @@ def test_an_existing_file_stays(
 
 
 def test_a_user_without_the_right_to_read_is_69(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Mosquitto grants the subscription and sends nothing: the line says what to look at."""
+    """Mosquitto grants the subscription and sends nothing: the line names what to look at."""
     acl = tmp_path / "acl"
     acl.write_text("topic write agent/#\n")
     broker = Broker(tmp_path / "broker", f"acl_file {acl}").start()

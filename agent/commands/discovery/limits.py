@@ -17,7 +17,7 @@ class Range(NamedTuple):
 
     word: str  # of the metric
     unit: str
-    least: float  # the values received lie between these
+    least: float  # the values received are between these
     most: float
     low: float | None
     high: float | None
