@@ -5,12 +5,8 @@ from typing import Any
 
 import pytest
 
-<<<<<<< HEAD
-from agent.decode.family import DecodeLimits, Note, Skip, Skipped, TimeFrom
-=======
 from agent.decode.families.generic import Generic
-from agent.decode.family import DecodeLimits, Note, Reader, Route, Skip, TimeFrom
->>>>>>> time
+from agent.decode.family import DecodeLimits, Note, Reader, Route, Skip, Skipped, TimeFrom
 from agent.decode.registry import Decoded, Registry, SourceSpec
 from agent.domain.records import DecodeError, DecodeReason, Reading
 
