@@ -194,7 +194,7 @@ def _add_questions(commands: "argparse._SubParsersAction[_Parser]") -> None:
 def _add_history(commands: "argparse._SubParsersAction[_Parser]") -> None:
     """Add the commands that read the past."""
     backtest = _question(commands, "backtest", "show what would have been found in recordings or tables")
-    backtest.add_argument("files", type=Path, nargs="*", metavar="FILE", help="recording or CSV")
+    backtest.add_argument("files", type=Path, nargs="*", default=(), metavar="FILE", help="recording or CSV")
     backtest.add_argument("--since", metavar="7d", help="instead of files: the journal's last days")
     backtest.add_argument("--against", type=Path, metavar="FILE", help="compare with this configuration")
     backtest.add_argument(

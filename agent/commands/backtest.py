@@ -32,7 +32,7 @@ from agent.config import Config, ConfigError, load_apart
 from agent.domain.records import Reading, Score
 from agent.journal import Reader
 from agent.pipeline.core import Judge
-from agent.pipeline.offline import TICK_S, EventTime, OfflinePath
+from agent.pipeline.offline import EventTime, OfflinePath
 
 SCORES = ("time", "device", "metric", "value", "score", "kind")
 SLACK_S = 60.0  # between the times of one finding under two configurations, in addition to a window's age
@@ -165,12 +165,12 @@ def backtest(config: Config, found: Files | OwnJournal, until: Until, *, tap: Ta
         tick_s=found.tick_s,
     )
     found.play(event_time, until, played)
-    ends = None
-    if played.last is not None:
-        ends = until.of(played.last)
-        event_time.pass_time(ends)
-        event_time.link(ends, up=False)  # whether a device is silent is not known from here on
-        event_time.pass_time(ends + config.review.window.max_age_s + TICK_S)
+    if played.last is None:
+        raise UnknownError(f"{found.names}: holds no message{found.unread.first()}")
+    ends = until.of(played.last)
+    event_time.pass_time(ends)
+    event_time.link(ends, up=False)  # whether a device is silent is not known from here on
+    event_time.pass_time(ends + config.review.window.max_age_s + found.tick_s)
     intake.close()
     collected.end_batch()
     findings = sorted(collected.findings.values(), key=lambda one: (one["clock"][0], one["id"]))

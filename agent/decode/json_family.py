@@ -157,6 +157,7 @@ class JsonFamily:
         """
         readings: dict[tuple[str, str, float], Reading] = {}
         skipped: list[Skipped] = []
+        more: Skipped | None = None  # of all reasons the one that must not be lost
         notes: dict[Note, None] = {}
         heard: dict[str, None] = {}
         expected: dict[str, float] = {}
@@ -174,6 +175,7 @@ class JsonFamily:
                 sources.add(part.time_from)
             if part.skipped:
                 skipped += skipped_of(part)
+                more = more or next((one for one in part.skipped if one.why is Skip.TOO_MANY), None)
             if part.notes:
                 notes.update(dict.fromkeys(part.notes))
             if part.heard:
@@ -182,8 +184,10 @@ class JsonFamily:
                 expected.update(part.expected_s)
             del skipped[MAX_SKIPPED:]
             if len(readings) > self.limits.max_readings:
-                skipped.insert(0, Skipped("the rest", Skip.TOO_MANY))
+                more = Skipped("the rest", Skip.TOO_MANY)
                 break
+        if more is not None:
+            skipped = [more, *(one for one in skipped if one is not more)]
         with_value = {device for device, _, _ in readings}
         return Content(
             tuple(readings.values())[: self.limits.max_readings],

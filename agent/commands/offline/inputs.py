@@ -85,6 +85,11 @@ class Files:
                 played.messages += 1
                 event_time.arrive(item)
 
+    @property
+    def names(self) -> str:
+        """The names of the files."""
+        return printable(", ".join(one.label for one in self._streams))
+
     def shown(self) -> list[dict[str, object]]:
         """Return name, kind and beginning of each file."""
         return [
@@ -96,6 +101,7 @@ class Files:
 class OwnJournal:
     """The rows of a journal, as the agent decoded them; findings before ``since`` are not shown."""
 
+    names = "the journal"
     tick_s = JOURNAL_TICK_S
 
     def __init__(self, reader: Reader, since_s: float) -> None:

@@ -49,6 +49,10 @@ class Unread:
         if len(kept) < MAX_EXAMPLES:
             kept.append(where)
 
+    def first(self) -> str:
+        """Return the first example with its reason, behind a semicolon; nothing without one."""
+        return next((f"; {where[0]}: {reason}" for reason, where in self.examples.items()), "")
+
     def as_json(self) -> dict[str, dict[str, object]]:
         """Return count and examples by reason."""
         return {

@@ -55,12 +55,8 @@ def open_table(path: Path, names: Names) -> Stream:
     for at, _device, _readings in _rows(path, names, unread):
         in_order = in_order and at >= last
         first, last = min(first, at), at
-    if first > last and last == float("-inf"):
-        why = next(iter(unread.examples.items()), None)
-        raise UnknownError(
-            f"{printable(str(path))}: holds no reading"
-            + (f"; {why[1][0]}: {why[0]}" if why else "; write time,device,metric,value")
-        )
+    if last == float("-inf"):
+        raise UnknownError(printable(f"{path}: holds no reading{unread.first()}"))
     return Stream(
         label=path.name,
         kind="table",
