@@ -15,10 +15,11 @@ from agent.decode.family import (
     Skip,
     Skipped,
     TimeFrom,
+    skipped_of,
 )
 from agent.decode.json_text import parse, to_text
 from agent.decode.json_values import JsonValues
-from agent.decode.times import Moment, moment_of, read_time
+from agent.decode.times import Moment, moment_of, offset_of, read_time
 from agent.decode.values import is_name
 from agent.domain.records import DecodeError, DecodeReason, Reading
 
@@ -165,7 +166,9 @@ class JsonFamily:
         heard: dict[str, None] = {}
         expected: dict[str, float] = {}
         sources = {TimeFrom.RECEIPT}
+        off_s: float | None = None
         for part in parts:
+            off_s = part.off_s if off_s is None else off_s
             for one in part.readings:
                 if (one.device, one.metric, one.at) in readings:
                     skipped.append(Skipped(one.metric, Skip.REPEATED))
@@ -175,7 +178,7 @@ class JsonFamily:
             if part.readings:
                 sources.add(part.time_from)
             if part.skipped:
-                skipped += part.skipped
+                skipped += skipped_of(part)
                 more = more or next((one for one in part.skipped if one.why is Skip.TOO_MANY), None)
             if part.notes:
                 notes.update(dict.fromkeys(part.notes))
@@ -198,6 +201,7 @@ class JsonFamily:
             skipped=tuple(skipped[:MAX_SKIPPED]),
             heard=tuple(device for device in heard if device not in with_value),
             expected_s=tuple(expected.items()),
+            off_s=off_s,
         )
 
     def unit_of(self, metric: str) -> str | None:
@@ -208,7 +212,7 @@ class JsonFamily:
         unit = self.unit_of(reading.metric) if reading.unit is None else None
         if unit is None:
             return reading
-        return Reading(reading.device, reading.metric, reading.at, reading.value, unit)
+        return Reading(reading.device, reading.metric, reading.at, reading.value, unit, reading.word)
 
     def _prune(self, value: Any, path: str, skipped: list[Skipped]) -> Any:
         """Return ``value`` without the keys that are not values; their names go to ``skipped``."""
@@ -274,7 +278,8 @@ def nothing(
 
 def _timed(frame: Frame, given: tuple[Any, ...], max_skew_s: float) -> Frame:
     """Return ``frame`` with the first readable time of ``given``, and with notes on the others if none is."""
-    moment, notes = frame.moment, frame.moment.notes
+    moment = frame.moment
+    notes, off_s = moment.notes, None
     for one in given:
         if one is None:
             continue
@@ -282,9 +287,11 @@ def _timed(frame: Frame, given: tuple[Any, ...], max_skew_s: float) -> Frame:
         if not isinstance(at, Note):
             return Frame(Moment(at, moment.received, TimeFrom.PAYLOAD), frame.reader)
         notes = (*notes, at)
+        off_s = offset_of(one, moment.received) if off_s is None else off_s
     if notes is moment.notes:
         return frame
-    return frame._replace(moment=moment._replace(notes=tuple(dict.fromkeys(notes))))
+    off_s = moment.off_s if off_s is None else off_s
+    return frame._replace(moment=moment._replace(notes=tuple(dict.fromkeys(notes)), off_s=off_s))
 
 
 def _read_time(given: Any, received: float, max_skew_s: float, zone: tzinfo | None) -> float | Note:

@@ -7,7 +7,7 @@ from agent.decode.elements import ADDRESS_LENGTHS, Element, is_address, name_ele
 from agent.decode.family import DEFAULT_READER, Content, DecodeLimits, Note, Reader, Skip, Skipped, TimeFrom
 from agent.decode.key_roles import KeyRoles, is_label, is_sure, is_time_like, roles_of
 from agent.decode.sentinels import FAR, NEAR, is_sentinel
-from agent.decode.times import Moment, is_epoch, read_time
+from agent.decode.times import Moment, is_epoch, offset_of, read_time
 from agent.decode.values import is_name, read_unit, read_value
 from agent.domain.records import Reading
 
@@ -79,6 +79,7 @@ class JsonValues:
         self._skipped: list[Skipped] = []
         self._notes: tuple[Note, ...] = moment.notes + notes if notes else moment.notes
         self._time_from = moment.time_from
+        self._off_s = moment.off_s
 
     def take(self, value: Any, metric: str | None) -> Content:
         """Return what ``value``, as ``json_text.parse`` gives it, holds below ``metric``.
@@ -142,7 +143,7 @@ class JsonValues:
             heard = (self._top,)
         return Content(
             tuple(readings), not readings, self._time_from, traceparent, self._notes, tuple(self._skipped),
-            None, (), heard,
+            None, (), heard, off_s=self._off_s,
         )  # fmt: skip
 
     # --------------------------------------------------------------------------------- objects
@@ -327,7 +328,7 @@ class JsonValues:
                 label = found is Skip.UNMAPPED and is_label(name)
                 self.skip(name, Skip.TEXT if label else found)
             else:
-                self._add(name, at, found[0], found[1] or unit)
+                self._add(name, at, found[0], found[1] or unit, found[2])
         elif kind is dict:
             self._take_object(value, name, at)
         elif kind is list:
@@ -335,11 +336,11 @@ class JsonValues:
         else:
             self.skip(name, value if kind is Skip else Skip.NULL)
 
-    def _add(self, name: str, at: float, value: float, unit: str | None) -> None:
+    def _add(self, name: str, at: float, value: float, unit: str | None, word: str | None = None) -> None:
         if not NEAR < value < FAR and is_sentinel(self._device, name, value, unit):
             self.skip(name, Skip.SENTINEL)
         else:
-            self._readings.append(Reading(self._device, name, at, value, unit))
+            self._readings.append(Reading(self._device, name, at, value, unit, word))
 
     def _take_array(self, items: Sequence[Any], base: str | None, at: float) -> None:
         """Take objects by their ids, else by their times, the rest by place."""
@@ -408,7 +409,7 @@ class JsonValues:
             if not isinstance(found, Note):
                 self._time_from = TimeFrom.PAYLOAD
                 return found
-            self._note(found)
+            self._note_time(found, fields[key])
         return at
 
     def _read_time(self, given: Any) -> float | None:
@@ -416,8 +417,13 @@ class JsonValues:
         if not isinstance(found, Note):
             self._time_from = TimeFrom.PAYLOAD
             return found
-        self._note(found)
+        self._note_time(found, given)
         return None
+
+    def _note_time(self, note: Note, given: Any) -> None:
+        self._note(note)
+        if self._off_s is None:
+            self._off_s = offset_of(given, self._moment.received)
 
     # ---------------------------------------------------------------------------------- limits
 
@@ -431,7 +437,8 @@ class JsonValues:
         if len(skipped) == _MAX_SKIPPED and why is Skip.TOO_MANY is not skipped[-1].why:
             del skipped[-1]  # of all reasons the one that must not be lost
         if len(skipped) < _MAX_SKIPPED:
-            skipped.append(Skipped(name[: self._limits.max_string], why))
+            device = None if self._device is self._top else self._device
+            skipped.append(Skipped(name[: self._limits.max_string], why, device))
 
     def _drop_unsound(self) -> None:
         """Drop what has a long name, is one too many, or has the name and the time of another reading."""

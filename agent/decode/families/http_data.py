@@ -14,6 +14,8 @@ from agent.decode.family import (
     Skip,
     Skipped,
     TimeFrom,
+    first_offset,
+    skipped_of,
 )
 from agent.decode.json_path import elements
 from agent.decode.strict_json import BOM
@@ -69,9 +71,9 @@ class HttpData:
                 taken += len(content.readings)
             except DecodeError as error:
                 trouble = trouble or error
-                skipped.append(Skipped(f"[{place}]: {error.reason}", Skip.NO_VALUE))
+                skipped.append(Skipped(f"[{place}]: {error.reason}", Skip.NO_VALUE, ""))
         if len(parts) > MAX_ELEMENTS:
-            skipped.insert(0, Skipped(f"[{MAX_ELEMENTS}]", Skip.TOO_MANY))
+            skipped.insert(0, Skipped(f"[{MAX_ELEMENTS}]", Skip.TOO_MANY, ""))
         if not contents:
             raise trouble or DecodeError(DecodeReason.NO_READINGS, f"an empty list; {_WANTED}")
         return contents[0] if len(parts) == 1 else _joined(contents, skipped, self._limits)
@@ -106,7 +108,7 @@ def _elements(payload: bytes) -> list[tuple[Any, str]]:
 def _joined(contents: list[Content], skipped: list[Skipped], limits: DecodeLimits) -> Content:
     seen: dict[tuple[str, str, float], Any] = {}
     for one in contents:
-        skipped += one.skipped
+        skipped += skipped_of(one)
         for reading in one.readings:
             key = reading.device, reading.metric, reading.at
             if len(seen) >= limits.max_readings or key in seen:
@@ -124,6 +126,7 @@ def _joined(contents: list[Content], skipped: list[Skipped], limits: DecodeLimit
         notes=tuple(notes),
         skipped=tuple(skipped[:_MAX_SKIPPED]),
         heard=tuple(device for one in contents for device in one.heard),
+        off_s=first_offset(contents),
     )
 
 

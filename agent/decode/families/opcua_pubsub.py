@@ -102,7 +102,7 @@ class OpcUaPubSub(JsonFamily):
         if type(value) is float and len(name) <= self.limits.max_string:  # by far the most
             moment = frame.moment
             one = Reading(device, name, moment.at, value)
-            return Content((one,), time_from=moment.time_from, notes=moment.notes)
+            return Content((one,), time_from=moment.time_from, notes=moment.notes, off_s=moment.off_s)
         return self.take(value, frame, device=device, metric=name)
 
 

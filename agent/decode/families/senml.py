@@ -63,6 +63,7 @@ class SenML(JsonFamily):
         return Content(
             tuple(Reading(device, metric, at.at, value, unit) for metric, value in values),
             time_from=at.time_from,
+            off_s=at.off_s,
             notes=notes,
             skipped=skipped,
             heard=(device,),
