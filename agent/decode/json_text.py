@@ -47,7 +47,7 @@ def parse_plain(payload: bytes, limits: DecodeLimits) -> Any | None:
 
     The hot path: one object or array, no key twice, no escaped character.
     """
-    if len(payload) > min(limits.max_bytes, _SMALL):
+    if len(payload) > _SMALL or len(payload) > limits.max_bytes:
         return None
     try:
         text = payload.decode()
@@ -249,7 +249,11 @@ def _without_surrogates(values: list[Any]) -> list[Any]:
 
 def _within(value: Any, limits: DecodeLimits) -> Any:
     """Return ``value`` within the limits."""
-    return _prune(value, 1, limits.max_keys, [_PARTS_A_READING * limits.max_readings], limits)[0]
+    left = [_PARTS_A_READING * limits.max_readings]
+    if type(value) is dict:  # by far the most
+        _prune_object(value, 1, limits.max_keys, left, limits)
+        return value
+    return _prune(value, 1, limits.max_keys, left, limits)[0]
 
 
 def _prune(value: Any, depth: int, keys: int, left: list[int], limits: DecodeLimits) -> tuple[Any, int]:
