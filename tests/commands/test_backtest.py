@@ -338,6 +338,18 @@ def test_another_configuration_gains_loses_and_changes(
     assert f"With {other}: {len(told['lost'])} finding" in out
 
 
+def test_both_configurations_see_the_same_input(
+    tmp_path: Path, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The beginning of a recording is that of the first one, also if the other reads no time in it."""
+    tape = record(tmp_path / "week.jsonl", moved())
+    source = {"topic": "sensors/{device}/{metric}", "time": {"field": "$.nowhere"}}
+    other = write_config(tmp_path / "other", sources=[source])
+    arguments = ("backtest", str(tape), "--config", str(config), "--against", str(other))
+    told = as_json(capsys, *arguments)["against"]
+    assert (told["lost"], told["gained"]) == ([], [])
+
+
 def test_against_itself_nothing_changes(
     tmp_path: Path, config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -418,6 +430,7 @@ def test_a_table_that_cannot_be_read(
         ((), "--since 7d"),
         (("{tape}", "--since", "1d"), "leave it out"),
         (("nowhere.jsonl",), "cannot be read"),
+        (("/dev/null",), "is not a file"),
         (("{tape}", "--until", "soon"), "is not a time"),
         (("{tape}", "--until", "+soon"), "is not a time span"),
         (("{tape}", "--start", "5x"), "is not a time"),

@@ -118,8 +118,8 @@ def _reviews(reviews: Told, when: ToTime) -> list[str]:
             for one in shown[:MAX_SUSPICIONS]
         ]
         lines += ["  " + line for line in _table(rows)]
-    if len(shown) > MAX_SUSPICIONS:
-        lines.append(f"  and {len(shown) - MAX_SUSPICIONS} more; --json lists all")
+    if reviews["windows"] > MAX_SUSPICIONS:
+        lines.append(f"  and {reviews['windows'] - MAX_SUSPICIONS} more; --json lists them")
     return lines
 
 
