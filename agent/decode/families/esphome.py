@@ -6,8 +6,9 @@ Topics and payloads: https://esphome.io/components/mqtt/. State messages are ret
 import re
 from typing import Any, ClassVar
 
+from agent.decode.device_ids import device_of
 from agent.decode.family import Content, Family, Properties, Route
-from agent.decode.json_family import JsonFamily, device_of, ignored
+from agent.decode.json_family import JsonFamily, nothing
 
 _TYPES = frozenset({
     "sensor", "binary_sensor", "text_sensor", "switch", "number", "light", "fan", "cover", "climate", "lock",
@@ -44,21 +45,21 @@ class EspHome(JsonFamily):
         """Return the readings of ``payload``; see :class:`agent.decode.family.Decoder`."""
         levels = route.topic.split("/")
         if levels[-1] == "status" and len(levels) > 1:
-            return self._state(route, device_of(route, "/".join(levels[:-1])), payload)
+            return self.read_state(route, device_of(route, "/".join(levels[:-1])), payload)
         if levels[-1] in {"debug", "command"}:
-            return ignored(levels[-1])
+            return nothing(levels[-1])
         place = _component(levels)
         device, metric = route.device, route.metric
         if place is not None:
             device = device_of(route, "/".join(levels[:place]))
             metric = ".".join(levels[place + 1 : -1])
             if levels[place] in _NOT_READ:
-                return ignored(metric[:64])
-        value: Any = self._parse(payload)
+                return nothing(metric[:64])
+        value: Any = self.parse_or_text(payload)
         if value is None:
-            return ignored((metric or "value")[:64])
-        frame = self._frame(None, None, route, received, properties)
-        return self._take(value, metric, device=device, frame=frame)
+            return nothing((metric or "value")[:64])
+        frame = self.frame(route, received, properties)
+        return self.take(value, frame, device=device, metric=metric)
 
 
 def _component(levels: list[str]) -> int | None:
