@@ -180,6 +180,7 @@ def backtest(config: Config, found: Files | OwnJournal, until: Until, *, tap: Ta
             "from": instant(played.first),
             "to": instant(played.last),
             "until": instant(ends),
+            "findings_since": instant(found.since) if found.since > 0.0 else None,
             "messages": played.messages,
             "readings": played.readings or intake.stats.readings,
             "devices": detector.device_count,
