@@ -124,11 +124,11 @@ class Content(NamedTuple):
     expected_s: tuple[tuple[str, float], ...] = ()  # announced reporting interval: device id, seconds
     request: tuple[str, bytes] | None = None  # topic and payload to publish once (QoS 0, not retained)
     history: tuple[Reading, ...] = ()  # that the sender itself marks as stored while it had no connection
-    off_s: float | None = None  # how far a time that was not believed lies from receipt
+    off_s: float | None = None  # distance of a time that was not believed from receipt
 
 
 def first_offset(contents: Iterable[Content]) -> float | None:
-    """Return how far the first time that was not believed lies from receipt."""
+    """Return the distance of the first time that was not believed from receipt."""
     return next((one.off_s for one in contents if one.off_s is not None), None)
 
 

@@ -60,6 +60,7 @@ class JsonFamily:
     def __init__(self, *, limits: DecodeLimits, max_future_skew_s: float) -> None:
         self.limits = limits
         self._max_skew_s = max_future_skew_s
+        self._names_units = bool(self.UNITS) or type(self).unit_of is not JsonFamily.unit_of
         self._wide = replace(
             limits,
             max_depth=limits.max_depth + _MORE_DEPTH,
@@ -122,7 +123,7 @@ class JsonFamily:
     def part_of(self, frame: Frame, *given: Any) -> Frame:
         """Return the frame of a part that has a time of its own, else receipt time."""
         bare = Moment(frame.moment.received, frame.moment.received)
-        return _timed(frame._replace(moment=bare), given, self._max_skew_s)
+        return _timed(Frame(bare, frame.reader), given, self._max_skew_s)
 
     # ---------------------------------------------------------------------------------- values
 
@@ -139,6 +140,9 @@ class JsonFamily:
             reader=frame.reader,
         )  # fmt: skip
         content = values.take(value, metric)
+        plain = content.readings and not skipped and not self._names_units
+        if plain and all(len(one.metric) <= longest for one in content.readings):
+            return content
         readings = [self._with_unit(one) for one in content.readings if len(one.metric) <= longest]
         skipped += content.skipped
         if len(readings) < len(content.readings):
@@ -157,6 +161,7 @@ class JsonFamily:
         """
         readings: dict[tuple[str, str, float], Reading] = {}
         skipped: list[Skipped] = []
+        more: Skipped | None = None  # of all reasons the one that must not be lost
         notes: dict[Note, None] = {}
         heard: dict[str, None] = {}
         expected: dict[str, float] = {}
@@ -174,6 +179,7 @@ class JsonFamily:
                 sources.add(part.time_from)
             if part.skipped:
                 skipped += skipped_of(part)
+                more = more or next((one for one in part.skipped if one.why is Skip.TOO_MANY), None)
             if part.notes:
                 notes.update(dict.fromkeys(part.notes))
             if part.heard:
@@ -182,8 +188,10 @@ class JsonFamily:
                 expected.update(part.expected_s)
             del skipped[MAX_SKIPPED:]
             if len(readings) > self.limits.max_readings:
-                skipped.insert(0, Skipped("the rest", Skip.TOO_MANY))
+                more = Skipped("the rest", Skip.TOO_MANY)
                 break
+        if more is not None:
+            skipped = [more, *(one for one in skipped if one is not more)]
         with_value = {device for device, _, _ in readings}
         return Content(
             tuple(readings.values())[: self.limits.max_readings],
@@ -277,7 +285,7 @@ def _timed(frame: Frame, given: tuple[Any, ...], max_skew_s: float) -> Frame:
             continue
         at = _read_time(one, moment.received, max_skew_s, frame.reader.zone)
         if not isinstance(at, Note):
-            return frame._replace(moment=Moment(at, moment.received, TimeFrom.PAYLOAD))
+            return Frame(Moment(at, moment.received, TimeFrom.PAYLOAD), frame.reader)
         notes = (*notes, at)
         off_s = offset_of(one, moment.received) if off_s is None else off_s
     if notes is moment.notes:
@@ -288,7 +296,7 @@ def _timed(frame: Frame, given: tuple[Any, ...], max_skew_s: float) -> Frame:
 
 def _read_time(given: Any, received: float, max_skew_s: float, zone: tzinfo | None) -> float | Note:
     """Read a time; text without a zone is not taken for UTC."""
-    if zone is None and type(given) is str:
+    if zone is None and type(given) is str and given[-1:] != "Z":
         try:
             if datetime.fromisoformat(given.strip()[:_MAX_WORD]).tzinfo is None:
                 return Note.TIME_WITHOUT_ZONE

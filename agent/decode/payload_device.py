@@ -66,7 +66,7 @@ def _read_list(
         routes.append(own)
         contents.append(content)
     if len(parts) > MAX_ELEMENTS:
-        skipped.append(Skipped(f"[{MAX_ELEMENTS}]", Skip.TOO_MANY, ""))
+        skipped.insert(0, Skipped(f"[{MAX_ELEMENTS}]", Skip.TOO_MANY, ""))
     if not contents:
         raise trouble or DecodeError(DecodeReason.NO_DEVICE, "an empty list names no device")
     return routes[0], family, _joined(routes, contents, skipped)

@@ -59,7 +59,7 @@ class Decoded(NamedTuple):
     excluded_by: str | None = None  # the entry of the source's `exclude`
     request: tuple[str, bytes] | None = None  # topic and payload to publish once, if there is a connection
     history: tuple[Reading, ...] = ()  # stored by the sender while it had no connection: never judged
-    off_s: float | None = None  # how far a time that was not believed lies from receipt
+    off_s: float | None = None  # distance of a time that was not believed from receipt
     received: float = 0.0  # receipt time, Unix seconds
 
 

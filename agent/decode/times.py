@@ -61,30 +61,23 @@ def read_time(
             text. Without a zone it is taken as UTC only where that agrees with receipt within the skew.
         received: receipt time, Unix seconds.
         max_future_skew_s: how far ahead of ``received`` a time may be. The past is right from 2020 on.
-        zone: of times without one, and of those that say UTC but agree with receipt in this zone only.
+        zone: of times without one, and of future times that agree with receipt in this zone.
     """
     at = _parse(given, received, max_future_skew_s, zone)
-    if isinstance(at, float) and is_set(received):
-        if zone is not None and abs(at - received) > max_future_skew_s:
-            local = _as_local(at, zone)
-            if abs(local - received) <= max_future_skew_s:
-                return local
+    if isinstance(at, float) and received >= CLOCK_WAS_SET:
         if at > received + max_future_skew_s:
-            return Note.TIME_IN_FUTURE
+            # An old time must stay as it is: it may be the backlog of a device that does send UTC.
+            local = at if zone is None else _as_local(at, zone)
+            return local if abs(local - received) <= max_future_skew_s else Note.TIME_IN_FUTURE
         if at < _CLOCKS_START:
             return Note.TIME_TOO_OLD
     return at
 
 
 def offset_of(given: Any, received: float) -> float | None:
-    """Return how far a time that is not believed lies from receipt, None where it cannot be read."""
+    """Return the distance of a time that is not believed from receipt, None where it cannot be read."""
     at = _parse(given, received, inf, None)
     return at - received if isinstance(at, float) else None
-
-
-def is_set(received: float) -> bool:
-    """Whether the gateway's own clock, which gives the receipt times, is set."""
-    return received >= CLOCK_WAS_SET
 
 
 def is_epoch(given: Any) -> bool:
@@ -101,7 +94,7 @@ def is_epoch(given: Any) -> bool:
 
 
 def _parse(given: Any, received: float, max_skew_s: float, zone: tzinfo | None) -> float | Note:
-    """Return a time as it says, wherever it lies."""
+    """Return a time as it is given, believed or not."""
     if isinstance(given, str):
         text = given[:_MAX_TEXT].strip()
         number = float(text) if _NUMBER.fullmatch(text) else None

@@ -85,14 +85,14 @@ def read_value(text: str, reader: Reader = DEFAULT_READER) -> Found | Skip:
 
 
 def _as_sent(text: str) -> str | None:
-    """Return a word for people, bounded; None for a number that `values:` maps, or what does not print."""
+    """Return a configured word for people, bounded; None for a number that `values:` maps."""
     word = text[:MAX_WORD]
     return word if word.isprintable() and not _QUANTITY.fullmatch(text) else None
 
 
 def _read_word(word: str, text: str) -> Found | Skip:
     if word in _WORDS:
-        return Found(_WORDS[word], word=_as_sent(text))
+        return Found(_WORDS[word], word=text[:MAX_WORD])
     if word in _NO_VALUE:
         return Skip.NO_VALUE
     if word.lstrip("+-") in _NOT_FINITE:

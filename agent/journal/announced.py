@@ -1,4 +1,4 @@
-"""Announced intervals of devices: which announcement becomes a row of the sequence.
+"""Announced intervals of devices: the choice of announcements to journal.
 
 A row is journaled with the first announcement after a start and with each other value, once the device has
 had a reading: the detector knows nothing of it before. A replay reads the rows.

@@ -11,7 +11,7 @@ from dataclasses import replace
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from agent.decode.times import CLOCK_WAS_SET, is_set
+from agent.decode.times import CLOCK_WAS_SET
 from agent.domain.records import Reading
 from agent.journal.reversible import Reversible
 from agent.journal.schema import read_meta, write_meta
@@ -33,7 +33,7 @@ _SEQ = "clocks_seq"  # in `meta`: the table is as of this row
 
 
 class Fault(StrEnum):
-    """What is wrong with the times of a device."""
+    """Fault in the times of a device."""
 
     NONE = ""
     WRONG = "wrong"  # its clock is not set: more than a day behind, or farther ahead than any zone
@@ -50,7 +50,7 @@ class Run(NamedTuple):
 
 
 class Odd(NamedTuple):
-    """The state of a device whose times lie far from their receipt."""
+    """The state of a device whose times are far from their receipt."""
 
     run: Run | None = None
     fault: Fault = Fault.NONE
@@ -79,7 +79,8 @@ FAULTS: Final = {
     ),
     Fault.LOCAL: FaultWords(
         "device_time_local",
-        "let the device send UTC, or give its source `time: {zone: ...}`, such as Europe/Berlin",
+        "let the device send UTC; if its times are ahead or name no zone, `time: {zone: ...}` of its source"
+        " helps as well",
     ),
 }
 
@@ -113,7 +114,7 @@ class Clocks:
             received: receipt time, Unix seconds.
             off_s: how far the time was from receipt that was not believed and that receipt replaced.
         """
-        if not readings or not is_set(received):
+        if not readings or received < CLOCK_WAS_SET:
             return Judged(readings)
         first = readings[0]
         device, at = first.device, first.at
@@ -123,7 +124,7 @@ class Clocks:
             and off_s is None
             and -_NEAR_S < at - received < _NEAR_S
             and device not in self._odd
-            and all(one.at == at and one.device == device for one in readings)
+            and (len(readings) == 1 or all(one.at == at and one.device == device for one in readings))
         ):
             if at > newest:
                 self._newest.put(device, at)

@@ -88,7 +88,7 @@ CREATE INDEX outbox_waiting ON outbox(sink, id) WHERE NOT given_up
 #: No change of a table: timer rows may be of kind `heard`, at which agents before it end with a traceback.
 HEARD = ""
 
-#: Readings at old times beside the live ones, clocks of devices, words behind numbers, announced intervals.
+#: Readings at old times, clocks of devices, words behind numbers, announced intervals.
 TIMES = """
 CREATE TABLE history(
   seq INTEGER NOT NULL, idx INTEGER NOT NULL, series INTEGER NOT NULL, at REAL NOT NULL, value REAL NOT NULL,

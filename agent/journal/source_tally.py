@@ -87,6 +87,7 @@ class SourceTally:
             messages={str(outcome): int(count) for outcome, count in found["messages"].items()},
             readings=int(found["readings"]),
             skipped={str(why): int(count) for why, count in found["skipped"].items()},
+            history=int(found.get("history", 0)),  # counts of an older version have none
             times=int(found["times"]),
             last=None if found["last"] is None else float(found["last"]),
             samples={(str(device), str(name)): str(why) for device, name, why in found["samples"]},

@@ -215,7 +215,7 @@ class Problems:
             found.append(heard_words(never))
         for fault in FAULTS:
             if faulty := [one for one in journal.clocks if one.fault is fault]:
-                found.append(clock_words(faulty, fault))
+                found.append(f"{clock_words(faulty, fault)}; {FAULTS[fault].remedy}.")
         if (evicted := detector.stats.evicted) > 0:
             found.append(evicted_words(evicted, DetectSettings().max_series))
         quarantined = sum(journal.quarantined.values())

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from agent.journal.clocks import FAULTS, Fault, Faulty
+from agent.journal.clocks import Fault, Faulty
 from agent.mqtt import LinkState, LinkStats
 from agent.verdict.encode import iso
 from agent.verdict.verdict import clean
@@ -118,13 +118,13 @@ def learning_words(learning: int, series: int) -> str:
 
 
 def clock_words(devices: Sequence[Faulty], fault: Fault) -> str:
-    """Return which devices have a fault of their clock, and what to do about it."""
+    """Return which devices have a fault of their clock; the end of the sentence is the remedy."""
     first = ", ".join(
         f"{clean(one.device)[:MAX_DEVICE]} ({offset_words(one.off_s)})" for one in devices[:MAX_CHANGES]
     )
     more = f" and {len(devices) - MAX_CHANGES} more" if len(devices) > MAX_CHANGES else ""
-    what = "The clock is wrong" if fault is Fault.WRONG else "Local time seems to be sent as UTC"
-    return f"{what}, of {first}{more}: {FAULTS[fault].remedy}."
+    what = "Wrong clock" if fault is Fault.WRONG else "Local time that is sent as UTC, as it seems"
+    return f"{what}: {first}{more}"
 
 
 def offset_words(off_s: float) -> str:

@@ -45,7 +45,8 @@ class Counts:
     audits: int = 0
 
 
-def _config(limits: Mapping[str, Any], sources: Sequence[Mapping[str, Any]] | None) -> Config:
+def configure(limits: Mapping[str, Any], sources: Sequence[Mapping[str, Any]] | None) -> Config:
+    """Return the configuration with these limits, and the demo's sources unless others are given."""
     if sources is None:
         sources = yaml.safe_load(demo_config().read_text())["sources"]
     with TemporaryDirectory() as folder:
@@ -69,7 +70,7 @@ class LocalAgent:
         rival: Contestant | None = None,
         on_window: Callable[[Window], object] = lambda _window: None,
     ) -> None:
-        config = _config(limits or {}, sources)
+        config = configure(limits or {}, sources)
         self._registry = Registry(sources=config.sources, base_topic="edge-agent/bench")
         self.detector = Detector(limits=of_limits(config))
         self._path = OfflinePath(

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from agent.decode.family import DecodeLimits, Note, Skip, Skipped, TimeFrom
+from agent.decode.families.generic import Generic
+from agent.decode.family import DecodeLimits, Note, Reader, Route, Skip, Skipped, TimeFrom
 from agent.decode.registry import Decoded, Registry, SourceSpec
 from agent.domain.records import DecodeError, DecodeReason, Reading
 
@@ -364,3 +365,25 @@ def test_joined_names_are_bounded(payload: str) -> None:
     topic = "sensors/th1/" + "m" * 128
     assert decode("1", topic).readings
     assert Skip.TOO_LONG in {one.why for one in decode(payload, topic).skipped}
+
+
+@pytest.mark.parametrize(
+    ("payload", "expected"),
+    [
+        (b"LOW", (0.0, "LOW")),
+        (b" Open\n", (1.0, "Open")),
+        (b"1", (1.0, None)),
+        (b"true", (1.0, "true")),
+        (b"21.5 C", (21.5, None)),
+        (b'{"value":"wet"}', (1.0, "wet")),
+        (b'{"value":true}', (1.0, None)),
+        (b"Kipp\xc3\xbcfenster auf", (2.0, "Kipp\u00fcfenster auf")),
+        (b'{"value":"99"}', (3.0, None)),
+    ],
+)
+def test_the_word_behind_a_number(payload: bytes, expected: tuple[float, str | None]) -> None:
+    """It is kept as it was sent; a number that `values:` maps is not a word."""
+    words = {"kipp\u00fcfenster auf": 2.0, "99": 3.0}
+    family = Generic(limits=DecodeLimits(), max_future_skew_s=300.0)
+    content = family.decode(Route("t", "d", "value", reader=Reader(words=words)), payload, NOW, ())
+    assert [(one.value, one.word) for one in content.readings] == [expected]

@@ -73,7 +73,7 @@ def steady(
 
 
 def test_three_days_of_history_in_one_burst_after_a_live_message(clocks: Clocks) -> None:
-    """Readings more than a day old are history, the last day stays live; the next message is as ever."""
+    """Times more than a day old are history, the last day stays live; the next message is as ever."""
     assert outcomes(clocks, [(NOW, NOW - 1.0)]) == ["own"]
     burst = [(NOW + n * 0.05, NOW - 3 * DAY_S + n * HOUR_S) for n in range(72)]
     found = outcomes(clocks, burst)
@@ -133,7 +133,7 @@ def test_live_times_without_one_of_their_own_count_as_newest(clocks: Clocks) -> 
 
 
 def test_the_gateways_own_clock_is_not_set(clocks: Clocks) -> None:
-    """Payload times are believed as they are; receipt times cannot judge them."""
+    """Payload times are believed as they are, and nothing is compared with receipt."""
     boot = datetime(2024, 1, 1, tzinfo=UTC).timestamp()
     assert outcomes(clocks, [(NOW, NOW), (boot, NOW + 10), (boot + 1, NOW - 9 * DAY_S)]) == ["own"] * 3
     assert outcomes(clocks, [(boot + 2, boot + 2), (NOW + 20, NOW + 20)]) == ["own"] * 2

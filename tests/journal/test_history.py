@@ -160,7 +160,7 @@ def test_an_announced_interval_is_a_row_behind_the_first_reading(
 
 
 def test_old_times_that_the_sender_marks_are_never_live(rig: Rig) -> None:
-    """A record of Sparkplug is marked as history, however young it is."""
+    """Sparkplug marks such a value, however young it is."""
     names = {"name": "temp", "datatype": 10}
     old = {**names, "timestamp": int(NOW * 1000) - 60_000, "is_historical": True, "double_value": 99.0}
     body = payload({**names, "double_value": 20.0}, old, at_ms=int(NOW * 1000))

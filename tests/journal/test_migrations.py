@@ -90,6 +90,8 @@ def test_an_older_journal_is_taken_over_whole(old: Path, tmp_path: Path) -> None
         assert reader.undelivered() == (len(before["outbox"]), 0)
         waiting = list(reader.outbox(limit=9))
         assert reader.given_up() is None
+        assert sum(isinstance(row, MessageRow) for row in reader.rows_after(0)) == len(before["messages"])
+        assert reader.clocks() == []
     with Rig(tmp_path, settings=KEEPING) as rig:
         told = {"path": str(path), "found": version_of_name(old), "now": VERSION}
         assert rig.reports == [("journal_migrated", told)]

@@ -4,13 +4,14 @@ Columns count from 0, or have the titles of the first line. The cells are parted
 commas, by the first of these that the text holds.
 """
 
-from itertools import islice
+from typing import Any
 
 from agent.decode.by_word import ByWord
 from agent.decode.family import Content, DecodeLimits, Family, Skip
 from agent.decode.json_values import JsonValues
 from agent.decode.values import read_value
 
+_PARTS_A_READING = 3  # lines and cells of one message
 _SIGNS = (";", "\t", "|", ",")
 
 
@@ -22,18 +23,20 @@ class Csv(ByWord):
         return values.take_all(_rows(text, self.limits) or [None], metric)
 
 
-def _rows(text: str, limits: DecodeLimits) -> list[dict[str, object]]:
-    """Return each line as an object."""
+def _rows(text: str, limits: DecodeLimits) -> list[Any]:
+    """Return each line as an object; lines that are too many as one mark behind them."""
     sign = next((one for one in _SIGNS if one in text), ",")
-    lines = (line for line in text.splitlines() if line.strip())
-    rows = [
-        [cell.strip().strip('"') for cell in line.split(sign, limits.max_keys)]
-        for line in islice(lines, limits.max_readings)
-    ]
+    rows: list[list[str]] = []
+    left = _PARTS_A_READING * limits.max_readings
+    for line in filter(str.strip, text.splitlines()):
+        if left <= 0:
+            break
+        rows.append([cell.strip().strip('"') for cell in line.split(sign, limits.max_keys)])
+        left -= 1 + len(rows[-1])
     names: list[str] = []
     if len(rows) > 1 and all(map(_is_title, rows[0])) and len(set(rows[0])) == len(rows[0]):
         names = rows.pop(0)
-    return [_object(row, names, limits) for row in rows]
+    return [*(_object(row, names, limits) for row in rows), *([] if left > 0 else [Skip.TOO_MANY])]
 
 
 def _object(row: list[str], names: list[str], limits: DecodeLimits) -> dict[str, object]:

@@ -17,6 +17,7 @@ from agent.decode.family import (
     first_offset,
     skipped_of,
 )
+from agent.decode.json_path import elements
 from agent.decode.strict_json import BOM
 from agent.decode.values import is_name
 from agent.domain.records import DecodeError, DecodeReason
@@ -72,7 +73,7 @@ class HttpData:
                 trouble = trouble or error
                 skipped.append(Skipped(f"[{place}]: {error.reason}", Skip.NO_VALUE, ""))
         if len(parts) > MAX_ELEMENTS:
-            skipped.append(Skipped(f"[{MAX_ELEMENTS}]", Skip.TOO_MANY, ""))
+            skipped.insert(0, Skipped(f"[{MAX_ELEMENTS}]", Skip.TOO_MANY, ""))
         if not contents:
             raise trouble or DecodeError(DecodeReason.NO_READINGS, f"an empty list; {_WANTED}")
         return contents[0] if len(parts) == 1 else _joined(contents, skipped, self._limits)
@@ -93,29 +94,15 @@ def _elements(payload: bytes) -> list[tuple[Any, str]]:
     """Return each object with its text: it is decoded as it was sent, so that no value changes."""
     try:
         text = payload.decode().removeprefix(BOM).strip(_SPACE)
-        if not text.startswith("["):
-            return [(_read(text), text)]
-        value, parts, at = _read(text), list[tuple[Any, str]](), 1
-        for item in value[: MAX_ELEMENTS + 1]:
-            while text[at] in f"{_SPACE},":
-                at += 1
-            _, end = _DECODER.raw_decode(text, at)
-            parts.append((item, text[at:end]))
-            at = end
+        if text.startswith("["):
+            return elements(text, MAX_ELEMENTS + 1, _DECODER)
+        return [(_DECODER.decode(text), text)]
     except UnicodeDecodeError as error:
         raise DecodeError(DecodeReason.BAD_UTF8, f"{error.reason} at byte {error.start}") from None
     except RecursionError:
         raise DecodeError(DecodeReason.TOO_DEEP, "too many objects or arrays inside each other") from None
     except json.JSONDecodeError as error:
         raise DecodeError(DecodeReason.BAD_JSON, f"{error.msg} at character {error.pos}") from None
-    return parts
-
-
-def _read(text: str) -> Any:
-    value, end = _DECODER.raw_decode(text)
-    if end != len(text):
-        raise DecodeError(DecodeReason.BAD_JSON, f"more text after the value at character {end}")
-    return value
 
 
 def _joined(contents: list[Content], skipped: list[Skipped], limits: DecodeLimits) -> Content:

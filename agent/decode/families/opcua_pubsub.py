@@ -52,6 +52,9 @@ class OpcUaPubSub(JsonFamily):
 
     def _messages(self, messages: list[Any], frame: Frame, device: str) -> Iterator[Content]:
         for message in messages[:_MAX_MESSAGES]:
+            if isinstance(message, Skip):
+                yield nothing("messages", message)
+                continue
             if type(message) is not dict or message.get("MessageType") in _NO_FRAME:
                 yield nothing("message", Skip.NOT_A_VALUE, heard=(device,))
                 continue

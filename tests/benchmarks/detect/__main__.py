@@ -1,6 +1,7 @@
-"""Every promised figure of the local detector, beside blind baselines and z-scores.
+"""The promised figures of the local detector, with those of its rivals.
 
-    python -m tests.benchmarks.detect [--only ROW ...] [--seeds 3] [--jobs 2] [--data NAB] [--json FILE]
+    python -m tests.benchmarks.detect [--only ROW ...] [--seeds 3] [--jobs 2] [--data NAB]
+                                      [--json FILE] [--svg DIR]
 
 A seed is a set of trials or one month of each device; figures are mean and spread over the seeds.
 """
@@ -11,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tests.benchmarks.detect import night, ordinary, signals
+from tests.benchmarks.detect import cadence, cost, nab, night, ordinary, quiet_fleet, signals
 from tests.benchmarks.detect.bases import BASES
 from tests.benchmarks.detect.table import Report, Table
 
@@ -24,6 +25,10 @@ ROWS: dict[str, Measure] = {
         given.seeds, given.jobs, days=given.days, devices=given.devices or (), why=given.why
     ),
     "night": lambda given: night.measure(given.seeds, given.jobs),
+    "cadence": lambda given: cadence.measure(given.seeds, given.jobs, trials=given.trials),
+    "quiet": lambda given: quiet_fleet.measure(given.seeds, given.jobs),
+    "nab": lambda given: nab.measure(given.jobs, given.data) if given.data else Report(),
+    "cost": lambda given: cost.measure(given.seeds),
 }
 
 
@@ -41,7 +46,9 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--devices", nargs="+", choices=ordinary.DEVICES, metavar="DEVICE", help="ordinary ones"
     )
     parser.add_argument("--why", action="store_true", help="print the findings of the ordinary devices")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="of the Numenta Anomaly Benchmark")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the tables as JSON too")
+    parser.add_argument("--svg", type=Path, metavar="DIR", help="write the pictures of the rows")
     return parser.parse_args(argv)
 
 
@@ -57,8 +64,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(f"({name}: {time.monotonic() - began:.0f} s)\n", flush=True)
         every.tables += report.tables
         every.promises += report.promises
+        every.pictures |= report.pictures
     every.tables.append(promised(every))
     print(every.tables[-1])
+    if given.svg is not None:
+        given.svg.mkdir(parents=True, exist_ok=True)
+        for file, text in every.pictures.items():
+            (given.svg / file).write_text(text)
     if given.json is not None:
         given.json.write_text(json.dumps([table.as_json() for table in every.tables], indent=1) + "\n")
 

@@ -1,4 +1,4 @@
-"""Healthy signals, the incidents of their history, and the faults that have to be found.
+"""Healthy signals, the incidents of their history, and the faults to find.
 
 Sizes are in standard deviations of the base's noise. A base is a function of dice, first instant and step;
 a fault changes the healthy values from its onset on.
@@ -161,7 +161,7 @@ BASES = {
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What happens from the onset on, and until when it must be found: seconds or readings, the later one."""
+    """A change from its onset on, and its deadline: seconds or readings, the later one."""
 
     kind: str
     size: float
@@ -207,7 +207,7 @@ FAULTS = {
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What a signal lived through: the days on which faults are tried, and what went wrong before."""
+    """The days on which faults are tried, and the incident before them."""
 
     days: tuple[float, ...]
     faults: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""The detector and its rivals: blind alarms and z-scores, all with the detector's interface.
+"""The detector and its rivals: blind alarms and z-scores, with its interface.
 
 A rival that never looks at the data shows what a measure gives away: whatever it finds, chance finds. Each
 judges a series alone, and a device as silent after a fixed number of its mean gaps.

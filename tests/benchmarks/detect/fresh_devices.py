@@ -1,4 +1,4 @@
-"""Ordinary devices that nobody looks at while the detector is changed: healthy ones of other kinds."""
+"""Healthy devices that are not looked at while the detector is changed."""
 
 import math
 from collections.abc import Iterator

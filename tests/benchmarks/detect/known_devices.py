@@ -1,4 +1,4 @@
-"""Ordinary devices that the detector's figures were chosen on: eighteen healthy ones."""
+"""Healthy devices on which the figures of the detector were chosen."""
 
 import math
 from collections.abc import Iterator
@@ -292,7 +292,7 @@ def radio_nodes(site: Site) -> Iterator[Sent]:
 
 @KNOWN.spread("rtl_433/{host}/events", format="rtl_433", device="{$.model}/{$.id}")
 def radio_sensors(site: Site) -> Iterator[Sent]:
-    """A radio that hears three sensors on one topic, and now and then the tyre of a passing car."""
+    """A radio that receives three sensors on one topic, and now and then the tyre of a passing car."""
     outdoor, topic = site.outdoor(), "rtl_433/host/events"
     for count, at in enumerate(site.every(17.0)):
         sensors: tuple[dict[str, Payload], ...] = (

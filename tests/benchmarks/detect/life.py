@@ -12,7 +12,7 @@ from tests.benchmarks.inprocess import LocalAgent
 
 @dataclass(slots=True)
 class Life:
-    """What came of the messages until ``end``."""
+    """The agent after the messages, its readings and silences."""
 
     agent: LocalAgent
     readings: int

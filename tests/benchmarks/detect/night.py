@@ -1,4 +1,4 @@
-"""Row `night`: devices that are off at night or at weekends, and their deaths at noon.
+"""Row `night`: devices that are off at night or at weekends, and their deaths.
 
 A silence in a night is false; a death in the middle of a working day has to be reported within a few of the
 device's usual gaps, however long its nights are.
@@ -8,8 +8,10 @@ import random
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from simulator.events import Message
+from tests.benchmarks.detect import picture
 from tests.benchmarks.detect.bases import DAY_S, HOUR_S, MONDAY, is_weekend
 from tests.benchmarks.detect.contestants import PRODUCT
 from tests.benchmarks.detect.life import live
@@ -159,7 +161,7 @@ def measure(seeds: int, jobs: int, *, days: int = DAYS, sleepers: Sequence[str] 
             f"{RIVAL}: death, gaps",
         ),
     )
-    promises = []
+    promises, bars = [], {}
     for name in sleepers:
         sleeper = SLEEPERS[name]
         alive = told[name, PRODUCT, False]
@@ -170,6 +172,10 @@ def measure(seeds: int, jobs: int, *, days: int = DAYS, sleepers: Sequence[str] 
             [at for at in one if at >= MONDAY + 7 * FIRST_WEEKENDS * DAY_S + DAY_S / 2] for one in weekends
         ]
         cells = [Figure.of(map(len, part), 1) for part in (nights, after_nights, weekends, after_weekends)]
+        bars[name] = (
+            round(fmean(map(len, alive)), 1),
+            round(fmean(map(len, told[name, RIVAL, False])), 1),
+        )
         death = _gaps(told[name, PRODUCT, True], sleeper)
         rival: tuple[Cell, ...] = (
             Figure.of(map(len, told[name, RIVAL, False]), 1),
@@ -183,7 +189,9 @@ def measure(seeds: int, jobs: int, *, days: int = DAYS, sleepers: Sequence[str] 
                 promises.append(Promise(f"{name}: false silences {what}", f"<= {line:g}", figure, kept))
         kept = isinstance(death, Figure) and death.mean <= MAX_GAPS
         promises.append(Promise(f"{name}: a death told after, usual gaps", f"<= {MAX_GAPS:g}", death, kept))
-    return Report([table], promises)
+    title = f"False silences of devices that are off at night or at weekends, in {days} days"
+    words = ("detector", "five mean gaps of patience")
+    return Report([table], promises, {"detect-nights.svg": picture.bars(title, bars, words)})
 
 
 def _gaps(delays: Sequence[Sequence[float]], sleeper: Sleeper) -> Cell:

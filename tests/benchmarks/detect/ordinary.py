@@ -1,13 +1,15 @@
-"""Row `ordinary`: healthy devices for four weeks, through decoder, detector, windows and findings.
+"""Row `ordinary`: the findings of healthy devices in four weeks.
 
-Every finding is a false one. Windows, silences and findings are the product's own, in event time.
+Every finding is a false one. Decoder, windows, silences and findings are the product's own, in event time.
 """
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from statistics import fmean
 
+from tests.benchmarks.detect import picture
 from tests.benchmarks.detect.bases import DAY_S, MONDAY
 from tests.benchmarks.detect.contestants import PRODUCT
 from tests.benchmarks.detect.fresh_devices import FRESH
@@ -92,7 +94,17 @@ def measure(
             promises += list(_promises(part, days, seeds, "tuned on" if tuned else "not looked at"))
     if why:
         tables.append(_why(results))
-    return Report(tables, promises)
+    bars = {
+        name: (_mean(by_seed, lambda one: len(one.kinds)), _mean(by_seed, lambda one: one.critical))
+        for name, by_seed in results.items()
+    }
+    title = f"False findings of healthy devices in {days} days, mean of {seeds} seeds"
+    picture_text = picture.bars(title, bars, ("findings", "of them critical"))
+    return Report(tables, promises, {"detect-ordinary.svg": picture_text})
+
+
+def _mean(by_seed: dict[int, dict[str, Outcome]], count: Callable[[Outcome], int]) -> float:
+    return round(fmean(count(outcomes[PRODUCT]) for outcomes in by_seed.values()), 1)
 
 
 def _tables(results: Results, days: int, sort: str) -> Iterator[Table]:

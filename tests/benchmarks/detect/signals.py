@@ -1,4 +1,4 @@
-"""Row `signals`: faults in synthetic signals, found by base, history and day, and false alarms without."""
+"""Row `signals`: faults found in synthetic signals, and false alarms without."""
 
 import copy
 import random
@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from statistics import fmean
 
 from agent.domain.records import Reading
+from tests.benchmarks.detect import picture
 from tests.benchmarks.detect.bases import BASES, DAY_S, FAULTS, Base, Fault, histories
 from tests.benchmarks.detect.contestants import CONTESTANTS, PRODUCT, RIVALS, Contestant
 from tests.benchmarks.detect.table import Cell, Figure, Promise, Report, Table, spread_out
@@ -32,7 +33,7 @@ class Job:
 
 @dataclass(slots=True)
 class Outcome:
-    """What one contestant did with one signal."""
+    """The faults found and the false alarms of one contestant on one signal."""
 
     found: dict[Trial, bool] = field(default_factory=dict)
     first: int = 0  # false incidents among the first readings
@@ -47,19 +48,13 @@ def feed(detector: Contestant, at: float, value: float) -> bool:
     return detector.judge(Reading(DEVICE, METRIC, at, value), at)[1].alarm or late
 
 
-def detect(
-    detector: Contestant, values: Iterable[float], *, since: float, until: float, step_s: float
-) -> bool:
-    """Return whether an alarm comes from the values or, without them, from the silence."""
-    silent = True
-    for count, value in enumerate(values):
-        silent = False
-        if feed(detector, since + count * step_s, value):
-            return True
-    return silent and bool(detector.tick(until))
+def find(detector: Contestant, values: Iterable[float], *, since: float, step_s: float) -> int | None:
+    """Return after how many readings an alarm comes, None without one."""
+    alarms = (feed(detector, since + count * step_s, value) for count, value in enumerate(values))
+    return next((count for count, alarm in enumerate(alarms, start=1) if alarm), None)
 
 
-def tried(
+def is_found(
     detector: Contestant,
     fault: Fault,
     healthy: Sequence[float],
@@ -72,8 +67,10 @@ def tried(
     within = fault.deadline_s(base.step_s)
     ahead = healthy[place : place + round(within / base.step_s)]
     values = fault.happen(ahead, healthy[place - 1], base, random.Random(key))
-    since = begin + place * base.step_s
-    return detect(copy.deepcopy(detector), values, since=since, until=since + within, step_s=base.step_s)
+    since, copied = begin + place * base.step_s, copy.deepcopy(detector)
+    if not values:
+        return bool(copied.tick(since + within))
+    return find(copied, values, since=since, step_s=base.step_s) is not None
 
 
 def run(job: Job) -> Outcome:
@@ -92,7 +89,7 @@ def run(job: Job) -> Outcome:
         for place in range(end):
             if place in days:
                 for fault in history.faults:
-                    outcome.found[name, fault, days[place]] = tried(
+                    outcome.found[name, fault, days[place]] = is_found(
                         detector, FAULTS[fault], values, base, place, begin, key
                     )
             if feed(detector, begin + place * base.step_s, values[place]):
@@ -140,17 +137,20 @@ def _later(outcomes: Iterable[Outcome]) -> int:
 
 
 def measure(seeds: int, jobs: int, *, trials: int = 5, bases: Sequence[str] = tuple(BASES)) -> Report:
-    """Return found shares and false alarms of every base, beside the rivals'."""
+    """Return found shares and false alarms of every base.
+
+    The rivals see one seed: they are the scale, not the measure.
+    """
     work = [
         Job(base, contestant, seed, trial)
         for base in bases
         for contestant in CONTESTANTS
-        for seed in range(1, seeds + 1)
+        for seed in range(1, (seeds if contestant == PRODUCT else 1) + 1)
         for trial in range(trials)
     ]
     shares = Shares(work, spread_out(run, work, jobs))
     tables = [*_found_tables(shares, bases), _calm_table(shares, bases)]
-    return Report(tables, list(_promises(shares, bases)))
+    return Report(tables, list(_promises(shares, bases)), dict(_pictures(shares, bases)))
 
 
 def _found_tables(shares: Shares, bases: Sequence[str]) -> Iterator[Table]:
@@ -163,7 +163,7 @@ def _found_tables(shares: Shares, bases: Sequence[str]) -> Iterator[Table]:
                 groups[name, history.days].append(base)
         for (name, days), group in groups.items():
             table = Table(
-                f"signals, {sort}, history {name}: found in time, % (rivals: mean over the days)",
+                f"signals, {sort}, history {name}: found in time, % (rivals: mean over the days, first seed)",
                 (*(f"{day:g} d" for day in days), *RIVALS),
             )
             for base in group:
@@ -178,7 +178,8 @@ def _found_tables(shares: Shares, bases: Sequence[str]) -> Iterator[Table]:
 def _calm_table(shares: Shares, bases: Sequence[str]) -> Table:
     columns = tuple(f"{name} {part}" for name in CONTESTANTS for part in ("first", "later"))
     table = Table(
-        f"signals without a fault: false alarms per 10,000 readings, first {FIRST} and later", columns
+        f"signals without a fault: false alarms per 10,000, first {FIRST} and later (rivals: first seed)",
+        columns,
     )
     for base in bases:
         cells = [cell for name in CONTESTANTS for cell in shares.false(base, name)]
@@ -210,3 +211,24 @@ def _promises(shares: Shares, bases: Sequence[str]) -> Iterator[Promise]:
             ):
                 kept = figure is not None and figure.mean <= line
                 yield Promise(f"{base}: false per 10,000, {part}", f"<= {line:g}", figure, kept)
+
+
+def _pictures(shares: Shares, bases: Sequence[str]) -> Iterator[tuple[str, str]]:
+    faults = ("spike 6", "shift 10", "noise x3"), ("spike 10", "shift 8")
+    for name, title, kinds, file in (
+        ("clean", "Found in the first days, no incident before", faults[0], "detect-first-days.svg"),
+        ("dirty30", "Found after an incident of 30 minutes on day 6", faults[1], "detect-after-incident.svg"),
+    ):
+        chosen = [base for base in ("white", "day", "AR(1)") if base in bases]
+        if not chosen:
+            return
+        days = histories(BASES[chosen[0]])[name].days
+        series = {
+            f"{base}: {fault}": [
+                None if (share := shares.found(base, PRODUCT, (name, fault, day))) is None else share.mean
+                for day in days
+            ]
+            for base in chosen
+            for fault in kinds
+        }
+        yield file, picture.lines(title, days, series)

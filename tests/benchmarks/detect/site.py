@@ -1,4 +1,4 @@
-"""The site of the ordinary devices: its calendar, its weather, its dice, and the devices' register."""
+"""The site of the ordinary devices: calendar, weather, dice, and the register."""
 
 import json
 import math
@@ -31,7 +31,7 @@ def sun(at: float) -> float:
 
 @dataclass(slots=True)
 class Site:
-    """Where a device stands for ``days`` from a Monday on."""
+    """The place of a device for ``days`` from a Monday on."""
 
     name: str
     days: int

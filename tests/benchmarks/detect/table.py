@@ -1,4 +1,4 @@
-"""Tables of figures: mean and spread over seeds, as plain text and as JSON."""
+"""Tables of figures, mean and spread over seeds, as plain text and as JSON."""
 
 import statistics
 from collections.abc import Callable, Iterable, Sequence
@@ -83,10 +83,11 @@ class Promise:
 
 @dataclass(slots=True)
 class Report:
-    """What one family of rows has to show."""
+    """The tables, promises and pictures of one family of rows."""
 
     tables: list[Table] = field(default_factory=list)
     promises: list[Promise] = field(default_factory=list)
+    pictures: dict[str, str] = field(default_factory=dict)  # SVG text by file name
 
 
 def spread_out(work: Callable[[Item], Result], items: Sequence[Item], jobs: int) -> list[Result]:
