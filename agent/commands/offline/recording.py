@@ -31,7 +31,7 @@ MAX_MEASURED = 1_000_000  # times that decide on the pace
 FAST = 1.5  # a pace from which on a recording is one of a simulation
 PARTS = 10  # of a recording
 MIN_SPAN_S = 0.1  # between two messages that show a pace
-LAG_S = 10.0  # by which a simulation may be late
+LAG_S = 10.0  # delay of a simulation
 _FAR = 32_503_680_000.0  # a receipt in the year 3000, that no time in a payload is after
 
 
