@@ -93,7 +93,7 @@ class Files:
     def shown(self) -> list[dict[str, object]]:
         """Return name, kind and beginning of each file."""
         return [
-            {"name": one.label, "kind": one.kind, "from": one.first, "timed": one.timed}
+            {"name": one.label, "kind": one.kind, "from": one.first, "timed": one.timed, "pace": one.pace}
             for one in self._streams
         ]
 
