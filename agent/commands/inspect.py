@@ -5,7 +5,6 @@ The journal's last snapshot and the rows after it give the state of a running ag
 
 import argparse
 import time
-from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
 
@@ -13,9 +12,10 @@ from agent.commands.printing import UnknownError, instant, many, number, print_r
 from agent.config import Config, load_apart, settings
 from agent.detect import Detector, DetectSettings
 from agent.domain.metric_names import look_up, name_for_people
-from agent.domain.records import Finding, Row, SeriesView, TimerKind, TimerRow
+from agent.domain.records import Finding, SeriesView
 from agent.journal import JournalError, Reader
 from agent.pipeline import snapshot
+from agent.pipeline.core import teach
 from agent.pipeline.window import Windows, WindowSettings
 from agent.verdict.review_policy import CalmRate
 
@@ -64,28 +64,9 @@ def _learn(reader: Reader, config: Config, stored: tuple[int, bytes] | None) -> 
         seq, blob = stored
         problem = snapshot.load(blob, detector, Windows(WindowSettings()), CalmRate(), {}, {})
         detector.reconfigure(settings.of_limits(config))
-    _replay(detector, reader.rows_after(seq))
+    for row in reader.rows_after(seq):
+        teach(detector, row)
     return detector, problem
-
-
-def _replay(detector: Detector, rows: Iterable[Row]) -> None:
-    """Take rows as the pipeline does, for the detector alone."""
-    for row in rows:
-        if isinstance(row, TimerRow):
-            match row.kind:
-                case TimerKind.TICK:
-                    detector.tick(row.clock)
-                case TimerKind.CONNECTED:
-                    detector.connected(row.clock)
-                case TimerKind.DISCONNECTED:
-                    detector.disconnected(row.clock)
-                case TimerKind.HEARD if row.device is not None:
-                    detector.heard(row.device, row.clock)
-                case TimerKind.ONLINE | TimerKind.OFFLINE if row.device is not None:
-                    detector.device_state(row.device, row.kind is TimerKind.ONLINE, row.clock)
-        elif not row.seed:
-            for reading in row.readings:
-                detector.update(reading, row.clock)
 
 
 def _find(detector: Detector, asked: str) -> tuple[str, str | None]:
@@ -151,7 +132,7 @@ def _series(view: SeriesView) -> dict[str, Any]:
         "word": look_up(view.metric).word,
         "diagnostic": view.diagnostic,
         "unit": view.unit,
-        "said": None if view.said is None else {"value": view.said[0], "unit": view.said[1]},
+        "said": _said(view),
         "unit_was": view.unit_was,
         "readings": view.n,
         "warm": view.warm,
@@ -166,6 +147,13 @@ def _series(view: SeriesView) -> dict[str, Any]:
         "last_at": instant(view.last_at),
         "recent": view.recent,
     }
+
+
+def _said(view: SeriesView) -> dict[str, Any] | None:
+    """Return the last value as sent, if that was another number or a word."""
+    if view.said is not None:
+        return {"value": view.said[0], "unit": view.said[1], "word": None}
+    return None if view.word is None else {"value": None, "unit": None, "word": view.word}
 
 
 def _overview(told: dict[str, Any]) -> list[str]:
@@ -219,7 +207,10 @@ def _series_lines(one: dict[str, Any]) -> list[str]:
         said = f"(not checked: the limit is in {limits['unchecked']}, the readings are in{unit})"
         bounds.append(printable(said))
     said = one["said"]
-    sent = f" (sent as {number(said['value'])} {printable(said['unit'])})" if said else ""
+    sent = ""
+    if said:
+        as_sent = said["word"] or f"{number(said['value'])} {said['unit']}"
+        sent = f" (sent as {printable(as_sent)})"
     return [
         f"  {printable(name_for_people(one['metric']))}: {many(one['readings'], 'reading')}, {learnt}",
         (

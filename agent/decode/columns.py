@@ -5,13 +5,14 @@ commas, by the first of these that the text holds.
 """
 
 import re
-from itertools import islice
+from typing import Any
 
 from agent.decode.family import DecodeLimits, Skip
 from agent.decode.times import is_epoch
 from agent.decode.values import read_value
 
 _SIGNS = (";", "\t", "|", ",")
+_PARTS_A_READING = 3  # lines and cells of one message
 _MAX_LINE = 1024
 _MIN_NUMBERS = 2
 _THOUSANDS = re.compile(r"\d,\d{3}(?!\d)", re.ASCII)  # 1,234.5 is one number
@@ -31,18 +32,20 @@ def is_columns(text: str) -> bool:
     return numbers >= _MIN_NUMBERS and numbers + dates + void == len(cells)
 
 
-def read_rows(text: str, limits: DecodeLimits) -> list[dict[str, object]]:
-    """Return each line as an object."""
+def read_rows(text: str, limits: DecodeLimits) -> list[Any]:
+    """Return each line as an object; lines that are too many as one mark behind them."""
     sign = next((one for one in _SIGNS if one in text), ",")
-    lines = (line for line in text.splitlines() if line.strip())
-    rows = [
-        [cell.strip().strip('"') for cell in line.split(sign, limits.max_keys)]
-        for line in islice(lines, limits.max_readings)
-    ]
+    rows: list[list[str]] = []
+    left = _PARTS_A_READING * limits.max_readings
+    for line in filter(str.strip, text.splitlines()):
+        if left <= 0:
+            break
+        rows.append([cell.strip().strip('"') for cell in line.split(sign, limits.max_keys)])
+        left -= 1 + len(rows[-1])
     names: list[str] = []
     if len(rows) > 1 and all(map(_is_title, rows[0])) and len(set(rows[0])) == len(rows[0]):
         names = rows.pop(0)
-    return [_object(row, names, limits) for row in rows]
+    return [*(_object(row, names, limits) for row in rows), *([] if left > 0 else [Skip.TOO_MANY])]
 
 
 def _object(row: list[str], names: list[str], limits: DecodeLimits) -> dict[str, object]:

@@ -15,11 +15,12 @@ from agent.decode.family import (
     Skip,
     Skipped,
     TimeFrom,
+    skipped_of,
 )
 from agent.decode.json_text import parse, to_text
 from agent.decode.json_values import JsonValues
 from agent.decode.key_roles import is_identity
-from agent.decode.times import Moment, moment_of, read_time
+from agent.decode.times import Moment, moment_of, offset_of, read_time
 from agent.decode.values import is_name
 from agent.domain.records import DecodeError, DecodeReason, Reading
 
@@ -60,6 +61,7 @@ class JsonFamily:
     def __init__(self, *, limits: DecodeLimits, max_future_skew_s: float) -> None:
         self.limits = limits
         self._max_skew_s = max_future_skew_s
+        self._names_units = bool(self.UNITS) or type(self).unit_of is not JsonFamily.unit_of
         self._wide = replace(
             limits,
             max_depth=limits.max_depth + _MORE_DEPTH,
@@ -122,7 +124,7 @@ class JsonFamily:
     def part_of(self, frame: Frame, *given: Any) -> Frame:
         """Return the frame of a part that has a time of its own, else receipt time."""
         bare = Moment(frame.moment.received, frame.moment.received)
-        return _timed(frame._replace(moment=bare), given, self._max_skew_s)
+        return _timed(Frame(bare, frame.reader), given, self._max_skew_s)
 
     # ---------------------------------------------------------------------------------- values
 
@@ -139,6 +141,9 @@ class JsonFamily:
             reader=frame.reader,
         )  # fmt: skip
         content = values.take(value, metric)
+        plain = content.readings and not skipped and not self._names_units
+        if plain and all(len(one.metric) <= longest for one in content.readings):
+            return content
         readings = [self._with_unit(one) for one in content.readings if len(one.metric) <= longest]
         skipped += content.skipped
         if len(readings) < len(content.readings):
@@ -157,11 +162,14 @@ class JsonFamily:
         """
         readings: dict[tuple[str, str, float], Reading] = {}
         skipped: list[Skipped] = []
+        more: Skipped | None = None  # of all reasons the one that must not be lost
         notes: dict[Note, None] = {}
         heard: dict[str, None] = {}
         expected: dict[str, float] = {}
         sources = {TimeFrom.RECEIPT}
+        off_s: float | None = None
         for part in parts:
+            off_s = part.off_s if off_s is None else off_s
             for one in part.readings:
                 if (one.device, one.metric, one.at) in readings:
                     skipped.append(Skipped(one.metric, Skip.REPEATED))
@@ -171,7 +179,8 @@ class JsonFamily:
             if part.readings:
                 sources.add(part.time_from)
             if part.skipped:
-                skipped += part.skipped
+                skipped += skipped_of(part)
+                more = more or next((one for one in part.skipped if one.why is Skip.TOO_MANY), None)
             if part.notes:
                 notes.update(dict.fromkeys(part.notes))
             if part.heard:
@@ -180,8 +189,10 @@ class JsonFamily:
                 expected.update(part.expected_s)
             del skipped[MAX_SKIPPED:]
             if len(readings) > self.limits.max_readings:
-                skipped.insert(0, Skipped("the rest", Skip.TOO_MANY))
+                more = Skipped("the rest", Skip.TOO_MANY)
                 break
+        if more is not None:
+            skipped = [more, *(one for one in skipped if one is not more)]
         with_value = {device for device, _, _ in readings}
         return Content(
             tuple(readings.values())[: self.limits.max_readings],
@@ -191,6 +202,7 @@ class JsonFamily:
             skipped=tuple(skipped[:MAX_SKIPPED]),
             heard=tuple(device for device in heard if device not in with_value),
             expected_s=tuple(expected.items()),
+            off_s=off_s,
         )
 
     def unit_of(self, metric: str) -> str | None:
@@ -201,7 +213,7 @@ class JsonFamily:
         unit = self.unit_of(reading.metric) if reading.unit is None else None
         if unit is None:
             return reading
-        return Reading(reading.device, reading.metric, reading.at, reading.value, unit)
+        return Reading(reading.device, reading.metric, reading.at, reading.value, unit, reading.word)
 
     def _prune(self, value: Any, path: str, skipped: list[Skipped], *, element: bool = False) -> Any:
         """Return ``value`` without the keys that are not values; their names go to ``skipped``.
@@ -273,22 +285,25 @@ def nothing(
 
 def _timed(frame: Frame, given: tuple[Any, ...], max_skew_s: float) -> Frame:
     """Return ``frame`` with the first readable time of ``given``, and with notes on the others if none is."""
-    moment, notes = frame.moment, frame.moment.notes
+    moment = frame.moment
+    notes, off_s = moment.notes, None
     for one in given:
         if one is None:
             continue
         at = _read_time(one, moment.received, max_skew_s, frame.reader.zone)
         if not isinstance(at, Note):
-            return frame._replace(moment=Moment(at, moment.received, TimeFrom.PAYLOAD))
+            return Frame(Moment(at, moment.received, TimeFrom.PAYLOAD), frame.reader)
         notes = (*notes, at)
+        off_s = offset_of(one, moment.received) if off_s is None else off_s
     if notes is moment.notes:
         return frame
-    return frame._replace(moment=moment._replace(notes=tuple(dict.fromkeys(notes))))
+    off_s = moment.off_s if off_s is None else off_s
+    return frame._replace(moment=moment._replace(notes=tuple(dict.fromkeys(notes)), off_s=off_s))
 
 
 def _read_time(given: Any, received: float, max_skew_s: float, zone: tzinfo | None) -> float | Note:
     """Read a time; text without a zone is not taken for UTC."""
-    if zone is None and type(given) is str:
+    if zone is None and type(given) is str and given[-1:] != "Z":
         try:
             if datetime.fromisoformat(given.strip()[:_MAX_WORD]).tzinfo is None:
                 return Note.TIME_WITHOUT_ZONE

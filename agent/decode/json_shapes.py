@@ -1,5 +1,6 @@
 """Shapes of JSON that hold names, units or times in a place of their own."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from agent.decode.family import Skip
@@ -23,7 +24,7 @@ class Row(NamedTuple):
     time: Any = None
 
 
-def rows(items: list[Any]) -> list[Row]:
+def rows(items: Sequence[Any]) -> list[Row]:
     """Return the pairs of ``items`` if all are pairs, else nothing.
 
     They are names with values (and units), times with values, or values with times.

@@ -19,7 +19,7 @@ from agent.decode.key_roles import (
     roles_of,
 )
 from agent.decode.sentinels import FAR, NEAR, is_sentinel
-from agent.decode.times import Moment, is_epoch, read_time
+from agent.decode.times import Moment, is_epoch, offset_of, read_time
 from agent.decode.values import VALUE, is_name, read_unit, read_value
 from agent.domain.records import Reading
 
@@ -80,6 +80,7 @@ class JsonValues:
         self._skipped: list[Skipped] = []
         self._notes: tuple[Note, ...] = moment.notes + notes if notes else moment.notes
         self._time_from = moment.time_from
+        self._off_s = moment.off_s
 
     def take(self, value: Any, metric: str | None) -> Content:
         """Return what ``value``, as ``json_text.parse`` gives it, holds below ``metric``.
@@ -104,6 +105,7 @@ class JsonValues:
         if len(values) == 1:
             return self.take(values[0], metric)
         self._nested = True
+        values = self._without_surplus(values, metric)
         dicts = [value for value in values if type(value) is dict]
         named = name_elements(dicts, self._top) if len(dicts) == len(values) else None
         if named is not None and len({(one.device, one.path) for one in named}) == len(named):
@@ -125,7 +127,7 @@ class JsonValues:
         self._nested = True
         for path, fields in objects:
             if path and not is_name(path):
-                self._skip(ascii(path)[:40], Skip.BAD_NAME)
+                self.skip(ascii(path)[:40], Skip.BAD_NAME)
                 continue
             self._take_root(fields, _join(metric, path) if path else metric, self._moment.at)
         return self._content(None)
@@ -142,7 +144,7 @@ class JsonValues:
             heard = (self._top,)
         return Content(
             tuple(readings), not readings, self._time_from, traceparent, self._notes, tuple(self._skipped),
-            None, (), heard,
+            None, (), heard, off_s=self._off_s,
         )  # fmt: skip
 
     # --------------------------------------------------------------------------------- objects
@@ -200,16 +202,16 @@ class JsonValues:
         for key, celsius in roles.twins:
             if is_same_heat(fields[key], fields[celsius]):
                 apart.add(key)
-                self._skip(_join(base, key), Skip.OTHER_UNIT)
+                self.skip(_join(base, key), Skip.OTHER_UNIT)
         for key in roles.hidden:
             if key not in apart:
-                self._skip(_join(base, key), Skip.NOT_A_VALUE)
+                self.skip(_join(base, key), Skip.NOT_A_VALUE)
         for key in roles.bad:
             if not key and type(fields[key]) is dict:  # a sensor that was given no name
                 self._nested = True
                 self._take_object(fields[key], base, at)
             else:
-                self._skip(_join(base, ascii(key)[:40]), Skip.BAD_NAME)
+                self.skip(_join(base, ascii(key)[:40]), Skip.BAD_NAME)
         for key, unit_key in roles.own_units:
             unit = read_unit(fields[unit_key])
             if unit and key not in apart:
@@ -254,7 +256,7 @@ class JsonValues:
         given = [tags[key] for key in sorted(tags) if key.lower() != _HOST]
         path = [text for text in (name[1] if name else None, *given) if type(text) is str]
         if not all(map(is_name, path)) or len(given) > len(path):
-            self._skip(base or VALUE, Skip.BAD_NAME)
+            self.skip(base or VALUE, Skip.BAD_NAME)
         else:
             self._take_object(values, ".".join([base, *path] if base else path) or None, at)
         return True
@@ -285,7 +287,7 @@ class JsonValues:
         for key in roles.events:
             if type(fields[key]) is str and key not in apart:
                 apart.add(key)
-                self._skip(_join(base, key), Skip.TEXT)
+                self.skip(_join(base, key), Skip.TEXT)
         if value_key is None:
             self._take_plain(fields, roles, base, at, apart, unit_key, named=named)
             return
@@ -293,7 +295,7 @@ class JsonValues:
         apart |= roles.annotations
         for key in roles.annotations:
             if type(fields[key]) is str and len(fields[key]) > _MAX_WORD:
-                self._skip(_join(base, key), Skip.TEXT)  # a sentence in place of a code is looked at
+                self.skip(_join(base, key), Skip.TEXT)  # a sentence in place of a code is looked at
         if unit_key is not None:
             apart.add(unit_key)
         if name is not None:
@@ -302,7 +304,7 @@ class JsonValues:
                 self._nested |= base is not None
                 base = _join(base, name[1])
         if any(_is_bad(fields[key], opc_ua=key.lower().endswith("code")) for key in roles.qualities):
-            self._skip(base or VALUE, Skip.BAD_QUALITY)
+            self.skip(base or VALUE, Skip.BAD_QUALITY)
         else:
             self._take_value(base or VALUE, fields[value_key], at, unit)
         self._take_metrics(fields, [key for key in roles.metrics if key not in apart], base, at)
@@ -327,7 +329,7 @@ class JsonValues:
             and all(key in roles.annotations for key in keys)
         ):
             # A tag with an error code in place of its value.
-            self._skip(base, Skip.NO_VALUE)
+            self.skip(base, Skip.NO_VALUE)
             return
         unit = read_unit(fields[unit_key]) if unit_key else None
         numbers = sum(type(fields[key]) is float for key in keys)
@@ -378,15 +380,15 @@ class JsonValues:
             found = read_value(value, self._reader)
             if isinstance(found, Skip):
                 label = found is Skip.UNMAPPED and is_label(name)
-                self._skip(name, Skip.TEXT if label else found)
+                self.skip(name, Skip.TEXT if label else found)
             elif (
                 is_naming(name)
                 and not any(map(str.isdigit, value))
                 and value.casefold() not in self._reader.words
             ):
-                self._skip(name, Skip.TEXT)
+                self.skip(name, Skip.TEXT)
             else:
-                self._add(name, at, found[0], found[1] or unit)
+                self._add(name, at, found[0], found[1] or unit, found[2])
         elif kind is dict or kind is list:
             first = len(self._readings)
             if kind is dict:
@@ -398,24 +400,22 @@ class JsonValues:
                     replace(one, unit=one.unit or unit) for one in self._readings[first:]
                 ]
         else:
-            self._skip(name, value if kind is Skip else Skip.NULL)
+            self.skip(name, value if kind is Skip else Skip.NULL)
 
-    def _add(self, name: str, at: float, value: float, unit: str | None) -> None:
+    def _add(self, name: str, at: float, value: float, unit: str | None, word: str | None = None) -> None:
         if value >= _MIN_EPOCH and unit is None and is_time_like(name.rpartition(".")[2]) and is_epoch(value):
-            self._skip(name, Skip.NOT_A_VALUE)
+            self.skip(name, Skip.NOT_A_VALUE)
         elif not NEAR < value < FAR and is_sentinel(self._device, name, value, unit):
-            self._skip(name, Skip.SENTINEL)
+            self.skip(name, Skip.SENTINEL)
         else:
-            self._readings.append(Reading(self._device, name, at, value, unit))
+            self._readings.append(Reading(self._device, name, at, value, unit, word))
 
-    def _take_array(self, items: list[Any], base: str | None, at: float) -> None:
+    def _take_array(self, items: Sequence[Any], base: str | None, at: float) -> None:
         """Take objects by their ids, else by their times, the rest by place."""
         self._nested = True
         if len(self._readings) > self._limits.max_readings:
             return
-        if items and items[-1] is Skip.TOO_MANY:
-            items = items[:-1]
-            self._skip(base or VALUE, Skip.TOO_MANY)
+        items = self._without_surplus(items, base)
         objects = bool(items) and all(type(item) is dict for item in items)
         if objects and all(roles_of(item).tagged for item in items):
             for item in items:
@@ -436,15 +436,22 @@ class JsonValues:
             for name, value, unit, time in pairs:
                 path = _join(base, name) if name else base or VALUE
                 if name and is_no_value(name):
-                    self._skip(path, Skip.NOT_A_VALUE)
+                    self.skip(path, Skip.NOT_A_VALUE)
                 else:
                     self._take_value(path, value, at if time is None else self._read_time(time) or at, unit)
         elif len(items) > self._limits.max_vector:
-            self._skip(base or VALUE, Skip.VECTOR)
+            self.skip(base or VALUE, Skip.VECTOR)
         else:
             self._take_places(items, base, at)
 
-    def _take_places(self, items: list[Any], base: str | None, at: float) -> None:
+    def _without_surplus(self, items: Sequence[Any], base: str | None) -> Sequence[Any]:
+        """Return ``items`` without the mark behind them for those that are too many."""
+        if not items or items[-1] is not Skip.TOO_MANY:
+            return items
+        self.skip(base or VALUE, Skip.TOO_MANY)
+        return items[:-1]
+
+    def _take_places(self, items: Sequence[Any], base: str | None, at: float) -> None:
         """Take what has no name of its own.
 
         A list of measurements is mostly one of one: the first has the name of the list.
@@ -453,7 +460,7 @@ class JsonValues:
         if time is not None:
             found = self._read_time(time)
             if found is None:
-                self._skip(base or VALUE, Skip.HISTORY)
+                self.skip(base or VALUE, Skip.NOT_A_VALUE)
                 return
             at = found
         for place, item in enumerate(items):
@@ -467,7 +474,7 @@ class JsonValues:
 
     def _take_element(self, item: dict[str, Any], element: Element, base: str | None, at: float) -> None:
         if element.unreadable:
-            self._skip(base or VALUE, Skip.BAD_NAME)
+            self.skip(base or VALUE, Skip.BAD_NAME)
             return
         device = self._device
         if element.device is not None:
@@ -491,7 +498,7 @@ class JsonValues:
             if not isinstance(found, Note):
                 self._time_from = TimeFrom.PAYLOAD
                 return found
-            self._note(found)
+            self._note_time(found, fields[key])
         return at
 
     def _read_time(self, given: Any) -> float | None:
@@ -499,8 +506,13 @@ class JsonValues:
         if not isinstance(found, Note):
             self._time_from = TimeFrom.PAYLOAD
             return found
-        self._note(found)
+        self._note_time(found, given)
         return None
+
+    def _note_time(self, note: Note, given: Any) -> None:
+        self._note(note)
+        if self._off_s is None:
+            self._off_s = offset_of(given, self._moment.received)
 
     # ---------------------------------------------------------------------------------- limits
 
@@ -508,9 +520,14 @@ class JsonValues:
         if note not in self._notes:
             self._notes += (note,)
 
-    def _skip(self, name: str, why: Skip) -> None:
-        if len(self._skipped) < _MAX_SKIPPED:
-            self._skipped.append(Skipped(name[: self._limits.max_string], why))
+    def skip(self, name: str, why: Skip) -> None:
+        """Report a value that did not become a reading."""
+        skipped = self._skipped
+        if len(skipped) == _MAX_SKIPPED and why is Skip.TOO_MANY is not skipped[-1].why:
+            del skipped[-1]  # of all reasons the one that must not be lost
+        if len(skipped) < _MAX_SKIPPED:
+            device = None if self._device is self._top else self._device
+            skipped.append(Skipped(name[: self._limits.max_string], why, device))
 
     def _drop_unsound(self) -> None:
         """Drop what has a long name, is one too many, or has the name and the time of another reading."""
@@ -519,12 +536,12 @@ class JsonValues:
         for reading in self._readings:
             key = (reading.device, reading.metric, reading.at)
             if len(reading.metric) > limits.max_string:
-                self._skip(reading.metric, Skip.TOO_LONG)
+                self.skip(reading.metric, Skip.TOO_LONG)
             elif key in kept:
                 self._note(Note.REPEATED)
-                self._skip(reading.metric, Skip.REPEATED)
+                self.skip(reading.metric, Skip.REPEATED)
             elif len(kept) >= limits.max_readings:
-                self._skip(reading.metric, Skip.TOO_MANY)
+                self.skip(reading.metric, Skip.TOO_MANY)
                 break
             else:
                 kept[key] = reading

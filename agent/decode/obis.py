@@ -38,7 +38,7 @@ def read_obis(text: str, limits: DecodeLimits) -> dict[str, object]:
             values[code] = Skip.TOO_MANY
             break
         given = found[2][1:-1].split(")(")
-        values[code] = Skip.HISTORY if len(given) > _CLOCKED else _read(given[-1])
+        values[code] = Skip.NOT_A_VALUE if len(given) > _CLOCKED else _read(given[-1])
     return values
 
 

@@ -3,12 +3,14 @@
 import re
 from html import unescape
 from math import isfinite
+from typing import NamedTuple
 
 from agent.decode.family import DEFAULT_READER, Reader, Skip
 from agent.domain.units import is_spelling
 
 MAX_UNIT = 16
 VALUE = "value"  # the metric where neither topic nor payload names one
+MAX_WORD = 32
 
 # The first word of each pair is 1, the second 0.
 _PAIRS = (
@@ -51,8 +53,16 @@ _SIGNS = str.maketrans(
 )  # fmt: skip
 
 
-def read_value(text: str, reader: Reader = DEFAULT_READER) -> tuple[float, str | None] | Skip:
-    """Return value and unit of a text such as ``21.5``, ``21,5 °C``, ``ON`` or ``open``, else what it is.
+class Found(NamedTuple):
+    """The value of a text."""
+
+    value: float
+    unit: str | None = None
+    word: str | None = None  # as sent, where it is a word and no number
+
+
+def read_value(text: str, reader: Reader = DEFAULT_READER) -> Found | Skip:
+    """Return the value of a text such as ``21.5``, ``21,5 °C``, ``ON`` or ``open``, else what it is.
 
     A comma is a decimal comma where it can be nothing else, or where ``reader.comma`` is set.
     """
@@ -63,10 +73,10 @@ def read_value(text: str, reader: Reader = DEFAULT_READER) -> tuple[float, str |
         text = text.translate(_SIGNS).strip()
     word = text.casefold()
     if word in reader.words:
-        return reader.words[word], None
+        return Found(reader.words[word], word=_as_sent(text))
     found = _QUANTITY.fullmatch(text)
     if found is None or not (found["unit"] is None or is_spelling(found["unit"])):
-        return _read_word(word)
+        return _read_word(word, text)
     number, unit = found["number"], found["unit"]
     plain = _plain_number(number.rstrip(" "), comma=reader.comma)
     if plain is None:
@@ -75,12 +85,18 @@ def read_value(text: str, reader: Reader = DEFAULT_READER) -> tuple[float, str |
     if digits and unit is None and _is_id(digits[1], digits[2]):
         return Skip.NOT_A_VALUE
     value = float(plain)
-    return (value, unit) if isfinite(value) else Skip.NOT_FINITE
+    return Found(value, unit) if isfinite(value) else Skip.NOT_FINITE
 
 
-def _read_word(word: str) -> tuple[float, None] | Skip:
+def _as_sent(text: str) -> str | None:
+    """Return a configured word for people, bounded; None for a number that `values:` maps."""
+    word = text[:MAX_WORD]
+    return word if word.isprintable() and not _QUANTITY.fullmatch(text) else None
+
+
+def _read_word(word: str, text: str) -> Found | Skip:
     if word in _WORDS:
-        return _WORDS[word], None
+        return Found(_WORDS[word], word=text[:MAX_WORD])
     if word in _NO_VALUE:
         return Skip.NO_VALUE
     if word.lstrip("+-") in _NOT_FINITE:

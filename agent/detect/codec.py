@@ -7,6 +7,7 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from math import inf
+from typing import Any
 
 from agent.detect.rhythm import Rhythm
 from agent.detect.state import OLD_SIZE, SIZE, State
@@ -15,7 +16,7 @@ from agent.domain.records import AgentError
 
 MAGIC = b"EDS1"
 HEAD = struct.Struct("<4sI")
-RHYTHM = 9  # values of a rhythm
+RHYTHM = 9  # values of a rhythm; a tenth where its device announced an interval
 PART = 20  # names or rhythms in one piece of the head
 
 Row = tuple[str, str, str | None, int, State]
@@ -70,7 +71,14 @@ def _json(value: object) -> str:
 
 
 def _dump_rhythm(r: Rhythm) -> list[float]:
-    return [r.clock, r.at, r.anchor, r.gaps, r.usual_s, r.longest_s, r.silent, r.patience_s, r.known_s]
+    values = [r.clock, r.at, r.anchor, r.gaps, r.usual_s, r.longest_s, r.silent, r.patience_s, r.known_s]
+    return values if r.announced_s is None else [*values, r.announced_s]
+
+
+def _load_rhythm(values: list[Any]) -> Rhythm:
+    rhythm = Rhythm(*(*values, inf)[:RHYTHM])  # one that was saved without ``known_s`` is known well enough
+    rhythm.announced_s = values[RHYTHM] if len(values) > RHYTHM else None
+    return rhythm
 
 
 def decode(blob: bytes) -> Parts:
@@ -98,15 +106,21 @@ def _decode(blob: bytes) -> Parts:
     if len(blob) != start + len(names) * size * 8:
         raise ValueError("length")
     later = array("d", bytes(8 * (SIZE - size)))
-    # A rhythm that was saved without ``known_s`` is known well enough.
-    rhythms = {device: Rhythm(*(*values, inf)[:RHYTHM]) for device, values in head["rhythms"].items()}
+    rhythms = {device: _load_rhythm(values) for device, values in head["rhythms"].items()}
     rows: list[Row] = []
     for place, (device, metric, unit, seen) in enumerate(names):
         begin = start + place * size * 8
         rows.append((device, metric, unit, seen, _native(blob[begin : begin + size * 8]) + later))
     odd: list[Odd] = [
-        (device, metric, was, pending, None if said is None else (said[0], said[1]))
-        for device, metric, was, pending, said in head.get("units", ())  # older states end before
+        (
+            device,
+            metric,
+            was,
+            pending,
+            None if said is None else (said[0], said[1]),
+            word[0] if word else None,
+        )
+        for device, metric, was, pending, said, *word in head.get("units", ())  # older states end before
     ]
     return head["count"], head["up_since"], rhythms, rows, odd
 

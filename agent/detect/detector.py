@@ -79,6 +79,7 @@ class Detector:
         except KeyError:
             series = self._meet(reading)
         self._count = series.seen = self._count + 1
+        series.word = reading.word
         limit, bounds = series.limit, series.bounds
         said: tuple[float, str] | None = None
         was: str | None = None
@@ -192,6 +193,12 @@ class Detector:
         """Take a message of a device without a value in it: the device is not silent."""
         self._watch.hear_no_value(device, clock)
 
+    def expect_interval(self, device: str, seconds: float) -> None:
+        """Take the interval at which a device announces that it reports."""
+        rhythm = self._watch.rhythms.get(device)
+        if rhythm is not None:
+            rhythm.announced_s = seconds
+
     def seniority(self, device: str) -> int | None:
         """Return how many devices were met before a tracked one, None for another."""
         rhythm = self._watch.rhythms.get(device)
@@ -257,6 +264,7 @@ class Detector:
             said=series.said,
             unit_was=series.was if series.learning else None,
             diagnostic=series.diagnostic,
+            word=series.word,
         )
 
     def learning_count(self) -> int:
@@ -333,8 +341,8 @@ class Detector:
         """Yield the series of which a second unit is known."""
         for device, metrics in self._series.items():
             for series in metrics.values():
-                if series.odd or series.was is not None:
-                    yield device, series.metric, series.was, series.pending, series.said
+                if series.odd or series.was is not None or series.word is not None:
+                    yield device, series.metric, series.was, series.pending, series.said, series.word
 
     def load(self, blob: bytes) -> None:
         """Take back what :meth:`dump` gave.
@@ -352,9 +360,9 @@ class Detector:
             series.seen, series.state = seen, state
             series.nature()
             self._series.setdefault(device, {})[metric] = series
-        for device, metric, was, pending, said in odd:
+        for device, metric, was, pending, said, word in odd:
             series = self._series[device][metric]
-            series.was, series.pending, series.said = was, pending, said
+            series.was, series.pending, series.said, series.word = was, pending, said, word
             series.odd = pending is not None or said is not None
         self.stats.series = len(rows)
 

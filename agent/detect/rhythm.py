@@ -32,6 +32,7 @@ class Rhythm:
     known_s: float = 0.0  # for how long it has sent, without gaps that are not believed at once
     queued: float = inf  # the watch's note: its due time in the heap
     older: int = 0  # the watch's note: devices that were met before
+    announced_s: float | None = None  # the interval that the device itself announced
     unreadable: bool = False  # sends, but no value, for as long as its silence would take
 
     def beat(self, at: float, clock: float, up_since: float | None, settings: DetectSettings) -> None:

@@ -33,7 +33,8 @@ SMALL = 0.02  # of the largest value: W and kW look the same so close to zero
 NO_UNIT = ""
 
 Said = tuple[float, str]
-Odd = tuple[str, str, str | None, str | None, Said | None]  # device, metric, unit, pending unit, sent unit
+# Device, metric, unit, pending unit, as sent, and the word behind the last value.
+Odd = tuple[str, str, str | None, str | None, Said | None, str | None]
 
 
 class Series:
@@ -51,6 +52,7 @@ class Series:
         "state",
         "unit",
         "was",
+        "word",
     )
 
     def __init__(self, metric: str, unit: str | None, limit: Limit | None) -> None:
@@ -61,6 +63,7 @@ class Series:
         self.was: str | None = None  # the unit before it began again, NO_UNIT without one
         self.pending: str | None = None  # the foreign unit of the last reading
         self.said: Said | None = None  # the last reading as sent, if it was converted
+        self.word: str | None = None  # behind the last value
         self.odd = False  # whether the last reading was one of these
         self.diagnostic = look_up(metric).kind is not MetricClass.READING
         self.hold(limit)

@@ -25,6 +25,7 @@ from agent.domain.enums import (
 )
 from agent.domain.kinds import Kind as Kind
 from agent.domain.messages import (
+    NOTHING_READ as NOTHING_READ,
     Arrival as Arrival,
     LinkDown as LinkDown,
     LinkUp as LinkUp,
@@ -46,6 +47,7 @@ class Reading:
     at: float  # event time: payload, else user property, else receipt
     value: float
     unit: str | None = None
+    word: str | None = None  # behind the number, as sent: open, LOW; for people, never for a model
 
     @property
     def series(self) -> tuple[str, str]:
@@ -62,6 +64,7 @@ class MessageRow:
     readings: tuple[Reading, ...]
     traceparent: str | None = None
     seed: bool = False  # a retained replay: last value and unit only
+    history: tuple[Reading, ...] = ()  # at their own times: in no window, never learnt
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,7 @@ class TimerRow:
     clock: float
     kind: TimerKind
     device: str | None = None
+    seconds: float | None = None  # an announced interval
 
 
 Row = MessageRow | TimerRow
@@ -155,6 +159,7 @@ class SeriesView:
     said: tuple[float, str] | None = None  # last value and its unit as sent, where it was converted
     unit_was: str | None = None  # the unit before it began again, "" for none; while it is learning
     diagnostic: bool = False  # kept and shown, not judged
+    word: str | None = None  # behind the last value, as sent
 
 
 # -------------------------------------------------------------------------------------- windows
@@ -170,6 +175,7 @@ class WindowReading:
     value: float
     unit: str | None
     score: Score
+    word: str | None = None  # behind the value, as sent; never sent to a model
 
 
 @dataclass(frozen=True, slots=True)

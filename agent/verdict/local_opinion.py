@@ -52,7 +52,8 @@ def _newest_per_metric(readings: Sequence[Scored]) -> Iterator[int]:
 
 
 def _cited(index: int, reading: Reading, score: Score) -> WindowReading:
-    return WindowReading(f"r{index + 1}", reading.metric, reading.at, reading.value, reading.unit, score)
+    ref = f"r{index + 1}"
+    return WindowReading(ref, reading.metric, reading.at, reading.value, reading.unit, score, reading.word)
 
 
 def opine(readings: Sequence[Scored]) -> LocalOpinion:
@@ -172,7 +173,8 @@ def opine_silence(silence: Silence) -> LocalOpinion:
 def _tell(lead: WindowReading, alarms: int) -> str:
     unit = f" {lead.unit}" if lead.unit else ""
     said = lead.score.said
-    sent = f" (sent as {said[0]:.6g} {said[1]})" if said else ""
+    as_sent = f"{said[0]:.6g} {said[1]}" if said else lead.word
+    sent = f" (sent as {as_sent})" if as_sent else ""
     name = name_for_people(lead.metric)
     text = f"{name} {lead.value:.6g}{unit}{sent} {lead.score.kind.traits.summary}"
     if lead.score.expected is not None:

@@ -17,7 +17,7 @@ from agent.config import Config
 from agent.config.load import load
 from agent.config.settings import of_limits
 from agent.decode.registry import Registry
-from agent.detect import Detector, DetectSettings
+from agent.detect import Detector
 from agent.domain.records import (
     DecodeError,
     Finding,
@@ -25,6 +25,7 @@ from agent.domain.records import (
     Reading,
     Reason,
     Score,
+    Severity,
     Silence,
     TimerKind,
     TimerRow,
@@ -38,6 +39,7 @@ from agent.verdict.review_policy import CalmRate, Doubts, ReviewSettings, decide
 from simulator.agent_process import demo_config
 from simulator.events import Message
 from simulator.score import Opening
+from tests.benchmarks.detect.contestants import Contestant
 
 
 @dataclass(slots=True)
@@ -49,7 +51,8 @@ class Counts:
     audits: int = 0
 
 
-def _config(limits: Mapping[str, Any], sources: Sequence[Mapping[str, Any]] | None) -> Config:
+def configure(limits: Mapping[str, Any], sources: Sequence[Mapping[str, Any]] | None) -> Config:
+    """Return the configuration with these limits, and the demo's sources unless others are given."""
     if sources is None:
         sources = yaml.safe_load(demo_config().read_text())["sources"]
     with TemporaryDirectory() as folder:
@@ -59,7 +62,10 @@ def _config(limits: Mapping[str, Any], sources: Sequence[Mapping[str, Any]] | No
 
 
 class LocalAgent:
-    """One agent; its findings before ``live_from`` (event time) are not kept. It reads the demo's sources."""
+    """One agent; its findings before ``live_from`` (event time) are not kept. It reads the demo's sources.
+
+    A ``rival`` judges in place of the detector.
+    """
 
     def __init__(
         self,
@@ -67,15 +73,16 @@ class LocalAgent:
         live_from: float = 0.0,
         limits: Mapping[str, Any] | None = None,
         sources: Sequence[Mapping[str, Any]] | None = None,
-        settings: DetectSettings | None = None,
+        rival: Contestant | None = None,
         on_window: Callable[[Window], object] = lambda _window: None,
     ) -> None:
-        config = _config(limits or {}, sources)
+        config = configure(limits or {}, sources)
         self._registry = Registry(sources=config.sources, base_topic="edge-agent/bench")
-        self.detector = Detector(settings or DetectSettings(), of_limits(config))
+        self.detector = Detector(limits=of_limits(config))
+        self._judge: Contestant = rival or self.detector
         self._windows = Windows(WindowSettings())
         self._sealer = Sealer(
-            journal="bench", agent="bench", may_ask=lambda *_: False, views=self.detector.some_views
+            journal="bench", agent="bench", may_ask=lambda *_: False, views=self._judge.some_views
         )
         self._findings: dict[str, Finding] = {}
         self._calm = CalmRate()
@@ -87,6 +94,7 @@ class LocalAgent:
         self._connected = False
         self.counts = Counts()
         self.openings: list[Opening] = []
+        self.critical: set[str] = set()  # ids of findings that were critical at some time
         self.why: deque[tuple[Opening, Window]] = deque(maxlen=10_000)  # with the window, to look into
 
     def hear(self, messages: Iterable[Message]) -> None:
@@ -100,28 +108,28 @@ class LocalAgent:
                 continue
             self._take(decoded.readings, message.at)
             for device in decoded.heard:
-                self.detector.heard(device, message.at)
+                self._judge.heard(device, message.at)
 
     def pass_time(self, clock: float) -> None:
         """Let windows and silences that are due until ``clock`` come about."""
         if not self._connected:
             self._connected = True
-            self.detector.connected(clock)
+            self._judge.connected(clock)
         while True:
-            dues = [due for due in (self._windows.next_due(), self.detector.next_due()) if due is not None]
+            dues = [due for due in (self._windows.next_due(), self._judge.next_due()) if due is not None]
             if not dues or min(dues) > clock:
                 return
             now = min(dues)
             self._seq += 1
             for draft in self._windows.tick(now):
                 self._seal(draft)
-            for silence in self.detector.tick(now):
+            for silence in self._judge.tick(now):
                 self._silence(silence, now)
 
     def _take(self, readings: Iterable[Reading], clock: float) -> None:
         by_device: dict[str, list[tuple[Reading, Score]]] = {}
         for reading in readings:
-            by_device.setdefault(reading.device, []).append(self.detector.judge(reading, clock))
+            by_device.setdefault(reading.device, []).append(self._judge.judge(reading, clock))
         for device, scored in by_device.items():
             self._last_seq[device] = self._seq
             for draft in self._windows.add(device, self._seq, clock, scored, None):
@@ -176,6 +184,8 @@ class LocalAgent:
                 replace(one, later=(*one.later, str(after.kind))) if one.finding_id == after.id else one
                 for one in self.openings
             ]
+        if after is not None and after.severity is Severity.CRITICAL:
+            self.critical.add(after.id)
         if event is FindingEvent.OPENED and after is not None:
             opening = Opening(
                 finding_id=after.id,

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from agent.decode.family import DecodeLimits, Note, Skip, TimeFrom
+from agent.decode.families.generic import Generic
+from agent.decode.family import DecodeLimits, Note, Reader, Route, Skip, Skipped, TimeFrom
 from agent.decode.metric_rules import MetricSettings
 from agent.decode.registry import Decoded, Registry, SourceSpec
 from agent.domain.records import DecodeError, DecodeReason, Reading
@@ -307,7 +308,7 @@ def test_skipped_values_are_said() -> None:
         ("c", Skip.NOT_FINITE),
         ("w", Skip.VECTOR),
         ("action", Skip.TEXT),
-    } == set(decoded.skipped)
+    } == {(one.name, one.why) for one in decoded.skipped}
 
 
 def test_skipped_values_are_bounded() -> None:
@@ -353,7 +354,7 @@ def test_limits_are_configurable() -> None:
     )
     assert len(small.decode("a/b", b'{"x":1,"y":2}', NOW).readings) == 2
     cut = small.decode("a/b", b'{"x":1,"y":2,"z":3}', NOW)
-    assert (len(cut.readings), list(cut.skipped)) == (2, [("z", Skip.TOO_MANY)])
+    assert (len(cut.readings), list(cut.skipped)) == (2, [Skipped("z", Skip.TOO_MANY)])
     with pytest.raises(DecodeError, match="too_large"):
         small.decode("a/b", b" " * 41, NOW)
 
@@ -472,3 +473,25 @@ def test_text_of_columns_and_pairs(text: str, expected: dict[str, float]) -> Non
 def test_text_that_could_be_something_else(text: str) -> None:
     """A sentence, a time of day, thousands or an address are not columns and not pairs."""
     assert decode(text).readings == ()
+
+
+@pytest.mark.parametrize(
+    ("payload", "expected"),
+    [
+        (b"LOW", (0.0, "LOW")),
+        (b" Open\n", (1.0, "Open")),
+        (b"1", (1.0, None)),
+        (b"true", (1.0, "true")),
+        (b"21.5 C", (21.5, None)),
+        (b'{"value":"wet"}', (1.0, "wet")),
+        (b'{"value":true}', (1.0, None)),
+        (b"Kipp\xc3\xbcfenster auf", (2.0, "Kipp\u00fcfenster auf")),
+        (b'{"value":"99"}', (3.0, None)),
+    ],
+)
+def test_the_word_behind_a_number(payload: bytes, expected: tuple[float, str | None]) -> None:
+    """It is kept as it was sent; a number that `values:` maps is not a word."""
+    words = {"kipp\u00fcfenster auf": 2.0, "99": 3.0}
+    family = Generic(limits=DecodeLimits(), max_future_skew_s=300.0)
+    content = family.decode(Route("t", "d", "value", reader=Reader(words=words)), payload, NOW, ())
+    assert [(one.value, one.word) for one in content.readings] == [expected]

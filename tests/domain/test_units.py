@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from agent.decode.family import Skip
-from agent.decode.values import read_value
+from agent.decode.values import Found, read_value
 from agent.domain.units import SAME, UNITS, canonical, conversion
 
 
@@ -104,8 +104,8 @@ def test_each_canonical_name_is_its_own() -> None:
 @pytest.mark.parametrize("name", UNITS)
 def test_each_unit_of_the_table_is_read_behind_a_number(name: str) -> None:
     """One table for the decoder and for limits and conversions."""
-    assert read_value(f"5 {name}") == (5.0, name)
-    assert read_value(f"5.5{name}") == (5.5, name)
+    assert read_value(f"5 {name}") == Found(5.0, name)
+    assert read_value(f"5.5{name}") == Found(5.5, name)
 
 
 @pytest.mark.parametrize("text", ["4k", "5G", "12b", "3D", "2M", "10T", "12 monkeys", "100/", "12e5"])

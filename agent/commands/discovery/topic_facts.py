@@ -138,8 +138,6 @@ def _note(facts: TopicFacts, decoded: Decoded, message: Message) -> None:
     why = "" if decoded.readings else _why(decoded)
     facts.told += bool(decoded.online is not None or decoded.states or (decoded.heard and why == "no value"))
     _note_words(facts, decoded.skipped, message.payload, value)
-    if isinstance(value, dict):
-        facts.bare = False
     if isinstance(value, dict) and decoded.family == GENERIC:
         _note_ids(facts, value)
     if why:

@@ -54,7 +54,7 @@ class BleGateway(JsonFamily):
         sensors = list(islice(_sensors(value, route), _MAX_SENSORS + 1))
         if not sensors:
             return nothing("mac", Skip.NO_VALUE)
-        parts = [] if len(sensors) <= _MAX_SENSORS else [nothing("sensors", Skip.TOO_MANY)]
+        parts = [nothing("sensors", Skip.TOO_MANY)] if _has_more(value, sensors) else []
         for address, fields in sensors[:_MAX_SENSORS]:
             given = next((fields[key] for key in _TIMES if key in fields), None)
             frame = self.frame(route, received, properties, given, root=value)
@@ -76,6 +76,13 @@ def _sensors(value: Any, route: Route) -> Iterator[tuple[str, dict[str, Any]]]:
             yield from found
     elif isinstance(value, list):
         yield from _listed(value)
+
+
+def _has_more(value: Any, sensors: list[tuple[str, dict[str, Any]]]) -> bool:
+    """Return whether the message holds more sensors than are read."""
+    lists = [value] if isinstance(value, list) else value.values()
+    cut = any(isinstance(one, list) and one[-1:] == [Skip.TOO_MANY] for one in lists)
+    return cut or len(sensors) > _MAX_SENSORS
 
 
 def _listed(items: list[Any]) -> Iterator[tuple[str, dict[str, Any]]]:

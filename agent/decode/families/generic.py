@@ -23,7 +23,7 @@ from agent.decode.obis import is_obis, read_obis
 from agent.decode.pairs import is_pairs, read_pairs
 from agent.decode.sentinels import FAR, NEAR, is_sentinel
 from agent.decode.times import Moment, is_epoch, moment_of
-from agent.decode.values import VALUE, is_name, read_value
+from agent.decode.values import VALUE, Found, is_name, read_value
 from agent.domain.records import DecodeError, DecodeReason, Reading
 
 _NUMBER = re.compile(rb"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?")
@@ -105,7 +105,7 @@ class Generic:
         if isinstance(found, Skip):
             _refuse_bytes(payload, text, found, notes)
             return _nothing(route, found, moment)
-        return _content_of(route, *found, moment, notes)
+        return _content_of(route, found, moment, notes)
 
 
 def _state_of(route: Route, *, online: bool) -> Content | None:
@@ -149,23 +149,23 @@ def _number(route: Route, digits: bytes, moment: Moment) -> Content:
         name = route.metric or route.topic.rpartition("/")[2]
         if value >= FAR and is_time_like(name) and is_epoch(value):
             return _nothing(route, Skip.NOT_A_VALUE, moment)
-        return _content_of(route, value, None, moment)
+        return _content_of(route, Found(value), moment)
     reading = Reading(route.device, metric, moment.at, value, None)
-    return Content((reading,), False, moment.time_from, None, moment.notes)  # noqa: FBT003 - the hot path
+    content = Content((reading,), False, moment.time_from, None, moment.notes)  # noqa: FBT003 - the hot path
+    return content if moment.off_s is None else content._replace(off_s=moment.off_s)
 
 
-def _content_of(
-    route: Route, value: float, unit: str | None, moment: Moment, notes: tuple[Note, ...] = ()
-) -> Content:
-    metric = route.metric
+def _content_of(route: Route, found: Found, moment: Moment, notes: tuple[Note, ...] = ()) -> Content:
+    metric, (value, unit, word) = route.metric, found
     if metric is None:
         metric = VALUE
     elif is_no_value(metric):
         return _nothing(route, Skip.NOT_A_VALUE, moment)
     if not NEAR < value < FAR and is_sentinel(route.device, metric, value, unit):
         return _nothing(route, Skip.SENTINEL, moment)
-    reading = Reading(route.device, metric, moment.at, value, unit)
-    return Content((reading,), time_from=moment.time_from, notes=moment.notes + notes)
+    reading = Reading(route.device, metric, moment.at, value, unit, word)
+    all_notes = moment.notes + notes
+    return Content((reading,), time_from=moment.time_from, notes=all_notes, off_s=moment.off_s)
 
 
 def _nothing(route: Route, why: Skip, moment: Moment) -> Content:

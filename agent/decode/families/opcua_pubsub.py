@@ -52,6 +52,9 @@ class OpcUaPubSub(JsonFamily):
 
     def _messages(self, messages: list[Any], frame: Frame, device: str) -> Iterator[Content]:
         for message in messages[:_MAX_MESSAGES]:
+            if isinstance(message, Skip):
+                yield nothing("messages", message)
+                continue
             if type(message) is not dict or message.get("MessageType") in _NO_FRAME:
                 yield nothing("message", Skip.NOT_A_VALUE, heard=(device,))
                 continue
@@ -99,7 +102,7 @@ class OpcUaPubSub(JsonFamily):
         if type(value) is float and len(name) <= self.limits.max_string:  # by far the most
             moment = frame.moment
             one = Reading(device, name, moment.at, value)
-            return Content((one,), time_from=moment.time_from, notes=moment.notes)
+            return Content((one,), time_from=moment.time_from, notes=moment.notes, off_s=moment.off_s)
         return self.take(value, frame, device=device, metric=name)
 
 

@@ -45,11 +45,13 @@ class SenML(JsonFamily):
 
     def _record(self, route: Route, record: Any, base: dict[str, Any], frame: Frame) -> Content:
         if type(record) is not dict:
-            return Content((), skipped=(Skipped(VALUE, Skip.NOT_A_VALUE),))
-        must = next((key for key in record if key.endswith("_")), None)
-        if must is not None:
-            raise DecodeError(DecodeReason.NO_READINGS, f"field {must!a} must be understood and is not")
-        base.update((key, value) for key, value in record.items() if key.startswith("b"))
+            why = record if isinstance(record, Skip) else Skip.NOT_A_VALUE
+            return Content((), skipped=(Skipped(VALUE, why),))
+        for key, value in record.items():
+            if key[-1:] == "_":
+                raise DecodeError(DecodeReason.NO_READINGS, f"field {key!a} must be understood and is not")
+            if key[:1] == "b":
+                base[key] = value
         device, name = self._names(route, _text(base.get("bn")), _text(record.get("n")))
         if name is None:
             return Content((), skipped=(Skipped(_text(record.get("n")) or VALUE, Skip.BAD_NAME),))
@@ -60,6 +62,7 @@ class SenML(JsonFamily):
         return Content(
             tuple(Reading(device, metric, at.at, value, unit) for metric, value in values),
             time_from=at.time_from,
+            off_s=at.off_s,
             notes=notes,
             skipped=skipped,
             heard=(device,),

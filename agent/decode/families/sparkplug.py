@@ -101,9 +101,10 @@ class Sparkplug(JsonFamily):
         device = address.id
         base = frame.moment
         readings: dict[tuple[str, float], Reading] = {}
+        history: dict[tuple[str, float], Reading] = {}
         skipped: list[Skipped] = [Skipped("metrics", Skip.TOO_MANY)] if message.more else []
         notes = dict.fromkeys(base.notes)
-        time_from = base.time_from
+        time_from, off_s = base.time_from, base.off_s
         for metric in message.metrics:
             name, found, unit = _resolve(node, address.device, metric)
             if isinstance(found, Skip):
@@ -115,14 +116,17 @@ class Sparkplug(JsonFamily):
                 notes.update(dict.fromkeys(moment.notes))
                 if moment.time_from is TimeFrom.PAYLOAD:
                     time_from = TimeFrom.PAYLOAD
-            if (name, moment.at) in readings:
+                off_s = moment.off_s if off_s is None else off_s
+            taken = history if metric.historical else readings
+            if (name, moment.at) in taken:
                 skipped.append(Skipped(name, Skip.REPEATED))
                 notes[Note.REPEATED] = None
                 continue
-            readings[name, moment.at] = Reading(device, name, moment.at, found, unit)
+            taken[name, moment.at] = Reading(device, name, moment.at, found, unit)
         return Content(
             tuple(readings.values()), not readings, time_from, None, tuple(notes),
-            tuple(sorted(skipped, key=_rank)[:MAX_SKIPPED]), heard=() if readings else (device,),
+            tuple(sorted(skipped, key=_rank)[:MAX_SKIPPED]), heard=() if readings or history else (device,),
+            history=tuple(history.values()), off_s=off_s,
         )  # fmt: skip
 
     def _death(self, address: Address, message: Payload) -> Content:
@@ -160,8 +164,6 @@ def _resolve(node: Node, device: str, metric: Metric) -> tuple[str, float | Skip
         return "a name", Skip.BAD_NAME, None
     if name == "bdSeq" or name.startswith(_CONTROL):
         return name, Skip.NOT_A_VALUE, None
-    if metric.historical:
-        return name, Skip.HISTORY, None
     if metric.bad:
         return name, Skip.BAD_QUALITY, None
     datatype = metric.datatype if metric.datatype is not None else known.datatype if known else None

@@ -54,6 +54,9 @@ class ThingsBoard(JsonFamily):
         if not entries:
             yield nothing(route.metric or "telemetry", Skip.EMPTY, heard=(device,))
         for entry in entries:
+            if type(value) is list and type(entry) is list:
+                yield nothing(route.metric or "telemetry", Skip.NOT_A_VALUE, heard=(device,))
+                continue
             at, values = frame, entry
             if type(entry) is dict and "ts" in entry and type(entry.get("values")) is dict:
                 at = self.part_of(frame, entry["ts"])
