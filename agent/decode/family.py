@@ -21,7 +21,7 @@ class DecodeLimits:
     """
 
     max_bytes: int = 256 * 1024
-    max_depth: int = 4
+    max_depth: int = 8
     max_keys: int = 256
     max_string: int = 128
     max_readings: int = 4096

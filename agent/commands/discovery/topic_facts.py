@@ -9,10 +9,10 @@ from typing import Any, Final
 
 from agent.commands.discovery.heard import Message
 from agent.decode.family import Skip, Skipped
-from agent.decode.json_values import VALUE
 from agent.decode.key_roles import is_id, is_no_value
 from agent.decode.registry import Decoded, Registry, SourceSpec
 from agent.decode.topics import covers
+from agent.decode.values import VALUE
 from agent.domain.records import DecodeError
 
 OWN_ROOT: Final = "edge-agent"  # first level of the topics that agents publish to

@@ -21,7 +21,8 @@ class Zigbee2Mqtt(JsonFamily):
     DROPPED = frozenset({
         "last_seen", "update", "update_available", "device", "elapsed", "color_mode", "color_options",
         "ieee_address", "network_address", "software_build_id", "date_code", "action_transaction_time",
-        "action_group", "action_rate", "action_transition_time",
+        "action_group", "action_rate", "action_transition_time", "holidays", "workdays", "weekly_schedule",
+        "schedule", "window_detection_params",
     })  # fmt: skip
     UNITS: ClassVar[dict[str, str]] = {
         "temperature": "°C", "local_temperature": "°C", "device_temperature": "°C", "humidity": "%",
