@@ -57,7 +57,6 @@ def run(args: argparse.Namespace) -> int:
         if not args.json:
             _note_pace(result, time.perf_counter() - began)
         if other is not None:
-            found = _open(args, other, stack)
             second = backtest(other, found, until, tap=None)
             slack_s = SLACK_S + max(one.review.window.max_age_s for one in (config, other))
             result["against"] = {"config": str(args.against), **compare(result, second, slack_s)}
@@ -180,6 +179,7 @@ def backtest(config: Config, found: Files | OwnJournal, until: Until, *, tap: Ta
             "from": instant(played.first),
             "to": instant(played.last),
             "until": instant(ends),
+            "findings_since": instant(found.since) if found.since > 0.0 else None,
             "messages": played.messages,
             "readings": played.readings or intake.stats.readings,
             "devices": detector.device_count,

@@ -67,7 +67,6 @@ def run(args: argparse.Namespace) -> int:
         if not lesson.taught:
             raise UnknownError(f"nothing was learnt: {_why(told)}")
         state.write(journal)
-    give_to_owner(*config.agent.state_dir.glob("journal.*"))
     told["state_dir"], told["problem"] = str(config.agent.state_dir), state.problem
     print_result(told, _lines, as_json=args.json)
     return 0
@@ -136,6 +135,7 @@ def stopped(config: Config) -> Iterator[Journal]:
         yield journal
     finally:
         journal.stop(CLOSING_S)
+        give_to_owner(*config.agent.state_dir.glob("journal.*"))
 
 
 def _no_arrivals(_arrival: object) -> Any:

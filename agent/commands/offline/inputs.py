@@ -150,6 +150,8 @@ def open_files(
     streams, end = [], start
     for path in paths:
         try:
+            if path.exists() and not path.is_file():
+                raise UnknownError(f"{printable(str(path))}: is not a file, which is read twice; make it one")
             if _is_table(path):
                 streams.append(open_table(path, names or Names()))
                 continue
