@@ -12,7 +12,7 @@ from agent.decode.times import is_epoch
 from agent.decode.values import read_value
 
 _SIGNS = (";", "\t", "|", ",")
-_PARTS_A_READING = 3  # lines and cells of one message
+_PARTS_A_READING = 2  # lines and cells of one message
 _MAX_LINE = 1024
 _MIN_NUMBERS = 2
 _THOUSANDS = re.compile(r"\d,\d{3}(?!\d)", re.ASCII)  # 1,234.5 is one number
@@ -23,13 +23,18 @@ def is_columns(text: str) -> bool:
     if len(text) > _MAX_LINE or "\n" in text or not any(map(str.isdigit, text[:_MAX_LINE])):
         return False
     sign = next((one for one in _SIGNS if one in text), None)
-    if sign is None or (sign == "," and (_THOUSANDS.search(text) or "." not in text)):
+    if sign is None or (sign == "," and not _parts_by_commas(text)):
         return False
     cells = [read_value(cell.strip().strip('"')) for cell in text.split(sign) if cell.strip()]
     numbers = sum(not isinstance(cell, Skip) for cell in cells)
     dates = sum(is_epoch(cell.strip()) and not cell.strip().isdigit() for cell in text.split(sign))
     void = sum(cell in {Skip.NO_VALUE, Skip.NOT_FINITE} for cell in cells)
     return numbers >= _MIN_NUMBERS and numbers + dates + void == len(cells)
+
+
+def _parts_by_commas(text: str) -> bool:
+    """Whether the commas of a line are between cells: ``21.5,44.1``, but not ``1.234,56`` or ``1,234.5``."""
+    return "." in text and not _THOUSANDS.search(text) and isinstance(read_value(text), Skip)
 
 
 def read_rows(text: str, limits: DecodeLimits) -> list[Any]:

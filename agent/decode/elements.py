@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from agent.decode.family import Skip
-from agent.decode.key_roles import KeyRoles, is_id, join_label, name_of, roles_of
-from agent.decode.values import is_name
+from agent.decode.key_roles import KeyRoles, is_id, is_lasting_id, join_label, name_of, place_of, roles_of
+from agent.decode.values import is_name, read_value
 
 _MAC = re.compile(
     r"(?:[0-9A-Fa-f]{2}[:\-]){5}(?:[0-9A-Fa-f]{2}[:\-]){0,2}[0-9A-Fa-f]{2}|[0-9A-Fa-f]{12}(?:[0-9A-Fa-f]{4})?"
@@ -43,7 +43,9 @@ def name_elements(items: Sequence[dict[str, Any]], device: str) -> list[Element]
     things = [_thing(item, roles, own) for item, roles in zip(items, each, strict=True)]
     bad = [_hides_id(item, roles, thing) for item, roles, thing in zip(items, each, things, strict=True)]
     good = [place for place, hides in enumerate(bad) if not hides] if any(bad) else range(len(items))
-    labels = _labels([items[place] for place in good], [each[place] for place in good])
+    labels = _labels(
+        [items[place] for place in good], [each[place] for place in good], placed=not any(things)
+    )
     if not any(bad) and not any(things) and not any(texts for _, texts in labels):
         return None
     named = [Element(unreadable=True)] * len(items)
@@ -57,12 +59,13 @@ def _hides_id(item: dict[str, Any], roles: KeyRoles, thing: tuple[str, str] | No
     if thing is None and any(_is_unreadable(item[key]) for key in roles.things):
         return True
     ids = [item[key] for key in roles.ids]
-    names = [item[key] for key in roles.names if key.lower() != _TYPE]
+    names = [item[key] for key in (*roles.places, *roles.names) if key.lower() != _TYPE]
     alone = thing is None and not any(name_of(key, item[key], number=True) for key in roles.ids)
     return any(map(_is_unreadable, ids)) or (
         alone
         and any(map(_is_unreadable, names))
         and not any(name_of(key, item[key]) for key in roles.names if key.lower() != _TYPE)
+        and not any(place_of(key, item[key]) for key in roles.places)
     )
 
 
@@ -82,39 +85,85 @@ def _thing(item: dict[str, Any], roles: KeyRoles, own: set[str]) -> tuple[str, s
 
 
 def _labels(
-    items: Sequence[dict[str, Any]], each: Sequence[KeyRoles]
+    items: Sequence[dict[str, Any]], each: Sequence[KeyRoles], *, placed: bool
 ) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
-    """Return keys and texts that name each item, none for an item that has neither id nor name."""
+    """Return keys and texts that name each item, none for an item that has neither id nor name.
+
+    Where ``placed`` is set, the place of the item or an id of its own kind stands in for its id.
+    """
     if not items:
         return []
     first = each[0]
     names = [key for key in first.names if key.lower() != _TYPE or first.values]
     texts = {key: found for key in (*first.ids, *names) if (found := _column(items, key)) is not None}
-    if not texts:
-        inner = _inner_column(items)
-        if inner is not None:
-            return [((inner[0],), (text,)) for text in inner[1]]
-        return [_own_label(item, roles) for item, roles in zip(items, each, strict=True)]
     times = [_time(item, roles) for item, roles in zip(items, each, strict=True)]
     ids = [key for key in texts if key in first.ids][:1]
-    fixed = texts[ids[0]] if ids else [""] * len(items)
+    if not texts and (inner := _inner_column(items)) is not None:
+        return [((inner[0],), (text,)) for text in inner[1]]
     options = [key for key in names if key in texts]
-    best = next(
-        (key for key in options if len(set(zip(fixed, texts[key], times, strict=True))) == len(items)),
-        options[0] if options else None,
-    )
+
+    def distinguish(keys: Sequence[str]) -> bool:
+        return len(set(zip(*(texts[key] for key in keys), times, strict=True))) == len(items)
+
+    if placed and not ids:
+        places = _place_columns(items, first)
+        texts |= places
+        ids = list(places)[:1]
+        for key in list(places)[1:]:
+            if not distinguish(ids) and not any(distinguish((*ids, name)) for name in options):
+                ids.append(key)
+    if placed and not ids and not any(distinguish([name]) for name in options):
+        telling = _telling_column(items, first, times)
+        texts |= telling
+        ids = list(telling)
+    if not ids and not options:
+        return [_own_label(item, roles) for item, roles in zip(items, each, strict=True)]
+    best = next((key for key in options if distinguish((*ids, key))), options[0] if options else None)
     keys = (*ids, best) if best is not None else tuple(ids)
     return [(keys, tuple(texts[key][place] for key in keys)) for place in range(len(items))]
 
 
 def _own_label(item: dict[str, Any], roles: KeyRoles) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the label of an item of a list in which not all have one."""
-    found = [
-        next(((key, text) for key in keys if (text := name_of(key, item[key], number=number))), None)
-        for keys, number in ((roles.ids, True), ([key for key in roles.names if key.lower() != _TYPE], False))
-    ]
+    options = (
+        ((key, name_of(key, item[key], number=True)) for key in roles.ids),
+        ((key, place_of(key, item[key])) for key in (roles.places if not roles.ids else ())),
+        ((key, name_of(key, item[key])) for key in roles.names if key.lower() != _TYPE),
+    )
+    each = [next(((key, text) for key, text in one if text), None) for one in options]
+    found = [each[0] or each[1], each[2]]
     known = [one for one in found if one is not None] if roles.values or found[0] else []
     return tuple(key for key, _ in known), tuple(text for _, text in known)
+
+
+def _place_columns(items: Sequence[dict[str, Any]], first: KeyRoles) -> dict[str, list[str]]:
+    """Return the keys of the place of each item with their texts, the best first."""
+    found = {}
+    for key in first.places:
+        column = [place_of(key, item.get(key)) for item in items]
+        texts = [text for text in column if text is not None]
+        if len(texts) == len(items):
+            found[key] = texts
+    return found
+
+
+def _telling_column(
+    items: Sequence[dict[str, Any]], first: KeyRoles, times: Sequence[float | str | None]
+) -> dict[str, list[str]]:
+    """Return an id such as ``vatId``, or a key whose texts distinguish items of one time, with its texts."""
+    for key in filter(is_lasting_id, first.hidden):
+        lasting = _column(items, key, number=True) if key not in first.things else None
+        if lasting is not None:
+            return {key: lasting}
+    if None in times or len(set(times)) == len(times):
+        return {}
+    for key in first.metrics:
+        column = _column(items, key, number=False)
+        if column is None or len(set(zip(column, times, strict=True))) < len(items):
+            continue
+        if all(read_value(text) in {Skip.TEXT, Skip.UNMAPPED} for text in column):
+            return {key: column}
+    return {}
 
 
 def _inner_column(items: Sequence[dict[str, Any]]) -> tuple[str, list[str]] | None:
@@ -135,9 +184,10 @@ def _inner_column(items: Sequence[dict[str, Any]]) -> tuple[str, list[str]] | No
     return None
 
 
-def _column(items: Sequence[dict[str, Any]], key: str) -> list[str] | None:
+def _column(items: Sequence[dict[str, Any]], key: str, *, number: bool | None = None) -> list[str] | None:
     """Return the text below ``key`` of each item, None where one of them has none."""
-    number, column = is_id(key), []
+    number = is_id(key) if number is None else number
+    column = []
     for item in items:
         text = name_of(key, item[key], number=number) if key in item else None
         if text is None:

@@ -294,7 +294,8 @@ def _timed(frame: Frame, given: tuple[Any, ...], max_skew_s: float) -> Frame:
         if not isinstance(at, Note):
             return Frame(Moment(at, moment.received, TimeFrom.PAYLOAD), frame.reader)
         notes = (*notes, at)
-        off_s = offset_of(one, moment.received) if off_s is None else off_s
+        if off_s is None and at is not Note.TIME_UNREADABLE:
+            off_s = offset_of(one, moment.received)
     if notes is moment.notes:
         return frame
     off_s = moment.off_s if off_s is None else off_s

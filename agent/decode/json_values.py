@@ -511,7 +511,7 @@ class JsonValues:
 
     def _note_time(self, note: Note, given: Any) -> None:
         self._note(note)
-        if self._off_s is None:
+        if self._off_s is None and note is not Note.TIME_UNREADABLE:
             self._off_s = offset_of(given, self._moment.received)
 
     # ---------------------------------------------------------------------------------- limits

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from agent.decode.values import is_name
+from agent.decode.family import Skip
+from agent.decode.values import is_name, read_value
 
 _MAX_KEPT_KEYS = 16  # bounds the memory of the cache: 512 answers of 16 keys of 128 characters
 _SEPARATORS = str.maketrans("", "", "_- ")
@@ -29,6 +30,23 @@ _NAMES = _ranked(
     "propertyalias label channel ch register reg port pin slot phase key attribute property valuetype "
     "sensortype kind n type"
 )
+# Where something measures: distinguishes the elements of a list, and is a key like any other elsewhere.
+_PLACES = _ranked(
+    "station stationname node nodename probe probename machine asset vehicle module inverter string tank "
+    "outlet circuit feeder interface iface mount disk drive container compartment chamber shelf bay rack "
+    "room roomname zone zonename section sector floor line apartment house building site locationname "
+    "location loc place area spot position"
+)
+_NUMBERED_PLACES = frozenset(
+    _ranked("station node probe zone room compartment chamber shelf bay rack outlet")
+)
+# Of a message or of all that it is about, never of one element.
+_PASSING = re.compile(
+    r"(?:request|transaction|tx|session|correlation|trace|span|event|record|report|log|job|batch|message|msg|"
+    r"packet|frame|upload|run|order|entry|reading|sample|data|row|cycle|seq|ack|alarm|alert|gateway|gw|tenant|user|account|org|company|customer|project|app|"
+    r"application|version|type|model|product|vendor|class|group)_?(?:id|uuid)\Z",
+    re.IGNORECASE,
+)
 # Of the thing that measures. Without a list they are the device's own.
 _THINGS = _ranked(
     "mac macaddress macaddr bdaddr bleaddress deveui deviceeui eui eui64 ieee ieeeaddr ieeeaddress uid "
@@ -37,10 +55,10 @@ _THINGS = _ranked(
 )
 _IDS = _ranked(
     "id nodeid tagid pointid itemid datapointid parameterid variableid channelid signalid propertyid "
-    "metricid idx"
+    "metricid measurementid idx"
 )
 _PLAIN_IDS = frozenset({"id", "idx"})
-_VALUES = _ranked("value val doublevalue integervalue longvalue floatvalue booleanvalue v")
+_VALUES = _ranked("value val measurementvalue doublevalue integervalue longvalue floatvalue booleanvalue v")
 _UNITS = _ranked(
     "unit units uom unitofmeasurement unitofmeas unitcode unitsymbol valueunit valueunits u engineeringunits "
     "engunit"
@@ -49,7 +67,7 @@ _UNIT_ENDS = ("unit", "units", "uom")
 _MIN_PREFIXED = 3  # characters of a metric in unit_temp
 # A button that sends "on" switches nothing on.
 _EVENTS = _ranked("action event click")
-_QUALITIES = _ranked("q qc quality qualitycode statuscode good")
+_QUALITIES = _ranked("q qc quality qualitycode statuscode good valid isvalid")
 _FAULTS = _ranked("error err errorcode errcode status")
 _DECIMALS = frozenset({"d", "dp", "decimals", "digits", "precision"})
 # Ids, versions, addresses and message counts would only ever raise false alarms as series.
@@ -84,7 +102,11 @@ _NO_VALUE_END = re.compile(
     r"(?:[_\-. ](?:id|Id|ID|uid|uuid|UUID|version|mac|ip|serial|eui|seq|crc|hash|token)|\d(?:id|Id|ID)"
     r"|[_\-. ]serial_?(?:no|nr|number)|[a-z](?:Id|ID|Uuid|UUID|Version|Mac|MAC|Serial(?:No|Nr|Number)?))\Z"
 )
-_TIME_LIKE = re.compile(r"time|date|seen|updated|changed|since|ts\Z|tst\Z|clock\Z|_at\Z|At\Z|start")
+_ID_END = re.compile(r"(?:[_\-. ](?:id|uid|uuid)|[a-z\d](?:Id|ID|Uuid|UUID))\Z")
+_TIME_LIKE = re.compile(
+    r"time|date|seen|updated|changed|since|ts\Z|tst\Z|clock\Z|_at\Z|At\Z|start|next|last|until|"
+    r"expir|boot"
+)
 
 
 class KeyRoles(NamedTuple):
@@ -96,6 +118,7 @@ class KeyRoles(NamedTuple):
     ids: tuple[str, ...]  # never metrics: ids of this element
     hidden: tuple[str, ...]  # all keys that are not values, among them things and ids
     bad: tuple[str, ...]  # cannot name anything
+    places: tuple[str, ...]  # name elements of lists, otherwise keys like any other
     names: tuple[str, ...]  # only together with a value, otherwise keys like any other
     values: tuple[str, ...]
     units: tuple[str, ...]
@@ -143,6 +166,19 @@ def name_of(key: str, given: Any, *, number: bool = False) -> str | None:
     return None
 
 
+def place_of(key: str, given: Any) -> str | None:
+    """Return the place that ``given`` names: a number at some keys, or a text that is no value."""
+    numbered = _word(key) in _NUMBERED_PLACES
+    if type(given) is str and not numbered and not isinstance(read_value(given), Skip):
+        return None
+    return name_of(key, given, number=numbered)
+
+
+def is_lasting_id(key: str) -> bool:
+    """Return whether a hidden key may be the id of an element: ``vatId``, but not ``requestId``."""
+    return _word(key) not in _NO_VALUES and bool(_ID_END.search(key)) and not _PASSING.search(key)
+
+
 def is_sure(key: str) -> bool:
     """Return whether a value key needs no name next to it; ``v`` may be volts."""
     return key.lower().endswith("value")
@@ -154,9 +190,9 @@ def is_id(key: str) -> bool:
 
 
 def is_identity(key: str) -> bool:
-    """Return whether ``key`` is that of an id of a thing or of one element."""
+    """Return whether ``key`` names a thing, one element, or its place."""
     word = _word(key)
-    return word in _IDS or word in _THINGS
+    return word in _IDS or word in _THINGS or word in _PLACES
 
 
 def is_label(name: str) -> bool:
@@ -199,6 +235,7 @@ _HIDDEN = frozenset({*_NO_VALUES, *_THINGS, *_IDS})
 # Role and rank in it of each word that has one; most keys have none.
 _TABLES = {
     "times": _TIMES, "maybe_times": _MAYBE_TIMES, "things": _THINGS, "ids": _IDS, "names": _NAMES,
+    "places": _PLACES,
     "values": _VALUES, "units": _UNITS, "events": _EVENTS, "qualities": _QUALITIES, "faults": _FAULTS,
     "decimals": dict.fromkeys(_DECIMALS, 0),
 }  # fmt: skip
@@ -249,6 +286,7 @@ def _sorted(keys: tuple[str, ...]) -> KeyRoles:
         ids=ranked.get("ids", ()),
         hidden=tuple(hidden),
         bad=tuple(bad),
+        places=ranked.get("places", ()),
         names=ranked.get("names", ()),
         values=values,
         units=units,

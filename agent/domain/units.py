@@ -87,6 +87,7 @@ pressure
   inHg 3386.38864034 0 [in_i'Hg]
   inH2O 249.08891 0 inWC
   mmH2O 9.80665 0 mmWS
+  mH2O 9806.65 0 mWS mWC mWG
 length
   m 1 0 meter metre meters metres
   mm 1e-3 0

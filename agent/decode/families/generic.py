@@ -37,6 +37,11 @@ _MAX_STATE = 40
 _STATE_LEVELS = frozenset(
     {"status", "availability", "available", "state", "lwt", "online", "connection", "connected"}
 )
+# A description of entities for Home Assistant.
+_DESCRIPTION = "/config"
+_DESCRIBES = re.compile(
+    rb'"(?:unique_id|uniq_id|state_topic|stat_t|command_topic|cmd_t|components|cmps)"\s*:'
+)
 _OBJECTS = frozenset({b"{", b"["})
 _JSON = ("{", "[", '"')
 
@@ -62,6 +67,8 @@ class Generic:
                 content = _state_of(route, online=found[1] == b"online")
                 if content is not None:
                     return content
+            if route.topic.endswith(_DESCRIPTION) and _DESCRIBES.search(payload):
+                return Content((), text_only=True, skipped=(Skipped(VALUE, Skip.NOT_A_VALUE),))
             value = parse_plain(payload, self._limits)
             if value is not None:
                 return self._values(route, moment, ()).take(value, route.metric)
