@@ -11,7 +11,7 @@ from typing import Any
 
 from agent.commands.printing import UnknownError, instant, many, number, print_result, printable, span
 from agent.config import Config, load_apart, settings
-from agent.detect import Detector, DetectSettings
+from agent.detect import Detector
 from agent.domain.metric_names import look_up, name_for_people
 from agent.domain.records import Finding, Row, SeriesView, TimerKind, TimerRow
 from agent.journal import JournalError, Reader
@@ -58,12 +58,12 @@ def learn(reader: Reader, config: Config) -> tuple[Detector, str | None]:
 
 
 def _learn(reader: Reader, config: Config, stored: tuple[int, bytes] | None) -> tuple[Detector, str | None]:
-    detector = Detector(settings=DetectSettings(), limits=settings.of_limits(config))
+    detector = settings.make_detector(config)
     seq, problem = 0, None
     if stored is not None:
         seq, blob = stored
         problem = snapshot.load(blob, detector, Windows(WindowSettings()), CalmRate(), {}, {})
-        detector.reconfigure(settings.of_limits(config))
+        detector.reconfigure(settings.of_limits(config), settings.of_tuning(config))
     _replay(detector, reader.rows_after(seq))
     return detector, problem
 
