@@ -8,12 +8,14 @@ hour of UTC and by the hour of the site's zone: some devices follow the sun, oth
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, tzinfo
+from functools import lru_cache
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     Times = array[float]  # begin, end, begin, end, the newest last
 
+QUARTER_S = 900.0  # zones change at whole ones
 HOUR = 3600.0
 DAY = 24 * HOUR
 WEEK = 7 * DAY
@@ -37,8 +39,13 @@ Offset = Callable[[float], float]  # of the site's zone to UTC at a time, second
 
 def offset_of(zone: tzinfo, clock: float) -> float:
     """Return the offset of a zone to UTC at a time, 0 where the calendar ends."""
+    return _offset_of(zone, clock // QUARTER_S)
+
+
+@lru_cache(maxsize=4096)
+def _offset_of(zone: tzinfo, quarter: float) -> float:
     try:
-        offset = datetime.fromtimestamp(clock, zone).utcoffset()
+        offset = datetime.fromtimestamp(quarter * QUARTER_S, zone).utcoffset()
     except (ValueError, OverflowError, OSError):
         return 0.0
     return 0.0 if offset is None else offset.total_seconds()
@@ -159,16 +166,24 @@ def _near(
     found = []
     for one in _pairs(kept):
         reach = min(REACH_S, (period - one.length) / 2) + interval_s
-        shift = offset(one.begin) - offset(begin) if offset is not None else 0.0
-        best = None
-        for move in (0.0, shift) if shift else (0.0,):
-            times = (begin + reach - one.begin - move) // period
-            by = move + times * period
-            if times >= 1 and begin < one.end + by + reach and (best is None or by > best):
-                best = by
-        if best is not None:
-            found.append(Pause(one.begin + best, one.end + best))
+        moved = _moved(one, period, begin + reach, 0.0)
+        if offset is not None and moved is not None:
+            by = offset(one.begin) - offset(begin)
+            summer = offset(one.end) - offset(moved.end)
+            if by or summer:
+                local = _moved(one, period, begin + reach, by)
+                if local is not None and local.end - by + summer > moved.end:
+                    moved = Pause(local.begin, local.end - by + summer)
+        if moved is not None and begin < moved.end + reach:
+            found.append(moved)
     return found
+
+
+def _moved(pause: Pause, period: float, until: float, by: float) -> Pause | None:
+    """Return a pause moved by whole periods and ``by`` to its last time before ``until``; None before one."""
+    times = (until - pause.begin - by) // period
+    move = by + times * period
+    return Pause(pause.begin + move, pause.end + move) if times >= 1 else None
 
 
 def _together(near: list[Pause], begin: float, interval_s: float) -> list[Pause]:
