@@ -146,7 +146,7 @@ def _summary(detector: Detector, device: str, findings: dict[str, Finding]) -> d
 
 
 def _rhythm(rhythm: RhythmView) -> dict[str, Any]:
-    """Return what is known of a device's silence, and by which words it is allowed."""
+    """Return the rhythm of a device and its configured silence."""
     return {
         "gaps": rhythm.gaps,
         "needed": rhythm.needed,

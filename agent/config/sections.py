@@ -82,7 +82,7 @@ class TuningSettings:
 
     match: Annotated[str, Key("device/metric glob; `*` crosses slashes", min_length=1, max_length=256)]
     ignore: Annotated[
-        bool, Key("`true`: only limits alarm; all metrics of a device: nor is its silence told")
+        bool, Key("`true`: only limits alarm; with all metrics of a device, nor does its silence")
     ] = False
     sensitivity: Annotated[
         str, Key("distance of the alarm lines: `calm` twice, `eager` half", one_of=tuple(SENSITIVITY))

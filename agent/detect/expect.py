@@ -1,4 +1,4 @@
-"""The silence that the configuration allows a device: its interval, and its quiet hours."""
+"""Configured silence of a device: its expected interval and its quiet hours."""
 
 import re
 from dataclasses import dataclass
@@ -62,7 +62,7 @@ class QuietHours:
 
 @dataclass(frozen=True, slots=True)
 class Expect:
-    """What the configuration says of the silence of a device."""
+    """The configured silence of a device."""
 
     interval_s: float | None = None  # between its readings
     quiet: tuple[QuietHours, ...] = ()  # when it may be silent

@@ -1,4 +1,4 @@
-"""The long pauses of a device, and the hours of the day or week at which they are usual.
+"""Long pauses of a device, and the hours of day or week where they are usual.
 
 A pause that came twice at the same hour is usual at that hour and at no other. Each pause is kept with its
 begin and its end, newest last, so that hours that move with the sun move along. Times are compared by the

@@ -39,9 +39,9 @@ class Rhythm:
     usual_s: float = 0.0
     longest_s: float = 0.0
     silent: bool = False  # reported once, until a reading comes
-    patience_s: float = inf  # how long it may send nothing, at an hour of no usual pause
+    patience_s: float = inf  # how long it may send nothing, outside of its usual pauses
     known_s: float = 0.0  # for how long it has sent, without gaps that are not believed at once
-    second_s: float = 0.0  # the longest gap but one: a single long one is no rhythm
+    second_s: float = 0.0  # the longest gap but one: a single long one is not a rhythm
     streak: int = 0  # gaps since the last pause; below 0: pauses since the last gap
     announced_s: float = 0.0  # interval that the device's family announces
     pauses: Pauses | None = None
@@ -71,7 +71,7 @@ class Rhythm:
             if dated or not live or waited > most:
                 self._pause(Pause(began, at) if dated else Pause(begin, clock), watch, dated=dated)
                 return
-            gap = waited  # a time that jumps is no pause
+            gap = waited  # a time that jumps is not a pause
             if gap <= 0.0:
                 return
         longest, limit = self.longest_s, MAX_GROWTH * max(self.longest_s, MIN_GAP_S)
@@ -115,7 +115,7 @@ class Rhythm:
         return longest * settings.silence_longest * (FEW_FACTOR if loose else 1.0)
 
     def reckon(self, settings: DetectSettings) -> None:
-        """Derive the patience from what is known."""
+        """Derive the patience from the rhythm."""
         few = settings.silence_factor
         if self.expect.interval_s:
             patience = few * self.expect.interval_s
@@ -126,7 +126,7 @@ class Rhythm:
         self.patience_s = max(settings.min_silence_s, patience)
 
     def _pause(self, pause: Pause, watch: "Watch", *, dated: bool) -> None:
-        """Learn from a gap that is no part of the rhythm so far.
+        """Learn from a gap that is not part of the rhythm so far.
 
         Once it came three times in a row it is the rhythm, and after stray ones enough for every hour.
         """
@@ -206,7 +206,7 @@ class Watch:
             self._queue(device, rhythm)
 
     def expect(self, device: str, expect: Expect) -> None:
-        """Take what the configuration says of a known device."""
+        """Take the configured silence of a known device."""
         rhythm = self.rhythms[device]
         if rhythm.expect != expect:
             rhythm.expect = expect

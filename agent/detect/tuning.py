@@ -1,4 +1,4 @@
-"""Tuning: what the configuration says of single series and devices, and its coverage."""
+"""Tuning rules of the configuration for single series, and their coverage."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -29,7 +29,7 @@ class Tuning:
         return self._regex.match(f"{device}/{metric}") is not None
 
 
-#: What holds for a series that no rule covers.
+#: The rule of a series that no configured one covers.
 UNTUNED = Tuning("")
 
 
@@ -39,9 +39,9 @@ def choose_tuning(rules: Sequence[Tuning], device: str, metric: str) -> Tuning:
 
 
 def expect_of(rules: Sequence[Tuning], held: Iterable[Tuning]) -> Expect:
-    """Return what holds for the silence of a device, by the rules that hold for its series.
+    """Return the configured silence of a device, by the rules that hold for its series.
 
-    Of several that speak of silence the first in the list; it is muted if each of its series is ignored.
+    Of several about silence the first in the list; it is muted if each of its series is ignored.
     """
     held = list(held)
     if held and all(rule.ignore for rule in held):

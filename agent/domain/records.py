@@ -137,7 +137,7 @@ class Silence:
 
 @dataclass(frozen=True, slots=True)
 class RhythmView:
-    """What is known of the silence of a device."""
+    """Knowledge of the silence of a device."""
 
     gaps: int  # seen, at most those needed
     needed: int

@@ -1,4 +1,4 @@
-"""Limits and tuning rules without effect: no series matches, or the unit is another one."""
+"""Limits and tuning rules without effect: no series, or another unit."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

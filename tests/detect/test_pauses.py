@@ -1,13 +1,15 @@
 """Silence that is usual at its hour of the day or of the week."""
 
 import random
+import tracemalloc
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from agent.detect import Detector
+from agent.detect import Detector, DetectSettings
+from agent.detect.rhythm import Watch
 from agent.domain.records import Reading
 
 DAY, HOUR = 86_400.0, 3600.0
@@ -134,7 +136,7 @@ def test_hours_follow_the_clock_on_the_wall() -> None:
 
 
 def test_two_pauses_a_day_are_two() -> None:
-    """A machine that rests at noon and is off at night: a death before the rest is not told next morning."""
+    """A machine that rests at noon and is off at night: a death before the rest is reported at once."""
 
     def awake(at: float) -> bool:
         return 7 < hour(at) < 12 or 13 < hour(at) < 17
@@ -245,7 +247,7 @@ def test_pauses_are_bounded() -> None:
 
 
 def test_the_silence_names_its_usual_hours() -> None:
-    """What is usual at this hour is part of the silence and of the view."""
+    """The usual hours are part of the silence and of the view."""
     site = Site()
     site.live(reports(60.0, by_day, 6))
     view = site.detector.rhythm(DEVICE, MONDAY + 5.5 * DAY)
@@ -255,3 +257,20 @@ def test_the_silence_names_its_usual_hours() -> None:
     (silence,) = site.detector.tick(MONDAY + 6.5 * DAY + 600.0)
     assert silence.usually == "from about 18:29 to 06:31 UTC"
     assert silence.expected_interval_s == 60.0
+
+
+def test_a_device_with_pauses_is_small() -> None:
+    """A device that is off each night takes less than 640 bytes more than one that never is."""
+
+    def grow(awake: Awake) -> float:
+        watch = Watch(DetectSettings())
+        watch.connected(MONDAY)
+        tracemalloc.start()
+        for at in reports(HOUR, awake, 16):
+            for number in range(50):
+                watch.hear(str(number), at, at)
+        size, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return size / 50
+
+    assert grow(by_day) - grow(lambda _: True) < 640.0
