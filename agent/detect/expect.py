@@ -45,9 +45,8 @@ class QuietHours:
 
     def __str__(self) -> str:
         days = [WEEKDAYS[day] for day in sorted(self.days)]
-        hours = "-".join(
-            f"{s % DAY // 3600:02.0f}:{s % 3600 // 60:02.0f}" for s in (self.begin_s, self.end_s)
-        )
+        end_s = self.end_s if self.end_s <= DAY else self.end_s - DAY
+        hours = "-".join(f"{s // 3600:02.0f}:{s % 3600 // 60:02.0f}" for s in (self.begin_s, end_s))
         return hours if len(days) == len(WEEKDAYS) else f"{', '.join(days)} {hours}"
 
     def end_of(self, local: float) -> float | None:

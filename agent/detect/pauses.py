@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     Times = array[float]  # begin, end, begin, end, the newest last
 
+ABOUT_S = 300.0  # times are rounded to it in words
 QUARTER_S = 900.0  # zones change at whole ones
 HOUR = 3600.0
 DAY = 24 * HOUR
@@ -79,7 +80,10 @@ class Usual(NamedTuple):
     def words(self, zone: tzinfo | None) -> str:
         """Return it in words, such as ``from about 18:40 to 06:50 UTC``."""
         form = "%a %H:%M" if self.weekly else "%H:%M"
-        begin, end = (datetime.fromtimestamp(one, zone or UTC) for one in (self.begin, self.end))
+        begin, end = (
+            datetime.fromtimestamp(round(one / ABOUT_S) * ABOUT_S, zone or UTC)
+            for one in (self.begin, self.end)
+        )
         return f"from about {begin:{form}} to {end:{form}} {end:%Z}"
 
 
@@ -89,13 +93,14 @@ class Pauses:
     ``interval_s`` is the device's usual interval at its last pause; it blurs begin and end.
     """
 
-    __slots__ = ("_open", "days", "interval_s", "weeks")
+    __slots__ = ("_last", "_open", "days", "interval_s", "weeks")
 
     def __init__(
         self, days: Iterable[float] = (), weeks: Iterable[float] = (), interval_s: float = 0.0
     ) -> None:
         self.days, self.weeks = array("d", days), array("d", weeks)
         self.interval_s = interval_s
+        self._last = (inf, inf)  # a begin, and until when a silence since then is usual
         self._open = (inf, inf)  # no pause that is kept is near from here to there
 
     def until(self, begin: float, offset: Offset | None) -> float:
@@ -103,6 +108,8 @@ class Pauses:
         since, to = self._open
         if since <= begin < to:
             return begin
+        if begin == self._last[0]:
+            return self._last[1]
         days, weeks = (
             _near(kept, period, begin, self.interval_s, offset)
             for kept, period in ((self.days, DAY), (self.weeks, WEEK))
@@ -110,7 +117,9 @@ class Pauses:
         if not days and not weeks:
             self._open = (begin, self._next_begin(begin))
             return begin
-        return max(_end(days, DAY, begin, self.interval_s), _end(weeks, WEEK, begin, self.interval_s))
+        until = max(_end(days, DAY, begin, self.interval_s), _end(weeks, WEEK, begin, self.interval_s))
+        self._last = (begin, until)
+        return until
 
     def _next_begin(self, begin: float) -> float:
         """Return a time before which no pause that is kept comes again."""
@@ -128,7 +137,7 @@ class Pauses:
         """
         near = _near(self.days, DAY, pause.begin, self.interval_s, offset)
         daily = pause.end <= _end(near, DAY, pause.begin, self.interval_s)
-        self._open = (inf, inf)
+        self._last = self._open = (inf, inf)
         self.interval_s = interval_s
         if daily and 2 * pause.length < min(one.length for one in near):
             return None  # a moment awake within a longer one

@@ -252,10 +252,10 @@ def test_the_silence_names_its_usual_hours() -> None:
     site.live(reports(60.0, by_day, 6))
     view = site.detector.rhythm(DEVICE, MONDAY + 5.5 * DAY)
     assert view is not None
-    assert (view.interval_s, view.rests) == (60.0, ["from about 18:29 to 06:31 UTC"])
+    assert (view.interval_s, view.rests) == (60.0, ["from about 18:30 to 06:30 UTC"])
     site.live(reports(60.0, by_day, 0.5, MONDAY + 6 * DAY))
     (silence,) = site.detector.tick(MONDAY + 6.5 * DAY + 600.0)
-    assert silence.usually == "from about 18:29 to 06:31 UTC"
+    assert silence.usually == "from about 18:30 to 06:30 UTC"
     assert silence.expected_interval_s == 60.0
 
 

@@ -132,6 +132,7 @@ def test_hours_of_the_week(text: str, local: str, end: str | None) -> None:
         days = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
         return MONDAY + days.index(day) * DAY + hours * HOUR + minutes * 60.0
 
+    assert QuietHours.parse(str(QuietHours.parse("mon-sun 22:00-07:00"))) == QuietHours.parse("22:00-7:00")
     assert QuietHours.parse(text).end_of(seconds(local)) == (None if end is None else seconds(end))
 
 
