@@ -114,7 +114,7 @@ class Pauses:
             _near(kept, period, begin, self.interval_s, offset)
             for kept, period in ((self.days, DAY), (self.weeks, WEEK))
         )
-        if not days and not weeks:
+        if all(begin < one.begin - MOST_S or begin >= one.end + MOST_S for one in (*days, *weeks)):
             self._open = (begin, self._next_begin(begin))
             return begin
         until = max(_end(days, DAY, begin, self.interval_s), _end(weeks, WEEK, begin, self.interval_s))
@@ -123,7 +123,7 @@ class Pauses:
 
     def _next_begin(self, begin: float) -> float:
         """Return a time before which no pause that is kept comes again."""
-        ahead = REACH_S + self.interval_s + SHIFT_S
+        ahead = MOST_S + SHIFT_S
         return min(
             one.begin + ((begin - one.begin) // period + 1) * period - ahead
             for kept, period in ((self.days, DAY), (self.weeks, WEEK))
