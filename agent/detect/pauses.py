@@ -202,11 +202,11 @@ def _together(near: list[Pause], begin: float, interval_s: float) -> list[Pause]
     """
     within = begin + MARGIN_S + interval_s
     found: list[Pause] = []
-    for one in sorted(near):
-        if one.begin > within and found and one.begin - found[-1].begin > CHAIN_S:
+    for one in sorted(one for one in near if one.end > begin):
+        if one.begin > within and found and one.begin - max(found[-1].begin, begin) > CHAIN_S:
             break
         found.append(one)
-    return found
+    return found if len(found) >= TWICE else [one for one in near if one.begin <= within]
 
 
 def _end(near: list[Pause], period: float, begin: float, interval_s: float) -> float:
