@@ -114,7 +114,7 @@ class Pauses:
             _near(kept, period, begin, self.interval_s, offset)
             for kept, period in ((self.days, DAY), (self.weeks, WEEK))
         )
-        if not days and not weeks:
+        if all(begin < one.begin - MOST_S or begin >= one.end + MOST_S for one in (*days, *weeks)):
             self._open = (begin, self._next_begin(begin))
             return begin
         until = max(_end(days, DAY, begin, self.interval_s), _end(weeks, WEEK, begin, self.interval_s))
@@ -123,7 +123,7 @@ class Pauses:
 
     def _next_begin(self, begin: float) -> float:
         """Return a time before which no pause that is kept comes again."""
-        ahead = REACH_S + self.interval_s + SHIFT_S
+        ahead = MOST_S + SHIFT_S
         return min(
             one.begin + ((begin - one.begin) // period + 1) * period - ahead
             for kept, period in ((self.days, DAY), (self.weeks, WEEK))
@@ -202,11 +202,11 @@ def _together(near: list[Pause], begin: float, interval_s: float) -> list[Pause]
     """
     within = begin + MARGIN_S + interval_s
     found: list[Pause] = []
-    for one in sorted(near):
-        if one.begin > within and found and one.begin - found[-1].begin > CHAIN_S:
+    for one in sorted(one for one in near if one.end > begin):
+        if one.begin > within and found and one.begin - max(found[-1].begin, begin) > CHAIN_S:
             break
         found.append(one)
-    return found
+    return found if len(found) >= TWICE else [one for one in near if one.begin <= within]
 
 
 def _end(near: list[Pause], period: float, begin: float, interval_s: float) -> float:
