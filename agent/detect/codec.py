@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from math import inf
 
+from agent.detect import former
 from agent.detect.rhythm import Rhythm
-from agent.detect.state import OLD_SIZE, SIZE, State
+from agent.detect.state import SIZE, State
 from agent.detect.tracked import Odd
 from agent.domain.records import AgentError
 
@@ -92,18 +93,18 @@ def _decode(blob: bytes) -> Parts:
     start = HEAD.size + length
     head = json.loads(blob[HEAD.size : start])
     size = head["size"]
-    if size not in (SIZE, OLD_SIZE):
+    if size != SIZE and size not in former.SIZES:
         raise DetectStateError("saved state is of another version")
     names = head["series"]
     if len(blob) != start + len(names) * size * 8:
         raise ValueError("length")
-    later = array("d", bytes(8 * (SIZE - size)))
     # A rhythm that was saved without ``known_s`` is known well enough.
     rhythms = {device: Rhythm(*(*values, inf)[:RHYTHM]) for device, values in head["rhythms"].items()}
     rows: list[Row] = []
     for place, (device, metric, unit, seen) in enumerate(names):
         begin = start + place * size * 8
-        rows.append((device, metric, unit, seen, _native(blob[begin : begin + size * 8]) + later))
+        state = _native(blob[begin : begin + size * 8])
+        rows.append((device, metric, unit, seen, state if size == SIZE else former.translate(state)))
     odd: list[Odd] = [
         (device, metric, was, pending, None if said is None else (said[0], said[1]))
         for device, metric, was, pending, said in head.get("units", ())  # older states end before
