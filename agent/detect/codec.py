@@ -9,11 +9,12 @@ from itertools import islice
 from math import inf
 from typing import Any, NamedTuple
 
+from agent.detect import former
 from agent.detect.expect import Expect
 from agent.detect.pauses import Pause, Pauses
 from agent.detect.rhythm import Rhythm
 from agent.detect.settings import DetectSettings
-from agent.detect.state import OLD_SIZE, SIZE, State
+from agent.detect.state import SIZE, State
 from agent.detect.tracked import Odd
 from agent.domain.records import AgentError
 
@@ -131,12 +132,11 @@ def _decode(blob: bytes) -> Parts:
     start = HEAD.size + length
     head = json.loads(blob[HEAD.size : start])
     size = head["size"]
-    if size not in (SIZE, OLD_SIZE):
+    if size != SIZE and size not in former.SIZES:
         raise DetectStateError("saved state is of another version")
     names = head["series"]
     if len(blob) != start + len(names) * size * 8:
         raise ValueError("length")
-    later = array("d", bytes(8 * (SIZE - size)))
     heard = Heard(
         head["up_since"],
         head.get("down_since"),
@@ -146,7 +146,8 @@ def _decode(blob: bytes) -> Parts:
     rows: list[Row] = []
     for place, (device, metric, unit, seen) in enumerate(names):
         begin = start + place * size * 8
-        rows.append((device, metric, unit, seen, _native(blob[begin : begin + size * 8]) + later))
+        state = _native(blob[begin : begin + size * 8])
+        rows.append((device, metric, unit, seen, state if size == SIZE else former.translate(state)))
     odd: list[Odd] = [
         (
             device,

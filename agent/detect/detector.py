@@ -11,13 +11,13 @@ from math import inf
 from operator import attrgetter, itemgetter
 
 from agent.detect import codec
-from agent.detect.flat import MANY_KINDS
+from agent.detect.features import MANY_KINDS
 from agent.detect.limits import Bounds, Limit, LimitUse, choose, find_use
 from agent.detect.pauses import offset_of
 from agent.detect.rhythm import Rhythm, Watch
 from agent.detect.series import observe
 from agent.detect.settings import DetectSettings
-from agent.detect.state import KINDS, PREV, TOTAL, YOUNG_X
+from agent.detect.state import KINDS, PREV, TOTAL, WARM
 from agent.detect.tracked import NO_UNIT, Odd, Series
 from agent.detect.tuning import Tuning, TuningUse, choose_tuning, expect_of, find_tuning_use
 from agent.detect.view import FIRST_CHANGE, SECOND_KIND, count_readings, view_series
@@ -109,7 +109,7 @@ class Detector:
                 was = series.was
                 self.unit_changes.append(UnitChange(device, reading.metric, was, series.unit))
         state = series.state
-        learning, kinds = state[YOUNG_X] == inf, state[KINDS]
+        learning, kinds = not state[WARM], state[KINDS]
         score = observe(state, value, reading.at, self._settings.at(series.sensitivity))
         if series.diagnostic or series.ignored:
             score, learning, kinds = IGNORED if series.ignored else CALM, False, MANY_KINDS

