@@ -331,9 +331,12 @@ def _check(args: argparse.Namespace) -> int:
     print(one_line(f"Traces: {describe_traces(config)}"))
     for weak in (*weaknesses(config), *overlaps(config)):
         _complain(f"warning: {args.config}: {weak}")
-    from agent.commands.checks.configuration import look_at_settings  # noqa: PLC0415 - `schema` stays quick
+    from agent.commands.checks.configuration import (  # noqa: PLC0415 - `schema` stays quick
+        look_at_settings,
+        look_at_unmatched_rules,
+    )
 
-    for line in look_at_settings(config):
+    for line in (*look_at_settings(config), *look_at_unmatched_rules(config)):
         _complain(f"warning: {args.config}: {line.what}; {line.remedy}")
     return EXIT_OK
 

@@ -19,7 +19,6 @@ from agent.commands.offline.inputs import (
     Played,
     Until,
     as_json,
-    make_detector,
     make_intake,
     open_files,
     unread_lines,
@@ -158,16 +157,16 @@ class State:
     def load(cls, config: Config, journal: Journal, *, forget: bool) -> "State":
         """Return the state of the journal; with ``forget`` the detector knows nothing."""
         old = journal.recovered
-        detector, windows, calm = make_detector(config), Windows(config.review.window), CalmRate()
+        detector, windows, calm = settings.make_detector(config), Windows(config.review.window), CalmRate()
         last_seq: dict[str, int] = {}
         problem = None
         if old.snapshot is not None:
             problem = snapshot.load(old.snapshot, detector, windows, calm, last_seq, old.sealed_to)
-        detector.reconfigure(settings.of_limits(config))
+        detector.reconfigure(settings.of_limits(config), settings.of_tuning(config))
         rows = (row for row in journal.rows_after(old.snapshot_seq) if isinstance(row, MessageRow))
         first = next((row.clock for row in rows if not row.seed), float("inf"))
         return cls(
-            detector=make_detector(config) if forget else detector,
+            detector=settings.make_detector(config) if forget else detector,
             windows=windows,
             calm=calm,
             last_seq=last_seq,

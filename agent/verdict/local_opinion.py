@@ -146,6 +146,8 @@ def _tell_calm(
             f"{learning_words(learning.progress)}: {name}{more} be judged yet, only configured limits alarm."
         )
     parts += foreign
+    if not parts and all(score.ignored for _, score in readings):
+        return "Not judged: the configuration ignores these metrics (tuning), only limits are checked."
     if not parts and all(look_up(one.metric).kind is not MetricClass.READING for one, _ in readings):
         return "Diagnostic values only, which are not judged."
     return " ".join(parts)[:MAX_SUMMARY] or "Readings are within their usual range."
@@ -162,9 +164,11 @@ def opine_silence(silence: Silence) -> LocalOpinion:
     score_value = _bounded(silence.score)
     severity = Severity.CRITICAL if score_value >= CRITICAL_SCORE else Severity.WARNING
     text = (
-        f"No reading for {_duration(silence.silent_s)}; one was expected every "
+        f"No reading for {_duration(silence.silent_s)}; at this hour it usually sends every "
         f"{_duration(silence.expected_interval_s)}."
     )
+    if silence.usually:
+        text += f" It is usually off {silence.usually}."
     if silence.offline:
         text = f"The device is reported offline; its last reading is {_duration(silence.silent_s)} old."
     return LocalOpinion(Status.ANOMALY, score_value, Kind.SILENCE, severity, evidence, text)

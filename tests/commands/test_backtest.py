@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from agent.commands.backtest import backtest
-from agent.commands.offline.inputs import Files, Until, make_detector, open_files, registry_of
-from agent.config import load_apart
+from agent.commands.offline.inputs import Files, Until, open_files, registry_of
+from agent.config import load_apart, settings
 from agent.domain.records import Reading
 from tests.commands.history import START, STEP_S, line, points, record, shifted, tabulate
 from tests.commands.kit import as_json, ask, write_config
@@ -301,7 +301,7 @@ def test_scores_are_those_of_the_detector(
     with out.open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == ["time", "device", "metric", "value", "score", "kind"]
-    detector = make_detector(load_apart(config))
+    detector = settings.make_detector(load_apart(config))
     for row, (at, device, value) in zip(rows, all_points, strict=True):
         score = detector.update(Reading(device, "temperature", at, value), at)
         assert (row["device"], float(row["value"])) == (device, value)
@@ -331,7 +331,7 @@ def test_the_pace_is_that_of_decoder_and_detector(tmp_path: Path, config: Path) 
     tape = record(tmp_path / "long.jsonl", points(devices=20, steps=1000))
     loaded = load_apart(config)
     files = Files(open_files([tape], loaded))
-    registry, detector = registry_of(loaded), make_detector(loaded)
+    registry, detector = registry_of(loaded), settings.make_detector(loaded)
     messages = [
         (f"sensors/{device}/temperature", json.dumps({"ts": at, "value": value}).encode(), at)
         for at, device, value in points(devices=20, steps=1000)
