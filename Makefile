@@ -9,11 +9,12 @@ INPUTS ?= 300000
 MESSAGES ?= 60000
 WINDOWS ?= 6
 JOBS ?= 1
+SEEDS ?= 3
 DIR ?= wheels
 ARCH ?= $(shell uname -m)
 PYTHON ?= 3.11
 
-.PHONY: deployment demo docs test unit test-llm check venv tools bench score faults mutation fuzz wheels pictures clean
+.PHONY: deployment demo docs test unit test-llm check venv tools bench bench-detect score faults mutation fuzz wheels pictures clean
 
 venv: .venv/.made
 
@@ -72,6 +73,11 @@ test-llm: venv tools
 
 bench: venv tools
 	$(PY) -m tests.benchmarks.drain --messages $(MESSAGES)
+
+# The promised figures of the local detector, with blind baselines and z-scores: about 15 minutes with JOBS=2.
+# ROWS="signals ordinary night cadence quiet nab cost" for some of them, NAB=folder for the data of nab, SVG=folder.
+bench-detect: venv
+	$(PY) -m tests.benchmarks.detect --seeds $(SEEDS) --jobs $(JOBS) $(if $(ROWS),--only $(ROWS)) $(if $(NAB),--data $(NAB)) $(if $(SVG),--svg $(SVG))
 
 # Three real agents (review none, suspicious, all) on one broker, a run per scenario, against the true labels.
 # SCENARIOS="freezer pump-station" SPEED=60 JOBS=2 OUT=folder for recordings, labels, logs and tables.

@@ -186,8 +186,52 @@ def _add_questions(commands: "argparse._SubParsersAction[_Parser]") -> None:
     replay.add_argument("--max-usd", type=_money, default=0.10, metavar="USD", help="cap on its cost (0.10)")
     show = _question(commands, "show", "show all that is journaled of one verdict")
     show.add_argument("verdict_id", metavar="VERDICT_ID", help="or its first characters, or a request id")
+    _add_history(commands)
     inspect = _question(commands, "inspect", "show what the detector has learnt")
     inspect.add_argument("series", metavar="DEVICE[/METRIC]", nargs="?", help="without it: all devices")
+
+
+def _add_history(commands: "argparse._SubParsersAction[_Parser]") -> None:
+    """Add the commands that read the past."""
+    backtest = _question(commands, "backtest", "show what would have been found in recordings or tables")
+    backtest.add_argument("files", type=Path, nargs="*", default=(), metavar="FILE", help="recording or CSV")
+    backtest.add_argument("--since", metavar="7d", help="instead of files: the journal's last days")
+    backtest.add_argument("--against", type=Path, metavar="FILE", help="compare with this configuration")
+    backtest.add_argument(
+        "--scores", type=Path, metavar="FILE", help="write the score of each reading as CSV"
+    )
+    backtest.add_argument(
+        "--until", metavar="TIME|+1d", help="let time pass so far, for silence at the end (the last message)"
+    )
+    backtest.add_argument("--utc", action="store_true", help="print times in UTC, not in local time")
+    learn = _question(commands, "learn", "teach a stopped agent from recordings, tables or Prometheus")
+    learn.add_argument(
+        "--from",
+        dest="files",
+        nargs="+",
+        required=True,
+        metavar="FILE|URL",
+        help="recording, CSV or Prometheus",
+    )
+    learn.add_argument("--forget", action="store_true", help="forget what was learnt before")
+    learn.add_argument("--query", metavar="PROMQL", help="of Prometheus, such as '{job=\"plant\"}'")
+    learn.add_argument("--end", metavar="TIME", help="end of the query (now)")
+    learn.add_argument("--step", default="1m", metavar="1m", help="step of the query: the devices' interval")
+    learn.add_argument(
+        "--device-label", metavar="LABEL", help="label that names the device (device, instance)"
+    )
+    learn.add_argument("--metric-label", metavar="LABEL", help="label that names the metric (__name__)")
+    learn.add_argument("--bearer-file", type=Path, metavar="FILE", help="file with the server's token alone")
+    learn.add_argument("--username", metavar="NAME", help="login at the server")
+    learn.add_argument("--password-file", type=Path, metavar="FILE", help="file with its password alone")
+    learn.add_argument("--ca-file", type=Path, metavar="FILE", help="certificate of the server's CA")
+    labels = {backtest: "", learn: ", or a template of labels such as '{site}/{instance}'"}
+    for parser, more in labels.items():
+        begin = "beginning of a recording" + (", or of the query (14d)" if more else "")
+        parser.add_argument("--start", metavar="TIME", help=begin)
+        parser.add_argument("--device", metavar="NAME", help=f"device of a table that names none{more}")
+        parser.add_argument("--metric", metavar="NAME", help=f"metric of a table with one column{more}")
+        parser.add_argument("--unit", metavar="UNIT", help="unit of values that have none")
 
 
 def _question(
@@ -287,9 +331,12 @@ def _check(args: argparse.Namespace) -> int:
     print(one_line(f"Traces: {describe_traces(config)}"))
     for weak in (*weaknesses(config), *overlaps(config)):
         _complain(f"warning: {args.config}: {weak}")
-    from agent.commands.checks.configuration import look_at_settings  # noqa: PLC0415 - `schema` stays quick
+    from agent.commands.checks.configuration import (  # noqa: PLC0415 - `schema` stays quick
+        look_at_settings,
+        look_at_unmatched_rules,
+    )
 
-    for line in look_at_settings(config):
+    for line in (*look_at_settings(config), *look_at_unmatched_rules(config)):
         _complain(f"warning: {args.config}: {line.what}; {line.remedy}")
     return EXIT_OK
 

@@ -15,7 +15,7 @@ from agent.config.credentials import web_auth, web_tls
 from agent.decode.injection import InjectionScanner
 from agent.decode.receive import Receiver
 from agent.decode.registry import DecodeLimits, Registry
-from agent.detect import Detector, DetectSettings
+from agent.detect import Detector
 from agent.journal import Journal, Wiring
 from agent.mqtt import Link
 from agent.observe.logs import LogWriter
@@ -107,7 +107,7 @@ def build(
     events = Subscribers(note=recorder.guard.take)
     verdict_events.subscribe_to(events)
     registry = Registry(sources=config.sources, limits=DecodeLimits(), base_topic=config.base_topic)
-    detector = Detector(settings=DetectSettings(), limits=settings.of_limits(config))
+    detector = settings.make_detector(config)
     bridge = LoopBridge(loop, fail=fail)
     receiver = Receiver(
         registry=registry,
@@ -192,6 +192,7 @@ def build(
         view=view,
         start=start,
     )
+    posts = _make_posts(config, journal, logs)
     snapshot = MetricsSnapshot(
         link=link,
         journal=journal,
@@ -201,6 +202,7 @@ def build(
         heard=problems.heard,
         dropped=recorder.dropped,
         budget=ai.spend,
+        posts_refused={} if posts is None else posts.refused,
     )
     metrics.read_path(snapshot.take)
     responses = Responses(
@@ -211,7 +213,7 @@ def build(
         idle_s=watchdog.age,
         note=recorder.telemetry_faulted,
     )
-    web = _make_web(config, responses, journal, logs)
+    web = _make_web(config, responses, posts, logs)
     health = Health(
         link=link, problems=problems, reporter=reporter, topic=f"{config.base_topic}/health", log=logs.log
     )
@@ -253,22 +255,28 @@ def _open_tracer(config: Config, logs: LogWriter) -> Tracer:
     )
 
 
-def _make_web(config: Config, responses: Responses, journal: Journal, logs: LogWriter) -> WebServer:
+def _make_posts(config: Config, journal: Journal, logs: LogWriter) -> ReadingsIntake | None:
+    """Return the addresses that take readings, None where they are off."""
+    if not config.web.intake:
+        return None
+    return ReadingsIntake(
+        accept=journal.accept,
+        per_min=config.web.intake_per_min,
+        secure=config.web.cert_file is not None,
+        log=logs.bind(room="web"),
+    )
+
+
+def _make_web(
+    config: Config, responses: Responses, posts: ReadingsIntake | None, logs: LogWriter
+) -> WebServer:
     """Return the web server; one that takes readings has slots for clients that wait for the disk."""
-    tls, posts = web_tls(config), None
-    if config.web.intake:
-        posts = ReadingsIntake(
-            accept=journal.accept,
-            per_min=config.web.intake_per_min,
-            secure=tls is not None,
-            log=logs.bind(room="web"),
-        )
     return WebServer(
         host=config.web.host,
         port=config.web.port,
         routes=responses.routes(),
         posts=posts,
-        tls=tls,
+        tls=web_tls(config),
         auth=web_auth(config, logs.secrets),
         max_connections=MAX_SCRAPES if posts is None else MAX_CONNECTIONS,
         timeout_s=TIMEOUT_S + config.journal.commit_ms / 1000,

@@ -6,9 +6,7 @@ import json
 import os
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from datetime import tzinfo
-from pathlib import Path
 
 from agent.ai.budget_guard import state_of
 from agent.app.ai import limits_of
@@ -16,6 +14,7 @@ from agent.budget.ledger import BudgetLedger, boot_id
 from agent.budget.periods import Anchor, find_zone
 from agent.budget.reader import read_budget
 from agent.budget.store import SENTINEL
+from agent.commands.ownership import give_to_owner
 from agent.config import Config, load_apart
 from agent.domain.model_calls import BudgetWindow, Spend
 from agent.journal import JournalError
@@ -55,7 +54,7 @@ def reset(args: argparse.Namespace) -> int:
         asyncio.run(ledger.reset())
     finally:
         ledger.close()
-    _give_to_owner(path)
+    give_to_owner(path, path.with_name(SENTINEL))
     sums = ", ".join(f"{one.spent + one.reserved:.6f} USD of this {window}" for window, one in before.items())
     print(f"{path}: forgotten: {sums}")
     return 0
@@ -82,14 +81,6 @@ def _zone(config: Config) -> tzinfo:
 
 def _now() -> Anchor:
     return Anchor(time.time(), time.monotonic(), boot_id())
-
-
-def _give_to_owner(path: Path) -> None:
-    """Leave the files to the user whose directory it is: the agent must write them after root did."""
-    owner = path.parent.stat()
-    for file in (path, path.with_name(SENTINEL)):
-        with suppress(OSError):
-            os.chown(file, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 def _as_json(spend: Mapping[BudgetWindow, Spend]) -> dict[str, object]:

@@ -11,9 +11,10 @@ from typing import Any
 
 from agent.commands.discovery.found import Device, Result, SourceResult, read_with
 from agent.commands.discovery.heard import RETAIN_BIT, Heard
+from agent.commands.discovery.limits import propose_limits
 from agent.commands.discovery.proposal import propose
 from agent.commands.discovery.topic_facts import gather
-from agent.commands.discovery.written import discovered_text, flow, missed_lines, short, write
+from agent.commands.discovery.written import discovered_text, flow, limit_line, missed_lines, short, write
 from agent.commands.printing import UnknownError, many, number, print_result, printable, span
 from agent.config import Config, load_apart, one_line, settings
 from agent.decode.family import Note
@@ -67,6 +68,12 @@ def run(args: argparse.Namespace) -> int:
         write(args.write, discovered_text(args.write, config, result, _summary(told)), force=args.force)
         told["written"] = str(args.write)
     print_result(told, _lines, as_json=args.json)
+    if not heard.messages and ended.lost is None:
+        return _fail(
+            f"nothing was received on {', '.join(filters)} in {span(ended.seconds)}; does anything publish"
+            " there, and may this user read it? Many brokers grant the subscription and send nothing:"
+            " try --username, other filters, or a longer --for"
+        )
     if args.write is not None and not result.sources:
         return _fail(f"nothing that can be read was received, so {args.write} was not written")
     return EXIT_OK
@@ -109,6 +116,7 @@ def _told(
         "devices": sum(len(one.devices) for one in result.sources),
         "devices_left_out": result.devices_left_out,
         "sources": [_source(one) for one in result.sources],
+        "limits": [limit_line(one) for one in propose_limits(result.sources)],
         "not_read": [{"topic": topic, "why": why} for topic, why in result.missed.items()],
         "written": None,
     }
@@ -171,10 +179,12 @@ def _lines(told: dict[str, Any]) -> list[str]:
             f"Too much for one look: {many(told['messages_left_out'], 'message')} not examined;"
             " name filters to look at a part."
         )
-    if not told["messages"]:
-        lines.append("Nothing was received. Do devices publish here, and may this user read their topics?")
     for source in told["sources"]:
         lines += _source_lines(source)
+    if told["limits"]:
+        lines += ["", "Limits that would suit the values received; --write puts them into comments:"]
+        lines += [f"  {line}" for line in told["limits"][:MAX_TOPICS]]
+        lines += _rest(told["limits"], MAX_TOPICS, "limits")
     if told["not_read"]:
         lines += ["", "Not read by these sources:"]
         missed = {one["topic"]: one["why"] for one in told["not_read"]}

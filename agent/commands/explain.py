@@ -13,7 +13,9 @@ from agent.decode.source_spec import SourceSpec
 from agent.detect.limits import Limit, choose
 from agent.domain.metric_names import MetricClass, look_up
 from agent.domain.records import DecodeError, Handling, Reading
+from agent.journal.clocks import DAY_S
 from agent.prompt.words import name_metrics, unit_word
+from agent.status.sentences import offset_words
 
 MAX_SHOWN = 40
 MAX_READ = 4 * 1024 * 1024  # of standard input; far above the limit of decoding
@@ -47,7 +49,7 @@ def explain(config: Config, topic: str, payload: bytes, received: float) -> dict
         outcome = "unmatched" if registry.subscribes(topic) else "not_subscribed"
         return told | {"outcome": outcome, "nearest": registry.nearest(topic)}
     limits = settings.of_limits(config)
-    words = name_metrics(dict.fromkeys(reading.metric for reading in decoded.readings))
+    words = name_metrics(dict.fromkeys(reading.metric for reading in (*decoded.readings, *decoded.history)))
     return told | {
         "outcome": _OUTCOMES[decoded.handling],
         "source": decoded.source,
@@ -69,7 +71,13 @@ def explain(config: Config, topic: str, payload: bytes, received: float) -> dict
         "notes": [str(note) for note in decoded.notes],
         "skipped": [{"name": one.name, "why": str(one.why)} for one in decoded.skipped],
         "device_alias": "dev_01" if decoded.readings else None,
-        "readings": [_reading(reading, words[reading.metric], limits) for reading in decoded.readings],
+        "time_off_s": None if decoded.off_s is None else round(decoded.off_s, 3),
+        "readings": [
+            _reading(reading, words[reading.metric], limits, received) for reading in decoded.readings
+        ],
+        "history": [
+            _reading(reading, words[reading.metric], limits, received) for reading in decoded.history
+        ],
     }
 
 
@@ -109,7 +117,7 @@ def _device_from(config: Config, decoded: Decoded) -> str | None:
     return spec.device or "topic"
 
 
-def _reading(reading: Reading, word: str, limits: list[Limit]) -> dict[str, Any]:
+def _reading(reading: Reading, word: str, limits: list[Limit], received: float) -> dict[str, Any]:
     limit = choose(limits, reading.device, reading.metric)
     broken = limit.judge(reading.value, reading.unit) if limit is not None else None
     return {
@@ -118,7 +126,9 @@ def _reading(reading: Reading, word: str, limits: list[Limit]) -> dict[str, Any]
         "class": str(look_up(reading.metric).kind),
         "value": reading.value,
         "unit": reading.unit,
+        "word": reading.word,
         "at": instant(reading.at),
+        "old": reading.at < received - DAY_S,
         "limit": None
         if limit is None
         else {"pattern": limit.pattern, "low": limit.low, "high": limit.high, "unit": limit.unit},
@@ -142,6 +152,7 @@ _SKIPPED = {
     Skip.SENTINEL: "a number that means no value, by metrics.ignore_values or by default",
     Skip.UNMAPPED: "a word without a number; give it one under metrics.values",
     Skip.NOT_A_VALUE: "an id, a time or a sequence number",
+    Skip.TOO_DEEP: "more than 8 objects or lists inside each other",
 }
 
 
@@ -158,15 +169,20 @@ def _lines(told: dict[str, Any]) -> list[str]:
     if told["message_id"] is not None:
         lines.append(f"  the publisher's id {printable(told['message_id'])}: a repeat of it is dropped")
     lines += [f"  renamed: {printable(old)} to {printable(new)}" for old, new in told["renamed"].items()]
-    lines += [f"  note: {note}" for note in told["notes"]]
+    lines += [f"  note: {note}{_far(told, note)}" for note in told["notes"]]
     lines += [
         f"  no reading: {printable(one['name'])} ({_SKIPPED.get(one['why'], one['why'])})"
         for one in told["skipped"]
     ]
     for one in told["readings"][:MAX_SHOWN]:
         lines += _reading_lines(one)
+    if told["history"]:
+        marked = "its sender marks it as old: kept at its own time, not judged"
+        lines += [f"{_value_line(one)}: {marked}" for one in told["history"][:MAX_SHOWN]]
     if len(told["readings"]) > MAX_SHOWN:
         lines.append(f"  and {len(told['readings']) - MAX_SHOWN} more readings; --json shows all")
+    if told["outcome"] == "text_only" and [one["why"] for one in told["skipped"]] == [Skip.TEXT]:
+        lines.append("  If it holds columns or pairs: set format: csv or format: keyvalue on the source.")
     if told["outcome"] in _ENDINGS:
         lines.append(f"  {_ENDINGS[told['outcome']]}")
     else:
@@ -209,10 +225,23 @@ def _source_lines(told: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _reading_lines(one: dict[str, Any]) -> list[str]:
+def _far(told: dict[str, Any], note: str) -> str:
+    """Return how far the time of a note is from receipt."""
+    off_s = told["time_off_s"] if note.startswith("time_") else None
+    return "" if off_s is None else f" ({offset_words(off_s)})"
+
+
+def _value_line(one: dict[str, Any]) -> str:
     unit = f" {printable(one['unit'])}" if one["unit"] else ""
+    word = f" ({printable(one['word'])})" if one["word"] else ""
     name = f"{printable(one['device'])} / {printable(one['metric'])}"
-    lines = [f"  {name} = {number(one['value'])}{unit} at {one['at']}"]
+    return f"  {name} = {number(one['value'])}{unit}{word} at {one['at']}"
+
+
+def _reading_lines(one: dict[str, Any]) -> list[str]:
+    lines = [_value_line(one)]
+    if one["old"]:
+        lines.append("      more than a day old: history, not judged, if its device has sent newer times")
     if one["class"] != MetricClass.READING:
         lines.append("      diagnostic by its name: kept and shown, not judged")
     limit = one["limit"]

@@ -135,7 +135,7 @@ def _lines(told: dict[str, Any]) -> list[str]:
     lines += [_outbox_line(row) for row in told["outbox"]]
     if told["verdict"]["finding_id"]:
         lines.append(f"  finding {verdict['finding_id']}")
-    lines += _evidence(verdict)
+    lines += _evidence(verdict, told["window"])
     lines += _window_lines(told["window"])
     lines += _review_lines(told["review"])
     lines += _batch_lines(told["batch"], told["request_id"])
@@ -162,13 +162,15 @@ def _outbox_line(row: dict[str, Any]) -> str:
     return f"    {row['sink']}: {row['key']} ({row['size']} bytes): {state}{failed}"
 
 
-def _evidence(verdict: dict[str, Any]) -> list[str]:
+def _evidence(verdict: dict[str, Any], window: dict[str, Any] | None) -> list[str]:
     lines = []
+    words_sent = {} if window is None else {one["ref"]: one["word"] for one in window["candidates"]}
     for one in verdict["evidence"]:
-        usual = one["expected"]
+        usual, word = one["expected"], words_sent.get(one["reading"])
+        sent = f" ({printable(word)})" if word else ""
         words = f", expected is {between(*usual)}" if usual else ""
         lines.append(
-            f"  evidence {one['reading']}: {printable(one['metric'])} = {number(one['value'])}"
+            f"  evidence {one['reading']}: {printable(one['metric'])} = {number(one['value'])}{sent}"
             f" at {one['at']}{words}"
         )
     return lines

@@ -1,5 +1,6 @@
 """Configuration errors in words: the key, its value, and what to write instead."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, is_dataclass
 from difflib import get_close_matches
@@ -14,6 +15,7 @@ from agent.domain.keys import KeyField, keys_of
 _MAX_SHOWN = 80
 _MAX_NAME = 64
 _MAX_PROBLEMS = 20
+_QUOTED = re.compile(r"'([^']+)'")
 _ADDRESSES = frozenset({"url", "base_url", "endpoint", "listen"})
 _UNITS = {
     "_s": "a number of seconds, without a unit",
@@ -84,7 +86,7 @@ def _line(detail: ErrorDetails) -> str:
         # A fault of a whole section names its keys itself.
         found = "" if isinstance(detail["input"], dict) else f"{_found(detail)}: "
         return f"{path}: {found}{detail['msg'].removeprefix('Value error, ')}"
-    hint = ""
+    hint = _nearest(detail)
     if isinstance(detail["input"], bool) and kind in {"literal_error", "string_type"}:
         hint = " (YAML reads a bare on, off, yes or no as true or false; put the word in quotes)"
     return f"{path}: {_found(detail)}: {_sentence(detail['msg'])}{hint}; {_remedy(detail)}"
@@ -122,6 +124,14 @@ def _remedy(detail: ErrorDetails) -> str:
     if one is not None and one.default is not MISSING:
         return f"the default is {'null' if one.default is None else shown(one.default)}"
     return "see configs/agent.yaml for an example"
+
+
+def _nearest(detail: ErrorDetails) -> str:
+    """Return a hint at the word of a closed list that was meant, empty without one."""
+    words = _QUOTED.findall(str(detail.get("ctx", {}).get("expected", "")))
+    given = _name(str(detail["input"])).casefold().replace("-", "_")
+    close = get_close_matches(given, words, n=1) if detail["type"] == "literal_error" else []
+    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def _known_keys(loc: Sequence[str | int]) -> str:

@@ -90,7 +90,9 @@ def _sources(config: Config) -> Iterator[Weakness]:
     for source in config.sources:
         pattern = TopicPattern(source.topic).filter
         key = f"sources {pattern}"
-        if pattern.split("/", 1)[0] in {"#", "+"}:
+        first, *others = pattern.split("/")
+        shapeless = all(level in {"#", "+"} for level in others) or overlap(pattern, own)
+        if first in {"#", "+"} and shapeless:
             yield Weakness(
                 key,
                 "reads topics of everybody, other agents' verdicts and commands included",

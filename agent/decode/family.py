@@ -1,6 +1,6 @@
 """The protocol of a device family, with the input and the result of its decoder."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from enum import StrEnum
@@ -21,7 +21,7 @@ class DecodeLimits:
     """
 
     max_bytes: int = 256 * 1024
-    max_depth: int = 4
+    max_depth: int = 8
     max_keys: int = 256
     max_string: int = 128
     max_readings: int = 4096
@@ -73,7 +73,6 @@ class Skip(StrEnum):
     NOT_A_VALUE = "not_a_value"  # an id, version, time, address or sequence number
     OTHER_UNIT = "other_unit"  # the same quantity in a second unit
     EXCLUDED = "excluded"  # by `metrics:` of the source
-    HISTORY = "history"  # stored by the sender while its connection was down
     UNKNOWN_ALIAS = "unknown_alias"  # Sparkplug: no birth named it
 
 
@@ -82,6 +81,7 @@ class Skipped(NamedTuple):
 
     name: str
     why: Skip
+    device: str | None = None  # None: that of the message or of its part; empty: of none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +123,26 @@ class Content(NamedTuple):
     heard: tuple[str, ...] = ()  # devices of the message that have no value in it
     expected_s: tuple[tuple[str, float], ...] = ()  # announced reporting interval: device id, seconds
     request: tuple[str, bytes] | None = None  # topic and payload to publish once (QoS 0, not retained)
+    history: tuple[Reading, ...] = ()  # that the sender itself marks as stored while it had no connection
+    off_s: float | None = None  # distance of a time that was not believed from receipt
+
+
+def first_offset(contents: Iterable[Content]) -> float | None:
+    """Return the distance of the first time that was not believed from receipt."""
+    return next((one.off_s for one in contents if one.off_s is not None), None)
+
+
+def only_device(readings: Iterable[Reading], heard: Iterable[str]) -> str | None:
+    """Return the device that a message, or a part of one, is about; None if these are several or none."""
+    devices = {reading.device for reading in readings}.union(heard)
+    return devices.pop() if len(devices) == 1 else None
+
+
+def skipped_of(part: Content) -> tuple[Skipped, ...]:
+    """Return the skipped values of a part of a message, each with the device of the part."""
+    if not part.skipped or (device := only_device(part.readings, part.heard)) is None:
+        return part.skipped
+    return tuple(one if one.device is not None else one._replace(device=device) for one in part.skipped)
 
 
 class Decoder(Protocol):

@@ -14,7 +14,7 @@ from agent.decode.family import Content, DecodeLimits, Skip
 from agent.decode.json_values import JsonValues
 from agent.domain.records import DecodeError, DecodeReason
 
-_MAX_PARTS = 8192  # fields and tags of one message
+_MAX_PARTS = 8192  # lines, fields and tags of one message
 _WORD = r"(?:[^\s,=\\\"]|\\.)++"
 _TEXT = r"\"(?:[^\"\\]|\\.)*+\""
 _VALUE = rf"(?:{_TEXT}|[^\s,=\"]++)"
@@ -54,10 +54,11 @@ def take_lines(values: JsonValues, text: str, metric: str | None, limits: Decode
     left = _MAX_PARTS
     for number, line in enumerate((line for line in lines if line and line[0] != "#"), 1):
         if left <= 0:
+            values.skip(f"line {number}", Skip.TOO_MANY)
             break
         one = _read(line, number, limits)
         read.append(one)
-        left -= len(one.fields) + len(one.tags)
+        left -= 1 + len(one.fields) + len(one.tags)
     if not read:
         return values.take(None, metric)
     kin = _Kin(read)

@@ -1,4 +1,4 @@
-"""Base of the families that send JSON: device, pruned payload, time, availability."""
+"""Base of the families that send JSON: wider limits, time, left-out keys, units."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -15,32 +15,37 @@ from agent.decode.family import (
     Skip,
     Skipped,
     TimeFrom,
+    skipped_of,
 )
 from agent.decode.json_text import parse, to_text
-from agent.decode.json_values import VALUE, JsonValues
-from agent.decode.times import Moment, moment_of, read_time
+from agent.decode.json_values import JsonValues
+from agent.decode.key_roles import is_identity
+from agent.decode.times import Moment, moment_of, offset_of, read_time
 from agent.decode.values import is_name
 from agent.domain.records import DecodeError, DecodeReason, Reading
 
-_MAX_SKIPPED = 16
-_MAX_IDENTITY = 64
-_DEEPER = 3  # levels that an envelope adds to those of a measurement
+MAX_SKIPPED = 16  # shown to a person
+
+# An envelope holds keys, depth and texts (raw frames, correlation ids) that never become readings.
+_MORE_DEPTH = 8
+_MORE_KEYS = 4
+_MAX_TEXT = 8192
+_MAX_WORD = 64  # of a state
 _SPACE = " \t\r\n\0"
 _TWINS = {"f": "c", "F": "C"}
-
-DROP = Skip.NOT_A_VALUE
-ONLINE = {"online": True, "offline": False, "true": True, "false": False, "1": True, "0": False}
+_ONLINE = {"online": True, "offline": False, "true": True, "false": False, "1": True, "0": False}
+_ORDER = (TimeFrom.PAYLOAD, TimeFrom.PROPERTY, TimeFrom.RECEIPT)
 
 
 class Frame(NamedTuple):
-    """Time of a message, and its source's rules for values."""
+    """Time of a message or of a part of it, and its source's rules for values."""
 
     moment: Moment
     reader: Reader
 
 
 class JsonFamily:
-    """A family whose payloads are JSON or one value as text.
+    """A family whose payloads are JSON, or one value as text.
 
     Attributes:
         DROPPED: casefolded keys that are not values, at any depth.
@@ -54,99 +59,209 @@ class JsonFamily:
     FAHRENHEIT: ClassVar[bool] = False
 
     def __init__(self, *, limits: DecodeLimits, max_future_skew_s: float) -> None:
-        self._limits = replace(limits, max_depth=limits.max_depth + _DEEPER)
+        self.limits = limits
         self._max_skew_s = max_future_skew_s
+        self._names_units = bool(self.UNITS) or type(self).unit_of is not JsonFamily.unit_of
+        self._wide = replace(
+            limits,
+            max_depth=limits.max_depth + _MORE_DEPTH,
+            max_keys=limits.max_keys * _MORE_KEYS,
+            max_string=max(limits.max_string, _MAX_TEXT),
+        )
 
-    def _parse(self, payload: bytes) -> Any:
+    # --------------------------------------------------------------------------------- payload
+
+    def parse(self, payload: bytes) -> Any:
+        """Return the JSON value of ``payload``."""
+        return parse(payload, self._wide)
+
+    def parse_object(self, payload: bytes) -> dict[str, Any]:
+        """Return the JSON object of ``payload``.
+
+        Raises:
+            DecodeError: for any other JSON value.
+        """
+        value = self.parse(payload)
+        if type(value) is not dict:
+            raise DecodeError(DecodeReason.NO_READINGS, "not a JSON object")
+        return value
+
+    def parse_or_text(self, payload: bytes) -> Any:
         """Return the JSON value of ``payload``, or its text where it is not JSON; None if it is empty."""
-        text, notes = to_text(payload, self._limits)
+        text, notes = to_text(payload, self.limits)
         if text.startswith(("{", "[", '"')):
-            return parse(payload, self._limits)
+            return self.parse(payload)
         if Note.NOT_UTF8 in notes:
             raise DecodeError(DecodeReason.BAD_UTF8, "neither text nor JSON")
         return text or None
 
-    def _frame(self, root: Any, given: Any, route: Route, received: float, properties: Properties) -> Frame:
-        """Return time and reader of a message: the time that ``time:`` finds in ``root``, else ``given``.
+    def name_in(self, given: Any) -> str | None:
+        """Return ``given`` as a name of a device or metric, None where it cannot be one."""
+        if type(given) is float and given.is_integer():
+            given = str(int(given))
+        if type(given) is not str or len(given) > self.limits.max_string or not is_name(given):
+            return None
+        return given.strip()
 
-        A time without a zone is not believed unless the source names its zone.
+    # ------------------------------------------------------------------------------------ time
+
+    def frame(
+        self, route: Route, received: float, properties: Properties, *given: Any, root: Any = None
+    ) -> Frame:
+        """Return time and reader of a message.
+
+        The time is the one that ``time:`` of the source finds in ``root``, else the first readable one of
+        ``given``, else that of a user property or receipt. Text without a zone is not believed unless the
+        source names the zone.
         """
-        moment, reader = moment_of(properties, received, self._max_skew_s), route.reader
-        if reader.time_path is not None:
-            given = _find(root, reader.time_path)
-            reader = replace(reader, time_path=None)
-        if given is None:
-            return Frame(moment, reader)
-        found = _read(given, reader.zone, received, self._max_skew_s)
-        if isinstance(found, Note):
-            return Frame(moment._replace(notes=(*moment.notes, found)), reader)
-        return Frame(moment._replace(at=found, time_from=TimeFrom.PAYLOAD), reader)
+        reader = route.reader
+        found = None if reader.time_path is None else _find(root, reader.time_path)
+        if found is not None:
+            given, reader = (found,), replace(reader, time_path=None)
+        frame = Frame(moment_of(properties, received, self._max_skew_s), reader)
+        return _timed(frame, given, self._max_skew_s)
 
-    def _take(self, value: Any, metric: str | None, *, device: str, frame: Frame) -> Content:
-        """Return the readings of a parsed value without the keys that are not values."""
-        if metric is not None and not self._may_name(metric):
-            return ignored(ascii(metric)[:_MAX_IDENTITY], Skip.BAD_NAME)._replace(heard=(device,))
+    def part_of(self, frame: Frame, *given: Any) -> Frame:
+        """Return the frame of a part that has a time of its own, else receipt time."""
+        bare = Moment(frame.moment.received, frame.moment.received)
+        return _timed(Frame(bare, frame.reader), given, self._max_skew_s)
+
+    # ---------------------------------------------------------------------------------- values
+
+    def take(self, value: Any, frame: Frame, *, device: str, metric: str | None = None) -> Content:
+        """Return the readings of one part of a message; a part without any is reported, never refused."""
+        longest = self.limits.max_string
+        if metric is not None and not (len(metric) <= longest and is_name(metric) and metric.strip(".")):
+            return nothing(ascii(metric)[:_MAX_WORD], Skip.BAD_NAME, heard=(device,))
         skipped: list[Skipped] = []
-        pruned = self._prune(value, metric or "", skipped)
+        if self.DROPPED or self.FAHRENHEIT:
+            value = self._prune(value, metric or "", skipped)
         values = JsonValues(
-            device=device, moment=frame.moment, max_skew_s=self._max_skew_s, limits=self._limits,
+            device=device, moment=frame.moment, max_skew_s=self._max_skew_s, limits=self._wide,
             reader=frame.reader,
         )  # fmt: skip
-        content = values.take(pruned, metric)
-        skips = (*skipped, *content.skipped)[:_MAX_SKIPPED]
-        return content._replace(readings=tuple(map(self._with_unit, content.readings)), skipped=skips)
+        content = values.take(value, metric)
+        plain = content.readings and not skipped and not self._names_units
+        if plain and all(len(one.metric) <= longest for one in content.readings):
+            return content
+        readings = [self._with_unit(one) for one in content.readings if len(one.metric) <= longest]
+        skipped += content.skipped
+        if len(readings) < len(content.readings):
+            skipped.insert(0, Skipped("a long name", Skip.TOO_LONG))
+        return content._replace(
+            readings=tuple(readings),
+            text_only=not readings,
+            skipped=tuple(skipped[:MAX_SKIPPED]),
+            heard=content.heard if readings else content.heard or (device,),
+        )
 
-    def _may_name(self, metric: str) -> bool:
-        return len(metric) <= self._limits.max_string and is_name(metric) and metric.strip(".") != ""
+    def join(self, parts: Iterable[Content]) -> Content:
+        """Return several parts as one result; the same metric at the same time twice counts once.
 
-    def _with_unit(self, reading: Reading) -> Reading:
-        unit = self._unit(reading.metric) if reading.unit is None else None
-        if unit is None:
-            return reading
-        return Reading(reading.device, reading.metric, reading.at, reading.value, unit)
+        Parts beyond the limit of readings are not read at all.
+        """
+        readings: dict[tuple[str, str, float], Reading] = {}
+        skipped: list[Skipped] = []
+        more: Skipped | None = None  # of all reasons the one that must not be lost
+        notes: dict[Note, None] = {}
+        heard: dict[str, None] = {}
+        expected: dict[str, float] = {}
+        sources = {TimeFrom.RECEIPT}
+        off_s: float | None = None
+        for part in parts:
+            off_s = part.off_s if off_s is None else off_s
+            for one in part.readings:
+                if (one.device, one.metric, one.at) in readings:
+                    skipped.append(Skipped(one.metric, Skip.REPEATED))
+                    notes[Note.REPEATED] = None
+                else:
+                    readings[one.device, one.metric, one.at] = one
+            if part.readings:
+                sources.add(part.time_from)
+            if part.skipped:
+                skipped += skipped_of(part)
+                more = more or next((one for one in part.skipped if one.why is Skip.TOO_MANY), None)
+            if part.notes:
+                notes.update(dict.fromkeys(part.notes))
+            if part.heard:
+                heard.update(dict.fromkeys(part.heard))
+            if part.expected_s:
+                expected.update(part.expected_s)
+            del skipped[MAX_SKIPPED:]
+            if len(readings) > self.limits.max_readings:
+                more = Skipped("the rest", Skip.TOO_MANY)
+                break
+        if more is not None:
+            skipped = [more, *(one for one in skipped if one is not more)]
+        with_value = {device for device, _, _ in readings}
+        return Content(
+            tuple(readings.values())[: self.limits.max_readings],
+            text_only=not readings,
+            time_from=next(one for one in _ORDER if one in sources),
+            notes=tuple(notes),
+            skipped=tuple(skipped[:MAX_SKIPPED]),
+            heard=tuple(device for device in heard if device not in with_value),
+            expected_s=tuple(expected.items()),
+            off_s=off_s,
+        )
 
-    def _unit(self, metric: str) -> str | None:
+    def unit_of(self, metric: str) -> str | None:
+        """Return the unit of a metric whose payload names none."""
         return self.UNITS.get(metric.rpartition(".")[2].casefold())
 
-    def _prune(self, value: Any, path: str, skipped: list[Skipped]) -> Any:
-        """Return ``value`` without the keys that are not values; their names go to ``skipped``."""
+    def _with_unit(self, reading: Reading) -> Reading:
+        unit = self.unit_of(reading.metric) if reading.unit is None else None
+        if unit is None:
+            return reading
+        return Reading(reading.device, reading.metric, reading.at, reading.value, unit, reading.word)
+
+    def _prune(self, value: Any, path: str, skipped: list[Skipped], *, element: bool = False) -> Any:
+        """Return ``value`` without the keys that are not values; their names go to ``skipped``.
+
+        An element of a list keeps its ids: without them, elements of two messages would share a series.
+        """
         if isinstance(value, list):
-            return [self._prune(item, path, skipped) if type(item) is dict else item for item in value]
+            return [
+                self._prune(item, path, skipped, element=True) if type(item) is dict else item
+                for item in value
+            ]
         if not isinstance(value, dict):
             return value
         kept: dict[str, Any] = {}
         for key, item in value.items():
-            why = self._why_not(key, item, value)
-            name = f"{path}.{key}" if path else key
+            why = None if element and is_identity(key) else self._why_not(key, value)
             if why is None:
-                kept[key] = self._prune(item, name, skipped) if type(item) in {dict, list} else item
-            elif len(skipped) < _MAX_SKIPPED and len(name) <= self._limits.max_string and is_name(name):
-                skipped.append(Skipped(name, why))
+                inner = type(item) in {dict, list}
+                kept[key] = self._prune(item, f"{path}.{key}" if path else key, skipped) if inner else item
+            elif len(skipped) < MAX_SKIPPED:
+                name = f"{path}.{key}" if path else key
+                if len(name) <= self.limits.max_string and is_name(name):
+                    skipped.append(Skipped(name, why))
         return kept
 
-    def _why_not(self, key: str, item: Any, fields: Mapping[str, Any]) -> Skip | None:
+    def _why_not(self, key: str, fields: Mapping[str, Any]) -> Skip | None:
         """Return why the key of an object is not a value, None if it may be one."""
-        if item is Skip.TOO_MANY:
-            return item
         if key.casefold() in self.DROPPED:
-            return DROP
+            return Skip.NOT_A_VALUE
         twin = _TWINS.get(key[-1:]) if self.FAHRENHEIT else None
         if twin is not None and type(fields.get(key[:-1] + twin)) is float:
             return Skip.OTHER_UNIT
         return None
 
-    def _state(
-        self, route: Route, device: str, payload: bytes, words: Mapping[str, bool] = ONLINE
+    # ---------------------------------------------------------------------------- availability
+
+    def read_state(
+        self, route: Route, device: str, payload: bytes, words: Mapping[str, bool] = _ONLINE
     ) -> Content:
         """Return the availability that ``payload`` reports of ``device``: a word, or JSON with ``state``."""
-        value = self._parse(payload)
+        value = self.parse_or_text(payload)
         if isinstance(value, dict):
             value = value.get("state")
         if value is None:
-            return ignored("state", Skip.EMPTY)
-        online = words.get(str(value)[:_MAX_IDENTITY].strip(_SPACE).casefold())
+            return nothing("state", Skip.EMPTY)
+        online = words.get(str(value)[:_MAX_WORD].strip(_SPACE).casefold())
         if online is None:
-            return ignored("state", Skip.UNMAPPED)
+            return nothing("state", Skip.UNMAPPED)
         return state(route, device, online=online)
 
 
@@ -157,75 +272,47 @@ def state(route: Route, device: str, *, online: bool) -> Content:
     return Content((), text_only=True, states=((device, online),))
 
 
-def ignored(name: str, why: Skip = DROP) -> Content:
-    """Return the result for a message that is about no value of a device: a command, a log line."""
-    return Content((), text_only=True, skipped=(Skipped(name, why),))
+def nothing(
+    name: str,
+    why: Skip = Skip.NOT_A_VALUE,
+    *,
+    heard: tuple[str, ...] = (),
+    notes: tuple[Note, ...] = (),
+) -> Content:
+    """Return a result without a reading, and why: a command or a log line is about no value of a device."""
+    return Content((), text_only=True, notes=notes, skipped=(Skipped(name, why),), heard=heard)
 
 
-def joined(contents: Iterable[Content], limits: DecodeLimits) -> Content:
-    """Return one result for the devices of one message; readings beyond the limit are left out."""
-    parts = list(contents)
-    readings = [reading for part in parts for reading in part.readings]
-    skipped = [one for part in parts for one in part.skipped]
-    if len(readings) > limits.max_readings:
-        del readings[limits.max_readings :]
-        skipped.insert(0, Skipped(VALUE, Skip.TOO_MANY))
-    times = [part.time_from for part in parts if part.readings]
-    named = {reading.device for reading in readings}
-    return Content(
-        tuple(readings),
-        text_only=not readings,
-        time_from=TimeFrom.PAYLOAD if TimeFrom.PAYLOAD in times else next(iter(times), TimeFrom.RECEIPT),
-        notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)),
-        skipped=tuple(skipped[:_MAX_SKIPPED]),
-        heard=tuple(dict.fromkeys(one for part in parts for one in part.heard if one not in named)),
-    )
+def _timed(frame: Frame, given: tuple[Any, ...], max_skew_s: float) -> Frame:
+    """Return ``frame`` with the first readable time of ``given``, and with notes on the others if none is."""
+    moment = frame.moment
+    notes, off_s = moment.notes, None
+    for one in given:
+        if one is None:
+            continue
+        at = _read_time(one, moment.received, max_skew_s, frame.reader.zone)
+        if not isinstance(at, Note):
+            return Frame(Moment(at, moment.received, TimeFrom.PAYLOAD), frame.reader)
+        notes = (*notes, at)
+        off_s = offset_of(one, moment.received) if off_s is None else off_s
+    if notes is moment.notes:
+        return frame
+    off_s = moment.off_s if off_s is None else off_s
+    return frame._replace(moment=moment._replace(notes=tuple(dict.fromkeys(notes)), off_s=off_s))
 
 
-def device_of(route: Route, own: str) -> str:
-    """Return the device of a topic that the family reads as ``own``.
-
-    The source's device is kept if it was not made from levels of the topic alone (a constant, a template), or
-    if its pattern names the same device with fewer or more levels; else it adds nothing to ``#``.
-    """
-    given = route.device
-    if not own.strip("/ "):
-        return given
-    if route.parts and (given == own or own.endswith("/" + given) or given.endswith("/" + own)):
-        return given if given != route.topic else own
-    levels = frozenset(route.topic.split("/"))
-    return own if all(level in levels for level in given.split("/")) else given
-
-
-def identity(*parts: Any) -> str | None:
-    """Return a device id made of values of the payload, None where one of them cannot be part of a name.
-
-    A part is a whole number, or a short printable text without a slash, so that two ids never become one.
-    """
-    names = [_part(part) for part in parts]
-    return None if not names or None in names else "/".join(name for name in names if name)
-
-
-def _part(given: Any) -> str | None:
-    if type(given) is float and given.is_integer() and abs(given) < 2**53:
-        return str(int(given))
-    if type(given) is not str or len(given) > _MAX_IDENTITY or "/" in given:
-        return None
-    return given if given == given.strip() and is_name(given) else None
+def _read_time(given: Any, received: float, max_skew_s: float, zone: tzinfo | None) -> float | Note:
+    """Read a time; text without a zone is not taken for UTC."""
+    if zone is None and type(given) is str and given[-1:] != "Z":
+        try:
+            if datetime.fromisoformat(given.strip()[:_MAX_WORD]).tzinfo is None:
+                return Note.TIME_WITHOUT_ZONE
+        except ValueError:
+            pass  # not ISO 8601: a number as text, or nothing that is a time
+    return read_time(given, received, max_skew_s, zone)
 
 
 def _find(root: Any, path: tuple[str, ...]) -> Any:
     for key in path:
         root = root.get(key) if isinstance(root, dict) else None
     return root
-
-
-def _read(given: Any, zone: tzinfo | None, received: float, max_skew_s: float) -> float | Note:
-    """Read a time; text without a zone is not taken for UTC."""
-    if zone is None and type(given) is str:
-        try:
-            if datetime.fromisoformat(given.strip()[:_MAX_IDENTITY]).tzinfo is None:
-                return Note.TIME_WITHOUT_ZONE
-        except ValueError:
-            pass  # not ISO 8601: a number as text, or nothing that is a time
-    return read_time(given, received, max_skew_s, zone)

@@ -52,25 +52,27 @@ def read_exact(text: str) -> Any:
     return _EXACT.decode(text)
 
 
-def elements(text: str, most: int) -> list[tuple[Any, str]]:
-    """Return the first ``most`` elements of a JSON array, each as :func:`read_exact` reads it and as text.
+def elements(text: str, most: int, decoder: json.JSONDecoder = _EXACT) -> list[tuple[Any, str]]:
+    """Return the first ``most`` elements of a JSON array, each as ``decoder`` reads it and as text.
 
     Raises:
-        ValueError: it is not a JSON array, as far as it was read.
+        JSONDecodeError: it is not a JSON array, as far as it was read.
         RecursionError: it is nested too deeply.
     """
     found: list[tuple[Any, str]] = []
     at = _after_space(text, text.index("[") + 1)
-    if text[at : at + 1] == "]":
+    if text[at : at + 1] == "]" and _after_space(text, at + 1) == len(text):
         return found
     while len(found) < most:
-        value, end = _EXACT.raw_decode(text, at)
+        value, end = decoder.raw_decode(text, at)
         found.append((value, text[at:end]))
         at = _after_space(text, end)
         if text[at : at + 1] == "]":
+            if _after_space(text, at + 1) < len(text):
+                raise json.JSONDecodeError("Extra data", text, at + 1)
             break
         if text[at : at + 1] != ",":
-            raise ValueError("no array")
+            raise json.JSONDecodeError("Expecting ',' delimiter", text, at)
         at = _after_space(text, at + 1)
     return found
 

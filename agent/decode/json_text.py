@@ -17,12 +17,16 @@ _SPACE = " \t\r\n"
 _PACKED = (b"\x1f\x8b", b"x\x01", b"x\x5e", b"x\x9c", b"x\xda")  # gzip, zlib
 _EITHER = 47  # window bits of zlib: gzip and zlib by their headers
 _MAX_MENDED = 64 * 1024  # no firmware concatenates longer text
-_MAX_LINES = 4096
-_KEYS_A_READING = 4  # of the elements of one list, on average
+_SMALL = 16 * 1024  # a longer text is parsed once only, whatever is odd about it
+#: Keys and elements below the arrays of one message, on average for each reading. The rest would only cost
+#: time: it is cut off as one :attr:`Skip.TOO_MANY`.
+_PARTS_A_READING = 3
+_NEW_SHAPE = 3  # parts: the roles of its keys are found first
 
 
 #: The values of one payload, one for JSON, many for one JSON a line, with notes. A bad value has been
-#: replaced by a :class:`Skip`, which holds the reason. Every number is finite.
+#: replaced by a :class:`Skip`, which holds the reason; so has all that is too much behind the last line or
+#: element that is read. Every number is finite.
 Parsed = tuple[list[Any], tuple[Note, ...]]
 
 
@@ -43,14 +47,14 @@ def parse_plain(payload: bytes, limits: DecodeLimits) -> Any | None:
 
     The hot path: one object or array, no key twice, no escaped character.
     """
-    if len(payload) > limits.max_bytes:
+    if len(payload) > _SMALL or len(payload) > limits.max_bytes:
         return None
     try:
         text = payload.decode()
         value, end = _scan(text, 0)
     except (ValueError, StopIteration, _DoubledError, RecursionError):
         return None
-    return None if end != len(text) or "\\u" in text else _prune(value, 1, limits.max_keys, limits)[0]
+    return None if end != len(text) or "\\u" in text else _within(value, limits)
 
 
 def to_text(payload: bytes, limits: DecodeLimits) -> tuple[str, tuple[Note, ...]]:
@@ -94,7 +98,10 @@ def parse_all(text: str, notes: tuple[Note, ...], limits: DecodeLimits) -> Parse
     notes = (*notes, Note.REPEATED) if doubled else notes
     if "\\u" in text:
         values = _without_surrogates(values)
-    return [_prune(value, 1, limits.max_keys, limits)[0] for value in values], notes
+    if len(values) == 1:
+        return [_within(values[0], limits)], notes
+    _prune_array(values, 0, limits.max_keys, [_PARTS_A_READING * limits.max_readings], limits)
+    return values, notes
 
 
 # ------------------------------------------------------------------------------------------ syntax
@@ -139,17 +146,29 @@ def _decode_odd(text: str, limits: DecodeLimits) -> tuple[list[Any], bool]:
 
 def _decode(text: str, limits: DecodeLimits) -> tuple[list[Any], bool]:
     """Return the values of ``text``, and whether a key of one object came twice: the last one is taken."""
-    try:
-        return _values(_SINGLE, text, limits), False
-    except _DoubledError:
-        return _values(_LAST_WINS, text, limits), True
+    if len(text) <= _SMALL:
+        try:
+            return _values(_SINGLE, text, limits), False
+        except _DoubledError:
+            return _values(_LAST_WINS, text, limits), True
+    doubled = False
+
+    def make(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal doubled
+        made = dict(pairs)
+        if len(made) != len(pairs):
+            doubled = True
+        return made
+
+    once = json.JSONDecoder(object_pairs_hook=make, parse_constant=_constant, parse_int=float, strict=False)
+    return _values(once, text, limits), doubled
 
 
 def _values(decoder: json.JSONDecoder, text: str, limits: DecodeLimits) -> list[Any]:
     values: list[Any] = []
     end = 0
     try:
-        while end < len(text) and len(values) < _MAX_LINES:
+        while end < len(text) and len(values) <= limits.max_readings:
             value, end = decoder.raw_decode(text, end)
             values.append(value)
             while end < len(text) and text[end] in _SPACE:
@@ -228,8 +247,17 @@ def _without_surrogates(values: list[Any]) -> list[Any]:
 # ------------------------------------------------------------------------------------------ limits
 
 
-def _prune(value: Any, depth: int, keys: int, limits: DecodeLimits) -> tuple[Any, int]:
-    """Return ``value`` within the limits, and how many of ``keys`` it takes."""
+def _within(value: Any, limits: DecodeLimits) -> Any:
+    """Return ``value`` within the limits."""
+    left = [_PARTS_A_READING * limits.max_readings]
+    if type(value) is dict:  # by far the most
+        _prune_object(value, 1, limits.max_keys, left, limits)
+        return value
+    return _prune(value, 1, limits.max_keys, left, limits)[0]
+
+
+def _prune(value: Any, depth: int, keys: int, left: list[int], limits: DecodeLimits) -> tuple[Any, int]:
+    """Return ``value`` within the limits, and how many of ``keys`` it takes; ``left`` counts parts down."""
     kind = type(value)
     if kind is float:
         return (value if isfinite(value) else Skip.NOT_FINITE), 0
@@ -238,17 +266,19 @@ def _prune(value: Any, depth: int, keys: int, limits: DecodeLimits) -> tuple[Any
     if kind is dict:
         if depth > limits.max_depth:
             return Skip.TOO_DEEP, 0
-        return value, _prune_object(value, depth, keys, limits)
+        return value, _prune_object(value, depth, keys, left, limits)
     if kind is list:
         if depth > limits.max_depth:
             return Skip.TOO_DEEP, 0
-        return value, _prune_array(value, depth, keys, limits)
+        if left[0] <= 0:
+            return Skip.TOO_MANY, 0
+        return value, _prune_array(value, depth, keys, left, limits)
     return value, 0
 
 
-def _prune_object(value: dict[str, Any], depth: int, keys: int, limits: DecodeLimits) -> int:
+def _prune_object(value: dict[str, Any], depth: int, keys: int, left: list[int], limits: DecodeLimits) -> int:
     count = len(value)
-    if count > keys:
+    if count and count > keys:
         # The first key that is one too many represents all of them: each look at a name costs.
         surplus = list(islice(value, max(keys, 0), None))
         for key in surplus[1:]:
@@ -261,7 +291,7 @@ def _prune_object(value: dict[str, Any], depth: int, keys: int, limits: DecodeLi
             long = True
         if type(item) is float and isfinite(item):  # by far the most
             continue
-        value[key], taken = _prune(item, depth + 1, keys - count, limits)
+        value[key], taken = _prune(item, depth + 1, keys - count, left, limits)
         count += taken
     if long:
         for key in [key for key in value if len(key) > longest]:
@@ -270,17 +300,23 @@ def _prune_object(value: dict[str, Any], depth: int, keys: int, limits: DecodeLi
     return count
 
 
-def _prune_array(value: list[Any], depth: int, keys: int, limits: DecodeLimits) -> int:
-    most, all_keys = 0, 0
+def _prune_array(value: list[Any], depth: int, keys: int, left: list[int], limits: DecodeLimits) -> int:
+    most = 0
+    shape: Any = None
     if len(value) > limits.max_readings:
         value[limits.max_readings :] = [Skip.TOO_MANY]
+    if len(value) <= limits.max_vector:  # a longer one of numbers is not read
+        left[0] -= len(value)
     for place, item in enumerate(value):
         if type(item) is float and isfinite(item):
             continue
-        value[place], taken = _prune(item, depth + 1, keys, limits)
+        value[place], taken = _prune(item, depth + 1, keys, left, limits)
         most = max(most, taken)
-        all_keys += taken
-        if all_keys > _KEYS_A_READING * limits.max_readings:  # the rest would only cost time
+        left[0] -= 1 + taken
+        if type(item) is dict and item.keys() != shape:
+            left[0] -= 0 if shape is None else _NEW_SHAPE
+            shape = item.keys()
+        if left[0] <= 0 and place + 1 < len(value):
             value[place + 1 :] = [Skip.TOO_MANY]
             break
     return most

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from agent.decode.envelope import Envelope, nothing
-from agent.decode.family import Content, Route, Skip, Skipped
+from agent.decode.family import Content, Skip, Skipped
+from agent.decode.json_family import Frame, JsonFamily, nothing
 from agent.decode.times import Moment
 from agent.domain.records import Reading
 
@@ -12,7 +12,7 @@ _SNR = ("snr", "loRaSNR")
 
 
 def read_uplink(
-    family: Envelope, route: Route, device: str, values: Any, gateways: Any, moment: Moment, *, name: str
+    family: JsonFamily, frame: Frame, device: str, values: Any, gateways: Any, *, name: str
 ) -> Content:
     """Return the readings of one uplink.
 
@@ -20,17 +20,15 @@ def read_uplink(
     formatter is missing, and the bytes are not guessed.
     """
     if type(values) is not dict or not values:
-        return nothing(name, Skip.NO_VALUE, heard=(device,), notes=moment.notes)
+        return nothing(name, Skip.NO_VALUE, heard=(device,), notes=frame.moment.notes)
     # The default formatter of new applications returns the bytes of the frame.
     raw = [key for key in ("bytes", "raw") if type(values.get(key)) is list]
-    content = family.take(
-        route, {key: one for key, one in values.items() if key not in raw}, moment, device=device
-    )
+    content = family.take({key: one for key, one in values.items() if key not in raw}, frame, device=device)
     skipped = content.skipped + tuple(Skipped(key, Skip.NOT_A_VALUE) for key in raw)
     if not content.readings:
         return content._replace(skipped=skipped)
     taken = {reading.metric for reading in content.readings}
-    radio = tuple(one for one in _radio(device, gateways, moment) if one.metric not in taken)
+    radio = tuple(one for one in _radio(device, gateways, frame.moment) if one.metric not in taken)
     return content._replace(readings=content.readings + radio, skipped=skipped)
 
 

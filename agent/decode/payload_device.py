@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from agent.decode.device_template import DeviceTemplate
-from agent.decode.family import Content, Note, Route, Skip, Skipped, TimeFrom
+from agent.decode.family import Content, Note, Route, Skip, Skipped, TimeFrom, first_offset, skipped_of
 from agent.decode.json_path import elements, read_exact
 from agent.decode.metric_rules import without_repeats
 from agent.decode.strict_json import to_text
@@ -61,12 +61,12 @@ def _read_list(
         except DecodeError as error:
             trouble = trouble or error
             why = Skip.BAD_NAME if error.reason is DecodeReason.NO_DEVICE else Skip.NO_VALUE
-            skipped.append(Skipped(f"[{place}]", why))
+            skipped.append(Skipped(f"[{place}]", why, ""))
             continue
         routes.append(own)
         contents.append(content)
     if len(parts) > MAX_ELEMENTS:
-        skipped.append(Skipped(f"[{MAX_ELEMENTS}]", Skip.TOO_MANY))
+        skipped.insert(0, Skipped(f"[{MAX_ELEMENTS}]", Skip.TOO_MANY, ""))
     if not contents:
         raise trouble or DecodeError(DecodeReason.NO_DEVICE, "an empty list names no device")
     return routes[0], family, _joined(routes, contents, skipped)
@@ -79,7 +79,7 @@ def _route(template: DeviceTemplate, route: Route, value: Any) -> Route:
 
 def _joined(routes: list[Route], contents: list[Content], skipped: list[Skipped]) -> Content:
     for one in contents:
-        skipped += one.skipped
+        skipped += skipped_of(one)
     readings = without_repeats((reading for one in contents for reading in one.readings), skipped)
     notes: dict[Note, None] = {note: None for one in contents for note in one.notes}
     states = [
@@ -96,4 +96,6 @@ def _joined(routes: list[Route], contents: list[Content], skipped: list[Skipped]
         states=(*states, *(state for one in contents for state in one.states)),
         heard=tuple(device for one in contents for device in one.heard),
         expected_s=tuple(expected for one in contents for expected in one.expected_s),
+        history=tuple(reading for one in contents for reading in one.history),
+        off_s=first_offset(contents),
     )

@@ -1,5 +1,6 @@
 """Topics of messages that clients post over HTTP, and the sources that read them."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
@@ -13,6 +14,7 @@ ROOT: Final = "http"  # the first level of their topics
 DATA_TOPIC: Final = f"{ROOT}/iot/data"
 DATA_PATH: Final = "/iot/data"
 _PATHS: Final = "/intake/"
+_BAD_ESCAPE: Final = re.compile("%(?![0-9A-Fa-f]{2})")
 
 
 def is_post_path(path: str) -> bool:
@@ -30,6 +32,8 @@ def topic_of(path: str) -> str:
         return DATA_TOPIC
     if len(path) > 3 * MAX_TOPIC_BYTES:
         raise ValueError(f"is longer than the {MAX_TOPIC_BYTES} bytes of a topic")
+    if _BAD_ESCAPE.search(path):
+        raise ValueError("holds a % without two hexadecimal digits behind it")
     try:
         rest = unquote_to_bytes(path.removeprefix(_PATHS)).decode()
     except UnicodeDecodeError:
@@ -43,6 +47,8 @@ def topic_of(path: str) -> str:
         raise ValueError(f"has more than {MAX_LEVELS - 1} levels")
     if not is_name(topic):
         raise ValueError("holds a control character")
+    if not {".", ".."}.isdisjoint(rest.split("/")):
+        raise ValueError("holds a level . or .., which a proxy may resolve")
     if "+" in topic or "#" in topic:
         raise ValueError("holds a wildcard (+ or #)")
     return topic

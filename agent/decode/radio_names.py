@@ -5,7 +5,7 @@ https://github.com/merbanan/rtl_433/blob/master/docs/DATA_FORMAT.md
 
 from typing import Any
 
-from agent.decode.json_family import identity
+from agent.decode.device_ids import identity
 
 #: Keys of the radio and of the protocol.
 RADIO_KEYS = frozenset({

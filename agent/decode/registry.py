@@ -58,6 +58,9 @@ class Decoded(NamedTuple):
     handling: Handling = Handling.READ
     excluded_by: str | None = None  # the entry of the source's `exclude`
     request: tuple[str, bytes] | None = None  # topic and payload to publish once, if there is a connection
+    history: tuple[Reading, ...] = ()  # stored by the sender while it had no connection: never judged
+    off_s: float | None = None  # distance of a time that was not believed from receipt
+    received: float = 0.0  # receipt time, Unix seconds
 
 
 def _unread(handling: Handling) -> Decoded:
@@ -171,7 +174,8 @@ class Registry:
             source.label, content.readings, traceparent, content.text_only, source.retained,
             route.device, family, content.time_from, notes, content.skipped, content.online, message_id,
             content.states, content.heard, content.expected_s, renamed,
-            _READ if content.readings else _handling(content), None, content.request,
+            _READ if content.readings or content.history else _handling(content), None, content.request,
+            content.history, content.off_s, received,
         )  # fmt: skip
 
     def place(self, topic: str) -> tuple[str | None, str | None]:
@@ -283,6 +287,8 @@ def _ruled(rules: MetricRules, content: Content) -> tuple[Content, tuple[tuple[s
         left = {reading.device for reading in ruled.readings}
         gone = {reading.device: None for reading in content.readings if reading.device not in left}
         heard = (*heard, *gone)
+    if content.history:
+        content = content._replace(history=rules.apply(content.history, (), MAX_SKIPPED).readings)
     return content._replace(readings=ruled.readings, skipped=ruled.skipped, heard=heard), ruled.renamed
 
 

@@ -25,7 +25,10 @@ class TimeSettings:
     ] = None
     zone: Annotated[
         str | None,
-        Key("zone of times that name none, such as `Europe/Berlin`; without it they are not believed"),
+        Key(
+            "zone of times that name none, such as `Europe/Berlin`; without it they are not believed. Also "
+            "of local times that claim to be UTC and would be in the future"
+        ),
     ] = None
 
 

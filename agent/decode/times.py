@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime, tzinfo
+from math import inf
 from typing import Any, NamedTuple
 
 from agent.decode.family import Note, Properties, TimeFrom
@@ -15,7 +16,7 @@ _SCALES = (1.0, 1e3, 1e6, 1e9)
 # A clock that is not set starts in 1970, 2000 or 2016; no device that speaks now measured before 2020.
 _CLOCKS_START = datetime(2020, 1, 1, tzinfo=UTC).timestamp()
 # A gateway without a battery-backed clock starts in the past; an earlier receipt time proves nothing.
-_CLOCK_WAS_SET = datetime(2025, 1, 1, tzinfo=UTC).timestamp()
+CLOCK_WAS_SET = datetime(2025, 1, 1, tzinfo=UTC).timestamp()
 
 _MAX_TEXT = 64
 _NUMBER = re.compile(r"\d{1,20}(\.\d{0,9})?", re.ASCII)
@@ -34,18 +35,20 @@ class Moment(NamedTuple):
     received: float
     time_from: TimeFrom = TimeFrom.RECEIPT
     notes: tuple[Note, ...] = ()
+    off_s: float | None = None  # of a time that was not believed, from receipt
 
 
 def moment_of(properties: Properties, received: float, max_future_skew_s: float) -> Moment:
     """Return the time that the first readable user property gives, else the receipt time."""
     notes: tuple[Note, ...] = ()
+    off_s: float | None = None
     for name, text in properties:
         if name in _PROPERTIES:
             found = read_time(text, received, max_future_skew_s)
             if not isinstance(found, Note):
                 return Moment(found, received, TimeFrom.PROPERTY)
-            notes = (found,)
-    return Moment(received, received, TimeFrom.RECEIPT, notes)
+            notes, off_s = (found,), offset_of(text, received)
+    return Moment(received, received, TimeFrom.RECEIPT, notes, off_s)
 
 
 def read_time(
@@ -58,22 +61,23 @@ def read_time(
             text. Without a zone it is taken as UTC only where that agrees with receipt within the skew.
         received: receipt time, Unix seconds.
         max_future_skew_s: how far ahead of ``received`` a time may be. The past is right from 2020 on.
-        zone: of times without one.
+        zone: of times without one, and of future times that agree with receipt in this zone.
     """
-    if isinstance(given, str):
-        text = given[:_MAX_TEXT].strip()
-        number = float(text) if _NUMBER.fullmatch(text) else None
-        at = _from_iso(text, received, max_future_skew_s, zone) if number is None else _from_epoch(number)
-    elif isinstance(given, float):
-        at = _from_epoch(given)
-    else:
-        return Note.TIME_UNREADABLE
-    if isinstance(at, float) and received >= _CLOCK_WAS_SET:
+    at = _parse(given, received, max_future_skew_s, zone)
+    if isinstance(at, float) and received >= CLOCK_WAS_SET:
         if at > received + max_future_skew_s:
-            return Note.TIME_IN_FUTURE
+            # An old time must stay as it is: it may be the backlog of a device that does send UTC.
+            local = at if zone is None else _as_local(at, zone)
+            return local if abs(local - received) <= max_future_skew_s else Note.TIME_IN_FUTURE
         if at < _CLOCKS_START:
             return Note.TIME_TOO_OLD
     return at
+
+
+def offset_of(given: Any, received: float) -> float | None:
+    """Return the distance of a time that is not believed from receipt, None where it cannot be read."""
+    at = _parse(given, received, inf, None)
+    return at - received if isinstance(at, float) else None
 
 
 def is_epoch(given: Any) -> bool:
@@ -87,6 +91,23 @@ def is_epoch(given: Any) -> bool:
         return False
     at = _from_epoch(given)
     return isinstance(at, float) and at > _CLOCKS_START
+
+
+def _parse(given: Any, received: float, max_skew_s: float, zone: tzinfo | None) -> float | Note:
+    """Return a time as it is given, believed or not."""
+    if isinstance(given, str):
+        text = given[:_MAX_TEXT].strip()
+        number = float(text) if _NUMBER.fullmatch(text) else None
+        return _from_iso(text, received, max_skew_s, zone) if number is None else _from_epoch(number)
+    return _from_epoch(given) if isinstance(given, float) else Note.TIME_UNREADABLE
+
+
+def _as_local(at: float, zone: tzinfo) -> float:
+    """Return the moment at which a clock in ``zone`` shows what a clock of UTC shows at ``at``."""
+    try:
+        return datetime.fromtimestamp(at, UTC).replace(tzinfo=zone).timestamp()
+    except (ValueError, OverflowError, OSError):
+        return at
 
 
 def _from_epoch(number: float) -> float | Note:

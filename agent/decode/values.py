@@ -1,11 +1,16 @@
 """Numbers, words and units in text, and names of devices and metrics."""
 
 import re
+from html import unescape
 from math import isfinite
+from typing import NamedTuple
 
 from agent.decode.family import DEFAULT_READER, Reader, Skip
+from agent.domain.units import is_spelling
 
 MAX_UNIT = 16
+VALUE = "value"  # the metric where neither topic nor payload names one
+MAX_WORD = 32
 
 # The first word of each pair is 1, the second 0.
 _PAIRS = (
@@ -24,18 +29,10 @@ _NO_VALUE = frozenset({
 # One to three short words: what `values:` of a source could map.
 _WORD = re.compile(r"[^\W\d_](?:[^\W\d]|-){0,23}(?: [^\W\d_](?:[^\W\d]|-){0,23}){0,2}")
 
-_UNITS = (
-    "°C|°F|°|C|F|K|degC|degF|deg C|deg F|Cel|%|%RH|% RH|%rH|mV|V|kV|mA|A|µA|mW|W|kW|MW|GW|VA|kVA|MVA|var|VAr|"
-    "kvar|kVAr|Wh|kWh|MWh|GWh|VAh|kVAh|varh|kvarh|Ah|mAh|J|kJ|MJ|GJ|Pa|hPa|kPa|MPa|mbar|bar|psi|inHg|mmHg|lx|"
-    "lux|lm|ppm|ppb|dB|dBm|dBA|dB(A)|Hz|kHz|MHz|GHz|rpm|nm|µm|mm|cm|m|km|in|ft|mi|m/s|km/h|mph|kn|kt|kts|m/s²|"
-    "l|L|ml|mL|m³|m3|gal|l/s|L/s|l/min|L/min|l/h|L/h|m³/h|m3/h|m³/s|g|kg|t|lb|lbs|oz|N|Nm|µS/cm|uS/cm|mS/cm|"
-    "µg/m³|ug/m3|ug/m³|µg/m3|mg/m³|mg/m3|mg/l|mg/L|pH|Ω|ohm|kΩ|mm/h|W/m²|W/m2|kWh/m²|µs|us|ms|s|sec|min|h|d|"
-    "B|kB|MB|GB|TB|KiB|MiB|GiB|µSv/h|uSv/h|Bq/m³|Bq/m3|g/m³|Volts|Amps|Watts|Percent|Hours|Minutes|Seconds|c|f|v|a|w|kw|kwh|wh"
-)
 # A fraction, or an exponent after one or with a sign: "12e5" is an id.
 _QUANTITY = re.compile(
-    rf"(?P<number>[+-]?(?:\d[\d.,' ]{{0,31}}|[.,]\d{{1,18}})(?:(?<=\d)[eE][+-]?\d{{1,3}})?)"
-    rf"(?:\s{{0,2}}(?P<unit>{'|'.join(re.escape(unit) for unit in _UNITS.split('|'))}))?",
+    r"(?P<number>[+-]?(?:\d[\d.,' ]{0,31}|[.,]\d{1,18})(?:(?<=\d)[eE][+-]?\d{1,3})?)"
+    r"(?:\s{0,2}(?P<unit>[^\s\d.,'/+\-].{0,15}))?",
     re.ASCII,
 )
 _PLAIN = re.compile(
@@ -56,20 +53,30 @@ _SIGNS = str.maketrans(
 )  # fmt: skip
 
 
-def read_value(text: str, reader: Reader = DEFAULT_READER) -> tuple[float, str | None] | Skip:
-    """Return value and unit of a text such as ``21.5``, ``21,5 °C``, ``ON`` or ``open``, else what it is.
+class Found(NamedTuple):
+    """The value of a text."""
+
+    value: float
+    unit: str | None = None
+    word: str | None = None  # as sent, where it is a word and no number
+
+
+def read_value(text: str, reader: Reader = DEFAULT_READER) -> Found | Skip:
+    """Return the value of a text such as ``21.5``, ``21,5 °C``, ``ON`` or ``open``, else what it is.
 
     A comma is a decimal comma where it can be nothing else, or where ``reader.comma`` is set.
     """
     text = text.strip()
+    if "&" in text:
+        text = unescape(text)  # 20.0 &deg;C
     if not text.isascii():
         text = text.translate(_SIGNS).strip()
     word = text.casefold()
     if word in reader.words:
-        return reader.words[word], None
+        return Found(reader.words[word], word=_as_sent(text))
     found = _QUANTITY.fullmatch(text)
-    if found is None:
-        return _read_word(word)
+    if found is None or not (found["unit"] is None or is_spelling(found["unit"])):
+        return _read_word(word, text)
     number, unit = found["number"], found["unit"]
     plain = _plain_number(number.rstrip(" "), comma=reader.comma)
     if plain is None:
@@ -78,12 +85,18 @@ def read_value(text: str, reader: Reader = DEFAULT_READER) -> tuple[float, str |
     if digits and unit is None and _is_id(digits[1], digits[2]):
         return Skip.NOT_A_VALUE
     value = float(plain)
-    return (value, unit) if isfinite(value) else Skip.NOT_FINITE
+    return Found(value, unit) if isfinite(value) else Skip.NOT_FINITE
 
 
-def _read_word(word: str) -> tuple[float, None] | Skip:
+def _as_sent(text: str) -> str | None:
+    """Return a configured word for people, bounded; None for a number that `values:` maps."""
+    word = text[:MAX_WORD]
+    return word if word.isprintable() and not _QUANTITY.fullmatch(text) else None
+
+
+def _read_word(word: str, text: str) -> Found | Skip:
     if word in _WORDS:
-        return _WORDS[word], None
+        return Found(_WORDS[word], word=text[:MAX_WORD])
     if word in _NO_VALUE:
         return Skip.NO_VALUE
     if word.lstrip("+-") in _NOT_FINITE:
@@ -124,7 +137,7 @@ def read_unit(given: object) -> str | None:
     """Return a unit if it is short and printable, else None."""
     if not isinstance(given, str):
         return None
-    unit = given.strip()
+    unit = unescape(given).strip() if "&" in given else given.strip()
     return unit if 0 < len(unit) <= MAX_UNIT and unit.isprintable() else None
 
 

@@ -4,23 +4,41 @@ import json
 import struct
 import sys
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from math import inf
+from typing import Any, NamedTuple
 
 from agent.detect import former
+from agent.detect.expect import Expect
+from agent.detect.pauses import Pause, Pauses
 from agent.detect.rhythm import Rhythm
+from agent.detect.settings import DetectSettings
 from agent.detect.state import SIZE, State
 from agent.detect.tracked import Odd
 from agent.domain.records import AgentError
 
 MAGIC = b"EDS1"
 HEAD = struct.Struct("<4sI")
-RHYTHM = 9  # values of a rhythm
+RHYTHM = (
+    "clock", "at", "anchor", "gaps", "usual_s", "longest_s", "silent", "patience_s", "known_s",
+    "second_s", "streak", "announced_s",
+)  # fmt: skip
+OLD_RHYTHM = 9  # of these before a rhythm knew pauses
+OLD_LONGEST = 4.0  # times the usual gap: what is kept of its longest gap, which may have been a night
 PART = 20  # names or rhythms in one piece of the head
 
 Row = tuple[str, str, str | None, int, State]
-Parts = tuple[int, float | None, dict[str, Rhythm], list[Row], list[Odd]]
+Parts = tuple[int, "Heard", list[Row], list[Odd]]
+
+
+class Heard(NamedTuple):
+    """The state of a :class:`Watch`."""
+
+    up_since: float | None
+    down_since: float | None
+    down: Sequence[Pause]
+    rhythms: Mapping[str, Rhythm]
 
 
 class DetectStateError(AgentError):
@@ -29,17 +47,19 @@ class DetectStateError(AgentError):
 
 def encode(
     count: int,
-    up_since: float | None,
-    rhythms: Mapping[str, Rhythm],
+    heard: Heard,
     rows: Callable[[], Iterable[Row]],
     odd: Iterable[Odd] = (),
 ) -> Iterator[bytes]:
     """Yield the state in small pieces, empty ones while the head is made; floats are exact.
 
-    ``rows`` is asked twice. Neither it nor ``rhythms`` may change meanwhile.
+    ``rows`` is asked twice. Neither it nor ``heard`` may change meanwhile.
     """
-    head = [_json({"size": SIZE, "count": count, "up_since": up_since})[:-1] + ',"rhythms":{']
-    for part in _parts(f"{_json(device)}:{_json(_dump_rhythm(one))}" for device, one in rhythms.items()):
+    begin: dict[str, Any] = {"size": SIZE, "count": count, "up_since": heard.up_since}
+    begin |= {"down_since": heard.down_since, "down": list(heard.down)}
+    head = [_json(begin)[:-1] + ',"rhythms":{']
+    rhythms = heard.rhythms.items()
+    for part in _parts(f"{_json(device)}:{_json(_dump_rhythm(one))}" for device, one in rhythms):
         head.append(part)
         yield b""
     head.append('},"units":[')
@@ -70,8 +90,27 @@ def _json(value: object) -> str:
     return json.dumps(value, separators=(",", ":"))
 
 
-def _dump_rhythm(r: Rhythm) -> list[float]:
-    return [r.clock, r.at, r.anchor, r.gaps, r.usual_s, r.longest_s, r.silent, r.patience_s, r.known_s]
+def _dump_rhythm(r: Rhythm) -> list[object]:
+    values = [getattr(r, name) for name in RHYTHM]
+    pauses = (
+        [] if r.pauses is None else [r.pauses.days.tolist(), r.pauses.weeks.tolist(), r.pauses.interval_s]
+    )
+    return [*values, r.expect.interval_s, *pauses]
+
+
+def _load_rhythm(values: list[Any]) -> Rhythm:
+    known = len(RHYTHM)
+    if len(values) > known:
+        interval_s, *pauses = values[known:]
+        rhythm = Rhythm(**dict(zip(RHYTHM, values[:known], strict=True)), expect=Expect(interval_s))
+        if pauses:
+            rhythm.pauses = Pauses(*pauses)
+        return rhythm
+    # Without ``known_s`` it is known well enough. Its longest gap may have been a night.
+    rhythm = Rhythm(*(*values, inf)[:OLD_RHYTHM])
+    rhythm.longest_s = rhythm.second_s = min(rhythm.longest_s, OLD_LONGEST * rhythm.usual_s)
+    rhythm.reckon(DetectSettings())
+    return rhythm
 
 
 def decode(blob: bytes) -> Parts:
@@ -98,18 +137,29 @@ def _decode(blob: bytes) -> Parts:
     names = head["series"]
     if len(blob) != start + len(names) * size * 8:
         raise ValueError("length")
-    # A rhythm that was saved without ``known_s`` is known well enough.
-    rhythms = {device: Rhythm(*(*values, inf)[:RHYTHM]) for device, values in head["rhythms"].items()}
+    heard = Heard(
+        head["up_since"],
+        head.get("down_since"),
+        [Pause(begin, end) for begin, end in head.get("down", ())],
+        {device: _load_rhythm(values) for device, values in head["rhythms"].items()},
+    )
     rows: list[Row] = []
     for place, (device, metric, unit, seen) in enumerate(names):
         begin = start + place * size * 8
         state = _native(blob[begin : begin + size * 8])
         rows.append((device, metric, unit, seen, state if size == SIZE else former.translate(state)))
     odd: list[Odd] = [
-        (device, metric, was, pending, None if said is None else (said[0], said[1]))
-        for device, metric, was, pending, said in head.get("units", ())  # older states end before
+        (
+            device,
+            metric,
+            was,
+            pending,
+            None if said is None else (said[0], said[1]),
+            word[0] if word else None,
+        )
+        for device, metric, was, pending, said, *word in head.get("units", ())  # older states end before
     ]
-    return head["count"], head["up_since"], rhythms, rows, odd
+    return head["count"], heard, rows, odd
 
 
 def _little(state: State) -> bytes:

@@ -1,6 +1,7 @@
 """The thresholds of the rules; a share is a part of the range seen so far."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,32 @@ class DetectSettings:
     meter_rest_s: float = 86_400.0  # a meter may rest so long in any case
     silence_gaps: int = 20  # gaps needed to know a device's interval
     silence_factor: float = 5.0  # times the usual gap
+    pause_factor: float = 3.0  # times the usual gap: longer ones do not teach the interval
     silence_longest: float = 2.0  # times the longest gap
     min_silence_s: float = 10.0
     max_series: int = 10_000
+
+    def at(self, sensitivity: float) -> "DetectSettings":
+        """Return the thresholds with each alarm line so many times as far; silence has its own settings."""
+        return self if sensitivity == 1.0 else _scaled(self, sensitivity)
+
+
+#: Alarm lines that a sensitivity moves.
+LINES = (
+    "spike_share",
+    "near_share",
+    "residual_share",
+    "mean_share",
+    "noise_share",
+    "drift_share",
+    "records",
+    "flat_factor",
+    "rest_factor",
+)
+#: How far the alarm lines are by the words of the configuration.
+SENSITIVITY = {"calm": 2.0, "normal": 1.0, "eager": 0.5}
+
+
+@lru_cache(maxsize=8)
+def _scaled(settings: DetectSettings, sensitivity: float) -> DetectSettings:
+    return replace(settings, **{name: getattr(settings, name) * sensitivity for name in LINES})

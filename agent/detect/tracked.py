@@ -9,6 +9,7 @@ from math import isfinite
 
 from agent.detect.limits import Bounds, Limit
 from agent.detect.nature import trait_of
+from agent.detect.settings import SENSITIVITY
 from agent.detect.state import (
     METER,
     PREV,
@@ -23,6 +24,7 @@ from agent.detect.state import (
     State,
     blank,
 )
+from agent.detect.tuning import UNTUNED, Tuning
 from agent.domain.metric_names import MetricClass, look_up
 from agent.domain.records import Reading
 from agent.domain.units import SAME, Conversion, conversion
@@ -33,7 +35,8 @@ SMALL = 0.02  # of the largest value: W and kW look the same so close to zero
 NO_UNIT = ""
 
 Said = tuple[float, str]
-Odd = tuple[str, str, str | None, str | None, Said | None]  # device, metric, unit, pending unit, sent unit
+# Device, metric, unit, pending unit, as sent, and the word behind the last value.
+Odd = tuple[str, str, str | None, str | None, Said | None, str | None]
 
 
 class Series:
@@ -42,18 +45,22 @@ class Series:
     __slots__ = (
         "bounds",
         "diagnostic",
+        "ignored",
         "limit",
         "metric",
         "odd",
         "pending",
         "said",
         "seen",
+        "sensitivity",
         "state",
+        "tuning",
         "unit",
         "was",
+        "word",
     )
 
-    def __init__(self, metric: str, unit: str | None, limit: Limit | None) -> None:
+    def __init__(self, metric: str, unit: str | None, limit: Limit | None, tuning: Tuning = UNTUNED) -> None:
         self.metric = metric
         self.unit = unit
         self.seen = 0
@@ -61,10 +68,18 @@ class Series:
         self.was: str | None = None  # the unit before it began again, NO_UNIT without one
         self.pending: str | None = None  # the foreign unit of the last reading
         self.said: Said | None = None  # the last reading as sent, if it was converted
+        self.word: str | None = None  # behind the last value
         self.odd = False  # whether the last reading was one of these
         self.diagnostic = look_up(metric).kind is not MetricClass.READING
         self.hold(limit)
+        self.tune(tuning)
         self.nature()
+
+    def tune(self, tuning: Tuning) -> None:
+        """Take the rule that holds for the series from now on."""
+        self.tuning = tuning
+        self.ignored = tuning.ignore
+        self.sensitivity = SENSITIVITY[tuning.sensitivity]  # the alarm lines are so many times as far
 
     def nature(self) -> None:
         """Note in the state the traits that follow from the metric's name."""
@@ -115,7 +130,7 @@ class Series:
     @property
     def learning(self) -> bool:
         """Whether it is to be judged but is not yet."""
-        return not self.state[WARM] and not self.diagnostic
+        return not self.state[WARM] and not (self.diagnostic or self.ignored)
 
 
 def _goes_on(state: State, value: float) -> bool | None:

@@ -122,6 +122,7 @@ class TimerKind(StrEnum):
     OFFLINE = "offline"  # the device itself or its last will reported it
     ONLINE = "online"
     HEARD = "heard"  # a message of the device without a value in it
+    EXPECTED = "expected"  # the device announced its reporting interval
 
 
 class Grounding(StrEnum):

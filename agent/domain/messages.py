@@ -22,10 +22,14 @@ class Arrival:
     identifiers: tuple[int, ...] = ()  # MQTT 5: of the subscriptions that this copy was sent for
 
 
+#: Reason of a receipt: a message of a device family that holds no value by intent, such as a join.
+NOTHING_READ = "nothing_read"
+
+
 class Receipt(NamedTuple):
     """The outcome of a posted message; without a reason it is on disk."""
 
-    reason: str | None = None  # a DecodeReason, `no_source` or `no_value`
+    reason: str | None = None  # a DecodeReason, `no_source`, `no_value`, `idempotency_key`, NOTHING_READ
     detail: str = ""
 
 

@@ -10,25 +10,26 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 MAX_SPELLING: Final = 24  # characters of the longest text that is looked up
+_WORD: Final = 4  # letters of a spelling whose case does not matter behind a number
 DIGITS: Final = 12  # of a converted value: 68 degF is 20 degC, not 20.000000000000057
 
 # Dimension: canonical unit, factor and offset to the dimension's base, and further spellings. A spelling is
 # found in any case, unless another unit has the same letters: then as written here. The first unit wins.
 _TABLE: Final = """
 temperature
-  degC 1 273.15 °C C Cel celsius deg_C degreeC degrees_C oC *C
-  degF 0.5555555555555556 255.3722222222222 °F F fahrenheit deg_F [degF] degreeF oF
+  degC 1 273.15 °C C c Cel celsius deg_C degreeC degrees_C oC *C
+  degF 0.5555555555555556 255.3722222222222 FAH °F F f fahrenheit deg_F [degF] degreeF oF
   K 1 0 kelvin °K
 fraction
-  % 1 0 percent pct prozent %RH RH rF %rF %r.H. %EL %LEL vol% Vol.-% percentage
+  % 1 0 percent pct prozent %RH %rH RH rF %rF %r.H. %EL %LEL vol% Vol.-% percentage
   permille 0.1 0 ‰
   ratio 100 0 /
   ppm 1e-4 0 ppmv
   ppb 1e-7 0 ppbv
 power
-  W 1 0 watt watts
+  W 1 0 w watt watts
   mW 1e-3 0 milliwatt
-  kW 1e3 0 kilowatt
+  kW 1e3 0 kw kilowatt
   MW 1e6 0 megawatt
   GW 1e9 0
   hp 745.6998715822702 0 PS
@@ -42,8 +43,8 @@ reactive
   kvar 1e3 0
   Mvar 1e6 0
 energy
-  Wh 1 0
-  kWh 1e3 0 kilowatthour
+  Wh 1 0 wh
+  kWh 1e3 0 kwh kilowatthour
   MWh 1e6 0
   GWh 1e9 0
   J 0.0002777777777777778 0 joule Ws
@@ -58,12 +59,12 @@ reactive energy
   varh 1 0
   kvarh 1e3 0
 voltage
-  V 1 0 volt volts VDC VAC Vdc Vac
+  V 1 0 v volt volts VDC VAC Vdc Vac
   mV 1e-3 0 millivolt
   uV 1e-6 0
   kV 1e3 0
 current
-  A 1 0 amp amps ampere
+  A 1 0 a amp amps ampere
   mA 1e-3 0 milliampere
   uA 1e-6 0
   kA 1e3 0
@@ -92,6 +93,7 @@ length
   cm 1e-2 0
   km 1e3 0
   um 1e-6 0 micron
+  nm 1e-9 0
   in 0.0254 0 inch inches "
   ft 0.3048 0 foot feet
   mi 1609.344 0 mile miles
@@ -109,16 +111,16 @@ rain rate
   mm/d 0.041666666666666664 0 mm/day
   in/h 25.4 0 in/hr
 volume
-  L 1 0 liter litre liters litres
-  mL 1e-3 0
+  L 1 0 l liter litre liters litres
+  mL 1e-3 0 ml
   hL 100 0
   m3 1e3 0 cbm Nm3
   gal 3.785411784 0 gallon gallons
   ft3 28.316846592 0 cuft
 flow
   L/min 1 0 lpm LPM
-  L/h 0.016666666666666666 0 lph
-  L/s 60 0 lps
+  L/h 0.016666666666666666 0 l/h lph
+  L/s 60 0 l/s lps
   m3/h 16.666666666666668 0 cbm/h Nm3/h m3/hr
   m3/s 60000 0
   gal/min 3.785411784 0 gpm
@@ -247,6 +249,18 @@ def _plain(text: str) -> str:
 
 _UNITS, _EXACT, _FOLDED = _read_table()
 UNITS: Final = MappingProxyType(_UNITS)
+
+
+@lru_cache(maxsize=512)
+def is_spelling(text: str) -> bool:
+    """Return whether ``text`` behind a number is a unit, and not part of a name such as ``4k`` or ``5G``.
+
+    A short one is spelled exactly as in the table, a longer one in any case.
+    """
+    if len(text) > MAX_SPELLING:
+        return False
+    spelling = _plain(text)
+    return spelling in _EXACT or (len(spelling) >= _WORD and spelling.casefold() in _FOLDED)
 
 
 @lru_cache(maxsize=512)

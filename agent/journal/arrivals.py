@@ -2,11 +2,13 @@
 
 import sqlite3
 from collections.abc import Callable, Collection
+from hashlib import blake2b
 from math import isfinite
 from typing import Protocol
 
-from agent.decode.family import Note, Skip, Skipped
+from agent.decode.family import Note, Skip, Skipped, only_device
 from agent.domain.records import (
+    NOTHING_READ,
     Arrival,
     DecodeError,
     DecodeReason,
@@ -20,6 +22,8 @@ from agent.domain.records import (
     TimerRow,
 )
 from agent.journal import feedback
+from agent.journal.announced import Announced
+from agent.journal.clocks import Clocks
 from agent.journal.codec import Insertion
 from agent.journal.redelivery import MessageIds, Redelivery, digest_of
 from agent.journal.sequence import RowSequence
@@ -28,6 +32,7 @@ from agent.journal.source_tally import (
     DUPLICATE,
     FEEDBACK,
     FRUITLESS,
+    HISTORY,
     IGNORED,
     INTENDED,
     REDELIVERED,
@@ -41,15 +46,22 @@ from agent.verdict.feedback import Feedback, Noted
 
 _MAX_QUARANTINE_BYTES = 256 * 1024
 _MAX_SHOWN = 128  # characters of a name
+_KEY = "key"
+_OTHER_BODY = "this key came with another body within a day; a new message needs a new key"
+#: Families of any JSON; the others know their devices' messages without a value: a join, a receipt.
+_PLAIN = frozenset({None, "generic", "http_data"})
 
 _MESSAGES = Insertion("INSERT INTO messages VALUES", columns=9)
 _READINGS = Insertion("INSERT INTO readings VALUES", columns=5)
-_TIMERS = Insertion("INSERT INTO timer_events VALUES", columns=4)
+_HISTORY = Insertion("INSERT INTO history VALUES", columns=5)
+_TIMERS = Insertion("INSERT INTO timer_events VALUES", columns=5)
 _QUARANTINE = Insertion(
     "INSERT INTO quarantine(topic, payload, size, reason, detail, received, clock) VALUES", columns=7
 )
 
 _TIMES = frozenset(note for note in Note if note.startswith("time_"))
+
+_NO_CONTENT = frozenset({TimerKind.HEARD.value, TimerKind.EXPECTED.value})
 
 Ack = tuple[int, int]  # generation, packet id
 
@@ -63,6 +75,8 @@ class Decoded(Protocol):
     def readings(self) -> tuple[Reading, ...]: ...
     @property
     def traceparent(self) -> str | None: ...
+    @property
+    def family(self) -> str | None: ...
     @property
     def text_only(self) -> bool: ...
     @property
@@ -83,6 +97,14 @@ class Decoded(Protocol):
     def states(self) -> tuple[tuple[str, bool], ...]: ...  # of other devices: online or not
     @property
     def message_id(self) -> str | None: ...  # the publisher's
+    @property
+    def history(self) -> tuple[Reading, ...]: ...  # that the sender marks as old
+    @property
+    def expected_s(self) -> Collection[tuple[str, float]]: ...  # announced interval: device, seconds
+    @property
+    def received(self) -> float: ...  # the time of readings without one
+    @property
+    def off_s(self) -> float | None: ...  # of a time that was not believed, from receipt
 
 
 Decode = Callable[[Arrival], Decoded | Feedback]
@@ -100,6 +122,8 @@ class Intake:
         series: SeriesTable,
         newcomers: Newcomers,
         unread: Unread,
+        clocks: Clocks,
+        announced: Announced,
         sequence: RowSequence,
         rows: list[Row],
     ) -> None:
@@ -113,13 +137,17 @@ class Intake:
         self._series = series
         self._newcomers = newcomers
         self._unread = unread
+        self._clocks = clocks
+        self._announced = announced
         self._sequence = sequence
         self._messages: list[tuple[object, ...]] = []
         self._readings: list[tuple[object, ...]] = []
+        self._history: list[tuple[object, ...]] = []
         self._timers: list[tuple[object, ...]] = []
         self._quarantine: list[tuple[object, ...]] = []
         self._feedback: list[tuple[Feedback, Arrival]] = []
         self.receipts: list[tuple[Posted, Receipt]] = []
+        self._receipt: Receipt | None = None  # of the message that is taken, if its rows do not give it
         self.noted: tuple[Noted, ...] = ()  # what became of the feedback, once it is inserted
 
     def accept(self, arrival: Arrival) -> None:
@@ -150,6 +178,8 @@ class Intake:
         """Write the collected rows into the open transaction."""
         _MESSAGES.run(connection, self._messages)
         _READINGS.run(connection, self._readings)
+        _HISTORY.run(connection, self._history)
+        self._clocks.insert(connection)
         _TIMERS.run(connection, self._timers)
         self._redelivery.insert(connection)
         received = [(one, arrival.received) for one, arrival in self._feedback]
@@ -183,7 +213,9 @@ class Intake:
             return
         made, aside, unmatched = self._rows_made(), len(self._quarantine), self.tally.unmatched
         self._take(posted)
-        if len(self._quarantine) > aside:
+        if self._receipt is not None:
+            receipt = self._receipt
+        elif len(self._quarantine) > aside:
             receipt = Receipt(str(self._quarantine[-1][3]), str(self._quarantine[-1][4]))
         elif self._rows_made() > made:
             receipt = Receipt()
@@ -195,12 +227,13 @@ class Intake:
 
     def _rows_made(self) -> int:
         """Return how many rows with content there are, messages that are there already among them."""
-        states = sum(kind != TimerKind.HEARD.value for _seq, kind, *_ in self._timers)
+        states = sum(kind not in _NO_CONTENT for _seq, kind, *_ in self._timers)
         return len(self._messages) + states + self.tally.duplicates
 
     def _take(self, arrival: Arrival) -> None:
         """Make it a row, a quarantine row or a count."""
         self.tally.received += 1
+        self._receipt = None
         source, outcome = "", REFUSED
         try:
             decoded = self._decode(arrival)
@@ -230,7 +263,7 @@ class Intake:
     def _journal(self, arrival: Arrival, decoded: Decoded) -> str:
         """Make it rows or counts; return the outcome."""
         tally = self.tally
-        readings = decoded.readings
+        readings = decoded.readings + decoded.history
         source = decoded.source
         seed = False
         if arrival.retain and source is not None:
@@ -242,10 +275,14 @@ class Intake:
         if decoded.skipped or decoded.notes or not readings:
             self._note_unread(arrival, decoded)
         if not readings:
+            self._note_announced(arrival, decoded, ())
             if decoded.text_only:
                 tally.text_only += 1
             elif source is None:
                 tally.unmatched += 1
+            intended = all(one.why in INTENDED for one in decoded.skipped)
+            if intended and decoded.handling in FRUITLESS and decoded.family not in _PLAIN:
+                self._receipt = Receipt(NOTHING_READ, "a message of its family that holds no value")
             return decoded.handling
         topic, traceparent = arrival.topic, decoded.traceparent
         # The statements that can fail come first, so that no half of a message is left behind.
@@ -256,11 +293,15 @@ class Intake:
         found = [self._series.find(reading) for reading in readings if _is_sound(reading)]
         readings, series = self._number(source or "", readings, found, arrival.mono)
         if (decoded.message_id is not None or not arrival.qos) and not seed:
-            digests = _digests(arrival, decoded)
-            if any(self._message_ids.knows(digest) for digest in digests):
+            ids = _digests(arrival, decoded)
+            known = [one for one in ids if self._message_ids.knows(ids[one])]
+            if known == [_KEY]:
+                self._receipt = Receipt("idempotency_key", _OTHER_BODY)
+                return REFUSED
+            if known:
                 tally.duplicates += 1
                 return DUPLICATE
-            for digest in digests:
+            for digest in ids.values():
                 self._message_ids.note(digest)
         seq, clock = self._sequence.take(arrival.mono)
         # Int, float, str and bytearray only: sqlite3 seeks an adapter for any other type, 0.5 us a value.
@@ -277,17 +318,49 @@ class Intake:
                 clock,
             )
         )
-        for index, reading in enumerate(readings):
-            self._readings.append((seq, index, series[index], reading.at, reading.value))
-        self._rows.append(MessageRow(seq, clock, readings, traceparent, seed))
+        if seed:
+            old: frozenset[int] = frozenset()
+        else:
+            readings, old = self._judge_times(decoded, readings)
+        for place, reading in enumerate(readings):
+            rows = self._history if place in old else self._readings
+            rows.append((seq, place, series[place], reading.at, reading.value))
+        live, history = _divide(readings, old)
+        self._rows.append(MessageRow(seq, clock, live, traceparent, seed, history))
         tally.journaled += 1
         if seed:
             tally.seeds += 1
             return SEED
-        tally.readings += len(readings)
-        self._source(source or "").readings += len(readings)
+        tally.readings += len(live)
+        one = self._source(source or "")
+        one.readings += len(live)
+        one.history += len(history)
         self._unread.clear(readings)
-        return decoded.handling
+        self._note_announced(arrival, decoded, live)
+        return decoded.handling if live else HISTORY
+
+    def _judge_times(
+        self, decoded: Decoded, readings: tuple[Reading, ...]
+    ) -> tuple[tuple[Reading, ...], frozenset[int]]:
+        """Return the readings at the times that are believed, and the places of those that are history."""
+        count = len(readings)
+        if decoded.history:  # behind the others
+            marked = {id(reading) for reading in decoded.history}
+            count = sum(id(reading) not in marked for reading in readings)
+        judged = self._clocks.judge(readings[:count], decoded.received, decoded.off_s)
+        if judged.replaced:
+            self._source(decoded.source or "").times += 1
+        return judged.readings + readings[count:], judged.old.union(range(count, len(readings)))
+
+    def _note_announced(self, arrival: Arrival, decoded: Decoded, readings: tuple[Reading, ...]) -> None:
+        """Journal the intervals that devices announce, once they have had a reading."""
+        if not decoded.expected_s and not self._announced.waiting:
+            return
+        measured = {reading.device for reading in readings}
+        for device, seconds in self._announced.take(decoded.expected_s, measured):
+            seq, clock = self._sequence.take(arrival.mono)
+            self._timers.append((seq, TimerKind.EXPECTED.value, device, clock, seconds))
+            self._rows.append(TimerRow(seq, clock, TimerKind.EXPECTED, device, seconds))
 
     def _source(self, source: str) -> SourceTally:
         sources = self.tally.sources
@@ -306,14 +379,16 @@ class Intake:
         """Count unread values and times not believed; journal the devices without a value."""
         one = self._source(decoded.source or "")
         one.times += any(note in _TIMES for note in decoded.notes)
-        device, read = decoded.device or "", bool(decoded.readings)
-        for name, why in decoded.skipped:
+        read = bool(decoded.readings)
+        device = only_device(decoded.readings, decoded.heard) or decoded.device or ""
+        for name, why, own in decoded.skipped:
             one.skipped[why] = one.skipped.get(why, 0) + 1
             if why not in INTENDED and not (read and why is Skip.TEXT):
                 shown = _printable(name[:_MAX_SHOWN])
-                one.sample(_printable(device), shown, why)
-                if device:
-                    self._unread.note(_printable(device), shown, why, arrival.received)
+                meant = _printable(device if own is None else own)
+                one.sample(meant, shown, why)
+                if meant:
+                    self._unread.note(meant, shown, why, arrival.received)
         if arrival.retain:
             return
         heard = decoded.heard
@@ -327,7 +402,7 @@ class Intake:
         if not device or not self._unread.wants_row(device, arrival.mono):
             return
         seq, clock = self._sequence.take(arrival.mono)
-        self._timers.append((seq, TimerKind.HEARD.value, device, clock))
+        self._timers.append((seq, TimerKind.HEARD.value, device, clock, None))
         self._rows.append(TimerRow(seq, clock, TimerKind.HEARD, device))
 
     def _note_refused(self, arrival: Arrival, error: DecodeError) -> None:
@@ -384,7 +459,7 @@ class Intake:
         for device, online in states:
             kind = TimerKind.ONLINE if online else TimerKind.OFFLINE
             seq, clock = self._sequence.take(arrival.mono)
-            self._timers.append((seq, kind.value, device, clock))
+            self._timers.append((seq, kind.value, device, clock, None))
             self._rows.append(TimerRow(seq, clock, kind, device))
             self.tally.states += 1
 
@@ -403,19 +478,31 @@ class Intake:
         self.tally.quarantined[reason] += 1
 
 
-def _digests(arrival: Arrival, decoded: Decoded) -> list[bytes]:
-    """Return the ids of a message: that of its publisher in the payload, that of its HTTP client."""
-    digests = []
+def _divide(
+    readings: tuple[Reading, ...], old: frozenset[int]
+) -> tuple[tuple[Reading, ...], tuple[Reading, ...]]:
+    """Return the readings that are not at ``old`` places, and those that are."""
+    if not old:
+        return readings, ()
+    live = tuple(reading for place, reading in enumerate(readings) if place not in old)
+    return live, tuple(readings[place] for place in sorted(old))
+
+
+def _digests(arrival: Arrival, decoded: Decoded) -> dict[str, bytes]:
+    """Return the ids of a message: that of its publisher, the HTTP client's key, and that key and body."""
+    digests = {}
     if decoded.message_id is not None:
-        digests.append(digest_of(decoded.source or "", decoded.device or "", decoded.message_id))
-    if isinstance(arrival, Posted) and arrival.key is not None:
-        digests.append(digest_of("", arrival.topic, arrival.key))  # no source has an empty name
+        digests["own"] = digest_of(decoded.source or "", decoded.device or "", decoded.message_id)
+    if isinstance(arrival, Posted) and arrival.key is not None:  # no source has an empty name
+        whole = f"{arrival.key}\0{blake2b(arrival.payload).hexdigest()}"
+        digests[_KEY] = digest_of("", arrival.topic, arrival.key)
+        digests["body"] = digest_of("", arrival.topic, whole)
     return digests
 
 
 def _is_deletion(decoded: Decoded) -> bool:
     """Whether it is an empty payload, which deletes a retained message."""
-    return any(why is Skip.EMPTY for _, why in decoded.skipped)
+    return any(one.why is Skip.EMPTY for one in decoded.skipped)
 
 
 def _is_sound(reading: Reading) -> bool:

@@ -105,11 +105,12 @@ def _encode_reading(reading: WindowReading) -> list[object]:
         reading.value,
         reading.unit,
         [score.value, score.kind, score.expected, score.limit, *([score.said] if score.said else ())],
+        *([reading.word] if reading.word else ()),
     ]
 
 
 def _decode_reading(item: list[Any]) -> WindowReading:
-    ref, metric, at, value, unit, (score, kind, expected, limit, *said) = item
+    ref, metric, at, value, unit, (score, kind, expected, limit, *said), *word = item
     usual = None if expected is None else (expected[0], expected[1])
     return WindowReading(
         ref=ref,
@@ -118,6 +119,7 @@ def _decode_reading(item: list[Any]) -> WindowReading:
         value=value,
         unit=unit,
         score=Score(score, Kind(kind), usual, limit, said=(said[0][0], said[0][1]) if said else None),
+        word=word[0] if word else None,
     )
 
 

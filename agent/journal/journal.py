@@ -238,7 +238,7 @@ def _prepare(connection: sqlite3.Connection, agent_id: str, sequence: RowSequenc
     if sequence.seq:
         sequence.seq += 1
         connection.execute(
-            "INSERT INTO timer_events VALUES (?,?,NULL,?)",
+            "INSERT INTO timer_events VALUES (?,?,NULL,?,NULL)",
             (sequence.seq, TimerKind.DISCONNECTED.value, sequence.clock_value),
         )
     connection.execute("COMMIT")

@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Callable
 
+from agent.journal.clocks import Clocks
 from agent.journal.schema import CONCLUDED, SEALED
 from agent.journal.sequence import RowSequence
 from agent.journal.series import SeriesTable
@@ -29,6 +30,7 @@ class Pruner:
         *,
         sequence: RowSequence,
         series: SeriesTable,
+        clocks: Clocks,
         now: Callable[[], float],
         keep_s: float,
         stats: JournalStats,
@@ -38,6 +40,7 @@ class Pruner:
         self.more = False  # the last step did not get to the end
         self._sequence = sequence
         self._series = series
+        self._clocks = clocks
         self._now = now
         self._keep_s = keep_s
         self._stats = stats
@@ -75,8 +78,10 @@ class Pruner:
         if first is None or first > watermark:
             return 0, False
         last = min(watermark, first + _MAX_ROWS - 1)
+        self._clocks.save(connection, self._sequence.seq)
         messages = connection.execute("DELETE FROM messages WHERE seq <= ?", (last,)).rowcount
         connection.execute("DELETE FROM readings WHERE seq <= ?", (last,))
+        connection.execute("DELETE FROM history WHERE seq <= ?", (last,))
         timers = connection.execute("DELETE FROM timer_events WHERE seq <= ?", (last,)).rowcount
         self._stats.pruned_rows += messages + timers
         return messages + timers, last < watermark
@@ -134,7 +139,10 @@ class Pruner:
         self._series_at = now + _SERIES_INTERVAL_S
         if connection.execute("SELECT count(*) FROM series").fetchone()[0] <= _MAX_SERIES:
             return 0
-        gone = connection.execute("DELETE FROM series WHERE id NOT IN (SELECT series FROM readings)").rowcount
+        gone = connection.execute(
+            "DELETE FROM series WHERE id NOT IN (SELECT series FROM readings)"
+            " AND id NOT IN (SELECT series FROM history)"
+        ).rowcount
         self._series.forget()
         return gone
 

@@ -16,16 +16,19 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 from urllib.parse import quote
 
 from agent.domain.records import Finding, MessageRow, Row, Window
 from agent.journal import feedback, findings
+from agent.journal.clocks import Faulty, read_faults
 from agent.journal.codec import decode_window
 from agent.journal.errors import JournalCorruptError, JournalError, is_damage
 from agent.journal.opening import NAME
 from agent.journal.recovery import read_rows
 from agent.journal.schema import APPLICATION_ID, check_version, read_meta
+from agent.journal.source_saves import KEY, read_counts
+from agent.journal.source_tally import EarlierCounts
 from agent.journal.state_dir import refuse_planted
 
 
@@ -93,6 +96,7 @@ class OutboxRecord:
 
 _STATES = ("waiting", "acknowledged", "undeliverable")
 _WINDOW_STATES = ("sealed", "concluded", "settled")
+_CLOCKS_SINCE = 6
 _SINKS_SINCE = 4  # version of the tables; an older journal may be read before the agent migrates it
 _OUTBOX_BEFORE = (
     "(SELECT id, verdict, 'mqtt' AS sink, topic AS key, payload, clock, refused, given_up,"
@@ -108,8 +112,8 @@ class Reader:
         self._connection = connection
         self._path = path
         self._cleanup = cleanup
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        self._outbox = "outbox" if version >= _SINKS_SINCE else _OUTBOX_BEFORE
+        self._version = connection.execute("PRAGMA user_version").fetchone()[0]
+        self._outbox = "outbox" if self._version >= _SINKS_SINCE else _OUTBOX_BEFORE
 
     @classmethod
     def open(cls, state_dir: Path) -> Self:
@@ -151,10 +155,14 @@ class Reader:
         value = read_meta(self._connection, key)
         return None if value is None else str(value)
 
-    def sources(self) -> dict[str, Any]:
-        """Return the counts by source as they were last written: ``since``, ``at``, ``sources``."""
-        found = json.loads(self.meta("sources") or "{}")
-        return found if isinstance(found, dict) else {}
+    def sources(self) -> dict[str, EarlierCounts] | None:
+        """Return the counts by source as they were last written, None where they never were."""
+        text = self.meta(KEY)
+        return None if text is None else read_counts(text)
+
+    def clocks(self) -> list[Faulty]:
+        """Return the devices whose clock is wrong or shows local time."""
+        return read_faults(self._connection) if self._version >= _CLOCKS_SINCE else []
 
     def counts(self) -> dict[str, int]:
         """Count the rows of each table that grows."""
@@ -207,6 +215,14 @@ class Reader:
         """Return agent time of the newest row of the sequence, 0.0 without one."""
         tables = "messages", "timer_events"
         return max(_newest(self._connection, table) for table in tables)
+
+    def first_seq(self) -> int | None:
+        """Return the lowest seq of a row that is still there, None without one."""
+        first = self._connection.execute(
+            "SELECT min(seq) FROM (SELECT min(seq) AS seq FROM messages"
+            " UNION ALL SELECT min(seq) FROM timer_events)"
+        ).fetchone()[0]
+        return None if first is None else int(first)
 
     def snapshot(self) -> tuple[int, bytes] | None:
         """Return seq and body of the last snapshot."""

@@ -100,6 +100,9 @@ def _first_clock(connection: sqlite3.Connection) -> float | None:
     return min(clocks, default=None)
 
 
+_WORDS_SINCE = 6  # version of the tables; an older journal may be read before the agent migrates it
+
+
 def read_rows(connection: sqlite3.Connection, *, after: int, upto: int) -> Iterator[Row]:
     """Yield the rows of the sequence with ``after < seq <= upto``, in order, a chunk in memory at a time."""
     names = _SeriesNames(connection)
@@ -112,46 +115,57 @@ def read_rows(connection: sqlite3.Connection, *, after: int, upto: int) -> Itera
 
 
 class _SeriesNames:
-    """Device, metric and unit by series id, each text held once."""
+    """Device, metric, unit and word by series id, each text held once."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self._names: dict[int, tuple[str, str, str | None]] = {}
+        self._names: dict[int, tuple[str, str, str | None, str | None]] = {}
+        self.old = connection.execute("PRAGMA user_version").fetchone()[0] < _WORDS_SINCE
 
-    def __getitem__(self, series: int) -> tuple[str, str, str | None]:
+    def __getitem__(self, series: int) -> tuple[str, str, str | None, str | None]:
         found = self._names.get(series)
         if found is None:
+            word = "NULL" if self.old else "word"
             found = self._connection.execute(
-                "SELECT device, metric, unit FROM series WHERE id = ?", (series,)
+                f"SELECT device, metric, unit, {word} FROM series WHERE id = ?",  # noqa: S608 - ours
+                (series,),
             ).fetchone()
             self._names[series] = found
         return found
 
+    def readings(self, table: str, first: int, last: int) -> dict[int, tuple[Reading, ...]]:
+        """Return the readings of a table by their row, from ``first`` to ``last``."""
+        readings: dict[int, list[Reading]] = {}
+        with closing(
+            self._connection.execute(
+                f"SELECT seq, series, at, value FROM {table} WHERE seq >= ? AND seq <= ? ORDER BY seq, idx",  # noqa: S608 - ours
+                (first, last),
+            )
+        ) as cursor:
+            for seq, series, at, value in cursor:
+                device, metric, unit, word = self[series]
+                readings.setdefault(seq, []).append(Reading(device, metric, at, value, unit, word))
+        return {seq: tuple(found) for seq, found in readings.items()}
+
 
 def _read_chunk(connection: sqlite3.Connection, names: _SeriesNames, after: int, upto: int) -> list[Row]:
+    seconds = "NULL" if names.old else "seconds"
     heads = connection.execute(
-        "SELECT seq, clock, nullif(traceparent, ''), seed, NULL, NULL FROM messages"
+        "SELECT seq, clock, nullif(traceparent, ''), seed, NULL, NULL, NULL FROM messages"  # noqa: S608 - ours
         " WHERE seq > :after AND seq <= :upto"
-        " UNION ALL SELECT seq, clock, NULL, 0, kind, device FROM timer_events"
+        f" UNION ALL SELECT seq, clock, NULL, 0, kind, device, {seconds} FROM timer_events"
         " WHERE seq > :after AND seq <= :upto"
         " ORDER BY seq LIMIT :limit",
         {"after": after, "upto": upto, "limit": _CHUNK},
     ).fetchall()
     if not heads:
         return []
-    readings: dict[int, list[Reading]] = {}
-    with closing(
-        connection.execute(
-            "SELECT seq, series, at, value FROM readings WHERE seq >= ? AND seq <= ? ORDER BY seq, idx",
-            (heads[0][0], heads[-1][0]),
-        )
-    ) as cursor:
-        for seq, series, at, value in cursor:
-            device, metric, unit = names[series]
-            readings.setdefault(seq, []).append(Reading(device, metric, at, value, unit))
+    span = heads[0][0], heads[-1][0]
+    readings = names.readings("readings", *span)
+    history = {} if names.old else names.readings("history", *span)
     return [
-        MessageRow(seq, clock, tuple(readings.get(seq, ())), traceparent, bool(seed))
+        MessageRow(seq, clock, readings.get(seq, ()), traceparent, bool(seed), history.get(seq, ()))
         if kind is None
-        else TimerRow(seq, clock, TimerKind(kind), device)
-        for seq, clock, traceparent, seed, kind, device in heads
+        else TimerRow(seq, clock, TimerKind(kind), device, announced)
+        for seq, clock, traceparent, seed, kind, device, announced in heads
     ]

@@ -88,7 +88,19 @@ CREATE INDEX outbox_waiting ON outbox(sink, id) WHERE NOT given_up
 #: No change of a table: timer rows may be of kind `heard`, at which agents before it end with a traceback.
 HEARD = ""
 
-STEPS: Final[Mapping[int, str]] = {1: FIRST, 2: GIVEN_UP, 3: PLACES, 4: SINKS, 5: HEARD}
+#: Readings at old times, clocks of devices, words behind numbers, announced intervals.
+TIMES = """
+CREATE TABLE history(
+  seq INTEGER NOT NULL, idx INTEGER NOT NULL, series INTEGER NOT NULL, at REAL NOT NULL, value REAL NOT NULL,
+  PRIMARY KEY(seq, idx)) WITHOUT ROWID;
+CREATE TABLE clocks(
+  device TEXT PRIMARY KEY, newest REAL NOT NULL, fault TEXT NOT NULL, off_s REAL NOT NULL,
+  noted TEXT NOT NULL, first REAL, received REAL, last REAL, messages INTEGER NOT NULL) WITHOUT ROWID;
+ALTER TABLE series ADD COLUMN word TEXT;
+ALTER TABLE timer_events ADD COLUMN seconds REAL
+"""
+
+STEPS: Final[Mapping[int, str]] = {1: FIRST, 2: GIVEN_UP, 3: PLACES, 4: SINKS, 5: HEARD, 6: TIMES}
 VERSION: Final = max(STEPS)
 
 

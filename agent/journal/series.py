@@ -8,11 +8,11 @@ from agent.domain.records import DecodeError, DecodeReason, Reading
 
 _MAX_CACHED = 20_000
 
-SeriesKey = tuple[str, str, str | None]  # device, metric, unit
+SeriesKey = tuple[str, str, str | None, str | None]  # device, metric, unit, word behind the value
 
 
 class SeriesTable:
-    """Ids of (device, metric, unit). A metric that changes its unit gets another id: replay is exact."""
+    """Ids of (device, metric, unit, word). With another unit or word comes another id: replay is exact."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -21,14 +21,16 @@ class SeriesTable:
 
     def find(self, reading: Reading) -> int | None:
         """Return the id of a reading's series, None when it is new."""
-        key = (reading.device, reading.metric, reading.unit)
+        key = (reading.device, reading.metric, reading.unit, reading.word)
         known = self._ids.get(key)
         return self._read(key) if known is None else known
 
     def begin(self, reading: Reading) -> int:
         """Insert the series of a reading and return its id."""
-        key = (reading.device, reading.metric, reading.unit)
-        cursor = self._connection.execute("INSERT INTO series(device, metric, unit) VALUES (?, ?, ?)", key)
+        key = (reading.device, reading.metric, reading.unit, reading.word)
+        cursor = self._connection.execute(
+            "INSERT INTO series(device, metric, unit, word) VALUES (?, ?, ?, ?)", key
+        )
         self._fresh.append(key)
         return self._keep(key, int(cursor.lastrowid or 0))
 
@@ -48,7 +50,7 @@ class SeriesTable:
 
     def _read(self, key: SeriesKey) -> int | None:
         row = self._connection.execute(
-            "SELECT id FROM series WHERE device = ? AND metric = ? AND unit IS ?", key
+            "SELECT id FROM series WHERE device = ? AND metric = ? AND unit IS ? AND word IS ?", key
         ).fetchone()
         return None if row is None else self._keep(key, int(row[0]))
 

@@ -5,13 +5,14 @@ Source ``""`` holds the messages that belong to none: of no source's topic, the 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, Self
 
 from agent.decode.family import Skip
 from agent.domain.records import Handling
 
 REFUSED: Final = "refused"  # to the quarantine
 SEED: Final = "seed"  # retained: the last value only
+HISTORY: Final = "history"  # all readings at old times: kept, not judged
 IGNORED: Final = "ignored"  # retained, and the source ignores these
 DUPLICATE: Final = "duplicate"  # known by the publisher's own id
 REDELIVERED: Final = "redelivered"
@@ -29,6 +30,7 @@ OUTCOMES: Final[tuple[str, ...]] = (
     Handling.UNMATCHED,
     Handling.OWN,
     SEED,
+    HISTORY,
     IGNORED,
     DUPLICATE,
     REDELIVERED,
@@ -42,6 +44,7 @@ FRUITLESS: Final = frozenset({Handling.TEXT, Handling.NO_VALUE, REFUSED})
 INTENDED: Final = frozenset({Skip.NOT_A_VALUE, Skip.OTHER_UNIT, Skip.EXCLUDED, Skip.EMPTY, Skip.REPEATED})
 
 _MAX_SAMPLES = 8
+_MAX_SHOWN = 128  # characters of a name
 _MIN_FRUITLESS = 3  # messages; a single one may be a button
 _YIELD_S = 300.0  # for a source that never had a reading
 _YIELD_AGAIN_S = 3600.0  # and for one that had, at least: a slow sensor may send its state more often
@@ -55,6 +58,7 @@ class SourceTally:
     messages: dict[str, int] = field(default_factory=dict)  # by outcome
     readings: int = 0
     skipped: dict[str, int] = field(default_factory=dict)  # values by reason, at most 16 of a message
+    history: int = 0  # readings at old times: kept, not judged
     times: int = 0  # messages with a time that was not believed
     last: float | None = None  # receipt of the last message, Unix seconds
     samples: dict[tuple[str, str], str] = field(default_factory=dict)  # device, name -> reason; newest last
@@ -66,10 +70,30 @@ class SourceTally:
 
     def sample(self, device: str, name: str, why: str) -> None:
         """Keep a skipped value as an example; the oldest give way."""
+        device, name = device[:_MAX_SHOWN], name[:_MAX_SHOWN]
         self.samples.pop((device, name), None)
         while len(self.samples) >= _MAX_SAMPLES:
             del self.samples[next(iter(self.samples))]
         self.samples[device, name] = why
+
+    @classmethod
+    def of_json(cls, found: Mapping[str, Any]) -> Self:
+        """Return the counts that :meth:`as_json` gave; their monotonic times are gone.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is something else.
+        """
+        return cls(
+            messages={str(outcome): int(count) for outcome, count in found["messages"].items()},
+            readings=int(found["readings"]),
+            skipped={str(why): int(count) for why, count in found["skipped"].items()},
+            history=int(found.get("history", 0)),  # counts of an older version have none
+            times=int(found["times"]),
+            last=None if found["last"] is None else float(found["last"]),
+            samples={(str(device), str(name)): str(why) for device, name, why in found["samples"]},
+            fruitless=int(found["fruitless"]),
+            fruitless_at=None if found["fruitless_at"] is None else float(found["fruitless_at"]),
+        )
 
     def add(self, group: "SourceTally", now: float) -> None:
         """Add the counts of a committed group; ``now`` is monotonic."""
@@ -77,6 +101,7 @@ class SourceTally:
             for key, count in more.items():
                 own[key] = own.get(key, 0) + count
         self.readings += group.readings
+        self.history += group.history
         self.times += group.times
         self.last = self.last if group.last is None else group.last
         for (device, name), why in group.samples.items():
@@ -107,12 +132,21 @@ class SourceTally:
             "messages": dict(self.messages),
             "readings": self.readings,
             "skipped": dict(self.skipped),
+            "history": self.history,
             "times": self.times,
             "last": self.last,
             "fruitless": self.fruitless,
             "fruitless_at": self.fruitless_at,
             "samples": [[device, name, why] for (device, name), why in list(self.samples.items())],
         }
+
+
+class EarlierCounts(NamedTuple):
+    """Counts of a source in the last run that received messages of it, as :meth:`SourceTally.as_json`."""
+
+    since: float  # Unix seconds, start of that run
+    at: float  # Unix seconds, its last save
+    counts: Mapping[str, Any]
 
 
 def total(messages: Mapping[str, int]) -> int:

@@ -1,10 +1,11 @@
 """Plain counters of the journal: written by its thread, read by any."""
 
-import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 
 from agent.domain.records import DecodeReason
-from agent.journal.source_tally import SourceTally
+from agent.journal.clocks import Faulty
+from agent.journal.source_tally import EarlierCounts, SourceTally
 
 
 @dataclass(slots=True)
@@ -43,7 +44,9 @@ class JournalStats(Tally):
     bytes_written: int = 0  # by this thread to the storage, as the kernel counts
     heartbeat: float = 0.0  # time.monotonic()
     new_refused_at: float | None = None  # time.monotonic() of the last of these
+    clocks: tuple[Faulty, ...] = ()  # devices whose clock is wrong or shows local time
     ids_reused: bool = False  # the broker reuses packet ids: no repeat can be recognised
+    earlier: Mapping[str, EarlierCounts] = field(default_factory=dict)  # by source, of earlier runs
     state: str = "ok"  # ok | degraded | full
     problem: str = ""  # why it is not ok, in words
 
@@ -59,11 +62,3 @@ class JournalStats(Tally):
             total = getattr(self, name)
             for key, number in count.items():
                 total[key] = total.get(key, 0) + number
-
-    def sources_json(self, *, since: float, at: float, now: float) -> str:
-        """Return the counts by source for the journal's file.
-
-        ``since`` and ``at`` are Unix seconds, ``now`` is monotonic.
-        """
-        sources = {source: tally.as_json(now) for source, tally in self.sources.items()}
-        return json.dumps({"since": since, "at": at, "sources": sources})

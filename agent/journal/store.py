@@ -45,7 +45,7 @@ class Store:
         """Append a timer row; it comes back through ``on_rows`` once it is committed."""
         seq, clock = self._sequence.take(mono)
         self._connection.execute(
-            "INSERT INTO timer_events VALUES (?,?,?,?)", (seq, kind.value, device, clock)
+            "INSERT INTO timer_events VALUES (?,?,?,?,NULL)", (seq, kind.value, device, clock)
         )
         row = TimerRow(seq, clock, kind, device)
         self.rows.append(row)

@@ -9,17 +9,19 @@ from typing import Annotated, Any
 
 from agent.domain.keys import Key
 from agent.domain.records import Arrival, LinkUp, Posted, Row, TimerKind
+from agent.journal.announced import Announced
 from agent.journal.arrivals import Ack, Decode, Intake
 from agent.journal.capacity import Capacity
+from agent.journal.clocks import FAULTS, Clocks
 from agent.journal.errors import JournalCorruptError, JournalStorageError, is_damage, is_storage
 from agent.journal.family_tables import Families, FamilyTables
-from agent.journal.inbox import Group, Inbox, Job, answer, refuse
+from agent.journal.inbox import Group, Inbox, Item, Job, answer, refuse
 from agent.journal.opening import mark_suspect
 from agent.journal.pruning import Pruner
 from agent.journal.redelivery import MessageIds, Redelivery
-from agent.journal.schema import write_meta
 from agent.journal.sequence import AgentClock, RowSequence
 from agent.journal.series import BURST, Newcomers, SeriesTable
+from agent.journal.source_saves import SourceSaves
 from agent.journal.state_dir import Ballast
 from agent.journal.stats import JournalStats
 from agent.journal.store import Store
@@ -29,6 +31,7 @@ from agent.verdict.feedback import Noted
 
 _MAX_JOBS = 512  # in a group; a sealed window and its verdict are two
 _MAX_GROUP_BYTES = 4 * 1024 * 1024
+_MAX_GROUP_ROWS = 4096  # and those of one more message: the will of a gateway is a row for each device
 _IDLE_S = 1.0  # longest time without a heartbeat while nothing happens
 _PRUNE_INTERVAL_S = 60.0  # each one rewrites pages: seldom, for the sake of SD cards
 _IO_INTERVAL_S = 10.0
@@ -94,6 +97,7 @@ class _Results:
     answers: list[_Answer] = field(default_factory=list)
     intake: Intake | None = None
     link: LinkUp | None = None
+    rest: list[Item] = field(default_factory=list)  # not taken: for the next transaction
 
 
 class Writer:
@@ -135,18 +139,25 @@ class Writer:
         )
         self._family_tables = FamilyTables(connection, wiring.families)
         self._unread = unread
+        self._saves = SourceSaves(connection, stats=stats, wall=wall, mono=mono)
+        self._clocks = Clocks(connection)
+        self._announced = Announced(knows=wiring.knows)
+        stats.clocks = self._clocks.faults()
         self._parts = (
+            self._saves,
             self._redelivery,
             self._message_ids,
             self._series,
             self._newcomers,
             self._family_tables,
             unread,
+            self._clocks,
+            self._announced,
         )
-        self._started = wall()
         self._pruner = Pruner(
             sequence=sequence,
             series=self._series,
+            clocks=self._clocks,
             now=clock.now,
             keep_s=settings.keep_days * 86_400,
             stats=stats,
@@ -162,7 +173,6 @@ class Writer:
             mono=mono,
         )
         self._backoff_s = 0.0
-        self._saved = 0  # messages, when the counts by source were last written
         self._pruned = mono()
         self._io_at = 0.0
 
@@ -171,6 +181,7 @@ class Writer:
         self._capacity.measure()
         while self.turn():
             pass
+        self._save_last()
         self._stats.bytes_written = _bytes_written()
 
     def turn(self) -> bool:
@@ -190,7 +201,8 @@ class Writer:
         pruning = self._prune_is_due() and not stopped
         # When room is short, even a quiet site must notice that it is over.
         measuring = self._capacity.strained and not stopped
-        if group.items or group.jobs or pruning or measuring or self._gives_up():
+        saving = self._capacity.intake and not stopped and self._saves.due()
+        if group.items or group.jobs or pruning or measuring or saving or self._gives_up():
             done = self._commit(group, prune=pruning)
             if self._inbox.found_room():
                 self._wiring.on_room()
@@ -242,11 +254,16 @@ class Writer:
                 series=self._series,
                 newcomers=self._newcomers,
                 unread=self._unread,
+                clocks=self._clocks,
+                announced=self._announced,
                 sequence=self._sequence,
                 rows=results.rows,
             )
             results.intake = intake
-            for item in group.items:
+            for place, item in enumerate(group.items):
+                if len(results.rows) >= _MAX_GROUP_ROWS:
+                    results.rest = group.items[place:]
+                    break
                 if isinstance(item, Arrival):
                     intake.accept(item)
                 elif isinstance(item, LinkUp):
@@ -259,7 +276,7 @@ class Writer:
                 else:
                     intake.drop_held()
                     store.timer(TimerKind.DISCONNECTED, mono=item.mono)
-            if self._gives_up():
+            if not results.rest and self._gives_up():
                 intake.give_up_held()
             failpoint("c1_received")
             intake.insert(connection)
@@ -268,7 +285,8 @@ class Writer:
                 results.answers.append(self._run(job, store))
             if prune:
                 self._pruner.step(connection, early=self._capacity.pressed, full=not self._capacity.intake)
-                self._save_sources(connection)
+            if self._capacity.intake and self._saves.due():
+                self._saves.write(connection)
             if self._capacity.troubled:
                 self._sequence.save(connection)
             failpoint("c2_committing")
@@ -279,12 +297,17 @@ class Writer:
             self._roll_back(mark)
             raise
 
-    def _save_sources(self, connection: sqlite3.Connection) -> None:
-        """Write the counts by source for other processes, with a transaction that writes anyway."""
-        if self._stats.received != self._saved:
-            self._saved = self._stats.received
-            text = self._stats.sources_json(since=self._started, at=self._wall(), now=self._mono())
-            write_meta(connection, "sources", text)
+    def _save_last(self) -> None:
+        """Write the counts by source of the last seconds; a storage that refuses them loses nothing else."""
+        mark = self._sequence.mark()
+        if not self._saves.unsaved:
+            return
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._saves.write(self._connection)
+            self._connection.execute("COMMIT")
+        except sqlite3.Error:
+            self._roll_back(mark)
 
     def _roll_back(self, mark: tuple[int, float]) -> None:
         if self._connection.in_transaction:
@@ -316,9 +339,14 @@ class Writer:
         failpoint("c3_committed")
         for point in results.passed:
             failpoint(point)
+        changed = self._clocks.changed
         for part in self._parts:
             part.commit()
+        if changed:
+            self._report_clocks()
         self._backoff_s = 0.0
+        if results.rest:
+            self._inbox.put_back(Group(results.rest, []))
         stats = self._stats
         stats.commits += 1
         stats.ids_reused = self._redelivery.ids_reused
@@ -344,6 +372,15 @@ class Writer:
         self._capacity.measure()
         if results.intake is not None and results.intake.texts:
             self._wiring.on_texts(results.intake.texts)
+
+    def _report_clocks(self) -> None:
+        """Log each fault of a device's clock once, and show those that last."""
+        self._stats.clocks = self._clocks.faults()
+        for one in self._clocks.take_reports():
+            found = FAULTS[one.fault]
+            self._wiring.log(
+                found.event, level="warning", device=one.device, off_s=round(one.off_s), remedy=found.remedy
+            )
 
     def _fail(self, group: Group, error: sqlite3.Error) -> None:
         """Withhold the acks, keep the group, make room and wait: the storage may come back."""
@@ -375,6 +412,7 @@ class Writer:
             self._pruner.step(self._connection, early=True, full=True)
             self._connection.execute("COMMIT")
             self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            self._clocks.commit()
             self._capacity.measure()
         except sqlite3.Error:
             self._roll_back(mark)

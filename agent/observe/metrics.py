@@ -13,7 +13,6 @@ from prometheus_client import (
     CollectorRegistry,
     Counter,
     Gauge,
-    GCCollector,
     Histogram,
     PlatformCollector,
     ProcessCollector,
@@ -31,7 +30,7 @@ from agent.observe.registry import (
     LAST_SEEN,
     METRICS,
     MODEL,
-    MOST_PAIRS,
+    MOST_FLAGS,
     OTHER,
     PROVIDER,
     RETRIED_TYPE,
@@ -91,7 +90,7 @@ class LabelBounds:
         if value == OTHER or (allowed is not None and value in allowed):
             return value
         if max_n is None:
-            return self._overflowed(metric)
+            return self.overflowed(metric)
         with self._lock:
             seen = self._seen.setdefault(label, set(allowed or ()))
             if value in seen:
@@ -99,14 +98,15 @@ class LabelBounds:
             if len(seen) < max_n - 1:
                 seen.add(value)
                 return value
-        return self._overflowed(metric)
+        return self.overflowed(metric)
 
     def raise_to(self, metric: str, count: int) -> None:
         """Note that at most ``count`` values of ``metric`` did not fit; the counter never falls."""
         with self._lock:
             self.overflow[metric] = max(self.overflow.get(metric, 0), count)
 
-    def _overflowed(self, metric: str) -> str:
+    def overflowed(self, metric: str) -> str:
+        """Count a value of ``metric`` that did not fit and return ``other``."""
         with self._lock:
             self.overflow[metric] = self.overflow.get(metric, 0) + 1
         return OTHER
@@ -138,15 +138,16 @@ class Metrics:
         self.bounds = LabelBounds((_CALLS, LAST_SEEN))
         self.provider = provider
         self._known = tuple(dict.fromkeys(models))[: MODEL.most - 1]
-        self._categories = dict.fromkeys((*CATEGORY.values, *categories))
+        self._categories = tuple(dict.fromkeys((*CATEGORY.values, *categories)))[: CATEGORY.most - 1]
+        self._flags: set[tuple[str, str]] = set()
         self._pairs: dict[tuple[str, str], tuple[str, str]] = {}
         self._families = {metric.name: self._make(metric) for metric in METRICS if metric.read is None}
         if not self._known:  # faults of the telemetry are counted without a model as well
             self.count("ai_api_errors_total", OTHER, OTHER, "internal", by=0)
         for name in self._known:
             self.model(name, provider)
-            for category in self._categories:
-                self.safety_flag(name, category, 0)
+        for category, name in list(product(self._categories, self._known))[:MOST_FLAGS]:
+            self.safety_flag(name, category, 0)
         self.breaker(provider, BreakerState.CLOSED, moved=False)
         self._families["edge_build_info"].labels(version, platform.python_version()).set(1)
         if prompt is not None:
@@ -155,7 +156,6 @@ class Metrics:
         self.registry.register(self._path)
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
-        GCCollector(registry=self.registry)
 
     def read_path(self, read: Callable[[], PathSnapshot]) -> None:
         """Have ``read`` give the state of everything that is not AI, once the path is built."""
@@ -187,7 +187,7 @@ class Metrics:
         if pair is None:
             house = self._provider_name(provider)
             name = self._model_name(model) if house == self.provider else OTHER
-            if name == OTHER:  # one pair for all that does not fit: a pair costs 47 series
+            if name == OTHER:  # one pair for all that does not fit: a pair costs 38 series
                 house = OTHER
             pair = self._pairs[(model, provider)] = (name, house)
             self._make_children(pair)
@@ -215,7 +215,13 @@ class Metrics:
         name = "ai_content_safety_flags_total"
         allowed = self._categories
         bounded = self.bounds.bounded("category", category, metric=name, allowed=allowed, max_n=CATEGORY.most)
-        self.count(name, self._model_name(model), bounded, by=count)
+        pair = self._model_name(model), bounded
+        if pair not in self._flags and bounded != OTHER:
+            if len(self._flags) < MOST_FLAGS:
+                self._flags.add(pair)
+            else:
+                pair = pair[0], self.bounds.overflowed(name)
+        self.count(name, *pair, by=count)
 
     def injection(self, rule: str) -> None:
         """Count a payload text that looks like an instruction, under its rule and as a safety flag."""
@@ -333,10 +339,7 @@ class PathCollector:
     def _by_source(
         self, metric: Metric, values: dict[str, dict[str, float]]
     ) -> Iterable[tuple[tuple[str, ...], float]]:
-        """Return the series of a source and a closed list.
-
-        The first values of the list exist from the start, the others once they are counted.
-        """
+        """Return the series of a source and a closed list; beyond its first values they are of ``other``."""
         label = metric.labels[1]
         known = label.values
         totals: dict[tuple[str, str], float] = dict.fromkeys(product(self._sources, known[: label.first]), 0)
@@ -347,9 +350,8 @@ class PathCollector:
             fit = fit if fit in shown else OTHER
             for text, number in counts.items():
                 if text in known:
-                    if (fit, text) not in totals and len(totals) >= MOST_PAIRS:
-                        fit = OTHER
-                    totals[fit, text] = totals.get((fit, text), 0) + number
+                    place = fit if text in known[: label.first] else OTHER
+                    totals[place, text] = totals.get((place, text), 0) + number
         return totals.items()
 
     def _choose_devices(self, now: PathSnapshot) -> None:

@@ -12,7 +12,7 @@ from agent.detect import DetectStats
 from agent.domain.model_calls import BreakerState, BudgetWindow, ErrorType
 from agent.domain.records import DecodeReason, Kind, Source, Status, Trigger
 from agent.journal import JournalStats
-from agent.journal.source_tally import MAIN_OUTCOMES, OUTCOMES, total
+from agent.journal.source_tally import INTENDED, MAIN_OUTCOMES, OUTCOMES, total
 from agent.mqtt import LinkStats
 
 OTHER = "other"
@@ -42,6 +42,7 @@ class PathSnapshot:
     telemetry_dropped: Mapping[str, int] = field(default_factory=dict)  # logs | traces -> lines, spans
     #: hour | day | month -> limit, spent, reserved (USD).
     budget: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
+    posts_refused: Mapping[str, int] = field(default_factory=dict)  # before the journal, by reason
     label_overflow: Mapping[str, int] = field(default_factory=dict)  # metric -> label values
 
 
@@ -58,7 +59,7 @@ class Label:
         name: Name of the label.
         values: The values that exist from the start; all of them, unless there is a ``most``.
         most: How many values the label may take, ``other`` among them.
-        first: Next to a source, how many of the values exist from the start; all would be too many series.
+        first: Next to a source, how many of the values each source has; the source `other` has the rest.
     """
 
     name: str
@@ -121,9 +122,11 @@ MODEL = Label("model", most=4)
 PROVIDER = Label("provider", most=2)
 CALL = (MODEL, PROVIDER)
 CATEGORY = Label("category", ("refusal", "content_filter", "injection_suspected"), most=16)
+MOST_FLAGS = 28  # pairs of a model and a category; each model has `other` in addition
 DEVICE = Label("device", most=50)
 SOURCE = Label("source", most=16)
-MOST_PAIRS = 80  # of a source and another label; those beyond are under the source `other`
+#: Groups of `Skip`, for 16 sources; the page and `doctor` have the exact reasons.
+SKIPPED = Label("reason", ("text", "unusable", "intended"), first=3)
 DIRECTION = Label("direction", ("input", "output"))
 ERROR_TYPE = Label("error_type", tuple(ErrorType))
 #: The types that are ever retried; the rest ends the call.
@@ -148,6 +151,16 @@ QUEUE = Label("queue", ("intake_bytes", "analyst_rows"))
 LOOP = Label("loop", ("net", "journal", "analyst"))
 LAST_SEEN = "edge_device_last_seen_timestamp_seconds"
 
+
+def _group(skipped: Mapping[str, int]) -> dict[str, int]:
+    """Return the counts of :class:`Skip` by the values of :data:`SKIPPED`."""
+    counts = dict.fromkeys(SKIPPED.values, 0)
+    for why, count in skipped.items():
+        text = "text" if why in {Skip.TEXT, Skip.UNMAPPED} else "unusable"
+        counts["intended" if why in INTENDED else text] += count
+    return counts
+
+
 METRICS = (
     # ---------------------------------------------------------------------------- calls of the model
     counter(
@@ -160,7 +173,7 @@ METRICS = (
         "ai_api_call_duration_seconds",
         "Duration of an AI call with its retries.",
         *CALL,
-        buckets=tuple(round(0.01 * 2**place, 2) for place in range(15)),
+        buckets=tuple(round(0.16 * 2**place, 2) for place in range(10)),
     ),
     counter(
         "ai_tokens_processed_total",
@@ -292,7 +305,8 @@ METRICS = (
         "Messages by source and by outcome.",
         SOURCE,
         Label("outcome", OUTCOMES, first=MAIN_OUTCOMES),
-        note="Messages of no source, such as repeats after a reconnect, are under `other`.",
+        note="The source `other` holds the messages of no source and every message that holds no value by"
+        " intent, such as an availability message.",
         read=lambda now: {
             source or OTHER: tally.messages for source, tally in list(now.journal.sources.items())
         },
@@ -301,10 +315,12 @@ METRICS = (
         "edge_values_skipped_total",
         "Values that became no reading, by source and reason.",
         SOURCE,
-        Label("reason", tuple(Skip), first=1),
-        note="At most 16 of a message are counted.",
+        SKIPPED,
+        note="At most 16 of a message are counted. `text` needs a number under `metrics.values`, `intended`"
+        " needs nothing; the page and `doctor` have the exact reasons.",
         read=lambda now: {
-            source or OTHER: tally.skipped for source, tally in list(now.journal.sources.items())
+            source or OTHER: _group(dict(tally.skipped))
+            for source, tally in list(now.journal.sources.items())
         },
     ),
     counter(
@@ -316,6 +332,14 @@ METRICS = (
         "edge_mqtt_repeats_possible_total",
         "Messages with DUP=1 journaled as new: each may be a duplicate.",
         read=lambda now: now.journal.repeats_possible,
+    ),
+    counter(
+        "edge_posts_refused_total",
+        "Readings over HTTP that were refused before the journal.",
+        Label("reason", ("request", "rate", "busy")),
+        note="`request`: not a readings message; `rate`: above `web.intake_per_min`; `busy`: the journal"
+        " takes no more. Refusals by the journal are outcomes of edge_messages_total.",
+        read=lambda now: now.posts_refused,
     ),
     counter(
         "edge_mqtt_messages_dropped_total",

@@ -20,7 +20,7 @@ from agent.journal import Store
 from agent.pipeline.events import Event, FindingChanged, VerdictCommitted
 from agent.sinks import MessageKind, Route
 from agent.verdict.encode import encode, to_bytes, to_json
-from agent.verdict.finding import advance
+from agent.verdict.finding import Findings
 from agent.verdict.verdict import conclude, disagreement
 
 MAX_RECENT = 20
@@ -87,7 +87,7 @@ class Conclusions:
         self._publish_event = publish_event
         self._clock = clock
         self._wall = wall
-        self._findings: dict[str, Finding] = {}
+        self._findings = Findings()
         self._anomalies: dict[str, Verdict] = {}  # device -> the last one of its open finding, newest last
         self.recent: deque[dict[str, Any]] = deque(maxlen=MAX_RECENT)
         self.stats = ConclusionStats()
@@ -119,16 +119,8 @@ class Conclusions:
         """Make the verdict, move the finding on, and commit both with the outbox rows."""
         device = window.device
         verdict = conclude(window, outcome, agent=self._agent, created=self._wall())
-        finding, event = advance(
-            self._findings.get(device),
-            device=device,
-            status=verdict.status,
-            kind=verdict.kind,
-            severity=verdict.severity,
-            verdict_id=verdict.id,
-            clock=window.sealed,
-            reviewed=outcome.answer is not None,
-        )
+        reviewed = outcome.answer is not None
+        finding, event = self._findings.move(verdict, clock=window.sealed, reviewed=reviewed)
         cleared = event is FindingEvent.CLEARED
         verdict = replace(verdict, finding_id=finding.id if finding else None)
         payload = to_bytes(verdict)
@@ -152,12 +144,9 @@ class Conclusions:
             lambda added: self._committed(added, device, span, events),
         )
         if finding is None or cleared:
-            self._findings.pop(device, None)
             self._anomalies.pop(device, None)
-        else:
-            self._findings[device] = finding
-            if verdict.status is Status.ANOMALY:
-                self._keep_anomaly(verdict)
+        elif verdict.status is Status.ANOMALY:
+            self._keep_anomaly(verdict)
         self.stats.verdicts[verdict.source] += 1
         self.recent.appendleft(to_json(verdict))
 

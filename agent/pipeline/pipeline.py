@@ -1,16 +1,17 @@
 """The path of a reading, from the journal to the verdict. Read this first.
 
     stage          file               called here             what it does
-    detect         agent/detect       Detector.update, tick   scores a reading, finds a silent device
+    detect         agent/detect       Detector.judge, tick    scores a reading, finds a silent device
     window         window.py          Windows.add, tick       collects the readings of a device
     seal           seal.py            Sealer.seal             fixes a window: id, opinion, prompt section
     review         review_queue.py    ReviewQueue.submit      asks the model about it, or not
     conclude       conclude.py        Conclusions.conclude    commits verdict, finding and outbox rows
     send           outbox_feed.py     OutboxFeed.add, turn    sends the rows until their sinks answer
 
-Further files: ``events.py`` reports devices, verdicts and findings, ``journal_writes.py`` hands transactions
-to the journal, ``snapshot.py`` saves detector and windows, ``retained.py`` keeps retained values, and
-``loop.py`` is the way in from other threads.
+``core.py`` joins the first three, purely. Further files: ``events.py`` reports devices, verdicts and
+findings, ``journal_writes.py`` hands transactions to the journal, ``snapshot.py`` saves detector and windows,
+``retained.py`` keeps retained values, ``loop.py`` is the way in from other threads, and ``offline.py`` runs
+the stages without journal and model, in the time of the readings.
 
 Rows come from the journal strictly by ``seq``. Decisions of time (age, settling, silence) are requested as
 timer rows and acted on only when such a row comes back, so scores, windows and findings are a function of the
@@ -25,12 +26,9 @@ from dataclasses import dataclass, field
 from agent.detect import Detector
 from agent.domain.records import (
     MessageRow,
-    Reading,
     Reason,
     Recovered,
     Row,
-    Score,
-    Silence,
     TimerKind,
     TimerRow,
     Trigger,
@@ -40,14 +38,14 @@ from agent.journal import Journal
 from agent.mqtt import LinkState
 from agent.pipeline import snapshot
 from agent.pipeline.conclude import Conclusions, Trace
+from agent.pipeline.core import Core
 from agent.pipeline.events import DeviceSeen, Subscribers
 from agent.pipeline.journal_writes import BatchWrites, JournalWrites
 from agent.pipeline.outbox_feed import OutboxFeed
 from agent.pipeline.retained import RetainedValues
 from agent.pipeline.review_queue import Asks, BatchSettings, ReviewQueue, Spawn
-from agent.pipeline.seal import Sealer
 from agent.pipeline.snapshot import Dump, SnapshotDue
-from agent.pipeline.window import Draft, Windows, WindowSettings
+from agent.pipeline.window import WindowSettings
 from agent.sinks import Route, Sink
 from agent.testing.failpoint import failpoint
 from agent.verdict.review_policy import ReviewSettings
@@ -109,11 +107,9 @@ class Pipeline:
         self._clock = clock
         self._turn_s = turn_s
         self._log = log
-        self._events = events
         writes = JournalWrites(journal, fail=fail)
         self._write, self._try_to_write = writes.write, writes.try_to_write
         self.detector = detector
-        self.windows = Windows(settings.window)
         self.outbox = OutboxFeed(
             sinks,
             write=self._write,
@@ -145,17 +141,17 @@ class Pipeline:
             audits_allowed=audits_allowed,
             spawn=spawn,
         )
-        self._sealer = Sealer(
+        self._core = Core(
             journal=journal.journal_id,
             agent=settings.agent,
+            detector=detector,
+            window=settings.window,
             may_ask=self.review_queue.may_ask,
-            views=detector.some_views,
+            device_seen=lambda device, clock: events.publish(DeviceSeen(device, clock)),
         )
-        self._sealed_to: dict[str, int] = {}  # device -> highest seq inside a sealed window
-        self._last_seq: dict[str, int] = {}  # device -> seq of its newest reading
+        self.windows = self._core.windows
         self._rows: deque[Row] = deque()  # committed, not yet taken
         self._row: Row | None = None  # taken, while its windows are not all sealed
-        self._cut: deque[Draft | Silence] = deque()  # these windows
         self._turn_asked = False
         self._snapshot_asked = False  # in the middle of a row
         self._dump: Dump | None = None  # under way: no row is taken
@@ -219,8 +215,8 @@ class Pipeline:
         while rows < MAX_TURN_ROWS and windows < MAX_TURN_WINDOWS and self.stats.readings < readings:
             if self._dump is not None:  # requested within the last row
                 break
-            if self._cut:
-                windows += self._seal(self._cut.popleft())
+            if self._core.cut:
+                windows += self._seal()
             elif self._row is not None:
                 self._finish(self._row)
                 rows += 1
@@ -240,70 +236,33 @@ class Pipeline:
 
     def _take(self, row: Row) -> None:
         if isinstance(row, TimerRow):
-            self._take_timer(row)
+            if row.kind is TimerKind.TICK:
+                self._tick_asked = False
+            self._core.take(row)
         elif row.seed:
             self.retained.take(row.readings)
         else:
             self._take_message(row)
 
     def _take_message(self, row: MessageRow) -> None:
-        judge, clock = self.detector.judge, row.clock
-        by_device: dict[str, list[tuple[Reading, Score]]] = {}
-        for reading in row.readings:
-            by_device.setdefault(reading.device, []).append(judge(reading, clock))
+        self._core.take(row)
         self.stats.readings += len(row.readings)
         while self.detector.unit_changes:
             change = self.detector.unit_changes.popleft()
             names = {"device": change.device, "metric": change.metric}
             self._log("series_unit_changed", level="warning", **names, was=change.was, unit=change.unit)
-        for device, readings in by_device.items():
-            if device not in self._last_seq:
-                self._events.publish(DeviceSeen(device, clock))
-            self._last_seq[device] = row.seq
-            if row.seq <= self._sealed_to.get(device, 0):
-                continue  # replayed: its window is sealed already
-            self._cut.extend(self.windows.add(device, row.seq, clock, readings, row.traceparent))
-
-    def _take_timer(self, row: TimerRow) -> None:
-        match row.kind:
-            case TimerKind.TICK:
-                self._tick_asked = False
-                self._cut.extend(self.windows.tick(row.clock))
-                self._cut.extend(self.detector.tick(row.clock))
-            case TimerKind.CONNECTED:
-                self.detector.connected(row.clock)
-            case TimerKind.DISCONNECTED:
-                self.detector.disconnected(row.clock)
-            case TimerKind.HEARD if row.device is not None:
-                self.detector.heard(row.device, row.clock)
-            case TimerKind.ONLINE | TimerKind.OFFLINE if row.device is not None:
-                online = row.kind is TimerKind.ONLINE
-                silence = self.detector.device_state(row.device, online, row.clock)
-                if silence is not None:
-                    self._cut.append(silence)
 
     # ----------------------------------------------------------------------------------- sealing
 
-    def _seal(self, cut: Draft | Silence) -> int:
-        """Seal a window that the current row has cut; return how many windows it makes."""
-        if isinstance(cut, Draft):
-            self._keep(self._sealer.seal(cut))
-            return 1
-        if isinstance(self._row, TimerRow):
-            self._seal_silence(cut, self._row)
-        return 2
-
-    def _seal_silence(self, silence: Silence, row: TimerRow) -> None:
-        """Seal the open window of the device, then the silence itself."""
-        device = silence.device
-        for draft in self.windows.seal_device(device, row.clock, Trigger.AGE):
-            self._keep(self._sealer.seal(draft))
-        if row.seq > self._sealed_to.get(device, 0):
-            self._keep(self._sealer.seal_silence(silence, row, self._last_seq.get(device, 0)))
+    def _seal(self) -> int:
+        """Seal the next window that the current row has cut; return how many windows it makes."""
+        windows = self._core.seal_next()
+        for window in windows:
+            self._keep(window)
+        return max(1, len(windows))
 
     def _keep(self, window: Window) -> None:
         """Journal a sealed window and submit it for review; the journal keeps this order."""
-        self._sealed_to[window.device] = window.hi
         self.stats.windows[window.trigger] += 1
         self._write(lambda store: store.seal(window))
         self.review_queue.submit(window)
@@ -316,18 +275,13 @@ class Pipeline:
             clock = self._clock()
             self.heartbeat = clock
             failpoint("analyst_timers")
-            due = self.next_due()
+            due = self._core.next_due()
             if due is not None and due <= clock and not self._tick_asked:
                 self._tick_asked = True
                 self.note(TimerKind.TICK)
             self.outbox.turn(clock)
             self._snapshot_if_due()
             await asyncio.sleep(self._turn_s)
-
-    def next_due(self) -> float | None:
-        """Return the clock at which a window or a silence is due, or None."""
-        dues = (self.windows.next_due(), self.detector.next_due())
-        return min((due for due in dues if due is not None), default=None)
 
     def note(self, kind: TimerKind) -> None:
         """Journal a decision of time or link, at its place in the sequence."""
@@ -351,7 +305,7 @@ class Pipeline:
 
     async def restore(self, recovered: Recovered) -> None:
         """Take back the last snapshot, the open findings and the windows that wait for a verdict."""
-        self._sealed_to.update(recovered.sealed_to)
+        self._core.sealed_to.update(recovered.sealed_to)
         self.conclusions.restore(recovered.findings)
         self.seq = recovered.snapshot_seq
         self._snapshots.restore(recovered.snapshot_seq, recovered.snapshot_clock)
@@ -361,8 +315,8 @@ class Pipeline:
                 self.detector,
                 self.windows,
                 self.review_queue.calm,
-                self._last_seq,
-                self._sealed_to,
+                self._core.last_seq,
+                self._core.sealed_to,
             )
             if problem:
                 self._log("snapshot_skipped", level="warning", why=problem)
@@ -384,9 +338,9 @@ class Pipeline:
         self._snapshot_asked = self._row is not None
         if self._snapshot_asked or self._dump is not None:
             return
-        self._sealed_to.clear()  # its rows are behind this snapshot
+        self._core.sealed_to.clear()  # its rows are behind this snapshot
         self._dump_s = 0.0
-        self._dump = Dump(self.detector, self.windows, self.review_queue.calm, self._last_seq)
+        self._dump = Dump(self.detector, self.windows, self.review_queue.calm, self._core.last_seq)
         self._ask_turn()
 
     def _go_on_with(self, dump: Dump) -> None:

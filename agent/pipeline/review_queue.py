@@ -6,20 +6,18 @@ It decides which windows the model is asked about, batches them, and hands the o
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import InitVar, dataclass, field, replace
 from hashlib import blake2b
 from typing import Annotated, Any, Protocol
 
 from agent.domain.keys import Key
 from agent.domain.records import Batch, Finding, Outcome, Reason, Recovered, Window
 from agent.prompt import base_tokens, window_tokens
-from agent.verdict.local_opinion import SUSPECT_SCORE
-from agent.verdict.review_policy import CalmRate, Decision, Doubts, ReviewSettings, decide, draw
+from agent.verdict.review_policy import CalmRate, Decision, Reviewer, ReviewSettings
 
 POISON_AFTER = 3  # crashes with a request about the window on its way
 SPLIT_AFTER = 2
 MAX_CONCLUDED = 200  # windows in one turn of the loop
-AUDIT_MARGIN = 2.0  # the audit share may still rise between sealing and asking
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +96,7 @@ class ReviewQueue:
     loop.
     """
 
-    review: ReviewSettings
+    review: InitVar[ReviewSettings]
     batch: BatchSettings
     caller: Asks | None
     finding: Callable[[str], Finding | None]
@@ -109,8 +107,6 @@ class ReviewQueue:
     spawn: Spawn
     #: Those that wait for a slot included.
     calls: dict[asyncio.Task[list[Outcome]], _Flight] = field(default_factory=dict)
-    calm: CalmRate = field(default_factory=CalmRate)
-    _doubts: Doubts = field(default_factory=Doubts)
     _lanes: dict[str, deque[_Case]] = field(default_factory=dict)
     #: Devices whose lane may have an outcome at its head, in order.
     _moving: dict[str, None] = field(default_factory=dict)
@@ -120,24 +116,32 @@ class ReviewQueue:
     _flush: asyncio.TimerHandle | None = None
     _closing: bool = False
 
+    def __post_init__(self, review: ReviewSettings) -> None:
+        """Make the policy."""
+        self._reviewer = Reviewer(review)
+
+    @property
+    def calm(self) -> CalmRate:
+        """The calm windows so far, which the snapshot keeps."""
+        return self._reviewer.calm
+
     def reconfigure(self, review: ReviewSettings, batch: BatchSettings, caller: Asks | None) -> None:
         """Take new settings for later windows."""
-        self.review, self.batch, self.caller = review, batch, caller
+        self._reviewer.settings, self.batch, self.caller = review, batch, caller
 
     def may_ask(self, window_id: str, score: float, clock: float) -> bool:
         """Return whether a window that seals now could be asked about, so that it needs a prompt section."""
-        review = self.review
-        if review.mode == "none" or self.caller is None:
-            return False
-        if review.mode == "all" or score >= SUSPECT_SCORE:
-            return True
-        return draw(window_id) < AUDIT_MARGIN * self.calm.share(review.audits_per_day, clock)
+        return self.caller is not None and self._reviewer.may_ask(window_id, score, clock)
+
+    @property
+    def _mode(self) -> str:
+        return self._reviewer.settings.mode
 
     def submit(self, window: Window) -> None:
         """Take a sealed window."""
         case = _Case(window)
         self._lanes.setdefault(window.device, deque()).append(case)
-        if self.review.mode == "all":
+        if self._mode == "all":
             self._route(case)
         self._advance([window.device])
 
@@ -157,16 +161,16 @@ class ReviewQueue:
         for batch in left.batches:
             self._ask_again([cases[one] for one in batch if self._may_ask_again(cases[one])])
         for case in cases.values():
-            if self.review.mode == "all" and not case.asked:
+            if self._mode == "all" and not case.asked:
                 self._route(case)
         self._advance(list(self._lanes))
 
     def _may_ask_again(self, case: _Case) -> bool:
-        if self.caller is None or self.review.mode == "none":
+        if self.caller is None or self._mode == "none":
             return False
         if case.attempts >= POISON_AFTER or case.overdue:
             return False
-        return self.review.mode == "all" or self._lanes[case.window.device][0] is case
+        return self._mode == "all" or self._lanes[case.window.device][0] is case
 
     def _ask_again(self, cases: list[_Case]) -> None:
         together = [case for case in cases if case.attempts < SPLIT_AFTER]
@@ -240,16 +244,7 @@ class ReviewQueue:
         window = case.window
         if case.attempts >= POISON_AFTER:
             return Decision(ask=False, reason=Reason.POISON)
-        clock = window.sealed
-        finding = self.finding(window.device)
-        allowed = self.review.audits_per_day if self.audits_allowed() else 0
-        share = self.calm.share(allowed, clock)
-        settled = self._doubts.settled(window)
-        decision = decide(
-            window, finding, settings=self.review, audit_share=share, clock=clock, settled=settled
-        )
-        if decision.reason in (Reason.NOT_SUSPICIOUS, Reason.AUDIT) and not settled:
-            self.calm.count(clock)
+        decision = self._reviewer.decide(window, self.finding(window.device), audits=self.audits_allowed())
         if decision.ask and self.caller is None:
             return Decision(ask=False, reason=Reason.NO_ENDPOINT)
         if decision.ask and case.overdue:
@@ -302,7 +297,7 @@ class ReviewQueue:
             if outcome is None:
                 continue  # it was in no request when the process was stopped: the next start asks
             if outcome.answer is not None:
-                self._doubts.note(case.window)
+                self._reviewer.doubts.note(case.window)
             if case.audit and outcome.reason is Reason.REVIEWED:
                 outcome = replace(outcome, reason=Reason.AUDIT)
             case.outcome = outcome

@@ -213,7 +213,8 @@ def _json(value: object) -> str:
 
 
 def _dump_scored(reading: Reading, score: Score) -> list[Any]:
-    item: list[Any] = [reading.metric, reading.at, reading.value, reading.unit]
+    unit: Any = reading.unit if reading.word is None else [reading.unit, reading.word]
+    item: list[Any] = [reading.metric, reading.at, reading.value, unit]
     if score is not CALM:
         item += [score.value, score.kind, score.expected, score.limit, score.progress, score.unchecked]
         if score.said is not None or score.unit_was is not None:
@@ -223,7 +224,8 @@ def _dump_scored(reading: Reading, score: Score) -> list[Any]:
 
 def _load_scored(device: str, item: list[Any]) -> Scored:
     metric, at, value, unit, *rest = item
-    reading = Reading(device, metric, at, value, unit)
+    unit, word = unit if isinstance(unit, list) else (unit, None)
+    reading = Reading(device, metric, at, value, unit, word)
     if not rest:
         return reading, CALM
     level, kind, expected, limit, *more = rest

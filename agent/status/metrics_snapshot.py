@@ -23,6 +23,7 @@ class MetricsSnapshot:
         dropped: lost log lines and spans.
         ``heard``: devices that speak without a value that can be read.
         budget: limit, spent and reserved of each period, USD.
+        posts_refused: requests of the HTTP intake that were refused before the journal, by reason.
     """
 
     link: Link
@@ -33,6 +34,7 @@ class MetricsSnapshot:
     heard: Callable[[], Heard]
     dropped: Callable[[], tuple[int, int]]
     budget: Callable[[], Mapping[str, tuple[float, float, float]]]
+    posts_refused: Mapping[str, int]
 
     def take(self) -> PathSnapshot:
         """Return the counters as of now."""
@@ -62,4 +64,5 @@ class MetricsSnapshot:
             },
             telemetry_dropped={"logs": lines, "traces": spans},
             budget=self.budget(),
+            posts_refused=self.posts_refused,
         )

@@ -10,14 +10,16 @@ from typing import NamedTuple, Protocol
 from agent.config import Config, Weakness, overlaps
 from agent.detect import Detector, DetectSettings, Limit, UnitChange
 from agent.journal import JournalStats
+from agent.journal.clocks import FAULTS
 from agent.journal.unread import Unread
 from agent.mqtt import Link
 from agent.pipeline.outbox_feed import OutboxFeed
 from agent.status.journal_view import JournalView
-from agent.status.limits import LimitFault, judge_patterns, judge_uses
+from agent.status.limits import LimitFault, judge_patterns, judge_tuning_use, judge_uses
 from agent.status.schema import State
 from agent.status.sentences import (
     backlog_words,
+    clock_words,
     evicted_words,
     given_up_words,
     intake_words,
@@ -178,6 +180,7 @@ class Problems:
         if now >= self._limits_due:
             self._limits_due = now + LIMITS_EVERY_S
             self._limit_faults = judge_patterns(self.limits) + judge_uses(self.detector.limit_use())
+            self._limit_faults += judge_tuning_use(self.detector.tuning_use())
             self.learning = self.detector.learning_count()
             self._relearning = self.detector.relearning()
             self._largest = self.detector.largest()
@@ -211,6 +214,9 @@ class Problems:
             found.append(many_metrics_words(device, metrics, MAX_METRICS))
         if never := self.heard().never:
             found.append(heard_words(never))
+        for fault in FAULTS:
+            if faulty := [one for one in journal.clocks if one.fault is fault]:
+                found.append(f"{clock_words(faulty, fault)}; {FAULTS[fault].remedy}.")
         if (evicted := detector.stats.evicted) > 0:
             found.append(evicted_words(evicted, DetectSettings().max_series))
         quarantined = sum(journal.quarantined.values())

@@ -219,7 +219,7 @@ def _other(device: str, readings: list[Reading], missing: list[Missing]) -> Devi
                 **_named(one.metric),
                 "value": one.value,
                 "unit": one.unit,
-                "said": None,
+                "said": one.word,
                 "usual": None,
                 "learning": None,
                 "recent": [],
@@ -240,7 +240,7 @@ def _metric(view: SeriesView) -> MetricView:
         **_named(view.metric),
         "value": view.last_value,
         "unit": view.unit,
-        "said": None if view.said is None else f"{view.said[0]:.6g} {view.said[1]}",
+        "said": view.word if view.said is None else f"{view.said[0]:.6g} {view.said[1]}",
         "usual": list(view.usual) if view.usual else None,
         "learning": None
         if view.progress is None

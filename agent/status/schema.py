@@ -129,7 +129,7 @@ class MetricView(MetricLabel):
 
     value: float | None
     unit: str | None
-    said: str | None  # value and unit as sent, where they were converted
+    said: str | None  # value and unit as sent, where they were converted, or the word behind the number
     usual: list[float] | None  # low, high
     learning: LearningView | None  # until it can be judged
     recent: list[float]  # at most 30, oldest first
@@ -174,7 +174,7 @@ class UnreadOfDevice(UnreadValue):
 
 
 class SourceView(TypedDict):
-    """One configured source, since the start of the process."""
+    """One configured source, since the start of the process, or where nothing came yet of an earlier one."""
 
     source: str
     messages: int
@@ -182,9 +182,11 @@ class SourceView(TypedDict):
     readings: int
     text: int  # messages with nothing but text
     skipped: dict[str, int]  # values by reason, at most 16 of a message
+    history: int  # readings at old times: kept, not judged
     times_not_believed: int  # messages
     last_message: str | None
     yields_nothing: bool  # messages come, and for minutes none had a reading
+    counted_until: str | None  # the counts are of an earlier run, up to then; null: of this one
     unread: list[UnreadOfDevice]  # at most 8, newest first
 
 

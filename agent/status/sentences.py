@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 
+from agent.journal.clocks import Fault, Faulty
 from agent.mqtt import LinkState, LinkStats
 from agent.verdict.encode import iso
 from agent.verdict.verdict import clean
 
 MAX_TOPIC = 120
 MAX_CHANGES = 3
+MAX_DEVICE = 64
+_DAYS_FROM = 2 * 1440  # minutes
 
 
 def link_problems(link: LinkState, stats: LinkStats, *, url: str, now: float) -> list[str]:
@@ -112,6 +115,23 @@ def evicted_words(count: int, most: int) -> str:
 def learning_words(learning: int, series: int) -> str:
     """Return how many series cannot be judged yet."""
     return f"{learning} of {series} series are still learning: of these only configured limits alarm."
+
+
+def clock_words(devices: Sequence[Faulty], fault: Fault) -> str:
+    """Return which devices have a fault of their clock; the end of the sentence is the remedy."""
+    first = ", ".join(
+        f"{clean(one.device)[:MAX_DEVICE]} ({offset_words(one.off_s)})" for one in devices[:MAX_CHANGES]
+    )
+    more = f" and {len(devices) - MAX_CHANGES} more" if len(devices) > MAX_CHANGES else ""
+    what = "Wrong clock" if fault is Fault.WRONG else "Local time that is sent as UTC, as it seems"
+    return f"{what}: {first}{more}"
+
+
+def offset_words(off_s: float) -> str:
+    """Return how far a device's time is from receipt."""
+    minutes = round(abs(off_s) / 60.0)
+    far = f"{minutes // 60}:{minutes % 60:02d} h" if minutes < _DAYS_FROM else f"{minutes / 1440.0:.0f} days"
+    return f"{far} {'ahead' if off_s > 0 else 'behind'}"
 
 
 def many_metrics_words(device: str, metrics: int, shown: int) -> str:

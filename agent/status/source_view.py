@@ -8,7 +8,7 @@ from typing import Any
 from agent.decode.family import Skip
 from agent.detect import Detector
 from agent.domain.records import Handling
-from agent.journal.source_tally import FRUITLESS, SourceTally, total
+from agent.journal.source_tally import FRUITLESS, EarlierCounts, SourceTally, total
 from agent.journal.stats import JournalStats
 from agent.journal.unread import Missing, Unread
 from agent.status.schema import MAX_SOURCES, SourceView
@@ -23,10 +23,15 @@ _NO_SOURCE = SourceTally()
 def view_sources(labels: Sequence[str], stats: JournalStats, now: float) -> list[SourceView]:
     """Return the counts of each configured source, in their order; ``now`` is monotonic."""
     tallies = dict(stats.sources)
-    return [_view(label, tallies.get(label, _NO_SOURCE), now) for label in labels[:MAX_SOURCES]]
+    return [_view(label, tallies.get(label), stats.earlier.get(label), now) for label in labels[:MAX_SOURCES]]
 
 
-def _view(label: str, tally: SourceTally, now: float) -> SourceView:
+def _view(label: str, tally: SourceTally | None, earlier: EarlierCounts | None, now: float) -> SourceView:
+    yields_nothing, until = False, None
+    if tally is None and earlier is not None:
+        tally, until = SourceTally.of_json(earlier.counts), iso(earlier.at)
+        yields_nothing = earlier.counts["yields_nothing"]
+    tally = tally or _NO_SOURCE
     messages = dict(tally.messages)
     return {
         "source": label,
@@ -35,9 +40,11 @@ def _view(label: str, tally: SourceTally, now: float) -> SourceView:
         "readings": tally.readings,
         "text": messages.get(Handling.TEXT, 0),
         "skipped": {str(why): count for why, count in list(tally.skipped.items())},
+        "history": tally.history,
         "times_not_believed": tally.times,
         "last_message": None if tally.last is None else iso(tally.last),
-        "yields_nothing": tally.yields_nothing(now),
+        "yields_nothing": yields_nothing or tally.yields_nothing(now),
+        "counted_until": until,
         "unread": [
             {"device": device, "name": name, "why": why}
             for (device, name), why in reversed(list(tally.samples.items()))

@@ -3,10 +3,35 @@
 from dataclasses import replace
 from hashlib import blake2b
 
-from agent.domain.records import Finding, FindingEvent, Kind, Severity, Status
+from agent.domain.records import Finding, FindingEvent, Kind, Severity, Status, Verdict
 
 CLEAR_AFTER = 3  # normal windows in a row
 _RANK = {Severity.INFO: 0, Severity.WARNING: 1, Severity.CRITICAL: 2}
+
+
+class Findings(dict[str, Finding]):
+    """The open findings, one per device."""
+
+    def move(
+        self, verdict: Verdict, *, clock: float, reviewed: bool
+    ) -> tuple[Finding | None, FindingEvent | None]:
+        """Take one more verdict; return the device's finding, also one that this clears, and the change."""
+        device = verdict.device
+        finding, event = advance(
+            self.get(device),
+            device=device,
+            status=verdict.status,
+            kind=verdict.kind,
+            severity=verdict.severity,
+            verdict_id=verdict.id,
+            clock=clock,
+            reviewed=reviewed,
+        )
+        if finding is None or event is FindingEvent.CLEARED:
+            self.pop(device, None)
+        else:
+            self[device] = finding
+        return finding, event
 
 
 def advance(

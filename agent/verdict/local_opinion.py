@@ -53,7 +53,8 @@ def _newest_per_metric(readings: Sequence[Scored]) -> Iterator[int]:
 
 
 def _cited(index: int, reading: Reading, score: Score) -> WindowReading:
-    return WindowReading(f"r{index + 1}", reading.metric, reading.at, reading.value, reading.unit, score)
+    ref = f"r{index + 1}"
+    return WindowReading(ref, reading.metric, reading.at, reading.value, reading.unit, score, reading.word)
 
 
 def opine(readings: Sequence[Scored]) -> LocalOpinion:
@@ -146,6 +147,8 @@ def _tell_calm(
             f"{learning_words(learning.progress)}: {name}{more} be judged yet, only configured limits alarm."
         )
     parts += foreign
+    if not parts and all(score.ignored for _, score in readings):
+        return "Not judged: the configuration ignores these metrics (tuning), only limits are checked."
     if not parts and all(look_up(one.metric).kind is not MetricClass.READING for one, _ in readings):
         return "Diagnostic values only, which are not judged."
     return " ".join(parts)[:MAX_SUMMARY] or "Readings are within their usual range."
@@ -162,9 +165,11 @@ def opine_silence(silence: Silence) -> LocalOpinion:
     score_value = _bounded(silence.score)
     severity = Severity.CRITICAL if score_value >= CRITICAL_SCORE else Severity.WARNING
     text = (
-        f"No reading for {_duration(silence.silent_s)}; one was expected every "
+        f"No reading for {_duration(silence.silent_s)}; at this hour it usually sends every "
         f"{_duration(silence.expected_interval_s)}."
     )
+    if silence.usually:
+        text += f" It is usually off {silence.usually}."
     if silence.offline:
         text = f"The device is reported offline; its last reading is {_duration(silence.silent_s)} old."
     return LocalOpinion(Status.ANOMALY, score_value, Kind.SILENCE, severity, evidence, text)
@@ -173,7 +178,8 @@ def opine_silence(silence: Silence) -> LocalOpinion:
 def _tell(lead: WindowReading, alarms: int) -> str:
     unit = f" {lead.unit}" if lead.unit else ""
     said = lead.score.said
-    sent = f" (sent as {said[0]:.6g} {said[1]})" if said else ""
+    as_sent = f"{said[0]:.6g} {said[1]}" if said else lead.word
+    sent = f" (sent as {as_sent})" if as_sent else ""
     name = name_for_people(lead.metric)
     text = f"{name} {_number(lead.value)}{unit}{sent} {lead.score.kind.traits.summary}"
     if lead.score.expected is not None:

@@ -1,6 +1,6 @@
 """Review policy: whether a window is worth a model call."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from agent.domain.keys import Key
@@ -13,6 +13,7 @@ DAY_S = 86_400.0
 SUSPECT_AGAIN_S = 600.0  # a suspicion that the model did not share is not put to it again before
 GROWN = 2.0  # unless its score has grown so many times
 MAX_DOUBTS = 10_000
+AUDIT_MARGIN = 2.0  # the audit share may still rise between sealing and asking
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,3 +165,32 @@ class CalmRate:
         since, hours = state["since"], state["hours"]
         self._since = float(since) if isinstance(since, (int, float)) else None
         self._hours = {int(hour): int(count) for hour, count in hours} if isinstance(hours, list) else {}
+
+
+@dataclass(slots=True)
+class Reviewer:
+    """Decides about sealed windows in order, and keeps the state that this needs."""
+
+    settings: ReviewSettings
+    calm: CalmRate = field(default_factory=CalmRate)
+    doubts: Doubts = field(default_factory=Doubts)
+
+    def may_ask(self, window_id: str, score: float, clock: float) -> bool:
+        """Return whether a window that seals now could be asked about, so that it needs a prompt section."""
+        if self.settings.mode == "none":
+            return False
+        if self.settings.mode == "all" or score >= SUSPECT_SCORE:
+            return True
+        return draw(window_id) < AUDIT_MARGIN * self.calm.share(self.settings.audits_per_day, clock)
+
+    def decide(self, window: Window, finding: Finding | None, *, audits: bool) -> Decision:
+        """Return who reviews ``window``; ``audits``: the money allows audits now."""
+        clock = window.sealed
+        share = self.calm.share(self.settings.audits_per_day if audits else 0, clock)
+        settled = self.doubts.settled(window)
+        decision = decide(
+            window, finding, settings=self.settings, audit_share=share, clock=clock, settled=settled
+        )
+        if decision.reason in (Reason.NOT_SUSPICIOUS, Reason.AUDIT) and not settled:
+            self.calm.count(clock)
+        return decision

@@ -9,7 +9,7 @@ from contextlib import suppress
 from http import HTTPStatus
 
 from agent.decode.posted import is_post_path, topic_of
-from agent.domain.records import AgentError, DecodeReason, Posted, Receipt
+from agent.domain.records import NOTHING_READ, AgentError, DecodeReason, Posted, Receipt
 from agent.web.http import Pending, Request, Response
 
 MAX_BODY_BYTES = 256 * 1024  # what the decoders read
@@ -21,6 +21,9 @@ _RETRY_S = 2  # under pressure
 _AGAIN = "not accepted, send it again"
 _NEW_RETRY_S = 60  # where new devices are limited by the minute
 
+#: Reasons of refusals that nothing is journaled of, as the metric has them.
+REFUSED = ("request", "rate", "busy")
+_REFUSED_FOR: dict[int, str] = {HTTPStatus.TOO_MANY_REQUESTS: "rate", HTTPStatus.SERVICE_UNAVAILABLE: "busy"}
 _REFUSALS = {
     DecodeReason.TOO_LARGE: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     DecodeReason.BAD_UTF8: HTTPStatus.BAD_REQUEST,
@@ -61,6 +64,8 @@ class ReadingsIntake:
         self._burst = max(1.0, self._rate * _BURST_S)
         self._left, self._filled = self._burst, mono()
         self._log = log
+        #: Requests that were refused before they reached the journal, by reason.
+        self.refused = dict.fromkeys(REFUSED, 0)
         self._wall = wall
         self._mono = mono
 
@@ -112,7 +117,8 @@ class ReadingsIntake:
         return _Waiting(posted.receipt)
 
     def _report(self, refusal: Response) -> None:
-        """Log a refusal of which nothing reaches the journal; path and body are a stranger's text."""
+        """Count and log a refusal of which nothing reaches the journal; path and body are foreign text."""
+        self.refused[_REFUSED_FOR.get(refusal.status, "request")] += 1
         words = HTTPStatus(refusal.status).phrase
         self._log("web_post_refused", level="warning", status=refusal.status, reason=words)
 
@@ -160,6 +166,8 @@ def _refuse(request: Request, scheme: str) -> Response | None:
     if not _is_json(headers.get("content-type", "")):
         detail = "send the header Content-Type: application/json"
         return _refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "content_type", detail)
+    if headers.get("content-encoding", "identity").lower() != "identity":
+        return _refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "content_encoding", "send the body as it is")
     if "content-length" not in headers:
         return _refused(HTTPStatus.LENGTH_REQUIRED, "length", "send the header Content-Length")
     size = headers["content-length"].lstrip("0")
@@ -189,6 +197,8 @@ def _is_json(content_type: str) -> bool:
 def _response(receipt: Receipt) -> Response:
     if receipt.reason is None:
         return _json({"status": "accepted"}, HTTPStatus.ACCEPTED)
+    if receipt.reason == NOTHING_READ:  # no fault: a webhook that gets one too often is switched off
+        return _json({"status": receipt.reason, "detail": receipt.detail}, HTTPStatus.OK)
     status = _REFUSALS.get(receipt.reason, HTTPStatus.UNPROCESSABLE_ENTITY)
     limited = status is HTTPStatus.TOO_MANY_REQUESTS
     retry = [("Retry-After", str(_NEW_RETRY_S))] if limited else []

@@ -27,14 +27,6 @@ FROM_LIBRARY = (
         *map(Label, ("implementation", "major", "minor", "patchlevel", "version")),
         note="The value is 1.",
     ),
-    *(
-        counter(f"python_gc_{name}_total", text, Label("generation"))
-        for name, text in (
-            ("objects_collected", "Objects that the garbage collector freed."),
-            ("objects_uncollectable", "Objects that the garbage collector could not free."),
-            ("collections", "Runs of the garbage collector."),
-        )
-    ),
 )
 
 

@@ -15,8 +15,10 @@ from agent.commands.discovery import heard as heard_module
 from agent.commands.discovery.found import read_with
 from agent.commands.discovery.heard import FEW, Heard, Message
 from agent.commands.discovery.layouts import group
+from agent.commands.discovery.limits import propose_limits
 from agent.commands.discovery.proposal import Proposed, propose
 from agent.commands.discovery.topic_facts import gather
+from agent.commands.discovery.written import limit_line
 from agent.config import load_apart
 from agent.decode.registry import Registry, SourceSpec
 from agent.decode.topics import covers
@@ -106,15 +108,66 @@ def series(heard: list[Message], sources: list[SourceSpec]) -> set[tuple[str, st
     return {(reading.device, reading.metric) for one in decoded for reading in one.readings}
 
 
-@pytest.mark.parametrize("word", words())
-def test_proposed_sources_name_devices_and_metrics_as_the_family_does(word: str) -> None:
+def played(word: str, count: int) -> list[Message]:
+    """Return 20 minutes of so many devices of a family."""
+    devices = make([word], count=count, seed=1)
+    sent = [(START, one) for device in devices for one in device.begin(START)]
+    sent += reports(devices, start=START, until=START + 1200.0)
+    return [Message(one.topic, one.payload, at, retained=False) for at, one in sent]
+
+
+WILD = ("ems_esp", "esphome", "openmqttgateway", "shelly", "tasmota")  # their topics begin with the device
+
+
+@pytest.mark.parametrize(("word", "count"), [*((word, 1) for word in words()), *((word, 6) for word in WILD)])
+def test_proposed_sources_name_devices_and_metrics_as_the_family_does(word: str, count: int) -> None:
     """A narrower topic than `#` changes no name and loses no series, for every family of the simulator."""
-    (device,) = make([word], count=1, seed=1)
-    sent = [(START, one) for one in device.begin(START)]
-    sent += reports([device], start=START, until=START + 1200.0)
-    heard = [Message(one.topic, one.payload, at, retained=False) for at, one in sent]
+    heard = played(word, count)
     sources = [one.spec() for one in propose(gather(heard))]
     assert series(heard, sources) == series(heard, [SourceSpec("#")])
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("shelly", {"shellies/#", "{device}/events/rpc", "{device}/status/{part}", "{device}/online"}),
+        (
+            "esphome",
+            {"{device}/sensor/{part}/state", "{device}/binary_sensor/{part}/state", "{device}/status"},
+        ),
+    ],
+)
+def test_a_site_of_many_devices_is_the_same_sources(word: str, expected: set[str]) -> None:
+    """A device that is bought next year needs no source of its own."""
+    assert {one.topic for one in propose(gather(played(word, 6)))} == expected
+    assert {one.topic for one in propose(gather(played(word, 12)))} == expected
+
+
+@pytest.mark.parametrize(
+    ("topics", "bare", "pattern"),
+    [
+        (["home/kitchen/th1/temperature", "home/attic/humidity"], True, "home/{device+}/{metric}"),
+        (["plant/hall/a/state", "plant/b/state", "plant/c/d/e/state"], False, "plant/{device+}/state"),
+        (["rooms/hall/a", "rooms/b", "rooms/c/d/e"], False, "rooms/{device+}"),
+        (["eu/site/a/b/temp", "eu/site/c/temp"], True, "eu/site/{device+}/{metric}"),
+        (["/a/b/temp", "/c/temp"], True, "/{device+}/{metric}"),
+    ],
+)
+def test_names_with_slashes_are_one_source(topics: list[str], bare: bool, pattern: str) -> None:
+    """The device is the levels between the common ones in front and at the end."""
+    (layout,) = group(dict.fromkeys(topics, bare))
+    assert layout.topic == pattern
+
+
+def test_names_with_slashes_have_their_availability() -> None:
+    """It is at the end of each device's levels; the source is valid and reads all devices."""
+    topics = {f"home/{name}/{metric}": 20 for name in ("a/b", "c") for metric in ("temperature", "humidity")}
+    heard = messages(topics | {"home/a/b/status": "online", "home/c/status": "offline"})
+    (source,) = propose(gather(heard))
+    assert source.topic == "home/{device+}/{metric}"
+    assert source.availability is not None
+    assert source.availability["topic"] == "home/{device+}/status"
+    assert {device for device, _ in series(heard, [source.spec()])} == {"a/b", "c"}
 
 
 @pytest.mark.parametrize(
@@ -255,7 +308,7 @@ def test_a_quiet_broker_is_listened_to_for_the_whole_time(own_broker: Broker) ->
 def test_nothing_is_left_at_the_broker(own_broker: Broker, capsys: pytest.CaptureFixture[str]) -> None:
     """It publishes nothing, and its session ends with its connection."""
     with peer(own_broker.port, "#") as listener:
-        assert ask(capsys, "discover", "--broker", own_broker.url, "--for", "1s")[0] == 0
+        assert ask(capsys, "discover", "--broker", own_broker.url, "--for", "1s")[0] == 69
         assert list(listener.heard) == []  # type: ignore[attr-defined]
 
 
@@ -275,3 +328,75 @@ def test_an_existing_file_stays(
     code, _, err = ask(capsys, "discover", "--broker", own_broker.url, "--write", str(path))
     assert (code, path.read_text()) == (2, "agent: {id: mine}\n")
     assert "--force" in err
+
+
+def test_a_user_without_the_right_to_read_is_69(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Mosquitto grants the subscription and sends nothing: the line names what to look at."""
+    acl = tmp_path / "acl"
+    acl.write_text("topic write agent/#\n")
+    broker = Broker(tmp_path / "broker", f"acl_file {acl}").start()
+    path = tmp_path / "agent.yaml"
+    try:
+        code, _, err = ask(
+            capsys, "discover", "--broker", broker.url, "--for", "1s", "--write", str(path), "agent/#"
+        )
+    finally:
+        broker.stop()
+    assert (code, path.exists()) == (69, False)
+    assert "may this user read" in err
+    assert "--username" in err
+
+
+LIMITS = {
+    "cold/freezer1/temperature": [-18.2, -19, -18],
+    "cold/[x]*/temperature": [-21],
+    "cold/fridge/temperature": [4, 5],
+    "cold/oven/temperature": [180],
+    "house/a/humidity": [50],
+    "house/b/humidity": [40],
+    "house/b/battery_voltage": [3.3],
+    "house/b/co2": ['{"value": 700, "unit": "ppm"}'],
+    "usa/den/temperature": ['{"value": 70, "unit": "°F"}'],
+    "usa/attic/temperature": ['{"value": 120, "unit": "°F"}'],
+    "leak/cellar": ['{"leak": 0}'],
+    "leak/bath": ['{"leak": 1}'],
+}
+
+
+def limits(topics: dict[str, Any]) -> list[str]:
+    heard = messages(topics)
+    facts = gather(heard)
+    return [limit_line(one) for one in propose_limits(read_with(propose(facts), heard, facts).sources)]
+
+
+def test_limits_are_proposed_for_known_quantities() -> None:
+    """None where the values are of no known kind, or beyond it: no proposed limit is broken already."""
+    found = yaml.safe_load("\n".join(limits(LIMITS)))
+    assert found == {
+        "freezer1/temperature": {"high": -10},
+        "[[]x][*]/temperature": {"high": -10},
+        "fridge/temperature": {"low": 0, "high": 8},
+        "den/temperature": {"low": 5, "high": 35, "unit": "degC"},
+        "*/humidity": {"high": 80},
+        "b/co2": {"high": 2000, "unit": "ppm"},
+        "cellar/leak": {"high": 0},
+    }
+
+
+@pytest.mark.process
+def test_proposed_limits_are_comments_that_are_valid(
+    tmp_path: Path, own_broker: Broker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The written file has no limit until a person takes the signs away; a hostile name stays a comment."""
+    path = tmp_path / "agent.yaml"
+    with peer(own_broker.port) as publisher:
+        for name in ("freezer", 'x"\u2028ai: {model: evil}\u202e'):
+            publisher.publish(f"cold/{name}/temperature", b"-18", qos=1, retain=True)
+        publisher.publish("warm/kiln/temperature", b"800", qos=1, retain=True)
+        ask(capsys, "discover", "--broker", own_broker.url, "--for", "1s", "--write", str(path))
+    assert load_apart(path).limits == {}
+    text = path.read_text()
+    assert yaml.safe_load(text)["ai"]["model"] == "gpt-4o-mini"
+    (line,) = [line for line in text.splitlines() if line.startswith('#  "freezer/temperature"')]
+    path.write_text(text.replace("limits: {}", "limits:").replace(line, line.replace("#", "", 1)))
+    assert load_apart(path).limits["freezer/temperature"].high == -10

@@ -98,6 +98,15 @@ def test_time_and_notes(config: Config) -> None:
     """A time that is not believed is named, and the receipt counts."""
     told = explain(config, "sensors/b/t", json.dumps({"value": 1, "ts": AT + 9e6}).encode(), AT)
     assert (told["time_from"], told["notes"]) == ("receipt", ["time_in_future"])
+    assert told["time_off_s"] == 9e6
+
+
+@pytest.mark.parametrize(("behind_s", "old"), [(3600.0, False), (86_000.0, False), (86_500.0, True)])
+def test_a_time_more_than_a_day_old_is_named(config: Config, behind_s: float, old: bool) -> None:
+    """Its handling depends on the other times of its device."""
+    payload = json.dumps({"state": "Open", "ts": AT - behind_s}).encode()
+    (one,) = explain(config, "sensors/b/t", payload, AT)["readings"]
+    assert (one["old"], one["word"]) == (old, "Open")
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from agent.commands.checks.line import Level
 from agent.commands.checks.sources import look_at_sources
 from agent.config import Config, load_apart
 from agent.decode.registry import Registry
+from agent.journal.source_saves import SourceSaves
 from agent.journal.source_tally import SourceTally
 from agent.journal.stats import JournalStats
 from agent.status.source_view import barren, barren_words, view_sources
@@ -26,9 +27,8 @@ AT = 1_700_000_000.0
 
 def save(config: Config, stats: JournalStats, *, now: float) -> None:
     """Write counts as a running agent does each minute; ``now`` is monotonic."""
-    text = stats.sources_json(since=AT, at=AT + 600, now=now)
     with closing(sqlite3.connect(config.agent.state_dir / "journal.sqlite")) as connection, connection:
-        connection.execute("INSERT OR REPLACE INTO meta VALUES ('sources', ?)", (text,))
+        SourceSaves(connection, stats=stats, wall=lambda: AT + 600, mono=lambda: now).write(connection)
 
 
 def journaled(folder: Path, **sources: SourceTally) -> list[Any]:
@@ -98,3 +98,25 @@ def test_a_journal_without_counts_says_nothing(tmp_path: Path) -> None:
     """As one of an earlier version."""
     config = load_apart(write_config(tmp_path))
     assert list(look_at_sources(config)) == []
+
+
+def test_devices_with_a_fault_of_their_clock_are_warned_of(tmp_path: Path) -> None:
+    """A line for each kind of fault, and the readings of history in the line of their source."""
+    config = load_apart(write_config(tmp_path, sources=[{"topic": "texts/{device}"}]))
+    well = SourceTally(messages={"read": 5, "history": 3}, readings=5, history=40)
+    stats = JournalStats(sources={"texts/{device}": well})
+    with Rig(config.agent.state_dir) as rig:
+        rig.settle()
+    path = config.agent.state_dir / "journal.sqlite"
+    with closing(sqlite3.connect(path)) as connection, connection:
+        rows = [("kiln", "wrong", -1_987_200.0), ("hall", "local", 19_800.0), ("shed", "", 0.0)]
+        for device, fault, off_s in rows:
+            row = (device, AT, fault, off_s, "", None, None, None, 0)
+            connection.execute("INSERT INTO clocks VALUES (?,?,?,?,?,?,?,?,?)", row)
+    save(config, stats, now=1000.0)
+    wrong, local, source = look_at_sources(config)
+    assert [one.level for one in (wrong, local, source)] == [Level.WARN, Level.WARN, Level.OK]
+    assert wrong.what == "Wrong clock: kiln (23 days behind)"
+    assert local.what.endswith(": hall (5:30 h ahead)")
+    assert "time: {zone: ...}" in (local.remedy or "")
+    assert "40 of earlier times" in source.what

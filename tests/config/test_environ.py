@@ -121,6 +121,7 @@ def test_the_sdks_switches(tmp_path: Path) -> None:
         ),
         ("sources: [{topic: '#'}]", {}, "sources #: reads topics of everybody"),
         ("sources: [{topic: '+/#'}]", {}, "sources +/#: reads topics of everybody"),
+        ("sources: [{topic: '+/+/status'}]", {}, "sources +/+/status: reads topics of everybody"),
         ("sources: [{topic: '{device}/{metric}'}]", {}, "sources +/+: reads topics of everybody"),
         ("sources: [{topic: 'edge-agent/#'}]", {}, "sources edge-agent/#: overlaps edge-agent/gw1/#"),
         ("sources: [{topic: 'edge-agent/+/x/{device}'}]", {}, "overlaps edge-agent/gw1/#"),

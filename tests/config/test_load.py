@@ -43,6 +43,8 @@ def complaints(folder: Path, text: str, environ: dict[str, str] | None = None) -
             "review: {mode: sometimes}",
             "review.mode: 'sometimes': input should be 'suspicious', 'all' or 'none'",
         ),
+        ("sources: [{topic: a, format: zigbe2mqtt}]", "did you mean 'zigbee2mqtt'?"),
+        ("sources: [{topic: a, format: RTL-433}]", "did you mean 'rtl_433'?"),
         (
             "ai: {budget: {hour_usd: -1}}",
             "ai.budget.hour_usd: -1: input should be greater than or equal to 0",

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from agent.decode.families import FAMILIES
-from agent.decode.family import Content, DecodeLimits, Note, Route, Skip, TimeFrom
+from agent.decode.family import Content, DecodeLimits, Note, Reader, Route, Skip, TimeFrom
 from agent.decode.topics import TopicPattern
 from agent.domain.records import DecodeError
 
@@ -191,3 +191,21 @@ def test_a_must_understand_field_of_senml_is_refused() -> None:
     """RFC 8428, 4.4: the whole pack means something else."""
     with pytest.raises(DecodeError, match="must be understood"):
         decode("senml", "senml/d", "senml/{device}", [{"n": "a", "v": 1}, {"n": "b", "v": 1, "x_": 1}])
+
+
+@pytest.mark.parametrize(
+    ("word", "topic", "content"),
+    [
+        ("ttn", TTN[0], {"at": NOW - 60, "uplink_message": {"decoded_payload": {"t": 1}}}),
+        ("ttn", TTN[0], {"uplink_message": {"decoded_payload": {"t": 1, "at": NOW - 60}}}),
+        ("opcua_pubsub", OPCUA[0], {"at": NOW - 60, "Payload": {"A": 1}}),
+        ("victron", VICTRON[0], {"at": NOW - 60, "value": 1}),
+        ("tasmota", "tele/plug/SENSOR", {"at": NOW - 60, "ENERGY": {"Power": 1}}),
+    ],
+)
+def test_the_time_that_the_source_names_may_be_anywhere(word: str, topic: str, content: Any) -> None:
+    """Next to the values, or in the envelope around them."""
+    family = FAMILIES[word](limits=DecodeLimits(), max_future_skew_s=300.0)
+    route = Route(topic, topic, None, reader=Reader(time_path=("at",)))
+    readings = family.decode(route, json.dumps(content).encode(), NOW, ()).readings
+    assert {one.at for one in readings} == {NOW - 60}

@@ -4,14 +4,16 @@ import json
 
 import pytest
 
+from agent.decode.device_ids import device_of, identity
 from agent.decode.families import FAMILIES
 from agent.decode.family import Content, DecodeLimits, Note, Properties, Route, Skip, Skipped, TimeFrom
-from agent.decode.json_family import device_of, identity, joined
+from agent.decode.json_family import JsonFamily
 from agent.decode.ruuvi import ruuvi_values
 from agent.domain.records import Reading
 from tests.decode.cases import CASES, NOW, Case
 
 LIMITS = DecodeLimits()
+FAMILY = JsonFamily(limits=LIMITS, max_future_skew_s=300.0)
 NONE: Properties = ()
 
 
@@ -74,17 +76,17 @@ def test_devices_of_one_message_are_joined() -> None:
         (Reading("a", "t", NOW, 1.0),), time_from=TimeFrom.PAYLOAD, notes=(Note.TIME_WITHOUT_ZONE,)
     )
     second = Content((), text_only=True, notes=(Note.TIME_WITHOUT_ZONE,), heard=("a", "b"))
-    both = joined([first, second], LIMITS)
+    both = FAMILY.join([first, second])
     assert both == first._replace(heard=("b",))
-    assert joined([second], LIMITS).text_only
+    assert FAMILY.join([second]).text_only
 
 
 def test_readings_beyond_the_limit_are_left_out_with_a_reason() -> None:
     """A message of many sensors is bounded as a whole."""
     parts = [Content((Reading(f"d{place}", "t", NOW, 1.0),)) for place in range(6)]
-    content = joined(parts, DecodeLimits(max_readings=4))
+    content = JsonFamily(limits=DecodeLimits(max_readings=4), max_future_skew_s=300.0).join(parts)
     assert len(content.readings) == 4
-    assert content.skipped == (Skipped("value", Skip.TOO_MANY),)
+    assert content.skipped == (Skipped("the rest", Skip.TOO_MANY),)
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def test_a_name_is_not_taken_twice() -> None:
     """Values below an empty key do not merge with a key of the same name."""
     decoded = _decode("meter/x", '{"a":1,"":{"a":2}}')
     assert [one.metric for one in decoded.readings] == ["a"]
-    assert decoded.skipped == (("a", Skip.REPEATED),)
+    assert decoded.skipped == (("a", Skip.REPEATED, None),)
 
 
 def test_a_switch_has_no_watts() -> None:

@@ -90,12 +90,15 @@ def test_the_will_of_an_earlier_connection_changes_nothing(family: Sparkplug) ->
     assert send(family, "DDEATH/n/a").states == (("g/n/a", False),)
 
 
-def test_historical_values_are_left_out(family: Sparkplug) -> None:
+def test_historical_values_are_history(family: Sparkplug) -> None:
     """They were stored while the connection was down and must not look like news."""
     send(family, "NBIRTH/n", BD_SEQ, TEMP)
-    data = send(family, "NDATA/n", {"alias": 1, "double_value": 99.0, "is_historical": True})
-    assert data.readings == ()
-    assert [(one.name, one.why) for one in data.skipped] == [("temp", Skip.HISTORY)]
+    old = {"alias": 1, "double_value": 99.0, "is_historical": True}
+    data = send(family, "NDATA/n", old, {"alias": 1, "double_value": 20.0})
+    assert [one.value for one in data.readings] == [20.0]
+    assert [(one.metric, one.value) for one in data.history] == [("temp", 99.0)]
+    alone = send(family, "NDATA/n", old)
+    assert (alone.readings, alone.heard, len(alone.history)) == ((), (), 1)
 
 
 def test_births_survive_the_process(family: Sparkplug) -> None:

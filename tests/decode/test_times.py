@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from agent.decode.family import Note, TimeFrom
-from agent.decode.times import Moment, moment_of, read_time
+from agent.decode.times import Moment, moment_of, offset_of, read_time
 
 NOW = datetime(2026, 6, 26, 12, 0, 0, tzinfo=UTC).timestamp()
 SKEW_S = 300.0
@@ -108,3 +108,40 @@ def test_receipt_stands_in() -> None:
     assert Moment(NOW, NOW) == moment_of((), NOW, SKEW_S)
     expected = Moment(NOW, NOW, TimeFrom.RECEIPT, (Note.TIME_UNREADABLE,))
     assert expected == moment_of((("time", "soon"),), NOW, SKEW_S)
+
+
+BERLIN = ZoneInfo("Europe/Berlin")
+
+
+@pytest.mark.parametrize(
+    "given", [NOW + 7200.0, (NOW + 7200.0) * 1e3, "2026-06-26T14:00:00Z", "2026-06-26T14:00:00"]
+)
+def test_local_time_that_claims_to_be_utc(given: object) -> None:
+    """With the source's zone it is read as local time, where it would be in the future."""
+    assert read_time(given, NOW, SKEW_S, BERLIN) == NOW
+
+
+@pytest.mark.parametrize("zone", [BERLIN, ZoneInfo("America/New_York")])
+@pytest.mark.parametrize(
+    "given",
+    [NOW, NOW - 3600.0, NOW - 4 * 3600.0, NOW - 5 * 86_400.0, "2026-06-26T08:00:00Z", NOW + 86_400.0],
+)
+def test_a_zone_leaves_other_times_in_utc(given: object, zone: ZoneInfo) -> None:
+    """An old time is old, whatever the zone, and one of tomorrow is not believed."""
+    assert read_time(given, NOW, SKEW_S, zone) == read_time(given, NOW, SKEW_S)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (NOW + 7200.0, 7200.0),
+        ("2026-06-26T07:00:00", -18_000.0),
+        ("1970-01-01T00:00:00Z", -NOW),
+        ("soon", None),
+    ],
+)
+def test_the_distance_of_a_time_that_is_not_believed(given: object, expected: float | None) -> None:
+    """A zone and a clock that is not set differ in it."""
+    assert offset_of(given, NOW) == expected
+    moment = moment_of((("time", str(given)),), NOW, SKEW_S)
+    assert (moment.at, moment.off_s) == (NOW, expected)

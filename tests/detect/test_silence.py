@@ -252,3 +252,14 @@ def test_due_is_exact_for_many(rig: Rig) -> None:
     assert rig.detector.next_due() == 2035.0
     assert [silence.device for silence in rig.detector.tick(2299.0)] == ["every 7.0", "every 30.0"]
     assert rig.detector.next_due() == 2300.0
+
+
+def test_an_announced_interval_is_kept_over_a_restart(rig: Rig) -> None:
+    """It belongs to the rhythm of a device that has sent a reading."""
+    rig.speak(60.0, 10)
+    rig.detector.expect_interval(DEVICE, 7200.0)
+    rig.detector.expect_interval("other", 60.0)
+    again = Detector()
+    again.load(rig.detector.dump())
+    for detector in (rig.detector, again):
+        assert {name: one.announced_s for name, one in detector._watch.rhythms.items()} == {DEVICE: 7200.0}

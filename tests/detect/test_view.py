@@ -2,6 +2,8 @@
 
 import pytest
 
+from agent.detect import Detector
+from agent.domain.records import Reading
 from tests.detect import signals
 from tests.detect.stream import DEVICE, METRIC, Stream
 
@@ -43,3 +45,17 @@ def test_quantiles_are_near() -> None:
     assert view.spread == pytest.approx(1.0, abs=0.2)
     assert view.unit == "degC"
     assert view.warm
+
+
+def test_the_word_behind_the_last_value_is_shown() -> None:
+    """It is kept over a restart, and gone with the next plain number."""
+    detector = Detector()
+    detector.update(Reading("door", "contact", 1.0, 1.0, None, "Open"), 1.0)
+    again = Detector()
+    again.load(detector.dump())
+    for one in (detector, again):
+        (view,) = one.views("door")
+        assert (view.last_value, view.word) == (1.0, "Open")
+        one.update(Reading("door", "contact", 2.0, 0.0), 2.0)
+        (view,) = one.views("door")
+        assert view.word is None

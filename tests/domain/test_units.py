@@ -5,7 +5,8 @@ import math
 import pytest
 from hypothesis import given, strategies as st
 
-from agent.decode import values
+from agent.decode.family import Skip
+from agent.decode.values import Found, read_value
 from agent.domain.units import SAME, UNITS, canonical, conversion
 
 
@@ -100,6 +101,25 @@ def test_each_canonical_name_is_its_own() -> None:
     assert [name for name in UNITS if canonical(name) != name or not name.isascii()] == []
 
 
-def test_each_unit_that_is_read_behind_a_number_is_known() -> None:
-    """The decoder's spellings are all in the table, so that limits and conversions hold for them."""
-    assert [text for text in values._UNITS.split("|") if canonical(text) is None] == []
+@pytest.mark.parametrize("name", UNITS)
+def test_each_unit_of_the_table_is_read_behind_a_number(name: str) -> None:
+    """One table for the decoder and for limits and conversions."""
+    assert read_value(f"5 {name}") == Found(5.0, name)
+    assert read_value(f"5.5{name}") == Found(5.5, name)
+
+
+@pytest.mark.parametrize("text", ["4k", "5G", "12b", "3D", "2M", "10T", "12 monkeys", "100/", "12e5"])
+def test_part_of_a_name_is_not_a_unit(text: str) -> None:
+    """Short units count in the letters of the table only."""
+    assert isinstance(read_value(text), Skip)
+
+
+@pytest.mark.parametrize(
+    ("text", "unit"),
+    [("5 Minutes", "min"), ("5 WATTS", "W"), ("5 kVAr", "kvar"), ("5 % RH", "%"), ("5 nm", "nm")],
+)
+def test_spellings_behind_a_number(text: str, unit: str) -> None:
+    """Those of firmware and of people; "nm" is not a newton metre."""
+    found = read_value(text)
+    assert not isinstance(found, Skip)
+    assert canonical(found[1] or "") == unit

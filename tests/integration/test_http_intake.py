@@ -85,14 +85,16 @@ def test_a_posted_reading_is_journaled_traced_and_judged(agent: AgentProcess) ->
 
 
 def test_a_webhook_of_the_things_stack_is_read_by_its_family(agent: AgentProcess) -> None:
-    """As the page on configuration has it; an uplink without a decoded payload is refused."""
+    """As the page on configuration has it; an uplink without a decoded payload is refused, a join is not."""
     ids = {"device_id": "dev1", "application_ids": {"application_id": "app1"}}
     uplink = {"end_device_ids": ids, "uplink_message": {"f_port": 1, "decoded_payload": {"temperature": 4.5}}}
+    join = {"end_device_ids": ids, "join_accept": {"session_key_id": "AX"}}
     bare = {"end_device_ids": ids, "uplink_message": {"f_port": 1, "frm_payload": "gkHe"}}
     with agent:
         assert curl(agent, "/intake/ttn", json.dumps(uplink))[0] == 202
         assert curl(agent, "/iot/data", json.dumps(uplink))[0] == 202
         assert curl(agent, "/intake/ttn", json.dumps(bare))[0] == 422
+        assert curl(agent, "/intake/ttn", json.dumps(join))[0] == 200
         wait_for(lambda: agent.status()["devices"], 20, "the device is there")
         assert [one["id"] for one in agent.status()["devices"]] == ["app1/dev1"]
 

@@ -24,7 +24,8 @@ SAMPLE = 5_000
 def decode(arrival: Arrival) -> Plain:
     """Read a bare number."""
     device = arrival.topic.split("/")[1]
-    return Plain((Reading(device, "temperature", arrival.received, float(arrival.payload), "degC"),))
+    reading = Reading(device, "temperature", arrival.received, float(arrival.payload), "degC")
+    return Plain((reading,), received=arrival.received)
 
 
 def make(number: int) -> Arrival:

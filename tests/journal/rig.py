@@ -41,6 +41,7 @@ class Plain:
     readings: tuple[Reading, ...] = ()
     source: str | None = "sensors"
     traceparent: str | None = None
+    family: str | None = None
     text_only: bool = False
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = ()
@@ -51,6 +52,10 @@ class Plain:
     online: bool | None = None
     states: tuple[tuple[str, bool], ...] = ()
     message_id: str | None = None
+    history: tuple[Reading, ...] = ()
+    expected_s: tuple[tuple[str, float], ...] = ()
+    received: float = 0.0
+    off_s: float | None = None
 
 
 def decode(arrival: Arrival) -> Plain:

@@ -1,5 +1,7 @@
 """Windows as JSON and back."""
 
+from dataclasses import replace
+
 from hypothesis import given, strategies as st
 
 from agent.domain.records import Kind, LocalOpinion, Score, Severity, Status, Trigger, Window, WindowReading
@@ -57,3 +59,10 @@ def test_a_surrogate_can_be_stored() -> None:
 def test_properties_come_back_in_order(properties: tuple[tuple[str, str], ...]) -> None:
     """Names may repeat."""
     assert properties == decode_properties(encode_properties(properties))
+
+
+def test_the_word_behind_a_number_is_kept() -> None:
+    """Windows of older versions have none."""
+    one = window()
+    worded = replace(one, candidates=(replace(one.candidates[0], word="open"), *one.candidates[1:]))
+    assert decode_window(encode_window(worded)) == worded

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
-from agent.domain.records import Posted, Receipt
+from agent.decode.family import Skip, Skipped
+from agent.domain.records import NOTHING_READ, Handling, Posted, Receipt
 from agent.journal import JournalSettings, JournalStorageError
 from agent.journal.writer import Writer
-from tests.journal.rig import DEADLINE_S, Rig, arrival, link_up
+from tests.journal import rig as rig_module
+from tests.journal.rig import DEADLINE_S, Plain, Rig, arrival, link_up
 
 SMALL = JournalSettings(commit_ms=5, ballast_bytes=0, max_inbox_bytes=4096, max_pending_rows=4)
 
@@ -72,7 +74,7 @@ def test_a_refusal_has_its_reason(tmp_path: Path, payload: bytes, topic: str | N
 def test_a_known_key_is_accepted_and_not_stored_again(tmp_path: Path) -> None:
     """In one transaction, in a later one and after a restart; another topic has keys of its own."""
     with Rig(tmp_path) as rig:
-        both = [posted(key="a"), posted(b"22", key="a")]
+        both = [posted(key="a"), posted(key="a")]
         assert all(rig.journal.accept(one) for one in both)
         assert [one.receipt.result(DEADLINE_S) for one in both] == [Receipt(), Receipt()]
         assert outcome(rig, posted(key="a")) == Receipt()
@@ -82,6 +84,44 @@ def test_a_known_key_is_accepted_and_not_stored_again(tmp_path: Path) -> None:
         assert outcome(again, posted(key="a", device="p2")) == Receipt()
         assert outcome(again, posted()) == outcome(again, posted()) == Receipt()
         assert (again.journal.stats.journaled, again.journal.stats.duplicates) == (3, 1)
+
+
+def test_a_known_key_with_another_body_is_refused(tmp_path: Path) -> None:
+    """That body is not on disk; in the same transaction, a later one and after a restart."""
+    with Rig(tmp_path) as rig:
+        both = [posted(key="a"), posted(b"22", key="a")]
+        assert all(rig.journal.accept(one) for one in both)
+        assert [one.receipt.result(DEADLINE_S).reason for one in both] == [None, "idempotency_key"]
+        assert outcome(rig, posted(b"23", key="a")).reason == "idempotency_key"
+        tally = rig.journal.stats.sources["sensors"]
+        assert (tally.messages, rig.journal.stats.duplicates) == ({"read": 1, "refused": 2}, 0)
+    with Rig(tmp_path) as again:
+        assert outcome(again, posted(b"24", key="a")).reason == "idempotency_key"
+        assert outcome(again, posted(key="a")) == Receipt()
+        assert outcome(again, posted(b"24", key="b")) == Receipt()
+
+
+@pytest.mark.parametrize(
+    ("family", "why", "reason"),
+    [
+        (None, Skip.NOT_A_VALUE, "no_value"),
+        ("generic", Skip.NOT_A_VALUE, "no_value"),
+        ("http_data", Skip.NOT_A_VALUE, "no_value"),
+        ("ttn", Skip.NO_VALUE, "no_value"),
+        ("ttn", Skip.NOT_A_VALUE, NOTHING_READ),
+    ],
+)
+def test_a_family_message_without_a_value_is_no_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, family: str | None, why: Skip, reason: str
+) -> None:
+    """A webhook sends joins too; an object of any other JSON should have held a value."""
+    skipped = (Skipped("x", why),)
+    empty = Plain(family=family, handling=Handling.NO_VALUE, device="d1", heard=("d1",), skipped=skipped)
+    monkeypatch.setattr(rig_module, "decode", lambda _item: empty)
+    with Rig(tmp_path) as rig:
+        assert outcome(rig, posted()).reason == reason
+        monkeypatch.undo()
+        assert outcome(rig, posted()) == Receipt()
 
 
 def test_a_refused_message_does_not_use_its_key_up(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from agent.decode.family import Skip, Skipped
+from agent.decode.registry import Registry, SourceSpec
 from agent.domain.records import DecodeError, Handling, Reading, TimerKind, TimerRow
 from agent.journal import Reader
 from agent.journal.source_tally import OUTCOMES, SourceTally
@@ -179,3 +180,74 @@ def test_a_source_with_slow_readings_has_three_times_their_interval() -> None:
     """Its devices may send a state each minute and a value each hour."""
     tally = grown((0.0, 1, 0), (7200.0, 1, 0), (7260.0, 0, 100))
     assert [tally.yields_nothing(now) for now in (20_000.0, 7260.0 + 3 * 7200.0)] == [False, True]
+
+
+GATEWAYS = [
+    (  # a device per address in one list
+        {"topic": "ble/{gateway}"},
+        "ble/gw1",
+        b'[{"mac":"AA:BB:CC:DD:EE:01","temperature":"nan"},{"mac":"AA:BB:CC:DD:EE:02","temperature":4.5}]',
+        "AA:BB:CC:DD:EE:01",
+    ),
+    (  # a device per address in one object
+        {"topic": "plant/{gateway}"},
+        "plant/gw1",
+        b'{"AA:BB:CC:DD:EE:01":{"temperature":"nan"},"AA:BB:CC:DD:EE:02":{"temperature":4.5}}',
+        "gw1/AA:BB:CC:DD:EE:01",
+    ),
+    (  # devices named by a template
+        {"topic": "rtl/events", "device": "{$.model}/{$.id}"},
+        "rtl/events",
+        b'[{"model":"A","id":1,"humidity":5},{"model":"B","id":2,"humidity":"nan"}]',
+        "B/2",
+    ),
+    (  # one device, named by the family
+        {"topic": "rtl_433/#", "format": "rtl_433"},
+        "rtl_433/host/events",
+        b'{"time":"2026-11-27 10:00:00","model":"Acurite","id":77,"temperature_C":"nan","battery_ok":1}',
+        "Acurite/77",
+    ),
+    (  # devices named by their own key
+        {"topic": "http/iot/data"},
+        "http/iot/data",
+        b'[{"device_id":"a","temperature":1},{"device_id":"b","temperature":"nan"}]',
+        "b",
+    ),
+]
+
+
+@pytest.mark.parametrize(("source", "topic", "payload", "device"), GATEWAYS)
+def test_a_missing_value_belongs_to_the_device_behind_the_gateway(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    source: dict[str, str],
+    topic: str,
+    payload: bytes,
+    device: str,
+) -> None:
+    """Not to the gateway that the topic names, and not to another device of the message."""
+    registry = Registry(sources=[SourceSpec(**source)], base_topic="own")  # type: ignore[arg-type]
+    monkeypatch.setattr(
+        rig_module, "decode", lambda one: registry.decode(one.topic, one.payload, one.received)
+    )
+    with Rig(tmp_path) as rig:
+        rig.offer([link_up(1), arrival(1, topic=topic, payload=payload)])
+        rig.settle()
+        missing = rig.journal.unread.missing(AT)
+        (tally,) = rig.journal.stats.sources.values()
+    assert list(missing) == [device]
+    assert [one.why for one in missing[device]] == ["not_finite"]
+    assert {named for named, _ in tally.samples} == {device}
+
+
+def test_an_element_without_a_device_is_of_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is an example of an unread value, and not a missing value of the first device of the list."""
+    registry = Registry(sources=[SourceSpec("g/x", device="{$.id}")], base_topic="own")
+    monkeypatch.setattr(
+        rig_module, "decode", lambda one: registry.decode(one.topic, one.payload, one.received)
+    )
+    with Rig(tmp_path) as rig:
+        rig.offer([link_up(1), arrival(1, topic="g/x", payload=b'[{"id":"a","t":1},{"t":2}]')])
+        rig.settle()
+        (tally,) = rig.journal.stats.sources.values()
+        assert (rig.journal.unread.missing(AT), tally.samples) == ({}, {("", "[1]"): "bad_name"})

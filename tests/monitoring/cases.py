@@ -54,7 +54,7 @@ _JUDGED = 'ai_verdicts_total{source="ai",status="%s"}'
 _DEPTH, _ROOM = (f'edge_queue_{word}{{queue="rows"}}' for word in ("depth", "capacity"))
 _RECEIVED, _CONNECTED = 'edge_messages_total{source="s/#",outcome="read"}', "edge_mqtt_connected"
 _TEXT = 'edge_messages_total{source="s/#",outcome="text"}'
-_SKIPPED = 'edge_values_skipped_total{source="s/#",reason="not_finite"}'
+_SKIPPED = 'edge_values_skipped_total{source="s/#",reason="unusable"}'
 _UP = 'up{job="edge-agent"}'
 
 #: Alerts on the mere rise of a counter need no entry.

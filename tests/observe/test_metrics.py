@@ -13,13 +13,26 @@ from agent.domain.records import DecodeReason, Kind, Reason, Source, Status, Tri
 from agent.journal import JournalStats
 from agent.journal.source_tally import OUTCOMES, SourceTally
 from agent.mqtt import LinkStats
+from agent.mqtt.settings import BrokerDrops
 from agent.observe.metrics import LabelBounds, Metrics, label_text
-from agent.observe.registry import DEVICE, METRICS, RETRIED_TYPE, SHARE, SUPPRESSED, Metric, PathSnapshot
+from agent.observe.registry import (
+    DEVICE,
+    METRICS,
+    MOST_FLAGS,
+    RETRIED_TYPE,
+    SHARE,
+    SUPPRESSED,
+    Metric,
+    PathSnapshot,
+)
 from tests.observe.calls import value
 
 READ_ONCE = SourceTally(messages=dict.fromkeys(OUTCOMES, 1), skipped=dict.fromkeys(Skip, 1))
 READ = {
-    "sensors/{device}": SourceTally(messages={"read": 6, "text": 3}, skipped={"text": 4}),
+    "sensors/{device}": SourceTally(
+        messages={"read": 6, "text": 3, "availability": 5},
+        skipped={"text": 1, "unmapped": 3, "not_finite": 3, "excluded": 2},
+    ),
     "": SourceTally(messages={"redelivered": 2}),
 }
 TUTORIAL = {
@@ -35,8 +48,10 @@ TUTORIAL = {
 
 def crowded() -> Metrics:
     """Return the metrics of an agent whose every label is at its bound or beyond."""
+    drops = BrokerDrops()
+    drops.total = 3
     now = PathSnapshot(
-        link=LinkStats(dropped={f"reason{place}": 1 for place in range(20)}),
+        link=LinkStats(dropped={f"reason{place}": 1 for place in range(20)}, broker_drops=drops),
         journal=JournalStats(sources={f"site{place}/{{device}}": READ_ONCE for place in range(40)}),
         windows=dict.fromkeys(Trigger, 1),
         findings_open=dict.fromkeys(Kind, 1),
@@ -86,12 +101,12 @@ def test_the_tutorials_seven_have_their_names_and_labels() -> None:
         assert found[name] == expected
 
 
-def test_an_agent_stays_within_800_series() -> None:
-    """With 10,000 devices and every label overflowing there are at most 800 series."""
+def test_an_agent_stays_within_600_series() -> None:
+    """With 10,000 devices and every label overflowing there are at most 600 series."""
     metrics = crowded()
     count = len(samples(metrics))
     assert count == len({(name, *sorted(labels.items())) for name, labels, _ in samples(metrics)})
-    assert count <= 800
+    assert count <= 600
 
 
 @pytest.mark.process
@@ -161,6 +176,21 @@ def test_a_surprising_model_is_other_and_counted() -> None:
     assert value(metrics, "edge_label_overflow_total", metric="ai_api_calls_total") == 2
 
 
+def test_categories_are_capped_over_all_models() -> None:
+    """Forty configured categories overflow nothing at the start; those beyond the bound are ``other``."""
+    name = "ai_content_safety_flags_total"
+    metrics = Metrics(models=["a", "b", "c"], categories=[f"c{place}" for place in range(40)])
+    assert value(metrics, "edge_label_overflow_total", metric="ai_api_calls_total") == 0
+    assert [one for _, one, _ in samples(metrics) if one.get("metric") == name] == []
+    for place in range(40):
+        metrics.safety_flag("a", f"c{place}")
+    flags = [(labels, count) for one, labels, count in samples(metrics) if one == name]
+    assert len(flags) <= MOST_FLAGS + len("abc")
+    assert sum(count for _, count in flags) == 40
+    lost = sum(count for labels, count in flags if labels["category"] == "other")
+    assert value(metrics, "edge_label_overflow_total", metric=name) == lost > 0
+
+
 def test_devices_are_capped_and_keep_their_place() -> None:
     """Fifty devices are shown, the same at every scrape; a counter holds the number that did not fit."""
     times = {f"d{place}": (float(place), None) for place in range(60)}
@@ -218,6 +248,7 @@ def test_the_snapshot_is_shown_as_it_is() -> None:
         queues={"intake_bytes": (5, 10)},
         heartbeats={"net": 1000.5},
         telemetry_dropped={"traces": 4},
+        posts_refused={"rate": 7},
         budget={"day": (1.0, 0.25, 0.1)},
     )
     metrics = Metrics(sources=["sensors/{device}"])
@@ -226,13 +257,18 @@ def test_the_snapshot_is_shown_as_it_is() -> None:
     assert value(metrics, "edge_mqtt_reconnects_total") == 2
     assert value(metrics, "edge_readings_total") == 18
     assert value(metrics, "edge_journal_bytes") == 4096
-    assert value(metrics, "edge_mqtt_messages_received_total", source="sensors/{device}") == 9
+    assert value(metrics, "edge_mqtt_messages_received_total", source="sensors/{device}") == 14
     messages, skipped = "edge_messages_total", "edge_values_skipped_total"
     assert value(metrics, messages, source="sensors/{device}", outcome="text") == 3
     assert value(metrics, messages, source="sensors/{device}", outcome="refused") == 0
     assert value(metrics, messages, source="other", outcome="redelivered") == 2
+    assert value(metrics, messages, source="other", outcome="availability") == 5
     assert value(metrics, skipped, source="sensors/{device}", reason="text") == 4
+    assert value(metrics, skipped, source="sensors/{device}", reason="unusable") == 3
+    assert value(metrics, skipped, source="sensors/{device}", reason="intended") == 2
     assert value(metrics, "edge_devices_unreadable") == 3
+    assert value(metrics, "edge_posts_refused_total", reason="rate") == 7
+    assert value(metrics, "edge_posts_refused_total", reason="busy") == 0
     assert value(metrics, "edge_findings_open", kind="silence") == 1
     assert value(metrics, "edge_queue_capacity", queue="intake_bytes") == 10
     assert value(metrics, "edge_heartbeat_timestamp_seconds", loop="net") == 1000.5

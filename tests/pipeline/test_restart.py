@@ -187,7 +187,7 @@ def test_a_snapshot_does_not_grow_with_devices_that_are_gone(tmp_path: Path) -> 
     known = in_a_life(tmp_path, _see_many_devices, max_series=10)
     assert known <= 10
     pipeline = in_a_life(tmp_path, _pipeline)
-    assert 1 <= len(pipeline._last_seq) <= 10
+    assert 1 <= len(pipeline._core.last_seq) <= 10
 
 
 async def _pipeline(life: Life) -> Pipeline:

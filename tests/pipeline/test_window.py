@@ -1,6 +1,7 @@
 """When windows seal, and that nothing falls between them."""
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -292,3 +293,11 @@ def test_an_id_is_the_same_in_every_version() -> None:
         journal="j", agent="gw", device="Küche/th1", trigger=Trigger.COUNT, lo=1, hi=9, last_seq=9, count=5
     )
     assert given == "b472dfbafb67decd9c75abaf065b8107"
+
+
+def test_a_dump_keeps_the_word_behind_a_number() -> None:
+    """The summary of a window that was open at a restart can still name it."""
+    windows = Windows(SETTINGS)
+    door = Reading("d1", "contact", T0, 1.0, None, "open")
+    windows.add("d1", 1, T0, [(door, CALM), (replace(door, unit="x"), score(1.5)), (reading(), CALM)], None)
+    assert seal_all(reloaded(windows), T0) == seal_all(windows, T0)

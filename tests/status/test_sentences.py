@@ -2,14 +2,17 @@
 
 import pytest
 
+from agent.journal.clocks import Fault, Faulty
 from agent.mqtt import LinkState, LinkStats
 from agent.status.sentences import (
     backlog_words,
+    clock_words,
     given_up_words,
     intake_words,
     journal_words,
     link_notes,
     link_problems,
+    offset_words,
     refused_words,
 )
 from tests.support.make import T0
@@ -81,3 +84,27 @@ def test_what_is_kept_back_is_named_with_since_when_and_what_helps() -> None:
     for words, helps in said.items():
         assert SINCE in words
         assert helps in words
+
+
+def test_clocks_of_many_devices_are_one_short_sentence() -> None:
+    """Names are cut and cleaned, and beyond three they are counted."""
+    names = ["a", "b\x1b[2J", "c" * 500, "d", "e"]
+    text = clock_words([Faulty(name, Fault.WRONG, -200_000.0) for name in names], Fault.WRONG)
+    assert text.startswith("Wrong clock: a (2 days behind), b")
+    assert text.endswith("c (2 days behind) and 2 more")
+    assert len(text) < 200
+    assert text.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("off_s", "words"),
+    [
+        (3600.0, "1:00 h ahead"),
+        (19_800.4, "5:30 h ahead"),
+        (-18_001.0, "5:00 h behind"),
+        (-3e7, "347 days behind"),
+    ],
+)
+def test_the_distance_of_a_clock_in_words(off_s: float, words: str) -> None:
+    """Hours as a zone has them, else days."""
+    assert offset_words(off_s) == words

@@ -1,6 +1,7 @@
 """The local opinion from the scores of a window."""
 
-from agent.domain.records import CALM, Kind, Score, Severity, Silence, Status
+from agent.domain.records import CALM, Kind, Reading, Score, Severity, Silence, Status, Trigger
+from agent.prompt import render_section
 from agent.verdict.local_opinion import opine, opine_silence, pick_candidates
 from tests.support.make import T0, reading, score
 
@@ -56,4 +57,17 @@ def test_silence_is_told_with_its_last_reading() -> None:
     """A silence cites the last reading and its age."""
     opinion = opine_silence(Silence("d", T0, "temperature", 4.0, 60.0, 600.0, 1.5))
     assert (opinion.kind, opinion.evidence[0].value) == (Kind.SILENCE, 4.0)
-    assert opinion.summary == "No reading for 10 min; one was expected every 60 s."
+    assert opinion.summary == "No reading for 10 min; at this hour it usually sends every 60 s."
+
+
+def test_the_word_behind_a_number_is_told_to_people_only() -> None:
+    """The summary names it; a prompt section never does, so that no text of a device leaves the site."""
+    odd = Reading("d", "contact", T0, 1.0, None, "Sesame")
+    readings = [(odd, score(2.0))]
+    opinion, candidates = opine(readings), pick_candidates(readings)
+    assert opinion.summary.startswith("contact 1 (sent as Sesame) stands out")
+    assert [one.word for one in (*opinion.evidence, *candidates)] == ["Sesame", "Sesame"]
+    section = render_section(
+        candidates=candidates, views=[], trigger=Trigger.AGE, start=T0, end=T0, count=1, local=opinion
+    )
+    assert "sesame" not in section.casefold()

@@ -105,9 +105,11 @@ def _source(label: str, *, fruitful: bool) -> SourceView:
         "readings": 80 if fruitful else 0,
         "text": 0 if fruitful else 42,
         "skipped": {} if fruitful else {"text": 41, "unmapped": 1},
+        "history": 12 if fruitful else 0,
         "times_not_believed": 0 if fruitful else 3,
         "last_message": AT.format(40),
         "yields_nothing": not fruitful,
+        "counted_until": None if fruitful else AT.format(41),
         "unread": [] if fruitful else [{"device": HOSTILE, "name": HOSTILE, "why": "unmapped"}],
     }
 

@@ -11,7 +11,7 @@ import pytest
 
 from agent.decode.posted import DATA_TOPIC, topic_of, with_posted
 from agent.decode.registry import SourceSpec
-from agent.domain.records import AgentError, DecodeReason, Posted, Receipt
+from agent.domain.records import NOTHING_READ, AgentError, DecodeReason, Posted, Receipt
 from agent.web import BasicAuth, ReadingsIntake, WebServer
 from agent.web.intake import MAX_BODY_BYTES, MAX_CONNECTIONS, MAX_WAITING
 from tests.support.waiting import wait_for
@@ -113,6 +113,13 @@ def test_an_accepted_message_is_202() -> None:
         ((JSON,), {"path": "/intake/" + "x" * 300}, 400, "bad_topic"),
         ((JSON,), {"path": "/intake/" + "x" * 1500}, 400, "bad_topic"),
         ((JSON,), {"path": "/intake" + "/x" * 20}, 400, "bad_topic"),
+        ((JSON,), {"path": "/intake/../iot/data"}, 400, "bad_topic"),
+        ((JSON,), {"path": "/intake/x/%2e%2E/y"}, 400, "bad_topic"),
+        ((JSON,), {"path": "/intake/x/."}, 400, "bad_topic"),
+        ((JSON,), {"path": "/intake/x/%zz"}, 400, "bad_topic"),
+        ((JSON,), {"path": "/intake/x/%u0041"}, 400, "bad_topic"),
+        ((JSON,), {"path": "/intake/x/%4"}, 400, "bad_topic"),
+        ((JSON, "Content-Encoding: gzip"), {}, 415, "content_encoding"),
     ],
 )
 def test_a_refused_request_names_the_reason(
@@ -171,6 +178,13 @@ def test_the_journals_refusal_has_a_status(reason: str, expected: int) -> None:
     assert ("Retry-After: " in head) == (expected == 429)
 
 
+def test_a_message_that_holds_no_value_by_intent_is_200() -> None:
+    """It is not accepted, and no failure after which a webhook is switched off."""
+    with taking(Queue(Receipt(NOTHING_READ, "why"))) as server:
+        status, _, content = post(server, JSON)
+    assert (status, content) == (200, {"status": "nothing_read", "detail": "why"})
+
+
 def test_a_journal_without_room_is_503() -> None:
     """The client learns when to try again."""
     with taking(Queue(accepts=False)) as server:
@@ -196,6 +210,7 @@ def test_refusals_before_the_journal_are_logged_without_a_strangers_text() -> No
         ("web_post_refused", 503),
     ]
     assert "canary" not in repr(lines)
+    assert posts.refused == {"request": 1, "rate": 0, "busy": 1}
 
 
 def test_a_journal_that_fails_is_503() -> None:

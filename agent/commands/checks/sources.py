@@ -6,7 +6,9 @@ from agent.commands.checks.line import Line, ok, warn
 from agent.commands.printing import instant, printable
 from agent.config import Config
 from agent.journal import JournalError, Reader
+from agent.journal.clocks import FAULTS
 from agent.journal.source_tally import total
+from agent.status.sentences import clock_words
 from agent.status.source_view import barren_remedy, barren_words
 
 FEW = 3  # messages without a reading
@@ -16,19 +18,27 @@ def look_at_sources(config: Config) -> Iterator[Line]:
     """Report for each source whether its messages hold readings."""
     try:
         with Reader.open(config.agent.state_dir) as reader:
-            found = reader.sources()
+            found, clocks = reader.sources(), reader.clocks()
     except JournalError:
         return  # reported by the journal's check
-    if not found:
+    for fault, words in FAULTS.items():
+        if faulty := [one for one in clocks if one.fault is fault]:
+            yield warn("device clocks", printable(clock_words(faulty, fault)), words.remedy)
+    if found is None:
         return
     for label in dict.fromkeys(source.label for source in config.sources):
-        counts = found["sources"].get(label)
+        one = found.get(label)
         check = printable(f"source {label}")
-        if counts is None:
-            yield ok(check, f"no message between {instant(found['since'])} and {instant(found['at'])}")
-        elif counts["yields_nothing"] or (counts["fruitless"] >= FEW and not counts["readings"]):
+        if one is None:
+            until = max((other.at for other in found.values()), default=None)
+            yield ok(check, "no message" + ("" if until is None else f" until {instant(until)}"))
+            continue
+        counts = one.counts
+        if counts["yields_nothing"] or (counts["fruitless"] >= FEW and not counts["readings"]):
             what = printable(barren_words(label, counts))
             yield warn(check, what, barren_remedy(counts["skipped"]))
         else:
             what = f"{total(counts['messages'])} messages, {counts['readings']} readings"
-            yield ok(check, f"{what} between {instant(found['since'])} and {instant(found['at'])}")
+            if history := counts.get("history"):
+                what += f", {history} of earlier times, which are not judged,"
+            yield ok(check, f"{what} between {instant(one.since)} and {instant(one.at)}")

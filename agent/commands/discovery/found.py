@@ -9,8 +9,8 @@ from agent.commands.discovery.heard import Message
 from agent.commands.discovery.proposal import Proposed
 from agent.commands.discovery.topic_facts import OWN_ROOT, TopicFacts
 from agent.decode.family import Skip
-from agent.decode.json_values import VALUE
 from agent.decode.registry import Decoded, Registry
+from agent.decode.values import VALUE
 from agent.domain.records import DecodeError, Reading
 
 MAX_DEVICES = 2_000  # over all sources

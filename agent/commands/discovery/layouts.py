@@ -11,6 +11,7 @@ from agent.domain.metric_names import MetricClass, find_dimensions, look_up
 METRIC = "metric"
 KNOWN_SHARE = 0.34  # of the texts of a level that are names of metrics
 MANY_FIRST = 24  # topics that differ in the first level; more of them get a wildcard in front
+MAX_KINDS = 4  # texts of a level that stay text, such as sensor and binary_sensor
 _AREAS = ("site", "building", "area", "line", "cell", "group")
 _DIGITS = re.compile(r"\d+")
 
@@ -41,17 +42,46 @@ def group(topics: Mapping[str, bool]) -> list[Layout]:
     """Return the layouts of topics; the value is true if a topic carries one value without a name.
 
     The first level stays text where it can: a source with a wildcard in front reads topics of everybody.
+    Names of devices with slashes make topics of several lengths.
     """
-    buckets: dict[_Bucket, list[Levels]] = {}
+    trees: dict[tuple[str, bool], list[Levels]] = {}
     for topic, bare in topics.items():
         levels = tuple(topic.split("/"))
-        buckets.setdefault(_Bucket(levels[0], len(levels), bare), []).append(levels)
+        trees.setdefault((levels[0], bare), []).append(levels)
     found: list[Layout] = []
+    buckets: dict[_Bucket, list[Levels]] = {}
+    for (root, bare), members in trees.items():
+        deep = _with_slashes(members, bare=bare)
+        found += [] if deep is None else [deep]
+        taken = set[Levels]() if deep is None else set(deep.topics)
+        for levels in members:
+            if levels not in taken:
+                buckets.setdefault(_Bucket(root, len(levels), bare), []).append(levels)
     while buckets:
         first = next(iter(buckets))
         members = [levels for one in _alike(first, buckets) for levels in buckets.pop(one)]
         found.append(_lay_out(members, bare=first.bare))
     return found
+
+
+def _with_slashes(topics: Sequence[Levels], *, bare: bool) -> Layout | None:
+    """Return the layout of topics whose devices have names of one or more levels, None without such names.
+
+    The end that they have in common is the level of the metric, or one text.
+    """
+    ends = list(dict.fromkeys(levels[-1] for levels in topics))
+    if bare and _known(ends) < KNOWN_SHARE:
+        return None
+    end = [f"{{{METRIC}}}"] if bare else ends if len(ends) == 1 else []
+    members = [levels for levels in topics if len(levels) >= len(end) + 2]
+    lengths = {len(levels) for levels in members}
+    if len(lengths) < 2:  # noqa: PLR2004 - several lengths
+        return None
+    longest = min(lengths) - len(end) - 1
+    front = 1
+    while front < longest and len({levels[front] for levels in members}) == 1:
+        front += 1
+    return Layout((*members[0][:front], "{device+}", *end), members)
 
 
 def _alike(first: _Bucket, buckets: Mapping[_Bucket, list[Levels]]) -> list[_Bucket]:
@@ -128,3 +158,37 @@ def below(filters: Iterable[str], topics: Iterable[str]) -> dict[str, list[str]]
         own = next((one for one in ranked if covers(one, topic)), "#")
         found.setdefault(own, []).append(topic)
     return found
+
+
+def named(pattern: str, topics: Iterable[str]) -> list[str]:
+    """Return patterns with names in place of wildcards, so that each device of a site is in the same source.
+
+    A level between the device and the last wildcard stays text where it has few texts, each of several
+    devices: ``sensor`` and ``binary_sensor``.
+    """
+    levels = pattern.split("/")
+    wild = [place for place, level in enumerate(levels) if level in {"+", "#"}]
+    every = [topic.split("/") for topic in topics]
+    fixed = [place for place in wild[1:-1] if _is_kind(place, every)]
+    left = [place for place in wild if place not in fixed]
+    devices = [n for n, place in enumerate(left) if n == place]  # those in front
+    parts = [f"part{n}" if n else "part" for n in range(len(left) - len(devices))]
+    names = dict(zip(left, (*_names(len(devices)), *parts), strict=True))
+    shown = [
+        f"{{{names[place]}{'+' if level == '#' else ''}}}" if place in names else level
+        for place, level in enumerate(levels)
+    ]
+    return list(
+        dict.fromkeys(
+            "/".join(own[place] if place in fixed else level for place, level in enumerate(shown))
+            for own in every
+        )
+    )
+
+
+def _is_kind(place: int, topics: Sequence[Sequence[str]]) -> bool:
+    """Whether a level has few texts, and all of them at more than one first level."""
+    firsts: dict[str, set[str]] = {}
+    for levels in topics:
+        firsts.setdefault(levels[place], set()).add(levels[0])
+    return len(firsts) <= MAX_KINDS and all(len(own) > 1 for own in firsts.values())

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from agent.commands.discovery.layouts import MANY_FIRST, METRIC, Layout, below, group
+from agent.commands.discovery.layouts import METRIC, Layout, below, group, named
 from agent.commands.discovery.topic_facts import GENERIC, TopicFacts, opposites
 from agent.decode.availability import AvailabilitySpec
 from agent.decode.families import AUTO, FAMILIES
@@ -13,6 +13,7 @@ from agent.decode.registry import SourceSpec
 from agent.decode.topics import TopicPattern, covers
 
 MAX_SOURCES = 64
+FEW_FIRST = 4  # first levels of a family with a source each; of more devices the site is one source
 MAX_EXCLUDED = 32  # filters of one source
 #: Families whose messages about no value explain others: units, members, aliases.
 LEARNING = frozenset({"homie", "sparkplug", "ems_esp", "opcua_pubsub"})
@@ -83,17 +84,18 @@ def _of_families(facts: Iterable[TopicFacts]) -> Iterator[Proposed]:
         if _has_layout(one.family):
             topics[one.family].append(one.name)
     for family, members in topics.items():
-        for pattern, own in below(FAMILIES[family].topics, members).items():
+        shapes = below(FAMILIES[family].topics, members)
+        loose = [topic for pattern, own in shapes.items() if pattern.startswith("+") for topic in own]
+        firsts = sorted({topic.split("/")[0] for topic in loose})
+        for pattern, own in shapes.items():
             if not pattern.startswith("+"):
                 if "+" in pattern:  # a wildcard without a name would be taken for the device
                     pattern = f"{pattern.split('/')[0]}/#"  # noqa: PLW2901
                 yield Proposed(topic=pattern, format=family)
-                continue
-            first = sorted({topic.split("/")[0] for topic in own})
-            if len(first) <= MANY_FIRST and all(first):
-                yield from (Proposed(topic=f"{one}/#", format=family) for one in first)
+            elif len(firsts) <= FEW_FIRST and all(firsts):
+                yield from (Proposed(topic=f"{one}/#", format=family) for one in firsts)
             else:
-                yield Proposed(topic=pattern)
+                yield from (Proposed(topic=one, format=family) for one in named(pattern, own))
 
 
 def _has_layout(family: str) -> bool:
@@ -159,8 +161,8 @@ def _availability(source: Proposed, facts: Iterable[TopicFacts]) -> dict[str, An
         if not one.is_state:
             continue
         own = one.name.split("/")
-        topic = "/".join([*front, *own[len(front) :]])
-        if len(own) != len(front) + 1 or TopicPattern(topic).identify(one.name) is None:
+        topic = "/".join([*front, own[-1]])
+        if not _is_topic(topic) or TopicPattern(topic).identify(one.name) is None:
             continue
         online, offline = opposites(one.states)
         keys: dict[str, Any] = {"topic": topic, "online": online, "offline": offline}

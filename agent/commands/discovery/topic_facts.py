@@ -9,10 +9,10 @@ from typing import Any, Final
 
 from agent.commands.discovery.heard import Message
 from agent.decode.family import Skip, Skipped
-from agent.decode.json_values import VALUE
 from agent.decode.key_roles import is_id, is_no_value
 from agent.decode.registry import Decoded, Registry, SourceSpec
 from agent.decode.topics import covers
+from agent.decode.values import VALUE
 from agent.domain.records import DecodeError
 
 OWN_ROOT: Final = "edge-agent"  # first level of the topics that agents publish to
@@ -138,8 +138,6 @@ def _note(facts: TopicFacts, decoded: Decoded, message: Message) -> None:
     why = "" if decoded.readings else _why(decoded)
     facts.told += bool(decoded.online is not None or decoded.states or (decoded.heard and why == "no value"))
     _note_words(facts, decoded.skipped, message.payload, value)
-    if isinstance(value, dict):
-        facts.bare = False
     if isinstance(value, dict) and decoded.family == GENERIC:
         _note_ids(facts, value)
     if why:

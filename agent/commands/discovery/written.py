@@ -12,6 +12,7 @@ from typing import Any
 from uuid import uuid4
 
 from agent.commands.discovery.found import Result, SourceResult
+from agent.commands.discovery.limits import Proposal, propose_limits
 from agent.commands.printing import UnknownError, many, number, printable, span
 from agent.config import Config, one_line
 from agent.config.load import load
@@ -23,6 +24,7 @@ from agent.mqtt.settings import MqttSettings
 
 SYSTEM_STATE = Path("/var/lib/edge-agent")
 MAX_NAMED = 8  # devices, metrics or words in one comment
+MAX_LIMITS = 40
 MAX_TEXT = 60  # characters of a name in a comment
 WIDTH = 100
 _UNDER_SYSTEMD = ("INVOCATION_ID", "STATE_DIRECTORY")
@@ -78,7 +80,10 @@ def discovered_text(path: Path, config: Config, result: Result, summary: list[st
     return agent_yaml(
         header=_header(path, summary),
         values={"agent": _agent(config), "mqtt": mqtt},
-        texts={"sources": "\n".join(_sources(result)) + "\n"},
+        texts={
+            "sources": "\n".join(_sources(result)) + "\n",
+            "limits": "\n".join(_limits(result)) + "\n",
+        },
     )
 
 
@@ -116,6 +121,23 @@ def _sources(result: Result) -> Iterator[str]:
     if result.missed:
         yield "# Not read:"
         yield from (f"#   {line}" for line in missed_lines(result.missed))
+
+
+def _limits(result: Result) -> Iterator[str]:
+    yield "limits: {}                          # the range of a series, by device/metric globs"
+    lines = [limit_line(one) for one in propose_limits(result.sources)]
+    if lines:
+        yield "# Proposed for the values received; to use one, remove the {} above and the # of its line:"
+    yield from (f"#  {line}" for line in lines[:MAX_LIMITS])
+
+
+def limit_line(one: Proposal) -> str:
+    """Return a proposed limit as a line of YAML with a comment."""
+    sides = {"low": one.kind.low, "high": one.kind.high, "unit": one.kind.unit if one.unit else None}
+    bounds = ", ".join(f"{key}: {flow(value)}" for key, value in sides.items() if value is not None)
+    received = number(one.low) if one.low == one.high else f"{number(one.low)} to {number(one.high)}"
+    # ASCII: a line separator in a name would end the comment.
+    return f"{json.dumps(one.pattern)}: {{{bounds}}}  # as of {one.kind.name}; received: {received}"
 
 
 def missed_lines(missed: Mapping[str, str]) -> Iterator[str]:

@@ -6,14 +6,15 @@ Format: https://docs.aws.amazon.com/iot/latest/developerguide/device-shadow-docu
 import re
 from typing import Any, ClassVar
 
-from agent.decode.envelope import Envelope, device_in, is_named, nothing
+from agent.decode.device_ids import device_in, is_named
 from agent.decode.family import Content, Family, Properties, Route, Skip
+from agent.decode.json_family import JsonFamily, nothing
 
 _TOPIC = re.compile(r"(?:(.+)/)?things/([^/]+)/shadow(?:/name/([^/]+))?(?:/.*)?", re.DOTALL)
 _HEAD_BYTES = 4096
 
 
-class AwsShadow(Envelope):
+class AwsShadow(JsonFamily):
     """Decoder of shadow documents: update, accepted, documents."""
 
     topics: ClassVar[tuple[str, ...]] = ("#",)
@@ -45,7 +46,7 @@ class AwsShadow(Envelope):
         if not parts:
             return nothing("reported", Skip.EMPTY, heard=(device,))
         return self.join(
-            self.take(route, part, self.moment(properties, received, at, stamp), device=device)
+            self.take(part, self.frame(route, received, properties, at, stamp, root=root), device=device)
             for at, part in parts.items()
         )
 

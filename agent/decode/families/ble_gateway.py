@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from itertools import chain, islice
 from typing import Any, ClassVar
 
+from agent.decode.device_ids import device_of, identity
 from agent.decode.family import Content, Family, Properties, Route, Skip
-from agent.decode.json_family import JsonFamily, device_of, identity, ignored, joined
+from agent.decode.json_family import JsonFamily, nothing
 from agent.decode.ruuvi import ruuvi_values
 
 _ADDRESSES = (
@@ -48,17 +49,17 @@ class BleGateway(JsonFamily):
         """Return the readings of ``payload``; see :class:`agent.decode.family.Decoder`."""
         levels = route.topic.split("/")
         if levels[-1] == "gw_status" and len(levels) > 1:
-            return self._state(route, device_of(route, levels[-2]), payload)
-        value = self._parse(payload)
+            return self.read_state(route, device_of(route, levels[-2]), payload)
+        value = self.parse_or_text(payload)
         sensors = list(islice(_sensors(value, route), _MAX_SENSORS + 1))
         if not sensors:
-            return ignored("mac", Skip.NO_VALUE)
-        parts = [] if len(sensors) <= _MAX_SENSORS else [ignored("sensors", Skip.TOO_MANY)]
+            return nothing("mac", Skip.NO_VALUE)
+        parts = [nothing("sensors", Skip.TOO_MANY)] if _has_more(value, sensors) else []
         for address, fields in sensors[:_MAX_SENSORS]:
             given = next((fields[key] for key in _TIMES if key in fields), None)
-            frame = self._frame(value, given, route, received, properties)
-            parts.append(self._take(_with_ruuvi(fields), None, device=device_of(route, address), frame=frame))
-        return joined(parts, self._limits)
+            frame = self.frame(route, received, properties, given, root=value)
+            parts.append(self.take(_with_ruuvi(fields), frame, device=device_of(route, address)))
+        return self.join(parts)
 
 
 def _sensors(value: Any, route: Route) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -75,6 +76,13 @@ def _sensors(value: Any, route: Route) -> Iterator[tuple[str, dict[str, Any]]]:
             yield from found
     elif isinstance(value, list):
         yield from _listed(value)
+
+
+def _has_more(value: Any, sensors: list[tuple[str, dict[str, Any]]]) -> bool:
+    """Return whether the message holds more sensors than are read."""
+    lists = [value] if isinstance(value, list) else value.values()
+    cut = any(isinstance(one, list) and one[-1:] == [Skip.TOO_MANY] for one in lists)
+    return cut or len(sensors) > _MAX_SENSORS
 
 
 def _listed(items: list[Any]) -> Iterator[tuple[str, dict[str, Any]]]:

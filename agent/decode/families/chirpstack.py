@@ -6,8 +6,9 @@ Format: https://www.chirpstack.io/docs/chirpstack/integrations/events.html
 import re
 from typing import Any, ClassVar
 
-from agent.decode.envelope import Envelope, device_in, is_named, nothing
+from agent.decode.device_ids import device_in, is_named
 from agent.decode.family import Content, Family, Properties, Route, Skip, Skipped
+from agent.decode.json_family import JsonFamily, nothing
 from agent.decode.lorawan import read_uplink
 from agent.decode.times import Moment
 from agent.domain.records import DecodeError, Reading
@@ -18,7 +19,7 @@ _STATUS = {"batteryLevel": "%", "margin": "dB"}
 _OTHER = frozenset({"ack", "txack", "log", "location", "integration", "command"})
 
 
-class ChirpStack(Envelope):
+class ChirpStack(JsonFamily):
     """Decoder of the events of one application."""
 
     topics: ClassVar[tuple[str, ...]] = ("application/+/device/+/#", "http/#")
@@ -40,10 +41,10 @@ class ChirpStack(Envelope):
             return nothing(event, Skip.NOT_A_VALUE, heard=(device,) if event == "join" else ())
         gateways = root.get("rxInfo")
         first = gateways[0] if type(gateways) is list and gateways and type(gateways[0]) is dict else {}
-        moment = self.moment(properties, received, root.get("time"), first.get("time"))
+        frame = self.frame(route, received, properties, root.get("time"), first.get("time"), root=root)
         if not _UPLINK & root.keys():
-            return _status(device, root, moment)
-        return read_uplink(self, route, device, self._object_in(root), gateways, moment, name="object")
+            return _status(device, root, frame.moment)
+        return read_uplink(self, frame, device, self._object_in(root), gateways, name="object")
 
     def _object_in(self, root: dict[str, Any]) -> Any:
         text = root.get("objectJSON")  # v3 with its Protobuf JSON

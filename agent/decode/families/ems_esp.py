@@ -5,8 +5,9 @@ Format: https://emsesp.org/MQTT/
 
 from typing import Any, ClassVar
 
-from agent.decode.envelope import Envelope, identify, nothing, split
-from agent.decode.family import Content, DecodeLimits, Family, Properties, Route, Skip, Skipped
+from agent.decode.device_ids import identify
+from agent.decode.family import Content, DecodeLimits, Family, Properties, Route, Skip
+from agent.decode.json_family import JsonFamily, nothing
 from agent.decode.strict_json import to_text
 
 _BELOW = "ems-esp/"
@@ -21,10 +22,11 @@ _NO_VALUES = frozenset({
 _NO_TOPICS = frozenset({"info", "cmd", "response", "settings"})
 
 
-class EmsEsp(Envelope):
+class EmsEsp(JsonFamily):
     """Decoder of the topics of one gateway; its last will holds for all devices behind it."""
 
     topics: ClassVar[tuple[str, ...]] = ("ems-esp/#", "+/ems-esp/#")
+    DROPPED = _NO_VALUES
 
     def __init__(self, *, limits: DecodeLimits, max_future_skew_s: float) -> None:
         super().__init__(limits=limits, max_future_skew_s=max_future_skew_s)
@@ -48,11 +50,8 @@ class EmsEsp(Envelope):
         device, metric = identify(route, _BELOW)
         self._remember(base, device)
         value: Any = self.parse(payload) if text[0] in "{[" else text
-        skipped: tuple[Skipped, ...] = ()
-        if type(value) is dict:
-            value, skipped = split(value, _NO_VALUES)
-        content = self.take(route, value, self.moment(properties, received), metric=metric, device=device)
-        return content._replace(skipped=content.skipped + skipped)
+        frame = self.frame(route, received, properties, root=value)
+        return self.take(value, frame, device=device, metric=metric)
 
     def _state(self, base: str, *, online: bool) -> Content:
         """Return the state for every device that has sent below ``base``."""

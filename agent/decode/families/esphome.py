@@ -6,15 +6,15 @@ Topics and payloads: https://esphome.io/components/mqtt/. State messages are ret
 import re
 from typing import Any, ClassVar
 
+from agent.decode.device_ids import device_of
 from agent.decode.family import Content, Family, Properties, Route
-from agent.decode.json_family import JsonFamily, device_of, ignored
+from agent.decode.json_family import JsonFamily, nothing
 
 _TYPES = frozenset({
     "sensor", "binary_sensor", "text_sensor", "switch", "number", "light", "fan", "cover", "climate", "lock",
     "valve", "select", "button", "text", "event", "date", "time", "datetime", "alarm_control_panel", "update",
 })  # fmt: skip
 _NOT_READ = frozenset({"text_sensor", "button", "text", "event", "date", "time", "datetime", "update"})
-_WORDS = (b"online", b"offline")
 # First levels under which others use the same layout; `homeassistant` is its statestream.
 _OTHERS = frozenset(
     {"zigbee2mqtt", "homie", "homeassistant", "shellies", "rtl_433", "msh", "tele", "stat", "ems-esp"}
@@ -27,38 +27,38 @@ class EspHome(JsonFamily):
     """Decoder of ESPHome: ``<prefix>/<type of component>/<object id>[/<part>]/state``."""
 
     topics: ClassVar[tuple[str, ...]] = (
-        *(f"{more}+/+/+/state" for more in ("", "+/", "+/+/")), "+/status", "+/debug",
+        *(f"{more}+/+/+/state" for more in ("", "+/", "+/+/")), "+/debug",
     )  # fmt: skip
     DROPPED = frozenset({"color", "color_mode", "effect"})
 
     def recognise(self, route: Route, payload: bytes) -> bool:
-        """Return whether the topic names a type of component, or the payload is a will or a log line."""
+        """Return whether the topic names a type of component, or the payload is a log line."""
         levels = route.topic.split("/")
         if levels[0] in _OTHERS:
             return False
         if levels[-1] == "state":
             return _component(levels) is not None
-        return payload in _WORDS if levels[-1] == "status" else _LOG.match(payload) is not None
+        return _LOG.match(payload) is not None
 
     def decode(self, route: Route, payload: bytes, received: float, properties: Properties) -> Content:
         """Return the readings of ``payload``; see :class:`agent.decode.family.Decoder`."""
         levels = route.topic.split("/")
         if levels[-1] == "status" and len(levels) > 1:
-            return self._state(route, device_of(route, "/".join(levels[:-1])), payload)
+            return self.read_state(route, device_of(route, "/".join(levels[:-1])), payload)
         if levels[-1] in {"debug", "command"}:
-            return ignored(levels[-1])
+            return nothing(levels[-1])
         place = _component(levels)
         device, metric = route.device, route.metric
         if place is not None:
             device = device_of(route, "/".join(levels[:place]))
             metric = ".".join(levels[place + 1 : -1])
             if levels[place] in _NOT_READ:
-                return ignored(metric[:64])
-        value: Any = self._parse(payload)
+                return nothing(metric[:64])
+        value: Any = self.parse_or_text(payload)
         if value is None:
-            return ignored((metric or "value")[:64])
-        frame = self._frame(None, None, route, received, properties)
-        return self._take(value, metric, device=device, frame=frame)
+            return nothing((metric or "value")[:64])
+        frame = self.frame(route, received, properties)
+        return self.take(value, frame, device=device, metric=metric)
 
 
 def _component(levels: list[str]) -> int | None:

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, ClassVar
 
+from agent.decode.device_ids import device_of
 from agent.decode.family import Content, DecodeLimits, Family, Properties, Route, Skip
-from agent.decode.json_family import JsonFamily, device_of, ignored
+from agent.decode.json_family import JsonFamily, nothing
 from agent.decode.values import is_name, read_unit
 
 _STATES = {
@@ -43,18 +44,18 @@ class Homie(JsonFamily):
         if levels[:1] == [_VERSION]:
             del levels[0]
         if len(levels) < 2 or levels[0].startswith("$") or levels[-1] == "set":  # noqa: PLR2004 - device and more
-            return ignored(levels[-1][:64] if levels else "topic")
+            return nothing(levels[-1][:64] if levels else "topic")
         device = device_of(route, levels[0])
         if any(level.startswith("$") for level in levels):
             return self._attribute(route, device, levels[1:], payload)
-        value = self._parse(payload)
+        value = self.parse_or_text(payload)
         if value is None:
-            return ignored(".".join(levels[1:])[:64], Skip.NO_VALUE)
+            return nothing(".".join(levels[1:])[:64], Skip.NO_VALUE)
         metric = ".".join(levels[1:])
         if self._types.get((device, metric), "float") not in _NUMBERS:
-            return ignored(metric[:64], Skip.TEXT)._replace(heard=(device,))
-        frame = self._frame(None, None, route, received, properties)
-        content = self._take(value, metric, device=device, frame=frame)
+            return nothing(metric[:64], Skip.TEXT)._replace(heard=(device,))
+        frame = self.frame(route, received, properties)
+        content = self.take(value, frame, device=device, metric=metric)
         unit = self._units.get((device, metric))
         if unit is None:
             return content
@@ -65,16 +66,18 @@ class Homie(JsonFamily):
     def _attribute(self, route: Route, device: str, levels: list[str], payload: bytes) -> Content:
         name = levels[-1]
         if levels == ["$state"]:
-            content = self._state(route, device, payload, _STATES)
+            content = self.read_state(route, device, payload, _STATES)
             return self._with_children(device, content)
         if levels == ["$stats", "interval"]:
-            return ignored("$stats.interval")._replace(expected_s=_interval(device, self._parse(payload)))
+            return nothing("$stats.interval")._replace(
+                expected_s=_interval(device, self.parse_or_text(payload))
+            )
         if levels == ["$description"]:
-            self._describe(device, self._parse(payload))
+            self._describe(device, self.parse_or_text(payload))
         elif name in {"$unit", "$datatype"} and len(levels) == 3:  # noqa: PLR2004 - node, property, attribute
-            text = self._parse(payload)
+            text = self.parse_or_text(payload)
             self._learn(device, ".".join(levels[:2]), **{name[1:]: text})
-        return ignored(".".join(levels)[:64])
+        return nothing(".".join(levels)[:64])
 
     def _with_children(self, device: str, content: Content) -> Content:
         """Add the children of a root device that is gone: its last will is the only one."""

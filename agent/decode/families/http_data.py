@@ -14,7 +14,10 @@ from agent.decode.family import (
     Skip,
     Skipped,
     TimeFrom,
+    first_offset,
+    skipped_of,
 )
+from agent.decode.json_path import elements
 from agent.decode.strict_json import BOM
 from agent.decode.values import is_name
 from agent.domain.records import DecodeError, DecodeReason
@@ -68,9 +71,9 @@ class HttpData:
                 taken += len(content.readings)
             except DecodeError as error:
                 trouble = trouble or error
-                skipped.append(Skipped(f"[{place}]: {error.reason}", Skip.NO_VALUE))
+                skipped.append(Skipped(f"[{place}]: {error.reason}", Skip.NO_VALUE, ""))
         if len(parts) > MAX_ELEMENTS:
-            skipped.append(Skipped(f"[{MAX_ELEMENTS}]", Skip.TOO_MANY))
+            skipped.insert(0, Skipped(f"[{MAX_ELEMENTS}]", Skip.TOO_MANY, ""))
         if not contents:
             raise trouble or DecodeError(DecodeReason.NO_READINGS, f"an empty list; {_WANTED}")
         return contents[0] if len(parts) == 1 else _joined(contents, skipped, self._limits)
@@ -91,35 +94,21 @@ def _elements(payload: bytes) -> list[tuple[Any, str]]:
     """Return each object with its text: it is decoded as it was sent, so that no value changes."""
     try:
         text = payload.decode().removeprefix(BOM).strip(_SPACE)
-        if not text.startswith("["):
-            return [(_read(text), text)]
-        value, parts, at = _read(text), list[tuple[Any, str]](), 1
-        for item in value[: MAX_ELEMENTS + 1]:
-            while text[at] in f"{_SPACE},":
-                at += 1
-            _, end = _DECODER.raw_decode(text, at)
-            parts.append((item, text[at:end]))
-            at = end
+        if text.startswith("["):
+            return elements(text, MAX_ELEMENTS + 1, _DECODER)
+        return [(_DECODER.decode(text), text)]
     except UnicodeDecodeError as error:
         raise DecodeError(DecodeReason.BAD_UTF8, f"{error.reason} at byte {error.start}") from None
     except RecursionError:
         raise DecodeError(DecodeReason.TOO_DEEP, "too many objects or arrays inside each other") from None
     except json.JSONDecodeError as error:
         raise DecodeError(DecodeReason.BAD_JSON, f"{error.msg} at character {error.pos}") from None
-    return parts
-
-
-def _read(text: str) -> Any:
-    value, end = _DECODER.raw_decode(text)
-    if end != len(text):
-        raise DecodeError(DecodeReason.BAD_JSON, f"more text after the value at character {end}")
-    return value
 
 
 def _joined(contents: list[Content], skipped: list[Skipped], limits: DecodeLimits) -> Content:
     seen: dict[tuple[str, str, float], Any] = {}
     for one in contents:
-        skipped += one.skipped
+        skipped += skipped_of(one)
         for reading in one.readings:
             key = reading.device, reading.metric, reading.at
             if len(seen) >= limits.max_readings or key in seen:
@@ -137,6 +126,7 @@ def _joined(contents: list[Content], skipped: list[Skipped], limits: DecodeLimit
         notes=tuple(notes),
         skipped=tuple(skipped[:_MAX_SKIPPED]),
         heard=tuple(device for one in contents for device in one.heard),
+        off_s=first_offset(contents),
     )
 
 

@@ -5,8 +5,9 @@ https://meshtastic.org/docs/software/integrations/mqtt/.
 
 from typing import Any, ClassVar
 
+from agent.decode.device_ids import device_of, identity
 from agent.decode.family import Content, DecodeLimits, Family, Properties, Route, Skip
-from agent.decode.json_family import JsonFamily, device_of, identity, ignored, state
+from agent.decode.json_family import JsonFamily, nothing, state
 
 _READ = frozenset({"telemetry", "paxcounter"})
 _RADIO = ("rssi", "snr", "hops_away")
@@ -43,22 +44,22 @@ class Meshtastic(JsonFamily):
         if "stat" in levels[:-1]:
             return _gateway(route, levels[-1], payload)
         if payload[:1] != b"{":
-            return ignored(
+            return nothing(
                 "payload", Skip.NO_VALUE
             )  # encrypted or protobuf: see `json_enabled` of the gateway
-        value = self._parse(payload)
+        value = self.parse_or_text(payload)
         sender = identity(value.get("from"))
         content = value.get("payload")
         if sender is None:
-            return ignored("from", Skip.NO_VALUE)
+            return nothing("from", Skip.NO_VALUE)
         device = device_of(route, sender)
         if value.get("type") not in _READ or not isinstance(content, dict):
-            return ignored("payload")._replace(heard=(device,))
+            return nothing("payload")._replace(heard=(device,))
         if self._repeated(sender, value.get("id"), route.topic):
-            return ignored("payload", Skip.REPEATED)._replace(heard=(device,))
-        frame = self._frame(value, value.get("timestamp"), route, received, properties)
+            return nothing("payload", Skip.REPEATED)._replace(heard=(device,))
+        frame = self.frame(route, received, properties, value.get("timestamp"), root=value)
         radio = {key: value[key] for key in _RADIO if type(value.get(key)) is float}
-        return self._take({**radio, **content}, None, device=device, frame=frame)
+        return self.take({**radio, **content}, frame, device=device)
 
     def _repeated(self, sender: str, packet: Any, topic: str) -> bool:
         """Return whether another gateway has passed on the same packet."""
@@ -81,7 +82,7 @@ def _gateway(route: Route, name: str, payload: bytes) -> Content:
     except ValueError:
         number = ""
     if online is None or not number or len(name) > 9:  # noqa: PLR2004 - ! and 8 digits
-        return ignored("stat", Skip.UNMAPPED)
+        return nothing("stat", Skip.UNMAPPED)
     return state(route, device_of(route, number), online=online)
 
 

@@ -6,9 +6,9 @@ Format: OPC 10000-14 (PubSub), 7.2.5, and OPC 10000-6, 5.4 for the values.
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-from agent.decode.envelope import Envelope, is_named, nothing, own_device
+from agent.decode.device_ids import is_named, own_device
 from agent.decode.family import Content, Family, Properties, Route, Skip, Skipped
-from agent.decode.times import Moment
+from agent.decode.json_family import Frame, JsonFamily, nothing
 from agent.domain.records import Reading
 
 _STANDARD = "opcua/json/"
@@ -22,7 +22,7 @@ _VALUES = ("Value", "Body")
 _HEADER = frozenset({"Payload", "DataSetWriterId", "DataSetWriterName"})
 
 
-class OpcUaPubSub(Envelope):
+class OpcUaPubSub(JsonFamily):
     """Decoder of data messages; the field is named by its writer, so that two writers never mix."""
 
     topics: ClassVar[tuple[str, ...]] = ("opcua/#", "+/opcua/#", "http/#")
@@ -47,21 +47,22 @@ class OpcUaPubSub(Envelope):
             return Content((), text_only=True, states=((device, header.get("Status") == _OPERATIONAL),))
         if kind in _NO_DATA:
             return nothing(str(kind), Skip.NOT_A_VALUE)
-        moment = self.moment(properties, received, header.get("Timestamp"))
-        return self.join(self._messages(route, _messages_in(root), moment, device))
+        frame = self.frame(route, received, properties, header.get("Timestamp"), root=root)
+        return self.join(self._messages(_messages_in(root), frame, device))
 
-    def _messages(self, route: Route, messages: list[Any], moment: Moment, device: str) -> Iterator[Content]:
+    def _messages(self, messages: list[Any], frame: Frame, device: str) -> Iterator[Content]:
         for message in messages[:_MAX_MESSAGES]:
+            if isinstance(message, Skip):
+                yield nothing("messages", message)
+                continue
             if type(message) is not dict or message.get("MessageType") in _NO_FRAME:
                 yield nothing("message", Skip.NOT_A_VALUE, heard=(device,))
                 continue
-            yield from self._fields(route, message, moment, device)
+            yield from self._fields(message, frame, device)
         if len(messages) > _MAX_MESSAGES:
             yield nothing("messages", Skip.TOO_MANY)
 
-    def _fields(
-        self, route: Route, message: dict[str, Any], moment: Moment, device: str
-    ) -> Iterator[Content]:
+    def _fields(self, message: dict[str, Any], frame: Frame, device: str) -> Iterator[Content]:
         writer = self.name_in(message.get("DataSetWriterId")) or self.name_in(
             message.get("DataSetWriterName")
         )
@@ -72,7 +73,7 @@ class OpcUaPubSub(Envelope):
             yield nothing(writer or "Payload", Skip.NO_VALUE, heard=(device,))
             return
         if "Timestamp" in message:
-            moment = self.moment((), moment.received, message["Timestamp"])
+            frame = self.part_of(frame, message["Timestamp"])
         bad = _is_bad(message.get("Status"))
         for given, field in fields.items():
             own = self.name_in(given)
@@ -80,11 +81,9 @@ class OpcUaPubSub(Envelope):
                 yield Content((), skipped=(Skipped(ascii(given[:32]), Skip.BAD_NAME),))
                 continue
             name = f"{writer}.{own}" if writer else own
-            yield self._field(route, name, field, moment, device, bad=bad)
+            yield self._field(name, field, frame, device, bad=bad)
 
-    def _field(
-        self, route: Route, name: str, field: Any, moment: Moment, device: str, *, bad: bool
-    ) -> Content:
+    def _field(self, name: str, field: Any, frame: Frame, device: str, *, bad: bool) -> Content:
         value = field
         if type(field) is dict:
             key = next((key for key in _VALUES if key in field), None)
@@ -95,15 +94,16 @@ class OpcUaPubSub(Envelope):
             bad = bad or _is_bad(field.get("StatusCode", field.get("Status")))
             given = field.get("SourceTimestamp") or field.get("ServerTimestamp")
             if given is not None:
-                moment = self.moment((), moment.received, given)
+                frame = self.part_of(frame, given)
         if bad:
             return nothing(name, Skip.BAD_QUALITY, heard=(device,))
         if value is None:
             return nothing(name, Skip.NULL, heard=(device,))
         if type(value) is float and len(name) <= self.limits.max_string:  # by far the most
+            moment = frame.moment
             one = Reading(device, name, moment.at, value)
-            return Content((one,), time_from=moment.time_from, notes=moment.notes)
-        return self.take(route, value, moment, metric=name, device=device)
+            return Content((one,), time_from=moment.time_from, notes=moment.notes, off_s=moment.off_s)
+        return self.take(value, frame, device=device, metric=name)
 
 
 def _messages_in(root: Any) -> list[Any]:

@@ -6,10 +6,11 @@ Formats: https://www.opendtu.solar/firmware/mqtt_topics/ and https://ahoydtu.de/
 import re
 from typing import Any, ClassVar
 
-from agent.decode.envelope import Envelope, identify, label_by, nothing, split, with_unit
+from agent.decode.device_ids import identify, label_by
 from agent.decode.family import Content, Family, Properties, Route, Skip, Skipped
-from agent.decode.json_values import VALUE
+from agent.decode.json_family import JsonFamily, nothing
 from agent.decode.strict_json import to_text
+from agent.decode.values import VALUE
 
 _TOPIC = re.compile(
     r"(?:[^/]+/)?(?:solar/(?:\d{10,14}/(?:\d|status|device|name)|dtu|ac|dc)|inverter/(?:[^/]+/ch\d|total))(?:/.*)?",
@@ -28,19 +29,20 @@ _NO_VALUES = frozenset({
 _NO_BRANCHES = frozenset({"cmd", "ctrl", "device", "setup"})
 _MAX_INVERTERS = 64
 _LABELS = ("name", "serial")
-_UNITS = {
-    "power": "W", "powerdc": "W", "current": "A", "voltage": "V", "frequency": "Hz", "temperature": "°C",
-    "efficiency": "%", "irradiation": "%", "reactivepower": "var", "yieldday": "Wh", "yieldtotal": "kWh",
-    "limit_relative": "%", "limit_absolute": "W", "rssi": "dBm", "wifi_rssi": "dBm", "uptime": "s",
-    "p_ac": "W", "p_dc": "W", "u_ac": "V", "u_dc": "V", "i_ac": "A", "i_dc": "A", "f_ac": "Hz", "q_ac": "var",
-    "temp": "°C",
-}  # fmt: skip
 
 
-class OpenDtu(Envelope):
+class OpenDtu(JsonFamily):
     """Decoder of plain topics and of the JSON of the live data."""
 
     topics: ClassVar[tuple[str, ...]] = ("solar/#", "inverter/#", "+/solar/#")
+    DROPPED = _NO_VALUES
+    UNITS: ClassVar[dict[str, str]] = {
+        "power": "W", "powerdc": "W", "current": "A", "voltage": "V", "frequency": "Hz", "temperature": "°C",
+        "efficiency": "%", "irradiation": "%", "reactivepower": "var", "yieldday": "Wh", "yieldtotal": "kWh",
+        "limit_relative": "%", "limit_absolute": "W", "rssi": "dBm", "wifi_rssi": "dBm", "uptime": "s",
+        "p_ac": "W", "p_dc": "W", "u_ac": "V", "u_dc": "V", "i_ac": "A", "i_dc": "A", "f_ac": "Hz",
+        "q_ac": "var", "temp": "°C",
+    }  # fmt: skip
 
     def recognise(self, route: Route, payload: bytes) -> bool:  # noqa: ARG002 - the protocol's signature
         """Return whether it is a topic below the default base of one of the two."""
@@ -61,10 +63,10 @@ class OpenDtu(Envelope):
                 return nothing(metric or VALUE, Skip.EMPTY)
             if levels[-1] in _NO_VALUES or not _NO_BRANCHES.isdisjoint(levels[:-1]):
                 return nothing(metric or VALUE, Skip.NOT_A_VALUE)
-        content = self.take(route, value, self.moment(properties, received), metric=metric, device=device)
-        readings = tuple(with_unit(one, _UNITS) for one in content.readings)
+        frame = self.frame(route, received, properties, root=value)
+        content = self.take(value, frame, device=device, metric=metric)
         more = (Skipped("inverters", Skip.TOO_MANY),) if payload.count(b'"serial"') > _MAX_INVERTERS else ()
-        return content._replace(readings=readings, skipped=more + content.skipped)
+        return content._replace(skipped=more + content.skipped)
 
 
 def _below(levels: list[str]) -> str:
@@ -83,7 +85,7 @@ def _plain(value: Any) -> Any:
         return value
     if "v" in value and value.keys() <= {"v", "u", "d", "max"}:
         return {"value": value["v"], **({"unit": value["u"]} if type(value.get("u")) is str else {})}
-    return {key: _plain(one) for key, one in split(value, _NO_VALUES)[0].items()}
+    return {key: _plain(one) for key, one in value.items()}
 
 
 FAMILY: type[Family] = OpenDtu

@@ -5,8 +5,9 @@ Topics and payloads: https://docs.openmqttgateway.com/use/ble.html, .../use/rf.h
 
 from typing import Any, ClassVar
 
+from agent.decode.device_ids import device_of, identity
 from agent.decode.family import Content, Family, Properties, Route, Skip
-from agent.decode.json_family import JsonFamily, device_of, identity, ignored
+from agent.decode.json_family import JsonFamily, nothing
 from agent.decode.radio_names import RADIO_KEYS, radio_device, radio_unit
 
 _BLE, _RTL = "BTtoMQTT", "RTL_433toMQTT"
@@ -68,25 +69,25 @@ class OpenMqttGateway(JsonFamily):
         levels = route.topic.split("/")
         kind = next((level for level in levels if level in _GATEWAYS), None)
         if kind in _CODES or levels[-1] == "version" or "commands" in levels:
-            return ignored(levels[-1][:64])
+            return nothing(levels[-1][:64])
         place = levels.index(kind) if kind is not None else len(levels) - 1
         gateway = levels[max(0, place - 1)]
         if levels[-1] == "LWT":
-            return self._state(route, device_of(route, gateway), payload)
-        value = self._parse(payload)
+            return self.read_state(route, device_of(route, gateway), payload)
+        value = self.parse_or_text(payload)
         if not isinstance(value, dict):
-            return ignored(levels[-1][:64], Skip.TEXT)
-        frame = self._frame(value, value.get("time"), route, received, properties)
+            return nothing(levels[-1][:64], Skip.TEXT)
+        frame = self.frame(route, received, properties, value.get("time"), root=value)
         if kind in _SENSORS and not ("id" in value and "model" in value):
             metric = ".".join(levels[place + 1 :]) or None
-            return self._take(value, metric, device=device_of(route, gateway), frame=frame)
+            return self.take(value, frame, device=device_of(route, gateway), metric=metric)
         own = _identity(kind, value)
         if own is None:
-            return ignored("id", Skip.NO_VALUE)
-        return self._take(value, None, device=_ble_device(route, own), frame=frame)
+            return nothing("id", Skip.NO_VALUE)
+        return self.take(value, frame, device=_ble_device(route, own))
 
-    def _unit(self, metric: str) -> str | None:
-        return super()._unit(metric) or radio_unit(metric)
+    def unit_of(self, metric: str) -> str | None:
+        return super().unit_of(metric) or radio_unit(metric)
 
 
 def _identity(kind: str | None, value: dict[str, Any]) -> str | None:

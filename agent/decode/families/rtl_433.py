@@ -5,8 +5,9 @@ Topics: https://triq.org/rtl_433/INTEGRATION.html and the option ``-F mqtt``.
 
 from typing import Any, ClassVar
 
+from agent.decode.device_ids import device_of
 from agent.decode.family import Content, Family, Properties, Route, Skip
-from agent.decode.json_family import JsonFamily, device_of, ignored
+from agent.decode.json_family import JsonFamily, nothing
 from agent.decode.radio_names import RADIO_KEYS, radio_device, radio_unit
 
 _DEVICES = "devices"
@@ -25,28 +26,28 @@ class Rtl433(JsonFamily):
 
     def decode(self, route: Route, payload: bytes, received: float, properties: Properties) -> Content:
         """Return the readings of ``payload``; see :class:`agent.decode.family.Decoder`."""
-        value = self._parse(payload)
+        value = self.parse_or_text(payload)
         levels = route.topic.split("/")
         if isinstance(value, dict):
             return self._event(value, route, received, properties)
         if _DEVICES not in levels[:-2]:
-            return ignored(levels[-1][:64])
+            return nothing(levels[-1][:64])
         place = levels.index(_DEVICES)
         metric = levels[-1]
         if metric.casefold() in self.DROPPED or value is None:
-            return ignored(metric[:64])
+            return nothing(metric[:64])
         device = device_of(route, "/".join(levels[place + 1 : -1]))
-        frame = self._frame(None, None, route, received, properties)
-        return self._take(value, metric, device=device, frame=frame)
+        frame = self.frame(route, received, properties)
+        return self.take(value, frame, device=device, metric=metric)
 
     def _event(self, value: dict[str, Any], route: Route, received: float, properties: Properties) -> Content:
         own = radio_device(value)
         if own is None:
-            return ignored("model", Skip.NO_VALUE)
-        frame = self._frame(value, value.get("time"), route, received, properties)
-        return self._take(value, None, device=device_of(route, own), frame=frame)
+            return nothing("model", Skip.NO_VALUE)
+        frame = self.frame(route, received, properties, value.get("time"), root=value)
+        return self.take(value, frame, device=device_of(route, own))
 
-    def _unit(self, metric: str) -> str | None:
+    def unit_of(self, metric: str) -> str | None:
         return radio_unit(metric)
 
 

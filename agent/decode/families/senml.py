@@ -4,11 +4,11 @@ import re
 from math import isfinite
 from typing import Any, ClassVar
 
-from agent.decode.envelope import Envelope, is_named
+from agent.decode.device_ids import is_named
 from agent.decode.family import Content, Family, Note, Properties, Route, Skip, Skipped
-from agent.decode.json_values import VALUE
+from agent.decode.json_family import Frame, JsonFamily
 from agent.decode.times import Moment
-from agent.decode.values import is_name, read_unit
+from agent.decode.values import VALUE, is_name, read_unit
 from agent.domain.records import DecodeError, DecodeReason, Reading
 
 _HEAD = re.compile(rb'\[\s*\{[^{}\[\]]{0,512}"(?:bn|n)"\s*:')
@@ -18,7 +18,7 @@ _ABSOLUTE = 2.0**28  # a time below it is relative to now
 _TEXT = {"vs": Skip.TEXT, "vd": Skip.NOT_A_VALUE}
 
 
-class SenML(Envelope):
+class SenML(JsonFamily):
     """Decoder of SenML packs."""
 
     topics: ClassVar[tuple[str, ...]] = ("#",)
@@ -40,26 +40,29 @@ class SenML(Envelope):
         if type(records) is not list:
             records = [records]
         base: dict[str, Any] = {}
-        moment = self.moment(properties, received)
-        return self.join([self._record(route, one, base, moment) for one in records])
+        frame = self.frame(route, received, properties)
+        return self.join([self._record(route, one, base, frame) for one in records])
 
-    def _record(self, route: Route, record: Any, base: dict[str, Any], moment: Moment) -> Content:
+    def _record(self, route: Route, record: Any, base: dict[str, Any], frame: Frame) -> Content:
         if type(record) is not dict:
-            return Content((), skipped=(Skipped(VALUE, Skip.NOT_A_VALUE),))
-        must = next((key for key in record if key.endswith("_")), None)
-        if must is not None:
-            raise DecodeError(DecodeReason.NO_READINGS, f"field {must!a} must be understood and is not")
-        base.update((key, value) for key, value in record.items() if key.startswith("b"))
+            why = record if isinstance(record, Skip) else Skip.NOT_A_VALUE
+            return Content((), skipped=(Skipped(VALUE, why),))
+        for key, value in record.items():
+            if key[-1:] == "_":
+                raise DecodeError(DecodeReason.NO_READINGS, f"field {key!a} must be understood and is not")
+            if key[:1] == "b":
+                base[key] = value
         device, name = self._names(route, _text(base.get("bn")), _text(record.get("n")))
         if name is None:
             return Content((), skipped=(Skipped(_text(record.get("n")) or VALUE, Skip.BAD_NAME),))
-        at, notes = self._time(_number(base.get("bt")) + _number(record.get("t")), base, record, moment)
+        at, notes = self._time(_number(base.get("bt")) + _number(record.get("t")), base, record, frame)
         values, skipped = _values(name, record, base)
         unit = read_unit(record.get("u")) or read_unit(base.get("bu"))
         update_s = _number(record.get("ut"))
         return Content(
             tuple(Reading(device, metric, at.at, value, unit) for metric, value in values),
             time_from=at.time_from,
+            off_s=at.off_s,
             notes=notes,
             skipped=skipped,
             heard=(device,),
@@ -74,12 +77,12 @@ class SenML(Envelope):
         return route.device, self.name_in(base + own)
 
     def _time(
-        self, given: float, base: dict[str, Any], record: dict[str, Any], moment: Moment
+        self, given: float, base: dict[str, Any], record: dict[str, Any], frame: Frame
     ) -> tuple[Moment, tuple[Note, ...]]:
         if "bt" not in base and "t" not in record:
-            return moment, moment.notes
-        given = given if given >= _ABSOLUTE else moment.received + given
-        found = self.moment((), moment.received, given)
+            return frame.moment, frame.moment.notes
+        given = given if given >= _ABSOLUTE else frame.moment.received + given
+        found = self.part_of(frame, given).moment
         return found, found.notes
 
 

@@ -8,8 +8,9 @@ import re
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
+from agent.decode.device_ids import device_of
 from agent.decode.family import Content, Family, Properties, Route, Skip, Skipped
-from agent.decode.json_family import Frame, JsonFamily, device_of, ignored, joined
+from agent.decode.json_family import Frame, JsonFamily, nothing
 
 _GEN1 = "shellies/"
 _COMPONENT = re.compile(r"[a-z][a-z0-9_]{0,31}:\d{1,6}", re.ASCII)
@@ -69,36 +70,36 @@ class Shelly(JsonFamily):
         own, rest = _split(route.topic)
         device = device_of(route, own) if own else route.device
         if (_COMMANDS & set(rest[-2:]) and rest != _EVENTS) or rest[:1] == ["debug"] or (own and not rest):
-            return ignored(route.topic.rpartition("/")[2][:64])
+            return nothing(route.topic.rpartition("/")[2][:64])
         if rest == ["online"]:
-            return self._state(route, device, payload)
-        value = self._parse(payload)
+            return self.read_state(route, device, payload)
+        value = self.parse_or_text(payload)
         if rest == _EVENTS:
             return self._notification(value, route, device, received, properties)
-        frame = self._frame(value, None, route, received, properties)
+        frame = self.frame(route, received, properties, root=value)
         if rest[:1] == ["status"] and len(rest) == 2:  # noqa: PLR2004 - status and component
-            content = joined(self._components({rest[1]: value}, device, frame), self._limits)
+            content = self.join(self._components({rest[1]: value}, device, frame))
             return content._replace(expected_s=_expected(value, device))
         if not own:
-            return self._take(value, route.metric, device=device, frame=frame)
+            return self.take(value, frame, device=device, metric=route.metric)
         return self._gen1(rest, value, device, frame)
 
     def _gen1(self, rest: list[str], value: Any, device: str, frame: Frame) -> Content:
         if value is None or any(level in _NOT_READ or level.startswith("input_event") for level in rest):
-            return ignored(".".join(rest)[:64])
+            return nothing(".".join(rest)[:64])
         if any(level.endswith("_f") for level in rest):
             return Content((), text_only=True, skipped=(Skipped(".".join(rest)[:64], Skip.OTHER_UNIT),))
         metric = None if rest == ["status"] else ".".join(rest)
-        return self._take(value, metric, device=device, frame=frame)
+        return self.take(value, frame, device=device, metric=metric)
 
     def _notification(
         self, value: Any, route: Route, device: str, received: float, properties: Properties
     ) -> Content:
         params = value.get("params") if isinstance(value, dict) else None
         if not isinstance(params, dict):
-            return ignored("params", Skip.NO_VALUE)
-        frame = self._frame(value, params.get("ts"), route, received, properties)
-        content = joined(self._components(params, device, frame), self._limits)
+            return nothing("params", Skip.NO_VALUE)
+        frame = self.frame(route, received, properties, params.get("ts"), root=value)
+        content = self.join(self._components(params, device, frame))
         if not content.readings:
             content = content._replace(heard=(device,))
         return content._replace(expected_s=_expected(params.get("sys"), device))
@@ -110,15 +111,15 @@ class Shelly(JsonFamily):
                 continue
             if kind in _OWN:
                 status = {key: status[key] for key in _READ_OF_OWN.get(kind, ()) if key in status}  # noqa: PLW2901
-                yield self._take(status, name, device=device, frame=frame)
+                yield self.take(status, frame, device=device, metric=name)
             elif kind == "devicepower" and _on_mains(status):
                 yield Content((), skipped=(Skipped(f"{name}.battery", Skip.NO_VALUE),))
                 rest = {key: item for key, item in status.items() if key != "battery"}
-                yield self._take(rest, name, device=device, frame=frame)
+                yield self.take(rest, frame, device=device, metric=name)
             else:
-                yield self._take(status, name, device=device, frame=frame)
+                yield self.take(status, frame, device=device, metric=name)
 
-    def _unit(self, metric: str) -> str | None:
+    def unit_of(self, metric: str) -> str | None:
         parts = metric.casefold().split(".")
         last = parts[-2] if parts[-1].isdecimal() and len(parts) > 1 else parts[-1]
         found = self.UNITS.get(last)

@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import ClassVar, NamedTuple
 
-from agent.decode.envelope import MAX_SKIPPED, Envelope, nothing
 from agent.decode.family import (
     Content,
     DecodeLimits,
@@ -19,6 +18,7 @@ from agent.decode.family import (
     Skipped,
     TimeFrom,
 )
+from agent.decode.json_family import MAX_SKIPPED, Frame, JsonFamily, nothing
 from agent.decode.sparkplug_births import NODE, Births, Node, Rebirths, bd_seq_of
 from agent.decode.sparkplug_payload import Metric, Payload, parse_payload, read_number, rebirth_command
 from agent.domain.records import Reading
@@ -45,7 +45,7 @@ class Address(NamedTuple):
         return self.node if self.device == NODE else f"{self.node}/{self.device}"
 
 
-class Sparkplug(Envelope):
+class Sparkplug(JsonFamily):
     """Decoder of one namespace. The topic names node and device, whatever the source calls its levels."""
 
     topics: ClassVar[tuple[str, ...]] = ("spBv1.0/#", "+/spBv1.0/#")
@@ -84,7 +84,8 @@ class Sparkplug(Envelope):
             self._rebirths.settle(address.node)
         node = self._births.find(address.node) or Node()
         lost = node.lost_before(message.seq) and address.kind != "NBIRTH"
-        content = self._readings(address, node, message, received, properties)
+        frame = self.frame(route, received, properties, _float(message.timestamp))
+        content = self._readings(address, node, message, frame)
         if lost:
             content = content._replace(notes=(*content.notes, Note.SEQUENCE_GAP))
         if address.kind in _BIRTHS:
@@ -96,15 +97,14 @@ class Sparkplug(Envelope):
             return content._replace(request=(address.command, rebirth_command(received)))
         return content
 
-    def _readings(
-        self, address: Address, node: Node, message: Payload, received: float, properties: Properties
-    ) -> Content:
+    def _readings(self, address: Address, node: Node, message: Payload, frame: Frame) -> Content:
         device = address.id
-        base = self.moment(properties, received, _float(message.timestamp))
+        base = frame.moment
         readings: dict[tuple[str, float], Reading] = {}
+        history: dict[tuple[str, float], Reading] = {}
         skipped: list[Skipped] = [Skipped("metrics", Skip.TOO_MANY)] if message.more else []
         notes = dict.fromkeys(base.notes)
-        time_from = base.time_from
+        time_from, off_s = base.time_from, base.off_s
         for metric in message.metrics:
             name, found, unit = _resolve(node, address.device, metric)
             if isinstance(found, Skip):
@@ -112,18 +112,21 @@ class Sparkplug(Envelope):
                 continue
             moment = base
             if metric.timestamp is not None and metric.timestamp != message.timestamp:
-                moment = self.moment((), received, _float(metric.timestamp))
+                moment = self.part_of(frame, _float(metric.timestamp)).moment
                 notes.update(dict.fromkeys(moment.notes))
                 if moment.time_from is TimeFrom.PAYLOAD:
                     time_from = TimeFrom.PAYLOAD
-            if (name, moment.at) in readings:
+                off_s = moment.off_s if off_s is None else off_s
+            taken = history if metric.historical else readings
+            if (name, moment.at) in taken:
                 skipped.append(Skipped(name, Skip.REPEATED))
                 notes[Note.REPEATED] = None
                 continue
-            readings[name, moment.at] = Reading(device, name, moment.at, found, unit)
+            taken[name, moment.at] = Reading(device, name, moment.at, found, unit)
         return Content(
             tuple(readings.values()), not readings, time_from, None, tuple(notes),
-            tuple(sorted(skipped, key=_rank)[:MAX_SKIPPED]), heard=() if readings else (device,),
+            tuple(sorted(skipped, key=_rank)[:MAX_SKIPPED]), heard=() if readings or history else (device,),
+            history=tuple(history.values()), off_s=off_s,
         )  # fmt: skip
 
     def _death(self, address: Address, message: Payload) -> Content:
@@ -161,8 +164,6 @@ def _resolve(node: Node, device: str, metric: Metric) -> tuple[str, float | Skip
         return "a name", Skip.BAD_NAME, None
     if name == "bdSeq" or name.startswith(_CONTROL):
         return name, Skip.NOT_A_VALUE, None
-    if metric.historical:
-        return name, Skip.HISTORY, None
     if metric.bad:
         return name, Skip.BAD_QUALITY, None
     datatype = metric.datatype if metric.datatype is not None else known.datatype if known else None

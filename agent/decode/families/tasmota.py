@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from agent.decode.family import Content, Family, Properties, Route
-from agent.decode.json_family import Frame, JsonFamily, device_of, identity, ignored, joined
+from agent.decode.device_ids import device_of, identity
+from agent.decode.family import Content, Family, Properties, Route, Skip
+from agent.decode.json_family import Frame, JsonFamily, nothing
+from agent.decode.obis import read_obis
 
 _PREFIXES = frozenset({"tele", "stat", "cmnd"})
 _SUFFIX = re.compile(
@@ -61,31 +63,33 @@ class Tasmota(JsonFamily):
         *levels, last = route.topic.split("/")
         prefix = next((level for level in levels if level in _PREFIXES), None)
         if prefix == "cmnd" or route.topic.startswith(_DISCOVERY):
-            return ignored(last[:64])
+            return nothing(last[:64])
         device = route.device
         if prefix is not None:
             levels.remove(prefix)
             device = device_of(route, "/".join(levels) or route.device)
         if last == "LWT":
-            return self._state(route, device, payload)
-        value = self._parse(payload)
+            return self.read_state(route, device, payload)
+        value = self.parse_or_text(payload)
         if isinstance(value, dict):
             value = value.get(_INSIDE[last], value) if last in _INSIDE else value
         if not isinstance(value, dict):
             if value is None or not _POWER.fullmatch(last):
-                return ignored(last[:64])
-            return self._take(
-                value, last, device=device, frame=self._frame(None, None, route, received, properties)
-            )
-        frame = self._frame(value, value.get("Time"), route, received, properties)
+                return nothing(last[:64])
+            return self.take(value, self.frame(route, received, properties), device=device, metric=last)
+        frame = self.frame(route, received, properties, value.get("Time"), root=value)
         if last == "RESULT":
             return self._result(value, device, frame)
         if last.startswith(("INFO", "STATUS")) and last not in _INSIDE:
-            return ignored(last)
+            return nothing(last)
         return self._telemetry(value, device, frame)
 
     def _result(self, value: dict[str, Any], device: str, frame: Frame) -> Content:
         """Take power states and zigbee sensors from the answers to commands; the rest are settings."""
+        serial = value.get("SerialReceived", value.get("SSerialReceived"))
+        if type(serial) is str:  # a meter on the serial port
+            found = read_obis(serial, self.limits)
+            return self.take(found, frame, device=device) if found else nothing("SerialReceived", Skip.TEXT)
         kept = {key: item for key, item in value.items() if _POWER.fullmatch(key) or key == _ZIGBEE}
         period = value.get("TelePeriod")
         content = self._telemetry(kept, device, frame)
@@ -97,10 +101,10 @@ class Tasmota(JsonFamily):
         zigbee = value.get(_ZIGBEE)
         if isinstance(zigbee, dict):
             rest = {key: item for key, item in value.items() if key not in {_ZIGBEE, "Time"}}
-            own = self._take(rest, None, device=device, frame=frame)
+            own = self.take(rest, frame, device=device)
             heard = own.heard if not zigbee else ()  # a bridge that only passes on has no values of its own
-            return joined([*self._zigbee(zigbee, device, frame), own._replace(heard=heard)], self._limits)
-        content = self._take(value, None, device=device, frame=frame)
+            return self.join([*self._zigbee(zigbee, device, frame), own._replace(heard=heard)])
+        content = self.take(value, frame, device=device)
         units = {key: _unit_text(value.get(key), usual) for key, usual in _UNIT_KEYS.items()}
         readings = tuple(
             replace(one, unit=units[key])
@@ -115,9 +119,9 @@ class Tasmota(JsonFamily):
         for address, item in fields.items():
             sensor = identity(address)
             if sensor is not None and isinstance(item, dict):
-                yield self._take(item, None, device=f"{bridge}/{sensor}", frame=frame)
+                yield self.take(item, frame, device=f"{bridge}/{sensor}")
 
-    def _unit(self, metric: str) -> str | None:
+    def unit_of(self, metric: str) -> str | None:
         if _POWER.fullmatch(metric.rpartition(".")[2]):
             return None  # POWER is a switch, Power is in watts
         parts = metric.casefold().split(".")

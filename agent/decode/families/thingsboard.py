@@ -6,16 +6,16 @@ Format: https://thingsboard.io/docs/reference/mqtt-api/ and .../gateway-mqtt-api
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-from agent.decode.envelope import Envelope, nothing, own_device
+from agent.decode.device_ids import own_device
 from agent.decode.family import Content, Family, Properties, Route, Skip, Skipped
-from agent.decode.times import Moment
+from agent.decode.json_family import Frame, JsonFamily, nothing
 
 _STANDARD = "v1/gateway/"
 _STATES = {"connect": True, "disconnect": False}
 _TELEMETRY = frozenset({"telemetry", "t"})
 
 
-class ThingsBoard(Envelope):
+class ThingsBoard(JsonFamily):
     """Decoder of telemetry, and of the connect and disconnect messages of a gateway."""
 
     topics: ClassVar[tuple[str, ...]] = (
@@ -34,12 +34,12 @@ class ThingsBoard(Envelope):
             return self._state(route, value, online=_STATES[event])
         if event not in _TELEMETRY and (_STANDARD in route.topic or "v1/devices/" in route.topic):
             return nothing(event, Skip.NOT_A_VALUE)  # attributes and calls are not measured
-        moment = self.moment(properties, received)
+        frame = self.frame(route, received, properties)
         if type(value) is dict and _is_gateway(route, value):
-            return self.join(self._devices(route, value, moment))
-        return self.join(self._entries(route, value, moment, route.device))
+            return self.join(self._devices(route, value, frame))
+        return self.join(self._entries(route, value, frame, route.device))
 
-    def _devices(self, route: Route, value: dict[str, Any], moment: Moment) -> Iterator[Content]:
+    def _devices(self, route: Route, value: dict[str, Any], frame: Frame) -> Iterator[Content]:
         for given, entries in value.items():
             name = self.name_in(given)
             if type(entries) not in {dict, list}:
@@ -47,18 +47,21 @@ class ThingsBoard(Envelope):
             elif name is None:
                 yield Content((), skipped=(Skipped(ascii(given[:32]), Skip.BAD_NAME),))
             else:
-                yield from self._entries(route, entries, moment, own_device(route, name, _STANDARD))
+                yield from self._entries(route, entries, frame, own_device(route, name, _STANDARD))
 
-    def _entries(self, route: Route, value: Any, moment: Moment, device: str) -> Iterator[Content]:
+    def _entries(self, route: Route, value: Any, frame: Frame, device: str) -> Iterator[Content]:
         entries = value if type(value) is list else [value]
         if not entries:
             yield nothing(route.metric or "telemetry", Skip.EMPTY, heard=(device,))
         for entry in entries:
-            at, values = moment, entry
+            if type(value) is list and type(entry) is list:
+                yield nothing(route.metric or "telemetry", Skip.NOT_A_VALUE, heard=(device,))
+                continue
+            at, values = frame, entry
             if type(entry) is dict and "ts" in entry and type(entry.get("values")) is dict:
-                at = self.moment((), moment.received, entry["ts"])
+                at = self.part_of(frame, entry["ts"])
                 values = entry["values"]
-            yield self.take(route, values, at, metric=route.metric, device=device)
+            yield self.take(values, at, device=device, metric=route.metric)
 
     def _state(self, route: Route, value: Any, *, online: bool) -> Content:
         name = self.name_in(value.get("device")) if type(value) is dict else None

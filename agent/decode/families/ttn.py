@@ -6,15 +6,16 @@ Format: https://www.thethingsindustries.com/docs/integrations/data-formats/
 import re
 from typing import Any, ClassVar
 
-from agent.decode.envelope import Envelope, device_in, is_named, nothing
+from agent.decode.device_ids import device_in, is_named
 from agent.decode.family import Content, Family, Properties, Route, Skip
+from agent.decode.json_family import JsonFamily, nothing
 from agent.decode.lorawan import read_uplink
 
 _TOPIC = re.compile(r"(?:(.+)/)?v3/([^/]+)/devices/([^/]+)/.+", re.DOTALL)
 DECODED = "decoded_payload"
 
 
-class TheThingsStack(Envelope):
+class TheThingsStack(JsonFamily):
     """Decoder of uplinks, from MQTT or from a webhook."""
 
     topics: ClassVar[tuple[str, ...]] = ("v3/+/devices/+/#", "http/#")
@@ -37,9 +38,10 @@ class TheThingsStack(Envelope):
             return nothing(DECODED, Skip.NOT_A_VALUE, heard=heard)
         if root.get("simulated") is True or uplink.get("simulated") is True:
             return nothing(DECODED, Skip.NOT_A_VALUE)
-        moment = self.moment(properties, received, uplink.get("received_at"), root.get("received_at"))
+        times = uplink.get("received_at"), root.get("received_at")
+        frame = self.frame(route, received, properties, *times, root=root)
         values, radio = uplink.get(key), uplink.get("rx_metadata")
-        return read_uplink(self, route, device, values, radio, moment, name=key)
+        return read_uplink(self, frame, device, values, radio, name=key)
 
     def _device_in(self, root: dict[str, Any]) -> str | None:
         ids = root.get("end_device_ids")

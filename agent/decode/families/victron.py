@@ -6,10 +6,11 @@ Format: https://github.com/victronenergy/dbus-flashmq
 import re
 from typing import Any, ClassVar
 
-from agent.decode.envelope import Envelope, is_named, label_by, nothing, split, with_unit
+from agent.decode.device_ids import is_named, label_by
 from agent.decode.family import Content, Family, Properties, Route, Skip
-from agent.decode.json_values import VALUE
+from agent.decode.json_family import JsonFamily, nothing
 from agent.decode.strict_json import to_text
+from agent.decode.values import VALUE
 
 _TOPIC = re.compile(r"(?:(.+)/)?N/([^/]+)/([^/]+)/(\d+)/(.+)", re.DOTALL)
 _LABELS = ("name", "Name", "id", "Id", "instance")
@@ -23,18 +24,19 @@ _NO_VALUES = frozenset({
     "availablebatteryservices",
 })  # fmt: skip
 _NO_BRANCHES = frozenset({"mgmt", "settings", "devices", "info", "link"})
-# Units by the last part of the path: the bus uses one unit for each.
-_UNITS = {
-    "soc": "%", "soh": "%", "voltage": "V", "v": "V", "current": "A", "i": "A", "power": "W", "p": "W",
-    "s": "VA", "frequency": "Hz", "f": "Hz", "temperature": "°C", "temp": "°C", "consumedamphours": "Ah",
-    "capacity": "Ah", "timetogo": "s", "energy": "kWh", "humidity": "%", "irradiance": "W/m²",
-}  # fmt: skip
 
 
-class Victron(Envelope):
+class Victron(JsonFamily):
     """Decoder of the notifications of a GX device."""
 
     topics: ClassVar[tuple[str, ...]] = ("N/+/+/+/#",)
+    DROPPED = _NO_VALUES
+    # Units by the last part of the path: the bus uses one unit for each.
+    UNITS: ClassVar[dict[str, str]] = {
+        "soc": "%", "soh": "%", "voltage": "V", "v": "V", "current": "A", "i": "A", "power": "W", "p": "W",
+        "s": "VA", "frequency": "Hz", "f": "Hz", "temperature": "°C", "temp": "°C", "consumedamphours": "Ah",
+        "capacity": "Ah", "timetogo": "s", "energy": "kWh", "humidity": "%", "irradiance": "W/m²",
+    }  # fmt: skip
 
     def recognise(self, route: Route, payload: bytes) -> bool:
         """Return whether it is a notification: a value in an object, or empty."""
@@ -51,14 +53,14 @@ class Victron(Envelope):
             return nothing(metric, Skip.NOT_A_VALUE)
         if not to_text(payload).strip():
             return nothing(metric, Skip.EMPTY)  # the device has left the bus
-        value = self.parse_object(payload).get("value")
+        root = self.parse_object(payload)
+        value = root.get("value")
         if path.lower() == _CONNECTED and type(value) is float and value in {0.0, 1.0}:
             return Content((), text_only=True, states=((device, value == 1.0),))
         if value is None:
             return nothing(metric, Skip.NULL, heard=(device,))
-        moment = self.moment(properties, received)
-        content = self.take(route, _named(value), moment, metric=metric, device=device)
-        return content._replace(readings=tuple(with_unit(one, _UNITS) for one in content.readings))
+        frame = self.frame(route, received, properties, root=root)
+        return self.take(_named(value), frame, device=device, metric=metric)
 
 
 def _is_no_value(service: str, path: str) -> bool:
@@ -73,7 +75,7 @@ def _named(value: Any) -> Any:
     labels = label_by(value, _LABELS)
     if labels is None:
         return value
-    return {label: split(item, _NO_VALUES)[0] for label, item in zip(labels, value, strict=True)}
+    return dict(zip(labels, value, strict=True))
 
 
 FAMILY: type[Family] = Victron

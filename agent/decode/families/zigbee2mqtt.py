@@ -5,8 +5,9 @@ Topics and payloads: https://www.zigbee2mqtt.io/guide/usage/mqtt_topics_and_mess
 
 from typing import ClassVar
 
+from agent.decode.device_ids import device_of
 from agent.decode.family import Content, Family, Properties, Route
-from agent.decode.json_family import JsonFamily, device_of, ignored
+from agent.decode.json_family import JsonFamily, nothing
 
 _BASE = "zigbee2mqtt/"
 _AVAILABILITY = "/availability"
@@ -20,7 +21,8 @@ class Zigbee2Mqtt(JsonFamily):
     DROPPED = frozenset({
         "last_seen", "update", "update_available", "device", "elapsed", "color_mode", "color_options",
         "ieee_address", "network_address", "software_build_id", "date_code", "action_transaction_time",
-        "action_group", "action_rate", "action_transition_time",
+        "action_group", "action_rate", "action_transition_time", "holidays", "workdays", "weekly_schedule",
+        "schedule", "window_detection_params",
     })  # fmt: skip
     UNITS: ClassVar[dict[str, str]] = {
         "temperature": "°C", "local_temperature": "°C", "device_temperature": "°C", "humidity": "%",
@@ -39,11 +41,11 @@ class Zigbee2Mqtt(JsonFamily):
         name = topic.removeprefix(_BASE) if topic.startswith(_BASE) else None
         levels = topic.split("/")
         if (name is not None and name.startswith("bridge/")) or _COMMANDS & set(levels[2:][-2:]):
-            return ignored(levels[-1][:64])
+            return nothing(levels[-1][:64])
         if topic.endswith(_AVAILABILITY):
             device = name.removesuffix(_AVAILABILITY) if name else route.device.removesuffix(_AVAILABILITY)
-            return self._state(route, device if name is None else device_of(route, device), payload)
-        value = self._parse(payload)
+            return self.read_state(route, device if name is None else device_of(route, device), payload)
+        value = self.parse_or_text(payload)
         metric = route.metric
         if name is not None:
             # `output: attribute` publishes each key on a topic of its own.
@@ -54,8 +56,8 @@ class Zigbee2Mqtt(JsonFamily):
         else:
             device = route.device
         given = value.get("last_seen") if isinstance(value, dict) else None
-        frame = self._frame(value, given, route, received, properties)
-        return self._take(value, metric, device=device, frame=frame)
+        frame = self.frame(route, received, properties, given, root=value)
+        return self.take(value, frame, device=device, metric=metric)
 
 
 FAMILY: type[Family] = Zigbee2Mqtt

@@ -1,0 +1,1 @@
+"""Readings of the past, and the run over them."""

@@ -1,0 +1,297 @@
+"""Tables of readings in CSV files: a row per value, or a column per metric.
+
+The first line names the columns. With ``metric`` and ``value`` a row is one value; else each further column
+is a metric. Times are Unix seconds (or ms, µs, ns) or ISO 8601, in UTC where they name no zone.
+"""
+
+import csv
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from itertools import groupby
+from math import isfinite
+from operator import itemgetter
+from pathlib import Path
+
+from agent.commands.offline.stream import Stream, Tabled, Unread, tabled
+from agent.commands.printing import UnknownError, printable
+from agent.decode.family import Note
+from agent.decode.times import read_time
+from agent.decode.values import Found, is_name, read_unit, read_value
+from agent.domain.records import Reading
+
+TIMES = ("time", "timestamp", "ts", "date", "datetime", "at", "_time", "last_changed", "last_updated")
+DEVICES = ("device", "device_id", "sensor", "entity_id")
+METRICS = ("metric", "name", "field", "_field")
+VALUES = ("value", "val", "state", "_value")
+UNITS = ("unit", "unit_of_measurement")
+MAX_COLUMNS = 1000
+MAX_NAME = 256
+MAX_FIELD = 4096  # characters of a value
+MAX_LINE = 65_536  # characters; a longer line is cut into several
+MAX_SORTED = 3_000_000  # rows that are sorted in memory
+_YEAR_2000 = 946_684_800.0
+
+Row = tuple[float, str, tuple[Reading, ...]]  # time, device, readings
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The names that the user gives for a table that has none of its own."""
+
+    device: str | None = None
+    metric: str | None = None
+    unit: str | None = None
+
+
+def open_table(path: Path, names: Names) -> Stream:
+    """Check a table and return its stream; one that is not in order of time is sorted.
+
+    Raises:
+        UnknownError: it holds no reading; the text names the first fault.
+    """
+    first, last, in_order, unread = float("inf"), float("-inf"), True, Unread()
+    for at, _device, _readings in _rows(path, names, unread):
+        in_order = in_order and at >= last
+        first, last = min(first, at), at
+    if last == float("-inf"):
+        raise UnknownError(printable(f"{path}: holds no reading{unread.first()}"))
+    return Stream(
+        label=path.name,
+        kind="table",
+        first=first,
+        timed=True,
+        play=partial(_play, path, names, in_order),
+    )
+
+
+def _play(path: Path, names: Names, in_order: bool, unread: Unread) -> Iterator[Tabled]:  # noqa: FBT001 - of a partial
+    rows = _rows(path, names, unread)
+    if not in_order:
+        kept = list(_limited(rows, path))
+        kept.sort(key=itemgetter(0))
+        rows = iter(kept)
+    for (at, _device), group in groupby(rows, key=itemgetter(0, 1)):
+        yield tabled(path.name, at, tuple(reading for row in group for reading in row[2]))
+
+
+def _limited(rows: Iterator[Row], path: Path) -> Iterator[Row]:
+    for number, row in enumerate(rows):
+        if number >= MAX_SORTED:
+            raise UnknownError(
+                f"{printable(str(path))}: has more than {MAX_SORTED:,} rows that are not in order of time;"
+                " sort the file"
+            )
+        yield row
+
+
+# ------------------------------------------------------------------------------------------ rows
+
+
+def _rows(path: Path, names: Names, unread: Unread) -> Iterator[Row]:
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+        first, number = file.readline(MAX_LINE), 1
+        while first.startswith("#") or first in ("\n", "\r\n"):  # annotations of InfluxDB
+            first, number = file.readline(MAX_LINE), number + 1
+        delimiter = max(",;\t", key=first.count)
+        header = [cell.strip() for cell in next(csv.reader([first], delimiter=delimiter), [])]
+        make, begin = _layout(path, header, names, comma=delimiter == ";")
+        if begin:  # the first line is a row
+            yield from _made(path, [header], number, make, unread)
+        lines = iter(partial(file.readline, MAX_LINE), "")
+        yield from _made(path, _bounded(csv.reader(lines, delimiter=delimiter)), number + 1, make, unread)
+
+
+def _bounded(reader: Iterator[list[str]]) -> Iterator[list[str]]:
+    """Yield rows; one that the CSV module refuses comes empty of cells but one."""
+    while True:
+        try:
+            cells = next(reader, None)
+        except csv.Error:
+            cells = ["\0"]
+        if cells is None:
+            return
+        yield cells
+
+
+Make = Callable[[Sequence[str]], Row | str]
+
+
+def _made(
+    path: Path, rows: Iterator[list[str]] | list[list[str]], first: int, make: Make, unread: Unread
+) -> Iterator[Row]:
+    for number, cells in enumerate(rows, first):
+        if not cells:
+            continue
+        made = make(cells)
+        if isinstance(made, str):
+            unread.note(made, f"{path.name}: row {number}")
+        else:
+            yield made
+
+
+def _layout(path: Path, header: list[str], names: Names, *, comma: bool) -> tuple[Make, bool]:
+    """Return the function that makes readings of a row, and whether the first line is a row itself."""
+    if len(header) > MAX_COLUMNS:
+        raise UnknownError(f"{printable(str(path))}: has more than {MAX_COLUMNS} columns; leave some out")
+    device = names.device or path.stem
+    begin = bool(header) and _time(header[0]) is not None
+    if begin:
+        header = {
+            2: ["time", "value"],
+            4: ["time", "device", "metric", "value"],
+            5: ["time", "device", "metric", "value", "unit"],
+        }.get(len(header), [])
+    places = {name.casefold(): place for place, name in reversed(list(enumerate(header)))}
+
+    def find(known: Sequence[str]) -> int | None:
+        return next((places[name] for name in known if name in places), None)
+
+    time, value, metric = find(TIMES), find(VALUES), find(METRICS)
+    if time is None:
+        raise UnknownError(
+            f"{printable(str(path))}: the first line is {printable(','.join(header)[:60])!r}; begin with"
+            " time,device,metric,value, with timestamp,value, or with time and a column per metric"
+        )
+    own, unit = find(DEVICES), find(UNITS)
+    if value is not None and metric is not None:
+        return _per_value(time, own, metric, value, unit, device=device, names=names, comma=comma), begin
+    taken = {places[name] for name in (*TIMES, *DEVICES, *UNITS) if name in places}
+    columns = [(place, name) for place, name in enumerate(header) if place not in taken and is_name(name)]
+    if names.metric is not None:
+        columns = columns if value is None else [(value, names.metric)]
+        if len(columns) != 1:
+            raise UnknownError(
+                f"{printable(str(path))}: --metric names one column, but {len(columns)} hold values; leave it"
+                " out, because the columns have names"
+            )
+        columns = [(columns[0][0], names.metric)]
+    if not columns:
+        raise UnknownError(f"{printable(str(path))}: has no column of values; write timestamp,value")
+    return _per_column(time, own, columns, unit, device=device, names=names, comma=comma), begin
+
+
+def _per_value(
+    time: int,
+    own: int | None,
+    metric: int,
+    value: int,
+    unit: int | None,
+    *,
+    device: str,
+    names: Names,
+    comma: bool,
+) -> Make:
+    width = max(place for place in (time, own, metric, value) if place is not None)
+    units = _Units(names.unit)
+
+    def make(cells: Sequence[str]) -> Row | str:
+        if len(cells) <= width:
+            return "too few columns"
+        at = _time(cells[time])
+        if at is None:
+            return "no time"
+        name, of = cells[metric].strip(), device if own is None else cells[own].strip()
+        if not _fits(name) or not _fits(of):
+            return "bad name"
+        found = _value(cells[value], comma=comma)
+        if isinstance(found, str):
+            return found
+        given = units(cells[unit]) if unit is not None and unit < len(cells) else None
+        return at, of, (Reading(of, name, at, found[0], given or found[1] or names.unit),)
+
+    return make
+
+
+def _per_column(
+    time: int,
+    own: int | None,
+    columns: list[tuple[int, str]],
+    unit: int | None,
+    *,
+    device: str,
+    names: Names,
+    comma: bool,
+) -> Make:
+    units = _Units(names.unit)
+
+    def make(cells: Sequence[str]) -> Row | str:
+        at = _time(cells[time]) if len(cells) > time else None
+        if at is None:
+            return "no time"
+        of = device if own is None else cells[own].strip() if len(cells) > own else ""
+        if not _fits(of):
+            return "bad name"
+        given = units(cells[unit]) if unit is not None and unit < len(cells) else None
+        readings, why = [], "no value"
+        for place, name in columns:
+            if place >= len(cells) or not cells[place]:
+                continue
+            found = _value(cells[place], comma=comma)
+            if isinstance(found, str):
+                why = found
+            else:
+                readings.append(Reading(of, name, at, found[0], given or found[1] or names.unit))
+        return (at, of, tuple(readings)) if readings else why
+
+    return make
+
+
+class _Units(dict[str, str | None]):
+    """Units by the text of a cell."""
+
+    def __init__(self, default: str | None) -> None:
+        super().__init__()
+        self._default = default
+
+    def __call__(self, text: str) -> str | None:
+        if text not in self:
+            if len(self) > MAX_COLUMNS:
+                self.clear()
+            self[text] = read_unit(text) or self._default
+        return self[text]
+
+
+def _fits(name: str) -> bool:
+    return 0 < len(name) <= MAX_NAME and is_name(name)
+
+
+def _time(text: str) -> float | None:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return _odd_time(text.strip())
+    if text.isdecimal():  # 20260131 is a date, and a number of seconds
+        return _odd_time(text)
+    try:
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
+def _odd_time(text: str) -> float | None:
+    """Return a number of seconds since 1970 or since anything, else any form that a device may write."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        pass
+    else:
+        if 0.0 <= seconds < _YEAR_2000 and "_" not in text:
+            return seconds
+    found = read_time(text, 0.0, 0.0, UTC)
+    return None if isinstance(found, Note) else found
+
+
+def _value(text: str, *, comma: bool) -> tuple[float, str | None] | str:
+    """Return value and unit, or the reason why there is none."""
+    try:
+        value = float(text)
+    except ValueError:
+        if not text.strip():
+            return "no value"
+        found = read_value(text[:MAX_FIELD].replace(",", ".") if comma else text[:MAX_FIELD])
+        return (found.value, found.unit) if isinstance(found, Found) else f"no number ({found})"
+    if not isfinite(value):
+        return "not finite"
+    return (value, None) if "_" not in text else "no number"

@@ -1,0 +1,138 @@
+"""The pure core of the path: rows in order of ``seq`` to sealed windows.
+
+It reads no clock and writes nothing. The live pipeline feeds it journaled rows in bounded turns, and
+``offline.py`` rows of a recording in event time.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from itertools import chain
+
+from agent.detect import Detector
+from agent.domain.records import (
+    MessageRow,
+    Reading,
+    Row,
+    Score,
+    Silence,
+    TimerKind,
+    TimerRow,
+    Trigger,
+    Window,
+)
+from agent.pipeline.seal import Sealer
+from agent.pipeline.window import Draft, Windows, WindowSettings
+
+Judge = Callable[[Reading, float], tuple[Reading, Score]]
+
+
+class Core:
+    """Scores readings, collects them in windows and seals these.
+
+    ``may_ask`` is the sealer's. ``device_seen`` gets a device and the clock of its first row. ``judge`` takes
+    the place of the detector's own method, for a caller that wants each score.
+    """
+
+    def __init__(
+        self,
+        *,
+        journal: str,
+        agent: str,
+        detector: Detector,
+        window: WindowSettings,
+        may_ask: Callable[[str, float, float], bool],
+        device_seen: Callable[[str, float], None] = lambda _device, _clock: None,
+        judge: Judge | None = None,
+    ) -> None:
+        self.detector = detector
+        self.windows = Windows(window)
+        self.sealed_to: dict[str, int] = {}  # device -> highest seq inside a sealed window
+        self.last_seq: dict[str, int] = {}  # device -> seq of its newest reading
+        #: Cut by the last row. The caller seals all of it before it takes another row.
+        self.cut: deque[Draft | Silence] = deque()
+        self._judge = judge or detector.judge
+        self._device_seen = device_seen
+        self._sealer = Sealer(journal=journal, agent=agent, may_ask=may_ask, views=detector.some_views)
+        self._timer: TimerRow | None = None  # the last row, if it is one of time
+
+    def take(self, row: Row) -> None:
+        """Take the next row: a message, except a seed, or a decision of time or link."""
+        if isinstance(row, TimerRow):
+            self._timer = row
+            windows = self.windows.tick(row.clock) if row.kind is TimerKind.TICK else ()
+            self.cut.extend(chain(windows, pass_timer(self.detector, row)))
+        else:
+            self._take_message(row)
+
+    def _take_message(self, row: MessageRow) -> None:
+        judge, clock = self._judge, row.clock
+        by_device: dict[str, list[tuple[Reading, Score]]] = {}
+        for reading in row.readings:
+            by_device.setdefault(reading.device, []).append(judge(reading, clock))
+        for device, readings in by_device.items():
+            if device not in self.last_seq:
+                self._device_seen(device, clock)
+            self.last_seq[device] = row.seq
+            if row.seq <= self.sealed_to.get(device, 0):
+                continue  # replayed: its window is sealed already
+            self.cut.extend(self.windows.add(device, row.seq, clock, readings, row.traceparent))
+        _hear(self.detector, row)
+
+    def seal_next(self) -> list[Window]:
+        """Seal the next window that the last row has cut; a silence seals the device's open one too."""
+        cut = self.cut.popleft()
+        if isinstance(cut, Draft):
+            return [self._seal(cut)]
+        row, device = self._timer, cut.device
+        if row is None:
+            return []
+        windows = [self._seal(draft) for draft in self.windows.seal_device(device, row.clock, Trigger.AGE)]
+        if row.seq > self.sealed_to.get(device, 0):
+            windows.append(self._sealer.seal_silence(cut, row, self.last_seq.get(device, 0)))
+            self.sealed_to[device] = row.seq
+        return windows
+
+    def _seal(self, draft: Draft) -> Window:
+        self.sealed_to[draft.device] = draft.hi
+        return self._sealer.seal(draft)
+
+    def next_due(self) -> float | None:
+        """Return the clock at which a window or a silence is due, or None."""
+        dues = (self.windows.next_due(), self.detector.next_due())
+        return min((due for due in dues if due is not None), default=None)
+
+
+def pass_timer(detector: Detector, row: TimerRow) -> list[Silence]:
+    """Give the detector a decision of time or link; return the silences that it makes."""
+    match row.kind:
+        case TimerKind.TICK:
+            return detector.tick(row.clock)
+        case TimerKind.CONNECTED:
+            detector.connected(row.clock)
+        case TimerKind.DISCONNECTED:
+            detector.disconnected(row.clock)
+        case TimerKind.HEARD if row.device is not None:
+            detector.heard(row.device, row.clock)
+        case TimerKind.EXPECTED if row.device is not None and row.seconds is not None:
+            detector.expect_interval(row.device, row.seconds)
+        case TimerKind.ONLINE | TimerKind.OFFLINE if row.device is not None:
+            silence = detector.device_state(row.device, row.kind is TimerKind.ONLINE, row.clock)
+            return [] if silence is None else [silence]
+    return []
+
+
+def teach(detector: Detector, row: Row) -> None:
+    """Give a row to the detector alone, as the core does."""
+    if isinstance(row, TimerRow):
+        pass_timer(detector, row)
+    elif not row.seed:
+        for reading in row.readings:
+            detector.judge(reading, row.clock)
+        _hear(detector, row)
+
+
+def _hear(detector: Detector, row: MessageRow) -> None:
+    """Count a message that holds nothing but history as a sign of life."""
+    if row.history:
+        for device in {one.device for one in row.history} - {one.device for one in row.readings}:
+            detector.heard(device, row.clock)

@@ -1,0 +1,120 @@
+"""The path offline: core, review policy and findings, in the readings' time.
+
+Nothing is journaled or published, and no model is asked: each answer is taken to agree with the local
+opinion, so that suspicions are not counted again and again.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from agent.detect import Detector
+from agent.domain.records import (
+    Arrival,
+    Finding,
+    FindingEvent,
+    Outcome,
+    Row,
+    TimerKind,
+    TimerRow,
+    Verdict,
+    Window,
+)
+from agent.journal.offline import OfflineIntake
+from agent.pipeline.core import Core, Judge
+from agent.pipeline.window import WindowSettings
+from agent.verdict.finding import Findings
+from agent.verdict.review_policy import Decision, Reviewer, ReviewSettings
+from agent.verdict.verdict import conclude
+
+NAME = "offline"  # of agent and journal in the ids, so that the same input gives the same ids
+TICK_S = 0.1  # from due time to timer row: the live agent looks every 0.2 s
+
+
+class Concluded(NamedTuple):
+    """A window with all that was decided about it."""
+
+    window: Window
+    decision: Decision
+    verdict: Verdict
+    finding: Finding | None
+    event: FindingEvent | None
+
+
+class OfflinePath:
+    """Takes rows in order and gives ``concluded`` each window with its verdict."""
+
+    def __init__(
+        self,
+        *,
+        detector: Detector,
+        window: WindowSettings,
+        review: ReviewSettings,
+        concluded: Callable[[Concluded], None],
+        judge: Judge | None = None,
+    ) -> None:
+        self._reviewer = Reviewer(replace(review, endpoint=True))
+        self._concluded = concluded
+        self.findings = Findings()
+        self.core = Core(
+            journal=NAME,
+            agent=NAME,
+            detector=detector,
+            window=window,
+            may_ask=self._reviewer.may_ask,
+            judge=judge,
+        )
+
+    def take(self, row: Row) -> None:
+        """Take the next row, and conclude the windows that it seals."""
+        if not isinstance(row, TimerRow) and row.seed:
+            return
+        core = self.core
+        core.take(row)
+        while core.cut:
+            for window in core.seal_next():
+                self._conclude(window)
+
+    def _conclude(self, window: Window) -> None:
+        decision = self._reviewer.decide(window, self.findings.get(window.device), audits=True)
+        if decision.ask:
+            self._reviewer.doubts.note(window)
+        outcome = Outcome(window.id, decision.reason)
+        verdict = conclude(window, outcome, agent=NAME, created=window.sealed)
+        finding, event = self.findings.move(verdict, clock=window.sealed, reviewed=decision.ask)
+        self._concluded(Concluded(window, decision, verdict, finding, event))
+
+
+@dataclass(slots=True, kw_only=True)
+class EventTime:
+    """Gives ``take`` the rows of arrivals, and the timer rows that fall due between them.
+
+    ``next_due`` returns the clock at which a timer row has something to do; the row is so much later.
+    """
+
+    intake: OfflineIntake
+    take: Callable[[Row], None]
+    next_due: Callable[[], float | None]
+    tick_s: float = TICK_S
+
+    def arrive(self, arrival: Arrival) -> None:
+        """Take an arrival, not earlier than the one before."""
+        self.pass_time(arrival.mono)
+        for row in self.intake.accept(arrival):
+            self.take(row)
+
+    def row(self, row: Row) -> None:
+        """Take a row of another journal."""
+        self.pass_time(row.clock)
+        seq, clock = self.intake.place(row.clock)
+        self.take(replace(row, seq=seq, clock=clock))
+
+    def link(self, clock: float, *, up: bool) -> None:
+        """Let the silence clocks run from now on, or stop them."""
+        self.pass_time(clock)
+        self.take(self.intake.timer(TimerKind.CONNECTED if up else TimerKind.DISCONNECTED, clock))
+
+    def pass_time(self, clock: float) -> None:
+        """Let windows and silences that are due before ``clock`` come about."""
+        while (due := self.next_due()) is not None and due + self.tick_s <= clock:
+            self.take(self.intake.timer(TimerKind.TICK, due + self.tick_s))
