@@ -21,7 +21,7 @@ def test_the_highest_score_names_the_kind() -> None:
     assert [item.ref for item in opinion.evidence] == ["r2", "r1"]
     assert (
         opinion.summary
-        == "temperature 30 degC stands out from its neighbours; usual is 19 to 21 degC (2 readings)."
+        == "temperature 30 degC stands out from its neighbours; usual at this time is 19 to 21 degC (2 readings)."
     )
 
 
