@@ -200,6 +200,7 @@ def build(
         detector=detector,
         outbox_rows=view.outbox_rows,
         heard=problems.heard,
+        sources_quiet=lambda: problems.quiet.quiet,
         dropped=recorder.dropped,
         budget=ai.spend,
         posts_refused={} if posts is None else posts.refused,
@@ -215,7 +216,13 @@ def build(
     )
     web = _make_web(config, responses, posts, logs)
     health = Health(
-        link=link, problems=problems, reporter=reporter, topic=f"{config.base_topic}/health", log=logs.log
+        link=link,
+        journal=journal.stats,
+        problems=problems,
+        reporter=reporter,
+        topic=f"{config.base_topic}/health",
+        clock=journal.clock.now,
+        log=logs.log,
     )
     return Agent(
         ai=ai,

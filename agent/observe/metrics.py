@@ -6,7 +6,7 @@ import re
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from itertools import product
+from itertools import islice, product
 from typing import Any, cast
 
 from prometheus_client import (
@@ -27,10 +27,12 @@ from agent.observe.registry import (
     CATEGORY,
     DEVICE,
     INJECTION_RULE,
+    INTERVAL,
     LAST_SEEN,
     METRICS,
     MODEL,
     MOST_FLAGS,
+    OPENED,
     OTHER,
     PROVIDER,
     RETRIED_TYPE,
@@ -135,7 +137,7 @@ class Metrics:
         sources: Sequence[str] = (),
     ) -> None:
         self.registry = CollectorRegistry()
-        self.bounds = LabelBounds((_CALLS, LAST_SEEN))
+        self.bounds = LabelBounds((_CALLS, LAST_SEEN, OPENED))
         self.provider = provider
         self._known = tuple(dict.fromkeys(models))[: MODEL.most - 1]
         self._categories = tuple(dict.fromkeys((*CATEGORY.values, *categories)))[: CATEGORY.most - 1]
@@ -307,6 +309,7 @@ class PathCollector:
         self._bounds = bounds
         self._sources = tuple(map(label_text, sources))[: SOURCE.most - 1]
         self._shown: dict[str, None] = {}
+        self._intervals = 0  # of devices that are shown: findings take their room
 
     def describe(self) -> Iterable[Family]:
         """Return nothing: a registration must not read the path."""
@@ -333,8 +336,21 @@ class PathCollector:
         if len(metric.labels) == 1:
             flat = cast("dict[str, float]", dict(value))
             return [((text,), number) for text, number in self._series(metric, flat).items()]
+        if metric.labels[0] != SOURCE:
+            return self._by_all_labels(metric, cast("dict[tuple[str, ...], float]", dict(value)))
         nested = cast("Mapping[str, Mapping[str, float]]", value)
         return self._by_source(metric, {source: dict(counts) for source, counts in nested.items()})
+
+    def _by_all_labels(
+        self, metric: Metric, values: dict[tuple[str, ...], float]
+    ) -> Iterable[tuple[tuple[str, ...], float]]:
+        """Return the series of closed lists, each from the start, or those of the first 50 devices."""
+        if metric.labels[0] != DEVICE:
+            every = product(*(label.values for label in metric.labels))
+            return [(texts, values.get(texts, 0)) for texts in every]
+        shown = islice(values.items(), DEVICE.most)
+        self._bounds.raise_to(metric.name, len(values) - DEVICE.most)
+        return [((label_text(device), *rest), number) for (device, *rest), number in shown]
 
     def _by_source(
         self, metric: Metric, values: dict[str, dict[str, float]]
@@ -362,13 +378,15 @@ class PathCollector:
             if len(self._shown) >= DEVICE.most:
                 break
             self._shown[device] = None
+        self._intervals = max(0, DEVICE.most - len(now.findings))
         self._bounds.raise_to(LAST_SEEN, max(len(times), now.devices) - len(self._shown))
 
     def _series(self, metric: Metric, values: dict[str, float]) -> Mapping[str, float]:
         """Return the values of one label within its bound."""
         (label,) = metric.labels
         if label == DEVICE:
-            return {label_text(device): values[device] for device in self._shown if device in values}
+            shown = islice(self._shown, self._intervals if metric.name == INTERVAL else None)
+            return {label_text(device): values[device] for device in shown if device in values}
         if not label.most:
             return {value: values.get(value, 0) for value in label.values or values}
         totals = dict.fromkeys(self._sources if label == SOURCE else label.values, 0.0)
