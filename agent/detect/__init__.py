@@ -6,4 +6,13 @@ from agent.detect.limits import Limit, LimitUse
 from agent.detect.rhythm import Watch
 from agent.detect.settings import DetectSettings
 
-__all__ = ["DetectSettings", "DetectStateError", "DetectStats", "Detector", "Limit", "LimitUse", "UnitChange", "Watch"]
+__all__ = [
+    "DetectSettings",
+    "DetectStateError",
+    "DetectStats",
+    "Detector",
+    "Limit",
+    "LimitUse",
+    "UnitChange",
+    "Watch",
+]

@@ -25,7 +25,9 @@ from agent.domain.model_calls import BreakerState
 from agent.observe.registry import (
     BY_NAME,
     CATEGORY,
+    COARSE,
     DEVICE,
+    ERROR_TYPE,
     INJECTION_RULE,
     INTERVAL,
     LAST_SEEN,
@@ -209,8 +211,12 @@ class Metrics:
 
     def retried(self, model: str, provider: str, error_type: str) -> None:
         """Count an attempt that is made again."""
-        kind = error_type if error_type in RETRIED_TYPE.values else OTHER
-        self.count("ai_api_retries_total", *self.model(model, provider), kind)
+        pair = self.model(model, provider)
+        self.count("ai_api_retries_total", *pair, _fit(RETRIED_TYPE, pair, error_type))
+
+    def failed(self, pair: tuple[str, str], error_type: str) -> None:
+        """Count a failed call of a model and provider, labels that :meth:`model` gave."""
+        self.count("ai_api_errors_total", *pair, _fit(ERROR_TYPE, pair, error_type))
 
     def safety_flag(self, model: str, category: str, count: int = 1) -> None:
         """Count a refusal, a content filter or a moderation category."""
@@ -235,7 +241,7 @@ class Metrics:
         """Count a fault of our own code under ``model``, else under the first configured one."""
         name = model or (self._known[0] if self._known else "")
         pair = self.model(name, self.provider) if name else (OTHER, OTHER)
-        self.count("ai_api_errors_total", *pair, "internal")
+        self.failed(pair, "internal")
 
     def breaker(self, provider: str, state: str, *, moved: bool = True) -> None:
         """Show the breaker's state and count the change to it."""
@@ -292,13 +298,21 @@ class Metrics:
         for name, family in self._families.items():
             labels = BY_NAME[name].labels
             if MODEL in labels:
-                for values in product(*(bound.get(label) or _all_values(label) for label in labels)):
+                few = COARSE if pair[0] == OTHER else {}
+                every = (bound.get(label) or few.get(label) or _all_values(label) for label in labels)
+                for values in product(*every):
                     family.labels(*values)
 
 
 def _all_values(label: Label) -> tuple[str, ...]:
     """Return the values of a closed list, nothing of an open one."""
     return () if label.most else label.values
+
+
+def _fit(label: Label, pair: tuple[str, str], error_type: str) -> str:
+    """Return the error type as it is counted for a model and its provider."""
+    known = COARSE[label] if pair[0] == OTHER else label.values
+    return error_type if error_type in known else OTHER
 
 
 class PathCollector:

@@ -139,6 +139,11 @@ RETRIED_TYPE = Label(
         ErrorType.SERVER_ERROR, ErrorType.MALFORMED_RESPONSE, ErrorType.OTHER,
     ),
 )  # fmt: skip
+#: The types that a model without labels of its own has: those that alerts ask for, the rest is `other`.
+COARSE = {
+    ERROR_TYPE: (ErrorType.QUOTA, ErrorType.AUTH, ErrorType.INTERNAL, ErrorType.OTHER),
+    RETRIED_TYPE: (ErrorType.OTHER,),
+}
 SUPPRESSED = Label(
     "reason",
     (

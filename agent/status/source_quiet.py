@@ -39,8 +39,8 @@ class SourceQuiet:
     def problems(self) -> list[str]:
         """Return which sources are quiet, and since when, in sentences."""
         return [
-            f"Source {clean(source)[:_MAX_SHOWN]} has sent nothing since {iso(self._last[source])}, longer than"
-            " usual: look at its bridge or radio, its power, and the agent's right to read its topic."
+            f"Source {clean(source)[:_MAX_SHOWN]} has sent nothing since {iso(self._last[source])}, longer"
+            " than usual: look at its bridge or radio, its power, and the agent's right to read its topic."
             for source, quiet in self.quiet.items()
             if quiet
         ]

@@ -33,7 +33,7 @@ class Site:
 
 @pytest.mark.parametrize(("every_s", "within_s"), [(1, 90), (30, 600), (900, 3 * 3600)])
 def test_a_source_is_quiet_by_its_own_interval(every_s: int, within_s: int) -> None:
-    """Never between two of its messages, within a few of its intervals when it stops, until it sends again."""
+    """Never between two of its messages; within a few intervals when it stops, until it sends again."""
     site = Site(plant=every_s)
     assert site.run(60 * every_s) == set()
     assert site.run(within_s, silent=frozenset({"plant"})) == {"plant"}
@@ -52,7 +52,7 @@ def test_a_slow_source_does_not_hide_a_fast_one() -> None:
 
 
 def test_what_is_not_learnt_is_not_called_quiet() -> None:
-    """A few messages are no rhythm."""
+    """A few messages do not make a rhythm."""
     site = Site(new=60)
     site.run(300)
     assert site.run(7200, silent=frozenset({"new"})) == set()
@@ -70,7 +70,7 @@ def test_no_source_is_quiet_while_the_broker_is_away() -> None:
 
 
 def test_messages_of_no_source_are_none() -> None:
-    """What nobody subscribed to is not a source."""
+    """Messages that no source subscribed to are not looked at."""
     quiet = SourceQuiet()
     quiet.look({"": SourceTally(last=START)}, subscribed=True, clock=START)
     assert quiet.quiet == {}
