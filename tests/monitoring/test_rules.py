@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from agent.domain.records import Finding
+from agent.domain.records import Finding, Kind, Severity
 from agent.observe.metrics import Metrics
 from agent.observe.registry import KIND, SEVERITY, PathSnapshot
 from configs.prometheus.metrics_page import known_names, names_in
@@ -151,11 +151,11 @@ def test_the_rules_ask_only_for_label_values_that_exist() -> None:
     """Each label value that a rule names is in the agent's own exposition."""
     metrics = Metrics(models=["m"], sources=["s/#"])
     every = [
-        Finding(f"{kind} {severity}", f"{kind} {severity}", kind, severity, 1.0, 1.0)
+        Finding(f"{kind} {severity}", f"{kind} {severity}", Kind(kind), Severity(severity), 1.0, 1.0)
         for kind in KIND.values
         for severity in SEVERITY.values
     ]
-    metrics.read_path(lambda: PathSnapshot(findings=every))  # type: ignore[arg-type]
+    metrics.read_path(lambda: PathSnapshot(findings=every))
     exported = metrics.render()[0].decode()
     asked = " ".join(rule["expr"] for rule in (*RECORDED, *ALERTS.values()))
     for name, matchers in re.findall(r"\b((?:ai|edge)_\w+)\{([^}]*)\}", asked):
