@@ -27,12 +27,14 @@ from agent.pipeline.events import Subscribers
 from agent.pipeline.loop import LoopBridge
 from agent.pipeline.pipeline import TURN_S, Pipeline
 from agent.sinks.mqtt import MqttSink
+from agent.status.alerts import AlertTopics, Facts
 from agent.status.health import Health
 from agent.status.journal_view import JournalView
 from agent.status.metrics_snapshot import MetricsSnapshot
 from agent.status.problems import Problems, Start
 from agent.status.report import Reporter
 from agent.status.responses import Freshness, Responses
+from agent.status.source_view import barren
 from agent.testing.time_scale import time_scale_here
 from agent.verdict.feedback import read_feedback
 from agent.web import MAX_CONNECTIONS, MAX_SCRAPES, TIMEOUT_S, ReadingsIntake, WebServer
@@ -200,6 +202,7 @@ def build(
         detector=detector,
         outbox_rows=view.outbox_rows,
         heard=problems.heard,
+        sources_quiet=lambda: problems.quiet.quiet,
         dropped=recorder.dropped,
         budget=ai.spend,
         posts_refused={} if posts is None else posts.refused,
@@ -215,7 +218,23 @@ def build(
     )
     web = _make_web(config, responses, posts, logs)
     health = Health(
-        link=link, problems=problems, reporter=reporter, topic=f"{config.base_topic}/health", log=logs.log
+        link=link,
+        journal=journal.stats,
+        problems=problems,
+        reporter=reporter,
+        topic=f"{config.base_topic}/health",
+        clock=journal.clock.now,
+        log=logs.log,
+    )
+    alerts = AlertTopics(
+        link=link,
+        facts=lambda: Facts(
+            path=snapshot.take(),
+            ai=ai.status(),
+            barren=list(barren(journal.stats, time.monotonic())),
+            fault_age_s=recorder.fault_log.age_s(),
+        ),
+        base=config.base_topic,
     )
     return Agent(
         ai=ai,
@@ -230,7 +249,7 @@ def build(
             ai=ai,
             web=web,
             tracer=tracer,
-            health=health,
+            beside=[health.run, alerts.run],
             spawn=bridge.spawn,
         ),
         link=link,
