@@ -10,7 +10,16 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from agent.decode.family import Skip
-from agent.decode.key_roles import KeyRoles, is_id, is_lasting_id, join_label, name_of, place_of, roles_of
+from agent.decode.key_roles import (
+    KeyRoles,
+    is_id,
+    is_lasting_id,
+    join_label,
+    may_hold_name,
+    name_of,
+    place_of,
+    roles_of,
+)
 from agent.decode.values import is_name, read_value
 
 _MAC = re.compile(
@@ -89,7 +98,7 @@ def _labels(
 ) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
     """Return keys and texts that name each item, none for an item that has neither id nor name.
 
-    Where ``placed`` is set, the place of the item or an id of its own kind stands in for its id.
+    Where ``placed`` is set, an item without an id is named by its place.
     """
     if not items:
         return []
@@ -174,9 +183,11 @@ def _inner_column(items: Sequence[dict[str, Any]]) -> tuple[str, list[str]] | No
         roles = roles_of(inner)
         if roles.values:
             continue
-        for own in (*roles.things, *roles.ids):
+        named = (*roles.places, *(one for one in roles.names if one.lower() != _TYPE))
+        for own in (*roles.things, *roles.ids, *(named if may_hold_name(key) else ())):
+            number = own not in named
             column = [
-                name_of(own, one[own], number=True) if type(one) is dict and own in one else None
+                name_of(own, one[own], number=number) if type(one) is dict and own in one else None
                 for one in (item.get(key) for item in items)
             ]
             if None not in column:

@@ -21,7 +21,7 @@ _SMALL = 16 * 1024  # a longer text is parsed once only, whatever is odd about i
 #: Keys and elements below the arrays of one message, on average for each reading. The rest would only cost
 #: time: it is cut off as one :attr:`Skip.TOO_MANY`.
 _PARTS_A_READING = 3
-_ELEMENT = 3  # parts of an array, and of an object in one beside its keys: it is named, and may have a time
+_ELEMENT = 3  # parts of an array, and of an object in one without its keys: it is named, and may have a time
 _NEW_SHAPE = 3  # parts: the roles of its keys are found first
 
 
