@@ -20,7 +20,7 @@ RHYTHM = 9  # values of a rhythm; a tenth where its device announced an interval
 PART = 20  # names or rhythms in one piece of the head
 
 Row = tuple[str, str, str | None, int, State]
-Parts = tuple[int, float | None, dict[str, Rhythm], list[Row], list[Odd]]
+Parts = tuple[int, float | None, dict[str, Rhythm], list[Row], list[Odd], dict[str, Any]]
 
 
 class DetectStateError(AgentError):
@@ -33,12 +33,14 @@ def encode(
     rhythms: Mapping[str, Rhythm],
     rows: Callable[[], Iterable[Row]],
     odd: Iterable[Odd] = (),
+    allowed: Mapping[str, Any] | None = None,
 ) -> Iterator[bytes]:
     """Yield the state in small pieces, empty ones while the head is made; floats are exact.
 
     ``rows`` is asked twice. Neither it nor ``rhythms`` may change meanwhile.
     """
-    head = [_json({"size": SIZE, "count": count, "up_since": up_since})[:-1] + ',"rhythms":{']
+    start: dict[str, Any] = {"size": SIZE, "count": count, "up_since": up_since, "allowed": allowed or {}}
+    head = [_json(start)[:-1] + ',"rhythms":{']
     for part in _parts(f"{_json(device)}:{_json(_dump_rhythm(one))}" for device, one in rhythms.items()):
         head.append(part)
         yield b""
@@ -122,7 +124,7 @@ def _decode(blob: bytes) -> Parts:
         )
         for device, metric, was, pending, said, *word in head.get("units", ())  # older states end before
     ]
-    return head["count"], head["up_since"], rhythms, rows, odd
+    return head["count"], head["up_since"], rhythms, rows, odd, head.get("allowed", {})
 
 
 def _little(state: State) -> bytes:
