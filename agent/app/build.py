@@ -16,7 +16,7 @@ from agent.config.credentials import web_auth, web_tls
 from agent.decode.injection import InjectionScanner
 from agent.decode.receive import Receiver
 from agent.decode.registry import DecodeLimits, Registry
-from agent.detect import Detector, DetectSettings
+from agent.detect import Detector
 from agent.domain.records import Command
 from agent.journal import Journal, Wiring
 from agent.journal.commands import Refusal
@@ -111,7 +111,7 @@ def build(
     events = Subscribers(note=recorder.guard.take)
     verdict_events.subscribe_to(events)
     registry = Registry(sources=config.sources, limits=DecodeLimits(), base_topic=config.base_topic)
-    detector = Detector(settings=DetectSettings(), limits=settings.of_limits(config))
+    detector = settings.make_detector(config)
     bridge = LoopBridge(loop, fail=fail)
     receiver = Receiver[Feedback | Command](
         registry=registry,

@@ -72,7 +72,8 @@ class Allowance:
         usual = hull if score.expected is None else score.expected
         low, high = min(hull[0], usual[0]), max(hull[1], usual[1])
         margin = MARGIN * (high - low)
-        return low - margin * (low < usual[0]) <= value <= high + margin * (high > usual[1])
+        below, above = hull[0] < usual[0] + margin, hull[1] > usual[1] - margin  # the allowed sides
+        return low - margin * below <= value <= high + margin * above
 
 
 class Allowed:

@@ -16,7 +16,7 @@ from agent.journal.clocks import FAULTS, Clocks
 from agent.journal.commands import CommandRate, Refusal
 from agent.journal.errors import JournalCorruptError, JournalStorageError, is_damage, is_storage
 from agent.journal.family_tables import Families, FamilyTables
-from agent.journal.inbox import Group, Inbox, Job, answer, refuse
+from agent.journal.inbox import Group, Inbox, Item, Job, answer, refuse
 from agent.journal.opening import mark_suspect
 from agent.journal.pruning import Pruner
 from agent.journal.redelivery import MessageIds, Redelivery
@@ -32,6 +32,7 @@ from agent.verdict.feedback import Noted
 
 _MAX_JOBS = 512  # in a group; a sealed window and its verdict are two
 _MAX_GROUP_BYTES = 4 * 1024 * 1024
+_MAX_GROUP_ROWS = 4096  # and those of one more message: the will of a gateway is a row for each device
 _IDLE_S = 1.0  # longest time without a heartbeat while nothing happens
 _PRUNE_INTERVAL_S = 60.0  # each one rewrites pages: seldom, for the sake of SD cards
 _IO_INTERVAL_S = 10.0
@@ -98,6 +99,7 @@ class _Results:
     answers: list[_Answer] = field(default_factory=list)
     intake: Intake | None = None
     link: LinkUp | None = None
+    rest: list[Item] = field(default_factory=list)  # not taken: for the next transaction
 
 
 class Writer:
@@ -262,7 +264,10 @@ class Writer:
                 rows=results.rows,
             )
             results.intake = intake
-            for item in group.items:
+            for place, item in enumerate(group.items):
+                if len(results.rows) >= _MAX_GROUP_ROWS:
+                    results.rest = group.items[place:]
+                    break
                 if isinstance(item, Arrival):
                     intake.accept(item)
                 elif isinstance(item, LinkUp):
@@ -275,7 +280,7 @@ class Writer:
                 else:
                     intake.drop_held()
                     store.timer(TimerKind.DISCONNECTED, mono=item.mono)
-            if self._gives_up():
+            if not results.rest and self._gives_up():
                 intake.give_up_held()
             failpoint("c1_received")
             intake.insert(connection)
@@ -344,6 +349,8 @@ class Writer:
         if changed:
             self._report_clocks()
         self._backoff_s = 0.0
+        if results.rest:
+            self._inbox.put_back(Group(results.rest, []))
         stats = self._stats
         stats.commits += 1
         stats.ids_reused = self._redelivery.ids_reused

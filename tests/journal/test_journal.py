@@ -2,10 +2,15 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
-from agent.domain.records import LinkDown, MessageRow, TimerKind, TimerRow
+import pytest
+
+from agent.domain.records import Handling, LinkDown, MessageRow, Row, TimerKind, TimerRow
 from agent.journal import JournalSettings
-from tests.journal.rig import Rig, arrival, link_up
+from agent.journal.writer import _MAX_GROUP_ROWS
+from tests.journal import rig as rig_module
+from tests.journal.rig import Plain, Rig, arrival, link_up
 
 
 def test_rows_are_numbered_in_arrival_order(tmp_path: Path) -> None:
@@ -99,3 +104,38 @@ class Told(list[object]):
 
     def extend(self, items: Iterable[object]) -> None:
         self._told.extend(items)
+
+
+@pytest.mark.process
+def test_messages_about_many_devices_are_taken_over_several_transactions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A gateway whose will flaps for 2,000 devices: each transaction is bounded, order and acks are kept."""
+    names = [f"d{number}" for number in range(2000)]
+
+    def flap(item: Any) -> Plain:
+        online = item.payload == b"online"
+        return Plain(handling=Handling.AVAILABILITY, states=tuple((name, online) for name in names))
+
+    monkeypatch.setattr(rig_module, "decode", flap)
+    groups: list[int] = []
+    rig = Rig(tmp_path, settings=JournalSettings(commit_ms=50, ballast_bytes=0))
+    rig.open()
+    wiring = rig.journal._writer._wiring
+    take = wiring.on_rows
+
+    def note(rows: list[Row]) -> None:
+        groups.append(len(rows))
+        take(rows)
+
+    wiring.on_rows = note
+    words = [b"offline", b"online"] * 10
+    rig.offer([link_up(1), *(arrival(number, payload=word) for number, word in enumerate(words))])
+    rig.start_thread()
+    rig.until(lambda: len(rig.acks) == len(words))
+    rig.stop()
+    assert max(groups) <= _MAX_GROUP_ROWS + len(names)
+    assert sum(groups) >= len(words) * len(names)
+    states = [row.kind for row in rig.rows if isinstance(row, TimerRow) and row.device == "d7"]
+    assert states == [TimerKind.OFFLINE, TimerKind.ONLINE] * 10
+    assert [mid for _, mid in rig.acks] == list(range(1, len(words) + 1))
