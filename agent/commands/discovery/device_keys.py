@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Set as AbstractSet
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
@@ -60,7 +60,7 @@ class DeviceKeys:
     texts: dict[str, Counter[str]] = field(default_factory=dict)
     rows: set[tuple[tuple[str, str], ...]] = field(default_factory=set)
 
-    def note(self, value: Mapping[str, Any], unread: Set[str]) -> None:
+    def note(self, value: Mapping[str, Any], unread: AbstractSet[str]) -> None:
         """Take one payload that has readings; ``unread`` names its texts that are no part of a metric."""
         self.messages += 1
         found = [one for one in _scalars(value) if not unread.isdisjoint(one[0].split("."))][:MAX_KEYS]
