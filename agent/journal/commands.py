@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from agent.domain.records import (
@@ -16,6 +16,7 @@ from agent.domain.records import (
     Reply,
     Seen,
 )
+from agent.journal.feedback import Word
 
 BURST = 100
 PER_S = 1.0
@@ -85,22 +86,13 @@ def prune(connection: sqlite3.Connection, *, watermark: int, cutoff: float, now:
     ).rowcount
 
 
-def count_feedback(connection: sqlite3.Connection) -> dict[tuple[str, str], tuple[int, int]]:
-    """Return by device and metric how many findings people called a false alarm, and confirmed."""
-    said: dict[tuple[str, str], dict[str, Do]] = {}
+def read_words(connection: sqlite3.Connection) -> Iterator[Word]:
+    """Yield the feedback on findings, oldest first."""
     for row in read_decided(connection):
         do, outcome = row.command.do, row.outcome
-        if outcome is None or not outcome.accepted or do not in (Do.FALSE_ALARM, Do.CONFIRMED):
-            continue
-        for metric in outcome.series:  # the last word on a finding counts
-            said.setdefault((outcome.device or "", metric), {})[outcome.finding_id or ""] = do
-    return {
-        series: (
-            sum(do is Do.FALSE_ALARM for do in words.values()),
-            sum(do is Do.CONFIRMED for do in words.values()),
-        )
-        for series, words in said.items()
-    }
+        if outcome is not None and outcome.accepted and do in (Do.FALSE_ALARM, Do.CONFIRMED):
+            for metric in outcome.series:
+                yield outcome.device or "", metric, outcome.finding_id or "", str(do)
 
 
 def _row(row: tuple[Any, ...]) -> CommandRow:

@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -283,8 +284,9 @@ class Reader:
         return commands.read_decided(self._connection) if self._people else ()
 
     def feedback_by_series(self) -> dict[tuple[str, str], tuple[int, int]]:
-        """Return by device and metric how many findings people called a false alarm, and confirmed."""
-        return commands.count_feedback(self._connection) if self._people else {}
+        """Return by device and metric how many findings people called false alarms, and confirmed."""
+        of_findings = commands.read_words(self._connection) if self._people else ()
+        return feedback.count(chain(feedback.read_words(self._connection), of_findings))
 
     # -------------------------------------------------------------------------- what did not go on
 

@@ -166,7 +166,6 @@ class PahoClient:
         properties: tuple[tuple[str, str], ...] = (),
         expiry_s: int | None = None,
         correlation: bytes | None = None,
-        respond_to: str | None = None,
     ) -> int:
         """Send a PUBLISH at QoS 1 and return its packet id.
 
@@ -184,8 +183,6 @@ class PahoClient:
                 extra.MessageExpiryInterval = expiry_s
             if correlation is not None:
                 extra.CorrelationData = correlation
-            if respond_to is not None:
-                extra.ResponseTopic = respond_to
         mid = self._client.publish(topic, payload, qos=1, retain=retain, properties=extra).mid
         self._unanswered.add(mid)
         return mid

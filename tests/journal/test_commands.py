@@ -23,7 +23,7 @@ from agent.domain.records import (
     Seen,
     Severity,
 )
-from agent.journal import JournalSettings, Reader, Store
+from agent.journal import JournalSettings, Reader, Store, feedback
 from agent.journal.commands import BURST, CommandRate
 from agent.verdict.command import read_command
 from tests.journal import rig as rig_module
@@ -198,6 +198,13 @@ def test_feedback_is_counted_by_series(rig: Rig) -> None:
             rig.write(partial(Store.decide, seq=row.seq, outcome=told))
     with Reader.open(rig.folder) as reader:
         assert reader.feedback_by_series() == {("d1", "t"): (1, 1)}
+
+
+def test_the_last_word_on_a_finding_counts() -> None:
+    """However often it is repeated, and on whichever of its verdicts."""
+    wrong = [("d", "t", str(number), "false_alarm") for number in (1, 1, 2, 3)]
+    assert feedback.count(wrong) == {("d", "t"): (3, 0)}
+    assert feedback.count([*wrong, ("d", "t", "3", "confirmed")]) == {("d", "t"): (2, 1)}
 
 
 def test_a_rolled_back_group_comes_again(rig: Rig) -> None:
