@@ -55,6 +55,8 @@ _NUMBERED_PLACES = frozenset({
         "outlet floor apartment house bus"
     ),
 })  # fmt: skip
+# Of elements with times of their own these count samples.
+_RUNNING_PLACES = frozenset({"index", "number", "nr"})
 # A number or a word at these in a text may be a value.
 _UNSURE_PLACES = frozenset(
     _ranked(
@@ -194,6 +196,11 @@ def place_of(key: str, given: Any) -> str | None:
     if type(given) is str and word in _UNSURE_PLACES and not isinstance(read_value(given), Skip):
         return None
     return name_of(key, given, number=word in _NUMBERED_PLACES)
+
+
+def is_running(key: str) -> bool:
+    """Return whether the numbers of a place may be those of samples in a row."""
+    return _word(key) in _RUNNING_PLACES
 
 
 def may_hold_name(key: str) -> bool:
