@@ -37,17 +37,32 @@ _PLACES = _ranked(
     "vehicle module inverter string tank outlet circuit feeder interface iface mount disk drive container "
     "index number nr meter compartment chamber shelf bay rack room roomname zone zonename section sector "
     "floor line apartment house building site sitename locationname location loc place area spot position "
-    "bus title topic"
+    "bus title topic chan plant farm field greenhouse cabinet panel store branch depot dock gate well "
+    "borehole pond silo vat kiln oven furnace boiler chiller fridge freezer cooler turbine generator engine "
+    "robot mill pump train truck boat vessel hive"
 )
-_NUMBERED_PLACES = frozenset(
-    _ranked(
-        "station node probe slave index number nr imei zone room compartment chamber shelf bay rack outlet "
-        "floor apartment house bus"
-    )
+# sensor_no, channelNr, NodeIndex
+_COUNTED = tuple(
+    stem + end
+    for stem in ("sensor", "device", "channel", "probe", "node", "station", "zone", "unit", "module", "meter")
+    for end in ("no", "nr", "num", "number", "idx", "index")
 )
+_PLACES.update({word: len(_PLACES) for word in _COUNTED})
+_NUMBERED_PLACES = frozenset({
+    *_COUNTED,
+    *_ranked(
+        "station node probe slave index number nr chan imei zone room compartment chamber shelf bay rack "
+        "outlet floor apartment house bus"
+    ),
+})  # fmt: skip
+# Of elements with times of their own these count samples.
+_RUNNING_PLACES = frozenset({"index", "number", "nr"})
 # A number or a word at these in a text may be a value.
 _UNSURE_PLACES = frozenset(
-    _ranked("position drive string inverter tank circuit feeder module outlet meter number index nr")
+    _ranked(
+        "position drive string inverter tank circuit feeder module outlet meter number index nr gate well "
+        "oven furnace boiler chiller fridge freezer cooler turbine generator engine robot pump field"
+    )
 )
 # Of a message or of all that it is about, never of one element.
 _PASSING = re.compile(
@@ -181,6 +196,11 @@ def place_of(key: str, given: Any) -> str | None:
     if type(given) is str and word in _UNSURE_PLACES and not isinstance(read_value(given), Skip):
         return None
     return name_of(key, given, number=word in _NUMBERED_PLACES)
+
+
+def is_running(key: str) -> bool:
+    """Return whether the numbers of a place may be those of samples in a row."""
+    return _word(key) in _RUNNING_PLACES
 
 
 def may_hold_name(key: str) -> bool:
