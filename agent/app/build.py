@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from agent import __version__
 from agent.app.ai import AiService
@@ -11,7 +12,8 @@ from agent.app.lifecycle import Lifecycle
 from agent.app.transcripts import Transcripts
 from agent.app.watchdog import BEAT_S, Watchdog
 from agent.config import Config, settings, weaknesses
-from agent.config.credentials import web_auth, web_tls
+from agent.config.checks import is_loopback
+from agent.config.credentials import read_for, web_auth, web_tls
 from agent.decode.injection import InjectionScanner
 from agent.decode.receive import Receiver
 from agent.decode.registry import DecodeLimits, Registry
@@ -27,6 +29,8 @@ from agent.pipeline.events import Subscribers
 from agent.pipeline.loop import LoopBridge
 from agent.pipeline.pipeline import TURN_S, Pipeline
 from agent.sinks.mqtt import MqttSink
+from agent.sinks.receivers import receiver_of
+from agent.sinks.worker import NoticeSink
 from agent.status.health import Health
 from agent.status.journal_view import JournalView
 from agent.status.metrics_snapshot import MetricsSnapshot
@@ -138,12 +142,13 @@ def build(
     link, broker = _make_link(config, registry, journal, bridge, logs)
     receiver.publish, receiver.incomplete = link.announce, lambda: bool(link.state.refused)
     wiring.on_acks, wiring.on_generation, wiring.on_room = link.ack, link.generation_stored, link.room
+    notice_sinks = _make_notice_sinks(config, journal, logs)
     pipeline = Pipeline(
         settings=settings.of_pipeline(config, endpoint=ai.caller is not None),
         journal=journal,
         detector=detector,
         caller=ai.caller,
-        sinks=[broker],
+        sinks=[broker, *notice_sinks],
         post=bridge.post,
         trace=PublishSpans(tracer=tracer, guard=recorder.guard, protocol=lambda: link.state.protocol),
         events=events,
@@ -162,6 +167,7 @@ def build(
         state_dir=config.agent.state_dir,
         conclusions=pipeline.conclusions,
         outbox=pipeline.outbox,
+        sinks=[sink.name for sink in notice_sinks],
         quoted=config.web.quarantine_text,
     )
     problems = Problems(
@@ -231,6 +237,7 @@ def build(
             web=web,
             tracer=tracer,
             health=health,
+            sinks=notice_sinks,
             spawn=bridge.spawn,
         ),
         link=link,
@@ -282,6 +289,25 @@ def _make_web(
         timeout_s=TIMEOUT_S + config.journal.commit_ms / 1000,
         log=logs.bind(room="web"),
     )
+
+
+def _make_notice_sinks(config: Config, journal: Journal, logs: LogWriter) -> list[NoticeSink]:
+    """Return the sinks of notices; each has a thread once it has something to send."""
+    log = logs.bind(room="notify")
+
+    def refused(sink: str, receiver: str, code: int) -> None:
+        log("mail_receiver_refused", level="warning", sink=sink, receiver=receiver, reason_code=code)
+
+    return [
+        NoticeSink(
+            one.label,
+            receiver_of(
+                one, read=read_for(logs.secrets), local=is_loopback, refused=partial(refused, one.label)
+            ),
+            clock=journal.clock.now,
+        )
+        for one in config.notify.sinks
+    ]
 
 
 def _make_link(

@@ -60,6 +60,7 @@ class Pruner:
         batches = self._drop_batches(connection, cutoff, early=early)
         aside = self._drop_quarantine(connection, cutoff, early=early and not verdicts + batches)
         connection.execute("DELETE FROM findings WHERE cleared AND clock < ?", (cutoff,))
+        connection.execute("DELETE FROM outbox WHERE given_up = 1 AND verdict = '' AND clock < ?", (cutoff,))
         series = self._drop_series(connection, early=early)
         gone = rows + verdicts + batches + aside + series
         if gone:

@@ -334,6 +334,10 @@ class PathCollector:
             flat = cast("dict[str, float]", dict(value))
             return [((text,), number) for text, number in self._series(metric, flat).items()]
         nested = cast("Mapping[str, Mapping[str, float]]", value)
+        if metric.labels[0] != SOURCE:  # of the configuration, and all of them there from the start
+            return [
+                ((one, text), number) for one, counts in nested.items() for text, number in counts.items()
+            ]
         return self._by_source(metric, {source: dict(counts) for source, counts in nested.items()})
 
     def _by_source(

@@ -16,8 +16,9 @@ from agent.domain.records import (
     Verdict,
     Window,
 )
-from agent.journal import Store
 from agent.pipeline.events import Event, FindingChanged, VerdictCommitted
+from agent.pipeline.journal_writes import Writes
+from agent.pipeline.notices import Notices
 from agent.sinks import MessageKind, Route
 from agent.verdict.encode import encode, to_bytes, to_json
 from agent.verdict.finding import Findings
@@ -27,13 +28,6 @@ MAX_RECENT = 20
 MAX_SPANS = 200
 MAX_ANOMALIES = 1000  # the journal has the others
 PROPERTIES = (("schema", "1"),)
-
-
-class Writes(Protocol):
-    """Hands a closed transaction to the journal; ``then`` gets its result on the analyst's loop."""
-
-    def __call__(self, job: Callable[[Store], Any], then: Callable[[Any], None] | None = None) -> None:
-        """Queue ``job``."""
 
 
 class PublishSpan(Protocol):
@@ -75,11 +69,13 @@ class Conclusions:
         publish: Callable[[Sequence[Outgoing], str], None],
         trace: Trace,
         publish_event: Callable[[Event], None],
+        notices: Notices | None = None,
         clock: Callable[[], float],
         wall: Callable[[], float],
     ) -> None:
         self._agent = agent
         self._routes = routes
+        self._notices = notices
         self._write = write
         self._publish = publish
         self._trace = trace
@@ -120,6 +116,7 @@ class Conclusions:
         device = window.device
         verdict = conclude(window, outcome, agent=self._agent, created=self._wall())
         reviewed = outcome.answer is not None
+        before = self._findings.get(device)
         finding, event = self._findings.move(verdict, clock=window.sealed, reviewed=reviewed)
         cleared = event is FindingEvent.CLEARED
         verdict = replace(verdict, finding_id=finding.id if finding else None)
@@ -131,6 +128,8 @@ class Conclusions:
         events: list[Event] = [VerdictCommitted(verdict, waited_s, disagreement(window, outcome))]
         if finding is not None and event is not None:
             events.append(FindingChanged(event, finding, verdict))
+            if self._notices is not None:
+                outgoing += self._notices.of_change(event, finding, verdict, before)
         self._write(
             lambda store: store.conclude(
                 window=window,

@@ -65,4 +65,15 @@ class MetricsSnapshot:
             telemetry_dropped={"logs": lines, "traces": spans},
             budget=self.budget(),
             posts_refused=self.posts_refused,
+            notices={sink: self._notices(sink) for sink in pipeline.notices.stats},
         )
+
+    def _notices(self, sink: str) -> dict[str, int]:
+        feed, notices = self.pipeline.outbox.feeds[sink].stats, self.pipeline.notices.stats[sink]
+        return {
+            "delivered": feed.delivered,
+            "retried": feed.retried,
+            "refused": feed.refused,
+            "folded": notices.folded,
+            "given_up": notices.given_up,
+        }
