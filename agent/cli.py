@@ -226,11 +226,13 @@ def _add_history(commands: "argparse._SubParsersAction[_Parser]") -> None:
     learn.add_argument("--username", metavar="NAME", help="login at the server")
     learn.add_argument("--password-file", type=Path, metavar="FILE", help="file with its password alone")
     learn.add_argument("--ca-file", type=Path, metavar="FILE", help="certificate of the server's CA")
-    for parser in (backtest, learn):
-        parser.add_argument("--start", metavar="TIME", help="when a recording began, or the query (14d)")
-        parser.add_argument("--device", metavar="NAME", help="of a table, or of labels: '{site}/{instance}'")
-        parser.add_argument("--metric", metavar="NAME", help="of a table with one column, or of labels")
-        parser.add_argument("--unit", metavar="UNIT", help="of values that have none")
+    labels = {backtest: "", learn: ", or a template of labels such as '{site}/{instance}'"}
+    for parser, more in labels.items():
+        begin = "beginning of a recording" + (", or of the query (14d)" if more else "")
+        parser.add_argument("--start", metavar="TIME", help=begin)
+        parser.add_argument("--device", metavar="NAME", help=f"device of a table that names none{more}")
+        parser.add_argument("--metric", metavar="NAME", help=f"metric of a table with one column{more}")
+        parser.add_argument("--unit", metavar="UNIT", help="unit of values that have none")
 
 
 def _question(
@@ -339,9 +341,12 @@ def _check(args: argparse.Namespace) -> int:
     print(one_line(f"Notices: {describe_notices(config)}"))
     for weak in (*weaknesses(config), *overlaps(config)):
         _complain(f"warning: {args.config}: {weak}")
-    from agent.commands.checks.configuration import look_at_settings  # noqa: PLC0415 - `schema` stays quick
+    from agent.commands.checks.configuration import (  # noqa: PLC0415 - `schema` stays quick
+        look_at_settings,
+        look_at_unmatched_rules,
+    )
 
-    for line in look_at_settings(config):
+    for line in (*look_at_settings(config), *look_at_unmatched_rules(config)):
         _complain(f"warning: {args.config}: {line.what}; {line.remedy}")
     return EXIT_OK
 

@@ -17,7 +17,7 @@ from agent.config.credentials import read_for, web_auth, web_tls
 from agent.decode.injection import InjectionScanner
 from agent.decode.receive import Receiver
 from agent.decode.registry import DecodeLimits, Registry
-from agent.detect import Detector, DetectSettings
+from agent.detect import Detector
 from agent.journal import Journal, Wiring
 from agent.mqtt import Link
 from agent.observe.logs import LogWriter
@@ -31,12 +31,14 @@ from agent.pipeline.pipeline import TURN_S, Pipeline
 from agent.sinks.mqtt import MqttSink
 from agent.sinks.receivers import receiver_of
 from agent.sinks.worker import NoticeSink
+from agent.status.alerts import AlertTopics, Facts
 from agent.status.health import Health
 from agent.status.journal_view import JournalView
 from agent.status.metrics_snapshot import MetricsSnapshot
 from agent.status.problems import Problems, Start
 from agent.status.report import Reporter
 from agent.status.responses import Freshness, Responses
+from agent.status.source_view import barren
 from agent.testing.time_scale import time_scale_here
 from agent.verdict.feedback import read_feedback
 from agent.web import MAX_CONNECTIONS, MAX_SCRAPES, TIMEOUT_S, ReadingsIntake, WebServer
@@ -111,7 +113,7 @@ def build(
     events = Subscribers(note=recorder.guard.take)
     verdict_events.subscribe_to(events)
     registry = Registry(sources=config.sources, limits=DecodeLimits(), base_topic=config.base_topic)
-    detector = Detector(settings=DetectSettings(), limits=settings.of_limits(config))
+    detector = settings.make_detector(config)
     bridge = LoopBridge(loop, fail=fail)
     receiver = Receiver(
         registry=registry,
@@ -206,6 +208,7 @@ def build(
         detector=detector,
         outbox_rows=view.outbox_rows,
         heard=problems.heard,
+        sources_quiet=lambda: problems.quiet.quiet,
         dropped=recorder.dropped,
         budget=ai.spend,
         posts_refused={} if posts is None else posts.refused,
@@ -221,7 +224,23 @@ def build(
     )
     web = _make_web(config, responses, posts, logs)
     health = Health(
-        link=link, problems=problems, reporter=reporter, topic=f"{config.base_topic}/health", log=logs.log
+        link=link,
+        journal=journal.stats,
+        problems=problems,
+        reporter=reporter,
+        topic=f"{config.base_topic}/health",
+        clock=journal.clock.now,
+        log=logs.log,
+    )
+    alerts = AlertTopics(
+        link=link,
+        facts=lambda: Facts(
+            path=snapshot.take(),
+            ai=ai.status(),
+            barren=list(barren(journal.stats, time.monotonic())),
+            fault_age_s=recorder.fault_log.age_s(),
+        ),
+        base=config.base_topic,
     )
     return Agent(
         ai=ai,
@@ -236,8 +255,8 @@ def build(
             ai=ai,
             web=web,
             tracer=tracer,
-            health=health,
             sinks=notice_sinks,
+            beside=[health.run, alerts.run],
             spawn=bridge.spawn,
         ),
         link=link,

@@ -19,7 +19,6 @@ from agent.commands.offline.inputs import (
     Played,
     Until,
     as_json,
-    make_detector,
     make_intake,
     open_files,
     unread_lines,
@@ -67,7 +66,6 @@ def run(args: argparse.Namespace) -> int:
         if not lesson.taught:
             raise UnknownError(f"nothing was learnt: {_why(told)}")
         state.write(journal)
-    give_to_owner(*config.agent.state_dir.glob("journal.*"))
     told["state_dir"], told["problem"] = str(config.agent.state_dir), state.problem
     print_result(told, _lines, as_json=args.json)
     return 0
@@ -136,6 +134,7 @@ def stopped(config: Config) -> Iterator[Journal]:
         yield journal
     finally:
         journal.stop(CLOSING_S)
+        give_to_owner(*config.agent.state_dir.glob("journal.*"))
 
 
 def _no_arrivals(_arrival: object) -> Any:
@@ -158,16 +157,16 @@ class State:
     def load(cls, config: Config, journal: Journal, *, forget: bool) -> "State":
         """Return the state of the journal; with ``forget`` the detector knows nothing."""
         old = journal.recovered
-        detector, windows, calm = make_detector(config), Windows(config.review.window), CalmRate()
+        detector, windows, calm = settings.make_detector(config), Windows(config.review.window), CalmRate()
         last_seq: dict[str, int] = {}
         problem = None
         if old.snapshot is not None:
             problem = snapshot.load(old.snapshot, detector, windows, calm, last_seq, old.sealed_to)
-        detector.reconfigure(settings.of_limits(config))
+        detector.reconfigure(settings.of_limits(config), settings.of_tuning(config))
         rows = (row for row in journal.rows_after(old.snapshot_seq) if isinstance(row, MessageRow))
         first = next((row.clock for row in rows if not row.seed), float("inf"))
         return cls(
-            detector=make_detector(config) if forget else detector,
+            detector=settings.make_detector(config) if forget else detector,
             windows=windows,
             calm=calm,
             last_seq=last_seq,

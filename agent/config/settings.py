@@ -6,11 +6,13 @@ from hashlib import blake2b
 from pathlib import Path
 
 from agent import __version__
+from agent.budget.periods import find_zone
+from agent.config.checks import parse_interval
 from agent.config.credentials import password_reader
-from agent.config.sections import Config
+from agent.config.sections import Config, ExpectSettings
 from agent.decode.registry import Registry
 from agent.decode.subscriptions import Wanted, joined, plan
-from agent.detect import Limit
+from agent.detect import LEARNT, Detector, Expect, Limit, QuietHours, Tuning
 from agent.domain.records import Severity
 from agent.journal import JournalSettings
 from agent.mqtt import BROKER_DROPS, LinkSettings, Subscription
@@ -36,6 +38,24 @@ def of_subscriptions(config: Config, registry: Registry, *, identifiers: bool = 
 def of_limits(config: Config) -> list[Limit]:
     """Return the limits of the series."""
     return [Limit(pattern, item.low, item.high, item.unit) for pattern, item in config.limits.items()]
+
+
+def of_tuning(config: Config) -> list[Tuning]:
+    """Return the tuning rules of the series."""
+    return [
+        Tuning(rule.match, rule.ignore, rule.sensitivity, _expect(rule.expect) if rule.expect else LEARNT)
+        for rule in config.tuning
+    ]
+
+
+def _expect(expect: ExpectSettings) -> Expect:
+    interval_s = None if expect.interval is None else parse_interval(expect.interval)
+    return Expect(interval_s, tuple(QuietHours.parse(text) for text in expect.quiet))
+
+
+def make_detector(config: Config) -> Detector:
+    """Return a detector that knows nothing yet."""
+    return Detector(limits=of_limits(config), tuning=of_tuning(config), zone=find_zone(config.agent.timezone))
 
 
 def of_journal(config: Config) -> JournalSettings:
@@ -71,7 +91,7 @@ def of_pipeline(config: Config, *, endpoint: bool) -> PipelineSettings:
             Receiver(one.label, Severity(one.min_severity), cleared=one.cleared)
             for one in config.notify.sinks
         ],
-        rules=config.notify.rules(),
+        rules=config.notify.rules(find_zone(config.agent.timezone)),
         link=config.notify.page_url,
     )
 

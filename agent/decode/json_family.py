@@ -19,6 +19,7 @@ from agent.decode.family import (
 )
 from agent.decode.json_text import parse, to_text
 from agent.decode.json_values import JsonValues
+from agent.decode.key_roles import is_identity
 from agent.decode.times import Moment, moment_of, offset_of, read_time
 from agent.decode.values import is_name
 from agent.domain.records import DecodeError, DecodeReason, Reading
@@ -60,6 +61,7 @@ class JsonFamily:
     def __init__(self, *, limits: DecodeLimits, max_future_skew_s: float) -> None:
         self.limits = limits
         self._max_skew_s = max_future_skew_s
+        self._names_units = bool(self.UNITS) or type(self).unit_of is not JsonFamily.unit_of
         self._wide = replace(
             limits,
             max_depth=limits.max_depth + _MORE_DEPTH,
@@ -122,7 +124,7 @@ class JsonFamily:
     def part_of(self, frame: Frame, *given: Any) -> Frame:
         """Return the frame of a part that has a time of its own, else receipt time."""
         bare = Moment(frame.moment.received, frame.moment.received)
-        return _timed(frame._replace(moment=bare), given, self._max_skew_s)
+        return _timed(Frame(bare, frame.reader), given, self._max_skew_s)
 
     # ---------------------------------------------------------------------------------- values
 
@@ -139,6 +141,9 @@ class JsonFamily:
             reader=frame.reader,
         )  # fmt: skip
         content = values.take(value, metric)
+        plain = content.readings and not skipped and not self._names_units
+        if plain and all(len(one.metric) <= longest for one in content.readings):
+            return content
         readings = [self._with_unit(one) for one in content.readings if len(one.metric) <= longest]
         skipped += content.skipped
         if len(readings) < len(content.readings):
@@ -210,15 +215,21 @@ class JsonFamily:
             return reading
         return Reading(reading.device, reading.metric, reading.at, reading.value, unit, reading.word)
 
-    def _prune(self, value: Any, path: str, skipped: list[Skipped]) -> Any:
-        """Return ``value`` without the keys that are not values; their names go to ``skipped``."""
+    def _prune(self, value: Any, path: str, skipped: list[Skipped], *, element: bool = False) -> Any:
+        """Return ``value`` without the keys that are not values; their names go to ``skipped``.
+
+        An element of a list keeps its ids: without them, elements of two messages would share a series.
+        """
         if isinstance(value, list):
-            return [self._prune(item, path, skipped) if type(item) is dict else item for item in value]
+            return [
+                self._prune(item, path, skipped, element=True) if type(item) is dict else item
+                for item in value
+            ]
         if not isinstance(value, dict):
             return value
         kept: dict[str, Any] = {}
         for key, item in value.items():
-            why = self._why_not(key, value)
+            why = None if element and is_identity(key) else self._why_not(key, value)
             if why is None:
                 inner = type(item) in {dict, list}
                 kept[key] = self._prune(item, f"{path}.{key}" if path else key, skipped) if inner else item
@@ -281,9 +292,10 @@ def _timed(frame: Frame, given: tuple[Any, ...], max_skew_s: float) -> Frame:
             continue
         at = _read_time(one, moment.received, max_skew_s, frame.reader.zone)
         if not isinstance(at, Note):
-            return frame._replace(moment=Moment(at, moment.received, TimeFrom.PAYLOAD))
+            return Frame(Moment(at, moment.received, TimeFrom.PAYLOAD), frame.reader)
         notes = (*notes, at)
-        off_s = offset_of(one, moment.received) if off_s is None else off_s
+        if off_s is None and at is not Note.TIME_UNREADABLE:
+            off_s = offset_of(one, moment.received)
     if notes is moment.notes:
         return frame
     off_s = moment.off_s if off_s is None else off_s
@@ -292,7 +304,7 @@ def _timed(frame: Frame, given: tuple[Any, ...], max_skew_s: float) -> Frame:
 
 def _read_time(given: Any, received: float, max_skew_s: float, zone: tzinfo | None) -> float | Note:
     """Read a time; text without a zone is not taken for UTC."""
-    if zone is None and type(given) is str:
+    if zone is None and type(given) is str and given[-1:] != "Z":
         try:
             if datetime.fromisoformat(given.strip()[:_MAX_WORD]).tzinfo is None:
                 return Note.TIME_WITHOUT_ZONE

@@ -112,6 +112,7 @@ class Score:
     unchecked: str | None = None  # the unit of a limit that does not hold for the reading's own unit
     said: tuple[float, str] | None = None  # value and unit as sent, where the reading was converted
     unit_was: str | None = None  # another unit in which the series was learnt, "" for none: it is not judged
+    ignored: bool = False  # by the configuration: only a limit is checked
 
     @property
     def alarm(self) -> bool:
@@ -120,6 +121,7 @@ class Score:
 
 
 CALM = Score(0.0)
+IGNORED = Score(0.0, ignored=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +136,23 @@ class Silence:
     silent_s: float
     score: float
     offline: bool = False  # by its own word
+    usually: str = ""  # its usual silence that is the nearest, in words
+
+
+@dataclass(frozen=True, slots=True)
+class RhythmView:
+    """Knowledge of the silence of a device."""
+
+    gaps: int  # seen, at most those needed
+    needed: int
+    interval_s: float | None  # usual, None while it is not known
+    patience_s: float | None  # how long it may send nothing
+    rests: list[str]  # usual silences, in words
+    usual_until: float | None  # clock: its silence is usual until then
+    announced_s: float | None  # by the device's family
+    expected_s: float | None  # by the configuration
+    quiet: list[str]  # hours, by the configuration
+    muted: bool  # silence is never reported, by the configuration
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +179,9 @@ class SeriesView:
     unit_was: str | None = None  # the unit before it began again, "" for none; while it is learning
     diagnostic: bool = False  # kept and shown, not judged
     word: str | None = None  # behind the last value, as sent
+    ignored: bool = False  # by the configuration: only a limit is checked
+    sensitivity: str = "normal"
+    tuned_by: str | None = None  # the rule of the configuration that holds for it
 
 
 # -------------------------------------------------------------------------------------- windows

@@ -381,7 +381,7 @@ class Intake:
         one.times += any(note in _TIMES for note in decoded.notes)
         read = bool(decoded.readings)
         device = only_device(decoded.readings, decoded.heard) or decoded.device or ""
-        for name, why, own in decoded.skipped:
+        for name, why, own, _word in decoded.skipped:
             one.skipped[why] = one.skipped.get(why, 0) + 1
             if why not in INTENDED and not (read and why is Skip.TEXT):
                 shown = _printable(name[:_MAX_SHOWN])

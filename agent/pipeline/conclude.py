@@ -8,7 +8,6 @@ from typing import Any, Protocol
 from agent.domain.records import (
     Finding,
     FindingEvent,
-    Kind,
     Outcome,
     Outgoing,
     Source,
@@ -99,13 +98,6 @@ class Conclusions:
     def findings(self) -> list[Finding]:
         """Return all open findings."""
         return list(self._findings.values())
-
-    def open_by_kind(self) -> dict[Kind, int]:
-        """Count the open findings of each kind."""
-        counts: dict[Kind, int] = dict.fromkeys(Kind, 0)
-        for finding in list(self._findings.values()):
-            counts[finding.kind] += 1
-        return counts
 
     def restore(self, findings: Iterable[Finding]) -> None:
         """Take the findings that were open when the last process ended."""

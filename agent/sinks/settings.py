@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import tzinfo
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo
 
 from agent.domain.keys import Key
 from agent.domain.records import Severity
@@ -89,27 +89,25 @@ class NotifySettings:
         Key("a notice waits so long for others of its cause; a broken limit does not wait", ge=0, le=3600),
     ] = 60.0
     quiet: Annotated[
-        str | None, Key('local hours in which only `critical` is sent, as `"22:00-07:00"`', max_length=11)
+        str | None,
+        Key('hours in which only `critical` is sent, by `agent.timezone`, as `"22:00-07:00"`', max_length=11),
     ] = None
     digest: Annotated[
-        str | None, Key('local time of a daily message about what is open, as `"07:30"`', max_length=5)
-    ] = None
-    timezone: Annotated[
-        str | None, Key("time zone of `quiet`, `digest` and times in texts; `null`: the machine's")
+        str | None, Key('time of a daily message about what is open, as `"07:30"`', max_length=5)
     ] = None
     page_url: Annotated[
         str | None, Key("address of the status page as people reach it, for links in notices")
     ] = None
 
-    def rules(self) -> NoticeRules:
-        """Return when notices may go out."""
+    def rules(self, zone: tzinfo) -> NoticeRules:
+        """Return when notices may go out, by the local time of ``zone``."""
         begin, _, end = (self.quiet or "").partition("-")
         return NoticeRules(
             max_per_hour=self.max_per_hour,
             settle_s=self.settle_s,
             quiet=None if self.quiet is None else (minute_of(begin), minute_of(end)),
             digest=None if self.digest is None else minute_of(self.digest),
-            zone=None if self.timezone is None else ZoneInfo(self.timezone),
+            zone=zone,
         )
 
 

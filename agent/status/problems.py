@@ -15,7 +15,7 @@ from agent.journal.unread import Unread
 from agent.mqtt import Link
 from agent.pipeline.outbox_feed import OutboxFeed
 from agent.status.journal_view import JournalView
-from agent.status.limits import LimitFault, judge_patterns, judge_uses
+from agent.status.limits import LimitFault, judge_patterns, judge_tuning_use, judge_uses
 from agent.status.schema import State
 from agent.status.sentences import (
     backlog_words,
@@ -35,6 +35,7 @@ from agent.status.sentences import (
     telemetry_words,
     unit_change_words,
 )
+from agent.status.source_quiet import SourceQuiet
 from agent.status.source_view import Heard, barren, barren_remedy, barren_words, find_heard, heard_words
 
 WEB_STUCK_S = 20.0
@@ -87,6 +88,7 @@ class Problems:
     limits: Sequence[Limit]
     weaknesses: Sequence[Weakness]
     start: Start
+    quiet: SourceQuiet = field(default_factory=SourceQuiet)
     learning: int = 0  # series
     _relearning: list[UnitChange] = field(default_factory=list)
     _since: dict[str, float] = field(default_factory=dict)  # state -> since when it holds
@@ -121,6 +123,7 @@ class Problems:
             f"{barren_words(source, tally.as_json(now))}: {barren_remedy(tally.skipped)}."
             for source, tally in barren(self.journal, now).items()
         ]
+        found += self.quiet.problems()
         if lost := self.heard().lost:
             found.append(heard_words(lost))
         if self.idle_s("web") > WEB_STUCK_S:
@@ -199,6 +202,7 @@ class Problems:
         if now >= self._limits_due:
             self._limits_due = now + LIMITS_EVERY_S
             self._limit_faults = judge_patterns(self.limits) + judge_uses(self.detector.limit_use())
+            self._limit_faults += judge_tuning_use(self.detector.tuning_use())
             self.learning = self.detector.learning_count()
             self._relearning = self.detector.relearning()
             self._largest = self.detector.largest()

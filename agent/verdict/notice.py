@@ -87,7 +87,7 @@ def _at_minute(day: datetime, minute: int) -> datetime:
 
 
 def is_wanted(finding: Finding, clock: float) -> bool:  # noqa: ARG001 - of a snooze that ends
-    """Return whether people want notices of a finding: a person may have said that it is known."""
+    """Return whether people want notices of a finding."""
     return True
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
@@ -20,22 +20,16 @@ from agent.decode.registry import Registry
 from agent.detect import Detector
 from agent.domain.records import (
     DecodeError,
-    Finding,
     FindingEvent,
-    Reading,
-    Reason,
-    Score,
+    MessageRow,
     Severity,
-    Silence,
     TimerKind,
     TimerRow,
-    Trigger,
     Window,
 )
-from agent.pipeline.seal import Sealer
-from agent.pipeline.window import Draft, Windows, WindowSettings
-from agent.verdict.finding import advance
-from agent.verdict.review_policy import CalmRate, Doubts, ReviewSettings, decide
+from agent.pipeline.offline import Concluded, OfflinePath
+from agent.pipeline.window import WindowSettings
+from agent.verdict.review_policy import ReviewSettings
 from simulator.agent_process import demo_config
 from simulator.events import Message
 from simulator.score import Opening
@@ -79,18 +73,15 @@ class LocalAgent:
         config = configure(limits or {}, sources)
         self._registry = Registry(sources=config.sources, base_topic="edge-agent/bench")
         self.detector = Detector(limits=of_limits(config))
-        self._judge: Contestant = rival or self.detector
-        self._windows = Windows(WindowSettings())
-        self._sealer = Sealer(
-            journal="bench", agent="bench", may_ask=lambda *_: False, views=self._judge.some_views
+        self._path = OfflinePath(
+            detector=cast("Detector", rival or self.detector),
+            window=WindowSettings(),
+            review=ReviewSettings(),
+            concluded=self._conclude,
         )
-        self._findings: dict[str, Finding] = {}
-        self._calm = CalmRate()
-        self._doubts = Doubts()
         self._live_from = live_from
         self._on_window = on_window
         self._seq = 0
-        self._last_seq: dict[str, int] = {}
         self._connected = False
         self.counts = Counts()
         self.openings: list[Opening] = []
@@ -101,79 +92,30 @@ class LocalAgent:
         """Take messages in the order in which they are sent."""
         for message in messages:
             self.pass_time(message.at)
-            self._seq += 1
             try:
                 decoded = self._registry.decode(message.topic, message.payload, message.at)
             except DecodeError:
                 continue
-            self._take(decoded.readings, message.at)
+            self._path.take(MessageRow(self._next(), message.at, decoded.readings))
             for device in decoded.heard:
-                self._judge.heard(device, message.at)
+                self._path.take(TimerRow(self._next(), message.at, TimerKind.HEARD, device))
 
     def pass_time(self, clock: float) -> None:
         """Let windows and silences that are due until ``clock`` come about."""
         if not self._connected:
             self._connected = True
-            self._judge.connected(clock)
-        while True:
-            dues = [due for due in (self._windows.next_due(), self._judge.next_due()) if due is not None]
-            if not dues or min(dues) > clock:
-                return
-            now = min(dues)
-            self._seq += 1
-            for draft in self._windows.tick(now):
-                self._seal(draft)
-            for silence in self._judge.tick(now):
-                self._silence(silence, now)
+            self._path.take(TimerRow(self._next(), clock, TimerKind.CONNECTED))
+        while (due := self._path.core.next_due()) is not None and due <= clock:
+            self._path.take(TimerRow(self._next(), due, TimerKind.TICK))
 
-    def _take(self, readings: Iterable[Reading], clock: float) -> None:
-        by_device: dict[str, list[tuple[Reading, Score]]] = {}
-        for reading in readings:
-            by_device.setdefault(reading.device, []).append(self._judge.judge(reading, clock))
-        for device, scored in by_device.items():
-            self._last_seq[device] = self._seq
-            for draft in self._windows.add(device, self._seq, clock, scored, None):
-                self._seal(draft)
+    def _next(self) -> int:
+        self._seq += 1
+        return self._seq
 
-    def _silence(self, silence: Silence, clock: float) -> None:
-        for draft in self._windows.seal_device(silence.device, clock, Trigger.AGE):
-            self._seal(draft)
-        row = TimerRow(self._seq, clock, TimerKind.TICK)
-        self._conclude(self._sealer.seal_silence(silence, row, self._last_seq.get(silence.device, 0)))
-
-    def _seal(self, draft: Draft) -> None:
-        self._conclude(self._sealer.seal(draft))
-
-    def _conclude(self, window: Window) -> None:
-        self._on_window(window)
-        before = self._findings.get(window.device)
-        decision = decide(
-            window,
-            before,
-            settings=ReviewSettings(),
-            audit_share=self._calm.share(24, window.sealed),
-            clock=window.sealed,
-            settled=self._doubts.settled(window),
-        )
-        if decision.ask:
-            self._doubts.note(window)
+    def _conclude(self, one: Concluded) -> None:
+        window, decision, after, event = one.window, one.decision, one.finding, one.event
         local = window.local
-        after, event = advance(
-            before,
-            device=window.device,
-            status=local.status,
-            kind=local.kind,
-            severity=local.severity,
-            verdict_id=window.id,
-            clock=window.sealed,
-            reviewed=decision.ask,
-        )
-        if after is None or event is FindingEvent.CLEARED:
-            self._findings.pop(window.device, None)
-        else:
-            self._findings[window.device] = after
-        if decision.reason in (Reason.NOT_SUSPICIOUS, Reason.AUDIT):
-            self._calm.count(window.sealed)
+        self._on_window(window)
         if window.end < self._live_from:
             return
         self.counts.windows += 1
@@ -181,8 +123,8 @@ class LocalAgent:
         self.counts.audits += decision.audit
         if event is FindingEvent.UPDATED and after is not None:
             self.openings = [
-                replace(one, later=(*one.later, str(after.kind))) if one.finding_id == after.id else one
-                for one in self.openings
+                replace(each, later=(*each.later, str(after.kind))) if each.finding_id == after.id else each
+                for each in self.openings
             ]
         if after is not None and after.severity is Severity.CRITICAL:
             self.critical.add(after.id)

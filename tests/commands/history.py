@@ -1,4 +1,4 @@
-"""Readings of the past for the tests: recordings, tables, and a server like Prometheus."""
+"""Readings of the past: recordings, tables, and a server like Prometheus."""
 
 import base64
 import json

@@ -12,8 +12,8 @@ import pytest
 from agent.commands.inspect import learn as learnt
 from agent.commands.learn import State, stopped
 from agent.commands.offline import prometheus
-from agent.commands.offline.inputs import make_detector, make_intake
-from agent.config import Config, load_apart
+from agent.commands.offline.inputs import make_intake
+from agent.config import Config, load_apart, settings
 from agent.detect import Detector
 from agent.domain.records import Arrival, MessageRow, Row
 from agent.journal import Reader
@@ -53,7 +53,7 @@ def server() -> Iterator[Scripted]:
 
 def taught(config: Config, all_points: list[Point]) -> tuple[Detector, list[Row]]:
     """Return a detector that took the points as a live agent does, and its rows."""
-    detector = make_detector(config)
+    detector = settings.make_detector(config)
     rows: list[Row] = []
 
     def take(row: Row) -> None:
@@ -190,7 +190,7 @@ def test_rows_behind_the_snapshot_stay_for_the_agent(
         State.load(loaded, journal, forget=False).write(journal)
     path = loaded.agent.state_dir / "journal.sqlite"
     with closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute("INSERT INTO series VALUES (1, 'dev0', 'temperature', NULL)")
+        connection.execute("INSERT INTO series(id, device, metric) VALUES (1, 'dev0', 'temperature')")
         connection.execute(
             "INSERT INTO messages VALUES (7, 1, 1, 'sensors/dev0/temperature', x'3230', '', 0, ?, ?)",
             (HALF, HALF),
@@ -254,7 +254,7 @@ def learn_from(server: Scripted, config: Path, *more: str) -> tuple[str, ...]:
 
 
 def test_a_range_query_teaches(server: Scripted, config: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """By default the labels device or instance, and the name; values that are no numbers are counted."""
+    """By default the labels device or instance, and the name; values that are not finite are counted."""
     server.answer = lambda form: (
         200,
         matrix(

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import count, takewhile
 from typing import Any, NamedTuple
 
@@ -113,12 +114,17 @@ TEXTS = {
 
 
 class Heavy(NamedTuple):
-    """One message."""
+    """One message, made when it is wanted: there are thousands."""
 
     family: str
     topic: str
     name: str
-    payload: bytes
+    make: Callable[[], str]
+
+    @property
+    def payload(self) -> bytes:
+        """At most 256 KiB."""
+        return self.make().encode()[:MOST]
 
 
 def _containers(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -165,7 +171,7 @@ def of_family(word: str) -> Iterator[Heavy]:
             yield from _around(word, case.topic, value, path)
     for topic in list(topics)[:_TOPICS]:
         for name, text in TEXTS.items():
-            yield Heavy(word, topic, name, text.encode()[:MOST])
+            yield Heavy(word, topic, name, partial(str, text))
 
 
 def _around(word: str, topic: str, value: Any, path: tuple[Any, ...]) -> Iterator[Heavy]:
@@ -175,7 +181,7 @@ def _around(word: str, topic: str, value: Any, path: tuple[Any, ...]) -> Iterato
     inner = json.dumps(own, separators=(",", ":"))[1:-1]
 
     def heavy(name: str, part: Callable[[int], str], start: str, end: str) -> Heavy:
-        return Heavy(word, topic, f"{label} {name}", fill(part, head + start, end + tail).encode())
+        return Heavy(word, topic, f"{label} {name}", partial(fill, part, head + start, end + tail))
 
     for name, text in FIELDS.items():
         yield heavy(name, _part(text), "{", "}")
@@ -185,15 +191,23 @@ def _around(word: str, topic: str, value: Any, path: tuple[Any, ...]) -> Iterato
         yield heavy(name, _part(text), "[", "]")
     if isinstance(own, list) and own:
         item = json.dumps(own[0], separators=(",", ":"))
-        yield heavy("own items", lambda _: item, "[", "]")
-        yield heavy("own items, numbered", lambda n: _numbered(item, n), "[", "]")
+        yield heavy("own items", partial(_same, item), "[", "]")
+        yield heavy("own items, numbered", partial(_numbered, item), "[", "]")
     if isinstance(own, dict) and own:
         key, one = next(iter(own.items()))
         field = json.dumps(one, separators=(",", ":"))
-        yield heavy("own keys", lambda n: f'"{key}{n}":{field}', "{", "}")
-        yield heavy("as items", lambda n: _numbered("{" + inner + "}", n), "[", "]")
+        yield heavy("own keys", partial(_keyed, key, field), "{", "}")
+        yield heavy("as items", partial(_numbered, "{" + inner + "}"), "[", "]")
 
 
 def _numbered(item: str, n: int) -> str:
     """Return ``item`` with other texts, so that no two are equal."""
     return item.replace('":"', f'":"{n}', 1)
+
+
+def _same(item: str, _n: int) -> str:
+    return item
+
+
+def _keyed(key: str, field: str, n: int) -> str:
+    return f'"{key}{n}":{field}'

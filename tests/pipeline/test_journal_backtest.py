@@ -94,7 +94,7 @@ async def _snapshot_and_prune(life: Life) -> None:
 
 
 def test_behind_deleted_rows_it_goes_on_with_the_snapshot(tmp_path: Path) -> None:
-    """What the detector had learnt before is there, and that is reported."""
+    """The detector keeps its earlier knowledge, and that is reported."""
     in_a_life(tmp_path, _snapshot_and_prune, high=HIGH)
     with Reader.open(tmp_path) as reader:
         told = backtest(config_of(tmp_path, 50.0), OwnJournal(reader, DAY_S), Until(), tap=None)

@@ -20,7 +20,9 @@ def lines_of(told: Told, *, utc: bool) -> list[str]:
     when = _in_utc if utc else _local
     source = told["input"]
     names = ", ".join(
-        printable(str(one["name"])) + ("" if one.get("timed", True) else " (without times)")
+        printable(str(one["name"]))
+        + ("" if one.get("timed", True) else " (without times)")
+        + (f" (recorded at {one['pace']:.0f} times its speed)" if one.get("pace", 1.0) > 1.0 else "")
         for one in source["sources"]
     )
     lines = [
@@ -30,6 +32,8 @@ def lines_of(told: Told, *, utc: bool) -> list[str]:
         ),
         f"  from {when(source['from'])} to {when(source['to'])}, {'UTC' if utc else 'local time'}",
     ]
+    if source["findings_since"]:
+        lines.append(f"  findings since {when(source['findings_since'])}; rows before that only teach")
     if any(one.get("learnt_before") for one in source["sources"]):
         lines.append("  earlier rows are deleted: it begins with the learnt state of the last snapshot")
     if source["still_learning"]:
@@ -116,8 +120,8 @@ def _reviews(reviews: Told, when: ToTime) -> list[str]:
             for one in shown[:MAX_SUSPICIONS]
         ]
         lines += ["  " + line for line in _table(rows)]
-    if len(shown) > MAX_SUSPICIONS:
-        lines.append(f"  and {len(shown) - MAX_SUSPICIONS} more; --json lists all")
+    if reviews["windows"] > MAX_SUSPICIONS:
+        lines.append(f"  and {reviews['windows'] - MAX_SUSPICIONS} more; --json lists them")
     return lines
 
 

@@ -13,6 +13,7 @@ from agent.pipeline.offline import Concluded
 from agent.prompt import base_tokens, output_tokens, window_tokens
 
 Found = dict[str, Any]  # a finding as JSON values
+MAX_LISTED = 10_000  # suspicions; with `review.mode: all` each window is one
 
 
 @dataclass
@@ -25,6 +26,8 @@ class Collected:
     suspicions: list[dict[str, Any]] = field(default_factory=list)
     windows: dict[str, int] = field(default_factory=dict)
     anomalies: int = 0
+    windows_asked: int = 0  # without audits
+    audits: int = 0
     calls: int = 0
     tokens: list[int] = field(default_factory=lambda: [0, 0])  # input, output
     nano_usd: int = 0
@@ -85,18 +88,21 @@ class Collected:
         if not self._batch:
             self._batch_since = window.sealed
         self._batch.append(tokens)
-        self.suspicions.append(
-            {
-                "at": instant(window.sealed),
-                "device": window.device,
-                "window": window.id,
-                "kind": window.local.kind.value,
-                "score": window.local.score,
-                "audit": audit,
-                "summary": window.local.summary,
-                "tokens": tokens,
-            }
-        )
+        self.windows_asked += not audit
+        self.audits += audit
+        if len(self.suspicions) < MAX_LISTED:
+            self.suspicions.append(
+                {
+                    "at": instant(window.sealed),
+                    "device": window.device,
+                    "window": window.id,
+                    "kind": window.local.kind.value,
+                    "score": window.local.score,
+                    "audit": audit,
+                    "summary": window.local.summary,
+                    "tokens": tokens,
+                }
+            )
         if len(self._batch) >= batch.max_windows:
             self.end_batch()
 
@@ -113,13 +119,12 @@ class Collected:
 
     def reviews(self) -> dict[str, Any]:
         """Return the questions to the model, and an upper estimate of their cost."""
-        audits = sum(one["audit"] for one in self.suspicions)
         model = self.config.ai.model
         return {
             "model": model,
             "priced": self._pricing.knows(model),
-            "windows": len(self.suspicions) - audits,
-            "audits": audits,
+            "windows": self.windows_asked,
+            "audits": self.audits,
             "calls": self.calls,
             "tokens": {"input": self.tokens[0], "output": self.tokens[1]},
             "cost_usd": usd(self.nano_usd),

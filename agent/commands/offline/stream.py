@@ -72,6 +72,7 @@ class Stream:
     kind: str  # recording | table | prometheus
     first: float
     timed: bool
+    pace: float = 1.0  # of its times, in seconds per second of its offsets
     play: Callable[[Unread], Iterator[Arrival]]
 
 

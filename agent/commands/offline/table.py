@@ -21,10 +21,10 @@ from agent.decode.times import read_time
 from agent.decode.values import Found, is_name, read_unit, read_value
 from agent.domain.records import Reading
 
-TIMES = ("time", "timestamp", "ts", "date", "datetime", "at")
+TIMES = ("time", "timestamp", "ts", "date", "datetime", "at", "_time", "last_changed", "last_updated")
 DEVICES = ("device", "device_id", "sensor", "entity_id")
-METRICS = ("metric", "name", "field")
-VALUES = ("value", "val", "state")
+METRICS = ("metric", "name", "field", "_field")
+VALUES = ("value", "val", "state", "_value")
 UNITS = ("unit", "unit_of_measurement")
 MAX_COLUMNS = 1000
 MAX_NAME = 256
@@ -91,14 +91,16 @@ def _limited(rows: Iterator[Row], path: Path) -> Iterator[Row]:
 
 def _rows(path: Path, names: Names, unread: Unread) -> Iterator[Row]:
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-        first = file.readline(MAX_LINE)
+        first, number = file.readline(MAX_LINE), 1
+        while first.startswith("#") or first in ("\n", "\r\n"):  # annotations of InfluxDB
+            first, number = file.readline(MAX_LINE), number + 1
         delimiter = max(",;\t", key=first.count)
         header = [cell.strip() for cell in next(csv.reader([first], delimiter=delimiter), [])]
         make, begin = _layout(path, header, names, comma=delimiter == ";")
         if begin:  # the first line is a row
-            yield from _made(path, [header], 1, make, unread)
+            yield from _made(path, [header], number, make, unread)
         lines = iter(partial(file.readline, MAX_LINE), "")
-        yield from _made(path, _bounded(csv.reader(lines, delimiter=delimiter)), 2, make, unread)
+        yield from _made(path, _bounded(csv.reader(lines, delimiter=delimiter)), number + 1, make, unread)
 
 
 def _bounded(reader: Iterator[list[str]]) -> Iterator[list[str]]:
@@ -155,9 +157,10 @@ def _layout(path: Path, header: list[str], names: Names, *, comma: bool) -> tupl
     own, unit = find(DEVICES), find(UNITS)
     if value is not None and metric is not None:
         return _per_value(time, own, metric, value, unit, device=device, names=names, comma=comma), begin
-    taken = {time, own, unit}
+    taken = {places[name] for name in (*TIMES, *DEVICES, *UNITS) if name in places}
     columns = [(place, name) for place, name in enumerate(header) if place not in taken and is_name(name)]
     if names.metric is not None:
+        columns = columns if value is None else [(value, names.metric)]
         if len(columns) != 1:
             raise UnknownError(
                 f"{printable(str(path))}: --metric names one column, but {len(columns)} hold values; leave it"

@@ -6,7 +6,7 @@ judges a series alone, and a device as silent after a fixed number of its mean g
 
 import random
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import inf, sqrt
 from typing import Protocol
 
@@ -51,11 +51,13 @@ class Every:
 
 @dataclass(slots=True)
 class Chance:
-    """An alarm with one reading in 1,000, at random."""
+    """An alarm with one reading in 1,000, at random; the first value only throws the dice."""
 
-    dice: random.Random = field(default_factory=lambda: random.Random(1))
+    dice: random.Random | None = None
 
-    def score(self, value: float) -> float:  # noqa: ARG002 - it is blind
+    def score(self, value: float) -> float:
+        if self.dice is None:
+            self.dice = random.Random(value)
         return float(self.dice.random() < 1 / BLIND_EVERY)
 
 
