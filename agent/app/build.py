@@ -8,6 +8,7 @@ from functools import partial
 
 from agent import __version__
 from agent.app.ai import AiService
+from agent.app.answers import Answers
 from agent.app.lifecycle import Lifecycle
 from agent.app.transcripts import Transcripts
 from agent.app.watchdog import BEAT_S, Watchdog
@@ -18,14 +19,16 @@ from agent.decode.injection import InjectionScanner
 from agent.decode.receive import Receiver
 from agent.decode.registry import DecodeLimits, Registry
 from agent.detect import Detector
+from agent.domain.records import Command
 from agent.journal import Journal, Wiring
+from agent.journal.commands import Refusal
 from agent.mqtt import Link
 from agent.observe.logs import LogWriter
 from agent.observe.metrics import Metrics
 from agent.observe.recorder import TelemetryRecorder
 from agent.observe.traces import Tracer, open_tracer
 from agent.observe.verdict_events import PublishSpans, VerdictEvents
-from agent.pipeline.events import Subscribers
+from agent.pipeline.events import CommandDecided, Subscribers
 from agent.pipeline.loop import LoopBridge
 from agent.pipeline.pipeline import TURN_S, Pipeline
 from agent.sinks.mqtt import MqttSink
@@ -40,7 +43,8 @@ from agent.status.report import Reporter
 from agent.status.responses import Freshness, Responses
 from agent.status.source_view import barren
 from agent.testing.time_scale import time_scale_here
-from agent.verdict.feedback import read_feedback
+from agent.verdict.command import read_command
+from agent.verdict.feedback import Feedback, read_feedback
 from agent.web import MAX_CONNECTIONS, MAX_SCRAPES, TIMEOUT_S, ReadingsIntake, WebServer
 
 
@@ -115,9 +119,12 @@ def build(
     registry = Registry(sources=config.sources, limits=DecodeLimits(), base_topic=config.base_topic)
     detector = settings.make_detector(config)
     bridge = LoopBridge(loop, fail=fail)
-    receiver = Receiver(
+    receiver = Receiver[Feedback | Command](
         registry=registry,
-        own={f"{config.base_topic}/feedback": read_feedback},
+        own={
+            f"{config.base_topic}/feedback": read_feedback,
+            f"{config.base_topic}/command": read_command,
+        },
         wall_at=scale.wall_at,
         note=recorder.decoder_faulted,
     )
@@ -143,6 +150,14 @@ def build(
     ai.open(recorder, logs.bind(room="caller"), transcripts.add)
     link, broker = _make_link(config, registry, journal, bridge, logs)
     receiver.publish, receiver.incomplete = link.announce, lambda: bool(link.state.refused)
+    answers = Answers(publish=link.answer, base_topic=config.base_topic)
+    events.subscribe(CommandDecided, answers.decided)
+
+    def refuse(refusals: list[Refusal]) -> None:
+        verdict_events.on_refusals(refusals)
+        answers.refused(refusals)
+
+    wiring.on_refusals = refuse
     wiring.on_acks, wiring.on_generation, wiring.on_room = link.ack, link.generation_stored, link.room
     notice_sinks = _make_notice_sinks(config, journal, logs)
     pipeline = Pipeline(
@@ -167,7 +182,6 @@ def build(
     watchdog = Watchdog(beat_s=BEAT_S)
     view = JournalView(
         state_dir=config.agent.state_dir,
-        conclusions=pipeline.conclusions,
         outbox=pipeline.outbox,
         sinks=[sink.name for sink in notice_sinks],
         quoted=config.web.quarantine_text,

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from agent.domain.records import Outgoing, Window
+from agent.domain.records import Outgoing
 from agent.journal.codec import decode_properties, encode_properties
 from agent.journal.notices import NoticeRows
 from agent.journal.schema import ACKED, SETTLED, UNDELIVERABLE
@@ -28,20 +28,20 @@ class Outbox:
         self._now = now
         self.notices = NoticeRows(connection, now)
 
-    def add(self, window: Window, messages: Sequence[Outgoing]) -> list[Outgoing]:
-        """Queue the messages of a window's verdict; return them with their ids, notices without one."""
+    def add(self, messages: Sequence[Outgoing], *, device: str, verdict: str = "") -> list[Outgoing]:
+        """Queue the messages of a verdict, or of none, about a device; return them with their ids, notices without."""
         added, clock = [], self._now()
         for message in messages:
             if message.not_before:
-                self.notices.hold(message, verdict=window.id, device=window.device)
+                self.notices.hold(message, verdict=verdict, device=device)
                 added.append(message)
                 continue
             cursor = self._connection.execute(
                 "INSERT INTO outbox(verdict, device, sink, key, payload, retain, properties, not_before,"
                 " settles, clock) VALUES (?,?,?,?,?,?,?,?,?,?)",
                 (
-                    window.id,
-                    window.device,
+                    verdict,
+                    device,
                     message.sink,
                     message.key,
                     message.payload,
@@ -171,7 +171,9 @@ class Outbox:
         )
 
     def settle(self, verdict_id: str) -> None:
-        """Close a verdict that waits for no delivery any more."""
+        """Close a verdict that waits for no delivery any more; a message of none closes nothing."""
+        if not verdict_id:
+            return
         waiting, given_up = self._connection.execute(
             "SELECT count(*) FILTER (WHERE NOT given_up), total(given_up) FROM outbox"
             " WHERE verdict = ? AND settles",

@@ -165,6 +165,8 @@ class PahoClient:
         retain: bool,
         properties: tuple[tuple[str, str], ...] = (),
         expiry_s: int | None = None,
+        correlation: bytes | None = None,
+        respond_to: str | None = None,
     ) -> int:
         """Send a PUBLISH at QoS 1 and return its packet id.
 
@@ -180,6 +182,10 @@ class PahoClient:
                 extra.UserProperty = list(properties)
             if expiry_s is not None:
                 extra.MessageExpiryInterval = expiry_s
+            if correlation is not None:
+                extra.CorrelationData = correlation
+            if respond_to is not None:
+                extra.ResponseTopic = respond_to
         mid = self._client.publish(topic, payload, qos=1, retain=retain, properties=extra).mid
         self._unanswered.add(mid)
         return mid

@@ -14,6 +14,7 @@ from typing import Self
 
 from paho.mqtt.client import topic_matches_sub
 
+from agent.domain.records import Reply
 from agent.mqtt.connection import Connection
 from agent.mqtt.dial import dial
 from agent.mqtt.errors import REFUSED, UNSUPPORTED_PROTOCOL, ErrorText, of_code, of_error
@@ -191,6 +192,7 @@ class _Call:
         payload: bytes,
         _pairs: tuple[tuple[str, str], ...],
         _identifiers: tuple[int, ...] = (),
+        _reply: Reply | None = None,
         /,
     ) -> None:
         name = topic.decode(errors="replace")

@@ -263,6 +263,10 @@ class Metrics:
         """Count a person's answer: ``confirmed`` or ``false_alarm``."""
         self.count("ai_verdict_feedback_total", status, outcome)
 
+    def command(self, *, accepted: bool) -> None:
+        """Count a person's command, or a message that should have been one."""
+        self.count("edge_commands_total", "accepted" if accepted else "refused")
+
     def reading_to_verdict(self, seconds: float) -> None:
         """Observe how long a window's last reading waited for its verdict."""
         self.observe("edge_reading_to_verdict_seconds", seconds)

@@ -297,6 +297,11 @@ METRICS = (
         STATUS,
         Label("outcome", ("confirmed", "false_alarm")),
     ),
+    counter(
+        "edge_commands_total",
+        "Commands of people, messages among them that are not one.",
+        Label("outcome", ("accepted", "refused")),
+    ),
     counter("ai_injection_suspected_total", "Payload texts that look like instructions.", INJECTION_RULE),
     gauge(
         "ai_prompt_info",

@@ -7,7 +7,7 @@ from functools import partial
 from agent.domain.records import Finding, FindingEvent, Outgoing, Severity, Verdict
 from agent.journal.notices import Released, message_of
 from agent.pipeline.journal_writes import Writes
-from agent.verdict.notice import RANK, NoticeRules, at_once, is_news, is_wanted, key_of, of_finding
+from agent.verdict.notice import RANK, NoticeRules, at_once, is_wanted, key_of, news, of_finding
 
 MAX_LOOK_S = 60.0  # between two looks while something is held: quiet hours may begin
 
@@ -60,11 +60,12 @@ class Notices:
         self._digest_at = 0.0
 
     def of_change(
-        self, change: FindingEvent, finding: Finding, verdict: Verdict, before: Finding | None
+        self, event: FindingEvent | None, finding: Finding, verdict: Verdict, before: Finding | None
     ) -> list[Outgoing]:
         """Return the rows that notify people of a change, for the transaction of its verdict."""
         clock = self.clock()
-        if not (self.receivers and is_news(change, finding, before) and is_wanted(finding, clock)):
+        change = news(event, finding, before) if self.receivers else None
+        if change is None or not is_wanted(finding, before, clock):
             return []
         wall, rules = self.wall(), self.rules
         since = rules.clock_words(wall - max(0.0, clock - finding.opened))

@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 
 from agent.detect import Detector
 from agent.domain.records import (
+    CommandRow,
     MessageRow,
     Reason,
     Recovered,
@@ -50,6 +51,7 @@ from agent.pipeline.window import WindowSettings
 from agent.sinks import Route, Sink
 from agent.testing.failpoint import failpoint
 from agent.verdict.notice import NoticeRules
+from agent.verdict.people import People
 from agent.verdict.review_policy import ReviewSettings
 
 TURN_S = 0.2
@@ -137,6 +139,7 @@ class Pipeline:
         self.conclusions = Conclusions(
             agent=settings.agent,
             routes=settings.routes,
+            people=People(knows=detector.knows),
             write=self._write,
             publish=self.outbox.add,
             trace=trace,
@@ -179,6 +182,10 @@ class Pipeline:
         self._filters: tuple[str, ...] = ()
         self.stats = PipelineStats()
         self.heartbeat = clock()
+
+    def clock(self) -> float:
+        """Return agent time."""
+        return self._clock()
 
     # ---------------------------------------------------------------------------- rows, in order
 
@@ -254,10 +261,20 @@ class Pipeline:
             if row.kind is TimerKind.TICK:
                 self._tick_asked = False
             self._core.take(row)
+        elif isinstance(row, CommandRow):
+            self._obey(row)
         elif row.seed:
             self.retained.take(row.readings)
         else:
             self._take_message(row)
+
+    def _obey(self, row: CommandRow) -> None:
+        """Obey a person's command; one that an earlier process decided changes the detector alone."""
+        if row.outcome is None:
+            row = self.conclusions.decide(row)
+        self._core.take(row)
+        if row.outcome is not None and row.outcome.forget and row.outcome.device is not None:
+            self.retained.forget(row.outcome.device)
 
     def _take_message(self, row: MessageRow) -> None:
         self._core.take(row)
@@ -322,7 +339,7 @@ class Pipeline:
     async def restore(self, recovered: Recovered) -> None:
         """Take back the last snapshot, the open findings and the windows that wait for a verdict."""
         self._core.sealed_to.update(recovered.sealed_to)
-        self.conclusions.restore(recovered.findings)
+        self.conclusions.restore(recovered)
         self.seq = recovered.snapshot_seq
         self._snapshots.restore(recovered.snapshot_seq, recovered.snapshot_clock)
         if recovered.snapshot is not None:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, tzinfo
 from hashlib import blake2b
 from typing import Any
 
-from agent.domain.records import Finding, FindingEvent, Kind, Severity, Verdict
+from agent.domain.records import Finding, FindingEvent, FindingState, Kind, Severity, Verdict
 from agent.verdict.encode import iso
 from agent.verdict.verdict import clean
 
@@ -86,9 +86,9 @@ def _at_minute(day: datetime, minute: int) -> datetime:
 # ---------------------------------------------------------------------------------- what happened
 
 
-def is_wanted(finding: Finding, clock: float) -> bool:  # noqa: ARG001 - of a snooze that ends
-    """Return whether people want notices of a finding."""
-    return True
+def is_wanted(finding: Finding, before: Finding | None, clock: float) -> bool:
+    """Return whether people want notices of a finding; ``before``: as it was before the verdict."""
+    return not (finding.maintenance or (before or finding).state_at(clock) is not FindingState.OPEN)
 
 
 def key_of(finding: Finding) -> str:
@@ -96,11 +96,16 @@ def key_of(finding: Finding) -> str:
     return finding.id
 
 
-def is_news(change: FindingEvent, finding: Finding, before: Finding | None) -> bool:
-    """Return whether a change is worth a notice: an opening, a higher severity, an end."""
-    if change is FindingEvent.UPDATED and before is not None:
-        return RANK[finding.severity] > RANK[before.severity]
-    return True
+def news(change: FindingEvent | None, finding: Finding, before: Finding | None) -> FindingEvent | None:
+    """Return the change that is worth a notice: an opening, a higher severity, an end.
+
+    A finding that outlasts the maintenance of its device is news as well.
+    """
+    if before is None or change is FindingEvent.CLEARED:
+        return change
+    if before.maintenance and not finding.maintenance:
+        return FindingEvent.UPDATED
+    return change if RANK[finding.severity] > RANK[before.severity] else None
 
 
 def at_once(verdict: Verdict) -> bool:

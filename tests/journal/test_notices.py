@@ -263,7 +263,9 @@ def test_a_digest_comes_once_a_day(rig: Rig) -> None:
     assert look() == NOON + 19.5 * 3600
     assert rig.waiting() == []
     rig.connection.execute(
-        "INSERT INTO findings VALUES ('f','d1','spike','critical',?,?,0,1,0,?)", (rig.now, rig.now, rig.now)
+        "INSERT INTO findings(id, device, kind, severity, opened, last_reviewed, normal_streak, verdicts,"
+        " cleared, clock) VALUES ('f','d1','spike','critical',?,?,0,1,0,?)",
+        (rig.now, rig.now, rig.now),
     )
     rig.now = NOON + 21 * 3600
     for _ in range(3):

@@ -6,8 +6,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from agent.domain.records import Finding, FindingEvent, Kind, Outcome, Reason, Severity, Verdict
-from agent.verdict.notice import MAX_ITEMS, NoticeRules, is_news, item_of, of_finding, summarise
+from agent.domain.records import Finding, FindingEvent, FindingState, Kind, Outcome, Reason, Severity, Verdict
+from agent.verdict.notice import MAX_ITEMS, NoticeRules, is_wanted, item_of, news, of_finding, summarise
 from agent.verdict.verdict import conclude
 from tests.support.make import T0, score, window
 
@@ -60,15 +60,35 @@ def test_the_day_of_a_digest() -> None:
     assert NIGHT.digest_day(1e30) is not None  # a clock beyond any calendar
 
 
-def test_what_is_news() -> None:
-    """A name that becomes surer is none, a higher severity is."""
+def test_news_of_a_finding() -> None:
+    """A name that becomes surer is none, a higher severity is, and the end of maintenance."""
     before = Finding("f", "d1", Kind.SPIKE, Severity.WARNING, 1.0, 1.0)
     renamed = replace(before, kind=Kind.DRIFT)
     worse = replace(before, severity=Severity.CRITICAL)
-    assert is_news(FindingEvent.OPENED, before, None)
-    assert not is_news(FindingEvent.UPDATED, renamed, before)
-    assert is_news(FindingEvent.UPDATED, worse, before)
-    assert is_news(FindingEvent.CLEARED, before, before)
+    opened, updated, cleared = FindingEvent.OPENED, FindingEvent.UPDATED, FindingEvent.CLEARED
+    assert news(opened, before, None) is opened
+    assert news(updated, renamed, before) is None
+    assert news(None, before, before) is None
+    assert news(updated, worse, before) is updated
+    assert news(None, before, replace(before, maintenance=True)) is updated
+    assert news(cleared, before, before) is cleared
+
+
+def test_a_finding_that_people_know_is_not_notified() -> None:
+    """Acknowledged, snoozed, or under maintenance; a snooze ends."""
+    one = Finding("f", "d1", Kind.SPIKE, Severity.WARNING, 1.0, 1.0)
+    over = replace(one, state=FindingState.CLEARED)
+    assert is_wanted(one, None, 10.0)
+    assert is_wanted(over, one, 10.0)
+    for known in (
+        replace(one, state=FindingState.ACKNOWLEDGED),
+        replace(one, state=FindingState.SNOOZED, until=20.0),
+    ):
+        assert not is_wanted(known, known, 10.0)
+        assert not is_wanted(over, known, 10.0)
+    assert not is_wanted(replace(one, maintenance=True), one, 10.0)
+    snoozed = replace(one, state=FindingState.SNOOZED, until=20.0)
+    assert is_wanted(snoozed, snoozed, 20.0)
 
 
 def test_words_of_a_notice_are_bounded_and_printable() -> None:
