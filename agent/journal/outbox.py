@@ -29,7 +29,7 @@ class Outbox:
         self.notices = NoticeRows(connection, now)
 
     def add(self, messages: Sequence[Outgoing], *, device: str, verdict: str = "") -> list[Outgoing]:
-        """Queue the messages of a verdict, or of none, about a device; return them with their ids, notices without."""
+        """Queue messages of a verdict, or of none, about a device; return them, with ids where not held."""
         added, clock = [], self._now()
         for message in messages:
             if message.not_before:

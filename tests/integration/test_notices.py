@@ -13,6 +13,7 @@ from typing import Any
 import paho.mqtt.publish as mqtt
 import pytest
 
+from agent.journal import Reader
 from agent.testing.failpoint import MARKER
 from agent.testing.time_scale import VARIABLE
 from tests.support.agent_process import REPO, AgentProcess
@@ -159,6 +160,37 @@ def test_a_busy_receiver_is_asked_again_when_it_wants(site: Site) -> None:
     first, second = site.http.posts
     assert first.body == second.body
     assert second.at - first.at >= 2.0
+
+
+def test_a_finding_that_a_person_knows_is_not_notified(site: Site) -> None:
+    """An acknowledged finding leaves the summary that waits; maintenance makes no notice."""
+    site.notify |= {"max_per_hour": 1}
+    site.notify["sinks"].pop()
+
+    def command(**keys: Any) -> None:
+        mqtt.single(f"{site.agent.base_topic}/command", json.dumps(keys), 1, port=site.broker.port)
+
+    def held() -> int:
+        with Reader.open(site.agent.state_dir) as reader:
+            return reader.notices(["webhook"])["webhook"].held
+
+    with site.agent:
+        command(id="m", do="maintenance", device="under*", **{"for": "1h"})
+        wait_for(
+            lambda: 'edge_commands_total{outcome="accepted"} 1.0' in site.agent.get("/metrics")[1],
+            LIMIT_S,
+            "it is decided",
+        )
+        site.break_limit("e0")
+        wait_for(lambda: site.told() == {"e0"}, LIMIT_S, "the first is told")
+        site.break_limit("e1", "under1")
+        wait_for(lambda: held() == 1, LIMIT_S, "the second is in a summary")
+        wait_for(lambda: len(site.agent.status()["findings"]) == 3, LIMIT_S, "all are findings")
+        found = next(one["id"] for one in site.agent.status()["findings"] if one["device"] == "e1")
+        command(id="a", do="ack", finding_id=found)
+        wait_for(lambda: held() == 0, LIMIT_S, "the summary is withdrawn: it had nothing else")
+        assert site.agent.stop() == 0
+    assert site.told() == {"e0"}
 
 
 def test_notify_test_says_what_each_sink_answers(site: Site) -> None:
