@@ -20,8 +20,11 @@ from agent.domain.records import (
 )
 from agent.journal import Store
 from agent.pipeline.events import CommandDecided, Event, FindingChanged, VerdictCommitted
+from agent.pipeline.journal_writes import Writes
+from agent.pipeline.notices import Notices
 from agent.sinks import MessageKind, Route
 from agent.verdict.encode import encode, to_bytes, to_json
+from agent.verdict.notice import key_of
 from agent.verdict.people import Decision, People
 from agent.verdict.verdict import conclude, disagreement
 
@@ -29,13 +32,6 @@ MAX_RECENT = 20
 MAX_SPANS = 200
 MAX_ANOMALIES = 1000  # the journal has the others
 PROPERTIES = (("schema", "1"),)
-
-
-class Writes(Protocol):
-    """Hands a closed transaction to the journal; ``then`` gets its result on the analyst's loop."""
-
-    def __call__(self, job: Callable[[Store], Any], then: Callable[[Any], None] | None = None) -> None:
-        """Queue ``job``."""
 
 
 class PublishSpan(Protocol):
@@ -78,11 +74,13 @@ class Conclusions:
         publish: Callable[[Sequence[Outgoing], str], None],
         trace: Trace,
         publish_event: Callable[[Event], None],
+        notices: Notices | None = None,
         clock: Callable[[], float],
         wall: Callable[[], float],
     ) -> None:
         self._agent = agent
         self._routes = routes
+        self._notices = notices
         self._write = write
         self._publish = publish
         self._trace = trace
@@ -119,6 +117,7 @@ class Conclusions:
         device = window.device
         verdict = conclude(window, outcome, agent=self._agent, created=self._wall())
         reviewed = outcome.answer is not None
+        before = self._findings.get(device)
         finding, event = self._findings.move(verdict, window, reviewed=reviewed)
         verdict = replace(verdict, finding_id=finding.id if finding else None)
         payload = to_bytes(verdict)
@@ -129,6 +128,8 @@ class Conclusions:
         events: list[Event] = [VerdictCommitted(verdict, waited_s, disagreement(window, outcome))]
         if finding is not None and event is not None:
             events.append(FindingChanged(event, finding, verdict))
+        if finding is not None and self._notices is not None:
+            outgoing += self._notices.of_change(event, finding, verdict, before)
         self._write(
             lambda store: store.conclude(
                 window=window,
@@ -162,8 +163,15 @@ class Conclusions:
         for finding in decision.changed:
             if finding.state.closed:
                 self._anomalies.pop(finding.id, None)
+        known = [key_of(finding) for finding in decision.changed if finding.quiet(row.clock)]
+
+        def job(store: Store) -> list[tuple[str, Outgoing]]:
+            for key in known:
+                store.outbox.notices.withdraw(key)
+            return store.decide(row.seq, outcome, changed=decision.changed, outgoing=outgoing)
+
         self._write(
-            lambda store: store.decide(row.seq, outcome, changed=decision.changed, outgoing=outgoing),
+            job,
             lambda added: self._decided(added, CommandDecided(row, outcome, decision.changed)),
         )
         return replace(row, outcome=outcome)
