@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from agent import __version__
 from agent.app.ai import AiService
+from agent.app.answers import Answers
 from agent.app.lifecycle import Lifecycle
 from agent.app.transcripts import Transcripts
 from agent.app.watchdog import BEAT_S, Watchdog
@@ -16,25 +17,30 @@ from agent.decode.injection import InjectionScanner
 from agent.decode.receive import Receiver
 from agent.decode.registry import DecodeLimits, Registry
 from agent.detect import Detector
+from agent.domain.records import Command
 from agent.journal import Journal, Wiring
+from agent.journal.commands import Refusal
 from agent.mqtt import Link
 from agent.observe.logs import LogWriter
 from agent.observe.metrics import Metrics
 from agent.observe.recorder import TelemetryRecorder
 from agent.observe.traces import Tracer, open_tracer
 from agent.observe.verdict_events import PublishSpans, VerdictEvents
-from agent.pipeline.events import Subscribers
+from agent.pipeline.events import CommandDecided, Subscribers
 from agent.pipeline.loop import LoopBridge
 from agent.pipeline.pipeline import TURN_S, Pipeline
 from agent.sinks.mqtt import MqttSink
+from agent.status.alerts import AlertTopics, Facts
 from agent.status.health import Health
 from agent.status.journal_view import JournalView
 from agent.status.metrics_snapshot import MetricsSnapshot
 from agent.status.problems import Problems, Start
 from agent.status.report import Reporter
 from agent.status.responses import Freshness, Responses
+from agent.status.source_view import barren
 from agent.testing.time_scale import time_scale_here
-from agent.verdict.feedback import read_feedback
+from agent.verdict.command import read_command
+from agent.verdict.feedback import Feedback, read_feedback
 from agent.web import MAX_CONNECTIONS, MAX_SCRAPES, TIMEOUT_S, ReadingsIntake, WebServer
 
 
@@ -109,9 +115,12 @@ def build(
     registry = Registry(sources=config.sources, limits=DecodeLimits(), base_topic=config.base_topic)
     detector = settings.make_detector(config)
     bridge = LoopBridge(loop, fail=fail)
-    receiver = Receiver(
+    receiver = Receiver[Feedback | Command](
         registry=registry,
-        own={f"{config.base_topic}/feedback": read_feedback},
+        own={
+            f"{config.base_topic}/feedback": read_feedback,
+            f"{config.base_topic}/command": read_command,
+        },
         wall_at=scale.wall_at,
         note=recorder.decoder_faulted,
     )
@@ -137,6 +146,14 @@ def build(
     ai.open(recorder, logs.bind(room="caller"), transcripts.add)
     link, broker = _make_link(config, registry, journal, bridge, logs)
     receiver.publish, receiver.incomplete = link.announce, lambda: bool(link.state.refused)
+    answers = Answers(publish=link.answer, base_topic=config.base_topic)
+    events.subscribe(CommandDecided, answers.decided)
+
+    def refuse(refusals: list[Refusal]) -> None:
+        verdict_events.on_refusals(refusals)
+        answers.refused(refusals)
+
+    wiring.on_refusals = refuse
     wiring.on_acks, wiring.on_generation, wiring.on_room = link.ack, link.generation_stored, link.room
     pipeline = Pipeline(
         settings=settings.of_pipeline(config, endpoint=ai.caller is not None),
@@ -160,7 +177,6 @@ def build(
     watchdog = Watchdog(beat_s=BEAT_S)
     view = JournalView(
         state_dir=config.agent.state_dir,
-        conclusions=pipeline.conclusions,
         outbox=pipeline.outbox,
         quoted=config.web.quarantine_text,
     )
@@ -200,6 +216,7 @@ def build(
         detector=detector,
         outbox_rows=view.outbox_rows,
         heard=problems.heard,
+        sources_quiet=lambda: problems.quiet.quiet,
         dropped=recorder.dropped,
         budget=ai.spend,
         posts_refused={} if posts is None else posts.refused,
@@ -215,7 +232,23 @@ def build(
     )
     web = _make_web(config, responses, posts, logs)
     health = Health(
-        link=link, problems=problems, reporter=reporter, topic=f"{config.base_topic}/health", log=logs.log
+        link=link,
+        journal=journal.stats,
+        problems=problems,
+        reporter=reporter,
+        topic=f"{config.base_topic}/health",
+        clock=journal.clock.now,
+        log=logs.log,
+    )
+    alerts = AlertTopics(
+        link=link,
+        facts=lambda: Facts(
+            path=snapshot.take(),
+            ai=ai.status(),
+            barren=list(barren(journal.stats, time.monotonic())),
+            fault_age_s=recorder.fault_log.age_s(),
+        ),
+        base=config.base_topic,
     )
     return Agent(
         ai=ai,
@@ -230,7 +263,7 @@ def build(
             ai=ai,
             web=web,
             tracer=tracer,
-            health=health,
+            beside=[health.run, alerts.run],
             spawn=bridge.spawn,
         ),
         link=link,

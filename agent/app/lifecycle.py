@@ -1,10 +1,11 @@
 """Start and end of the analyst's side, each step under a limit."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 from agent.app.ai import AiService
 from agent.journal import Journal
@@ -12,7 +13,6 @@ from agent.mqtt import Link
 from agent.observe.traces import Tracer
 from agent.pipeline.pipeline import Pipeline
 from agent.pipeline.review_queue import Spawn
-from agent.status.health import Health
 from agent.testing.failpoint import failpoint
 from agent.web import WebServer
 
@@ -30,7 +30,7 @@ class Lifecycle:
     ai: AiService
     web: WebServer
     tracer: Tracer
-    health: Health
+    beside: Sequence[Callable[[], Coroutine[Any, Any, None]]]  # tasks that run until the process ends
     spawn: Spawn
 
     async def recover(self, progress: Callable[[int], None]) -> int:
@@ -44,7 +44,8 @@ class Lifecycle:
             replayed += len(chunk)
             progress(replayed)
         self.spawn(pipeline.run_timers())
-        self.spawn(self.health.run())
+        for task in self.beside:
+            self.spawn(task())
         return replayed
 
     def finish_calls(self, limit_s: float) -> bool:

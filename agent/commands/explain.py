@@ -152,6 +152,7 @@ _SKIPPED = {
     Skip.SENTINEL: "a number that means no value, by metrics.ignore_values or by default",
     Skip.UNMAPPED: "a word without a number; give it one under metrics.values",
     Skip.NOT_A_VALUE: "an id, a time or a sequence number",
+    Skip.UNKNOWN_ALIAS: "its name comes with the next birth of its node",
     Skip.TOO_DEEP: "more than 8 objects or lists inside each other",
 }
 

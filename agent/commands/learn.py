@@ -32,7 +32,7 @@ from agent.commands.printing import UnknownError, instant, many, print_result, p
 from agent.config import Config, load_apart, one_line, settings
 from agent.config.credentials import read_secret
 from agent.detect import Detector
-from agent.domain.records import MessageRow, Row, SeriesView
+from agent.domain.records import MessageRow, Row, SeriesView, TimerRow
 from agent.journal import Journal, JournalError, Wiring
 from agent.pipeline import snapshot
 from agent.pipeline.core import teach
@@ -213,10 +213,10 @@ class Lesson:
 
     def take(self, row: Row) -> None:
         """Take the next row."""
-        if not isinstance(row, MessageRow):
+        if isinstance(row, TimerRow):
             if row.device is None or self._is_new(row.device, row.clock):
                 teach(self.detector, row)
-        elif not row.seed:
+        elif isinstance(row, MessageRow) and not row.seed:
             new = tuple(one for one in row.readings if self._is_new(one.device, row.clock))
             if len(new) < len(row.readings):
                 for one in row.readings:

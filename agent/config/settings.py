@@ -22,12 +22,12 @@ _MACHINE_IDS = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
 
 
 def of_subscriptions(config: Config, registry: Registry, *, identifiers: bool = True) -> list[Subscription]:
-    """Return the subscriptions: sources, availability topics, feedback, dropped messages of the broker.
+    """Return the subscriptions: sources, availability, feedback, commands, dropped messages of the broker.
 
     ``identifiers``: the broker has identifiers of subscriptions, which MQTT 3.1.1 does not know.
     """
-    feedback = Wanted(f"{config.base_topic}/feedback")
-    wanted = plan([*registry.subscriptions, feedback])
+    people = [Wanted(f"{config.base_topic}/{topic}") for topic in ("feedback", "command")]
+    wanted = plan([*registry.subscriptions, *people])
     wanted = wanted if identifiers else joined(wanted)
     drops = Subscription(BROKER_DROPS, qos=0, optional=True)
     return [*(Subscription(one.filter, one.qos, identifier=one.identifier) for one in wanted), drops]

@@ -385,7 +385,7 @@ class JsonValues:
             found = read_value(value, self._reader)
             if isinstance(found, Skip):
                 label = found is Skip.UNMAPPED and is_label(name)
-                self.skip(name, Skip.TEXT if label else found)
+                self.skip(name, Skip.TEXT if label else found, value)
             elif (
                 is_naming(name)
                 and not any(map(str.isdigit, value))
@@ -525,14 +525,14 @@ class JsonValues:
         if note not in self._notes:
             self._notes += (note,)
 
-    def skip(self, name: str, why: Skip) -> None:
+    def skip(self, name: str, why: Skip, word: str = "") -> None:
         """Report a value that did not become a reading."""
         skipped = self._skipped
         if len(skipped) == _MAX_SKIPPED and why is Skip.TOO_MANY is not skipped[-1].why:
             del skipped[-1]  # of all reasons the one that must not be lost
         if len(skipped) < _MAX_SKIPPED:
             device = None if self._device is self._top else self._device
-            skipped.append(Skipped(name[: self._limits.max_string], why, device))
+            skipped.append(Skipped(name[: self._limits.max_string], why, device, word))
 
     def _drop_unsound(self) -> None:
         """Drop what has a long name, is one too many, or has the name and the time of another reading."""

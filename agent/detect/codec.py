@@ -29,7 +29,7 @@ OLD_LONGEST = 4.0  # times the usual gap: what is kept of its longest gap, which
 PART = 20  # names or rhythms in one piece of the head
 
 Row = tuple[str, str, str | None, int, State]
-Parts = tuple[int, "Heard", list[Row], list[Odd]]
+Parts = tuple[int, "Heard", list[Row], list[Odd], dict[str, Any]]
 
 
 class Heard(NamedTuple):
@@ -50,13 +50,14 @@ def encode(
     heard: Heard,
     rows: Callable[[], Iterable[Row]],
     odd: Iterable[Odd] = (),
+    allowed: Mapping[str, Any] | None = None,
 ) -> Iterator[bytes]:
     """Yield the state in small pieces, empty ones while the head is made; floats are exact.
 
     ``rows`` is asked twice. Neither it nor ``heard`` may change meanwhile.
     """
     begin: dict[str, Any] = {"size": SIZE, "count": count, "up_since": heard.up_since}
-    begin |= {"down_since": heard.down_since, "down": list(heard.down)}
+    begin |= {"down_since": heard.down_since, "down": list(heard.down), "allowed": allowed or {}}
     head = [_json(begin)[:-1] + ',"rhythms":{']
     rhythms = heard.rhythms.items()
     for part in _parts(f"{_json(device)}:{_json(_dump_rhythm(one))}" for device, one in rhythms):
@@ -159,7 +160,7 @@ def _decode(blob: bytes) -> Parts:
         )
         for device, metric, was, pending, said, *word in head.get("units", ())  # older states end before
     ]
-    return head["count"], heard, rows, odd
+    return head["count"], heard, rows, odd, head.get("allowed", {})
 
 
 def _little(state: State) -> bytes:

@@ -11,6 +11,7 @@ from math import inf
 from operator import attrgetter, itemgetter
 
 from agent.detect import codec
+from agent.detect.allowed import Allowed
 from agent.detect.features import MANY_KINDS
 from agent.detect.limits import Bounds, Limit, LimitUse, choose, find_use
 from agent.detect.pauses import offset_of
@@ -21,7 +22,7 @@ from agent.detect.state import KINDS, PREV, TOTAL, WARM
 from agent.detect.tracked import NO_UNIT, Odd, Series
 from agent.detect.tuning import Tuning, TuningUse, choose_tuning, expect_of, find_tuning_use
 from agent.detect.view import FIRST_CHANGE, SECOND_KIND, count_readings, view_series
-from agent.domain.records import CALM, IGNORED, Reading, RhythmView, Score, SeriesView, Silence
+from agent.domain.records import CALM, IGNORED, Reading, RhythmView, Score, Seen, SeriesView, Silence
 
 EVICTED_AT_ONCE = 100
 MAX_NAME = 120  # of a series in a sentence
@@ -67,6 +68,7 @@ class Detector:
         self._series: dict[str, dict[str, Series]] = {}  # by device, by metric
         self._zone = zone
         self._watch = Watch(self._settings, None if zone is None else partial(offset_of, zone))
+        self._allowed = Allowed()
         self._count = 0  # readings ever
         self.stats = DetectStats()
         self.unit_changes: deque[UnitChange] = deque(maxlen=MAX_CHANGES)  # the reader empties it
@@ -86,6 +88,8 @@ class Detector:
         """
         device, value = reading.device, reading.value
         self._watch.hear(device, reading.at, clock)
+        if self._allowed.waiting:
+            self._allowed.speak(device, clock)
         try:
             series = self._series[device][reading.metric]
         except KeyError:
@@ -113,6 +117,8 @@ class Detector:
         score = observe(state, value, reading.at, self._settings.at(series.sensitivity))
         if series.diagnostic or series.ignored:
             score, learning, kinds = IGNORED if series.ignored else CALM, False, MANY_KINDS
+        if self._allowed and (allowance := self._allowed.of(device, reading.metric, series.unit)) is not None:
+            score = allowance.excuse(score, value)
         if limit is not None:
             broken = None if bounds is None else bounds.judge(value)
             score = broken or (score if bounds is not None else replace(score, unchecked=limit.unit))
@@ -192,7 +198,14 @@ class Detector:
 
     def tick(self, clock: float) -> list[Silence]:
         """Return the devices that have been silent too long at ``clock``, each once until it speaks again."""
-        return [self._silence(device, rhythm, clock) for device, rhythm in self._watch.tick(clock)]
+        found = []
+        for device, rhythm in self._watch.tick(clock):
+            until = self._allowed.silent_until(device, rhythm.clock)
+            if until > clock:
+                self._watch.postpone(device, until)
+            else:
+                found.append(self._silence(device, rhythm, clock))
+        return found
 
     def device_state(self, device: str, online: bool, clock: float) -> Silence | None:  # noqa: FBT001
         """Take availability that a device reports: offline is a silence at once, online restarts its clock.
@@ -208,6 +221,8 @@ class Detector:
                 rhythm.anchor = clock
             return None
         if rhythm.silent or rhythm.rests(clock, self._watch):
+            return None
+        if self._allowed.silent_until(device, rhythm.clock) > clock:
             return None
         rhythm.silent = True
         return replace(self._silence(device, rhythm, clock), offline=True)
@@ -243,6 +258,27 @@ class Detector:
             score=1.0,
             usually="" if rest is None else rest.words(self._zone),
         )
+
+    # ------------------------------------------------------------------------------------ people
+
+    def allow(self, device: str, seen: Seen) -> None:
+        """Take cited values of a series as usual from now on."""
+        series = self._series.get(device, {}).get(seen.metric)
+        if series is not None:
+            self._allowed.allow(device, series.unit, seen)
+
+    def allow_silence(self, device: str, begin: float, end: float | None) -> None:
+        """Take a silence as usual at its hour of the day; clocks, without ``end`` it is not over."""
+        rhythm = self._watch.rhythms.get(device)
+        if rhythm is not None:
+            over = end if end is not None or rhythm.clock <= begin else rhythm.clock
+            self._allowed.allow_silence(device, begin, over)
+
+    def forget(self, device: str) -> None:
+        """Drop all that is known of a device."""
+        self.stats.series -= len(self._series.pop(device, {}))
+        self._watch.rhythms.pop(device, None)
+        self._allowed.forget(device)
 
     # ------------------------------------------------------------------------------------- views
 
@@ -386,7 +422,7 @@ class Detector:
         """Yield what :meth:`dump` returns, in small pieces, some of them empty; take no reading meanwhile."""
         watch = self._watch
         heard = codec.Heard(watch.up_since, watch.down_since, tuple(watch.down), watch.rhythms)
-        return codec.encode(self._count, heard, self._rows, self._odd())
+        return codec.encode(self._count, heard, self._rows, self._odd(), self._allowed.dump())
 
     def _rows(self) -> Iterator[codec.Row]:
         for device, metrics in self._series.items():
@@ -406,8 +442,9 @@ class Detector:
         Raises:
             DetectStateError: it is of another version or damaged; nothing is changed then.
         """
-        count, heard, rows, odd = codec.decode(blob)
+        count, heard, rows, odd, allowed = codec.decode(blob)
         self._count = count
+        self._allowed.load(allowed)
         self._watch.rebuild(*heard)
         self._series = {}
         for device, metric, unit, seen, state in rows:

@@ -32,7 +32,6 @@ from agent.detect.state import (
     R_LO,
     RANGE,
     RECORD,
-    SENSE,
     TINY,
     TOTAL,
     TRAIT,
@@ -50,7 +49,7 @@ MANY_KINDS: Final = 3.0
 DIRECTION: Final = 2.0  # the trait of a direction, as agent.detect.nature has it
 METER_STEPS: Final = 2.0  # of a meter more than ever are not far
 NEGLIGIBLE: Final = 0.2  # of an alarm line: a mean's record of that size is not worth a score
-USELESS: Final = 0.8  # of the width of the values: a wider residual adds nothing to them
+USELESS: Final = 0.65  # of the width of the values: a wider residual adds nothing to them
 LOAD: Final = 0.1  # roughness of a setting or of a load that is seldom on
 EVEN: Final = 0.2  # of the readings in the thinner half of the range are nothing special
 FEW_MEANS: Final = 160  # readings since the means began, before which they are not judged
@@ -65,6 +64,7 @@ class Feature(NamedTuple):
     share: Callable[[DetectSettings], float]  # of the range's width
     youth: Callable[[State, DetectSettings], float]  # how much farther the line is; inf: not judged
     follow: float = 1.0  # part of a small record that the range follows at once
+    records: float = 1.0  # how many usual records the line is away, against the others
     rough: float = 0.0  # how much the line yields to a series that rests and jumps
     of_meters: bool = False  # judged for the steps of a meter too
     tailed: bool = False  # the line is farther for a series with one long tail
@@ -132,7 +132,7 @@ def _slow(state: State, settings: DetectSettings) -> float:
 #: In the order of the places in the state.
 TABLE: Final = (
     Feature(lambda k: k.spike_share, _value, rough=1.0, tailed=True, of_meters=True),
-    Feature(lambda k: k.near_share, _near, rough=5.0),
+    Feature(lambda k: k.near_share, _near, records=0.85, rough=5.0),
     Feature(lambda k: k.residual_share, _residual, rough=1.0, tailed=True),
     Feature(lambda k: k.mean_share, _mean, follow=0.02, rough=1.0, of_meters=True, mean=True),
     Feature(lambda k: k.noise_share, _noise, follow=0.02, rough=1.0),
@@ -217,5 +217,5 @@ def line(state: State, feature: int, settings: DetectSettings, rough: float | No
     width = state[high] - state[low]
     if width == inf:  # retired
         return inf
-    usual = settings.records * factor * state[RECORD + feature]
-    return state[SENSE] * max(share * width + slack, usual) + TINY
+    usual = settings.records * rule.records * factor * state[RECORD + feature]
+    return max(share * width + slack, usual) + TINY

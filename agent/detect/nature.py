@@ -9,7 +9,6 @@ from typing import Final
 from agent.detect.features import MANY_KINDS
 from agent.detect.state import (
     BEFORE,
-    BIG,
     FALLS,
     FIRST,
     GAP,
@@ -74,17 +73,9 @@ def tell_apart(state: State, value: float) -> float:
     return state[KINDS]
 
 
-def note_move(state: State, prev: float, value: float) -> None:
-    """Count a change of the value and its direction."""
-    step = value - prev
-    state[MOVES] += 1.0
-    state[TRAVEL] += min(step * step, BIG)
-    if step > 0.0:
-        state[RISES] += 1.0
-    elif 0.0 <= value <= ZERO * prev:
-        state[RESETS] += 1.0
-    else:
-        state[FALLS] += 1.0
+def fall(prev: float, value: float) -> int:
+    """Return the place where a fall is counted: as one to zero, or as another."""
+    return RESETS if 0.0 <= value <= ZERO * prev else FALLS
 
 
 def is_meter(state: State) -> bool:

@@ -61,7 +61,8 @@ def test(state: State, feature: int, value: float, settings: DetectSettings) -> 
     if size < far:
         follow = TABLE[feature].follow
         widen(state, feature, over * follow)
-        state[RECORD + feature] += (size - state[RECORD + feature]) * PACE * follow
+        pace = PACE if follow == 1.0 else settings.mean_pace
+        state[RECORD + feature] += (size - state[RECORD + feature]) * pace
         state[LINE + feature] = line(state, feature, settings)
         return size / far if follow == 1.0 or size > NEGLIGIBLE * far else 0.0
     if size > abs(state[TOP + feature]):
@@ -172,12 +173,19 @@ def settle(state: State, y: float, settings: DetectSettings) -> None:
         state[BACK_AT] = at
     elif back and abs(at - state[BACK_AT]) >= settings.adopt_s:
         _lapse(state, settings)
-        state[M] = state[S] = residual
+        _resume_means(state, residual)
     elif not back:
         state[BACK_AT] = 0.0
         if abs(at - state[ADOPTED_AT]) >= settings.keep_s:
             _keep(state)
-            state[M] = state[S] = residual
+            _resume_means(state, residual)
+
+
+def _resume_means(state: State, residual: float) -> None:
+    """Let the means go on from a residual, where they were usual."""
+    for feature, place in ((MEAN, M), (SLOW, S)):
+        low, high = ends(feature)
+        state[place] = min(max(residual, state[low]), state[high])
 
 
 def _was_usual(state: State, feature: int, place: int, value: float) -> bool:

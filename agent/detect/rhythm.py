@@ -271,6 +271,14 @@ class Watch:
             found.append((device, rhythm))
         return found
 
+    def postpone(self, device: str, until: float) -> None:
+        """Let a silence that was just found wait until ``until``; inf: until the device speaks."""
+        rhythm = self.rhythms[device]
+        rhythm.silent = until == inf
+        if until < inf:
+            rhythm.anchor = until - rhythm.patience_s
+            self._queue(device, rhythm)
+
     def rebuild(
         self,
         up_since: float | None,

@@ -21,6 +21,7 @@ from agent.detect.state import (
     M_HI,
     M_LO,
     METER,
+    MOVES,
     PREV,
     QUANTUM,
     R_HI,
@@ -30,10 +31,12 @@ from agent.detect.state import (
     RECENTS,
     REST,
     REST_RUN,
+    RISES,
     RUN,
     SAME,
     TOTAL,
     TRAIT,
+    TRAVEL,
     V_HI,
     V_LO,
     X_HI,
@@ -135,12 +138,18 @@ def _move(s: State, prev: float, x: float, gap_s: float) -> float | None:
     s[PREV] = x
     if s[SAME] > 1.0:
         flat.end_run(s, prev)
-    size = x - prev if x > prev else prev - x
+    size = x - prev
+    s[TRAVEL] += size * size
+    s[MOVES] += 1.0
+    if size > 0.0:
+        s[RISES] += 1.0
+    else:
+        size = -size
+        s[nature.fall(prev, x)] += 1.0
     if (size < s[QUANTUM] or not s[QUANTUM]) and size > 1e-9 * abs(x):
         s[QUANTUM] = size
     if s[KINDS] < MANY_KINDS:
         nature.tell_apart(s, x)
-    nature.note_move(s, prev, x)
     if s[METER]:
         y = nature.step_of(s, prev, x, gap_s)
         if nature.is_plain(s):

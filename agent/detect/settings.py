@@ -27,9 +27,10 @@ class DetectSettings:
     records: float = 4.0  # a line is at least so many usual records away
     rough_share: float = 1.0  # more of the width, the more a series rests and jumps
     counter_factor: float = 3.0  # a meter's steps and their mean
-    max_skew: float = 4.0  # times as far for a series with one long tail
-    one_sided: float = 2.0  # a series whose jumps go so many times farther one way has no near record
+    max_skew: float = 6.0  # times as far for a series with one long tail
+    one_sided: float = 1.7  # a series whose jumps go so many times farther one way has no near record
     load: float = 0.1  # roughness of a setting, or of a load that is seldom on: only its value is judged
+    mean_pace: float = 0.006  # of the usual record of a mean, at each reading
     mean_weight: float = 0.1
     noise_weight: float = 0.05
     drift_weight: float = 1 / 64

@@ -11,9 +11,12 @@ from typing import NamedTuple
 
 from agent.domain.enums import (
     AgentError as AgentError,
+    CommandReason as CommandReason,
     DecodeError as DecodeError,
     DecodeReason as DecodeReason,
+    Do as Do,
     FindingEvent as FindingEvent,
+    FindingState as FindingState,
     Grounding as Grounding,
     Handling as Handling,
     Reason as Reason,
@@ -32,6 +35,7 @@ from agent.domain.messages import (
     Outgoing as Outgoing,
     Posted as Posted,
     Receipt as Receipt,
+    Reply as Reply,
 )
 from agent.domain.outcome import Answer as Answer, Check as Check, Outcome as Outcome, Tokens as Tokens
 
@@ -78,7 +82,58 @@ class TimerRow:
     seconds: float | None = None  # an announced interval
 
 
-Row = MessageRow | TimerRow
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A person's command on a finding or a device. Times are agent time, seconds."""
+
+    do: Do
+    id: str = ""  # the sender's own: a repeat is answered and not done again
+    finding_id: str | None = None  # or its first characters
+    device: str | None = None  # of maintenance a glob
+    since: float | None = None
+    until: float | None = None
+    for_s: float | None = None  # in place of ``until``
+    note: str = ""  # one printable line
+
+
+class Seen(NamedTuple):
+    """The values of one metric and kind that the verdicts on a finding cited: the lowest and the highest."""
+
+    metric: str
+    kind: Kind
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class CommandOutcome:
+    """The outcome of a command: decided once, journaled with all that it changes in the detector."""
+
+    accepted: bool
+    reason: CommandReason
+    detail: str = ""  # in words, with advice
+    device: str | None = None
+    finding_id: str | None = None
+    state: FindingState | None = None  # of the finding, afterwards
+    until: float | None = None  # of a snooze or maintenance
+    allow: tuple[Seen, ...] = ()  # usual from now on
+    silence: tuple[float, float | None] | None = None  # the same of a silence: begin, and end if it is over
+    forget: bool = False
+    series: tuple[str, ...] = ()  # metrics that its finding cites
+
+
+@dataclass(frozen=True, slots=True)
+class CommandRow:
+    """A journaled command of a person, at its place in the sequence."""
+
+    seq: int
+    clock: float
+    command: Command
+    outcome: CommandOutcome | None = None  # None: to be decided
+    reply: Reply | None = None  # of this process only
+
+
+Row = MessageRow | TimerRow | CommandRow
 
 # ------------------------------------------------------------------------------------ detection
 
@@ -296,7 +351,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """An anomaly of one device that opens, is updated and clears over many verdicts."""
+    """An anomaly of one device that opens, is updated and clears, by verdicts or by a person's word."""
 
     id: str
     device: str
@@ -306,6 +361,22 @@ class Finding:
     last_reviewed: float  # clock of the last review by the model, or of the opening
     normal_streak: int = 0
     verdicts: int = 1
+    state: FindingState = FindingState.OPEN
+    until: float | None = None  # clock at which a snooze ends
+    maintenance: bool = False  # its device was under maintenance at its last anomaly
+    limit: bool = False  # a configured limit was broken
+    seen: tuple[Seen, ...] = ()  # at most 5
+    silent_since: float | None = None  # clock of the last reading before a silence
+    silent_to: float | None = None  # of the first window after it
+
+    def state_at(self, clock: float) -> FindingState:
+        """Return the state; a snooze that is over is none."""
+        over = self.state is FindingState.SNOOZED and (self.until is None or self.until <= clock)
+        return FindingState.OPEN if over else self.state
+
+    def quiet(self, clock: float) -> bool:
+        """Whether people want no notice of it."""
+        return self.maintenance or self.state_at(clock) is not FindingState.OPEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,3 +393,6 @@ class Recovered:
     findings: tuple[Finding, ...] = ()
     sealed_to: dict[str, int] = field(default_factory=dict)  # device -> highest sealed seq
     snapshot_clock: float | None = None  # of the snapshot, else of the first row that is there
+    closed: tuple[Finding, ...] = ()  # findings that are over, oldest first, as far as they are kept
+    commands: tuple[CommandRow, ...] = ()  # decided ones that are kept, oldest first
+    told: dict[str, bytes] = field(default_factory=dict)  # open finding -> last verdict that is an anomaly

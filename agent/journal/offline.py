@@ -12,6 +12,7 @@ from agent.domain.records import Arrival, Row, TimerKind, TimerRow
 from agent.journal.announced import Announced
 from agent.journal.arrivals import Decode, Intake
 from agent.journal.clocks import Clocks
+from agent.journal.commands import CommandRate
 from agent.journal.family_tables import Families
 from agent.journal.redelivery import MessageIds, Redelivery
 from agent.journal.schema import migrate
@@ -49,6 +50,7 @@ class OfflineIntake:
         self._unread = Unread(knows=knows)
         self._clocks = Clocks(connection)
         self._announced = Announced(knows=knows)
+        self._command_rate = CommandRate()
         self._rows: list[Row] = []
         self._accepted = 0
         self._intake = self._begin()
@@ -63,6 +65,7 @@ class OfflineIntake:
             unread=self._unread,
             clocks=self._clocks,
             announced=self._announced,
+            command_rate=self._command_rate,
             sequence=self._sequence,
             rows=self._rows,
         )

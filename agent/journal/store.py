@@ -8,8 +8,17 @@ import json
 import sqlite3
 from collections.abc import Callable, Collection, Sequence
 
-from agent.domain.records import Batch, Finding, Outgoing, Row, TimerKind, TimerRow, Window
-from agent.journal import findings
+from agent.domain.records import (
+    Batch,
+    CommandOutcome,
+    Finding,
+    Outgoing,
+    Row,
+    TimerKind,
+    TimerRow,
+    Window,
+)
+from agent.journal import commands, findings
 from agent.journal.codec import encode_window
 from agent.journal.outbox import Outbox
 from agent.journal.pruning import Pruner
@@ -127,7 +136,6 @@ class Store:
         window: Window,
         verdict: bytes,
         finding: Finding | None,
-        cleared: bool,
         outgoing: Sequence[Outgoing],
         detail: bytes | None = None,
         anomaly: bool = False,
@@ -151,12 +159,35 @@ class Store:
         self._connection.execute("UPDATE windows SET state = ? WHERE id = ?", (CONCLUDED, window.id))
         if finding is not None:
             kept = verdict if anomaly else None
-            findings.write(self._connection, finding, cleared=cleared, verdict=kept, clock=clock)
-        added = self.outbox.add(window, outgoing)
+            findings.write(self._connection, finding, verdict=kept, clock=clock)
+        added = self.outbox.add(outgoing, device=window.device, verdict=window.id)
         if not added:
             self.outbox.settle(window.id)
         self.passed.append("c8_verdict_committed")
         return added
+
+    # -------------------------------------------------------------------------------------- people
+
+    def decide(
+        self,
+        seq: int,
+        outcome: CommandOutcome,
+        *,
+        changed: Sequence[Finding] = (),
+        outgoing: Sequence[tuple[str, Outgoing]] = (),
+    ) -> list[tuple[str, Outgoing]]:
+        """Commit what became of a command, with the findings that it changes and what is to be published.
+
+        The first outcome wins: for a command that has one nothing changes and nothing is returned. Else
+        ``outgoing``, messages with their devices, comes back with its ids in the outbox.
+        """
+        failpoint("command_deciding")
+        if not commands.decide(self._connection, seq, outcome):
+            return []
+        for finding in changed:
+            findings.write(self._connection, finding, clock=self._sequence.now())
+        self.passed.append("command_decided")
+        return [(device, one) for device, item in outgoing for one in self.outbox.add([item], device=device)]
 
     # ---------------------------------------------------------------------------------- the journal
 

@@ -118,6 +118,10 @@ class Link:
         """Queue a message that may be dropped, as it is while there is no connection."""
         self._post(lambda: self._publisher.announce(topic, payload, retain=retain, expiry_s=expiry_s))
 
+    def answer(self, topic: str, payload: bytes, correlation: bytes | None) -> None:
+        """Queue the answer to a command, which may be dropped."""
+        self._post(lambda: self._publisher.answer(topic, payload, correlation))
+
     def room(self) -> None:
         """Note that offers are accepted again; the link reconnects so that the broker sends again."""
         self._post(self._take_room)

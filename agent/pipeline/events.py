@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from agent.domain.records import Finding, FindingEvent, Verdict
+from agent.domain.records import CommandOutcome, CommandRow, Finding, FindingEvent, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,17 @@ class FindingChanged:
     verdict: Verdict
 
 
-Event = DeviceSeen | VerdictCommitted | FindingChanged
-E = TypeVar("E", DeviceSeen, VerdictCommitted, FindingChanged)
+@dataclass(frozen=True, slots=True)
+class CommandDecided:
+    """A person's command was decided; its outcome is on disk, with the findings that it changed."""
+
+    row: CommandRow
+    outcome: CommandOutcome
+    findings: tuple[Finding, ...]  # as they are now
+
+
+Event = DeviceSeen | VerdictCommitted | FindingChanged | CommandDecided
+E = TypeVar("E", DeviceSeen, VerdictCommitted, FindingChanged, CommandDecided)
 
 
 class Subscribers:

@@ -33,6 +33,7 @@ from agent.status.sentences import (
     telemetry_words,
     unit_change_words,
 )
+from agent.status.source_quiet import SourceQuiet
 from agent.status.source_view import Heard, barren, barren_remedy, barren_words, find_heard, heard_words
 
 WEB_STUCK_S = 20.0
@@ -85,6 +86,7 @@ class Problems:
     limits: Sequence[Limit]
     weaknesses: Sequence[Weakness]
     start: Start
+    quiet: SourceQuiet = field(default_factory=SourceQuiet)
     learning: int = 0  # series
     _relearning: list[UnitChange] = field(default_factory=list)
     _since: dict[str, float] = field(default_factory=dict)  # state -> since when it holds
@@ -119,6 +121,7 @@ class Problems:
             f"{barren_words(source, tally.as_json(now))}: {barren_remedy(tally.skipped)}."
             for source, tally in barren(self.journal, now).items()
         ]
+        found += self.quiet.problems()
         if lost := self.heard().lost:
             found.append(heard_words(lost))
         if self.idle_s("web") > WEB_STUCK_S:

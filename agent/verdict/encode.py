@@ -7,13 +7,14 @@ from enum import StrEnum
 from importlib.resources import files
 from typing import Any
 
-from agent.domain.enums import FindingEvent, Reason, Severity, Source, Status, Trigger
+from agent.domain.enums import FindingEvent, FindingState, Reason, Severity, Source, Status, Trigger
 from agent.domain.kinds import Kind
 from agent.domain.records import Learning, Verdict
 
 SCHEMA = 1
 _WORDS: dict[str, type[StrEnum]] = {
-    words.__name__: words for words in (FindingEvent, Kind, Reason, Severity, Source, Status, Trigger)
+    words.__name__: words
+    for words in (FindingEvent, FindingState, Kind, Reason, Severity, Source, Status, Trigger)
 }
 
 

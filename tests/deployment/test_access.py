@@ -95,7 +95,17 @@ def test_topic(users: dict[str, User], row: dict[str, str]) -> None:
 def test_the_table_names_what_the_agent_uses() -> None:
     """No part of the contract is left out, and every right is somebody's."""
     topics = {row["Topic"] for row in TOPICS}
-    for part in ("status", "health", "verdicts/th1", "events/th1", "feedback", "doctor"):
+    for part in (
+        "status",
+        "health",
+        "verdicts/th1",
+        "events/th1",
+        "alerts/EdgeDeviceSilent",
+        "feedback",
+        "command",
+        "command/result",
+        "doctor",
+    ):
         assert f"edge-agent/gw1/{part}" in topics
     assert {cell for row in TOPICS for cell in row.values() if len(cell) <= 2} == {"R", "W", "RW", "-"}
 

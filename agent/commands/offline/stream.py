@@ -25,7 +25,7 @@ class Tabled(Arrival):
 
 def tabled(label: str, at: float, readings: tuple[Reading, ...]) -> Tabled:
     """Return readings of one device at one time; ``label`` is that of the source."""
-    return Tabled(0, 0, 0, NO, NO, label, b"", at, at, (), (), readings)
+    return Tabled(0, 0, 0, NO, NO, label, b"", at, at, readings=readings)
 
 
 class Link(NamedTuple):

@@ -111,7 +111,7 @@ class Generic:
         found = read_value(text, route.reader) if len(text) <= self._limits.max_string else Skip.TOO_LONG
         if isinstance(found, Skip):
             _refuse_bytes(payload, text, found, notes)
-            return _nothing(route, found, moment)
+            return _nothing(route, found, moment, text if found is Skip.UNMAPPED else "")
         return _content_of(route, found, moment, notes)
 
 
@@ -175,8 +175,8 @@ def _content_of(route: Route, found: Found, moment: Moment, notes: tuple[Note, .
     return Content((reading,), time_from=moment.time_from, notes=all_notes, off_s=moment.off_s)
 
 
-def _nothing(route: Route, why: Skip, moment: Moment) -> Content:
-    skipped = (Skipped(route.metric or VALUE, why),)
+def _nothing(route: Route, why: Skip, moment: Moment, word: str = "") -> Content:
+    skipped = (Skipped(route.metric or VALUE, why, None, word),)
     return Content((), text_only=True, notes=moment.notes, skipped=skipped, heard=(route.device,))
 
 
