@@ -249,7 +249,7 @@ def test_a_family_below_an_unusual_base_topic_is_recognised(
 
 
 def test_a_base_topic_that_families_share_stays_with_the_usual_sources() -> None:
-    """What belongs to another family is not read as the one that was found."""
+    """A message of another family is not read as the one that was found."""
     heard = messages({
         "home/bridge/info": '{"version": "2.0"}', "home/attic/climate": '{"temperature": 20.5}',
         "home/gw/BTtoMQTT/A4C138000101": '{"id": "A4:C1:38:00:01:01", "tempc": 20.5}',
