@@ -19,6 +19,7 @@ from agent.decode.values import is_name
 from agent.mqtt.settings import MqttSettings
 from agent.observe.redact import names_a_secret
 from agent.observe.telemetry_settings import TracesSettings
+from agent.sinks.homeassistant import HomeAssistantSettings
 
 MAX_NAME, MAX_PATH = 255, 2048  # of a file system, and with room for the files within
 _SHORT_NAMES = frozenset({"key", "token", "sig", "signature", "code", "auth", "pass"})  # of keys in a query
@@ -248,6 +249,11 @@ def _web(web: WebSettings) -> None:
         )
 
 
+def _discovery_prefix(value: str) -> None:
+    if re.fullmatch(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*", value) is None:
+        raise ValueError(f"{value!r} is not a discovery prefix; write levels of A-Z a-z 0-9 _ -")
+
+
 #: Checks of one key, after type and range; a check that returns something replaces the value.
 VALUES: Mapping[tuple[type, str], Callable[[Any], Any]] = {
     (AgentSettings, "id"): _agent_id,
@@ -266,6 +272,7 @@ VALUES: Mapping[tuple[type, str], Callable[[Any], Any]] = {
     (Config, "limits"): _series,
     (AiSettings, "base_url"): lambda value: check_model_url(value, "use ai.api_key_file"),
     (BudgetSettings, "timezone"): _time_zone,
+    (HomeAssistantSettings, "prefix"): _discovery_prefix,
     (WebSettings, "listen"): _listen,
     (WebSettings, "username"): _user,
     (TracesSettings, "endpoint"): _collector_url,

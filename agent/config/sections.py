@@ -16,6 +16,7 @@ from agent.mqtt.settings import MqttSettings
 from agent.observe.telemetry_settings import LogsSettings, TracesSettings
 from agent.pipeline.review_queue import BatchSettings
 from agent.pipeline.window import WindowSettings
+from agent.sinks.homeassistant import HomeAssistantSettings
 from agent.verdict.review_policy import ReviewSettings
 
 PREFIX = "EDGE_AGENT_"  # of the variables that set keys
@@ -138,6 +139,9 @@ class Config:
         default_factory=ReviewSection
     )
     ai: Annotated[AiSettings, Key("the model and what it may cost")] = field(default_factory=AiSettings)
+    homeassistant: Annotated[HomeAssistantSettings, Key("devices and findings in Home Assistant")] = field(
+        default_factory=HomeAssistantSettings
+    )
     web: Annotated[WebSettings, Key("the local HTTP port")] = field(default_factory=WebSettings)
     traces: Annotated[TracesSettings, Key("where spans go")] = field(default_factory=TracesSettings)
     logs: Annotated[LogsSettings, Key("the log on stdout")] = field(default_factory=LogsSettings)

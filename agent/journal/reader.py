@@ -203,6 +203,12 @@ class Reader:
         """Return for each open finding the last verdict that called its device anomalous, as its bytes."""
         return findings.last_verdicts(self._connection, of)
 
+    def devices(self) -> list[str]:
+        """Return the devices that have sent a reading, also those without one that is kept."""
+        return [
+            row[0] for row in self._connection.execute("SELECT DISTINCT device FROM series ORDER BY device")
+        ]
+
     def damage(self) -> str | None:
         """Return what SQLite's quick check finds wrong with the file, None when it is sound."""
         try:
