@@ -1,6 +1,7 @@
 """The composition root: the parts of one agent, built and connected, not started."""
 
 import asyncio
+import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ from agent.observe.verdict_events import PublishSpans, VerdictEvents
 from agent.pipeline.events import CommandDecided, Subscribers
 from agent.pipeline.loop import LoopBridge
 from agent.pipeline.pipeline import TURN_S, Pipeline
+from agent.sinks.discovery import Discovery
 from agent.sinks.mqtt import MqttSink
 from agent.sinks.receivers import receiver_of
 from agent.sinks.worker import NoticeSink
@@ -256,6 +258,19 @@ def build(
         ),
         base=config.base_topic,
     )
+    beside = [health.run, alerts.run]
+    if config.homeassistant.discovery:
+        discovery = Discovery(
+            settings=config.homeassistant,
+            link=link,
+            agent=config.agent.id,
+            base=config.base_topic,
+            page=settings.of_page(config),
+            devices=detector.devices,
+            pause=random.random,
+        )
+        link.pass_by(config.homeassistant.birth_topic, discovery.take_birth)
+        beside.append(discovery.run)
     return Agent(
         ai=ai,
         bridge=bridge,
@@ -270,7 +285,7 @@ def build(
             web=web,
             tracer=tracer,
             sinks=notice_sinks,
-            beside=[health.run, alerts.run],
+            beside=beside,
             spawn=bridge.spawn,
         ),
         link=link,

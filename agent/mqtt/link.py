@@ -94,6 +94,10 @@ class Link:
         """The link as of now."""
         return self._state.state
 
+    def pass_by(self, topic: str, take: Callable[[bytes], None]) -> None:
+        """Have ``take`` get the payloads of one topic on the net thread, past the journal. At build only."""
+        self._receiver.asides[topic.encode()] = take
+
     # ------------------------------------------------------------------------------- from any thread
 
     def ack(self, acks: Sequence[tuple[int, int]]) -> None:

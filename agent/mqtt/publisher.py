@@ -183,8 +183,11 @@ class Publisher:
         if message.outbox_id is not None:
             self._on_published(message.outbox_id, code)
         else:
-            known = message.topic in self._unwelcome
-            self._unwelcome[message.topic] = self._mono() + UNWELCOME_S
+            now = self._mono()
+            root = message.topic.partition("/")[0]
+            refused = {topic: until for topic, until in self._unwelcome.items() if until > now}
+            known = message.topic in self._unwelcome or any(one.partition("/")[0] == root for one in refused)
+            self._unwelcome = refused | {message.topic: now + UNWELCOME_S}
             if known:
                 return
             self._log(
@@ -192,5 +195,5 @@ class Publisher:
                 level="warning",
                 topic=message.topic,
                 reason_code=code,
-                remedy="allow this user to write below mqtt.base_topic",
+                remedy="allow this user to write this topic",
             )
