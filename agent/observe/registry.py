@@ -10,7 +10,7 @@ from typing import Literal
 from agent.decode.family import Skip
 from agent.detect import DetectStats
 from agent.domain.model_calls import BreakerState, BudgetWindow, ErrorType
-from agent.domain.records import DecodeReason, Kind, Source, Status, Trigger
+from agent.domain.records import DecodeReason, Kind, Severity, Source, Status, Trigger
 from agent.journal import JournalStats
 from agent.journal.source_tally import INTENDED, MAIN_OUTCOMES, OUTCOMES, total
 from agent.mqtt import LinkStats
@@ -31,6 +31,7 @@ class PathSnapshot:
     connected: bool = False
     windows: Mapping[str, int] = field(default_factory=dict)  # Trigger -> windows
     findings_open: Mapping[str, int] = field(default_factory=dict)  # Kind -> findings
+    incidents_open: Mapping[str, int] = field(default_factory=dict)  # Severity -> incidents
     outbox_depth: int = 0
     devices: int = 0
     unreadable: int = 0  # devices
@@ -388,6 +389,12 @@ METRICS = (
         "Findings that are open.",
         Label("kind", tuple(kind for kind in Kind if kind is not Kind.NONE)),
         read=lambda now: now.findings_open,
+    ),
+    gauge(
+        "edge_incidents_open",
+        "Incidents that are open: findings with one cause, by the highest severity of these.",
+        Label("severity", tuple(severity for severity in Severity if severity is not Severity.INFO)),
+        read=lambda now: now.incidents_open,
     ),
     histogram(
         "edge_reading_to_verdict_seconds",

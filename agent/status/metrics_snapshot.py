@@ -49,6 +49,7 @@ class MetricsSnapshot:
             connected=link.state.connected,
             windows=dict(pipeline.stats.windows),
             findings_open={str(kind): n for kind, n in pipeline.conclusions.open_by_kind().items()},
+            incidents_open={str(one): n for one, n in pipeline.conclusions.incidents.by_severity().items()},
             outbox_depth=self.outbox_rows(),
             devices=detector.device_count,
             unreadable=len(self.heard()),
