@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from agent import __version__
 from agent.app.ai import AiService
@@ -12,7 +13,8 @@ from agent.app.lifecycle import Lifecycle
 from agent.app.transcripts import Transcripts
 from agent.app.watchdog import BEAT_S, Watchdog
 from agent.config import Config, settings, weaknesses
-from agent.config.credentials import web_auth, web_tls
+from agent.config.checks import is_loopback
+from agent.config.credentials import read_for, web_auth, web_tls
 from agent.decode.injection import InjectionScanner
 from agent.decode.receive import Receiver
 from agent.decode.registry import DecodeLimits, Registry
@@ -30,12 +32,16 @@ from agent.pipeline.events import CommandDecided, Subscribers
 from agent.pipeline.loop import LoopBridge
 from agent.pipeline.pipeline import TURN_S, Pipeline
 from agent.sinks.mqtt import MqttSink
+from agent.sinks.receivers import receiver_of
+from agent.sinks.worker import NoticeSink
+from agent.status.alerts import AlertTopics, Facts
 from agent.status.health import Health
 from agent.status.journal_view import JournalView
 from agent.status.metrics_snapshot import MetricsSnapshot
 from agent.status.problems import Problems, Start
 from agent.status.report import Reporter
 from agent.status.responses import Freshness, Responses
+from agent.status.source_view import barren
 from agent.testing.time_scale import time_scale_here
 from agent.verdict.command import read_command
 from agent.verdict.feedback import Feedback, read_feedback
@@ -153,12 +159,13 @@ def build(
 
     wiring.on_refusals = refuse
     wiring.on_acks, wiring.on_generation, wiring.on_room = link.ack, link.generation_stored, link.room
+    notice_sinks = _make_notice_sinks(config, journal, logs)
     pipeline = Pipeline(
         settings=settings.of_pipeline(config, endpoint=ai.caller is not None),
         journal=journal,
         detector=detector,
         caller=ai.caller,
-        sinks=[broker],
+        sinks=[broker, *notice_sinks],
         post=bridge.post,
         trace=PublishSpans(tracer=tracer, guard=recorder.guard, protocol=lambda: link.state.protocol),
         events=events,
@@ -176,6 +183,7 @@ def build(
     view = JournalView(
         state_dir=config.agent.state_dir,
         outbox=pipeline.outbox,
+        sinks=[sink.name for sink in notice_sinks],
         quoted=config.web.quarantine_text,
     )
     problems = Problems(
@@ -214,6 +222,7 @@ def build(
         detector=detector,
         outbox_rows=view.outbox_rows,
         heard=problems.heard,
+        sources_quiet=lambda: problems.quiet.quiet,
         dropped=recorder.dropped,
         budget=ai.spend,
         posts_refused={} if posts is None else posts.refused,
@@ -229,7 +238,23 @@ def build(
     )
     web = _make_web(config, responses, posts, logs)
     health = Health(
-        link=link, problems=problems, reporter=reporter, topic=f"{config.base_topic}/health", log=logs.log
+        link=link,
+        journal=journal.stats,
+        problems=problems,
+        reporter=reporter,
+        topic=f"{config.base_topic}/health",
+        clock=journal.clock.now,
+        log=logs.log,
+    )
+    alerts = AlertTopics(
+        link=link,
+        facts=lambda: Facts(
+            path=snapshot.take(),
+            ai=ai.status(),
+            barren=list(barren(journal.stats, time.monotonic())),
+            fault_age_s=recorder.fault_log.age_s(),
+        ),
+        base=config.base_topic,
     )
     return Agent(
         ai=ai,
@@ -244,7 +269,8 @@ def build(
             ai=ai,
             web=web,
             tracer=tracer,
-            health=health,
+            sinks=notice_sinks,
+            beside=[health.run, alerts.run],
             spawn=bridge.spawn,
         ),
         link=link,
@@ -296,6 +322,25 @@ def _make_web(
         timeout_s=TIMEOUT_S + config.journal.commit_ms / 1000,
         log=logs.bind(room="web"),
     )
+
+
+def _make_notice_sinks(config: Config, journal: Journal, logs: LogWriter) -> list[NoticeSink]:
+    """Return the sinks of notices; each has a thread once it has something to send."""
+    log = logs.bind(room="notify")
+
+    def refused(sink: str, receiver: str, code: int) -> None:
+        log("mail_receiver_refused", level="warning", sink=sink, receiver=receiver, reason_code=code)
+
+    return [
+        NoticeSink(
+            one.label,
+            receiver_of(
+                one, read=read_for(logs.secrets), local=is_loopback, refused=partial(refused, one.label)
+            ),
+            clock=journal.clock.now,
+        )
+        for one in config.notify.sinks
+    ]
 
 
 def _make_link(

@@ -1,10 +1,11 @@
 """Start and end of the analyst's side, each step under a limit."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 from agent.app.ai import AiService
 from agent.journal import Journal
@@ -12,7 +13,7 @@ from agent.mqtt import Link
 from agent.observe.traces import Tracer
 from agent.pipeline.pipeline import Pipeline
 from agent.pipeline.review_queue import Spawn
-from agent.status.health import Health
+from agent.sinks.worker import NoticeSink
 from agent.testing.failpoint import failpoint
 from agent.web import WebServer
 
@@ -30,7 +31,8 @@ class Lifecycle:
     ai: AiService
     web: WebServer
     tracer: Tracer
-    health: Health
+    sinks: Sequence[NoticeSink]
+    beside: Sequence[Callable[[], Coroutine[Any, Any, None]]]  # tasks that run until the process ends
     spawn: Spawn
 
     async def recover(self, progress: Callable[[int], None]) -> int:
@@ -44,11 +46,12 @@ class Lifecycle:
             replayed += len(chunk)
             progress(replayed)
         self.spawn(pipeline.run_timers())
-        self.spawn(self.health.run())
+        for task in self.beside:
+            self.spawn(task())
         return replayed
 
     def finish_calls(self, limit_s: float) -> bool:
-        """Stop the intake, wait for AI calls in flight, then cancel them; true when all ended."""
+        """Stop the intake, wait for AI calls and notices in flight, cancel the calls; true if all ended."""
         self.link.stop_intake()
         future = asyncio.run_coroutine_threadsafe(self._finish_calls(limit_s), self.loop)
         with suppress(TimeoutError):
@@ -58,15 +61,16 @@ class Lifecycle:
     async def _finish_calls(self, limit_s: float) -> bool:
         self.pipeline.close()
         calls = self.pipeline.review_queue.calls
-        if calls:
-            await asyncio.wait(calls, timeout=limit_s)
+        ends = [asyncio.ensure_future(asyncio.to_thread(sink.finish, limit_s)) for sink in self.sinks]
+        if calls or ends:
+            await asyncio.wait([*calls, *ends], timeout=limit_s)
         for call in list(calls):
             call.cancel()
         if calls:
             await asyncio.wait(calls, timeout=0.5)
         if self.ai.caller is not None:
             await self.ai.caller.aclose()
-        return not calls
+        return not calls and all(end.done() and end.result() for end in ends)
 
     def last_snapshot(self, limit_s: float) -> bool:
         """Journal the analyst's state, so that the next start has little to replay."""

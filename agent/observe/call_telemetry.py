@@ -102,7 +102,7 @@ def count_call(metrics: Metrics, start: Request, record: CallRecord) -> None:
     count("ai_api_calls_total", *pair, "success" if record.ok else "failure")
     metrics.observe("ai_api_call_duration_seconds", record.latency_s, *pair)
     if record.error_type is not None or not record.ok:
-        count("ai_api_errors_total", *pair, record.error_type or "other")
+        metrics.failed(pair, record.error_type or "other")
     usage = record.usage
     if usage is not None:
         count("ai_tokens_processed_total", *pair, "input", by=usage.input)

@@ -72,6 +72,12 @@ class FaultLog:
             )
         )
 
+    def age_s(self) -> float | None:
+        """Return how long ago the newest fault was, None without one."""
+        with self._lock:
+            newest = max((seen.at for seen in self._seen.values()), default=None)
+        return None if newest is None else self._mono() - newest
+
     def problems(self) -> list[str]:
         """Return each part's newest fault of the last day, in a sentence."""
         with self._lock:

@@ -6,7 +6,7 @@ import re
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from itertools import product
+from itertools import islice, product
 from typing import Any, cast
 
 from prometheus_client import (
@@ -25,15 +25,20 @@ from agent.domain.model_calls import BreakerState
 from agent.observe.registry import (
     BY_NAME,
     CATEGORY,
+    COARSE,
     DEVICE,
+    ERROR_TYPE,
     INJECTION_RULE,
+    INTERVAL,
     LAST_SEEN,
     METRICS,
     MODEL,
     MOST_FLAGS,
+    OPENED,
     OTHER,
     PROVIDER,
     RETRIED_TYPE,
+    SINK,
     SOURCE,
     SUPPRESSED,
     Label,
@@ -135,7 +140,7 @@ class Metrics:
         sources: Sequence[str] = (),
     ) -> None:
         self.registry = CollectorRegistry()
-        self.bounds = LabelBounds((_CALLS, LAST_SEEN))
+        self.bounds = LabelBounds((_CALLS, LAST_SEEN, OPENED))
         self.provider = provider
         self._known = tuple(dict.fromkeys(models))[: MODEL.most - 1]
         self._categories = tuple(dict.fromkeys((*CATEGORY.values, *categories)))[: CATEGORY.most - 1]
@@ -207,8 +212,12 @@ class Metrics:
 
     def retried(self, model: str, provider: str, error_type: str) -> None:
         """Count an attempt that is made again."""
-        kind = error_type if error_type in RETRIED_TYPE.values else OTHER
-        self.count("ai_api_retries_total", *self.model(model, provider), kind)
+        pair = self.model(model, provider)
+        self.count("ai_api_retries_total", *pair, _fit(RETRIED_TYPE, pair, error_type))
+
+    def failed(self, pair: tuple[str, str], error_type: str) -> None:
+        """Count a failed call of a model and provider, labels that :meth:`model` gave."""
+        self.count("ai_api_errors_total", *pair, _fit(ERROR_TYPE, pair, error_type))
 
     def safety_flag(self, model: str, category: str, count: int = 1) -> None:
         """Count a refusal, a content filter or a moderation category."""
@@ -233,7 +242,7 @@ class Metrics:
         """Count a fault of our own code under ``model``, else under the first configured one."""
         name = model or (self._known[0] if self._known else "")
         pair = self.model(name, self.provider) if name else (OTHER, OTHER)
-        self.count("ai_api_errors_total", *pair, "internal")
+        self.failed(pair, "internal")
 
     def breaker(self, provider: str, state: str, *, moved: bool = True) -> None:
         """Show the breaker's state and count the change to it."""
@@ -294,13 +303,21 @@ class Metrics:
         for name, family in self._families.items():
             labels = BY_NAME[name].labels
             if MODEL in labels:
-                for values in product(*(bound.get(label) or _all_values(label) for label in labels)):
+                few = COARSE if pair[0] == OTHER else {}
+                every = (bound.get(label) or few.get(label) or _all_values(label) for label in labels)
+                for values in product(*every):
                     family.labels(*values)
 
 
 def _all_values(label: Label) -> tuple[str, ...]:
     """Return the values of a closed list, nothing of an open one."""
     return () if label.most else label.values
+
+
+def _fit(label: Label, pair: tuple[str, str], error_type: str) -> str:
+    """Return the error type as it is counted for a model and its provider."""
+    known = COARSE[label] if pair[0] == OTHER else label.values
+    return error_type if error_type in known else OTHER
 
 
 class PathCollector:
@@ -311,6 +328,7 @@ class PathCollector:
         self._bounds = bounds
         self._sources = tuple(map(label_text, sources))[: SOURCE.most - 1]
         self._shown: dict[str, None] = {}
+        self._intervals = 0  # of devices that are shown: findings take their room
 
     def describe(self) -> Iterable[Family]:
         """Return nothing: a registration must not read the path."""
@@ -337,8 +355,23 @@ class PathCollector:
         if len(metric.labels) == 1:
             flat = cast("dict[str, float]", dict(value))
             return [((text,), number) for text, number in self._series(metric, flat).items()]
+        if metric.labels[0] != SOURCE:
+            return self._by_all_labels(metric, cast("dict[tuple[str, ...], float]", dict(value)))
         nested = cast("Mapping[str, Mapping[str, float]]", value)
         return self._by_source(metric, {source: dict(counts) for source, counts in nested.items()})
+
+    def _by_all_labels(
+        self, metric: Metric, values: dict[tuple[str, ...], float]
+    ) -> Iterable[tuple[tuple[str, ...], float]]:
+        """Return the series of closed lists, each from the start, or those of the first 50 devices."""
+        if metric.labels[0] == SINK:  # of the configuration, which bounds them, and there from the start
+            return values.items()
+        if metric.labels[0] != DEVICE:
+            every = product(*(label.values for label in metric.labels))
+            return [(texts, values.get(texts, 0)) for texts in every]
+        shown = islice(values.items(), DEVICE.most)
+        self._bounds.raise_to(metric.name, len(values) - DEVICE.most)
+        return [((label_text(device), *rest), number) for (device, *rest), number in shown]
 
     def _by_source(
         self, metric: Metric, values: dict[str, dict[str, float]]
@@ -366,13 +399,15 @@ class PathCollector:
             if len(self._shown) >= DEVICE.most:
                 break
             self._shown[device] = None
+        self._intervals = max(0, DEVICE.most - len(now.findings))
         self._bounds.raise_to(LAST_SEEN, max(len(times), now.devices) - len(self._shown))
 
     def _series(self, metric: Metric, values: dict[str, float]) -> Mapping[str, float]:
         """Return the values of one label within its bound."""
         (label,) = metric.labels
         if label == DEVICE:
-            return {label_text(device): values[device] for device in self._shown if device in values}
+            shown = islice(self._shown, self._intervals if metric.name == INTERVAL else None)
+            return {label_text(device): values[device] for device in shown if device in values}
         if not label.most:
             return {value: values.get(value, 0) for value in label.values or values}
         totals = dict.fromkeys(self._sources if label == SOURCE else label.values, 0.0)

@@ -3,17 +3,18 @@
 Exposition, reference page and dashboard follow from them.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from agent.decode.family import Skip
 from agent.detect import DetectStats
 from agent.domain.model_calls import BreakerState, BudgetWindow, ErrorType
-from agent.domain.records import DecodeReason, Kind, Severity, Source, Status, Trigger
+from agent.domain.records import DecodeReason, Finding, Kind, Severity, Source, Status, Trigger
 from agent.journal import JournalStats
 from agent.journal.source_tally import INTENDED, MAIN_OUTCOMES, OUTCOMES, total
 from agent.mqtt import LinkStats
+from agent.sinks.settings import MAX_SINKS
 
 OTHER = "other"
 #: The budget is not used up, one device's part of it is: no verdict's reason, and no alert.
@@ -30,8 +31,9 @@ class PathSnapshot:
     detect: DetectStats = field(default_factory=DetectStats)
     connected: bool = False
     windows: Mapping[str, int] = field(default_factory=dict)  # Trigger -> windows
-    findings_open: Mapping[str, int] = field(default_factory=dict)  # Kind -> findings
+    findings: Sequence[Finding] = ()  # that are open, worst first
     incidents_open: Mapping[str, int] = field(default_factory=dict)  # Severity -> incidents
+    sources_quiet: Mapping[str, bool] = field(default_factory=dict)  # of the sources that have sent
     outbox_depth: int = 0
     devices: int = 0
     unreadable: int = 0  # devices
@@ -44,11 +46,13 @@ class PathSnapshot:
     #: hour | day | month -> limit, spent, reserved (USD).
     budget: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
     posts_refused: Mapping[str, int] = field(default_factory=dict)  # before the journal, by reason
+    notices: Mapping[tuple[str, ...], int] = field(default_factory=dict)  # sink and outcome -> notices
     label_overflow: Mapping[str, int] = field(default_factory=dict)  # metric -> label values
 
 
-#: A number, or numbers by one label value or by two; None where the metric is not to be shown.
-Values = float | Mapping[str, float] | Mapping[str, Mapping[str, float]]
+#: A number, numbers by one label value, by source and another one, or by all label values; None where the
+#: metric is not to be shown.
+Values = float | Mapping[str, float] | Mapping[str, Mapping[str, float]] | Mapping[tuple[str, ...], float]
 Read = Callable[[PathSnapshot], Values | None]
 
 
@@ -123,11 +127,11 @@ MODEL = Label("model", most=4)
 PROVIDER = Label("provider", most=2)
 CALL = (MODEL, PROVIDER)
 CATEGORY = Label("category", ("refusal", "content_filter", "injection_suspected"), most=16)
-MOST_FLAGS = 28  # pairs of a model and a category; each model has `other` in addition
+MOST_FLAGS = 16  # pairs of a model and a category; each model has `other` in addition
 DEVICE = Label("device", most=50)
 SOURCE = Label("source", most=16)
-#: Groups of `Skip`, for 16 sources; the page and `doctor` have the exact reasons.
-SKIPPED = Label("reason", ("text", "unusable", "intended"), first=3)
+#: Groups of `Skip`, the first two for each source; the page and `doctor` have the exact reasons.
+SKIPPED = Label("reason", ("text", "unusable", "intended"), first=2)
 DIRECTION = Label("direction", ("input", "output"))
 ERROR_TYPE = Label("error_type", tuple(ErrorType))
 #: The types that are ever retried; the rest ends the call.
@@ -138,6 +142,11 @@ RETRIED_TYPE = Label(
         ErrorType.SERVER_ERROR, ErrorType.MALFORMED_RESPONSE, ErrorType.OTHER,
     ),
 )  # fmt: skip
+#: The types that a model without labels of its own has: those that alerts ask for, the rest is `other`.
+COARSE = {
+    ERROR_TYPE: (ErrorType.QUOTA, ErrorType.AUTH, ErrorType.INTERNAL, ErrorType.OTHER),
+    RETRIED_TYPE: (ErrorType.OTHER,),
+}
 SUPPRESSED = Label(
     "reason",
     (
@@ -147,10 +156,15 @@ SUPPRESSED = Label(
 )  # fmt: skip
 STATUS = Label("status", tuple(Status))
 INJECTION_RULE = Label("rule", ("instruction", "role_marker", "control_chars", "oversize"))
+SINK = Label("sink", most=MAX_SINKS)
 PERIOD = Label("window", tuple(BudgetWindow))
 QUEUE = Label("queue", ("intake_bytes", "analyst_rows"))
 LOOP = Label("loop", ("net", "journal", "analyst"))
 LAST_SEEN = "edge_device_last_seen_timestamp_seconds"
+INTERVAL = "edge_device_expected_interval_seconds"
+OPENED = "edge_finding_open_timestamp_seconds"
+KIND = Label("kind", tuple(kind for kind in Kind if kind is not Kind.NONE))
+SEVERITY = Label("severity", (Severity.WARNING, Severity.CRITICAL))
 
 
 def _group(skipped: Mapping[str, int]) -> dict[str, int]:
@@ -160,6 +174,18 @@ def _group(skipped: Mapping[str, int]) -> dict[str, int]:
         text = "text" if why in {Skip.TEXT, Skip.UNMAPPED} else "unusable"
         counts["intended" if why in INTENDED else text] += count
     return counts
+
+
+def _count_findings(now: PathSnapshot) -> dict[tuple[str, ...], float]:
+    counts: dict[tuple[str, ...], float] = {}
+    for one in now.findings:
+        key = (str(one.kind), str(one.severity))
+        counts[key] = counts.get(key, 0) + 1
+    return counts
+
+
+def _opened(now: PathSnapshot) -> dict[tuple[str, ...], float]:
+    return {(one.device, str(one.kind), str(one.severity)): one.opened for one in now.findings}
 
 
 METRICS = (
@@ -323,7 +349,8 @@ METRICS = (
         SOURCE,
         SKIPPED,
         note="At most 16 of a message are counted. `text` needs a number under `metrics.values`, `intended`"
-        " needs nothing; the page and `doctor` have the exact reasons.",
+        " needs nothing and is counted under the source `other`; the page and `doctor` have the exact"
+        " reasons.",
         read=lambda now: {
             source or OTHER: _group(dict(tally.skipped))
             for source, tally in list(now.journal.sources.items())
@@ -386,14 +413,36 @@ METRICS = (
     ),
     gauge(
         "edge_findings_open",
-        "Findings that are open.",
-        Label("kind", tuple(kind for kind in Kind if kind is not Kind.NONE)),
-        read=lambda now: now.findings_open,
+        "Findings that are open, by kind and severity.",
+        KIND,
+        SEVERITY,
+        read=_count_findings,
+    ),
+    gauge(
+        OPENED,
+        "When an open finding was opened; at most 50 findings, the worst and newest.",
+        DEVICE,
+        KIND,
+        SEVERITY,
+        note="edge_findings_open counts all of them.",
+        read=_opened,
+    ),
+    gauge(
+        "edge_source_quiet",
+        "1 while a source has sent nothing for longer than it usually does, 0 otherwise.",
+        SOURCE,
+        note="Learnt since the start from the messages that came while connected.",
+        read=lambda now: now.sources_quiet,
+    ),
+    gauge(
+        "edge_all_sources_quiet",
+        "1 while no source has sent anything for longer than usual, 0 otherwise.",
+        read=lambda now: bool(now.sources_quiet) and all(now.sources_quiet.values()),
     ),
     gauge(
         "edge_incidents_open",
         "Incidents that are open: findings with one cause, by the highest severity of these.",
-        Label("severity", tuple(severity for severity in Severity if severity is not Severity.INFO)),
+        SEVERITY,
         read=lambda now: now.incidents_open,
     ),
     histogram(
@@ -405,6 +454,16 @@ METRICS = (
         "edge_outbox_depth",
         "Messages that the broker has not acknowledged.",
         read=lambda now: now.outbox_depth,
+    ),
+    counter(
+        "edge_notices_total",
+        "Attempts to deliver notices to people, by sink and outcome.",
+        SINK,
+        Label("outcome", ("delivered", "retried", "refused", "folded", "given_up")),
+        note="`retried`: the receiver could not be reached or was busy; `refused`: it rejects the notice;"
+        " `folded`: into the summary of an hour; `given_up`: more than 10,000 waited. Those that failed for"
+        " 24 h are in the status.",
+        read=lambda now: now.notices,
     ),
     gauge("edge_devices", "Devices known.", read=lambda now: now.devices),
     gauge(
@@ -463,8 +522,8 @@ METRICS = (
         read=lambda now: {device: last for device, (last, _) in now.device_times.items()},
     ),
     gauge(
-        "edge_device_expected_interval_seconds",
-        "Learnt time between the readings of a device; at most 50 devices.",
+        INTERVAL,
+        "Learnt time between the readings of a device; at most 50 devices, one less for each finding shown.",
         DEVICE,
         read=lambda now: {
             device: every for device, (_, every) in now.device_times.items() if every is not None

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from agent.journal import JournalStats
 from agent.mqtt import Link
 from agent.status.problems import Problems
 from agent.status.report import Reporter, encode_status
@@ -14,18 +15,23 @@ HEALTH_S = 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """Publishes the status, and logs the messages that the broker reports as dropped."""
+    """Publishes the status, looks for quiet sources, logs the messages that the broker reports as dropped."""
 
     link: Link
+    journal: JournalStats
     problems: Problems
     reporter: Reporter
     topic: str
+    clock: Callable[[], float]
     log: Callable[..., None]
 
     async def run(self) -> None:
         """Publish until the process ends; a message may be dropped while there is no connection."""
         published, published_at = "", 0.0
         while True:
+            self.problems.quiet.look(
+                self.journal.sources, subscribed=self.link.state.subscribed, clock=self.clock()
+            )
             state, now = self.problems.state(), time.monotonic()
             self._log_drops(now)
             if self.link.state.connected and (state != published or now - published_at >= HEALTH_S):

@@ -9,6 +9,7 @@ from agent.journal import Journal
 from agent.mqtt import Link
 from agent.observe.registry import PathSnapshot
 from agent.pipeline.pipeline import Pipeline
+from agent.status.journal_view import worst_first
 from agent.status.source_view import Heard
 
 MAX_ROWS = 4096  # that the journal hands to the analyst before it waits
@@ -22,6 +23,7 @@ class MetricsSnapshot:
         outbox_rows: how many messages wait for the broker.
         dropped: lost log lines and spans.
         ``heard``: devices that speak without a value that can be read.
+        ``sources_quiet``: of each source that has sent, whether it has stopped.
         budget: limit, spent and reserved of each period, USD.
         posts_refused: requests of the HTTP intake that were refused before the journal, by reason.
     """
@@ -32,6 +34,7 @@ class MetricsSnapshot:
     detector: Detector
     outbox_rows: Callable[[], int]
     heard: Callable[[], Heard]
+    sources_quiet: Callable[[], Mapping[str, bool]]
     dropped: Callable[[], tuple[int, int]]
     budget: Callable[[], Mapping[str, tuple[float, float, float]]]
     posts_refused: Mapping[str, int]
@@ -48,8 +51,9 @@ class MetricsSnapshot:
             detect=detector.stats,
             connected=link.state.connected,
             windows=dict(pipeline.stats.windows),
-            findings_open={str(kind): n for kind, n in pipeline.conclusions.open_by_kind().items()},
+            findings=worst_first(pipeline.conclusions.findings()),
             incidents_open={str(one): n for one, n in pipeline.conclusions.incidents.by_severity().items()},
+            sources_quiet=self.sources_quiet(),
             outbox_depth=self.outbox_rows(),
             devices=detector.device_count,
             unreadable=len(self.heard()),
@@ -66,4 +70,19 @@ class MetricsSnapshot:
             telemetry_dropped={"logs": lines, "traces": spans},
             budget=self.budget(),
             posts_refused=self.posts_refused,
+            notices={
+                (sink, outcome): number
+                for sink in pipeline.notices.stats
+                for outcome, number in self._notices(sink).items()
+            },
         )
+
+    def _notices(self, sink: str) -> dict[str, int]:
+        feed, notices = self.pipeline.outbox.feeds[sink].stats, self.pipeline.notices.stats[sink]
+        return {
+            "delivered": feed.delivered,
+            "retried": feed.retried,
+            "refused": feed.refused,
+            "folded": notices.folded,
+            "given_up": notices.given_up,
+        }

@@ -28,11 +28,14 @@ from agent.status.sentences import (
     link_notes,
     link_problems,
     many_metrics_words,
+    notices_lost_words,
+    notices_words,
     quarantine_words,
     refused_words,
     telemetry_words,
     unit_change_words,
 )
+from agent.status.source_quiet import SourceQuiet
 from agent.status.source_view import Heard, barren, barren_remedy, barren_words, find_heard, heard_words
 
 WEB_STUCK_S = 20.0
@@ -85,6 +88,7 @@ class Problems:
     limits: Sequence[Limit]
     weaknesses: Sequence[Weakness]
     start: Start
+    quiet: SourceQuiet = field(default_factory=SourceQuiet)
     learning: int = 0  # series
     _relearning: list[UnitChange] = field(default_factory=list)
     _since: dict[str, float] = field(default_factory=dict)  # state -> since when it holds
@@ -119,6 +123,7 @@ class Problems:
             f"{barren_words(source, tally.as_json(now))}: {barren_remedy(tally.skipped)}."
             for source, tally in barren(self.journal, now).items()
         ]
+        found += self.quiet.problems()
         if lost := self.heard().lost:
             found.append(heard_words(lost))
         if self.idle_s("web") > WEB_STUCK_S:
@@ -129,7 +134,9 @@ class Problems:
     def _held_back(self) -> list[str]:
         """Return which work waits in journal and outbox, since when, and what helps."""
         journal, view = self.journal, self.view
-        refusing = [feed for feed in self.outbox.feeds.values() if feed.refused]
+        refusing = [
+            feed for name, feed in self.outbox.feeds.items() if feed.refused and name not in view.sinks
+        ]
         stalled = self.link.state.stalled
         since = self._note_since(
             {
@@ -162,6 +169,21 @@ class Problems:
                     view.undeliverable, topic=topic, since=at, keep_days=self.config.journal.keep_days
                 )
             )
+        for sink, notices in view.notices.items():
+            feed = self.outbox.feeds[sink]
+            if notices.failing_since is not None and notices.reason is not None:
+                remedy = next((why.remedy for _, why in list(feed.refused.values())), None)
+                found.append(
+                    notices_words(
+                        feed.sink.title,
+                        notices.waiting,
+                        reason=notices.reason,
+                        since=notices.failing_since,
+                        remedy=remedy,
+                    )
+                )
+            if notices.given_up:
+                found.append(notices_lost_words(feed.sink.title, notices.given_up))
         return found
 
     def _note_since(self, states: Mapping[str, bool]) -> dict[str, float]:

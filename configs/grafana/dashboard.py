@@ -10,12 +10,13 @@ from typing import Any
 
 from agent.observe.registry import METRICS
 from configs.grafana.ai_panels import LATENCY, MONEY, QUALITY, SAFETY, TOKENS, TRAFFIC
-from configs.grafana.edge_panels import EDGE
+from configs.grafana.edge_panels import EDGE, NOW
 from configs.grafana.panel import CHOSEN, WIDTH, Panel, of_metric
 
 FILE = Path(__file__).resolve().parent / "dashboards" / "edge-agent.json"
 COLUMNS, HEIGHT = 24, 8
 ROWS = {
+    "Now": NOW,
     "Money": MONEY,
     "Traffic": TRAFFIC,
     "Latency": LATENCY,
@@ -83,7 +84,7 @@ def dashboard() -> dict[str, Any]:
     return {
         "uid": "edge-agent",
         "title": "edge-agent",
-        "description": "Money, traffic, latency, tokens, quality, safety and the gateway itself.",
+        "description": "Present faults, money, traffic, latency, tokens, quality, safety and the gateway.",
         "tags": ["edge-agent"],
         "schemaVersion": 39,
         "version": 1,

@@ -2,7 +2,53 @@
 
 from configs.grafana.panel import RATE, Panel, quantiles, total
 
-EDGE = [
+NOW = [
+    Panel(
+        "Alerts firing",
+        "Present faults. docs/runbook.md has an entry for each alert.",
+        {'sum by (instance, alertname, severity) (ALERTS{alertstate="firing",@})': "alerts"},
+        "short",
+        "table",
+        12,
+    ),
+    Panel(
+        "Open findings",
+        "The worst and newest findings by device, and for how long each has been open; at most 50 a gateway.",
+        {
+            "max by (instance, device, kind, severity)"
+            " (time() - edge_finding_open_timestamp_seconds{@})": "open for"
+        },
+        "s",
+        "table",
+        12,
+    ),
+    Panel(
+        "Open findings by severity",
+        "All of them, also those beyond the 50 that are listed.",
+        {"sum by (severity) (edge_findings_open{@})": "{{severity}}"},
+        "short",
+        "stat",
+        6,
+        steps={0.0: "green", 1.0: "red"},
+    ),
+    Panel(
+        "Sources quiet",
+        "Sources that have sent nothing for longer than usual.",
+        {"sum(edge_source_quiet{@})": "sources"},
+        "short",
+        "stat",
+        6,
+        steps={0.0: "green", 1.0: "red"},
+    ),
+    Panel(
+        "Model",
+        "Open: the model is not asked, verdicts are local. Money has the cost, Traffic the errors.",
+        {"max(ai_breaker_state{@})": "breaker"},
+        "short",
+        "stat",
+        6,
+        words={0: ("asked", "green"), 1: ("tried again", "orange"), 2: ("not asked", "red")},
+    ),
     Panel(
         "Agents",
         "How many of the chosen agents can be scraped, and their versions.",
@@ -11,13 +57,16 @@ EDGE = [
         "stat",
         6,
     ),
+]
+
+EDGE = [
     Panel(
         "Devices and open findings",
         "Devices known, and findings that are open now.",
         {"sum(edge_devices{@})": "devices", "sum(edge_findings_open{@})": "open findings"},
         "short",
         "stat",
-        6,
+        12,
     ),
     Panel(
         "Broker",

@@ -100,6 +100,7 @@ def test_the_table_names_what_the_agent_uses() -> None:
         "health",
         "verdicts/th1",
         "events/th1",
+        "alerts/EdgeDeviceSilent",
         "feedback",
         "command",
         "command/result",

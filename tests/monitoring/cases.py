@@ -14,6 +14,7 @@ class Case:
     calm: dict[str, str]
     at: str = "3h"
     step: str = "1m"
+    count: int = 1  # alerts that fire
 
 
 def _steps(rate: str, count: int = 240) -> str:
@@ -45,6 +46,10 @@ def _buckets(name: str, labels: str, under: str, over: str, *, slow: bool) -> di
     }
 
 
+def _opened(device: str, kind: str, severity: str) -> str:
+    return f'edge_finding_open_timestamp_seconds{{device="{device}",kind="{kind}",severity="{severity}"}}'
+
+
 _CALLS = "ai_api_call_duration_seconds_bucket"
 _WAIT = "edge_reading_to_verdict_seconds_bucket"
 _OK, _FAILED = (f'ai_api_calls_total{{{_AI},status="{status}"}}' for status in ("success", "failure"))
@@ -55,6 +60,7 @@ _DEPTH, _ROOM = (f'edge_queue_{word}{{queue="rows"}}' for word in ("depth", "cap
 _RECEIVED, _CONNECTED = 'edge_messages_total{source="s/#",outcome="read"}', "edge_mqtt_connected"
 _TEXT = 'edge_messages_total{source="s/#",outcome="text"}'
 _SKIPPED = 'edge_values_skipped_total{source="s/#",reason="unusable"}'
+_OPEN = 'edge_findings_open{kind="%s",severity="%s"}'
 _UP = 'up{job="edge-agent"}'
 
 #: Alerts on the mere rise of a counter need no entry.
@@ -137,9 +143,55 @@ CASES = (
         _buckets(_WAIT, "", "120", "300", slow=True),
         _buckets(_WAIT, "", "60", "120", slow=False),
     ),
-    _one("EdgeDeviceSilent", 'edge_findings_open{kind="silence"}', "0x176 1x20", "0x180 1x20"),
+    # A freezer that gets warm.
+    _one("EdgeLimitBroken", _opened("freezer", "out_of_range", "critical"), "_x179 9x20", "_x190 9x20"),
     Case(
-        "EdgeAllSilent", {_RECEIVED: "9x240", _CONNECTED: "1x240"}, {_RECEIVED: "9x240", _CONNECTED: "0x240"}
+        "EdgeFindingCritical",
+        {_opened("pump", "spike", "critical"): "_x179 9x20"},
+        {_opened("pump", "spike", "warning"): "9x240", _opened("door", "silence", "critical"): "9x240"},
+    ),
+    _one("EdgeFindingWarning", _opened("pump", "drift", "warning"), "_x170 9x20", "_x178 9x20"),
+    _one("EdgeDeviceSilent", _opened("attic", "silence", "warning"), "_x177 9x20", "_x180 9x20"),
+    # 25 devices behind one bridge, each by its name.
+    Case(
+        "EdgeDeviceSilent",
+        {_opened(f"room{place}", "silence", "warning"): "_x170 9x20" for place in range(25)},
+        {_opened(f"room{place}", "silence", "warning"): "9x170" for place in range(25)},
+        count=25,
+    ),
+    # A sensor that was replaced is open for ever; the next silent device is an alert of its own.
+    Case(
+        "EdgeDeviceSilent",
+        {
+            _opened("replaced", "silence", "warning"): "9x1500",
+            _opened("attic", "silence", "warning"): "_x1435 9x60",
+        },
+        {_opened("replaced", "silence", "warning"): "9x1400"},
+        at="60d",
+        step="1h",
+        count=2,
+    ),
+    Case(
+        "EdgeFindingsNotShown",
+        {_OPEN % ("silence", "warning"): "40x240", _OPEN % ("spike", "critical"): "11x240"},
+        {_OPEN % ("silence", "warning"): "40x240", _OPEN % ("spike", "critical"): "10x240"},
+    ),
+    _one("EdgeSourceQuiet", 'edge_source_quiet{source="s/#"}', "0x177 1x20", "0x180 1x20"),
+    Case(
+        "EdgeAllSilent",
+        {"edge_all_sources_quiet": "0x177 1x20", _CONNECTED: "1x240"},
+        {"edge_all_sources_quiet": "0x177 1x20", _CONNECTED: "0x240"},
+    ),
+    # A device that sends every 15 minutes: its gaps are its rhythm, whatever the counter does meanwhile.
+    Case(
+        "EdgeAllSilent",
+        {_RECEIVED: "0+1x100 100x60", "edge_all_sources_quiet": "0x130 1x60", _CONNECTED: "1x240"},
+        {_RECEIVED: "0x14 1x14 2x14 3x14 4x14 5x200", "edge_all_sources_quiet": "0x240", _CONNECTED: "1x240"},
+    ),
+    Case(
+        "EdgeNothingReceived",
+        {_RECEIVED: "0x240", _TEXT: "0x240", _CONNECTED: "1x240"},
+        {_RECEIVED: "0x240", _TEXT: "0x130 1x110", _CONNECTED: "1x240"},
     ),
     Case(
         "EdgeSourceYieldsNothing",

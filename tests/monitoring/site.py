@@ -27,6 +27,7 @@ def settings(port: int, topic: str) -> dict[str, Any]:
     """Return an agent's configuration that asks the model about every full window at once."""
     return {
         "sources": [{"topic": f"{topic}/{{device}}/{{metric}}"}],
+        "limits": {"freezer/temperature": {"high": -5}},
         "review": {
             "mode": "all",
             "window": {"max_age_s": 120, "max_readings": PER_WINDOW, "settle_s": 60},

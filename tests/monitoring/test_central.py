@@ -65,7 +65,7 @@ def test_a_central_prometheus_finds_and_reads_an_agent(agent: AgentProcess, tmp_
         wait_for(lambda: scraped() == 1, LIMIT_S, "the right one is taken, without a restart")
         assert prometheus.value("edge_mqtt_connected") == 1
 
-        silent = 'ALERTS{alertname="EdgeAllSilent", alertstate="firing", site="example"}'
+        silent = 'ALERTS{alertname="EdgeNothingReceived", alertstate="firing", site="example"}'
         wait_for(
             lambda: prometheus.value(silent) == 1, LIMIT_S, "the alert that nothing arrives names the site"
         )

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from agent.domain.records import Finding, Kind, Severity
 from agent.observe.metrics import Metrics
+from agent.observe.registry import KIND, SEVERITY, PathSnapshot
 from configs.prometheus.metrics_page import known_names, names_in
 from tests.monitoring.cases import CASES, Case, rise
 
@@ -50,7 +52,11 @@ def _test(case: Case, series: dict[str, str], *, fires: bool) -> dict[str, objec
         "interval": case.step,
         "input_series": [{"series": _at_a_site(name), "values": values} for name, values in series.items()],
         "promql_expr_test": [
-            {"expr": counted, "eval_time": case.at, "exp_samples": [{"labels": "{}", "value": int(fires)}]}
+            {
+                "expr": counted,
+                "eval_time": case.at,
+                "exp_samples": [{"labels": "{}", "value": case.count * fires}],
+            }
         ],
     }
 
@@ -112,6 +118,8 @@ def test_every_alert_says_what_to_do(alert: str) -> None:
     assert rule["annotations"]["summary"]
     assert rule["annotations"]["description"]
     path, _, anchor = rule["annotations"]["runbook_url"].partition("#")
+    links = {"page_url", "dashboard_url"} if alert != "EdgeAgentMissing" else {"dashboard_url"}
+    assert set(rule["annotations"]) == {"summary", "description", "runbook_url", *links}
     entries = re.findall(
         r"^## (\w+)\n\n- \*\*Means\*\*.+\n(?:  .+\n)*- \*\*Look at\*\*.+\n(?:  .+\n)*- \*\*Do\*\*.+$",
         (REPO / path).read_text(),
@@ -141,7 +149,14 @@ def test_the_names_in_an_expression_are_found(expression: str, names: set[str]) 
 
 def test_the_rules_ask_only_for_label_values_that_exist() -> None:
     """Each label value that a rule names is in the agent's own exposition."""
-    exported = Metrics(models=["m"], sources=["s/#"]).render()[0].decode()
+    metrics = Metrics(models=["m"], sources=["s/#"])
+    every = [
+        Finding(f"{kind} {severity}", f"{kind} {severity}", Kind(kind), Severity(severity), 1.0, 1.0)
+        for kind in KIND.values
+        for severity in SEVERITY.values
+    ]
+    metrics.read_path(lambda: PathSnapshot(findings=every))
+    exported = metrics.render()[0].decode()
     asked = " ".join(rule["expr"] for rule in (*RECORDED, *ALERTS.values()))
     for name, matchers in re.findall(r"\b((?:ai|edge)_\w+)\{([^}]*)\}", asked):
         for label, values in re.findall(r'(\w+)=~?"([^"]*)"', matchers):

@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from agent.decode.family import Skip
 from agent.detect import DetectStats
 from agent.domain.model_calls import ErrorType
-from agent.domain.records import DecodeReason, Kind, Reason, Source, Status, Trigger
+from agent.domain.records import DecodeReason, Finding, Kind, Reason, Severity, Source, Status, Trigger
 from agent.journal import JournalStats
 from agent.journal.source_tally import OUTCOMES, SourceTally
 from agent.mqtt import LinkStats
@@ -17,8 +17,10 @@ from agent.mqtt.settings import BrokerDrops
 from agent.observe.metrics import LabelBounds, Metrics, label_text
 from agent.observe.registry import (
     DEVICE,
+    INTERVAL,
     METRICS,
     MOST_FLAGS,
+    OPENED,
     RETRIED_TYPE,
     SHARE,
     SUPPRESSED,
@@ -46,6 +48,13 @@ TUTORIAL = {
 }
 
 
+def found(count: int, kind: Kind = Kind.SPIKE, severity: Severity = Severity.CRITICAL) -> list[Finding]:
+    """Return open findings of so many devices."""
+    return [
+        Finding(f"f{place}", f"device{place}", kind, severity, 1000.0 + place, 0.0) for place in range(count)
+    ]
+
+
 def crowded() -> Metrics:
     """Return the metrics of an agent whose every label is at its bound or beyond."""
     drops = BrokerDrops()
@@ -54,7 +63,8 @@ def crowded() -> Metrics:
         link=LinkStats(dropped={f"reason{place}": 1 for place in range(20)}, broker_drops=drops),
         journal=JournalStats(sources={f"site{place}/{{device}}": READ_ONCE for place in range(40)}),
         windows=dict.fromkeys(Trigger, 1),
-        findings_open=dict.fromkeys(Kind, 1),
+        findings=found(60),
+        sources_quiet={f"site{place}/{{device}}": True for place in range(40)},
         device_times={f"device{place}": (1.0, 2.0) for place in range(10_000)},
         devices=10_000,
     )
@@ -212,6 +222,33 @@ def test_devices_are_capped_and_keep_their_place() -> None:
     assert (len(after), len(after & before), gone in after) == (50, 49, False)
 
 
+@pytest.mark.parametrize("open_now", [0, 20, 50, 60])
+def test_findings_take_the_room_of_intervals(open_now: int) -> None:
+    """At most 50 findings are shown, the first ones, and each costs the interval of one device."""
+    now = PathSnapshot(
+        findings=found(open_now), device_times={f"d{place}": (1.0, 2.0) for place in range(99)}, devices=99
+    )
+    metrics = Metrics()
+    metrics.read_path(lambda: now)
+    shown = [labels["device"] for name, labels, _ in samples(metrics) if name == OPENED]
+    assert shown == [f"device{place}" for place in range(min(open_now, DEVICE.most))]
+    assert value(metrics, "edge_label_overflow_total", metric=OPENED) == max(0, open_now - DEVICE.most)
+    intervals = [name for name, *_ in samples(metrics) if name == INTERVAL]
+    assert len(intervals) == max(0, DEVICE.most - open_now)
+    assert len(shown_devices(metrics)) == DEVICE.most
+    total = sum(number for name, _, number in samples(metrics) if name == "edge_findings_open")
+    assert total == open_now
+
+
+def test_all_sources_are_quiet_only_when_each_is() -> None:
+    """One source that sends, or none that ever did, is not the silence of all."""
+    metrics = Metrics(sources=["a/#", "b/#"])
+    for quiet, both in (({}, 0), ({"a/#": True, "b/#": False}, 0), ({"a/#": True, "b/#": True}, 1)):
+        metrics.read_path(lambda quiet=quiet: PathSnapshot(sources_quiet=quiet))  # type: ignore[misc]
+        assert value(metrics, "edge_all_sources_quiet") == both
+        assert value(metrics, "edge_source_quiet", source="a/#") == quiet.get("a/#", 0)
+
+
 def test_hostile_label_values_stay_apart_and_printable() -> None:
     """Long, control-laden and unpaired-surrogate device ids neither break the text nor fall together."""
     names = ["a" * 500, "a" * 501, 'b"\n\\', "c\x1b[2J", "\udc80", "d{}=,", "", " "]
@@ -244,7 +281,8 @@ def test_the_snapshot_is_shown_as_it_is() -> None:
         detect=DetectStats(),
         connected=True,
         unreadable=3,
-        findings_open={"silence": 1},
+        findings=found(2, Kind.SILENCE, Severity.WARNING),
+        sources_quiet={"sensors/{device}": True},
         queues={"intake_bytes": (5, 10)},
         heartbeats={"net": 1000.5},
         telemetry_dropped={"traces": 4},
@@ -265,11 +303,15 @@ def test_the_snapshot_is_shown_as_it_is() -> None:
     assert value(metrics, messages, source="other", outcome="availability") == 5
     assert value(metrics, skipped, source="sensors/{device}", reason="text") == 4
     assert value(metrics, skipped, source="sensors/{device}", reason="unusable") == 3
-    assert value(metrics, skipped, source="sensors/{device}", reason="intended") == 2
+    assert value(metrics, skipped, source="other", reason="intended") == 2
     assert value(metrics, "edge_devices_unreadable") == 3
     assert value(metrics, "edge_posts_refused_total", reason="rate") == 7
     assert value(metrics, "edge_posts_refused_total", reason="busy") == 0
-    assert value(metrics, "edge_findings_open", kind="silence") == 1
+    assert value(metrics, "edge_findings_open", kind="silence", severity="warning") == 2
+    assert value(metrics, "edge_findings_open", kind="spike", severity="critical") == 0
+    assert value(metrics, OPENED, device="device1", kind="silence", severity="warning") == 1001.0
+    assert value(metrics, "edge_source_quiet", source="sensors/{device}") == 1
+    assert value(metrics, "edge_all_sources_quiet") == 1
     assert value(metrics, "edge_queue_capacity", queue="intake_bytes") == 10
     assert value(metrics, "edge_heartbeat_timestamp_seconds", loop="net") == 1000.5
     assert value(metrics, "edge_telemetry_dropped_total", signal="traces") == 4

@@ -1,0 +1,46 @@
+"""Sources that have sent nothing for longer than usual, by their learnt rhythm."""
+
+from collections.abc import Mapping
+
+from agent.detect import DetectSettings, Watch
+from agent.journal.source_tally import SourceTally
+from agent.verdict.encode import iso
+from agent.verdict.verdict import clean
+
+MIN_QUIET_S = 60.0
+_MAX_SHOWN = 80
+
+
+class SourceQuiet:
+    """Learns how often each source sends, as the detector does of a device, from the start of the process.
+
+    Call :meth:`look` about once a second; ``quiet`` may be read from any thread.
+    """
+
+    def __init__(self) -> None:
+        self._watch = Watch(DetectSettings(min_silence_s=MIN_QUIET_S))
+        self._last: dict[str, float] = {}  # receipt of its last message, Unix seconds
+        self.quiet: Mapping[str, bool] = {}  # of the sources that have sent, in the order of their meeting
+
+    def look(self, sources: Mapping[str, SourceTally], *, subscribed: bool, clock: float) -> None:
+        """Take the newest message of each source, and note which are quiet at ``clock``, seconds."""
+        watch = self._watch
+        if not subscribed:
+            watch.up_since = None
+        elif watch.up_since is None:
+            watch.up_since = clock
+        for source, tally in list(sources.items()):
+            if source and tally.last is not None and tally.last != self._last.get(source):
+                self._last[source] = tally.last
+                watch.hear(source, clock, clock)
+        watch.tick(clock)
+        self.quiet = {source: rhythm.silent for source, rhythm in watch.rhythms.items()}
+
+    def problems(self) -> list[str]:
+        """Return which sources are quiet, and since when, in sentences."""
+        return [
+            f"Source {clean(source)[:_MAX_SHOWN]} has sent nothing since {iso(self._last[source])}, longer"
+            " than usual: look at its bridge or radio, its power, and the agent's right to read its topic."
+            for source, quiet in self.quiet.items()
+            if quiet
+        ]
