@@ -35,7 +35,7 @@ EXIT_INTERRUPTED = 130
 
 DEFAULT_CONFIG = Path("/etc/edge-agent/agent.yaml")
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
-SCHEMAS = ("verdict", "event", "status")
+SCHEMAS = ("verdict", "event", "incident", "status")
 _OUTPUT_FAULTS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 

@@ -32,6 +32,7 @@ class PathSnapshot:
     connected: bool = False
     windows: Mapping[str, int] = field(default_factory=dict)  # Trigger -> windows
     findings: Sequence[Finding] = ()  # that are open, worst first
+    incidents_open: Mapping[str, int] = field(default_factory=dict)  # Severity -> incidents
     sources_quiet: Mapping[str, bool] = field(default_factory=dict)  # of the sources that have sent
     outbox_depth: int = 0
     devices: int = 0
@@ -437,6 +438,12 @@ METRICS = (
         "edge_all_sources_quiet",
         "1 while no source has sent anything for longer than usual, 0 otherwise.",
         read=lambda now: bool(now.sources_quiet) and all(now.sources_quiet.values()),
+    ),
+    gauge(
+        "edge_incidents_open",
+        "Incidents that are open: findings with one cause, by the highest severity of these.",
+        SEVERITY,
+        read=lambda now: now.incidents_open,
     ),
     histogram(
         "edge_reading_to_verdict_seconds",

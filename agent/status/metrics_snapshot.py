@@ -52,6 +52,7 @@ class MetricsSnapshot:
             connected=link.state.connected,
             windows=dict(pipeline.stats.windows),
             findings=worst_first(pipeline.conclusions.findings()),
+            incidents_open={str(one): n for one, n in pipeline.conclusions.incidents.by_severity().items()},
             sources_quiet=self.sources_quiet(),
             outbox_depth=self.outbox_rows(),
             devices=detector.device_count,

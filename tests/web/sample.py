@@ -185,6 +185,7 @@ def _finding(key: str, device: str, severity: str) -> FindingView:
         "state": "open",
         "until": None,
         "maintenance": False,
+        "incident_id": "b" * 16,
         "summary": f"temperature rose to 98.7 degC, far above its usual range. {HOSTILE}",
         "advice": "Check the sensor's wiring and whether a short event explains the value.",
         "evidence": [_evidence()],
