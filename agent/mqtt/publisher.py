@@ -32,6 +32,7 @@ class _Message:
     properties: tuple[tuple[str, str], ...] = ()
     expiry_s: int | None = None
     losses: int = 0
+    group: str = ""  # of announcements
 
     @property
     def size(self) -> int:
@@ -63,7 +64,7 @@ class Publisher:
         self._connection: Connection | None = None
         self._limits = BrokerLimits()
         self._finished = False
-        self._unwelcome: dict[str, float] = {}  # announcement topics that were refused: left alone until then
+        self._unwelcome: dict[str, float] = {}  # groups of announcements, refused: left alone until then
 
     @property
     def idle(self) -> bool:
@@ -76,14 +77,20 @@ class Publisher:
             _Message(item.key, item.payload, item.retain, item.outbox_id, item.properties) for item in items
         )
 
-    def announce(self, topic: str, payload: bytes, *, retain: bool, expiry_s: int | None = None) -> None:
-        """Queue a message that may be dropped; the newest of a topic replaces an unsent one."""
-        unwelcome = self._unwelcome.get(topic, -math.inf) > self._mono()
+    def announce(
+        self, topic: str, payload: bytes, *, retain: bool, expiry_s: int | None = None, group: str = ""
+    ) -> None:
+        """Queue a message that may be dropped; the newest of a topic replaces an unsent one.
+
+        The topics of a ``group`` are left alone together once the broker has refused one of them.
+        """
+        group = group or topic
+        unwelcome = self._unwelcome.get(group, -math.inf) > self._mono()
         full = len(self._announcements) >= MAX_ANNOUNCEMENTS and topic not in self._announcements
         if self._connection is None or full or unwelcome:
             self._stats.dropped["announcement"] += 1
             return
-        self._announcements[topic] = _Message(topic, payload, retain, expiry_s=expiry_s)
+        self._announcements[topic] = _Message(topic, payload, retain, expiry_s=expiry_s, group=group)
 
     def finish(self, now: float, deadline: float, topic: str, payload: bytes) -> bool:
         """Send the queue, then a last announcement; return whether the end is reached."""
@@ -94,7 +101,7 @@ class Publisher:
             self._finished = True
             self._queue.clear()
             self._announcements.clear()
-            self._send(self._connection, _Message(topic, payload, retain=True))
+            self._send(self._connection, _Message(topic, payload, retain=True, group=topic))
         return over
 
     def begin(self, connection: Connection, limits: BrokerLimits) -> None:
@@ -163,7 +170,7 @@ class Publisher:
             return
         self._stats.published += 1
         if message.outbox_id is None:
-            self._unwelcome.pop(message.topic, None)
+            self._unwelcome.pop(message.group, None)
         else:
             self._on_published(message.outbox_id, code)
 
@@ -172,11 +179,8 @@ class Publisher:
         if message.outbox_id is not None:
             self._on_published(message.outbox_id, code)
         else:
-            now = self._mono()
-            root = message.topic.partition("/")[0]
-            refused = {topic: until for topic, until in self._unwelcome.items() if until > now}
-            known = message.topic in self._unwelcome or any(one.partition("/")[0] == root for one in refused)
-            self._unwelcome = refused | {message.topic: now + UNWELCOME_S}
+            known = message.group in self._unwelcome
+            self._unwelcome[message.group] = self._mono() + UNWELCOME_S
             if known:
                 return
             self._log(
