@@ -85,4 +85,5 @@ class Discovery:
         return device_config(agent=self.agent, base=self.base, device=device)
 
     def _send(self, node: str, payload: bytes) -> None:
-        self.link.announce(self.settings.config_topic(node), payload, retain=self.settings.retain)
+        topic, group = self.settings.config_topic(node), self.settings.config_topic("+")
+        self.link.announce(topic, payload, retain=self.settings.retain, group=group)

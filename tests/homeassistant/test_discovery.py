@@ -29,8 +29,8 @@ class Home:
             mono=lambda: self.now,
         )
 
-    def announce(self, topic: str, payload: bytes, *, retain: bool) -> None:
-        assert retain == self.retain
+    def announce(self, topic: str, payload: bytes, *, retain: bool, group: str) -> None:
+        assert (retain, group) == (self.retain, "homeassistant/device/+/config")
         self.sent.append((topic.removeprefix("homeassistant/device/").removesuffix("/config"), payload))
 
     def turns(self, count: int = 1) -> list[str]:
