@@ -19,10 +19,9 @@ from typing import NoReturn
 
 from agent import __version__
 from agent.ai.profiles import PROFILES
-from agent.commands.printing import UnknownError
+from agent.commands.printing import UnavailableError, UnknownError
 from agent.config import ConfigError, ConfigFaultError, load_apart, one_line, overlaps, weaknesses
 from agent.config.endpoint import describe_model, describe_traces, has_key
-from agent.domain.records import AgentError
 from agent.journal import JournalError, JournalStorageError
 from agent.testing.time_scale import TimeScaleRefusedError
 from agent.verdict.encode import published_schema
@@ -36,12 +35,8 @@ EXIT_INTERRUPTED = 130
 
 DEFAULT_CONFIG = Path("/etc/edge-agent/agent.yaml")
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
-SCHEMAS = ("verdict", "event", "status")
+SCHEMAS = ("verdict", "event", "incident", "status")
 _OUTPUT_FAULTS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
-
-
-class UnavailableError(AgentError):
-    """A service that the command needs is not there."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -127,6 +122,7 @@ def _parser() -> argparse.ArgumentParser:
     clean = _with_config(actions.add_parser("clean", help="remove all devices of this agent from it"))
     clean.set_defaults(command=lambda args: _command("ha").clean(args))
     _add_budget(commands.add_parser("budget", help="show or reset what the model has cost"))
+    _add_people(commands)
     schema = commands.add_parser("schema", help="print the JSON Schema of a published message")
     schema.add_argument("name", nargs="?", choices=SCHEMAS, default="verdict")
     schema.set_defaults(command=_schema)
@@ -292,6 +288,57 @@ def _add_budget(parser: argparse.ArgumentParser) -> None:
     reset.set_defaults(command=lambda args: _command("budget").reset(args))
 
 
+def _add_people(commands: "argparse._SubParsersAction[_Parser]") -> None:
+    """Add the commands with which people act on findings and devices of the running agent."""
+    finding = commands.add_parser("finding", help="list findings, acknowledge, snooze or close one")
+    actions = finding.add_subparsers(required=True, metavar="list|ack|snooze|normal|false-alarm|confirm")
+    listed = _act(actions, "list", "list_findings", "print the open findings, the worst first")
+    listed.add_argument("--all", action="store_true", help="also the last ones that are over")
+    words = {
+        "ack": ("ack", "acknowledge it: known, no more notices"),
+        "snooze": ("snooze", "no notices for a while"),
+        "normal": ("normal_here", "close it: usual for this series from now on"),
+        "false-alarm": ("false_alarm", "count it as a false alarm of its series"),
+        "confirm": ("confirmed", "count it as a true alarm of its series"),
+    }
+    for name, (do, text) in words.items():
+        parser = _act(actions, name, "act", text)
+        parser.set_defaults(do=do)
+        which = parser.add_mutually_exclusive_group(required=True)
+        which.add_argument("finding", metavar="FINDING", nargs="?", help="its id, or the first characters")
+        which.add_argument("--device", metavar="NAME", help="the last finding of this device")
+        if name == "snooze":
+            _add_end(parser)
+    device = commands.add_parser("device", help="list devices, or forget one")
+    actions = device.add_subparsers(required=True, metavar="list|forget")
+    _act(actions, "list", "list_devices", "print the devices, those received last first")
+    forget = _act(actions, "forget", "forget", "close its finding and drop what was learnt")
+    forget.add_argument("device", metavar="DEVICE")
+    maintenance = _question(commands, "maintenance", "record findings of devices, but notify nobody")
+    maintenance.set_defaults(command=lambda args: _command("people").maintain(args))
+    maintenance.add_argument("devices", metavar="DEVICES", nargs="?", help="glob; without it: list the plans")
+    maintenance.add_argument("--from", dest="start", metavar="TIME", help="default: now")
+    maintenance.add_argument("--note", metavar="TEXT", help="for the log")
+    _add_end(maintenance, required=False)
+
+
+def _act(
+    actions: "argparse._SubParsersAction[_Parser]", name: str, function: str, words: str
+) -> argparse.ArgumentParser:
+    parser = _with_config(actions.add_parser(name, help=words))
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    if name != "list":
+        parser.add_argument("--note", metavar="TEXT", help="for the log")
+    parser.set_defaults(command=lambda args: getattr(_command("people"), function)(args))  # noqa: PLW0108 - lazy
+    return parser
+
+
+def _add_end(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
+    end = parser.add_mutually_exclusive_group(required=required)
+    end.add_argument("--for", dest="time", metavar="24h", help="such as 90m, 24h or 3d; 0s ends maintenance")
+    end.add_argument("--until", metavar="TIME", help="such as 2026-05-01T06:00")
+
+
 def _command(name: str) -> ModuleType:
     """Return a module of ``agent.commands``, loaded when it is asked for."""
     return import_module(f"agent.commands.{name}")
@@ -335,9 +382,12 @@ def _check(args: argparse.Namespace) -> int:
     print(one_line(f"Traces: {describe_traces(config)}"))
     for weak in (*weaknesses(config), *overlaps(config)):
         _complain(f"warning: {args.config}: {weak}")
-    from agent.commands.checks.configuration import look_at_settings  # noqa: PLC0415 - `schema` stays quick
+    from agent.commands.checks.configuration import (  # noqa: PLC0415 - `schema` stays quick
+        look_at_settings,
+        look_at_unmatched_rules,
+    )
 
-    for line in look_at_settings(config):
+    for line in (*look_at_settings(config), *look_at_unmatched_rules(config)):
         _complain(f"warning: {args.config}: {line.what}; {line.remedy}")
     return EXIT_OK
 

@@ -8,23 +8,27 @@ from dataclasses import dataclass
 
 from agent import __version__
 from agent.app.ai import AiService
+from agent.app.answers import Answers
 from agent.app.lifecycle import Lifecycle
 from agent.app.transcripts import Transcripts
 from agent.app.watchdog import BEAT_S, Watchdog
+from agent.budget.periods import find_zone
 from agent.config import Config, settings, weaknesses
 from agent.config.credentials import web_auth, web_tls
 from agent.decode.injection import InjectionScanner
 from agent.decode.receive import Receiver
 from agent.decode.registry import DecodeLimits, Registry
-from agent.detect import Detector, DetectSettings
+from agent.detect import Detector
+from agent.domain.records import Command
 from agent.journal import Journal, Wiring
+from agent.journal.commands import Refusal
 from agent.mqtt import Link
 from agent.observe.logs import LogWriter
 from agent.observe.metrics import Metrics
 from agent.observe.recorder import TelemetryRecorder
 from agent.observe.traces import Tracer, open_tracer
 from agent.observe.verdict_events import PublishSpans, VerdictEvents
-from agent.pipeline.events import Subscribers
+from agent.pipeline.events import CommandDecided, Subscribers
 from agent.pipeline.loop import LoopBridge
 from agent.pipeline.pipeline import TURN_S, Pipeline
 from agent.sinks.discovery import Discovery
@@ -36,9 +40,11 @@ from agent.status.metrics_snapshot import MetricsSnapshot
 from agent.status.problems import Problems, Start
 from agent.status.report import Reporter
 from agent.status.responses import Freshness, Responses
+from agent.status.source_quiet import SourceQuiet
 from agent.status.source_view import barren
 from agent.testing.time_scale import time_scale_here
-from agent.verdict.feedback import read_feedback
+from agent.verdict.command import read_command
+from agent.verdict.feedback import Feedback, read_feedback
 from agent.web import MAX_CONNECTIONS, MAX_SCRAPES, TIMEOUT_S, ReadingsIntake, WebServer
 
 
@@ -111,11 +117,14 @@ def build(
     events = Subscribers(note=recorder.guard.take)
     verdict_events.subscribe_to(events)
     registry = Registry(sources=config.sources, limits=DecodeLimits(), base_topic=config.base_topic)
-    detector = Detector(settings=DetectSettings(), limits=settings.of_limits(config))
+    detector = settings.make_detector(config)
     bridge = LoopBridge(loop, fail=fail)
-    receiver = Receiver(
+    receiver = Receiver[Feedback | Command](
         registry=registry,
-        own={f"{config.base_topic}/feedback": read_feedback},
+        own={
+            f"{config.base_topic}/feedback": read_feedback,
+            f"{config.base_topic}/command": read_command,
+        },
         wall_at=scale.wall_at,
         note=recorder.decoder_faulted,
     )
@@ -141,6 +150,14 @@ def build(
     ai.open(recorder, logs.bind(room="caller"), transcripts.add)
     link, broker = _make_link(config, registry, journal, bridge, logs)
     receiver.publish, receiver.incomplete = link.announce, lambda: bool(link.state.refused)
+    answers = Answers(publish=link.answer, base_topic=config.base_topic)
+    events.subscribe(CommandDecided, answers.decided)
+
+    def refuse(refusals: list[Refusal]) -> None:
+        verdict_events.on_refusals(refusals)
+        answers.refused(refusals)
+
+    wiring.on_refusals = refuse
     wiring.on_acks, wiring.on_generation, wiring.on_room = link.ack, link.generation_stored, link.room
     pipeline = Pipeline(
         settings=settings.of_pipeline(config, endpoint=ai.caller is not None),
@@ -164,7 +181,6 @@ def build(
     watchdog = Watchdog(beat_s=BEAT_S)
     view = JournalView(
         state_dir=config.agent.state_dir,
-        conclusions=pipeline.conclusions,
         outbox=pipeline.outbox,
         quoted=config.web.quarantine_text,
     )
@@ -183,6 +199,7 @@ def build(
         limits=settings.of_limits(config),
         weaknesses=weaknesses(config),
         start=start,
+        quiet=SourceQuiet(find_zone(config.agent.timezone)),
     )
     reporter = Reporter(
         config=config,

@@ -20,7 +20,7 @@ from agent.status.problems import Problems
 
 APPLY_S = 20.0
 #: The sections that a reload changes, without the budget's time zone: other midnights would reset the spend.
-SECTIONS = ("limits", "review", "ai", "logs")
+SECTIONS = ("limits", "tuning", "review", "ai", "logs")
 FIXED = ("ai.budget.timezone",)
 
 
@@ -99,7 +99,7 @@ class Reloader:
         metrics.breaker(config.ai.profile, "closed", moved=False)
         self.logs.reconfigure(level=config.logs.level, format=config.logs.format, content=config.logs.content)
         limits = settings.of_limits(config)
-        self.detector.reconfigure(limits)
+        self.detector.reconfigure(limits, settings.of_tuning(config))
         self.problems.reconfigure(limits)
         calls = set(self.pipeline.review_queue.calls)
         self.pipeline.reconfigure(settings.of_pipeline(config, endpoint=ai.caller is not None), ai.caller)

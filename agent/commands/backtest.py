@@ -21,14 +21,13 @@ from agent.commands.offline.inputs import (
     Played,
     Until,
     as_json,
-    make_detector,
     make_intake,
     open_files,
 )
 from agent.commands.offline.moments import read_moment, read_span
 from agent.commands.offline.table import Names
 from agent.commands.printing import UnknownError, instant, print_result, printable
-from agent.config import Config, ConfigError, load_apart
+from agent.config import Config, ConfigError, load_apart, settings
 from agent.domain.records import Reading, Score
 from agent.journal import Reader
 from agent.pipeline.core import Judge
@@ -146,7 +145,7 @@ def _tapped(judge: Judge, tap: Tap) -> Judge:
 
 def backtest(config: Config, found: Files | OwnJournal, until: Until, *, tap: Tap | None) -> dict[str, Any]:
     """Play the input once, from nothing, and return the result as JSON values."""
-    detector, played = make_detector(config), Played()
+    detector, played = settings.make_detector(config), Played()
     collected = Collected(config, since=found.since)
     found.prepare(detector, config)
     path = OfflinePath(

@@ -19,6 +19,7 @@ from agent.commands.printing import UnknownError, many, number, print_result, pr
 from agent.config import Config, load_apart, one_line, settings
 from agent.decode.family import Note
 from agent.domain.metric_names import MetricClass, look_up
+from agent.domain.records import Reply
 from agent.mqtt.probe import Listened, listen
 
 EXIT_OK, EXIT_UNAVAILABLE = 0, 69
@@ -49,6 +50,7 @@ def run(args: argparse.Namespace) -> int:
         payload: bytes,
         properties: tuple[tuple[str, str], ...],
         _identifiers: tuple[int, ...] = (),
+        _reply: Reply | None = None,
         /,
     ) -> None:
         heard.take(topic, payload, time.time(), retained=bool(first & RETAIN_BIT), properties=properties)

@@ -5,6 +5,7 @@ from typing import Any
 
 from agent.commands.checks.broker import look_at_broker
 from agent.commands.checks.configuration import look_at_limits, look_at_settings
+from agent.commands.checks.feedback import look_at_feedback
 from agent.commands.checks.intake import look_at_intake
 from agent.commands.checks.line import Level, Line, ok, warn
 from agent.commands.checks.machine import look_at_machine, running
@@ -25,6 +26,7 @@ def run(args: argparse.Namespace) -> int:
     lines += [*look_at_settings(config), *look_at_machine(config), *look_at_limits(config)]
     lines += look_at_intake(config, agent=running(config))
     lines += look_at_sources(config)
+    lines += look_at_feedback(config)
     lines += look_at_broker(config, listen_s=args.listen)
     lines += look_at_model(config, agent=running(config), wish=wish)
     lines.append(ok("traces", printable(describe_traces(config))))

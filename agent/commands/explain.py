@@ -152,6 +152,8 @@ _SKIPPED = {
     Skip.SENTINEL: "a number that means no value, by metrics.ignore_values or by default",
     Skip.UNMAPPED: "a word without a number; give it one under metrics.values",
     Skip.NOT_A_VALUE: "an id, a time or a sequence number",
+    Skip.UNKNOWN_ALIAS: "its name comes with the next birth of its node",
+    Skip.TOO_DEEP: "more than 8 objects or lists inside each other",
 }
 
 
@@ -180,6 +182,8 @@ def _lines(told: dict[str, Any]) -> list[str]:
         lines += [f"{_value_line(one)}: {marked}" for one in told["history"][:MAX_SHOWN]]
     if len(told["readings"]) > MAX_SHOWN:
         lines.append(f"  and {len(told['readings']) - MAX_SHOWN} more readings; --json shows all")
+    if told["outcome"] == "text_only" and [one["why"] for one in told["skipped"]] == [Skip.TEXT]:
+        lines.append("  If it holds columns or pairs: set format: csv or format: keyvalue on the source.")
     if told["outcome"] in _ENDINGS:
         lines.append(f"  {_ENDINGS[told['outcome']]}")
     else:

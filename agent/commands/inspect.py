@@ -10,9 +10,9 @@ from typing import Any
 
 from agent.commands.printing import UnknownError, instant, many, number, print_result, printable, span
 from agent.config import Config, load_apart, settings
-from agent.detect import Detector, DetectSettings
+from agent.detect import Detector
 from agent.domain.metric_names import look_up, name_for_people
-from agent.domain.records import Finding, SeriesView
+from agent.domain.records import Finding, RhythmView, SeriesView
 from agent.journal import JournalError, Reader
 from agent.pipeline import snapshot
 from agent.pipeline.core import teach
@@ -58,12 +58,12 @@ def learn(reader: Reader, config: Config) -> tuple[Detector, str | None]:
 
 
 def _learn(reader: Reader, config: Config, stored: tuple[int, bytes] | None) -> tuple[Detector, str | None]:
-    detector = Detector(settings=DetectSettings(), limits=settings.of_limits(config))
+    detector = settings.make_detector(config)
     seq, problem = 0, None
     if stored is not None:
         seq, blob = stored
         problem = snapshot.load(blob, detector, Windows(WindowSettings()), CalmRate(), {}, {})
-        detector.reconfigure(settings.of_limits(config))
+        detector.reconfigure(settings.of_limits(config), settings.of_tuning(config))
     for row in reader.rows_after(seq):
         teach(detector, row)
     return detector, problem
@@ -106,11 +106,13 @@ def inspect(
 
 def _summary(detector: Detector, device: str, findings: dict[str, Finding]) -> dict[str, Any]:
     finding = findings.get(device)
-    _, interval = detector.device_times(detector.device_count).get(device, (0.0, None))
+    seen, interval = detector.device_times(detector.device_count).get(device, (0.0, None))
+    rhythm = detector.rhythm(device, seen)
     return {
         "device": device,
         "metrics": sorted(view.metric for view in detector.views(device)),
         "interval_s": interval,
+        "rhythm": None if rhythm is None else _rhythm(rhythm),
         "silent": detector.silent(device),
         "finding": None
         if finding is None
@@ -124,6 +126,38 @@ def _summary(detector: Detector, device: str, findings: dict[str, Finding]) -> d
     }
 
 
+def _rhythm(rhythm: RhythmView) -> dict[str, Any]:
+    """Return the rhythm of a device and its configured silence."""
+    return {
+        "gaps": rhythm.gaps,
+        "needed": rhythm.needed,
+        "interval_s": rhythm.interval_s,
+        "patience_s": rhythm.patience_s,
+        "usually_off": rhythm.rests,
+        "usual_until": instant(rhythm.usual_until),
+        "announced_s": rhythm.announced_s,
+        "expect": {"interval_s": rhythm.expected_s, "quiet": rhythm.quiet, "muted": rhythm.muted},
+    }
+
+
+def _rhythm_words(rhythm: dict[str, Any] | None) -> str:
+    if rhythm is None:
+        return "its rhythm is not known yet"
+    expect = rhythm["expect"]
+    if expect["muted"]:
+        return "its silence is not reported, since tuning ignores all of its metrics"
+    if rhythm["interval_s"] is None:
+        words = f"its rhythm is not known yet: {rhythm['gaps']} of {rhythm['needed']} gaps"
+    else:
+        by = " (expected by tuning)" if expect["interval_s"] else ""
+        words = f"usually every {span(rhythm['interval_s'])}{by}, silent after {span(rhythm['patience_s'])}"
+    if rhythm["usually_off"]:
+        words += f"; off {' and '.join(rhythm['usually_off'])}"
+    if expect["quiet"]:
+        words += f"; quiet by tuning {', '.join(expect['quiet'])}"
+    return words
+
+
 def _series(view: SeriesView) -> dict[str, Any]:
     low, high = view.limits
     progress = view.progress
@@ -131,6 +165,7 @@ def _series(view: SeriesView) -> dict[str, Any]:
         "metric": view.metric,
         "word": look_up(view.metric).word,
         "diagnostic": view.diagnostic,
+        "tuning": {"match": view.tuned_by, "ignored": view.ignored, "sensitivity": view.sensitivity},
         "unit": view.unit,
         "said": _said(view),
         "unit_was": view.unit_was,
@@ -167,11 +202,7 @@ def _overview(told: dict[str, Any]) -> list[str]:
 
 def _device_lines(told: dict[str, Any]) -> list[str]:
     series = many(len(told["series"]), "series", "series")
-    rhythm = (
-        "its interval is not learnt yet"
-        if told["interval_s"] is None
-        else f"it speaks about every {span(told['interval_s'])}"
-    )
+    rhythm = _rhythm_words(told["rhythm"])
     ago = "" if told["last_ago_s"] is None else f", last {span(told['last_ago_s'])} ago"
     silent = "; it has been found silent" if told["silent"] else ""
     lines = [
@@ -192,7 +223,10 @@ def _device_lines(told: dict[str, Any]) -> list[str]:
 
 def _series_lines(one: dict[str, Any]) -> list[str]:
     unit = f" {printable(one['unit'])}" if one["unit"] else ""
-    if one["diagnostic"]:
+    tuning = one["tuning"]
+    if tuning["ignored"]:
+        learnt = "not judged, since tuning ignores it; limits hold"
+    elif one["diagnostic"]:
         learnt = "diagnostic, which is not judged"
     elif one["learning"] is None and one["usual"] is not None:
         learnt = f"usual is {number(one['usual'][0])} to {number(one['usual'][1])}{unit}"
@@ -218,8 +252,17 @@ def _series_lines(one: dict[str, Any]) -> list[str]:
             f" {number(one['p99'])}, spread {number(one['spread'])}"
         ),
         f"    limits: {', '.join(bounds) or 'none'}",
+        *_tuning_line(tuning),
         f"    last value {number(one['last_value'])}{unit}{sent} at {one['last_at']}",
     ]
+
+
+def _tuning_line(tuning: dict[str, Any]) -> list[str]:
+    """Return which rule of the configuration holds for a series; nothing without one."""
+    if tuning["match"] is None:
+        return []
+    what = "ignored" if tuning["ignored"] else f"sensitivity {tuning['sensitivity']}"
+    return [f"    tuning: {what}, by {printable(tuning['match'])}"]
 
 
 def _problem(told: dict[str, Any]) -> list[str]:

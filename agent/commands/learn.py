@@ -19,7 +19,6 @@ from agent.commands.offline.inputs import (
     Played,
     Until,
     as_json,
-    make_detector,
     make_intake,
     open_files,
     unread_lines,
@@ -33,7 +32,7 @@ from agent.commands.printing import UnknownError, instant, many, print_result, p
 from agent.config import Config, load_apart, one_line, settings
 from agent.config.credentials import read_secret
 from agent.detect import Detector
-from agent.domain.records import MessageRow, Row, SeriesView
+from agent.domain.records import MessageRow, Row, SeriesView, TimerRow
 from agent.journal import Journal, JournalError, Wiring
 from agent.pipeline import snapshot
 from agent.pipeline.core import teach
@@ -158,16 +157,16 @@ class State:
     def load(cls, config: Config, journal: Journal, *, forget: bool) -> "State":
         """Return the state of the journal; with ``forget`` the detector knows nothing."""
         old = journal.recovered
-        detector, windows, calm = make_detector(config), Windows(config.review.window), CalmRate()
+        detector, windows, calm = settings.make_detector(config), Windows(config.review.window), CalmRate()
         last_seq: dict[str, int] = {}
         problem = None
         if old.snapshot is not None:
             problem = snapshot.load(old.snapshot, detector, windows, calm, last_seq, old.sealed_to)
-        detector.reconfigure(settings.of_limits(config))
+        detector.reconfigure(settings.of_limits(config), settings.of_tuning(config))
         rows = (row for row in journal.rows_after(old.snapshot_seq) if isinstance(row, MessageRow))
         first = next((row.clock for row in rows if not row.seed), float("inf"))
         return cls(
-            detector=make_detector(config) if forget else detector,
+            detector=settings.make_detector(config) if forget else detector,
             windows=windows,
             calm=calm,
             last_seq=last_seq,
@@ -214,10 +213,10 @@ class Lesson:
 
     def take(self, row: Row) -> None:
         """Take the next row."""
-        if not isinstance(row, MessageRow):
+        if isinstance(row, TimerRow):
             if row.device is None or self._is_new(row.device, row.clock):
                 teach(self.detector, row)
-        elif not row.seed:
+        elif isinstance(row, MessageRow) and not row.seed:
             new = tuple(one for one in row.readings if self._is_new(one.device, row.clock))
             if len(new) < len(row.readings):
                 for one in row.readings:

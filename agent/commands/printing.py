@@ -15,6 +15,10 @@ class UnknownError(AgentError):
     """The user asked for something that does not exist; the text names the existing ones."""
 
 
+class UnavailableError(AgentError):
+    """A service that the command needs is not there."""
+
+
 def print_result(
     result: dict[str, Any], to_lines: Callable[[dict[str, Any]], list[str]], *, as_json: bool
 ) -> None:

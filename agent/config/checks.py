@@ -9,19 +9,29 @@ from urllib.parse import SplitResult, parse_qsl, urlsplit
 from zoneinfo import ZoneInfo
 
 from agent.ai.settings import AiSettings, BudgetSettings
-from agent.config.sections import AgentSettings, Config, LimitSettings, WebSettings
+from agent.config.sections import (
+    AgentSettings,
+    Config,
+    ExpectSettings,
+    LimitSettings,
+    TuningSettings,
+    WebSettings,
+)
 from agent.decode.availability import AvailabilitySpec
 from agent.decode.json_path import JsonPath
 from agent.decode.metric_rules import MetricSettings
 from agent.decode.source_spec import SourceSpec, TimeSettings
 from agent.decode.topics import TopicPattern
 from agent.decode.values import is_name
+from agent.detect import QuietHours
 from agent.mqtt.settings import MqttSettings
 from agent.observe.redact import names_a_secret
 from agent.observe.telemetry_settings import TracesSettings
 from agent.sinks.homeassistant import HomeAssistantSettings
 
 MAX_NAME, MAX_PATH = 255, 2048  # of a file system, and with room for the files within
+_INTERVALS = {"": 1.0, "s": 1.0, "sec": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+MAX_INTERVAL_S = 31 * 86_400.0
 _SHORT_NAMES = frozenset({"key", "token", "sig", "signature", "code", "auth", "pass"})  # of keys in a query
 
 
@@ -158,6 +168,41 @@ def _series(value: Mapping[str, LimitSettings]) -> None:
             raise ValueError(f"{key!r} is not device/metric; write for example '*/temperature'")
 
 
+def _tuning_match(value: str) -> None:
+    if "/" not in value.strip("/"):
+        raise ValueError(f"{value!r} is not device/metric; write for example 'pv/*'")
+
+
+def parse_interval(text: str) -> float:
+    """Return the seconds of ``30s``, ``5min``, ``1h`` or ``90``.
+
+    Raises:
+        ValueError: in words for a person.
+    """
+    found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,6})?) *([a-z]*)", text.strip().lower())
+    seconds = float(found[1]) * _INTERVALS[found[2]] if found and found[2] in _INTERVALS else 0.0
+    if not 0.0 < seconds <= MAX_INTERVAL_S:
+        raise ValueError("is not a time between readings; write for example 30s, 5min or 1h (at most 31d)")
+    return seconds
+
+
+def _interval(value: str) -> None:
+    parse_interval(value)
+
+
+def _seconds_as_text(value: Any) -> Any:
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+def _quiet(value: tuple[str, ...]) -> None:
+    for text in value:
+        QuietHours.parse(text)
+
+
+def _one_or_more_hours(value: Any) -> Any:
+    return () if value is None else [value] if isinstance(value, str) else value
+
+
 def _topic(value: str) -> None:
     TopicPattern(value)
 
@@ -225,6 +270,11 @@ def _source(source: SourceSpec) -> None:
     source.check()
 
 
+def _tuning(rule: TuningSettings) -> None:
+    if rule.expect is not None and rule.expect.interval is None and not rule.expect.quiet:
+        raise ValueError("expect has neither interval nor quiet; give at least one, or remove it")
+
+
 def _limit(limit: LimitSettings) -> None:
     if limit.low is None and limit.high is None:
         raise ValueError("has neither low nor high; give at least one")
@@ -270,6 +320,10 @@ VALUES: Mapping[tuple[type, str], Callable[[Any], Any]] = {
     (TimeSettings, "zone"): _time_zone,
     (MetricSettings, "rename"): _renames,
     (Config, "limits"): _series,
+    (AgentSettings, "timezone"): _time_zone,
+    (TuningSettings, "match"): _tuning_match,
+    (ExpectSettings, "interval"): _interval,
+    (ExpectSettings, "quiet"): _quiet,
     (AiSettings, "base_url"): lambda value: check_model_url(value, "use ai.api_key_file"),
     (BudgetSettings, "timezone"): _time_zone,
     (HomeAssistantSettings, "prefix"): _discovery_prefix,
@@ -282,6 +336,8 @@ VALUES: Mapping[tuple[type, str], Callable[[Any], Any]] = {
 RAW_VALUES: Mapping[tuple[type, str], Callable[[Any], Any]] = {
     (AvailabilitySpec, "online"): _one_or_more_words,
     (AvailabilitySpec, "offline"): _one_or_more_words,
+    (ExpectSettings, "interval"): _seconds_as_text,
+    (ExpectSettings, "quiet"): _one_or_more_hours,
 }
 
 #: Checks of a whole section.
@@ -290,6 +346,7 @@ SECTIONS: Mapping[type, Callable[[Any], None]] = {
     SourceSpec: _source,
     AvailabilitySpec: _availability,
     LimitSettings: _limit,
+    TuningSettings: _tuning,
     AiSettings: _ai,
     WebSettings: _web,
 }

@@ -151,7 +151,7 @@ def _rows(path: str, one: KeyField) -> Iterator[str]:
         yield f"| `{path}` | {_default(one)} | {_values(one)} | {one.key.doc} |"
     if isinstance(inner, type):
         place = path + {tuple: "[]", None: ""}.get(get_origin(one.type), ".*")
-        default = one.default[0] if isinstance(one.default, tuple) else None
+        default = one.default[0] if isinstance(one.default, tuple) and one.default else None
         for name, key in keys_of(inner).items():
             shown = key if default is None else replace(key, default=getattr(default, name))
             yield from _rows(f"{place}.{name}", shown)

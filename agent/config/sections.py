@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from agent.ai.settings import AiSettings
 from agent.decode.source_spec import SourceSpec
+from agent.detect import SENSITIVITY
 from agent.domain.keys import Key, keys_of
 from agent.journal import JournalSettings
 from agent.mqtt.settings import MqttSettings
@@ -40,6 +41,10 @@ class AgentSettings:
         ),
     ] = field(default_factory=host_name)
     state_dir: Annotated[Path, Key("folder of journal and budget")] = Path("/var/lib/edge-agent")
+    timezone: Annotated[
+        str | None,
+        Key("zone of the site, for hours of silence", default="the machine's", example="Europe/Berlin"),
+    ] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +56,39 @@ class LimitSettings:
     unit: Annotated[
         str | None, Key("unit of `low` and `high`; other units of its quantity are converted", max_length=16)
     ] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpectSettings:
+    """``expect`` of one entry of ``tuning``."""
+
+    interval: Annotated[
+        str | None,
+        Key("time between its readings, such as 30s, 5min or 1h; null: it is learnt", max_length=16),
+    ] = None
+    quiet: Annotated[
+        tuple[str, ...],
+        Key(
+            "hours in which it may be silent, by the clock of `agent.timezone`, such as 18:00-07:00, "
+            "sat-sun 00:00-24:00 or mon-fri 12:00-13:00",
+            max_length=40,
+            max_items=32,
+        ),
+    ] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TuningSettings:
+    """One entry of ``tuning``."""
+
+    match: Annotated[str, Key("device/metric glob; `*` crosses slashes", min_length=1, max_length=256)]
+    ignore: Annotated[
+        bool, Key("`true`: only limits alarm; with all metrics of a device, nor does its silence")
+    ] = False
+    sensitivity: Annotated[
+        str, Key("distance of the alarm lines: `calm` twice, `eager` half", one_of=tuple(SENSITIVITY))
+    ] = "normal"
+    expect: Annotated[ExpectSettings | None, Key("silence of the devices that the glob matches")] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +173,17 @@ class Config:
             example='"*/temperature": {low: -40, high: 85, unit: "degC"}',
         ),
     ] = field(default_factory=dict)
+    tuning: Annotated[
+        tuple[TuningSettings, ...],
+        Key(
+            "strictness of the detector for single series; the first match wins",
+            example="""\
+- {match: "pv/*", expect: {interval: 30s, quiet: "18:00-07:00"}}
+- {match: "*/linkquality", ignore: true}
+- {match: "cold/*", sensitivity: eager}""",
+            max_items=1000,
+        ),
+    ] = ()
     review: Annotated[ReviewSection, Key("which windows a model reviews")] = field(
         default_factory=ReviewSection
     )

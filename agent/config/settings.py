@@ -7,12 +7,13 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from agent import __version__
-from agent.config.checks import is_loopback
+from agent.budget.periods import find_zone
+from agent.config.checks import is_loopback, parse_interval
 from agent.config.credentials import password_reader
-from agent.config.sections import Config
+from agent.config.sections import Config, ExpectSettings
 from agent.decode.registry import Registry
 from agent.decode.subscriptions import Wanted, joined, plan
-from agent.detect import Limit
+from agent.detect import LEARNT, Detector, Expect, Limit, QuietHours, Tuning
 from agent.journal import JournalSettings
 from agent.mqtt import BROKER_DROPS, LinkSettings, Subscription
 from agent.pipeline.pipeline import PipelineSettings
@@ -22,12 +23,12 @@ _MACHINE_IDS = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
 
 
 def of_subscriptions(config: Config, registry: Registry, *, identifiers: bool = True) -> list[Subscription]:
-    """Return the subscriptions: sources, availability topics, feedback, and messages past the journal.
+    """Return the subscriptions: sources, availability, feedback, commands, messages past the journal.
 
     ``identifiers``: the broker has identifiers of subscriptions, which MQTT 3.1.1 does not know.
     """
-    feedback = Wanted(f"{config.base_topic}/feedback")
-    wanted = plan([*registry.subscriptions, feedback])
+    people = [Wanted(f"{config.base_topic}/{topic}") for topic in ("feedback", "command")]
+    wanted = plan([*registry.subscriptions, *people])
     wanted = wanted if identifiers else joined(wanted)
     asked = [Subscription(one.filter, one.qos, identifier=one.identifier) for one in wanted]
     beside = [BROKER_DROPS]
@@ -41,6 +42,24 @@ def of_subscriptions(config: Config, registry: Registry, *, identifiers: bool = 
 def of_limits(config: Config) -> list[Limit]:
     """Return the limits of the series."""
     return [Limit(pattern, item.low, item.high, item.unit) for pattern, item in config.limits.items()]
+
+
+def of_tuning(config: Config) -> list[Tuning]:
+    """Return the tuning rules of the series."""
+    return [
+        Tuning(rule.match, rule.ignore, rule.sensitivity, _expect(rule.expect) if rule.expect else LEARNT)
+        for rule in config.tuning
+    ]
+
+
+def _expect(expect: ExpectSettings) -> Expect:
+    interval_s = None if expect.interval is None else parse_interval(expect.interval)
+    return Expect(interval_s, tuple(QuietHours.parse(text) for text in expect.quiet))
+
+
+def make_detector(config: Config) -> Detector:
+    """Return a detector that knows nothing yet."""
+    return Detector(limits=of_limits(config), tuning=of_tuning(config), zone=find_zone(config.agent.timezone))
 
 
 def of_journal(config: Config) -> JournalSettings:

@@ -1,18 +1,17 @@
 """Names of the elements of a JSON array, so that two sensors never share a series.
 
 An element is named by its own keys, not by its place, and the same in a list of one as in a list of many:
-by the id of the thing that measures (``mac``, ``device_id``, ``serial``), by its name (``name``, ``tag``) or
-by its ``id``. Where two of them have the same name, the id is taken, or both.
+by the id of the thing that measures (``mac``, ``device_id``, ``serial``), by its ``id`` and its name
+(``name``, ``tag``). The next message may have another id with the same name: the id is always part of it.
 """
 
 import re
 from collections.abc import Sequence
-from itertools import repeat
 from typing import Any, NamedTuple
 
 from agent.decode.family import Skip
-from agent.decode.key_roles import KeyRoles, is_id, name_of, roles_of
-from agent.decode.values import is_name
+from agent.decode.key_roles import KeyRoles, is_id, is_lasting_id, join_label, name_of, place_of, roles_of
+from agent.decode.values import is_name, read_value
 
 _MAC = re.compile(
     r"(?:[0-9A-Fa-f]{2}[:\-]){5}(?:[0-9A-Fa-f]{2}[:\-]){0,2}[0-9A-Fa-f]{2}|[0-9A-Fa-f]{12}(?:[0-9A-Fa-f]{4})?"
@@ -42,27 +41,38 @@ def name_elements(items: Sequence[dict[str, Any]], device: str) -> list[Element]
     each = [roles_of(item) for item in items]
     own = {part.casefold() for part in device.split("/")}
     things = [_thing(item, roles, own) for item, roles in zip(items, each, strict=True)]
-    keys, columns = _label_keys(items, each, things)
-    bad = [
-        thing is None and _hides_id(item, roles.things if keys else (*roles.things, *roles.ids))
-        for item, roles, thing in zip(items, each, things, strict=True)
-    ]
-    if not keys and not any(things) and not any(bad):
-        return None
-    labels = zip(*columns, strict=True) if columns else repeat(())
-    named = (
-        _element(roles, thing, keys, texts) for roles, thing, texts in zip(each, things, labels, strict=False)
+    bad = [_hides_id(item, roles, thing) for item, roles, thing in zip(items, each, things, strict=True)]
+    good = [place for place, hides in enumerate(bad) if not hides] if any(bad) else range(len(items))
+    labels = _labels(
+        [items[place] for place in good], [each[place] for place in good], placed=not any(things)
     )
-    return [Element(unreadable=True) if hides else one for one, hides in zip(named, bad, strict=True)]
+    if not any(bad) and not any(things) and not any(texts for _, texts in labels):
+        return None
+    named = [Element(unreadable=True)] * len(items)
+    for place, (keys, texts) in zip(good, labels, strict=True):
+        named[place] = _element(each[place], things[place], keys, texts, place)
+    return named
 
 
-def _hides_id(item: dict[str, Any], keys: tuple[str, ...]) -> bool:
-    """Return whether there is an id that is too long or does not print."""
-    for key in keys:
-        given = item[key]
-        if given is Skip.TOO_LONG or (type(given) is str and given.strip() and not is_name(given.strip())):
-            return True
-    return False
+def _hides_id(item: dict[str, Any], roles: KeyRoles, thing: tuple[str, str] | None) -> bool:
+    """Return whether the id, or the only name, is too long or does not print."""
+    if thing is None and any(_is_unreadable(item[key]) for key in roles.things):
+        return True
+    ids = [item[key] for key in roles.ids]
+    names = [item[key] for key in (*roles.places, *roles.names) if key.lower() != _TYPE]
+    alone = thing is None and not any(name_of(key, item[key], number=True) for key in roles.ids)
+    return any(map(_is_unreadable, ids)) or (
+        alone
+        and any(map(_is_unreadable, names))
+        and not any(name_of(key, item[key]) for key in roles.names if key.lower() != _TYPE)
+        and not any(place_of(key, item[key]) for key in roles.places)
+    )
+
+
+def _is_unreadable(given: Any) -> bool:
+    return given is Skip.TOO_LONG or (
+        type(given) is str and bool(given.strip()) and not is_name(given.strip())
+    )
 
 
 def _thing(item: dict[str, Any], roles: KeyRoles, own: set[str]) -> tuple[str, str] | None:
@@ -74,33 +84,110 @@ def _thing(item: dict[str, Any], roles: KeyRoles, own: set[str]) -> tuple[str, s
     return None
 
 
-def _label_keys(
-    items: Sequence[dict[str, Any]], each: Sequence[KeyRoles], things: Sequence[tuple[str, str] | None]
-) -> tuple[tuple[str, ...], Sequence[Sequence[str]]]:
-    """Return the key whose text differs in all items, or two keys, and the texts."""
+def _labels(
+    items: Sequence[dict[str, Any]], each: Sequence[KeyRoles], *, placed: bool
+) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
+    """Return keys and texts that name each item, none for an item that has neither id nor name.
+
+    Where ``placed`` is set, the place of the item or an id of its own kind stands in for its id.
+    """
+    if not items:
+        return []
     first = each[0]
     names = [key for key in first.names if key.lower() != _TYPE or first.values]
-    texts = {key: found for key in (*names, *first.ids) if (found := _column(items, key)) is not None}
-    if not texts:
-        return (), ()
+    texts = {key: found for key in (*first.ids, *names) if (found := _column(items, key)) is not None}
     times = [_time(item, roles) for item, roles in zip(items, each, strict=True)]
-    ids = [key for key in texts if key in first.ids]
-    keys: tuple[str, ...] = ()
-    for key, column in texts.items():
-        if len(set(zip(things, column, times, strict=True))) == len(items):
-            # An id that comes again with another name is that of the sensor.
-            alone = key in ids or not ids or len(set(texts[ids[0]])) == len(items)
-            keys = (key,) if alone else (ids[0], key)
-            break
-    else:
-        best = next(iter(texts))
-        keys = (ids[0], best) if ids and best not in ids else (best,)
-    return keys, [texts[key] for key in keys]
+    ids = [key for key in texts if key in first.ids][:1]
+    if not texts and (inner := _inner_column(items)) is not None:
+        return [((inner[0],), (text,)) for text in inner[1]]
+    options = [key for key in names if key in texts]
+
+    def distinguish(keys: Sequence[str]) -> bool:
+        return len(set(zip(*(texts[key] for key in keys), times, strict=True))) == len(items)
+
+    if placed and not ids:
+        places = _place_columns(items, first)
+        texts |= places
+        ids = list(places)[:1]
+        for key in list(places)[1:]:
+            if not distinguish(ids) and not any(distinguish((*ids, name)) for name in options):
+                ids.append(key)
+    if placed and not ids and not any(distinguish([name]) for name in options):
+        telling = _telling_column(items, first, times)
+        texts |= telling
+        ids = list(telling)
+    if not ids and not options:
+        return [_own_label(item, roles) for item, roles in zip(items, each, strict=True)]
+    best = next((key for key in options if distinguish((*ids, key))), options[0] if options else None)
+    keys = (*ids, best) if best is not None else tuple(ids)
+    return [(keys, tuple(texts[key][place] for key in keys)) for place in range(len(items))]
 
 
-def _column(items: Sequence[dict[str, Any]], key: str) -> list[str] | None:
+def _own_label(item: dict[str, Any], roles: KeyRoles) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the label of an item of a list in which not all have one."""
+    options = (
+        ((key, name_of(key, item[key], number=True)) for key in roles.ids),
+        ((key, place_of(key, item[key])) for key in (roles.places if not roles.ids else ())),
+        ((key, name_of(key, item[key])) for key in roles.names if key.lower() != _TYPE),
+    )
+    each = [next(((key, text) for key, text in one if text), None) for one in options]
+    found = [each[0] or each[1], each[2]]
+    known = [one for one in found if one is not None] if roles.values or found[0] else []
+    return tuple(key for key, _ in known), tuple(text for _, text in known)
+
+
+def _place_columns(items: Sequence[dict[str, Any]], first: KeyRoles) -> dict[str, list[str]]:
+    """Return the keys of the place of each item with their texts, the best first."""
+    found = {}
+    for key in first.places:
+        column = [place_of(key, item.get(key)) for item in items]
+        texts = [text for text in column if text is not None]
+        if len(texts) == len(items):
+            found[key] = texts
+    return found
+
+
+def _telling_column(
+    items: Sequence[dict[str, Any]], first: KeyRoles, times: Sequence[float | str | None]
+) -> dict[str, list[str]]:
+    """Return an id such as ``vatId``, or a key whose texts distinguish items of one time, with its texts."""
+    for key in filter(is_lasting_id, first.hidden):
+        lasting = _column(items, key, number=True) if key not in first.things else None
+        if lasting is not None:
+            return {key: lasting}
+    if None in times or len(set(times)) == len(times):
+        return {}
+    for key in first.metrics:
+        column = _column(items, key, number=False)
+        if column is None or len(set(zip(column, times, strict=True))) < len(items):
+            continue
+        if all(read_value(text) in {Skip.TEXT, Skip.UNMAPPED} for text in column):
+            return {key: column}
+    return {}
+
+
+def _inner_column(items: Sequence[dict[str, Any]]) -> tuple[str, list[str]] | None:
+    """Return the key of an inner object that identifies each item (``sensor: {id: ...}``), and the ids."""
+    for key, inner in items[0].items():
+        if type(inner) is not dict:
+            continue
+        roles = roles_of(inner)
+        if roles.values:
+            continue
+        for own in (*roles.things, *roles.ids):
+            column = [
+                name_of(own, one[own], number=True) if type(one) is dict and own in one else None
+                for one in (item.get(key) for item in items)
+            ]
+            if None not in column:
+                return key, [text for text in column if text is not None]
+    return None
+
+
+def _column(items: Sequence[dict[str, Any]], key: str, *, number: bool | None = None) -> list[str] | None:
     """Return the text below ``key`` of each item, None where one of them has none."""
-    number, column = is_id(key), []
+    number = is_id(key) if number is None else number
+    column = []
     for item in items:
         text = name_of(key, item[key], number=number) if key in item else None
         if text is None:
@@ -115,12 +202,20 @@ def _time(item: dict[str, Any], roles: KeyRoles) -> float | str | None:
 
 
 def _element(
-    roles: KeyRoles, thing: tuple[str, str] | None, keys: tuple[str, ...], texts: Sequence[str]
+    roles: KeyRoles,
+    thing: tuple[str, str] | None,
+    keys: tuple[str, ...],
+    texts: tuple[str, ...],
+    place: int,
 ) -> Element:
     if thing is not None:
         if not roles.values:
             keys = texts = ()
         keys, texts = (thing[0], *keys), (thing[1], *texts)
+    elif not texts:
+        return Element(str(place), roles=roles)
     address = next((part for part in texts if len(part) in ADDRESS_LENGTHS and is_address(part)), None)
-    path = ".".join(texts) if address is None else ".".join(part for part in texts if part is not address)
-    return Element(path, address, keys, roles=roles)
+    parts = [part for part in texts if part is not address]
+    if len(parts) > 1:
+        parts[-2:] = [join_label(parts[-2], parts[-1])]
+    return Element(".".join(parts), address, keys, roles=roles)

@@ -21,7 +21,7 @@ class DecodeLimits:
     """
 
     max_bytes: int = 256 * 1024
-    max_depth: int = 4
+    max_depth: int = 8
     max_keys: int = 256
     max_string: int = 128
     max_readings: int = 4096
@@ -82,6 +82,7 @@ class Skipped(NamedTuple):
     name: str
     why: Skip
     device: str | None = None  # None: that of the message or of its part; empty: of none
+    word: str = ""  # the text of an unmapped one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,6 +186,16 @@ class Family(Decoder, Protocol):
         It is asked for every message of its topics and must not raise: look at the topic or at a few bytes,
         do not parse. Another family should not recognise the same message.
         """
+
+
+class Elsewhere(NamedTuple):
+    """How topics show that a family is below another base topic than its usual one.
+
+    A family that can be has it as ``elsewhere``; ``discover`` then proposes a source with its format.
+    """
+
+    mark: str  # regular expression of a topic that only this family has; its group is the base topic
+    tail: str  # of the source's topic, behind the base
 
 
 @runtime_checkable

@@ -27,6 +27,7 @@ _ROLE = re.compile(
     r"|```|\"role\"\s*:",
     re.MULTILINE,
 )
+_BINARY = re.compile(rb"[\0-\x08\x0b\x0c\x0e-\x1f]")
 # An unclosed string ends with the text: a search that failed there would begin again at each of its quotes.
 _STRING = re.compile(r'"([^"\\]*(?:\\.[^"\\]*)*)(?:"|\\?\Z)', re.DOTALL)
 
@@ -88,10 +89,15 @@ class InjectionScanner:
     def scan(self, payload: bytes, topic: str, *, garbled: bool = False) -> None:
         """Scan the strings of a JSON payload, or the whole of any other payload.
 
-        Control characters and length mean nothing in a ``garbled`` payload: it may be binary.
+        Control characters and length mean nothing in a ``garbled`` payload, which may be binary, nor in a
+        format that is not text (Sparkplug B, gzip).
         """
         text = payload[:MAX_SCANNED].decode("utf-8", "replace")
-        found: list[str] = _STRING.findall(text) if text[:1] in {"{", "["} else [text]
+        found = [text]
+        if text[:1] in {"{", "["}:
+            found = _STRING.findall(text)
+        else:
+            garbled = garbled or _BINARY.search(payload) is not None
         broken: set[str] = set()
         left = MAX_NEW
         for one in found:

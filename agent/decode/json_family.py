@@ -19,6 +19,7 @@ from agent.decode.family import (
 )
 from agent.decode.json_text import parse, to_text
 from agent.decode.json_values import JsonValues
+from agent.decode.key_roles import is_identity
 from agent.decode.times import Moment, moment_of, offset_of, read_time
 from agent.decode.values import is_name
 from agent.domain.records import DecodeError, DecodeReason, Reading
@@ -214,15 +215,21 @@ class JsonFamily:
             return reading
         return Reading(reading.device, reading.metric, reading.at, reading.value, unit, reading.word)
 
-    def _prune(self, value: Any, path: str, skipped: list[Skipped]) -> Any:
-        """Return ``value`` without the keys that are not values; their names go to ``skipped``."""
+    def _prune(self, value: Any, path: str, skipped: list[Skipped], *, element: bool = False) -> Any:
+        """Return ``value`` without the keys that are not values; their names go to ``skipped``.
+
+        An element of a list keeps its ids: without them, elements of two messages would share a series.
+        """
         if isinstance(value, list):
-            return [self._prune(item, path, skipped) if type(item) is dict else item for item in value]
+            return [
+                self._prune(item, path, skipped, element=True) if type(item) is dict else item
+                for item in value
+            ]
         if not isinstance(value, dict):
             return value
         kept: dict[str, Any] = {}
         for key, item in value.items():
-            why = self._why_not(key, value)
+            why = None if element and is_identity(key) else self._why_not(key, value)
             if why is None:
                 inner = type(item) in {dict, list}
                 kept[key] = self._prune(item, f"{path}.{key}" if path else key, skipped) if inner else item
@@ -287,7 +294,8 @@ def _timed(frame: Frame, given: tuple[Any, ...], max_skew_s: float) -> Frame:
         if not isinstance(at, Note):
             return Frame(Moment(at, moment.received, TimeFrom.PAYLOAD), frame.reader)
         notes = (*notes, at)
-        off_s = offset_of(one, moment.received) if off_s is None else off_s
+        if off_s is None and at is not Note.TIME_UNREADABLE:
+            off_s = offset_of(one, moment.received)
     if notes is moment.notes:
         return frame
     off_s = moment.off_s if off_s is None else off_s

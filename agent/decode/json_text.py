@@ -21,6 +21,7 @@ _SMALL = 16 * 1024  # a longer text is parsed once only, whatever is odd about i
 #: Keys and elements below the arrays of one message, on average for each reading. The rest would only cost
 #: time: it is cut off as one :attr:`Skip.TOO_MANY`.
 _PARTS_A_READING = 3
+_ELEMENT = 3  # parts of an array, and of an object in one beside its keys: it is named, and may have a time
 _NEW_SHAPE = 3  # parts: the roles of its keys are found first
 
 
@@ -303,6 +304,7 @@ def _prune_object(value: dict[str, Any], depth: int, keys: int, left: list[int],
 def _prune_array(value: list[Any], depth: int, keys: int, left: list[int], limits: DecodeLimits) -> int:
     most = 0
     shape: Any = None
+    left[0] -= _ELEMENT
     if len(value) > limits.max_readings:
         value[limits.max_readings :] = [Skip.TOO_MANY]
     if len(value) <= limits.max_vector:  # a longer one of numbers is not read
@@ -313,8 +315,8 @@ def _prune_array(value: list[Any], depth: int, keys: int, left: list[int], limit
         value[place], taken = _prune(item, depth + 1, keys, left, limits)
         most = max(most, taken)
         left[0] -= 1 + taken
-        if type(item) is dict and item.keys() != shape:
-            left[0] -= 0 if shape is None else _NEW_SHAPE
+        if type(item) is dict:
+            left[0] -= _ELEMENT if shape is None or item.keys() == shape else _ELEMENT + _NEW_SHAPE
             shape = item.keys()
         if left[0] <= 0 and place + 1 < len(value):
             value[place + 1 :] = [Skip.TOO_MANY]

@@ -1,41 +1,42 @@
 """Readings of a JSON value: objects by path, arrays by ids, times or places."""
 
+import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from agent.decode.elements import ADDRESS_LENGTHS, Element, is_address, name_elements
 from agent.decode.family import DEFAULT_READER, Content, DecodeLimits, Note, Reader, Skip, Skipped, TimeFrom
-from agent.decode.key_roles import KeyRoles, is_label, is_sure, is_time_like, roles_of
+from agent.decode.json_shapes import TIME_INSIDE, is_date, is_same_heat, rows, unit_tables
+from agent.decode.key_roles import (
+    KeyRoles,
+    is_label,
+    is_naming,
+    is_no_value,
+    is_sure,
+    is_time_like,
+    join_label,
+    roles_of,
+)
 from agent.decode.sentinels import FAR, NEAR, is_sentinel
 from agent.decode.times import Moment, is_epoch, offset_of, read_time
-from agent.decode.values import is_name, read_unit, read_value
+from agent.decode.values import VALUE, is_name, read_unit, read_value
 from agent.domain.records import Reading
-
-VALUE = "value"  # the metric where neither topic nor payload names one
 
 _MAX_WORD = 16  # of an annotation, such as GOOD or Uncertain
 _MAX_SKIPPED = 16  # shown to a person
 _MAX_TIMES = 8  # of an object that are tried: case makes many keys of one word
 _MIN_EPOCH = 1e9  # a smaller number is a metric, not a time
 # The name of an array is dropped where it means only that measurements follow.
-_ENVELOPES = frozenset(
-    {
-        "measurements",
-        "readings",
-        "values",
-        "vals",
-        "data",
-        "sensors",
-        "metrics",
-        "samples",
-        "records",
-        "tags",
-        "d",
-    }
-)
+_ENVELOPES = frozenset({
+    "measurements", "readings", "values", "vals", "data", "sensors", "metrics", "samples", "records",
+    "tags", "entries", "propertyvalues", "sensordatavalues", "sensordatas", "d",
+})  # fmt: skip
 # Bad in OPC DA is 0, and the reasons in steps of four; OPC UA with the highest bits.
 _BAD_CODES = frozenset({0.0, 4.0, 8.0, 12.0, 16.0, 20.0, 24.0, 28.0})
 _BAD_FROM = float(0x8000_0000)
+_INDEX = re.compile(r"[A-Za-z]?\d{1,3}|[A-Za-z]", re.ASCII)  # of a phase, string, axis
+_HOST = "host"  # a tag that names the publisher
 _BAD_WORDS = ("bad", "invalid", "error", "fail", "fault")
 
 
@@ -177,6 +178,11 @@ class JsonValues:
     ) -> None:
         """Take an object; ``used`` are the keys that named it, as an element of an array."""
         roles = roles or roles_of(fields)
+        if (roles.units or roles.own_units) and (tables := unit_tables(fields, roles)):
+            self._take_with_units(fields, tables, base, at, used)
+            return
+        if roles.tagged is not None and not used and self._take_tagged(fields, roles.tagged, base, at):
+            return
         if roles.times:
             at = self._own_time(fields, roles.times, at)
         if not used:
@@ -193,6 +199,10 @@ class JsonValues:
                 apart.add(key)
                 found = self._read_time(fields[key]) if not roles.times else None
                 at = at if found is None else found
+        for key, celsius in roles.twins:
+            if is_same_heat(fields[key], fields[celsius]):
+                apart.add(key)
+                self.skip(_join(base, key), Skip.OTHER_UNIT)
         for key in roles.hidden:
             if key not in apart:
                 self.skip(_join(base, key), Skip.NOT_A_VALUE)
@@ -213,6 +223,44 @@ class JsonValues:
             keys = [key for key in roles.metrics if key not in apart] if apart else roles.metrics
             self._take_metrics(fields, keys, base, at)
 
+    def _take_with_units(
+        self,
+        fields: dict[str, Any],
+        tables: Sequence[tuple[str, str, dict[str, str]]],
+        base: str | None,
+        at: float,
+        used: tuple[str, ...],
+    ) -> None:
+        """Take an object with maps of the units of its values: ``{"t": 68, "units": {"t": "F"}}``."""
+        first = len(self._readings)
+        left_out = {key for key, _, _ in tables}
+        rest = {key: value for key, value in fields.items() if key not in left_out}
+        self._take_object(rest, base, at, tuple(key for key in used if key in rest))
+        for place, one in enumerate(self._readings[first:], first):
+            below = one.metric if base is None else one.metric.removeprefix(f"{base}.")
+            for _, target, table in tables:
+                unit = table.get(below.removeprefix(target)) or table.get(below.rpartition(".")[2])
+                if unit and one.unit is None and below.startswith(target):
+                    self._readings[place] = replace(one, unit=unit)
+
+    def _take_tagged(
+        self, fields: dict[str, Any], keys: tuple[str, str], base: str | None, at: float
+    ) -> bool:
+        """Take an InfluxDB point in JSON: its tags are the identity of its fields."""
+        values, tags = (fields[key] for key in keys)
+        if type(values) is not dict or type(tags) is not dict:
+            return False
+        roles = roles_of(fields)
+        at = self._own_time(fields, roles.times, at) if roles.times else at
+        name = roles.name_in(fields)
+        given = [tags[key] for key in sorted(tags) if key.lower() != _HOST]
+        path = [text for text in (name[1] if name else None, *given) if type(text) is str]
+        if not all(map(is_name, path)) or len(given) > len(path):
+            self.skip(base or VALUE, Skip.BAD_NAME)
+        else:
+            self._take_object(values, ".".join([base, *path] if base else path) or None, at)
+        return True
+
     def _take_measurement(
         self,
         fields: dict[str, Any],
@@ -227,6 +275,11 @@ class JsonValues:
         unit_key = next((key for key in roles.units if read_unit(fields[key])), None)
         unit = read_unit(fields[unit_key]) if unit_key else None
         name = roles.name_in(fields) if roles.values and not named else None
+        point = roles.point_in(fields) if roles.values and roles.ids and not named else None
+        if point is not None:
+            if name is not None:
+                apart.add(name[0])
+            name = point if name is None else (point[0], join_label(point[1], name[1]))
         value_key = next(
             (key for key in roles.values if name or named or is_sure(key) or (unit and key not in apart)),
             None,
@@ -279,8 +332,11 @@ class JsonValues:
             self.skip(base, Skip.NO_VALUE)
             return
         unit = read_unit(fields[unit_key]) if unit_key else None
-        only = sum(type(fields[key]) is float for key in keys) == 1
-        self._take_metrics(fields, keys, base, at, unit if only else None)
+        numbers = sum(type(fields[key]) is float for key in keys)
+        if unit and not numbers and len(keys) == 1:
+            self._take_value(_join(base, keys[0]), fields[keys[0]], at, unit)
+        else:
+            self._take_metrics(fields, keys, base, at, unit if numbers == 1 else None)
 
     def _take_metrics(
         self,
@@ -300,13 +356,11 @@ class JsonValues:
             if kind is float:
                 if NEAR < value < FAR:
                     readings.append(Reading(device, name, at, value, unit))
-                elif value >= _MIN_EPOCH and is_time_like(key) and is_epoch(value):
-                    self.skip(name, Skip.NOT_A_VALUE)
                 else:
                     self._add(name, at, value, unit)
             elif kind is dict and len(key) in ADDRESS_LENGTHS and is_address(key):
                 self._take_element(value, Element(device=key), None if self._drops(base) else base, at)
-            elif kind is list and self._drops(key) and value and type(value[0]) is dict:
+            elif kind is list and self._drops(key) and value and (type(value[0]) is dict or rows(value)):
                 self._take_array(value, base, at)
             else:
                 self._take_value(name, value, at, unit if kind is str else None)
@@ -326,18 +380,32 @@ class JsonValues:
             found = read_value(value, self._reader)
             if isinstance(found, Skip):
                 label = found is Skip.UNMAPPED and is_label(name)
-                self.skip(name, Skip.TEXT if label else found)
+                self.skip(name, Skip.TEXT if label else found, value)
+            elif (
+                is_naming(name)
+                and not any(map(str.isdigit, value))
+                and value.casefold() not in self._reader.words
+            ):
+                self.skip(name, Skip.TEXT)
             else:
                 self._add(name, at, found[0], found[1] or unit, found[2])
-        elif kind is dict:
-            self._take_object(value, name, at)
-        elif kind is list:
-            self._take_array(value, name, at)
+        elif kind is dict or kind is list:
+            first = len(self._readings)
+            if kind is dict:
+                self._take_object(value, name, at)
+            else:
+                self._take_array(value, name, at)
+            if unit is not None and all(map(_INDEX.fullmatch, value if kind is dict else ())):
+                self._readings[first:] = [
+                    replace(one, unit=one.unit or unit) for one in self._readings[first:]
+                ]
         else:
             self.skip(name, value if kind is Skip else Skip.NULL)
 
     def _add(self, name: str, at: float, value: float, unit: str | None, word: str | None = None) -> None:
-        if not NEAR < value < FAR and is_sentinel(self._device, name, value, unit):
+        if value >= _MIN_EPOCH and unit is None and is_time_like(name.rpartition(".")[2]) and is_epoch(value):
+            self.skip(name, Skip.NOT_A_VALUE)
+        elif not NEAR < value < FAR and is_sentinel(self._device, name, value, unit):
             self.skip(name, Skip.SENTINEL)
         else:
             self._readings.append(Reading(self._device, name, at, value, unit, word))
@@ -349,6 +417,10 @@ class JsonValues:
             return
         items = self._without_surplus(items, base)
         objects = bool(items) and all(type(item) is dict for item in items)
+        if objects and all(roles_of(item).tagged for item in items):
+            for item in items:
+                self._take_object(item, base, at)
+            return
         named = name_elements(items, self._top) if objects else None
         if named is not None:
             for item, element in zip(items, named, strict=True):
@@ -360,6 +432,13 @@ class JsonValues:
                 self._take_object(item, base, at)
                 if len(self._readings) > self._limits.max_readings:
                     break
+        elif pairs := rows(items):
+            for name, value, unit, time in pairs:
+                path = _join(base, name) if name else base or VALUE
+                if name and is_no_value(name):
+                    self.skip(path, Skip.NOT_A_VALUE)
+                else:
+                    self._take_value(path, value, at if time is None else self._read_time(time) or at, unit)
         elif len(items) > self._limits.max_vector:
             self.skip(base or VALUE, Skip.VECTOR)
         else:
@@ -377,6 +456,13 @@ class JsonValues:
 
         A list of measurements is mostly one of one: the first has the name of the list.
         """
+        time = next((item for item in items if type(item) is str and is_date(item)), None)
+        if time is not None:
+            found = self._read_time(time)
+            if found is None:
+                self.skip(base or VALUE, Skip.NOT_A_VALUE)
+                return
+            at = found
         for place, item in enumerate(items):
             path = _join(base, str(place))
             if type(item) is not dict:
@@ -405,7 +491,10 @@ class JsonValues:
         """Return the time that the object gives itself, else ``at``."""
         received, zone = self._moment.received, self._reader.zone
         for key in keys[:_MAX_TIMES]:
-            found = read_time(fields[key], received, self._max_skew_s, zone)
+            given = fields[key]
+            if type(given) is dict:  # {"$date": ...}, {"timeInSeconds": ...}
+                given = next((given[inner] for inner in TIME_INSIDE if inner in given), given)
+            found = read_time(given, received, self._max_skew_s, zone)
             if not isinstance(found, Note):
                 self._time_from = TimeFrom.PAYLOAD
                 return found
@@ -422,7 +511,7 @@ class JsonValues:
 
     def _note_time(self, note: Note, given: Any) -> None:
         self._note(note)
-        if self._off_s is None:
+        if self._off_s is None and note is not Note.TIME_UNREADABLE:
             self._off_s = offset_of(given, self._moment.received)
 
     # ---------------------------------------------------------------------------------- limits
@@ -431,14 +520,14 @@ class JsonValues:
         if note not in self._notes:
             self._notes += (note,)
 
-    def skip(self, name: str, why: Skip) -> None:
+    def skip(self, name: str, why: Skip, word: str = "") -> None:
         """Report a value that did not become a reading."""
         skipped = self._skipped
         if len(skipped) == _MAX_SKIPPED and why is Skip.TOO_MANY is not skipped[-1].why:
             del skipped[-1]  # of all reasons the one that must not be lost
         if len(skipped) < _MAX_SKIPPED:
             device = None if self._device is self._top else self._device
-            skipped.append(Skipped(name[: self._limits.max_string], why, device))
+            skipped.append(Skipped(name[: self._limits.max_string], why, device, word))
 
     def _drop_unsound(self) -> None:
         """Drop what has a long name, is one too many, or has the name and the time of another reading."""

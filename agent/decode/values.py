@@ -1,6 +1,7 @@
 """Numbers, words and units in text, and names of devices and metrics."""
 
 import re
+from html import unescape
 from math import isfinite
 from typing import NamedTuple
 
@@ -8,6 +9,7 @@ from agent.decode.family import DEFAULT_READER, Reader, Skip
 from agent.domain.units import is_spelling
 
 MAX_UNIT = 16
+VALUE = "value"  # the metric where neither topic nor payload names one
 MAX_WORD = 32
 
 # The first word of each pair is 1, the second 0.
@@ -65,6 +67,8 @@ def read_value(text: str, reader: Reader = DEFAULT_READER) -> Found | Skip:
     A comma is a decimal comma where it can be nothing else, or where ``reader.comma`` is set.
     """
     text = text.strip()
+    if "&" in text:
+        text = unescape(text)  # 20.0 &deg;C
     if not text.isascii():
         text = text.translate(_SIGNS).strip()
     word = text.casefold()
@@ -133,7 +137,7 @@ def read_unit(given: object) -> str | None:
     """Return a unit if it is short and printable, else None."""
     if not isinstance(given, str):
         return None
-    unit = given.strip()
+    unit = unescape(given).strip() if "&" in given else given.strip()
     return unit if 0 < len(unit) <= MAX_UNIT and unit.isprintable() else None
 
 

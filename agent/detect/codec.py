@@ -4,23 +4,41 @@ import json
 import struct
 import sys
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from math import inf
-from typing import Any
+from typing import Any, NamedTuple
 
+from agent.detect import former
+from agent.detect.expect import Expect
+from agent.detect.pauses import Pause, Pauses
 from agent.detect.rhythm import Rhythm
-from agent.detect.state import OLD_SIZE, SIZE, State
+from agent.detect.settings import DetectSettings
+from agent.detect.state import SIZE, State
 from agent.detect.tracked import Odd
 from agent.domain.records import AgentError
 
 MAGIC = b"EDS1"
 HEAD = struct.Struct("<4sI")
-RHYTHM = 9  # values of a rhythm; a tenth where its device announced an interval
+RHYTHM = (
+    "clock", "at", "anchor", "gaps", "usual_s", "longest_s", "silent", "patience_s", "known_s",
+    "second_s", "streak", "announced_s",
+)  # fmt: skip
+OLD_RHYTHM = 9  # of these before a rhythm knew pauses
+OLD_LONGEST = 4.0  # times the usual gap: what is kept of its longest gap, which may have been a night
 PART = 20  # names or rhythms in one piece of the head
 
 Row = tuple[str, str, str | None, int, State]
-Parts = tuple[int, float | None, dict[str, Rhythm], list[Row], list[Odd]]
+Parts = tuple[int, "Heard", list[Row], list[Odd], dict[str, Any]]
+
+
+class Heard(NamedTuple):
+    """The state of a :class:`Watch`."""
+
+    up_since: float | None
+    down_since: float | None
+    down: Sequence[Pause]
+    rhythms: Mapping[str, Rhythm]
 
 
 class DetectStateError(AgentError):
@@ -29,17 +47,20 @@ class DetectStateError(AgentError):
 
 def encode(
     count: int,
-    up_since: float | None,
-    rhythms: Mapping[str, Rhythm],
+    heard: Heard,
     rows: Callable[[], Iterable[Row]],
     odd: Iterable[Odd] = (),
+    allowed: Mapping[str, Any] | None = None,
 ) -> Iterator[bytes]:
     """Yield the state in small pieces, empty ones while the head is made; floats are exact.
 
-    ``rows`` is asked twice. Neither it nor ``rhythms`` may change meanwhile.
+    ``rows`` is asked twice. Neither it nor ``heard`` may change meanwhile.
     """
-    head = [_json({"size": SIZE, "count": count, "up_since": up_since})[:-1] + ',"rhythms":{']
-    for part in _parts(f"{_json(device)}:{_json(_dump_rhythm(one))}" for device, one in rhythms.items()):
+    begin: dict[str, Any] = {"size": SIZE, "count": count, "up_since": heard.up_since}
+    begin |= {"down_since": heard.down_since, "down": list(heard.down), "allowed": allowed or {}}
+    head = [_json(begin)[:-1] + ',"rhythms":{']
+    rhythms = heard.rhythms.items()
+    for part in _parts(f"{_json(device)}:{_json(_dump_rhythm(one))}" for device, one in rhythms):
         head.append(part)
         yield b""
     head.append('},"units":[')
@@ -70,14 +91,26 @@ def _json(value: object) -> str:
     return json.dumps(value, separators=(",", ":"))
 
 
-def _dump_rhythm(r: Rhythm) -> list[float]:
-    values = [r.clock, r.at, r.anchor, r.gaps, r.usual_s, r.longest_s, r.silent, r.patience_s, r.known_s]
-    return values if r.announced_s is None else [*values, r.announced_s]
+def _dump_rhythm(r: Rhythm) -> list[object]:
+    values = [getattr(r, name) for name in RHYTHM]
+    pauses = (
+        [] if r.pauses is None else [r.pauses.days.tolist(), r.pauses.weeks.tolist(), r.pauses.interval_s]
+    )
+    return [*values, r.expect.interval_s, *pauses]
 
 
 def _load_rhythm(values: list[Any]) -> Rhythm:
-    rhythm = Rhythm(*(*values, inf)[:RHYTHM])  # one that was saved without ``known_s`` is known well enough
-    rhythm.announced_s = values[RHYTHM] if len(values) > RHYTHM else None
+    known = len(RHYTHM)
+    if len(values) > known:
+        interval_s, *pauses = values[known:]
+        rhythm = Rhythm(**dict(zip(RHYTHM, values[:known], strict=True)), expect=Expect(interval_s))
+        if pauses:
+            rhythm.pauses = Pauses(*pauses)
+        return rhythm
+    # Without ``known_s`` it is known well enough. Its longest gap may have been a night.
+    rhythm = Rhythm(*(*values, inf)[:OLD_RHYTHM])
+    rhythm.longest_s = rhythm.second_s = min(rhythm.longest_s, OLD_LONGEST * rhythm.usual_s)
+    rhythm.reckon(DetectSettings())
     return rhythm
 
 
@@ -100,17 +133,22 @@ def _decode(blob: bytes) -> Parts:
     start = HEAD.size + length
     head = json.loads(blob[HEAD.size : start])
     size = head["size"]
-    if size not in (SIZE, OLD_SIZE):
+    if size != SIZE and size not in former.SIZES:
         raise DetectStateError("saved state is of another version")
     names = head["series"]
     if len(blob) != start + len(names) * size * 8:
         raise ValueError("length")
-    later = array("d", bytes(8 * (SIZE - size)))
-    rhythms = {device: _load_rhythm(values) for device, values in head["rhythms"].items()}
+    heard = Heard(
+        head["up_since"],
+        head.get("down_since"),
+        [Pause(begin, end) for begin, end in head.get("down", ())],
+        {device: _load_rhythm(values) for device, values in head["rhythms"].items()},
+    )
     rows: list[Row] = []
     for place, (device, metric, unit, seen) in enumerate(names):
         begin = start + place * size * 8
-        rows.append((device, metric, unit, seen, _native(blob[begin : begin + size * 8]) + later))
+        state = _native(blob[begin : begin + size * 8])
+        rows.append((device, metric, unit, seen, state if size == SIZE else former.translate(state)))
     odd: list[Odd] = [
         (
             device,
@@ -122,7 +160,7 @@ def _decode(blob: bytes) -> Parts:
         )
         for device, metric, was, pending, said, *word in head.get("units", ())  # older states end before
     ]
-    return head["count"], head["up_since"], rhythms, rows, odd
+    return head["count"], heard, rows, odd, head.get("allowed", {})
 
 
 def _little(state: State) -> bytes:

@@ -3,21 +3,26 @@
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import tzinfo
+from functools import partial
 from heapq import nlargest, nsmallest
 from itertools import islice
 from math import inf
 from operator import attrgetter, itemgetter
 
 from agent.detect import codec
-from agent.detect.flat import MANY_KINDS
+from agent.detect.allowed import Allowed
+from agent.detect.features import MANY_KINDS
 from agent.detect.limits import Bounds, Limit, LimitUse, choose, find_use
+from agent.detect.pauses import offset_of
 from agent.detect.rhythm import Rhythm, Watch
 from agent.detect.series import observe
 from agent.detect.settings import DetectSettings
-from agent.detect.state import KINDS, PREV, TOTAL, YOUNG_X
+from agent.detect.state import KINDS, PREV, TOTAL, WARM
 from agent.detect.tracked import NO_UNIT, Odd, Series
+from agent.detect.tuning import Tuning, TuningUse, choose_tuning, expect_of, find_tuning_use
 from agent.detect.view import FIRST_CHANGE, SECOND_KIND, count_readings, view_series
-from agent.domain.records import CALM, Reading, Score, SeriesView, Silence
+from agent.domain.records import CALM, IGNORED, Reading, RhythmView, Score, Seen, SeriesView, Silence
 
 EVICTED_AT_ONCE = 100
 MAX_NAME = 120  # of a series in a sentence
@@ -50,11 +55,20 @@ class UnitChange:
 class Detector:
     """Scores readings in the order of their rows. Pure: time comes as arguments, nothing is logged."""
 
-    def __init__(self, settings: DetectSettings | None = None, limits: Sequence[Limit] = ()) -> None:
+    def __init__(
+        self,
+        settings: DetectSettings | None = None,
+        limits: Sequence[Limit] = (),
+        tuning: Sequence[Tuning] = (),
+        zone: tzinfo | None = None,
+    ) -> None:
+        """Make a detector that knows nothing yet; ``zone`` is the site's, for its hours."""
         self._settings = settings or DetectSettings()
-        self._limits = tuple(limits)
+        self._limits, self._tuning = tuple(limits), tuple(tuning)
         self._series: dict[str, dict[str, Series]] = {}  # by device, by metric
-        self._watch = Watch(self._settings)
+        self._zone = zone
+        self._watch = Watch(self._settings, None if zone is None else partial(offset_of, zone))
+        self._allowed = Allowed()
         self._count = 0  # readings ever
         self.stats = DetectStats()
         self.unit_changes: deque[UnitChange] = deque(maxlen=MAX_CHANGES)  # the reader empties it
@@ -74,6 +88,8 @@ class Detector:
         """
         device, value = reading.device, reading.value
         self._watch.hear(device, reading.at, clock)
+        if self._allowed.waiting:
+            self._allowed.speak(device, clock)
         try:
             series = self._series[device][reading.metric]
         except KeyError:
@@ -97,10 +113,12 @@ class Detector:
                 was = series.was
                 self.unit_changes.append(UnitChange(device, reading.metric, was, series.unit))
         state = series.state
-        learning, kinds = state[YOUNG_X] == inf, state[KINDS]
-        score = observe(state, value, reading.at, self._settings)
-        if series.diagnostic:
-            score, learning, kinds = CALM, False, MANY_KINDS
+        learning, kinds = not state[WARM], state[KINDS]
+        score = observe(state, value, reading.at, self._settings.at(series.sensitivity))
+        if series.diagnostic or series.ignored:
+            score, learning, kinds = IGNORED if series.ignored else CALM, False, MANY_KINDS
+        if self._allowed and (allowance := self._allowed.of(device, reading.metric, series.unit)) is not None:
+            score = allowance.excuse(score, value)
         if limit is not None:
             broken = None if bounds is None else bounds.judge(value)
             score = broken or (score if bounds is not None else replace(score, unchecked=limit.unit))
@@ -120,11 +138,19 @@ class Detector:
         """Begin a series, and make room for it."""
         if self.stats.series >= self._settings.max_series:
             self._evict()
-        metric = reading.metric
-        series = Series(metric, reading.unit, choose(self._limits, reading.device, metric))
-        self._series.setdefault(reading.device, {})[metric] = series
+        device, metric = reading.device, reading.metric
+        tuning = choose_tuning(self._tuning, device, metric)
+        series = Series(metric, reading.unit, choose(self._limits, device, metric), tuning)
+        self._series.setdefault(device, {})[metric] = series
         self.stats.series += 1
+        if self._tuning:
+            self._expect(device)
         return series
+
+    def _expect(self, device: str) -> None:
+        """Let what is configured for the series of a device hold for its silence."""
+        held = [series.tuning for series in self._series[device].values()]
+        self._watch.expect(device, expect_of(self._tuning, held))
 
     def _evict(self) -> None:
         """Forget many series at once, so that it is seldom: never judged ones first, then longest unseen.
@@ -147,22 +173,24 @@ class Detector:
             self.stats.series -= 1
             self.stats.evicted += 1
 
-    def reconfigure(self, limits: Sequence[Limit]) -> None:
-        """Take other limits from now on."""
-        self._limits = tuple(limits)
+    def reconfigure(self, limits: Sequence[Limit], tuning: Sequence[Tuning] = ()) -> None:
+        """Take other limits and other tuning from now on."""
+        self._limits, self._tuning = tuple(limits), tuple(tuning)
         for device, metrics in self._series.items():
             for metric, series in metrics.items():
                 series.hold(choose(self._limits, device, metric))
+                series.tune(choose_tuning(self._tuning, device, metric))
+            self._expect(device)
 
     # ----------------------------------------------------------------------------------- silence
 
     def connected(self, clock: float) -> None:
         """Let the silence clocks run from ``clock`` on, with a full interval's grace."""
-        self._watch.up_since = clock
+        self._watch.connected(clock)
 
-    def disconnected(self, clock: float) -> None:  # noqa: ARG002 - the row's clock, as for connected
+    def disconnected(self, clock: float) -> None:
         """Stop the silence clocks."""
-        self._watch.up_since = None
+        self._watch.disconnected(clock)
 
     def next_due(self) -> float | None:
         """Return the clock of the earliest possible silence, or None."""
@@ -170,12 +198,20 @@ class Detector:
 
     def tick(self, clock: float) -> list[Silence]:
         """Return the devices that have been silent too long at ``clock``, each once until it speaks again."""
-        return [self._silence(device, rhythm, clock) for device, rhythm in self._watch.tick(clock)]
+        found = []
+        for device, rhythm in self._watch.tick(clock):
+            until = self._allowed.silent_until(device, rhythm.clock)
+            if until > clock:
+                self._watch.postpone(device, until)
+            else:
+                found.append(self._silence(device, rhythm, clock))
+        return found
 
     def device_state(self, device: str, online: bool, clock: float) -> Silence | None:  # noqa: FBT001
         """Take availability that a device reports: offline is a silence at once, online restarts its clock.
 
-        That is granted once between two readings: who only repeats that it is there is silent all the same.
+        At an hour at which its silence is usual, offline is usual as well. The clock is restarted once
+        between two readings: who only repeats that it is there is silent all the same.
         """
         rhythm = self._watch.rhythms.get(device)
         if rhythm is None:
@@ -184,7 +220,9 @@ class Detector:
             if rhythm.anchor <= rhythm.clock:
                 rhythm.anchor = clock
             return None
-        if rhythm.silent:
+        if rhythm.silent or rhythm.rests(clock, self._watch):
+            return None
+        if self._allowed.silent_until(device, rhythm.clock) > clock:
             return None
         rhythm.silent = True
         return replace(self._silence(device, rhythm, clock), offline=True)
@@ -193,16 +231,15 @@ class Detector:
         """Take a message of a device without a value in it: the device is not silent."""
         self._watch.hear_no_value(device, clock)
 
-    def expect_interval(self, device: str, seconds: float) -> None:
-        """Take the interval at which a device announces that it reports."""
-        rhythm = self._watch.rhythms.get(device)
-        if rhythm is not None:
-            rhythm.announced_s = seconds
-
     def seniority(self, device: str) -> int | None:
         """Return how many devices were met before a tracked one, None for another."""
         rhythm = self._watch.rhythms.get(device)
         return None if rhythm is None else rhythm.older
+
+    def usual_interval(self, device: str) -> float:
+        """Return the usual time between two readings of a device, 0 where it is not known."""
+        rhythm = self._watch.rhythms.get(device)
+        return 0.0 if rhythm is None else rhythm.usual_s
 
     def silent(self, device: str) -> bool:
         """Return whether a device was found silent and has sent nothing since."""
@@ -215,15 +252,38 @@ class Detector:
 
     def _silence(self, device: str, rhythm: Rhythm, clock: float) -> Silence:
         newest = max(self._series.get(device, {}).values(), key=attrgetter("seen"), default=None)
+        rest = None if rhythm.pauses is None else rhythm.pauses.nearest(clock)
         return Silence(
             device=device,
             last_at=rhythm.at,
             last_metric=newest.metric if newest else None,
             last_value=newest.state[PREV] if newest else None,
-            expected_interval_s=rhythm.usual_s,
+            expected_interval_s=rhythm.expect.interval_s or rhythm.usual_s or rhythm.announced_s,
             silent_s=clock - rhythm.clock,
             score=1.0,
+            usually="" if rest is None else rest.words(self._zone),
         )
+
+    # ------------------------------------------------------------------------------------ people
+
+    def allow(self, device: str, seen: Seen) -> None:
+        """Take cited values of a series as usual from now on."""
+        series = self._series.get(device, {}).get(seen.metric)
+        if series is not None:
+            self._allowed.allow(device, series.unit, seen)
+
+    def allow_silence(self, device: str, begin: float, end: float | None) -> None:
+        """Take a silence as usual at its hour of the day; clocks, without ``end`` it is not over."""
+        rhythm = self._watch.rhythms.get(device)
+        if rhythm is not None:
+            over = end if end is not None or rhythm.clock <= begin else rhythm.clock
+            self._allowed.allow_silence(device, begin, over)
+
+    def forget(self, device: str) -> None:
+        """Drop all that is known of a device."""
+        self.stats.series -= len(self._series.pop(device, {}))
+        self._watch.rhythms.pop(device, None)
+        self._allowed.forget(device)
 
     # ------------------------------------------------------------------------------------- views
 
@@ -258,13 +318,16 @@ class Detector:
         view = view_series(series.state, device=device, metric=series.metric, unit=series.unit, bounds=bounds)
         return replace(
             view,
-            usual=None if series.diagnostic else view.usual,
+            usual=None if series.diagnostic or series.ignored else view.usual,
             progress=count_readings(series.state, self._settings) if series.learning else None,
             unchecked=limit.unit if limit is not None and series.bounds is None else None,
             said=series.said,
             unit_was=series.was if series.learning else None,
             diagnostic=series.diagnostic,
             word=series.word,
+            ignored=series.ignored,
+            sensitivity=series.tuning.sensitivity,
+            tuned_by=series.tuning.pattern or None,
         )
 
     def learning_count(self) -> int:
@@ -296,6 +359,38 @@ class Detector:
                 for series in list(metrics.values())
             ],
         )
+
+    def tuning_use(self) -> list[TuningUse]:
+        """Return how each tuning rule fares with the series that are known; from any thread."""
+        known = [
+            (device, metric) for device, metrics in list(self._series.items()) for metric in list(metrics)
+        ]
+        return find_tuning_use(self._tuning, known)
+
+    def rhythm(self, device: str, clock: float) -> RhythmView | None:
+        """Return what is known of the silence of a device at ``clock``; from any thread."""
+        known = self._watch.rhythms.get(device)
+        if known is None:
+            return None
+        expect, pauses = known.expect, known.pauses
+        learnt = known.patience_s < inf or expect.muted
+        until = None if pauses is None else pauses.until(max(clock, known.clock), self._watch.offset)
+        return RhythmView(
+            gaps=min(known.gaps, self._settings.silence_gaps),
+            needed=self._settings.silence_gaps,
+            interval_s=(expect.interval_s or known.usual_s or known.announced_s) if learnt else None,
+            patience_s=known.patience_s if learnt else None,
+            rests=[] if pauses is None else [one.words(self._zone) for one in pauses.usual()],
+            usual_until=until if until is not None and until > clock else None,
+            announced_s=known.announced_s or None,
+            expected_s=expect.interval_s,
+            quiet=[str(hours) for hours in expect.quiet],
+            muted=expect.muted,
+        )
+
+    def expect_interval(self, device: str, seconds: float) -> None:
+        """Take the interval that a device's family announces, which shortens learning."""
+        self._watch.announce(device, seconds)
 
     @property
     def device_count(self) -> int:
@@ -330,7 +425,9 @@ class Detector:
 
     def dump_pieces(self) -> Iterator[bytes]:
         """Yield what :meth:`dump` returns, in small pieces, some of them empty; take no reading meanwhile."""
-        return codec.encode(self._count, self._watch.up_since, self._watch.rhythms, self._rows, self._odd())
+        watch = self._watch
+        heard = codec.Heard(watch.up_since, watch.down_since, tuple(watch.down), watch.rhythms)
+        return codec.encode(self._count, heard, self._rows, self._odd(), self._allowed.dump())
 
     def _rows(self) -> Iterator[codec.Row]:
         for device, metrics in self._series.items():
@@ -350,13 +447,14 @@ class Detector:
         Raises:
             DetectStateError: it is of another version or damaged; nothing is changed then.
         """
-        count, up_since, rhythms, rows, odd = codec.decode(blob)
+        count, heard, rows, odd, allowed = codec.decode(blob)
         self._count = count
-        self._watch.up_since, self._watch.rhythms = up_since, rhythms
-        self._watch.rebuild()
+        self._allowed.load(allowed)
+        self._watch.rebuild(*heard)
         self._series = {}
         for device, metric, unit, seen, state in rows:
-            series = Series(metric, unit, choose(self._limits, device, metric))
+            limit, tuning = choose(self._limits, device, metric), choose_tuning(self._tuning, device, metric)
+            series = Series(metric, unit, limit, tuning)
             series.seen, series.state = seen, state
             series.nature()
             self._series.setdefault(device, {})[metric] = series
@@ -365,6 +463,8 @@ class Detector:
             series.was, series.pending, series.said, series.word = was, pending, said, word
             series.odd = pending is not None or said is not None
         self.stats.series = len(rows)
+        for device in self._series:
+            self._expect(device)
 
 
 def _foreign(reading: Reading, own: str | None, limit: Limit | None) -> Score:

@@ -2,46 +2,53 @@
 
 from math import inf
 
+from agent.detect.features import MANY_KINDS, roughness
+from agent.detect.nature import RESERVE
 from agent.detect.settings import DetectSettings
 from agent.detect.state import (
     AT,
-    COUNTER,
-    FIRST,
     FLAT_AT,
+    FLAT_TOLD,
     FOLDS,
     HOURS,
     KINDS,
     LONG_RUN,
-    RESERVE,
+    METER,
     REST,
     REST_RUN,
     SAME,
     SAME_LIMIT,
-    SECOND,
-    TOTAL,
+    TRAIT,
+    WARM,
     State,
 )
 
 OFTEN = 10.0  # a series that never stays equal this long is judged within its first two days
-MANY_KINDS = 3.0
+DAYS_OF_METER = 7  # a meter's rests are known after so many
+SETTING = 0.2  # roughness of a setting, or of a load that is seldom on
 MAX_SCORE = 2.0  # a stuck sensor is a warning, however long it lasts
 
 
 def begin_run(state: State, value: float, since: float, settings: DetectSettings) -> float:
     """Note that ``value`` came twice, first at ``since``; return how many in a row alarm."""
-    state[FLAT_AT] = since
+    state[FLAT_AT], state[FLAT_TOLD] = since, 0.0
     state[SAME_LIMIT] = limit = _limit(state, value, settings)
     return limit
 
 
 def _limit(state: State, value: float, settings: DetectSettings) -> float:
     """Return the run of ``value`` at which the rule alarms; two-valued series and batteries have none."""
-    if state[KINDS] < MANY_KINDS or state[TOTAL] < settings.warm_readings or state[RESERVE]:
+    if state[KINDS] < MANY_KINDS or not state[WARM] or state[TRAIT] == RESERVE:
         return inf
+    if roughness(state) > SETTING:
+        return inf
+    folds, longest = state[FOLDS], settings.flat_factor * state[LONG_RUN]
+    if state[METER]:  # it never rests at the value of an earlier rest
+        longest = max(longest, settings.flat_factor * state[REST_RUN])
+        return max(settings.flat_readings, longest) if folds >= DAYS_OF_METER * HOURS else inf
     rests = value == state[REST]
-    if state[FOLDS] < 2 * HOURS and (rests or state[LONG_RUN] >= OFTEN or state[COUNTER]):
-        return inf  # a meter may rest all night, and never at the value of an earlier rest
-    longest = settings.flat_factor * state[LONG_RUN]
+    if folds < 2 * HOURS and (rests or state[LONG_RUN] >= OFTEN):
+        return inf
     if rests:
         longest = max(longest, settings.rest_factor * state[REST_RUN])
     return max(settings.flat_readings, longest)
@@ -54,7 +61,7 @@ def end_run(state: State, value: float) -> None:
     sensor stuck anywhere else is noticed soon.
     """
     run = state[SAME]
-    if run >= state[SAME_LIMIT]:  # it was stuck: learn of it, but not all
+    if run >= state[SAME_LIMIT] and not state[METER]:  # it was stuck: learn of it, but not all
         run = min(run, 2.0 * state[REST_RUN] if value == state[REST] else state[SAME_LIMIT] * 2.0 / 3.0)
     if value == state[REST]:
         state[REST_RUN] = max(state[REST_RUN], run)
@@ -67,18 +74,15 @@ def end_run(state: State, value: float) -> None:
     state[SAME_LIMIT] = inf
 
 
-def tell_apart(state: State, value: float) -> float:
-    """Count distinct values, up to three; return the count."""
-    if state[KINDS] == 1.0 and value != state[FIRST]:
-        state[SECOND], state[KINDS] = value, 2.0
-    elif state[KINDS] == 2.0 and value not in (state[FIRST], state[SECOND]):  # noqa: PLR2004 - two values known
-        state[KINDS] = MANY_KINDS
-    return state[KINDS]
-
-
 def stuck(state: State, settings: DetectSettings) -> float:
-    """Return the score of a run that has reached its limit; after a day it is taken as usual."""
-    if abs(state[AT] - state[FLAT_AT]) >= settings.flat_adopt_s:
+    """Return the score of a run that has reached its limit; a day after its first alarm it is usual."""
+    at = state[AT]
+    if state[METER] and abs(at - state[FLAT_AT]) < settings.meter_rest_s:
+        return 0.0
+    if not state[FLAT_TOLD]:
+        state[FLAT_TOLD] = at
+    if abs(at - state[FLAT_TOLD]) >= settings.flat_adopt_s:
         state[SAME_LIMIT] = settings.flat_factor * state[SAME]
+        state[FLAT_TOLD] = 0.0
         return 0.0
     return min(MAX_SCORE, state[SAME] / state[SAME_LIMIT])

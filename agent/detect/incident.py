@@ -1,14 +1,22 @@
-"""An incident: alarms close together, their kind, and what the ranges learn."""
+"""An incident: alarms close together, their kind, how bad it is, and its end."""
 
-from agent.detect import ranges
+from agent.detect import records
+from agent.detect.features import MEAN, NEAR, NOISE, RESIDUAL, SLOW, VALUE
 from agent.detect.settings import DetectSettings
 from agent.detect.state import (
+    ADOPTED_AT,
     AT,
+    BORN_AT,
+    BUSY,
     CREEP,
     CREEP_AT,
+    DRIFT,
+    EVER_HI,
+    EVER_LO,
     IN_A_ROW,
     INCIDENT_AT,
     INCIDENT_TOP,
+    QUANTUM,
     QUIET,
     RUN,
     TOTAL,
@@ -18,11 +26,14 @@ from agent.domain.records import Kind
 
 SUSTAINED_BONUS = 1.01  # what lasts outweighs its own first reading, so that a window is named for it
 CREEP_FORGET = 0.8  # a reading
-CREEPS = 2.5  # about four records in a row
+CREEPS = 2.4  # three records in a row
 SURE_SHIFT = 5  # readings beyond the same end
 MAX_RUN = 5000.0  # a stopped clock does not keep an incident open for ever
+CRITICAL = 3.0  # as agent.verdict has it
+STEPS = 5.0  # of the sensor, which are never critical
+MOST = 2.9  # the score of a reading that is no more than unusual
 
-Scores = tuple[float, float, float, float, float]
+Scores = list[float]  # of each feature
 
 
 def creep(state: State) -> None:
@@ -33,23 +44,26 @@ def creep(state: State) -> None:
 
 
 def name(scores: Scores, in_a_row: float, creeping: float, settings: DetectSettings) -> Kind:
-    """Return the kind that fits the scores of value, residual, mean, step and drift best."""
-    value, residual, mean, step, drift = scores
-    beyond = max(residual, value)
-    if in_a_row >= SURE_SHIFT:  # whatever noise there is, it is at another level
+    """Return the kind that fits the scores of the features best."""
+    mean, noise, drift = scores[MEAN], scores[NOISE], scores[SLOW]
+    level = max(scores[VALUE], scores[RESIDUAL])
+    beyond = max(level, scores[NEAR])
+    if in_a_row >= SURE_SHIFT and level >= 1.0:  # whatever noise there is, it is at another level
         return Kind.LEVEL_SHIFT
-    if step >= 1.0 or step > max(beyond, mean, drift):
+    if noise >= 1.0 or noise > max(beyond, mean, drift):
         return Kind.NOISE
-    if in_a_row >= settings.shift_readings:
+    if in_a_row >= settings.shift_readings and level >= 1.0:
         return Kind.LEVEL_SHIFT
-    if mean >= 1.0:
+    if mean >= 1.0 or in_a_row > SURE_SHIFT:  # still on its way from its short mean
         return Kind.DRIFT if creeping >= CREEPS else Kind.LEVEL_SHIFT
     if beyond >= 1.0 or beyond >= max(mean, drift):
         return Kind.SPIKE
     return Kind.DRIFT if drift > mean else Kind.LEVEL_SHIFT
 
 
-def go_on(state: State, scores: Scores, settings: DetectSettings, *, up: bool) -> tuple[Kind, float]:
+def go_on(
+    state: State, scores: Scores, x: float, settings: DetectSettings, *, up: bool
+) -> tuple[Kind, float]:
     """Open or prolong the incident with an alarm, at the upper end or not; return its kind and score."""
     run = state[RUN] + 1.0
     at = state[AT]
@@ -58,29 +72,47 @@ def go_on(state: State, scores: Scores, settings: DetectSettings, *, up: bool) -
         state[INCIDENT_TOP] = state[IN_A_ROW] = 0.0
         if state[TOTAL] - state[CREEP_AT] > settings.quiet_readings:
             state[CREEP] = 0.0
-    state[RUN] = run
+    state[RUN], state[BUSY] = run, 1.0
     state[QUIET] = 0.0
-    beyond = scores[0] >= 1.0 or scores[1] >= 1.0
+    beyond = max(scores[VALUE], scores[NEAR], scores[RESIDUAL]) >= 1.0
     side = 1.0 if up else -1.0
     in_a_row = max(0.0, side * state[IN_A_ROW]) + 1.0 if beyond else 0.0  # beyond the same end
     state[IN_A_ROW] = side * in_a_row
     top = max(scores)
+    if top > MOST and not is_critical(state, x, in_a_row, settings):
+        top = MOST
     state[INCIDENT_TOP] = max(top, state[INCIDENT_TOP])
+    if 0.0 < max(scores[VALUE], scores[RESIDUAL]) < 1.0:
+        creep(state)
     kind = name(scores, in_a_row, state[CREEP], settings)
-    if kind is not Kind.SPIKE and (scores[0] or scores[1]):
+    if kind is not Kind.SPIKE and beyond:
         top = SUSTAINED_BONUS * state[INCIDENT_TOP]
     lasted = abs(at - state[INCIDENT_AT]) >= settings.adopt_s and run >= settings.adopt_readings
     if lasted or run >= MAX_RUN:
-        ranges.adopt(state)
+        records.adopt(state, settings)
         state[RUN] = 0.0
     return kind, top
 
 
-def calm_down(state: State, shares: tuple[float, ...], slack: float, settings: DetectSettings) -> None:
+def is_critical(state: State, x: float, in_a_row: float, settings: DetectSettings) -> bool:
+    """Return whether a value is far beyond all that was ever seen, for some readings, and much was seen."""
+    low, high = state[EVER_LO], state[EVER_HI]
+    known = abs(state[AT] - state[BORN_AT]) >= settings.critical_days * 86_400.0
+    far = max(x - high, low - x) > settings.critical_spans * (high - low) + STEPS * state[QUANTUM]
+    return known and far and in_a_row >= settings.shift_readings
+
+
+def calm_down(state: State, settings: DetectSettings) -> None:
     """Count a calm reading during an incident; enough of them end it, and the ranges learn of it."""
     state[QUIET] += 1.0
     if abs(state[IN_A_ROW]) < SURE_SHIFT:  # a pump that rests is at its new level again when it runs
         state[IN_A_ROW] = 0.0
     if state[QUIET] >= settings.quiet_readings:
-        ranges.learn(state, shares, slack, brief=state[RUN] < settings.shift_readings)
+        records.learn(state, settings)
         state[RUN] = 0.0
+        note_busy(state)
+
+
+def note_busy(state: State) -> None:
+    """Note whether anything but the plain tests needs every reading."""
+    state[BUSY] = 1.0 if state[RUN] or state[DRIFT] or state[ADOPTED_AT] else 0.0

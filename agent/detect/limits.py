@@ -125,6 +125,11 @@ def find_use(limits: Sequence[Limit], series: Iterable[Known]) -> list[LimitUse]
             use.covered = sum(use.limit.covers(device, metric) for device, metric, _, _ in every)
         if not use.covered and sought < MAX_NEAREST:
             sought += 1
-            names = [f"{device}/{metric}" for device, metric, _, _ in every[:MAX_COMPARED]]
-            use.nearest = next(iter(get_close_matches(use.limit.pattern, names, n=1, cutoff=0.5)), None)
+            use.nearest = find_nearest(use.limit.pattern, [(device, metric) for device, metric, *_ in every])
     return list(uses.values())
+
+
+def find_nearest(pattern: str, series: Sequence[tuple[str, str]]) -> str | None:
+    """Return the name that a pattern may have meant, as device/metric."""
+    names = [f"{device}/{metric}" for device, metric in series[:MAX_COMPARED]]
+    return next(iter(get_close_matches(pattern, names, n=1, cutoff=0.5)), None)

@@ -8,6 +8,7 @@ from math import isnan
 from statistics import median
 
 from agent.detect.state import (
+    ABOVE,
     FOLDS,
     HOUR,
     HOUR_N,
@@ -20,10 +21,14 @@ from agent.detect.state import (
     RECENT,
     RECENTS,
     SPREAD,
+    TOTAL,
+    X_HI,
+    X_LO,
     State,
 )
 
 MIN_WEIGHT = 0.2
+DAYS = 3  # after which an hour that was never seen is not waited for
 
 EVERY = 4  # readings between two steps
 PACE = 0.02  # of the spread: the median's step
@@ -31,6 +36,7 @@ TAIL = 0.01  # of the readings are beyond the outer quantiles
 TAIL_PACE = 0.5
 ABS_TO_SD = 1.2533  # sd / mean absolute deviation of a normal distribution
 FORGET = 0.01
+SLOWEST = 0.002  # of the part of readings in the upper half
 MAX_SPREADS = 5.0  # a reading farther away than this counts as if it were this far
 
 
@@ -61,8 +67,21 @@ def turn_hour(state: State, hour: float, value: float) -> None:
 
 
 def whole(state: State) -> bool:
-    """Return whether every hour of the day was seen, two times on average."""
-    return state[FOLDS] >= 2 * HOURS and not any(map(isnan, state[PROFILE : PROFILE + HOURS]))
+    """Return whether the hours of the day are known: after a day, or three of one that is not always there.
+
+    An hour that never came is then taken to be as the last one that did.
+    """
+    if state[FOLDS] < HOURS:
+        return False
+    hours = state[PROFILE : PROFILE + HOURS]
+    missing = sum(map(isnan, hours))
+    if missing and state[FOLDS] < DAYS * (HOURS - missing):
+        return False
+    last = next(value for value in reversed(hours) if not isnan(value))
+    for place, value in enumerate(hours):
+        last = last if isnan(value) else value
+        state[PROFILE + place] = last
+    return True
 
 
 def begin_estimates(state: State) -> None:
@@ -76,6 +95,8 @@ def begin_estimates(state: State) -> None:
 def step_estimates(state: State, value: float) -> None:
     """Move the estimates a little towards ``value`` (stochastic approximation)."""
     middle, spread = state[P50], state[SPREAD]
+    above = 1.0 if value > (state[X_LO] + state[X_HI]) / 2.0 else 0.0
+    state[ABOVE] += (above - state[ABOVE]) * max(SLOWEST, EVERY / state[TOTAL])
     off = abs(value - middle)
     limit = MAX_SPREADS * spread
     state[SPREAD] = spread + ((limit if spread and off > limit else off) - spread) * FORGET

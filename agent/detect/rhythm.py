@@ -1,9 +1,13 @@
 """The rhythms of devices: how often each sends, and which silence is too long."""
 
+from collections import deque
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush, heapreplace
 from math import inf
 
+from agent.detect.expect import LEARNT, Expect
+from agent.detect.pauses import MAX_PAUSE_S, Offset, Pause, Pauses, Stray
 from agent.detect.settings import DetectSettings
 
 BURST_S = 30.0  # a shorter time may have been one burst, which predicts nothing
@@ -13,8 +17,15 @@ MIN_GAP_S = 1.0
 PACE = 1.1
 FORGET = 1 / 500
 FEW_GAPS = 100
+IRREGULAR = 5.0  # times the usual gap: a device whose long gaps are longer sends at random
+FEW_FACTOR = 1.5  # the longest gap counts for more while few are known, or of such a device
+SECOND = 1.5  # times the second longest gap: what the longest one counts at most
+STEADY_GAPS = 5  # so many gaps alike: a far longer one is a pause, though few are known
+NEW_RHYTHM = -3  # a streak of so many pauses is the rhythm
+AT_LEAST = 1.5  # times the announced interval
+UNSEEN = 0.1  # of a pause may have passed without a connection
+MAX_DOWN = 16
 UNREADABLE_S = 86_400.0  # a device of unknown rhythm that sends no value for so long
-FEW_FACTOR = 1.5  # the longest gap counts for more while few are known
 
 
 @dataclass(slots=True)
@@ -28,72 +39,158 @@ class Rhythm:
     usual_s: float = 0.0
     longest_s: float = 0.0
     silent: bool = False  # reported once, until a reading comes
-    patience_s: float = inf  # how long it may send nothing
+    patience_s: float = inf  # how long it may send nothing, outside of its usual pauses
     known_s: float = 0.0  # for how long it has sent, without gaps that are not believed at once
+    second_s: float = 0.0  # the longest gap but one: a single long one is not a rhythm
+    streak: int = 0  # gaps since the last pause; below 0: pauses since the last gap
+    announced_s: float = 0.0  # interval that the device's family announces
+    pauses: Pauses | None = None
+    expect: Expect = LEARNT  # from the configuration
     queued: float = inf  # the watch's note: its due time in the heap
     older: int = 0  # the watch's note: devices that were met before
-    announced_s: float | None = None  # the interval that the device itself announced
     unreadable: bool = False  # sends, but no value, for as long as its silence would take
 
-    def beat(self, at: float, clock: float, up_since: float | None, settings: DetectSettings) -> None:
+    def beat(self, at: float, clock: float, watch: "Watch") -> None:
         """Take a reading's event time and clock.
 
         A gap is as long as the event times give (a backlog comes in one moment), or as the clock gives while
-        connected (a device may send old readings in batches), whichever is longer. One far longer than all
-        before is not believed at once.
+        connected (a device may send old readings in batches), whichever is longer. One that the gaps before
+        do not explain is a pause, which teaches the hour and not the interval.
         """
-        gap = at - self.at
-        waited = clock - self.clock
-        if waited > gap and up_since is not None and self.clock >= up_since:
-            gap = waited
+        apart, waited, up_since = at - self.at, clock - self.clock, watch.up_since
+        live = up_since is not None and self.clock >= up_since
+        gap = max(apart, waited) if live else apart
+        begin, began = self.clock, self.at
         self.at, self.clock, self.silent, self.unreadable = at, clock, False, False
         if gap <= 0.0:
             return
+        settings = watch.settings
+        most = self._longest_gap(settings)
+        if apart > most:
+            dated = up_since is not None and at < up_since  # it was sent before there was a connection
+            if dated or not live or waited > most:
+                self._pause(Pause(began, at) if dated else Pause(begin, clock), watch, dated=dated)
+                return
+            gap = waited  # a time that jumps is not a pause
+            if gap <= 0.0:
+                return
         longest, limit = self.longest_s, MAX_GROWTH * max(self.longest_s, MIN_GAP_S)
         if gap > limit:
+            self.streak = -1
             if self.known_s < BURST_S:
                 self.gaps = 0
             gap = limit
         self.known_s += gap
         if gap > longest:
-            self.longest_s = gap
+            self.longest_s, self.second_s = gap, longest
             if self.gaps < settings.silence_gaps:
                 self.usual_s = 0.0  # learnt again with this gap
         else:
             self.longest_s = longest + (gap - longest) * FORGET
+            self.second_s = max(gap, self.second_s + (gap - self.second_s) * FORGET)
             if gap < BURST * longest:
                 return  # inside a burst
         self.gaps += 1
+        self.streak = max(self.streak, -1) + 1
         usual = self.usual_s
         if gap != usual:
             pace = usual * PACE if gap > usual else usual / PACE
             self.usual_s = gap if not usual or (gap < pace) == (gap > usual) else pace
-        patience = settings.silence_longest * self.longest_s
-        if self.gaps < FEW_GAPS:
-            patience = inf if self.gaps < settings.silence_gaps else patience * FEW_FACTOR
+        self.reckon(settings)
+
+    def _longest_gap(self, settings: DetectSettings) -> float:
+        """Return how long a gap may be without being a pause."""
         if self.known_s < BURST_S:
-            patience = inf
-        by_usual = settings.silence_factor * self.usual_s
-        patience = max(patience, by_usual)
+            return inf
+        if self.gaps >= settings.silence_gaps:
+            by_usual = settings.pause_factor * self.usual_s
+            return max(settings.min_silence_s, by_usual, self._by_longest(settings))
+        if self.streak < STEADY_GAPS:
+            return inf
+        return max(settings.min_silence_s, MAX_GROWTH * self.longest_s)
+
+    def _by_longest(self, settings: DetectSettings) -> float:
+        longest = min(self.longest_s, SECOND * self.second_s)
+        loose = self.gaps < FEW_GAPS or self.second_s > IRREGULAR * self.usual_s
+        return longest * settings.silence_longest * (FEW_FACTOR if loose else 1.0)
+
+    def reckon(self, settings: DetectSettings) -> None:
+        """Derive the patience from the rhythm."""
+        few = settings.silence_factor
+        if self.expect.interval_s:
+            patience = few * self.expect.interval_s
+        elif self.gaps < settings.silence_gaps or self.known_s < BURST_S:
+            patience = few * self.announced_s or inf
+        else:
+            patience = max(few * self.usual_s, self._by_longest(settings), AT_LEAST * self.announced_s)
         self.patience_s = max(settings.min_silence_s, patience)
 
-    def due(self, up_since: float) -> float:
+    def _pause(self, pause: Pause, watch: "Watch", *, dated: bool) -> None:
+        """Learn from a gap that is not part of the rhythm so far.
+
+        Once it came three times in a row it is the rhythm, and after stray ones enough for every hour.
+        """
+        self.streak = min(self.streak, 0) - 1
+        if pause.length > MAX_PAUSE_S or (not dated and watch.unseen_s(pause) > UNSEEN * pause.length):
+            return
+        if self.pauses is None:
+            self.pauses = Pauses()
+        stray = self.pauses.take(pause, self.usual_s, watch.offset)
+        if self.streak <= NEW_RHYTHM:
+            stray = Stray(pause.length, mostly=True)
+        if stray is not None:
+            self.longest_s = self.second_s = max(self.longest_s, stray.length_s)
+            if stray.mostly:
+                self.usual_s = stray.length_s
+        self.reckon(watch.settings)
+
+    def rests(self, clock: float, watch: "Watch") -> bool:
+        """Return whether silence is usual at ``clock``."""
+        usual = self.pauses is not None and self.pauses.until(clock, watch.offset) > clock
+        return usual or self.expect.allow(clock, clock, 0.0, watch.offset) > clock
+
+    def due(self, watch: "Watch") -> float:
         """Return the clock at which silence is too long; inf while silent or too little known."""
-        if self.silent:
+        patience = self.patience_s
+        if self.silent or patience == inf:
             return inf
-        return max(self.clock, self.anchor, up_since) + self.patience_s
+        begin = max(self.clock, self.anchor, watch.up_since or 0.0)
+        due = begin + patience
+        if self.pauses is not None:
+            due = max(due, self.pauses.until(begin, watch.offset))
+        if self.expect is not LEARNT:
+            due = self.expect.allow(begin, due, patience, watch.offset)
+        return due
 
 
 class Watch:
     """Judges silence by clock, only while connected."""
 
-    def __init__(self, settings: DetectSettings) -> None:
-        self._settings = settings
+    def __init__(self, settings: DetectSettings, offset: Offset | None = None) -> None:
+        self.settings = settings
+        self.offset = offset  # of the site's zone
         self.rhythms: dict[str, Rhythm] = {}
         self._met = 0  # devices ever, since the last rebuild
         self.up_since: float | None = None  # clock of the last CONNECTED; None while disconnected
+        self.down: deque[Pause] = deque(maxlen=MAX_DOWN)  # the last times without a connection
+        self.down_since: float | None = None
         #: One valid entry per device, equal to ``Rhythm.queued`` and never later than the true due.
         self._heap: list[tuple[float, str]] = []
+
+    def connected(self, clock: float) -> None:
+        """Let the silence clocks run."""
+        if self.down_since is not None:
+            self.down.append(Pause(self.down_since, clock))
+        self.up_since, self.down_since = clock, None
+
+    def disconnected(self, clock: float) -> None:
+        """Stop the silence clocks."""
+        if self.up_since is not None:
+            self.up_since, self.down_since = None, clock
+
+    def unseen_s(self, pause: Pause) -> float:
+        """Return for how much of a pause there was no connection."""
+        return sum(max(0.0, min(pause.end, down.end) - max(pause.begin, down.begin)) for down in self.down)
 
     def hear(self, device: str, at: float, clock: float) -> None:
         """Take a sign of life: a reading's event time and clock."""
@@ -104,9 +201,27 @@ class Watch:
             return
         if at == rhythm.at and clock == rhythm.clock and not rhythm.silent:
             return  # another metric of the same message
-        rhythm.beat(at, clock, self.up_since, self._settings)
+        rhythm.beat(at, clock, self)
         if clock + rhythm.patience_s < rhythm.queued:
             self._queue(device, rhythm)
+
+    def expect(self, device: str, expect: Expect) -> None:
+        """Take the configured silence of a known device."""
+        rhythm = self.rhythms.get(device)
+        if rhythm is not None and rhythm.expect != expect:
+            rhythm.expect = expect
+            self._reckon(device, rhythm)
+
+    def announce(self, device: str, interval_s: float) -> None:
+        """Take the interval that the family of a known device announces."""
+        rhythm = self.rhythms.get(device)
+        if rhythm is not None and rhythm.announced_s != interval_s:
+            rhythm.announced_s = interval_s
+            self._reckon(device, rhythm)
+
+    def _reckon(self, device: str, rhythm: Rhythm) -> None:
+        rhythm.reckon(self.settings)
+        self._queue(device, rhythm)
 
     def hear_no_value(self, device: str, clock: float) -> None:
         """Take a message without a value: silence is counted from it, and a reported one is over."""
@@ -116,18 +231,18 @@ class Watch:
         patience_s = rhythm.patience_s if rhythm.patience_s < inf else UNREADABLE_S
         rhythm.unreadable = clock - rhythm.clock > patience_s
         rhythm.anchor, rhythm.silent = max(rhythm.anchor, clock), False
-        if rhythm.due(self.up_since or 0.0) < rhythm.queued:
-            self._queue(device, rhythm)
+        self._queue(device, rhythm)
 
     def _queue(self, device: str, rhythm: Rhythm) -> None:
-        rhythm.queued = rhythm.due(self.up_since or 0.0)
-        if rhythm.queued < inf:
-            heappush(self._heap, (rhythm.queued, device))
+        """Enter the due time of a device, if it is earlier than the one that is entered."""
+        due = rhythm.due(self)
+        if due < rhythm.queued:
+            rhythm.queued = due
+            heappush(self._heap, (due, device))
 
     def next_due(self) -> float | None:
         """Return the clock of the earliest possible silence, or None."""
-        up_since = self.up_since
-        if up_since is None:
+        if self.up_since is None:
             return None
         heap = self._heap
         while heap:
@@ -136,7 +251,7 @@ class Watch:
             if rhythm is None or rhythm.queued != due:
                 heappop(heap)
                 continue
-            really = rhythm.due(up_since)
+            really = rhythm.due(self)
             if really <= due:
                 return due
             rhythm.queued = really
@@ -156,13 +271,30 @@ class Watch:
             found.append((device, rhythm))
         return found
 
-    def rebuild(self) -> None:
-        """Rebuild heap and seniority from the rhythms, which are in the order of meeting."""
+    def postpone(self, device: str, until: float) -> None:
+        """Let a silence that was just found wait until ``until``; inf: until the device speaks."""
+        rhythm = self.rhythms[device]
+        rhythm.silent = until == inf
+        if until < inf:
+            rhythm.anchor = until - rhythm.patience_s
+            self._queue(device, rhythm)
+
+    def rebuild(
+        self,
+        up_since: float | None,
+        down_since: float | None,
+        down: Iterable[Pause],
+        rhythms: Mapping[str, Rhythm],
+    ) -> None:
+        """Take back a saved state; the rhythms are in the order of meeting."""
+        self.up_since, self.down_since, self.rhythms = up_since, down_since, dict(rhythms)
+        self.down.clear()
+        self.down.extend(down)
         self._heap.clear()
         self._met = len(self.rhythms)
         for older, (device, rhythm) in enumerate(self.rhythms.items()):
             rhythm.older = older
-            rhythm.queued = rhythm.due(self.up_since or 0.0)
+            rhythm.queued = rhythm.due(self)
             if rhythm.queued < inf:
                 self._heap.append((rhythm.queued, device))
         heapify(self._heap)

@@ -1,28 +1,46 @@
 """One series: what it has seen, and the score of its next reading."""
 
-from math import inf
 from struct import Struct
 
-from agent.detect import flat, incident, profile, upkeep
-from agent.detect.ranges import MEAN, RESIDUAL, STEP, VALUE, exceed
+from agent.detect import features, flat, incident, nature, profile, records, upkeep
+from agent.detect.features import MANY_KINDS, MEAN, NEAR, NOISE, RESIDUAL, SLOW, VALUE
 from agent.detect.settings import DetectSettings
 from agent.detect.state import (
+    ADOPTED,
+    ADOPTED_AT,
     AT,
     BIG,
-    FALLS,
+    DRIFT,
     HOT,
     HOUR_N,
     HOUR_SUM,
+    IN_A_ROW,
+    KINDS,
     LAST_Y,
+    LINE,
+    M_HI,
+    M_LO,
+    METER,
+    MOVES,
     PREV,
     QUANTUM,
+    R_HI,
+    R_LO,
+    RANGE,
     RECENT,
     RECENTS,
-    RESERVE,
+    REST,
+    REST_RUN,
     RISES,
+    RUN,
     SAME,
     TOTAL,
+    TRAIT,
+    TRAVEL,
+    V_HI,
     V_LO,
+    X_HI,
+    X_LO,
     M,
     S,
     State,
@@ -30,23 +48,23 @@ from agent.detect.state import (
 )
 from agent.domain.records import CALM, Kind, Score
 
-FLOOR = 0.01  # of the value's range: what residuals and means may always do
 UNPACK_HOT = Struct(f"{HOT}d").unpack_from
-MIN_REFILL = 0.5  # of its range: a battery that rises more was changed or charged
 MAX_STEPS = 4.0  # a step counts at most so many times as much as the mean step ever did
+LONG_REST = 30.0  # equal readings
+NONE = [0.0] * 6
 
 
 def observe(s: State, x: float, at: float, k: DetectSettings) -> Score:
-    """Score one finite value of a series and learn from it; ``state`` has the layout of ``s``."""
+    """Score one finite value and learn from it; ``s`` is laid out as ``agent.detect.state`` has it."""
     (
-        total, prev, last_at, hour, quantum, x_lo, x_hi, r_lo, r_hi, m, m_lo, m_hi, slow, v, v_lo, v_hi,
-        same, same_limit, run, kinds, counter, profiled, young_x, young_z, drift, last_y,
+        total, prev, last_at, hour, quantum, same, same_limit, meter, profiled, busy, m, slow, v, last_y,
+        x_lo, x_hi, n_lo, n_hi, r_lo, r_hi, m_lo, m_hi, v_lo, v_hi, _, _,
     ) = UNPACK_HOT(s)  # fmt: skip
     if not -BIG < x < BIG:
         x = BIG if x > 0 else -BIG
     if not total:
         return upkeep.begin(s, x, at)
-    if counter and at < last_at:
+    if meter and at < last_at:
         return CALM  # a late reading: later ones have counted it already
     s[TOTAL] = total + 1.0
     s[AT] = at
@@ -56,72 +74,32 @@ def observe(s: State, x: float, at: float, k: DetectSettings) -> Score:
         s[SAME] = same = same + 1.0
         if same == 2.0:  # noqa: PLR2004 - the first two of a run
             same_limit = flat.begin_run(s, x, last_at, k)
-        if counter:
+        if meter:
             y = 0.0
     else:
-        s[PREV] = x
-        if same > 1.0:
-            flat.end_run(s, prev)
-            same = 1.0
-        step = x - prev
-        size = step if step > 0.0 else -step
-        if (size < quantum or not quantum) and size > 1e-9 * abs(x):
-            s[QUANTUM] = quantum = size
-        if kinds < flat.MANY_KINDS:
-            kinds = flat.tell_apart(s, x)
-        if counter or young_x == inf:
-            s[RISES if step > 0.0 else FALLS] += 1.0
-        if counter:
-            if step < 0.0:  # a reset is not part of the rate
-                return upkeep.check_counter(s, x)
-            y = upkeep.per_gap(s, step, at - last_at)
-        elif step > 0.0 and s[RESERVE] and step > MIN_REFILL * (x_hi - x_lo) + quantum:
-            return upkeep.refill(s, x)
-    if kinds < flat.MANY_KINDS:  # constant or ON/OFF: nothing to compare with yet
-        young_x = young_z = inf
+        moved = _move(s, prev, x, at - last_at)
+        if moved is None:
+            return CALM
+        y, same = moved, 1.0
 
-    # the value against its range
-    span = x_hi - x_lo
-    slack = FLOOR * span + quantum
-    z = y
-    by_value = by_residual = by_mean = by_step = 0.0
-    if y > x_hi or y < x_lo:
-        share = k.spike_share * young_x
-        by_value = exceed(s, VALUE, y, share, quantum)
-        if by_value >= 1.0:  # the means are spared the rest
-            line = share * span + quantum
-            z = x_hi + line if y > x_hi else x_lo - line
-
-    # the residual against its range
-    base = 0.0
-    if profiled:
-        base = profile.usual(s, at)
-        z -= base
-        residual = y - base
-        if residual > r_hi or residual < r_lo:
-            share = k.residual_share * young_z
-            by_residual = exceed(s, RESIDUAL, residual, share, slack)
-            if by_residual >= 1.0:
-                line = share * (r_hi - r_lo) + slack
-                z = min(z, r_hi + line) if residual > r_hi else max(z, r_lo - line)
-
-    # short and slow mean
+    # the features
+    base = profile.usual(s, at) if profiled else 0.0
+    z = residual = y - base
+    near = residual - m
+    scores = NONE
+    if not (x_lo <= y <= x_hi and r_lo <= residual <= r_hi and n_lo <= near <= n_hi):
+        scores, z = _beyond(s, y, residual, near, k)
     s[M] = m = m + (z - m) * k.mean_weight
-    if m > m_hi or m < m_lo:
-        by_mean = exceed(s, MEAN, m, k.mean_share * young_z, slack)
-    s[S] = slow + (z - slow) * k.drift_weight
-
-    # mean step
-    step = y - last_y
-    if step < 0.0:
-        step = -step
+    if scores is NONE or max(scores) < 1.0:
+        s[S] = slow + (z - slow) * k.drift_weight
+    step = y - last_y if y > last_y else last_y - y
     s[LAST_Y] = y
-    most = MAX_STEPS * v_hi + slack + 0.05 * span
-    s[V] = v = v + (min(step, most) - v) * k.noise_weight
-    if v > v_hi:
-        by_step = exceed(s, STEP, v, k.noise_share * young_x, slack)
-    elif v < v_lo:
-        s[V_LO] = v
+    most = MAX_STEPS * v_hi + quantum + 0.06 * (x_hi - x_lo)
+    s[V] = v = v + ((min(most, step)) - v) * k.noise_weight
+    if not (m_lo <= m <= m_hi and v_lo <= v <= v_hi) and not s[ADOPTED_AT]:
+        scores = _means_beyond(s, scores, k)
+    if busy:
+        scores, z = _while_busy(s, scores, base, z, k)
 
     # the hour of the day
     now = at // 3600.0
@@ -132,31 +110,103 @@ def observe(s: State, x: float, at: float, k: DetectSettings) -> Score:
         profile.turn_hour(s, now, base + z)
 
     kind, score = Kind.NONE, 0.0
-    if by_value or by_residual or by_mean or by_step or drift:
-        scores = (by_value, by_residual, by_mean, by_step, drift)
+    if scores is not NONE:
         score = max(scores)
         if score >= 1.0:
-            kind, score = incident.go_on(s, scores, k, up=y > x_hi or bool(profiled and y - base > r_hi))
-        else:
+            kind, score = incident.go_on(s, scores, x, k, up=y > x_hi or residual > r_hi or near > n_hi)
+        elif score:
             kind, score = incident.name(scores, 0.0, 0.0, k), score * score * score
-            if by_value or by_residual:
+            if scores[VALUE] or scores[RESIDUAL]:
                 incident.creep(s)
-            if run:
-                upkeep.calm_down(s, slack, k)
-    elif run:
-        upkeep.calm_down(s, slack, k)
     if not total % profile.EVERY:
         profile.step_estimates(s, x)
         if not total % upkeep.EVERY:
-            upkeep.round_off(s, y, z, slack, k)
+            upkeep.round_off(s, y, z, k)
     if same >= same_limit:
         stuck = flat.stuck(s, k)
         if stuck >= 1.0:
             kind, score = Kind.FLATLINE, max(stuck, score)
     if not score:
         return CALM
-    if counter:
+    if meter:
         return Score(score, kind, (prev + x_lo, prev + x_hi))
-    if profiled and by_residual >= by_value:
-        return Score(score, kind, (base + r_lo, base + r_hi))
-    return Score(score, kind, (x_lo, x_hi))
+    return Score(score, kind, features.expected(s, base))
+
+
+def _move(s: State, prev: float, x: float, gap_s: float) -> float | None:
+    """Take another value than the last one; return what is judged of it, None if nothing is."""
+    s[PREV] = x
+    if s[SAME] > 1.0:
+        flat.end_run(s, prev)
+    size = x - prev
+    s[TRAVEL] += size * size
+    s[MOVES] += 1.0
+    if size > 0.0:
+        s[RISES] += 1.0
+    else:
+        size = -size
+        s[nature.fall(prev, x)] += 1.0
+    if (size < s[QUANTUM] or not s[QUANTUM]) and size > 1e-9 * abs(x):
+        s[QUANTUM] = size
+    if s[KINDS] < MANY_KINDS:
+        nature.tell_apart(s, x)
+    if s[METER]:
+        y = nature.step_of(s, prev, x, gap_s)
+        if nature.is_plain(s):
+            upkeep.begin_again(s, 0.0, x)
+            return None
+        return y
+    if s[TRAIT] and nature.is_refill(s, prev, x):
+        upkeep.begin_again(s, 0.0, x)
+        return None
+    return x
+
+
+def _beyond(s: State, y: float, residual: float, near: float, k: DetectSettings) -> tuple[list[float], float]:
+    """Test value, residual and near record; return the scores, and the residual clipped to the lines."""
+    scores, z, base = [0.0] * 6, residual, y - residual
+    side = s[IN_A_ROW] if s[RUN] else 0.0
+    for feature, value, off in ((VALUE, y, base), (RESIDUAL, residual, 0.0), (NEAR, near, near - residual)):
+        low, high = s[RANGE + 2 * feature], s[RANGE + 2 * feature + 1]
+        if low <= value <= high:
+            continue
+        if feature == NEAR and (s[ADOPTED_AT] or (side and (side > 0.0) != (value > high)) or _at_rest(s)):
+            continue  # the way back from an incident, or to rest
+        line = s[LINE + feature]
+        scores[feature] = records.test(s, feature, value, k)
+        if scores[feature] >= 1.0:  # the means are spared the rest
+            z = min(z, high + line - off) if value > high else max(z, low - line - off)
+    return scores, z
+
+
+def _at_rest(s: State) -> bool:
+    return s[PREV] == s[REST] and s[REST_RUN] >= LONG_REST
+
+
+def _means_beyond(s: State, scores: list[float], k: DetectSettings) -> list[float]:
+    scores = scores[:]
+    m, v = s[M], s[V]
+    if not s[M_LO] <= m <= s[M_HI]:
+        scores[MEAN] = records.test(s, MEAN, m, k)
+    if v > s[V_HI]:
+        scores[NOISE] = records.test(s, NOISE, v, k)
+    elif v < s[V_LO]:
+        s[V_LO] = v
+    return scores
+
+
+def _while_busy(
+    s: State, scores: list[float], base: float, z: float, k: DetectSettings
+) -> tuple[list[float], float]:
+    """Go on with incident, drift and a level on probation; return the scores, and what the hour learns."""
+    if s[DRIFT]:
+        scores = scores[:]
+        scores[SLOW] = s[DRIFT]
+    if s[RUN] and max(scores) < 1.0:
+        incident.calm_down(s, k)
+    if s[ADOPTED_AT]:  # the hour learns of a level on probation no more than of an incident
+        for low, high, place, value in ((R_LO, R_HI, ADOPTED + 1, z), (X_LO, X_HI, ADOPTED, base + z)):
+            by = s[place]
+            if not s[low] - min(by, 0.0) <= value <= s[high] - max(by, 0.0) and base:
+                z = 0.0
+    return scores, z

@@ -4,95 +4,108 @@ One flat array of doubles a series: a third of the memory of attributes, and its
 The numbers that every reading needs come first, so that one step fetches them.
 """
 
-import re
 from array import array
 from math import inf, nan
 from typing import Final, TypeAlias
 
 State: TypeAlias = "array[float]"
 
+HOURS: Final = 24
+RECENTS: Final = 30
+
 TOTAL: Final = 0  # readings
 PREV: Final = 1  # last value
 AT: Final = 2  # event time of the last reading
 HOUR: Final = 3  # its hour since 1970
 QUANTUM: Final = 4  # smallest step seen, 0 before the first
-X_LO: Final = 5  # range of the value
-X_HI: Final = 6
-R_LO: Final = 7  # range of the residual: value less the usual value of the hour
-R_HI: Final = 8
-M: Final = 9  # short mean and its range
-M_LO: Final = 10
-M_HI: Final = 11
-S: Final = 12  # slow mean
-V: Final = 13  # mean step and its range
-V_LO: Final = 14
-V_HI: Final = 15
-SAME: Final = 16  # equal values in a row
-SAME_LIMIT: Final = 17  # how many of them alarm
-RUN: Final = 18  # alarms in this incident, 0 without one
-KINDS: Final = 19  # distinct values seen, up to 3
-COUNTER: Final = 20  # 1: only rises, its steps are judged
-PROFILED: Final = 21  # 1: hours of the day are known, residuals are judged
-YOUNG_X: Final = 22  # how much farther the alarm line is for values and steps; inf: warming up
-YOUNG_Z: Final = 23  # the same for residual and means
-DRIFT: Final = 24  # score of the drift rule
-LAST_Y: Final = 25  # last judged value: PREV, or the step of a counter
-HOT: Final = 26
+SAME: Final = 5  # equal values in a row
+SAME_LIMIT: Final = 6  # how many of them alarm
+METER: Final = 7  # 1: only rises, its steps are judged
+PROFILED: Final = 8  # 1: hours of the day are known, residuals are judged
+BUSY: Final = 9  # 1: an incident is open, or the drift rule alarms
+M: Final = 10  # short mean
+S: Final = 11  # slow mean
+V: Final = 12  # mean step
+LAST_Y: Final = 13  # last judged value: PREV, or the step of a meter
+RANGE: Final = 14  # low and high end of each feature's range (2 * 6)
+FEATURES: Final = 6
+X_LO: Final = 14  # value
+X_HI: Final = 15
+N_LO: Final = 16  # value less the short mean
+N_HI: Final = 17
+R_LO: Final = 18  # residual: value less the usual value of the hour
+R_HI: Final = 19
+M_LO: Final = 20
+M_HI: Final = 21
+V_LO: Final = 22
+V_HI: Final = 23
+HOT: Final = RANGE + 2 * FEATURES
 
-HOUR_SUM: Final = 26
-HOUR_N: Final = 27
-Z_N: Final = 28  # readings that residual and means have seen
-FOLDS: Final = 29  # hours folded into the profile
-S_LO: Final = 30  # range of the slow mean, as it was some blocks ago
-S_HI: Final = 31
-PEAK: Final = 32  # + feature: how far beyond its range this incident went for more than a moment, signed (5)
-TOP: Final = 37  # + feature: how far it went at all (5)
-SEEN: Final = 42  # + feature: how far the last incident went, as a value (5)
-SEEN_AT: Final = 47  # + feature: event time of that (5)
-IN_A_ROW: Final = 52
-QUIET: Final = 53
-CREEP: Final = 54  # records one after the other, each of little weight: the value creeps
-CREEP_AT: Final = 55  # TOTAL at the last of them
-INCIDENT_AT: Final = 56
-INCIDENT_TOP: Final = 57
-FLAT_AT: Final = 58  # event time of the first of the equal values
-LONG_RUN: Final = 59  # longest run of equal values, except that of the resting value
-REST_RUN: Final = 60
-REST: Final = 61
-FIRST: Final = 62  # the first two distinct values
-SECOND: Final = 63
-RISES: Final = 64
-FALLS: Final = 65
-P01: Final = 66
-P50: Final = 67
-P99: Final = 68
-SPREAD: Final = 69
-UPKEEP_AT: Final = 70
-BORN: Final = 71  # TOTAL when this way of judging began
-PROFILE: Final = 72  # usual value per hour of the day, UTC (24)
-RECENT: Final = 96  # ring of the last values (30)
-HOURS: Final = 24
-RECENTS: Final = 30
-RESERVE: Final = RECENT + RECENTS  # 1: what is left of a battery, its rises are none of our business
-GAP: Final = RESERVE + 1  # of a counter: usual seconds between two readings
-SIZE: Final = GAP + 1
-OLD_SIZE: Final = RESERVE  # of states that know nothing of the last two
+# For each feature, in the order of agent.detect.features (6 places each):
+LINE: Final = 26  # how far beyond the range the alarm line is; inf: not judged
+RECORD: Final = 32  # usual size of a new record
+TOP: Final = 38  # how far beyond the range this incident went, signed
+SEEN: Final = 44  # of value, near record and residual: how far the last incident went, as a value (3)
+ADOPTED: Final = 47  # of value, residual and noise: by how much an adopted level widened it, signed (3)
+
+HOUR_SUM: Final = 50
+HOUR_N: Final = 51
+FOLDS: Final = 52  # hours folded into the profile
+MOVES: Final = 53  # changes of the value
+TRAVEL: Final = 54  # sum of their squares
+RISES: Final = 55
+FALLS: Final = 56  # except those to zero
+RESETS: Final = 57  # falls to zero
+BEFORE: Final = 58  # of a meter: its value before the last reset
+KINDS: Final = 59  # distinct values seen, up to 3
+FIRST: Final = 60  # the first two of them
+SECOND: Final = 61
+WARM: Final = 62  # 1: judged
+BORN: Final = 63  # TOTAL when this way of judging began
+BORN_AT: Final = 64  # event time of that
+MEANT: Final = 65  # TOTAL when residual and means began
+RUN: Final = 66  # alarms in this incident, 0 without one
+QUIET: Final = 67
+IN_A_ROW: Final = 68
+CREEP: Final = 69  # records one after the other, each of little weight: the value creeps
+CREEP_AT: Final = 70  # TOTAL at the last of them
+INCIDENT_AT: Final = 71
+INCIDENT_TOP: Final = 72
+SEEN_AT: Final = 73  # event time of the last incident
+ADOPTED_AT: Final = 74  # event time of the last adoption, 0 when it is settled
+BACK_AT: Final = 75  # event time since which the values are back where they were before
+DRIFT: Final = 76  # score of the drift rule
+FLAT_AT: Final = 77  # event time of the first of the equal values
+LONG_RUN: Final = 78  # longest run of equal values, except that of the resting value
+REST_RUN: Final = 79
+REST: Final = 80
+FLAT_TOLD: Final = 81  # event time of the first alarm of a stuck value
+EVER_LO: Final = 82  # all that was ever seen
+EVER_HI: Final = 83
+P01: Final = 84
+P50: Final = 85
+P99: Final = 86
+SPREAD: Final = 87
+UPKEEP_AT: Final = 88
+GAP: Final = 89  # of a meter: usual seconds between two readings
+TRAIT: Final = 90  # from the metric's name: see agent.detect.nature
+SENSE: Final = 91  # factor on all alarm lines, from the configuration
+MEANT_MOVES: Final = 92  # MOVES when residual and means began
+ABOVE: Final = 93  # part of the readings in the upper half of the range
+PROFILE: Final = 94  # usual value per hour of the day, UTC (24)
+RECENT: Final = PROFILE + HOURS  # ring of the last values (30)
+SIZE: Final = RECENT + RECENTS
 
 BIG: Final = 1e150  # values are judged as if no farther from zero, so that no difference overflows
 TINY: Final = 1e-300
-
-_WORDS = re.compile(r"[a-z]+")
-_RESERVES = frozenset({"battery", "batt", "bat", "vbat", "vbatt", "accu", "akku"})
 
 
 def blank() -> State:
     """Return the state of a series that has seen nothing."""
     state = array("d", bytes(8 * SIZE))
-    state[SAME_LIMIT] = state[YOUNG_X] = state[YOUNG_Z] = inf
+    state[SAME_LIMIT] = inf
+    for feature in range(FEATURES):
+        state[LINE + feature] = inf
+    state[SENSE] = 1.0
     state[PROFILE:RECENT] = array("d", [nan] * HOURS)
     return state
-
-
-def is_reserve(metric: str) -> bool:
-    """Return whether ``metric`` is the charge of a battery: it rests for days and rises at once."""
-    return not _RESERVES.isdisjoint(_WORDS.findall(metric.casefold()))

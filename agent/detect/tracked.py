@@ -5,24 +5,26 @@ not judged; with the second in a row the series begins again, since what it lear
 """
 
 from itertools import pairwise
-from math import inf, isfinite
+from math import isfinite
 
 from agent.detect.limits import Bounds, Limit
+from agent.detect.nature import trait_of
+from agent.detect.settings import SENSITIVITY
 from agent.detect.state import (
-    COUNTER,
+    METER,
     PREV,
     QUANTUM,
     RECENT,
     RECENTS,
-    RESERVE,
     TOTAL,
+    TRAIT,
+    WARM,
     X_HI,
     X_LO,
-    YOUNG_X,
     State,
     blank,
-    is_reserve,
 )
+from agent.detect.tuning import UNTUNED, Tuning
 from agent.domain.metric_names import MetricClass, look_up
 from agent.domain.records import Reading
 from agent.domain.units import SAME, Conversion, conversion
@@ -43,19 +45,22 @@ class Series:
     __slots__ = (
         "bounds",
         "diagnostic",
+        "ignored",
         "limit",
         "metric",
         "odd",
         "pending",
         "said",
         "seen",
+        "sensitivity",
         "state",
+        "tuning",
         "unit",
         "was",
         "word",
     )
 
-    def __init__(self, metric: str, unit: str | None, limit: Limit | None) -> None:
+    def __init__(self, metric: str, unit: str | None, limit: Limit | None, tuning: Tuning = UNTUNED) -> None:
         self.metric = metric
         self.unit = unit
         self.seen = 0
@@ -67,11 +72,18 @@ class Series:
         self.odd = False  # whether the last reading was one of these
         self.diagnostic = look_up(metric).kind is not MetricClass.READING
         self.hold(limit)
+        self.tune(tuning)
         self.nature()
+
+    def tune(self, tuning: Tuning) -> None:
+        """Take the rule that holds for the series from now on."""
+        self.tuning = tuning
+        self.ignored = tuning.ignore
+        self.sensitivity = SENSITIVITY[tuning.sensitivity]  # the alarm lines are so many times as far
 
     def nature(self) -> None:
         """Note in the state the traits that follow from the metric's name."""
-        self.state[RESERVE] = float(is_reserve(self.metric))
+        self.state[TRAIT] = trait_of(self.metric)
 
     def hold(self, limit: Limit | None) -> None:
         """Take the limit that holds for the series from now on."""
@@ -118,7 +130,7 @@ class Series:
     @property
     def learning(self) -> bool:
         """Whether it is to be judged but is not yet."""
-        return self.state[YOUNG_X] == inf and not self.diagnostic
+        return not self.state[WARM] and not (self.diagnostic or self.ignored)
 
 
 def _goes_on(state: State, value: float) -> bool | None:
@@ -130,6 +142,6 @@ def _goes_on(state: State, value: float) -> bool | None:
     last = state[PREV]
     reach = max(STEPS * steps, CLOSE * abs(last), 2.0 * state[QUANTUM])
     low, high = state[X_LO], state[X_HI]
-    if not state[COUNTER] and low - reach <= value <= high + reach and abs(value) < SMALL * max(-low, high):
+    if not state[METER] and low - reach <= value <= high + reach and abs(value) < SMALL * max(-low, high):
         return None
     return abs(value - last) <= reach

@@ -1,32 +1,30 @@
 """The view of one series for prompt and page, and its learning progress."""
 
-from math import inf
+import math
 from statistics import median
 
-from agent.detect import profile
+from agent.detect import features, profile
 from agent.detect.limits import Bounds
 from agent.detect.settings import DetectSettings
 from agent.detect.state import (
     AT,
     BORN,
-    COUNTER,
+    BORN_AT,
+    METER,
     P01,
     P50,
     P99,
     PREV,
     PROFILED,
-    R_HI,
-    R_LO,
+    RANGE,
     RECENT,
     RECENTS,
     SPREAD,
     TOTAL,
-    UPKEEP_AT,
-    X_HI,
-    X_LO,
-    YOUNG_X,
+    WARM,
     State,
 )
+from agent.detect.upkeep import EVERY, INTRODUCED
 from agent.domain.records import Progress, SeriesView
 
 SECOND_KIND = 2.0
@@ -52,12 +50,12 @@ def view_series(
         metric=metric,
         unit=unit,
         n=seen,
-        warm=state[YOUNG_X] < inf,
+        warm=state[WARM] == 1.0,
         median=middle,
         p01=min(low, middle),
         p99=max(high, middle),
         spread=spread * profile.ABS_TO_SD,
-        usual=_usual(state) if state[YOUNG_X] < inf else None,
+        usual=_usual(state) if state[WARM] == 1.0 else None,
         limits=(None, None) if bounds is None else (bounds.low, bounds.high),
         recent=recent,
         last_at=state[AT],
@@ -72,23 +70,24 @@ def _recent(state: State, seen: int) -> tuple[float, ...]:
 
 
 def _usual(state: State) -> tuple[float, float]:
-    if state[COUNTER]:
-        return (state[PREV] + state[X_LO], state[PREV] + state[X_HI])
-    if state[PROFILED] and state[R_HI] > state[R_LO]:
-        base = profile.usual(state, state[AT])
-        return (base + state[R_LO], base + state[R_HI])
-    return (state[X_LO], state[X_HI])
+    if state[METER]:
+        return (state[PREV] + state[RANGE], state[PREV] + state[RANGE + 1])
+    base = profile.usual(state, state[AT]) if state[PROFILED] else 0.0
+    return features.expected(state, base)
 
 
 def count_readings(state: State, settings: DetectSettings) -> Progress:
-    """Return the progress of a series that is warming up.
+    """Return the progress of a series that is warming up, by readings or by time, whichever is farther.
 
     The warm-up ends at the next turn of the upkeep, up to 16 readings late; the reported count ends at
     ``needed``.
     """
-    total, needed = int(state[TOTAL]), settings.warm_readings
-    seen = max(0, total - int(state[BORN]))
-    until, span = None, state[AT] - state[UPKEEP_AT]
-    if not state[BORN] and total > 1 and span > 0.0:  # since its first reading
-        until = state[AT] + max(0, needed - seen) * span / (total - 1)
-    return Progress(min(seen, needed), needed, until)
+    needed = settings.warm_readings
+    seen = min(needed, max(0, int(state[TOTAL] - state[BORN])))
+    span, until = state[AT] - state[BORN_AT], None
+    if seen > 1 and span > 0.0:
+        pace = span / (seen - 1)
+        if needed * pace > settings.warm_s:
+            needed = max(seen, INTRODUCED + EVERY, math.ceil(settings.warm_s / pace))
+        until = state[AT] + (needed - seen) * pace
+    return Progress(seen, needed, until)

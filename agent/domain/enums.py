@@ -26,6 +26,7 @@ class DecodeReason(StrEnum):
     NEW_DEVICE_LIMIT = "new_device_limit"  # readable, but of one new device too many
     NEW_SERIES_LIMIT = "new_series_limit"  # the same of new metrics
     UNKNOWN_VERDICT = "unknown_verdict"  # feedback on a verdict that is not kept, or on more than one
+    COMMAND_LIMIT = "command_limit"  # a person's command, of too many in a short time
 
 
 class Handling(StrEnum):
@@ -134,8 +135,72 @@ class Grounding(StrEnum):
 
 
 class FindingEvent(StrEnum):
-    """The effect of a verdict on a finding."""
+    """The effect of a verdict or of a person's word on a finding."""
 
     OPENED = "opened"
     UPDATED = "updated"
     CLEARED = "cleared"
+
+
+class FindingState(StrEnum):
+    """The state of a finding, after verdicts and people."""
+
+    OPEN = "open"
+    ACKNOWLEDGED = "acknowledged"  # known: no more notices
+    SNOOZED = "snoozed"  # no notices until a time
+    CLEARED = "cleared"  # by normal windows
+    NORMAL_HERE = "normal_here"  # closed by a person: usual for this series
+    FORGOTTEN = "forgotten"  # closed by a person: the device is gone
+
+    @property
+    def closed(self) -> bool:
+        """Whether the finding is over."""
+        return self in _CLOSED
+
+
+_CLOSED = frozenset({FindingState.CLEARED, FindingState.NORMAL_HERE, FindingState.FORGOTTEN})
+
+
+class Do(StrEnum):
+    """A command of a person."""
+
+    ACK = "ack"
+    SNOOZE = "snooze"
+    NORMAL_HERE = "normal_here"
+    FALSE_ALARM = "false_alarm"
+    CONFIRMED = "confirmed"
+    FORGET = "forget"
+    MAINTENANCE = "maintenance"
+
+
+class CommandReason(StrEnum):
+    """Why a command was accepted or refused."""
+
+    DONE = "done"
+    REPEATED = "repeated"  # the answer of the first command with this id
+    INVALID = "invalid"  # not a command
+    TOO_MANY = "too_many"
+    ID_REUSED = "id_reused"  # another command had this id
+    UNKNOWN_FINDING = "unknown_finding"
+    UNKNOWN_DEVICE = "unknown_device"
+    CLOSED = "closed"  # the finding is over
+    LIMIT = "limit"  # a configured limit is not a person's to widen
+    NOTHING_CITED = "nothing_cited"  # the finding names no value that could be usual
+    BAD_TIME = "bad_time"  # in the past, or too far ahead
+
+
+class Cause(StrEnum):
+    """The common ground of the findings of an incident."""
+
+    DEVICE = "device"  # of one device
+    LINK = "link"  # offline by one availability topic: a gateway, a bridge, a last will
+    SILENCE = "silence"  # a third of a source fell silent together
+
+
+class IncidentEvent(StrEnum):
+    """A change of an incident."""
+
+    OPENED = "opened"
+    UPDATED = "updated"
+    MERGED = "merged"
+    CLOSED = "closed"

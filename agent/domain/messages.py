@@ -5,6 +5,13 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 
+class Reply(NamedTuple):
+    """The address of an answer, as the sender gave it: not checked, and bounded by the packet alone."""
+
+    topic: str
+    correlation: bytes | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Arrival:
     """One PUBLISH as it came off the wire, not yet journaled and not yet acknowledged."""
@@ -20,6 +27,7 @@ class Arrival:
     mono: float  # time.monotonic()
     properties: tuple[tuple[str, str], ...] = ()  # MQTT 5 user properties, in order
     identifiers: tuple[int, ...] = ()  # MQTT 5: of the subscriptions that this copy was sent for
+    reply: Reply | None = None  # MQTT 5: where the sender awaits an answer
 
 
 #: Reason of a receipt: a message of a device family that holds no value by intent, such as a join.

@@ -11,11 +11,16 @@ from typing import NamedTuple
 
 from agent.domain.enums import (
     AgentError as AgentError,
+    Cause as Cause,
+    CommandReason as CommandReason,
     DecodeError as DecodeError,
     DecodeReason as DecodeReason,
+    Do as Do,
     FindingEvent as FindingEvent,
+    FindingState as FindingState,
     Grounding as Grounding,
     Handling as Handling,
+    IncidentEvent as IncidentEvent,
     Reason as Reason,
     Severity as Severity,
     Source as Source,
@@ -32,6 +37,7 @@ from agent.domain.messages import (
     Outgoing as Outgoing,
     Posted as Posted,
     Receipt as Receipt,
+    Reply as Reply,
 )
 from agent.domain.outcome import Answer as Answer, Check as Check, Outcome as Outcome, Tokens as Tokens
 
@@ -78,7 +84,58 @@ class TimerRow:
     seconds: float | None = None  # an announced interval
 
 
-Row = MessageRow | TimerRow
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A person's command on a finding or a device. Times are agent time, seconds."""
+
+    do: Do
+    id: str = ""  # the sender's own: a repeat is answered and not done again
+    finding_id: str | None = None  # or its first characters
+    device: str | None = None  # of maintenance a glob
+    since: float | None = None
+    until: float | None = None
+    for_s: float | None = None  # in place of ``until``
+    note: str = ""  # one printable line
+
+
+class Seen(NamedTuple):
+    """The values of one metric and kind that the verdicts on a finding cited: the lowest and the highest."""
+
+    metric: str
+    kind: Kind
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class CommandOutcome:
+    """The outcome of a command: decided once, journaled with all that it changes in the detector."""
+
+    accepted: bool
+    reason: CommandReason
+    detail: str = ""  # in words, with advice
+    device: str | None = None
+    finding_id: str | None = None
+    state: FindingState | None = None  # of the finding, afterwards
+    until: float | None = None  # of a snooze or maintenance
+    allow: tuple[Seen, ...] = ()  # usual from now on
+    silence: tuple[float, float | None] | None = None  # the same of a silence: begin, and end if it is over
+    forget: bool = False
+    series: tuple[str, ...] = ()  # metrics that its finding cites
+
+
+@dataclass(frozen=True, slots=True)
+class CommandRow:
+    """A journaled command of a person, at its place in the sequence."""
+
+    seq: int
+    clock: float
+    command: Command
+    outcome: CommandOutcome | None = None  # None: to be decided
+    reply: Reply | None = None  # of this process only
+
+
+Row = MessageRow | TimerRow | CommandRow
 
 # ------------------------------------------------------------------------------------ detection
 
@@ -112,6 +169,7 @@ class Score:
     unchecked: str | None = None  # the unit of a limit that does not hold for the reading's own unit
     said: tuple[float, str] | None = None  # value and unit as sent, where the reading was converted
     unit_was: str | None = None  # another unit in which the series was learnt, "" for none: it is not judged
+    ignored: bool = False  # by the configuration: only a limit is checked
 
     @property
     def alarm(self) -> bool:
@@ -120,6 +178,7 @@ class Score:
 
 
 CALM = Score(0.0)
+IGNORED = Score(0.0, ignored=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +193,23 @@ class Silence:
     silent_s: float
     score: float
     offline: bool = False  # by its own word
+    usually: str = ""  # its usual silence that is the nearest, in words
+
+
+@dataclass(frozen=True, slots=True)
+class RhythmView:
+    """Knowledge of the silence of a device."""
+
+    gaps: int  # seen, at most those needed
+    needed: int
+    interval_s: float | None  # usual, None while it is not known
+    patience_s: float | None  # how long it may send nothing
+    rests: list[str]  # usual silences, in words
+    usual_until: float | None  # clock: its silence is usual until then
+    announced_s: float | None  # by the device's family
+    expected_s: float | None  # by the configuration
+    quiet: list[str]  # hours, by the configuration
+    muted: bool  # silence is never reported, by the configuration
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +236,9 @@ class SeriesView:
     unit_was: str | None = None  # the unit before it began again, "" for none; while it is learning
     diagnostic: bool = False  # kept and shown, not judged
     word: str | None = None  # behind the last value, as sent
+    ignored: bool = False  # by the configuration: only a limit is checked
+    sensitivity: str = "normal"
+    tuned_by: str | None = None  # the rule of the configuration that holds for it
 
 
 # -------------------------------------------------------------------------------------- windows
@@ -270,11 +349,12 @@ class Verdict:
     created: float
     request_id: str | None = None  # of the call, None when none was made
     reason_detail: str | None = None
+    incident_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """An anomaly of one device that opens, is updated and clears over many verdicts."""
+    """An anomaly of one device that opens, is updated and clears, by verdicts or by a person's word."""
 
     id: str
     device: str
@@ -284,6 +364,45 @@ class Finding:
     last_reviewed: float  # clock of the last review by the model, or of the opening
     normal_streak: int = 0
     verdicts: int = 1
+    state: FindingState = FindingState.OPEN
+    until: float | None = None  # clock at which a snooze ends
+    maintenance: bool = False  # its device was under maintenance at its last anomaly
+    limit: bool = False  # a configured limit was broken
+    seen: tuple[Seen, ...] = ()  # at most 5
+    silent_since: float | None = None  # clock of the last reading before a silence
+    silent_to: float | None = None  # of the first window after it
+    incident: str | None = None
+
+    def state_at(self, clock: float) -> FindingState:
+        """Return the state; a snooze that is over is none."""
+        over = self.state is FindingState.SNOOZED and (self.until is None or self.until <= clock)
+        return FindingState.OPEN if over else self.state
+
+    def quiet(self, clock: float) -> bool:
+        """Whether people want no notice of it."""
+        return self.maintenance or self.state_at(clock) is not FindingState.OPEN
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The origin of a device: its source, and the availability topic that last called it offline."""
+
+    source: str
+    link: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """Findings with one cause. Those that are still open name it; a merged one names the older."""
+
+    id: str
+    opened: float  # clock
+    cause: Cause
+    severity: Severity  # the highest so far
+    devices: int = 1  # ever
+    place: Place | None = None  # of its silences
+    merged_into: str | None = None
+    closed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,3 +419,7 @@ class Recovered:
     findings: tuple[Finding, ...] = ()
     sealed_to: dict[str, int] = field(default_factory=dict)  # device -> highest sealed seq
     snapshot_clock: float | None = None  # of the snapshot, else of the first row that is there
+    closed: tuple[Finding, ...] = ()  # findings that are over, oldest first, as far as they are kept
+    commands: tuple[CommandRow, ...] = ()  # decided ones that are kept, oldest first
+    incidents: tuple[Incident, ...] = ()  # open ones, oldest first
+    told: dict[str, bytes] = field(default_factory=dict)  # open finding -> last verdict that is an anomaly

@@ -18,7 +18,7 @@ DIGITS: Final = 12  # of a converted value: 68 degF is 20 degC, not 20.000000000
 _TABLE: Final = """
 temperature
   degC 1 273.15 °C C c Cel celsius deg_C degreeC degrees_C oC *C
-  degF 0.5555555555555556 255.3722222222222 °F F f fahrenheit deg_F [degF] degreeF oF
+  degF 0.5555555555555556 255.3722222222222 FAH °F F f fahrenheit deg_F [degF] degreeF oF
   K 1 0 kelvin °K
 fraction
   % 1 0 percent pct prozent %RH %rH RH rF %rF %r.H. %EL %LEL vol% Vol.-% percentage
@@ -87,6 +87,7 @@ pressure
   inHg 3386.38864034 0 [in_i'Hg]
   inH2O 249.08891 0 inWC
   mmH2O 9.80665 0 mmWS
+  mH2O 9806.65 0 mWS mWC mWG
 length
   m 1 0 meter metre meters metres
   mm 1e-3 0

@@ -10,6 +10,9 @@ from agent.decode.family import Note, Skip, Skipped, only_device
 from agent.domain.records import (
     NOTHING_READ,
     Arrival,
+    Command,
+    CommandReason,
+    CommandRow,
     DecodeError,
     DecodeReason,
     Handling,
@@ -21,14 +24,17 @@ from agent.domain.records import (
     TimerKind,
     TimerRow,
 )
-from agent.journal import feedback
+from agent.journal import commands, feedback
 from agent.journal.announced import Announced
 from agent.journal.clocks import Clocks
 from agent.journal.codec import Insertion
+from agent.journal.commands import CommandRate, Refusal
+from agent.journal.places import Places
 from agent.journal.redelivery import MessageIds, Redelivery, digest_of
 from agent.journal.sequence import RowSequence
 from agent.journal.series import Newcomers, SeriesTable
 from agent.journal.source_tally import (
+    COMMAND,
     DUPLICATE,
     FEEDBACK,
     FRUITLESS,
@@ -42,6 +48,7 @@ from agent.journal.source_tally import (
 )
 from agent.journal.stats import Tally
 from agent.journal.unread import MESSAGE, Unread
+from agent.verdict.command import CommandError
 from agent.verdict.feedback import Feedback, Noted
 
 _MAX_QUARANTINE_BYTES = 256 * 1024
@@ -107,7 +114,7 @@ class Decoded(Protocol):
     def off_s(self) -> float | None: ...  # of a time that was not believed, from receipt
 
 
-Decode = Callable[[Arrival], Decoded | Feedback]
+Decode = Callable[[Arrival], Decoded | Feedback | Command]
 
 
 class Intake:
@@ -124,6 +131,8 @@ class Intake:
         unread: Unread,
         clocks: Clocks,
         announced: Announced,
+        command_rate: CommandRate,
+        places: Places,
         sequence: RowSequence,
         rows: list[Row],
     ) -> None:
@@ -139,6 +148,8 @@ class Intake:
         self._unread = unread
         self._clocks = clocks
         self._announced = announced
+        self._command_rate = command_rate
+        self._places = places
         self._sequence = sequence
         self._messages: list[tuple[object, ...]] = []
         self._readings: list[tuple[object, ...]] = []
@@ -146,6 +157,8 @@ class Intake:
         self._timers: list[tuple[object, ...]] = []
         self._quarantine: list[tuple[object, ...]] = []
         self._feedback: list[tuple[Feedback, Arrival]] = []
+        self._commands: list[tuple[CommandRow, float]] = []  # with their time of receipt
+        self.refusals: list[Refusal] = []  # of commands that are not journaled
         self.receipts: list[tuple[Posted, Receipt]] = []
         self._receipt: Receipt | None = None  # of the message that is taken, if its rows do not give it
         self.noted: tuple[Noted, ...] = ()  # what became of the feedback, once it is inserted
@@ -181,6 +194,8 @@ class Intake:
         _HISTORY.run(connection, self._history)
         self._clocks.insert(connection)
         _TIMERS.run(connection, self._timers)
+        commands.insert(connection, self._commands)
+        self._places.insert()
         self._redelivery.insert(connection)
         received = [(one, arrival.received) for one, arrival in self._feedback]
         self.noted = feedback.keep(connection, received)
@@ -240,11 +255,16 @@ class Intake:
             if isinstance(decoded, Feedback):
                 self._note_feedback(arrival, decoded)
                 outcome = FEEDBACK
+            elif isinstance(decoded, Command):
+                self._note_command(arrival, decoded)
+                outcome = COMMAND
             else:
                 source = decoded.source or ""
                 outcome = self._journal(arrival, decoded)
                 if decoded.skipped:
                     self.texts.append((arrival, False))
+        except CommandError as error:
+            self._refuse_command(arrival, error)
         except DecodeError as error:
             source = error.source or source
             self._note_refused(arrival, error)
@@ -336,6 +356,7 @@ class Intake:
         one.readings += len(live)
         one.history += len(history)
         self._unread.clear(readings)
+        self._places.take_readings(source or "", {reading.device for reading in live})
         self._note_announced(arrival, decoded, live)
         return decoded.handling if live else HISTORY
 
@@ -381,7 +402,7 @@ class Intake:
         one.times += any(note in _TIMES for note in decoded.notes)
         read = bool(decoded.readings)
         device = only_device(decoded.readings, decoded.heard) or decoded.device or ""
-        for name, why, own in decoded.skipped:
+        for name, why, own, _word in decoded.skipped:
             one.skipped[why] = one.skipped.get(why, 0) + 1
             if why not in INTENDED and not (read and why is Skip.TEXT):
                 shown = _printable(name[:_MAX_SHOWN])
@@ -449,6 +470,29 @@ class Intake:
         else:
             self._feedback.append((feedback, arrival))
 
+    def _note_command(self, arrival: Arrival, command: Command) -> None:
+        """Journal a person's command at its place in the sequence; too many at once are refused."""
+        if arrival.retain:
+            self.tally.retained_ignored += 1
+            return
+        if not self._command_rate.admit(arrival.mono):
+            error = CommandError(DecodeReason.COMMAND_LIMIT, "too many commands; send at most one a second")
+            error.command_id = command.id
+            raise error
+        seq, clock = self._sequence.take(arrival.mono)
+        row = CommandRow(seq, clock, command, reply=arrival.reply)
+        self._commands.append((row, arrival.received))
+        self._rows.append(row)
+
+    def _refuse_command(self, arrival: Arrival, error: CommandError) -> None:
+        if arrival.retain or not arrival.payload:  # an empty one deletes a retained one
+            self.tally.retained_ignored += 1
+            return
+        flood = error.reason is DecodeReason.COMMAND_LIMIT
+        reason = CommandReason.TOO_MANY if flood else CommandReason.INVALID
+        self.refusals.append((arrival.reply, error.command_id, reason, error.detail))
+        self._put_aside(arrival, error.reason, error.detail)
+
     def _note_states(self, arrival: Arrival, decoded: Decoded) -> None:
         """Journal the states of a message: of the device that it names, and of others."""
         states = decoded.states
@@ -461,6 +505,7 @@ class Intake:
             seq, clock = self._sequence.take(arrival.mono)
             self._timers.append((seq, kind.value, device, clock, None))
             self._rows.append(TimerRow(seq, clock, kind, device))
+            self._places.take_state(decoded.source or "", device, None if online else arrival.topic)
             self.tally.states += 1
 
     def _put_aside(self, arrival: Arrival, reason: DecodeReason, detail: str) -> None:

@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from agent.verdict.feedback import REPEAT, Feedback, Noted
 
@@ -51,11 +51,46 @@ def _short(feedback: Feedback) -> str:
     return f"feedback on {feedback.verdict_id[:64]}"
 
 
+Word = tuple[str, str, str, str]  # device, metric, finding, outcome
+
+
+def read_words(connection: sqlite3.Connection) -> Iterator[Word]:
+    """Yield the feedback on the first reading that each verdict cites, oldest first."""
+    if not _has_table(connection):
+        return
+    rows = connection.execute(
+        "SELECT f.outcome, v.body FROM feedback f JOIN verdicts v ON v.id = f.verdict ORDER BY f.received"
+    )
+    for outcome, body in rows:
+        verdict = json.loads(body)
+        for reading in verdict["evidence"][:1]:
+            about = verdict["finding_id"] or verdict["id"]
+            yield verdict["device"], reading["metric"], about, outcome
+
+
+def count(words: Iterable[Word]) -> dict[tuple[str, str], tuple[int, int]]:
+    """Return by device and metric how many findings are false alarms, and how many are confirmed.
+
+    The last word on a finding counts.
+    """
+    said: dict[tuple[str, str], dict[str, str]] = {}
+    for device, metric, finding, outcome in words:
+        said.setdefault((device, metric), {})[finding] = outcome
+    return {
+        series: (list(last.values()).count("false_alarm"), list(last.values()).count("confirmed"))
+        for series, last in said.items()
+    }
+
+
 def read(connection: sqlite3.Connection, verdict_id: str) -> list[dict[str, object]]:
     """Return the feedback on a verdict, oldest first; times of receipt are Unix seconds."""
-    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'feedback'").fetchone() is None:
+    if not _has_table(connection):
         return []
     rows = connection.execute(
         "SELECT outcome, note, received FROM feedback WHERE verdict = ? ORDER BY received", (verdict_id,)
     )
     return [{"outcome": outcome, "note": note, "received": received} for outcome, note, received in rows]
+
+
+def _has_table(connection: sqlite3.Connection) -> bool:
+    return connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'feedback'").fetchone() is not None

@@ -3,10 +3,12 @@
 import json
 import sqlite3
 from collections.abc import Sequence
+from typing import Any
 
-from agent.domain.records import Finding, Kind, Severity
+from agent.domain.records import Finding, FindingState, Kind, Severity
+from agent.journal.commands import decode_seen
 
-_MAX_SEARCHED = 20_000  # verdicts that are searched for findings of a version without the table
+_STATES_SINCE = 7  # version of the tables; an older journal may be read before the agent migrates it
 # Made when the first finding opens; other versions leave it alone, so the version stays.
 _LAST_VERDICTS = (
     "CREATE TABLE IF NOT EXISTS told(finding TEXT PRIMARY KEY, verdict BLOB NOT NULL) WITHOUT ROWID"
@@ -17,13 +19,13 @@ def write(
     connection: sqlite3.Connection,
     finding: Finding,
     *,
-    cleared: bool,
-    verdict: bytes | None,
+    verdict: bytes | None = None,
     clock: float,
 ) -> None:
-    """Write a finding as it is now; keep a ``verdict`` that calls it an anomaly until it is cleared."""
+    """Write a finding as it is now; keep a ``verdict`` that calls it an anomaly until it is over."""
+    closed = finding.state.closed
     connection.execute(
-        "INSERT OR REPLACE INTO findings VALUES (?,?,?,?,?,?,?,?,?,?)",
+        "INSERT OR REPLACE INTO findings VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
         (
             finding.id,
             finding.device,
@@ -33,11 +35,13 @@ def write(
             finding.last_reviewed,
             finding.normal_streak,
             finding.verdicts,
-            cleared,
+            closed,
             clock,
+            finding.state.value,
+            _encode_life(finding),
         ),
     )
-    if cleared:
+    if closed:
         if _has_last_verdicts(connection):
             connection.execute("DELETE FROM told WHERE finding = ?", (finding.id,))
     elif verdict is not None:
@@ -45,46 +49,57 @@ def write(
         connection.execute("INSERT OR REPLACE INTO told VALUES (?, ?)", (finding.id, verdict))
 
 
-def read(connection: sqlite3.Connection, *, cleared: bool = False) -> tuple[Finding, ...]:
-    """Return the open or the cleared findings, oldest first."""
+def read(connection: sqlite3.Connection, *, closed: bool = False) -> tuple[Finding, ...]:
+    """Return the open findings, or those that are over, oldest first."""
+    old = connection.execute("PRAGMA user_version").fetchone()[0] < _STATES_SINCE
+    states = "CASE WHEN cleared THEN 'cleared' ELSE 'open' END, '{}'" if old else "state, life"
     rows = connection.execute(
-        "SELECT id, device, kind, severity, opened, last_reviewed, normal_streak, verdicts FROM findings"
-        " WHERE cleared = ? ORDER BY opened, id",
-        (cleared,),
+        f"SELECT {states}, id, device, kind, severity, opened, last_reviewed, normal_streak, verdicts"  # noqa: S608 - ours
+        f" FROM findings WHERE cleared = ? ORDER BY {'clock' if closed else 'opened'}, id",
+        (closed,),
     )
     return tuple(
-        Finding(finding_id, device, Kind(kind), Severity(severity), *rest)
-        for finding_id, device, kind, severity, *rest in rows
+        Finding(
+            finding_id,
+            device,
+            Kind(kind),
+            Severity(severity),
+            *rest,
+            **_decode_life(state, life),
+        )
+        for state, life, finding_id, device, kind, severity, *rest in rows
     )
+
+
+def _encode_life(finding: Finding) -> str:
+    life = {
+        "until": finding.until,
+        "maintenance": finding.maintenance,
+        "limit": finding.limit,
+        "seen": finding.seen,
+        "silent_since": finding.silent_since,
+        "silent_to": finding.silent_to,
+        "incident": finding.incident,
+    }
+    return json.dumps({key: value for key, value in life.items() if value}, separators=(",", ":"))
+
+
+def _decode_life(state: str, text: str) -> dict[str, Any]:
+    life: dict[str, Any] = {**json.loads(text), "state": FindingState(state)}
+    if "seen" in life:
+        life["seen"] = decode_seen(life["seen"])
+    return life
 
 
 def last_verdicts(connection: sqlite3.Connection, findings: Sequence[Finding]) -> dict[str, bytes]:
-    """Return the verdicts of ``findings`` by finding id, as far as they are known."""
-    found: dict[str, bytes] = {}
-    if _has_last_verdicts(connection):
-        for one in findings:
-            row = connection.execute("SELECT verdict FROM told WHERE finding = ?", (one.id,)).fetchone()
-            if row is not None:
-                found[one.id] = bytes(row[0])
-    missing = {one.device: one.id for one in findings if one.id not in found}
-    if missing:
-        found |= _search(connection, missing)
-    return found
-
-
-def _search(connection: sqlite3.Connection, missing: dict[str, str]) -> dict[str, bytes]:
-    """Look through the kept verdicts, newest first; ``missing`` is finding ids by device."""
-    found: dict[str, bytes] = {}
-    rows = connection.execute("SELECT n, device FROM verdicts ORDER BY n DESC LIMIT ?", (_MAX_SEARCHED,))
-    for n, device in rows.fetchall():
-        if device not in missing:
-            continue
-        body = bytes(connection.execute("SELECT body FROM verdicts WHERE n = ?", (n,)).fetchone()[0])
-        verdict = json.loads(body)
-        if verdict["finding_id"] == missing[device] and verdict["status"] == "anomaly":
-            found[missing.pop(device)] = body
-            if not missing:
-                break
+    """Return the verdicts that are kept of ``findings``, by finding id."""
+    if not _has_last_verdicts(connection):
+        return {}
+    found = {}
+    for one in findings:
+        row = connection.execute("SELECT verdict FROM told WHERE finding = ?", (one.id,)).fetchone()
+        if row is not None:
+            found[one.id] = bytes(row[0])
     return found
 
 

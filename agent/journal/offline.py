@@ -12,7 +12,9 @@ from agent.domain.records import Arrival, Row, TimerKind, TimerRow
 from agent.journal.announced import Announced
 from agent.journal.arrivals import Decode, Intake
 from agent.journal.clocks import Clocks
+from agent.journal.commands import CommandRate
 from agent.journal.family_tables import Families
+from agent.journal.places import Places
 from agent.journal.redelivery import MessageIds, Redelivery
 from agent.journal.schema import migrate
 from agent.journal.sequence import AgentClock, RowSequence
@@ -49,6 +51,8 @@ class OfflineIntake:
         self._unread = Unread(knows=knows)
         self._clocks = Clocks(connection)
         self._announced = Announced(knows=knows)
+        self._command_rate = CommandRate()
+        self._places = Places(connection)
         self._rows: list[Row] = []
         self._accepted = 0
         self._intake = self._begin()
@@ -63,6 +67,8 @@ class OfflineIntake:
             unread=self._unread,
             clocks=self._clocks,
             announced=self._announced,
+            command_rate=self._command_rate,
+            places=self._places,
             sequence=self._sequence,
             rows=self._rows,
         )
@@ -99,6 +105,7 @@ class OfflineIntake:
             self._unread,
             self._clocks,
             self._announced,
+            self._places,
         )
         for part in parts:
             part.commit()

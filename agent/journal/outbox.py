@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from agent.domain.records import Outgoing, Window
+from agent.domain.records import Outgoing
 from agent.journal.codec import decode_properties, encode_properties
 from agent.journal.schema import ACKED, SETTLED, UNDELIVERABLE
 from agent.testing.failpoint import failpoint
@@ -26,16 +26,16 @@ class Outbox:
         self._connection = connection
         self._now = now
 
-    def add(self, window: Window, messages: Sequence[Outgoing]) -> list[Outgoing]:
-        """Queue the messages of a window's verdict; return them with their ids."""
+    def add(self, messages: Sequence[Outgoing], *, device: str, verdict: str = "") -> list[Outgoing]:
+        """Queue the messages of a verdict, or of none, about a device; return them with their ids."""
         added, clock = [], self._now()
         for message in messages:
             cursor = self._connection.execute(
                 "INSERT INTO outbox(verdict, device, sink, key, payload, retain, properties, not_before,"
                 " settles, clock) VALUES (?,?,?,?,?,?,?,?,?,?)",
                 (
-                    window.id,
-                    window.device,
+                    verdict,
+                    device,
                     message.sink,
                     message.key,
                     message.payload,
@@ -162,7 +162,9 @@ class Outbox:
         )
 
     def settle(self, verdict_id: str) -> None:
-        """Close a verdict that waits for no delivery any more."""
+        """Close a verdict that waits for no delivery any more; a message of none closes nothing."""
+        if not verdict_id:
+            return
         waiting, given_up = self._connection.execute(
             "SELECT count(*) FILTER (WHERE NOT given_up), total(given_up) FROM outbox"
             " WHERE verdict = ? AND settles",

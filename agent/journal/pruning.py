@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Callable
 
+from agent.journal import commands
 from agent.journal.clocks import Clocks
 from agent.journal.schema import CONCLUDED, SEALED
 from agent.journal.sequence import RowSequence
@@ -60,6 +61,9 @@ class Pruner:
         batches = self._drop_batches(connection, cutoff, early=early)
         aside = self._drop_quarantine(connection, cutoff, early=early and not verdicts + batches)
         connection.execute("DELETE FROM findings WHERE cleared AND clock < ?", (cutoff,))
+        connection.execute("DELETE FROM incidents WHERE closed AND clock < ?", (cutoff,))
+        connection.execute("DELETE FROM outbox WHERE verdict = '' AND given_up AND clock < ?", (cutoff,))
+        commands.prune(connection, watermark=watermark, cutoff=cutoff, now=self._now(), early=early)
         series = self._drop_series(connection, early=early)
         gone = rows + verdicts + batches + aside + series
         if gone:

@@ -11,16 +11,17 @@ import os
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 from urllib.parse import quote
 
-from agent.domain.records import Finding, MessageRow, Row, Window
-from agent.journal import feedback, findings
+from agent.domain.records import CommandRow, Finding, MessageRow, Row, Window
+from agent.journal import commands, feedback, findings
 from agent.journal.clocks import Faulty, read_faults
 from agent.journal.codec import decode_window
 from agent.journal.errors import JournalCorruptError, JournalError, is_damage
@@ -97,6 +98,7 @@ class OutboxRecord:
 _STATES = ("waiting", "acknowledged", "undeliverable")
 _WINDOW_STATES = ("sealed", "concluded", "settled")
 _CLOCKS_SINCE = 6
+_PEOPLE_SINCE = 7
 _SINKS_SINCE = 4  # version of the tables; an older journal may be read before the agent migrates it
 _OUTBOX_BEFORE = (
     "(SELECT id, verdict, 'mqtt' AS sink, topic AS key, payload, clock, refused, given_up,"
@@ -113,6 +115,7 @@ class Reader:
         self._path = path
         self._cleanup = cleanup
         self._version = connection.execute("PRAGMA user_version").fetchone()[0]
+        self._people = ("commands",) if self._version >= _PEOPLE_SINCE else ()
         self._outbox = "outbox" if self._version >= _SINKS_SINCE else _OUTBOX_BEFORE
 
     @classmethod
@@ -170,6 +173,7 @@ class Reader:
             "messages",
             "readings",
             "timer_events",
+            *self._people,
             "quarantine",
             "windows",
             "batches",
@@ -199,10 +203,6 @@ class Reader:
         row = self._connection.execute("SELECT refused FROM outbox WHERE id = ?", (outbox_id,)).fetchone()
         return None if row is None or row[0] is None else float(row[0])
 
-    def told_of(self, of: Sequence[Finding]) -> dict[str, bytes]:
-        """Return for each open finding the last verdict that called its device anomalous, as its bytes."""
-        return findings.last_verdicts(self._connection, of)
-
     def devices(self) -> list[str]:
         """Return the devices that have sent a reading, also those without one that is kept."""
         return [
@@ -219,7 +219,7 @@ class Reader:
 
     def last_clock(self) -> float:
         """Return agent time of the newest row of the sequence, 0.0 without one."""
-        tables = "messages", "timer_events"
+        tables = ("messages", "timer_events", *self._people)
         return max(_newest(self._connection, table) for table in tables)
 
     def first_seq(self) -> int | None:
@@ -281,9 +281,18 @@ class Reader:
         ):
             yield _batch(row)
 
-    def findings(self, *, cleared: bool = False) -> tuple[Finding, ...]:
-        """Return the open findings, or with ``cleared`` those that are kept after their end."""
-        return findings.read(self._connection, cleared=cleared)
+    def findings(self, *, closed: bool = False) -> tuple[Finding, ...]:
+        """Return the open findings, or with ``closed`` those that are kept after their end."""
+        return findings.read(self._connection, closed=closed)
+
+    def commands(self) -> tuple[CommandRow, ...]:
+        """Return the decided commands of people, oldest first."""
+        return commands.read_decided(self._connection) if self._people else ()
+
+    def feedback_by_series(self) -> dict[tuple[str, str], tuple[int, int]]:
+        """Return by device and metric how many findings people called false alarms, and confirmed."""
+        of_findings = commands.read_words(self._connection) if self._people else ()
+        return feedback.count(chain(feedback.read_words(self._connection), of_findings))
 
     # -------------------------------------------------------------------------- what did not go on
 

@@ -15,11 +15,14 @@ from agent.domain.records import (
     TimerRow,
     Window,
 )
-from agent.journal import findings
+from agent.journal import commands, findings, incidents
 from agent.journal.codec import decode_window
 from agent.journal.schema import SEALED
+from agent.journal.sequence import TABLES
 
 _CHUNK = 500
+MAX_CLOSED = 1000  # findings that are over
+MAX_TOLD = 1000  # open findings whose last verdict is read
 MAX_PENDING = 2000  # windows that are still asked about; some 5 KB each
 
 
@@ -29,6 +32,7 @@ def recover(connection: sqlite3.Connection) -> Recovered:
     seq, floor = (0, 0) if snapshot is None else (int(snapshot[0]), int(snapshot[2]))
     windows, attempts, overdue = _read_pending(connection)
     batches, audits = _read_batches(connection)
+    found = findings.read(connection)
     return Recovered(
         snapshot=None if snapshot is None else bytes(snapshot[1]),
         snapshot_seq=seq,
@@ -37,12 +41,16 @@ def recover(connection: sqlite3.Connection) -> Recovered:
         attempts=attempts,
         batches=batches,
         audits=audits,
-        findings=findings.read(connection),
+        findings=found,
         # From the floor on: what the snapshot still has open may be sealed although no reading came since.
         sealed_to=dict(
             connection.execute("SELECT device, max(hi) FROM windows WHERE hi >= ? GROUP BY device", (floor,))
         ),
         snapshot_clock=_first_clock(connection) if snapshot is None else float(snapshot[3]),
+        closed=findings.read(connection, closed=True)[-MAX_CLOSED:],
+        commands=commands.read_decided(connection),
+        incidents=incidents.read(connection),
+        told=findings.last_verdicts(connection, found[-MAX_TOLD:]),
     )
 
 
@@ -94,13 +102,21 @@ def _first_clock(connection: sqlite3.Connection) -> float | None:
     """Return the clock of the first row of the sequence, or None."""
     clocks = [
         row[0]
-        for table in ("messages", "timer_events")
+        for table in TABLES
         for row in connection.execute(f"SELECT clock FROM {table} ORDER BY seq LIMIT 1")  # noqa: S608  - our own table names
     ]
     return min(clocks, default=None)
 
 
+_PEOPLE_SINCE = 7
 _WORDS_SINCE = 6  # version of the tables; an older journal may be read before the agent migrates it
+
+
+_PERSON = "person"
+_COMMANDS = (
+    " UNION ALL SELECT seq, clock, NULL, 0, 'person', NULL, NULL FROM commands"
+    " WHERE seq > :after AND seq <= :upto"
+)
 
 
 def read_rows(connection: sqlite3.Connection, *, after: int, upto: int) -> Iterator[Row]:
@@ -120,7 +136,8 @@ class _SeriesNames:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._names: dict[int, tuple[str, str, str | None, str | None]] = {}
-        self.old = connection.execute("PRAGMA user_version").fetchone()[0] < _WORDS_SINCE
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        self.old, self.without_people = version < _WORDS_SINCE, version < _PEOPLE_SINCE
 
     def __getitem__(self, series: int) -> tuple[str, str, str | None, str | None]:
         found = self._names.get(series)
@@ -150,11 +167,12 @@ class _SeriesNames:
 
 def _read_chunk(connection: sqlite3.Connection, names: _SeriesNames, after: int, upto: int) -> list[Row]:
     seconds = "NULL" if names.old else "seconds"
+    people = "" if names.without_people else _COMMANDS
     heads = connection.execute(
         "SELECT seq, clock, nullif(traceparent, ''), seed, NULL, NULL, NULL FROM messages"  # noqa: S608 - ours
         " WHERE seq > :after AND seq <= :upto"
         f" UNION ALL SELECT seq, clock, NULL, 0, kind, device, {seconds} FROM timer_events"
-        " WHERE seq > :after AND seq <= :upto"
+        f" WHERE seq > :after AND seq <= :upto{people}"
         " ORDER BY seq LIMIT :limit",
         {"after": after, "upto": upto, "limit": _CHUNK},
     ).fetchall()
@@ -163,9 +181,12 @@ def _read_chunk(connection: sqlite3.Connection, names: _SeriesNames, after: int,
     span = heads[0][0], heads[-1][0]
     readings = names.readings("readings", *span)
     history = {} if names.old else names.readings("history", *span)
+    said = {} if names.without_people else commands.read(connection, after=span[0] - 1, upto=span[1])
     return [
         MessageRow(seq, clock, readings.get(seq, ()), traceparent, bool(seed), history.get(seq, ()))
         if kind is None
+        else said[seq]
+        if kind == _PERSON
         else TimerRow(seq, clock, TimerKind(kind), device, announced)
         for seq, clock, traceparent, seed, kind, device, announced in heads
     ]

@@ -100,7 +100,30 @@ ALTER TABLE series ADD COLUMN word TEXT;
 ALTER TABLE timer_events ADD COLUMN seconds REAL
 """
 
-STEPS: Final[Mapping[int, str]] = {1: FIRST, 2: GIVEN_UP, 3: PLACES, 4: SINKS, 5: HEARD, 6: TIMES}
+#: Commands of people, states of findings, incidents, and the source and link of each device.
+PEOPLE = """
+CREATE TABLE commands(
+  seq INTEGER PRIMARY KEY, clock REAL NOT NULL, received REAL NOT NULL, needed_to REAL NOT NULL,
+  body TEXT NOT NULL, outcome TEXT);
+ALTER TABLE findings ADD COLUMN state TEXT NOT NULL DEFAULT 'open';
+ALTER TABLE findings ADD COLUMN life TEXT NOT NULL DEFAULT '{}';
+UPDATE findings SET state = 'cleared' WHERE cleared;
+UPDATE findings SET life = '{"limit":true}' WHERE kind = 'out_of_range';
+CREATE TABLE incidents(
+  id TEXT PRIMARY KEY, body TEXT NOT NULL, closed INTEGER NOT NULL, clock REAL NOT NULL) WITHOUT ROWID;
+CREATE INDEX incidents_open ON incidents(closed, clock);
+CREATE TABLE devices(device TEXT PRIMARY KEY, source TEXT NOT NULL, link TEXT) WITHOUT ROWID
+"""
+
+STEPS: Final[Mapping[int, str]] = {
+    1: FIRST,
+    2: GIVEN_UP,
+    3: PLACES,
+    4: SINKS,
+    5: HEARD,
+    6: TIMES,
+    7: PEOPLE,
+}
 VERSION: Final = max(STEPS)
 
 

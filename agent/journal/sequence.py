@@ -5,6 +5,8 @@ from collections.abc import Callable
 
 from agent.journal.schema import read_meta, write_meta
 
+TABLES = ("messages", "timer_events", "commands")  # of the rows of the sequence
+
 
 class AgentClock:
     """Unix seconds at start, at least the last journaled clock, then the monotonic clock's pace.
@@ -70,7 +72,7 @@ class RowSequence:
 def last_row(connection: sqlite3.Connection) -> tuple[int, float]:
     """Return seq and clock of the last row that was ever committed."""
     found = [(int(read_meta(connection, "seq") or 0), float(read_meta(connection, "clock") or 0.0))]
-    for table in ("messages", "timer_events"):
+    for table in TABLES:
         row = connection.execute(f"SELECT seq, clock FROM {table} ORDER BY seq DESC LIMIT 1").fetchone()  # noqa: S608  - our own table names
         if row is not None:
             found.append((int(row[0]), float(row[1])))

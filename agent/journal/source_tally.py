@@ -17,6 +17,7 @@ IGNORED: Final = "ignored"  # retained, and the source ignores these
 DUPLICATE: Final = "duplicate"  # known by the publisher's own id
 REDELIVERED: Final = "redelivered"
 FEEDBACK: Final = "feedback"
+COMMAND: Final = "command"
 
 #: Outcomes of a message; the counts of all add up to the messages received.
 OUTCOMES: Final[tuple[str, ...]] = (
@@ -35,6 +36,7 @@ OUTCOMES: Final[tuple[str, ...]] = (
     DUPLICATE,
     REDELIVERED,
     FEEDBACK,
+    COMMAND,
 )
 MAIN_OUTCOMES: Final = 4  # the first ones: of the sources' own messages
 #: Outcomes of messages that should have held a reading.

@@ -8,10 +8,21 @@ import json
 import sqlite3
 from collections.abc import Callable, Collection, Sequence
 
-from agent.domain.records import Batch, Finding, Outgoing, Row, TimerKind, TimerRow, Window
-from agent.journal import findings
+from agent.domain.records import (
+    Batch,
+    CommandOutcome,
+    Finding,
+    Incident,
+    Outgoing,
+    Row,
+    TimerKind,
+    TimerRow,
+    Window,
+)
+from agent.journal import commands, findings, incidents
 from agent.journal.codec import encode_window
 from agent.journal.outbox import Outbox
+from agent.journal.places import Places
 from agent.journal.pruning import Pruner
 from agent.journal.schema import CONCLUDED, SEALED, WAITING, write_meta
 from agent.journal.sequence import RowSequence
@@ -30,6 +41,7 @@ class Store:
         wall: Callable[[], float],
         rows: list[Row],
         passed: list[str],
+        places: Places,
     ) -> None:
         self.rows = rows  # of this transaction, for the analyst
         self.passed = passed  # failpoints to pass once it is committed
@@ -37,6 +49,7 @@ class Store:
         self._connection = connection
         self._sequence = sequence
         self._pruner = pruner
+        self._places = places
         self._wall = wall
 
     # -------------------------------------------------------------------------------- the sequence
@@ -127,12 +140,15 @@ class Store:
         window: Window,
         verdict: bytes,
         finding: Finding | None,
-        cleared: bool,
         outgoing: Sequence[Outgoing],
         detail: bytes | None = None,
         anomaly: bool = False,
+        moved: Sequence[Finding] = (),
+        changed: Sequence[Incident] = (),
     ) -> list[Outgoing]:
-        """Commit the one verdict of a window with its finding and what is to be published.
+        """Commit the one verdict of a window with its finding, incidents and what is to be published.
+
+        ``moved`` are other findings that changed their incident.
 
         The first content wins: for a window that has a verdict nothing changes and nothing is returned. Else
         ``outgoing`` comes back with its ids in the outbox.
@@ -151,12 +167,44 @@ class Store:
         self._connection.execute("UPDATE windows SET state = ? WHERE id = ?", (CONCLUDED, window.id))
         if finding is not None:
             kept = verdict if anomaly else None
-            findings.write(self._connection, finding, cleared=cleared, verdict=kept, clock=clock)
-        added = self.outbox.add(window, outgoing)
+            findings.write(self._connection, finding, verdict=kept, clock=clock)
+        for one in moved:
+            findings.write(self._connection, one, clock=clock)
+        incidents.write(self._connection, changed, clock=clock)
+        added = self.outbox.add(outgoing, device=window.device, verdict=window.id)
         if not added:
             self.outbox.settle(window.id)
         self.passed.append("c8_verdict_committed")
         return added
+
+    # -------------------------------------------------------------------------------------- people
+
+    def decide(
+        self,
+        seq: int,
+        outcome: CommandOutcome,
+        *,
+        changed: Sequence[Finding] = (),
+        closed: Sequence[Incident] = (),
+        outgoing: Sequence[tuple[str, Outgoing]] = (),
+    ) -> list[tuple[str, Outgoing]]:
+        """Commit the outcome of a command, with findings, incidents and what is to be published.
+
+        The first outcome wins: for a command that has one nothing changes and nothing is returned. Else
+        ``outgoing``, messages with their devices, comes back with its ids in the outbox.
+        """
+        failpoint("command_deciding")
+        if not commands.decide(self._connection, seq, outcome):
+            return []
+        clock = self._sequence.now()
+        for finding in changed:
+            findings.write(self._connection, finding, clock=clock)
+        incidents.write(self._connection, closed, clock=clock)
+        if outcome.forget and outcome.device is not None:
+            self._places.forget(outcome.device)
+            self._places.insert()
+        self.passed.append("command_decided")
+        return [(device, one) for device, item in outgoing for one in self.outbox.add([item], device=device)]
 
     # ---------------------------------------------------------------------------------- the journal
 

@@ -13,10 +13,12 @@ from agent.journal.announced import Announced
 from agent.journal.arrivals import Ack, Decode, Intake
 from agent.journal.capacity import Capacity
 from agent.journal.clocks import FAULTS, Clocks
+from agent.journal.commands import CommandRate, Refusal
 from agent.journal.errors import JournalCorruptError, JournalStorageError, is_damage, is_storage
 from agent.journal.family_tables import Families, FamilyTables
 from agent.journal.inbox import Group, Inbox, Item, Job, answer, refuse
 from agent.journal.opening import mark_suspect
+from agent.journal.places import Places
 from agent.journal.pruning import Pruner
 from agent.journal.redelivery import MessageIds, Redelivery
 from agent.journal.sequence import AgentClock, RowSequence
@@ -83,6 +85,7 @@ class Wiring:
     on_texts: Callable[[list[tuple[Arrival, bool]]], None] = lambda _texts: None
     knows: Callable[[str], bool] = lambda _device: False  # a device, to the detector
     on_feedback: Callable[[tuple[Noted, ...]], None] = lambda _noted: None
+    on_refusals: Callable[[list[Refusal]], None] = lambda _refusals: None  # of commands
 
 
 _Answer = tuple[Future[Any], Any, Exception | None]  # to a job
@@ -116,6 +119,7 @@ class Writer:
         clock: AgentClock,
         stats: JournalStats,
         unread: Unread,
+        places: Places,
         wall: Callable[[], float],
         mono: Callable[[], float],
     ) -> None:
@@ -142,6 +146,8 @@ class Writer:
         self._saves = SourceSaves(connection, stats=stats, wall=wall, mono=mono)
         self._clocks = Clocks(connection)
         self._announced = Announced(knows=wiring.knows)
+        self._command_rate = CommandRate()
+        self._places = places
         stats.clocks = self._clocks.faults()
         self._parts = (
             self._saves,
@@ -153,6 +159,7 @@ class Writer:
             unread,
             self._clocks,
             self._announced,
+            places,
         )
         self._pruner = Pruner(
             sequence=sequence,
@@ -246,6 +253,7 @@ class Writer:
                 wall=self._wall,
                 rows=results.rows,
                 passed=results.passed,
+                places=self._places,
             )
             intake = Intake(
                 decode=self._wiring.decode,
@@ -256,6 +264,8 @@ class Writer:
                 unread=self._unread,
                 clocks=self._clocks,
                 announced=self._announced,
+                command_rate=self._command_rate,
+                places=self._places,
                 sequence=self._sequence,
                 rows=results.rows,
             )
@@ -360,6 +370,8 @@ class Writer:
                 self._wiring.on_acks(results.intake.acks)
             if results.intake.noted:
                 self._wiring.on_feedback(results.intake.noted)
+            if results.intake.refusals:
+                self._wiring.on_refusals(results.intake.refusals)
         if results.link is not None:
             failpoint("c13_generation_committed")
             self._wiring.on_generation(results.link.generation)

@@ -133,6 +133,10 @@ class Link:
             lambda: self._publisher.announce(topic, payload, retain=retain, expiry_s=expiry_s, group=group)
         )
 
+    def answer(self, topic: str, payload: bytes, correlation: bytes | None) -> None:
+        """Queue the answer to a command, which may be dropped."""
+        self._post(lambda: self._publisher.answer(topic, payload, correlation))
+
     def room(self) -> None:
         """Note that offers are accepted again; the link reconnects so that the broker sends again."""
         self._post(self._take_room)

@@ -165,6 +165,7 @@ class PahoClient:
         retain: bool,
         properties: tuple[tuple[str, str], ...] = (),
         expiry_s: int | None = None,
+        correlation: bytes | None = None,
     ) -> int:
         """Send a PUBLISH at QoS 1 and return its packet id.
 
@@ -180,6 +181,8 @@ class PahoClient:
                 extra.UserProperty = list(properties)
             if expiry_s is not None:
                 extra.MessageExpiryInterval = expiry_s
+            if correlation is not None:
+                extra.CorrelationData = correlation
         mid = self._client.publish(topic, payload, qos=1, retain=retain, properties=extra).mid
         self._unanswered.add(mid)
         return mid

@@ -14,6 +14,7 @@ from typing import Self
 
 from paho.mqtt.client import topic_matches_sub
 
+from agent.domain.records import Reply
 from agent.mqtt.connection import Connection
 from agent.mqtt.dial import dial
 from agent.mqtt.errors import REFUSED, UNSUPPORTED_PROTOCOL, ErrorText, of_code, of_error
@@ -152,15 +153,7 @@ def clear(
     ended, found = Cleared(), Examined()
     topics = dict.fromkeys(more)
 
-    def take(
-        _first: int,
-        topic: bytes,
-        _mid: int,
-        payload: bytes,
-        _pairs: tuple[tuple[str, str], ...],
-        _identifiers: tuple[int, ...] = (),
-        /,
-    ) -> None:
+    def take(_first: int, topic: bytes, _mid: int, payload: bytes, *_more: object) -> None:
         name = topic.decode(errors="replace")
         if ours(name, payload):
             topics[name] = None
@@ -179,6 +172,63 @@ def clear(
             ended.codes = _publish_empty(call, list(topics), retain=True)
     except WireError as error:
         ended.trouble = call.trouble or ErrorText(str(error), "look at the broker's log")
+    return ended
+
+
+@dataclass(slots=True)
+class Answered:
+    """The end of :func:`request`."""
+
+    trouble: ErrorText | None = None  # why it could not be sent
+    code: int = 0  # of a refused publish or subscription, 0x80 and above
+    payload: bytes | None = None  # of the answer, None when none came in time
+
+
+def request(
+    settings: LinkSettings,
+    topic: str,
+    payload: bytes,
+    *,
+    answers: str,
+    is_answer: Callable[[bytes], bool],
+    for_s: float,
+) -> Answered:
+    """Publish one message at QoS 1 and wait for its answer on another topic.
+
+    Args:
+        settings: of the broker, with a client id that nobody else uses.
+        topic: of the message.
+        payload: of the message.
+        answers: the topic of answers.
+        is_answer: whether a payload there is the answer to this message.
+        for_s: how long to wait for it.
+    """
+    found: list[bytes] = []
+
+    def take(_first: int, name: bytes, _mid: int, body: bytes, *_more: object) -> None:
+        if name == answers.encode() and is_answer(body):
+            found.append(body)
+
+    ended, looked = Answered(), Examined()
+    brief = replace(settings, session_expiry_s=0, will=False)
+    call = _dial(brief, "5", looked, take)
+    if call is None and looked.trouble is not None and looked.protocol == "3.1.1":
+        call = _dial(brief, "3.1.1", looked, take)
+    if call is None:
+        ended.trouble = looked.trouble
+        return ended
+    try:
+        with call:
+            asked = call.connection.client.subscribe([Subscription(answers, 1)])
+            call.wait(lambda: asked in call.codes, ANSWER_S)
+            mid = call.connection.client.publish(topic, payload, retain=False)
+            call.wait(lambda: mid in call.published, ANSWER_S)
+            ended.code = max(*call.codes.get(asked, (0,)), call.published.get(mid, 0))
+            if ended.code < REFUSED:
+                call.wait(lambda: bool(found), for_s)
+    except WireError as error:
+        ended.trouble = call.trouble or ErrorText(str(error), "look at the broker's log")
+    ended.payload = found[0] if found else None
     return ended
 
 
@@ -256,6 +306,7 @@ class _Call:
         payload: bytes,
         _pairs: tuple[tuple[str, str], ...],
         _identifiers: tuple[int, ...] = (),
+        _reply: Reply | None = None,
         /,
     ) -> None:
         name = topic.decode(errors="replace")

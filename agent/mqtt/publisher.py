@@ -31,6 +31,7 @@ class _Message:
     outbox_id: int | None = None  # None: an announcement
     properties: tuple[tuple[str, str], ...] = ()
     expiry_s: int | None = None
+    correlation: bytes | None = None
     losses: int = 0
     group: str = ""  # of announcements
 
@@ -38,7 +39,7 @@ class _Message:
     def size(self) -> int:
         """Bytes of the packet, at most."""
         pairs = sum(5 + 4 * len(name) + 4 * len(value) for name, value in self.properties)
-        return OVERHEAD + len(self.topic.encode()) + len(self.payload) + pairs
+        return OVERHEAD + len(self.topic.encode()) + len(self.payload) + pairs + len(self.correlation or b"")
 
 
 class Publisher:
@@ -59,7 +60,8 @@ class Publisher:
         self._on_published = on_published
         self._log = log
         self._queue: deque[_Message] = deque()
-        self._announcements: dict[str, _Message] = {}
+        self._announcements: dict[str | int, _Message] = {}  # by topic, an answer by a number of its own
+        self._answers = 0
         self._in_flight: dict[int, _Message] = {}
         self._connection: Connection | None = None
         self._limits = BrokerLimits()
@@ -91,6 +93,14 @@ class Publisher:
             self._stats.dropped["announcement"] += 1
             return
         self._announcements[topic] = _Message(topic, payload, retain, expiry_s=expiry_s, group=group)
+
+    def answer(self, topic: str, payload: bytes, correlation: bytes | None) -> None:
+        """Queue the answer to a command. It may be dropped, but replaces no other."""
+        if self._connection is None or len(self._announcements) >= MAX_ANNOUNCEMENTS:
+            self._stats.dropped["announcement"] += 1
+            return
+        self._answers += 1
+        self._announcements[self._answers] = _Message(topic, payload, retain=False, correlation=correlation)
 
     def finish(self, now: float, deadline: float, topic: str, payload: bytes) -> bool:
         """Send the queue, then a last announcement; return whether the end is reached."""
@@ -129,8 +139,8 @@ class Publisher:
         window = min(self._settings.max_in_flight, self._limits.receive_maximum)
         while len(self._in_flight) < window:
             if self._announcements:
-                topic = next(iter(self._announcements))
-                self._send(self._connection, self._announcements.pop(topic))
+                first = next(iter(self._announcements))
+                self._send(self._connection, self._announcements.pop(first))
             elif self._queue and not (self._queue[0].losses and self._in_flight):
                 self._send(self._connection, self._queue.popleft())
                 if any(message.losses for message in self._in_flight.values()):
@@ -151,6 +161,7 @@ class Publisher:
                 retain=message.retain and self._limits.retain_available,
                 properties=message.properties,
                 expiry_s=message.expiry_s,
+                correlation=message.correlation,
             )
         except ValueError:
             self._refuse(message, TOPIC_INVALID)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterable
 
-from agent.domain.records import Arrival, LinkDown, LinkUp
+from agent.domain.records import Arrival, LinkDown, LinkUp, Reply
 from agent.mqtt.connection import Connection
 from agent.mqtt.settings import BROKER_DROPS, LinkStats
 
@@ -96,6 +96,7 @@ class Receiver:
         payload: bytes,
         properties: tuple[tuple[str, str], ...],
         identifiers: tuple[int, ...] = (),
+        reply: Reply | None = None,
         /,
     ) -> None:
         """Offer one PUBLISH; drop it unacknowledged when there is no room."""
@@ -133,6 +134,7 @@ class Receiver:
             self._mono(),
             properties,
             identifiers,
+            reply,
         )
         if not self._offer(arrival):
             stats.dropped["intake_full"] += 1

@@ -11,14 +11,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
 
-from agent.domain.records import AgentError
+from agent.domain.records import AgentError, Reply
 
 CHUNK = 1 << 16
 PUBLISH = 0x30
 MAX_LENGTH_BYTES = 4
 USER_PROPERTY = 0x26
 #: Bytes of the other properties that a PUBLISH may carry; None: a length of two bytes precedes them.
-PROPERTY_SIZES: dict[int, int | None] = {0x01: 1, 0x02: 4, 0x03: None, 0x08: None, 0x09: None, 0x23: 2}
+PROPERTY_SIZES: dict[int, int | None] = {0x01: 1, 0x02: 4, 0x03: None, 0x23: 2}
+RESPONSE_TOPIC, CORRELATION = 0x08, 0x09
 SUBSCRIPTION_ID = 0x0B
 MAX_PROPERTIES = 128  # of a PUBLISH that are read; the rest is passed over
 #: Bytes of a packet that paho reads. It copies the rest of a packet for each property in it, which takes
@@ -36,7 +37,7 @@ Pairs = tuple[tuple[str, str], ...]
 
 
 class Take(Protocol):
-    """Takes one PUBLISH: first byte, topic, packet id, payload, user properties, subscription identifiers."""
+    """Takes one PUBLISH: first byte, topic, packet id, payload, user properties, identifiers, reply."""
 
     def __call__(
         self,
@@ -46,6 +47,7 @@ class Take(Protocol):
         payload: bytes,
         properties: Pairs,
         identifiers: tuple[int, ...] = (),
+        reply: Reply | None = None,
         /,
     ) -> None: ...
 
@@ -188,16 +190,17 @@ class Wire:
                     body += 2
                 properties: Pairs = ()
                 identifiers: tuple[int, ...] = ()
+                reply: Reply | None = None
                 if v5:
                     if data[body]:
-                        body, properties, identifiers = _properties(data, body)
+                        body, properties, identifiers, reply = _properties(data, body)
                     else:
                         body += 1
                 if body > end:
                     raise WireError(MALFORMED)
                 topic, payload = data[start + 2 : topic_end], data[body:end]
-                if identifiers:
-                    take(first, topic, mid, payload, properties, identifiers)
+                if identifiers or reply is not None:
+                    take(first, topic, mid, payload, properties, identifiers, reply)
                 else:
                     take(first, topic, mid, payload, properties)
             else:
@@ -228,9 +231,9 @@ def _length(data: bytes, at: int) -> tuple[int, int] | None:
     raise WireError(MALFORMED)
 
 
-def _properties(data: bytes, at: int) -> tuple[int, Pairs, tuple[int, ...]]:
-    """Return where the properties of a PUBLISH end, and in order its user properties and the identifiers
-    of the subscriptions that it is sent for (MQTT 5, 3.3.2.3).
+def _properties(data: bytes, at: int) -> tuple[int, Pairs, tuple[int, ...], Reply | None]:
+    """Return where the properties of a PUBLISH end, and in order its user properties, the identifiers
+    of the subscriptions that it is sent for, and where its sender awaits an answer (MQTT 5, 3.3.2.3).
     """  # noqa: D205 - one sentence
     long = _length(data, at)
     if long is None:
@@ -239,6 +242,7 @@ def _properties(data: bytes, at: int) -> tuple[int, Pairs, tuple[int, ...]]:
     end = at + length
     pairs: list[tuple[str, str]] = []
     identifiers: list[int] = []
+    topic, correlation = "", None
     for _ in range(MAX_PROPERTIES):
         if at >= end:
             break
@@ -254,16 +258,23 @@ def _properties(data: bytes, at: int) -> tuple[int, Pairs, tuple[int, ...]]:
                 raise WireError(MALFORMED)
             identifiers.append(long[0])
             at = long[1]
+        elif kind == RESPONSE_TOPIC:
+            topic, at = _text(data, at)
+        elif kind == CORRELATION:
+            start = at + 2
+            at = start + (data[at] << 8 | data[at + 1])
+            correlation = data[start:at]
         elif kind in PROPERTY_SIZES:
             fixed = PROPERTY_SIZES[kind]
             at += 2 + (data[at] << 8 | data[at + 1]) if fixed is None else fixed
         else:
             raise WireError(MALFORMED)
     else:
-        return end, tuple(pairs), tuple(identifiers)
+        at = end
     if at != end:
         raise WireError(MALFORMED)
-    return end, tuple(pairs), tuple(identifiers)
+    reply = Reply(topic, correlation) if topic or correlation is not None else None
+    return end, tuple(pairs), tuple(identifiers), reply
 
 
 def _text(data: bytes, at: int) -> tuple[str, int]:

@@ -262,6 +262,10 @@ class Metrics:
         """Count a person's answer: ``confirmed`` or ``false_alarm``."""
         self.count("ai_verdict_feedback_total", status, outcome)
 
+    def command(self, *, accepted: bool) -> None:
+        """Count a person's command, or a message that should have been one."""
+        self.count("edge_commands_total", "accepted" if accepted else "refused")
+
     def reading_to_verdict(self, seconds: float) -> None:
         """Observe how long a window's last reading waited for its verdict."""
         self.observe("edge_reading_to_verdict_seconds", seconds)
@@ -392,7 +396,7 @@ class PathCollector:
             if len(self._shown) >= DEVICE.most:
                 break
             self._shown[device] = None
-        self._intervals = max(0, DEVICE.most - len(now.findings))
+        self._intervals = max(0, DEVICE.most - len(now.alarming))
         self._bounds.raise_to(LAST_SEEN, max(len(times), now.devices) - len(self._shown))
 
     def _series(self, metric: Metric, values: dict[str, float]) -> Mapping[str, float]:

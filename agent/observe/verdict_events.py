@@ -1,13 +1,14 @@
-"""Verdicts, findings and feedback as metrics, log lines and spans."""
+"""Verdicts, findings, feedback and commands as metrics, log lines and spans."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from agent.domain.records import FindingEvent
+from agent.journal.commands import Refusal
 from agent.observe.faults import Guard
 from agent.observe.metrics import Metrics
 from agent.observe.traces import OFF, GuardedSpan, Span, Tracer
-from agent.pipeline.events import FindingChanged, Subscribers, VerdictCommitted
+from agent.pipeline.events import CommandDecided, FindingChanged, Subscribers, VerdictCommitted
 from agent.verdict.feedback import Noted
 
 
@@ -23,6 +24,7 @@ class VerdictEvents:
         """Count each verdict and log each change of a finding."""
         events.subscribe(VerdictCommitted, self._count)
         events.subscribe(FindingChanged, self._log_finding)
+        events.subscribe(CommandDecided, self._log_command)
 
     def _count(self, event: VerdictCommitted) -> None:
         self.metrics.verdict(event.verdict.status, event.verdict.source)
@@ -46,6 +48,28 @@ class VerdictEvents:
             reason=verdict.reason,
             summary=verdict.summary,
         )
+
+    def _log_command(self, event: CommandDecided) -> None:
+        command, outcome = event.row.command, event.outcome
+        self.metrics.command(accepted=outcome.accepted)
+        self.log(
+            "command_done" if outcome.accepted else "command_refused",
+            level="info" if outcome.accepted else "warning",
+            do=command.do,
+            id=command.id or None,
+            device=outcome.device or command.device,
+            finding_id=outcome.finding_id or command.finding_id,
+            reason=outcome.reason,
+            why=outcome.detail or None,
+            note=command.note or None,
+        )
+
+    def on_refusals(self, refusals: Iterable[Refusal]) -> None:
+        """Count and log messages that are not commands, or too many. On the journal's thread."""
+        for _reply, command_id, reason, detail in refusals:
+            with self.guard:
+                self.metrics.command(accepted=False)
+            self.log("command_refused", level="warning", id=command_id or None, reason=reason, why=detail)
 
     def on_feedback(self, noted: Iterable[Noted]) -> None:
         """Count and log feedback on verdicts, each verdict and outcome once. On the journal's thread."""

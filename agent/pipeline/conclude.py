@@ -1,25 +1,36 @@
 """The end of a window: verdict, finding and outbox rows, committed together."""
 
+import json
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
 from agent.domain.records import (
+    CommandRow,
     Finding,
     FindingEvent,
     Outcome,
     Outgoing,
+    Recovered,
     Source,
     Status,
     Verdict,
     Window,
 )
 from agent.journal import Store
-from agent.pipeline.events import Event, FindingChanged, VerdictCommitted
+from agent.pipeline.events import (
+    CommandDecided,
+    Event,
+    FindingChanged,
+    IncidentChanged,
+    VerdictCommitted,
+)
 from agent.sinks import MessageKind, Route
+from agent.verdict import incident as incident_form
 from agent.verdict.encode import encode, to_bytes, to_json
-from agent.verdict.finding import Findings
+from agent.verdict.incident import Change, Incidents, Surroundings
+from agent.verdict.people import Decision, People
 from agent.verdict.verdict import conclude, disagreement
 
 MAX_RECENT = 20
@@ -60,7 +71,7 @@ class ConclusionStats:
 
 
 class Conclusions:
-    """Concludes windows and keeps the open findings, one per device.
+    """Concludes windows and commands of people, and keeps the open findings, one per device.
 
     ``publish`` gets the outbox rows of a verdict, ``publish_event`` its events, both after the commit.
     """
@@ -70,6 +81,8 @@ class Conclusions:
         *,
         agent: str,
         routes: Sequence[Route],
+        people: People,
+        surroundings: Callable[[str], Surroundings],
         write: Writes,
         publish: Callable[[Sequence[Outgoing], str], None],
         trace: Trace,
@@ -86,8 +99,12 @@ class Conclusions:
         self._publish_event = publish_event
         self._clock = clock
         self._wall = wall
-        self._findings = Findings()
-        self._anomalies: dict[str, Verdict] = {}  # device -> the last one of its open finding, newest last
+        self.people = people
+        self.incidents = Incidents()
+        self._surroundings = surroundings
+        self._findings = people.findings
+        #: Finding -> the last verdict on it that is an anomaly, newest last; open findings only.
+        self._anomalies: dict[str, dict[str, Any]] = {}
         self.recent: deque[dict[str, Any]] = deque(maxlen=MAX_RECENT)
         self.stats = ConclusionStats()
 
@@ -95,58 +112,135 @@ class Conclusions:
         """Return the device's open finding."""
         return self._findings.get(device)
 
-    def last_anomaly(self, device: str) -> Verdict | None:
-        """Return the last verdict that was an anomaly of the device's open finding, of this process."""
-        return self._anomalies.get(device)
+    def last_anomaly(self, finding_id: str) -> dict[str, Any] | None:
+        """Return the last verdict on an open finding that was an anomaly, as JSON values."""
+        return self._anomalies.get(finding_id)
 
     def findings(self) -> list[Finding]:
         """Return all open findings."""
         return list(self._findings.values())
 
-    def restore(self, findings: Iterable[Finding]) -> None:
-        """Take the findings that were open when the last process ended."""
-        self._findings.update((finding.device, finding) for finding in findings)
+    def restore(self, left: Recovered) -> None:
+        """Take findings and decided commands of the last process."""
+        self.people.restore((*left.closed, *left.findings), left.commands)
+        self.incidents.restore(left.incidents, left.findings)
+        self._anomalies.update((finding_id, json.loads(body)) for finding_id, body in left.told.items())
 
     def conclude(self, window: Window, outcome: Outcome) -> None:
         """Make the verdict, move the finding on, and commit both with the outbox rows."""
         device = window.device
         verdict = conclude(window, outcome, agent=self._agent, created=self._wall())
         reviewed = outcome.answer is not None
-        finding, event = self._findings.move(verdict, clock=window.sealed, reviewed=reviewed)
-        cleared = event is FindingEvent.CLEARED
-        verdict = replace(verdict, finding_id=finding.id if finding else None)
+        finding, event = self._findings.move(verdict, window, reviewed=reviewed)
+        moved: list[Finding] = []
+        changes: list[Change] = []
+        if finding is not None and event is FindingEvent.OPENED:
+            finding, moved, changes = self.incidents.open(finding, self._surroundings(device))
+            for one in (*moved, finding):
+                self._findings.put(one)
+        elif finding is not None:
+            changes = self.incidents.update(finding)
+        if finding is not None:
+            verdict = replace(verdict, finding_id=finding.id, incident_id=finding.incident)
         payload = to_bytes(verdict)
         span = self._trace(trace_id=verdict.trace_id, destination="verdicts", device=device)
-        outgoing = self._outgoing(verdict, payload, event, span.traceparent)
+        outgoing = self._outgoing(verdict, payload, finding, event, span.traceparent)
+        outgoing += self._outgoing_of_incidents(changes)
         detail = detail_of(outcome)
         waited_s = max(0.0, self._clock() - window.opened)
         events: list[Event] = [VerdictCommitted(verdict, waited_s, disagreement(window, outcome))]
         if finding is not None and event is not None:
             events.append(FindingChanged(event, finding, verdict))
+        events += [IncidentChanged(*one) for one in changes]
         self._write(
             lambda store: store.conclude(
                 window=window,
                 verdict=payload,
                 finding=finding,
-                cleared=cleared,
                 outgoing=outgoing,
                 detail=detail,
                 anomaly=verdict.status is Status.ANOMALY,
+                moved=moved,
+                changed=[one.incident for one in changes],
             ),
             lambda added: self._committed(added, device, span, events),
         )
-        if finding is None or cleared:
-            self._anomalies.pop(device, None)
-        elif verdict.status is Status.ANOMALY:
-            self._keep_anomaly(verdict)
+        if finding is not None:
+            self._keep_anomaly(finding, verdict)
         self.stats.verdicts[verdict.source] += 1
         self.recent.appendleft(to_json(verdict))
 
-    def _keep_anomaly(self, verdict: Verdict) -> None:
-        self._anomalies.pop(verdict.device, None)
-        self._anomalies[verdict.device] = verdict
-        if len(self._anomalies) > MAX_ANOMALIES:
-            del self._anomalies[next(iter(self._anomalies))]
+    def _keep_anomaly(self, finding: Finding, verdict: Verdict) -> None:
+        if finding.state.closed:
+            self._anomalies.pop(finding.id, None)
+        elif verdict.status is Status.ANOMALY:
+            self._anomalies.pop(finding.id, None)
+            self._anomalies[finding.id] = to_json(verdict)
+            if len(self._anomalies) > MAX_ANOMALIES:
+                del self._anomalies[next(iter(self._anomalies))]
+
+    def decide(self, row: CommandRow) -> CommandRow:
+        """Decide about a person's command, commit it with its findings, and return it with its outcome."""
+        decision = self.people.take(row)
+        outcome = decision.outcome
+        outgoing = self._outgoing_of(decision)
+        changes = [change for finding in decision.changed for change in self.incidents.update(finding)]
+        outgoing += [("", one) for one in self._outgoing_of_incidents(changes)]
+        closed = [one.incident for one in changes]
+        for finding in decision.changed:
+            if finding.state.closed:
+                self._anomalies.pop(finding.id, None)
+        events: list[Event] = [IncidentChanged(*one) for one in changes]
+        events.append(CommandDecided(row, outcome, decision.changed))
+        self._write(
+            lambda store: store.decide(
+                row.seq, outcome, changed=decision.changed, closed=closed, outgoing=outgoing
+            ),
+            lambda added: self._decided(added, events),
+        )
+        return replace(row, outcome=outcome)
+
+    def _decided(self, added: Sequence[tuple[str, Outgoing]], events: Iterable[Event]) -> None:
+        for device, message in added:
+            self._publish([message], device)
+        for event in events:
+            self._publish_event(event)
+
+    def _outgoing_of_incidents(self, changes: Iterable[Change]) -> list[Outgoing]:
+        """Return incidents for the sinks; one that is over is published once more and then deleted."""
+        outgoing: list[Outgoing] = []
+        for change in changes:
+            key, body = change.incident.id, encode(incident_form.to_json(change))
+            messages = self._messages(key, {MessageKind.INCIDENT: body}, PROPERTIES)
+            if change.incident.closed:
+                outgoing += [replace(one, retain=False) for one in messages]
+                empty = self._messages(key, {MessageKind.INCIDENT: b""}, ())
+                outgoing += [one for one in empty if one.retain]
+            else:
+                outgoing += messages
+        return outgoing
+
+    def _outgoing_of(self, decision: Decision) -> list[tuple[str, Outgoing]]:
+        """Return the messages about what a command changes, each with its device."""
+        outgoing: list[tuple[str, Outgoing]] = []
+        for finding in decision.changed:
+            device, payloads = finding.device, {MessageKind.EVENT: encode(self._event_of(finding))}
+            outgoing += [(device, one) for one in self._messages(device, payloads, PROPERTIES)]
+        gone = decision.outcome.device
+        if decision.outcome.forget and gone is not None:  # an empty payload deletes what is retained
+            empty = self._messages(gone, {MessageKind.VERDICT: b""}, ())
+            outgoing += [(gone, one) for one in empty if one.retain]
+        return outgoing
+
+    def _event_of(self, finding: Finding) -> dict[str, Any]:
+        closed = finding.state.closed
+        return {
+            "event_type": FindingEvent.CLEARED if closed else FindingEvent.UPDATED,
+            "finding_id": finding.id,
+            "incident_id": finding.incident,
+            "state": finding.state,
+            "verdict": self._anomalies.get(finding.id),
+        }
 
     def _committed(
         self, added: Sequence[Outgoing], device: str, span: PublishSpan, events: Iterable[Event]
@@ -167,19 +261,38 @@ class Conclusions:
             span.end()
 
     def _outgoing(
-        self, verdict: Verdict, payload: bytes, event: FindingEvent | None, traceparent: str | None
+        self,
+        verdict: Verdict,
+        payload: bytes,
+        finding: Finding | None,
+        event: FindingEvent | None,
+        traceparent: str | None,
     ) -> list[Outgoing]:
         """Return the messages for the sinks; the journal gives the ids."""
         properties = PROPERTIES if traceparent is None else (*PROPERTIES, ("traceparent", traceparent))
         payloads = {MessageKind.VERDICT: payload}
-        if event is not None:
-            body = {"event_type": event, "finding_id": verdict.finding_id, "verdict": to_json(verdict)}
+        if event is not None and finding is not None:
+            body = {
+                "event_type": event,
+                "finding_id": verdict.finding_id,
+                "incident_id": finding.incident,
+                "state": finding.state,
+                "verdict": to_json(verdict),
+            }
             payloads[MessageKind.EVENT] = encode(body)
+        return self._messages(verdict.device, payloads, properties)
+
+    def _messages(
+        self,
+        device: str,
+        payloads: Mapping[MessageKind, bytes],
+        properties: tuple[tuple[str, str], ...],
+    ) -> list[Outgoing]:
         return [
             Outgoing(
                 outbox_id=0,
                 sink=route.sink,
-                key=route.key(verdict.device),
+                key=route.key(device),
                 payload=payloads[route.kind],
                 retain=route.retain,
                 properties=properties,

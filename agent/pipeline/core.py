@@ -10,6 +10,7 @@ from itertools import chain
 
 from agent.detect import Detector
 from agent.domain.records import (
+    CommandRow,
     MessageRow,
     Reading,
     Row,
@@ -56,8 +57,10 @@ class Core:
         self._timer: TimerRow | None = None  # the last row, if it is one of time
 
     def take(self, row: Row) -> None:
-        """Take the next row: a message, except a seed, or a decision of time or link."""
-        if isinstance(row, TimerRow):
+        """Take the next row: a message, except a seed, a decision of time or link, or one of a person."""
+        if isinstance(row, CommandRow):
+            obey(self.detector, row)
+        elif isinstance(row, TimerRow):
             self._timer = row
             windows = self.windows.tick(row.clock) if row.kind is TimerKind.TICK else ()
             self.cut.extend(chain(windows, pass_timer(self.detector, row)))
@@ -121,9 +124,24 @@ def pass_timer(detector: Detector, row: TimerRow) -> list[Silence]:
     return []
 
 
+def obey(detector: Detector, row: CommandRow) -> None:
+    """Give the detector what a person's command changes in it, which was decided before."""
+    outcome = row.outcome
+    if outcome is None or outcome.device is None:
+        return
+    for seen in outcome.allow:
+        detector.allow(outcome.device, seen)
+    if outcome.silence is not None:
+        detector.allow_silence(outcome.device, *outcome.silence)
+    if outcome.forget:
+        detector.forget(outcome.device)
+
+
 def teach(detector: Detector, row: Row) -> None:
     """Give a row to the detector alone, as the core does."""
-    if isinstance(row, TimerRow):
+    if isinstance(row, CommandRow):
+        obey(detector, row)
+    elif isinstance(row, TimerRow):
         pass_timer(detector, row)
     elif not row.seed:
         for reading in row.readings:

@@ -4,7 +4,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from agent.domain.records import Finding, FindingEvent, Verdict
+from agent.domain.records import (
+    CommandOutcome,
+    CommandRow,
+    Finding,
+    FindingEvent,
+    Incident,
+    IncidentEvent,
+    Verdict,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +41,26 @@ class FindingChanged:
     verdict: Verdict
 
 
-Event = DeviceSeen | VerdictCommitted | FindingChanged
-E = TypeVar("E", DeviceSeen, VerdictCommitted, FindingChanged)
+@dataclass(frozen=True, slots=True)
+class CommandDecided:
+    """A person's command was decided; its outcome is on disk, with the findings that it changed."""
+
+    row: CommandRow
+    outcome: CommandOutcome
+    findings: tuple[Finding, ...]  # as they are now
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentChanged:
+    """An incident was opened, updated, merged into an older one or closed; that is on disk."""
+
+    change: IncidentEvent
+    incident: Incident
+    findings: tuple[Finding, ...]  # the open ones
+
+
+Event = DeviceSeen | VerdictCommitted | FindingChanged | CommandDecided | IncidentChanged
+E = TypeVar("E", DeviceSeen, VerdictCommitted, FindingChanged, CommandDecided, IncidentChanged)
 
 
 class Subscribers:

@@ -13,10 +13,10 @@ from agent.domain.records import (
     Arrival,
     Finding,
     FindingEvent,
+    MessageRow,
     Outcome,
     Row,
     TimerKind,
-    TimerRow,
     Verdict,
     Window,
 )
@@ -67,7 +67,7 @@ class OfflinePath:
 
     def take(self, row: Row) -> None:
         """Take the next row, and conclude the windows that it seals."""
-        if not isinstance(row, TimerRow) and row.seed:
+        if isinstance(row, MessageRow) and row.seed:
             return
         core = self.core
         core.take(row)
@@ -81,7 +81,7 @@ class OfflinePath:
             self._reviewer.doubts.note(window)
         outcome = Outcome(window.id, decision.reason)
         verdict = conclude(window, outcome, agent=NAME, created=window.sealed)
-        finding, event = self.findings.move(verdict, clock=window.sealed, reviewed=decision.ask)
+        finding, event = self.findings.move(verdict, window, reviewed=decision.ask)
         self._concluded(Concluded(window, decision, verdict, finding, event))
 
 

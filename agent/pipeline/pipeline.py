@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 
 from agent.detect import Detector
 from agent.domain.records import (
+    CommandRow,
     MessageRow,
     Reason,
     Recovered,
@@ -48,6 +49,8 @@ from agent.pipeline.snapshot import Dump, SnapshotDue
 from agent.pipeline.window import WindowSettings
 from agent.sinks import Route, Sink
 from agent.testing.failpoint import failpoint
+from agent.verdict.incident import Surroundings
+from agent.verdict.people import People
 from agent.verdict.review_policy import ReviewSettings
 
 TURN_S = 0.2
@@ -123,6 +126,8 @@ class Pipeline:
         self.conclusions = Conclusions(
             agent=settings.agent,
             routes=settings.routes,
+            people=People(knows=detector.knows),
+            surroundings=self._surroundings,
             write=self._write,
             publish=self.outbox.add,
             trace=trace,
@@ -164,6 +169,10 @@ class Pipeline:
         self._filters: tuple[str, ...] = ()
         self.stats = PipelineStats()
         self.heartbeat = clock()
+
+    def clock(self) -> float:
+        """Return agent time."""
+        return self._clock()
 
     # ---------------------------------------------------------------------------- rows, in order
 
@@ -239,10 +248,31 @@ class Pipeline:
             if row.kind is TimerKind.TICK:
                 self._tick_asked = False
             self._core.take(row)
+        elif isinstance(row, CommandRow):
+            self._obey(row)
         elif row.seed:
             self.retained.take(row.readings)
         else:
             self._take_message(row)
+
+    def _obey(self, row: CommandRow) -> None:
+        """Obey a person's command; one that an earlier process decided changes the detector alone."""
+        if row.outcome is None:
+            row = self.conclusions.decide(row)
+        self._core.take(row)
+        if row.outcome is not None and row.outcome.forget and row.outcome.device is not None:
+            self.retained.forget(row.outcome.device)
+
+    def _surroundings(self, device: str) -> Surroundings:
+        place = self._journal.places.of(device)
+        if place is None:
+            return Surroundings()
+        return Surroundings(
+            place=place,
+            offline=place.link is not None,
+            interval_s=self.detector.usual_interval(device),
+            siblings=self._journal.places.count(place.source),
+        )
 
     def _take_message(self, row: MessageRow) -> None:
         self._core.take(row)
@@ -306,7 +336,7 @@ class Pipeline:
     async def restore(self, recovered: Recovered) -> None:
         """Take back the last snapshot, the open findings and the windows that wait for a verdict."""
         self._core.sealed_to.update(recovered.sealed_to)
-        self.conclusions.restore(recovered.findings)
+        self.conclusions.restore(recovered)
         self.seq = recovered.snapshot_seq
         self._snapshots.restore(recovered.snapshot_seq, recovered.snapshot_clock)
         if recovered.snapshot is not None:

@@ -19,6 +19,11 @@ class RetainedValues:
             if reading.series in self._last or len(self._last) < MAX_SERIES:
                 self._last[reading.series] = reading
 
+    def forget(self, device: str) -> None:
+        """Forget a device."""
+        for series in [one for one in self._last if one[0] == device]:
+            del self._last[series]
+
     def by_device(self) -> Mapping[str, list[Reading]]:
         """Return the values of each device, in the order in which they came first."""
         out: dict[str, list[Reading]] = {}

@@ -1,15 +1,12 @@
 """Journal file for the status: rows that no part of the agent keeps in memory."""
 
-import json
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from agent.domain.records import Finding, Severity
 from agent.journal import JournalError, Reader
-from agent.pipeline.conclude import Conclusions
 from agent.pipeline.outbox_feed import OutboxFeed
 from agent.status.schema import MAX_DEVICES, MAX_QUARANTINE, QuarantineView
 from agent.verdict.encode import iso
@@ -26,14 +23,12 @@ class JournalView:
     """
 
     state_dir: Path
-    conclusions: Conclusions
     outbox: OutboxFeed
     quoted: bool
     outbox_depth: int = 0
     undeliverable: int = 0
     given_up: tuple[str, float] | None = None  # topic and time of the oldest undeliverable row
     refused_since: float | None = None
-    verdicts: dict[str, dict[str, Any]] = field(default_factory=dict)  # finding -> an earlier process's
     quarantine: list[QuarantineView] = field(default_factory=list)
     _refreshed: float | None = None
 
@@ -60,7 +55,6 @@ class JournalView:
         self.outbox_depth, self.undeliverable = reader.undelivered()
         self.given_up = reader.given_up() if self.undeliverable else None
         self.refused_since = self._read_refused(reader)
-        self.verdicts = self._read_verdicts(reader)
         self.quarantine = [
             {
                 "topic": row.topic[:120],
@@ -76,15 +70,6 @@ class JournalView:
         feeds = self.outbox.feeds.values()
         rows = [row for feed in feeds for row, _ in list(feed.refused.values())[:MAX_DEVICES]]
         return min((at for row in rows if (at := reader.refused_since(row)) is not None), default=None)
-
-    def _read_verdicts(self, reader: Reader) -> dict[str, dict[str, Any]]:
-        """Return the earlier verdicts on the shown findings without one of this process."""
-        shown = worst_first(self.conclusions.findings())[:MAX_DEVICES]
-        silent = [one for one in shown if self.conclusions.last_anomaly(one.device) is None]
-        known = {one.id: self.verdicts[one.id] for one in silent if one.id in self.verdicts}
-        unknown = [one for one in silent if one.id not in known]
-        found = {key: json.loads(body) for key, body in reader.told_of(unknown).items()} if unknown else {}
-        return known | {one.id: found.get(one.id, {}) for one in unknown}
 
 
 def worst_first(findings: Iterable[Finding]) -> list[Finding]:

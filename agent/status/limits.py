@@ -1,9 +1,9 @@
-"""Limits without effect: no series matches, or the unit is another one."""
+"""Limits and tuning rules without effect: no series, or another unit."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from agent.detect import Limit, LimitUse
+from agent.detect import Limit, LimitUse, Tuning, TuningUse
 from agent.domain.metric_names import find_dimensions
 from agent.domain.units import UNITS, find_dimension
 
@@ -12,7 +12,7 @@ MAX_OFFERED = 4  # units that a remedy names
 
 @dataclass(frozen=True, slots=True)
 class LimitFault:
-    """One limit without effect, or with less than it seems."""
+    """One limit or tuning rule without effect, or with less than it seems."""
 
     pattern: str
     what: str  # a sentence without its end
@@ -74,4 +74,37 @@ def judge_patterns(limits: Sequence[Limit]) -> list[LimitFault]:
         else:
             continue
         found.append(LimitFault(limit.pattern, what, remedy, sure=False))
+    return found
+
+
+def judge_tuning_use(uses: Iterable[TuningUse]) -> list[LimitFault]:
+    """Return the tuning rules that match no known series."""
+    return [
+        LimitFault(
+            use.rule.pattern,
+            f"The tuning rule {use.rule.pattern!r} matches no series that was received so far"
+            + (f"; the nearest is {use.nearest[:80]}" if use.nearest else ""),
+            "correct it under tuning, or wait until its device speaks (patterns are DEVICE/METRIC)",
+            sure=False,
+        )
+        for use in uses
+        if not use.covered
+    ]
+
+
+def judge_tuning(rules: Sequence[Tuning]) -> list[LimitFault]:
+    """Return the tuning rules whose series an earlier rule takes, as far as the text itself shows."""
+    found = []
+    for place, rule in enumerate(rules):
+        device, _, metric = rule.pattern.rpartition("/")
+        earlier = next((one for one in rules[:place] if one.covers(device, metric)), None)
+        if earlier is not None:
+            found.append(
+                LimitFault(
+                    rule.pattern,
+                    f"The tuning rule {rule.pattern!r} never holds: {earlier.pattern!r} takes its series",
+                    "move it before the other rule, or remove it",
+                    sure=False,
+                )
+            )
     return found

@@ -15,7 +15,7 @@ from agent.journal.unread import Unread
 from agent.mqtt import Link
 from agent.pipeline.outbox_feed import OutboxFeed
 from agent.status.journal_view import JournalView
-from agent.status.limits import LimitFault, judge_patterns, judge_uses
+from agent.status.limits import LimitFault, judge_patterns, judge_tuning_use, judge_uses
 from agent.status.schema import State
 from agent.status.sentences import (
     backlog_words,
@@ -183,6 +183,7 @@ class Problems:
         if now >= self._limits_due:
             self._limits_due = now + LIMITS_EVERY_S
             self._limit_faults = judge_patterns(self.limits) + judge_uses(self.detector.limit_use())
+            self._limit_faults += judge_tuning_use(self.detector.tuning_use())
             self.learning = self.detector.learning_count()
             self._relearning = self.detector.relearning()
             self._largest = self.detector.largest()

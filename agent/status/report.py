@@ -35,7 +35,7 @@ from agent.status.schema import (
     VerdictView,
 )
 from agent.status.source_view import Heard, unmatched, view_sources
-from agent.verdict.encode import iso, to_json
+from agent.verdict.encode import iso
 
 RATE_S = 60.0
 MAX_METRICS_IN_ALL = 1000  # health has to fit the broker's packets
@@ -68,6 +68,7 @@ class Reporter:
         self.view.refresh()
         findings = worst_first(self.conclusions.findings())
         heard = self.problems.heard()
+        clock = self.pipeline.clock()
         return {
             "schema": 1,
             "agent": self.config.agent.id,
@@ -88,7 +89,7 @@ class Reporter:
                 [source.label for source in self.config.sources], self.journal, time.monotonic()
             ),
             "devices": self._devices({finding.device: finding for finding in findings}, heard),
-            "findings": [self._finding(finding) for finding in findings[:MAX_DEVICES]],
+            "findings": [self._finding(finding, clock) for finding in findings[:MAX_DEVICES]],
             "recent_verdicts": [
                 cast("VerdictView", {key: verdict[key] for key in _VERDICT_KEYS})
                 for verdict in list(self.conclusions.recent)[:MAX_VERDICTS]
@@ -180,9 +181,8 @@ class Reporter:
             return None
         return int(self.journal.bytes_written / elapsed_s * 86_400)
 
-    def _finding(self, finding: Finding) -> FindingView:
-        verdict = self.conclusions.last_anomaly(finding.device)
-        last = self.view.verdicts.get(finding.id, {}) if verdict is None else to_json(verdict)
+    def _finding(self, finding: Finding, clock: float) -> FindingView:
+        last = self.conclusions.last_anomaly(finding.id) or {}
         return {
             "id": finding.id,
             "device": finding.device,
@@ -190,6 +190,10 @@ class Reporter:
             "severity": finding.severity,
             "opened_at": iso(finding.opened),
             "verdicts": finding.verdicts,
+            "state": finding.state_at(clock),
+            "until": None if finding.until is None else iso(finding.until),
+            "maintenance": finding.maintenance,
+            "incident_id": finding.incident,
             "summary": last.get("summary", "Its last verdict is no longer kept."),
             "advice": last.get("advice", finding.kind.traits.advice),
             "evidence": last.get("evidence", []),

@@ -154,6 +154,10 @@ class FindingView(TypedDict):
     severity: str
     opened_at: str
     verdicts: int
+    state: str  # open | acknowledged | snoozed
+    until: str | None  # the end of a snooze
+    maintenance: bool  # its device is under maintenance: nobody is notified
+    incident_id: str | None
     summary: str  # of its last verdict that was an anomaly
     advice: str | None
     evidence: list[EvidenceView]

@@ -79,11 +79,20 @@ def barren_words(source: str, counts: Mapping[str, Any]) -> str:
     )
 
 
+#: What helps where the births came before the agent did.
+REBIRTH = (
+    "its names come with the next birth of each node: restart the nodes, or set request_rebirth: true on the"
+    " source"
+)
+
+
 def barren_remedy(skipped: Mapping[str, int]) -> str:
     """Return what a person can do about it, by the values skipped."""
     words = skipped.get(Skip.UNMAPPED, 0) + skipped.get(Skip.TEXT, 0)
     mostly_words = words and 2 * words >= sum(skipped.values())
     first = "give its words a number under metrics.values, or set its format; " if mostly_words else ""
+    if skipped.get(Skip.UNKNOWN_ALIAS):
+        first = f"{REBIRTH}; "
     return (
         f"{first}edge-agent explain TOPIC PAYLOAD shows each step, edge-agent discover proposes sources that"
         " can be read"

@@ -32,6 +32,8 @@ POINTS = frozenset(
         "c12_schema",  # half of the tables created
         "c13_generation",  # generation written, not committed
         "c13_generation_committed",  # generation on disk, SUBSCRIBE not sent
+        "command_deciding",  # a person's command on disk, its outcome not
+        "command_decided",  # the outcome on disk, not answered
         # one turn of each loop
         "main_turn",
         "net_turn",

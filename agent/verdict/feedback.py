@@ -52,7 +52,7 @@ def read_feedback(payload: bytes) -> Feedback:
         raise _refuse("is not an object", 'send {"verdict_id":...,"outcome":...}')
     stranger = next((key for key in value if key not in _KEYS), None)
     if stranger is not None:
-        raise _refuse(f"has the key {_line(stranger)[:40]!r}", "leave it out")
+        raise _refuse(f"has the key {one_line(stranger)[:40]!r}", "leave it out")
     verdict_id, outcome, note = value.get("verdict_id"), value.get("outcome"), value.get("note")
     if not isinstance(verdict_id, str) or not _ID.fullmatch(verdict_id):
         remedy = f"copy the id of the verdict, or at least its first {MIN_ID} characters"
@@ -61,12 +61,13 @@ def read_feedback(payload: bytes) -> Feedback:
         raise _refuse("outcome is unknown", "use confirmed or false_alarm")
     if note is not None and not isinstance(note, str):
         raise _refuse("note is not text", "send text or null")
-    return Feedback(verdict_id, str(outcome), _line(note or "")[:MAX_NOTE])
+    return Feedback(verdict_id, str(outcome), one_line(note or "")[:MAX_NOTE])
 
 
 def _refuse(what: str, remedy: str) -> DecodeError:
     return DecodeError(DecodeReason.BAD_JSON, f"feedback: {what}; {remedy}")
 
 
-def _line(text: Any) -> str:
+def one_line(text: Any) -> str:
+    """Return a text on one line, without characters that are not printable."""
     return " ".join("".join(char if char.isprintable() else " " for char in str(text)).split())

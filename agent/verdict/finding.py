@@ -1,24 +1,52 @@
 """Findings: anomalies that open, are updated and clear, one per device at a time."""
 
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from hashlib import blake2b
 
-from agent.domain.records import Finding, FindingEvent, Kind, Severity, Status, Verdict
+from agent.domain.records import (
+    Finding,
+    FindingEvent,
+    FindingState,
+    Kind,
+    Seen,
+    Severity,
+    Status,
+    Trigger,
+    Verdict,
+    Window,
+)
 
 CLEAR_AFTER = 3  # normal windows in a row
+MAX_CLOSED = 1000
+MAX_SEEN = 5
 _RANK = {Severity.INFO: 0, Severity.WARNING: 1, Severity.CRITICAL: 2}
 
 
 class Findings(dict[str, Finding]):
-    """The open findings, one per device."""
+    """The open findings, one per device, and the last ones that are over.
+
+    ``maintained`` returns whether a device is under maintenance at a clock.
+    """
+
+    def __init__(self, maintained: Callable[[str, float], bool] = lambda _device, _clock: False) -> None:
+        super().__init__()
+        self.closed: dict[str, Finding] = {}  # by id, oldest first
+        self._maintained = maintained
+        #: Device -> the last row when a person closed its finding, and whether it is gone.
+        self._closed_to: dict[str, tuple[int, bool]] = {}
 
     def move(
-        self, verdict: Verdict, *, clock: float, reviewed: bool
+        self, verdict: Verdict, window: Window, *, reviewed: bool
     ) -> tuple[Finding | None, FindingEvent | None]:
         """Take one more verdict; return the device's finding, also one that this clears, and the change."""
-        device = verdict.device
+        device, clock = verdict.device, window.sealed
+        before = self.get(device)
+        limit = any(reading.score.limit for reading in window.local.evidence)
+        if before is None and self._is_behind(window, limit=limit):
+            return None, None
         finding, event = advance(
-            self.get(device),
+            before,
             device=device,
             status=verdict.status,
             kind=verdict.kind,
@@ -27,11 +55,107 @@ class Findings(dict[str, Finding]):
             clock=clock,
             reviewed=reviewed,
         )
-        if finding is None or event is FindingEvent.CLEARED:
-            self.pop(device, None)
-        else:
-            self[device] = finding
+        if finding is None:
+            return None, None
+        if verdict.status is Status.ANOMALY:
+            maintenance = self._maintained(device, clock)
+            finding, event = _note(finding, event, verdict, window, limit=limit, maintenance=maintenance)
+        elif finding.silent_since is not None and finding.silent_to is None:
+            finding = replace(finding, silent_to=window.opened)
+        if event is FindingEvent.CLEARED:
+            finding = replace(finding, state=FindingState.CLEARED, until=None)
+        self.put(finding)
         return finding, event
+
+    def _is_behind(self, window: Window, *, limit: bool) -> bool:
+        """Whether a window began before a person closed the finding of its device.
+
+        It may hold the same event once more. A broken limit is news all the same, except of a device that is
+        gone.
+        """
+        seq, gone = self._closed_to.get(window.device, (0, False))
+        return window.lo <= seq and (gone or not limit)
+
+    def put(self, finding: Finding) -> None:
+        """Take a finding as it is now, among the open ones or those that are over."""
+        if not finding.state.closed:
+            self[finding.device] = finding
+            return
+        if self.get(finding.device, finding).id == finding.id:
+            self.pop(finding.device, None)
+        self.closed.pop(finding.id, None)
+        self.closed[finding.id] = finding
+        if len(self.closed) > MAX_CLOSED:
+            del self.closed[next(iter(self.closed))]
+
+    def shut(self, device: str, seq: int, *, gone: bool) -> None:
+        """Let windows of ``device`` up to the row ``seq`` open no finding any more."""
+        self._closed_to.pop(device, None)
+        self._closed_to[device] = (seq, gone)
+        if len(self._closed_to) > MAX_CLOSED:
+            del self._closed_to[next(iter(self._closed_to))]
+
+    def find(self, beginning: str) -> Finding | None:
+        """Return the finding with this id, or the only one whose id begins so."""
+        found = [one for one in self._every() if one.id.startswith(beginning)]
+        exact = [one for one in found if one.id == beginning]
+        return (exact or found)[0] if len(exact or found) == 1 else None
+
+    def last_of(self, device: str) -> Finding | None:
+        """Return the open finding of a device, else its last one."""
+        return self.get(device) or next(
+            (one for one in reversed(self.closed.values()) if one.device == device), None
+        )
+
+    def _every(self) -> Iterator[Finding]:
+        yield from self.values()
+        yield from self.closed.values()
+
+
+def _note(
+    finding: Finding,
+    event: FindingEvent | None,
+    verdict: Verdict,
+    window: Window,
+    *,
+    limit: bool,
+    maintenance: bool,
+) -> tuple[Finding, FindingEvent | None]:
+    """Note the values that an anomaly cites, and whether it is news for people."""
+    since = finding.silent_since
+    if window.trigger is Trigger.SILENCE:
+        since = window.sealed - (window.end - window.start)
+    noted = replace(
+        finding,
+        seen=_merge(finding.seen, verdict),
+        limit=finding.limit or limit,
+        maintenance=maintenance,
+        silent_since=since,
+        silent_to=None if window.trigger is Trigger.SILENCE else finding.silent_to,
+    )
+    if limit and not finding.limit and event is not FindingEvent.OPENED:
+        # The person knew of another anomaly.
+        return replace(noted, state=FindingState.OPEN, until=None), FindingEvent.UPDATED
+    if finding.maintenance and not maintenance and event is None:
+        event = FindingEvent.UPDATED  # it has outlasted the work
+    return noted, event
+
+
+def _merge(seen: Sequence[Seen], verdict: Verdict) -> tuple[Seen, ...]:
+    """Return the cited values so far with those of one more verdict."""
+    if verdict.kind is Kind.SILENCE:
+        return tuple(seen)
+    found = {(one.metric, one.kind): one for one in seen}
+    for reading in verdict.evidence:
+        key = (reading.metric, verdict.kind)
+        known = found.get(key)
+        low = high = reading.value
+        if known is not None:
+            low, high = min(low, known.low), max(high, known.high)
+        elif len(found) >= MAX_SEEN:
+            continue
+        found[key] = Seen(reading.metric, verdict.kind, low, high)
+    return tuple(found.values())
 
 
 def advance(

@@ -23,6 +23,7 @@ MAX_EVIDENCE = 5
 SUSPECT_SCORE = 0.25
 CRITICAL_SCORE = 3.0
 MAX_SUMMARY = 300
+LARGE, HUGE = 1e6, 1e15  # values with no decimals, with three digits only
 MAX_NAME, MAX_UNIT = 60, 16  # of a metric and a unit inside a sentence
 
 Scored = tuple[Reading, Score]
@@ -146,6 +147,8 @@ def _tell_calm(
             f"{learning_words(learning.progress)}: {name}{more} be judged yet, only configured limits alarm."
         )
     parts += foreign
+    if not parts and all(score.ignored for _, score in readings):
+        return "Not judged: the configuration ignores these metrics (tuning), only limits are checked."
     if not parts and all(look_up(one.metric).kind is not MetricClass.READING for one, _ in readings):
         return "Diagnostic values only, which are not judged."
     return " ".join(parts)[:MAX_SUMMARY] or "Readings are within their usual range."
@@ -162,9 +165,11 @@ def opine_silence(silence: Silence) -> LocalOpinion:
     score_value = _bounded(silence.score)
     severity = Severity.CRITICAL if score_value >= CRITICAL_SCORE else Severity.WARNING
     text = (
-        f"No reading for {_duration(silence.silent_s)}; one was expected every "
+        f"No reading for {_duration(silence.silent_s)}; at this hour it usually sends every "
         f"{_duration(silence.expected_interval_s)}."
     )
+    if silence.usually:
+        text += f" It is usually off {silence.usually}."
     if silence.offline:
         text = f"The device is reported offline; its last reading is {_duration(silence.silent_s)} old."
     return LocalOpinion(Status.ANOMALY, score_value, Kind.SILENCE, severity, evidence, text)
@@ -176,21 +181,47 @@ def _tell(lead: WindowReading, alarms: int) -> str:
     as_sent = f"{said[0]:.6g} {said[1]}" if said else lead.word
     sent = f" (sent as {as_sent})" if as_sent else ""
     name = name_for_people(lead.metric)
-    text = f"{name} {lead.value:.6g}{unit}{sent} {lead.score.kind.traits.summary}"
+    text = f"{name} {_number(lead.value)}{unit}{sent} {lead.score.kind.traits.summary}"
     if lead.score.expected is not None:
         low, high = lead.score.expected
-        words = "allowed" if lead.score.limit else "usual"
-        text += f"; {words} is {_range(low, high)}{unit}" if low != high else ""
+        words = "allowed" if lead.score.limit else "usual at this time"
+        span = _range(low, high, lead.value)
+        text += f"; {words} is {span}{unit}" if span else ""
     if alarms > 1:
         text += f" ({alarms} readings)"
     return text[: MAX_SUMMARY - 1] + "."
 
 
-def _range(low: float, high: float) -> str:
-    """Return a range in words; a limit may have one side only."""
+def _number(value: float) -> str:
+    """Return a value with six digits, a large one with all before its point."""
+    return f"{value:.6g}" if abs(value) < LARGE else f"{value:.0f}" if abs(value) < HUGE else f"{value:.3g}"
+
+
+def _range(low: float, high: float, value: float) -> str:
+    """Return a range in words, as exact as the value is; empty when the value is in it.
+
+    A limit may have one side only. The ends are rounded inwards, so that a value beyond stays beyond.
+    """
     if not math.isfinite(low):
-        return f"up to {high:.4g}"
-    return f"{low:.4g} to {high:.4g}" if math.isfinite(high) else f"{low:.4g} and more"
+        return f"up to {_number(high)}"
+    if not math.isfinite(high):
+        return f"{_number(low)} and more"
+    if low <= value <= high:
+        return ""
+    step = 10.0 ** -_decimals(value)
+    inner_low, inner_high = math.ceil(low / step) * step, math.floor(high / step) * step
+    if inner_low < inner_high:
+        low, high = inner_low, inner_high
+    first, last = (_number(float(f"{end:.12g}")) for end in (low, high))
+    if first != last:
+        return f"{first} to {last}"
+    return "" if first == _number(value) else f"about {first}"
+
+
+def _decimals(value: float) -> int:
+    """Return how many decimals a value is shown with."""
+    text = _number(value)
+    return 0 if "e" in text else len(text.partition(".")[2])
 
 
 def _duration(seconds: float) -> str:

@@ -17,6 +17,7 @@ import pytest
 import agent
 from agent.config.strict_yaml import _Loader
 from agent.detect.limits import Limit
+from agent.detect.tuning import Tuning
 from tests.support.growth import MOST, growth, shapes
 
 SIZE = 4096
@@ -31,6 +32,7 @@ SEARCHED = (
 #: Patterns that are made while the agent runs, by file and function, each with an example of it.
 MADE = {
     ("detect/limits.py", "__post_init__"): Limit("*a*b*[cd]*/*?x")._regex,
+    ("detect/tuning.py", "__post_init__"): Tuning("*a*b*[cd]*/*?x")._regex,
     ("prompt/ground.py", "strip_words"): SEARCHED[0],
     ("prompt/parse.py", "_summary"): SEARCHED[1],
 }

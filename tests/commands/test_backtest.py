@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import random
 import subprocess
 import sys
 import time
@@ -13,8 +14,8 @@ from typing import Any
 import pytest
 
 from agent.commands.backtest import backtest
-from agent.commands.offline.inputs import Files, Until, make_detector, open_files, registry_of
-from agent.config import load_apart
+from agent.commands.offline.inputs import Files, Until, open_files, registry_of
+from agent.config import load_apart, settings
 from agent.domain.records import Reading
 from tests.commands.history import START, STEP_S, line, points, record, shifted, tabulate
 from tests.commands.kit import as_json, ask, write_config
@@ -221,6 +222,41 @@ def test_sources_retained_values_availability_and_repeats_are_as_live(
     assert "offline" in one["summary"]
 
 
+def test_a_recording_of_a_fast_simulation(
+    tmp_path: Path, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its clock is that of the payloads, with whatever delay each message was sent."""
+    all_points, tape, dice = moved(), tmp_path / "fast.jsonl", random.Random(3)
+    offset, lines = 0.0, []
+    for at, device, value in all_points:
+        offset = max(offset, (at - START) / 300.0 + abs(dice.gauss(0.0, 0.05)))
+        body = json.dumps({"ts": at, "value": value}).encode()
+        lines.append(line(round(offset, 6), f"sensors/{device}/temperature", body))
+    tape.write_text("\n".join(lines))
+    real = record(tmp_path / "real.jsonl", all_points)
+    fast, slow = (as_json(capsys, "backtest", str(one), "--config", str(config)) for one in (tape, real))
+    assert round(fast["input"]["sources"][0]["pace"]) == pytest.approx(300, abs=10)
+    (one,), (other,) = fast["findings"], slow["findings"]
+    for name in ("device", "since", "kind", "severity", "summary"):
+        assert one[name] == other[name]
+
+
+def test_a_backlog_at_the_beginning_is_no_simulation(
+    tmp_path: Path, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A gateway that was away sends an hour within seconds, and then goes on in real time."""
+    tape = tmp_path / "backlog.jsonl"
+    lines = []
+    for number, (at, device, value) in enumerate(points(steps=900)):
+        offset = max(number * 0.005, at - START - 3600.0)
+        body = json.dumps({"ts": at, "value": value}).encode()
+        lines.append(line(round(offset, 6), f"sensors/{device}/temperature", body))
+    tape.write_text("\n".join(lines))
+    told = as_json(capsys, "backtest", str(tape), "--config", str(config))
+    assert told["input"]["sources"][0]["pace"] == 1.0
+    assert told["findings"] == []
+
+
 def test_a_recording_without_times(tmp_path: Path, config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """It begins at the given time, else at a fixed one."""
     tape = record(tmp_path / "bare.jsonl", moved(), timed=False)
@@ -265,7 +301,7 @@ def test_scores_are_those_of_the_detector(
     with out.open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == ["time", "device", "metric", "value", "score", "kind"]
-    detector = make_detector(load_apart(config))
+    detector = settings.make_detector(load_apart(config))
     for row, (at, device, value) in zip(rows, all_points, strict=True):
         score = detector.update(Reading(device, "temperature", at, value), at)
         assert (row["device"], float(row["value"])) == (device, value)
@@ -295,7 +331,7 @@ def test_the_pace_is_that_of_decoder_and_detector(tmp_path: Path, config: Path) 
     tape = record(tmp_path / "long.jsonl", points(devices=20, steps=1000))
     loaded = load_apart(config)
     files = Files(open_files([tape], loaded))
-    registry, detector = registry_of(loaded), make_detector(loaded)
+    registry, detector = registry_of(loaded), settings.make_detector(loaded)
     messages = [
         (f"sensors/{device}/temperature", json.dumps({"ts": at, "value": value}).encode(), at)
         for at, device, value in points(devices=20, steps=1000)

@@ -213,6 +213,50 @@ def test_states_become_the_availability_of_the_devices() -> None:
     }  # fmt: skip
 
 
+def test_the_availability_is_that_of_most_devices() -> None:
+    """A bridge with a state of its own is not taken for the rule."""
+    (source,) = proposed({
+        "home/bridge/state": "online", "home/a/lwt": "online", "home/b/lwt": "offline",
+        "home/a/temperature": 20, "home/b/temperature": 21,
+    })  # fmt: skip
+    assert source.availability is not None
+    assert source.availability["topic"] == "home/{device}/lwt"
+
+
+@pytest.mark.parametrize(
+    ("word", "base", "topic", "format_"),
+    [
+        ("zigbee2mqtt", "site/z2m", "site/z2m/{device+}", "zigbee2mqtt"),
+        ("homie", "devices", "devices/#", "homie"),
+        ("meshtastic", "club/mesh", "club/mesh/EU_868/#", "meshtastic"),
+        ("opendtu", "roof/pv", "roof/pv/{device}/{metric+}", "opendtu"),
+    ],
+)
+def test_a_family_below_an_unusual_base_topic_is_recognised(
+    word: str, base: str, topic: str, format_: str
+) -> None:
+    """Its own topics show it; devices, metrics and units are those below the usual base."""
+    usual = played(word, 2)
+    if word == "zigbee2mqtt":
+        info = b'{"version": "2.0", "network": {"channel": 11, "pan_id": 6754}}'
+        usual.insert(0, Message("zigbee2mqtt/bridge/info", info, START, retained=True))
+    heard = [one._replace(topic=f"{base}/{one.topic.split('/', 1)[1]}") for one in usual]
+    sources = propose(gather(heard))
+    assert [(one.topic, one.format) for one in sources] == [(topic, format_)]
+    assert series(heard, [one.spec() for one in sources]) == series(usual, [SourceSpec("#")])
+    alone = SourceSpec(topic, format=format_)
+    assert series(heard, [alone]) == series(usual, [SourceSpec("#")])
+
+
+def test_a_base_topic_that_families_share_stays_with_the_usual_sources() -> None:
+    """What belongs to another family is not read as the one that was found."""
+    heard = messages({
+        "home/bridge/info": '{"version": "2.0"}', "home/attic/climate": '{"temperature": 20.5}',
+        "home/gw/BTtoMQTT/A4C138000101": '{"id": "A4:C1:38:00:01:01", "tempc": 20.5}',
+    })  # fmt: skip
+    assert "zigbee2mqtt" not in {one.format for one in propose(gather(heard))}
+
+
 def test_what_carries_no_reading_is_excluded_with_its_reason() -> None:
     """Commands, discovery, other agents and free text are not sources."""
     topics = {
@@ -234,11 +278,14 @@ def test_what_carries_no_reading_is_excluded_with_its_reason() -> None:
 
 def test_words_are_named_to_be_mapped() -> None:
     """A word that no rule knows is listed with its topic, or with its key."""
-    heard = messages({"a/vent": ["halb", "ganz"], "b/x/state": '{"mode": "automatik", "temp": 20}'})
+    heard = messages({
+        "a/vent": ["halb", "ganz"], "b/x/state": '{"mode": "automatik", "temp": 20}',
+        "c/x": [f"temp={n},step=eco" for n in range(5)], "d/x": [f"temp: {n}; phase: {n}a" for n in range(2)],
+    })  # fmt: skip
     facts = gather(heard)
     result = read_with(propose(facts), heard, facts)
     words = {name: texts for source in result.sources for name, texts in source.words.items()}
-    assert words == {"a/vent": {"halb", "ganz"}, "mode": {"automatik"}}
+    assert words == {"a/vent": {"halb", "ganz"}, "mode": {"automatik"}, "step": {"eco"}}
 
 
 def test_a_key_that_tells_devices_apart_names_them() -> None:
@@ -247,6 +294,37 @@ def test_a_key_that_tells_devices_apart_names_them() -> None:
     assert source.device == "{$.device_id}"
     (source,) = proposed({"gw/data": [json.dumps({"id": n, "temp": 1}) for n in range(3)]})
     assert source.device is None
+
+
+@pytest.mark.parametrize(
+    ("payloads", "device"),
+    [
+        ([{"model": m, "id": i} for m, i in (("A", 1), ("A", 2), ("B", 1), ("B", 1))], "{$.model}/{$.id}"),
+        ([{"model": m, "id": i} for m, i in (("A", 1), ("B", 2), ("A", 1))], "{$.id}"),
+        ([{"gateway_id": g, "mac": m} for g, m in (("g1", "a"), ("g2", "b"), ("g2", "c"))], "{$.mac}"),
+        ([{"node": one} for one in ("attic", "cellar", "attic")], "{$.node}"),
+        ([{"sensor": {"name": one}} for one in ("attic", "cellar", "attic")], "{$.sensor.name}"),
+        ([{"device_id": one, "name": one} for one in ("a", "b", "a")], "{$.device_id}"),
+        ([{"serial": n} for n in range(5)], "{$.serial}"),
+        ([{"msg_id": n // 2} for n in range(5)], None),
+        ([{"nonce": n // 2, "seq": n, "uuid": f"u{n}"} for n in range(5)], None),
+        ([{"fw": one} for one in ("1.0", "1.1", "1.1")], None),
+        ([{"device_id": "a"}, {"device_id": "b"}, {}], None),
+        ([{"node": f"n{n // 2}"} for n in range(400)], None),
+    ],
+)
+def test_keys_name_devices_only_if_they_stay_and_keep_them_apart(
+    payloads: list[dict[str, Any]], device: str | None
+) -> None:
+    """Two sensors never become one series, and neither a new message nor new firmware makes a new device."""
+    heard = messages({"gw/data": [json.dumps({**one, "temp": 20.5}) for one in payloads]})
+    facts = gather(heard)
+    (source,) = propose(facts)
+    assert source.device == device
+    if device is not None:
+        (result,) = read_with([source], heard, facts).sources
+        assert sum(one.messages for one in result.devices.values()) == len(payloads)
+        assert not result.words
 
 
 def test_a_line_of_numbers_is_csv() -> None:

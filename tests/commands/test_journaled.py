@@ -30,6 +30,7 @@ def agent(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         "agent": {"id": "asked"},
         "sources": [{"topic": "asked/{a}/{b}/{metric}"}],
         "limits": {"*/temperature": {"high": 85, "unit": "degC"}},
+        "tuning": [{"match": "*/temperature", "sensitivity": "eager"}],
         "review": {"mode": "all"},
         "logs": {"content": "full"},
     }
@@ -191,6 +192,9 @@ def test_inspect_a_device(agent: AgentProcess, capsys: pytest.CaptureFixture[str
         "out_of_range, critical",
         "temperature: 40 readings, still learning",
         "limits: high 85",
+        "tuning: sensitivity eager, by */temperature",
+        "its rhythm is not known yet: ",
+        " of 20 gaps",
         "last value 99",
     ):
         assert words in out, out

@@ -12,8 +12,8 @@ import pytest
 from agent.commands.inspect import learn as learnt
 from agent.commands.learn import State, stopped
 from agent.commands.offline import prometheus
-from agent.commands.offline.inputs import make_detector, make_intake
-from agent.config import Config, load_apart
+from agent.commands.offline.inputs import make_intake
+from agent.config import Config, load_apart, settings
 from agent.detect import Detector
 from agent.domain.records import Arrival, MessageRow, Row
 from agent.journal import Reader
@@ -53,7 +53,7 @@ def server() -> Iterator[Scripted]:
 
 def taught(config: Config, all_points: list[Point]) -> tuple[Detector, list[Row]]:
     """Return a detector that took the points as a live agent does, and its rows."""
-    detector = make_detector(config)
+    detector = settings.make_detector(config)
     rows: list[Row] = []
 
     def take(row: Row) -> None:

@@ -1,12 +1,14 @@
 """The generic family: payloads of the field and what becomes of each."""
 
 import gzip
+import json
 from typing import Any
 
 import pytest
 
 from agent.decode.families.generic import Generic
 from agent.decode.family import DecodeLimits, Note, Reader, Route, Skip, Skipped, TimeFrom
+from agent.decode.metric_rules import MetricSettings
 from agent.decode.registry import Decoded, Registry, SourceSpec
 from agent.domain.records import DecodeError, DecodeReason, Reading
 
@@ -52,7 +54,7 @@ def values(decoded: Decoded) -> dict[str, float]:
         (b'{"value":true}', 1.0),
         (b'{"Value":21.5}', 21.5),
         (b'[{"value":21.5}]', 21.5),
-        (b"123456789012345678901234567890", 123456789012345678901234567890.0),
+        (b"12345678901234567890", 12345678901234567890.0),
     ],
 )
 def test_single_value(payload: bytes, expected: float) -> None:
@@ -229,7 +231,7 @@ def test_text_only(payload: str) -> None:
         (b'{"a\\u0000":1}', Skip.BAD_NAME),
         (b'{"a\\u202eb":1}', Skip.BAD_NAME),
         (('{"' + "a" * 100 + '":{"' + "b" * 100 + '":1}}').encode(), Skip.TOO_LONG),
-        (b'{"a":{"b":{"c":{"d":{"e":1}}}}}', Skip.TOO_DEEP),
+        (b'{"a":' * 8 + b'{"b":1}' + b"}" * 8, Skip.TOO_DEEP),
         (b'[{"name":"t2","error":2014}]', Skip.NO_VALUE),
         (b'[{"name":"t2","value":1,"quality":"bad"}]', Skip.BAD_QUALITY),
     ],
@@ -274,7 +276,7 @@ def test_quarantined(payload: bytes, reason: DecodeReason) -> None:
         (b'{"a":-inf,"b":[1,-Infinity]}', Skip.NOT_FINITE, {"b.0": 1.0}),
         (b'{"a":"' + b"x" * 129 + b'","b":1}', Skip.TOO_LONG, {"b": 1.0}),
         (b'{"' + b"x" * 129 + b'":2,"b":1}', Skip.TOO_LONG, {"b": 1.0}),
-        (b'{"a":{"a":{"a":{"a":{"a":1}}}},"b":1}', Skip.TOO_DEEP, {"b": 1.0}),
+        (b'{"a":' * 8 + b'{"a":1}' + b"}" * 7 + b',"b":1}', Skip.TOO_DEEP, {"b": 1.0}),
         (b'{"":2,"b":1}', Skip.BAD_NAME, {"b": 1.0}),
         (b'{"a.b":1,"a":{"b":2}}', Skip.REPEATED, {"a.b": 1.0}),
         (b'[{"name":"t","value":1},{"name":"t","value":2}]', Skip.REPEATED, {"t": 1.0}),
@@ -293,7 +295,7 @@ def test_more_keys_than_the_limit_are_cut() -> None:
     assert len(values(decoded)) == 256
     assert {Skip.TOO_MANY} == {one.why for one in decoded.skipped}
     decoded = decode(b"[" + b",".join(b'{"ts":%d,"t":1}' % (NOW - n) for n in range(5000)) + b"]")
-    assert len(decoded.readings) == 4096
+    assert len(decoded.readings) == 2048
     assert {Skip.TOO_MANY} == {one.why for one in decoded.skipped}
 
 
@@ -365,6 +367,112 @@ def test_joined_names_are_bounded(payload: str) -> None:
     topic = "sensors/th1/" + "m" * 128
     assert decode("1", topic).readings
     assert Skip.TOO_LONG in {one.why for one in decode(payload, topic).skipped}
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ('[{"id":1,"name":"Sensor","value":1}]', '[{"id":2,"name":"Sensor","value":2}]'),
+        ('[{"id":1,"name":"Sensor","t":1}]', '[{"id":2,"name":"Sensor","t":2}]'),
+        ('[{"name":"a","value":1},{"value":3}]', '[{"value":2},{"name":"a","value":4}]'),
+        ('[{"name":"a","value":1},{"id":"c","value":3}]', '[{"id":"b","value":2}]'),
+        ('[{"NodeId":"i=1","DisplayName":"T","Value":1}]', '[{"NodeId":"i=2","DisplayName":"T","Value":2}]'),
+        ('{"NodeId":"i=1","DisplayName":"T","Value":1}', '{"NodeId":"i=2","DisplayName":"T","Value":2}'),
+        ('[{"sensor":{"id":"a"},"t":1}]', '[{"sensor":{"id":"b"},"t":2},{"sensor":{"id":"a"},"t":3}]'),
+        (
+            '{"name":"cpu","fields":{"idle":1},"tags":{"cpu":"cpu0"}}',
+            '{"name":"cpu","fields":{"idle":2},"tags":{"cpu":"cpu1"}}',
+        ),
+    ],
+)
+def test_two_ids_of_two_messages_never_share_a_series(one: str, other: str) -> None:
+    """Whatever else they have in common, the series of value 1 and of value 2 differ."""
+    first = next(reading for reading in decode(one).readings if reading.value == 1.0)
+    second = next(reading for reading in decode(other).readings if reading.value == 2.0)
+    assert first.series != second.series
+
+
+@pytest.mark.parametrize("key", ["id", "mac", "ieee_address", "name"])
+def test_two_unreadable_ids_never_share_a_series_in_a_family(key: str) -> None:
+    """A family that leaves ids out of its values still distinguishes the elements of a list by them."""
+    registry = Registry(sources=[SourceSpec("#")], base_topic="x")
+    for text in ("a\u0007", "b\u0007"):
+        payload = json.dumps([{key: text, "temperature": 21.5}]).encode()
+        assert registry.decode("zigbee2mqtt/hub", payload, NOW).readings == ()
+    for text in ("a", "b"):
+        payload = json.dumps([{key: text, "temperature": 21.5}]).encode()
+        [reading] = registry.decode("zigbee2mqtt/hub", payload, NOW).readings
+        assert text in f"{reading.device}.{reading.metric}".split(".")
+
+
+@pytest.mark.parametrize(
+    "word", ["online", "offline", "Online", '{"state":"offline"}', '{ "status": "online" }']
+)
+@pytest.mark.parametrize(
+    ("topic", "source", "device"),
+    [
+        ("frigate/available", "#", "frigate"),
+        ("wled/kitchen/status", "#", "wled/kitchen"),
+        ("wled/kitchen/status", "wled/{device}/{metric}", "kitchen"),
+        ("wled/kitchen/status", "wled/{device+}", "kitchen"),
+        ("home/z/th1/availability", "home/{area}/{device}/#", "z/th1"),
+    ],
+)
+def test_availability_in_words(topic: str, source: str, device: str, word: str) -> None:
+    """``online`` and ``offline`` at a topic of states are the state of the device above it."""
+    decoded = Registry(sources=[SourceSpec(source)], base_topic="x").decode(topic, word.encode(), NOW)
+    online = "online" in word.casefold()
+    assert decoded.readings == ()
+    own = {} if decoded.online is None else {decoded.device: decoded.online}
+    assert dict(decoded.states) | own == {device: online}
+
+
+def test_words_at_other_topics_are_words() -> None:
+    """``online`` elsewhere is a word, and `values:` of the source comes first."""
+    registry = Registry(sources=[SourceSpec("#")], base_topic="x")
+    assert registry.decode("shop/mode", b"online", NOW).states == ()
+    mapped = MetricSettings(values={"online": 7.0})
+    registry = Registry(sources=[SourceSpec("{device}/{metric}", metrics=mapped)], base_topic="x")
+    [reading] = registry.decode("shop/status", b"online", NOW).readings
+    assert (reading.device, reading.metric, reading.value) == ("shop", "status", 7.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("21.5;44.1", {"0": 21.5, "1": 44.1}),
+        ("21,5;44,1", {"0": 21.5, "1": 44.1}),
+        ("21.5,44,1013.2", {"0": 21.5, "1": 44.0, "2": 1013.2}),
+        ("21.5 °C | 44 %", {"0": 21.5, "1": 44.0}),
+        ("45.0;38.0;-;off", {"0": 45.0, "1": 38.0, "3": 0.0}),
+        ("2026-11-27T11:59:50Z\t21.5\t44.1", {"1": 21.5, "2": 44.1}),
+        ("m3: 123.4", {"m3": 123.4}),
+        ("T: 21.5; H: 44 %", {"T": 21.5, "H": 44.0}),
+        ("Water level: 1.5 m\nPump current: 3 A", {"Water level": 1.5, "Pump current": 3.0}),
+        ("PASSKEY=A1&tempf=67.5&dateutc=2026-06-26+11:59:50", {"tempf": 67.5}),
+    ],
+)
+def test_text_of_columns_and_pairs(text: str, expected: dict[str, float]) -> None:
+    """Read where it can be nothing else."""
+    assert values(decode(text)) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1,234",
+        "1,234.5,300",
+        "Boot: ready",
+        "12:30",
+        "ERROR: 5 retries",
+        "a;b",
+        "21.5;see manual",
+        "192.168.1.20",
+    ],
+)
+def test_text_that_could_be_something_else(text: str) -> None:
+    """A sentence, a time of day, thousands or an address are not columns and not pairs."""
+    assert decode(text).readings == ()
 
 
 @pytest.mark.parametrize(

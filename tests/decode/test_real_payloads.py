@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from agent.decode.family import Skip
+from agent.decode.family import Skip, Skipped
 from agent.decode.registry import Decoded, Registry, SourceSpec
 
 NOW = 1_795_780_800.0
@@ -35,7 +35,7 @@ def test_a_name_is_not_taken_twice() -> None:
     """Values below an empty key do not merge with a key of the same name."""
     decoded = _decode("meter/x", '{"a":1,"":{"a":2}}')
     assert [one.metric for one in decoded.readings] == ["a"]
-    assert decoded.skipped == (("a", Skip.REPEATED, None),)
+    assert decoded.skipped == (Skipped("a", Skip.REPEATED),)
 
 
 def test_a_switch_has_no_watts() -> None:

@@ -37,7 +37,7 @@ def play(word: str) -> tuple[list[Decoded], list[Decoded]]:
 def test_every_message_of_a_simulated_device_is_read(word: str) -> None:
     """All its devices are found, no message goes to another family, no word is left over."""
     heard, end = play(word)
-    assert {one.family for one in (*heard, *end)} == {word}
+    assert {one.family for one in (*heard, *end) if not one.states} == {word}
     assert {reading.device for one in heard for reading in one.readings} == DEVICES[word]
     skipped = {skip.why for one in (*heard, *end) for skip in one.skipped}
     assert not skipped & {Skip.UNMAPPED, Skip.TOO_DEEP, Skip.TOO_MANY, Skip.BAD_NAME}

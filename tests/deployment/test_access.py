@@ -102,6 +102,9 @@ def test_the_table_names_what_the_agent_uses() -> None:
         "events/th1",
         "alerts/EdgeDeviceSilent",
         "feedback",
+        "command",
+        "command/result",
+        "incidents/1f",
         "doctor",
     ):
         assert f"edge-agent/gw1/{part}" in topics

@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 
 from agent.detect import Detector
-from agent.detect.state import is_reserve
+from agent.detect.nature import RESERVE, trait_of
 from agent.domain.records import Kind, Reading, Score
 from tests.detect import signals
 from tests.detect.stream import Stream, alarms
@@ -29,7 +29,7 @@ WEEK = 10_080
 )
 def test_batteries_are_known_by_name(metric: str, reserve: bool) -> None:
     """A word of the name decides, not a part of a word."""
-    assert is_reserve(metric) is reserve
+    assert (trait_of(metric) == RESERVE) is reserve
 
 
 def battery(values: list[float], metric: str = "battery") -> list[Score]:

@@ -91,7 +91,6 @@ class Life:
                 window=one,
                 verdict=content.encode(),
                 finding=None,
-                cleared=False,
                 outgoing=[Outgoing(0, "mqtt", "t", content.encode(), retain=True, settles=True)],
             )
 

@@ -28,6 +28,7 @@ from agent.domain.records import (
     WindowReading,
 )
 from agent.journal import Journal, JournalSettings, Store, Wiring
+from agent.journal.commands import Refusal
 from agent.verdict.feedback import Noted
 from tests.support.waiting import PATIENCE, wait_for
 
@@ -132,6 +133,7 @@ class Rig:
     acks: list[tuple[int, int]] = field(default_factory=list)
     generations: list[int] = field(default_factory=list)
     noted: list[Noted] = field(default_factory=list)
+    refusals: list[Refusal] = field(default_factory=list)
     rooms: int = 0
     reports: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     auto_consume: bool = True
@@ -150,6 +152,7 @@ class Rig:
                 on_room=self._note_room,
                 log=lambda event, **values: self.reports.append((event, values)),
                 on_feedback=lambda noted: self.noted.extend(noted),  # noqa: PLW0108
+                on_refusals=lambda refusals: self.refusals.extend(refusals),  # noqa: PLW0108
             ),
             settings=self.settings,
             wall=self.wall,
@@ -233,7 +236,7 @@ def concluding(
 ) -> Callable[[Store], list[Outgoing]]:
     """Return the job that concludes a window without a finding."""
     return lambda store: store.conclude(
-        window=one, verdict=b"verdict", finding=None, cleared=False, outgoing=outgoing, detail=detail
+        window=one, verdict=b"verdict", finding=None, outgoing=outgoing, detail=detail
     )
 
 

@@ -26,9 +26,7 @@ def decode(item: Arrival) -> Plain | Feedback:
 
 
 def conclude(one: Window, store: Store) -> None:
-    store.conclude(
-        window=one, verdict=b'{"status":"anomaly"}', finding=None, cleared=False, outgoing=(), detail=None
-    )
+    store.conclude(window=one, verdict=b'{"status":"anomaly"}', finding=None, outgoing=(), detail=None)
 
 
 @pytest.fixture

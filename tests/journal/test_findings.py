@@ -3,11 +3,12 @@
 import json
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from agent.domain.records import Finding, Kind, Severity, Window
-from agent.journal import Reader, Store
+from agent.domain.records import Finding, FindingState, Kind, Severity, Window
+from agent.journal import Store
 from tests.journal.rig import Rig, sealing, window
 
 FINDING = Finding("f1", "d", Kind.SILENCE, Severity.CRITICAL, 1.0, 1.0)
@@ -21,8 +22,7 @@ def conclude(one: Window, status: str, cleared: bool, store: Store) -> None:
     store.conclude(
         window=one,
         verdict=body(one.id, status),
-        finding=FINDING,
-        cleared=cleared,
+        finding=replace(FINDING, state=FindingState.CLEARED) if cleared else FINDING,
         outgoing=(),
         anomaly=status == "anomaly",
     )
@@ -36,9 +36,9 @@ def say(rig: Rig, *steps: tuple[str, str, bool]) -> None:
         rig.write(partial(conclude, one, status, cleared))
 
 
-def told(folder: Path, *findings: Finding) -> dict[str, bytes]:
-    with Reader.open(folder) as reader:
-        return reader.told_of(findings)
+def told(folder: Path) -> dict[str, bytes]:
+    with Rig(folder) as rig:
+        return rig.journal.recovered.told
 
 
 def test_the_last_anomaly_of_an_open_finding_is_kept(tmp_path: Path) -> None:
@@ -48,7 +48,7 @@ def test_the_last_anomaly_of_an_open_finding_is_kept(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "journal.sqlite")) as connection:
         connection.execute("DELETE FROM verdicts")
         connection.commit()
-    assert told(tmp_path, FINDING) == {"f1": body("b" * 32)}
+    assert told(tmp_path) == {"f1": body("b" * 32)}
 
 
 def test_it_goes_when_the_finding_is_cleared(tmp_path: Path) -> None:
@@ -57,17 +57,3 @@ def test_it_goes_when_the_finding_is_cleared(tmp_path: Path) -> None:
         say(rig, ("a" * 32, "anomaly", False), ("b" * 32, "normal", True))
     with closing(sqlite3.connect(tmp_path / "journal.sqlite")) as connection:
         assert connection.execute("SELECT count(*) FROM told").fetchone() == (0,)
-
-
-def test_findings_of_an_older_version_are_found_among_the_verdicts(tmp_path: Path) -> None:
-    """A journal that has no such table yet is searched, newest first, for verdicts of the finding."""
-    with Rig(tmp_path) as rig:
-        say(rig, ("a" * 32, "anomaly", False), ("b" * 32, "anomaly", False), ("c" * 32, "normal", False))
-    with closing(sqlite3.connect(tmp_path / "journal.sqlite")) as connection:
-        connection.execute("DROP TABLE told")
-        connection.commit()
-    device = window("a" * 32).device
-    mine = Finding("f1", device, Kind.SILENCE, Severity.CRITICAL, 1.0, 1.0)
-    other = Finding("f2", device, Kind.SILENCE, Severity.CRITICAL, 1.0, 1.0)
-    assert told(tmp_path, mine) == {"f1": body("b" * 32)}
-    assert told(tmp_path, other) == {}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.domain.records import MessageRow
+from agent.domain.records import FindingState, MessageRow
 from agent.journal import JournalError, JournalSettings, Reader
 from agent.journal.schema import APPLICATION_ID, STEPS, VERSION
 from agent.testing.failpoint import MARKER, VARIABLE
@@ -19,7 +19,8 @@ from tests.journal.rig import Rig, arrival, link_up
 OLD = sorted((Path(__file__).parent / "old").glob("journal-*.sql"))
 NAME = "journal.sqlite"
 WIDTHS = {"series": 5, "timer_events": 5}  # columns that were added at the end are empty
-NEW_TABLES = ("history", "clocks")
+NEW_TABLES = ("history", "clocks", "commands", "incidents", "devices")
+STATELESS = 10  # columns of a finding before it had a state
 ROW_OF_THREE = 11  # columns of the outbox before a row named its sink
 KEEPING = JournalSettings(commit_ms=5, ballast_bytes=0, prune=False)
 OPEN = """
@@ -68,6 +69,9 @@ def assert_kept(before: Tables, after: Tables) -> None:
         else row
         for row in before["outbox"]
     ]
+    before["findings"] = [  # all of them are open, on a broken limit
+        (*row, "open", '{"limit":true}') if len(row) == STATELESS else row for row in before["findings"]
+    ]
     for name, width in WIDTHS.items():
         before[name] = [(*row, *[None] * (width - len(row))) for row in before[name]]
     after["timer_events"] = [row for row in after["timer_events"] if row in before["timer_events"]]
@@ -92,6 +96,8 @@ def test_an_older_journal_is_taken_over_whole(old: Path, tmp_path: Path) -> None
         assert reader.given_up() is None
         assert sum(isinstance(row, MessageRow) for row in reader.rows_after(0)) == len(before["messages"])
         assert reader.clocks() == []
+        assert [one.state for one in reader.findings()] == [FindingState.OPEN]
+        assert reader.commands() == ()
     with Rig(tmp_path, settings=KEEPING) as rig:
         told = {"path": str(path), "found": version_of_name(old), "now": VERSION}
         assert rig.reports == [("journal_migrated", told)]

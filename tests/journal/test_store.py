@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.domain.records import Batch, Finding, Kind, Outgoing, Severity, TimerKind
+from agent.domain.records import Batch, Finding, FindingState, Kind, Outgoing, Severity, TimerKind, TimerRow
 from agent.journal import JournalError, JournalSettings, Reader, Store
 from tests.journal.rig import Rig, acking, arrival, concluding, link_up, sealing, window
 
@@ -33,13 +33,12 @@ def pending(
     return found
 
 
-def conclude(store: Store, content: bytes = b"content", *, cleared: bool = False) -> list[Outgoing]:
+def conclude(store: Store, content: bytes = b"content", *, finding: Finding = FINDING) -> list[Outgoing]:
     """Conclude the window ``w1``."""
     return store.conclude(
         window=window(),
         verdict=content,
-        finding=FINDING,
-        cleared=cleared,
+        finding=finding,
         outgoing=[VERDICT, EVENT],
         detail=b"{}",
     )
@@ -297,12 +296,14 @@ def test_the_oldest_rows_of_a_device_are_read_on_their_own(tmp_path: Path) -> No
 
 def test_a_cleared_finding_is_not_recovered(tmp_path: Path) -> None:
     """It is kept to be shown."""
+    over = replace(FINDING, state=FindingState.CLEARED)
     with Rig(tmp_path) as rig:
-        rig.write(lambda store: conclude(store, cleared=True))
+        rig.write(lambda store: conclude(store, finding=over))
     with Rig(tmp_path) as again:
         assert again.journal.recovered.findings == ()
         with Reader.open(tmp_path) as reader:
-            assert reader.findings(cleared=True) == (FINDING,)
+            assert reader.findings(closed=True) == (over,)
+        assert again.journal.recovered.closed == (over,)
 
 
 def test_a_failing_job_fails_alone(tmp_path: Path) -> None:
@@ -322,7 +323,7 @@ def test_a_failing_job_fails_alone(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="a bug of the caller"):
             failed.result(60)
         rig.settle()
-        kinds = [row.kind for row in rig.rows if not hasattr(row, "readings")]
+        kinds = [row.kind for row in rig.rows if isinstance(row, TimerRow)]
         assert kinds == [TimerKind.OFFLINE, TimerKind.ONLINE]
         assert rig.journal.stats.commit_failures == 0
     with Rig(tmp_path) as again:

@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
+from agent.domain.records import Reply
 from agent.mqtt.wire import Wire, WireError
 from tests.fuzz.material import remaining
 from tests.support.growth import MOST, growth
 
-Seen = tuple[Any, ...]  # first byte, topic, packet id, payload, properties, identifiers if any
+Seen = tuple[Any, ...]  # first byte, topic, packet id, payload, properties, then identifiers and reply if any
 
 
 def text(value: str) -> bytes:
@@ -82,7 +83,7 @@ def bench(**options: object) -> Iterator[Bench]:
 
 
 def test_publish_with_every_property() -> None:
-    """User properties and subscription identifiers come out in order; all others are passed over."""
+    """User properties, identifiers and the reply address come out; all others are passed over."""
     properties = (
         b"\x01\x01" + b"\x02\x00\x00\x00\x3c" + b"\x03" + text("application/json") + b"\x08" + text("re/ply")
     )
@@ -90,7 +91,8 @@ def test_publish_with_every_property() -> None:
     properties += b"\x26" + text("a") + text("ü")
     with bench() as one:
         one.receive(publish(b"t/1", b"21.5", mid=9, dup=True, properties=properties))
-    assert one.seen == [(0x3A, b"t/1", 9, b"21.5", (("a", "1"), ("a", "ü")), (128,))]
+    reply = Reply("re/ply", b"\xff\xfe")
+    assert one.seen == [(0x3A, b"t/1", 9, b"21.5", (("a", "1"), ("a", "ü")), (128,), reply)]
 
 
 def test_control_packets_go_to_paho_in_their_place() -> None:

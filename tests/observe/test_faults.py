@@ -65,10 +65,7 @@ class House:
         self.ai.open(recorder, self.log.log, lambda _transcript: None)
         state = LinkState(connected=True, subscribed=True, protocol="5")
         outbox: Any = SimpleNamespace(feeds={})
-        conclusions: Any = SimpleNamespace(findings=list)
-        self.view = JournalView(
-            state_dir=config.agent.state_dir, conclusions=conclusions, outbox=outbox, quoted=False
-        )
+        self.view = JournalView(state_dir=config.agent.state_dir, outbox=outbox, quoted=False)
         link: Any = SimpleNamespace(state=state, stats=LinkStats())
         self.problems = Problems(
             config=config,

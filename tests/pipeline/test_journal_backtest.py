@@ -57,7 +57,7 @@ def test_it_has_the_live_findings(tmp_path: Path) -> None:
     still_open = in_a_life(tmp_path, _live, high=50.0)
     before = sorted(path.name for path in tmp_path.iterdir())
     with Reader.open(tmp_path) as reader:
-        cleared = reader.findings(cleared=True)
+        cleared = reader.findings(closed=True)
         told = backtest(config_of(tmp_path, 50.0), OwnJournal(reader, DAY_S), Until(), tap=None)
     assert len(cleared) == len(still_open) == 2
     found = [(one["device"], one["kind"], one["severity"], one["clock"][0]) for one in told["findings"]]

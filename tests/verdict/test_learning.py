@@ -61,7 +61,7 @@ def verdict_of(scored: list[Scored], outcome: Outcome | None = None) -> dict[str
 
 
 def test_ninety_nine_degrees_while_learning_are_not_called_usual() -> None:
-    """After 102 of 300 readings the usual range is unknown, and the verdict states that."""
+    """After 102 of 150 readings the usual range is unknown, and the verdict states that."""
     stream = Stream()
     stream.send(map(wave, range(101)))
     verdict = verdict_of(stream.send([99.0]))
@@ -71,7 +71,7 @@ def test_ninety_nine_degrees_while_learning_are_not_called_usual() -> None:
         "needed": WARM,
         "until": iso(T0 + 10.0 * WARM),
     }
-    assert str(verdict["summary"]).startswith("still learning (102 of 300): temperature cannot be judged yet")
+    assert str(verdict["summary"]).startswith("still learning (102 of 150): temperature cannot be judged yet")
     assert (verdict["status"], verdict["kind"]) == ("normal", "none")
 
 
@@ -139,7 +139,7 @@ def test_a_model_cannot_make_a_learning_series_usual(status: Status) -> None:
     said = replace(answer, answer=replace(answer.answer, summary="Within its usual range, as ever."))
     verdict = verdict_of(scored, said)
     assert (verdict["source"], verdict["status"]) == ("ai", status)
-    assert str(verdict["summary"]).startswith("still learning (30 of 300)")
+    assert str(verdict["summary"]).startswith("still learning (30 of 150)")
     assert ("as ever" in str(verdict["summary"])) == (status is Status.UNCERTAIN)
 
 
@@ -174,8 +174,8 @@ def test_the_first_change_of_a_constant_is_not_usual() -> None:
 def test_a_counter_learns_again_when_it_is_known_for_one() -> None:
     """Its steps are judged, of which nothing was known before."""
     stream = Stream()
-    stream.send(float(place) for place in range(310))
-    verdict = verdict_of(stream.send([311.0]))
+    stream.send(float(place) for place in range(120))
+    verdict = verdict_of(stream.send([121.0]))
     assert isinstance(verdict["learning"], dict)
     assert verdict["learning"]["seen"] < WARM
 
@@ -229,7 +229,7 @@ def test_the_view_of_a_series_tells_its_progress() -> None:
     assert view is not None
     assert view.progress == Progress(40, WARM, T0 + 10.0 * WARM)
     assert stream.detector.learning_count() == 1
-    stream.send(map(wave, range(300)))
+    stream.send(map(wave, range(160)))
     view = stream.detector.view("d", "temperature")
     assert view is not None
     assert view.progress is None

@@ -19,10 +19,8 @@ def test_the_highest_score_names_the_kind() -> None:
     opinion = opine([(reading(), score(1.2, Kind.NOISE)), (reading(30), score(2.0, Kind.SPIKE))])
     assert (opinion.status, opinion.kind, opinion.severity) == (Status.ANOMALY, Kind.SPIKE, Severity.WARNING)
     assert [item.ref for item in opinion.evidence] == ["r2", "r1"]
-    assert (
-        opinion.summary
-        == "temperature 30 degC stands out from its neighbours; usual is 19 to 21 degC (2 readings)."
-    )
+    usual = "usual at this time is 19 to 21 degC"
+    assert opinion.summary == f"temperature 30 degC stands out from its neighbours; {usual} (2 readings)."
 
 
 def test_critical_from_three_or_a_limit() -> None:
@@ -57,7 +55,7 @@ def test_silence_is_told_with_its_last_reading() -> None:
     """A silence cites the last reading and its age."""
     opinion = opine_silence(Silence("d", T0, "temperature", 4.0, 60.0, 600.0, 1.5))
     assert (opinion.kind, opinion.evidence[0].value) == (Kind.SILENCE, 4.0)
-    assert opinion.summary == "No reading for 10 min; one was expected every 60 s."
+    assert opinion.summary == "No reading for 10 min; at this hour it usually sends every 60 s."
 
 
 def test_the_word_behind_a_number_is_told_to_people_only() -> None:

@@ -7,15 +7,16 @@ from statistics import median
 
 from agent.commands.discovery.heard import Message
 from agent.commands.discovery.proposal import Proposed
-from agent.commands.discovery.topic_facts import OWN_ROOT, TopicFacts
+from agent.commands.discovery.topic_facts import MAX_WORDS, OWN_ROOT, TopicFacts
 from agent.decode.family import Skip
-from agent.decode.json_values import VALUE
 from agent.decode.registry import Decoded, Registry
+from agent.decode.values import VALUE
 from agent.domain.records import DecodeError, Reading
 
 MAX_DEVICES = 2_000  # over all sources
 MAX_METRICS = 128  # of one device
 MAX_GAPS = 64
+MAX_NAMES = 64  # metrics of one source with words
 
 
 @dataclass(slots=True)
@@ -99,22 +100,20 @@ def read_with(
             except DecodeError:
                 continue
             own = by_label.get(decoded.source or "")
-            if own is not None and _note(result, own, decoded, message, facts):
+            if own is not None and _note(result, own, decoded, message):
                 missed.pop(message.topic, None)
     result.missed = missed
     return result
 
 
-def _note(
-    result: Result, own: SourceResult, decoded: Decoded, message: Message, facts: Mapping[str, TopicFacts]
-) -> bool:
+def _note(result: Result, own: SourceResult, decoded: Decoded, message: Message) -> bool:
     """Note one message; return whether it was read."""
     own.messages += 1
     own.skipped.update(str(one.why) for one in decoded.skipped)
     own.notes.update(map(str, decoded.notes))
-    words = facts[message.topic].words
-    for name, texts in words.items():
-        own.words.setdefault(message.topic if name == VALUE else name, set()).update(texts)
+    for one in decoded.skipped:
+        if one.why is Skip.UNMAPPED and one.word:
+            _note_word(own.words, message.topic if one.name == VALUE else one.name, one.word)
     heard = dict.fromkeys(decoded.heard) | {reading.device: None for reading in decoded.readings}
     states = [name for name, _ in decoded.states]
     if decoded.online is not None and decoded.device:
@@ -136,8 +135,14 @@ def _note(
             series.note(reading)
     if not decoded.readings and {one.why for one in decoded.skipped} & {Skip.TEXT, Skip.UNMAPPED}:
         own.unread[message.topic] += 1
-        return bool(words)
+        return any(one.word for one in decoded.skipped)
     return bool(decoded.readings or states or heard)
+
+
+def _note_word(found: dict[str, set[str]], name: str, word: str) -> None:
+    words = found.setdefault(name, set()) if name in found or len(found) < MAX_NAMES else set()
+    if len(words) < MAX_WORDS:
+        words.add(word.strip()[:32])
 
 
 def _device(result: Result, own: SourceResult, name: str) -> Device | None:

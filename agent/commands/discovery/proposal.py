@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from agent.commands.discovery.layouts import METRIC, Layout, below, group, named
-from agent.commands.discovery.topic_facts import GENERIC, TopicFacts, opposites
+from agent.commands.discovery.topic_facts import GENERIC, TopicFacts, has_layout, is_topic, opposites
 from agent.decode.availability import AvailabilitySpec
 from agent.decode.families import AUTO, FAMILIES
 from agent.decode.registry import SourceSpec
@@ -57,7 +57,7 @@ class Proposed:
 
 def propose(facts: Mapping[str, TopicFacts]) -> list[Proposed]:
     """Return the sources for the topics that carry values, the most exact ones first."""
-    readable = [one for one in facts.values() if one.wanted and not one.is_state and _is_topic(one.name)]
+    readable = [one for one in facts.values() if one.wanted and not one.is_state and is_topic(one.name)]
     found = [*_of_families(readable), *_of_layouts(readable)]
     for place, source in enumerate(found):
         found[place] = replace(source, availability=_availability(source, facts.values()))
@@ -68,21 +68,16 @@ def propose(facts: Mapping[str, TopicFacts]) -> list[Proposed]:
     ]
 
 
-def _is_topic(topic: str) -> bool:
-    """Whether a source can name it as it is."""
-    try:
-        TopicPattern(topic)
-    except ValueError:
-        return False
-    return True
-
-
 def _of_families(facts: Iterable[TopicFacts]) -> Iterator[Proposed]:
     """Yield the sources of families whose topics have a layout of their own."""
     topics: dict[str, list[str]] = defaultdict(list)
+    moved: dict[str, str] = {}
     for one in facts:
-        if _has_layout(one.family):
+        if one.moved_to is not None:
+            moved[one.moved_to.topic] = one.moved_to.format
+        elif has_layout(one.family):
             topics[one.family].append(one.name)
+    yield from (Proposed(topic=topic, format=family) for topic, family in moved.items())
     for family, members in topics.items():
         shapes = below(FAMILIES[family].topics, members)
         loose = [topic for pattern, own in shapes.items() if pattern.startswith("+") for topic in own]
@@ -98,26 +93,22 @@ def _of_families(facts: Iterable[TopicFacts]) -> Iterator[Proposed]:
                 yield from (Proposed(topic=one, format=family) for one in named(pattern, own))
 
 
-def _has_layout(family: str) -> bool:
-    return family in FAMILIES and family != GENERIC and "#" not in FAMILIES[family].topics
-
-
 def _of_layouts(facts: Iterable[TopicFacts]) -> Iterator[Proposed]:
     """Yield the sources of topics with levels for device and metric."""
-    groups: dict[tuple[str, str | None], dict[str, bool]] = defaultdict(dict)
+    groups: dict[tuple[str, tuple[str, ...]], dict[str, bool]] = defaultdict(dict)
     for one in facts:
-        if not _has_layout(one.family):
-            groups[one.family, one.id_key()][one.name] = one.bare and one.family == GENERIC
-    for (family, key), topics in groups.items():
+        if not has_layout(one.family):
+            groups[one.family, one.keys.chosen()][one.name] = one.bare and one.family == GENERIC
+    for (family, keys), topics in groups.items():
         for layout in group(topics):
-            yield _from_layout(layout, AUTO if family == GENERIC else family, key)
+            yield _from_layout(layout, AUTO if family == GENERIC else family, keys)
 
 
-def _from_layout(layout: Layout, form: str, key: str | None) -> Proposed:
+def _from_layout(layout: Layout, form: str, keys: tuple[str, ...]) -> Proposed:
     device = layout.device
-    if key is not None:
+    if keys:
         names = [f"{{{name}}}" for name in TopicPattern(layout.topic).names if name != METRIC]
-        device = "/".join([*names, f"{{$.{key}}}"])
+        device = "/".join([*names, *(f"{{$.{path}}}" for path in keys)])
     return Proposed(topic=layout.topic, format=form, device=device)
 
 
@@ -127,7 +118,7 @@ def _once(sources: Iterable[Proposed]) -> list[Proposed]:
     for source in sources:
         if not any(
             one.format == source.format
-            and _has_layout(one.format)
+            and has_layout(one.format)
             and covers(one.pattern.filter, source.pattern.filter)
             for one in found
         ):
@@ -135,7 +126,7 @@ def _once(sources: Iterable[Proposed]) -> list[Proposed]:
                 one
                 for one in found
                 if one.format != source.format
-                or not _has_layout(one.format)
+                or not has_layout(one.format)
                 or not covers(source.pattern.filter, one.pattern.filter)
             ]
             found.append(source)
@@ -154,22 +145,23 @@ def _availability(source: Proposed, facts: Iterable[TopicFacts]) -> dict[str, An
     named = [
         place for place, level in enumerate(levels) if level.startswith("{") and level != f"{{{METRIC}}}"
     ]
-    if source.device is not None or _has_layout(source.format):
+    if source.device is not None or has_layout(source.format):
         return None
     front = levels[: named[-1] + 1] if named else levels
+    found: dict[str, list[TopicFacts]] = defaultdict(list)
     for one in facts:
-        if not one.is_state:
-            continue
-        own = one.name.split("/")
-        topic = "/".join([*front, own[-1]])
-        if not _is_topic(topic) or TopicPattern(topic).identify(one.name) is None:
-            continue
-        online, offline = opposites(one.states)
-        keys: dict[str, Any] = {"topic": topic, "online": online, "offline": offline}
-        if one.state_field not in {None, "state"}:
-            keys["field"] = f"$.{one.state_field}"
-        return keys
-    return None
+        if one.is_state:
+            topic = "/".join([*front, one.name.rpartition("/")[2]])
+            if is_topic(topic) and TopicPattern(topic).identify(one.name) is not None:
+                found[topic].append(one)
+    if not found:
+        return None
+    topic, states = max(found.items(), key=lambda item: len(item[1]))
+    online, offline = opposites(word for one in states for word in one.states)
+    keys: dict[str, Any] = {"topic": topic, "online": online, "offline": offline}
+    if (key := states[0].state_field) not in {None, "state"}:
+        keys["field"] = f"$.{key}"
+    return keys
 
 
 def _excluded(sources: Sequence[Proposed], facts: Mapping[str, TopicFacts]) -> list[tuple[str, ...]]:
@@ -182,7 +174,7 @@ def _excluded(sources: Sequence[Proposed], facts: Mapping[str, TopicFacts]) -> l
         if any(watch.identify(one.name) for watch in watches):
             continue
         place = next((place for place, own in enumerate(patterns) if own.identify(one.name)), None)
-        if place is not None and _is_topic(one.name):
+        if place is not None and is_topic(one.name):
             if one.wanted or one.family in LEARNING:
                 wanted[place].append(one.name)
             else:

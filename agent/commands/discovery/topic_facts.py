@@ -1,25 +1,27 @@
 """Facts of each topic: family, readings, words, states, errors."""
 
 import json
+import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from agent.commands.discovery.device_keys import DeviceKeys
 from agent.commands.discovery.heard import Message
-from agent.decode.family import Skip, Skipped
-from agent.decode.json_values import VALUE
-from agent.decode.key_roles import is_id, is_no_value
+from agent.decode.families import FAMILIES
+from agent.decode.family import Elsewhere, Skip, Skipped
 from agent.decode.registry import Decoded, Registry, SourceSpec
-from agent.decode.topics import covers
+from agent.decode.topics import TopicPattern, covers
+from agent.decode.values import VALUE
 from agent.domain.records import DecodeError
 
 OWN_ROOT: Final = "edge-agent"  # first level of the topics that agents publish to
 GENERIC: Final = "generic"
 CSV: Final = "csv"  # never recognised: any text with commas is one
 MAX_WORDS = 12
-MAX_IDS = 64
+MAX_MOVED = 16  # families below unusual base topics
 MAX_PEEK = 65_536  # bytes of a payload that is searched for words and ids
 
 #: Topics that carry no readings whatever their payload looks like, with the reason.
@@ -53,7 +55,8 @@ class TopicFacts:
     states: set[str] = field(default_factory=set)  # online and offline words, if there is nothing else
     state_field: str | None = None  # key of the JSON payload that holds the word
     why: Counter[str] = field(default_factory=Counter)  # of messages without a value
-    ids: dict[str, Counter[str]] = field(default_factory=dict)  # texts at keys that may name a device
+    keys: DeviceKeys = field(default_factory=DeviceKeys)
+    moved_to: SourceSpec | None = None  # of its family, which is below an unusual base topic
 
     @property
     def family(self) -> str:
@@ -83,18 +86,54 @@ class TopicFacts:
         """Why no source reads it, in words."""
         return self.never or (self.why.most_common(1)[0][0] if self.why else "no value")
 
-    def id_key(self) -> str | None:
-        """Return the key of the payload that distinguishes the devices of this topic."""
-        for key, texts in self.ids.items():
-            repeats = sum(texts.values()) > len(texts)
-            if len(texts) > 1 and len(texts) < MAX_IDS and (repeats or key.casefold() != "id"):
-                return key
-        return None
+
+def gather(messages: Sequence[Message]) -> dict[str, TopicFacts]:
+    """Return the facts of all topics, read as a source for everything reads them.
+
+    Where topics show that a family is below an unusual base topic, those below it are read as that family.
+    """
+    found = _gather(messages, SourceSpec("#"))
+    for source in _moved(found):
+        pattern = TopicPattern(source.topic)
+        below = [one for one in messages if pattern.identify(one.topic) is not None]
+        for name, facts in _gather(below, source).items():
+            found[name] = facts
+            facts.moved_to = source
+    return found
 
 
-def gather(messages: Iterable[Message]) -> dict[str, TopicFacts]:
-    """Return the facts of all topics, read as a source for everything reads them."""
-    registry = Registry(sources=[SourceSpec("#")], base_topic=OWN_ROOT)
+def _moved(found: Mapping[str, TopicFacts]) -> list[SourceSpec]:
+    """Return sources for the families with an unusual base topic, if no other family has topics below it."""
+    sources: dict[str, SourceSpec] = {}
+    for family, decoder in FAMILIES.items():
+        place: Elsewhere | None = getattr(decoder, "elsewhere", None)
+        if place is None:
+            continue
+        marked = (re.fullmatch(place.mark, one.name) for one in found.values() if one.family != family)
+        for base in dict.fromkeys(mark[1] for mark in marked if mark is not None):
+            inside = [one for one in found.values() if one.name.startswith(f"{base}/")]
+            if {one.family for one in inside if has_layout(one.family)} <= {family}:
+                topic = f"{base}/{place.tail}"
+                sources.setdefault(base, SourceSpec(topic, format=family))
+    return [one for one in sources.values() if is_topic(one.topic)][:MAX_MOVED]
+
+
+def has_layout(family: str) -> bool:
+    """Whether a family has topics of its own."""
+    return family in FAMILIES and family != GENERIC and "#" not in FAMILIES[family].topics
+
+
+def is_topic(topic: str) -> bool:
+    """Whether a source can name it as it is."""
+    try:
+        TopicPattern(topic)
+    except ValueError:
+        return False
+    return True
+
+
+def _gather(messages: Iterable[Message], source: SourceSpec) -> dict[str, TopicFacts]:
+    registry = Registry(sources=[source], base_topic=OWN_ROOT)
     tables = Registry(sources=[SourceSpec("#", format=CSV)], base_topic=OWN_ROOT)
     found: dict[str, TopicFacts] = {}
     for message in messages:
@@ -137,9 +176,9 @@ def _note(facts: TopicFacts, decoded: Decoded, message: Message) -> None:
     facts.bare = facts.bare and all(reading.metric == VALUE for reading in decoded.readings)
     why = "" if decoded.readings else _why(decoded)
     facts.told += bool(decoded.online is not None or decoded.states or (decoded.heard and why == "no value"))
-    _note_words(facts, decoded.skipped, message.payload, value)
-    if isinstance(value, dict) and decoded.family == GENERIC:
-        _note_ids(facts, value)
+    _note_words(facts, decoded.skipped)
+    if isinstance(value, dict) and decoded.readings and decoded.family == GENERIC:
+        facts.keys.note(value, {one.name.rpartition(".")[2] for one in decoded.skipped})
     if why:
         facts.why[why] += 1
 
@@ -188,29 +227,13 @@ def opposites(words: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     )
 
 
-def _note_words(facts: TopicFacts, skipped: Iterable[Skipped], payload: bytes, value: Any) -> None:
+def _note_words(facts: TopicFacts, skipped: Iterable[Skipped]) -> None:
     for one in skipped:
         if one.why is not Skip.UNMAPPED:
             continue
         words = facts.words.setdefault(one.name, set()) if len(facts.words) < MAX_WORDS else set()
-        word = (
-            _word_at(value, one.name)
-            if isinstance(value, dict | list)
-            else payload[:64].decode(errors="replace")
-        )
-        if word and len(words) < MAX_WORDS:
-            words.add(word.strip()[:32])
-
-
-def _note_ids(facts: TopicFacts, value: Mapping[str, Any]) -> None:
-    for key, item in value.items():
-        if not (is_id(key) or is_no_value(key)) or isinstance(item, bool) or not isinstance(item, str | int):
-            continue
-        if key in facts.ids or len(facts.ids) < MAX_WORDS:
-            texts = facts.ids.setdefault(key, Counter())
-            text = str(item)[:64]
-            if text in texts or len(texts) < MAX_IDS:
-                texts[text] += 1
+        if len(words) < MAX_WORDS and (word := one.word.strip()[:32]):
+            words.add(word)
 
 
 def _peek(payload: bytes) -> Any:
@@ -220,14 +243,3 @@ def _peek(payload: bytes) -> Any:
         return json.loads(payload)
     except (ValueError, RecursionError):
         return None
-
-
-def _word_at(value: Any, name: str) -> str | None:
-    """Return the text at a dotted path; keys may hold dots themselves."""
-    rest = name
-    while isinstance(value, dict):
-        key = next((key for key in value if rest == key or rest.startswith(f"{key}.")), None)
-        if key is None:
-            return None
-        value, rest = value[key], rest[len(key) + 1 :]
-    return value if isinstance(value, str) else None

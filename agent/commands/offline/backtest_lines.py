@@ -20,7 +20,9 @@ def lines_of(told: Told, *, utc: bool) -> list[str]:
     when = _in_utc if utc else _local
     source = told["input"]
     names = ", ".join(
-        printable(str(one["name"])) + ("" if one.get("timed", True) else " (without times)")
+        printable(str(one["name"]))
+        + ("" if one.get("timed", True) else " (without times)")
+        + (f" (recorded at {one['pace']:.0f} times its speed)" if one.get("pace", 1.0) > 1.0 else "")
         for one in source["sources"]
     )
     lines = [

@@ -13,7 +13,7 @@ from agent.commands.printing import UnknownError, printable
 from agent.config import Config, settings
 from agent.decode.receive import Receiver
 from agent.decode.registry import Decoded, Registry
-from agent.detect import Detector, DetectSettings
+from agent.detect import Detector
 from agent.domain.records import Arrival, Handling, MessageRow
 from agent.journal import JournalStats, Reader
 from agent.journal.offline import OfflineIntake
@@ -93,7 +93,7 @@ class Files:
     def shown(self) -> list[dict[str, object]]:
         """Return name, kind and beginning of each file."""
         return [
-            {"name": one.label, "kind": one.kind, "from": one.first, "timed": one.timed}
+            {"name": one.label, "kind": one.kind, "from": one.first, "timed": one.timed, "pace": one.pace}
             for one in self._streams
         ]
 
@@ -118,7 +118,7 @@ class OwnJournal:
         """Give the detector the state of the snapshot, if the rows before it are gone."""
         if self._snapshot is not None:
             snapshot.load(self._snapshot[1], detector, Windows(WindowSettings()), CalmRate(), {}, {})
-            detector.reconfigure(settings.of_limits(config))
+            detector.reconfigure(settings.of_limits(config), settings.of_tuning(config))
 
     def play(self, event_time: EventTime, until: Until, played: Played) -> None:
         """Play the rows."""
@@ -180,11 +180,6 @@ def _is_table(path: Path) -> bool:
 def registry_of(config: Config) -> Registry:
     """Return a registry of the configured sources."""
     return Registry(sources=config.sources, base_topic=config.base_topic)
-
-
-def make_detector(config: Config) -> Detector:
-    """Return a detector as the agent makes it."""
-    return Detector(settings=DetectSettings(), limits=settings.of_limits(config))
 
 
 def make_intake(config: Config, detector: Detector) -> OfflineIntake:

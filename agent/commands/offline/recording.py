@@ -6,7 +6,7 @@ follows from the times in the payloads.
 
 import binascii
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -26,20 +26,27 @@ MAX_TOPIC = 65_535
 MAX_TOPICS = 100_000  # whose first message is known
 UNTIMED = 1_704_067_200.0  # 2024-01-01, a Monday: where no payload gives a time
 GAP_S = 1.0  # between recordings without times
-SEARCHED, ENOUGH = 20_000, 200  # messages that are searched for a time, and times that are enough
+SEARCHED, ENOUGH = 20_000, 2000  # messages that are searched for a time, and times that are enough
+MAX_MEASURED = 1_000_000  # times that decide on the pace
+FAST = 1.5  # a pace from which on a recording is one of a simulation
+PARTS = 10  # of a recording
+MIN_SPAN_S = 0.1  # between two messages that show a pace
+LAG_S = 10.0  # delay of a simulation
 _FAR = 32_503_680_000.0  # a receipt in the year 3000, that no time in a payload is after
 
 
 def open_recording(path: Path, registry: Registry, *, start: float | None) -> Stream:
     """Return the stream of a recording that began at ``start``, or where the times in its payloads put it."""
-    found = _find_start(path, registry) if start is None else start
+    found, pace = _measure(path, registry)
+    found = found if start is None else start
     first = UNTIMED if found is None else found
     return Stream(
         label=path.name,
         kind="recording",
         first=first,
         timed=found is not None,
-        play=partial(_play, path, first),
+        pace=pace,
+        play=partial(_play, path, registry, first, pace),
     )
 
 
@@ -48,14 +55,18 @@ def span_s(path: Path) -> float:
     return max((offset for offset, _ in _messages(path, 0.0, Unread())), default=0.0)
 
 
-def _play(path: Path, start: float, unread: Unread) -> Iterator[Arrival]:
+def _play(path: Path, registry: Registry, start: float, pace: float, unread: Unread) -> Iterator[Arrival]:
     """Yield the messages; a retained one counts as a replay only if it is the first of its topic.
 
     The recorder keeps the publisher's flag, but an agent receives a message that is published while it is
     subscribed as a live one.
     """
     seen: set[str] = set()
-    for _offset, arrival in _messages(path, start, unread):
+    messages = _messages(path, start, unread)
+    arrivals: Iterable[Arrival] = (one for _, one in messages)
+    if pace != 1.0:
+        arrivals = _in_its_own_time(messages, registry, start, pace)
+    for arrival in arrivals:
         if arrival.retain and arrival.topic in seen:
             yield replace(arrival, retain=False)
             continue
@@ -139,18 +150,68 @@ def _properties(body: dict[str, Any]) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _find_start(path: Path, registry: Registry) -> float | None:
-    """Return when the recording began, as most of the first times in its payloads have it."""
-    found: list[float] = []
-    for offset, arrival in islice(_messages(path, 0.0, Unread()), SEARCHED):
-        if arrival.retain:
-            continue
-        try:
-            decoded = registry.decode(arrival.topic, arrival.payload, _FAR, arrival.properties)
-        except DecodeError:
-            continue
-        if decoded.readings and decoded.time_from is not TimeFrom.RECEIPT:
-            found.append(max(reading.at for reading in decoded.readings) - offset)
-            if len(found) >= ENOUGH:
-                break
-    return median(found) if found else None
+Timed = tuple[str, float, float]  # topic, offset, time in the payload
+
+
+def _measure(path: Path, registry: Registry) -> tuple[float | None, float]:
+    """Return when the recording began, as most times in its payloads have it, and its pace.
+
+    A simulated week may be recorded within minutes: then its clock is that of the payloads.
+    """
+    found = list(islice(_timed(islice(_messages(path, 0.0, Unread()), SEARCHED), registry), ENOUGH))
+    pace = _pace(found)
+    if pace >= FAST:  # or it begins with a backlog: all of it decides
+        found = list(islice(_timed(_messages(path, 0.0, Unread()), registry), MAX_MEASURED))
+        pace = _pace(found)
+    pace = pace if pace >= FAST else 1.0
+    return (median(at - offset * pace for _, offset, at in found) if found else None), pace
+
+
+def _timed(messages: Iterable[tuple[float, Arrival]], registry: Registry) -> Iterator[Timed]:
+    for offset, arrival in messages:
+        at = None if arrival.retain else _time_in(arrival, registry)
+        if at is not None:
+            yield arrival.topic, offset, at
+
+
+def _time_in(arrival: Arrival, registry: Registry) -> float | None:
+    """Return the newest time in a payload, None where it has none."""
+    try:
+        decoded = registry.decode(arrival.topic, arrival.payload, _FAR, arrival.properties)
+    except DecodeError:
+        return None
+    if not decoded.readings or decoded.time_from is TimeFrom.RECEIPT:
+        return None
+    return max(reading.at for reading in decoded.readings)
+
+
+def _pace(found: Sequence[Timed]) -> float:
+    """Return how fast the times of most topics pass, in seconds per second; 1.0 where that is not known.
+
+    In each part of the recording by itself: a backlog fills only one of them.
+    """
+    if not found:
+        return 1.0
+    part = (found[-1][1] - found[0][1]) / PARTS or 1.0
+    first: dict[tuple[str, int], Timed] = {}
+    last: dict[tuple[str, int], Timed] = {}
+    for one in found:
+        key = one[0], int((one[1] - found[0][1]) / part)
+        first.setdefault(key, one)
+        last[key] = one
+    spans = [(last[key][1] - one[1], last[key][2] - one[2]) for key, one in first.items()]
+    enough = max(0.5 * max(waited for waited, _ in spans), MIN_SPAN_S)
+    return median([passed / waited for waited, passed in spans if waited >= enough] or [1.0])
+
+
+def _in_its_own_time(
+    messages: Iterable[tuple[float, Arrival]], registry: Registry, start: float, pace: float
+) -> Iterator[Arrival]:
+    """Yield the messages of a fast recording at the times in their payloads, which are in order."""
+    clock = start
+    for offset, arrival in messages:
+        expected = start + offset * pace
+        at = _time_in(arrival, registry)
+        near = at is not None and abs(at - expected) <= LAG_S * pace
+        clock = max(clock, at if at is not None and near else expected - LAG_S * pace)
+        yield replace(arrival, received=clock, mono=clock)

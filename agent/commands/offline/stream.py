@@ -25,7 +25,7 @@ class Tabled(Arrival):
 
 def tabled(label: str, at: float, readings: tuple[Reading, ...]) -> Tabled:
     """Return readings of one device at one time; ``label`` is that of the source."""
-    return Tabled(0, 0, 0, NO, NO, label, b"", at, at, (), (), readings)
+    return Tabled(0, 0, 0, NO, NO, label, b"", at, at, readings=readings)
 
 
 class Link(NamedTuple):
@@ -72,6 +72,7 @@ class Stream:
     kind: str  # recording | table | prometheus
     first: float
     timed: bool
+    pace: float = 1.0  # of its times, in seconds per second of its offsets
     play: Callable[[Unread], Iterator[Arrival]]
 
 

@@ -15,7 +15,6 @@ _TYPES = frozenset({
     "valve", "select", "button", "text", "event", "date", "time", "datetime", "alarm_control_panel", "update",
 })  # fmt: skip
 _NOT_READ = frozenset({"text_sensor", "button", "text", "event", "date", "time", "datetime", "update"})
-_WORDS = (b"online", b"offline")
 # First levels under which others use the same layout; `homeassistant` is its statestream.
 _OTHERS = frozenset(
     {"zigbee2mqtt", "homie", "homeassistant", "shellies", "rtl_433", "msh", "tele", "stat", "ems-esp"}
@@ -28,18 +27,18 @@ class EspHome(JsonFamily):
     """Decoder of ESPHome: ``<prefix>/<type of component>/<object id>[/<part>]/state``."""
 
     topics: ClassVar[tuple[str, ...]] = (
-        *(f"{more}+/+/+/state" for more in ("", "+/", "+/+/")), "+/status", "+/debug",
+        *(f"{more}+/+/+/state" for more in ("", "+/", "+/+/")), "+/debug",
     )  # fmt: skip
     DROPPED = frozenset({"color", "color_mode", "effect"})
 
     def recognise(self, route: Route, payload: bytes) -> bool:
-        """Return whether the topic names a type of component, or the payload is a will or a log line."""
+        """Return whether the topic names a type of component, or the payload is a log line."""
         levels = route.topic.split("/")
         if levels[0] in _OTHERS:
             return False
         if levels[-1] == "state":
             return _component(levels) is not None
-        return payload in _WORDS if levels[-1] == "status" else _LOG.match(payload) is not None
+        return _LOG.match(payload) is not None
 
     def decode(self, route: Route, payload: bytes, received: float, properties: Properties) -> Content:
         """Return the readings of ``payload``; see :class:`agent.decode.family.Decoder`."""

@@ -1,9 +1,10 @@
-"""The generic family: numbers, words, JSON, arrays, ``key=value``, Influx lines."""
+"""The generic family: numbers, words, JSON, pairs, columns, telegrams."""
 
 import re
 from math import isfinite
 from typing import ClassVar
 
+from agent.decode.columns import is_columns, read_rows
 from agent.decode.family import (
     Content,
     DecodeLimits,
@@ -16,16 +17,31 @@ from agent.decode.family import (
 )
 from agent.decode.influx_line import is_influx, take_lines
 from agent.decode.json_text import parse_all, parse_plain, to_text
-from agent.decode.json_values import VALUE, JsonValues
+from agent.decode.json_values import JsonValues
 from agent.decode.key_roles import is_no_value, is_time_like
+from agent.decode.obis import is_obis, read_obis
 from agent.decode.pairs import is_pairs, read_pairs
 from agent.decode.sentinels import FAR, NEAR, is_sentinel
 from agent.decode.times import Moment, is_epoch, moment_of
-from agent.decode.values import Found, is_name, read_value
+from agent.decode.values import VALUE, Found, is_name, read_value
 from agent.domain.records import DecodeError, DecodeReason, Reading
 
 _NUMBER = re.compile(rb"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?")
 _PADDED = 5  # digits with a zero in front: an id
+_MAX_COUNT = 20  # digits; no counter of 64 bits has more
+_ONLINE = {"online": True, "offline": False}
+_MAX_WORD = 16
+_STATE = re.compile(rb'\{\s*"(?:state|status)"\s*:\s*"(online|offline)"\s*\}')
+_MAX_STATE = 40
+# Last levels of topics that hold the availability of the device above them.
+_STATE_LEVELS = frozenset(
+    {"status", "availability", "available", "state", "lwt", "online", "connection", "connected"}
+)
+# A description of entities for Home Assistant.
+_DESCRIPTION = "/config"
+_DESCRIBES = re.compile(
+    rb'"(?:unique_id|uniq_id|state_topic|stat_t|command_topic|cmd_t|components|cmps)"\s*:'
+)
 _OBJECTS = frozenset({b"{", b"["})
 _JSON = ("{", "[", '"')
 
@@ -47,6 +63,12 @@ class Generic:
         """Return the readings of ``payload``; see :class:`agent.decode.family.Decoder`."""
         moment = moment_of(properties, received, self._max_future_skew_s)
         if payload[:1] in _OBJECTS:
+            if len(payload) <= _MAX_STATE and (found := _STATE.fullmatch(payload)):
+                content = _state_of(route, online=found[1] == b"online")
+                if content is not None:
+                    return content
+            if route.topic.endswith(_DESCRIPTION) and _DESCRIBES.search(payload):
+                return Content((), text_only=True, skipped=(Skipped(VALUE, Skip.NOT_A_VALUE),))
             value = parse_plain(payload, self._limits)
             if value is not None:
                 return self._values(route, moment, ()).take(value, route.metric)
@@ -70,18 +92,41 @@ class Generic:
     def _decode_text(
         self, route: Route, payload: bytes, text: str, moment: Moment, notes: tuple[Note, ...]
     ) -> Content:
+        online = _ONLINE.get(text.casefold()) if len(text) <= _MAX_WORD else None
+        if online is not None and text.casefold() not in route.reader.words:
+            content = _state_of(route, online=online)
+            if content is not None:
+                return content
         if is_influx(text):
             values = self._values(route, moment, notes)
             return take_lines(values, text, route.metric, self._limits)
         if is_pairs(text):
             return self._values(route, moment, notes).take(read_pairs(text, self._limits), route.metric)
+        if is_obis(text):
+            return self._values(route, moment, notes).take(read_obis(text, self._limits), route.metric)
+        if is_columns(text):
+            return self._values(route, moment, notes).take_all(read_rows(text, self._limits), route.metric)
         if len(text) <= self._limits.max_string and _NUMBER.fullmatch(text.encode()):
             return _number(route, text.encode(), moment)
         found = read_value(text, route.reader) if len(text) <= self._limits.max_string else Skip.TOO_LONG
         if isinstance(found, Skip):
             _refuse_bytes(payload, text, found, notes)
-            return _nothing(route, found, moment)
+            return _nothing(route, found, moment, text if found is Skip.UNMAPPED else "")
         return _content_of(route, found, moment, notes)
+
+
+def _state_of(route: Route, *, online: bool) -> Content | None:
+    """Return the availability that a topic such as ``wled/kitchen/status`` reports, None for other topics.
+
+    It is that of the device that the source names, else of the levels before the last one.
+    """
+    above, _, last = route.topic.rpartition("/")
+    if last.casefold() not in _STATE_LEVELS or not above.strip("/ "):
+        return None
+    if route.parts and route.device not in {last, route.topic} and not route.device.endswith(f"/{last}"):
+        return Content((), online=online)
+    device = route.device.removesuffix(last).rstrip("/") if route.device.endswith(f"/{last}") else above
+    return Content((), text_only=True, states=((device, online),))
 
 
 def _refuse_bytes(payload: bytes, text: str, found: Skip, notes: tuple[Note, ...]) -> None:
@@ -102,7 +147,7 @@ def _refuse_bytes(payload: bytes, text: str, found: Skip, notes: tuple[Note, ...
 
 def _number(route: Route, digits: bytes, moment: Moment) -> Content:
     value, metric = float(digits), route.metric or VALUE
-    if len(digits) >= _PADDED and digits[:1] == b"0" and digits.isdigit():
+    if len(digits) >= _PADDED and digits.isdigit() and (digits[:1] == b"0" or len(digits) > _MAX_COUNT):
         return _nothing(route, Skip.NOT_A_VALUE, moment)
     if not NEAR < value < FAR or is_no_value(metric):
         if not isfinite(value):
@@ -130,8 +175,8 @@ def _content_of(route: Route, found: Found, moment: Moment, notes: tuple[Note, .
     return Content((reading,), time_from=moment.time_from, notes=all_notes, off_s=moment.off_s)
 
 
-def _nothing(route: Route, why: Skip, moment: Moment) -> Content:
-    skipped = (Skipped(route.metric or VALUE, why),)
+def _nothing(route: Route, why: Skip, moment: Moment, word: str = "") -> Content:
+    skipped = (Skipped(route.metric or VALUE, why, None, word),)
     return Content((), text_only=True, notes=moment.notes, skipped=skipped, heard=(route.device,))
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from agent.decode.device_ids import device_of
-from agent.decode.family import Content, DecodeLimits, Family, Properties, Route, Skip
+from agent.decode.family import Content, DecodeLimits, Elsewhere, Family, Properties, Route, Skip
 from agent.decode.json_family import JsonFamily, nothing
 from agent.decode.values import is_name, read_unit
 
@@ -27,6 +27,7 @@ class Homie(JsonFamily):
     """Decoder of Homie. The device is the Homie device, a metric is ``<node>.<property>``."""
 
     topics: ClassVar[tuple[str, ...]] = ("homie/#",)
+    elsewhere: ClassVar[Elsewhere] = Elsewhere(r"([^/]+)/(?:[^/]+/\$homie|5/[^/]+/\$description)", "#")
 
     def __init__(self, *, limits: DecodeLimits, max_future_skew_s: float) -> None:
         super().__init__(limits=limits, max_future_skew_s=max_future_skew_s)

@@ -6,7 +6,7 @@ https://meshtastic.org/docs/software/integrations/mqtt/.
 from typing import Any, ClassVar
 
 from agent.decode.device_ids import device_of, identity
-from agent.decode.family import Content, DecodeLimits, Family, Properties, Route, Skip
+from agent.decode.family import Content, DecodeLimits, Elsewhere, Family, Properties, Route, Skip
 from agent.decode.json_family import JsonFamily, nothing, state
 
 _READ = frozenset({"telemetry", "paxcounter"})
@@ -19,6 +19,7 @@ class Meshtastic(JsonFamily):
     """Decoder of Meshtastic. A packet that several gateways pass on is read once."""
 
     topics: ClassVar[tuple[str, ...]] = ("msh/#",)
+    elsewhere: ClassVar[Elsewhere] = Elsewhere(r"(.+)/2/(?:json|e)/[^/]+/![0-9a-f]{8}", "#")
     DROPPED = frozenset({"time"})
     UNITS: ClassVar[dict[str, str]] = {
         "battery_level": "%", "voltage": "V", "channel_utilization": "%", "air_util_tx": "%",

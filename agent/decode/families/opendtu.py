@@ -7,10 +7,10 @@ import re
 from typing import Any, ClassVar
 
 from agent.decode.device_ids import identify, label_by
-from agent.decode.family import Content, Family, Properties, Route, Skip, Skipped
+from agent.decode.family import Content, Elsewhere, Family, Properties, Route, Skip, Skipped
 from agent.decode.json_family import JsonFamily, nothing
-from agent.decode.json_values import VALUE
 from agent.decode.strict_json import to_text
+from agent.decode.values import VALUE
 
 _TOPIC = re.compile(
     r"(?:[^/]+/)?(?:solar/(?:\d{10,14}/(?:\d|status|device|name)|dtu|ac|dc)|inverter/(?:[^/]+/ch\d|total))(?:/.*)?",
@@ -35,6 +35,9 @@ class OpenDtu(JsonFamily):
     """Decoder of plain topics and of the JSON of the live data."""
 
     topics: ClassVar[tuple[str, ...]] = ("solar/#", "inverter/#", "+/solar/#")
+    elsewhere: ClassVar[Elsewhere] = Elsewhere(
+        r"(.+)/[^/]+/status/(?:producing|reachable)", "{device}/{metric+}"
+    )
     DROPPED = _NO_VALUES
     UNITS: ClassVar[dict[str, str]] = {
         "power": "W", "powerdc": "W", "current": "A", "voltage": "V", "frequency": "Hz", "temperature": "°C",

@@ -7,9 +7,8 @@ from typing import Any, ClassVar
 from agent.decode.device_ids import is_named
 from agent.decode.family import Content, Family, Note, Properties, Route, Skip, Skipped
 from agent.decode.json_family import Frame, JsonFamily
-from agent.decode.json_values import VALUE
 from agent.decode.times import Moment
-from agent.decode.values import is_name, read_unit
+from agent.decode.values import VALUE, is_name, read_unit
 from agent.domain.records import DecodeError, DecodeReason, Reading
 
 _HEAD = re.compile(rb'\[\s*\{[^{}\[\]]{0,512}"(?:bn|n)"\s*:')

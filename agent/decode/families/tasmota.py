@@ -10,8 +10,9 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from agent.decode.device_ids import device_of, identity
-from agent.decode.family import Content, Family, Properties, Route
+from agent.decode.family import Content, Family, Properties, Route, Skip
 from agent.decode.json_family import Frame, JsonFamily, nothing
+from agent.decode.obis import read_obis
 
 _PREFIXES = frozenset({"tele", "stat", "cmnd"})
 _SUFFIX = re.compile(
@@ -85,6 +86,10 @@ class Tasmota(JsonFamily):
 
     def _result(self, value: dict[str, Any], device: str, frame: Frame) -> Content:
         """Take power states and zigbee sensors from the answers to commands; the rest are settings."""
+        serial = value.get("SerialReceived", value.get("SSerialReceived"))
+        if type(serial) is str:  # a meter on the serial port
+            found = read_obis(serial, self.limits)
+            return self.take(found, frame, device=device) if found else nothing("SerialReceived", Skip.TEXT)
         kept = {key: item for key, item in value.items() if _POWER.fullmatch(key) or key == _ZIGBEE}
         period = value.get("TelePeriod")
         content = self._telemetry(kept, device, frame)

@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 from agent.decode.device_ids import is_named, label_by
 from agent.decode.family import Content, Family, Properties, Route, Skip
 from agent.decode.json_family import JsonFamily, nothing
-from agent.decode.json_values import VALUE
 from agent.decode.strict_json import to_text
+from agent.decode.values import VALUE
 
 _TOPIC = re.compile(r"(?:(.+)/)?N/([^/]+)/([^/]+)/(\d+)/(.+)", re.DOTALL)
 _LABELS = ("name", "Name", "id", "Id", "instance")

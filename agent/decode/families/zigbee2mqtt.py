@@ -6,7 +6,7 @@ Topics and payloads: https://www.zigbee2mqtt.io/guide/usage/mqtt_topics_and_mess
 from typing import ClassVar
 
 from agent.decode.device_ids import device_of
-from agent.decode.family import Content, Family, Properties, Route
+from agent.decode.family import Content, Elsewhere, Family, Properties, Route
 from agent.decode.json_family import JsonFamily, nothing
 
 _BASE = "zigbee2mqtt/"
@@ -18,10 +18,12 @@ class Zigbee2Mqtt(JsonFamily):
     """Decoder of zigbee2mqtt; under another base topic the source has to name the device."""
 
     topics: ClassVar[tuple[str, ...]] = ("zigbee2mqtt/#",)
+    elsewhere: ClassVar[Elsewhere] = Elsewhere(r"(.+)/bridge/(?:info|devices|groups|logging)", "{device+}")
     DROPPED = frozenset({
         "last_seen", "update", "update_available", "device", "elapsed", "color_mode", "color_options",
         "ieee_address", "network_address", "software_build_id", "date_code", "action_transaction_time",
-        "action_group", "action_rate", "action_transition_time",
+        "action_group", "action_rate", "action_transition_time", "holidays", "workdays", "weekly_schedule",
+        "schedule", "window_detection_params",
     })  # fmt: skip
     UNITS: ClassVar[dict[str, str]] = {
         "temperature": "°C", "local_temperature": "°C", "device_temperature": "°C", "humidity": "%",
@@ -39,7 +41,7 @@ class Zigbee2Mqtt(JsonFamily):
         topic = route.topic
         name = topic.removeprefix(_BASE) if topic.startswith(_BASE) else None
         levels = topic.split("/")
-        if (name is not None and name.startswith("bridge/")) or _COMMANDS & set(levels[2:][-2:]):
+        if (name or route.device).startswith("bridge/") or _COMMANDS & set(levels[2:][-2:]):
             return nothing(levels[-1][:64])
         if topic.endswith(_AVAILABILITY):
             device = name.removesuffix(_AVAILABILITY) if name else route.device.removesuffix(_AVAILABILITY)

@@ -1,0 +1,222 @@
+"""The features of a series and the rule of each, with its alarm line.
+
+A record test asks how far a feature is beyond the range that it has shown. The alarm line of each is drawn
+here and nowhere else: a share of the range's width, farther while little is known or for a series that rests
+and jumps, and never closer than some usual records, which are large in a heavy tail.
+"""
+
+from collections.abc import Callable
+from math import inf, sqrt
+from typing import Final, NamedTuple
+
+from agent.detect.settings import DetectSettings
+from agent.detect.state import (
+    ABOVE,
+    AT,
+    BORN,
+    BORN_AT,
+    FALLS,
+    FOLDS,
+    HOURS,
+    KINDS,
+    LINE,
+    MEANT,
+    MEANT_MOVES,
+    METER,
+    MOVES,
+    N_HI,
+    N_LO,
+    PROFILED,
+    QUANTUM,
+    R_HI,
+    R_LO,
+    RANGE,
+    RECORD,
+    SENSE,
+    TINY,
+    TOTAL,
+    TRAIT,
+    TRAVEL,
+    WARM,
+    X_HI,
+    X_LO,
+    State,
+)
+
+VALUE, NEAR, RESIDUAL, MEAN, NOISE, SLOW = range(6)
+DAY_S: Final = 86_400.0
+FLOOR: Final = 0.01  # of the value's range: what every feature may always do
+MANY_KINDS: Final = 3.0
+DIRECTION: Final = 2.0  # the trait of a direction, as agent.detect.nature has it
+METER_STEPS: Final = 2.0  # of a meter more than ever are not far
+NEGLIGIBLE: Final = 0.2  # of an alarm line: a mean's record of that size is not worth a score
+USELESS: Final = 0.65  # of the width of the values: a wider residual adds nothing to them
+LOAD: Final = 0.1  # roughness of a setting or of a load that is seldom on
+EVEN: Final = 0.2  # of the readings in the thinner half of the range are nothing special
+FEW_MEANS: Final = 160  # readings since the means began, before which they are not judged
+SLOW_BEGINS: Final = 192  # the same: from here on the slow mean has a range,
+SLOW_FROM: Final = 640  # and is judged
+SETTLED: Final = 2 * HOURS  # folds after which the residual alone is judged
+
+
+class Feature(NamedTuple):
+    """A feature and its rule."""
+
+    share: Callable[[DetectSettings], float]  # of the range's width
+    youth: Callable[[State, DetectSettings], float]  # how much farther the line is; inf: not judged
+    follow: float = 1.0  # part of a small record that the range follows at once
+    records: float = 1.0  # how many usual records the line is away, against the others
+    rough: float = 0.0  # how much the line yields to a series that rests and jumps
+    of_meters: bool = False  # judged for the steps of a meter too
+    tailed: bool = False  # the line is farther for a series with one long tail
+    mean: bool = False  # a mean, which may go wherever the values go
+
+
+def _by_moves(state: State, settings: DetectSettings) -> float:
+    moves = state[MOVES]
+    return 1.0 + settings.young_moves / moves if moves else inf
+
+
+def _value(state: State, settings: DetectSettings) -> float:
+    first_day = settings.young_day if state[AT] - state[BORN_AT] < DAY_S else 0.0
+    return _by_moves(state, settings) + first_day
+
+
+def _near(state: State, settings: DetectSettings) -> float:
+    if state[PROFILED] and state[FOLDS] >= 2 * SETTLED:
+        return inf
+    up, down = state[N_HI], -state[N_LO]
+    longer, shorter = (up, down) if up > down else (down, up)
+    if longer > settings.one_sided * shorter:
+        return inf  # its jumps go one way
+    return _by_moves(state, settings)
+
+
+def _first_days(state: State, settings: DetectSettings) -> float:
+    """Return what the days add that were not seen yet: a series must show what its days are like."""
+    days = (state[AT] - state[BORN_AT]) / DAY_S
+    if days <= 0.0:
+        return inf
+    return settings.young_days / days + (settings.young_day if days < 1.0 else 0.0)
+
+
+def _residual(state: State, settings: DetectSettings) -> float:
+    seen = state[MOVES] - state[MEANT_MOVES]
+    if not state[PROFILED] or state[FOLDS] < SETTLED or not seen:
+        return inf
+    if state[R_HI] - state[R_LO] > USELESS * (state[X_HI] - state[X_LO]):
+        return inf  # the hours of the day explain nothing
+    days = max(1.0, state[FOLDS] / HOURS - 1.0)  # since there are residuals
+    return 1.0 + settings.young_moves / seen + settings.young_days / days
+
+
+def _mean(state: State, settings: DetectSettings) -> float:
+    seen = state[MOVES] - state[MEANT_MOVES]
+    if seen < 1.0 or state[TOTAL] - state[MEANT] < FEW_MEANS or (state[PROFILED] and state[FOLDS] < SETTLED):
+        return inf
+    return 1.0 + settings.young_moves / seen + _first_days(state, settings)
+
+
+def _noise(state: State, settings: DetectSettings) -> float:
+    if state[TOTAL] - state[BORN] < FEW_MEANS:
+        return inf
+    return _by_moves(state, settings) + _first_days(state, settings)
+
+
+def _slow(state: State, settings: DetectSettings) -> float:
+    seen = state[TOTAL] - state[MEANT]
+    if not state[PROFILED] or seen < SLOW_FROM or state[FOLDS] < 1.5 * SETTLED:
+        return inf
+    return 1.0 + settings.young_slow / seen + settings.young_slow_days * DAY_S / (state[AT] - state[BORN_AT])
+
+
+#: In the order of the places in the state.
+TABLE: Final = (
+    Feature(lambda k: k.spike_share, _value, rough=1.0, tailed=True, of_meters=True),
+    Feature(lambda k: k.near_share, _near, records=0.85, rough=5.0),
+    Feature(lambda k: k.residual_share, _residual, rough=1.0, tailed=True),
+    Feature(lambda k: k.mean_share, _mean, follow=0.02, rough=1.0, of_meters=True, mean=True),
+    Feature(lambda k: k.noise_share, _noise, follow=0.02, rough=1.0),
+    Feature(lambda k: k.drift_share, _slow, follow=0.02, rough=4.0, mean=True),
+)
+
+
+def ends(feature: int) -> tuple[int, int]:
+    """Return the places of the low and the high end of a feature's range."""
+    low = RANGE + 2 * feature
+    return low, low + 1
+
+
+def roughness(state: State) -> float:
+    """Return how much a series rests and jumps: 0 for noise, towards 1 for a setting or a rare load."""
+    moves, span = state[MOVES], state[X_HI] - state[X_LO]
+    if not moves or span <= 0.0 or state[METER]:
+        return 0.0
+    rest = 1.0 - moves / (state[TOTAL] - state[BORN])
+    return rest * min(1.0, sqrt(state[TRAVEL] / moves) / span)
+
+
+def skewness(state: State, settings: DetectSettings) -> float:
+    """Return how much farther youth makes the lines of a series with one long tail: 1 for an even one."""
+    above = state[ABOVE]
+    thin = min(above, 1.0 - above)
+    return 1.0 + (settings.max_skew - 1.0) * max(0.0, 1.0 - thin / EVEN)
+
+
+def judged(state: State) -> bool:
+    """Return whether there is anything to compare a value with.
+
+    There is nothing for a constant, ON/OFF, a direction, or what only rose so far: it may be a meter.
+    """
+    known = state[WARM] and state[KINDS] >= MANY_KINDS and (state[FALLS] or state[METER])
+    return bool(known) and state[TRAIT] != DIRECTION
+
+
+def draw(state: State, settings: DetectSettings) -> None:
+    """Draw the alarm lines of all features."""
+    if not judged(state):
+        for feature in range(len(TABLE)):
+            state[LINE + feature] = inf
+        return
+    rough = roughness(state) * settings.rough_share
+    for feature in range(len(TABLE)):
+        state[LINE + feature] = line(state, feature, settings, rough)
+
+
+def expected(state: State, base: float) -> tuple[float, float]:
+    """Return what is usual of the value now: its range, and that around the usual value of the hour."""
+    low, high = state[X_LO], state[X_HI]
+    if state[PROFILED]:
+        r_low, r_high = ends(RESIDUAL)
+        narrow = max(low, base + state[r_low]), min(high, base + state[r_high])
+        if narrow[0] <= narrow[1]:
+            return narrow
+    return low, high
+
+
+def line(state: State, feature: int, settings: DetectSettings, rough: float | None = None) -> float:
+    """Return how far beyond its range a feature alarms."""
+    if rough is None:
+        rough = roughness(state) * settings.rough_share
+    rule = TABLE[feature]
+    meter = state[METER]
+    if meter and not rule.of_meters:
+        return inf
+    youth = rule.youth(state, settings)
+    if youth == inf:
+        return inf
+    low, high = ends(feature)
+    factor = settings.counter_factor if meter else 1.0
+    if rough > settings.load * settings.rough_share and feature != VALUE:
+        return inf  # what seldom leaves its rest has no mean, no noise and no hours
+    if rule.tailed:
+        youth += (youth - 1.0) * (skewness(state, settings) - 1.0)
+    share = (rule.share(settings) + rule.rough * rough) * youth * factor
+    slack = state[QUANTUM] * (METER_STEPS if meter else 1.0)
+    if feature != VALUE:
+        slack += FLOOR * (state[X_HI] - state[X_LO])
+    width = state[high] - state[low]
+    if width == inf:  # retired
+        return inf
+    usual = settings.records * rule.records * factor * state[RECORD + feature]
+    return state[SENSE] * max(share * width + slack, usual) + TINY

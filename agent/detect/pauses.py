@@ -1,0 +1,270 @@
+"""Long pauses of a device, and the hours of day or week where they are usual.
+
+A pause that came twice at the same hour is usual at that hour and at no other. Each pause is kept with its
+begin and its end, newest last, so that hours that move with the sun move along. Times are compared by the
+hour of UTC and by the hour of the site's zone: some devices follow the sun, others the clock on the wall.
+"""
+
+from array import array
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime, tzinfo
+from functools import lru_cache
+from math import inf
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    Times = array[float]  # begin, end, begin, end, the newest last
+
+ABOUT_S = 300.0  # times are rounded to it in words
+QUARTER_S = 900.0  # zones change at whole ones
+HOUR = 3600.0
+DAY = 24 * HOUR
+WEEK = 7 * DAY
+MAX_DAYS, MAX_WEEKS = 10, 8  # pauses that are kept
+MAX_DAY_S = 22 * HOUR  # longer pauses are not daily
+MAX_PAUSE_S = 6 * DAY  # longer ones follow neither day nor week
+TWICE = 2
+SHIFT_S = 2 * HOUR  # at most, by summer time
+REACH_S = 4 * HOUR  # a silence further from a pause has nothing to do with it
+MOST_S = 2 * HOUR  # a pause may begin or end so much beyond those before
+CHAIN_S = 1.5 * HOUR  # pauses of one cause begin no further apart
+ALIKE_S = 2 * HOUR
+MARGIN_S = 1200.0  # after the usual end, once many are known
+MARGIN_SHARE = 0.25  # of the pause, if that is less
+MANY = 4  # pauses, of which the one that ends last may be an exception
+STRAY_S = 4 * DAY  # so many stray pauses within this time: the device pauses at any hour
+STRAYS = 4
+
+Offset = Callable[[float], float]  # of the site's zone to UTC at a time, seconds
+
+
+def offset_of(zone: tzinfo, clock: float) -> float:
+    """Return the offset of a zone to UTC at a time, 0 where the calendar ends."""
+    return _offset_of(zone, clock // QUARTER_S)
+
+
+@lru_cache(maxsize=4096)
+def _offset_of(zone: tzinfo, quarter: float) -> float:
+    try:
+        offset = datetime.fromtimestamp(quarter * QUARTER_S, zone).utcoffset()
+    except (ValueError, OverflowError, OSError):
+        return 0.0
+    return 0.0 if offset is None else offset.total_seconds()
+
+
+class Pause(NamedTuple):
+    """From the last reading before it to the first one after it, clock."""
+
+    begin: float
+    end: float
+
+    @property
+    def length(self) -> float:
+        return self.end - self.begin
+
+
+class Stray(NamedTuple):
+    """How long pauses without an hour are."""
+
+    length_s: float
+    mostly: bool  # the device pauses for most of the time
+
+
+class Usual(NamedTuple):
+    """A pause that came at least twice."""
+
+    begin: float
+    end: float  # of the newest one
+    weekly: bool
+
+    def words(self, zone: tzinfo | None) -> str:
+        """Return it in words, such as ``from about 18:40 to 06:50 UTC``."""
+        form = "%a %H:%M" if self.weekly else "%H:%M"
+        begin, end = (
+            datetime.fromtimestamp(round(one / ABOUT_S) * ABOUT_S, zone or UTC)
+            for one in (self.begin, self.end)
+        )
+        return f"from about {begin:{form}} to {end:{form}} {end:%Z}"
+
+
+class Pauses:
+    """The last pauses of one device: those that may be daily, and those that no daily one explains.
+
+    ``interval_s`` is the device's usual interval at its last pause; it blurs begin and end.
+    """
+
+    __slots__ = ("_last", "_open", "days", "interval_s", "weeks")
+
+    def __init__(
+        self, days: Iterable[float] = (), weeks: Iterable[float] = (), interval_s: float = 0.0
+    ) -> None:
+        self.days, self.weeks = array("d", days), array("d", weeks)
+        self.interval_s = interval_s
+        self._last = (inf, inf)  # a begin, and until when a silence since then is usual
+        self._open = (inf, inf)  # no pause that is kept is near from here to there
+
+    def until(self, begin: float, offset: Offset | None) -> float:
+        """Return until when a silence since ``begin`` is usual; ``begin`` itself if it is not."""
+        since, to = self._open
+        if since <= begin < to:
+            return begin
+        if begin == self._last[0]:
+            return self._last[1]
+        days, weeks = (
+            _near(kept, period, begin, self.interval_s, offset)
+            for kept, period in ((self.days, DAY), (self.weeks, WEEK))
+        )
+        if all(begin < one.begin - MOST_S or begin >= one.end + MOST_S for one in (*days, *weeks)):
+            self._open = (begin, self._next_begin(begin))
+            return begin
+        until = max(_end(days, DAY, begin, self.interval_s), _end(weeks, WEEK, begin, self.interval_s))
+        self._last = (begin, until)
+        return until
+
+    def _next_begin(self, begin: float) -> float:
+        """Return a time before which no pause that is kept comes again."""
+        ahead = MOST_S + SHIFT_S
+        return min(
+            one.begin + ((begin - one.begin) // period + 1) * period - ahead
+            for kept, period in ((self.days, DAY), (self.weeks, WEEK))
+            for one in _pairs(kept)
+        )
+
+    def take(self, pause: Pause, interval_s: float, offset: Offset | None) -> Stray | None:
+        """Keep a pause that is over; return how long pauses at any hour are, if there are such by now.
+
+        That is when several within some days resemble no other one: then the device has no hours.
+        """
+        near = _near(self.days, DAY, pause.begin, self.interval_s, offset)
+        daily = pause.end <= _end(near, DAY, pause.begin, self.interval_s)
+        self._last = self._open = (inf, inf)
+        self.interval_s = interval_s
+        if daily and 2 * pause.length < min(one.length for one in near):
+            return None  # a moment awake within a longer one
+        if pause.length <= MAX_DAY_S:
+            _keep(self.days, pause, MAX_DAYS)
+        if daily:
+            return None
+        _keep(self.weeks, pause, MAX_WEEKS)
+        every = {*_pairs(self.days), *_pairs(self.weeks)}
+        strays = [
+            one
+            for one in _pairs(self.weeks)
+            if pause.end - one.end < STRAY_S and not any(_alike(one, other) for other in every)
+        ]
+        if len(strays) < STRAYS:
+            return None
+        lengths = sorted(one.length for one in strays)
+        return Stray(lengths[1], mostly=2 * sum(lengths) > pause.end - strays[0].begin)
+
+    def nearest(self, clock: float) -> Usual | None:
+        """Return the usual pause whose hours ``clock`` is closest to the end of."""
+        return min(
+            self.usual(), key=lambda one: (clock - one.end) % (WEEK if one.weekly else DAY), default=None
+        )
+
+    def usual(self) -> list[Usual]:
+        """Return the pauses that came at least twice: the newest of each, daily ones first."""
+        return [*_usual(self.days, DAY), *_usual(self.weeks, WEEK)]
+
+
+def _near(
+    kept: "Times", period: float, begin: float, interval_s: float, offset: Offset | None
+) -> list[Pause]:
+    """Return the pauses, moved by whole periods, within which or close to which a silence began."""
+    found = []
+    for one in _pairs(kept):
+        reach = min(REACH_S, (period - one.length) / 2) + interval_s
+        moved = _moved(one, period, begin + reach, 0.0)
+        if offset is not None and moved is not None:
+            by = offset(one.begin) - offset(begin)
+            summer = offset(one.end) - offset(moved.end)
+            if by or summer:
+                local = _moved(one, period, begin + reach, by)
+                if local is not None and local.end - by + summer > moved.end:
+                    moved = Pause(local.begin, local.end - by + summer)
+        if moved is not None and begin < moved.end + reach:
+            found.append(moved)
+    return found
+
+
+def _moved(pause: Pause, period: float, until: float, by: float) -> Pause | None:
+    """Return a pause moved by whole periods and ``by`` to its last time before ``until``; None before one."""
+    times = (until - pause.begin - by) // period
+    move = by + times * period
+    return Pause(pause.begin + move, pause.end + move) if times >= 1 else None
+
+
+def _together(near: list[Pause], begin: float, interval_s: float) -> list[Pause]:
+    """Return the pauses within which a silence began, and those that begin soon after, one after the other.
+
+    Later ones have another cause: a device may rest at noon and be off at night.
+    """
+    within = begin + MARGIN_S + interval_s
+    found: list[Pause] = []
+    for one in sorted(one for one in near if one.end > begin):
+        if one.begin > within and found and one.begin - max(found[-1].begin, begin) > CHAIN_S:
+            break
+        found.append(one)
+    return found if len(found) >= TWICE else [one for one in near if one.begin <= within]
+
+
+def _end(near: list[Pause], period: float, begin: float, interval_s: float) -> float:
+    """Return until when a silence is usual by the pauses near to it; ``begin`` if it is not."""
+    near = _together(near, begin, interval_s)
+    count = len(near)
+    if count < TWICE:
+        return begin
+    spare = count >= MANY
+    begins = sorted(one.begin for one in near)
+    ends = sorted(one.end for one in near)
+    first, last = begins[spare], ends[-1 - spare]
+    shortest = min(one.length for one in near)
+    margin = min(MARGIN_S, MARGIN_SHARE * shortest) * (1.0 + 2.0 / (count - 1)) + interval_s
+    room = max(0.0, (period - (last - first)) / 2)  # between two pauses
+    before = min(margin + (begins[-1 - spare] - first), MOST_S, room)
+    after = min(margin + (last - ends[spare]), MOST_S, room)
+    return last + after if first - before <= begin < last + after else begin
+
+
+def _alike(one: Pause, other: Pause) -> bool:
+    """Return whether two pauses are at the same hour of different days, or of different weeks."""
+    apart = abs(other.begin - one.begin)
+    if apart < DAY / 2:
+        return False
+    reach = min(ALIKE_S, MARGIN_SHARE * max(one.length, other.length))
+    longest = max(one.length, other.length)
+    for period in (DAY, WEEK):
+        if longest > MAX_DAY_S and period == DAY:
+            continue
+        move = round(apart / period) * period
+        if move and abs(apart - move) <= reach and abs(abs(other.end - one.end) - move) <= reach:
+            return True
+    return False
+
+
+def _usual(kept: "Times", period: float) -> Iterator[Usual]:
+    rest = list(_pairs(kept))[::-1]
+    while rest:
+        newest = rest.pop(0)
+        alike = [
+            one for one in rest if _alike(newest, one) and (period == DAY or _same_hour_of_week(newest, one))
+        ]
+        if alike:
+            yield Usual(newest.begin, newest.end, period == WEEK)
+        rest = [one for one in rest if one not in alike]
+
+
+def _same_hour_of_week(one: Pause, other: Pause) -> bool:
+    apart = abs(other.begin - one.begin)
+    return abs(apart - round(apart / WEEK) * WEEK) <= ALIKE_S
+
+
+def _pairs(kept: "Times") -> Iterator[Pause]:
+    return map(Pause._make, zip(kept[::2], kept[1::2], strict=True))
+
+
+def _keep(kept: "Times", pause: Pause, most: int) -> None:
+    if len(kept) >= 2 * most:
+        del kept[:2]
+    kept.extend(pause)

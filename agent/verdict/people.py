@@ -1,0 +1,228 @@
+"""Decisions about the commands of people on findings and devices. Pure."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+
+from agent.domain.records import (
+    Command,
+    CommandOutcome,
+    CommandReason,
+    CommandRow,
+    Do,
+    Finding,
+    FindingState,
+    Kind,
+)
+from agent.verdict.command import refused
+from agent.verdict.finding import Findings
+
+MAX_KNOWN = 1000  # commands whose repeats are recognised
+MAX_WORKS = 100  # of maintenance
+MAX_AHEAD_S = 366 * 86_400.0
+MAX_LENGTH_S = 31 * 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Maintenance of the devices that a glob covers."""
+
+    glob: str
+    since: float  # clock
+    until: float
+
+
+class Maintenance:
+    """The maintenance that is planned or under way."""
+
+    def __init__(self) -> None:
+        self._works: dict[str, Work] = {}  # by glob
+
+    def covers(self, device: str, clock: float) -> bool:
+        """Return whether a device is under maintenance."""
+        return any(
+            one.since <= clock < one.until and fnmatchcase(device, one.glob) for one in self._works.values()
+        )
+
+    def works(self, clock: float) -> list[Work]:
+        """Return what is not over."""
+        return [one for one in self._works.values() if one.until > clock]
+
+    def plan(self, work: Work, clock: float) -> bool:
+        """Take a plan in place of another with the same glob; false when there are too many."""
+        self._works = {one.glob: one for one in self.works(clock) if one.glob != work.glob}
+        if len(self._works) >= MAX_WORKS:
+            return False
+        if work.until > clock:
+            self._works[work.glob] = work
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The outcome of one command, and the findings that it changes."""
+
+    outcome: CommandOutcome
+    changed: tuple[Finding, ...] = ()
+
+
+class People:
+    """Decides about commands in their order. ``knows`` returns whether a device has a series."""
+
+    def __init__(self, *, knows: Callable[[str], bool]) -> None:
+        self.maintenance = Maintenance()
+        self.findings = Findings(self.maintenance.covers)
+        self._knows = knows
+        self._known: dict[str, tuple[Command, CommandOutcome]] = {}  # by the sender's id
+
+    def restore(self, findings: Iterable[Finding], rows: Iterable[CommandRow]) -> None:
+        """Take back findings, and commands that were decided, each oldest first."""
+        for finding in findings:
+            self.findings.put(finding)
+        for row in rows:
+            self._remember(row)
+
+    def _remember(self, row: CommandRow) -> None:
+        """Note what later decisions depend on."""
+        command, outcome = row.command, row.outcome
+        if outcome is None:
+            return
+        if command.id and outcome.reason is not CommandReason.REPEATED:
+            self._known.setdefault(command.id, (command, outcome))
+            if len(self._known) > MAX_KNOWN:
+                del self._known[next(iter(self._known))]
+        if not outcome.accepted or outcome.reason is CommandReason.REPEATED:
+            return
+        if command.do is Do.MAINTENANCE and command.device is not None and outcome.until is not None:
+            since = row.clock if command.since is None else command.since
+            self.maintenance.plan(Work(command.device, since, outcome.until), row.clock)
+        elif outcome.device is not None and command.do in (Do.FORGET, Do.NORMAL_HERE):
+            self.findings.shut(outcome.device, row.seq, gone=outcome.forget)
+
+    def take(self, row: CommandRow) -> Decision:
+        """Decide about a command that was not decided yet, and change the findings accordingly."""
+        decision = self._decide(row.command, row.clock)
+        for finding in decision.changed:
+            self.findings.put(finding)
+        self._remember(replace(row, outcome=decision.outcome))
+        return decision
+
+    def _decide(self, command: Command, clock: float) -> Decision:
+        known = self._known.get(command.id) if command.id else None
+        if known is not None:
+            return _repeat(command, *known)
+        match command.do:
+            case Do.FORGET:
+                return self._forget(command)
+            case Do.MAINTENANCE:
+                return self._maintain(command, clock)
+            case _:
+                return self._of_finding(command, clock)
+
+    # ---------------------------------------------------------------------------- of one finding
+
+    def _of_finding(self, command: Command, clock: float) -> Decision:
+        if command.finding_id is not None:
+            finding = self.findings.find(command.finding_id)
+        else:
+            finding = self.findings.last_of(command.device or "")
+        if finding is None:
+            what = "finding has this id" if command.finding_id is not None else "device of this name has one"
+            return _refuse(CommandReason.UNKNOWN_FINDING, f"no {what}; see edge-agent finding list")
+        match command.do:
+            case Do.ACK:
+                return self._mark(finding, FindingState.ACKNOWLEDGED, None)
+            case Do.SNOOZE:
+                until = command.until if command.for_s is None else clock + command.for_s
+                if until is None or not clock < until <= clock + MAX_LENGTH_S:
+                    return _refuse(CommandReason.BAD_TIME, "a snooze ends within the next 31 days")
+                return self._mark(finding, FindingState.SNOOZED, until)
+            case Do.NORMAL_HERE:
+                return self._close(finding)
+            case _:  # feedback: it is counted, and changes nothing
+                return Decision(_done(finding))
+
+    def _mark(self, finding: Finding, state: FindingState, until: float | None) -> Decision:
+        if finding.state.closed:
+            return _refuse(CommandReason.CLOSED, f"the finding is over ({finding.state})", finding)
+        marked = replace(finding, state=state, until=until)
+        return Decision(_done(marked), (marked,))
+
+    def _close(self, finding: Finding) -> Decision:
+        if finding.state in (FindingState.NORMAL_HERE, FindingState.FORGOTTEN):
+            return _refuse(CommandReason.CLOSED, f"the finding is over ({finding.state})", finding)
+        if finding.limit:
+            advice = "a configured limit was broken: change it in limits, or plan maintenance"
+            return _refuse(CommandReason.LIMIT, advice, finding)
+        silence = None
+        if finding.silent_since is not None:
+            silence = (finding.silent_since, finding.silent_to)
+        if silence is None and not finding.seen:
+            return _refuse(CommandReason.NOTHING_CITED, "no reading of it is kept", finding)
+        closed = replace(finding, state=FindingState.NORMAL_HERE, until=None)
+        return Decision(replace(_done(closed), allow=closed.seen, silence=silence), (closed,))
+
+    # ----------------------------------------------------------------------------- of one device
+
+    def _forget(self, command: Command) -> Decision:
+        device = command.device or ""
+        finding = self.findings.get(device)
+        if finding is None and not self._knows(device):
+            return _refuse(CommandReason.UNKNOWN_DEVICE, "no such device; see edge-agent device list")
+        outcome = CommandOutcome(accepted=True, reason=CommandReason.DONE, device=device, forget=True)
+        if finding is None:
+            return Decision(outcome)
+        gone = replace(finding, state=FindingState.FORGOTTEN, until=None)
+        return Decision(replace(outcome, finding_id=gone.id, state=gone.state), (gone,))
+
+    def _maintain(self, command: Command, clock: float) -> Decision:
+        since = clock if command.since is None else command.since
+        until = command.until if command.until is not None else since + (command.for_s or 0.0)
+        if not (clock - MAX_LENGTH_S <= since <= clock + MAX_AHEAD_S and until - since <= MAX_LENGTH_S):
+            return _refuse(
+                CommandReason.BAD_TIME, "maintenance begins within a year and lasts 31 days at most"
+            )
+        glob = command.device or ""
+        if not self.maintenance.plan(Work(glob, since, until), clock):
+            return _refuse(CommandReason.TOO_MANY, f'{MAX_WORKS} are planned; end one with "for":"0s"')
+        changed = []
+        for finding in self.findings.values():
+            under_way = self.maintenance.covers(finding.device, clock)
+            if under_way is not finding.maintenance and fnmatchcase(finding.device, glob):
+                changed.append(replace(finding, maintenance=under_way))
+        outcome = CommandOutcome(accepted=True, reason=CommandReason.DONE, device=glob, until=until)
+        return Decision(outcome, tuple(changed))
+
+
+def _repeat(command: Command, first: Command, outcome: CommandOutcome) -> Decision:
+    if command != first:
+        return _refuse(CommandReason.ID_REUSED, "another command had this id; a new one needs a new id")
+    again = replace(outcome, allow=(), silence=None, forget=False)
+    return Decision(replace(again, reason=CommandReason.REPEATED) if again.accepted else again)
+
+
+def _done(finding: Finding) -> CommandOutcome:
+    return CommandOutcome(
+        accepted=True,
+        reason=CommandReason.DONE,
+        device=finding.device,
+        finding_id=finding.id,
+        state=finding.state,
+        until=finding.until,
+        series=series_of(finding),
+    )
+
+
+def _refuse(reason: CommandReason, detail: str, finding: Finding | None = None) -> Decision:
+    outcome = refused(reason, detail)
+    if finding is not None:
+        outcome = replace(outcome, device=finding.device, finding_id=finding.id, state=finding.state)
+    return Decision(outcome)
+
+
+def series_of(finding: Finding) -> tuple[str, ...]:
+    """Return the metrics that a finding cites; a silence is one of its own."""
+    metrics = dict.fromkeys(one.metric for one in finding.seen)
+    if finding.silent_since is not None:
+        metrics[str(Kind.SILENCE)] = None
+    return tuple(metrics)

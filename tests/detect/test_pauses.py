@@ -1,0 +1,276 @@
+"""Silence that is usual at its hour of the day or of the week."""
+
+import random
+import tracemalloc
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from agent.detect import Detector, DetectSettings
+from agent.detect.rhythm import Watch
+from agent.domain.records import Reading
+
+DAY, HOUR = 86_400.0, 3600.0
+MONDAY = datetime(2026, 9, 7, tzinfo=UTC).timestamp()
+DEVICE = "roof/inverter"
+
+Awake = Callable[[float], bool]
+
+
+def hour(at: float) -> float:
+    return at % DAY / HOUR
+
+
+def weekday(at: float) -> int:
+    return (int(at // DAY) + 3) % 7
+
+
+def by_day(at: float) -> bool:
+    return 6.5 < hour(at) < 18.5
+
+
+def on_working_days(at: float) -> bool:
+    return 8 < hour(at) < 18 and weekday(at) < 5
+
+
+def reports(every_s: float, awake: Awake, days: float, since: float = MONDAY) -> Iterator[float]:
+    at = since
+    while at < since + days * DAY:
+        if awake(at):
+            yield at
+        at += every_s
+
+
+class Site:
+    """A detector, and the silences that it reported."""
+
+    def __init__(self, detector: Detector | None = None, clock: float = MONDAY) -> None:
+        self.detector = detector or Detector()
+        self.detector.connected(clock)
+        self.silences: list[float] = []
+
+    def live(self, times: Iterable[float], until: float | None = None) -> list[float]:
+        """Let a device send at these times; return when it was reported silent."""
+        before = len(self.silences)
+        for at in times:
+            self.wait(at)
+            self.detector.update(Reading(DEVICE, "power", at, 1.0), at)
+        if until is not None:
+            self.wait(until)
+        return self.silences[before:]
+
+    def wait(self, until: float) -> None:
+        while (due := self.detector.next_due()) is not None and due <= until:
+            self.silences += [due] * len(self.detector.tick(due))
+
+
+@pytest.mark.parametrize("every_s", [180.0, 300.0, 900.0])
+def test_a_night_is_usual_after_two(every_s: float) -> None:
+    """An inverter is reported in its first two nights, and then at noon within 6 of its usual gaps."""
+    site = Site()
+    nights = site.live(reports(every_s, by_day, 30))
+    assert len(nights) <= 2
+    assert all(at < MONDAY + 3 * DAY for at in nights)
+    death = MONDAY + 30 * DAY + 12 * HOUR
+    (told,) = site.live(reports(every_s, by_day, 0.5, MONDAY + 30 * DAY), until=death + DAY)
+    assert told - death <= 6 * every_s
+
+
+def test_a_device_that_is_never_off_has_no_usual_night() -> None:
+    """The control: the same death at night of a device that is awake then is reported within minutes."""
+    site = Site()
+    assert site.live(reports(60.0, lambda _: True, 5.9)) == []
+    (told,) = site.live([], until=MONDAY + 8 * DAY)
+    assert told - (MONDAY + 5.9 * DAY) <= 360.0
+
+
+def test_weekends_are_usual_after_two() -> None:
+    """A machine of working days: two nights and two weekends, then a death on a weekday at noon."""
+    site = Site()
+    told = site.live(reports(60.0, on_working_days, 28))
+    assert [round((at - MONDAY) // DAY) for at in told] == [0, 1, 5, 12]
+    death = MONDAY + 29 * DAY + 12 * HOUR
+    (late,) = site.live(reports(60.0, on_working_days, 1.5, MONDAY + 28 * DAY), until=death + DAY)
+    assert late - death <= 360.0
+
+
+def test_only_weekends_off() -> None:
+    """A device that is awake at night is off at weekends: two silences."""
+    told = Site().live(reports(120.0, lambda at: weekday(at) < 5, 30))
+    assert [round((at - MONDAY) // DAY) for at in told] == [5, 12]
+
+
+def test_death_in_a_usual_pause_is_told_after_it() -> None:
+    """The morning on which nothing comes is reported within an hour and a half."""
+    site = Site()
+    site.live(reports(60.0, by_day, 12))
+    (told,) = site.live([], until=MONDAY + 14 * DAY)
+    assert 6.5 <= (told - MONDAY - 12 * DAY) / HOUR <= 8.0
+
+
+def test_hours_move_with_the_sun() -> None:
+    """Over a year dusk and dawn move by hours: no night is reported after the first two."""
+
+    def awake(at: float) -> bool:
+        day = (at - MONDAY) // DAY
+        half = 6.0 + 2.0 * (1 - abs(1 - day % 365 / 182.5) * 2)
+        return abs(hour(at) - 12.0) < half
+
+    told = Site().live(reports(1800.0, awake, 365))
+    assert len(told) <= 2
+
+
+def test_hours_follow_the_clock_on_the_wall() -> None:
+    """A change to winter time moves an office by an hour against UTC, and reports nothing."""
+    berlin = ZoneInfo("Europe/Berlin")
+
+    def awake(at: float) -> bool:
+        local = datetime.fromtimestamp(at, berlin)
+        return 8 <= local.hour < 18
+
+    since = datetime(2026, 10, 5, tzinfo=UTC).timestamp()
+    site = Site(Detector(zone=berlin), since)
+    assert len(site.live(reports(300.0, awake, 40, since))) <= 2
+
+
+def test_two_pauses_a_day_are_two() -> None:
+    """A machine that rests at noon and is off at night: a death before the rest is reported at once."""
+
+    def awake(at: float) -> bool:
+        return 7 < hour(at) < 12 or 13 < hour(at) < 17
+
+    site = Site()
+    assert len(site.live(reports(30.0, awake, 14))) <= 4
+    death = MONDAY + 14 * DAY + 10 * HOUR
+    (told,) = site.live(reports(30.0, awake, 10 / 24, MONDAY + 14 * DAY), until=death + DAY)
+    assert told - death <= 180.0
+
+
+def test_an_irregular_office_is_learnt() -> None:
+    """Begin and end that differ by hours from day to day: few silences, and noon stays noon."""
+    rng = random.Random(5)
+    times = [
+        at
+        for day in range(28)
+        if day % 7 < 5
+        for at in reports(
+            60.0, lambda _: True, rng.uniform(8, 10) / 24, MONDAY + day * DAY + rng.uniform(7.5, 9) * HOUR
+        )
+    ]
+    site = Site()
+    assert len(site.live(times)) <= 6
+    death = MONDAY + 28 * DAY + 12 * HOUR
+    (told,) = site.live(reports(60.0, on_working_days, 0.5, MONDAY + 28 * DAY), until=death + DAY)
+    assert told - death <= 360.0
+
+
+def test_a_holiday_teaches_nothing() -> None:
+    """Two weeks away are one silence; afterwards noon and night are as before."""
+    site = Site()
+    site.live(reports(60.0, by_day, 10))
+    assert len(site.live([], until=MONDAY + 24 * DAY)) == 1
+    assert site.live(reports(60.0, by_day, 5, MONDAY + 24 * DAY)) == []
+    death = MONDAY + 29 * DAY + 12 * HOUR
+    (told,) = site.live(reports(60.0, by_day, 0.5, MONDAY + 29 * DAY), until=death + HOUR)
+    assert told - death <= 360.0
+
+
+def test_another_interval_is_learnt_after_three_gaps() -> None:
+    """A device that is set from 30 s to 10 min is reported three times at most."""
+    site = Site()
+    site.live(reports(30.0, lambda _: True, 3))
+    assert len(site.live(reports(600.0, lambda _: True, 5, MONDAY + 3 * DAY))) <= 3
+
+
+def test_offline_at_a_usual_hour_is_usual() -> None:
+    """A plug that is switched off each night reports itself offline: reported at noon, not at night."""
+    site = Site()
+    site.live(reports(60.0, by_day, 5))
+    evening = MONDAY + 4 * DAY + 18.6 * HOUR
+    assert site.detector.device_state(DEVICE, False, evening) is None
+    site.live(reports(60.0, by_day, 0.5, MONDAY + 5 * DAY))
+    assert site.detector.device_state(DEVICE, False, MONDAY + 5.5 * DAY) is not None
+
+
+def test_a_restart_at_night_spoils_no_night() -> None:
+    """An agent that is restarted each night for a minute still learns the nights."""
+    site = Site()
+    for day in range(8):
+        site.live(reports(60.0, by_day, 1, MONDAY + day * DAY), until=MONDAY + (day + 1) * DAY)
+        again = Detector()
+        again.load(site.detector.dump())
+        again.disconnected(MONDAY + (day + 1) * DAY)
+        again.connected(MONDAY + (day + 1) * DAY + 60.0)
+        site.detector = again
+    assert len(site.silences) <= 3
+    assert all(at < MONDAY + 3 * DAY for at in site.silences)
+
+
+def test_saved_and_restored_it_reports_the_same() -> None:
+    """A detector that is saved each noon reports as one that never is."""
+    straight, saved = Site(), Site()
+    for day in range(9):
+        times = list(reports(300.0, on_working_days, 1, MONDAY + day * DAY))
+        straight.live(times)
+        saved.live(times)
+        again = Detector()
+        again.load(saved.detector.dump())
+        saved.detector = again
+    assert saved.silences == straight.silences
+    assert saved.detector.dump() == straight.detector.dump()
+
+
+def test_a_fleet_that_stops_at_noon_is_reported() -> None:
+    """All of 40 devices that are off at night stop at noon: each is reported within 6 gaps."""
+    detector, told = Detector(), []
+    detector.connected(MONDAY)
+    for at in reports(300.0, by_day, 6.5):
+        while (due := detector.next_due()) is not None and due <= at:
+            detector.tick(due)
+        for number in range(40):
+            detector.update(Reading(f"d{number}", "power", at, 1.0), at)
+    noon = MONDAY + 6.5 * DAY
+    while (due := detector.next_due()) is not None and due <= noon + 1800.0:
+        told += detector.tick(due)
+    assert len(told) == 40
+
+
+def test_pauses_are_bounded() -> None:
+    """A year of nights and weekends takes no more room than a month."""
+    site = Site()
+    site.live(reports(1800.0, on_working_days, 60))
+    before = len(site.detector.dump())
+    site.live(reports(1800.0, on_working_days, 300, MONDAY + 60 * DAY))
+    assert len(site.detector.dump()) < before + 200
+
+
+def test_the_silence_names_its_usual_hours() -> None:
+    """The usual hours are part of the silence and of the view."""
+    site = Site()
+    site.live(reports(60.0, by_day, 6))
+    view = site.detector.rhythm(DEVICE, MONDAY + 5.5 * DAY)
+    assert view is not None
+    assert (view.interval_s, view.rests) == (60.0, ["from about 18:30 to 06:30 UTC"])
+    site.live(reports(60.0, by_day, 0.5, MONDAY + 6 * DAY))
+    (silence,) = site.detector.tick(MONDAY + 6.5 * DAY + 600.0)
+    assert silence.usually == "from about 18:30 to 06:30 UTC"
+    assert silence.expected_interval_s == 60.0
+
+
+def test_a_device_with_pauses_is_small() -> None:
+    """A device that is off each night takes less than 640 bytes more than one that never is."""
+
+    def grow(awake: Awake) -> float:
+        watch = Watch(DetectSettings())
+        watch.connected(MONDAY)
+        tracemalloc.start()
+        for at in reports(HOUR, awake, 16):
+            for number in range(50):
+                watch.hear(str(number), at, at)
+        size, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return size / 50
+
+    assert grow(by_day) - grow(lambda _: True) < 640.0

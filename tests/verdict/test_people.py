@@ -1,0 +1,278 @@
+"""Findings are acknowledged, snoozed, closed and forgotten by people."""
+
+from dataclasses import replace
+from itertools import count
+
+import pytest
+
+from agent.domain.records import (
+    Command,
+    CommandOutcome,
+    CommandReason,
+    CommandRow,
+    Do,
+    Finding,
+    FindingEvent,
+    FindingState,
+    Kind,
+    Outcome,
+    Reason,
+    Score,
+    Seen,
+    Severity,
+    Silence,
+    TimerKind,
+    TimerRow,
+    Window,
+)
+from agent.pipeline.seal import Sealer
+from agent.verdict.finding import CLEAR_AFTER
+from agent.verdict.people import MAX_KNOWN, MAX_WORKS, Decision, People
+from agent.verdict.verdict import conclude
+from tests.support.make import T0, score, window
+
+HOUR = 3600.0
+SPIKE = score(2.0)
+LIMIT = Score(3.0, Kind.OUT_OF_RANGE, (0.0, 15.0), limit=True)
+
+
+class Site:
+    """Findings and people; each row comes a minute after the one before."""
+
+    def __init__(self) -> None:
+        self.people = People(knows=lambda device: device == "d1")
+        self.rows = count(1)
+        self.said: list[CommandRow] = []
+
+    def judge(self, *scores: Score, device: str = "d1", lo: int | None = None) -> FindingEvent | None:
+        seq = next(self.rows)
+        one = window(*scores, device=device, lo=seq if lo is None else lo, sealed=T0 + 60 * seq)
+        return self.move(one)
+
+    def silence(self, device: str = "d1", *, silent_s: float = 600.0) -> FindingEvent | None:
+        seq = next(self.rows)
+        sealer = Sealer(journal="j", agent="gw", may_ask=lambda *_: False, views=lambda *_: [])
+        found = Silence(device, T0, "temperature", 20.0, 60.0, silent_s, 1.0)
+        return self.move(sealer.seal_silence(found, TimerRow(seq, T0 + 60 * seq, TimerKind.TICK), 0))
+
+    def move(self, one: Window) -> FindingEvent | None:
+        verdict = conclude(one, Outcome(one.id, Reason.REVIEW_OFF), agent="gw", created=one.sealed)
+        return self.people.findings.move(verdict, one, reviewed=False)[1]
+
+    def say(self, do: Do, **keys: object) -> CommandOutcome:
+        return self.decide(do, **keys).outcome
+
+    def decide(self, do: Do, **keys: object) -> Decision:
+        seq = next(self.rows)
+        row = CommandRow(seq, T0 + 60 * seq, Command(do, **keys))  # type: ignore[arg-type]
+        decision = self.people.take(row)
+        self.said.append(replace(row, outcome=decision.outcome))
+        return decision
+
+    def open(self, device: str = "d1") -> Finding:
+        return self.people.findings[device]
+
+
+@pytest.fixture
+def site() -> Site:
+    """A site with one open finding."""
+    site = Site()
+    assert site.judge(SPIKE) is FindingEvent.OPENED
+    return site
+
+
+def test_an_acknowledged_finding_is_quiet_until_it_clears(site: Site) -> None:
+    """Nothing that verdicts do to it makes it loud again, except a broken limit."""
+    outcome = site.say(Do.ACK, finding_id=site.open().id[:6])
+    assert (outcome.accepted, outcome.state) == (True, FindingState.ACKNOWLEDGED)
+    assert outcome.finding_id == site.open().id
+    assert site.judge(score(4.0, Kind.DRIFT)) is FindingEvent.UPDATED
+    assert site.open().quiet(T0)
+    for _ in range(CLEAR_AFTER):
+        site.judge(Score(0.0))
+    assert "d1" not in site.people.findings
+    (over,) = site.people.findings.closed.values()
+    assert over.state is FindingState.CLEARED
+    assert site.say(Do.ACK, finding_id=over.id).reason is CommandReason.CLOSED
+
+
+def test_a_limit_that_breaks_later_is_news(site: Site) -> None:
+    """A person knew of a spike, not of this."""
+    site.say(Do.ACK, device="d1")
+    assert site.judge(LIMIT) is FindingEvent.UPDATED
+    assert not site.open().quiet(T0)
+    assert site.judge(LIMIT) is None
+    site.say(Do.ACK, device="d1")
+    assert site.judge(LIMIT) is None
+    assert site.open().quiet(T0)
+
+
+def test_a_snooze_ends(site: Site) -> None:
+    """At its time the finding is open again without any row."""
+    assert site.say(Do.SNOOZE, device="d1", for_s=2 * HOUR).accepted
+    until = site.open().until
+    assert until is not None
+    assert site.open().state_at(until - 1) is FindingState.SNOOZED
+    assert site.open().state_at(until) is FindingState.OPEN
+    for bad in ({"until": T0 - 1}, {"until": T0 + 40 * 86_400.0}, {"for_s": 0.0}):
+        assert site.say(Do.SNOOZE, device="d1", **bad).reason is CommandReason.BAD_TIME
+
+
+def test_normal_here_closes_and_allows_what_was_cited(site: Site) -> None:
+    """The lowest and the highest cited value of each metric and kind."""
+    site.judge(SPIKE, SPIKE, SPIKE)
+    outcome = site.say(Do.NORMAL_HERE, device="d1")
+    assert outcome.state is FindingState.NORMAL_HERE
+    (allowed,) = outcome.allow
+    assert allowed == Seen("temperature", Kind.SPIKE, 20.0, 22.0)
+    assert "d1" not in site.people.findings
+    assert site.say(Do.NORMAL_HERE, device="d1").reason is CommandReason.CLOSED
+
+
+def test_a_window_that_began_before_does_not_open_it_again(site: Site) -> None:
+    """It may hold the same event; a limit in it is news, and so is a window that begins later."""
+    site.say(Do.NORMAL_HERE, device="d1")
+    assert site.judge(SPIKE, lo=1) is None
+    assert "d1" not in site.people.findings
+    assert site.judge(LIMIT, lo=1) is FindingEvent.OPENED
+    other = Site()
+    other.judge(SPIKE)
+    other.say(Do.NORMAL_HERE, device="d1")
+    assert other.judge(SPIKE) is FindingEvent.OPENED
+
+
+def test_a_limit_is_not_a_persons_to_widen(site: Site) -> None:
+    """Refused with the advice to plan maintenance, and nothing changes."""
+    site.judge(LIMIT)
+    before = site.open()
+    outcome = site.say(Do.NORMAL_HERE, device="d1")
+    assert outcome.reason is CommandReason.LIMIT
+    assert "maintenance" in outcome.detail
+    assert outcome.allow == ()
+    assert site.open() == before
+
+
+def test_a_finding_that_cleared_by_itself_can_still_be_called_normal(site: Site) -> None:
+    """A defrost at three in the morning is over when somebody looks."""
+    for _ in range(CLEAR_AFTER):
+        site.judge(Score(0.0))
+    outcome = site.say(Do.NORMAL_HERE, device="d1")
+    assert outcome.accepted
+    assert outcome.allow
+    assert site.say(Do.NORMAL_HERE, finding_id=outcome.finding_id).reason is CommandReason.CLOSED
+
+
+def test_a_silence_is_allowed_from_its_begin_to_its_end() -> None:
+    """Still silent: without an end. Back again: up to the first window after it."""
+    site = Site()
+    assert site.silence(silent_s=90.0) is FindingEvent.OPENED
+    begin = T0 + 60 - 90.0
+    assert site.say(Do.NORMAL_HERE, device="d1").silence == (begin, None)
+    back = Site()
+    back.silence(silent_s=90.0)
+    for _ in range(CLEAR_AFTER):
+        back.judge(Score(0.0))
+    begin_and_end = back.say(Do.NORMAL_HERE, device="d1").silence
+    assert begin_and_end == (begin, T0)
+
+
+def test_forget_closes_the_finding_and_nothing_before_opens_one(site: Site) -> None:
+    """Not even a broken limit: the device is gone."""
+    assert site.say(Do.FORGET, device="nobody").reason is CommandReason.UNKNOWN_DEVICE
+    decision = site.decide(Do.FORGET, device="d1")
+    assert decision.outcome.forget
+    assert [one.state for one in decision.changed] == [FindingState.FORGOTTEN]
+    assert site.judge(LIMIT, lo=1) is None
+    assert site.judge(SPIKE) is FindingEvent.OPENED
+
+
+def test_maintenance_flags_findings_and_ends(site: Site) -> None:
+    """Those that are open and those that open, limits as well; one that outlasts it is reported again."""
+    decision = site.decide(Do.MAINTENANCE, device="d*", for_s=HOUR)
+    assert [one.maintenance for one in decision.changed] == [True]
+    assert site.judge(LIMIT, device="d2") is FindingEvent.OPENED
+    assert site.open("d2").quiet(T0)
+    assert site.judge(SPIKE, device="e") is FindingEvent.OPENED
+    assert not site.open("e").quiet(T0)
+    ended = site.decide(Do.MAINTENANCE, device="d*", for_s=0.0)
+    assert {one.device: one.maintenance for one in ended.changed} == {"d1": False, "d2": False}
+
+
+def test_a_finding_that_outlasts_the_maintenance_is_reported(site: Site) -> None:
+    """With its next anomaly."""
+    site.say(Do.MAINTENANCE, device="d1", for_s=120.0)
+    assert site.judge(SPIKE) is None
+    assert site.judge(SPIKE) is FindingEvent.UPDATED
+    assert not site.open().maintenance
+
+
+def test_maintenance_is_bounded() -> None:
+    """In its length and in its number; one that is over makes room."""
+    site = Site()
+    for bad in ({"for_s": 32 * 86_400.0}, {"since": T0 + 400 * 86_400.0, "for_s": 60.0}):
+        assert site.say(Do.MAINTENANCE, device="x", **bad).reason is CommandReason.BAD_TIME
+    for number in range(MAX_WORKS):
+        assert site.say(Do.MAINTENANCE, device=f"x{number}", for_s=86_400.0).accepted
+    assert site.say(Do.MAINTENANCE, device="y", for_s=HOUR).reason is CommandReason.TOO_MANY
+    assert site.say(Do.MAINTENANCE, device="x1", for_s=0.0).accepted
+    assert site.say(Do.MAINTENANCE, device="y", for_s=HOUR).accepted
+
+
+def test_a_repeated_id_is_answered_and_not_done_again(site: Site) -> None:
+    """With the first answer; another command under the same id is refused."""
+    first = site.say(Do.NORMAL_HERE, id="c1", device="d1")
+    site.judge(SPIKE)
+    again = site.decide(Do.NORMAL_HERE, id="c1", device="d1")
+    assert again.changed == ()
+    assert again.outcome.reason is CommandReason.REPEATED
+    assert (again.outcome.finding_id, again.outcome.allow) == (first.finding_id, ())
+    assert "d1" in site.people.findings
+    assert site.say(Do.ACK, id="c1", device="d1").reason is CommandReason.ID_REUSED
+    for number in range(MAX_KNOWN):
+        site.say(Do.CONFIRMED, id=f"n{number}", device="d1")
+    assert site.say(Do.ACK, id="c1", device="d1").accepted
+
+
+def test_unknown_and_ambiguous_findings_are_refused(site: Site) -> None:
+    """Nothing changes."""
+    findings = site.people.findings
+    findings.put(Finding("abcd1", "a", Kind.SPIKE, Severity.WARNING, T0, T0))
+    findings.put(Finding("abcd2", "b", Kind.SPIKE, Severity.WARNING, T0, T0))
+    before = dict(findings)
+    for keys in ({"finding_id": "abcd"}, {"finding_id": "ffff"}, {"device": "nobody"}):
+        assert site.say(Do.ACK, **keys).reason is CommandReason.UNKNOWN_FINDING
+    assert site.say(Do.ACK, finding_id="abcd1").accepted
+    assert {**before, "a": findings["a"]} == findings
+
+
+def test_feedback_names_the_series(site: Site) -> None:
+    """And leaves the finding as it is."""
+    before = site.open()
+    decision = site.decide(Do.FALSE_ALARM, device="d1")
+    assert decision.outcome.series == ("temperature",)
+    assert (decision.changed, site.open()) == ((), before)
+
+
+def test_the_next_process_knows_all_of_it(site: Site) -> None:
+    """Ids, maintenance, and what a person closed, from the decided rows alone."""
+    site.say(Do.NORMAL_HERE, id="c1", device="d1")
+    site.say(Do.FORGET, id="c2", device="d1")
+    site.say(Do.MAINTENANCE, device="e*", for_s=HOUR)
+    again = Site()
+    again.rows = site.rows
+    findings = site.people.findings
+    again.people.restore((*findings.closed.values(), *findings.values()), site.said)
+    assert again.say(Do.NORMAL_HERE, id="c1", device="d1").reason is CommandReason.REPEATED
+    assert again.judge(LIMIT, lo=1) is None
+    again.judge(LIMIT, device="e1")
+    assert again.open("e1").maintenance
+    assert again.people.findings.closed == findings.closed
+
+
+def test_a_silence_window_has_its_row_as_its_place() -> None:
+    """So a silence that is found after the command is a new one."""
+    site = Site()
+    site.silence()
+    site.say(Do.NORMAL_HERE, device="d1")
+    assert site.silence() is FindingEvent.OPENED
+    assert site.people.findings["d1"].kind is Kind.SILENCE

@@ -1,0 +1,38 @@
+"""The summary of an alarm: its usual range is as exact as the value."""
+
+import pytest
+
+from agent.domain.records import Kind, Reading, Score
+from agent.verdict.local_opinion import opine
+
+
+def summary(value: float, low: float, high: float, kind: Kind = Kind.SPIKE, *, limit: bool = False) -> str:
+    return opine(
+        [(Reading("d", "pressure", 0.0, value, "hPa"), Score(2.0, kind, (low, high), limit))]
+    ).summary
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "told"),
+    [
+        (1011.3, 1010.94, 1011.26, "usual at this time is 1011 to 1011.2 hPa"),
+        (1011.3, 1011.24, 1011.26, "usual at this time is 1011.24 to 1011.26 hPa"),
+        (5.0, 18.712, 22.388, "usual at this time is 19 to 22 hPa"),
+        (2003.961, 2003.9611, 2004.2, "usual at this time is 2003.97 to 2004.2 hPa"),
+        (48_211_305.0, 48_211_310.2, 48_211_390.0, "usual at this time is 48211311 to 48211390 hPa"),
+        (-40.0, 3.0, 3.0, "usual at this time is about 3 hPa"),
+    ],
+)
+def test_usual_range_is_as_exact_as_the_value(value: float, low: float, high: float, told: str) -> None:
+    """No summary calls the value usual."""
+    assert told in summary(value, low, high)
+
+
+def test_value_that_is_usual_alone_has_no_range_beside_it() -> None:
+    """A drift or noise may be known by a mean only: a range that holds the value is left out."""
+    assert "usual at this time" not in summary(20.0, 10.0, 30.0, Kind.DRIFT)
+
+
+def test_limit_is_told_as_configured() -> None:
+    """A limit is not a habit."""
+    assert "allowed is -40 to 85 hPa" in summary(99.0, -40.0, 85.0, limit=True)
