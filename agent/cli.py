@@ -21,7 +21,7 @@ from agent import __version__
 from agent.ai.profiles import PROFILES
 from agent.commands.printing import UnavailableError, UnknownError
 from agent.config import ConfigError, ConfigFaultError, load_apart, one_line, overlaps, weaknesses
-from agent.config.endpoint import describe_model, describe_traces, has_key
+from agent.config.endpoint import describe_model, describe_notices, describe_traces, has_key
 from agent.journal import JournalError, JournalStorageError
 from agent.testing.time_scale import TimeScaleRefusedError
 from agent.verdict.encode import published_schema
@@ -123,6 +123,7 @@ def _parser() -> argparse.ArgumentParser:
     clean.set_defaults(command=lambda args: _command("ha").clean(args))
     _add_budget(commands.add_parser("budget", help="show or reset what the model has cost"))
     _add_people(commands)
+    _add_notify(commands.add_parser("notify", help="try the sinks of notices"))
     schema = commands.add_parser("schema", help="print the JSON Schema of a published message")
     schema.add_argument("name", nargs="?", choices=SCHEMAS, default="verdict")
     schema.set_defaults(command=_schema)
@@ -339,6 +340,14 @@ def _add_end(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     end.add_argument("--until", metavar="TIME", help="such as 2026-05-01T06:00")
 
 
+def _add_notify(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(required=True, metavar="test")
+    test = _with_config(actions.add_parser("test", help="send a test notice through each sink, report"))
+    test.add_argument("--sink", metavar="NAME", help="only this one")
+    test.add_argument("--json", action="store_true", help="as JSON")
+    test.set_defaults(command=lambda args: _command("notify").test(args))
+
+
 def _command(name: str) -> ModuleType:
     """Return a module of ``agent.commands``, loaded when it is asked for."""
     return import_module(f"agent.commands.{name}")
@@ -380,6 +389,7 @@ def _check(args: argparse.Namespace) -> int:
     )
     print(one_line(f"Model: {describe_model(config, key=has_key(config, os.environ))}"))
     print(one_line(f"Traces: {describe_traces(config)}"))
+    print(one_line(f"Notices: {describe_notices(config)}"))
     for weak in (*weaknesses(config), *overlaps(config)):
         _complain(f"warning: {args.config}: {weak}")
     from agent.commands.checks.configuration import (  # noqa: PLC0415 - `schema` stays quick

@@ -5,6 +5,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from agent import __version__
 from agent.app.ai import AiService
@@ -14,7 +15,8 @@ from agent.app.transcripts import Transcripts
 from agent.app.watchdog import BEAT_S, Watchdog
 from agent.budget.periods import find_zone
 from agent.config import Config, settings, weaknesses
-from agent.config.credentials import web_auth, web_tls
+from agent.config.checks import is_loopback
+from agent.config.credentials import read_for, web_auth, web_tls
 from agent.decode.injection import InjectionScanner
 from agent.decode.receive import Receiver
 from agent.decode.registry import DecodeLimits, Registry
@@ -33,6 +35,8 @@ from agent.pipeline.loop import LoopBridge
 from agent.pipeline.pipeline import TURN_S, Pipeline
 from agent.sinks.discovery import Discovery
 from agent.sinks.mqtt import MqttSink
+from agent.sinks.receivers import receiver_of
+from agent.sinks.worker import NoticeSink
 from agent.status.alerts import AlertTopics, Facts
 from agent.status.health import Health
 from agent.status.journal_view import JournalView
@@ -159,12 +163,13 @@ def build(
 
     wiring.on_refusals = refuse
     wiring.on_acks, wiring.on_generation, wiring.on_room = link.ack, link.generation_stored, link.room
+    notice_sinks = _make_notice_sinks(config, journal, logs)
     pipeline = Pipeline(
         settings=settings.of_pipeline(config, endpoint=ai.caller is not None),
         journal=journal,
         detector=detector,
         caller=ai.caller,
-        sinks=[broker],
+        sinks=[broker, *notice_sinks],
         post=bridge.post,
         trace=PublishSpans(tracer=tracer, guard=recorder.guard, protocol=lambda: link.state.protocol),
         events=events,
@@ -182,6 +187,7 @@ def build(
     view = JournalView(
         state_dir=config.agent.state_dir,
         outbox=pipeline.outbox,
+        sinks=[sink.name for sink in notice_sinks],
         quoted=config.web.quarantine_text,
     )
     problems = Problems(
@@ -281,6 +287,7 @@ def build(
             ai=ai,
             web=web,
             tracer=tracer,
+            sinks=notice_sinks,
             beside=beside,
             spawn=bridge.spawn,
         ),
@@ -333,6 +340,25 @@ def _make_web(
         timeout_s=TIMEOUT_S + config.journal.commit_ms / 1000,
         log=logs.bind(room="web"),
     )
+
+
+def _make_notice_sinks(config: Config, journal: Journal, logs: LogWriter) -> list[NoticeSink]:
+    """Return the sinks of notices; each has a thread once it has something to send."""
+    log = logs.bind(room="notify")
+
+    def refused(sink: str, receiver: str, code: int) -> None:
+        log("mail_receiver_refused", level="warning", sink=sink, receiver=receiver, reason_code=code)
+
+    return [
+        NoticeSink(
+            one.label,
+            receiver_of(
+                one, read=read_for(logs.secrets), local=is_loopback, refused=partial(refused, one.label)
+            ),
+            clock=journal.clock.now,
+        )
+        for one in config.notify.sinks
+    ]
 
 
 def _make_link(

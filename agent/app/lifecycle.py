@@ -13,6 +13,7 @@ from agent.mqtt import Link
 from agent.observe.traces import Tracer
 from agent.pipeline.pipeline import Pipeline
 from agent.pipeline.review_queue import Spawn
+from agent.sinks.worker import NoticeSink
 from agent.testing.failpoint import failpoint
 from agent.web import WebServer
 
@@ -30,6 +31,7 @@ class Lifecycle:
     ai: AiService
     web: WebServer
     tracer: Tracer
+    sinks: Sequence[NoticeSink]
     beside: Sequence[Callable[[], Coroutine[Any, Any, None]]]  # tasks that run until the process ends
     spawn: Spawn
 
@@ -49,7 +51,7 @@ class Lifecycle:
         return replayed
 
     def finish_calls(self, limit_s: float) -> bool:
-        """Stop the intake, wait for AI calls in flight, then cancel them; true when all ended."""
+        """Stop the intake, wait for AI calls and notices in flight, cancel the calls; true if all ended."""
         self.link.stop_intake()
         future = asyncio.run_coroutine_threadsafe(self._finish_calls(limit_s), self.loop)
         with suppress(TimeoutError):
@@ -59,15 +61,16 @@ class Lifecycle:
     async def _finish_calls(self, limit_s: float) -> bool:
         self.pipeline.close()
         calls = self.pipeline.review_queue.calls
-        if calls:
-            await asyncio.wait(calls, timeout=limit_s)
+        ends = [asyncio.ensure_future(asyncio.to_thread(sink.finish, limit_s)) for sink in self.sinks]
+        if calls or ends:
+            await asyncio.wait([*calls, *ends], timeout=limit_s)
         for call in list(calls):
             call.cancel()
         if calls:
             await asyncio.wait(calls, timeout=0.5)
         if self.ai.caller is not None:
             await self.ai.caller.aclose()
-        return not calls
+        return not calls and all(end.done() and end.result() for end in ends)
 
     def last_snapshot(self, limit_s: float) -> bool:
         """Journal the analyst's state, so that the next start has little to replay."""

@@ -19,9 +19,10 @@ from agent.pipeline.review_queue import Spawn
 from agent.status.problems import Problems
 
 APPLY_S = 20.0
-#: The sections that a reload changes, without the budget's time zone: other midnights would reset the spend.
-SECTIONS = ("limits", "tuning", "review", "ai", "logs")
-FIXED = ("ai.budget.timezone",)
+#: The sections that a reload changes, without the budget's time zone: other midnights would reset the
+#: spend. A sink has a thread of its own.
+SECTIONS = ("limits", "tuning", "review", "ai", "notify", "logs")
+FIXED = ("ai.budget.timezone", "notify.sinks")
 
 
 @dataclass(slots=True, kw_only=True)

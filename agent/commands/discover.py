@@ -17,10 +17,11 @@ from agent.commands.discovery.topic_facts import gather
 from agent.commands.discovery.written import discovered_text, flow, limit_line, missed_lines, short, write
 from agent.commands.printing import UnknownError, many, number, print_result, printable, span
 from agent.config import Config, load_apart, one_line, settings
-from agent.decode.family import Note
+from agent.decode.family import Note, Skip
 from agent.domain.metric_names import MetricClass, look_up
 from agent.domain.records import Reply
 from agent.mqtt.probe import Listened, listen
+from agent.status.source_view import REBIRTH
 
 EXIT_OK, EXIT_UNAVAILABLE = 0, 69
 MAX_LINES = 40  # devices of one source that are printed
@@ -218,6 +219,8 @@ def _source_lines(source: dict[str, Any]) -> Iterator[str]:
         yield f"  excluded: {printable(topic)}"
     if source["notes"].get(Note.TIME_WITHOUT_ZONE):
         yield "  its times name no zone; name it with time: {zone: ...}, or the receipt time counts"
+    if source["skipped"].get(Skip.UNKNOWN_ALIAS):
+        yield f"  values without a name: {REBIRTH}"
     for topic in source["text_unread"][:MAX_TOPICS]:
         yield f"  text that is not read: {short(topic)}"
 

@@ -10,6 +10,7 @@ from agent.commands.checks.intake import look_at_intake
 from agent.commands.checks.line import Level, Line, ok, warn
 from agent.commands.checks.machine import look_at_machine, running
 from agent.commands.checks.model import look_at_model
+from agent.commands.checks.notify import look_at_notify
 from agent.commands.checks.sources import look_at_sources
 from agent.commands.printing import print_json, printable
 from agent.config import load_apart, weaknesses
@@ -29,6 +30,7 @@ def run(args: argparse.Namespace) -> int:
     lines += look_at_feedback(config)
     lines += look_at_broker(config, listen_s=args.listen)
     lines += look_at_model(config, agent=running(config), wish=wish)
+    lines += look_at_notify(config)
     lines.append(ok("traces", printable(describe_traces(config))))
     failed = any(line.level is Level.FAIL for line in lines)
     if args.json:

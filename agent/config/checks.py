@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import SplitResult, parse_qsl, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 from zoneinfo import ZoneInfo
 
 from agent.ai.settings import AiSettings, BudgetSettings
@@ -25,11 +25,16 @@ from agent.decode.topics import TopicPattern
 from agent.decode.values import is_name
 from agent.detect import QuietHours
 from agent.mqtt.settings import MqttSettings
-from agent.observe.redact import names_a_secret
+from agent.observe.redact import Secrets, names_a_secret
 from agent.observe.telemetry_settings import TracesSettings
 from agent.sinks.homeassistant import HomeAssistantSettings
+from agent.sinks.settings import NotifySettings, SinkSettings, minute_of
 
 MAX_NAME, MAX_PATH = 255, 2048  # of a file system, and with room for the files within
+_LONG_RUN, _MIXED_RUN = 20, 12  # letters and digits in a row: no word, and none with digits, is longer
+_OWN_HEADERS = frozenset(
+    {"host", "content-type", "content-length", "transfer-encoding", "connection", "idempotency-key", "expect"}
+)
 _INTERVALS = {"": 1.0, "s": 1.0, "sec": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 MAX_INTERVAL_S = 31 * 86_400.0
 _SHORT_NAMES = frozenset({"key", "token", "sig", "signature", "code", "auth", "pass"})  # of keys in a query
@@ -105,6 +110,36 @@ def _collector_url(value: str) -> None:
     parts = refuse_credentials(value, "use the variable OTEL_EXPORTER_OTLP_HEADERS")
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError("is not an HTTP address; write http://host:4318 (http) or http://host:4317 (grpc)")
+
+
+def refuse_key_in_path(parts: SplitResult, remedy: str) -> None:
+    """Refuse an address whose path has what looks like a key, as those of chat services have.
+
+    Raises:
+        ValueError: in words for a person, without the key.
+    """
+    runs = re.findall(r"[A-Za-z0-9]+", unquote(parts.path))
+    if any(
+        len(run) >= _LONG_RUN or (len(run) >= _MIXED_RUN and not run.isalpha() and not run.isdecimal())
+        for run in runs
+    ):
+        raise ValueError(f"holds what looks like a key in its path; {remedy}")
+
+
+def _sink_url(value: str) -> None:
+    remedy = "write the address into a file, and url_file: FILE"
+    parts = refuse_credentials(value, remedy)
+    if parts.scheme not in {"http", "https", "smtp", "smtps"} or not parts.hostname:
+        raise ValueError(
+            "is not the address of a sink; write https://host/path, or for mail smtps://host:465"
+        )
+    refuse_key_in_path(parts, remedy)
+
+
+def _page_url(value: str) -> None:
+    parts = refuse_credentials(value, "write it without")
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("is not an HTTP address; write https://host/")
 
 
 def _listen(value: str) -> None:
@@ -228,6 +263,60 @@ def _renames(value: Mapping[str, str]) -> None:
             raise ValueError(f"gives two metrics the name {name!r}; write a name of its own for each")
 
 
+def _headers(value: Mapping[str, str]) -> None:
+    for name, text in value.items():
+        if not re.fullmatch(r"[A-Za-z0-9-]{1,64}", name) or name.lower() in _OWN_HEADERS:
+            raise ValueError(f"{name[:64]!r} is not a header to be set here; remove it")
+        if names_a_secret(name) or _looks_secret(text):
+            raise ValueError(f"{name} holds a key; use token_file or secret_file")
+        if not (text.isascii() and text.isprintable()):
+            raise ValueError(f"{name} has letters that no header has; write plain ASCII")
+
+
+def _looks_secret(text: str) -> bool:
+    """Return whether a text has the shape of a key."""
+    return Secrets().mask(text) != text
+
+
+def _sink_name(value: str) -> None:
+    if not re.fullmatch(r"[a-z0-9_-]{1,32}", value) or value == "mqtt":
+        raise ValueError("names rows of the journal; use 1 to 32 of a-z 0-9 _ -, and not mqtt")
+
+
+def _ntfy_topic(value: str) -> None:
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", value):
+        raise ValueError("is not a topic of ntfy; use 1 to 64 of A-Z a-z 0-9 _ -")
+
+
+def _mail_address(value: str) -> None:
+    if not re.fullmatch(r"[^\s@<>,;:\"()\[\]\\]{1,64}@[A-Za-z0-9.-]{1,189}", value) or not value.isascii():
+        raise ValueError(f"{value!r} is not a mail address; write name@host")
+
+
+def _mail_addresses(value: tuple[str, ...]) -> None:
+    for text in value:
+        _mail_address(text)
+
+
+def _quiet_hours(value: str) -> None:
+    begin, dash, end = value.partition("-")
+    if not dash:
+        raise ValueError("is not a span of the day; write for example 22:00-07:00")
+    if minute_of(begin) == minute_of(end):
+        raise ValueError("begins when it ends; write for example 22:00-07:00")
+
+
+def _time_of_day(value: str) -> None:
+    minute_of(value)
+
+
+def _sinks(value: tuple[SinkSettings, ...]) -> None:
+    names = [one.label for one in value]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"has two sinks named {name!r}; give each a name of its own")
+
+
 def _sources(value: tuple[SourceSpec, ...]) -> None:
     if not value:
         raise ValueError("is empty, so nothing would be read; list at least one {topic: ...}")
@@ -299,6 +388,40 @@ def _web(web: WebSettings) -> None:
         )
 
 
+#: Keys of a sink that only some types have.
+_OF_TYPES: Mapping[str, frozenset[str]] = {
+    "headers": frozenset({"webhook", "ntfy"}),
+    "token_file": frozenset({"webhook", "ntfy"}),
+    "secret_file": frozenset({"webhook"}),
+    "topic": frozenset({"ntfy"}),
+    "from_": frozenset({"mail"}),
+    "to": frozenset({"mail"}),
+    "username": frozenset({"mail"}),
+    "password_file": frozenset({"mail"}),
+    "ca_file": frozenset({"webhook", "ntfy", "mail"}),
+}
+
+
+def _sink(sink: SinkSettings) -> None:
+    for name, types in _OF_TYPES.items():
+        if getattr(sink, name) and sink.type not in types:
+            raise ValueError(f"{name.removesuffix('_')} is of {' and '.join(sorted(types))}; remove it")
+    if (sink.url is None) == (sink.url_file is None):
+        raise ValueError("give url or url_file, one of them")
+    if sink.type == "apprise" and sink.url is not None:
+        raise ValueError("url of Apprise holds a secret; write it into a file, and url_file: FILE")
+    if sink.url is not None and (urlsplit(sink.url).scheme in {"smtp", "smtps"}) != (sink.type == "mail"):
+        raise ValueError(f"url {sink.url} is not one of {sink.type}; write https://, or for mail smtps://")
+    if sink.type == "mail" and not (sink.from_ and sink.to):
+        raise ValueError("mail needs from and to; give both")
+    if (sink.username is None) != (sink.password_file is None):
+        raise ValueError("username and password_file belong together; give both or neither")
+    if sink.password_file is not None and not sink.require_tls:
+        raise ValueError("require_tls: false would send the password unencrypted; remove it")
+    if sink.type == "ntfy" and sink.topic is None and sink.url and not urlsplit(sink.url).path.strip("/"):
+        raise ValueError("url has no topic; set topic")
+
+
 def _discovery_prefix(value: str) -> None:
     if re.fullmatch(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*", value) is None:
         raise ValueError(f"{value!r} is not a discovery prefix; write levels of A-Z a-z 0-9 _ -")
@@ -326,6 +449,16 @@ VALUES: Mapping[tuple[type, str], Callable[[Any], Any]] = {
     (ExpectSettings, "quiet"): _quiet,
     (AiSettings, "base_url"): lambda value: check_model_url(value, "use ai.api_key_file"),
     (BudgetSettings, "timezone"): _time_zone,
+    (SinkSettings, "name"): _sink_name,
+    (SinkSettings, "url"): _sink_url,
+    (SinkSettings, "headers"): _headers,
+    (SinkSettings, "topic"): _ntfy_topic,
+    (SinkSettings, "from"): _mail_address,
+    (SinkSettings, "to"): _mail_addresses,
+    (NotifySettings, "sinks"): _sinks,
+    (NotifySettings, "quiet"): _quiet_hours,
+    (NotifySettings, "digest"): _time_of_day,
+    (NotifySettings, "page_url"): _page_url,
     (HomeAssistantSettings, "prefix"): _discovery_prefix,
     (WebSettings, "listen"): _listen,
     (WebSettings, "username"): _user,
@@ -348,5 +481,6 @@ SECTIONS: Mapping[type, Callable[[Any], None]] = {
     LimitSettings: _limit,
     TuningSettings: _tuning,
     AiSettings: _ai,
+    SinkSettings: _sink,
     WebSettings: _web,
 }

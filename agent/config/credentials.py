@@ -62,6 +62,18 @@ def web_auth(config: Config, secrets: Secrets) -> BasicAuth | None:
     return BasicAuth(web.username, password)
 
 
+def read_for(secrets: Secrets | None) -> Callable[[Path, str], str]:
+    """Return a reader of secret files, which masks what it has read in every log line."""
+
+    def read(path: Path, key: str) -> str:
+        text = read_secret(path, key)
+        if secrets is not None:
+            secrets.add(text)
+        return text
+
+    return read
+
+
 def read_secret(path: Path, key: str) -> str:
     """Return a secret file's text without the line end.
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from agent.config.credentials import KEY_VARIABLE
 from agent.config.sections import Config
+from agent.sinks.settings import host_of
 
 OPENAI_URL = "https://api.openai.com/v1"
 
@@ -39,6 +40,18 @@ def describe_traces(config: Config) -> str:
     if traces.endpoint is None:
         return "no spans are sent (traces.endpoint is null)"
     return f"spans go to {traces.endpoint} by {traces.protocol} ({_origin(config, 'traces.endpoint')})"
+
+
+def describe_notices(config: Config) -> str:
+    """Return in words who is notified of findings; an address in a file is not shown."""
+    sinks = config.notify.sinks
+    if not sinks:
+        return "nobody is notified of findings (notify.sinks is empty)"
+    return ", ".join(
+        f"{one.label} ({one.type} at {host_of(one.url) if one.url else 'the address in url_file'},"
+        f" from {one.min_severity})"
+        for one in sinks
+    )
 
 
 def _origin(config: Config, key: str) -> str:

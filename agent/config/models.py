@@ -40,7 +40,7 @@ def _section(settings: type) -> Any:
     model = create_model(settings.__name__, __config__=_RULES, **definitions)
 
     def build(values: BaseModel) -> Any:
-        built = settings(**{name: getattr(values, name) for name in keys})
+        built = settings(**{one.attribute: getattr(values, name) for name, one in keys.items()})
         if settings in checks.SECTIONS:
             checks.SECTIONS[settings](built)
         return built

@@ -15,6 +15,7 @@ from agent.domain.keys import KeyField, keys_of
 _MAX_SHOWN = 80
 _MAX_NAME = 64
 _MAX_PROBLEMS = 20
+_LONG_RUN = re.compile(r"[A-Za-z0-9_%-]{10,}")
 _QUOTED = re.compile(r"'([^']+)'")
 _ADDRESSES = frozenset({"url", "base_url", "endpoint", "listen"})
 _UNITS = {
@@ -60,7 +61,8 @@ def shown_address(value: str) -> str:
     if not scheme.isalpha() or not slashes:
         scheme, slashes, rest = "", "", value
     _, at, host = rest.rpartition("@")
-    rest = f"***@{host}" if at else rest
+    place, slash, path = host.partition("/")  # a path may hold a key, as those of chat services do
+    rest = f"{'***@' if at else ''}{place}{slash}{_LONG_RUN.sub('***', path)}"
     for sign in "?#":
         before, found, _ = rest.partition(sign)
         rest = f"{before}{sign}***" if found else rest

@@ -87,7 +87,7 @@ def _key_lines(name: str, one: KeyField) -> Iterator[_Line]:
 
 def _section_lines(section: Any) -> Iterator[_Line]:
     for name, one in keys_of(type(section)).items():
-        yield from _key_lines(name, replace(one, default=getattr(section, name)))
+        yield from _key_lines(name, replace(one, default=getattr(section, one.attribute)))
 
 
 def _indented(lines: Iterable[_Line], margin: str) -> Iterator[_Line]:
@@ -114,7 +114,7 @@ def _choices(one: KeyField) -> tuple[Any, ...]:
 def _flow(value: Any) -> str:
     """Return a value as YAML in one line."""
     if is_dataclass(value):
-        pairs = ((name, getattr(value, name)) for name in keys_of(type(value)))
+        pairs = ((name, getattr(value, one.attribute)) for name, one in keys_of(type(value)).items())
         return f"{{{', '.join(f'{name}: {_flow(item)}' for name, item in pairs)}}}"
     if isinstance(value, tuple):
         return f"[{', '.join(map(_flow, value))}]"
@@ -153,7 +153,7 @@ def _rows(path: str, one: KeyField) -> Iterator[str]:
         place = path + {tuple: "[]", None: ""}.get(get_origin(one.type), ".*")
         default = one.default[0] if isinstance(one.default, tuple) and one.default else None
         for name, key in keys_of(inner).items():
-            shown = key if default is None else replace(key, default=getattr(default, name))
+            shown = key if default is None else replace(key, default=getattr(default, key.attribute))
             yield from _rows(f"{place}.{name}", shown)
 
 

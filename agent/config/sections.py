@@ -18,6 +18,7 @@ from agent.observe.telemetry_settings import LogsSettings, TracesSettings
 from agent.pipeline.review_queue import BatchSettings
 from agent.pipeline.window import WindowSettings
 from agent.sinks.homeassistant import HomeAssistantSettings
+from agent.sinks.settings import NotifySettings
 from agent.verdict.review_policy import ReviewSettings
 
 PREFIX = "EDGE_AGENT_"  # of the variables that set keys
@@ -188,6 +189,9 @@ class Config:
         default_factory=ReviewSection
     )
     ai: Annotated[AiSettings, Key("the model and what it may cost")] = field(default_factory=AiSettings)
+    notify: Annotated[NotifySettings, Key("messages to people about findings")] = field(
+        default_factory=NotifySettings
+    )
     homeassistant: Annotated[HomeAssistantSettings, Key("devices and findings in Home Assistant")] = field(
         default_factory=HomeAssistantSettings
     )
@@ -223,7 +227,9 @@ def differences(old: Config, new: Config) -> list[str]:
 def _differ(old: Any, new: Any, key: str) -> Iterator[str]:
     kind = type(old)
     if is_dataclass(kind) and kind is type(new):
-        old, new = ({name: getattr(one, name) for name in keys_of(kind)} for one in (old, new))
+        old, new = (
+            {name: getattr(one, key.attribute) for name, key in keys_of(kind).items()} for one in (old, new)
+        )
     if not (isinstance(old, dict) and isinstance(new, dict)):
         if old != new:
             yield key

@@ -14,8 +14,10 @@ from agent.config.sections import Config, ExpectSettings
 from agent.decode.registry import Registry
 from agent.decode.subscriptions import Wanted, joined, plan
 from agent.detect import LEARNT, Detector, Expect, Limit, QuietHours, Tuning
+from agent.domain.records import Severity
 from agent.journal import JournalSettings
 from agent.mqtt import BROKER_DROPS, LinkSettings, Subscription
+from agent.pipeline.notices import Receiver
 from agent.pipeline.pipeline import PipelineSettings
 from agent.sinks.mqtt import mqtt_routes
 
@@ -91,6 +93,12 @@ def of_pipeline(config: Config, *, endpoint: bool) -> PipelineSettings:
         review=replace(config.review, endpoint=endpoint),
         window=config.review.window,
         batch=config.review.batch,
+        receivers=[
+            Receiver(one.label, Severity(one.min_severity), cleared=one.cleared)
+            for one in config.notify.sinks
+        ],
+        rules=config.notify.rules(find_zone(config.agent.timezone)),
+        link=config.notify.page_url,
     )
 
 

@@ -44,6 +44,7 @@ def weaknesses(config: Config, environ: Mapping[str, str] | None = None) -> list
         *_sources(config),
         *_shadowed(config),
         *_intake(config),
+        *_notify(config),
         *_traces(config, environ),
         *_state_dir(config),
     ]
@@ -128,6 +129,24 @@ def _intake(config: Config) -> Iterator[Weakness]:
             f"every client that reaches {web.listen} can post readings of any device",
             "set web.username and web.password_file, with TLS",
         )
+
+
+def _notify(config: Config) -> Iterator[Weakness]:
+    for sink in config.notify.sinks:
+        parts = urlsplit(sink.url or "")
+        if is_loopback(parts.hostname):
+            continue
+        if parts.scheme == "http":
+            sent = "notices and the token go" if sink.token_file else "notices go"
+            yield Weakness(
+                f"notify.sinks {sink.label}", f"{sent} to {parts.hostname} unencrypted", "write https://"
+            )
+        elif not sink.require_tls:
+            yield Weakness(
+                f"notify.sinks {sink.label}",
+                "mail goes out unencrypted where the server has no STARTTLS",
+                "remove require_tls: false, or write smtps://",
+            )
 
 
 def _traces(config: Config, environ: Mapping[str, str]) -> Iterator[Weakness]:

@@ -10,7 +10,17 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from agent.decode.family import Skip
-from agent.decode.key_roles import KeyRoles, is_id, is_lasting_id, join_label, name_of, place_of, roles_of
+from agent.decode.key_roles import (
+    KeyRoles,
+    is_id,
+    is_lasting_id,
+    is_running,
+    join_label,
+    may_hold_name,
+    name_of,
+    place_of,
+    roles_of,
+)
 from agent.decode.values import is_name, read_value
 
 _MAC = re.compile(
@@ -89,7 +99,7 @@ def _labels(
 ) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
     """Return keys and texts that name each item, none for an item that has neither id nor name.
 
-    Where ``placed`` is set, the place of the item or an id of its own kind stands in for its id.
+    Where ``placed`` is set, an item without an id is named by its place.
     """
     if not items:
         return []
@@ -106,7 +116,7 @@ def _labels(
         return len(set(zip(*(texts[key] for key in keys), times, strict=True))) == len(items)
 
     if placed and not ids:
-        places = _place_columns(items, first)
+        places = _place_columns(items, first, times)
         texts |= places
         ids = list(places)[:1]
         for key in list(places)[1:]:
@@ -125,9 +135,10 @@ def _labels(
 
 def _own_label(item: dict[str, Any], roles: KeyRoles) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the label of an item of a list in which not all have one."""
+    places = [] if roles.ids else [key for key in roles.places if not is_running(key)]
     options = (
         ((key, name_of(key, item[key], number=True)) for key in roles.ids),
-        ((key, place_of(key, item[key])) for key in (roles.places if not roles.ids else ())),
+        ((key, place_of(key, item[key])) for key in places),
         ((key, name_of(key, item[key])) for key in roles.names if key.lower() != _TYPE),
     )
     each = [next(((key, text) for key, text in one if text), None) for one in options]
@@ -136,10 +147,15 @@ def _own_label(item: dict[str, Any], roles: KeyRoles) -> tuple[tuple[str, ...], 
     return tuple(key for key, _ in known), tuple(text for _, text in known)
 
 
-def _place_columns(items: Sequence[dict[str, Any]], first: KeyRoles) -> dict[str, list[str]]:
+def _place_columns(
+    items: Sequence[dict[str, Any]], first: KeyRoles, times: Sequence[float | str | None]
+) -> dict[str, list[str]]:
     """Return the keys of the place of each item with their texts, the best first."""
     found = {}
+    samples = None not in times and len(set(times)) == len(times)
     for key in first.places:
+        if samples and is_running(key):
+            continue
         column = [place_of(key, item.get(key)) for item in items]
         texts = [text for text in column if text is not None]
         if len(texts) == len(items):
@@ -174,9 +190,11 @@ def _inner_column(items: Sequence[dict[str, Any]]) -> tuple[str, list[str]] | No
         roles = roles_of(inner)
         if roles.values:
             continue
-        for own in (*roles.things, *roles.ids):
+        named = (*roles.places, *(one for one in roles.names if one.lower() != _TYPE))
+        for own in (*roles.things, *roles.ids, *(named if may_hold_name(key) else ())):
+            number = own not in named
             column = [
-                name_of(own, one[own], number=True) if type(one) is dict and own in one else None
+                name_of(own, one[own], number=number) if type(one) is dict and own in one else None
                 for one in (item.get(key) for item in items)
             ]
             if None not in column:

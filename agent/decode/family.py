@@ -1,5 +1,6 @@
 """The protocol of a device family, with the input and the result of its decoder."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import tzinfo
@@ -194,7 +195,7 @@ class Elsewhere(NamedTuple):
     A family that can be has it as ``elsewhere``; ``discover`` then proposes a source with its format.
     """
 
-    mark: str  # regular expression of a topic that only this family has; its group is the base topic
+    mark: re.Pattern[str]  # of a topic that only this family has; its group is the base topic
     tail: str  # of the source's topic, behind the base
 
 

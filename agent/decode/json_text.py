@@ -21,7 +21,8 @@ _SMALL = 16 * 1024  # a longer text is parsed once only, whatever is odd about i
 #: Keys and elements below the arrays of one message, on average for each reading. The rest would only cost
 #: time: it is cut off as one :attr:`Skip.TOO_MANY`.
 _PARTS_A_READING = 3
-_ELEMENT = 3  # parts of an array, and of an object in one beside its keys: it is named, and may have a time
+_ELEMENT = 3  # parts of an array, of an item of a short one, of an object in one in addition to its keys
+_LIST = 8  # parts of an array of objects: it takes several looks to name them
 _NEW_SHAPE = 3  # parts: the roles of its keys are found first
 
 
@@ -304,11 +305,11 @@ def _prune_object(value: dict[str, Any], depth: int, keys: int, left: list[int],
 def _prune_array(value: list[Any], depth: int, keys: int, left: list[int], limits: DecodeLimits) -> int:
     most = 0
     shape: Any = None
-    left[0] -= _ELEMENT
+    left[0] -= _LIST if value and type(value[0]) is dict else _ELEMENT
     if len(value) > limits.max_readings:
         value[limits.max_readings :] = [Skip.TOO_MANY]
     if len(value) <= limits.max_vector:  # a longer one of numbers is not read
-        left[0] -= len(value)
+        left[0] -= _ELEMENT * len(value)
     for place, item in enumerate(value):
         if type(item) is float and isfinite(item):
             continue

@@ -35,6 +35,7 @@ _ENVELOPES = frozenset({
 # Bad in OPC DA is 0, and the reasons in steps of four; OPC UA with the highest bits.
 _BAD_CODES = frozenset({0.0, 4.0, 8.0, 12.0, 16.0, 20.0, 24.0, 28.0})
 _BAD_FROM = float(0x8000_0000)
+_GOOD_FROM, _GOOD_TO = 192.0, 255.0  # of OPC DA
 _INDEX = re.compile(r"[A-Za-z]?\d{1,3}|[A-Za-z]", re.ASCII)  # of a phase, string, axis
 _HOST = "host"  # a tag that names the publisher
 _BAD_WORDS = ("bad", "invalid", "error", "fail", "fault")
@@ -281,7 +282,11 @@ class JsonValues:
                 apart.add(name[0])
             name = point if name is None else (point[0], join_label(point[1], name[1]))
         value_key = next(
-            (key for key in roles.values if name or named or is_sure(key) or (unit and key not in apart)),
+            (
+                key
+                for key in roles.values
+                if name or named or is_sure(key) or ((unit or _is_judged(fields, roles)) and key not in apart)
+            ),
             None,
         )
         for key in roles.events:
@@ -550,6 +555,21 @@ class JsonValues:
 
 def _join(base: str | None, name: str) -> str:
     return name if base is None else f"{base}.{name}"
+
+
+def _is_judged(fields: dict[str, Any], roles: KeyRoles) -> bool:
+    """Whether an object is one value and its quality: ``{"v": 1.5, "q": "good"}``."""
+    return bool(roles.qualities) and all(
+        key in roles.values or (key in roles.annotations and _is_quality(fields[key]))
+        for key in roles.metrics
+    )
+
+
+def _is_quality(given: Any) -> bool:
+    """Whether it is a word or a code of OPC DA: q may be reactive power."""
+    if type(given) is float:
+        return given in _BAD_CODES or _GOOD_FROM <= given <= _GOOD_TO
+    return type(given) in {str, bool}
 
 
 def _is_bad(quality: Any, *, opc_ua: bool) -> bool:

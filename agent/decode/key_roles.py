@@ -28,17 +28,41 @@ _NAMES = _ranked(
     "metric measurement parameter quantity displayname name tag tagname browsename variable field point "
     "signal sensor propertyname metricname parametername variablename sensorname pointname alias "
     "propertyalias label channel ch register reg port pin slot phase key attribute property valuetype "
-    "sensortype kind n type"
+    "sensortype kind k n type"
 )
-# Where something measures: distinguishes the elements of a list, and is a key like any other elsewhere.
+# The thing or the place that measures: names elements of a list, a key like any other elsewhere.
 _PLACES = _ranked(
-    "station stationname node nodename probe probename machine asset vehicle module inverter string tank "
-    "outlet circuit feeder interface iface mount disk drive container compartment chamber shelf bay rack "
-    "room roomname zone zonename section sector floor line apartment house building site locationname "
-    "location loc place area spot position"
+    "devicename friendlyname hostname host imei imsi iccid vin hwid rom romcode romid ip ipaddr ipaddress "
+    "station stationname node nodename probe probename slave unitname machine machinename asset assetname "
+    "vehicle module inverter string tank outlet circuit feeder interface iface mount disk drive container "
+    "index number nr meter compartment chamber shelf bay rack room roomname zone zonename section sector "
+    "floor line apartment house building site sitename locationname location loc place area spot position "
+    "bus title topic chan plant farm field greenhouse cabinet panel store branch depot dock gate well "
+    "borehole pond silo vat kiln oven furnace boiler chiller fridge freezer cooler turbine generator engine "
+    "robot mill pump train truck boat vessel hive"
 )
-_NUMBERED_PLACES = frozenset(
-    _ranked("station node probe zone room compartment chamber shelf bay rack outlet")
+# sensor_no, channelNr, NodeIndex
+_COUNTED = tuple(
+    stem + end
+    for stem in ("sensor", "device", "channel", "probe", "node", "station", "zone", "unit", "module", "meter")
+    for end in ("no", "nr", "num", "number", "idx", "index")
+)
+_PLACES.update({word: len(_PLACES) for word in _COUNTED})
+_NUMBERED_PLACES = frozenset({
+    *_COUNTED,
+    *_ranked(
+        "station node probe slave index number nr chan imei zone room compartment chamber shelf bay rack "
+        "outlet floor apartment house bus"
+    ),
+})  # fmt: skip
+# Of elements with times of their own these count samples.
+_RUNNING_PLACES = frozenset({"index", "number", "nr"})
+# A number or a word at these in a text may be a value.
+_UNSURE_PLACES = frozenset(
+    _ranked(
+        "position drive string inverter tank circuit feeder module outlet meter number index nr gate well "
+        "oven furnace boiler chiller fridge freezer cooler turbine generator engine robot pump field"
+    )
 )
 # Of a message or of all that it is about, never of one element.
 _PASSING = re.compile(
@@ -167,11 +191,21 @@ def name_of(key: str, given: Any, *, number: bool = False) -> str | None:
 
 
 def place_of(key: str, given: Any) -> str | None:
-    """Return the place that ``given`` names: a number at some keys, or a text that is no value."""
-    numbered = _word(key) in _NUMBERED_PLACES
-    if type(given) is str and not numbered and not isinstance(read_value(given), Skip):
+    """Return what ``given`` names at a key of a place: a text without a value, at some a number."""
+    word = _word(key)
+    if type(given) is str and word in _UNSURE_PLACES and not isinstance(read_value(given), Skip):
         return None
-    return name_of(key, given, number=numbered)
+    return name_of(key, given, number=word in _NUMBERED_PLACES)
+
+
+def is_running(key: str) -> bool:
+    """Return whether the numbers of a place may be those of samples in a row."""
+    return _word(key) in _RUNNING_PLACES
+
+
+def may_hold_name(key: str) -> bool:
+    """Return whether an object below ``key`` may be about the thing or the place that measures."""
+    return _word(key) in _THINGS or _word(key) in _PLACES or _word(key) in _NAMES
 
 
 def is_lasting_id(key: str) -> bool:
@@ -192,7 +226,7 @@ def is_id(key: str) -> bool:
 def is_identity(key: str) -> bool:
     """Return whether ``key`` names a thing, one element, or its place."""
     word = _word(key)
-    return word in _IDS or word in _THINGS or word in _PLACES
+    return word in _IDS or word in _THINGS or (word in _PLACES and word not in _UNSURE_PLACES)
 
 
 def is_label(name: str) -> bool:

@@ -19,7 +19,7 @@ _TEMPERATURE = re.compile(
 # Things that are 85 °C now and then, or are set to it.
 _HOT = re.compile(
     r"boiler|kessel|heiz|heat|flow|vorlauf|return|solar|collector|kollektor|oven|ofen|cpu|gpu|core|chip|motor|"
-    r"engine|oil|exhaust|flue|abgas|sauna|kettle|steam|hot|water|wasser|furnace|set|target|soll|max|limit|esp32",
+    r"engine|(?<!s)oil|exhaust|flue|abgas|sauna|kettle|steam|hot|water|wasser|furnace|set|target|soll|max|limit|esp32",
     re.IGNORECASE,
 )
 _ABSOLUTE_ZERO_C = -273.15

@@ -32,7 +32,6 @@ from agent.detect.state import (
     R_LO,
     RANGE,
     RECORD,
-    SENSE,
     TINY,
     TOTAL,
     TRAIT,
@@ -219,4 +218,4 @@ def line(state: State, feature: int, settings: DetectSettings, rough: float | No
     if width == inf:  # retired
         return inf
     usual = settings.records * rule.records * factor * state[RECORD + feature]
-    return state[SENSE] * max(share * width + slack, usual) + TINY
+    return max(share * width + slack, usual) + TINY

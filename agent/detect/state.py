@@ -89,10 +89,9 @@ SPREAD: Final = 87
 UPKEEP_AT: Final = 88
 GAP: Final = 89  # of a meter: usual seconds between two readings
 TRAIT: Final = 90  # from the metric's name: see agent.detect.nature
-SENSE: Final = 91  # factor on all alarm lines, from the configuration
-MEANT_MOVES: Final = 92  # MOVES when residual and means began
-ABOVE: Final = 93  # part of the readings in the upper half of the range
-PROFILE: Final = 94  # usual value per hour of the day, UTC (24)
+MEANT_MOVES: Final = 91  # MOVES when residual and means began
+ABOVE: Final = 92  # part of the readings in the upper half of the range
+PROFILE: Final = 93  # usual value per hour of the day, UTC (24)
 RECENT: Final = PROFILE + HOURS  # ring of the last values (30)
 SIZE: Final = RECENT + RECENTS
 
@@ -106,6 +105,5 @@ def blank() -> State:
     state[SAME_LIMIT] = inf
     for feature in range(FEATURES):
         state[LINE + feature] = inf
-    state[SENSE] = 1.0
     state[PROFILE:RECENT] = array("d", [nan] * HOURS)
     return state

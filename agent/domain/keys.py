@@ -37,10 +37,14 @@ class KeyField:
     optional: bool  # null is allowed too
     key: Key
     default: Any  # MISSING: the key must be given
+    attribute: str = ""  # the field; its name has a `_` behind where Python has a word of its own
 
 
 def keys_of(settings: type) -> dict[str, KeyField]:
-    """Return the keys of a settings class by name, in their order; other fields are not keys."""
+    """Return the keys of a settings class by name, in their order; other fields are not keys.
+
+    The field ``from_`` is the key ``from``.
+    """
     hints = get_type_hints(settings, include_extras=True)
     found = {}
     for field in fields(settings):
@@ -50,5 +54,6 @@ def keys_of(settings: type) -> dict[str, KeyField]:
             kinds = [kind for kind in get_args(hint.__origin__) if kind is not NoneType]
             optional = NoneType in get_args(hint.__origin__)
             kind = kinds[0] if optional else hint.__origin__
-            found[field.name] = KeyField(field.name, kind, optional, hint.__metadata__[0], default)
+            name = field.name.removesuffix("_")
+            found[name] = KeyField(name, kind, optional, hint.__metadata__[0], default, field.name)
     return found

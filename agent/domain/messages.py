@@ -83,5 +83,5 @@ class Outgoing:
     payload: bytes
     retain: bool = False  # replaces older messages of its key at the receiver
     properties: tuple[tuple[str, str], ...] = ()
-    not_before: float = 0.0  # Unix seconds
+    not_before: float = 0.0  # agent time from which it may be released; 0: it may be sent
     settles: bool = False  # its verdict waits for it

@@ -7,6 +7,7 @@ from typing import Any
 
 from agent.domain.records import Outgoing
 from agent.journal.codec import decode_properties, encode_properties
+from agent.journal.notices import NoticeRows
 from agent.journal.schema import ACKED, SETTLED, UNDELIVERABLE
 from agent.testing.failpoint import failpoint
 
@@ -25,11 +26,16 @@ class Outbox:
     def __init__(self, connection: sqlite3.Connection, now: Callable[[], float]) -> None:
         self._connection = connection
         self._now = now
+        self.notices = NoticeRows(connection, now)
 
     def add(self, messages: Sequence[Outgoing], *, device: str, verdict: str = "") -> list[Outgoing]:
-        """Queue the messages of a verdict, or of none, about a device; return them with their ids."""
+        """Queue messages of a verdict, or of none, about a device; return them, with ids where not held."""
         added, clock = [], self._now()
         for message in messages:
+            if message.not_before:
+                self.notices.hold(message, verdict=verdict, device=device)
+                added.append(message)
+                continue
             cursor = self._connection.execute(
                 "INSERT INTO outbox(verdict, device, sink, key, payload, retain, properties, not_before,"
                 " settles, clock) VALUES (?,?,?,?,?,?,?,?,?,?)",
@@ -54,12 +60,14 @@ class Outbox:
     ) -> tuple[list[Outgoing], int]:
         """Return waiting rows of a sink in their order, ids above ``after``, without the keys to ``skip``.
 
+        Rows that are held are not among them.
         The second value is the id up to which was read, 0 if nothing was left. A call passes over 2,000 rows
         at most, because a day's rows of refused keys must not hold up the journal.
         """
         read_to, found = 0, []
         for row, key in self._connection.execute(
-            "SELECT id, key FROM outbox WHERE sink = ? AND id > ? AND NOT given_up ORDER BY id LIMIT ?",
+            "SELECT id, key FROM outbox WHERE sink = ? AND id > ? AND NOT given_up AND NOT not_before"
+            " ORDER BY id LIMIT ?",
             (sink, after, _MAX_PASSED if skip else limit),
         ).fetchall():
             read_to = row
@@ -88,7 +96,7 @@ class Outbox:
         for device in devices:
             rows = self._connection.execute(
                 f"SELECT {_COLUMNS} FROM outbox"  # noqa: S608 - our own column names
-                " WHERE sink = ? AND device = ? AND NOT given_up ORDER BY id LIMIT ?",
+                " WHERE sink = ? AND device = ? AND NOT given_up AND NOT not_before ORDER BY id LIMIT ?",
                 (sink, device, limit),
             )
             found[device] = [message for row in rows if (message := _message(row)).key not in skip]
@@ -99,10 +107,11 @@ class Outbox:
         failpoint("c10_before_outbox_done")
         for outbox_id in ids:
             gone = self._connection.execute(
-                "DELETE FROM outbox WHERE id = ? RETURNING verdict", (outbox_id,)
+                "DELETE FROM outbox WHERE id = ? RETURNING verdict, sink, key, properties", (outbox_id,)
             ).fetchall()
-            for (verdict_id,) in gone:
+            for verdict_id, sink, key, properties in gone:
                 self.settle(verdict_id)
+                self.notices.count(sink, key, decode_properties(properties))
 
     def fail(self, outbox_id: int, reason: str) -> bool:
         """Note a failed delivery; a row that has failed for 24 h is given up, and true is returned.

@@ -11,7 +11,7 @@ import os
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import chain
@@ -93,6 +93,17 @@ class OutboxRecord:
     size: int
     reason: str | None  # of the last failed delivery
     given_up: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NoticesRecord:
+    """How the notices of one sink go."""
+
+    waiting: int  # held ones included
+    held: int  # until their time
+    given_up: int
+    failing_since: float | None  # agent time
+    reason: str | None  # of the last failed delivery
 
 
 _STATES = ("waiting", "acknowledged", "undeliverable")
@@ -185,18 +196,41 @@ class Reader:
             for table in tables
         }
 
-    def undelivered(self) -> tuple[int, int]:
-        """Count the messages that wait for a sink, and those that were given up; no payload is read."""
+    def undelivered(self, but: Sequence[str] = ()) -> tuple[int, int]:
+        """Count the messages that wait for a sink, and those given up, without the sinks ``but``."""
         every = self._connection.execute("SELECT count(*) FROM outbox").fetchone()[0]
         given_up = self._connection.execute("SELECT count(*) FROM outbox WHERE given_up = 1").fetchone()[0]
-        return every - given_up, given_up
+        others = self.notices(but)
+        waiting = every - given_up - sum(one.waiting for one in others.values())
+        return waiting, given_up - sum(one.given_up for one in others.values())
 
-    def given_up(self) -> tuple[str, float] | None:
+    def given_up(self, but: Sequence[str] = ()) -> tuple[str, float] | None:
         """Return the key of the oldest message that was given up, and since when its delivery failed."""
         row = self._connection.execute(
-            f"SELECT key, coalesce(refused, clock) FROM {self._outbox} WHERE given_up = 1 ORDER BY id LIMIT 1"  # noqa: S608 - ours
+            f"SELECT key, coalesce(refused, clock) FROM {self._outbox} WHERE given_up = 1"  # noqa: S608 - ours
+            f" AND sink NOT IN ({', '.join('?' * len(but))}) ORDER BY id LIMIT 1",
+            but,
         ).fetchone()
         return None if row is None else (str(row[0]), float(row[1]))
+
+    def notices(self, sinks: Sequence[str]) -> dict[str, NoticesRecord]:
+        """Return how the notices of each sink go; older journals have none."""
+        found = {}
+        for sink in sinks if self._version >= _SINKS_SINCE else ():
+            waiting, held, since = self._connection.execute(
+                "SELECT count(*), count(*) FILTER (WHERE not_before > 0), min(refused) FROM outbox"
+                " WHERE sink = ? AND NOT given_up",
+                (sink,),
+            ).fetchone()
+            (given_up,) = self._connection.execute(
+                "SELECT count(*) FROM outbox WHERE given_up = 1 AND sink = ?", (sink,)
+            ).fetchone()
+            reason = self._connection.execute(
+                "SELECT reason FROM outbox WHERE sink = ? AND refused NOTNULL ORDER BY id DESC LIMIT 1",
+                (sink,),
+            ).fetchone()
+            found[sink] = NoticesRecord(waiting, held, given_up, since, None if reason is None else reason[0])
+        return found
 
     def refused_since(self, outbox_id: int) -> float | None:
         """Return since when the delivery of a waiting message fails, None if it does not."""

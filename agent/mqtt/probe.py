@@ -126,56 +126,6 @@ def listen(settings: LinkSettings, filters: Sequence[str], *, take: Take, for_s:
 
 
 @dataclass(slots=True)
-class Cleared:
-    """The end of :func:`clear`."""
-
-    trouble: ErrorText | None = None  # why there is no connection, or why it ended early
-    codes: dict[str, int | None] = field(default_factory=dict)  # of each empty message, by topic
-
-
-def clear(
-    settings: LinkSettings,
-    filter_: str,
-    *,
-    ours: Callable[[str, bytes], bool],
-    more: Sequence[str],
-    for_s: float,
-) -> Cleared:
-    """Remove retained messages: publish an empty one to each topic.
-
-    Args:
-        settings: of the broker, with a client id that nobody else uses.
-        filter_: the retained messages to look at, during ``for_s``.
-        ours: whether a topic with its payload is to be removed.
-        more: topics that are cleared as well.
-        for_s: how long to wait for retained messages.
-    """
-    ended, found = Cleared(), Examined()
-    topics = dict.fromkeys(more)
-
-    def take(_first: int, topic: bytes, _mid: int, payload: bytes, *_more: object) -> None:
-        name = topic.decode(errors="replace")
-        if ours(name, payload):
-            topics[name] = None
-
-    brief = replace(settings, session_expiry_s=0, will=False)
-    call = _dial(brief, "5", found, take)
-    if call is None and found.trouble is not None and found.protocol == "3.1.1":
-        call = _dial(brief, "3.1.1", found, take)
-    if call is None:
-        ended.trouble = found.trouble
-        return ended
-    try:
-        with call:
-            call.connection.client.subscribe([Subscription(filter_, 0)])
-            call.wait(lambda: False, for_s)
-            ended.codes = _publish_empty(call, list(topics), retain=True)
-    except WireError as error:
-        ended.trouble = call.trouble or ErrorText(str(error), "look at the broker's log")
-    return ended
-
-
-@dataclass(slots=True)
 class Answered:
     """The end of :func:`request`."""
 
@@ -229,6 +179,56 @@ def request(
     except WireError as error:
         ended.trouble = call.trouble or ErrorText(str(error), "look at the broker's log")
     ended.payload = found[0] if found else None
+    return ended
+
+
+@dataclass(slots=True)
+class Cleared:
+    """The end of :func:`clear`."""
+
+    trouble: ErrorText | None = None  # why there is no connection, or why it ended early
+    codes: dict[str, int | None] = field(default_factory=dict)  # of each empty message, by topic
+
+
+def clear(
+    settings: LinkSettings,
+    filter_: str,
+    *,
+    ours: Callable[[str, bytes], bool],
+    more: Sequence[str],
+    for_s: float,
+) -> Cleared:
+    """Remove retained messages: publish an empty one to each topic.
+
+    Args:
+        settings: of the broker, with a client id that nobody else uses.
+        filter_: the retained messages to look at, during ``for_s``.
+        ours: whether a topic with its payload is to be removed.
+        more: topics that are cleared as well.
+        for_s: how long to wait for retained messages.
+    """
+    ended, found = Cleared(), Examined()
+    topics = dict.fromkeys(more)
+
+    def take(_first: int, topic: bytes, _mid: int, payload: bytes, *_more: object) -> None:
+        name = topic.decode(errors="replace")
+        if ours(name, payload):
+            topics[name] = None
+
+    brief = replace(settings, session_expiry_s=0, will=False)
+    call = _dial(brief, "5", found, take)
+    if call is None and found.trouble is not None and found.protocol == "3.1.1":
+        call = _dial(brief, "3.1.1", found, take)
+    if call is None:
+        ended.trouble = found.trouble
+        return ended
+    try:
+        with call:
+            call.connection.client.subscribe([Subscription(filter_, 0)])
+            call.wait(lambda: False, for_s)
+            ended.codes = _publish_empty(call, list(topics), retain=True)
+    except WireError as error:
+        ended.trouble = call.trouble or ErrorText(str(error), "look at the broker's log")
     return ended
 
 

@@ -38,6 +38,7 @@ from agent.observe.registry import (
     OTHER,
     PROVIDER,
     RETRIED_TYPE,
+    SINK,
     SOURCE,
     SUPPRESSED,
     Label,
@@ -363,6 +364,8 @@ class PathCollector:
         self, metric: Metric, values: dict[tuple[str, ...], float]
     ) -> Iterable[tuple[tuple[str, ...], float]]:
         """Return the series of closed lists, each from the start, or those of the first 50 devices."""
+        if metric.labels[0] == SINK:  # of the configuration, which bounds them, and there from the start
+            return values.items()
         if metric.labels[0] != DEVICE:
             every = product(*(label.values for label in metric.labels))
             return [(texts, values.get(texts, 0)) for texts in every]

@@ -14,6 +14,7 @@ from agent.domain.records import DecodeReason, Finding, Kind, Severity, Source, 
 from agent.journal import JournalStats
 from agent.journal.source_tally import INTENDED, MAIN_OUTCOMES, OUTCOMES, total
 from agent.mqtt import LinkStats
+from agent.sinks.settings import MAX_SINKS
 
 OTHER = "other"
 #: The budget is not used up, one device's part of it is: no verdict's reason, and no alert.
@@ -46,6 +47,7 @@ class PathSnapshot:
     #: hour | day | month -> limit, spent, reserved (USD).
     budget: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
     posts_refused: Mapping[str, int] = field(default_factory=dict)  # before the journal, by reason
+    notices: Mapping[tuple[str, ...], int] = field(default_factory=dict)  # sink and outcome -> notices
     label_overflow: Mapping[str, int] = field(default_factory=dict)  # metric -> label values
 
 
@@ -155,6 +157,7 @@ SUPPRESSED = Label(
 )  # fmt: skip
 STATUS = Label("status", tuple(Status))
 INJECTION_RULE = Label("rule", ("instruction", "role_marker", "control_chars", "oversize"))
+SINK = Label("sink", most=MAX_SINKS)
 PERIOD = Label("window", tuple(BudgetWindow))
 QUEUE = Label("queue", ("intake_bytes", "analyst_rows"))
 LOOP = Label("loop", ("net", "journal", "analyst"))
@@ -453,6 +456,16 @@ METRICS = (
         "edge_outbox_depth",
         "Messages that the broker has not acknowledged.",
         read=lambda now: now.outbox_depth,
+    ),
+    counter(
+        "edge_notices_total",
+        "Attempts to deliver notices to people, by sink and outcome.",
+        SINK,
+        Label("outcome", ("delivered", "retried", "refused", "folded", "given_up")),
+        note="`retried`: the receiver could not be reached or was busy; `refused`: it rejects the notice;"
+        " `folded`: into the summary of an hour; `given_up`: more than 10,000 waited. Those that failed for"
+        " 24 h are in the status.",
+        read=lambda now: now.notices,
     ),
     gauge("edge_devices", "Devices known.", read=lambda now: now.devices),
     gauge(

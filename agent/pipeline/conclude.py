@@ -26,10 +26,13 @@ from agent.pipeline.events import (
     IncidentChanged,
     VerdictCommitted,
 )
+from agent.pipeline.journal_writes import Writes
+from agent.pipeline.notices import Notices
 from agent.sinks import MessageKind, Route
 from agent.verdict import incident as incident_form
 from agent.verdict.encode import encode, to_bytes, to_json
 from agent.verdict.incident import Change, Incidents, Surroundings
+from agent.verdict.notice import key_of
 from agent.verdict.people import Decision, People
 from agent.verdict.verdict import conclude, disagreement
 
@@ -37,13 +40,6 @@ MAX_RECENT = 20
 MAX_SPANS = 200
 MAX_ANOMALIES = 1000  # the journal has the others
 PROPERTIES = (("schema", "1"),)
-
-
-class Writes(Protocol):
-    """Hands a closed transaction to the journal; ``then`` gets its result on the analyst's loop."""
-
-    def __call__(self, job: Callable[[Store], Any], then: Callable[[Any], None] | None = None) -> None:
-        """Queue ``job``."""
 
 
 class PublishSpan(Protocol):
@@ -87,11 +83,13 @@ class Conclusions:
         publish: Callable[[Sequence[Outgoing], str], None],
         trace: Trace,
         publish_event: Callable[[Event], None],
+        notices: Notices | None = None,
         clock: Callable[[], float],
         wall: Callable[[], float],
     ) -> None:
         self._agent = agent
         self._routes = routes
+        self._notices = notices
         self._write = write
         self._publish = publish
         self._trace = trace
@@ -131,6 +129,7 @@ class Conclusions:
         device = window.device
         verdict = conclude(window, outcome, agent=self._agent, created=self._wall())
         reviewed = outcome.answer is not None
+        before = self._findings.get(device)
         finding, event = self._findings.move(verdict, window, reviewed=reviewed)
         moved: list[Finding] = []
         changes: list[Change] = []
@@ -152,6 +151,8 @@ class Conclusions:
         if finding is not None and event is not None:
             events.append(FindingChanged(event, finding, verdict))
         events += [IncidentChanged(*one) for one in changes]
+        if finding is not None and self._notices is not None:
+            outgoing += self._notices.of_change(event, finding, verdict, before)
         self._write(
             lambda store: store.conclude(
                 window=window,
@@ -190,14 +191,16 @@ class Conclusions:
         for finding in decision.changed:
             if finding.state.closed:
                 self._anomalies.pop(finding.id, None)
+        known = [key_of(finding) for finding in decision.changed if finding.quiet(row.clock)]
+
+        def job(store: Store) -> list[tuple[str, Outgoing]]:
+            for key in known:
+                store.outbox.notices.withdraw(key)
+            return store.decide(row.seq, outcome, changed=decision.changed, closed=closed, outgoing=outgoing)
+
         events: list[Event] = [IncidentChanged(*one) for one in changes]
         events.append(CommandDecided(row, outcome, decision.changed))
-        self._write(
-            lambda store: store.decide(
-                row.seq, outcome, changed=decision.changed, closed=closed, outgoing=outgoing
-            ),
-            lambda added: self._decided(added, events),
-        )
+        self._write(job, lambda added: self._decided(added, events))
         return replace(row, outcome=outcome)
 
     def _decided(self, added: Sequence[tuple[str, Outgoing]], events: Iterable[Event]) -> None:

@@ -4,13 +4,20 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Collection
 from concurrent.futures import Future
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from agent.domain.records import Batch
 from agent.journal import Journal, JournalClosedError, JournalStorageError, Store
 from agent.journal.errors import is_damage, is_storage
 
 T = TypeVar("T")
+
+
+class Writes(Protocol):
+    """Hands a closed transaction to the journal; ``then`` gets its result on the analyst's loop."""
+
+    def __call__(self, job: Callable[[Store], Any], then: Callable[[Any], None] | None = None) -> None:
+        """Queue ``job``."""
 
 
 class JournalWrites:

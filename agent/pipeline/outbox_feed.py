@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from functools import partial
 
 from agent.domain.records import Outgoing
-from agent.pipeline.conclude import Writes
 from agent.pipeline.fair_turns import Turns
-from agent.sinks import Answer, Delivered, Refused, Retry, Sink
+from agent.pipeline.journal_writes import Writes
+from agent.sinks import Answer, Careful, Delivered, Refused, Retry, Sink
 
 MAX_HANDED = 400
 MAX_AHEAD = 80  # devices whose turn comes with one load
@@ -25,7 +25,6 @@ PER_DEVICE = 2  # rows of each of them
 MAX_DONE = 200  # delivered rows in one job of the journal
 FIRST_BACKOFF_S = 30.0
 MAX_BACKOFF_S = 3600.0
-MAX_EARLY_S = 60.0  # the wall clock may be set while a message waits for its time
 ORPHANS_INTERVAL_S = 3600.0
 
 
@@ -51,7 +50,7 @@ class SinkFeed:
         settled: gets the id of each row that was answered.
         post: runs a callable on this loop, from any thread.
         seniority: the number of devices that were known before one, or None.
-        clock, wall: agent time and Unix seconds.
+        clock: agent time.
     """
 
     def __init__(
@@ -66,7 +65,6 @@ class SinkFeed:
         post: Callable[..., object],
         seniority: Callable[[str], int | None],
         clock: Callable[[], float],
-        wall: Callable[[], float],
         log: Callable[..., None],
     ) -> None:
         self.sink = sink
@@ -77,7 +75,6 @@ class SinkFeed:
         self._settled = settled
         self._post = post
         self._clock = clock
-        self._wall = wall
         self._log = log
         self._turns = Turns(seniority)
         self._handed: dict[int, Outgoing] = {}
@@ -89,7 +86,7 @@ class SinkFeed:
         self._retrying = False  # since the last delivery, so that an outage is one line of the log
         self._loaded_to = 0  # highest id that was in memory
         self._more = True  # rows above it may be on disk
-        self._loading = False
+        self._loading = self._woken = False
         self._delivered: list[int] = []
         self._crossed: set[int] = set()  # delivered while rows are being loaded: they may be among them
         self.stats = SinkStats()
@@ -105,8 +102,13 @@ class SinkFeed:
         return not self._more and not self._blocked
 
     def add(self, items: Iterable[Outgoing], device: str) -> None:
-        """Take a device's rows, just committed; those that do not fit stay on disk until there is room."""
+        """Take a device's rows, just committed; those that do not fit stay on disk until there is room.
+
+        A row that is held until its time is read from disk when it has been released.
+        """
         for item in items:
+            if item.not_before:
+                continue
             if self._more or len(self._handed) >= MAX_HANDED:
                 self._more = True
                 self._ask_turn(device)
@@ -122,9 +124,6 @@ class SinkFeed:
     def _hand(self, items: Iterable[Outgoing]) -> None:
         for item in items:
             if item.key in self._blocked or item.outbox_id in self._handed:
-                continue
-            if item.not_before and (early_s := item.not_before - self._wall()) > 0:
-                self._blocked[item.key] = self._clock() + min(early_s, MAX_EARLY_S)
                 continue
             self._handed[item.outbox_id] = item
             if item.key in self._queues:
@@ -150,12 +149,15 @@ class SinkFeed:
             self._hand(item for item in rows if item.outbox_id not in crossed)
             if rows:
                 self._ask_turn(device)
-        if not read_to:
+        self._hand(item for item in items if item.outbox_id not in crossed)
+        if read_to:
+            self._loaded_to = read_to
+        else:
             self._more = False
             self._turns.clear()
-            return
-        self._hand(item for item in items if item.outbox_id not in crossed)
-        self._loaded_to = read_to
+        if self._woken:
+            self._woken = False
+            self.wake()
 
     def answered(self, outbox_id: int, answer: Answer) -> None:
         """Take the sink's answer to a row."""
@@ -188,6 +190,8 @@ class SinkFeed:
         self._delivered.append(outbox_id)
         if self._loading:
             self._crossed.add(outbox_id)
+        if isinstance(self.sink, Careful):
+            self.note_delivered()
         if queue := self._queues.get(key):
             self._send(queue.popleft())
         else:
@@ -214,7 +218,7 @@ class SinkFeed:
             return
         self._backoffs[key] = backoff_s
         self._log(
-            "verdict_publish_refused",
+            "verdict_publish_refused" if self.sink.pipelined else "sink_message_refused",
             level="warning",
             sink=self.sink.name,
             reason_code=answer.code,
@@ -234,6 +238,13 @@ class SinkFeed:
                 retry_s=answer.after_s,
             )
 
+    def wake(self) -> None:
+        """Read the rows on disk again: some that were held have been released."""
+        if self._loading:
+            self._woken = True  # they may be before the rows that are being read
+        else:
+            self._loaded_to, self._more = 0, True
+
     def turn(self, clock: float) -> None:
         """Note deliveries on disk, take up keys that were left alone, and refill from disk."""
         self.note_delivered()
@@ -242,7 +253,7 @@ class SinkFeed:
         if again:
             for key in again:
                 del self._blocked[key]
-            self._loaded_to, self._more = 0, True  # their rows were left on disk
+            self.wake()
         self._refill()
 
     def note_delivered(self) -> None:
@@ -275,7 +286,6 @@ class OutboxFeed:
         post: Callable[..., object],
         seniority: Callable[[str], int | None],
         clock: Callable[[], float],
-        wall: Callable[[], float],
         log: Callable[..., None],
     ) -> None:
         self._write = write
@@ -287,14 +297,13 @@ class OutboxFeed:
             self.feeds[sink.name] = SinkFeed(
                 sink,
                 load=partial(self._load, sink.name),
-                done=lambda ids: write(lambda store: store.outbox.finish(ids)),
+                done=partial(self._done, sink),
                 failed=lambda row, reason: write(lambda store: store.outbox.fail(row, reason)),
                 supersede=partial(self._supersede, sink.name),
                 settled=settled,
                 post=post,
                 seniority=seniority,
                 clock=clock,
-                wall=wall,
                 log=log,
             )
 
@@ -322,10 +331,18 @@ class OutboxFeed:
             names = tuple(self.feeds)
             self._write(lambda store: store.outbox.orphans(names), self._report_orphans)
 
+    def wake(self, sink: str) -> None:
+        """Read the rows of a sink again: some were released."""
+        self.feeds[sink].wake()
+
     def note_delivered(self) -> None:
         """Have all delivered rows removed from disk."""
         for feed in self.feeds.values():
             feed.note_delivered()
+
+    def _done(self, sink: Sink, ids: Sequence[int]) -> None:
+        noted = sink.noted if isinstance(sink, Careful) else None
+        self._write(lambda store: store.outbox.finish(ids), None if noted is None else lambda _none: noted())
 
     def _load(self, sink: str, after: int, limit: int, skip: Collection[str], ahead: Sequence[str]) -> None:
         self._write(

@@ -42,6 +42,7 @@ from agent.pipeline.conclude import Conclusions, Trace
 from agent.pipeline.core import Core
 from agent.pipeline.events import DeviceSeen, Subscribers
 from agent.pipeline.journal_writes import BatchWrites, JournalWrites
+from agent.pipeline.notices import Notices, Receiver
 from agent.pipeline.outbox_feed import OutboxFeed
 from agent.pipeline.retained import RetainedValues
 from agent.pipeline.review_queue import Asks, BatchSettings, ReviewQueue, Spawn
@@ -50,6 +51,7 @@ from agent.pipeline.window import WindowSettings
 from agent.sinks import Route, Sink
 from agent.testing.failpoint import failpoint
 from agent.verdict.incident import Surroundings
+from agent.verdict.notice import NoticeRules
 from agent.verdict.people import People
 from agent.verdict.review_policy import ReviewSettings
 
@@ -72,6 +74,9 @@ class PipelineSettings:
     review: ReviewSettings
     window: WindowSettings
     batch: BatchSettings
+    receivers: Sequence[Receiver] = ()
+    rules: NoticeRules = field(default_factory=NoticeRules)
+    link: str | None = None  # to the status page, for people
 
 
 @dataclass(slots=True)
@@ -120,8 +125,17 @@ class Pipeline:
             post=post,
             seniority=detector.seniority,
             clock=clock,
-            wall=wall,
             log=log,
+        )
+        self.notices = Notices(
+            agent=settings.agent,
+            receivers=settings.receivers,
+            rules=settings.rules,
+            link=settings.link,
+            write=self._write,
+            wake=self.outbox.wake,
+            clock=clock,
+            wall=wall,
         )
         self.conclusions = Conclusions(
             agent=settings.agent,
@@ -132,6 +146,7 @@ class Pipeline:
             publish=self.outbox.add,
             trace=trace,
             publish_event=events.publish,
+            notices=self.notices,
             clock=clock,
             wall=wall,
         )
@@ -309,6 +324,7 @@ class Pipeline:
             if due is not None and due <= clock and not self._tick_asked:
                 self._tick_asked = True
                 self.note(TimerKind.TICK)
+            self.notices.turn(clock)
             self.outbox.turn(clock)
             self._snapshot_if_due()
             await asyncio.sleep(self._turn_s)
@@ -411,6 +427,7 @@ class Pipeline:
         self.review_queue.close()
 
     def reconfigure(self, settings: PipelineSettings, caller: Asks | None) -> None:
-        """Take reloaded settings of review, windows and batches for later windows."""
+        """Take reloaded settings of review, windows, batches and notices for later rows."""
+        self.notices.reconfigure(settings.rules, settings.link)
         self.windows.reconfigure(settings.window)
         self.review_queue.reconfigure(settings.review, settings.batch, caller)

@@ -1,5 +1,5 @@
 """Destinations of the outbox: one protocol, one file per sink."""
 
-from agent.sinks.sink import Answer, Delivered, MessageKind, Refused, Retry, Route, Sink
+from agent.sinks.sink import Answer, Careful, Delivered, MessageKind, Refused, Retry, Route, Sink
 
-__all__ = ["Answer", "Delivered", "MessageKind", "Refused", "Retry", "Route", "Sink"]
+__all__ = ["Answer", "Careful", "Delivered", "MessageKind", "Refused", "Retry", "Route", "Sink"]

@@ -7,7 +7,7 @@ sent again after a crash, so every repeat has the same bytes.
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from agent.domain.messages import Outgoing
 
@@ -60,6 +60,14 @@ class Sink(Protocol):
 
     def send(self, message: Outgoing, answer: Callable[[Answer], object]) -> None:
         """Take a message for delivery."""
+
+
+@runtime_checkable
+class Careful(Protocol):
+    """A sink that begins no other delivery before the last one is on disk: a kill repeats at most one."""
+
+    def noted(self) -> None:
+        """Go on: the delivery is on disk."""
 
 
 class MessageKind(StrEnum):

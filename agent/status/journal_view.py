@@ -1,12 +1,13 @@
 """Journal file for the status: rows that no part of the agent keeps in memory."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.domain.records import Finding, Severity
 from agent.journal import JournalError, Reader
+from agent.journal.reader import NoticesRecord
 from agent.pipeline.outbox_feed import OutboxFeed
 from agent.status.schema import MAX_DEVICES, MAX_QUARANTINE, QuarantineView
 from agent.verdict.encode import iso
@@ -25,6 +26,8 @@ class JournalView:
     state_dir: Path
     outbox: OutboxFeed
     quoted: bool
+    sinks: Sequence[str] = ()  # of notices
+    notices: dict[str, NoticesRecord] = field(default_factory=dict)
     outbox_depth: int = 0
     undeliverable: int = 0
     given_up: tuple[str, float] | None = None  # topic and time of the oldest undeliverable row
@@ -34,10 +37,12 @@ class JournalView:
 
     def outbox_rows(self) -> int:
         """Return how many messages wait for the broker; reads the file while some are on disk alone."""
-        if self.outbox.complete:
-            return self.outbox.in_memory
+        feeds = [feed for name, feed in self.outbox.feeds.items() if name not in self.sinks]
+        in_memory = sum(feed.in_memory for feed in feeds)
+        if all(feed.complete for feed in feeds):
+            return in_memory
         self.refresh()
-        return max(self.outbox_depth, self.outbox.in_memory)
+        return max(self.outbox_depth, in_memory)
 
     def refresh(self) -> None:
         """Read the file again if the last time is ten seconds ago."""
@@ -52,8 +57,10 @@ class JournalView:
             return  # the journal's own thread reports its problem
 
     def _read(self, reader: Reader) -> None:
-        self.outbox_depth, self.undeliverable = reader.undelivered()
-        self.given_up = reader.given_up() if self.undeliverable else None
+        sinks = tuple(self.sinks)
+        self.outbox_depth, self.undeliverable = reader.undelivered(sinks)
+        self.given_up = reader.given_up(sinks) if self.undeliverable else None
+        self.notices = reader.notices(sinks)
         self.refused_since = self._read_refused(reader)
         self.quarantine = [
             {
@@ -67,7 +74,7 @@ class JournalView:
 
     def _read_refused(self, reader: Reader) -> float | None:
         """Return since when a sink has refused the waiting messages, of its first few keys."""
-        feeds = self.outbox.feeds.values()
+        feeds = [feed for name, feed in self.outbox.feeds.items() if name not in self.sinks]
         rows = [row for feed in feeds for row, _ in list(feed.refused.values())[:MAX_DEVICES]]
         return min((at for row in rows if (at := reader.refused_since(row)) is not None), default=None)
 

@@ -72,4 +72,19 @@ class MetricsSnapshot:
             telemetry_dropped={"logs": lines, "traces": spans},
             budget=self.budget(),
             posts_refused=self.posts_refused,
+            notices={
+                (sink, outcome): number
+                for sink in pipeline.notices.stats
+                for outcome, number in self._notices(sink).items()
+            },
         )
+
+    def _notices(self, sink: str) -> dict[str, int]:
+        feed, notices = self.pipeline.outbox.feeds[sink].stats, self.pipeline.notices.stats[sink]
+        return {
+            "delivered": feed.delivered,
+            "retried": feed.retried,
+            "refused": feed.refused,
+            "folded": notices.folded,
+            "given_up": notices.given_up,
+        }

@@ -28,6 +28,8 @@ from agent.status.sentences import (
     link_notes,
     link_problems,
     many_metrics_words,
+    notices_lost_words,
+    notices_words,
     quarantine_words,
     refused_words,
     telemetry_words,
@@ -132,7 +134,9 @@ class Problems:
     def _held_back(self) -> list[str]:
         """Return which work waits in journal and outbox, since when, and what helps."""
         journal, view = self.journal, self.view
-        refusing = [feed for feed in self.outbox.feeds.values() if feed.refused]
+        refusing = [
+            feed for name, feed in self.outbox.feeds.items() if feed.refused and name not in view.sinks
+        ]
         stalled = self.link.state.stalled
         since = self._note_since(
             {
@@ -165,6 +169,21 @@ class Problems:
                     view.undeliverable, topic=topic, since=at, keep_days=self.config.journal.keep_days
                 )
             )
+        for sink, notices in view.notices.items():
+            feed = self.outbox.feeds[sink]
+            if notices.failing_since is not None and notices.reason is not None:
+                remedy = next((why.remedy for _, why in list(feed.refused.values())), None)
+                found.append(
+                    notices_words(
+                        feed.sink.title,
+                        notices.waiting,
+                        reason=notices.reason,
+                        since=notices.failing_since,
+                        remedy=remedy,
+                    )
+                )
+            if notices.given_up:
+                found.append(notices_lost_words(feed.sink.title, notices.given_up))
         return found
 
     def _note_since(self, states: Mapping[str, bool]) -> dict[str, float]:

@@ -72,6 +72,23 @@ def given_up_words(count: int, *, topic: str, since: float, keep_days: float) ->
     )
 
 
+def notices_words(title: str, waiting: int, *, reason: str, since: float, remedy: str | None) -> str:
+    """Return that a sink takes no notices, why, and what helps."""
+    helps = remedy or "if it lasts, edge-agent notify test prints what it answers"
+    return (
+        f"{title[:1].upper()}{title[1:]} has failed since {iso(since)} ({reason}): {waiting} notices wait,"
+        f" and are given up after 24 h. {helps[:1].upper()}{helps[1:]}."
+    )
+
+
+def notices_lost_words(title: str, count: int) -> str:
+    """Return how many notices did not reach their people."""
+    return (
+        f"{count} notice{'s' * (count != 1)} of {title} could not be delivered for 24 h, and"
+        f" {'are' if count != 1 else 'is'} given up: look at the findings on the page."
+    )
+
+
 def intake_words(since: float) -> str:
     """Return why the agent takes no messages from the broker now."""
     return (

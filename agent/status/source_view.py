@@ -79,7 +79,7 @@ def barren_words(source: str, counts: Mapping[str, Any]) -> str:
     )
 
 
-#: What helps where the births came before the agent did.
+#: The remedy for births before the agent listened.
 REBIRTH = (
     "its names come with the next birth of each node: restart the nodes, or set request_rebirth: true on the"
     " source"

@@ -189,7 +189,7 @@ def test_a_payload_of_many_readings_ends_early() -> None:
     for _ in range(4):
         value = "[" + ",".join([value] * 16) + "]"
     decoded = REGISTRY.decode("s/a", value.encode(), 2e9)
-    assert len(decoded.readings) == DecodeLimits().max_readings
+    assert 3000 < len(decoded.readings) <= DecodeLimits().max_readings
     assert {one.why for one in decoded.skipped} == {Skip.TOO_MANY}
 
 

@@ -139,8 +139,10 @@ def test_proposed_sources_name_devices_and_metrics_as_the_family_does(word: str,
 )
 def test_a_site_of_many_devices_is_the_same_sources(word: str, expected: set[str]) -> None:
     """A device that is bought next year needs no source of its own."""
-    assert {one.topic for one in propose(gather(played(word, 6)))} == expected
-    assert {one.topic for one in propose(gather(played(word, 12)))} == expected
+    for count in (6, 12):
+        sources = propose(gather(played(word, count)))
+        states = {one.availability["topic"] for one in sources if one.availability is not None}
+        assert {one.topic for one in sources} | states == expected
 
 
 @pytest.mark.parametrize(
@@ -248,8 +250,35 @@ def test_a_family_below_an_unusual_base_topic_is_recognised(
     assert series(heard, [alone]) == series(usual, [SourceSpec("#")])
 
 
+def test_a_topic_without_a_value_at_present_is_not_excluded() -> None:
+    """A phase that an inverter has not connected is null; the next site with the same path is read."""
+    phases = {f"N/c0619ab00001/pvinverter/20/Ac/L{n}/Power": '{"value": null}' for n in (2, 3)}
+    heard = messages({**phases, "N/c0619ab00001/pvinverter/20/Ac/L1/Power": '{"value": 812}'})
+    (source,) = propose(gather(heard))
+    assert source.exclude == ()
+    (source,) = propose(gather(heard[:2]))
+    assert source.exclude == ()
+
+
+def test_nodes_that_were_born_earlier_are_said_to_need_a_birth(
+    tmp_path: Path, own_broker: Broker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Their data has numbers in place of names, and births are not retained."""
+    data = next(one for one in played("sparkplug", 1) if "/DDATA/" in one.topic)
+    path = tmp_path / "agent.yaml"
+    with peer(own_broker.port) as node:
+        node.publish(data.topic, data.payload, qos=1, retain=True).wait_for_publish(60)
+        code, out, _ = ask(
+            capsys, "discover", "--broker", own_broker.url, "--for", "1s", "--write", str(path)
+        )
+    assert code == 0
+    assert "values without a name: its names come with the next birth of each node" in out
+    assert "#  request_rebirth: true" in path.read_text()
+    assert ask(capsys, "check", "--config", str(path))[0] == 0
+
+
 def test_a_base_topic_that_families_share_stays_with_the_usual_sources() -> None:
-    """What belongs to another family is not read as the one that was found."""
+    """A message of another family is not read as the one that was found."""
     heard = messages({
         "home/bridge/info": '{"version": "2.0"}', "home/attic/climate": '{"temperature": 20.5}',
         "home/gw/BTtoMQTT/A4C138000101": '{"id": "A4:C1:38:00:01:01", "tempc": 20.5}',
@@ -329,7 +358,7 @@ def test_keys_name_devices_only_if_they_stay_and_keep_them_apart(
 
 def test_a_line_of_numbers_is_csv() -> None:
     """No family recognises CSV, so that it is tried on texts."""
-    (source,) = proposed({"logger/x": ["21.5;45.2;1", "21.6;45.1;0"]})
+    (source,) = proposed({"logger/x": ["a;21.5;45.2", "b;21.6;45.1"]})
     assert source.format == "csv"
 
 

@@ -17,20 +17,25 @@ def test_a_message_of_the_field_is_read(case: Case) -> None:
     assert faults(case) == []
 
 
-@pytest.mark.parametrize("seed", range(200))
+NAMES = ("tag", "name", "DisplayName", "n", "asset", "device_name", "hostname", "location")
+ANY_ID = (
+    "id", "mac", "NodeId", "sensor_id", "serial", "uuid", "zone", "room", "station", "node", "probe", "vatId",
+    "press_id",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(400))
 def test_two_ids_never_share_a_series(seed: int) -> None:
     """Whatever key names the elements of a list, each of them has a series of its own."""
     rng = random.Random(seed)
-    key = rng.choice(
-        ("id", "tag", "mac", "name", "NodeId", "DisplayName", "sensor_id", "serial", "uuid", "n")
-    )
+    key = rng.choice((*NAMES, *ANY_ID))
     value = rng.choice(("value", "val", "temperature", "v"))
     beside = rng.sample(("ts", "type", "quality", "rssi", "unit", "name"), 3)
     texts = {"ts": 1_782_475_140, "type": "bme", "quality": 192, "rssi": -60, "unit": "C", "name": "Sensor"}
     ids = rng.sample(("a", "b", "17", 17.0, "AC:23:3F:00:00:02", "AC233F000003", "ns=2;s=T", "x.y", "ü"), 4)
     shared = {one: texts[one] for one in beside}
     items: list[dict[str, Any]] = [{**shared, key: one, value: float(place)} for place, one in enumerate(ids)]
-    if key in {"tag", "name", "DisplayName", "n"} or "17" in ids:
+    if key in NAMES or "17" in ids:
         items = [item for item in items if item[key] != 17.0]
     payload = json.dumps(rng.choice((items, {"data": items}, {"list": items}))).encode()
     registry = Registry(sources=[SourceSpec("s/{device}")], base_topic="edge-agent/gw1")

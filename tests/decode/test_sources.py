@@ -52,6 +52,14 @@ def test_an_empty_name_leaves_the_message_to_the_next_source() -> None:
         registry.decode("hall//t", b"1", NOW)
 
 
+def test_the_bridge_below_another_base_topic_is_not_a_device() -> None:
+    """Its channel and versions are numbers, but not of a sensor."""
+    registry = Registry(sources=[SourceSpec("z/{name+}", format="zigbee2mqtt")], base_topic="x")
+    payload = b'{"network": {"channel": 11}, "temperature": 20.5}'
+    assert registry.decode("z/bridge/info", payload, 1.8e9).readings == ()
+    assert len(registry.decode("z/attic/bridge/info", payload, 1.8e9).readings) == 2
+
+
 @pytest.mark.parametrize("topic", ["z/bridge/info", "z/kitchen/th1/set", "z/a/get"])
 def test_an_excluded_topic_is_no_reading_of_any_source(topic: str) -> None:
     """It is counted as excluded under its source, and no later source reads it."""

@@ -24,7 +24,8 @@ def retained(broker: Broker, base: str) -> list[dict[str, Any]]:
     with peer(broker.port, f"{base}/incidents/#", f"{base}/status") as client:
         heard = client.heard  # type: ignore[attr-defined]
         wait_for(lambda: any(one.topic.endswith("/status") for one in heard), SOON_S, "retained ones come")
-        return [json.loads(one.payload) for one in list(heard) if "/incidents/" in one.topic]
+        kept = {one.topic: one.payload for one in list(heard) if "/incidents/" in one.topic and one.retain}
+        return [json.loads(payload) for payload in kept.values() if payload]
 
 
 def test_a_bridge_that_dies_is_one_incident(tmp_path: Path, broker: Broker) -> None:

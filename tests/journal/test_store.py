@@ -217,7 +217,7 @@ def test_what_waited_a_day_behind_a_refused_row_goes_with_it(tmp_path: Path) -> 
 
 def test_a_sink_gets_its_own_rows_and_the_verdict_does_not_wait_for_it(tmp_path: Path) -> None:
     """A verdict is acknowledged with the rows that settle it; the others keep it in the journal."""
-    copy = Outgoing(0, "file", "d1", b"copy", not_before=17.5)
+    copy = Outgoing(0, "file", "d1", b"copy")
     keeping = JournalSettings(commit_ms=5, ballast_bytes=0, keep_days=0)
     with Rig(tmp_path, settings=keeping) as rig:
         rig.write(sealing(window()))

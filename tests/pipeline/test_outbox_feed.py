@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agent.domain.records import Outgoing
-from agent.pipeline.outbox_feed import FIRST_BACKOFF_S, MAX_EARLY_S, MAX_HANDED, PER_DEVICE, SinkFeed
+from agent.pipeline.outbox_feed import FIRST_BACKOFF_S, MAX_HANDED, PER_DEVICE, SinkFeed
 from agent.sinks import Answer, Delivered, Refused, Retry
 
 DELIVERED = Delivered()
@@ -34,7 +34,6 @@ class Rig:
         self.devices: dict[int, str] = {}
         self.seniority: dict[str, int] = {}
         self.clock = 0.0
-        self.wall = 1_700_000_000.0
         self.feed = SinkFeed(
             self,
             load=self.load,
@@ -45,7 +44,6 @@ class Rig:
             post=lambda work, *args: work(*args),
             seniority=self.seniority.get,
             clock=lambda: self.clock,
-            wall=lambda: self.wall,
             log=self.report,
         )
 
@@ -431,24 +429,27 @@ def test_a_strict_sink_loses_nothing_and_keeps_the_order_of_each_key() -> None:
             assert rows == sorted(row for row in taken if taken[row] == key), (seed, key)
 
 
-def test_a_message_waits_for_its_time() -> None:
-    """By the wall clock, which may be set meanwhile; its key keeps its order, other keys go on."""
-    rig = Rig()
-    rig.turn(0)
-    rig.commit(1, topic="later")
-    rig.answer(1, 0)
-    rig.turn(0)
-    early = Outgoing(2, "mqtt", "later", b"{}", not_before=rig.wall + 3600)
-    rig.disk[2] = early
-    rig.feed.add([early], "d")
-    rig.commit(3, topic="later")
-    rig.commit(4, topic="now")
-    assert rig.sent == [1, 4]
-    assert not rig.feed.complete
-    for _ in range(2):
-        rig.turn(MAX_EARLY_S)
-    assert rig.sent == [1, 4]
-    rig.wall += 3600
-    for _ in range(2):
-        rig.turn(2 * MAX_EARLY_S)
-    assert rig.sent == [1, 4, 2, 3]
+def test_a_held_message_is_handed_on_when_it_was_released() -> None:
+    """Not when it is committed; its row may be before those that were read meanwhile."""
+    rig = Later()
+    rig.feed.turn(0)
+    rig.catch_up()
+    held = Outgoing(1, "mqtt", "later", b"{}", not_before=17.0)
+    rig.feed.add([held], "d")
+    rig.commit(2, topic="now")
+    rig.catch_up()
+    assert rig.sent == [2]
+    assert rig.feed.complete
+    rig.feed.wake()
+    rig.feed.turn(1)
+    rig.disk[1], rig.devices[1] = replace(held, not_before=0.0), "d"
+    rig.feed.wake()  # while rows are being read that do not have it yet
+    rig.slow = True
+    rig.catch_up()
+    rig.disk.pop(1)
+    rig.feed.loaded({}, [], 0)
+    rig.disk[1] = replace(held, not_before=0.0)
+    rig.slow = False
+    rig.turn(2)
+    rig.catch_up()
+    assert rig.sent == [2, 1]

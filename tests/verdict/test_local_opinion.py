@@ -19,8 +19,10 @@ def test_the_highest_score_names_the_kind() -> None:
     opinion = opine([(reading(), score(1.2, Kind.NOISE)), (reading(30), score(2.0, Kind.SPIKE))])
     assert (opinion.status, opinion.kind, opinion.severity) == (Status.ANOMALY, Kind.SPIKE, Severity.WARNING)
     assert [item.ref for item in opinion.evidence] == ["r2", "r1"]
-    usual = "usual at this time is 19 to 21 degC"
-    assert opinion.summary == f"temperature 30 degC stands out from its neighbours; {usual} (2 readings)."
+    assert opinion.summary == (
+        "temperature 30 degC stands out from its neighbours;"
+        " usual at this time is 19 to 21 degC (2 readings)."
+    )
 
 
 def test_critical_from_three_or_a_limit() -> None:

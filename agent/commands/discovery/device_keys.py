@@ -10,7 +10,7 @@ from typing import Any
 from agent.decode.key_roles import is_identity, is_no_value
 
 MAX_KEYS = 16
-MAX_TEXTS = 64  # texts of one key; more of them are no devices of one topic
+MAX_TEXTS = 64  # texts of one key that can be devices of one topic
 MAX_ROWS = 512
 
 _KEY = re.compile(r"[A-Za-z_][\w-]{0,31}")
@@ -30,7 +30,7 @@ _PARENTS = frozenset({"device", "dev", "sensor", "node", "station", "meter", "th
 class _Kind(IntEnum):
     OWN = 0  # an address or a serial number
     ID = 1  # an id that could be one of the message: only if it repeats
-    MODEL = 2  # beside an id: two models may have the same one
+    MODEL = 2  # in addition to an id: two models may have the same one
     NAME = 3  # where there is no id
 
 
@@ -61,7 +61,7 @@ class DeviceKeys:
     rows: set[tuple[tuple[str, str], ...]] = field(default_factory=set)
 
     def note(self, value: Mapping[str, Any], unread: AbstractSet[str]) -> None:
-        """Take one payload that has readings; ``unread`` names its texts that are no part of a metric."""
+        """Take one payload that has readings; ``unread`` names its texts outside all metrics."""
         self.messages += 1
         found = [one for one in _scalars(value) if not unread.isdisjoint(one[0].split("."))][:MAX_KEYS]
         for path, text in found:

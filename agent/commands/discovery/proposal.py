@@ -145,7 +145,9 @@ def _availability(source: Proposed, facts: Iterable[TopicFacts]) -> dict[str, An
     named = [
         place for place, level in enumerate(levels) if level.startswith("{") and level != f"{{{METRIC}}}"
     ]
-    if source.device is not None or has_layout(source.format):
+    if has_layout(source.format):
+        named = [place for place in named if place == 0]  # the device; the family names the rest
+    if source.device is not None or (has_layout(source.format) and not named):
         return None
     front = levels[: named[-1] + 1] if named else levels
     found: dict[str, list[TopicFacts]] = defaultdict(list)

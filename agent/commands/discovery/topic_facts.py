@@ -1,7 +1,6 @@
 """Facts of each topic: family, readings, words, states, errors."""
 
 import json
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -29,6 +28,8 @@ NEVER: Final = {
     "homeassistant/#": "discovery of Home Assistant",
     f"{OWN_ROOT}/#": "published by an edge agent",
 }
+#: Reasons of a topic that may carry a value later.
+_AT_PRESENT = {Skip.NULL, Skip.EMPTY, Skip.NO_VALUE, Skip.NOT_FINITE, Skip.SENTINEL, Skip.UNKNOWN_ALIAS}
 _COMMANDS = frozenset({"set", "get", "cmnd", "cmd", "command", "commands", "request"})
 _STATES = {
     "online": True, "offline": False, "connected": True, "disconnected": False, "alive": True, "dead": False,
@@ -109,7 +110,7 @@ def _moved(found: Mapping[str, TopicFacts]) -> list[SourceSpec]:
         place: Elsewhere | None = getattr(decoder, "elsewhere", None)
         if place is None:
             continue
-        marked = (re.fullmatch(place.mark, one.name) for one in found.values() if one.family != family)
+        marked = (place.mark.fullmatch(one.name) for one in found.values() if one.family != family)
         for base in dict.fromkeys(mark[1] for mark in marked if mark is not None):
             inside = [one for one in found.values() if one.name.startswith(f"{base}/")]
             if {one.family for one in inside if has_layout(one.family)} <= {family}:
@@ -175,7 +176,9 @@ def _note(facts: TopicFacts, decoded: Decoded, message: Message) -> None:
     facts.readings += len(decoded.readings)
     facts.bare = facts.bare and all(reading.metric == VALUE for reading in decoded.readings)
     why = "" if decoded.readings else _why(decoded)
-    facts.told += bool(decoded.online is not None or decoded.states or (decoded.heard and why == "no value"))
+    reasons = {one.why for one in decoded.skipped}
+    quiet = decoded.heard and (why == "no value" or (reasons and reasons <= _AT_PRESENT))
+    facts.told += bool(decoded.online is not None or decoded.states or quiet)
     _note_words(facts, decoded.skipped)
     if isinstance(value, dict) and decoded.readings and decoded.family == GENERIC:
         facts.keys.note(value, {one.name.rpartition(".")[2] for one in decoded.skipped})

@@ -19,7 +19,7 @@ from agent.config.load import load
 from agent.config.reference import agent_yaml
 from agent.config.sections import AgentSettings
 from agent.decode.families import formats
-from agent.decode.family import Note
+from agent.decode.family import Note, Skip
 from agent.mqtt.settings import MqttSettings
 
 SYSTEM_STATE = Path("/var/lib/edge-agent")
@@ -114,6 +114,8 @@ def _sources(result: Result) -> Iterator[str]:
         yield from (f"    {line}" for line in others)
         if one.notes[Note.TIME_WITHOUT_ZONE]:
             yield f"  #  time: {{zone: {flow(_zone())}}}  # its times name no zone: receipt counts instead"
+        if one.skipped[Skip.UNKNOWN_ALIAS]:
+            yield "  #  request_rebirth: true  # its values have no name until a node is born again"
         if one.words:
             words = sorted({word for texts in one.words.values() for word in texts})[:MAX_NAMED]
             values = ", ".join(f"{flow(word)}: {place}" for place, word in enumerate(words))

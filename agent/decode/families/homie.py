@@ -4,6 +4,7 @@ https://github.com/homieiot/convention. Units, types and children come in retain
 keeps a bounded number of them.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -27,7 +28,9 @@ class Homie(JsonFamily):
     """Decoder of Homie. The device is the Homie device, a metric is ``<node>.<property>``."""
 
     topics: ClassVar[tuple[str, ...]] = ("homie/#",)
-    elsewhere: ClassVar[Elsewhere] = Elsewhere(r"([^/]+)/(?:[^/]+/\$homie|5/[^/]+/\$description)", "#")
+    elsewhere: ClassVar[Elsewhere] = Elsewhere(
+        re.compile(r"\A([^/]+)/(?:[^/]+/\$homie|5/[^/]+/\$description)"), "#"
+    )
 
     def __init__(self, *, limits: DecodeLimits, max_future_skew_s: float) -> None:
         super().__init__(limits=limits, max_future_skew_s=max_future_skew_s)

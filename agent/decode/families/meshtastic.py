@@ -3,6 +3,7 @@
 https://meshtastic.org/docs/software/integrations/mqtt/.
 """
 
+import re
 from typing import Any, ClassVar
 
 from agent.decode.device_ids import device_of, identity
@@ -19,7 +20,7 @@ class Meshtastic(JsonFamily):
     """Decoder of Meshtastic. A packet that several gateways pass on is read once."""
 
     topics: ClassVar[tuple[str, ...]] = ("msh/#",)
-    elsewhere: ClassVar[Elsewhere] = Elsewhere(r"(.+)/2/(?:json|e)/[^/]+/![0-9a-f]{8}", "#")
+    elsewhere: ClassVar[Elsewhere] = Elsewhere(re.compile(r"\A(.+)/2/(?:json|e)/[^/]+/![0-9a-f]{8}"), "#")
     DROPPED = frozenset({"time"})
     UNITS: ClassVar[dict[str, str]] = {
         "battery_level": "%", "voltage": "V", "channel_utilization": "%", "air_util_tx": "%",

@@ -36,7 +36,7 @@ class OpenDtu(JsonFamily):
 
     topics: ClassVar[tuple[str, ...]] = ("solar/#", "inverter/#", "+/solar/#")
     elsewhere: ClassVar[Elsewhere] = Elsewhere(
-        r"(.+)/[^/]+/status/(?:producing|reachable)", "{device}/{metric+}"
+        re.compile(r"\A(.+)/[^/]+/status/(?:producing|reachable)"), "{device}/{metric+}"
     )
     DROPPED = _NO_VALUES
     UNITS: ClassVar[dict[str, str]] = {

@@ -3,6 +3,7 @@
 Topics and payloads: https://www.zigbee2mqtt.io/guide/usage/mqtt_topics_and_messages.html
 """
 
+import re
 from typing import ClassVar
 
 from agent.decode.device_ids import device_of
@@ -18,7 +19,9 @@ class Zigbee2Mqtt(JsonFamily):
     """Decoder of zigbee2mqtt; under another base topic the source has to name the device."""
 
     topics: ClassVar[tuple[str, ...]] = ("zigbee2mqtt/#",)
-    elsewhere: ClassVar[Elsewhere] = Elsewhere(r"(.+)/bridge/(?:info|devices|groups|logging)", "{device+}")
+    elsewhere: ClassVar[Elsewhere] = Elsewhere(
+        re.compile(r"\A(.+)/bridge/(?:info|devices|groups|logging)"), "{device+}"
+    )
     DROPPED = frozenset({
         "last_seen", "update", "update_available", "device", "elapsed", "color_mode", "color_options",
         "ieee_address", "network_address", "software_build_id", "date_code", "action_transaction_time",

@@ -1,0 +1,148 @@
+"""One HTTP POST, bounded in time and size; its status as an answer.
+
+A redirect is not followed: its target was not configured, and would get the token.
+"""
+
+import http.client
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from pathlib import Path
+from threading import Timer
+from urllib.parse import urlsplit
+
+from agent.sinks.sink import Answer, Delivered, Refused, Retry
+from agent.sinks.worker import ReceiverError
+
+CONNECT_S, TOTAL_S = 10.0, 30.0
+MAX_REPLY = 65_536
+_BUSY = frozenset({408, 425, 429})
+_REMEDIES = {
+    401: "correct the token in token_file, or give one",
+    403: "allow this token to send there",
+    404: "correct the address",
+    405: "correct the address: it takes no POST",
+    410: "the receiver is gone: correct the address, or remove this sink",
+    413: "the receiver takes no message of this size",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpPost:
+    """Posts to one address, which is read again for each message.
+
+    ``address`` and ``token`` raise :class:`ReceiverError` where their file cannot be read.
+    """
+
+    address: Callable[[], str]
+    token: Callable[[], str | None]
+    headers: Mapping[str, str]
+    ca_file: Path | None
+
+    def post(self, body: bytes, headers: Mapping[str, str], *, path: str | None = None) -> Answer:
+        """Post ``body``; ``path`` takes the place of the address's own."""
+        try:
+            url, token = self.address(), self.token()
+            connection = self._connection(url)
+        except ReceiverError as error:
+            return Refused(reason=str(error), remedy=error.remedy)
+        sent = {**self.headers, **headers}
+        if token is not None:
+            sent["Authorization"] = f"Bearer {token}"
+        limit = Timer(TOTAL_S, self._abort, (connection,))
+        limit.daemon = True
+        limit.start()
+        try:
+            connection.request("POST", _target(url) if path is None else path, body, sent)
+            reply = connection.getresponse()
+            reply.read(MAX_REPLY)
+            return _answer(reply.status, reply.headers.get("Retry-After"))
+        except ssl.SSLCertVerificationError as error:
+            return Refused(
+                reason=f"TLS: {error.verify_message}", remedy="set ca_file, or correct the address"
+            )
+        except (OSError, http.client.HTTPException) as error:
+            return Retry(after_s=0.0, reason=words(error))
+        finally:
+            limit.cancel()
+            connection.close()
+
+    def probe(self) -> str:
+        """Connect, with TLS where the address asks for it, and send nothing."""
+        url = self.address()
+        self.token()
+        connection = self._connection(url)
+        try:
+            connection.connect()
+        except OSError as error:
+            raise ReceiverError(
+                f"{connection.host}:{connection.port}: {words(error)}", "correct the address, or the network"
+            ) from None
+        finally:
+            connection.close()
+        return f"{connection.host}:{connection.port} can be reached"
+
+    def _connection(self, url: str) -> http.client.HTTPConnection:
+        parts = urlsplit(url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ReceiverError("the address is not one of HTTP", "write https://host/path into url_file")
+        if parts.scheme == "http":
+            return http.client.HTTPConnection(parts.hostname, parts.port, timeout=CONNECT_S)
+        context = ssl.create_default_context(cafile=self.ca_file)
+        return http.client.HTTPSConnection(parts.hostname, parts.port, timeout=CONNECT_S, context=context)
+
+    @staticmethod
+    def _abort(connection: http.client.HTTPConnection) -> None:
+        """End a connection whose receiver answers byte by byte."""
+        with suppress(OSError):
+            if connection.sock is not None:
+                connection.sock.shutdown(2)
+
+
+def words(error: Exception) -> str:
+    """Return an error of the network in words that repeat neither a reply nor an address."""
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS: {error.reason or 'failed'}"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    return f"no valid answer ({type(error).__name__})"
+
+
+def _target(url: str) -> str:
+    parts = urlsplit(url)
+    path = parts.path or "/"
+    return f"{path}?{parts.query}" if parts.query else path
+
+
+def _answer(status: int, retry_after: str | None) -> Answer:
+    if 200 <= status < 300:  # noqa: PLR2004 - of HTTP
+        return Delivered()
+    with suppress(ValueError):
+        said = f"HTTP {status} {HTTPStatus(status).phrase}"
+        if status in _BUSY or status >= 500:  # noqa: PLR2004 - of HTTP
+            return Retry(after_s=_pause(retry_after), reason=said)
+        if 300 <= status < 400:  # noqa: PLR2004 - of HTTP
+            return Refused(reason=said, remedy="write the address that it leads to", code=status)
+        return Refused(
+            reason=said, remedy=_REMEDIES.get(status, "correct the address or the receiver"), code=status
+        )
+    if status >= 500:  # noqa: PLR2004 - of HTTP
+        return Retry(after_s=_pause(retry_after), reason=f"HTTP {status}")
+    return Refused(reason=f"HTTP {status}", remedy="correct the address or the receiver", code=status)
+
+
+def _pause(retry_after: str | None) -> float:
+    """Return the seconds of ``Retry-After``, which may be a date; 0 where it has none."""
+    text = (retry_after or "").strip()
+    if text.isascii() and text.isdecimal():
+        return float(text[:9])
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+    except (ValueError, OverflowError):
+        return 0.0

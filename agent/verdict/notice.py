@@ -1,0 +1,253 @@
+"""Notices to people: content, urgency and time. Pure."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta, tzinfo
+from hashlib import blake2b
+from typing import Any
+
+from agent.domain.records import Finding, FindingEvent, FindingState, Kind, Severity, Verdict
+from agent.verdict.encode import iso
+from agent.verdict.verdict import clean
+
+SCHEMA = 1
+HOUR_S, DAY_S = 3600.0, 86_400.0
+MAX_DEVICE, MAX_LINES, MAX_ITEMS = 64, 20, 200
+#: Keys of rows that are of no finding: neither counts among the notices of an hour.
+SUMMARY, DIGEST = "=summary", "=digest"
+RANK = {severity: place for place, severity in enumerate(Severity)}
+
+Notice = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoticeRules:
+    """When notices may go out; minutes are those of the local day.
+
+    ``quiet`` is begin and end; the end may be on the next day. ``zone`` None is the machine's.
+    """
+
+    max_per_hour: int = 20
+    settle_s: float = 60.0
+    quiet: tuple[int, int] | None = None
+    digest: int | None = None
+    zone: tzinfo | None = None
+
+    def held_s(self, wall: float, severity: Severity, *, wait_s: float) -> float:
+        """Return for how long a notice is held that would wait ``wait_s``: longer in quiet hours."""
+        if severity is Severity.CRITICAL or self.quiet is None:
+            return wait_s
+        begin, end = self.quiet
+        at = _local(wall + wait_s, self.zone)
+        minute = at.hour * 60 + at.minute
+        inside = begin <= minute < end if begin < end else minute >= begin or minute < end
+        if not inside:
+            return wait_s
+        over = _at_minute(at, end)
+        if over <= at:
+            over = _at_minute(at + timedelta(days=1), end)
+        return max(wait_s, over.timestamp() - wall)
+
+    def digest_day(self, wall: float) -> str | None:
+        """Return the local day whose digest is due, the last one whose time has come, or None."""
+        if self.digest is None:
+            return None
+        now = _local(wall, self.zone)
+        due = _at_minute(now, self.digest)
+        return (now if due <= now else now - timedelta(days=1)).date().isoformat()
+
+    def next_digest_s(self, wall: float) -> float | None:
+        """Return in how many seconds the next digest is due."""
+        if self.digest is None:
+            return None
+        now = _local(wall, self.zone)
+        due = _at_minute(now, self.digest)
+        if due <= now:
+            due = _at_minute(now + timedelta(days=1), self.digest)
+        return due.timestamp() - wall
+
+    def clock_words(self, wall: float) -> str:
+        """Return a time for people: local, to the minute."""
+        return f"{_local(wall, self.zone):%Y-%m-%d %H:%M}"
+
+
+def _local(wall: float, zone: tzinfo | None) -> datetime:
+    try:
+        return datetime.fromtimestamp(wall, zone)
+    except (ValueError, OverflowError, OSError):
+        return datetime.fromtimestamp(0, zone)
+
+
+def _at_minute(day: datetime, minute: int) -> datetime:
+    return day.replace(hour=minute // 60, minute=minute % 60, second=0, microsecond=0, fold=0)
+
+
+# ---------------------------------------------------------------------------------- what happened
+
+
+def is_wanted(finding: Finding, before: Finding | None, clock: float) -> bool:
+    """Return whether people want notices of a finding; ``before``: as it was before the verdict."""
+    return not (finding.maintenance or (before or finding).state_at(clock) is not FindingState.OPEN)
+
+
+def key_of(finding: Finding) -> str:
+    """Return the key of a finding's notices, which keep their order."""
+    return finding.id
+
+
+def news(change: FindingEvent | None, finding: Finding, before: Finding | None) -> FindingEvent | None:
+    """Return the change that is worth a notice: an opening, a higher severity, an end.
+
+    A finding that outlasts the maintenance of its device is news as well.
+    """
+    if before is None or change is FindingEvent.CLEARED:
+        return change
+    if before.maintenance and not finding.maintenance:
+        return FindingEvent.UPDATED
+    return change if RANK[finding.severity] > RANK[before.severity] else None
+
+
+def at_once(verdict: Verdict) -> bool:
+    """Return whether a notice does not wait for others of its cause."""
+    return verdict.kind is Kind.OUT_OF_RANGE
+
+
+# ------------------------------------------------------------------------------------- its content
+
+
+def of_finding(
+    change: FindingEvent,
+    finding: Finding,
+    verdict: Verdict,
+    *,
+    since: str,
+    link: str | None = None,
+) -> Notice:
+    """Return the notice of a change; ``since`` is the local time of the finding's opening, in words."""
+    over = change is FindingEvent.CLEARED
+    name = clean(finding.device)[:MAX_DEVICE]
+    title = f"Over: {name}" if over else f"{finding.severity.capitalize()}: {name}"
+    advice = finding.kind.traits.advice
+    lines = [verdict.summary]
+    if not over and advice:
+        lines.append(advice)
+    lines.append(f"Since {since}. Finding {finding.id} of agent {verdict.agent}.")
+    return {
+        "schema": SCHEMA,
+        "id": identity("finding", verdict.id),
+        "agent": verdict.agent,
+        "type": "finding",
+        "event": change,
+        "severity": finding.severity,
+        "title": title,
+        "text": "\n".join(lines),
+        "device": finding.device,
+        "kind": finding.kind,
+        "finding_id": finding.id,
+        "verdict_id": verdict.id,
+        "at": iso(verdict.created),
+        "link": link,
+    }
+
+
+def item_of(notice: Mapping[str, Any]) -> Notice:
+    """Return the part of a notice that a summary lists."""
+    return {key: notice[key] for key in ("event", "severity", "title", "device", "kind", "finding_id")}
+
+
+def summarise(sink: str, items: Sequence[Notice], more: int, *, agent: str, at: float) -> Notice:
+    """Return one notice in place of many, the worst of them listed; ``more`` were not kept."""
+    worst = sorted(items, key=lambda one: -RANK[Severity(one["severity"])])
+    kept = worst[:MAX_ITEMS]
+    more += len(worst) - len(kept)
+    total = len(kept) + more
+    counts = Counter(one["severity"] for one in kept)
+    lines = [f"{one['title']} ({one['kind']})" for one in kept[:MAX_LINES]]
+    if total > len(lines):
+        lines.append(f"and {total - len(lines)} more")
+    ids = [f"{one['finding_id']} {one['event']}" for one in kept]
+    return {
+        "schema": SCHEMA,
+        "id": identity("summary", sink, *ids, str(more)),
+        "agent": agent,
+        "type": "summary",
+        "event": None,
+        "severity": kept[0]["severity"],
+        "title": f"{total} more notices" if total != 1 else "1 more notice",
+        "text": "\n".join(
+            (f"Beyond notify.max_per_hour: {_counted(counts)}.", *lines, f"From agent {agent}.")
+        ),
+        "count": total,
+        "notices": kept,
+        "more": more,
+        "at": iso(at),
+        "link": None,
+    }
+
+
+def digest_of(
+    day: str,
+    open_now: Sequence[tuple[str, str, str, str]],
+    *,
+    opened: int,
+    cleared: int,
+    agent: str,
+    at: float,
+    link: str | None = None,
+) -> Notice:
+    """Return the digest of a day; an open finding is its device, kind, severity and since when, in words."""
+    worst = sorted(open_now, key=lambda one: -RANK[Severity(one[2])])
+    counts = Counter(severity for _, _, severity, _ in worst)
+    lines = [
+        f"{severity}: {clean(device)[:MAX_DEVICE]}, {kind}, since {since}"
+        for device, kind, severity, since in worst[:MAX_LINES]
+    ]
+    if len(worst) > len(lines):
+        lines.append(f"and {len(worst) - len(lines)} more")
+    state = f"Open: {_counted(counts)}" if worst else "Nothing is open"
+    return {
+        "schema": SCHEMA,
+        "id": identity("digest", agent, day),
+        "agent": agent,
+        "type": "digest",
+        "event": None,
+        "severity": worst[0][2] if worst else Severity.INFO,
+        "title": f"Digest of {agent}: {len(worst)} open" if worst else f"Digest of {agent}: all is well",
+        "text": "\n".join((f"{state}. In the last 24 h {opened} opened, {cleared} cleared.", *lines)),
+        "open": len(worst),
+        "opened": opened,
+        "cleared": cleared,
+        "at": iso(at),
+        "link": link,
+    }
+
+
+def trial_of(sink: str, *, agent: str, at: float) -> Notice:
+    """Return the notice of `edge-agent notify test`; its severity passes every sink."""
+    return {
+        "schema": SCHEMA,
+        "id": identity("test", agent, sink, repr(at)),
+        "agent": agent,
+        "type": "test",
+        "event": None,
+        "severity": Severity.INFO,
+        "title": f"Test of agent {agent}",
+        "text": f"Notices of agent {agent} reach you through the sink {sink}.",
+        "at": iso(at),
+        "link": None,
+    }
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{counts[one]} {one}" for one in reversed(Severity) if counts.get(one))
+
+
+def identity(*parts: str) -> str:
+    """Return an id that is the same whenever it is made of the same parts."""
+    return blake2b("\0".join(parts).encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
+
+
+def worst_of(severities: Iterable[str]) -> Severity:
+    """Return the highest of some severities."""
+    return max(map(Severity, severities), key=RANK.__getitem__)

@@ -1,0 +1,285 @@
+"""Held notices are released, as many as an hour allows, the rest as a summary."""
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import pytest
+
+from agent.domain.records import Severity
+from agent.journal import notices as rows_of
+from agent.journal.notices import Released, message_of
+from agent.journal.outbox import Outbox
+from agent.journal.schema import migrate
+from agent.verdict.notice import DIGEST, SUMMARY, Notice, NoticeRules
+
+NOON = 1_700_000_000.0 - 1_700_000_000.0 % 86_400 + 43_200  # of the zone UTC
+SINK = "ops"
+
+
+@dataclass
+class Rig:
+    """The outbox over tables in memory; agent time and wall clock are one."""
+
+    connection: sqlite3.Connection
+    now: float = NOON
+
+    def __post_init__(self) -> None:
+        self.outbox = Outbox(self.connection, lambda: self.now)
+
+    def hold(
+        self,
+        key: str,
+        *,
+        severity: Severity = Severity.WARNING,
+        event: str = "opened",
+        wait_s: float = 0.0,
+        follows: bool = False,
+    ) -> None:
+        notice: Notice = {
+            "id": f"{key}-{event}-{severity}", "agent": "gw1", "type": "finding", "event": event,
+            "severity": severity, "title": f"{severity}: {key}", "text": "t", "device": key, "kind": "spike",
+            "finding_id": key, "at": "2026-01-01T00:00:00.000Z", "link": None,
+        }  # fmt: skip
+        message = message_of(notice, SINK, key, not_before=self.now + wait_s, follows=follows)
+        self.outbox.notices.hold(message, verdict="v", device=key)
+
+    def release(self, **rules: object) -> Released:
+        return self.outbox.notices.release(SINK, replace(NoticeRules(), **rules), wall=self.now)  # type: ignore[arg-type]
+
+    def waiting(self) -> list[str]:
+        """Return the keys that may be sent, in their order."""
+        return [one.key for one in self.outbox.pending(SINK, after=0, limit=10**6)[0]]
+
+    def deliver(self) -> list[Notice]:
+        """Deliver what may be sent; return its content."""
+        found = self.outbox.pending(SINK, after=0, limit=10**6)[0]
+        self.outbox.finish([one.outbox_id for one in found])
+        return [json.loads(one.payload) for one in found]
+
+    def held(self) -> list[str]:
+        return [
+            key
+            for (key,) in self.connection.execute("SELECT key FROM outbox WHERE not_before > 0 ORDER BY id")
+        ]
+
+
+@pytest.fixture
+def rig() -> Iterator[Rig]:
+    """An empty outbox."""
+    connection = sqlite3.connect(":memory:")
+    migrate(connection, version=0)
+    yield Rig(connection)
+    connection.close()
+
+
+def test_a_notice_is_held_until_its_time(rig: Rig) -> None:
+    """And the answer has the time of the next look."""
+    rig.hold("a", wait_s=60.0)
+    assert rig.release() == Released(due=NOON + 60.0)
+    assert rig.waiting() == []
+    rig.now += 60.0
+    assert rig.release() == Released(rows=1)
+    assert rig.release() == Released()
+    assert [one["id"] for one in rig.deliver()] == ["a-opened-warning"]
+
+
+def test_a_held_notice_is_replaced_by_the_next_of_its_key(rig: Rig) -> None:
+    """At the earlier of both times; a released one is never changed."""
+    rig.hold("a", wait_s=60.0)
+    rig.hold("a", severity=Severity.CRITICAL, event="updated")
+    rig.release()
+    rig.hold("a", event="cleared", severity=Severity.CRITICAL)
+    assert [one["event"] for one in rig.deliver()] == ["updated"]
+    rig.release()
+    assert [one["event"] for one in rig.deliver()] == ["cleared"]
+
+
+def test_an_end_that_nobody_asked_for_only_amends_what_is_held(rig: Rig) -> None:
+    """After a quiet night people read that it is over already, in one notice."""
+    rig.hold("a", event="cleared", follows=True)
+    assert rig.held() == []
+    rig.hold("a", wait_s=60.0)
+    rig.hold("a", event="cleared", wait_s=90.0, follows=True)
+    rig.now += 60.0
+    rig.release()
+    assert [one["event"] for one in rig.deliver()] == ["cleared"]
+
+
+def test_what_a_person_knows_is_withdrawn(rig: Rig) -> None:
+    """From the held notices and from a summary that waits."""
+    for key in ("a", "b", "c"):
+        rig.hold(key)
+    rig.release(max_per_hour=1)
+    rig.hold("d", wait_s=60.0)
+    for key in ("b", "d"):
+        rig.outbox.notices.withdraw(key)
+    rig.now += 3600.0
+    rig.release(max_per_hour=1)
+    own, summary = rig.deliver()
+    assert own["finding_id"] == "a"
+    assert [one["finding_id"] for one in summary["notices"]] == ["c"]
+
+
+def test_an_hour_has_so_many_notices_and_one_summary(rig: Rig) -> None:
+    """None is lost: the summary lists the rest, the worst first."""
+    told: list[Notice] = []
+    for minute in range(60):
+        rig.hold(f"d{minute}", severity=Severity.WARNING)
+        rig.release(max_per_hour=5)
+        told += rig.deliver()
+        rig.now += 60.0
+    assert [one["type"] for one in told] == ["finding"] * 5
+    rig.release(max_per_hour=5)
+    (summary,) = rig.deliver()
+    assert (summary["type"], summary["count"]) == ("summary", 55)
+    assert {one["finding_id"] for one in (*told, *summary["notices"])} == {f"d{n}" for n in range(60)}
+    assert rig.held() == []
+
+
+def test_no_hour_has_more_however_notices_come(rig: Rig) -> None:
+    """Counted in each span of an hour, also after one in which the sink was away; one summary an hour."""
+    at: list[tuple[float, str]] = []
+    expected, found = set(), set()
+    for minute in range(60 * 8):
+        if minute % 4 == 0:
+            rig.hold(f"d{minute}")
+            expected.add(f"d{minute}")
+        rig.release(max_per_hour=6)
+        if not 100 <= minute < 200:
+            for one in rig.deliver():
+                at.append((rig.now, one["type"]))
+                items = one.get("notices", [one])
+                found |= {item["finding_id"] for item in items}
+        rig.now += 60.0
+    for begin, _ in at:
+        hour = [kind for moment, kind in at if begin <= moment < begin + 3600.0]
+        assert hour.count("finding") <= 6
+        assert hour.count("summary") <= 2
+    rig.now += 3600.0
+    rig.release(max_per_hour=6)
+    for one in rig.deliver():
+        found |= {item["finding_id"] for item in one.get("notices", [one])}
+    assert found == expected
+
+
+def test_of_many_the_critical_ones_go_first(rig: Rig) -> None:
+    """And the first one beyond the limit brings the summary forward, at most once an hour."""
+    for key in ("a", "b", "c"):
+        rig.hold(key)
+    rig.hold("hot", severity=Severity.CRITICAL)
+    rig.release(max_per_hour=2)
+    assert rig.waiting() == ["a", "hot"]
+    rig.deliver()
+    rig.now += 60.0
+    rig.hold("fire", severity=Severity.CRITICAL)
+    assert rig.release(max_per_hour=2).due == rig.now + 60.0
+    rig.now += 60.0
+    rig.release(max_per_hour=2)
+    (summary,) = rig.deliver()
+    assert summary["notices"][0]["finding_id"] == "fire"
+    rig.hold("smoke", severity=Severity.CRITICAL)
+    due = rig.release(max_per_hour=2).due
+    assert due is not None
+    assert due - rig.now > 3000.0
+
+
+def test_a_change_of_a_folded_finding_stays_in_the_summary(rig: Rig) -> None:
+    """Unless it has become worse: then it is a notice of its own again."""
+    for key in ("a", "b", "c"):
+        rig.hold(key)
+    rig.release(max_per_hour=1)
+    rig.hold("b", event="cleared", follows=True)
+    rig.hold("c", event="updated", severity=Severity.CRITICAL)
+    assert rig.held() == [SUMMARY, "c"]
+    rig.deliver()
+    rig.now += 3600.0
+    rig.release(max_per_hour=5)
+    summary, own = rig.deliver()
+    assert [(one["finding_id"], one["event"]) for one in summary["notices"]] == [("b", "cleared")]
+    assert own["severity"] == "critical"
+
+
+def test_a_sink_that_is_away_gets_no_flood_when_it_is_back(rig: Rig) -> None:
+    """Rows that were released and not delivered count, so that hours do not pile up."""
+    for hour in range(5):
+        for number in range(10):
+            rig.hold(f"d{hour}.{number}")
+        rig.release(max_per_hour=3)
+        rig.now += 3600.0
+    rig.release(max_per_hour=3)
+    back = rig.deliver()
+    assert [one["type"] for one in back] == ["finding"] * 3 + ["summary"]
+    rig.now += 3600.0
+    rig.release(max_per_hour=3)
+    back += rig.deliver()
+    assert [one["type"] for one in back[4:]] == ["summary"]
+    assert len({item["finding_id"] for one in back for item in one.get("notices", [one])}) == 50
+
+
+def test_failing_notices_wait_for_the_end_of_quiet_hours(rig: Rig) -> None:
+    """A sink that comes back at night gets what is critical."""
+    from zoneinfo import ZoneInfo  # noqa: PLC0415
+
+    rules = {"quiet": (22 * 60, 7 * 60), "zone": ZoneInfo("UTC")}
+    rig.now = NOON + 9.9 * 3600
+    rig.hold("a")
+    rig.hold("b", severity=Severity.CRITICAL)
+    rig.release(**rules)
+    for one in rig.outbox.pending(SINK, after=0, limit=9)[0]:
+        rig.outbox.fail(one.outbox_id, "away")
+    rig.now = NOON + 11 * 3600
+    assert rig.release(**rules).due == NOON + 19 * 3600
+    assert rig.waiting() == ["b"]
+    rig.now = NOON + 19 * 3600
+    rig.release(**rules)
+    assert sorted(rig.waiting()) == ["a", "b"]
+
+
+def test_beyond_the_bound_the_oldest_are_given_up(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They stay for the user to see."""
+    monkeypatch.setattr(rows_of, "MAX_WAITING", 5)
+    for number in range(8):
+        rig.hold(f"d{number}", wait_s=9.0)
+    assert rig.release().given_up == 3
+    assert rig.connection.execute("SELECT key FROM outbox WHERE given_up = 1").fetchall() == [
+        ("d0",), ("d1",), ("d2",)
+    ]  # fmt: skip
+    assert rig.release().given_up == 0
+
+
+def test_a_digest_comes_once_a_day(rig: Rig) -> None:
+    """The first one is the next day's; a start after its time makes up for it, once."""
+    from zoneinfo import ZoneInfo  # noqa: PLC0415
+
+    rules = NoticeRules(digest=7 * 60 + 30, zone=ZoneInfo("UTC"))
+
+    def look() -> float | None:
+        due = rig.outbox.notices.digest([SINK], rules, agent="gw1", wall=rig.now)
+        rig.outbox.notices.release(SINK, rules, wall=rig.now)
+        return due
+
+    assert look() == NOON + 19.5 * 3600
+    assert rig.waiting() == []
+    rig.connection.execute(
+        "INSERT INTO findings(id, device, kind, severity, opened, last_reviewed, normal_streak, verdicts,"
+        " cleared, clock) VALUES ('f','d1','spike','critical',?,?,0,1,0,?)",
+        (rig.now, rig.now, rig.now),
+    )
+    rig.now = NOON + 21 * 3600
+    for _ in range(3):
+        look()
+    assert rig.waiting() == [DIGEST]
+    (digest,) = rig.deliver()
+    assert (digest["type"], digest["open"], digest["opened"]) == ("digest", 1, 1)
+    assert "critical: d1, spike, since 20" in digest["text"]
+    look()
+    assert rig.waiting() == []
+
+
+def test_order_of_the_wall_clock_does_not_matter(rig: Rig) -> None:
+    """A wall clock that is set back holds nothing for longer: holding is agent time."""
+    rig.hold("a", wait_s=60.0)
+    rig.now += 60.0
+    assert rig.outbox.notices.release(SINK, NoticeRules(), wall=0.0).rows == 1

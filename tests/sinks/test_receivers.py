@@ -1,0 +1,301 @@
+"""Webhook, ntfy, mail and Apprise against real servers."""
+
+import hashlib
+import hmac
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.config.checks import is_loopback
+from agent.domain.messages import Outgoing
+from agent.domain.records import AgentError
+from agent.sinks import Answer, Delivered, Refused, Retry
+from agent.sinks.receivers import receiver_of
+from agent.sinks.settings import SinkSettings
+from agent.sinks.worker import MAX_PAUSE_S, NoticeReceiver, NoticeSink, ReceiverError
+from agent.verdict.encode import encode
+from tests.support.notice_receivers import HttpReceiver, Mailbox
+from tests.support.waiting import wait_for
+
+NOTICE = {
+    "schema": 1, "id": "n1", "agent": "gw1", "type": "finding", "event": "opened", "severity": "critical",
+    "title": "Critical: Kühlung\N{SNOWFLAKE}", "text": "It is warm.\n.\nCheck it.", "device": "f1",
+    "kind": "spike", "finding_id": "f", "at": "2026-11-27T17:07:38.000Z", "link": "https://page.example/",
+}  # fmt: skip
+PROPERTIES = {"id": "n1", "severity": "critical"}
+
+
+def read(path: Path, key: str) -> str:
+    """Read a secret as the agent does."""
+    if not path.exists():
+        raise AgentError(f"{key}: {path} cannot be read")
+    return path.read_text()
+
+
+def make(one: SinkSettings, refused: dict[str, int] | None = None) -> NoticeReceiver:
+    """Return a receiver."""
+    return receiver_of(
+        one, read=read, local=is_loopback, refused=({} if refused is None else refused).__setitem__
+    )
+
+
+def deliver(one: SinkSettings, refused: dict[str, int] | None = None) -> Answer:
+    """Send the notice once."""
+    return make(one, refused).deliver(encode(NOTICE), PROPERTIES)
+
+
+@pytest.fixture
+def http() -> Iterator[HttpReceiver]:
+    """An HTTP server."""
+    with HttpReceiver() as server:
+        yield server
+
+
+@pytest.fixture
+def mailbox() -> Iterator[Mailbox]:
+    """An SMTP server."""
+    with Mailbox() as server:
+        yield server
+
+
+def test_a_webhook_gets_the_notice_signed(http: HttpReceiver, tmp_path: Path) -> None:
+    """The same bytes and id each time, with the token and further headers; files are read each time."""
+    (tmp_path / "url").write_text(f"{http.url}/hook/abc?x=1")
+    (tmp_path / "secret").write_text("key")
+    (tmp_path / "token").write_text("t1")
+    receiver = make(
+        SinkSettings(
+            type="webhook",
+            url_file=tmp_path / "url",
+            secret_file=tmp_path / "secret",
+            token_file=tmp_path / "token",
+            headers={"X-Site": "north"},
+        )
+    )
+    assert receiver.deliver(encode(NOTICE), PROPERTIES) == Delivered()
+    (tmp_path / "token").write_text("t2")
+    assert receiver.deliver(encode(NOTICE), PROPERTIES) == Delivered()
+    first, second = http.taken
+    assert first.body == second.body == encode(NOTICE)
+    assert first.path == "/hook/abc?x=1"
+    assert first.headers["Idempotency-Key"] == "n1"
+    signature = hmac.new(b"key", first.body, hashlib.sha256).hexdigest()
+    assert first.headers["X-Edge-Agent-Signature"] == f"sha256={signature}"
+    assert (first.headers["X-Site"], first.headers["Authorization"]) == ("north", "Bearer t1")
+    assert second.headers["Authorization"] == "Bearer t2"
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "answer"),
+    [
+        (200, {}, Delivered()),
+        (429, {"Retry-After": "17"}, Retry(17.0, "HTTP 429 Too Many Requests")),
+        (503, {}, Retry(0.0, "HTTP 503 Service Unavailable")),
+        (503, {"Retry-After": "soon"}, Retry(0.0, "HTTP 503 Service Unavailable")),
+        (599, {}, Retry(0.0, "HTTP 599")),
+        (302, {"Location": "/x"}, Refused("HTTP 302 Found", "write the address that it leads to", 302)),
+        (404, {}, Refused("HTTP 404 Not Found", "correct the address", 404)),
+        (401, {}, Refused("HTTP 401 Unauthorized", "correct the token in token_file, or give one", 401)),
+    ],
+)
+def test_what_a_status_means(
+    http: HttpReceiver, status: int, headers: dict[str, str], answer: Answer
+) -> None:
+    """Busy is tried again, a refusal has a remedy, and no redirect is followed."""
+    http.replies = [(status, headers)]
+    assert deliver(SinkSettings(type="webhook", url=http.url)) == answer
+    assert len(http.posts) == 1
+
+
+def test_a_receiver_that_is_away_or_drops_the_answer(http: HttpReceiver) -> None:
+    """Both are tried again; neither the address nor a reply is quoted."""
+    http.replies = [None]
+    lost = deliver(SinkSettings(type="webhook", url=f"{http.url}/private"))
+    assert lost == Retry(0.0, "no valid answer (RemoteDisconnected)") or isinstance(lost, Retry)
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        away = deliver(
+            SinkSettings(type="webhook", url=f"http://127.0.0.1:{unused.getsockname()[1]}/private")
+        )
+    assert away == Retry(0.0, "connection refused")
+    assert "private" not in str(lost)
+
+
+def test_a_secret_that_cannot_be_read(tmp_path: Path) -> None:
+    """The reason names key and file."""
+    answer = deliver(SinkSettings(type="webhook", url_file=tmp_path / "none"))
+    assert isinstance(answer, Refused)
+    assert "url_file" in answer.reason
+    answer = deliver(SinkSettings(type="webhook", url="http://127.0.0.1:1", secret_file=tmp_path / "none"))
+    assert isinstance(answer, Refused)
+
+
+@pytest.mark.parametrize(
+    ("path", "topic", "posted", "named"),
+    [("/plant", None, "/", "plant"), ("", "plant", "/", "plant"), ("/sub/plant", None, "/sub/", "plant")],
+)
+def test_ntfy(http: HttpReceiver, path: str, topic: str | None, posted: str, named: str) -> None:
+    """JSON to the server's root, with topic, priority, and a link."""
+    assert deliver(SinkSettings(type="ntfy", url=f"{http.url}{path}", topic=topic)) == Delivered()
+    (post,) = http.taken
+    assert post.path == posted
+    assert post.json == {
+        "topic": named,
+        "title": NOTICE["title"],
+        "message": NOTICE["text"],
+        "priority": 5,
+        "tags": ["rotating_light"],
+        "click": "https://page.example/",
+    }
+
+
+def mail(mailbox: Mailbox, **more: Any) -> SinkSettings:
+    """Return settings of a mail sink."""
+    return SinkSettings(
+        type="mail", url=mailbox.url, from_="gw1@example.org", to=("a@x.org", "b@x.org"), **more
+    )
+
+
+def test_a_mail(mailbox: Mailbox, tmp_path: Path) -> None:
+    """Plain text with a Message-ID of its own; a repeat has the same bytes."""
+    (tmp_path / "password").write_text("pw")
+    one = mail(mailbox, username="gw1", password_file=tmp_path / "password")
+    assert deliver(one) == Delivered()
+    assert deliver(one) == Delivered()
+    first, second = mailbox.mails
+    assert first.as_bytes() == second.as_bytes()
+    assert first["Message-ID"] == "<n1.gw1@edge-agent.invalid>"
+    assert (first["Subject"], first["To"]) == (NOTICE["title"], "a@x.org, b@x.org")
+    assert first["Date"].datetime.isoformat() == "2026-11-27T17:07:38+00:00"
+    assert first.get_content().replace("\r", "") == "It is warm.\n.\nCheck it.\n\nhttps://page.example/\n"
+    assert len(mailbox.logins) == 2
+
+
+@pytest.mark.parametrize(
+    ("codes", "kind", "lost"),
+    [
+        ({"a@x.org": [450]}, Retry, 0),
+        ({"a@x.org": [550], "b@x.org": [550]}, Refused, 0),
+        ({"MAIL": [553]}, Refused, 0),
+        ({"MAIL": [421]}, Retry, 0),
+        ({"DATA": [554]}, Refused, 0),
+        ({"DATA": [451]}, Retry, 0),
+        ({"DATA": [0]}, Retry, 1),
+    ],
+)
+def test_what_an_smtp_code_means(
+    mailbox: Mailbox, codes: dict[str, list[int]], kind: type[Answer], lost: int
+) -> None:
+    """4xx is tried again, 5xx is a refusal; no mail goes to some receivers only to go again."""
+    mailbox.codes = codes
+    assert type(deliver(mail(mailbox))) is kind
+    assert len(mailbox.mails) == lost
+
+
+def test_one_wrong_address_does_not_hold_up_the_others(mailbox: Mailbox) -> None:
+    """It is reported."""
+    mailbox.codes = {"a@x.org": [550]}
+    refused: dict[str, int] = {}
+    assert deliver(mail(mailbox), refused) == Delivered()
+    assert refused == {"a@x.org": 550}
+
+
+def test_a_login_that_is_refused(mailbox: Mailbox, tmp_path: Path) -> None:
+    """With its remedy, as an answer and as a probe."""
+    (tmp_path / "password").write_text("pw")
+    one = mail(mailbox, username="gw1", password_file=tmp_path / "password")
+    mailbox.codes = {"AUTH": [535] * 9}
+    answer = deliver(one)
+    assert isinstance(answer, Refused)
+    assert answer.remedy == "correct username and password_file"
+    with pytest.raises(ReceiverError, match="535"):
+        make(one).probe()
+
+
+def test_mail_is_not_sent_unencrypted(mailbox: Mailbox) -> None:
+    """Unless the server is this machine, or the configuration allows it."""
+    one = mail(mailbox)
+    away = receiver_of(one, read=read, local=lambda _host: False, refused=lambda _one, _code: None)
+    answer = away.deliver(encode(NOTICE), PROPERTIES)
+    assert isinstance(answer, Refused)
+    assert "STARTTLS" in answer.reason
+    relay = mail(mailbox, require_tls=False)
+    away = receiver_of(relay, read=read, local=lambda _host: False, refused=lambda _one, _code: None)
+    assert away.deliver(encode(NOTICE), PROPERTIES) == Delivered()
+
+
+@pytest.mark.process
+@pytest.mark.slow
+def test_apprise_is_a_process_of_its_own(http: HttpReceiver, tmp_path: Path) -> None:
+    """It gets the address over its standard input."""
+    file = tmp_path / "url"
+    file.write_text(f"json://127.0.0.1:{http.port}/x")
+    one = SinkSettings(type="apprise", url_file=file)
+    assert deliver(one) == Delivered()
+    assert http.taken[0].json["title"] == NOTICE["title"]
+    assert make(one).probe() == "Apprise knows the address"
+    http.replies = [(500, {})]
+    assert isinstance(deliver(one), Retry)
+    file.write_text("nonsense")
+    assert isinstance(deliver(one), Refused)
+    with pytest.raises(ReceiverError, match="no service"):
+        make(one).probe()
+
+
+class Scripted:
+    """A receiver with prepared answers."""
+
+    title = "scripted"
+
+    def __init__(self, *answers: Answer | Exception) -> None:
+        self.answers = list(answers)
+        self.calls = 0
+
+    def deliver(self, _payload: bytes, _properties: object) -> Answer:
+        self.calls += 1
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def probe(self) -> str:
+        return ""
+
+
+def test_after_a_failure_a_sink_pauses_for_all_its_notices() -> None:
+    """As long as the receiver asks for, else longer each time; notices meanwhile are not tried."""
+    now = [0.0]
+    busy = [Retry(0.0, "away")] * 9
+    receiver = Scripted(Retry(17.0, "busy"), *busy, Delivered(), ValueError("x"))
+    sink = NoticeSink("s", receiver, clock=lambda: now[0])
+    answers: list[Answer] = []
+
+    def send() -> Answer:
+        count = len(answers)
+        sink.send(Outgoing(1, "s", "k", b"{}", properties=(("id", "1"),)), answers.append)
+        wait_for(lambda: len(answers) > count, 5.0, "an answer")
+        return answers[-1]
+
+    assert send() == Retry(17.0, "busy")
+    now[0] = 7.0
+    assert send() == Retry(10.0, "busy")
+    assert receiver.calls == 1
+    pauses = []
+    for _ in busy:
+        now[0] += 3600.0
+        found = send()
+        assert isinstance(found, Retry)
+        pauses.append(found.after_s)
+    assert pauses == sorted(pauses)
+    assert pauses[-1] == MAX_PAUSE_S
+    now[0] += 3600.0
+    assert send() == Delivered()
+    sink.send(Outgoing(2, "s", "k", b"{}", properties=(("id", "2"),)), answers.append)
+    count = receiver.calls
+    sink.noted()
+    wait_for(lambda: receiver.calls > count, 5.0, "the next begins when the last is noted")
+    wait_for(lambda: isinstance(answers[-1], Refused), 5.0, "a fault of ours is a refusal")
+    assert sink.finish(1.0)

@@ -1,0 +1,116 @@
+"""Quiet hours, digests and the words of notices."""
+
+from dataclasses import replace
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from agent.domain.records import Finding, FindingEvent, FindingState, Kind, Outcome, Reason, Severity, Verdict
+from agent.verdict.notice import MAX_ITEMS, NoticeRules, is_wanted, item_of, news, of_finding, summarise
+from agent.verdict.verdict import conclude
+from tests.support.make import T0, score, window
+
+BERLIN = ZoneInfo("Europe/Berlin")
+NIGHT = NoticeRules(quiet=(22 * 60, 7 * 60), zone=BERLIN, digest=7 * 60 + 30)
+
+
+def at(text: str) -> float:
+    """Return Unix seconds of a local time."""
+    return datetime.fromisoformat(text).replace(tzinfo=BERLIN).timestamp()
+
+
+def verdict_of_a_spike(device: str) -> Verdict:
+    """Return a local verdict."""
+    win = window(score(2.0), device=device)
+    return conclude(win, Outcome(win.id, Reason.REVIEW_OFF), agent="gw1", created=T0)
+
+
+@pytest.mark.parametrize(
+    ("now", "severity", "until"),
+    [
+        ("2026-11-27T12:00", Severity.WARNING, "2026-11-27T12:01"),
+        ("2026-11-27T21:59:30", Severity.WARNING, "2026-11-28T07:00"),
+        ("2026-11-28T06:58:59", Severity.INFO, "2026-11-28T07:00"),
+        ("2026-11-28T06:59", Severity.WARNING, "2026-11-28T07:00"),
+        ("2026-11-27T23:00", Severity.CRITICAL, "2026-11-27T23:01"),
+        ("2026-10-24T23:00", Severity.WARNING, "2026-10-25T07:00"),  # the hour that is twice
+        ("2026-03-28T23:00", Severity.WARNING, "2026-03-29T07:00"),  # the hour that is not there
+    ],
+)
+def test_quiet_hours(now: str, severity: Severity, until: str) -> None:
+    """All but critical ones are held to their end, in local time."""
+    assert at(now) + NIGHT.held_s(at(now), severity, wait_s=60.0) == at(until)
+
+
+def test_quiet_hours_within_a_day() -> None:
+    """The begin belongs to them, the end does not."""
+    lunch = replace(NIGHT, quiet=(12 * 60, 13 * 60))
+    assert lunch.held_s(at("2026-11-27T12:00"), Severity.INFO, wait_s=0.0) == 3600.0
+    assert lunch.held_s(at("2026-11-27T13:00"), Severity.INFO, wait_s=0.0) == 0.0
+
+
+def test_the_day_of_a_digest() -> None:
+    """It is the last whose time has come."""
+    assert NIGHT.digest_day(at("2026-11-27T07:29:59")) == "2026-11-26"
+    assert NIGHT.digest_day(at("2026-11-27T07:30")) == "2026-11-27"
+    assert NIGHT.next_digest_s(at("2026-11-27T07:29")) == 60.0
+    assert NIGHT.next_digest_s(at("2026-11-27T07:30")) == 86_400.0
+    assert NoticeRules().digest_day(0.0) is None
+    assert NIGHT.digest_day(1e30) is not None  # a clock beyond any calendar
+
+
+def test_news_of_a_finding() -> None:
+    """A name that becomes surer is none, a higher severity is, and the end of maintenance."""
+    before = Finding("f", "d1", Kind.SPIKE, Severity.WARNING, 1.0, 1.0)
+    renamed = replace(before, kind=Kind.DRIFT)
+    worse = replace(before, severity=Severity.CRITICAL)
+    opened, updated, cleared = FindingEvent.OPENED, FindingEvent.UPDATED, FindingEvent.CLEARED
+    assert news(opened, before, None) is opened
+    assert news(updated, renamed, before) is None
+    assert news(None, before, before) is None
+    assert news(updated, worse, before) is updated
+    assert news(None, before, replace(before, maintenance=True)) is updated
+    assert news(cleared, before, before) is cleared
+
+
+def test_a_finding_that_people_know_is_not_notified() -> None:
+    """Acknowledged, snoozed, or under maintenance; a snooze ends."""
+    one = Finding("f", "d1", Kind.SPIKE, Severity.WARNING, 1.0, 1.0)
+    over = replace(one, state=FindingState.CLEARED)
+    assert is_wanted(one, None, 10.0)
+    assert is_wanted(over, one, 10.0)
+    for known in (
+        replace(one, state=FindingState.ACKNOWLEDGED),
+        replace(one, state=FindingState.SNOOZED, until=20.0),
+    ):
+        assert not is_wanted(known, known, 10.0)
+        assert not is_wanted(over, known, 10.0)
+    assert not is_wanted(replace(one, maintenance=True), one, 10.0)
+    snoozed = replace(one, state=FindingState.SNOOZED, until=20.0)
+    assert is_wanted(snoozed, snoozed, 20.0)
+
+
+def test_words_of_a_notice_are_bounded_and_printable() -> None:
+    """The name of a device is foreign text."""
+    device = "a\nBcc: x\u202e" + "x" * 300
+    finding = Finding("f", device, Kind.SPIKE, Severity.CRITICAL, 1.0, 1.0)
+    notice = of_finding(FindingEvent.OPENED, finding, verdict_of_a_spike(device), since="2026-01-01 10:00")
+    assert len(notice["title"]) <= 80
+    assert notice["title"].isprintable()
+    assert notice["id"] == of_finding(
+        FindingEvent.OPENED, finding, verdict_of_a_spike(device), since="2026-01-01 10:00"
+    )["id"]  # fmt: skip
+
+
+def test_a_summary_lists_the_worst_and_counts_the_rest() -> None:
+    """Whatever the number, its size has a bound."""
+    items = []
+    for number in range(MAX_ITEMS + 50):
+        severity = Severity.CRITICAL if number == MAX_ITEMS + 49 else Severity.WARNING
+        finding = Finding(f"f{number}", f"d{number}", Kind.SPIKE, severity, 1.0, 1.0)
+        items.append(item_of(of_finding(FindingEvent.OPENED, finding, verdict_of_a_spike("d"), since="now")))
+    summary = summarise("ops", items, 3, agent="gw1", at=0.0)
+    assert (summary["count"], summary["more"], len(summary["notices"])) == (MAX_ITEMS + 53, 53, MAX_ITEMS)
+    assert summary["severity"] == summary["notices"][0]["severity"] == "critical"
+    assert f"and {MAX_ITEMS + 33} more" in summary["text"]
