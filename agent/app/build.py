@@ -13,6 +13,7 @@ from agent.app.answers import Answers
 from agent.app.lifecycle import Lifecycle
 from agent.app.transcripts import Transcripts
 from agent.app.watchdog import BEAT_S, Watchdog
+from agent.budget.periods import find_zone
 from agent.config import Config, settings, weaknesses
 from agent.config.checks import is_loopback
 from agent.config.credentials import read_for, web_auth, web_tls
@@ -43,6 +44,7 @@ from agent.status.metrics_snapshot import MetricsSnapshot
 from agent.status.problems import Problems, Start
 from agent.status.report import Reporter
 from agent.status.responses import Freshness, Responses
+from agent.status.source_quiet import SourceQuiet
 from agent.status.source_view import barren
 from agent.testing.time_scale import time_scale_here
 from agent.verdict.command import read_command
@@ -203,6 +205,7 @@ def build(
         limits=settings.of_limits(config),
         weaknesses=weaknesses(config),
         start=start,
+        quiet=SourceQuiet(find_zone(config.agent.timezone)),
     )
     reporter = Reporter(
         config=config,

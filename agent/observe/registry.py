@@ -31,9 +31,10 @@ class PathSnapshot:
     detect: DetectStats = field(default_factory=DetectStats)
     connected: bool = False
     windows: Mapping[str, int] = field(default_factory=dict)  # Trigger -> windows
-    findings: Sequence[Finding] = ()  # that are open, worst first
-    incidents_open: Mapping[str, int] = field(default_factory=dict)  # Severity -> incidents
+    findings: Sequence[Finding] = ()  # that are open
+    alarming: Sequence[Finding] = ()  # of these, those of which people want notice, worst first
     sources_quiet: Mapping[str, bool] = field(default_factory=dict)  # of the sources that have sent
+    incidents_open: Mapping[str, int] = field(default_factory=dict)  # Severity -> incidents
     outbox_depth: int = 0
     devices: int = 0
     unreadable: int = 0  # devices
@@ -185,7 +186,7 @@ def _count_findings(now: PathSnapshot) -> dict[tuple[str, ...], float]:
 
 
 def _opened(now: PathSnapshot) -> dict[tuple[str, ...], float]:
-    return {(one.device, str(one.kind), str(one.severity)): one.opened for one in now.findings}
+    return {(one.device, str(one.kind), str(one.severity)): one.opened for one in now.alarming}
 
 
 METRICS = (
@@ -424,7 +425,8 @@ METRICS = (
         DEVICE,
         KIND,
         SEVERITY,
-        note="edge_findings_open counts all of them.",
+        note="Without those that are acknowledged, snoozed or under maintenance; edge_findings_open counts"
+        " all.",
         read=_opened,
     ),
     gauge(

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from agent import __version__
 from agent.domain.keys import Key
-from agent.domain.records import FindingEvent
+from agent.domain.records import Do, FindingEvent
 from agent.sinks.mqtt import encode_device
 from agent.verdict.verdict import clean
 
@@ -21,6 +21,13 @@ MAX_SLUG = 48
 MAX_NAME = 60
 _UNFIT = re.compile(r"[^A-Za-z0-9_-]+")
 _HASHED = re.compile(r"_[0-9a-f]{8}")
+
+#: Commands on the device's finding: word, label, further keys.
+BUTTONS: tuple[tuple[Do, str, Mapping[str, str]], ...] = (
+    (Do.ACK, "Acknowledge", {}),
+    (Do.NORMAL_HERE, "Normal here", {}),
+    (Do.SNOOZE, "Snooze 24 h", {"for": "24h"}),
+)
 
 Payload = Mapping[str, Any]
 
@@ -87,7 +94,7 @@ def encode_config(payload: Payload) -> bytes:
 
 
 def device_config(*, agent: str, base: str, device: str) -> Payload:
-    """Return the announcement of a monitored device: anomaly, score and event."""
+    """Return the announcement of a monitored device: anomaly, score, event and buttons."""
     node, level = device_node(agent, device), encode_device(device)
     verdicts = f"{base}/verdicts/{level}"
     object_id = _object_id(node, agent)
@@ -129,6 +136,18 @@ def device_config(*, agent: str, base: str, device: str) -> Payload:
                 "name": "Anomaly event",
                 "event_types": [str(event) for event in FindingEvent],
                 "state_topic": f"{base}/events/{level}",
+            },
+            **{
+                f"{do}": {
+                    "platform": "button",
+                    "unique_id": f"{node}_{do}",
+                    "default_entity_id": f"button.{object_id}_{do}",
+                    "name": name,
+                    "command_topic": f"{base}/command",
+                    "payload_press": json.dumps({"do": do, "device": device, **more}),
+                    "qos": 1,
+                }
+                for do, name, more in BUTTONS
             },
         },
     }

@@ -130,8 +130,8 @@ def test_a_day_with_a_real_core(tmp_path: Path, own_broker: Broker, agent: Agent
 
 
 def test_names_that_a_core_must_take(tmp_path: Path, own_broker: Broker, agent: AgentProcess) -> None:
-    """Devices with other scripts, templates, control characters and long names become devices of the core."""
-    names = ["Küche Fühler", "温度計", "{{ 1 }}", "a" * 200, "~x", 'x","y":"z', "_", "th1\x1b[2J"]
+    """Devices with other scripts, templates and long names become devices of the core."""
+    names = ["Küche Fühler", "温度計", "{{ 1 }}", "a" * 200, "~x", 'x","y":"z', "_"]
     with peer(own_broker.port) as site, Core(tmp_path / "core", own_broker) as core:
         agent.start()
         for name in names:
@@ -142,6 +142,6 @@ def test_names_that_a_core_must_take(tmp_path: Path, own_broker: Broker, agent: 
         def problems() -> list[str]:
             return [one["state"] for key, one in core.show()["states"].items() if key.endswith("_problem")]
 
-        wait_for(lambda: len(problems()) >= len(names) - 1, LIMIT_S, "each is a device")
+        wait_for(lambda: len(problems()) >= len(names), LIMIT_S, "each is a device")
         wait_for(lambda: set(problems()) == {"off"}, LIMIT_S, "each has a state")
         assert core.warnings() == []

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from agent.domain.records import FindingEvent
+from agent.domain.records import Do, FindingEvent
 from agent.sinks.homeassistant import (
     DOCTOR,
     HomeAssistantSettings,
@@ -18,6 +18,7 @@ from agent.sinks.homeassistant import (
     is_announcement,
 )
 from agent.sinks.mqtt import encode_device
+from agent.verdict.command import read_command
 from tests.homeassistant.rules import judge
 
 BASE = "edge-agent/gw1"
@@ -35,6 +36,12 @@ def announced(device: str, agent: str = "gw1") -> dict[str, Any]:
     return found
 
 
+def templates(payload: dict[str, Any]) -> list[str]:
+    """Return the texts that the core renders."""
+    parts = [payload, *payload["availability"], *payload["components"].values()]
+    return [text for part in parts for key, text in part.items() if key.endswith("_template")]
+
+
 @pytest.mark.parametrize("device", NAMES)
 def test_every_device_is_announced_as_the_core_wants_it(device: str) -> None:
     """Whatever its id holds: no key, class, id or topic is refused, ignored or warned of."""
@@ -46,9 +53,7 @@ def test_every_device_is_announced_as_the_core_wants_it(device: str) -> None:
     assert found["components"]["event"]["state_topic"] == f"{BASE}/events/{level}"
     assert len(found["device"]["name"]) <= 80
     assert found["device"]["name"].isprintable()
-    templates = re.findall(r"\{\{.*?\}\}", json.dumps(found["components"]))
-    fixed = re.findall(r"\{\{.*?\}\}", json.dumps(announced("other")["components"]))
-    assert templates == fixed  # no text of a device is ever a template
+    assert templates(found) == templates(announced("other"))  # no text of a device is ever a template
 
 
 @pytest.mark.parametrize("page", [None, "https://gw1.example:8000/"])
@@ -66,7 +71,7 @@ def test_the_agent_is_announced_as_the_core_wants_it(agent: str, page: str | Non
 
 
 def test_an_example_in_full() -> None:
-    """The shape of the documentation: availability, parent device, three entities with their words."""
+    """The shape of the documentation: availability, parent device, entities and buttons with their words."""
     found = announced("th1")
     assert found["device"] == {
         "identifiers": ["edge_agent_gw1_th1"],
@@ -82,9 +87,25 @@ def test_an_example_in_full() -> None:
         "problem": "edge_agent_gw1_th1_problem",
         "score": "edge_agent_gw1_th1_score",
         "event": "edge_agent_gw1_th1_event",
+        "ack": "edge_agent_gw1_th1_ack",
+        "normal_here": "edge_agent_gw1_th1_normal_here",
+        "snooze": "edge_agent_gw1_th1_snooze",
     }
     assert parts["problem"]["default_entity_id"] == "binary_sensor.th1_problem"
     assert parts["event"]["event_types"] == [str(event) for event in FindingEvent]
+
+
+@pytest.mark.parametrize("device", NAMES[:-1])
+def test_each_button_is_a_command(device: str) -> None:
+    """Its payload is a command on this device, as the agent reads it; the topic is that of commands."""
+    for do in (Do.ACK, Do.NORMAL_HERE, Do.SNOOZE):
+        button = announced(device)["components"][do]
+        assert button["command_topic"] == f"{BASE}/command"
+        if not device or not device.isprintable():
+            continue  # such a device has no readings
+        command = read_command(button["payload_press"].encode())
+        assert (command.do, command.device) == (do, device)
+        assert command.for_s == (86_400.0 if do is Do.SNOOZE else None)
 
 
 def test_no_two_devices_share_an_id() -> None:
