@@ -148,7 +148,7 @@ def test_the_availability_of_a_site_of_many_devices_is_read() -> None:
     heard = played("esphome", 6)
     sources = [one.spec() for one in propose(gather(heard))]
     registry = Registry(sources=sources, base_topic="edge-agent/gw")
-    online = set()
+    online: set[str | None] = set()
     for one in heard:
         decoded = registry.decode(one.topic, one.payload, one.at)
         online |= {decoded.device} if decoded.online else {name for name, up in decoded.states if up}

@@ -59,7 +59,8 @@ class Proposed:
 def propose(facts: Mapping[str, TopicFacts]) -> list[Proposed]:
     """Return the sources for the topics that carry values, the most exact ones first."""
     readable = [one for one in facts.values() if one.wanted and not one.is_state and is_topic(one.name)]
-    states = [one.name for one in facts.values() if one.is_state and one.readable_state and is_topic(one.name)]
+    known = (one for one in facts.values() if one.is_state and one.readable_state)
+    states = [one.name for one in known if is_topic(one.name)]
     found = [*_of_families(readable, states), *_of_layouts(readable)]
     for place, source in enumerate(found):
         found[place] = replace(source, availability=_availability(source, facts.values()))
