@@ -192,9 +192,9 @@ class Detector:
         """Stop the silence clocks."""
         self._watch.disconnected(clock)
 
-    def next_due(self) -> float | None:
-        """Return the clock of the earliest possible silence, or None."""
-        return self._watch.next_due()
+    def next_due(self, until: float = inf) -> float | None:
+        """Return the clock of the earliest possible silence, or None; any later one if after ``until``."""
+        return self._watch.next_due(until)
 
     def tick(self, clock: float) -> list[Silence]:
         """Return the devices that have been silent too long at ``clock``, each once until it speaks again."""
