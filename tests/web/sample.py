@@ -136,7 +136,7 @@ def _device(name: str, finding: str | None) -> DeviceView:
             "value": 0.0213,
             "unit": "mm/s",
             "usual": None,
-            "learning": {"seen": 102, "needed": 300},
+            "learning": {"seen": 102, "needed": 150},
             "recent": [],
         },
         {
