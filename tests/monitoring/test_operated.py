@@ -7,6 +7,7 @@ import signal
 import subprocess
 import urllib.request
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,7 +62,10 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
 def watched(tmp_path_factory: pytest.TempPathFactory, broker: Broker) -> Iterator[Watched]:
     """An agent that has worked, under a Prometheus that saw it do so from the start."""
     folder = tmp_path_factory.mktemp("watched")
-    with webhook() as heard, site(folder, broker, "watched") as place:
+    with ExitStack() as stack:
+        heard, people = stack.enter_context(webhook()), stack.enter_context(webhook())
+        notify = {"sinks": [{"type": "webhook", "url": people.url}]}
+        place = stack.enter_context(site(folder, broker, "watched", notify=notify))
         quick_alertmanager(folder, heard.url)
         with Alertmanager(folder) as alertmanager:
             targets = [f"127.0.0.1:{place.agent.port}"]
