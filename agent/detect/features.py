@@ -138,9 +138,9 @@ def _slow(state: State, settings: DetectSettings) -> float:
 #: In the order of the places in the state.
 TABLE: Final = (
     Feature(lambda k: k.spike_share, _value, rough=1.0, tailed=True, of_meters=True),
-    Feature(lambda k: k.near_share, _near, records=0.85, rough=5.0, tailed=True),
+    Feature(lambda k: k.near_share, _near, records=0.85, rough=5.0),
     Feature(lambda k: k.residual_share, _residual, rough=1.0, tailed=True),
-    Feature(lambda k: k.mean_share, _mean, follow=0.02, rough=1.0, of_meters=True, mean=True),
+    Feature(lambda k: k.mean_share, _mean, follow=0.02, rough=1.0, of_meters=True, tailed=True, mean=True),
     Feature(lambda k: k.noise_share, _noise, follow=0.02, rough=1.0),
     Feature(lambda k: k.drift_share, _slow, follow=0.02, rough=4.0, mean=True),
 )
@@ -172,9 +172,14 @@ def crowd(state: State, settings: DetectSettings, tail: float) -> float:
     """Return how much farther the lines are for all series of a device that has many of them.
 
     Each is a chance of a false finding of the device. Where records fall off exponentially, the logarithm
-    of their number keeps the sum as small as that of one series; a long tail needs more.
+    of their number keeps the sum as small as that of one series. A long tail needs more, and so do the
+    first days, of whose events each series shows others.
     """
-    return 1.0 + settings.crowd * (1.0 + settings.crowd_tail * tail) * log2(max(1.0, state[MATES]))
+    more = log2(max(1.0, state[MATES]))
+    if not more:
+        return 1.0
+    days = max(1.0, (state[AT] - state[BORN_AT]) / DAY_S)
+    return 1.0 + settings.crowd * more * (1.0 + settings.crowd_tail * tail + settings.crowd_days / days)
 
 
 def judged(state: State) -> bool:
@@ -223,8 +228,9 @@ def line(state: State, feature: int, settings: DetectSettings, rough: float | No
     factor = settings.counter_factor if meter else 1.0
     if rough > settings.load * settings.rough_share and feature != VALUE:
         return inf  # what seldom leaves its rest has no mean, no noise and no hours
-    tail = skewness(state, settings) - 1.0 if rule.tailed else 0.0
-    youth += (youth - 1.0) * tail
+    tail = skewness(state, settings) - 1.0
+    if rule.tailed:
+        youth += (youth - 1.0) * tail
     share = (rule.share(settings) + rule.rough * rough) * youth * factor
     slack = state[QUANTUM] * (METER_STEPS if meter else 1.0)
     if feature != VALUE:

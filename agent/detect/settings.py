@@ -27,6 +27,7 @@ class DetectSettings:
     records: float = 4.0  # a line is at least so many usual records away
     crowd: float = 0.3  # every doubling of a device's judged series moves their lines so much farther
     crowd_tail: float = 0.5  # and more, for each time that max_skew counts
+    crowd_days: float = 1.0  # and more in the first days
     rough_share: float = 1.0  # more of the width, the more a series rests and jumps
     counter_factor: float = 3.0  # a meter's steps and their mean
     max_skew: float = 6.0  # times as far for a series with one long tail

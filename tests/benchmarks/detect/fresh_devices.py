@@ -1,4 +1,4 @@
-"""Healthy devices that are not looked at while the detector is changed."""
+"""Healthy devices written apart: fifteen that became tuned ones, six that are not looked at."""
 
 import math
 from collections.abc import Iterator
@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from tests.benchmarks.detect.bases import DAY_S, HOUR_S, is_weekend
 from tests.benchmarks.detect.site import Payload, Register, Site, hour, sun, wave_of_day
 
-FRESH = Register(tuned=False)
-device = FRESH.device
+FRESH, UNSEEN = Register(tuned=True), Register(tuned=False)
+device, unseen = FRESH.device, UNSEEN.device
 Life = Iterator[tuple[float, Payload]]
 
 
@@ -317,3 +317,128 @@ def fridge_door(site: Site) -> Life:
                     "linkquality": site.dice.randint(70, 140),
                 },
             )
+
+
+@unseen("dhw/{device}")
+def water_heater(site: Site) -> Life:
+    """A heat pump water heater: showers in the morning and evening, legionella run on Sundays."""
+    top, air, on = 51.0, site.outdoor(), False
+    showers = site.some_days(0.95, 6.2, 7.5) + site.some_days(0.6, 20.0, 22.0)
+    for at in site.every(60.0):
+        hot = 62.0 if site.day(at) % 7 == 6 and 2 < hour(at) < 6 else 52.0
+        on = top < (hot if on else hot - 5.0)
+        drawn = any(since <= at < since + 480 for since in showers)
+        top += (0.09 if on else -0.004) - (0.9 if drawn else 0.0) * site.dice.uniform(0.6, 1.0)
+        yield (
+            at,
+            {
+                "water_temperature": site.gauss(top, 0.05),
+                "air_temperature": site.gauss(15 + 0.3 * (air(at) - 14) - (2 if on else 0), 0.1),
+                "power": round(site.dice.gauss(430 + 4 * (top - 45), 6.0)) if on else 2,
+                "fan": on,
+            },
+        )
+
+
+@unseen("pond/{device}")
+def fish_pond(site: Site) -> Life:
+    """A pond: it follows the weather slowly, oxygen by sun and warmth, level by rain, topped up by hand."""
+    weather, warm, level = site.outdoor(), 15.0, 92.0
+    rain, top_up = site.some_days(0.2, 0.0, 24.0), site.some_days(0.1, 16.0, 19.0)
+    for at in site.every(600.0):
+        warm += 0.006 * (weather(at) + 4 * sun(at) - warm)
+        wet = any(since <= at < since + 5400 for since in rain)
+        hose = any(since <= at < since + 1800 for since in top_up)
+        level = min(100.0, level - 0.006 + (0.12 if wet else 0.0) + (1.1 if hose else 0.0))
+        oxygen = 11.5 - 0.17 * warm + 1.6 * sun(at - 2 * HOUR_S)
+        yield (
+            at,
+            {
+                "temperature": site.gauss(warm, 0.03, 2),
+                "oxygen": site.gauss(oxygen, 0.06, 2),
+                "level": site.gauss(level, 0.15),
+                "pump_power": round(site.dice.gauss(64.0, 0.6), 1),
+            },
+        )
+
+
+@unseen("{device}/air")
+def meeting_room(site: Site) -> Life:
+    """A meeting room: empty at night and weekends, some meetings a day, now and then a full one."""
+    level, warm = 425.0, 21.0
+    meetings = [
+        (since, heads)
+        for slot in (9.0, 11.0, 14.0, 15.5)
+        for since in site.some_days(0.55, slot, slot + 0.5, weekends=False)
+        for heads in (site.dice.choice((2, 3, 4, 4, 6, 11)),)
+    ]
+    for at in site.every(300.0):
+        heads = sum(count for since, count in meetings if since <= at < since + 3600)
+        level += 16.0 * heads - (level - 420) * 0.09
+        warm += 0.03 * heads - 0.05 * (warm - 20.5 - 0.5 * wave_of_day(at, 9.0))
+        yield (
+            at,
+            {
+                "co2": round(site.dice.gauss(level, 6.0)),
+                "temperature": site.gauss(warm, 0.05),
+                "humidity": site.gauss(41 + (level - 420) / 120, 0.3),
+                "voc": round(max(20.0, site.dice.gauss(90 + (level - 420) / 5, 8.0))),
+            },
+        )
+
+
+@unseen("charger/{device}")
+def depot_chargers(site: Site) -> Life:
+    """Two chargers of a depot: one van every night, one of visitors by day."""
+    van, visits = site.some_days(0.8, 17.5, 19.5), site.some_days(0.5, 8.0, 15.0, weekends=False)
+    hours = {since: site.dice.uniform(1.5, 6.0) for since in van + visits}
+    energy = [8123.4, 902.7]
+    for at in site.every(60.0):
+        powers = [
+            site.dice.gauss(10_900.0, 40.0)
+            if any(since <= at < since + hours[since] * HOUR_S for since in starts)
+            else 4.1
+            for starts in (van, visits)
+        ]
+        energy = [before + power / 60_000 for before, power in zip(energy, powers, strict=True)]
+        yield (
+            at,
+            {
+                "a": {"power": round(powers[0]), "energy_kwh": round(energy[0], 2)},
+                "b": {"power": round(powers[1]), "energy_kwh": round(energy[1], 2)},
+                "mains_voltage": site.gauss(231.0 - sum(powers) / 9000 + wave_of_day(at, 3.0), 0.5),
+            },
+        )
+
+
+@unseen("garden/{device}")
+def rain_barrel(site: Site) -> Life:
+    """A rain barrel: showers fill it, watering on dry evenings empties it; every quarter of an hour."""
+    depth, rain = 55.0, site.some_days(0.3, 0.0, 24.0)
+    watering = site.some_days(0.5, 18.0, 20.0)
+    amount = {since: site.dice.uniform(3.0, 12.0) for since in rain}
+    for at in site.every(900.0):
+        depth += sum(amount[since] / 4 for since in rain if since <= at < since + HOUR_S)
+        depth -= 4.0 if any(since <= at < since + 1800 for since in watering) else 0.0
+        depth = min(95.0, max(4.0, depth))
+        yield at, {"depth_cm": site.gauss(depth, 0.3), "battery_voltage": site.gauss(3.6, 0.005, 2)}
+
+
+@unseen("power/{device}")
+def ups_load(site: Site) -> Life:
+    """The load behind a supply: office PCs by day, a backup at night, a test on the first of the month."""
+    people = site.wandering(6.0, HOUR_S)
+    for at in site.every(30.0):
+        office = not is_weekend(at) and 7.5 < hour(at) < 18
+        load = 18.0 + (24.0 + people(at) if office else 0.0) + (7.0 if 1 < hour(at) < 2.5 else 0.0)
+        testing = site.day(at) == 24 and 10 < hour(at) < 10.01
+        yield (
+            at,
+            {
+                "load": round(max(12.0, site.dice.gauss(load, 0.7))),
+                "input_voltage": site.gauss(230.5 + 1.2 * wave_of_day(at, 3.0), 0.7),
+                "output_voltage": site.gauss(230.0, 0.2),
+                "battery_charge": 97 if testing else 100,
+                "temperature": site.gauss(27 + load / 25, 0.1),
+            },
+        )

@@ -12,7 +12,7 @@ from statistics import fmean
 from tests.benchmarks.detect import picture
 from tests.benchmarks.detect.bases import DAY_S, MONDAY
 from tests.benchmarks.detect.contestants import PRODUCT
-from tests.benchmarks.detect.fresh_devices import FRESH
+from tests.benchmarks.detect.fresh_devices import FRESH, UNSEEN
 from tests.benchmarks.detect.known_devices import KNOWN
 from tests.benchmarks.detect.life import Life, live
 from tests.benchmarks.detect.site import Ordinary
@@ -20,7 +20,7 @@ from tests.benchmarks.detect.table import Figure, Promise, Report, Table, spread
 
 DAYS = 28
 RIVALS = ("EWMA z 4", "every 1000")
-DEVICES: dict[str, Ordinary] = {**KNOWN.devices, **FRESH.devices}
+DEVICES: dict[str, Ordinary] = {**KNOWN.devices, **FRESH.devices, **UNSEEN.devices}
 
 
 @dataclass(frozen=True, slots=True)
