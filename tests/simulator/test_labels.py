@@ -113,7 +113,7 @@ def test_shipped_scenarios_hold_every_kind() -> None:
     assert kinds == set(FaultKind)
 
 
-@pytest.mark.parametrize("name", [name for name in names() if name not in {"demo", "quiet"}])
+@pytest.mark.parametrize("name", [name for name in names() if name not in UNSCORED | {"quiet"}])
 def test_trial_scenarios_have_what_a_trial_needs(name: str) -> None:
     """At most 20 devices, all faults in the live hours, hard negatives in the history and live."""
     scenario = load(name)
