@@ -13,8 +13,9 @@ SEEDS ?= 3
 DIR ?= wheels
 ARCH ?= $(shell uname -m)
 PYTHON ?= 3.11
+HA ?= 2025.4.4
 
-.PHONY: deployment demo docs test unit test-llm check venv tools bench bench-detect score faults mutation fuzz wheels pictures clean
+.PHONY: deployment demo docs test unit test-llm test-ha check venv tools bench bench-detect score faults mutation fuzz wheels pictures clean
 
 venv: .venv/.made
 
@@ -70,6 +71,14 @@ test: venv tools
 test-llm: venv tools
 	@VIRTUAL_ENV=.venv UV_PYTHON_DOWNLOADS=never .venv/bin/uv sync --active --frozen --all-extras --inexact --group local-llm -q
 	$(PY) -m tests.local_llm.report --windows $(WINDOWS)
+
+# Discovery on a real Home Assistant core (a virtual environment of 500 MB): a report, not a gate. It needs Python 3.13.
+# HA_PYTHON=python3.14 HA=2026.11.0 for a newer one.
+test-ha: venv tools
+	@python="$$(for one in $(HA_PYTHON) python3.14 python3.13; do "$$one" -c 'import sys; sys.exit(sys.version_info < (3, 13))' 2>/dev/null && command -v "$$one" && break; done)"; \
+	[ -n "$$python" ] || { echo "skipped: Home Assistant's core needs Python 3.13 or newer; name one with HA_PYTHON="; exit 0; }; \
+	[ -x .venv-ha/bin/hass ] || { "$$python" -m venv .venv-ha && .venv-ha/bin/pip install -q "homeassistant==$(HA)" "paho-mqtt>=2.1,<3"; } && \
+	HA_PYTHON=.venv-ha/bin/python $(PY) -m pytest tests/homeassistant/on_core.py
 
 bench: venv tools
 	$(PY) -m tests.benchmarks.drain --messages $(MESSAGES)

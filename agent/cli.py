@@ -35,7 +35,7 @@ EXIT_INTERRUPTED = 130
 
 DEFAULT_CONFIG = Path("/etc/edge-agent/agent.yaml")
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
-SCHEMAS = ("verdict", "event", "status")
+SCHEMAS = ("verdict", "event", "incident", "status")
 _OUTPUT_FAULTS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
@@ -117,6 +117,10 @@ def _parser() -> argparse.ArgumentParser:
     check.set_defaults(command=_check)
     _add_beginnings(commands)
     _add_questions(commands)
+    home = commands.add_parser("ha", help="Home Assistant: remove the announced devices")
+    actions = home.add_subparsers(required=True, metavar="clean")
+    clean = _with_config(actions.add_parser("clean", help="remove all devices of this agent from it"))
+    clean.set_defaults(command=lambda args: _command("ha").clean(args))
     _add_budget(commands.add_parser("budget", help="show or reset what the model has cost"))
     _add_people(commands)
     _add_notify(commands.add_parser("notify", help="try the sinks of notices"))

@@ -1,6 +1,7 @@
 """The composition root: the parts of one agent, built and connected, not started."""
 
 import asyncio
+import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from agent.app.answers import Answers
 from agent.app.lifecycle import Lifecycle
 from agent.app.transcripts import Transcripts
 from agent.app.watchdog import BEAT_S, Watchdog
+from agent.budget.periods import find_zone
 from agent.config import Config, settings, weaknesses
 from agent.config.checks import is_loopback
 from agent.config.credentials import read_for, web_auth, web_tls
@@ -31,6 +33,7 @@ from agent.observe.verdict_events import PublishSpans, VerdictEvents
 from agent.pipeline.events import CommandDecided, Subscribers
 from agent.pipeline.loop import LoopBridge
 from agent.pipeline.pipeline import TURN_S, Pipeline
+from agent.sinks.discovery import Discovery
 from agent.sinks.mqtt import MqttSink
 from agent.sinks.receivers import receiver_of
 from agent.sinks.worker import NoticeSink
@@ -41,6 +44,7 @@ from agent.status.metrics_snapshot import MetricsSnapshot
 from agent.status.problems import Problems, Start
 from agent.status.report import Reporter
 from agent.status.responses import Freshness, Responses
+from agent.status.source_quiet import SourceQuiet
 from agent.status.source_view import barren
 from agent.testing.time_scale import time_scale_here
 from agent.verdict.command import read_command
@@ -201,6 +205,7 @@ def build(
         limits=settings.of_limits(config),
         weaknesses=weaknesses(config),
         start=start,
+        quiet=SourceQuiet(find_zone(config.agent.timezone)),
     )
     reporter = Reporter(
         config=config,
@@ -256,6 +261,19 @@ def build(
         ),
         base=config.base_topic,
     )
+    beside = [health.run, alerts.run]
+    if config.homeassistant.discovery:
+        discovery = Discovery(
+            settings=config.homeassistant,
+            link=link,
+            agent=config.agent.id,
+            base=config.base_topic,
+            page=settings.of_page(config),
+            devices=detector.devices,
+            pause=random.random,
+        )
+        link.pass_by(config.homeassistant.birth_topic, discovery.take_birth)
+        beside.append(discovery.run)
     return Agent(
         ai=ai,
         bridge=bridge,
@@ -270,7 +288,7 @@ def build(
             web=web,
             tracer=tracer,
             sinks=notice_sinks,
-            beside=[health.run, alerts.run],
+            beside=beside,
             spawn=bridge.spawn,
         ),
         link=link,

@@ -27,6 +27,7 @@ from agent.detect import QuietHours
 from agent.mqtt.settings import MqttSettings
 from agent.observe.redact import Secrets, names_a_secret
 from agent.observe.telemetry_settings import TracesSettings
+from agent.sinks.homeassistant import HomeAssistantSettings
 from agent.sinks.settings import NotifySettings, SinkSettings, minute_of
 
 MAX_NAME, MAX_PATH = 255, 2048  # of a file system, and with room for the files within
@@ -421,6 +422,11 @@ def _sink(sink: SinkSettings) -> None:
         raise ValueError("url has no topic; set topic")
 
 
+def _discovery_prefix(value: str) -> None:
+    if re.fullmatch(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*", value) is None:
+        raise ValueError(f"{value!r} is not a discovery prefix; write levels of A-Z a-z 0-9 _ -")
+
+
 #: Checks of one key, after type and range; a check that returns something replaces the value.
 VALUES: Mapping[tuple[type, str], Callable[[Any], Any]] = {
     (AgentSettings, "id"): _agent_id,
@@ -453,6 +459,7 @@ VALUES: Mapping[tuple[type, str], Callable[[Any], Any]] = {
     (NotifySettings, "quiet"): _quiet_hours,
     (NotifySettings, "digest"): _time_of_day,
     (NotifySettings, "page_url"): _page_url,
+    (HomeAssistantSettings, "prefix"): _discovery_prefix,
     (WebSettings, "listen"): _listen,
     (WebSettings, "username"): _user,
     (TracesSettings, "endpoint"): _collector_url,

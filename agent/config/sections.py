@@ -17,6 +17,7 @@ from agent.mqtt.settings import MqttSettings
 from agent.observe.telemetry_settings import LogsSettings, TracesSettings
 from agent.pipeline.review_queue import BatchSettings
 from agent.pipeline.window import WindowSettings
+from agent.sinks.homeassistant import HomeAssistantSettings
 from agent.sinks.settings import NotifySettings
 from agent.verdict.review_policy import ReviewSettings
 
@@ -190,6 +191,9 @@ class Config:
     ai: Annotated[AiSettings, Key("the model and what it may cost")] = field(default_factory=AiSettings)
     notify: Annotated[NotifySettings, Key("messages to people about findings")] = field(
         default_factory=NotifySettings
+    )
+    homeassistant: Annotated[HomeAssistantSettings, Key("devices and findings in Home Assistant")] = field(
+        default_factory=HomeAssistantSettings
     )
     web: Annotated[WebSettings, Key("the local HTTP port")] = field(default_factory=WebSettings)
     traces: Annotated[TracesSettings, Key("where spans go")] = field(default_factory=TracesSettings)

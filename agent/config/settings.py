@@ -3,11 +3,12 @@
 import os
 from dataclasses import replace
 from hashlib import blake2b
+from ipaddress import ip_address
 from pathlib import Path
 
 from agent import __version__
 from agent.budget.periods import find_zone
-from agent.config.checks import parse_interval
+from agent.config.checks import is_loopback, parse_interval
 from agent.config.credentials import password_reader
 from agent.config.sections import Config, ExpectSettings
 from agent.decode.registry import Registry
@@ -24,15 +25,20 @@ _MACHINE_IDS = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
 
 
 def of_subscriptions(config: Config, registry: Registry, *, identifiers: bool = True) -> list[Subscription]:
-    """Return the subscriptions: sources, availability, feedback, commands, dropped messages of the broker.
+    """Return the subscriptions: sources, availability, feedback, commands, messages past the journal.
 
     ``identifiers``: the broker has identifiers of subscriptions, which MQTT 3.1.1 does not know.
     """
     people = [Wanted(f"{config.base_topic}/{topic}") for topic in ("feedback", "command")]
     wanted = plan([*registry.subscriptions, *people])
     wanted = wanted if identifiers else joined(wanted)
-    drops = Subscription(BROKER_DROPS, qos=0, optional=True)
-    return [*(Subscription(one.filter, one.qos, identifier=one.identifier) for one in wanted), drops]
+    asked = [Subscription(one.filter, one.qos, identifier=one.identifier) for one in wanted]
+    beside = [BROKER_DROPS]
+    if config.homeassistant.discovery and all(
+        one.filter != config.homeassistant.birth_topic for one in asked
+    ):
+        beside.append(config.homeassistant.birth_topic)
+    return [*asked, *(Subscription(topic, qos=0, optional=True) for topic in beside)]
 
 
 def of_limits(config: Config) -> list[Limit]:
@@ -94,6 +100,14 @@ def of_pipeline(config: Config, *, endpoint: bool) -> PipelineSettings:
         rules=config.notify.rules(find_zone(config.agent.timezone)),
         link=config.notify.page_url,
     )
+
+
+def of_page(config: Config) -> str | None:
+    """Return the address of the status page for other machines, None where there is not one of its own."""
+    web = config.web
+    if is_loopback(web.host) or ip_address(web.host).is_unspecified:
+        return None
+    return f"{'https' if web.cert_file else 'http'}://{web.listen}/"
 
 
 def _machine_hash() -> str:

@@ -1,5 +1,6 @@
 """The registry of sources: source and family of a message, and its readings."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
@@ -67,6 +68,8 @@ def _unread(handling: Handling) -> Decoded:
     return Decoded(None, (), None, text_only=False, retained="ignore", handling=handling)
 
 
+#: An agent's announcement to Home Assistant: read as a device it would be announced in its turn.
+_ANNOUNCED = re.compile(r".{1,64}/device/edge_agent_[A-Za-z0-9_-]+/config")
 _OWN = _unread(Handling.OWN)
 _UNMATCHED = _unread(Handling.UNMATCHED)
 _OVERLAP = _unread(Handling.OVERLAP)
@@ -223,7 +226,7 @@ class Registry:
         return self._identifiers.issuperset(identifiers) and self._counting(topic) not in identifiers
 
     def _keep(self, topic: str) -> tuple[Source, Route] | Decoded:
-        if topic == self._base or topic.startswith(self._base + "/"):
+        if topic == self._base or topic.startswith(self._base + "/") or _ANNOUNCED.fullmatch(topic):
             return _OWN
         made = self._find(topic)
         kept: dict[str, Any] = self._unread if isinstance(made, Decoded) else self._routes

@@ -4,6 +4,7 @@ from agent.detect.codec import DetectStateError
 from agent.detect.detector import Detector, DetectStats, UnitChange
 from agent.detect.expect import LEARNT, Expect, QuietHours
 from agent.detect.limits import Limit, LimitUse
+from agent.detect.pauses import offset_of
 from agent.detect.rhythm import Watch
 from agent.detect.settings import SENSITIVITY, DetectSettings
 from agent.detect.tuning import Tuning, TuningUse
@@ -23,4 +24,5 @@ __all__ = [
     "TuningUse",
     "UnitChange",
     "Watch",
+    "offset_of",
 ]

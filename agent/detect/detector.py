@@ -236,6 +236,11 @@ class Detector:
         rhythm = self._watch.rhythms.get(device)
         return None if rhythm is None else rhythm.older
 
+    def usual_interval(self, device: str) -> float:
+        """Return the usual time between two readings of a device, 0 where it is not known."""
+        rhythm = self._watch.rhythms.get(device)
+        return 0.0 if rhythm is None else rhythm.usual_s
+
     def silent(self, device: str) -> bool:
         """Return whether a device was found silent and has sent nothing since."""
         rhythm = self._watch.rhythms.get(device)

@@ -187,3 +187,20 @@ class CommandReason(StrEnum):
     LIMIT = "limit"  # a configured limit is not a person's to widen
     NOTHING_CITED = "nothing_cited"  # the finding names no value that could be usual
     BAD_TIME = "bad_time"  # in the past, or too far ahead
+
+
+class Cause(StrEnum):
+    """The common ground of the findings of an incident."""
+
+    DEVICE = "device"  # of one device
+    LINK = "link"  # offline by one availability topic: a gateway, a bridge, a last will
+    SILENCE = "silence"  # a third of a source fell silent together
+
+
+class IncidentEvent(StrEnum):
+    """A change of an incident."""
+
+    OPENED = "opened"
+    UPDATED = "updated"
+    MERGED = "merged"
+    CLOSED = "closed"

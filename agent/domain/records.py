@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from agent.domain.enums import (
     AgentError as AgentError,
+    Cause as Cause,
     CommandReason as CommandReason,
     DecodeError as DecodeError,
     DecodeReason as DecodeReason,
@@ -19,6 +20,7 @@ from agent.domain.enums import (
     FindingState as FindingState,
     Grounding as Grounding,
     Handling as Handling,
+    IncidentEvent as IncidentEvent,
     Reason as Reason,
     Severity as Severity,
     Source as Source,
@@ -347,6 +349,7 @@ class Verdict:
     created: float
     request_id: str | None = None  # of the call, None when none was made
     reason_detail: str | None = None
+    incident_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -368,6 +371,7 @@ class Finding:
     seen: tuple[Seen, ...] = ()  # at most 5
     silent_since: float | None = None  # clock of the last reading before a silence
     silent_to: float | None = None  # of the first window after it
+    incident: str | None = None
 
     def state_at(self, clock: float) -> FindingState:
         """Return the state; a snooze that is over is none."""
@@ -377,6 +381,28 @@ class Finding:
     def quiet(self, clock: float) -> bool:
         """Whether people want no notice of it."""
         return self.maintenance or self.state_at(clock) is not FindingState.OPEN
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The origin of a device: its source, and the availability topic that last called it offline."""
+
+    source: str
+    link: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """Findings with one cause. Those that are still open name it; a merged one names the older."""
+
+    id: str
+    opened: float  # clock
+    cause: Cause
+    severity: Severity  # the highest so far
+    devices: int = 1  # ever
+    place: Place | None = None  # of its silences
+    merged_into: str | None = None
+    closed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -395,4 +421,5 @@ class Recovered:
     snapshot_clock: float | None = None  # of the snapshot, else of the first row that is there
     closed: tuple[Finding, ...] = ()  # findings that are over, oldest first, as far as they are kept
     commands: tuple[CommandRow, ...] = ()  # decided ones that are kept, oldest first
+    incidents: tuple[Incident, ...] = ()  # open ones, oldest first
     told: dict[str, bytes] = field(default_factory=dict)  # open finding -> last verdict that is an anomaly

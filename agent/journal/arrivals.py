@@ -29,6 +29,7 @@ from agent.journal.announced import Announced
 from agent.journal.clocks import Clocks
 from agent.journal.codec import Insertion
 from agent.journal.commands import CommandRate, Refusal
+from agent.journal.places import Places
 from agent.journal.redelivery import MessageIds, Redelivery, digest_of
 from agent.journal.sequence import RowSequence
 from agent.journal.series import Newcomers, SeriesTable
@@ -131,6 +132,7 @@ class Intake:
         clocks: Clocks,
         announced: Announced,
         command_rate: CommandRate,
+        places: Places,
         sequence: RowSequence,
         rows: list[Row],
     ) -> None:
@@ -147,6 +149,7 @@ class Intake:
         self._clocks = clocks
         self._announced = announced
         self._command_rate = command_rate
+        self._places = places
         self._sequence = sequence
         self._messages: list[tuple[object, ...]] = []
         self._readings: list[tuple[object, ...]] = []
@@ -192,6 +195,7 @@ class Intake:
         self._clocks.insert(connection)
         _TIMERS.run(connection, self._timers)
         commands.insert(connection, self._commands)
+        self._places.insert()
         self._redelivery.insert(connection)
         received = [(one, arrival.received) for one, arrival in self._feedback]
         self.noted = feedback.keep(connection, received)
@@ -352,6 +356,7 @@ class Intake:
         one.readings += len(live)
         one.history += len(history)
         self._unread.clear(readings)
+        self._places.take_readings(source or "", {reading.device for reading in live})
         self._note_announced(arrival, decoded, live)
         return decoded.handling if live else HISTORY
 
@@ -500,6 +505,7 @@ class Intake:
             seq, clock = self._sequence.take(arrival.mono)
             self._timers.append((seq, kind.value, device, clock, None))
             self._rows.append(TimerRow(seq, clock, kind, device))
+            self._places.take_state(decoded.source or "", device, None if online else arrival.topic)
             self.tally.states += 1
 
     def _put_aside(self, arrival: Arrival, reason: DecodeReason, detail: str) -> None:

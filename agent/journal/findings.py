@@ -79,6 +79,7 @@ def _encode_life(finding: Finding) -> str:
         "seen": finding.seen,
         "silent_since": finding.silent_since,
         "silent_to": finding.silent_to,
+        "incident": finding.incident,
     }
     return json.dumps({key: value for key, value in life.items() if value}, separators=(",", ":"))
 

@@ -15,6 +15,7 @@ from agent.domain.records import Posted, Row, TimerKind
 from agent.journal.errors import JournalError, JournalStorageError, is_storage, is_transient
 from agent.journal.inbox import Inbox, Job, refuse
 from agent.journal.opening import NAME, open_database
+from agent.journal.places import Places
 from agent.journal.reader import connect_to_read
 from agent.journal.recovery import read_rows, recover
 from agent.journal.schema import read_meta, write_meta
@@ -62,6 +63,7 @@ class Journal:
         self.generation = int(read_meta(connection, "generation") or 0)
         self.stats = JournalStats()
         self.unread = Unread(knows=wiring.knows)
+        self.places = Places(connection)
         self.inbox = Inbox(max_bytes=settings.max_inbox_bytes)
         self._writer = Writer(
             connection=connection,
@@ -74,6 +76,7 @@ class Journal:
             clock=self.clock,
             stats=self.stats,
             unread=self.unread,
+            places=self.places,
             wall=wall,
             mono=mono,
         )

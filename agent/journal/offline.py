@@ -14,6 +14,7 @@ from agent.journal.arrivals import Decode, Intake
 from agent.journal.clocks import Clocks
 from agent.journal.commands import CommandRate
 from agent.journal.family_tables import Families
+from agent.journal.places import Places
 from agent.journal.redelivery import MessageIds, Redelivery
 from agent.journal.schema import migrate
 from agent.journal.sequence import AgentClock, RowSequence
@@ -51,6 +52,7 @@ class OfflineIntake:
         self._clocks = Clocks(connection)
         self._announced = Announced(knows=knows)
         self._command_rate = CommandRate()
+        self._places = Places(connection)
         self._rows: list[Row] = []
         self._accepted = 0
         self._intake = self._begin()
@@ -66,6 +68,7 @@ class OfflineIntake:
             clocks=self._clocks,
             announced=self._announced,
             command_rate=self._command_rate,
+            places=self._places,
             sequence=self._sequence,
             rows=self._rows,
         )
@@ -102,6 +105,7 @@ class OfflineIntake:
             self._unread,
             self._clocks,
             self._announced,
+            self._places,
         )
         for part in parts:
             part.commit()

@@ -237,6 +237,12 @@ class Reader:
         row = self._connection.execute("SELECT refused FROM outbox WHERE id = ?", (outbox_id,)).fetchone()
         return None if row is None or row[0] is None else float(row[0])
 
+    def devices(self) -> list[str]:
+        """Return the devices that have sent a reading, also those without one that is kept."""
+        return [
+            row[0] for row in self._connection.execute("SELECT DISTINCT device FROM series ORDER BY device")
+        ]
+
     def damage(self) -> str | None:
         """Return what SQLite's quick check finds wrong with the file, None when it is sound."""
         try:

@@ -15,7 +15,7 @@ from agent.domain.records import (
     TimerRow,
     Window,
 )
-from agent.journal import commands, findings
+from agent.journal import commands, findings, incidents
 from agent.journal.codec import decode_window
 from agent.journal.schema import SEALED
 from agent.journal.sequence import TABLES
@@ -49,6 +49,7 @@ def recover(connection: sqlite3.Connection) -> Recovered:
         snapshot_clock=_first_clock(connection) if snapshot is None else float(snapshot[3]),
         closed=findings.read(connection, closed=True)[-MAX_CLOSED:],
         commands=commands.read_decided(connection),
+        incidents=incidents.read(connection),
         told=findings.last_verdicts(connection, found[-MAX_TOLD:]),
     )
 

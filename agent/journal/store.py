@@ -12,15 +12,17 @@ from agent.domain.records import (
     Batch,
     CommandOutcome,
     Finding,
+    Incident,
     Outgoing,
     Row,
     TimerKind,
     TimerRow,
     Window,
 )
-from agent.journal import commands, findings
+from agent.journal import commands, findings, incidents
 from agent.journal.codec import encode_window
 from agent.journal.outbox import Outbox
+from agent.journal.places import Places
 from agent.journal.pruning import Pruner
 from agent.journal.schema import CONCLUDED, SEALED, WAITING, write_meta
 from agent.journal.sequence import RowSequence
@@ -39,6 +41,7 @@ class Store:
         wall: Callable[[], float],
         rows: list[Row],
         passed: list[str],
+        places: Places,
     ) -> None:
         self.rows = rows  # of this transaction, for the analyst
         self.passed = passed  # failpoints to pass once it is committed
@@ -46,6 +49,7 @@ class Store:
         self._connection = connection
         self._sequence = sequence
         self._pruner = pruner
+        self._places = places
         self._wall = wall
 
     # -------------------------------------------------------------------------------- the sequence
@@ -139,8 +143,12 @@ class Store:
         outgoing: Sequence[Outgoing],
         detail: bytes | None = None,
         anomaly: bool = False,
+        moved: Sequence[Finding] = (),
+        changed: Sequence[Incident] = (),
     ) -> list[Outgoing]:
-        """Commit the one verdict of a window with its finding and what is to be published.
+        """Commit the one verdict of a window with its finding, incidents and what is to be published.
+
+        ``moved`` are other findings that changed their incident.
 
         The first content wins: for a window that has a verdict nothing changes and nothing is returned. Else
         ``outgoing`` comes back with its ids in the outbox.
@@ -160,6 +168,9 @@ class Store:
         if finding is not None:
             kept = verdict if anomaly else None
             findings.write(self._connection, finding, verdict=kept, clock=clock)
+        for one in moved:
+            findings.write(self._connection, one, clock=clock)
+        incidents.write(self._connection, changed, clock=clock)
         added = self.outbox.add(outgoing, device=window.device, verdict=window.id)
         if not added:
             self.outbox.settle(window.id)
@@ -174,9 +185,10 @@ class Store:
         outcome: CommandOutcome,
         *,
         changed: Sequence[Finding] = (),
+        closed: Sequence[Incident] = (),
         outgoing: Sequence[tuple[str, Outgoing]] = (),
     ) -> list[tuple[str, Outgoing]]:
-        """Commit what became of a command, with the findings that it changes and what is to be published.
+        """Commit the outcome of a command, with findings, incidents and what is to be published.
 
         The first outcome wins: for a command that has one nothing changes and nothing is returned. Else
         ``outgoing``, messages with their devices, comes back with its ids in the outbox.
@@ -184,8 +196,13 @@ class Store:
         failpoint("command_deciding")
         if not commands.decide(self._connection, seq, outcome):
             return []
+        clock = self._sequence.now()
         for finding in changed:
-            findings.write(self._connection, finding, clock=self._sequence.now())
+            findings.write(self._connection, finding, clock=clock)
+        incidents.write(self._connection, closed, clock=clock)
+        if outcome.forget and outcome.device is not None:
+            self._places.forget(outcome.device)
+            self._places.insert()
         self.passed.append("command_decided")
         return [(device, one) for device, item in outgoing for one in self.outbox.add([item], device=device)]
 

@@ -18,6 +18,7 @@ from agent.journal.errors import JournalCorruptError, JournalStorageError, is_da
 from agent.journal.family_tables import Families, FamilyTables
 from agent.journal.inbox import Group, Inbox, Item, Job, answer, refuse
 from agent.journal.opening import mark_suspect
+from agent.journal.places import Places
 from agent.journal.pruning import Pruner
 from agent.journal.redelivery import MessageIds, Redelivery
 from agent.journal.sequence import AgentClock, RowSequence
@@ -118,6 +119,7 @@ class Writer:
         clock: AgentClock,
         stats: JournalStats,
         unread: Unread,
+        places: Places,
         wall: Callable[[], float],
         mono: Callable[[], float],
     ) -> None:
@@ -145,6 +147,7 @@ class Writer:
         self._clocks = Clocks(connection)
         self._announced = Announced(knows=wiring.knows)
         self._command_rate = CommandRate()
+        self._places = places
         stats.clocks = self._clocks.faults()
         self._parts = (
             self._saves,
@@ -156,6 +159,7 @@ class Writer:
             unread,
             self._clocks,
             self._announced,
+            places,
         )
         self._pruner = Pruner(
             sequence=sequence,
@@ -249,6 +253,7 @@ class Writer:
                 wall=self._wall,
                 rows=results.rows,
                 passed=results.passed,
+                places=self._places,
             )
             intake = Intake(
                 decode=self._wiring.decode,
@@ -260,6 +265,7 @@ class Writer:
                 clocks=self._clocks,
                 announced=self._announced,
                 command_rate=self._command_rate,
+                places=self._places,
                 sequence=self._sequence,
                 rows=results.rows,
             )

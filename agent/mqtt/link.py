@@ -94,6 +94,10 @@ class Link:
         """The link as of now."""
         return self._state.state
 
+    def pass_by(self, topic: str, take: Callable[[bytes], None]) -> None:
+        """Have ``take`` get the payloads of one topic on the net thread, past the journal. At build only."""
+        self._receiver.asides[topic.encode()] = take
+
     # ------------------------------------------------------------------------------- from any thread
 
     def ack(self, acks: Sequence[tuple[int, int]]) -> None:
@@ -113,10 +117,21 @@ class Link:
         self._post(lambda: self._publisher.add(items))
 
     def announce(
-        self, topic: str, payload: bytes, *, retain: bool = False, expiry_s: int | None = None
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        retain: bool = False,
+        expiry_s: int | None = None,
+        group: str = "",
     ) -> None:
-        """Queue a message that may be dropped, as it is while there is no connection."""
-        self._post(lambda: self._publisher.announce(topic, payload, retain=retain, expiry_s=expiry_s))
+        """Queue a message that may be dropped, as it is while there is no connection.
+
+        The topics of a ``group`` are left alone together once the broker has refused one of them.
+        """
+        self._post(
+            lambda: self._publisher.announce(topic, payload, retain=retain, expiry_s=expiry_s, group=group)
+        )
 
     def answer(self, topic: str, payload: bytes, correlation: bytes | None) -> None:
         """Queue the answer to a command, which may be dropped."""

@@ -40,12 +40,18 @@ class Examined:
     heard: dict[str, int] = field(default_factory=dict)  # messages that came on each filter meanwhile
     dropped: int | None = None  # the count of $SYS, None if it cannot be read
     published: int | None = None  # code of our publish, None: no PUBACK came
+    removed: dict[str, int | None] = field(default_factory=dict)  # the same of empty messages, by topic
     session_kept: bool | None = None  # None: it could not be tried
     session_trouble: str = ""
 
 
 def examine(
-    settings: LinkSettings, subscriptions: Sequence[Subscription], *, busy: Collection[str], listen_s: float
+    settings: LinkSettings,
+    subscriptions: Sequence[Subscription],
+    *,
+    busy: Collection[str],
+    listen_s: float,
+    empty: Sequence[str] = (),
 ) -> Examined:
     """Connect according to ``settings``, subscribe, publish to ``<base topic>/doctor``; return the findings.
 
@@ -53,6 +59,7 @@ def examine(
         settings: of the agent, with a client id that nobody else uses.
         subscriptions: the filters that the agent asks for.
         busy: those of the filters that messages are expected on at any time.
+        empty: further topics to publish to, an empty message that is not retained.
         listen_s: how long to listen for messages on them, at most; what is retained comes at once.
     """
     found = Examined()
@@ -65,7 +72,7 @@ def examine(
     found.trouble = None
     try:
         with call:
-            _ask(call, settings, subscriptions, found)
+            _ask(call, settings, subscriptions, found, empty)
             call.wait(lambda: _all_heard(call, busy), listen_s)
             _count(call, found)
     except WireError as error:
@@ -172,6 +179,56 @@ def request(
     except WireError as error:
         ended.trouble = call.trouble or ErrorText(str(error), "look at the broker's log")
     ended.payload = found[0] if found else None
+    return ended
+
+
+@dataclass(slots=True)
+class Cleared:
+    """The end of :func:`clear`."""
+
+    trouble: ErrorText | None = None  # why there is no connection, or why it ended early
+    codes: dict[str, int | None] = field(default_factory=dict)  # of each empty message, by topic
+
+
+def clear(
+    settings: LinkSettings,
+    filter_: str,
+    *,
+    ours: Callable[[str, bytes], bool],
+    more: Sequence[str],
+    for_s: float,
+) -> Cleared:
+    """Remove retained messages: publish an empty one to each topic.
+
+    Args:
+        settings: of the broker, with a client id that nobody else uses.
+        filter_: the retained messages to look at, during ``for_s``.
+        ours: whether a topic with its payload is to be removed.
+        more: topics that are cleared as well.
+        for_s: how long to wait for retained messages.
+    """
+    ended, found = Cleared(), Examined()
+    topics = dict.fromkeys(more)
+
+    def take(_first: int, topic: bytes, _mid: int, payload: bytes, *_more: object) -> None:
+        name = topic.decode(errors="replace")
+        if ours(name, payload):
+            topics[name] = None
+
+    brief = replace(settings, session_expiry_s=0, will=False)
+    call = _dial(brief, "5", found, take)
+    if call is None and found.trouble is not None and found.protocol == "3.1.1":
+        call = _dial(brief, "3.1.1", found, take)
+    if call is None:
+        ended.trouble = found.trouble
+        return ended
+    try:
+        with call:
+            call.connection.client.subscribe([Subscription(filter_, 0)])
+            call.wait(lambda: False, for_s)
+            ended.codes = _publish_empty(call, list(topics), retain=True)
+    except WireError as error:
+        ended.trouble = call.trouble or ErrorText(str(error), "look at the broker's log")
     return ended
 
 
@@ -304,8 +361,9 @@ def _ask(
     settings: LinkSettings,
     subscriptions: Sequence[Subscription],
     found: Examined,
+    empty: Sequence[str],
 ) -> None:
-    """Subscribe filter by filter, then publish once."""
+    """Subscribe filter by filter, then publish."""
     client = call.connection.client
     asked = {one.filter: client.subscribe([replace(one, identifier=0)]) for one in subscriptions}
     client.subscribe([Subscription(BROKER_DROPS, 0)])
@@ -316,6 +374,17 @@ def _ask(
     mid = client.publish(f"{settings.base_topic}/doctor", b'{"doctor":true}', retain=False)
     call.wait(lambda: mid in call.published, ANSWER_S)
     found.published = call.published.get(mid)
+    found.removed = _publish_empty(call, empty, retain=False)
+
+
+def _publish_empty(call: _Call, topics: Sequence[str], *, retain: bool) -> dict[str, int | None]:
+    """Publish an empty message to each topic; return the codes of the PUBACKs."""
+    codes: dict[str, int | None] = {}
+    for topic in topics:
+        mid = call.connection.client.publish(topic, b"", retain=retain)
+        call.wait(lambda mid=mid: mid in call.published, ANSWER_S)  # type: ignore[misc]
+        codes[topic] = call.published.get(mid)
+    return codes
 
 
 def _count(call: _Call, found: Examined) -> None:

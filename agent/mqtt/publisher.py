@@ -33,6 +33,7 @@ class _Message:
     expiry_s: int | None = None
     correlation: bytes | None = None
     losses: int = 0
+    group: str = ""  # of announcements
 
     @property
     def size(self) -> int:
@@ -65,7 +66,7 @@ class Publisher:
         self._connection: Connection | None = None
         self._limits = BrokerLimits()
         self._finished = False
-        self._unwelcome: dict[str, float] = {}  # announcement topics that were refused: left alone until then
+        self._unwelcome: dict[str, float] = {}  # groups of announcements, refused: left alone until then
 
     @property
     def idle(self) -> bool:
@@ -78,14 +79,20 @@ class Publisher:
             _Message(item.key, item.payload, item.retain, item.outbox_id, item.properties) for item in items
         )
 
-    def announce(self, topic: str, payload: bytes, *, retain: bool, expiry_s: int | None = None) -> None:
-        """Queue a message that may be dropped; the newest of a topic replaces an unsent one."""
-        unwelcome = self._unwelcome.get(topic, -math.inf) > self._mono()
+    def announce(
+        self, topic: str, payload: bytes, *, retain: bool, expiry_s: int | None = None, group: str = ""
+    ) -> None:
+        """Queue a message that may be dropped; the newest of a topic replaces an unsent one.
+
+        The topics of a ``group`` are left alone together once the broker has refused one of them.
+        """
+        group = group or topic
+        unwelcome = self._unwelcome.get(group, -math.inf) > self._mono()
         full = len(self._announcements) >= MAX_ANNOUNCEMENTS and topic not in self._announcements
         if self._connection is None or full or unwelcome:
             self._stats.dropped["announcement"] += 1
             return
-        self._announcements[topic] = _Message(topic, payload, retain, expiry_s=expiry_s)
+        self._announcements[topic] = _Message(topic, payload, retain, expiry_s=expiry_s, group=group)
 
     def answer(self, topic: str, payload: bytes, correlation: bytes | None) -> None:
         """Queue the answer to a command. It may be dropped, but replaces no other."""
@@ -104,7 +111,7 @@ class Publisher:
             self._finished = True
             self._queue.clear()
             self._announcements.clear()
-            self._send(self._connection, _Message(topic, payload, retain=True))
+            self._send(self._connection, _Message(topic, payload, retain=True, group=topic))
         return over
 
     def begin(self, connection: Connection, limits: BrokerLimits) -> None:
@@ -174,7 +181,7 @@ class Publisher:
             return
         self._stats.published += 1
         if message.outbox_id is None:
-            self._unwelcome.pop(message.topic, None)
+            self._unwelcome.pop(message.group, None)
         else:
             self._on_published(message.outbox_id, code)
 
@@ -183,8 +190,8 @@ class Publisher:
         if message.outbox_id is not None:
             self._on_published(message.outbox_id, code)
         else:
-            known = message.topic in self._unwelcome
-            self._unwelcome[message.topic] = self._mono() + UNWELCOME_S
+            known = message.group in self._unwelcome
+            self._unwelcome[message.group] = self._mono() + UNWELCOME_S
             if known:
                 return
             self._log(
@@ -192,5 +199,5 @@ class Publisher:
                 level="warning",
                 topic=message.topic,
                 reason_code=code,
-                remedy="allow this user to write below mqtt.base_topic",
+                remedy="allow this user to write this topic",
             )

@@ -14,6 +14,7 @@ Offer = Callable[[Arrival | LinkUp | LinkDown], bool]
 #: Before a topic that is not UTF-8; no filter of ours matches a topic under ``$``, so it ends in quarantine.
 INVALID_TOPIC = "$invalid-utf8/"
 _DROPS = BROKER_DROPS.encode()
+QOS_BITS = 6
 
 
 class Receiver:
@@ -33,6 +34,8 @@ class Receiver:
         wall: Callable[[], float],
         mono: Callable[[], float],
     ) -> None:
+        #: Topic -> what takes its payloads, which are not journaled, such as Home Assistant's birth message.
+        self.asides: dict[bytes, Callable[[bytes], None]] = {}
         self._offer = offer
         self._pressed = pressed
         self._pressed_since = math.inf
@@ -101,6 +104,11 @@ class Receiver:
         if topic == _DROPS:
             stats.broker_drops.note(payload, self._mono(), live=not first & 1)
             return
+        aside = self.asides.get(topic)
+        if aside is not None:
+            aside(payload)
+            if not first & QOS_BITS:
+                return  # of our own subscription; the copy of a source goes on
         stats.received += 1
         stats.received_bytes += len(payload)
         qos = first >> 1 & 3

@@ -399,7 +399,7 @@ class PathCollector:
             if len(self._shown) >= DEVICE.most:
                 break
             self._shown[device] = None
-        self._intervals = max(0, DEVICE.most - len(now.findings))
+        self._intervals = max(0, DEVICE.most - len(now.alarming))
         self._bounds.raise_to(LAST_SEEN, max(len(times), now.devices) - len(self._shown))
 
     def _series(self, metric: Metric, values: dict[str, float]) -> Mapping[str, float]:

@@ -31,8 +31,10 @@ class PathSnapshot:
     detect: DetectStats = field(default_factory=DetectStats)
     connected: bool = False
     windows: Mapping[str, int] = field(default_factory=dict)  # Trigger -> windows
-    findings: Sequence[Finding] = ()  # that are open, worst first
+    findings: Sequence[Finding] = ()  # that are open
+    alarming: Sequence[Finding] = ()  # of these, those of which people want notice, worst first
     sources_quiet: Mapping[str, bool] = field(default_factory=dict)  # of the sources that have sent
+    incidents_open: Mapping[str, int] = field(default_factory=dict)  # Severity -> incidents
     outbox_depth: int = 0
     devices: int = 0
     unreadable: int = 0  # devices
@@ -184,7 +186,7 @@ def _count_findings(now: PathSnapshot) -> dict[tuple[str, ...], float]:
 
 
 def _opened(now: PathSnapshot) -> dict[tuple[str, ...], float]:
-    return {(one.device, str(one.kind), str(one.severity)): one.opened for one in now.findings}
+    return {(one.device, str(one.kind), str(one.severity)): one.opened for one in now.alarming}
 
 
 METRICS = (
@@ -423,7 +425,8 @@ METRICS = (
         DEVICE,
         KIND,
         SEVERITY,
-        note="edge_findings_open counts all of them.",
+        note="Without those that are acknowledged, snoozed or under maintenance; edge_findings_open counts"
+        " all.",
         read=_opened,
     ),
     gauge(
@@ -437,6 +440,12 @@ METRICS = (
         "edge_all_sources_quiet",
         "1 while no source has sent anything for longer than usual, 0 otherwise.",
         read=lambda now: bool(now.sources_quiet) and all(now.sources_quiet.values()),
+    ),
+    gauge(
+        "edge_incidents_open",
+        "Incidents that are open: findings with one cause, by the highest severity of these.",
+        SEVERITY,
+        read=lambda now: now.incidents_open,
     ),
     histogram(
         "edge_reading_to_verdict_seconds",

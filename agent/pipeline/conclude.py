@@ -19,11 +19,19 @@ from agent.domain.records import (
     Window,
 )
 from agent.journal import Store
-from agent.pipeline.events import CommandDecided, Event, FindingChanged, VerdictCommitted
+from agent.pipeline.events import (
+    CommandDecided,
+    Event,
+    FindingChanged,
+    IncidentChanged,
+    VerdictCommitted,
+)
 from agent.pipeline.journal_writes import Writes
 from agent.pipeline.notices import Notices
 from agent.sinks import MessageKind, Route
+from agent.verdict import incident as incident_form
 from agent.verdict.encode import encode, to_bytes, to_json
+from agent.verdict.incident import Change, Incidents, Surroundings
 from agent.verdict.notice import key_of
 from agent.verdict.people import Decision, People
 from agent.verdict.verdict import conclude, disagreement
@@ -70,6 +78,7 @@ class Conclusions:
         agent: str,
         routes: Sequence[Route],
         people: People,
+        surroundings: Callable[[str], Surroundings],
         write: Writes,
         publish: Callable[[Sequence[Outgoing], str], None],
         trace: Trace,
@@ -89,6 +98,8 @@ class Conclusions:
         self._clock = clock
         self._wall = wall
         self.people = people
+        self.incidents = Incidents()
+        self._surroundings = surroundings
         self._findings = people.findings
         #: Finding -> the last verdict on it that is an anomaly, newest last; open findings only.
         self._anomalies: dict[str, dict[str, Any]] = {}
@@ -110,6 +121,7 @@ class Conclusions:
     def restore(self, left: Recovered) -> None:
         """Take findings and decided commands of the last process."""
         self.people.restore((*left.closed, *left.findings), left.commands)
+        self.incidents.restore(left.incidents, left.findings)
         self._anomalies.update((finding_id, json.loads(body)) for finding_id, body in left.told.items())
 
     def conclude(self, window: Window, outcome: Outcome) -> None:
@@ -119,15 +131,26 @@ class Conclusions:
         reviewed = outcome.answer is not None
         before = self._findings.get(device)
         finding, event = self._findings.move(verdict, window, reviewed=reviewed)
-        verdict = replace(verdict, finding_id=finding.id if finding else None)
+        moved: list[Finding] = []
+        changes: list[Change] = []
+        if finding is not None and event is FindingEvent.OPENED:
+            finding, moved, changes = self.incidents.open(finding, self._surroundings(device))
+            for one in (*moved, finding):
+                self._findings.put(one)
+        elif finding is not None:
+            changes = self.incidents.update(finding)
+        if finding is not None:
+            verdict = replace(verdict, finding_id=finding.id, incident_id=finding.incident)
         payload = to_bytes(verdict)
         span = self._trace(trace_id=verdict.trace_id, destination="verdicts", device=device)
         outgoing = self._outgoing(verdict, payload, finding, event, span.traceparent)
+        outgoing += self._outgoing_of_incidents(changes)
         detail = detail_of(outcome)
         waited_s = max(0.0, self._clock() - window.opened)
         events: list[Event] = [VerdictCommitted(verdict, waited_s, disagreement(window, outcome))]
         if finding is not None and event is not None:
             events.append(FindingChanged(event, finding, verdict))
+        events += [IncidentChanged(*one) for one in changes]
         if finding is not None and self._notices is not None:
             outgoing += self._notices.of_change(event, finding, verdict, before)
         self._write(
@@ -138,6 +161,8 @@ class Conclusions:
                 outgoing=outgoing,
                 detail=detail,
                 anomaly=verdict.status is Status.ANOMALY,
+                moved=moved,
+                changed=[one.incident for one in changes],
             ),
             lambda added: self._committed(added, device, span, events),
         )
@@ -160,6 +185,9 @@ class Conclusions:
         decision = self.people.take(row)
         outcome = decision.outcome
         outgoing = self._outgoing_of(decision)
+        changes = [change for finding in decision.changed for change in self.incidents.update(finding)]
+        outgoing += [("", one) for one in self._outgoing_of_incidents(changes)]
+        closed = [one.incident for one in changes]
         for finding in decision.changed:
             if finding.state.closed:
                 self._anomalies.pop(finding.id, None)
@@ -168,18 +196,32 @@ class Conclusions:
         def job(store: Store) -> list[tuple[str, Outgoing]]:
             for key in known:
                 store.outbox.notices.withdraw(key)
-            return store.decide(row.seq, outcome, changed=decision.changed, outgoing=outgoing)
+            return store.decide(row.seq, outcome, changed=decision.changed, closed=closed, outgoing=outgoing)
 
-        self._write(
-            job,
-            lambda added: self._decided(added, CommandDecided(row, outcome, decision.changed)),
-        )
+        events: list[Event] = [IncidentChanged(*one) for one in changes]
+        events.append(CommandDecided(row, outcome, decision.changed))
+        self._write(job, lambda added: self._decided(added, events))
         return replace(row, outcome=outcome)
 
-    def _decided(self, added: Sequence[tuple[str, Outgoing]], event: CommandDecided) -> None:
+    def _decided(self, added: Sequence[tuple[str, Outgoing]], events: Iterable[Event]) -> None:
         for device, message in added:
             self._publish([message], device)
-        self._publish_event(event)
+        for event in events:
+            self._publish_event(event)
+
+    def _outgoing_of_incidents(self, changes: Iterable[Change]) -> list[Outgoing]:
+        """Return incidents for the sinks; one that is over is published once more and then deleted."""
+        outgoing: list[Outgoing] = []
+        for change in changes:
+            key, body = change.incident.id, encode(incident_form.to_json(change))
+            messages = self._messages(key, {MessageKind.INCIDENT: body}, PROPERTIES)
+            if change.incident.closed:
+                outgoing += [replace(one, retain=False) for one in messages]
+                empty = self._messages(key, {MessageKind.INCIDENT: b""}, ())
+                outgoing += [one for one in empty if one.retain]
+            else:
+                outgoing += messages
+        return outgoing
 
     def _outgoing_of(self, decision: Decision) -> list[tuple[str, Outgoing]]:
         """Return the messages about what a command changes, each with its device."""
@@ -198,6 +240,7 @@ class Conclusions:
         return {
             "event_type": FindingEvent.CLEARED if closed else FindingEvent.UPDATED,
             "finding_id": finding.id,
+            "incident_id": finding.incident,
             "state": finding.state,
             "verdict": self._anomalies.get(finding.id),
         }
@@ -235,6 +278,7 @@ class Conclusions:
             body = {
                 "event_type": event,
                 "finding_id": verdict.finding_id,
+                "incident_id": finding.incident,
                 "state": finding.state,
                 "verdict": to_json(verdict),
             }

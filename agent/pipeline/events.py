@@ -4,7 +4,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from agent.domain.records import CommandOutcome, CommandRow, Finding, FindingEvent, Verdict
+from agent.domain.records import (
+    CommandOutcome,
+    CommandRow,
+    Finding,
+    FindingEvent,
+    Incident,
+    IncidentEvent,
+    Verdict,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +50,17 @@ class CommandDecided:
     findings: tuple[Finding, ...]  # as they are now
 
 
-Event = DeviceSeen | VerdictCommitted | FindingChanged | CommandDecided
-E = TypeVar("E", DeviceSeen, VerdictCommitted, FindingChanged, CommandDecided)
+@dataclass(frozen=True, slots=True)
+class IncidentChanged:
+    """An incident was opened, updated, merged into an older one or closed; that is on disk."""
+
+    change: IncidentEvent
+    incident: Incident
+    findings: tuple[Finding, ...]  # the open ones
+
+
+Event = DeviceSeen | VerdictCommitted | FindingChanged | CommandDecided | IncidentChanged
+E = TypeVar("E", DeviceSeen, VerdictCommitted, FindingChanged, CommandDecided, IncidentChanged)
 
 
 class Subscribers:

@@ -50,6 +50,7 @@ from agent.pipeline.snapshot import Dump, SnapshotDue
 from agent.pipeline.window import WindowSettings
 from agent.sinks import Route, Sink
 from agent.testing.failpoint import failpoint
+from agent.verdict.incident import Surroundings
 from agent.verdict.notice import NoticeRules
 from agent.verdict.people import People
 from agent.verdict.review_policy import ReviewSettings
@@ -140,6 +141,7 @@ class Pipeline:
             agent=settings.agent,
             routes=settings.routes,
             people=People(knows=detector.knows),
+            surroundings=self._surroundings,
             write=self._write,
             publish=self.outbox.add,
             trace=trace,
@@ -275,6 +277,17 @@ class Pipeline:
         self._core.take(row)
         if row.outcome is not None and row.outcome.forget and row.outcome.device is not None:
             self.retained.forget(row.outcome.device)
+
+    def _surroundings(self, device: str) -> Surroundings:
+        place = self._journal.places.of(device)
+        if place is None:
+            return Surroundings()
+        return Surroundings(
+            place=place,
+            offline=place.link is not None,
+            interval_s=self.detector.usual_interval(device),
+            siblings=self._journal.places.count(place.source),
+        )
 
     def _take_message(self, row: MessageRow) -> None:
         self._core.take(row)

@@ -40,7 +40,7 @@ class MqttSink:
 
 
 def mqtt_routes(base_topic: str) -> tuple[Route, ...]:
-    """Return the routes of verdicts and events below ``base_topic``."""
+    """Return the routes of verdicts, events and incidents below ``base_topic``."""
     return (
         Route(
             sink=NAME,
@@ -54,6 +54,12 @@ def mqtt_routes(base_topic: str) -> tuple[Route, ...]:
             kind=MessageKind.EVENT,
             key=lambda device: f"{base_topic}/events/{encode_device(device)}",
             settles=True,
+        ),
+        Route(
+            sink=NAME,
+            kind=MessageKind.INCIDENT,
+            key=lambda incident: f"{base_topic}/incidents/{incident}",
+            retain=True,
         ),
     )
 

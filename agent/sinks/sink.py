@@ -75,6 +75,7 @@ class MessageKind(StrEnum):
 
     VERDICT = "verdict"
     EVENT = "event"  # a finding was opened, updated or cleared
+    INCIDENT = "incident"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +85,7 @@ class Route:
     Attributes:
         sink: the name of the sink.
         kind: the kind of message.
-        key: the key of a device's messages; those of one key keep their order.
+        key: the key of a device's messages, or of an incident's; those of one key keep their order.
         retain: whether the newest message of a key replaces the older ones at the receiver.
         settles: whether the verdict waits for this delivery. Its readings stay in the journal until then.
     """

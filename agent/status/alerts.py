@@ -71,13 +71,18 @@ def _findings(facts: Facts, kinds: frozenset[Kind], severity: Severity | None = 
     """Return the devices with such a finding, worst first."""
     return (
         Subject(one.device, one.opened)
-        for one in facts.path.findings
+        for one in facts.path.alarming
         if one.kind in kinds and severity in {None, one.severity}
     )
 
 
 def _alone(name: str, *, when: bool) -> list[Subject]:
     return [Subject(name)] if when else []
+
+
+def _shared_causes(facts: Facts) -> int:
+    """Return how many findings share an incident with another one."""
+    return len(facts.path.findings) - sum(facts.path.incidents_open.values())
 
 
 def _received(facts: Facts) -> bool:
@@ -121,6 +126,13 @@ RULES = (
         60.0,
         ("is silent", "are silent"),
         lambda now: _findings(now, _SILENCE),
+    ),
+    Rule(
+        "EdgeSharedCause",
+        "warning",
+        60.0,
+        ("have one cause: see the open incidents", ""),
+        lambda now: _alone("Several findings", when=_shared_causes(now) > 0),
     ),
     Rule(
         "EdgeSourceQuiet",

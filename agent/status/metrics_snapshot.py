@@ -45,14 +45,17 @@ class MetricsSnapshot:
         stats, inbox = self.journal.stats, self.journal.inbox
         wall, mono, clock = time.time(), time.monotonic(), self.journal.clock.now()
         lines, spans = self.dropped()
+        findings = pipeline.conclusions.findings()
         return PathSnapshot(
             link=link.stats,
             journal=stats,
             detect=detector.stats,
             connected=link.state.connected,
             windows=dict(pipeline.stats.windows),
-            findings=worst_first(pipeline.conclusions.findings()),
+            findings=findings,
+            alarming=worst_first(one for one in findings if not one.quiet(clock)),
             sources_quiet=self.sources_quiet(),
+            incidents_open={str(one): n for one, n in pipeline.conclusions.incidents.by_severity().items()},
             outbox_depth=self.outbox_rows(),
             devices=detector.device_count,
             unreadable=len(self.heard()),

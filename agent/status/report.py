@@ -193,6 +193,7 @@ class Reporter:
             "state": finding.state_at(clock),
             "until": None if finding.until is None else iso(finding.until),
             "maintenance": finding.maintenance,
+            "incident_id": finding.incident,
             "summary": last.get("summary", "Its last verdict is no longer kept."),
             "advice": last.get("advice", finding.kind.traits.advice),
             "evidence": last.get("evidence", []),

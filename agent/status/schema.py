@@ -157,6 +157,7 @@ class FindingView(TypedDict):
     state: str  # open | acknowledged | snoozed
     until: str | None  # the end of a snooze
     maintenance: bool  # its device is under maintenance: nobody is notified
+    incident_id: str | None
     summary: str  # of its last verdict that was an anomaly
     advice: str | None
     evidence: list[EvidenceView]

@@ -1,8 +1,10 @@
 """Sources that have sent nothing for longer than usual, by their learnt rhythm."""
 
 from collections.abc import Mapping
+from datetime import UTC, tzinfo
+from functools import partial
 
-from agent.detect import DetectSettings, Watch
+from agent.detect import DetectSettings, Watch, offset_of
 from agent.journal.source_tally import SourceTally
 from agent.verdict.encode import iso
 from agent.verdict.verdict import clean
@@ -17,8 +19,9 @@ class SourceQuiet:
     Call :meth:`look` about once a second; ``quiet`` may be read from any thread.
     """
 
-    def __init__(self) -> None:
-        self._watch = Watch(DetectSettings(min_silence_s=MIN_QUIET_S))
+    def __init__(self, zone: tzinfo = UTC) -> None:
+        """Make one that knows nothing yet; ``zone`` is the site's, for usual pauses."""
+        self._watch = Watch(DetectSettings(min_silence_s=MIN_QUIET_S), partial(offset_of, zone))
         self._last: dict[str, float] = {}  # receipt of its last message, Unix seconds
         self.quiet: Mapping[str, bool] = {}  # of the sources that have sent, in the order of their meeting
 
@@ -26,9 +29,9 @@ class SourceQuiet:
         """Take the newest message of each source, and note which are quiet at ``clock``, seconds."""
         watch = self._watch
         if not subscribed:
-            watch.up_since = None
+            watch.disconnected(clock)
         elif watch.up_since is None:
-            watch.up_since = clock
+            watch.connected(clock)
         for source, tally in list(sources.items()):
             if source and tally.last is not None and tally.last != self._last.get(source):
                 self._last[source] = tally.last

@@ -7,19 +7,19 @@ from enum import StrEnum
 from importlib.resources import files
 from typing import Any
 
-from agent.domain.enums import FindingEvent, FindingState, Reason, Severity, Source, Status, Trigger
+from agent.domain.enums import Cause, FindingEvent, FindingState, Reason, Severity, Source, Status, Trigger
 from agent.domain.kinds import Kind
 from agent.domain.records import Learning, Verdict
 
 SCHEMA = 1
 _WORDS: dict[str, type[StrEnum]] = {
     words.__name__: words
-    for words in (FindingEvent, FindingState, Kind, Reason, Severity, Source, Status, Trigger)
+    for words in (Cause, FindingEvent, FindingState, Kind, Reason, Severity, Source, Status, Trigger)
 }
 
 
 def published_schema(name: str) -> dict[str, Any]:
-    """Return the JSON Schema ``verdict``, ``event`` or ``status``.
+    """Return the JSON Schema ``verdict``, ``event``, ``incident`` or ``status``.
 
     Where a file of ``schemas`` has the name of an enumeration in ``$comment``, its words are filled in.
     """
@@ -94,6 +94,7 @@ def to_json(verdict: Verdict) -> dict[str, Any]:
         "request_id": verdict.request_id,
         "reason_detail": verdict.reason_detail,
         "learning": _learning(verdict.local.learning),
+        "incident_id": verdict.incident_id,
     }
 
 

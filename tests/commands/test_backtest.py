@@ -50,12 +50,12 @@ def test_a_shift_is_found_when_it_comes(
     tape = record(tmp_path / "week.jsonl", moved())
     told = as_json(capsys, "backtest", str(tape), "--config", str(config))
     (one,) = told["findings"]
-    assert (one["device"], one["metric"], one["severity"]) == ("dev1", "temperature", "critical")
+    assert (one["device"], one["metric"], one["severity"]) == ("dev1", "temperature", "warning")
     assert one["since"] == "2026-06-26T13:15:00.100Z"
     assert "2026-06-26T13:15:00" < one["opened"] < "2026-06-26T13:15:30"
     assert "temperature" in one["summary"]
     assert told["input"]["readings"] == 1800
-    assert told["counts"]["severity"] == {"critical": 1}
+    assert told["counts"]["severity"] == {"warning": 1}  # of a history of an hour
     assert told["reviews"]["windows"] >= 1
     assert told["reviews"]["cost_usd"] > 0
 

@@ -145,6 +145,18 @@ def test_a_site_of_many_devices_is_the_same_sources(word: str, expected: set[str
         assert {one.topic for one in sources} | states == expected
 
 
+def test_the_availability_of_a_site_of_many_devices_is_read() -> None:
+    """Each device that sends values reports its state, by the id that its values have."""
+    heard = played("esphome", 6)
+    sources = [one.spec() for one in propose(gather(heard))]
+    registry = Registry(sources=sources, base_topic="edge-agent/gw")
+    online = set()
+    for one in heard:
+        decoded = registry.decode(one.topic, one.payload, one.at)
+        online |= {decoded.device} if decoded.online else {name for name, up in decoded.states if up}
+    assert online == {device for device, _ in series(heard, sources)}
+
+
 @pytest.mark.parametrize(
     ("topics", "bare", "pattern"),
     [
@@ -240,8 +252,8 @@ def test_a_family_below_an_unusual_base_topic_is_recognised(
     """Its own topics show it; devices, metrics and units are those below the usual base."""
     usual = played(word, 2)
     if word == "zigbee2mqtt":
-        info = b'{"version": "2.0", "network": {"channel": 11, "pan_id": 6754}}'
-        usual.insert(0, Message("zigbee2mqtt/bridge/info", info, START, retained=True))
+        bridge = b'{"version": "2.0", "network": {"channel": 11, "pan_id": 6754}}'
+        usual.insert(0, Message("zigbee2mqtt/bridge/info", bridge, START, retained=True))
     heard = [one._replace(topic=f"{base}/{one.topic.split('/', 1)[1]}") for one in usual]
     sources = propose(gather(heard))
     assert [(one.topic, one.format) for one in sources] == [(topic, format_)]
@@ -278,7 +290,7 @@ def test_nodes_that_were_born_earlier_are_said_to_need_a_birth(
 
 
 def test_a_base_topic_that_families_share_stays_with_the_usual_sources() -> None:
-    """A message of another family is not read as the one that was found."""
+    """Topics of another family are not read as the one that was found."""
     heard = messages({
         "home/bridge/info": '{"version": "2.0"}', "home/attic/climate": '{"temperature": 20.5}',
         "home/gw/BTtoMQTT/A4C138000101": '{"id": "A4:C1:38:00:01:01", "tempc": 20.5}',
@@ -356,10 +368,22 @@ def test_keys_name_devices_only_if_they_stay_and_keep_them_apart(
         assert not result.words
 
 
-def test_a_line_of_numbers_is_csv() -> None:
-    """No family recognises CSV, so that it is tried on texts."""
-    (source,) = proposed({"logger/x": ["a;21.5;45.2", "b;21.6;45.1"]})
-    assert source.format == "csv"
+@pytest.mark.parametrize(
+    ("lines", "form"),
+    [
+        (["21.5;45.2;1", "21.6;45.1;0"], "auto"),
+        (["attic;21.5;45.2", "attic;21.6;45.1"], "csv"),
+        (["12:00:00\tok then\t21.5\t45.2\t7", "12:00:10\tok then\t21.6\t45.1\t7"], "csv"),
+    ],
+)
+def test_a_line_of_cells_is_csv_unless_it_is_read_without(lines: list[str], form: str) -> None:
+    """Lines of numbers need no format; no family recognises others, so that CSV is tried on texts."""
+    (source,) = proposed({"logger/x": lines})
+    assert source.format == form
+    registry = Registry(sources=[source.spec()], base_topic="edge-agent/gw")
+    for line in lines:
+        values = {one.value for one in registry.decode("logger/x", line.encode(), START).readings}
+        assert len(values & {21.5, 45.2, 21.6, 45.1}) == 2
 
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -94,6 +94,29 @@ def test_missing_rights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert found["mqtt.session"] == "ok"
 
 
+def test_the_right_to_announce_devices(
+    shipped: ShippedBroker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The topics of Home Assistant are tried: allowed as shipped, refused without the lines."""
+    home = {"discovery": True}
+    announce = "homeassistant homeassistant/device/+/config"
+    birth = "mqtt.subscribe homeassistant/status"
+    _, lines = doctor(capsys, configured(tmp_path / "allowed", shipped, homeassistant=home))
+    assert (lines[announce]["level"], lines[birth]["level"]) == ("ok", "ok")
+    broker = ShippedBroker(tmp_path / "broker")
+    broker.acl = ACL.replace("topic readwrite homeassistant/device/+/config", "")
+    broker.start()
+    try:
+        code, lines = doctor(capsys, configured(tmp_path / "refused", broker, homeassistant=home))
+    finally:
+        broker.stop()
+    assert code == 69
+    assert lines[announce]["level"] == "fail"
+    assert "refused (0x87)" in lines[announce]["what"]
+    _, lines = doctor(capsys, configured(tmp_path / "off", shipped))
+    assert not {announce, birth} & set(lines)
+
+
 def test_a_wrong_password(shipped: ShippedBroker, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The refusal is named with the key to correct; the secret is not shown."""
     config = configured(tmp_path, shipped)

@@ -104,6 +104,7 @@ def test_the_table_names_what_the_agent_uses() -> None:
         "feedback",
         "command",
         "command/result",
+        "incidents/1f",
         "doctor",
     ):
         assert f"edge-agent/gw1/{part}" in topics

@@ -52,7 +52,7 @@ def readings(client: Any, device: str) -> int:
 def test_learning_limits_and_findings_are_said_also_after_a_restart(
     broker: Broker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """102 of 300 readings are not learnt, a limit in another unit does not hold. Restarts forget nothing."""
+    """102 of 150 readings are not learnt, a limit in another unit does not hold. Restarts forget nothing."""
     agent = AgentProcess(tmp_path / "agent", broker_url=broker.url, settings=OVER)
     with peer(broker.port, f"{agent.base_topic}/#") as client, agent:
         for place in range(101):
@@ -65,12 +65,12 @@ def test_learning_limits_and_findings_are_said_also_after_a_restart(
         for name, count in counts.items():
             wait_for(lambda name=name, count=count: readings(client, name) == count, LIMIT_S, name)  # type: ignore[misc]
         room, plug, oven = (verdicts(client, name)[-1] for name in counts)
-        assert (room["learning"]["seen"], room["learning"]["needed"]) == (102, 300)
-        assert room["summary"].startswith("still learning (102 of 300): temperature")
+        assert (room["learning"]["seen"], room["learning"]["needed"]) == (102, 150)
+        assert room["summary"].startswith("still learning (102 of 150): temperature")
         assert "The limit of power is in W, the readings are in A" in plug["summary"]
         assert (oven["status"], oven["kind"]) == ("anomaly", "out_of_range")
         _, words = command(capsys, agent, "inspect", "room")
-        assert "still learning (102 of 300), so that only limits alarm" in words
+        assert "still learning (102 of 150), so that only limits alarm" in words
         _, words = command(capsys, agent, "inspect", "plug")
         assert "not checked: the limit is in W, the readings are in A" in words
 
@@ -79,7 +79,7 @@ def test_learning_limits_and_findings_are_said_also_after_a_restart(
 
         wait_for(lambda: told()["counters"]["learning"] == 3, 2 * LIMIT_S, "the count of the learning")
         (metric,) = next(one for one in told()["devices"] if one["id"] == "room")["metrics"]
-        assert metric["learning"] == {"seen": 102, "needed": 300}
+        assert metric["learning"] == {"seen": 102, "needed": 150}
         (unfit,) = [one for one in told()["problems"] if "'*/power'" in one]
         assert "is in W, but plug/power sends A" in unfit
         assert told()["state"] == "degraded"

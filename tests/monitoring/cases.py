@@ -61,6 +61,7 @@ _RECEIVED, _CONNECTED = 'edge_messages_total{source="s/#",outcome="read"}', "edg
 _TEXT = 'edge_messages_total{source="s/#",outcome="text"}'
 _SKIPPED = 'edge_values_skipped_total{source="s/#",reason="unusable"}'
 _OPEN = 'edge_findings_open{kind="%s",severity="%s"}'
+_INCIDENTS = 'edge_incidents_open{severity="warning"}'
 _UP = 'up{job="edge-agent"}'
 
 #: Alerts on the mere rise of a counter need no entry.
@@ -173,8 +174,13 @@ CASES = (
     ),
     Case(
         "EdgeFindingsNotShown",
-        {_OPEN % ("silence", "warning"): "40x240", _OPEN % ("spike", "critical"): "11x240"},
-        {_OPEN % ("silence", "warning"): "40x240", _OPEN % ("spike", "critical"): "10x240"},
+        {_opened(f"d{place}", "silence", "warning"): "9x240" for place in range(50)},
+        {_opened(f"d{place}", "silence", "warning"): "9x240" for place in range(49)},
+    ),
+    Case(
+        "EdgeSharedCause",
+        {_OPEN % ("silence", "warning"): "25x240", _INCIDENTS: "1x240"},
+        {_OPEN % ("silence", "warning"): "25x240", _INCIDENTS: "25x240"},
     ),
     _one("EdgeSourceQuiet", 'edge_source_quiet{source="s/#"}', "0x177 1x20", "0x180 1x20"),
     Case(

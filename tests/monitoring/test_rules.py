@@ -155,7 +155,7 @@ def test_the_rules_ask_only_for_label_values_that_exist() -> None:
         for kind in KIND.values
         for severity in SEVERITY.values
     ]
-    metrics.read_path(lambda: PathSnapshot(findings=every))
+    metrics.read_path(lambda: PathSnapshot(findings=every, alarming=every))
     exported = metrics.render()[0].decode()
     asked = " ".join(rule["expr"] for rule in (*RECORDED, *ALERTS.values()))
     for name, matchers in re.findall(r"\b((?:ai|edge)_\w+)\{([^}]*)\}", asked):

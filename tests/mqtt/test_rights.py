@@ -84,6 +84,30 @@ def test_refused_publish(tmp_path: Path) -> None:
     assert harness.names.count("mqtt_announcement_refused") == 1
 
 
+def test_refused_announcements_of_a_group(tmp_path: Path) -> None:
+    """A thousand topics that may not be written are one report and a few refusals; others are published."""
+    broker = guarded(tmp_path / "broker", extra="max_queued_messages 1000").start()
+    try:
+        with running(
+            port=broker.port,
+            client_id="acl",
+            username="agent",
+            password=lambda: "secret",
+            base_topic="agent/x",
+        ) as harness:
+            until(lambda: harness.link.state.connected)
+            for number in range(100):
+                harness.link.announce(f"forbidden/{number}", b"{}", group="forbidden/+")
+                if not number:
+                    until(lambda: "mqtt_announcement_refused" in harness.names)
+            harness.link.announce("agent/health", b"{}")
+            until(lambda: harness.link.stats.dropped["announcement"] == 99)
+    finally:
+        broker.stop()
+    assert harness.names.count("mqtt_announcement_refused") == 1
+    assert harness.link.stats.publish_refused == 1
+
+
 def test_will_that_may_not_be_written(tmp_path: Path) -> None:
     """A user who may not write the status topic gets one report; the rest works.
 

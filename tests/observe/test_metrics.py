@@ -64,6 +64,8 @@ def crowded() -> Metrics:
         journal=JournalStats(sources={f"site{place}/{{device}}": READ_ONCE for place in range(40)}),
         windows=dict.fromkeys(Trigger, 1),
         findings=found(60),
+        alarming=found(60),
+        incidents_open=dict.fromkeys(Severity, 1),
         sources_quiet={f"site{place}/{{device}}": True for place in range(40)},
         device_times={f"device{place}": (1.0, 2.0) for place in range(10_000)},
         devices=10_000,
@@ -226,7 +228,10 @@ def test_devices_are_capped_and_keep_their_place() -> None:
 def test_findings_take_the_room_of_intervals(open_now: int) -> None:
     """At most 50 findings are shown, the first ones, and each costs the interval of one device."""
     now = PathSnapshot(
-        findings=found(open_now), device_times={f"d{place}": (1.0, 2.0) for place in range(99)}, devices=99
+        findings=found(open_now + 7),  # seven are acknowledged
+        alarming=found(open_now),
+        device_times={f"d{place}": (1.0, 2.0) for place in range(99)},
+        devices=99,
     )
     metrics = Metrics()
     metrics.read_path(lambda: now)
@@ -237,7 +242,7 @@ def test_findings_take_the_room_of_intervals(open_now: int) -> None:
     assert len(intervals) == max(0, DEVICE.most - open_now)
     assert len(shown_devices(metrics)) == DEVICE.most
     total = sum(number for name, _, number in samples(metrics) if name == "edge_findings_open")
-    assert total == open_now
+    assert total == open_now + 7
 
 
 def test_all_sources_are_quiet_only_when_each_is() -> None:
@@ -282,6 +287,7 @@ def test_the_snapshot_is_shown_as_it_is() -> None:
         connected=True,
         unreadable=3,
         findings=found(2, Kind.SILENCE, Severity.WARNING),
+        alarming=found(2, Kind.SILENCE, Severity.WARNING),
         sources_quiet={"sensors/{device}": True},
         queues={"intake_bytes": (5, 10)},
         heartbeats={"net": 1000.5},

@@ -13,16 +13,24 @@ from tests.simulator.test_view import NOW, board
 
 ROOT = Path(__file__).parents[2]
 PICTURES = ROOT / "docs" / "pictures"
+#: By `make bench-detect SVG=docs/pictures`.
+DRAWN = (
+    "detect-after-incident.svg",
+    "detect-first-days.svg",
+    "detect-hourly.svg",
+    "detect-nights.svg",
+)
 
 
 def test_pages_show_each_picture_once_and_no_other() -> None:
     """Every image is one that the command makes, and the reverse; each has a description."""
     text = (ROOT / "README.md").read_text()
-    text += (ROOT / "docs" / "simulator.md").read_text().replace("](pictures/", "](docs/pictures/")
+    for page in (ROOT / "docs").glob("*.md"):
+        text += page.read_text().replace("](pictures/", "](docs/pictures/")
     shown = re.findall(r"!\[([^\]]*)\]\(docs/pictures/([^)]+)\)", text)
-    assert sorted(name for _, name in shown) == sorted(["demo.svg", *PAGES])
+    assert sorted(name for _, name in shown) == sorted(["demo.svg", *PAGES, *DRAWN])
     assert all(len(words) > 20 for words, _ in shown)
-    assert {path.name for path in PICTURES.iterdir()} == {"demo.svg", *PAGES}
+    assert {path.name for path in PICTURES.iterdir()} == {"demo.svg", *PAGES, *DRAWN}
 
 
 @pytest.mark.parametrize("name", sorted(PAGES))

@@ -27,8 +27,14 @@ def test_a_puback_is_the_answer_of_its_message() -> None:
 
 
 def test_routes_of_the_broker_settle_the_verdict() -> None:
-    """A verdict is retained below its device, an event is not."""
-    verdict, event = mqtt_routes("edge-agent/gw1")
+    """A verdict is retained below its device, an event is not; no verdict waits for an incident."""
+    verdict, event, incident = mqtt_routes("edge-agent/gw1")
+    assert (incident.kind, incident.key("1f"), incident.retain, incident.settles) == (
+        MessageKind.INCIDENT,
+        "edge-agent/gw1/incidents/1f",
+        True,
+        False,
+    )
     assert (verdict.kind, verdict.key("a/b"), verdict.retain, verdict.settles) == (
         MessageKind.VERDICT,
         "edge-agent/gw1/verdicts/a=2Fb",

@@ -96,12 +96,16 @@ def test_the_page_lists_each_alert_once() -> None:
 SPIKE = finding("pump", Kind.SPIKE, Severity.CRITICAL)
 FAULTS: dict[str, tuple[Facts, str]] = {
     "EdgeLimitBroken": (
-        facts(findings=[finding("freezer", Kind.OUT_OF_RANGE, Severity.CRITICAL)]),
+        facts(alarming=[finding("freezer", Kind.OUT_OF_RANGE, Severity.CRITICAL)]),
         "freezer is",
     ),
-    "EdgeFindingCritical": (facts(findings=[SPIKE]), "pump has a critical"),
-    "EdgeFindingWarning": (facts(findings=[finding("pump", Kind.DRIFT)]), "pump has an anomaly"),
-    "EdgeDeviceSilent": (facts(findings=[finding("attic", Kind.SILENCE)]), "attic is silent"),
+    "EdgeFindingCritical": (facts(alarming=[SPIKE]), "pump has a critical"),
+    "EdgeFindingWarning": (facts(alarming=[finding("pump", Kind.DRIFT)]), "pump has an anomaly"),
+    "EdgeDeviceSilent": (facts(alarming=[finding("attic", Kind.SILENCE)]), "attic is silent"),
+    "EdgeSharedCause": (
+        facts(findings=[SPIKE, finding("attic", Kind.SILENCE)], incidents_open={"warning": 1}),
+        "Several findings have one cause",
+    ),
     "EdgeSourceQuiet": (facts(sources_quiet={"s/#": True, "t/#": False}), "s/# has sent nothing"),
     "EdgeAllSilent": (facts(sources_quiet={"s/#": True}), "All sources have sent nothing"),
     "EdgeNothingReceived": (facts(journal=JournalStats()), "Not one message"),
@@ -148,10 +152,12 @@ def test_each_alert_fires_after_its_wait_and_ends(rule: Any) -> None:
 @pytest.mark.parametrize(
     ("state", "calm"),
     [
-        (facts(findings=[finding("attic", Kind.SILENCE, Severity.CRITICAL)]), "EdgeFindingCritical"),
+        (facts(alarming=[finding("attic", Kind.SILENCE, Severity.CRITICAL)]), "EdgeFindingCritical"),
         (facts(sources_quiet={"s/#": True, "t/#": False}), "EdgeAllSilent"),
         (facts(sources_quiet={}), "EdgeAllSilent"),
         (facts(journal=JournalStats(), connected=False), "EdgeNothingReceived"),
+        (facts(findings=[SPIKE], incidents_open={"warning": 1}), "EdgeSharedCause"),
+        (facts(findings=[SPIKE]), "EdgeFindingCritical"),
         (facts(fault=901.0), "EdgeInternalFault"),
         (facts(ai={"answering": "failing"}), "AINeverAnswered"),
         (facts(ai={"breaker": "half_open"}), "AIProviderDown"),
@@ -167,7 +173,7 @@ def test_a_neighbour_of_a_fault_is_calm(state: Facts, calm: str) -> None:
 
 def test_a_fault_that_comes_and_goes_does_not_fire() -> None:
     """The wait begins again each time."""
-    rig, fault = Rig(), facts(findings=[finding("attic", Kind.SILENCE)])
+    rig, fault = Rig(), facts(alarming=[finding("attic", Kind.SILENCE)])
     rig.look(0.0)
     for minute in range(20):
         assert "EdgeDeviceSilent" not in rig.look(60.0 * minute, fault if minute % 2 else facts())
@@ -178,7 +184,7 @@ def test_many_devices_are_one_bounded_message() -> None:
     rig = Rig()
     names = ["a\n" + "x" * 300, "b\x1b[2J", "c\ud800", *(f"d{place}" for place in range(997))]
     fault = facts(
-        findings=[finding(name, Kind.SILENCE, opened=500.0 - place / 10) for place, name in enumerate(names)]
+        alarming=[finding(name, Kind.SILENCE, opened=500.0 - place / 10) for place, name in enumerate(names)]
     )
     rig.look(0.0, fault)
     sent = rig.look(60.0)["EdgeDeviceSilent"]
@@ -187,7 +193,7 @@ def test_many_devices_are_one_bounded_message() -> None:
     assert (len(sent["subjects"]), sent["count"]) == (20, 1000)
     assert sent["summary"].isprintable()
     assert sent["since"] == "1970-01-01T00:06:40.100Z"
-    more = rig.look(61.0, facts(findings=[*fault.path.findings, finding("new", Kind.SILENCE)]))
+    more = rig.look(61.0, facts(alarming=[*fault.path.alarming, finding("new", Kind.SILENCE)]))
     assert more["EdgeDeviceSilent"]["count"] == 1001
 
 
@@ -197,7 +203,7 @@ def test_a_new_connection_gets_all_of_them() -> None:
     rig.look(0.0)
     assert rig.look(1.0) == {}
     rig.state.connected = False
-    assert rig.look(2.0, facts(findings=[SPIKE])) == {}
+    assert rig.look(2.0, facts(alarming=[SPIKE])) == {}
     rig.state.connected, rig.state.generation = True, 2
     sent = rig.look(3.0)
     assert set(sent) == {rule.name for rule in RULES}

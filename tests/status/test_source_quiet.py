@@ -43,6 +43,19 @@ def test_a_source_is_quiet_by_its_own_interval(every_s: int, within_s: int) -> N
     assert site.quiet.problems() == []
 
 
+def test_a_source_that_rests_at_night_is_quiet_by_day_only() -> None:
+    """After two nights it is not called quiet at night, and within a few of its intervals at noon."""
+    site = Site(solar=60)
+    site.run(int(-START % 86_400))  # to midnight
+    for _ in range(3):
+        site.run(6 * 3600, silent=frozenset({"solar"}))
+        site.run(12 * 3600)
+        site.run(6 * 3600, silent=frozenset({"solar"}))
+    assert site.run(6 * 3600 - 60, silent=frozenset({"solar"})) == set()
+    assert site.run(6 * 3600) == set()
+    assert site.run(1200, silent=frozenset({"solar"})) == {"solar"}
+
+
 def test_a_slow_source_does_not_hide_a_fast_one() -> None:
     """Each has a rhythm of its own."""
     site = Site(fast=10, slow=900)

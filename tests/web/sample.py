@@ -136,7 +136,7 @@ def _device(name: str, finding: str | None) -> DeviceView:
             "value": 0.0213,
             "unit": "mm/s",
             "usual": None,
-            "learning": {"seen": 102, "needed": 300},
+            "learning": {"seen": 102, "needed": 150},
             "recent": [],
         },
         {
@@ -185,6 +185,7 @@ def _finding(key: str, device: str, severity: str) -> FindingView:
         "state": "open",
         "until": None,
         "maintenance": False,
+        "incident_id": "b" * 16,
         "summary": f"temperature rose to 98.7 degC, far above its usual range. {HOSTILE}",
         "advice": "Check the sensor's wiring and whether a short event explains the value.",
         "evidence": [_evidence()],

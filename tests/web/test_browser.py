@@ -217,7 +217,7 @@ def test_the_page_does_not_say_what_it_does_not_know(
     expect(page.locator("#h-findings")).to_have_text("Open findings (50 of 61)")
     expect(page.locator("#ai .pill")).to_have_text("has never answered")
     expect(page.locator("#ai .pill")).to_have_class("pill bad")
-    expect(page.locator("#devices")).to_contain_text("still learning (102 of 300)")
+    expect(page.locator("#devices")).to_contain_text("still learning (102 of 150)")
     learning = page.locator("#verdicts article", has_text="new-1")
     expect(learning.locator(".head .pill")).to_have_text("learning")
     expect(learning).to_contain_text("this device has used up its own share")

@@ -11,6 +11,7 @@ from agent.decode.registry import Registry
 from agent.mqtt import BROKER_DROPS, Subscription
 from agent.mqtt.probe import Examined, examine
 from agent.mqtt.settings import BrokerLimits
+from agent.sinks.homeassistant import DOCTOR
 
 REFUSED = 0x80
 WEEK_S = 7 * DAY
@@ -28,7 +29,11 @@ def look_at_broker(config: Config, *, listen_s: float) -> list[Line]:
     registry = Registry(sources=config.sources, base_topic=config.base_topic)
     wanted = [one for one in settings.of_subscriptions(config, registry) if not one.optional]
     link = replace(settings.of_link(config), client_id=f"{config.agent.id}-doctor")
-    found = examine(link, wanted, busy=registry.filters, listen_s=listen_s)
+    home = config.homeassistant
+    trial = [home.config_topic(DOCTOR)] if home.discovery else []
+    if home.discovery:
+        wanted.append(Subscription(home.birth_topic, qos=0))
+    found = examine(link, wanted, busy=registry.filters, listen_s=listen_s, empty=trial)
     if found.trouble is not None:
         remedy = found.trouble.remedy or "correct the mqtt section"
         return [fail("mqtt.connect", printable(found.trouble.what), remedy)]
@@ -39,6 +44,7 @@ def look_at_broker(config: Config, *, listen_s: float) -> list[Line]:
     lines += [_granted(one, found, busy=one.filter in registry.filters) for one in wanted]
     if found.limits.max_qos:
         lines.append(_publish(config, found))
+        lines += [_announce(topic, code, found) for topic, code in found.removed.items()]
     if found.lost is not None:
         lines.append(fail("mqtt.connection", printable(found.lost.what), found.lost.remedy))
     lines.append(_session(found))
@@ -102,6 +108,19 @@ def _publish(config: Config, found: Examined) -> Line:
             f"refused (0x{code:02x}): no verdict would arrive",
             f"give this user the right to write below {config.base_topic}/; {RIGHTS}",
         )
+    if found.protocol != "5":
+        return warn(check, "acknowledged, which proves nothing under MQTT 3.1.1", "look at the broker's ACL")
+    return ok(check, "allowed")
+
+
+def _announce(topic: str, code: int | None, found: Examined) -> Line:
+    """Judge the right to announce devices to Home Assistant."""
+    check = f"homeassistant {topic.replace(DOCTOR, '+')}"
+    if code is None:
+        return fail(check, "no PUBACK came", "look at the broker's log")
+    if code >= REFUSED:
+        remedy = f"give this user the right to write it, or switch homeassistant.discovery off; {RIGHTS}"
+        return fail(check, f"refused (0x{code:02x}): no device would be announced", remedy)
     if found.protocol != "5":
         return warn(check, "acknowledged, which proves nothing under MQTT 3.1.1", "look at the broker's ACL")
     return ok(check, "allowed")

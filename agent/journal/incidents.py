@@ -1,0 +1,46 @@
+"""Incidents in the journal."""
+
+import json
+import sqlite3
+from collections.abc import Sequence
+
+from agent.domain.records import Cause, Incident, Place, Severity
+
+MAX_OPEN = 10_000
+
+
+def write(connection: sqlite3.Connection, incidents: Sequence[Incident], *, clock: float) -> None:
+    """Write incidents as they are now."""
+    connection.executemany(
+        "INSERT OR REPLACE INTO incidents VALUES (?,?,?,?)",
+        [(one.id, _encode(one), one.closed, clock) for one in incidents],
+    )
+
+
+def read(connection: sqlite3.Connection) -> tuple[Incident, ...]:
+    """Return the open incidents, oldest first."""
+    rows = connection.execute(
+        "SELECT id, body FROM incidents WHERE NOT closed ORDER BY clock LIMIT ?", (MAX_OPEN,)
+    )
+    return tuple(sorted((_decode(key, body) for key, body in rows), key=lambda one: (one.opened, one.id)))
+
+
+def _encode(incident: Incident) -> str:
+    place = incident.place
+    return json.dumps(
+        [
+            incident.opened,
+            incident.cause,
+            incident.severity,
+            incident.devices,
+            None if place is None else [place.source, place.link],
+            incident.merged_into,
+        ],
+        separators=(",", ":"),
+    )
+
+
+def _decode(key: str, text: str) -> Incident:
+    opened, cause, severity, devices, place, merged_into = json.loads(text)
+    where = None if place is None else Place(*place)
+    return Incident(key, opened, Cause(cause), Severity(severity), devices, where, merged_into)

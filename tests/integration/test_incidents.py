@@ -1,0 +1,90 @@
+"""Incidents over a real broker: one for a bridge that dies, retained to its end."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from agent.verdict.encode import published_schema
+from tests.mqtt.link_harness import peer, send
+from tests.support.agent_process import AgentProcess
+from tests.support.broker import Broker
+from tests.support.waiting import wait_for
+
+pytestmark = pytest.mark.process
+
+SOON_S = 10.0
+DEVICES = 4
+
+
+def retained(broker: Broker, base: str) -> list[dict[str, Any]]:
+    """Return the incidents that a client gets which subscribes now."""
+    with peer(broker.port, f"{base}/incidents/#", f"{base}/status") as client:
+        heard = client.heard  # type: ignore[attr-defined]
+        wait_for(lambda: any(one.topic.endswith("/status") for one in heard), SOON_S, "retained ones come")
+        kept = {one.topic: one.payload for one in list(heard) if "/incidents/" in one.topic and one.retain}
+        return [json.loads(payload) for payload in kept.values() if payload]
+
+
+def test_a_bridge_that_dies_is_one_incident(tmp_path: Path, broker: Broker) -> None:
+    """Over a kill -9 in between; each verdict names it, and at the end nothing is retained."""
+    name = tmp_path.name
+    settings = {
+        "agent": {"id": name},
+        "mqtt": {"client_id": name},
+        "sources": [{"topic": f"{name}/{{device}}/{{metric}}", "availability": {"topic": f"{name}/bridge"}}],
+        "review": {"window": {"max_readings": 1}},
+    }
+    agent = AgentProcess(tmp_path / "agent", broker_url=broker.url, settings=settings)
+    with agent, peer(broker.port, f"{agent.base_topic}/#") as client:
+        for number in range(DEVICES):
+            send(client, f"{name}/d{number}/power", b"5", b"6")
+        wait_for(lambda: agent.status()["counters"]["readings"] == 2 * DEVICES, SOON_S, "readings are there")
+        send(client, f"{name}/bridge", b"offline")
+        wait_for(lambda: len(agent.status()["findings"]) == DEVICES, SOON_S, "all are silent")
+        (incident,) = {one["incident_id"] for one in agent.status()["findings"]}
+        wait_for(
+            lambda: [one["device_count"] for one in retained(broker, agent.base_topic)] == [DEVICES],
+            SOON_S,
+            "one incident is retained",
+        )
+        (body,) = retained(broker, agent.base_topic)
+        jsonschema.validate(body, published_schema("incident"))
+        assert (body["incident_id"], body["state"], body["cause"]) == (incident, "open", "link")
+        assert sorted(body["devices"]) == [f"d{number}" for number in range(DEVICES)]
+        verdicts = [json.loads(one.payload) for one in client.heard if "/verdicts/" in one.topic]  # type: ignore[attr-defined]
+        assert {one["incident_id"] for one in verdicts if one["kind"] == "silence"} == {incident}
+        assert 'edge_incidents_open{severity="warning"} 1.0' in agent.get("/metrics")[1]
+        agent.kill()
+        agent.start()
+        agent.wait_ready()
+        assert {one["incident_id"] for one in agent.status()["findings"]} == {incident}
+        send(client, f"{name}/bridge", b"online")
+        for number in range(DEVICES):
+            send(client, f"{name}/d{number}/power", b"5", b"6", b"5")
+        wait_for(lambda: agent.status()["findings"] == [], SOON_S, "all are back")
+        wait_for(lambda: retained(broker, agent.base_topic) == [], SOON_S, "nothing is retained")
+        last = [one for one in client.heard if "/incidents/" in one.topic and one.payload][-1]  # type: ignore[attr-defined]
+        assert json.loads(last.payload)["state"] == "closed"
+
+
+def test_two_devices_with_limits_are_two_incidents(tmp_path: Path, broker: Broker) -> None:
+    """And one of them is closed by a person."""
+    name = tmp_path.name
+    settings = {
+        "agent": {"id": name},
+        "mqtt": {"client_id": name},
+        "sources": [{"topic": f"{name}/{{device}}/{{metric}}"}],
+        "limits": {"*/temperature": {"high": 30}},
+        "review": {"window": {"max_readings": 1}},
+    }
+    agent = AgentProcess(tmp_path / "agent", broker_url=broker.url, settings=settings)
+    with agent, peer(broker.port) as client:
+        for device in ("a", "b"):
+            send(client, f"{name}/{device}/temperature", b"99")
+        wait_for(lambda: len(retained(broker, agent.base_topic)) == 2, SOON_S, "two incidents")
+        send(client, f"{agent.base_topic}/command", b'{"do":"forget","device":"a"}')
+        wait_for(lambda: len(retained(broker, agent.base_topic)) == 1, SOON_S, "one is left")
+        assert retained(broker, agent.base_topic)[0]["devices"] == ["b"]
