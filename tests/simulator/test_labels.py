@@ -7,7 +7,7 @@ import pytest
 
 from simulator.events import Message, live
 from simulator.faults import LASTING, Fault, FaultKind, Label, label
-from simulator.scenario import Scenario, load, names, parse
+from simulator.scenario import UNSCORED, Scenario, load, names, parse
 
 START = 1_790_000_000.0
 DEVICES = """
@@ -142,3 +142,13 @@ def test_labels_of_normal_say_so() -> None:
     assert tell[FaultKind.CLOCK_SKEW] is True
     assert tell[FaultKind.LEAK] is False
     assert sum(map(bool, tell.values())) == 10
+
+
+def test_a_label_names_the_cause_that_events_share() -> None:
+    """And has no such key without one."""
+    fault = Fault(device="d", metric=None, kind=FaultKind.DEVICE_SILENT, from_s=0.0, for_s=1.0)
+    (plain,), (named,) = (
+        label((one,), start=START, until=START + 1) for one in (fault, replace(fault, cause="bridge"))
+    )
+    assert "cause" not in plain.as_dict()
+    assert named.as_dict()["cause"] == "bridge"
