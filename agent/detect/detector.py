@@ -10,7 +10,7 @@ from itertools import islice
 from math import inf
 from operator import attrgetter, itemgetter
 
-from agent.detect import codec
+from agent.detect import codec, nature
 from agent.detect.allowed import Allowed
 from agent.detect.features import MANY_KINDS
 from agent.detect.limits import Bounds, Limit, LimitUse, choose, find_use
@@ -18,12 +18,13 @@ from agent.detect.pauses import offset_of
 from agent.detect.rhythm import Rhythm, Watch
 from agent.detect.series import observe
 from agent.detect.settings import DetectSettings
-from agent.detect.state import KINDS, PREV, TOTAL, WARM
+from agent.detect.state import KINDS, MATES, PREV, TOTAL, WARM
 from agent.detect.tracked import NO_UNIT, Odd, Series
 from agent.detect.tuning import Tuning, TuningUse, choose_tuning, expect_of, find_tuning_use
 from agent.detect.view import FIRST_CHANGE, SECOND_KIND, count_readings, view_series
-from agent.domain.records import CALM, IGNORED, Reading, RhythmView, Score, Seen, SeriesView, Silence
+from agent.domain.records import CALM, IGNORED, Kind, Reading, RhythmView, Score, Seen, SeriesView, Silence
 
+ALARM = Score(2.0, Kind.LEVEL_SHIFT, (0.0, 0.0))  # of a contact such as that of a leak
 EVICTED_AT_ONCE = 100
 MAX_NAME = 120  # of a series in a sentence
 MAX_CHANGES = 100  # changes of unit that nobody has read
@@ -66,6 +67,7 @@ class Detector:
         self._settings = settings or DetectSettings()
         self._limits, self._tuning = tuple(limits), tuple(tuning)
         self._series: dict[str, dict[str, Series]] = {}  # by device, by metric
+        self._judged: dict[str, int] = {}  # by device: how many of its series are judged
         self._zone = zone
         self._watch = Watch(self._settings, None if zone is None else partial(offset_of, zone))
         self._allowed = Allowed()
@@ -113,8 +115,11 @@ class Detector:
                 was = series.was
                 self.unit_changes.append(UnitChange(device, reading.metric, was, series.unit))
         state = series.state
+        state[MATES] = self._judged[device]
         learning, kinds = not state[WARM], state[KINDS]
         score = observe(state, value, reading.at, self._settings.at(series.sensitivity))
+        if series.alarm and nature.is_on(state, value):
+            score = ALARM
         if series.diagnostic or series.ignored:
             score, learning, kinds = IGNORED if series.ignored else CALM, False, MANY_KINDS
         if self._allowed and (allowance := self._allowed.of(device, reading.metric, series.unit)) is not None:
@@ -143,9 +148,15 @@ class Detector:
         series = Series(metric, reading.unit, choose(self._limits, device, metric), tuning)
         self._series.setdefault(device, {})[metric] = series
         self.stats.series += 1
+        self._judged[device] = self._judged.get(device, 0) + series.judged
         if self._tuning:
             self._expect(device)
         return series
+
+    def _regard(self, device: str) -> None:
+        """Count the series of a device that are judged, and let what is configured hold for its silence."""
+        self._judged[device] = sum(series.judged for series in self._series[device].values())
+        self._expect(device)
 
     def _expect(self, device: str) -> None:
         """Let what is configured for the series of a device hold for its silence."""
@@ -166,9 +177,9 @@ class Detector:
             for metric, series in self._series[device].items()
         )
         for _, _, device, metric in nsmallest(share if greedy else min(EVICTED_AT_ONCE, share), every):
-            del self._series[device][metric]
+            self._judged[device] -= self._series[device].pop(metric).judged
             if not self._series[device]:
-                del self._series[device]
+                del self._series[device], self._judged[device]
                 self._watch.rhythms.pop(device, None)
             self.stats.series -= 1
             self.stats.evicted += 1
@@ -180,7 +191,7 @@ class Detector:
             for metric, series in metrics.items():
                 series.hold(choose(self._limits, device, metric))
                 series.tune(choose_tuning(self._tuning, device, metric))
-            self._expect(device)
+            self._regard(device)
 
     # ----------------------------------------------------------------------------------- silence
 
@@ -192,9 +203,9 @@ class Detector:
         """Stop the silence clocks."""
         self._watch.disconnected(clock)
 
-    def next_due(self) -> float | None:
-        """Return the clock of the earliest possible silence, or None."""
-        return self._watch.next_due()
+    def next_due(self, until: float = inf) -> float | None:
+        """Return the clock of the earliest possible silence, or None; any later one if after ``until``."""
+        return self._watch.next_due(until)
 
     def tick(self, clock: float) -> list[Silence]:
         """Return the devices that have been silent too long at ``clock``, each once until it speaks again."""
@@ -282,6 +293,7 @@ class Detector:
     def forget(self, device: str) -> None:
         """Drop all that is known of a device."""
         self.stats.series -= len(self._series.pop(device, {}))
+        self._judged.pop(device, None)
         self._watch.rhythms.pop(device, None)
         self._allowed.forget(device)
 
@@ -463,8 +475,9 @@ class Detector:
             series.was, series.pending, series.said, series.word = was, pending, said, word
             series.odd = pending is not None or said is not None
         self.stats.series = len(rows)
+        self._judged = {}
         for device in self._series:
-            self._expect(device)
+            self._regard(device)
 
 
 def _foreign(reading: Reading, own: str | None, limit: Limit | None) -> Score:

@@ -6,7 +6,7 @@ and jumps, and never closer than some usual records, which are large in a heavy 
 """
 
 from collections.abc import Callable
-from math import inf, sqrt
+from math import inf, log2, sqrt
 from typing import Final, NamedTuple
 
 from agent.detect.settings import DetectSettings
@@ -20,6 +20,7 @@ from agent.detect.state import (
     HOURS,
     KINDS,
     LINE,
+    MATES,
     MEANT,
     MEANT_MOVES,
     METER,
@@ -105,15 +106,20 @@ def _residual(state: State, settings: DetectSettings) -> float:
         return inf
     if state[R_HI] - state[R_LO] > USELESS * (state[X_HI] - state[X_LO]):
         return inf  # the hours of the day explain nothing
-    days = max(1.0, state[FOLDS] / HOURS - 1.0)  # since there are residuals
-    return 1.0 + settings.young_moves / seen + settings.young_days / days
+    return 1.0 + settings.young_moves / seen + settings.young_days / _known_days(state)
+
+
+def _known_days(state: State) -> float:
+    """Return the days since there are residuals."""
+    return max(1.0, state[FOLDS] / HOURS - 1.0)
 
 
 def _mean(state: State, settings: DetectSettings) -> float:
     seen = state[MOVES] - state[MEANT_MOVES]
     if seen < 1.0 or state[TOTAL] - state[MEANT] < FEW_MEANS or (state[PROFILED] and state[FOLDS] < SETTLED):
         return inf
-    return 1.0 + settings.young_moves / seen + _first_days(state, settings)
+    days = settings.young_days / _known_days(state) if state[PROFILED] else _first_days(state, settings)
+    return 1.0 + settings.young_moves / seen + days
 
 
 def _noise(state: State, settings: DetectSettings) -> float:
@@ -132,7 +138,7 @@ def _slow(state: State, settings: DetectSettings) -> float:
 #: In the order of the places in the state.
 TABLE: Final = (
     Feature(lambda k: k.spike_share, _value, rough=1.0, tailed=True, of_meters=True),
-    Feature(lambda k: k.near_share, _near, records=0.85, rough=5.0),
+    Feature(lambda k: k.near_share, _near, records=0.85, rough=5.0, tailed=True),
     Feature(lambda k: k.residual_share, _residual, rough=1.0, tailed=True),
     Feature(lambda k: k.mean_share, _mean, follow=0.02, rough=1.0, of_meters=True, mean=True),
     Feature(lambda k: k.noise_share, _noise, follow=0.02, rough=1.0),
@@ -160,6 +166,15 @@ def skewness(state: State, settings: DetectSettings) -> float:
     above = state[ABOVE]
     thin = min(above, 1.0 - above)
     return 1.0 + (settings.max_skew - 1.0) * max(0.0, 1.0 - thin / EVEN)
+
+
+def crowd(state: State, settings: DetectSettings, tail: float) -> float:
+    """Return how much farther the lines are for all series of a device that has many of them.
+
+    Each is a chance of a false finding of the device. Where records fall off exponentially, the logarithm
+    of their number keeps the sum as small as that of one series; a long tail needs more.
+    """
+    return 1.0 + settings.crowd * (1.0 + settings.crowd_tail * tail) * log2(max(1.0, state[MATES]))
 
 
 def judged(state: State) -> bool:
@@ -208,8 +223,8 @@ def line(state: State, feature: int, settings: DetectSettings, rough: float | No
     factor = settings.counter_factor if meter else 1.0
     if rough > settings.load * settings.rough_share and feature != VALUE:
         return inf  # what seldom leaves its rest has no mean, no noise and no hours
-    if rule.tailed:
-        youth += (youth - 1.0) * (skewness(state, settings) - 1.0)
+    tail = skewness(state, settings) - 1.0 if rule.tailed else 0.0
+    youth += (youth - 1.0) * tail
     share = (rule.share(settings) + rule.rough * rough) * youth * factor
     slack = state[QUANTUM] * (METER_STEPS if meter else 1.0)
     if feature != VALUE:
@@ -218,4 +233,4 @@ def line(state: State, feature: int, settings: DetectSettings, rough: float | No
     if width == inf:  # retired
         return inf
     usual = settings.records * rule.records * factor * state[RECORD + feature]
-    return max(share * width + slack, usual) + TINY
+    return max(share * width + slack, usual) * crowd(state, settings, tail) + TINY

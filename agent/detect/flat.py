@@ -47,7 +47,7 @@ def _limit(state: State, value: float, settings: DetectSettings) -> float:
         longest = max(longest, settings.flat_factor * state[REST_RUN])
         return max(settings.flat_readings, longest) if folds >= DAYS_OF_METER * HOURS else inf
     rests = value == state[REST]
-    if folds < 2 * HOURS and (rests or state[LONG_RUN] >= OFTEN):
+    if folds < 2 * HOURS and (rests or max(state[LONG_RUN], state[REST_RUN]) >= OFTEN):
         return inf
     if rests:
         longest = max(longest, settings.rest_factor * state[REST_RUN])

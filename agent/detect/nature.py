@@ -73,6 +73,11 @@ def tell_apart(state: State, value: float) -> float:
     return state[KINDS]
 
 
+def is_on(state: State, value: float) -> bool:
+    """Return whether a contact that was off at first is on now."""
+    return value == 1.0 and state[FIRST] == 0.0 and state[KINDS] == 2.0  # noqa: PLR2004 - two values known
+
+
 def fall(prev: float, value: float) -> int:
     """Return the place where a fall is counted: as one to zero, or as another."""
     return RESETS if 0.0 <= value <= ZERO * prev else FALLS

@@ -240,13 +240,19 @@ class Watch:
             rhythm.queued = due
             heappush(self._heap, (due, device))
 
-    def next_due(self) -> float | None:
-        """Return the clock of the earliest possible silence, or None."""
+    def next_due(self, until: float = inf) -> float | None:
+        """Return the clock of the earliest possible silence, or None.
+
+        If that is later than ``until``, any later clock may be returned: nothing is computed then, so that
+        it costs little to ask at every reading.
+        """
         if self.up_since is None:
             return None
         heap = self._heap
         while heap:
             due, device = heap[0]
+            if due > until:
+                return due
             rhythm = self.rhythms.get(device)
             if rhythm is None or rhythm.queued != due:
                 heappop(heap)
@@ -264,7 +270,7 @@ class Watch:
     def tick(self, clock: float) -> list[tuple[str, Rhythm]]:
         """Return the devices whose silence is due at ``clock``, earliest first, and mark them silent."""
         found = []
-        while (due := self.next_due()) is not None and due <= clock:
+        while (due := self.next_due(clock)) is not None and due <= clock:
             device = self._heap[0][1]
             rhythm = self.rhythms[device]
             rhythm.silent = True

@@ -25,11 +25,13 @@ class DetectSettings:
     noise_share: float = 0.30  # mean step between readings
     drift_share: float = 0.50  # slow mean
     records: float = 4.0  # a line is at least so many usual records away
+    crowd: float = 0.3  # every doubling of a device's judged series moves their lines so much farther
+    crowd_tail: float = 0.5  # and more, for each time that max_skew counts
     rough_share: float = 1.0  # more of the width, the more a series rests and jumps
     counter_factor: float = 3.0  # a meter's steps and their mean
     max_skew: float = 6.0  # times as far for a series with one long tail
     one_sided: float = 1.7  # a series whose jumps go so many times farther one way has no near record
-    load: float = 0.1  # roughness of a setting, or of a load that is seldom on: only its value is judged
+    load: float = 0.05  # roughness of a setting, or of a load that is seldom on: only its value is judged
     mean_pace: float = 0.006  # of the usual record of a mean, at each reading
     mean_weight: float = 0.1
     noise_weight: float = 0.05
@@ -46,7 +48,7 @@ class DetectSettings:
     return_s: float = 12 * 3600.0  # what comes back after so much time is usual
 
     # Severity: critical is what is so far beyond all that was ever seen, for some readings.
-    critical_spans: float = 1.0  # times the width of all that was seen
+    critical_spans: float = 2.0  # times the width of all that was seen
     critical_days: float = 2.0  # and so much has to be known
 
     # Flatline and silence.

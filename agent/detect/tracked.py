@@ -25,7 +25,7 @@ from agent.detect.state import (
     blank,
 )
 from agent.detect.tuning import UNTUNED, Tuning
-from agent.domain.metric_names import MetricClass, look_up
+from agent.domain.metric_names import MetricClass, is_alarm, look_up
 from agent.domain.records import Reading
 from agent.domain.units import SAME, Conversion, conversion
 
@@ -43,6 +43,7 @@ class Series:
     """One tracked series. ``seen`` is the count of all readings when it was last seen."""
 
     __slots__ = (
+        "alarm",
         "bounds",
         "diagnostic",
         "ignored",
@@ -71,6 +72,7 @@ class Series:
         self.word: str | None = None  # behind the last value
         self.odd = False  # whether the last reading was one of these
         self.diagnostic = look_up(metric).kind is not MetricClass.READING
+        self.alarm = is_alarm(metric)
         self.hold(limit)
         self.tune(tuning)
         self.nature()
@@ -128,9 +130,14 @@ class Series:
         self.hold(self.limit)
 
     @property
+    def judged(self) -> bool:
+        """Whether its values are judged, or only against a limit."""
+        return not (self.diagnostic or self.ignored)
+
+    @property
     def learning(self) -> bool:
         """Whether it is to be judged but is not yet."""
-        return not self.state[WARM] and not (self.diagnostic or self.ignored)
+        return not self.state[WARM] and self.judged
 
 
 def _goes_on(state: State, value: float) -> bool | None:

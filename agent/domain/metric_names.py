@@ -142,6 +142,9 @@ airutiltx channelutilization
 reboots restarts bootcount mqttcount
 """
 
+# At the end of a word or of a name: a contact that is on when something is wrong.
+_ALARMS: Final = frozenset({"leak", "smoke", "gas", "tamper", "monoxide"})
+
 _NOT_VALUES: Final = frozenset(
     """
     id ids uid uuid guid mac imei imsi iccid serial serialnumber sn eui deveui devaddr address addr ip
@@ -203,6 +206,13 @@ def look_up(name: str) -> MetricName:
     kind = MetricClass.DIAGNOSTIC if word == "battery_voltage" else _classify(segments)
     said = "_".join(part for part in _SPLIT.split(folded.lower()) if part)
     return MetricName(word, kind, plain=said == word)
+
+
+def is_alarm(name: str) -> bool:
+    """Return whether a contact of this name is on when something is wrong, such as ``water_leak``."""
+    word = look_up(name).word
+    last = (word or name.casefold()).rsplit("_", 1)[-1]
+    return last in _ALARMS
 
 
 def name_for_people(name: str, longest: int = MAX_NAME) -> str:

@@ -364,14 +364,28 @@ class PathCollector:
         self, metric: Metric, values: dict[tuple[str, ...], float]
     ) -> Iterable[tuple[tuple[str, ...], float]]:
         """Return the series of closed lists, each from the start, or those of the first 50 devices."""
-        if metric.labels[0] == SINK:  # of the configuration, which bounds them, and there from the start
-            return values.items()
+        if metric.labels[0] == SINK:  # those of the configuration, from the start
+            return self._bound_first(metric, values)
         if metric.labels[0] != DEVICE:
             every = product(*(label.values for label in metric.labels))
             return [(texts, values.get(texts, 0)) for texts in every]
         shown = islice(values.items(), DEVICE.most)
         self._bounds.raise_to(metric.name, len(values) - DEVICE.most)
         return [((label_text(device), *rest), number) for (device, *rest), number in shown]
+
+    def _bound_first(
+        self, metric: Metric, values: dict[tuple[str, ...], float]
+    ) -> Iterable[tuple[tuple[str, ...], float]]:
+        """Return the series of the first values of the first label; the others are added up as ``other``."""
+        firsts = list(dict.fromkeys(first for first, *_ in values))
+        most = metric.labels[0].most
+        shown = firsts if len(firsts) <= most else firsts[: most - 1]
+        self._bounds.raise_to(metric.name, len(firsts) - len(shown))
+        totals: dict[tuple[str, ...], float] = {}
+        for (first, *rest), number in values.items():
+            key = (label_text(first) if first in shown else OTHER, *rest)
+            totals[key] = totals.get(key, 0) + number
+        return totals.items()
 
     def _by_source(
         self, metric: Metric, values: dict[str, dict[str, float]]

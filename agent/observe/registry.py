@@ -14,7 +14,6 @@ from agent.domain.records import DecodeReason, Finding, Kind, Severity, Source, 
 from agent.journal import JournalStats
 from agent.journal.source_tally import INTENDED, MAIN_OUTCOMES, OUTCOMES, total
 from agent.mqtt import LinkStats
-from agent.sinks.settings import MAX_SINKS
 
 OTHER = "other"
 #: The budget is not used up, one device's part of it is: no verdict's reason, and no alert.
@@ -128,7 +127,7 @@ MODEL = Label("model", most=4)
 PROVIDER = Label("provider", most=2)
 CALL = (MODEL, PROVIDER)
 CATEGORY = Label("category", ("refusal", "content_filter", "injection_suspected"), most=16)
-MOST_FLAGS = 16  # pairs of a model and a category; each model has `other` in addition
+MOST_FLAGS = 12  # pairs of a model and a category; each model has `other` in addition
 DEVICE = Label("device", most=50)
 SOURCE = Label("source", most=16)
 #: Groups of `Skip`, the first two for each source; the page and `doctor` have the exact reasons.
@@ -157,7 +156,7 @@ SUPPRESSED = Label(
 )  # fmt: skip
 STATUS = Label("status", tuple(Status))
 INJECTION_RULE = Label("rule", ("instruction", "role_marker", "control_chars", "oversize"))
-SINK = Label("sink", most=MAX_SINKS)
+SINK = Label("sink", most=4)
 PERIOD = Label("window", tuple(BudgetWindow))
 QUEUE = Label("queue", ("intake_bytes", "analyst_rows"))
 LOOP = Label("loop", ("net", "journal", "analyst"))
@@ -378,7 +377,7 @@ METRICS = (
     counter(
         "edge_mqtt_messages_dropped_total",
         "Messages dropped unacknowledged; the broker sends them again.",
-        Label("reason", ("intake_full",), most=6),
+        Label("reason", ("intake_full", "stopping", "qos2", "announcement")),
         read=lambda now: now.link.dropped,
     ),
     counter(

@@ -99,10 +99,12 @@ class Core:
         self.sealed_to[draft.device] = draft.hi
         return self._sealer.seal(draft)
 
-    def next_due(self) -> float | None:
-        """Return the clock at which a window or a silence is due, or None."""
-        dues = (self.windows.next_due(), self.detector.next_due())
-        return min((due for due in dues if due is not None), default=None)
+    def next_due(self, until: float) -> float | None:
+        """Return the clock at which a window or a silence is due, or None; any later one after ``until``."""
+        window, silence = self.windows.next_due(), self.detector.next_due(until)
+        if window is None or silence is None:
+            return silence if window is None else window
+        return min(window, silence)
 
 
 def pass_timer(detector: Detector, row: TimerRow) -> list[Silence]:

@@ -89,12 +89,13 @@ class OfflinePath:
 class EventTime:
     """Gives ``take`` the rows of arrivals, and the timer rows that fall due between them.
 
-    ``next_due`` returns the clock at which a timer row has something to do; the row is so much later.
+    ``next_due`` returns the clock at which a timer row has something to do, any later one if that is after
+    the clock that it is given. The row is ``tick_s`` later.
     """
 
     intake: OfflineIntake
     take: Callable[[Row], None]
-    next_due: Callable[[], float | None]
+    next_due: Callable[[float], float | None]
     tick_s: float = TICK_S
 
     def arrive(self, arrival: Arrival) -> None:
@@ -116,5 +117,5 @@ class EventTime:
 
     def pass_time(self, clock: float) -> None:
         """Let windows and silences that are due before ``clock`` come about."""
-        while (due := self.next_due()) is not None and due + self.tick_s <= clock:
+        while (due := self.next_due(clock)) is not None and due + self.tick_s <= clock:
             self.take(self.intake.timer(TimerKind.TICK, due + self.tick_s))

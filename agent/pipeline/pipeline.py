@@ -320,7 +320,7 @@ class Pipeline:
             clock = self._clock()
             self.heartbeat = clock
             failpoint("analyst_timers")
-            due = self._core.next_due()
+            due = self._core.next_due(clock)
             if due is not None and due <= clock and not self._tick_asked:
                 self._tick_asked = True
                 self.note(TimerKind.TICK)

@@ -128,5 +128,7 @@ def _evidence(reading: WindowReading) -> Evidence:
 
 def clean(text: str) -> str:
     """Return ``text`` on one line, printable, at most 300 characters."""
-    one_line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
+    if not text.isprintable():
+        text = "".join(char if char.isprintable() else " " for char in text)
+    one_line = " ".join(text.split())
     return one_line if len(one_line) <= MAX_SUMMARY else one_line[: MAX_SUMMARY - 3] + "..."

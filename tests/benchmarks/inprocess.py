@@ -106,7 +106,7 @@ class LocalAgent:
         if not self._connected:
             self._connected = True
             self._path.take(TimerRow(self._next(), clock, TimerKind.CONNECTED))
-        while (due := self._path.core.next_due()) is not None and due <= clock:
+        while (due := self._path.core.next_due(clock)) is not None and due <= clock:
             self._path.take(TimerRow(self._next(), due, TimerKind.TICK))
 
     def _next(self) -> int:

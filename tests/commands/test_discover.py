@@ -145,18 +145,6 @@ def test_a_site_of_many_devices_is_the_same_sources(word: str, expected: set[str
         assert {one.topic for one in sources} | states == expected
 
 
-def test_the_availability_of_a_site_of_many_devices_is_read() -> None:
-    """Each device that sends values reports its state, by the id that its values have."""
-    heard = played("esphome", 6)
-    sources = [one.spec() for one in propose(gather(heard))]
-    registry = Registry(sources=sources, base_topic="edge-agent/gw")
-    online = set()
-    for one in heard:
-        decoded = registry.decode(one.topic, one.payload, one.at)
-        online |= {decoded.device} if decoded.online else {name for name, up in decoded.states if up}
-    assert online == {device for device, _ in series(heard, sources)}
-
-
 @pytest.mark.parametrize(
     ("topics", "bare", "pattern"),
     [

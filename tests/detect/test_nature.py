@@ -124,3 +124,41 @@ def test_meter_that_rests_every_night_is_not_stuck() -> None:
         for place, value in enumerate(values)
     ]
     assert all(score.kind is not Kind.FLATLINE for score in scores)
+
+
+@pytest.mark.parametrize(
+    ("metric", "values", "count"),
+    [
+        ("water_leak", [0.0] * 60 + [1.0] * 3 + [0.0] * 20, 3),
+        ("Kueche/Rauch", [0.0, 0.0, 1.0], 1),  # while it learns, too
+        ("tamper", [0.0, 1.0, 0.0, 1.0], 2),
+        ("water_leak", [1.0] * 60 + [0.0] * 3 + [1.0] * 20, 0),  # on when all is well
+        ("contact", [0.0] * 60 + [1.0] * 3, 0),
+        ("gas", [0.0, 1.0, 3.0, 1.0, 2.0, 1.0], 1),  # not a contact, as the third value shows
+    ],
+)
+def test_contact_that_is_an_alarm_by_name(metric: str, values: list[float], count: int) -> None:
+    detector = Detector()
+    scores = [
+        detector.update(Reading("d", metric, 300.0 * n, value, None), 300.0 * n)
+        for n, value in enumerate(values)
+    ]
+    assert alarms(scores) == count
+    assert all(score.value < 3.0 for score in scores)
+
+
+def test_lines_are_farther_for_each_series_of_many() -> None:
+    spike = {}
+    for count in (1, 8):
+        detector, dice = Detector(), random.Random(7)
+        for n in range(2000):
+            for metric in ("temperature", *(f"t{other}" for other in range(count - 1)), "linkquality"):
+                detector.update(Reading("d", metric, 60.0 * n, dice.gauss(20.0, 1.0), None), 60.0 * n)
+        copy = Detector()
+        copy.load(detector.dump())
+        at = 60.0 * 2000
+        spike[count] = [
+            one.update(Reading("d", "temperature", at, 26.0, None), at).value for one in (detector, copy)
+        ]
+        assert spike[count][0] == spike[count][1]
+    assert spike[8][0] < spike[1][0]

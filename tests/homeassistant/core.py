@@ -1,7 +1,8 @@
 """A real Home Assistant core with its MQTT integration alone.
 
 Usage, with the core's own interpreter: ``python core.py FOLDER BROKER_PORT HTTP_PORT``. Each line on
-standard input asks for the ``states`` by unique id and the names of the ``devices``, one line of JSON.
+standard input asks for the ``states`` by unique id and the names of the ``devices``, one line of JSON; a line
+with the unique id of a button has it pressed before.
 """
 
 import asyncio
@@ -64,7 +65,10 @@ async def main() -> None:
     logging.basicConfig(level=logging.WARNING)
     hass = await start(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
     print("ready", flush=True)
-    while await asyncio.to_thread(sys.stdin.readline):
+    while line := await asyncio.to_thread(sys.stdin.readline):
+        if key := line.strip():
+            entity = entity_registry.async_get(hass).async_get_entity_id("button", "mqtt", key)
+            await hass.services.async_call("button", "press", {"entity_id": entity}, blocking=True)
         print(json.dumps(show(hass), default=str), flush=True)
     await hass.async_stop(force=True)
 

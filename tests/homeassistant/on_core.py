@@ -50,11 +50,11 @@ class Core:
         assert self._process.stdout is not None
         self._process.stdout.close()
 
-    def show(self) -> dict[str, Any]:
-        """Return its entities' states by unique id, and its devices."""
+    def show(self, press: str = "") -> dict[str, Any]:
+        """Return its entities' states by unique id, and its devices; press a button before."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write("\n")
+        self._process.stdin.write(f"{press}\n")
         self._process.stdin.flush()
         found: dict[str, Any] = json.loads(self._process.stdout.readline())
         return found
@@ -109,6 +109,12 @@ def test_a_day_with_a_real_core(tmp_path: Path, own_broker: Broker, agent: Agent
         for key, right in (("findings", "1"), ("state", "ok"), ("queue", "0"), ("spend", "0.0")):
             wait_for(lambda key=key, right=right: core.state(f"{AGENT}_{key}") == right, 80, key)  # type: ignore[misc]
 
+        core.show(press=f"{TH1}_ack")
+
+        def known() -> bool:
+            return [one["state"] for one in agent.status()["findings"]] == ["acknowledged"]
+
+        wait_for(known, LIMIT_S, "a button acknowledges the finding")
         agent.kill()
         wait_for(lambda: core.state(f"{AGENT}_connectivity") == "off", LIMIT_S, "its last will")
         assert core.state(f"{TH1}_problem") == "unavailable"
@@ -134,6 +140,7 @@ def test_names_that_a_core_must_take(tmp_path: Path, own_broker: Broker, agent: 
     names = ["Küche Fühler", "温度計", "{{ 1 }}", "a" * 200, "~x", 'x","y":"z', "_"]
     with peer(own_broker.port) as site, Core(tmp_path / "core", own_broker) as core:
         agent.start()
+        wait_for(lambda: core.state(f"{AGENT}_connectivity") == "on", LIMIT_S, "the agent is there")
         for name in names:
             send(
                 site, f"load/{name}", *[json.dumps({"temperature": 21.0 + place / 10}) for place in range(2)]

@@ -15,7 +15,7 @@ from tests.support.agent_process import REPO, AgentProcess
 from tests.support.broker import Broker
 from tests.support.waiting import wait_for
 
-pytestmark = [pytest.mark.broker, pytest.mark.process]
+pytestmark = [pytest.mark.broker, pytest.mark.process, pytest.mark.slow]
 
 
 def announced(client: paho.Client, word: bytes | None = None) -> dict[str, bytes]:

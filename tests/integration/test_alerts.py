@@ -12,12 +12,15 @@ from tests.support.agent_process import AgentProcess
 from tests.support.broker import Broker
 from tests.support.waiting import wait_for
 
-pytestmark = [pytest.mark.broker, pytest.mark.process]
+pytestmark = [pytest.mark.broker, pytest.mark.process, pytest.mark.slow]
 
 ALERT = "EdgeLimitBroken"
 
 
-def test_a_broken_limit_is_a_retained_alert_over_a_restart(tmp_path: Path, own_broker: Broker) -> None:
+@pytest.mark.parametrize("end", ["clears", "is acknowledged"])
+def test_a_broken_limit_is_a_retained_alert_over_a_restart(
+    tmp_path: Path, own_broker: Broker, end: str
+) -> None:
     """It fires by device, is there for a later client and after kill -9, and ends with the finding."""
     with peer(own_broker.port, "edge-agent/gw/alerts/#") as client:
 
@@ -47,6 +50,12 @@ def test_a_broken_limit_is_a_retained_alert_over_a_restart(tmp_path: Path, own_b
             with peer(own_broker.port, f"edge-agent/gw/alerts/{ALERT}") as later:
                 wait_for(lambda: later.heard, 10, "the retained alert")  # type: ignore[attr-defined]
                 assert json.loads(later.heard[0].payload) == first  # type: ignore[attr-defined]
-            for _ in range(8):
-                send(client, "load/freezer", json.dumps({"temperature": -20, "at": time.time()}))
-            wait_for(lambda: newest()["state"] == "resolved", 20, "the alert ends with the finding")
+            if end == "clears":
+                for _ in range(8):
+                    send(client, "load/freezer", json.dumps({"temperature": -20, "at": time.time()}))
+            else:
+                send(client, "edge-agent/gw/command", json.dumps({"do": "ack", "device": "freezer"}))
+            wait_for(lambda: newest()["state"] == "resolved", 20, f"the finding {end}")
+            assert agent.status()["counters"]["findings_open"] == (end != "clears")
+            opened = "edge_finding_open_timestamp_seconds{" in agent.get("/metrics")[1]
+            assert not opened

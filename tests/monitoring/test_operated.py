@@ -1,5 +1,6 @@
 """A real agent under the shipped rules: real Prometheus, Alertmanager, webhook."""
 
+import contextlib
 import json
 import math
 import re
@@ -61,7 +62,9 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
 def watched(tmp_path_factory: pytest.TempPathFactory, broker: Broker) -> Iterator[Watched]:
     """An agent that has worked, under a Prometheus that saw it do so from the start."""
     folder = tmp_path_factory.mktemp("watched")
-    with webhook() as heard, site(folder, broker, "watched") as place:
+    with webhook() as heard, contextlib.ExitStack() as stack:
+        notices = {"sinks": [{"type": "webhook", "url": heard.url}]}
+        place = stack.enter_context(site(folder, broker, "watched", notify=notices))
         quick_alertmanager(folder, heard.url)
         with Alertmanager(folder) as alertmanager:
             targets = [f"127.0.0.1:{place.agent.port}"]

@@ -163,6 +163,8 @@ def peer(
     finally:
         client.disconnect()
         client.loop_stop()
+        # Else it is in a cycle, and its sockets may be collected before it closes them.
+        client.on_connect = client.on_subscribe = None
 
 
 def send(client: paho.Client, topic: str, *payloads: str | bytes, qos: int = 1, retain: bool = False) -> None:

@@ -16,6 +16,7 @@ from agent.mqtt import LinkStats
 from agent.mqtt.settings import BrokerDrops
 from agent.observe.metrics import LabelBounds, Metrics, label_text
 from agent.observe.registry import (
+    BY_NAME,
     DEVICE,
     INTERVAL,
     METRICS,
@@ -48,6 +49,9 @@ TUTORIAL = {
 }
 
 
+OUTCOMES_OF_NOTICES = BY_NAME["edge_notices_total"].labels[1].values
+
+
 def found(count: int, kind: Kind = Kind.SPIKE, severity: Severity = Severity.CRITICAL) -> list[Finding]:
     """Return open findings of so many devices."""
     return [
@@ -65,6 +69,7 @@ def crowded() -> Metrics:
         windows=dict.fromkeys(Trigger, 1),
         findings=found(60),
         alarming=found(60),
+        notices={(f"sink{place}", outcome): 1 for place in range(8) for outcome in OUTCOMES_OF_NOTICES},
         incidents_open=dict.fromkeys(Severity, 1),
         sources_quiet={f"site{place}/{{device}}": True for place in range(40)},
         device_times={f"device{place}": (1.0, 2.0) for place in range(10_000)},
@@ -243,6 +248,19 @@ def test_findings_take_the_room_of_intervals(open_now: int) -> None:
     assert len(shown_devices(metrics)) == DEVICE.most
     total = sum(number for name, _, number in samples(metrics) if name == "edge_findings_open")
     assert total == open_now + 7
+
+
+@pytest.mark.parametrize(("sinks", "named"), [(1, 1), (4, 4), (5, 3), (8, 3)])
+def test_sinks_beyond_the_fourth_are_one(sinks: int, named: int) -> None:
+    """Up to four have their names; of more, the first three, and the sum of the others."""
+    notices: dict[tuple[str, ...], int] = {(f"sink{place}", "delivered"): 1 for place in range(sinks)}
+    metrics = Metrics()
+    metrics.read_path(lambda: PathSnapshot(notices=notices))
+    shown = {
+        labels["sink"]: number for name, labels, number in samples(metrics) if name == "edge_notices_total"
+    }
+    assert len(shown.keys() - {"other"}) == named
+    assert shown.get("other", 0) == sinks - named
 
 
 def test_all_sources_are_quiet_only_when_each_is() -> None:

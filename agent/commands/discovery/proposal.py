@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
 from typing import Any
 
 from agent.commands.discovery.layouts import METRIC, Layout, below, group, named
@@ -59,10 +58,7 @@ class Proposed:
 def propose(facts: Mapping[str, TopicFacts]) -> list[Proposed]:
     """Return the sources for the topics that carry values, the most exact ones first."""
     readable = [one for one in facts.values() if one.wanted and not one.is_state and is_topic(one.name)]
-    states = [
-        one.name for one in facts.values() if one.is_state and one.readable_state and is_topic(one.name)
-    ]
-    found = [*_of_families(readable, states), *_of_layouts(readable)]
+    found = [*_of_families(readable), *_of_layouts(readable)]
     for place, source in enumerate(found):
         found[place] = replace(source, availability=_availability(source, facts.values()))
     found = _once(sorted(found, key=_exactness))[:MAX_SOURCES]
@@ -72,11 +68,8 @@ def propose(facts: Mapping[str, TopicFacts]) -> list[Proposed]:
     ]
 
 
-def _of_families(facts: Iterable[TopicFacts], states: Collection[str]) -> Iterator[Proposed]:
-    """Yield the sources of families whose topics have a layout of their own.
-
-    ``states`` are topics of availability that no family has for its own.
-    """
+def _of_families(facts: Iterable[TopicFacts]) -> Iterator[Proposed]:
+    """Yield the sources of families whose topics have a layout of their own."""
     topics: dict[str, list[str]] = defaultdict(list)
     moved: dict[str, str] = {}
     for one in facts:
@@ -97,22 +90,7 @@ def _of_families(facts: Iterable[TopicFacts], states: Collection[str]) -> Iterat
             elif len(firsts) <= FEW_FIRST and all(firsts):
                 yield from (Proposed(topic=f"{one}/#", format=family) for one in firsts)
             else:
-                patterns = named(pattern, own)
-                yield from (Proposed(topic=one, format=family) for one in patterns)
-                found = (_states_of(one, own, states) for one in patterns)
-                yield from (Proposed(topic=one) for one in dict.fromkeys(chain.from_iterable(found)))
-
-
-def _states_of(pattern: str, topics: Collection[str], states: Collection[str]) -> Iterator[str]:
-    """Yield the topics of the availability of devices that a pattern of a family's ``topics`` names."""
-    levels = pattern.split("/")
-    if "{device}" in levels:
-        size = levels.index("{device}") + 1
-        devices = {tuple(topic.split("/")[:size]) for topic in topics}
-        for one in states:
-            *above, last = one.split("/")
-            if tuple(above) in devices:
-                yield "/".join([*levels[:size], last])
+                yield from (Proposed(topic=one, format=family) for one in named(pattern, own))
 
 
 def _of_layouts(facts: Iterable[TopicFacts]) -> Iterator[Proposed]:

@@ -55,7 +55,6 @@ class TopicFacts:
     words: dict[str, set[str]] = field(default_factory=dict)  # that no rule maps to a number, by metric
     states: set[str] = field(default_factory=set)  # online and offline words, if there is nothing else
     state_field: str | None = None  # key of the JSON payload that holds the word
-    readable_state: bool = False  # a source without `availability` reads it as such
     why: Counter[str] = field(default_factory=Counter)  # of messages without a value
     keys: DeviceKeys = field(default_factory=DeviceKeys)
     moved_to: SourceSpec | None = None  # of its family, which is below an unusual base topic
@@ -171,7 +170,6 @@ def _note(facts: TopicFacts, decoded: Decoded, message: Message) -> None:
     if state is not None and (facts.states or not facts.readings):
         facts.state_field, word = state
         facts.states.add(word)
-        facts.readable_state = decoded.online is not None or bool(decoded.states)
         facts.told += 1
         return
     facts.states.clear()

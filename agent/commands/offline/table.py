@@ -8,7 +8,7 @@ import csv
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
+from functools import lru_cache, partial
 from itertools import groupby
 from math import isfinite
 from operator import itemgetter
@@ -253,6 +253,7 @@ class _Units(dict[str, str | None]):
         return self[text]
 
 
+@lru_cache(maxsize=4096)
 def _fits(name: str) -> bool:
     return 0 < len(name) <= MAX_NAME and is_name(name)
 
