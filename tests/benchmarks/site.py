@@ -1,4 +1,4 @@
-"""An agent in the time of its messages, with incidents, notices to a webhook and people's commands.
+"""An agent in event time, with incidents, a webhook and commands of people.
 
 Detector, findings, incidents, the rules of notices and their tables are those of the product; the journal's
 thread, the broker and the webhook are not there.

@@ -46,7 +46,7 @@ def test_nothing_that_people_know_is_notified(site: NightShift) -> None:
 
 
 def test_forty_devices_six_causes_three_normal_events() -> None:
-    """The scenario is as its page says, and every event has a cause."""
+    """Every event of the scenario has a cause."""
     scenario = scenarios.load("week")
     assert len(scenario.devices) == 40
     assert all(fault.cause for fault in scenario.faults)

@@ -1,4 +1,4 @@
-"""A week at a site: which findings and notices each cause makes, and each normal event.
+"""A week at a site: findings and notices of its causes and its normal events.
 
     python -m tests.benchmarks.week [--seed 1] [--days 8] [--hasty]
 
@@ -38,7 +38,7 @@ AFTER_S = 2 * HOUR_S  # a finding belongs to an event that ended so long before
 
 
 def answer_to(finding_id: str, truth: Label | None) -> Command:
-    """Return the first command of the night shift about a finding, by what happened to the device."""
+    """Return the first command of the night shift about a finding: it depends on the event."""
     if truth is None:
         return Command(Do.FALSE_ALARM, finding_id=finding_id)
     if truth.cause in SNOOZED:

@@ -1,4 +1,4 @@
-"""Days of a site: findings, incidents and notices of a replaced sensor and a dead bridge."""
+"""Findings and notices of a replaced sensor, and of a dead bridge."""
 
 from collections import Counter
 from dataclasses import replace
@@ -16,7 +16,7 @@ BRIDGE = {"topic": "zigbee2mqtt/{device}"}
 
 
 def test_a_replaced_sensor_is_forgotten_and_its_finding_ends() -> None:
-    """Its silence is notified once and stays open until a person says that it is gone; then nothing is."""
+    """Its silence is notified once and stays open until a person forgets it."""
     swap, until = START + 3 * DAY_S, START + 6 * DAY_S
     site = Site(sources=[streams.ROOMS], live_from=START)
     messages = list(streams.sensor_is_replaced(swap=swap, until=until))
