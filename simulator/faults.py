@@ -145,6 +145,7 @@ class Fault:
     )
     every_s: float | None = None
     jitter_s: float = 0.0  # each time it comes up to that much later
+    cause: str | None = None  # a name that events of one cause share
 
     @property
     def normal(self) -> bool:
@@ -245,6 +246,7 @@ class Label:
     kind: FaultKind
     start: float
     end: float
+    cause: str | None = None
 
     @property
     def normal(self) -> bool:
@@ -260,6 +262,7 @@ class Label:
             "from": self.start,
             "to": self.end,
             "normal": self.normal,
+            **({} if self.cause is None else {"cause": self.cause}),
         }
 
 
@@ -276,6 +279,7 @@ def label(faults: tuple[Fault, ...], *, start: float, until: float) -> list[Labe
             kind=fault.kind,
             start=start + onset,
             end=start + onset + fault.for_s,
+            cause=fault.cause,
         )
         for fault in faults
         for onset in fault.onsets(0.0, until - start)

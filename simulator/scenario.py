@@ -25,6 +25,7 @@ from simulator.scenario_file import (
 
 __all__ = [
     "CONNECTIONS",
+    "UNSCORED",
     "AgentPart",
     "Device",
     "History",
@@ -40,6 +41,8 @@ __all__ = [
 ]
 
 MAX_BYTES = 256 * 1024
+#: Scenarios that no score counts: one is a demonstration, one is of weeks and of many devices at once.
+UNSCORED = frozenset({"demo", "week"})
 _MONDAY = 1_767_571_200.0  # 5 January 2026, 00:00 UTC
 _DAYS: tuple[str, ...] = get_args(Weekday)
 _NO_LIMITS, _USUAL = AgentPart(), TrialPart()

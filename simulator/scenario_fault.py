@@ -26,6 +26,8 @@ class FaultEntry(Part):
     """Left out: once."""
     jitter_s: Annotated[float, Field(ge=0, le=MAX_TIME_S, allow_inf_nan=False)] = 0.0
     """Each time it comes up to that much later."""
+    cause: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+    """A name that events of one cause share, on one device or several; the labels have it."""
 
     @model_validator(mode="after")
     def _size_fits_the_kind(self) -> Self:

@@ -87,8 +87,17 @@ def _at_minute(day: datetime, minute: int) -> datetime:
 
 
 def is_wanted(finding: Finding, before: Finding | None, clock: float) -> bool:
-    """Return whether people want notices of a finding; ``before``: as it was before the verdict."""
-    return not (finding.maintenance or (before or finding).state_at(clock) is not FindingState.OPEN)
+    """Return whether people want notices of a finding; ``before``: as it was before the verdict.
+
+    A person who knew of an anomaly does not know of a limit that breaks later.
+    """
+    known_as = finding if before is None or _is_reopened(finding, before) else before
+    return not (finding.maintenance or known_as.state_at(clock) is not FindingState.OPEN)
+
+
+def _is_reopened(finding: Finding, before: Finding) -> bool:
+    """Return whether a broken limit opened a finding again that a person had acknowledged or snoozed."""
+    return before.state is not FindingState.OPEN and finding.state is FindingState.OPEN
 
 
 def key_of(finding: Finding) -> str:
@@ -99,11 +108,14 @@ def key_of(finding: Finding) -> str:
 def news(change: FindingEvent | None, finding: Finding, before: Finding | None) -> FindingEvent | None:
     """Return the change that is worth a notice: an opening, a higher severity, an end.
 
-    A finding that outlasts the maintenance of its device is news as well.
+    A finding that outlasts the maintenance of its device is news as well, and so is one that a broken limit
+    opens again.
     """
     if before is None or change is FindingEvent.CLEARED:
         return change
     if before.maintenance and not finding.maintenance:
+        return FindingEvent.UPDATED
+    if _is_reopened(finding, before):
         return FindingEvent.UPDATED
     return change if RANK[finding.severity] > RANK[before.severity] else None
 

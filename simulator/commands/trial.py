@@ -42,7 +42,7 @@ def _trial(args: argparse.Namespace) -> int:
     from simulator.score import table  # noqa: PLC0415 - `list` stays quick
     from simulator.trial.report import compact, pooled, write  # noqa: PLC0415
 
-    names = args.names or [name for name in scenarios.names() if name != "demo"]
+    names = args.names or [name for name in scenarios.names() if name not in scenarios.UNSCORED]
     plans = [_plan(scenarios.load(name), args) for name in names]
     signal.signal(signal.SIGTERM, _interrupt)
     try:

@@ -37,6 +37,7 @@ def read_labels(path: Path) -> list[Label]:
                 kind=FaultKind(body["kind"]),
                 start=float(body["from"]),
                 end=float(body["to"]),
+                cause=None if body.get("cause") is None else str(body["cause"]),
             )
         except (KeyError, ValueError, TypeError) as error:
             raise ScoreFileError(

@@ -16,7 +16,7 @@ import yaml
 from agent.config import Config
 from agent.config.load import load
 from agent.config.settings import of_limits
-from agent.decode.registry import Registry
+from agent.decode.registry import Decoded, Registry
 from agent.detect import Detector
 from agent.domain.records import (
     DecodeError,
@@ -96,6 +96,7 @@ class LocalAgent:
                 decoded = self._registry.decode(message.topic, message.payload, message.at)
             except DecodeError:
                 continue
+            self._place(decoded)
             self._path.take(MessageRow(self._next(), message.at, decoded.readings))
             for device in decoded.heard:
                 self._path.take(TimerRow(self._next(), message.at, TimerKind.HEARD, device))
@@ -111,6 +112,9 @@ class LocalAgent:
     def _next(self) -> int:
         self._seq += 1
         return self._seq
+
+    def _place(self, decoded: Decoded) -> None:
+        """Take a message that was read."""
 
     def _conclude(self, one: Concluded) -> None:
         window, decision, after, event = one.window, one.decision, one.finding, one.event

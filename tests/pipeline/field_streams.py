@@ -89,3 +89,24 @@ def text_only(*, until: float, words: tuple[str, ...], seed: int = 1) -> Iterato
         yield _message(at, "hall/k/temperature", f"{_room(dice, at):.1f}".replace(".", ","))
         if dice.random() < 0.2:
             yield _message(at + 1, "hall/door/state", dice.choice(words))
+
+
+def sensor_is_replaced(*, swap: float, until: float, seed: int = 1) -> Iterator[Message]:
+    """Every five minutes; from ``swap`` on the readings come from another sensor, with another id."""
+    dice = random.Random(seed)
+    for at in _times(300.0, until):
+        device = "old_sensor" if at < swap else "new_sensor"
+        yield _message(at, f"room/{device}", {"temperature": round(_room(dice, at), 2)})
+
+
+def bridge_is_off(
+    *, off: float, back: float, until: float, devices: int = 25, seed: int = 1
+) -> Iterator[Message]:
+    """Sensors behind one bridge, two of them each minute in turn; none while the bridge is off."""
+    dice = random.Random(seed)
+    for number, at in enumerate(_times(60.0, until)):
+        if off <= at < back:
+            continue
+        for place in (number % devices, (number + devices // 2) % devices):
+            value = round(_room(dice, at) - 3.0 + place / 4, 2)
+            yield _message(at, f"zigbee2mqtt/b25_{place:02d}", {"temperature": value, "battery": 90})

@@ -1,6 +1,7 @@
 """Each fault has its effect between its two instants and nowhere else."""
 
 import statistics
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ def disturbed(fault: Fault, offset_s: float) -> float:
     return fault.disturb(offset_s=offset_s, healthy=healthy, noise=NOISE)
 
 
-def make(kind: FaultKind, **more: float) -> Fault:
+def make(kind: FaultKind, **more: Any) -> Fault:
     return Fault(device="d", metric="m", kind=kind, from_s=10, for_s=20, **more)
 
 

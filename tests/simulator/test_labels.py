@@ -7,7 +7,7 @@ import pytest
 
 from simulator.events import Message, live
 from simulator.faults import LASTING, Fault, FaultKind, Label, label
-from simulator.scenario import Scenario, load, names, parse
+from simulator.scenario import UNSCORED, Scenario, load, names, parse
 
 START = 1_790_000_000.0
 DEVICES = """
@@ -113,7 +113,7 @@ def test_shipped_scenarios_hold_every_kind() -> None:
     assert kinds == set(FaultKind)
 
 
-@pytest.mark.parametrize("name", [name for name in names() if name not in {"demo", "quiet"}])
+@pytest.mark.parametrize("name", [name for name in names() if name not in UNSCORED | {"quiet"}])
 def test_trial_scenarios_have_what_a_trial_needs(name: str) -> None:
     """At most 20 devices, all faults in the live hours, hard negatives in the history and live."""
     scenario = load(name)
@@ -142,3 +142,13 @@ def test_labels_of_normal_say_so() -> None:
     assert tell[FaultKind.CLOCK_SKEW] is True
     assert tell[FaultKind.LEAK] is False
     assert sum(map(bool, tell.values())) == 10
+
+
+def test_a_label_names_the_cause_that_events_share() -> None:
+    """And has no such key without one."""
+    fault = Fault(device="d", metric=None, kind=FaultKind.DEVICE_SILENT, from_s=0.0, for_s=1.0)
+    (plain,), (named,) = (
+        label((one,), start=START, until=START + 1) for one in (fault, replace(fault, cause="bridge"))
+    )
+    assert "cause" not in plain.as_dict()
+    assert named.as_dict()["cause"] == "bridge"

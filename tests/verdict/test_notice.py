@@ -91,6 +91,16 @@ def test_a_finding_that_people_know_is_not_notified() -> None:
     assert is_wanted(snoozed, snoozed, 20.0)
 
 
+@pytest.mark.parametrize("state", [FindingState.ACKNOWLEDGED, FindingState.SNOOZED])
+def test_a_limit_that_breaks_after_a_persons_word_is_notified(state: FindingState) -> None:
+    """Also where the severity was the same before: the person knew of another anomaly."""
+    known = Finding("f", "d1", Kind.DRIFT, Severity.CRITICAL, 1.0, 1.0, state=state, until=20.0)
+    again = replace(known, state=FindingState.OPEN, until=None, limit=True)
+    assert news(FindingEvent.UPDATED, again, known) is FindingEvent.UPDATED
+    assert is_wanted(again, known, 10.0)
+    assert news(None, again, again) is None
+
+
 def test_words_of_a_notice_are_bounded_and_printable() -> None:
     """The name of a device is foreign text."""
     device = "a\nBcc: x\u202e" + "x" * 300
