@@ -37,6 +37,7 @@ from agent.sinks.mqtt import MqttSink
 from agent.sinks.receivers import receiver_of
 from agent.sinks.worker import NoticeSink
 from agent.status.alerts import AlertTopics, Facts
+from agent.status.device_history import read_device
 from agent.status.health import Health
 from agent.status.journal_view import JournalView
 from agent.status.metrics_snapshot import MetricsSnapshot
@@ -234,6 +235,7 @@ def build(
     responses = Responses(
         status=Freshness(reporter.status, loop=loop).status,
         token="" if actions is None else actions.token,
+        device=partial(read_device, config.agent.state_dir),
         problems=problems,
         render=metrics.render,
         stuck=watchdog.stuck,

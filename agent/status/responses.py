@@ -73,6 +73,7 @@ class Responses:
     Args:
         status: the status object as of now, or the last one with its age.
         token: for the commands that the page posts, empty if it has no buttons.
+        device: the last hours of the device in a query, as JSON.
         problems: for readiness.
         render: the metrics and their content type.
         stuck: the first loop without a turn for so many seconds, or None.
@@ -82,6 +83,7 @@ class Responses:
 
     status: Callable[[Search], Status | None]
     token: str
+    device: Callable[[str], bytes]
     problems: Problems
     render: Callable[[], tuple[bytes, str]]
     stuck: Callable[[float], str | None]
@@ -96,6 +98,7 @@ class Responses:
             "/healthz": lambda _query: self._healthz(),
             "/readyz": lambda _query: self._readyz(),
             "/status.json": self._status_json,
+            "/device.json": lambda query: Response(self.device(query), content_type="application/json"),
         }
 
     def _metrics(self) -> Response:

@@ -118,6 +118,15 @@ def test_a_button_of_the_page_is_a_command(tmp_path: Path, broker: Broker) -> No
         gone = press(agent, id="p3", do="forget", device="oven")
         assert (gone["accepted"], gone["state"]) == (True, "forgotten")
         wait_for(lambda: not findings(agent), SOON_S, "the finding is gone")
+        history = json.loads(page_of(f"http://127.0.0.1:{agent.port}/device.json?id=oven"))
+        (past,) = history["findings"]
+        assert (past["id"], past["state"], past["ended_at"] > past["opened_at"]) == (
+            finding,
+            "forgotten",
+            True,
+        )
+        (series,) = history["series"]
+        assert [series["name"], *series["points"][0][1:]] == ["temperature", 99.0, 99.0]
     agent.stop()
 
 

@@ -287,6 +287,7 @@ def test_a_scrape_that_fails_is_said(house: House) -> None:
     responses = Responses(
         status=lambda _search: None,
         token="",
+        device=lambda _query: b"",
         problems=house.problems,
         render=breaks,
         stuck=lambda _limit_s: None,

@@ -16,6 +16,23 @@ from tests.web.test_actions import DONE, REFUSED, Agent
 
 pytestmark = pytest.mark.browser
 
+HISTORY = {
+    "id": HOSTILE,
+    "from": "2026-11-23T20:41:00.000Z",
+    "to": "2026-11-24T02:41:00.000Z",
+    "read_from": "2026-11-23T20:41:00.000Z",
+    "series": [{"name": "temperature", "points": [[1795466490.0 + 180 * n, 70.0, 72.0] for n in range(120)]}],
+    "findings": [
+        {
+            "id": "f2bb",
+            "kind": "level_shift",
+            "severity": "warning",
+            "state": "normal_here",
+            "opened_at": "2026-11-23T22:41:00.000Z",
+            "ended_at": "2026-11-23T23:41:00.000Z",
+        }
+    ],
+}
 FOCUSABLE = "summary, a[href], button, input, select"
 PHONE = {"width": 360, "height": 740}
 DESKTOP = {"width": 1280, "height": 900}
@@ -74,7 +91,11 @@ def served() -> Iterator[Served]:
         tag = json.dumps(told.status | {"now": ""}).encode()
         return Response(json.dumps(told.status).encode(), content_type="application/json", tag=tag)
 
-    routes = {"/": lambda _query: status_page(told.agent.actions.token), "/status.json": answer}
+    routes = {
+        "/": lambda _query: status_page(told.agent.actions.token),
+        "/status.json": answer,
+        "/device.json": lambda _query: Response(json.dumps(HISTORY).encode()),
+    }
     with serving(routes, posts=[told.agent.actions]) as server:
         told.address = f"http://127.0.0.1:{server.port}/"
         yield told
@@ -404,6 +425,33 @@ def test_a_status_that_is_the_same_is_not_sent_again(
         page.evaluate("refresh()")
     expect(page.locator("#fresh")).to_have_text("up to date")
     assert page.locator("#findings article").count() == 2
+    page.close()
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_a_device_shows_its_last_hours_with_band_and_incident(
+    browser: Browser, served: Served, complaints: list[str], size: Any
+) -> None:
+    """By keyboard from its finding to its chart: band, incident at its place, past findings, and back."""
+    page = open_page(browser, served, complaints, viewport=size)
+    page.locator("#finding-f2bb .name a").focus()
+    page.keyboard.press("Enter")
+    device = page.locator("#device")
+    expect(device).to_be_focused()
+    expect(device.locator("h2")).to_have_text(HOSTILE)
+    expect(device.locator("svg polyline")).to_have_count(1)
+    hit = device.locator("svg rect.hit")
+    assert [round(float(hit.get_attribute(name) or "")) for name in ("x", "width")] == [200, 100]
+    assert device.locator("svg rect").count() == 2
+    expect(device).to_contain_text("usual now 68.1 to 73.9 degC")
+    expect(device).to_contain_text("level shift")
+    expect(device).to_contain_text("normal here")
+    assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
+    faint = [one for one in page.evaluate(CONTRAST) if one["ratio"] < AA]
+    assert faint == []
+    device.get_by_role("link", name="close").click()
+    expect(device).to_be_hidden()
+    assert complaints == []
     page.close()
 
 
