@@ -2,10 +2,12 @@
 
 import asyncio
 import random
+import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from urllib.parse import urlsplit
 
 from agent import __version__
 from agent.app.ai import AiService
@@ -38,6 +40,7 @@ from agent.sinks.mqtt import MqttSink
 from agent.sinks.receivers import receiver_of
 from agent.sinks.worker import NoticeSink
 from agent.status.alerts import AlertTopics, Facts
+from agent.status.device_history import read_device
 from agent.status.health import Health
 from agent.status.journal_view import JournalView
 from agent.status.metrics_snapshot import MetricsSnapshot
@@ -49,7 +52,7 @@ from agent.status.source_view import barren
 from agent.testing.time_scale import time_scale_here
 from agent.verdict.command import read_command
 from agent.verdict.feedback import Feedback, read_feedback
-from agent.web import MAX_CONNECTIONS, MAX_SCRAPES, TIMEOUT_S, ReadingsIntake, WebServer
+from agent.web import MAX_CONNECTIONS, MAX_SCRAPES, TIMEOUT_S, Actions, PostRoute, ReadingsIntake, WebServer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,6 +223,7 @@ def build(
         start=start,
     )
     posts = _make_posts(config, journal, logs)
+    actions = _make_actions(config, journal, events)
     snapshot = MetricsSnapshot(
         link=link,
         journal=journal,
@@ -235,13 +239,15 @@ def build(
     metrics.read_path(snapshot.take)
     responses = Responses(
         status=Freshness(reporter.status, loop=loop).status,
+        token="" if actions is None else actions.token,
+        device=partial(read_device, config.agent.state_dir),
         problems=problems,
         render=metrics.render,
         stuck=watchdog.stuck,
         idle_s=watchdog.age,
         note=recorder.telemetry_faulted,
     )
-    web = _make_web(config, responses, posts, logs)
+    web = _make_web(config, responses, [one for one in (posts, actions) if one is not None], logs)
     health = Health(
         link=link,
         journal=journal.stats,
@@ -325,9 +331,26 @@ def _make_posts(config: Config, journal: Journal, logs: LogWriter) -> ReadingsIn
     )
 
 
-def _make_web(
-    config: Config, responses: Responses, posts: ReadingsIntake | None, logs: LogWriter
-) -> WebServer:
+def _make_actions(config: Config, journal: Journal, events: Subscribers) -> Actions | None:
+    """Return the address of the page's buttons, None where they are off."""
+    web = config.web
+    if not web.actions:
+        return None
+    here = socket.gethostname().lower()
+    known = {"localhost", web.host.lower(), here, f"{here}.local"}
+    if config.notify.page_url is not None:
+        known.add((urlsplit(config.notify.page_url).hostname or "").lower())
+    actions = Actions(
+        accept=journal.accept,
+        topic=f"{config.base_topic}/command",
+        secure=web.cert_file is not None,
+        names=known if web.username is None else None,
+    )
+    events.subscribe(CommandDecided, lambda event: actions.decided(event.row, event.outcome))
+    return actions
+
+
+def _make_web(config: Config, responses: Responses, posts: Sequence[PostRoute], logs: LogWriter) -> WebServer:
     """Return the web server; one that takes readings has slots for clients that wait for the disk."""
     return WebServer(
         host=config.web.host,
@@ -336,7 +359,7 @@ def _make_web(
         posts=posts,
         tls=web_tls(config),
         auth=web_auth(config, logs.secrets),
-        max_connections=MAX_SCRAPES if posts is None else MAX_CONNECTIONS,
+        max_connections=MAX_CONNECTIONS if config.web.intake else MAX_SCRAPES,
         timeout_s=TIMEOUT_S + config.journal.commit_ms / 1000,
         log=logs.bind(room="web"),
     )

@@ -121,6 +121,9 @@ class WebSettings:
     intake_per_min: Annotated[int, Key("messages a minute that are accepted over HTTP", ge=1, le=60_000)] = (
         3000
     )
+    actions: Annotated[
+        bool, Key("buttons of the page: acknowledge, normal here, snooze, forget; `false`: none")
+    ] = True
     quarantine_text: Annotated[
         bool, Key("`true`: page, /status.json and health quote unreadable messages, payload text included")
     ] = False

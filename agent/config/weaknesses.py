@@ -44,6 +44,7 @@ def weaknesses(config: Config, environ: Mapping[str, str] | None = None) -> list
         *_sources(config),
         *_shadowed(config),
         *_intake(config),
+        *_actions(config),
         *_notify(config),
         *_traces(config, environ),
         *_state_dir(config),
@@ -128,6 +129,19 @@ def _intake(config: Config) -> Iterator[Weakness]:
             "web.intake",
             f"every client that reaches {web.listen} can post readings of any device",
             "set web.username and web.password_file, with TLS",
+        )
+
+
+def _actions(config: Config) -> Iterator[Weakness]:
+    web = config.web
+    if web.actions and not is_loopback(web.host):
+        who = f"every client that reaches {web.listen}"
+        if web.username is not None:
+            who += f" with the password of {web.username}"
+        yield Weakness(
+            "web.actions",
+            f"{who} can acknowledge, snooze and close findings, and forget devices",
+            "set web.actions: false if that is too much",
         )
 
 

@@ -257,6 +257,10 @@ class Detector:
         rhythm = self._watch.rhythms.get(device)
         return rhythm is not None and rhythm.silent
 
+    def learns(self, device: str) -> bool:
+        """Return whether a series of the device cannot be judged yet."""
+        return any(series.learning for series in list(self._series.get(device, {}).values()))
+
     def unreadable(self) -> list[str]:
         """Return the devices that send, but have had no reading for too long; from any thread."""
         return [device for device, rhythm in list(self._watch.rhythms.items()) if rhythm.unreadable]

@@ -243,7 +243,7 @@ class Intake:
     def _rows_made(self) -> int:
         """Return how many rows with content there are, messages that are there already among them."""
         states = sum(kind not in _NO_CONTENT for _seq, kind, *_ in self._timers)
-        return len(self._messages) + states + self.tally.duplicates
+        return len(self._messages) + len(self._commands) + states + self.tally.duplicates
 
     def _take(self, arrival: Arrival) -> None:
         """Make it a row, a quarantine row or a count."""

@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from agent.domain.records import Finding, FindingState, Kind, Severity
@@ -58,17 +58,24 @@ def read(connection: sqlite3.Connection, *, closed: bool = False) -> tuple[Findi
         f" FROM findings WHERE cleared = ? ORDER BY {'clock' if closed else 'opened'}, id",
         (closed,),
     )
-    return tuple(
-        Finding(
-            finding_id,
-            device,
-            Kind(kind),
-            Severity(severity),
-            *rest,
-            **_decode_life(state, life),
-        )
-        for state, life, finding_id, device, kind, severity, *rest in rows
-    )
+    return tuple(map(_finding, rows))
+
+
+def read_of(
+    connection: sqlite3.Connection, device: str, *, limit: int
+) -> Iterator[tuple[Finding, float | None]]:
+    """Yield the last findings of a device with the clock of their end, newest first."""
+    for *row, cleared, clock in connection.execute(
+        "SELECT state, life, id, device, kind, severity, opened, last_reviewed, normal_streak, verdicts,"
+        " cleared, clock FROM findings WHERE device = ? ORDER BY opened DESC, id LIMIT ?",
+        (device, limit),
+    ):
+        yield _finding(row), clock if cleared else None
+
+
+def _finding(row: Sequence[Any]) -> Finding:
+    state, life, finding_id, device, kind, severity, *rest = row
+    return Finding(finding_id, device, Kind(kind), Severity(severity), *rest, **_decode_life(state, life))
 
 
 def _encode_life(finding: Finding) -> str:

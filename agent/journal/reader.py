@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 from urllib.parse import quote
 
 from agent.domain.records import CommandRow, Finding, MessageRow, Row, Window
@@ -116,6 +116,13 @@ _OUTBOX_BEFORE = (
     " CASE WHEN reason_code NOTNULL THEN printf('reason code 0x%02x', reason_code) END AS reason"
     " FROM outbox)"
 )
+
+
+class FindingRecord(NamedTuple):
+    """A finding with the clock of its end, None while it is open."""
+
+    finding: Finding
+    ended: float | None
 
 
 class Reader:
@@ -318,6 +325,32 @@ class Reader:
     def findings(self, *, closed: bool = False) -> tuple[Finding, ...]:
         """Return the open findings, or with ``closed`` those that are kept after their end."""
         return findings.read(self._connection, closed=closed)
+
+    def findings_of(self, device: str, *, limit: int) -> list[FindingRecord]:
+        """Return the last findings of a device, open and over, newest first."""
+        return [FindingRecord(*row) for row in findings.read_of(self._connection, device, limit=limit)]
+
+    def last_readings(
+        self, device: str, *, after: float, before: float, max_rows: int
+    ) -> tuple[float | None, dict[str, list[tuple[float, float]]]]:
+        """Return times and values of a device by metric, among the last ``max_rows`` rows of all devices.
+
+        The time before them is that of the first of these rows.
+        """
+        named = dict(self._connection.execute("SELECT id, metric FROM series WHERE device = ?", (device,)))
+        newest = self._connection.execute("SELECT max(seq) FROM messages").fetchone()[0] or 0
+        first = self._connection.execute(
+            "SELECT received FROM messages WHERE seq > ? ORDER BY seq LIMIT 1", (newest - max_rows,)
+        ).fetchone()
+        found: dict[str, list[tuple[float, float]]] = {}
+        marks = ",".join("?" * len(named))
+        for series, at, value in self._connection.execute(
+            f"SELECT series, at, value FROM readings WHERE seq > ? AND series IN ({marks})"  # noqa: S608 - marks only
+            " AND at BETWEEN ? AND ? ORDER BY seq",
+            (newest - max_rows, *named, after, before),
+        ):
+            found.setdefault(named[series], []).append((at, value))
+        return None if first is None else first[0], found
 
     def commands(self) -> tuple[CommandRow, ...]:
         """Return the decided commands of people, oldest first."""

@@ -103,6 +103,8 @@ class Conclusions:
         self._findings = people.findings
         #: Finding -> the last verdict on it that is an anomaly, newest last; open findings only.
         self._anomalies: dict[str, dict[str, Any]] = {}
+        #: Finding -> the last verdict on it that the model gave; open findings of this process only.
+        self._reviews: dict[str, dict[str, Any]] = {}
         self.recent: deque[dict[str, Any]] = deque(maxlen=MAX_RECENT)
         self.stats = ConclusionStats()
 
@@ -114,6 +116,10 @@ class Conclusions:
         """Return the last verdict on an open finding that was an anomaly, as JSON values."""
         return self._anomalies.get(finding_id)
 
+    def last_review(self, finding_id: str) -> dict[str, Any] | None:
+        """Return the last verdict of the model on an open finding, as JSON values."""
+        return self._reviews.get(finding_id)
+
     def findings(self) -> list[Finding]:
         """Return all open findings."""
         return list(self._findings.values())
@@ -123,6 +129,11 @@ class Conclusions:
         self.people.restore((*left.closed, *left.findings), left.commands)
         self.incidents.restore(left.incidents, left.findings)
         self._anomalies.update((finding_id, json.loads(body)) for finding_id, body in left.told.items())
+        self._reviews.update(
+            (finding_id, verdict)
+            for finding_id, verdict in self._anomalies.items()
+            if verdict.get("source") != Source.LOCAL
+        )
 
     def conclude(self, window: Window, outcome: Outcome) -> None:
         """Make the verdict, move the finding on, and commit both with the outbox rows."""
@@ -173,12 +184,16 @@ class Conclusions:
 
     def _keep_anomaly(self, finding: Finding, verdict: Verdict) -> None:
         if finding.state.closed:
-            self._anomalies.pop(finding.id, None)
-        elif verdict.status is Status.ANOMALY:
-            self._anomalies.pop(finding.id, None)
-            self._anomalies[finding.id] = to_json(verdict)
-            if len(self._anomalies) > MAX_ANOMALIES:
-                del self._anomalies[next(iter(self._anomalies))]
+            self._forget(finding)
+            return
+        if verdict.status is Status.ANOMALY:
+            _keep_newest(self._anomalies, finding.id, verdict)
+        if verdict.source is not Source.LOCAL:
+            _keep_newest(self._reviews, finding.id, verdict)
+
+    def _forget(self, finding: Finding) -> None:
+        for kept in (self._anomalies, self._reviews):
+            kept.pop(finding.id, None)
 
     def decide(self, row: CommandRow) -> CommandRow:
         """Decide about a person's command, commit it with its findings, and return it with its outcome."""
@@ -190,7 +205,7 @@ class Conclusions:
         closed = [one.incident for one in changes]
         for finding in decision.changed:
             if finding.state.closed:
-                self._anomalies.pop(finding.id, None)
+                self._forget(finding)
         known = [key_of(finding) for finding in decision.changed if finding.quiet(row.clock)]
 
         def job(store: Store) -> list[tuple[str, Outgoing]]:
@@ -304,6 +319,13 @@ class Conclusions:
             for route in self._routes
             if route.kind in payloads
         ]
+
+
+def _keep_newest(kept: dict[str, dict[str, Any]], finding_id: str, verdict: Verdict) -> None:
+    kept.pop(finding_id, None)
+    kept[finding_id] = to_json(verdict)
+    if len(kept) > MAX_ANOMALIES:
+        del kept[next(iter(kept))]
 
 
 def detail_of(outcome: Outcome) -> bytes | None:

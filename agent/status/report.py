@@ -2,16 +2,17 @@
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
+from urllib.parse import parse_qs
 
 from agent import __version__
 from agent.config import Config
 from agent.detect import Detector
 from agent.domain.metric_names import MetricClass, look_up
-from agent.domain.records import Finding, Reading, SeriesView
+from agent.domain.records import Finding, Reading, SeriesView, Severity
 from agent.journal import JournalStats
 from agent.journal.unread import Missing
 from agent.mqtt import Link
@@ -30,16 +31,45 @@ from agent.status.schema import (
     Journal,
     MetricLabel,
     MetricView,
+    ModelView,
     Status,
     UnreadValue,
     VerdictView,
 )
 from agent.status.source_view import Heard, unmatched, view_sources
 from agent.verdict.encode import iso
+from agent.verdict.people import can_be_done
 
 RATE_S = 60.0
-MAX_METRICS_IN_ALL = 1000  # health has to fit the broker's packets
+MAX_METRICS_IN_ALL = 240  # health has to fit the broker's packets, a refresh of the page 64 KiB
+MAX_SEARCH = 128  # characters
+FILTERS = ("finding", "silent", "unreadable", "learning")
 _VERDICT_KEYS = VerdictView.__annotations__
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """A search of the page: a part of a device's name in lower case, and one of :data:`FILTERS`."""
+
+    text: str = ""
+    only: str = ""
+
+    def names(self, device: str) -> bool:
+        """Return whether the text is a part of the device's name."""
+        return self.text in device.casefold()
+
+
+EVERYTHING = Search()
+
+
+def read_search(query: str) -> Search:
+    """Return the search in the query of an address; a filter that is not known is none."""
+    try:
+        given = parse_qs(query, encoding="utf-8", errors="replace", max_num_fields=8)
+    except ValueError:
+        return EVERYTHING
+    text, only = (given.get(name, [""])[0] for name in ("q", "only"))
+    return Search(text[:MAX_SEARCH].casefold(), only if only in FILTERS else "")
 
 
 class HasStatus(Protocol):
@@ -63,12 +93,14 @@ class Reporter:
     view: JournalView
     start: Start
 
-    def status(self) -> Status:
-        """Return the whole status object; call it on the analyst's loop."""
+    def status(self, search: Search = EVERYTHING) -> Status:
+        """Return the status object with devices and findings as searched; call it on the analyst's loop."""
         self.view.refresh()
         findings = worst_first(self.conclusions.findings())
         heard = self.problems.heard()
         clock = self.pipeline.clock()
+        devices, devices_found = self._devices({one.device: one for one in findings}, heard, search)
+        named = [finding for finding in findings if search.names(finding.device)]
         return {
             "schema": 1,
             "agent": self.config.agent.id,
@@ -84,12 +116,13 @@ class Reporter:
             "broker": self._broker(),
             "journal": self._journal_status(),
             "ai": self.ai.status(),
-            "counters": self._counters(len(findings), heard),
+            "counters": self._counters(findings, heard, clock),
             "sources": view_sources(
                 [source.label for source in self.config.sources], self.journal, time.monotonic()
             ),
-            "devices": self._devices({finding.device: finding for finding in findings}, heard),
-            "findings": [self._finding(finding, clock) for finding in findings[:MAX_DEVICES]],
+            "devices": devices,
+            "devices_found": devices_found,
+            "findings": [self._finding(finding, clock) for finding in named[:MAX_DEVICES]],
             "recent_verdicts": [
                 cast("VerdictView", {key: verdict[key] for key in _VERDICT_KEYS})
                 for verdict in list(self.conclusions.recent)[:MAX_VERDICTS]
@@ -127,7 +160,7 @@ class Reporter:
             "written_bytes_per_day": self._written_per_day(),
         }
 
-    def _counters(self, findings_open: int, heard: Heard) -> Counters:
+    def _counters(self, findings: Sequence[Finding], heard: Heard, clock: float) -> Counters:
         journal, detector = self.journal, self.detector
         verdicts = self.conclusions.stats.verdicts
         return {
@@ -135,7 +168,10 @@ class Reporter:
             "readings": journal.readings,
             "windows": sum(self.pipeline.stats.windows.values()),
             "verdicts": {"ai": verdicts["ai"], "cache": verdicts["cache"], "local": verdicts["local"]},
-            "findings_open": findings_open,
+            "findings_open": len(findings),
+            "critical_open": sum(
+                one.severity is Severity.CRITICAL and not one.quiet(clock) for one in findings
+            ),
             "devices": detector.device_count,
             "series": detector.stats.series,
             "learning": self.problems.learning,
@@ -146,15 +182,26 @@ class Reporter:
             "duplicates": journal.duplicates,
         }
 
-    def _devices(self, findings: dict[str, Finding], heard: Heard) -> list[DeviceView]:
+    def _devices(
+        self, findings: dict[str, Finding], heard: Heard, search: Search
+    ) -> tuple[list[DeviceView], int]:
         """Return the devices worth a look: with a finding, then unreadable ones, then the most recent.
 
-        Those that were never read come last, with those that are only retained.
+        Those that were never read come last, with those that are only retained. The number is that of all
+        devices that were searched for.
         """
         detector = self.detector
         times = detector.last_seen()
+        wanted: dict[str, Callable[[str], bool]] = {
+            "": lambda _device: True,
+            "finding": findings.__contains__,
+            "silent": detector.silent,
+            "unreadable": heard.__contains__,
+            "learning": detector.learns,
+        }
         order = sorted(
-            times, key=lambda device: (device not in findings, device not in heard, -times[device])
+            (device for device in times if search.names(device) and wanted[search.only](device)),
+            key=lambda device: (device not in findings, device not in heard, -times[device]),
         )
         most = min(MAX_METRICS, MAX_METRICS_IN_ALL // max(1, min(len(order), MAX_DEVICES)))
         shown: list[DeviceView] = [
@@ -170,9 +217,13 @@ class Reporter:
             for device in order[:MAX_DEVICES]
         ]
         values = self.pipeline.retained.by_device()
-        others = [device for device in {**heard.never, **values} if device not in times]
+        others = [
+            device
+            for device in {**heard.never, **values}
+            if device not in times and search.names(device) and wanted[search.only](device)
+        ]
         rest = (_other(device, values.get(device, []), heard.never.get(device, [])) for device in others)
-        return [*shown, *islice(rest, MAX_DEVICES - len(shown))]
+        return [*shown, *islice(rest, MAX_DEVICES - len(shown))], len(order) + len(others)
 
     def _written_per_day(self) -> int | None:
         """Return the bytes written to the storage, as the kernel counts them for the journal's thread."""
@@ -183,6 +234,8 @@ class Reporter:
 
     def _finding(self, finding: Finding, clock: float) -> FindingView:
         last = self.conclusions.last_anomaly(finding.id) or {}
+        evidence = last.get("evidence", [])
+        cited = self.detector.view(finding.device, evidence[0]["metric"]) if evidence else None
         return {
             "id": finding.id,
             "device": finding.device,
@@ -196,14 +249,31 @@ class Reporter:
             "incident_id": finding.incident,
             "summary": last.get("summary", "Its last verdict is no longer kept."),
             "advice": last.get("advice", finding.kind.traits.advice),
-            "evidence": last.get("evidence", []),
+            "evidence": evidence,
             "verdict_id": last.get("id"),
+            "reason": last.get("reason"),
+            "metric": None if cited is None else _metric(cited),
+            "model": _model(self.conclusions.last_review(finding.id)),
+            "can": can_be_done(finding),
         }
 
 
 def encode_status(status: Status) -> bytes:
     """Return the status object as UTF-8 JSON."""
     return json.dumps(status, ensure_ascii=False, separators=(",", ":"), default=str).encode()
+
+
+def _model(verdict: dict[str, Any] | None) -> ModelView | None:
+    if verdict is None:
+        return None
+    return {
+        "model": verdict["model"],
+        "said": verdict["summary"],
+        "grounded": verdict["grounded"],
+        "cost_usd": verdict["cost_usd"],
+        "at": verdict["created_at"],
+        "verdict_id": verdict["id"],
+    }
 
 
 def _missing(values: Sequence[Missing]) -> list[UnreadValue]:
@@ -249,5 +319,5 @@ def _metric(view: SeriesView) -> MetricView:
         "learning": None
         if view.progress is None
         else {"seen": view.progress.seen, "needed": view.progress.needed},
-        "recent": list(view.recent),
+        "recent": [float(f"{value:.6g}") for value in view.recent],
     }

@@ -9,9 +9,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from agent.status.problems import Problems
-from agent.status.report import encode_status
+from agent.status.report import EVERYTHING, Search, encode_status, read_search
 from agent.status.schema import Status
-from agent.web import Response, json_response, page
+from agent.web import Response, page
 
 STUCK_S = 20.0  # a loop without a turn for this long: not healthy
 STALE_S = 5.0  # the analyst without a turn for this long: not ready
@@ -23,7 +23,7 @@ class Freshness:
 
     def __init__(
         self,
-        take: Callable[[], Status],
+        take: Callable[[Search], Status],
         *,
         loop: asyncio.AbstractEventLoop,
         answer_s: float = ANSWER_S,
@@ -36,11 +36,14 @@ class Freshness:
         self._last: Status | None = None
         self._taken = mono()
         self._status: Future[Status] | None = None
+        self._asked = EVERYTHING
 
-    def status(self) -> Status | None:
+    def status(self, search: Search = EVERYTHING) -> Status | None:
         """Return the status as of now, else the last one marked as stale; None before the first."""
-        if self._status is None or self._status.done():  # an answer that came too late is old by now
-            self._status = asyncio.run_coroutine_threadsafe(self._take_status(), self._loop)
+        # An answer that came too late is old by now.
+        if self._status is None or self._status.done() or search != self._asked:
+            self._asked = search
+            self._status = asyncio.run_coroutine_threadsafe(self._take_status(search), self._loop)
         with suppress(FutureTimeoutError):  # it stays asked
             self._last = taken = self._status.result(self._answer_s)
             self._taken = self._mono()
@@ -59,8 +62,8 @@ class Freshness:
             ],
         }
 
-    async def _take_status(self) -> Status:
-        return self._take()
+    async def _take_status(self, search: Search) -> Status:
+        return self._take(search)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +72,8 @@ class Responses:
 
     Args:
         status: the status object as of now, or the last one with its age.
+        token: for the commands that the page posts, empty if it has no buttons.
+        device: the last hours of the device in a query, as JSON.
         problems: for readiness.
         render: the metrics and their content type.
         stuck: the first loop without a turn for so many seconds, or None.
@@ -76,21 +81,24 @@ class Responses:
         note: gets an exception while the metrics are rendered.
     """
 
-    status: Callable[[], Status | None]
+    status: Callable[[Search], Status | None]
+    token: str
+    device: Callable[[str], bytes]
     problems: Problems
     render: Callable[[], tuple[bytes, str]]
     stuck: Callable[[float], str | None]
     idle_s: Callable[[str], float]
     note: Callable[[Exception], None]
 
-    def routes(self) -> Mapping[str, Callable[[], Response]]:
-        """Return the response of each path."""
+    def routes(self) -> Mapping[str, Callable[[str], Response]]:
+        """Return the response of each path to a query."""
         return {
-            "/": page,
-            "/metrics": self._metrics,
-            "/healthz": self._healthz,
-            "/readyz": self._readyz,
+            "/": lambda _query: page(self.token),
+            "/metrics": lambda _query: self._metrics(),
+            "/healthz": lambda _query: self._healthz(),
+            "/readyz": lambda _query: self._readyz(),
             "/status.json": self._status_json,
+            "/device.json": lambda query: Response(self.device(query), content_type="application/json"),
         }
 
     def _metrics(self) -> Response:
@@ -116,8 +124,15 @@ class Responses:
         lines = [*problems, *(f"note: {line}" for line in self.problems.notes())]
         return Response((text + "".join(f"{line}\n" for line in lines)).encode(), 200 if ready else 503)
 
-    def _status_json(self) -> Response:
-        status = self.status()
+    def _status_json(self, query: str) -> Response:
+        status = self.status(read_search(query))
         if status is None:
             return Response(b"the analyst is busy; try again\n", 503)
-        return json_response(lambda: encode_status(status))
+        return Response(
+            encode_status(status), content_type="application/json", tag=encode_status(_lasting(status))
+        )
+
+
+def _lasting(status: Status) -> Status:
+    """Return a status without the time of its making."""
+    return {**status, "now": "", "uptime_s": 0.0, "age_s": 0.0}

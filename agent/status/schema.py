@@ -92,6 +92,7 @@ class Counters(TypedDict):
     windows: int
     verdicts: VerdictCounts
     findings_open: int
+    critical_open: int  # of these, critical ones that nobody has acknowledged or snoozed
     devices: int
     series: int
     learning: int  # of these, not judged yet
@@ -145,6 +146,17 @@ class EvidenceView(TypedDict):
     expected: list[float | None] | None
 
 
+class ModelView(TypedDict):
+    """The last answer of the model about a finding."""
+
+    model: str | None
+    said: str
+    grounded: bool | None  # its claims hold
+    cost_usd: float | None
+    at: str
+    verdict_id: str
+
+
 class FindingView(TypedDict):
     """An open finding."""
 
@@ -162,6 +174,10 @@ class FindingView(TypedDict):
     advice: str | None
     evidence: list[EvidenceView]
     verdict_id: str | None  # of that last verdict
+    reason: str | None  # of that verdict: whether the model was asked, and if not, why
+    metric: MetricView | None  # the first series that it cites, as it is now
+    model: ModelView | None  # null: it has not answered
+    can: list[str]  # commands that would not be refused: ack, snooze, normal_here
 
 
 class UnreadValue(TypedDict):
@@ -255,6 +271,7 @@ class Status(TypedDict):
     counters: Counters
     sources: list[SourceView]  # at most 50, in the order of the configuration
     devices: list[DeviceView]  # at most 50
+    devices_found: int  # that match the query; without one, all of them
     findings: list[FindingView]  # at most 50 of counters.findings_open, the worst first, then the newest
     recent_verdicts: list[VerdictView]  # at most 20, newest first
     quarantine: list[QuarantineView]  # at most 10, newest first

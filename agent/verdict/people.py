@@ -157,7 +157,7 @@ class People:
         silence = None
         if finding.silent_since is not None:
             silence = (finding.silent_since, finding.silent_to)
-        if silence is None and not finding.seen:
+        if not _can_be_usual(finding):
             return _refuse(CommandReason.NOTHING_CITED, "no reading of it is kept", finding)
         closed = replace(finding, state=FindingState.NORMAL_HERE, until=None)
         return Decision(replace(_done(closed), allow=closed.seen, silence=silence), (closed,))
@@ -218,6 +218,16 @@ def _refuse(reason: CommandReason, detail: str, finding: Finding | None = None) 
     if finding is not None:
         outcome = replace(outcome, device=finding.device, finding_id=finding.id, state=finding.state)
     return Decision(outcome)
+
+
+def can_be_done(finding: Finding) -> list[str]:
+    """Return the commands of an open finding that would not be refused."""
+    return [Do.ACK, Do.SNOOZE, *([Do.NORMAL_HERE] if not finding.limit and _can_be_usual(finding) else [])]
+
+
+def _can_be_usual(finding: Finding) -> bool:
+    """Return whether a finding names a value or a silence that could be usual."""
+    return bool(finding.seen) or finding.silent_since is not None
 
 
 def series_of(finding: Finding) -> tuple[str, ...]:

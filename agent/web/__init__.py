@@ -1,20 +1,22 @@
 """One small HTTP server on a local port."""
 
+from agent.web.actions import Actions
 from agent.web.http import BasicAuth, Response
 from agent.web.intake import MAX_CONNECTIONS, ReadingsIntake
-from agent.web.page import json_response, page
-from agent.web.server import MAX_SCRAPES, TIMEOUT_S, WebError, WebServer, server_tls
+from agent.web.page import page
+from agent.web.server import MAX_SCRAPES, TIMEOUT_S, PostRoute, WebError, WebServer, server_tls
 
 __all__ = [
     "MAX_CONNECTIONS",
     "MAX_SCRAPES",
     "TIMEOUT_S",
+    "Actions",
     "BasicAuth",
+    "PostRoute",
     "ReadingsIntake",
     "Response",
     "WebError",
     "WebServer",
-    "json_response",
     "page",
     "server_tls",
 ]

@@ -1,15 +1,20 @@
 """The subset of HTTP/1.1 for a few addresses: request heads and whole responses."""
 
 import base64
+import gzip
 import hmac
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from hashlib import blake2b
 from http import HTTPStatus
 from typing import Protocol
 
 MAX_HEAD_BYTES = 8192
 MAX_LINE_BYTES = 2048
+MIN_GZIP_BYTES = 1024
+_GZIP_LEVEL = 5
+_GZIP = re.compile(r"\bgzip\b(?!\s*;\s*q=0(?:\.0*)?\s*(?:,|$))", re.IGNORECASE)
 
 _END = b"\r\n\r\n"
 _TARGET = re.compile(r"/[!-~]*")
@@ -36,6 +41,7 @@ class Response:
     status: int = 200
     content_type: str = "text/plain; charset=utf-8"
     headers: tuple[tuple[str, str], ...] = ()
+    tag: bytes | None = None  # responses with equal ones are the same; None: not known
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +50,7 @@ class Request:
 
     method: str
     path: str
+    query: str
     headers: Mapping[str, str]
     size: int
 
@@ -102,7 +109,8 @@ def parse_head(data: bytes | bytearray) -> Request | None:
     headers = _fields(rest)
     if words[2] == "HTTP/1.1" and "host" not in headers:
         raise BadRequestError(HTTPStatus.BAD_REQUEST)
-    return Request(words[0], words[1].partition("?")[0], headers, end + len(_END))
+    path, _, query = words[1].partition("?")
+    return Request(words[0], path, query, headers, end + len(_END))
 
 
 def _fields(lines: list[str]) -> dict[str, str]:
@@ -128,6 +136,25 @@ def host_name(value: str) -> str:
     if value.startswith("["):
         return value[1:].partition("]")[0].lower()
     return value.rpartition(":")[0].lower() if ":" in value else value.lower()
+
+
+def fit(response: Response, headers: Mapping[str, str]) -> Response:
+    """Return a good response for its client: empty if the client has it already, compressed if it may be."""
+    if response.status != HTTPStatus.OK:
+        return response
+    more = response.headers
+    if response.tag is not None:
+        tag = f'W/"{blake2b(response.tag, digest_size=12).hexdigest()}"'
+        more = (*more, ("ETag", tag))
+        if tag in headers.get("if-none-match", ""):
+            return replace(response, body=b"", status=HTTPStatus.NOT_MODIFIED.value, headers=more)
+    if len(response.body) < MIN_GZIP_BYTES:
+        return replace(response, headers=more)
+    more = (*more, ("Vary", "Accept-Encoding"))
+    if not _GZIP.search(headers.get("accept-encoding", "")):
+        return replace(response, headers=more)
+    body = gzip.compress(response.body, _GZIP_LEVEL, mtime=0)
+    return replace(response, body=body, headers=(*more, ("Content-Encoding", "gzip")))
 
 
 def render(response: Response, *, head_only: bool = False) -> bytes:

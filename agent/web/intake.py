@@ -1,6 +1,5 @@
 """Readings over HTTP: checks of a posted message, and its way to the journal."""
 
-import json
 import math
 import time
 from collections.abc import Callable
@@ -11,13 +10,13 @@ from http import HTTPStatus
 from agent.decode.posted import is_post_path, topic_of
 from agent.domain.records import NOTHING_READ, AgentError, DecodeReason, Posted, Receipt
 from agent.web.http import Pending, Request, Response
+from agent.web.posts import busy, json_of, refuse_head, refused
 
 MAX_BODY_BYTES = 256 * 1024  # what the decoders read
 MAX_WAITING = 16
 MAX_CONNECTIONS = 24  # scrapes keep the rest
 MAX_KEY = 255
 _BURST_S = 10.0  # so much of the rate may come at once
-_RETRY_S = 2  # under pressure
 _AGAIN = "not accepted, send it again"
 _NEW_RETRY_S = 60  # where new devices are limited by the minute
 
@@ -81,18 +80,18 @@ class ReadingsIntake:
         return answer
 
     def _admit(self, request: Request, waiting: int) -> Response | int:
-        refusal = _refuse(request, self._scheme)
+        refusal = refuse_head(request, scheme=self._scheme, max_bytes=MAX_BODY_BYTES) or _refuse(request)
         if refusal is not None:
             return refusal
         if waiting >= MAX_WAITING:
-            return _busy(f"{waiting} requests wait for the disk; {_AGAIN}")
+            return busy(f"{waiting} requests wait for the disk; {_AGAIN}")
         if not self._spend():
             wait_s = math.ceil((1 - self._left) / self._rate)
             detail = f"at most {60 * self._rate:.0f} messages a minute (web.intake_per_min)"
-            return _refused(HTTPStatus.TOO_MANY_REQUESTS, "rate", detail, ("Retry-After", str(wait_s)))
+            return refused(HTTPStatus.TOO_MANY_REQUESTS, "rate", detail, ("Retry-After", str(wait_s)))
         return int(request.headers["content-length"])
 
-    def receive(self, request: Request, body: bytes, wake: Callable[[], None]) -> Response | Pending:
+    def receive(self, request: Request, body: bytes, wake: Callable[[], None], /) -> Response | Pending:
         """Hand the message to the journal; the response is there once it is on disk."""
         headers = request.headers
         traced = tuple((name, headers[name]) for name in ("traceparent", "tracestate") if name in headers)
@@ -110,9 +109,9 @@ class ReadingsIntake:
             key=headers.get("idempotency-key"),
         )
         if not self._accept(posted):
-            busy = _busy(f"the journal takes no more at present; {_AGAIN}")
-            self._report(busy)
-            return busy
+            refusal = busy(f"the journal takes no more at present; {_AGAIN}")
+            self._report(refusal)
+            return refusal
         posted.receipt.add_done_callback(lambda _receipt: wake())
         return _Waiting(posted.receipt)
 
@@ -143,77 +142,35 @@ class _Waiting:
         """Return the response; a message that waited for too long is taken back, if it can be."""
         receipt = self._receipt
         if overdue and receipt.cancel():
-            return _busy(f"the journal did not come to it in time; {_AGAIN}")
+            return busy(f"the journal did not come to it in time; {_AGAIN}")
         if not receipt.done():
             unknown = (
                 "the disk is slow, the message may be on it: send it again with the same Idempotency-Key"
             )
-            return _busy(unknown) if overdue else None
+            return busy(unknown) if overdue else None
         with suppress(AgentError):
             return _response(receipt.result())
-        return _busy(f"the journal cannot be written; {_AGAIN}")
+        return busy(f"the journal cannot be written; {_AGAIN}")
 
 
-def _refuse(request: Request, scheme: str) -> Response | None:
-    """Return the refusal of a head that is not a readings message, else None."""
-    headers = request.headers
-    if request.method != "POST":
-        allow = ("Allow", "POST")
-        return _refused(HTTPStatus.METHOD_NOT_ALLOWED, "method", "readings are posted: use POST", allow)
-    origin = headers.get("origin")
-    if origin is not None and origin.lower() != f"{scheme}://{headers.get('host', '').lower()}":
-        return _refused(HTTPStatus.FORBIDDEN, "origin", "a web page from elsewhere may not post readings")
-    if not _is_json(headers.get("content-type", "")):
-        detail = "send the header Content-Type: application/json"
-        return _refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "content_type", detail)
-    if headers.get("content-encoding", "identity").lower() != "identity":
-        return _refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "content_encoding", "send the body as it is")
-    if "content-length" not in headers:
-        return _refused(HTTPStatus.LENGTH_REQUIRED, "length", "send the header Content-Length")
-    size = headers["content-length"].lstrip("0")
-    if not size:
-        return _refused(HTTPStatus.BAD_REQUEST, "empty", "the body is empty")
-    if len(size) > len(str(MAX_BODY_BYTES)) or int(size) > MAX_BODY_BYTES:
-        detail = f"at most {MAX_BODY_BYTES} bytes are read; split the message"
-        return _refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, str(DecodeReason.TOO_LARGE), detail)
-    key = headers.get("idempotency-key")
+def _refuse(request: Request) -> Response | None:
+    """Return the refusal of a key or path that no message can have, else None."""
+    key = request.headers.get("idempotency-key")
     if key is not None and not (0 < len(key) <= MAX_KEY and key.isascii()):
-        return _refused(HTTPStatus.BAD_REQUEST, "idempotency_key", f"1 to {MAX_KEY} ASCII characters")
+        return refused(HTTPStatus.BAD_REQUEST, "idempotency_key", f"1 to {MAX_KEY} ASCII characters")
     try:
         topic_of(request.path)
     except ValueError as error:
-        return _refused(HTTPStatus.BAD_REQUEST, str(DecodeReason.BAD_TOPIC), f"the path {error}")
+        return refused(HTTPStatus.BAD_REQUEST, str(DecodeReason.BAD_TOPIC), f"the path {error}")
     return None
-
-
-def _is_json(content_type: str) -> bool:
-    """Return whether it is JSON in UTF-8: a form of a web page cannot send that without being asked."""
-    kind, *parameters = (part.strip().lower() for part in content_type.split(";"))
-    return kind == "application/json" and all(
-        part.replace('"', "") in {"", "charset=utf-8"} for part in parameters
-    )
 
 
 def _response(receipt: Receipt) -> Response:
     if receipt.reason is None:
-        return _json({"status": "accepted"}, HTTPStatus.ACCEPTED)
+        return json_of({"status": "accepted"}, HTTPStatus.ACCEPTED)
     if receipt.reason == NOTHING_READ:  # no fault: a webhook that gets one too often is switched off
-        return _json({"status": receipt.reason, "detail": receipt.detail}, HTTPStatus.OK)
+        return json_of({"status": receipt.reason, "detail": receipt.detail}, HTTPStatus.OK)
     status = _REFUSALS.get(receipt.reason, HTTPStatus.UNPROCESSABLE_ENTITY)
     limited = status is HTTPStatus.TOO_MANY_REQUESTS
     retry = [("Retry-After", str(_NEW_RETRY_S))] if limited else []
-    return _refused(status, receipt.reason, receipt.detail, *retry)
-
-
-def _busy(detail: str) -> Response:
-    retry = ("Retry-After", str(_RETRY_S))
-    return _refused(HTTPStatus.SERVICE_UNAVAILABLE, "busy", detail, retry)
-
-
-def _refused(status: HTTPStatus, reason: str, detail: str, *headers: tuple[str, str]) -> Response:
-    return _json({"status": "refused", "reason": reason, "detail": detail}, status, *headers)
-
-
-def _json(content: dict[str, str], status: HTTPStatus, *headers: tuple[str, str]) -> Response:
-    body = json.dumps(content, separators=(",", ":")).encode() + b"\n"
-    return Response(body, status.value, "application/json", headers)
+    return refused(status, receipt.reason, receipt.detail, *retry)

@@ -3,28 +3,28 @@
 import base64
 import hashlib
 import re
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 from agent.web.http import Response
 
 
-def page() -> Response:
-    """Return the page; it fetches ``status.json`` next to itself."""
-    body, policy = _load()
-    return Response(
-        body, content_type="text/html; charset=utf-8", headers=(("Content-Security-Policy", policy),)
-    )
+def page(token: str = "") -> Response:
+    """Return the page; it fetches ``status.json`` next to itself.
+
+    ``token`` goes with the commands that it posts; without one it has no buttons.
+    """
+    text, policy = _load()
+    body = text.replace(_TOKEN, f'content="{token}"', 1).encode()
+    headers = (("Content-Security-Policy", policy),)
+    return Response(body, content_type="text/html; charset=utf-8", headers=headers, tag=body)
 
 
-def json_response(encode: Callable[[], bytes], status: int = 200) -> Response:
-    """Return what ``encode`` gives as JSON."""
-    return Response(encode(), status, "application/json")
+_TOKEN = 'content="token"'  # noqa: S105 - its place in the page
 
 
 @cache
-def _load() -> tuple[bytes, str]:
+def _load() -> tuple[str, str]:
     text = Path(__file__).with_name("page.html").read_text("utf-8")
     policy = "; ".join(
         (
@@ -38,7 +38,7 @@ def _load() -> tuple[bytes, str]:
             "frame-ancestors 'none'",
         )
     )
-    return text.encode(), policy
+    return text, policy
 
 
 def _hashes(text: str, tag: str) -> str:

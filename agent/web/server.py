@@ -5,7 +5,7 @@ import selectors
 import socket
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from errno import EMFILE, ENFILE
 from http import HTTPStatus
 from ipaddress import ip_address
@@ -15,7 +15,7 @@ from typing import Protocol
 from agent.domain.records import AgentError
 from agent.testing.failpoint import failpoint
 from agent.web.connection import NOTHING, READ, Connection, Phase
-from agent.web.http import BasicAuth, Pending, Request, Response, host_name, plain
+from agent.web.http import BasicAuth, Pending, Request, Response, fit, host_name, plain
 
 MAX_SCRAPES = 8  # clients at once of a server without posts
 TIMEOUT_S = 5.0
@@ -37,7 +37,7 @@ class PostRoute(Protocol):
     def admit(self, request: Request, *, waiting: int) -> Response | int:
         """Return the size of the body that is to be read, or a refusal; ``waiting`` requests wait."""
 
-    def receive(self, request: Request, body: bytes, wake: Callable[[], None]) -> Response | Pending:
+    def receive(self, request: Request, body: bytes, wake: Callable[[], None], /) -> Response | Pending:
         """Take head and body; ``wake`` is called from any thread once a pending response is there."""
 
 
@@ -50,8 +50,8 @@ class WebServer:
     Args:
         host: Address to bind.
         port: Port to bind; 0 takes a free one, see `port`.
-        routes: Path to a function that gives the response; it must not take long.
-        posts: The addresses that take a body, or None.
+        routes: Path to a function from a query to the response; it must not take long.
+        posts: The addresses that take a body.
         tls: Server-side TLS context, or None.
         auth: The user who may read, or None for everybody.
         max_connections: Clients at once.
@@ -67,8 +67,8 @@ class WebServer:
         *,
         host: str,
         port: int,
-        routes: Mapping[str, Callable[[], Response]],
-        posts: PostRoute | None = None,
+        routes: Mapping[str, Callable[[str], Response]],
+        posts: Sequence[PostRoute] = (),
         tls: ssl.SSLContext | None = None,
         auth: BasicAuth | None = None,
         max_connections: int = MAX_SCRAPES,
@@ -231,24 +231,29 @@ class WebServer:
         if self._auth is not None and not self._auth.allows(request.headers.get("authorization", "")):
             challenge = ("WWW-Authenticate", 'Basic realm="edge-agent", charset="UTF-8"')
             return plain(HTTPStatus.UNAUTHORIZED, challenge)
-        if self._posts is not None and self._posts.takes(request.path):
+        posts = self._taking(request.path)
+        if posts is not None:
             waiting = sum(item.phase is Phase.WAITING for item in self._connections)
-            return self._posts.admit(request, waiting=waiting)
+            return posts.admit(request, waiting=waiting)
         route = self._routes.get(request.path)
         if route is None:
             return plain(HTTPStatus.NOT_FOUND)
         if request.method != "GET":
             return plain(HTTPStatus.METHOD_NOT_ALLOWED, ("Allow", "GET"))
         try:
-            return route()
+            return fit(route(request.query), request.headers)
         except Exception as error:  # noqa: BLE001 -- one address that fails must not end the others
             self._log("web_request_failed", level="error", path=request.path, exc_info=error)
             return plain(HTTPStatus.INTERNAL_SERVER_ERROR)
 
     def _receive(self, request: Request, body: bytes) -> Response | Pending:
-        if self._posts is None:
+        posts = self._taking(request.path)
+        if posts is None:
             return plain(HTTPStatus.NOT_FOUND)
-        return self._posts.receive(request, body, self._wake_up)
+        return posts.receive(request, body, self._wake_up)
+
+    def _taking(self, path: str) -> PostRoute | None:
+        return next((one for one in self._posts if one.takes(path)), None)
 
     def _close(self) -> None:
         for connection in self._connections:

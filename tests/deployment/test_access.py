@@ -1,5 +1,6 @@
 """The tables of docs/access.md, cell by cell, on a real broker and agent."""
 
+import json
 import re
 import shutil
 import ssl
@@ -9,6 +10,7 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import yaml
@@ -17,7 +19,7 @@ from tests.commands.shipped import ShippedBroker, User
 from tests.deployment.readme import REPO
 from tests.support.agent_process import AgentProcess, Child
 from tests.support.broker import Broker
-from tests.support.http import status_of
+from tests.support.http import page_of, status_of
 from tests.support.waiting import wait_for
 
 pytestmark = [pytest.mark.broker, pytest.mark.process]
@@ -164,7 +166,7 @@ def ports(
         "open": {},
         "closed": protected(secrets),
         "posted": {"intake": True},
-        "posted-closed": {"intake": True, **protected(secrets)},
+        "posted-closed": {"intake": True, "actions": False, **protected(secrets)},
     }
     agents = {
         name: AgentProcess(
@@ -218,6 +220,43 @@ def test_post(ports: dict[str, AgentProcess], secrets: Path, row: dict[str, str]
     }
     assert {name: str(code) for name, code in seen.items()} == {name: row[name] for name in seen}
     assert status_of(plain) == (200 if row["Address"] == "/status.json" else 405)
+
+
+def token_of(url: str, **login: Any) -> str:
+    """Return the token in the page at ``url``."""
+    found = re.search(r'name="edge-agent-token" content="([^"]+)"', page_of(url, **login))
+    assert found is not None
+    return found[1]
+
+
+@pytest.mark.parametrize("row", table("Commands over HTTP"), ids=lambda row: row["Address"])
+def test_command(ports: dict[str, AgentProcess], secrets: Path, row: dict[str, str]) -> None:
+    """Every column posts a command with the token of its page; without buttons the page has none."""
+    context = ssl.create_default_context(cafile=str(secrets / "web.crt"))
+    plain, closed, off = (
+        f"{scheme}://127.0.0.1:{ports[name].port}"
+        for scheme, name in (("http", "open"), ("https", "closed"), ("https", "posted-closed"))
+    )
+    login: dict[str, Any] = {"context": context, "password": PASSWORD}
+    tokens = {plain: token_of(plain), closed: token_of(closed, **login)}
+    assert 'name="edge-agent-token" content=""' in page_of(off, **login)
+
+    def post(base: str, **changed: Any) -> int:
+        body = json.dumps({"id": uuid4().hex, "do": "ack", "device": "nobody"}).encode()
+        asked = {"origin": base, "token": tokens.get(base), **changed}
+        return status_of(base + row["Address"], method="POST", body=body, **asked)
+
+    seen = {
+        "Off": post(off, **login),
+        "Default": post(plain),
+        "No token": post(plain, token=None),
+        "Foreign name": post(plain, host="evil.example", origin="http://evil.example"),
+        "Foreign origin": post(plain, origin="http://evil.example"),
+        "No password": post(closed, context=context),
+        "Wrong password": post(closed, context=context, password="wrong"),
+        "Password": post(closed, **login),
+    }
+    assert {name: str(code) for name, code in seen.items()} == {name: row[name] for name in seen}
 
 
 @pytest.mark.parametrize("row", table("Addresses"), ids=lambda row: row["Address"])

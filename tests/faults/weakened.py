@@ -76,7 +76,7 @@ def accept_at_once() -> None:
         pending = RECEIVE(self, *rest)
         return pending if isinstance(pending, Response) else Response(b'{"status":"accepted"}', 202)
 
-    ReadingsIntake.receive = receive  # type: ignore[assignment, method-assign]
+    ReadingsIntake.receive = receive  # type: ignore[method-assign]
 
 
 RECEIVE = ReadingsIntake.receive

@@ -1,7 +1,9 @@
 """Commands of people over a real broker: answered, kept over kills, or refused."""
 
 import json
+import re
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +17,7 @@ from agent.testing.failpoint import MARKER, VARIABLE
 from tests.mqtt.link_harness import peer, send, user_properties
 from tests.support.agent_process import AgentProcess
 from tests.support.broker import Broker
+from tests.support.http import page_of
 from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.process
@@ -74,6 +77,57 @@ def break_limit(agent: AgentProcess, someone: Person, device: str = "oven") -> s
     send(someone.client, f"{agent.settings['agent']['id']}/{device}/temperature", b"99")
     wait_for(lambda: [one for one in findings(agent) if one["device"] == device], SOON_S, "a finding opens")
     return str(next(one["id"] for one in findings(agent) if one["device"] == device))
+
+
+def press(agent: AgentProcess, **keys: Any) -> dict[str, Any]:
+    """Post a command as the page does, and return the answer."""
+    base = f"http://127.0.0.1:{agent.port}"
+    token = re.search(r'name="edge-agent-token" content="([^"]+)"', page_of(base))
+    assert token is not None
+    headers = {"Origin": base, "Content-Type": "application/json", "X-Edge-Agent-Token": token[1]}
+    request = urllib.request.Request(
+        f"{base}/actions/command", data=json.dumps(keys).encode(), headers=headers, method="POST"
+    )
+    with urllib.request.urlopen(request, timeout=SOON_S) as response:
+        answer: dict[str, Any] = json.load(response)
+    return answer
+
+
+def test_a_button_of_the_page_is_a_command(tmp_path: Path, broker: Broker) -> None:
+    """It is journaled, answered on both ways, refused as over MQTT, and known again after a kill -9."""
+    agent = agent_of(tmp_path, broker)
+    agent.start()
+    agent.wait_ready()
+    with person(agent, broker) as someone:
+        finding = break_limit(agent, someone)
+        (shown,) = findings(agent)
+        assert (shown["metric"]["value"], shown["can"]) == (99.0, ["ack", "snooze"])
+        assert agent.status()["counters"]["critical_open"] == 1
+        answer = press(agent, id="p1", do="ack", finding_id=finding)
+        assert (answer["accepted"], answer["state"]) == (True, "acknowledged")
+        assert someone.answer("p1") == answer
+        refused = press(agent, id="p2", do="normal_here", finding_id=finding)
+        assert (refused["accepted"], refused["reason"]) == (False, "limit")
+        assert agent.status()["counters"]["critical_open"] == 0
+        agent.kill()
+        agent.start()
+        agent.wait_ready()
+        assert findings(agent)[0]["state"] == "acknowledged"
+        again = press(agent, id="p1", do="ack", finding_id=finding)
+        assert (again["accepted"], again["reason"]) == (True, "repeated")
+        gone = press(agent, id="p3", do="forget", device="oven")
+        assert (gone["accepted"], gone["state"]) == (True, "forgotten")
+        wait_for(lambda: not findings(agent), SOON_S, "the finding is gone")
+        history = json.loads(page_of(f"http://127.0.0.1:{agent.port}/device.json?id=oven"))
+        (past,) = history["findings"]
+        assert (past["id"], past["state"], past["ended_at"] > past["opened_at"]) == (
+            finding,
+            "forgotten",
+            True,
+        )
+        (series,) = history["series"]
+        assert [series["name"], *series["points"][0][1:]] == ["temperature", 99.0, 99.0]
+    agent.stop()
 
 
 def test_a_finding_is_acknowledged_over_a_kill(tmp_path: Path, broker: Broker) -> None:

@@ -285,7 +285,9 @@ def test_a_log_that_is_quite_broken_ends(house: House, monkeypatch: pytest.Monke
 def test_a_scrape_that_fails_is_said(house: House) -> None:
     """The request gets its 500, and the fault of the metrics is a problem of the status."""
     responses = Responses(
-        status=lambda: None,
+        status=lambda _search: None,
+        token="",
+        device=lambda _query: b"",
         problems=house.problems,
         render=breaks,
         stuck=lambda _limit_s: None,
@@ -293,7 +295,7 @@ def test_a_scrape_that_fails_is_said(house: House) -> None:
         note=house.recorder.telemetry_faulted,
     )
     with pytest.raises(RuntimeError):
-        responses.routes()["/metrics"]()
+        responses.routes()["/metrics"]("")
     check_told(house, "telemetry", "telemetry_failed")
 
 

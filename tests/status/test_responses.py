@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from agent.status.report import Search
 from agent.status.responses import Freshness
 from agent.status.schema import Status
 from tests.web.sample import sample_status
@@ -21,7 +22,7 @@ class Site:
         self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self.thread.start()
 
-    def take(self) -> Status:
+    def take(self, _search: Search) -> Status:
         """Return a status that counts the calls."""
         self.taken += 1
         status = sample_status()

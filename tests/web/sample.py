@@ -80,6 +80,7 @@ def sample_status() -> Status:
             "windows": 3_040,
             "verdicts": {"ai": 38, "cache": 3, "local": 2_999},
             "findings_open": 2,
+            "critical_open": 1,
             "devices": 4,
             "series": 12,
             "learning": 4,
@@ -90,8 +91,14 @@ def sample_status() -> Status:
             "duplicates": 0,
         },
         "sources": [_source("sensors/{device}/{metric}", fruitful=True), _source(HOSTILE, fruitful=False)],
-        "devices": [_device("pump-1", "f1"), _device("kitchen/th1", None), _device(HOSTILE, "f2"), _silent()],
-        "findings": [_finding("f1", "pump-1", "critical"), _finding("f2", HOSTILE, "warning")],
+        "devices": [
+            _device("pump-1", "f1aa"),
+            _device("kitchen/th1", None),
+            _device(HOSTILE, "f2bb"),
+            _silent(),
+        ],
+        "devices_found": 4,
+        "findings": [_finding("f1aa", "pump-1", "critical"), _finding("f2bb", HOSTILE, "warning")],
         "recent_verdicts": [_verdict("a", "pump-1", "anomaly", "ai", "reviewed"), *_calm()],
         "quarantine": [_quarantine("sensors/pump-1/temperature"), _quarantine(HOSTILE)],
     }
@@ -190,6 +197,17 @@ def _finding(key: str, device: str, severity: str) -> FindingView:
         "advice": "Check the sensor's wiring and whether a short event explains the value.",
         "evidence": [_evidence()],
         "verdict_id": "a" * 32,
+        "reason": "open_finding",
+        "metric": _device(device, key)["metrics"][0],
+        "model": {
+            "model": "gpt-4o-mini",
+            "said": f"The temperature jumped and stays high. {HOSTILE}",
+            "grounded": True,
+            "cost_usd": 0.00018,
+            "at": AT.format(21),
+            "verdict_id": "a" * 32,
+        },
+        "can": ["ack", "snooze", "normal_here"] if severity == "warning" else ["ack", "snooze"],
     }
 
 

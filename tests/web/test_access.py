@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from agent.cli import main
-from agent.config import ConfigError
+from agent.config import ConfigError, weaknesses
 from agent.config.load import load
 from tests.support.agent_process import AgentProcess
 from tests.support.broker import free_port
@@ -81,6 +81,27 @@ def test_three_of_the_four_keys_are_refused(missing: str, tmp_path: Path, secure
     del secured[missing]
     with pytest.raises(ConfigError, match="belong together"):
         read(tmp_path, {"listen": "127.0.0.1:8000", **secured})
+
+
+@pytest.mark.parametrize(
+    ("web", "warned"),
+    [
+        ({}, None),
+        ({"listen": "[::1]:8000"}, None),
+        ({"listen": "0.0.0.0:8000", "insecure": True}, "every client that reaches 0.0.0.0:8000 can"),
+        ({"listen": "0.0.0.0:8000", "insecure": True, "actions": False}, None),
+        ("secured", "every client that reaches 0.0.0.0:8000 with the password of prometheus can"),
+    ],
+)
+def test_buttons_that_others_reach_are_named(
+    web: Any, warned: str | None, tmp_path: Path, secured: dict[str, str]
+) -> None:
+    """`check`, `doctor` and the page warn of them, with a password, too, and not without buttons."""
+    path = tmp_path / "agent.yaml"
+    keys = {"listen": "0.0.0.0:8000", **secured} if web == "secured" else web
+    path.write_text(yaml.safe_dump({"web": keys}))
+    found = [one.what for one in weaknesses(load(path, {})) if one.key == "web.actions"]
+    assert [text.split(" acknowledge")[0] for text in found] == ([] if warned is None else [warned])
 
 
 @pytest.mark.process

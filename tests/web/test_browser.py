@@ -5,16 +5,35 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Request, expect
 
 from agent.web.http import Response
 from agent.web.page import page as status_page
 from tests.support.browser import chromium
-from tests.web.sample import sample_status
+from tests.web.sample import HOSTILE, sample_status
 from tests.web.serving import serving
+from tests.web.test_actions import DONE, REFUSED, Agent
 
 pytestmark = pytest.mark.browser
 
+HISTORY = {
+    "id": HOSTILE,
+    "from": "2026-11-23T20:41:00.000Z",
+    "to": "2026-11-24T02:41:00.000Z",
+    "read_from": "2026-11-23T20:41:00.000Z",
+    "series": [{"name": "temperature", "points": [[1795466490.0 + 180 * n, 70.0, 72.0] for n in range(120)]}],
+    "findings": [
+        {
+            "id": "f2bb",
+            "kind": "level_shift",
+            "severity": "warning",
+            "state": "normal_here",
+            "opened_at": "2026-11-23T22:41:00.000Z",
+            "ended_at": "2026-11-23T23:41:00.000Z",
+        }
+    ],
+}
+FOCUSABLE = "summary, a[href], button, input, select"
 PHONE = {"width": 360, "height": 740}
 DESKTOP = {"width": 1280, "height": 900}
 AA, AA_LARGE = 4.5, 3.0  # least contrast of text, WCAG 2.2, success criterion 1.4.3
@@ -57,18 +76,27 @@ class Served:
         self.address = address
         self.status: dict[str, Any] = dict(sample_status())
         self.asked = 0
+        self.queries: list[str] = []
+        self.agent = Agent(names=None)
 
 
 @pytest.fixture
 def served() -> Iterator[Served]:
     told = Served("")
 
-    def answer() -> Response:
+    def answer(query: str) -> Response:
         told.asked += 1
+        told.queries.append(query)
         told.status["now"] = f"2026-11-24T02:41:{told.asked % 60:02d}.000Z"
-        return Response(json.dumps(told.status).encode(), content_type="application/json")
+        tag = json.dumps(told.status | {"now": ""}).encode()
+        return Response(json.dumps(told.status).encode(), content_type="application/json", tag=tag)
 
-    with serving({"/": status_page, "/status.json": answer}) as server:
+    routes = {
+        "/": lambda _query: status_page(told.agent.actions.token),
+        "/status.json": answer,
+        "/device.json": lambda _query: Response(json.dumps(HISTORY).encode()),
+    }
+    with serving(routes, posts=[told.agent.actions]) as server:
         told.address = f"http://127.0.0.1:{server.port}/"
         yield told
 
@@ -127,7 +155,7 @@ def test_everything_is_reached_without_a_mouse(
 ) -> None:
     """Tab goes through each detail and link in order, what is focused is outlined, and Enter opens it."""
     page = open_page(browser, served, complaints, viewport=DESKTOP)
-    expected = page.locator("summary, a[href]").count()
+    expected = page.locator(FOCUSABLE).count()
     seen = []
     for _ in range(expected):
         page.keyboard.press("Tab")
@@ -141,6 +169,8 @@ def test_everything_is_reached_without_a_mouse(
             assert page.evaluate("document.activeElement.parentElement.open")
     assert seen.count("SUMMARY") == page.locator("summary").count() >= 1
     assert seen.count("A") == page.locator("a[href]").count() >= 3
+    assert seen.count("BUTTON") == page.locator("button").count() >= 4
+    assert {"INPUT", "SELECT"} <= set(seen)
     page.close()
 
 
@@ -232,6 +262,196 @@ def test_the_page_does_not_say_what_it_does_not_know(
     }
     expect(page.locator("#ai .pill")).to_have_text("not asked yet")
     expect(page.locator("#findings")).to_contain_text("4 of 12 series are still learning")
+    page.close()
+
+
+def commands(served: Served) -> list[dict[str, Any]]:
+    """Return the commands that reached the journal, without their ids, which are all different."""
+    read = [json.loads(one.payload) for one in served.agent.got]
+    assert len({one["id"] for one in read}) == len(read)
+    return [{key: value for key, value in one.items() if key != "id"} for one in read]
+
+
+def test_a_finding_is_acknowledged_by_keyboard_and_its_answer_shown(
+    browser: Browser, served: Served, complaints: list[str]
+) -> None:
+    """One press of Enter is a command; the focus stays, and the outcome is read out."""
+    page = open_page(browser, served, complaints, viewport=PHONE)
+    card = page.locator("#finding-f2bb")
+    for name, do in (("Acknowledge", "ack"), ("Snooze 24 h", "snooze")):
+        card.get_by_role("button", name=name).focus()
+        page.keyboard.press("Enter")
+        expect(card.locator(".buttons [role=status]")).to_have_text("done: acknowledged")
+        assert page.evaluate("document.activeElement.dataset.key").endswith(" f2bb")
+        assert commands(served)[-1]["do"] == do
+    assert commands(served) == [
+        {"do": "ack", "finding_id": "f2bb"},
+        {"do": "snooze", "finding_id": "f2bb", "for": "24h"},
+    ]
+    assert complaints == []
+    page.close()
+
+
+def test_what_cannot_be_taken_back_is_asked_twice(
+    browser: Browser, served: Served, complaints: list[str]
+) -> None:
+    """The first press asks, the second one does it; a refusal is shown in the agent's words."""
+    served.agent._outcome = REFUSED
+    page = open_page(browser, served, complaints, viewport=DESKTOP)
+    card = page.locator("#finding-f2bb")
+    for name, do in (("Normal here", "normal_here"), ("Forget device", "forget")):
+        before = len(served.agent.got)
+        card.get_by_role("button", name=name).click()
+        expect(card.locator("button.armed")).to_contain_text("Really")
+        assert len(served.agent.got) == before
+        card.locator("button.armed").click()
+        expect(card.locator(".buttons [role=status]")).to_have_text("refused: a limit was broken")
+        assert commands(served)[-1]["do"] == do
+    assert commands(served)[-1] == {"do": "forget", "device": HOSTILE}
+    expect(page.locator("#finding-f1aa").get_by_role("button", name="Normal here")).to_have_count(0)
+    page.close()
+
+
+def test_an_answer_that_got_lost_is_asked_for_with_the_same_id(
+    browser: Browser, served: Served, complaints: list[str]
+) -> None:
+    """Pressed again, the button sends the same command, which the agent recognises."""
+    served.agent._accepts = False
+    page = open_page(browser, served, complaints, viewport=DESKTOP)
+    ids: list[str] = []
+
+    def note(request: Request) -> None:
+        if request.method == "POST":
+            ids.append(json.loads(request.post_data or "")["id"])
+
+    page.on("request", note)
+    card = page.locator("#finding-f2bb")
+    card.get_by_role("button", name="Acknowledge").click()
+    expect(card.locator(".buttons [role=status]")).to_contain_text("press again")
+    served.agent._accepts, served.agent._outcome = True, DONE
+    card.get_by_role("button", name="Acknowledge").click()
+    expect(card.locator(".buttons [role=status]")).to_have_text("done: acknowledged")
+    assert len(ids) == 2
+    assert len(set(ids)) == 1
+    page.close()
+
+
+def test_a_page_without_a_token_has_no_buttons(browser: Browser, served: Served) -> None:
+    """As with `web.actions: false`."""
+    status = json.dumps(served.status).encode()
+    routes = {"/": lambda _query: status_page(), "/status.json": lambda _query: Response(status)}
+    with serving(routes) as server:
+        page = browser.new_page()
+        page.goto(f"http://127.0.0.1:{server.port}/")
+        expect(page.locator("#findings article")).to_have_count(2)
+        assert page.locator("button").count() == 0
+        page.close()
+
+
+def test_a_page_from_elsewhere_cannot_press(browser: Browser, served: Served) -> None:
+    """Another origin can neither read the token nor post a command, in any way that a browser offers."""
+    evil = Response(b"<!doctype html><title>evil</title>", content_type="text/html")
+    with serving({"/": lambda _query: evil}) as other:
+        page = browser.new_page()
+        page.goto(f"http://localhost:{other.port}/")
+        seen = page.evaluate(
+            """async (address) => {
+              const body = '{"id":"x","do":"ack","finding_id":"f2222"}', method = "POST";
+              const tried = [];
+              for (const init of [
+                { method, body, headers: { "Content-Type": "application/json", "X-Edge-Agent-Token": "x" } },
+                { method, body, mode: "no-cors" }, { method, body, credentials: "include" },
+              ]) tried.push(await fetch(address + "actions/command", init)
+                .then((one) => one.type, () => "failed"));
+              tried.push(await fetch(address).then((one) => one.text(), () => "failed"));
+              return tried;
+            }""",
+            served.address,
+        )
+        page.close()
+    assert "failed" in seen[0]
+    assert seen[-1] == "failed"
+    assert served.agent.got == []
+
+
+def test_the_title_counts_open_criticals(browser: Browser, served: Served, complaints: list[str]) -> None:
+    """It is the first thing on the tab, and gone when there are none."""
+    page = open_page(browser, served, complaints)
+    assert page.title() == "(1) ! gw1 - edge-agent"
+    served.status = served.status | {"counters": served.status["counters"] | {"critical_open": 0}}
+    expect(page).to_have_title("! gw1 - edge-agent")
+    page.close()
+
+
+@pytest.mark.parametrize(("zone", "time"), [("Asia/Tokyo", "11:40:20"), ("America/New_York", "9:40:20")])
+def test_times_are_those_of_the_viewer(browser: Browser, served: Served, zone: str, time: str) -> None:
+    """A finding opened at 02:40 UTC: at 11:40 in Tokyo, at 21:40 the day before in New York."""
+    page = open_page(browser, served, [], timezone_id=zone, locale="en-US")
+    expect(page.locator("#finding-f1aa")).to_contain_text(f"since {time}")
+    page.close()
+
+
+def test_a_link_leads_to_its_finding_or_says_that_it_is_over(
+    browser: Browser, served: Served, complaints: list[str]
+) -> None:
+    """The card has the focus; of one that is missing the page reports that."""
+    served.address += "#finding-f2bb"
+    page = open_page(browser, served, complaints, viewport=PHONE)
+    expect(page.locator("#finding-f2bb")).to_be_focused()
+    expect(page.locator("#finding-f2bb")).to_be_in_viewport()
+    assert page.locator("#finding-f1aa a", has_text="link").get_attribute("href") == "#finding-f1aa"
+    page.evaluate("location.hash = '#finding-0000'")
+    expect(page.locator("#target")).to_contain_text("Finding 0000 is not among the open ones")
+    page.close()
+
+
+def test_a_search_is_sent_to_the_agent(browser: Browser, served: Served, complaints: list[str]) -> None:
+    """The text as it is typed, the filter as it is chosen; the number found is shown."""
+    page = open_page(browser, served, complaints, viewport=DESKTOP)
+    page.get_by_role("searchbox").fill("ki&t #1")
+    page.get_by_role("combobox").select_option("silent")
+    served.status = served.status | {"devices_found": 612}
+    expect(page.locator("#h-devices")).to_have_text("Devices (4 of 612 found)")
+    assert "q=ki%26t+%231&only=silent" in served.queries
+    page.close()
+
+
+def test_a_status_that_is_the_same_is_not_sent_again(
+    browser: Browser, served: Served, complaints: list[str]
+) -> None:
+    """The page asks with the tag that it has, and goes on showing what it has."""
+    page = open_page(browser, served, complaints)
+    with page.expect_response(lambda one: one.status == 304):
+        page.evaluate("refresh()")
+    expect(page.locator("#fresh")).to_have_text("up to date")
+    assert page.locator("#findings article").count() == 2
+    page.close()
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_a_device_shows_its_last_hours_with_band_and_incident(
+    browser: Browser, served: Served, complaints: list[str], size: Any
+) -> None:
+    """By keyboard from its finding to its chart: band, incident at its place, past findings, and back."""
+    page = open_page(browser, served, complaints, viewport=size)
+    page.locator("#finding-f2bb .name a").focus()
+    page.keyboard.press("Enter")
+    device = page.locator("#device")
+    expect(device).to_be_focused()
+    expect(device.locator("h2")).to_have_text(HOSTILE)
+    expect(device.locator("svg polyline")).to_have_count(1)
+    hit = device.locator("svg rect.hit")
+    assert [round(float(hit.get_attribute(name) or "")) for name in ("x", "width")] == [200, 100]
+    assert device.locator("svg rect").count() == 2
+    expect(device).to_contain_text("usual now 68.1 to 73.9 degC")
+    expect(device).to_contain_text("level shift")
+    expect(device).to_contain_text("normal here")
+    assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
+    faint = [one for one in page.evaluate(CONTRAST) if one["ratio"] < AA]
+    assert faint == []
+    device.get_by_role("link", name="close").click()
+    expect(device).to_be_hidden()
+    assert complaints == []
     page.close()
 
 

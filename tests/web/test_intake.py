@@ -48,7 +48,7 @@ def answer(posted: Posted, receipt: Receipt) -> None:
 def taking(queue: Queue, *, per_min: int = 60_000, **options: Any) -> Iterator[WebServer]:
     """Serve with an intake that feeds ``queue`` and whose rate is never filled up again."""
     posts = ReadingsIntake(accept=queue.accept, per_min=per_min, secure=False, mono=lambda: 0.0)
-    with serving(ROUTES, posts=posts, max_connections=MAX_CONNECTIONS, **options) as server:
+    with serving(ROUTES, posts=[posts], max_connections=MAX_CONNECTIONS, **options) as server:
         yield server
 
 
@@ -202,7 +202,7 @@ def test_refusals_before_the_journal_are_logged_without_a_strangers_text() -> No
         secure=False,
         log=lambda event, **fields: lines.append({"event": event, **fields}),
     )
-    with serving(ROUTES, posts=posts) as server:
+    with serving(ROUTES, posts=[posts]) as server:
         assert post(server, path="/intake/canary")[0] == 415
         assert post(server, JSON, path="/intake/canary")[0] == 503
     assert [(one["event"], one["status"]) for one in lines] == [

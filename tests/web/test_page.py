@@ -15,8 +15,10 @@ from tests.web.sample import sample_status
 from tests.web.serving import serving
 
 ROUTES = {
-    "/": page,
-    "/status.json": lambda: Response(json.dumps(sample_status()).encode(), content_type="application/json"),
+    "/": lambda _query: page(),
+    "/status.json": lambda _query: Response(
+        json.dumps(sample_status()).encode(), content_type="application/json"
+    ),
 }
 
 
@@ -109,7 +111,7 @@ def test_page_follows_without_reloading(tmp_path: Path) -> None:
     """The page asks again by itself and shows what changed."""
     asked = [0]
 
-    def status() -> Response:
+    def status(_query: str) -> Response:
         asked[0] += 1
         text = sample_status() | {"agent": f"asked-{asked[0]}"}
         return Response(json.dumps(text).encode(), content_type="application/json")
@@ -123,7 +125,7 @@ def test_page_follows_without_reloading(tmp_path: Path) -> None:
 @pytest.mark.browser
 def test_page_says_when_the_agent_is_gone(tmp_path: Path) -> None:
     """Without an answer the page does not go on showing an old state as if it were new."""
-    with serving({"/": page}) as server:
+    with serving({"/": lambda _query: page()}) as server:
         text = dump_dom(server.port, tmp_path)
     assert "no contact with the agent" in text
 
@@ -131,7 +133,7 @@ def test_page_says_when_the_agent_is_gone(tmp_path: Path) -> None:
 @pytest.mark.browser
 def test_hostile_text_stays_text(dom: str) -> None:
     """Markup in device names, summaries and payload details is shown, never run or parsed."""
-    assert "<title>! gw1 - edge-agent</title>" in dom
+    assert "<title>(1) ! gw1 - edge-agent</title>" in dom
     assert "<img" not in dom
     assert dom.count("<script") == 1
     assert "&lt;img src=x onerror=" in dom
