@@ -76,15 +76,15 @@ def test_the_decoder_reads_every_message_of_an_ordinary_device(device: Ordinary)
 @pytest.mark.slow
 def test_ordinary_devices_are_counted_by_finding() -> None:
     """The blind rival has a finding for each alarm; sums, kinds and promises are those of the devices."""
-    report = ordinary.measure(1, 1, days=4, devices=("thermostat", "fish_pond"), why=True)
+    report = ordinary.measure(1, 1, days=4, devices=("thermostat", "pulse_counter"), why=True)
     tuned, _, fresh, _, why = report.tables
-    (thermostat, everything), (pond, _) = dict(tuned.rows[:2]).items(), fresh.rows
+    (thermostat, everything), (gas, _) = dict(tuned.rows[:2]).items(), fresh.rows
     assert thermostat[0] == "thermostat"
-    assert pond[0] == "fish_pond"
+    assert gas[0] == "pulse_counter"
     assert everything[1] == thermostat[1]
     blind = tuned.columns.index("every 1000")
     assert int(str(thermostat[1][blind])) >= 1
-    assert len(why.rows) == sum(round(float(str(one[1][0]))) for one in (thermostat, pond))
+    assert len(why.rows) == sum(round(float(str(one[1][0]))) for one in (thermostat, gas))
     assert ET.fromstring(report.pictures["detect-ordinary.svg"]).tag.endswith("svg")
 
 
