@@ -1,4 +1,4 @@
-"""Healthy devices written apart: most became tuned ones, the last are not looked at."""
+"""Healthy devices written apart; the last two are not looked at."""
 
 import math
 from collections.abc import Iterator
