@@ -20,6 +20,7 @@ from agent.config.sections import (
 from agent.decode.availability import AvailabilitySpec
 from agent.decode.json_path import JsonPath
 from agent.decode.metric_rules import MetricSettings
+from agent.decode.posted import ROOT
 from agent.decode.source_spec import SourceSpec, TimeSettings
 from agent.decode.topics import TopicPattern
 from agent.decode.values import is_name
@@ -181,6 +182,8 @@ def _agent_id(value: str) -> None:
 def _base_topic(value: str) -> None:
     if not re.fullmatch(r"[A-Za-z0-9_=.-]+(/[A-Za-z0-9_=.-]+)*", value.replace("{id}", "x")):
         raise ValueError("is not a plain topic; write levels of A-Z a-z 0-9 _ . - such as edge-agent/{id}")
+    if value.split("/", maxsplit=1)[0] == ROOT:
+        raise ValueError(f"begins with {ROOT}/, where readings are posted: use another first level")
 
 
 def _user(value: str) -> None:

@@ -34,9 +34,11 @@ def read_device(state_dir: Path, query: str, now: float | None = None) -> bytes:
             ended = reader.findings_of(device, limit=MAX_FINDINGS)
     except JournalError:
         ended, readings, since = [], {}, None
-    answer["read_from"] = None if since is None else iso(max(since, begin))
+    since = min((at for values in readings.values() for at, _ in values), default=since)
+    start = begin if since is None else min(max(since, begin), end - 1.0)
+    answer["read_from"] = None if since is None else iso(start)
     answer["series"] = [
-        {"name": metric, "points": thin(values, begin, end)} for metric, values in _fullest(readings)
+        {"name": metric, "points": thin(values, start, end)} for metric, values in _fullest(readings)
     ]
     answer["findings"] = [
         {
@@ -73,5 +75,5 @@ def thin(values: Iterable[tuple[float, float]], begin: float, end: float) -> Seq
         low, high = spans.get(place, (value, value))
         spans[place] = (min(low, value), max(high, value))
     return [
-        (round(begin + (place + 0.5) * width, 1), low, high) for place, (low, high) in sorted(spans.items())
+        (round(begin + (place + 0.5) * width, 3), low, high) for place, (low, high) in sorted(spans.items())
     ]

@@ -74,6 +74,7 @@ def complaints(folder: Path, text: str, environ: dict[str, str] | None = None) -
         ("traces: {endpoint: 'http://u:hunter2@h:4318'}", "use the variable OTEL_EXPORTER_OTLP_HEADERS"),
         ("traces: {endpoint: 'http://h:4318/?key=hunter2'}", "use the variable OTEL_EXPORTER_OTLP_HEADERS"),
         ("web: {listen: 'u:hunter2@127.0.0.1:80'}", "web.listen: '***@127.0.0.1:80': is not host:port"),
+        ("mqtt: {base_topic: http/gw}", "mqtt.base_topic: 'http/gw': begins with http/, where readings are"),
         ("mqtt: {base_topic: 'a/#'}", "mqtt.base_topic: 'a/#': is not a plain topic"),
         ("mqtt: {ca_file: nope.pem, url: 'mqtts://h'}", "mqtt.ca_file: 'nope.pem': no such file"),
         ("mqtt: {password_file: agent.yaml}", "password_file needs username; add mqtt.username"),
