@@ -12,6 +12,7 @@ from agent.detect.state import (
     AT,
     BACK_AT,
     BIG,
+    BORN_AT,
     FEATURES,
     INCIDENT_AT,
     LINE,
@@ -20,6 +21,7 @@ from agent.detect.state import (
     RECENT,
     RECENTS,
     RECORD,
+    RETURNS,
     RUN,
     SEEN,
     SEEN_AT,
@@ -97,10 +99,14 @@ def retire(state: State, feature: int) -> None:
 def learn(state: State, settings: DetectSettings) -> None:
     """Learn of an incident that is over: one alarm line at most.
 
-    Its extent becomes usual when another one, half a day later or more, has it too.
+    Its extent becomes usual when another one, half a day later or more, has it too: sooner in a young series,
+    and where it comes for the third time.
     """
     at = state[INCIDENT_AT]
-    again = bool(state[SEEN_AT]) and abs(at - state[SEEN_AT]) >= settings.return_s
+    pause = min(settings.return_s, settings.return_share * abs(at - state[BORN_AT]))
+    again = bool(state[SEEN_AT]) and (
+        abs(at - state[SEEN_AT]) >= pause or state[RETURNS] + 1.0 >= settings.returns
+    )
     brief = state[RUN] < settings.shift_readings
     for feature in range(FEATURES):
         top, far = state[TOP + feature], state[LINE + feature]
@@ -120,7 +126,9 @@ def learn(state: State, settings: DetectSettings) -> None:
         state[place] = edge
         if feature < REMEMBERED:
             state[SEEN + feature] = now
-    state[SEEN_AT] = at
+    first = again or not state[SEEN_AT]
+    state[RETURNS] = 1.0 if first else state[RETURNS] + 1.0
+    state[SEEN_AT] = at if first else state[SEEN_AT]
     draw(state, settings)
 
 
@@ -204,7 +212,7 @@ def _lapse(state: State, settings: DetectSettings) -> None:
         state[end] -= by
         taken.append((feature, by))
         state[place] = 0.0
-    state[SEEN_AT] = state[ADOPTED_AT]
+    state[SEEN_AT], state[RETURNS] = state[ADOPTED_AT], 1.0
     state[ADOPTED_AT] = state[BACK_AT] = 0.0
     draw(state, settings)
     for feature, by in taken:

@@ -47,6 +47,8 @@ class DetectSettings:
     adopt_s: float = 3600.0  # and so much time
     keep_s: float = 3 * 86_400.0  # and stays so, if it is not left again before
     return_s: float = 12 * 3600.0  # what comes back after so much time is usual
+    return_share: float = 0.1  # of the age of the series, where that is less
+    returns: float = 3.0  # and what comes so many times, however soon: a load that cycles
 
     # Severity: critical is what is so far beyond all that was ever seen, for some readings.
     critical_spans: float = 2.0  # times the width of all that was seen

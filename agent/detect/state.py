@@ -92,7 +92,8 @@ TRAIT: Final = 90  # from the metric's name: see agent.detect.nature
 MEANT_MOVES: Final = 91  # MOVES when residual and means began
 ABOVE: Final = 92  # part of the readings in the upper half of the range
 MATES: Final = 93  # series of its device that are judged
-PROFILE: Final = 94  # usual value per hour of the day, UTC (24)
+RETURNS: Final = 94  # incidents since SEEN_AT, with it
+PROFILE: Final = 95  # usual value per hour of the day, UTC (24)
 RECENT: Final = PROFILE + HOURS  # ring of the last values (30)
 SIZE: Final = RECENT + RECENTS
 

@@ -162,3 +162,29 @@ def test_lines_are_farther_for_each_series_of_many() -> None:
         ]
         assert spike[count][0] == spike[count][1]
     assert spike[8][0] < spike[1][0]
+
+
+def test_a_load_that_cycles_is_soon_usual() -> None:
+    """A compressor that runs for a third of each ten minutes, read each second, is news twice at most."""
+    detector, rng, at = Detector(), random.Random(3), signals.START
+    alarms = []
+    for second in range(3 * 3600):
+        running = 300 <= second % 600 < 500
+        value = (118.0 if running else 1.4) + rng.gauss(0, 0.1)
+        if detector.update(Reading("freezer", "power", at + second, value), at + second).alarm:
+            alarms.append(second // 600)
+    assert len(set(alarms)) <= 2
+    assert max(alarms, default=0) < 3
+
+
+def test_a_load_that_begins_to_cycle_is_usual_within_half_a_day() -> None:
+    """An extent that comes for the third time is usual; its means take some more."""
+    detector, rng, at = Detector(), random.Random(4), signals.START
+    cycles = set()
+    for minute in range(10 * 1440):
+        on = minute > 8 * 1440 and minute % 60 >= 45
+        value = (80.0 if on else 20.0) + rng.gauss(0, 1)
+        if detector.update(Reading("d", "m", at + 60.0 * minute, value), at + 60.0 * minute).alarm:
+            cycles.add(minute // 60)
+    assert 1 <= len(cycles) <= 10
+    assert max(cycles) < 8 * 24 + 12
