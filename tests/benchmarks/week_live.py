@@ -28,6 +28,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from agent.testing.failpoint import MARKER
 from agent.testing.time_scale import VARIABLE
+from agent.verdict.encode import iso
 from simulator import scenario as scenarios
 from simulator.broker import Broker
 from simulator.events import history, live
@@ -53,6 +54,7 @@ class Watched:
     agent: AgentProcess
     hook: HttpReceiver
     person: paho.Client
+    until: float
     answered: set[str] = field(default_factory=set)
     kills: int = 0
 
@@ -71,13 +73,19 @@ class Watched:
         return [
             item
             for post in posts.values()
-            for item in ([post.json] if post.json["type"] == "finding" else post.json.get("notices", []))
+            for item in (
+                [post.json]
+                if post.json["type"] == "finding"
+                else [{**one, "at": post.json["at"]} for one in post.json.get("notices", [])]
+            )
         ]
 
     def openings(self, truth: Truth) -> Counter[tuple[str, str]]:
-        """Count the opening notices by device and cause."""
+        """Count the opening notices by device and cause; after the end of the run all is silent."""
         return Counter(
-            (item["device"], cause_of(truth, item)) for item in self.items() if item["event"] == "opened"
+            (item["device"], cause_of(truth, item))
+            for item in self.items()
+            if item["event"] == "opened" and item["at"] < iso(self.until)
         )
 
 
@@ -126,7 +134,7 @@ def run(*, hours: float, speed: float, kill_s: float, seed: int, folder: Path) -
             person.connect("127.0.0.1", broker.port)
             person.loop_start()
             stack.callback(person.loop_stop)
-            watched.append(Watched(agent, hook, person))
+            watched.append(Watched(agent, hook, person, until))
         calm, killed = watched
         calm.agent.config_path.write_text(yaml.safe_dump(calm.agent.settings))
         calm.agent.config_path.chmod(0o600)
