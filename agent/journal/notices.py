@@ -1,14 +1,16 @@
 """Notices in the outbox: held, released, or folded into a summary.
 
-A notice with ``not_before`` above 0 is held, and was never handed to a sink: a later notice of its key takes
-its place. Released, its bytes are fixed until it is delivered or given up. All that decides is in the
-journal: the held rows, and in ``meta`` the deliveries of the last hour. So a kill changes nothing.
+The key of a notice is its incident. One with ``not_before`` above 0 is held, and was never handed to a sink:
+a later notice of its key joins it. Released, its bytes are fixed until it is delivered or given up. All that
+decides is in the journal: the held rows, and in ``meta`` the deliveries of the last hour and the incidents
+of which people were told. So a kill changes nothing.
 """
 
 import json
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from enum import StrEnum
 from typing import Any, NamedTuple
 
 from agent.domain.records import Outgoing, Severity
@@ -25,12 +27,15 @@ from agent.verdict.notice import (
     NoticeRules,
     digest_of,
     item_of,
+    joined,
     summarise,
+    without,
     worst_of,
 )
 
 MAX_WAITING = 10_000  # rows of one sink; beyond it the oldest are given up
 MAX_AT_ONCE = 500  # rows that one transaction folds or gives up
+MAX_TOLD = 1000  # incidents of a sink of which people were told, the newest
 AGAIN_S = 60.0
 _DAY_KEY = "notices digest"
 
@@ -42,6 +47,14 @@ class Released(NamedTuple):
     folded: int = 0
     given_up: int = 0
     due: float | None = None
+
+
+class Alone(StrEnum):
+    """What becomes of a notice of which no other of its incident is held."""
+
+    NEWS = "news"  # it is held unless people were told of the incident, as severe
+    HELD = "held"
+    DROPPED = "dropped"
 
 
 class _Held(NamedTuple):
@@ -59,31 +72,51 @@ class NoticeRows:
         self._now = now
 
     def hold(self, message: Outgoing, *, verdict: str, device: str) -> None:
-        """Queue a notice until its time, in place of one of its key that is still held.
+        """Queue a notice until its time, together with one of its key that is still held.
 
-        One with the property ``follows`` is of use only in place of another.
+        Without one its property ``alone`` decides.
         """
-        replaced = self._connection.execute(
-            "DELETE FROM outbox WHERE sink = ? AND key = ? AND not_before > 0 AND NOT given_up"
-            " RETURNING not_before",
-            (message.sink, message.key),
-        ).fetchall()
-        if replaced:
-            earliest = min(message.not_before, *(at for (at,) in replaced))
-            message = replace(message, not_before=earliest)
-        elif self._amend_summary(message) or "follows" in dict(message.properties):
-            return
+        held = self._take(message.key, message.sink)
+        for one, _, _ in held:
+            if message.key != DIGEST:
+                both = joined(json.loads(one.payload), json.loads(message.payload))
+                message = _with(both, message, one)
+            message = replace(message, not_before=min(message.not_before, one.not_before))
+        if not held:
+            amended = self._amend_summary(message)
+            if amended is None or (amended is message and not self._is_worth_it(message)):
+                return
+            message = amended
         self._insert(message, verdict=verdict, device=device)
 
-    def withdraw(self, key: str) -> None:
-        """Drop what is held of a key, for all sinks: a person knows of it."""
-        self._connection.execute(
-            "DELETE FROM outbox WHERE key = ? AND not_before > 0 AND NOT given_up", (key,)
-        )
-        for (sink,) in self._connection.execute(
-            "SELECT DISTINCT sink FROM outbox WHERE key = ? AND not_before > 0 AND NOT given_up", (SUMMARY,)
-        ).fetchall():
-            self._drop_item(sink, key)
+    def withdraw(self, key: str, finding_id: str, *, again: bool = False) -> None:
+        """Drop what is held of a finding, for all sinks: a person knows of it.
+
+        ``again``: they want to be told again later on.
+        """
+        for held, verdict, device in self._take(key):
+            left = without(json.loads(held.payload), finding_id)
+            if left is not None:
+                self._insert(_with(left, held), verdict=verdict, device=device)
+        for sink in self._summarised():
+            self._change_items(sink, lambda items: _leave_out(items, key, finding_id))
+        if again:
+            for name, state in self._states():
+                if state.get("told", {}).pop(key, None) is not None:
+                    write_meta(self._connection, name, json.dumps(state))
+
+    def merge(self, key: str, into: str) -> None:
+        """Move what is held of an incident to an older one with its cause."""
+        for name, state in self._states():
+            told = state.get("told", {})
+            if key in told:
+                told[into] = worst_of((told.pop(key), told.get(into, Severity.INFO)))
+                write_meta(self._connection, name, json.dumps(state))
+        for held, verdict, device in self._take(key):
+            content = {**json.loads(held.payload), "incident_id": into}
+            self.hold(replace(_with(content, held), key=into), verdict=verdict, device=device)
+        for sink in self._summarised():
+            self._change_items(sink, lambda items: _move(items, key, into))
 
     def count(self, sink: str, key: str, properties: Sequence[tuple[str, str]]) -> None:
         """Note the delivery of a row if it is a notice."""
@@ -114,6 +147,7 @@ class NoticeRows:
             (one for one in due if one.key not in (SUMMARY, DIGEST)), key=lambda one: -RANK[one.severity]
         )
         go, rest = [*extra, *mine[:free]], mine[free:][:MAX_AT_ONCE]
+        self._note_told(sink, [*mine[:free], *rest])
         self._connection.executemany(
             "UPDATE outbox SET not_before = 0 WHERE id = ?", [(one.row,) for one in go]
         )
@@ -159,6 +193,51 @@ class NoticeRows:
                 self._now(),
             ),
         )
+
+    def _take(self, key: str, sink: str | None = None) -> list[tuple[Outgoing, str, str]]:
+        """Delete the held rows of a key, of one sink or all; return each with its verdict and device."""
+        rows = self._connection.execute(
+            f"DELETE FROM outbox WHERE {'' if sink is None else 'sink = :sink AND'} key = :key"  # noqa: S608 - ours
+            " AND not_before > 0 AND NOT given_up"
+            " RETURNING sink, payload, properties, not_before, verdict, device",
+            {"sink": sink, "key": key},
+        ).fetchall()
+        return [
+            (
+                Outgoing(0, of, key, payload, properties=decode_properties(properties), not_before=at),
+                verdict,
+                device,
+            )
+            for of, payload, properties, at, verdict, device in rows
+        ]
+
+    def _is_worth_it(self, message: Outgoing) -> bool:
+        """Return whether a notice is held although no other of its incident is."""
+        properties = dict(message.properties)
+        alone = properties.get("alone", Alone.NEWS)
+        told = self._state(message.sink).get("told", {}).get(message.key)
+        if alone != Alone.NEWS or told is None:
+            return alone != Alone.DROPPED
+        return RANK[Severity(properties["severity"])] > RANK[Severity(told)]
+
+    def _note_told(self, sink: str, rows: Sequence[_Held]) -> None:
+        if not rows:
+            return
+        state = self._state(sink)
+        told = state.get("told", {})
+        for one in rows:
+            told[one.key] = worst_of((one.severity, told.pop(one.key, Severity.INFO)))
+        state["told"] = dict(list(told.items())[-MAX_TOLD:])
+        write_meta(self._connection, f"notices {sink}", json.dumps(state))
+
+    def _states(self) -> list[tuple[str, dict[str, Any]]]:
+        """Return what is known of the notices of each sink, by its name in ``meta``."""
+        return [
+            (name, json.loads(text))
+            for name, text in self._connection.execute(
+                "SELECT key, value FROM meta WHERE key LIKE 'notices %' AND key != ?", (_DAY_KEY,)
+            ).fetchall()
+        ]
 
     def _state(self, sink: str) -> dict[str, Any]:
         text = read_meta(self._connection, f"notices {sink}")
@@ -269,30 +348,45 @@ class NoticeRows:
             message = message_of(notice, sink, SUMMARY, not_before=not_before)
             self._insert(message, verdict=verdict, device="")
 
-    def _amend_summary(self, message: Outgoing) -> bool:
-        """Note a change in the summary that lists its finding; false if none does, or it is too urgent."""
-        not_before, summary = self._summary(message.sink)
-        if summary is None or not_before is None:
-            return False
-        items = {one["key"]: one for one in summary["notices"]}
-        if message.key not in items:
-            return False
-        new = item_of(json.loads(message.payload))
-        if RANK[Severity(new["severity"])] > RANK[Severity(items[message.key]["severity"])]:
-            self._drop_item(message.sink, message.key)
-            return False
-        items[message.key] = {**new, "key": message.key}
-        self._write_summary(
-            message.sink, items, summary["more"], summary["agent"], verdict="", not_before=not_before
-        )
-        return True
+    def _summarised(self) -> list[str]:
+        """Return the sinks of which a summary is held."""
+        return [
+            sink
+            for (sink,) in self._connection.execute(
+                "SELECT DISTINCT sink FROM outbox WHERE key = ? AND not_before > 0 AND NOT given_up",
+                (SUMMARY,),
+            ).fetchall()
+        ]
 
-    def _drop_item(self, sink: str, key: str) -> None:
+    def _amend_summary(self, message: Outgoing) -> Outgoing | None:
+        """Note a change in the summary that lists its incident, and return None.
+
+        If none does, the message is returned; if it is too severe, with what the summary had of it.
+        """
+        summary = self._summary(message.sink)[1]
+        old = next((one for one in (summary or {}).get("notices", ()) if one["key"] == message.key), None)
+        if old is None:
+            return message
+        new = joined(old, json.loads(message.payload))
+        if RANK[Severity(new["severity"])] > RANK[Severity(old["severity"])]:
+            self._change_items(message.sink, lambda items: _put(items, message.key, None))
+            return _with(new, message)
+        self._change_items(message.sink, lambda items: _put(items, message.key, new))
+        return None
+
+    def _change_items(self, sink: str, change: Callable[[dict[str, Notice]], None]) -> None:
+        """Change what a held summary lists, by key."""
         not_before, summary = self._summary(sink)
         if summary is None or not_before is None:
             return
-        items = {one["key"]: one for one in summary["notices"] if one["key"] != key}
-        self._write_summary(sink, items, summary["more"], summary["agent"], verdict="", not_before=not_before)
+        before = {one["key"]: one for one in summary["notices"]}
+        after = dict(before)
+        change(after)
+        if after != before:
+            items = {key: {**item_of(one), "key": key} for key, one in after.items()}
+            self._write_summary(
+                sink, items, summary["more"], summary["agent"], verdict="", not_before=not_before
+            )
 
     # --------------------------------------------------------------------------------- the digest
 
@@ -312,9 +406,40 @@ class NoticeRows:
         return digest_of(day, open_now, opened=opened, cleared=cleared, agent=agent, at=wall)
 
 
-def message_of(notice: Notice, sink: str, key: str, *, not_before: float, follows: bool = False) -> Outgoing:
+def message_of(
+    notice: Notice, sink: str, key: str, *, not_before: float, alone: Alone = Alone.NEWS
+) -> Outgoing:
     """Return a notice as a row of the outbox."""
     properties = [("id", notice["id"]), ("severity", str(notice["severity"]))]
-    if follows:
-        properties.append(("follows", "1"))
+    if alone is not Alone.NEWS:
+        properties.append(("alone", alone))
     return Outgoing(0, sink, key, encode(notice), properties=tuple(properties), not_before=not_before)
+
+
+def _with(notice: Notice, message: Outgoing, *others: Outgoing) -> Outgoing:
+    """Return a message with the content that it has now, together with ``others``."""
+    own = any(("alone", Alone.HELD) in one.properties for one in (message, *others))
+    return message_of(
+        notice,
+        message.sink,
+        message.key,
+        not_before=message.not_before,
+        alone=Alone.HELD if own else Alone.NEWS,
+    )
+
+
+def _put(items: dict[str, Notice], key: str, new: Notice | None) -> None:
+    items.pop(key, None)
+    if new is not None:
+        items[key] = new
+
+
+def _leave_out(items: dict[str, Notice], key: str, finding_id: str) -> None:
+    if key in items:
+        _put(items, key, without(items[key], finding_id))
+
+
+def _move(items: dict[str, Notice], key: str, into: str) -> None:
+    if key in items:
+        new = items.pop(key)
+        items[into] = joined(items[into], new) if into in items else new

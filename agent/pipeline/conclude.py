@@ -144,8 +144,11 @@ class Conclusions:
         finding, event = self._findings.move(verdict, window, reviewed=reviewed)
         moved: list[Finding] = []
         changes: list[Change] = []
+        spread_s = 0.0
         if finding is not None and event is FindingEvent.OPENED:
-            finding, moved, changes = self.incidents.open(finding, self._surroundings(device))
+            around = self._surroundings(device)
+            spread_s = around.spread_s(finding)
+            finding, moved, changes = self.incidents.open(finding, around)
             for one in (*moved, finding):
                 self._findings.put(one)
         elif finding is not None:
@@ -163,9 +166,16 @@ class Conclusions:
             events.append(FindingChanged(event, finding, verdict))
         events += [IncidentChanged(*one) for one in changes]
         if finding is not None and self._notices is not None:
-            outgoing += self._notices.of_change(event, finding, verdict, before)
-        self._write(
-            lambda store: store.conclude(
+            outgoing += self._notices.of_change(event, finding, verdict, before, changes, spread_s)
+        merged = [one.incident for one in changes if one.incident.merged_into is not None]
+        works = finding is not None and finding.maintenance and before is not None and not before.maintenance
+
+        def job(store: Store) -> Sequence[Outgoing]:
+            for one in merged:
+                store.outbox.notices.merge(one.id, one.merged_into or "")
+            if finding is not None and works:
+                store.outbox.notices.withdraw(key_of(finding), finding.id, again=True)
+            return store.conclude(
                 window=window,
                 verdict=payload,
                 finding=finding,
@@ -174,9 +184,9 @@ class Conclusions:
                 anomaly=verdict.status is Status.ANOMALY,
                 moved=moved,
                 changed=[one.incident for one in changes],
-            ),
-            lambda added: self._committed(added, device, span, events),
-        )
+            )
+
+        self._write(job, lambda added: self._committed(added, device, span, events))
         if finding is not None:
             self._keep_anomaly(finding, verdict)
         self.stats.verdicts[verdict.source] += 1
@@ -206,11 +216,11 @@ class Conclusions:
         for finding in decision.changed:
             if finding.state.closed:
                 self._forget(finding)
-        known = [key_of(finding) for finding in decision.changed if finding.quiet(row.clock)]
+        known = [finding for finding in decision.changed if finding.quiet(row.clock)]
 
         def job(store: Store) -> list[tuple[str, Outgoing]]:
-            for key in known:
-                store.outbox.notices.withdraw(key)
+            for one in known:
+                store.outbox.notices.withdraw(key_of(one), one.id, again=one.maintenance)
             return store.decide(row.seq, outcome, changed=decision.changed, closed=closed, outgoing=outgoing)
 
         events: list[Event] = [IncidentChanged(*one) for one in changes]

@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from agent.domain.records import Finding, FindingEvent, Outgoing, Severity, Verdict
-from agent.journal.notices import Released, message_of
+from agent.journal.notices import Alone, Released, message_of
 from agent.pipeline.journal_writes import Writes
-from agent.verdict.notice import RANK, NoticeRules, at_once, is_wanted, key_of, news, of_finding
+from agent.verdict.incident import Change
+from agent.verdict.notice import RANK, NoticeRules, at_once, end_of, is_wanted, key_of, news, of_finding
 
 MAX_LOOK_S = 60.0  # between two looks while something is held: quiet hours may begin
 
@@ -60,9 +61,19 @@ class Notices:
         self._digest_at = 0.0
 
     def of_change(
-        self, event: FindingEvent | None, finding: Finding, verdict: Verdict, before: Finding | None
+        self,
+        event: FindingEvent | None,
+        finding: Finding,
+        verdict: Verdict,
+        before: Finding | None,
+        changes: Sequence[Change],
+        spread_s: float = 0.0,
     ) -> list[Outgoing]:
-        """Return the rows that notify people of a change, for the transaction of its verdict."""
+        """Return the rows that notify people of a change, for the transaction of its verdict.
+
+        ``changes`` are those of its incident: only the end of it is worth a notice of its own. ``spread_s``
+        is the time in which others of its cause may be found.
+        """
         clock = self.clock()
         change = news(event, finding, before) if self.receivers else None
         if change is None or not is_wanted(finding, before, clock):
@@ -70,15 +81,20 @@ class Notices:
         wall, rules = self.wall(), self.rules
         since = rules.clock_words(wall - max(0.0, clock - finding.opened))
         notice = of_finding(change, finding, verdict, since=since, link=self.link)
-        wait_s = 0.0 if at_once(verdict) else rules.settle_s
+        urgent, over = at_once(verdict), None
+        if change is FindingEvent.CLEARED:
+            over = end_of(finding, changes, clock)
+        wait_s = 0.0 if urgent else max(rules.settle_s, spread_s)
         not_before = clock + rules.held_s(wall, finding.severity, wait_s=wait_s)
         rows = []
         for one in self.receivers:
-            if RANK[finding.severity] >= RANK[one.min_severity]:
-                follows = change is FindingEvent.CLEARED and not one.cleared
-                rows.append(
-                    message_of(notice, one.sink, key_of(finding), not_before=not_before, follows=follows)
-                )
+            if RANK[over or finding.severity] >= RANK[one.min_severity]:
+                alone = Alone.NEWS
+                if change is FindingEvent.CLEARED:
+                    alone = Alone.HELD if one.cleared and over is not None else Alone.DROPPED
+                elif urgent:
+                    alone = Alone.HELD
+                rows.append(message_of(notice, one.sink, key_of(finding), not_before=not_before, alone=alone))
                 self._look_at[one.sink] = 0.0  # the look comes behind the transaction
         return rows
 

@@ -17,6 +17,7 @@ from agent.verdict.encode import iso
 MIN_SILENT = 3  # devices
 SHARE = 3  # a third of the source's devices
 CLOSE_S = 60.0
+MAX_SPREAD_S = 900.0
 MAX_NAMED = 50  # devices and findings in a published incident
 MAX_LINK = 120  # characters of a topic in a sentence
 _RANK = {severity: rank for rank, severity in enumerate(Severity)}
@@ -30,6 +31,17 @@ class Surroundings:
     offline: bool = False  # by its availability topic, not by its absence
     interval_s: float = 0.0  # usual, 0 where it is not known
     siblings: int = 1  # devices of its source, itself included
+
+    def spread_s(self, finding: Finding) -> float:
+        """Return for how long others may be found with the cause of a finding that opens.
+
+        Devices that one event silences were heard last, and are missed, up to an interval apart.
+        """
+        if finding.kind is not Kind.SILENCE or finding.severity is Severity.CRITICAL:
+            return 0.0
+        if self.offline or self.place is None or self.siblings < MIN_SILENT:
+            return 0.0
+        return min(self.interval_s, MAX_SPREAD_S)
 
 
 class Change(NamedTuple):

@@ -9,16 +9,21 @@ from typing import Any
 
 from agent.domain.records import Finding, FindingEvent, FindingState, Kind, Severity, Verdict
 from agent.verdict.encode import iso
+from agent.verdict.incident import Change
 from agent.verdict.verdict import clean
 
 SCHEMA = 1
 HOUR_S, DAY_S = 3600.0, 86_400.0
 MAX_DEVICE, MAX_LINES, MAX_ITEMS = 64, 20, 200
+MAX_FINDINGS, MAX_NAMED = 50, 5  # of one incident in a notice, and devices in its text
 #: Keys of rows that are of no finding: neither counts among the notices of an hour.
 SUMMARY, DIGEST = "=summary", "=digest"
 RANK = {severity: place for place, severity in enumerate(Severity)}
 
 Notice = dict[str, Any]
+#: Keys of a notice that are of its finding, the worst of several, and those that only several have.
+_OF_FINDING = ("id", "event", "severity", "title", "text", "device", "kind", "finding_id", "verdict_id")
+_OF_SEVERAL = ("findings", "device_count", "more")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,8 +106,21 @@ def _is_reopened(finding: Finding, before: Finding) -> bool:
 
 
 def key_of(finding: Finding) -> str:
-    """Return the key of a finding's notices, which keep their order."""
-    return finding.id
+    """Return the key of a finding's notices, which keep their order: one for each incident."""
+    return finding.incident or finding.id
+
+
+def end_of(finding: Finding, changes: Iterable[Change], clock: float) -> Severity | None:
+    """Return the severity of an incident that ended with a finding, by the incident's ``changes``.
+
+    None while others of it are open that no person knows of.
+    """
+    highest = [finding.severity]
+    for change in changes:
+        highest.append(change.incident.severity)
+        if not all(one.quiet(clock) for one in change.findings):
+            return None
+    return worst_of(highest)
 
 
 def news(change: FindingEvent | None, finding: Finding, before: Finding | None) -> FindingEvent | None:
@@ -157,6 +175,7 @@ def of_finding(
         "device": finding.device,
         "kind": finding.kind,
         "finding_id": finding.id,
+        "incident_id": finding.incident,
         "verdict_id": verdict.id,
         "at": iso(verdict.created),
         "link": link,
@@ -165,7 +184,54 @@ def of_finding(
 
 def item_of(notice: Mapping[str, Any]) -> Notice:
     """Return the part of a notice that a summary lists."""
-    return {key: notice[key] for key in ("event", "severity", "title", "device", "kind", "finding_id")}
+    return {key: notice[key] for key in (*_OF_FINDING, *_OF_SEVERAL) if key in notice}
+
+
+def joined(held: Mapping[str, Any], new: Mapping[str, Any]) -> Notice:
+    """Return the notice of an incident that has the findings of two: each as the ``new`` one has it."""
+    findings = {one["finding_id"]: one for one in (*_findings_in(held), *_findings_in(new))}
+    return _of_several(new, findings.values(), held.get("more", 0) + new.get("more", 0))
+
+
+def without(notice: Mapping[str, Any], finding_id: str) -> Notice | None:
+    """Return the notice of an incident without a finding, None if it has no other."""
+    findings = [one for one in _findings_in(notice) if one["finding_id"] != finding_id]
+    return _of_several(notice, findings, notice.get("more", 0)) if findings else None
+
+
+def _findings_in(notice: Mapping[str, Any]) -> list[Notice]:
+    found: list[Notice] = notice.get("findings") or [
+        {key: notice[key] for key in _OF_FINDING if key in notice}
+    ]
+    return found
+
+
+def _of_several(base: Mapping[str, Any], findings: Iterable[Notice], more: int) -> Notice:
+    """Return a notice of the findings of one incident, led by the worst; ``more`` were not kept."""
+    worst = sorted(findings, key=lambda one: (_is_over(one), -RANK[Severity(one["severity"])]))
+    kept = worst[:MAX_FINDINGS]
+    more += sum(one["event"] == FindingEvent.OPENED for one in worst[MAX_FINDINGS:])
+    lead = kept[0]
+    notice = {**{key: value for key, value in base.items() if key not in _OF_SEVERAL}, **lead}
+    devices = list(dict.fromkeys(one["device"] for one in kept))
+    total = len(devices) + more
+    if len(kept) == 1 and not more:
+        return notice
+    notice |= {"findings": kept, "device_count": total, "more": more}
+    notice["id"] = identity("incident", *(str(one.get("id", one["finding_id"])) for one in kept), str(more))
+    if not _is_over(lead) and any(one["event"] == FindingEvent.OPENED for one in kept):
+        notice["event"] = FindingEvent.OPENED
+    if total > 1:
+        others = f"{total - 1} more devices" if total > 2 else "1 more device"  # noqa: PLR2004 - one and one
+        notice["title"] = f"{lead['title']} and {others}"
+        names = ", ".join(clean(one)[:MAX_DEVICE] for one in devices[:MAX_NAMED])
+        rest = f" and {total - MAX_NAMED} more" if total > MAX_NAMED else ""
+        notice["text"] = f"{total} devices: {names}{rest}.\n{lead.get('text', '')}"
+    return notice
+
+
+def _is_over(notice: Mapping[str, Any]) -> bool:
+    return bool(notice["event"] == FindingEvent.CLEARED)
 
 
 def summarise(sink: str, items: Sequence[Notice], more: int, *, agent: str, at: float) -> Notice:
@@ -178,7 +244,7 @@ def summarise(sink: str, items: Sequence[Notice], more: int, *, agent: str, at: 
     lines = [f"{one['title']} ({one['kind']})" for one in kept[:MAX_LINES]]
     if total > len(lines):
         lines.append(f"and {total - len(lines)} more")
-    ids = [f"{one['finding_id']} {one['event']}" for one in kept]
+    ids = [f"{one['finding_id']} {one['event']} {one.get('id', '')}" for one in kept]
     return {
         "schema": SCHEMA,
         "id": identity("summary", sink, *ids, str(more)),

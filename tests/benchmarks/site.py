@@ -26,7 +26,7 @@ from agent.journal.outbox import Outbox
 from agent.journal.schema import migrate
 from agent.pipeline.notices import Notices, Receiver
 from agent.pipeline.offline import Concluded
-from agent.verdict.incident import Incidents, Surroundings
+from agent.verdict.incident import Change, Incidents, Surroundings
 from agent.verdict.notice import NoticeRules, key_of
 from agent.verdict.people import People
 from tests.benchmarks.inprocess import LocalAgent
@@ -115,7 +115,7 @@ class Site(LocalAgent):
             self.incidents.update(finding)
             self._keep(finding)
             if finding.quiet(self.now):
-                self._write.outbox.notices.withdraw(key_of(finding))
+                self._write.outbox.notices.withdraw(key_of(finding), finding.id, again=finding.maintenance)
         self._path.take(replace(row, outcome=decision.outcome))
         return decision.outcome
 
@@ -128,19 +128,24 @@ class Site(LocalAgent):
 
     def _conclude(self, one: Concluded) -> None:
         super()._conclude(one)
-        finding, before = one.finding, self._before.get(one.window.device)
+        finding, before, spread_s = one.finding, self._before.get(one.window.device), 0.0
         if finding is None:
             return
         if one.event is FindingEvent.OPENED:
-            finding = self._join(finding)
+            around = self._around(finding.device)
+            spread_s = around.spread_s(finding)
+            finding, changes = self._join(finding, around)
         else:
-            self.incidents.update(finding)
+            changes = self.incidents.update(finding)
         self._keep(finding)
         if one.window.sealed < self._live_from:
             return
         self.now = max(self.now, one.window.sealed)
         self.found.setdefault(finding.id, (one.window.sealed, finding.device))
-        rows = self._notices.of_change(one.event, finding, one.verdict, before)
+        for incident in (change.incident for change in changes):
+            if incident.merged_into is not None:
+                self._write.outbox.notices.merge(incident.id, incident.merged_into)
+        rows = self._notices.of_change(one.event, finding, one.verdict, before, changes, spread_s)
         self._write(lambda store: store.outbox.add(rows, device=finding.device))
 
     def _keep(self, finding: Finding) -> None:
@@ -149,20 +154,22 @@ class Site(LocalAgent):
         else:
             self._before[finding.device] = finding
 
-    def _join(self, finding: Finding) -> Finding:
-        """Return an opening finding with its incident, as the pipeline does."""
-        source = self._places[finding.device]
-        around = Surroundings(
+    def _around(self, device: str) -> Surroundings:
+        source = self._places[device]
+        return Surroundings(
             place=Place(source),
-            interval_s=self.detector.usual_interval(finding.device),
+            interval_s=self.detector.usual_interval(device),
             siblings=Counter(self._places.values())[source],
         )
-        finding, moved, _ = self.incidents.open(finding, around)
+
+    def _join(self, finding: Finding, around: Surroundings) -> tuple[Finding, list[Change]]:
+        """Return an opening finding with its incident, and the changes, as the pipeline does."""
+        finding, moved, changes = self.incidents.open(finding, around)
         for changed in (finding, *moved):
             self.people.findings.put(changed)
             self._keep(changed)
             self.incident_of[changed.id] = changed.incident or changed.id
-        return finding
+        return finding, changes
 
     def _deliver(self, sink: str) -> None:
         rows, _ = self._write.outbox.pending(sink, after=0, limit=1000)

@@ -9,7 +9,7 @@ import pytest
 
 from agent.domain.records import Severity
 from agent.journal import notices as rows_of
-from agent.journal.notices import Released, message_of
+from agent.journal.notices import Alone, Released, message_of
 from agent.journal.outbox import Outbox
 from agent.journal.schema import migrate
 from agent.verdict.notice import DIGEST, SUMMARY, Notice, NoticeRules
@@ -35,14 +35,15 @@ class Rig:
         severity: Severity = Severity.WARNING,
         event: str = "opened",
         wait_s: float = 0.0,
-        follows: bool = False,
+        alone: Alone = Alone.NEWS,
+        incident: str | None = None,
     ) -> None:
         notice: Notice = {
             "id": f"{key}-{event}-{severity}", "agent": "gw1", "type": "finding", "event": event,
             "severity": severity, "title": f"{severity}: {key}", "text": "t", "device": key, "kind": "spike",
             "finding_id": key, "at": "2026-01-01T00:00:00.000Z", "link": None,
         }  # fmt: skip
-        message = message_of(notice, SINK, key, not_before=self.now + wait_s, follows=follows)
+        message = message_of(notice, SINK, incident or key, not_before=self.now + wait_s, alone=alone)
         self.outbox.notices.hold(message, verdict="v", device=key)
 
     def release(self, **rules: object) -> Released:
@@ -90,7 +91,7 @@ def test_a_held_notice_is_replaced_by_the_next_of_its_key(rig: Rig) -> None:
     rig.hold("a", wait_s=60.0)
     rig.hold("a", severity=Severity.CRITICAL, event="updated")
     rig.release()
-    rig.hold("a", event="cleared", severity=Severity.CRITICAL)
+    rig.hold("a", event="cleared", severity=Severity.CRITICAL, alone=Alone.HELD)
     assert [one["event"] for one in rig.deliver()] == ["updated"]
     rig.release()
     assert [one["event"] for one in rig.deliver()] == ["cleared"]
@@ -98,10 +99,10 @@ def test_a_held_notice_is_replaced_by_the_next_of_its_key(rig: Rig) -> None:
 
 def test_an_end_that_nobody_asked_for_only_amends_what_is_held(rig: Rig) -> None:
     """After a quiet night people read that it is over already, in one notice."""
-    rig.hold("a", event="cleared", follows=True)
+    rig.hold("a", event="cleared", alone=Alone.DROPPED)
     assert rig.held() == []
     rig.hold("a", wait_s=60.0)
-    rig.hold("a", event="cleared", wait_s=90.0, follows=True)
+    rig.hold("a", event="cleared", wait_s=90.0, alone=Alone.DROPPED)
     rig.now += 60.0
     rig.release()
     assert [one["event"] for one in rig.deliver()] == ["cleared"]
@@ -114,7 +115,7 @@ def test_what_a_person_knows_is_withdrawn(rig: Rig) -> None:
     rig.release(max_per_hour=1)
     rig.hold("d", wait_s=60.0)
     for key in ("b", "d"):
-        rig.outbox.notices.withdraw(key)
+        rig.outbox.notices.withdraw(key, key)
     rig.now += 3600.0
     rig.release(max_per_hour=1)
     own, summary = rig.deliver()
@@ -190,7 +191,7 @@ def test_a_change_of_a_folded_finding_stays_in_the_summary(rig: Rig) -> None:
     for key in ("a", "b", "c"):
         rig.hold(key)
     rig.release(max_per_hour=1)
-    rig.hold("b", event="cleared", follows=True)
+    rig.hold("b", event="cleared", alone=Alone.DROPPED)
     rig.hold("c", event="updated", severity=Severity.CRITICAL)
     assert rig.held() == [SUMMARY, "c"]
     rig.deliver()
@@ -283,3 +284,142 @@ def test_order_of_the_wall_clock_does_not_matter(rig: Rig) -> None:
     rig.hold("a", wait_s=60.0)
     rig.now += 60.0
     assert rig.outbox.notices.release(SINK, NoticeRules(), wall=0.0).rows == 1
+
+
+def test_one_incident_is_one_notice(rig: Rig) -> None:
+    """Held, it takes up further findings; the time of the first and the highest severity are its own."""
+    for number in range(25):
+        severity = Severity.CRITICAL if number == 7 else Severity.WARNING
+        rig.hold(f"d{number}", incident="i", severity=severity, wait_s=60.0 + number)
+    rig.now += 60.0
+    assert rig.release().rows == 1
+    (notice,) = rig.deliver()
+    assert (notice["severity"], notice["event"], notice["device"]) == ("critical", "opened", "d7")
+    assert (notice["title"], notice["device_count"]) == ("critical: d7 and 24 more devices", 25)
+    assert "25 devices: d7, d0, d1, d2, d3 and 20 more." in notice["text"]
+    assert {one["finding_id"] for one in notice["findings"]} == {f"d{number}" for number in range(25)}
+
+
+def test_people_are_told_of_an_incident_once(rig: Rig) -> None:
+    """A later finding is news if it is more severe, a broken limit or the end; over a restart as well."""
+    rig.hold("a", incident="i")
+    rig.release()
+    rig.hold("b", incident="i")
+    assert rig.held() == []
+    rig.deliver()
+    rig.outbox = Outbox(rig.connection, lambda: rig.now)
+    rig.hold("c", incident="i")
+    rig.hold("c", incident="i", event="cleared", alone=Alone.DROPPED)
+    assert rig.held() == []
+    rig.hold("d", incident="i", severity=Severity.CRITICAL)
+    rig.release()
+    assert [one["title"] for one in rig.deliver()] == ["critical: d"]
+    rig.hold("e", incident="i", severity=Severity.CRITICAL)
+    assert rig.held() == []
+    for event in ("updated", "cleared"):
+        rig.hold("e", incident="i", event=event, alone=Alone.HELD)
+        rig.release()
+        assert [one["event"] for one in rig.deliver()] == [event]
+    rig.hold("f", incident="other")
+    assert rig.held() == ["other"]
+
+
+def test_a_persons_word_on_a_finding_leaves_the_others_of_its_incident(rig: Rig) -> None:
+    """In a held notice and in a summary; without another finding nothing is left."""
+    for key in ("a", "b", "c"):
+        rig.hold(key, incident="i", wait_s=60.0)
+    rig.outbox.notices.withdraw("i", "a")
+    rig.hold("x")
+    rig.hold("y")
+    rig.release(max_per_hour=1)
+    assert rig.held() == ["i", SUMMARY]
+    rig.now += 60.0
+    rig.release(max_per_hour=1)
+    rig.hold("d", incident="i")
+    rig.outbox.notices.withdraw("i", "b")
+    assert rig.held() == [SUMMARY]
+    rig.now += 3600.0
+    rig.deliver()
+    rig.release()
+    (summary,) = rig.deliver()
+    item = next(one for one in summary["notices"] if one["key"] == "i")
+    assert [one["finding_id"] for one in item["findings"]] == ["c", "d"]
+    rig.hold("e", incident="j", wait_s=60.0)
+    rig.outbox.notices.withdraw("j", "e")
+    assert rig.held() == []
+
+
+def test_a_finding_that_outlasts_maintenance_is_news_again(rig: Rig) -> None:
+    """Of an incident of which people were told before."""
+    rig.hold("a", incident="i")
+    rig.release()
+    rig.deliver()
+    rig.outbox.notices.withdraw("i", "a")
+    rig.hold("a", incident="i", event="updated")
+    assert rig.held() == []
+    rig.outbox.notices.withdraw("i", "a", again=True)
+    rig.hold("a", incident="i", event="updated")
+    assert rig.held() == ["i"]
+
+
+@pytest.mark.parametrize("told", ["none", "older", "younger"])
+def test_a_merged_incident_has_no_notice_of_its_own(rig: Rig, told: str) -> None:
+    """Its findings go out with the older one unless people were told of one of both."""
+    for key, incident in (("a", "older"), ("b", "younger")):
+        if told in ("none", incident):
+            rig.hold(key, incident=incident, wait_s=60.0 if told == "none" else 0.0)
+    rig.release()
+    before = rig.deliver()
+    if told == "older":
+        rig.hold("b", incident="younger", wait_s=60.0)
+    rig.outbox.notices.merge("younger", "older")
+    rig.hold("c", incident="older", wait_s=60.0)
+    rig.now += 60.0
+    rig.release()
+    after = rig.deliver()
+    assert len(before) + len(after) == 1
+    if told == "none":
+        assert [one["finding_id"] for one in after[0]["findings"]] == ["a", "b", "c"]
+
+
+def test_a_merged_incident_in_a_summary_is_one_item(rig: Rig) -> None:
+    """That of the older one."""
+    for key, incident in (("x", "x"), ("a", "older"), ("b", "younger")):
+        rig.hold(key, incident=incident)
+    rig.release(max_per_hour=1)
+    rig.outbox.notices.merge("younger", "older")
+    rig.deliver()
+    rig.now += 3600.0
+    rig.release()
+    (summary,) = rig.deliver()
+    assert (summary["count"], [one["key"] for one in summary["notices"]]) == (1, ["older"])
+    assert [one["finding_id"] for one in summary["notices"][0]["findings"]] == ["a", "b"]
+
+
+def test_a_notice_that_was_released_keeps_id_and_bytes(rig: Rig) -> None:
+    """Further findings and a merge do not change it; before, another content is another id."""
+    rig.hold("a", incident="i", wait_s=60.0)
+    rig.hold("b", incident="i", wait_s=60.0)
+    rig.now += 60.0
+    rig.release()
+    (first,) = rig.outbox.pending(SINK, after=0, limit=9)[0]
+    rig.outbox.fail(first.outbox_id, "away")
+    rig.hold("c", incident="i")
+    rig.outbox.notices.merge("i", "older")
+    rig.outbox.notices.withdraw("i", "a")
+    rig.release()
+    (again,) = rig.outbox.pending(SINK, after=0, limit=9)[0]
+    assert (again.payload, again.properties) == (first.payload, first.properties)
+    assert json.loads(first.payload)["id"] not in {"a-opened-warning", "b-opened-warning"}
+
+
+def test_a_broken_limit_that_is_held_outlasts_a_merge(rig: Rig) -> None:
+    """Although people were told of the older incident."""
+    rig.hold("a", incident="older")
+    rig.release()
+    rig.deliver()
+    rig.hold("b", incident="younger", wait_s=60.0)
+    rig.hold("b", incident="younger", wait_s=60.0, alone=Alone.HELD)
+    rig.hold("c", incident="younger", wait_s=60.0)
+    rig.outbox.notices.merge("younger", "older")
+    assert rig.held() == ["older"]

@@ -56,7 +56,7 @@ def test_a_replaced_sensor_that_comes_back_begins_again() -> None:
 
 
 def test_a_dead_bridge_is_one_incident() -> None:
-    """Of all its devices, each silent once; it closes when they are back, and no value is a finding."""
+    """Of all its devices, each silent once, and one notice; it closes when they are back."""
     off = START + 5 * DAY_S + 3 * HOUR_S
     back, until = off + 6 * HOUR_S, off + 15 * HOUR_S
     site = Site(sources=[BRIDGE], live_from=START)
@@ -64,7 +64,8 @@ def test_a_dead_bridge_is_one_incident() -> None:
     found = [(device, site.incident_of[key]) for key, (_, device) in site.found.items()]
     assert Counter(device for device, _ in found) == {f"b25_{place:02d}": 1 for place in range(25)}
     assert len({incident for _, incident in found}) == 1
-    assert {one.kind for one in site.delivered} == {"silence"}
-    assert all(off < one.at < back for one in site.delivered)
+    (notice,) = site.delivered
+    assert (notice.kind, notice.event) == ("silence", "opened")
+    assert off < notice.at < off + 2 * HOUR_S
     assert list(site.incidents) == []
     assert not site.people.findings

@@ -6,8 +6,35 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from agent.domain.records import Finding, FindingEvent, FindingState, Kind, Outcome, Reason, Severity, Verdict
-from agent.verdict.notice import MAX_ITEMS, NoticeRules, is_wanted, item_of, news, of_finding, summarise
+from agent.domain.records import (
+    Cause,
+    Finding,
+    FindingEvent,
+    FindingState,
+    Incident,
+    IncidentEvent,
+    Kind,
+    Outcome,
+    Place,
+    Reason,
+    Severity,
+    Verdict,
+)
+from agent.verdict.incident import MAX_SPREAD_S, Change, Surroundings
+from agent.verdict.notice import (
+    MAX_FINDINGS,
+    MAX_ITEMS,
+    Notice,
+    NoticeRules,
+    end_of,
+    is_wanted,
+    item_of,
+    joined,
+    news,
+    of_finding,
+    summarise,
+    without,
+)
 from agent.verdict.verdict import conclude
 from tests.support.make import T0, score, window
 
@@ -124,3 +151,61 @@ def test_a_summary_lists_the_worst_and_counts_the_rest() -> None:
     assert (summary["count"], summary["more"], len(summary["notices"])) == (MAX_ITEMS + 53, 53, MAX_ITEMS)
     assert summary["severity"] == summary["notices"][0]["severity"] == "critical"
     assert f"and {MAX_ITEMS + 33} more" in summary["text"]
+
+
+def notice_of(number: int, event: FindingEvent = FindingEvent.OPENED, kind: Kind = Kind.SILENCE) -> Notice:
+    """Return the notice of one of the findings of an incident."""
+    finding = Finding(f"f{number}", f"d{number}\n", kind, Severity.WARNING, 1.0, 1.0, incident="i")
+    return of_finding(event, finding, verdict_of_a_spike(f"d{number}\n"), since="now")
+
+
+def test_a_notice_of_many_findings_is_bounded() -> None:
+    """All devices are counted, the first are named and listed."""
+    total = MAX_FINDINGS + 50
+    held = notice_of(0)
+    for number in range(1, total):
+        held = joined(held, notice_of(number))
+    assert (held["device_count"], held["more"], len(held["findings"])) == (total, 50, MAX_FINDINGS)
+    assert held["incident_id"] == "i"
+    assert held["title"] == f"Warning: d0 and {total - 1} more devices"
+    assert held["text"].startswith(f"{total} devices: d0, d1, d2, d3, d4 and {total - 5} more.\n")
+    assert joined(notice_of(0), notice_of(1))["title"] == "Warning: d0 and 1 more device"
+
+
+def test_findings_that_are_over_come_last_in_a_notice() -> None:
+    """It is over with the last of them; of one finding it is that of the finding."""
+    both = joined(notice_of(0), notice_of(1))
+    first = joined(both, notice_of(0, FindingEvent.CLEARED))
+    assert (first["event"], first["device"], first["device_count"]) == ("opened", "d1\n", 2)
+    over = joined(first, notice_of(1, FindingEvent.CLEARED))
+    assert over["event"] == "cleared"
+    assert without(both, "f1") == notice_of(0)
+    assert without(notice_of(0), "f0") is None
+    assert joined(notice_of(0), notice_of(0, kind=Kind.DRIFT)) == notice_of(0, kind=Kind.DRIFT)
+
+
+def test_an_incident_ends_with_the_last_finding_that_nobody_knows_of() -> None:
+    """Its severity is the highest that it had."""
+    last = Finding("f", "d1", Kind.SILENCE, Severity.WARNING, 1.0, 1.0, state=FindingState.CLEARED)
+    other = replace(last, id="g", device="d2", state=FindingState.OPEN)
+    incident = Incident("i", 1.0, Cause.SILENCE, Severity.CRITICAL)
+
+    def end(*still: Finding) -> Severity | None:
+        return end_of(last, [Change(IncidentEvent.UPDATED, incident, still)], 10.0)
+
+    assert end(other) is None
+    assert end(replace(other, state=FindingState.ACKNOWLEDGED)) is Severity.CRITICAL
+    assert end() is Severity.CRITICAL
+    assert end_of(last, [], 10.0) is Severity.WARNING
+
+
+def test_a_silence_waits_for_others_of_its_source() -> None:
+    """Not one that is alone, called offline or critical, nor another kind of finding."""
+    silence = Finding("f", "d1", Kind.SILENCE, Severity.WARNING, 1.0, 1.0)
+    around = Surroundings(place=Place("s"), interval_s=720.0, siblings=3)
+    assert around.spread_s(silence) == 720.0
+    assert replace(around, interval_s=86_400.0).spread_s(silence) == MAX_SPREAD_S
+    for one in (replace(around, siblings=2), replace(around, offline=True), replace(around, place=None)):
+        assert one.spread_s(silence) == 0.0
+    assert around.spread_s(replace(silence, kind=Kind.SPIKE)) == 0.0
+    assert around.spread_s(replace(silence, severity=Severity.CRITICAL)) == 0.0
