@@ -65,8 +65,9 @@ class Rhythm:
         if gap <= 0.0:
             return
         settings = watch.settings
-        most = self._longest_gap(settings)
-        if apart > most:
+        # Nearly all gaps end here, by what is never more than the longest gap.
+        known = max(settings.min_silence_s, settings.pause_factor * self.usual_s)
+        if apart > known and apart > (most := self._longest_gap(settings)):
             dated = up_since is not None and at < up_since  # it was sent before there was a connection
             if dated or not live or waited > most:
                 self._pause(Pause(began, at) if dated else Pause(begin, clock), watch, dated=dated)

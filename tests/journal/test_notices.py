@@ -364,7 +364,7 @@ def test_a_finding_that_outlasts_maintenance_is_news_again(rig: Rig) -> None:
 
 @pytest.mark.parametrize("told", ["none", "older", "younger"])
 def test_a_merged_incident_has_no_notice_of_its_own(rig: Rig, told: str) -> None:
-    """Its findings go out with the older one unless people were told of one of both."""
+    """Its findings go out with the older one unless people were named of one of both."""
     for key, incident in (("a", "older"), ("b", "younger")):
         if told in ("none", incident):
             rig.hold(key, incident=incident, wait_s=60.0 if told == "none" else 0.0)
@@ -414,7 +414,7 @@ def test_a_notice_that_was_released_keeps_id_and_bytes(rig: Rig) -> None:
 
 
 def test_a_broken_limit_that_is_held_outlasts_a_merge(rig: Rig) -> None:
-    """Although people were told of the older incident."""
+    """Although people were named of the older incident."""
     rig.hold("a", incident="older")
     rig.release()
     rig.deliver()
