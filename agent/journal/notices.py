@@ -3,7 +3,7 @@
 The key of a notice is its incident. One with ``not_before`` above 0 is held, and was never handed to a sink:
 a later notice of its key joins it. Released, its bytes are fixed until it is delivered or given up. All that
 decides is in the journal: the held rows, and in ``meta`` the deliveries of the last hour and the incidents
-of which people were told. So a kill changes nothing.
+that were notified. So a kill changes nothing.
 """
 
 import json
@@ -35,7 +35,7 @@ from agent.verdict.notice import (
 
 MAX_WAITING = 10_000  # rows of one sink; beyond it the oldest are given up
 MAX_AT_ONCE = 500  # rows that one transaction folds or gives up
-MAX_TOLD = 1000  # incidents of a sink of which people were told, the newest
+MAX_TOLD = 1000  # newest incidents of a sink that were notified
 AGAIN_S = 60.0
 _DAY_KEY = "notices digest"
 
@@ -50,9 +50,9 @@ class Released(NamedTuple):
 
 
 class Alone(StrEnum):
-    """What becomes of a notice of which no other of its incident is held."""
+    """Fate of a notice while no other of its incident is held."""
 
-    NEWS = "news"  # it is held unless people were told of the incident, as severe
+    NEWS = "news"  # it is held unless the incident was notified, as severe
     HELD = "held"
     DROPPED = "dropped"
 
@@ -92,7 +92,7 @@ class NoticeRows:
     def withdraw(self, key: str, finding_id: str, *, again: bool = False) -> None:
         """Drop what is held of a finding, for all sinks: a person knows of it.
 
-        ``again``: they want to be told again later on.
+        ``again``: its incident may be notified once more.
         """
         for held, verdict, device in self._take(key):
             left = without(json.loads(held.payload), finding_id)
@@ -361,7 +361,7 @@ class NoticeRows:
     def _amend_summary(self, message: Outgoing) -> Outgoing | None:
         """Note a change in the summary that lists its incident, and return None.
 
-        If none does, the message is returned; if it is too severe, with what the summary had of it.
+        If none does, the message is returned; if it is too severe, joined with its item of the summary.
         """
         summary = self._summary(message.sink)[1]
         old = next((one for one in (summary or {}).get("notices", ()) if one["key"] == message.key), None)

@@ -35,7 +35,7 @@ class Surroundings:
     def spread_s(self, finding: Finding) -> float:
         """Return for how long others may be found with the cause of a finding that opens.
 
-        Devices that one event silences were heard last, and are missed, up to an interval apart.
+        The last readings of devices that one event silences are up to an interval apart.
         """
         if finding.kind is not Kind.SILENCE or finding.severity is Severity.CRITICAL:
             return 0.0

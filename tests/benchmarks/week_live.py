@@ -68,16 +68,14 @@ class Watched:
                 self.person.publish(f"{self.agent.base_topic}/command", json.dumps(command), qos=1)
 
     def items(self) -> list[dict[str, Any]]:
-        """Return the notices of findings, those of summaries too, each id once."""
+        """Return the findings that notices name, those of summaries too, each id once."""
         posts: dict[str, Post] = {post.headers["Idempotency-Key"]: post for post in list(self.hook.taken)}
         return [
-            item
+            {**item, "at": post.json["at"]}
             for post in posts.values()
-            for item in (
-                [post.json]
-                if post.json["type"] == "finding"
-                else [{**one, "at": post.json["at"]} for one in post.json.get("notices", [])]
-            )
+            for notice in post.json.get("notices", [post.json])
+            for item in notice.get("findings", [notice])
+            if "finding_id" in item
         ]
 
     def openings(self, truth: Truth) -> Counter[tuple[str, str]]:

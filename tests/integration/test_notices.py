@@ -220,3 +220,50 @@ def test_notify_test_says_what_each_sink_answers(site: Site) -> None:
     posts, mails = len(site.http.posts), len(site.mailbox.mails)
     assert "ok    notify.webhook: 127.0.0.1:" in run("doctor", "--listen", "0").stdout
     assert (len(site.http.posts), len(site.mailbox.mails)) == (posts, mails)
+
+
+def test_a_dead_bridge_is_one_notice(tmp_path: Path, broker: Broker) -> None:
+    """Over a kill while it is held; a receiver of ends gets one end."""
+    count = 4
+    with HttpReceiver() as http:
+        agent = AgentProcess(
+            tmp_path / "agent",
+            broker_url=broker.url,
+            settings={
+                "sources": [
+                    {"topic": "dead/{device}/{metric}", "availability": {"topic": "dead-bridge/state"}}
+                ],
+                "review": {"window": {"max_readings": 1}},
+                "notify": {
+                    "settle_s": 5,
+                    "sinks": [{"type": "webhook", "url": http.url, "cleared": True}],
+                },
+            },
+        )
+
+        def send(topic: str, *values: str) -> None:
+            messages: list[Any] = [(topic, value, 1, False) for value in values]
+            mqtt.multiple(messages, port=broker.port)
+
+        with agent:
+            for number in range(count):
+                send(f"dead/d{number}/power", "5", "6")
+            wait_for(
+                lambda: agent.status()["counters"]["readings"] == 2 * count, LIMIT_S, "readings are there"
+            )
+            send("dead-bridge/state", "offline")
+            wait_for(lambda: len(agent.status()["findings"]) == count, LIMIT_S, "all are silent")
+            agent.kill()
+        with agent:
+            wait_for(lambda: http.taken, LIMIT_S, "it is notified")
+            send("dead-bridge/state", "online")
+            for number in range(count):
+                send(f"dead/d{number}/power", "5", "6", "5")
+            wait_for(lambda: len(http.ids()) > 1, LIMIT_S, "the end is notified")
+            assert agent.status()["findings"] == []
+            assert agent.stop() == 0
+    bodies = {post.json["id"]: post.json for post in http.taken}
+    opened, ended = bodies.values()
+    assert (opened["event"], opened["device_count"], ended["event"]) == ("opened", count, "cleared")
+    assert {one["device"] for one in opened["findings"]} == {f"d{number}" for number in range(count)}
+    assert opened["incident_id"] == ended["incident_id"]

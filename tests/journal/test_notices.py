@@ -300,8 +300,8 @@ def test_one_incident_is_one_notice(rig: Rig) -> None:
     assert {one["finding_id"] for one in notice["findings"]} == {f"d{number}" for number in range(25)}
 
 
-def test_people_are_told_of_an_incident_once(rig: Rig) -> None:
-    """A later finding is news if it is more severe, a broken limit or the end; over a restart as well."""
+def test_an_incident_is_notified_once(rig: Rig) -> None:
+    """A later finding is news if it is more severe, a broken limit or the end; over a restart too."""
     rig.hold("a", incident="i")
     rig.release()
     rig.hold("b", incident="i")
@@ -350,7 +350,7 @@ def test_a_persons_word_on_a_finding_leaves_the_others_of_its_incident(rig: Rig)
 
 
 def test_a_finding_that_outlasts_maintenance_is_news_again(rig: Rig) -> None:
-    """Of an incident of which people were told before."""
+    """Of an incident that was notified before."""
     rig.hold("a", incident="i")
     rig.release()
     rig.deliver()
@@ -364,7 +364,7 @@ def test_a_finding_that_outlasts_maintenance_is_news_again(rig: Rig) -> None:
 
 @pytest.mark.parametrize("told", ["none", "older", "younger"])
 def test_a_merged_incident_has_no_notice_of_its_own(rig: Rig, told: str) -> None:
-    """Its findings go out with the older one unless people were named of one of both."""
+    """Its findings go out with the older one unless one of both was notified."""
     for key, incident in (("a", "older"), ("b", "younger")):
         if told in ("none", incident):
             rig.hold(key, incident=incident, wait_s=60.0 if told == "none" else 0.0)
@@ -414,7 +414,7 @@ def test_a_notice_that_was_released_keeps_id_and_bytes(rig: Rig) -> None:
 
 
 def test_a_broken_limit_that_is_held_outlasts_a_merge(rig: Rig) -> None:
-    """Although people were named of the older incident."""
+    """Although the older incident was notified."""
     rig.hold("a", incident="older")
     rig.release()
     rig.deliver()
