@@ -65,7 +65,7 @@ class Rhythm:
         if gap <= 0.0:
             return
         settings = watch.settings
-        # Nearly all gaps end here, by what is never more than the longest gap.
+        # Nearly all gaps end here, by a bound that is never above the longest gap.
         known = max(settings.min_silence_s, settings.pause_factor * self.usual_s)
         if apart > known and apart > (most := self._longest_gap(settings)):
             dated = up_since is not None and at < up_since  # it was sent before there was a connection

@@ -11,10 +11,11 @@ from agent.config import load_apart
 from agent.domain.records import Command, CommandOutcome, CommandReason, CommandRow, Do
 from agent.journal import Store, commands
 from tests.commands.kit import as_json, ask, write_config
-from tests.integration.test_commands import agent_of, break_limit, findings, person
+from tests.integration.test_commands import SOON_S, agent_of, break_limit, findings, person
 from tests.journal.rig import Rig
 from tests.support.agent_process import AgentProcess
 from tests.support.broker import Broker, free_port
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.process
 
@@ -29,6 +30,7 @@ def test_a_person_works_through_the_findings(
     config = ("--config", str(agent.config_path))
     with agent, person(agent, broker) as someone:
         finding = break_limit(agent, someone)
+        wait_for(lambda: bool(listed(capsys, agent)), SOON_S, "the finding is journaled")
         assert listed(capsys, agent)[0] | {"open_s": 0} == {
             "id": finding,
             "device": "oven",

@@ -28,7 +28,7 @@ def test_filters_are_on_disk_before_they_are_asked_for(tmp_path: Path, broker: B
     with Reader.open(agent.state_dir) as reader:
         filters = json.loads(reader.meta("filters") or "[]")
         assert reader.meta("generation") == "1"
-    assert filters == sorted([BROKER_DROPS, "edge-agent/gw/feedback", "load/+"])
+    assert filters == sorted([BROKER_DROPS, "edge-agent/gw/command", "edge-agent/gw/feedback", "load/+"])
 
 
 @pytest.mark.broker
