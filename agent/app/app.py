@@ -71,6 +71,8 @@ class App:
             fatal = self._threads.fatal if agent is None else self._watch(agent)
         except AgentError:
             self._logs.close(1.0)
+            if not self._loop.is_running():
+                self._loop.close()  # else Python may complain of it at its own end
             raise
         except Exception as error:  # noqa: BLE001 - a fault of ours: logged, then exit 70
             fatal = Fatal("main", error)
