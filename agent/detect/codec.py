@@ -9,7 +9,7 @@ from itertools import islice
 from math import inf
 from typing import Any, NamedTuple
 
-from agent.detect import former
+from agent.detect import company, former
 from agent.detect.expect import Expect
 from agent.detect.pauses import Pause, Pauses
 from agent.detect.rhythm import Rhythm
@@ -29,7 +29,7 @@ OLD_LONGEST = 4.0  # times the usual gap: what is kept of its longest gap, which
 PART = 20  # names or rhythms in one piece of the head
 
 Row = tuple[str, str, str | None, int, State]
-Parts = tuple[int, "Heard", list[Row], list[Odd], dict[str, Any]]
+Parts = tuple[int, "Heard", list[Row], list[Odd], dict[str, Any], list[company.Row]]
 
 
 class Heard(NamedTuple):
@@ -51,6 +51,7 @@ def encode(
     rows: Callable[[], Iterable[Row]],
     odd: Iterable[Odd] = (),
     allowed: Mapping[str, Any] | None = None,
+    hours: Iterable[company.Row] = (),
 ) -> Iterator[bytes]:
     """Yield the state in small pieces, empty ones while the head is made; floats are exact.
 
@@ -65,6 +66,10 @@ def encode(
         yield b""
     head.append('},"units":[')
     for part in _parts(map(_json, odd)):
+        head.append(part)
+        yield b""
+    head.append('],"hours":[')
+    for part in _parts(map(_json, hours)):
         head.append(part)
         yield b""
     head.append('],"series":[')
@@ -160,7 +165,7 @@ def _decode(blob: bytes) -> Parts:
         )
         for device, metric, was, pending, said, *word in head.get("units", ())  # older states end before
     ]
-    return head["count"], heard, rows, odd, head.get("allowed", {})
+    return head["count"], heard, rows, odd, head.get("allowed", {}), head.get("hours", [])
 
 
 def _little(state: State) -> bytes:

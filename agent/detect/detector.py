@@ -7,18 +7,19 @@ from datetime import tzinfo
 from functools import partial
 from heapq import nlargest, nsmallest
 from itertools import islice
-from math import inf
+from math import inf, isfinite
 from operator import attrgetter, itemgetter
 
 from agent.detect import codec, nature
 from agent.detect.allowed import Allowed
+from agent.detect.company import Company
 from agent.detect.features import MANY_KINDS
 from agent.detect.limits import Bounds, Limit, LimitUse, choose, find_use
 from agent.detect.pauses import offset_of
 from agent.detect.rhythm import Rhythm, Watch
 from agent.detect.series import observe
 from agent.detect.settings import DetectSettings
-from agent.detect.state import KINDS, MATES, PREV, TOTAL, WARM
+from agent.detect.state import KINDS, MATES, PREV, PROFILED, TOTAL, WARM, M
 from agent.detect.tracked import NO_UNIT, Odd, Series
 from agent.detect.tuning import Tuning, TuningUse, choose_tuning, expect_of, find_tuning_use
 from agent.detect.view import FIRST_CHANGE, SECOND_KIND, count_readings, view_series
@@ -71,6 +72,7 @@ class Detector:
         self._zone = zone
         self._watch = Watch(self._settings, None if zone is None else partial(offset_of, zone))
         self._allowed = Allowed()
+        self._company = Company()
         self._count = 0  # readings ever
         self.stats = DetectStats()
         self.unit_changes: deque[UnitChange] = deque(maxlen=MAX_CHANGES)  # the reader empties it
@@ -139,6 +141,17 @@ class Detector:
             return reading, replace(score, progress=FIRST_CHANGE)
         return reading, score
 
+    def note_hour(self, device: str, at: float) -> None:
+        """Note the levels of a device's series once an hour; call it with each message that was judged."""
+        hour = self._company.due(device, at)
+        if hour is not None:
+            levels = [
+                (metric, series.state[M])
+                for metric, series in self._series.get(device, {}).items()
+                if series.judged and series.state[PROFILED] and isfinite(series.state[M])
+            ]
+            self._company.note(device, hour, levels)
+
     def _meet(self, reading: Reading) -> Series:
         """Begin a series, and make room for it."""
         if self.stats.series >= self._settings.max_series:
@@ -178,6 +191,7 @@ class Detector:
         )
         for _, _, device, metric in nsmallest(share if greedy else min(EVICTED_AT_ONCE, share), every):
             self._judged[device] -= self._series[device].pop(metric).judged
+            self._company.forget(device, metric)
             if not self._series[device]:
                 del self._series[device], self._judged[device]
                 self._watch.rhythms.pop(device, None)
@@ -257,6 +271,10 @@ class Detector:
         rhythm = self._watch.rhythms.get(device)
         return rhythm is not None and rhythm.silent
 
+    def alike(self, metric: str, device: str, other: str, before: float) -> bool:
+        """Return whether a metric of two devices moved together in the days before an event time."""
+        return self._company.alike(metric, device, other, before=before)
+
     def learns(self, device: str) -> bool:
         """Return whether a series of the device cannot be judged yet."""
         return any(series.learning for series in list(self._series.get(device, {}).values()))
@@ -300,6 +318,7 @@ class Detector:
         self._judged.pop(device, None)
         self._watch.rhythms.pop(device, None)
         self._allowed.forget(device)
+        self._company.forget(device)
 
     # ------------------------------------------------------------------------------------- views
 
@@ -443,7 +462,8 @@ class Detector:
         """Yield what :meth:`dump` returns, in small pieces, some of them empty; take no reading meanwhile."""
         watch = self._watch
         heard = codec.Heard(watch.up_since, watch.down_since, tuple(watch.down), watch.rhythms)
-        return codec.encode(self._count, heard, self._rows, self._odd(), self._allowed.dump())
+        allowed, hours = self._allowed.dump(), self._company.dump()
+        return codec.encode(self._count, heard, self._rows, self._odd(), allowed, hours)
 
     def _rows(self) -> Iterator[codec.Row]:
         for device, metrics in self._series.items():
@@ -463,9 +483,10 @@ class Detector:
         Raises:
             DetectStateError: it is of another version or damaged; nothing is changed then.
         """
-        count, heard, rows, odd, allowed = codec.decode(blob)
+        count, heard, rows, odd, allowed, company = codec.decode(blob)
         self._count = count
         self._allowed.load(allowed)
+        self._company.load(company)
         self._watch.rebuild(*heard)
         self._series = {}
         for device, metric, unit, seen, state in rows:

@@ -195,6 +195,16 @@ class Cause(StrEnum):
     DEVICE = "device"  # of one device
     LINK = "link"  # offline by one availability topic: a gateway, a bridge, a last will
     SILENCE = "silence"  # a third of a source fell silent together
+    TOGETHER = "together"  # values that usually move together, or of a third of a source, moved together
+
+
+class Way(StrEnum):
+    """The way in which a value left its usual range."""
+
+    UP = "up"
+    DOWN = "down"
+    RESTLESS = "restless"
+    STILL = "still"
 
 
 class IncidentEvent(StrEnum):

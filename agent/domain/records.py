@@ -27,6 +27,7 @@ from agent.domain.enums import (
     Status as Status,
     TimerKind as TimerKind,
     Trigger as Trigger,
+    Way as Way,
 )
 from agent.domain.kinds import Kind as Kind
 from agent.domain.messages import (
@@ -352,6 +353,23 @@ class Verdict:
     incident_id: str | None = None
 
 
+class Move(NamedTuple):
+    """A value that left its usual range: the first reading of it, and the way that it went."""
+
+    metric: str
+    way: Way
+    at: float  # event time
+
+
+class Grounds(NamedTuple):
+    """Common ground of a finding with others, as it was when it opened."""
+
+    source: str
+    link: str | None  # the availability topic that called its device offline
+    interval_s: float  # usual, 0 where it is not known
+    move: Move | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """An anomaly of one device that opens, is updated and clears, by verdicts or by a person's word."""
@@ -372,6 +390,8 @@ class Finding:
     silent_since: float | None = None  # clock of the last reading before a silence
     silent_to: float | None = None  # of the first window after it
     incident: str | None = None
+    grounds: Grounds | None = None
+    score: float = 0.0  # the local detector's, the highest so far
 
     def state_at(self, clock: float) -> FindingState:
         """Return the state; a snooze that is over is none."""
@@ -403,6 +423,7 @@ class Incident:
     place: Place | None = None  # of its silences
     merged_into: str | None = None
     closed: bool = False
+    reviewed: float | None = None  # clock of the model's last answer about one of its findings
 
 
 @dataclass(frozen=True, slots=True)

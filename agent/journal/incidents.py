@@ -35,12 +35,16 @@ def _encode(incident: Incident) -> str:
             incident.devices,
             None if place is None else [place.source, place.link],
             incident.merged_into,
+            incident.reviewed,
         ],
         separators=(",", ":"),
     )
 
 
 def _decode(key: str, text: str) -> Incident:
-    opened, cause, severity, devices, place, merged_into = json.loads(text)
+    opened, cause, severity, devices, place, merged_into, *reviewed = json.loads(text)
     where = None if place is None else Place(*place)
-    return Incident(key, opened, Cause(cause), Severity(severity), devices, where, merged_into)
+    return Incident(
+        key, opened, Cause(cause), Severity(severity), devices, where, merged_into,
+        reviewed=reviewed[0] if reviewed else None,  # an older agent wrote none
+    )  # fmt: skip

@@ -10,6 +10,7 @@ from agent.domain.records import (
     CommandRow,
     Finding,
     FindingEvent,
+    Incident,
     Outcome,
     Outgoing,
     Recovered,
@@ -78,7 +79,7 @@ class Conclusions:
         agent: str,
         routes: Sequence[Route],
         people: People,
-        surroundings: Callable[[str], Surroundings],
+        surroundings: Callable[[Window], Surroundings],
         write: Writes,
         publish: Callable[[Sequence[Outgoing], str], None],
         trace: Trace,
@@ -111,6 +112,10 @@ class Conclusions:
     def finding(self, device: str) -> Finding | None:
         """Return the device's open finding."""
         return self._findings.get(device)
+
+    def joined_by(self, window: Window) -> Incident | None:
+        """Return the open incident that a finding of a window would join."""
+        return self.incidents.joined_by(window.device, self._surroundings(window))
 
     def last_anomaly(self, finding_id: str) -> dict[str, Any] | None:
         """Return the last verdict on an open finding that was an anomaly, as JSON values."""
@@ -146,13 +151,18 @@ class Conclusions:
         changes: list[Change] = []
         spread_s = 0.0
         if finding is not None and event is FindingEvent.OPENED:
-            around = self._surroundings(device)
+            around = self._surroundings(window)
             spread_s = around.spread_s(finding)
             finding, moved, changes = self.incidents.open(finding, around)
             for one in (*moved, finding):
                 self._findings.put(one)
         elif finding is not None:
             changes = self.incidents.update(finding)
+        incidents = [change.incident for change in changes]
+        if finding is not None and reviewed:
+            noted = self.incidents.note_review(finding.incident, window.sealed)
+            incidents = [one for one in incidents if noted is None or one.id != noted.id]
+            incidents += [] if noted is None else [noted]
         if finding is not None:
             verdict = replace(verdict, finding_id=finding.id, incident_id=finding.incident)
         payload = to_bytes(verdict)
@@ -164,7 +174,7 @@ class Conclusions:
         events: list[Event] = [VerdictCommitted(verdict, waited_s, disagreement(window, outcome))]
         if finding is not None and event is not None:
             events.append(FindingChanged(event, finding, verdict))
-        events += [IncidentChanged(*one) for one in changes]
+        events += [IncidentChanged(*one[:3]) for one in changes]
         if finding is not None and self._notices is not None:
             outgoing += self._notices.of_change(event, finding, verdict, before, changes, spread_s)
         merged = [one.incident for one in changes if one.incident.merged_into is not None]
@@ -183,7 +193,7 @@ class Conclusions:
                 detail=detail,
                 anomaly=verdict.status is Status.ANOMALY,
                 moved=moved,
-                changed=[one.incident for one in changes],
+                changed=incidents,
             )
 
         self._write(job, lambda added: self._committed(added, device, span, events))
@@ -223,7 +233,7 @@ class Conclusions:
                 store.outbox.notices.withdraw(key_of(one), one.id, again=one.maintenance)
             return store.decide(row.seq, outcome, changed=decision.changed, closed=closed, outgoing=outgoing)
 
-        events: list[Event] = [IncidentChanged(*one) for one in changes]
+        events: list[Event] = [IncidentChanged(*one[:3]) for one in changes]
         events.append(CommandDecided(row, outcome, decision.changed))
         self._write(job, lambda added: self._decided(added, events))
         return replace(row, outcome=outcome)

@@ -50,7 +50,7 @@ from agent.pipeline.snapshot import Dump, SnapshotDue
 from agent.pipeline.window import WindowSettings
 from agent.sinks import Route, Sink
 from agent.testing.failpoint import failpoint
-from agent.verdict.incident import Surroundings
+from agent.verdict.incident import Surroundings, move_of
 from agent.verdict.notice import NoticeRules
 from agent.verdict.people import People
 from agent.verdict.review_policy import ReviewSettings
@@ -278,7 +278,8 @@ class Pipeline:
         if row.outcome is not None and row.outcome.forget and row.outcome.device is not None:
             self.retained.forget(row.outcome.device)
 
-    def _surroundings(self, device: str) -> Surroundings:
+    def _surroundings(self, window: Window) -> Surroundings:
+        device = window.device
         place = self._journal.places.of(device)
         if place is None:
             return Surroundings()
@@ -287,6 +288,8 @@ class Pipeline:
             offline=place.link is not None,
             interval_s=self.detector.usual_interval(device),
             siblings=self._journal.places.count(place.source),
+            move=move_of(window.local),
+            alike=self.detector.alike,
         )
 
     def _take_message(self, row: MessageRow) -> None:

@@ -128,12 +128,14 @@ def _note(
     noted = replace(
         finding,
         seen=_merge(finding.seen, verdict),
+        score=max(finding.score, verdict.score),
         limit=finding.limit or limit,
         maintenance=maintenance,
         silent_since=since,
         silent_to=None if window.trigger is Trigger.SILENCE else finding.silent_to,
     )
-    if limit and not finding.limit and event is not FindingEvent.OPENED:
+    silent_now = since is not None and finding.silent_since is None
+    if ((limit and not finding.limit) or silent_now) and event is not FindingEvent.OPENED:
         # The person knew of another anomaly.
         return replace(noted, state=FindingState.OPEN, until=None), FindingEvent.UPDATED
     if finding.maintenance and not maintenance and event is None:

@@ -21,12 +21,13 @@ from agent.domain.records import (
     FindingEvent,
     Place,
     Severity,
+    Window,
 )
 from agent.journal.outbox import Outbox
 from agent.journal.schema import migrate
 from agent.pipeline.notices import Notices, Receiver
 from agent.pipeline.offline import Concluded
-from agent.verdict.incident import Change, Incidents, Surroundings
+from agent.verdict.incident import Change, Incidents, Surroundings, move_of
 from agent.verdict.notice import NoticeRules, key_of
 from agent.verdict.people import People
 from tests.benchmarks.inprocess import LocalAgent
@@ -132,7 +133,7 @@ class Site(LocalAgent):
         if finding is None:
             return
         if one.event is FindingEvent.OPENED:
-            around = self._around(finding.device)
+            around = self._around(one.window)
             spread_s = around.spread_s(finding)
             finding, changes = self._join(finding, around)
         else:
@@ -154,12 +155,15 @@ class Site(LocalAgent):
         else:
             self._before[finding.device] = finding
 
-    def _around(self, device: str) -> Surroundings:
+    def _around(self, window: Window) -> Surroundings:
+        device = window.device
         source = self._places[device]
         return Surroundings(
             place=Place(source),
             interval_s=self.detector.usual_interval(device),
             siblings=Counter(self._places.values())[source],
+            move=move_of(window.local),
+            alike=self.detector.alike,
         )
 
     def _join(self, finding: Finding, around: Surroundings) -> tuple[Finding, list[Change]]:

@@ -2,6 +2,7 @@
 
 import itertools
 import random
+from collections.abc import Collection
 from dataclasses import replace
 
 import jsonschema
@@ -14,11 +15,17 @@ from agent.domain.records import (
     Incident,
     IncidentEvent,
     Kind,
+    Move,
     Place,
+    Reading,
+    Score,
     Severity,
+    Way,
 )
 from agent.verdict.encode import published_schema
-from agent.verdict.incident import MAX_NAMED, Change, Incidents, Surroundings, to_json
+from agent.verdict.incident import MAX_NAMED, MOVING_S, Change, Incidents, Surroundings, move_of, to_json
+from agent.verdict.local_opinion import opine
+from tests.support.growth import MOST, growth
 from tests.support.make import T0
 
 BRIDGE = "zigbee2mqtt/bridge/state"
@@ -44,13 +51,19 @@ class Site:
         interval_s: float = 10.0,
         siblings: int = 6,
         severity: Severity = Severity.WARNING,
+        move: Move | None = None,
+        mates: Collection[str] = (),
+        score: float = 1.0,
     ) -> str:
         """Open a finding and return its incident; ``last`` is the clock of the last reading."""
         number = next(self._numbers)
         since = last if kind is Kind.SILENCE else None
         finding = Finding(f"{number:016x}", device, kind, severity, T0 + 100 + number, T0, silent_since=since)
+        finding = replace(finding, score=score)
         place = None if source is None else Place(source, link)
-        around = Surroundings(place, link is not None, interval_s, siblings)
+        around = Surroundings(
+            place, link is not None, interval_s, siblings, move, lambda _metric, _one, other, _at: other in mates
+        )
         finding, moved, changes = self.incidents.open(finding, around)
         self.findings.update((one.id, one) for one in (*moved, finding))
         self.changes += changes
@@ -205,6 +218,132 @@ def test_a_finding_of_an_older_agent_has_none() -> None:
     site.incidents.restore([], [old])
     assert site.incidents.update(replace(old, state=FindingState.CLEARED)) == []
     assert isinstance(next(iter(site.incidents), None), Incident | None)
+
+
+def up(at: float = T0, metric: str = "inlet_temperature", way: Way = Way.UP) -> Move:
+    """Return a value that left its range."""
+    return Move(metric, way, at)
+
+
+RACKS = [f"rack-{number}" for number in range(6)]
+
+
+def warm(site: Site, device: str, at: float, **keys: object) -> str:
+    """Open the finding of a rack that gets warm; it usually moves with the other racks."""
+    keys = {"kind": Kind.DRIFT, "move": up(at), "mates": RACKS, "siblings": 40} | keys
+    return site.open(device, **keys)  # type: ignore[arg-type]
+
+
+def test_devices_that_usually_move_together_are_one_incident() -> None:
+    """From the second one on, up to an hour apart, however many devices the source has."""
+    site = Site()
+    assert len({warm(site, rack, T0 + 900 * place) for place, rack in enumerate(RACKS)}) == 1
+    (incident,) = site.incidents
+    assert (incident.cause, incident.devices) == (Cause.TOGETHER, 6)
+    body = to_json(site.changes[-1])
+    assert body["summary"] == "The inlet temperature of 6 devices rose together."
+
+
+def test_the_first_and_farthest_lead() -> None:
+    """Of equal severity; a critical one is before all."""
+    site = Site()
+    scores = (3.0, 9.0, 2.0, 1.0, 4.0, 1.5)
+    for place, rack in enumerate(RACKS):
+        severity = Severity.CRITICAL if place == 4 else Severity.WARNING
+        warm(site, rack, T0 + 60 * place, score=scores[place], severity=severity)
+    listed = [one["device"] for one in to_json(site.changes[-1])["findings"]]
+    assert listed == ["rack-4", "rack-1", "rack-0", "rack-2", "rack-3", "rack-5"]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"mates": ()},  # it usually does not
+        {"source": "other"},
+        {"source": None},
+        {"move": up(T0 + MOVING_S + 1)},
+        {"move": up(metric="fan")},
+        {"move": up(way=Way.DOWN)},
+        {"move": None},  # the model alone saw something
+        {"kind": Kind.SILENCE, "move": None},
+    ],
+)
+def test_what_moves_by_itself_stays_alone(more: dict[str, object]) -> None:
+    """One thing that differs is enough."""
+    site = Site()
+    first = warm(site, "rack-0", T0)
+    assert warm(site, "rack-1", T0, **more) != first
+
+
+def test_a_third_of_a_source_that_moves_at_once_is_one_incident() -> None:
+    """Nothing is known of them yet; two of them are not enough."""
+    site = Site()
+    first, second = (warm(site, name, T0 + 5, mates=(), siblings=6) for name in "ab")
+    assert first != second
+    assert warm(site, "c", T0, mates=(), siblings=6) == first
+    assert len(list(site.incidents)) == 1
+    assert warm(site, "late", T0 + 3000, mates=(), siblings=6) != first
+
+
+def test_move_of_a_window() -> None:
+    """The way of the worst reading, and the time of the first one of its metric."""
+
+    def moved(value: float, *, kind: Kind = Kind.SPIKE, low: float = 20.0, high: float = 22.0) -> Move | None:
+        reading = Reading("d", "temperature", T0, value)
+        scored = Score(2.0, kind, (low, high))
+        later = (replace(reading, at=T0 + 60), replace(scored, value=3.0))
+        return move_of(opine([(reading, scored), later]))
+
+    assert moved(30.0) == Move("temperature", Way.UP, T0)
+    assert moved(1.0) == Move("temperature", Way.DOWN, T0)
+    assert moved(1.0, low=5.0, high=float("inf")) == Move("temperature", Way.DOWN, T0)
+    assert moved(9.0, low=float("-inf"), high=5.0) == Move("temperature", Way.UP, T0)
+    assert moved(21.0, kind=Kind.NOISE) == Move("temperature", Way.RESTLESS, T0)
+    assert moved(21.0, kind=Kind.FLATLINE) == Move("temperature", Way.STILL, T0)
+    assert move_of(opine([(Reading("d", "temperature", T0, 21.0), Score(0.1))])) is None
+
+
+def test_an_incident_knows_when_the_model_was_asked() -> None:
+    """Also what would join it, and after a restart."""
+    site = Site()
+    first = warm(site, "rack-0", T0)
+    around = Surroundings(Place("s"), move=up(T0 + 60), alike=lambda *_: True)
+    found = site.incidents.joined_by("rack-1", around)
+    assert found is not None
+    assert (found.id, found.reviewed) == (first, None)
+    assert site.incidents.note_review(first, T0 + 7) is not None
+    again = Incidents()
+    again.restore(list(site.incidents), site.findings.values())
+    found = again.joined_by("rack-1", around)
+    assert found is not None
+    assert (found.id, found.reviewed) == (first, T0 + 7)
+    assert again.joined_by("rack-1", replace(around, move=None)) is None
+    assert again.note_review("gone", T0) is None
+
+
+def test_slow_devices_of_an_incident_keep_their_interval_over_a_restart() -> None:
+    """A third one that falls silent within it joins them."""
+    site = Site()
+    first = site.open("a", last=T0, interval_s=300.0)
+    site.open("b", last=T0 + 140, interval_s=300.0)
+    again = Site()
+    again.findings, again._numbers = dict(site.findings), site._numbers
+    again.incidents.restore(list(site.incidents), site.findings.values())
+    assert again.open("c", last=T0 + 280, interval_s=300.0) == first
+
+
+@pytest.mark.parametrize("how", [{"link": BRIDGE}, {}, {"kind": Kind.DRIFT, "move": up(), "mates": ("d0",)}])
+def test_the_work_of_a_silence_does_not_grow_with_the_incident(how: dict[str, object]) -> None:
+    """Thousands of devices behind one bridge, without power, or warmed by one unit; and their return."""
+
+    def flood(devices: int) -> None:
+        site = Site()
+        for number in range(devices):
+            site.open(f"d{number}", last=T0 + number / 1000, siblings=devices, **how)  # type: ignore[arg-type]
+        for finding in list(site.findings.values()):
+            site.incidents.update(replace(finding, state=FindingState.CLEARED))
+
+    assert growth(flood, int, 4000) <= MOST
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -1,6 +1,7 @@
 """Findings are acknowledged, snoozed, closed and forgotten by people."""
 
 from dataclasses import replace
+from typing import Any
 from itertools import count
 
 import pytest
@@ -82,7 +83,7 @@ def site() -> Site:
 
 
 def test_an_acknowledged_finding_is_quiet_until_it_clears(site: Site) -> None:
-    """Nothing that verdicts do to it makes it loud again, except a broken limit."""
+    """Nothing that verdicts do to it makes it loud again, except a broken limit or silence."""
     outcome = site.say(Do.ACK, finding_id=site.open().id[:6])
     assert (outcome.accepted, outcome.state) == (True, FindingState.ACKNOWLEDGED)
     assert outcome.finding_id == site.open().id
@@ -104,6 +105,18 @@ def test_a_limit_that_breaks_later_is_news(site: Site) -> None:
     assert site.judge(LIMIT) is None
     site.say(Do.ACK, device="d1")
     assert site.judge(LIMIT) is None
+    assert site.open().quiet(T0)
+
+
+@pytest.mark.parametrize("known", [{"do": Do.ACK}, {"do": Do.SNOOZE, "for_s": 24 * HOUR}])
+def test_a_device_that_stops_later_is_news(site: Site, known: dict[str, Any]) -> None:
+    """A person knew of a spike, not that nobody measures any more; known once, it stays known."""
+    site.say(device="d1", **known)
+    assert site.silence() is FindingEvent.UPDATED
+    assert not site.open().quiet(T0)
+    site.say(device="d1", **known)
+    site.judge(SPIKE)
+    site.silence()
     assert site.open().quiet(T0)
 
 
