@@ -104,6 +104,16 @@ class Reason(StrEnum):
     SHUTDOWN = "shutdown"
 
 
+class Purpose(StrEnum):
+    """Why the model is asked about a window; a call for several has the first of these."""
+
+    OPENING = "opening"  # an anomaly that nobody knows of yet
+    AGAIN = "again"  # an open finding: another kind, a higher severity, or hours later
+    SUSPECT = "suspect"  # no anomaly, but close to one
+    AUDIT = "audit"  # a calm window, drawn to check the local detector
+    EVERY = "every"  # `review.mode: all`
+
+
 class Trigger(StrEnum):
     """The reason why a window was sealed."""
 

@@ -21,6 +21,7 @@ from agent.domain.enums import (
     Grounding as Grounding,
     Handling as Handling,
     IncidentEvent as IncidentEvent,
+    Purpose as Purpose,
     Reason as Reason,
     Severity as Severity,
     Source as Source,

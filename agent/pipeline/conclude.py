@@ -10,7 +10,6 @@ from agent.domain.records import (
     CommandRow,
     Finding,
     FindingEvent,
-    Incident,
     Outcome,
     Outgoing,
     Recovered,
@@ -32,7 +31,7 @@ from agent.pipeline.notices import Notices
 from agent.sinks import MessageKind, Route
 from agent.verdict import incident as incident_form
 from agent.verdict.encode import encode, to_bytes, to_json
-from agent.verdict.incident import Change, Incidents, Surroundings
+from agent.verdict.incident import Change, Incidents, Shared, Surroundings
 from agent.verdict.notice import key_of
 from agent.verdict.people import Decision, People
 from agent.verdict.verdict import conclude, disagreement
@@ -113,9 +112,14 @@ class Conclusions:
         """Return the device's open finding."""
         return self._findings.get(device)
 
-    def joined_by(self, window: Window) -> Incident | None:
-        """Return the open incident that a finding of a window would join."""
-        return self.incidents.joined_by(window.device, self._surroundings(window))
+    def shared(self, window: Window) -> Shared:
+        """Return the incident of a window's device, or what its anomaly would share with others."""
+        finding = self._findings.get(window.device)
+        if finding is not None:
+            return Shared(self.incidents.of(finding))
+        if window.local.status is not Status.ANOMALY:
+            return Shared()
+        return self.incidents.shared_by(window.device, self._surroundings(window))
 
     def last_anomaly(self, finding_id: str) -> dict[str, Any] | None:
         """Return the last verdict on an open finding that was an anomaly, as JSON values."""

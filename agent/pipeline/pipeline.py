@@ -27,6 +27,7 @@ from agent.detect import Detector
 from agent.domain.records import (
     CommandRow,
     MessageRow,
+    Purpose,
     Reason,
     Recovered,
     Row,
@@ -103,6 +104,7 @@ class Pipeline:
         trace: Trace,
         events: Subscribers,
         suppressed: Callable[[Reason], None],
+        asked: Callable[[Purpose], None],
         audits_allowed: Callable[[], bool],
         clock: Callable[[], float],
         wall: Callable[[], float],
@@ -155,9 +157,11 @@ class Pipeline:
             batch=settings.batch,
             caller=caller,
             finding=self.conclusions.finding,
+            shared=self.conclusions.shared,
             batches=BatchWrites(journal, writes),
             conclude=self.conclusions.conclude,
             suppressed=suppressed,
+            asked=asked,
             audits_allowed=audits_allowed,
             spawn=spawn,
         )

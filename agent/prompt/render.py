@@ -101,6 +101,11 @@ def window_tokens(section: str) -> int:
     return estimate_tokens(section) + _LINE_TOKENS
 
 
+def least_tokens(window: Window) -> int:
+    """Return the same without the context, which :func:`render` trims if it has to."""
+    return window_tokens(dump(_trim(load(window), 0)))
+
+
 def output_tokens(windows: int) -> int:
     """Return the output limit for an answer on that many windows."""
     return BASE_OUTPUT_TOKENS + WINDOW_OUTPUT_TOKENS * windows

@@ -20,7 +20,7 @@ from agent.domain.records import (
 CLEAR_AFTER = 3  # normal windows in a row
 MAX_CLOSED = 1000
 MAX_SEEN = 5
-_RANK = {Severity.INFO: 0, Severity.WARNING: 1, Severity.CRITICAL: 2}
+RANK = {Severity.INFO: 0, Severity.WARNING: 1, Severity.CRITICAL: 2}
 
 
 class Findings(dict[str, Finding]):
@@ -193,7 +193,7 @@ def advance(
         replace(
             finding,
             kind=kind if renamed(finding.kind, kind) else finding.kind,
-            severity=max(severity, finding.severity, key=_RANK.__getitem__),
+            severity=max(severity, finding.severity, key=RANK.__getitem__),
             normal_streak=0,
             verdicts=finding.verdicts + 1,
         ),
@@ -203,7 +203,7 @@ def advance(
 
 def changed(finding: Finding, kind: Kind, severity: Severity) -> bool:
     """Return whether an anomaly of ``kind`` and ``severity`` is news for an open finding."""
-    return renamed(finding.kind, kind) or _RANK[severity] > _RANK[finding.severity]
+    return renamed(finding.kind, kind) or RANK[severity] > RANK[finding.severity]
 
 
 def renamed(before: Kind, now: Kind) -> bool:

@@ -103,6 +103,13 @@ def move_of(local: LocalOpinion) -> Move | None:
     return Move(lead.metric, way, min(one.at for one in local.evidence if one.metric == lead.metric))
 
 
+class Shared(NamedTuple):
+    """The incident that an anomaly belongs to, and a key that anomalies of one cause have in common."""
+
+    incident: Incident | None = None
+    key: Key | None = None
+
+
 class Change(NamedTuple):
     """A change of an incident; ``members`` is a view of its open findings, ``findings`` the worst of them."""
 
@@ -206,13 +213,18 @@ class Incidents:
         changes.append(group.change(event))
         return finding, moves, changes
 
-    def joined_by(self, device: str, around: Surroundings) -> Incident | None:
-        """Return the incident that a finding of ``device`` about what moved would join."""
-        if around.move is None:
-            return None
+    def shared_by(self, device: str, around: Surroundings) -> Shared:
+        """Return what a finding of ``device`` about what moved would share; it may never open."""
+        if around.place is None or around.move is None:
+            return Shared()
         finding = Finding("", device, Kind.OTHER, Severity.INFO, 0.0, 0.0, grounds=around.grounds)
         _, shared = self._find(finding, around)
-        return shared[0].incident if shared else None
+        return Shared(shared[0].incident if shared else None, _key_of(finding)[0])
+
+    def of(self, finding: Finding) -> Incident | None:
+        """Return the open incident of a finding."""
+        group = self._open.get(finding.incident or "")
+        return None if group is None else group.incident
 
     def _find(self, finding: Finding, around: Surroundings) -> tuple[Cause, list[_Group]]:
         """Return the cause of a finding, and the open incidents that share it, oldest first."""
@@ -352,11 +364,6 @@ class Incidents:
             return None
         group.incident = replace(group.incident, reviewed=clock)
         return group.incident
-
-    def reviewed(self, incident_id: str | None) -> float | None:
-        """Return when the model last answered about a finding of an open incident."""
-        group = self._open.get(incident_id or "")
-        return None if group is None else group.incident.reviewed
 
     def by_severity(self) -> dict[Severity, int]:
         """Count the open incidents of each severity; from any thread."""

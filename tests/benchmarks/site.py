@@ -19,6 +19,7 @@ from agent.domain.records import (
     CommandRow,
     Finding,
     FindingEvent,
+    Incident,
     Place,
     Severity,
     Window,
@@ -138,6 +139,8 @@ class Site(LocalAgent):
             finding, changes = self._join(finding, around)
         else:
             changes = self.incidents.update(finding)
+        if one.decision.ask:
+            self.incidents.note_review(finding.incident, one.window.sealed)
         self._keep(finding)
         if one.window.sealed < self._live_from:
             return
@@ -148,6 +151,11 @@ class Site(LocalAgent):
                 self._write.outbox.notices.merge(incident.id, incident.merged_into)
         rows = self._notices.of_change(one.event, finding, one.verdict, before, changes, spread_s)
         self._write(lambda store: store.outbox.add(rows, device=finding.device))
+
+    def _incident(self, window: Window, finding: Finding | None) -> Incident | None:
+        if finding is not None:
+            return self.incidents.of(finding)
+        return self.incidents.shared_by(window.device, self._around(window)).incident
 
     def _keep(self, finding: Finding) -> None:
         if finding.state.closed:

@@ -15,7 +15,9 @@ HOUR = 3600.0
 LAST = START + 200 * HOUR
 
 
-def company(*levels: Callable[[int], float], hours: int = HOURS, skip: frozenset[int] = frozenset()) -> Company:
+def company(
+    *levels: Callable[[int], float], hours: int = HOURS, skip: frozenset[int] = frozenset()
+) -> Company:
     """Return what is known of devices ``d0``, ``d1``... whose level at each hour is given."""
     found = Company()
     first = int(LAST // HOUR) - hours
@@ -43,7 +45,7 @@ def alike(found: Company, before: float = LAST + HOUR) -> bool:
 
 @pytest.mark.parametrize("seed", range(1, 40, 2))
 def test_only_what_is_common_counts(seed: int) -> None:
-    """Two of which two thirds are common are alike, also at another scale; independent and opposite are not."""
+    """Two thirds in common are, also at another scale; independent and opposite series are not."""
     one, two = walk(seed, 0.67), walk(seed + 1, 0.67)
     assert alike(company(one, two))
     assert alike(company(one, lambda place: 1000.0 + 50.0 * two(place)))

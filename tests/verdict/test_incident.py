@@ -23,7 +23,16 @@ from agent.domain.records import (
     Way,
 )
 from agent.verdict.encode import published_schema
-from agent.verdict.incident import MAX_NAMED, MOVING_S, Change, Incidents, Surroundings, move_of, to_json
+from agent.verdict.incident import (
+    MAX_NAMED,
+    MOVING_S,
+    Change,
+    Incidents,
+    Shared,
+    Surroundings,
+    move_of,
+    to_json,
+)
 from agent.verdict.local_opinion import opine
 from tests.support.growth import MOST, growth
 from tests.support.make import T0
@@ -62,7 +71,12 @@ class Site:
         finding = replace(finding, score=score)
         place = None if source is None else Place(source, link)
         around = Surroundings(
-            place, link is not None, interval_s, siblings, move, lambda _metric, _one, other, _at: other in mates
+            place,
+            link is not None,
+            interval_s,
+            siblings,
+            move,
+            lambda _metric, _one, other, _at: other in mates,
         )
         finding, moved, changes = self.incidents.open(finding, around)
         self.findings.update((one.id, one) for one in (*moved, finding))
@@ -308,16 +322,18 @@ def test_an_incident_knows_when_the_model_was_asked() -> None:
     site = Site()
     first = warm(site, "rack-0", T0)
     around = Surroundings(Place("s"), move=up(T0 + 60), alike=lambda *_: True)
-    found = site.incidents.joined_by("rack-1", around)
-    assert found is not None
-    assert (found.id, found.reviewed) == (first, None)
+    found = site.incidents.shared_by("rack-1", around)
+    assert found.incident is not None
+    assert (found.incident.id, found.incident.reviewed) == (first, None)
+    assert found.key == site.incidents.shared_by("rack-2", replace(around, alike=lambda *_: False)).key
     assert site.incidents.note_review(first, T0 + 7) is not None
     again = Incidents()
     again.restore(list(site.incidents), site.findings.values())
-    found = again.joined_by("rack-1", around)
-    assert found is not None
-    assert (found.id, found.reviewed) == (first, T0 + 7)
-    assert again.joined_by("rack-1", replace(around, move=None)) is None
+    found = again.shared_by("rack-1", around)
+    assert found.incident is not None
+    assert (found.incident.id, found.incident.reviewed) == (first, T0 + 7)
+    for nothing in (replace(around, move=None), replace(around, place=None)):
+        assert again.shared_by("rack-1", nothing) == Shared()
     assert again.note_review("gone", T0) is None
 
 

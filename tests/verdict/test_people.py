@@ -1,8 +1,8 @@
 """Findings are acknowledged, snoozed, closed and forgotten by people."""
 
 from dataclasses import replace
-from typing import Any
 from itertools import count
+from typing import Any
 
 import pytest
 
