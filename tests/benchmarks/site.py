@@ -20,6 +20,7 @@ from agent.domain.records import (
     Finding,
     FindingEvent,
     Incident,
+    IncidentEvent,
     Place,
     Severity,
     Window,
@@ -81,6 +82,7 @@ class Site(LocalAgent):
         self._path.findings = self.people.findings
         self.incidents = Incidents()
         self.incident_of: dict[str, str] = {}  # finding -> incident
+        self.opened = 0  # incidents
         self.found: dict[str, tuple[float, str]] = {}  # finding -> when it was reported, device
         self.delivered: list[Delivered] = []
         self._before: dict[str, Finding] = {}
@@ -146,6 +148,7 @@ class Site(LocalAgent):
             return
         self.now = max(self.now, one.window.sealed)
         self.found.setdefault(finding.id, (one.window.sealed, finding.device))
+        self.opened += sum(change.event is IncidentEvent.OPENED for change in changes)
         for incident in (change.incident for change in changes):
             if incident.merged_into is not None:
                 self._write.outbox.notices.merge(incident.id, incident.merged_into)

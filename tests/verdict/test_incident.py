@@ -249,7 +249,7 @@ def warm(site: Site, device: str, at: float, **keys: object) -> str:
 
 
 def test_devices_that_usually_move_together_are_one_incident() -> None:
-    """From the second one on, up to an hour apart, however many devices the source has."""
+    """From the second one on, up to two hours apart, however many devices the source has."""
     site = Site()
     assert len({warm(site, rack, T0 + 900 * place) for place, rack in enumerate(RACKS)}) == 1
     (incident,) = site.incidents
