@@ -23,7 +23,19 @@ from agent.detect.state import KINDS, MATES, PREV, PROFILED, TOTAL, WARM, M
 from agent.detect.tracked import NO_UNIT, Odd, Series
 from agent.detect.tuning import Tuning, TuningUse, choose_tuning, expect_of, find_tuning_use
 from agent.detect.view import FIRST_CHANGE, SECOND_KIND, count_readings, view_series
-from agent.domain.records import CALM, IGNORED, Kind, Reading, RhythmView, Score, Seen, SeriesView, Silence
+from agent.domain.records import (
+    CALM,
+    IGNORED,
+    Do,
+    Kind,
+    Past,
+    Reading,
+    RhythmView,
+    Score,
+    Seen,
+    SeriesView,
+    Silence,
+)
 
 ALARM = Score(2.0, Kind.LEVEL_SHIFT, (0.0, 0.0))  # of a contact such as that of a leak
 EVICTED_AT_ONCE = 100
@@ -305,6 +317,13 @@ class Detector:
         if series is not None:
             self._allowed.allow(device, series.unit, seen)
 
+    def note_past(self, device: str, finding: str, outcome: Do, seen: Seen) -> None:
+        """Keep values of a finding that a person has judged, for the model."""
+        series = self._series.get(device, {}).get(seen.metric)
+        if series is not None:
+            case = Past(finding, outcome, seen.kind, seen.low, seen.high)
+            self._allowed.judge(device, series.unit, seen.metric, case)
+
     def allow_silence(self, device: str, begin: float, end: float | None) -> None:
         """Take a silence as usual at its hour of the day; clocks, without ``end`` it is not over."""
         rhythm = self._watch.rhythms.get(device)
@@ -363,6 +382,7 @@ class Detector:
             ignored=series.ignored,
             sensitivity=series.tuning.sensitivity,
             tuned_by=series.tuning.pattern or None,
+            past=self._allowed.past(device, series.metric, series.unit),
         )
 
     def learning_count(self) -> int:

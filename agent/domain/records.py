@@ -109,6 +109,16 @@ class Seen(NamedTuple):
     high: float
 
 
+class Past(NamedTuple):
+    """An earlier anomaly of a series that a person has judged."""
+
+    finding: str  # its id, or that of the verdict
+    outcome: Do  # false_alarm or confirmed
+    kind: Kind
+    low: float
+    high: float
+
+
 @dataclass(frozen=True, slots=True)
 class CommandOutcome:
     """The outcome of a command: decided once, journaled with all that it changes in the detector."""
@@ -124,6 +134,7 @@ class CommandOutcome:
     silence: tuple[float, float | None] | None = None  # the same of a silence: begin, and end if it is over
     forget: bool = False
     series: tuple[str, ...] = ()  # metrics that its finding cites
+    judged: tuple[Seen, ...] = ()  # values that a person called a false alarm, or confirmed
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +252,7 @@ class SeriesView:
     ignored: bool = False  # by the configuration: only a limit is checked
     sensitivity: str = "normal"
     tuned_by: str | None = None  # the rule of the configuration that holds for it
+    past: tuple[Past, ...] = ()  # its last anomalies that people have judged, oldest first
 
 
 # -------------------------------------------------------------------------------------- windows

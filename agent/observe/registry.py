@@ -251,7 +251,7 @@ METRICS = (
     ),
     counter(
         "ai_review_batches_total",
-        "Questions to the model, each about one batch of windows, by what led to them.",
+        "Questions to the model, each about one batch of windows, by their purpose.",
         Label("purpose", tuple(Purpose)),
         note="`opening`: at most one for each incident.",
     ),

@@ -134,6 +134,8 @@ def obey(detector: Detector, row: CommandRow) -> None:
         return
     for seen in outcome.allow:
         detector.allow(outcome.device, seen)
+    for seen in outcome.judged:
+        detector.note_past(outcome.device, outcome.finding_id or "", row.command.do, seen)
     if outcome.silence is not None:
         detector.allow_silence(outcome.device, *outcome.silence)
     if outcome.forget:

@@ -139,8 +139,8 @@ class People:
                 return self._mark(finding, FindingState.SNOOZED, until)
             case Do.NORMAL_HERE:
                 return self._close(finding)
-            case _:  # feedback: it is counted, and changes nothing
-                return Decision(_done(finding))
+            case _:  # feedback: it is counted and shown to the model, and changes nothing
+                return Decision(replace(_done(finding), judged=finding.seen))
 
     def _mark(self, finding: Finding, state: FindingState, until: float | None) -> Decision:
         if finding.state.closed:
@@ -197,7 +197,7 @@ class People:
 def _repeat(command: Command, first: Command, outcome: CommandOutcome) -> Decision:
     if command != first:
         return _refuse(CommandReason.ID_REUSED, "another command had this id; a new one needs a new id")
-    again = replace(outcome, allow=(), silence=None, forget=False)
+    again = replace(outcome, allow=(), judged=(), silence=None, forget=False)
     return Decision(replace(again, reason=CommandReason.REPEATED) if again.accepted else again)
 
 

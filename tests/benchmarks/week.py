@@ -1,4 +1,4 @@
-"""A site: findings, incidents, notices and model calls of its causes and its normal events.
+"""A site: findings, incidents, notices and calls of its causes and normal events.
 
     python -m tests.benchmarks.week [--scenario week|causes] [--seed 1] [--seeds 1] [--days 8] [--hasty]
 
@@ -217,7 +217,7 @@ def lines_of(site: NightShift) -> list[str]:
 
 
 def calls_of(site: NightShift) -> str:
-    """Return how often the model would be asked, by what led to it."""
+    """Return how often the model would be asked, by purpose."""
     asked = site.counts.asked
     return "model calls: " + (", ".join(f"{asked[one]} {one}" for one in Purpose if asked[one]) or "none")
 

@@ -1,4 +1,4 @@
-"""Series that move together are told from those that only share the day."""
+"""Series that move together, and those that only share the day."""
 
 import math
 import random
@@ -97,8 +97,8 @@ def test_a_series_can_be_forgotten() -> None:
         assert len(list(found.dump())) == 1
 
 
-def test_a_detector_knows_its_rooms_after_a_restart() -> None:
-    """Two rooms share their air, a third one only the day; saved and loaded, nothing is lost."""
+def test_a_detector_keeps_it_over_a_restart() -> None:
+    """Two series share the air, a third one only the day; saved and loaded, nothing is lost."""
     rng = random.Random(5)
     air = [rng.gauss(0, 1) for _ in range(400)]
     noise = [random.Random(seed) for seed in range(3)]
