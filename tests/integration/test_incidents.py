@@ -7,10 +7,13 @@ from typing import Any
 import jsonschema
 import pytest
 
+from agent.cli import main
 from agent.verdict.encode import published_schema
+from agent.verdict.review_policy import OF_INCIDENT
 from tests.mqtt.link_harness import peer, send
 from tests.support.agent_process import AgentProcess
 from tests.support.broker import Broker
+from tests.support.model_endpoint import ModelEndpoint, windows_of
 from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.process
@@ -88,3 +91,55 @@ def test_two_devices_with_limits_are_two_incidents(tmp_path: Path, broker: Broke
         send(client, f"{agent.base_topic}/command", b'{"do":"forget","device":"a"}')
         wait_for(lambda: len(retained(broker, agent.base_topic)) == 1, SOON_S, "one is left")
         assert retained(broker, agent.base_topic)[0]["devices"] == ["b"]
+
+
+def test_racks_that_a_cooling_unit_warms_are_one_incident_and_one_call(
+    tmp_path: Path, broker: Broker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The model sees them next to each other; one that follows joins without a call of its own."""
+    name = tmp_path.name
+    with ModelEndpoint() as endpoint:
+        settings = {
+            "agent": {"id": name},
+            "mqtt": {"client_id": name},
+            "sources": [{"topic": f"{name}/{{device}}/{{metric}}"}],
+            "limits": {"*/inlet_temperature": {"high": 30}},
+            "review": {
+                "mode": "suspicious",
+                "window": {"max_readings": 1},
+                "batch": {"max_wait_s": 5},  # however slowly the machine seals their windows
+                "audits_per_day": 0,
+            },
+            "ai": {"base_url": endpoint.url, "model": "m1", "prices": {"m1": {"input": 1.0, "output": 4.0}}},
+        }
+        agent = AgentProcess(tmp_path / "agent", broker_url=broker.url, settings=settings)
+        with agent, peer(broker.port) as client:
+            for number in range(DEVICES):
+                send(client, f"{name}/rack-{number}/inlet_temperature", b"41")
+            wait_for(
+                lambda: [one["device_count"] for one in retained(broker, agent.base_topic)] == [DEVICES],
+                30.0,
+                "all are too warm, and that is on disk",
+            )
+            (incident,) = {one["incident_id"] for one in agent.status()["findings"]}
+            agent.kill()
+            agent.start()
+            agent.wait_ready()
+            send(client, f"{name}/rack-9/inlet_temperature", b"40")
+            wait_for(lambda: len(agent.status()["findings"]) == DEVICES + 1, 30.0, "another one follows")
+            assert {one["incident_id"] for one in agent.status()["findings"]} == {incident}
+            wait_for(
+                lambda: [one["device_count"] for one in retained(broker, agent.base_topic)] == [DEVICES + 1],
+                SOON_S,
+                "one incident is retained",
+            )
+            (body,) = retained(broker, agent.base_topic)
+            jsonschema.validate(body, published_schema("incident"))
+            assert (body["cause"], len(body["devices"])) == ("together", DEVICES + 1)
+            assert body["summary"] == f"The inlet temperature of {DEVICES + 1} devices rose together."
+            (asked,) = endpoint.requests
+            assert len(windows_of(asked)) == DEVICES
+            last = next(one for one in agent.status()["findings"] if one["device"] == "rack-9")
+            agent.stop()
+            assert main(["show", last["verdict_id"], "--config", str(agent.config_path)]) == 0
+            assert OF_INCIDENT in capsys.readouterr().out
