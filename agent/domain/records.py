@@ -367,11 +367,12 @@ class Verdict:
 
 
 class Move(NamedTuple):
-    """A value that left its usual range: the first reading of it, and the way that it went."""
+    """A value that left its usual range, the way that it went, and the time of its first reading."""
 
     metric: str
     way: Way
     at: float  # event time
+    value: float
 
 
 class Grounds(NamedTuple):
@@ -405,6 +406,7 @@ class Finding:
     incident: str | None = None
     grounds: Grounds | None = None
     score: float = 0.0  # the local detector's, the highest so far
+    ended: float | None = None  # clock of the normal window that cleared it
 
     def state_at(self, clock: float) -> FindingState:
         """Return the state; a snooze that is over is none."""
@@ -456,4 +458,5 @@ class Recovered:
     closed: tuple[Finding, ...] = ()  # findings that are over, oldest first, as far as they are kept
     commands: tuple[CommandRow, ...] = ()  # decided ones that are kept, oldest first
     incidents: tuple[Incident, ...] = ()  # open ones, oldest first
+    past_incidents: tuple[Incident, ...] = ()  # the last ones that are over, oldest first
     told: dict[str, bytes] = field(default_factory=dict)  # open finding -> last verdict that is an anomaly

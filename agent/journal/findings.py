@@ -89,6 +89,7 @@ def _encode_life(finding: Finding) -> str:
         "incident": finding.incident,
         "grounds": finding.grounds,
         "score": finding.score,
+        "ended": finding.ended,
     }
     return json.dumps({key: value for key, value in life.items() if value}, separators=(",", ":"))
 
@@ -100,8 +101,8 @@ def _decode_life(state: str, text: str) -> dict[str, Any]:
     if "grounds" in life:
         source, link, interval_s, move = life["grounds"]
         if move is not None:
-            metric, way, at = move
-            move = Move(metric, Way(way), at)
+            metric, way, at, value = move
+            move = Move(metric, Way(way), at, value)
         life["grounds"] = Grounds(source, link, interval_s, move)
     return life
 

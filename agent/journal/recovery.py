@@ -50,6 +50,7 @@ def recover(connection: sqlite3.Connection) -> Recovered:
         closed=findings.read(connection, closed=True)[-MAX_CLOSED:],
         commands=commands.read_decided(connection),
         incidents=incidents.read(connection),
+        past_incidents=incidents.read_past(connection),
         told=findings.last_verdicts(connection, found[-MAX_TOLD:]),
     )
 

@@ -119,7 +119,8 @@ class Conclusions:
             return Shared(self.incidents.of(finding))
         if window.local.status is not Status.ANOMALY:
             return Shared()
-        return self.incidents.shared_by(window.device, self._surroundings(window))
+        around = self._surroundings(window)
+        return self.incidents.shared_by(window.device, window.local.kind, window.sealed, around)
 
     def last_anomaly(self, finding_id: str) -> dict[str, Any] | None:
         """Return the last verdict on an open finding that was an anomaly, as JSON values."""
@@ -136,7 +137,7 @@ class Conclusions:
     def restore(self, left: Recovered) -> None:
         """Take findings and decided commands of the last process."""
         self.people.restore((*left.closed, *left.findings), left.commands)
-        self.incidents.restore(left.incidents, left.findings)
+        self.incidents.restore(left.incidents, left.findings, left.past_incidents, left.closed)
         self._anomalies.update((finding_id, json.loads(body)) for finding_id, body in left.told.items())
         self._reviews.update(
             (finding_id, verdict)

@@ -63,7 +63,7 @@ class Findings(dict[str, Finding]):
         elif finding.silent_since is not None and finding.silent_to is None:
             finding = replace(finding, silent_to=window.opened)
         if event is FindingEvent.CLEARED:
-            finding = replace(finding, state=FindingState.CLEARED, until=None)
+            finding = replace(finding, state=FindingState.CLEARED, until=None, ended=clock)
         self.put(finding)
         return finding, event
 

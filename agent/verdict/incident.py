@@ -4,7 +4,8 @@ A finding opens an incident of its own unless it shares the cause of an open one
 availability topic that calls several devices offline; silences of at least three devices and a third of a
 source whose last readings are close together; values of one metric that left their range the same way, of
 devices that moved together in the days before, or of three devices and a third of a source at the same
-time. Without a common source or link nothing is merged.
+time. Without a common source or link nothing is merged. An anomaly that comes back on its device within the
+hour, and a drift that goes on within the day, open their incident again.
 """
 
 from bisect import bisect_left, insort
@@ -12,12 +13,13 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from itertools import count
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from agent.domain.metric_names import look_up
 from agent.domain.records import (
     Cause,
     Finding,
+    FindingState,
     Grounds,
     Incident,
     IncidentEvent,
@@ -37,6 +39,9 @@ ENOUGH_TOGETHER = 100  # devices, however many the source has
 CLOSE_S = 60.0
 MOVING_S = 7200.0  # values that usually move together leave their ranges so far apart
 BEFORE_S = 3 * 3600.0  # the time before an anomaly that does not show how values usually move
+BACK_S = 3600.0  # an anomaly that comes back so soon after its end
+ON_S = 86_400.0  # a drift that goes on beyond where it was
+MAX_PAST = 1000  # devices and incidents that are remembered
 MAX_LOOKED = 400  # findings that are compared with one that opens
 MAX_ALIKE = 32  # of which the past is compared
 MAX_SPREAD_S = 900.0
@@ -51,6 +56,7 @@ _WORDS = {
 }
 
 Alike = Callable[[str, str, str, float], bool]
+T = TypeVar("T")
 Key = tuple[str, ...]  # what findings must have in common to be compared
 
 
@@ -100,7 +106,8 @@ def move_of(local: LocalOpinion) -> Move | None:
         way = Way.UP if lead.value - high > low - lead.value else Way.DOWN
     else:
         return None
-    return Move(lead.metric, way, min(one.at for one in local.evidence if one.metric == lead.metric))
+    first = min(one.at for one in local.evidence if one.metric == lead.metric)
+    return Move(lead.metric, way, first, lead.value)
 
 
 class Shared(NamedTuple):
@@ -164,12 +171,23 @@ class Incidents:
         self._links: dict[str, dict[str, None]] = {}  # by availability topic: findings
         self._times: dict[Key, list[tuple[float, str]]] = {}  # time and finding
         self._kept_at: dict[str, tuple[Key, float]] = {}  # by finding: its place there
+        self._past: dict[str, Finding] = {}  # by device: its last finding, if it cleared
+        self._over: dict[str, Incident] = {}  # the last ones that are over
 
     def __iter__(self) -> Iterator[Incident]:
         return iter([group.incident for group in list(self._open.values())])
 
-    def restore(self, incidents: Iterable[Incident], findings: Iterable[Finding]) -> None:
-        """Take back the open ones; a finding of an older agent may have none and stays without."""
+    def restore(
+        self,
+        incidents: Iterable[Incident],
+        findings: Iterable[Finding],
+        past_incidents: Iterable[Incident] = (),
+        past: Iterable[Finding] = (),
+    ) -> None:
+        """Take back the open ones, and the past as far as it is known.
+
+        A finding of an older agent may have no incident and stays without.
+        """
         self._open.update((one.id, _Group(one)) for one in incidents)
         for finding in findings:
             group = self._open.get(finding.incident or "")
@@ -180,6 +198,10 @@ class Incidents:
                 finding = replace(finding, grounds=Grounds(place.source, place.link, 0.0))  # noqa: PLW2901
             group.put(finding)
             self._index(finding)
+        self._over.update((one.id, one) for one in past_incidents)
+        for finding in past:
+            if finding.state is FindingState.CLEARED:
+                _remember(self._past, finding.device, finding)
 
     def open(self, finding: Finding, around: Surroundings) -> tuple[Finding, list[Finding], list[Change]]:
         """Return an opening finding with its incident, other findings that change theirs, and the changes."""
@@ -187,7 +209,13 @@ class Incidents:
         cause, shared = self._find(finding, around)
         moves: list[Finding] = []
         changes: list[Change] = []
-        if shared:
+        back = None if shared else self._back(finding)
+        if back is not None:
+            group = self._open.setdefault(back.id, _Group(replace(back, closed=False)))
+            before = group.incident
+            group.incident = replace(before, severity=_worse(before.severity, finding.severity))
+            event = IncidentEvent.UPDATED
+        elif shared:
             group, *others = shared
             for other in others:
                 moves += self._merge(other, group, changes)
@@ -213,13 +241,28 @@ class Incidents:
         changes.append(group.change(event))
         return finding, moves, changes
 
-    def shared_by(self, device: str, around: Surroundings) -> Shared:
+    def shared_by(self, device: str, kind: Kind, clock: float, around: Surroundings) -> Shared:
         """Return what a finding of ``device`` about what moved would share; it may never open."""
         if around.place is None or around.move is None:
             return Shared()
-        finding = Finding("", device, Kind.OTHER, Severity.INFO, 0.0, 0.0, grounds=around.grounds)
+        finding = Finding("", device, kind, Severity.INFO, clock, clock, grounds=around.grounds)
         _, shared = self._find(finding, around)
-        return Shared(shared[0].incident if shared else None, _key_of(finding)[0])
+        incident = shared[0].incident if shared else self._back(finding)
+        return Shared(incident, _key_of(finding)[0])
+
+    def _back(self, finding: Finding) -> Incident | None:
+        """Return the incident of the last finding of a device, if this one is the same anomaly."""
+        last = self._past.get(finding.device)
+        if last is None or last.ended is None:
+            return None
+        since_s = finding.opened - last.ended
+        if not (0.0 <= since_s <= ON_S and _same_anomaly(last, finding)):
+            return None
+        on = finding.kind is last.kind is Kind.DRIFT and _is_farther(last, finding)
+        if not (on or since_s <= BACK_S):
+            return None
+        group = self._open.get(last.incident or "")
+        return self._over.get(last.incident or "") if group is None else group.incident
 
     def of(self, finding: Finding) -> Incident | None:
         """Return the open incident of a finding."""
@@ -352,10 +395,16 @@ class Incidents:
             return [group.change(IncidentEvent.UPDATED)]
         group.remove(finding.id)
         self._drop(finding)
+        if finding.state is FindingState.CLEARED:
+            _remember(self._past, finding.device, finding)
+        else:  # a person has closed it: what comes next is news
+            self._past.pop(finding.device, None)
         if group.members:
             return [group.change(IncidentEvent.UPDATED)]
         del self._open[group.incident.id]
-        return [Change(IncidentEvent.CLOSED, replace(group.incident, closed=True), (), ())]
+        closed = replace(group.incident, closed=True)
+        _remember(self._over, closed.id, closed)
+        return [Change(IncidentEvent.CLOSED, closed, (), ())]
 
     def note_review(self, incident_id: str | None, clock: float) -> Incident | None:
         """Note that the model has answered about a finding of an incident; return it if it is open."""
@@ -381,6 +430,34 @@ def _key_of(finding: Finding) -> tuple[Key, float | None]:
     if grounds.move is not None:
         return (grounds.source, grounds.move.metric, grounds.move.way), grounds.move.at
     return (grounds.source,), finding.silent_since
+
+
+def _remember(known: dict[str, T], key: str, value: T) -> None:
+    """Keep a value as the newest of a bounded number."""
+    known.pop(key, None)
+    known[key] = value
+    if len(known) > MAX_PAST:
+        del known[next(iter(known))]
+
+
+def _same_anomaly(one: Finding, other: Finding) -> bool:
+    """Return whether two findings of a device are about one metric that went the same way, or silences."""
+    if one.grounds is None or other.grounds is None:
+        return False
+    if one.grounds.move is None or other.grounds.move is None:
+        return one.kind is other.kind is Kind.SILENCE
+    return one.grounds.move[:2] == other.grounds.move[:2]
+
+
+def _is_farther(last: Finding, now: Finding) -> bool:
+    """Return whether a value is beyond all that the last finding cited of it."""
+    move = None if now.grounds is None else now.grounds.move
+    if move is None:
+        return False
+    seen = [one for one in last.seen if one.metric == move.metric]
+    if move.way is Way.UP:
+        return all(move.value > one.high for one in seen)
+    return move.way is Way.DOWN and all(move.value < one.low for one in seen)
 
 
 def _worse(one: Severity, other: Severity) -> Severity:

@@ -82,11 +82,12 @@ def decide(
             return _ask(Purpose.AGAIN) if again else Decision(ask=False, reason=Reason.OPEN_FINDING)
         if window.local.status is not Status.ANOMALY:
             return _ask(Purpose.SUSPECT)
-        if incident is not None and answered is not None and clock - answered < REVIEW_AGAIN_S:
-            if RANK[window.local.severity] > RANK[incident.severity]:
-                return _ask(Purpose.AGAIN)
-            return Decision(ask=False, reason=Reason.OPEN_FINDING, detail=OF_INCIDENT)
-        return _ask(Purpose.OPENING)
+        if incident is None or answered is None:
+            return _ask(Purpose.OPENING)
+        worse = RANK[window.local.severity] > RANK[incident.severity]
+        if worse or clock - answered >= REVIEW_AGAIN_S:
+            return _ask(Purpose.AGAIN)
+        return Decision(ask=False, reason=Reason.OPEN_FINDING, detail=OF_INCIDENT)
     if draw(window.id) < audit_share:
         return Decision(ask=True, reason=Reason.AUDIT, purpose=Purpose.AUDIT)
     return Decision(ask=False, reason=Reason.NOT_SUSPICIOUS)

@@ -158,7 +158,8 @@ class Site(LocalAgent):
     def _incident(self, window: Window, finding: Finding | None) -> Incident | None:
         if finding is not None:
             return self.incidents.of(finding)
-        return self.incidents.shared_by(window.device, self._around(window)).incident
+        around = self._around(window)
+        return self.incidents.shared_by(window.device, window.local.kind, window.sealed, around).incident
 
     def _keep(self, finding: Finding) -> None:
         if finding.state.closed:

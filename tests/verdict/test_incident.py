@@ -2,7 +2,7 @@
 
 import itertools
 import random
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
 import jsonschema
@@ -19,6 +19,7 @@ from agent.domain.records import (
     Place,
     Reading,
     Score,
+    Seen,
     Severity,
     Way,
 )
@@ -236,7 +237,7 @@ def test_a_finding_of_an_older_agent_has_none() -> None:
 
 def up(at: float = T0, metric: str = "inlet_temperature", way: Way = Way.UP) -> Move:
     """Return a value that left its range."""
-    return Move(metric, way, at)
+    return Move(metric, way, at, 30.0)
 
 
 RACKS = [f"rack-{number}" for number in range(6)]
@@ -308,13 +309,78 @@ def test_move_of_a_window() -> None:
         later = (replace(reading, at=T0 + 60), replace(scored, value=3.0))
         return move_of(opine([(reading, scored), later]))
 
-    assert moved(30.0) == Move("temperature", Way.UP, T0)
-    assert moved(1.0) == Move("temperature", Way.DOWN, T0)
-    assert moved(1.0, low=5.0, high=float("inf")) == Move("temperature", Way.DOWN, T0)
-    assert moved(9.0, low=float("-inf"), high=5.0) == Move("temperature", Way.UP, T0)
-    assert moved(21.0, kind=Kind.NOISE) == Move("temperature", Way.RESTLESS, T0)
-    assert moved(21.0, kind=Kind.FLATLINE) == Move("temperature", Way.STILL, T0)
+    assert moved(30.0) == Move("temperature", Way.UP, T0, 30.0)
+    assert moved(1.0) == Move("temperature", Way.DOWN, T0, 1.0)
+    assert moved(1.0, low=5.0, high=float("inf")) == Move("temperature", Way.DOWN, T0, 1.0)
+    assert moved(9.0, low=float("-inf"), high=5.0) == Move("temperature", Way.UP, T0, 9.0)
+    assert moved(21.0, kind=Kind.NOISE) == Move("temperature", Way.RESTLESS, T0, 21.0)
+    assert moved(21.0, kind=Kind.FLATLINE) == Move("temperature", Way.STILL, T0, 21.0)
     assert move_of(opine([(Reading("d", "temperature", T0, 21.0), Score(0.1))])) is None
+
+
+Again = Callable[..., bool]
+
+
+@pytest.fixture(params=[False, True], ids=["", "restarted"])
+def again(request: pytest.FixtureRequest) -> Again:
+    """Return whether a second finding of a device belongs to the incident of the first, which is over."""
+
+    def reopen(
+        later_s: float,
+        *,
+        kinds: tuple[Kind, Kind] = (Kind.DRIFT, Kind.DRIFT),
+        moves: tuple[Move | None, Move | None] = (up(), up()),
+        state: FindingState = FindingState.CLEARED,
+    ) -> bool:
+        seen = () if moves[0] is None else (Seen(moves[0].metric, kinds[0], 25.0, 28.0),)
+        first = Finding("f1", "d", kinds[0], Severity.CRITICAL, T0, T0, seen=seen)
+        incidents, place = Incidents(), Place("s")
+        opened, _, _ = incidents.open(first, Surroundings(place, move=moves[0]))
+        over = replace(opened, state=state, ended=T0 + 600 if state is FindingState.CLEARED else None)
+        (closed,) = incidents.update(over)
+        assert closed.event is IncidentEvent.CLOSED
+        if request.param:
+            incidents = Incidents()
+            incidents.restore([], [], [closed.incident], [over])
+        clock = T0 + 600 + later_s
+        around = Surroundings(place, move=moves[1])
+        expected = incidents.shared_by("d", kinds[1], clock, around).incident
+        second = Finding("f2", "d", kinds[1], Severity.WARNING, clock, clock)
+        found, moved, (change,) = incidents.open(second, around)
+        same = found.incident == opened.incident
+        assert moved == []
+        assert (change.incident.closed, change.incident.devices) == (False, 1)
+        assert change.event is (IncidentEvent.UPDATED if same else IncidentEvent.OPENED)
+        assert change.incident.severity is (Severity.CRITICAL if same else Severity.WARNING)
+        if moves[1] is not None:
+            assert (expected is not None) is same
+        assert [one.id for one in incidents] == [found.incident]
+        return same
+
+    return reopen
+
+
+def test_what_comes_back_within_the_hour_is_the_same_incident(again: Again) -> None:
+    """The same metric and way, or silence; neither later nor another, and not after a person's word."""
+    spikes = (Kind.SPIKE, Kind.LEVEL_SHIFT)
+    assert again(3600.0, kinds=spikes)
+    assert not again(3601.0, kinds=spikes)
+    assert not again(60.0, moves=(up(), up(way=Way.DOWN)))
+    assert not again(60.0, moves=(up(), up(metric="fan")))
+    assert not again(60.0, moves=(up(), None))
+    assert again(60.0, kinds=(Kind.SILENCE, Kind.SILENCE), moves=(None, None))
+    assert not again(60.0, state=FindingState.NORMAL_HERE)
+
+
+def test_a_drift_that_goes_on_within_the_day_is_the_same_incident(again: Again) -> None:
+    """Beyond all that was cited; one that begins again where it was is another."""
+    assert again(86_400.0)
+    assert not again(86_401.0)
+    back = up()._replace(value=27.0)
+    assert not again(7200.0, moves=(up(), back))
+    assert not again(7200.0, kinds=(Kind.DRIFT, Kind.LEVEL_SHIFT))
+    down = up(way=Way.DOWN)
+    assert again(7200.0, moves=(down, down._replace(value=20.0)))
 
 
 def test_an_incident_knows_when_the_model_was_asked() -> None:
@@ -322,18 +388,21 @@ def test_an_incident_knows_when_the_model_was_asked() -> None:
     site = Site()
     first = warm(site, "rack-0", T0)
     around = Surroundings(Place("s"), move=up(T0 + 60), alike=lambda *_: True)
-    found = site.incidents.shared_by("rack-1", around)
+    found = site.incidents.shared_by("rack-1", Kind.DRIFT, T0 + 60, around)
     assert found.incident is not None
     assert (found.incident.id, found.incident.reviewed) == (first, None)
-    assert found.key == site.incidents.shared_by("rack-2", replace(around, alike=lambda *_: False)).key
+    assert (
+        found.key
+        == site.incidents.shared_by("rack-2", Kind.DRIFT, T0, replace(around, alike=lambda *_: False)).key
+    )
     assert site.incidents.note_review(first, T0 + 7) is not None
     again = Incidents()
     again.restore(list(site.incidents), site.findings.values())
-    found = again.shared_by("rack-1", around)
+    found = again.shared_by("rack-1", Kind.DRIFT, T0 + 60, around)
     assert found.incident is not None
     assert (found.incident.id, found.incident.reviewed) == (first, T0 + 7)
     for nothing in (replace(around, move=None), replace(around, place=None)):
-        assert again.shared_by("rack-1", nothing) == Shared()
+        assert again.shared_by("rack-1", Kind.DRIFT, T0, nothing) == Shared()
     assert again.note_review("gone", T0) is None
 
 

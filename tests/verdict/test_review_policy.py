@@ -56,7 +56,7 @@ def test_one_answer_serves_an_incident_for_six_hours() -> None:
     assert gate(critical, incident=incident, clock=T0 + 60).purpose is Purpose.AGAIN
     assert gate(loud, incident=replace(incident, reviewed=None)).purpose is Purpose.OPENING
     later = T0 + 6 * 3600
-    assert gate(loud, incident=incident, clock=later).purpose is Purpose.OPENING
+    assert gate(loud, incident=incident, clock=later).purpose is Purpose.AGAIN
     joined = replace(incident, reviewed=T0 + 3600)
     assert not gate(loud, OPEN, incident=joined, clock=later).ask
     assert gate(loud, OPEN, incident=joined, clock=later + 3600).purpose is Purpose.AGAIN
