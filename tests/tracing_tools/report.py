@@ -1,7 +1,8 @@
 """57 scripted calls, counted in a real tool that shows traces.
 
 ``make test-phoenix`` and ``make test-mlflow``. The calls go through the agent's recorder and exporter; five
-of them fail. Exit code 1 if one is missing. A tool whose answer comes too late shows spans that count as lost.
+of them fail. Exit code 1 if one is missing. Spans whose
+answer came too late are shown, and count as lost.
 """
 
 import argparse
