@@ -9,7 +9,7 @@ from itertools import islice
 from math import inf
 from typing import Any, NamedTuple
 
-from agent.detect import company, former
+from agent.detect import former
 from agent.detect.expect import Expect
 from agent.detect.pauses import Pause, Pauses
 from agent.detect.rhythm import Rhythm
@@ -29,7 +29,8 @@ OLD_LONGEST = 4.0  # times the usual gap: what is kept of its longest gap, which
 PART = 20  # names or rhythms in one piece of the head
 
 Row = tuple[str, str, str | None, int, State]
-Parts = tuple[int, "Heard", list[Row], list[Odd], dict[str, Any], list[company.Row]]
+Levels = tuple[str, str, int, list[Any]]  # device, metric, hour that was noted last, hourly changes
+Parts = tuple[int, "Heard", list[Row], list[Odd], dict[str, Any], list[Levels]]
 
 
 class Heard(NamedTuple):
@@ -51,7 +52,7 @@ def encode(
     rows: Callable[[], Iterable[Row]],
     odd: Iterable[Odd] = (),
     allowed: Mapping[str, Any] | None = None,
-    hours: Iterable[company.Row] = (),
+    hours: Iterable[Levels] = (),
 ) -> Iterator[bytes]:
     """Yield the state in small pieces, empty ones while the head is made; floats are exact.
 

@@ -7,19 +7,18 @@ from datetime import tzinfo
 from functools import partial
 from heapq import nlargest, nsmallest
 from itertools import islice
-from math import inf, isfinite
+from math import inf
 from operator import attrgetter, itemgetter
 
-from agent.detect import codec, nature
+from agent.detect import codec, company, nature
 from agent.detect.allowed import Allowed
-from agent.detect.company import Company
 from agent.detect.features import MANY_KINDS
 from agent.detect.limits import Bounds, Limit, LimitUse, choose, find_use
 from agent.detect.pauses import offset_of
 from agent.detect.rhythm import Rhythm, Watch
 from agent.detect.series import observe
 from agent.detect.settings import DetectSettings
-from agent.detect.state import KINDS, MATES, PREV, PROFILED, TOTAL, WARM, M
+from agent.detect.state import KINDS, MATES, PREV, TOTAL, WARM
 from agent.detect.tracked import NO_UNIT, Odd, Series
 from agent.detect.tuning import Tuning, TuningUse, choose_tuning, expect_of, find_tuning_use
 from agent.detect.view import FIRST_CHANGE, SECOND_KIND, count_readings, view_series
@@ -84,7 +83,7 @@ class Detector:
         self._zone = zone
         self._watch = Watch(self._settings, None if zone is None else partial(offset_of, zone))
         self._allowed = Allowed()
-        self._company = Company()
+        self._noted: dict[str, int] = {}  # by device: the hour whose levels were noted last
         self._count = 0  # readings ever
         self.stats = DetectStats()
         self.unit_changes: deque[UnitChange] = deque(maxlen=MAX_CHANGES)  # the reader empties it
@@ -155,14 +154,12 @@ class Detector:
 
     def note_hour(self, device: str, at: float) -> None:
         """Note the levels of a device's series once an hour; call it with each message that was judged."""
-        hour = self._company.due(device, at)
-        if hour is not None:
-            levels = [
-                (metric, series.state[M])
-                for metric, series in self._series.get(device, {}).items()
-                if series.judged and series.state[PROFILED] and isfinite(series.state[M])
-            ]
-            self._company.note(device, hour, levels)
+        hour = int(at // 3600.0)
+        if hour <= self._noted.get(device, 0):
+            return
+        self._noted[device] = hour
+        for series in self._series.get(device, {}).values():
+            series.note_hour(hour)
 
     def _meet(self, reading: Reading) -> Series:
         """Begin a series, and make room for it."""
@@ -203,9 +200,9 @@ class Detector:
         )
         for _, _, device, metric in nsmallest(share if greedy else min(EVICTED_AT_ONCE, share), every):
             self._judged[device] -= self._series[device].pop(metric).judged
-            self._company.forget(device, metric)
             if not self._series[device]:
                 del self._series[device], self._judged[device]
+                self._noted.pop(device, None)
                 self._watch.rhythms.pop(device, None)
             self.stats.series -= 1
             self.stats.evicted += 1
@@ -285,7 +282,9 @@ class Detector:
 
     def alike(self, metric: str, device: str, other: str, before: float) -> bool:
         """Return whether a metric of two devices moved together in the days before an event time."""
-        return self._company.alike(metric, device, other, before=before)
+        both = [self._series.get(name, {}).get(metric) for name in (device, other)]
+        one, two = (None if series is None else series.hourly for series in both)
+        return one is not None and two is not None and company.alike(one, two, before=before)
 
     def learns(self, device: str) -> bool:
         """Return whether a series of the device cannot be judged yet."""
@@ -337,7 +336,7 @@ class Detector:
         self._judged.pop(device, None)
         self._watch.rhythms.pop(device, None)
         self._allowed.forget(device)
-        self._company.forget(device)
+        self._noted.pop(device, None)
 
     # ------------------------------------------------------------------------------------- views
 
@@ -482,8 +481,7 @@ class Detector:
         """Yield what :meth:`dump` returns, in small pieces, some of them empty; take no reading meanwhile."""
         watch = self._watch
         heard = codec.Heard(watch.up_since, watch.down_since, tuple(watch.down), watch.rhythms)
-        allowed, hours = self._allowed.dump(), self._company.dump()
-        return codec.encode(self._count, heard, self._rows, self._odd(), allowed, hours)
+        return codec.encode(self._count, heard, self._rows, self._odd(), self._allowed.dump(), self._hourly())
 
     def _rows(self) -> Iterator[codec.Row]:
         for device, metrics in self._series.items():
@@ -497,16 +495,22 @@ class Detector:
                 if series.odd or series.was is not None or series.word is not None:
                     yield device, series.metric, series.was, series.pending, series.said, series.word
 
+    def _hourly(self) -> Iterator[codec.Levels]:
+        """Yield the hourly changes of the series that have some."""
+        for device, metrics in self._series.items():
+            for metric, series in metrics.items():
+                if series.hourly is not None:
+                    yield device, metric, self._noted[device], series.hourly.dump()
+
     def load(self, blob: bytes) -> None:
         """Take back what :meth:`dump` gave.
 
         Raises:
             DetectStateError: it is of another version or damaged; nothing is changed then.
         """
-        count, heard, rows, odd, allowed, company = codec.decode(blob)
+        count, heard, rows, odd, allowed, hourly = codec.decode(blob)
         self._count = count
         self._allowed.load(allowed)
-        self._company.load(company)
         self._watch.rebuild(*heard)
         self._series = {}
         for device, metric, unit, seen, state in rows:
@@ -519,6 +523,10 @@ class Detector:
             series = self._series[device][metric]
             series.was, series.pending, series.said, series.word = was, pending, said, word
             series.odd = pending is not None or said is not None
+        self._noted = {}
+        for device, metric, noted, changes in hourly:
+            self._noted[device] = noted
+            self._series[device][metric].hourly = company.load(changes)
         self.stats.series = len(rows)
         self._judged = {}
         for device in self._series:

@@ -7,12 +7,14 @@ not judged; with the second in a row the series begins again, since what it lear
 from itertools import pairwise
 from math import isfinite
 
+from agent.detect.company import Hourly
 from agent.detect.limits import Bounds, Limit
 from agent.detect.nature import trait_of
 from agent.detect.settings import SENSITIVITY
 from agent.detect.state import (
     METER,
     PREV,
+    PROFILED,
     QUANTUM,
     RECENT,
     RECENTS,
@@ -21,6 +23,7 @@ from agent.detect.state import (
     WARM,
     X_HI,
     X_LO,
+    M,
     State,
     blank,
 )
@@ -46,6 +49,7 @@ class Series:
         "alarm",
         "bounds",
         "diagnostic",
+        "hourly",
         "ignored",
         "limit",
         "metric",
@@ -71,6 +75,7 @@ class Series:
         self.said: Said | None = None  # the last reading as sent, if it was converted
         self.word: str | None = None  # behind the last value
         self.odd = False  # whether the last reading was one of these
+        self.hourly: Hourly | None = None  # since the hours of the day are known
         self.diagnostic = look_up(metric).kind is not MetricClass.READING
         self.alarm = is_alarm(metric)
         self.hold(limit)
@@ -126,8 +131,19 @@ class Series:
         self.was, self.unit = self.unit or NO_UNIT, unit
         self.pending, self.odd = None, False
         self.state = blank()
+        self.hourly = None
         self.nature()
         self.hold(self.limit)
+
+    def note_hour(self, hour: int) -> None:
+        """Note the level at the begin of an hour, once the hours of the day are known."""
+        level = self.state[M]
+        if not (self.judged and self.state[PROFILED] and isfinite(level)):
+            return
+        if self.hourly is None:
+            self.hourly = Hourly(hour, level)
+        else:
+            self.hourly.note(hour, level)
 
     @property
     def judged(self) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from agent.detect import Detector
-from agent.detect.company import ENOUGH, HOURS, Company
+from agent.detect.company import ENOUGH, HOURS, Hourly, alike, load
 from agent.domain.records import Reading
 from tests.detect.signals import START
 
@@ -15,86 +15,77 @@ HOUR = 3600.0
 LAST = START + 200 * HOUR
 
 
-def company(
-    *levels: Callable[[int], float], hours: int = HOURS, skip: frozenset[int] = frozenset()
-) -> Company:
-    """Return what is known of devices ``d0``, ``d1``... whose level at each hour is given."""
-    found = Company()
+Level = Callable[[int], float]
+Pair = tuple[Hourly, Hourly]
+
+
+def hourly(level: Level, *, hours: int = HOURS, skip: frozenset[int] = frozenset()) -> Hourly:
+    """Return what is known of a series whose level at each of the last hours is given."""
     first = int(LAST // HOUR) - hours
-    for place in range(hours + 1):
-        for number, level in enumerate(levels):
-            if place not in skip:
-                device, at = f"d{number}", (first + place) * HOUR + 7.0 * number
-                hour = found.due(device, at)
-                assert hour is not None
-                found.note(device, hour, [("m", level(place))])
-                assert found.due(device, at + 60.0) is None
+    found = Hourly(first, level(0))
+    for place in range(1, hours + 1):
+        if place not in skip:
+            found.note(first + place, level(place))
     return found
 
 
-def walk(seed: int, share: float = 0.0) -> Callable[[int], float]:
+def pair(one: Level, two: Level, hours: int = HOURS, skip: frozenset[int] = frozenset()) -> Pair:
+    return hourly(one, hours=hours, skip=skip), hourly(two, hours=hours, skip=skip)
+
+
+def walk(seed: int, share: float = 0.0) -> Level:
     """Return a random level; ``share`` of it is common to all."""
     own, common = random.Random(seed), random.Random(0)
     steps = [(1 - share) * own.gauss(0, 1) + share * common.gauss(0, 1) for _ in range(2 * HOURS)]
     return steps.__getitem__
 
 
-def alike(found: Company, before: float = LAST + HOUR) -> bool:
-    return found.alike("m", "d0", "d1", before=before)
+def together(both: Pair, before: float = LAST + HOUR) -> bool:
+    return alike(*both, before=before)
 
 
 @pytest.mark.parametrize("seed", range(1, 40, 2))
 def test_only_what_is_common_counts(seed: int) -> None:
     """Two thirds in common are, also at another scale; independent and opposite series are not."""
     one, two = walk(seed, 0.67), walk(seed + 1, 0.67)
-    assert alike(company(one, two))
-    assert alike(company(one, lambda place: 1000.0 + 50.0 * two(place)))
-    assert not alike(company(walk(seed), walk(seed + 1)))
-    assert not alike(company(one, lambda place: -one(place)))
+    assert together(pair(one, two))
+    assert together(pair(one, lambda place: 1000.0 + 50.0 * two(place)))
+    assert not together(pair(walk(seed), walk(seed + 1)))
+    assert not together(pair(one, lambda place: -one(place)))
 
 
 def test_one_event_does_not_make_two_alike() -> None:
     """However large it was: two faults may come in the same hour."""
 
-    def with_event(level: Callable[[int], float]) -> Callable[[int], float]:
+    def with_event(level: Level) -> Level:
         return lambda place: level(place) + (100.0 if 40 <= place < 44 else 0.0)
 
-    assert not alike(company(with_event(walk(1)), with_event(walk(2))))
+    assert not together(pair(with_event(walk(1)), with_event(walk(2))))
 
 
 def test_little_or_old_knowledge_is_not_enough() -> None:
     """A few hours, hours with gaps, a device that has stopped, an unknown one."""
     one, two = walk(1, 0.9), walk(2, 0.9)
-    assert not alike(company(one, two, hours=ENOUGH - 1))
-    assert alike(company(one, two, hours=ENOUGH + 1))
-    assert not alike(company(one, two, skip=frozenset(range(0, HOURS, 2))))
-    assert not alike(company(one, two), before=LAST - (HOURS - ENOUGH) * HOUR)
-    assert not alike(company(one))
-    long_ago = company(one, two)
-    long_ago.note("d1", int(LAST // HOUR) + HOURS, [("m", 3.0)])
-    assert not alike(long_ago, before=LAST + 2 * HOURS * HOUR)
+    assert not together(pair(one, two, hours=ENOUGH - 1))
+    assert together(pair(one, two, hours=ENOUGH + 1))
+    assert not together(pair(one, two, skip=frozenset(range(0, HOURS, 2))))
+    assert not together(pair(one, two), before=LAST - (HOURS - ENOUGH) * HOUR)
+    kept, gone = pair(one, two)
+    gone.note(int(LAST // HOUR) + HOURS, 3.0)
+    assert not together((kept, gone), before=LAST + 2 * HOURS * HOUR)
 
 
 def test_the_hours_of_the_anomaly_do_not_count() -> None:
     """Whatever they do, the answer is that of the hours before."""
     one, two = walk(1), walk(2)
-    found = company(one, two)
-    before = alike(found, LAST - 3 * HOUR)
+    both = pair(one, two)
+    before = together(both, LAST - 3 * HOUR)
     for hour in range(1, 60):
-        for device in ("d0", "d1"):
-            found.note(device, int(LAST // HOUR) + hour, [("m", 50.0 * math.sin(hour))])
-    assert alike(found, LAST + 60 * HOUR)
+        for series in both:
+            series.note(int(LAST // HOUR) + hour, 50.0 * math.sin(hour))
+    assert together(both, LAST + 60 * HOUR)
     assert before is False
-
-
-def test_a_series_can_be_forgotten() -> None:
-    """By itself or with its device."""
-    one, two = walk(1, 0.9), walk(2, 0.9)
-    for gone in ({"device": "d1"}, {"device": "d1", "metric": "m"}):
-        found = company(one, two)
-        found.forget(**gone)
-        assert not alike(found)
-        assert len(list(found.dump())) == 1
+    assert load([0, 1.0, 1.0, "AAAA"]) is None  # of another version
 
 
 def test_a_detector_keeps_it_over_a_restart() -> None:
