@@ -441,12 +441,17 @@ def _remember(known: dict[str, T], key: str, value: T) -> None:
 
 
 def _same_anomaly(one: Finding, other: Finding) -> bool:
-    """Return whether two findings of a device are about one metric that went the same way, or silences."""
+    """Return whether two findings of a device are about one metric that went the same way, or silences.
+
+    The way of a drift is not sure: its values may be anywhere in a range whose mean moves.
+    """
     if one.grounds is None or other.grounds is None:
         return False
-    if one.grounds.move is None or other.grounds.move is None:
+    then, now = one.grounds.move, other.grounds.move
+    if then is None or now is None:
         return one.kind is other.kind is Kind.SILENCE
-    return one.grounds.move[:2] == other.grounds.move[:2]
+    drift = one.kind is other.kind is Kind.DRIFT
+    return then.metric == now.metric and (drift or then.way is now.way)
 
 
 def _is_farther(last: Finding, now: Finding) -> bool:
@@ -455,9 +460,7 @@ def _is_farther(last: Finding, now: Finding) -> bool:
     if move is None:
         return False
     seen = [one for one in last.seen if one.metric == move.metric]
-    if move.way is Way.UP:
-        return all(move.value > one.high for one in seen)
-    return move.way is Way.DOWN and all(move.value < one.low for one in seen)
+    return not any(one.low <= move.value <= one.high for one in seen)
 
 
 def _worse(one: Severity, other: Severity) -> Severity:

@@ -365,7 +365,7 @@ def test_what_comes_back_within_the_hour_is_the_same_incident(again: Again) -> N
     spikes = (Kind.SPIKE, Kind.LEVEL_SHIFT)
     assert again(3600.0, kinds=spikes)
     assert not again(3601.0, kinds=spikes)
-    assert not again(60.0, moves=(up(), up(way=Way.DOWN)))
+    assert not again(60.0, kinds=spikes, moves=(up(), up(way=Way.DOWN)))
     assert not again(60.0, moves=(up(), up(metric="fan")))
     assert not again(60.0, moves=(up(), None))
     assert again(60.0, kinds=(Kind.SILENCE, Kind.SILENCE), moves=(None, None))
@@ -379,8 +379,7 @@ def test_a_drift_that_goes_on_within_the_day_is_the_same_incident(again: Again) 
     back = up()._replace(value=27.0)
     assert not again(7200.0, moves=(up(), back))
     assert not again(7200.0, kinds=(Kind.DRIFT, Kind.LEVEL_SHIFT))
-    down = up(way=Way.DOWN)
-    assert again(7200.0, moves=(down, down._replace(value=20.0)))
+    assert again(7200.0, moves=(up(), up(way=Way.DOWN)._replace(value=20.0)))  # of a pump that rests
 
 
 def test_an_incident_knows_when_the_model_was_asked() -> None:
