@@ -281,11 +281,14 @@ class Incidents:
                 return Cause.LINK, [self._group_of(member)]
         if grounds.move is not None and (alike := self._alike(finding, grounds.move, around.alike)):
             return Cause.TOGETHER, alike
+        if finding.kind is Kind.OUT_OF_RANGE:  # each limit is news of its own
+            return Cause.DEVICE, []
         wanted = max(MIN_TOGETHER, min(-(-around.siblings // SHARE), ENOUGH_TOGETHER))
         found: list[str] = []
         for apart, other in self._neighbours(key, at, max(CLOSE_S, around.interval_s)):
-            theirs = self._group_of(other).members[other].grounds
-            if theirs is not None and apart <= max(CLOSE_S, min(around.interval_s, theirs.interval_s)):
+            them = self._group_of(other).members[other]
+            interval_s = 0.0 if them.grounds is None else them.grounds.interval_s
+            if not them.limit and apart <= max(CLOSE_S, min(around.interval_s, interval_s)):
                 found.append(other)
             if len(found) + 1 >= ENOUGH_TOGETHER:
                 break

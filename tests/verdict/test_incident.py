@@ -300,6 +300,14 @@ def test_a_third_of_a_source_that_moves_at_once_is_one_incident() -> None:
     assert warm(site, "late", T0 + 3000, mates=(), siblings=6) != first
 
 
+def test_broken_limits_are_joined_only_where_values_are_known_to_move_together() -> None:
+    """Each limit is news of its own; of racks it is known that they share their air."""
+    site = Site()
+    limits = {"kind": Kind.OUT_OF_RANGE, "siblings": 4}
+    assert len({warm(site, name, T0, mates=(), **limits) for name in "abcd"}) == 4
+    assert len({warm(site, rack, T0, mates=RACKS, source="racks", **limits) for rack in RACKS}) == 1
+
+
 def test_move_of_a_window() -> None:
     """The way of the worst reading, and the time of the first one of its metric."""
 
