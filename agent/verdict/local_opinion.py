@@ -6,6 +6,7 @@ from operator import itemgetter
 
 from agent.domain.metric_names import MetricClass, look_up, name_for_people
 from agent.domain.records import (
+    CALM,
     Kind,
     Learning,
     LocalOpinion,
@@ -34,8 +35,9 @@ def pick_candidates(readings: Sequence[Scored]) -> tuple[WindowReading, ...]:
 
     The highest suspicious scores come first, then the newest reading of each metric.
     """
-    by_score = sorted(range(len(readings)), key=lambda index: -readings[index][1].value)
-    chosen = dict.fromkeys(i for i in by_score[:MAX_CANDIDATES] if readings[i][1].value >= SUSPECT_SCORE)
+    suspects = [index for index, (_, score) in enumerate(readings) if score.value >= SUSPECT_SCORE]
+    suspects.sort(key=lambda index: -readings[index][1].value)
+    chosen = dict.fromkeys(suspects[:MAX_CANDIDATES])
     for index in _newest_per_metric(readings):
         if len(chosen) >= MAX_CANDIDATES:
             break
@@ -59,16 +61,12 @@ def _cited(index: int, reading: Reading, score: Score) -> WindowReading:
 
 def opine(readings: Sequence[Scored]) -> LocalOpinion:
     """Return the local detector's opinion of a window from its readings' scores."""
-    ranked = sorted(
-        ((i, score.limit, score.value) for i, (_, score) in enumerate(readings) if score.value >= 1.0),
-        key=itemgetter(1, 2),
-        reverse=True,
-    )
-    unjudged = find_unjudged(readings)
+    marked = [(reading, score) for reading, score in readings if score is not CALM]
+    unjudged = find_unjudged(marked)
     learning = least_learnt(unjudged)
-    foreign = _in_other_units(readings)
-    if not ranked:
-        top = max((score.value for _, score in readings), default=0.0)
+    foreign = _in_other_units(marked)
+    top = max((score.value for _, score in marked), default=0.0)
+    if top < 1.0:
         return LocalOpinion(
             Status.NORMAL,
             _bounded(top),
@@ -79,14 +77,18 @@ def opine(readings: Sequence[Scored]) -> LocalOpinion:
             learning,
             bool(foreign),
         )
+    ranked = sorted(
+        ((i, score.limit, score.value) for i, (_, score) in enumerate(readings) if score.value >= 1.0),
+        key=itemgetter(1, 2),
+        reverse=True,
+    )
     evidence = tuple(_cited(index, *readings[index]) for index, _, _ in ranked[:MAX_EVIDENCE])
     lead = evidence[0]
-    score = max(value for _, _, value in ranked)
-    critical = lead.score.limit or score >= CRITICAL_SCORE
+    critical = lead.score.limit or top >= CRITICAL_SCORE
     severity = Severity.CRITICAL if critical else Severity.WARNING
     return LocalOpinion(
         Status.ANOMALY,
-        _bounded(score),
+        _bounded(top),
         lead.score.kind,
         severity,
         evidence,
