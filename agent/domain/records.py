@@ -136,7 +136,16 @@ class CommandRow:
     reply: Reply | None = None  # of this process only
 
 
-Row = MessageRow | TimerRow | CommandRow
+@record(frozen=True, slots=True)
+class SettingsRow:
+    """A journaled change of the settings that readings are judged by, at its place in the sequence."""
+
+    seq: int
+    clock: float
+    body: str  # as ``agent.pipeline.judging`` writes it
+
+
+Row = MessageRow | TimerRow | CommandRow | SettingsRow
 
 # ------------------------------------------------------------------------------------ detection
 
@@ -424,3 +433,5 @@ class Recovered:
     commands: tuple[CommandRow, ...] = ()  # decided ones that are kept, oldest first
     incidents: tuple[Incident, ...] = ()  # open ones, oldest first
     told: dict[str, bytes] = field(default_factory=dict)  # open finding -> last verdict that is an anomaly
+    settings: str | None = None  # that readings were judged by at the snapshot; None: not known
+    last_settings: str | None = None  # and at the last row

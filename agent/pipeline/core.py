@@ -15,12 +15,14 @@ from agent.domain.records import (
     Reading,
     Row,
     Score,
+    SettingsRow,
     Silence,
     TimerKind,
     TimerRow,
     Trigger,
     Window,
 )
+from agent.pipeline.judging import Judging
 from agent.pipeline.seal import Sealer
 from agent.pipeline.window import Draft, Windows, WindowSettings
 
@@ -57,15 +59,22 @@ class Core:
         self._timer: TimerRow | None = None  # the last row, if it is one of time
 
     def take(self, row: Row) -> None:
-        """Take the next row: a message, except a seed, a decision of time or link, or one of a person."""
+        """Take the next row: a message, except a seed, a decision of time, link or person, or settings."""
         if isinstance(row, CommandRow):
             obey(self.detector, row)
+        elif isinstance(row, SettingsRow):
+            self.judge_by(Judging.read(row.body))
         elif isinstance(row, TimerRow):
             self._timer = row
             windows = self.windows.tick(row.clock) if row.kind is TimerKind.TICK else ()
             self.cut.extend(chain(windows, pass_timer(self.detector, row)))
         else:
             self._take_message(row)
+
+    def judge_by(self, judging: Judging) -> None:
+        """Judge later readings, and seal later windows, by these settings."""
+        self.detector.reconfigure(judging.limits, judging.tuning)
+        self.windows.reconfigure(judging.window)
 
     def _take_message(self, row: MessageRow) -> None:
         judge, clock = self._judge, row.clock
@@ -140,12 +149,12 @@ def obey(detector: Detector, row: CommandRow) -> None:
 
 
 def teach(detector: Detector, row: Row) -> None:
-    """Give a row to the detector alone, as the core does."""
+    """Give a row to the detector alone, as the core does, except for a change of settings."""
     if isinstance(row, CommandRow):
         obey(detector, row)
     elif isinstance(row, TimerRow):
         pass_timer(detector, row)
-    elif not row.seed:
+    elif isinstance(row, MessageRow) and not row.seed:
         for reading in row.readings:
             detector.judge(reading, row.clock)
         _hear(detector, row)

@@ -83,6 +83,8 @@ class Windows:
     def reconfigure(self, settings: WindowSettings) -> None:
         """Take new limits for windows that seal later."""
         self._settings = settings
+        for device in self._alarmed:
+            self._alarmed[device] = (self._open[device].alarm_clock or 0.0) + settings.settle_s
 
     def add(
         self, device: str, seq: int, clock: float, scored: list[Scored], traceparent: str | None
