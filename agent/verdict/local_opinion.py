@@ -1,7 +1,7 @@
 """The local opinion of a window: its summary, and the readings worth citing."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from operator import itemgetter
 
 from agent.domain.metric_names import MetricClass, look_up, name_for_people
@@ -37,21 +37,13 @@ def pick_candidates(readings: Sequence[Scored]) -> tuple[WindowReading, ...]:
     """
     suspects = [index for index, (_, score) in enumerate(readings) if score.value >= SUSPECT_SCORE]
     suspects.sort(key=lambda index: -readings[index][1].value)
+    newest = {reading.metric: index for index, (reading, _) in enumerate(readings)}
     chosen = dict.fromkeys(suspects[:MAX_CANDIDATES])
-    for index in _newest_per_metric(readings):
+    for index in sorted(newest.values(), reverse=True):
         if len(chosen) >= MAX_CANDIDATES:
             break
-        chosen.setdefault(index)
-    return tuple(_cited(index, *readings[index]) for index in sorted(chosen))
-
-
-def _newest_per_metric(readings: Sequence[Scored]) -> Iterator[int]:
-    seen: set[str] = set()
-    for index in range(len(readings) - 1, -1, -1):
-        metric = readings[index][0].metric
-        if metric not in seen:
-            seen.add(metric)
-            yield index
+        chosen[index] = None
+    return tuple([_cited(index, *readings[index]) for index in sorted(chosen)])
 
 
 def _cited(index: int, reading: Reading, score: Score) -> WindowReading:
@@ -65,7 +57,7 @@ def opine(readings: Sequence[Scored]) -> LocalOpinion:
     unjudged = find_unjudged(marked)
     learning = least_learnt(unjudged)
     foreign = _in_other_units(marked)
-    top = max((score.value for _, score in marked), default=0.0)
+    top = max([score.value for _, score in marked], default=0.0)
     if top < 1.0:
         return LocalOpinion(
             Status.NORMAL,
@@ -149,11 +141,18 @@ def _tell_calm(
             f"{learning_words(learning.progress)}: {name}{more} be judged yet, only configured limits alarm."
         )
     parts += foreign
-    if not parts and all(score.ignored for _, score in readings):
+    if parts:
+        return " ".join(parts)[:MAX_SUMMARY]
+    first, score = readings[0]
+    if score.ignored and all(score.ignored for _, score in readings):
         return "Not judged: the configuration ignores these metrics (tuning), only limits are checked."
-    if not parts and all(look_up(one.metric).kind is not MetricClass.READING for one, _ in readings):
+    if _is_diagnostic(first) and all(_is_diagnostic(reading) for reading, _ in readings):
         return "Diagnostic values only, which are not judged."
-    return " ".join(parts)[:MAX_SUMMARY] or "Readings are within their usual range."
+    return "Readings are within their usual range."
+
+
+def _is_diagnostic(reading: Reading) -> bool:
+    return look_up(reading.metric).kind is not MetricClass.READING
 
 
 def opine_silence(silence: Silence) -> LocalOpinion:
