@@ -143,16 +143,11 @@ def _tell_calm(
     parts += foreign
     if parts:
         return " ".join(parts)[:MAX_SUMMARY]
-    first, score = readings[0]
-    if score.ignored and all(score.ignored for _, score in readings):
+    if all(score.ignored for _, score in readings):
         return "Not judged: the configuration ignores these metrics (tuning), only limits are checked."
-    if _is_diagnostic(first) and all(_is_diagnostic(reading) for reading, _ in readings):
+    if all(look_up(reading.metric).kind is not MetricClass.READING for reading, _ in readings):
         return "Diagnostic values only, which are not judged."
     return "Readings are within their usual range."
-
-
-def _is_diagnostic(reading: Reading) -> bool:
-    return look_up(reading.metric).kind is not MetricClass.READING
 
 
 def opine_silence(silence: Silence) -> LocalOpinion:
