@@ -183,7 +183,7 @@ def test_tables_of_other_programs(
 def test_a_table_in_no_order_is_sorted_in_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: int
 ) -> None:
-    """Whatever the number of runs, also none left over: by time, equal times as they stand in the file."""
+    """Whatever the number of runs, also none left over: by time, equal times in the order of the file."""
     monkeypatch.setattr(table_module, "MAX_RUN", run)
     numbers = [(7 * number) % 2048 for number in range(2048)]
     path = tmp_path / "t.csv"
