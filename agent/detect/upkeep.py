@@ -127,8 +127,9 @@ def round_off(state: State, y: float, z: float, settings: DetectSettings) -> Non
     else:
         _forget(state, y, z, settings)
     if not state[RUN]:
-        recent = state[RECENT : RECENT + RECENTS]
-        state[EVER_LO], state[EVER_HI] = min(state[EVER_LO], *recent), max(state[EVER_HI], *recent)
+        recent = state[RECENT : RECENT + RECENTS].tolist()
+        low, high = min(recent), max(recent)  # not of both, starred: that takes twice as long
+        state[EVER_LO], state[EVER_HI] = min(state[EVER_LO], low), max(state[EVER_HI], high)
     since = total - state[MEANT]
     if FEW <= since < FEW + EVERY:
         records.restart(state, MEAN, state[M])
@@ -151,13 +152,8 @@ def _forget(state: State, y: float, z: float, settings: DetectSettings) -> None:
     if state[BUSY]:
         return
     rate = min(EVERY / settings.half_life_readings, by_time) * log(2.0)
-    records.shrink(state, VALUE, y, rate)
-    records.shrink(state, MEAN, state[M], rate)
-    records.shrink(state, NOISE, state[V], rate)
-    records.shrink(state, NEAR, 0.0, rate)
-    if state[PROFILED]:
-        records.shrink(state, RESIDUAL, z, rate)
-        records.shrink(state, SLOW, state[S], rate)
+    z, slow = (z, state[S]) if state[PROFILED] else (nan, nan)
+    records.shrink(state, (y, 0.0, z, state[M], state[V], slow), rate)
 
 
 def _watch_drift(state: State, settings: DetectSettings) -> None:
