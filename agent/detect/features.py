@@ -158,14 +158,15 @@ def roughness(state: State) -> float:
     if not moves or span <= 0.0 or state[METER]:
         return 0.0
     rest = 1.0 - moves / (state[TOTAL] - state[BORN])
-    return rest * min(1.0, sqrt(state[TRAVEL] / moves) / span)
+    jump = sqrt(state[TRAVEL] / moves) / span
+    return rest * jump if jump < 1.0 else rest
 
 
 def skewness(state: State, settings: DetectSettings) -> float:
     """Return how much farther youth makes the lines of a series with one long tail: 1 for an even one."""
     above = state[ABOVE]
-    thin = min(above, 1.0 - above)
-    return 1.0 + (settings.max_skew - 1.0) * max(0.0, 1.0 - thin / EVEN)
+    thin = min(1.0 - above, above)
+    return 1.0 + (settings.max_skew - 1.0) * (1.0 - thin / EVEN) if thin < EVEN else 1.0
 
 
 def crowd(state: State, settings: DetectSettings, tail: float) -> float:
@@ -175,11 +176,12 @@ def crowd(state: State, settings: DetectSettings, tail: float) -> float:
     of their number keeps the sum as small as that of one series. A long tail needs more, and so do the
     first days, of whose events each series shows others.
     """
-    more = log2(max(1.0, state[MATES]))
-    if not more:
+    mates = state[MATES]
+    if mates <= 1.0:
         return 1.0
-    days = max(1.0, (state[AT] - state[BORN_AT]) / DAY_S)
-    return 1.0 + settings.crowd * more * (1.0 + settings.crowd_tail * tail + settings.crowd_days / days)
+    days = (state[AT] - state[BORN_AT]) / DAY_S
+    first_days = settings.crowd_days / days if days > 1.0 else settings.crowd_days
+    return 1.0 + settings.crowd * log2(mates) * (1.0 + settings.crowd_tail * tail + first_days)
 
 
 def judged(state: State) -> bool:

@@ -53,6 +53,8 @@ from agent.domain.records import CALM, Score
 EVERY = 16  # readings
 INTRODUCED = 2 * EVERY  # readings after which the first ones can be outvoted
 FEW = 48  # readings after which the short mean has a range
+YOUNG = 1024  # readings since the means began, in which the lines come closer from turn to turn
+REDRAWN = 4 * EVERY  # readings, later on
 FIRST_RECORD = 0.1  # of the range of the first readings: what noise would set next
 
 
@@ -135,7 +137,8 @@ def round_off(state: State, y: float, z: float, settings: DetectSettings) -> Non
         records.restart(state, MEAN, state[M])
     elif features.SLOW_BEGINS <= since < features.SLOW_BEGINS + EVERY:
         records.restart(state, SLOW, state[S])
-    features.draw(state, settings)
+    if since < YOUNG or not total % REDRAWN or state[LINE + VALUE] == inf:
+        features.draw(state, settings)
     if state[PROFILED] and state[LINE + NEAR] == inf and state[FOLDS] > features.SETTLED:
         records.retire(state, NEAR)
     if state[ADOPTED_AT]:
