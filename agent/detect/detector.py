@@ -68,7 +68,6 @@ class Detector:
         self._limits, self._tuning = tuple(limits), tuple(tuning)
         self._strictness = {factor: self._settings.at(factor) for factor in SENSITIVITY.values()}
         self._series: dict[str, dict[str, Series]] = {}  # by device, by metric
-        self._judged: dict[str, int] = {}  # by device: how many of its series are judged
         self._zone = zone
         self._watch = Watch(self._settings, None if zone is None else partial(offset_of, zone))
         self._allowed = Allowed()
@@ -130,7 +129,6 @@ class Detector:
                 was = series.was
                 self.unit_changes.append(UnitChange(device, reading.metric, was, series.unit))
         state = series.state
-        state[MATES] = self._judged[device]
         learning, kinds = not state[WARM], state[KINDS]
         score = observe(state, value, reading.at, self._strictness[series.sensitivity])
         if series.alarm and nature.is_on(state, value):
@@ -166,15 +164,22 @@ class Detector:
         series = Series(metric, reading.unit, choose(self._limits, device, metric), tuning)
         self._series.setdefault(device, {})[metric] = series
         self.stats.series += 1
-        self._judged[device] = self._judged.get(device, 0) + series.judged
+        self._count_mates(device)
         if self._tuning:
             self._expect(device)
         return series
 
     def _regard(self, device: str) -> None:
         """Count the series of a device that are judged, and let what is configured hold for its silence."""
-        self._judged[device] = sum(series.judged for series in self._series[device].values())
+        self._count_mates(device)
         self._expect(device)
+
+    def _count_mates(self, device: str) -> None:
+        """Let each series of a device know how many of them are judged."""
+        metrics = self._series[device].values()
+        count = sum(series.judged for series in metrics)
+        for series in metrics:
+            series.state[MATES] = count
 
     def _expect(self, device: str) -> None:
         """Let what is configured for the series of a device hold for its silence."""
@@ -194,13 +199,16 @@ class Detector:
             for device in greedy or self._series
             for metric, series in self._series[device].items()
         )
-        for _, _, device, metric in nsmallest(share if greedy else min(EVICTED_AT_ONCE, share), every):
-            self._judged[device] -= self._series[device].pop(metric).judged
-            if not self._series[device]:
-                del self._series[device], self._judged[device]
-                self._watch.rhythms.pop(device, None)
+        evicted = nsmallest(share if greedy else min(EVICTED_AT_ONCE, share), every)
+        for _, _, device, metric in evicted:
+            del self._series[device][metric]
             self.stats.series -= 1
             self.stats.evicted += 1
+        for device in {device for _, _, device, _ in evicted}:
+            self._count_mates(device)
+            if not self._series[device]:
+                del self._series[device]
+                self._watch.rhythms.pop(device, None)
 
     def reconfigure(self, limits: Sequence[Limit], tuning: Sequence[Tuning] = ()) -> None:
         """Take other limits and other tuning from now on."""
@@ -316,7 +324,6 @@ class Detector:
     def forget(self, device: str) -> None:
         """Drop all that is known of a device."""
         self.stats.series -= len(self._series.pop(device, {}))
-        self._judged.pop(device, None)
         self._watch.rhythms.pop(device, None)
         self._allowed.forget(device)
 
@@ -499,7 +506,6 @@ class Detector:
             series.was, series.pending, series.said, series.word = was, pending, said, word
             series.odd = pending is not None or said is not None
         self.stats.series = len(rows)
-        self._judged = {}
         for device in self._series:
             self._regard(device)
 
