@@ -22,9 +22,11 @@ MAGIC = b"EDS1"
 HEAD = struct.Struct("<4sI")
 RHYTHM = (
     "clock", "at", "anchor", "gaps", "usual_s", "longest_s", "silent", "patience_s", "known_s",
-    "second_s", "streak", "announced_s",
+    "second_s", "streak", "announced_s", "short", "top",
 )  # fmt: skip
 OLD_RHYTHM = 9  # of these before a rhythm knew pauses
+REGULAR_RHYTHM = 12  # of these before it knew devices that send on events ...
+REGULAR_LENGTHS = (13, 16)  # ... and of such a saved one, without and with pauses
 OLD_LONGEST = 4.0  # times the usual gap: what is kept of its longest gap, which may have been a night
 PART = 20  # names or rhythms in one piece of the head
 
@@ -93,17 +95,18 @@ def _json(value: object) -> str:
 
 def _dump_rhythm(r: Rhythm) -> list[object]:
     values = [getattr(r, name) for name in RHYTHM]
-    pauses = (
-        [] if r.pauses is None else [r.pauses.days.tolist(), r.pauses.weeks.tolist(), r.pauses.interval_s]
-    )
+    if r.pauses is None:
+        return [*values, r.expect.interval_s]
+    p = r.pauses
+    pauses = [p.days.tolist(), p.weeks.tolist(), p.interval_s, p.tail_s, p.tail_at, p.ended]
     return [*values, r.expect.interval_s, *pauses]
 
 
 def _load_rhythm(values: list[Any]) -> Rhythm:
-    known = len(RHYTHM)
+    known = REGULAR_RHYTHM if len(values) in REGULAR_LENGTHS else len(RHYTHM)
     if len(values) > known:
         interval_s, *pauses = values[known:]
-        rhythm = Rhythm(**dict(zip(RHYTHM, values[:known], strict=True)), expect=Expect(interval_s))
+        rhythm = Rhythm(**dict(zip(RHYTHM, values[:known], strict=False)), expect=Expect(interval_s))
         if pauses:
             rhythm.pauses = Pauses(*pauses)
         return rhythm
