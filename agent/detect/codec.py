@@ -62,7 +62,7 @@ def encode(
     begin |= {"down_since": heard.down_since, "down": list(heard.down), "allowed": allowed or {}}
     head = [_json(begin)[:-1] + ',"rhythms":{']
     rhythms = heard.rhythms.items()
-    for part in _parts(f"{_json(device)}:{_json(_dump_rhythm(one))}" for device, one in rhythms):
+    for part in _parts(f"{_json(device)}:{_json(dump_rhythm(one))}" for device, one in rhythms):
         head.append(part)
         yield b""
     head.append('},"units":[')
@@ -93,7 +93,8 @@ def _json(value: object) -> str:
     return json.dumps(value, separators=(",", ":"))
 
 
-def _dump_rhythm(r: Rhythm) -> list[object]:
+def dump_rhythm(r: Rhythm) -> list[object]:
+    """Return a rhythm in values that JSON can hold, a patience that is not known as infinity."""
     values = [getattr(r, name) for name in RHYTHM]
     if r.pauses is None:
         return [*values, r.expect.interval_s]
@@ -102,7 +103,12 @@ def _dump_rhythm(r: Rhythm) -> list[object]:
     return [*values, r.expect.interval_s, *pauses]
 
 
-def _load_rhythm(values: list[Any]) -> Rhythm:
+def load_rhythm(values: list[Any]) -> Rhythm:
+    """Return the rhythm that :func:`dump_rhythm` gave, of this version or an older one.
+
+    Raises:
+        TypeError, ValueError: it is something else.
+    """
     known = REGULAR_RHYTHM if len(values) in REGULAR_LENGTHS else len(RHYTHM)
     if len(values) > known:
         interval_s, *pauses = values[known:]
@@ -145,7 +151,7 @@ def _decode(blob: bytes) -> Parts:
         head["up_since"],
         head.get("down_since"),
         [Pause(begin, end) for begin, end in head.get("down", ())],
-        {device: _load_rhythm(values) for device, values in head["rhythms"].items()},
+        {device: load_rhythm(values) for device, values in head["rhythms"].items()},
     )
     rows: list[Row] = []
     for place, (device, metric, unit, seen) in enumerate(names):
