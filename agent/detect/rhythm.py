@@ -9,6 +9,7 @@ from math import inf
 from agent.detect.expect import LEARNT, Expect
 from agent.detect.pauses import DAY, Offset, Pause, Pauses
 from agent.detect.settings import DetectSettings
+from agent.domain.records import Progress
 
 BURST_S = 30.0  # a shorter time may have been one burst, which predicts nothing
 BURST = 0.2  # gaps shorter than this part of the longest are inside a burst
@@ -64,6 +65,14 @@ class Rhythm:
     def on_events(self) -> bool:
         """Whether it sends when something happens, rather than at an interval."""
         return self.short >= SHORTS and self.top < TOPS
+
+    def progress(self, settings: DetectSettings) -> Progress | None:
+        """Return how far the rhythm is from being known, None when silence is judged."""
+        if self.patience_s < inf:
+            return None
+        if self.gaps < settings.silence_gaps:
+            return Progress(self.gaps, settings.silence_gaps, of="gaps")
+        return Progress(int(self.known_s), int(BURST_S), of="seconds")
 
     def beat(self, at: float, clock: float, watch: "Watch") -> None:
         """Take a reading's event time and clock.

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 import pytest
 
 from agent.detect import Detector
-from agent.domain.records import Reading
+from agent.domain.records import Progress, Reading
 
 DAY, HOUR = 86_400.0, 3600.0
 BEGIN = 1_788_739_200.0  # a Monday, 0 h UTC
@@ -182,6 +182,31 @@ def test_batches_are_learnt_at_the_second_one() -> None:
     assert all(at < BEGIN + DAY for at in told)
     (at,) = site.live([], until=death + 3 * DAY)
     assert at - death < DAY
+
+
+def test_the_progress_of_a_rhythm_is_shown() -> None:
+    """Twenty gaps, then half a minute; then none, and the sort of the device is known."""
+    site, at = Site(), BEGIN
+    seen = []
+    assert site.detector.silence_progress(DEVICE) is None
+    for _ in range(40):
+        at += 1.0
+        site.detector.update(Reading(DEVICE, "value", at, 1.0), at)
+        seen.append(site.detector.silence_progress(DEVICE))
+    assert [seen[place] for place in (0, 2, 20, 29, 30)] == [
+        Progress(0, 20, of="gaps"),
+        Progress(2, 20, of="gaps"),
+        Progress(20, 30, of="seconds"),
+        Progress(29, 30, of="seconds"),
+        None,
+    ]
+    site = Site()
+    site.live(motion(1), until=BEGIN + 5 * DAY)
+    view = site.detector.rhythm(DEVICE, BEGIN + 5 * DAY)
+    assert view is not None
+    assert (view.on_events, view.progress) == (True, None)
+    death = site.detector.tick(BEGIN + 20 * DAY)
+    assert [one.on_events for one in death] == [True]
 
 
 def test_a_clock_that_is_set_teaches_nothing() -> None:
