@@ -150,7 +150,7 @@ def _tell_calm(
     if silence is None:
         return text
     unknown = f" Its silence is not judged yet ({silence.seen} of {silence.needed} {silence.of})."
-    return text[: MAX_SUMMARY - len(unknown)] + unknown
+    return text + unknown if len(text) + len(unknown) <= MAX_SUMMARY else text
 
 
 def _tell_values(
