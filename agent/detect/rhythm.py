@@ -24,13 +24,14 @@ FEW_FACTOR = 1.5  # the longest gap counts for more while few are known, or of s
 SECOND = 1.5  # times the second longest gap: what the longest one counts at most
 STEADY_GAPS = 5  # so many gaps alike: a far longer one is a pause, though few are known
 NEW_RHYTHM = -3  # a streak of so many pauses is the rhythm
-SHORT = 0.4  # times the usual gap: a regular device has no shorter ones, but in bursts
+SHORT = 0.33  # times the usual gap: a regular device has no shorter ones, but in bursts
 SHORTS = 0.06  # part of the time in short gaps, from which on a device sends on events ...
 TOP = 0.9  # ... unless as the longest, give or take a tenth, are
 TOPS = 0.2  # ... gaps for so much of the time: then the device has bursts, or a heartbeat
+EVENT_S = 60.0  # and so do networks: a shorter usual gap is not one between events
 SHARE_GAPS = 200  # usual ones, over which those parts are taken
 RECKON = 7  # with each eighth gap, once many are known
-YOUNG_S = 3 * DAY  # so long have silence and what is known of a device that sends on events to be together
+YOUNG_S = 2 * DAY  # so long have silence and what is known of a device that sends on events to be together
 AT_LEAST = 1.5  # times the announced interval
 UNSEEN = 0.1  # of a pause may have passed without a connection
 MAX_DOWN = 16
@@ -64,7 +65,7 @@ class Rhythm:
     @property
     def on_events(self) -> bool:
         """Whether it sends when something happens, rather than at an interval."""
-        return self.short >= SHORTS and self.top < TOPS
+        return self.short >= SHORTS and self.top < TOPS and self.usual_s > EVENT_S
 
     def progress(self, settings: DetectSettings) -> Progress | None:
         """Return how far the rhythm is from being known, None when silence is judged."""
@@ -114,8 +115,6 @@ class Rhythm:
                     self.gaps = 0
                 gap = limit
             self.longest_s, self.second_s = gap, longest
-            if self.gaps < settings.silence_gaps:
-                usual = 0.0  # learnt again with this gap
         else:
             forget = FORGET
             if self.short >= SHORTS and gap < FORGET * FORGET_S and self.on_events:
@@ -125,20 +124,21 @@ class Rhythm:
             second += (gap - second) * forget
             self.second_s = second if second > gap else gap
         known = self.known_s = self.known_s + gap
-        if not usual:
-            self.usual_s = usual = gap
+        if self.gaps < settings.silence_gaps:
+            self.usual_s = usual = usual + (gap - usual) * gap / known
         elif gap > usual:
             pace = usual + PACE * (gap if gap < MAX_PACES * usual else MAX_PACES * usual)
             self.usual_s = gap if gap < pace else pace
         elif gap < usual:
             pace = usual - PACE * gap
             self.usual_s = gap if gap > pace else pace
-        over = SHARE_GAPS * usual
-        part = gap / (over if over < known else known)
-        if part > 1.0:
-            part = 1.0
-        self.short += ((gap < SHORT * usual) - self.short) * part
-        self.top += ((TOP * longest <= gap <= longest / TOP) - self.top) * part
+        if self.gaps >= STEADY_GAPS:
+            over = SHARE_GAPS * usual
+            part = gap / (over if over < known else known)
+            if part > 1.0:
+                part = 1.0
+            self.short += ((gap < SHORT * usual) - self.short) * part
+            self.top += ((TOP * longest <= gap <= longest / TOP) - self.top) * part
         if gap >= BURST * longest:
             self.gaps += 1
         self.streak = self.streak + 1 if self.streak >= 0 else 0

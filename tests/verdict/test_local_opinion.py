@@ -35,7 +35,7 @@ def test_a_rhythm_that_is_not_known_is_named() -> None:
 
 
 def test_a_long_summary_has_no_room_for_the_rhythm() -> None:
-    """What is said of the values goes first, and no sentence is cut for the other."""
+    """The values go first, and no sentence is cut for the other."""
     unlearnt = Score(0.0, progress=Progress(1, 150), unit_was="v" * 16, unchecked="u" * 16)
     readings = [(reading(metric="m" * 60), unlearnt)]
     assert opine(readings, Progress(2, 20, of="gaps")).summary == opine(readings).summary
