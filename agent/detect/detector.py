@@ -22,7 +22,18 @@ from agent.detect.state import KINDS, MATES, PREV, TOTAL, WARM
 from agent.detect.tracked import NO_UNIT, Odd, Series
 from agent.detect.tuning import Tuning, TuningUse, choose_tuning, expect_of, find_tuning_use
 from agent.detect.view import FIRST_CHANGE, SECOND_KIND, count_readings, view_series
-from agent.domain.records import CALM, IGNORED, Kind, Reading, RhythmView, Score, Seen, SeriesView, Silence
+from agent.domain.records import (
+    CALM,
+    IGNORED,
+    Kind,
+    Progress,
+    Reading,
+    RhythmView,
+    Score,
+    Seen,
+    SeriesView,
+    Silence,
+)
 
 ALARM = Score(2.0, Kind.LEVEL_SHIFT, (0.0, 0.0))  # of a contact such as that of a leak
 EVICTED_AT_ONCE = 100
@@ -283,6 +294,11 @@ class Detector:
         rhythm = self._watch.rhythms.get(device)
         return rhythm is not None and rhythm.silent
 
+    def silence_progress(self, device: str) -> Progress | None:
+        """Return how far a device is from being judged by its silence, None when it is, or never will be."""
+        rhythm = self._watch.rhythms.get(device)
+        return None if rhythm is None or rhythm.expect.muted else rhythm.progress(self._settings)
+
     def learns(self, device: str) -> bool:
         """Return whether a series of the device cannot be judged yet."""
         return any(series.learning for series in list(self._series.get(device, {}).values()))
@@ -303,6 +319,7 @@ class Detector:
             silent_s=clock - rhythm.clock,
             score=1.0,
             usually="" if rest is None else rest.words(self._zone),
+            on_events=rhythm.on_events and not rhythm.expect.interval_s,
         )
 
     # ------------------------------------------------------------------------------------ people
@@ -419,8 +436,8 @@ class Detector:
         learnt = known.patience_s < inf or expect.muted
         until = None if pauses is None else pauses.until(max(clock, known.clock), self._watch.offset)
         return RhythmView(
-            gaps=min(known.gaps, self._settings.silence_gaps),
-            needed=self._settings.silence_gaps,
+            progress=None if expect.muted else known.progress(self._settings),
+            on_events=known.on_events,
             interval_s=(expect.interval_s or known.usual_s or known.announced_s) if learnt else None,
             patience_s=known.patience_s if learnt else None,
             rests=[] if pauses is None else [one.words(self._zone) for one in pauses.usual()],
