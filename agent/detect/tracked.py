@@ -12,6 +12,7 @@ from agent.detect.limits import Bounds, Limit
 from agent.detect.nature import trait_of
 from agent.detect.settings import SENSITIVITY
 from agent.detect.state import (
+    MATES,
     METER,
     PREV,
     QUANTUM,

@@ -60,7 +60,7 @@ def test_short_way_learns_what_the_long_way_learns(name: str, monkeypatch: pytes
 
 
 def test_a_restart_changes_nothing_when_a_series_joins_late() -> None:
-    """A detector from a dump draws the same lines as one that went on, also with a new series of the device."""
+    """A detector from a dump goes on bit for bit, also where a series joined the device late."""
     on, values = Detector(), signals.white(random.Random(3), STEP_S)
     stream = [Reading("d", "w", signals.START + place * STEP_S, next(values), None) for place in range(2000)]
     late = [Reading("d", name, reading.at, reading.value, None) for reading in stream for name in "xyz"]
