@@ -17,9 +17,6 @@ from tests.support.waiting import wait_for
 
 LIMIT_S = 10.0
 
-#: They take half a minute in which these tests run.
-pytestmark = pytest.mark.usefixtures("hung")
-
 
 class Site:
     """One agent with a model, a fake systemd and a topic of its own."""
