@@ -15,6 +15,8 @@ from tests.support.model_endpoint import ModelEndpoint
 from tests.support.notify import NotifySocket
 from tests.support.waiting import wait_for
 
+pytestmark = pytest.mark.process
+
 LIMIT_S = 10.0
 
 

@@ -23,9 +23,8 @@ from simulator.score import Opening, match
 from simulator.truth import Truth
 from simulator.view_frame import BARS, frame, spark
 from simulator.view_state import Board
-from tests.support.broker import free_port
+from tests.simulator.demo_process import ROOT, write_config
 
-ROOT = Path(__file__).parents[2]
 NOW = 1_790_000_000.0
 hostile = st.text(st.characters(codec="utf-8"), max_size=60)
 
@@ -148,9 +147,6 @@ class Terminal:
     """The demo in a pseudo-terminal of 120 x 40 cells."""
 
     def __init__(self, folder: Path, **environment: str) -> None:
-        config = folder / "demo.yaml"
-        text = (ROOT / "configs" / "demo.yaml").read_text()
-        config.write_text(text.replace("127.0.0.1:8000", f"127.0.0.1:{free_port()}"))
         self._ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
         kept = {
@@ -159,7 +155,7 @@ class Terminal:
             if not name.startswith(("OPENAI_", "EDGE_", "NO_", "COLUMNS", "LINES"))
         }
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "simulator", "demo", "--config", str(config), "--for", "18"],
+            [sys.executable, "-m", "simulator", "demo", "--config", str(write_config(folder)), "--for", "18"],
             cwd=ROOT,
             env={**kept, "TMPDIR": str(folder), "TERM": "xterm-256color", "LANG": "C.UTF-8", **environment},
             stdin=theirs,
