@@ -101,9 +101,7 @@ def test_frozen_link_is_noticed(broker: Broker) -> None:
     with Proxy(broker.port) as proxy, running(port=proxy.port, client_id="frozen", keepalive_s=1) as harness:
         until(lambda: harness.link.state.connected)
         proxy.freeze()
-        before = time.monotonic()
-        until(lambda: not harness.link.state.connected)
-        assert time.monotonic() - before < 2 * harness.settings.keepalive_s + 5
+        until(lambda: not harness.link.state.connected, "given up", 2 * harness.settings.keepalive_s + 5)
         assert "fallen silent" in (harness.link.state.last_error or "")
         proxy.thaw()
         until(lambda: harness.link.state.connected)

@@ -52,6 +52,16 @@ def check_summary(out: str) -> None:
     assert re.search(r"status page +http://127\.0\.0\.1:\d+/", out)
 
 
+@pytest.mark.slow
+def test_a_demo_that_is_too_short_asks_for_more_time(tmp_path: Path) -> None:
+    """Its time ends it, before a verdict on a live window is possible."""
+    with Demo(tmp_path, write_config(tmp_path), "--for", "3") as demo:
+        assert demo.end() == 70, demo.text
+    assert "--- after" in demo.text
+    assert demo.text.rstrip().endswith("run it longer (FOR=30)")
+    assert left_behind(tmp_path) == []
+
+
 def test_agent_that_cannot_start_is_one_line(tmp_path: Path) -> None:
     """A configuration that the agent refuses ends the demo with the agent's own words and exit code."""
     config = write_config(tmp_path)

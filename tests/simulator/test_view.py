@@ -4,12 +4,11 @@ import fcntl
 import os
 import pty
 import re
-import select
+import signal
 import struct
 import subprocess
 import sys
 import termios
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -155,7 +154,16 @@ class Terminal:
             if not name.startswith(("OPENAI_", "EDGE_", "NO_", "COLUMNS", "LINES"))
         }
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "simulator", "demo", "--config", str(write_config(folder)), "--for", "18"],
+            [
+                sys.executable,
+                "-m",
+                "simulator",
+                "demo",
+                "--config",
+                str(write_config(folder)),
+                "--for",
+                "300",
+            ],
             cwd=ROOT,
             env={**kept, "TMPDIR": str(folder), "TERM": "xterm-256color", "LANG": "C.UTF-8", **environment},
             stdin=theirs,
@@ -167,18 +175,17 @@ class Terminal:
         self._said = b""
 
     def read(self) -> tuple[int, str]:
-        """Return its exit code and all that it wrote."""
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            if not select.select([self._ours], [], [], 1.0)[0]:
-                continue
+        """Interrupt it once the model has answered; return its exit code and all that it wrote."""
+        interrupted = False
+        while True:
             try:
                 data = os.read(self._ours, 65536)
             except OSError:  # the other end is closed
                 break
-            if not data:
-                break
             self._said += data
+            if not interrupted and b"ai, reviewed" in self._said:
+                interrupted = True
+                self._process.send_signal(signal.SIGINT)
         os.close(self._ours)
         return self._process.wait(60), self._said.decode(errors="replace")
 
