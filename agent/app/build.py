@@ -167,8 +167,9 @@ def build(
     wiring.on_refusals = refuse
     wiring.on_acks, wiring.on_generation, wiring.on_room = link.ack, link.generation_stored, link.room
     notice_sinks = _make_notice_sinks(config, journal, logs)
+    configured = settings.of_pipeline(config, endpoint=ai.caller is not None)
     pipeline = Pipeline(
-        settings=settings.of_pipeline(config, endpoint=ai.caller is not None),
+        settings=configured,
         journal=journal,
         detector=detector,
         caller=ai.caller,
@@ -194,6 +195,8 @@ def build(
         sinks=[sink.name for sink in notice_sinks],
         quoted=config.web.quarantine_text,
     )
+    quiet = SourceQuiet(find_zone(config.agent.timezone))
+    quiet.restore(journal.stats.earlier, [source.label for source in config.sources])
     problems = Problems(
         config=config,
         link=link,
@@ -209,7 +212,7 @@ def build(
         limits=settings.of_limits(config),
         weaknesses=weaknesses(config),
         start=start,
-        quiet=SourceQuiet(find_zone(config.agent.timezone)),
+        quiet=quiet,
     )
     reporter = Reporter(
         config=config,
@@ -290,6 +293,7 @@ def build(
             loop=loop,
             journal=journal,
             pipeline=pipeline,
+            judging=configured.judging,
             link=link,
             ai=ai,
             web=web,

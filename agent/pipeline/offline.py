@@ -59,7 +59,7 @@ class OfflinePath:
         incident: Callable[[Window, Finding | None], Incident | None] = lambda _window, _finding: None,
     ) -> None:
         self._incident = incident
-        self._reviewer = Reviewer(replace(review, endpoint=True))
+        self._reviewer = Reviewer(replace(review, endpoint=True), margin=1.0)  # decides as it seals
         self._concluded = concluded
         self.findings = Findings()
         self.core = Core(
