@@ -12,6 +12,7 @@ from typing import Any
 HOURS = 96  # that are kept
 ENOUGH = 36  # hours that two series must both know
 ALIKE = 0.5  # correlation from which two series move together
+SAME_DAY = 0.8  # correlation of two days
 UNIT = 24.0  # of a mean change: the most that is kept is five times the mean
 MOST = 127
 PACE = 0.1  # of the mean change, at each further one
@@ -74,5 +75,18 @@ def alike(one: Hourly, two: Hourly, *, before: float) -> bool:
     return both > 0 and both * both >= ALIKE * ALIKE * _square(ones) * _square(twos)
 
 
-def _square(values: Iterable[int]) -> int:
+def share_day(one: Sequence[float], two: Sequence[float]) -> bool:
+    """Return whether the usual values of two series, by hour of the day, rise and fall together."""
+    ones, twos = _centred(one), _centred(two)
+    both: float = sum(map(mul, ones, twos))
+    return both > 0.0 and both * both >= SAME_DAY * SAME_DAY * _square(ones) * _square(twos)
+
+
+def _centred(values: Sequence[float]) -> list[float]:
+    mean = sum(values) / len(values)
+    most = max(abs(value - mean) for value in values) or 1.0
+    return [(value - mean) / most for value in values]  # no square of it overflows
+
+
+def _square(values: Iterable[float]) -> float:
     return sum(value * value for value in values)

@@ -18,7 +18,7 @@ from agent.detect.pauses import offset_of
 from agent.detect.rhythm import Rhythm, Watch
 from agent.detect.series import observe
 from agent.detect.settings import SENSITIVITY, DetectSettings
-from agent.detect.state import KINDS, MATES, PREV, TOTAL, WARM
+from agent.detect.state import KINDS, MATES, PREV, PROFILE, PROFILED, RECENT, TOTAL, WARM
 from agent.detect.tracked import NO_UNIT, Odd, Series
 from agent.detect.tuning import Tuning, TuningUse, choose_tuning, expect_of, find_tuning_use
 from agent.detect.view import FIRST_CHANGE, SECOND_KIND, count_readings, view_series
@@ -312,6 +312,12 @@ class Detector:
         both = [self._series.get(name, {}).get(metric) for name in (device, other)]
         one, two = (None if series is None else series.hourly for series in both)
         return one is not None and two is not None and company.alike(one, two, before=before)
+
+    def share_day(self, metric: str, device: str, other: str) -> bool:
+        """Return whether a metric of two devices rises and falls at the same hours of the day."""
+        both = [self._series.get(name, {}).get(metric) for name in (device, other)]
+        days = [one.state[PROFILE:RECENT] for one in both if one is not None and one.state[PROFILED]]
+        return len(days) == len(both) and company.share_day(*days)
 
     def silence_progress(self, device: str) -> Progress | None:
         """Return how far a device is from being judged by its silence, None when it is, or never will be."""

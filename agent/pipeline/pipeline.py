@@ -306,6 +306,7 @@ class Pipeline:
             siblings=self._journal.places.count(place.source),
             move=move_of(window.local),
             alike=self.detector.alike,
+            share_day=self.detector.share_day,
         )
 
     def _take_message(self, row: MessageRow) -> None:

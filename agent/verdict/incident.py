@@ -3,16 +3,17 @@
 A finding opens an incident of its own unless it shares the cause of an open one. Sure enough are: an
 availability topic that calls several devices offline; silences of at least three devices and a third of a
 source whose last readings are close together; values of one metric that left their range the same way, of
-devices that moved together in the days before, or of three devices and a third of a source at the same
-time. Without a common source or link nothing is merged. An anomaly that comes back on its device within the
-hour, and a drift that goes on within the day, open their incident again.
+devices that moved together in the days before, of three devices that share the hours of their day, or of
+three devices and a third of a source at the same time. Without a common source or link nothing is merged. An
+anomaly that comes back on its device within the hour, and a drift that goes on within the day, open their
+incident again.
 """
 
 from bisect import bisect_left, insort
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
-from itertools import count
+from itertools import count, islice
 from typing import Any, NamedTuple, TypeVar
 
 from agent.domain.metric_names import look_up
@@ -64,7 +65,8 @@ Key = tuple[str, ...]  # what findings must have in common to be compared
 class Surroundings:
     """The place, state and interval of the device of a finding that opens, and what moved.
 
-    ``alike`` returns whether a metric of two devices moved together before an event time.
+    ``alike`` returns whether a metric of two devices moved together before an event time, ``share_day``
+    whether it rises and falls at the same hours of the day.
     """
 
     place: Place | None = None
@@ -73,6 +75,7 @@ class Surroundings:
     siblings: int = 1  # devices of its source, itself included
     move: Move | None = None
     alike: Alike = lambda _metric, _device, _other, _before: False
+    share_day: Callable[[str, str, str], bool] = lambda _metric, _device, _other: False
 
     def spread_s(self, finding: Finding) -> float:
         """Return for how long others may be found with the cause of a finding that opens.
@@ -283,8 +286,10 @@ class Incidents:
             return Cause.TOGETHER, alike
         if finding.kind is Kind.OUT_OF_RANGE:  # each limit is news of its own
             return Cause.DEVICE, []
+        if grounds.move is not None and (found := self._of_a_day(finding, grounds.move, around)):
+            return Cause.TOGETHER, self._oldest_first(found)
         wanted = max(MIN_TOGETHER, min(-(-around.siblings // SHARE), ENOUGH_TOGETHER))
-        found: list[str] = []
+        found = []
         for apart, other in self._neighbours(key, at, max(CLOSE_S, around.interval_s)):
             them = self._group_of(other).members[other]
             interval_s = 0.0 if them.grounds is None else them.grounds.interval_s
@@ -314,6 +319,17 @@ class Incidents:
             if compared >= MAX_ALIKE:
                 break
         return self._oldest_first(found)
+
+    def _of_a_day(self, finding: Finding, move: Move, around: Surroundings) -> list[str]:
+        """Return the findings of devices that share the hours of their day, if there are enough of them."""
+        near = (one for _, one in self._neighbours(_key_of(finding)[0], move.at, MOVING_S))
+        others = [self._group_of(one).members[one] for one in islice(near, MAX_ALIKE)]
+        found = [
+            one.id
+            for one in others
+            if not one.limit and around.share_day(move.metric, finding.device, one.device)
+        ]
+        return found if len(found) + 1 >= MIN_TOGETHER else []
 
     def _neighbours(self, key: Key, at: float, reach_s: float) -> Iterator[tuple[float, str]]:
         """Yield findings of a list around a time with their distance, the nearest first, a bounded number."""

@@ -176,6 +176,7 @@ class Site(LocalAgent):
             siblings=Counter(self._places.values())[source],
             move=move_of(window.local),
             alike=self.detector.alike,
+            share_day=self.detector.share_day,
         )
 
     def _join(self, finding: Finding, around: Surroundings) -> tuple[Finding, list[Change]]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from agent.detect import Detector
-from agent.detect.company import ENOUGH, HOURS, Hourly, alike, load
+from agent.detect.company import ENOUGH, HOURS, Hourly, alike, load, share_day
 from agent.domain.records import Reading
 from tests.detect.signals import START
 
@@ -109,6 +109,18 @@ def test_a_detector_keeps_it_over_a_restart() -> None:
         assert one.alike("temperature", "room-0", "room-1", now)
         assert not one.alike("temperature", "room-0", "room-2", now)
         assert not one.alike("humidity", "room-0", "room-1", now)
+        assert one.share_day("temperature", "room-0", "room-2")
+        assert not one.share_day("humidity", "room-0", "room-1")
     assert again.dump() == detector.dump()
     again.forget("room-1")
     assert not again.alike("temperature", "room-0", "room-1", now)
+
+
+def test_days_are_compared_by_their_shape() -> None:
+    """At any scale; a flat one, an opposite one and noise are not alike, and nothing overflows."""
+    rng = random.Random(1)
+    day = [math.sin(hour / 24 * 2 * math.pi) + 0.1 * rng.gauss(0, 1) for hour in range(24)]
+    assert share_day(day, [1e150 * value for value in day])
+    assert share_day(day, [20.0 + value + 0.3 * rng.gauss(0, 1) for value in day])
+    for other in ([21.0] * 24, [-value for value in day], [rng.gauss(0, 1) for _ in day]):
+        assert not share_day(day, other)

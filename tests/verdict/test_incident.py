@@ -63,13 +63,14 @@ class Site:
         severity: Severity = Severity.WARNING,
         move: Move | None = None,
         mates: Collection[str] = (),
+        days: Collection[str] = (),
         score: float = 1.0,
     ) -> str:
         """Open a finding and return its incident; ``last`` is the clock of the last reading."""
         number = next(self._numbers)
         since = last if kind is Kind.SILENCE else None
         finding = Finding(f"{number:016x}", device, kind, severity, T0 + 100 + number, T0, silent_since=since)
-        finding = replace(finding, score=score)
+        finding = replace(finding, score=score, limit=kind is Kind.OUT_OF_RANGE)
         place = None if source is None else Place(source, link)
         around = Surroundings(
             place,
@@ -78,6 +79,7 @@ class Site:
             siblings,
             move,
             lambda _metric, _one, other, _at: other in mates,
+            lambda _metric, _one, other: other in days,
         )
         finding, moved, changes = self.incidents.open(finding, around)
         self.findings.update((one.id, one) for one in (*moved, finding))
@@ -298,6 +300,20 @@ def test_a_third_of_a_source_that_moves_at_once_is_one_incident() -> None:
     assert warm(site, "c", T0, mates=(), siblings=6) == first
     assert len(list(site.incidents)) == 1
     assert warm(site, "late", T0 + 3000, mates=(), siblings=6) != first
+
+
+def test_three_devices_that_share_their_day_are_one_incident() -> None:
+    """Two may both have a fault; limits count for themselves, and so does another way or time."""
+    site = Site()
+    days = {"mates": (), "days": RACKS}
+    first = warm(site, "rack-0", T0, **days)
+    assert warm(site, "rack-1", T0 + 1800, **days) != first
+    assert warm(site, "rack-2", T0 + 60, **days, kind=Kind.OUT_OF_RANGE) != first
+    assert warm(site, "rack-4", T0 + 60, **days, move=up(T0 + 60, way=Way.DOWN)) != first
+    assert warm(site, "attic", T0 + 60, mates=(), days=()) != first
+    assert warm(site, "rack-3", T0 + 3600, **days) == first
+    (incident,) = (one for one in site.incidents if one.id == first)
+    assert (incident.cause, incident.devices) == (Cause.TOGETHER, 3)
 
 
 def test_broken_limits_are_joined_only_where_values_are_known_to_move_together() -> None:
