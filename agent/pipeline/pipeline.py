@@ -27,7 +27,6 @@ from agent.detect import Detector, Limit, Tuning
 from agent.domain.records import (
     CommandRow,
     MessageRow,
-    Purpose,
     Reason,
     Recovered,
     Row,
@@ -113,7 +112,6 @@ class Pipeline:
         trace: Trace,
         events: Subscribers,
         suppressed: Callable[[Reason], None],
-        asked: Callable[[Purpose], None],
         audits_allowed: Callable[[], bool],
         clock: Callable[[], float],
         wall: Callable[[], float],
@@ -170,7 +168,6 @@ class Pipeline:
             batches=BatchWrites(journal, writes),
             conclude=self.conclusions.conclude,
             suppressed=suppressed,
-            asked=asked,
             audits_allowed=audits_allowed,
             spawn=spawn,
         )

@@ -6,7 +6,7 @@ waits for it: if it belongs to the incident that the call opens, it needs none o
 """
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Sequence
 from dataclasses import InitVar, dataclass, field, replace
 from hashlib import blake2b
@@ -98,8 +98,7 @@ class ReviewQueue:
 
     ``batches`` commits which windows are asked together, and each attempt when its request is about to be
     sent; ``conclude`` takes window and outcome; ``finding`` gives a device's open one, ``shared`` the
-    incident that a window belongs to and the key of its kindred. ``asked`` counts the batches. All on the
-    analyst's loop.
+    incident that a window belongs to and the key of its kindred. All on the analyst's loop.
     """
 
     review: InitVar[ReviewSettings]
@@ -110,9 +109,10 @@ class ReviewQueue:
     batches: Batches
     conclude: Callable[[Window, Outcome], None]
     suppressed: Callable[[Reason], None]
-    asked: Callable[[Purpose], None]
     audits_allowed: Callable[[], bool]
     spawn: Spawn
+    #: Batches of this process, by the first of their purposes.
+    asked: Counter[Purpose] = field(default_factory=Counter)
     #: Those that wait for a slot included.
     calls: dict[asyncio.Task[list[Outcome]], _Flight] = field(default_factory=dict)
     _lanes: dict[str, deque[_Case]] = field(default_factory=dict)
@@ -320,7 +320,7 @@ class ReviewQueue:
             if case.kindred is not None:
                 self._held.setdefault(case.kindred, [])
         purposes = {case.purpose for case in cases}
-        self.asked(next((one for one in Purpose if one in purposes), Purpose.OPENING))
+        self.asked[next((one for one in Purpose if one in purposes), Purpose.OPENING)] += 1
         self.spawn(self._ask(sorted(cases, key=lambda case: places[case.kindred or case.window.id])))
 
     async def _ask(self, cases: list[_Case]) -> None:

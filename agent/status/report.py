@@ -12,7 +12,7 @@ from agent import __version__
 from agent.config import Config
 from agent.detect import Detector
 from agent.domain.metric_names import MetricClass, look_up
-from agent.domain.records import Finding, Reading, RhythmView, SeriesView, Severity
+from agent.domain.records import Finding, Purpose, Reading, RhythmView, SeriesView, Severity
 from agent.journal import JournalStats
 from agent.journal.unread import Missing
 from agent.mqtt import Link
@@ -169,6 +169,7 @@ class Reporter:
             "readings": journal.readings,
             "windows": sum(self.pipeline.stats.windows.values()),
             "verdicts": {"ai": verdicts["ai"], "cache": verdicts["cache"], "local": verdicts["local"]},
+            "questions": {str(one): self.pipeline.review_queue.asked[one] for one in Purpose},
             "findings_open": len(findings),
             "critical_open": sum(
                 one.severity is Severity.CRITICAL and not one.quiet(clock) for one in findings

@@ -91,6 +91,7 @@ class Counters(TypedDict):
     readings: int
     windows: int
     verdicts: VerdictCounts
+    questions: dict[str, int]  # batches of windows for the model, by purpose
     findings_open: int
     critical_open: int  # of these, critical ones that nobody has acknowledged or snoozed
     devices: int

@@ -45,7 +45,6 @@ class Rig:
         self.counted: list[list[str]] = []
         self.taken_back: list[list[str]] = []
         self.suppressed: list[Reason] = []
-        self.asked: list[Purpose] = []
         self.shared: dict[str, Shared] = {}  # by device
         self.gate: asyncio.Event = asyncio.Event()
         self.gate.set()
@@ -60,7 +59,6 @@ class Rig:
             batches=self,
             conclude=self.conclude,
             suppressed=self.suppressed.append,
-            asked=self.asked.append,
             audits_allowed=lambda: True,
             spawn=self.spawn,
         )
@@ -413,7 +411,7 @@ def test_anomalies_of_one_cause_are_asked_in_one_call_next_to_each_other() -> No
         await rig.settle()
         (batch,) = rig.batches
         assert [one.device for one in batch.windows] == ["rack-1", "rack-2", "rack-3", "pump"]
-        assert rig.asked == [Purpose.OPENING]
+        assert rig.queue.asked == {Purpose.OPENING: 1}
         assert len(rig.concluded) == 4
 
     run(body)
@@ -441,7 +439,7 @@ def test_an_anomaly_waits_for_the_call_about_its_kindred_and_needs_none() -> Non
         reasons = dict(rig.concluded)
         assert (reasons[second.id], reasons[third.id]) == (Reason.OPEN_FINDING, Reason.OPEN_FINDING)
         assert OF_INCIDENT in rig.details
-        assert rig.asked == [Purpose.OPENING] * 2
+        assert rig.queue.asked == {Purpose.OPENING: 2}
 
     run(body)
 

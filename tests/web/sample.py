@@ -79,6 +79,7 @@ def sample_status() -> Status:
             "readings": 182_331,
             "windows": 3_040,
             "verdicts": {"ai": 38, "cache": 3, "local": 2_999},
+            "questions": {"opening": 2, "again": 1, "suspect": 3, "audit": 1, "every": 0},
             "findings_open": 2,
             "critical_open": 1,
             "devices": 4,
