@@ -21,7 +21,7 @@ from typing import NamedTuple, Self
 from urllib.parse import quote
 
 from agent.domain.records import CommandRow, Finding, MessageRow, Row, Window
-from agent.journal import commands, feedback, findings
+from agent.journal import commands, feedback, findings, samples
 from agent.journal.clocks import Faulty, read_faults
 from agent.journal.codec import decode_window
 from agent.journal.errors import JournalCorruptError, JournalError, is_damage
@@ -110,6 +110,8 @@ _STATES = ("waiting", "acknowledged", "undeliverable")
 _WINDOW_STATES = ("sealed", "concluded", "settled")
 _CLOCKS_SINCE = 6
 _PEOPLE_SINCE = 7
+_SAMPLES_SINCE = 8
+_MAX_SERIES = 64  # of a device, with samples
 _SINKS_SINCE = 4  # version of the tables; an older journal may be read before the agent migrates it
 _OUTBOX_BEFORE = (
     "(SELECT id, verdict, 'mqtt' AS sink, topic AS key, payload, clock, refused, given_up,"
@@ -332,25 +334,29 @@ class Reader:
 
     def last_readings(
         self, device: str, *, after: float, before: float, max_rows: int
-    ) -> tuple[float | None, dict[str, list[tuple[float, float]]]]:
-        """Return times and values of a device by metric, among the last ``max_rows`` rows of all devices.
-
-        The time before them is that of the first of these rows.
-        """
+    ) -> dict[str, list[tuple[float, float]]]:
+        """Return times and values of a device by metric, among the last ``max_rows`` rows of all devices."""
         named = dict(self._connection.execute("SELECT id, metric FROM series WHERE device = ?", (device,)))
         newest = self._connection.execute("SELECT max(seq) FROM messages").fetchone()[0] or 0
-        first = self._connection.execute(
-            "SELECT received FROM messages WHERE seq > ? ORDER BY seq LIMIT 1", (newest - max_rows,)
-        ).fetchone()
         found: dict[str, list[tuple[float, float]]] = {}
         marks = ",".join("?" * len(named))
         for series, at, value in self._connection.execute(
             f"SELECT series, at, value FROM readings WHERE seq > ? AND series IN ({marks})"  # noqa: S608 - marks only
-            " AND at BETWEEN ? AND ? ORDER BY seq",
-            (newest - max_rows, *named, after, before),
+            " AND at BETWEEN ? AND ? AND seq NOT IN (SELECT seq FROM messages WHERE seq > ? AND seed)"
+            " ORDER BY seq",
+            (newest - max_rows, *named, after, before, newest - max_rows),
         ):
             found.setdefault(named[series], []).append((at, value))
-        return None if first is None else first[0], found
+        return found
+
+    def samples_of(self, device: str, *, after: float, before: float) -> dict[str, list[samples.Sample]]:
+        """Return the samples of a device by metric: of readings that are no rows any more."""
+        if self._version < _SAMPLES_SINCE:
+            return {}
+        newest = self._connection.execute(
+            "SELECT id, metric FROM series WHERE device = ? ORDER BY id DESC LIMIT ?", (device, _MAX_SERIES)
+        )
+        return samples.read(self._connection, dict(newest), after=after, before=before)
 
     def commands(self) -> tuple[CommandRow, ...]:
         """Return the decided commands of people, oldest first."""

@@ -115,6 +115,13 @@ CREATE INDEX incidents_open ON incidents(closed, clock);
 CREATE TABLE devices(device TEXT PRIMARY KEY, source TEXT NOT NULL, link TEXT) WITHOUT ROWID
 """
 
+#: Down-sampled readings, for charts of days.
+SAMPLES = """
+CREATE TABLE samples(
+  slot INTEGER NOT NULL, series INTEGER NOT NULL, low REAL, high REAL, usual_low REAL, usual_high REAL,
+  PRIMARY KEY(slot, series)) WITHOUT ROWID
+"""
+
 STEPS: Final[Mapping[int, str]] = {
     1: FIRST,
     2: GIVEN_UP,
@@ -123,6 +130,7 @@ STEPS: Final[Mapping[int, str]] = {
     5: HEARD,
     6: TIMES,
     7: PEOPLE,
+    8: SAMPLES,
 }
 VERSION: Final = max(STEPS)
 

@@ -21,6 +21,7 @@ from agent.journal.opening import mark_suspect
 from agent.journal.places import Places
 from agent.journal.pruning import Pruner
 from agent.journal.redelivery import MessageIds, Redelivery
+from agent.journal.samples import Samples
 from agent.journal.sequence import AgentClock, RowSequence
 from agent.journal.series import BURST, Newcomers, SeriesTable
 from agent.journal.source_saves import SourceSaves
@@ -161,12 +162,14 @@ class Writer:
             self._announced,
             places,
         )
+        keep_s = settings.keep_days * 86_400
         self._pruner = Pruner(
             sequence=sequence,
             series=self._series,
             clocks=self._clocks,
+            samples=Samples(keep_s=keep_s, max_bytes=settings.max_mib * 2**20),
             now=clock.now,
-            keep_s=settings.keep_days * 86_400,
+            keep_s=keep_s,
             stats=stats,
             enabled=settings.prune,
         )
