@@ -332,6 +332,11 @@ class Reader:
         """Return the last findings of a device, open and over, newest first."""
         return [FindingRecord(*row) for row in findings.read_of(self._connection, device, limit=limit)]
 
+    def finding(self, finding_id: str) -> FindingRecord | None:
+        """Return one finding, open or over."""
+        found = findings.read_one(self._connection, finding_id)
+        return None if found is None else FindingRecord(*found)
+
     def last_readings(
         self, device: str, *, after: float, before: float, max_rows: int
     ) -> dict[str, list[tuple[float, float]]]:
@@ -350,7 +355,7 @@ class Reader:
         return found
 
     def samples_of(self, device: str, *, after: float, before: float) -> dict[str, list[samples.Sample]]:
-        """Return the samples of a device by metric: of readings that are no rows any more."""
+        """Return the samples of a device by metric, made of readings that were pruned."""
         if self._version < _SAMPLES_SINCE:
             return {}
         newest = self._connection.execute(

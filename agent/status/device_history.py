@@ -27,20 +27,20 @@ Point = tuple[float, float, float]  # time, lowest and highest value
 def read_device(state_dir: Path, query: str, now: float | None = None) -> bytes:
     """Return findings and thinned readings of a device as JSON; of an unknown one, none.
 
-    The query names the device (``id``), and the last ``hours`` or a ``finding`` of it, whose time is shown.
+    The query has a device (``id``) and ``hours`` up to now, or a ``finding`` with its device and time.
     """
     device, hours, wanted = _read(query)
     end = time.time() if now is None else now
     begin = end - hours * 3600.0
-    answer: dict[str, Any] = {"id": device, "hours": hours, "from": iso(begin), "to": iso(end)}
     series: list[dict[str, Any]] = []
     ended: list[FindingRecord] = []
     try:
         with Reader.open(state_dir) as reader:
-            ended = reader.findings_of(device, limit=MAX_FINDINGS)
-            one = next((one for one in ended if one.finding.id == wanted), None)
+            one = reader.finding(wanted) if wanted else None
             if one is not None:
+                device = one.finding.device
                 begin, end = _span(one, end)
+            ended = reader.findings_of(device, limit=MAX_FINDINGS)
             sampled = reader.samples_of(device, after=begin - USUAL_S, before=end)
             readings = reader.last_readings(device, after=begin, before=end, max_rows=MAX_ROWS)
             cited = [] if one is None else [seen.metric for seen in one.finding.seen]
@@ -49,7 +49,9 @@ def read_device(state_dir: Path, query: str, now: float | None = None) -> bytes:
             series = _series(ranges, sampled, cited, begin, end)
     except JournalError:
         ended = []
-    answer |= {
+    answer = {
+        "id": device,
+        "hours": hours,
         "from": iso(begin),
         "to": iso(end),
         "series": series,

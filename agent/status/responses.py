@@ -9,8 +9,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from agent.status.problems import Problems
-from agent.status.report import EVERYTHING, Search, encode_status, read_search
+from agent.status.report import encode_status
 from agent.status.schema import Status
+from agent.status.search import EVERYTHING, Search, read_search
 from agent.web import Response, page
 
 STUCK_S = 20.0  # a loop without a turn for this long: not healthy

@@ -4,6 +4,9 @@ from typing import Literal, TypedDict
 
 MAX_DEVICES = 50
 MAX_VERDICTS = 20
+MAX_OF_INCIDENT = 6  # findings that are shown of one
+MAX_NAMED = 12  # devices of an incident
+MAX_ACTED = 50  # open findings of an incident that one press acknowledges
 MAX_QUARANTINE = 10
 MAX_SOURCES = 50
 MAX_RECENT_VALUES = 30
@@ -92,6 +95,7 @@ class Counters(TypedDict):
     windows: int
     verdicts: VerdictCounts
     findings_open: int
+    incidents_open: int
     critical_open: int  # of these, critical ones that nobody has acknowledged or snoozed
     devices: int
     series: int
@@ -108,13 +112,13 @@ class LearningView(TypedDict):
 
     seen: int
     needed: int
+    until: str | None  # at its pace so far
 
 
 class VerdictLearning(LearningView):
     """The least learnt series of a verdict's window."""
 
     metric: str
-    until: str | None
 
 
 class MetricLabel(TypedDict):
@@ -178,6 +182,20 @@ class FindingView(TypedDict):
     metric: MetricView | None  # the first series that it cites, as it is now
     model: ModelView | None  # null: it has not answered
     can: list[str]  # commands that would not be refused: ack, snooze, normal_here
+
+
+class IncidentView(TypedDict):
+    """An open incident of which findings are shown."""
+
+    id: str
+    severity: str
+    cause: str
+    since: str
+    summary: str
+    devices: list[str]  # at most 12 of device_count, ranked
+    device_count: int  # ever
+    findings_open: int
+    unseen: list[str]  # at most 50 ids of its findings that nobody has acknowledged or snoozed
 
 
 class UnreadValue(TypedDict):
@@ -272,6 +290,7 @@ class Status(TypedDict):
     sources: list[SourceView]  # at most 50, in the order of the configuration
     devices: list[DeviceView]  # at most 50
     devices_found: int  # that match the query; without one, all of them
-    findings: list[FindingView]  # at most 50 of counters.findings_open, the worst first, then the newest
+    incidents: list[IncidentView]  # at most 50 of counters.incidents_open, the worst first
+    findings: list[FindingView]  # at most 50 of counters.findings_open and 6 of an incident, in its order
     recent_verdicts: list[VerdictView]  # at most 20, newest first
     quarantine: list[QuarantineView]  # at most 10, newest first

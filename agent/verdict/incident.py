@@ -187,6 +187,11 @@ class Incidents:
         del self._open[incident.id], self._members[incident.id]
         return [Change(IncidentEvent.CLOSED, replace(incident, closed=True), ())]
 
+    def current(self, incident_id: str) -> Change | None:
+        """Return an open incident with its findings."""
+        incident = self._open.get(incident_id)
+        return None if incident is None else self._change(IncidentEvent.UPDATED, incident)
+
     def _change(self, event: IncidentEvent, incident: Incident) -> Change:
         return Change(event, incident, tuple(self._members[incident.id].values()))
 

@@ -5,9 +5,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from agent.status.report import Search
 from agent.status.responses import Freshness
 from agent.status.schema import Status
+from agent.status.search import Search
 from tests.web.sample import sample_status
 
 
