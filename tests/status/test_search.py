@@ -35,7 +35,7 @@ def shown(search: Search) -> list[tuple[str, list[str]]]:
 
 
 def test_the_worst_comes_first_with_the_findings_of_its_incident() -> None:
-    """Then what is known already, then the newest; a finding without an incident stands alone."""
+    """Then what is known already, then the newest; a finding without an incident has a card of its own."""
     assert shown(EVERYTHING) == [
         ("i4", ["worst", "mild"]),
         ("i3", ["known"]),

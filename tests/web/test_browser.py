@@ -437,7 +437,7 @@ def test_a_device_shows_days_with_usual_ranges_and_findings(
     assert places(device.locator("svg rect.hit")) == [[200, 100], [60, 60]]
     assert places(device.locator("svg rect.usual"))[:2] == [[0, 25], [25, 25]]
     expect(device).to_contain_text("69 to 98.7 degC")
-    expect(device).to_contain_text("usual at last 68.1 to 75.9 degC")
+    expect(device).to_contain_text("usual at its end 68.1 to 75.9 degC")
     expect(device).to_contain_text("normal here")
     device.get_by_role("button", name="7 days").focus()
     page.keyboard.press("Enter")
@@ -535,7 +535,7 @@ def test_an_incident_is_one_card_with_its_findings(
 def test_all_of_an_incident_stops_at_the_first_lost_answer(
     browser: Browser, served: Served, complaints: list[str]
 ) -> None:
-    """What was done is reported, and pressed again the same commands are sent."""
+    """The number of accepted commands is shown with the last refusal."""
     of_one_cause(served)
     served.agent._outcome = REFUSED
     page = open_page(browser, served, complaints, viewport=DESKTOP)
