@@ -58,7 +58,8 @@ class JournalSettings:
         Key("at 95 % of it the agent stops acknowledging and the broker holds the rest", ge=16, le=1_048_576),
     ] = 512
     keep_days: Annotated[
-        float, Key("how long reviewed windows and quarantined messages are kept", gt=0, le=3650)
+        float,
+        Key("how long reviewed windows, quarantined messages and samples for charts are kept", gt=0, le=3650),
     ] = 7.0
     prune: Annotated[bool, Key("`false` keeps every row; for test rigs")] = True
     new_devices_per_min: Mapping[str, int] = field(default_factory=dict)  # by source

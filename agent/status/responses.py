@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from agent.status.problems import Problems
 from agent.status.report import encode_status
-from agent.status.schema import Status
+from agent.status.schema import Journal, Status
 from agent.status.search import EVERYTHING, Search, read_search
 from agent.web import Response, page
 
@@ -135,5 +135,6 @@ class Responses:
 
 
 def _lasting(status: Status) -> Status:
-    """Return a status without the time of its making."""
-    return {**status, "now": "", "uptime_s": 0.0, "age_s": 0.0}
+    """Return a status without the numbers that change with time alone."""
+    journal: Journal = {**status["journal"], "written_bytes_per_day": None}
+    return {**status, "now": "", "uptime_s": 0.0, "age_s": 0.0, "journal": journal}

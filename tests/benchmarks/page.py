@@ -78,7 +78,7 @@ def weigh(devices: int, folder: Path) -> Weight:
     from paho.mqtt.enums import CallbackAPIVersion  # noqa: PLC0415
 
     settings = {"limits": {"*/temperature": {"high": 50}}, "review": {"window": {"max_age_s": 5}}}
-    broker = Broker(folder / "broker").start()
+    broker = Broker(folder / "broker", extra="autosave_on_changes false\nautosave_interval 3600").start()
     try:
         with AgentProcess(folder / "agent", broker_url=broker.url, settings=settings) as agent:
             wait_for(lambda: agent.get("/readyz")[0] == 200, 30, "the agent is ready")
@@ -93,22 +93,34 @@ def weigh(devices: int, folder: Path) -> Weight:
                         body = body.replace(b'"temperature": ', b'"temperature": 9')
                     client.publish(f"load/hall-{device:04}", body, qos=1)
             wait_for(
-                lambda: json.loads(agent.get("/status.json")[1])["counters"]["messages"] >= 40 * devices,
+                lambda: counter(agent, "messages") >= 40 * devices,
                 120,
                 "all is journaled",
             )
             wait_for(
-                lambda: (
-                    json.loads(agent.get("/status.json")[1])["counters"]["findings_open"] == min(60, devices)
-                ),
+                lambda: counter(agent, "findings_open") == min(60, devices),
                 120,
                 "the findings are open",
             )
             client.disconnect()
             client.loop_stop()
+            wait_for(lambda: at_rest(agent), 120, "the agent is at rest", 0.1)
             return measure_refreshes(agent)
     finally:
         broker.stop()
+
+
+def counter(agent: AgentProcess, name: str) -> int:
+    """Return a counter of the status, -1 while the agent is too busy."""
+    code, body = agent.get("/status.json")
+    return int(json.loads(body)["counters"][name]) if code == 200 else -1
+
+
+def at_rest(agent: AgentProcess) -> bool:
+    """Return whether the agent does nothing but its timers for two seconds."""
+    before = agent.cpu_s()
+    time.sleep(2.0)
+    return agent.cpu_s() - before < 0.2
 
 
 def measure_refreshes(agent: AgentProcess) -> Weight:

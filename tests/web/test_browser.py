@@ -436,7 +436,7 @@ def test_a_device_shows_days_with_usual_ranges_and_findings(
     expect(device.locator("svg polyline")).to_have_count(2)  # before and after a gap
     assert places(device.locator("svg rect.hit")) == [[200, 100], [60, 60]]
     assert places(device.locator("svg rect.usual"))[:2] == [[0, 25], [25, 25]]
-    expect(device).to_contain_text("69 to 98.7 degC")
+    expect(device).to_contain_text("values 69 to 98.7 degC")
     expect(device).to_contain_text("usual at its end 68.1 to 75.9 degC")
     expect(device).to_contain_text("normal here")
     device.get_by_role("button", name="7 days").focus()
