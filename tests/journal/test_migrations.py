@@ -19,7 +19,7 @@ from tests.journal.rig import Rig, arrival, link_up
 OLD = sorted((Path(__file__).parent / "old").glob("journal-*.sql"))
 NAME = "journal.sqlite"
 WIDTHS = {"series": 5, "timer_events": 5}  # columns that were added at the end are empty
-NEW_TABLES = ("history", "clocks", "commands", "incidents", "devices", "samples")
+NEW_TABLES = ("history", "clocks", "commands", "incidents", "devices", "settings", "samples")
 STATELESS = 10  # columns of a finding before it had a state
 ROW_OF_THREE = 11  # columns of the outbox before a row named its sink
 KEEPING = JournalSettings(commit_ms=5, ballast_bytes=0, prune=False)
