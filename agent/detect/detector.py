@@ -10,19 +10,30 @@ from itertools import islice
 from math import inf
 from operator import attrgetter, itemgetter
 
-from agent.detect import codec, nature
+from agent.detect import calm, codec, nature
 from agent.detect.allowed import Allowed
 from agent.detect.features import MANY_KINDS
 from agent.detect.limits import Bounds, Limit, LimitUse, choose, find_use
 from agent.detect.pauses import offset_of
 from agent.detect.rhythm import Rhythm, Watch
 from agent.detect.series import observe
-from agent.detect.settings import DetectSettings
+from agent.detect.settings import SENSITIVITY, DetectSettings
 from agent.detect.state import KINDS, MATES, PREV, TOTAL, WARM
 from agent.detect.tracked import NO_UNIT, Odd, Series
 from agent.detect.tuning import Tuning, TuningUse, choose_tuning, expect_of, find_tuning_use
 from agent.detect.view import FIRST_CHANGE, SECOND_KIND, count_readings, view_series
-from agent.domain.records import CALM, IGNORED, Kind, Reading, RhythmView, Score, Seen, SeriesView, Silence
+from agent.domain.records import (
+    CALM,
+    IGNORED,
+    Kind,
+    Progress,
+    Reading,
+    RhythmView,
+    Score,
+    Seen,
+    SeriesView,
+    Silence,
+)
 
 ALARM = Score(2.0, Kind.LEVEL_SHIFT, (0.0, 0.0))  # of a contact such as that of a leak
 EVICTED_AT_ONCE = 100
@@ -66,8 +77,8 @@ class Detector:
         """Make a detector that knows nothing yet; ``zone`` is the site's, for its hours."""
         self._settings = settings or DetectSettings()
         self._limits, self._tuning = tuple(limits), tuple(tuning)
+        self._strictness = {factor: self._settings.at(factor) for factor in SENSITIVITY.values()}
         self._series: dict[str, dict[str, Series]] = {}  # by device, by metric
-        self._judged: dict[str, int] = {}  # by device: how many of its series are judged
         self._zone = zone
         self._watch = Watch(self._settings, None if zone is None else partial(offset_of, zone))
         self._allowed = Allowed()
@@ -88,8 +99,8 @@ class Detector:
             reading: its value is finite.
             clock: agent time of its row, seconds.
         """
-        device, value = reading.device, reading.value
-        self._watch.hear(device, reading.at, clock)
+        device, at = reading.device, reading.at
+        self._watch.hear(device, at, clock)
         if self._allowed.waiting:
             self._allowed.speak(device, clock)
         try:
@@ -98,7 +109,21 @@ class Detector:
             series = self._meet(reading)
         self._count = series.seen = self._count + 1
         series.word = reading.word
+        frame, unit = series.frame, reading.unit
+        if (
+            frame is not None
+            and (unit is None or unit == series.unit)
+            and calm.take(series, frame, reading.value, at, self._strictness[series.sensitivity])
+        ):
+            bounds = series.bounds
+            return reading, CALM if bounds is None else bounds.judge(reading.value) or CALM
+        return self._judge_closely(reading, series)
+
+    def _judge_closely(self, reading: Reading, series: Series) -> tuple[Reading, Score]:
+        """Score a reading about which something may be remarkable."""
+        device, value = reading.device, reading.value
         limit, bounds = series.limit, series.bounds
+        series.frame = None
         said: tuple[float, str] | None = None
         was: str | None = None
         if series.odd or reading.unit != series.unit:
@@ -115,15 +140,17 @@ class Detector:
                 was = series.was
                 self.unit_changes.append(UnitChange(device, reading.metric, was, series.unit))
         state = series.state
-        state[MATES] = self._judged[device]
         learning, kinds = not state[WARM], state[KINDS]
-        score = observe(state, value, reading.at, self._settings.at(series.sensitivity))
+        score = observe(state, value, reading.at, self._strictness[series.sensitivity])
         if series.alarm and nature.is_on(state, value):
             score = ALARM
         if series.diagnostic or series.ignored:
             score, learning, kinds = IGNORED if series.ignored else CALM, False, MANY_KINDS
-        if self._allowed and (allowance := self._allowed.of(device, reading.metric, series.unit)) is not None:
+        allowance = self._allowed.of(device, reading.metric, series.unit) if self._allowed else None
+        if allowance is not None:
             score = allowance.excuse(score, value)
+        elif series.plain:
+            series.frame = calm.frame_of(state, reading.at)
         if limit is not None:
             broken = None if bounds is None else bounds.judge(value)
             score = broken or (score if bounds is not None else replace(score, unchecked=limit.unit))
@@ -148,15 +175,22 @@ class Detector:
         series = Series(metric, reading.unit, choose(self._limits, device, metric), tuning)
         self._series.setdefault(device, {})[metric] = series
         self.stats.series += 1
-        self._judged[device] = self._judged.get(device, 0) + series.judged
+        self._count_mates(device)
         if self._tuning:
             self._expect(device)
         return series
 
     def _regard(self, device: str) -> None:
         """Count the series of a device that are judged, and let what is configured hold for its silence."""
-        self._judged[device] = sum(series.judged for series in self._series[device].values())
+        self._count_mates(device)
         self._expect(device)
+
+    def _count_mates(self, device: str) -> None:
+        """Let each series of a device know how many of them are judged."""
+        metrics = self._series[device].values()
+        count = sum(series.judged for series in metrics)
+        for series in metrics:
+            series.state[MATES] = count
 
     def _expect(self, device: str) -> None:
         """Let what is configured for the series of a device hold for its silence."""
@@ -176,13 +210,16 @@ class Detector:
             for device in greedy or self._series
             for metric, series in self._series[device].items()
         )
-        for _, _, device, metric in nsmallest(share if greedy else min(EVICTED_AT_ONCE, share), every):
-            self._judged[device] -= self._series[device].pop(metric).judged
-            if not self._series[device]:
-                del self._series[device], self._judged[device]
-                self._watch.rhythms.pop(device, None)
+        evicted = nsmallest(share if greedy else min(EVICTED_AT_ONCE, share), every)
+        for _, _, device, metric in evicted:
+            del self._series[device][metric]
             self.stats.series -= 1
             self.stats.evicted += 1
+        for device in {device for _, _, device, _ in evicted}:
+            self._count_mates(device)
+            if not self._series[device]:
+                del self._series[device]
+                self._watch.rhythms.pop(device, None)
 
     def reconfigure(self, limits: Sequence[Limit], tuning: Sequence[Tuning] = ()) -> None:
         """Take other limits and other tuning from now on."""
@@ -257,6 +294,11 @@ class Detector:
         rhythm = self._watch.rhythms.get(device)
         return rhythm is not None and rhythm.silent
 
+    def silence_progress(self, device: str) -> Progress | None:
+        """Return how far a device is from being judged by its silence, None when it is, or never will be."""
+        rhythm = self._watch.rhythms.get(device)
+        return None if rhythm is None or rhythm.expect.muted else rhythm.progress(self._settings)
+
     def learns(self, device: str) -> bool:
         """Return whether a series of the device cannot be judged yet."""
         return any(series.learning for series in list(self._series.get(device, {}).values()))
@@ -277,6 +319,7 @@ class Detector:
             silent_s=clock - rhythm.clock,
             score=1.0,
             usually="" if rest is None else rest.words(self._zone),
+            on_events=rhythm.on_events and not rhythm.expect.interval_s,
         )
 
     # ------------------------------------------------------------------------------------ people
@@ -286,6 +329,7 @@ class Detector:
         series = self._series.get(device, {}).get(seen.metric)
         if series is not None:
             self._allowed.allow(device, series.unit, seen)
+            series.frame = None
 
     def allow_silence(self, device: str, begin: float, end: float | None) -> None:
         """Take a silence as usual at its hour of the day; clocks, without ``end`` it is not over."""
@@ -297,7 +341,6 @@ class Detector:
     def forget(self, device: str) -> None:
         """Drop all that is known of a device."""
         self.stats.series -= len(self._series.pop(device, {}))
-        self._judged.pop(device, None)
         self._watch.rhythms.pop(device, None)
         self._allowed.forget(device)
 
@@ -331,11 +374,12 @@ class Detector:
         limit, bounds = series.limit, series.bounds
         if limit is not None and bounds is None:  # shown as it was configured, with its unit
             bounds = Bounds(limit.low, limit.high)
-        view = view_series(series.state, device=device, metric=series.metric, unit=series.unit, bounds=bounds)
+        state = series.state
+        view = view_series(state, device=device, metric=series.metric, unit=series.unit, bounds=bounds)
         return replace(
             view,
             usual=None if series.diagnostic or series.ignored else view.usual,
-            progress=count_readings(series.state, self._settings) if series.learning else None,
+            progress=count_readings(state, self._settings) if series.learning else None,
             unchecked=limit.unit if limit is not None and series.bounds is None else None,
             said=series.said,
             unit_was=series.was if series.learning else None,
@@ -392,8 +436,8 @@ class Detector:
         learnt = known.patience_s < inf or expect.muted
         until = None if pauses is None else pauses.until(max(clock, known.clock), self._watch.offset)
         return RhythmView(
-            gaps=min(known.gaps, self._settings.silence_gaps),
-            needed=self._settings.silence_gaps,
+            progress=None if expect.muted else known.progress(self._settings),
+            on_events=known.on_events,
             interval_s=(expect.interval_s or known.usual_s or known.announced_s) if learnt else None,
             patience_s=known.patience_s if learnt else None,
             rests=[] if pauses is None else [one.words(self._zone) for one in pauses.usual()],
@@ -479,7 +523,6 @@ class Detector:
             series.was, series.pending, series.said, series.word = was, pending, said, word
             series.odd = pending is not None or said is not None
         self.stats.series = len(rows)
-        self._judged = {}
         for device in self._series:
             self._regard(device)
 
