@@ -32,7 +32,8 @@ from agent.testing.failpoint import arm
 from tests.journal.rig import Rig
 arm(Path(sys.argv[1]))
 with Rig(Path(sys.argv[1]), wall=lambda: 1_700_000_500.0) as rig:
-    rig.write(lambda store: store.prune())
+    for _ in range(500):  # one point kills a moment after it
+        rig.write(lambda store: store.prune())
 """
 
 
