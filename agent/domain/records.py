@@ -96,6 +96,7 @@ class Command:
     until: float | None = None
     for_s: float | None = None  # in place of ``until``
     note: str = ""  # one printable line
+    incident_id: str | None = None  # in place of one finding: its open findings without a broken limit
 
 
 class Seen(NamedTuple):

@@ -112,6 +112,7 @@ def _encode_command(command: Command) -> str:
         command.until,
         command.for_s,
         command.note,
+        *([] if command.incident_id is None else [command.incident_id]),
     ]
     return json.dumps(fields, separators=(",", ":"))
 

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Mapping
 
 from agent.sinks.sink import Answer, Delivered, Refused, Retry
-from agent.sinks.worker import ReceiverError
+from agent.sinks.worker import AnswerLink, ReceiverError, footer
 
 LIMIT_S = 60.0
 TAKEN, FAILED, MISSING, UNKNOWN = 0, 1, 3, 4
@@ -23,17 +23,18 @@ _NOT_INSTALLED = ReceiverError(
 class Apprise:
     """Starts one process for each notice."""
 
-    def __init__(self, title: str, *, address: Callable[[], str]) -> None:
+    def __init__(self, title: str, *, address: Callable[[], str], answer: AnswerLink) -> None:
         self.title = title
         self._address = address
+        self._answer = answer
 
     def deliver(self, payload: bytes, properties: Mapping[str, str]) -> Answer:  # noqa: ARG002 - no service takes an id
         """Send one notice."""
         notice = json.loads(payload)
         kind = "success" if notice["event"] == "cleared" else _TYPES[notice["severity"]]
-        link = f"\n{notice['link']}" if notice["link"] else ""
+        body = "\n".join((notice["text"], *footer(notice, self._answer)))
         try:
-            code = self._run({"title": notice["title"], "body": f"{notice['text']}{link}", "kind": kind})
+            code = self._run({"title": notice["title"], "body": body, "kind": kind})
         except ReceiverError as error:
             return Refused(reason=str(error), remedy=error.remedy)
         if code == TAKEN:

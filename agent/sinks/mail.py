@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from agent.sinks.http_post import words
 from agent.sinks.sink import Answer, Delivered, Refused, Retry
-from agent.sinks.worker import ReceiverError
+from agent.sinks.worker import AnswerLink, ReceiverError, footer
 
 TIMEOUT_S = 20.0
 PORTS = {"smtp": 587, "smtps": 465}
@@ -41,6 +41,7 @@ class Mail:
         local: Callable[[str], bool],
         ca_file: Path | None,
         refused: Callable[[str, int], None],
+        answer: AnswerLink,
     ) -> None:
         self.title = title
         self._address = address
@@ -52,6 +53,7 @@ class Mail:
         self._local = local
         self._ca_file = ca_file
         self._refused = refused
+        self._answer = answer
 
     def deliver(self, payload: bytes, properties: Mapping[str, str]) -> Answer:
         """Send one notice."""
@@ -155,8 +157,7 @@ class Mail:
         message["Auto-Submitted"] = "auto-generated"
         if notice["severity"] == "critical" and notice["event"] != "cleared":
             message["Importance"] = "high"
-        link = f"\n\n{notice['link']}" if notice["link"] else ""
-        message.set_content(f"{notice['text']}{link}\n")
+        message.set_content("\n\n".join((notice["text"], *footer(notice, self._answer))) + "\n")
         return message
 
 

@@ -35,6 +35,11 @@ class SinkSettings:
         Severity.WARNING
     )
     cleared: Annotated[bool, Key("`true`: the end of a finding is a notice too")] = False
+    answers: Annotated[
+        bool,
+        Key("`false`: no links to acknowledge or snooze; otherwise who gets a notice can, where `page_url` is"
+            " set and `web.actions` on"),
+    ] = True  # fmt: skip
     headers: Annotated[Mapping[str, str], Key("more headers, without secrets", max_length=200)] = field(
         default_factory=dict
     )

@@ -21,6 +21,7 @@ MAX_KNOWN = 1000  # commands whose repeats are recognised
 MAX_WORKS = 100  # of maintenance
 MAX_AHEAD_S = 366 * 86_400.0
 MAX_LENGTH_S = 31 * 86_400.0
+_BAD_SNOOZE = "a snooze ends within the next 31 days"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +117,8 @@ class People:
                 return self._forget(command)
             case Do.MAINTENANCE:
                 return self._maintain(command, clock)
+            case _ if command.incident_id is not None:
+                return self._of_incident(command, command.incident_id, clock)
             case _:
                 return self._of_finding(command, clock)
 
@@ -133,14 +136,33 @@ class People:
             case Do.ACK:
                 return self._mark(finding, FindingState.ACKNOWLEDGED, None)
             case Do.SNOOZE:
-                until = command.until if command.for_s is None else clock + command.for_s
-                if until is None or not clock < until <= clock + MAX_LENGTH_S:
-                    return _refuse(CommandReason.BAD_TIME, "a snooze ends within the next 31 days")
+                until = _snoozed_to(command, clock)
+                if until is None:
+                    return _refuse(CommandReason.BAD_TIME, _BAD_SNOOZE)
                 return self._mark(finding, FindingState.SNOOZED, until)
             case Do.NORMAL_HERE:
                 return self._close(finding)
             case _:  # feedback: it is counted, and changes nothing
                 return Decision(_done(finding))
+
+    def _of_incident(self, command: Command, incident_id: str, clock: float) -> Decision:
+        """Mark the open findings of an incident; a broken limit among them has to be named by itself."""
+        found = [one for one in self.findings.values() if one.incident == incident_id]
+        if not found:
+            return _refuse(CommandReason.UNKNOWN_FINDING, "no open finding is of this incident")
+        marked = [one for one in found if not one.limit]
+        if not marked:
+            return _refuse(CommandReason.LIMIT, "a configured limit was broken: name the finding")
+        state, until = FindingState.ACKNOWLEDGED, None
+        if command.do is Do.SNOOZE:
+            state, until = FindingState.SNOOZED, _snoozed_to(command, clock)
+            if until is None:
+                return _refuse(CommandReason.BAD_TIME, _BAD_SNOOZE)
+        detail = f"{len(marked)} of {len(found)} open findings"
+        outcome = CommandOutcome(
+            accepted=True, reason=CommandReason.DONE, detail=detail, state=state, until=until
+        )
+        return Decision(outcome, tuple(replace(one, state=state, until=until) for one in marked))
 
     def _mark(self, finding: Finding, state: FindingState, until: float | None) -> Decision:
         if finding.state.closed:
@@ -192,6 +214,12 @@ class People:
                 changed.append(replace(finding, maintenance=under_way))
         outcome = CommandOutcome(accepted=True, reason=CommandReason.DONE, device=glob, until=until)
         return Decision(outcome, tuple(changed))
+
+
+def _snoozed_to(command: Command, clock: float) -> float | None:
+    """Return the end of a snooze, None where it may not be then."""
+    until = command.until if command.for_s is None else clock + command.for_s
+    return until if until is not None and clock < until <= clock + MAX_LENGTH_S else None
 
 
 def _repeat(command: Command, first: Command, outcome: CommandOutcome) -> Decision:

@@ -1,8 +1,10 @@
 """One small HTTP server on a local port."""
 
 from agent.web.actions import Actions
+from agent.web.desk import CommandDesk
 from agent.web.http import BasicAuth, Response
 from agent.web.intake import MAX_CONNECTIONS, ReadingsIntake
+from agent.web.notice_answers import NoticeAnswers
 from agent.web.page import page
 from agent.web.server import MAX_SCRAPES, TIMEOUT_S, PostRoute, WebError, WebServer, server_tls
 
@@ -12,6 +14,8 @@ __all__ = [
     "TIMEOUT_S",
     "Actions",
     "BasicAuth",
+    "CommandDesk",
+    "NoticeAnswers",
     "PostRoute",
     "ReadingsIntake",
     "Response",

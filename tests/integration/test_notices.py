@@ -18,6 +18,7 @@ from agent.testing.failpoint import MARKER
 from agent.testing.time_scale import VARIABLE
 from tests.support.agent_process import REPO, AgentProcess
 from tests.support.broker import Broker
+from tests.support.http import status_of
 from tests.support.notice_receivers import HttpReceiver, Mailbox
 from tests.support.waiting import wait_for
 
@@ -191,6 +192,35 @@ def test_a_finding_that_a_person_knows_is_not_notified(site: Site) -> None:
         wait_for(lambda: held() == 0, LIMIT_S, "the summary is withdrawn: it had nothing else")
         assert site.agent.stop() == 0
     assert site.told() == {"e0"}
+
+
+def test_a_notice_is_answered_by_its_link(site: Site) -> None:
+    """Opening it changes nothing, a press acknowledges, once; a restart changes neither link nor answer."""
+    site.notify |= {"page_url": f"http://127.0.0.1:{site.agent.port}/"}
+
+    def press(url: str, method: str) -> int:
+        return status_of(url, method=method, body=b"" if method == "POST" else None)
+
+    with site.agent:
+        site.break_limit("f0")
+        wait_for(lambda: site.http.taken, LIMIT_S, "it is notified")
+        wait_for(lambda: site.mailbox.mails, LIMIT_S, "by mail, too")
+        link = site.http.taken[0].json["answer_url"]
+        assert link in site.mailbox.mails[0].get_content().replace("=\r\n", "")
+        assert press(link, "GET") == press(f"{link}&do=ack", "GET") == 200
+        assert site.agent.status()["findings"][0]["state"] == "open"
+        site.agent.kill()
+    with site.agent:
+        site.agent.wait_ready()
+        assert press(f"{link}&do=ack", "POST") == 200
+        assert site.agent.status()["findings"][0]["state"] == "acknowledged"
+        assert press(f"{link}&do=snooze", "POST") == 200
+        assert press(f"{link}&do=ack", "POST") == 200
+        assert site.agent.status()["findings"][0]["state"] == "snoozed", "a link acknowledges once"
+        metrics = site.agent.get("/metrics")[1]
+        assert site.agent.stop() == 0
+    assert 'edge_commands_total{outcome="accepted"} 3.0' in metrics
+    assert len({post.body for post in site.http.posts}) == 1, "a repeat after the kill has the same link"
 
 
 def test_notify_test_says_what_each_sink_answers(site: Site) -> None:

@@ -15,7 +15,8 @@ from agent.domain.records import AgentError
 from agent.sinks import Answer, Delivered, Refused, Retry
 from agent.sinks.receivers import receiver_of
 from agent.sinks.settings import SinkSettings
-from agent.sinks.worker import MAX_PAUSE_S, NoticeReceiver, NoticeSink, ReceiverError
+from agent.sinks.worker import MAX_PAUSE_S, AnswerLink, NoticeReceiver, NoticeSink, ReceiverError
+from agent.verdict.answer_link import AnswerLinks
 from agent.verdict.encode import encode
 from tests.support.notice_receivers import HttpReceiver, Mailbox
 from tests.support.waiting import wait_for
@@ -35,11 +36,12 @@ def read(path: Path, key: str) -> str:
     return path.read_text()
 
 
-def make(one: SinkSettings, refused: dict[str, int] | None = None) -> NoticeReceiver:
+def make(
+    one: SinkSettings, refused: dict[str, int] | None = None, answer: AnswerLink = lambda _notice: None
+) -> NoticeReceiver:
     """Return a receiver."""
-    return receiver_of(
-        one, read=read, local=is_loopback, refused=({} if refused is None else refused).__setitem__
-    )
+    gone = {} if refused is None else refused
+    return receiver_of(one, read=read, local=is_loopback, refused=gone.__setitem__, answer=answer)
 
 
 def deliver(one: SinkSettings, refused: dict[str, int] | None = None) -> Answer:
@@ -150,6 +152,36 @@ def test_ntfy(http: HttpReceiver, path: str, topic: str | None, posted: str, nam
         "tags": ["rotating_light"],
         "click": "https://page.example/",
     }
+
+
+def test_what_a_notice_can_be_answered_with(http: HttpReceiver, mailbox: Mailbox) -> None:
+    """Ntfy has buttons that post, the others a link; a webhook's signature covers it; repeats are equal."""
+    links = AnswerLinks(b"key")
+    link = links.link(NOTICE)
+    assert link is not None
+
+    def send(one: SinkSettings, notice: dict[str, Any]) -> None:
+        receiver = make(one, answer=links.link)
+        for _ in range(2):
+            assert receiver.deliver(encode(notice), PROPERTIES) == Delivered()
+
+    send(SinkSettings(type="ntfy", url=f"{http.url}/plant"), NOTICE)
+    send(SinkSettings(type="webhook", url=http.url), NOTICE)
+    send(mail(mailbox), NOTICE)
+    first, again, hook, repeat = http.taken
+    assert (first.body, hook.body) == (again.body, repeat.body)
+    buttons = first.json["actions"]
+    assert [one["label"] for one in buttons] == ["Acknowledge", "Snooze 24 h"]
+    assert [one["url"] for one in buttons] == [f"{link}&do=ack", f"{link}&do=snooze"]
+    assert {one["action"] for one in buttons} == {"http"}  # a POST, unless it says otherwise
+    assert hook.json == {**NOTICE, "answer_url": link}
+    text = mailbox.mails[0].get_content().replace("\r", "").replace("=\n", "")
+    assert f"Acknowledge or snooze: {link}\n" in text
+    assert "Status page: https://page.example/\n" in text
+    http.taken.clear()
+    send(SinkSettings(type="webhook", url=http.url), {**NOTICE, "event": "cleared"})
+    send(SinkSettings(type="ntfy", url=f"{http.url}/plant"), {**NOTICE, "event": "cleared"})
+    assert not any("answer_url" in one.json or "actions" in one.json for one in http.taken)
 
 
 def mail(mailbox: Mailbox, **more: Any) -> SinkSettings:

@@ -107,6 +107,24 @@ def test_a_limit_that_breaks_later_is_news(site: Site) -> None:
     assert site.open().quiet(T0)
 
 
+def test_an_incident_is_answered_at_once(site: Site) -> None:
+    """All its open findings but those with a broken limit, which are to be named; others stay as they are."""
+    for device in ("d2", "d3", "d4"):
+        site.judge(LIMIT if device == "d3" else SPIKE, device=device)
+    for device in ("d1", "d2", "d3"):
+        site.people.findings.put(replace(site.open(device), incident="1f1f"))
+    decision = site.decide(Do.ACK, incident_id="1f1f")
+    assert (decision.outcome.accepted, decision.outcome.detail) == (True, "2 of 3 open findings")
+    assert {one.device for one in decision.changed} == {"d1", "d2"}
+    assert [site.open(device).quiet(T0) for device in ("d1", "d2", "d3", "d4")] == [True, True, False, False]
+    assert site.say(Do.SNOOZE, incident_id="1f1f", for_s=HOUR).until is not None
+    assert site.open("d2").state is FindingState.SNOOZED
+    assert site.say(Do.SNOOZE, incident_id="1f1f", for_s=0.0).reason is CommandReason.BAD_TIME
+    assert site.say(Do.ACK, incident_id="2f2f").reason is CommandReason.UNKNOWN_FINDING
+    site.people.findings.put(replace(site.open("d3"), incident="3f3f"))
+    assert site.say(Do.ACK, incident_id="3f3f").reason is CommandReason.LIMIT
+
+
 def test_a_snooze_ends(site: Site) -> None:
     """At its time the finding is open again without any row."""
     assert site.say(Do.SNOOZE, device="d1", for_s=2 * HOUR).accepted
