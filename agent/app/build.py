@@ -58,7 +58,7 @@ from agent.web import (
     MAX_SCRAPES,
     TIMEOUT_S,
     Actions,
-    CommandDesk,
+    CommandIntake,
     NoticeAnswers,
     PostRoute,
     ReadingsIntake,
@@ -235,13 +235,13 @@ def build(
         start=start,
     )
     posts = _make_posts(config, journal, logs)
-    desk = CommandDesk(accept=journal.accept, topic=f"{config.base_topic}/command")
-    events.subscribe(CommandDecided, lambda event: desk.decided(event.row, event.outcome))
-    actions = _make_actions(config, desk) if config.web.actions else None
+    commands = CommandIntake(accept=journal.accept, topic=f"{config.base_topic}/command")
+    events.subscribe(CommandDecided, lambda event: commands.decided(event.row, event.outcome))
+    actions = _make_actions(config, commands) if config.web.actions else None
     replies = None
     if links is not None:
         replies = NoticeAnswers(
-            desk=desk,
+            commands=commands,
             links=links,
             find=pipeline.conclusions.find,
             findings=pipeline.conclusions.findings,
@@ -353,14 +353,16 @@ def _make_posts(config: Config, journal: Journal, logs: LogWriter) -> ReadingsIn
     )
 
 
-def _make_actions(config: Config, desk: CommandDesk) -> Actions:
+def _make_actions(config: Config, commands: CommandIntake) -> Actions:
     """Return the address of the page's buttons."""
     web = config.web
     here = socket.gethostname().lower()
     known = {"localhost", web.host.lower(), here, f"{here}.local"}
     if config.notify.page_url is not None:
         known.add((urlsplit(config.notify.page_url).hostname or "").lower())
-    return Actions(desk=desk, secure=web.cert_file is not None, names=known if web.username is None else None)
+    return Actions(
+        commands=commands, secure=web.cert_file is not None, names=known if web.username is None else None
+    )
 
 
 def _make_web(config: Config, responses: Responses, posts: Sequence[PostRoute], logs: LogWriter) -> WebServer:

@@ -1,4 +1,4 @@
-"""ntfy: a push message with title, priority, a link to the status page and buttons for an answer."""
+"""ntfy: a push message with title, priority, link and buttons."""
 
 import json
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
 """One small HTTP server on a local port."""
 
 from agent.web.actions import Actions
-from agent.web.desk import CommandDesk
+from agent.web.command_intake import CommandIntake
 from agent.web.http import BasicAuth, Response
 from agent.web.intake import MAX_CONNECTIONS, ReadingsIntake
 from agent.web.notice_answers import NoticeAnswers
@@ -14,7 +14,7 @@ __all__ = [
     "TIMEOUT_S",
     "Actions",
     "BasicAuth",
-    "CommandDesk",
+    "CommandIntake",
     "NoticeAnswers",
     "PostRoute",
     "ReadingsIntake",

@@ -10,7 +10,7 @@ from typing import Final
 
 from agent.domain.records import DecodeError
 from agent.verdict.command import read_command
-from agent.web.desk import CommandDesk
+from agent.web.command_intake import CommandIntake
 from agent.web.http import Pending, Request, Response, host_name
 from agent.web.posts import busy, refuse_head, refused
 
@@ -27,16 +27,16 @@ class Actions:
     still let its own name point here and read the page: then the address answers under known names alone.
 
     Args:
-        desk: takes the commands.
+        commands: takes the commands.
         secure: the server speaks TLS.
         names: host names that people use, in addition to addresses in digits; None for any.
     """
 
     guarded = True
 
-    def __init__(self, *, desk: CommandDesk, secure: bool, names: Collection[str] | None) -> None:
+    def __init__(self, *, commands: CommandIntake, secure: bool, names: Collection[str] | None) -> None:
         self.token = secrets.token_urlsafe(32)  # of this process
-        self._desk = desk
+        self._commands = commands
         self._scheme = "https" if secure else "http"
         self._names = names
 
@@ -79,4 +79,4 @@ class Actions:
             return refused(HTTPStatus.BAD_REQUEST, str(error.reason), error.detail)
         if not command.id:
             return refused(HTTPStatus.BAD_REQUEST, "id", "add an id, so that a repeat is recognised")
-        return self._desk.send(command.id, body, wake)
+        return self._commands.send(command.id, body, wake)

@@ -1,4 +1,4 @@
-"""The address of the links in notices: a GET shows buttons and changes nothing, a POST gives the answer."""
+"""Links in notices: a GET shows buttons and changes nothing, a POST answers."""
 
 import json
 import time
@@ -14,7 +14,7 @@ from agent.domain.records import CommandReason, Do, Finding
 from agent.verdict.answer_link import ANSWERS, PATH, AnswerLinks, Asked
 from agent.verdict.verdict import clean
 from agent.web.actions import MAX_WAITING
-from agent.web.desk import CommandDesk
+from agent.web.command_intake import CommandIntake
 from agent.web.http import Pending, Request, Response
 from agent.web.page import policy_of
 
@@ -29,7 +29,7 @@ class NoticeAnswers:
     Mail scanners open each link, and only a person presses a button. A link gives each of its answers once.
 
     Args:
-        desk: takes the commands.
+        commands: takes the commands.
         links: check the signature.
         find: returns a finding, also one that is over.
         findings: returns the open findings.
@@ -41,13 +41,13 @@ class NoticeAnswers:
     def __init__(
         self,
         *,
-        desk: CommandDesk,
+        commands: CommandIntake,
         links: AnswerLinks,
         find: Callable[[str], Finding | None],
         findings: Callable[[], Sequence[Finding]],
         wall: Callable[[], float] = time.time,
     ) -> None:
-        self._desk = desk
+        self._commands = commands
         self._links = links
         self._find = find
         self._findings = findings
@@ -89,7 +89,7 @@ class NoticeAnswers:
             **ANSWERS[asked.do][1],
             "note": "link of a notice",
         }
-        sent = self._desk.send(command_id, json.dumps(body).encode(), wake)
+        sent = self._commands.send(command_id, json.dumps(body).encode(), wake)
         return _Told(sent, asked.do, named) if not isinstance(sent, Response) else _busy()
 
     def _target(self, asked: Asked) -> tuple[dict[str, str], list[Finding]]:

@@ -173,7 +173,7 @@ def test_what_a_notice_can_be_answered_with(http: HttpReceiver, mailbox: Mailbox
     buttons = first.json["actions"]
     assert [one["label"] for one in buttons] == ["Acknowledge", "Snooze 24 h"]
     assert [one["url"] for one in buttons] == [f"{link}&do=ack", f"{link}&do=snooze"]
-    assert {one["action"] for one in buttons} == {"http"}  # a POST, unless it says otherwise
+    assert {one["action"] for one in buttons} == {"http"}  # a POST by default
     assert hook.json == {**NOTICE, "answer_url": link}
     text = mailbox.mails[0].get_content().replace("\r", "").replace("=\n", "")
     assert f"Acknowledge or snooze: {link}\n" in text

@@ -75,5 +75,5 @@ def test_nothing_else_is_read(forged: str) -> None:
     ],
 )
 def test_what_cannot_be_answered_has_no_link(notice: dict[str, str | None]) -> None:
-    """What is over, what is of many incidents, and where people have no address of the page."""
+    """An end, a message about many incidents, and a site without an address of the page."""
     assert LINKS.link(notice) is None

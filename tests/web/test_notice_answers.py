@@ -22,7 +22,7 @@ from agent.domain.records import (
 )
 from agent.verdict.answer_link import VALID_S, AnswerLinks
 from agent.verdict.command import read_command
-from agent.web import BasicAuth, CommandDesk, NoticeAnswers, WebServer
+from agent.web import BasicAuth, CommandIntake, NoticeAnswers, WebServer
 from tests.web.serving import ROUTES, ask, get, serving
 
 AT = 1_795_798_800.0
@@ -39,9 +39,9 @@ class Agent:
         self.commands: list[dict[str, Any]] = []
         self.findings = list(findings)
         self.outcome, self.accepts, self.wall = outcome, accepts, AT
-        self.desk = CommandDesk(accept=self.accept, topic="edge-agent/gw1/command")
+        self.intake = CommandIntake(accept=self.accept, topic="edge-agent/gw1/command")
         self.answers = NoticeAnswers(
-            desk=self.desk,
+            commands=self.intake,
             links=LINKS,
             find=lambda finding_id: next((one for one in self.findings if one.id == finding_id), None),
             findings=lambda: [one for one in self.findings if not one.state.closed],
@@ -53,7 +53,7 @@ class Agent:
             self.commands.append(json.loads(posted.payload))
             posted.receipt.set_running_or_notify_cancel()
             posted.receipt.set_result(Receipt())
-            self.desk.decided(CommandRow(1, 1.0, read_command(posted.payload)), self.outcome)
+            self.intake.decided(CommandRow(1, 1.0, read_command(posted.payload)), self.outcome)
         return self.accepts
 
 
@@ -172,7 +172,7 @@ def test_a_notice_is_one_of_its_incident() -> None:
     ],
 )
 def test_what_is_over_or_has_become_another_thing_is_not_answered(findings: tuple[Finding, ...]) -> None:
-    """The page says so."""
+    """The page reports it."""
     agent = Agent(*findings)
     with taking(agent) as server:
         assert get(server, path())[0] == 409

@@ -11,7 +11,7 @@ from agent.web.http import Pending, Response
 from agent.web.posts import busy, refused
 
 
-class CommandDesk:
+class CommandIntake:
     """Hands commands to the journal as the broker would, and answers once they are decided.
 
     Args:
