@@ -1,4 +1,4 @@
-"""Signed links in notices: who has one may acknowledge or snooze the notice's finding, for a week. Pure."""
+"""Signed links in notices, with which a reader may answer for a week. Pure."""
 
 import hmac
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from agent.domain.records import Do, FindingEvent, Kind
 
 PATH: Final = "answer"  # next to the status page
 VALID_S = 7 * 86_400
-#: What a link allows, each with its words on a button and the keys of its command.
+#: The answers of a link, each with its words on a button and the keys of its command.
 ANSWERS: Final[Mapping[Do, tuple[str, Mapping[str, str]]]] = {
     Do.ACK: ("Acknowledge", {}),
     Do.SNOOZE: ("Snooze 24 h", {"for": "24h"}),

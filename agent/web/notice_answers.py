@@ -18,7 +18,7 @@ from agent.web.command_intake import CommandIntake
 from agent.web.http import Pending, Request, Response
 from agent.web.page import policy_of
 
-MAX_BODY = 1024  # which is not read: the address says all
+MAX_BODY = 1024  # which is not read: all is in the address
 MAX_NAMED, MAX_NAME = 10, 80
 _ANSWERED = frozenset({CommandReason.REPEATED, CommandReason.ID_REUSED})
 
@@ -93,7 +93,7 @@ class NoticeAnswers:
         return _Told(sent, asked.do, named) if not isinstance(sent, Response) else _busy()
 
     def _target(self, asked: Asked) -> tuple[dict[str, str], list[Finding]]:
-        """Return the keys of a command on what the notice is about today, and the findings it changes.
+        """Return the keys of a command on the notice's findings of today, and these findings.
 
         A notice is one of an incident. A broken limit is answered by its own notice, and by itself.
         """
