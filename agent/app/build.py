@@ -256,6 +256,7 @@ def build(
         sources_quiet=lambda: problems.quiet.quiet,
         dropped=recorder.dropped,
         budget=ai.spend,
+        sinks=view.sinks_of_notices,
         posts_refused={} if posts is None else posts.refused,
     )
     metrics.read_path(snapshot.take)

@@ -47,6 +47,8 @@ class PathSnapshot:
     budget: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
     posts_refused: Mapping[str, int] = field(default_factory=dict)  # before the journal, by reason
     notices: Mapping[tuple[str, ...], int] = field(default_factory=dict)  # sink and outcome -> notices
+    notices_failing: Mapping[str, float | None] = field(default_factory=dict)  # sink -> since (Unix seconds)
+    notices_lost: Mapping[str, int] = field(default_factory=dict)  # sink -> of the last two days
     label_overflow: Mapping[str, int] = field(default_factory=dict)  # metric -> label values
 
 
@@ -465,6 +467,18 @@ METRICS = (
         " `folded`: into the summary of an hour; `given_up`: more than 10,000 waited. Those that failed for"
         " 24 h are in the status.",
         read=lambda now: now.notices,
+    ),
+    gauge(
+        "edge_notices_failing",
+        "1 while a notice that waits has failed before, 0 otherwise.",
+        SINK,
+        read=lambda now: {sink: since is not None for sink, since in now.notices_failing.items()},
+    ),
+    gauge(
+        "edge_notices_lost",
+        "Notices that failed first within the last two days and are given up.",
+        SINK,
+        read=lambda now: now.notices_lost,
     ),
     gauge("edge_devices", "Devices known.", read=lambda now: now.devices),
     gauge(
