@@ -235,7 +235,11 @@ def build(
         start=start,
     )
     posts = _make_posts(config, journal, logs)
-    commands = CommandIntake(accept=journal.accept, topic=f"{config.base_topic}/command")
+    commands = CommandIntake(
+        accept=journal.accept,
+        topic=f"{config.base_topic}/command",
+        refused=verdict_events.on_refused_post,
+    )
     events.subscribe(CommandDecided, lambda event: commands.decided(event.row, event.outcome))
     actions = _make_actions(config, commands) if config.web.actions else None
     replies = None

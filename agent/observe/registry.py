@@ -304,6 +304,7 @@ METRICS = (
         "edge_commands_total",
         "Commands of people, messages among them that are not one.",
         Label("outcome", ("accepted", "refused")),
+        note="Over MQTT and HTTP; a post without the right token, origin or signature is `refused`.",
     ),
     counter("ai_injection_suspected_total", "Payload texts that look like instructions.", INJECTION_RULE),
     gauge(
@@ -373,7 +374,8 @@ METRICS = (
         "Readings over HTTP that were refused before the journal.",
         Label("reason", ("request", "rate", "busy")),
         note="`request`: not a readings message; `rate`: above `web.intake_per_min`; `busy`: the journal"
-        " takes no more. Refusals by the journal are outcomes of edge_messages_total.",
+        " takes no more. Refusals by the journal are outcomes of edge_messages_total; edge_commands_total has"
+        " the commands.",
         read=lambda now: now.posts_refused,
     ),
     counter(

@@ -46,6 +46,10 @@ class Actions:
 
     def admit(self, request: Request, *, waiting: int) -> Response | int:
         """Return the size of the body that is to be read, or the refusal of a request with this head."""
+        answer = self._admit(request, waiting)
+        return self._commands.refuse(request, answer) if isinstance(answer, Response) else answer
+
+    def _admit(self, request: Request, waiting: int) -> Response | int:
         refusal = refuse_head(request, scheme=self._scheme, max_bytes=MAX_BYTES)
         if refusal is not None:
             return refusal
@@ -71,12 +75,14 @@ class Actions:
             return bool(ip_address(name))
         return False
 
-    def receive(self, _request: Request, body: bytes, wake: Callable[[], None], /) -> Response | Pending:
+    def receive(self, request: Request, body: bytes, wake: Callable[[], None], /) -> Response | Pending:
         """Hand the command to the journal; the response is there once it is decided."""
         try:
             command = read_command(body)
         except DecodeError as error:
-            return refused(HTTPStatus.BAD_REQUEST, str(error.reason), error.detail)
+            refusal = refused(HTTPStatus.BAD_REQUEST, str(error.reason), error.detail)
+            return self._commands.refuse(request, refusal)
         if not command.id:
-            return refused(HTTPStatus.BAD_REQUEST, "id", "add an id, so that a repeat is recognised")
+            refusal = refused(HTTPStatus.BAD_REQUEST, "id", "add an id, so that a repeat is recognised")
+            return self._commands.refuse(request, refusal)
         return self._commands.send(command.id, body, wake)

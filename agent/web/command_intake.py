@@ -7,7 +7,7 @@ from http import HTTPStatus
 
 from agent.domain.records import AgentError, CommandOutcome, CommandRow, DecodeReason, Posted
 from agent.verdict.command import answer
-from agent.web.http import Pending, Response
+from agent.web.http import Pending, Request, Response
 from agent.web.posts import busy, refused
 
 
@@ -17,6 +17,7 @@ class CommandIntake:
     Args:
         accept: queues a message for the journal; false under pressure.
         topic: of commands.
+        refused: gets the status of each refusal that the journal does not see.
         wall: Unix seconds.
         mono: monotonic seconds.
     """
@@ -26,14 +27,22 @@ class CommandIntake:
         *,
         accept: Callable[[Posted], bool],
         topic: str,
+        refused: Callable[[int], None] = lambda _status: None,
         wall: Callable[[], float] = time.time,
         mono: Callable[[], float] = time.monotonic,
     ) -> None:
         self._accept = accept
         self._topic = topic
+        self._refused = refused
         self._decisions: dict[str, list[Future[bytes]]] = {}  # by the id of the command
         self._wall = wall
         self._mono = mono
+
+    def refuse(self, request: Request, response: Response) -> Response:
+        """Report the refusal of a request, if it was to be a command, and return it."""
+        if request.method == "POST":
+            self._refused(response.status)
+        return response
 
     def send(self, command_id: str, body: bytes, wake: Callable[[], None]) -> Response | Pending:
         """Queue a command; ``wake`` is called from any thread when there is news of it."""
@@ -53,6 +62,7 @@ class CommandIntake:
         waiting = _Waiting(posted, decision, done=lambda: self._forget(command_id, decision))
         if not self._accept(posted):
             self._forget(command_id, decision)
+            self._refused(HTTPStatus.SERVICE_UNAVAILABLE)
             return busy("the journal takes no more at present; press again")
         for future in (posted.receipt, decision):
             future.add_done_callback(lambda _future: wake())

@@ -59,6 +59,10 @@ class NoticeAnswers:
 
     def admit(self, request: Request, *, waiting: int) -> Response | int:
         """Return the page of a link, or the size of the body of a press."""
+        answer = self._admit(request, waiting)
+        return self._commands.refuse(request, answer) if isinstance(answer, Response) else answer
+
+    def _admit(self, request: Request, waiting: int) -> Response | int:
         if request.method not in {"GET", "POST"}:
             allow = ("Allow", "GET, POST")
             return _page("Method not allowed", [], HTTPStatus.METHOD_NOT_ALLOWED, allow)
@@ -77,10 +81,10 @@ class NoticeAnswers:
         """Give the answer to the journal; the page is there once it is decided."""
         asked = self._links.read(request.query, self._wall())
         if asked is None or asked.do is None:
-            return _page("Press a button", [], HTTPStatus.BAD_REQUEST)
+            return self._commands.refuse(request, _page("Press a button", [], HTTPStatus.BAD_REQUEST))
         keys, named = self._target(asked)
         if not keys:
-            return _over()
+            return self._commands.refuse(request, _over())
         command_id = f"answer-{asked.mac}-{asked.do}"
         body = {
             "id": command_id,

@@ -48,7 +48,10 @@ class Agent:
     ) -> None:
         self.got: list[Posted] = []
         self._outcome, self._receipt, self._accepts = outcome, receipt, accepts
-        self.intake = CommandIntake(accept=self.accept, topic="edge-agent/gw1/command")
+        self.refused: list[int] = []
+        self.intake = CommandIntake(
+            accept=self.accept, topic="edge-agent/gw1/command", refused=self.refused.append
+        )
         self.actions = Actions(commands=self.intake, secure=False, names=names)
 
     def accept(self, posted: Posted) -> bool:
@@ -139,6 +142,7 @@ def test_a_strangers_page_cannot_press_a_button(changed: dict[str, str | None], 
         assert post(agent, server, BODY, **changed)[0] == status
         assert post(agent, server)[0] == 200  # the control: the page itself can
     assert len(agent.got) == 1
+    assert agent.refused == ([] if status == 421 else [status])  # the server refuses a foreign name
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,10 @@ class Agent:
         self.commands: list[dict[str, Any]] = []
         self.findings = list(findings)
         self.outcome, self.accepts, self.wall = outcome, accepts, AT
-        self.intake = CommandIntake(accept=self.accept, topic="edge-agent/gw1/command")
+        self.refused: list[int] = []
+        self.intake = CommandIntake(
+            accept=self.accept, topic="edge-agent/gw1/command", refused=self.refused.append
+        )
         self.answers = NoticeAnswers(
             commands=self.intake,
             links=LINKS,
@@ -125,6 +128,7 @@ def test_a_forged_link_is_refused(method: str, query: str) -> None:
         head = f"{method} /answer{query} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
         status, _, body = ask(server, head)
     assert status == 403
+    assert agent.refused == ([] if method == "GET" else [403])
     assert b"pump" not in body
     assert agent.commands == []
 
@@ -177,6 +181,7 @@ def test_what_is_over_or_has_become_another_thing_is_not_answered(findings: tupl
     with taking(agent) as server:
         assert get(server, path())[0] == 409
         assert press(server, path() + ACK)[0] == 409
+    assert agent.refused == [409]
     assert agent.commands == []
 
 
