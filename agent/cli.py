@@ -322,6 +322,14 @@ def _add_people(commands: "argparse._SubParsersAction[_Parser]") -> None:
     maintenance.add_argument("--note", metavar="TEXT", help="for the log")
     _add_end(maintenance, required=False)
 
+    model = commands.add_parser("model", help="ask the model no more for a while, or again")
+    actions = model.add_subparsers(required=True, metavar="pause|resume")
+    pause = _act(actions, "pause", "pause", "verdicts are local until then, for 31 days at most")
+    pause.set_defaults(do="pause_model")
+    _add_end(pause, required=False)
+    resume = _act(actions, "resume", "pause", "ask it again")
+    resume.set_defaults(do="resume_model", until=None, time=None)
+
 
 def _act(
     actions: "argparse._SubParsersAction[_Parser]", name: str, function: str, words: str

@@ -198,6 +198,7 @@ def build(
         fail=bridge.fail,
     )
     bridge.connect(pipeline)
+    ai.paused_to = lambda: pipeline.conclusions.people.paused_to(journal.clock.now())
     watchdog = Watchdog(beat_s=BEAT_S)
     view = JournalView(
         state_dir=config.agent.state_dir,
@@ -282,6 +283,7 @@ def build(
         reporter=reporter,
         topic=f"{config.base_topic}/health",
         clock=journal.clock.now,
+        paused_to=ai.paused_to,
         log=logs.log,
     )
     alerts = AlertTopics(

@@ -118,11 +118,12 @@ class CommandOutcome:
     device: str | None = None
     finding_id: str | None = None
     state: FindingState | None = None  # of the finding, afterwards
-    until: float | None = None  # of a snooze or maintenance
+    until: float | None = None  # of a snooze, maintenance or pause
     allow: tuple[Seen, ...] = ()  # usual from now on
     silence: tuple[float, float | None] | None = None  # the same of a silence: begin, and end if it is over
     forget: bool = False
     series: tuple[str, ...] = ()  # metrics that its finding cites
+    ends: float | None = None  # the end of an earlier command that this one ends before its time
 
 
 @dataclass(frozen=True, slots=True)

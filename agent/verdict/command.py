@@ -32,6 +32,8 @@ _COMMON = frozenset({"id", "do", "note"})
 _KEYS: Final = {
     Do.FORGET: frozenset({"device"}),
     Do.MAINTENANCE: frozenset({"device", "from", "until", "for"}),
+    Do.PAUSE_MODEL: frozenset({"until", "for"}),
+    Do.RESUME_MODEL: frozenset[str](),
     Do.ACK: frozenset({"finding_id", "device", "incident_id"}),
     Do.SNOOZE: frozenset({"finding_id", "device", "incident_id", "until", "for"}),
 }
@@ -105,16 +107,18 @@ def _read_target(do: Do, value: dict[str, Any]) -> tuple[str | None, str | None,
     if do in (Do.FORGET, Do.MAINTENANCE):
         if device is None:
             raise _refuse(f"{do} names no device", "add device")
-    elif [finding_id, device, incident_id].count(None) != 2:  # noqa: PLR2004 - all but one
+    elif do not in (Do.PAUSE_MODEL, Do.RESUME_MODEL) and [finding_id, device, incident_id].count(None) != 2:  # noqa: PLR2004 - all but one
         keys = sorted(_KEYS.get(do, _OF_FINDING) & {"finding_id", "device", "incident_id"})
         raise _refuse(f"{do} needs one of {', '.join(keys)}", "send one of them")
     return finding_id, device, incident_id
 
 
 def _read_end(do: Do, value: dict[str, Any]) -> tuple[float | None, float | None]:
-    if do not in (Do.SNOOZE, Do.MAINTENANCE):
+    if do not in (Do.SNOOZE, Do.MAINTENANCE, Do.PAUSE_MODEL):
         return None, None
     until, text = _read_time(value, "until"), value.get("for")
+    if do is Do.PAUSE_MODEL and until is None and text is None:
+        return None, None
     if (until is None) is (text is None):
         raise _refuse(f"{do} needs one of until and for", 'send a time, or "for":"24h"')
     if text is None:

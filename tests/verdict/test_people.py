@@ -236,6 +236,36 @@ def test_maintenance_is_bounded() -> None:
     assert site.say(Do.MAINTENANCE, device="y", for_s=HOUR).accepted
 
 
+def test_the_model_is_paused_and_resumed(site: Site) -> None:
+    """For a time of 31 days at most; the next process knows it from the rows."""
+    assert site.people.paused_to(T0) is None
+    until = site.say(Do.PAUSE_MODEL).until
+    assert until is not None
+    assert until <= T0 + 31 * 86_400.0 + HOUR
+    assert site.people.paused_to(until) is None
+    assert site.say(Do.PAUSE_MODEL, for_s=32 * 86_400.0).reason is CommandReason.BAD_TIME
+    assert site.say(Do.PAUSE_MODEL, for_s=0.0).reason is CommandReason.BAD_TIME
+    assert site.people.paused_to(T0) == until
+    again = Site()
+    again.people.restore((), site.said)
+    assert again.people.paused_to(T0) == until
+    resumed = site.say(Do.RESUME_MODEL)
+    assert (resumed.accepted, resumed.ends) == (True, until)
+    assert site.people.paused_to(T0) is None
+    again.people.restore((), site.said)
+    assert again.people.paused_to(T0) is None
+
+
+def test_a_command_is_kept_as_long_as_the_one_that_it_ends(site: Site) -> None:
+    """Or a restart, once it is pruned, would bring the work or the pause back."""
+    first = site.say(Do.MAINTENANCE, device="d*", for_s=20 * 86_400.0)
+    ended = site.say(Do.MAINTENANCE, device="d*", for_s=0.0)
+    assert ended.until is not None
+    assert first.until is not None
+    assert ended.until < first.until
+    assert ended.ends == first.until
+
+
 def test_a_repeated_id_is_answered_and_not_done_again(site: Site) -> None:
     """With the first answer; another command under the same id is refused."""
     first = site.say(Do.NORMAL_HERE, id="c1", device="d1")
