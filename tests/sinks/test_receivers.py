@@ -18,6 +18,7 @@ from agent.sinks.settings import SinkSettings
 from agent.sinks.worker import MAX_PAUSE_S, AnswerLink, NoticeReceiver, NoticeSink, ReceiverError
 from agent.verdict.answer_link import AnswerLinks
 from agent.verdict.encode import encode
+from tests.mqtt.brokers import Authority
 from tests.support.notice_receivers import HttpReceiver, Mailbox
 from tests.support.waiting import wait_for
 
@@ -257,6 +258,87 @@ def test_mail_is_not_sent_unencrypted(mailbox: Mailbox) -> None:
     relay = mail(mailbox, require_tls=False)
     away = receiver_of(relay, read=read, local=lambda _host: False, refused=lambda _one, _code: None)
     assert away.deliver(encode(NOTICE), PROPERTIES) == Delivered()
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """An authority that signs certificates of mail servers."""
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+def by_tls(mailbox: Mailbox, *, require_tls: bool = True, ca_file: Path | None = None) -> Answer:
+    """Send the notice over the network to a server that is not this machine."""
+    one = mail(mailbox, require_tls=require_tls, ca_file=ca_file)
+    away = receiver_of(one, read=read, local=lambda _host: False, refused=lambda _one, _code: None)
+    answer = away.deliver(encode(NOTICE), PROPERTIES)
+    if isinstance(answer, Refused):
+        with pytest.raises(ReceiverError) as trouble:
+            away.probe()
+        assert trouble.value.remedy == answer.remedy  # doctor knows it, too
+    return answer
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("implicit", [False, True])
+def test_mail_over_tls(authority: Authority, *, implicit: bool) -> None:
+    """STARTTLS and TLS from the start; nothing of the mail, nor the login, goes unencrypted."""
+    certificate = authority.issue("mail", "IP:127.0.0.1")
+    with Mailbox(certificate=certificate, implicit=implicit) as mailbox:
+        assert by_tls(mailbox, ca_file=authority.ca) == Delivered()
+        assert (len(mailbox.mails), mailbox.encrypted) == (1, 1)
+        assert mailbox.plain == ([] if implicit else ["EHLO", "STARTTLS"])
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("implicit", [False, True])
+@pytest.mark.parametrize(
+    ("alt", "days", "known", "reason", "remedy"),
+    [
+        ("DNS:other.example", 1, True, "mismatch", "write the host in the address as the certificate has it"),
+        (
+            "IP:127.0.0.1",
+            1,
+            False,
+            "unable to get local issuer",
+            "set ca_file to the authority that signed it",
+        ),
+        ("IP:127.0.0.1", -1, True, "expired", "check this machine's clock, then have the server's"),
+    ],
+)
+def test_a_server_that_is_not_the_one_gets_no_mail(
+    authority: Authority, alt: str, days: int, reason: str, remedy: str, *, known: bool, implicit: bool
+) -> None:
+    """Reason and remedy are those of its fault; a configuration that allows plain text changes nothing."""
+    certificate = authority.issue("bad", alt, days=days)
+    with Mailbox(certificate=certificate, implicit=implicit) as mailbox:
+        for require_tls in (True, False):
+            answer = by_tls(mailbox, ca_file=authority.ca if known else None, require_tls=require_tls)
+            assert isinstance(answer, Refused)
+            assert reason in answer.reason
+            assert answer.remedy.startswith(remedy)
+        assert mailbox.mails == []
+        assert set(mailbox.plain) <= {"EHLO", "STARTTLS"}
+
+
+@pytest.mark.process
+def test_a_mail_server_on_this_machine_may_have_any_certificate(authority: Authority, tmp_path: Path) -> None:
+    """Debian's has its own; with a `ca_file` it is held to that."""
+    other = Authority(tmp_path / "other", "other")
+    with Mailbox(certificate=authority.issue("own", "DNS:gateway")) as mailbox:
+        assert deliver(mail(mailbox)) == Delivered()
+        assert mailbox.encrypted == 1
+        assert isinstance(deliver(mail(mailbox, ca_file=other.ca)), Refused)
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(("code", "kind"), [(454, Retry), (501, Refused)])
+def test_an_offer_of_tls_that_is_taken_back(authority: Authority, code: int, kind: type[Answer]) -> None:
+    """No mail goes unencrypted instead."""
+    with Mailbox(certificate=authority.issue("late", "IP:127.0.0.1"), codes={"STARTTLS": [code]}) as mailbox:
+        one = mail(mailbox, ca_file=authority.ca)
+        away = receiver_of(one, read=read, local=lambda _host: False, refused=lambda _one, _code: None)
+        assert type(away.deliver(encode(NOTICE), PROPERTIES)) is kind
+        assert mailbox.mails == []
 
 
 @pytest.mark.process
