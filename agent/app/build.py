@@ -250,6 +250,7 @@ def build(
             links=links,
             find=pipeline.conclusions.find,
             findings=pipeline.conclusions.findings,
+            wall=scale.wall,
         )
     snapshot = MetricsSnapshot(
         link=link,

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from agent.testing.time_scale import VARIABLE
 from tests.support.agent_process import REPO, AgentProcess
 from tests.support.broker import Broker
 from tests.support.http import status_of
-from tests.support.notice_receivers import HttpReceiver, Mailbox
+from tests.support.notice_receivers import HttpReceiver, Mailbox, Post
 from tests.support.waiting import wait_for
 
 pytestmark = [pytest.mark.process, pytest.mark.broker, pytest.mark.slow]
@@ -149,6 +150,43 @@ def test_a_sink_that_is_away_for_an_hour(site: Site) -> None:
     assert kinds.count("summary") <= 2
     assert set(site.http.ids().values()) == {1}
     assert asked < 60, "it is not hammered"
+
+
+def test_a_night_and_the_digest_of_the_morning(site: Site) -> None:
+    """Quiet hours let the critical notice through, the other one waits over a kill for their end."""
+    began, speed = datetime(2026, 3, 2, 21, 59, tzinfo=UTC), 600.0
+    site.agent.settings["agent"]["timezone"] = "UTC"
+    site.notify |= {"quiet": "21:00-03:00", "digest": "04:00"}
+    site.agent.state_dir.mkdir(parents=True)
+    (site.agent.state_dir / MARKER).touch()
+    mono = time.monotonic()
+    site.agent.environ[VARIABLE] = f"{began.timestamp()}:{mono}:{speed}"
+
+    def at_night(post: Post) -> str:
+        return f"{began + timedelta(seconds=(post.at - mono) * speed):%H:%M}"
+
+    with site.agent:
+        site.agent.wait_ready()
+        messages: list[Any] = [("notice/cellar/water_leak", value, 1, False) for value in ("0", "0", "1")]
+        mqtt.multiple(messages, port=site.broker.port)
+        site.break_limit("freezer")
+        wait_for(lambda: site.told() == {"freezer"}, LIMIT_S, "the critical one is told")
+        wait_for(lambda: len(site.agent.status()["findings"]) == 2, LIMIT_S, "both are open")
+        site.agent.kill()
+    with site.agent:
+        wait_for(
+            lambda: {one.json["type"] for one in site.http.taken} == {"finding", "digest"}, 90.0, "digest"
+        )
+        wait_for(lambda: len(site.mailbox.ids()) == 3, LIMIT_S, "all are mailed")
+        assert site.agent.stop() == 0
+    posts = {post.json["id"]: post for post in site.http.taken}
+    critical, warning, digest = posts.values()
+    assert (critical.json["device"], warning.json["device"]) == ("freezer", "cellar")
+    assert "03:00" <= at_night(warning) < "21:00"
+    assert digest.json["type"] == "digest"
+    assert (digest.json["open"], digest.json["title"]) == (2, "Digest of gw: 2 open")
+    assert "critical: freezer, out_of_range, since 2026-03-02" in digest.json["text"]
+    assert "04:00" <= at_night(digest) < "21:00"
 
 
 def test_a_busy_receiver_is_asked_again_when_it_wants(site: Site) -> None:
