@@ -2,9 +2,12 @@
 
 import hashlib
 import hmac
+import os
+import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -12,7 +15,7 @@ import pytest
 from agent.config.checks import is_loopback
 from agent.domain.messages import Outgoing
 from agent.domain.records import AgentError
-from agent.sinks import Answer, Delivered, Refused, Retry
+from agent.sinks import Answer, Delivered, Refused, Retry, apprise
 from agent.sinks.receivers import receiver_of
 from agent.sinks.settings import SinkSettings
 from agent.sinks.worker import MAX_PAUSE_S, AnswerLink, NoticeReceiver, NoticeSink, ReceiverError
@@ -357,6 +360,43 @@ def test_apprise_is_a_process_of_its_own(http: HttpReceiver, tmp_path: Path) -> 
     assert isinstance(deliver(one), Refused)
     with pytest.raises(ReceiverError, match="no service"):
         make(one).probe()
+
+
+def children() -> list[int]:
+    """Return the processes of Apprise that this process has started."""
+    tasks = Path(f"/proc/{os.getpid()}/task").glob("*/children")
+    pids = [int(pid) for task in tasks for pid in task.read_text().split()]
+    return [pid for pid in pids if b"agent.sinks.apprise" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+@pytest.mark.process
+@pytest.mark.slow
+def test_apprise_that_hangs_or_is_killed_is_a_failed_delivery(
+    http: HttpReceiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is ended after its time; nothing is left of it, and the next notice is taken."""
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+    file = tmp_path / "url"
+    file.write_text(f"json://127.0.0.1:{http.port}/x")
+    one = SinkSettings(type="apprise", url_file=file)
+    failed = Retry(0.0, "the service behind Apprise did not take it")
+    http.delay_s = 60.0
+    monkeypatch.setattr(apprise, "LIMIT_S", 5.0)
+    assert deliver(one) == failed
+    assert children() == []
+    monkeypatch.setattr(apprise, "LIMIT_S", 60.0)
+    answers: list[Answer] = []
+    thread = Thread(target=lambda: answers.append(deliver(one)))
+    thread.start()
+    wait_for(lambda: len(http.posts) == 2, 30.0, "it waits for the service")
+    (child,) = children()
+    environ = Path(f"/proc/{child}/environ").read_bytes()
+    os.kill(child, signal.SIGKILL)
+    thread.join(10.0)
+    assert answers == [failed]
+    http.delay_s = 0.0
+    assert deliver(one) == Delivered()
+    assert b"OPENAI_API_KEY" not in environ
 
 
 class Scripted:
