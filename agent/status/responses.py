@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from agent.status.problems import Problems
 from agent.status.report import EVERYTHING, Search, encode_status, read_search
 from agent.status.schema import Status
-from agent.web import Response, page
+from agent.web import Response, page, runbook
 
 STUCK_S = 20.0  # a loop without a turn for this long: not healthy
 STALE_S = 5.0  # the analyst without a turn for this long: not ready
@@ -94,6 +94,7 @@ class Responses:
         """Return the response of each path to a query."""
         return {
             "/": lambda _query: page(self.token),
+            "/runbook": lambda _query: runbook(),
             "/metrics": lambda _query: self._metrics(),
             "/healthz": lambda _query: self._healthz(),
             "/readyz": lambda _query: self._readyz(),

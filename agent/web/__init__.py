@@ -6,6 +6,7 @@ from agent.web.http import BasicAuth, Response
 from agent.web.intake import MAX_CONNECTIONS, ReadingsIntake
 from agent.web.notice_answers import NoticeAnswers
 from agent.web.page import page
+from agent.web.runbook import runbook
 from agent.web.server import MAX_SCRAPES, TIMEOUT_S, PostRoute, WebError, WebServer, server_tls
 
 __all__ = [
@@ -22,5 +23,6 @@ __all__ = [
     "WebError",
     "WebServer",
     "page",
+    "runbook",
     "server_tls",
 ]
