@@ -308,6 +308,8 @@ def _add_people(commands: "argparse._SubParsersAction[_Parser]") -> None:
         which = parser.add_mutually_exclusive_group(required=True)
         which.add_argument("finding", metavar="FINDING", nargs="?", help="its id, or the first characters")
         which.add_argument("--device", metavar="NAME", help="the last finding of this device")
+        if name in {"ack", "snooze"}:
+            which.add_argument("--incident", metavar="ID", help="its open findings, but no broken limit")
         if name == "snooze":
             _add_end(parser)
     device = commands.add_parser("device", help="list devices, or forget one")

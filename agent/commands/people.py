@@ -107,8 +107,8 @@ def _device_lines(told: Mapping[str, Any]) -> list[str]:
 
 def act(args: argparse.Namespace) -> int:
     """Send a command on a finding."""
-    keys: dict[str, Any] = {"do": args.do, "note": args.note}
-    keys |= {"device": args.device} if args.finding is None else {"finding_id": args.finding}
+    keys: dict[str, Any] = {"do": args.do, "note": args.note, "finding_id": args.finding}
+    keys |= {"device": args.device, "incident_id": getattr(args, "incident", None)}
     if args.do == Do.SNOOZE:
         keys |= _end(args)
     return _send(args, keys)
@@ -236,5 +236,7 @@ def _words(answer: Mapping[str, Any]) -> str:
             return "the model may be asked"
         case Do.FALSE_ALARM | Do.CONFIRMED:
             return f"noted: {answer['do']} for finding {answer.get('finding_id')} of {about}"
+        case _ if answer.get("finding_id") is None:
+            return f"{answer.get('detail')} are {answer.get('state')}{until}"
         case _:
             return f"finding {answer.get('finding_id')} of {about} is {answer.get('state')}{until}"
