@@ -83,7 +83,7 @@ class NotifySettings:
 - {type: mail, name: relay, url: "smtp://relay.lan:25", from: gw1@lan, to: [ops@lan], require_tls: false}
 - {type: webhook, name: ops, url_file: ops.url, secret_file: ops.secret, cleared: true,
    headers: {X-Site: north}, ca_file: /etc/ssl/own-ca.pem}
-- {type: apprise, url_file: apprise.url, answers: false}   # with pip it needs the extra 'edge-agent[apprise]'""",
+- {type: apprise, url_file: apprise.url, answers: false} # with pip: edge-agent[apprise]""",
         ),
     ] = ()
     max_per_hour: Annotated[

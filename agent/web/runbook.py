@@ -12,7 +12,7 @@ from agent.web.page import policy_of
 _HERE = Path(__file__).parent
 #: In the wheel, and in a checkout.
 _PLACES = (_HERE / "runbook.md", _HERE.parents[1] / "docs/runbook.md")
-_LINK = re.compile(r"\[([^\]]*)\]\([^)]*\)")
+_LINK = re.compile(r"\[([^][]*)\]\([^()]*\)")
 _CODE = re.compile(r"`([^`]*)`")
 _BOLD = re.compile(r"\*\*([^*]*)\*\*")
 
