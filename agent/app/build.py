@@ -179,8 +179,9 @@ def build(
     wiring.on_acks, wiring.on_generation, wiring.on_room = link.ack, link.generation_stored, link.room
     links = AnswerLinks(journal.answer_key) if config.web.actions else None
     notice_sinks = _make_notice_sinks(config, journal, links, logs)
+    configured = settings.of_pipeline(config, endpoint=ai.caller is not None)
     pipeline = Pipeline(
-        settings=settings.of_pipeline(config, endpoint=ai.caller is not None),
+        settings=configured,
         journal=journal,
         detector=detector,
         caller=ai.caller,
@@ -319,6 +320,7 @@ def build(
             loop=loop,
             journal=journal,
             pipeline=pipeline,
+            judging=configured.judging,
             link=link,
             ai=ai,
             web=web,
