@@ -102,6 +102,7 @@ class NoticesRecord:
     waiting: int  # held ones included
     held: int  # until their time
     given_up: int
+    lost: int  # of these, those of the last day or two
     failing_since: float | None  # agent time
     reason: str | None  # of the last failed delivery
 
@@ -109,6 +110,7 @@ class NoticesRecord:
 _STATES = ("waiting", "acknowledged", "undeliverable")
 _WINDOW_STATES = ("sealed", "concluded", "settled")
 _CLOCKS_SINCE = 6
+_LOST_S = 2 * 86_400.0  # since the first failure; after the first of them a notice is given up
 _PEOPLE_SINCE = 7
 _SETTINGS_SINCE = 8
 _SAMPLES_SINCE = 9
@@ -224,8 +226,8 @@ class Reader:
         ).fetchone()
         return None if row is None else (str(row[0]), float(row[1]))
 
-    def notices(self, sinks: Sequence[str]) -> dict[str, NoticesRecord]:
-        """Return how the notices of each sink go; older journals have none."""
+    def notices(self, sinks: Sequence[str], now: float = 0.0) -> dict[str, NoticesRecord]:
+        """Return how the notices of each sink go at agent time ``now``; older journals have none."""
         found = {}
         for sink in sinks if self._version >= _SINKS_SINCE else ():
             waiting, held, since = self._connection.execute(
@@ -233,14 +235,17 @@ class Reader:
                 " WHERE sink = ? AND NOT given_up",
                 (sink,),
             ).fetchone()
-            (given_up,) = self._connection.execute(
-                "SELECT count(*) FROM outbox WHERE given_up = 1 AND sink = ?", (sink,)
+            given_up, lost = self._connection.execute(
+                "SELECT count(*), count(*) FILTER (WHERE refused > ?) FROM outbox"
+                " WHERE given_up = 1 AND sink = ?",
+                (now - _LOST_S, sink),
             ).fetchone()
             reason = self._connection.execute(
                 "SELECT reason FROM outbox WHERE sink = ? AND refused NOTNULL ORDER BY id DESC LIMIT 1",
                 (sink,),
             ).fetchone()
-            found[sink] = NoticesRecord(waiting, held, given_up, since, None if reason is None else reason[0])
+            why = None if reason is None else reason[0]
+            found[sink] = NoticesRecord(waiting, held, given_up, lost, since, why)
         return found
 
     def refused_since(self, outbox_id: int) -> float | None:

@@ -170,6 +170,7 @@ class Pipeline:
             conclude=self.conclusions.conclude,
             suppressed=suppressed,
             audits_allowed=audits_allowed,
+            paused=lambda clock: self.conclusions.people.paused_to(clock) is not None,
             spawn=spawn,
         )
         self._core = Core(

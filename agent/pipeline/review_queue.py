@@ -92,8 +92,8 @@ class ReviewQueue:
     """Decides the reviewer of each window, and ensures that every window gets its outcome.
 
     ``batches`` commits which windows are asked together, and each attempt when its request is about to be
-    sent; ``conclude`` takes window and outcome; ``finding`` gives a device's open one. All on the analyst's
-    loop.
+    sent; ``conclude`` takes window and outcome; ``finding`` gives a device's open one; ``paused`` whether a
+    person wants no calls at a clock. All on the analyst's loop.
     """
 
     review: InitVar[ReviewSettings]
@@ -104,6 +104,7 @@ class ReviewQueue:
     conclude: Callable[[Window, Outcome], None]
     suppressed: Callable[[Reason], None]
     audits_allowed: Callable[[], bool]
+    paused: Callable[[float], bool]
     spawn: Spawn
     #: Those that wait for a slot included.
     calls: dict[asyncio.Task[list[Outcome]], _Flight] = field(default_factory=dict)
@@ -245,6 +246,8 @@ class ReviewQueue:
         if case.attempts >= POISON_AFTER:
             return Decision(ask=False, reason=Reason.POISON)
         decision = self._reviewer.decide(window, self.finding(window.device), audits=self.audits_allowed())
+        if decision.ask and self.paused(window.sealed):
+            return Decision(ask=False, reason=Reason.REVIEW_OFF)
         if decision.ask and self.caller is None:
             return Decision(ask=False, reason=Reason.NO_ENDPOINT)
         if decision.ask and case.overdue:

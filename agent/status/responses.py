@@ -12,7 +12,7 @@ from agent.status.problems import Problems
 from agent.status.report import encode_status
 from agent.status.schema import Journal, Status
 from agent.status.search import EVERYTHING, Search, read_search
-from agent.web import Response, page
+from agent.web import Response, page, runbook
 
 STUCK_S = 20.0  # a loop without a turn for this long: not healthy
 STALE_S = 5.0  # the analyst without a turn for this long: not ready
@@ -95,6 +95,7 @@ class Responses:
         """Return the response of each path to a query."""
         return {
             "/": lambda _query: page(self.token),
+            "/runbook": lambda _query: runbook(),
             "/metrics": lambda _query: self._metrics(),
             "/healthz": lambda _query: self._healthz(),
             "/readyz": lambda _query: self._readyz(),

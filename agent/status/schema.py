@@ -77,6 +77,7 @@ class Ai(TypedDict):
     answering: Answering
     budget: Budget
     last_error: str | None
+    paused_until: str | None  # by a person
 
 
 class VerdictCounts(TypedDict):

@@ -78,6 +78,7 @@ def sample_status() -> Status:
                 "month": money | {"limit_usd": 20.0, "spent_usd": 4.2},
             },
             "last_error": "server_error: HTTP 503",
+            "paused_until": None,
         },
         "counters": {
             "messages": 91_000,
