@@ -20,6 +20,7 @@ from agent.detect.state import (
     LINE,
     M_HI,
     M_LO,
+    MARK,
     METER,
     MOVES,
     PREV,
@@ -199,9 +200,9 @@ def _while_busy(
     s: State, scores: list[float], base: float, z: float, k: DetectSettings
 ) -> tuple[list[float], float]:
     """Go on with incident, drift and a level on probation; return the scores, and what the hour learns."""
-    if s[DRIFT]:
+    if s[DRIFT] or s[MARK]:
         scores = scores[:]
-        scores[SLOW] = s[DRIFT]
+        scores[SLOW], scores[MEAN] = s[DRIFT], max(scores[MEAN], s[MARK])
     if s[RUN] and max(scores) < 1.0:
         incident.calm_down(s, k)
     if s[ADOPTED_AT]:  # the hour learns of a level on probation no more than of an incident

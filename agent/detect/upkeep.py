@@ -4,7 +4,7 @@ from array import array
 from itertools import pairwise
 from math import inf, isnan, log, nan
 
-from agent.detect import features, incident, nature, profile, records
+from agent.detect import features, incident, nature, profile, records, watermarks
 from agent.detect.features import MEAN, NEAR, NOISE, RESIDUAL, SLOW, VALUE, ends
 from agent.detect.settings import DetectSettings
 from agent.detect.state import (
@@ -14,8 +14,6 @@ from agent.detect.state import (
     BORN_AT,
     BUSY,
     DRIFT,
-    EVER_HI,
-    EVER_LO,
     FEATURES,
     FIRST,
     FOLDS,
@@ -61,8 +59,9 @@ def begin(state: State, value: float, at: float) -> Score:
     state[TOTAL] = state[KINDS] = state[SAME] = 1.0
     state[AT] = state[UPKEEP_AT] = state[BORN_AT] = at
     state[HOUR], state[HOUR_SUM], state[HOUR_N] = at // 3600.0, value, 1.0
-    for place in (PREV, FIRST, REST, LAST_Y, RECENT, EVER_LO, EVER_HI):
+    for place in (PREV, FIRST, REST, LAST_Y, RECENT):
         state[place] = value
+    watermarks.begin(state, value, value)
     _begin_ranges(state, value, value, value, 0.0)
     return CALM
 
@@ -96,7 +95,7 @@ def _introduce(state: State) -> None:
     mean = sum(kept) / len(kept)
     step = sum(abs(b - a) for a, b in pairwise(kept)) / max(1, len(kept) - 1)
     _begin_ranges(state, low, high, mean, step)
-    state[EVER_LO], state[EVER_HI] = low, high
+    watermarks.begin(state, low, high)
     for feature in (VALUE, NEAR):
         state[RECORD + feature] = FIRST_RECORD * (high - low)
     state[HOUR_SUM] = min(max(state[HOUR_SUM], low * state[HOUR_N]), high * state[HOUR_N])
@@ -126,9 +125,6 @@ def round_off(state: State, y: float, z: float, settings: DetectSettings) -> Non
         _begin_means(state, y - profile.usual(state, at))
     else:
         _forget(state, y, z, settings)
-    if not state[RUN]:
-        recent = state[RECENT : RECENT + RECENTS]
-        state[EVER_LO], state[EVER_HI] = min(state[EVER_LO], *recent), max(state[EVER_HI], *recent)
     since = total - state[MEANT]
     if FEW <= since < FEW + EVERY:
         records.restart(state, MEAN, state[M])
@@ -140,6 +136,7 @@ def round_off(state: State, y: float, z: float, settings: DetectSettings) -> Non
     if state[ADOPTED_AT]:
         records.settle(state, y, settings)
     _watch_drift(state, settings)
+    watermarks.watch(state, settings)
     incident.note_busy(state)
 
 
@@ -180,7 +177,7 @@ def begin_again(state: State, meter: float, value: float) -> None:
     state[PROFILE : PROFILE + HOURS] = array("d", [nan] * HOURS)
     nature.begin_again(state)
     _begin_ranges(state, value, value, value, 0.0)
-    state[EVER_LO] = state[EVER_HI] = value
+    watermarks.begin(state, value, value)
     for feature in range(FEATURES):
         state[LINE + feature] = inf
     incident.note_busy(state)
