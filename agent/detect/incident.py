@@ -100,9 +100,7 @@ def go_on(
 def is_critical(state: State, x: float, in_a_row: float, settings: DetectSettings) -> bool:
     """Return whether a value is far beyond all that was ever seen, for some readings, and much was seen."""
     known = abs(state[AT] - state[BORN_AT]) >= settings.critical_days * 86_400.0
-    return (
-        known and _is_far(state, x, settings.critical_spans) and in_a_row >= settings.shift_readings
-    )
+    return known and _is_far(state, x, settings.critical_spans) and in_a_row >= settings.shift_readings
 
 
 def _is_far(state: State, x: float, spans: float) -> bool:

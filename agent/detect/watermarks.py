@@ -59,6 +59,8 @@ MARKS: Final = (
     Mark(EVER_LO, EVER_HI, -1.0),
 )
 COUNT: Final = len(MARKS)
+CEILING: Final = 1
+AT_REST: Final = 0.1  # of the whole width from its low end: a machine that is off may stay so
 OF_HOURS: Final = 2  # the first of them
 SWING: Final = 1 / 3  # of the whole width: a half hour in which it went so far away and came back
 WIDER: Final = 2.0  # times as wide as before: the swings are counted again
@@ -101,18 +103,21 @@ def watch(state: State, settings: DetectSettings) -> None:
 def _go_beyond(
     state: State, tested: tuple[float, ...], learnt: tuple[float, ...], settings: DetectSettings
 ) -> None:
-    """Test an hour that is beyond a mark. It moves what is known later, by one alarm line at most."""
+    """Test an hour that is beyond a mark. It moves what is known later, not by all of it."""
+    rest = state[EVER_LO] + AT_REST * (state[EVER_HI] - state[EVER_LO])
     for place, (known, opposite, up) in enumerate(MARKS):
         line = _line(state, place, abs(state[known] - state[opposite]), settings)
         over = up * (tested[place] - state[known])
-        if over > line and not state[ADOPTED_AT]:
+        if over > line and not state[ADOPTED_AT] and not (place == CEILING and tested[place] < rest):
             state[MARK] = max(state[MARK], min(over / line, MAX_SCORE))
-        most = state[LATER + place] + up * line
-        newest, value = state[NEWEST + place], learnt[place]
+        # The values move it as far as their range has learnt, an hour by one line.
+        newest, most = state[NEWEST + place], state[LATER + place] + up * line
         if up > 0.0:
-            state[NEWEST + place] = max(newest, min(value, max(most, state[X_HI]) if place >= OF_HOURS else most))
+            most = max(most, state[X_HI]) if place >= OF_HOURS else most
+            state[NEWEST + place] = max(newest, min(learnt[place], most))
         else:
-            state[NEWEST + place] = min(newest, max(value, min(most, state[X_LO]) if place >= OF_HOURS else most))
+            most = min(most, state[X_LO]) if place >= OF_HOURS else most
+            state[NEWEST + place] = min(newest, max(learnt[place], most))
 
 
 def _line(state: State, place: int, width: float, settings: DetectSettings) -> float:
