@@ -107,8 +107,8 @@ def observe(s: State, x: float, at: float, k: DetectSettings) -> Score:
     if now == hour:
         s[HOUR_SUM] += base + z
         s[HOUR_N] += 1.0
-    elif at > last_at:
-        profile.turn_hour(s, now, base + z)
+    elif at > last_at and profile.turn_hour(s, now, base + z):
+        upkeep.learn_week(s, z)
 
     kind, score = Kind.NONE, 0.0
     if scores is not NONE:

@@ -108,7 +108,10 @@ WAS_HI: Final = HOURLY_LO + 15
 MARK: Final = HOURLY_LO + 16  # score of the marks
 SWINGS: Final = HOURLY_LO + 17  # half hours in which the value went far
 TURNS: Final = HOURLY_LO + 18  # of the marks
-SIZE: Final = HOURLY_LO + 19
+OFF_WEEKDAY: Final = HOURLY_LO + 19  # how far the means of its hours are usually from the profile
+OFF_WEEKEND: Final = HOURLY_LO + 20
+SETTLED: Final = HOURLY_LO + 21  # FOLDS after which the residual alone is judged
+SIZE: Final = HOURLY_LO + 22
 
 BIG: Final = 1e150  # values are judged as if no farther from zero, so that no difference overflows
 TINY: Final = 1e-300
@@ -118,6 +121,7 @@ def blank() -> State:
     """Return the state of a series that has seen nothing."""
     state = array("d", bytes(8 * SIZE))
     state[SAME_LIMIT] = inf
+    state[SETTLED] = 2.0 * HOURS
     for feature in range(FEATURES):
         state[LINE + feature] = inf
     state[PROFILE:RECENT] = array("d", [nan] * HOURS)

@@ -4,7 +4,7 @@ from array import array
 from itertools import pairwise
 from math import inf, isnan, log, nan
 
-from agent.detect import features, incident, nature, profile, records, watermarks
+from agent.detect import features, incident, nature, profile, records, watermarks, week
 from agent.detect.features import MEAN, NEAR, NOISE, RESIDUAL, SLOW, VALUE, ends
 from agent.detect.settings import DetectSettings
 from agent.detect.state import (
@@ -38,6 +38,7 @@ from agent.detect.state import (
     REST,
     RUN,
     SAME,
+    SETTLED,
     TOTAL,
     UPKEEP_AT,
     WARM,
@@ -50,6 +51,7 @@ from agent.domain.records import CALM, Score
 
 EVERY = 16  # readings
 INTRODUCED = 2 * EVERY  # readings after which the first ones can be outvoted
+WEEK = 7 * HOURS  # folds
 FEW = 48  # readings after which the short mean has a range
 FIRST_RECORD = 0.1  # of the range of the first readings: what noise would set next
 
@@ -85,6 +87,14 @@ def _begin_means(state: State, mean: float) -> None:
         records.restart(state, feature, mean)
     if not state[PROFILED]:
         records.retire(state, RESIDUAL)
+
+
+def learn_week(state: State, residual: float) -> None:
+    """Learn residual and means again for a week, now that weekends have a profile of their own."""
+    state[SETTLED] = state[FOLDS] + WEEK
+    _begin_means(state, residual)
+    for feature in (RESIDUAL, MEAN, SLOW):
+        state[LINE + feature] = inf
 
 
 def _introduce(state: State) -> None:
@@ -131,7 +141,7 @@ def round_off(state: State, y: float, z: float, settings: DetectSettings) -> Non
     elif features.SLOW_BEGINS <= since < features.SLOW_BEGINS + EVERY:
         records.restart(state, SLOW, state[S])
     features.draw(state, settings)
-    if state[PROFILED] and state[LINE + NEAR] == inf and state[FOLDS] > features.SETTLED:
+    if state[PROFILED] and state[LINE + NEAR] == inf and state[FOLDS] > state[SETTLED]:
         records.retire(state, NEAR)
     if state[ADOPTED_AT]:
         records.settle(state, y, settings)
@@ -176,6 +186,8 @@ def begin_again(state: State, meter: float, value: float) -> None:
     state[PROFILED] = state[FOLDS] = state[HOUR_SUM] = state[HOUR_N] = state[RUN] = state[ADOPTED_AT] = 0.0
     state[PROFILE : PROFILE + HOURS] = array("d", [nan] * HOURS)
     nature.begin_again(state)
+    week.forget(state)
+    state[SETTLED] = 2.0 * HOURS
     _begin_ranges(state, value, value, value, 0.0)
     watermarks.begin(state, value, value)
     for feature in range(FEATURES):
