@@ -27,7 +27,7 @@ RHYTHM = (
 )  # fmt: skip
 OLD_RHYTHM = 9  # of these before a rhythm knew pauses
 OLD_LONGEST = 4.0  # times the usual gap: what is kept of its longest gap, which may have been a night
-NAMED = 4  # of a series: device, metric, unit, count; and its length if it is no usual one
+NAMED = 4  # of a series: device, metric, unit, count; and its length unless it is SIZE
 PART = 20  # names or rhythms in one piece of the head
 
 Row = tuple[str, str, str | None, int, State]

@@ -88,7 +88,8 @@ def go_on(
     kind = name(scores, in_a_row, state[CREEP], settings)
     if kind is not Kind.SPIKE and beyond:
         top = SUSTAINED_BONUS * state[INCIDENT_TOP]
-    after_s = settings.keep_s if _is_far(state, x, settings.stay_spans) else settings.adopt_s
+    stays = watermarks.are_known(state) and _is_far(state, x, settings.stay_spans)
+    after_s = settings.keep_s if stays else settings.adopt_s
     lasted = abs(at - state[INCIDENT_AT]) >= after_s and run >= settings.adopt_readings
     if lasted or run >= MAX_RUN:
         records.adopt(state, settings)

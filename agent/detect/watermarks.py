@@ -78,6 +78,11 @@ def begin(state: State, low: float, high: float) -> None:
     state[MARK] = state[SWINGS] = state[TURNS] = 0.0
 
 
+def are_known(state: State) -> bool:
+    """Return whether the marks have seen days enough to compare with."""
+    return state[TURNS] >= FEW_TURNS
+
+
 def watch(state: State, settings: DetectSettings) -> None:
     """Take the last readings, and note in ``MARK`` how many alarm lines the hour is beyond the marks."""
     at = state[AT]
@@ -123,7 +128,7 @@ def _go_beyond(
 def _line(state: State, place: int, width: float, settings: DetectSettings) -> float:
     """Return how far beyond a mark the alarm line is; inf: it is not judged."""
     turns = state[TURNS]
-    if turns < FEW_TURNS or state[METER] or state[TRAIT] == RESERVE or not judged(state):
+    if not are_known(state) or state[METER] or state[TRAIT] == RESERVE or not judged(state):
         return inf
     if state[SWINGS] < FEW_SWINGS if place < OF_HOURS else roughness(state) > settings.load:
         return inf  # of a load that is seldom on

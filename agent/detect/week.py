@@ -1,4 +1,4 @@
-"""Weekends: a profile of their own for a series whose weekend differs clearly from its working days.
+"""Weekends: a profile of their own for a series that differs clearly then.
 
 The profile of the hours is that of the present kind of day, Saturday and Sunday or the others (UTC). The
 other one waits behind the state, which is longer then. A series without such a difference pays three numbers.

@@ -106,7 +106,7 @@ def test_creeping_value_is_found() -> None:
 
 
 def test_machine_that_is_off_is_calm() -> None:
-    """A pump that nobody needs for a day is no matter of the marks."""
+    """A pump that nobody needs for a day has no score of the marks."""
     stream, dice, _ = after_days(pump)
     scores = []
     for _ in range(DAY // 10):
@@ -166,7 +166,7 @@ def test_level_of_the_usual_size_is_adopted_all_the_same() -> None:
 
 
 def test_marks_are_those_of_the_hours() -> None:
-    """What is known of the hours is their extremes, half a day old."""
+    """The marks of the hours are their extremes."""
     stream, _, _ = after_days(pump)
     state = state_of(stream)
     assert 0.7 < state[HOURLY_LO] < 1.0

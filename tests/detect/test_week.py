@@ -1,4 +1,4 @@
-"""Weekends: a profile of their own after three weeks, for a series that differs on them."""
+"""A profile of their own for weekends, after three weeks."""
 
 import random
 from collections.abc import Iterator
