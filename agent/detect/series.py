@@ -2,7 +2,7 @@
 
 from struct import Struct
 
-from agent.detect import features, flat, incident, nature, profile, records, upkeep
+from agent.detect import features, flat, incident, nature, profile, records, upkeep, watermarks
 from agent.detect.features import MANY_KINDS, MEAN, NEAR, NOISE, RESIDUAL, SLOW, VALUE
 from agent.detect.settings import DetectSettings
 from agent.detect.state import (
@@ -125,8 +125,9 @@ def observe(s: State, x: float, at: float, k: DetectSettings) -> Score:
             upkeep.round_off(s, y, z, k)
     if same >= same_limit:
         stuck = flat.stuck(s, k)
-        if stuck >= 1.0:
-            kind, score = Kind.FLATLINE, max(stuck, score)
+        if stuck >= 1.0:  # a critical value is news, that it does not move is not
+            kind = Kind.FLATLINE if score < incident.CRITICAL else kind
+            score = max(stuck, score)
     if not score:
         return CALM
     if meter:
@@ -202,7 +203,7 @@ def _while_busy(
     """Go on with incident, drift and a level on probation; return the scores, and what the hour learns."""
     if s[DRIFT] or s[MARK]:
         scores = scores[:]
-        scores[SLOW], scores[MEAN] = s[DRIFT], max(scores[MEAN], s[MARK])
+        scores[SLOW], scores[MEAN] = s[DRIFT], max(scores[MEAN], watermarks.score(s))
     if s[RUN] and max(scores) < 1.0:
         incident.calm_down(s, k)
     if s[ADOPTED_AT]:  # the hour learns of a level on probation no more than of an incident

@@ -24,9 +24,11 @@ from agent.detect.state import (
     MARKED_AT,
     METER,
     NEWEST,
+    PREV,
     QUANTUM,
     RECENT,
     RECENTS,
+    RUN,
     SPAN_AT,
     SPAN_HI,
     SPAN_LO,
@@ -103,6 +105,19 @@ def watch(state: State, settings: DetectSettings) -> None:
     if abs(at - state[MARKED_AT]) >= settings.return_s:
         state[MARKED_AT] = at
         _turn(state, (floor, ceiling, low, high))
+
+
+def score(state: State) -> float:
+    """Return the score of the last reading: that of its hour.
+
+    An incident begins with a reading of the end that did not come back, so that the finding cites it.
+    """
+    x, low, high = state[PREV], state[SPAN_LO], state[SPAN_HI]
+    if not state[RUN] and state[EVER_LO] <= x <= state[EVER_HI]:
+        raised = min(state[WAS_LO], low) > state[HOURLY_LO]
+        if (x > (low + high) / 2.0) == raised:
+            return 0.0
+    return state[MARK]
 
 
 def _go_beyond(

@@ -76,6 +76,18 @@ def test_hour_that_does_not_come_back(name: str) -> None:
     assert max(score.value for score in scores) < 3.0
 
 
+@pytest.mark.parametrize("name", LEAKS)
+def test_it_begins_with_a_telling_value(name: str) -> None:
+    """The first alarm is a reading of the end that does not come back, not one as ever."""
+    signal, size = LEAKS[name]
+    stream, dice, now = after_days(signal)
+    low, high = stream.usual()
+    values = [min(high, max(low, signal(dice, now + minute) + size)) for minute in range(240)]
+    scores = stream.feed(values)
+    first = next(value for value, score in zip(values, scores, strict=True) if score.alarm)
+    assert first > 2.0 if size < 0.0 else first < 100.0
+
+
 def test_it_ends_with_the_fault() -> None:
     """Within an hour and a half of its end nothing alarms any more."""
     stream, dice, now = after_days(pump)
@@ -152,6 +164,7 @@ def test_far_level_stays_open() -> None:
     assert first < 60
     assert all(score.alarm for score in scores[first + 120 :])
     assert scores[-1].value >= 3.0
+    assert scores[-1].kind is Kind.LEVEL_SHIFT
     assert alarms(stream.feed(values[DAYS * DAY :])[120:]) == 0
 
 
