@@ -15,7 +15,7 @@ ARCH ?= $(shell uname -m)
 PYTHON ?= 3.11
 HA ?= 2025.4.4
 
-.PHONY: deployment demo docs test unit test-llm test-ha check venv tools bench bench-detect score faults mutation fuzz wheels pictures clean
+.PHONY: deployment demo docs test unit test-llm test-ha test-phoenix test-mlflow check venv tools bench bench-detect score faults mutation fuzz wheels pictures clean
 
 venv: .venv/.made
 
@@ -79,6 +79,17 @@ test-ha: venv tools
 	[ -n "$$python" ] || { echo "skipped: Home Assistant's core needs Python 3.13 or newer; name one with HA_PYTHON="; exit 0; }; \
 	[ -x .venv-ha/bin/hass ] || { "$$python" -m venv .venv-ha && .venv-ha/bin/pip install -q "homeassistant==$(HA)" "paho-mqtt>=2.1,<3"; } && \
 	HA_PYTHON=.venv-ha/bin/python $(PY) -m pytest tests/homeassistant/on_core.py
+
+# 57 scripted calls in a real Phoenix or MLflow (virtual environments of 850 and 900 MB): a report, not a gate.
+PHOENIX ?= 20.26.1
+MLFLOW ?= 3.17.2
+test-phoenix: venv
+	@[ -x .venv-phoenix/bin/phoenix ] || { python3 -m venv .venv-phoenix && .venv-phoenix/bin/pip install -q "arize-phoenix==$(PHOENIX)"; }
+	$(PY) -m tests.tracing_tools.report phoenix .venv-phoenix/bin
+
+test-mlflow: venv
+	@[ -x .venv-mlflow/bin/mlflow ] || { python3 -m venv .venv-mlflow && .venv-mlflow/bin/pip install -q "mlflow==$(MLFLOW)"; }
+	$(PY) -m tests.tracing_tools.report mlflow .venv-mlflow/bin
 
 bench: venv tools
 	$(PY) -m tests.benchmarks.drain --messages $(MESSAGES)

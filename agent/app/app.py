@@ -209,7 +209,6 @@ class App:
             logs=self._logs,
             metrics=agent.metrics,
             ai=agent.ai,
-            detector=agent.detector,
             pipeline=agent.pipeline,
             problems=agent.problems,
             spawn=agent.bridge.spawn,

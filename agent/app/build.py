@@ -167,8 +167,9 @@ def build(
     wiring.on_refusals = refuse
     wiring.on_acks, wiring.on_generation, wiring.on_room = link.ack, link.generation_stored, link.room
     notice_sinks = _make_notice_sinks(config, journal, logs)
+    configured = settings.of_pipeline(config, endpoint=ai.caller is not None)
     pipeline = Pipeline(
-        settings=settings.of_pipeline(config, endpoint=ai.caller is not None),
+        settings=configured,
         journal=journal,
         detector=detector,
         caller=ai.caller,
@@ -289,6 +290,7 @@ def build(
             loop=loop,
             journal=journal,
             pipeline=pipeline,
+            judging=configured.judging,
             link=link,
             ai=ai,
             web=web,

@@ -11,6 +11,7 @@ from agent.app.ai import AiService
 from agent.journal import Journal
 from agent.mqtt import Link
 from agent.observe.traces import Tracer
+from agent.pipeline.judging import Judging
 from agent.pipeline.pipeline import Pipeline
 from agent.pipeline.review_queue import Spawn
 from agent.sinks.worker import NoticeSink
@@ -27,6 +28,7 @@ class Lifecycle:
     loop: asyncio.AbstractEventLoop
     journal: Journal
     pipeline: Pipeline
+    judging: Judging  # as configured
     link: Link
     ai: AiService
     web: WebServer
@@ -45,6 +47,7 @@ class Lifecycle:
             await pipeline.replay(chunk)
             replayed += len(chunk)
             progress(replayed)
+        pipeline.judge_by(self.judging)  # the rows before were judged as configured then
         self.spawn(pipeline.run_timers())
         for task in self.beside:
             self.spawn(task())

@@ -10,7 +10,6 @@ from agent.ai.caller import Caller
 from agent.app.ai import AiService
 from agent.app.systemd import Notifier
 from agent.config import Config, ConfigError, differences, load_again, merge, settings
-from agent.detect import Detector
 from agent.domain.records import AgentError
 from agent.observe.logs import LogWriter
 from agent.observe.metrics import Metrics
@@ -18,7 +17,6 @@ from agent.pipeline.pipeline import Pipeline
 from agent.pipeline.review_queue import Spawn
 from agent.status.problems import Problems
 
-APPLY_S = 20.0
 #: The sections that a reload changes, without the budget's time zone: other midnights would reset the
 #: spend. A sink has a thread of its own.
 SECTIONS = ("limits", "tuning", "review", "ai", "notify", "logs")
@@ -36,7 +34,6 @@ class Reloader:
     logs: LogWriter
     metrics: Metrics
     ai: AiService
-    detector: Detector
     pipeline: Pipeline
     problems: Problems
     spawn: Spawn
@@ -75,7 +72,7 @@ class Reloader:
         changed = differences(self.config, wanted)
         waiting = [key for key in changed if key in FIXED or key.split(".")[0] not in SECTIONS]
         config = merge(self.config, wanted, sections=SECTIONS, keep=FIXED)
-        asyncio.run_coroutine_threadsafe(self._apply(config), self.loop).result(APPLY_S)
+        asyncio.run_coroutine_threadsafe(self._apply(config), self.loop).result()
         if waiting:
             self.logs.log(
                 "config_restart_needed",
@@ -99,14 +96,15 @@ class Reloader:
         metrics.know(ai.models, config.ai.profile)
         metrics.breaker(config.ai.profile, "closed", moved=False)
         self.logs.reconfigure(level=config.logs.level, format=config.logs.format, content=config.logs.content)
-        limits = settings.of_limits(config)
-        self.detector.reconfigure(limits, settings.of_tuning(config))
-        self.problems.reconfigure(limits)
+        self.problems.reconfigure(settings.of_limits(config))
         calls = set(self.pipeline.review_queue.calls)
-        self.pipeline.reconfigure(settings.of_pipeline(config, endpoint=ai.caller is not None), ai.caller)
-        self.pipeline.snapshot()  # readings judged by the old limits are not judged again after a restart
+        wanted = settings.of_pipeline(config, endpoint=ai.caller is not None)
+        self.pipeline.reconfigure(wanted, ai.caller)
         if replaced is not None:
             self.spawn(self._close(replaced, calls))
+        on_disk = asyncio.Event()
+        self.pipeline.judge_by(wanted.judging, on_disk.set)
+        await on_disk.wait()
 
     async def _close(self, replaced: Caller, calls: set[asyncio.Task[Any]]) -> None:
         """Let the calls of a replaced caller end, then close its connections."""

@@ -93,6 +93,8 @@ def of_pipeline(config: Config, *, endpoint: bool) -> PipelineSettings:
         review=replace(config.review, endpoint=endpoint),
         window=config.review.window,
         batch=config.review.batch,
+        limits=of_limits(config),
+        tuning=of_tuning(config),
         receivers=[
             Receiver(one.label, Severity(one.min_severity), cleared=one.cleared)
             for one in config.notify.sinks

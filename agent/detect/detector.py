@@ -10,14 +10,14 @@ from itertools import islice
 from math import inf
 from operator import attrgetter, itemgetter
 
-from agent.detect import codec, nature
+from agent.detect import calm, codec, nature
 from agent.detect.allowed import Allowed
 from agent.detect.features import MANY_KINDS
 from agent.detect.limits import Bounds, Limit, LimitUse, choose, find_use
 from agent.detect.pauses import offset_of
 from agent.detect.rhythm import Rhythm, Watch
 from agent.detect.series import observe
-from agent.detect.settings import DetectSettings
+from agent.detect.settings import SENSITIVITY, DetectSettings
 from agent.detect.state import KINDS, MATES, PREV, TOTAL, WARM
 from agent.detect.tracked import NO_UNIT, Odd, Series
 from agent.detect.tuning import Tuning, TuningUse, choose_tuning, expect_of, find_tuning_use
@@ -66,6 +66,7 @@ class Detector:
         """Make a detector that knows nothing yet; ``zone`` is the site's, for its hours."""
         self._settings = settings or DetectSettings()
         self._limits, self._tuning = tuple(limits), tuple(tuning)
+        self._strictness = {factor: self._settings.at(factor) for factor in SENSITIVITY.values()}
         self._series: dict[str, dict[str, Series]] = {}  # by device, by metric
         self._judged: dict[str, int] = {}  # by device: how many of its series are judged
         self._zone = zone
@@ -88,8 +89,8 @@ class Detector:
             reading: its value is finite.
             clock: agent time of its row, seconds.
         """
-        device, value = reading.device, reading.value
-        self._watch.hear(device, reading.at, clock)
+        device, at = reading.device, reading.at
+        self._watch.hear(device, at, clock)
         if self._allowed.waiting:
             self._allowed.speak(device, clock)
         try:
@@ -98,7 +99,21 @@ class Detector:
             series = self._meet(reading)
         self._count = series.seen = self._count + 1
         series.word = reading.word
+        frame, unit = series.frame, reading.unit
+        if (
+            frame is not None
+            and (unit is None or unit == series.unit)
+            and calm.take(series, frame, reading.value, at, self._strictness[series.sensitivity])
+        ):
+            bounds = series.bounds
+            return reading, CALM if bounds is None else bounds.judge(reading.value) or CALM
+        return self._judge_closely(reading, series)
+
+    def _judge_closely(self, reading: Reading, series: Series) -> tuple[Reading, Score]:
+        """Score a reading about which something may be remarkable."""
+        device, value = reading.device, reading.value
         limit, bounds = series.limit, series.bounds
+        series.frame = None
         said: tuple[float, str] | None = None
         was: str | None = None
         if series.odd or reading.unit != series.unit:
@@ -117,13 +132,16 @@ class Detector:
         state = series.state
         state[MATES] = self._judged[device]
         learning, kinds = not state[WARM], state[KINDS]
-        score = observe(state, value, reading.at, self._settings.at(series.sensitivity))
+        score = observe(state, value, reading.at, self._strictness[series.sensitivity])
         if series.alarm and nature.is_on(state, value):
             score = ALARM
         if series.diagnostic or series.ignored:
             score, learning, kinds = IGNORED if series.ignored else CALM, False, MANY_KINDS
-        if self._allowed and (allowance := self._allowed.of(device, reading.metric, series.unit)) is not None:
+        allowance = self._allowed.of(device, reading.metric, series.unit) if self._allowed else None
+        if allowance is not None:
             score = allowance.excuse(score, value)
+        elif series.plain:
+            series.frame = calm.frame_of(state, reading.at)
         if limit is not None:
             broken = None if bounds is None else bounds.judge(value)
             score = broken or (score if bounds is not None else replace(score, unchecked=limit.unit))
@@ -286,6 +304,7 @@ class Detector:
         series = self._series.get(device, {}).get(seen.metric)
         if series is not None:
             self._allowed.allow(device, series.unit, seen)
+            series.frame = None
 
     def allow_silence(self, device: str, begin: float, end: float | None) -> None:
         """Take a silence as usual at its hour of the day; clocks, without ``end`` it is not over."""
@@ -331,11 +350,12 @@ class Detector:
         limit, bounds = series.limit, series.bounds
         if limit is not None and bounds is None:  # shown as it was configured, with its unit
             bounds = Bounds(limit.low, limit.high)
-        view = view_series(series.state, device=device, metric=series.metric, unit=series.unit, bounds=bounds)
+        state = series.state
+        view = view_series(state, device=device, metric=series.metric, unit=series.unit, bounds=bounds)
         return replace(
             view,
             usual=None if series.diagnostic or series.ignored else view.usual,
-            progress=count_readings(series.state, self._settings) if series.learning else None,
+            progress=count_readings(state, self._settings) if series.learning else None,
             unchecked=limit.unit if limit is not None and series.bounds is None else None,
             said=series.said,
             unit_was=series.was if series.learning else None,

@@ -162,14 +162,15 @@ def roughness(state: State) -> float:
     if not moves or span <= 0.0 or state[METER]:
         return 0.0
     rest = 1.0 - moves / (state[TOTAL] - state[BORN])
-    return rest * min(1.0, sqrt(state[TRAVEL] / moves) / span)
+    jump = sqrt(state[TRAVEL] / moves) / span
+    return rest * jump if jump < 1.0 else rest
 
 
 def skewness(state: State, settings: DetectSettings) -> float:
     """Return how much farther youth makes the lines of a series with one long tail: 1 for an even one."""
     above = state[ABOVE]
-    thin = min(above, 1.0 - above)
-    return 1.0 + (settings.max_skew - 1.0) * max(0.0, 1.0 - thin / EVEN)
+    thin = min(1.0 - above, above)
+    return 1.0 + (settings.max_skew - 1.0) * (1.0 - thin / EVEN) if thin < EVEN else 1.0
 
 
 def crowd(state: State, settings: DetectSettings, tail: float) -> float:
@@ -179,11 +180,12 @@ def crowd(state: State, settings: DetectSettings, tail: float) -> float:
     of their number keeps the sum as small as that of one series. A long tail needs more, and so do the
     first days, of whose events each series shows others.
     """
-    more = log2(max(1.0, state[MATES]))
-    if not more:
+    mates = state[MATES]
+    if mates <= 1.0:
         return 1.0
-    days = max(1.0, (state[AT] - state[BORN_AT]) / DAY_S)
-    return 1.0 + settings.crowd * more * (1.0 + settings.crowd_tail * tail + settings.crowd_days / days)
+    days = (state[AT] - state[BORN_AT]) / DAY_S
+    first_days = settings.crowd_days / days if days > 1.0 else settings.crowd_days
+    return 1.0 + settings.crowd * log2(mates) * (1.0 + settings.crowd_tail * tail + first_days)
 
 
 def judged(state: State) -> bool:
@@ -195,15 +197,43 @@ def judged(state: State) -> bool:
     return bool(known) and state[TRAIT] != DIRECTION
 
 
+class Common(NamedTuple):
+    """How far the lines of all features of a series are."""
+
+    rough: float
+    tail: float  # how much farther youth makes the lines of a long tail, beyond the same
+    crowd: float
+    times: float  # 1, or more for a meter
+    slack: float  # of the sensor
+    floor: float  # what every feature but the value may always do
+    load: bool  # it seldom leaves its rest
+
+
+def weigh(state: State, settings: DetectSettings) -> Common:
+    """Return what the alarm lines of a series have in common."""
+    rough = roughness(state)
+    tail = skewness(state, settings) - 1.0
+    meter = state[METER]
+    return Common(
+        rough * settings.rough_share,
+        tail,
+        crowd(state, settings, tail),
+        settings.counter_factor if meter else 1.0,
+        state[QUANTUM] * (METER_STEPS if meter else 1.0),
+        FLOOR * (state[X_HI] - state[X_LO]),
+        rough * settings.rough_share > settings.load * settings.rough_share,
+    )
+
+
 def draw(state: State, settings: DetectSettings) -> None:
     """Draw the alarm lines of all features."""
     if not judged(state):
         for feature in range(len(TABLE)):
             state[LINE + feature] = inf
         return
-    rough = roughness(state) * settings.rough_share
+    common = weigh(state, settings)
     for feature in range(len(TABLE)):
-        state[LINE + feature] = line(state, feature, settings, rough)
+        state[LINE + feature] = line(state, feature, settings, common)
 
 
 def expected(state: State, base: float) -> tuple[float, float]:
@@ -217,30 +247,25 @@ def expected(state: State, base: float) -> tuple[float, float]:
     return low, high
 
 
-def line(state: State, feature: int, settings: DetectSettings, rough: float | None = None) -> float:
+def line(state: State, feature: int, settings: DetectSettings, common: Common | None = None) -> float:
     """Return how far beyond its range a feature alarms."""
-    if rough is None:
-        rough = roughness(state) * settings.rough_share
     rule = TABLE[feature]
-    meter = state[METER]
-    if meter and not rule.of_meters:
+    if state[METER] and not rule.of_meters:
+        return inf
+    place = RANGE + 2 * feature
+    width = state[place + 1] - state[place]
+    if width == inf:  # retired
         return inf
     youth = rule.youth(state, settings)
     if youth == inf:
         return inf
-    low, high = ends(feature)
-    factor = settings.counter_factor if meter else 1.0
-    if rough > settings.load * settings.rough_share and feature != VALUE:
-        return inf  # what seldom leaves its rest has no mean, no noise and no hours
-    tail = skewness(state, settings) - 1.0
+    rough, tail, many, times, slack, floor, load = common or weigh(state, settings)
+    if feature != VALUE:
+        if load:
+            return inf  # what seldom leaves its rest has no mean, no noise and no hours
+        slack += floor
     if rule.tailed:
         youth += (youth - 1.0) * tail
-    share = (rule.share(settings) + rule.rough * rough) * youth * factor
-    slack = state[QUANTUM] * (METER_STEPS if meter else 1.0)
-    if feature != VALUE:
-        slack += FLOOR * (state[X_HI] - state[X_LO])
-    width = state[high] - state[low]
-    if width == inf:  # retired
-        return inf
-    usual = settings.records * rule.records * factor * state[RECORD + feature]
-    return max(share * width + slack, usual) * crowd(state, settings, tail) + TINY
+    share = (rule.share(settings) + rule.rough * rough) * youth * times
+    usual = settings.records * rule.records * times * state[RECORD + feature]
+    return max(share * width + slack, usual) * many + TINY

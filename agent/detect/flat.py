@@ -23,6 +23,7 @@ from agent.detect.state import (
     State,
 )
 
+FIRST_TWO = 2.0  # of a run of equal readings
 OFTEN = 10.0  # a series that never stays equal this long is judged within its first two days
 DAYS_OF_METER = 7  # a meter's rests are known after so many
 SETTING = 0.2  # roughness of a setting, or of a load that is seldom on

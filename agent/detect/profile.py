@@ -6,6 +6,7 @@ An hour's usual value is its mean on the days before, newer days counting more. 
 
 from math import isnan
 from statistics import median
+from struct import Struct
 
 from agent.detect import week
 from agent.detect.state import (
@@ -29,6 +30,9 @@ from agent.detect.state import (
     State,
 )
 
+_ESTIMATES = Struct("4d")  # from P01 to SPREAD
+_ESTIMATES_AT = 8 * P01  # bytes
+
 MIN_WEIGHT = 0.2
 DAYS = 3  # after which an hour that was never seen is not waited for
 
@@ -44,13 +48,16 @@ MAX_SPREADS = 5.0  # a reading farther away than this counts as if it were this 
 
 def usual(state: State, at: float) -> float:
     """Return the usual value at ``at``, between the middles of two hours; nan where none is known."""
-    place = at / 3600.0 - 0.5
-    hour = place // 1.0
-    share = place - hour
+    middle, here, rise = slope(state, at)
+    return here + rise * (at / 3600.0 - middle)
+
+
+def slope(state: State, at: float) -> tuple[float, float, float]:
+    """Return the last middle of an hour (in hours), its usual value, and the rise to the next one."""
+    hour = (at / 3600.0 - 0.5) // 1.0
     index = int(hour) % HOURS
     here = state[PROFILE + index]
-    there = state[PROFILE + (index + 1) % HOURS]
-    return here + (there - here) * share
+    return hour + 0.5, here, state[PROFILE + (index + 1) % HOURS] - here
 
 
 def turn_hour(state: State, hour: float, value: float) -> bool:
@@ -104,16 +111,15 @@ def begin_estimates(state: State) -> None:
 
 def step_estimates(state: State, value: float) -> None:
     """Move the estimates a little towards ``value`` (stochastic approximation)."""
-    middle, spread = state[P50], state[SPREAD]
     above = 1.0 if value > (state[X_LO] + state[X_HI]) / 2.0 else 0.0
     state[ABOVE] += (above - state[ABOVE]) * max(SLOWEST, EVERY / state[TOTAL])
-    off = abs(value - middle)
-    limit = MAX_SPREADS * spread
-    state[SPREAD] = spread + ((limit if spread and off > limit else off) - spread) * FORGET
-    if value > middle:
-        state[P50] = middle + PACE * spread
-    elif value < middle:
-        state[P50] = middle - PACE * spread
+    low, middle, high, spread = _ESTIMATES.unpack_from(state, _ESTIMATES_AT)
     pace = TAIL_PACE * spread
-    state[P99] += pace * (1.0 - TAIL) if value > state[P99] else -pace * TAIL
-    state[P01] -= pace * (1.0 - TAIL) if value < state[P01] else -pace * TAIL
+    high += pace * (1.0 - TAIL) if value > high else -pace * TAIL
+    low -= pace * (1.0 - TAIL) if value < low else -pace * TAIL
+    off = abs(value - middle)
+    if value != middle:
+        middle += PACE * spread if value > middle else -PACE * spread
+    limit = MAX_SPREADS * spread
+    spread += ((limit if spread and off > limit else off) - spread) * FORGET
+    _ESTIMATES.pack_into(state, _ESTIMATES_AT, low, middle, high, spread)

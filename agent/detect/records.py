@@ -16,8 +16,11 @@ from agent.detect.state import (
     FEATURES,
     INCIDENT_AT,
     LINE,
+    M_HI,
+    M_LO,
     METER,
     PROFILED,
+    RANGE,
     RECENT,
     RECENTS,
     RECORD,
@@ -26,6 +29,8 @@ from agent.detect.state import (
     SEEN,
     SEEN_AT,
     TOP,
+    V_HI,
+    V_LO,
     M,
     S,
     State,
@@ -70,6 +75,18 @@ def test(state: State, feature: int, value: float, settings: DetectSettings) -> 
     if size > abs(state[TOP + feature]):
         state[TOP + feature] = over
     return min(size / far, MAX_SCORE)
+
+
+def test_means(state: State, settings: DetectSettings) -> tuple[float, float]:
+    """Return how many alarm lines short mean and mean step are beyond their ranges; learn a small step."""
+    mean, step, shifted, noisy = state[M], state[V], 0.0, 0.0
+    if not state[M_LO] <= mean <= state[M_HI]:
+        shifted = test(state, MEAN, mean, settings)
+    if step > state[V_HI]:
+        noisy = test(state, NOISE, step, settings)
+    elif step < state[V_LO]:
+        state[V_LO] = step
+    return shifted, noisy
 
 
 def widen(state: State, feature: int, by: float) -> None:
@@ -233,10 +250,12 @@ def _keep(state: State) -> None:
     state[ADOPTED_AT] = state[BACK_AT] = 0.0
 
 
-def shrink(state: State, feature: int, value: float, rate: float) -> None:
-    """Let a range forget: both ends move towards ``value``, inside the range, by ``rate`` of the way."""
-    low, high = ends(feature)
-    lo, hi = state[low], state[high]
-    if -inf < lo <= value <= hi < inf:
-        state[low] = lo + (value - lo) * rate
-        state[high] = hi - (hi - value) * rate
+def shrink(state: State, towards: Iterable[float], rate: float) -> None:
+    """Let each range forget: both ends move by ``rate`` of the way towards a value in it, nan for none."""
+    place = RANGE
+    for value in towards:
+        low, high = state[place], state[place + 1]
+        if -inf < low <= value <= high < inf:
+            state[place] = low + (value - low) * rate
+            state[place + 1] = high - (high - value) * rate
+        place += 2

@@ -2,7 +2,7 @@
 
 from struct import Struct
 
-from agent.detect import features, flat, incident, nature, profile, records, upkeep, watermarks
+from agent.detect import calm, features, flat, incident, nature, profile, records, upkeep, watermarks
 from agent.detect.features import MANY_KINDS, MEAN, NEAR, NOISE, RESIDUAL, SLOW, VALUE
 from agent.detect.settings import DetectSettings
 from agent.detect.state import (
@@ -18,8 +18,6 @@ from agent.detect.state import (
     KINDS,
     LAST_Y,
     LINE,
-    M_HI,
-    M_LO,
     MARK,
     METER,
     MOVES,
@@ -38,8 +36,6 @@ from agent.detect.state import (
     TOTAL,
     TRAIT,
     TRAVEL,
-    V_HI,
-    V_LO,
     X_HI,
     X_LO,
     M,
@@ -50,7 +46,6 @@ from agent.detect.state import (
 from agent.domain.records import CALM, Kind, Score
 
 UNPACK_HOT = Struct(f"{HOT}d").unpack_from
-MAX_STEPS = 4.0  # a step counts at most so many times as much as the mean step ever did
 LONG_REST = 30.0  # equal readings
 NONE = [0.0] * 6
 
@@ -73,7 +68,7 @@ def observe(s: State, x: float, at: float, k: DetectSettings) -> Score:
     y = x
     if x == prev:
         s[SAME] = same = same + 1.0
-        if same == 2.0:  # noqa: PLR2004 - the first two of a run
+        if same == flat.FIRST_TWO:
             same_limit = flat.begin_run(s, x, last_at, k)
         if meter:
             y = 0.0
@@ -95,10 +90,11 @@ def observe(s: State, x: float, at: float, k: DetectSettings) -> Score:
         s[S] = slow + (z - slow) * k.drift_weight
     step = y - last_y if y > last_y else last_y - y
     s[LAST_Y] = y
-    most = MAX_STEPS * v_hi + quantum + 0.06 * (x_hi - x_lo)
+    most = calm.MAX_STEPS * v_hi + quantum + calm.NOISY * (x_hi - x_lo)
     s[V] = v = v + ((min(most, step)) - v) * k.noise_weight
     if not (m_lo <= m <= m_hi and v_lo <= v <= v_hi) and not s[ADOPTED_AT]:
-        scores = _means_beyond(s, scores, k)
+        scores = scores[:]
+        scores[MEAN], scores[NOISE] = records.test_means(s, k)
     if busy:
         scores, z = _while_busy(s, scores, base, z, k)
 
@@ -183,18 +179,6 @@ def _beyond(s: State, y: float, residual: float, near: float, k: DetectSettings)
 
 def _at_rest(s: State) -> bool:
     return s[PREV] == s[REST] and s[REST_RUN] >= LONG_REST
-
-
-def _means_beyond(s: State, scores: list[float], k: DetectSettings) -> list[float]:
-    scores = scores[:]
-    m, v = s[M], s[V]
-    if not s[M_LO] <= m <= s[M_HI]:
-        scores[MEAN] = records.test(s, MEAN, m, k)
-    if v > s[V_HI]:
-        scores[NOISE] = records.test(s, NOISE, v, k)
-    elif v < s[V_LO]:
-        s[V_LO] = v
-    return scores
 
 
 def _while_busy(

@@ -6,6 +6,7 @@ not judged; with the second in a row the series begins again, since what it lear
 
 from itertools import pairwise
 from math import isfinite
+from typing import TYPE_CHECKING
 
 from agent.detect.limits import Bounds, Limit
 from agent.detect.nature import trait_of
@@ -29,6 +30,9 @@ from agent.domain.metric_names import MetricClass, is_alarm, look_up
 from agent.domain.records import Reading
 from agent.domain.units import SAME, Conversion, conversion
 
+if TYPE_CHECKING:
+    from agent.detect.calm import Frame
+
 STEPS = 4.0  # a first reading with a unit fits the last one without if it is so many of the recent steps away
 CLOSE = 0.02  # or so much of the value
 SMALL = 0.02  # of the largest value: W and kW look the same so close to zero
@@ -46,6 +50,7 @@ class Series:
         "alarm",
         "bounds",
         "diagnostic",
+        "frame",
         "ignored",
         "limit",
         "metric",
@@ -70,6 +75,7 @@ class Series:
         self.pending: str | None = None  # the foreign unit of the last reading
         self.said: Said | None = None  # the last reading as sent, if it was converted
         self.word: str | None = None  # behind the last value
+        self.frame: Frame | None = None  # of the short way, None while each reading needs the long one
         self.odd = False  # whether the last reading was one of these
         self.diagnostic = look_up(metric).kind is not MetricClass.READING
         self.alarm = is_alarm(metric)
@@ -80,6 +86,7 @@ class Series:
     def tune(self, tuning: Tuning) -> None:
         """Take the rule that holds for the series from now on."""
         self.tuning = tuning
+        self.frame = None
         self.ignored = tuning.ignore
         self.sensitivity = SENSITIVITY[tuning.sensitivity]  # the alarm lines are so many times as far
 
@@ -90,6 +97,7 @@ class Series:
     def hold(self, limit: Limit | None) -> None:
         """Take the limit that holds for the series from now on."""
         self.limit = limit
+        self.frame = None
         self.bounds: Bounds | None = None if limit is None else limit.bounds(self.unit)
 
     def agree(self, reading: Reading) -> Conversion | None:
@@ -133,6 +141,11 @@ class Series:
     def judged(self) -> bool:
         """Whether its values are judged, or only against a limit."""
         return not (self.diagnostic or self.ignored)
+
+    @property
+    def plain(self) -> bool:
+        """Whether the score of a calm value is CALM, with nothing else in it."""
+        return not (self.odd or self.ignored or (self.limit is not None and self.bounds is None))
 
     @property
     def learning(self) -> bool:

@@ -53,6 +53,8 @@ EVERY = 16  # readings
 INTRODUCED = 2 * EVERY  # readings after which the first ones can be outvoted
 WEEK = 7 * HOURS  # folds
 FEW = 48  # readings after which the short mean has a range
+YOUNG = 1024  # readings since the means began, in which the lines come closer from turn to turn
+REDRAWN = 4 * EVERY  # readings, later on
 FIRST_RECORD = 0.1  # of the range of the first readings: what noise would set next
 
 
@@ -140,7 +142,8 @@ def round_off(state: State, y: float, z: float, settings: DetectSettings) -> Non
         records.restart(state, MEAN, state[M])
     elif features.SLOW_BEGINS <= since < features.SLOW_BEGINS + EVERY:
         records.restart(state, SLOW, state[S])
-    features.draw(state, settings)
+    if since < YOUNG or not total % REDRAWN or state[LINE + VALUE] == inf:
+        features.draw(state, settings)
     if state[PROFILED] and state[LINE + NEAR] == inf and state[FOLDS] > state[SETTLED]:
         records.retire(state, NEAR)
     if state[ADOPTED_AT]:
@@ -158,13 +161,8 @@ def _forget(state: State, y: float, z: float, settings: DetectSettings) -> None:
     if state[BUSY]:
         return
     rate = min(EVERY / settings.half_life_readings, by_time) * log(2.0)
-    records.shrink(state, VALUE, y, rate)
-    records.shrink(state, MEAN, state[M], rate)
-    records.shrink(state, NOISE, state[V], rate)
-    records.shrink(state, NEAR, 0.0, rate)
-    if state[PROFILED]:
-        records.shrink(state, RESIDUAL, z, rate)
-        records.shrink(state, SLOW, state[S], rate)
+    z, slow = (z, state[S]) if state[PROFILED] else (nan, nan)
+    records.shrink(state, (y, 0.0, z, state[M], state[V], slow), rate)
 
 
 def _watch_drift(state: State, settings: DetectSettings) -> None:

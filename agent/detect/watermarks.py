@@ -88,7 +88,7 @@ def are_known(state: State) -> bool:
 def watch(state: State, settings: DetectSettings) -> None:
     """Take the last readings, and note in ``MARK`` how many alarm lines the hour is beyond the marks."""
     at = state[AT]
-    recent = state[RECENT : RECENT + RECENTS]
+    recent = state[RECENT : RECENT + RECENTS].tolist()
     low, high = min(recent), max(recent)
     if 0.0 <= at - state[SPAN_AT] < SPAN_S:
         state[SPAN_LO], state[SPAN_HI] = min(state[SPAN_LO], low), max(state[SPAN_HI], high)

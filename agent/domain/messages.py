@@ -1,8 +1,10 @@
 """Records that pass between the link and the journal."""
 
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import NamedTuple
+
+from agent.domain.record import record
 
 
 class Reply(NamedTuple):
@@ -12,7 +14,7 @@ class Reply(NamedTuple):
     correlation: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Arrival:
     """One PUBLISH as it came off the wire, not yet journaled and not yet acknowledged."""
 
@@ -41,7 +43,7 @@ class Receipt(NamedTuple):
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@record(frozen=True, slots=True, kw_only=True, eq=False)
 class Posted(Arrival):
     """A message whose sender waits for the receipt, which comes once it is on disk.
 
@@ -53,7 +55,7 @@ class Posted(Arrival):
     receipt: Future[Receipt] = field(default_factory=Future)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class LinkUp:
     """A CONNACK: everything that arrives after it belongs to ``generation``."""
 
@@ -64,7 +66,7 @@ class LinkUp:
     filters: tuple[str, ...] = ()  # that the session may hold from now on
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class LinkDown:
     """The connection of ``generation`` is over."""
 
@@ -73,7 +75,7 @@ class LinkDown:
     mono: float
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Outgoing:
     """One message that must reach a sink; ``outbox_id`` is its row in the outbox."""
 

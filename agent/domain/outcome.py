@@ -1,12 +1,11 @@
 """Outcome of asking a model about a window."""
 
-from dataclasses import dataclass
-
 from agent.domain.enums import Grounding, Reason, Severity, Source, Status
 from agent.domain.kinds import Kind
+from agent.domain.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Check:
     """One checked claim: its name, whether it held, and in words what was compared."""
 
@@ -15,7 +14,7 @@ class Check:
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Answer:
     """The model's answer about one window, well-formed but not yet checked."""
 
@@ -27,7 +26,7 @@ class Answer:
     summary: str
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Tokens:
     """Tokens of a call, or a window's share of them."""
 
@@ -35,7 +34,7 @@ class Tokens:
     output: int
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Outcome:
     """Outcome of the review of one window: an answer, or the reason why there is none."""
 

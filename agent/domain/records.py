@@ -6,7 +6,7 @@ seconds that never run backwards, neither on a wall clock step nor over a restar
 the product is a difference of two ``clock`` values.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import NamedTuple
 
 from agent.domain.enums import (
@@ -40,11 +40,12 @@ from agent.domain.messages import (
     Reply as Reply,
 )
 from agent.domain.outcome import Answer as Answer, Check as Check, Outcome as Outcome, Tokens as Tokens
+from agent.domain.record import record
 
 # -------------------------------------------------------------------------------- the sequence
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Reading:
     """One value of one metric of one device at one time."""
 
@@ -61,7 +62,7 @@ class Reading:
         return (self.device, self.metric)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class MessageRow:
     """A journaled message: its readings in payload order, at its place in the sequence."""
 
@@ -73,7 +74,7 @@ class MessageRow:
     history: tuple[Reading, ...] = ()  # at their own times: in no window, never learnt
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class TimerRow:
     """A journaled decision of time or link, at its place in the sequence."""
 
@@ -84,7 +85,7 @@ class TimerRow:
     seconds: float | None = None  # an announced interval
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Command:
     """A person's command on a finding or a device. Times are agent time, seconds."""
 
@@ -107,7 +108,7 @@ class Seen(NamedTuple):
     high: float
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class CommandOutcome:
     """The outcome of a command: decided once, journaled with all that it changes in the detector."""
 
@@ -124,7 +125,7 @@ class CommandOutcome:
     series: tuple[str, ...] = ()  # metrics that its finding cites
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class CommandRow:
     """A journaled command of a person, at its place in the sequence."""
 
@@ -135,7 +136,16 @@ class CommandRow:
     reply: Reply | None = None  # of this process only
 
 
-Row = MessageRow | TimerRow | CommandRow
+@record(frozen=True, slots=True)
+class SettingsRow:
+    """A journaled change of the settings that readings are judged by, at its place in the sequence."""
+
+    seq: int
+    clock: float
+    body: str  # as ``agent.pipeline.judging`` writes it
+
+
+Row = MessageRow | TimerRow | CommandRow | SettingsRow
 
 # ------------------------------------------------------------------------------------ detection
 
@@ -149,7 +159,7 @@ class Progress(NamedTuple):
     of: str = "readings"  # readings | values: a series that never changed needs other values, not more
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Learning:
     """The least learnt series of a window."""
 
@@ -157,7 +167,7 @@ class Learning:
     progress: Progress
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Score:
     """The local detector's judgement of one reading; 1.0 is the alarm line of every detector."""
 
@@ -181,7 +191,7 @@ CALM = Score(0.0)
 IGNORED = Score(0.0, ignored=True)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Silence:
     """A device without readings for longer than its learnt interval allows."""
 
@@ -196,7 +206,7 @@ class Silence:
     usually: str = ""  # its usual silence that is the nearest, in words
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class RhythmView:
     """Knowledge of the silence of a device."""
 
@@ -212,7 +222,7 @@ class RhythmView:
     muted: bool  # silence is never reported, by the configuration
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class SeriesView:
     """The detector's knowledge of one series, for the prompt, the page and ``inspect``."""
 
@@ -244,7 +254,7 @@ class SeriesView:
 # -------------------------------------------------------------------------------------- windows
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class WindowReading:
     """A reading inside a window, with the id that evidence refers to (``r1``, ``r2``, ...)."""
 
@@ -257,7 +267,7 @@ class WindowReading:
     word: str | None = None  # behind the value, as sent; never sent to a model
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class LocalOpinion:
     """The local detector's opinion of a window; it travels in every verdict."""
 
@@ -271,7 +281,7 @@ class LocalOpinion:
     unchecked: bool = False  # a limit did not hold for the unit of a reading
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Window:
     """The readings of one device between two seals. Fixed at sealing, never cut again."""
 
@@ -291,7 +301,7 @@ class Window:
     traceparents: tuple[str, ...] = ()  # at most 8, of its messages
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Batch:
     """The windows of one AI call."""
 
@@ -304,7 +314,7 @@ class Batch:
 # ------------------------------------------------------------------------------ verdict, finding
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Evidence:
     """A reading that a verdict cites."""
 
@@ -315,7 +325,7 @@ class Evidence:
     expected: tuple[float, float] | None
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Verdict:
     """The judgement of one window, schema 1. ``agent.verdict.verdict.to_bytes`` gives its wire form."""
 
@@ -352,7 +362,7 @@ class Verdict:
     incident_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Finding:
     """An anomaly of one device that opens, is updated and clears, by verdicts or by a person's word."""
 
@@ -383,7 +393,7 @@ class Finding:
         return self.maintenance or self.state_at(clock) is not FindingState.OPEN
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Place:
     """The origin of a device: its source, and the availability topic that last called it offline."""
 
@@ -391,7 +401,7 @@ class Place:
     link: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Incident:
     """Findings with one cause. Those that are still open name it; a merged one names the older."""
 
@@ -405,7 +415,7 @@ class Incident:
     closed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Recovered:
     """The journal's state at start-up, without the rows to replay."""
 
@@ -423,3 +433,5 @@ class Recovered:
     commands: tuple[CommandRow, ...] = ()  # decided ones that are kept, oldest first
     incidents: tuple[Incident, ...] = ()  # open ones, oldest first
     told: dict[str, bytes] = field(default_factory=dict)  # open finding -> last verdict that is an anomaly
+    settings: str | None = None  # that readings were judged by at the snapshot; None: not known
+    last_settings: str | None = None  # and at the last row

@@ -64,6 +64,9 @@ class Pruner:
         connection.execute("DELETE FROM incidents WHERE closed AND clock < ?", (cutoff,))
         connection.execute("DELETE FROM outbox WHERE verdict = '' AND given_up AND clock < ?", (cutoff,))
         commands.prune(connection, watermark=watermark, cutoff=cutoff, now=self._now(), early=early)
+        connection.execute(
+            "DELETE FROM settings WHERE seq < (SELECT max(seq) FROM settings WHERE seq <= ?)", (watermark,)
+        )
         series = self._drop_series(connection, early=early)
         gone = rows + verdicts + batches + aside + series
         if gone:

@@ -110,6 +110,7 @@ _STATES = ("waiting", "acknowledged", "undeliverable")
 _WINDOW_STATES = ("sealed", "concluded", "settled")
 _CLOCKS_SINCE = 6
 _PEOPLE_SINCE = 7
+_SETTINGS_SINCE = 8
 _SINKS_SINCE = 4  # version of the tables; an older journal may be read before the agent migrates it
 _OUTBOX_BEFORE = (
     "(SELECT id, verdict, 'mqtt' AS sink, topic AS key, payload, clock, refused, given_up,"
@@ -134,6 +135,7 @@ class Reader:
         self._cleanup = cleanup
         self._version = connection.execute("PRAGMA user_version").fetchone()[0]
         self._people = ("commands",) if self._version >= _PEOPLE_SINCE else ()
+        self._settings = ("settings",) if self._version >= _SETTINGS_SINCE else ()
         self._outbox = "outbox" if self._version >= _SINKS_SINCE else _OUTBOX_BEFORE
 
     @classmethod
@@ -263,13 +265,18 @@ class Reader:
         tables = ("messages", "timer_events", *self._people)
         return max(_newest(self._connection, table) for table in tables)
 
-    def first_seq(self) -> int | None:
-        """Return the lowest seq of a row that is still there, None without one."""
-        first = self._connection.execute(
+    def is_whole(self) -> bool:
+        """Return whether the sequence has all its rows since the first one."""
+        (first,) = self._connection.execute(
             "SELECT min(seq) FROM (SELECT min(seq) AS seq FROM messages"
             " UNION ALL SELECT min(seq) FROM timer_events)"
-        ).fetchone()[0]
-        return None if first is None else int(first)
+        ).fetchone()
+        rarely = [table for table in (*self._people, *self._settings) if first is not None]
+        before = sum(
+            self._connection.execute(f"SELECT count(*) FROM {table} WHERE seq < ?", (first,)).fetchone()[0]  # noqa: S608 - ours
+            for table in rarely
+        )
+        return bool(first == before + 1)
 
     def snapshot(self) -> tuple[int, bytes] | None:
         """Return seq and body of the last snapshot."""

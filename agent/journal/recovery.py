@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -11,6 +12,7 @@ from agent.domain.records import (
     Reading,
     Recovered,
     Row,
+    SettingsRow,
     TimerKind,
     TimerRow,
     Window,
@@ -51,7 +53,18 @@ def recover(connection: sqlite3.Connection) -> Recovered:
         commands=commands.read_decided(connection),
         incidents=incidents.read(connection),
         told=findings.last_verdicts(connection, found[-MAX_TOLD:]),
+        settings=_read_settings(connection, seq),
+        last_settings=_read_settings(connection, sys.maxsize),
     )
+
+
+def _read_settings(connection: sqlite3.Connection, seq: int) -> str | None:
+    """Return the settings that held at a row; those of the first row of theirs held before it too."""
+    row = connection.execute(
+        "SELECT body FROM settings WHERE seq <= ? ORDER BY seq DESC LIMIT 1", (seq,)
+    ).fetchone()
+    row = row or connection.execute("SELECT body FROM settings ORDER BY seq LIMIT 1").fetchone()
+    return None if row is None else str(row[0])
 
 
 def _read_pending(
@@ -112,9 +125,14 @@ _PEOPLE_SINCE = 7
 _WORDS_SINCE = 6  # version of the tables; an older journal may be read before the agent migrates it
 
 
-_PERSON = "person"
-_COMMANDS = (
+_SETTINGS_SINCE = 8
+_PERSON, _SETTINGS = "person", "settings"
+_COMMAND_HEADS = (
     " UNION ALL SELECT seq, clock, NULL, 0, 'person', NULL, NULL FROM commands"
+    " WHERE seq > :after AND seq <= :upto"
+)
+_SETTINGS_HEADS = (
+    " UNION ALL SELECT seq, clock, NULL, 0, 'settings', body, NULL FROM settings"
     " WHERE seq > :after AND seq <= :upto"
 )
 
@@ -138,6 +156,8 @@ class _SeriesNames:
         self._names: dict[int, tuple[str, str, str | None, str | None]] = {}
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         self.old, self.without_people = version < _WORDS_SINCE, version < _PEOPLE_SINCE
+        people = "" if self.without_people else _COMMAND_HEADS
+        self.more_heads = people + ("" if version < _SETTINGS_SINCE else _SETTINGS_HEADS)
 
     def __getitem__(self, series: int) -> tuple[str, str, str | None, str | None]:
         found = self._names.get(series)
@@ -167,12 +187,11 @@ class _SeriesNames:
 
 def _read_chunk(connection: sqlite3.Connection, names: _SeriesNames, after: int, upto: int) -> list[Row]:
     seconds = "NULL" if names.old else "seconds"
-    people = "" if names.without_people else _COMMANDS
     heads = connection.execute(
         "SELECT seq, clock, nullif(traceparent, ''), seed, NULL, NULL, NULL FROM messages"  # noqa: S608 - ours
         " WHERE seq > :after AND seq <= :upto"
         f" UNION ALL SELECT seq, clock, NULL, 0, kind, device, {seconds} FROM timer_events"
-        f" WHERE seq > :after AND seq <= :upto{people}"
+        f" WHERE seq > :after AND seq <= :upto{names.more_heads}"
         " ORDER BY seq LIMIT :limit",
         {"after": after, "upto": upto, "limit": _CHUNK},
     ).fetchall()
@@ -187,6 +206,8 @@ def _read_chunk(connection: sqlite3.Connection, names: _SeriesNames, after: int,
         if kind is None
         else said[seq]
         if kind == _PERSON
-        else TimerRow(seq, clock, TimerKind(kind), device, announced)
-        for seq, clock, traceparent, seed, kind, device, announced in heads
+        else SettingsRow(seq, clock, name)
+        if kind == _SETTINGS
+        else TimerRow(seq, clock, TimerKind(kind), name, announced)
+        for seq, clock, traceparent, seed, kind, name, announced in heads
     ]

@@ -115,6 +115,11 @@ CREATE INDEX incidents_open ON incidents(closed, clock);
 CREATE TABLE devices(device TEXT PRIMARY KEY, source TEXT NOT NULL, link TEXT) WITHOUT ROWID
 """
 
+#: Changes of the settings that readings are judged by.
+SETTINGS = """
+CREATE TABLE settings(seq INTEGER PRIMARY KEY, clock REAL NOT NULL, body TEXT NOT NULL)
+"""
+
 STEPS: Final[Mapping[int, str]] = {
     1: FIRST,
     2: GIVEN_UP,
@@ -123,6 +128,7 @@ STEPS: Final[Mapping[int, str]] = {
     5: HEARD,
     6: TIMES,
     7: PEOPLE,
+    8: SETTINGS,
 }
 VERSION: Final = max(STEPS)
 

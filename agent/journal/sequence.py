@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from agent.journal.schema import read_meta, write_meta
 
-TABLES = ("messages", "timer_events", "commands")  # of the rows of the sequence
+TABLES = ("messages", "timer_events", "commands", "settings")  # of the rows of the sequence
 
 
 class AgentClock:

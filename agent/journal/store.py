@@ -15,6 +15,7 @@ from agent.domain.records import (
     Incident,
     Outgoing,
     Row,
+    SettingsRow,
     TimerKind,
     TimerRow,
     Window,
@@ -62,6 +63,15 @@ class Store:
         )
         row = TimerRow(seq, clock, kind, device)
         self.rows.append(row)
+        return row
+
+    def settings(self, body: str) -> SettingsRow:
+        """Append a change of settings; it comes back through ``on_rows`` and holds from then on."""
+        seq, clock = self._sequence.take()
+        self._connection.execute("INSERT INTO settings VALUES (?,?,?)", (seq, clock, body))
+        row = SettingsRow(seq, clock, body)
+        self.rows.append(row)
+        self.passed.append("settings_committed")
         return row
 
     def snapshot(self, seq: int, blob: bytes, floor: int | None = None) -> None:

@@ -11,6 +11,8 @@ from agent.observe.redact import MAX_DEVICES
 from agent.observe.traces import Span
 
 MAX_CHECKS = 8
+#: Profiles whose provider has another name in OpenTelemetry's conventions.
+PROVIDERS = {"azure": "azure.ai.openai"}
 MIXED = "mixed"  # where the verdicts of one call differ
 
 
@@ -133,13 +135,15 @@ def describe_spans(spans: Sequence[Span], start: Request, record: CallRecord, *,
         record: The call after its end.
         content: Whether prompt and reply may be shown.
     """
-    _batch, call, chat = spans
+    batch, call, chat = spans
     usage = record.usage
     tokens = {
         "gen_ai.usage.input_tokens": usage.input,
         "gen_ai.usage.output_tokens": usage.output,
         "gen_ai.usage.cache_read.input_tokens": usage.cached_input,
+        # Both spellings: the conventions have renamed it, tools have not.
         "gen_ai.usage.cache_write.input_tokens": usage.cache_write,
+        "gen_ai.usage.cache_creation.input_tokens": usage.cache_write,
         "gen_ai.usage.reasoning.output_tokens": usage.reasoning,
     } if usage is not None else {}  # fmt: skip
     reply = record.reply
@@ -166,7 +170,6 @@ def describe_spans(spans: Sequence[Span], start: Request, record: CallRecord, *,
     call.set(
         {
             "response.length": len(reply.text),
-            "ai.cost.usd": record.cost_usd,
             "ai.cache.hit": False,
             "ai.budget.remaining_usd": record.budget_remaining_usd,
             "ai.cost.assumed_usd": record.cost_assumed_usd or None,
@@ -181,14 +184,12 @@ def describe_spans(spans: Sequence[Span], start: Request, record: CallRecord, *,
         }
     )
     _evaluate(chat, record, content=content)
+    for span in spans:  # what tools filter by: on each, as most of them search one kind of span
+        span.set({"ai.cost.usd": record.cost_usd, "ai.grounding": _label(record)})
     if content:
-        if start.system:
-            chat.set({"gen_ai.system_instructions": _json([_text(start.system)])})
-        chat.set({"gen_ai.input.messages": _message("user", start.user)})
-        if record.ok:
-            chat.set({"gen_ai.output.messages": _message("assistant", reply.text)})
+        _show_content(spans, start, record)
     if not record.ok:
-        for span in (chat, call):
+        for span in (chat, call, batch):
             span.fail(record.error_type.value if record.error_type else "other")
     elif record.error_type is not None:
         chat.set({"error.type": record.error_type.value})
@@ -201,14 +202,14 @@ def failed_checks(checks: Iterable[Check], *, in_words: bool) -> list[str]:
 
 
 def _evaluate(chat: Span, record: CallRecord, *, content: bool) -> None:
-    good, bad = (record.grounding.get(kind, 0) for kind in (Grounding.GROUNDED, Grounding.UNGROUNDED))
+    good, bad = _grounded(record)
     if good + bad:
         chat.event(
             "gen_ai.evaluation.result",
             {
                 "gen_ai.evaluation.name": "grounding",
                 "gen_ai.evaluation.score.value": good / (good + bad),
-                "gen_ai.evaluation.score.label": "fail" if bad else "pass",
+                "gen_ai.evaluation.score.label": _label(record),
                 "gen_ai.evaluation.explanation": "; ".join(
                     failed_checks(record.failed_checks, in_words=content)
                 )
@@ -217,8 +218,37 @@ def _evaluate(chat: Span, record: CallRecord, *, content: bool) -> None:
         )
 
 
-def _message(role: str, text: str) -> str:
-    return _json([{"role": role, "parts": [_text(text)]}])
+def _grounded(record: CallRecord) -> tuple[int, int]:
+    """Return how many windows agreed with the readings, and how many did not."""
+    return record.grounding.get(Grounding.GROUNDED, 0), record.grounding.get(Grounding.UNGROUNDED, 0)
+
+
+def _label(record: CallRecord) -> str | None:
+    good, bad = _grounded(record)
+    return None if not good + bad else "fail" if bad else "pass"
+
+
+def _show_content(spans: Sequence[Span], start: Request, record: CallRecord) -> None:
+    """Put prompt and reply on the spans, in the words of OpenTelemetry and in those of OpenInference."""
+    *around, chat = spans
+    asked, reply = chat.content_text(start.user), record.reply
+    answered = chat.content_text(reply.text) if reply.text else None
+    messages: dict[str, str] = {"gen_ai.input.messages": _json([_message("user", asked)])}
+    if start.system:
+        messages["gen_ai.system_instructions"] = _json([_text(chat.content_text(start.system))])
+    if answered is not None:
+        reason = reply.finish_reason or ("stop" if record.ok else "error")  # the schema asks for one
+        answer = _message("assistant", answered) | {"finish_reason": reason}
+        messages["gen_ai.output.messages"] = _json([answer])
+    chat.set_content(messages)
+    for span in around:
+        span.set_content({"input.value": asked, "input.mime_type": "text/plain"})
+        if answered is not None:
+            span.set_content({"output.value": answered, "output.mime_type": "application/json"})
+
+
+def _message(role: str, text: str) -> dict[str, Any]:
+    return {"role": role, "parts": [_text(text)]}
 
 
 def _text(text: str) -> dict[str, str]:

@@ -38,7 +38,7 @@ from agent.domain.fault import fault_words
 MAX_QUEUE = 256
 MAX_LINKS = 128
 MAX_EVENTS = 64
-EXPORT_TIMEOUT_S = 3.0
+ATTEMPTS = 2  # of each export: a collector that restarts costs no span
 _FIRST_PAUSE_S = 5.0
 _MAX_PAUSE_S = 300.0
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})")
@@ -96,6 +96,7 @@ class SpanSource:
         log: Callable[..., None],
         delay_s: float,
     ) -> None:
+        # Its timeout is the standard variable's, 10 s without it.
         self._exporter = PausingExporter(inner=build_exporter(endpoint, protocol), log=log)
         self._processor = BoundedProcessor(exporter=self._exporter, delay_s=delay_s)
         self._closed = False
@@ -134,6 +135,7 @@ class SpanSource:
     def shutdown(self, timeout_s: float) -> None:
         """Send the waiting spans, for at most ``timeout_s``: the SDK would wait 30 s."""
         worker = threading.Thread(target=self._processor.shutdown, name="trace-shutdown", daemon=True)
+        self._exporter.hurry()
         worker.start()
         worker.join(timeout_s)
         self._closed = True
@@ -150,7 +152,7 @@ def build_exporter(endpoint: str | None, protocol: str) -> SpanExporter:
         )
 
         plain = urlsplit(endpoint or "").scheme != "https"
-        return GrpcExporter(endpoint=endpoint, insecure=plain, timeout=EXPORT_TIMEOUT_S)
+        return GrpcExporter(endpoint=endpoint, insecure=plain)
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415 -- not with console or grpc
         OTLPSpanExporter as HttpExporter,
     )
@@ -158,11 +160,14 @@ def build_exporter(endpoint: str | None, protocol: str) -> SpanExporter:
     url = endpoint or ""
     if urlsplit(url).path in {"", "/"}:
         url = f"{url.rstrip('/')}/v1/traces"
-    return HttpExporter(endpoint=url, timeout=EXPORT_TIMEOUT_S)
+    return HttpExporter(endpoint=url)
 
 
 class PausingExporter(SpanExporter):
-    """Counts lost spans and leaves a collector that is down alone, 5 s at first and up to 5 min."""
+    """Tries each export twice, and leaves a collector that is down alone, 5 s at first and up to 5 min.
+
+    It waits on the thread of the processor, whose queue keeps what comes meanwhile.
+    """
 
     def __init__(
         self,
@@ -170,38 +175,51 @@ class PausingExporter(SpanExporter):
         inner: SpanExporter,
         log: Callable[..., None],
         mono: Callable[[], float] = time.monotonic,
+        wait: Callable[[float], object] | None = None,
     ) -> None:
         self._inner = inner
         self._log = log
         self._mono = mono
+        self._ending = threading.Event()
+        self._wait = wait or self._ending.wait
         self._failures = 0
         self._until = 0.0
         self.lost = 0
         self.delivered = 0
-        self.taken = 0  # spans that left the queue
+
+    def hurry(self) -> None:
+        """Wait for nothing from now on: what is left is tried once."""
+        self._ending.set()
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Send ``spans``; raises nothing."""
-        self.taken += len(spans)
-        if self._mono() < self._until:
-            self.lost += len(spans)
-            return SpanExportResult.FAILURE
+        for _ in range(ATTEMPTS):
+            pause = self._until - self._mono()
+            if pause > 0.0:
+                self._wait(pause)
+            if self._try(spans):
+                self.delivered += len(spans)
+                return SpanExportResult.SUCCESS
+            if self._ending.is_set():
+                break
+        self.lost += len(spans)
+        return SpanExportResult.FAILURE
+
+    def _try(self, spans: Sequence[ReadableSpan]) -> bool:
         raised = None
         try:
             result = self._inner.export(spans)
         except Exception as error:  # noqa: BLE001 -- whatever the exporter's libraries raise: it is reported
             result, raised = SpanExportResult.FAILURE, fault_words(error)
-        if result is SpanExportResult.SUCCESS:
-            self.delivered += len(spans)
-            if self._failures:
-                self._failures = 0
-                self._log("trace_export_recovered", lost=self.lost)
-        else:
-            self._failed(len(spans), raised)
-        return result
+        if result is not SpanExportResult.SUCCESS:
+            self._failed(raised)
+            return False
+        if self._failures:
+            self._failures = 0
+            self._log("trace_export_recovered", lost=self.lost)
+        return True
 
-    def _failed(self, count: int, raised: str | None) -> None:
-        self.lost += count
+    def _failed(self, raised: str | None) -> None:
         self._failures += 1
         pause = min(_MAX_PAUSE_S, _FIRST_PAUSE_S * 2.0 ** min(self._failures - 1, 10))
         self._until = self._mono() + pause * random.uniform(0.8, 1.2)  # noqa: S311 -- jitter
@@ -214,7 +232,7 @@ class PausingExporter(SpanExporter):
 
 
 class BoundedProcessor(BatchSpanProcessor):
-    """Lets at most 256 ended spans wait: the SDK's own queue drops without a count."""
+    """Lets at most 256 ended spans wait, those of a running export included, and counts what is dropped."""
 
     def __init__(self, *, exporter: PausingExporter, delay_s: float) -> None:
         super().__init__(
@@ -231,7 +249,7 @@ class BoundedProcessor(BatchSpanProcessor):
     def on_end(self, span: ReadableSpan) -> None:
         """Queue ``span``, or drop and count it."""
         with self._lock:
-            if self.given - self._pausing.taken >= MAX_QUEUE:
+            if self.given - self._pausing.delivered - self._pausing.lost >= MAX_QUEUE:
                 self.overflowed += 1
                 return
             self.given += 1

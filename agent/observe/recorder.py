@@ -9,6 +9,7 @@ from agent.ai.errors import remedy
 from agent.domain.model_calls import BreakerState, BudgetWindow, CallRecord, ErrorType, Request, Retry
 from agent.domain.records import Check, Grounding, Reason
 from agent.observe.call_telemetry import (
+    PROVIDERS,
     call_fields,
     count_call,
     describe_spans,
@@ -268,6 +269,11 @@ class RecordedCall:
         tracer, start = self._recorder.tracer, self._start
         if not tracer.enabled:
             return
+        shared = {
+            "openinference.span.kind": "CHAIN",
+            "user.id": start.user_id,
+            "edge.gateway.id": tracer.gateway or None,
+        }
         batch = tracer.start(
             "edge.batch",
             attributes={
@@ -276,6 +282,7 @@ class RecordedCall:
                 "edge.batch.device_count": len(start.devices),
                 "edge.batch.devices": start.devices[:MAX_DEVICES],
                 "edge.batch.trigger": start.trigger,
+                **shared,
             },
             links=start.traceparents,
             remember=True,
@@ -285,7 +292,7 @@ class RecordedCall:
             parent=batch,
             attributes={
                 "ai.model": start.model,
-                "user.id": start.user_id,
+                **shared,
                 "ai.request.id": start.request_id,
                 "prompt.length": len(start.prompt),
             },
@@ -296,7 +303,7 @@ class RecordedCall:
             parent=call,
             attributes={
                 "gen_ai.operation.name": "chat",
-                "gen_ai.provider.name": start.provider,
+                "gen_ai.provider.name": PROVIDERS.get(start.provider, start.provider),
                 "gen_ai.request.model": start.model,
                 "server.address": start.server_address,
                 "server.port": start.server_port,

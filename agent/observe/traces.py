@@ -21,11 +21,8 @@ _DEFAULT = TracesSettings()
 
 MAX_REMEMBERED = 256
 MAX_ATTRIBUTE_CHARS = 1024
-MAX_CONTENT_CHARS = 16_384
-#: Names of the attributes that hold prompts and replies.
-CONTENT_ATTRIBUTES = frozenset(
-    {"gen_ai.system_instructions", "gen_ai.input.messages", "gen_ai.output.messages"}
-)
+MAX_CONTENT_CHARS = 16_384  # of a prompt or a reply, before it is encoded
+MAX_LINKED = 32  # trace ids of linked messages as an attribute: few tools show links
 #: Whether prompts and replies may be put on spans: NO_CONTENT | SPAN_ONLY | EVENT_ONLY | SPAN_AND_EVENT.
 CONTENT_VARIABLE = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 
@@ -59,6 +56,21 @@ class Span:
         if self._inner is not None:
             self._inner.set_attributes(self._cleaned(attributes))
 
+    def linked_traces(self) -> list[str] | None:
+        """Return the ids of the traces that it is linked to, at most 32; None without any."""
+        links = getattr(self._inner, "links", ())  # a span that is not sampled has none
+        ids = dict.fromkeys(f"{link.context.trace_id:032x}" for link in links)
+        return list(ids)[:MAX_LINKED] or None
+
+    def set_content(self, attributes: Attributes) -> None:
+        """Add texts that `content_text` returned, encoded or not: cutting them again would break JSON."""
+        if self._inner is not None:
+            self._inner.set_attributes(attributes)
+
+    def content_text(self, text: str) -> str:
+        """Return a prompt or a reply as it may be exported: masked, and cut after 16,384 characters."""
+        return self._secrets.exact(text, MAX_CONTENT_CHARS)
+
     def event(self, name: str, attributes: Attributes) -> None:
         """Add an event at this moment."""
         if self._inner is not None:
@@ -87,8 +99,7 @@ class Span:
         cleaned: dict[str, Any] = {}
         for key, value in attributes.items():
             if isinstance(value, str):
-                longest = MAX_CONTENT_CHARS if key in CONTENT_ATTRIBUTES else MAX_ATTRIBUTE_CHARS
-                cleaned[key] = one_line(value, longest)
+                cleaned[key] = one_line(value, MAX_ATTRIBUTE_CHARS)
             elif isinstance(value, (list, tuple)):
                 cleaned[key] = [one_line(str(item), MAX_ATTRIBUTE_CHARS) for item in value]
             elif value is not None:
@@ -117,9 +128,15 @@ class Tracer:
     """Starts the spans of one agent, or none without a ``source``."""
 
     def __init__(
-        self, source: "SpanSource | None" = None, *, content: bool = False, secrets: Secrets | None = None
+        self,
+        source: "SpanSource | None" = None,
+        *,
+        content: bool = False,
+        secrets: Secrets | None = None,
+        gateway: str = "",
     ) -> None:
         self.source = source
+        self.gateway = gateway  # id of the agent
         self.content = content  # whether prompts and replies may be put on spans
         self._secrets = secrets
         self._batches: OrderedDict[str | None, SpanContext | None] = OrderedDict()  # trace id -> batch span
@@ -155,7 +172,7 @@ class Tracer:
             remember: Let `publish` find it again by its trace id.
         """
         span = self._open(name, kind, None if parent is None else parent.context, links)
-        span.set(attributes or {})
+        span.set({**(attributes or {}), "edge.linked_traces": span.linked_traces()})
         if remember:
             self._batches[span.trace_id] = span.context
             while len(self._batches) > MAX_REMEMBERED:
@@ -245,4 +262,4 @@ def open_tracer(
         delay_s=delay_s,
     )
     asked = content_asked(os.environ) if content is None else content
-    return Tracer(source, content=asked, secrets=secrets)
+    return Tracer(source, content=asked, secrets=secrets, gateway=gateway)

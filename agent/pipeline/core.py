@@ -6,7 +6,6 @@ It reads no clock and writes nothing. The live pipeline feeds it journaled rows 
 
 from collections import deque
 from collections.abc import Callable
-from itertools import chain
 
 from agent.detect import Detector
 from agent.domain.records import (
@@ -21,6 +20,7 @@ from agent.domain.records import (
     Trigger,
     Window,
 )
+from agent.pipeline.judging import Judging
 from agent.pipeline.seal import Sealer
 from agent.pipeline.window import Draft, Windows, WindowSettings
 
@@ -57,15 +57,23 @@ class Core:
         self._timer: TimerRow | None = None  # the last row, if it is one of time
 
     def take(self, row: Row) -> None:
-        """Take the next row: a message, except a seed, a decision of time or link, or one of a person."""
-        if isinstance(row, CommandRow):
-            obey(self.detector, row)
+        """Take the next row: a message, except a seed, a decision of time, link or person, or settings."""
+        if isinstance(row, MessageRow):
+            self._take_message(row)
         elif isinstance(row, TimerRow):
             self._timer = row
-            windows = self.windows.tick(row.clock) if row.kind is TimerKind.TICK else ()
-            self.cut.extend(chain(windows, pass_timer(self.detector, row)))
+            if row.kind is TimerKind.TICK:
+                self.cut.extend(self.windows.tick(row.clock))
+            self.cut.extend(pass_timer(self.detector, row))
+        elif isinstance(row, CommandRow):
+            obey(self.detector, row)
         else:
-            self._take_message(row)
+            self.judge_by(Judging.read(row.body))
+
+    def judge_by(self, judging: Judging) -> None:
+        """Judge later readings, and seal later windows, by these settings."""
+        self.detector.reconfigure(judging.limits, judging.tuning)
+        self.windows.reconfigure(judging.window)
 
     def _take_message(self, row: MessageRow) -> None:
         judge, clock = self._judge, row.clock
@@ -79,7 +87,8 @@ class Core:
             if row.seq <= self.sealed_to.get(device, 0):
                 continue  # replayed: its window is sealed already
             self.cut.extend(self.windows.add(device, row.seq, clock, readings, row.traceparent))
-        _hear(self.detector, row)
+        if row.history:
+            _hear(self.detector, row)
 
     def seal_next(self) -> list[Window]:
         """Seal the next window that the last row has cut; a silence seals the device's open one too."""
@@ -140,19 +149,19 @@ def obey(detector: Detector, row: CommandRow) -> None:
 
 
 def teach(detector: Detector, row: Row) -> None:
-    """Give a row to the detector alone, as the core does."""
+    """Give a row to the detector alone, as the core does, except for a change of settings."""
     if isinstance(row, CommandRow):
         obey(detector, row)
     elif isinstance(row, TimerRow):
         pass_timer(detector, row)
-    elif not row.seed:
+    elif isinstance(row, MessageRow) and not row.seed:
         for reading in row.readings:
             detector.judge(reading, row.clock)
-        _hear(detector, row)
+        if row.history:
+            _hear(detector, row)
 
 
 def _hear(detector: Detector, row: MessageRow) -> None:
     """Count a message that holds nothing but history as a sign of life."""
-    if row.history:
-        for device in {one.device for one in row.history} - {one.device for one in row.readings}:
-            detector.heard(device, row.clock)
+    for device in {one.device for one in row.history} - {one.device for one in row.readings}:
+        detector.heard(device, row.clock)

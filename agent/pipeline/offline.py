@@ -53,7 +53,7 @@ class OfflinePath:
         concluded: Callable[[Concluded], None],
         judge: Judge | None = None,
     ) -> None:
-        self._reviewer = Reviewer(replace(review, endpoint=True))
+        self._reviewer = Reviewer(replace(review, endpoint=True), margin=1.0)  # decides as it seals
         self._concluded = concluded
         self.findings = Findings()
         self.core = Core(

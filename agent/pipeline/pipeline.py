@@ -23,13 +23,14 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from agent.detect import Detector
+from agent.detect import Detector, Limit, Tuning
 from agent.domain.records import (
     CommandRow,
     MessageRow,
     Reason,
     Recovered,
     Row,
+    SettingsRow,
     TimerKind,
     TimerRow,
     Trigger,
@@ -42,6 +43,7 @@ from agent.pipeline.conclude import Conclusions, Trace
 from agent.pipeline.core import Core
 from agent.pipeline.events import DeviceSeen, Subscribers
 from agent.pipeline.journal_writes import BatchWrites, JournalWrites
+from agent.pipeline.judging import Judging
 from agent.pipeline.notices import Notices, Receiver
 from agent.pipeline.outbox_feed import OutboxFeed
 from agent.pipeline.retained import RetainedValues
@@ -74,9 +76,16 @@ class PipelineSettings:
     review: ReviewSettings
     window: WindowSettings
     batch: BatchSettings
+    limits: Sequence[Limit] = ()
+    tuning: Sequence[Tuning] = ()
     receivers: Sequence[Receiver] = ()
     rules: NoticeRules = field(default_factory=NoticeRules)
     link: str | None = None  # to the status page, for people
+
+    @property
+    def judging(self) -> Judging:
+        """Those that scores and windows follow from."""
+        return Judging(self.window, tuple(self.limits), tuple(self.tuning))
 
 
 @dataclass(slots=True)
@@ -179,6 +188,7 @@ class Pipeline:
         self.retained = RetainedValues()
         self.seq = 0
         self._snapshots = SnapshotDue(clock=clock())
+        self._judging: str | None = None  # text of the last settings that were journaled
         self._tick_asked = self._closing = False
         self._subscribed_in = 0  # the generation that CONNECTED was journaled for
         self._filters: tuple[str, ...] = ()
@@ -265,6 +275,8 @@ class Pipeline:
             self._core.take(row)
         elif isinstance(row, CommandRow):
             self._obey(row)
+        elif isinstance(row, SettingsRow):
+            self._core.take(row)
         elif row.seed:
             self.retained.take(row.readings)
         else:
@@ -351,6 +363,9 @@ class Pipeline:
 
     async def restore(self, recovered: Recovered) -> None:
         """Take back the last snapshot, the open findings and the windows that wait for a verdict."""
+        if recovered.settings is not None:
+            self._core.judge_by(Judging.read(recovered.settings))
+        self._judging = recovered.last_settings
         self._core.sealed_to.update(recovered.sealed_to)
         self.conclusions.restore(recovered)
         self.seq = recovered.snapshot_seq
@@ -427,7 +442,15 @@ class Pipeline:
         self.review_queue.close()
 
     def reconfigure(self, settings: PipelineSettings, caller: Asks | None) -> None:
-        """Take reloaded settings of review, windows, batches and notices for later rows."""
+        """Take reloaded settings of review, batches and notices for later rows."""
         self.notices.reconfigure(settings.rules, settings.link)
-        self.windows.reconfigure(settings.window)
         self.review_queue.reconfigure(settings.review, settings.batch, caller)
+
+    def judge_by(self, judging: Judging, written: Callable[[], None] = lambda: None) -> None:
+        """Journal the settings of scores and windows if they are others; they hold from their row on."""
+        text = judging.text()
+        if text == self._judging:
+            written()
+            return
+        self._judging = text
+        self._write(lambda store: store.settings(text), lambda _row: written())

@@ -8,9 +8,11 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from json.encoder import encode_basestring_ascii as _quote
 from typing import Annotated, Any
 
 from agent.domain.keys import Key
+from agent.domain.record import record
 from agent.domain.records import (
     CALM,
     Kind,
@@ -51,7 +53,7 @@ class OpenWindow:
     alarm_at: float | None = None  # event time of the first alarm
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Draft:
     """A window that was just cut: everything but its opinion, candidates and prompt section."""
 
@@ -81,6 +83,8 @@ class Windows:
     def reconfigure(self, settings: WindowSettings) -> None:
         """Take new limits for windows that seal later."""
         self._settings = settings
+        for device in self._alarmed:
+            self._alarmed[device] = (self._open[device].alarm_clock or 0.0) + settings.settle_s
 
     def add(
         self, device: str, seq: int, clock: float, scored: list[Scored], traceparent: str | None
@@ -246,5 +250,6 @@ def identify(
     *, journal: str, agent: str, device: str, trigger: Trigger, lo: int, hi: int, last_seq: int, count: int
 ) -> str:
     """Return the verdict id of a window: 128 bits of BLAKE2b over the values that fix it."""
-    parts = json.dumps([journal, agent, device, trigger, lo, hi, last_seq, count], ensure_ascii=True)
+    text = f"[{_quote(journal)}, {_quote(agent)}, {_quote(device)}, {_quote(trigger)}"
+    parts = f"{text}, {lo}, {hi}, {last_seq}, {count}]"
     return blake2b(parts.encode(), digest_size=16).hexdigest()

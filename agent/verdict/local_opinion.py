@@ -1,11 +1,12 @@
 """The local opinion of a window: its summary, and the readings worth citing."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from operator import itemgetter
 
 from agent.domain.metric_names import MetricClass, look_up, name_for_people
 from agent.domain.records import (
+    CALM,
     Kind,
     Learning,
     LocalOpinion,
@@ -34,22 +35,15 @@ def pick_candidates(readings: Sequence[Scored]) -> tuple[WindowReading, ...]:
 
     The highest suspicious scores come first, then the newest reading of each metric.
     """
-    by_score = sorted(range(len(readings)), key=lambda index: -readings[index][1].value)
-    chosen = dict.fromkeys(i for i in by_score[:MAX_CANDIDATES] if readings[i][1].value >= SUSPECT_SCORE)
-    for index in _newest_per_metric(readings):
+    suspects = [index for index, (_, score) in enumerate(readings) if score.value >= SUSPECT_SCORE]
+    suspects.sort(key=lambda index: -readings[index][1].value)
+    newest = {reading.metric: index for index, (reading, _) in enumerate(readings)}
+    chosen = dict.fromkeys(suspects[:MAX_CANDIDATES])
+    for index in sorted(newest.values(), reverse=True):
         if len(chosen) >= MAX_CANDIDATES:
             break
-        chosen.setdefault(index)
-    return tuple(_cited(index, *readings[index]) for index in sorted(chosen))
-
-
-def _newest_per_metric(readings: Sequence[Scored]) -> Iterator[int]:
-    seen: set[str] = set()
-    for index in range(len(readings) - 1, -1, -1):
-        metric = readings[index][0].metric
-        if metric not in seen:
-            seen.add(metric)
-            yield index
+        chosen[index] = None
+    return tuple([_cited(index, *readings[index]) for index in sorted(chosen)])
 
 
 def _cited(index: int, reading: Reading, score: Score) -> WindowReading:
@@ -59,16 +53,12 @@ def _cited(index: int, reading: Reading, score: Score) -> WindowReading:
 
 def opine(readings: Sequence[Scored]) -> LocalOpinion:
     """Return the local detector's opinion of a window from its readings' scores."""
-    ranked = sorted(
-        ((i, score.limit, score.value) for i, (_, score) in enumerate(readings) if score.value >= 1.0),
-        key=itemgetter(1, 2),
-        reverse=True,
-    )
-    unjudged = find_unjudged(readings)
+    marked = [(reading, score) for reading, score in readings if score is not CALM]
+    unjudged = find_unjudged(marked)
     learning = least_learnt(unjudged)
-    foreign = _in_other_units(readings)
-    if not ranked:
-        top = max((score.value for _, score in readings), default=0.0)
+    foreign = _in_other_units(marked)
+    top = max([score.value for _, score in marked], default=0.0)
+    if top < 1.0:
         return LocalOpinion(
             Status.NORMAL,
             _bounded(top),
@@ -79,14 +69,18 @@ def opine(readings: Sequence[Scored]) -> LocalOpinion:
             learning,
             bool(foreign),
         )
+    ranked = sorted(
+        ((i, score.limit, score.value) for i, (_, score) in enumerate(readings) if score.value >= 1.0),
+        key=itemgetter(1, 2),
+        reverse=True,
+    )
     evidence = tuple(_cited(index, *readings[index]) for index, _, _ in ranked[:MAX_EVIDENCE])
     lead = evidence[0]
-    score = max(value for _, _, value in ranked)
-    critical = lead.score.limit or score >= CRITICAL_SCORE
+    critical = lead.score.limit or top >= CRITICAL_SCORE
     severity = Severity.CRITICAL if critical else Severity.WARNING
     return LocalOpinion(
         Status.ANOMALY,
-        _bounded(score),
+        _bounded(top),
         lead.score.kind,
         severity,
         evidence,
@@ -147,11 +141,13 @@ def _tell_calm(
             f"{learning_words(learning.progress)}: {name}{more} be judged yet, only configured limits alarm."
         )
     parts += foreign
-    if not parts and all(score.ignored for _, score in readings):
+    if parts:
+        return " ".join(parts)[:MAX_SUMMARY]
+    if all(score.ignored for _, score in readings):
         return "Not judged: the configuration ignores these metrics (tuning), only limits are checked."
-    if not parts and all(look_up(one.metric).kind is not MetricClass.READING for one, _ in readings):
+    if all(look_up(reading.metric).kind is not MetricClass.READING for reading, _ in readings):
         return "Diagnostic values only, which are not judged."
-    return " ".join(parts)[:MAX_SUMMARY] or "Readings are within their usual range."
+    return "Readings are within their usual range."
 
 
 def opine_silence(silence: Silence) -> LocalOpinion:

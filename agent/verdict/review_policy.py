@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from agent.domain.keys import Key
+from agent.domain.record import record
 from agent.domain.records import Finding, Kind, Reason, Status, Trigger, Window
 from agent.verdict.finding import akin, changed
 from agent.verdict.local_opinion import SUSPECT_SCORE
@@ -28,7 +29,7 @@ class ReviewSettings:
     endpoint: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Decision:
     """Whether to ask the model; ``reason`` is the verdict's reason when not (or AUDIT)."""
 
@@ -137,20 +138,27 @@ class CalmRate:
     def __init__(self) -> None:
         self._since: float | None = None
         self._hours: dict[int, int] = {}
+        self._day = (0, 0)  # an hour, and the windows of the 24 hours up to it
 
     def count(self, clock: float) -> None:
         """Count one calm window."""
         if self._since is None:
             self._since = clock
-        hour = int(clock // 3600)
+        seen = self._seen(hour := int(clock // 3600))
         self._hours[hour] = self._hours.get(hour, 0) + 1
+        self._day = (hour, seen + 1)
         if len(self._hours) > 24:  # noqa: PLR2004 - hours in a day
             del self._hours[min(self._hours)]
 
+    def _seen(self, hour: int) -> int:
+        """Return the calm windows of an hour and the 23 before it."""
+        if self._day[0] != hour:
+            self._day = (hour, sum(count for one, count in self._hours.items() if one > hour - 24))
+        return self._day[1]
+
     def share(self, audits_per_day: int, clock: float) -> float:
         """Return the probability that makes ``audits_per_day`` audits out of a day's calm windows."""
-        hours = int(clock // 3600) - 24
-        seen = sum(count for hour, count in self._hours.items() if hour > hours)
+        seen = self._seen(int(clock // 3600))
         if self._since is None or not seen:
             return 0.0
         elapsed_s = min(max(clock - self._since, 60.0), DAY_S)
@@ -165,6 +173,7 @@ class CalmRate:
         since, hours = state["since"], state["hours"]
         self._since = float(since) if isinstance(since, (int, float)) else None
         self._hours = {int(hour): int(count) for hour, count in hours} if isinstance(hours, list) else {}
+        self._day = (0, 0)
 
 
 @dataclass(slots=True)
@@ -172,6 +181,7 @@ class Reviewer:
     """Decides about sealed windows in order, and keeps the state that this needs."""
 
     settings: ReviewSettings
+    margin: float = AUDIT_MARGIN
     calm: CalmRate = field(default_factory=CalmRate)
     doubts: Doubts = field(default_factory=Doubts)
 
@@ -181,7 +191,7 @@ class Reviewer:
             return False
         if self.settings.mode == "all" or score >= SUSPECT_SCORE:
             return True
-        return draw(window_id) < AUDIT_MARGIN * self.calm.share(self.settings.audits_per_day, clock)
+        return draw(window_id) < self.margin * self.calm.share(self.settings.audits_per_day, clock)
 
     def decide(self, window: Window, finding: Finding | None, *, audits: bool) -> Decision:
         """Return who reviews ``window``; ``audits``: the money allows audits now."""

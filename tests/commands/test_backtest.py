@@ -14,7 +14,10 @@ from typing import Any
 import pytest
 
 from agent.commands.backtest import backtest
+from agent.commands.offline import table as table_module
 from agent.commands.offline.inputs import Files, Until, open_files, registry_of
+from agent.commands.offline.stream import Tabled, Unread
+from agent.commands.offline.table import Names
 from agent.config import load_apart, settings
 from agent.domain.records import Reading
 from tests.commands.history import START, STEP_S, line, points, record, shifted, tabulate
@@ -174,6 +177,44 @@ def test_tables_of_other_programs(
     assert (row["device"], row["metric"], row["value"]) == expected
     dated = {"seconds of a test": "1970-01-01T00:00:00.000Z", "dates": "2026-06-26T00:00:00.000Z"}
     assert row["time"] == dated.get(name, "2026-06-26T12:00:00.000Z")
+
+
+@pytest.mark.parametrize("run", [512, 1024, 131_072])
+def test_a_table_in_no_order_is_sorted_in_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: int
+) -> None:
+    """Whatever the number of runs, also none left over: by time, equal times in the order of the file."""
+    monkeypatch.setattr(table_module, "MAX_RUN", run)
+    numbers = [(7 * number) % 2048 for number in range(2048)]
+    path = tmp_path / "t.csv"
+    path.write_text("time,device,value\n" + "".join(f"{n // 2},d{n},{n}\n" for n in numbers))
+    found = list(table_module.open_table(path, Names()).play(Unread()))
+    assert [one.mono for one in found] == [n // 2 for n in range(2048)]
+    pairs = [{numbers.index(n), numbers.index(n + 1)} for n in range(0, 2048, 2)]
+    places = [numbers.index(int(one.readings[0].value)) for one in found if isinstance(one, Tabled)]
+    assert places == [place for pair in pairs for place in sorted(pair)]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252", "utf-16", "utf-16-le"])
+def test_a_table_in_the_encoding_of_its_program(tmp_path: Path, encoding: str) -> None:
+    """Spreadsheets write the code page of Windows, or UTF-16; the names are those of the site."""
+    mark = "\ufeff" if encoding == "utf-16-le" else ""
+    text = f"{mark}time;device;temperatur;unit\n1767225600;k\u00fche;1.021,5;\u00b0C\n"
+    path = tmp_path / "t.csv"
+    path.write_bytes(text.encode(encoding))
+    (found,) = table_module.open_table(path, Names()).play(Unread())
+    assert isinstance(found, Tabled)
+    (reading,) = found.readings
+    assert (reading.device, reading.value, reading.unit) == ("k\u00fche", 1021.5, "\u00b0C")
+
+
+def test_one_damaged_letter_does_not_change_the_others(tmp_path: Path) -> None:
+    """A table in UTF-8 stays one."""
+    path = tmp_path / "t.csv"
+    path.write_bytes("time,device,value\n1767225600,k\u00fche,1\n1767225601,".encode() + b"k\xfche,2\n")
+    rows = table_module.open_table(path, Names()).play(Unread())
+    devices = [one.readings[0].device for one in rows if isinstance(one, Tabled)]
+    assert devices == ["k\u00fche", "k\ufffdhe"]
 
 
 def test_sources_retained_values_availability_and_repeats_are_as_live(

@@ -7,7 +7,7 @@ from itertools import islice
 
 import pytest
 
-from agent.detect import Detector, DetectStateError
+from agent.detect import Detector, DetectStateError, calm
 from agent.detect.state import SIZE
 from agent.detect.week import LONG
 from agent.domain.records import Reading, Score
@@ -140,6 +140,19 @@ def test_saved_on_any_day_it_goes_on_the_same(days: int) -> None:
     cut.detector.load(blob)
     assert whole.live(300) == cut.live(300)
     assert whole.detector.dump() == cut.detector.dump()
+
+
+def test_short_way_goes_on_the_same_through_the_weeks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While profiles change and residuals are learnt again, the short way learns what the long one does."""
+    short = after("power", 3)
+    short.live(WEEK)
+    scores = [short.judge(list(dump("power", 3)[1])) for _ in range(2)]
+    monkeypatch.setattr(calm, "frame_of", lambda *_: None)
+    long = after("power", 3)
+    long.live(WEEK)
+    assert scores == [long.judge(list(dump("power", 3)[1])) for _ in range(2)]
+    assert short.length == LONG
+    assert short.detector.dump() == long.detector.dump()
 
 
 def test_length_that_no_series_has_is_refused() -> None:

@@ -1,7 +1,9 @@
 """SIGHUP in a real process: changes at once, after a restart, and a bad file."""
 
 import signal
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import paho.mqtt.publish as mqtt
 import pytest
 import yaml
 
+from agent.testing.failpoint import MARKER, VARIABLE
 from tests.support.agent_process import AgentProcess, merge
 from tests.support.broker import Broker
 from tests.support.model_endpoint import ModelEndpoint
@@ -137,6 +140,38 @@ def test_a_bad_file_changes_nothing_and_is_said_in_one_line(site: Site) -> None:
     site.agent.settings = good
     site.reload()
     assert site.agent.events("config_reloaded")[-1]["changed"] == "nothing"
+
+
+@pytest.mark.parametrize("row", [True, False], ids=["row", "control"])
+def test_a_kill_right_after_a_reload_leaves_the_scores_before_it(site: Site, row: bool) -> None:
+    """The reloaded limit is on disk, no snapshot is; without its row the reading before is judged by it."""
+    agent, environ = site.agent, site.agent.environ
+    agent.stop()
+    (agent.state_dir / MARKER).touch()
+    agent.environ = {**environ, VARIABLE: "settings_committed:2"}
+    window = {"max_age_s": 600, "settle_s": 1}
+    agent.settings = merge(agent.settings, {"review": {"window": window}})
+    agent.start()
+    agent.wait_ready()
+    site.say("d1", 50.0)
+    wait_for(lambda: agent.status()["counters"]["readings"] == 1, LIMIT_S, "the reading is journaled")
+    agent.settings = merge(agent.settings, {"limits": {"*/level": {"high": 40}}})
+    agent.config_path.write_text(yaml.safe_dump(agent.settings))
+    agent.send(signal.SIGHUP)
+    assert agent.wait(LIMIT_S) == -signal.SIGKILL
+    if not row:
+        with closing(sqlite3.connect(agent.journal)) as journal:
+            journal.execute("DELETE FROM settings")
+            journal.commit()
+    agent.environ = environ
+    agent.start()
+    agent.wait_ready()
+    site.say("d2", 50.0)
+    wait_for(lambda: site.opened("d2"), LIMIT_S, "the new limit holds")
+    if row:
+        assert site.opened("d1") == []
+    else:
+        wait_for(lambda: site.opened("d1"), LIMIT_S, "the reading from before the reload breaks it")
 
 
 def test_systemd_is_told_of_start_reload_and_stop(site: Site) -> None:

@@ -33,7 +33,8 @@ REVIEW = {
 #: The attributes that a tree shows of each span; the rest is in the exporter's bytes.
 SHOWN = (
     "edge.batch.id", "edge.batch.size", "edge.batch.trigger", "ai.verdict.status", "ai.verdict.source",
-    "ai.model", "user.id", "prompt.length", "response.length", "ai.cost.usd", "ai.budget.remaining_usd",
+    "ai.model", "user.id", "openinference.span.kind", "prompt.length", "response.length", "ai.cost.usd",
+    "ai.grounding", "ai.budget.remaining_usd",
     "gen_ai.provider.name", "gen_ai.response.model", "gen_ai.response.finish_reasons",
     "gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens", "gen_ai.prompt.version", "server.address",
     "messaging.system", "messaging.destination.name", "network.protocol.version",

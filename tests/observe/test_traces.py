@@ -3,20 +3,25 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from agent.domain.model_calls import CallRecord, ErrorType, Reply, Retry
-from agent.observe.otlp import parse_traceparent
+from agent.observe.otlp import PausingExporter, parse_traceparent
 from agent.observe.redact import Secrets
 from agent.observe.traces import CONTENT_VARIABLE, Tracer, open_tracer
 from tests.observe.calls import PARENTS, PROMPT, REPLY, SYSTEM, good, recorder, start
 from tests.observe.sink import Log
 from tests.support.broker import free_port
+from tests.support.genai_schemas import INPUT_MESSAGES, OUTPUT_MESSAGES, SYSTEM_INSTRUCTIONS
 from tests.support.otlp_receiver import OtlpReceiver, ReceivedSpan, grpc_receiver, http_receiver
+from tests.support.waiting import wait_for
 
 
 @pytest.fixture
@@ -82,6 +87,12 @@ def test_a_call_is_one_trace_from_reading_to_verdict(receiver: OtlpReceiver) -> 
         "edge.batch.device_count": 1,
         "edge.batch.devices": ["pump-1"],
         "edge.batch.trigger": "suspicion",
+        "edge.linked_traces": [text[3:35] for text in PARENTS],
+        "edge.gateway.id": "gw1",
+        "user.id": "pump-1",
+        "openinference.span.kind": "CHAIN",
+        "ai.cost.usd": 0.00018,
+        "ai.grounding": "fail",
     }
     call = spans["ai_api_call"].attributes
     assert call == call | {
@@ -91,6 +102,9 @@ def test_a_call_is_one_trace_from_reading_to_verdict(receiver: OtlpReceiver) -> 
         "response.length": len(REPLY),
         "ai.cost.usd": 0.00018,
         "ai.budget.remaining_usd": 0.69,
+        "ai.grounding": "fail",
+        "edge.gateway.id": "gw1",
+        "openinference.span.kind": "CHAIN",
     }
     assert spans["chat gpt-4o-mini"].attributes == {
         "gen_ai.operation.name": "chat",
@@ -109,12 +123,15 @@ def test_a_call_is_one_trace_from_reading_to_verdict(receiver: OtlpReceiver) -> 
         "gen_ai.usage.output_tokens": 96,
         "gen_ai.usage.cache_read.input_tokens": 512,
         "gen_ai.usage.cache_write.input_tokens": 300,
+        "gen_ai.usage.cache_creation.input_tokens": 300,
         "gen_ai.usage.reasoning.output_tokens": 10,
         "gen_ai.prompt.name": "window-review",
         "gen_ai.prompt.version": "3",
         "openai.api.type": "chat_completions",
         "openai.response.service_tier": "default",
         "openai.response.system_fingerprint": "fp_1",
+        "ai.cost.usd": 0.00018,
+        "ai.grounding": "fail",
     }
     assert [(event.name, event.attributes) for event in spans["chat gpt-4o-mini"].events] == [
         (
@@ -159,16 +176,15 @@ def test_a_call_is_one_trace_over_grpc() -> None:
 
 
 def test_a_failed_call_has_its_type_and_no_text(receiver: OtlpReceiver) -> None:
-    """A failure marks both spans with our type; the error's text and exception events are not exported."""
+    """A failure marks the three spans with our type; the error's text and exception events stay here."""
     tracer = live(receiver)
     failure = good(reply=Reply(), error_type=ErrorType.AUTH, error_message="key sk-canary refused")
     one_call(tracer, Log(), failure)
     tracer.shutdown()
-    for name in ("ai_api_call", "chat gpt-4o-mini"):
+    for name in ("edge.batch", "ai_api_call", "chat gpt-4o-mini"):
         [span] = receiver.named(name)
         assert (span.failed, span.status_message, span.attributes["error.type"]) == (True, "auth", "auth")
         assert not [event for event in span.events if event.name == "exception"]
-    assert not receiver.named("edge.batch")[0].failed
     assert b"canary" not in b"".join(receiver.raw)
 
 
@@ -186,14 +202,57 @@ def test_content_is_opt_in_by_the_environment(
     [chat] = receiver.named("chat gpt-4o-mini")
     if mode.startswith("SPAN"):
         [message] = json.loads(chat.attributes["gen_ai.output.messages"])
-        assert message == {"role": "assistant", "parts": [{"type": "text", "content": REPLY}]}
+        part = {"type": "text", "content": REPLY}
+        assert message == {"role": "assistant", "parts": [part], "finish_reason": "stop"}
         [words] = json.loads(chat.attributes["gen_ai.system_instructions"])
         assert words == {"type": "text", "content": SYSTEM}
         [message] = json.loads(chat.attributes["gen_ai.input.messages"])
         assert message == {"role": "user", "parts": [{"type": "text", "content": "[redacted]"}]}
+        for name in ("edge.batch", "ai_api_call"):
+            [span] = receiver.named(name)
+            assert (span.attributes["input.value"], span.attributes["output.value"]) == ("[redacted]", REPLY)
     else:
         assert "gen_ai.input.messages" not in chat.attributes
+        for span in receiver.spans:
+            assert not {"input.value", "output.value"} & span.attributes.keys()
     assert b"canary-prompt-text" not in b"".join(receiver.raw)
+
+
+LONG = 'a "line"\n\x00\ttab \u2028 {"a": 1}' * 2_000
+
+
+@pytest.mark.parametrize("reason", ["stop", "length", None])
+@pytest.mark.parametrize("text", [REPLY, LONG, "\x01" * 20_000])
+def test_content_is_valid_by_the_published_schemas(
+    receiver: OtlpReceiver, text: str, reason: str | None
+) -> None:
+    """Prompts and replies of any text are whole JSON by OpenTelemetry's schemas, cut before it is encoded."""
+    tracer = live(receiver, content=True)
+    with recorder(Log().writer, tracer).call(start(system=text, user=text)) as scope:
+        scope.finish(good(reply=Reply(content=text, finish_reason=reason)))
+    tracer.shutdown()
+    [chat] = receiver.named("chat gpt-4o-mini")
+    for name, schema in (
+        ("gen_ai.input.messages", INPUT_MESSAGES),
+        ("gen_ai.output.messages", OUTPUT_MESSAGES),
+        ("gen_ai.system_instructions", SYSTEM_INSTRUCTIONS),
+    ):
+        Draft202012Validator.check_schema(schema)
+        said = json.loads(chat.attributes[name])
+        Draft202012Validator(schema).validate(said)
+        part = said[0] if name == "gen_ai.system_instructions" else said[0]["parts"][0]
+        assert len(part["content"]) == min(len(text), 16_384)
+    assert len(receiver.named("edge.batch")[0].attributes["input.value"]) == min(len(text), 16_384)
+
+
+def test_azure_has_the_name_of_the_conventions(receiver: OtlpReceiver) -> None:
+    """The profile `azure` is `azure.ai.openai` on the span."""
+    tracer = live(receiver)
+    with recorder(Log().writer, tracer).call(start(provider="azure")) as scope:
+        scope.finish(good())
+    tracer.shutdown()
+    [chat] = receiver.named("chat gpt-4o-mini")
+    assert chat.attributes["gen_ai.provider.name"] == "azure.ai.openai"
 
 
 def test_our_setting_wins_over_the_environment(
@@ -277,8 +336,9 @@ def test_sampling_keeps_or_drops_whole_traces(receiver: OtlpReceiver) -> None:
 
 
 @pytest.mark.slow
-def test_a_collector_that_is_down_is_said_once_and_counted() -> None:
+def test_a_collector_that_is_down_is_said_once_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Refused connections: one line, growing pauses, every span counted, and no wait at the end."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "1")
     told: list[str] = []
     tracer = open_tracer(
         endpoint=f"http://127.0.0.1:{free_port()}",
@@ -296,37 +356,74 @@ def test_a_collector_that_is_down_is_said_once_and_counted() -> None:
     assert told in ([], ["trace_export_failed"])
 
 
-def test_recovery_is_said() -> None:
-    """The return of a collector is logged once, with the number of lost spans."""
-    from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult  # noqa: PLC0415
+class Flaky(SpanExporter):
+    """An exporter with given results, and its clock."""
 
-    from agent.observe.otlp import PausingExporter  # noqa: PLC0415
+    def __init__(self, *results: bool) -> None:
+        self.results = list(results)
+        self.tried: list[int] = []
+        self.waits: list[float] = []
+        self.now = 0.0
 
-    now, told, sent = [0.0], [], []
-    results: list[SpanExportResult] = []
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        self.tried.append(len(spans))
+        return SpanExportResult.SUCCESS if self.results.pop(0) else SpanExportResult.FAILURE
 
-    class Flaky(SpanExporter):
-        def export(self, spans: Any) -> SpanExportResult:
-            sent.append(len(spans))
-            return results.pop(0)
+    def wait(self, seconds: float) -> None:
+        self.waits.append(seconds)
+        self.now += seconds
 
+
+def test_an_export_is_tried_twice_and_recovery_is_said() -> None:
+    """A collector that fails once costs no span; one that stays away costs each export after two attempts."""
+    told: list[tuple[str, dict[str, Any]]] = []
+    flaky = Flaky(False, True, False, False, False, True)
     exporter = PausingExporter(
-        inner=Flaky(), log=lambda event, **fields: told.append((event, fields)), mono=lambda: now[0]
+        inner=flaky,
+        log=lambda event, **fields: told.append((event, fields)),
+        mono=lambda: flaky.now,
+        wait=flaky.wait,
     )
     spans: Any = [object(), object()]
-    results += [SpanExportResult.FAILURE, SpanExportResult.FAILURE, SpanExportResult.SUCCESS]
-    exporter.export(spans)
-    exporter.export(spans)  # paused: not tried
-    assert (len(sent), exporter.lost) == (1, 4)
-    now[0] = 6.1
-    exporter.export(spans)
-    now[0] = 6.1 + 7.9
-    exporter.export(spans)  # the second pause is longer
-    assert (len(sent), exporter.lost) == (2, 8)
-    now[0] = 6.1 + 12.1
-    exporter.export(spans)
-    assert [event for event, _ in told] == ["trace_export_failed", "trace_export_recovered"]
-    assert told[1][1] == {"lost": 8}
+    assert exporter.export(spans) is SpanExportResult.SUCCESS
+    assert (exporter.lost, exporter.delivered, len(flaky.waits)) == (0, 2, 1)
+    assert exporter.export(spans) is SpanExportResult.FAILURE
+    assert (exporter.lost, exporter.delivered) == (2, 2)
+    assert exporter.export(spans) is SpanExportResult.SUCCESS
+    assert (exporter.lost, exporter.delivered) == (2, 4)
+    assert len(flaky.tried) == 6
+    for usual, wait in zip((5, 5, 10, 20), flaky.waits, strict=True):
+        assert 0.8 * usual <= wait <= 1.2 * usual
+    assert [event for event, _ in told] == ["trace_export_failed", "trace_export_recovered"] * 2
+    assert told[-1][1] == {"lost": 2}
+
+
+def test_at_the_end_nothing_is_waited_for() -> None:
+    """After `hurry` an export is tried once, and its failure is counted."""
+    flaky = Flaky(False)
+    exporter = PausingExporter(inner=flaky, log=lambda *_args, **_fields: None)
+    exporter.hurry()
+    spans: Any = [object()]
+    assert exporter.export(spans) is SpanExportResult.FAILURE
+    assert (flaky.tried, exporter.lost) == ([1], 1)
+
+
+def test_a_collector_that_fails_once_gets_every_span(
+    receiver: OtlpReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pause of the collector drops nothing while there is room: the queue keeps what comes meanwhile."""
+    monkeypatch.setattr("agent.observe.otlp._FIRST_PAUSE_S", 0.2)
+    tracer = live(receiver)
+    receiver.answer = 400
+    for _ in range(50):
+        tracer.start("edge.batch").end()
+    wait_for(lambda: receiver.requests >= 1, what="the first export came")
+    for _ in range(50):
+        tracer.start("edge.batch").end()
+    receiver.answer = 200
+    receiver.wait(100)
+    tracer.shutdown()
+    assert (len(receiver.spans), tracer.dropped) == (100, 0)
 
 
 def test_a_full_queue_is_counted(receiver: OtlpReceiver) -> None:

@@ -16,6 +16,7 @@ from agent.journal import JournalSettings, Reader
 from agent.mqtt import LinkState
 from agent.observe.traces import Span
 from agent.pipeline.events import Subscribers
+from agent.pipeline.judging import Judging
 from agent.pipeline.loop import LoopBridge
 from agent.pipeline.pipeline import Pipeline, PipelineSettings
 from agent.pipeline.review_queue import BatchSettings
@@ -50,9 +51,11 @@ class Life:
         age_s: float = AGE_S,
         later_s: float = 0.0,
         high: float | None = None,
+        judging: Judging | None = None,
     ) -> None:
-        self._age_s = age_s
-        self.detector = Detector(DetectSettings(max_series=max_series), [Limit("*/*", high=high)])
+        judging = judging or Judging(WindowSettings(max_age_s=age_s), (Limit("*/*", high=high),))
+        self._window = judging.window
+        self.detector = Detector(DetectSettings(max_series=max_series), judging.limits, judging.tuning)
         self.rig = Rig(folder, settings=QUICK, auto_consume=False, wall=lambda: time.time() + later_s)
         self.journal = self.rig.open()
         self.sent: list[Outgoing] = []
@@ -67,7 +70,7 @@ class Life:
                 agent="gw1",
                 routes=[Route(sink="list", kind=MessageKind.VERDICT, key=topic, settles=True)],
                 review=ReviewSettings(mode="none", endpoint=False),
-                window=WindowSettings(max_age_s=self._age_s),
+                window=self._window,
                 batch=BatchSettings(),
             ),
             journal=self.journal,

@@ -14,7 +14,7 @@ from agent.config import Config, settings
 from agent.decode.receive import Receiver
 from agent.decode.registry import Decoded, Registry
 from agent.detect import Detector
-from agent.domain.records import Arrival, Handling, MessageRow
+from agent.domain.records import Arrival, Handling, MessageRow, SettingsRow
 from agent.journal import JournalStats, Reader
 from agent.journal.offline import OfflineIntake
 from agent.journal.source_tally import SEED
@@ -108,9 +108,8 @@ class OwnJournal:
         self._reader = reader
         self.unread = Unread()
         stored = reader.snapshot()
-        first = reader.first_seq()
         #: Rows are deleted behind a snapshot, so what the detector knew then is in it.
-        self._snapshot = stored if stored is not None and (first is None or first > 1) else None
+        self._snapshot = None if reader.is_whole() else stored
         self._after = self._snapshot[0] if self._snapshot else 0
         self.since = reader.last_clock() - since_s
 
@@ -123,6 +122,8 @@ class OwnJournal:
     def play(self, event_time: EventTime, until: Until, played: Played) -> None:
         """Play the rows."""
         for row in self._reader.rows_after(self._after):
+            if isinstance(row, SettingsRow):
+                continue  # those of the configuration are tried
             if until.cuts(row.clock):
                 played.cut = True
                 break

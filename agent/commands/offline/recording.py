@@ -8,7 +8,7 @@ import binascii
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
 from statistics import median
@@ -132,6 +132,7 @@ def _parse(line: bytes, start: float) -> tuple[float, Arrival]:
     return float(offset), Arrival(0, 0, 0, NO, retain, topic, raw, at, at, _properties(body))
 
 
+@lru_cache(maxsize=4096)
 def _is_topic(topic: str) -> bool:
     if not topic or len(topic) > MAX_TOPIC:
         return False

@@ -6,13 +6,14 @@ from heapq import merge
 from typing import NamedTuple
 
 from agent.decode.registry import Decoded
+from agent.domain.record import record
 from agent.domain.records import Arrival, Reading
 
 MAX_EXAMPLES = 3
 NO = False  # neither sent again nor retained
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Tabled(Arrival):
     """Readings that need no decoding: a row of a table, or a sample of Prometheus."""
 

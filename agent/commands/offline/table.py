@@ -5,14 +5,21 @@ is a metric. Times are Unix seconds (or ms, µs, ns) or ISO 8601, in UTC where t
 """
 
 import csv
+import pickle
+import re
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache, partial
-from itertools import groupby
+from heapq import merge
+from itertools import groupby, islice
 from math import isfinite
 from operator import itemgetter
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO
 
 from agent.commands.offline.stream import Stream, Tabled, Unread, tabled
 from agent.commands.printing import UnknownError, printable
@@ -30,8 +37,12 @@ MAX_COLUMNS = 1000
 MAX_NAME = 256
 MAX_FIELD = 4096  # characters of a value
 MAX_LINE = 65_536  # characters; a longer line is cut into several
-MAX_SORTED = 3_000_000  # rows that are sorted in memory
+MAX_RUN = 131_072  # rows that are sorted in memory
+MAX_CHUNK = 512  # of them that are read back at once
+MAX_HEAD = 1024 * 1024  # bytes that show the encoding
 _YEAR_2000 = 946_684_800.0
+_ASCII = frozenset(map(chr, range(128)))
+_THOUSANDS = re.compile(r"\s*[-+]?[0-9]{1,3}(\.[0-9]{3})+,[0-9]+\D*")
 
 Row = tuple[float, str, tuple[Reading, ...]]  # time, device, readings
 
@@ -69,28 +80,38 @@ def open_table(path: Path, names: Names) -> Stream:
 def _play(path: Path, names: Names, in_order: bool, unread: Unread) -> Iterator[Tabled]:  # noqa: FBT001 - of a partial
     rows = _rows(path, names, unread)
     if not in_order:
-        kept = list(_limited(rows, path))
-        kept.sort(key=itemgetter(0))
-        rows = iter(kept)
+        rows = _in_order(rows)
     for (at, _device), group in groupby(rows, key=itemgetter(0, 1)):
         yield tabled(path.name, at, tuple(reading for row in group for reading in row[2]))
 
 
-def _limited(rows: Iterator[Row], path: Path) -> Iterator[Row]:
-    for number, row in enumerate(rows):
-        if number >= MAX_SORTED:
-            raise UnknownError(
-                f"{printable(str(path))}: has more than {MAX_SORTED:,} rows that are not in order of time;"
-                " sort the file"
-            )
-        yield row
+def _in_order(rows: Iterator[Row]) -> Iterator[Row]:
+    """Yield the rows in order of time; all but the last run of them wait in temporary files."""
+    with ExitStack() as stack:
+        runs: list[Iterator[Row]] = []
+        while run := list(islice(rows, MAX_RUN)):
+            run.sort(key=itemgetter(0))
+            if len(run) < MAX_RUN:
+                runs.append(iter(run))
+                break
+            file = stack.enter_context(TemporaryFile())
+            for first in range(0, MAX_RUN, MAX_CHUNK):
+                pickle.dump(run[first : first + MAX_CHUNK], file)
+            file.seek(0)
+            runs.append(_load(file))
+        yield from merge(*runs, key=itemgetter(0))
+
+
+def _load(file: IO[bytes]) -> Iterator[Row]:
+    for _ in range(0, MAX_RUN, MAX_CHUNK):
+        yield from pickle.load(file)  # noqa: S301 - written above, to a file without a name
 
 
 # ------------------------------------------------------------------------------------------ rows
 
 
 def _rows(path: Path, names: Names, unread: Unread) -> Iterator[Row]:
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+    with path.open(encoding=_encoding_of(path), errors="replace", newline="") as file:
         first, number = file.readline(MAX_LINE), 1
         while first.startswith("#") or first in ("\n", "\r\n"):  # annotations of InfluxDB
             first, number = file.readline(MAX_LINE), number + 1
@@ -101,6 +122,16 @@ def _rows(path: Path, names: Names, unread: Unread) -> Iterator[Row]:
             yield from _made(path, [header], number, make, unread)
         lines = iter(partial(file.readline, MAX_LINE), "")
         yield from _made(path, _bounded(csv.reader(lines, delimiter=delimiter)), number + 1, make, unread)
+
+
+def _encoding_of(path: Path) -> str:
+    """Return UTF-8 unless the file begins as UTF-16, or holds no letter that is UTF-8 but others."""
+    with path.open("rb") as file:
+        head = file.read(MAX_HEAD)
+    if head.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+        return "utf-16"
+    other = set(head.decode("utf-8-sig", "replace")) - _ASCII
+    return "cp1252" if other == {"\ufffd"} else "utf-8-sig"
 
 
 def _bounded(reader: Iterator[list[str]]) -> Iterator[list[str]]:
@@ -291,7 +322,9 @@ def _value(text: str, *, comma: bool) -> tuple[float, str | None] | str:
     except ValueError:
         if not text.strip():
             return "no value"
-        found = read_value(text[:MAX_FIELD].replace(",", ".") if comma else text[:MAX_FIELD])
+        if comma:
+            text = (text.replace(".", "") if _THOUSANDS.fullmatch(text) else text).replace(",", ".")
+        found = read_value(text[:MAX_FIELD])
         return (found.value, found.unit) if isinstance(found, Found) else f"no number ({found})"
     if not isfinite(value):
         return "not finite"

@@ -18,6 +18,7 @@ def measure(seeds: int, jobs: int) -> Report:
     results = spread_out(run, range(1, seeds + 1), jobs)
     for seed, (findings, asks, days) in enumerate(results, start=1):
         table.add(f"seed {seed}", findings, asks, Figure(days))
+    table.add("mean", *(Figure.of(column, 1) for column in zip(*results, strict=True)))
     findings = sum(one[0] for one in results)
     days = sum(one[2] for one in results)
     what = f"quiet fleet, {days:g} device-days: false findings"

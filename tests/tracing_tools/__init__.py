@@ -1,0 +1,1 @@
+"""Real tools that show traces of language models."""
