@@ -177,7 +177,7 @@ def _little(state: State) -> bytes:
 
 
 def _native(data: bytes) -> State:
-    state = array("d", data)
+    state = array("d", data)[:]  # without what an array reserves when it grows
     return state if sys.byteorder == "little" else _swapped(state)
 
 
