@@ -15,6 +15,9 @@ ARCH ?= $(shell uname -m)
 PYTHON ?= 3.11
 HA ?= 2025.4.4
 
+# Each process that a test starts would compile everything again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: deployment demo docs test unit test-llm test-ha test-phoenix test-mlflow check venv tools bench bench-detect score faults mutation fuzz wheels pictures clean
 
 venv: .venv/.made
@@ -64,8 +67,9 @@ check: venv
 unit: venv
 	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not (broker or browser or process or root or slow)"
 
+# Six workers on any machine: they mostly wait for the processes that they start.
 test: venv tools
-	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(PY) -m pytest -n 6 --dist loadfile --no-loadscope-reorder
 
 # A real small model on this CPU (127 MB of wheels, the optional group local-llm): a report, not a gate.
 test-llm: venv tools

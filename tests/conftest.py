@@ -25,6 +25,11 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "any machine"))
 GUARD = ProcessGuard()
 
 
+def marks_of(item: pytest.Item) -> set[str]:
+    """Return the names of its marks."""
+    return {mark.name for mark in item.iter_markers()}
+
+
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Mark a test by the fixtures that it uses."""
     for fixture in getattr(item, "fixturenames", ()):
@@ -32,10 +37,16 @@ def pytest_itemcollected(item: pytest.Item) -> None:
             item.add_marker(mark)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that wait for processes, so that those that compute fill the cores at the end."""
+    waiting = {item.path for item in items if marks_of(item) & {"broker", "browser", "process"}}
+    items.sort(key=lambda item: item.path not in waiting)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
     """Skip what needs another user, and let fixtures start what the test's marks announce."""
-    marks = {mark.name for mark in item.iter_markers()}
+    marks = marks_of(item)
     if "root" in marks and os.geteuid() != 0:
         pytest.skip("needs root")
     with GUARD.allowing(marks):
@@ -45,7 +56,7 @@ def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     """Let the test start what its marks announce."""
-    with GUARD.allowing({mark.name for mark in item.iter_markers()}):
+    with GUARD.allowing(marks_of(item)):
         yield
 
 

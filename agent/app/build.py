@@ -194,6 +194,8 @@ def build(
         sinks=[sink.name for sink in notice_sinks],
         quoted=config.web.quarantine_text,
     )
+    quiet = SourceQuiet(find_zone(config.agent.timezone))
+    quiet.restore(journal.stats.earlier, [source.label for source in config.sources])
     problems = Problems(
         config=config,
         link=link,
@@ -209,7 +211,7 @@ def build(
         limits=settings.of_limits(config),
         weaknesses=weaknesses(config),
         start=start,
-        quiet=SourceQuiet(find_zone(config.agent.timezone)),
+        quiet=quiet,
     )
     reporter = Reporter(
         config=config,

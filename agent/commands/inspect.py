@@ -12,7 +12,7 @@ from agent.commands.printing import UnknownError, instant, many, number, print_r
 from agent.config import Config, load_apart, settings
 from agent.detect import Detector
 from agent.domain.metric_names import look_up, name_for_people
-from agent.domain.records import Finding, RhythmView, SeriesView
+from agent.domain.records import Finding, Progress, RhythmView, SeriesView
 from agent.journal import JournalError, Reader
 from agent.pipeline import snapshot
 from agent.pipeline.core import teach
@@ -129,8 +129,8 @@ def _summary(detector: Detector, device: str, findings: dict[str, Finding]) -> d
 def _rhythm(rhythm: RhythmView) -> dict[str, Any]:
     """Return the rhythm of a device and its configured silence."""
     return {
-        "gaps": rhythm.gaps,
-        "needed": rhythm.needed,
+        "learning": None if rhythm.progress is None else _progress(rhythm.progress),
+        "on_events": rhythm.on_events,
         "interval_s": rhythm.interval_s,
         "patience_s": rhythm.patience_s,
         "usually_off": rhythm.rests,
@@ -140,14 +140,21 @@ def _rhythm(rhythm: RhythmView) -> dict[str, Any]:
     }
 
 
+def _progress(progress: Progress) -> dict[str, Any]:
+    return {"seen": progress.seen, "needed": progress.needed, "of": progress.of}
+
+
 def _rhythm_words(rhythm: dict[str, Any] | None) -> str:
     if rhythm is None:
         return "its rhythm is not known yet"
     expect = rhythm["expect"]
     if expect["muted"]:
         return "its silence is not reported, since tuning ignores all of its metrics"
-    if rhythm["interval_s"] is None:
-        words = f"its rhythm is not known yet: {rhythm['gaps']} of {rhythm['needed']} gaps"
+    if (learning := rhythm["learning"]) is not None:
+        seen = f"{learning['seen']} of {learning['needed']} {learning['of']}"
+        words = f"its rhythm is not known yet: {seen}, so that its silence is not judged"
+    elif rhythm["on_events"] and not expect["interval_s"]:
+        words = f"sends when something happens, silent after {span(rhythm['patience_s'])}"
     else:
         by = " (expected by tuning)" if expect["interval_s"] else ""
         words = f"usually every {span(rhythm['interval_s'])}{by}, silent after {span(rhythm['patience_s'])}"

@@ -1,11 +1,11 @@
 """The local detector: learns the usual values of each series, scores readings."""
 
-from agent.detect.codec import DetectStateError
+from agent.detect.codec import DetectStateError, dump_rhythm, load_rhythm
 from agent.detect.detector import Detector, DetectStats, UnitChange
 from agent.detect.expect import LEARNT, Expect, QuietHours
 from agent.detect.limits import Limit, LimitUse
 from agent.detect.pauses import offset_of
-from agent.detect.rhythm import Watch
+from agent.detect.rhythm import Rhythm, Watch
 from agent.detect.settings import SENSITIVITY, DetectSettings
 from agent.detect.tuning import Tuning, TuningUse
 
@@ -20,9 +20,12 @@ __all__ = [
     "Limit",
     "LimitUse",
     "QuietHours",
+    "Rhythm",
     "Tuning",
     "TuningUse",
     "UnitChange",
     "Watch",
+    "dump_rhythm",
+    "load_rhythm",
     "offset_of",
 ]

@@ -23,9 +23,11 @@ MAGIC = b"EDS1"
 HEAD = struct.Struct("<4sI")
 RHYTHM = (
     "clock", "at", "anchor", "gaps", "usual_s", "longest_s", "silent", "patience_s", "known_s",
-    "second_s", "streak", "announced_s",
+    "second_s", "streak", "announced_s", "short", "top",
 )  # fmt: skip
 OLD_RHYTHM = 9  # of these before a rhythm knew pauses
+REGULAR_RHYTHM = 12  # of these before it knew devices that send on events ...
+REGULAR_LENGTHS = (13, 16)  # ... and of such a saved one, without and with pauses
 OLD_LONGEST = 4.0  # times the usual gap: what is kept of its longest gap, which may have been a night
 NAMED = 4  # of a series: device, metric, unit, count; and its length unless it is SIZE
 PART = 20  # names or rhythms in one piece of the head
@@ -62,7 +64,7 @@ def encode(
     begin |= {"down_since": heard.down_since, "down": list(heard.down), "allowed": allowed or {}}
     head = [_json(begin)[:-1] + ',"rhythms":{']
     rhythms = heard.rhythms.items()
-    for part in _parts(f"{_json(device)}:{_json(_dump_rhythm(one))}" for device, one in rhythms):
+    for part in _parts(f"{_json(device)}:{_json(dump_rhythm(one))}" for device, one in rhythms):
         head.append(part)
         yield b""
     head.append('},"units":[')
@@ -98,19 +100,26 @@ def _dump_names(row: Row) -> str:
     return _json(row[:4] if length == SIZE else [*row[:4], length])
 
 
-def _dump_rhythm(r: Rhythm) -> list[object]:
+def dump_rhythm(r: Rhythm) -> list[object]:
+    """Return a rhythm in values that JSON can hold, a patience that is not known as infinity."""
     values = [getattr(r, name) for name in RHYTHM]
-    pauses = (
-        [] if r.pauses is None else [r.pauses.days.tolist(), r.pauses.weeks.tolist(), r.pauses.interval_s]
-    )
+    if r.pauses is None:
+        return [*values, r.expect.interval_s]
+    p = r.pauses
+    pauses = [p.days.tolist(), p.weeks.tolist(), p.interval_s, p.tail_s, p.tail_at, p.ended]
     return [*values, r.expect.interval_s, *pauses]
 
 
-def _load_rhythm(values: list[Any]) -> Rhythm:
-    known = len(RHYTHM)
+def load_rhythm(values: list[Any]) -> Rhythm:
+    """Return the rhythm that :func:`dump_rhythm` gave, of this version or an older one.
+
+    Raises:
+        TypeError, ValueError: it is something else.
+    """
+    known = REGULAR_RHYTHM if len(values) in REGULAR_LENGTHS else len(RHYTHM)
     if len(values) > known:
         interval_s, *pauses = values[known:]
-        rhythm = Rhythm(**dict(zip(RHYTHM, values[:known], strict=True)), expect=Expect(interval_s))
+        rhythm = Rhythm(**dict(zip(RHYTHM, values[:known], strict=False)), expect=Expect(interval_s))
         if pauses:
             rhythm.pauses = Pauses(*pauses)
         return rhythm
@@ -149,7 +158,7 @@ def _decode(blob: bytes) -> Parts:
         head["up_since"],
         head.get("down_since"),
         [Pause(begin, end) for begin, end in head.get("down", ())],
-        {device: _load_rhythm(values) for device, values in head["rhythms"].items()},
+        {device: load_rhythm(values) for device, values in head["rhythms"].items()},
     )
     rows: list[Row] = []
     for (device, metric, unit, seen), length in names:

@@ -22,7 +22,18 @@ from agent.detect.state import KINDS, MATES, PREV, TOTAL, WARM
 from agent.detect.tracked import NO_UNIT, Odd, Series
 from agent.detect.tuning import Tuning, TuningUse, choose_tuning, expect_of, find_tuning_use
 from agent.detect.view import FIRST_CHANGE, SECOND_KIND, count_readings, view_series
-from agent.domain.records import CALM, IGNORED, Kind, Reading, RhythmView, Score, Seen, SeriesView, Silence
+from agent.domain.records import (
+    CALM,
+    IGNORED,
+    Kind,
+    Progress,
+    Reading,
+    RhythmView,
+    Score,
+    Seen,
+    SeriesView,
+    Silence,
+)
 
 ALARM = Score(2.0, Kind.LEVEL_SHIFT, (0.0, 0.0))  # of a contact such as that of a leak
 EVICTED_AT_ONCE = 100
@@ -68,7 +79,6 @@ class Detector:
         self._limits, self._tuning = tuple(limits), tuple(tuning)
         self._strictness = {factor: self._settings.at(factor) for factor in SENSITIVITY.values()}
         self._series: dict[str, dict[str, Series]] = {}  # by device, by metric
-        self._judged: dict[str, int] = {}  # by device: how many of its series are judged
         self._zone = zone
         self._watch = Watch(self._settings, None if zone is None else partial(offset_of, zone))
         self._allowed = Allowed()
@@ -130,7 +140,6 @@ class Detector:
                 was = series.was
                 self.unit_changes.append(UnitChange(device, reading.metric, was, series.unit))
         state = series.state
-        state[MATES] = self._judged[device]
         learning, kinds = not state[WARM], state[KINDS]
         score = observe(state, value, reading.at, self._strictness[series.sensitivity])
         if series.alarm and nature.is_on(state, value):
@@ -166,15 +175,22 @@ class Detector:
         series = Series(metric, reading.unit, choose(self._limits, device, metric), tuning)
         self._series.setdefault(device, {})[metric] = series
         self.stats.series += 1
-        self._judged[device] = self._judged.get(device, 0) + series.judged
+        self._count_mates(device)
         if self._tuning:
             self._expect(device)
         return series
 
     def _regard(self, device: str) -> None:
         """Count the series of a device that are judged, and let what is configured hold for its silence."""
-        self._judged[device] = sum(series.judged for series in self._series[device].values())
+        self._count_mates(device)
         self._expect(device)
+
+    def _count_mates(self, device: str) -> None:
+        """Let each series of a device know how many of them are judged."""
+        metrics = self._series[device].values()
+        count = sum(series.judged for series in metrics)
+        for series in metrics:
+            series.state[MATES] = count
 
     def _expect(self, device: str) -> None:
         """Let what is configured for the series of a device hold for its silence."""
@@ -194,13 +210,16 @@ class Detector:
             for device in greedy or self._series
             for metric, series in self._series[device].items()
         )
-        for _, _, device, metric in nsmallest(share if greedy else min(EVICTED_AT_ONCE, share), every):
-            self._judged[device] -= self._series[device].pop(metric).judged
-            if not self._series[device]:
-                del self._series[device], self._judged[device]
-                self._watch.rhythms.pop(device, None)
+        evicted = nsmallest(share if greedy else min(EVICTED_AT_ONCE, share), every)
+        for _, _, device, metric in evicted:
+            del self._series[device][metric]
             self.stats.series -= 1
             self.stats.evicted += 1
+        for device in {device for _, _, device, _ in evicted}:
+            self._count_mates(device)
+            if not self._series[device]:
+                del self._series[device]
+                self._watch.rhythms.pop(device, None)
 
     def reconfigure(self, limits: Sequence[Limit], tuning: Sequence[Tuning] = ()) -> None:
         """Take other limits and other tuning from now on."""
@@ -275,6 +294,11 @@ class Detector:
         rhythm = self._watch.rhythms.get(device)
         return rhythm is not None and rhythm.silent
 
+    def silence_progress(self, device: str) -> Progress | None:
+        """Return how far a device is from being judged by its silence, None when it is, or never will be."""
+        rhythm = self._watch.rhythms.get(device)
+        return None if rhythm is None or rhythm.expect.muted else rhythm.progress(self._settings)
+
     def learns(self, device: str) -> bool:
         """Return whether a series of the device cannot be judged yet."""
         return any(series.learning for series in list(self._series.get(device, {}).values()))
@@ -295,6 +319,7 @@ class Detector:
             silent_s=clock - rhythm.clock,
             score=1.0,
             usually="" if rest is None else rest.words(self._zone),
+            on_events=rhythm.on_events and not rhythm.expect.interval_s,
         )
 
     # ------------------------------------------------------------------------------------ people
@@ -316,7 +341,6 @@ class Detector:
     def forget(self, device: str) -> None:
         """Drop all that is known of a device."""
         self.stats.series -= len(self._series.pop(device, {}))
-        self._judged.pop(device, None)
         self._watch.rhythms.pop(device, None)
         self._allowed.forget(device)
 
@@ -412,8 +436,8 @@ class Detector:
         learnt = known.patience_s < inf or expect.muted
         until = None if pauses is None else pauses.until(max(clock, known.clock), self._watch.offset)
         return RhythmView(
-            gaps=min(known.gaps, self._settings.silence_gaps),
-            needed=self._settings.silence_gaps,
+            progress=None if expect.muted else known.progress(self._settings),
+            on_events=known.on_events,
             interval_s=(expect.interval_s or known.usual_s or known.announced_s) if learnt else None,
             patience_s=known.patience_s if learnt else None,
             rests=[] if pauses is None else [one.words(self._zone) for one in pauses.usual()],
@@ -499,7 +523,6 @@ class Detector:
             series.was, series.pending, series.said, series.word = was, pending, said, word
             series.odd = pending is not None or said is not None
         self.stats.series = len(rows)
-        self._judged = {}
         for device in self._series:
             self._regard(device)
 

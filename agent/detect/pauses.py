@@ -23,7 +23,10 @@ WEEK = 7 * DAY
 MAX_DAYS, MAX_WEEKS = 10, 8  # pauses that are kept
 MAX_DAY_S = 22 * HOUR  # longer pauses are not daily
 MAX_PAUSE_S = 6 * DAY  # longer ones follow neither day nor week
+MAX_TAIL_S = 30 * DAY  # longer ones teach nothing at all: a store room, a clock that was set
 TWICE = 2
+LONG_S = 6 * HOUR  # a pause of this length is expected again a day or a week later, though it came once
+ONCE_S = HOUR  # give or take this
 SHIFT_S = 2 * HOUR  # at most, by summer time
 REACH_S = 4 * HOUR  # a silence further from a pause has nothing to do with it
 MOST_S = 2 * HOUR  # a pause may begin or end so much beyond those before
@@ -32,8 +35,12 @@ ALIKE_S = 2 * HOUR
 MARGIN_S = 1200.0  # after the usual end, once many are known
 MARGIN_SHARE = 0.25  # of the pause, if that is less
 MANY = 4  # pauses, of which the one that ends last may be an exception
-STRAY_S = 4 * DAY  # so many stray pauses within this time: the device pauses at any hour
-STRAYS = 4
+STRAY_S = 7 * DAY  # so many stray pauses within this time: the device pauses at any hour
+STRAYS = 3
+SELDOM = 4.0  # times all the time awake before: so long a pause is in the nature of the device
+TAIL = 2.0  # times the longest pause of late without an hour
+FADE_S = 28 * DAY  # and it counts less from day to day
+OFTEN_S = 3 * DAY  # so does one that filled its days within this time
 
 Offset = Callable[[float], float]  # of the site's zone to UTC at a time, seconds
 
@@ -63,13 +70,6 @@ class Pause(NamedTuple):
         return self.end - self.begin
 
 
-class Stray(NamedTuple):
-    """How long pauses without an hour are."""
-
-    length_s: float
-    mostly: bool  # the device pauses for most of the time
-
-
 class Usual(NamedTuple):
     """A pause that came at least twice."""
 
@@ -93,13 +93,21 @@ class Pauses:
     ``interval_s`` is the device's usual interval at its last pause; it blurs begin and end.
     """
 
-    __slots__ = ("_last", "_open", "days", "interval_s", "weeks")
+    __slots__ = ("_last", "_open", "days", "ended", "interval_s", "tail_at", "tail_s", "weeks")
 
     def __init__(
-        self, days: Iterable[float] = (), weeks: Iterable[float] = (), interval_s: float = 0.0
+        self,
+        days: Iterable[float] = (),
+        weeks: Iterable[float] = (),
+        interval_s: float = 0.0,
+        tail_s: float = 0.0,
+        tail_at: float = 0.0,
+        ended: float = 0.0,
     ) -> None:
         self.days, self.weeks = array("d", days), array("d", weeks)
         self.interval_s = interval_s
+        self.tail_s, self.tail_at = tail_s, tail_at  # the longest one of late that has no hour, and its end
+        self.ended = ended  # the end of the newest one
         self._last = (inf, inf)  # a begin, and until when a silence since then is usual
         self._open = (inf, inf)  # no pause that is kept is near from here to there
 
@@ -117,45 +125,84 @@ class Pauses:
         if all(begin < one.begin - MOST_S or begin >= one.end + MOST_S for one in (*days, *weeks)):
             self._open = (begin, self._next_begin(begin))
             return begin
-        until = max(_end(days, DAY, begin, self.interval_s), _end(weeks, WEEK, begin, self.interval_s))
+        until = max(
+            _end(days, DAY, begin, self.interval_s),
+            _end(weeks, WEEK, begin, self.interval_s),
+            _again(self.days, DAY, begin, self.interval_s),
+            _again(self.weeks, WEEK, begin, self.interval_s),
+        )
         self._last = (begin, until)
         return until
 
     def _next_begin(self, begin: float) -> float:
         """Return a time before which no pause that is kept comes again."""
         ahead = MOST_S + SHIFT_S
-        return min(
+        begins = (
             one.begin + ((begin - one.begin) // period + 1) * period - ahead
             for kept, period in ((self.days, DAY), (self.weeks, WEEK))
             for one in _pairs(kept)
         )
+        return min(begins, default=inf)
 
-    def take(self, pause: Pause, interval_s: float, offset: Offset | None) -> Stray | None:
-        """Keep a pause that is over; return how long pauses at any hour are, if there are such by now.
+    def take(self, pause: Pause, interval_s: float, awake_s: float, offset: Offset | None) -> None:
+        """Learn from a pause that is over.
 
-        That is when several within some days resemble no other one: then the device has no hours.
+        Args:
+            pause: from the last reading before it to the first one after it.
+            interval_s: the device's usual one.
+            awake_s: for how long the device is known without pauses, 0 for one without hours.
+            offset: of the site's zone.
         """
+        if pause.length > MAX_TAIL_S:
+            return
+        self._last = self._open = (inf, inf)
+        hourless = pause.length > MAX_PAUSE_S or self._keep(pause, interval_s, offset)
+        self.ended = pause.end
+        if pause.length > SELDOM * awake_s or self._restless(pause.end):
+            if hourless and pause.length > self.tail_s * _faded(pause.end - self.tail_at):
+                self.tail_s, self.tail_at = pause.length, pause.end
+        elif self.tail_s and not hourless and _alike(Pause(self.tail_at - self.tail_s, self.tail_at), pause):
+            self.tail_s = 0.0  # it has its hour
+
+    def _keep(self, pause: Pause, interval_s: float, offset: Offset | None) -> bool:
+        """Keep a pause among those of its sort; return whether it resembles no other one."""
         near = _near(self.days, DAY, pause.begin, self.interval_s, offset)
         daily = pause.end <= _end(near, DAY, pause.begin, self.interval_s)
-        self._last = self._open = (inf, inf)
         self.interval_s = interval_s
         if daily and 2 * pause.length < min(one.length for one in near):
-            return None  # a moment awake within a longer one
+            return False  # a moment awake within a longer one
+        others = self._every()
         if pause.length <= MAX_DAY_S:
             _keep(self.days, pause, MAX_DAYS)
         if daily:
-            return None
+            return False
         _keep(self.weeks, pause, MAX_WEEKS)
-        every = {*_pairs(self.days), *_pairs(self.weeks)}
+        return not any(_alike(pause, other) for other in others)
+
+    def tail(self, clock: float, *, on_events: bool) -> float:
+        """Return how long a pause may be that has no hour, 0 where there are none.
+
+        A device that sends at an interval, and has done so for longer than it paused, has no such pauses.
+        """
+        if self.tail_s and not on_events and clock - self.ended > self.tail_s:
+            self.tail_s = 0.0
+        return TAIL * self.tail_s * _faded(clock - self.tail_at)
+
+    def _restless(self, clock: float) -> bool:
+        """Return whether the device pauses at any hour: often, or for most of the time."""
+        if len(self.days) == 2 * MAX_DAYS and clock - self.days[0] < OFTEN_S:
+            return True
+        every = self._every()
         strays = [
             one
             for one in _pairs(self.weeks)
-            if pause.end - one.end < STRAY_S and not any(_alike(one, other) for other in every)
+            if clock - one.end < STRAY_S and not any(_alike(one, other) for other in every)
         ]
-        if len(strays) < STRAYS:
-            return None
-        lengths = sorted(one.length for one in strays)
-        return Stray(lengths[1], mostly=2 * sum(lengths) > pause.end - strays[0].begin)
+        paused = sum(one.length for one in strays)
+        return len(strays) >= STRAYS and 2 * paused > clock - strays[0].begin
+
+    def _every(self) -> set[Pause]:
+        return {*_pairs(self.days), *_pairs(self.weeks)}
 
     def nearest(self, clock: float) -> Usual | None:
         """Return the usual pause whose hours ``clock`` is closest to the end of."""
@@ -227,6 +274,21 @@ def _end(near: list[Pause], period: float, begin: float, interval_s: float) -> f
     return last + after if first - before <= begin < last + after else begin
 
 
+def _again(kept: "Times", period: float, begin: float, interval_s: float) -> float:
+    """Return until when a silence is usual by a long one that began a period before, else ``begin``."""
+    if not kept:
+        return begin
+    once = Pause(kept[-2] + period, kept[-1] + period)
+    if once.length < LONG_S or abs(once.begin - begin) > ONCE_S + interval_s:
+        return begin
+    return once.end + ONCE_S + interval_s
+
+
+def _faded(age_s: float) -> float:
+    """Return how much a tail counts after some time."""
+    return min(1.0, max(0.0, 1.0 - age_s / FADE_S))
+
+
 def _alike(one: Pause, other: Pause) -> bool:
     """Return whether two pauses are at the same hour of different days, or of different weeks."""
     apart = abs(other.begin - one.begin)
@@ -247,12 +309,12 @@ def _usual(kept: "Times", period: float) -> Iterator[Usual]:
     rest = list(_pairs(kept))[::-1]
     while rest:
         newest = rest.pop(0)
-        alike = [
+        same = [
             one for one in rest if _alike(newest, one) and (period == DAY or _same_hour_of_week(newest, one))
         ]
-        if alike:
+        if same:
             yield Usual(newest.begin, newest.end, period == WEEK)
-        rest = [one for one in rest if one not in alike]
+        rest = [one for one in rest if one not in same]
 
 
 def _same_hour_of_week(one: Pause, other: Pause) -> bool:

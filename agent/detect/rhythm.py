@@ -7,21 +7,31 @@ from heapq import heapify, heappop, heappush, heapreplace
 from math import inf
 
 from agent.detect.expect import LEARNT, Expect
-from agent.detect.pauses import MAX_PAUSE_S, Offset, Pause, Pauses, Stray
+from agent.detect.pauses import DAY, Offset, Pause, Pauses
 from agent.detect.settings import DetectSettings
+from agent.domain.records import Progress
 
 BURST_S = 30.0  # a shorter time may have been one burst, which predicts nothing
 BURST = 0.2  # gaps shorter than this part of the longest are inside a burst
 MAX_GROWTH = 4.0  # of the longest gap, at once
 MIN_GAP_S = 1.0
-PACE = 1.1
+PACE = 0.1  # of the usual gap, by a gap as long, and at most twice as much
+MAX_PACES = 2.0
 FORGET = 1 / 500
+FORGET_S = 7 * DAY  # of a device that sends on events, if that is longer
 FEW_GAPS = 100
-IRREGULAR = 5.0  # times the usual gap: a device whose long gaps are longer sends at random
 FEW_FACTOR = 1.5  # the longest gap counts for more while few are known, or of such a device
 SECOND = 1.5  # times the second longest gap: what the longest one counts at most
 STEADY_GAPS = 5  # so many gaps alike: a far longer one is a pause, though few are known
 NEW_RHYTHM = -3  # a streak of so many pauses is the rhythm
+SHORT = 0.33  # times the usual gap: a regular device has no shorter ones, but in bursts
+SHORTS = 0.06  # part of the time in short gaps, from which on a device sends on events ...
+TOP = 0.9  # ... unless as the longest, give or take a tenth, are
+TOPS = 0.2  # ... gaps for so much of the time: then the device has bursts, or a heartbeat
+EVENT_S = 60.0  # and so do networks: a shorter usual gap is not one between events
+SHARE_GAPS = 200  # usual ones, over which those parts are taken
+RECKON = 7  # with each eighth gap, once many are known
+YOUNG_S = 2 * DAY  # so long have silence and what is known of a device that sends on events to be together
 AT_LEAST = 1.5  # times the announced interval
 UNSEEN = 0.1  # of a pause may have passed without a connection
 MAX_DOWN = 16
@@ -36,7 +46,7 @@ class Rhythm:
     at: float
     anchor: float  # clock from which silence is counted when later than the last reading
     gaps: int = 0
-    usual_s: float = 0.0
+    usual_s: float = 0.0  # half of the time is in shorter gaps
     longest_s: float = 0.0
     silent: bool = False  # reported once, until a reading comes
     patience_s: float = inf  # how long it may send nothing, outside of its usual pauses
@@ -44,11 +54,26 @@ class Rhythm:
     second_s: float = 0.0  # the longest gap but one: a single long one is not a rhythm
     streak: int = 0  # gaps since the last pause; below 0: pauses since the last gap
     announced_s: float = 0.0  # interval that the device's family announces
+    short: float = 0.0  # part of the time in gaps that are far shorter than the usual one
+    top: float = 0.0  # part of the time in gaps about as long as the longest
     pauses: Pauses | None = None
     expect: Expect = LEARNT  # from the configuration
     queued: float = inf  # the watch's note: its due time in the heap
     older: int = 0  # the watch's note: devices that were met before
     unreadable: bool = False  # sends, but no value, for as long as its silence would take
+
+    @property
+    def on_events(self) -> bool:
+        """Whether it sends when something happens, rather than at an interval."""
+        return self.short >= SHORTS and self.top < TOPS and self.usual_s > EVENT_S
+
+    def progress(self, settings: DetectSettings) -> Progress | None:
+        """Return how far the rhythm is from being known, None when silence is judged."""
+        if self.patience_s < inf:
+            return None
+        if self.gaps < settings.silence_gaps:
+            return Progress(self.gaps, settings.silence_gaps, of="gaps")
+        return Progress(int(self.known_s), int(BURST_S), of="seconds")
 
     def beat(self, at: float, clock: float, watch: "Watch") -> None:
         """Take a reading's event time and clock.
@@ -57,47 +82,68 @@ class Rhythm:
         connected (a device may send old readings in batches), whichever is longer. One that the gaps before
         do not explain is a pause, which teaches the hour and not the interval.
         """
-        apart, waited, up_since = at - self.at, clock - self.clock, watch.up_since
-        live = up_since is not None and self.clock >= up_since
-        gap = max(apart, waited) if live else apart
-        begin, began = self.clock, self.at
+        begin, began, up_since = self.clock, self.at, watch.up_since
+        apart, waited = at - began, clock - begin
+        live = up_since is not None and begin >= up_since
+        gap = waited if live and waited > apart else apart
         self.at, self.clock, self.silent, self.unreadable = at, clock, False, False
-        if gap <= 0.0:
-            return
         settings = watch.settings
+        known = settings.pause_factor * self.usual_s
+        if known < settings.min_silence_s:
+            known = settings.min_silence_s
         # Nearly all gaps end here, by a bound that is never above the longest gap.
-        known = max(settings.min_silence_s, settings.pause_factor * self.usual_s)
         if apart > known and apart > (most := self._longest_gap(settings)):
             dated = up_since is not None and at < up_since  # it was sent before there was a connection
             if dated or not live or waited > most:
                 self._pause(Pause(began, at) if dated else Pause(begin, clock), watch, dated=dated)
                 return
             gap = waited  # a time that jumps is not a pause
-            if gap <= 0.0:
-                return
-        longest, limit = self.longest_s, MAX_GROWTH * max(self.longest_s, MIN_GAP_S)
-        if gap > limit:
-            self.streak = -1
-            if self.known_s < BURST_S:
-                self.gaps = 0
-            gap = limit
-        self.known_s += gap
+        if gap > 0.0:
+            self._learn(gap, settings, late=0.0 < apart <= known < waited)
+
+    def _learn(self, gap: float, settings: DetectSettings, *, late: bool) -> None:
+        """Take a gap into the rhythm; a late one shows by the device's own times that it keeps readings.
+
+        The usual gap goes by time and not by number, so that a burst counts for nothing.
+        """
+        usual, longest = self.usual_s, self.longest_s
         if gap > longest:
+            limit = MAX_GROWTH * max(longest, MIN_GAP_S)
+            if gap > limit and not (late and self.known_s >= BURST_S):
+                self.streak = -1
+                if self.known_s < BURST_S:
+                    self.gaps = 0
+                gap = limit
             self.longest_s, self.second_s = gap, longest
-            if self.gaps < settings.silence_gaps:
-                self.usual_s = 0.0  # learnt again with this gap
         else:
-            self.longest_s = longest + (gap - longest) * FORGET
-            self.second_s = max(gap, self.second_s + (gap - self.second_s) * FORGET)
-            if gap < BURST * longest:
-                return  # inside a burst
-        self.gaps += 1
-        self.streak = max(self.streak, -1) + 1
-        usual = self.usual_s
-        if gap != usual:
-            pace = usual * PACE if gap > usual else usual / PACE
-            self.usual_s = gap if not usual or (gap < pace) == (gap > usual) else pace
-        self.reckon(settings)
+            forget = FORGET
+            if self.short >= SHORTS and gap < FORGET * FORGET_S and self.on_events:
+                forget = gap / FORGET_S
+            self.longest_s = longest + (gap - longest) * forget
+            second = self.second_s
+            second += (gap - second) * forget
+            self.second_s = second if second > gap else gap
+        known = self.known_s = self.known_s + gap
+        if self.gaps < settings.silence_gaps:
+            self.usual_s = usual = usual + (gap - usual) * gap / known
+        elif gap > usual:
+            pace = usual + PACE * (gap if gap < MAX_PACES * usual else MAX_PACES * usual)
+            self.usual_s = gap if gap < pace else pace
+        elif gap < usual:
+            pace = usual - PACE * gap
+            self.usual_s = gap if gap > pace else pace
+        if self.gaps >= STEADY_GAPS:
+            over = SHARE_GAPS * usual
+            part = gap / (over if over < known else known)
+            if part > 1.0:
+                part = 1.0
+            self.short += ((gap < SHORT * usual) - self.short) * part
+            self.top += ((TOP * longest <= gap <= longest / TOP) - self.top) * part
+        if gap >= BURST * longest:
+            self.gaps += 1
+        self.streak = self.streak + 1 if self.streak >= 0 else 0
+        if gap > longest or self.gaps < FEW_GAPS or not self.gaps & RECKON:
+            self.reckon(settings)
 
     def _longest_gap(self, settings: DetectSettings) -> float:
         """Return how long a gap may be without being a pause."""
@@ -112,7 +158,7 @@ class Rhythm:
 
     def _by_longest(self, settings: DetectSettings) -> float:
         longest = min(self.longest_s, SECOND * self.second_s)
-        loose = self.gaps < FEW_GAPS or self.second_s > IRREGULAR * self.usual_s
+        loose = self.gaps < FEW_GAPS or self.on_events
         return longest * settings.silence_longest * (FEW_FACTOR if loose else 1.0)
 
     def reckon(self, settings: DetectSettings) -> None:
@@ -124,25 +170,28 @@ class Rhythm:
             patience = few * self.announced_s or inf
         else:
             patience = max(few * self.usual_s, self._by_longest(settings), AT_LEAST * self.announced_s)
+            if self.pauses is not None:
+                patience = max(patience, self.pauses.tail(self.clock, on_events=self.on_events))
+            if self.on_events:
+                patience = max(patience, YOUNG_S - self.known_s)
         self.patience_s = max(settings.min_silence_s, patience)
 
     def _pause(self, pause: Pause, watch: "Watch", *, dated: bool) -> None:
         """Learn from a gap that is not part of the rhythm so far.
 
-        Once it came three times in a row it is the rhythm, and after stray ones enough for every hour.
+        Once it came three times in a row it is the rhythm.
         """
         self.streak = min(self.streak, 0) - 1
-        if pause.length > MAX_PAUSE_S or (not dated and watch.unseen_s(pause) > UNSEEN * pause.length):
+        if not dated and watch.unseen_s(pause) > UNSEEN * pause.length:
             return
         if self.pauses is None:
             self.pauses = Pauses()
-        stray = self.pauses.take(pause, self.usual_s, watch.offset)
+        awake_s = 0.0 if self.on_events else self.known_s
+        self.pauses.take(pause, self.usual_s, awake_s, watch.offset)
         if self.streak <= NEW_RHYTHM:
-            stray = Stray(pause.length, mostly=True)
-        if stray is not None:
-            self.longest_s = self.second_s = max(self.longest_s, stray.length_s)
-            if stray.mostly:
-                self.usual_s = stray.length_s
+            self.usual_s = self.longest_s = self.second_s = pause.length
+        if self.on_events:
+            self.known_s += min(pause.length, DAY)
         self.reckon(watch.settings)
 
     def rests(self, clock: float, watch: "Watch") -> bool:

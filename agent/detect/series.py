@@ -121,9 +121,8 @@ def observe(s: State, x: float, at: float, k: DetectSettings) -> Score:
             upkeep.round_off(s, y, z, k)
     if same >= same_limit:
         stuck = flat.stuck(s, k)
-        if stuck >= 1.0:  # a critical value is news, that it does not move is not
-            kind = Kind.FLATLINE if score < incident.CRITICAL else kind
-            score = max(stuck, score)
+        if stuck >= 1.0:
+            kind, score = Kind.FLATLINE, max(stuck, score)
     if not score:
         return CALM
     if meter:

@@ -12,6 +12,7 @@ from agent.detect.limits import Bounds, Limit
 from agent.detect.nature import trait_of
 from agent.detect.settings import SENSITIVITY
 from agent.detect.state import (
+    MATES,
     METER,
     PREV,
     QUANTUM,
@@ -133,7 +134,9 @@ class Series:
     def _begin_again(self, unit: str) -> None:
         self.was, self.unit = self.unit or NO_UNIT, unit
         self.pending, self.odd = None, False
+        mates = self.state[MATES]
         self.state = blank()
+        self.state[MATES] = mates
         self.nature()
         self.hold(self.limit)
 
@@ -145,7 +148,9 @@ class Series:
     @property
     def plain(self) -> bool:
         """Whether the score of a calm value is CALM, with nothing else in it."""
-        return not (self.odd or self.ignored or (self.limit is not None and self.bounds is None))
+        return not (
+            self.odd or self.alarm or self.ignored or (self.limit is not None and self.bounds is None)
+        )
 
     @property
     def learning(self) -> bool:

@@ -157,6 +157,7 @@ class Progress(NamedTuple):
     needed: int
     until: float | None = None  # event time at its pace so far, None where that is not known
     of: str = "readings"  # readings | values: a series that never changed needs other values, not more
+    # gaps | seconds: of a device's rhythm
 
 
 @record(frozen=True, slots=True)
@@ -204,14 +205,15 @@ class Silence:
     score: float
     offline: bool = False  # by its own word
     usually: str = ""  # its usual silence that is the nearest, in words
+    on_events: bool = False  # it sends when something happens, rather than at an interval
 
 
 @record(frozen=True, slots=True)
 class RhythmView:
     """Knowledge of the silence of a device."""
 
-    gaps: int  # seen, at most those needed
-    needed: int
+    progress: Progress | None  # while it is not known
+    on_events: bool  # it sends when something happens, rather than at an interval
     interval_s: float | None  # usual, None while it is not known
     patience_s: float | None  # how long it may send nothing
     rests: list[str]  # usual silences, in words

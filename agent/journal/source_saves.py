@@ -3,7 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from agent.journal.schema import read_meta, write_meta
 from agent.journal.source_tally import EarlierCounts, SourceTally
@@ -78,11 +78,18 @@ class SourceSaves:
             if source not in self._stats.sources
         }
         current = {
-            source: {**tally.as_json(now), "since": self._since, "at": at}
+            source: {**self._as_json(source, tally, now), "since": self._since, "at": at}
             for source, tally in self._stats.sources.items()
         }
         found = {"since": self._since, "at": at, "sources": earlier | current}
         return json.dumps(found, separators=(",", ":"))
+
+    def _as_json(self, source: str, tally: SourceTally, now: float) -> dict[str, Any]:
+        """Return counts with the rhythm of the last run until there is one of this run."""
+        counts, earlier = tally.as_json(now), self._earlier.get(source)
+        if tally.rhythm is None and earlier is not None:
+            counts["rhythm"] = earlier.counts["rhythm"]
+        return counts
 
 
 def read_counts(text: object) -> dict[str, EarlierCounts]:

@@ -69,6 +69,7 @@ class SourceTally:
     fruitless_at: float | None = None  # receipt of the first of these, Unix seconds
     read_at: float | None = None  # time.monotonic() of the last reading
     longest_s: float = 0.0  # longest time between two readings
+    rhythm: list[Any] | None = None  # how often it sends, as its judge keeps it over restarts
 
     def sample(self, device: str, name: str, why: str) -> None:
         """Keep a skipped value as an example; the oldest give way."""
@@ -95,6 +96,7 @@ class SourceTally:
             samples={(str(device), str(name)): str(why) for device, name, why in found["samples"]},
             fruitless=int(found["fruitless"]),
             fruitless_at=None if found["fruitless_at"] is None else float(found["fruitless_at"]),
+            rhythm=found.get("rhythm"),  # counts of an older version have none
         )
 
     def add(self, group: "SourceTally", now: float) -> None:
@@ -140,6 +142,7 @@ class SourceTally:
             "fruitless": self.fruitless,
             "fruitless_at": self.fruitless_at,
             "samples": [[device, name, why] for (device, name), why in list(self.samples.items())],
+            "rhythm": self.rhythm,
         }
 
 

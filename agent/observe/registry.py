@@ -432,7 +432,7 @@ METRICS = (
         "edge_source_quiet",
         "1 while a source has sent nothing for longer than it usually does, 0 otherwise.",
         SOURCE,
-        note="Learnt since the start from the messages that came while connected.",
+        note="Learnt from the messages that came while connected, and kept over a restart.",
         read=lambda now: now.sources_quiet,
     ),
     gauge(

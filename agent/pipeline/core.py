@@ -53,7 +53,13 @@ class Core:
         self.cut: deque[Draft | Silence] = deque()
         self._judge = judge or detector.judge
         self._device_seen = device_seen
-        self._sealer = Sealer(journal=journal, agent=agent, may_ask=may_ask, views=detector.some_views)
+        self._sealer = Sealer(
+            journal=journal,
+            agent=agent,
+            may_ask=may_ask,
+            views=detector.some_views,
+            silence=detector.silence_progress,
+        )
         self._timer: TimerRow | None = None  # the last row, if it is one of time
 
     def take(self, row: Row) -> None:

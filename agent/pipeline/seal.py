@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from agent.domain.records import SeriesView, Silence, TimerRow, Trigger, Window
+from agent.domain.records import Progress, SeriesView, Silence, TimerRow, Trigger, Window
 from agent.pipeline.window import Draft, identify
 from agent.prompt import MAX_SERIES, render_section
 from agent.verdict.local_opinion import opine, opine_silence, pick_candidates
@@ -15,18 +15,21 @@ class Sealer:
 
     ``may_ask`` decides by a window's id, score and clock whether a model could be asked about it: only then
     is a prompt section rendered and journaled. ``views`` gives a device's series as the detector knows them:
-    the named ones first, then others, up to a number.
+    the named ones first, then others, up to a number; ``silence`` how far a device is from being judged by
+    its silence.
     """
 
     journal: str
     agent: str
     may_ask: Callable[[str, float, float], bool]
     views: Callable[[str, Iterable[str], int], Sequence[SeriesView]]
+    silence: Callable[[str], Progress | None]
 
     def seal(self, draft: Draft) -> Window:
         """Return the window of a draft."""
         readings, count = draft.readings, len(draft.readings)
-        local, candidates = opine(readings), pick_candidates(readings)
+        local = opine(readings, self.silence(draft.device))
+        candidates = pick_candidates(readings)
         window_id = self._identify(draft.device, draft.trigger, draft.lo, draft.hi, draft.hi, count)
         section = ""
         if self.may_ask(window_id, local.score, draft.sealed):

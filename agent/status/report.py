@@ -12,7 +12,7 @@ from agent import __version__
 from agent.config import Config
 from agent.detect import Detector
 from agent.domain.metric_names import MetricClass, look_up
-from agent.domain.records import Finding, Reading, SeriesView, Severity
+from agent.domain.records import Finding, Reading, RhythmView, SeriesView, Severity
 from agent.journal import JournalStats
 from agent.journal.unread import Missing
 from agent.mqtt import Link
@@ -32,6 +32,7 @@ from agent.status.schema import (
     MetricLabel,
     MetricView,
     ModelView,
+    RhythmStatus,
     Status,
     UnreadValue,
     VerdictView,
@@ -99,7 +100,7 @@ class Reporter:
         findings = worst_first(self.conclusions.findings())
         heard = self.problems.heard()
         clock = self.pipeline.clock()
-        devices, devices_found = self._devices({one.device: one for one in findings}, heard, search)
+        devices, devices_found = self._devices({one.device: one for one in findings}, heard, search, clock)
         named = [finding for finding in findings if search.names(finding.device)]
         return {
             "schema": 1,
@@ -183,7 +184,7 @@ class Reporter:
         }
 
     def _devices(
-        self, findings: dict[str, Finding], heard: Heard, search: Search
+        self, findings: dict[str, Finding], heard: Heard, search: Search, clock: float
     ) -> tuple[list[DeviceView], int]:
         """Return the devices worth a look: with a finding, then unreadable ones, then the most recent.
 
@@ -209,6 +210,7 @@ class Reporter:
                 "id": device,
                 "last_seen": iso(times[device]),
                 "silent": detector.silent(device),
+                "rhythm": _rhythm(detector.rhythm(device, clock)),
                 "unreadable": device in heard,
                 "missing": _missing(heard.missing.get(device, ())),
                 "metrics": [_metric(view) for view in detector.newest_views(device, most)],
@@ -276,6 +278,20 @@ def _model(verdict: dict[str, Any] | None) -> ModelView | None:
     }
 
 
+def _rhythm(view: RhythmView | None) -> RhythmStatus | None:
+    if view is None or view.muted:
+        return None
+    progress = view.progress
+    return {
+        "interval_s": None if view.interval_s is None else round(view.interval_s, 1),
+        "patience_s": None if view.patience_s is None else round(view.patience_s, 1),
+        "on_events": view.on_events,
+        "learning": None
+        if progress is None
+        else {"seen": progress.seen, "needed": progress.needed, "of": progress.of},
+    }
+
+
 def _missing(values: Sequence[Missing]) -> list[UnreadValue]:
     return [{"name": one.name, "why": one.why} for one in values]
 
@@ -286,6 +302,7 @@ def _other(device: str, readings: list[Reading], missing: list[Missing]) -> Devi
         "id": device,
         "last_seen": iso(max(one.at for one in missing)) if missing else None,
         "silent": False,
+        "rhythm": None,
         "unreadable": bool(missing),
         "missing": _missing(missing),
         "metrics": [

@@ -210,12 +210,28 @@ class SourceView(TypedDict):
     unread: list[UnreadOfDevice]  # at most 8, newest first
 
 
+class SilenceLearning(LearningView):
+    """How far the rhythm of a device is from being known."""
+
+    of: str  # gaps | seconds
+
+
+class RhythmStatus(TypedDict):
+    """How often a device sends."""
+
+    interval_s: float | None  # usual, null until it is known
+    patience_s: float | None  # how long it may send nothing
+    on_events: bool  # it sends when something happens, rather than at an interval
+    learning: SilenceLearning | None  # until its silence is judged
+
+
 class DeviceView(TypedDict):
     """One device; ``finding`` is the id of its open finding."""
 
     id: str
     last_seen: str | None  # the last reading; of a device that never had one, the last message
     silent: bool
+    rhythm: RhythmStatus | None  # null of a device without readings, or whose silence is not reported
     unreadable: bool  # it is received, but nothing can be read
     missing: list[UnreadValue]  # at most 16, until a reading of that name comes
     metrics: list[MetricView]

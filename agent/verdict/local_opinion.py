@@ -51,8 +51,11 @@ def _cited(index: int, reading: Reading, score: Score) -> WindowReading:
     return WindowReading(ref, reading.metric, reading.at, reading.value, reading.unit, score, reading.word)
 
 
-def opine(readings: Sequence[Scored]) -> LocalOpinion:
-    """Return the local detector's opinion of a window from its readings' scores."""
+def opine(readings: Sequence[Scored], silence: Progress | None = None) -> LocalOpinion:
+    """Return the local detector's opinion of a window from its readings' scores.
+
+    ``silence`` is how far the device is from being judged by its silence.
+    """
     marked = [(reading, score) for reading, score in readings if score is not CALM]
     unjudged = find_unjudged(marked)
     learning = least_learnt(unjudged)
@@ -65,7 +68,7 @@ def opine(readings: Sequence[Scored]) -> LocalOpinion:
             Kind.NONE,
             Severity.INFO,
             (),
-            _tell_calm(learning, len(unjudged), foreign, readings),
+            _tell_calm(learning, len(unjudged), foreign, readings, silence),
             learning,
             bool(foreign),
         )
@@ -130,9 +133,23 @@ def _in_other_units(readings: Sequence[Scored]) -> list[str]:
 
 
 def _tell_calm(
+    learning: Learning | None,
+    unjudged: int,
+    foreign: list[str],
+    readings: Sequence[Scored],
+    silence: Progress | None,
+) -> str:
+    """Return a summary of calm readings, of values that were not judged at all, and of the silence."""
+    text = _tell_values(learning, unjudged, foreign, readings)
+    if silence is None:
+        return text
+    unknown = f" Its silence is not judged yet ({silence.seen} of {silence.needed} {silence.of})."
+    return text + unknown if len(text) + len(unknown) <= MAX_SUMMARY else text
+
+
+def _tell_values(
     learning: Learning | None, unjudged: int, foreign: list[str], readings: Sequence[Scored]
 ) -> str:
-    """Return a summary of calm readings and of those that were not judged at all."""
     parts = []
     if learning is not None:
         more = f" and {unjudged - 1} more cannot" if unjudged > 1 else " cannot"
@@ -164,6 +181,11 @@ def opine_silence(silence: Silence) -> LocalOpinion:
         f"No reading for {_duration(silence.silent_s)}; at this hour it usually sends every "
         f"{_duration(silence.expected_interval_s)}."
     )
+    if silence.on_events:
+        text = (
+            f"No reading for {_duration(silence.silent_s)}; the device sends when something happens, but"
+            " seldom pauses for so long."
+        )
     if silence.usually:
         text += f" It is usually off {silence.usually}."
     if silence.offline:

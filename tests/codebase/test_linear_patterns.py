@@ -67,58 +67,63 @@ def patterns_in(value: Any, depth: int = 6) -> Iterator[re.Pattern[Any]]:
             yield from patterns_in(item, depth - 1)
 
 
-def calls(tree: ast.AST, function: str = "") -> Iterator[tuple[str, ast.Call]]:
-    """Yield the calls of ``re`` below ``tree``, each with the function around it."""
-    for node in ast.iter_child_nodes(tree):
+class Sources(NamedTuple):
+    """The product's use of patterns, as its files spell it."""
+
+    uses: dict[str, set[str]]  # the methods that are called on objects of a name
+    written: list[tuple[str, str, str | bytes | None]]  # file, function, text; None where it is put together
+
+
+def nodes(tree: ast.AST) -> Iterator[tuple[str, ast.AST]]:
+    """Yield each node below ``tree`` with the name of the function around it."""
+    below = [("", tree)]
+    while below:
+        function, node = below.pop()
+        yield function, node
         within = node.name if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) else function
-        if (
-            isinstance(node, ast.Call)
-            and isinstance(node.func, ast.Attribute)
-            and isinstance(node.func.value, ast.Name)
-            and node.func.value.id == "re"
-            and node.func.attr in FUNCTIONS
-        ):
-            yield within, node
-        yield from calls(node, within)
+        below += [(within, child) for child in ast.iter_child_nodes(node)]
 
 
-def written() -> Iterator[tuple[str, str, str | bytes | None]]:
-    """Yield file, function and text of each pattern in a call of ``re``; None where it is put together."""
+def is_pattern(function: ast.expr) -> bool:
+    """Return whether it is one of the functions of ``re`` that take a pattern."""
+    return (
+        isinstance(function, ast.Attribute)
+        and isinstance(function.value, ast.Name)
+        and function.value.id == "re"
+        and function.attr in FUNCTIONS
+    )
+
+
+def read_sources() -> Sources:
+    """Read each file of the product once."""
     folder = Path(agent.__file__).parent
+    found = Sources(defaultdict(set), [])
     for path in sorted(folder.rglob("*.py")):
-        tree = ast.parse(path.read_text())
-        imported = [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
-        assert "re" not in imported, f"{path}: write re.compile(...), so that its patterns are found"
-        for function, call in calls(tree):
-            first = call.args[0]
-            text = first.value if isinstance(first, ast.Constant) else None
-            assert text is None or isinstance(text, str | bytes)
-            yield str(path.relative_to(folder)), function, text
-
-
-def uses() -> dict[str, set[str]]:
-    """Return by name the methods that the product calls on objects of that name."""
-    found: dict[str, set[str]] = defaultdict(set)
-    for path in Path(agent.__file__).parent.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-                found[node.value.id].add(node.attr)
-            elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Attribute):
-                found[node.value.attr].add(node.attr)
+        for function, node in nodes(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom):
+                assert node.module != "re", f"{path}: write re.compile(...), so that its patterns are found"
+            elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name | ast.Attribute):
+                name = node.value.id if isinstance(node.value, ast.Name) else node.value.attr
+                found.uses[name].add(node.attr)
+            elif isinstance(node, ast.Call) and is_pattern(node.func):
+                first = node.args[0]
+                text = first.value if isinstance(first, ast.Constant) else None
+                assert text is None or isinstance(text, str | bytes)
+                found.written.append((str(path.relative_to(folder)), function, text))
     return found
 
 
 def collect() -> dict[tuple[str | bytes, int], Found]:
     """Return every pattern of the product; those that are only ever matched from their start are so noted."""
-    called = uses()
     by_yaml = {one.pattern for one in patterns_in(_Loader.yaml_implicit_resolvers)}  # it calls match
     found = [Found(one, searched=False) for one in MADE.values()]
     found += [Found(one, searched=True) for one in SEARCHED]
     for module in modules():
         for name, value in vars(module).items():
-            searched = not called[name] or not called[name] <= {"match", "fullmatch"}
+            called = SOURCES.uses[name]
+            searched = not called or not called <= {"match", "fullmatch"}
             found.extend(Found(one, searched and one.pattern not in by_yaml) for one in patterns_in(value))
-    for _, function, text in written():
+    for _, function, text in SOURCES.written:
         if function and text is not None:
             found.append(Found(re.compile(text), searched=True))
     kept: dict[tuple[str | bytes, int], Found] = {}
@@ -128,6 +133,7 @@ def collect() -> dict[tuple[str | bytes, int], Found]:
     return kept
 
 
+SOURCES = read_sources()
 PATTERNS = collect()
 
 
@@ -202,12 +208,11 @@ def test_a_quadratic_pattern_is_found(pattern: re.Pattern[Any]) -> None:
     assert worst(Found(pattern, searched=True))[0] > MOST
 
 
-@pytest.mark.slow
 def test_no_pattern_is_overlooked() -> None:
     """Patterns compiled at import are found; each one built while running has an example."""
     assert len(PATTERNS) > 40
-    made = {(file, function) for file, function, text in written() if function and text is None}
+    made = {(file, function) for file, function, text in SOURCES.written if function and text is None}
     assert made == MADE.keys() | OWN
     known = {one.pattern.pattern for one in PATTERNS.values()}
-    assert {text for _, function, text in written() if not function and text is not None} <= known
+    assert {text for _, function, text in SOURCES.written if not function and text is not None} <= known
     assert all(name in sys.modules for name in ("agent.observe.otlp", "agent.ai.openai_http"))

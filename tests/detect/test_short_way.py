@@ -57,3 +57,19 @@ def test_short_way_learns_what_the_long_way_learns(name: str, monkeypatch: pytes
     monkeypatch.setattr(calm, "frame_of", lambda *_: None)
     assert short == scores(name)
     assert sum(taken) > 1000
+
+
+def test_a_restart_changes_nothing_when_a_series_joins_late() -> None:
+    """A detector from a dump goes on bit for bit, also where a series joined the device late."""
+    on, values = Detector(), signals.white(random.Random(3), STEP_S)
+    stream = [Reading("d", "w", signals.START + place * STEP_S, next(values), None) for place in range(2000)]
+    late = [Reading("d", name, reading.at, reading.value, None) for reading in stream for name in "xyz"]
+    for reading in stream[:1000]:
+        on.update(reading, reading.at)
+    for reading in late[3000:3003]:
+        on.update(reading, reading.at)
+    again = Detector()
+    again.load(on.dump())
+    for reading in stream[1000:]:
+        assert on.update(reading, reading.at) == again.update(reading, reading.at)
+    assert on.dump() == again.dump()

@@ -89,9 +89,3 @@ def test_an_escape_counts_for_its_literal(tmp_path: Path) -> None:
 def test_a_long_head_is_found(tmp_path: Path) -> None:
     """The first line of a module fits a list of modules."""
     assert lint(tmp_path, "code.py", f'"""{"word " * 17}."""\n') != []
-
-
-@pytest.mark.process
-def test_the_clean_folders_are_clean() -> None:
-    """The check of `make check` passes."""
-    assert prose_lint.main([]) == 0

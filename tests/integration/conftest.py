@@ -16,7 +16,7 @@ from tests.support.model_endpoint import ModelEndpoint
 from tests.support.otlp_receiver import OtlpReceiver
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def hung(tmp_path_factory: pytest.TempPathFactory, broker: Broker) -> Iterator[dict[str, Patient]]:
     """One agent for each loop that hangs, begun while other tests run: it takes half a minute."""
     folder = tmp_path_factory.mktemp("hung")

@@ -42,30 +42,28 @@ def test_a_refresh_weighs_64_kib_at_most_and_every_device_is_found(tmp_path: Pat
         "review": {"window": {"max_readings": 60}},
     }
     agent = AgentProcess(tmp_path / "agent", broker_url=broker.url, settings=settings)
-    agent.start()
-    agent.wait_ready()
-    with peer(broker.port) as client:
+    with agent, peer(broker.port) as client:
         for turn in range(ROUNDS):
             for place in range(DEVICES):
                 values = {metric: round(draw.gauss(50.0, 3.0), 3) for metric in METRICS}
                 if turn == ROUNDS - 1 and place < BROKEN:
                     values["temperature"] = 99.0
                 send(client, f"{name}/hall-{place % 10}/Unit-{place:04}", json.dumps(values).encode())
-    count = DEVICES * ROUNDS * len(METRICS)
-    wait_for(lambda: agent.status()["counters"]["readings"] == count, 120, "all readings are in")
-    wait_for(lambda: agent.status()["counters"]["findings_open"] == BROKEN, 60, "the findings are open")
-    weight, status = ask(agent)
-    print(f"a refresh at {DEVICES} devices: {weight} bytes, {len(json.dumps(status))} before gzip")
-    assert weight <= MAX_BYTES
-    assert (status["devices_found"], len(status["devices"]), len(status["findings"])) == (DEVICES, 50, 50)
-    for place in (0, 70, DEVICES - 1):
-        weight, status = ask(agent, q=f"UNIT-{place:04}")
-        assert [one["id"] for one in status["devices"]] == [f"hall-{place % 10}/Unit-{place:04}"]
-        assert len(status["findings"]) == (place < BROKEN)
-        assert status["counters"]["critical_open"] == BROKEN
-    weight, status = ask(agent, q="hall-3", only="finding")
-    assert (status["devices_found"], weight <= MAX_BYTES) == (BROKEN // 10, True)
-    assert ask(agent, only="learning", q="hall-4")[1]["devices_found"] == DEVICES // 10
-    assert ask(agent, only="silent")[1]["devices_found"] == 0
-    assert ask(agent, only="nonsense")[1]["devices_found"] == DEVICES
-    agent.stop()
+        count = DEVICES * ROUNDS * len(METRICS)
+        wait_for(lambda: agent.status()["counters"]["readings"] == count, 120, "all readings are in")
+        wait_for(lambda: agent.status()["counters"]["findings_open"] == BROKEN, 60, "the findings are open")
+        weight, status = ask(agent)
+        print(f"a refresh at {DEVICES} devices: {weight} bytes, {len(json.dumps(status))} before gzip")
+        assert weight <= MAX_BYTES
+        assert (status["devices_found"], len(status["devices"]), len(status["findings"])) == (DEVICES, 50, 50)
+        for place in (0, 70, DEVICES - 1):
+            weight, status = ask(agent, q=f"UNIT-{place:04}")
+            assert [one["id"] for one in status["devices"]] == [f"hall-{place % 10}/Unit-{place:04}"]
+            assert len(status["findings"]) == (place < BROKEN)
+            assert status["counters"]["critical_open"] == BROKEN
+        weight, status = ask(agent, q="hall-3", only="finding")
+        assert (status["devices_found"], weight <= MAX_BYTES) == (BROKEN // 10, True)
+        assert ask(agent, only="learning", q="hall-4")[1]["devices_found"] == DEVICES // 10
+        assert ask(agent, only="silent")[1]["devices_found"] == 0
+        assert ask(agent, only="nonsense")[1]["devices_found"] == DEVICES
+        agent.stop()

@@ -18,10 +18,9 @@ from tests.support.model_endpoint import ModelEndpoint
 from tests.support.notify import NotifySocket
 from tests.support.waiting import wait_for
 
-LIMIT_S = 10.0
+pytestmark = pytest.mark.process
 
-#: They take half a minute in which these tests run.
-pytestmark = pytest.mark.usefixtures("hung")
+LIMIT_S = 10.0
 
 
 class Site:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from agent.journal import Reader
-from agent.journal.source_saves import MAX_EARLIER, SELDOM_S, SOON_S, SourceSaves, read_counts
+from agent.journal.schema import read_meta
+from agent.journal.source_saves import KEY, MAX_EARLIER, SELDOM_S, SOON_S, SourceSaves, read_counts
 from agent.journal.source_tally import SourceTally
 from agent.journal.stats import JournalStats
 from agent.status.source_view import view_sources
@@ -121,3 +122,14 @@ def test_sources_that_were_removed_take_bounded_room() -> None:
         SourceSaves(connection, stats=again, wall=lambda: AT, mono=lambda: 1.0)
     assert len(again.earlier) == MAX_EARLIER
     assert max(len(str(one)) for one in again.earlier.values()) < 1024
+
+
+def test_the_rhythm_of_a_source_is_kept_until_there_is_a_newer_one() -> None:
+    """A run that has not judged the source yet writes what the last one learnt."""
+    with closing(table()) as connection:
+        for rhythm, kept in (([1.0], [1.0]), (None, [1.0]), ([2.0], [2.0])):
+            stats = JournalStats(received=1)
+            saves = SourceSaves(connection, stats=stats, wall=lambda: AT, mono=lambda: 1.0)
+            stats.sources["s"] = SourceTally(rhythm=rhythm)
+            saves.write(connection)
+            assert read_counts(read_meta(connection, KEY))["s"].counts["rhythm"] == kept

@@ -1,50 +1,14 @@
 """The demo end to end: real broker, real model endpoint, real agent, real signals."""
 
-import os
 import re
-import signal
-import subprocess
-import sys
-import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from tests.support.broker import free_port
+from tests.simulator.demo_process import Demo, write_config
 
 pytestmark = pytest.mark.process
-
-ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("OPENAI_", "EDGE_"))}
-    return {**kept, "TMPDIR": str(tmp_path)}
-
-
-def write_config(folder: Path, name: str = "demo") -> Path:
-    """Write the demo's configuration with a port that nothing else uses."""
-    text = (ROOT / "configs" / "demo.yaml").read_text()
-    path = folder / f"{name}.yaml"
-    path.write_text(text.replace("127.0.0.1:8000", f"127.0.0.1:{free_port()}"))
-    return path
-
-
-@pytest.fixture
-def config(tmp_path: Path) -> Path:
-    return write_config(tmp_path)
-
-
-def start(environment: dict[str, str], config: Path, *more: str) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [sys.executable, "-m", "simulator", "demo", "--config", str(config), *more],
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
 
 
 def left_behind(tmp_path: Path) -> list[str]:
@@ -61,18 +25,18 @@ def left_behind(tmp_path: Path) -> list[str]:
 
 
 @pytest.mark.slow
-def test_demo_shows_verdicts_from_the_broker(environment: dict[str, str], tmp_path: Path) -> None:
-    """On both brokers it finds a fault, asks the model, sums up and leaves nothing behind."""
-    began = time.monotonic()
-    both = [
-        start(environment, write_config(tmp_path, kind), "--for", "20", "--broker", kind)
-        for kind in ("mosquitto", "embedded")
-    ]
-    for process in both:
-        out, _ = process.communicate(timeout=120)
-        assert process.returncode == 0, out
-        check_summary(out)
-    assert time.monotonic() - began < 90  # a busy machine starts slowly
+def test_demo_shows_verdicts_from_the_broker(tmp_path: Path) -> None:
+    """On both brokers it finds a fault and asks the model; Ctrl-C sums up and leaves nothing behind."""
+    with ExitStack() as stack:
+        both = [
+            stack.enter_context(Demo(tmp_path, write_config(tmp_path, kind), "--broker", kind))
+            for kind in ("mosquitto", "embedded")
+        ]
+        for demo in both:
+            demo.read_until("true fault begins")
+            demo.read_until(">>> finding opened", "  ai, ")
+            assert demo.interrupt() == 0, demo.text
+            check_summary(demo.text)
     assert left_behind(tmp_path) == []
 
 
@@ -84,33 +48,27 @@ def check_summary(out: str) -> None:
     assert re.search(r"AI calls +[1-9]\d* ", out), out
     assert re.search(r"verdicts +[\d,]+ from the broker: ai [1-9]", out), out
     assert "found as" in out, out
+    assert re.search(r"findings +[1-9]\d* opened", out), out
     assert re.search(r"status page +http://127\.0\.0\.1:\d+/", out)
 
 
 @pytest.mark.slow
-def test_interrupt_ends_everything_cleanly(environment: dict[str, str], config: Path, tmp_path: Path) -> None:
-    """Ctrl-C stops agent, broker and model, prints the summary and leaves nothing behind."""
-    with start(environment, config, "--for", "300") as process:
-        assert process.stdout is not None
-        lines = iter(process.stdout.readline, "")
-        assert any(line.startswith("live") for line in lines)
-        assert any("  ai, " in line for line in lines)  # the model has answered, however slow the machine
-        process.send_signal(signal.SIGINT)
-        rest = "".join(lines)
-        assert process.wait(120) == 0, rest
-    assert "findings" in rest
+def test_a_demo_that_is_too_short_asks_for_more_time(tmp_path: Path) -> None:
+    """Its time ends it, before a verdict on a live window is possible."""
+    with Demo(tmp_path, write_config(tmp_path), "--for", "3") as demo:
+        assert demo.end() == 70, demo.text
+    assert "--- after" in demo.text
+    assert demo.text.rstrip().endswith("run it longer (FOR=30)")
     assert left_behind(tmp_path) == []
 
 
-def test_agent_that_cannot_start_is_one_line(
-    environment: dict[str, str], config: Path, tmp_path: Path
-) -> None:
+def test_agent_that_cannot_start_is_one_line(tmp_path: Path) -> None:
     """A configuration that the agent refuses ends the demo with the agent's own words and exit code."""
+    config = write_config(tmp_path)
     config.write_text(config.read_text() + "colour: red\n")
-    process = start(environment, config, "--for", "20")
-    out, _ = process.communicate(timeout=120)
-    assert process.returncode == 2
-    last = out.strip().splitlines()[-1]
+    with Demo(tmp_path, config) as demo:
+        assert demo.end() == 2
+    last = demo.text.strip().splitlines()[-1]
     assert last.startswith("edge-sim: the agent ended with exit code 2:")
     assert "colour" in last
     assert left_behind(tmp_path) == []

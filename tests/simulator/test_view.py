@@ -4,12 +4,11 @@ import fcntl
 import os
 import pty
 import re
-import select
+import signal
 import struct
 import subprocess
 import sys
 import termios
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -23,9 +22,8 @@ from simulator.score import Opening, match
 from simulator.truth import Truth
 from simulator.view_frame import BARS, frame, spark
 from simulator.view_state import Board
-from tests.support.broker import free_port
+from tests.simulator.demo_process import ROOT, write_config
 
-ROOT = Path(__file__).parents[2]
 NOW = 1_790_000_000.0
 hostile = st.text(st.characters(codec="utf-8"), max_size=60)
 
@@ -148,9 +146,6 @@ class Terminal:
     """The demo in a pseudo-terminal of 120 x 40 cells."""
 
     def __init__(self, folder: Path, **environment: str) -> None:
-        config = folder / "demo.yaml"
-        text = (ROOT / "configs" / "demo.yaml").read_text()
-        config.write_text(text.replace("127.0.0.1:8000", f"127.0.0.1:{free_port()}"))
         self._ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
         kept = {
@@ -159,7 +154,16 @@ class Terminal:
             if not name.startswith(("OPENAI_", "EDGE_", "NO_", "COLUMNS", "LINES"))
         }
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "simulator", "demo", "--config", str(config), "--for", "18"],
+            [
+                sys.executable,
+                "-m",
+                "simulator",
+                "demo",
+                "--config",
+                str(write_config(folder)),
+                "--for",
+                "300",
+            ],
             cwd=ROOT,
             env={**kept, "TMPDIR": str(folder), "TERM": "xterm-256color", "LANG": "C.UTF-8", **environment},
             stdin=theirs,
@@ -171,18 +175,17 @@ class Terminal:
         self._said = b""
 
     def read(self) -> tuple[int, str]:
-        """Return its exit code and all that it wrote."""
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            if not select.select([self._ours], [], [], 1.0)[0]:
-                continue
+        """Interrupt it once the model has answered; return its exit code and all that it wrote."""
+        interrupted = False
+        while True:
             try:
                 data = os.read(self._ours, 65536)
             except OSError:  # the other end is closed
                 break
-            if not data:
-                break
             self._said += data
+            if not interrupted and b"ai, reviewed" in self._said:
+                interrupted = True
+                self._process.send_signal(signal.SIGINT)
         os.close(self._ours)
         return self._process.wait(60), self._said.decode(errors="replace")
 

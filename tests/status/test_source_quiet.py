@@ -1,8 +1,10 @@
 """Sources that stop, by their own rhythm."""
 
+import json
+
 import pytest
 
-from agent.journal.source_tally import SourceTally
+from agent.journal.source_tally import EarlierCounts, SourceTally
 from agent.status.source_quiet import SourceQuiet
 
 START = 1_750_000_000.0
@@ -14,9 +16,21 @@ class Site:
     def __init__(self, **every_s: int) -> None:
         self.every_s = every_s
         self.tallies: dict[str, SourceTally] = {}
+        self.earlier: dict[str, EarlierCounts] = {}
         self.quiet = SourceQuiet()
         self.clock = START
         self.subscribed = True
+
+    def restart(self, down_s: int = 0, *, configured: tuple[str, ...] | None = None) -> None:
+        """Save the counts, lose the process, and start another one later."""
+        saved = json.loads(json.dumps({name: one.as_json(0.0) for name, one in self.tallies.items()}))
+        self.earlier |= {
+            name: EarlierCounts(START, self.clock, SourceTally.of_json(one).as_json(0.0))
+            for name, one in saved.items()
+        }
+        self.clock += down_s
+        self.tallies, self.quiet = {}, SourceQuiet()
+        self.quiet.restore(self.earlier, tuple(self.every_s) if configured is None else configured)
 
     def run(self, seconds: int, *, silent: frozenset[str] = frozenset()) -> set[str]:
         """Let time pass; return the sources that were quiet at any moment."""
@@ -87,3 +101,50 @@ def test_messages_of_no_source_are_none() -> None:
     quiet = SourceQuiet()
     quiet.look({"": SourceTally(last=START)}, subscribed=True, clock=START)
     assert quiet.quiet == {}
+
+
+def test_a_source_that_stops_before_a_restart_is_quiet_after_it() -> None:
+    """Its rhythm outlives the process, so that it is not forgotten with it."""
+    site = Site(plant=30, office=45)
+    site.run(3600)
+    site.restart(down_s=600)
+    assert site.run(60, silent=frozenset({"plant"})) == set()
+    assert site.run(600, silent=frozenset({"plant"})) == {"plant"}
+    assert "plant has sent nothing since 2025-" in site.quiet.problems()[0]
+    site.restart()
+    assert site.run(600, silent=frozenset({"plant"})) == {"plant"}
+    assert site.run(60) == {"plant"}
+    assert site.quiet.quiet == {"office": False, "plant": False}
+
+
+def test_nights_outlive_a_restart() -> None:
+    """Two nights are learnt by two processes."""
+    site = Site(solar=60)
+    site.run(int(-START % 86_400))
+    for _ in range(3):
+        site.run(6 * 3600, silent=frozenset({"solar"}))
+        site.run(6 * 3600)
+        site.restart(down_s=30)
+        site.run(6 * 3600 - 30)
+        site.run(6 * 3600, silent=frozenset({"solar"}))
+    assert site.run(6 * 3600 - 60, silent=frozenset({"solar"})) == set()
+    assert site.run(6 * 3600) == set()
+
+
+def test_a_source_that_is_no_longer_configured_is_not_missed() -> None:
+    """Its counts may be kept; its silence is of no interest."""
+    site = Site(plant=30, old=30)
+    site.run(3600)
+    site.restart(configured=("plant",))
+    assert site.run(3600, silent=frozenset({"old"})) == set()
+    assert site.quiet.quiet == {"plant": False}
+
+
+@pytest.mark.parametrize("rhythm", [None, [], {"a": 1}, [1.0], "x"])
+def test_a_rhythm_that_cannot_be_read_is_learnt_again(rhythm: object) -> None:
+    """Older counts have none, and a file may be altered."""
+    quiet = SourceQuiet()
+    counts = SourceTally(last=START).as_json(0.0) | {"rhythm": rhythm}
+    quiet.restore({"plant": EarlierCounts(START, START, counts)}, ["plant"])
+    quiet.look({"plant": SourceTally(last=START + 1)}, subscribed=True, clock=START + 1)
+    assert quiet.quiet == {"plant": False}

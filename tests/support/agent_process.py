@@ -242,12 +242,18 @@ class AgentProcess(Child):
             return 0, ""
 
     def status(self) -> dict[str, Any]:
-        """Return ``/status.json``."""
-        code, body = self.get("/status.json")
-        if code != 200:
-            raise ChildError(f"/status.json answered {code}: {body[:200]}")
-        value: dict[str, Any] = json.loads(body)
-        return value
+        """Return ``/status.json``; asked again while the agent is too busy to answer."""
+        found: dict[str, Any] = {}
+
+        def answered() -> bool:
+            code, body = self.get("/status.json")
+            if code not in (200, 503):
+                raise ChildError(f"/status.json answered {code}: {body[:200]}")
+            found.update(json.loads(body) if code == 200 else {})
+            return code == 200
+
+        wait_for(answered, what="/status.json is answered")
+        return found
 
     def is_ready(self) -> bool:
         """Return whether ``/readyz`` answers 200; fail when the process has ended."""

@@ -14,8 +14,9 @@ from tests.support.waiting import wait_for
 
 MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
 
-_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw3").removeprefix("gw")) % 4
-PORTS = 4000
+WORKERS = 6  # of `make test`
+PORTS = 2600  # of each
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw5").removeprefix("gw")) % WORKERS
 FIRST_PORT = 16_000 + PORTS * _WORKER
 _places = itertools.count(os.getpid())
 

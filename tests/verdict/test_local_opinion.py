@@ -1,6 +1,6 @@
 """The local opinion from the scores of a window."""
 
-from agent.domain.records import CALM, Kind, Reading, Score, Severity, Silence, Status, Trigger
+from agent.domain.records import CALM, Kind, Progress, Reading, Score, Severity, Silence, Status, Trigger
 from agent.prompt import render_section
 from agent.verdict.local_opinion import opine, opine_silence, pick_candidates
 from tests.support.make import T0, reading, score
@@ -23,6 +23,22 @@ def test_the_highest_score_names_the_kind() -> None:
         "temperature 30 degC stands out from its neighbours;"
         " usual at this time is 19 to 21 degC (2 readings)."
     )
+
+
+def test_a_rhythm_that_is_not_known_is_named() -> None:
+    """Calm readings are not all that a person wants to know: the device may fall silent unseen."""
+    opinion = opine([(reading(), CALM)], Progress(2, 20, of="gaps"))
+    assert (opinion.status, opinion.learning) == (Status.NORMAL, None)
+    assert opinion.summary == (
+        "Readings are within their usual range. Its silence is not judged yet (2 of 20 gaps)."
+    )
+
+
+def test_a_long_summary_has_no_room_for_the_rhythm() -> None:
+    """The values go first, and no sentence is cut for the other."""
+    unlearnt = Score(0.0, progress=Progress(1, 150), unit_was="v" * 16, unchecked="u" * 16)
+    readings = [(reading(metric="m" * 60), unlearnt)]
+    assert opine(readings, Progress(2, 20, of="gaps")).summary == opine(readings).summary
 
 
 def test_critical_from_three_or_a_limit() -> None:
@@ -58,6 +74,10 @@ def test_silence_is_told_with_its_last_reading() -> None:
     opinion = opine_silence(Silence("d", T0, "temperature", 4.0, 60.0, 600.0, 1.5))
     assert (opinion.kind, opinion.evidence[0].value) == (Kind.SILENCE, 4.0)
     assert opinion.summary == "No reading for 10 min; at this hour it usually sends every 60 s."
+    opinion = opine_silence(Silence("d", T0, "value", 4.0, 60.0, 50_400.0, 1.0, on_events=True))
+    assert opinion.summary == (
+        "No reading for 14.0 h; the device sends when something happens, but seldom pauses for so long."
+    )
 
 
 def test_the_word_behind_a_number_is_told_to_people_only() -> None:

@@ -51,7 +51,9 @@ class Site:
 
     def silence(self, device: str = "d1", *, silent_s: float = 600.0) -> FindingEvent | None:
         seq = next(self.rows)
-        sealer = Sealer(journal="j", agent="gw", may_ask=lambda *_: False, views=lambda *_: [])
+        sealer = Sealer(
+            journal="j", agent="gw", may_ask=lambda *_: False, views=lambda *_: [], silence=lambda _: None
+        )
         found = Silence(device, T0, "temperature", 20.0, 60.0, silent_s, 1.0)
         return self.move(sealer.seal_silence(found, TimerRow(seq, T0 + 60 * seq, TimerKind.TICK), 0))
 

@@ -248,6 +248,8 @@ def test_the_page_does_not_say_what_it_does_not_know(
     expect(page.locator("#ai .pill")).to_have_text("has never answered")
     expect(page.locator("#ai .pill")).to_have_class("pill bad")
     expect(page.locator("#devices")).to_contain_text("still learning (102 of 150)")
+    expect(page.locator("#devices")).to_contain_text("silence is not judged yet (2 of 20 gaps)")
+    expect(page.locator("#devices")).to_contain_text("sends every 60 s, silent after 5 min")
     learning = page.locator("#verdicts article", has_text="new-1")
     expect(learning.locator(".head .pill")).to_have_text("learning")
     expect(learning).to_contain_text("this device has used up its own share")

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tests.benchmarks.detect import cadence, cost, nab, night, ordinary, quiet_fleet, signals
+from tests.benchmarks.detect import cadence, cost, events, nab, night, ordinary, quiet_fleet, signals
 from tests.benchmarks.detect.bases import BASES
 from tests.benchmarks.detect.table import Report, Table
 
@@ -25,6 +25,7 @@ ROWS: dict[str, Measure] = {
         given.seeds, given.jobs, days=given.days, devices=given.devices or (), why=given.why
     ),
     "night": lambda given: night.measure(given.seeds, given.jobs),
+    "events": lambda given: events.measure(given.seeds, given.jobs),
     "cadence": lambda given: cadence.measure(given.seeds, given.jobs, trials=given.trials),
     "quiet": lambda given: quiet_fleet.measure(given.seeds, given.jobs),
     "nab": lambda given: nab.measure(given.jobs, given.data) if given.data else Report(),

@@ -11,7 +11,7 @@ from math import inf, sqrt
 from typing import Protocol
 
 from agent.detect import Detector
-from agent.domain.records import CALM, Kind, Reading, Score, SeriesView, Silence
+from agent.domain.records import CALM, Kind, Progress, Reading, Score, SeriesView, Silence
 
 PRODUCT = "detector"
 BLIND_EVERY = 1000  # readings
@@ -28,6 +28,7 @@ class Contestant(Protocol):
     def heard(self, device: str, clock: float) -> None: ...
     def next_due(self, until: float = inf) -> float | None: ...
     def tick(self, clock: float) -> list[Silence]: ...
+    def silence_progress(self, device: str) -> Progress | None: ...
     def some_views(self, device: str, metrics: Iterable[str], limit: int) -> list[SeriesView]: ...
 
 
@@ -139,6 +140,9 @@ class Rival:
             Silence(device, gaps.clock, None, None, gaps.mean_s, clock - gaps.clock, 1.0)
             for device, gaps in late
         ]
+
+    def silence_progress(self, device: str) -> None:
+        """Return that silence is judged from the first gap on."""
 
     def some_views(self, device: str, metrics: Iterable[str], limit: int) -> list[SeriesView]:  # noqa: ARG002
         return []
