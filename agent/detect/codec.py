@@ -186,7 +186,7 @@ def _little(state: State) -> bytes:
 
 
 def _native(data: bytes) -> State:
-    state = array("d", data)[:]  # without what an array reserves when it grows
+    state = array("d", data)[:]  # a slice reserves nothing to grow into
     return state if sys.byteorder == "little" else _swapped(state)
 
 
