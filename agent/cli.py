@@ -308,6 +308,8 @@ def _add_people(commands: "argparse._SubParsersAction[_Parser]") -> None:
         which = parser.add_mutually_exclusive_group(required=True)
         which.add_argument("finding", metavar="FINDING", nargs="?", help="its id, or the first characters")
         which.add_argument("--device", metavar="NAME", help="the last finding of this device")
+        if name in {"ack", "snooze"}:
+            which.add_argument("--incident", metavar="ID", help="its open findings, but no broken limit")
         if name == "snooze":
             _add_end(parser)
     device = commands.add_parser("device", help="list devices, or forget one")
@@ -321,6 +323,14 @@ def _add_people(commands: "argparse._SubParsersAction[_Parser]") -> None:
     maintenance.add_argument("--from", dest="start", metavar="TIME", help="default: now")
     maintenance.add_argument("--note", metavar="TEXT", help="for the log")
     _add_end(maintenance, required=False)
+
+    model = commands.add_parser("model", help="ask the model no more for a while, or again")
+    actions = model.add_subparsers(required=True, metavar="pause|resume")
+    pause = _act(actions, "pause", "pause", "verdicts are local until then, for 31 days at most")
+    pause.set_defaults(do="pause_model")
+    _add_end(pause, required=False)
+    resume = _act(actions, "resume", "pause", "ask it again")
+    resume.set_defaults(do="resume_model", until=None, time=None)
 
 
 def _act(

@@ -44,7 +44,7 @@ name_release() {
     "$python" -Ic 'import sys; print(sys.executable, sys.version)'
     cat "$here/requirements.txt" "$here/edge-agent.service" "$root/configs/agent.yaml"
     if [ -n "$offline" ]; then cat "$wheel"; else
-      cd "$root" && find agent simulator configs/demo.yaml pyproject.toml -type f ! -name '*.py[co]' |
+      cd "$root" && find agent simulator configs/demo.yaml docs/runbook.md pyproject.toml -type f ! -name '*.py[co]' |
         LC_ALL=C sort | while IFS= read -r file; do printf '%s\n' "$file"; cat "$file"; done
     fi
   } | sha256sum | cut -c 1-8)

@@ -21,10 +21,12 @@ from agent.observe.redact import Secrets
 from agent.prompt import NAME, VERSION
 from agent.prompt.render import HASH
 from agent.status.schema import Ai, Answering, Money
+from agent.verdict.encode import iso
 from agent.verdict.verdict import clean
 
 MANY_FAILURES = 3  # in a row: no longer chance
 MAX_NAMED = 3
+_RESUME = "a person has paused it; edge-agent model resume ends that"
 _WORDS = {"hard": "spent: verdicts are local until it renews", "soft": "80 % spent: audits stop"}
 
 
@@ -39,6 +41,8 @@ class AiService:
         self.ledger: BudgetLedger | None = None
         self.caller: Caller | None = None
         self._calls = 0  # of callers that a reload replaced
+        #: Until when a person wants no calls, agent time.
+        self.paused_to: Callable[[], float | None] = lambda: None
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -151,10 +155,12 @@ class AiService:
         return found if self.caller is None else found + _model_problems(self.caller)
 
     def notes(self) -> list[str]:
-        """Return which devices have used up their own share of the money, in a sentence."""
+        """Return a pause, and which devices have used up their own share of the money, in sentences."""
+        until = self.paused_to()
+        found = [] if until is None else [f"The model is not asked until {iso(until)}: {_RESUME}."]
         spent = [] if self.caller is None else self.caller.spent_devices()
         if not spent:
-            return []
+            return found
         more = f" and {len(spent) - MAX_NAMED} more" if len(spent) > MAX_NAMED else ""
         named = ", ".join(clean(device)[:60] for device in spent[:MAX_NAMED])
         text = (
@@ -162,7 +168,7 @@ class AiService:
             f" ({self._config.ai.device_share:.0%}), so that others keep theirs; judged locally meanwhile."
             " Look at the device's messages, or raise ai.device_share."
         )
-        return [text]
+        return [*found, text]
 
     def _state(self, window: BudgetWindow, one: Spend) -> BudgetState:
         """Return the caller's state, to which a remainder too small for a call is nothing."""
@@ -181,7 +187,7 @@ class AiService:
     def status(self) -> Ai:
         """Return the model's part of the status object."""
         config, caller = self._config, self.caller
-        spend = self._spend()
+        spend, until = self._spend(), self.paused_to()
         hour, day, month = (self._money(window, spend.get(window)) for window in BudgetWindow)
         return {
             "mode": config.review.mode,
@@ -195,6 +201,7 @@ class AiService:
             "answering": _answering(caller),
             "budget": {"hour": hour, "day": day, "month": month},
             "last_error": None if caller is None else caller.stats.last_error or None,
+            "paused_until": None if until is None else iso(until),
         }
 
 

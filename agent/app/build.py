@@ -50,9 +50,20 @@ from agent.status.responses import Freshness, Responses
 from agent.status.source_quiet import SourceQuiet
 from agent.status.source_view import barren
 from agent.testing.time_scale import time_scale_here
+from agent.verdict.answer_link import AnswerLinks
 from agent.verdict.command import read_command
 from agent.verdict.feedback import Feedback, read_feedback
-from agent.web import MAX_CONNECTIONS, MAX_SCRAPES, TIMEOUT_S, Actions, PostRoute, ReadingsIntake, WebServer
+from agent.web import (
+    MAX_CONNECTIONS,
+    MAX_SCRAPES,
+    TIMEOUT_S,
+    Actions,
+    CommandIntake,
+    NoticeAnswers,
+    PostRoute,
+    ReadingsIntake,
+    WebServer,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,7 +177,8 @@ def build(
 
     wiring.on_refusals = refuse
     wiring.on_acks, wiring.on_generation, wiring.on_room = link.ack, link.generation_stored, link.room
-    notice_sinks = _make_notice_sinks(config, journal, logs)
+    links = AnswerLinks(journal.answer_key) if config.web.actions else None
+    notice_sinks = _make_notice_sinks(config, journal, links, logs)
     configured = settings.of_pipeline(config, endpoint=ai.caller is not None)
     pipeline = Pipeline(
         settings=configured,
@@ -187,6 +199,7 @@ def build(
         fail=bridge.fail,
     )
     bridge.connect(pipeline)
+    ai.paused_to = lambda: pipeline.conclusions.people.paused_to(journal.clock.now())
     watchdog = Watchdog(beat_s=BEAT_S)
     view = JournalView(
         state_dir=config.agent.state_dir,
@@ -226,7 +239,22 @@ def build(
         start=start,
     )
     posts = _make_posts(config, journal, logs)
-    actions = _make_actions(config, journal, events)
+    commands = CommandIntake(
+        accept=journal.accept,
+        topic=f"{config.base_topic}/command",
+        refused=verdict_events.on_refused_post,
+    )
+    events.subscribe(CommandDecided, lambda event: commands.decided(event.row, event.outcome))
+    actions = _make_actions(config, commands) if config.web.actions else None
+    replies = None
+    if links is not None:
+        replies = NoticeAnswers(
+            commands=commands,
+            links=links,
+            find=pipeline.conclusions.find,
+            findings=pipeline.conclusions.findings,
+            wall=scale.wall,
+        )
     snapshot = MetricsSnapshot(
         link=link,
         journal=journal,
@@ -237,6 +265,7 @@ def build(
         sources_quiet=lambda: problems.quiet.quiet,
         dropped=recorder.dropped,
         budget=ai.spend,
+        sinks=view.sinks_of_notices,
         posts_refused={} if posts is None else posts.refused,
     )
     metrics.read_path(snapshot.take)
@@ -250,7 +279,7 @@ def build(
         idle_s=watchdog.age,
         note=recorder.telemetry_faulted,
     )
-    web = _make_web(config, responses, [one for one in (posts, actions) if one is not None], logs)
+    web = _make_web(config, responses, [one for one in (posts, actions, replies) if one is not None], logs)
     health = Health(
         link=link,
         journal=journal.stats,
@@ -258,6 +287,7 @@ def build(
         reporter=reporter,
         topic=f"{config.base_topic}/health",
         clock=journal.clock.now,
+        paused_to=ai.paused_to,
         log=logs.log,
     )
     alerts = AlertTopics(
@@ -335,23 +365,16 @@ def _make_posts(config: Config, journal: Journal, logs: LogWriter) -> ReadingsIn
     )
 
 
-def _make_actions(config: Config, journal: Journal, events: Subscribers) -> Actions | None:
-    """Return the address of the page's buttons, None where they are off."""
+def _make_actions(config: Config, commands: CommandIntake) -> Actions:
+    """Return the address of the page's buttons."""
     web = config.web
-    if not web.actions:
-        return None
     here = socket.gethostname().lower()
     known = {"localhost", web.host.lower(), here, f"{here}.local"}
     if config.notify.page_url is not None:
         known.add((urlsplit(config.notify.page_url).hostname or "").lower())
-    actions = Actions(
-        accept=journal.accept,
-        topic=f"{config.base_topic}/command",
-        secure=web.cert_file is not None,
-        names=known if web.username is None else None,
+    return Actions(
+        commands=commands, secure=web.cert_file is not None, names=known if web.username is None else None
     )
-    events.subscribe(CommandDecided, lambda event: actions.decided(event.row, event.outcome))
-    return actions
 
 
 def _make_web(config: Config, responses: Responses, posts: Sequence[PostRoute], logs: LogWriter) -> WebServer:
@@ -369,7 +392,9 @@ def _make_web(config: Config, responses: Responses, posts: Sequence[PostRoute], 
     )
 
 
-def _make_notice_sinks(config: Config, journal: Journal, logs: LogWriter) -> list[NoticeSink]:
+def _make_notice_sinks(
+    config: Config, journal: Journal, links: AnswerLinks | None, logs: LogWriter
+) -> list[NoticeSink]:
     """Return the sinks of notices; each has a thread once it has something to send."""
     log = logs.bind(room="notify")
 
@@ -380,7 +405,11 @@ def _make_notice_sinks(config: Config, journal: Journal, logs: LogWriter) -> lis
         NoticeSink(
             one.label,
             receiver_of(
-                one, read=read_for(logs.secrets), local=is_loopback, refused=partial(refused, one.label)
+                one,
+                read=read_for(logs.secrets),
+                local=is_loopback,
+                refused=partial(refused, one.label),
+                answer=links.link if links is not None and one.answers else lambda _notice: None,
             ),
             clock=journal.clock.now,
         )

@@ -107,8 +107,8 @@ def _device_lines(told: Mapping[str, Any]) -> list[str]:
 
 def act(args: argparse.Namespace) -> int:
     """Send a command on a finding."""
-    keys: dict[str, Any] = {"do": args.do, "note": args.note}
-    keys |= {"device": args.device} if args.finding is None else {"finding_id": args.finding}
+    keys: dict[str, Any] = {"do": args.do, "note": args.note, "finding_id": args.finding}
+    keys |= {"device": args.device, "incident_id": getattr(args, "incident", None)}
     if args.do == Do.SNOOZE:
         keys |= _end(args)
     return _send(args, keys)
@@ -117,6 +117,11 @@ def act(args: argparse.Namespace) -> int:
 def forget(args: argparse.Namespace) -> int:
     """Send the command to forget a device."""
     return _send(args, {"do": Do.FORGET, "device": args.device, "note": args.note})
+
+
+def pause(args: argparse.Namespace) -> int:
+    """Send the command to ask the model no more for a while, or again."""
+    return _send(args, {"do": args.do, "note": args.note, "until": _moment(args), "for": args.time})
 
 
 def maintain(args: argparse.Namespace) -> int:
@@ -149,10 +154,14 @@ def _maintenance_lines(told: Mapping[str, Any]) -> list[str]:
     return lines or ["No maintenance is planned."]
 
 
+def _moment(args: argparse.Namespace) -> float | None:
+    return None if args.until is None else read_moment(args.until, "--until")
+
+
 def _end(args: argparse.Namespace) -> dict[str, Any]:
     """Return the end of a snooze or of maintenance."""
     if args.until is not None:
-        return {"until": read_moment(args.until, "--until")}
+        return {"until": _moment(args)}
     if args.time is None:
         raise UnknownError("maintenance: give its end with --for 4h or --until TIME")
     return {"for": args.time}
@@ -221,7 +230,13 @@ def _words(answer: Mapping[str, Any]) -> str:
             return f"{about} is forgotten; it begins again with its next reading"
         case Do.MAINTENANCE:
             return f"{about} is under maintenance{until}"
+        case Do.PAUSE_MODEL:
+            return f"the model is not asked{until}"
+        case Do.RESUME_MODEL:
+            return "the model may be asked"
         case Do.FALSE_ALARM | Do.CONFIRMED:
             return f"noted: {answer['do']} for finding {answer.get('finding_id')} of {about}"
+        case _ if answer.get("finding_id") is None:
+            return f"{answer.get('detail')} are {answer.get('state')}{until}"
         case _:
             return f"finding {answer.get('finding_id')} of {about} is {answer.get('state')}{until}"

@@ -114,8 +114,8 @@ def take(series: "Series", frame: Frame, x: float, at: float, k: "DetectSettings
         records.test_means(s, k)
     if same == flat.FIRST_TWO:
         flat.begin_run(s, x, last_at, k)
-    if now != hour:
-        profile.turn_hour(s, now, base + residual)
+    if now != hour and profile.turn_hour(s, now, base + residual):
+        upkeep.learn_week(s, residual)
     if not count % profile.EVERY:
         profile.step_estimates(s, x)
         if not count % upkeep.EVERY:

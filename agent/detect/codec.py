@@ -16,6 +16,7 @@ from agent.detect.rhythm import Rhythm
 from agent.detect.settings import DetectSettings
 from agent.detect.state import SIZE, State
 from agent.detect.tracked import Odd
+from agent.detect.week import LONG
 from agent.domain.records import AgentError
 
 MAGIC = b"EDS1"
@@ -28,6 +29,7 @@ OLD_RHYTHM = 9  # of these before a rhythm knew pauses
 REGULAR_RHYTHM = 12  # of these before it knew devices that send on events ...
 REGULAR_LENGTHS = (13, 16)  # ... and of such a saved one, without and with pauses
 OLD_LONGEST = 4.0  # times the usual gap: what is kept of its longest gap, which may have been a night
+NAMED = 4  # of a series: device, metric, unit, count; and its length unless it is SIZE
 PART = 20  # names or rhythms in one piece of the head
 
 Row = tuple[str, str, str | None, int, State]
@@ -76,7 +78,7 @@ def encode(
         head.append(part)
         yield b""
     head.append('],"series":[')
-    for part in _parts(_json(row[:4]) for row in rows()):
+    for part in _parts(map(_dump_names, rows())):
         head.append(part)
         yield b""
     head.append("]}")
@@ -97,6 +99,11 @@ def _parts(items: Iterable[str]) -> Iterator[str]:
 
 def _json(value: object) -> str:
     return json.dumps(value, separators=(",", ":"))
+
+
+def _dump_names(row: Row) -> str:
+    length = len(row[4])
+    return _json(row[:4] if length == SIZE else [*row[:4], length])
 
 
 def dump_rhythm(r: Rhythm) -> list[object]:
@@ -150,8 +157,8 @@ def _decode(blob: bytes) -> Parts:
     size = head["size"]
     if size != SIZE and size not in former.SIZES:
         raise DetectStateError("saved state is of another version")
-    names = head["series"]
-    if len(blob) != start + len(names) * size * 8:
+    names = [(one[:4], one[4] if len(one) > NAMED else size) for one in head["series"]]
+    if len(blob) != start + 8 * sum(length for _, length in names):
         raise ValueError("length")
     heard = Heard(
         head["up_since"],
@@ -160,9 +167,11 @@ def _decode(blob: bytes) -> Parts:
         {device: load_rhythm(values) for device, values in head["rhythms"].items()},
     )
     rows: list[Row] = []
-    for place, (device, metric, unit, seen) in enumerate(names):
-        begin = start + place * size * 8
-        state = _native(blob[begin : begin + size * 8])
+    for (device, metric, unit, seen), length in names:
+        if length not in {size, LONG}:
+            raise ValueError("length")
+        state = _native(blob[start : start + length * 8])
+        start += length * 8
         rows.append((device, metric, unit, seen, state if size == SIZE else former.translate(state)))
     odd: list[Odd] = [
         (
@@ -183,7 +192,7 @@ def _little(state: State) -> bytes:
 
 
 def _native(data: bytes) -> State:
-    state = array("d", data)
+    state = array("d", data)[:]  # a slice reserves nothing to grow into
     return state if sys.byteorder == "little" else _swapped(state)
 
 

@@ -33,6 +33,7 @@ from agent.detect.state import (
     R_LO,
     RANGE,
     RECORD,
+    SETTLED,
     TINY,
     TOTAL,
     TRAIT,
@@ -56,7 +57,6 @@ EVEN: Final = 0.2  # of the readings in the thinner half of the range are nothin
 FEW_MEANS: Final = 160  # readings since the means began, before which they are not judged
 SLOW_BEGINS: Final = 192  # the same: from here on the slow mean has a range,
 SLOW_FROM: Final = 640  # and is judged
-SETTLED: Final = 2 * HOURS  # folds after which the residual alone is judged
 
 
 class Feature(NamedTuple):
@@ -83,7 +83,7 @@ def _value(state: State, settings: DetectSettings) -> float:
 
 
 def _near(state: State, settings: DetectSettings) -> float:
-    if state[PROFILED] and state[FOLDS] >= 2 * SETTLED:
+    if state[PROFILED] and state[FOLDS] >= state[SETTLED] + 2 * HOURS:
         return inf
     up, down = state[N_HI], -state[N_LO]
     longer, shorter = (up, down) if up > down else (down, up)
@@ -102,7 +102,7 @@ def _first_days(state: State, settings: DetectSettings) -> float:
 
 def _residual(state: State, settings: DetectSettings) -> float:
     seen = state[MOVES] - state[MEANT_MOVES]
-    if not state[PROFILED] or state[FOLDS] < SETTLED or not seen:
+    if not state[PROFILED] or state[FOLDS] < state[SETTLED] or not seen:
         return inf
     if state[R_HI] - state[R_LO] > USELESS * (state[X_HI] - state[X_LO]):
         return inf  # the hours of the day explain nothing
@@ -111,12 +111,16 @@ def _residual(state: State, settings: DetectSettings) -> float:
 
 def _known_days(state: State) -> float:
     """Return the days since there are residuals."""
-    return max(1.0, state[FOLDS] / HOURS - 1.0)
+    return max(1.0, (state[FOLDS] - state[SETTLED]) / HOURS + 1.0)
 
 
 def _mean(state: State, settings: DetectSettings) -> float:
     seen = state[MOVES] - state[MEANT_MOVES]
-    if seen < 1.0 or state[TOTAL] - state[MEANT] < FEW_MEANS or (state[PROFILED] and state[FOLDS] < SETTLED):
+    if (
+        seen < 1.0
+        or state[TOTAL] - state[MEANT] < FEW_MEANS
+        or (state[PROFILED] and state[FOLDS] < state[SETTLED])
+    ):
         return inf
     days = settings.young_days / _known_days(state) if state[PROFILED] else _first_days(state, settings)
     return 1.0 + settings.young_moves / seen + days
@@ -130,7 +134,7 @@ def _noise(state: State, settings: DetectSettings) -> float:
 
 def _slow(state: State, settings: DetectSettings) -> float:
     seen = state[TOTAL] - state[MEANT]
-    if not state[PROFILED] or seen < SLOW_FROM or state[FOLDS] < 1.5 * SETTLED:
+    if not state[PROFILED] or seen < SLOW_FROM or state[FOLDS] < state[SETTLED] + HOURS:
         return inf
     return 1.0 + settings.young_slow / seen + settings.young_slow_days * DAY_S / (state[AT] - state[BORN_AT])
 

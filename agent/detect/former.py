@@ -1,4 +1,4 @@
-"""The state of the version before: all that still means the same is kept."""
+"""The states of versions before: all that still means the same is kept."""
 
 from math import inf
 from typing import Final
@@ -6,8 +6,10 @@ from typing import Final
 from agent.detect import state as places
 from agent.detect.features import NOISE, VALUE
 from agent.detect.state import FEATURES, HOURS, LINE, RANGE, RECENTS, RECORD, State, blank
+from agent.detect.watermarks import begin
 
-SIZES: Final = (126, 128)  # doubles of a series then
+SIZES: Final = (126, 128, 149)  # doubles of a series then
+_WITHOUT_MARKS: Final = 149  # what it has is at the same places
 
 #: Then and now.
 _SAME: Final = (
@@ -57,6 +59,10 @@ _FIRST_RECORD = 0.05  # of the range of a feature that was learnt for long
 def translate(old: State) -> State:
     """Return a state of the version before as this version has it; what has no place is learnt again."""
     new = blank()
+    if len(old) == _WITHOUT_MARKS:
+        new[:_WITHOUT_MARKS] = old
+        begin(new, new[places.EVER_LO], new[places.EVER_HI])
+        return new
     for then, now in _SAME:
         new[now] = old[then]
     new[places.PROFILE : places.PROFILE + HOURS] = old[_PROFILE : _PROFILE + HOURS]
@@ -69,7 +75,7 @@ def translate(old: State) -> State:
     new[places.MOVES], new[places.FALLS] = max(total / 2.0, 1.0), 1.0
     new[places.RISES] = new[places.MOVES]
     new[places.BORN_AT] = new[places.AT] - 3600.0 * new[places.FOLDS]
-    new[places.EVER_LO], new[places.EVER_HI] = new[places.X_LO], new[places.X_HI]
+    begin(new, new[places.X_LO], new[places.X_HI])
     new[places.ABOVE] = 0.5
     span = new[places.X_HI] - new[places.X_LO]
     new[places.N_LO], new[places.N_HI] = -span, span

@@ -1,6 +1,6 @@
 """An incident: alarms close together, their kind, how bad it is, and its end."""
 
-from agent.detect import records
+from agent.detect import records, watermarks
 from agent.detect.features import MEAN, NEAR, NOISE, RESIDUAL, SLOW, VALUE
 from agent.detect.settings import DetectSettings
 from agent.detect.state import (
@@ -16,6 +16,7 @@ from agent.detect.state import (
     IN_A_ROW,
     INCIDENT_AT,
     INCIDENT_TOP,
+    MARK,
     QUANTUM,
     QUIET,
     RUN,
@@ -87,19 +88,26 @@ def go_on(
     kind = name(scores, in_a_row, state[CREEP], settings)
     if kind is not Kind.SPIKE and beyond:
         top = SUSTAINED_BONUS * state[INCIDENT_TOP]
-    lasted = abs(at - state[INCIDENT_AT]) >= settings.adopt_s and run >= settings.adopt_readings
+    stays = watermarks.are_known(state) and _is_far(state, x, settings.stay_spans)
+    after_s = settings.keep_s if stays else settings.adopt_s
+    lasted = abs(at - state[INCIDENT_AT]) >= after_s and run >= settings.adopt_readings
     if lasted or run >= MAX_RUN:
         records.adopt(state, settings)
+        watermarks.adopt(state)
         state[RUN] = 0.0
     return kind, top
 
 
 def is_critical(state: State, x: float, in_a_row: float, settings: DetectSettings) -> bool:
     """Return whether a value is far beyond all that was ever seen, for some readings, and much was seen."""
-    low, high = state[EVER_LO], state[EVER_HI]
     known = abs(state[AT] - state[BORN_AT]) >= settings.critical_days * 86_400.0
-    far = max(x - high, low - x) > settings.critical_spans * (high - low) + STEPS * state[QUANTUM]
-    return known and far and in_a_row >= settings.shift_readings
+    return known and _is_far(state, x, settings.critical_spans) and in_a_row >= settings.shift_readings
+
+
+def _is_far(state: State, x: float, spans: float) -> bool:
+    """Return whether a value is so many times the usual width beyond all that was known half a day ago."""
+    low, high = state[EVER_LO], state[EVER_HI]
+    return max(x - high, low - x) > spans * (high - low) + STEPS * state[QUANTUM]
 
 
 def calm_down(state: State, settings: DetectSettings) -> None:
@@ -115,4 +123,4 @@ def calm_down(state: State, settings: DetectSettings) -> None:
 
 def note_busy(state: State) -> None:
     """Note whether anything but the plain tests needs every reading."""
-    state[BUSY] = 1.0 if state[RUN] or state[DRIFT] or state[ADOPTED_AT] else 0.0
+    state[BUSY] = 1.0 if state[RUN] or state[DRIFT] or state[MARK] or state[ADOPTED_AT] else 0.0

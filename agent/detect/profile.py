@@ -8,6 +8,7 @@ from math import isnan
 from statistics import median
 from struct import Struct
 
+from agent.detect import week
 from agent.detect.state import (
     ABOVE,
     FOLDS,
@@ -19,6 +20,7 @@ from agent.detect.state import (
     P50,
     P99,
     PROFILE,
+    PROFILED,
     RECENT,
     RECENTS,
     SPREAD,
@@ -58,19 +60,27 @@ def slope(state: State, at: float) -> tuple[float, float, float]:
     return hour + 0.5, here, state[PROFILE + (index + 1) % HOURS] - here
 
 
-def turn_hour(state: State, hour: float, value: float) -> None:
-    """Fold the hour that is over into the profile; begin ``hour`` (hours since 1970) with ``value``."""
-    count = state[HOUR_N]
+def turn_hour(state: State, hour: float, value: float) -> bool:
+    """Fold the hour that is over into the profile; begin ``hour`` (hours since 1970) with ``value``.
+
+    Return whether residuals have to be learnt again.
+    """
+    count, before = state[HOUR_N], state[HOUR]
     if count:
         index = PROFILE + int(state[HOUR]) % HOURS
         mean, known = state[HOUR_SUM] / count, state[index]
         days = state[FOLDS] / HOURS
         weight = max(MIN_WEIGHT, 1.0 / (1.0 + days))
-        state[index] = mean if isnan(known) else known + (mean - known) * weight
+        if isnan(known) or week.learns_at_once(state, before):
+            state[index] = mean
+        else:
+            week.note(state, before, mean - known)
+            state[index] = known + (mean - known) * weight
         state[FOLDS] += 1.0
     state[HOUR] = hour
     state[HOUR_SUM] = value
     state[HOUR_N] = 1.0
+    return bool(state[PROFILED]) and week.turn(state, before, hour)
 
 
 def whole(state: State) -> bool:

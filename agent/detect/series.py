@@ -2,7 +2,7 @@
 
 from struct import Struct
 
-from agent.detect import calm, features, flat, incident, nature, profile, records, upkeep
+from agent.detect import calm, features, flat, incident, nature, profile, records, upkeep, watermarks
 from agent.detect.features import MANY_KINDS, MEAN, NEAR, NOISE, RESIDUAL, SLOW, VALUE
 from agent.detect.settings import DetectSettings
 from agent.detect.state import (
@@ -18,6 +18,7 @@ from agent.detect.state import (
     KINDS,
     LAST_Y,
     LINE,
+    MARK,
     METER,
     MOVES,
     PREV,
@@ -102,8 +103,8 @@ def observe(s: State, x: float, at: float, k: DetectSettings) -> Score:
     if now == hour:
         s[HOUR_SUM] += base + z
         s[HOUR_N] += 1.0
-    elif at > last_at:
-        profile.turn_hour(s, now, base + z)
+    elif at > last_at and profile.turn_hour(s, now, base + z):
+        upkeep.learn_week(s, z)
 
     kind, score = Kind.NONE, 0.0
     if scores is not NONE:
@@ -183,9 +184,9 @@ def _while_busy(
     s: State, scores: list[float], base: float, z: float, k: DetectSettings
 ) -> tuple[list[float], float]:
     """Go on with incident, drift and a level on probation; return the scores, and what the hour learns."""
-    if s[DRIFT]:
+    if s[DRIFT] or s[MARK]:
         scores = scores[:]
-        scores[SLOW] = s[DRIFT]
+        scores[SLOW], scores[MEAN] = s[DRIFT], max(scores[MEAN], watermarks.score(s))
     if s[RUN] and max(scores) < 1.0:
         incident.calm_down(s, k)
     if s[ADOPTED_AT]:  # the hour learns of a level on probation no more than of an incident

@@ -15,6 +15,7 @@ class DetectSettings:
     young_day: float = 2.0  # and so many times its width farther in the first day of a value
     young_days: float = 1.0  # means and noise: and young_days/days times farther
     young_slow: float = 600.0  # the slow mean: 1 + young_slow/n times as far
+    young_turns: float = 2.0  # water marks: 1 + 2/n times as far after n half days
     young_slow_days: float = 3.0  # and so many times by the day
 
     # Alarm lines beyond the range of each feature: a share of its width, and so many usual records.
@@ -24,6 +25,7 @@ class DetectSettings:
     mean_share: float = 0.42  # short mean
     noise_share: float = 0.30  # mean step between readings
     drift_share: float = 0.50  # slow mean
+    mark_share: float = 0.42  # where an hour always comes back to
     records: float = 4.0  # a line is at least so many usual records away
     crowd: float = 0.3  # every doubling of a device's judged series moves their lines so much farther
     crowd_tail: float = 0.5  # and more, for each time that max_skew counts
@@ -52,6 +54,7 @@ class DetectSettings:
 
     # Severity: critical is what is so far beyond all that was ever seen, for some readings.
     critical_spans: float = 2.0  # times the width of all that was seen
+    stay_spans: float = 1.0  # what is so far beyond is not adopted before keep_s
     critical_days: float = 2.0  # and so much has to be known
 
     # Flatline and silence.
@@ -80,6 +83,7 @@ LINES = (
     "mean_share",
     "noise_share",
     "drift_share",
+    "mark_share",
     "records",
     "flat_factor",
     "rest_factor",

@@ -80,7 +80,7 @@ LONG_RUN: Final = 78  # longest run of equal values, except that of the resting 
 REST_RUN: Final = 79
 REST: Final = 80
 FLAT_TOLD: Final = 81  # event time of the first alarm of a stuck value
-EVER_LO: Final = 82  # all that was ever seen
+EVER_LO: Final = 82  # all that was seen until half a day ago
 EVER_HI: Final = 83
 P01: Final = 84
 P50: Final = 85
@@ -95,7 +95,23 @@ MATES: Final = 93  # series of its device that are judged
 RETURNS: Final = 94  # incidents since SEEN_AT, with it
 PROFILE: Final = 95  # usual value per hour of the day, UTC (24)
 RECENT: Final = PROFILE + HOURS  # ring of the last values (30)
-SIZE: Final = RECENT + RECENTS
+HOURLY_LO: Final = RECENT + RECENTS  # the highest of the lowest values of all hours, half a day ago
+HOURLY_HI: Final = HOURLY_LO + 1  # the lowest of the highest
+LATER: Final = HOURLY_LO + 2  # the four marks of agent.detect.watermarks, as they are known next (4)
+NEWEST: Final = HOURLY_LO + 6  # and as they are now (4)
+MARKED_AT: Final = HOURLY_LO + 10  # event time when the marks moved last
+SPAN_AT: Final = HOURLY_LO + 11  # event time when this half hour began
+SPAN_LO: Final = HOURLY_LO + 12  # its lowest and highest value
+SPAN_HI: Final = HOURLY_LO + 13
+WAS_LO: Final = HOURLY_LO + 14  # of the half hour before
+WAS_HI: Final = HOURLY_LO + 15
+MARK: Final = HOURLY_LO + 16  # score of the marks
+SWINGS: Final = HOURLY_LO + 17  # half hours in which the value went far
+TURNS: Final = HOURLY_LO + 18  # of the marks
+OFF_WEEKDAY: Final = HOURLY_LO + 19  # how far the means of its hours are usually from the profile
+OFF_WEEKEND: Final = HOURLY_LO + 20
+SETTLED: Final = HOURLY_LO + 21  # FOLDS after which the residual alone is judged
+SIZE: Final = HOURLY_LO + 22
 
 BIG: Final = 1e150  # values are judged as if no farther from zero, so that no difference overflows
 TINY: Final = 1e-300
@@ -103,8 +119,9 @@ TINY: Final = 1e-300
 
 def blank() -> State:
     """Return the state of a series that has seen nothing."""
-    state = array("d", bytes(8 * SIZE))
+    state = array("d", [0.0]) * SIZE  # made of bytes it would be a tenth larger
     state[SAME_LIMIT] = inf
+    state[SETTLED] = 2.0 * HOURS
     for feature in range(FEATURES):
         state[LINE + feature] = inf
     state[PROFILE:RECENT] = array("d", [nan] * HOURS)

@@ -4,7 +4,7 @@ from array import array
 from itertools import pairwise
 from math import inf, isnan, log, nan
 
-from agent.detect import features, incident, nature, profile, records
+from agent.detect import features, incident, nature, profile, records, watermarks, week
 from agent.detect.features import MEAN, NEAR, NOISE, RESIDUAL, SLOW, VALUE, ends
 from agent.detect.settings import DetectSettings
 from agent.detect.state import (
@@ -14,8 +14,6 @@ from agent.detect.state import (
     BORN_AT,
     BUSY,
     DRIFT,
-    EVER_HI,
-    EVER_LO,
     FEATURES,
     FIRST,
     FOLDS,
@@ -40,6 +38,7 @@ from agent.detect.state import (
     REST,
     RUN,
     SAME,
+    SETTLED,
     TOTAL,
     UPKEEP_AT,
     WARM,
@@ -52,6 +51,7 @@ from agent.domain.records import CALM, Score
 
 EVERY = 16  # readings
 INTRODUCED = 2 * EVERY  # readings after which the first ones can be outvoted
+WEEK = 7 * HOURS  # folds
 FEW = 48  # readings after which the short mean has a range
 YOUNG = 1024  # readings since the means began, in which the lines come closer from turn to turn
 REDRAWN = 4 * EVERY  # readings, later on
@@ -63,8 +63,9 @@ def begin(state: State, value: float, at: float) -> Score:
     state[TOTAL] = state[KINDS] = state[SAME] = 1.0
     state[AT] = state[UPKEEP_AT] = state[BORN_AT] = at
     state[HOUR], state[HOUR_SUM], state[HOUR_N] = at // 3600.0, value, 1.0
-    for place in (PREV, FIRST, REST, LAST_Y, RECENT, EVER_LO, EVER_HI):
+    for place in (PREV, FIRST, REST, LAST_Y, RECENT):
         state[place] = value
+    watermarks.begin(state, value, value)
     _begin_ranges(state, value, value, value, 0.0)
     return CALM
 
@@ -90,6 +91,14 @@ def _begin_means(state: State, mean: float) -> None:
         records.retire(state, RESIDUAL)
 
 
+def learn_week(state: State, residual: float) -> None:
+    """Learn residual and means again for a week, now that weekends have a profile of their own."""
+    state[SETTLED] = state[FOLDS] + WEEK
+    _begin_means(state, residual)
+    for feature in (RESIDUAL, MEAN, SLOW):
+        state[LINE + feature] = inf
+
+
 def _introduce(state: State) -> None:
     """Begin with the last readings, without those that the others outvote."""
     recent = state[RECENT : RECENT + RECENTS]
@@ -98,7 +107,7 @@ def _introduce(state: State) -> None:
     mean = sum(kept) / len(kept)
     step = sum(abs(b - a) for a, b in pairwise(kept)) / max(1, len(kept) - 1)
     _begin_ranges(state, low, high, mean, step)
-    state[EVER_LO], state[EVER_HI] = low, high
+    watermarks.begin(state, low, high)
     for feature in (VALUE, NEAR):
         state[RECORD + feature] = FIRST_RECORD * (high - low)
     state[HOUR_SUM] = min(max(state[HOUR_SUM], low * state[HOUR_N]), high * state[HOUR_N])
@@ -128,10 +137,6 @@ def round_off(state: State, y: float, z: float, settings: DetectSettings) -> Non
         _begin_means(state, y - profile.usual(state, at))
     else:
         _forget(state, y, z, settings)
-    if not state[RUN]:
-        recent = state[RECENT : RECENT + RECENTS].tolist()
-        low, high = min(recent), max(recent)  # not of both, starred: that takes twice as long
-        state[EVER_LO], state[EVER_HI] = min(state[EVER_LO], low), max(state[EVER_HI], high)
     since = total - state[MEANT]
     if FEW <= since < FEW + EVERY:
         records.restart(state, MEAN, state[M])
@@ -139,11 +144,12 @@ def round_off(state: State, y: float, z: float, settings: DetectSettings) -> Non
         records.restart(state, SLOW, state[S])
     if since < YOUNG or not total % REDRAWN or state[LINE + VALUE] == inf:
         features.draw(state, settings)
-    if state[PROFILED] and state[LINE + NEAR] == inf and state[FOLDS] > features.SETTLED:
+    if state[PROFILED] and state[LINE + NEAR] == inf and state[FOLDS] > state[SETTLED]:
         records.retire(state, NEAR)
     if state[ADOPTED_AT]:
         records.settle(state, y, settings)
     _watch_drift(state, settings)
+    watermarks.watch(state, settings)
     incident.note_busy(state)
 
 
@@ -178,8 +184,10 @@ def begin_again(state: State, meter: float, value: float) -> None:
     state[PROFILED] = state[FOLDS] = state[HOUR_SUM] = state[HOUR_N] = state[RUN] = state[ADOPTED_AT] = 0.0
     state[PROFILE : PROFILE + HOURS] = array("d", [nan] * HOURS)
     nature.begin_again(state)
+    week.forget(state)
+    state[SETTLED] = 2.0 * HOURS
     _begin_ranges(state, value, value, value, 0.0)
-    state[EVER_LO] = state[EVER_HI] = value
+    watermarks.begin(state, value, value)
     for feature in range(FEATURES):
         state[LINE + feature] = inf
     incident.note_busy(state)

@@ -181,6 +181,8 @@ class Do(StrEnum):
     CONFIRMED = "confirmed"
     FORGET = "forget"
     MAINTENANCE = "maintenance"
+    PAUSE_MODEL = "pause_model"
+    RESUME_MODEL = "resume_model"
 
 
 class CommandReason(StrEnum):

@@ -99,6 +99,7 @@ class Command:
     until: float | None = None
     for_s: float | None = None  # in place of ``until``
     note: str = ""  # one printable line
+    incident_id: str | None = None  # in place of one finding: its open findings without a broken limit
 
 
 class Seen(NamedTuple):
@@ -130,12 +131,13 @@ class CommandOutcome:
     device: str | None = None
     finding_id: str | None = None
     state: FindingState | None = None  # of the finding, afterwards
-    until: float | None = None  # of a snooze or maintenance
+    until: float | None = None  # of a snooze, maintenance or pause
     allow: tuple[Seen, ...] = ()  # usual from now on
     silence: tuple[float, float | None] | None = None  # the same of a silence: begin, and end if it is over
     forget: bool = False
     series: tuple[str, ...] = ()  # metrics that its finding cites
     judged: tuple[Seen, ...] = ()  # values that a person called a false alarm, or confirmed
+    ends: float | None = None  # the end of an earlier command that this one ends before its time
 
 
 @record(frozen=True, slots=True)

@@ -62,7 +62,7 @@ def decide(connection: sqlite3.Connection, seq: int, outcome: CommandOutcome) ->
     """Write what became of a command; false where that was decided before."""
     written = connection.execute(
         "UPDATE commands SET outcome = ?, needed_to = max(clock, ?) WHERE seq = ? AND outcome IS NULL",
-        (_encode_outcome(outcome), outcome.until or 0.0, seq),
+        (_encode_outcome(outcome), max(outcome.until or 0.0, outcome.ends or 0.0), seq),
     )
     return written.rowcount > 0
 
@@ -122,6 +122,7 @@ def _encode_command(command: Command) -> str:
         command.until,
         command.for_s,
         command.note,
+        *([] if command.incident_id is None else [command.incident_id]),
     ]
     return json.dumps(fields, separators=(",", ":"))
 

@@ -65,10 +65,21 @@ def read_of(
     connection: sqlite3.Connection, device: str, *, limit: int
 ) -> Iterator[tuple[Finding, float | None]]:
     """Yield the last findings of a device with the clock of their end, newest first."""
+    return _with_end(connection, "device = ? ORDER BY opened DESC, id LIMIT ?", (device, limit))
+
+
+def read_one(connection: sqlite3.Connection, finding_id: str) -> tuple[Finding, float | None] | None:
+    """Return a finding with the clock of its end."""
+    return next(_with_end(connection, "id = ?", (finding_id,)), None)
+
+
+def _with_end(
+    connection: sqlite3.Connection, condition: str, values: tuple[object, ...]
+) -> Iterator[tuple[Finding, float | None]]:
     for *row, cleared, clock in connection.execute(
-        "SELECT state, life, id, device, kind, severity, opened, last_reviewed, normal_streak, verdicts,"
-        " cleared, clock FROM findings WHERE device = ? ORDER BY opened DESC, id LIMIT ?",
-        (device, limit),
+        "SELECT state, life, id, device, kind, severity, opened, last_reviewed, normal_streak, verdicts,"  # noqa: S608 - our own conditions
+        f" cleared, clock FROM findings WHERE {condition}",
+        values,
     ):
         yield _finding(row), clock if cleared else None
 

@@ -55,7 +55,7 @@ class Journal:
         seq, clock_value = last_row(connection)
         self.clock = AgentClock(last=clock_value, wall=wall, mono=mono, stretch=stretch)
         sequence = RowSequence(seq=seq, clock_value=clock_value, clock=self.clock)
-        self.journal_id = _prepare(connection, agent_id, sequence)
+        self.journal_id, self.answer_key = _prepare(connection, agent_id, sequence)
         self.recovered = recover(connection)
         self.last_seq = sequence.seq  # what came after it goes through on_rows
         self.filters: tuple[str, ...] = tuple(json.loads(str(read_meta(connection, "filters") or "[]")))
@@ -230,14 +230,21 @@ def _explain(state_dir: Path, error: Exception) -> JournalError:
     )
 
 
-def _prepare(connection: sqlite3.Connection, agent_id: str, sequence: RowSequence) -> str:
-    """Give a new journal its id; note in an old one that its link is down since its last row."""
+def _prepare(connection: sqlite3.Connection, agent_id: str, sequence: RowSequence) -> tuple[str, bytes]:
+    """Give a new journal its id, and note in an old one that its link is down since its last row.
+
+    Return the id, and the key of the links in notices.
+    """
     connection.execute("BEGIN IMMEDIATE")
     journal_id = read_meta(connection, "journal_id")
     if journal_id is None:
         journal_id = token_hex(8)
         write_meta(connection, "journal_id", journal_id)
         write_meta(connection, "agent_id", agent_id)
+    answer_key = read_meta(connection, "answer_key")
+    if answer_key is None:
+        answer_key = token_hex(32)
+        write_meta(connection, "answer_key", answer_key)
     if sequence.seq:
         sequence.seq += 1
         connection.execute(
@@ -245,4 +252,4 @@ def _prepare(connection: sqlite3.Connection, agent_id: str, sequence: RowSequenc
             (sequence.seq, TimerKind.DISCONNECTED.value, sequence.clock_value),
         )
     connection.execute("COMMIT")
-    return str(journal_id)
+    return str(journal_id), bytes.fromhex(str(answer_key))

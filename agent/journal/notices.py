@@ -37,7 +37,14 @@ MAX_WAITING = 10_000  # rows of one sink; beyond it the oldest are given up
 MAX_AT_ONCE = 500  # rows that one transaction folds or gives up
 MAX_TOLD = 1000  # newest incidents of a sink that were notified
 AGAIN_S = 60.0
+_OVERFLOW = f"more than {MAX_WAITING} notices wait"
 _DAY_KEY = "notices digest"
+_HELD = "not_before > 0 AND NOT given_up"
+#: Made with the first notice; the rows of the broker are in neither. `+sink` leaves the first one aside.
+_INDEXES = (
+    f"CREATE INDEX IF NOT EXISTS outbox_held ON outbox(sink, not_before) WHERE {_HELD}",
+    f"CREATE INDEX IF NOT EXISTS outbox_held_key ON outbox(key) WHERE {_HELD}",
+)
 
 
 class Released(NamedTuple):
@@ -61,7 +68,6 @@ class _Held(NamedTuple):
     row: int
     key: str
     severity: Severity
-    not_before: float
 
 
 class NoticeRows:
@@ -133,11 +139,9 @@ class NoticeRows:
         """Let the notices go whose time has come, as many as the hour allows, and fold the others."""
         now = self._now()
         self._hold_again(sink, rules, now, wall)
-        held = self._held(sink)
-        given_up = self._give_up(held[:-MAX_WAITING][:MAX_AT_ONCE])
-        held = held[given_up:]
-        due = [one for one in held if one.not_before <= now]
-        dues = [one.not_before for one in held if one.not_before > now]
+        given_up = self._give_up(sink)
+        due = self._due(sink, now)
+        dues = self._next(sink, now)
         out = self._outstanding(sink)
         sent = [at for at in self._state(sink)["sent"] if now - HOUR_S < at <= now]
         free = max(0, rules.max_per_hour - len(sent) - sum(key not in (SUMMARY, DIGEST) for key in out))
@@ -179,6 +183,8 @@ class NoticeRows:
     # ------------------------------------------------------------------------------- single steps
 
     def _insert(self, message: Outgoing, *, verdict: str, device: str) -> None:
+        for statement in _INDEXES:
+            self._connection.execute(statement)
         self._connection.execute(
             "INSERT INTO outbox(verdict, device, sink, key, payload, retain, properties, not_before, settles,"
             " clock) VALUES (?,?,?,?,?,0,?,?,0,?)",
@@ -197,8 +203,7 @@ class NoticeRows:
     def _take(self, key: str, sink: str | None = None) -> list[tuple[Outgoing, str, str]]:
         """Delete the held rows of a key, of one sink or all; return each with its verdict and device."""
         rows = self._connection.execute(
-            f"DELETE FROM outbox WHERE {'' if sink is None else 'sink = :sink AND'} key = :key"  # noqa: S608 - ours
-            " AND not_before > 0 AND NOT given_up"
+            f"DELETE FROM outbox WHERE {'' if sink is None else '+sink = :sink AND'} key = :key AND {_HELD}"  # noqa: S608 - ours
             " RETURNING sink, payload, properties, not_before, verdict, device",
             {"sink": sink, "key": key},
         ).fetchall()
@@ -249,16 +254,24 @@ class NoticeRows:
         state: dict[str, Any] = json.loads(text) if isinstance(text, str) else {"sent": [], "summary": 0.0}
         return state
 
-    def _held(self, sink: str) -> list[_Held]:
+    def _due(self, sink: str, now: float) -> list[_Held]:
         rows = self._connection.execute(
-            "SELECT id, key, properties, not_before FROM outbox"
-            " WHERE sink = ? AND NOT given_up AND not_before > 0 ORDER BY id",
-            (sink,),
+            f"SELECT id, key, properties FROM outbox WHERE sink = ? AND {_HELD} AND not_before <= ?"  # noqa: S608 - ours
+            " ORDER BY id",
+            (sink, now),
         )
         return [
-            _Held(row, key, Severity(dict(decode_properties(properties))["severity"]), not_before)
-            for row, key, properties, not_before in rows
+            _Held(row, key, Severity(dict(decode_properties(properties))["severity"]))
+            for row, key, properties in rows
         ]
+
+    def _next(self, sink: str, now: float) -> list[float]:
+        """Return the time of the next notice that is held, or none."""
+        ((at,),) = self._connection.execute(
+            f"SELECT min(not_before) FROM outbox WHERE sink = ? AND {_HELD} AND not_before > ?",  # noqa: S608 - ours
+            (sink, now),
+        ).fetchall()
+        return [] if at is None else [at]
 
     def _outstanding(self, sink: str) -> list[str]:
         """Return the keys of the rows that were released and not delivered."""
@@ -288,12 +301,19 @@ class NoticeRows:
             ],
         )
 
-    def _give_up(self, rows: Sequence[_Held]) -> int:
-        self._connection.executemany(
-            "UPDATE outbox SET given_up = 1, reason = ?, refused = coalesce(refused, ?) WHERE id = ?",
-            [(f"more than {MAX_WAITING} notices wait", self._now(), one.row) for one in rows],
-        )
-        return len(rows)
+    def _give_up(self, sink: str) -> int:
+        """Give up the oldest ones that are held where too many are; return how many."""
+        ((held,),) = self._connection.execute(
+            f"SELECT count(*) FROM outbox WHERE sink = ? AND {_HELD}",  # noqa: S608 - ours
+            (sink,),
+        ).fetchall()
+        if held <= MAX_WAITING:
+            return 0
+        return self._connection.execute(
+            "UPDATE outbox SET given_up = 1, reason = ?, refused = coalesce(refused, ?) WHERE id IN"  # noqa: S608 - ours
+            f" (SELECT id FROM outbox WHERE sink = ? AND {_HELD} ORDER BY id LIMIT ?)",
+            (_OVERFLOW, self._now(), sink, min(held - MAX_WAITING, MAX_AT_ONCE)),
+        ).rowcount
 
     # -------------------------------------------------------------------------------- the summary
 
@@ -328,8 +348,7 @@ class NoticeRows:
     def _summary(self, sink: str) -> tuple[float | None, Notice | None]:
         """Return time and content of the summary that is held."""
         row = self._connection.execute(
-            "SELECT not_before, payload FROM outbox"
-            " WHERE sink = ? AND key = ? AND not_before > 0 AND NOT given_up",
+            f"SELECT not_before, payload FROM outbox WHERE +sink = ? AND key = ? AND {_HELD}",  # noqa: S608 - ours
             (sink, SUMMARY),
         ).fetchone()
         return (None, None) if row is None else (row[0], json.loads(row[1]))
@@ -345,7 +364,7 @@ class NoticeRows:
         not_before: float,
     ) -> None:
         self._connection.execute(
-            "DELETE FROM outbox WHERE sink = ? AND key = ? AND not_before > 0 AND NOT given_up",
+            f"DELETE FROM outbox WHERE +sink = ? AND key = ? AND {_HELD}",  # noqa: S608 - ours
             (sink, SUMMARY),
         )
         if items:
@@ -358,7 +377,7 @@ class NoticeRows:
         return [
             sink
             for (sink,) in self._connection.execute(
-                "SELECT DISTINCT sink FROM outbox WHERE key = ? AND not_before > 0 AND NOT given_up",
+                f"SELECT DISTINCT sink FROM outbox WHERE key = ? AND {_HELD}",  # noqa: S608 - ours
                 (SUMMARY,),
             ).fetchall()
         ]

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from agent.journal import commands
 from agent.journal.clocks import Clocks
+from agent.journal.samples import Samples
 from agent.journal.schema import CONCLUDED, SEALED
 from agent.journal.sequence import RowSequence
 from agent.journal.series import SeriesTable
@@ -32,6 +33,7 @@ class Pruner:
         sequence: RowSequence,
         series: SeriesTable,
         clocks: Clocks,
+        samples: Samples,
         now: Callable[[], float],
         keep_s: float,
         stats: JournalStats,
@@ -42,6 +44,7 @@ class Pruner:
         self._sequence = sequence
         self._series = series
         self._clocks = clocks
+        self._samples = samples
         self._now = now
         self._keep_s = keep_s
         self._stats = stats
@@ -56,11 +59,12 @@ class Pruner:
             return 0
         floor, watermark = find_watermark(connection, early=early, full=full)
         cutoff = self._now() - self._keep_s
-        rows, self.more = self._drop_rows(connection, watermark)
+        rows, self.more = self._drop_rows(connection, watermark, sample=not full)
         verdicts = self._drop_verdicts(connection, floor, cutoff, early=early)
         batches = self._drop_batches(connection, cutoff, early=early)
         aside = self._drop_quarantine(connection, cutoff, early=early and not verdicts + batches)
-        connection.execute("DELETE FROM findings WHERE cleared AND clock < ?", (cutoff,))
+        findings = connection.execute("DELETE FROM findings WHERE cleared AND clock < ?", (cutoff,)).rowcount
+        self._samples.prune(connection, self._now(), early=early, findings_gone=findings > 0)
         connection.execute("DELETE FROM incidents WHERE closed AND clock < ?", (cutoff,))
         connection.execute("DELETE FROM outbox WHERE verdict = '' AND given_up AND clock < ?", (cutoff,))
         commands.prune(connection, watermark=watermark, cutoff=cutoff, now=self._now(), early=early)
@@ -77,7 +81,7 @@ class Pruner:
         self.more = self.more or max(verdicts, batches, aside) >= _MAX_KEPT
         return gone
 
-    def _drop_rows(self, connection: sqlite3.Connection, watermark: int) -> tuple[int, bool]:
+    def _drop_rows(self, connection: sqlite3.Connection, watermark: int, *, sample: bool) -> tuple[int, bool]:
         first = connection.execute(
             "SELECT min(seq) FROM (SELECT min(seq) AS seq FROM messages"
             " UNION SELECT min(seq) FROM timer_events)"
@@ -86,6 +90,8 @@ class Pruner:
             return 0, False
         last = min(watermark, first + _MAX_ROWS - 1)
         self._clocks.save(connection, self._sequence.seq)
+        if sample:
+            self._samples.take(connection, last, self._now())
         messages = connection.execute("DELETE FROM messages WHERE seq <= ?", (last,)).rowcount
         connection.execute("DELETE FROM readings WHERE seq <= ?", (last,))
         connection.execute("DELETE FROM history WHERE seq <= ?", (last,))
@@ -150,6 +156,8 @@ class Pruner:
             "DELETE FROM series WHERE id NOT IN (SELECT series FROM readings)"
             " AND id NOT IN (SELECT series FROM history)"
         ).rowcount
+        # An id may be given to another series.
+        connection.execute("DELETE FROM samples WHERE series NOT IN (SELECT id FROM series)")
         self._series.forget()
         return gone
 

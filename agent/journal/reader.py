@@ -21,7 +21,7 @@ from typing import NamedTuple, Self
 from urllib.parse import quote
 
 from agent.domain.records import CommandRow, Finding, MessageRow, Row, Window
-from agent.journal import commands, feedback, findings
+from agent.journal import commands, feedback, findings, samples
 from agent.journal.clocks import Faulty, read_faults
 from agent.journal.codec import decode_window
 from agent.journal.errors import JournalCorruptError, JournalError, is_damage
@@ -102,6 +102,7 @@ class NoticesRecord:
     waiting: int  # held ones included
     held: int  # until their time
     given_up: int
+    lost: int  # of these, those of the last day or two
     failing_since: float | None  # agent time
     reason: str | None  # of the last failed delivery
 
@@ -109,8 +110,11 @@ class NoticesRecord:
 _STATES = ("waiting", "acknowledged", "undeliverable")
 _WINDOW_STATES = ("sealed", "concluded", "settled")
 _CLOCKS_SINCE = 6
+_LOST_S = 2 * 86_400.0  # since the first failure; after the first of them a notice is given up
 _PEOPLE_SINCE = 7
 _SETTINGS_SINCE = 8
+_SAMPLES_SINCE = 9
+_MAX_SERIES = 64  # of a device, with samples
 _SINKS_SINCE = 4  # version of the tables; an older journal may be read before the agent migrates it
 _OUTBOX_BEFORE = (
     "(SELECT id, verdict, 'mqtt' AS sink, topic AS key, payload, clock, refused, given_up,"
@@ -222,8 +226,8 @@ class Reader:
         ).fetchone()
         return None if row is None else (str(row[0]), float(row[1]))
 
-    def notices(self, sinks: Sequence[str]) -> dict[str, NoticesRecord]:
-        """Return how the notices of each sink go; older journals have none."""
+    def notices(self, sinks: Sequence[str], now: float = 0.0) -> dict[str, NoticesRecord]:
+        """Return how the notices of each sink go at agent time ``now``; older journals have none."""
         found = {}
         for sink in sinks if self._version >= _SINKS_SINCE else ():
             waiting, held, since = self._connection.execute(
@@ -231,14 +235,17 @@ class Reader:
                 " WHERE sink = ? AND NOT given_up",
                 (sink,),
             ).fetchone()
-            (given_up,) = self._connection.execute(
-                "SELECT count(*) FROM outbox WHERE given_up = 1 AND sink = ?", (sink,)
+            given_up, lost = self._connection.execute(
+                "SELECT count(*), count(*) FILTER (WHERE refused > ?) FROM outbox"
+                " WHERE given_up = 1 AND sink = ?",
+                (now - _LOST_S, sink),
             ).fetchone()
             reason = self._connection.execute(
                 "SELECT reason FROM outbox WHERE sink = ? AND refused NOTNULL ORDER BY id DESC LIMIT 1",
                 (sink,),
             ).fetchone()
-            found[sink] = NoticesRecord(waiting, held, given_up, since, None if reason is None else reason[0])
+            why = None if reason is None else reason[0]
+            found[sink] = NoticesRecord(waiting, held, given_up, lost, since, why)
         return found
 
     def refused_since(self, outbox_id: int) -> float | None:
@@ -337,27 +344,36 @@ class Reader:
         """Return the last findings of a device, open and over, newest first."""
         return [FindingRecord(*row) for row in findings.read_of(self._connection, device, limit=limit)]
 
+    def finding(self, finding_id: str) -> FindingRecord | None:
+        """Return one finding, open or over."""
+        found = findings.read_one(self._connection, finding_id)
+        return None if found is None else FindingRecord(*found)
+
     def last_readings(
         self, device: str, *, after: float, before: float, max_rows: int
-    ) -> tuple[float | None, dict[str, list[tuple[float, float]]]]:
-        """Return times and values of a device by metric, among the last ``max_rows`` rows of all devices.
-
-        The time before them is that of the first of these rows.
-        """
+    ) -> dict[str, list[tuple[float, float]]]:
+        """Return times and values of a device by metric, among the last ``max_rows`` rows of all devices."""
         named = dict(self._connection.execute("SELECT id, metric FROM series WHERE device = ?", (device,)))
         newest = self._connection.execute("SELECT max(seq) FROM messages").fetchone()[0] or 0
-        first = self._connection.execute(
-            "SELECT received FROM messages WHERE seq > ? ORDER BY seq LIMIT 1", (newest - max_rows,)
-        ).fetchone()
         found: dict[str, list[tuple[float, float]]] = {}
         marks = ",".join("?" * len(named))
         for series, at, value in self._connection.execute(
             f"SELECT series, at, value FROM readings WHERE seq > ? AND series IN ({marks})"  # noqa: S608 - marks only
-            " AND at BETWEEN ? AND ? ORDER BY seq",
-            (newest - max_rows, *named, after, before),
+            " AND at BETWEEN ? AND ? AND seq NOT IN (SELECT seq FROM messages WHERE seq > ? AND seed)"
+            " ORDER BY seq",
+            (newest - max_rows, *named, after, before, newest - max_rows),
         ):
             found.setdefault(named[series], []).append((at, value))
-        return None if first is None else first[0], found
+        return found
+
+    def samples_of(self, device: str, *, after: float, before: float) -> dict[str, list[samples.Sample]]:
+        """Return the samples of a device by metric, made of readings that were pruned."""
+        if self._version < _SAMPLES_SINCE:
+            return {}
+        newest = self._connection.execute(
+            "SELECT id, metric FROM series WHERE device = ? ORDER BY id DESC LIMIT ?", (device, _MAX_SERIES)
+        )
+        return samples.read(self._connection, dict(newest), after=after, before=before)
 
     def commands(self) -> tuple[CommandRow, ...]:
         """Return the decided commands of people, oldest first."""

@@ -120,6 +120,13 @@ SETTINGS = """
 CREATE TABLE settings(seq INTEGER PRIMARY KEY, clock REAL NOT NULL, body TEXT NOT NULL)
 """
 
+#: Down-sampled readings, for charts of days.
+SAMPLES = """
+CREATE TABLE samples(
+  slot INTEGER NOT NULL, series INTEGER NOT NULL, low REAL, high REAL, usual_low REAL, usual_high REAL,
+  PRIMARY KEY(slot, series)) WITHOUT ROWID
+"""
+
 STEPS: Final[Mapping[int, str]] = {
     1: FIRST,
     2: GIVEN_UP,
@@ -129,6 +136,7 @@ STEPS: Final[Mapping[int, str]] = {
     6: TIMES,
     7: PEOPLE,
     8: SETTINGS,
+    9: SAMPLES,
 }
 VERSION: Final = max(STEPS)
 

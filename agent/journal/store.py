@@ -20,7 +20,7 @@ from agent.domain.records import (
     TimerRow,
     Window,
 )
-from agent.journal import commands, findings, incidents
+from agent.journal import commands, findings, incidents, samples
 from agent.journal.codec import encode_window
 from agent.journal.outbox import Outbox
 from agent.journal.places import Places
@@ -88,8 +88,11 @@ class Store:
 
     # ------------------------------------------------------------------------------------- windows
 
-    def seal(self, window: Window) -> None:
-        """Write a sealed window; one with the same id is left as it is."""
+    def seal(self, window: Window, usual: Collection[samples.Usual] = ()) -> None:
+        """Write a sealed window; one with the same id is left as it is.
+
+        ``usual`` is what is usual of series of its device at its end, for charts.
+        """
         failpoint("c5_before_seal")
         self._connection.execute(
             "INSERT OR IGNORE INTO windows(id, device, lo, hi, count, trigger, state, body)"
@@ -105,6 +108,7 @@ class Store:
                 encode_window(window),
             ),
         )
+        samples.note_usual(self._connection, window.device, window.end, usual)
 
     def plan_batch(self, batch: Batch) -> None:
         """Note the windows of one call; no attempt is counted."""

@@ -21,6 +21,7 @@ from agent.journal.opening import mark_suspect
 from agent.journal.places import Places
 from agent.journal.pruning import Pruner
 from agent.journal.redelivery import MessageIds, Redelivery
+from agent.journal.samples import Samples
 from agent.journal.sequence import AgentClock, RowSequence
 from agent.journal.series import BURST, Newcomers, SeriesTable
 from agent.journal.source_saves import SourceSaves
@@ -57,7 +58,8 @@ class JournalSettings:
         Key("at 95 % of it the agent stops acknowledging and the broker holds the rest", ge=16, le=1_048_576),
     ] = 512
     keep_days: Annotated[
-        float, Key("how long reviewed windows and quarantined messages are kept", gt=0, le=3650)
+        float,
+        Key("how long reviewed windows, quarantined messages and samples for charts are kept", gt=0, le=3650),
     ] = 7.0
     prune: Annotated[bool, Key("`false` keeps every row; for test rigs")] = True
     new_devices_per_min: Mapping[str, int] = field(default_factory=dict)  # by source
@@ -161,12 +163,14 @@ class Writer:
             self._announced,
             places,
         )
+        keep_s = settings.keep_days * 86_400
         self._pruner = Pruner(
             sequence=sequence,
             series=self._series,
             clocks=self._clocks,
+            samples=Samples(keep_s=keep_s, max_bytes=settings.max_mib * 2**20),
             now=clock.now,
-            keep_s=settings.keep_days * 86_400,
+            keep_s=keep_s,
             stats=stats,
             enabled=settings.prune,
         )

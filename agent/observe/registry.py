@@ -47,6 +47,8 @@ class PathSnapshot:
     budget: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
     posts_refused: Mapping[str, int] = field(default_factory=dict)  # before the journal, by reason
     notices: Mapping[tuple[str, ...], int] = field(default_factory=dict)  # sink and outcome -> notices
+    notices_failing: Mapping[str, float | None] = field(default_factory=dict)  # sink -> since (Unix seconds)
+    notices_lost: Mapping[str, int] = field(default_factory=dict)  # sink -> of the last two days
     label_overflow: Mapping[str, int] = field(default_factory=dict)  # metric -> label values
 
 
@@ -302,6 +304,7 @@ METRICS = (
         "edge_commands_total",
         "Commands of people, messages among them that are not one.",
         Label("outcome", ("accepted", "refused")),
+        note="Over MQTT and HTTP; a post without the right token, origin or signature is `refused`.",
     ),
     counter("ai_injection_suspected_total", "Payload texts that look like instructions.", INJECTION_RULE),
     gauge(
@@ -371,7 +374,8 @@ METRICS = (
         "Readings over HTTP that were refused before the journal.",
         Label("reason", ("request", "rate", "busy")),
         note="`request`: not a readings message; `rate`: above `web.intake_per_min`; `busy`: the journal"
-        " takes no more. Refusals by the journal are outcomes of edge_messages_total.",
+        " takes no more. Refusals by the journal are outcomes of edge_messages_total; edge_commands_total has"
+        " the commands.",
         read=lambda now: now.posts_refused,
     ),
     counter(
@@ -465,6 +469,18 @@ METRICS = (
         " `folded`: into the summary of an hour; `given_up`: more than 10,000 waited. Those that failed for"
         " 24 h are in the status.",
         read=lambda now: now.notices,
+    ),
+    gauge(
+        "edge_notices_failing",
+        "1 while a notice that waits has failed before, 0 otherwise.",
+        SINK,
+        read=lambda now: {sink: since is not None for sink, since in now.notices_failing.items()},
+    ),
+    gauge(
+        "edge_notices_lost",
+        "Notices that failed first within the last two days and are given up.",
+        SINK,
+        read=lambda now: now.notices_lost,
     ),
     gauge("edge_devices", "Devices known.", read=lambda now: now.devices),
     gauge(

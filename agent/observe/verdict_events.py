@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from http import HTTPStatus
 
 from agent.domain.records import FindingEvent
 from agent.journal.commands import Refusal
@@ -70,6 +71,12 @@ class VerdictEvents:
             with self.guard:
                 self.metrics.command(accepted=False)
             self.log("command_refused", level="warning", id=command_id or None, reason=reason, why=detail)
+
+    def on_refused_post(self, status: int) -> None:
+        """Count and log a posted command that was refused by its head or form. On the web thread."""
+        with self.guard:
+            self.metrics.command(accepted=False)
+        self.log("web_command_refused", level="warning", status=status, reason=HTTPStatus(status).phrase)
 
     def on_feedback(self, noted: Iterable[Noted]) -> None:
         """Count and log feedback on verdicts, each verdict and outcome once. On the journal's thread."""

@@ -122,6 +122,11 @@ class Conclusions:
         around = self._surroundings(window)
         return self.incidents.shared_by(window.device, window.local.kind, window.sealed, around)
 
+    def find(self, finding_id: str) -> Finding | None:
+        """Return a finding, also one that is over; from any thread."""
+        found = next((one for one in self.findings() if one.id == finding_id), None)
+        return found or self._findings.closed.get(finding_id)
+
     def last_anomaly(self, finding_id: str) -> dict[str, Any] | None:
         """Return the last verdict on an open finding that was an anomaly, as JSON values."""
         return self._anomalies.get(finding_id)

@@ -10,8 +10,9 @@
 
 ``core.py`` joins the first three, purely. Further files: ``events.py`` reports devices, verdicts and
 findings, ``journal_writes.py`` hands transactions to the journal, ``snapshot.py`` saves detector and windows,
-``retained.py`` keeps retained values, ``loop.py`` is the way in from other threads, and ``offline.py`` runs
-the stages without journal and model, in the time of the readings.
+``retained.py`` keeps retained values, ``usual.py`` journals usual ranges for charts, ``loop.py`` is the way
+in from other threads, and ``offline.py`` runs the stages without journal and model, in the time of the
+readings.
 
 Rows come from the journal strictly by ``seq``. Decisions of time (age, settling, silence) are requested as
 timer rows and acted on only when such a row comes back, so scores, windows and findings are a function of the
@@ -49,6 +50,7 @@ from agent.pipeline.outbox_feed import OutboxFeed
 from agent.pipeline.retained import RetainedValues
 from agent.pipeline.review_queue import Asks, BatchSettings, ReviewQueue, Spawn
 from agent.pipeline.snapshot import Dump, SnapshotDue
+from agent.pipeline.usual import UsualRanges
 from agent.pipeline.window import WindowSettings
 from agent.sinks import Route, Sink
 from agent.testing.failpoint import failpoint
@@ -169,6 +171,7 @@ class Pipeline:
             conclude=self.conclusions.conclude,
             suppressed=suppressed,
             audits_allowed=audits_allowed,
+            paused=lambda clock: self.conclusions.people.paused_to(clock) is not None,
             spawn=spawn,
         )
         self._core = Core(
@@ -187,6 +190,7 @@ class Pipeline:
         self._dump: Dump | None = None  # under way: no row is taken
         self._dump_s = 0.0  # time of its slices so far
         self.retained = RetainedValues()
+        self._usual = UsualRanges(detector)
         self.seq = 0
         self._snapshots = SnapshotDue(clock=clock())
         self._judging: str | None = None  # text of the last settings that were journaled
@@ -326,7 +330,8 @@ class Pipeline:
     def _keep(self, window: Window) -> None:
         """Journal a sealed window and submit it for review; the journal keeps this order."""
         self.stats.windows[window.trigger] += 1
-        self._write(lambda store: store.seal(window))
+        usual = self._usual.take(window)
+        self._write(lambda store: store.seal(window, usual))
         self.review_queue.submit(window)
 
     # --------------------------------------------------------------------------------------- time

@@ -98,7 +98,8 @@ class ReviewQueue:
 
     ``batches`` commits which windows are asked together, and each attempt when its request is about to be
     sent; ``conclude`` takes window and outcome; ``finding`` gives a device's open one, ``shared`` the
-    incident that a window belongs to and the key of its kindred. All on the analyst's loop.
+    incident that a window belongs to and the key of its kindred; ``paused`` whether a person wants no calls
+    at a clock. All on the analyst's loop.
     """
 
     review: InitVar[ReviewSettings]
@@ -110,6 +111,7 @@ class ReviewQueue:
     conclude: Callable[[Window, Outcome], None]
     suppressed: Callable[[Reason], None]
     audits_allowed: Callable[[], bool]
+    paused: Callable[[float], bool]
     spawn: Spawn
     #: Batches of this process, by the first of their purposes.
     asked: Counter[Purpose] = field(default_factory=Counter)
@@ -265,6 +267,8 @@ class ReviewQueue:
         )
         if decision.purpose is Purpose.OPENING:
             case.kindred = shared.key
+        if decision.ask and self.paused(window.sealed):
+            return Decision(ask=False, reason=Reason.REVIEW_OFF)
         if decision.ask and self.caller is None:
             return Decision(ask=False, reason=Reason.NO_ENDPOINT)
         if decision.ask and case.overdue:

@@ -154,7 +154,7 @@ def device_config(*, agent: str, base: str, device: str) -> Payload:
 
 
 def agent_config(*, agent: str, base: str, page: str | None) -> Payload:
-    """Return the announcement of the agent itself: connectivity, state, findings, spend, queue."""
+    """Return the announcement of the agent itself: connectivity, state, findings, spend, queue, pause."""
     node, health = agent_node(agent), f"{base}/health"
     # Not for all components: what is unavailable while the agent is offline could not report it.
     there = [{"topic": f"{base}/status", "value_template": "{{ value_json.state }}"}]
@@ -222,6 +222,22 @@ def agent_config(*, agent: str, base: str, page: str | None) -> Payload:
                 "value_json.journal.outbox_depth | default(0)",
                 state_class="measurement",
             ),
+            "pause": {
+                "platform": "switch",
+                "unique_id": f"{node}_pause",
+                "default_entity_id": f"switch.{node.lower().replace('-', '_')}_pause",
+                "name": "Pause model",
+                "entity_category": "config",
+                "state_topic": health,
+                "value_template": "{{ 'ON' if value_json.ai.paused_until | default(none) else 'OFF' }}",
+                "command_topic": f"{base}/command",
+                "payload_on": json.dumps({"do": Do.PAUSE_MODEL}),
+                "payload_off": json.dumps({"do": Do.RESUME_MODEL}),
+                "state_on": "ON",
+                "state_off": "OFF",
+                "qos": 1,
+                "availability": there,
+            },
         },
     }
 

@@ -62,9 +62,7 @@ class HttpPost:
             reply.read(MAX_REPLY)
             return _answer(reply.status, reply.headers.get("Retry-After"))
         except ssl.SSLCertVerificationError as error:
-            return Refused(
-                reason=f"TLS: {error.verify_message}", remedy="set ca_file, or correct the address"
-            )
+            return bad_certificate(error)
         except (OSError, http.client.HTTPException) as error:
             return Retry(after_s=0.0, reason=words(error))
         finally:
@@ -78,6 +76,11 @@ class HttpPost:
         connection = self._connection(url)
         try:
             connection.connect()
+        except ssl.SSLCertVerificationError as error:
+            refusal = bad_certificate(error)
+            raise ReceiverError(
+                f"{connection.host}:{connection.port}: {refusal.reason}", refusal.remedy
+            ) from None
         except OSError as error:
             raise ReceiverError(
                 f"{connection.host}:{connection.port}: {words(error)}", "correct the address, or the network"
@@ -101,6 +104,17 @@ class HttpPost:
         with suppress(OSError):
             if connection.sock is not None:
                 connection.sock.shutdown(2)
+
+
+def bad_certificate(error: ssl.SSLCertVerificationError) -> Refused:
+    """Return the refusal of a server that does not prove to be the one of the address."""
+    said = error.verify_message
+    remedy = "set ca_file to the authority that signed it"
+    if "expired" in said or "not yet valid" in said:
+        remedy = "check this machine's clock, then have the server's certificate renewed"
+    elif "mismatch" in said or "not valid for" in said:
+        remedy = "write the host in the address as the certificate has it"
+    return Refused(reason=f"the certificate was refused ({said})", remedy=remedy)
 
 
 def words(error: Exception) -> str:

@@ -12,9 +12,9 @@ from email.utils import format_datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from agent.sinks.http_post import words
+from agent.sinks.http_post import bad_certificate, words
 from agent.sinks.sink import Answer, Delivered, Refused, Retry
-from agent.sinks.worker import ReceiverError
+from agent.sinks.worker import AnswerLink, ReceiverError, footer
 
 TIMEOUT_S = 20.0
 PORTS = {"smtp": 587, "smtps": 465}
@@ -22,7 +22,7 @@ _TEMPORARY = range(400, 500)
 
 
 class Mail:
-    """Sends through one server; ``local`` gives whether a host is this machine, where TLS is not asked for.
+    """Sends through one server; ``local`` gives whether a host is this machine, which proves nothing by TLS.
 
     Nothing is sent while a receiver is refused for a time: the others would get it again. A receiver that is
     refused for good does not hold up the others, and is passed to ``refused``.
@@ -41,6 +41,7 @@ class Mail:
         local: Callable[[str], bool],
         ca_file: Path | None,
         refused: Callable[[str, int], None],
+        answer: AnswerLink,
     ) -> None:
         self.title = title
         self._address = address
@@ -52,6 +53,7 @@ class Mail:
         self._local = local
         self._ca_file = ca_file
         self._refused = refused
+        self._answer = answer
 
     def deliver(self, payload: bytes, properties: Mapping[str, str]) -> Answer:
         """Send one notice."""
@@ -62,9 +64,7 @@ class Mail:
         except ReceiverError as error:
             return Refused(reason=str(error), remedy=error.remedy)
         except ssl.SSLCertVerificationError as error:
-            return Refused(
-                reason=f"TLS: {error.verify_message}", remedy="set ca_file, or correct the address"
-            )
+            return bad_certificate(error)
         except smtplib.SMTPAuthenticationError as error:
             if error.smtp_code in _TEMPORARY:
                 return Retry(after_s=0.0, reason=f"SMTP {error.smtp_code} at the login")
@@ -90,6 +90,9 @@ class Mail:
             raise ReceiverError(
                 f"SMTP {error.smtp_code}: the login is refused", "correct username and password_file"
             ) from None
+        except ssl.SSLCertVerificationError as error:
+            refusal = bad_certificate(error)
+            raise ReceiverError(refusal.reason, refusal.remedy) from None
         except (OSError, smtplib.SMTPException) as error:
             raise ReceiverError(words(error), "correct the address, or the network") from None
 
@@ -104,7 +107,7 @@ class Mail:
         """Yield a connection that is encrypted and logged in."""
         scheme, host, port = self._place()
         password = self._password()
-        context = ssl.create_default_context(cafile=self._ca_file)
+        context = self._context(host)
         smtp = (
             smtplib.SMTP_SSL(host, port, timeout=TIMEOUT_S, context=context)
             if scheme == "smtps"
@@ -118,6 +121,14 @@ class Mail:
             yield smtp
         finally:
             smtp.close()
+
+    def _context(self, host: str) -> ssl.SSLContext:
+        """Return how to encrypt; the certificate of a server on this machine is often its own work."""
+        context = ssl.create_default_context(cafile=self._ca_file)
+        if self._ca_file is None and self._local(host):
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        return context
 
     def _encrypt(self, smtp: smtplib.SMTP, host: str, context: ssl.SSLContext) -> None:
         smtp.ehlo_or_helo_if_needed()
@@ -155,8 +166,7 @@ class Mail:
         message["Auto-Submitted"] = "auto-generated"
         if notice["severity"] == "critical" and notice["event"] != "cleared":
             message["Importance"] = "high"
-        link = f"\n\n{notice['link']}" if notice["link"] else ""
-        message.set_content(f"{notice['text']}{link}\n")
+        message.set_content("\n\n".join((notice["text"], *footer(notice, self._answer))) + "\n")
         return message
 
 

@@ -1,4 +1,4 @@
-"""ntfy: a push message with title, priority and a link to the status page."""
+"""ntfy: a push message with title, priority, link and buttons."""
 
 import json
 from collections.abc import Mapping
@@ -6,7 +6,8 @@ from urllib.parse import unquote, urlsplit
 
 from agent.sinks.http_post import HttpPost
 from agent.sinks.sink import Answer, Refused
-from agent.sinks.worker import ReceiverError
+from agent.sinks.worker import AnswerLink, ReceiverError
+from agent.verdict.answer_link import ANSWERS, with_answer
 from agent.verdict.encode import encode
 
 MAX_TEXT = 3000  # bytes; a server turns more than 4,096 into an attachment
@@ -17,10 +18,11 @@ _TAGS = {"critical": ["rotating_light"], "warning": ["warning"], "info": []}
 class Ntfy:
     """Posts JSON to the root of the server; the last level of the address is the topic if none is given."""
 
-    def __init__(self, title: str, http: HttpPost, *, topic: str | None) -> None:
+    def __init__(self, title: str, http: HttpPost, *, topic: str | None, answer: AnswerLink) -> None:
         self.title = title
         self._http = http
         self._topic = topic
+        self._answer = answer
 
     def deliver(self, payload: bytes, properties: Mapping[str, str]) -> Answer:
         """Publish one notice."""
@@ -44,6 +46,11 @@ class Ntfy:
         }
         if notice["link"]:
             message["click"] = notice["link"]
+        if answer := self._answer(notice):  # the app posts them
+            message["actions"] = [
+                {"action": "http", "label": label, "url": with_answer(answer, do), "clear": True}
+                for do, (label, _) in ANSWERS.items()
+            ]
         headers = {"Content-Type": "application/json", "Idempotency-Key": properties["id"]}
         return self._http.post(encode(message), headers, path=f"{path if self._topic else root}/")
 

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from agent.domain.records import AgentError
 from agent.sinks.settings import SinkSettings
-from agent.sinks.worker import NoticeReceiver, ReceiverError
+from agent.sinks.worker import AnswerLink, NoticeReceiver, ReceiverError
 
 Read = Callable[[Path, str], str]
 
@@ -36,7 +36,12 @@ class LazyReceiver:
 
 
 def receiver_of(
-    one: SinkSettings, *, read: Read, local: Callable[[str], bool], refused: Callable[[str, int], None]
+    one: SinkSettings,
+    *,
+    read: Read,
+    local: Callable[[str], bool],
+    refused: Callable[[str, int], None],
+    answer: AnswerLink = lambda _notice: None,
 ) -> NoticeReceiver:
     """Return the receiver of one sink.
 
@@ -45,9 +50,10 @@ def receiver_of(
         read: reads a secret's file, of a key for messages; raises what has words for a person.
         local: whether a host is this machine.
         refused: gets a mail address that its server refuses, and the code.
+        answer: makes the links that let people answer a notice.
     """
     title = f"the sink {one.label}" if one.label == one.type else f"the {one.type} sink {one.label}"
-    return LazyReceiver(title, partial(_make, one, title, read, local, refused))
+    return LazyReceiver(title, partial(_make, one, title, read, local, refused, answer))
 
 
 def _make(
@@ -56,6 +62,7 @@ def _make(
     read: Read,
     local: Callable[[str], bool],
     refused: Callable[[str, int], None],
+    answer: AnswerLink,
 ) -> NoticeReceiver:
     def secret(path: Path | None, key: str) -> str | None:
         if path is None:
@@ -70,7 +77,7 @@ def _make(
 
     module = import_module(f"agent.sinks.{one.type}")
     if one.type == "apprise":
-        return cast("NoticeReceiver", module.Apprise(title, address=address))
+        return cast("NoticeReceiver", module.Apprise(title, address=address, answer=answer))
     if one.type == "mail":
         return cast(
             "NoticeReceiver",
@@ -85,6 +92,7 @@ def _make(
                 local=local,
                 ca_file=one.ca_file,
                 refused=refused,
+                answer=answer,
             ),
         )
     post = import_module("agent.sinks.http_post").HttpPost(
@@ -94,7 +102,6 @@ def _make(
         ca_file=one.ca_file,
     )
     if one.type == "ntfy":
-        return cast("NoticeReceiver", module.Ntfy(title, post, topic=one.topic))
-    return cast(
-        "NoticeReceiver", module.Webhook(title, post, secret=partial(secret, one.secret_file, "secret_file"))
-    )
+        return cast("NoticeReceiver", module.Ntfy(title, post, topic=one.topic, answer=answer))
+    signer = partial(secret, one.secret_file, "secret_file")
+    return cast("NoticeReceiver", module.Webhook(title, post, secret=signer, answer=answer))

@@ -35,6 +35,11 @@ class SinkSettings:
         Severity.WARNING
     )
     cleared: Annotated[bool, Key("`true`: the end of a finding is a notice too")] = False
+    answers: Annotated[
+        bool,
+        Key("`false`: no links to acknowledge or snooze; otherwise who gets a notice can, where `page_url` is"
+            " set and `web.actions` on"),
+    ] = True  # fmt: skip
     headers: Annotated[Mapping[str, str], Key("more headers, without secrets", max_length=200)] = field(
         default_factory=dict
     )
@@ -78,7 +83,7 @@ class NotifySettings:
 - {type: mail, name: relay, url: "smtp://relay.lan:25", from: gw1@lan, to: [ops@lan], require_tls: false}
 - {type: webhook, name: ops, url_file: ops.url, secret_file: ops.secret, cleared: true,
    headers: {X-Site: north}, ca_file: /etc/ssl/own-ca.pem}
-- {type: apprise, url_file: apprise.url}      # needs the extra: pip install 'edge-agent[apprise]'""",
+- {type: apprise, url_file: apprise.url, answers: false} # with pip: edge-agent[apprise]""",
         ),
     ] = ()
     max_per_hour: Annotated[

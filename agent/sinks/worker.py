@@ -3,13 +3,16 @@
 from collections.abc import Callable, Mapping
 from queue import SimpleQueue
 from threading import Event, Lock, Thread
-from typing import Protocol
+from typing import Any, Protocol
 
 from agent.domain.messages import Outgoing
 from agent.sinks.sink import Answer, Delivered, Refused, Retry
 
 FIRST_PAUSE_S, MAX_PAUSE_S = 5.0, 300.0
 MAX_ASKED_S = 3600.0  # of a receiver that asks for a pause
+
+#: Returns the link in a notice that lets its reader answer it, None where it has none.
+AnswerLink = Callable[[Mapping[str, Any]], str | None]
 
 Job = tuple[Outgoing, Callable[[Answer], object]]
 
@@ -36,6 +39,13 @@ class ReceiverError(Exception):
     def __init__(self, what: str, remedy: str) -> None:
         super().__init__(what)
         self.remedy = remedy
+
+
+def footer(notice: Mapping[str, Any], answer: AnswerLink) -> list[str]:
+    """Return the links below the text of a notice."""
+    link = answer(notice)
+    own = [f"Acknowledge or snooze: {link}"] if link else []
+    return [*own, f"Status page: {notice['link']}" if own else notice["link"]] if notice["link"] else own
 
 
 class NoticeSink:

@@ -183,6 +183,24 @@ RULES = (
         lambda now: _alone("A fault", when=now.fault_age_s is not None and now.fault_age_s < RECENT_S),
     ),
     Rule(
+        "EdgeNoticesFailing",
+        "warning",
+        900.0,
+        ("takes no notices", "take no notices"),
+        lambda now: [
+            Subject(f"The sink {sink}", since)
+            for sink, since in now.path.notices_failing.items()
+            if since is not None
+        ],
+    ),
+    Rule(
+        "EdgeNoticesLost",
+        "warning",
+        0.0,
+        ("did not get notices that are given up", "did not get notices that are given up"),
+        lambda now: [Subject(f"The sink {sink}") for sink, lost in now.path.notices_lost.items() if lost],
+    ),
+    Rule(
         "AIBudgetSoftLimit",
         "warning",
         0.0,

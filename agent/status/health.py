@@ -23,16 +23,18 @@ class Health:
     reporter: Reporter
     topic: str
     clock: Callable[[], float]
+    paused_to: Callable[[], float | None]  # of the model
     log: Callable[..., None]
 
     async def run(self) -> None:
         """Publish until the process ends; a message may be dropped while there is no connection."""
-        published, published_at = "", 0.0
+        published: tuple[str, float | None] | None = None
+        published_at = 0.0
         while True:
             self.problems.quiet.look(
                 self.journal.sources, subscribed=self.link.state.subscribed, clock=self.clock()
             )
-            state, now = self.problems.state(), time.monotonic()
+            state, now = (self.problems.state(), self.paused_to()), time.monotonic()
             self._log_drops(now)
             if self.link.state.connected and (state != published or now - published_at >= HEALTH_S):
                 published, published_at = state, now

@@ -44,6 +44,12 @@ class JournalView:
         self.refresh()
         return max(self.outbox_depth, in_memory)
 
+    def sinks_of_notices(self) -> dict[str, NoticesRecord]:
+        """Return how the notices of each sink go, as of the last ten seconds."""
+        if self.sinks:
+            self.refresh()
+        return self.notices
+
     def refresh(self) -> None:
         """Read the file again if the last time is ten seconds ago."""
         now = time.monotonic()
@@ -60,7 +66,7 @@ class JournalView:
         sinks = tuple(self.sinks)
         self.outbox_depth, self.undeliverable = reader.undelivered(sinks)
         self.given_up = reader.given_up(sinks) if self.undeliverable else None
-        self.notices = reader.notices(sinks)
+        self.notices = reader.notices(sinks, time.time())
         self.refused_since = self._read_refused(reader)
         self.quarantine = [
             {

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from agent.detect import Detector
 from agent.journal import Journal
+from agent.journal.reader import NoticesRecord
 from agent.mqtt import Link
 from agent.observe.registry import PathSnapshot
 from agent.pipeline.pipeline import Pipeline
@@ -25,6 +26,7 @@ class MetricsSnapshot:
         ``heard``: devices that speak without a value that can be read.
         ``sources_quiet``: of each source that has sent, whether it has stopped.
         budget: limit, spent and reserved of each period, USD.
+        sinks: how the notices of each sink go.
         posts_refused: requests of the HTTP intake that were refused before the journal, by reason.
     """
 
@@ -38,6 +40,7 @@ class MetricsSnapshot:
     dropped: Callable[[], tuple[int, int]]
     budget: Callable[[], Mapping[str, tuple[float, float, float]]]
     posts_refused: Mapping[str, int]
+    sinks: Callable[[], Mapping[str, NoticesRecord]]
 
     def take(self) -> PathSnapshot:
         """Return the counters as of now."""
@@ -45,7 +48,7 @@ class MetricsSnapshot:
         stats, inbox = self.journal.stats, self.journal.inbox
         wall, mono, clock = time.time(), time.monotonic(), self.journal.clock.now()
         lines, spans = self.dropped()
-        findings = pipeline.conclusions.findings()
+        findings, sinks = pipeline.conclusions.findings(), self.sinks()
         return PathSnapshot(
             link=link.stats,
             journal=stats,
@@ -72,6 +75,8 @@ class MetricsSnapshot:
             telemetry_dropped={"logs": lines, "traces": spans},
             budget=self.budget(),
             posts_refused=self.posts_refused,
+            notices_failing={sink: one.failing_since for sink, one in sinks.items()},
+            notices_lost={sink: one.lost for sink, one in sinks.items()},
             notices={
                 (sink, outcome): number
                 for sink in pipeline.notices.stats

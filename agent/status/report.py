@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Protocol, cast
-from urllib.parse import parse_qs
 
 from agent import __version__
 from agent.config import Config
@@ -18,16 +17,19 @@ from agent.journal.unread import Missing
 from agent.mqtt import Link
 from agent.pipeline.conclude import Conclusions
 from agent.pipeline.pipeline import Pipeline
-from agent.status.journal_view import JournalView, worst_first
+from agent.status.journal_view import JournalView
 from agent.status.problems import MAX_METRICS, Problems, Start
 from agent.status.schema import (
+    MAX_ACTED,
     MAX_DEVICES,
+    MAX_NAMED,
     MAX_VERDICTS,
     Ai,
     Broker,
     Counters,
     DeviceView,
     FindingView,
+    IncidentView,
     Journal,
     MetricLabel,
     MetricView,
@@ -37,40 +39,15 @@ from agent.status.schema import (
     UnreadValue,
     VerdictView,
 )
+from agent.status.search import EVERYTHING, Card, Search, choose
 from agent.status.source_view import Heard, unmatched, view_sources
+from agent.verdict import incident as incident_form
 from agent.verdict.encode import iso
 from agent.verdict.people import can_be_done
 
 RATE_S = 60.0
 MAX_METRICS_IN_ALL = 240  # health has to fit the broker's packets, a refresh of the page 64 KiB
-MAX_SEARCH = 128  # characters
-FILTERS = ("finding", "silent", "unreadable", "learning")
 _VERDICT_KEYS = VerdictView.__annotations__
-
-
-@dataclass(frozen=True, slots=True)
-class Search:
-    """A search of the page: a part of a device's name in lower case, and one of :data:`FILTERS`."""
-
-    text: str = ""
-    only: str = ""
-
-    def names(self, device: str) -> bool:
-        """Return whether the text is a part of the device's name."""
-        return self.text in device.casefold()
-
-
-EVERYTHING = Search()
-
-
-def read_search(query: str) -> Search:
-    """Return the search in the query of an address; a filter that is not known is none."""
-    try:
-        given = parse_qs(query, encoding="utf-8", errors="replace", max_num_fields=8)
-    except ValueError:
-        return EVERYTHING
-    text, only = (given.get(name, [""])[0] for name in ("q", "only"))
-    return Search(text[:MAX_SEARCH].casefold(), only if only in FILTERS else "")
 
 
 class HasStatus(Protocol):
@@ -97,11 +74,11 @@ class Reporter:
     def status(self, search: Search = EVERYTHING) -> Status:
         """Return the status object with devices and findings as searched; call it on the analyst's loop."""
         self.view.refresh()
-        findings = worst_first(self.conclusions.findings())
+        findings = self.conclusions.findings()
         heard = self.problems.heard()
         clock = self.pipeline.clock()
         devices, devices_found = self._devices({one.device: one for one in findings}, heard, search, clock)
-        named = [finding for finding in findings if search.names(finding.device)]
+        cards = choose(findings, search, clock)
         return {
             "schema": 1,
             "agent": self.config.agent.id,
@@ -123,7 +100,8 @@ class Reporter:
             ),
             "devices": devices,
             "devices_found": devices_found,
-            "findings": [self._finding(finding, clock) for finding in named[:MAX_DEVICES]],
+            "incidents": [view for card in cards for view in self._incident(card, clock)],
+            "findings": [self._finding(one, clock) for card in cards for one in card.shown],
             "recent_verdicts": [
                 cast("VerdictView", {key: verdict[key] for key in _VERDICT_KEYS})
                 for verdict in list(self.conclusions.recent)[:MAX_VERDICTS]
@@ -171,6 +149,7 @@ class Reporter:
             "verdicts": {"ai": verdicts["ai"], "cache": verdicts["cache"], "local": verdicts["local"]},
             "questions": {str(one): self.pipeline.review_queue.asked[one] for one in Purpose},
             "findings_open": len(findings),
+            "incidents_open": len({one.incident or one.id for one in findings}),
             "critical_open": sum(
                 one.severity is Severity.CRITICAL and not one.quiet(clock) for one in findings
             ),
@@ -196,6 +175,7 @@ class Reporter:
         times = detector.last_seen()
         wanted: dict[str, Callable[[str], bool]] = {
             "": lambda _device: True,
+            "critical": lambda device: device in findings and findings[device].severity is Severity.CRITICAL,
             "finding": findings.__contains__,
             "silent": detector.silent,
             "unreadable": heard.__contains__,
@@ -227,6 +207,25 @@ class Reporter:
         ]
         rest = (_other(device, values.get(device, []), heard.never.get(device, [])) for device in others)
         return [*shown, *islice(rest, MAX_DEVICES - len(shown))], len(order) + len(others)
+
+    def _incident(self, card: Card, clock: float) -> list[IncidentView]:
+        change = self.conclusions.incidents.current(card.incident)
+        if change is None:  # a finding of an older agent has none
+            return []
+        told = incident_form.to_json(change)
+        return [
+            {
+                "id": card.incident,
+                "severity": told["severity"],
+                "cause": told["cause"],
+                "since": told["since"],
+                "summary": told["summary"],
+                "devices": told["devices"][:MAX_NAMED],
+                "device_count": told["device_count"],
+                "findings_open": len(card.findings),
+                "unseen": [one.id for one in card.findings if not one.quiet(clock)][:MAX_ACTED],
+            }
+        ]
 
     def _written_per_day(self) -> int | None:
         """Return the bytes written to the storage, as the kernel counts them for the journal's thread."""
@@ -336,6 +335,10 @@ def _metric(view: SeriesView) -> MetricView:
         "usual": list(view.usual) if view.usual else None,
         "learning": None
         if view.progress is None
-        else {"seen": view.progress.seen, "needed": view.progress.needed},
+        else {
+            "seen": view.progress.seen,
+            "needed": view.progress.needed,
+            "until": None if view.progress.until is None else iso(view.progress.until),
+        },
         "recent": [float(f"{value:.6g}") for value in view.recent],
     }

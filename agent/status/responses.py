@@ -9,9 +9,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from agent.status.problems import Problems
-from agent.status.report import EVERYTHING, Search, encode_status, read_search
-from agent.status.schema import Status
-from agent.web import Response, page
+from agent.status.report import encode_status
+from agent.status.schema import Journal, Status
+from agent.status.search import EVERYTHING, Search, read_search
+from agent.web import Response, page, runbook
 
 STUCK_S = 20.0  # a loop without a turn for this long: not healthy
 STALE_S = 5.0  # the analyst without a turn for this long: not ready
@@ -94,6 +95,7 @@ class Responses:
         """Return the response of each path to a query."""
         return {
             "/": lambda _query: page(self.token),
+            "/runbook": lambda _query: runbook(),
             "/metrics": lambda _query: self._metrics(),
             "/healthz": lambda _query: self._healthz(),
             "/readyz": lambda _query: self._readyz(),
@@ -134,5 +136,6 @@ class Responses:
 
 
 def _lasting(status: Status) -> Status:
-    """Return a status without the time of its making."""
-    return {**status, "now": "", "uptime_s": 0.0, "age_s": 0.0}
+    """Return a status without the numbers that change with time alone."""
+    journal: Journal = {**status["journal"], "written_bytes_per_day": None}
+    return {**status, "now": "", "uptime_s": 0.0, "age_s": 0.0, "journal": journal}

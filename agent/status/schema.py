@@ -4,6 +4,9 @@ from typing import Literal, TypedDict
 
 MAX_DEVICES = 50
 MAX_VERDICTS = 20
+MAX_OF_INCIDENT = 6  # findings that are shown of one
+MAX_NAMED = 12  # devices of an incident
+MAX_ACTED = 50  # open findings of an incident that one press acknowledges
 MAX_QUARANTINE = 10
 MAX_SOURCES = 50
 MAX_RECENT_VALUES = 30
@@ -74,6 +77,7 @@ class Ai(TypedDict):
     answering: Answering
     budget: Budget
     last_error: str | None
+    paused_until: str | None  # by a person
 
 
 class VerdictCounts(TypedDict):
@@ -93,6 +97,7 @@ class Counters(TypedDict):
     verdicts: VerdictCounts
     questions: dict[str, int]  # batches of windows for the model, by purpose
     findings_open: int
+    incidents_open: int
     critical_open: int  # of these, critical ones that nobody has acknowledged or snoozed
     devices: int
     series: int
@@ -111,11 +116,16 @@ class LearningView(TypedDict):
     needed: int
 
 
-class VerdictLearning(LearningView):
+class SeriesLearning(LearningView):
+    """The same, with its end."""
+
+    until: str | None  # at its pace so far
+
+
+class VerdictLearning(SeriesLearning):
     """The least learnt series of a verdict's window."""
 
     metric: str
-    until: str | None
 
 
 class MetricLabel(TypedDict):
@@ -133,7 +143,7 @@ class MetricView(MetricLabel):
     unit: str | None
     said: str | None  # value and unit as sent, where they were converted, or the word behind the number
     usual: list[float] | None  # low, high
-    learning: LearningView | None  # until it can be judged
+    learning: SeriesLearning | None  # until it can be judged
     recent: list[float]  # at most 30, oldest first
 
 
@@ -179,6 +189,20 @@ class FindingView(TypedDict):
     metric: MetricView | None  # the first series that it cites, as it is now
     model: ModelView | None  # null: it has not answered
     can: list[str]  # commands that would not be refused: ack, snooze, normal_here
+
+
+class IncidentView(TypedDict):
+    """An open incident of which findings are shown."""
+
+    id: str
+    severity: str
+    cause: str
+    since: str
+    summary: str
+    devices: list[str]  # at most 12 of device_count, ranked
+    device_count: int  # ever
+    findings_open: int
+    unseen: list[str]  # at most 50 ids of its findings that nobody has acknowledged or snoozed
 
 
 class UnreadValue(TypedDict):
@@ -289,6 +313,7 @@ class Status(TypedDict):
     sources: list[SourceView]  # at most 50, in the order of the configuration
     devices: list[DeviceView]  # at most 50
     devices_found: int  # that match the query; without one, all of them
-    findings: list[FindingView]  # at most 50 of counters.findings_open, the worst first, then the newest
+    incidents: list[IncidentView]  # at most 50 of counters.incidents_open, the worst first
+    findings: list[FindingView]  # at most 50 of counters.findings_open and 6 of an incident, in its order
     recent_verdicts: list[VerdictView]  # at most 20, newest first
     quarantine: list[QuarantineView]  # at most 10, newest first

@@ -76,9 +76,13 @@ def notices_words(title: str, waiting: int, *, reason: str, since: float, remedy
     """Return that a sink takes no notices, why, and what helps."""
     helps = remedy or "if it lasts, edge-agent notify test prints what it answers"
     return (
-        f"{title[:1].upper()}{title[1:]} has failed since {iso(since)} ({reason}): {waiting} notices wait,"
-        f" and are given up after 24 h. {helps[:1].upper()}{helps[1:]}."
+        f"{title[:1].upper()}{title[1:]} has failed since {iso(since)} ({reason}):"
+        f" {_waits(waiting)} given up after 24 h. {helps[:1].upper()}{helps[1:]}."
     )
+
+
+def _waits(notices: int) -> str:
+    return f"{notices} notices wait, and are" if notices != 1 else "1 notice waits, and is"
 
 
 def notices_lost_words(title: str, count: int) -> str:

@@ -32,7 +32,10 @@ _COMMON = frozenset({"id", "do", "note"})
 _KEYS: Final = {
     Do.FORGET: frozenset({"device"}),
     Do.MAINTENANCE: frozenset({"device", "from", "until", "for"}),
-    Do.SNOOZE: frozenset({"finding_id", "device", "until", "for"}),
+    Do.PAUSE_MODEL: frozenset({"until", "for"}),
+    Do.RESUME_MODEL: frozenset[str](),
+    Do.ACK: frozenset({"finding_id", "device", "incident_id"}),
+    Do.SNOOZE: frozenset({"finding_id", "device", "incident_id", "until", "for"}),
 }
 _OF_FINDING = frozenset({"finding_id", "device"})
 
@@ -78,7 +81,7 @@ def _read(value: dict[str, Any]) -> Command:
     note = value.get("note")
     if note is not None and not isinstance(note, str):
         raise _refuse("note is not text", "send text or null")
-    finding_id, device = _read_target(do, value)
+    finding_id, device, incident_id = _read_target(do, value)
     until, for_s = _read_end(do, value)
     return Command(
         do,
@@ -89,27 +92,33 @@ def _read(value: dict[str, Any]) -> Command:
         until,
         for_s,
         one_line(note or "")[:MAX_NOTE],
+        incident_id,
     )
 
 
-def _read_target(do: Do, value: dict[str, Any]) -> tuple[str | None, str | None]:
-    finding_id, device = value.get("finding_id"), value.get("device")
+def _read_target(do: Do, value: dict[str, Any]) -> tuple[str | None, str | None, str | None]:
+    finding_id, device, incident_id = (value.get(key) for key in ("finding_id", "device", "incident_id"))
     if device is not None and (not isinstance(device, str) or not 0 < len(device) <= MAX_DEVICE):
         raise _refuse("device is not a name", f"send 1 to {MAX_DEVICE} characters")
     if finding_id is not None and (not isinstance(finding_id, str) or not _FINDING.fullmatch(finding_id)):
         raise _refuse("finding_id is not an id of a finding", "copy it, or at least its first 4 characters")
+    if incident_id is not None and (not isinstance(incident_id, str) or not _FINDING.fullmatch(incident_id)):
+        raise _refuse("incident_id is not an id of an incident", "copy it")
     if do in (Do.FORGET, Do.MAINTENANCE):
         if device is None:
             raise _refuse(f"{do} names no device", "add device")
-    elif (finding_id is None) is (device is None):
-        raise _refuse(f"{do} needs one of finding_id and device", "send one of them")
-    return finding_id, device
+    elif do not in (Do.PAUSE_MODEL, Do.RESUME_MODEL) and [finding_id, device, incident_id].count(None) != 2:  # noqa: PLR2004 - all but one
+        keys = sorted(_KEYS.get(do, _OF_FINDING) & {"finding_id", "device", "incident_id"})
+        raise _refuse(f"{do} needs one of {', '.join(keys)}", "send one of them")
+    return finding_id, device, incident_id
 
 
 def _read_end(do: Do, value: dict[str, Any]) -> tuple[float | None, float | None]:
-    if do not in (Do.SNOOZE, Do.MAINTENANCE):
+    if do not in (Do.SNOOZE, Do.MAINTENANCE, Do.PAUSE_MODEL):
         return None, None
     until, text = _read_time(value, "until"), value.get("for")
+    if do is Do.PAUSE_MODEL and until is None and text is None:
+        return None, None
     if (until is None) is (text is None):
         raise _refuse(f"{do} needs one of until and for", 'send a time, or "for":"24h"')
     if text is None:

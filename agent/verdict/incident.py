@@ -433,6 +433,11 @@ class Incidents:
         group.incident = replace(group.incident, reviewed=clock)
         return group.incident
 
+    def current(self, incident_id: str) -> Change | None:
+        """Return an open incident with its findings."""
+        group = self._open.get(incident_id)
+        return None if group is None else group.change(IncidentEvent.UPDATED)
+
     def by_severity(self) -> dict[Severity, int]:
         """Count the open incidents of each severity; from any thread."""
         counts = dict.fromkeys(Severity, 0)

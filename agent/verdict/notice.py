@@ -22,7 +22,9 @@ RANK = {severity: place for place, severity in enumerate(Severity)}
 
 Notice = dict[str, Any]
 #: Keys of a notice that are of its finding, the worst of several, and those that only several have.
-_OF_FINDING = ("id", "event", "severity", "title", "text", "device", "kind", "finding_id", "verdict_id")
+_OF_FINDING = (
+    "id", "event", "severity", "title", "text", "device", "kind", "finding_id", "verdict_id", "link",
+)  # fmt: skip
 _OF_SEVERAL = ("findings", "device_count", "more")
 
 
@@ -154,7 +156,10 @@ def of_finding(
     since: str,
     link: str | None = None,
 ) -> Notice:
-    """Return the notice of a change; ``since`` is the local time of the finding's opening, in words."""
+    """Return the notice of a change.
+
+    ``since`` is the local time of the finding's opening, in words, ``link`` the address of the status page.
+    """
     over = change is FindingEvent.CLEARED
     name = clean(finding.device)[:MAX_DEVICE]
     title = f"Over: {name}" if over else f"{finding.severity.capitalize()}: {name}"
@@ -178,7 +183,7 @@ def of_finding(
         "incident_id": finding.incident,
         "verdict_id": verdict.id,
         "at": iso(verdict.created),
-        "link": link,
+        "link": None if link is None else f"{link}#finding-{finding.id}",  # its card
     }
 
 

@@ -21,6 +21,8 @@ MAX_KNOWN = 1000  # commands whose repeats are recognised
 MAX_WORKS = 100  # of maintenance
 MAX_AHEAD_S = 366 * 86_400.0
 MAX_LENGTH_S = 31 * 86_400.0
+_DONE = CommandOutcome(accepted=True, reason=CommandReason.DONE)
+_BAD_SNOOZE = "a snooze ends within the next 31 days"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,11 @@ class Maintenance:
         """Return what is not over."""
         return [one for one in self._works.values() if one.until > clock]
 
+    def end_of(self, glob: str) -> float | None:
+        """Return the end of the plan with this glob, None where there is none."""
+        work = self._works.get(glob)
+        return None if work is None else work.until
+
     def plan(self, work: Work, clock: float) -> bool:
         """Take a plan in place of another with the same glob; false when there are too many."""
         self._works = {one.glob: one for one in self.works(clock) if one.glob != work.glob}
@@ -74,6 +81,11 @@ class People:
         self.findings = Findings(self.maintenance.covers)
         self._knows = knows
         self._known: dict[str, tuple[Command, CommandOutcome]] = {}  # by the sender's id
+        self._paused_to = 0.0
+
+    def paused_to(self, clock: float) -> float | None:
+        """Return until when the model is not to be asked, None where it may be; from any thread."""
+        return self._paused_to if self._paused_to > clock else None
 
     def restore(self, findings: Iterable[Finding], rows: Iterable[CommandRow]) -> None:
         """Take back findings, and commands that were decided, each oldest first."""
@@ -96,6 +108,8 @@ class People:
         if command.do is Do.MAINTENANCE and command.device is not None and outcome.until is not None:
             since = row.clock if command.since is None else command.since
             self.maintenance.plan(Work(command.device, since, outcome.until), row.clock)
+        elif command.do in (Do.PAUSE_MODEL, Do.RESUME_MODEL):
+            self._paused_to = outcome.until or 0.0
         elif outcome.device is not None and command.do in (Do.FORGET, Do.NORMAL_HERE):
             self.findings.shut(outcome.device, row.seq, gone=outcome.forget)
 
@@ -116,6 +130,17 @@ class People:
                 return self._forget(command)
             case Do.MAINTENANCE:
                 return self._maintain(command, clock)
+            case Do.PAUSE_MODEL:
+                until = clock + MAX_LENGTH_S
+                if command.until is not None or command.for_s is not None:
+                    until = _end_of(command, clock) or 0.0
+                if not until:
+                    return _refuse(CommandReason.BAD_TIME, "a pause ends within the next 31 days")
+                return Decision(replace(_DONE, until=until, ends=self.paused_to(clock)))
+            case Do.RESUME_MODEL:
+                return Decision(replace(_DONE, ends=self.paused_to(clock)))
+            case _ if command.incident_id is not None:
+                return self._of_incident(command, command.incident_id, clock)
             case _:
                 return self._of_finding(command, clock)
 
@@ -133,14 +158,31 @@ class People:
             case Do.ACK:
                 return self._mark(finding, FindingState.ACKNOWLEDGED, None)
             case Do.SNOOZE:
-                until = command.until if command.for_s is None else clock + command.for_s
-                if until is None or not clock < until <= clock + MAX_LENGTH_S:
-                    return _refuse(CommandReason.BAD_TIME, "a snooze ends within the next 31 days")
+                until = _end_of(command, clock)
+                if until is None:
+                    return _refuse(CommandReason.BAD_TIME, _BAD_SNOOZE)
                 return self._mark(finding, FindingState.SNOOZED, until)
             case Do.NORMAL_HERE:
                 return self._close(finding)
             case _:  # feedback: it is counted and shown to the model, and changes nothing
                 return Decision(replace(_done(finding), judged=finding.seen))
+
+    def _of_incident(self, command: Command, incident_id: str, clock: float) -> Decision:
+        """Mark the open findings of an incident; a broken limit among them has to be named by itself."""
+        found = [one for one in self.findings.values() if one.incident == incident_id]
+        if not found:
+            return _refuse(CommandReason.UNKNOWN_FINDING, "no open finding is of this incident")
+        marked = [one for one in found if not one.limit]
+        if not marked:
+            return _refuse(CommandReason.LIMIT, "a configured limit was broken: name the finding")
+        state, until = FindingState.ACKNOWLEDGED, None
+        if command.do is Do.SNOOZE:
+            state, until = FindingState.SNOOZED, _end_of(command, clock)
+            if until is None:
+                return _refuse(CommandReason.BAD_TIME, _BAD_SNOOZE)
+        detail = f"{len(marked)} of {len(found)} open findings"
+        outcome = replace(_DONE, detail=detail, state=state, until=until)
+        return Decision(outcome, tuple(replace(one, state=state, until=until) for one in marked))
 
     def _mark(self, finding: Finding, state: FindingState, until: float | None) -> Decision:
         if finding.state.closed:
@@ -169,7 +211,7 @@ class People:
         finding = self.findings.get(device)
         if finding is None and not self._knows(device):
             return _refuse(CommandReason.UNKNOWN_DEVICE, "no such device; see edge-agent device list")
-        outcome = CommandOutcome(accepted=True, reason=CommandReason.DONE, device=device, forget=True)
+        outcome = replace(_DONE, device=device, forget=True)
         if finding is None:
             return Decision(outcome)
         gone = replace(finding, state=FindingState.FORGOTTEN, until=None)
@@ -183,6 +225,7 @@ class People:
                 CommandReason.BAD_TIME, "maintenance begins within a year and lasts 31 days at most"
             )
         glob = command.device or ""
+        ends = self.maintenance.end_of(glob)
         if not self.maintenance.plan(Work(glob, since, until), clock):
             return _refuse(CommandReason.TOO_MANY, f'{MAX_WORKS} are planned; end one with "for":"0s"')
         changed = []
@@ -190,8 +233,13 @@ class People:
             under_way = self.maintenance.covers(finding.device, clock)
             if under_way is not finding.maintenance and fnmatchcase(finding.device, glob):
                 changed.append(replace(finding, maintenance=under_way))
-        outcome = CommandOutcome(accepted=True, reason=CommandReason.DONE, device=glob, until=until)
-        return Decision(outcome, tuple(changed))
+        return Decision(replace(_DONE, device=glob, until=until, ends=ends), tuple(changed))
+
+
+def _end_of(command: Command, clock: float) -> float | None:
+    """Return the end of a snooze or pause, None where it may not be then."""
+    until = command.until if command.for_s is None else clock + command.for_s
+    return until if until is not None and clock < until <= clock + MAX_LENGTH_S else None
 
 
 def _repeat(command: Command, first: Command, outcome: CommandOutcome) -> Decision:
@@ -202,9 +250,8 @@ def _repeat(command: Command, first: Command, outcome: CommandOutcome) -> Decisi
 
 
 def _done(finding: Finding) -> CommandOutcome:
-    return CommandOutcome(
-        accepted=True,
-        reason=CommandReason.DONE,
+    return replace(
+        _DONE,
         device=finding.device,
         finding_id=finding.id,
         state=finding.state,

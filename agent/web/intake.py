@@ -47,6 +47,8 @@ class ReadingsIntake:
         mono: monotonic seconds.
     """
 
+    guarded = True
+
     def __init__(
         self,
         *,

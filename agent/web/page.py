@@ -26,19 +26,23 @@ _TOKEN = 'content="token"'  # noqa: S105 - its place in the page
 @cache
 def _load() -> tuple[str, str]:
     text = Path(__file__).with_name("page.html").read_text("utf-8")
-    policy = "; ".join(
+    return text, policy_of(text)
+
+
+def policy_of(text: str, *, forms: str = "'none'") -> str:
+    """Return the content policy of a page; ``forms``: where its forms may lead."""
+    return "; ".join(
         (
             "default-src 'none'",
-            f"script-src {_hashes(text, 'script')}",
+            *([f"script-src {hashes}"] if (hashes := _hashes(text, "script")) else []),
             f"style-src {_hashes(text, 'style')}",
             "connect-src 'self'",
             "img-src data:",
             "base-uri 'none'",
-            "form-action 'none'",
+            f"form-action {forms}",
             "frame-ancestors 'none'",
         )
     )
-    return text, policy
 
 
 def _hashes(text: str, tag: str) -> str:

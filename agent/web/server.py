@@ -29,7 +29,13 @@ class WebError(AgentError):
 
 
 class PostRoute(Protocol):
-    """The addresses that take a body; all of it is called on the web thread."""
+    """The addresses that take a body; all of it is called on the web thread.
+
+    ``guarded``: the rules of host and password hold for them; without it they check who asks themselves.
+    """
+
+    @property
+    def guarded(self) -> bool: ...
 
     def takes(self, path: str) -> bool:
         """Return whether ``path`` is one of them."""
@@ -225,13 +231,11 @@ class WebServer:
             self._selector.register(self._listener, READ)
 
     def _answer(self, request: Request) -> Response | int:
-        host = request.headers.get("host")
-        if self._names is not None and host is not None and host_name(host) not in self._names:
-            return plain(HTTPStatus.MISDIRECTED_REQUEST)
-        if self._auth is not None and not self._auth.allows(request.headers.get("authorization", "")):
-            challenge = ("WWW-Authenticate", 'Basic realm="edge-agent", charset="UTF-8"')
-            return plain(HTTPStatus.UNAUTHORIZED, challenge)
         posts = self._taking(request.path)
+        if posts is None or posts.guarded:
+            refusal = self._keep_out(request)
+            if refusal is not None:
+                return refusal
         if posts is not None:
             waiting = sum(item.phase is Phase.WAITING for item in self._connections)
             return posts.admit(request, waiting=waiting)
@@ -245,6 +249,16 @@ class WebServer:
         except Exception as error:  # noqa: BLE001 -- one address that fails must not end the others
             self._log("web_request_failed", level="error", path=request.path, exc_info=error)
             return plain(HTTPStatus.INTERNAL_SERVER_ERROR)
+
+    def _keep_out(self, request: Request) -> Response | None:
+        """Return the refusal of a request under a foreign name or without the password."""
+        host = request.headers.get("host")
+        if self._names is not None and host is not None and host_name(host) not in self._names:
+            return plain(HTTPStatus.MISDIRECTED_REQUEST)
+        if self._auth is not None and not self._auth.allows(request.headers.get("authorization", "")):
+            challenge = ("WWW-Authenticate", 'Basic realm="edge-agent", charset="UTF-8"')
+            return plain(HTTPStatus.UNAUTHORIZED, challenge)
+        return None
 
     def _receive(self, request: Request, body: bytes) -> Response | Pending:
         posts = self._taking(request.path)

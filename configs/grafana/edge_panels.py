@@ -5,7 +5,7 @@ from configs.grafana.panel import RATE, Panel, quantiles, total
 NOW = [
     Panel(
         "Alerts firing",
-        "Present faults. docs/runbook.md has an entry for each alert.",
+        "Present faults. The runbook, at /runbook of each agent, has an entry for each alert.",
         {'sum by (instance, alertname, severity) (ALERTS{alertstate="firing",@})': "alerts"},
         "short",
         "table",

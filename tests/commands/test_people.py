@@ -13,6 +13,7 @@ from agent.journal import Store, commands
 from tests.commands.kit import as_json, ask, write_config
 from tests.integration.test_commands import SOON_S, agent_of, break_limit, findings, person
 from tests.journal.rig import Rig
+from tests.mqtt.link_harness import send
 from tests.support.agent_process import AgentProcess
 from tests.support.broker import Broker, free_port
 from tests.support.waiting import wait_for
@@ -67,6 +68,28 @@ def test_a_person_works_through_the_findings(
         assert [one["state"] for one in listed(capsys, agent, "--all")] == ["forgotten"]
         assert ask(capsys, "device", "list", *config)[1] == "No device is known.\n"
         assert ask(capsys, "device", "forget", "oven", *config)[0] == 2
+
+
+def test_an_incident_is_acknowledged(
+    tmp_path: Path, broker: Broker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its findings at once, but a broken limit only by its own name."""
+    agent = agent_of(tmp_path, broker)
+    config = ("--config", str(agent.config_path))
+    with agent, person(agent, broker) as someone:
+        break_limit(agent, someone)
+        for value in (b"0", b"0", b"1"):
+            send(someone.client, f"{tmp_path.name}/cellar/water_leak", value)
+        wait_for(lambda: len(findings(agent)) == 2, SOON_S, "both are open")
+        incidents = {one["device"]: one["incident_id"] for one in findings(agent)}
+        code, out, _ = ask(capsys, "finding", "ack", "--incident", incidents["cellar"], *config)
+        assert (code, out) == (0, "1 of 1 open findings are acknowledged\n")
+        code, _, err = ask(
+            capsys, "finding", "snooze", "--incident", incidents["oven"], "--for", "1h", *config
+        )
+        assert (code, "refused (limit)" in err) == (2, True)
+        states = {one["device"]: one["state"] for one in findings(agent)}
+        assert states == {"cellar": "acknowledged", "oven": "open"}
 
 
 def listed(capsys: pytest.CaptureFixture[str], agent: AgentProcess, *more: str) -> list[dict[str, Any]]:

@@ -3,10 +3,12 @@
 import json
 import re
 import shutil
+import sqlite3
 import ssl
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,11 @@ from uuid import uuid4
 
 import pytest
 import yaml
+from paho.mqtt import publish
 
+from agent.domain.records import Finding
+from agent.journal import Reader
+from agent.verdict.answer_link import AnswerLinks
 from tests.commands.shipped import ShippedBroker, User
 from tests.deployment.readme import REPO
 from tests.support.agent_process import AgentProcess, Child
@@ -175,6 +181,7 @@ def ports(
             settings={
                 "agent": {"id": f"access-{name}"},
                 "sources": [{"topic": f"{name}/{{device}}"}, {"topic": "http/plant/{device}"}],
+                "limits": {"answered/*": {"high": 1}},
                 "web": web,
             },
         )
@@ -257,6 +264,49 @@ def test_command(ports: dict[str, AgentProcess], secrets: Path, row: dict[str, s
         "Password": post(closed, **login),
     }
     assert {name: str(code) for name, code in seen.items()} == {name: row[name] for name in seen}
+
+
+def link_of(agent: AgentProcess, broker: Broker, name: str) -> str:
+    """Return path and query of the link in a notice of an open finding."""
+    publish.single(f"{name}/answered", "2", 1, port=broker.port)
+
+    def found() -> list[Finding]:
+        with Reader.open(agent.state_dir) as reader:
+            return list(reader.findings())
+
+    wait_for(lambda: bool(found()), 30, "a finding is open")
+    with closing(sqlite3.connect(agent.journal)) as journal:
+        ((key,),) = journal.execute("SELECT value FROM meta WHERE key = 'answer_key'")
+    now, (finding,) = datetime.now(UTC).isoformat(), found()
+    notice = {"type": "finding", "event": "opened", "kind": finding.kind, "finding_id": finding.id}
+    link = AnswerLinks(bytes.fromhex(key)).link({**notice, "at": now, "link": "http://x/"})
+    return str(link).removeprefix("http://x")
+
+
+@pytest.mark.parametrize("row", table("Links in notices"), ids=lambda row: row["Address"])
+def test_answer(ports: dict[str, AgentProcess], broker: Broker, secrets: Path, row: dict[str, str]) -> None:
+    """Every column opens the link of a notice and presses its button."""
+    context = ssl.create_default_context(cafile=str(secrets / "web.crt"))
+    links = {name: link_of(ports[name], broker, name) for name in ("open", "closed")}
+    assert all(link.startswith(f"{row['Address']}?") for link in links.values())
+    plain, closed, off = (
+        f"{scheme}://127.0.0.1:{ports[name].port}{links.get(name, links['open'])}&do=ack"
+        for scheme, name in (("http", "open"), ("https", "closed"), ("https", "posted-closed"))
+    )
+
+    def ask(url: str, **more: Any) -> str:
+        get = status_of(url, **more)
+        return f"{get}/{status_of(url, method='POST', body=b'', **more)}"
+
+    seen = {
+        "Off": ask(off, context=context, password=PASSWORD),
+        "Default": ask(plain),
+        "Foreign name": ask(plain, host="evil.example"),
+        "Foreign origin": ask(plain, origin="null"),
+        "No password": ask(closed, context=context),
+        "Forged": ask(plain.replace("&s=", "&s=0")),
+    }
+    assert seen == {name: row[name] for name in seen}
 
 
 @pytest.mark.parametrize("row", table("Addresses"), ids=lambda row: row["Address"])

@@ -13,7 +13,7 @@ from tests.deployment.wheels import PYTHONS, choices, pins
 
 UV = Path(sys.executable).with_name("uv")
 EXPORTS = {
-    "requirements.txt": ["--no-default-groups", "--no-emit-project"],
+    "requirements.txt": ["--no-default-groups", "--no-emit-project", "--extra", "apprise"],
     "requirements-build.txt": ["--only-group", "build"],
 }
 

@@ -2,7 +2,7 @@
 
 Usage, with the core's own interpreter: ``python core.py FOLDER BROKER_PORT HTTP_PORT``. Each line on
 standard input asks for the ``states`` by unique id and the names of the ``devices``, one line of JSON; a line
-with the unique id of a button has it pressed before.
+with the unique id of a button or a switch has it pressed before.
 """
 
 import asyncio
@@ -67,8 +67,10 @@ async def main() -> None:
     print("ready", flush=True)
     while line := await asyncio.to_thread(sys.stdin.readline):
         if key := line.strip():
-            entity = entity_registry.async_get(hass).async_get_entity_id("button", "mqtt", key)
-            await hass.services.async_call("button", "press", {"entity_id": entity}, blocking=True)
+            find = entity_registry.async_get(hass).async_get_entity_id
+            button, switch = (find(domain, "mqtt", key) for domain in ("button", "switch"))
+            domain, press = ("button", "press") if button else ("switch", "toggle")
+            await hass.services.async_call(domain, press, {"entity_id": button or switch}, blocking=True)
         print(json.dumps(show(hass), default=str), flush=True)
     await hass.async_stop(force=True)
 

@@ -109,6 +109,13 @@ def test_a_day_with_a_real_core(tmp_path: Path, own_broker: Broker, agent: Agent
         for key, right in (("findings", "1"), ("state", "ok"), ("queue", "0"), ("spend", "0.0")):
             wait_for(lambda key=key, right=right: core.state(f"{AGENT}_{key}") == right, 80, key)  # type: ignore[misc]
 
+        assert core.state(f"{AGENT}_pause") == "off"
+        core.show(press=f"{AGENT}_pause")
+        wait_for(lambda: core.state(f"{AGENT}_pause") == "on", LIMIT_S, "a switch pauses the model")
+        assert agent.status()["ai"]["paused_until"] is not None
+        core.show(press=f"{AGENT}_pause")
+        wait_for(lambda: core.state(f"{AGENT}_pause") == "off", LIMIT_S, "and resumes it")
+
         core.show(press=f"{TH1}_ack")
 
         def known() -> bool:

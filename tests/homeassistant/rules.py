@@ -37,12 +37,16 @@ PLATFORMS: Mapping[str, frozenset[str]] = {
     "event": frozenset({"device_class", "event_types"}),
     "button": frozenset({"device_class", "command_topic", "command_template", "payload_press", "retain"})
     - {"state_topic"},
+    "switch": frozenset(
+        {"device_class", "command_topic", "payload_on", "payload_off", "state_on", "state_off", "retain"}
+    ),
 }
 CLASSES: Mapping[str, frozenset[str]] = {
     "binary_sensor": frozenset({"problem", "connectivity"}),
     "sensor": frozenset({"monetary", "duration", "timestamp", "data_size", "enum"}),
     "event": frozenset({"button", "doorbell", "motion"}),
     "button": frozenset({"restart", "update", "identify"}),
+    "switch": frozenset({"outlet", "switch"}),
 }
 STATE_CLASSES: Mapping[str | None, frozenset[str]] = {"monetary": frozenset({"total"})}
 CATEGORIES = frozenset({"diagnostic", "config"})

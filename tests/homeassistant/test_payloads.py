@@ -63,7 +63,10 @@ def test_the_agent_is_announced_as_the_core_wants_it(agent: str, page: str | Non
     payload = agent_config(agent=agent, base=BASE, page=page)
     assert judge(HOME.config_topic(agent_node(agent)), encode_config(payload)) == []
     parts = payload["components"]
-    assert set(parts) == {"connectivity", "state", "findings", "spend", "queue"}
+    assert set(parts) == {"connectivity", "state", "findings", "spend", "queue", "pause"}
+    pressed = [read_command(parts["pause"][f"payload_{way}"].encode()).do for way in ("on", "off")]
+    assert pressed == [Do.PAUSE_MODEL, Do.RESUME_MODEL]
+    assert parts["pause"]["command_topic"] == f"{BASE}/command"
     assert "availability" not in payload
     assert "availability" not in parts["connectivity"]
     assert all("availability" in one for name, one in parts.items() if name != "connectivity")

@@ -126,6 +126,25 @@ def test_words_are_shown_as_configured_and_secrets_never(start: Callable[..., Si
             assert secret not in text
 
 
+def test_a_paused_model_gets_no_request(
+    start: Callable[..., Site], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also by the next process after a kill, until a person resumes it."""
+    site = start()
+    site.command(capsys, "model", "pause", "--for", "8h", "--note", "invoice")
+    assert [one["reason"] for one in site.feed(DEVICE)] == ["review_off"]
+    site.agent.kill()
+    site.agent.start()
+    site.agent.wait_ready()
+    assert [one["reason"] for one in site.feed(DEVICE)] == ["review_off"]
+    assert site.endpoint.requests == []
+    (note,) = [one for one in site.agent.status()["notes"] if "paused" in one]
+    assert note.endswith("a person has paused it; edge-agent model resume ends that.")
+    assert site.command(capsys, "model", "resume") == "the model may be asked\n"
+    assert [one["reason"] for one in site.feed(DEVICE)] == ["reviewed"]
+    assert site.agent.status()["ai"]["paused_until"] is None
+
+
 def test_feedback_counts_once_and_is_shown(
     start: Callable[..., Site], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ from agent.testing.failpoint import MARKER
 from agent.testing.time_scale import VARIABLE
 from tests.support.agent_process import REPO, AgentProcess
 from tests.support.broker import Broker
-from tests.support.notice_receivers import HttpReceiver, Mailbox
+from tests.support.http import status_of
+from tests.support.notice_receivers import HttpReceiver, Mailbox, Post
 from tests.support.waiting import wait_for
 
 pytestmark = [pytest.mark.process, pytest.mark.broker, pytest.mark.slow]
@@ -150,6 +152,43 @@ def test_a_sink_that_is_away_for_an_hour(site: Site) -> None:
     assert asked < 60, "it is not hammered"
 
 
+def test_a_night_and_the_digest_of_the_morning(site: Site) -> None:
+    """Quiet hours let the critical notice through, the other one waits over a kill for their end."""
+    began, speed = datetime(2026, 3, 2, 21, 59, tzinfo=UTC), 600.0
+    site.agent.settings["agent"]["timezone"] = "UTC"
+    site.notify |= {"quiet": "21:00-03:00", "digest": "04:00"}
+    site.agent.state_dir.mkdir(parents=True)
+    (site.agent.state_dir / MARKER).touch()
+    mono = time.monotonic()
+    site.agent.environ[VARIABLE] = f"{began.timestamp()}:{mono}:{speed}"
+
+    def at_night(post: Post) -> str:
+        return f"{began + timedelta(seconds=(post.at - mono) * speed):%H:%M}"
+
+    with site.agent:
+        site.agent.wait_ready()
+        messages: list[Any] = [("notice/cellar/water_leak", value, 1, False) for value in ("0", "0", "1")]
+        mqtt.multiple(messages, port=site.broker.port)
+        site.break_limit("freezer")
+        wait_for(lambda: site.told() == {"freezer"}, LIMIT_S, "the critical one is told")
+        wait_for(lambda: len(site.agent.status()["findings"]) == 2, LIMIT_S, "both are open")
+        site.agent.kill()
+    with site.agent:
+        wait_for(
+            lambda: {one.json["type"] for one in site.http.taken} == {"finding", "digest"}, 90.0, "digest"
+        )
+        wait_for(lambda: len(site.mailbox.ids()) == 3, LIMIT_S, "all are mailed")
+        assert site.agent.stop() == 0
+    posts = {post.json["id"]: post for post in site.http.taken}
+    critical, warning, digest = posts.values()
+    assert (critical.json["device"], warning.json["device"]) == ("freezer", "cellar")
+    assert "03:00" <= at_night(warning) < "21:00"
+    assert digest.json["type"] == "digest"
+    assert (digest.json["open"], digest.json["title"]) == (2, "Digest of gw: 2 open")
+    assert "critical: freezer, out_of_range, since 2026-03-02" in digest.json["text"]
+    assert "04:00" <= at_night(digest) < "21:00"
+
+
 def test_a_busy_receiver_is_asked_again_when_it_wants(site: Site) -> None:
     """429 with Retry-After; the notice has the same id and bytes."""
     site.http.replies = [(429, {"Retry-After": "2"})]
@@ -191,6 +230,35 @@ def test_a_finding_that_a_person_knows_is_not_notified(site: Site) -> None:
         wait_for(lambda: held() == 0, LIMIT_S, "the summary is withdrawn: it had nothing else")
         assert site.agent.stop() == 0
     assert site.told() == {"e0"}
+
+
+def test_a_notice_is_answered_by_its_link(site: Site) -> None:
+    """Opening it changes nothing, a press acknowledges, once; a restart changes neither link nor answer."""
+    site.notify |= {"page_url": f"http://127.0.0.1:{site.agent.port}/"}
+
+    def press(url: str, method: str) -> int:
+        return status_of(url, method=method, body=b"" if method == "POST" else None)
+
+    with site.agent:
+        site.break_limit("f0")
+        wait_for(lambda: site.http.taken, LIMIT_S, "it is notified")
+        wait_for(lambda: site.mailbox.mails, LIMIT_S, "by mail, too")
+        link = site.http.taken[0].json["answer_url"]
+        assert link in site.mailbox.mails[0].get_content().replace("=\r\n", "")
+        assert press(link, "GET") == press(f"{link}&do=ack", "GET") == 200
+        assert site.agent.status()["findings"][0]["state"] == "open"
+        site.agent.kill()
+    with site.agent:
+        site.agent.wait_ready()
+        assert press(f"{link}&do=ack", "POST") == 200
+        assert site.agent.status()["findings"][0]["state"] == "acknowledged"
+        assert press(f"{link}&do=snooze", "POST") == 200
+        assert press(f"{link}&do=ack", "POST") == 200
+        assert site.agent.status()["findings"][0]["state"] == "snoozed", "a link acknowledges once"
+        metrics = site.agent.get("/metrics")[1]
+        assert site.agent.stop() == 0
+    assert 'edge_commands_total{outcome="accepted"} 3.0' in metrics
+    assert len({post.body for post in site.http.posts}) == 1, "a repeat after the kill has the same link"
 
 
 def test_notify_test_says_what_each_sink_answers(site: Site) -> None:

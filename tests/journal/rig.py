@@ -29,6 +29,7 @@ from agent.domain.records import (
 )
 from agent.journal import Journal, JournalSettings, Store, Wiring
 from agent.journal.commands import Refusal
+from agent.journal.samples import Usual
 from agent.verdict.feedback import Noted
 from tests.support.waiting import PATIENCE, wait_for
 
@@ -226,9 +227,9 @@ def _nothing(store: Store) -> None:
     """Be a transaction without content."""
 
 
-def sealing(one: Window) -> Callable[[Store], None]:
+def sealing(one: Window, usual: Sequence[Usual] = ()) -> Callable[[Store], None]:
     """Return the job that seals a window."""
-    return lambda store: store.seal(one)
+    return lambda store: store.seal(one, usual)
 
 
 def concluding(

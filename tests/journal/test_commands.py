@@ -2,6 +2,7 @@
 
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -168,18 +169,19 @@ def test_the_rate_recovers() -> None:
 
 
 def test_what_is_still_needed_is_not_pruned(rig: Rig) -> None:
-    """An undecided command, and maintenance that is not over; the rest goes after its time."""
+    """An undecided command, maintenance that is not over, and its early end; the rest goes in time."""
     over = CommandOutcome(accepted=True, reason=CommandReason.DONE)
     with rig:
-        rig.offer([link_up(1), say(1), say(2), say(3)])
+        rig.offer([link_up(1), say(1), say(2), say(3), say(4)])
         rig.settle()
-        one, two, three = rig.rows
+        one, two, three, four = rig.rows
         work = CommandOutcome(accepted=True, reason=CommandReason.DONE, until=one.clock + 1e6)
         rig.write(lambda store: store.decide(one.seq, over))
         rig.write(lambda store: store.decide(two.seq, work))
-        rig.write(lambda store: store.snapshot(three.seq, b"state"))
+        rig.write(lambda store: store.decide(three.seq, replace(over, ends=work.until)))
+        rig.write(lambda store: store.snapshot(four.seq, b"state"))
         rig.write(lambda store: store.prune())
-    assert [row.seq for row in kept(rig)] == [two.seq, three.seq]
+    assert [row.seq for row in kept(rig)] == [two.seq, three.seq, four.seq]
 
 
 def test_feedback_is_counted_by_series(rig: Rig) -> None:

@@ -19,7 +19,7 @@ from tests.journal.rig import Rig, arrival, link_up
 OLD = sorted((Path(__file__).parent / "old").glob("journal-*.sql"))
 NAME = "journal.sqlite"
 WIDTHS = {"series": 5, "timer_events": 5}  # columns that were added at the end are empty
-NEW_TABLES = ("history", "clocks", "commands", "incidents", "devices", "settings")
+NEW_TABLES = ("history", "clocks", "commands", "incidents", "devices", "settings", "samples")
 STATELESS = 10  # columns of a finding before it had a state
 ROW_OF_THREE = 11  # columns of the outbox before a row named its sink
 KEEPING = JournalSettings(commit_ms=5, ballast_bytes=0, prune=False)
@@ -98,6 +98,7 @@ def test_an_older_journal_is_taken_over_whole(old: Path, tmp_path: Path) -> None
         assert reader.clocks() == []
         assert [one.state for one in reader.findings()] == [FindingState.OPEN]
         assert len(reader.commands()) == len(before.get("commands", ()))  # all of them decided
+        assert reader.samples_of("oven", after=0.0, before=2e9) == {}
     with Rig(tmp_path, settings=KEEPING) as rig:
         told = {"path": str(path), "found": version_of_name(old), "now": VERSION}
         assert rig.reports == [("journal_migrated", told)]

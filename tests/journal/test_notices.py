@@ -250,6 +250,30 @@ def test_beyond_the_bound_the_oldest_are_given_up(rig: Rig, monkeypatch: pytest.
     assert rig.release().given_up == 0
 
 
+def test_one_more_costs_the_same_however_many_are_held(rig: Rig) -> None:
+    """Steps of SQLite: neither a notice, nor a person's word on one, passes by all others."""
+
+    def steps() -> int:
+        found = 0
+
+        def count() -> int:
+            nonlocal found
+            found += 1
+            return 0
+
+        rig.connection.set_progress_handler(count, 1)
+        rig.hold("one", wait_s=60.0)
+        rig.outbox.notices.withdraw("one", "one")
+        rig.connection.set_progress_handler(None, 0)
+        return found
+
+    rig.hold("d", wait_s=60.0)
+    few = steps()
+    for number in range(1000):
+        rig.hold(f"d{number}", wait_s=60.0)
+    assert steps() < few + 100
+
+
 def test_a_digest_comes_once_a_day(rig: Rig) -> None:
     """The first one is the next day's; a start after its time makes up for it, once."""
     from zoneinfo import ZoneInfo  # noqa: PLC0415

@@ -253,6 +253,8 @@ def test_rows_of_a_sink_that_was_removed_are_counted_and_given_up_after_a_day(tm
                 ("file", True),
                 ("file", True),
             ]
+            ways = [reader.notices(["file"], wall[0] + days * 86_400)["file"] for days in (0, 2)]
+    assert [(one.waiting, one.given_up, one.lost) for one in ways] == [(0, 2, 2), (0, 2, 0)]
 
 
 def test_topics_that_are_left_alone_are_passed_over(tmp_path: Path) -> None:

@@ -182,6 +182,8 @@ CASES = (
         {_OPEN % ("silence", "warning"): "25x240", _INCIDENTS: "1x240"},
         {_OPEN % ("silence", "warning"): "25x240", _INCIDENTS: "25x240"},
     ),
+    _one("EdgeNoticesFailing", 'edge_notices_failing{sink="mail"}', "0x160 1x40", "0x170 1x40"),
+    _one("EdgeNoticesLost", 'edge_notices_lost{sink="mail"}', "0x160 2x40", "0x240"),
     _one("EdgeSourceQuiet", 'edge_source_quiet{source="s/#"}', "0x177 1x20", "0x180 1x20"),
     Case(
         "EdgeAllSilent",

@@ -225,7 +225,7 @@ def test_a_fault_reaches_the_webhook_and_its_end_too(watched: Watched) -> None:
     assert told["labels"]["severity"] == "critical"
     assert told["labels"]["instance"] == f"127.0.0.1:{place.agent.port}"
     assert told["annotations"]["summary"] == "The breaker to openai is open"
-    assert told["annotations"]["runbook_url"].endswith("runbook.md#aiproviderdown")
+    assert told["annotations"]["runbook_url"].endswith("/runbook#aiproviderdown")
     shown = watched.prometheus.query(asked(BOARD["annotations"]["list"][0]["expr"]))
     assert alert in {labels["alertname"] for labels, _value in shown}
 
@@ -275,7 +275,7 @@ def test_a_device_that_falls_silent_reaches_the_webhook(watched: Watched, tmp_pa
         told = watched.webhook.heard(alert, "firing")[0]
         assert told["labels"]["instance"] == f"127.0.0.1:{place.agent.port}"
         assert told["labels"]["device"] == "attic"
-        assert told["annotations"]["runbook_url"].endswith("runbook.md#edgedevicesilent")
+        assert told["annotations"]["runbook_url"].endswith("/runbook#edgedevicesilent")
         wait_for(lambda: watched.webhook.heard(alert, "resolved"), 2 * LIMIT_S, "its end at the webhook")
 
 

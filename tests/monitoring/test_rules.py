@@ -11,6 +11,7 @@ import yaml
 from agent.domain.records import Finding, Kind, Severity
 from agent.observe.metrics import Metrics
 from agent.observe.registry import KIND, SEVERITY, PathSnapshot
+from agent.web import runbook
 from configs.prometheus.metrics_page import known_names, names_in
 from tests.monitoring.cases import CASES, Case, rise
 
@@ -25,6 +26,8 @@ RECORDED = [rule for group in GROUPS for rule in group["rules"] if "record" in r
 ALERTS = {rule["alert"]: rule for group in GROUPS for rule in group["rules"] if "alert" in rule}
 
 
+#: Alerts about an agent that cannot serve the page.
+AWAY = {"EdgeAgentDown", "EdgeAgentMissing"}
 #: The alerts on the mere rise of a counter, and the written cases.
 ALL_CASES = [
     rise(alert, match[1])
@@ -118,14 +121,17 @@ def test_every_alert_says_what_to_do(alert: str) -> None:
     assert rule["annotations"]["summary"]
     assert rule["annotations"]["description"]
     path, _, anchor = rule["annotations"]["runbook_url"].partition("#")
+    assert path == ("docs/runbook.md" if alert in AWAY else "http://{{ $labels.instance }}/runbook")
     links = {"page_url", "dashboard_url"} if alert != "EdgeAgentMissing" else {"dashboard_url"}
     assert set(rule["annotations"]) == {"summary", "description", "runbook_url", *links}
     entries = re.findall(
         r"^## (\w+)\n\n- \*\*Means\*\*.+\n(?:  .+\n)*- \*\*Look at\*\*.+\n(?:  .+\n)*- \*\*Do\*\*.+$",
-        (REPO / path).read_text(),
+        (REPO / "docs/runbook.md").read_text(),
         re.MULTILINE,
     )
-    assert anchor in {entry.lower() for entry in entries}
+    assert anchor == alert.lower()
+    assert alert in entries
+    assert f'<h2 id="{anchor}">{alert}</h2>\n<ul><li><strong>Means</strong>' in runbook().body.decode()
 
 
 @pytest.mark.parametrize("rule", [*RECORDED, *ALERTS.values()], ids=lambda rule: next(iter(rule.values())))

@@ -90,6 +90,7 @@ class Photographer(View):
                 page = browser.new_page(**options)
                 page.goto(self.board.web)
                 page.locator("#devices article").first.wait_for()
+                page.locator("#findings figure").first.wait_for()
                 page.screenshot(path=self._folder / name)
                 page.close()
                 self.taken.append(self._folder / name)

@@ -38,6 +38,7 @@ class Rig:
         batch: BatchSettings | None = None,
         slots: int = 9,
     ) -> None:
+        self.paused = False
         self.concluded: list[tuple[str, Reason]] = []
         self.details: list[str | None] = []
         self.batches: list[Batch] = []
@@ -60,6 +61,7 @@ class Rig:
             conclude=self.conclude,
             suppressed=self.suppressed.append,
             audits_allowed=lambda: True,
+            paused=lambda _clock: self.paused,
             spawn=self.spawn,
         )
 
@@ -136,6 +138,22 @@ def test_calm_windows_never_reach_the_model() -> None:
         assert rig.concluded == [(win.id, Reason.NOT_SUSPICIOUS)]
         assert rig.pending == 0
         assert rig.suppressed == [Reason.NOT_SUSPICIOUS]
+
+    run(body)
+
+
+def test_a_paused_model_is_not_asked() -> None:
+    """Until it is resumed, in each mode; the reason of the verdict is that of a review that is off."""
+
+    async def body() -> None:
+        rig = Rig(mode="all")
+        rig.paused = True
+        rig.queue.submit(window(score(2.0), device="d1"))
+        rig.paused = False
+        rig.queue.submit(window(score(2.0), device="d2"))
+        await rig.settle()
+        assert [reason for _, reason in rig.concluded] == [Reason.REVIEW_OFF, Reason.REVIEWED]
+        assert len(rig.batches) == 1
 
     run(body)
 

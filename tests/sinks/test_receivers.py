@@ -2,9 +2,12 @@
 
 import hashlib
 import hmac
+import os
+import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -12,11 +15,13 @@ import pytest
 from agent.config.checks import is_loopback
 from agent.domain.messages import Outgoing
 from agent.domain.records import AgentError
-from agent.sinks import Answer, Delivered, Refused, Retry
+from agent.sinks import Answer, Delivered, Refused, Retry, apprise
 from agent.sinks.receivers import receiver_of
 from agent.sinks.settings import SinkSettings
-from agent.sinks.worker import MAX_PAUSE_S, NoticeReceiver, NoticeSink, ReceiverError
+from agent.sinks.worker import MAX_PAUSE_S, AnswerLink, NoticeReceiver, NoticeSink, ReceiverError
+from agent.verdict.answer_link import AnswerLinks
 from agent.verdict.encode import encode
+from tests.mqtt.brokers import Authority
 from tests.support.notice_receivers import HttpReceiver, Mailbox
 from tests.support.waiting import wait_for
 
@@ -35,11 +40,12 @@ def read(path: Path, key: str) -> str:
     return path.read_text()
 
 
-def make(one: SinkSettings, refused: dict[str, int] | None = None) -> NoticeReceiver:
+def make(
+    one: SinkSettings, refused: dict[str, int] | None = None, answer: AnswerLink = lambda _notice: None
+) -> NoticeReceiver:
     """Return a receiver."""
-    return receiver_of(
-        one, read=read, local=is_loopback, refused=({} if refused is None else refused).__setitem__
-    )
+    gone = {} if refused is None else refused
+    return receiver_of(one, read=read, local=is_loopback, refused=gone.__setitem__, answer=answer)
 
 
 def deliver(one: SinkSettings, refused: dict[str, int] | None = None) -> Answer:
@@ -152,6 +158,36 @@ def test_ntfy(http: HttpReceiver, path: str, topic: str | None, posted: str, nam
     }
 
 
+def test_what_a_notice_can_be_answered_with(http: HttpReceiver, mailbox: Mailbox) -> None:
+    """Ntfy has buttons that post, the others a link; a webhook's signature covers it; repeats are equal."""
+    links = AnswerLinks(b"key")
+    link = links.link(NOTICE)
+    assert link is not None
+
+    def send(one: SinkSettings, notice: dict[str, Any]) -> None:
+        receiver = make(one, answer=links.link)
+        for _ in range(2):
+            assert receiver.deliver(encode(notice), PROPERTIES) == Delivered()
+
+    send(SinkSettings(type="ntfy", url=f"{http.url}/plant"), NOTICE)
+    send(SinkSettings(type="webhook", url=http.url), NOTICE)
+    send(mail(mailbox), NOTICE)
+    first, again, hook, repeat = http.taken
+    assert (first.body, hook.body) == (again.body, repeat.body)
+    buttons = first.json["actions"]
+    assert [one["label"] for one in buttons] == ["Acknowledge", "Snooze 24 h"]
+    assert [one["url"] for one in buttons] == [f"{link}&do=ack", f"{link}&do=snooze"]
+    assert {one["action"] for one in buttons} == {"http"}  # a POST by default
+    assert hook.json == {**NOTICE, "answer_url": link}
+    text = mailbox.mails[0].get_content().replace("\r", "").replace("=\n", "")
+    assert f"Acknowledge or snooze: {link}\n" in text
+    assert "Status page: https://page.example/\n" in text
+    http.taken.clear()
+    send(SinkSettings(type="webhook", url=http.url), {**NOTICE, "event": "cleared"})
+    send(SinkSettings(type="ntfy", url=f"{http.url}/plant"), {**NOTICE, "event": "cleared"})
+    assert not any("answer_url" in one.json or "actions" in one.json for one in http.taken)
+
+
 def mail(mailbox: Mailbox, **more: Any) -> SinkSettings:
     """Return settings of a mail sink."""
     return SinkSettings(
@@ -227,6 +263,87 @@ def test_mail_is_not_sent_unencrypted(mailbox: Mailbox) -> None:
     assert away.deliver(encode(NOTICE), PROPERTIES) == Delivered()
 
 
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """An authority that signs certificates of mail servers."""
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+def by_tls(mailbox: Mailbox, *, require_tls: bool = True, ca_file: Path | None = None) -> Answer:
+    """Send the notice over the network to a server that is not this machine."""
+    one = mail(mailbox, require_tls=require_tls, ca_file=ca_file)
+    away = receiver_of(one, read=read, local=lambda _host: False, refused=lambda _one, _code: None)
+    answer = away.deliver(encode(NOTICE), PROPERTIES)
+    if isinstance(answer, Refused):
+        with pytest.raises(ReceiverError) as trouble:
+            away.probe()
+        assert trouble.value.remedy == answer.remedy  # doctor knows it, too
+    return answer
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("implicit", [False, True])
+def test_mail_over_tls(authority: Authority, *, implicit: bool) -> None:
+    """STARTTLS and TLS from the start; nothing of the mail, nor the login, goes unencrypted."""
+    certificate = authority.issue("mail", "IP:127.0.0.1")
+    with Mailbox(certificate=certificate, implicit=implicit) as mailbox:
+        assert by_tls(mailbox, ca_file=authority.ca) == Delivered()
+        assert (len(mailbox.mails), mailbox.encrypted) == (1, 1)
+        assert mailbox.plain == ([] if implicit else ["EHLO", "STARTTLS"])
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("implicit", [False, True])
+@pytest.mark.parametrize(
+    ("alt", "days", "known", "reason", "remedy"),
+    [
+        ("DNS:other.example", 1, True, "mismatch", "write the host in the address as the certificate has it"),
+        (
+            "IP:127.0.0.1",
+            1,
+            False,
+            "unable to get local issuer",
+            "set ca_file to the authority that signed it",
+        ),
+        ("IP:127.0.0.1", -1, True, "expired", "check this machine's clock, then have the server's"),
+    ],
+)
+def test_a_server_that_is_not_the_one_gets_no_mail(
+    authority: Authority, alt: str, days: int, reason: str, remedy: str, *, known: bool, implicit: bool
+) -> None:
+    """Reason and remedy are those of its fault; a configuration that allows plain text changes nothing."""
+    certificate = authority.issue("bad", alt, days=days)
+    with Mailbox(certificate=certificate, implicit=implicit) as mailbox:
+        for require_tls in (True, False):
+            answer = by_tls(mailbox, ca_file=authority.ca if known else None, require_tls=require_tls)
+            assert isinstance(answer, Refused)
+            assert reason in answer.reason
+            assert answer.remedy.startswith(remedy)
+        assert mailbox.mails == []
+        assert set(mailbox.plain) <= {"EHLO", "STARTTLS"}
+
+
+@pytest.mark.process
+def test_a_mail_server_on_this_machine_may_have_any_certificate(authority: Authority, tmp_path: Path) -> None:
+    """Debian's has its own; with a `ca_file` it is held to that."""
+    other = Authority(tmp_path / "other", "other")
+    with Mailbox(certificate=authority.issue("own", "DNS:gateway")) as mailbox:
+        assert deliver(mail(mailbox)) == Delivered()
+        assert mailbox.encrypted == 1
+        assert isinstance(deliver(mail(mailbox, ca_file=other.ca)), Refused)
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(("code", "kind"), [(454, Retry), (501, Refused)])
+def test_an_offer_of_tls_that_is_taken_back(authority: Authority, code: int, kind: type[Answer]) -> None:
+    """No mail goes unencrypted instead."""
+    with Mailbox(certificate=authority.issue("late", "IP:127.0.0.1"), codes={"STARTTLS": [code]}) as mailbox:
+        one = mail(mailbox, ca_file=authority.ca)
+        away = receiver_of(one, read=read, local=lambda _host: False, refused=lambda _one, _code: None)
+        assert type(away.deliver(encode(NOTICE), PROPERTIES)) is kind
+        assert mailbox.mails == []
+
+
 @pytest.mark.process
 @pytest.mark.slow
 def test_apprise_is_a_process_of_its_own(http: HttpReceiver, tmp_path: Path) -> None:
@@ -243,6 +360,43 @@ def test_apprise_is_a_process_of_its_own(http: HttpReceiver, tmp_path: Path) -> 
     assert isinstance(deliver(one), Refused)
     with pytest.raises(ReceiverError, match="no service"):
         make(one).probe()
+
+
+def children() -> list[int]:
+    """Return the processes of Apprise that this process has started."""
+    tasks = Path(f"/proc/{os.getpid()}/task").glob("*/children")
+    pids = [int(pid) for task in tasks for pid in task.read_text().split()]
+    return [pid for pid in pids if b"agent.sinks.apprise" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+@pytest.mark.process
+@pytest.mark.slow
+def test_apprise_that_hangs_or_is_killed_is_a_failed_delivery(
+    http: HttpReceiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is ended after its time; nothing is left of it, and the next notice is taken."""
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+    file = tmp_path / "url"
+    file.write_text(f"json://127.0.0.1:{http.port}/x")
+    one = SinkSettings(type="apprise", url_file=file)
+    failed = Retry(0.0, "the service behind Apprise did not take it")
+    http.delay_s = 60.0
+    monkeypatch.setattr(apprise, "LIMIT_S", 5.0)
+    assert deliver(one) == failed
+    assert children() == []
+    monkeypatch.setattr(apprise, "LIMIT_S", 60.0)
+    answers: list[Answer] = []
+    thread = Thread(target=lambda: answers.append(deliver(one)))
+    thread.start()
+    wait_for(lambda: len(http.posts) == 2, 30.0, "it waits for the service")
+    (child,) = children()
+    environ = Path(f"/proc/{child}/environ").read_bytes()
+    os.kill(child, signal.SIGKILL)
+    thread.join(10.0)
+    assert answers == [failed]
+    http.delay_s = 0.0
+    assert deliver(one) == Delivered()
+    assert b"OPENAI_API_KEY" not in environ
 
 
 class Scripted:

@@ -114,6 +114,8 @@ FAULTS: dict[str, tuple[Facts, str]] = {
         facts(queues={"intake_bytes": (81, 100)}),
         "The queue intake_bytes is nearly full",
     ),
+    "EdgeNoticesFailing": (facts(notices_failing={"a": None, "mail": 5.0}), "The sink mail takes no notices"),
+    "EdgeNoticesLost": (facts(notices_lost={"a": 0, "mail": 2}), "The sink mail did not get notices"),
     "EdgeInternalFault": (facts(fault=60.0), "A fault of edge-agent"),
     "AIBudgetSoftLimit": (
         facts(ai={"budget": CALM["budget"] | {"day": {"state": "soft"}}}),

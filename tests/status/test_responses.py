@@ -4,10 +4,12 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
+from unittest.mock import Mock
 
-from agent.status.report import Search
-from agent.status.responses import Freshness
+from agent.status.responses import Freshness, Responses
 from agent.status.schema import Status
+from agent.status.search import Search
 from tests.web.sample import sample_status
 
 
@@ -87,3 +89,19 @@ def test_many_questions_to_a_blocked_loop_are_one() -> None:
     site.ask()
     assert site.taken <= 2
     site.close()
+
+
+def test_a_status_that_only_grew_older_has_the_same_tag() -> None:
+    """The page need not fetch it again; with a reading more it is another one."""
+    status: dict[str, Any] = dict(sample_status())
+    names = ("token", "device", "problems", "render", "stuck", "idle_s", "note")
+    responses = Responses(status=lambda _search: status, **dict.fromkeys(names, Mock()))  # type: ignore[arg-type,return-value]
+    answer = responses.routes()["/status.json"]
+    before = answer("")
+    status |= {"now": "2026-11-24T02:59:00.000Z", "uptime_s": 99_999.0}
+    status["journal"] = status["journal"] | {"written_bytes_per_day": 1}
+    older = answer("")
+    assert older.tag == before.tag
+    assert older.body != before.body
+    status["counters"] = status["counters"] | {"readings": 1}
+    assert answer("").tag != before.tag

@@ -2,12 +2,14 @@
 
 import json
 import socketserver
+import ssl
 import time
 from collections import Counter
 from dataclasses import dataclass, field
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
 from types import TracebackType
 from typing import Any, Self
@@ -97,19 +99,34 @@ class Mailbox:
     mails: list[EmailMessage] = field(default_factory=list)
     logins: list[str] = field(default_factory=list)
     extensions: tuple[str, ...] = ("AUTH PLAIN",)
+    certificate: tuple[Path, Path] | None = None  # and its key: it offers STARTTLS
+    implicit: bool = False  # or speaks TLS from the start
+    encrypted: int = 0  # connections that became so
+    plain: list[str] = field(default_factory=list)  # verbs that came unencrypted
 
     def __enter__(self) -> Self:
         mailbox = self
 
         class Handler(socketserver.StreamRequestHandler):
             def handle(self) -> None:
+                if mailbox.implicit and not self.encrypt():
+                    return
                 self.say("220 ready")
                 while line := self.rfile.readline().decode().strip():
                     verb = line.split(maxsplit=1)[0].upper()
                     if verb == "QUIT":
                         return
+                    if not isinstance(self.request, ssl.SSLSocket):
+                        mailbox.plain.append(verb)
+                    if verb == "STARTTLS":
+                        self.say(f"{(code := mailbox.next(verb, 220))} said")
+                        if code == 220 and not self.encrypt():
+                            return
+                        continue
                     if verb in {"EHLO", "HELO"}:
                         self.say("250-here")
+                        if mailbox.certificate and not isinstance(self.request, ssl.SSLSocket):
+                            self.say("250-STARTTLS")
                         for name in mailbox.extensions:
                             self.say(f"250-{name}")
                         self.say("250 SIZE 100000")
@@ -124,6 +141,23 @@ class Mailbox:
                             return
                     else:
                         self.say(f"{mailbox.next(verb, 250)} said")
+
+            def encrypt(self) -> bool:
+                assert mailbox.certificate is not None
+                context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+                context.load_cert_chain(*mailbox.certificate)
+                try:
+                    self.request = context.wrap_socket(self.request, server_side=True)
+                except OSError:  # the client does not like the certificate
+                    return False
+                self.connection = self.request
+                self.setup()
+                mailbox.encrypted += 1
+                return True
+
+            def finish(self) -> None:
+                super().finish()
+                self.request.close()  # of TLS it is one of its own
 
             def take_mail(self) -> bool:
                 self.say("354 go on")
@@ -162,7 +196,7 @@ class Mailbox:
     @property
     def url(self) -> str:
         """Its address."""
-        return f"smtp://127.0.0.1:{self._server.server_address[1]}"
+        return f"{'smtps' if self.implicit else 'smtp'}://127.0.0.1:{self._server.server_address[1]}"
 
     def ids(self) -> Counter[str]:
         """Count the mails by their Message-ID."""

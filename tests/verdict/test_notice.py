@@ -156,7 +156,16 @@ def test_a_summary_lists_the_worst_and_counts_the_rest() -> None:
 def notice_of(number: int, event: FindingEvent = FindingEvent.OPENED, kind: Kind = Kind.SILENCE) -> Notice:
     """Return the notice of one of the findings of an incident."""
     finding = Finding(f"f{number}", f"d{number}\n", kind, Severity.WARNING, 1.0, 1.0, incident="i")
-    return of_finding(event, finding, verdict_of_a_spike(f"d{number}\n"), since="now")
+    return of_finding(event, finding, verdict_of_a_spike(f"d{number}\n"), since="now", link="http://gw/")
+
+
+def test_a_notice_leads_to_the_card_of_its_finding() -> None:
+    """Of several to that of the worst; without an address of the page to none."""
+    assert notice_of(1)["link"] == "http://gw/#finding-f1"
+    worse = {**notice_of(0), "severity": Severity.CRITICAL}
+    assert joined(worse, notice_of(1))["link"] == "http://gw/#finding-f0"
+    finding = Finding("f1", "d1", Kind.SPIKE, Severity.WARNING, 1.0, 1.0)
+    assert of_finding(FindingEvent.OPENED, finding, verdict_of_a_spike("d1"), since="now")["link"] is None
 
 
 def test_a_notice_of_many_findings_is_bounded() -> None:

@@ -122,6 +122,24 @@ def test_a_device_that_stops_later_is_news(site: Site, known: dict[str, Any]) ->
     assert site.open().quiet(T0)
 
 
+def test_an_incident_is_answered_at_once(site: Site) -> None:
+    """All its open findings but those with a broken limit, which are to be named; others stay as they are."""
+    for device in ("d2", "d3", "d4"):
+        site.judge(LIMIT if device == "d3" else SPIKE, device=device)
+    for device in ("d1", "d2", "d3"):
+        site.people.findings.put(replace(site.open(device), incident="1f1f"))
+    decision = site.decide(Do.ACK, incident_id="1f1f")
+    assert (decision.outcome.accepted, decision.outcome.detail) == (True, "2 of 3 open findings")
+    assert {one.device for one in decision.changed} == {"d1", "d2"}
+    assert [site.open(device).quiet(T0) for device in ("d1", "d2", "d3", "d4")] == [True, True, False, False]
+    assert site.say(Do.SNOOZE, incident_id="1f1f", for_s=HOUR).until is not None
+    assert site.open("d2").state is FindingState.SNOOZED
+    assert site.say(Do.SNOOZE, incident_id="1f1f", for_s=0.0).reason is CommandReason.BAD_TIME
+    assert site.say(Do.ACK, incident_id="2f2f").reason is CommandReason.UNKNOWN_FINDING
+    site.people.findings.put(replace(site.open("d3"), incident="3f3f"))
+    assert site.say(Do.ACK, incident_id="3f3f").reason is CommandReason.LIMIT
+
+
 def test_a_snooze_ends(site: Site) -> None:
     """At its time the finding is open again without any row."""
     assert site.say(Do.SNOOZE, device="d1", for_s=2 * HOUR).accepted
@@ -231,6 +249,36 @@ def test_maintenance_is_bounded() -> None:
     assert site.say(Do.MAINTENANCE, device="y", for_s=HOUR).reason is CommandReason.TOO_MANY
     assert site.say(Do.MAINTENANCE, device="x1", for_s=0.0).accepted
     assert site.say(Do.MAINTENANCE, device="y", for_s=HOUR).accepted
+
+
+def test_the_model_is_paused_and_resumed(site: Site) -> None:
+    """For a time of 31 days at most; the next process knows it from the rows."""
+    assert site.people.paused_to(T0) is None
+    until = site.say(Do.PAUSE_MODEL).until
+    assert until is not None
+    assert until <= T0 + 31 * 86_400.0 + HOUR
+    assert site.people.paused_to(until) is None
+    assert site.say(Do.PAUSE_MODEL, for_s=32 * 86_400.0).reason is CommandReason.BAD_TIME
+    assert site.say(Do.PAUSE_MODEL, for_s=0.0).reason is CommandReason.BAD_TIME
+    assert site.people.paused_to(T0) == until
+    again = Site()
+    again.people.restore((), site.said)
+    assert again.people.paused_to(T0) == until
+    resumed = site.say(Do.RESUME_MODEL)
+    assert (resumed.accepted, resumed.ends) == (True, until)
+    assert site.people.paused_to(T0) is None
+    again.people.restore((), site.said)
+    assert again.people.paused_to(T0) is None
+
+
+def test_a_command_is_kept_as_long_as_the_one_that_it_ends(site: Site) -> None:
+    """Or a restart, once it is pruned, would bring the work or the pause back."""
+    first = site.say(Do.MAINTENANCE, device="d*", for_s=20 * 86_400.0)
+    ended = site.say(Do.MAINTENANCE, device="d*", for_s=0.0)
+    assert ended.until is not None
+    assert first.until is not None
+    assert ended.until < first.until
+    assert ended.ends == first.until
 
 
 def test_a_repeated_id_is_answered_and_not_done_again(site: Site) -> None:

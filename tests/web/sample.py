@@ -1,11 +1,15 @@
 """A status of a busy gateway, with hostile text in each foreign field."""
 
 import math
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import parse_qs
 
 from agent.status.schema import (
     DeviceView,
     EvidenceView,
     FindingView,
+    IncidentView,
     MetricView,
     Money,
     QuarantineView,
@@ -13,6 +17,7 @@ from agent.status.schema import (
     Status,
     VerdictView,
 )
+from agent.verdict.encode import iso
 
 HOSTILE = '<img src=x onerror="document.title=\'owned\'"><script>document.title="owned"</script>'
 AT = "2026-11-24T02:40:{:02d}.000Z"
@@ -73,6 +78,7 @@ def sample_status() -> Status:
                 "month": money | {"limit_usd": 20.0, "spent_usd": 4.2},
             },
             "last_error": "server_error: HTTP 503",
+            "paused_until": None,
         },
         "counters": {
             "messages": 91_000,
@@ -81,6 +87,7 @@ def sample_status() -> Status:
             "verdicts": {"ai": 38, "cache": 3, "local": 2_999},
             "questions": {"opening": 2, "again": 1, "suspect": 3, "audit": 1, "every": 0},
             "findings_open": 2,
+            "incidents_open": 2,
             "critical_open": 1,
             "devices": 4,
             "series": 12,
@@ -99,6 +106,7 @@ def sample_status() -> Status:
             _silent(),
         ],
         "devices_found": 4,
+        "incidents": [_incident("b" * 16, "critical", ["f1aa"]), _incident("c" * 16, "warning", ["f2bb"])],
         "findings": [_finding("f1aa", "pump-1", "critical"), _finding("f2bb", HOSTILE, "warning")],
         "recent_verdicts": [_verdict("a", "pump-1", "anomaly", "ai", "reviewed"), *_calm()],
         "quarantine": [_quarantine("sensors/pump-1/temperature"), _quarantine(HOSTILE)],
@@ -144,7 +152,7 @@ def _device(name: str, finding: str | None) -> DeviceView:
             "value": 0.0213,
             "unit": "mm/s",
             "usual": None,
-            "learning": {"seen": 102, "needed": 150},
+            "learning": {"seen": 102, "needed": 150, "until": AT.format(59)},
             "recent": [],
         },
         {
@@ -200,7 +208,7 @@ def _finding(key: str, device: str, severity: str) -> FindingView:
         "state": "open",
         "until": None,
         "maintenance": False,
-        "incident_id": "b" * 16,
+        "incident_id": ("b" if severity == "critical" else "c") * 16,
         "summary": f"temperature rose to 98.7 degC, far above its usual range. {HOSTILE}",
         "advice": "Check the sensor's wiring and whether a short event explains the value.",
         "evidence": [_evidence()],
@@ -216,6 +224,20 @@ def _finding(key: str, device: str, severity: str) -> FindingView:
             "verdict_id": "a" * 32,
         },
         "can": ["ack", "snooze", "normal_here"] if severity == "warning" else ["ack", "snooze"],
+    }
+
+
+def _incident(key: str, severity: str, findings: list[str]) -> IncidentView:
+    return {
+        "id": key,
+        "severity": severity,
+        "cause": "device",
+        "since": AT.format(20),
+        "summary": "One device: spike.",
+        "devices": [HOSTILE],
+        "device_count": 1,
+        "findings_open": len(findings),
+        "unseen": findings,
     }
 
 
@@ -262,3 +284,40 @@ def _calm() -> list[VerdictView]:
 
 def _quarantine(topic: str) -> QuarantineView:
     return {"topic": topic, "reason": "bad_json", "detail": HOSTILE, "received_at": AT.format(30)}
+
+
+def sample_history(query: str = "") -> dict[str, Any]:
+    """Return the chart of a device: a gap at noon, usual ranges by the hour, and two findings."""
+    asked = {name: values[0] for name, values in parse_qs(query).items()}
+    hours = int(asked.get("hours", "24"))
+    end = datetime(2026, 11, 24, 2, 41, tzinfo=UTC).timestamp()
+    begin, step = end - hours * 3600.0, hours * 25.0
+    points = [
+        [begin + step * (place + 0.5), round(70 + math.sin(place / 9), 2), round(72 + math.sin(place / 9), 2)]
+        for place in range(144)
+        if not 60 <= place < 80
+    ]
+    points[30][2] = 98.7
+    usual = [[begin + 3600.0 * hour, 68.1, 73.9 + hour % 3] for hour in range(hours)]
+
+    def finding(key: str, state: str, opened: float, ended: float | None) -> dict[str, Any]:
+        return {
+            "id": key,
+            "kind": "level_shift",
+            "severity": "warning",
+            "state": state,
+            "opened_at": iso(begin + opened * hours * 3600),
+            "ended_at": None if ended is None else iso(begin + ended * hours * 3600),
+        }
+
+    findings = [finding("f2bb", "normal_here", 1 / 3, 1 / 2), finding("f9cc", "cleared", 0.1, 0.2)]
+    known = asked.get("finding") != "0000"
+    series = [{"name": "temperature", "points": points, "usual": usual}]
+    return {
+        "id": asked.get("id", HOSTILE),
+        "hours": hours,
+        "from": iso(begin),
+        "to": iso(end),
+        "series": series if known else [],
+        "findings": findings if known else [],
+    }

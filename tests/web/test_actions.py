@@ -18,7 +18,7 @@ from agent.domain.records import (
     Receipt,
 )
 from agent.verdict.command import read_command
-from agent.web import Actions, WebServer
+from agent.web import Actions, CommandIntake, WebServer
 from agent.web.actions import MAX_BYTES, MAX_WAITING
 from tests.support.waiting import wait_for
 from tests.web.serving import ROUTES, ask, get, serving
@@ -48,7 +48,11 @@ class Agent:
     ) -> None:
         self.got: list[Posted] = []
         self._outcome, self._receipt, self._accepts = outcome, receipt, accepts
-        self.actions = Actions(accept=self.accept, topic="edge-agent/gw1/command", secure=False, names=names)
+        self.refused: list[int] = []
+        self.intake = CommandIntake(
+            accept=self.accept, topic="edge-agent/gw1/command", refused=self.refused.append
+        )
+        self.actions = Actions(commands=self.intake, secure=False, names=names)
 
     def accept(self, posted: Posted) -> bool:
         if self._accepts:
@@ -62,7 +66,7 @@ class Agent:
             posted.receipt.set_result(self._receipt)
         if self._outcome is not None and self._receipt.reason is None:
             row = CommandRow(1, 1.0, read_command(posted.payload))
-            self.actions.decided(row, self._outcome)
+            self.intake.decided(row, self._outcome)
 
 
 @contextlib.contextmanager
@@ -138,6 +142,7 @@ def test_a_strangers_page_cannot_press_a_button(changed: dict[str, str | None], 
         assert post(agent, server, BODY, **changed)[0] == status
         assert post(agent, server)[0] == 200  # the control: the page itself can
     assert len(agent.got) == 1
+    assert agent.refused == ([] if status == 421 else [status])  # the server refuses a foreign name
 
 
 @pytest.mark.parametrize(
@@ -203,7 +208,7 @@ def test_a_journal_without_room_is_503() -> None:
     agent = Agent(accepts=False)
     with taking(agent) as server:
         assert post(agent, server)[0] == 503
-    assert agent.actions._decisions == {}
+    assert agent.intake._decisions == {}
 
 
 def test_a_command_that_nobody_decides_is_503_in_the_end() -> None:
@@ -213,7 +218,7 @@ def test_a_command_that_nobody_decides_is_503_in_the_end() -> None:
         status, answer = post(agent, server)
     assert (status, "press again" in answer["detail"]) == (503, True)
     assert agent.got[0].receipt.cancelled()
-    assert agent.actions._decisions == {}
+    assert agent.intake._decisions == {}
 
 
 def test_an_outcome_that_comes_after_the_receipt_is_waited_for() -> None:
@@ -245,7 +250,7 @@ def test_waiting_commands_leave_slots_to_scrapes() -> None:
             agent.decide(posted)
         for client in clients:
             client.join(60)
-    assert agent.actions._decisions == {}
+    assert agent.intake._decisions == {}
 
 
 def test_other_methods_and_addresses_are_refused() -> None:

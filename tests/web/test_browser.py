@@ -5,34 +5,17 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, Request, expect
+from playwright.sync_api import Browser, Locator, Page, Request, expect
 
 from agent.web.http import Response
 from agent.web.page import page as status_page
 from tests.support.browser import chromium
-from tests.web.sample import HOSTILE, sample_status
+from tests.web.sample import HOSTILE, sample_history, sample_status
 from tests.web.serving import serving
 from tests.web.test_actions import DONE, REFUSED, Agent
 
 pytestmark = pytest.mark.browser
 
-HISTORY = {
-    "id": HOSTILE,
-    "from": "2026-11-23T20:41:00.000Z",
-    "to": "2026-11-24T02:41:00.000Z",
-    "read_from": "2026-11-23T20:41:00.000Z",
-    "series": [{"name": "temperature", "points": [[1795466490.0 + 180 * n, 70.0, 72.0] for n in range(120)]}],
-    "findings": [
-        {
-            "id": "f2bb",
-            "kind": "level_shift",
-            "severity": "warning",
-            "state": "normal_here",
-            "opened_at": "2026-11-23T22:41:00.000Z",
-            "ended_at": "2026-11-23T23:41:00.000Z",
-        }
-    ],
-}
 FOCUSABLE = "summary, a[href], button, input, select"
 PHONE = {"width": 360, "height": 740}
 DESKTOP = {"width": 1280, "height": 900}
@@ -77,6 +60,7 @@ class Served:
         self.status: dict[str, Any] = dict(sample_status())
         self.asked = 0
         self.queries: list[str] = []
+        self.charts: list[str] = []
         self.agent = Agent(names=None)
 
 
@@ -91,10 +75,14 @@ def served() -> Iterator[Served]:
         tag = json.dumps(told.status | {"now": ""}).encode()
         return Response(json.dumps(told.status).encode(), content_type="application/json", tag=tag)
 
+    def history(query: str) -> Response:
+        told.charts.append(query)
+        return Response(json.dumps(sample_history(query)).encode())
+
     routes = {
         "/": lambda _query: status_page(told.agent.actions.token),
         "/status.json": answer,
-        "/device.json": lambda _query: Response(json.dumps(HISTORY).encode()),
+        "/device.json": history,
     }
     with serving(routes, posts=[told.agent.actions]) as server:
         told.address = f"http://127.0.0.1:{server.port}/"
@@ -153,7 +141,7 @@ def test_phone_shows_all_without_scrolling_sideways(
 def test_everything_is_reached_without_a_mouse(
     browser: Browser, served: Served, complaints: list[str]
 ) -> None:
-    """Tab goes through each detail and link in order, what is focused is outlined, and Enter opens it."""
+    """Tab goes through each detail and link in order, what is focused is outlined, and Enter unfolds it."""
     page = open_page(browser, served, complaints, viewport=DESKTOP)
     expected = page.locator(FOCUSABLE).count()
     seen = []
@@ -165,8 +153,9 @@ def test_everything_is_reached_without_a_mouse(
         assert outline != "none"
         seen.append(tag)
         if tag == "SUMMARY":
+            before = page.evaluate("document.activeElement.parentElement.open")
             page.keyboard.press("Enter")
-            assert page.evaluate("document.activeElement.parentElement.open")
+            assert page.evaluate("document.activeElement.parentElement.open") is not before
     assert seen.count("SUMMARY") == page.locator("summary").count() >= 1
     assert seen.count("A") == page.locator("a[href]").count() >= 3
     assert seen.count("BUTTON") == page.locator("button").count() >= 4
@@ -241,13 +230,13 @@ def test_the_page_does_not_say_what_it_does_not_know(
     """A model that never answered is not available, learning is not normal, and 11 findings are left out."""
     first = served.status["findings"][0]
     served.status["findings"] = [first | {"id": f"f{place}"} for place in range(50)]
-    served.status["counters"] = served.status["counters"] | {"findings_open": 61}
+    served.status["counters"] = served.status["counters"] | {"findings_open": 61, "incidents_open": 61}
     served.status["ai"] = served.status["ai"] | {"breaker": "closed", "answering": "never"}
     page = open_page(browser, served, complaints, viewport=DESKTOP)
     expect(page.locator("#h-findings")).to_have_text("Open findings (50 of 61)")
     expect(page.locator("#ai .pill")).to_have_text("has never answered")
     expect(page.locator("#ai .pill")).to_have_class("pill bad")
-    expect(page.locator("#devices")).to_contain_text("still learning (102 of 150)")
+    expect(page.locator("#devices")).to_contain_text("still learning (102 of 150, until about ")
     expect(page.locator("#devices")).to_contain_text("silence is not judged yet (2 of 20 gaps)")
     expect(page.locator("#devices")).to_contain_text("sends every 60 s, silent after 5 min")
     learning = page.locator("#verdicts article", has_text="new-1")
@@ -255,7 +244,7 @@ def test_the_page_does_not_say_what_it_does_not_know(
     expect(learning).to_contain_text("this device has used up its own share")
     finding = page.locator("#findings article").first
     expect(finding).to_contain_text(first["advice"])
-    finding.locator("summary").click()
+    finding.locator("summary", has_text="Evidence").click()
     expect(finding.locator("table")).to_contain_text("98.7")
     served.status = served.status | {
         "findings": [],
@@ -403,7 +392,7 @@ def test_a_link_leads_to_its_finding_or_says_that_it_is_over(
     expect(page.locator("#finding-f2bb")).to_be_in_viewport()
     assert page.locator("#finding-f1aa a", has_text="link").get_attribute("href") == "#finding-f1aa"
     page.evaluate("location.hash = '#finding-0000'")
-    expect(page.locator("#target")).to_contain_text("Finding 0000 is not among the open ones")
+    expect(page.locator("#target")).to_contain_text("Finding 0000 is over, or not known here")
     page.close()
 
 
@@ -430,30 +419,182 @@ def test_a_status_that_is_the_same_is_not_sent_again(
     page.close()
 
 
+def places(rects: Locator) -> list[list[int]]:
+    """Return left edge and width of marks in a chart of 600."""
+    return [[round(float(one.get_attribute(name) or "")) for name in ("x", "width")] for one in rects.all()]
+
+
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
-def test_a_device_shows_its_last_hours_with_band_and_incident(
+def test_a_device_shows_days_with_usual_ranges_and_findings(
     browser: Browser, served: Served, complaints: list[str], size: Any
 ) -> None:
-    """By keyboard from its finding to its chart: band, incident at its place, past findings, and back."""
+    """By keyboard from its finding to its chart of a day, then of a week, and back."""
     page = open_page(browser, served, complaints, viewport=size)
     page.locator("#finding-f2bb .name a").focus()
     page.keyboard.press("Enter")
     device = page.locator("#device")
     expect(device).to_be_focused()
     expect(device.locator("h2")).to_have_text(HOSTILE)
-    expect(device.locator("svg polyline")).to_have_count(1)
-    hit = device.locator("svg rect.hit")
-    assert [round(float(hit.get_attribute(name) or "")) for name in ("x", "width")] == [200, 100]
-    assert device.locator("svg rect").count() == 2
-    expect(device).to_contain_text("usual now 68.1 to 73.9 degC")
-    expect(device).to_contain_text("level shift")
+    expect(device.locator("svg polyline")).to_have_count(2)  # before and after a gap
+    assert places(device.locator("svg rect.hit")) == [[200, 100], [60, 60]]
+    assert places(device.locator("svg rect.usual"))[:2] == [[0, 25], [25, 25]]
+    expect(device).to_contain_text("values 69 to 98.7 degC")
+    expect(device).to_contain_text("usual at its end 68.1 to 75.9 degC")
     expect(device).to_contain_text("normal here")
+    device.get_by_role("button", name="7 days").focus()
+    page.keyboard.press("Enter")
+    expect(device.get_by_role("button", name="7 days")).to_have_attribute("aria-pressed", "true")
+    assert page.evaluate("document.activeElement.dataset.key") == "span 168"
+    assert served.charts[-1].endswith("hours=168")
     assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
     faint = [one for one in page.evaluate(CONTRAST) if one["ratio"] < AA]
     assert faint == []
+    device.locator("svg").hover()
+    expect(device.locator(".at")).to_contain_text("degC")
     device.get_by_role("link", name="close").click()
     expect(device).to_be_hidden()
     assert complaints == []
+    page.close()
+
+
+def test_a_finding_has_a_chart_of_its_time(browser: Browser, served: Served, complaints: list[str]) -> None:
+    """The first ones are unfolded; of the others it is asked for once somebody unfolds it."""
+    first = served.status["findings"][0]
+    served.status["findings"] = [first | {"id": f"f{place}", "incident_id": None} for place in range(4)]
+    page = open_page(browser, served, complaints, viewport=DESKTOP)
+    card = page.locator("#finding-f0")
+    expect(card.locator("figure svg rect.usual")).to_have_count(24)
+    expect(card.locator("figure svg rect.hit.calm")).to_have_count(2)  # both are others of its device
+    expect(page.locator("#finding-f1 figure")).to_have_count(1)
+    assert sorted(served.charts) == ["finding=f0", "finding=f1"]
+    last = page.locator("#finding-f3")
+    expect(last.locator("figure")).to_have_count(0)
+    last.locator("summary", has_text="Chart").focus()
+    page.keyboard.press("Enter")
+    expect(last.locator("figure svg polyline")).to_have_count(2)
+    assert page.evaluate("document.activeElement.textContent") == "Chart"
+    card.locator("summary", has_text="Chart").click()
+    page.evaluate("refresh()")
+    expect(card.locator("figure svg")).to_be_hidden()
+    assert complaints == []
+    page.close()
+
+
+def of_one_cause(served: Served) -> None:
+    """Let the status have an incident of 25 devices, three of whose findings are shown."""
+    first = served.status["findings"][1]
+    incident = served.status["incidents"][1] | {
+        "id": "abcd",
+        "severity": "critical",
+        "summary": "25 devices are offline by bridge/state.",
+        "devices": [f"hall/th{place}" for place in range(12)],
+        "device_count": 25,
+        "findings_open": 25,
+        "unseen": ["f000", "f001", "f002"],
+    }
+    findings = [
+        first | {"id": f"f00{place}", "device": f"hall/th{place}", "incident_id": "abcd"}
+        for place in range(3)
+    ]
+    served.status["incidents"] = [incident, *served.status["incidents"]]
+    served.status["findings"] = [*findings, *served.status["findings"]]
+    served.status["counters"] = served.status["counters"] | {"findings_open": 27, "incidents_open": 3}
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_an_incident_is_one_card_with_its_findings(
+    browser: Browser, served: Served, complaints: list[str], size: Any
+) -> None:
+    """Devices in their order, the first finding whole, the others folded; one press acknowledges all."""
+    of_one_cause(served)
+    page = open_page(browser, served, complaints, viewport=size)
+    expect(page.locator("#h-findings")).to_have_text("Open findings (5 of 27), 3 incidents")
+    assert page.locator("#findings > article").evaluate_all("list => list.map((one) => one.id)") == [
+        "incident-abcd",
+        "finding-f1aa",
+        "finding-f2bb",
+    ]
+    card = page.locator("#incident-abcd")
+    expect(card.locator(".head .name").first).to_have_text("25 devices, one cause")
+    expect(card).to_contain_text("25 devices are offline by bridge/state.")
+    expect(card.locator(".names a")).to_have_count(12)
+    expect(card.locator(".names")).to_contain_text("and 13 more")
+    expect(card).to_contain_text("3 of them here")
+    expect(card.locator("#finding-f000")).to_be_visible()
+    expect(card.locator("#finding-f001")).to_be_hidden()
+    card.get_by_role("button", name="Acknowledge all (3)").focus()
+    page.keyboard.press("Enter")
+    expect(card.locator(".buttons [role=status]").first).to_have_text("3 of 3 done")
+    assert commands(served) == [{"do": "ack", "finding_id": f"f00{place}"} for place in range(3)]
+    for details in page.locator("#findings details").all():
+        details.evaluate("node => { node.open = true; }")
+    assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
+    assert [one for one in page.evaluate(CONTRAST) if one["ratio"] < AA] == []
+    assert complaints == []
+    page.close()
+
+
+def test_all_of_an_incident_stops_at_the_first_lost_answer(
+    browser: Browser, served: Served, complaints: list[str]
+) -> None:
+    """The number of accepted commands is shown with the last refusal."""
+    of_one_cause(served)
+    served.agent._outcome = REFUSED
+    page = open_page(browser, served, complaints, viewport=DESKTOP)
+    card = page.locator("#incident-abcd")
+    card.get_by_role("button", name="Snooze all 24 h (3)").click()
+    answer = card.locator(".buttons [role=status]").first
+    expect(answer).to_have_text("0 of 3 done; refused: a limit was broken")
+    page.route("**/actions/command", lambda route: route.abort())
+    card.get_by_role("button", name="Acknowledge all (3)").click()
+    expect(answer).to_have_text("0 of 3 done; no answer from the agent; press again")
+    page.close()
+
+
+@pytest.mark.parametrize("link", ["finding-f002", "incident-abcd", "incident-" + "b" * 16])
+def test_a_link_leads_into_an_incident(
+    browser: Browser, served: Served, complaints: list[str], link: str
+) -> None:
+    """A folded finding is unfolded, an incident of one finding is that finding's card."""
+    of_one_cause(served)
+    served.address += "#" + link
+    page = open_page(browser, served, complaints, viewport=PHONE)
+    wanted = page.locator("#finding-f1aa" if "bbb" in link else f"#{link}")
+    expect(wanted).to_be_focused()
+    expect(wanted).to_be_in_viewport()
+    assert served.queries[-1] == f"at={link.partition('-')[2]}"
+    page.close()
+
+
+def test_a_link_to_a_finding_that_is_over_shows_its_time(
+    browser: Browser, served: Served, complaints: list[str]
+) -> None:
+    """With the device, its chart of then, and the finding among the others."""
+    served.address += "#finding-f9cc"
+    page = open_page(browser, served, complaints, viewport=DESKTOP)
+    expect(page.locator("#target")).to_contain_text(
+        "Finding f9cc is over: its device and time are shown above"
+    )
+    device = page.locator("#device")
+    expect(device).to_be_focused()
+    expect(device.locator("p.here")).to_contain_text("cleared")
+    assert "finding=f9cc" in served.charts
+    device.get_by_role("button", name="6 hours").click()
+    expect(device.get_by_role("button", name="6 hours")).to_have_attribute("aria-pressed", "true")
+    assert page.evaluate("location.hash").startswith("#device-")
+    page.close()
+
+
+def test_progress_of_learning_is_shown(browser: Browser, served: Served, complaints: list[str]) -> None:
+    """Of all series, and of each with its estimated end, in the viewer's zone."""
+    page = open_page(browser, served, complaints, timezone_id="Asia/Tokyo", locale="en-US")
+    expect(page.locator("#learning")).to_contain_text("66 % learnt")
+    expect(page.locator("#learning")).to_contain_text("8 of 12 series of 4 devices are judged")
+    row = page.locator("#devices article").first
+    expect(row.locator(".head .pill", has_text="learning")).to_have_count(1)
+    expect(row).to_contain_text("still learning (102 of 150, until about 11:40:59")
+    share = row.locator(".meter.learnt i").evaluate("node => node.style.width")
+    assert share == "68%"
     page.close()
 
 

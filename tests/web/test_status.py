@@ -84,8 +84,14 @@ def test_a_full_status_weighs_64_kib_at_most() -> None:
         | {"evidence": [full["findings"][0]["evidence"][0] | {"value": draw.gauss(50, 3)} for _ in range(12)]}
         for place in range(count)
     ]
+    incidents = [
+        full["incidents"][0]
+        | {"id": f"{place:016x}", "summary": text(), "devices": draw.choices(words, k=12)}
+        | {"unseen": [f"{draw.getrandbits(64):016x}"]}
+        for place in range(count)
+    ]
     verdicts = [full["recent_verdicts"][0] | {"summary": text()} for _ in range(status.MAX_VERDICTS)]
-    full |= {"devices": devices, "findings": findings, "recent_verdicts": verdicts}
+    full |= {"devices": devices, "incidents": incidents, "findings": findings, "recent_verdicts": verdicts}
     full |= {"sources": full["sources"][:1] * status.MAX_SOURCES}
     jsonschema.validate(full, SCHEMA)
     answer = fit(Response(encode_status(cast("status.Status", full))), {"accept-encoding": "gzip"})

@@ -39,7 +39,7 @@ def _journaled(check: str, found: NoticesRecord) -> Iterator[Line]:
         yield warn(
             f"{check}.journaled",
             f"fails since {iso(found.failing_since)} ({printable(found.reason or '')}):"
-            f" {many(found.waiting, 'notice')} wait, and are given up after 24 h",
+            f" {many(found.waiting, 'notice')} to be delivered, given up after 24 h",
             "edge-agent notify test sends one now",
         )
     if found.given_up:

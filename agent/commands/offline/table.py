@@ -42,7 +42,7 @@ MAX_CHUNK = 512  # of them that are read back at once
 MAX_HEAD = 1024 * 1024  # bytes that show the encoding
 _YEAR_2000 = 946_684_800.0
 _ASCII = frozenset(map(chr, range(128)))
-_THOUSANDS = re.compile(r"\s*[-+]?[0-9]{1,3}(\.[0-9]{3})+,[0-9]+\D*")
+_THOUSANDS = re.compile(r"[-+]?[0-9]{1,3}(\.[0-9]{3})+,[0-9]+(?:[^0-9].*)?", re.DOTALL)
 
 Row = tuple[float, str, tuple[Reading, ...]]  # time, device, readings
 
@@ -323,7 +323,7 @@ def _value(text: str, *, comma: bool) -> tuple[float, str | None] | str:
         if not text.strip():
             return "no value"
         if comma:
-            text = (text.replace(".", "") if _THOUSANDS.fullmatch(text) else text).replace(",", ".")
+            text = (text.replace(".", "") if _THOUSANDS.fullmatch(text.lstrip()) else text).replace(",", ".")
         found = read_value(text[:MAX_FIELD])
         return (found.value, found.unit) if isinstance(found, Found) else f"no number ({found})"
     if not isfinite(value):
