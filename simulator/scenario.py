@@ -41,8 +41,8 @@ __all__ = [
 ]
 
 MAX_BYTES = 256 * 1024
-#: Scenarios that no score counts: one is a demonstration, one is of weeks and of many devices at once.
-UNSCORED = frozenset({"demo", "week"})
+#: Scenarios that no score counts: a demonstration, and two of whole sites.
+UNSCORED = frozenset({"causes", "demo", "week"})
 _MONDAY = 1_767_571_200.0  # 5 January 2026, 00:00 UTC
 _DAYS: tuple[str, ...] = get_args(Weekday)
 _NO_LIMITS, _USUAL = AgentPart(), TrialPart()

@@ -190,6 +190,7 @@ def build(
         trace=PublishSpans(tracer=tracer, guard=recorder.guard, protocol=lambda: link.state.protocol),
         events=events,
         suppressed=lambda reason: recorder.suppressed(reason, 1),
+        asked=lambda purpose: metrics.count("ai_review_batches_total", purpose),
         audits_allowed=ai.audits_allowed,
         clock=journal.clock.now,
         wall=scale.wall,

@@ -1,4 +1,4 @@
-"""Values and silences that a person called usual.
+"""Values and silences that people called usual, and anomalies that they judged.
 
 The ranges of a series stay as they are: a wide one would blind it on its other side too. A score is excused
 where its value is between the usual range and the allowed values.
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from math import inf
 from typing import Any
 
-from agent.domain.records import CALM, Kind, Score, Seen
+from agent.domain.records import CALM, Do, Kind, Past, Score, Seen
 
 MARGIN = 0.1  # of usual and allowed values together: no event repeats itself exactly
 AFTERMATH = 60  # readings after an excused one, in which means and steps have not yet settled
@@ -16,6 +16,7 @@ CLOSE = 1e-6  # of a value at which a series may rest
 MAX_FLAT = 8
 MAX_SERIES = 1000
 MAX_SILENCES = 8  # of a device
+MAX_PAST = 3  # anomalies of a series
 DAY_S = 86_400.0
 REACH_S = 5400.0  # a silence that begins so much earlier or later is the same one of another day
 LATER_S, LATER = 600.0, 0.25  # and it may end so much later: seconds, and a part of its length
@@ -82,6 +83,8 @@ class Allowed:
     def __init__(self) -> None:
         self._series: dict[str, dict[str, Allowance]] = {}  # by device, by metric
         self._silences: dict[str, list[list[float]]] = {}  # by device: second of the day and length
+        #: Judged anomalies and their unit, by device and by metric.
+        self._past: dict[str, dict[str, tuple[str | None, list[Past]]]] = {}
         #: Devices whose allowed silence is not over, with its begin.
         self.waiting: dict[str, float] = {}
 
@@ -102,6 +105,24 @@ class Allowed:
         """Return what is allowed of a series, if it was in this unit."""
         found = self._series.get(device, {}).get(metric)
         return found if found is not None and found.unit == unit else None
+
+    def judge(self, device: str, unit: str | None, metric: str, case: Past) -> None:
+        """Keep an anomaly that a person has judged; the last word on a finding counts."""
+        metrics = self._past.pop(device, {})
+        known_unit, known = metrics.pop(metric, (unit, []))
+        kept = [one for one in known if known_unit == unit and one.finding != case.finding]
+        metrics[metric] = (unit, [*kept, case][-MAX_PAST:])
+        self._past[device] = metrics
+        if sum(map(len, self._past.values())) > MAX_SERIES:
+            oldest = next(iter(self._past))
+            del self._past[oldest][next(iter(self._past[oldest]))]
+            if not self._past[oldest]:
+                del self._past[oldest]
+
+    def past(self, device: str, metric: str, unit: str | None) -> tuple[Past, ...]:
+        """Return the last judged anomalies of a series, if it was in this unit."""
+        known_unit, known = self._past.get(device, {}).get(metric, (unit, []))
+        return tuple(known) if known_unit == unit else ()
 
     def allow_silence(self, device: str, begin: float, end: float | None) -> None:
         """Allow a silence at this hour of the day, up to its length; without an end it is not over."""
@@ -133,6 +154,7 @@ class Allowed:
         """Forget what was allowed of a device."""
         self._series.pop(device, None)
         self._silences.pop(device, None)
+        self._past.pop(device, None)
         self.waiting.pop(device, None)
 
     def dump(self) -> dict[str, Any]:
@@ -145,6 +167,11 @@ class Allowed:
             ],
             "silences": self._silences,
             "waiting": self.waiting,
+            "past": [
+                [device, metric, unit, cases]
+                for device, metrics in self._past.items()
+                for metric, (unit, cases) in metrics.items()
+            ],
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
@@ -153,5 +180,9 @@ class Allowed:
         for device, metric, unit, hulls, flat, left in state.get("series", ()):
             pairs = {kind: (low, high) for kind, (low, high) in hulls.items()}
             self._series.setdefault(device, {})[metric] = Allowance(unit, pairs, flat, left)
+        self._past = {}
+        for device, metric, unit, cases in state.get("past", ()):
+            known = [Past(key, Do(outcome), Kind(kind), low, high) for key, outcome, kind, low, high in cases]
+            self._past.setdefault(device, {})[metric] = (unit, known)
         self._silences = dict(state.get("silences", {}))
         self.waiting = dict(state.get("waiting", {}))

@@ -33,7 +33,8 @@ NAMED = 4  # of a series: device, metric, unit, count; and its length unless it 
 PART = 20  # names or rhythms in one piece of the head
 
 Row = tuple[str, str, str | None, int, State]
-Parts = tuple[int, "Heard", list[Row], list[Odd], dict[str, Any]]
+Levels = tuple[str, str, int, list[Any]]  # device, metric, hour that was noted last, hourly changes
+Parts = tuple[int, "Heard", list[Row], list[Odd], dict[str, Any], list[Levels]]
 
 
 class Heard(NamedTuple):
@@ -55,6 +56,7 @@ def encode(
     rows: Callable[[], Iterable[Row]],
     odd: Iterable[Odd] = (),
     allowed: Mapping[str, Any] | None = None,
+    hours: Iterable[Levels] = (),
 ) -> Iterator[bytes]:
     """Yield the state in small pieces, empty ones while the head is made; floats are exact.
 
@@ -69,6 +71,10 @@ def encode(
         yield b""
     head.append('},"units":[')
     for part in _parts(map(_json, odd)):
+        head.append(part)
+        yield b""
+    head.append('],"hours":[')
+    for part in _parts(map(_json, hours)):
         head.append(part)
         yield b""
     head.append('],"series":[')
@@ -178,7 +184,7 @@ def _decode(blob: bytes) -> Parts:
         )
         for device, metric, was, pending, said, *word in head.get("units", ())  # older states end before
     ]
-    return head["count"], heard, rows, odd, head.get("allowed", {})
+    return head["count"], heard, rows, odd, head.get("allowed", {}), head.get("hours", [])
 
 
 def _little(state: State) -> bytes:

@@ -10,7 +10,7 @@ from itertools import islice
 from math import inf
 from operator import attrgetter, itemgetter
 
-from agent.detect import calm, codec, nature
+from agent.detect import calm, codec, company, nature
 from agent.detect.allowed import Allowed
 from agent.detect.features import MANY_KINDS
 from agent.detect.limits import Bounds, Limit, LimitUse, choose, find_use
@@ -18,14 +18,16 @@ from agent.detect.pauses import offset_of
 from agent.detect.rhythm import Rhythm, Watch
 from agent.detect.series import observe
 from agent.detect.settings import SENSITIVITY, DetectSettings
-from agent.detect.state import KINDS, MATES, PREV, TOTAL, WARM
+from agent.detect.state import KINDS, MATES, PREV, PROFILE, PROFILED, RECENT, TOTAL, WARM
 from agent.detect.tracked import NO_UNIT, Odd, Series
 from agent.detect.tuning import Tuning, TuningUse, choose_tuning, expect_of, find_tuning_use
 from agent.detect.view import FIRST_CHANGE, SECOND_KIND, count_readings, view_series
 from agent.domain.records import (
     CALM,
     IGNORED,
+    Do,
     Kind,
+    Past,
     Progress,
     Reading,
     RhythmView,
@@ -82,6 +84,7 @@ class Detector:
         self._zone = zone
         self._watch = Watch(self._settings, None if zone is None else partial(offset_of, zone))
         self._allowed = Allowed()
+        self._noted: dict[str, int] = {}  # by device: the hour whose levels were noted last
         self._count = 0  # readings ever
         self.stats = DetectStats()
         self.unit_changes: deque[UnitChange] = deque(maxlen=MAX_CHANGES)  # the reader empties it
@@ -166,6 +169,15 @@ class Detector:
             return reading, replace(score, progress=FIRST_CHANGE)
         return reading, score
 
+    def note_hour(self, device: str, at: float) -> None:
+        """Note the levels of a device's series once an hour; call it with each message that was judged."""
+        hour = int(at // 3600.0)
+        if hour <= self._noted.get(device, 0):
+            return
+        self._noted[device] = hour
+        for series in self._series.get(device, {}).values():
+            series.note_hour(hour)
+
     def _meet(self, reading: Reading) -> Series:
         """Begin a series, and make room for it."""
         if self.stats.series >= self._settings.max_series:
@@ -219,6 +231,7 @@ class Detector:
             self._count_mates(device)
             if not self._series[device]:
                 del self._series[device]
+                self._noted.pop(device, None)
                 self._watch.rhythms.pop(device, None)
 
     def reconfigure(self, limits: Sequence[Limit], tuning: Sequence[Tuning] = ()) -> None:
@@ -294,6 +307,18 @@ class Detector:
         rhythm = self._watch.rhythms.get(device)
         return rhythm is not None and rhythm.silent
 
+    def alike(self, metric: str, device: str, other: str, before: float) -> bool:
+        """Return whether a metric of two devices moved together in the days before an event time."""
+        both = [self._series.get(name, {}).get(metric) for name in (device, other)]
+        one, two = (None if series is None else series.hourly for series in both)
+        return one is not None and two is not None and company.alike(one, two, before=before)
+
+    def share_day(self, metric: str, device: str, other: str) -> bool:
+        """Return whether a metric of two devices rises and falls at the same hours of the day."""
+        both = [self._series.get(name, {}).get(metric) for name in (device, other)]
+        days = [one.state[PROFILE:RECENT] for one in both if one is not None and one.state[PROFILED]]
+        return len(days) == len(both) and company.share_day(*days)
+
     def silence_progress(self, device: str) -> Progress | None:
         """Return how far a device is from being judged by its silence, None when it is, or never will be."""
         rhythm = self._watch.rhythms.get(device)
@@ -331,6 +356,13 @@ class Detector:
             self._allowed.allow(device, series.unit, seen)
             series.frame = None
 
+    def note_past(self, device: str, finding: str, outcome: Do, seen: Seen) -> None:
+        """Keep values of a finding that a person has judged, for the model."""
+        series = self._series.get(device, {}).get(seen.metric)
+        if series is not None:
+            case = Past(finding, outcome, seen.kind, seen.low, seen.high)
+            self._allowed.judge(device, series.unit, seen.metric, case)
+
     def allow_silence(self, device: str, begin: float, end: float | None) -> None:
         """Take a silence as usual at its hour of the day; clocks, without ``end`` it is not over."""
         rhythm = self._watch.rhythms.get(device)
@@ -343,6 +375,7 @@ class Detector:
         self.stats.series -= len(self._series.pop(device, {}))
         self._watch.rhythms.pop(device, None)
         self._allowed.forget(device)
+        self._noted.pop(device, None)
 
     # ------------------------------------------------------------------------------------- views
 
@@ -388,6 +421,7 @@ class Detector:
             ignored=series.ignored,
             sensitivity=series.tuning.sensitivity,
             tuned_by=series.tuning.pattern or None,
+            past=self._allowed.past(device, series.metric, series.unit),
         )
 
     def learning_count(self) -> int:
@@ -487,7 +521,7 @@ class Detector:
         """Yield what :meth:`dump` returns, in small pieces, some of them empty; take no reading meanwhile."""
         watch = self._watch
         heard = codec.Heard(watch.up_since, watch.down_since, tuple(watch.down), watch.rhythms)
-        return codec.encode(self._count, heard, self._rows, self._odd(), self._allowed.dump())
+        return codec.encode(self._count, heard, self._rows, self._odd(), self._allowed.dump(), self._hourly())
 
     def _rows(self) -> Iterator[codec.Row]:
         for device, metrics in self._series.items():
@@ -501,13 +535,20 @@ class Detector:
                 if series.odd or series.was is not None or series.word is not None:
                     yield device, series.metric, series.was, series.pending, series.said, series.word
 
+    def _hourly(self) -> Iterator[codec.Levels]:
+        """Yield the hourly changes of the series that have some."""
+        for device, metrics in self._series.items():
+            for metric, series in metrics.items():
+                if series.hourly is not None:
+                    yield device, metric, self._noted[device], series.hourly.dump()
+
     def load(self, blob: bytes) -> None:
         """Take back what :meth:`dump` gave.
 
         Raises:
             DetectStateError: it is of another version or damaged; nothing is changed then.
         """
-        count, heard, rows, odd, allowed = codec.decode(blob)
+        count, heard, rows, odd, allowed, hourly = codec.decode(blob)
         self._count = count
         self._allowed.load(allowed)
         self._watch.rebuild(*heard)
@@ -522,6 +563,10 @@ class Detector:
             series = self._series[device][metric]
             series.was, series.pending, series.said, series.word = was, pending, said, word
             series.odd = pending is not None or said is not None
+        self._noted = {}
+        for device, metric, noted, changes in hourly:
+            self._noted[device] = noted
+            self._series[device][metric].hourly = company.load(changes)
         self.stats.series = len(rows)
         for device in self._series:
             self._regard(device)

@@ -8,6 +8,7 @@ from itertools import pairwise
 from math import isfinite
 from typing import TYPE_CHECKING
 
+from agent.detect.company import Hourly
 from agent.detect.limits import Bounds, Limit
 from agent.detect.nature import trait_of
 from agent.detect.settings import SENSITIVITY
@@ -15,6 +16,7 @@ from agent.detect.state import (
     MATES,
     METER,
     PREV,
+    PROFILED,
     QUANTUM,
     RECENT,
     RECENTS,
@@ -23,6 +25,7 @@ from agent.detect.state import (
     WARM,
     X_HI,
     X_LO,
+    M,
     State,
     blank,
 )
@@ -52,6 +55,7 @@ class Series:
         "bounds",
         "diagnostic",
         "frame",
+        "hourly",
         "ignored",
         "limit",
         "metric",
@@ -78,6 +82,7 @@ class Series:
         self.word: str | None = None  # behind the last value
         self.frame: Frame | None = None  # of the short way, None while each reading needs the long one
         self.odd = False  # whether the last reading was one of these
+        self.hourly: Hourly | None = None  # since the hours of the day are known
         self.diagnostic = look_up(metric).kind is not MetricClass.READING
         self.alarm = is_alarm(metric)
         self.hold(limit)
@@ -136,9 +141,20 @@ class Series:
         self.pending, self.odd = None, False
         mates = self.state[MATES]
         self.state = blank()
+        self.hourly = None
         self.state[MATES] = mates
         self.nature()
         self.hold(self.limit)
+
+    def note_hour(self, hour: int) -> None:
+        """Note the level at the begin of an hour, once the hours of the day are known."""
+        level = self.state[M]
+        if not (self.judged and self.state[PROFILED] and isfinite(level)):
+            return
+        if self.hourly is None:
+            self.hourly = Hourly(hour, level)
+        else:
+            self.hourly.note(hour, level)
 
     @property
     def judged(self) -> bool:

@@ -104,6 +104,16 @@ class Reason(StrEnum):
     SHUTDOWN = "shutdown"
 
 
+class Purpose(StrEnum):
+    """Why the model is asked about a window; a call for several has the first of these."""
+
+    OPENING = "opening"  # an anomaly that nobody knows of yet
+    AGAIN = "again"  # an open finding: another kind, a higher severity, or hours later
+    SUSPECT = "suspect"  # no anomaly, but close to one
+    AUDIT = "audit"  # a calm window, drawn to check the local detector
+    EVERY = "every"  # `review.mode: all`
+
+
 class Trigger(StrEnum):
     """The reason why a window was sealed."""
 
@@ -197,6 +207,16 @@ class Cause(StrEnum):
     DEVICE = "device"  # of one device
     LINK = "link"  # offline by one availability topic: a gateway, a bridge, a last will
     SILENCE = "silence"  # a third of a source fell silent together
+    TOGETHER = "together"  # values that usually move together, or of a third of a source, moved together
+
+
+class Way(StrEnum):
+    """The way in which a value left its usual range."""
+
+    UP = "up"
+    DOWN = "down"
+    RESTLESS = "restless"
+    STILL = "still"
 
 
 class IncidentEvent(StrEnum):

@@ -21,12 +21,14 @@ from agent.domain.enums import (
     Grounding as Grounding,
     Handling as Handling,
     IncidentEvent as IncidentEvent,
+    Purpose as Purpose,
     Reason as Reason,
     Severity as Severity,
     Source as Source,
     Status as Status,
     TimerKind as TimerKind,
     Trigger as Trigger,
+    Way as Way,
 )
 from agent.domain.kinds import Kind as Kind
 from agent.domain.messages import (
@@ -109,6 +111,16 @@ class Seen(NamedTuple):
     high: float
 
 
+class Past(NamedTuple):
+    """An earlier anomaly of a series that a person has judged."""
+
+    finding: str  # its id, or that of the verdict
+    outcome: Do  # false_alarm or confirmed
+    kind: Kind
+    low: float
+    high: float
+
+
 @record(frozen=True, slots=True)
 class CommandOutcome:
     """The outcome of a command: decided once, journaled with all that it changes in the detector."""
@@ -125,6 +137,7 @@ class CommandOutcome:
     forget: bool = False
     series: tuple[str, ...] = ()  # metrics that its finding cites
     ends: float | None = None  # the end of an earlier command that this one ends before its time
+    judged: tuple[Seen, ...] = ()  # values that a person called a false alarm, or confirmed
 
 
 @record(frozen=True, slots=True)
@@ -253,6 +266,7 @@ class SeriesView:
     ignored: bool = False  # by the configuration: only a limit is checked
     sensitivity: str = "normal"
     tuned_by: str | None = None  # the rule of the configuration that holds for it
+    past: tuple[Past, ...] = ()  # its last anomalies that people have judged, oldest first
 
 
 # -------------------------------------------------------------------------------------- windows
@@ -366,6 +380,24 @@ class Verdict:
     incident_id: str | None = None
 
 
+class Move(NamedTuple):
+    """A value that left its usual range, the way that it went, and the time of its first reading."""
+
+    metric: str
+    way: Way
+    at: float  # event time
+    value: float
+
+
+class Grounds(NamedTuple):
+    """Common ground of a finding with others, as it was when it opened."""
+
+    source: str
+    link: str | None  # the availability topic that called its device offline
+    interval_s: float  # usual, 0 where it is not known
+    move: Move | None = None
+
+
 @record(frozen=True, slots=True)
 class Finding:
     """An anomaly of one device that opens, is updated and clears, by verdicts or by a person's word."""
@@ -386,6 +418,9 @@ class Finding:
     silent_since: float | None = None  # clock of the last reading before a silence
     silent_to: float | None = None  # of the first window after it
     incident: str | None = None
+    grounds: Grounds | None = None
+    score: float = 0.0  # the local detector's, the highest so far
+    ended: float | None = None  # clock of the normal window that cleared it
 
     def state_at(self, clock: float) -> FindingState:
         """Return the state; a snooze that is over is none."""
@@ -417,6 +452,7 @@ class Incident:
     place: Place | None = None  # of its silences
     merged_into: str | None = None
     closed: bool = False
+    reviewed: float | None = None  # clock of the model's last answer about one of its findings
 
 
 @record(frozen=True, slots=True)
@@ -436,6 +472,7 @@ class Recovered:
     closed: tuple[Finding, ...] = ()  # findings that are over, oldest first, as far as they are kept
     commands: tuple[CommandRow, ...] = ()  # decided ones that are kept, oldest first
     incidents: tuple[Incident, ...] = ()  # open ones, oldest first
+    past_incidents: tuple[Incident, ...] = ()  # the last ones that are over, oldest first
     told: dict[str, bytes] = field(default_factory=dict)  # open finding -> last verdict that is an anomaly
     settings: str | None = None  # that readings were judged by at the snapshot; None: not known
     last_settings: str | None = None  # and at the last row

@@ -11,10 +11,12 @@ from agent.domain.records import (
     NOTHING_READ,
     Arrival,
     Command,
+    CommandOutcome,
     CommandReason,
     CommandRow,
     DecodeError,
     DecodeReason,
+    Do,
     Handling,
     MessageRow,
     Posted,
@@ -194,7 +196,6 @@ class Intake:
         _HISTORY.run(connection, self._history)
         self._clocks.insert(connection)
         _TIMERS.run(connection, self._timers)
-        commands.insert(connection, self._commands)
         self._places.insert()
         self._redelivery.insert(connection)
         received = [(one, arrival.received) for one, arrival in self._feedback]
@@ -202,6 +203,9 @@ class Intake:
         for one, (_, arrival) in zip(self.noted, self._feedback, strict=True):
             if one.refused:
                 self._put_aside(arrival, DecodeReason.UNKNOWN_VERDICT, one.why)
+            elif one.judged:
+                self._judge(arrival, one)
+        commands.insert(connection, self._commands)
         _QUARANTINE.run(connection, self._quarantine)
         self._message_ids.insert()
 
@@ -469,6 +473,20 @@ class Intake:
             self.tally.retained_ignored += 1
         else:
             self._feedback.append((feedback, arrival))
+
+    def _judge(self, arrival: Arrival, noted: Noted) -> None:
+        """Append feedback on an anomaly to the sequence, as a decided command."""
+        seq, clock = self._sequence.take(arrival.mono)
+        outcome = CommandOutcome(
+            accepted=True,
+            reason=CommandReason.DONE,
+            device=noted.device,
+            finding_id=noted.finding_id,
+            judged=noted.judged,
+        )
+        row = CommandRow(seq, clock, Command(Do(noted.feedback.outcome), device=noted.device), outcome)
+        self._commands.append((row, arrival.received))
+        self._rows.append(row)
 
     def _note_command(self, arrival: Arrival, command: Command) -> None:
         """Journal a person's command at its place in the sequence; too many at once are refused."""

@@ -41,10 +41,20 @@ class CommandRate:
 
 
 def insert(connection: sqlite3.Connection, rows: Sequence[tuple[CommandRow, float]]) -> None:
-    """Write commands that are not decided yet, with their times of receipt."""
+    """Write commands, decided or not, with their times of receipt."""
     connection.executemany(
-        "INSERT INTO commands VALUES (?,?,?,?,?,NULL)",
-        [(row.seq, row.clock, received, row.clock, _encode_command(row.command)) for row, received in rows],
+        "INSERT INTO commands VALUES (?,?,?,?,?,?)",
+        [
+            (
+                row.seq,
+                row.clock,
+                received,
+                row.clock,
+                _encode_command(row.command),
+                None if row.outcome is None else _encode_outcome(row.outcome),
+            )
+            for row, received in rows
+        ],
     )
 
 
@@ -135,6 +145,7 @@ def _encode_outcome(outcome: CommandOutcome) -> str:
         "silence": outcome.silence,
         "forget": outcome.forget,
         "series": outcome.series,
+        "judged": outcome.judged,
     }
     return json.dumps({key: value for key, value in fields.items() if value}, separators=(",", ":"))
 
@@ -154,6 +165,7 @@ def _decode_outcome(text: str) -> CommandOutcome:
         silence=None if silence is None else (silence[0], silence[1]),
         forget=fields.get("forget", False),
         series=tuple(fields.get("series", ())),
+        judged=decode_seen(fields.get("judged", ())),
     )
 
 

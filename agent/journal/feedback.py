@@ -3,7 +3,9 @@
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
+from agent.domain.records import Kind, Seen, Status
 from agent.verdict.feedback import REPEAT, Feedback, Noted
 
 # Made when the first feedback comes; other versions leave it alone, so the version stays.
@@ -44,7 +46,26 @@ def _keep(connection: sqlite3.Connection, feedback: Feedback, received: float) -
     ).rowcount
     if not added:
         return Noted(feedback, None, REPEAT, verdict_id)
-    return Noted(feedback, str(json.loads(body)["status"]), verdict_id=verdict_id)
+    verdict = json.loads(body)
+    return Noted(
+        feedback,
+        str(verdict["status"]),
+        verdict_id=verdict_id,
+        device=verdict["device"],
+        finding_id=verdict["finding_id"] or verdict_id,
+        judged=tuple(_cited(verdict)) if verdict["status"] == Status.ANOMALY else (),
+    )
+
+
+def _cited(verdict: dict[str, Any]) -> Iterator[Seen]:
+    """Yield the lowest and the highest value of each metric that an anomaly cites."""
+    values: dict[str, list[float]] = {}
+    for reading in verdict["evidence"]:
+        if isinstance(reading["value"], int | float):  # not that of a number that is not finite
+            values.setdefault(reading["metric"], []).append(reading["value"])
+    if verdict["kind"] != Kind.SILENCE:
+        for metric, cited in values.items():
+            yield Seen(metric, Kind(verdict["kind"]), min(cited), max(cited))
 
 
 def _short(feedback: Feedback) -> str:

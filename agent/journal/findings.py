@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from agent.domain.records import Finding, FindingState, Kind, Severity
+from agent.domain.records import Finding, FindingState, Grounds, Kind, Move, Severity, Way
 from agent.journal.commands import decode_seen
 
 _STATES_SINCE = 7  # version of the tables; an older journal may be read before the agent migrates it
@@ -98,6 +98,9 @@ def _encode_life(finding: Finding) -> str:
         "silent_since": finding.silent_since,
         "silent_to": finding.silent_to,
         "incident": finding.incident,
+        "grounds": finding.grounds,
+        "score": finding.score,
+        "ended": finding.ended,
     }
     return json.dumps({key: value for key, value in life.items() if value}, separators=(",", ":"))
 
@@ -106,6 +109,12 @@ def _decode_life(state: str, text: str) -> dict[str, Any]:
     life: dict[str, Any] = {**json.loads(text), "state": FindingState(state)}
     if "seen" in life:
         life["seen"] = decode_seen(life["seen"])
+    if "grounds" in life:
+        source, link, interval_s, move = life["grounds"]
+        if move is not None:
+            metric, way, at, value = move
+            move = Move(metric, Way(way), at, value)
+        life["grounds"] = Grounds(source, link, interval_s, move)
     return life
 
 

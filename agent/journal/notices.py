@@ -13,7 +13,7 @@ from dataclasses import replace
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from agent.domain.records import Outgoing, Severity
+from agent.domain.records import FindingEvent, Outgoing, Severity
 from agent.journal.codec import decode_properties, encode_properties
 from agent.journal.schema import read_meta, write_meta
 from agent.verdict.encode import encode
@@ -231,7 +231,12 @@ class NoticeRows:
         state = self._state(sink)
         told = state.get("told", {})
         for one in rows:
-            told[one.key] = worst_of((one.severity, told.pop(one.key, Severity.INFO)))
+            before = told.pop(one.key, Severity.INFO)
+            (payload,) = self._connection.execute(
+                "SELECT payload FROM outbox WHERE id = ?", (one.row,)
+            ).fetchone()
+            if json.loads(payload)["event"] != FindingEvent.CLEARED:  # after an end, what comes back is news
+                told[one.key] = worst_of((one.severity, before))
         state["told"] = dict(list(told.items())[-MAX_TOLD:])
         write_meta(self._connection, f"notices {sink}", json.dumps(state))
 

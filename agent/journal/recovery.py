@@ -52,6 +52,7 @@ def recover(connection: sqlite3.Connection) -> Recovered:
         closed=findings.read(connection, closed=True)[-MAX_CLOSED:],
         commands=commands.read_decided(connection),
         incidents=incidents.read(connection),
+        past_incidents=incidents.read_past(connection),
         told=findings.last_verdicts(connection, found[-MAX_TOLD:]),
         settings=_read_settings(connection, seq),
         last_settings=_read_settings(connection, sys.maxsize),

@@ -10,7 +10,7 @@ from typing import Literal
 from agent.decode.family import Skip
 from agent.detect import DetectStats
 from agent.domain.model_calls import BreakerState, BudgetWindow, ErrorType
-from agent.domain.records import DecodeReason, Finding, Kind, Severity, Source, Status, Trigger
+from agent.domain.records import DecodeReason, Finding, Kind, Purpose, Severity, Source, Status, Trigger
 from agent.journal import JournalStats
 from agent.journal.source_tally import INTENDED, MAIN_OUTCOMES, OUTCOMES, total
 from agent.mqtt import LinkStats
@@ -250,6 +250,12 @@ METRICS = (
         "Windows that no AI call was made for.",
         SUPPRESSED,
         note="`device_share` is one device's own share of the money, `budget` the budget.",
+    ),
+    counter(
+        "ai_review_batches_total",
+        "Questions to the model, each about one batch of windows, by their purpose.",
+        Label("purpose", tuple(Purpose)),
+        note="`opening`: at most one for each incident.",
     ),
     counter(
         "ai_cache_requests_total", "Look-ups in the answer cache.", Label("result", ("hit", "miss", "bypass"))

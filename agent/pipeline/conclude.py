@@ -31,7 +31,7 @@ from agent.pipeline.notices import Notices
 from agent.sinks import MessageKind, Route
 from agent.verdict import incident as incident_form
 from agent.verdict.encode import encode, to_bytes, to_json
-from agent.verdict.incident import Change, Incidents, Surroundings
+from agent.verdict.incident import Change, Incidents, Shared, Surroundings
 from agent.verdict.notice import key_of
 from agent.verdict.people import Decision, People
 from agent.verdict.verdict import conclude, disagreement
@@ -78,7 +78,7 @@ class Conclusions:
         agent: str,
         routes: Sequence[Route],
         people: People,
-        surroundings: Callable[[str], Surroundings],
+        surroundings: Callable[[Window], Surroundings],
         write: Writes,
         publish: Callable[[Sequence[Outgoing], str], None],
         trace: Trace,
@@ -117,6 +117,16 @@ class Conclusions:
         found = next((one for one in self.findings() if one.id == finding_id), None)
         return found or self._findings.closed.get(finding_id)
 
+    def shared(self, window: Window) -> Shared:
+        """Return the incident of a window's device, or what its anomaly would share with others."""
+        finding = self._findings.get(window.device)
+        if finding is not None:
+            return Shared(self.incidents.of(finding))
+        if window.local.status is not Status.ANOMALY:
+            return Shared()
+        around = self._surroundings(window)
+        return self.incidents.shared_by(window.device, window.local.kind, window.sealed, around)
+
     def last_anomaly(self, finding_id: str) -> dict[str, Any] | None:
         """Return the last verdict on an open finding that was an anomaly, as JSON values."""
         return self._anomalies.get(finding_id)
@@ -132,7 +142,7 @@ class Conclusions:
     def restore(self, left: Recovered) -> None:
         """Take findings and decided commands of the last process."""
         self.people.restore((*left.closed, *left.findings), left.commands)
-        self.incidents.restore(left.incidents, left.findings)
+        self.incidents.restore(left.incidents, left.findings, left.past_incidents, left.closed)
         self._anomalies.update((finding_id, json.loads(body)) for finding_id, body in left.told.items())
         self._reviews.update(
             (finding_id, verdict)
@@ -151,13 +161,18 @@ class Conclusions:
         changes: list[Change] = []
         spread_s = 0.0
         if finding is not None and event is FindingEvent.OPENED:
-            around = self._surroundings(device)
+            around = self._surroundings(window)
             spread_s = around.spread_s(finding)
             finding, moved, changes = self.incidents.open(finding, around)
             for one in (*moved, finding):
                 self._findings.put(one)
         elif finding is not None:
             changes = self.incidents.update(finding)
+        incidents = [change.incident for change in changes]
+        if finding is not None and reviewed:
+            noted = self.incidents.note_review(finding.incident, window.sealed)
+            incidents = [one for one in incidents if noted is None or one.id != noted.id]
+            incidents += [] if noted is None else [noted]
         if finding is not None:
             verdict = replace(verdict, finding_id=finding.id, incident_id=finding.incident)
         payload = to_bytes(verdict)
@@ -169,7 +184,7 @@ class Conclusions:
         events: list[Event] = [VerdictCommitted(verdict, waited_s, disagreement(window, outcome))]
         if finding is not None and event is not None:
             events.append(FindingChanged(event, finding, verdict))
-        events += [IncidentChanged(*one) for one in changes]
+        events += [IncidentChanged(*one[:3]) for one in changes]
         if finding is not None and self._notices is not None:
             outgoing += self._notices.of_change(event, finding, verdict, before, changes, spread_s)
         merged = [one.incident for one in changes if one.incident.merged_into is not None]
@@ -188,7 +203,7 @@ class Conclusions:
                 detail=detail,
                 anomaly=verdict.status is Status.ANOMALY,
                 moved=moved,
-                changed=[one.incident for one in changes],
+                changed=incidents,
             )
 
         self._write(job, lambda added: self._committed(added, device, span, events))
@@ -228,7 +243,7 @@ class Conclusions:
                 store.outbox.notices.withdraw(key_of(one), one.id, again=one.maintenance)
             return store.decide(row.seq, outcome, changed=decision.changed, closed=closed, outgoing=outgoing)
 
-        events: list[Event] = [IncidentChanged(*one) for one in changes]
+        events: list[Event] = [IncidentChanged(*one[:3]) for one in changes]
         events.append(CommandDecided(row, outcome, decision.changed))
         self._write(job, lambda added: self._decided(added, events))
         return replace(row, outcome=outcome)

@@ -89,6 +89,7 @@ class Core:
         for device, readings in by_device.items():
             if device not in self.last_seq:
                 self._device_seen(device, clock)
+            self.detector.note_hour(device, readings[-1][0].at)
             self.last_seq[device] = row.seq
             if row.seq <= self.sealed_to.get(device, 0):
                 continue  # replayed: its window is sealed already
@@ -148,6 +149,8 @@ def obey(detector: Detector, row: CommandRow) -> None:
         return
     for seen in outcome.allow:
         detector.allow(outcome.device, seen)
+    for seen in outcome.judged:
+        detector.note_past(outcome.device, outcome.finding_id or "", row.command.do, seen)
     if outcome.silence is not None:
         detector.allow_silence(outcome.device, *outcome.silence)
     if outcome.forget:
@@ -163,6 +166,8 @@ def teach(detector: Detector, row: Row) -> None:
     elif isinstance(row, MessageRow) and not row.seed:
         for reading in row.readings:
             detector.judge(reading, row.clock)
+        for device, at in {one.device: one.at for one in row.readings}.items():
+            detector.note_hour(device, at)
         if row.history:
             _hear(detector, row)
 

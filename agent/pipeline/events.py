@@ -56,7 +56,7 @@ class IncidentChanged:
 
     change: IncidentEvent
     incident: Incident
-    findings: tuple[Finding, ...]  # the open ones
+    findings: tuple[Finding, ...]  # the open ones, the worst of them
 
 
 Event = DeviceSeen | VerdictCommitted | FindingChanged | CommandDecided | IncidentChanged

@@ -13,6 +13,7 @@ from agent.domain.records import (
     Arrival,
     Finding,
     FindingEvent,
+    Incident,
     MessageRow,
     Outcome,
     Row,
@@ -42,7 +43,10 @@ class Concluded(NamedTuple):
 
 
 class OfflinePath:
-    """Takes rows in order and gives ``concluded`` each window with its verdict."""
+    """Takes rows in order and gives ``concluded`` each window with its verdict.
+
+    ``incident`` returns the one that a window and the finding of its device belong to, where there are any.
+    """
 
     def __init__(
         self,
@@ -52,7 +56,9 @@ class OfflinePath:
         review: ReviewSettings,
         concluded: Callable[[Concluded], None],
         judge: Judge | None = None,
+        incident: Callable[[Window, Finding | None], Incident | None] = lambda _window, _finding: None,
     ) -> None:
+        self._incident = incident
         self._reviewer = Reviewer(replace(review, endpoint=True), margin=1.0)  # decides as it seals
         self._concluded = concluded
         self.findings = Findings()
@@ -76,7 +82,8 @@ class OfflinePath:
                 self._conclude(window)
 
     def _conclude(self, window: Window) -> None:
-        decision = self._reviewer.decide(window, self.findings.get(window.device), audits=True)
+        finding = self.findings.get(window.device)
+        decision = self._reviewer.decide(window, finding, self._incident(window, finding), audits=True)
         if decision.ask:
             self._reviewer.doubts.note(window)
         outcome = Outcome(window.id, decision.reason)

@@ -28,6 +28,7 @@ from agent.detect import Detector, Limit, Tuning
 from agent.domain.records import (
     CommandRow,
     MessageRow,
+    Purpose,
     Reason,
     Recovered,
     Row,
@@ -54,7 +55,7 @@ from agent.pipeline.usual import UsualRanges
 from agent.pipeline.window import WindowSettings
 from agent.sinks import Route, Sink
 from agent.testing.failpoint import failpoint
-from agent.verdict.incident import Surroundings
+from agent.verdict.incident import Surroundings, move_of
 from agent.verdict.notice import NoticeRules
 from agent.verdict.people import People
 from agent.verdict.review_policy import ReviewSettings
@@ -114,6 +115,7 @@ class Pipeline:
         trace: Trace,
         events: Subscribers,
         suppressed: Callable[[Reason], None],
+        asked: Callable[[Purpose], None],
         audits_allowed: Callable[[], bool],
         clock: Callable[[], float],
         wall: Callable[[], float],
@@ -166,9 +168,11 @@ class Pipeline:
             batch=settings.batch,
             caller=caller,
             finding=self.conclusions.finding,
+            shared=self.conclusions.shared,
             batches=BatchWrites(journal, writes),
             conclude=self.conclusions.conclude,
             suppressed=suppressed,
+            asked=asked,
             audits_allowed=audits_allowed,
             paused=lambda clock: self.conclusions.people.paused_to(clock) is not None,
             spawn=spawn,
@@ -294,7 +298,8 @@ class Pipeline:
         if row.outcome is not None and row.outcome.forget and row.outcome.device is not None:
             self.retained.forget(row.outcome.device)
 
-    def _surroundings(self, device: str) -> Surroundings:
+    def _surroundings(self, window: Window) -> Surroundings:
+        device = window.device
         place = self._journal.places.of(device)
         if place is None:
             return Surroundings()
@@ -303,6 +308,9 @@ class Pipeline:
             offline=place.link is not None,
             interval_s=self.detector.usual_interval(device),
             siblings=self._journal.places.count(place.source),
+            move=move_of(window.local),
+            alike=self.detector.alike,
+            share_day=self.detector.share_day,
         )
 
     def _take_message(self, row: MessageRow) -> None:

@@ -1,6 +1,8 @@
 """The review queue: sealed windows in, outcomes out, one lane per device.
 
 It decides which windows the model is asked about, batches them, and hands the outcomes to ``conclude``.
+Anomalies that may have one cause are asked in one call, and one that is cut while that call is on its way
+waits for it: if it belongs to the incident that the call opens, it needs none of its own.
 """
 
 import asyncio
@@ -11,8 +13,9 @@ from hashlib import blake2b
 from typing import Annotated, Any, Protocol
 
 from agent.domain.keys import Key
-from agent.domain.records import Batch, Finding, Outcome, Reason, Recovered, Window
-from agent.prompt import base_tokens, window_tokens
+from agent.domain.records import Batch, Finding, Outcome, Purpose, Reason, Recovered, Window
+from agent.prompt import base_tokens, least_tokens, window_tokens
+from agent.verdict.incident import Key as Kindred, Shared
 from agent.verdict.review_policy import CalmRate, Decision, Reviewer, ReviewSettings
 
 POISON_AFTER = 3  # crashes with a request about the window on its way
@@ -74,7 +77,9 @@ class _Case:
     window: Window
     attempts: int = 0
     asked: bool = False
-    audit: bool = False
+    purpose: Purpose | None = None
+    kindred: Kindred | None = None  # of an anomaly that is not known yet
+    held: bool = False  # until a call about its kindred is over
     overdue: bool = False  # waited too long over restarts to be asked
     outcome: Outcome | None = None
 
@@ -92,17 +97,20 @@ class ReviewQueue:
     """Decides the reviewer of each window, and ensures that every window gets its outcome.
 
     ``batches`` commits which windows are asked together, and each attempt when its request is about to be
-    sent; ``conclude`` takes window and outcome; ``finding`` gives a device's open one; ``paused`` whether a
-    person wants no calls at a clock. All on the analyst's loop.
+    sent; ``conclude`` takes window and outcome; ``finding`` gives a device's open one, ``shared`` the
+    incident that a window belongs to and the key of its kindred. ``asked`` counts the batches; ``paused``
+    whether a person wants no calls at a clock. All on the analyst's loop.
     """
 
     review: InitVar[ReviewSettings]
     batch: BatchSettings
     caller: Asks | None
     finding: Callable[[str], Finding | None]
+    shared: Callable[[Window], Shared]
     batches: Batches
     conclude: Callable[[Window, Outcome], None]
     suppressed: Callable[[Reason], None]
+    asked: Callable[[Purpose], None]
     audits_allowed: Callable[[], bool]
     paused: Callable[[float], bool]
     spawn: Spawn
@@ -114,6 +122,8 @@ class ReviewQueue:
     _turn_asked: bool = False
     _waiting: list[_Case] = field(default_factory=list)
     _waiting_tokens: int = 0
+    #: Kindred with a call on its way: the cases that wait for it.
+    _held: dict[Kindred, list[_Case]] = field(default_factory=dict)
     _flush: asyncio.TimerHandle | None = None
     _closing: bool = False
 
@@ -152,7 +162,7 @@ class ReviewQueue:
             window.id: _Case(
                 window,
                 left.attempts.get(window.id, 0),
-                audit=window.id in left.audits,
+                purpose=Purpose.AUDIT if window.id in left.audits else None,
                 overdue=window.id in left.overdue,
             )
             for window in left.pending
@@ -177,6 +187,8 @@ class ReviewQueue:
         together = [case for case in cases if case.attempts < SPLIT_AFTER]
         for case in cases:
             case.asked = True
+            if case.purpose is None:
+                case.kindred = self.shared(case.window).key
             if case.attempts >= SPLIT_AFTER:
                 self._send([case])
         if together and self._fits(together):
@@ -215,7 +227,7 @@ class ReviewQueue:
         """Conclude the first window of a lane; false when there is none, or no outcome of it yet."""
         lane = self._lanes[device]
         case = lane[0]
-        if case.outcome is None and not case.asked:
+        if case.outcome is None and not case.asked and not case.held:
             self._route(case)
         if case.outcome is None:
             return False
@@ -229,13 +241,15 @@ class ReviewQueue:
         """Give the case its local outcome, or put it into the next batch."""
         decision = self._decide(case)
         if not decision.ask:
-            case.outcome = Outcome(case.window.id, decision.reason)
+            case.outcome = Outcome(case.window.id, decision.reason, detail=decision.detail)
             self.suppressed(decision.reason)
             return
         if self._closing:
             return  # it stays sealed in the journal; the next start asks
+        case.purpose = decision.purpose
+        if self._hold(case):
+            return
         case.asked = True
-        case.audit = decision.audit
         if case.attempts >= SPLIT_AFTER:
             self._send([case])
             return
@@ -245,20 +259,39 @@ class ReviewQueue:
         window = case.window
         if case.attempts >= POISON_AFTER:
             return Decision(ask=False, reason=Reason.POISON)
-        decision = self._reviewer.decide(window, self.finding(window.device), audits=self.audits_allowed())
+        case.kindred = None
+        shared = self.shared(window)
+        decision = self._reviewer.decide(
+            window, self.finding(window.device), shared.incident, audits=self.audits_allowed()
+        )
         if decision.ask and self.paused(window.sealed):
             return Decision(ask=False, reason=Reason.REVIEW_OFF)
+        if decision.purpose is Purpose.OPENING:
+            case.kindred = shared.key
         if decision.ask and self.caller is None:
             return Decision(ask=False, reason=Reason.NO_ENDPOINT)
         if decision.ask and case.overdue:
             return Decision(ask=False, reason=Reason.TIMEOUT)
         return decision
 
+    def _hold(self, case: _Case) -> bool:
+        """Let a case wait for the call about its kindred, if there is one on its way."""
+        held = None if case.kindred is None else self._held.get(case.kindred)
+        if held is None:
+            return False
+        case.held = True
+        held.append(case)
+        return True
+
     def _wait(self, case: _Case) -> None:
         tokens = window_tokens(case.window.section)
-        # A batch that is too long would have its context trimmed, although another call could hold it.
-        if self._waiting and base_tokens() + self._waiting_tokens + tokens > self.batch.max_input_tokens:
+        # A batch that is too long has its context trimmed: not where another call can hold it.
+        too_long = base_tokens() + self._waiting_tokens + tokens > self.batch.max_input_tokens
+        if self._waiting and too_long and not self._fits_trimmed(case):
             self._flush_now()
+            if self._hold(case):
+                case.asked = False
+                return
         self._waiting.append(case)
         self._waiting_tokens += tokens
         if len(self._waiting) >= self.batch.max_windows:
@@ -266,6 +299,13 @@ class ReviewQueue:
         elif self._flush is None:
             loop = asyncio.get_running_loop()
             self._flush = loop.call_later(self.batch.max_wait_s, self._flush_now)
+
+    def _fits_trimmed(self, case: _Case) -> bool:
+        """Return whether a case has kindred in the next batch, and that fits with all of them."""
+        if case.kindred is None or all(one.kindred != case.kindred for one in self._waiting):
+            return False
+        windows = [one.window for one in (*self._waiting, case)]
+        return base_tokens() + sum(map(least_tokens, windows)) <= self.batch.max_input_tokens
 
     def _flush_now(self) -> None:
         if self._flush is not None:
@@ -276,7 +316,15 @@ class ReviewQueue:
             self._send(cases)
 
     def _send(self, cases: Sequence[_Case]) -> None:
-        self.spawn(self._ask(list(cases)))
+        """Ask about these, kindred next to each other."""
+        places: dict[Kindred | str, int] = {}
+        for case in cases:
+            places.setdefault(case.kindred or case.window.id, len(places))
+            if case.kindred is not None:
+                self._held.setdefault(case.kindred, [])
+        purposes = {case.purpose for case in cases}
+        self.asked(next((one for one in Purpose if one in purposes), Purpose.OPENING))
+        self.spawn(self._ask(sorted(cases, key=lambda case: places[case.kindred or case.window.id])))
 
     async def _ask(self, cases: list[_Case]) -> None:
         windows = tuple(case.window for case in cases)
@@ -284,7 +332,7 @@ class ReviewQueue:
             id=blake2b("".join(window.id for window in windows).encode(), digest_size=8).hexdigest(),
             windows=windows,
             attempt=1 + max(case.attempts for case in cases),
-            audit=frozenset(case.window.id for case in cases if case.audit),
+            audit=frozenset(case.window.id for case in cases if case.purpose is Purpose.AUDIT),
         )
         await self.batches.plan(batch)
         if self._closing:
@@ -301,10 +349,18 @@ class ReviewQueue:
                 continue  # it was in no request when the process was stopped: the next start asks
             if outcome.answer is not None:
                 self._reviewer.doubts.note(case.window)
-            if case.audit and outcome.reason is Reason.REVIEWED:
+            if case.purpose is Purpose.AUDIT and outcome.reason is Reason.REVIEWED:
                 outcome = replace(outcome, reason=Reason.AUDIT)
             case.outcome = outcome
-        self._advance(window.device for window in windows)
+        self._advance([*(window.device for window in windows), *self._release(cases)])
+
+    def _release(self, cases: Iterable[_Case]) -> list[str]:
+        """Let the cases that waited for these be decided; return their devices."""
+        kindred = dict.fromkeys(case.kindred for case in cases if case.kindred is not None)
+        held = [case for key in kindred for case in self._held.pop(key, ())]
+        for case in held:
+            case.held = False
+        return [case.window.device for case in held]
 
     async def _call(self, caller: Asks, batch: Batch) -> list[Outcome]:
         """Ask the model; a call cancelled because the process stops ends local, reason ``shutdown``.

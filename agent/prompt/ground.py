@@ -212,7 +212,7 @@ def facts(section: dict[str, Any], cited: Collection[str]) -> list[Fact]:
     """Return the numbers that a sentence on this section may use.
 
     These are the values, expected ranges, scores and delays of the ``cited`` candidates; limits and
-    statistics of every series; the window's counts; and how many readings are cited.
+    statistics of every series, and the values of its past; the window's counts; how many readings are cited.
     """
     found: list[Fact] = []
     for place, candidate in enumerate(section.get("candidates", ())):
@@ -221,6 +221,8 @@ def facts(section: dict[str, Any], cited: Collection[str]) -> list[Fact]:
     for place, series in enumerate(section.get("series", ())):
         names = ("limits", "usual", "median", "p01", "p99", "spread", "scale", "still", "n")
         found += _facts(("series", place), series, names)
+        for number, case in enumerate(series.get("past", ())):
+            found += _facts(("series", place, "past", number), case, ("from", "to"))
     found += _facts((), section, ("readings", "span_s"))
     found += _facts(("local",), section.get("local", {}), ("score",))
     found.append(Fact(("cited",), float(len(cited))))

@@ -14,6 +14,7 @@ from agent.verdict.local_opinion import MAX_CANDIDATES, SUSPECT_SCORE
 
 MAX_SERIES = 12
 MAX_CONTEXTS = 6  # series that show their last values; the others are summarised
+MAX_PAST = 3  # earlier anomalies of a series that people have judged
 SCALE = 999
 _ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
@@ -143,6 +144,16 @@ def _series(word: str, view: SeriesView | None, unit: str | None, *, context: bo
     recent = [value for value in view.recent if math.isfinite(value)]
     if recent:
         item["still"] = _still(recent)
+    if context and view.past:
+        item["past"] = [
+            {
+                "outcome": str(one.outcome),
+                "kind": str(one.kind),
+                "from": number(one.low),
+                "to": number(one.high),
+            }
+            for one in view.past[-MAX_PAST:]
+        ]
     if context and recent:
         low, high = min(recent), max(recent)
         item["scale"] = [number(low, digits=5), number(high, digits=5)]

@@ -6,7 +6,7 @@ from typing import Any
 
 from agent.decode.family import DecodeLimits
 from agent.decode.strict_json import parse
-from agent.domain.records import DecodeError, DecodeReason
+from agent.domain.records import DecodeError, DecodeReason, Seen
 
 REPEAT = "repeat"
 OUTCOMES = ("confirmed", "false_alarm")
@@ -34,6 +34,9 @@ class Noted:
     status: str | None
     why: str = ""  # repeat, or in words why it was refused
     verdict_id: str = ""  # the whole id of its verdict
+    device: str = ""
+    finding_id: str = ""  # of its verdict, else the verdict's own id
+    judged: tuple[Seen, ...] = ()  # values that its verdict cites, if that is an anomaly
 
     @property
     def refused(self) -> bool:

@@ -20,7 +20,7 @@ from agent.domain.records import (
 CLEAR_AFTER = 3  # normal windows in a row
 MAX_CLOSED = 1000
 MAX_SEEN = 5
-_RANK = {Severity.INFO: 0, Severity.WARNING: 1, Severity.CRITICAL: 2}
+RANK = {Severity.INFO: 0, Severity.WARNING: 1, Severity.CRITICAL: 2}
 
 
 class Findings(dict[str, Finding]):
@@ -63,7 +63,7 @@ class Findings(dict[str, Finding]):
         elif finding.silent_since is not None and finding.silent_to is None:
             finding = replace(finding, silent_to=window.opened)
         if event is FindingEvent.CLEARED:
-            finding = replace(finding, state=FindingState.CLEARED, until=None)
+            finding = replace(finding, state=FindingState.CLEARED, until=None, ended=clock)
         self.put(finding)
         return finding, event
 
@@ -128,12 +128,14 @@ def _note(
     noted = replace(
         finding,
         seen=_merge(finding.seen, verdict),
+        score=max(finding.score, verdict.score),
         limit=finding.limit or limit,
         maintenance=maintenance,
         silent_since=since,
         silent_to=None if window.trigger is Trigger.SILENCE else finding.silent_to,
     )
-    if limit and not finding.limit and event is not FindingEvent.OPENED:
+    silent_now = since is not None and finding.silent_since is None
+    if ((limit and not finding.limit) or silent_now) and event is not FindingEvent.OPENED:
         # The person knew of another anomaly.
         return replace(noted, state=FindingState.OPEN, until=None), FindingEvent.UPDATED
     if finding.maintenance and not maintenance and event is None:
@@ -191,7 +193,7 @@ def advance(
         replace(
             finding,
             kind=kind if renamed(finding.kind, kind) else finding.kind,
-            severity=max(severity, finding.severity, key=_RANK.__getitem__),
+            severity=max(severity, finding.severity, key=RANK.__getitem__),
             normal_streak=0,
             verdicts=finding.verdicts + 1,
         ),
@@ -201,7 +203,7 @@ def advance(
 
 def changed(finding: Finding, kind: Kind, severity: Severity) -> bool:
     """Return whether an anomaly of ``kind`` and ``severity`` is news for an open finding."""
-    return renamed(finding.kind, kind) or _RANK[severity] > _RANK[finding.severity]
+    return renamed(finding.kind, kind) or RANK[severity] > RANK[finding.severity]
 
 
 def renamed(before: Kind, now: Kind) -> bool:

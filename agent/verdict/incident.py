@@ -1,36 +1,81 @@
 """Incidents: findings with one cause, across devices. Pure.
 
-A finding opens an incident of its own unless it shares the cause of an open one. Two causes are sure enough:
-an availability topic that calls several devices offline, and silences of at least three devices and a third
-of a source whose last readings are close together. Without a common source or link nothing is merged.
+A finding opens an incident of its own unless it shares the cause of an open one. Sure enough are: an
+availability topic that calls several devices offline; silences of at least three devices and a third of a
+source whose last readings are close together; values of one metric that left their range the same way, of
+devices that moved together in the days before, of three devices that share the hours of their day, or of
+three devices and a third of a source at the same time. Without a common source or link nothing is merged. An
+anomaly that comes back on its device within the hour, and a drift that goes on within the day, open their
+incident again.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from bisect import bisect_left, insort
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
-from itertools import chain
-from typing import Any, NamedTuple
+from itertools import count, islice
+from typing import Any, NamedTuple, TypeVar
 
-from agent.domain.records import Cause, Finding, Incident, IncidentEvent, Kind, Place, Severity
+from agent.domain.metric_names import look_up
+from agent.domain.records import (
+    Cause,
+    Finding,
+    FindingState,
+    Grounds,
+    Incident,
+    IncidentEvent,
+    Kind,
+    LocalOpinion,
+    Move,
+    Place,
+    Severity,
+    Status,
+    Way,
+)
 from agent.verdict.encode import iso
 
-MIN_SILENT = 3  # devices
+MIN_TOGETHER = 3  # devices
 SHARE = 3  # a third of the source's devices
+ENOUGH_TOGETHER = 100  # devices, however many the source has
 CLOSE_S = 60.0
+MOVING_S = 7200.0  # values that usually move together leave their ranges so far apart
+BEFORE_S = 3 * 3600.0  # the time before an anomaly that does not show how values usually move
+BACK_S = 3600.0  # an anomaly that comes back so soon after its end
+ON_S = 86_400.0  # a drift that goes on beyond where it was
+MAX_PAST = 1000  # devices and incidents that are remembered
+MAX_LOOKED = 400  # findings that are compared with one that opens
+MAX_ALIKE = 32  # of which the past is compared
 MAX_SPREAD_S = 900.0
 MAX_NAMED = 50  # devices and findings in a published incident
 MAX_LINK = 120  # characters of a topic in a sentence
 _RANK = {severity: rank for rank, severity in enumerate(Severity)}
+_WORDS = {
+    Way.UP: "rose",
+    Way.DOWN: "fell",
+    Way.RESTLESS: "became restless",
+    Way.STILL: "stopped moving",
+}
+
+Alike = Callable[[str, str, str, float], bool]
+T = TypeVar("T")
+Key = tuple[str, ...]  # what findings must have in common to be compared
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """The place, state and interval of the device of a finding that opens."""
+    """The place, state and interval of the device of a finding that opens, and what moved.
+
+    ``alike`` returns whether a metric of two devices moved together before an event time, ``share_day``
+    whether it rises and falls at the same hours of the day.
+    """
 
     place: Place | None = None
     offline: bool = False  # by its availability topic, not by its absence
     interval_s: float = 0.0  # usual, 0 where it is not known
     siblings: int = 1  # devices of its source, itself included
+    move: Move | None = None
+    alike: Alike = lambda _metric, _device, _other, _before: False
+    share_day: Callable[[str, str, str], bool] = lambda _metric, _device, _other: False
 
     def spread_s(self, finding: Finding) -> float:
         """Return for how long others may be found with the cause of a finding that opens.
@@ -39,161 +84,359 @@ class Surroundings:
         """
         if finding.kind is not Kind.SILENCE or finding.severity is Severity.CRITICAL:
             return 0.0
-        if self.offline or self.place is None or self.siblings < MIN_SILENT:
+        if self.offline or self.place is None or self.siblings < MIN_TOGETHER:
             return 0.0
         return min(self.interval_s, MAX_SPREAD_S)
 
+    @property
+    def grounds(self) -> Grounds | None:
+        """Common ground of a finding here with others."""
+        if self.place is None:
+            return None
+        link = self.place.link if self.offline else None
+        return Grounds(self.place.source, link, self.interval_s, self.move)
+
+
+def move_of(local: LocalOpinion) -> Move | None:
+    """Return what the worst value of a window did, None where none of them left its range."""
+    if local.status is not Status.ANOMALY or local.kind is Kind.SILENCE or not local.evidence:
+        return None
+    lead = local.evidence[0]
+    if local.kind in (Kind.FLATLINE, Kind.NOISE):
+        way = Way.STILL if local.kind is Kind.FLATLINE else Way.RESTLESS
+    elif lead.score.expected is not None:
+        low, high = lead.score.expected
+        way = Way.UP if lead.value - high > low - lead.value else Way.DOWN
+    else:
+        return None
+    first = min(one.at for one in local.evidence if one.metric == lead.metric)
+    return Move(lead.metric, way, first, lead.value)
+
+
+class Shared(NamedTuple):
+    """The incident that an anomaly belongs to, and a key that anomalies of one cause have in common."""
+
+    incident: Incident | None = None
+    key: Key | None = None
+
 
 class Change(NamedTuple):
-    """A change of an incident, and the open findings that it has now."""
+    """A change of an incident; ``members`` is a view of its open findings, ``findings`` the worst of them."""
 
     event: IncidentEvent
     incident: Incident
     findings: tuple[Finding, ...]
+    members: Collection[Finding]
 
 
 @dataclass(slots=True)
-class _Silent:
-    finding: Finding
-    place: Place
-    offline: bool
-    interval_s: float
+class _Group:
+    """An open incident, and its open findings with the worst and then the oldest first."""
 
-    def close_to(self, other: "_Silent") -> bool:
-        """Whether both may have been silenced by one event."""
-        if self.finding.silent_since is None or other.finding.silent_since is None:
-            return False
-        apart = abs(self.finding.silent_since - other.finding.silent_since)
-        return apart <= max(CLOSE_S, min(self.interval_s, other.interval_s))
+    incident: Incident
+    members: dict[str, Finding] = field(default_factory=dict)
+    _order: list[tuple[int, float, str]] = field(default_factory=list)
+
+    def put(self, finding: Finding) -> Finding | None:
+        """Take a finding as it is now; return it as it was."""
+        before = self.remove(finding.id)
+        self.members[finding.id] = finding
+        insort(self._order, _place_of(finding))
+        return before
+
+    def remove(self, finding_id: str) -> Finding | None:
+        """Drop a finding."""
+        before = self.members.pop(finding_id, None)
+        if before is not None:
+            del self._order[bisect_left(self._order, _place_of(before))]
+        return before
+
+    def change(self, event: IncidentEvent) -> Change:
+        """Return a change of the incident."""
+        worst = tuple(self.members[one[-1]] for one in self._order[:MAX_NAMED])
+        return Change(event, self.incident, worst, self.members.values())
+
+
+def _place_of(finding: Finding) -> tuple[int, float, str]:
+    return (-_RANK[finding.severity], finding.opened, finding.id)
 
 
 class Incidents:
-    """The open incidents, with their open findings."""
+    """The open incidents, with their open findings.
+
+    Findings that may share a cause are in a list of their own, in order of time, so that one that opens is
+    compared with its neighbours alone.
+    """
 
     def __init__(self) -> None:
-        self._open: dict[str, Incident] = {}  # oldest first
-        self._members: dict[str, dict[str, Finding]] = {}  # incident -> finding id -> open finding
-        self._silent: dict[str, dict[str, _Silent]] = {}  # source -> finding id -> silence
+        self._open: dict[str, _Group] = {}
+        self._incident_of: dict[str, str] = {}  # by finding id
+        self._links: dict[str, dict[str, None]] = {}  # by availability topic: findings
+        self._times: dict[Key, list[tuple[float, str]]] = {}  # time and finding
+        self._kept_at: dict[str, tuple[Key, float]] = {}  # by finding: its place there
+        self._past: dict[str, Finding] = {}  # by device: its last finding, if it cleared
+        self._over: dict[str, Incident] = {}  # the last ones that are over
 
     def __iter__(self) -> Iterator[Incident]:
-        return iter(list(self._open.values()))
+        return iter([group.incident for group in list(self._open.values())])
 
-    def restore(self, incidents: Iterable[Incident], findings: Iterable[Finding]) -> None:
-        """Take back the open ones; a finding of an older agent has none and stays without."""
-        self._open.update((one.id, one) for one in incidents)
+    def restore(
+        self,
+        incidents: Iterable[Incident],
+        findings: Iterable[Finding],
+        past_incidents: Iterable[Incident] = (),
+        past: Iterable[Finding] = (),
+    ) -> None:
+        """Take back the open ones, and the past as far as it is known.
+
+        A finding of an older agent may have no incident and stays without.
+        """
+        self._open.update((one.id, _Group(one)) for one in incidents)
         for finding in findings:
-            if finding.incident in self._open:
-                self._members.setdefault(finding.incident or "", {})[finding.id] = finding
-                place = self._open[finding.incident or ""].place
-                if finding.kind is Kind.SILENCE and place is not None:
-                    silent = _Silent(finding, place, place.link is not None, 0.0)
-                    self._silent.setdefault(place.source, {})[finding.id] = silent
+            group = self._open.get(finding.incident or "")
+            if group is None:
+                continue
+            place = group.incident.place
+            if finding.grounds is None and place is not None:  # written by an older agent
+                finding = replace(finding, grounds=Grounds(place.source, place.link, 0.0))  # noqa: PLW2901
+            group.put(finding)
+            self._index(finding)
+        self._over.update((one.id, one) for one in past_incidents)
+        for finding in past:
+            if finding.state is FindingState.CLEARED:
+                _remember(self._past, finding.device, finding)
 
     def open(self, finding: Finding, around: Surroundings) -> tuple[Finding, list[Finding], list[Change]]:
         """Return an opening finding with its incident, other findings that change theirs, and the changes."""
-        joined, cause, moved = self._find(finding, around)
+        finding = replace(finding, grounds=around.grounds)
+        cause, shared = self._find(finding, around)
         moves: list[Finding] = []
         changes: list[Change] = []
-        place = around.place if finding.kind is Kind.SILENCE else None
-        if place is not None and not around.offline:
-            place = replace(place, link=None)
-        if joined is None:
-            identity = blake2b(f"incident {finding.id}".encode(), digest_size=8).hexdigest()
-            incident = Incident(identity, finding.opened, Cause.DEVICE, finding.severity, place=place)
-            event = IncidentEvent.OPENED
-        else:
-            for other in moved:
-                moves += self._merge(other, joined, changes)
-            devices = {one.device for one in self._members[joined.id].values()} | {finding.device}
-            incident = replace(
-                self._open[joined.id],
+        back = None if shared else self._back(finding)
+        if back is not None:
+            group = self._open.setdefault(back.id, _Group(replace(back, closed=False)))
+            before = group.incident
+            group.incident = replace(before, severity=_worse(before.severity, finding.severity))
+            event = IncidentEvent.UPDATED
+        elif shared:
+            group, *others = shared
+            for other in others:
+                moves += self._merge(other, group, changes)
+            before = group.incident
+            group.incident = replace(
+                before,
                 cause=cause,
-                severity=max(joined.severity, finding.severity, key=_RANK.__getitem__),
-                devices=max(joined.devices + 1, len(devices)),
+                severity=_worse(before.severity, finding.severity),
+                devices=before.devices + 1,
             )
             event = IncidentEvent.UPDATED
-        finding = replace(finding, incident=incident.id)
-        self._open[incident.id] = incident
-        self._members.setdefault(incident.id, {})[finding.id] = finding
-        if place is not None:
-            silent = _Silent(finding, place, around.offline, around.interval_s)
-            self._silent.setdefault(place.source, {})[finding.id] = silent
-        changes.append(self._change(event, incident))
+        else:
+            identity = blake2b(f"incident {finding.id}".encode(), digest_size=8).hexdigest()
+            place = around.place if finding.kind is Kind.SILENCE else None
+            if place is not None and not around.offline:
+                place = replace(place, link=None)
+            incident = Incident(identity, finding.opened, Cause.DEVICE, finding.severity, place=place)
+            group = self._open[identity] = _Group(incident)
+            event = IncidentEvent.OPENED
+        finding = replace(finding, incident=group.incident.id)
+        group.put(finding)
+        self._index(finding)
+        changes.append(group.change(event))
         return finding, moves, changes
 
-    def _find(self, finding: Finding, around: Surroundings) -> tuple[Incident | None, Cause, list[Incident]]:
-        """Return the oldest open incident with a finding's cause, the cause, and others that share it."""
-        if finding.kind is not Kind.SILENCE or around.place is None:
-            return None, Cause.DEVICE, []
-        me = _Silent(finding, around.place, around.offline, around.interval_s)
-        if around.offline and around.place.link is not None:
-            every = chain.from_iterable(one.values() for one in self._silent.values())
-            same = [one for one in every if one.offline and one.place.link == around.place.link]
-            if same:
-                return self._oldest(same, Cause.LINK)
-        near = [one for one in self._silent.get(me.place.source, {}).values() if one.close_to(me)]
-        together = len({one.finding.device for one in near} | {finding.device})
-        if together < MIN_SILENT or together * SHARE < around.siblings:
-            return None, Cause.DEVICE, []
-        return self._oldest(near, Cause.SILENCE)
+    def shared_by(self, device: str, kind: Kind, clock: float, around: Surroundings) -> Shared:
+        """Return what a finding of ``device`` about what moved would share; it may never open."""
+        if around.place is None or around.move is None:
+            return Shared()
+        finding = Finding("", device, kind, Severity.INFO, clock, clock, grounds=around.grounds)
+        _, shared = self._find(finding, around)
+        incident = shared[0].incident if shared else self._back(finding)
+        return Shared(incident, _key_of(finding)[0])
 
-    def _oldest(
-        self, silent: Sequence[_Silent], cause: Cause
-    ) -> tuple[Incident | None, Cause, list[Incident]]:
-        ids = {one.finding.incident for one in silent}
-        found = [one for one in self._open.values() if one.id in ids]
-        if not found:
-            return None, Cause.DEVICE, []
-        return found[0], cause, found[1:]
+    def _back(self, finding: Finding) -> Incident | None:
+        """Return the incident of the last finding of a device, if this one is the same anomaly."""
+        last = self._past.get(finding.device)
+        if last is None or last.ended is None:
+            return None
+        since_s = finding.opened - last.ended
+        if not (0.0 <= since_s <= ON_S and _same_anomaly(last, finding)):
+            return None
+        on = finding.kind is last.kind is Kind.DRIFT and _is_farther(last, finding)
+        if not (on or since_s <= BACK_S):
+            return None
+        group = self._open.get(last.incident or "")
+        return self._over.get(last.incident or "") if group is None else group.incident
 
-    def _merge(self, other: Incident, into: Incident, changes: list[Change]) -> list[Finding]:
+    def of(self, finding: Finding) -> Incident | None:
+        """Return the open incident of a finding."""
+        group = self._open.get(finding.incident or "")
+        return None if group is None else group.incident
+
+    def _find(self, finding: Finding, around: Surroundings) -> tuple[Cause, list[_Group]]:
+        """Return the cause of a finding, and the open incidents that share it, oldest first."""
+        key, at = _key_of(finding)
+        grounds = finding.grounds
+        if grounds is None or at is None:
+            return Cause.DEVICE, []
+        if grounds.link is not None and finding.kind is Kind.SILENCE:
+            member = next(iter(self._links.get(grounds.link, ())), None)
+            if member is not None:
+                return Cause.LINK, [self._group_of(member)]
+        if grounds.move is not None and (alike := self._alike(finding, grounds.move, around.alike)):
+            return Cause.TOGETHER, alike
+        if finding.kind is Kind.OUT_OF_RANGE:  # each limit is news of its own
+            return Cause.DEVICE, []
+        if grounds.move is not None and (found := self._of_a_day(finding, grounds.move, around)):
+            return Cause.TOGETHER, self._oldest_first(found)
+        wanted = max(MIN_TOGETHER, min(-(-around.siblings // SHARE), ENOUGH_TOGETHER))
+        found = []
+        for apart, other in self._neighbours(key, at, max(CLOSE_S, around.interval_s)):
+            them = self._group_of(other).members[other]
+            interval_s = 0.0 if them.grounds is None else them.grounds.interval_s
+            if not them.limit and apart <= max(CLOSE_S, min(around.interval_s, interval_s)):
+                found.append(other)
+            if len(found) + 1 >= ENOUGH_TOGETHER:
+                break
+        if len(found) + 1 < wanted:
+            return Cause.DEVICE, []
+        return Cause.SILENCE if grounds.move is None else Cause.TOGETHER, self._oldest_first(found)
+
+    def _alike(self, finding: Finding, move: Move, alike: Alike) -> list[_Group]:
+        """Return the incidents of devices whose value usually moves with that of a finding, oldest first."""
+        found: list[str] = []
+        seen: set[str] = set()
+        compared = 0
+        for _, other in self._neighbours(_key_of(finding)[0], move.at, MOVING_S):
+            group = self._group_of(other)
+            if group.incident.id in seen:
+                continue
+            theirs = group.members[other]
+            at = move.at if theirs.grounds is None or theirs.grounds.move is None else theirs.grounds.move.at
+            if alike(move.metric, finding.device, theirs.device, min(move.at, at) - BEFORE_S):
+                found.append(other)
+                seen.add(group.incident.id)
+            compared += 1
+            if compared >= MAX_ALIKE:
+                break
+        return self._oldest_first(found)
+
+    def _of_a_day(self, finding: Finding, move: Move, around: Surroundings) -> list[str]:
+        """Return the findings of devices that share the hours of their day, if there are enough of them."""
+        near = (one for _, one in self._neighbours(_key_of(finding)[0], move.at, MOVING_S))
+        others = [self._group_of(one).members[one] for one in islice(near, MAX_ALIKE)]
+        found = [
+            one.id
+            for one in others
+            if not one.limit and around.share_day(move.metric, finding.device, one.device)
+        ]
+        return found if len(found) + 1 >= MIN_TOGETHER else []
+
+    def _neighbours(self, key: Key, at: float, reach_s: float) -> Iterator[tuple[float, str]]:
+        """Yield findings of a list around a time with their distance, the nearest first, a bounded number."""
+        times = self._times.get(key, [])
+        above = bisect_left(times, (at, ""))
+        below = above - 1
+        for _ in range(MAX_LOOKED):
+            down = at - times[below][0] if below >= 0 else reach_s + 1.0
+            up = times[above][0] - at if above < len(times) else reach_s + 1.0
+            if min(down, up) > reach_s:
+                return
+            if down <= up:
+                yield down, times[below][1]
+                below -= 1
+            else:
+                yield up, times[above][1]
+                above += 1
+
+    def _group_of(self, finding_id: str) -> _Group:
+        return self._open[self._incident_of[finding_id]]
+
+    def _oldest_first(self, findings: Iterable[str]) -> list[_Group]:
+        groups = {one.incident.id: one for one in map(self._group_of, findings)}
+        return sorted(groups.values(), key=lambda one: (one.incident.opened, one.incident.id))
+
+    def _merge(self, other: _Group, into: _Group, changes: list[Change]) -> list[Finding]:
         """Move the findings of an incident to an older one."""
-        moves = [replace(one, incident=into.id) for one in self._members.pop(other.id, {}).values()]
-        del self._open[other.id]
+        gone, older = other.incident, into.incident
+        moves = [replace(one, incident=older.id) for one in other.members.values()]
+        del self._open[gone.id]
         for finding in moves:
-            self._members[into.id][finding.id] = finding
-            for silent in self._silent.values():
-                if finding.id in silent:
-                    silent[finding.id].finding = finding
-        older = self._open[into.id]
-        self._open[into.id] = replace(
+            into.put(finding)
+            self._incident_of[finding.id] = older.id
+        into.incident = replace(
             older,
-            devices=older.devices + other.devices,
-            severity=max(older.severity, other.severity, key=_RANK.__getitem__),
+            devices=older.devices + gone.devices,
+            severity=_worse(older.severity, gone.severity),
+            reviewed=max((one for one in (older.reviewed, gone.reviewed) if one is not None), default=None),
         )
-        merged = replace(other, merged_into=into.id, closed=True)
-        changes.append(Change(IncidentEvent.MERGED, merged, ()))
+        merged = replace(gone, merged_into=older.id, closed=True)
+        changes.append(Change(IncidentEvent.MERGED, merged, (), ()))
         return moves
+
+    def _index(self, finding: Finding) -> None:
+        """Make a finding one that others are compared with."""
+        self._incident_of[finding.id] = finding.incident or ""
+        key, at = _key_of(finding)
+        if finding.grounds is None or at is None:
+            return
+        if finding.grounds.link is not None:
+            self._links.setdefault(finding.grounds.link, {})[finding.id] = None
+        insort(self._times.setdefault(key, []), (at, finding.id))
+        self._kept_at[finding.id] = (key, at)
+
+    def _drop(self, finding: Finding) -> None:
+        """Compare no other finding with one that is over."""
+        self._incident_of.pop(finding.id, None)
+        kept = self._kept_at.pop(finding.id, None)
+        if kept is not None:
+            key, at = kept
+            times = self._times[key]
+            del times[bisect_left(times, (at, finding.id))]
+            if not times:
+                del self._times[key]
+        link = None if finding.grounds is None else finding.grounds.link
+        if link is not None and link in self._links:
+            self._links[link].pop(finding.id, None)
+            if not self._links[link]:
+                del self._links[link]
 
     def update(self, finding: Finding) -> list[Change]:
         """Take a finding as it is now; return the changes of its incident."""
-        incident = self._open.get(finding.incident or "")
-        if incident is None:
+        group = self._open.get(finding.incident or "")
+        if group is None:
             return []
-        members = self._members.setdefault(incident.id, {})
         if not finding.state.closed:
-            before = members.get(finding.id)
-            members[finding.id] = finding
+            before = group.put(finding)
             if before is not None and _shown(before) == _shown(finding):
                 return []
-            severity = max(incident.severity, finding.severity, key=_RANK.__getitem__)
-            self._open[incident.id] = incident = replace(incident, severity=severity)
-            return [self._change(IncidentEvent.UPDATED, incident)]
-        members.pop(finding.id, None)
-        for silent in self._silent.values():
-            silent.pop(finding.id, None)
-        if members:
-            return [self._change(IncidentEvent.UPDATED, incident)]
-        del self._open[incident.id], self._members[incident.id]
-        return [Change(IncidentEvent.CLOSED, replace(incident, closed=True), ())]
+            severity = _worse(group.incident.severity, finding.severity)
+            group.incident = replace(group.incident, severity=severity)
+            return [group.change(IncidentEvent.UPDATED)]
+        group.remove(finding.id)
+        self._drop(finding)
+        if finding.state is FindingState.CLEARED:
+            _remember(self._past, finding.device, finding)
+        else:  # a person has closed it: what comes next is news
+            self._past.pop(finding.device, None)
+        if group.members:
+            return [group.change(IncidentEvent.UPDATED)]
+        del self._open[group.incident.id]
+        closed = replace(group.incident, closed=True)
+        _remember(self._over, closed.id, closed)
+        return [Change(IncidentEvent.CLOSED, closed, (), ())]
 
     def current(self, incident_id: str) -> Change | None:
         """Return an open incident with its findings."""
-        incident = self._open.get(incident_id)
-        return None if incident is None else self._change(IncidentEvent.UPDATED, incident)
+        group = self._open.get(incident_id)
+        return None if group is None else group.change(IncidentEvent.UPDATED)
 
-    def _change(self, event: IncidentEvent, incident: Incident) -> Change:
-        return Change(event, incident, tuple(self._members[incident.id].values()))
+    def note_review(self, incident_id: str | None, clock: float) -> Incident | None:
+        """Note that the model has answered about a finding of an incident; return it if it is open."""
+        group = self._open.get(incident_id or "")
+        if group is None:
+            return None
+        group.incident = replace(group.incident, reviewed=clock)
+        return group.incident
 
     def by_severity(self) -> dict[Severity, int]:
         """Count the open incidents of each severity; from any thread."""
@@ -203,22 +446,76 @@ class Incidents:
         return counts
 
 
+def _key_of(finding: Finding) -> tuple[Key, float | None]:
+    """Return the list of findings that may share a cause, and the time of this one in it."""
+    grounds = finding.grounds
+    if grounds is None:
+        return (), None
+    if grounds.move is not None:
+        return (grounds.source, grounds.move.metric, grounds.move.way), grounds.move.at
+    return (grounds.source,), finding.silent_since
+
+
+def _remember(known: dict[str, T], key: str, value: T) -> None:
+    """Keep a value as the newest of a bounded number."""
+    known.pop(key, None)
+    known[key] = value
+    if len(known) > MAX_PAST:
+        del known[next(iter(known))]
+
+
+def _same_anomaly(one: Finding, other: Finding) -> bool:
+    """Return whether two findings of a device are about one metric that went the same way, or silences.
+
+    The way of a drift is not sure: its values may be anywhere in a range whose mean moves.
+    """
+    if one.grounds is None or other.grounds is None:
+        return False
+    then, now = one.grounds.move, other.grounds.move
+    if then is None or now is None:
+        return one.kind is other.kind is Kind.SILENCE
+    drift = one.kind is other.kind is Kind.DRIFT
+    return then.metric == now.metric and (drift or then.way is now.way)
+
+
+def _is_farther(last: Finding, now: Finding) -> bool:
+    """Return whether a value is beyond all that the last finding cited of it."""
+    move = None if now.grounds is None else now.grounds.move
+    if move is None:
+        return False
+    seen = [one for one in last.seen if one.metric == move.metric]
+    return not any(one.low <= move.value <= one.high for one in seen)
+
+
+def _worse(one: Severity, other: Severity) -> Severity:
+    return max(one, other, key=_RANK.__getitem__)
+
+
 def _shown(finding: Finding) -> tuple[object, ...]:
     """Return the parts of a finding that its incident shows."""
     return (finding.kind, finding.severity, finding.state, finding.maintenance)
 
 
+def ranked(findings: Iterable[Finding]) -> list[Finding]:
+    """Return findings with the worst first; of equal severity, those that came first and went farthest."""
+    first = sorted(findings, key=lambda one: (one.opened, one.id))
+    far = {one.id: place for place, one in enumerate(sorted(first, key=lambda one: -one.score))}
+    places = count()
+    order = {one.id: (next(places) + far[one.id]) for one in first}
+    return sorted(first, key=lambda one: (-_RANK[one.severity], order[one.id]))
+
+
 def to_json(change: Change) -> dict[str, Any]:
-    """Return an incident as JSON values, the worst finding first, then the oldest."""
+    """Return an incident as JSON values, its findings as :func:`ranked` has them."""
     incident = change.incident
-    findings = sorted(change.findings, key=lambda one: (-_RANK[one.severity], one.opened, one.id))
+    findings = ranked(change.findings)
     return {
         "schema": 1,
         "incident_id": incident.id,
         "state": "closed" if incident.closed else "open",
         "severity": incident.severity,
         "cause": incident.cause,
-        "devices": list(dict.fromkeys(one.device for one in findings[:MAX_NAMED])),
+        "devices": list(dict.fromkeys(one.device for one in findings)),
         "device_count": incident.devices,
         "findings": [
             {
@@ -228,8 +525,10 @@ def to_json(change: Change) -> dict[str, Any]:
                 "severity": one.severity,
                 "state": one.state,
                 "maintenance": one.maintenance,
+                "score": round(one.score, 2),
+                "since": iso(one.opened),
             }
-            for one in findings[:MAX_NAMED]
+            for one in findings
         ],
         "summary": _summary(incident, findings),
         "since": iso(incident.opened),
@@ -237,7 +536,7 @@ def to_json(change: Change) -> dict[str, Any]:
     }
 
 
-def _summary(incident: Incident, findings: Sequence[Finding]) -> str:
+def _summary(incident: Incident, findings: list[Finding]) -> str:
     """Return one sentence of ours; names of devices are in ``devices`` alone."""
     if incident.merged_into is not None:
         return "It has the cause of another incident."
@@ -248,5 +547,10 @@ def _summary(incident: Incident, findings: Sequence[Finding]) -> str:
         return f"{incident.devices} devices are offline by {link}."
     if incident.cause is Cause.SILENCE:
         return f"{incident.devices} devices of one source fell silent together."
+    if incident.cause is Cause.TOGETHER:
+        move = next((one.grounds.move for one in findings if one.grounds and one.grounds.move), None)
+        if move is not None:
+            word = (look_up(move.metric).word or "one value").replace("_", " ")
+            return f"The {word} of {incident.devices} devices {_WORDS[move.way]} together."
     kinds = ", ".join(dict.fromkeys(str(one.kind).replace("_", " ") for one in findings))
     return f"One device: {kinds}."

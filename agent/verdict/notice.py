@@ -96,14 +96,14 @@ def _at_minute(day: datetime, minute: int) -> datetime:
 def is_wanted(finding: Finding, before: Finding | None, clock: float) -> bool:
     """Return whether people want notices of a finding; ``before``: as it was before the verdict.
 
-    A person who knew of an anomaly does not know of a limit that breaks later.
+    A person who knew of an anomaly knows neither of a limit that breaks later nor of a device that stops.
     """
     known_as = finding if before is None or _is_reopened(finding, before) else before
     return not (finding.maintenance or known_as.state_at(clock) is not FindingState.OPEN)
 
 
 def _is_reopened(finding: Finding, before: Finding) -> bool:
-    """Return whether a broken limit opened a finding again that a person had acknowledged or snoozed."""
+    """Return whether a broken limit or silence opened a finding that a person knew of again."""
     return before.state is not FindingState.OPEN and finding.state is FindingState.OPEN
 
 
@@ -120,7 +120,7 @@ def end_of(finding: Finding, changes: Iterable[Change], clock: float) -> Severit
     highest = [finding.severity]
     for change in changes:
         highest.append(change.incident.severity)
-        if not all(one.quiet(clock) for one in change.findings):
+        if not all(one.quiet(clock) for one in change.members):
             return None
     return worst_of(highest)
 
@@ -129,7 +129,7 @@ def news(change: FindingEvent | None, finding: Finding, before: Finding | None) 
     """Return the change that is worth a notice: an opening, a higher severity, an end.
 
     A finding that outlasts the maintenance of its device is news as well, and so is one that a broken limit
-    opens again.
+    or silence opens again.
     """
     if before is None or change is FindingEvent.CLEARED:
         return change

@@ -164,8 +164,8 @@ class People:
                 return self._mark(finding, FindingState.SNOOZED, until)
             case Do.NORMAL_HERE:
                 return self._close(finding)
-            case _:  # feedback: it is counted, and changes nothing
-                return Decision(_done(finding))
+            case _:  # feedback: it is counted and shown to the model, and changes nothing
+                return Decision(replace(_done(finding), judged=finding.seen))
 
     def _of_incident(self, command: Command, incident_id: str, clock: float) -> Decision:
         """Mark the open findings of an incident; a broken limit among them has to be named by itself."""
@@ -245,7 +245,7 @@ def _end_of(command: Command, clock: float) -> float | None:
 def _repeat(command: Command, first: Command, outcome: CommandOutcome) -> Decision:
     if command != first:
         return _refuse(CommandReason.ID_REUSED, "another command had this id; a new one needs a new id")
-    again = replace(outcome, allow=(), silence=None, forget=False)
+    again = replace(outcome, allow=(), judged=(), silence=None, forget=False)
     return Decision(replace(again, reason=CommandReason.REPEATED) if again.accepted else again)
 
 

@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 
 from agent.domain.keys import Key
 from agent.domain.record import record
-from agent.domain.records import Finding, Kind, Reason, Status, Trigger, Window
-from agent.verdict.finding import akin, changed
+from agent.domain.records import Finding, Incident, Kind, Purpose, Reason, Status, Trigger, Window
+from agent.verdict.finding import RANK, akin, changed
 from agent.verdict.local_opinion import SUSPECT_SCORE
 
 REVIEW_AGAIN_S = 6 * 3600.0
@@ -14,6 +14,7 @@ DAY_S = 86_400.0
 SUSPECT_AGAIN_S = 600.0  # a suspicion that the model did not share is not put to it again before
 GROWN = 2.0  # unless its score has grown so many times
 MAX_DOUBTS = 10_000
+OF_INCIDENT = "the model has judged the incident that this belongs to"
 AUDIT_MARGIN = 2.0  # the audit share may still rise between sealing and asking
 
 
@@ -31,15 +32,17 @@ class ReviewSettings:
 
 @record(frozen=True, slots=True)
 class Decision:
-    """Whether to ask the model; ``reason`` is the verdict's reason when not (or AUDIT)."""
+    """Whether to ask the model, and why; ``reason`` is the verdict's reason when not (or AUDIT)."""
 
     ask: bool
     reason: Reason
+    purpose: Purpose | None = None
+    detail: str | None = None  # where the reason alone would mislead
 
     @property
     def audit(self) -> bool:
         """A calm window, sent to check the local detector."""
-        return self.ask and self.reason is Reason.AUDIT
+        return self.purpose is Purpose.AUDIT
 
 
 def decide(
@@ -50,6 +53,7 @@ def decide(
     audit_share: float,
     clock: float,
     settled: bool = False,
+    incident: Incident | None = None,
 ) -> Decision:
     """Return who reviews ``window``.
 
@@ -60,6 +64,7 @@ def decide(
         audit_share: the probability that a calm window is audited.
         clock: agent time, seconds.
         settled: the model has judged the device's suspicion lately.
+        incident: that of the finding, or the one that a finding of the window would join.
     """
     if window.trigger is Trigger.SILENCE:
         return Decision(ask=False, reason=Reason.NO_READINGS)
@@ -68,26 +73,39 @@ def decide(
     if not settings.endpoint:
         return Decision(ask=False, reason=Reason.NO_ENDPOINT)
     if settings.mode == "all":
-        return Decision(ask=True, reason=Reason.REVIEWED)
+        return _ask(Purpose.EVERY)
     if window.local.score >= SUSPECT_SCORE:
         if finding is None and settled:
             return Decision(ask=False, reason=Reason.NOT_SUSPICIOUS)
-        if finding is None or _news(window, finding, clock):
-            return Decision(ask=True, reason=Reason.REVIEWED)
-        return Decision(ask=False, reason=Reason.OPEN_FINDING)
+        answered = None if incident is None else incident.reviewed
+        if finding is not None:
+            again = _news(window, finding, clock, answered)
+            return _ask(Purpose.AGAIN) if again else Decision(ask=False, reason=Reason.OPEN_FINDING)
+        if window.local.status is not Status.ANOMALY:
+            return _ask(Purpose.SUSPECT)
+        if incident is None or answered is None:
+            return _ask(Purpose.OPENING)
+        worse = RANK[window.local.severity] > RANK[incident.severity]
+        if worse or clock - answered >= REVIEW_AGAIN_S:
+            return _ask(Purpose.AGAIN)
+        return Decision(ask=False, reason=Reason.OPEN_FINDING, detail=OF_INCIDENT)
     if draw(window.id) < audit_share:
-        return Decision(ask=True, reason=Reason.AUDIT)
+        return Decision(ask=True, reason=Reason.AUDIT, purpose=Purpose.AUDIT)
     return Decision(ask=False, reason=Reason.NOT_SUSPICIOUS)
 
 
-def _news(window: Window, finding: Finding, clock: float) -> bool:
+def _ask(purpose: Purpose) -> Decision:
+    return Decision(ask=True, reason=Reason.REVIEWED, purpose=purpose)
+
+
+def _news(window: Window, finding: Finding, clock: float, answered: float | None) -> bool:
     local = window.local
     if local.status is not Status.ANOMALY:
         return False
     kind = finding.kind if _named_better(local.kind, finding) else local.kind
     if changed(finding, kind, local.severity):
         return True
-    return clock - finding.last_reviewed >= REVIEW_AGAIN_S
+    return clock - max(finding.last_reviewed, answered or 0.0) >= REVIEW_AGAIN_S
 
 
 def _named_better(kind: Kind, finding: Finding) -> bool:
@@ -193,13 +211,21 @@ class Reviewer:
             return True
         return draw(window_id) < self.margin * self.calm.share(self.settings.audits_per_day, clock)
 
-    def decide(self, window: Window, finding: Finding | None, *, audits: bool) -> Decision:
+    def decide(
+        self, window: Window, finding: Finding | None, incident: Incident | None, *, audits: bool
+    ) -> Decision:
         """Return who reviews ``window``; ``audits``: the money allows audits now."""
         clock = window.sealed
         share = self.calm.share(self.settings.audits_per_day if audits else 0, clock)
         settled = self.doubts.settled(window)
         decision = decide(
-            window, finding, settings=self.settings, audit_share=share, clock=clock, settled=settled
+            window,
+            finding,
+            settings=self.settings,
+            audit_share=share,
+            clock=clock,
+            settled=settled,
+            incident=incident,
         )
         if decision.reason in (Reason.NOT_SUSPICIOUS, Reason.AUDIT) and not settled:
             self.calm.count(clock)

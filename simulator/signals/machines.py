@@ -96,6 +96,7 @@ class Server:
     busy: float = 180.0  # what full load adds
     inlet: float = 22.0
     cooling_s: float = 1500.0  # period of the air conditioning
+    room: float = 0.0  # K: the air that all racks share wanders so far
 
     def load(self, noise: Noise, at: float, events: Events) -> float:
         """Return the load, 0 to 1."""
@@ -111,6 +112,8 @@ class Server:
         cooling = abs(2.0 * ((at / self.cooling_s + noise.phase) % 1.0) - 1.0) - 0.5
         inlet = self.inlet + 0.8 * load + 0.9 * cooling + 0.3 * day_curve(at, 15.0)
         inlet += plateau(events, "set_point_change", 1800.0)
+        if self.room:
+            inlet += self.room * noise.shared.walk(at, 21_600.0, "room")
         return (
             inlet + 0.1 * n[0],
             3200.0 + 2600.0 * load + 140.0 * (inlet - self.inlet) + 30.0 * n[1],

@@ -5,6 +5,7 @@ not the next number of a generator. The cache saves time only and changes no val
 """
 
 import math
+from functools import lru_cache
 from hashlib import blake2b
 
 _UNIT = 2.0**-32
@@ -18,8 +19,14 @@ class Noise:
         self._hash = blake2b(
             key=blake2b(f"{seed}/{device}".encode(), digest_size=32).digest(), digest_size=32
         )
+        self._seed = seed
         self._spans: dict[tuple[str, float], tuple[int, float, float]] = {}
         self.phase = self.uniform(0, "phase")  # 0..1, so that devices of one kind do not march in step
+
+    @property
+    def shared(self) -> "Noise":
+        """The randomness that all devices of a seed have in common, such as the air of a room."""
+        return _shared(self._seed)
 
     def normals(self, at: float, channel: str = "") -> tuple[float, ...]:
         """Return eight independent standard normal numbers for the instant ``at`` (s), to the millisecond."""
@@ -83,3 +90,8 @@ class Noise:
         one = self._hash.copy()
         one.update(text.encode())
         return one.digest()
+
+
+@lru_cache(maxsize=16)
+def _shared(seed: int) -> Noise:
+    return Noise(seed=seed, device="")

@@ -19,6 +19,7 @@ from agent.domain.records import (
     Grounding,
     Kind,
     LocalOpinion,
+    Past,
     Reason,
     Score,
     SeriesView,
@@ -46,6 +47,7 @@ def window(
     limits: tuple[float | None, float | None] = (-40.0, 85.0),
     recent: tuple[float, ...] = RECENT,
     first_ref: int = 1,
+    past: tuple[Past, ...] = (),
 ) -> Window:
     """Return a window of 60 readings with one suspicious candidate and two calm ones."""
     calm = [
@@ -66,8 +68,9 @@ def window(
         "local summary",
     )
     view = SeriesView(
-        device, metric, unit, 5000, True, 71.2, 70.1, 72.3, 0.4, (70.1, 72.3), limits, recent, 1016.0, value
-    )
+        device, metric, unit, 5000, True, 71.2, 70.1, 72.3, 0.4, (70.1, 72.3), limits, recent, 1016.0, value,
+        past=past,
+    )  # fmt: skip
     section = render_section(
         candidates=candidates,
         views=[view],

@@ -4,9 +4,9 @@ Time is the messages' own, so two weeks of twenty devices take a minute. The mod
 agreed with everything; how often it would be asked is counted.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, cast
@@ -20,8 +20,11 @@ from agent.decode.registry import Decoded, Registry
 from agent.detect import Detector
 from agent.domain.records import (
     DecodeError,
+    Finding,
     FindingEvent,
+    Incident,
     MessageRow,
+    Purpose,
     Severity,
     TimerKind,
     TimerRow,
@@ -41,8 +44,17 @@ class Counts:
     """The events since the history was over."""
 
     windows: int = 0
-    asks: int = 0  # windows that the model would be asked about, without audits
-    audits: int = 0
+    asked: Counter[Purpose] = field(default_factory=Counter)  # windows that the model would be asked about
+
+    @property
+    def asks(self) -> int:
+        """Without audits."""
+        return self.asked.total() - self.audits
+
+    @property
+    def audits(self) -> int:
+        """Calm windows among them."""
+        return self.asked[Purpose.AUDIT]
 
 
 def configure(limits: Mapping[str, Any], sources: Sequence[Mapping[str, Any]] | None) -> Config:
@@ -78,6 +90,7 @@ class LocalAgent:
             window=WindowSettings(),
             review=ReviewSettings(),
             concluded=self._conclude,
+            incident=self._incident,
         )
         self._live_from = live_from
         self._on_window = on_window
@@ -116,6 +129,10 @@ class LocalAgent:
     def _place(self, decoded: Decoded) -> None:
         """Take a message that was read."""
 
+    def _incident(self, _window: Window, _finding: Finding | None) -> Incident | None:
+        """Return the incident that a window belongs to: of none here."""
+        return None
+
     def _conclude(self, one: Concluded) -> None:
         window, decision, after, event = one.window, one.decision, one.finding, one.event
         local = window.local
@@ -123,8 +140,8 @@ class LocalAgent:
         if window.end < self._live_from:
             return
         self.counts.windows += 1
-        self.counts.asks += decision.ask and not decision.audit
-        self.counts.audits += decision.audit
+        if decision.purpose is not None:
+            self.counts.asked[decision.purpose] += 1
         if event is FindingEvent.UPDATED and after is not None:
             self.openings = [
                 replace(each, later=(*each.later, str(after.kind))) if each.finding_id == after.id else each

@@ -19,14 +19,17 @@ from agent.domain.records import (
     CommandRow,
     Finding,
     FindingEvent,
+    Incident,
+    IncidentEvent,
     Place,
     Severity,
+    Window,
 )
 from agent.journal.outbox import Outbox
 from agent.journal.schema import migrate
 from agent.pipeline.notices import Notices, Receiver
 from agent.pipeline.offline import Concluded
-from agent.verdict.incident import Change, Incidents, Surroundings
+from agent.verdict.incident import Change, Incidents, Surroundings, move_of
 from agent.verdict.notice import NoticeRules, key_of
 from agent.verdict.people import People
 from tests.benchmarks.inprocess import LocalAgent
@@ -79,6 +82,7 @@ class Site(LocalAgent):
         self._path.findings = self.people.findings
         self.incidents = Incidents()
         self.incident_of: dict[str, str] = {}  # finding -> incident
+        self.opened = 0  # incidents
         self.found: dict[str, tuple[float, str]] = {}  # finding -> when it was reported, device
         self.delivered: list[Delivered] = []
         self._before: dict[str, Finding] = {}
@@ -132,21 +136,30 @@ class Site(LocalAgent):
         if finding is None:
             return
         if one.event is FindingEvent.OPENED:
-            around = self._around(finding.device)
+            around = self._around(one.window)
             spread_s = around.spread_s(finding)
             finding, changes = self._join(finding, around)
         else:
             changes = self.incidents.update(finding)
+        if one.decision.ask:
+            self.incidents.note_review(finding.incident, one.window.sealed)
         self._keep(finding)
         if one.window.sealed < self._live_from:
             return
         self.now = max(self.now, one.window.sealed)
         self.found.setdefault(finding.id, (one.window.sealed, finding.device))
+        self.opened += sum(change.event is IncidentEvent.OPENED for change in changes)
         for incident in (change.incident for change in changes):
             if incident.merged_into is not None:
                 self._write.outbox.notices.merge(incident.id, incident.merged_into)
         rows = self._notices.of_change(one.event, finding, one.verdict, before, changes, spread_s)
         self._write(lambda store: store.outbox.add(rows, device=finding.device))
+
+    def _incident(self, window: Window, finding: Finding | None) -> Incident | None:
+        if finding is not None:
+            return self.incidents.of(finding)
+        around = self._around(window)
+        return self.incidents.shared_by(window.device, window.local.kind, window.sealed, around).incident
 
     def _keep(self, finding: Finding) -> None:
         if finding.state.closed:
@@ -154,12 +167,16 @@ class Site(LocalAgent):
         else:
             self._before[finding.device] = finding
 
-    def _around(self, device: str) -> Surroundings:
+    def _around(self, window: Window) -> Surroundings:
+        device = window.device
         source = self._places[device]
         return Surroundings(
             place=Place(source),
             interval_s=self.detector.usual_interval(device),
             siblings=Counter(self._places.values())[source],
+            move=move_of(window.local),
+            alike=self.detector.alike,
+            share_day=self.detector.share_day,
         )
 
     def _join(self, finding: Finding, around: Surroundings) -> tuple[Finding, list[Change]]:

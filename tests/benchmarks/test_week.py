@@ -2,6 +2,7 @@
 
 import pytest
 
+from agent.domain.records import Purpose
 from simulator import scenario as scenarios
 from tests.benchmarks.week import NightShift, Tally, tallies, week
 
@@ -27,7 +28,8 @@ def test_each_cause_is_notified(site: NightShift) -> None:
     assert (bridge.findings, bridge.incidents) == (4, 1)
     assert set(bridge.kinds) == {"silence"}
     assert freezer.kinds["out_of_range"] == 1
-    assert freezer.notices <= freezer.findings + 1
+    assert freezer.incidents == 1
+    assert freezer.notices - freezer.raised == 1
 
 
 @pytest.mark.parametrize("name", ["delivery", "legionella run"])
@@ -43,6 +45,28 @@ def test_nothing_that_people_know_is_notified(site: NightShift) -> None:
     assert site.delivered
     assert not [one for one in site.delivered if one.known]
     assert site.refused == []
+
+
+def test_the_model_is_asked_at_most_once_for_an_incident(site: NightShift) -> None:
+    """When it opens; other questions are counted apart."""
+    assert 0 < site.counts.asked[Purpose.OPENING] <= site.opened
+
+
+@pytest.fixture(scope="module")
+def causes() -> NightShift:
+    """The site with a bridge, a cooling unit, a power cut, and two faults in the same minute, twice."""
+    return week("causes")
+
+
+def test_each_cause_is_one_incident(causes: NightShift) -> None:
+    """With all of its devices, and one notice; none is merged with another."""
+    found = {one.name: one for one in tallies(causes, normal=False)}
+    assert len(found) == 7
+    assert {name: one.incidents for name, one in found.items()} == dict.fromkeys(found, 1)
+    assert {name: one.notices - one.raised for name, one in found.items()} == dict.fromkeys(found, 1)
+    assert found["failed cooling"].findings >= 5
+    assert causes.merged_wrongly() == []
+    assert 0 < causes.counts.asked[Purpose.OPENING] <= causes.opened
 
 
 def test_forty_devices_six_causes_three_normal_events() -> None:

@@ -1,11 +1,12 @@
-"""A week at a site: findings and notices of its causes and its normal events.
+"""A site: findings, incidents, notices and calls of its causes and normal events.
 
-    python -m tests.benchmarks.week [--seed 1] [--days 8] [--hasty]
+    python -m tests.benchmarks.week [--scenario week|causes] [--seed 1] [--seeds 1] [--days 8] [--hasty]
 
-The scenario ``week`` goes through decoding, detector, findings, commands and notices in the time of the
-messages, with the rules of notices and tables of the product. A night shift answers each notice after ten
-minutes: a leak with a snooze of a day, all else with ``ack``, and a normal event with ``normal_here`` once it
-is over (``--hasty``: at once).
+The scenario goes through decoding, detector, findings, incidents, commands and notices in the time of the
+messages, with the rules of reviews and notices and the tables of the product; the model agrees with
+everything. A night shift answers each notice after ten minutes: a leak with a snooze of a day, all else with
+``ack``, and a normal event with ``normal_here`` once it is over (``--hasty``: at once). With ``--seeds`` it
+prints one line for each, and ends with 1 where two causes share an incident.
 """
 
 import argparse
@@ -17,7 +18,7 @@ from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 
-from agent.domain.records import Command, Do, FindingState
+from agent.domain.records import Command, Do, FindingState, Purpose
 from simulator import scenario as scenarios
 from simulator.events import history, live
 from simulator.faults import Label, label
@@ -27,10 +28,12 @@ from tests.benchmarks.site import Delivered, Site
 
 HOUR_S, DAY_S = 3600.0, 86_400.0
 START = datetime(2026, 3, 9, tzinfo=UTC).timestamp()  # a Monday
+DAYS = {"week": 8.0, "causes": 1.5}
 SOURCES = [
     {"topic": "sensors/{device}"},
     {"topic": "hall/{device}"},
     {"topic": "racks/{device}"},
+    {"topic": "barn/{device}"},
 ]
 ANSWER_S = 600.0  # until the night shift answers a notice
 SNOOZED = frozenset({"leak"})
@@ -104,6 +107,14 @@ class NightShift(Site):
         truth = self._truth_of(finding_id)
         return None if truth is None else truth.cause
 
+    def merged_wrongly(self) -> list[set[str]]:
+        """Return the causes of each incident that has findings of several."""
+        causes: dict[str, set[str]] = {}
+        for finding_id, incident in self.incident_of.items():
+            if finding_id in self.found and (cause := self.cause_of(finding_id)) is not None:
+                causes.setdefault(incident, set()).add(cause)
+        return [each for each in causes.values() if len(each) > 1]
+
     def _truth_of(self, finding_id: str) -> Label | None:
         at, device = self.found[finding_id]
         return self.truth.of(device, at)
@@ -149,10 +160,15 @@ def tallies(site: NightShift, *, normal: bool) -> list[Tally]:
 
 
 def week(
-    *, seed: int = 1, days: float = 8.0, hasty: bool = False, devices: Collection[str] | None = None
+    name: str = "week",
+    *,
+    seed: int = 1,
+    days: float | None = None,
+    hasty: bool = False,
+    devices: Collection[str] | None = None,
 ) -> NightShift:
-    """Return the site after its week; ``devices`` takes some of them only."""
-    whole = scenarios.load("week")
+    """Return the site of a scenario after its days; ``devices`` takes some of them only."""
+    whole = scenarios.load(name)
     kept = tuple(one for one in whole.devices if devices is None or one.id in devices)
     names = {one.id for one in kept}
     # A device sends each reading by itself, in the history as well: that is the rhythm to learn.
@@ -162,7 +178,7 @@ def week(
         devices=kept,
         faults=tuple(one for one in whole.faults if one.device in names),
     )
-    until = START + days * DAY_S
+    until = START + (days or DAYS[name]) * DAY_S
     truth = Truth(label(scenario.faults, start=START, until=until))
     site = NightShift(truth=truth, limits=limits_of(scenario), hasty=hasty)
     site.hear(history(scenario, seed=seed, start=START))
@@ -194,19 +210,49 @@ def lines_of(site: NightShift) -> list[str]:
         "",
         f"of no event: {sum(other.values())} findings, {notified} notices {dict(other) or ''}",
         f"all: {len(site.delivered)} notices; {again} about an acknowledged or snoozed finding",
+        f"{site.opened} incidents opened; {calls_of(site)}; causes merged wrongly: {site.merged_wrongly()}",
         f"refused answers: {dict(Counter(site.refused)) or 'none'}",
     ]
     return lines
 
 
+def calls_of(site: NightShift) -> str:
+    """Return how often the model would be asked, by purpose."""
+    asked = site.counts.asked
+    return "model calls: " + (", ".join(f"{asked[one]} {one}" for one in Purpose if asked[one]) or "none")
+
+
+def line_of(site: NightShift, seed: int) -> str:
+    """Return the counts of a seed in one line."""
+    causes = tallies(site, normal=False)
+    found = sum(one.findings > 0 for one in causes)
+    incidents = sum(one.incidents for one in causes)
+    notices = sum(one.notices - one.raised for one in causes)
+    other = sum(site.cause_of(key) is None for key in site.found)
+    return (
+        f"seed {seed}: {found} of {len(causes)} causes found, {incidents} incidents, {notices} notices, "
+        f"{sum(one.raised for one in causes)} raised, {other} findings of no event, {site.opened} opened; "
+        f"{calls_of(site)}; merged wrongly: {len(site.merged_wrongly())}"
+    )
+
+
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--scenario", choices=DAYS, default="week")
+    parser.add_argument("--seeds", type=int, default=1, help="so many, one line for each")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--days", type=float, default=8.0)
+    parser.add_argument("--days", type=float)
     parser.add_argument("--hasty", action="store_true", help="normal_here while the event goes on")
     given = parser.parse_args()
-    site = week(seed=given.seed, days=given.days, hasty=given.hasty)
+    if given.seeds > 1:
+        wrong = 0
+        for seed in range(given.seed, given.seed + given.seeds):
+            site = week(given.scenario, seed=seed, days=given.days, hasty=given.hasty)
+            print(line_of(site, seed), flush=True)
+            wrong += len(site.merged_wrongly())
+        raise SystemExit(int(wrong > 0))
+    site = week(given.scenario, seed=given.seed, days=given.days, hasty=given.hasty)
     print("\n".join(lines_of(site)))
     for key, (at, device) in site.found.items():
         when = datetime.fromtimestamp(at, UTC)

@@ -1,5 +1,6 @@
 """An allowed event is not reported again, faults of its series still are."""
 
+import json
 import random
 from collections.abc import Iterator
 
@@ -7,7 +8,7 @@ import pytest
 
 from agent.detect import Detector
 from agent.detect.allowed import MAX_SERIES, Allowed
-from agent.domain.records import Kind, Reading, Score, Seen
+from agent.domain.records import Do, Kind, Past, Reading, Score, Seen
 from tests.detect import signals
 from tests.detect.signals import DAY_S, START
 from tests.detect.stream import DEVICE, METRIC, Stream, alarms
@@ -198,3 +199,35 @@ def test_signals_without_an_allowance_are_judged_as_ever() -> None:
     other.feed(values)
     other.detector.allow(DEVICE, Seen("humidity", Kind.SPIKE, 0.0, 100.0))
     assert plain.feed([60.0] * 20) == other.feed([60.0] * 20)
+
+
+def test_judged_anomalies_are_kept_by_series() -> None:
+    """The last three of a series in its unit, each finding once, also after a restart."""
+    known = Allowed()
+    for finding in "abcd":
+        outcome = Do.FALSE_ALARM if finding == "b" else Do.CONFIRMED
+        known.judge("d1", "degC", "m", Past(finding, outcome, Kind.SPIKE, 1.0, 2.0))
+    known.judge("d1", "degC", "m", Past("c", Do.FALSE_ALARM, Kind.SPIKE, 1.0, 3.0))
+    again = Allowed()
+    again.load(json.loads(json.dumps(known.dump())))
+    for one in (known, again):
+        cases = one.past("d1", "m", "degC")
+        assert [(case.finding, case.outcome) for case in cases] == [
+            ("b", Do.FALSE_ALARM), ("d", Do.CONFIRMED), ("c", Do.FALSE_ALARM)
+        ]  # fmt: skip
+        assert one.past("d1", "m", "degF") == ()
+        assert one.past("d2", "m", "degC") == ()
+        assert not one  # nothing is allowed by it
+    again.judge("d1", "degF", "m", Past("e", Do.CONFIRMED, Kind.SPIKE, 1.0, 2.0))
+    assert [case.finding for case in again.past("d1", "m", "degF")] == ["e"]
+    again.forget("d1")
+    assert again.past("d1", "m", "degF") == ()
+
+
+def test_judged_anomalies_are_bounded() -> None:
+    """The series that people spoke of long ago give way."""
+    known = Allowed()
+    every = [(f"d{number // 2}", f"m{number % 2}") for number in range(MAX_SERIES + 10)]
+    for device, metric in every:
+        known.judge(device, None, metric, Past("f", Do.CONFIRMED, Kind.SPIKE, 1.0, 2.0))
+    assert [series for series in every if known.past(*series, None)] == every[10:]

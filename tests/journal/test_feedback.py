@@ -1,5 +1,6 @@
 """Feedback in the journal: each verdict and outcome once, despite repeats."""
 
+import json
 import sqlite3
 from contextlib import closing
 from functools import partial
@@ -7,13 +8,27 @@ from pathlib import Path
 
 import pytest
 
-from agent.domain.records import Arrival, DecodeReason, Window
+from agent.domain.records import Arrival, CommandRow, DecodeReason, Do, Kind, Seen, Window
 from agent.journal import Store, feedback
 from agent.verdict.feedback import Feedback, Noted
 from tests.journal import rig as rig_module
 from tests.journal.rig import Plain, Rig, arrival, link_up, sealing, window
 
 ID = "0123456789abcdef"
+VERDICT = json.dumps(
+    {
+        "status": "anomaly",
+        "kind": "spike",
+        "device": "d1",
+        "finding_id": "f1",
+        "evidence": [
+            {"metric": "m", "value": 30.0},
+            {"metric": "m", "value": 31.0},
+            {"metric": "n", "value": None},  # it was not finite
+        ],
+    }
+).encode()
+JUDGED = (Seen("m", Kind.SPIKE, 30.0, 31.0),)
 
 
 def say(number: int, outcome: str, verdict_id: str = ID, *, retain: bool = False) -> Arrival:
@@ -26,7 +41,7 @@ def decode(item: Arrival) -> Plain | Feedback:
 
 
 def conclude(one: Window, store: Store) -> None:
-    store.conclude(window=one, verdict=b'{"status":"anomaly"}', finding=None, outgoing=(), detail=None)
+    store.conclude(window=one, verdict=VERDICT, finding=None, outgoing=(), detail=None)
 
 
 @pytest.fixture
@@ -47,7 +62,11 @@ def test_each_outcome_of_a_verdict_counts_once(rig: Rig) -> None:
         rig.offer([say(4, "confirmed"), say(5, "confirmed", "f" * 16), say(6, "confirmed", retain=True)])
         rig.settle()
         assert len(rig.acks) == 6
-        assert rig.rows == []
+        rows = [row for row in rig.rows if isinstance(row, CommandRow)]
+        assert rows == rig.rows
+        assert [row.command.do for row in rows] == [Do.CONFIRMED, Do.FALSE_ALARM]
+        assert all(row.outcome and row.outcome.judged == JUDGED for row in rows)
+        assert len({row.seq for row in rows}) == 2
         assert rig.journal.stats.retained_ignored == 1
     again = Rig(rig.folder)
     with again:
@@ -56,9 +75,9 @@ def test_each_outcome_of_a_verdict_counts_once(rig: Rig) -> None:
     confirmed, false_alarm = Feedback(ID, "confirmed", "seen"), Feedback(ID, "false_alarm", "seen")
     *known, stranger = rig.noted
     assert known == [
-        Noted(confirmed, "anomaly", verdict_id=ID),
+        Noted(confirmed, "anomaly", "", ID, "d1", "f1", JUDGED),
         Noted(confirmed, None, "repeat", ID),
-        Noted(false_alarm, "anomaly", verdict_id=ID),
+        Noted(false_alarm, "anomaly", "", ID, "d1", "f1", JUDGED),
         Noted(confirmed, None, "repeat", ID),
     ]
     assert stranger.refused

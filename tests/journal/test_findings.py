@@ -7,7 +7,19 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from agent.domain.records import Finding, FindingState, Kind, Severity, Window
+from agent.domain.records import (
+    Cause,
+    Finding,
+    FindingState,
+    Grounds,
+    Incident,
+    Kind,
+    Move,
+    Place,
+    Severity,
+    Way,
+    Window,
+)
 from agent.journal import Store
 from tests.journal.rig import Rig, sealing, window
 
@@ -57,3 +69,30 @@ def test_it_goes_when_the_finding_is_cleared(tmp_path: Path) -> None:
         say(rig, ("a" * 32, "anomaly", False), ("b" * 32, "normal", True))
     with closing(sqlite3.connect(tmp_path / "journal.sqlite")) as connection:
         assert connection.execute("SELECT count(*) FROM told").fetchone() == (0,)
+
+
+def test_grounds_and_incidents_are_read_as_they_were_written(tmp_path: Path) -> None:
+    """Of open findings, and of the last one that is over with its incident; a merged one is not the past."""
+    place, move = Place("s", "bridge"), Move("m", Way.UP, 2.0, 30.0)
+    opened = replace(FINDING, incident="i1", score=2.5, grounds=Grounds("s", "bridge", 60.0, move))
+    over = replace(opened, id="f0", incident="i0", state=FindingState.CLEARED, ended=7.0)
+    silent = replace(opened, id="f2", device="e", grounds=Grounds("s", None, 60.0))
+    incident = Incident("i1", 1.0, Cause.TOGETHER, Severity.CRITICAL, 2, place, reviewed=5.0)
+    past = replace(incident, id="i0", closed=True)
+    merged = replace(incident, id="i9", closed=True, merged_into="i1")
+
+    def write(store: Store) -> None:
+        for number, finding in enumerate((over, opened, silent)):
+            one = window(f"{number:032x}")
+            store.seal(one)
+            store.conclude(
+                window=one, verdict=b"{}", finding=finding, outgoing=(), changed=(incident, past, merged)
+            )
+
+    with Rig(tmp_path) as rig:
+        rig.write(write)
+    with Rig(tmp_path) as rig:
+        left = rig.journal.recovered
+    assert {one.id: one for one in left.findings} == {"f1": opened, "f2": silent}
+    assert left.closed == (over,)
+    assert (left.incidents, left.past_incidents) == ((incident,), (past,))

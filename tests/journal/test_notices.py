@@ -348,6 +348,23 @@ def test_an_incident_is_notified_once(rig: Rig) -> None:
     assert rig.held() == ["other"]
 
 
+@pytest.mark.parametrize("end", [Alone.HELD, Alone.DROPPED])
+def test_an_anomaly_that_comes_back_is_news_to_those_who_read_its_end(rig: Rig, end: Alone) -> None:
+    """In a notice of its own, or in the one of its opening; to others it is not."""
+    rig.hold("a", incident="i", wait_s=0.0 if end is Alone.HELD else 60.0)
+    rig.release()
+    rig.hold("a", incident="i", event="cleared", alone=end)
+    rig.now += 60.0
+    rig.release()
+    assert rig.deliver()[-1]["event"] == "cleared"
+    rig.hold("b", incident="i")
+    rig.release()
+    assert [one["device"] for one in rig.deliver()] == ["b"]
+    rig.hold("b", incident="i", event="cleared", alone=Alone.DROPPED)
+    rig.hold("c", incident="i")
+    assert rig.held() == []
+
+
 def test_a_persons_word_on_a_finding_leaves_the_others_of_its_incident(rig: Rig) -> None:
     """In a held notice and in a summary; without another finding nothing is left."""
     for key in ("a", "b", "c"):

@@ -81,6 +81,7 @@ class Life:
             trace=lambda **_: Span(),
             events=self.events,
             suppressed=lambda _reason: None,
+            asked=lambda _purpose: None,
             audits_allowed=lambda: False,
             clock=self.journal.clock.now,
             wall=time.time,

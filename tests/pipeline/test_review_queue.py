@@ -6,10 +6,22 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any, Literal
 
-from agent.domain.records import Batch, Outcome, Reason, Recovered, Status, Window
+from agent.domain.records import (
+    Batch,
+    Cause,
+    Incident,
+    Outcome,
+    Purpose,
+    Reason,
+    Recovered,
+    Severity,
+    Status,
+    Window,
+)
 from agent.pipeline.review_queue import MAX_CONCLUDED, BatchSettings, ReviewQueue
-from agent.prompt import render
-from agent.verdict.review_policy import ReviewSettings
+from agent.prompt import base_tokens, render, window_tokens
+from agent.verdict.incident import Shared
+from agent.verdict.review_policy import OF_INCIDENT, ReviewSettings
 from tests.ai.kit import window as seen
 from tests.support.make import answered, score, window
 
@@ -28,11 +40,14 @@ class Rig:
     ) -> None:
         self.paused = False
         self.concluded: list[tuple[str, Reason]] = []
+        self.details: list[str | None] = []
         self.batches: list[Batch] = []
         self.planned: list[str] = []
         self.counted: list[list[str]] = []
         self.taken_back: list[list[str]] = []
         self.suppressed: list[Reason] = []
+        self.asked: list[Purpose] = []
+        self.shared: dict[str, Shared] = {}  # by device
         self.gate: asyncio.Event = asyncio.Event()
         self.gate.set()
         self.slots = asyncio.Semaphore(slots)
@@ -42,9 +57,11 @@ class Rig:
             batch=batch or BatchSettings(max_wait_s=0.01),
             caller=self,
             finding=lambda _device: None,
+            shared=lambda win: self.shared.get(win.device, Shared()),
             batches=self,
             conclude=self.conclude,
             suppressed=self.suppressed.append,
+            asked=self.asked.append,
             audits_allowed=lambda: True,
             paused=lambda _clock: self.paused,
             spawn=self.spawn,
@@ -80,6 +97,7 @@ class Rig:
 
     def conclude(self, win: Window, outcome: Outcome) -> None:
         self.concluded.append((win.id, outcome.reason))
+        self.details.append(outcome.detail)
 
     @property
     def pending(self) -> int:
@@ -382,5 +400,138 @@ def test_a_window_that_seals_between_two_turns_keeps_its_place() -> None:
         assert len(rig.concluded) == MAX_CONCLUDED
         await rig.settle()
         assert [name for name, _ in rig.concluded] == [*(win.id for win in lane), "fade0000fade00"]
+
+    run(body)
+
+
+# ----------------------------------------------------------------------------- one cause, one call
+
+KINDRED = ("site", "inlet_temperature", "up")
+
+
+def racks(rig: Rig, *numbers: int) -> list[Window]:
+    """Submit an anomaly of each rack, of which all may have one cause."""
+    windows = []
+    for number in numbers:
+        device = f"rack-{number}"
+        rig.shared.setdefault(device, Shared(None, KINDRED))
+        windows.append(window(score(2.0), device=device))
+        rig.queue.submit(windows[-1])
+    return windows
+
+
+def test_anomalies_of_one_cause_are_asked_in_one_call_next_to_each_other() -> None:
+    """Others that wait for the same call are behind them."""
+
+    async def body() -> None:
+        rig = Rig()
+        racks(rig, 1)
+        rig.queue.submit(window(score(2.0), device="pump"))
+        racks(rig, 2, 3)
+        await rig.settle()
+        (batch,) = rig.batches
+        assert [one.device for one in batch.windows] == ["rack-1", "rack-2", "rack-3", "pump"]
+        assert rig.asked == [Purpose.OPENING]
+        assert len(rig.concluded) == 4
+
+    run(body)
+
+
+def test_an_anomaly_waits_for_the_call_about_its_kindred_and_needs_none() -> None:
+    """The call opens an incident that it belongs to; an anomaly of another cause does not wait."""
+
+    async def body() -> None:
+        rig = Rig()
+        rig.gate.clear()
+        (first,) = racks(rig, 1)
+        await rig.until(lambda: rig.counted)
+        second, third = racks(rig, 2, 3)
+        pump = window(score(2.0), device="pump")
+        rig.queue.submit(pump)
+        await rig.until(lambda: len(rig.batches) == 2)
+        opened = Incident("i", first.sealed, Cause.DEVICE, Severity.WARNING, reviewed=first.sealed)
+        rig.shared |= {f"rack-{number}": Shared(opened, KINDRED) for number in (2, 3, 4)}
+        rig.gate.set()
+        await rig.settle()
+        racks(rig, 4)
+        await rig.settle()
+        assert [[one.id for one in batch.windows] for batch in rig.batches] == [[first.id], [pump.id]]
+        reasons = dict(rig.concluded)
+        assert (reasons[second.id], reasons[third.id]) == (Reason.OPEN_FINDING, Reason.OPEN_FINDING)
+        assert OF_INCIDENT in rig.details
+        assert rig.asked == [Purpose.OPENING] * 2
+
+    run(body)
+
+
+def test_if_the_call_opened_nothing_the_others_are_asked() -> None:
+    """In one call of their own."""
+
+    async def body() -> None:
+        rig = Rig()
+        rig.gate.clear()
+        racks(rig, 1)
+        await rig.until(lambda: rig.counted)
+        racks(rig, 2, 3)
+        rig.gate.set()
+        await rig.settle()
+        assert [[one.device for one in batch.windows] for batch in rig.batches] == [
+            ["rack-1"],
+            ["rack-2", "rack-3"],
+        ]
+
+    run(body)
+
+
+def test_one_call_is_bounded_all_the_same() -> None:
+    """As many as a call may have; the others wait for its answer, and none is lost."""
+
+    async def body() -> None:
+        rig = Rig(batch=BatchSettings(max_windows=4, max_wait_s=0.01))
+        racks(rig, *range(10))
+        await rig.settle()
+        assert [len(batch.windows) for batch in rig.batches] == [4, 4, 2]
+        assert len(rig.concluded) == 10
+
+    run(body)
+
+
+def test_kindred_share_a_call_whose_context_is_trimmed() -> None:
+    """Their prompt keeps to the size of one call; windows of different causes would be two."""
+
+    async def body() -> None:
+        recent = tuple(20.0 + 0.1 * place for place in range(30))
+        warm = [seen(f"w{number}", device=f"rack-{number}", recent=recent) for number in range(6)]
+        room = base_tokens() + 5 * window_tokens(warm[0].section)
+        for one_cause in (True, False):
+            rig = Rig(batch=BatchSettings(max_wait_s=0.01, max_input_tokens=room))
+            for one in warm:
+                rig.shared[one.device] = Shared(None, KINDRED if one_cause else None)
+                rig.queue.submit(one)
+            await rig.settle()
+            assert [len(batch.windows) for batch in rig.batches] == ([6] if one_cause else [5, 1])
+            for batch in rig.batches:
+                assert render(batch, room, delimiter="x").estimated_tokens <= room
+
+    run(body)
+
+
+def test_windows_that_wait_for_their_kindred_are_left_to_the_next_process() -> None:
+    """A stop while the call is on its way loses none: they are sealed, and asked at the next start."""
+
+    async def body() -> None:
+        rig = Rig()
+        rig.gate.clear()
+        racks(rig, 1)
+        await rig.until(lambda: rig.counted)
+        (second,) = racks(rig, 2)
+        rig.queue.close()
+        rig.gate.set()
+        await rig.ended()
+        assert second.id not in dict(rig.concluded)
+        again = Rig()
+        again.queue.resume(left(second))
+        await again.settle()
+        assert [one.id for batch in again.batches for one in batch.windows] == [second.id]
 
     run(body)

@@ -7,8 +7,30 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, strategies as st
 
-from agent.domain.records import Kind, Score, SeriesView, Trigger, Window, WindowReading
-from agent.prompt import SCHEMA, SYSTEM, estimate_tokens, output_tokens, render, render_section, reveal
+from agent.domain.records import (
+    Answer,
+    Do,
+    Grounding,
+    Kind,
+    Past,
+    Score,
+    SeriesView,
+    Severity,
+    Status,
+    Trigger,
+    Window,
+    WindowReading,
+)
+from agent.prompt import (
+    SCHEMA,
+    SYSTEM,
+    estimate_tokens,
+    ground,
+    output_tokens,
+    render,
+    render_section,
+    reveal,
+)
 from agent.prompt.words import metric_word, name_metrics, unit_word
 from agent.verdict.local_opinion import MAX_SUMMARY
 from tests.ai.kit import batch, window
@@ -267,3 +289,30 @@ def test_the_schema_is_strict() -> None:
                 walk(value)
 
     walk(SCHEMA)
+
+
+def test_past_cases_are_numbers_and_words_of_ours() -> None:
+    """At most the three newest of a series; neither the id nor the note of a person's command is there."""
+    past = tuple(
+        Past(f"secret-{place}", Do.FALSE_ALARM, Kind.SPIKE, 90.0, 90.0 + place) for place in range(5)
+    )
+    one = window(past=(*past, Past("secret-9", Do.CONFIRMED, Kind.DRIFT, math.inf, 1e308)))
+    (series,) = json.loads(one.section)["series"]
+    assert series["past"] == [
+        {"outcome": "false_alarm", "kind": "spike", "from": 90, "to": 93},
+        {"outcome": "false_alarm", "kind": "spike", "from": 90, "to": 94},
+        {"outcome": "confirmed", "kind": "drift", "from": None, "to": 1e308},
+    ]
+    assert "secret" not in render(batch(one), 4000, delimiter="d").user
+    assert "past" not in json.dumps(section_of(window()))
+
+
+@pytest.mark.parametrize(
+    ("words", "grounded"),
+    [("as the 94 before", True), ("as the 95 before", False), ("as 94.4 before", False)],
+)
+def test_a_summary_may_name_the_numbers_of_a_past_case(words: str, grounded: bool) -> None:
+    """Those that are printed, and no others."""
+    one = window(past=(Past("f", Do.FALSE_ALARM, Kind.SPIKE, 90.0, 94.0),))
+    answer = Answer(Status.NORMAL, Kind.NONE, Severity.INFO, 2, ("r17",), f"Usual, {words}.")
+    assert (ground(answer, one)[0] is Grounding.GROUNDED) is grounded

@@ -217,3 +217,19 @@ def test_defrost_warms_and_costs_power() -> None:
     ]
     assert max(row[0] for row in rows) == pytest.approx(-12.3, abs=1.2)
     assert rows[300][1] > 200.0
+
+
+def test_racks_share_the_air_of_their_room() -> None:
+    """With ``room`` it moves all of a seed alike, and those of another seed otherwise."""
+
+    def air(seed: int, device: str, at: float) -> float:
+        """Return what the shared air adds to the inlet of a rack."""
+        noise = Noise(seed=seed, device=device)
+        values = (SIGNALS["server"](room=room).values(noise, at)[0] for room in (2.0, 0.0))  # type: ignore[call-arg]
+        return next(values) - next(values)
+
+    instants = [START + 1800.0 * step for step in range(200)]
+    one, two, other = ([air(*who, at) for at in instants] for who in ((1, "a"), (1, "b"), (2, "a")))
+    assert one == pytest.approx(two)
+    assert one != pytest.approx(other)
+    assert max(one) - min(one) > 1.0

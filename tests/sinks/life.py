@@ -95,6 +95,7 @@ async def live(plan: dict[str, Any]) -> None:
         trace=lambda **_: Span(),
         events=Subscribers(note=fail),
         suppressed=lambda _reason: None,
+        asked=lambda _purpose: None,
         audits_allowed=lambda: False,
         clock=journal.clock.now,
         wall=time.time,

@@ -2,6 +2,7 @@
 
 import itertools
 import random
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
 import jsonschema
@@ -14,11 +15,27 @@ from agent.domain.records import (
     Incident,
     IncidentEvent,
     Kind,
+    Move,
     Place,
+    Reading,
+    Score,
+    Seen,
     Severity,
+    Way,
 )
 from agent.verdict.encode import published_schema
-from agent.verdict.incident import MAX_NAMED, Change, Incidents, Surroundings, to_json
+from agent.verdict.incident import (
+    MAX_NAMED,
+    MOVING_S,
+    Change,
+    Incidents,
+    Shared,
+    Surroundings,
+    move_of,
+    to_json,
+)
+from agent.verdict.local_opinion import opine
+from tests.support.growth import MOST, growth
 from tests.support.make import T0
 
 BRIDGE = "zigbee2mqtt/bridge/state"
@@ -44,13 +61,26 @@ class Site:
         interval_s: float = 10.0,
         siblings: int = 6,
         severity: Severity = Severity.WARNING,
+        move: Move | None = None,
+        mates: Collection[str] = (),
+        days: Collection[str] = (),
+        score: float = 1.0,
     ) -> str:
         """Open a finding and return its incident; ``last`` is the clock of the last reading."""
         number = next(self._numbers)
         since = last if kind is Kind.SILENCE else None
         finding = Finding(f"{number:016x}", device, kind, severity, T0 + 100 + number, T0, silent_since=since)
+        finding = replace(finding, score=score, limit=kind is Kind.OUT_OF_RANGE)
         place = None if source is None else Place(source, link)
-        around = Surroundings(place, link is not None, interval_s, siblings)
+        around = Surroundings(
+            place,
+            link is not None,
+            interval_s,
+            siblings,
+            move,
+            lambda _metric, _one, other, _at: other in mates,
+            lambda _metric, _one, other: other in days,
+        )
         finding, moved, changes = self.incidents.open(finding, around)
         self.findings.update((one.id, one) for one in (*moved, finding))
         self.changes += changes
@@ -205,6 +235,223 @@ def test_a_finding_of_an_older_agent_has_none() -> None:
     site.incidents.restore([], [old])
     assert site.incidents.update(replace(old, state=FindingState.CLEARED)) == []
     assert isinstance(next(iter(site.incidents), None), Incident | None)
+
+
+def up(at: float = T0, metric: str = "inlet_temperature", way: Way = Way.UP) -> Move:
+    """Return a value that left its range."""
+    return Move(metric, way, at, 30.0)
+
+
+RACKS = [f"rack-{number}" for number in range(6)]
+
+
+def warm(site: Site, device: str, at: float, **keys: object) -> str:
+    """Open the finding of a rack that gets warm; it usually moves with the other racks."""
+    keys = {"kind": Kind.DRIFT, "move": up(at), "mates": RACKS, "siblings": 40} | keys
+    return site.open(device, **keys)  # type: ignore[arg-type]
+
+
+def test_devices_that_usually_move_together_are_one_incident() -> None:
+    """From the second one on, up to two hours apart, however many devices the source has."""
+    site = Site()
+    assert len({warm(site, rack, T0 + 900 * place) for place, rack in enumerate(RACKS)}) == 1
+    (incident,) = site.incidents
+    assert (incident.cause, incident.devices) == (Cause.TOGETHER, 6)
+    body = to_json(site.changes[-1])
+    assert body["summary"] == "The inlet temperature of 6 devices rose together."
+
+
+def test_the_first_and_farthest_lead() -> None:
+    """Of equal severity; a critical one is before all."""
+    site = Site()
+    scores = (3.0, 9.0, 2.0, 1.0, 4.0, 1.5)
+    for place, rack in enumerate(RACKS):
+        severity = Severity.CRITICAL if place == 4 else Severity.WARNING
+        warm(site, rack, T0 + 60 * place, score=scores[place], severity=severity)
+    listed = [one["device"] for one in to_json(site.changes[-1])["findings"]]
+    assert listed == ["rack-4", "rack-1", "rack-0", "rack-2", "rack-3", "rack-5"]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"mates": ()},  # it usually does not
+        {"source": "other"},
+        {"source": None},
+        {"move": up(T0 + MOVING_S + 1)},
+        {"move": up(metric="fan")},
+        {"move": up(way=Way.DOWN)},
+        {"move": None},  # the model alone saw something
+        {"kind": Kind.SILENCE, "move": None},
+    ],
+)
+def test_what_moves_by_itself_stays_alone(more: dict[str, object]) -> None:
+    """One thing that differs is enough."""
+    site = Site()
+    first = warm(site, "rack-0", T0)
+    assert warm(site, "rack-1", T0, **more) != first
+
+
+def test_a_third_of_a_source_that_moves_at_once_is_one_incident() -> None:
+    """Nothing is known of them yet; two of them are not enough."""
+    site = Site()
+    first, second = (warm(site, name, T0 + 5, mates=(), siblings=6) for name in "ab")
+    assert first != second
+    assert warm(site, "c", T0, mates=(), siblings=6) == first
+    assert len(list(site.incidents)) == 1
+    assert warm(site, "late", T0 + 3000, mates=(), siblings=6) != first
+
+
+def test_three_devices_that_share_their_day_are_one_incident() -> None:
+    """Two may both have a fault; limits count for themselves, and so does another way or time."""
+    site = Site()
+    days = {"mates": (), "days": RACKS}
+    first = warm(site, "rack-0", T0, **days)
+    assert warm(site, "rack-1", T0 + 1800, **days) != first
+    assert warm(site, "rack-2", T0 + 60, **days, kind=Kind.OUT_OF_RANGE) != first
+    assert warm(site, "rack-4", T0 + 60, **days, move=up(T0 + 60, way=Way.DOWN)) != first
+    assert warm(site, "attic", T0 + 60, mates=(), days=()) != first
+    assert warm(site, "rack-3", T0 + 3600, **days) == first
+    (incident,) = (one for one in site.incidents if one.id == first)
+    assert (incident.cause, incident.devices) == (Cause.TOGETHER, 3)
+
+
+def test_broken_limits_are_joined_only_where_values_are_known_to_move_together() -> None:
+    """Each limit is news of its own; of racks it is known that they share their air."""
+    site = Site()
+    limits = {"kind": Kind.OUT_OF_RANGE, "siblings": 4}
+    assert len({warm(site, name, T0, mates=(), **limits) for name in "abcd"}) == 4
+    assert len({warm(site, rack, T0, mates=RACKS, source="racks", **limits) for rack in RACKS}) == 1
+
+
+def test_move_of_a_window() -> None:
+    """The way of the worst reading, and the time of the first one of its metric."""
+
+    def moved(value: float, *, kind: Kind = Kind.SPIKE, low: float = 20.0, high: float = 22.0) -> Move | None:
+        reading = Reading("d", "temperature", T0, value)
+        scored = Score(2.0, kind, (low, high))
+        later = (replace(reading, at=T0 + 60), replace(scored, value=3.0))
+        return move_of(opine([(reading, scored), later]))
+
+    assert moved(30.0) == Move("temperature", Way.UP, T0, 30.0)
+    assert moved(1.0) == Move("temperature", Way.DOWN, T0, 1.0)
+    assert moved(1.0, low=5.0, high=float("inf")) == Move("temperature", Way.DOWN, T0, 1.0)
+    assert moved(9.0, low=float("-inf"), high=5.0) == Move("temperature", Way.UP, T0, 9.0)
+    assert moved(21.0, kind=Kind.NOISE) == Move("temperature", Way.RESTLESS, T0, 21.0)
+    assert moved(21.0, kind=Kind.FLATLINE) == Move("temperature", Way.STILL, T0, 21.0)
+    assert move_of(opine([(Reading("d", "temperature", T0, 21.0), Score(0.1))])) is None
+
+
+Again = Callable[..., bool]
+
+
+@pytest.fixture(params=[False, True], ids=["", "restarted"])
+def again(request: pytest.FixtureRequest) -> Again:
+    """Return whether a second finding of a device belongs to the incident of the first, which is over."""
+
+    def reopen(
+        later_s: float,
+        *,
+        kinds: tuple[Kind, Kind] = (Kind.DRIFT, Kind.DRIFT),
+        moves: tuple[Move | None, Move | None] = (up(), up()),
+        state: FindingState = FindingState.CLEARED,
+    ) -> bool:
+        seen = () if moves[0] is None else (Seen(moves[0].metric, kinds[0], 25.0, 28.0),)
+        first = Finding("f1", "d", kinds[0], Severity.CRITICAL, T0, T0, seen=seen)
+        incidents, place = Incidents(), Place("s")
+        opened, _, _ = incidents.open(first, Surroundings(place, move=moves[0]))
+        over = replace(opened, state=state, ended=T0 + 600 if state is FindingState.CLEARED else None)
+        (closed,) = incidents.update(over)
+        assert closed.event is IncidentEvent.CLOSED
+        if request.param:
+            incidents = Incidents()
+            incidents.restore([], [], [closed.incident], [over])
+        clock = T0 + 600 + later_s
+        around = Surroundings(place, move=moves[1])
+        expected = incidents.shared_by("d", kinds[1], clock, around).incident
+        second = Finding("f2", "d", kinds[1], Severity.WARNING, clock, clock)
+        found, moved, (change,) = incidents.open(second, around)
+        same = found.incident == opened.incident
+        assert moved == []
+        assert (change.incident.closed, change.incident.devices) == (False, 1)
+        assert change.event is (IncidentEvent.UPDATED if same else IncidentEvent.OPENED)
+        assert change.incident.severity is (Severity.CRITICAL if same else Severity.WARNING)
+        if moves[1] is not None:
+            assert (expected is not None) is same
+        assert [one.id for one in incidents] == [found.incident]
+        return same
+
+    return reopen
+
+
+def test_what_comes_back_within_the_hour_is_the_same_incident(again: Again) -> None:
+    """The same metric and way, or silence; neither later nor another, and not after a person's word."""
+    spikes = (Kind.SPIKE, Kind.LEVEL_SHIFT)
+    assert again(3600.0, kinds=spikes)
+    assert not again(3601.0, kinds=spikes)
+    assert not again(60.0, kinds=spikes, moves=(up(), up(way=Way.DOWN)))
+    assert not again(60.0, moves=(up(), up(metric="fan")))
+    assert not again(60.0, moves=(up(), None))
+    assert again(60.0, kinds=(Kind.SILENCE, Kind.SILENCE), moves=(None, None))
+    assert not again(60.0, state=FindingState.NORMAL_HERE)
+
+
+def test_a_drift_that_goes_on_within_the_day_is_the_same_incident(again: Again) -> None:
+    """Beyond all that was cited; one that begins again where it was is another."""
+    assert again(86_400.0)
+    assert not again(86_401.0)
+    back = up()._replace(value=27.0)
+    assert not again(7200.0, moves=(up(), back))
+    assert not again(7200.0, kinds=(Kind.DRIFT, Kind.LEVEL_SHIFT))
+    assert again(7200.0, moves=(up(), up(way=Way.DOWN)._replace(value=20.0)))  # of a pump that rests
+
+
+def test_an_incident_knows_when_the_model_was_asked() -> None:
+    """Also what would join it, and after a restart."""
+    site = Site()
+    first = warm(site, "rack-0", T0)
+    around = Surroundings(Place("s"), move=up(T0 + 60), alike=lambda *_: True)
+    found = site.incidents.shared_by("rack-1", Kind.DRIFT, T0 + 60, around)
+    assert found.incident is not None
+    assert (found.incident.id, found.incident.reviewed) == (first, None)
+    assert (
+        found.key
+        == site.incidents.shared_by("rack-2", Kind.DRIFT, T0, replace(around, alike=lambda *_: False)).key
+    )
+    assert site.incidents.note_review(first, T0 + 7) is not None
+    again = Incidents()
+    again.restore(list(site.incidents), site.findings.values())
+    found = again.shared_by("rack-1", Kind.DRIFT, T0 + 60, around)
+    assert found.incident is not None
+    assert (found.incident.id, found.incident.reviewed) == (first, T0 + 7)
+    for nothing in (replace(around, move=None), replace(around, place=None)):
+        assert again.shared_by("rack-1", Kind.DRIFT, T0, nothing) == Shared()
+    assert again.note_review("gone", T0) is None
+
+
+def test_slow_devices_of_an_incident_keep_their_interval_over_a_restart() -> None:
+    """A third one that falls silent within it joins them."""
+    site = Site()
+    first = site.open("a", last=T0, interval_s=300.0)
+    site.open("b", last=T0 + 140, interval_s=300.0)
+    again = Site()
+    again.findings, again._numbers = dict(site.findings), site._numbers
+    again.incidents.restore(list(site.incidents), site.findings.values())
+    assert again.open("c", last=T0 + 280, interval_s=300.0) == first
+
+
+@pytest.mark.parametrize("how", [{"link": BRIDGE}, {}, {"kind": Kind.DRIFT, "move": up(), "mates": ("d0",)}])
+def test_the_work_of_a_silence_does_not_grow_with_the_incident(how: dict[str, object]) -> None:
+    """Thousands of devices behind one bridge, without power, or warmed by one unit; and their return."""
+
+    def flood(devices: int) -> None:
+        site = Site()
+        for number in range(devices):
+            site.open(f"d{number}", last=T0 + number / 1000, siblings=devices, **how)  # type: ignore[arg-type]
+        for finding in list(site.findings.values()):
+            site.incidents.update(replace(finding, state=FindingState.CLEARED))
+
+    assert growth(flood, int, 4000) <= MOST
 
 
 @pytest.mark.parametrize("seed", range(20))

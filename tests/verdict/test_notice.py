@@ -200,7 +200,7 @@ def test_an_incident_ends_with_the_last_finding_that_nobody_knows_of() -> None:
     incident = Incident("i", 1.0, Cause.SILENCE, Severity.CRITICAL)
 
     def end(*still: Finding) -> Severity | None:
-        return end_of(last, [Change(IncidentEvent.UPDATED, incident, still)], 10.0)
+        return end_of(last, [Change(IncidentEvent.UPDATED, incident, still, still)], 10.0)
 
     assert end(other) is None
     assert end(replace(other, state=FindingState.ACKNOWLEDGED)) is Severity.CRITICAL

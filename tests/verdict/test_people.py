@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from itertools import count
+from typing import Any
 
 import pytest
 
@@ -84,7 +85,7 @@ def site() -> Site:
 
 
 def test_an_acknowledged_finding_is_quiet_until_it_clears(site: Site) -> None:
-    """Nothing that verdicts do to it makes it loud again, except a broken limit."""
+    """Nothing that verdicts do to it makes it loud again, except a broken limit or silence."""
     outcome = site.say(Do.ACK, finding_id=site.open().id[:6])
     assert (outcome.accepted, outcome.state) == (True, FindingState.ACKNOWLEDGED)
     assert outcome.finding_id == site.open().id
@@ -125,6 +126,18 @@ def test_an_incident_is_answered_at_once(site: Site) -> None:
     assert site.say(Do.ACK, incident_id="2f2f").reason is CommandReason.UNKNOWN_FINDING
     site.people.findings.put(replace(site.open("d3"), incident="3f3f"))
     assert site.say(Do.ACK, incident_id="3f3f").reason is CommandReason.LIMIT
+
+
+@pytest.mark.parametrize("known", [{"do": Do.ACK}, {"do": Do.SNOOZE, "for_s": 24 * HOUR}])
+def test_a_device_that_stops_later_is_news(site: Site, known: dict[str, Any]) -> None:
+    """A person knew of a spike, not that nobody measures any more; known once, it stays known."""
+    site.say(device="d1", **known)
+    assert site.silence() is FindingEvent.UPDATED
+    assert not site.open().quiet(T0)
+    site.say(device="d1", **known)
+    site.judge(SPIKE)
+    site.silence()
+    assert site.open().quiet(T0)
 
 
 def test_a_snooze_ends(site: Site) -> None:

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from agent.domain.records import Finding, Kind, Reason, Severity, Trigger
-from agent.verdict.review_policy import CalmRate, Decision, Doubts, ReviewSettings, decide
+from agent.domain.records import Cause, Finding, Incident, Kind, Purpose, Reason, Severity, Trigger, Window
+from agent.verdict.review_policy import OF_INCIDENT, CalmRate, Decision, Doubts, ReviewSettings, decide
 from tests.support.make import T0, score, window
 
 OPEN = Finding("f", "d1", Kind.SPIKE, Severity.WARNING, T0, T0)
@@ -13,31 +13,54 @@ SUSPICIOUS = ReviewSettings()
 
 
 def gate(
-    win: object, finding: Finding | None = None, *, share: float = 0.0, clock: float = T0, **kw: object
+    win: Window,
+    finding: Finding | None = None,
+    *,
+    share: float = 0.0,
+    clock: float = T0,
+    incident: Incident | None = None,
+    **kw: object,
 ) -> Decision:
     settings = ReviewSettings(**kw)  # type: ignore[arg-type]
-    return decide(win, finding, settings=settings, audit_share=share, clock=clock)  # type: ignore[arg-type]
+    return decide(win, finding, settings=settings, audit_share=share, clock=clock, incident=incident)
 
 
 @pytest.mark.parametrize(
-    ("level", "finding", "clock", "ask", "reason"),
+    ("level", "finding", "clock", "purpose", "reason"),
     [
-        (0.0, None, T0, False, Reason.NOT_SUSPICIOUS),
-        (0.24, None, T0, False, Reason.NOT_SUSPICIOUS),
-        (0.25, None, T0, True, Reason.REVIEWED),
-        (2.0, None, T0, True, Reason.REVIEWED),
-        (0.5, OPEN, T0, False, Reason.OPEN_FINDING),
-        (2.0, OPEN, T0, False, Reason.OPEN_FINDING),
-        (3.5, OPEN, T0, True, Reason.REVIEWED),
-        (2.0, OPEN, T0 + 6 * 3600, True, Reason.REVIEWED),
-        (0.0, OPEN, T0 + 6 * 3600, False, Reason.NOT_SUSPICIOUS),
+        (0.0, None, T0, None, Reason.NOT_SUSPICIOUS),
+        (0.24, None, T0, None, Reason.NOT_SUSPICIOUS),
+        (0.25, None, T0, Purpose.SUSPECT, Reason.REVIEWED),
+        (2.0, None, T0, Purpose.OPENING, Reason.REVIEWED),
+        (0.5, OPEN, T0, None, Reason.OPEN_FINDING),
+        (2.0, OPEN, T0, None, Reason.OPEN_FINDING),
+        (3.5, OPEN, T0, Purpose.AGAIN, Reason.REVIEWED),
+        (2.0, OPEN, T0 + 6 * 3600, Purpose.AGAIN, Reason.REVIEWED),
+        (0.0, OPEN, T0 + 6 * 3600, None, Reason.NOT_SUSPICIOUS),
     ],
 )
 def test_suspicious_mode(
-    level: float, finding: Finding | None, clock: float, ask: bool, reason: Reason
+    level: float, finding: Finding | None, clock: float, purpose: Purpose | None, reason: Reason
 ) -> None:
     """Suspicion asks once; an open finding asks again on news or after six hours."""
-    assert gate(window(score(level)), finding, clock=clock) == Decision(ask, reason)
+    wanted = Decision(purpose is not None, reason, purpose)
+    assert gate(window(score(level)), finding, clock=clock) == wanted
+
+
+def test_one_answer_serves_an_incident_for_six_hours() -> None:
+    """For devices that join it and for its open findings, unless one is more severe."""
+    incident = Incident("i", T0, Cause.TOGETHER, Severity.WARNING, reviewed=T0)
+    loud, critical = window(score(2.0)), window(score(3.5))
+    known = Decision(ask=False, reason=Reason.OPEN_FINDING, detail=OF_INCIDENT)
+    assert gate(loud, incident=incident, clock=T0 + 60) == known
+    assert gate(critical, incident=incident, clock=T0 + 60).purpose is Purpose.AGAIN
+    assert gate(loud, incident=replace(incident, reviewed=None)).purpose is Purpose.OPENING
+    later = T0 + 6 * 3600
+    assert gate(loud, incident=incident, clock=later).purpose is Purpose.AGAIN
+    joined = replace(incident, reviewed=T0 + 3600)
+    assert not gate(loud, OPEN, incident=joined, clock=later).ask
+    assert gate(loud, OPEN, incident=joined, clock=later + 3600).purpose is Purpose.AGAIN
+    assert gate(window(score(0.3)), incident=incident, clock=T0 + 60).purpose is Purpose.SUSPECT
 
 
 @pytest.mark.parametrize(
@@ -82,7 +105,7 @@ def test_modes_and_endpoints() -> None:
     loud = window(score(2.0))
     assert gate(loud, mode="none") == Decision(ask=False, reason=Reason.REVIEW_OFF)
     assert gate(loud, endpoint=False) == Decision(ask=False, reason=Reason.NO_ENDPOINT)
-    assert gate(window(score(0.0)), mode="all") == Decision(ask=True, reason=Reason.REVIEWED)
+    assert gate(window(score(0.0)), mode="all").purpose is Purpose.EVERY
     silent = window(score(2.0), trigger=Trigger.SILENCE)
     for mode in ("suspicious", "all", "none"):
         assert gate(silent, mode=mode) == Decision(ask=False, reason=Reason.NO_READINGS)
