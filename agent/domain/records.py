@@ -136,8 +136,8 @@ class CommandOutcome:
     silence: tuple[float, float | None] | None = None  # the same of a silence: begin, and end if it is over
     forget: bool = False
     series: tuple[str, ...] = ()  # metrics that its finding cites
-    judged: tuple[Seen, ...] = ()  # values that a person called a false alarm, or confirmed
     ends: float | None = None  # the end of an earlier command that this one ends before its time
+    judged: tuple[Seen, ...] = ()  # values that a person called a false alarm, or confirmed
 
 
 @record(frozen=True, slots=True)

@@ -112,6 +112,11 @@ class Conclusions:
         """Return the device's open finding."""
         return self._findings.get(device)
 
+    def find(self, finding_id: str) -> Finding | None:
+        """Return a finding, also one that is over; from any thread."""
+        found = next((one for one in self.findings() if one.id == finding_id), None)
+        return found or self._findings.closed.get(finding_id)
+
     def shared(self, window: Window) -> Shared:
         """Return the incident of a window's device, or what its anomaly would share with others."""
         finding = self._findings.get(window.device)
@@ -121,11 +126,6 @@ class Conclusions:
             return Shared()
         around = self._surroundings(window)
         return self.incidents.shared_by(window.device, window.local.kind, window.sealed, around)
-
-    def find(self, finding_id: str) -> Finding | None:
-        """Return a finding, also one that is over; from any thread."""
-        found = next((one for one in self.findings() if one.id == finding_id), None)
-        return found or self._findings.closed.get(finding_id)
 
     def last_anomaly(self, finding_id: str) -> dict[str, Any] | None:
         """Return the last verdict on an open finding that was an anomaly, as JSON values."""

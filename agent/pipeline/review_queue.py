@@ -265,10 +265,10 @@ class ReviewQueue:
         decision = self._reviewer.decide(
             window, self.finding(window.device), shared.incident, audits=self.audits_allowed()
         )
-        if decision.purpose is Purpose.OPENING:
-            case.kindred = shared.key
         if decision.ask and self.paused(window.sealed):
             return Decision(ask=False, reason=Reason.REVIEW_OFF)
+        if decision.purpose is Purpose.OPENING:
+            case.kindred = shared.key
         if decision.ask and self.caller is None:
             return Decision(ask=False, reason=Reason.NO_ENDPOINT)
         if decision.ask and case.overdue:

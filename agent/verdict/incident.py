@@ -425,6 +425,11 @@ class Incidents:
         _remember(self._over, closed.id, closed)
         return [Change(IncidentEvent.CLOSED, closed, (), ())]
 
+    def current(self, incident_id: str) -> Change | None:
+        """Return an open incident with its findings."""
+        group = self._open.get(incident_id)
+        return None if group is None else group.change(IncidentEvent.UPDATED)
+
     def note_review(self, incident_id: str | None, clock: float) -> Incident | None:
         """Note that the model has answered about a finding of an incident; return it if it is open."""
         group = self._open.get(incident_id or "")
@@ -432,11 +437,6 @@ class Incidents:
             return None
         group.incident = replace(group.incident, reviewed=clock)
         return group.incident
-
-    def current(self, incident_id: str) -> Change | None:
-        """Return an open incident with its findings."""
-        group = self._open.get(incident_id)
-        return None if group is None else group.change(IncidentEvent.UPDATED)
 
     def by_severity(self) -> dict[Severity, int]:
         """Count the open incidents of each severity; from any thread."""

@@ -48,14 +48,14 @@ def version_of(path: Path) -> int:
 
 
 def rows_of(path: Path) -> Tables:
-    """Return all rows of all tables, except the row that names the owner of the file."""
+    """Return all rows of all tables, except the owner of the file and the new key of answer links."""
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         names = [
             name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
         ]
         out = {name: connection.execute(f"SELECT * FROM {name}").fetchall() for name in sorted(names)}
-    out["meta"] = [row for row in out["meta"] if row[0] != "opened_by"]
+    out["meta"] = [row for row in out["meta"] if row[0] not in ("opened_by", "answer_key")]
     return out
 
 

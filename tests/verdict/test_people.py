@@ -110,18 +110,6 @@ def test_a_limit_that_breaks_later_is_news(site: Site) -> None:
     assert site.open().quiet(T0)
 
 
-@pytest.mark.parametrize("known", [{"do": Do.ACK}, {"do": Do.SNOOZE, "for_s": 24 * HOUR}])
-def test_a_device_that_stops_later_is_news(site: Site, known: dict[str, Any]) -> None:
-    """A person knew of a spike, not that nobody measures any more; known once, it stays known."""
-    site.say(device="d1", **known)
-    assert site.silence() is FindingEvent.UPDATED
-    assert not site.open().quiet(T0)
-    site.say(device="d1", **known)
-    site.judge(SPIKE)
-    site.silence()
-    assert site.open().quiet(T0)
-
-
 def test_an_incident_is_answered_at_once(site: Site) -> None:
     """All its open findings but those with a broken limit, which are to be named; others stay as they are."""
     for device in ("d2", "d3", "d4"):
@@ -138,6 +126,18 @@ def test_an_incident_is_answered_at_once(site: Site) -> None:
     assert site.say(Do.ACK, incident_id="2f2f").reason is CommandReason.UNKNOWN_FINDING
     site.people.findings.put(replace(site.open("d3"), incident="3f3f"))
     assert site.say(Do.ACK, incident_id="3f3f").reason is CommandReason.LIMIT
+
+
+@pytest.mark.parametrize("known", [{"do": Do.ACK}, {"do": Do.SNOOZE, "for_s": 24 * HOUR}])
+def test_a_device_that_stops_later_is_news(site: Site, known: dict[str, Any]) -> None:
+    """A person knew of a spike, not that nobody measures any more; known once, it stays known."""
+    site.say(device="d1", **known)
+    assert site.silence() is FindingEvent.UPDATED
+    assert not site.open().quiet(T0)
+    site.say(device="d1", **known)
+    site.judge(SPIKE)
+    site.silence()
+    assert site.open().quiet(T0)
 
 
 def test_a_snooze_ends(site: Site) -> None:
