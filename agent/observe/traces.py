@@ -39,11 +39,16 @@ class Span:
     traceparent: str | None = None
 
     def __init__(
-        self, inner: "SdkSpan | None" = None, *, start_ns: int = 0, secrets: Secrets | None = None
+        self,
+        inner: "SdkSpan | None" = None,
+        *,
+        start_ns: int = 0,
+        began: int = 0,
+        secrets: Secrets | None = None,
     ) -> None:
         self._inner = inner
         self._start_ns = start_ns
-        self._began = time.monotonic_ns()
+        self._began = began  # by the monotonic clock
         self._secrets = secrets or Secrets()
         self.context = None if inner is None else inner.get_span_context()
         if self.context is not None:
@@ -210,9 +215,9 @@ class Tracer:
     def _open(self, name: str, kind: str, above: "SpanContext | None", links: Iterable[str] = ()) -> Span:
         if self.source is None:
             return OFF
-        start_ns = time.time_ns()
+        start_ns, began = time.time_ns(), time.monotonic_ns()
         inner = self.source.start(name, kind=kind, parent=above, links=links, start_ns=start_ns)
-        return Span(inner, start_ns=start_ns, secrets=self._secrets)
+        return Span(inner, start_ns=start_ns, began=began, secrets=self._secrets)
 
 
 def content_asked(environ: Mapping[str, str]) -> bool:

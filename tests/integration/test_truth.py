@@ -79,7 +79,7 @@ def test_learning_limits_and_findings_are_said_also_after_a_restart(
 
         wait_for(lambda: told()["counters"]["learning"] == 3, 2 * LIMIT_S, "the count of the learning")
         (metric,) = next(one for one in told()["devices"] if one["id"] == "room")["metrics"]
-        assert metric["learning"] == {"seen": 102, "needed": 150}
+        assert metric["learning"].items() >= {"seen": 102, "needed": 150}.items()
         (unfit,) = [one for one in told()["problems"] if "'*/power'" in one]
         assert "is in W, but plug/power sends A" in unfit
         assert told()["state"] == "degraded"

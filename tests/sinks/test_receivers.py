@@ -384,11 +384,12 @@ def test_apprise_that_hangs_or_is_killed_is_a_failed_delivery(
     monkeypatch.setattr(apprise, "LIMIT_S", 5.0)
     assert deliver(one) == failed
     assert children() == []
+    before = len(http.posts)  # a busy machine may end it before it has asked
     monkeypatch.setattr(apprise, "LIMIT_S", 60.0)
     answers: list[Answer] = []
     thread = Thread(target=lambda: answers.append(deliver(one)))
     thread.start()
-    wait_for(lambda: len(http.posts) == 2, 30.0, "it waits for the service")
+    wait_for(lambda: len(http.posts) > before, 30.0, "it waits for the service")
     (child,) = children()
     environ = Path(f"/proc/{child}/environ").read_bytes()
     os.kill(child, signal.SIGKILL)

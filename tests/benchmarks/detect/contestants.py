@@ -141,6 +141,9 @@ class Rival:
             for device, gaps in late
         ]
 
+    def note_hour(self, device: str, at: float) -> None:
+        """Take that a message is whole: no series is compared with another."""
+
     def silence_progress(self, device: str) -> None:
         """Return that silence is judged from the first gap on."""
 
