@@ -22,8 +22,12 @@ from agent.detect.state import (
     MARK,
     QUANTUM,
     QUIET,
+    RECENT,
+    RECENTS,
     RUN,
     TOTAL,
+    X_HI,
+    X_LO,
     State,
 )
 from agent.domain.records import Kind
@@ -106,8 +110,10 @@ def _has_lasted(state: State, x: float, settings: DetectSettings) -> bool:
         return False
     if since_s >= settings.keep_s:
         return True
-    if abs(x - state[CHECKED]) > state[LINE + VALUE]:  # it moves on, as a thaw does
-        state[CHECKED_AT], state[CHECKED] = at, x
+    level = sum(state[RECENT : RECENT + RECENTS]) / RECENTS
+    outwards = level - state[CHECKED] if level > state[X_HI] else state[CHECKED] - level
+    if not state[X_LO] <= level <= state[X_HI] and outwards > state[LINE + VALUE]:  # as a thaw does
+        state[CHECKED_AT], state[CHECKED] = at, level
         return False
     return not (watermarks.are_known(state) and _is_far(state, x, settings.stay_spans))
 
