@@ -98,11 +98,13 @@ def _common(words: Iterable[str]) -> str | None:
     return MIXED if len(found) > 1 else next(iter(found), None)
 
 
-def count_call(metrics: Metrics, start: Request, record: CallRecord) -> None:
-    """Count one call, once, whatever came of it."""
+def count_call(metrics: Metrics, start: Request, record: CallRecord, *, trace_id: str | None = None) -> None:
+    """Count one call, once, whatever came of it; ``trace_id`` is that of a trace that is exported."""
     count, pair = metrics.count, metrics.model(start.model, start.provider)
     count("ai_api_calls_total", *pair, "success" if record.ok else "failure")
-    metrics.observe("ai_api_call_duration_seconds", record.latency_s, *pair)
+    metrics.observe("ai_api_call_duration_seconds", record.latency_s, *pair, trace_id=trace_id)
+    if not record.ok:
+        metrics.observe("ai_api_failed_call_duration_seconds", record.latency_s, trace_id=trace_id)
     if record.error_type is not None or not record.ok:
         metrics.failed(pair, record.error_type or "other")
     usage = record.usage
@@ -114,7 +116,8 @@ def count_call(metrics: Metrics, start: Request, record: CallRecord) -> None:
         if usage.estimated:
             count("ai_tokens_estimated_total", *pair, "input", by=usage.input)
             count("ai_tokens_estimated_total", *pair, "output", by=usage.output)
-    count("ai_estimated_cost_usd_total", *pair, by=record.cost_usd or 0.0)
+    cost = record.cost_usd or 0.0
+    count("ai_estimated_cost_usd_total", *pair, by=cost, trace_id=trace_id if cost else None)
     count("ai_cost_assumed_usd_total", *pair, by=record.cost_assumed_usd)
     if not record.priced:
         count("ai_cost_unpriced_calls_total", *pair)

@@ -157,6 +157,7 @@ class RecordedCall:
         self._recorder = recorder
         self._start = request
         self._spans: tuple[Span, ...] = ()  # edge.batch, ai_api_call, chat
+        self._exported_trace: str | None = None
         self._bound: dict[str, Any] = {}
         self._began = 0.0
         self._finished = False
@@ -233,7 +234,7 @@ class RecordedCall:
             return
         self._finished = True
         with self._recorder.guard:
-            count_call(self._recorder.metrics, self._start, record)
+            count_call(self._recorder.metrics, self._start, record, trace_id=self._exported_trace)
         with self._recorder.guard:
             self._log_end(record)
         if self._spans:
@@ -311,4 +312,5 @@ class RecordedCall:
         )
         self._spans = (batch, call, chat)
         self.trace_id, self.span_id = call.trace_id, call.span_id
+        self._exported_trace = call.trace_id if call.sampled else None
         self._bound |= bind_ids(trace_id=call.trace_id, span_id=call.span_id)

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from agent.domain.model_calls import BreakerState, BudgetWindow, ErrorType, Reply, Retry, Usage
+from agent.domain.model_calls import BreakerState, BudgetWindow, CallRecord, ErrorType, Reply, Retry, Usage
 from agent.domain.records import Check, Grounding, Reason
 from tests.observe.calls import PROMPT, REPLY, SYSTEM, good, recorder, start, value
 from tests.observe.sink import Log
@@ -41,6 +41,24 @@ def test_a_good_call_is_counted_and_logged() -> None:
     assert (last["input_tokens"], last["output_tokens"], last["total_tokens"]) == (812, 96, 908)
     assert last["grounding"] == {"grounded": 1, "ungrounded": 1}
     assert last["response_length"] == len(REPLY)
+
+
+def test_durations_are_counted_by_outcome() -> None:
+    """A failed call is among all calls and among the failed ones: the difference is the successful ones."""
+    log = Log()
+    telemetry = recorder(log.writer)
+    failure = CallRecord(request=start(), latency_s=30.0, attempts=3, error_type=ErrorType.TIMEOUT)
+    for record in (good(), failure, good(latency_s=2.0)):
+        with telemetry.call(start()) as scope:
+            scope.finish(record)
+    m = telemetry.metrics
+    every, failed = "ai_api_call_duration_seconds", "ai_api_failed_call_duration_seconds"
+    assert (value(m, f"{every}_count", **CALL), value(m, f"{failed}_count")) == (3, 1)
+    assert value(m, f"{every}_sum", **CALL) - value(m, f"{failed}_sum") == pytest.approx(3.333)
+    for le in ("1.28", "20.48", "40.96"):
+        fast = value(m, f"{every}_bucket", **CALL, le=le) - value(m, f"{failed}_bucket", le=le)
+        assert fast == {"1.28": 0, "20.48": 2, "40.96": 2}[le]
+    log.lines()
 
 
 def test_without_content_no_word_of_prompt_or_reply_is_logged() -> None:

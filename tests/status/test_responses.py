@@ -10,7 +10,10 @@ from unittest.mock import Mock
 from agent.status.responses import Freshness, Responses
 from agent.status.schema import Status
 from agent.status.search import Search
+from agent.web import Request
 from tests.web.sample import sample_status
+
+ASKED = Request("GET", "/status.json", "", {}, 0)
 
 
 class Site:
@@ -97,11 +100,11 @@ def test_a_status_that_only_grew_older_has_the_same_tag() -> None:
     names = ("token", "device", "problems", "render", "stuck", "idle_s", "note")
     responses = Responses(status=lambda _search: status, **dict.fromkeys(names, Mock()))  # type: ignore[arg-type,return-value]
     answer = responses.routes()["/status.json"]
-    before = answer("")
+    before = answer(ASKED)
     status |= {"now": "2026-11-24T02:59:00.000Z", "uptime_s": 99_999.0}
     status["journal"] = status["journal"] | {"written_bytes_per_day": 1}
-    older = answer("")
+    older = answer(ASKED)
     assert older.tag == before.tag
     assert older.body != before.body
     status["counters"] = status["counters"] | {"readings": 1}
-    assert answer("").tag != before.tag
+    assert answer(ASKED).tag != before.tag
