@@ -7,6 +7,9 @@ from contextlib import contextmanager
 from typing import Any
 from unittest.mock import Mock
 
+import pytest
+
+from agent.observe.metrics import Metrics
 from agent.status.responses import Freshness, Responses
 from agent.status.schema import Status
 from agent.status.search import Search
@@ -92,6 +95,17 @@ def test_many_questions_to_a_blocked_loop_are_one() -> None:
     site.ask()
     assert site.taken <= 2
     site.close()
+
+
+@pytest.mark.parametrize("accept", ["", "application/openmetrics-text;version=1.0.0;q=0.5"])
+def test_a_scrape_gets_the_format_that_it_asks_for(accept: str) -> None:
+    """The header of the request reaches the metrics, and the response has the type of its body."""
+    names = ("status", "token", "device", "problems", "stuck", "idle_s", "note")
+    responses = Responses(render=Metrics().render, **dict.fromkeys(names, Mock()))
+    headers = {"accept": accept} if accept else {}
+    response = responses.routes()["/metrics"](Request("GET", "/metrics", "", headers, 0))
+    assert response.body.endswith(b"# EOF\n") == bool(accept)
+    assert response.content_type.startswith("application/openmetrics-text" if accept else "text/plain")
 
 
 def test_a_status_that_only_grew_older_has_the_same_tag() -> None:
