@@ -26,8 +26,6 @@ from agent.detect.state import (
     RECENTS,
     RUN,
     TOTAL,
-    X_HI,
-    X_LO,
     State,
 )
 from agent.domain.records import Kind
@@ -111,8 +109,8 @@ def _has_lasted(state: State, x: float, settings: DetectSettings) -> bool:
     if since_s >= settings.keep_s:
         return True
     level = sum(state[RECENT : RECENT + RECENTS]) / RECENTS
-    outwards = level - state[CHECKED] if level > state[X_HI] else state[CHECKED] - level
-    if not state[X_LO] <= level <= state[X_HI] and outwards > state[LINE + VALUE]:  # as a thaw does
+    outwards = level - state[CHECKED] if level > state[EVER_HI] else state[CHECKED] - level
+    if not state[EVER_LO] <= level <= state[EVER_HI] and outwards > state[LINE + VALUE]:  # as a thaw does
         state[CHECKED_AT], state[CHECKED] = at, level
         return False
     return not (watermarks.are_known(state) and _is_far(state, x, settings.stay_spans))
