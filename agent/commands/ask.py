@@ -254,10 +254,8 @@ def _lines(told: Mapping[str, Any]) -> list[str]:
     facts = {fact["id"]: fact["text"] for fact in told["facts"]}
     if told["answer"] is None:
         lines.append(f"From the journal alone ({told['why_local']}):")
-        lines += [f"  {text}" for text in facts.values()]
-        lines += [] if facts else ["  nothing is journaled about it"]
-        if not told["findings"]:
-            lines.append("  no finding in that time")
+        count = many(told["findings"], "finding") if told["findings"] else "no finding"
+        lines += [f"  {count} in that time", *(f"  {text}" for text in facts.values())]
     else:
         lines += ["", told["answer"], ""]
         lines += [f"  {ref}  {facts[ref]}" for ref in told["cites"]]

@@ -297,9 +297,6 @@ class _Maker:
                 shown += (
                     f" {number(low[1])} ({sent['lowest_at']}) to {number(high[2])} ({sent['highest_at']})"
                 )
-            else:
-                sent["readings"] = 0
-                shown += " without a reading in that time"
             if usual is not None:
                 sent["usual"] = [printed_number(side, 5) for side in usual]
                 shown += f", usual {between(*usual)}"

@@ -77,7 +77,8 @@ def read_period(question: str, *, now: float, zone: tzinfo) -> tuple[Period, str
     words = printable(" ".join(text.taken()))
     if begin >= now:
         raise UnknownError(f"{words}: is not over yet; ask about the past, as in last night or since 14:00")
-    return Period(max(0.0, begin), min(end, now), words), text.rest
+    begin = max(0.0, begin)
+    return Period(begin, max(begin, min(end, now)), words), text.rest
 
 
 class _Text:
