@@ -165,6 +165,7 @@ def check_answer(answer: Answered, head: Mapping[str, Any], facts: Facts) -> tup
     text = plain(answer.text)
     about = [*cited, *(facts[ref] for fact in cited for ref in fact.get("findings", ()) if ref in facts)]
     devices = {fact["device"] for fact in about if "device" in fact}
+    devices |= {device for fact in about for device in fact.get("covers", ())}
     aliases = [alias.group().lower() for alias in _ALIAS.finditer(text)]
     strange = [alias for alias in dict.fromkeys(aliases) if alias not in devices]
     text = _blank(_ALIAS, _blank(_REF, text))

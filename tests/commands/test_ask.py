@@ -240,6 +240,27 @@ def test_a_paused_model_is_not_asked(site: Site, capsys: pytest.CaptureFixture[s
     assert len(site.questions()) == asked
 
 
+def test_commands_of_people_are_facts(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    """Those on its finding, and maintenance that covers the device; notes stay on the machine."""
+    note = ("--note", "Berta waits", "--config", site.own)
+    assert ask(capsys, "finding", "confirm", "--device", OVEN, *note)[0] == 0
+    assert ask(capsys, "maintenance", "bakery7/*", "--for", "1h", *note)[0] == 0
+    assert ask(capsys, "maintenance", "other/*", "--for", "1h", *note)[0] == 0
+    site.reply = lambda _facts: {"answered": True, "answer": "d1 was under maintenance [c2].", "cites": []}
+    code, out, _ = ask(capsys, "ask", *QUESTION, site.own)
+    for glob in ("bakery7/*", "other/*"):
+        assert ask(capsys, "maintenance", glob, "--for", "0s", "--config", site.own)[0] == 0
+    assert code == 0
+    assert f"{OVEN} was under maintenance [c2]." in out.splitlines()
+    assert re.search(
+        r"^  c2  a person: maintenance bakery7/\* at .*, until 20.*, note: Berta waits$", out, re.MULTILINE
+    )
+    request = site.questions()[-1]
+    did = [one["did"] for name, one in facts_of(request).items() if name.startswith("c")]
+    assert did == ["confirmed", "maintenance"]
+    assert "Berta" not in json.dumps(request)
+
+
 def test_a_question_without_a_device_is_about_all(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     """The findings of all devices answer it; a time without one is stated."""
     code, out, _ = ask(capsys, "ask", "what happened today?", "--no-ai", "--config", site.own)

@@ -41,6 +41,7 @@ FACTS: dict[str, dict[str, Any]] = {
         "expected": [-22, -17.5],
     },
     "f2": {"id": "f2", "device": "d2", "kind": "silence", "opened": "2026-03-02 14:00", "values": []},
+    "c1": {"id": "c1", "did": "maintenance", "covers": ["d2"], "until": "2026-03-02 16:30"},
     "i1": {"id": "i1", "findings": ["f2"], "devices": 7},
 }
 
@@ -64,6 +65,7 @@ def wrong(text: str, *cites: str) -> set[str]:
         "temperature_2 and temperature 2 rose to -9.86; pm25 was expected at -22 to -17.5 [f1, r1].",
         "d2 is one of seven devices [i1].",
         "At 2 pm d2 fell silent [f2].",
+        "d2 was under maintenance until 4:30 p.m. [c1].",
     ],
 )
 def test_what_holds(text: str) -> None:

@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
+from fnmatch import fnmatchcase
 from typing import Any
 
 from agent.commands.asking.period import Period, local
@@ -252,13 +253,18 @@ class _Maker:
             do, outcome = str(row.command.do), row.outcome
             at = local(row.clock, self._zone)
             sent: dict[str, Any] = {"id": f"c{place}", "did": do, "at": at}
-            device = (outcome and outcome.device) or row.command.device or ""
-            if device in self._aliases:
-                sent["device"] = self._aliases[device]
+            if covered := self._covered(row):
+                sent["covers"] = [self._aliases[device] for device in covered]
             if outcome is not None and outcome.finding_id in self._ids:
                 sent["finding"] = self._ids[outcome.finding_id]
-            note = f", note: {row.command.note}" if row.command.note else ""
-            yield Fact(sent["id"], sent, f"a person: {do} {device} at {at}{note}")
+            shown = f"a person: {do} {(outcome and outcome.device) or row.command.device or ''} at {at}"
+            if row.command.since is not None:
+                sent["from"] = local(row.command.since, self._zone)
+                shown += f", from {sent['from']}"
+            if outcome is not None and outcome.until is not None:
+                sent["until"] = local(outcome.until, self._zone)
+                shown += f", until {sent['until']}"
+            yield Fact(sent["id"], sent, shown + (f", note: {row.command.note}" if row.command.note else ""))
 
     def _is_about(self, row: CommandRow, period: Period, kept: Sequence[FindingRecord]) -> bool:
         outcome = row.outcome
@@ -266,9 +272,16 @@ class _Maker:
             return False
         if outcome.finding_id in {one.finding.id for one in kept}:
             return True
-        device = outcome.device or row.command.device
-        within = period.begin <= row.clock <= period.end
-        return within and (device in self._aliases or row.command.do in {Do.MAINTENANCE, Do.PAUSE_MODEL})
+        begin = row.clock if row.command.since is None else row.command.since
+        end = max(begin, outcome.until or begin)
+        return begin <= period.end and end >= period.begin and bool(self._covered(row))
+
+    def _covered(self, row: CommandRow) -> list[str]:
+        """Return the devices that a command is about; that of maintenance is a glob."""
+        device = (row.outcome and row.outcome.device) or row.command.device or ""
+        if row.command.do is Do.MAINTENANCE:
+            return [one for one in self._aliases if fnmatchcase(one, device)]
+        return [device] if device in self._aliases else []
 
     def series(self, views: Sequence[SeriesView], period: Period) -> Iterator[Fact]:
         """Yield extremes and usual range of each series, those that a finding cites first."""
