@@ -101,10 +101,10 @@ class Names:
 
     def find(self, exact: Sequence[Phrase], rest: str) -> Named:
         """Return the devices of a question: those of ``exact``, else those that ``rest`` names in part."""
+        named = (found.group().strip("./-") for found in _NAME.finditer(rest))
+        foreign = [name for name in named if _looks_like_a_device(name)][:MAX_NEAR]
         unknown = {
-            name: tuple(get_close_matches(name, self._devices, n=MAX_NEAR, cutoff=0.4))
-            for name in (found.group().strip("./-") for found in _NAME.finditer(rest))
-            if name[:1].isalpha() and any(map(str.isdigit, name)) and not _is_measured(name)
+            name: tuple(get_close_matches(name, self._devices, n=MAX_NEAR, cutoff=0.4)) for name in foreign
         }
         phrases = list(exact)
         if not phrases and not unknown:
@@ -149,6 +149,11 @@ class Names:
             if not device.isascii():
                 yield device
                 yield from (part for part in device.split("/") if part and not part.isascii())
+
+
+def _looks_like_a_device(name: str) -> bool:
+    """Return whether a word of letters and digits is not that of a quantity."""
+    return name[:1].isalpha() and any(map(str.isdigit, name)) and not _is_measured(name)
 
 
 def _narrowed(found: list[Phrase]) -> list[Phrase]:
