@@ -12,7 +12,18 @@ import yaml
 
 from agent.cli import main
 from agent.prompt import SYSTEM, VERSION
-from tests.integration.model_site import DEVICE, KEY, LIMIT_S, PASSWORD, PER_WINDOW, REPLY, SITE, TEXT, Site
+from tests.integration.model_site import (
+    DEVICE,
+    KEY,
+    KNOWLEDGE,
+    LIMIT_S,
+    PASSWORD,
+    PER_WINDOW,
+    REPLY,
+    SITE,
+    TEXT,
+    Site,
+)
 from tests.mqtt.link_harness import send
 from tests.support.model_endpoint import answer_of, windows_of
 from tests.support.otlp_receiver import http_receiver
@@ -64,7 +75,7 @@ def test_nothing_leaks_and_everything_is_shown(
             assert words.encode() not in content, f"{words} is in {name}"
     for text in ("canary-payload", "ignore all previous"):
         assert text.encode() not in b"".join(sinks.values()), text
-    for name in (DEVICE, SITE, "canary-payload", "gw/"):
+    for name in (DEVICE, SITE, KNOWLEDGE, "canary-payload", "gw/"):
         assert name not in requests
 
     told = json.loads(shown)
