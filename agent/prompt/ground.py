@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -110,8 +110,11 @@ def _words(
     sentences = {ref: shared.facts[ref] for ref in answer.evidence if ref in shared.facts}
     text = strip_times(plain(answer.summary))
     wrong_ids = [ref for ref in references(text) if ref not in ids and ref not in sentences]
-    text = strip_words(text, known_words(section) | _names(shared.name, sentences.values()))
-    strangers = [_printable(word) for word in identifiers(text)]
+    name = shared.name or ""
+    # A name that begins as a number would hide that number.
+    text = strip_words(text, known_words(section) | ({name} if name[:1].isalpha() else set()))
+    names = {one.casefold() for words in (name, *sentences.values()) for one in identifiers(words)}
+    strangers = [_printable(word) for word in identifiers(text) if word.casefold() not in names]
     known = [*facts(section, ids), *(fact for ref, one in sentences.items() for fact in _spoken(ref, one))]
     wrong = [
         _printable(answer.summary[number.start : number.end])
@@ -131,12 +134,6 @@ def known_words(section: dict[str, Any]) -> set[str]:
     items = (*section.get("series", ()), *section.get("candidates", ()))
     words = {str(item.get(name, "")) for item in items for name in ("metric", "unit")}
     return {word for word in words if any(map(str.isdigit, word))}
-
-
-def _names(device: str | None, sentences: Iterable[str]) -> set[str]:
-    """Return the name of the device, and the names in its name and in facts, as far as they hold digits."""
-    names = {device or ""}.union(*map(identifiers, (device or "", *sentences)))
-    return {name for name in names if any(map(str.isdigit, name))}
 
 
 def _printable(text: str) -> str:

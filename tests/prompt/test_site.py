@@ -251,6 +251,20 @@ def test_a_cited_fact_is_checked_like_a_reading(
     assert failed(answer, SHARED[device]) == wrong
 
 
+@pytest.mark.parametrize(
+    ("name", "summary", "wrong"),
+    [
+        ("Pump 12", "Pump 12 has jumped.", []),
+        ("Pump 12", "Pump 13 has jumped.", ["summary_numbers"]),
+        ("99.9", "It jumped to 99.9.", ["summary_numbers"]),
+        ("99.9 degC", "It jumped to 99.9 degC.", ["summary_numbers"]),
+    ],
+)
+def test_the_name_of_a_device_is_no_number(name: str, summary: str, wrong: list[str]) -> None:
+    """Its own digits may be in the summary; a device that is called like a value lends none."""
+    assert failed(replace(ANSWER, summary=summary), Shared(name)) == wrong
+
+
 def test_a_cited_fact_is_shown_with_the_check() -> None:
     """The journal keeps the words of the sentence, also of an answer from the cache."""
     _, checks = ground(replace(ANSWER, evidence=("r17", "k1")), window(), SHARED["kitchen/th1"])

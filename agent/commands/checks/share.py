@@ -20,35 +20,30 @@ from agent.domain.records import (
 )
 from agent.journal import JournalError, Reader
 from agent.prompt import render
-from agent.prompt.site import NAMES, Site, facts_of
+from agent.prompt.site import ALIASES, NAMES, Site, facts_of
 
 MAX_SEARCHED = 200
-MAX_GLOBS = 3
 
 
 def look_at_share(config: Config) -> Iterator[Line]:
     """Report whether names and knowledge leave the site, and print one prompt."""
     site = settings.of_site(config)
     windows, devices = _journaled(config)
-    unmatched = [glob for glob in config.knowledge if devices and not _covers(glob, devices)]
-    for glob in unmatched[:MAX_GLOBS]:
+    for glob in (one for one in config.knowledge if devices and not _covers(one, devices)):
         yield warn(
             f"knowledge.{printable(glob)}",
             f"matches none of the {many(len(devices), 'journaled device')}",
             "correct the glob; edge-agent device list prints the devices",
         )
-    facts, share = many(len(facts_of(config.knowledge)), "sentence"), config.ai.share
-    if share == NAMES:
-        yield ok("model.share", f"{NAMES}: device names and {facts} of knowledge may leave the site")
+    if site.names:
+        sent = many(len(site.facts), "sentence")
+        yield ok("model.share", f"{NAMES}: device names and {sent} of knowledge may leave the site")
     else:
-        yield ok("model.share", f"{share}: no device name leaves the site, nor do {facts} of knowledge")
-    window = next((one for one in windows if _has_facts(site, one.device)), None)
-    window, origin = (
-        (window or windows[0], "the newest journaled window" if not site.facts else "a journaled window")
-        if windows
-        else (_sample(config), "a made-up window")
-    )
-    batch = Batch("example", (window,))
+        kept = many(len(facts_of(config.knowledge)), "sentence")
+        yield ok("model.share", f"{ALIASES}: device names and {kept} of knowledge stay on this machine")
+    found = [one for one in windows if _has_facts(site, one.device)] or windows
+    batch = Batch("example", tuple(found[:1]) or (_sample(config),))
+    origin = "a journaled window" if found else "a made-up window"
     prompt = render(batch, config.review.batch.max_input_tokens, delimiter="<random>", site=site)
     text = "\n".join(
         f"      {printable(line)}" for line in (*prompt.system.splitlines(), *prompt.user.splitlines())
