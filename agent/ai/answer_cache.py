@@ -8,7 +8,7 @@ from typing import Any
 
 from agent.ai.validate import check
 from agent.domain.records import Answer, Grounding, Outcome, Source, Window
-from agent.prompt import VERSION
+from agent.prompt import ALONE, VERSION, Shared
 from agent.prompt.section import dump, load
 
 ENTRY_BYTES = 600  # of an entry without its summary, roughly
@@ -18,7 +18,7 @@ _LEFT_OUT = frozenset({"id", "after_s", "span_s", "readings", "n"})
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A grounded answer whose evidence is the places of the candidates that it cites."""
+    """A grounded answer: its evidence are the facts that it cites, and the places of candidates."""
 
     stored: float  # clock
     answer: Answer
@@ -42,15 +42,23 @@ class AnswerCache:
         max_bytes: of all answers.
         context: what else shapes an answer, such as model and temperature.
         clock: monotonic seconds.
+        version: of the prompt.
     """
 
     def __init__(
-        self, *, ttl_s: float, max_bytes: int, context: tuple[object, ...], clock: Callable[[], float]
+        self,
+        *,
+        ttl_s: float,
+        max_bytes: int,
+        context: tuple[object, ...],
+        clock: Callable[[], float],
+        version: str = VERSION,
     ) -> None:
         self._ttl_s = ttl_s
         self._max_bytes = max_bytes
         self._context = context
         self._clock = clock
+        self._version = version
         self._entries: OrderedDict[str, Entry] = OrderedDict()
         self._bytes = 0
 
@@ -62,9 +70,12 @@ class AnswerCache:
         """Whether answers are stored."""
         return self._ttl_s > 0
 
-    def get(self, window: Window) -> Outcome | None:
-        """Return the outcome of a stored answer if it is grounded in ``window``."""
-        key = self._key(window)
+    def get(self, window: Window, shared: Shared = ALONE) -> Outcome | None:
+        """Return the outcome of a stored answer if it is grounded in ``window``.
+
+        ``shared`` is the part of a prompt on its device that people wrote.
+        """
+        key = self._key(window, shared)
         entry = self._entries.get(key)
         if entry is None:
             return None
@@ -73,19 +84,21 @@ class AnswerCache:
             return None
         candidates = load(window)["candidates"]
         evidence = tuple(candidates[place]["id"] for place in entry.cited)
-        outcome = check(replace(entry.answer, evidence=evidence), window, source=Source.CACHE)
+        answer = replace(entry.answer, evidence=(*evidence, *entry.answer.evidence))
+        outcome = check(answer, window, shared, source=Source.CACHE)
         if outcome.grounding is not Grounding.GROUNDED:
             return None
         self._entries.move_to_end(key)
-        return replace(outcome, model=entry.model, prompt_version=VERSION, cost_usd=0.0)
+        return replace(outcome, model=entry.model, prompt_version=self._version, cost_usd=0.0)
 
-    def put(self, window: Window, answer: Answer, model: str | None) -> None:
+    def put(self, window: Window, answer: Answer, model: str | None, shared: Shared = ALONE) -> None:
         """Store an ``answer`` that is grounded in ``window``, in the model's own words."""
         places = {item["id"]: place for place, item in enumerate(load(window)["candidates"])}
-        cited = tuple(places[ref] for ref in answer.evidence)
-        key = self._key(window)
+        cited = tuple(places[ref] for ref in answer.evidence if ref in places)
+        answer = replace(answer, evidence=tuple(ref for ref in answer.evidence if ref not in places))
+        key = self._key(window, shared)
         self._drop(key)
-        self._entries[key] = entry = Entry(self._clock(), replace(answer, evidence=()), cited, model)
+        self._entries[key] = entry = Entry(self._clock(), answer, cited, model)
         self._bytes += entry.size
         while self._bytes > self._max_bytes:
             self._drop(next(iter(self._entries)))
@@ -95,9 +108,9 @@ class AnswerCache:
         if entry is not None:
             self._bytes -= entry.size
 
-    def _key(self, window: Window) -> str:
-        evidence = _same(load(window))
-        return sha256(dump([VERSION, self._context, evidence]).encode()).hexdigest()
+    def _key(self, window: Window, shared: Shared) -> str:
+        parts = [self._version, self._context, shared.name, dict(shared.facts), _same(load(window))]
+        return sha256(dump(parts).encode()).hexdigest()
 
 
 def _same(value: Any) -> Any:

@@ -23,7 +23,7 @@ from agent.budget.pricing import usd
 from agent.domain.fault import fault_words
 from agent.domain.model_calls import CallRecord, ErrorType, Reply
 from agent.domain.records import Batch, Grounding, Outcome, Reason
-from agent.prompt import Prompt
+from agent.prompt import ALONE, Prompt
 
 _REASONS = {
     ErrorType.TIMEOUT: Reason.TIMEOUT,
@@ -68,7 +68,8 @@ class Call:
         self._result = result
         self._started = parts.clock()
         request_id, delimiter = (f"{parts.rng.getrandbits(64):016x}" for _ in range(2))
-        self._prompt = parts.render(batch, parts.settings.max_input_tokens, delimiter=delimiter)
+        settings = parts.settings
+        self._prompt = parts.render(batch, settings.max_input_tokens, delimiter=delimiter, site=settings.site)
         self._request = request_of(parts.settings, batch, self._prompt, model=model, request_id=request_id)
         audit = all(window.id in batch.audit for window in batch.windows)
         self._purpose = "audit" if audit else "review"
@@ -151,7 +152,7 @@ class Call:
     def _take(self, reply: Reply, bill: Bill, scope: CallScope) -> None:
         """End with a completion."""
         parts = self._parts
-        validation = validate(reply, self._batch)
+        validation = validate(reply, self._batch, self._prompt.shared)
         self._charge(bill, validation.sizes)
         record = self._record(bill, scope)
         outcomes = [self._of_this_call(outcome, record) for outcome in validation.outcomes]
@@ -162,7 +163,8 @@ class Call:
             parts.recorder.grounding_checked(Grounding.UNGROUNDED, (stranger,))
         for window, outcome in zip(self._batch.windows, outcomes, strict=True):
             if outcome.reason is Reason.REVIEWED:
-                parts.cache.put(window, validation.answers[window.id], self._model)
+                shared = self._prompt.shared.get(window.device, ALONE)
+                parts.cache.put(window, validation.answers[window.id], self._model, shared)
         record = with_reply(record, reply, validation, self._prompt, parts.settings)
         error_type = record.error_type
         if record.ok:

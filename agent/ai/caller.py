@@ -29,7 +29,7 @@ from agent.budget.device_share import DAY_S, Shares
 from agent.decode.injection import suspicions
 from agent.domain.model_calls import BreakerState, BudgetWindow, CallRecord, ErrorType
 from agent.domain.records import Batch, Outcome, Reason, Window
-from agent.prompt import SYSTEM, Prompt, output_tokens, render
+from agent.prompt import SITE_SYSTEM, SYSTEM, Prompt, Shared, output_tokens, render, site_room, version_of
 
 SLOW_START = 4.0  # times the deadline, for the first call to a server that loads its model on demand
 AUDIT_SHARE = 0.1  # of the day's money
@@ -107,6 +107,7 @@ class Caller:
             max_bytes=settings.max_cache_bytes,
             context=(*settings.models, settings.provider, settings.temperature, settings.seed),
             clock=clock,
+            version=version_of(settings.site),
         )
         self._slots = asyncio.Semaphore(settings.max_concurrent)
         profile = PROFILES[settings.provider]
@@ -189,7 +190,7 @@ class Caller:
         if not self._cache.on or window.id in batch.audit:
             self._recorder.cache_looked_up("bypass")
             return False
-        outcome = self._cache.get(window)
+        outcome = self._cache.get(window, self._shared(window))
         if outcome is None:
             self._recorder.cache_looked_up("miss")
             return False
@@ -250,13 +251,19 @@ class Caller:
             for device, amount in held:
                 self._shares.hold(device, -amount)
 
+    def _shared(self, window: Window) -> Shared:
+        """Return name and facts of its device, as in a prompt on this window alone."""
+        room = site_room(self._settings.max_input_tokens)
+        return self._settings.site.shared([window.device], room)[window.device]
+
     def _worst_share(self, window: Window, windows: int) -> int:
         """Return the most that a window may cost, nano-USD, its part of the constant text included."""
-        size = len(window.section) + len(SYSTEM) // max(1, windows)
+        facts = self._shared(window).size
+        size = len(window.section) + facts + len(SITE_SYSTEM if facts else SYSTEM) // max(1, windows)
         return self._settings.pricing.worst_case(self._settings.model, size, output_tokens(1))
 
     def _suspect(self, windows: Sequence[Window]) -> None:
-        """Count signs of injection in the names that came from devices; they are not in the prompt anyway."""
+        """Count signs of injection in the names that came from devices; such names are not in the prompt."""
         names: dict[str, str] = {}  # with the device that each was seen at first
         for window in windows:
             names.setdefault(window.device, window.device)

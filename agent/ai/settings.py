@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from agent.ai.profiles import PROFILES
 from agent.budget.pricing import Price, Pricing
 from agent.domain.keys import Key
+from agent.prompt.site import ALIASES, NOTHING, SHARES, Site
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +61,14 @@ class AiSettings:
             max_items=12,  # more would not fit the label
         ),
     ] = None
+    share: Annotated[
+        str,
+        Key(
+            "`names`: device names and `knowledge` are part of prompts and leave the site;"
+            " `aliases`: devices are `dev_01`, and `knowledge` stays",
+            one_of=SHARES,
+        ),
+    ] = ALIASES
     device_share: Annotated[
         float, Key("share of the hour's money that one device may use up", gt=0, le=1)
     ] = 0.25
@@ -100,10 +109,13 @@ class CallerSettings:
     cache_ttl_s: float = _DEFAULT.cache_ttl_s
     max_cache_bytes: int = 1024 * 1024
     moderation_model: str | None = _DEFAULT.moderation_model
+    site: Site = NOTHING  # names and facts of the prompts
     safety_categories: frozenset[str] | None = None  # moderation categories that count; None: all
 
     @classmethod
-    def of(cls, ai: AiSettings, *, agent: str, endpoint: str, max_input_tokens: int) -> "CallerSettings":
+    def of(
+        cls, ai: AiSettings, *, agent: str, endpoint: str, max_input_tokens: int, site: Site
+    ) -> "CallerSettings":
         """Return the settings of a caller of ``endpoint``, as section ``ai`` describes it."""
         address = urlsplit(endpoint)
         return cls(
@@ -120,6 +132,7 @@ class CallerSettings:
             server_port=address.port or (443 if address.scheme == "https" else 80),
             device_share=ai.device_share,
             cache_ttl_s=ai.cache_ttl_s,
+            site=site,
             moderation_model=ai.moderation_model,
             safety_categories=None if ai.safety_categories is None else frozenset(ai.safety_categories),
         )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from agent.domain.model_calls import ErrorType, Reply
 from agent.domain.records import Answer, Batch, Check, Grounding, Outcome, Reason, Source, Window
-from agent.prompt import Parsed, Problem, ground, parse, reveal
+from agent.prompt import ALONE, Parsed, Problem, Shared, ground, parse, reveal
 
 MAX_DETAIL = 40
 
@@ -38,8 +38,8 @@ class Validation:
         )
 
 
-def validate(reply: Reply, batch: Batch) -> Validation:
-    """Return the outcomes of ``reply`` for the windows of ``batch``."""
+def validate(reply: Reply, batch: Batch, shared: Mapping[str, Shared] | None = None) -> Validation:
+    """Return the outcomes of ``reply`` for the windows of ``batch``; the prompt ``shared`` that by device."""
     safety = list(reply.safety_categories)
     if reply.refusal:
         return _all(batch, Reason.INVALID, safety=(*safety, "refusal"))
@@ -51,7 +51,7 @@ def validate(reply: Reply, batch: Batch) -> Validation:
         return _all(batch, Reason.MODEL_OMITTED, safety=tuple(safety), error_type=ErrorType.TRUNCATED)
     parsed = parse(reply.content or "", batch, truncated=truncated)
     return Validation(
-        tuple(_outcome(window, parsed) for window in batch.windows),
+        tuple(_outcome(window, parsed, (shared or {}).get(window.device, ALONE)) for window in batch.windows),
         answers={name: one for name, one in parsed.answers.items() if isinstance(one, Answer)},
         strangers=tuple(
             Check("window_asked", held=False, detail=f"w {w}"[:MAX_DETAIL] + " was not asked")
@@ -72,16 +72,16 @@ def _all(
     return Validation(outcomes, sizes=(1,) * len(outcomes), error_type=error_type, safety=safety)
 
 
-def _outcome(window: Window, parsed: Parsed) -> Outcome:
+def _outcome(window: Window, parsed: Parsed, shared: Shared) -> Outcome:
     answer = parsed.answers[window.id]
     if isinstance(answer, Problem):
         return Outcome(window.id, answer.reason, checks=(Check("answer", held=False, detail=answer.detail),))
-    return check(answer, window)
+    return check(answer, window, shared)
 
 
-def check(answer: Answer, window: Window, *, source: Source = Source.AI) -> Outcome:
+def check(answer: Answer, window: Window, shared: Shared = ALONE, *, source: Source = Source.AI) -> Outcome:
     """Return the outcome of ``answer`` for ``window``, each of its claims looked up."""
-    grounding, checks = ground(answer, window)
+    grounding, checks = ground(answer, window, shared)
     reason = Reason.CACHED if source is Source.CACHE else Reason.REVIEWED
     return Outcome(
         window.id,

@@ -13,13 +13,13 @@ from agent.ai.protocols import Recorder
 from agent.ai.settings import CallerSettings
 from agent.budget.ledger import BudgetLedger
 from agent.budget.periods import find_zone
-from agent.config import Config
+from agent.config import Config, settings
 from agent.config.credentials import KEY_VARIABLE, api_key
 from agent.config.endpoint import endpoint_of
 from agent.domain.model_calls import BudgetWindow, CallRecord, Spend
 from agent.observe.redact import Secrets
-from agent.prompt import NAME, VERSION
-from agent.prompt.render import HASH
+from agent.prompt import NAME, Site, hash_of, version_of
+from agent.prompt.site import NAMES, facts_of
 from agent.status.schema import Ai, Answering, Money
 from agent.verdict.encode import iso
 from agent.verdict.verdict import clean
@@ -52,7 +52,11 @@ class AiService:
     @property
     def prompt(self) -> tuple[str, str, str] | None:
         """Name, version and hash of the prompt, or None without an endpoint."""
-        return None if self.endpoint is None else (NAME, VERSION, HASH)
+        return None if self.endpoint is None else (NAME, version_of(self._site), hash_of(self._site))
+
+    @property
+    def _site(self) -> Site:
+        return settings.of_site(self._config)
 
     def _find_key(self, config: Config, *, environ: MutableMapping[str, str]) -> str | None:
         key = api_key(config, environ)
@@ -103,6 +107,9 @@ class AiService:
                 level="warning",
                 remedy="set ai.base_url, ai.api_key_file or OPENAI_API_KEY; until then all is local",
             )
+        for fact in facts_of(config.knowledge) if config.ai.share == NAMES else ():
+            for rule in fact.suspicions:
+                self._recorder.injection_suspected(rule, f"knowledge.{fact.glob}")
 
     def _open_ledger(self, config: Config) -> BudgetLedger:
         return BudgetLedger(
@@ -122,6 +129,7 @@ class AiService:
                 agent=config.agent.id,
                 endpoint=endpoint,
                 max_input_tokens=config.review.batch.max_input_tokens,
+                site=settings.of_site(config),
             ),
             transport=transport,
             load=transport.load,
@@ -194,7 +202,7 @@ class AiService:
             "endpoint": None if self.endpoint is None else urlsplit(self.endpoint).hostname,
             "model": None if caller is None else config.ai.model,
             "provider": None if caller is None else config.ai.profile,
-            "prompt_version": None if caller is None else VERSION,
+            "prompt_version": None if caller is None else version_of(self._site),
             "breaker": "closed" if caller is None else caller.breaker.value,
             "in_flight": 0 if caller is None else caller.in_flight,
             "calls": self._calls + (0 if caller is None else caller.stats.calls),

@@ -19,7 +19,7 @@ from agent.status.problems import Problems
 
 #: The sections that a reload changes, without the budget's time zone: other midnights would reset the
 #: spend. A sink has a thread of its own.
-SECTIONS = ("limits", "tuning", "review", "ai", "notify", "logs")
+SECTIONS = ("limits", "tuning", "review", "ai", "knowledge", "notify", "logs")
 FIXED = ("ai.budget.timezone", "notify.sinks")
 
 
@@ -93,7 +93,7 @@ class Reloader:
         moved = replaced is not None and replaced.breaker != "closed"
         metrics.breaker(self.config.ai.profile, "closed", moved=moved)  # by its old name
         self.config = config
-        metrics.know(ai.models, config.ai.profile)
+        metrics.know(ai.models, config.ai.profile, ai.prompt)
         metrics.breaker(config.ai.profile, "closed", moved=False)
         self.logs.reconfigure(level=config.logs.level, format=config.logs.format, content=config.logs.content)
         self.problems.reconfigure(settings.of_limits(config))

@@ -36,6 +36,7 @@ from agent.domain.records import Check
 from agent.journal import JournalError, Reader
 from agent.prompt import Prompt
 from agent.prompt.question import Answered, check_answer, parse_answer, render_question, reveal_answer
+from agent.prompt.site import NOTHING
 from agent.prompt.words import metric_word
 from agent.verdict.people import People
 
@@ -171,6 +172,7 @@ async def _call(
             agent=config.agent.id,
             endpoint=endpoint,
             max_input_tokens=config.review.batch.max_input_tokens,
+            site=NOTHING,
         ),
         transport=transport,
         ledger=ledger,

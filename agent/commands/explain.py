@@ -70,7 +70,7 @@ def explain(config: Config, topic: str, payload: bytes, received: float) -> dict
         "renamed": dict(decoded.renamed),
         "notes": [str(note) for note in decoded.notes],
         "skipped": [{"name": one.name, "why": str(one.why)} for one in decoded.skipped],
-        "device_alias": "dev_01" if decoded.readings else None,
+        "device_alias": _sent_as(config, decoded.readings[0].device) if decoded.readings else None,
         "time_off_s": None if decoded.off_s is None else round(decoded.off_s, 3),
         "readings": [
             _reading(reading, words[reading.metric], limits, received) for reading in decoded.readings
@@ -79,6 +79,11 @@ def explain(config: Config, topic: str, payload: bytes, received: float) -> dict
             _reading(reading, words[reading.metric], limits, received) for reading in decoded.history
         ],
     }
+
+
+def _sent_as(config: Config, device: str) -> str:
+    """Return the name of a device in a prompt on it alone."""
+    return settings.of_site(config).shared([device], 0)[device].name or "dev_01"
 
 
 _OUTCOMES = {

@@ -11,7 +11,16 @@ from agent.config import ConfigError
 from agent.domain.records import Batch
 from agent.journal import Reader
 from agent.journal.reader import BatchRecord, VerdictRecord
-from agent.prompt import NAME, SCHEMA, VERSION, Prompt, estimate_tokens, output_tokens, render
+from agent.prompt import (
+    NAME,
+    SCHEMA,
+    Prompt,
+    Site,
+    estimate_tokens,
+    output_tokens,
+    render,
+    version_of,
+)
 
 MAX_SEARCHED = 10_000
 MAX_PROMPT = 16_384  # bytes of a system part in a file
@@ -32,20 +41,22 @@ class Past:
     asked: Prompt | None
 
 
-def past_batches(reader: Reader, *, since: float, limit: int, exact: bool) -> Iterator[Past]:
+def past_batches(reader: Reader, *, since: float, limit: int, exact: bool, site: Site) -> Iterator[Past]:
     """Yield the newest ``limit`` batches that were answered since then (Unix seconds), oldest first.
 
     Args:
         reader: of the journal.
         since: verdicts before that are left out.
         limit: of batches.
-        exact: cut each batch to the windows of its first call; leave out those whose call is not journaled.
+        exact: cut each batch to the windows of its first call; leave out those whose call is not journaled,
+            or had names and facts that may not leave today.
+        site: names and facts that may leave.
     """
     found: list[Past] = []
     for record in reader.batches(limit=MAX_SEARCHED):
         if len(found) >= limit:
             break
-        call = _first_call(record)
+        call = _first_call(record, site if exact else None)
         wanted = call["windows"] if exact and call else record.windows
         kept = [one for one in map(reader.verdict, wanted) if one is not None and _fits(one, since)]
         if not kept or (exact and (call is None or len(kept) < len(wanted))):
@@ -53,7 +64,7 @@ def past_batches(reader: Reader, *, since: float, limit: int, exact: bool) -> It
         windows = tuple(one.window for one in kept if one.window is not None)
         batch = Batch(record.id, windows, audit=frozenset(record.audit))
         verdicts = tuple(json.loads(one.body) for one in kept)
-        found.append(Past(batch, verdicts, _as_sent(call) if exact and call else None))
+        found.append(Past(batch, verdicts, _as_sent(call, batch, site) if exact and call else None))
     yield from reversed(found)
 
 
@@ -61,14 +72,19 @@ def _fits(verdict: VerdictRecord, since: float) -> bool:
     return verdict.window is not None and bool(verdict.window.section) and verdict.created >= since
 
 
-def _first_call(record: BatchRecord) -> dict[str, Any] | None:
+def _first_call(record: BatchRecord, site: Site | None) -> dict[str, Any] | None:
     detail = json.loads(record.detail) if record.detail else {}
     calls: list[dict[str, Any]] = detail.get("calls", [])
-    return next((call for call in calls if call.get("windows") and call.get("user")), None)
+    first = next((call for call in calls if call.get("windows") and call.get("user")), None)
+    if first is None or site is None:
+        return first
+    shared = str(first["prompt_version"]).partition("-")[2]
+    return first if shared in {"", site.digest} else None
 
 
-def _as_sent(call: dict[str, Any]) -> Prompt:
+def _as_sent(call: dict[str, Any], batch: Batch, site: Site) -> Prompt:
     system, user = str(call["system"]), str(call["user"])
+    version = str(call["prompt_version"])
     lines = [line for line in user.splitlines() if line.startswith('{"w":')]
     return Prompt(
         system=system,
@@ -76,10 +92,11 @@ def _as_sent(call: dict[str, Any]) -> Prompt:
         schema=SCHEMA,
         max_tokens=output_tokens(len(call["windows"])),
         name=NAME,
-        version=str(call["prompt_version"]),
+        version=version,
         hash=str(call["prompt_hash"]),
         estimated_tokens=estimate_tokens(system) + estimate_tokens(user),
         weights=tuple(map(len, lines)),
+        shared=site.shared((window.device for window in batch.windows), len(user)) if "-" in version else {},
     )
 
 
@@ -97,23 +114,23 @@ def prompter(name: str, found: list[Past]) -> Render:
         return render
     if name == JOURNALED:
         sent = {past.batch.id: past.asked for past in found if past.asked is not None}
-        return lambda batch, _max_input_tokens, *, delimiter: sent[batch.id]  # noqa: ARG005 - its own is in it
+        return lambda batch, _max_input_tokens, **_: sent[batch.id]  # delimiter and facts are in it
     system = _read(Path(name))
     digest = sha256(system.encode()).hexdigest()[:16]
     version = f"file-{digest[:8]}"
 
-    def other(batch: Batch, max_input_tokens: int, *, delimiter: str) -> Prompt:
-        prompt = render(batch, max_input_tokens, delimiter=delimiter)
+    def other(batch: Batch, max_input_tokens: int, *, delimiter: str, site: Site) -> Prompt:
+        prompt = render(batch, max_input_tokens, delimiter=delimiter, site=site)
         estimated = prompt.estimated_tokens - estimate_tokens(prompt.system) + estimate_tokens(system)
         return replace(prompt, system=system, version=version, hash=digest, estimated_tokens=estimated)
 
     return other
 
 
-def version_of(name: str, found: list[Past]) -> str:
+def versions(name: str, found: list[Past], site: Site) -> str:
     """Return the version, or the versions, of the prompts that :func:`prompter` renders."""
     if name == CURRENT:
-        return VERSION
+        return version_of(site)
     if name == JOURNALED:
         return ", ".join(dict.fromkeys(past.asked.version for past in found if past.asked)) or "none"
     return f"file {Path(name).name}"

@@ -21,9 +21,9 @@ from agent.ai.openai_chat import OpenAIChat
 from agent.ai.settings import CallerSettings
 from agent.budget.ledger import BudgetLedger
 from agent.budget.periods import find_zone
-from agent.commands.past import JOURNALED, Past, Render, past_batches, prompter, version_of
+from agent.commands.past import JOURNALED, Past, Render, past_batches, prompter, versions
 from agent.commands.printing import instant, many, print_result, printable
-from agent.config import Config, ConfigError, load_apart
+from agent.config import Config, ConfigError, load_apart, settings
 from agent.config.checks import check_model_url
 from agent.config.credentials import KEY_VARIABLE, api_key
 from agent.config.endpoint import OPENAI_URL
@@ -48,7 +48,8 @@ def run(args: argparse.Namespace) -> int:
     endpoint, key = _endpoint(config, args.base_url)
     with Reader.open(config.agent.state_dir) as reader:
         since, exact = time.time() - args.since, args.prompt == JOURNALED
-        found = list(past_batches(reader, since=since, limit=args.limit, exact=exact))
+        site = settings.of_site(config)
+        found = list(past_batches(reader, since=since, limit=args.limit, exact=exact, site=site))
     prompt = prompter(args.prompt, found)
     told = asyncio.run(_replay(config, args, found, prompt=prompt, endpoint=endpoint, key=key))
     print_result(told, _lines, as_json=args.json)
@@ -98,7 +99,8 @@ async def _replay(
             await caller.aclose()
         finally:
             ledger.close()
-    return _sum_up(args, found, windows, recorder, caller)
+    told = _sum_up(args, found, windows, recorder, caller)
+    return told | {"prompt_version": versions(args.prompt, found, settings.of_site(config))}
 
 
 def _caller(
@@ -120,6 +122,7 @@ def _caller(
             agent=config.agent.id,
             endpoint=endpoint,
             max_input_tokens=config.review.batch.max_input_tokens,
+            site=settings.of_site(config),
         ),
         transport=transport,
         load=transport.load,
@@ -163,7 +166,6 @@ def _sum_up(
     return {
         "model": args.model,
         "prompt": args.prompt,
-        "prompt_version": version_of(args.prompt, found),
         "batches": len(found),
         "windows": windows,
         "changed": sum(1 for one in windows if one["changed"]),

@@ -28,6 +28,7 @@ from agent.detect import QuietHours
 from agent.mqtt.settings import MqttSettings
 from agent.observe.redact import Secrets, names_a_secret
 from agent.observe.telemetry_settings import TracesSettings
+from agent.prompt.site import MAX_ENTRIES, MAX_WORDS
 from agent.sinks.homeassistant import HomeAssistantSettings
 from agent.sinks.settings import NotifySettings, SinkSettings, minute_of
 
@@ -37,6 +38,7 @@ _OWN_HEADERS = frozenset(
     {"host", "content-type", "content-length", "transfer-encoding", "connection", "idempotency-key", "expect"}
 )
 _INTERVALS = {"": 1.0, "s": 1.0, "sec": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+MAX_GLOB = 256
 MAX_INTERVAL_S = 31 * 86_400.0
 _SHORT_NAMES = frozenset({"key", "token", "sig", "signature", "code", "auth", "pass"})  # of keys in a query
 
@@ -204,6 +206,19 @@ def _series(value: Mapping[str, LimitSettings]) -> None:
     for key in value:
         if "/" not in key.strip("/"):
             raise ValueError(f"{key!r} is not device/metric; write for example '*/temperature'")
+
+
+def _knowledge(value: Mapping[str, str]) -> None:
+    if len(value) > MAX_ENTRIES:
+        raise ValueError(f"has {len(value)} entries; write at most {MAX_ENTRIES}, a glob covers many devices")
+    for key, text in value.items():
+        if not 0 < len(key) <= MAX_GLOB:
+            raise ValueError(f"{key[:40]!r} is not a device glob; write for example 'freezer/*'")
+        words = len(text.split())
+        if not 0 < words <= MAX_WORDS:
+            raise ValueError(f"{key!r} has {words} words; write 1 to {MAX_WORDS}")
+        if any("\ud800" <= char <= "\udfff" for char in text):
+            raise ValueError(f"{key!r} holds half of a character; write it again")
 
 
 def _tuning_match(value: str) -> None:
@@ -446,6 +461,7 @@ VALUES: Mapping[tuple[type, str], Callable[[Any], Any]] = {
     (TimeSettings, "zone"): _time_zone,
     (MetricSettings, "rename"): _renames,
     (Config, "limits"): _series,
+    (Config, "knowledge"): _knowledge,
     (AgentSettings, "timezone"): _time_zone,
     (TuningSettings, "match"): _tuning_match,
     (ExpectSettings, "interval"): _interval,

@@ -17,6 +17,7 @@ from agent.mqtt.settings import MqttSettings
 from agent.observe.telemetry_settings import LogsSettings, TracesSettings
 from agent.pipeline.review_queue import BatchSettings
 from agent.pipeline.window import WindowSettings
+from agent.prompt.site import MAX_CHARACTERS
 from agent.sinks.homeassistant import HomeAssistantSettings
 from agent.sinks.settings import NotifySettings
 from agent.verdict.review_policy import ReviewSettings
@@ -192,6 +193,16 @@ class Config:
         default_factory=ReviewSection
     )
     ai: Annotated[AiSettings, Key("the model and what it may cost")] = field(default_factory=AiSettings)
+    knowledge: Annotated[
+        Mapping[str, str],
+        Key(
+            "facts for the model, by device globs, at most 400 words each; sent with `ai.share: names`",
+            max_length=MAX_CHARACTERS,
+            example="""\
+"freezer/*": "Defrosts every 12 h for 20 minutes. The door is opened often on Tuesdays."
+boiler: Heats from October to April. The flow temperature follows the outdoor temperature.""",
+        ),
+    ] = field(default_factory=dict)
     notify: Annotated[NotifySettings, Key("messages to people about findings")] = field(
         default_factory=NotifySettings
     )

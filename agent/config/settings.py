@@ -19,6 +19,8 @@ from agent.journal import JournalSettings
 from agent.mqtt import BROKER_DROPS, LinkSettings, Subscription
 from agent.pipeline.notices import Receiver
 from agent.pipeline.pipeline import PipelineSettings
+from agent.pipeline.review_queue import BatchSettings
+from agent.prompt import Site, site_tokens
 from agent.sinks.mqtt import mqtt_routes
 
 _MACHINE_IDS = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
@@ -92,7 +94,7 @@ def of_pipeline(config: Config, *, endpoint: bool) -> PipelineSettings:
         routes=mqtt_routes(config.base_topic),
         review=replace(config.review, endpoint=endpoint),
         window=config.review.window,
-        batch=config.review.batch,
+        batch=of_batch(config),
         limits=of_limits(config),
         tuning=of_tuning(config),
         receivers=[
@@ -102,6 +104,18 @@ def of_pipeline(config: Config, *, endpoint: bool) -> PipelineSettings:
         rules=config.notify.rules(find_zone(config.agent.timezone)),
         link=config.notify.page_url,
     )
+
+
+def of_site(config: Config) -> Site:
+    """Return the names and facts that may leave the site."""
+    return Site.of(config.ai.share, config.knowledge)
+
+
+def of_batch(config: Config) -> BatchSettings:
+    """Return the bounds of a call's windows; shared names and facts take part of its tokens."""
+    batch = config.review.batch
+    taken = site_tokens(of_site(config), batch.max_input_tokens, batch.max_windows)
+    return replace(batch, max_input_tokens=batch.max_input_tokens - taken)
 
 
 def of_page(config: Config) -> str | None:

@@ -13,8 +13,10 @@ from agent.config.sections import PREFIX, Config, variables
 from agent.decode.subscriptions import Wanted, joined, plan
 from agent.decode.topics import TopicPattern, overlap
 from agent.observe.traces import content_asked
+from agent.prompt.site import facts_of
 from agent.testing import failpoint, time_scale
 
+MAX_QUOTED = 80
 _OTHERS = 0o077
 _OTHER_VARIABLES = frozenset({failpoint.VARIABLE, time_scale.VARIABLE})
 _HEADERS = ("OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS")
@@ -47,6 +49,7 @@ def weaknesses(config: Config, environ: Mapping[str, str] | None = None) -> list
         *_actions(config),
         *_notify(config),
         *_traces(config, environ),
+        *_knowledge(config),
         *_state_dir(config),
     ]
 
@@ -178,6 +181,19 @@ def _traces(config: Config, environ: Mapping[str, str]) -> Iterator[Weakness]:
             f"{sent} go to {address.hostname} unencrypted",
             "write https://, or set traces.content: false",
         )
+
+
+def _knowledge(config: Config) -> Iterator[Weakness]:
+    """Name the sentences of the knowledge that are never sent."""
+    for fact in facts_of(config.knowledge):
+        if fact.suspicions:
+            rules = " and ".join(fact.suspicions)
+            yield Weakness(
+                f"knowledge.{one_line(fact.glob)}",
+                f"sentence {fact.id} looks like text to a model ({rules}), so it is not sent:"
+                f" {one_line(fact.text)[:MAX_QUOTED]}",
+                "describe the equipment in other words",
+            )
 
 
 def _state_dir(config: Config) -> Iterator[Weakness]:

@@ -37,7 +37,7 @@ RESET_IN = 5.0
 GAP_PACE = 1.02  # how fast the usual gap follows: what was lost now and then does not count
 
 _WORDS: Final = re.compile(r"[a-z]+")
-_RESERVES: Final = frozenset({"battery", "batt", "bat", "vbat", "vbatt", "accu", "akku"})
+_RESERVES: Final = frozenset({"battery", "batt", "bat", "vbat", "vbatt", "accu", "akku", "soc"})
 _DIRECTIONS: Final = frozenset(
     {
         "dir",

@@ -160,8 +160,7 @@ class Metrics:
             self.safety_flag(name, category, 0)
         self.breaker(provider, BreakerState.CLOSED, moved=False)
         self._families["edge_build_info"].labels(version, platform.python_version()).set(1)
-        if prompt is not None:
-            self._families["ai_prompt_info"].labels(*prompt).set(1)
+        self._inform(prompt)
         self._path = PathCollector(bounds=self.bounds, sources=sources)
         self.registry.register(self._path)
         ProcessCollector(registry=self.registry)
@@ -211,8 +210,17 @@ class Metrics:
             self._make_children(pair)
         return pair
 
-    def know(self, models: Sequence[str], provider: str) -> None:
-        """Take the models and the provider of a reloaded configuration; those of before keep their labels."""
+    def _inform(self, prompt: tuple[str, str, str] | None) -> None:
+        self._families["ai_prompt_info"].clear()
+        if prompt is not None:
+            self._families["ai_prompt_info"].labels(*prompt).set(1)
+
+    def know(self, models: Sequence[str], provider: str, prompt: tuple[str, str, str] | None) -> None:
+        """Take the models, the provider and the prompt of a reloaded configuration.
+
+        Models of before keep their labels.
+        """
+        self._inform(prompt)
         self.provider = provider
         self._known = tuple(dict.fromkeys((*self._known, *models)))[: MODEL.most - 1]
         for name in models:

@@ -9,6 +9,7 @@ from typing import Any
 from agent.domain.kinds import Claim
 from agent.domain.records import Answer, Check, Grounding, Status, Window
 from agent.prompt.section import load
+from agent.prompt.site import ALONE, Shared
 
 _POWERS = "\u00b9\u00b2\u00b3"  # of units: m², s³
 MIN_STILL = 5  # equal newest values that make a flatline
@@ -18,7 +19,7 @@ RELATIVE_TOLERANCE = 0.05
 _ISO_TIME = re.compile(
     r"\b\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:?\d{2})?)?(?![\d:])"
 )
-_REF = re.compile(r"\b[rR](\d+)\b")
+_REF = re.compile(r"\b([rR]|k)(\d+)\b")
 _IDENTIFIER = re.compile(r"(?<![\w.])[A-Za-z][A-Za-z_]*[-_#]?\d[\w-]*(?:\.\d+)?")
 _NUMBER = re.compile(
     r"(?<!\w)(?<!\d\.)[-+]?(?:(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d{1,2})?"
@@ -27,24 +28,26 @@ _NUMBER = re.compile(
 _PERCENTILE = re.compile(r"(?i)\b(?:1(?:st)?|99(?:th)?)[ -]?(?:%|percent(?:iles?)?\b)")
 #: Words of letters and digits that name no device: substances, particle sizes, statistics.
 _PLAIN = re.compile(r"(?i)co2|h2o|o2|o3|no2|so2|nh3|n2|pm\.?(?:1|10|25|2[._]?5)|p01|p99|p1|ph\d?")
+_DECIMAL_COMMA = re.compile(r"(?<=\d),(?=\d{1,2}(?!\d))")
 _DASHES = str.maketrans({"\u2212": "-", "\u2010": "-", "\u2011": "-", "\u2013": " ", "\u2014": " "})
 
 Path = tuple[str | int, ...]
 
 
-def ground(answer: Answer, window: Window) -> tuple[Grounding, tuple[Check, ...]]:
+def ground(answer: Answer, window: Window, shared: Shared = ALONE) -> tuple[Grounding, tuple[Check, ...]]:
     """Check each claim of ``answer`` against ``window`` alone, never against the rest of its batch.
 
     A number in the summary holds if a cited candidate, a limit or a statistic of the section as printed has
-    that value, rounded to as many decimals as the summary prints and at most 5 % off.
+    that value, rounded to as many decimals as the summary prints and at most 5 % off. So
+    does a number of a fact that the prompt ``shared`` and the answer cites.
     """
     section = load(window)
     cited = _cited(answer, section)
     checks = [
-        _known(answer, section),
-        _present(answer),
+        _known(answer, section, shared),
+        _present(answer, shared),
         *_kind_claims(answer, section, cited),
-        *_words(answer, section, cited),
+        *_words(answer, section, cited, shared),
     ]
     held = all(check.held for check in checks)
     return (Grounding.GROUNDED if held else Grounding.UNGROUNDED), tuple(checks)
@@ -59,14 +62,16 @@ def _check(name: str, wrong: list[str], right: str) -> Check:
     return Check(name, not wrong, (", ".join(wrong) if wrong else right)[:MAX_DETAIL])
 
 
-def _known(answer: Answer, section: dict[str, Any]) -> Check:
+def _known(answer: Answer, section: dict[str, Any], shared: Shared) -> Check:
     offered = {candidate["id"] for candidate in section.get("candidates", ())}
-    wrong = [_printable(ref) for ref in answer.evidence if ref not in offered]
-    return _check("evidence_known", [f"{ref} is not a candidate" for ref in wrong], "all ids are candidates")
+    wrong = [_printable(ref) for ref in answer.evidence if ref not in offered and ref not in shared.facts]
+    facts = "; ".join(f"{ref}: {shared.facts[ref]}" for ref in answer.evidence if ref in shared.facts)
+    what = "neither a candidate nor a fact" if shared.facts else "not a candidate"
+    return _check("evidence_known", [f"{ref} is {what}" for ref in wrong], facts or "all ids are candidates")
 
 
-def _present(answer: Answer) -> Check:
-    missing = answer.status is Status.ANOMALY and not answer.evidence
+def _present(answer: Answer, shared: Shared) -> Check:
+    missing = answer.status is Status.ANOMALY and all(ref in shared.facts for ref in answer.evidence)
     return _check("evidence_present", ["an anomaly cites no reading"] if missing else [], "cited as needed")
 
 
@@ -97,15 +102,21 @@ def _breaks(value: float | None, series: dict[str, Any]) -> bool:
     return (low is not None and value < low) or (high is not None and value > high)
 
 
-def _words(answer: Answer, section: dict[str, Any], cited: list[dict[str, Any]]) -> list[Check]:
+def _words(
+    answer: Answer, section: dict[str, Any], cited: list[dict[str, Any]], shared: Shared
+) -> list[Check]:
     """Check ids, names and numbers of the summary."""
     ids = {candidate["id"] for candidate in cited}
+    sentences = {ref: shared.facts[ref] for ref in answer.evidence if ref in shared.facts}
     text = strip_times(plain(answer.summary))
-    wrong_ids = [ref for ref in references(text) if ref not in ids]
-    text = strip_words(text, known_words(section))
-    strangers = [_printable(word) for word in identifiers(text)]
-    known = [fact.value for fact in facts(section, ids)]
-    wrong = foreign_numbers(answer.summary, text, known)
+    wrong_ids = [ref for ref in references(text) if ref not in ids and ref not in sentences]
+    name = shared.name or ""
+    # A name that begins as a number would hide that number.
+    text = strip_words(text, known_words(section) | ({name} if name[:1].isalpha() else set()))
+    names = {one.casefold() for words in (name, *sentences.values()) for one in identifiers(words)}
+    strangers = [_printable(word) for word in identifiers(text) if word.casefold() not in names]
+    known = [*facts(section, ids), *(fact for ref, one in sentences.items() for fact in _spoken(ref, one))]
+    wrong = foreign_numbers(answer.summary, text, [fact.value for fact in known])
     return [
         _check("summary_ids", [f"{ref} is not cited" for ref in wrong_ids], "all ids are cited"),
         _check("summary_names", [f"{word} is not in the data" for word in strangers], "no foreign name"),
@@ -179,8 +190,8 @@ def strip_words(text: str, words: Collection[str]) -> str:
 
 
 def references(text: str) -> list[str]:
-    """Return the reading ids in ``text``, as ``r17``."""
-    return [f"r{int(match.group(1)[:9])}" for match in _REF.finditer(text)]
+    """Return the ids of readings and facts in ``text``, as ``r17`` and ``k3``."""
+    return [f"{match[1].lower()}{int(match[2][:9])}" for match in _REF.finditer(text)]
 
 
 def identifiers(text: str) -> list[str]:
@@ -237,6 +248,13 @@ def facts(section: dict[str, Any], cited: Collection[str]) -> list[Fact]:
     found += _facts(("local",), section.get("local", {}), ("score",))
     found.append(Fact(("cited",), float(len(cited))))
     return found
+
+
+def _spoken(ref: str, sentence: str) -> Iterator[Fact]:
+    """Yield the numbers of a fact; a comma before one or two digits may be that of a decimal."""
+    text = strip_identifiers(strip_times(plain(sentence)))
+    found = {one.value for text in (text, _DECIMAL_COMMA.sub(".", text)) for one in numbers(text)}
+    return (Fact(("knowledge", ref), value) for value in sorted(found))
 
 
 def _facts(path: Path, item: dict[str, Any], names: tuple[str, ...]) -> Iterator[Fact]:

@@ -17,6 +17,7 @@ MAX_CONTEXTS = 6  # series that show their last values; the others are summarise
 MAX_PAST = 3  # earlier anomalies of a series that people have judged
 SCALE = 999
 _ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+_ANY_TEXT = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def render_section(
@@ -68,9 +69,9 @@ def render_section(
     return dump(section)
 
 
-def dump(value: Any) -> str:
-    """Return canonical JSON: ASCII, no spaces, no NaN."""
-    return _ENCODER.encode(value)
+def dump(value: Any, *, ascii_only: bool = True) -> str:
+    """Return canonical JSON: ASCII unless any text is allowed, no spaces, no NaN."""
+    return (_ENCODER if ascii_only else _ANY_TEXT).encode(value)
 
 
 def load(window: Window) -> dict[str, Any]:

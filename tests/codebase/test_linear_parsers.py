@@ -18,9 +18,10 @@ from agent.decode.key_roles import roles_of
 from agent.decode.registry import Registry, SourceSpec
 from agent.domain.records import Answer, DecodeError, Kind, Reason, Severity, Status
 from agent.observe.redact import Secrets, content
-from agent.prompt import Problem, ground, parse
+from agent.prompt import Problem, Shared, ground, parse
 from agent.prompt.ground import identifiers, numbers, references, strip_identifiers, strip_times, strip_words
 from agent.prompt.parse import MAX_ANSWERS, MAX_FOUND, MAX_MENDED, read, salvage
+from agent.prompt.site import facts_of
 from agent.verdict.feedback import read_feedback
 from agent.web.http import BadRequestError, parse_head
 from tests.ai.kit import two_windows
@@ -67,6 +68,7 @@ def _scan(text: str) -> None:
     InjectionScanner(lambda _rule, _topic: None).scan(text.encode("utf-8", "surrogatepass"), "t")
 
 
+CITING = replace(ANSWER, evidence=(*ANSWER.evidence, "k1"))
 READERS: dict[str, tuple[Callable[[str], object], tuple[str, ...], int]] = {
     "parse": (lambda text: parse(text, BATCH), REPLIES, SIZE),
     "parse truncated": (lambda text: parse(text, BATCH, truncated=True), REPLIES, SIZE),
@@ -74,6 +76,12 @@ READERS: dict[str, tuple[Callable[[str], object], tuple[str, ...], int]] = {
     "salvage": (salvage, REPLIES, SIZE),
     "claims": (_claims, REPLIES, SIZE // 16),
     "ground": (lambda text: ground(replace(ANSWER, summary=text), BATCH.windows[0]), REPLIES, SIZE // 32),
+    "facts": (lambda text: facts_of({"*": text}), (". A", "\n- ", "k1 1,5 "), SIZE // 32),
+    "cited fact": (
+        lambda text: ground(CITING, BATCH.windows[0], Shared("th1", {"k1": text})),
+        ("a1 ", "1,5 ", ". A"),
+        SIZE // 32,
+    ),
     "completion": (lambda text: read_reply(text.encode("utf-8", "replace")), REPLIES, SIZE),
     "error": (lambda text: classify(400, text, {"retry-after": text, "date": text}), TEXTS, SIZE),
     "error object": (lambda text: classify(422, {"error": {"message": text}}, {}), TEXTS, SIZE),

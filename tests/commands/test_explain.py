@@ -3,6 +3,7 @@
 import io
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,13 @@ def test_a_reading_within_its_limit(config: Config) -> None:
         "temperature",
         "degC",
     )
+
+
+def test_a_device_is_named_as_in_a_prompt(config: Config) -> None:
+    """By its own name where a person shares names."""
+    shared = replace(config, ai=replace(config.ai, share="names"))
+    told = explain(shared, "sensors/boiler/temperature", b"71.5", AT)
+    assert told["device_alias"] == "boiler"
 
 
 def test_a_reading_beyond_its_limit(config: Config) -> None:

@@ -267,3 +267,24 @@ def test_afterwards(agent: AgentProcess, capsys: pytest.CaptureFixture[str]) -> 
     assert before | {"last_ago_s": 0} == after | {"last_ago_s": 0}
     assert as_json(capsys, "show", "--config", config_of(agent), verdict["id"])["verdict"] == verdict
     assert {path.name: path.stat().st_mtime_ns for path in agent.state_dir.iterdir()} == stamps
+
+
+def test_the_doctor_shows_a_prompt_on_a_journaled_window(
+    agent: AgentProcess, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of a device with facts, and it names an entry that covers no journaled device."""
+    config = write_config(
+        tmp_path,
+        agent={"state_dir": str(agent.state_dir)},
+        mqtt={"url": "mqtt://127.0.0.1:9"},
+        ai={"base_url": "http://127.0.0.1:9/v1", "share": "names"},
+        knowledge={"hall/boil?r": "It is old.", "nothing-like-it": "It is new."},
+    )
+    out = ask(capsys, "doctor", "--no-ai", "--listen", "0", "--json", "--config", str(config))[1]
+    lines = {line["check"]: line for line in json.loads(out)["lines"]}
+    example = lines["model.example"]["what"]
+    assert example.startswith("all text of a call on a journaled window")
+    assert f'"device":"{DEVICE}"' in example
+    assert ("It is old." in example, "It is new." in example) == (True, False)
+    assert lines["knowledge.nothing-like-it"]["level"] == "warn"
+    assert "knowledge.hall/boil?r" not in lines

@@ -12,7 +12,18 @@ import yaml
 
 from agent.cli import main
 from agent.prompt import SYSTEM, VERSION
-from tests.integration.model_site import DEVICE, KEY, LIMIT_S, PASSWORD, PER_WINDOW, REPLY, SITE, TEXT, Site
+from tests.integration.model_site import (
+    DEVICE,
+    KEY,
+    KNOWLEDGE,
+    LIMIT_S,
+    PASSWORD,
+    PER_WINDOW,
+    REPLY,
+    SITE,
+    TEXT,
+    Site,
+)
 from tests.mqtt.link_harness import send
 from tests.support.model_endpoint import answer_of, windows_of
 from tests.support.otlp_receiver import http_receiver
@@ -64,7 +75,7 @@ def test_nothing_leaks_and_everything_is_shown(
             assert words.encode() not in content, f"{words} is in {name}"
     for text in ("canary-payload", "ignore all previous"):
         assert text.encode() not in b"".join(sinks.values()), text
-    for name in (DEVICE, SITE, "canary-payload", "gw/"):
+    for name in (DEVICE, SITE, KNOWLEDGE, "canary-payload", "gw/"):
         assert name not in requests
 
     told = json.loads(shown)
@@ -81,6 +92,36 @@ def test_nothing_leaks_and_everything_is_shown(
     assert f"trace id {call['trace_id']}" in words
     refused = json.loads(site.command(capsys, "show", verdicts[2]["id"], "--json"))
     assert refused["batch"]["detail"]["calls"][0]["reply"] == "I cannot help with that."
+
+
+def test_shared_knowledge_reaches_the_model_alone(
+    start: Callable[..., Site], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A citation is checked and shown with its sentence; log and spans hold none of it."""
+    fact = "Canary-valve 7 opens every 12 h."
+
+    def citing(request: dict[str, Any]) -> str:
+        answers = [answer_of(one) for one in windows_of(request)]
+        for one in answers:
+            one.update(summary="The valve opens every 12 h.", evidence=[*one["evidence"], "k2"])
+        return json.dumps({"windows": answers})
+
+    with http_receiver() as traces:
+        over = {"ai": {"share": "names"}, "knowledge": {"canary-*": fact, "other": "It is far away."}}
+        site = start(default=citing, traces=traces, over=over)
+        (verdict,) = site.feed(DEVICE)
+        assert (verdict["source"], verdict["grounded"]) == ("ai", True)
+        assert verdict["prompt_version"] == site.agent.status()["ai"]["prompt_version"]
+        shown = site.command(capsys, "show", verdict["id"])
+        site.agent.stop()
+    sent = site.endpoint.requests[0]["messages"][-1]["content"]
+    assert fact in sent
+    assert f'"device":"{DEVICE}"' in sent
+    assert "far away" not in sent
+    assert f"held evidence_known: k2: {fact}" in shown
+    assert f"    {json.dumps({'k2': fact}, separators=(',', ':'))}" in shown
+    for name, content in {"logs": site.agent.text().encode(), "spans": b"".join(traces.raw)}.items():
+        assert b"Canary-valve" not in content, name
 
 
 def test_words_are_shown_as_configured_and_secrets_never(start: Callable[..., Site]) -> None:

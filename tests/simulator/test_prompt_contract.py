@@ -18,7 +18,7 @@ from agent.domain.records import (
     Window,
     WindowReading,
 )
-from agent.prompt import ground as check, parse, render, render_section
+from agent.prompt import Site, ground as check, parse, render, render_section
 from simulator.model import answer
 
 AT = 1_790_000_000.0
@@ -126,6 +126,16 @@ def test_every_window_of_a_real_prompt_is_answered() -> None:
         "room-1": (Status.ANOMALY, Kind.DRIFT),
         "room-2": (Status.NORMAL, Kind.NONE),
     }
+
+
+def test_shared_names_and_facts_change_no_answer() -> None:
+    """The model of the simulator reads the windows, whatever comes before them."""
+    site = Site.of("names", {"*": "It is old."})
+    prompt = render(BATCH, 8000, delimiter="k3x9", site=site)
+    assert "pump-1" in prompt.user
+    assert "It is old." in prompt.user
+    parsed = parse(json.dumps(answer(f"{prompt.system}\n{prompt.user}")), BATCH)
+    assert parsed.answers == answers()
 
 
 @pytest.mark.parametrize("one", WINDOWS, ids=lambda one: str(one.device))

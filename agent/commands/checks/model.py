@@ -14,6 +14,7 @@ from agent.budget.ledger import BudgetLedger
 from agent.budget.pricing import Pricing, usd
 from agent.commands.budget import NAME, open_ledger
 from agent.commands.checks.line import Line, fail, ok, warn
+from agent.commands.checks.share import look_at_share
 from agent.commands.printing import many, printable
 from agent.config import Config, ConfigError
 from agent.config.credentials import api_key
@@ -53,6 +54,7 @@ def look_at_model(config: Config, *, agent: int | None, wish: bool | None) -> It
         return
     yield ok("model.endpoint", printable(describe_model(config, key=key is not None)))
     yield ok("model.key", "present and readable" if key else f"none, which {endpoint} may accept")
+    yield from look_at_share(config)
     yield from _prices(config)
     if wish is False:
         yield ok("model.call", "not tried: --no-ai")

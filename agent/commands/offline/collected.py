@@ -2,14 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from agent.budget.pricing import Pricing, usd
 from agent.commands.printing import instant
-from agent.config import Config
+from agent.config import Config, settings
 from agent.domain.model_calls import Usage
 from agent.domain.records import FindingEvent, Status, Window
 from agent.pipeline.offline import Concluded
+from agent.pipeline.review_queue import BatchSettings
 from agent.prompt import base_tokens, output_tokens, window_tokens
 
 Found = dict[str, Any]  # a finding as JSON values
@@ -77,9 +79,13 @@ class Collected:
         known["kind"], known["severity"] = finding.kind.value, finding.severity.value
         known["verdicts"] = finding.verdicts
 
+    @cached_property
+    def _batch_settings(self) -> BatchSettings:
+        return settings.of_batch(self.config)
+
     def _ask(self, window: Window, *, audit: bool) -> None:
         """Put a window into the batch, as the review queue does."""
-        tokens, batch = window_tokens(window.section), self.config.review.batch
+        tokens, batch = window_tokens(window.section), self._batch_settings
         if self._batch and (
             window.sealed - self._batch_since > batch.max_wait_s
             or base_tokens() + sum(self._batch) + tokens > batch.max_input_tokens
@@ -110,7 +116,8 @@ class Collected:
         """Count the waiting windows as one call."""
         if not self._batch:
             return
-        usage = Usage(base_tokens() + sum(self._batch), output_tokens(len(self._batch)))
+        site = self.config.review.batch.max_input_tokens - self._batch_settings.max_input_tokens
+        usage = Usage(base_tokens() + site + sum(self._batch), output_tokens(len(self._batch)))
         self.calls += 1
         self.tokens[0] += usage.input
         self.tokens[1] += usage.output
