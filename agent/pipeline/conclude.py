@@ -159,11 +159,12 @@ class Conclusions:
         finding, event = self._findings.move(verdict, window, reviewed=reviewed)
         moved: list[Finding] = []
         changes: list[Change] = []
-        spread_s = 0.0
+        spread_s, back = 0.0, False
         if finding is not None and event is FindingEvent.OPENED:
             around = self._surroundings(window)
             spread_s = around.spread_s(finding)
             finding, moved, changes = self.incidents.open(finding, around)
+            back = self.incidents.had(finding)
             for one in (*moved, finding):
                 self._findings.put(one)
         elif finding is not None:
@@ -186,7 +187,7 @@ class Conclusions:
             events.append(FindingChanged(event, finding, verdict))
         events += [IncidentChanged(*one[:3]) for one in changes]
         if finding is not None and self._notices is not None:
-            outgoing += self._notices.of_change(event, finding, verdict, before, changes, spread_s)
+            outgoing += self._notices.of_change(event, finding, verdict, before, changes, spread_s, back=back)
         merged = [one.incident for one in changes if one.incident.merged_into is not None]
         works = finding is not None and finding.maintenance and before is not None and not before.maintenance
 
@@ -194,7 +195,7 @@ class Conclusions:
             for one in merged:
                 store.outbox.notices.merge(one.id, one.merged_into or "")
             if finding is not None and works:
-                store.outbox.notices.withdraw(key_of(finding), finding.id, again=True)
+                store.outbox.notices.withdraw(key_of(finding), finding.id)
             return store.conclude(
                 window=window,
                 verdict=payload,
@@ -240,7 +241,7 @@ class Conclusions:
 
         def job(store: Store) -> list[tuple[str, Outgoing]]:
             for one in known:
-                store.outbox.notices.withdraw(key_of(one), one.id, again=one.maintenance)
+                store.outbox.notices.withdraw(key_of(one), one.id)
             return store.decide(row.seq, outcome, changed=decision.changed, closed=closed, outgoing=outgoing)
 
         events: list[Event] = [IncidentChanged(*one[:3]) for one in changes]

@@ -4,11 +4,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from agent.domain.records import Finding, FindingEvent, Outgoing, Severity, Verdict
+from agent.domain.records import Finding, FindingEvent, Kind, Outgoing, Severity, Verdict
 from agent.journal.notices import Alone, Released, message_of
 from agent.pipeline.journal_writes import Writes
 from agent.verdict.incident import Change
-from agent.verdict.notice import RANK, NoticeRules, at_once, end_of, is_wanted, key_of, news, of_finding
+from agent.verdict.notice import (
+    RANK,
+    NoticeRules,
+    at_once,
+    end_of,
+    is_news_again,
+    is_wanted,
+    key_of,
+    news,
+    of_finding,
+)
 
 MAX_LOOK_S = 60.0  # between two looks while something is held: quiet hours may begin
 
@@ -68,11 +78,14 @@ class Notices:
         before: Finding | None,
         changes: Sequence[Change],
         spread_s: float = 0.0,
+        *,
+        back: bool = False,
     ) -> list[Outgoing]:
         """Return the rows that notify people of a change, for the transaction of its verdict.
 
         ``changes`` are those of its incident: only the end of it is worth a notice of its own. ``spread_s``
-        is the time in which others of its cause may be found.
+        is the time in which others of its cause may be found, ``back`` whether its device was in the
+        incident before.
         """
         clock = self.clock()
         change = news(event, finding, before) if self.receivers else None
@@ -81,7 +94,7 @@ class Notices:
         wall, rules = self.wall(), self.rules
         since = rules.clock_words(wall - max(0.0, clock - finding.opened))
         notice = of_finding(change, finding, verdict, since=since, link=self.link)
-        urgent, over = at_once(verdict), None
+        urgent, over = at_once(finding, before, verdict), None
         if change is FindingEvent.CLEARED:
             over = end_of(finding, changes, clock)
         wait_s = 0.0 if urgent else max(rules.settle_s, spread_s)
@@ -92,8 +105,10 @@ class Notices:
                 alone = Alone.NEWS
                 if change is FindingEvent.CLEARED:
                     alone = Alone.HELD if one.cleared and over is not None else Alone.DROPPED
-                elif urgent:
+                elif urgent or (before is not None and is_news_again(finding, before)):
                     alone = Alone.HELD
+                elif back and finding.kind is Kind.SILENCE:
+                    alone = Alone.AGAIN
                 rows.append(message_of(notice, one.sink, key_of(finding), not_before=not_before, alone=alone))
                 self._look_at[one.sink] = 0.0  # the look comes behind the transaction
         return rows

@@ -94,17 +94,18 @@ def _at_minute(day: datetime, minute: int) -> datetime:
 
 
 def is_wanted(finding: Finding, before: Finding | None, clock: float) -> bool:
-    """Return whether people want notices of a finding; ``before``: as it was before the verdict.
-
-    A person who knew of an anomaly knows neither of a limit that breaks later nor of a device that stops.
-    """
-    known_as = finding if before is None or _is_reopened(finding, before) else before
+    """Return whether people want notices of a finding; ``before``: as it was before the verdict."""
+    known_as = finding if before is None or is_news_again(finding, before) else before
     return not (finding.maintenance or known_as.state_at(clock) is not FindingState.OPEN)
 
 
-def _is_reopened(finding: Finding, before: Finding) -> bool:
-    """Return whether a broken limit or silence opened a finding that a person knew of again."""
-    return before.state is not FindingState.OPEN and finding.state is FindingState.OPEN
+def is_news_again(finding: Finding, before: Finding) -> bool:
+    """Return whether a limit is broken or the device is silent for the first time in a finding.
+
+    Those who knew of another anomaly know neither of a limit that breaks later nor of a device that stops.
+    """
+    breaks = finding.limit and not before.limit
+    return breaks or (finding.silent_since is not None and before.silent_since is None)
 
 
 def key_of(finding: Finding) -> str:
@@ -128,21 +129,21 @@ def end_of(finding: Finding, changes: Iterable[Change], clock: float) -> Severit
 def news(change: FindingEvent | None, finding: Finding, before: Finding | None) -> FindingEvent | None:
     """Return the change that is worth a notice: an opening, a higher severity, an end.
 
-    A finding that outlasts the maintenance of its device is news as well, and so is one that a broken limit
-    or silence opens again.
+    A finding that outlasts the maintenance of its device is news as well, and so is :func:`is_news_again`.
     """
     if before is None or change is FindingEvent.CLEARED:
         return change
     if before.maintenance and not finding.maintenance:
         return FindingEvent.UPDATED
-    if _is_reopened(finding, before):
+    if is_news_again(finding, before):
         return FindingEvent.UPDATED
     return change if RANK[finding.severity] > RANK[before.severity] else None
 
 
-def at_once(verdict: Verdict) -> bool:
-    """Return whether a notice does not wait for others of its cause."""
-    return verdict.kind is Kind.OUT_OF_RANGE
+def at_once(finding: Finding, before: Finding | None, verdict: Verdict) -> bool:
+    """Return whether a notice does not wait for others of its cause: that of a broken limit."""
+    breaks = finding.limit and (before is None or not before.limit)
+    return breaks or verdict.kind is Kind.OUT_OF_RANGE
 
 
 # ------------------------------------------------------------------------------------- its content

@@ -26,6 +26,7 @@ from agent.verdict.notice import (
     MAX_ITEMS,
     Notice,
     NoticeRules,
+    at_once,
     end_of,
     is_wanted,
     item_of,
@@ -126,6 +127,20 @@ def test_a_limit_that_breaks_after_a_persons_word_is_notified(state: FindingStat
     assert news(FindingEvent.UPDATED, again, known) is FindingEvent.UPDATED
     assert is_wanted(again, known, 10.0)
     assert news(None, again, again) is None
+
+
+def test_a_limit_or_silence_of_a_finding_that_is_open_is_news_once() -> None:
+    """Of equal severity too; that of a limit does not wait, whatever the verdict calls it."""
+    opened = Finding("f", "d1", Kind.DRIFT, Severity.CRITICAL, 1.0, 1.0)
+    for later in (replace(opened, limit=True), replace(opened, silent_since=5.0)):
+        assert news(FindingEvent.UPDATED, later, opened) is FindingEvent.UPDATED
+        assert news(FindingEvent.UPDATED, later, later) is None
+    spike = verdict_of_a_spike("d1")
+    broken = replace(opened, limit=True)
+    assert at_once(broken, None, spike)
+    assert at_once(broken, opened, spike)
+    assert not at_once(broken, broken, spike)
+    assert not at_once(opened, None, spike)
 
 
 def test_words_of_a_notice_are_bounded_and_printable() -> None:
