@@ -249,6 +249,29 @@ class Conclusions:
         self._write(job, lambda added: self._decided(added, events))
         return replace(row, outcome=outcome)
 
+    def next_end(self) -> float | None:
+        """Return the clock at which the next snooze ends."""
+        return min(self._findings.snoozed.values(), default=None)
+
+    def end_snoozes(self, clock: float) -> None:
+        """Open the findings again whose snooze is over, and notify people."""
+        opened = self._findings.end_snoozes(clock)
+        if not opened:
+            return
+        changes = [change for finding in opened for change in self.incidents.update(finding)]
+        outgoing = self._outgoing_of_events(opened)
+        outgoing += [("", one) for one in self._outgoing_of_incidents(changes)]
+        if self._notices is not None:
+            for finding in opened:
+                rows = self._notices.of_snooze(finding, self._anomalies.get(finding.id))
+                outgoing += [(finding.device, one) for one in rows]
+        incidents = [change.incident for change in changes]
+        events = [IncidentChanged(*one[:3]) for one in changes]
+        self._write(
+            lambda store: store.change(opened, incidents, outgoing),
+            lambda added: self._decided(added, events),
+        )
+
     def _decided(self, added: Sequence[tuple[str, Outgoing]], events: Iterable[Event]) -> None:
         for device, message in added:
             self._publish([message], device)
@@ -271,15 +294,22 @@ class Conclusions:
 
     def _outgoing_of(self, decision: Decision) -> list[tuple[str, Outgoing]]:
         """Return the messages about what a command changes, each with its device."""
-        outgoing: list[tuple[str, Outgoing]] = []
-        for finding in decision.changed:
-            device, payloads = finding.device, {MessageKind.EVENT: encode(self._event_of(finding))}
-            outgoing += [(device, one) for one in self._messages(device, payloads, PROPERTIES)]
+        outgoing = self._outgoing_of_events(decision.changed)
         gone = decision.outcome.device
         if decision.outcome.forget and gone is not None:  # an empty payload deletes what is retained
             empty = self._messages(gone, {MessageKind.VERDICT: b""}, ())
             outgoing += [(gone, one) for one in empty if one.retain]
         return outgoing
+
+    def _outgoing_of_events(self, findings: Iterable[Finding]) -> list[tuple[str, Outgoing]]:
+        """Return the messages about findings that no verdict changed, each with its device."""
+        return [
+            (finding.device, one)
+            for finding in findings
+            for one in self._messages(
+                finding.device, {MessageKind.EVENT: encode(self._event_of(finding))}, PROPERTIES
+            )
+        ]
 
     def _event_of(self, finding: Finding) -> dict[str, Any]:
         closed = finding.state.closed

@@ -156,23 +156,77 @@ def of_finding(
     *,
     since: str,
     link: str | None = None,
+    devices: int = 1,
 ) -> Notice:
     """Return the notice of a change.
 
-    ``since`` is the local time of the finding's opening, in words, ``link`` the address of the status page.
+    ``since`` is the local time of the finding's opening, in words, ``link`` the address of the status page,
+    ``devices`` the number in its incident if that is over.
     """
+    notice = _of_finding(
+        change,
+        finding,
+        verdict.summary,
+        identity=identity("finding", verdict.id),
+        agent=verdict.agent,
+        verdict_id=verdict.id,
+        at=verdict.created,
+        since=since,
+        link=link,
+    )
+    if devices == 1:
+        return notice
+    return _of_several({**notice, "incident_devices": devices}, _findings_in(notice), 0)
+
+
+def of_snooze(
+    finding: Finding,
+    last: Mapping[str, Any] | None,
+    *,
+    agent: str,
+    at: float,
+    since: str,
+    link: str | None = None,
+) -> Notice:
+    """Return the notice of a finding that has outlasted its snooze; ``last`` is its last anomaly, as JSON."""
+    told = last or {}
+    return _of_finding(
+        FindingEvent.UPDATED,
+        finding,
+        f"Its snooze is over. {told.get('summary', '')}".rstrip(),
+        identity=identity("snooze", finding.id, repr(at)),
+        agent=agent,
+        verdict_id=told.get("id"),
+        at=at,
+        since=since,
+        link=link,
+    )
+
+
+def _of_finding(
+    change: FindingEvent,
+    finding: Finding,
+    summary: str,
+    *,
+    identity: str,
+    agent: str,
+    verdict_id: str | None,
+    at: float,
+    since: str,
+    link: str | None,
+) -> Notice:
     over = change is FindingEvent.CLEARED
     name = clean(finding.device)[:MAX_DEVICE]
     title = f"Over: {name}" if over else f"{finding.severity.capitalize()}: {name}"
     advice = finding.kind.traits.advice
-    lines = [verdict.summary]
+    lines = [summary]
     if not over and advice:
         lines.append(advice)
-    lines.append(f"Since {since}. Finding {finding.id} of agent {verdict.agent}.")
+    lines.append(f"Since {since}. Finding {finding.id} of agent {agent}.")
     return {
         "schema": SCHEMA,
-        "id": identity("finding", verdict.id),
-        "agent": verdict.agent,
+        "id": identity,
+        "agent": agent,
         "type": "finding",
         "event": change,
         "severity": finding.severity,
@@ -182,8 +236,8 @@ def of_finding(
         "kind": finding.kind,
         "finding_id": finding.id,
         "incident_id": finding.incident,
-        "verdict_id": verdict.id,
-        "at": iso(verdict.created),
+        "verdict_id": verdict_id,
+        "at": iso(at),
         "link": None if link is None else f"{link}#finding-{finding.id}",  # its card
     }
 
@@ -221,7 +275,9 @@ def _of_several(base: Mapping[str, Any], findings: Iterable[Notice], more: int) 
     notice = {**{key: value for key, value in base.items() if key not in _OF_SEVERAL}, **lead}
     devices = list(dict.fromkeys(one["device"] for one in kept))
     total = len(devices) + more
-    if len(kept) == 1 and not more:
+    if _is_over(lead):
+        total = max(total, base.get("incident_devices", 1))
+    if len(kept) == 1 and total == 1:
         return notice
     notice |= {"findings": kept, "device_count": total, "more": more}
     notice["id"] = identity("incident", *(str(one.get("id", one["finding_id"])) for one in kept), str(more))
@@ -230,8 +286,8 @@ def _of_several(base: Mapping[str, Any], findings: Iterable[Notice], more: int) 
     if total > 1:
         others = f"{total - 1} more devices" if total > 2 else "1 more device"  # noqa: PLR2004 - one and one
         notice["title"] = f"{lead['title']} and {others}"
-        names = ", ".join(clean(one)[:MAX_DEVICE] for one in devices[:MAX_NAMED])
-        rest = f" and {total - MAX_NAMED} more" if total > MAX_NAMED else ""
+        named = [clean(one)[:MAX_DEVICE] for one in devices[:MAX_NAMED]]
+        names, rest = ", ".join(named), f" and {total - len(named)} more" if total > len(named) else ""
         notice["text"] = f"{total} devices: {names}{rest}.\n{lead.get('text', '')}"
     return notice
 
@@ -247,6 +303,12 @@ def summarise(sink: str, items: Sequence[Notice], more: int, *, agent: str, at: 
     more += len(worst) - len(kept)
     total = len(kept) + more
     counts = Counter(one["severity"] for one in kept)
+    critical = counts[Severity.CRITICAL]
+    words = f"{total} more notices"
+    if total == 1:
+        words = "1 more notice" if not critical else "1 more notice, critical"
+    elif critical:
+        words += ", all critical" if critical == total else f", {critical} critical"
     lines = [f"{one['title']} ({one['kind']})" for one in kept[:MAX_LINES]]
     if total > len(lines):
         lines.append(f"and {total - len(lines)} more")
@@ -258,7 +320,7 @@ def summarise(sink: str, items: Sequence[Notice], more: int, *, agent: str, at: 
         "type": "summary",
         "event": None,
         "severity": kept[0]["severity"],
-        "title": f"{total} more notices" if total != 1 else "1 more notice",
+        "title": words,
         "text": "\n".join(
             (f"Beyond notify.max_per_hour: {_counted(counts)}.", *lines, f"From agent {agent}.")
         ),

@@ -233,3 +233,34 @@ def test_a_silence_waits_for_others_of_its_source() -> None:
         assert one.spread_s(silence) == 0.0
     assert around.spread_s(replace(silence, kind=Kind.SPIKE)) == 0.0
     assert around.spread_s(replace(silence, severity=Severity.CRITICAL)) == 0.0
+
+
+def test_the_end_of_an_incident_counts_its_devices() -> None:
+    """Alone, and in a notice that had not gone out."""
+    finding = Finding("f9", "d9", Kind.SILENCE, Severity.WARNING, 1.0, 1.0, incident="i")
+    verdict = verdict_of_a_spike("d9")
+    over = of_finding(FindingEvent.CLEARED, finding, verdict, since="now", devices=25)
+    assert (over["title"], over["device_count"]) == ("Over: d9 and 24 more devices", 25)
+    assert over["text"].startswith("25 devices: d9 and 24 more.\n")
+    both = joined(joined(notice_of(0), notice_of(0, FindingEvent.CLEARED)), over)
+    assert both["device_count"] == 25
+    assert both["title"].endswith(" and 24 more devices")
+    assert both["title"].startswith("Over: ")
+    alone = of_finding(FindingEvent.CLEARED, finding, verdict, since="now")
+    assert alone["title"] == "Over: d9"
+
+
+@pytest.mark.parametrize(
+    ("severities", "title"),
+    [
+        ("ccc", "3 more notices, all critical"),
+        ("cww", "3 more notices, 1 critical"),
+        ("ww", "2 more notices"),
+        ("c", "1 more notice, critical"),
+    ],
+)
+def test_the_title_of_a_summary_says_what_is_critical(severities: str, title: str) -> None:
+    """It may be all that a phone shows."""
+    names = {"c": Severity.CRITICAL, "w": Severity.WARNING}
+    items = [{**item_of(notice_of(n)), "severity": names[one]} for n, one in enumerate(severities)]
+    assert summarise("ops", items, 0, agent="gw1", at=0.0)["title"] == title
