@@ -8,6 +8,8 @@ from agent.detect.state import (
     AT,
     BORN_AT,
     BUSY,
+    CHECKED,
+    CHECKED_AT,
     CREEP,
     CREEP_AT,
     DRIFT,
@@ -16,9 +18,12 @@ from agent.detect.state import (
     IN_A_ROW,
     INCIDENT_AT,
     INCIDENT_TOP,
+    LINE,
     MARK,
     QUANTUM,
     QUIET,
+    RECENT,
+    RECENTS,
     RUN,
     TOTAL,
     State,
@@ -71,6 +76,7 @@ def go_on(
     if run == 1.0:
         state[INCIDENT_AT] = at
         state[INCIDENT_TOP] = state[IN_A_ROW] = 0.0
+        state[CHECKED_AT], state[CHECKED] = at, x
         if state[TOTAL] - state[CREEP_AT] > settings.quiet_readings:
             state[CREEP] = 0.0
     state[RUN], state[BUSY] = run, 1.0
@@ -88,14 +94,26 @@ def go_on(
     kind = name(scores, in_a_row, state[CREEP], settings)
     if kind is not Kind.SPIKE and beyond:
         top = SUSTAINED_BONUS * state[INCIDENT_TOP]
-    stays = watermarks.are_known(state) and _is_far(state, x, settings.stay_spans)
-    after_s = settings.keep_s if stays else settings.adopt_s
-    lasted = abs(at - state[INCIDENT_AT]) >= after_s and run >= settings.adopt_readings
-    if lasted or run >= MAX_RUN:
+    if _has_lasted(state, x, settings) or run >= MAX_RUN:
         records.adopt(state, settings)
         watermarks.adopt(state)
         state[RUN] = 0.0
     return kind, top
+
+
+def _has_lasted(state: State, x: float, settings: DetectSettings) -> bool:
+    """Return whether the level of an incident may be taken as usual: it is not far, and it has settled."""
+    at, since_s = state[AT], abs(state[AT] - state[INCIDENT_AT])
+    if state[RUN] < settings.adopt_readings or abs(at - state[CHECKED_AT]) < settings.adopt_s:
+        return False
+    if since_s >= settings.keep_s:
+        return True
+    level = sum(state[RECENT : RECENT + RECENTS]) / RECENTS
+    outwards = level - state[CHECKED] if level > state[EVER_HI] else state[CHECKED] - level
+    if not state[EVER_LO] <= level <= state[EVER_HI] and outwards > state[LINE + VALUE]:  # as a thaw does
+        state[CHECKED_AT], state[CHECKED] = at, level
+        return False
+    return not (watermarks.are_known(state) and _is_far(state, x, settings.stay_spans))
 
 
 def is_critical(state: State, x: float, in_a_row: float, settings: DetectSettings) -> bool:

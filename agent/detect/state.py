@@ -111,7 +111,9 @@ TURNS: Final = HOURLY_LO + 18  # of the marks
 OFF_WEEKDAY: Final = HOURLY_LO + 19  # how far the means of its hours are usually from the profile
 OFF_WEEKEND: Final = HOURLY_LO + 20
 SETTLED: Final = HOURLY_LO + 21  # FOLDS after which the residual alone is judged
-SIZE: Final = HOURLY_LO + 22
+CHECKED_AT: Final = HOURLY_LO + 22  # of an incident: event time when its level was looked at last,
+CHECKED: Final = HOURLY_LO + 23  # and the level then
+SIZE: Final = HOURLY_LO + 24
 
 BIG: Final = 1e150  # values are judged as if no farther from zero, so that no difference overflows
 TINY: Final = 1e-300

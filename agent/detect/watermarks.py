@@ -128,7 +128,8 @@ def _go_beyond(
     for place, (known, opposite, up) in enumerate(MARKS):
         line = _line(state, place, abs(state[known] - state[opposite]), settings)
         over = up * (tested[place] - state[known])
-        if over > line and not state[ADOPTED_AT] and not (place == CEILING and tested[place] < rest):
+        probation = state[ADOPTED_AT] and place < OF_HOURS
+        if over > line and not probation and not (place == CEILING and tested[place] < rest):
             state[MARK] = max(state[MARK], min(over / line, MAX_SCORE))
         # The values move it as far as their range has learnt, an hour by one line.
         newest, most = state[NEWEST + place], state[LATER + place] + up * line

@@ -1,11 +1,12 @@
 """One call as log fields, as counts and as span attributes."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from agent.domain.model_calls import CallRecord, Request
 from agent.domain.records import Check, Grounding
+from agent.observe.logs import INPUT_MESSAGES, OUTPUT_MESSAGES, SYSTEM_INSTRUCTIONS
 from agent.observe.metrics import Metrics
 from agent.observe.redact import MAX_DEVICES
 from agent.observe.traces import Span
@@ -13,6 +14,8 @@ from agent.observe.traces import Span
 MAX_CHECKS = 8
 #: Profiles whose provider has another name in OpenTelemetry's conventions.
 PROVIDERS = {"azure": "azure.ai.openai"}
+EVALUATION_EVENT = "gen_ai.evaluation.result"
+DETAILS_EVENT = "gen_ai.client.inference.operation.details"
 MIXED = "mixed"  # where the verdicts of one call differ
 
 
@@ -98,11 +101,13 @@ def _common(words: Iterable[str]) -> str | None:
     return MIXED if len(found) > 1 else next(iter(found), None)
 
 
-def count_call(metrics: Metrics, start: Request, record: CallRecord) -> None:
-    """Count one call, once, whatever came of it."""
+def count_call(metrics: Metrics, start: Request, record: CallRecord, *, trace_id: str | None = None) -> None:
+    """Count one call, once, whatever came of it; ``trace_id`` is that of a trace that is exported."""
     count, pair = metrics.count, metrics.model(start.model, start.provider)
     count("ai_api_calls_total", *pair, "success" if record.ok else "failure")
-    metrics.observe("ai_api_call_duration_seconds", record.latency_s, *pair)
+    metrics.observe("ai_api_call_duration_seconds", record.latency_s, *pair, trace_id=trace_id)
+    if not record.ok:
+        metrics.observe("ai_api_failed_call_duration_seconds", record.latency_s, trace_id=trace_id)
     if record.error_type is not None or not record.ok:
         metrics.failed(pair, record.error_type or "other")
     usage = record.usage
@@ -114,7 +119,8 @@ def count_call(metrics: Metrics, start: Request, record: CallRecord) -> None:
         if usage.estimated:
             count("ai_tokens_estimated_total", *pair, "input", by=usage.input)
             count("ai_tokens_estimated_total", *pair, "output", by=usage.output)
-    count("ai_estimated_cost_usd_total", *pair, by=record.cost_usd or 0.0)
+    cost = record.cost_usd or 0.0
+    count("ai_estimated_cost_usd_total", *pair, by=cost, trace_id=trace_id if cost else None)
     count("ai_cost_assumed_usd_total", *pair, by=record.cost_assumed_usd)
     if not record.priced:
         count("ai_cost_unpriced_calls_total", *pair)
@@ -124,6 +130,17 @@ def count_call(metrics: Metrics, start: Request, record: CallRecord) -> None:
         count("ai_repairs_total", "ok" if record.repaired else "failed")
     for category in record.safety_categories:
         metrics.safety_flag(start.model, category)
+
+
+def request_attributes(start: Request) -> dict[str, Any]:
+    """Return the attributes of the conventions that are known before the call."""
+    return {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": PROVIDERS.get(start.provider, start.provider),
+        "gen_ai.request.model": start.model,
+        "server.address": start.server_address,
+        "server.port": start.server_port,
+    }
 
 
 def describe_spans(spans: Sequence[Span], start: Request, record: CallRecord, *, content: bool) -> None:
@@ -137,39 +154,10 @@ def describe_spans(spans: Sequence[Span], start: Request, record: CallRecord, *,
     """
     batch, call, chat = spans
     usage = record.usage
-    tokens = {
-        "gen_ai.usage.input_tokens": usage.input,
-        "gen_ai.usage.output_tokens": usage.output,
-        "gen_ai.usage.cache_read.input_tokens": usage.cached_input,
-        # Both spellings: the conventions have renamed it, tools have not.
-        "gen_ai.usage.cache_write.input_tokens": usage.cache_write,
-        "gen_ai.usage.cache_creation.input_tokens": usage.cache_write,
-        "gen_ai.usage.reasoning.output_tokens": usage.reasoning,
-    } if usage is not None else {}  # fmt: skip
-    reply = record.reply
-    chat.set(
-        {
-            "gen_ai.request.temperature": start.temperature,
-            "gen_ai.request.max_tokens": start.max_tokens,
-            "gen_ai.request.seed": start.seed,
-            "gen_ai.output.type": "json",
-            "gen_ai.prompt.name": start.prompt_name,
-            "gen_ai.prompt.version": start.prompt_version,
-            "openai.api.type": "chat_completions",
-            "gen_ai.response.id": reply.response_id,
-            "gen_ai.response.model": reply.response_model,
-            "gen_ai.response.finish_reasons": [record.reply.finish_reason]
-            if record.reply.finish_reason
-            else None,
-            "openai.response.service_tier": reply.service_tier,
-            "openai.response.system_fingerprint": reply.system_fingerprint,
-            "http.response.status_code": record.http_status,
-            **tokens,
-        }
-    )
+    chat.set(_outcome_attributes(start, record))
     call.set(
         {
-            "response.length": len(reply.text),
+            "response.length": len(record.reply.text),
             "ai.cache.hit": False,
             "ai.budget.remaining_usd": record.budget_remaining_usd,
             "ai.cost.assumed_usd": record.cost_assumed_usd or None,
@@ -183,7 +171,9 @@ def describe_spans(spans: Sequence[Span], start: Request, record: CallRecord, *,
             "ai.safety.flags": list(record.safety_categories) or None,
         }
     )
-    _evaluate(chat, record, content=content)
+    evaluation = evaluation_attributes(record, in_words=content)
+    if evaluation:
+        chat.event(EVALUATION_EVENT, evaluation)
     for span in spans:  # what tools filter by: on each, as most of them search one kind of span
         span.set({"ai.cost.usd": record.cost_usd, "ai.grounding": _label(record)})
     if content:
@@ -195,27 +185,68 @@ def describe_spans(spans: Sequence[Span], start: Request, record: CallRecord, *,
         chat.set({"error.type": record.error_type.value})
 
 
+def evaluation_attributes(record: CallRecord, *, in_words: bool) -> dict[str, Any]:
+    """Return whether the claims of the reply held, as the conventions name it; nothing without claims."""
+    good, bad = _grounded(record)
+    if not good + bad:
+        return {}
+    return {
+        "gen_ai.evaluation.name": "grounding",
+        "gen_ai.evaluation.score.value": good / (good + bad),
+        "gen_ai.evaluation.score.label": _label(record),
+        "gen_ai.evaluation.explanation": "; ".join(failed_checks(record.failed_checks, in_words=in_words))
+        or None,
+    }
+
+
+def details(start: Request, record: CallRecord, show: Callable[[str], str]) -> dict[str, Any]:
+    """Return the call with its prompt and reply as the conventions have them in one event.
+
+    Args:
+        start: The call before its first byte.
+        record: The call after its end.
+        show: Returns the part of a text that may be shown.
+    """
+    outcome = request_attributes(start) | _outcome_attributes(start, record)
+    if record.error_type is not None or not record.ok:
+        outcome["error.type"] = record.error_type.value if record.error_type else "other"
+    return outcome | _messages(start, record, show)
+
+
 def failed_checks(checks: Iterable[Check], *, in_words: bool) -> list[str]:
     """Return the checks that failed; their words repeat the reply, so they need ``in_words``."""
     failed = [check for check in checks if not check.held][:MAX_CHECKS]
     return [f"{check.name}: {check.detail}" if in_words else check.name for check in failed]
 
 
-def _evaluate(chat: Span, record: CallRecord, *, content: bool) -> None:
-    good, bad = _grounded(record)
-    if good + bad:
-        chat.event(
-            "gen_ai.evaluation.result",
-            {
-                "gen_ai.evaluation.name": "grounding",
-                "gen_ai.evaluation.score.value": good / (good + bad),
-                "gen_ai.evaluation.score.label": _label(record),
-                "gen_ai.evaluation.explanation": "; ".join(
-                    failed_checks(record.failed_checks, in_words=content)
-                )
-                or None,
-            },
-        )
+def _outcome_attributes(start: Request, record: CallRecord) -> dict[str, Any]:
+    """Return the attributes of the conventions that are known after the call, some of them None."""
+    reply, usage = record.reply, record.usage
+    tokens = {
+        "gen_ai.usage.input_tokens": usage.input,
+        "gen_ai.usage.output_tokens": usage.output,
+        "gen_ai.usage.cache_read.input_tokens": usage.cached_input,
+        # Both spellings: the conventions have renamed it, tools have not.
+        "gen_ai.usage.cache_write.input_tokens": usage.cache_write,
+        "gen_ai.usage.cache_creation.input_tokens": usage.cache_write,
+        "gen_ai.usage.reasoning.output_tokens": usage.reasoning,
+    } if usage is not None else {}  # fmt: skip
+    return {
+        "gen_ai.request.temperature": start.temperature,
+        "gen_ai.request.max_tokens": start.max_tokens,
+        "gen_ai.request.seed": start.seed,
+        "gen_ai.output.type": "json",
+        "gen_ai.prompt.name": start.prompt_name,
+        "gen_ai.prompt.version": start.prompt_version,
+        "openai.api.type": "chat_completions",
+        "gen_ai.response.id": reply.response_id,
+        "gen_ai.response.model": reply.response_model,
+        "gen_ai.response.finish_reasons": [reply.finish_reason] if reply.finish_reason else None,
+        "openai.response.service_tier": reply.service_tier,
+        "openai.response.system_fingerprint": reply.system_fingerprint,
+        "http.response.status_code": record.http_status,
+        **tokens,
+    }
 
 
 def _grounded(record: CallRecord) -> tuple[int, int]:
@@ -231,20 +262,25 @@ def _label(record: CallRecord) -> str | None:
 def _show_content(spans: Sequence[Span], start: Request, record: CallRecord) -> None:
     """Put prompt and reply on the spans, in the words of OpenTelemetry and in those of OpenInference."""
     *around, chat = spans
-    asked, reply = chat.content_text(start.user), record.reply
-    answered = chat.content_text(reply.text) if reply.text else None
-    messages: dict[str, str] = {"gen_ai.input.messages": _json([_message("user", asked)])}
-    if start.system:
-        messages["gen_ai.system_instructions"] = _json([_text(chat.content_text(start.system))])
-    if answered is not None:
-        reason = reply.finish_reason or ("stop" if record.ok else "error")  # the schema asks for one
-        answer = _message("assistant", answered) | {"finish_reason": reason}
-        messages["gen_ai.output.messages"] = _json([answer])
-    chat.set_content(messages)
+    messages = _messages(start, record, chat.content_text)
+    chat.set_content({name: json.dumps(parts, ensure_ascii=False) for name, parts in messages.items()})
     for span in around:
-        span.set_content({"input.value": asked, "input.mime_type": "text/plain"})
-        if answered is not None:
+        span.set_content({"input.value": span.content_text(start.user), "input.mime_type": "text/plain"})
+        if record.reply.text:
+            answered = span.content_text(record.reply.text)
             span.set_content({"output.value": answered, "output.mime_type": "application/json"})
+
+
+def _messages(start: Request, record: CallRecord, show: Callable[[str], str]) -> dict[str, Any]:
+    """Return prompt and reply by the schemas of the conventions; each text is cut before it is encoded."""
+    reply = record.reply
+    messages: dict[str, Any] = {INPUT_MESSAGES: [_message("user", show(start.user))]}
+    if start.system:
+        messages[SYSTEM_INSTRUCTIONS] = [_text(show(start.system))]
+    if reply.text:
+        reason = reply.finish_reason or ("stop" if record.ok else "error")  # the schema asks for one
+        messages[OUTPUT_MESSAGES] = [_message("assistant", show(reply.text)) | {"finish_reason": reason}]
+    return messages
 
 
 def _message(role: str, text: str) -> dict[str, Any]:
@@ -253,7 +289,3 @@ def _message(role: str, text: str) -> dict[str, Any]:
 
 def _text(text: str) -> dict[str, str]:
     return {"type": "text", "content": text}
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)

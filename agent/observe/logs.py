@@ -29,9 +29,19 @@ reset_ids = structlog.contextvars.reset_contextvars
 MAX_EVENT_BYTES = 2048
 #: With `logs.content` redacted or full, prompt and reply may take this much of one event.
 MAX_CONTENT_EVENT_BYTES = 32_768
-CONTENT_KEYS = frozenset({"prompt", "response"})
+INPUT_MESSAGES, OUTPUT_MESSAGES = "gen_ai.input.messages", "gen_ai.output.messages"
+SYSTEM_INSTRUCTIONS = "gen_ai.system_instructions"
+#: Their texts come from `show_message`: cut and masked once, as a second cut could break the message.
+MESSAGE_KEYS = frozenset({INPUT_MESSAGES, OUTPUT_MESSAGES, SYSTEM_INSTRUCTIONS})
+MAX_MESSAGE_CHARS = 8192  # three of them are in one event
+CONTENT_KEYS = MESSAGE_KEYS | {"prompt", "response"}
 #: Budget and concurrency bound these already, and each counts: no rate limit, and room for all devices.
-CALL_EVENTS = frozenset({"ai_call_start", "ai_call_success", "ai_call_failure", "ai_retry"})
+CALL_EVENTS = frozenset(
+    {
+        "ai_call_start", "ai_call_success", "ai_call_failure", "ai_retry",
+        "gen_ai.evaluation.result", "gen_ai.client.inference.operation.details",
+    }
+)  # fmt: skip
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 _WARNING = _LEVELS["warning"]
 _TRACE_CHARS = 1000
@@ -124,6 +134,10 @@ class LogWriter:
         """Return what the content setting allows to be shown of a prompt or reply."""
         return redact.content(text, self.content, self.secrets)
 
+    def show_message(self, text: str) -> str:
+        """Return the same of one of the three messages that are in one event; empty where nothing may."""
+        return redact.content(text, self.content, self.secrets, max_chars=MAX_MESSAGE_CHARS) or ""
+
     @property
     def dropped(self) -> int:
         """Lines that did not fit the queue or could not be written."""
@@ -159,7 +173,9 @@ class LogWriter:
         for field, value in event.items():
             key = f"{field}_" if field in line else field
             longest = MAX_CONTENT_EVENT_BYTES if key in CONTENT_KEYS else redact.MAX_STRING
-            if key in CONTENT_KEYS and isinstance(value, str):
+            if key in MESSAGE_KEYS:
+                line[key] = value
+            elif key in CONTENT_KEYS and isinstance(value, str):
                 line[key] = secrets.exact(value, longest)
             else:
                 line[key] = secrets.tidy(key, value, max_chars=longest)

@@ -20,6 +20,7 @@ from prometheus_client import (
     generate_latest,
 )
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric as Family
+from prometheus_client.openmetrics import exposition as openmetrics
 
 from agent.domain.model_calls import BreakerState
 from agent.observe.registry import (
@@ -51,6 +52,10 @@ from agent.observe.registry import (
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_OPENMETRICS = "application/openmetrics-text"
+_WEIGHT = re.compile(r"q=([01](?:\.[0-9]{0,3})?)")
+#: The form of the only exemplar: one that is too long would be refused after the value is counted.
+_TRACE_ID = re.compile("[0-9a-f]{32}")
 _CALLS = "ai_api_calls_total"
 MAX_LABEL_CHARS = 100
 _UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -166,21 +171,29 @@ class Metrics:
         """Have ``read`` give the state of everything that is not AI, once the path is built."""
         self._path.read = read
 
-    def render(self) -> tuple[bytes, str]:
-        """Return the exposition text and its content type."""
+    def render(self, accept: str = "") -> tuple[bytes, str]:
+        """Return the exposition text and its content type.
+
+        Args:
+            accept: The client's header; only OpenMetrics has exemplars.
+        """
+        weights = _weights(accept)
+        if weights.get(_OPENMETRICS, 0) > weights.get("text/plain", 0):
+            text = openmetrics.generate_latest(self.registry)  # type: ignore[no-untyped-call]
+            return text, openmetrics.CONTENT_TYPE_LATEST
         return generate_latest(self.registry), CONTENT_TYPE
 
-    def count(self, name: str, *labels: str, by: float = 1) -> None:
-        """Add to a counter.
+    def count(self, name: str, *labels: str, by: float = 1, trace_id: str | None = None) -> None:
+        """Add to a counter; ``trace_id`` is its exemplar.
 
         Raises:
             ValueError: a value is not of its label's closed list.
         """
-        self._series(name, labels).inc(by)
+        self._series(name, labels).inc(by, _exemplar(trace_id))
 
-    def observe(self, name: str, value: float, *labels: str) -> None:
-        """Add a value to a histogram."""
-        self._series(name, labels).observe(value)
+    def observe(self, name: str, value: float, *labels: str, trace_id: str | None = None) -> None:
+        """Add a value to a histogram; ``trace_id`` is its exemplar."""
+        self._series(name, labels).observe(value, _exemplar(trace_id))
 
     def in_flight(self, change: int) -> None:
         """Add to the calls in flight."""
@@ -307,6 +320,22 @@ class Metrics:
                 every = (bound.get(label) or few.get(label) or _all_values(label) for label in labels)
                 for values in product(*every):
                     family.labels(*values)
+
+
+def _weights(accept: str) -> dict[str, float]:
+    """Return the media types of a header Accept with their weights; one that is unreadable has none."""
+    weights: dict[str, float] = {}
+    for one in accept.lower().split(","):
+        kind, *parameters = (word.strip() for word in one.split(";"))
+        texts = [word for word in parameters if word.startswith("q=")] or ["q=1"]
+        match = _WEIGHT.fullmatch(texts[0])
+        weights[kind] = max(weights.get(kind, 0), float(match[1]) if match else 0)
+    return weights
+
+
+def _exemplar(trace_id: str | None) -> dict[str, str] | None:
+    """Return the labels of an exemplar, or None without a trace id as W3C has it."""
+    return {"trace_id": trace_id} if trace_id is not None and _TRACE_ID.fullmatch(trace_id) else None
 
 
 def _all_values(label: Label) -> tuple[str, ...]:

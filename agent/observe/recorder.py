@@ -9,12 +9,16 @@ from agent.ai.errors import remedy
 from agent.domain.model_calls import BreakerState, BudgetWindow, CallRecord, ErrorType, Request, Retry
 from agent.domain.records import Check, Grounding, Reason
 from agent.observe.call_telemetry import (
-    PROVIDERS,
+    DETAILS_EVENT,
+    EVALUATION_EVENT,
     call_fields,
     count_call,
     describe_spans,
+    details,
     end_fields,
+    evaluation_attributes,
     failed_checks,
+    request_attributes,
     start_fields,
 )
 from agent.observe.faults import FaultLog, Guard
@@ -157,6 +161,7 @@ class RecordedCall:
         self._recorder = recorder
         self._start = request
         self._spans: tuple[Span, ...] = ()  # edge.batch, ai_api_call, chat
+        self._exported_trace: str | None = None
         self._bound: dict[str, Any] = {}
         self._began = 0.0
         self._finished = False
@@ -233,12 +238,26 @@ class RecordedCall:
             return
         self._finished = True
         with self._recorder.guard:
-            count_call(self._recorder.metrics, self._start, record)
+            count_call(self._recorder.metrics, self._start, record, trace_id=self._exported_trace)
+        with self._recorder.guard:
+            self._log_as_conventions(record)
         with self._recorder.guard:
             self._log_end(record)
         if self._spans:
             with self._recorder.guard:
                 describe_spans(self._spans, self._start, record, content=self._recorder.tracer.content)
+
+    def _log_as_conventions(self, record: CallRecord) -> None:
+        """Log the check of the claims, and the whole call where its words may be shown."""
+        logs, start, in_words = self._recorder.logs, self._start, self._recorder.shows_content
+        events = {EVALUATION_EVENT: evaluation_attributes(record, in_words=in_words)}
+        if in_words:
+            events[DETAILS_EVENT] = details(start, record, logs.show_message)
+        for event, attributes in events.items():
+            if attributes:
+                fields = attributes | {"gen_ai.response.id": record.reply.response_id}
+                known = {key: value for key, value in fields.items() if value is not None}
+                logs.log(event, request_id=start.request_id, **known)
 
     def _log_end(self, record: CallRecord) -> None:
         logs = self._recorder.logs
@@ -301,14 +320,9 @@ class RecordedCall:
             f"chat {start.model}",
             kind="client",
             parent=call,
-            attributes={
-                "gen_ai.operation.name": "chat",
-                "gen_ai.provider.name": PROVIDERS.get(start.provider, start.provider),
-                "gen_ai.request.model": start.model,
-                "server.address": start.server_address,
-                "server.port": start.server_port,
-            },
+            attributes=request_attributes(start),
         )
         self._spans = (batch, call, chat)
         self.trace_id, self.span_id = call.trace_id, call.span_id
+        self._exported_trace = call.trace_id if call.sampled else None
         self._bound |= bind_ids(trace_id=call.trace_id, span_id=call.span_id)

@@ -120,15 +120,17 @@ def gauge(
     return Metric(name, "gauge", text, labels, note=note, read=read, panel=panel)
 
 
-def histogram(name: str, text: str, *labels: Label, buckets: tuple[float, ...]) -> Metric:
+def histogram(name: str, text: str, *labels: Label, buckets: tuple[float, ...], note: str = "") -> Metric:
     """Return a row for a histogram."""
-    return Metric(name, "histogram", text, labels, buckets=buckets)
+    return Metric(name, "histogram", text, labels, note=note, buckets=buckets)
 
 
 MODEL = Label("model", most=4)
 PROVIDER = Label("provider", most=2)
 CALL = (MODEL, PROVIDER)
 CATEGORY = Label("category", ("refusal", "content_filter", "injection_suspected"), most=16)
+#: The same for all calls and for the failed ones, so that one can be subtracted from the other.
+CALL_SECONDS = tuple(round(0.64 * 2**place, 2) for place in range(8))
 MOST_FLAGS = 12  # pairs of a model and a category; each model has `other` in addition
 DEVICE = Label("device", most=50)
 SOURCE = Label("source", most=16)
@@ -202,7 +204,13 @@ METRICS = (
         "ai_api_call_duration_seconds",
         "Duration of an AI call with its retries.",
         *CALL,
-        buckets=tuple(round(0.16 * 2**place, 2) for place in range(10)),
+        buckets=CALL_SECONDS,
+    ),
+    histogram(
+        "ai_api_failed_call_duration_seconds",
+        "Duration of the AI calls that failed, of all models together.",
+        note="The rest of `ai_api_call_duration_seconds` is the duration of the successful ones.",
+        buckets=CALL_SECONDS,
     ),
     counter(
         "ai_tokens_processed_total",

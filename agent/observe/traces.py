@@ -56,6 +56,11 @@ class Span:
             self.span_id = f"{self.context.span_id:016x}"
             self.traceparent = f"00-{self.trace_id}-{self.span_id}-{self.context.trace_flags:02x}"
 
+    @property
+    def sampled(self) -> bool:
+        """Whether it is exported."""
+        return self.context is not None and self.context.trace_flags.sampled
+
     def set(self, attributes: Attributes) -> None:
         """Add attributes; those that are None are left out."""
         if self._inner is not None:

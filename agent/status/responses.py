@@ -12,7 +12,7 @@ from agent.status.problems import Problems
 from agent.status.report import encode_status
 from agent.status.schema import Journal, Status
 from agent.status.search import EVERYTHING, Search, read_search
-from agent.web import Response, page, runbook
+from agent.web import Request, Response, page, runbook
 
 STUCK_S = 20.0  # a loop without a turn for this long: not healthy
 STALE_S = 5.0  # the analyst without a turn for this long: not ready
@@ -76,7 +76,7 @@ class Responses:
         token: for the commands that the page posts, empty if it has no buttons.
         device: the last hours of the device in a query, as JSON.
         problems: for readiness.
-        render: the metrics and their content type.
+        render: the metrics and their content type for a client's header Accept.
         stuck: the first loop without a turn for so many seconds, or None.
         idle_s: for how long a loop has made no turn.
         note: gets an exception while the metrics are rendered.
@@ -86,26 +86,28 @@ class Responses:
     token: str
     device: Callable[[str], bytes]
     problems: Problems
-    render: Callable[[], tuple[bytes, str]]
+    render: Callable[[str], tuple[bytes, str]]
     stuck: Callable[[float], str | None]
     idle_s: Callable[[str], float]
     note: Callable[[Exception], None]
 
-    def routes(self) -> Mapping[str, Callable[[str], Response]]:
-        """Return the response of each path to a query."""
+    def routes(self) -> Mapping[str, Callable[[Request], Response]]:
+        """Return the response of each path to a request."""
         return {
-            "/": lambda _query: page(self.token),
-            "/runbook": lambda _query: runbook(),
-            "/metrics": lambda _query: self._metrics(),
-            "/healthz": lambda _query: self._healthz(),
-            "/readyz": lambda _query: self._readyz(),
-            "/status.json": self._status_json,
-            "/device.json": lambda query: Response(self.device(query), content_type="application/json"),
+            "/": lambda _request: page(self.token),
+            "/runbook": lambda _request: runbook(),
+            "/metrics": lambda request: self._metrics(request.headers.get("accept", "")),
+            "/healthz": lambda _request: self._healthz(),
+            "/readyz": lambda _request: self._readyz(),
+            "/status.json": lambda request: self._status_json(request.query),
+            "/device.json": lambda request: Response(
+                self.device(request.query), content_type="application/json"
+            ),
         }
 
-    def _metrics(self) -> Response:
+    def _metrics(self, accept: str) -> Response:
         try:
-            body, content_type = self.render()
+            body, content_type = self.render(accept)
         except Exception as error:
             self.note(error)
             raise

@@ -2,7 +2,7 @@
 
 from agent.web.actions import Actions
 from agent.web.command_intake import CommandIntake
-from agent.web.http import BasicAuth, Response
+from agent.web.http import BasicAuth, Request, Response
 from agent.web.intake import MAX_CONNECTIONS, ReadingsIntake
 from agent.web.notice_answers import NoticeAnswers
 from agent.web.page import page
@@ -19,6 +19,7 @@ __all__ = [
     "NoticeAnswers",
     "PostRoute",
     "ReadingsIntake",
+    "Request",
     "Response",
     "WebError",
     "WebServer",

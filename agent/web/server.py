@@ -56,7 +56,7 @@ class WebServer:
     Args:
         host: Address to bind.
         port: Port to bind; 0 takes a free one, see `port`.
-        routes: Path to a function from a query to the response; it must not take long.
+        routes: Path to a function from a request to the response; it must not take long.
         posts: The addresses that take a body.
         tls: Server-side TLS context, or None.
         auth: The user who may read, or None for everybody.
@@ -73,7 +73,7 @@ class WebServer:
         *,
         host: str,
         port: int,
-        routes: Mapping[str, Callable[[str], Response]],
+        routes: Mapping[str, Callable[[Request], Response]],
         posts: Sequence[PostRoute] = (),
         tls: ssl.SSLContext | None = None,
         auth: BasicAuth | None = None,
@@ -245,7 +245,7 @@ class WebServer:
         if request.method != "GET":
             return plain(HTTPStatus.METHOD_NOT_ALLOWED, ("Allow", "GET"))
         try:
-            return fit(route(request.query), request.headers)
+            return fit(route(request), request.headers)
         except Exception as error:  # noqa: BLE001 -- one address that fails must not end the others
             self._log("web_request_failed", level="error", path=request.path, exc_info=error)
             return plain(HTTPStatus.INTERNAL_SERVER_ERROR)

@@ -4,6 +4,8 @@ from configs.grafana.panel import RATE, Panel, quantiles, share, total
 
 _LEFT = "(ai_budget_spent_usd{@} + ai_budget_reserved_usd{@}) / (ai_budget_limit_usd{@} > 0)"
 _CALLS = "ai_api_calls_total"
+_FAILED = f"sum by (le) (rate(ai_api_failed_call_duration_seconds_bucket{{@}}[{RATE}]))"
+_SUCCEEDED = f"sum by (le) (rate(ai_api_call_duration_seconds_bucket{{@}}[{RATE}])) - {_FAILED}"
 
 
 def _checks(results: str) -> str:
@@ -58,32 +60,35 @@ MONEY = [
         "One line for each gateway. A spike is a fault of its devices, or somebody changed the model.",
         {"ai:cost_usd_per_hour{@}": "{{instance}}"},
         "currencyUSD",
-        width=6,
     ),
     Panel(
-        "Cost of 24 hours by gateway and device",
-        "The gateways that cost most, and what a device costs there on average.",
-        {
-            "topk(10, ai:cost_usd_per_gateway:rate1d{@})": "{{instance}}",
-            "topk(10, ai:cost_usd_per_device:rate1d{@})": "{{instance}} per device",
-        },
+        "Cost of 24 hours by gateway (top 10)",
+        "The gateways that cost most.",
+        {"topk(10, ai:cost_usd_per_gateway:rate1d{@})": "{{instance}}"},
         "currencyUSD",
         "bargauge",
-        width=6,
+    ),
+    Panel(
+        "Cost per device (top 10)",
+        "Cost of 24 hours of a gateway over its devices, the dearest gateways first. No metric of a call "
+        "has a device; docs/traces.md has the command that adds up the cost of each device from the log.",
+        {"topk(10, ai:cost_usd_per_device:rate1d{@})": "{{instance}}"},
+        "currencyUSD",
+        "bargauge",
     ),
     Panel(
         "Calls avoided by reason",
         "Windows a minute without a call. not_suspicious is usual; budget, breaker and cooldown are not.",
         total("ai_calls_suppressed_total", "reason"),
         "cpm",
-        width=6,
+        width=12,
     ),
     Panel(
         "Calls without a price",
         "Calls an hour to a model that ai.prices does not name: they are booked at the dearest price.",
         {"sum by (model) (increase(ai_cost_unpriced_calls_total{@}[1h]))": "{{model}}"},
         "short",
-        width=6,
+        width=12,
     ),
 ]
 
@@ -133,17 +138,19 @@ TRAFFIC = [
         "Calls that wait for their answer now.",
         {"ai_active_conversations{@}": "{{instance}}"},
         "short",
-        width=12,
     ),
     Panel(
         "Answer cache",
-        "Look-ups a minute; a hit costs nothing. The ratio is over one hour.",
-        {
-            **total("ai_cache_requests_total", "result"),
-            "avg(ai:cache_hit_ratio:rate1h{@})": "hit ratio (0 to 1)",
-        },
-        "short",
-        width=12,
+        "Look-ups a minute. A hit costs nothing; bypass is an audit, or the cache is off.",
+        total("ai_cache_requests_total", "result"),
+        "cpm",
+    ),
+    Panel(
+        "Cache hit ratio",
+        "Share of the look-ups of one hour that found an answer; bypass does not count.",
+        {"ai:cache_hit_ratio:rate1h{@}": "{{instance}}"},
+        "percentunit",
+        more={"min": 0, "max": 1},
     ),
 ]
 
@@ -153,6 +160,18 @@ LATENCY = [
         "Retries included. Above 20 s at p95 the alert AILatencyHighP95 follows.",
         quantiles("ai_api_call_duration_seconds", 0.5, 0.95, 0.99),
         "s",
+        width=6,
+    ),
+    Panel(
+        "Duration by outcome",
+        "Only the failed calls are slow: timeouts. Both are slow: the model, or the way to it.",
+        {
+            f"histogram_quantile(0.5, {_SUCCEEDED})": "p50 success",
+            f"histogram_quantile(0.95, {_SUCCEEDED})": "p95 success",
+            f"histogram_quantile(0.95, {_FAILED})": "p95 failure",
+        },
+        "s",
+        width=6,
     ),
     Panel(
         "Durations",
@@ -160,12 +179,14 @@ LATENCY = [
         {f"sum by (le) (increase(ai_api_call_duration_seconds_bucket{{@}}[{RATE}]))": "{{le}}"},
         "s",
         "heatmap",
+        width=6,
     ),
     Panel(
         "p95 by model",
         "Which of the configured models is slow.",
         quantiles("ai_api_call_duration_seconds", 0.95, by="model"),
         "s",
+        width=6,
     ),
 ]
 

@@ -46,7 +46,7 @@ def names_in(expression: str) -> list[str]:
     """Return the metrics and recorded series that a PromQL expression names, without a histogram's suffix."""
     bare = re.sub(r"\{[^}]*\}|\([a-z, ]*\)", "", expression)
     names = re.findall(r"\b(?:ai|edge|process|python)[_:][\w:]+", bare)
-    return [name.removesuffix("_bucket") for name in names]
+    return [re.sub("_(bucket|sum)$", "", name) for name in names]
 
 
 def known_names() -> set[str]:

@@ -246,6 +246,7 @@ def check_log(seen: Seen, row: Row, retries: int) -> None:
         *["ai_retry"] * retries,
         *["ai_breaker_change"] * (row.breaker == "opens"),
         *["ai_ungrounded"] * row.held[1],
+        *["gen_ai.evaluation.result"] * bool(sum(row.held)),
         "ai_call_success" if row.ok else "ai_call_failure",
     ]
     end = seen.events[-1]

@@ -167,6 +167,28 @@ def test_far_level_stays_open() -> None:
     assert alarms(stream.feed(values[DAYS * DAY :])[120:]) == 0
 
 
+def test_level_that_moves_on_is_not_adopted() -> None:
+    """A value that rises by an alarm line an hour and more is one finding as long as it rises."""
+    stream = Stream()
+    values = signals.take(signals.white, DAYS * DAY + 3000, seed=3)
+    stream.feed(values[: DAYS * DAY])
+    scores = stream.feed(value + minute / 12 for minute, value in enumerate(values[DAYS * DAY :][:600]))
+    first = next(place for place, score in enumerate(scores) if score.alarm)
+    assert alarms(scores[first + 60 :]) > 0.95 * len(scores[first + 60 :])
+
+
+def test_creep_beyond_an_adopted_level_is_found() -> None:
+    """A level that was adopted is usual; a rise of several widths beyond it within its probation is not."""
+    stream = Stream()
+    values = signals.take(signals.white, (DAYS + 3) * DAY, seed=3)
+    stream.feed(values[: DAYS * DAY])
+    stays = stream.feed(value + 8.0 for value in values[DAYS * DAY :][: DAY // 2])
+    assert alarms(stays[120:]) == 0
+    rising = values[DAYS * DAY + DAY // 2 :][:DAY]
+    scores = stream.feed(value + 8.0 + minute / 60 for minute, value in enumerate(rising))
+    assert incidents(scores) >= 1
+
+
 def test_level_of_the_usual_size_is_adopted_all_the_same() -> None:
     """A shift by less than the width of all that was seen is usual after an hour, and once for all."""
     stream = Stream()

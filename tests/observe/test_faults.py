@@ -32,6 +32,7 @@ from agent.status.journal_view import JournalView
 from agent.status.problems import Problems, Start
 from agent.status.responses import Responses
 from agent.verdict.verdict import conclude
+from agent.web import Request
 from tests.ai.kit import batch, two_windows, window
 from tests.commands.kit import write_config
 from tests.observe.calls import value
@@ -295,7 +296,7 @@ def test_a_scrape_that_fails_is_said(house: House) -> None:
         note=house.recorder.telemetry_faulted,
     )
     with pytest.raises(RuntimeError):
-        responses.routes()["/metrics"]("")
+        responses.routes()["/metrics"](Request("GET", "/metrics", "", {}, 0))
     check_told(house, "telemetry", "telemetry_failed")
 
 

@@ -63,12 +63,12 @@ def test_context_and_trace_ids_are_added() -> None:
 def test_no_event_of_a_call_is_held_back() -> None:
     """A storm of calls leaves all its lines; other events keep their limit."""
     log = Log()
-    calls = ("ai_call_start", "ai_retry", "ai_call_success", "ai_call_failure")
+    calls = ("ai_call_start", "ai_retry", "gen_ai.evaluation.result", "ai_call_success", "ai_call_failure")
     for number in range(700):
         for event in (*calls, "storm"):
             log.log(event, "error", number=number)
     events = Counter(log.events())
-    assert [events[event] for event in calls] == [700] * 4
+    assert [events[event] for event in calls] == [700] * 5
     assert events["storm"] < 100
 
 

@@ -4,6 +4,9 @@ import subprocess
 from typing import Any
 
 import pytest
+from prometheus_client.openmetrics.parser import (
+    text_string_to_metric_families as openmetrics_families,
+)
 from prometheus_client.parser import text_string_to_metric_families
 
 from agent.decode.family import Skip
@@ -342,6 +345,63 @@ def test_the_snapshot_is_shown_as_it_is() -> None:
     assert value(metrics, "ai_budget_limit_usd", window="day") == 1.0
     assert value(metrics, "ai_budget_spent_usd", window="day") == 0.25
     assert value(metrics, "ai_budget_reserved_usd", window="day") == 0.1
+
+
+TRACE = "0dfb96000d6ab2e3453c10f008616f5d"
+PROMETHEUS = (
+    "application/openmetrics-text;version=1.0.0;q=0.8,application/openmetrics-text;version=0.0.1;q=0.75,"
+    "text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
+)
+
+
+@pytest.mark.parametrize(
+    ("accept", "open_metrics"),
+    [
+        (PROMETHEUS, True),
+        ("application/openmetrics-text", True),
+        ("APPLICATION/openmetrics-text ; q=0.4, text/plain;q=0.3", True),
+        ("text/plain;version=0.0.4;q=0.6, application/openmetrics-text;q=0.5", False),
+        ("application/openmetrics-text;q=0", False),
+        ("application/openmetrics-text;q=lots", False),
+        ("text/html, */*", False),
+        (";;,q=,", False),
+        ("", False),
+    ],
+)
+def test_the_client_chooses_the_format(accept: str, open_metrics: bool) -> None:
+    """OpenMetrics where it weighs most, else the text format; the series are the same."""
+    metrics = crowded()
+    body, content_type = metrics.render(accept)
+    assert content_type.startswith("application/openmetrics-text; version=1.0.0") == open_metrics
+    assert body.endswith(b"# EOF\n") == open_metrics
+    parse = openmetrics_families if open_metrics else text_string_to_metric_families
+    found = {sample.name for family in parse(body.decode()) for sample in family.samples}
+    assert found == {name for name, *_ in samples(metrics)}
+
+
+def test_exemplars_are_shown_in_openmetrics_alone() -> None:
+    """A value has the trace that it came from; another text than a trace id is left out."""
+    metrics = Metrics(models=["m"])
+    pair = metrics.model("m", "openai")
+    for hostile in ("x" * 200, "", TRACE.upper(), TRACE + "\n", None):
+        metrics.observe("ai_api_call_duration_seconds", 3.0, *pair, trace_id=hostile)
+        metrics.count("ai_estimated_cost_usd_total", *pair, by=0.5, trace_id=hostile)
+    text = metrics.render(PROMETHEUS)[0].decode()
+    assert " # {" not in text
+    metrics.observe("ai_api_call_duration_seconds", 7.0, *pair, trace_id=TRACE)
+    metrics.count("ai_estimated_cost_usd_total", *pair, by=0.5, trace_id=TRACE)
+    shown = {
+        (sample.name, sample.labels.get("le")): sample.exemplar
+        for family in openmetrics_families(metrics.render(PROMETHEUS)[0].decode())  # type: ignore[no-untyped-call]
+        for sample in family.samples
+        if sample.exemplar is not None
+    }
+    assert {key: (one.labels, one.value) for key, one in shown.items()} == {
+        ("ai_api_call_duration_seconds_bucket", "10.24"): ({"trace_id": TRACE}, 7.0),
+        ("ai_estimated_cost_usd_total", None): ({"trace_id": TRACE}, 0.5),
+    }
+    assert TRACE not in metrics.render()[0].decode()
+    assert value(metrics, "ai_estimated_cost_usd_total", model="m", provider="openai") == 3.0
 
 
 def test_two_agents_share_nothing() -> None:

@@ -3,11 +3,14 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
-from agent.domain.model_calls import BreakerState, BudgetWindow, ErrorType, Reply, Retry, Usage
+from agent.domain.model_calls import BreakerState, BudgetWindow, CallRecord, ErrorType, Reply, Retry, Usage
 from agent.domain.records import Check, Grounding, Reason
+from agent.observe.logs import MAX_CONTENT_EVENT_BYTES
 from tests.observe.calls import PROMPT, REPLY, SYSTEM, good, recorder, start, value
 from tests.observe.sink import Log
+from tests.support.genai_schemas import INPUT_MESSAGES, OUTPUT_MESSAGES, SYSTEM_INSTRUCTIONS
 
 if TYPE_CHECKING:
     from agent.ai.protocols import Recorder
@@ -33,7 +36,7 @@ def test_a_good_call_is_counted_and_logged() -> None:
     assert value(m, "ai_cached_input_tokens_total", **CALL) == 512
     assert value(m, "ai_reasoning_tokens_total", **CALL) == 10
     assert value(m, "ai_validation_failures_total", model="gpt-4o-mini") == 0
-    first, last = log.lines()
+    first, evaluated, last = log.lines()
     assert (first["event"], last["event"]) == ("ai_call_start", "ai_call_success")
     for key in ("request_id", "user_id", "model", "prompt_length", "batch_id", "provider", "prompt_version"):
         assert first[key] == last[key]
@@ -41,6 +44,34 @@ def test_a_good_call_is_counted_and_logged() -> None:
     assert (last["input_tokens"], last["output_tokens"], last["total_tokens"]) == (812, 96, 908)
     assert last["grounding"] == {"grounded": 1, "ungrounded": 1}
     assert last["response_length"] == len(REPLY)
+    assert evaluated == evaluated | {
+        "event": "gen_ai.evaluation.result",
+        "level": "info",
+        "request_id": "req-1",
+        "gen_ai.response.id": "chatcmpl-1",
+        "gen_ai.evaluation.name": "grounding",
+        "gen_ai.evaluation.score.value": 0.5,
+        "gen_ai.evaluation.score.label": "fail",
+        "gen_ai.evaluation.explanation": "summary_numbers",
+    }
+
+
+def test_durations_are_counted_by_outcome() -> None:
+    """A failed call is among all calls and among the failed ones: the difference is the successful ones."""
+    log = Log()
+    telemetry = recorder(log.writer)
+    failure = CallRecord(request=start(), latency_s=30.0, attempts=3, error_type=ErrorType.TIMEOUT)
+    for record in (good(), failure, good(latency_s=2.0)):
+        with telemetry.call(start()) as scope:
+            scope.finish(record)
+    m = telemetry.metrics
+    every, failed = "ai_api_call_duration_seconds", "ai_api_failed_call_duration_seconds"
+    assert (value(m, f"{every}_count", **CALL), value(m, f"{failed}_count")) == (3, 1)
+    assert value(m, f"{every}_sum", **CALL) - value(m, f"{failed}_sum") == pytest.approx(3.333)
+    for le in ("1.28", "20.48", "40.96"):
+        fast = value(m, f"{every}_bucket", **CALL, le=le) - value(m, f"{failed}_bucket", le=le)
+        assert fast == {"1.28": 0, "20.48": 2, "40.96": 2}[le]
+    log.lines()
 
 
 def test_without_content_no_word_of_prompt_or_reply_is_logged() -> None:
@@ -60,8 +91,64 @@ def test_content_is_shown_as_configured(mode: str) -> None:
     telemetry = recorder(log.writer)
     with telemetry.call(start()) as scope:
         scope.finish(good())
-    first, last = log.lines()
+    first, evaluated, *events, last = log.lines()
     assert (first["prompt"] == f"{SYSTEM}\n{PROMPT}") == (last["response"] == REPLY) == (mode != "hash")
+    explained = evaluated["gen_ai.evaluation.explanation"]
+    assert ("canary" in explained) == bool(events) == (mode != "hash")
+    for whole in events:
+        assert whole == whole | {
+            "event": "gen_ai.client.inference.operation.details",
+            "request_id": "req-1",
+            "gen_ai.operation.name": "chat",
+            "gen_ai.provider.name": "openai",
+            "gen_ai.request.model": "gpt-4o-mini",
+            "gen_ai.response.model": "gpt-4o-mini-2024-07-18",
+            "gen_ai.response.finish_reasons": ["stop"],
+            "gen_ai.usage.input_tokens": 812,
+            "gen_ai.usage.output_tokens": 96,
+        }
+
+
+LONG = "Zeile\n\t\u2028 \u00e4\u2603 " * 2000
+
+
+@pytest.mark.parametrize("mode", ["redacted", "full"])
+@pytest.mark.parametrize("text", [REPLY, LONG, "\x01" * 20_000, "\ud800 \U0001f600" * 9000, "a"])
+def test_the_messages_in_the_log_are_valid_by_the_published_schemas(mode: str, text: str) -> None:
+    """Each text is cut before it is encoded, so that the line is bounded and every message in it whole."""
+    log = Log(content=mode)
+    telemetry = recorder(log.writer)
+    with telemetry.call(start(user=text)) as scope:
+        scope.finish(good(reply=Reply(content=text, finish_reason=None)))
+    (whole,) = (line for line in log.lines() if line["event"] == "gen_ai.client.inference.operation.details")
+    assert max(map(len, log.stream.getvalue().splitlines())) <= MAX_CONTENT_EVENT_BYTES
+    schemas = {
+        "gen_ai.system_instructions": SYSTEM_INSTRUCTIONS,
+        "gen_ai.input.messages": INPUT_MESSAGES,
+        "gen_ai.output.messages": OUTPUT_MESSAGES,
+    }
+    shown = schemas.keys() & whole.keys()
+    assert shown == schemas.keys() or whole["truncated"]  # the longest ones are left out, never cut
+    assert "gen_ai.system_instructions" in shown
+    for name in shown:
+        Draft202012Validator(schemas[name]).validate(whole[name])
+    if mode == "full" and text in {REPLY, "a"}:
+        assert whole["gen_ai.input.messages"][0]["parts"] == [{"type": "text", "content": text}]
+
+
+def test_a_secret_is_in_no_message_of_the_log() -> None:
+    """Keys are masked in the events of the conventions as in every other line."""
+    log = Log(content="full")
+    log.writer.secrets.add("hunter2-canary")
+    telemetry = recorder(log.writer)
+    text = "the key is sk-abcdefgh12345678, the password=swordfish, and hunter2-canary"
+    with telemetry.call(start(system=text, user=text)) as scope:
+        scope.finish(good(reply=Reply(content=text), error_type=ErrorType.TRUNCATED))
+    lines = log.lines()
+    assert not [word for word in ("sk-abc", "swordfish", "hunter2") if word in json.dumps(lines)]
+    (whole,) = (line for line in lines if line["event"] == "gen_ai.client.inference.operation.details")
+    assert whole["error.type"] == "truncated"
+    assert "[redacted]" in whole["gen_ai.output.messages"][0]["parts"][0]["content"]
 
 
 def test_a_failure_is_counted_by_its_cause() -> None:
@@ -73,6 +160,7 @@ def test_a_failure_is_counted_by_its_cause() -> None:
         scope.finish(
             good(
                 reply=Reply(),
+                grounding={},
                 attempts=2,
                 error_type=ErrorType.TIMEOUT,
                 error_message="no answer within 30 s",
@@ -150,7 +238,7 @@ def test_finishing_twice_counts_once() -> None:
         scope.finish(good())
         scope.finish(good(reply=Reply()))
     assert value(telemetry.metrics, "ai_api_calls_total", **CALL, status="failure") == 0
-    assert log.events() == ["ai_call_start", "ai_call_success"]
+    assert log.events() == ["ai_call_start", "gen_ai.evaluation.result", "ai_call_success"]
 
 
 def test_what_happens_beside_a_call_is_recorded() -> None:

@@ -336,6 +336,33 @@ def test_sampling_keeps_or_drops_whole_traces(receiver: OtlpReceiver) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("sample_ratio", [0.0, 1.0])
+def test_a_counted_call_leads_to_its_trace_where_there_is_one(
+    receiver: OtlpReceiver, sample_ratio: float
+) -> None:
+    """Duration and cost have the trace id as exemplar, where the trace is exported."""
+    log = Log()
+    tracer = live(receiver, sample_ratio=sample_ratio)
+    telemetry = recorder(log.writer, tracer)
+    failed = good(reply=Reply(), error_type=ErrorType.SERVER_ERROR, cost_usd=0.0, latency_s=7.0)
+    with telemetry.call(start()) as scope:
+        scope.finish(good())
+    with telemetry.call(start()) as other:
+        other.finish(failed)
+    tracer.shutdown()
+    lines = telemetry.metrics.render("application/openmetrics-text")[0].decode().splitlines()
+    shown = [line.partition(" # ") for line in lines if " # " in line]
+    traces = {line.partition("{")[0]: exemplar.partition("}")[0] for line, _, exemplar in shown}
+    kept = {span.trace_id for span in receiver.spans}
+    assert kept == ({scope.trace_id, other.trace_id} if sample_ratio else set())
+    assert len(shown) == (4 if sample_ratio else 0)
+    assert traces.get("ai_estimated_cost_usd_total") == (f'{{trace_id="{scope.trace_id}"' if kept else None)
+    assert traces.get("ai_api_failed_call_duration_seconds_bucket") == (
+        f'{{trace_id="{other.trace_id}"' if kept else None
+    )
+    assert not telemetry.fault_log.problems()
+
+
 def test_a_collector_that_is_down_is_said_once_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Refused connections: one line, growing pauses, every span counted, and no wait at the end."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "1")

@@ -7,10 +7,16 @@ from contextlib import contextmanager
 from typing import Any
 from unittest.mock import Mock
 
+import pytest
+
+from agent.observe.metrics import Metrics
 from agent.status.responses import Freshness, Responses
 from agent.status.schema import Status
 from agent.status.search import Search
+from agent.web import Request
 from tests.web.sample import sample_status
+
+ASKED = Request("GET", "/status.json", "", {}, 0)
 
 
 class Site:
@@ -91,17 +97,28 @@ def test_many_questions_to_a_blocked_loop_are_one() -> None:
     site.close()
 
 
+@pytest.mark.parametrize("accept", ["", "application/openmetrics-text;version=1.0.0;q=0.5"])
+def test_a_scrape_gets_the_format_that_it_asks_for(accept: str) -> None:
+    """The header of the request reaches the metrics, and the response has the type of its body."""
+    names = ("status", "token", "device", "problems", "stuck", "idle_s", "note")
+    responses = Responses(render=Metrics().render, **dict.fromkeys(names, Mock()))
+    headers = {"accept": accept} if accept else {}
+    response = responses.routes()["/metrics"](Request("GET", "/metrics", "", headers, 0))
+    assert response.body.endswith(b"# EOF\n") == bool(accept)
+    assert response.content_type.startswith("application/openmetrics-text" if accept else "text/plain")
+
+
 def test_a_status_that_only_grew_older_has_the_same_tag() -> None:
     """The page need not fetch it again; with a reading more it is another one."""
     status: dict[str, Any] = dict(sample_status())
     names = ("token", "device", "problems", "render", "stuck", "idle_s", "note")
     responses = Responses(status=lambda _search: status, **dict.fromkeys(names, Mock()))  # type: ignore[arg-type,return-value]
     answer = responses.routes()["/status.json"]
-    before = answer("")
+    before = answer(ASKED)
     status |= {"now": "2026-11-24T02:59:00.000Z", "uptime_s": 99_999.0}
     status["journal"] = status["journal"] | {"written_bytes_per_day": 1}
-    older = answer("")
+    older = answer(ASKED)
     assert older.tag == before.tag
     assert older.body != before.body
     status["counters"] = status["counters"] | {"readings": 1}
-    assert answer("").tag != before.tag
+    assert answer(ASKED).tag != before.tag

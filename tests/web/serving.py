@@ -10,7 +10,7 @@ from typing import Any
 from agent.web.http import Response
 from agent.web.server import WebServer
 
-ROUTES = {"/metrics": lambda _query: Response(b"up 1\n"), "/healthz": lambda _query: Response(b"ok\n")}
+ROUTES = {"/metrics": lambda _request: Response(b"up 1\n"), "/healthz": lambda _request: Response(b"ok\n")}
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Locator, Page, Request, expect
 
-from agent.web.http import Response
+from agent.web.http import Request as Asked, Response
 from agent.web.page import page as status_page
 from tests.support.browser import chromium
 from tests.web.sample import HOSTILE, sample_history, sample_status
@@ -68,19 +68,19 @@ class Served:
 def served() -> Iterator[Served]:
     told = Served("")
 
-    def answer(query: str) -> Response:
+    def answer(request: Asked) -> Response:
         told.asked += 1
-        told.queries.append(query)
+        told.queries.append(request.query)
         told.status["now"] = f"2026-11-24T02:41:{told.asked % 60:02d}.000Z"
         tag = json.dumps(told.status | {"now": ""}).encode()
         return Response(json.dumps(told.status).encode(), content_type="application/json", tag=tag)
 
-    def history(query: str) -> Response:
-        told.charts.append(query)
-        return Response(json.dumps(sample_history(query)).encode())
+    def history(request: Asked) -> Response:
+        told.charts.append(request.query)
+        return Response(json.dumps(sample_history(request.query)).encode())
 
     routes = {
-        "/": lambda _query: status_page(told.agent.actions.token),
+        "/": lambda _request: status_page(told.agent.actions.token),
         "/status.json": answer,
         "/device.json": history,
     }
@@ -330,7 +330,7 @@ def test_an_answer_that_got_lost_is_asked_for_with_the_same_id(
 def test_a_page_without_a_token_has_no_buttons(browser: Browser, served: Served) -> None:
     """As with `web.actions: false`."""
     status = json.dumps(served.status).encode()
-    routes = {"/": lambda _query: status_page(), "/status.json": lambda _query: Response(status)}
+    routes = {"/": lambda _request: status_page(), "/status.json": lambda _request: Response(status)}
     with serving(routes) as server:
         page = browser.new_page()
         page.goto(f"http://127.0.0.1:{server.port}/")
@@ -342,7 +342,7 @@ def test_a_page_without_a_token_has_no_buttons(browser: Browser, served: Served)
 def test_a_page_from_elsewhere_cannot_press(browser: Browser, served: Served) -> None:
     """Another origin can neither read the token nor post a command, in any way that a browser offers."""
     evil = Response(b"<!doctype html><title>evil</title>", content_type="text/html")
-    with serving({"/": lambda _query: evil}) as other:
+    with serving({"/": lambda _request: evil}) as other:
         page = browser.new_page()
         page.goto(f"http://localhost:{other.port}/")
         seen = page.evaluate(

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from agent.web.http import Response
+from agent.web.http import Request, Response
 from agent.web.page import page
 from tests.support.browser import FLAGS, executable
 from tests.web.sample import sample_status
 from tests.web.serving import serving
 
 ROUTES = {
-    "/": lambda _query: page(),
-    "/status.json": lambda _query: Response(
+    "/": lambda _request: page(),
+    "/status.json": lambda _request: Response(
         json.dumps(sample_status()).encode(), content_type="application/json"
     ),
 }
@@ -111,7 +111,7 @@ def test_page_follows_without_reloading(tmp_path: Path) -> None:
     """The page asks again by itself and shows what changed."""
     asked = [0]
 
-    def status(_query: str) -> Response:
+    def status(_request: Request) -> Response:
         asked[0] += 1
         text = sample_status() | {"agent": f"asked-{asked[0]}"}
         return Response(json.dumps(text).encode(), content_type="application/json")
@@ -125,7 +125,7 @@ def test_page_follows_without_reloading(tmp_path: Path) -> None:
 @pytest.mark.browser
 def test_page_says_when_the_agent_is_gone(tmp_path: Path) -> None:
     """Without an answer the page does not go on showing an old state as if it were new."""
-    with serving({"/": lambda _query: page()}) as server:
+    with serving({"/": lambda _request: page()}) as server:
         text = dump_dom(server.port, tmp_path)
     assert "no contact with the agent" in text
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.web.http import BasicAuth, Response
+from agent.web.http import BasicAuth, Request, Response
 from agent.web.server import WebError, WebServer, server_tls
 from tests.support.waiting import wait_for
 from tests.web.serving import ask, connect, get, read_all, serving, split
@@ -94,10 +94,10 @@ def test_a_route_that_fails_is_500_and_reported() -> None:
     """An exception of a route is written to the log, not to the client, and ends nothing."""
     told: list[str] = []
 
-    def fail(_query: str) -> Response:
+    def fail(_request: Request) -> Response:
         raise KeyError("canary")
 
-    routes = {"/bad": fail, "/good": lambda _query: Response(b"ok")}
+    routes = {"/bad": fail, "/good": lambda _request: Response(b"ok")}
     with serving(routes, log=lambda event, **_fields: told.append(event)) as server:
         status, _, body = get(server, "/bad")
         assert get(server, "/good")[0] == 200
@@ -137,7 +137,7 @@ def test_dripping_clients_give_way_and_end() -> None:
 @pytest.mark.slow
 def test_clients_that_do_not_read_give_way_to_a_scrape() -> None:
     """With every slot taken by clients that never read their response, a scrape waits about a second."""
-    routes = {"/big": lambda _query: Response(BIG), "/metrics": lambda _query: Response(b"up 1\n")}
+    routes = {"/big": lambda _request: Response(BIG), "/metrics": lambda _request: Response(b"up 1\n")}
     with serving(routes, timeout_s=WAIT_S) as server, contextlib.ExitStack() as clients:
         for _ in range(8):
             sock = clients.enter_context(connect(server))
@@ -150,7 +150,7 @@ def test_clients_that_do_not_read_give_way_to_a_scrape() -> None:
 
 def test_a_response_that_is_not_read_ends() -> None:
     """A slow reader is cut off after the time limit and its slot is free again."""
-    with serving({"/big": lambda _query: Response(BIG)}, timeout_s=0.4) as server, connect(server) as sock:
+    with serving({"/big": lambda _request: Response(BIG)}, timeout_s=0.4) as server, connect(server) as sock:
         sock.sendall(b"GET /big HTTP/1.1\r\nHost: localhost\r\n\r\n")
         wait_for(lambda: server.connections == 1)
         wait_for(lambda: server.connections == 0)
@@ -158,7 +158,7 @@ def test_a_response_that_is_not_read_ends() -> None:
 
 def test_a_large_response_arrives_whole() -> None:
     """A body larger than the socket's buffers is sent to the last byte."""
-    with serving({"/big": lambda _query: Response(BIG)}) as server:
+    with serving({"/big": lambda _request: Response(BIG)}) as server:
         assert len(get(server, "/big")[2]) == len(BIG)
 
 
@@ -196,7 +196,7 @@ def test_tls_with_clients_that_never_shake_hands(certificate: Path) -> None:
     """Idle TCP clients on the TLS port do not hold up a scrape over TLS; plain HTTP gets no answer."""
     context = server_tls(cert_file=certificate, key_file=certificate)
     client = ssl.create_default_context(cafile=str(certificate))
-    routes = {"/big": lambda _query: Response(BIG[:5_000_000])}
+    routes = {"/big": lambda _request: Response(BIG[:5_000_000])}
     with serving(routes, tls=context, timeout_s=WAIT_S) as server:
         with contextlib.ExitStack() as clients:
             for _ in range(40):

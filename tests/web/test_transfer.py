@@ -13,7 +13,9 @@ TAG = dict(fit(BIG, {}).headers)["ETag"]
 
 def test_a_client_that_has_it_gets_no_body() -> None:
     """The same content is 304, another one is sent."""
-    with serving({"/": lambda _query: BIG, "/other": lambda _query: Response(b"x", tag=b"two")}) as server:
+    with serving(
+        {"/": lambda _request: BIG, "/other": lambda _request: Response(b"x", tag=b"two")}
+    ) as server:
         status, head, body = get(server, "/", f"If-None-Match: {TAG}")
         assert (status, body, TAG in head) == (304, b"", True)
         assert get(server, "/other", f"If-None-Match: {TAG}")[0] == 200
