@@ -91,7 +91,7 @@ def body_of(request: Request) -> dict[str, Any]:
 
 
 def _json_schema(request: Request) -> dict[str, Any]:
-    schema = {"name": "edge_verdicts", "strict": True, "schema": request.schema}
+    schema = {"name": request.prompt_name or "edge_verdicts", "strict": True, "schema": request.schema}
     return {"type": "json_schema", "json_schema": schema}
 
 

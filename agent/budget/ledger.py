@@ -49,6 +49,7 @@ class BudgetLedger:
         mono: monotonic seconds of this boot.
         log: logs ``budget_file_lost``, ``budget_clock_jumped`` and ``budget_write_failed``.
         boot: names the boot that ``mono`` counts from.
+        shared: the agent may have the file open and bookings under way; they are kept.
 
     Raises:
         JournalNewerError: the file is of a newer agent; nothing was touched.
@@ -65,6 +66,7 @@ class BudgetLedger:
         mono: Callable[[], float],
         log: Callable[..., None] | None = None,
         boot: str | None = None,
+        shared: bool = False,
     ) -> None:
         self._zone = zone
         self._wall = wall
@@ -76,7 +78,7 @@ class BudgetLedger:
         self._failing = False
         self._lock = threading.Lock()  # the view below is swapped by the ledger's thread, read by any
         self._file = LedgerFile(path)
-        self.lost = self._file.open(self._now(), self._zone)
+        self.lost = self._file.open(self._now(), self._zone, shared=shared)
         self._periods, self._anchor = self._file.load()
         if self.lost:
             self._log(

@@ -47,15 +47,18 @@ class LedgerFile:
             raise JournalError(f"budget: {self.path} is closed")
         return self._connection
 
-    def open(self, now: Anchor, zone: tzinfo) -> bool:
-        """Open or create the file; return whether an earlier one was lost or damaged."""
+    def open(self, now: Anchor, zone: tzinfo, *, shared: bool = False) -> bool:
+        """Open or create the file; return whether an earlier one was lost or damaged.
+
+        ``shared``: another process may have bookings under way; they are kept.
+        """
         sentinel = self.path.with_name(SENTINEL)
         refuse_planted(self.path)
         try:
             damaged = self._inspect(now)
             lost = damaged or (not self.path.exists() and sentinel.exists())
             self._connect()
-            self._create(now, zone, lost=lost)
+            self._create(now, zone, lost=lost, shared=shared)
             if not sentinel.exists():
                 _touch(sentinel)
         except (sqlite3.Error, OSError) as error:
@@ -180,7 +183,7 @@ class LedgerFile:
         connection.execute("PRAGMA journal_mode=TRUNCATE").fetchone()
         connection.execute("PRAGMA synchronous=FULL")
 
-    def _create(self, now: Anchor, zone: tzinfo, *, lost: bool) -> None:
+    def _create(self, now: Anchor, zone: tzinfo, *, lost: bool, shared: bool) -> None:
         with self.transaction():
             version = int(self._db.execute("PRAGMA user_version").fetchone()[0])
             self._refuse_newer(version)
@@ -189,8 +192,9 @@ class LedgerFile:
             if self._db.execute("SELECT count(*) FROM periods").fetchone()[0] != len(KINDS):
                 begins = starts(now.wall, zone)
                 self.store({kind: Period(begins[kind], 0, lost=lost) for kind in KINDS}, now)
-            # Bookings of processes that are gone: they are part of the sums, and stay so.
-            self._db.execute("DELETE FROM bookings")
+            if not shared:
+                # Bookings of processes that are gone: they are part of the sums, and stay so.
+                self._db.execute("DELETE FROM bookings")
             self._db.execute(f"PRAGMA user_version={VERSION}")
         sync_directory(self.path.parent)
 

@@ -60,8 +60,8 @@ def reset(args: argparse.Namespace) -> int:
     return 0
 
 
-def open_ledger(config: Config) -> BudgetLedger:
-    """Open the agent's ledger to write in it.
+def open_ledger(config: Config, *, shared: bool = False) -> BudgetLedger:
+    """Open the agent's ledger to write in it, ``shared`` with a running agent.
 
     Raises:
         JournalError: it cannot be opened.
@@ -72,6 +72,7 @@ def open_ledger(config: Config) -> BudgetLedger:
         zone=_zone(config),
         wall=time.time,
         mono=time.monotonic,
+        shared=shared,
     )
 
 

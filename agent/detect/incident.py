@@ -86,8 +86,10 @@ def go_on(
     in_a_row = max(0.0, side * state[IN_A_ROW]) + 1.0 if beyond else 0.0  # beyond the same end
     state[IN_A_ROW] = side * in_a_row
     top = max(scores)
-    if top > MOST and not is_critical(state, x, in_a_row, settings):
-        top = MOST
+    if is_critical(state, x, in_a_row if beyond else run, settings):
+        top = max(top, CRITICAL)  # also of a value that rose slowly, with the range behind it
+    else:
+        top = min(top, MOST)
     state[INCIDENT_TOP] = max(top, state[INCIDENT_TOP])
     if 0.0 < max(scores[VALUE], scores[RESIDUAL]) < 1.0:
         creep(state)

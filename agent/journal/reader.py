@@ -20,8 +20,8 @@ from types import TracebackType
 from typing import NamedTuple, Self
 from urllib.parse import quote
 
-from agent.domain.records import CommandRow, Finding, MessageRow, Row, Window
-from agent.journal import commands, feedback, findings, samples
+from agent.domain.records import CommandRow, Finding, Incident, MessageRow, Row, Window
+from agent.journal import commands, feedback, findings, incidents, samples
 from agent.journal.clocks import Faulty, read_faults
 from agent.journal.codec import decode_window
 from agent.journal.errors import JournalCorruptError, JournalError, is_damage
@@ -348,6 +348,12 @@ class Reader:
         """Return one finding, open or over."""
         found = findings.read_one(self._connection, finding_id)
         return None if found is None else FindingRecord(*found)
+
+    def incidents(self) -> tuple[Incident, ...]:
+        """Return the open incidents and the last ones that are over, oldest first."""
+        if self._version < _PEOPLE_SINCE:
+            return ()
+        return (*incidents.read_past(self._connection), *incidents.read(self._connection))
 
     def last_readings(
         self, device: str, *, after: float, before: float, max_rows: int

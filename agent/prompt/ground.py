@@ -104,17 +104,27 @@ def _words(answer: Answer, section: dict[str, Any], cited: list[dict[str, Any]])
     wrong_ids = [ref for ref in references(text) if ref not in ids]
     text = strip_words(text, known_words(section))
     strangers = [_printable(word) for word in identifiers(text)]
-    known = facts(section, ids)
-    wrong = [
-        _printable(answer.summary[number.start : number.end])
-        for number in numbers(strip_identifiers(text))
-        if not any(matches(number, fact.value) for fact in known)
-    ]
-    wrong += [char for char in text if unicodedata.category(char) in {"No", "Nl"} and char not in _POWERS]
+    known = [fact.value for fact in facts(section, ids)]
+    wrong = foreign_numbers(answer.summary, text, known)
     return [
         _check("summary_ids", [f"{ref} is not cited" for ref in wrong_ids], "all ids are cited"),
         _check("summary_names", [f"{word} is not in the data" for word in strangers], "no foreign name"),
         _check("summary_numbers", [f"{number} is not in the data" for number in wrong], "all numbers found"),
+    ]
+
+
+def foreign_numbers(sentence: str, text: str, known: Collection[float]) -> list[str]:
+    """Return the numbers of ``sentence`` that are not in ``known``, as printed.
+
+    ``text`` is the sentence with ids, times and known words blanked out, all places kept.
+    """
+    wrong = [
+        _printable(sentence[number.start : number.end])
+        for number in numbers(strip_identifiers(text))
+        if not any(matches(number, value) for value in known)
+    ]
+    return wrong + [
+        char for char in text if unicodedata.category(char) in {"No", "Nl"} and char not in _POWERS
     ]
 
 

@@ -33,7 +33,7 @@ class World:
         self.reports: list[tuple[str, dict[str, Any]]] = []
         self.opened: list[BudgetLedger] = []
 
-    def open(self, limits: dict[BudgetWindow, float] | None = None) -> BudgetLedger:
+    def open(self, limits: dict[BudgetWindow, float] | None = None, *, shared: bool = False) -> BudgetLedger:
         ledger = BudgetLedger(
             self.path,
             limits=limits or LIMITS,
@@ -42,6 +42,7 @@ class World:
             mono=lambda: self.mono,
             log=lambda event, **fields: self.reports.append((event, fields)),
             boot=self.boot,
+            shared=shared,
         )
         self.opened.append(ledger)
         return ledger
@@ -509,3 +510,23 @@ def test_a_booking_that_nobody_waits_for_may_fail(
     assert [event for event, _ in world.reports] == ["budget_write_failed"]
     assert [name.partition("_")[0] for name in threads] == ["budget"]
     assert caplog.records == []
+
+
+def test_a_shared_ledger_keeps_the_bookings_of_the_other_process(world: World) -> None:
+    """Both see each other's money, and a call under way is settled to its cost, not kept as spent."""
+
+    async def story() -> None:
+        booking = await first.reserve(0.06, "review")
+        second = world.open(shared=True)
+        assert await second.reserve(0.05, "ask") is None
+        other = await second.reserve(0.04, "ask")
+        assert await first.reserve(0.01, "review") is None
+        assert booking is not None
+        assert other is not None
+        await first.settle(booking, 0.01)
+        await second.settle(other, 0.02)
+        await first.refresh()
+
+    first = world.open()
+    asyncio.run(story())
+    assert spent(first) == pytest.approx((0.03, 0.0))

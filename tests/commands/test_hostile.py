@@ -23,6 +23,7 @@ COMMANDS = [
     ["doctor", "--no-ai", "--listen", "0"],
     ["explain", "sensors/a/b", "1"],
     ["show", "x"],
+    ["ask", "x"],
     ["inspect"],
     ["inspect", "d"],
     ["replay", "--model", "m"],

@@ -1,0 +1,1 @@
+"""Parts of ``ask``: devices and time of a question, and the facts about them."""

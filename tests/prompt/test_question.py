@@ -1,0 +1,151 @@
+"""The checks of an answer to a question, and the prompt that it is asked with."""
+
+from typing import Any
+
+import pytest
+
+from agent.prompt.question import (
+    SYSTEM,
+    Answered,
+    check_answer,
+    parse_answer,
+    render_question,
+    reveal_answer,
+)
+from agent.prompt.render import estimate_tokens
+
+HEAD = {
+    "now": "2026-03-02 09:00",
+    "from": "2026-03-01 18:00",
+    "to": "2026-03-02 08:00",
+    "devices": 2,
+    "findings": 3,
+}
+FACTS: dict[str, dict[str, Any]] = {
+    "f1": {
+        "id": "f1",
+        "device": "d1",
+        "kind": "drift",
+        "opened": "2026-03-02 02:10",
+        "ended": "2026-03-02 02:55",
+        "lasted_min": 45,
+        "values": [{"metric": "temperature_2", "low": -14.2, "high": -9.86, "unit": "degC"}],
+    },
+    "r1": {
+        "id": "r1",
+        "device": "d1",
+        "metric": "pm25",
+        "unit": "degC",
+        "at": "2026-03-02 02:13",
+        "value": -9.86,
+        "expected": [-22, -17.5],
+    },
+    "f2": {"id": "f2", "device": "d2", "kind": "silence", "opened": "2026-03-02 14:00", "values": []},
+    "c1": {"id": "c1", "did": "maintenance", "covers": ["d2"], "until": "2026-03-02 16:30"},
+    "i1": {"id": "i1", "findings": ["f2"], "devices": 7},
+}
+
+
+def wrong(text: str, *cites: str) -> set[str]:
+    """Return the names of the checks that do not hold."""
+    answer = parse_answer(
+        f'{{"answered": true, "answer": "{text}", "cites": {list(cites)}}}'.replace("'", '"')
+    )
+    return {check.name for check in check_answer(answer, HEAD, FACTS) if not check.held}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "d1 drifted from 2:10 to 02:55 for 45 minutes [f1].",
+        "At 2026-03-02 02:13 it was -9.9 degC, above -17.5 [r1].",
+        "On 2 March at 2:13 am, or March 2nd, 2026, it was \u22129.86 degC [r1].",
+        "About 2 am it rose [f1].",
+        "In the night to 2026-03-02 there were three findings of 2 devices [f1].",
+        "temperature_2 and temperature 2 rose to -9.86; pm25 was expected at -22 to -17.5 [f1, r1].",
+        "d2 is one of seven devices [i1].",
+        "At 2 pm d2 fell silent [f2].",
+        "d2 was under maintenance until 4:30 p.m. [c1].",
+    ],
+)
+def test_what_holds(text: str) -> None:
+    """Rounded numbers, and dates and times as people write them."""
+    assert wrong(text) == set()
+
+
+@pytest.mark.parametrize(
+    ("text", "check"),
+    [
+        ("It was -9.5 degC [r1].", "numbers"),
+        ("It was 45 degC, or \u00bd [r1].", "numbers"),
+        ("It happened twice a night and five times before [f1].", "numbers"),
+        ("It was \u0669\u0669 degC [r1].", "numbers"),
+        ("It rose at 02:11 [f1].", "times"),
+        ("It rose at 2026-03-03 02:10 [f1].", "times"),
+        ("It rose at 2:10 pm [f1].", "times"),
+        ("It rose on 3 March [f1].", "times"),
+        ("It rose on March 2, 2025 [f1].", "times"),
+        ("It rose about 4 am [f1].", "times"),
+        ("It rose at 02:10:33 [f1].", "numbers"),
+        ("d2 rose [f1].", "devices"),
+        ("d9 rose [f1].", "devices"),
+        ("pump-7 rose [f1].", "names"),
+        ("It rose [f1, f9].", "cites_known"),
+        ("It rose.", "cites_present"),
+        ("It was -9.86 degC.", "cites_present"),
+    ],
+)
+def test_what_does_not_hold(text: str, check: str) -> None:
+    """A claim without its fact fails under its own name."""
+    assert check in wrong(text)
+
+
+def test_a_fact_that_is_not_cited_proves_nothing() -> None:
+    """A number of f1 is wrong where f2 alone is cited."""
+    assert wrong("It was -14.2 degC", "f1") == set()
+    assert "numbers" in wrong("It was -14.2 degC", "f2")
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "",
+        "no JSON",
+        "[]",
+        "{}",
+        '{"answer": "", "cites": []}',
+        '{"answer": "a", "cites": "f1"}',
+        '{"answer": "a", "cites": [1]}',
+        '{"answer": "a", "cites": [], "answered": "yes"}',
+        '{"answer": "' + "a" * 1001 + '", "cites": []}',
+        '{"answer": "a", "cites": [' + ",".join(['"f1"'] * 41) + "]}",
+        "[" * 100_000,
+    ],
+)
+def test_replies_of_another_form(reply: str) -> None:
+    """The reason is in our own words."""
+    with pytest.raises(ValueError, match=r"reply|answer|citations"):
+        parse_answer(reply)
+
+
+def test_a_reply_that_is_mended() -> None:
+    """A fence and a trailing comma are repaired, control characters go, ids of the text are citations."""
+    reply = '```json\n{"answered": true, "answer": "hot\\u001b[2J [R1]", "cites": ["f1",],}\n```'
+    assert parse_answer(reply) == Answered(answered=True, text="hot [2J [R1]", cites=("f1", "r1"))
+
+
+def test_the_last_facts_go_first() -> None:
+    """A fact that does not fit the tokens is neither sent nor known to the check."""
+    facts = [{"id": f"f{n}", "text": "x" * 100} for n in range(100)]
+    prompt, kept = render_question("why?", HEAD, facts, max_tokens=1200, delimiter="word")
+    assert prompt.estimated_tokens <= 1200
+    assert list(kept) == [f"f{n}" for n in range(len(kept))]
+    assert 0 < len(kept) < 100
+    assert prompt.user.count('{"id":') == len(kept)
+    assert estimate_tokens(SYSTEM) < 600
+
+
+def test_names_come_back() -> None:
+    """Aliases of devices and our words for unknown metrics; a longer alias is another one."""
+    told = reveal_answer("d1 and D12: metric_1 [f1]", {"d1": "cold/d2", "d12": "x"}, {"metric_1": "Druck"})
+    assert told == "cold/d2 and x: Druck [f1]"
