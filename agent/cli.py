@@ -9,13 +9,14 @@ import errno
 import io
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from agent import __version__
 from agent.ai.profiles import PROFILES
@@ -99,7 +100,11 @@ def _complain(line: str) -> None:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Repeats what was typed without its control characters."""
+    """Repeats what was typed without its control characters, and takes `-5m` as a value."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._negative_number_matcher = re.compile(r"-\d")
 
     def error(self, message: str) -> NoReturn:
         super().error(one_line(message))

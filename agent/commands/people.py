@@ -56,7 +56,7 @@ def _as_json(finding: Finding, now: float) -> dict[str, Any]:
         "open_s": round(now - finding.opened, 1),
         "verdicts": finding.verdicts,
         "state": finding.state_at(now),
-        "until": instant(finding.until),
+        "until": instant(finding.snoozed_to(now)),
         "maintenance": finding.maintenance,
         "cites": [one.metric for one in finding.seen],
     }

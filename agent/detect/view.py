@@ -79,8 +79,8 @@ def _usual(state: State) -> tuple[float, float]:
 def count_readings(state: State, settings: DetectSettings) -> Progress:
     """Return the progress of a series that is warming up, by readings or by time, whichever is farther.
 
-    The warm-up ends at the next turn of the upkeep, up to 16 readings late; the reported count ends at
-    ``needed``.
+    The warm-up ends at the next turn of the upkeep, up to 16 readings late; until then one is reported to be
+    missing.
     """
     needed = settings.warm_readings
     seen = min(needed, max(0, int(state[TOTAL] - state[BORN])))
@@ -89,5 +89,5 @@ def count_readings(state: State, settings: DetectSettings) -> Progress:
         pace = span / (seen - 1)
         if needed * pace > settings.warm_s:
             needed = max(seen, INTRODUCED + EVERY, math.ceil(settings.warm_s / pace))
-        until = state[AT] + (needed - seen) * pace
-    return Progress(seen, needed, until)
+        until = state[AT] + max(1, needed - seen) * pace
+    return Progress(min(seen, needed - 1), needed, until)

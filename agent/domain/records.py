@@ -427,6 +427,10 @@ class Finding:
         over = self.state is FindingState.SNOOZED and (self.until is None or self.until <= clock)
         return FindingState.OPEN if over else self.state
 
+    def snoozed_to(self, clock: float) -> float | None:
+        """Return the end of a snooze that is not over."""
+        return self.until if self.state_at(clock) is FindingState.SNOOZED else None
+
     def quiet(self, clock: float) -> bool:
         """Whether people want no notice of it."""
         return self.maintenance or self.state_at(clock) is not FindingState.OPEN

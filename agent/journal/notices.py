@@ -60,6 +60,7 @@ class Alone(StrEnum):
     """Fate of a notice while no other of its incident is held."""
 
     NEWS = "news"  # it is held unless the incident was notified, as severe
+    AGAIN = "again"  # as above, but once an hour also if it was; what is over before its time is dropped
     HELD = "held"
     DROPPED = "dropped"
 
@@ -68,6 +69,7 @@ class _Held(NamedTuple):
     row: int
     key: str
     severity: Severity
+    alone: Alone
 
 
 class NoticeRows:
@@ -86,30 +88,37 @@ class NoticeRows:
         for one, _, _ in held:
             if message.key != DIGEST:
                 both = joined(json.loads(one.payload), json.loads(message.payload))
-                message = _with(both, message, one)
+                fate = Alone.HELD if _alone(message) is Alone.HELD else _alone(one)
+                if fate is Alone.AGAIN and both["event"] == FindingEvent.CLEARED:
+                    return
+                message = _with(both, message, fate)
             message = replace(message, not_before=min(message.not_before, one.not_before))
         if not held:
             amended = self._amend_summary(message)
-            if amended is None or (amended is message and not self._is_worth_it(message)):
+            if amended is None:
                 return
+            if amended is message:
+                fate = self._fate(message)
+                if fate is Alone.DROPPED:
+                    return
+                amended = _with(json.loads(message.payload), message, fate)
             message = amended
         self._insert(message, verdict=verdict, device=device)
 
-    def withdraw(self, key: str, finding_id: str, *, again: bool = False) -> None:
+    def withdraw(self, key: str, finding_id: str) -> None:
         """Drop what is held of a finding, for all sinks: a person knows of it.
 
-        ``again``: its incident may be notified once more.
+        The person does not know what comes later, so its incident may be notified once more.
         """
         for held, verdict, device in self._take(key):
             left = without(json.loads(held.payload), finding_id)
             if left is not None:
-                self._insert(_with(left, held), verdict=verdict, device=device)
+                self._insert(_with(left, held, _alone(held)), verdict=verdict, device=device)
         for sink in self._summarised():
             self._change_items(sink, lambda items: _leave_out(items, key, finding_id))
-        if again:
-            for name, state in self._states():
-                if state.get("told", {}).pop(key, None) is not None:
-                    write_meta(self._connection, name, json.dumps(state))
+        for name, state in self._states():
+            if state.get("told", {}).pop(key, None) is not None:
+                write_meta(self._connection, name, json.dumps(state))
 
     def merge(self, key: str, into: str) -> None:
         """Move what is held of an incident to an older one with its cause."""
@@ -120,7 +129,8 @@ class NoticeRows:
                 write_meta(self._connection, name, json.dumps(state))
         for held, verdict, device in self._take(key):
             content = {**json.loads(held.payload), "incident_id": into}
-            self.hold(replace(_with(content, held), key=into), verdict=verdict, device=device)
+            moved = replace(_with(content, held, _alone(held)), key=into)
+            self.hold(moved, verdict=verdict, device=device)
         for sink in self._summarised():
             self._change_items(sink, lambda items: _move(items, key, into))
 
@@ -216,28 +226,35 @@ class NoticeRows:
             for of, payload, properties, at, verdict, device in rows
         ]
 
-    def _is_worth_it(self, message: Outgoing) -> bool:
-        """Return whether a notice is held although no other of its incident is."""
-        properties = dict(message.properties)
-        alone = properties.get("alone", Alone.NEWS)
-        told = self._state(message.sink).get("told", {}).get(message.key)
-        if alone != Alone.NEWS or told is None:
-            return alone != Alone.DROPPED
-        return RANK[Severity(properties["severity"])] > RANK[Severity(told)]
+    def _fate(self, message: Outgoing) -> Alone:
+        """Return what becomes of a notice while no other of its incident is held."""
+        alone, state = _alone(message), self._state(message.sink)
+        if alone in (Alone.HELD, Alone.DROPPED):
+            return alone
+        told = state.get("told", {}).get(message.key)
+        if told is None or RANK[Severity(dict(message.properties)["severity"])] > RANK[Severity(told)]:
+            return Alone.NEWS
+        if alone is Alone.AGAIN and self._now() - state.get("again", {}).get(message.key, 0.0) >= HOUR_S:
+            return Alone.AGAIN
+        return Alone.DROPPED
 
     def _note_told(self, sink: str, rows: Sequence[_Held]) -> None:
         if not rows:
             return
         state = self._state(sink)
-        told = state.get("told", {})
+        told, now = state.get("told", {}), self._now()
+        again = {key: at for key, at in state.get("again", {}).items() if now - at < HOUR_S}
         for one in rows:
             before = told.pop(one.key, Severity.INFO)
             (payload,) = self._connection.execute(
                 "SELECT payload FROM outbox WHERE id = ?", (one.row,)
             ).fetchone()
+            if one.alone is Alone.AGAIN:
+                again[one.key] = now
             if json.loads(payload)["event"] != FindingEvent.CLEARED:  # after an end, what comes back is news
                 told[one.key] = worst_of((one.severity, before))
         state["told"] = dict(list(told.items())[-MAX_TOLD:])
+        state["again"] = dict(list(again.items())[-MAX_TOLD:])
         write_meta(self._connection, f"notices {sink}", json.dumps(state))
 
     def _states(self) -> list[tuple[str, dict[str, Any]]]:
@@ -260,9 +277,10 @@ class NoticeRows:
             " ORDER BY id",
             (sink, now),
         )
+        found = ((row, key, dict(decode_properties(properties))) for row, key, properties in rows)
         return [
-            _Held(row, key, Severity(dict(decode_properties(properties))["severity"]))
-            for row, key, properties in rows
+            _Held(row, key, Severity(words["severity"]), Alone(words.get("alone", Alone.NEWS)))
+            for row, key, words in found
         ]
 
     def _next(self, sink: str, now: float) -> list[float]:
@@ -394,7 +412,7 @@ class NoticeRows:
         new = joined(old, json.loads(message.payload))
         if RANK[Severity(new["severity"])] > RANK[Severity(old["severity"])]:
             self._change_items(message.sink, lambda items: _put(items, message.key, None))
-            return _with(new, message)
+            return _with(new, message, _alone(message))
         self._change_items(message.sink, lambda items: _put(items, message.key, new))
         return None
 
@@ -440,16 +458,13 @@ def message_of(
     return Outgoing(0, sink, key, encode(notice), properties=tuple(properties), not_before=not_before)
 
 
-def _with(notice: Notice, message: Outgoing, *others: Outgoing) -> Outgoing:
-    """Return a message with the content that it has now, together with ``others``."""
-    own = any(("alone", Alone.HELD) in one.properties for one in (message, *others))
-    return message_of(
-        notice,
-        message.sink,
-        message.key,
-        not_before=message.not_before,
-        alone=Alone.HELD if own else Alone.NEWS,
-    )
+def _alone(message: Outgoing) -> Alone:
+    return Alone(dict(message.properties).get("alone", Alone.NEWS))
+
+
+def _with(notice: Notice, message: Outgoing, alone: Alone) -> Outgoing:
+    """Return a message with the content and the fate that it has now."""
+    return message_of(notice, message.sink, message.key, not_before=message.not_before, alone=alone)
 
 
 def _put(items: dict[str, Notice], key: str, new: Notice | None) -> None:

@@ -210,14 +210,23 @@ class Store:
         failpoint("command_deciding")
         if not commands.decide(self._connection, seq, outcome):
             return []
-        clock = self._sequence.now()
-        for finding in changed:
-            findings.write(self._connection, finding, clock=clock)
-        incidents.write(self._connection, closed, clock=clock)
         if outcome.forget and outcome.device is not None:
             self._places.forget(outcome.device)
             self._places.insert()
         self.passed.append("command_decided")
+        return self.change(changed, closed, outgoing)
+
+    def change(
+        self,
+        changed: Sequence[Finding],
+        of: Sequence[Incident],
+        outgoing: Sequence[tuple[str, Outgoing]],
+    ) -> list[tuple[str, Outgoing]]:
+        """Commit findings and incidents that no verdict changed, and what is to be published of them."""
+        clock = self._sequence.now()
+        for finding in changed:
+            findings.write(self._connection, finding, clock=clock)
+        incidents.write(self._connection, of, clock=clock)
         return [(device, one) for device, item in outgoing for one in self.outbox.add([item], device=device)]
 
     # ---------------------------------------------------------------------------------- the journal

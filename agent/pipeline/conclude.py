@@ -159,11 +159,12 @@ class Conclusions:
         finding, event = self._findings.move(verdict, window, reviewed=reviewed)
         moved: list[Finding] = []
         changes: list[Change] = []
-        spread_s = 0.0
+        spread_s, back = 0.0, False
         if finding is not None and event is FindingEvent.OPENED:
             around = self._surroundings(window)
             spread_s = around.spread_s(finding)
             finding, moved, changes = self.incidents.open(finding, around)
+            back = self.incidents.had(finding)
             for one in (*moved, finding):
                 self._findings.put(one)
         elif finding is not None:
@@ -186,7 +187,7 @@ class Conclusions:
             events.append(FindingChanged(event, finding, verdict))
         events += [IncidentChanged(*one[:3]) for one in changes]
         if finding is not None and self._notices is not None:
-            outgoing += self._notices.of_change(event, finding, verdict, before, changes, spread_s)
+            outgoing += self._notices.of_change(event, finding, verdict, before, changes, spread_s, back=back)
         merged = [one.incident for one in changes if one.incident.merged_into is not None]
         works = finding is not None and finding.maintenance and before is not None and not before.maintenance
 
@@ -194,7 +195,7 @@ class Conclusions:
             for one in merged:
                 store.outbox.notices.merge(one.id, one.merged_into or "")
             if finding is not None and works:
-                store.outbox.notices.withdraw(key_of(finding), finding.id, again=True)
+                store.outbox.notices.withdraw(key_of(finding), finding.id)
             return store.conclude(
                 window=window,
                 verdict=payload,
@@ -240,13 +241,36 @@ class Conclusions:
 
         def job(store: Store) -> list[tuple[str, Outgoing]]:
             for one in known:
-                store.outbox.notices.withdraw(key_of(one), one.id, again=one.maintenance)
+                store.outbox.notices.withdraw(key_of(one), one.id)
             return store.decide(row.seq, outcome, changed=decision.changed, closed=closed, outgoing=outgoing)
 
         events: list[Event] = [IncidentChanged(*one[:3]) for one in changes]
         events.append(CommandDecided(row, outcome, decision.changed))
         self._write(job, lambda added: self._decided(added, events))
         return replace(row, outcome=outcome)
+
+    def next_end(self) -> float | None:
+        """Return the clock at which the next snooze ends."""
+        return min(self._findings.snoozed.values(), default=None)
+
+    def end_snoozes(self, clock: float) -> None:
+        """Open the findings again whose snooze is over, and notify people."""
+        opened = self._findings.end_snoozes(clock)
+        if not opened:
+            return
+        changes = [change for finding in opened for change in self.incidents.update(finding)]
+        outgoing = self._outgoing_of_events(opened)
+        outgoing += [("", one) for one in self._outgoing_of_incidents(changes)]
+        if self._notices is not None:
+            for finding in opened:
+                rows = self._notices.of_snooze(finding, self._anomalies.get(finding.id))
+                outgoing += [(finding.device, one) for one in rows]
+        incidents = [change.incident for change in changes]
+        events = [IncidentChanged(*one[:3]) for one in changes]
+        self._write(
+            lambda store: store.change(opened, incidents, outgoing),
+            lambda added: self._decided(added, events),
+        )
 
     def _decided(self, added: Sequence[tuple[str, Outgoing]], events: Iterable[Event]) -> None:
         for device, message in added:
@@ -270,15 +294,22 @@ class Conclusions:
 
     def _outgoing_of(self, decision: Decision) -> list[tuple[str, Outgoing]]:
         """Return the messages about what a command changes, each with its device."""
-        outgoing: list[tuple[str, Outgoing]] = []
-        for finding in decision.changed:
-            device, payloads = finding.device, {MessageKind.EVENT: encode(self._event_of(finding))}
-            outgoing += [(device, one) for one in self._messages(device, payloads, PROPERTIES)]
+        outgoing = self._outgoing_of_events(decision.changed)
         gone = decision.outcome.device
         if decision.outcome.forget and gone is not None:  # an empty payload deletes what is retained
             empty = self._messages(gone, {MessageKind.VERDICT: b""}, ())
             outgoing += [(gone, one) for one in empty if one.retain]
         return outgoing
+
+    def _outgoing_of_events(self, findings: Iterable[Finding]) -> list[tuple[str, Outgoing]]:
+        """Return the messages about findings that no verdict changed, each with its device."""
+        return [
+            (finding.device, one)
+            for finding in findings
+            for one in self._messages(
+                finding.device, {MessageKind.EVENT: encode(self._event_of(finding))}, PROPERTIES
+            )
+        ]
 
     def _event_of(self, finding: Finding) -> dict[str, Any]:
         closed = finding.state.closed

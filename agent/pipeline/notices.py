@@ -1,14 +1,26 @@
 """Notices of findings, made with the verdict, and let go when their time has come."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
-from agent.domain.records import Finding, FindingEvent, Outgoing, Severity, Verdict
+from agent.domain.records import Finding, FindingEvent, Kind, Outgoing, Severity, Verdict
 from agent.journal.notices import Alone, Released, message_of
 from agent.pipeline.journal_writes import Writes
 from agent.verdict.incident import Change
-from agent.verdict.notice import RANK, NoticeRules, at_once, end_of, is_wanted, key_of, news, of_finding
+from agent.verdict.notice import (
+    RANK,
+    NoticeRules,
+    at_once,
+    end_of,
+    is_news_again,
+    is_wanted,
+    key_of,
+    news,
+    of_finding,
+    of_snooze,
+)
 
 MAX_LOOK_S = 60.0  # between two looks while something is held: quiet hours may begin
 
@@ -68,22 +80,26 @@ class Notices:
         before: Finding | None,
         changes: Sequence[Change],
         spread_s: float = 0.0,
+        *,
+        back: bool = False,
     ) -> list[Outgoing]:
         """Return the rows that notify people of a change, for the transaction of its verdict.
 
         ``changes`` are those of its incident: only the end of it is worth a notice of its own. ``spread_s``
-        is the time in which others of its cause may be found.
+        is the time in which others of its cause may be found, ``back`` whether its device was in the
+        incident before.
         """
         clock = self.clock()
         change = news(event, finding, before) if self.receivers else None
         if change is None or not is_wanted(finding, before, clock):
             return []
         wall, rules = self.wall(), self.rules
-        since = rules.clock_words(wall - max(0.0, clock - finding.opened))
-        notice = of_finding(change, finding, verdict, since=since, link=self.link)
-        urgent, over = at_once(verdict), None
+        urgent, over = at_once(finding, before, verdict), None
         if change is FindingEvent.CLEARED:
             over = end_of(finding, changes, clock)
+        devices = 1 if over is None else max((one.incident.devices for one in changes), default=1)
+        since = self._since(finding, clock, wall)
+        notice = of_finding(change, finding, verdict, since=since, link=self.link, devices=devices)
         wait_s = 0.0 if urgent else max(rules.settle_s, spread_s)
         not_before = clock + rules.held_s(wall, finding.severity, wait_s=wait_s)
         rows = []
@@ -92,11 +108,35 @@ class Notices:
                 alone = Alone.NEWS
                 if change is FindingEvent.CLEARED:
                     alone = Alone.HELD if one.cleared and over is not None else Alone.DROPPED
-                elif urgent:
+                elif urgent or (before is not None and is_news_again(finding, before)):
                     alone = Alone.HELD
+                elif back and finding.kind is Kind.SILENCE:
+                    alone = Alone.AGAIN
                 rows.append(message_of(notice, one.sink, key_of(finding), not_before=not_before, alone=alone))
                 self._look_at[one.sink] = 0.0  # the look comes behind the transaction
         return rows
+
+    def of_snooze(self, finding: Finding, last: Mapping[str, Any] | None) -> list[Outgoing]:
+        """Return the rows that notify people of a finding that has outlasted its snooze.
+
+        ``last`` is its last anomaly, as JSON values.
+        """
+        clock, wall = self.clock(), self.wall()
+        if finding.quiet(clock):  # under maintenance
+            return []
+        since = self._since(finding, clock, wall)
+        notice = of_snooze(finding, last, agent=self.agent, at=wall, since=since, link=self.link)
+        wait_s = self.rules.held_s(wall, finding.severity, wait_s=self.rules.settle_s)
+        rows = [
+            message_of(notice, one.sink, key_of(finding), not_before=clock + wait_s, alone=Alone.HELD)
+            for one in self.receivers
+            if RANK[finding.severity] >= RANK[one.min_severity]
+        ]
+        self._look_at |= dict.fromkeys((row.sink for row in rows), 0.0)
+        return rows
+
+    def _since(self, finding: Finding, clock: float, wall: float) -> str:
+        return self.rules.clock_words(wall - max(0.0, clock - finding.opened))
 
     def turn(self, clock: float) -> None:
         """Release what is due."""

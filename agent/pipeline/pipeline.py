@@ -277,6 +277,7 @@ class Pipeline:
         if isinstance(row, TimerRow):
             if row.kind is TimerKind.TICK:
                 self._tick_asked = False
+                self.conclusions.end_snoozes(row.clock)
             self._core.take(row)
         elif isinstance(row, CommandRow):
             self._obey(row)
@@ -342,8 +343,8 @@ class Pipeline:
             clock = self._clock()
             self.heartbeat = clock
             failpoint("analyst_timers")
-            due = self._core.next_due(clock)
-            if due is not None and due <= clock and not self._tick_asked:
+            dues = (self._core.next_due(clock), self.conclusions.next_end())
+            if not self._tick_asked and any(due is not None and due <= clock for due in dues):
                 self._tick_asked = True
                 self.note(TimerKind.TICK)
             self.notices.turn(clock)

@@ -246,7 +246,7 @@ class Reporter:
             "opened_at": iso(finding.opened),
             "verdicts": finding.verdicts,
             "state": finding.state_at(clock),
-            "until": None if finding.until is None else iso(finding.until),
+            "until": None if (until := finding.snoozed_to(clock)) is None else iso(until),
             "maintenance": finding.maintenance,
             "incident_id": finding.incident,
             "summary": last.get("summary", "Its last verdict is no longer kept."),

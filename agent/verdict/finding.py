@@ -32,6 +32,7 @@ class Findings(dict[str, Finding]):
     def __init__(self, maintained: Callable[[str, float], bool] = lambda _device, _clock: False) -> None:
         super().__init__()
         self.closed: dict[str, Finding] = {}  # by id, oldest first
+        self.snoozed: dict[str, float] = {}  # device -> clock of the end
         self._maintained = maintained
         #: Device -> the last row when a person closed its finding, and whether it is gone.
         self._closed_to: dict[str, tuple[int, bool]] = {}
@@ -78,6 +79,9 @@ class Findings(dict[str, Finding]):
 
     def put(self, finding: Finding) -> None:
         """Take a finding as it is now, among the open ones or those that are over."""
+        self.snoozed.pop(finding.device, None)
+        if finding.state is FindingState.SNOOZED:
+            self.snoozed[finding.device] = finding.until or 0.0
         if not finding.state.closed:
             self[finding.device] = finding
             return
@@ -87,6 +91,14 @@ class Findings(dict[str, Finding]):
         self.closed[finding.id] = finding
         if len(self.closed) > MAX_CLOSED:
             del self.closed[next(iter(self.closed))]
+
+    def end_snoozes(self, clock: float) -> list[Finding]:
+        """Open the findings again whose snooze is over; return them."""
+        over = [device for device, until in self.snoozed.items() if until <= clock]
+        opened = [replace(self[device], state=FindingState.OPEN, until=None) for device in over]
+        for finding in opened:
+            self.put(finding)
+        return opened
 
     def shut(self, device: str, seq: int, *, gone: bool) -> None:
         """Let windows of ``device`` up to the row ``seq`` open no finding any more."""

@@ -267,6 +267,11 @@ class Incidents:
         group = self._open.get(last.incident or "")
         return self._over.get(last.incident or "") if group is None else group.incident
 
+    def had(self, finding: Finding) -> bool:
+        """Return whether the last finding of a device that is over was of the incident of this one."""
+        last = self._past.get(finding.device)
+        return last is not None and last.incident == finding.incident
+
     def of(self, finding: Finding) -> Incident | None:
         """Return the open incident of a finding."""
         group = self._open.get(finding.incident or "")

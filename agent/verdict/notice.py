@@ -94,17 +94,18 @@ def _at_minute(day: datetime, minute: int) -> datetime:
 
 
 def is_wanted(finding: Finding, before: Finding | None, clock: float) -> bool:
-    """Return whether people want notices of a finding; ``before``: as it was before the verdict.
-
-    A person who knew of an anomaly knows neither of a limit that breaks later nor of a device that stops.
-    """
-    known_as = finding if before is None or _is_reopened(finding, before) else before
+    """Return whether people want notices of a finding; ``before``: as it was before the verdict."""
+    known_as = finding if before is None or is_news_again(finding, before) else before
     return not (finding.maintenance or known_as.state_at(clock) is not FindingState.OPEN)
 
 
-def _is_reopened(finding: Finding, before: Finding) -> bool:
-    """Return whether a broken limit or silence opened a finding that a person knew of again."""
-    return before.state is not FindingState.OPEN and finding.state is FindingState.OPEN
+def is_news_again(finding: Finding, before: Finding) -> bool:
+    """Return whether a limit is broken or the device is silent for the first time in a finding.
+
+    Those who knew of another anomaly know neither of a limit that breaks later nor of a device that stops.
+    """
+    breaks = finding.limit and not before.limit
+    return breaks or (finding.silent_since is not None and before.silent_since is None)
 
 
 def key_of(finding: Finding) -> str:
@@ -128,21 +129,21 @@ def end_of(finding: Finding, changes: Iterable[Change], clock: float) -> Severit
 def news(change: FindingEvent | None, finding: Finding, before: Finding | None) -> FindingEvent | None:
     """Return the change that is worth a notice: an opening, a higher severity, an end.
 
-    A finding that outlasts the maintenance of its device is news as well, and so is one that a broken limit
-    or silence opens again.
+    A finding that outlasts the maintenance of its device is news as well, and so is :func:`is_news_again`.
     """
     if before is None or change is FindingEvent.CLEARED:
         return change
     if before.maintenance and not finding.maintenance:
         return FindingEvent.UPDATED
-    if _is_reopened(finding, before):
+    if is_news_again(finding, before):
         return FindingEvent.UPDATED
     return change if RANK[finding.severity] > RANK[before.severity] else None
 
 
-def at_once(verdict: Verdict) -> bool:
-    """Return whether a notice does not wait for others of its cause."""
-    return verdict.kind is Kind.OUT_OF_RANGE
+def at_once(finding: Finding, before: Finding | None, verdict: Verdict) -> bool:
+    """Return whether a notice does not wait for others of its cause: that of a broken limit."""
+    breaks = finding.limit and (before is None or not before.limit)
+    return breaks or verdict.kind is Kind.OUT_OF_RANGE
 
 
 # ------------------------------------------------------------------------------------- its content
@@ -155,23 +156,77 @@ def of_finding(
     *,
     since: str,
     link: str | None = None,
+    devices: int = 1,
 ) -> Notice:
     """Return the notice of a change.
 
-    ``since`` is the local time of the finding's opening, in words, ``link`` the address of the status page.
+    ``since`` is the local time of the finding's opening, in words, ``link`` the address of the status page,
+    ``devices`` the number in its incident if that is over.
     """
+    notice = _of_finding(
+        change,
+        finding,
+        verdict.summary,
+        identity=identity("finding", verdict.id),
+        agent=verdict.agent,
+        verdict_id=verdict.id,
+        at=verdict.created,
+        since=since,
+        link=link,
+    )
+    if devices == 1:
+        return notice
+    return _of_several({**notice, "incident_devices": devices}, _findings_in(notice), 0)
+
+
+def of_snooze(
+    finding: Finding,
+    last: Mapping[str, Any] | None,
+    *,
+    agent: str,
+    at: float,
+    since: str,
+    link: str | None = None,
+) -> Notice:
+    """Return the notice of a finding that has outlasted its snooze; ``last`` is its last anomaly, as JSON."""
+    told = last or {}
+    return _of_finding(
+        FindingEvent.UPDATED,
+        finding,
+        f"Its snooze is over. {told.get('summary', '')}".rstrip(),
+        identity=identity("snooze", finding.id, repr(at)),
+        agent=agent,
+        verdict_id=told.get("id"),
+        at=at,
+        since=since,
+        link=link,
+    )
+
+
+def _of_finding(
+    change: FindingEvent,
+    finding: Finding,
+    summary: str,
+    *,
+    identity: str,
+    agent: str,
+    verdict_id: str | None,
+    at: float,
+    since: str,
+    link: str | None,
+) -> Notice:
     over = change is FindingEvent.CLEARED
     name = clean(finding.device)[:MAX_DEVICE]
     title = f"Over: {name}" if over else f"{finding.severity.capitalize()}: {name}"
     advice = finding.kind.traits.advice
-    lines = [verdict.summary]
+    lines = [summary]
     if not over and advice:
         lines.append(advice)
-    lines.append(f"Since {since}. Finding {finding.id} of agent {verdict.agent}.")
+    lines.append(f"Since {since}. Finding {finding.id} of agent {agent}.")
     return {
         "schema": SCHEMA,
-        "id": identity("finding", verdict.id),
-        "agent": verdict.agent,
+        "id": identity,
+        "agent": agent,
         "type": "finding",
         "event": change,
         "severity": finding.severity,
@@ -181,8 +236,8 @@ def of_finding(
         "kind": finding.kind,
         "finding_id": finding.id,
         "incident_id": finding.incident,
-        "verdict_id": verdict.id,
-        "at": iso(verdict.created),
+        "verdict_id": verdict_id,
+        "at": iso(at),
         "link": None if link is None else f"{link}#finding-{finding.id}",  # its card
     }
 
@@ -220,7 +275,9 @@ def _of_several(base: Mapping[str, Any], findings: Iterable[Notice], more: int) 
     notice = {**{key: value for key, value in base.items() if key not in _OF_SEVERAL}, **lead}
     devices = list(dict.fromkeys(one["device"] for one in kept))
     total = len(devices) + more
-    if len(kept) == 1 and not more:
+    if _is_over(lead):
+        total = max(total, base.get("incident_devices", 1))
+    if len(kept) == 1 and total == 1:
         return notice
     notice |= {"findings": kept, "device_count": total, "more": more}
     notice["id"] = identity("incident", *(str(one.get("id", one["finding_id"])) for one in kept), str(more))
@@ -229,8 +286,8 @@ def _of_several(base: Mapping[str, Any], findings: Iterable[Notice], more: int) 
     if total > 1:
         others = f"{total - 1} more devices" if total > 2 else "1 more device"  # noqa: PLR2004 - one and one
         notice["title"] = f"{lead['title']} and {others}"
-        names = ", ".join(clean(one)[:MAX_DEVICE] for one in devices[:MAX_NAMED])
-        rest = f" and {total - MAX_NAMED} more" if total > MAX_NAMED else ""
+        named = [clean(one)[:MAX_DEVICE] for one in devices[:MAX_NAMED]]
+        names, rest = ", ".join(named), f" and {total - len(named)} more" if total > len(named) else ""
         notice["text"] = f"{total} devices: {names}{rest}.\n{lead.get('text', '')}"
     return notice
 
@@ -246,6 +303,12 @@ def summarise(sink: str, items: Sequence[Notice], more: int, *, agent: str, at: 
     more += len(worst) - len(kept)
     total = len(kept) + more
     counts = Counter(one["severity"] for one in kept)
+    critical = counts[Severity.CRITICAL]
+    words = f"{total} more notices"
+    if total == 1:
+        words = "1 more notice" if not critical else "1 more notice, critical"
+    elif critical:
+        words += ", all critical" if critical == total else f", {critical} critical"
     lines = [f"{one['title']} ({one['kind']})" for one in kept[:MAX_LINES]]
     if total > len(lines):
         lines.append(f"and {total - len(lines)} more")
@@ -257,7 +320,7 @@ def summarise(sink: str, items: Sequence[Notice], more: int, *, agent: str, at: 
         "type": "summary",
         "event": None,
         "severity": kept[0]["severity"],
-        "title": f"{total} more notices" if total != 1 else "1 more notice",
+        "title": words,
         "text": "\n".join(
             (f"Beyond notify.max_per_hour: {_counted(counts)}.", *lines, f"From agent {agent}.")
         ),

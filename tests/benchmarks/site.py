@@ -119,7 +119,7 @@ class Site(LocalAgent):
             self.incidents.update(finding)
             self._keep(finding)
             if finding.quiet(self.now):
-                self._write.outbox.notices.withdraw(key_of(finding), finding.id, again=finding.maintenance)
+                self._write.outbox.notices.withdraw(key_of(finding), finding.id)
         self._path.take(replace(row, outcome=decision.outcome))
         return decision.outcome
 
@@ -132,13 +132,14 @@ class Site(LocalAgent):
 
     def _conclude(self, one: Concluded) -> None:
         super()._conclude(one)
-        finding, before, spread_s = one.finding, self._before.get(one.window.device), 0.0
+        finding, before, spread_s, back = one.finding, self._before.get(one.window.device), 0.0, False
         if finding is None:
             return
         if one.event is FindingEvent.OPENED:
             around = self._around(one.window)
             spread_s = around.spread_s(finding)
             finding, changes = self._join(finding, around)
+            back = self.incidents.had(finding)
         else:
             changes = self.incidents.update(finding)
         if one.decision.ask:
@@ -152,7 +153,7 @@ class Site(LocalAgent):
         for incident in (change.incident for change in changes):
             if incident.merged_into is not None:
                 self._write.outbox.notices.merge(incident.id, incident.merged_into)
-        rows = self._notices.of_change(one.event, finding, one.verdict, before, changes, spread_s)
+        rows = self._notices.of_change(one.event, finding, one.verdict, before, changes, spread_s, back=back)
         self._write(lambda store: store.outbox.add(rows, device=finding.device))
 
     def _incident(self, window: Window, finding: Finding | None) -> Incident | None:

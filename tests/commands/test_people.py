@@ -49,6 +49,9 @@ def test_a_person_works_through_the_findings(
         assert (code, out, err) == (0, f"finding {finding} of oven is acknowledged\n", "")
         told = as_json(capsys, "finding", "snooze", "--device", "oven", "--for", "2h", *config)
         assert (told["state"], told["accepted"]) == ("snoozed", True)
+        code, out, err = ask(capsys, "finding", "snooze", finding, "--for", "-5m", *config)
+        assert (code, out) == (2, "")
+        assert "for is not a time span" in err
         code, out, err = ask(capsys, "finding", "normal", finding, *config)
         assert (code, out) == (2, "")
         assert err.startswith("edge-agent: refused (limit): a configured limit was broken")

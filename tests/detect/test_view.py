@@ -25,6 +25,19 @@ def test_view_of_a_few_readings_is_exact() -> None:
     assert view.last_value == 2.0
 
 
+def test_a_series_that_is_still_learning_misses_a_reading() -> None:
+    """Its warm-up ends up to 16 readings after the last one that is needed."""
+    stream = Stream()
+    seen = []
+    for value in signals.take(signals.white, 400, seed=1):
+        stream.feed([value])
+        progress = stream.view().progress
+        if progress is not None:
+            seen.append((progress.needed - progress.seen, progress.of))
+    assert len(seen) < 400
+    assert min(seen)[0] == 1
+
+
 @pytest.mark.parametrize("count", [29, 30, 31, 60, 1000, 5003])
 def test_recent_values_are_the_last_thirty(count: int) -> None:
     """The last values come oldest first."""

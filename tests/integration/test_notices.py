@@ -232,6 +232,26 @@ def test_a_finding_that_a_person_knows_is_not_notified(site: Site) -> None:
     assert site.told() == {"e0"}
 
 
+def test_a_finding_that_outlasts_its_snooze_is_notified(site: Site) -> None:
+    """Although its device sends nothing more; the list has no end in the past."""
+    site.notify["sinks"].pop()
+    with site.agent:
+        site.break_limit("g0")
+        wait_for(lambda: site.http.taken, LIMIT_S, "it is notified")
+        (finding,) = site.agent.status()["findings"]
+        command = {"id": "s", "do": "snooze", "finding_id": finding["id"], "for": "2s"}
+        mqtt.single(f"{site.agent.base_topic}/command", json.dumps(command), 1, port=site.broker.port)
+        wait_for(lambda: site.agent.status()["findings"][0]["until"], LIMIT_S, "it is snoozed")
+        wait_for(lambda: len(site.http.taken) == 2, LIMIT_S, "it is notified again")
+        (finding,) = site.agent.status()["findings"]
+        assert (finding["state"], finding["until"]) == ("open", None)
+        assert site.agent.stop() == 0
+    first, again = (post.json for post in site.http.taken)
+    assert (again["event"], again["finding_id"]) == ("updated", first["finding_id"])
+    assert again["id"] != first["id"]
+    assert again["text"].startswith("Its snooze is over. ")
+
+
 def test_a_notice_is_answered_by_its_link(site: Site) -> None:
     """Opening it changes nothing, a press acknowledges, once; a restart changes neither link nor answer."""
     site.notify |= {"page_url": f"http://127.0.0.1:{site.agent.port}/"}

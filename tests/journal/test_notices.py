@@ -390,17 +390,44 @@ def test_a_persons_word_on_a_finding_leaves_the_others_of_its_incident(rig: Rig)
     assert rig.held() == []
 
 
-def test_a_finding_that_outlasts_maintenance_is_news_again(rig: Rig) -> None:
-    """Of an incident that was notified before."""
-    rig.hold("a", incident="i")
+def test_after_a_persons_word_an_incident_is_news_again(rig: Rig) -> None:
+    """Once, of whatever severity: who joins it is not known, nor what outlasts the maintenance."""
+    rig.hold("a", incident="i", severity=Severity.CRITICAL)
     rig.release()
     rig.deliver()
-    rig.outbox.notices.withdraw("i", "a")
     rig.hold("a", incident="i", event="updated")
     assert rig.held() == []
-    rig.outbox.notices.withdraw("i", "a", again=True)
-    rig.hold("a", incident="i", event="updated")
-    assert rig.held() == ["i"]
+    rig.outbox.notices.withdraw("i", "a")
+    rig.hold("b", incident="i", wait_s=60.0)
+    rig.hold("c", incident="i", wait_s=70.0)
+    rig.now += 60.0
+    rig.release()
+    (both,) = rig.deliver()
+    assert [one["finding_id"] for one in both["findings"]] == ["b", "c"]
+    rig.hold("d", incident="i")
+    assert rig.held() == []
+
+
+def test_what_comes_back_and_stays_is_notified_once_an_hour(rig: Rig) -> None:
+    """Although its incident was notified; what is over before its time is a flap, and no notice."""
+
+    def comes_back(*, stays: bool) -> list[str]:
+        rig.hold("a", incident="i", alone=Alone.AGAIN, wait_s=60.0)
+        if not stays:
+            rig.hold("a", incident="i", event="cleared", alone=Alone.DROPPED)
+        rig.now += 60.0
+        rig.release()
+        return [one["event"] for one in rig.deliver()]
+
+    assert comes_back(stays=False) == ["cleared"]  # it was not notified yet
+    assert comes_back(stays=True) == ["opened"]
+    assert comes_back(stays=False) == []
+    assert comes_back(stays=True) == ["opened"]
+    for _ in range(58):
+        assert comes_back(stays=True) == []
+    rig.now += 120.0
+    rig.hold("b", incident="i", alone=Alone.AGAIN, wait_s=60.0)
+    assert comes_back(stays=True) == ["opened"]
 
 
 @pytest.mark.parametrize("told", ["none", "older", "younger"])

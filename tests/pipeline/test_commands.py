@@ -6,9 +6,12 @@ from typing import Any
 
 import pytest
 
-from agent.domain.records import Arrival, Command, FindingState, TimerKind
+from agent.domain.records import Arrival, Command, FindingState, Severity, TimerKind
+from agent.journal import Reader
 from agent.pipeline.events import CommandDecided, IncidentChanged
+from agent.pipeline.notices import Receiver
 from agent.verdict.command import read_command
+from agent.verdict.notice import NoticeRules
 from tests.journal import rig as rig_module
 from tests.journal.rig import Plain, arrival, link_up
 from tests.pipeline.test_restart import AGE_S, Life, in_a_life
@@ -92,3 +95,44 @@ def test_nor_does_one_after_a_snapshot(tmp_path: Path) -> None:
     before, _sent = in_a_life(tmp_path, _call_it_normal)
     assert in_a_life(tmp_path, _snapshot) == before
     assert in_a_life(tmp_path, _look) == (before, 0, [])
+
+
+async def _outlast_a_snooze(life: Life) -> tuple[int, ...]:
+    """Return how many notices wait after the opening, the snooze, its end and the turns after that."""
+    notices = life.pipeline.notices
+    notices.receivers = [Receiver("ops", Severity.INFO)]
+    notices.rules = NoticeRules(settle_s=3600.0)
+    waiting = []
+
+    def count() -> None:
+        with Reader.open(life.rig.folder) as reader:
+            waiting.append(reader.notices(["ops"])["ops"].waiting)
+
+    await open_a_finding(life)
+    count()
+    await say(life, b'{"do":"snooze","device":"d","for":"1s","id":"s1"}', 800)
+    count()
+    end = life.pipeline.conclusions.next_end()
+    assert end is not None
+    life.pipeline.note(TimerKind.TICK)
+    await life.feed()
+    assert life.pipeline.conclusions.next_end() == end
+    await asyncio.sleep(max(0.0, end - life.journal.clock.now()) + 0.01)
+    for _ in range(2):
+        life.pipeline.note(TimerKind.TICK)
+        await life.feed()
+        count()
+    (finding,) = life.pipeline.conclusions.findings()
+    assert (finding.state, finding.until) == (FindingState.OPEN, None)
+    assert life.pipeline.conclusions.next_end() is None
+    return tuple(waiting)
+
+
+async def _states(life: Life) -> list[FindingState]:
+    return [one.state for one in life.pipeline.conclusions.findings()]
+
+
+def test_a_finding_that_outlasts_its_snooze_is_notified_once(tmp_path: Path) -> None:
+    """At a tick, so that a silent device has its notice too; the next process finds it open."""
+    assert in_a_life(tmp_path, _outlast_a_snooze) == (1, 0, 1, 1)
+    assert in_a_life(tmp_path, _states) == [FindingState.OPEN]

@@ -1,11 +1,15 @@
 """Findings and notices of a replaced sensor, and of a dead bridge."""
 
+import heapq
+import json
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
 from agent.domain.records import Command, CommandReason, Do, FindingState
+from simulator.events import Message
 from tests.benchmarks.site import Site
 from tests.pipeline import field_streams as streams
 from tests.pipeline.field_streams import DAY_S, HOUR_S, START
@@ -69,3 +73,41 @@ def test_a_dead_bridge_is_one_incident() -> None:
     assert off < notice.at < off + 2 * HOUR_S
     assert list(site.incidents) == []
     assert not site.people.findings
+
+
+def readings(device: str, *, since: float, until: float, value: float = 21.0) -> Iterator[Message]:
+    """Yield a reading of a device below the bridge each minute."""
+    for number in range(int((until - since) / 60.0)):
+        body = json.dumps({"temperature": value + number % 5 / 10})
+        yield Message(since + number * 60.0, "", f"zigbee2mqtt/{device}", body.encode(), 1, "", 1)
+
+
+@pytest.mark.parametrize("do", [Do.ACK, Do.SNOOZE])
+def test_a_device_that_dies_in_a_finding_that_a_person_knows_is_notified(do: Do) -> None:
+    """Once: the person knew of a value."""
+    site, hot = Site(sources=[BRIDGE], live_from=START), START + 5 * HOUR_S
+    site.hear(readings("a", since=START, until=hot))
+    site.hear(readings("a", since=hot, until=hot + 600.0, value=80.0))
+    assert [one.event for one in site.delivered] == ["opened"]
+    (finding,) = site.people.findings.values()
+    for_s = 30 * HOUR_S if do is Do.SNOOZE else None
+    assert site.say(Command(do, finding_id=finding.id, for_s=for_s)).accepted
+    site.pass_time(hot + 6 * HOUR_S)
+    assert [(one.kind, one.event) for one in site.delivered[1:]] == [("silence", "updated")]
+
+
+def test_a_bridge_that_dies_again_within_the_hour_is_notified_again() -> None:
+    """Once, and in the hour after that not again."""
+    names = ("a", "b", "c", "d")
+    site, now, told = Site(sources=[BRIDGE], live_from=START), START, []
+    for up_s, down_s in ((5 * HOUR_S, HOUR_S), (900.0, 1200.0), (900.0, 1200.0)):
+        streams_of_all = (readings(name, since=now, until=now + up_s) for name in names)
+        site.hear(heapq.merge(*streams_of_all, key=lambda one: one.at))
+        assert not site.people.findings
+        now += up_s + down_s
+        site.pass_time(now)
+        assert len(site.people.findings) == len(names)
+        told.append(len(site.delivered))
+    assert len(set(site.incident_of.values())) == 1
+    assert told == [1, 2, 2]
+    assert {(one.kind, one.event) for one in site.delivered} == {("silence", "opened")}

@@ -26,6 +26,7 @@ from agent.verdict.notice import (
     MAX_ITEMS,
     Notice,
     NoticeRules,
+    at_once,
     end_of,
     is_wanted,
     item_of,
@@ -128,6 +129,20 @@ def test_a_limit_that_breaks_after_a_persons_word_is_notified(state: FindingStat
     assert news(None, again, again) is None
 
 
+def test_a_limit_or_silence_of_a_finding_that_is_open_is_news_once() -> None:
+    """Of equal severity too; that of a limit does not wait, whatever the verdict calls it."""
+    opened = Finding("f", "d1", Kind.DRIFT, Severity.CRITICAL, 1.0, 1.0)
+    for later in (replace(opened, limit=True), replace(opened, silent_since=5.0)):
+        assert news(FindingEvent.UPDATED, later, opened) is FindingEvent.UPDATED
+        assert news(FindingEvent.UPDATED, later, later) is None
+    spike = verdict_of_a_spike("d1")
+    broken = replace(opened, limit=True)
+    assert at_once(broken, None, spike)
+    assert at_once(broken, opened, spike)
+    assert not at_once(broken, broken, spike)
+    assert not at_once(opened, None, spike)
+
+
 def test_words_of_a_notice_are_bounded_and_printable() -> None:
     """The name of a device is foreign text."""
     device = "a\nBcc: x\u202e" + "x" * 300
@@ -218,3 +233,34 @@ def test_a_silence_waits_for_others_of_its_source() -> None:
         assert one.spread_s(silence) == 0.0
     assert around.spread_s(replace(silence, kind=Kind.SPIKE)) == 0.0
     assert around.spread_s(replace(silence, severity=Severity.CRITICAL)) == 0.0
+
+
+def test_the_end_of_an_incident_counts_its_devices() -> None:
+    """Alone, and in a notice that had not gone out."""
+    finding = Finding("f9", "d9", Kind.SILENCE, Severity.WARNING, 1.0, 1.0, incident="i")
+    verdict = verdict_of_a_spike("d9")
+    over = of_finding(FindingEvent.CLEARED, finding, verdict, since="now", devices=25)
+    assert (over["title"], over["device_count"]) == ("Over: d9 and 24 more devices", 25)
+    assert over["text"].startswith("25 devices: d9 and 24 more.\n")
+    both = joined(joined(notice_of(0), notice_of(0, FindingEvent.CLEARED)), over)
+    assert both["device_count"] == 25
+    assert both["title"].endswith(" and 24 more devices")
+    assert both["title"].startswith("Over: ")
+    alone = of_finding(FindingEvent.CLEARED, finding, verdict, since="now")
+    assert alone["title"] == "Over: d9"
+
+
+@pytest.mark.parametrize(
+    ("severities", "title"),
+    [
+        ("ccc", "3 more notices, all critical"),
+        ("cww", "3 more notices, 1 critical"),
+        ("ww", "2 more notices"),
+        ("c", "1 more notice, critical"),
+    ],
+)
+def test_the_title_of_a_summary_says_what_is_critical(severities: str, title: str) -> None:
+    """It may be all that a phone shows."""
+    names = {"c": Severity.CRITICAL, "w": Severity.WARNING}
+    items = [{**item_of(notice_of(n)), "severity": names[one]} for n, one in enumerate(severities)]
+    assert summarise("ops", items, 0, agent="gw1", at=0.0)["title"] == title
