@@ -105,10 +105,11 @@ class NoticeRows:
             message = amended
         self._insert(message, verdict=verdict, device=device)
 
-    def withdraw(self, key: str, finding_id: str) -> None:
+    def withdraw(self, key: str, finding_id: str, *, again: bool = False) -> None:
         """Drop what is held of a finding, for all sinks: a person knows of it.
 
-        The person does not know what comes later, so its incident may be notified once more.
+        The person knows of the incident too: only critical findings of it are notified later.
+        ``again``: whatever comes later may be notified once more.
         """
         for held, verdict, device in self._take(key):
             left = without(json.loads(held.payload), finding_id)
@@ -117,7 +118,13 @@ class NoticeRows:
         for sink in self._summarised():
             self._change_items(sink, lambda items: _leave_out(items, key, finding_id))
         for name, state in self._states():
-            if state.get("told", {}).pop(key, None) is not None:
+            told = state.get("told", {})
+            before = told.get(key)
+            if again:
+                told.pop(key, None)
+            elif before == Severity.CRITICAL:
+                told[key] = Severity.WARNING
+            if told.get(key) != before:
                 write_meta(self._connection, name, json.dumps(state))
 
     def merge(self, key: str, into: str) -> None:

@@ -195,7 +195,7 @@ class Conclusions:
             for one in merged:
                 store.outbox.notices.merge(one.id, one.merged_into or "")
             if finding is not None and works:
-                store.outbox.notices.withdraw(key_of(finding), finding.id)
+                store.outbox.notices.withdraw(key_of(finding), finding.id, again=True)
             return store.conclude(
                 window=window,
                 verdict=payload,
@@ -241,7 +241,7 @@ class Conclusions:
 
         def job(store: Store) -> list[tuple[str, Outgoing]]:
             for one in known:
-                store.outbox.notices.withdraw(key_of(one), one.id)
+                store.outbox.notices.withdraw(key_of(one), one.id, again=one.maintenance)
             return store.decide(row.seq, outcome, changed=decision.changed, closed=closed, outgoing=outgoing)
 
         events: list[Event] = [IncidentChanged(*one[:3]) for one in changes]

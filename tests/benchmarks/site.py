@@ -119,7 +119,7 @@ class Site(LocalAgent):
             self.incidents.update(finding)
             self._keep(finding)
             if finding.quiet(self.now):
-                self._write.outbox.notices.withdraw(key_of(finding), finding.id)
+                self._write.outbox.notices.withdraw(key_of(finding), finding.id, again=finding.maintenance)
         self._path.take(replace(row, outcome=decision.outcome))
         return decision.outcome
 

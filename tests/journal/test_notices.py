@@ -390,22 +390,28 @@ def test_a_persons_word_on_a_finding_leaves_the_others_of_its_incident(rig: Rig)
     assert rig.held() == []
 
 
-def test_after_a_persons_word_an_incident_is_news_again(rig: Rig) -> None:
-    """Once, of whatever severity: who joins it is not known, nor what outlasts the maintenance."""
+def test_after_a_persons_word_what_turns_critical_is_notified(rig: Rig) -> None:
+    """A person who knows of an incident knows of its warnings; maintenance hides them from all."""
     rig.hold("a", incident="i", severity=Severity.CRITICAL)
     rig.release()
     rig.deliver()
     rig.hold("a", incident="i", event="updated")
     assert rig.held() == []
     rig.outbox.notices.withdraw("i", "a")
-    rig.hold("b", incident="i", wait_s=60.0)
-    rig.hold("c", incident="i", wait_s=70.0)
+    rig.hold("a", incident="i", event="updated")
+    assert rig.held() == []
+    critical = Severity.CRITICAL
+    rig.hold("b", incident="i", wait_s=60.0, severity=critical)
+    rig.hold("c", incident="i", wait_s=70.0, severity=critical)
     rig.now += 60.0
     rig.release()
     (both,) = rig.deliver()
     assert [one["finding_id"] for one in both["findings"]] == ["b", "c"]
-    rig.hold("d", incident="i")
+    rig.hold("d", incident="i", severity=critical)
     assert rig.held() == []
+    rig.outbox.notices.withdraw("i", "a", again=True)
+    rig.hold("a", incident="i", event="updated")
+    assert rig.held() == ["i"]
 
 
 def test_what_comes_back_and_stays_is_notified_once_an_hour(rig: Rig) -> None:
