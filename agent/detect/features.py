@@ -52,7 +52,6 @@ DIRECTION: Final = 2.0  # the trait of a direction, as agent.detect.nature has i
 METER_STEPS: Final = 2.0  # of a meter more than ever are not far
 NEGLIGIBLE: Final = 0.2  # of an alarm line: a mean's record of that size is not worth a score
 USELESS: Final = 0.65  # of the width of the values: a wider residual adds nothing to them
-LOAD: Final = 0.1  # roughness of a setting or of a load that is seldom on
 EVEN: Final = 0.2  # of the readings in the thinner half of the range are nothing special
 FEW_MEANS: Final = 160  # readings since the means began, before which they are not judged
 SLOW_BEGINS: Final = 192  # the same: from here on the slow mean has a range,

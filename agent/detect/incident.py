@@ -35,7 +35,6 @@ CREEP_FORGET = 0.8  # a reading
 CREEPS = 2.4  # three records in a row
 SURE_SHIFT = 5  # readings beyond the same end
 MAX_RUN = 5000.0  # a stopped clock does not keep an incident open for ever
-CRITICAL = 3.0  # as agent.verdict has it
 STEPS = 5.0  # of the sensor, which are never critical
 MOST = 2.9  # the score of a reading that is no more than unusual
 
@@ -86,10 +85,9 @@ def go_on(
     in_a_row = max(0.0, side * state[IN_A_ROW]) + 1.0 if beyond else 0.0  # beyond the same end
     state[IN_A_ROW] = side * in_a_row
     top = max(scores)
-    if is_critical(state, x, in_a_row if beyond else run, settings):
-        top = max(top, CRITICAL)  # also of a value that rose slowly, with the range behind it
-    else:
-        top = min(top, MOST)
+    lasting = in_a_row if beyond else run  # the range follows a slow rise
+    if top > MOST and not is_critical(state, x, lasting, settings):
+        top = MOST
     state[INCIDENT_TOP] = max(top, state[INCIDENT_TOP])
     if 0.0 < max(scores[VALUE], scores[RESIDUAL]) < 1.0:
         creep(state)

@@ -177,6 +177,16 @@ def test_level_that_moves_on_is_not_adopted() -> None:
     assert alarms(scores[first + 60 :]) > 0.95 * len(scores[first + 60 :])
 
 
+def test_slow_rise_beyond_all_that_was_seen_is_critical() -> None:
+    """Where its marks and means alarm, no reading is beyond the range, which has followed it."""
+    stream = Stream()
+    values = signals.take(signals.white, (DAYS + 1) * DAY, seed=3)
+    stream.feed(values[: DAYS * DAY])
+    scores = stream.feed(value + minute / 12 for minute, value in enumerate(values[DAYS * DAY :][:600]))
+    assert all(score.value < 3.0 for score in scores[:90])
+    assert all(score.value >= 3.0 for score in scores[400:])
+
+
 def test_creep_beyond_an_adopted_level_is_found() -> None:
     """A level that was adopted is usual; a rise of several widths beyond it within its probation is not."""
     stream = Stream()
