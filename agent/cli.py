@@ -22,7 +22,7 @@ from agent import __version__
 from agent.ai.profiles import PROFILES
 from agent.commands.printing import UnavailableError, UnknownError
 from agent.config import ConfigError, ConfigFaultError, load_apart, one_line, overlaps, weaknesses
-from agent.config.endpoint import describe_model, describe_notices, describe_traces, has_key
+from agent.config.endpoint import describe_model, describe_notices, describe_push, describe_traces, has_key
 from agent.journal import JournalError, JournalStorageError
 from agent.testing.time_scale import TimeScaleRefusedError
 from agent.verdict.encode import published_schema
@@ -409,6 +409,7 @@ def _check(args: argparse.Namespace) -> int:
     )
     print(one_line(f"Model: {describe_model(config, key=has_key(config, os.environ))}"))
     print(one_line(f"Traces: {describe_traces(config)}"))
+    print(one_line(f"Push: {describe_push(config)}"))
     print(one_line(f"Notices: {describe_notices(config)}"))
     for weak in (*weaknesses(config), *overlaps(config)):
         _complain(f"warning: {args.config}: {weak}")
