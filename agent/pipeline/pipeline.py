@@ -37,7 +37,7 @@ from agent.domain.records import (
     Trigger,
     Window,
 )
-from agent.journal import Journal
+from agent.journal.journal import Journal
 from agent.mqtt import LinkState
 from agent.pipeline import snapshot
 from agent.pipeline.conclude import Conclusions, Trace

@@ -27,9 +27,12 @@ from agent.domain.records import (
     Window,
     WindowReading,
 )
-from agent.journal import Journal, JournalSettings, Store, Wiring
+from agent.journal import JournalSettings
 from agent.journal.commands import Refusal
+from agent.journal.journal import Journal
 from agent.journal.samples import Usual
+from agent.journal.store import Store
+from agent.journal.writer import Wiring
 from agent.verdict.feedback import Noted
 from tests.support.waiting import PATIENCE, wait_for
 
