@@ -222,7 +222,7 @@ def test_a_window_before_it_that_waits_too_does_not_delay_it(tmp_path: Path) -> 
 
 
 def test_a_person_can_act_on_it_at_once(tmp_path: Path) -> None:
-    """What was said holds when the verdict comes; a device that was forgotten stays so."""
+    """The command holds when the verdict comes; a device that was forgotten stays so."""
 
     async def body(site: Site) -> None:
         await site.hear("freezer", 60.0)
