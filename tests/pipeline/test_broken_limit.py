@@ -49,7 +49,7 @@ def _commands(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Model:
-    """Answers when it is let, and says that nothing is wrong."""
+    """Answers when it is let: nothing is wrong."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []  # devices
