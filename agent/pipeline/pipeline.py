@@ -169,6 +169,7 @@ class Pipeline:
             shared=self.conclusions.shared,
             batches=BatchWrites(journal, writes),
             conclude=self.conclusions.conclude,
+            waits=self.conclusions.warn,
             suppressed=suppressed,
             audits_allowed=audits_allowed,
             paused=lambda clock: self.conclusions.people.paused_to(clock) is not None,
