@@ -189,8 +189,8 @@ class Rig:
 
     def offer(self, items: Iterable[Any]) -> None:
         """Offer items; all must fit."""
-        for item in items:
-            assert self.journal.inbox.offer(item)
+        offered = list(items)
+        assert self.journal.inbox.offer(offered) == len(offered)
 
     def write(self, job: Callable[[Store], Any]) -> Any:
         """Run a job and wait for its result."""
