@@ -17,7 +17,7 @@ from mcp.types import TextContent
 from paho.mqtt.client import Client as Publisher
 from paho.mqtt.enums import CallbackAPIVersion
 
-from agent.journal import Reader
+from agent.journal.reader import Reader
 from tests.support.agent_process import REPO, AgentProcess
 from tests.support.broker import Broker
 from tests.support.waiting import wait_for

@@ -12,7 +12,7 @@ from hashlib import blake2b
 from agent.commands.asking.names import Names
 from agent.commands.serving.protocol import ToolError
 from agent.decode.injection import suspicions
-from agent.journal import Reader
+from agent.journal.reader import Reader
 from agent.prompt.site import MAX_NAME
 from agent.prompt.words import name_metrics, unit_word
 

@@ -20,7 +20,8 @@ from agent.commands.serving.naming import Naming
 from agent.commands.serving.protocol import Tool, ToolError
 from agent.config import Config, ConfigError, ConfigFaultError
 from agent.domain.records import Finding, Incident
-from agent.journal import JournalError, Reader
+from agent.journal import JournalError
+from agent.journal.reader import Reader
 from agent.prompt.site import NAMES
 from agent.status.journal_view import worst_first
 
