@@ -259,17 +259,19 @@ class People:
         ends = self.maintenance.end_of(glob)
         if not self.maintenance.plan(Work(glob, since, until), clock):
             return _refuse(CommandReason.TOO_MANY, f'{MAX_WORKS} are planned; end one with "for":"0s"')
-        begun, resumed = self._change_work(clock)
+        begun, resumed = self._change_work(clock, glob)
         outcome = replace(_DONE, device=glob, until=until, ends=ends)
         return Decision(outcome, (*begun, *resumed), tuple(resumed))
 
-    def _change_work(self, clock: float) -> tuple[list[Finding], list[Finding]]:
+    def _change_work(self, clock: float, glob: str = "*") -> tuple[list[Finding], list[Finding]]:
         """Return the findings whose devices come under maintenance, and those that outlast it.
 
         One whose values are normal again waits for its next anomaly, or its end.
         """
         begun, resumed = [], []
         for finding in self.findings.values():
+            if not fnmatchcase(finding.device, glob):
+                continue
             under_way = self.maintenance.covers(finding.device, clock)
             if under_way and not finding.maintenance:
                 begun.append(replace(finding, maintenance=True))
