@@ -182,7 +182,7 @@ class Tools:
             detector, _ = learn(reader, config)
             if device is None:
                 known = list(device_records(reader, detector))
-                return _page(known, given, lambda one: {**one, "id": naming.device(one["id"])})
+                return _page(known, given, lambda one: _device(one, naming))
             finding = next((one for one in reader.findings() if one.device == device), None)
             told = inspect(detector, device, metric, finding, now=now)
             head = {name: told[name] for name in ("silent", "last_at", "readings", "finding", "rhythm")}
@@ -249,6 +249,15 @@ def _finding(one: Finding, naming: Naming, now: float) -> dict[str, Any]:
         **{name: told[name] for name in kept},
         "limit_broken": one.limit,
         "metrics": list(dict.fromkeys(words[metric] for metric in told["cites"])),
+    }
+
+
+def _device(one: Mapping[str, Any], naming: Naming) -> dict[str, Any]:
+    kept = ("last_seen", "series", "silent")
+    return {
+        "device": naming.device(one["id"]),
+        **{name: one[name] for name in kept},
+        "finding_id": one["finding"],
     }
 
 
