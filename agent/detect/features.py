@@ -202,7 +202,7 @@ def crowd(state: State, settings: DetectSettings, tail: float) -> float:
     if mates <= 1.0:
         return 1.0
     days = (state[AT] - state[BORN_AT]) / DAY_S
-    first_days = settings.crowd_days / days if days > 1.0 else settings.crowd_days
+    first_days = settings.crowd_days / (days * days) if days > 1.0 else settings.crowd_days
     far = 1.0 + settings.crowd * log2(mates) * (1.0 + settings.crowd_tail * tail + first_days)
     return far * settings.crowd_use if days * DAY_S < WEEK_S and is_of_use(state) else far
 
