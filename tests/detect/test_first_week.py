@@ -1,5 +1,6 @@
 """Events of the first week: peaks of use, weekends, levels that come back."""
 
+import math
 import random
 from itertools import pairwise
 
@@ -139,3 +140,18 @@ def test_filling_a_fuel_tank_is_calm() -> None:
     ]
     assert max(b - a for a, b in pairwise(values)) > 70.0
     assert alarms(scores) == 0
+
+
+@pytest.mark.parametrize("jitter_s", [0.0, 30.0, 120.0])
+def test_an_hourly_sensor_with_a_day_curve_is_judged_on_its_third_day(jitter_s: float) -> None:
+    """It sends on the hour, give or take: so some hours have two readings and some none."""
+    found = 0
+    for seed in range(20):
+        rng, stream, scores = random.Random(seed), Stream(), []
+        for place in range(74):
+            stream.at = signals.START + 3600.0 * place + rng.uniform(-jitter_s, jitter_s)
+            curve = 20.0 + 3.0 * math.sin(2.0 * math.pi * (place + seed) / 24.0) + rng.gauss(0.0, 0.3)
+            scores += stream.feed([curve + (3.0 if place >= 72 else 0.0)])
+        found += alarms(scores[72:]) > 0
+        assert alarms(scores[:72]) == 0
+    assert found >= 18
