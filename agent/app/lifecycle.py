@@ -8,15 +8,15 @@ from itertools import islice
 from typing import Any
 
 from agent.app.ai import AiService
-from agent.journal import Journal
-from agent.mqtt import Link
+from agent.journal.journal import Journal
+from agent.mqtt.link import Link
 from agent.observe.traces import Tracer
 from agent.pipeline.judging import Judging
 from agent.pipeline.pipeline import Pipeline
 from agent.pipeline.review_queue import Spawn
 from agent.sinks.worker import NoticeSink
 from agent.testing.failpoint import failpoint
-from agent.web import WebServer
+from agent.web.server import WebServer
 
 REPLAY_CHUNK = 256
 

@@ -25,7 +25,7 @@ from agent.commands.printing import (
 )
 from agent.config import Config, load_apart, settings
 from agent.domain.records import Do, Finding
-from agent.journal import Reader
+from agent.journal.reader import Reader
 from agent.mqtt.errors import REFUSED
 from agent.mqtt.probe import request
 from agent.status.journal_view import worst_first

@@ -1,14 +1,12 @@
 """Secrets, read from files and from the environment and removed from it."""
 
 import os
-import ssl
 from collections.abc import Callable, MutableMapping
 from pathlib import Path
 
 from agent.config.errors import ConfigError
 from agent.config.sections import Config
 from agent.observe.redact import Secrets
-from agent.web import BasicAuth, server_tls
 
 KEY_VARIABLE = "OPENAI_API_KEY"
 MAX_SECRET = 16_384
@@ -38,28 +36,6 @@ def _key(text: str, where: str) -> str:
 def password_reader(path: Path | None) -> Callable[[], str | None]:
     """Return a function that reads the broker's password again at each connect."""
     return lambda: read_secret(path, "mqtt.password_file") if path is not None else None
-
-
-def web_tls(config: Config) -> ssl.SSLContext | None:
-    """Return the web port's TLS context, or None without a certificate.
-
-    Raises:
-        WebError: the files are not a certificate and its key.
-    """
-    web = config.web
-    if web.cert_file is None or web.key_file is None:
-        return None
-    return server_tls(cert_file=web.cert_file, key_file=web.key_file)
-
-
-def web_auth(config: Config, secrets: Secrets) -> BasicAuth | None:
-    """Return the one user of the web port, or None; the password is masked in every log line."""
-    web = config.web
-    if web.username is None or web.password_file is None:
-        return None
-    password = read_secret(web.password_file, "web.password_file")
-    secrets.add(password)
-    return BasicAuth(web.username, password)
 
 
 def read_for(secrets: Secrets | None) -> Callable[[Path, str], str]:

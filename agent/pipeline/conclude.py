@@ -19,7 +19,7 @@ from agent.domain.records import (
     Verdict,
     Window,
 )
-from agent.journal import Store
+from agent.journal.store import Store
 from agent.pipeline.events import (
     CommandDecided,
     Event,

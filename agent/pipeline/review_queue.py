@@ -248,7 +248,8 @@ class ReviewQueue:
         """Give the case its local outcome, or put it into the next batch."""
         decision = self._decide(case)
         if not decision.ask:
-            case.outcome = Outcome(case.window.id, decision.reason, detail=decision.detail)
+            local = Outcome(case.window.id, decision.reason, detail=decision.detail)
+            case.outcome = decision.served or local
             self.suppressed(decision.reason)
             return
         if self._closing:
@@ -354,8 +355,7 @@ class ReviewQueue:
             outcome = by_window.get(case.window.id)
             if outcome is None:
                 continue  # it was in no request when the process was stopped: the next start asks
-            if outcome.answer is not None:
-                self._reviewer.doubts.note(case.window)
+            self._reviewer.note(case.window, outcome)
             if case.purpose is Purpose.AUDIT and outcome.reason is Reason.REVIEWED:
                 outcome = replace(outcome, reason=Reason.AUDIT)
             case.outcome = outcome

@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from agent.detect import Detector
-from agent.journal import Journal
+from agent.journal.journal import Journal
 from agent.journal.reader import NoticesRecord
-from agent.mqtt import Link
+from agent.mqtt.link import Link
 from agent.observe.registry import PathSnapshot
 from agent.pipeline.pipeline import Pipeline
 from agent.status.journal_view import worst_first

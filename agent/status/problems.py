@@ -12,7 +12,7 @@ from agent.detect import Detector, DetectSettings, Limit, UnitChange
 from agent.journal import JournalStats
 from agent.journal.clocks import FAULTS
 from agent.journal.unread import Unread
-from agent.mqtt import Link
+from agent.mqtt.link import Link
 from agent.pipeline.outbox_feed import OutboxFeed
 from agent.status.journal_view import JournalView
 from agent.status.limits import LimitFault, judge_patterns, judge_tuning_use, judge_uses

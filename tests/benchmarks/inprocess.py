@@ -15,7 +15,7 @@ import yaml
 
 from agent.config import Config
 from agent.config.load import load
-from agent.config.settings import of_limits
+from agent.config.series_rules import of_limits
 from agent.decode.registry import Decoded, Registry
 from agent.detect import Detector
 from agent.domain.records import (

@@ -14,7 +14,7 @@ from typing import Any
 import paho.mqtt.publish as mqtt
 import pytest
 
-from agent.journal import Reader
+from agent.journal.reader import Reader
 from agent.testing.failpoint import MARKER
 from agent.testing.time_scale import VARIABLE
 from tests.support.agent_process import REPO, AgentProcess

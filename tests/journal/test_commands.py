@@ -27,8 +27,10 @@ from agent.domain.records import (
     Seen,
     Severity,
 )
-from agent.journal import JournalSettings, Reader, Store, feedback
+from agent.journal import JournalSettings, feedback
 from agent.journal.commands import BURST, CommandRate, Way
+from agent.journal.reader import Reader
+from agent.journal.store import Store
 from agent.verdict.command import read_command
 from tests.journal import rig as rig_module
 from tests.journal.rig import Plain, Rig, arrival, link_up

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from agent.domain.records import MessageRow
-from agent.journal import JournalError, JournalSettings, Reader
+from agent.journal import JournalError, JournalSettings
+from agent.journal.reader import Reader
 from tests.journal.rig import Rig, arrival, concluding, link_up, sealing, window
 
 CHILD = """

@@ -23,7 +23,7 @@ from agent.domain.records import (
     Status,
     Window,
 )
-from agent.journal import Reader
+from agent.journal.reader import Reader
 from agent.pipeline.events import Event, FindingChanged, IncidentChanged, VerdictCommitted
 from agent.pipeline.notices import Receiver
 from agent.pipeline.window import WindowSettings

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from agent.domain.records import Arrival, Command, FindingState, Severity, TimerKind
-from agent.journal import Reader
+from agent.journal.reader import Reader
 from agent.pipeline.events import CommandDecided, IncidentChanged
 from agent.pipeline.notices import Receiver
 from agent.verdict.command import read_command

@@ -12,7 +12,8 @@ import pytest
 
 from agent.detect import Detector, DetectSettings, Limit
 from agent.domain.records import LinkDown, Outgoing, Row, TimerKind, TimerRow, Window
-from agent.journal import JournalSettings, Reader
+from agent.journal import JournalSettings
+from agent.journal.reader import Reader
 from agent.mqtt import LinkState
 from agent.observe.traces import Span
 from agent.pipeline.events import Subscribers

@@ -13,8 +13,7 @@ from agent.commands.printing import between, number, span
 from agent.detect import Detector
 from agent.domain.metric_names import name_for_people
 from agent.domain.records import CommandRow, Do, Finding, Incident, SeriesView
-from agent.journal import Reader
-from agent.journal.reader import FindingRecord
+from agent.journal.reader import FindingRecord, Reader
 from agent.journal.samples import USUAL_S
 from agent.prompt.section import number as printed_number
 from agent.prompt.words import name_metrics, unit_word
