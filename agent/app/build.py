@@ -145,6 +145,7 @@ def build(
     )
     wiring = Wiring(
         decode=receiver.decode,
+        read_plain=receiver.plain,
         families=registry,
         on_rows=bridge.on_rows,
         on_texts=InjectionScanner(recorder.injection_suspected).scan_all,

@@ -86,6 +86,7 @@ def of_pipeline(config: Config, *, endpoint: bool) -> PipelineSettings:
         ],
         rules=config.notify.rules(find_zone(config.agent.timezone)),
         link=config.notify.page_url,
+        coupled=of_site(config).globs,
     )
 
 

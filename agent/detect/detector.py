@@ -91,6 +91,11 @@ class Detector:
 
     # ---------------------------------------------------------------------------------- readings
 
+    @property
+    def zone(self) -> tzinfo | None:
+        """The site's time zone."""
+        return self._zone
+
     def update(self, reading: Reading, clock: float) -> Score:
         """Score one reading and learn from it, as :meth:`judge` does."""
         return self.judge(reading, clock)[1]

@@ -101,6 +101,7 @@ def _encode_life(finding: Finding) -> str:
         "grounds": finding.grounds,
         "score": finding.score,
         "ended": finding.ended,
+        "awaits": finding.awaits,
     }
     return json.dumps({key: value for key, value in life.items() if value}, separators=(",", ":"))
 

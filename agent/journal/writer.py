@@ -24,6 +24,7 @@ from agent.journal.samples import Samples
 from agent.journal.sequence import AgentClock, RowSequence
 from agent.journal.series import Newcomers, SeriesTable
 from agent.journal.settings import JournalSettings
+from agent.journal.short_way import ReadPlain, ShortWay
 from agent.journal.source_saves import SourceSaves
 from agent.journal.state_dir import Ballast
 from agent.journal.stats import JournalStats
@@ -49,6 +50,7 @@ class Wiring:
     """
 
     decode: Decode
+    read_plain: ReadPlain = lambda _arrival: None  # ``decode`` of a message that holds nothing but readings
     on_rows: Callable[[list[Row]], None]
     log: Callable[..., None]
     on_acks: Callable[[list[Ack]], None] = lambda _acks: None
@@ -121,6 +123,16 @@ class Writer:
         self._announced = Announced(knows=wiring.knows)
         self._command_rate = CommandRate()
         self._places = places
+        self._short_way = ShortWay(
+            read=wiring.read_plain,
+            series=self._series,
+            newcomers=self._newcomers,
+            unread=unread,
+            clocks=self._clocks,
+            announced=self._announced,
+            places=places,
+            sequence=sequence,
+        )
         stats.clocks = self._clocks.faults()
         self._parts = (
             self._saves,
@@ -243,12 +255,19 @@ class Writer:
                 places=self._places,
                 sequence=self._sequence,
                 rows=results.rows,
+                short_way=self._short_way,
             )
             results.intake = intake
-            for place, item in enumerate(group.items):
+            place = 0
+            while place < len(group.items):
                 if len(results.rows) >= _MAX_GROUP_ROWS:
                     results.rest = group.items[place:]
                     break
+                if (end := intake.hasten(group.items, place)) > place:
+                    place = end
+                    continue
+                item = group.items[place]
+                place += 1
                 if isinstance(item, Arrival):
                     intake.accept(item)
                 elif isinstance(item, LinkUp):

@@ -68,6 +68,7 @@ class TelemetryRecorder:
                 Reason.REVIEW_OFF,
                 Reason.NO_ENDPOINT,
                 Reason.OPEN_FINDING,
+                Reason.CACHED,
             }
             level = "debug" if quiet else "info"
             self.logs.log("ai_call_suppressed", level, reason=reason.value, windows=windows)

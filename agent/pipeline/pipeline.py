@@ -83,6 +83,7 @@ class PipelineSettings:
     receivers: Sequence[Receiver] = ()
     rules: NoticeRules = field(default_factory=NoticeRules)
     link: str | None = None  # to the status page, for people
+    coupled: Sequence[str] = ()  # globs of devices that are shown side by side in prompts
 
     @property
     def judging(self) -> Judging:
@@ -169,6 +170,7 @@ class Pipeline:
             shared=self.conclusions.shared,
             batches=BatchWrites(journal, writes),
             conclude=self.conclusions.conclude,
+            waits=self.conclusions.warn,
             suppressed=suppressed,
             audits_allowed=audits_allowed,
             paused=lambda clock: self.conclusions.people.paused_to(clock) is not None,
@@ -182,6 +184,7 @@ class Pipeline:
             may_ask=self.review_queue.may_ask,
             device_seen=lambda device, clock: events.publish(DeviceSeen(device, clock)),
         )
+        self._core.coupled.reconfigure(settings.coupled)
         self.windows = self._core.windows
         self._rows: deque[Row] = deque()  # committed, not yet taken
         self._row: Row | None = None  # taken, while its windows are not all sealed
@@ -456,6 +459,7 @@ class Pipeline:
         """Take reloaded settings of review, batches and notices for later rows."""
         self.notices.reconfigure(settings.rules, settings.link)
         self.review_queue.reconfigure(settings.review, settings.batch, caller)
+        self._core.coupled.reconfigure(settings.coupled)
 
     def judge_by(self, judging: Judging, written: Callable[[], None] = lambda: None) -> None:
         """Journal the settings of scores and windows if they are others; they hold from their row on."""

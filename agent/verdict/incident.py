@@ -151,6 +151,11 @@ class _Group:
             del self._order[bisect_left(self._order, _place_of(before))]
         return before
 
+    def severity_without(self, finding_id: str) -> Severity:
+        """Return the highest severity of the other findings."""
+        other = next((one[-1] for one in self._order[:2] if one[-1] != finding_id), None)
+        return Severity.INFO if other is None else self.members[other].severity
+
     def change(self, event: IncidentEvent) -> Change:
         """Return a change of the incident."""
         worst = tuple(self.members[one[-1]] for one in self._order[:MAX_NAMED])
@@ -276,6 +281,14 @@ class Incidents:
         """Return the open incident of a finding."""
         group = self._open.get(finding.incident or "")
         return None if group is None else group.incident
+
+    def beside(self, finding: Finding) -> Shared:
+        """Return what an open finding shares with the others of its incident, which has their severity."""
+        group = self._open.get(finding.incident or "")
+        if group is None:
+            return Shared()
+        severity = group.severity_without(finding.id)
+        return Shared(replace(group.incident, severity=severity), _key_of(finding)[0] or None)
 
     def _find(self, finding: Finding, around: Surroundings) -> tuple[Cause, list[_Group]]:
         """Return the cause of a finding, and the open incidents that share it, oldest first."""

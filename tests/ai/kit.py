@@ -50,6 +50,7 @@ def window(
     recent: tuple[float, ...] = RECENT,
     first_ref: int = 1,
     past: tuple[Past, ...] = (),
+    others: tuple[SeriesView, ...] = (),
 ) -> Window:
     """Return a window of 60 readings with one suspicious candidate and two calm ones."""
     calm = [
@@ -76,11 +77,11 @@ def window(
     section = render_section(
         candidates=candidates,
         views=[view],
-        trigger=Trigger.SUSPICION,
         start=1000.0,
         end=1060.0,
         count=60,
         local=local,
+        others=others,
     )
     return Window(
         id=name,

@@ -206,26 +206,25 @@ class Site:
         )
         self._snapshot_at = AGE_S
         self._mid = 0
-        self._journal.inbox.offer(LinkUp(1, False, "5", self.now))
+        self._journal.inbox.offer([LinkUp(1, False, "5", self.now)])
         self._turn()
         self._path.take(TimerRow(1, START, TimerKind.CONNECTED))
 
     def send(self, device: int, place: int) -> None:
         """Let a message arrive; it is committed by :meth:`commit`."""
         self._mid = self._mid % 65_535 + 1
-        self._journal.inbox.offer(
-            Arrival(
-                generation=1,
-                mid=self._mid,
-                qos=1,
-                dup=False,
-                retain=False,
-                topic=f"load/hall-{device:04}",
-                payload=payload(device, place),
-                received=START + self.now,
-                mono=self.now,
-            )
+        arrival = Arrival(
+            generation=1,
+            mid=self._mid,
+            qos=1,
+            dup=False,
+            retain=False,
+            topic=f"load/hall-{device:04}",
+            payload=payload(device, place),
+            received=START + self.now,
+            mono=self.now,
         )
+        self._journal.inbox.offer([arrival])
 
     def commit(self) -> None:
         """Do what the agent does in a commit interval: rows, then windows and verdicts, then deliveries."""

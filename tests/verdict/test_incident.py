@@ -406,6 +406,19 @@ def test_a_drift_that_goes_on_within_the_day_is_the_same_incident(again: Again) 
     assert again(7200.0, moves=(up(), up(way=Way.DOWN)._replace(value=20.0)))  # of a pump that rests
 
 
+def test_a_finding_is_seen_beside_the_others_of_its_incident() -> None:
+    """With their severity, not its own, and with the key of those that may join it."""
+    site = Site()
+    warm(site, RACKS[0], T0)
+    warm(site, RACKS[1], T0 + 60, severity=Severity.CRITICAL)
+    first, second = site.findings.values()
+    for finding, severity in ((first, Severity.CRITICAL), (second, Severity.WARNING)):
+        incident, key = site.incidents.beside(finding)
+        assert incident is not None
+        assert (incident.severity, key) == (severity, ("s", "inlet_temperature", Way.UP))
+    assert site.incidents.beside(replace(second, incident="gone")) == Shared()
+
+
 def test_an_incident_knows_when_the_model_was_asked() -> None:
     """Also what would join it, and after a restart."""
     site = Site()
