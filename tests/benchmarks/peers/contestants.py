@@ -179,7 +179,7 @@ class MqttExporter(Contestant):
 
 
 class NodeRed(Contestant):
-    """Node-RED: mqtt in (JSON), a function that compares with the alarm line, mqtt out of a value above it."""
+    """Node-RED: mqtt in (JSON), a function that compares with the alarm line, mqtt out above it."""
 
     name = "Node-RED"
 
