@@ -40,7 +40,10 @@ def main(argv: Sequence[str] | None = None) -> None:
             return
         plan = Plan(series=args.series, burst=args.burst, seconds=args.seconds)
         kinds = [kind for kind in ALL if _wanted(kind, args.only)]
-        results = compare(kinds, plan, folder)
+        results = []
+        for one in compare(kinds, plan, folder):
+            print(f"{one.name}: {one.burst_us:.1f} us per message of the burst", flush=True)
+            results.append(one)
     print(figures(results, plan))
     print(ratios(results))
     for one in results:

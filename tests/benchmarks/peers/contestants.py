@@ -71,21 +71,21 @@ class Contestant(ABC):
         return _scheduled(self.child.pid)[0]
 
     def rest(self, limit_s: float = 300.0) -> float:
-        """Wait until it and the broker have had next to nothing to do for a second; return when that began.
+        """Wait until it and the broker have had next to nothing to do for a second; return its CPU time then.
 
         Time in which they wait for a core counts as work, so that a busy machine does not look like rest.
         """
         assert self._broker.process is not None
         pids = (self.child.pid, self._broker.process.pid)
-        worked, since = sum(map(sum, map(_scheduled, pids))), time.monotonic()
+        cpu_s, worked, since = self.cpu_s(), sum(map(sum, map(_scheduled, pids))), time.monotonic()
         deadline = since + limit_s
         while (now := time.monotonic()) < deadline:
             time.sleep(STEP_S)
             busy = sum(map(sum, map(_scheduled, pids))) - worked
             if busy > IDLE_SHARE * max(now - since, REST_S / 4):
-                worked, since = worked + busy, time.monotonic()
+                cpu_s, worked, since = self.cpu_s(), worked + busy, time.monotonic()
             elif now - since >= REST_S:
-                return since
+                return cpu_s
         log = self.child.tail()
         raise AssertionError(f"{self.name} is not idle within {limit_s:g} s; its log ends:\n{log}")
 

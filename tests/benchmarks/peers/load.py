@@ -52,9 +52,8 @@ class Load:
         """Publish ``count`` messages as fast as the broker acknowledges them."""
         queue(port, self.messages(count))
 
-    def steady(self, port: int, rate: float, seconds: float) -> float:
+    def steady(self, port: int, rate: float, count: int) -> float:
         """Publish at a rate, each message when it is due; return the rate that was reached, messages/s."""
-        count = max(1, round(rate * seconds))
         with connected(port, b"steady") as sock:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             acks, begun = 0, time.monotonic()

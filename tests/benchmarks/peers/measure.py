@@ -1,7 +1,7 @@
 """One contestant after the other: CPU, memory, delay of its PUBACKs."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +14,6 @@ from tests.support.proxy import DOWN, UP, Proxy
 
 BROKER_LOG = f"{QUIET_BROKER}\nlog_type error\nlog_type subscribe"
 ON_TIME = 0.98  # of a rate, else a note has the one that was reached
-BEHIND_S = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,13 +63,12 @@ class PacketTimes(PacketCounter):
             self.acknowledged.append(now)
 
 
-def compare(kinds: Sequence[type[Contestant]], plan: Plan, folder: Path) -> list[Result]:
-    """Return the figures of each kind of contestant, in turn on one broker."""
+def compare(kinds: Sequence[type[Contestant]], plan: Plan, folder: Path) -> Iterator[Result]:
+    """Yield the figures of each kind of contestant, in turn on one broker."""
     broker = Broker(folder / "broker", extra=BROKER_LOG).start()
     try:
-        return [
-            measure(kind, plan, broker, folder / f"contestant{place}") for place, kind in enumerate(kinds)
-        ]
+        for place, kind in enumerate(kinds):
+            yield measure(kind, plan, broker, folder / f"contestant{place}")
     finally:
         broker.stop()
 
@@ -112,22 +110,18 @@ class running:  # noqa: N801 - a context manager reads as a verb
 def _burst(one: Contestant, port: int, plan: Plan, result: Result) -> None:
     before = one.cpu_s()
     one.load.burst(port, plan.burst)
-    one.rest()
-    result.burst_us = (one.cpu_s() - before) / plan.burst * 1e6
+    result.burst_us = (one.rest() - before) / plan.burst * 1e6
     result.sent += plan.burst
 
 
 def _steady(one: Contestant, port: int, rate: float, seconds: float, result: Result) -> None:
-    before, begun = one.cpu_s(), time.monotonic()
-    reached = one.load.steady(port, rate, seconds)
-    ended = time.monotonic()
-    result.shares[rate] = (one.cpu_s() - before) / (ended - begun)
-    behind = one.rest() - ended
+    """Count the work after the last message too; above 100 % a contestant does not keep up."""
+    before, sent = one.cpu_s(), max(1, round(rate * seconds))
+    reached = one.load.steady(port, rate, sent)
+    result.shares[rate] = (one.rest() - before) / sent * rate
     if reached < ON_TIME * rate:
         result.notes.append(f"{reached:,.0f} messages/s where {rate:,.0f} were wanted")
-    if behind > BEHIND_S:
-        result.notes.append(f"at {rate:,.0f}/s {behind:.1f} s behind at the end")
-    result.sent += max(1, round(rate * seconds))
+    result.sent += sent
 
 
 def _ack_delay(kind: type[Contestant], plan: Plan, broker: Broker, folder: Path) -> float:
@@ -137,7 +131,7 @@ def _ack_delay(kind: type[Contestant], plan: Plan, broker: Broker, folder: Path)
         one = kind(broker=broker, port=proxy.port, folder=folder, load=load)
         with running(one):
             one.rest()
-            load.steady(broker.port, plan.ack_rate, plan.seconds)
+            load.steady(broker.port, plan.ack_rate, max(1, round(plan.ack_rate * plan.seconds)))
             one.rest()
             down, up = proxy.packets[DOWN], proxy.packets[UP]
     assert isinstance(down, PacketTimes)

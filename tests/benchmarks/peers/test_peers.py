@@ -38,7 +38,7 @@ def test_a_contestant_takes_every_message(tmp_path: Path, kind: type[Contestant]
 @pytest.mark.slow
 def test_a_contestant_that_loses_messages_is_reported(tmp_path: Path) -> None:
     """A control: the client acknowledges each tenth message and forgets it."""
-    results = compare([BarePaho, LosingPaho], PLAN, tmp_path)
+    results = list(compare([BarePaho, LosingPaho], PLAN, tmp_path))
     assert [one.lost for one in results] == [0, 100]
     table = str(figures(results, PLAN))
     assert "100 of 1000" in table
