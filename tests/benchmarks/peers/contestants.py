@@ -22,7 +22,7 @@ MANY = 100_000
 STEP_S = 0.05
 REST_S = 1.0
 IDLE_SHARE = 0.06  # of one core
-EXPORTER = REPO / ".venv-peers" / "bin" / "python"
+EXPORTER = REPO / ".venv-peers" / "bin" / "mqtt-exporter"
 NODE_RED = REPO / ".node-peers" / "node_modules" / "node-red" / "red.js"
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -170,7 +170,7 @@ class MqttExporter(Contestant):
                 "PROMETHEUS_PORT": str(self._web),
             },
         )
-        child.argv = [str(EXPORTER), "-c", "from mqtt_exporter.main import main_mqtt_exporter as run; run()"]
+        child.argv = [str(EXPORTER)]
         return child
 
     def count(self) -> int:

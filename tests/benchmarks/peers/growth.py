@@ -71,6 +71,7 @@ def grow(growth: Growth, folder: Path) -> Table:
     try:
         for place, row in enumerate(rows_of(growth)):
             us, peak_mib = _measure(row, growth.messages, broker, folder / f"row{place}")
+            print(f"{row.name}: {us:.1f} us", flush=True)
             ratio = us / first.setdefault(row.kind, us)
             table.add(row.name, f"{us:.1f}", f"{ratio:.2f}", f"{peak_mib:.1f}")
     finally:
