@@ -134,6 +134,8 @@ def _add_questions(commands: "argparse._SubParsersAction[_Parser]") -> None:
     ask = _question(commands, "ask", "answer a question from the journal, each citation checked")
     ask.add_argument("question", metavar="QUESTION", nargs="+", help="such as 'why did fridge alarm today?'")
     ask.add_argument("--no-ai", action="store_true", help="make no model call: print the facts")
+    mcp = _with_config(commands.add_parser("mcp", help="serve the journal, read-only, to an assistant (MCP)"))
+    mcp.set_defaults(command=lambda args: _command("mcp").run(args))
     explain = _question(commands, "explain", "show how one message is decoded and judged")
     explain.add_argument("topic", metavar="TOPIC")
     explain.add_argument("payload", metavar="PAYLOAD", help="- reads it from standard input")

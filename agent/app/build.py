@@ -19,7 +19,7 @@ from agent.app.web_access import web_auth, web_tls
 from agent.budget.periods import find_zone
 from agent.config import Config, settings, weaknesses
 from agent.config.checks import is_loopback
-from agent.config.credentials import read_for
+from agent.config.credentials import push_headers, read_for
 from agent.config.series_rules import of_limits
 from agent.decode.injection import InjectionScanner
 from agent.decode.receive import Receiver
@@ -32,6 +32,7 @@ from agent.journal.writer import Wiring
 from agent.mqtt.link import Link
 from agent.observe.logs import LogWriter
 from agent.observe.metrics import Metrics
+from agent.observe.push import open_push
 from agent.observe.recorder import TelemetryRecorder
 from agent.observe.traces import Tracer, open_tracer
 from agent.observe.verdict_events import PublishSpans, VerdictEvents
@@ -127,7 +128,17 @@ def build(
         categories=config.ai.safety_categories or (),
         sources=[source.label for source in config.sources],
     )
-    recorder = TelemetryRecorder(logs=logs, metrics=metrics, tracer=tracer)
+    push = open_push(
+        config.otel,
+        metrics=metrics,
+        version=__version__,
+        gateway=config.agent.id,
+        headers=push_headers(config, logs.secrets),
+        log=logs.bind(room="push"),
+    )
+    if push is not None and push.lines is not None:
+        logs.tap = push.lines.put
+    recorder = TelemetryRecorder(logs=logs, metrics=metrics, tracer=tracer, push=push)
     verdict_events = VerdictEvents(metrics=metrics, log=logs.log, guard=recorder.guard)
     events = Subscribers(note=recorder.guard.take)
     verdict_events.subscribe_to(events)
@@ -325,6 +336,7 @@ def build(
             ai=ai,
             web=web,
             tracer=tracer,
+            push=push,
             sinks=notice_sinks,
             beside=beside,
             spawn=bridge.spawn,

@@ -15,7 +15,7 @@ from agent.commands.checks.rules import look_at_rules
 from agent.commands.checks.sources import look_at_sources
 from agent.commands.printing import print_json, printable
 from agent.config import load_apart, weaknesses
-from agent.config.endpoint import describe_traces
+from agent.config.endpoint import describe_push, describe_traces
 
 EXIT_OK, EXIT_UNAVAILABLE = 0, 69
 
@@ -33,6 +33,7 @@ def run(args: argparse.Namespace) -> int:
     lines += look_at_model(config, agent=running(config), wish=wish)
     lines += look_at_notify(config)
     lines.append(ok("traces", printable(describe_traces(config))))
+    lines.append(ok("push", printable(describe_push(config))))
     failed = any(line.level is Level.FAIL for line in lines)
     if args.json:
         print_json({"agent": config.agent.id, "healthy": not failed, "lines": list(map(_as_json, lines))})

@@ -1,6 +1,7 @@
 """Secrets, read from files and from the environment and removed from it."""
 
 import os
+import re
 from collections.abc import Callable, MutableMapping
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from agent.observe.redact import Secrets
 
 KEY_VARIABLE = "OPENAI_API_KEY"
 MAX_SECRET = 16_384
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 
 def api_key(config: Config, environ: MutableMapping[str, str] | None = None) -> str | None:
@@ -48,6 +50,26 @@ def read_for(secrets: Secrets | None) -> Callable[[Path, str], str]:
         return text
 
     return read
+
+
+def push_headers(config: Config, secrets: Secrets) -> dict[str, str]:
+    """Return the headers for the collector of metrics and log lines; their values are masked.
+
+    Raises:
+        ConfigError: the file cannot be read, or has another form.
+    """
+    path, headers = config.otel.headers_file, {}
+    lines = [] if path is None else read_secret(path, "otel.headers_file").splitlines()
+    for number, line in enumerate(lines, 1):
+        name, colon, value = (part.strip() for part in line.partition(":"))
+        if not (colon and value and value.isascii() and value.isprintable() and _HEADER_NAME.fullmatch(name)):
+            raise ConfigError(
+                [f"otel.headers_file: {path}:{number} is not a header; write name: value, one a line"]
+            )
+        secrets.add(value)
+        secrets.add(value.rpartition(" ")[2])  # without the scheme of an Authorization
+        headers[name] = value
+    return headers
 
 
 def read_secret(path: Path, key: str) -> str:

@@ -34,7 +34,7 @@ from agent.verdict import incident as incident_form
 from agent.verdict.encode import encode, to_bytes, to_json
 from agent.verdict.finding import breaks_limit
 from agent.verdict.incident import Change, Incidents, Shared, Surroundings
-from agent.verdict.notice import key_of
+from agent.verdict.notice import SNOOZE_OVER, WORKS_OVER, key_of
 from agent.verdict.people import Decision, People
 from agent.verdict.verdict import conclude, disagreement
 
@@ -303,6 +303,7 @@ class Conclusions:
             if finding.state.closed:
                 self._forget(finding)
         known = [finding for finding in decision.changed if finding.quiet(row.clock)]
+        outgoing += self._notices_of_end(decision.resumed, WORKS_OVER)
 
         def job(store: Store) -> list[tuple[str, Outgoing]]:
             for one in known:
@@ -314,28 +315,40 @@ class Conclusions:
         self._write(job, lambda added: self._decided(added, events))
         return replace(row, outcome=outcome)
 
-    def next_end(self) -> float | None:
-        """Return the clock at which the next snooze ends."""
-        return min(self._findings.snoozed.values(), default=None)
+    def next_change(self) -> float | None:
+        """Return the clock at which the next snooze ends, or maintenance begins or ends."""
+        return self.people.next_change()
 
-    def end_snoozes(self, clock: float) -> None:
-        """Open the findings again whose snooze is over, and notify people."""
-        opened = self._findings.end_snoozes(clock)
-        if not opened:
+    def pass_time(self, clock: float) -> None:
+        """End snoozes, begin and end maintenance, and notify people of the findings that outlast them."""
+        opened, begun, resumed = self.people.pass_time(clock)
+        changed = list({one.device: one for one in (*opened, *begun, *resumed)}.values())
+        if not changed:
             return
-        changes = [change for finding in opened for change in self.incidents.update(finding)]
-        outgoing = self._outgoing_of_events(opened)
+        changes = [change for finding in changed for change in self.incidents.update(finding)]
+        outgoing = self._outgoing_of_events(changed)
         outgoing += [("", one) for one in self._outgoing_of_incidents(changes)]
-        if self._notices is not None:
-            for finding in opened:
-                rows = self._notices.of_snooze(finding, self._anomalies.get(finding.id))
-                outgoing += [(finding.device, one) for one in rows]
+        outgoing += self._notices_of_end(resumed, WORKS_OVER)
+        outgoing += self._notices_of_end(opened, SNOOZE_OVER)
         incidents = [change.incident for change in changes]
         events = [IncidentChanged(*one[:3]) for one in changes]
-        self._write(
-            lambda store: store.change(opened, incidents, outgoing),
-            lambda added: self._decided(added, events),
-        )
+
+        def job(store: Store) -> list[tuple[str, Outgoing]]:
+            for one in begun:
+                store.outbox.notices.withdraw(key_of(one), one.id, again=True)
+            return store.change(changed, incidents, outgoing)
+
+        self._write(job, lambda added: self._decided(added, events))
+
+    def _notices_of_end(self, findings: Iterable[Finding], words: str) -> list[tuple[str, Outgoing]]:
+        """Return the notices of findings that outlast what kept them quiet, each with its device."""
+        if self._notices is None:
+            return []
+        return [
+            (finding.device, row)
+            for finding in findings
+            for row in self._notices.of_end(finding, words, self._anomalies.get(finding.id))
+        ]
 
     def _decided(self, added: Sequence[tuple[str, Outgoing]], events: Iterable[Event]) -> None:
         for device, message in added:

@@ -280,7 +280,7 @@ class Pipeline:
         if isinstance(row, TimerRow):
             if row.kind is TimerKind.TICK:
                 self._tick_asked = False
-                self.conclusions.end_snoozes(row.clock)
+                self.conclusions.pass_time(row.clock)
             self._core.take(row)
         elif isinstance(row, CommandRow):
             self._obey(row)
@@ -346,7 +346,7 @@ class Pipeline:
             clock = self._clock()
             self.heartbeat = clock
             failpoint("analyst_timers")
-            dues = (self._core.next_due(clock), self.conclusions.next_end())
+            dues = (self._core.next_due(clock), self.conclusions.next_change())
             if not self._tick_asked and any(due is not None and due <= clock for due in dues):
                 self._tick_asked = True
                 self.note(TimerKind.TICK)

@@ -125,6 +125,12 @@ def complaints(folder: Path, text: str, environ: dict[str, str] | None = None) -
         ("agent: {state_dir: 5}", 'agent.state_dir: 5 is not a path; write it in quotes, as "/some/folder"'),
         ("limits: {'a/b': 5}", "limits.a/b: 5 is not a mapping"),
         ("limits: {'a/b': {high: x}, 'c/d': 1}", "limits.c/d: 1 is not a mapping"),
+        ("otel: {logs: true}", "otel: has no endpoint; write endpoint: http://127.0.0.1:4318, or no metrics"),
+        ("otel: {endpoint: 'h:4318'}", "otel.endpoint: 'h:4318': is not an HTTP address"),
+        ("otel: {endpoint: 'http://h:4318/v1/logs'}", "is the address of one signal; leave out /v1/..."),
+        ("otel: {endpoint: 'http://u:hunter2@h:4318'}", "use otel.headers_file"),
+        ("otel: {interval_s: 1}", "otel.interval_s: 1: input should be greater than or equal to 5"),
+        ("otel: [metrics]", "otel: ['metrics'] is not a mapping"),
     ],
 )
 def test_each_fault_is_one_line_with_key_value_and_remedy(tmp_path: Path, text: str, line: str) -> None:

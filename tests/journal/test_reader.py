@@ -29,7 +29,7 @@ time.sleep(60)
 AS_NOBODY = """
 import os, sys
 from pathlib import Path
-from agent.journal import Reader
+from agent.journal.reader import Reader
 os.setgroups([])
 os.setgid(65534)
 os.setuid(65534)
