@@ -270,7 +270,7 @@ class Registry:
             found = source.for_topic(topic, identity)
             if found is not None:
                 made, route = found
-                asked = (place, *(name for name, _ in made.families))
+                asked: tuple[int | str, ...] = (place, *(name for name, _ in made.families))
                 return self._made.setdefault(asked, made), route
             blank = True
         if blank:
