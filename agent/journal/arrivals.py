@@ -30,7 +30,7 @@ from agent.journal import commands, feedback
 from agent.journal.announced import Announced
 from agent.journal.clocks import Clocks
 from agent.journal.codec import Insertion
-from agent.journal.commands import CommandRate, Refusal
+from agent.journal.commands import CommandRate, Refusal, way_of
 from agent.journal.places import Places
 from agent.journal.redelivery import MessageIds, Redelivery, digest_of
 from agent.journal.sequence import RowSequence
@@ -517,7 +517,7 @@ class Intake:
         if arrival.retain:
             self.tally.retained_ignored += 1
             return
-        if not self._command_rate.admit(arrival.mono):
+        if not self._command_rate.admit(way_of(arrival), arrival.mono):
             error = CommandError(DecodeReason.COMMAND_LIMIT, "too many commands; send at most one a second")
             error.command_id = command.id
             raise error

@@ -30,7 +30,7 @@ def settled() -> Iterator[None]:
 def test_cycles_of_later_objects_are_still_found() -> None:
     """At the latest after so many new objects."""
     gone = weakref.ref(Node())
-    kept: list[list[int]] = [[] for _ in range(2 * NEW)]
+    kept: list[list[Node]] = [[] for _ in range(2 * NEW)]
     assert gone() is None
     assert len(kept) == 2 * NEW
 

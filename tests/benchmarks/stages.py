@@ -69,15 +69,14 @@ class Bench:
         """Take messages in groups; return the CPU seconds of each stage."""
         self._spent = dict.fromkeys(STAGES, 0.0)
         for at in range(0, len(arrivals), GROUP):
-            for one in arrivals[at : at + GROUP]:
-                self._offer(one)
+            self._offer(*arrivals[at : at + GROUP])
             self._turn()
             while self._agent.journal.inbox.jobs:
                 self._turn()
         return self._spent
 
-    def _offer(self, item: Arrival | LinkUp) -> None:
-        if not self._agent.journal.inbox.offer(item):
+    def _offer(self, *items: Arrival | LinkUp) -> None:
+        if self._agent.journal.inbox.offer(items) < len(items):
             raise AssertionError("the inbox is full")
 
     def _turn(self) -> None:

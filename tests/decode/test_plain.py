@@ -147,7 +147,7 @@ _KEYS = st.sampled_from(
         "q",
     ]
 )
-_VALUES: st.SearchStrategy[Any] = st.one_of(
+_VALUES: st.SearchStrategy[object] = st.one_of(
     st.floats(), st.integers(), st.sampled_from([NOW, 85, -127, 9999.0, "C", "", "21", None, True, [], {}])
 )
 _SEPARATORS = st.sampled_from([(",", ":"), (", ", ": "), (" ,", " :")])

@@ -27,11 +27,14 @@ from agent.domain.records import (
     Window,
     WindowReading,
 )
-from agent.journal import Journal, JournalSettings, Store, Wiring
+from agent.journal import JournalSettings
 from agent.journal.arrivals import Decode
 from agent.journal.commands import Refusal
+from agent.journal.journal import Journal
 from agent.journal.samples import Usual
 from agent.journal.short_way import ReadPlain
+from agent.journal.store import Store
+from agent.journal.writer import Wiring
 from agent.verdict.feedback import Noted
 from tests.support.waiting import PATIENCE, wait_for
 
@@ -192,8 +195,8 @@ class Rig:
 
     def offer(self, items: Iterable[Any]) -> None:
         """Offer items; all must fit."""
-        for item in items:
-            assert self.journal.inbox.offer(item)
+        offered = list(items)
+        assert self.journal.inbox.offer(offered) == len(offered)
 
     def write(self, job: Callable[[Store], Any]) -> Any:
         """Run a job and wait for its result."""
