@@ -1,6 +1,7 @@
 """The process as an object: clocks, threads, signals, and a stop under one limit."""
 
 import asyncio
+import gc
 import os
 import select
 import signal
@@ -115,6 +116,8 @@ class App:
         threads.start("journal", agent.journal.run)
         threads.start("net", agent.link.run)
         threads.start("web", agent.web.run)
+        gc.collect()
+        gc.freeze()  # what the start has made stays: no collection looks through it again
         return agent
 
     def _build(self) -> Agent:

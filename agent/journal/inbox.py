@@ -14,6 +14,7 @@ from agent.journal.errors import JournalClosedError, JournalError
 Item = Arrival | LinkUp | LinkDown
 
 _ARRIVAL_OVERHEAD = 512  # bytes of the objects around topic and payload
+_ENOUGH = 1024  # items that keep the writer busy for some groups: more only take memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +145,8 @@ class Inbox:
 
     @property
     def pressed(self) -> bool:
-        """Whether more than half of the room is used."""
-        return self._bytes > self.max_bytes // 2
+        """Whether more waits than the writer needs, or more than half of the room is used."""
+        return len(self._items) > _ENOUGH or self._bytes > self.max_bytes // 2
 
     @property
     def pending_rows(self) -> int:

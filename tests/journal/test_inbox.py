@@ -41,6 +41,20 @@ def test_it_is_capped_in_bytes() -> None:
     assert [inbox.found_room(), inbox.found_room()] == [True, False]
 
 
+def test_more_than_the_writer_needs_presses() -> None:
+    """Many small messages, or few large ones; the broker keeps the others until some are taken."""
+    inbox = Inbox(max_bytes=1 << 30)
+    inbox.offer([arrival(number) for number in range(1024)])
+    pressed = [inbox.pressed]
+    inbox.offer([arrival(1024)])
+    pressed.append(inbox.pressed)
+    take(inbox)
+    assert [*pressed, inbox.pressed] == [False, True, False]
+    small = Inbox(max_bytes=8_000)
+    small.offer([arrival(number, payload=BIG) for number in range(3)])
+    assert small.pressed
+
+
 def test_a_change_of_the_link_always_fits() -> None:
     """It decides whose acks are whose."""
     inbox = Inbox(max_bytes=100)
