@@ -1,7 +1,6 @@
 """The process as an object: clocks, threads, signals, and a stop under one limit."""
 
 import asyncio
-import gc
 import os
 import select
 import signal
@@ -112,12 +111,10 @@ class App:
         replayed = asyncio.run_coroutine_threadsafe(recovery, self._loop)
         if self._outlast(replayed) is None:
             return None
-        settle()
         threads.start("journal", agent.journal.run)
         threads.start("net", agent.link.run)
         threads.start("web", agent.web.run)
-        gc.collect()
-        gc.freeze()  # what the start has made stays: no collection looks through it again
+        settle()
         return agent
 
     def _build(self) -> Agent:
