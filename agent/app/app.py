@@ -1,7 +1,6 @@
 """The process as an object: clocks, threads, signals, and a stop under one limit."""
 
 import asyncio
-import gc
 import os
 import select
 import signal
@@ -15,6 +14,7 @@ from typing import TypeVar
 
 from agent import __version__
 from agent.app.build import Agent, build
+from agent.app.memory import settle
 from agent.app.reload import Reloader
 from agent.app.systemd import Notifier
 from agent.app.watchdog import BEAT_S, Fatal, Threads, WakeUp, Watchdog, read_waits
@@ -114,8 +114,7 @@ class App:
         threads.start("journal", agent.journal.run)
         threads.start("net", agent.link.run)
         threads.start("web", agent.web.run)
-        gc.collect()
-        gc.freeze()  # what the start has made stays: no collection looks through it again
+        settle()
         return agent
 
     def _build(self) -> Agent:

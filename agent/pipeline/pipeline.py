@@ -31,13 +31,12 @@ from agent.domain.records import (
     Reason,
     Recovered,
     Row,
-    SettingsRow,
     TimerKind,
     TimerRow,
     Trigger,
     Window,
 )
-from agent.journal import Journal
+from agent.journal.journal import Journal
 from agent.mqtt import LinkState
 from agent.pipeline import snapshot
 from agent.pipeline.conclude import Conclusions, Trace
@@ -83,6 +82,7 @@ class PipelineSettings:
     receivers: Sequence[Receiver] = ()
     rules: NoticeRules = field(default_factory=NoticeRules)
     link: str | None = None  # to the status page, for people
+    coupled: Sequence[str] = ()  # globs of devices that are shown side by side in prompts
 
     @property
     def judging(self) -> Judging:
@@ -126,7 +126,7 @@ class Pipeline:
         self._clock = clock
         self._turn_s = turn_s
         self._log = log
-        writes = JournalWrites(journal, fail=fail)
+        writes = JournalWrites(journal, post=post, fail=fail)
         self._write, self._try_to_write = writes.write, writes.try_to_write
         self.detector = detector
         self.outbox = OutboxFeed(
@@ -169,6 +169,7 @@ class Pipeline:
             shared=self.conclusions.shared,
             batches=BatchWrites(journal, writes),
             conclude=self.conclusions.conclude,
+            waits=self.conclusions.warn,
             suppressed=suppressed,
             audits_allowed=audits_allowed,
             paused=lambda clock: self.conclusions.people.paused_to(clock) is not None,
@@ -182,6 +183,7 @@ class Pipeline:
             may_ask=self.review_queue.may_ask,
             device_seen=lambda device, clock: events.publish(DeviceSeen(device, clock)),
         )
+        self._core.coupled.reconfigure(settings.coupled)
         self.windows = self._core.windows
         self._rows: deque[Row] = deque()  # committed, not yet taken
         self._row: Row | None = None  # taken, while its windows are not all sealed
@@ -250,18 +252,22 @@ class Pipeline:
             self._go_on_with(dump)
             return 0
         rows = windows = 0
-        readings = self.stats.readings + MAX_TURN_READINGS
-        while rows < MAX_TURN_ROWS and windows < MAX_TURN_WINDOWS and self.stats.readings < readings:
+        stats, cut, waiting = self.stats, self._core.cut, self._rows
+        readings = stats.readings + MAX_TURN_READINGS
+        while rows < MAX_TURN_ROWS and windows < MAX_TURN_WINDOWS and stats.readings < readings:
             if self._dump is not None:  # requested within the last row
                 break
-            if self._core.cut:
+            if cut:
                 windows += self._seal()
-            elif self._row is not None:
-                self._finish(self._row)
+            elif (row := self._row) is not None:
+                self._finish(row)
                 rows += 1
-            elif self._rows:
-                self._row = self._rows.popleft()
-                self._take(self._row)
+            elif waiting:
+                self._row = row = waiting.popleft()
+                self._take(row)
+                if not cut:
+                    self._finish(row)
+                    rows += 1
             else:
                 break
         return rows
@@ -274,19 +280,20 @@ class Pipeline:
             self.snapshot()
 
     def _take(self, row: Row) -> None:
-        if isinstance(row, TimerRow):
+        if isinstance(row, MessageRow):
+            if row.seed:
+                self.retained.take(row.readings)
+            else:
+                self._take_message(row)
+        elif isinstance(row, TimerRow):
             if row.kind is TimerKind.TICK:
                 self._tick_asked = False
-                self.conclusions.end_snoozes(row.clock)
+                self.conclusions.pass_time(row.clock)
             self._core.take(row)
         elif isinstance(row, CommandRow):
             self._obey(row)
-        elif isinstance(row, SettingsRow):
-            self._core.take(row)
-        elif row.seed:
-            self.retained.take(row.readings)
         else:
-            self._take_message(row)
+            self._core.take(row)
 
     def _obey(self, row: CommandRow) -> None:
         """Obey a person's command; one that an earlier process decided changes the detector alone."""
@@ -312,7 +319,7 @@ class Pipeline:
         )
 
     def _take_message(self, row: MessageRow) -> None:
-        self._core.take(row)
+        self._core.take_message(row)
         self.stats.readings += len(row.readings)
         while self.detector.unit_changes:
             change = self.detector.unit_changes.popleft()
@@ -343,7 +350,7 @@ class Pipeline:
             clock = self._clock()
             self.heartbeat = clock
             failpoint("analyst_timers")
-            dues = (self._core.next_due(clock), self.conclusions.next_end())
+            dues = (self._core.next_due(clock), self.conclusions.next_change())
             if not self._tick_asked and any(due is not None and due <= clock for due in dues):
                 self._tick_asked = True
                 self.note(TimerKind.TICK)
@@ -456,6 +463,7 @@ class Pipeline:
         """Take reloaded settings of review, batches and notices for later rows."""
         self.notices.reconfigure(settings.rules, settings.link)
         self.review_queue.reconfigure(settings.review, settings.batch, caller)
+        self._core.coupled.reconfigure(settings.coupled)
 
     def judge_by(self, judging: Judging, written: Callable[[], None] = lambda: None) -> None:
         """Journal the settings of scores and windows if they are others; they hold from their row on."""

@@ -26,9 +26,11 @@ from urllib.request import ProxyHandler, Request, build_opener
 from agent.decode.registry import Registry
 from agent.detect import Detector
 from agent.domain.records import Arrival, LinkUp, Outgoing, Row, Status, TimerKind, TimerRow
-from agent.journal import Journal, JournalSettings, Store, Wiring
+from agent.journal import JournalSettings
+from agent.journal.journal import Journal
 from agent.journal.samples import FINE_S, GROUP, SLOT_S, Samples
-from agent.journal.writer import _bytes_written
+from agent.journal.store import Store
+from agent.journal.writer import Wiring, _bytes_written
 from agent.pipeline.offline import Concluded, OfflinePath
 from agent.pipeline.snapshot import AGE_S, Dump
 from agent.pipeline.usual import UsualRanges

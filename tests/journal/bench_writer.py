@@ -14,7 +14,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from agent.domain.records import Arrival, LinkUp, Reading, Row
-from agent.journal import Journal, JournalSettings, Wiring
+from agent.journal import JournalSettings
+from agent.journal.journal import Journal
+from agent.journal.writer import Wiring
 from tests.journal.rig import Plain
 
 SERIES = 300

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from agent.domain.records import MessageRow, Outgoing, Row, TimerKind
-from agent.journal import JournalError, JournalSettings, JournalStorageError, Reader, pruning
+from agent.journal import JournalError, JournalSettings, JournalStorageError, pruning
+from agent.journal.reader import Reader
 from tests.journal.rig import Rig, acking, arrival, concluding, link_up, sealing, window
 
 VERDICT = Outgoing(0, "mqtt", "edge-agent/gw1/verdicts/d1", b"content", retain=True, settles=True)

@@ -13,7 +13,8 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from agent.domain.records import Arrival, LinkDown, LinkUp
-from agent.mqtt import Link, LinkSettings, Subscription
+from agent.mqtt import LinkSettings, Subscription
+from agent.mqtt.link import Link
 from tests.mqtt.link_harness import peer
 from tests.support.broker import Broker
 

@@ -12,7 +12,8 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from agent.domain.records import Arrival, LinkDown, LinkUp, Outgoing
-from agent.mqtt import Link, LinkSettings, LinkState, Subscription
+from agent.mqtt import LinkSettings, LinkState, Subscription
+from agent.mqtt.link import Link
 from tests.support.waiting import wait_for
 
 
