@@ -156,7 +156,7 @@ def build(
     )
     wiring = Wiring(
         decode=receiver.decode,
-        read_plain=receiver.plain,
+        read_plain=registry.plain if scale.base is None else None,
         families=registry,
         on_rows=bridge.on_rows,
         on_texts=InjectionScanner(recorder.injection_suspected).scan_all,
@@ -171,7 +171,7 @@ def build(
         wiring=wiring,
         wall=scale.wall,
         mono=time.monotonic,
-        stretch=scale.stretch,
+        stretch=float if scale.speed == 1.0 else scale.stretch,
     )
     transcripts = Transcripts(write=journal.write, log=logs.bind(room="caller"))
     ai.open(recorder, logs.bind(room="caller"), transcripts.add)

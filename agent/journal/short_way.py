@@ -19,9 +19,11 @@ from agent.journal.series import Newcomers, SeriesTable
 from agent.journal.source_tally import SourceTally
 from agent.journal.unread import Unread
 
-#: Source and readings of a message that holds nothing else; None for all that needs a longer look.
-Plain = tuple[str, tuple[Reading, ...]]
-ReadPlain = Callable[[Arrival], Plain | None]
+_READ = Handling.READ
+
+#: Source and readings, by topic, payload and receipt, of a message that holds nothing else; None for all that
+#: needs a longer look. The readings are of one device, at the time of receipt.
+ReadPlain = Callable[[str, bytes, float], tuple[str, tuple[Reading, ...]] | None]
 
 
 class ShortWay:
@@ -59,47 +61,75 @@ class ShortWay:
         source_of: Callable[[str], SourceTally],
     ) -> list[Arrival]:
         """Make rows of the messages from ``items[start]`` on, up to the first other one; return them."""
-        read, ids, of, keeps_up = self._read, self._series.ids, self._places.of, self._clocks.keeps_up
-        known, clear, next_row = self._newcomers.recent, self._unread.clear, self._sequence.take
-        waiting = self._announced.waiting
+        read, find, clock_at = self._read, self._series.ids.get, self._sequence.clock.at
+        seq, clock = self._sequence.mark()
         taken: list[Arrival] = []
+        made: list[MessageRow] = []
+        settled: dict[str, str] = {}  # source by device
+        latest: dict[str, float] = {}  # receipt by device
+        counted = ""  # source of the last messages
         for one in islice(items, start, None):
-            if type(one) is not Arrival or one.qos != 1 or one.retain:
+            if type(one) is not Arrival or one.qos != 1 or one.retain or one.properties or one.identifiers:
                 break
-            found = read(one)
+            received = one.received
+            try:
+                found = read(one.topic, one.payload, received)
+            except Exception:  # noqa: BLE001 - on the long way it is reported
+                break
             if found is None:
                 break
-            label, values = found
-            device, at = values[0].device, values[0].at
-            origin = of(device)
-            numbers = [ids.get((device, each.metric, each.unit, each.word)) for each in values]
-            if (
-                origin is None
-                or origin.source != label
-                or origin.link is not None
-                or device not in known
-                or device in waiting
-                or None in numbers
-                or at < CLOCK_WAS_SET
-                or not keeps_up(device, at)
-            ):
-                break
-            seq, clock = next_row(one.mono)
-            messages.append(
-                (seq, one.generation, one.mid, one.topic, bytearray(one.payload), "", 0, one.received, clock)
-            )
+            source, values = found
+            value = values[0]
+            device = value.device
+            if settled.get(device) != source:
+                if received < CLOCK_WAS_SET or not self._is_settled(device, source):
+                    break
+                settled[device] = source
             if len(values) == 1:
-                readings.append((seq, 0, numbers[0], at, values[0].value))
+                number = find((device, value.metric, value.unit, value.word))
+                if number is None:
+                    break
+                readings.append((seq + 1, 0, number, received, value.value))
             else:
+                numbers = [find((device, each.metric, each.unit, each.word)) for each in values]
+                if None in numbers:
+                    break
                 readings += [
-                    (seq, index, number, at, each.value)
+                    (seq + 1, index, number, received, each.value)
                     for index, (number, each) in enumerate(zip(numbers, values, strict=True))
                 ]
-            rows.append(MessageRow(seq, clock, values))
-            clear(values)
-            tally = source_of(label)
-            tally.messages[Handling.READ] = tally.messages.get(Handling.READ, 0) + 1
+            if source != counted:
+                tally, counted = source_of(source), source
+            seq += 1
+            at = clock_at(one.mono)
+            if at > clock:  # noqa: PLR1730 - a call takes as long as all of this
+                clock = at
+            messages.append(
+                (seq, one.generation, one.mid, one.topic, bytearray(one.payload), "", 0, received, clock)
+            )
+            made.append(MessageRow(seq, clock, values))
+            tally.messages[_READ] = tally.messages.get(_READ, 0) + 1
             tally.readings += len(values)
-            tally.last = one.received
+            tally.last = received
+            if received > latest.get(device, 0.0):
+                latest[device] = received
             taken.append(one)
+        self._sequence.reset((seq, clock))
+        self._clocks.follow(latest)
+        if self._unread.any:
+            for row in made:
+                self._unread.clear(row.readings)
+        rows += made
         return taken
+
+    def _is_settled(self, device: str, source: str) -> bool:
+        """Return whether nothing about a device changes by a reading at the time of its receipt."""
+        place = self._places.of(device)
+        return (
+            place is not None
+            and place.source == source
+            and place.link is None
+            and device in self._newcomers.recent
+            and device not in self._announced.waiting
+            and self._clocks.is_right(device)
+        )

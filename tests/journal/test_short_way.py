@@ -102,7 +102,7 @@ def live(folder: Path, items: Iterable[Item], *, short: bool, faulty: bool) -> t
     settings = JournalSettings(commit_ms=1, ballast_bytes=0, max_group=GROUP, new_devices_burst=5)
     rig = Rig(folder, settings=settings, wall=lambda: T0, mono=lambda: 0.0, read=read)
     if short:
-        rig.read_plain = receiver.plain
+        rig.read_plain = receiver.registry.plain
     writer, inbox = rig.open()._writer, rig.journal.inbox
     waiting, turns = list(items), 0
     while waiting or inbox.depth:
