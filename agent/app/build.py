@@ -156,7 +156,7 @@ def build(
     )
     wiring = Wiring(
         decode=receiver.decode,
-        read_plain=registry.plain if scale.base is None else None,
+        read_plain=receiver.plain,
         families=registry,
         on_rows=bridge.on_rows,
         on_texts=InjectionScanner(recorder.injection_suspected).scan_all,

@@ -131,14 +131,11 @@ class Clocks:
             return Judged(readings)
         return self._judge_each(readings, received, off_s)
 
-    def is_right(self, device: str) -> bool:
-        """Whether nothing is known against the clock of a device that has a believed time."""
-        return device in self._newest and device not in self._odd
-
     def follow(self, latest: Mapping[str, float]) -> None:
-        """Take the receipt of the last message, without a time of its own, of devices that are right."""
+        """Take the latest receipt by device of messages without times, of which there is nothing to judge."""
         for device, received in latest.items():
-            if received > self._newest[device]:
+            newest = self._newest.get(device)
+            if newest is None or received > newest:
                 self._newest.put(device, received)
 
     def _judge_each(self, readings: tuple[Reading, ...], received: float, off_s: float | None) -> Judged:

@@ -2,7 +2,7 @@
 
 It makes the rows and counts that the long way (:meth:`agent.journal.arrivals.Intake.accept`) makes of such a
 message, with fewer questions: new, of QoS 1, not retained, with nothing but readings of one device, whose
-series, source and clock are known and as they were.
+series and source are known and as they were.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,15 +15,15 @@ from agent.journal.announced import Announced
 from agent.journal.clocks import Clocks
 from agent.journal.places import Places
 from agent.journal.sequence import RowSequence
-from agent.journal.series import Newcomers, SeriesTable
+from agent.journal.series import SeriesTable
 from agent.journal.source_tally import SourceTally
 from agent.journal.unread import Unread
 
 _READ = Handling.READ
 
-#: Source and readings, by topic, payload and receipt, of a message that holds nothing else; None for all that
-#: needs a longer look. The readings are of one device, at the time of receipt.
-ReadPlain = Callable[[str, bytes, float], tuple[str, tuple[Reading, ...]] | None]
+#: Source and readings of a message that holds nothing else; None for all that needs a longer look.
+Plain = tuple[str, tuple[Reading, ...]]
+ReadPlain = Callable[[Arrival], Plain | None]
 
 
 class ShortWay:
@@ -34,7 +34,6 @@ class ShortWay:
         *,
         read: ReadPlain,
         series: SeriesTable,
-        newcomers: Newcomers,
         unread: Unread,
         clocks: Clocks,
         announced: Announced,
@@ -43,7 +42,6 @@ class ShortWay:
     ) -> None:
         self._read = read
         self._series = series
-        self._newcomers = newcomers
         self._unread = unread
         self._clocks = clocks
         self._announced = announced
@@ -67,52 +65,48 @@ class ShortWay:
         made: list[MessageRow] = []
         settled: dict[str, str] = {}  # source by device
         latest: dict[str, float] = {}  # receipt by device
-        counted = ""  # source of the last messages
+        counted: str | None = None  # source of the last messages
         for one in islice(items, start, None):
-            if type(one) is not Arrival or one.qos != 1 or one.retain or one.properties or one.identifiers:
+            if type(one) is not Arrival or one.qos != 1 or one.retain:
                 break
-            received = one.received
-            try:
-                found = read(one.topic, one.payload, received)
-            except Exception:  # noqa: BLE001 - on the long way it is reported
-                break
+            found = read(one)
             if found is None:
                 break
             source, values = found
             value = values[0]
-            device = value.device
+            device, at = value.device, value.at
             if settled.get(device) != source:
-                if received < CLOCK_WAS_SET or not self._is_settled(device, source):
+                if at < CLOCK_WAS_SET or not self._is_settled(device, source):
                     break
                 settled[device] = source
             if len(values) == 1:
                 number = find((device, value.metric, value.unit, value.word))
                 if number is None:
                     break
-                readings.append((seq + 1, 0, number, received, value.value))
+                readings.append((seq + 1, 0, number, at, value.value))
             else:
                 numbers = [find((device, each.metric, each.unit, each.word)) for each in values]
                 if None in numbers:
                     break
                 readings += [
-                    (seq + 1, index, number, received, each.value)
+                    (seq + 1, index, number, at, each.value)
                     for index, (number, each) in enumerate(zip(numbers, values, strict=True))
                 ]
             if source != counted:
                 tally, counted = source_of(source), source
             seq += 1
-            at = clock_at(one.mono)
-            if at > clock:  # noqa: PLR1730 - a call takes as long as all of this
-                clock = at
+            now = clock_at(one.mono)
+            if now > clock:  # noqa: PLR1730 - a call takes as long as all of this
+                clock = now
             messages.append(
-                (seq, one.generation, one.mid, one.topic, bytearray(one.payload), "", 0, received, clock)
+                (seq, one.generation, one.mid, one.topic, bytearray(one.payload), "", 0, one.received, clock)
             )
             made.append(MessageRow(seq, clock, values))
             tally.messages[_READ] = tally.messages.get(_READ, 0) + 1
             tally.readings += len(values)
-            tally.last = received
-            if received > latest.get(device, 0.0):
-                latest[device] = received
+            tally.last = one.received
+            if at > latest.get(device, 0.0):
+                latest[device] = at
             taken.append(one)
         self._sequence.reset((seq, clock))
         self._clocks.follow(latest)
@@ -129,7 +123,5 @@ class ShortWay:
             place is not None
             and place.source == source
             and place.link is None
-            and device in self._newcomers.recent
             and device not in self._announced.waiting
-            and self._clocks.is_right(device)
         )

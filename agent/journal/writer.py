@@ -129,7 +129,6 @@ class Writer:
             else ShortWay(
                 read=wiring.read_plain,
                 series=self._series,
-                newcomers=self._newcomers,
                 unread=unread,
                 clocks=self._clocks,
                 announced=self._announced,
