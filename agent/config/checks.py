@@ -360,7 +360,7 @@ def _one_or_more_words(value: Any) -> Any:
         raise ValueError("is empty; write what the device sends")
     for word in words:
         if isinstance(word, bool):
-            raise ValueError(f"{word!r} is what YAML reads here; put the word in quotes")  # noqa: TRY004 - a check complains by ValueError
+            raise ValueError(f"{word!r} is what YAML reads here; put the word in quotes")  # noqa: TRY004 - pydantic takes ValueError
         if isinstance(word, str) and not word.strip():
             raise ValueError("holds an empty word; write what the device sends")
     return words
