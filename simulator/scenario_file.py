@@ -37,7 +37,7 @@ class Limit(Part):
 
 
 class AgentPart(Part):
-    """What the people of the site configure the watching agent with."""
+    """Configuration that the people of the site give to the watching agent."""
 
     limits: dict[str, Limit] = Field(default={})
     """By globs of ``device/metric``."""

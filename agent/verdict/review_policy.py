@@ -192,7 +192,7 @@ class Dismissals:
         self._known: dict[str, _Dismissal] = {}
 
     def note(self, window: Window, outcome: Outcome) -> None:
-        """Remember what the model said of ``window``."""
+        """Remember the answer of the model about ``window``."""
         answer, local = outcome.answer, window.local
         normal = answer is not None and answer.status is Status.NORMAL
         if local.status is not Status.ANOMALY or local.kind.traits.hard:
@@ -344,7 +344,7 @@ class Reviewer:
         return decision
 
     def note(self, window: Window, outcome: Outcome) -> None:
-        """Remember what the model said of ``window``, so as not to ask the same again."""
+        """Remember the answer of the model about ``window``, so as not to ask the same again."""
         if outcome.answer is not None:
             self.doubts.note(window)
             self.dismissals.note(window, outcome)

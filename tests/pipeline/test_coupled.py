@@ -1,4 +1,4 @@
-"""Devices that people described together stand side by side."""
+"""Devices that people described together are asked about side by side."""
 
 from agent.detect import Detector
 from agent.domain.records import Reading
