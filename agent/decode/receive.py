@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from agent.decode.registry import Decoded, Registry
-from agent.domain.records import Arrival, DecodeError, DecodeReason
+from agent.domain.records import Arrival, DecodeError, DecodeReason, Reading
 
 T = TypeVar("T")
 
@@ -25,6 +25,16 @@ class Receiver(Generic[T]):
     note: Callable[[BaseException, str], None]
     publish: Callable[[str, bytes], None] = lambda _topic, _payload: None
     incomplete: Callable[[], bool] = lambda: False
+
+    def plain(self, arrival: Arrival) -> tuple[str, tuple[Reading, ...]] | None:
+        """Return source and readings of a message that holds nothing else; see :meth:`Registry.plain`."""
+        if arrival.properties or arrival.identifiers:
+            return None
+        received = self.wall_at(arrival.mono, arrival.received)
+        try:
+            return self.registry.plain(arrival.topic, arrival.payload, received)
+        except Exception:  # noqa: BLE001 - :meth:`decode` comes next, and reports it
+            return None
 
     def decode(self, arrival: Arrival) -> Decoded | T:
         """Return the content of a message.

@@ -73,6 +73,11 @@ class Publisher:
         """Whether nothing waits and nothing is unanswered."""
         return not (self._queue or self._announcements or self._in_flight)
 
+    @property
+    def waits(self) -> bool:
+        """Whether messages wait for the answers to those in flight."""
+        return bool((self._queue or self._announcements) and self._in_flight)
+
     def add(self, items: Iterable[Outgoing]) -> None:
         """Queue messages that must arrive."""
         self._queue.extend(

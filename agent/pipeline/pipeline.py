@@ -37,7 +37,7 @@ from agent.domain.records import (
     Trigger,
     Window,
 )
-from agent.journal import Journal
+from agent.journal.journal import Journal
 from agent.mqtt import LinkState
 from agent.pipeline import snapshot
 from agent.pipeline.conclude import Conclusions, Trace
@@ -170,6 +170,7 @@ class Pipeline:
             shared=self.conclusions.shared,
             batches=BatchWrites(journal, writes),
             conclude=self.conclusions.conclude,
+            waits=self.conclusions.warn,
             suppressed=suppressed,
             audits_allowed=audits_allowed,
             paused=lambda clock: self.conclusions.people.paused_to(clock) is not None,
@@ -279,7 +280,7 @@ class Pipeline:
         if isinstance(row, TimerRow):
             if row.kind is TimerKind.TICK:
                 self._tick_asked = False
-                self.conclusions.end_snoozes(row.clock)
+                self.conclusions.pass_time(row.clock)
             self._core.take(row)
         elif isinstance(row, CommandRow):
             self._obey(row)
@@ -345,7 +346,7 @@ class Pipeline:
             clock = self._clock()
             self.heartbeat = clock
             failpoint("analyst_timers")
-            dues = (self._core.next_due(clock), self.conclusions.next_end())
+            dues = (self._core.next_due(clock), self.conclusions.next_change())
             if not self._tick_asked and any(due is not None and due <= clock for due in dues):
                 self._tick_asked = True
                 self.note(TimerKind.TICK)

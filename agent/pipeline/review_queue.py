@@ -99,7 +99,7 @@ class ReviewQueue:
     ``batches`` commits which windows are asked together, and each attempt when its request is about to be
     sent; ``conclude`` takes window and outcome; ``finding`` gives a device's open one, ``shared`` the
     incident that a window belongs to and the key of its kindred; ``paused`` whether a person wants no calls
-    at a clock. All on the analyst's loop.
+    at a clock. ``waits`` gets each window that has no verdict at once. All on the analyst's loop.
     """
 
     review: InitVar[ReviewSettings]
@@ -109,6 +109,7 @@ class ReviewQueue:
     shared: Callable[[Window], Shared]
     batches: Batches
     conclude: Callable[[Window, Outcome], None]
+    waits: Callable[[Window], None]
     suppressed: Callable[[Reason], None]
     audits_allowed: Callable[[], bool]
     paused: Callable[[float], bool]
@@ -156,6 +157,9 @@ class ReviewQueue:
         if self._mode == "all":
             self._route(case)
         self._advance([window.device])
+        lane = self._lanes.get(window.device)
+        if lane and lane[-1] is case:
+            self.waits(window)
 
     def resume(self, left: Recovered) -> None:
         """Take the windows that the last process left, and ask again those together that it had batched."""
@@ -176,6 +180,8 @@ class ReviewQueue:
             if self._mode == "all" and not case.asked:
                 self._route(case)
         self._advance(list(self._lanes))
+        for case in [case for lane in self._lanes.values() for case in lane]:
+            self.waits(case.window)
 
     def _may_ask_again(self, case: _Case) -> bool:
         if self.caller is None or self._mode == "none":

@@ -94,8 +94,11 @@ def decide(
         if finding is None and settled:
             return Decision(ask=False, reason=Reason.NOT_SUSPICIOUS)
         answered = None if incident is None else incident.reviewed
+        early = finding is not None and finding.awaits == window.id
+        if early and finding is not None and not finding.verdicts:
+            finding = None  # it is what this window has opened
         if finding is not None:
-            again = _news(window, finding, clock, answered)
+            again = early or _news(window, finding, clock, answered)
             return _ask(Purpose.AGAIN) if again else Decision(ask=False, reason=Reason.OPEN_FINDING)
         if window.local.status is not Status.ANOMALY:
             return _ask(Purpose.SUSPECT)

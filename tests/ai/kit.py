@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
-from agent.ai import Caller, CallerSettings, OpenAIChat
+from agent.ai.caller import Caller
+from agent.ai.openai_chat import OpenAIChat
 from agent.ai.protocols import Transport
+from agent.ai.settings import CallerSettings
 from agent.budget.pricing import Price, Pricing
 from agent.domain.model_calls import BreakerState, BudgetWindow, CallRecord, Request, Retry, Spend
 from agent.domain.records import (

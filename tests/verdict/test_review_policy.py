@@ -87,6 +87,19 @@ def test_one_answer_serves_an_incident_for_six_hours() -> None:
     assert gate(window(score(0.3)), incident=incident, clock=T0 + 60).purpose is Purpose.SUSPECT
 
 
+def test_a_window_whose_limit_was_notified_is_asked_about_as_any_other() -> None:
+    """Whether it opened the finding or changed it, but once for an incident that is as severe."""
+    broken = window(score(3.5, Kind.OUT_OF_RANGE, limit=True))
+    opened = replace(OPEN, severity=Severity.CRITICAL, kind=Kind.OUT_OF_RANGE, awaits=broken.id, verdicts=0)
+    incident = Incident("i", T0, Cause.DEVICE, Severity.INFO)
+    assert gate(broken, opened, incident=incident).purpose is Purpose.OPENING
+    assert gate(broken, replace(opened, verdicts=3), incident=incident).purpose is Purpose.AGAIN
+    answered = replace(incident, reviewed=T0, severity=Severity.CRITICAL)
+    assert gate(broken, opened, incident=answered).reason is Reason.OPEN_FINDING
+    later = window(score(3.5, Kind.OUT_OF_RANGE, limit=True), lo=9)
+    assert gate(later, opened, incident=incident).reason is Reason.OPEN_FINDING
+
+
 @pytest.mark.parametrize(
     ("kind", "calm", "level", "ask"),
     [
