@@ -18,7 +18,7 @@ HA ?= 2025.4.4
 # Each process that a test starts would compile everything again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: deployment demo docs test unit test-llm test-ha test-phoenix test-mlflow check venv tools bench bench-detect score faults mutation fuzz wheels pictures clean
+.PHONY: deployment demo docs test unit test-llm test-ha test-phoenix test-mlflow lift check venv tools bench bench-detect score faults mutation fuzz wheels pictures clean
 
 venv: .venv/.made
 
@@ -107,6 +107,11 @@ bench-detect: venv
 # SCENARIOS="freezer pump-station" SPEED=60 JOBS=2 OUT=folder for recordings, labels, logs and tables.
 score: venv tools
 	$(PY) -m simulator trial $(SCENARIOS) $(if $(SPEED),--speed $(SPEED)) --jobs $(JOBS) $(if $(OUT),--out $(OUT))
+
+# The scripted models of known worth on the scenarios that only the site's facts decide: about 10 minutes.
+# MODEL=name URL=endpoint PRICE="in out" MAX_USD=x for a real one, RECORD=file to keep its answers.
+lift: venv tools
+	$(PY) -m simulator lift $(if $(MODEL),--model $(MODEL) --base-url $(URL) $(if $(PRICE),--price $(PRICE)) $(if $(MAX_USD),--max-usd $(MAX_USD)) $(if $(RECORD),--record $(RECORD)),--scripted)
 
 faults: venv tools
 	$(PY) -m tests.faults.run --kills $(KILLS) --rate $(RATE) --seed $(SEED)

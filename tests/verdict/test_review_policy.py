@@ -30,6 +30,7 @@ from agent.verdict.review_policy import (
     ReviewSettings,
     decide,
 )
+from agent.verdict.verdict import conclude
 from tests.support.make import T0, score, window
 
 OPEN = Finding("f", "d1", Kind.SPIKE, Severity.WARNING, T0, T0)
@@ -198,6 +199,9 @@ def test_an_alarm_that_the_model_found_normal_is_not_a_new_question_with_each_wi
     assert served.answer is not None
     assert (served.source, served.answer.status, served.answer.evidence) == (Source.CACHE, Status.NORMAL, ())
     assert "planned" not in served.answer.summary
+    verdict = conclude(alarm(), served, agent="gw", created=T0)
+    assert (verdict.status, verdict.source, verdict.reason) == (Status.NORMAL, Source.CACHE, Reason.CACHED)
+    assert (verdict.grounded, verdict.cost_usd, verdict.local.status) == (True, 0.0, Status.ANOMALY)
 
 
 @pytest.mark.parametrize(
