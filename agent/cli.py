@@ -401,7 +401,7 @@ def _check(args: argparse.Namespace) -> int:
     more = f", and {posted} over HTTP" if posted else ""
     print(
         one_line(
-            f"{args.config}: valid. Agent {config.agent.id} reads {subscribed or 'nothing'}"
+            f"{args.config}: valid. Agent {config.name} reads {subscribed or 'nothing'}"
             f" from {config.mqtt.url}{more}"
         )
     )

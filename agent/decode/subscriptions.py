@@ -16,6 +16,12 @@ class Wanted:
     filter: str
     qos: int = 1
     identifier: int = 0
+    group: str | None = None  # a shared subscription; it overlaps no other filter
+
+    @property
+    def asked(self) -> str:
+        """The filter as the broker gets it."""
+        return self.filter if self.group is None else f"$share/{self.group}/{self.filter}"
 
 
 def plan(wanted: Sequence[Wanted]) -> tuple[Wanted, ...]:

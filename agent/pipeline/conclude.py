@@ -97,6 +97,8 @@ class Conclusions:
         self._publish_event = publish_event
         self._clock = clock
         self._wall = wall
+        #: Whether this agent publishes; another one may in its place.
+        self.active: Callable[[], bool] = lambda: True
         self.people = people
         self.incidents = Incidents()
         self._surroundings = surroundings
@@ -150,8 +152,11 @@ class Conclusions:
             if verdict.get("source") != Source.LOCAL
         )
 
-    def conclude(self, window: Window, outcome: Outcome) -> None:
-        """Make the verdict, move the finding on, and commit both with the outbox rows."""
+    def conclude(self, window: Window, outcome: Outcome, *, silent: bool = False) -> None:
+        """Make the verdict, move the finding on, and commit both with the outbox rows.
+
+        ``silent``: another agent has published about the window, so there are no rows.
+        """
         device = window.device
         verdict = conclude(window, outcome, agent=self._agent, created=self._wall())
         reviewed = outcome.answer is not None
@@ -180,13 +185,15 @@ class Conclusions:
         span = self._trace(trace_id=verdict.trace_id, destination="verdicts", device=device)
         outgoing = self._outgoing(verdict, payload, finding, event, span.traceparent)
         outgoing += self._outgoing_of_incidents(changes)
+        if silent:
+            outgoing = []
         detail = detail_of(outcome)
         waited_s = max(0.0, self._clock() - window.opened)
         events: list[Event] = [VerdictCommitted(verdict, waited_s, disagreement(window, outcome))]
         if finding is not None and event is not None:
             events.append(FindingChanged(event, finding, verdict))
         events += [IncidentChanged(*one[:3]) for one in changes]
-        if finding is not None and self._notices is not None:
+        if finding is not None and self._notices is not None and not silent:
             outgoing += self._notices.of_change(event, finding, verdict, before, changes, spread_s, back=back)
         merged = [one.incident for one in changes if one.incident.merged_into is not None]
         works = finding is not None and finding.maintenance and before is not None and not before.maintenance
@@ -233,6 +240,7 @@ class Conclusions:
         outgoing = self._outgoing_of(decision)
         changes = [change for finding in decision.changed for change in self.incidents.update(finding)]
         outgoing += [("", one) for one in self._outgoing_of_incidents(changes)]
+        outgoing = outgoing if self.active() else []
         closed = [one.incident for one in changes]
         for finding in decision.changed:
             if finding.state.closed:
@@ -265,12 +273,24 @@ class Conclusions:
             for finding in opened:
                 rows = self._notices.of_snooze(finding, self._anomalies.get(finding.id))
                 outgoing += [(finding.device, one) for one in rows]
+        outgoing = outgoing if self.active() else []
         incidents = [change.incident for change in changes]
         events = [IncidentChanged(*one[:3]) for one in changes]
         self._write(
             lambda store: store.change(opened, incidents, outgoing),
             lambda added: self._decided(added, events),
         )
+
+    def withdraw_incidents(self) -> None:
+        """Delete the retained messages of the open incidents: another agent takes over."""
+        empty = [
+            ("", one)
+            for incident in self.incidents
+            for one in self._messages(incident.id, {MessageKind.INCIDENT: b""}, ())
+            if one.retain
+        ]
+        if empty:
+            self._write(lambda store: store.change((), (), empty), lambda added: self._decided(added, ()))
 
     def _decided(self, added: Sequence[tuple[str, Outgoing]], events: Iterable[Event]) -> None:
         for device, message in added:

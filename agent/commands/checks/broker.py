@@ -28,7 +28,7 @@ def look_at_broker(config: Config, *, listen_s: float) -> list[Line]:
     """
     registry = Registry(sources=config.sources, base_topic=config.base_topic)
     wanted = [one for one in settings.of_subscriptions(config, registry) if not one.optional]
-    link = replace(settings.of_link(config), client_id=f"{config.agent.id}-doctor")
+    link = replace(settings.of_link(config), client_id=f"{config.name}-doctor")
     home = config.homeassistant
     trial = [home.config_topic(DOCTOR)] if home.discovery else []
     if home.discovery:
