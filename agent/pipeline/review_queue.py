@@ -50,7 +50,7 @@ def always_open(_window: Window) -> Gate:
 class Conclude(Protocol):
     """Takes a window and its outcome; ``silent``: nothing is published about it."""
 
-    def __call__(self, window: Window, outcome: Outcome, *, silent: bool = False) -> None:
+    def __call__(self, window: Window, outcome: Outcome, /, *, silent: bool = False) -> None:
         """Conclude the window."""
 
 
