@@ -322,6 +322,7 @@ def build(
             link=link,
             agent=config.name,
             base=config.base_topic,
+            standby=config.partition is not None,
             page=settings.of_page(config),
             devices=detector.devices,
             pause=random.random,
@@ -384,7 +385,7 @@ def _make_epochs(
         log=logs.bind(room="partition"),
     )
     epochs.restore(*journal.epochs)
-    pipeline.follow(epochs)
+    pipeline.follow(epochs, partition.elsewhere)
     link.pass_by(epochs.topic, partial(bridge.post, epochs.take_claim))
     link.pass_by_below(f"{base}/verdicts/", partial(bridge.post, epochs.take_verdict))
     if partition.settings.standby:

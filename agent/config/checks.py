@@ -398,8 +398,8 @@ def _whole(config: Config) -> None:
     for key, value in (("base_topic", config.mqtt.base_topic), ("client_id", config.mqtt.client_id)):
         if value is not None and "{id}" not in value:
             raise ValueError(
-                f"mqtt.{key} {value!r} would be the same for each partition; write {{id}} into it, which"
-                f" stands for {config.name}"
+                f"mqtt.{key} {value!r} would be the same for each partition; write {{id}} into it, the name"
+                f" of the agent, here {config.name}"
             )
     if len(config.name) > MAX_ID:
         raise ValueError(f"agent.id makes the name {config.name}, longer than {MAX_ID}; shorten it")

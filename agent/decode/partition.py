@@ -57,6 +57,12 @@ class Partition:
         """Return whether this partition has a device."""
         return self._of(device) == self.settings.index
 
+    def elsewhere(self, device: str) -> str:
+        """Return which partition has a device, in words for a person; empty for one of its own."""
+        if not device or self.has(device):
+            return ""
+        return f"it is of partition {self._of(device)} of {self.settings.of}: ask that agent"
+
     def keep(self, decoded: Decoded, topic: str) -> Decoded:
         """Return a message without the devices of other partitions.
 

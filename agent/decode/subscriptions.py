@@ -24,6 +24,11 @@ class Wanted:
         return self.filter if self.group is None else f"$share/{self.group}/{self.filter}"
 
 
+def plain(asked: str) -> str:
+    """Return the filter of a subscription, without the group that it may be shared in."""
+    return asked.split("/", 2)[2] if asked.startswith("$share/") else asked
+
+
 def plan(wanted: Sequence[Wanted]) -> tuple[Wanted, ...]:
     """Return the fewest subscriptions that bring all of ``wanted``, in their order.
 

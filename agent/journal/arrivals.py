@@ -97,6 +97,8 @@ class Decoded(Protocol):
     @property
     def handling(self) -> Handling: ...
     @property
+    def excluded_by(self) -> str | None: ...
+    @property
     def retained(self) -> str: ...  # seed | live | ignore
     @property
     def device(self) -> str | None: ...  # named by the topic
@@ -304,6 +306,8 @@ class Intake:
                 tally.text_only += 1
             elif source is None:
                 tally.unmatched += 1
+            if decoded.excluded_by is not None:
+                self._receipt = Receipt("excluded", f"by {decoded.excluded_by}")
             intended = all(one.why in INTENDED for one in decoded.skipped)
             if intended and decoded.handling in FRUITLESS and decoded.family not in _PLAIN:
                 self._receipt = Receipt(NOTHING_READ, "a message of its family that holds no value")

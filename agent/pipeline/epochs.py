@@ -36,7 +36,7 @@ _MAX_BYTES = 1024
 
 
 class Phase(StrEnum):
-    """What an agent does about its partition."""
+    """The part of an agent in its pair."""
 
     AWAY = auto()  # no connection
     FOLLOWING = auto()

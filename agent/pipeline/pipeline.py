@@ -202,9 +202,13 @@ class Pipeline:
         self.stats = PipelineStats()
         self.heartbeat = clock()
 
-    def follow(self, epochs: Epochs) -> None:
-        """Publish only as the epochs of the partition allow. At build only."""
+    def follow(self, epochs: Epochs, elsewhere: Callable[[str], str]) -> None:
+        """Publish only as the epochs of the partition allow. At build only.
+
+        ``elsewhere`` returns in words which other partition has a device.
+        """
         self._epochs = epochs
+        self.conclusions.people.elsewhere = elsewhere
         self.review_queue.gate = epochs.gate
         self.conclusions.active = self.notices.active = lambda: epochs.active
 

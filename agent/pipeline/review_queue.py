@@ -35,7 +35,7 @@ class BatchSettings:
 
 
 class Gate(Enum):
-    """What may become of a sealed window, where another agent may publish in place of this one."""
+    """The next step of a sealed window, where another agent may publish in place of this one."""
 
     OPEN = auto()
     HELD = auto()  # it waits
@@ -43,7 +43,7 @@ class Gate(Enum):
 
 
 def always_open(_window: Window) -> Gate:
-    """Return the gate of an agent that no other stands in for."""
+    """Return the gate of an agent without a standby."""
     return Gate.OPEN
 
 

@@ -29,7 +29,7 @@ class Cover:
         self._reach: dict[str, Reach] = {}
 
     def note(self, payload: bytes, now: float) -> str | None:
-        """Take a published verdict; return its device, None if it tells nothing. ``now`` is Unix seconds."""
+        """Take a published verdict; return its device, None if it is of no use. ``now`` is Unix seconds."""
         try:
             verdict = json.loads(payload)
             device, window = verdict["device"], verdict["window"]

@@ -1,4 +1,4 @@
-"""Two agents of a partition at a simulated broker: connections, wills, kills and strangers."""
+"""Two agents of a partition at a simulated broker that fails in all ways."""
 
 import json
 from collections.abc import Callable
@@ -38,7 +38,7 @@ class Place:
         return f"{BASE}/standby/status" if self.standby else f"{BASE}/status"
 
     def start(self) -> None:
-        """Start a process with what is on the disk."""
+        """Start a process with the epochs on the disk."""
         self.epochs = Epochs(
             agent=self.name,
             base=BASE,
@@ -172,7 +172,7 @@ class World:
 
     @property
     def holders(self) -> list[str]:
-        """Who may publish now."""
+        """The agents that may publish now."""
         return [place.name for place in self.places if place.connected and place.stamp is not None]
 
 

@@ -1,4 +1,4 @@
-"""Real agents of several partitions on a real Mosquitto, their readings and what was published of them."""
+"""Agents of several partitions on a Mosquitto, with their readings and verdicts."""
 
 import json
 import sqlite3
@@ -75,7 +75,7 @@ class Said:
 
 @dataclass(slots=True, kw_only=True)
 class Found:
-    """What was found in the verdicts of a run."""
+    """The findings in the verdicts of a run."""
 
     readings: int = 0
     verdicts: int = 0
@@ -90,7 +90,7 @@ class Found:
 
     @property
     def broken(self) -> dict[str, int]:
-        """What must not be, by name."""
+        """Counts that must be 0, by name."""
         names = ("uncovered", "shared_epochs", "lower", "disordered", "conflicting", "miscounted")
         return {name: count for name in names if (count := getattr(self, name))}
 
@@ -103,7 +103,9 @@ def read_verdicts(messages: Sequence[Any]) -> list[Said]:
             continue
         body = json.loads(message.payload)
         window = body["window"]
-        times = [round(1000 * datetime.fromisoformat(window[end]).timestamp()) for end in ("from", "to")]
+        start, end = (
+            round(1000 * datetime.fromisoformat(window[name]).timestamp()) for name in ("from", "to")
+        )
         found.append(
             Said(
                 body["device"],
@@ -111,7 +113,8 @@ def read_verdicts(messages: Sequence[Any]) -> list[Said]:
                 message.payload.decode(),
                 body["agent"],
                 body.get("epoch", 0),
-                *times,
+                start,
+                end,
                 window["readings"],
             )
         )
@@ -119,7 +122,7 @@ def read_verdicts(messages: Sequence[Any]) -> list[Said]:
 
 
 def check(taken: Mapping[str, Sequence[int]], verdicts: Sequence[Said]) -> Found:
-    """Compare what the broker took with what was published; a silence has no readings and is left out."""
+    """Compare the readings that the broker took with the verdicts; silences have no readings."""
     found = Found(readings=sum(map(len, taken.values())), verdicts=len(verdicts))
     by_device: dict[str, list[Said]] = defaultdict(list)
     for one in verdicts:
@@ -198,13 +201,13 @@ class Site:
         return read_verdicts(self._heard)
 
     def wait_covered(self, load: Load, limit_s: float) -> Found:
-        """Wait until each reading is in a published window; return what is found then."""
+        """Wait until each reading is in a published window; return the findings."""
         found: list[Found] = []
 
         def covered() -> bool:
             found.append(check(load.taken, self.verdicts()))
             return not found[-1].uncovered
 
-        with suppress(AssertionError):  # the caller looks at what is left
+        with suppress(AssertionError):  # the caller looks at the findings
             wait_for(covered, limit_s, "each reading is in a published window", 0.5)
         return found[-1]

@@ -1,4 +1,4 @@
-"""Which of the two agents of a partition publishes, whatever happens to them and the broker."""
+"""The publishing agent of a pair, over kills, cuts and restarts of the broker."""
 
 import json
 from random import Random
@@ -156,7 +156,7 @@ def test_foreign_text_is_no_claim(payload: bytes) -> None:
 
 @pytest.mark.parametrize("wiped", [False, True])
 def test_a_broker_that_restarts_leaves_the_first_in_place(wiped: bool) -> None:
-    """Whoever is back first, and whether retained messages are kept or not."""
+    """The standby is back before it; retained messages may be kept or not."""
     world = pair()
     world.break_down(wiped=wiped)
     world.run(10)

@@ -1,4 +1,4 @@
-"""Windows that wait while another agent publishes, and those that it has published about."""
+"""Windows that wait while another agent publishes, and windows that it covers."""
 
 import asyncio
 from collections.abc import Callable, Coroutine

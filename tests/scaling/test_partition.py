@@ -1,4 +1,4 @@
-"""The devices of a partition: a fixed hash, and messages without the devices of others."""
+"""Devices of a partition: a fixed hash, and messages without the other devices."""
 
 from typing import Any
 
@@ -99,7 +99,7 @@ def test_what_is_left_names_the_outcome(more: dict[str, Any], handling: Handling
 
 
 def test_a_message_without_a_device_is_one_partitions() -> None:
-    """Its topic stands for the device, so that exactly one agent counts it."""
+    """Its topic takes the place of the device, so that exactly one agent counts it."""
     text = decoded(text_only=True, handling=Handling.TEXT)
     kept = [partition(index).keep(text, "some/topic").handling for index in range(4)]
     assert sorted(kept) == sorted([Handling.TEXT] + 3 * [Handling.EXCLUDED])

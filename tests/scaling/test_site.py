@@ -1,4 +1,4 @@
-"""Several agents on a real broker: one is killed, and its standby goes on in its place."""
+"""Several agents on a real broker: a killed one is replaced by its standby."""
 
 from collections import Counter
 from pathlib import Path
@@ -61,7 +61,7 @@ def test_a_standby_loses_nothing(tmp_path: Path, broker: Broker) -> None:
     assert {device for device, _ in kept} == set(own)
     assert set(kept) == {(one, at) for one in own for at in load.taken[one]}
     assert set(journaled(agents[KILLED])) == set(kept)
-    assert all(others) and all(readings)
+    assert min(*others, *readings) > 0
 
 
 def test_the_check_can_fail(tmp_path: Path, broker: Broker) -> None:
