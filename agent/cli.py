@@ -1,13 +1,11 @@
-"""Commands and exit codes.
+"""Command line: arguments; each command is loaded when it is called.
 
-0 done, 2 wrong usage or configuration, 69 a service is missing, 70 a fault of ours, 130 interrupted.
+Exit codes: 0 done, 2 wrong usage or configuration, 69 a service is missing, 70 a fault of ours,
+130 interrupted.
 """
 
 import argparse
-import contextlib
-import errno
 import io
-import json
 import os
 import re
 import signal
@@ -19,25 +17,13 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 from agent import __version__
-from agent.ai.profiles import PROFILES
-from agent.commands.printing import UnavailableError, UnknownError
-from agent.config import ConfigError, ConfigFaultError, load_apart, one_line, overlaps, weaknesses
-from agent.config.endpoint import describe_model, describe_notices, describe_traces, has_key
-from agent.journal import JournalError, JournalStorageError
-from agent.testing.time_scale import TimeScaleRefusedError
-from agent.verdict.encode import published_schema
-from agent.web import WebError
 
 EXIT_OK = 0
-EXIT_USAGE = 2
-EXIT_UNAVAILABLE = 69
-EXIT_FAULT = 70
 EXIT_INTERRUPTED = 130
 
 DEFAULT_CONFIG = Path("/etc/edge-agent/agent.yaml")
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 SCHEMAS = ("verdict", "event", "incident", "status")
-_OUTPUT_FAULTS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -50,41 +36,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     command: Callable[[argparse.Namespace], int] = args.command
     try:
         return command(args)
-    except ConfigError as error:
-        path = str(getattr(args, "config", "configuration"))
-        for problem in error.problems:
-            _complain(problem if problem.startswith(path) else f"{path}: {problem}")
-        return EXIT_USAGE
-    except ConfigFaultError as error:
-        _complain(str(error))
-        return EXIT_FAULT
-    except (UnknownError, TimeScaleRefusedError) as error:
-        _complain(str(error))
-        return EXIT_USAGE
-    except (UnavailableError, JournalError) as error:
-        _complain(str(error))
-        return EXIT_UNAVAILABLE
     except BrokenPipeError:
         return EXIT_OK
     except KeyboardInterrupt:
         return EXIT_OK if command is _run else EXIT_INTERRUPTED
-    except OSError as error:
-        if error.filename is None and error.errno not in _OUTPUT_FAULTS:
-            return _fault(error)
-        if error.filename is None:
-            _complain(f"output: cannot be written: {error.strerror}")
-            return EXIT_UNAVAILABLE
-        _complain(f"{error.filename}: {error.strerror}; correct the path, or run this as the file's owner")
-        return EXIT_UNAVAILABLE
-    except Exception as error:  # noqa: BLE001 - the last resort: a fault of ours, in one line with its place
-        return _fault(error)
+    except Exception as error:  # noqa: BLE001 - the last resort
+        from agent.commands.ending import report  # noqa: PLC0415 - a command that succeeds does not need it
 
-
-def _fault(error: Exception) -> int:
-    from agent.observe.logs import frames  # noqa: PLC0415 - a command that goes well does without
-
-    _complain(f"a fault of ours: {frames(error)}; please report this line")
-    return EXIT_FAULT
+        return report(error, path=getattr(args, "config", None))
 
 
 def _print_anything() -> None:
@@ -92,11 +51,6 @@ def _print_anything() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-
-
-def _complain(line: str) -> None:
-    with contextlib.suppress(OSError):  # nobody reads it any more
-        print(f"edge-agent: {one_line(line)}", file=sys.stderr)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -107,6 +61,8 @@ class _Parser(argparse.ArgumentParser):
         self._negative_number_matcher = re.compile(r"-\d")
 
     def error(self, message: str) -> NoReturn:
+        from agent.config import one_line  # noqa: PLC0415 - only for wrong usage
+
         super().error(one_line(message))
 
 
@@ -119,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     run = _with_config(commands.add_parser("run", help="run the agent until SIGTERM or Ctrl-C"))
     run.set_defaults(command=_run)
     check = _with_config(commands.add_parser("check", help="validate a configuration, without I/O"))
-    check.set_defaults(command=_check)
+    check.set_defaults(command=lambda args: _command("check").run(args))
     _add_beginnings(commands)
     _add_questions(commands)
     home = commands.add_parser("ha", help="Home Assistant: remove the announced devices")
@@ -131,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_notify(commands.add_parser("notify", help="try the sinks of notices"))
     schema = commands.add_parser("schema", help="print the JSON Schema of a published message")
     schema.add_argument("name", nargs="?", choices=SCHEMAS, default="verdict")
-    schema.set_defaults(command=_schema)
+    schema.set_defaults(command=lambda args: _command("schema").run(args))
     return parser
 
 
@@ -178,6 +134,8 @@ def _add_questions(commands: "argparse._SubParsersAction[_Parser]") -> None:
     ask = _question(commands, "ask", "answer a question from the journal, each citation checked")
     ask.add_argument("question", metavar="QUESTION", nargs="+", help="such as 'why did fridge alarm today?'")
     ask.add_argument("--no-ai", action="store_true", help="make no model call: print the facts")
+    mcp = _with_config(commands.add_parser("mcp", help="serve the journal, read-only, to an assistant (MCP)"))
+    mcp.set_defaults(command=lambda args: _command("mcp").run(args))
     explain = _question(commands, "explain", "show how one message is decoded and judged")
     explain.add_argument("topic", metavar="TOPIC")
     explain.add_argument("payload", metavar="PAYLOAD", help="- reads it from standard input")
@@ -186,7 +144,7 @@ def _add_questions(commands: "argparse._SubParsersAction[_Parser]") -> None:
     replay.add_argument("--since", type=_seconds, default=86_400.0, metavar="2h", help="how far back (1d)")
     replay.add_argument("--base-url", metavar="URL", help="another endpoint; its key is OPENAI_API_KEY")
     replay.add_argument(
-        "--profile", choices=sorted(PROFILES), help="of that endpoint; default: as configured"
+        "--profile", type=_profile, metavar="NAME", help="of that endpoint; default: as configured"
     )
     replay.add_argument(
         "--prompt", default="current", metavar="current|journaled|FILE", help="or a file with a system part"
@@ -274,6 +232,14 @@ def _patience(text: str) -> float:
     if not text.isascii() or not number.replace(".", "", 1).isdecimal() or float(number) > UNITS["h"]:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0 to 3600")
     return float(number)
+
+
+def _profile(text: str) -> str:
+    from agent.ai.profiles import PROFILES  # noqa: PLC0415 - only for a replay with one
+
+    if text not in PROFILES:
+        raise argparse.ArgumentTypeError(f"{text!r} is not one of {', '.join(sorted(PROFILES))}")
+    return text
 
 
 def _count(text: str) -> int:
@@ -380,46 +346,4 @@ def _with_config(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
 
 def _run(args: argparse.Namespace) -> int:
     signal.signal(signal.SIGTERM, lambda _number, _frame: os._exit(EXIT_OK))  # the app takes it over
-    from agent.app.app import run  # noqa: PLC0415 - `check` and `schema` stay quick
-
-    config = load_apart(args.config)
-    try:
-        return run(config, path=args.config)
-    except JournalStorageError as error:  # full, failing or read-only now: systemd shall try again
-        _complain(str(error))
-        return EXIT_FAULT
-    except (JournalError, WebError) as error:
-        raise UnavailableError(str(error)) from error
-
-
-def _check(args: argparse.Namespace) -> int:
-    config = load_apart(args.config)
-    subscribed, posted = (
-        ", ".join(source.topic for source in config.sources if source.posted is over_http)
-        for over_http in (False, True)
-    )
-    more = f", and {posted} over HTTP" if posted else ""
-    print(
-        one_line(
-            f"{args.config}: valid. Agent {config.name} reads {subscribed or 'nothing'}"
-            f" from {config.mqtt.url}{more}"
-        )
-    )
-    print(one_line(f"Model: {describe_model(config, key=has_key(config, os.environ))}"))
-    print(one_line(f"Traces: {describe_traces(config)}"))
-    print(one_line(f"Notices: {describe_notices(config)}"))
-    for weak in (*weaknesses(config), *overlaps(config)):
-        _complain(f"warning: {args.config}: {weak}")
-    from agent.commands.checks.configuration import (  # noqa: PLC0415 - `schema` stays quick
-        look_at_settings,
-        look_at_unmatched_rules,
-    )
-
-    for line in (*look_at_settings(config), *look_at_unmatched_rules(config)):
-        _complain(f"warning: {args.config}: {line.what}; {line.remedy}")
-    return EXIT_OK
-
-
-def _schema(args: argparse.Namespace) -> int:
-    print(json.dumps(published_schema(args.name), indent=2, ensure_ascii=False))
-    return EXIT_OK
+    return int(_command("start").run(args))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from hashlib import blake2b
+from typing import Literal
 
 from simulator.signals import Event, Noise
 
@@ -59,6 +60,14 @@ FINDING_KINDS: dict[FaultKind, frozenset[str]] = dict.fromkeys(FaultKind, frozen
 
 #: Events that count as normal: an agent that opens a finding for it was fooled.
 NORMAL = frozenset(kind for kind in FaultKind if not FINDING_KINDS[kind])
+
+Truth = Literal["fault", "normal"]
+
+
+def is_normal(kind: FaultKind, truth: Truth | None = None) -> bool:
+    """Return whether an event of a kind counts as normal; ``truth`` prevails over the kind."""
+    return kind in NORMAL if truth is None else truth == "normal"
+
 
 #: Kinds that concern one metric; a dropout may.
 ONE_METRIC = frozenset(
@@ -146,11 +155,12 @@ class Fault:
     every_s: float | None = None
     jitter_s: float = 0.0  # each time it comes up to that much later
     cause: str | None = None  # a name that events of one cause share
+    truth: Truth | None = None  # if it is not the usual one of its kind
 
     @property
     def normal(self) -> bool:
         """Whether it counts as normal."""
-        return self.kind in NORMAL
+        return is_normal(self.kind, self.truth)
 
     def onset(self, offset_s: float) -> float | None:
         """Return the offset at which the occurrence that covers ``offset_s`` began, if one does."""
@@ -247,11 +257,12 @@ class Label:
     start: float
     end: float
     cause: str | None = None
+    truth: Truth | None = None
 
     @property
     def normal(self) -> bool:
         """Whether it only looks wrong: no finding should open for it."""
-        return self.kind in NORMAL
+        return is_normal(self.kind, self.truth)
 
     def as_dict(self) -> dict[str, object]:
         """Return the label as it is written in a labels file."""
@@ -280,6 +291,7 @@ def label(faults: tuple[Fault, ...], *, start: float, until: float) -> list[Labe
             start=start + onset,
             end=start + onset + fault.for_s,
             cause=fault.cause,
+            truth=fault.truth,
         )
         for fault in faults
         for onset in fault.onsets(0.0, until - start)

@@ -41,6 +41,8 @@ __all__ = [
 ]
 
 MAX_BYTES = 256 * 1024
+#: Scenarios that only who knows the site can judge: `edge-sim lift` takes them.
+CONTEXT = "context-"
 #: Scenarios that no score counts: a demonstration, and two of whole sites.
 UNSCORED = frozenset({"causes", "demo", "week"})
 _MONDAY = 1_767_571_200.0  # 5 January 2026, 00:00 UTC

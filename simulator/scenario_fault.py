@@ -5,7 +5,17 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from simulator.faults import LASTING, NORMAL, ONE_METRIC, SIGNAL_KINDS, SIZED, SWAPS, WIRE_KINDS, FaultKind
+from simulator.faults import (
+    LASTING,
+    ONE_METRIC,
+    SIGNAL_KINDS,
+    SIZED,
+    SWAPS,
+    WIRE_KINDS,
+    FaultKind,
+    Truth,
+    is_normal,
+)
 from simulator.scenario_device import MAX_TIME_S, Device, Finite, Interval, Part
 from simulator.signals import SIGNALS
 
@@ -28,6 +38,8 @@ class FaultEntry(Part):
     """Each time it comes up to that much later."""
     cause: Annotated[str, Field(min_length=1, max_length=64)] | None = None
     """A name that events of one cause share, on one device or several; the labels have it."""
+    truth: Truth | None = None
+    """What it counts as, if its kind does not decide it: an open door that is a fault, a planned drift."""
 
     @model_validator(mode="after")
     def _size_fits_the_kind(self) -> Self:
@@ -46,7 +58,7 @@ class FaultEntry(Part):
 
     @model_validator(mode="after")
     def _times_fit_the_kind(self) -> Self:
-        if self.from_s < 0 and self.kind not in NORMAL - WIRE_KINDS:
+        if self.from_s < 0 and (self.kind in WIRE_KINDS or not is_normal(self.kind, self.truth)):
             raise ValueError(f"{self.kind} cannot begin before the live part; give from_s 0 or more")
         if self.every_s is None and self.jitter_s:
             raise ValueError("jitter_s needs every_s")

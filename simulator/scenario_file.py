@@ -37,10 +37,12 @@ class Limit(Part):
 
 
 class AgentPart(Part):
-    """The limits of the watching agent, by globs of ``device/metric``."""
+    """What the people of the site configure the watching agent with."""
 
     limits: dict[str, Limit] = Field(default={})
     """By globs of ``device/metric``."""
+    knowledge: dict[str, str] = Field(default={})
+    """Facts for the model by globs of devices; a model that is measured (``lift``) gets them."""
 
 
 class TrialPart(Part):

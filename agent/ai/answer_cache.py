@@ -13,7 +13,8 @@ from agent.prompt.section import dump, load
 
 ENTRY_BYTES = 600  # of an entry without its summary, roughly
 #: Ids, times and counts, which differ from window to window and show nothing of an anomaly.
-_LEFT_OUT = frozenset({"id", "after_s", "span_s", "readings", "n"})
+_LEFT_OUT = frozenset({"id", "after_s", "ago_s", "span_s", "readings", "n"})
+_HOUR = 6  # characters of weekday and hour: what is planned for one hour is not for another
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +115,10 @@ class AnswerCache:
 
 
 def _same(value: Any) -> Any:
-    """Return a part of a section without ids, times and counts, its numbers to two digits."""
+    """Return a part of a section without ids, exact times and counts, its numbers to two digits."""
     if isinstance(value, dict):
-        return {name: _same(item) for name, item in value.items() if name not in _LEFT_OUT}
+        hour = {"at": str(value["at"])[:_HOUR]} if "at" in value else {}
+        return {name: _same(item) for name, item in value.items() if name not in _LEFT_OUT} | hour
     if isinstance(value, list):
         return [_same(item) for item in value]
     if isinstance(value, float | int) and not isinstance(value, bool):

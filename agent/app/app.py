@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from agent import __version__
 from agent.app.build import Agent, build
+from agent.app.memory import settle
 from agent.app.reload import Reloader
 from agent.app.systemd import Notifier
 from agent.app.watchdog import BEAT_S, Fatal, Threads, WakeUp, Watchdog, read_waits
@@ -110,6 +111,7 @@ class App:
         replayed = asyncio.run_coroutine_threadsafe(recovery, self._loop)
         if self._outlast(replayed) is None:
             return None
+        settle()
         threads.start("journal", agent.journal.run)
         threads.start("net", agent.link.run)
         threads.start("web", agent.web.run)

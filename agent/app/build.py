@@ -15,21 +15,25 @@ from agent.app.answers import Answers
 from agent.app.lifecycle import Lifecycle
 from agent.app.transcripts import Transcripts
 from agent.app.watchdog import BEAT_S, Watchdog
+from agent.app.web_access import web_auth, web_tls
 from agent.budget.periods import find_zone
 from agent.config import Config, settings, weaknesses
 from agent.config.checks import is_loopback
-from agent.config.credentials import read_for, web_auth, web_tls
+from agent.config.credentials import push_headers, read_for
+from agent.config.series_rules import of_limits
 from agent.decode.injection import InjectionScanner
 from agent.decode.partition import Partition
 from agent.decode.receive import Receiver
 from agent.decode.registry import DecodeLimits, Registry
 from agent.detect import Detector
 from agent.domain.records import Command
-from agent.journal import Journal, Wiring
 from agent.journal.commands import Refusal
-from agent.mqtt import Link
+from agent.journal.journal import Journal
+from agent.journal.writer import Wiring
+from agent.mqtt.link import Link
 from agent.observe.logs import LogWriter
 from agent.observe.metrics import Metrics
+from agent.observe.push import open_push
 from agent.observe.recorder import TelemetryRecorder
 from agent.observe.traces import Tracer, open_tracer
 from agent.observe.verdict_events import PublishSpans, VerdictEvents
@@ -56,17 +60,11 @@ from agent.testing.time_scale import time_scale_here
 from agent.verdict.answer_link import AnswerLinks
 from agent.verdict.command import read_command
 from agent.verdict.feedback import Feedback, read_feedback
-from agent.web import (
-    MAX_CONNECTIONS,
-    MAX_SCRAPES,
-    TIMEOUT_S,
-    Actions,
-    CommandIntake,
-    NoticeAnswers,
-    PostRoute,
-    ReadingsIntake,
-    WebServer,
-)
+from agent.web.actions import Actions
+from agent.web.command_intake import CommandIntake
+from agent.web.intake import MAX_CONNECTIONS, ReadingsIntake
+from agent.web.notice_answers import NoticeAnswers
+from agent.web.server import MAX_SCRAPES, TIMEOUT_S, PostRoute, WebServer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +131,17 @@ def build(
         categories=config.ai.safety_categories or (),
         sources=[source.label for source in config.sources],
     )
-    recorder = TelemetryRecorder(logs=logs, metrics=metrics, tracer=tracer)
+    push = open_push(
+        config.otel,
+        metrics=metrics,
+        version=__version__,
+        gateway=config.name,
+        headers=push_headers(config, logs.secrets),
+        log=logs.bind(room="push"),
+    )
+    if push is not None and push.lines is not None:
+        logs.tap = push.lines.put
+    recorder = TelemetryRecorder(logs=logs, metrics=metrics, tracer=tracer, push=push)
     verdict_events = VerdictEvents(metrics=metrics, log=logs.log, guard=recorder.guard)
     events = Subscribers(note=recorder.guard.take)
     verdict_events.subscribe_to(events)
@@ -153,6 +161,7 @@ def build(
     )
     wiring = Wiring(
         decode=receiver.decode,
+        read_plain=receiver.plain,
         families=registry,
         on_rows=bridge.on_rows,
         on_texts=InjectionScanner(recorder.injection_suspected).scan_all,
@@ -234,7 +243,7 @@ def build(
         view=view,
         idle_s=watchdog.age,
         dropped=recorder.dropped,
-        limits=settings.of_limits(config),
+        limits=of_limits(config),
         weaknesses=weaknesses(config),
         start=start,
         quiet=quiet,
@@ -344,6 +353,7 @@ def build(
             web=web,
             tracer=tracer,
             has=(lambda _device: True) if partition is None else partition.has,
+            push=push,
             sinks=notice_sinks,
             beside=beside,
             spawn=bridge.spawn,

@@ -1,6 +1,7 @@
 """Start and end of the analyst's side, each step under a limit."""
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -8,15 +9,16 @@ from itertools import islice
 from typing import Any
 
 from agent.app.ai import AiService
-from agent.journal import Journal
-from agent.mqtt import Link
+from agent.journal.journal import Journal
+from agent.mqtt.link import Link
+from agent.observe.push import Push
 from agent.observe.traces import Tracer
 from agent.pipeline.judging import Judging
 from agent.pipeline.pipeline import Pipeline
 from agent.pipeline.review_queue import Spawn
 from agent.sinks.worker import NoticeSink
 from agent.testing.failpoint import failpoint
-from agent.web import WebServer
+from agent.web.server import WebServer
 
 REPLAY_CHUNK = 256
 
@@ -34,6 +36,7 @@ class Lifecycle:
     web: WebServer
     tracer: Tracer
     has: Callable[[str], bool]  # whether a device is of this agent's partition
+    push: Push | None
     sinks: Sequence[NoticeSink]
     beside: Sequence[Callable[[], Coroutine[Any, Any, None]]]  # tasks that run until the process ends
     spawn: Spawn
@@ -86,7 +89,12 @@ class Lifecycle:
         return False
 
     def close_telemetry(self, limit_s: float) -> bool:
-        """Stop the web server and send the remaining spans."""
+        """Stop the web server, send the remaining spans, metrics and log lines."""
+        until = time.monotonic() + limit_s
         self.web.stop()
+        if self.push is not None:
+            self.push.end()
         self.tracer.shutdown(limit_s)
+        if self.push is not None:
+            self.push.shutdown(max(0.0, until - time.monotonic()))
         return True

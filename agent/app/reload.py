@@ -10,6 +10,7 @@ from agent.ai.caller import Caller
 from agent.app.ai import AiService
 from agent.app.systemd import Notifier
 from agent.config import Config, ConfigError, differences, load_again, merge, settings
+from agent.config.series_rules import of_limits
 from agent.domain.records import AgentError
 from agent.observe.logs import LogWriter
 from agent.observe.metrics import Metrics
@@ -96,7 +97,7 @@ class Reloader:
         metrics.know(ai.models, config.ai.profile, ai.prompt)
         metrics.breaker(config.ai.profile, "closed", moved=False)
         self.logs.reconfigure(level=config.logs.level, format=config.logs.format, content=config.logs.content)
-        self.problems.reconfigure(settings.of_limits(config))
+        self.problems.reconfigure(of_limits(config))
         calls = set(self.pipeline.review_queue.calls)
         wanted = settings.of_pipeline(config, endpoint=ai.caller is not None)
         self.pipeline.reconfigure(wanted, ai.caller)

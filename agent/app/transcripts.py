@@ -7,7 +7,8 @@ from typing import Any
 from agent.ai.call_record import transcript_of
 from agent.domain.fault import fault_words
 from agent.domain.model_calls import CallRecord
-from agent.journal import JournalError, Store
+from agent.journal import JournalError
+from agent.journal.store import Store
 from agent.verdict.encode import encode
 
 MAX_BATCHES = 32  # with further calls possible: fallback models, in the order asked

@@ -33,7 +33,8 @@ from agent.config import Config, ConfigError, load_apart
 from agent.config.credentials import api_key
 from agent.config.endpoint import endpoint_of
 from agent.domain.records import Check
-from agent.journal import JournalError, Reader
+from agent.journal import JournalError
+from agent.journal.reader import Reader
 from agent.prompt import Prompt
 from agent.prompt.question import Answered, check_answer, parse_answer, render_question, reveal_answer
 from agent.prompt.site import NOTHING

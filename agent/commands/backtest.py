@@ -29,7 +29,7 @@ from agent.commands.offline.table import Names
 from agent.commands.printing import UnknownError, instant, print_result, printable
 from agent.config import Config, ConfigError, load_apart, settings
 from agent.domain.records import Reading, Score
-from agent.journal import Reader
+from agent.journal.reader import Reader
 from agent.pipeline.core import Judge
 from agent.pipeline.offline import EventTime, OfflinePath
 

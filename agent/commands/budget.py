@@ -28,12 +28,19 @@ def show(args: argparse.Namespace) -> int:
     Raises:
         JournalError: there is no ledger, or it cannot be read.
     """
-    config = load_apart(args.config)
-    spend = read_budget(
-        config.agent.state_dir / NAME, limits=limits_of(config), zone=_zone(config), now=_now()
-    )
-    print(json.dumps(_as_json(spend), indent=2) if args.json else _as_table(spend))
+    spend = read(load_apart(args.config))
+    print(json.dumps(as_record(spend), indent=2) if args.json else _as_table(spend))
     return 0
+
+
+def read(config: Config) -> Mapping[BudgetWindow, Spend]:
+    """Return what the periods have cost.
+
+    Raises:
+        JournalError: there is no ledger, or it cannot be read.
+    """
+    path = config.agent.state_dir / NAME
+    return read_budget(path, limits=limits_of(config), zone=_zone(config), now=_now())
 
 
 def reset(args: argparse.Namespace) -> int:
@@ -84,7 +91,8 @@ def _now() -> Anchor:
     return Anchor(time.time(), time.monotonic(), boot_id())
 
 
-def _as_json(spend: Mapping[BudgetWindow, Spend]) -> dict[str, object]:
+def as_record(spend: Mapping[BudgetWindow, Spend]) -> dict[str, object]:
+    """Return the periods as an object."""
     return {
         window.value: {
             "limit_usd": one.limit,

@@ -4,17 +4,18 @@ import argparse
 from typing import Any
 
 from agent.commands.checks.broker import look_at_broker
-from agent.commands.checks.configuration import look_at_limits, look_at_settings
+from agent.commands.checks.configuration import look_at_settings
 from agent.commands.checks.feedback import look_at_feedback
 from agent.commands.checks.intake import look_at_intake
 from agent.commands.checks.line import Level, Line, ok, warn
 from agent.commands.checks.machine import look_at_machine, running
 from agent.commands.checks.model import look_at_model
 from agent.commands.checks.notify import look_at_notify
+from agent.commands.checks.rules import look_at_rules
 from agent.commands.checks.sources import look_at_sources
 from agent.commands.printing import print_json, printable
 from agent.config import load_apart, weaknesses
-from agent.config.endpoint import describe_traces
+from agent.config.endpoint import describe_push, describe_traces
 
 EXIT_OK, EXIT_UNAVAILABLE = 0, 69
 
@@ -24,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
     config = load_apart(args.config)
     wish = True if args.ai else False if args.no_ai else None
     lines = [warn(weak.key, printable(weak.what), printable(weak.remedy)) for weak in weaknesses(config)]
-    lines += [*look_at_settings(config), *look_at_machine(config), *look_at_limits(config)]
+    lines += [*look_at_settings(config), *look_at_machine(config), *look_at_rules(config)]
     lines += look_at_intake(config, agent=running(config))
     lines += look_at_sources(config)
     lines += look_at_feedback(config)
@@ -32,6 +33,7 @@ def run(args: argparse.Namespace) -> int:
     lines += look_at_model(config, agent=running(config), wish=wish)
     lines += look_at_notify(config)
     lines.append(ok("traces", printable(describe_traces(config))))
+    lines.append(ok("push", printable(describe_push(config))))
     failed = any(line.level is Level.FAIL for line in lines)
     if args.json:
         print_json({"agent": config.name, "healthy": not failed, "lines": list(map(_as_json, lines))})

@@ -7,6 +7,7 @@ from typing import Any
 
 from agent.commands.printing import instant, number, print_result, printable
 from agent.config import Config, load_apart, settings
+from agent.config.series_rules import of_limits
 from agent.decode.family import Skip
 from agent.decode.partition import Partition
 from agent.decode.registry import Decoded, Registry
@@ -51,7 +52,7 @@ def explain(config: Config, topic: str, payload: bytes, received: float) -> dict
     if decoded.handling is Handling.UNMATCHED:
         outcome = "unmatched" if registry.subscribes(topic) else "not_subscribed"
         return told | {"outcome": outcome, "nearest": registry.nearest(topic)}
-    limits = settings.of_limits(config)
+    limits = of_limits(config)
     words = name_metrics(dict.fromkeys(reading.metric for reading in (*decoded.readings, *decoded.history)))
     return told | {
         "outcome": _OUTCOMES[decoded.handling],

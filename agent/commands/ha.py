@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from agent.commands.printing import many
 from agent.config import load_apart, one_line, settings
-from agent.journal import JournalError, Reader
+from agent.journal import JournalError
+from agent.journal.reader import Reader
 from agent.mqtt.errors import REFUSED
 from agent.mqtt.probe import clear
 from agent.sinks.homeassistant import agent_node, device_node, is_announcement

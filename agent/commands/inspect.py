@@ -10,10 +10,12 @@ from typing import Any
 
 from agent.commands.printing import UnknownError, instant, many, number, print_result, printable, span
 from agent.config import Config, load_apart, settings
+from agent.config.series_rules import of_limits, of_tuning
 from agent.detect import Detector
 from agent.domain.metric_names import look_up, name_for_people
 from agent.domain.records import Finding, Progress, RhythmView, SeriesView
-from agent.journal import JournalError, Reader
+from agent.journal import JournalError
+from agent.journal.reader import Reader
 from agent.pipeline import snapshot
 from agent.pipeline.core import teach
 from agent.pipeline.window import Windows, WindowSettings
@@ -63,7 +65,7 @@ def _learn(reader: Reader, config: Config, stored: tuple[int, bytes] | None) -> 
     if stored is not None:
         seq, blob = stored
         problem = snapshot.load(blob, detector, Windows(WindowSettings()), CalmRate(), {}, {})
-        detector.reconfigure(settings.of_limits(config), settings.of_tuning(config))
+        detector.reconfigure(of_limits(config), of_tuning(config))
     for row in reader.rows_after(seq):
         teach(detector, row)
     return detector, problem

@@ -31,9 +31,12 @@ from agent.commands.ownership import give_to_owner
 from agent.commands.printing import UnknownError, instant, many, print_result, printable, span
 from agent.config import Config, load_apart, one_line, settings
 from agent.config.credentials import read_secret
+from agent.config.series_rules import of_limits, of_tuning
 from agent.detect import Detector
 from agent.domain.records import MessageRow, Row, SeriesView, TimerRow
-from agent.journal import Journal, JournalError, Wiring
+from agent.journal import JournalError
+from agent.journal.journal import Journal
+from agent.journal.writer import Wiring
 from agent.pipeline import snapshot
 from agent.pipeline.core import teach
 from agent.pipeline.offline import EventTime
@@ -162,7 +165,7 @@ class State:
         problem = None
         if old.snapshot is not None:
             problem = snapshot.load(old.snapshot, detector, windows, calm, last_seq, old.sealed_to)
-        detector.reconfigure(settings.of_limits(config), settings.of_tuning(config))
+        detector.reconfigure(of_limits(config), of_tuning(config))
         rows = (row for row in journal.rows_after(old.snapshot_seq) if isinstance(row, MessageRow))
         first = next((row.clock for row in rows if not row.seed), float("inf"))
         return cls(

@@ -9,8 +9,7 @@ from typing import Any
 
 from agent.config import ConfigError
 from agent.domain.records import Batch
-from agent.journal import Reader
-from agent.journal.reader import BatchRecord, VerdictRecord
+from agent.journal.reader import BatchRecord, Reader, VerdictRecord
 from agent.prompt import (
     NAME,
     SCHEMA,

@@ -6,7 +6,7 @@ The lists are read from the journal. All else is a command to the running agent,
 import argparse
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from secrets import token_hex
 from typing import Any
@@ -24,8 +24,9 @@ from agent.commands.printing import (
     span,
 )
 from agent.config import Config, load_apart, settings
+from agent.detect import Detector
 from agent.domain.records import Do, Finding
-from agent.journal import Reader
+from agent.journal.reader import Reader
 from agent.mqtt.errors import REFUSED
 from agent.mqtt.probe import request
 from agent.status.journal_view import worst_first
@@ -41,12 +42,13 @@ def list_findings(args: argparse.Namespace) -> int:
     with Reader.open(config.agent.state_dir) as reader:
         findings = worst_first(reader.findings())
         closed = list(reversed(reader.findings(closed=True)))[:MAX_CLOSED] if args.all else []
-    told = {"findings": [_as_json(one, now) for one in (*findings, *closed)]}
+    told = {"findings": [finding_record(one, now) for one in (*findings, *closed)]}
     print_result(told, _finding_lines, as_json=args.json)
     return 0
 
 
-def _as_json(finding: Finding, now: float) -> dict[str, Any]:
+def finding_record(finding: Finding, now: float) -> dict[str, Any]:
+    """Return a finding as an object; ``now`` is Unix seconds."""
     return {
         "id": finding.id,
         "device": finding.device,
@@ -78,22 +80,23 @@ def list_devices(args: argparse.Namespace) -> int:
     config = load_apart(args.config)
     with Reader.open(config.agent.state_dir) as reader:
         detector, _ = learn(reader, config)
-        findings = {one.device: one.id for one in reader.findings()}
-    seen = detector.last_seen()
-    told = {
-        "devices": [
-            {
-                "id": device,
-                "last_seen": instant(seen[device]),
-                "series": len(detector.views(device)),
-                "silent": detector.silent(device),
-                "finding": findings.get(device),
-            }
-            for device in sorted(seen, key=lambda one: -seen[one])
-        ]
-    }
+        told = {"devices": list(device_records(reader, detector))}
     print_result(told, _device_lines, as_json=args.json)
     return 0
+
+
+def device_records(reader: Reader, detector: Detector) -> Iterator[dict[str, Any]]:
+    """Yield the known devices as objects, those received last first."""
+    findings = {one.device: one.id for one in reader.findings()}
+    seen = detector.last_seen()
+    for device in sorted(seen, key=lambda one: -seen[one]):
+        yield {
+            "id": device,
+            "last_seen": instant(seen[device]),
+            "series": len(detector.views(device)),
+            "silent": detector.silent(device),
+            "finding": findings.get(device),
+        }
 
 
 def _device_lines(told: Mapping[str, Any]) -> list[str]:

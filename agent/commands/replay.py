@@ -29,7 +29,8 @@ from agent.config.credentials import KEY_VARIABLE, api_key
 from agent.config.endpoint import OPENAI_URL
 from agent.domain.model_calls import BudgetWindow
 from agent.domain.records import Outcome, Status, Window
-from agent.journal import JournalError, Reader
+from agent.journal import JournalError
+from agent.journal.reader import Reader
 from agent.verdict.encode import to_json
 from agent.verdict.verdict import conclude
 

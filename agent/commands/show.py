@@ -10,8 +10,7 @@ from typing import Any
 from agent.commands.printing import UnknownError, between, instant, many, number, print_result, printable
 from agent.config import load_apart
 from agent.domain.records import Window
-from agent.journal import Reader
-from agent.journal.reader import BatchRecord, VerdictRecord
+from agent.journal.reader import BatchRecord, Reader, VerdictRecord
 
 MAX_SEARCHED = 1000
 MAX_OUTBOX = 100

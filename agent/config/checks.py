@@ -28,7 +28,7 @@ from agent.decode.values import is_name
 from agent.detect import QuietHours
 from agent.mqtt.settings import MqttSettings
 from agent.observe.redact import Secrets, names_a_secret
-from agent.observe.telemetry_settings import TracesSettings
+from agent.observe.telemetry_settings import OtelSettings, TracesSettings
 from agent.prompt.site import MAX_ENTRIES, MAX_WORDS
 from agent.sinks.homeassistant import HomeAssistantSettings
 from agent.sinks.settings import NotifySettings, SinkSettings, minute_of
@@ -115,6 +115,19 @@ def _collector_url(value: str) -> None:
     parts = refuse_credentials(value, "use the variable OTEL_EXPORTER_OTLP_HEADERS")
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError("is not an HTTP address; write http://host:4318 (http) or http://host:4317 (grpc)")
+
+
+def _push_url(value: str) -> None:
+    parts = refuse_credentials(value, "use otel.headers_file")
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("is not an HTTP address; write http://host:4318 (http) or http://host:4317 (grpc)")
+    if re.search(r"/v1/(traces|metrics|logs)/?$", parts.path):
+        raise ValueError("is the address of one signal; leave out /v1/..., each signal has its own")
+
+
+def _push(section: OtelSettings) -> None:
+    if (section.metrics or section.logs) and section.endpoint is None:
+        raise ValueError("has no endpoint; write endpoint: http://127.0.0.1:4318, or no metrics and logs")
 
 
 def refuse_key_in_path(parts: SplitResult, remedy: str) -> None:
@@ -512,6 +525,7 @@ VALUES: Mapping[tuple[type, str], Callable[[Any], Any]] = {
     (WebSettings, "listen"): _listen,
     (WebSettings, "username"): _user,
     (TracesSettings, "endpoint"): _collector_url,
+    (OtelSettings, "endpoint"): _push_url,
 }
 
 #: Checks of a value as the file has it, before its type is looked at.
@@ -534,4 +548,5 @@ SECTIONS: Mapping[type, Callable[[Any], None]] = {
     AiSettings: _ai,
     SinkSettings: _sink,
     WebSettings: _web,
+    OtelSettings: _push,
 }

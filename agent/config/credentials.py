@@ -1,17 +1,17 @@
 """Secrets, read from files and from the environment and removed from it."""
 
 import os
-import ssl
+import re
 from collections.abc import Callable, MutableMapping
 from pathlib import Path
 
 from agent.config.errors import ConfigError
 from agent.config.sections import Config
 from agent.observe.redact import Secrets
-from agent.web import BasicAuth, server_tls
 
 KEY_VARIABLE = "OPENAI_API_KEY"
 MAX_SECRET = 16_384
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 
 def api_key(config: Config, environ: MutableMapping[str, str] | None = None) -> str | None:
@@ -40,28 +40,6 @@ def password_reader(path: Path | None) -> Callable[[], str | None]:
     return lambda: read_secret(path, "mqtt.password_file") if path is not None else None
 
 
-def web_tls(config: Config) -> ssl.SSLContext | None:
-    """Return the web port's TLS context, or None without a certificate.
-
-    Raises:
-        WebError: the files are not a certificate and its key.
-    """
-    web = config.web
-    if web.cert_file is None or web.key_file is None:
-        return None
-    return server_tls(cert_file=web.cert_file, key_file=web.key_file)
-
-
-def web_auth(config: Config, secrets: Secrets) -> BasicAuth | None:
-    """Return the one user of the web port, or None; the password is masked in every log line."""
-    web = config.web
-    if web.username is None or web.password_file is None:
-        return None
-    password = read_secret(web.password_file, "web.password_file")
-    secrets.add(password)
-    return BasicAuth(web.username, password)
-
-
 def read_for(secrets: Secrets | None) -> Callable[[Path, str], str]:
     """Return a reader of secret files, which masks what it has read in every log line."""
 
@@ -72,6 +50,26 @@ def read_for(secrets: Secrets | None) -> Callable[[Path, str], str]:
         return text
 
     return read
+
+
+def push_headers(config: Config, secrets: Secrets) -> dict[str, str]:
+    """Return the headers for the collector of metrics and log lines; their values are masked.
+
+    Raises:
+        ConfigError: the file cannot be read, or has another form.
+    """
+    path, headers = config.otel.headers_file, {}
+    lines = [] if path is None else read_secret(path, "otel.headers_file").splitlines()
+    for number, line in enumerate(lines, 1):
+        name, colon, value = (part.strip() for part in line.partition(":"))
+        if not (colon and value and value.isascii() and value.isprintable() and _HEADER_NAME.fullmatch(name)):
+            raise ConfigError(
+                [f"otel.headers_file: {path}:{number} is not a header; write name: value, one a line"]
+            )
+        secrets.add(value)
+        secrets.add(value.rpartition(" ")[2])  # without the scheme of an Authorization
+        headers[name] = value
+    return headers
 
 
 def read_secret(path: Path, key: str) -> str:

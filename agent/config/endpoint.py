@@ -1,9 +1,11 @@
-"""Endpoint of the model and of the traces, and the key or variable that sets it."""
+"""Endpoints of model and telemetry, and the key or variable that sets each."""
 
+import os
 from collections.abc import Mapping
 
 from agent.config.credentials import KEY_VARIABLE
 from agent.config.sections import Config
+from agent.observe.traces import sdk_disabled
 from agent.sinks.settings import host_of
 
 OPENAI_URL = "https://api.openai.com/v1"
@@ -39,7 +41,32 @@ def describe_traces(config: Config) -> str:
         return "spans go to stderr (traces.protocol)"
     if traces.endpoint is None:
         return "no spans are sent (traces.endpoint is null)"
-    return f"spans go to {traces.endpoint} by {traces.protocol} ({_origin(config, 'traces.endpoint')})"
+    if sdk_disabled(os.environ):
+        return "no spans are sent (from the variable OTEL_SDK_DISABLED)"
+    share = ""
+    if traces.sample_ratio < 1:
+        share = f", a share of {traces.sample_ratio:g} ({_origin(config, 'traces.sample_ratio')})"
+    where = f"{traces.endpoint} by {traces.protocol} ({_origin(config, 'traces.endpoint')})"
+    return f"spans go to {where}{share}"
+
+
+def describe_push(config: Config) -> str:
+    """Return the destination of pushed metrics and log lines in words, with the keys or variables."""
+    otel = config.otel
+    pushed = [
+        f"{words} ({_origin(config, key)})"
+        for words, key, wanted in (
+            ("metrics", "otel.metrics", otel.metrics),
+            ("log lines", "otel.logs", otel.logs),
+        )
+        if wanted
+    ]
+    if not pushed:
+        return "no metrics or log lines are pushed (otel.metrics and otel.logs are false)"
+    if sdk_disabled(os.environ):
+        return "no metrics or log lines are pushed (from the variable OTEL_SDK_DISABLED)"
+    where = f"{otel.endpoint} by {otel.protocol} ({_origin(config, 'otel.endpoint')})"
+    return f"{' and '.join(pushed)} go to {where}"
 
 
 def describe_notices(config: Config) -> str:

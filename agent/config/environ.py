@@ -85,6 +85,7 @@ def underlay(tree: dict[str, Any], environ: Mapping[str, str]) -> dict[str, str]
     _default(tree, "ai", "model", "OPENAI_MODEL", values, variables)
     if values.get("OTEL_SDK_DISABLED", "").lower() == "true":
         return variables
+    _push(tree, values, variables)
     if values.get("OTEL_TRACES_EXPORTER", "otlp").lower() == "otlp":
         _traces_endpoint(tree, values, variables)
     _sample_ratio(tree, values, variables)
@@ -107,6 +108,23 @@ def _default(
     tree[section] = here | {key: values[name]}
     variables[f"{section}.{key}"] = name
     return True
+
+
+def _push(tree: dict[str, Any], values: Mapping[str, str], variables: dict[str, str]) -> None:
+    """Take the address of metrics and log lines, pushed where a key or a variable asks for it."""
+    address = f"{_OTLP}_ENDPOINT"
+    if _default(tree, "otel", "endpoint", address, values, variables):
+        name = f"{_OTLP}_PROTOCOL"
+        protocol = _PROTOCOLS.get(values.get(name, "").lower())
+        if protocol is not None:
+            _default(tree, "otel", "protocol", name, {name: protocol}, variables)
+    section = tree.get("otel")
+    if not isinstance(section, dict) or not section.get("endpoint"):
+        return
+    for signal in ("metrics", "logs"):
+        name = f"OTEL_{signal.upper()}_EXPORTER"
+        if values.get(name, "").lower() == "otlp":
+            _default(tree, "otel", signal, name, {name: "true"}, variables)
 
 
 def _traces_endpoint(tree: dict[str, Any], values: Mapping[str, str], variables: dict[str, str]) -> None:

@@ -15,7 +15,7 @@ from agent.detect import SENSITIVITY
 from agent.domain.keys import Key, keys_of
 from agent.journal import JournalSettings
 from agent.mqtt.settings import MqttSettings
-from agent.observe.telemetry_settings import LogsSettings, TracesSettings
+from agent.observe.telemetry_settings import LogsSettings, OtelSettings, TracesSettings
 from agent.pipeline.review_queue import BatchSettings
 from agent.pipeline.window import WindowSettings
 from agent.prompt.site import MAX_CHARACTERS
@@ -219,6 +219,9 @@ boiler: Heats from October to April. The flow temperature follows the outdoor te
     )
     web: Annotated[WebSettings, Key("the local HTTP port")] = field(default_factory=WebSettings)
     traces: Annotated[TracesSettings, Key("where spans go")] = field(default_factory=TracesSettings)
+    otel: Annotated[OtelSettings, Key("metrics and log lines pushed over OTLP")] = field(
+        default_factory=OtelSettings
+    )
     logs: Annotated[LogsSettings, Key("the log on stdout")] = field(default_factory=LogsSettings)
     origins: Mapping[str, str] = field(default_factory=dict)  # dotted keys that variables set, with these
 

@@ -8,12 +8,13 @@ from pathlib import Path
 
 from agent import __version__
 from agent.budget.periods import find_zone
-from agent.config.checks import is_loopback, parse_interval
+from agent.config.checks import is_loopback
 from agent.config.credentials import password_reader
-from agent.config.sections import Config, ExpectSettings
+from agent.config.sections import Config
+from agent.config.series_rules import of_limits, of_tuning
 from agent.decode.registry import Registry
 from agent.decode.subscriptions import Wanted, joined, plan
-from agent.detect import LEARNT, Detector, Expect, Limit, QuietHours, Tuning
+from agent.detect import Detector
 from agent.domain.records import Severity
 from agent.journal import JournalSettings
 from agent.mqtt import BROKER_DROPS, LinkSettings, Subscription
@@ -53,24 +54,6 @@ def _of_epochs(config: Config) -> list[Subscription]:
         *(Subscription(topic, qos=0, optional=True, replay=True) for topic in topics),
         Subscription(f"{base}/verdicts/+", qos=0, optional=True, replay=True, no_local=True),
     ]
-
-
-def of_limits(config: Config) -> list[Limit]:
-    """Return the limits of the series."""
-    return [Limit(pattern, item.low, item.high, item.unit) for pattern, item in config.limits.items()]
-
-
-def of_tuning(config: Config) -> list[Tuning]:
-    """Return the tuning rules of the series."""
-    return [
-        Tuning(rule.match, rule.ignore, rule.sensitivity, _expect(rule.expect) if rule.expect else LEARNT)
-        for rule in config.tuning
-    ]
-
-
-def _expect(expect: ExpectSettings) -> Expect:
-    interval_s = None if expect.interval is None else parse_interval(expect.interval)
-    return Expect(interval_s, tuple(QuietHours.parse(text) for text in expect.quiet))
 
 
 def make_detector(config: Config) -> Detector:
@@ -116,6 +99,7 @@ def of_pipeline(config: Config, *, endpoint: bool) -> PipelineSettings:
         ],
         rules=config.notify.rules(find_zone(config.agent.timezone)),
         link=config.notify.page_url,
+        coupled=of_site(config).globs,
     )
 
 

@@ -20,6 +20,7 @@ MAX_QUOTED = 80
 _OTHERS = 0o077
 _OTHER_VARIABLES = frozenset({failpoint.VARIABLE, time_scale.VARIABLE})
 _HEADERS = ("OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS")
+_PUSH_HEADERS = tuple(f"OTEL_EXPORTER_OTLP_{signal}HEADERS" for signal in ("", "METRICS_", "LOGS_"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,7 @@ def weaknesses(config: Config, environ: Mapping[str, str] | None = None) -> list
         *_actions(config),
         *_notify(config),
         *_traces(config, environ),
+        *_push(config, environ),
         *_knowledge(config),
         *_state_dir(config),
     ]
@@ -180,6 +182,22 @@ def _traces(config: Config, environ: Mapping[str, str]) -> Iterator[Weakness]:
             "traces.endpoint",
             f"{sent} go to {address.hostname} unencrypted",
             "write https://, or set traces.content: false",
+        )
+
+
+def _push(config: Config, environ: Mapping[str, str]) -> Iterator[Weakness]:
+    otel = config.otel
+    address = urlsplit(otel.endpoint or "")
+    if not (otel.metrics or otel.logs) or address.scheme != "http" or is_loopback(address.hostname):
+        return
+    sent = ["log lines"] if otel.logs else []
+    if otel.logs and config.logs.content in {"redacted", "full"}:
+        sent.append("prompts and replies")
+    if otel.headers_file or any(environ.get(name) for name in _PUSH_HEADERS):
+        sent.append("the collector's token")
+    if sent:
+        yield Weakness(
+            "otel.endpoint", f"{', '.join(sent)} go to {address.hostname} unencrypted", "write https://"
         )
 
 

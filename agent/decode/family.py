@@ -164,6 +164,18 @@ class Decoder(Protocol):
         """
 
 
+@runtime_checkable
+class ReadsPlain(Protocol):
+    """A decoder with a short way for payloads that hold numbers at receipt time and nothing else."""
+
+    def plain(self, route: Route, payload: bytes, received: float) -> tuple[Reading, ...] | None:
+        """Return what :meth:`Decoder.decode` makes of ``payload``, None where that may be more.
+
+        The readings, one or more of the route's device at ``received``, are all that the message holds; their
+        values are finite.
+        """
+
+
 class Family(Decoder, Protocol):
     """One device family, a module of :mod:`agent.decode.families`.
 

@@ -59,6 +59,23 @@ def parse_plain(payload: bytes, limits: DecodeLimits) -> Any | None:
     return None if end != len(text) or "\\u" in text else _within(value, limits)
 
 
+def parse_flat(payload: bytes) -> dict[str, Any] | None:
+    """Return one object without objects and escaped characters inside, None for all other payloads.
+
+    No key comes twice: each colon that is not in a text follows a key.
+    """
+    if len(payload) > _SMALL or b"\\" in payload:
+        return None
+    try:
+        text = payload.decode()
+        value, end = _scan_flat(text, 0)
+    except (ValueError, StopIteration, RecursionError):
+        return None
+    if end != len(text) or type(value) is not dict or len(value) != payload.count(b":"):
+        return None
+    return value
+
+
 def to_text(payload: bytes, limits: DecodeLimits) -> tuple[str, tuple[Note, ...]]:
     """Return the text of ``payload``, unpacked, without byte order mark and without NUL at its end.
 
@@ -132,6 +149,7 @@ def _constant(_name: str) -> Skip:
 _SINGLE = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant, parse_int=float, strict=False)
 _scan: Callable[[str, int], tuple[Any, int]] = _SINGLE.scan_once  # type: ignore[attr-defined]  # without a frame
 _LAST_WINS = json.JSONDecoder(parse_constant=_constant, parse_int=float, strict=False)
+_scan_flat: Callable[[str, int], tuple[Any, int]] = _LAST_WINS.scan_once  # type: ignore[attr-defined]  # as above
 
 
 def _decode_odd(text: str, limits: DecodeLimits) -> tuple[list[Any], bool]:

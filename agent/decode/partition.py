@@ -104,9 +104,9 @@ class Partition:
             request=decoded.request,
         )
 
-    def refuses(self, device: str | None, topic: str) -> bool:
-        """Return whether a message that cannot be read is another partition's, and count it then."""
-        foreign = not self.has(device or topic)
+    def refuses(self, device: str) -> bool:
+        """Return whether a message of a device is another partition's, and count it then."""
+        foreign = not self.has(device)
         self.others += foreign
         return foreign
 

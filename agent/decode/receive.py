@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 
 from agent.decode.partition import Partition
 from agent.decode.registry import EXCLUDED, Decoded, Registry
-from agent.domain.records import Arrival, DecodeError, DecodeReason
+from agent.domain.records import Arrival, DecodeError, DecodeReason, Reading
 
 T = TypeVar("T")
 
@@ -28,6 +28,22 @@ class Receiver(Generic[T]):
     publish: Callable[[str, bytes], None] = lambda _topic, _payload: None
     incomplete: Callable[[], bool] = lambda: False
     partition: Partition | None = None
+
+    def plain(self, arrival: Arrival) -> tuple[str, tuple[Reading, ...]] | None:
+        """Return source and readings of a message that holds nothing else; see :meth:`Registry.plain`.
+
+        Without readings it is another partition's.
+        """
+        if arrival.properties or arrival.identifiers:
+            return None
+        received = self.wall_at(arrival.mono, arrival.received)
+        try:
+            found = self.registry.plain(arrival.topic, arrival.payload, received)
+        except Exception:  # noqa: BLE001 - :meth:`decode` comes next, and reports it
+            return None
+        if found is None or self.partition is None or not self.partition.refuses(found[1][0].device):
+            return found
+        return found[0], ()
 
     def decode(self, arrival: Arrival) -> Decoded | T:
         """Return the content of a message.
@@ -70,5 +86,5 @@ class Receiver(Generic[T]):
         return (
             self.partition is not None
             and topic not in self.own
-            and self.partition.refuses(error.device, topic)
+            and self.partition.refuses(error.device or topic)
         )

@@ -186,6 +186,24 @@ class Registry:
             content.history, content.off_s, received,
         )  # fmt: skip
 
+    def plain(self, topic: str, payload: bytes, received: float) -> tuple[str, tuple[Reading, ...]] | None:
+        """Return source and readings of a message without properties that holds nothing else.
+
+        None where :meth:`decode` must look at it, as at the first message of each topic. The readings are of
+        one device, at ``received``.
+        """
+        kept = self._routes.get(topic)
+        if kept is None:
+            return None
+        source, route = kept
+        if source.short is None or len(payload) > self._limits.max_bytes:
+            return None
+        for _, family in source.families:
+            if family.recognise(route, payload):
+                return None
+        readings = source.short.plain(route, payload, received)
+        return None if readings is None else (source.label, readings)
+
     def place(self, topic: str) -> tuple[str | None, str | None]:
         """Return source and device of a topic whose message was just refused; None where it has none."""
         kept = self._routes.get(topic)

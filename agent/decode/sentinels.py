@@ -23,6 +23,12 @@ _HOT = re.compile(
     re.IGNORECASE,
 )
 _ABSOLUTE_ZERO_C = -273.15
+_MIN_EPOCH = 1e9  # a smaller number is not a time
+
+
+def is_measured(value: float) -> bool:
+    """Return whether a finite number is neither a sentinel nor a time, whatever its metric is."""
+    return NEAR < value < FAR or (_ABSOLUTE_ZERO_C <= value < _MIN_EPOCH and value not in _SENTINELS)
 
 
 def is_sentinel(device: str, metric: str, value: float, unit: str | None) -> bool:

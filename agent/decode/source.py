@@ -11,7 +11,7 @@ from agent.decode.availability import (
 )
 from agent.decode.device_template import DeviceTemplate
 from agent.decode.families import AUTO
-from agent.decode.family import DecodeLimits, Decoder, Family, Reader, Route
+from agent.decode.family import DecodeLimits, Decoder, Family, Reader, ReadsPlain, Route
 from agent.decode.json_path import JsonPath
 from agent.decode.members import Members
 from agent.decode.metric_rules import MetricRules, MetricSettings
@@ -48,6 +48,7 @@ class Source(NamedTuple):
     excluded: tuple[TopicPattern, ...] = ()
     watch: Watch | None = None
     members: Members | None = None  # to remember for the availability topic
+    short: ReadsPlain | None = None  # for one topic: the way of plain payloads, if there is one
 
     @classmethod
     def of(cls, spec: SourceSpec, families: Mapping[str, Family]) -> Self:
@@ -103,7 +104,13 @@ class Source(NamedTuple):
             return None
         asked = tuple(one for one in self.families if any(covers(own, topic) for own in one[1].topics))
         route = Route(topic, self.device_of(identity), identity.metric, identity.parts, self.reader)
-        return self._replace(families=asked), route
+        return self._replace(families=asked, short=self._short()), route
+
+    def _short(self) -> ReadsPlain | None:
+        """Return the short way where this source has no rules for values and their times."""
+        last = self.otherwise[1]
+        free = self.plain and self.reader.time_path is None
+        return last if free and isinstance(last, ReadsPlain) else None
 
     def device_of(self, identity: Identity) -> str:
         """Return the device of a topic; empty where the payload names it."""

@@ -135,7 +135,7 @@ def _is_id(sign: str, digits: str) -> bool:
 
 def read_unit(given: object) -> str | None:
     """Return a unit if it is short and printable, else None."""
-    if not isinstance(given, str):
+    if type(given) is not str:  # nor the reason why a text was dropped
         return None
     unit = unescape(given).strip() if "&" in given else given.strip()
     return unit if 0 < len(unit) <= MAX_UNIT and unit.isprintable() else None

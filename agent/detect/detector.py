@@ -91,6 +91,11 @@ class Detector:
 
     # ---------------------------------------------------------------------------------- readings
 
+    @property
+    def zone(self) -> tzinfo | None:
+        """The site's time zone."""
+        return self._zone
+
     def update(self, reading: Reading, clock: float) -> Score:
         """Score one reading and learn from it, as :meth:`judge` does."""
         return self.judge(reading, clock)[1]
@@ -300,7 +305,7 @@ class Detector:
     def usual_interval(self, device: str) -> float:
         """Return the usual time between two readings of a device, 0 where it is not known."""
         rhythm = self._watch.rhythms.get(device)
-        return 0.0 if rhythm is None else rhythm.usual_s
+        return 0.0 if rhythm is None else rhythm.interval_s
 
     def silent(self, device: str) -> bool:
         """Return whether a device was found silent and has sent nothing since."""
@@ -340,7 +345,7 @@ class Detector:
             last_at=rhythm.at,
             last_metric=newest.metric if newest else None,
             last_value=newest.state[PREV] if newest else None,
-            expected_interval_s=rhythm.expect.interval_s or rhythm.usual_s or rhythm.announced_s,
+            expected_interval_s=rhythm.interval_s,
             silent_s=clock - rhythm.clock,
             score=1.0,
             usually="" if rest is None else rest.words(self._zone),
@@ -472,7 +477,7 @@ class Detector:
         return RhythmView(
             progress=None if expect.muted else known.progress(self._settings),
             on_events=known.on_events,
-            interval_s=(expect.interval_s or known.usual_s or known.announced_s) if learnt else None,
+            interval_s=known.interval_s if learnt else None,
             patience_s=known.patience_s if learnt else None,
             rests=[] if pauses is None else [one.words(self._zone) for one in pauses.usual()],
             usual_until=until if until is not None and until > clock else None,

@@ -67,6 +67,11 @@ class Rhythm:
         """Whether it sends when something happens, rather than at an interval."""
         return self.short >= SHORTS and self.top < TOPS and self.usual_s > EVENT_S
 
+    @property
+    def interval_s(self) -> float:
+        """Usual time between two readings: as configured, learnt or announced; 0 where it is not known."""
+        return self.expect.interval_s or self.usual_s or self.announced_s
+
     def progress(self, settings: DetectSettings) -> Progress | None:
         """Return how far the rhythm is from being known, None when silence is judged."""
         if self.patience_s < inf:

@@ -421,6 +421,7 @@ class Finding:
     grounds: Grounds | None = None
     score: float = 0.0  # the local detector's, the highest so far
     ended: float | None = None  # clock of the normal window that cleared it
+    awaits: str | None = None  # window that broke the limit, while its verdict is on its way
 
     def state_at(self, clock: float) -> FindingState:
         """Return the state; a snooze that is over is none."""

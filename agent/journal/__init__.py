@@ -1,4 +1,7 @@
-"""The journal, which survives a crash: SQLite, one writer, group commit."""
+"""The journal, which survives a crash: SQLite, one writer, group commit.
+
+Start at ``journal.Journal``. The package offers what others need without SQLite: settings, counts, errors.
+"""
 
 from agent.journal.errors import (
     JournalClosedError,
@@ -7,16 +10,10 @@ from agent.journal.errors import (
     JournalNewerError,
     JournalStorageError,
 )
-from agent.journal.inbox import Inbox
-from agent.journal.journal import Journal
-from agent.journal.reader import Reader
+from agent.journal.settings import JournalSettings
 from agent.journal.stats import JournalStats
-from agent.journal.store import Store
-from agent.journal.writer import JournalSettings, Wiring
 
 __all__ = [
-    "Inbox",
-    "Journal",
     "JournalClosedError",
     "JournalError",
     "JournalInUseError",
@@ -24,7 +21,4 @@ __all__ = [
     "JournalSettings",
     "JournalStats",
     "JournalStorageError",
-    "Reader",
-    "Store",
-    "Wiring",
 ]

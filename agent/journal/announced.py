@@ -21,9 +21,9 @@ class Announced:
         self._waiting: Reversible[float] = Reversible(MAX_DEVICES)  # for a reading of their device
 
     @property
-    def waiting(self) -> bool:
-        """Whether an interval waits for the first reading of its device."""
-        return bool(self._waiting)
+    def waiting(self) -> Collection[str]:
+        """Devices of which an interval waits for the first reading."""
+        return self._waiting
 
     def take(
         self, announced: Collection[tuple[str, float]], measured: Collection[str]

@@ -131,6 +131,18 @@ class Clocks:
             return Judged(readings)
         return self._judge_each(readings, received, off_s)
 
+    def keeps_up(self, device: str, received: float) -> bool:
+        """Take a message of a device without a time of its own; False where :meth:`judge` must see it.
+
+        It is never judged before the clock here was set.
+        """
+        newest = self._newest.get(device)
+        if newest is None or device in self._odd:
+            return False
+        if received > newest:
+            self._newest.put(device, received)
+        return True
+
     def _judge_each(self, readings: tuple[Reading, ...], received: float, off_s: float | None) -> Judged:
         latest: dict[str, float | None] = {}
         for one in readings:

@@ -3,9 +3,11 @@
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from enum import Enum, auto
 from typing import Any
 
 from agent.domain.records import (
+    Arrival,
     Command,
     CommandOutcome,
     CommandReason,
@@ -13,6 +15,7 @@ from agent.domain.records import (
     Do,
     FindingState,
     Kind,
+    Posted,
     Reply,
     Seen,
 )
@@ -23,21 +26,35 @@ PER_S = 1.0
 MAX_RECOVERED = 1000
 
 
+class Way(Enum):
+    """The way on which a command came; MQTT names no sender."""
+
+    PAGE = auto()
+    ASKED = auto()  # over MQTT, with a topic for the answer: the command line
+    SENT = auto()
+
+
 class CommandRate:
-    """A bucket that bounds how many commands are journaled."""
+    """Buckets that bound how many commands are journaled; a flood on one way leaves the others free."""
 
     def __init__(self, *, burst: float = BURST, per_s: float = PER_S) -> None:
         self._burst, self._per_s = burst, per_s
-        self._tokens, self._at = burst, 0.0
+        self._left = dict.fromkeys(Way, (burst, 0.0))  # tokens at a time
 
-    def admit(self, mono: float) -> bool:
+    def admit(self, way: Way, mono: float) -> bool:
         """Return whether one more may be journaled at ``mono``."""
-        self._tokens = min(self._burst, self._tokens + max(0.0, mono - self._at) * self._per_s)
-        self._at = max(self._at, mono)
-        if self._tokens < 1.0:
-            return False
-        self._tokens -= 1.0
-        return True
+        tokens, at = self._left[way]
+        tokens = min(self._burst, tokens + max(0.0, mono - at) * self._per_s)
+        admitted = tokens >= 1.0
+        self._left[way] = (tokens - admitted, max(at, mono))
+        return admitted
+
+
+def way_of(arrival: Arrival) -> Way:
+    """Return the way on which a command came."""
+    if isinstance(arrival, Posted):
+        return Way.PAGE
+    return Way.SENT if arrival.reply is None else Way.ASKED
 
 
 def insert(connection: sqlite3.Connection, rows: Sequence[tuple[CommandRow, float]]) -> None:

@@ -51,11 +51,9 @@ def write(
 
 def read(connection: sqlite3.Connection, *, closed: bool = False) -> tuple[Finding, ...]:
     """Return the open findings, or those that are over, oldest first."""
-    old = connection.execute("PRAGMA user_version").fetchone()[0] < _STATES_SINCE
-    states = "CASE WHEN cleared THEN 'cleared' ELSE 'open' END, '{}'" if old else "state, life"
+    columns, order = _columns(connection), "clock" if closed else "opened"
     rows = connection.execute(
-        f"SELECT {states}, id, device, kind, severity, opened, last_reviewed, normal_streak, verdicts"  # noqa: S608 - ours
-        f" FROM findings WHERE cleared = ? ORDER BY {'clock' if closed else 'opened'}, id",
+        f"SELECT {columns} FROM findings WHERE cleared = ? ORDER BY {order}, id",  # noqa: S608 - ours
         (closed,),
     )
     return tuple(map(_finding, rows))
@@ -77,11 +75,17 @@ def _with_end(
     connection: sqlite3.Connection, condition: str, values: tuple[object, ...]
 ) -> Iterator[tuple[Finding, float | None]]:
     for *row, cleared, clock in connection.execute(
-        "SELECT state, life, id, device, kind, severity, opened, last_reviewed, normal_streak, verdicts,"  # noqa: S608 - our own conditions
-        f" cleared, clock FROM findings WHERE {condition}",
+        f"SELECT {_columns(connection)}, cleared, clock FROM findings WHERE {condition}",  # noqa: S608 - ours
         values,
     ):
         yield _finding(row), clock if cleared else None
+
+
+def _columns(connection: sqlite3.Connection) -> str:
+    """Return the columns that :func:`_finding` reads, also where a finding has no state yet."""
+    old = connection.execute("PRAGMA user_version").fetchone()[0] < _STATES_SINCE
+    states = "CASE WHEN cleared THEN 'cleared' ELSE 'open' END, '{}'" if old else "state, life"
+    return f"{states}, id, device, kind, severity, opened, last_reviewed, normal_streak, verdicts"
 
 
 def _finding(row: Sequence[Any]) -> Finding:
@@ -101,6 +105,7 @@ def _encode_life(finding: Finding) -> str:
         "grounds": finding.grounds,
         "score": finding.score,
         "ended": finding.ended,
+        "awaits": finding.awaits,
     }
     return json.dumps({key: value for key, value in life.items() if value}, separators=(",", ":"))
 

@@ -2,7 +2,7 @@
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from time import monotonic
@@ -57,24 +57,27 @@ class Inbox:
 
     # ------------------------------------------------------------------------------ other threads
 
-    def offer(self, item: Item) -> bool:
-        """Queue an item; False when there is no room: drop it, unacknowledged.
+    def offer(self, items: Sequence[Item]) -> int:
+        """Queue items up to the first without room; return how many: drop the others, unacknowledged.
 
         A change of the link always fits, because it decides whose acks are whose.
         """
         with self._condition:
-            if isinstance(item, Arrival):
-                size = _weigh(item)
-                if self._closed or (self._bytes and self._bytes + size > self.max_bytes):
-                    self._hungry = True
-                    return False
-                self._bytes += size
-            elif isinstance(item, LinkUp):
-                self._links += 1
-            self._items.append(item)
+            taken = 0
+            for item in items:
+                if isinstance(item, Arrival):
+                    size = _weigh(item)
+                    if self._closed or (self._bytes and self._bytes + size > self.max_bytes):
+                        self._hungry = True
+                        break
+                    self._bytes += size
+                elif isinstance(item, LinkUp):
+                    self._links += 1
+                self._items.append(item)
+                taken += 1
             if self._intake and (len(self._items) >= self._wake_at or self._links):
                 self._condition.notify()
-            return True
+            return taken
 
     def offer_posted(self, posted: Posted) -> bool:
         """Queue a posted message; False under pressure or at the end, when its sender must try again.

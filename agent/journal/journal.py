@@ -20,11 +20,12 @@ from agent.journal.reader import connect_to_read
 from agent.journal.recovery import read_rows, recover
 from agent.journal.schema import read_meta, write_meta
 from agent.journal.sequence import AgentClock, RowSequence, last_row
+from agent.journal.settings import JournalSettings
 from agent.journal.state_dir import Ballast, StateLock, sync_directory
 from agent.journal.stats import JournalStats
 from agent.journal.store import Store
 from agent.journal.unread import Unread
-from agent.journal.writer import JournalSettings, Wiring, Writer
+from agent.journal.writer import Wiring, Writer
 from agent.testing.failpoint import FailpointRefusedError, arm
 
 T = TypeVar("T")

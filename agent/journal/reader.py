@@ -259,6 +259,11 @@ class Reader:
             row[0] for row in self._connection.execute("SELECT DISTINCT device FROM series ORDER BY device")
         ]
 
+    def metrics(self, device: str) -> list[str]:
+        """Return the metrics of a device, in the order in which they were first received."""
+        rows = self._connection.execute("SELECT metric FROM series WHERE device = ? ORDER BY id", (device,))
+        return [row[0] for row in rows]
+
     def damage(self) -> str | None:
         """Return what SQLite's quick check finds wrong with the file, None when it is sound."""
         try:

@@ -125,17 +125,19 @@ class Redelivery:
         held = self._state.held
         return max(0.0, held[-1].mono + HOLD_S - now) if held else None
 
-    def remember(self, arrival: Arrival) -> None:
-        """Note the place of a message; it is acknowledged once this is on disk."""
-        state, mid = self._state, arrival.mid
-        if arrival.generation != state.generation:
-            state.generation, state.stored, state.last_mid = arrival.generation, 0, 0
-            self._new.clear()
-        if state.last_mid and not 0 < (mid - state.last_mid) % _RING <= _BACKWARD:
-            state.ids_reused = True
-        state.last_mid = mid
-        state.stored += 1
-        self._new.append((mid, _digest(arrival)))
+    def remember(self, *arrivals: Arrival) -> None:
+        """Note the places of messages; they are acknowledged once this is on disk."""
+        state, new = self._state, self._new
+        for arrival in arrivals:
+            mid = arrival.mid
+            if arrival.generation != state.generation:
+                state.generation, state.stored, state.last_mid = arrival.generation, 0, 0
+                new.clear()
+            if state.last_mid and not 0 < (mid - state.last_mid) % _RING <= _BACKWARD:
+                state.ids_reused = True
+            state.last_mid = mid
+            state.stored += 1
+            new.append((mid, _digest(arrival)))
 
     def insert(self, connection: sqlite3.Connection) -> None:
         """Write the places of this transaction; only the last of them are kept."""

@@ -18,8 +18,7 @@ class Reversible(dict[str, V], Generic[V]):
         before = self.get(key)
         if before is None and value is not None and len(self) >= self._most:
             self.put(next(iter(self)), None)
-        if key not in self.changed:
-            self.changed[key] = before
+        self.changed.setdefault(key, before)
         if value is None:
             self.pop(key, None)
         else:

@@ -1,7 +1,7 @@
 """Series as small integers; admission of devices and series by token buckets."""
 
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
 from agent.domain.records import DecodeError, DecodeReason, Reading
@@ -18,6 +18,11 @@ class SeriesTable:
         self._connection = connection
         self._ids: dict[SeriesKey, int] = {}
         self._fresh: list[SeriesKey] = []  # inserted in the open transaction
+
+    @property
+    def ids(self) -> Mapping[SeriesKey, int]:
+        """The ids that are in memory."""
+        return self._ids
 
     def find(self, reading: Reading) -> int | None:
         """Return the id of a reading's series, None when it is new."""
@@ -108,6 +113,11 @@ class Newcomers:
         self._buckets: dict[_Key, _Bucket] = {}
         self._before: dict[_Key, _Bucket | None] = {}  # as they were before the open transaction
         self._fresh: list[str] = []  # admitted in it
+
+    @property
+    def recent(self) -> Collection[str]:
+        """Devices that were admitted or known lately."""
+        return self._young
 
     def admit(self, source: str, readings: tuple[Reading, ...], mono: float) -> tuple[Reading, ...]:
         """Return the readings whose devices are known or admitted now; inside a transaction.

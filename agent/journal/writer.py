@@ -1,13 +1,12 @@
 """The journal thread: the only writer, one transaction per commit interval."""
 
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from agent.domain.keys import Key
 from agent.domain.records import Arrival, LinkUp, Posted, Row, TimerKind
 from agent.journal.announced import Announced
 from agent.journal.arrivals import Ack, Decode, Intake
@@ -23,7 +22,9 @@ from agent.journal.pruning import Pruner
 from agent.journal.redelivery import MessageIds, Redelivery
 from agent.journal.samples import Samples
 from agent.journal.sequence import AgentClock, RowSequence
-from agent.journal.series import BURST, Newcomers, SeriesTable
+from agent.journal.series import Newcomers, SeriesTable
+from agent.journal.settings import JournalSettings
+from agent.journal.short_way import ReadPlain, ShortWay
 from agent.journal.source_saves import SourceSaves
 from agent.journal.state_dir import Ballast
 from agent.journal.stats import JournalStats
@@ -41,35 +42,6 @@ _IO_INTERVAL_S = 10.0
 _BACKOFF_S = (0.1, 2.0)  # first and longest wait after a failed commit
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JournalSettings:
-    """Section ``journal`` of the configuration, and limits that only tests change."""
-
-    commit_ms: Annotated[
-        int,
-        Key(
-            "longest time until a reading is on disk and acknowledged; a longer one spares an SD card",
-            ge=1,
-            le=5000,
-        ),
-    ] = 100
-    max_mib: Annotated[
-        int,
-        Key("at 95 % of it the agent stops acknowledging and the broker holds the rest", ge=16, le=1_048_576),
-    ] = 512
-    keep_days: Annotated[
-        float,
-        Key("how long reviewed windows, quarantined messages and samples for charts are kept", gt=0, le=3650),
-    ] = 7.0
-    prune: Annotated[bool, Key("`false` keeps every row; for test rigs")] = True
-    new_devices_per_min: Mapping[str, int] = field(default_factory=dict)  # by source
-    new_devices_burst: int = BURST
-    max_inbox_bytes: int = 8 * 1024 * 1024
-    max_group: int = 256
-    max_pending_rows: int = 4096
-    ballast_bytes: int = 4 * 1024 * 1024
-
-
 @dataclass(slots=True, kw_only=True)
 class Wiring:
     """The receivers of the writer's results. All are called on its thread and must not block.
@@ -78,6 +50,7 @@ class Wiring:
     """
 
     decode: Decode
+    read_plain: ReadPlain = lambda _arrival: None  # ``decode`` of a message that holds nothing but readings
     on_rows: Callable[[list[Row]], None]
     log: Callable[..., None]
     on_acks: Callable[[list[Ack]], None] = lambda _acks: None
@@ -150,6 +123,16 @@ class Writer:
         self._announced = Announced(knows=wiring.knows)
         self._command_rate = CommandRate()
         self._places = places
+        self._short_way = ShortWay(
+            read=wiring.read_plain,
+            series=self._series,
+            newcomers=self._newcomers,
+            unread=unread,
+            clocks=self._clocks,
+            announced=self._announced,
+            places=places,
+            sequence=sequence,
+        )
         stats.clocks = self._clocks.faults()
         self._parts = (
             self._saves,
@@ -272,12 +255,19 @@ class Writer:
                 places=self._places,
                 sequence=self._sequence,
                 rows=results.rows,
+                short_way=self._short_way,
             )
             results.intake = intake
-            for place, item in enumerate(group.items):
+            place = 0
+            while place < len(group.items):
                 if len(results.rows) >= _MAX_GROUP_ROWS:
                     results.rest = group.items[place:]
                     break
+                if (end := intake.hasten(group.items, place)) > place:
+                    place = end
+                    continue
+                item = group.items[place]
+                place += 1
                 if isinstance(item, Arrival):
                     intake.accept(item)
                 elif isinstance(item, LinkUp):

@@ -1,14 +1,12 @@
-"""The link to the broker: the only user of paho, on one thread. Start at ``Link``."""
+"""The link to the broker: the only user of paho, on one thread: ``link.Link``."""
 
 from agent.mqtt.errors import REFUSED
-from agent.mqtt.link import Link
 from agent.mqtt.settings import BROKER_DROPS, BrokerLimits, LinkSettings, LinkState, LinkStats, Subscription
 
 __all__ = [
     "BROKER_DROPS",
     "REFUSED",
     "BrokerLimits",
-    "Link",
     "LinkSettings",
     "LinkState",
     "LinkStats",

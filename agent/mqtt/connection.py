@@ -9,7 +9,7 @@ from agent.mqtt.errors import REFUSED, ErrorText, of_error, of_refusal
 from agent.mqtt.paho_client import Accepted, Event, PahoClient, Published
 from agent.mqtt.settings import LinkSettings
 from agent.mqtt.takeover import Ending, TakeoverDetector
-from agent.mqtt.wire import CHUNK, MALFORMED, Take, Wire, WireError
+from agent.mqtt.wire import MALFORMED, Take, Wire, WireError
 from agent.testing.failpoint import failpoint
 
 EXCUSE_S = 5.0
@@ -47,7 +47,6 @@ class Connection:
         self.client = PahoClient(
             settings=settings, wire=self.wire, protocol=protocol, password=dialled.password
         )
-        self._full = 1 if settings.tls else CHUNK  # less than this: there is no more for now
         self._keepalive_s = settings.keepalive_s
         self._heard = self._spoke = self._opened = mono()
         self._ping_at: float | None = None
@@ -58,8 +57,8 @@ class Connection:
         self.detector = dialled.detector
         self.client.open()
 
-    def read(self) -> bool:
-        """Read at most 64 KiB; return whether there may be more.
+    def read(self) -> int:
+        """Read at most 64 KiB; return how many bytes, 0 when there were none.
 
         Raises:
             WireError: the connection is over.
@@ -68,7 +67,7 @@ class Connection:
         if size:
             self._heard = self._mono()
             self._ping_at = None
-        return size >= self._full
+        return size
 
     def write(self) -> None:
         """Send the bytes of paho and the acks.

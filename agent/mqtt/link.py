@@ -14,12 +14,12 @@ from agent.mqtt.paho_client import Accepted, Denied, Dropped, Event, Published, 
 from agent.mqtt.publisher import Publisher
 from agent.mqtt.receiver import Offer, Receiver
 from agent.mqtt.reconnect import ReconnectPolicy
-from agent.mqtt.selector import WireSelector
+from agent.mqtt.selector import ReadPace, WireSelector
 from agent.mqtt.settings import LinkSettings, LinkState, LinkStats, Subscription
 from agent.mqtt.state import ConnectionState
 from agent.mqtt.subscriptions import Subscriber
 from agent.mqtt.takeover import TakeoverSilence
-from agent.mqtt.wire import WireError
+from agent.mqtt.wire import CHUNK, WireError
 from agent.testing.failpoint import failpoint
 
 TURN_S = 1.0
@@ -34,7 +34,7 @@ class Link:
     other methods may be called from any thread. ``first_generation`` is the number of the first attempt;
     ``store_connection`` is asked to store each attempt and ends in ``connection_stored``;
     ``previous_filters`` is what an earlier process may have left in the session. ``offer`` takes arrivals and
-    link changes in order and returns whether there was room; ``on_published`` gets outbox id and reason
+    link changes in order and returns how many had room; ``on_published`` gets outbox id and reason
     code of each settled message (0x80 and above: refused); ``on_event`` gets the state at each change;
     ``pressed`` returns whether offers come faster than they are taken: the socket then rests for a moment.
     """
@@ -82,6 +82,8 @@ class Link:
         self._store_by = math.inf
         self._connection: Connection | None = None
         self._up = self._hungry = False  # the connection was accepted; there is more to read
+        self._pace = ReadPace()
+        self._resting = False  # a command needs no wake-up
         self._dial_at = mono()
         self._room_at = math.inf
         self._stop_at: float | None = None
@@ -170,7 +172,7 @@ class Link:
 
     def _post(self, command: Callable[[], None]) -> None:
         self._commands.append(command)
-        if self._selector is not None:
+        if self._selector is not None and not self._resting:
             self._selector.wake()
 
     # --------------------------------------------------------------------------------- the net thread
@@ -190,9 +192,14 @@ class Link:
             self._silence.end()
 
     def _turn(self, selector: WireSelector) -> None:
-        paused = self._receiver.pauses(self._mono())
-        selector.watch(None if self._connection is None else self._connection.wire, read=not paused)
-        readable = selector.sleep(SHORT_TURN_S if paused else self._spare_s())
+        now = self._mono()
+        paused = self._receiver.pauses(now)
+        rest_s = self._pace.rest_s(now)
+        if rest_s and not (self._hungry or self._publisher.waits):
+            readable = self._rest(rest_s)
+        else:
+            selector.watch(None if self._connection is None else self._connection.wire, read=not paused)
+            readable = selector.sleep(SHORT_TURN_S if paused else self._spare_s())
         self.heartbeat = now = self._mono()
         failpoint("net_turn")
         for _ in range(len(self._commands)):  # those that come meanwhile have the next turn
@@ -205,9 +212,20 @@ class Link:
                 self._lose(connection.describe(error), hung_up=error.hung_up)
         self._advance(now)
 
+    def _rest(self, rest_s: float) -> bool:
+        """Leave socket and commands alone, which gathers them; then the socket is read without asking."""
+        self._resting = True
+        time.sleep(rest_s)
+        self._resting = False
+        return True
+
     def _work(self, connection: Connection, now: float, *, readable: bool) -> None:
         if readable:
-            self._hungry = connection.read()
+            size = connection.read()
+            self._receiver.hand_over()
+            self._hungry = size >= CHUNK
+            if size:
+                self._pace.note(now, more=self._hungry)
         if self._connection is not connection:
             return
         if self._receiver.stalled and not self.state.stalled:

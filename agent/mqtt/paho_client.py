@@ -166,6 +166,7 @@ class PahoClient:
         properties: tuple[tuple[str, str], ...] = (),
         expiry_s: int | None = None,
         correlation: bytes | None = None,
+        response_topic: str | None = None,
     ) -> int:
         """Send a PUBLISH at QoS 1 and return its packet id.
 
@@ -183,6 +184,8 @@ class PahoClient:
                 extra.MessageExpiryInterval = expiry_s
             if correlation is not None:
                 extra.CorrelationData = correlation
+            if response_topic is not None:
+                extra.ResponseTopic = response_topic
         mid = self._client.publish(topic, payload, qos=1, retain=retain, properties=extra).mid
         self._unanswered.add(mid)
         return mid

@@ -171,7 +171,7 @@ def request(
         with call:
             asked = call.connection.client.subscribe([Subscription(answers, 1)])
             call.wait(lambda: asked in call.codes, ANSWER_S)
-            mid = call.connection.client.publish(topic, payload, retain=False)
+            mid = call.connection.client.publish(topic, payload, retain=False, response_topic=answers)
             call.wait(lambda: mid in call.published, ANSWER_S)
             ended.code = max(*call.codes.get(asked, (0,)), call.published.get(mid, 0))
             if ended.code < REFUSED:

@@ -86,6 +86,11 @@ class Publisher:
         """Send nothing more of it."""
         self._stamp = None
 
+    @property
+    def waits(self) -> bool:
+        """Whether messages wait for the answers to those in flight."""
+        return bool((self._queue or self._announcements) and self._in_flight)
+
     def add(self, items: Iterable[Outgoing]) -> None:
         """Queue messages that must arrive."""
         self._queue.extend(

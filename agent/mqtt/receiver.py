@@ -1,7 +1,7 @@
 """Receiver: offers a message once, acknowledges it in its own generation."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from agent.domain.records import Arrival, LinkDown, LinkUp, Reply
 from agent.mqtt.connection import Connection
@@ -9,7 +9,8 @@ from agent.mqtt.settings import BROKER_DROPS, LinkStats
 
 MAX_PAUSE_S = 5.0  # well below the keepalive
 
-Offer = Callable[[Arrival | LinkUp | LinkDown], bool]
+#: Takes items in order and returns how many had room; the first without room ends it.
+Offer = Callable[[Sequence[Arrival | LinkUp | LinkDown]], int]
 
 #: Before a topic that is not UTF-8; no filter of ours matches a topic under ``$``, so it ends in quarantine.
 INVALID_TOPIC = "$invalid-utf8/"
@@ -45,6 +46,7 @@ class Receiver:
         self._wall = wall
         self._mono = mono
         self._connection: Connection | None = None
+        self._taken: list[Arrival] = []  # since the last hand-over
         self._owed: LinkDown | None = None  # not yet accepted by the journal
         self._next = first_generation
         self.attempted = 0  # the generation of the last attempt to connect
@@ -75,13 +77,14 @@ class Receiver:
         self._connection = connection
         self.generation = self.attempted
         up = LinkUp(self.generation, session_present, connection.protocol, self._mono(), filters)
-        self._announced = self._settle_debt() and self._offer(up)
+        self._announced = self._settle_debt() and self._offer([up]) == 1
         if not self._announced:
             self._refuse()
         return self.generation
 
     def end(self, reason: str) -> None:
         """End the generation. Acks of it that come later are dropped."""
+        self.hand_over()
         if self.stalled:
             self.refusing = None
         self._connection = None
@@ -101,7 +104,7 @@ class Receiver:
         reply: Reply | None = None,
         /,
     ) -> None:
-        """Offer one PUBLISH; drop it unacknowledged when there is no room."""
+        """Take one PUBLISH for the next hand-over; drop it unacknowledged while there is no room."""
         stats = self._stats
         if topic == _DROPS:
             stats.broker_drops.note(payload, self._mono(), live=not first & 1)
@@ -126,22 +129,28 @@ class Receiver:
             name = topic.decode()
         except UnicodeDecodeError:
             name = INVALID_TOPIC + topic.decode("utf-8", "backslashreplace")
-        arrival = Arrival(
-            self.generation,
-            mid,
-            qos,
-            first & 8 != 0,
-            first & 1 != 0,
-            name,
-            payload,
-            self._wall(),
-            self._mono(),
-            properties,
-            identifiers,
-            reply,
+        self._taken.append(
+            Arrival(
+                self.generation,
+                mid,
+                qos,
+                first & 8 != 0,
+                first & 1 != 0,
+                name,
+                payload,
+                self._wall(),
+                self._mono(),
+                properties,
+                identifiers,
+                reply,
+            )
         )
-        if not self._offer(arrival):
-            stats.dropped["intake_full"] += 1
+
+    def hand_over(self) -> None:
+        """Offer the messages of a read at once; drop those without room."""
+        taken, self._taken = self._taken, []
+        if taken and (refused := len(taken) - self._offer(taken)):
+            self._stats.dropped["intake_full"] += refused
             self._refuse()
 
     def ack(self, acks: Iterable[tuple[int, int]]) -> None:
@@ -183,6 +192,6 @@ class Receiver:
             self.refusing = "intake_full"
 
     def _settle_debt(self) -> bool:
-        if self._owed is not None and self._offer(self._owed):
+        if self._owed is not None and self._offer([self._owed]):
             self._owed = None
         return self._owed is None

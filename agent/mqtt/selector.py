@@ -1,4 +1,4 @@
-"""Selector of the net thread: one broker socket, a wake-up from any thread."""
+"""Selector of the net thread: one broker socket, its pace, a wake-up."""
 
 import selectors
 import socket
@@ -7,6 +7,27 @@ from types import TracebackType
 from typing import Self
 
 from agent.mqtt.wire import Wire
+
+GAP_S = 0.01  # between two reads while messages keep coming
+
+
+class ReadPace:
+    """When the socket is read: at once after a pause, otherwise at intervals, for all that came meanwhile.
+
+    A wake-up costs as much as the rest of a message, and takes the GIL from the other threads.
+    """
+
+    def __init__(self) -> None:
+        self._free_at = 0.0  # from then on the socket may be read
+
+    def rest_s(self, now: float) -> float:
+        """Return how long the socket is left alone."""
+        return max(0.0, self._free_at - now)
+
+    def note(self, now: float, *, more: bool) -> None:
+        """Note a read. No interval follows when there is ``more`` to read or nothing had come for a while."""
+        busy = now - self._free_at < GAP_S / 2
+        self._free_at = now + GAP_S if busy and not more else now
 
 
 class WireSelector:

@@ -149,6 +149,8 @@ class Wire:
             raise WireError(LOST, hung_up=isinstance(error, GONE)) from error
         if not chunk:
             raise WireError("closed by the broker", hung_up=True)
+        if isinstance(self.sock, ssl.SSLSocket):
+            chunk += self._further_records(CHUNK - len(chunk))
         size = len(chunk)
         if self._skip:
             skipped = min(self._skip, size)
@@ -165,6 +167,18 @@ class Wire:
         except (IndexError, UnicodeDecodeError) as error:
             raise WireError(MALFORMED) from error
         return size
+
+    def _further_records(self, room: int) -> bytes:
+        """Return what else has come over TLS: a read returns one record, which is often one message.
+
+        An end is found by the next read.
+        """
+        parts: list[bytes] = []
+        with suppress(OSError):
+            while room > 0 and (part := self.sock.recv(room)):
+                parts.append(part)
+                room -= len(part)
+        return b"".join(parts)
 
     def _split(self, data: bytes) -> None:
         """Hand on the whole packets in ``data`` and keep the rest."""

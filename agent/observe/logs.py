@@ -81,6 +81,7 @@ class LogWriter:
         self._others = RateLimit(burst=500, per_s=100.0, mono=mono)
         self._logged_dropped = 0
         self._reporting = False
+        self.tap: Callable[[bytes], None] | None = None  # gets each line too, as JSON
         self.on_fault: Callable[[Exception], None] = lambda _error: None  # gets the faults of the log itself
         self._lines = LineWriter(stream=stream or sys.stdout, idle=self._leftovers)
         self.reconfigure(level=level, format=format, content=content)
@@ -185,7 +186,13 @@ class LogWriter:
                 line["exception"] = secrets.one_line(
                     frames(error, show_message=self.content == "full"), _TRACE_CHARS + redact.MAX_STRING
                 )
-        return (_fit(line, self._render),), {"reserved": name in CALL_EVENTS}
+        return (self._rendered(line),), {"reserved": name in CALL_EVENTS}
+
+    def _rendered(self, line: dict[str, Any]) -> bytes:
+        rendered = _fit(line, self._render)
+        if self.tap is not None:
+            self.tap(rendered if self._render is _json else _json(line))
+        return rendered
 
     def _leftovers(self) -> list[bytes]:
         lines = []
@@ -199,7 +206,7 @@ class LogWriter:
         return lines
 
     def _own(self, event: str, **fields: Any) -> bytes:
-        return self._render({"timestamp": _now(), "level": "warning", "event": event, **fields})
+        return self._rendered({"timestamp": _now(), "level": "warning", "event": event, **fields})
 
 
 class _Sink:

@@ -14,7 +14,6 @@ from prometheus_client import (
     Counter,
     Gauge,
     Histogram,
-    PlatformCollector,
     ProcessCollector,
     disable_created_metrics,
     generate_latest,
@@ -164,7 +163,6 @@ class Metrics:
         self._path = PathCollector(bounds=self.bounds, sources=sources)
         self.registry.register(self._path)
         ProcessCollector(registry=self.registry)
-        PlatformCollector(registry=self.registry)
 
     def read_path(self, read: Callable[[], PathSnapshot]) -> None:
         """Have ``read`` give the state of everything that is not AI, once the path is built."""

@@ -3,12 +3,9 @@
 Imported only when tracing is on.
 """
 
-import os
-import random
 import re
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterable, Sequence
 from urllib.parse import urlsplit
 
@@ -33,14 +30,11 @@ from opentelemetry.trace import (
     set_span_in_context,
 )
 
-from agent.domain.fault import fault_words
+from agent.observe.pausing import Pausing
 
 MAX_QUEUE = 256
 MAX_LINKS = 128
 MAX_EVENTS = 64
-ATTEMPTS = 2  # of each export: a collector that restarts costs no span
-_FIRST_PAUSE_S = 5.0
-_MAX_PAUSE_S = 300.0
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})")
 
 
@@ -78,7 +72,7 @@ class SpanSource:
     Args:
         endpoint: ``http://host:4318`` (http) or ``http://host:4317`` (grpc); None with ``console``.
         protocol: ``http``, ``grpc`` or ``console``.
-        resource: Attributes of the process; empty ones are left out.
+        gateway: Id of the agent.
         version: Version of the agent.
         sample_ratio: Share of traces to keep.
         log: Called once per change of the collector's state.
@@ -90,21 +84,20 @@ class SpanSource:
         *,
         endpoint: str | None,
         protocol: str,
-        resource: dict[str, str],
+        gateway: str,
         version: str,
         sample_ratio: float,
         log: Callable[..., None],
         delay_s: float,
     ) -> None:
         # Its timeout is the standard variable's, 10 s without it.
-        self._exporter = PausingExporter(inner=build_exporter(endpoint, protocol), log=log)
-        self._processor = BoundedProcessor(exporter=self._exporter, delay_s=delay_s)
+        self._pausing = Pausing(event="trace_export", log=log)
+        exporter = PausingExporter(build_exporter(endpoint, protocol), self._pausing)
+        self._processor = BoundedProcessor(exporter=exporter, delay_s=delay_s)
         self._closed = False
-        name = os.environ.get("OTEL_SERVICE_NAME", "").strip() or "edge-agent"
-        about = {"service.name": name, "service.version": version, **resource}
         provider = TracerProvider(
             sampler=ParentBasedTraceIdRatio(sample_ratio),
-            resource=Resource.create({key: value for key, value in about.items() if value}),
+            resource=make_resource(version, gateway),
             shutdown_on_exit=False,
             id_generator=_Ids(),
             span_limits=SpanLimits(max_links=MAX_LINKS, max_events=MAX_EVENTS),
@@ -125,7 +118,7 @@ class SpanSource:
     def dropped(self) -> int:
         """Spans that never reached the collector."""
         # At the end, waiting spans and those of a running export are lost as well.
-        lost = self._processor.given - self._exporter.delivered if self._closed else self._exporter.lost
+        lost = self._processor.given - self._pausing.delivered if self._closed else self._pausing.lost
         return self._processor.overflowed + lost
 
     def flush(self) -> None:
@@ -135,10 +128,19 @@ class SpanSource:
     def shutdown(self, timeout_s: float) -> None:
         """Send the waiting spans, for at most ``timeout_s``: the SDK would wait 30 s."""
         worker = threading.Thread(target=self._processor.shutdown, name="trace-shutdown", daemon=True)
-        self._exporter.hurry()
+        self._pausing.hurry()
         worker.start()
         worker.join(timeout_s)
         self._closed = True
+
+
+def make_resource(version: str, gateway: str) -> Resource:
+    """Return the attributes of this process, over those of ``OTEL_RESOURCE_ATTRIBUTES``."""
+    own = {"service.version": version, "service.instance.id": gateway, "edge.gateway.id": gateway}
+    resource = Resource.create({key: value for key, value in own.items() if value})
+    if str(resource.attributes["service.name"]).startswith("unknown_service"):  # neither variable names it
+        return resource.merge(Resource({"service.name": "edge-agent"}))
+    return resource
 
 
 def build_exporter(endpoint: str | None, protocol: str) -> SpanExporter:
@@ -164,68 +166,16 @@ def build_exporter(endpoint: str | None, protocol: str) -> SpanExporter:
 
 
 class PausingExporter(SpanExporter):
-    """Tries each export twice, and leaves a collector that is down alone, 5 s at first and up to 5 min.
+    """Hands spans to ``inner`` with the patience of `Pausing`."""
 
-    It waits on the thread of the processor, whose queue keeps what comes meanwhile.
-    """
-
-    def __init__(
-        self,
-        *,
-        inner: SpanExporter,
-        log: Callable[..., None],
-        mono: Callable[[], float] = time.monotonic,
-        wait: Callable[[float], object] | None = None,
-    ) -> None:
+    def __init__(self, inner: SpanExporter, pausing: Pausing) -> None:
         self._inner = inner
-        self._log = log
-        self._mono = mono
-        self._ending = threading.Event()
-        self._wait = wait or self._ending.wait
-        self._failures = 0
-        self._until = 0.0
-        self.lost = 0
-        self.delivered = 0
-
-    def hurry(self) -> None:
-        """Wait for nothing from now on: what is left is tried once."""
-        self._ending.set()
+        self.pausing = pausing
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Send ``spans``; raises nothing."""
-        for _ in range(ATTEMPTS):
-            pause = self._until - self._mono()
-            if pause > 0.0:
-                self._wait(pause)
-            if self._try(spans):
-                self.delivered += len(spans)
-                return SpanExportResult.SUCCESS
-            if self._ending.is_set():
-                break
-        self.lost += len(spans)
-        return SpanExportResult.FAILURE
-
-    def _try(self, spans: Sequence[ReadableSpan]) -> bool:
-        raised = None
-        try:
-            result = self._inner.export(spans)
-        except Exception as error:  # noqa: BLE001 -- whatever the exporter's libraries raise: it is reported
-            result, raised = SpanExportResult.FAILURE, fault_words(error)
-        if result is not SpanExportResult.SUCCESS:
-            self._failed(raised)
-            return False
-        if self._failures:
-            self._failures = 0
-            self._log("trace_export_recovered", lost=self.lost)
-        return True
-
-    def _failed(self, raised: str | None) -> None:
-        self._failures += 1
-        pause = min(_MAX_PAUSE_S, _FIRST_PAUSE_S * 2.0 ** min(self._failures - 1, 10))
-        self._until = self._mono() + pause * random.uniform(0.8, 1.2)  # noqa: S311 -- jitter
-        if self._failures == 1:
-            about = {} if raised is None else {"error": raised}
-            self._log("trace_export_failed", level="warning", pause_s=pause, **about)
+        good = self.pausing.run(lambda: self._inner.export(spans) is SpanExportResult.SUCCESS, len(spans))
+        return SpanExportResult.SUCCESS if good else SpanExportResult.FAILURE
 
     def shutdown(self) -> None:
         self._inner.shutdown()
@@ -241,7 +191,7 @@ class BoundedProcessor(BatchSpanProcessor):
             schedule_delay_millis=delay_s * 1000.0,
             max_export_batch_size=MAX_QUEUE // 2,
         )
-        self._pausing = exporter
+        self._pausing = exporter.pausing
         self._lock = threading.Lock()
         self.given = 0
         self.overflowed = 0

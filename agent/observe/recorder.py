@@ -24,6 +24,7 @@ from agent.observe.call_telemetry import (
 from agent.observe.faults import FaultLog, Guard
 from agent.observe.logs import LogWriter, bind_ids, reset_ids
 from agent.observe.metrics import Metrics
+from agent.observe.push import Push
 from agent.observe.redact import MAX_DEVICES
 from agent.observe.registry import SHARE
 from agent.observe.traces import Span, Tracer
@@ -36,6 +37,7 @@ class TelemetryRecorder:
         logs: The log of the agent.
         metrics: Its metrics.
         tracer: Its tracer, live or off.
+        push: Its push of metrics and log lines, None where it is off.
         mono: Monotonic clock, seconds.
     """
 
@@ -45,11 +47,13 @@ class TelemetryRecorder:
         logs: LogWriter,
         metrics: Metrics,
         tracer: Tracer,
+        push: Push | None = None,
         mono: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.logs = logs
         self.metrics = metrics
         self.tracer = tracer
+        self.push = push
         self.mono = mono
         self.fault_log = FaultLog(log=logs.log, count=metrics.internal_fault)
         self.guard = Guard(note=lambda error: self.fault_log.note("telemetry", error))
@@ -68,6 +72,7 @@ class TelemetryRecorder:
                 Reason.REVIEW_OFF,
                 Reason.NO_ENDPOINT,
                 Reason.OPEN_FINDING,
+                Reason.CACHED,
             }
             level = "debug" if quiet else "info"
             self.logs.log("ai_call_suppressed", level, reason=reason.value, windows=windows)
@@ -142,9 +147,14 @@ class TelemetryRecorder:
         """Log and count a fault of the telemetry."""
         self.fault_log.note("telemetry", error)
 
-    def dropped(self) -> tuple[int, int]:
-        """Return how many log lines and spans were lost."""
-        return self.logs.dropped, self.tracer.dropped
+    def dropped(self) -> dict[str, int]:
+        """Return how many log lines, spans and pushes of metrics were lost."""
+        pushed = {} if self.push is None else self.push.dropped()
+        return {
+            "logs": self.logs.dropped + pushed.get("logs", 0),
+            "traces": self.tracer.dropped,
+            "metrics": pushed.get("metrics", 0),
+        }
 
     @property
     def shows_content(self) -> bool:

@@ -42,7 +42,7 @@ class PathSnapshot:
     #: most recent ones.
     device_times: Mapping[str, tuple[float, float | None]] = field(default_factory=dict)
     heartbeats: Mapping[str, float] = field(default_factory=dict)  # loop -> wall time of its last turn
-    telemetry_dropped: Mapping[str, int] = field(default_factory=dict)  # logs | traces -> lines, spans
+    telemetry_dropped: Mapping[str, int] = field(default_factory=dict)  # by signal
     #: hour | day | month -> limit, spent, reserved (USD).
     budget: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
     posts_refused: Mapping[str, int] = field(default_factory=dict)  # before the journal, by reason
@@ -517,8 +517,9 @@ METRICS = (
     ),
     counter(
         "edge_telemetry_dropped_total",
-        "Log lines and spans that were lost.",
-        Label("signal", ("logs", "traces")),
+        "Log lines, spans and pushes of metrics that were lost.",
+        Label("signal", ("logs", "traces", "metrics")),
+        note="`logs` counts those that stdout did not take and those that the collector did not.",
         read=lambda now: now.telemetry_dropped,
     ),
     gauge("edge_journal_bytes", "Bytes used by the journal.", read=lambda now: now.journal.bytes_used),

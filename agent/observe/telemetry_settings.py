@@ -1,6 +1,7 @@
-"""Sections ``logs`` and ``traces`` of the configuration."""
+"""Sections ``logs``, ``traces`` and ``otel`` of the configuration."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Literal
 
 from agent.domain.keys import Key
@@ -35,3 +36,19 @@ class TracesSettings:
             " `OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT` (off without it)"
         ),
     ] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OtelSettings:
+    """Section ``otel`` of the configuration."""
+
+    metrics: Annotated[bool, Key("`true`: the metrics of /metrics are pushed too")] = False
+    logs: Annotated[bool, Key("`true`: the lines of the log are pushed too")] = False
+    endpoint: Annotated[
+        str | None, Key("collector of metrics and log lines, such as `http://127.0.0.1:4318`")
+    ] = None
+    protocol: Annotated[Literal["http", "grpc"], Key("OTLP over HTTP or gRPC")] = "http"
+    headers_file: Annotated[
+        Path | None, Key("file with headers for the collector, `name: value` a line", file="secret")
+    ] = None
+    interval_s: Annotated[int, Key("seconds between two pushes of the metrics", ge=5, le=3600)] = 60

@@ -230,6 +230,11 @@ def content_asked(environ: Mapping[str, str]) -> bool:
     return environ.get(CONTENT_VARIABLE, "NO_CONTENT").upper() in {"SPAN_ONLY", "SPAN_AND_EVENT"}
 
 
+def sdk_disabled(environ: Mapping[str, str]) -> bool:
+    """Return whether the SDK's own switch turns telemetry over OTLP off, whatever the configuration."""
+    return environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
+
+
 def open_tracer(
     *,
     endpoint: str | None,
@@ -257,15 +262,14 @@ def open_tracer(
         log: Called once per change of the collector's state.
         delay_s: How long spans may wait for company.
     """
-    disabled = os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
-    if disabled or (endpoint is None and protocol != "console"):
+    if sdk_disabled(os.environ) or (endpoint is None and protocol != "console"):
         return Tracer()
     from agent.observe.otlp import SpanSource  # noqa: PLC0415 -- 8 to 34 MiB that off must not cost
 
     source = SpanSource(
         endpoint=endpoint,
         protocol=protocol,
-        resource={"service.instance.id": gateway, "edge.gateway.id": gateway},
+        gateway=gateway,
         version=service_version,
         sample_ratio=sample_ratio,
         log=log,

@@ -4,7 +4,7 @@ import json
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from agent.domain.records import (
     CommandRow,
@@ -12,13 +12,14 @@ from agent.domain.records import (
     FindingEvent,
     Outcome,
     Outgoing,
+    Reason,
     Recovered,
     Source,
     Status,
     Verdict,
     Window,
 )
-from agent.journal import Store
+from agent.journal.store import Store
 from agent.pipeline.events import (
     CommandDecided,
     Event,
@@ -31,8 +32,9 @@ from agent.pipeline.notices import Notices
 from agent.sinks import MessageKind, Route
 from agent.verdict import incident as incident_form
 from agent.verdict.encode import encode, to_bytes, to_json
+from agent.verdict.finding import breaks_limit
 from agent.verdict.incident import Change, Incidents, Shared, Surroundings
-from agent.verdict.notice import key_of
+from agent.verdict.notice import SNOOZE_OVER, WORKS_OVER, key_of
 from agent.verdict.people import Decision, People
 from agent.verdict.verdict import conclude, disagreement
 
@@ -64,6 +66,29 @@ class ConclusionStats:
     """Verdicts of this process, by source."""
 
     verdicts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(Source, 0))
+
+
+class _Step(NamedTuple):
+    """Changes by one verdict: the finding of its device, incidents, and messages about both."""
+
+    finding: Finding | None
+    event: FindingEvent | None
+    moved: Sequence[Finding] = ()  # to another incident
+    changes: Sequence[Change] = ()
+    outgoing: Sequence[Outgoing] = ()
+    works: bool = False  # maintenance began, and people want no notice
+
+    @property
+    def events(self) -> list[Event]:
+        return [IncidentChanged(*one[:3]) for one in self.changes]
+
+    def amend_notices(self, store: Store) -> None:
+        """Change the notices that are held."""
+        for one in self.changes:
+            if one.incident.merged_into is not None:
+                store.outbox.notices.merge(one.incident.id, one.incident.merged_into)
+        if self.works and self.finding is not None:
+            store.outbox.notices.withdraw(key_of(self.finding), self.finding.id, again=True)
 
 
 class Conclusions:
@@ -107,6 +132,8 @@ class Conclusions:
         self._anomalies: dict[str, dict[str, Any]] = {}
         #: Finding -> the last verdict on it that the model gave; open findings of this process only.
         self._reviews: dict[str, dict[str, Any]] = {}
+        #: Finding -> the parts of the verdict that it awaits which the status shows.
+        self._early: dict[str, dict[str, Any]] = {}
         self.recent: deque[dict[str, Any]] = deque(maxlen=MAX_RECENT)
         self.stats = ConclusionStats()
 
@@ -122,6 +149,8 @@ class Conclusions:
     def shared(self, window: Window) -> Shared:
         """Return the incident of a window's device, or what its anomaly would share with others."""
         finding = self._findings.get(window.device)
+        if finding is not None and finding.awaits == window.id:
+            return self.incidents.beside(finding)
         if finding is not None:
             return Shared(self.incidents.of(finding))
         if window.local.status is not Status.ANOMALY:
@@ -130,8 +159,11 @@ class Conclusions:
         return self.incidents.shared_by(window.device, window.local.kind, window.sealed, around)
 
     def last_anomaly(self, finding_id: str) -> dict[str, Any] | None:
-        """Return the last verdict on an open finding that was an anomaly, as JSON values."""
-        return self._anomalies.get(finding_id)
+        """Return the last verdict on an open finding that was an anomaly, as JSON values.
+
+        Of a verdict that is on its way only what the status shows.
+        """
+        return self._early.get(finding_id) or self._anomalies.get(finding_id)
 
     def last_review(self, finding_id: str) -> dict[str, Any] | None:
         """Return the last verdict of the model on an open finding, as JSON values."""
@@ -160,21 +192,9 @@ class Conclusions:
         device = window.device
         verdict = conclude(window, outcome, agent=self._agent, created=self._wall())
         reviewed = outcome.answer is not None
-        before = self._findings.get(device)
-        finding, event = self._findings.move(verdict, window, reviewed=reviewed)
-        moved: list[Finding] = []
-        changes: list[Change] = []
-        spread_s, back = 0.0, False
-        if finding is not None and event is FindingEvent.OPENED:
-            around = self._surroundings(window)
-            spread_s = around.spread_s(finding)
-            finding, moved, changes = self.incidents.open(finding, around)
-            back = self.incidents.had(finding)
-            for one in (*moved, finding):
-                self._findings.put(one)
-        elif finding is not None:
-            changes = self.incidents.update(finding)
-        incidents = [change.incident for change in changes]
+        step = self._move(verdict, window, reviewed=reviewed)
+        finding, event = step.finding, step.event
+        incidents = [change.incident for change in step.changes]
         if finding is not None and reviewed:
             noted = self.incidents.note_review(finding.incident, window.sealed)
             incidents = [one for one in incidents if noted is None or one.id != noted.id]
@@ -184,25 +204,16 @@ class Conclusions:
         payload = to_bytes(verdict)
         span = self._trace(trace_id=verdict.trace_id, destination="verdicts", device=device)
         outgoing = self._outgoing(verdict, payload, finding, event, span.traceparent)
-        outgoing += self._outgoing_of_incidents(changes)
-        if silent:
-            outgoing = []
+        outgoing = [] if silent else [*outgoing, *step.outgoing]
         detail = detail_of(outcome)
         waited_s = max(0.0, self._clock() - window.opened)
         events: list[Event] = [VerdictCommitted(verdict, waited_s, disagreement(window, outcome))]
         if finding is not None and event is not None:
             events.append(FindingChanged(event, finding, verdict))
-        events += [IncidentChanged(*one[:3]) for one in changes]
-        if finding is not None and self._notices is not None and not silent:
-            outgoing += self._notices.of_change(event, finding, verdict, before, changes, spread_s, back=back)
-        merged = [one.incident for one in changes if one.incident.merged_into is not None]
-        works = finding is not None and finding.maintenance and before is not None and not before.maintenance
+        events += step.events
 
         def job(store: Store) -> Sequence[Outgoing]:
-            for one in merged:
-                store.outbox.notices.merge(one.id, one.merged_into or "")
-            if finding is not None and works:
-                store.outbox.notices.withdraw(key_of(finding), finding.id, again=True)
+            step.amend_notices(store)
             return store.conclude(
                 window=window,
                 verdict=payload,
@@ -210,7 +221,7 @@ class Conclusions:
                 outgoing=outgoing,
                 detail=detail,
                 anomaly=verdict.status is Status.ANOMALY,
-                moved=moved,
+                moved=step.moved,
                 changed=incidents,
             )
 
@@ -220,7 +231,59 @@ class Conclusions:
         self.stats.verdicts[verdict.source] += 1
         self.recent.appendleft(to_json(verdict))
 
+    def warn(self, window: Window) -> None:
+        """Open or change the finding of a broken limit now, for people, while its window has no verdict yet.
+
+        No answer of a model can overrule a limit. The verdict, and the event of the finding, follow.
+        """
+        if not breaks_limit(window):
+            return
+        before = self._findings.get(window.device)
+        outcome = Outcome(window.id, Reason.REVIEWED)
+        opinion = conclude(window, outcome, agent=self._agent, created=self._wall())
+        if before is not None and before.limit:
+            if before.awaits == window.id:  # the last process has notified people
+                self._early[before.id] = _shown(opinion)
+            return
+        step = self._move(opinion, window, reviewed=False, early=True)
+        if step.finding is None:
+            return
+        self._early[step.finding.id] = _shown(opinion)
+        changed = [step.finding, *step.moved]
+        incidents = [change.incident for change in step.changes]
+
+        def job(store: Store) -> Sequence[tuple[str, Outgoing]]:
+            step.amend_notices(store)
+            return store.change(changed, incidents, [(window.device, one) for one in step.outgoing])
+
+        self._write(job, lambda added: self._decided(added, step.events))
+
+    def _move(self, verdict: Verdict, window: Window, *, reviewed: bool, early: bool = False) -> _Step:
+        """Move the finding and its incident on, and make the notices of it."""
+        before = self._findings.get(window.device)
+        finding, event = self._findings.move(verdict, window, reviewed=reviewed, early=early)
+        if finding is None:
+            return _Step(None, event)
+        moved: list[Finding] = []
+        spread_s, back = 0.0, False
+        if finding.incident is None and event is FindingEvent.OPENED:
+            around = self._surroundings(window)
+            spread_s = around.spread_s(finding)
+            finding, moved, changes = self.incidents.open(finding, around)
+            back = self.incidents.had(finding)
+            for one in (*moved, finding):
+                self._findings.put(one)
+        else:
+            changes = self.incidents.update(finding)
+        outgoing = self._outgoing_of_incidents(changes)
+        if self._notices is not None:
+            outgoing += self._notices.of_change(event, finding, verdict, before, changes, spread_s, back=back)
+        works = finding.maintenance and before is not None and not before.maintenance
+        return _Step(finding, event, moved, changes, outgoing, works=works)
+
     def _keep_anomaly(self, finding: Finding, verdict: Verdict) -> None:
+        if finding.awaits is None:
+            self._early.pop(finding.id, None)
         if finding.state.closed:
             self._forget(finding)
             return
@@ -230,7 +293,7 @@ class Conclusions:
             _keep_newest(self._reviews, finding.id, verdict)
 
     def _forget(self, finding: Finding) -> None:
-        for kept in (self._anomalies, self._reviews):
+        for kept in (self._anomalies, self._reviews, self._early):
             kept.pop(finding.id, None)
 
     def decide(self, row: CommandRow) -> CommandRow:
@@ -246,6 +309,7 @@ class Conclusions:
             if finding.state.closed:
                 self._forget(finding)
         known = [finding for finding in decision.changed if finding.quiet(row.clock)]
+        outgoing += self._notices_of_end(decision.resumed, WORKS_OVER)
 
         def job(store: Store) -> list[tuple[str, Outgoing]]:
             for one in known:
@@ -257,29 +321,41 @@ class Conclusions:
         self._write(job, lambda added: self._decided(added, events))
         return replace(row, outcome=outcome)
 
-    def next_end(self) -> float | None:
-        """Return the clock at which the next snooze ends."""
-        return min(self._findings.snoozed.values(), default=None)
+    def next_change(self) -> float | None:
+        """Return the clock at which the next snooze ends, or maintenance begins or ends."""
+        return self.people.next_change()
 
-    def end_snoozes(self, clock: float) -> None:
-        """Open the findings again whose snooze is over, and notify people."""
-        opened = self._findings.end_snoozes(clock)
-        if not opened:
+    def pass_time(self, clock: float) -> None:
+        """End snoozes, begin and end maintenance, and notify people of the findings that outlast them."""
+        opened, begun, resumed = self.people.pass_time(clock)
+        changed = list({one.device: one for one in (*opened, *begun, *resumed)}.values())
+        if not changed:
             return
-        changes = [change for finding in opened for change in self.incidents.update(finding)]
-        outgoing = self._outgoing_of_events(opened)
+        changes = [change for finding in changed for change in self.incidents.update(finding)]
+        outgoing = self._outgoing_of_events(changed)
         outgoing += [("", one) for one in self._outgoing_of_incidents(changes)]
-        if self._notices is not None:
-            for finding in opened:
-                rows = self._notices.of_snooze(finding, self._anomalies.get(finding.id))
-                outgoing += [(finding.device, one) for one in rows]
+        outgoing += self._notices_of_end(resumed, WORKS_OVER)
+        outgoing += self._notices_of_end(opened, SNOOZE_OVER)
         outgoing = outgoing if self.active() else []
         incidents = [change.incident for change in changes]
         events = [IncidentChanged(*one[:3]) for one in changes]
-        self._write(
-            lambda store: store.change(opened, incidents, outgoing),
-            lambda added: self._decided(added, events),
-        )
+
+        def job(store: Store) -> list[tuple[str, Outgoing]]:
+            for one in begun:
+                store.outbox.notices.withdraw(key_of(one), one.id, again=True)
+            return store.change(changed, incidents, outgoing)
+
+        self._write(job, lambda added: self._decided(added, events))
+
+    def _notices_of_end(self, findings: Iterable[Finding], words: str) -> list[tuple[str, Outgoing]]:
+        """Return the notices of findings that outlast what kept them quiet, each with its device."""
+        if self._notices is None:
+            return []
+        return [
+            (finding.device, row)
+            for finding in findings
+            for row in self._notices.of_end(finding, words, self._anomalies.get(finding.id))
+        ]
 
     def withdraw_incidents(self) -> None:
         """Delete the retained messages of the open incidents: another agent takes over."""
@@ -400,6 +476,11 @@ class Conclusions:
             for route in self._routes
             if route.kind in payloads
         ]
+
+
+def _shown(verdict: Verdict) -> dict[str, Any]:
+    told = to_json(verdict)
+    return {key: told[key] for key in ("summary", "advice", "evidence")}
 
 
 def _keep_newest(kept: dict[str, dict[str, Any]], finding_id: str, verdict: Verdict) -> None:

@@ -20,6 +20,7 @@ from agent.domain.records import (
     Trigger,
     Window,
 )
+from agent.pipeline.coupled import Coupled
 from agent.pipeline.judging import Judging
 from agent.pipeline.seal import Sealer
 from agent.pipeline.window import Draft, Windows, WindowSettings
@@ -51,6 +52,7 @@ class Core:
         self.last_seq: dict[str, int] = {}  # device -> seq of its newest reading
         #: Cut by the last row. The caller seals all of it before it takes another row.
         self.cut: deque[Draft | Silence] = deque()
+        self.coupled = Coupled(detector)
         self._judge = judge or detector.judge
         self._device_seen = device_seen
         self._sealer = Sealer(
@@ -59,6 +61,8 @@ class Core:
             may_ask=may_ask,
             views=detector.some_views,
             silence=detector.silence_progress,
+            others=self.coupled.views,
+            zone=detector.zone,
         )
         self._timer: TimerRow | None = None  # the last row, if it is one of time
 

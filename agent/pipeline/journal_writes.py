@@ -7,8 +7,10 @@ from concurrent.futures import Future
 from typing import Any, Protocol, TypeVar
 
 from agent.domain.records import Batch
-from agent.journal import Journal, JournalClosedError, JournalStorageError, Store
+from agent.journal import JournalClosedError, JournalStorageError
 from agent.journal.errors import is_damage, is_storage
+from agent.journal.journal import Journal
+from agent.journal.store import Store
 
 T = TypeVar("T")
 

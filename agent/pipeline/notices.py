@@ -18,8 +18,8 @@ from agent.verdict.notice import (
     is_wanted,
     key_of,
     news,
+    of_end,
     of_finding,
-    of_snooze,
 )
 
 MAX_LOOK_S = 60.0  # between two looks while something is held: quiet hours may begin
@@ -117,16 +117,16 @@ class Notices:
                 self._look_at[one.sink] = 0.0  # the look comes behind the transaction
         return rows
 
-    def of_snooze(self, finding: Finding, last: Mapping[str, Any] | None) -> list[Outgoing]:
-        """Return the rows that notify people of a finding that has outlasted its snooze.
+    def of_end(self, finding: Finding, words: str, last: Mapping[str, Any] | None) -> list[Outgoing]:
+        """Return the rows that notify people of a finding that has outlasted its snooze or maintenance.
 
-        ``last`` is its last anomaly, as JSON values.
+        ``words`` name what is over, ``last`` is its last anomaly, as JSON values.
         """
         clock, wall = self.clock(), self.wall()
-        if finding.quiet(clock):  # under maintenance
+        if finding.quiet(clock):  # by the other one
             return []
         since = self._since(finding, clock, wall)
-        notice = of_snooze(finding, last, agent=self.agent, at=wall, since=since, link=self.link)
+        notice = of_end(finding, words, last, agent=self.agent, at=wall, since=since, link=self.link)
         wait_s = self.rules.held_s(wall, finding.severity, wait_s=self.rules.settle_s)
         rows = [
             message_of(notice, one.sink, key_of(finding), not_before=clock + wait_s, alone=Alone.HELD)

@@ -37,7 +37,7 @@ from agent.domain.records import (
     Trigger,
     Window,
 )
-from agent.journal import Journal
+from agent.journal.journal import Journal
 from agent.mqtt import LinkState
 from agent.pipeline import snapshot
 from agent.pipeline.conclude import Conclusions, Trace
@@ -84,6 +84,7 @@ class PipelineSettings:
     receivers: Sequence[Receiver] = ()
     rules: NoticeRules = field(default_factory=NoticeRules)
     link: str | None = None  # to the status page, for people
+    coupled: Sequence[str] = ()  # globs of devices that are shown side by side in prompts
 
     @property
     def judging(self) -> Judging:
@@ -170,6 +171,7 @@ class Pipeline:
             shared=self.conclusions.shared,
             batches=BatchWrites(journal, writes),
             conclude=self.conclusions.conclude,
+            waits=self.conclusions.warn,
             suppressed=suppressed,
             audits_allowed=audits_allowed,
             paused=lambda clock: self.conclusions.people.paused_to(clock) is not None,
@@ -183,6 +185,7 @@ class Pipeline:
             may_ask=self.review_queue.may_ask,
             device_seen=lambda device, clock: events.publish(DeviceSeen(device, clock)),
         )
+        self._core.coupled.reconfigure(settings.coupled)
         self.windows = self._core.windows
         self._rows: deque[Row] = deque()  # committed, not yet taken
         self._row: Row | None = None  # taken, while its windows are not all sealed
@@ -299,7 +302,7 @@ class Pipeline:
         if isinstance(row, TimerRow):
             if row.kind is TimerKind.TICK:
                 self._tick_asked = False
-                self.conclusions.end_snoozes(row.clock)
+                self.conclusions.pass_time(row.clock)
             self._core.take(row)
         elif isinstance(row, CommandRow):
             self._obey(row)
@@ -365,7 +368,7 @@ class Pipeline:
             clock = self._clock()
             self.heartbeat = clock
             failpoint("analyst_timers")
-            dues = (self._core.next_due(clock), self.conclusions.next_end())
+            dues = (self._core.next_due(clock), self.conclusions.next_change())
             if not self._tick_asked and any(due is not None and due <= clock for due in dues):
                 self._tick_asked = True
                 self.note(TimerKind.TICK)
@@ -482,6 +485,7 @@ class Pipeline:
         """Take reloaded settings of review, batches and notices for later rows."""
         self.notices.reconfigure(settings.rules, settings.link)
         self.review_queue.reconfigure(settings.review, settings.batch, caller)
+        self._core.coupled.reconfigure(settings.coupled)
 
     def judge_by(self, judging: Judging, written: Callable[[], None] = lambda: None) -> None:
         """Journal the settings of scores and windows if they are others; they hold from their row on."""

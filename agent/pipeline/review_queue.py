@@ -121,7 +121,7 @@ class ReviewQueue:
     ``batches`` commits which windows are asked together, and each attempt when its request is about to be
     sent; ``conclude`` takes window and outcome; ``finding`` gives a device's open one, ``shared`` the
     incident that a window belongs to and the key of its kindred; ``paused`` whether a person wants no calls
-    at a clock. All on the analyst's loop.
+    at a clock. ``waits`` gets each window that has no verdict at once. All on the analyst's loop.
     """
 
     review: InitVar[ReviewSettings]
@@ -131,6 +131,7 @@ class ReviewQueue:
     shared: Callable[[Window], Shared]
     batches: Batches
     conclude: Conclude
+    waits: Callable[[Window], None]
     suppressed: Callable[[Reason], None]
     audits_allowed: Callable[[], bool]
     paused: Callable[[float], bool]
@@ -182,10 +183,21 @@ class ReviewQueue:
         if self._mode == "all" and self.gate(window) is Gate.OPEN:
             self._route(case)
         self._advance([window.device])
+        lane = self._lanes.get(window.device)
+        if lane and lane[-1] is case and self.gate(window) is Gate.OPEN:
+            self.waits(window)
 
     def look_again(self, device: str | None) -> None:
         """Conclude windows of a device, or of all, that the gate lets through now."""
         self._advance(list(self._lanes) if device is None else [device] if device in self._lanes else [])
+        if device is None:
+            self._announce_waiting()
+
+    def _announce_waiting(self) -> None:
+        """Report the windows that wait for a call."""
+        for case in [case for lane in self._lanes.values() for case in lane]:
+            if self.gate(case.window) is Gate.OPEN:
+                self.waits(case.window)
 
     def resume(self, left: Recovered) -> None:
         """Take the windows that the last process left, and ask again those together that it had batched."""
@@ -207,6 +219,7 @@ class ReviewQueue:
             if self._mode == "all" and not case.asked and self.gate(case.window) is Gate.OPEN:
                 self._route(case)
         self._advance(list(self._lanes))
+        self._announce_waiting()
 
     def _may_ask_again(self, case: _Case) -> bool:
         if self.caller is None or self._mode == "none":
@@ -281,7 +294,8 @@ class ReviewQueue:
         """Give the case its local outcome, or put it into the next batch."""
         decision = self._decide(case)
         if not decision.ask:
-            case.outcome = Outcome(case.window.id, decision.reason, detail=decision.detail)
+            local = Outcome(case.window.id, decision.reason, detail=decision.detail)
+            case.outcome = decision.served or local
             self.suppressed(decision.reason)
             return
         if self._closing:
@@ -387,8 +401,7 @@ class ReviewQueue:
             outcome = by_window.get(case.window.id)
             if outcome is None:
                 continue  # it was in no request when the process was stopped: the next start asks
-            if outcome.answer is not None:
-                self._reviewer.doubts.note(case.window)
+            self._reviewer.note(case.window, outcome)
             if case.purpose is Purpose.AUDIT and outcome.reason is Reason.REVIEWED:
                 outcome = replace(outcome, reason=Reason.AUDIT)
             case.outcome = outcome

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import tzinfo
 
-from agent.domain.records import Progress, SeriesView, Silence, TimerRow, Trigger, Window
+from agent.domain.records import Progress, SeriesView, Silence, TimerRow, Trigger, Window, WindowReading
 from agent.pipeline.window import Draft, identify
 from agent.prompt import MAX_SERIES, render_section
-from agent.verdict.local_opinion import opine, opine_silence, pick_candidates
+from agent.verdict.local_opinion import SUSPECT_SCORE, opine, opine_silence, pick_candidates
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,8 +16,9 @@ class Sealer:
 
     ``may_ask`` decides by a window's id, score and clock whether a model could be asked about it: only then
     is a prompt section rendered and journaled. ``views`` gives a device's series as the detector knows them:
-    the named ones first, then others, up to a number; ``silence`` how far a device is from being judged by
-    its silence.
+    the named ones first, then others, up to a number; ``others`` series of these metrics of the devices that
+    people described together with it; ``silence`` how far a device is from being judged by its silence;
+    ``zone`` is the site's.
     """
 
     journal: str
@@ -24,6 +26,8 @@ class Sealer:
     may_ask: Callable[[str, float, float], bool]
     views: Callable[[str, Iterable[str], int], Sequence[SeriesView]]
     silence: Callable[[str], Progress | None]
+    others: Callable[[str, Sequence[str]], Sequence[SeriesView]] = lambda _device, _metrics: ()
+    zone: tzinfo | None = None
 
     def seal(self, draft: Draft) -> Window:
         """Return the window of a draft."""
@@ -36,11 +40,12 @@ class Sealer:
             section = render_section(
                 candidates=candidates,
                 views=self.views(draft.device, [one.metric for one in candidates], MAX_SERIES),
-                trigger=draft.trigger,
                 start=draft.start,
                 end=draft.end,
                 count=count,
                 local=local,
+                others=self.others(draft.device, _suspects(candidates)),
+                zone=self.zone,
             )
         return Window(
             id=window_id,
@@ -90,3 +95,8 @@ class Sealer:
             last_seq=last_seq,
             count=count,
         )
+
+
+def _suspects(candidates: Sequence[WindowReading]) -> list[str]:
+    """Return the metrics with a suspicious candidate."""
+    return list(dict.fromkeys(one.metric for one in candidates if one.score.value >= SUSPECT_SCORE))

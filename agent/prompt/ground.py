@@ -108,14 +108,19 @@ def _words(
     """Check ids, names and numbers of the summary."""
     ids = {candidate["id"] for candidate in cited}
     sentences = {ref: shared.facts[ref] for ref in answer.evidence if ref in shared.facts}
-    text = strip_times(plain(answer.summary))
+    text = _strip_clock(strip_times(plain(answer.summary)), section)
     wrong_ids = [ref for ref in references(text) if ref not in ids and ref not in sentences]
     name = shared.name or ""
     # A name that begins as a number would hide that number.
     text = strip_words(text, known_words(section) | ({name} if name[:1].isalpha() else set()))
-    names = {one.casefold() for words in (name, *sentences.values()) for one in identifiers(words)}
+    others = section.get("others", ()) if shared.facts else ()  # without facts the prompt has no others
+    beside = [str(one["device"]) for one in others]
+    text = strip_words(text, {one for one in beside if one[:1].isalpha()})
+    names = {one.casefold() for words in (name, *beside, *sentences.values()) for one in identifiers(words)}
     strangers = [_printable(word) for word in identifiers(text) if word.casefold() not in names]
     known = [*facts(section, ids), *(fact for ref, one in sentences.items() for fact in _spoken(ref, one))]
+    for place, other in enumerate(others):
+        known += _facts(("others", place), other, ("now", "ago_s", "usual"))
     wrong = foreign_numbers(answer.summary, text, [fact.value for fact in known])
     return [
         _check("summary_ids", [f"{ref} is not cited" for ref in wrong_ids], "all ids are cited"),
@@ -179,6 +184,12 @@ def plain(text: str) -> str:
 def strip_times(text: str) -> str:
     """Blank out ISO dates and times, and the names of percentiles, keeping all places."""
     return _PERCENTILE.sub(_blank, _ISO_TIME.sub(_blank, text))
+
+
+def _strip_clock(text: str, section: dict[str, Any]) -> str:
+    """Blank out the time of day that the section prints."""
+    clock = str(section.get("at", "")).rpartition(" ")[2]
+    return strip_words(text, {clock, clock.removeprefix("0")}) if clock else text
 
 
 def strip_words(text: str, words: Collection[str]) -> str:

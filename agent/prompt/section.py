@@ -1,21 +1,25 @@
 """One window as canonical JSON: for the model, and for the check of its claims.
 
-It has no name of a device or a place. A section is made once, at sealing, and never changes.
+It has no name of its device or of a place. The names of other devices stay here unless a prompt may share
+them. A section is made once, at sealing, and never changes.
 """
 
 import json
 import math
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, tzinfo
 from typing import Any
 
-from agent.domain.records import LocalOpinion, SeriesView, Trigger, Window, WindowReading
+from agent.domain.records import LocalOpinion, SeriesView, Window, WindowReading
 from agent.prompt.words import name_metrics, unit_word
 from agent.verdict.local_opinion import MAX_CANDIDATES, SUSPECT_SCORE
 
 MAX_SERIES = 12
 MAX_CONTEXTS = 6  # series that show their last values; the others are summarised
 MAX_PAST = 3  # earlier anomalies of a series that people have judged
+OTHERS_LAST = 10  # newest values of a series of another device
 SCALE = 999
+_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 _ANY_TEXT = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
@@ -24,22 +28,24 @@ def render_section(
     *,
     candidates: tuple[WindowReading, ...],
     views: Sequence[SeriesView],
-    trigger: Trigger,
     start: float,
     end: float,
     count: int,
     local: LocalOpinion,
+    others: Sequence[SeriesView] = (),
+    zone: tzinfo | None = None,
 ) -> str:
     """Return the prompt section of a window as canonical JSON, without device name or alias.
 
     Args:
         candidates: the readings that may be cited, at most 12.
         views: the device's series as the detector knows them.
-        trigger: what sealed the window.
         start: earliest event time, Unix seconds.
         end: latest event time, Unix seconds.
         count: readings in the window.
         local: the local opinion, given to the model as the reason for the question.
+        others: series of other devices, of metrics that the window has.
+        zone: the site's, UTC if left out.
     """
     candidates = candidates[:MAX_CANDIDATES]
     by_metric = {view.metric: view for view in views}
@@ -48,7 +54,7 @@ def render_section(
     words = name_metrics(metrics)
     contexts = set(_suspects(ranked, metrics)[:MAX_CONTEXTS])
     section = {
-        "trigger": str(trigger),
+        "at": clock_words(end, zone),
         "readings": count,
         "span_s": _short(max(0.0, end - start)),
         "local": {
@@ -66,7 +72,18 @@ def render_section(
             _candidate(reading, words, start, by_metric.get(reading.metric)) for reading in candidates
         ],
     }
+    if others:
+        section["others"] = [_other(view, words.get(view.metric, "value"), end) for view in others]
     return dump(section)
+
+
+def clock_words(at: float, zone: tzinfo | None) -> str:
+    """Return weekday and time of day, such as ``tue 06:40``; empty where the calendar ends."""
+    try:
+        local = datetime.fromtimestamp(at, zone or UTC)
+    except (OverflowError, OSError, ValueError):
+        return ""
+    return f"{_DAYS[local.weekday()]} {local:%H:%M}"
 
 
 def dump(value: Any, *, ascii_only: bool = True) -> str:
@@ -82,7 +99,6 @@ def load(window: Window) -> dict[str, Any]:
     text = window.section or render_section(
         candidates=window.candidates,
         views=(),
-        trigger=window.trigger,
         start=window.start,
         end=window.end,
         count=window.count,
@@ -156,6 +172,25 @@ def _series(word: str, view: SeriesView | None, unit: str | None, *, context: bo
             for one in view.past[-MAX_PAST:]
         ]
     if context and recent:
+        low, high = min(recent), max(recent)
+        item["scale"] = [number(low, digits=5), number(high, digits=5)]
+        item["last"] = _scaled(recent, low, high)
+    return item
+
+
+def _other(view: SeriesView, word: str, end: float) -> dict[str, Any]:
+    """Return the state of a series of another device at the end of the window."""
+    item: dict[str, Any] = {"device": view.device, "metric": word}
+    if (unit := unit_word(view.unit)) is not None:
+        item["unit"] = unit
+    if view.last_value is not None and math.isfinite(view.last_value):
+        item["now"] = number(view.last_value)
+    if view.last_at is not None:
+        item["ago_s"] = _short(max(0.0, end - view.last_at))
+    if view.usual is not None:
+        item["usual"] = _pair(view.usual, digits=5)
+    recent = [value for value in view.recent if math.isfinite(value)][-OTHERS_LAST:]
+    if recent:
         low, high = min(recent), max(recent)
         item["scale"] = [number(low, digits=5), number(high, digits=5)]
         item["last"] = _scaled(recent, low, high)

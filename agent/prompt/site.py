@@ -74,6 +74,11 @@ class Site:
         """Return the bytes of all facts in a prompt."""
         return sum(_size(fact.id, fact.text) for fact in self.facts)
 
+    @property
+    def globs(self) -> tuple[str, ...]:
+        """Globs of the facts: devices under one of them are shown side by side."""
+        return tuple(dict.fromkeys(fact.glob for fact in self.facts))
+
     @classmethod
     def of(cls, share: str, knowledge: Mapping[str, str]) -> "Site":
         """Return what ``share`` lets leave; a sentence that looks like an instruction never does."""
@@ -100,9 +105,9 @@ class Site:
                 break
             for device in covered:
                 facts[device][fact.id] = fact.text
-        return {device: Shared(self._name(device), known) for device, known in facts.items()}
+        return {device: Shared(self.name(device), known) for device, known in facts.items()}
 
-    def _name(self, device: str) -> str | None:
+    def name(self, device: str) -> str | None:
         """Return the name of a device, None where its alias is better: names come from outside."""
         fit = len(device) <= MAX_NAME and device.isprintable() and not _ALIAS.fullmatch(device)
         return device if self.names and fit and not suspicions(device) else None

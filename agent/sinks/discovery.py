@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import islice
 
-from agent.mqtt import Link
+from agent.mqtt.link import Link
 from agent.sinks.homeassistant import (
     HomeAssistantSettings,
     Payload,

@@ -119,7 +119,7 @@ def bad_certificate(error: ssl.SSLCertVerificationError) -> Refused:
 
 def words(error: Exception) -> str:
     """Return an error of the network in words that repeat neither a reply nor an address."""
-    if isinstance(error, TimeoutError):
+    if isinstance(error, TimeoutError) or isinstance(error.__context__, TimeoutError):
         return "no answer in time"
     if isinstance(error, ssl.SSLError):
         return f"TLS: {error.reason or 'failed'}"

@@ -3,6 +3,7 @@
 import json
 import smtplib
 import ssl
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -14,18 +15,21 @@ from urllib.parse import urlsplit
 
 from agent.sinks.http_post import bad_certificate, words
 from agent.sinks.sink import Answer, Delivered, Refused, Retry
+from agent.sinks.smtp_session import TIMEOUT_S, Session, TlsSession
 from agent.sinks.worker import AnswerLink, ReceiverError, footer
 
-TIMEOUT_S = 20.0
 PORTS = {"smtp": 587, "smtps": 465}
+WAIT_S = 900.0  # for a receiver that is refused for a time, while others are not
+MAX_SINCE = 100
 _TEMPORARY = range(400, 500)
+_TAKEN = (250, 251)
 
 
 class Mail:
     """Sends through one server; ``local`` gives whether a host is this machine, which proves nothing by TLS.
 
-    Nothing is sent while a receiver is refused for a time: the others would get it again. A receiver that is
-    refused for good does not hold up the others, and is passed to ``refused``.
+    While a receiver is refused for a time, the others wait for it, because they would get the mail again: up
+    to a quarter of an hour. One that is refused for longer, or for good, is passed to ``refused``.
     """
 
     def __init__(
@@ -54,13 +58,14 @@ class Mail:
         self._ca_file = ca_file
         self._refused = refused
         self._answer = answer
+        self._since: dict[str, float] = {}  # notice -> when one of its receivers was refused for a time first
 
     def deliver(self, payload: bytes, properties: Mapping[str, str]) -> Answer:
         """Send one notice."""
         message = self._message(json.loads(payload), properties["id"])
         try:
             with self._session() as smtp:
-                return self._send(smtp, message)
+                return self._send(smtp, message, properties["id"])
         except ReceiverError as error:
             return Refused(reason=str(error), remedy=error.remedy)
         except ssl.SSLCertVerificationError as error:
@@ -109,9 +114,9 @@ class Mail:
         password = self._password()
         context = self._context(host)
         smtp = (
-            smtplib.SMTP_SSL(host, port, timeout=TIMEOUT_S, context=context)
+            TlsSession(host, port, timeout=TIMEOUT_S, context=context)
             if scheme == "smtps"
-            else smtplib.SMTP(host, port, timeout=TIMEOUT_S)
+            else Session(host, port, timeout=TIMEOUT_S)
         )
         try:
             if scheme == "smtp":
@@ -139,21 +144,32 @@ class Mail:
                 "the server has no STARTTLS", "write smtps://, or allow it unencrypted: require_tls: false"
             )
 
-    def _send(self, smtp: smtplib.SMTP, message: EmailMessage) -> Answer:
+    def _send(self, smtp: smtplib.SMTP, message: EmailMessage, identity: str) -> Answer:
         smtp.ehlo_or_helo_if_needed()
         code, _ = smtp.mail(self._sender)
         if code != 250:  # noqa: PLR2004 - of SMTP
             return _judge(code, "the sender is refused")
         codes = {one: smtp.rcpt(one)[0] for one in self._to}
-        if later := [code for code in codes.values() if code in _TEMPORARY]:
+        if (later := [code for code in codes.values() if code in _TEMPORARY]) and self._waits(
+            identity, codes
+        ):
             return Retry(after_s=0.0, reason=f"SMTP {later[0]}: a receiver is refused for now")
-        refused = {one: code for one, code in codes.items() if code not in (250, 251)}
+        refused = {one: code for one, code in codes.items() if code not in _TAKEN}
         if len(refused) == len(codes):
             return _judge(next(iter(refused.values())), "all receivers are refused")
         for one, code in refused.items():
             self._refused(one, code)
         code, _ = smtp.data(message.as_bytes(policy=SMTP))
         return Delivered() if code == 250 else _judge(code, "the message is refused")  # noqa: PLR2004 - of SMTP
+
+    def _waits(self, identity: str, codes: Mapping[str, int]) -> bool:
+        """Return whether a notice still waits for receivers that are refused for a time."""
+        now = time.monotonic()
+        since = self._since.setdefault(identity, now)
+        if len(self._since) > MAX_SINCE:
+            del self._since[next(iter(self._since))]
+        taken = any(code in _TAKEN for code in codes.values())
+        return not taken or now - since < WAIT_S
 
     def _message(self, notice: Mapping[str, str], identity: str) -> EmailMessage:
         """Return the message; it is the same for each repeat."""

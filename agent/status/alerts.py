@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from agent.domain.records import Kind, Severity
-from agent.mqtt import Link
+from agent.mqtt.link import Link
 from agent.observe.registry import PathSnapshot
 from agent.status.schema import Ai
 from agent.verdict.encode import iso

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
-from agent.journal import JournalError, Reader
-from agent.journal.reader import FindingRecord
+from agent.journal import JournalError
+from agent.journal.reader import FindingRecord, Reader
 from agent.journal.samples import AFTER_S, BEFORE_S, USUAL_S, Sample
 from agent.verdict.encode import iso
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from agent.journal import JournalStats
-from agent.mqtt import Link
+from agent.mqtt.link import Link
 from agent.status.problems import Problems
 from agent.status.report import Reporter, encode_status
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.domain.records import Finding, Severity
-from agent.journal import JournalError, Reader
-from agent.journal.reader import NoticesRecord
+from agent.journal import JournalError
+from agent.journal.reader import NoticesRecord, Reader
 from agent.pipeline.outbox_feed import OutboxFeed
 from agent.status.schema import MAX_DEVICES, MAX_QUARANTINE, QuarantineView
 from agent.verdict.encode import iso

@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from agent.detect import Detector
-from agent.journal import Journal
+from agent.journal.journal import Journal
 from agent.journal.reader import NoticesRecord
-from agent.mqtt import Link
+from agent.mqtt.link import Link
 from agent.observe.registry import PathSnapshot
 from agent.pipeline.pipeline import Pipeline
 from agent.status.journal_view import worst_first
@@ -37,7 +37,7 @@ class MetricsSnapshot:
     outbox_rows: Callable[[], int]
     heard: Callable[[], Heard]
     sources_quiet: Callable[[], Mapping[str, bool]]
-    dropped: Callable[[], tuple[int, int]]
+    dropped: Callable[[], Mapping[str, int]]
     budget: Callable[[], Mapping[str, tuple[float, float, float]]]
     posts_refused: Mapping[str, int]
     sinks: Callable[[], Mapping[str, NoticesRecord]]
@@ -47,7 +47,6 @@ class MetricsSnapshot:
         link, pipeline, detector = self.link, self.pipeline, self.detector
         stats, inbox = self.journal.stats, self.journal.inbox
         wall, mono, clock = time.time(), time.monotonic(), self.journal.clock.now()
-        lines, spans = self.dropped()
         findings, sinks = pipeline.conclusions.findings(), self.sinks()
         return PathSnapshot(
             link=link.stats,
@@ -72,7 +71,7 @@ class MetricsSnapshot:
                 "journal": wall - (mono - stats.heartbeat),
                 "analyst": wall - (clock - pipeline.heartbeat),
             },
-            telemetry_dropped={"logs": lines, "traces": spans},
+            telemetry_dropped=self.dropped(),
             budget=self.budget(),
             posts_refused=self.posts_refused,
             notices_failing={sink: one.failing_since for sink, one in sinks.items()},

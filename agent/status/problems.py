@@ -12,7 +12,7 @@ from agent.detect import Detector, DetectSettings, Limit, UnitChange
 from agent.journal import JournalStats
 from agent.journal.clocks import FAULTS
 from agent.journal.unread import Unread
-from agent.mqtt import Link
+from agent.mqtt.link import Link
 from agent.pipeline.outbox_feed import OutboxFeed
 from agent.status.journal_view import JournalView
 from agent.status.limits import LimitFault, judge_patterns, judge_tuning_use, judge_uses
@@ -71,7 +71,7 @@ class Problems:
     """Collects the problems of all parts, from any thread.
 
     ``config`` is the one at start: a reload changes nothing of it that is read here, except the limits.
-    ``idle_s`` gives for how long a loop has made no turn, ``dropped`` the lost log lines and spans.
+    ``idle_s`` gives for how long a loop has made no turn, ``dropped`` the lost telemetry by signal.
     """
 
     config: Config
@@ -84,7 +84,7 @@ class Problems:
     faults: HasProblems
     view: JournalView
     idle_s: Callable[[str], float]
-    dropped: Callable[[], tuple[int, int]]
+    dropped: Callable[[], Mapping[str, int]]
     limits: Sequence[Limit]
     weaknesses: Sequence[Weakness]
     start: Start
@@ -251,9 +251,9 @@ class Problems:
             last = self.view.quarantine[0]
             at = datetime.fromisoformat(last["received_at"]).timestamp()
             found.append(quarantine_words(quarantined, topic=last["topic"], reason=last["reason"], at=at))
-        lines, spans = self.dropped()
-        if lines or spans:
-            found.append(telemetry_words(lines, spans, self.start.wall))
+        dropped = self.dropped()
+        if any(dropped.values()):
+            found.append(telemetry_words(dropped, self.start.wall))
         twice = overlaps(self.config) if self.link.state.protocol == "3.1.1" else []
         return [*found, *map(_sentence, (*self.weaknesses, *twice))]
 

@@ -14,7 +14,7 @@ from agent.domain.metric_names import MetricClass, look_up
 from agent.domain.records import Finding, Purpose, Reading, RhythmView, SeriesView, Severity
 from agent.journal import JournalStats
 from agent.journal.unread import Missing
-from agent.mqtt import Link
+from agent.mqtt.link import Link
 from agent.pipeline.conclude import Conclusions
 from agent.pipeline.pipeline import Pipeline
 from agent.status.journal_view import JournalView

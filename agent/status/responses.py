@@ -12,7 +12,9 @@ from agent.status.problems import Problems
 from agent.status.report import encode_status
 from agent.status.schema import Journal, Status
 from agent.status.search import EVERYTHING, Search, read_search
-from agent.web import Request, Response, page, runbook
+from agent.web.http import Request, Response
+from agent.web.page import page
+from agent.web.runbook import runbook
 
 STUCK_S = 20.0  # a loop without a turn for this long: not healthy
 STALE_S = 5.0  # the analyst without a turn for this long: not ready

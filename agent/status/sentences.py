@@ -1,6 +1,6 @@
 """Sentences for a person: the problem or weakness, since when, and the remedy."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from agent.journal.clocks import Fault, Faulty
 from agent.mqtt import LinkState, LinkStats
@@ -117,11 +117,12 @@ def quarantine_words(count: int, *, topic: str, reason: str, at: float) -> str:
     )
 
 
-def telemetry_words(lines: int, spans: int, since: float) -> str:
-    """Return how many log lines and spans were lost."""
+def telemetry_words(dropped: Mapping[str, int], since: float) -> str:
+    """Return how many log lines, spans and pushes of metrics were lost."""
     return (
-        f"{lines} log lines and {spans} spans were lost since {iso(since)}: standard output or"
-        " traces.endpoint takes them too slowly."
+        f"{dropped['logs']} log lines, {dropped['traces']} spans and {dropped['metrics']} pushes of metrics"
+        f" were lost since {iso(since)}: standard output, traces.endpoint or otel.endpoint takes them too"
+        " slowly."
     )
 
 

@@ -38,12 +38,17 @@ class Findings(dict[str, Finding]):
         self._closed_to: dict[str, tuple[int, bool]] = {}
 
     def move(
-        self, verdict: Verdict, window: Window, *, reviewed: bool
+        self, verdict: Verdict, window: Window, *, reviewed: bool, early: bool = False
     ) -> tuple[Finding | None, FindingEvent | None]:
-        """Take one more verdict; return the device's finding, also one that this clears, and the change."""
+        """Take one more verdict; return the device's finding, also one that this clears, and the change.
+
+        ``early``: it is what a window with a broken limit shows by itself, and its verdict will follow.
+        """
         device, clock = verdict.device, window.sealed
         before = self.get(device)
-        limit = any(reading.score.limit for reading in window.local.evidence)
+        if before is not None and before.awaits is not None:
+            return self._arrive(before, verdict, reviewed_at=clock if reviewed else None)
+        limit = breaks_limit(window)
         if before is None and self._is_behind(window, limit=limit):
             return None, None
         finding, event = advance(
@@ -65,6 +70,25 @@ class Findings(dict[str, Finding]):
             finding = replace(finding, silent_to=window.opened)
         if event is FindingEvent.CLEARED:
             finding = replace(finding, state=FindingState.CLEARED, until=None, ended=clock)
+        if early:
+            finding = replace(finding, awaits=verdict.id, verdicts=0 if before is None else before.verdicts)
+        self.put(finding)
+        return finding, event
+
+    def _arrive(
+        self, finding: Finding, verdict: Verdict, *, reviewed_at: float | None
+    ) -> tuple[Finding, FindingEvent | None]:
+        """Take the verdict that a finding awaits; one of an earlier window of its device changes nothing."""
+        if verdict.id != finding.awaits:
+            return finding, None
+        event = FindingEvent.UPDATED if finding.verdicts else FindingEvent.OPENED
+        finding = replace(
+            finding,
+            awaits=None,
+            verdicts=finding.verdicts + 1,
+            seen=_merge(finding.seen, verdict),
+            last_reviewed=finding.last_reviewed if reviewed_at is None else reviewed_at,
+        )
         self.put(finding)
         return finding, event
 
@@ -122,6 +146,11 @@ class Findings(dict[str, Finding]):
     def _every(self) -> Iterator[Finding]:
         yield from self.values()
         yield from self.closed.values()
+
+
+def breaks_limit(window: Window) -> bool:
+    """Return whether a value of a window is beyond a configured limit."""
+    return any(reading.score.limit for reading in window.local.evidence)
 
 
 def _note(

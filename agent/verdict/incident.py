@@ -38,6 +38,7 @@ MIN_TOGETHER = 3  # devices
 SHARE = 3  # a third of the source's devices
 ENOUGH_TOGETHER = 100  # devices, however many the source has
 CLOSE_S = 60.0
+WILL_S = 90.0  # between the last wills of devices that lose their power at once
 MOVING_S = 7200.0  # values that usually move together leave their ranges so far apart
 BEFORE_S = 3 * 3600.0  # the time before an anomaly that does not show how values usually move
 BACK_S = 3600.0  # an anomaly that comes back so soon after its end
@@ -59,6 +60,7 @@ _WORDS = {
 Alike = Callable[[str, str, str, float], bool]
 T = TypeVar("T")
 Key = tuple[str, ...]  # what findings must have in common to be compared
+OFFLINE = "=offline"  # at the end of a key: by an availability topic
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +153,11 @@ class _Group:
             del self._order[bisect_left(self._order, _place_of(before))]
         return before
 
+    def severity_without(self, finding_id: str) -> Severity:
+        """Return the highest severity of the other findings."""
+        other = next((one[-1] for one in self._order[:2] if one[-1] != finding_id), None)
+        return Severity.INFO if other is None else self.members[other].severity
+
     def change(self, event: IncidentEvent) -> Change:
         """Return a change of the incident."""
         worst = tuple(self.members[one[-1]] for one in self._order[:MAX_NAMED])
@@ -173,7 +180,7 @@ class Incidents:
         self._incident_of: dict[str, str] = {}  # by finding id
         self._links: dict[str, dict[str, None]] = {}  # by availability topic: findings
         self._times: dict[Key, list[tuple[float, str]]] = {}  # time and finding
-        self._kept_at: dict[str, tuple[Key, float]] = {}  # by finding: its place there
+        self._kept_at: dict[str, list[tuple[Key, float]]] = {}  # by finding: its places there
         self._past: dict[str, Finding] = {}  # by device: its last finding, if it cleared
         self._over: dict[str, Incident] = {}  # the last ones that are over
 
@@ -277,11 +284,18 @@ class Incidents:
         group = self._open.get(finding.incident or "")
         return None if group is None else group.incident
 
+    def beside(self, finding: Finding) -> Shared:
+        """Return what an open finding shares with the others of its incident, which has their severity."""
+        group = self._open.get(finding.incident or "")
+        if group is None:
+            return Shared()
+        severity = group.severity_without(finding.id)
+        return Shared(replace(group.incident, severity=severity), _key_of(finding)[0] or None)
+
     def _find(self, finding: Finding, around: Surroundings) -> tuple[Cause, list[_Group]]:
         """Return the cause of a finding, and the open incidents that share it, oldest first."""
-        key, at = _key_of(finding)
-        grounds = finding.grounds
-        if grounds is None or at is None:
+        grounds, places = finding.grounds, _places_of(finding)
+        if grounds is None or not places:
             return Cause.DEVICE, []
         if grounds.link is not None and finding.kind is Kind.SILENCE:
             member = next(iter(self._links.get(grounds.link, ())), None)
@@ -294,17 +308,25 @@ class Incidents:
         if grounds.move is not None and (found := self._of_a_day(finding, grounds.move, around)):
             return Cause.TOGETHER, self._oldest_first(found)
         wanted = max(MIN_TOGETHER, min(-(-around.siblings // SHARE), ENOUGH_TOGETHER))
-        found = []
-        for apart, other in self._neighbours(key, at, max(CLOSE_S, around.interval_s)):
-            them = self._group_of(other).members[other]
-            interval_s = 0.0 if them.grounds is None else them.grounds.interval_s
-            if not them.limit and apart <= max(CLOSE_S, min(around.interval_s, interval_s)):
-                found.append(other)
-            if len(found) + 1 >= ENOUGH_TOGETHER:
-                break
-        if len(found) + 1 < wanted:
+        together: dict[str, None] = {}
+        for place in places:
+            for other in self._at_once(*place, around.interval_s):
+                together[other] = None
+                if len(together) + 1 >= ENOUGH_TOGETHER:
+                    break
+        if len(together) + 1 < wanted:
             return Cause.DEVICE, []
-        return Cause.SILENCE if grounds.move is None else Cause.TOGETHER, self._oldest_first(found)
+        return Cause.SILENCE if grounds.move is None else Cause.TOGETHER, self._oldest_first(together)
+
+    def _at_once(self, key: Key, at: float, interval_s: float) -> Iterator[str]:
+        """Yield the findings of a list that may have come with one at a time: within an interval of both."""
+        offline = key[-1] == OFFLINE
+        for apart, other in self._neighbours(key, at, WILL_S if offline else max(CLOSE_S, interval_s)):
+            them = self._group_of(other).members[other]
+            theirs_s = 0.0 if them.grounds is None else them.grounds.interval_s
+            near = offline or apart <= max(CLOSE_S, min(interval_s, theirs_s))
+            if near and not them.limit:
+                yield other
 
     def _alike(self, finding: Finding, move: Move, alike: Alike) -> list[_Group]:
         """Return the incidents of devices whose value usually moves with that of a finding, oldest first."""
@@ -381,20 +403,18 @@ class Incidents:
     def _index(self, finding: Finding) -> None:
         """Make a finding one that others are compared with."""
         self._incident_of[finding.id] = finding.incident or ""
-        key, at = _key_of(finding)
-        if finding.grounds is None or at is None:
+        if finding.grounds is None or not (places := _places_of(finding)):
             return
         if finding.grounds.link is not None:
             self._links.setdefault(finding.grounds.link, {})[finding.id] = None
-        insort(self._times.setdefault(key, []), (at, finding.id))
-        self._kept_at[finding.id] = (key, at)
+        for key, at in places:
+            insort(self._times.setdefault(key, []), (at, finding.id))
+        self._kept_at[finding.id] = places
 
     def _drop(self, finding: Finding) -> None:
         """Compare no other finding with one that is over."""
         self._incident_of.pop(finding.id, None)
-        kept = self._kept_at.pop(finding.id, None)
-        if kept is not None:
-            key, at = kept
+        for key, at in self._kept_at.pop(finding.id, ()):
             times = self._times[key]
             del times[bisect_left(times, (at, finding.id))]
             if not times:
@@ -459,6 +479,20 @@ def _key_of(finding: Finding) -> tuple[Key, float | None]:
     if grounds.move is not None:
         return (grounds.source, grounds.move.metric, grounds.move.way), grounds.move.at
     return (grounds.source,), finding.silent_since
+
+
+def _places_of(finding: Finding) -> list[tuple[Key, float]]:
+    """Return the lists of findings that may share a cause, and the time of this one in each.
+
+    Devices that a broker calls offline at the same time may have sent their last readings hours apart.
+    """
+    key, at = _key_of(finding)
+    if at is None:
+        return []
+    places = [(key, at)]
+    if finding.grounds is not None and finding.grounds.link is not None and finding.kind is Kind.SILENCE:
+        places.append(((finding.grounds.source, OFFLINE), finding.opened))
+    return places
 
 
 def _remember(known: dict[str, T], key: str, value: T) -> None:

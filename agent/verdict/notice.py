@@ -18,6 +18,8 @@ MAX_DEVICE, MAX_LINES, MAX_ITEMS = 64, 20, 200
 MAX_FINDINGS, MAX_NAMED = 50, 5  # of one incident in a notice, and devices in its text
 #: Keys of rows that are of no finding: neither counts among the notices of an hour.
 SUMMARY, DIGEST = "=summary", "=digest"
+#: Beginnings of the notice of a finding that outlasts what kept it quiet.
+SNOOZE_OVER, WORKS_OVER = "Its snooze is over.", "The maintenance of its device is over."
 RANK = {severity: place for place, severity in enumerate(Severity)}
 
 Notice = dict[str, Any]
@@ -179,8 +181,9 @@ def of_finding(
     return _of_several({**notice, "incident_devices": devices}, _findings_in(notice), 0)
 
 
-def of_snooze(
+def of_end(
     finding: Finding,
+    words: str,
     last: Mapping[str, Any] | None,
     *,
     agent: str,
@@ -188,13 +191,16 @@ def of_snooze(
     since: str,
     link: str | None = None,
 ) -> Notice:
-    """Return the notice of a finding that has outlasted its snooze; ``last`` is its last anomaly, as JSON."""
+    """Return the notice of a finding that has outlasted its snooze or maintenance.
+
+    ``words`` name what is over, ``last`` is its last anomaly, as JSON.
+    """
     told = last or {}
     return _of_finding(
         FindingEvent.UPDATED,
         finding,
-        f"Its snooze is over. {told.get('summary', '')}".rstrip(),
-        identity=identity("snooze", finding.id, repr(at)),
+        f"{words} {told.get('summary', '')}".rstrip(),
+        identity=identity("end", finding.id, repr(at)),
         agent=agent,
         verdict_id=told.get("id"),
         at=at,

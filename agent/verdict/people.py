@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from typing import NamedTuple
 
 from agent.domain.records import (
     Command,
@@ -39,6 +40,7 @@ class Maintenance:
 
     def __init__(self) -> None:
         self._works: dict[str, Work] = {}  # by glob
+        self._begun: set[str] = set()  # globs of those whose begin was noted
 
     def covers(self, device: str, clock: float) -> bool:
         """Return whether a device is under maintenance."""
@@ -50,6 +52,20 @@ class Maintenance:
         """Return what is not over."""
         return [one for one in self._works.values() if one.until > clock]
 
+    def next_change(self) -> float | None:
+        """Return the clock at which the next one begins or ends."""
+        return min(
+            (one.until if one.glob in self._begun else one.since for one in self._works.values()),
+            default=None,
+        )
+
+    def pass_time(self, clock: float) -> bool:
+        """Note what has begun and drop what is over; return whether there is any."""
+        changed = (due := self.next_change()) is not None and due <= clock
+        self._works = {one.glob: one for one in self.works(clock)}
+        self._begun = {one.glob for one in self._works.values() if one.since <= clock}
+        return changed
+
     def end_of(self, glob: str) -> float | None:
         """Return the end of the plan with this glob, None where there is none."""
         work = self._works.get(glob)
@@ -57,9 +73,11 @@ class Maintenance:
 
     def plan(self, work: Work, clock: float) -> bool:
         """Take a plan in place of another with the same glob; false when there are too many."""
-        self._works = {one.glob: one for one in self.works(clock) if one.glob != work.glob}
-        if len(self._works) >= MAX_WORKS:
+        left = [one for one in self.works(clock) if one.glob != work.glob]
+        if len(left) >= MAX_WORKS:
             return False
+        self._works.pop(work.glob, None)
+        self._begun.discard(work.glob)
         if work.until > clock:
             self._works[work.glob] = work
         return True
@@ -67,10 +85,19 @@ class Maintenance:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The outcome of one command, and the findings that it changes."""
+    """The outcome of one command, and the findings that it changes; ``resumed``: its end of work did."""
 
     outcome: CommandOutcome
     changed: tuple[Finding, ...] = ()
+    resumed: tuple[Finding, ...] = ()
+
+
+class Passed(NamedTuple):
+    """Findings that a time changes: their snooze is over, maintenance begins, they outlast it."""
+
+    opened: list[Finding]
+    begun: list[Finding]
+    resumed: list[Finding]
 
 
 class People:
@@ -199,13 +226,17 @@ class People:
         if finding.limit:
             advice = "a configured limit was broken: change it in limits, or plan maintenance"
             return _refuse(CommandReason.LIMIT, advice, finding)
-        silence = None
-        if finding.silent_since is not None:
-            silence = (finding.silent_since, finding.silent_to)
         if not _can_be_usual(finding):
             return _refuse(CommandReason.NOTHING_CITED, "no reading of it is kept", finding)
         closed = replace(finding, state=FindingState.NORMAL_HERE, until=None)
-        return Decision(replace(_done(closed), allow=closed.seen, silence=silence), (closed,))
+        outcome = _done(closed)
+        if finding.kind is Kind.SILENCE and finding.silent_since is not None:
+            silence = (finding.silent_since, finding.silent_to)
+            outcome = replace(outcome, series=(str(Kind.SILENCE),), silence=silence)
+        else:
+            metrics = tuple(dict.fromkeys(one.metric for one in closed.seen))
+            outcome = replace(outcome, series=metrics, allow=closed.seen)
+        return Decision(outcome, (closed,))
 
     # ----------------------------------------------------------------------------- of one device
 
@@ -232,12 +263,42 @@ class People:
         ends = self.maintenance.end_of(glob)
         if not self.maintenance.plan(Work(glob, since, until), clock):
             return _refuse(CommandReason.TOO_MANY, f'{MAX_WORKS} are planned; end one with "for":"0s"')
-        changed = []
+        begun, resumed = self._change_work(clock, glob)
+        outcome = replace(_DONE, device=glob, until=until, ends=ends)
+        return Decision(outcome, (*begun, *resumed), tuple(resumed))
+
+    def _change_work(self, clock: float, glob: str = "*") -> tuple[list[Finding], list[Finding]]:
+        """Return the findings whose devices come under maintenance, and those that outlast it.
+
+        One whose values are normal again waits for its next anomaly, or its end.
+        """
+        begun, resumed = [], []
         for finding in self.findings.values():
+            if not fnmatchcase(finding.device, glob):
+                continue
             under_way = self.maintenance.covers(finding.device, clock)
-            if under_way is not finding.maintenance and fnmatchcase(finding.device, glob):
-                changed.append(replace(finding, maintenance=under_way))
-        return Decision(replace(_DONE, device=glob, until=until, ends=ends), tuple(changed))
+            if under_way and not finding.maintenance:
+                begun.append(replace(finding, maintenance=True))
+            elif finding.maintenance and not under_way and not finding.normal_streak:
+                resumed.append(replace(finding, maintenance=False))
+        return begun, resumed
+
+    # ------------------------------------------------------------------------------------ of time
+
+    def next_change(self) -> float | None:
+        """Return the clock at which the next snooze ends, or maintenance begins or ends."""
+        ends = (min(self.findings.snoozed.values(), default=None), self.maintenance.next_change())
+        return min((one for one in ends if one is not None), default=None)
+
+    def pass_time(self, clock: float) -> Passed:
+        """End snoozes that are over, begin and end maintenance, and return the findings that this changes."""
+        opened = self.findings.end_snoozes(clock)
+        begun, resumed = self._change_work(clock) if self.maintenance.pass_time(clock) else ([], [])
+        for finding in (*begun, *resumed):
+            self.findings.put(finding)
+        devices = {one.device for one in resumed}
+        opened = [self.findings[one.device] for one in opened if one.device not in devices]
+        return Passed(opened, begun, resumed)
 
 
 def _end_of(command: Command, clock: float) -> float | None:
@@ -277,8 +338,8 @@ def can_be_done(finding: Finding) -> list[str]:
 
 
 def _can_be_usual(finding: Finding) -> bool:
-    """Return whether a finding names a value or a silence that could be usual."""
-    return bool(finding.seen) or finding.silent_since is not None
+    """Return whether a finding names a value, or is a silence, that could be usual."""
+    return bool(finding.seen) or (finding.kind is Kind.SILENCE and finding.silent_since is not None)
 
 
 def series_of(finding: Finding) -> tuple[str, ...]:

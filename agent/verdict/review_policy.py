@@ -5,8 +5,22 @@ from typing import Annotated, Literal
 
 from agent.domain.keys import Key
 from agent.domain.record import record
-from agent.domain.records import Finding, Incident, Kind, Purpose, Reason, Status, Trigger, Window
-from agent.verdict.finding import RANK, akin, changed
+from agent.domain.records import (
+    Answer,
+    Finding,
+    Grounding,
+    Incident,
+    Kind,
+    Outcome,
+    Purpose,
+    Reason,
+    Severity,
+    Source,
+    Status,
+    Trigger,
+    Window,
+)
+from agent.verdict.finding import CLEAR_AFTER, RANK, akin, changed
 from agent.verdict.local_opinion import SUSPECT_SCORE
 
 REVIEW_AGAIN_S = 6 * 3600.0
@@ -14,6 +28,7 @@ DAY_S = 86_400.0
 SUSPECT_AGAIN_S = 600.0  # a suspicion that the model did not share is not put to it again before
 GROWN = 2.0  # unless its score has grown so many times
 MAX_DOUBTS = 10_000
+DISMISSED_S = 1800.0  # an alarm that the model found normal is put to it again then, and after twice as long
 OF_INCIDENT = "the model has judged the incident that this belongs to"
 AUDIT_MARGIN = 2.0  # the audit share may still rise between sealing and asking
 
@@ -38,6 +53,7 @@ class Decision:
     reason: Reason
     purpose: Purpose | None = None
     detail: str | None = None  # where the reason alone would mislead
+    served: Outcome | None = None  # an earlier answer that covers the window, if the model is not asked
 
     @property
     def audit(self) -> bool:
@@ -78,8 +94,11 @@ def decide(
         if finding is None and settled:
             return Decision(ask=False, reason=Reason.NOT_SUSPICIOUS)
         answered = None if incident is None else incident.reviewed
+        early = finding is not None and finding.awaits == window.id
+        if early and finding is not None and not finding.verdicts:
+            finding = None  # it is what this window has opened
         if finding is not None:
-            again = _news(window, finding, clock, answered)
+            again = early or _news(window, finding, clock, answered)
             return _ask(Purpose.AGAIN) if again else Decision(ask=False, reason=Reason.OPEN_FINDING)
         if window.local.status is not Status.ANOMALY:
             return _ask(Purpose.SUSPECT)
@@ -150,6 +169,91 @@ class Doubts:
         return window.sealed - clock < SUSPECT_AGAIN_S and window.local.score < GROWN * score
 
 
+@dataclass(slots=True)
+class _Dismissal:
+    """An alarm that the model found normal, as it is until three windows without it."""
+
+    clock: float
+    kind: Kind
+    severity: Severity
+    outcome: Outcome
+    rests_s: float
+    calm: int = 0
+
+
+class Dismissals:
+    """Alarms that the model found normal, by device: what goes on is not a new question with each window.
+
+    It is asked again when the alarm becomes critical or of another kind, and after a time that doubles. Kept
+    in memory only: after a restart each is asked about once more.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[str, _Dismissal] = {}
+
+    def note(self, window: Window, outcome: Outcome) -> None:
+        """Remember what the model said of ``window``."""
+        answer, local = outcome.answer, window.local
+        normal = answer is not None and answer.status is Status.NORMAL
+        if local.status is not Status.ANOMALY or local.kind.traits.hard:
+            return
+        before = self._known.pop(window.device, None)
+        if not normal or outcome.grounding is not Grounding.GROUNDED:
+            return
+        if len(self._known) >= MAX_DOUBTS:
+            del self._known[next(iter(self._known))]
+        rests_s = DISMISSED_S if before is None else min(2.0 * before.rests_s, REVIEW_AGAIN_S)
+        self._known[window.device] = _Dismissal(window.sealed, local.kind, local.severity, outcome, rests_s)
+
+    def pass_by(self, window: Window) -> None:
+        """Count a window without an alarm: after a few the next alarm is another one."""
+        known = self._known.get(window.device)
+        if known is None or window.local.status is Status.ANOMALY:
+            return
+        known.calm += 1
+        if known.calm >= CLEAR_AFTER:
+            del self._known[window.device]
+
+    def known(self, window: Window) -> bool:
+        """Return whether the alarm of ``window`` is one that the model has judged."""
+        return window.device in self._known and window.local.status is Status.ANOMALY
+
+    def serve(self, window: Window) -> Outcome | None:
+        """Return the outcome of ``window`` if its alarm is still the one that the model found normal."""
+        known, local = self._known.get(window.device), window.local
+        if known is None or local.status is not Status.ANOMALY:
+            return None
+        if RANK[local.severity] > RANK[known.severity] or window.sealed - known.clock >= known.rests_s:
+            return None
+        if local.kind.traits.hard or not (local.kind is known.kind or akin(known.kind, local.kind)):
+            return None
+        known.calm = 0
+        return _serve(window, known.outcome)
+
+
+def _serve(window: Window, outcome: Outcome) -> Outcome:
+    """Return an earlier answer for a later window, without its claims: those hold in its own window only."""
+    assert outcome.answer is not None
+    answer = Answer(
+        status=Status.NORMAL,
+        kind=Kind.NONE,
+        severity=Severity.INFO,
+        confidence=outcome.answer.confidence,
+        evidence=(),
+        summary=f"The model judged the begin of this as normal in verdict {outcome.window_id}.",
+    )
+    return Outcome(
+        window.id,
+        Reason.CACHED,
+        answer=answer,
+        grounding=Grounding.GROUNDED,
+        source=Source.CACHE,
+        model=outcome.model,
+        prompt_version=outcome.prompt_version,
+        cost_usd=0.0,
+    )
+
+
 class CalmRate:
     """Counts calm windows by the hour of agent time, for the audit share of the last 24 h."""
 
@@ -202,6 +306,7 @@ class Reviewer:
     margin: float = AUDIT_MARGIN
     calm: CalmRate = field(default_factory=CalmRate)
     doubts: Doubts = field(default_factory=Doubts)
+    dismissals: Dismissals = field(default_factory=Dismissals)
 
     def may_ask(self, window_id: str, score: float, clock: float) -> bool:
         """Return whether a window that seals now could be asked about, so that it needs a prompt section."""
@@ -218,6 +323,11 @@ class Reviewer:
         clock = window.sealed
         share = self.calm.share(self.settings.audits_per_day if audits else 0, clock)
         settled = self.doubts.settled(window)
+        self.dismissals.pass_by(window)
+        if finding is None and self.settings.mode == "suspicious" and self.settings.endpoint:
+            served = self.dismissals.serve(window)
+            if served is not None:
+                return Decision(ask=False, reason=Reason.CACHED, served=served)
         decision = decide(
             window,
             finding,
@@ -229,4 +339,12 @@ class Reviewer:
         )
         if decision.reason in (Reason.NOT_SUSPICIOUS, Reason.AUDIT) and not settled:
             self.calm.count(clock)
+        if decision.purpose is Purpose.OPENING and self.dismissals.known(window):
+            return _ask(Purpose.AGAIN)
         return decision
+
+    def note(self, window: Window, outcome: Outcome) -> None:
+        """Remember what the model said of ``window``, so as not to ask the same again."""
+        if outcome.answer is not None:
+            self.doubts.note(window)
+            self.dismissals.note(window, outcome)

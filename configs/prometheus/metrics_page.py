@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from agent.observe.registry import METRICS, Label, Metric, counter, gauge
+from agent.observe.registry import METRICS, Metric, counter, gauge
 
 HERE = Path(__file__).resolve().parent
 PAGE = HERE.parents[1] / "docs" / "metrics.md"
@@ -21,12 +21,6 @@ FROM_LIBRARY = (
     gauge("process_open_fds", "Open file descriptors."),
     gauge("process_max_fds", "Most file descriptors that may be open."),
     gauge("process_start_time_seconds", "When the process started."),
-    gauge(
-        "python_info",
-        "The interpreter.",
-        *map(Label, ("implementation", "major", "minor", "patchlevel", "version")),
-        note="The value is 1.",
-    ),
 )
 
 

@@ -45,12 +45,13 @@ class Match:
     @property
     def normal(self) -> bool:
         """Whether the label only looks like a fault, or counts as none."""
-        return is_normal(self.label)
+        return self.label.normal
 
     @property
     def named_rightly(self) -> bool:
         """Whether the finding had, at least once, a name of the fault."""
-        return self.opening is not None and bool(self.opening.kinds & FINDING_KINDS[self.label.kind])
+        names = FINDING_KINDS[self.label.kind]
+        return self.opening is not None and (not names or bool(self.opening.kinds & names))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,19 +91,14 @@ def match(labels: Sequence[Label], openings: Iterable[Opening], *, grace_s: floa
     fault: a finding that belongs to nothing else is false there too.
     """
     ordered = sorted(openings, key=lambda one: one.seen)
-    faults = [label for label in labels if not is_normal(label)]
+    faults = [label for label in labels if not label.normal]
     true = [any(_belongs(one, label, grace_s) for label in faults) for one in ordered]
     false = tuple(one for one, belongs in zip(ordered, true, strict=True) if not belongs)
     return Score(
-        tuple(_first(label, false if is_normal(label) else ordered, grace_s) for label in labels),
+        tuple(_first(label, false if label.normal else ordered, grace_s) for label in labels),
         false,
         tuple(one for one, belongs in zip(ordered, true, strict=True) if belongs),
     )
-
-
-def is_normal(label: Label) -> bool:
-    """Return whether no kind of finding would name it rightly: any finding is a false alarm then."""
-    return not FINDING_KINDS[label.kind]
 
 
 def _first(label: Label, ordered: Iterable[Opening], grace_s: float) -> Match:

@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
-from agent.ai import Caller, CallerSettings, OpenAIChat
+from agent.ai.caller import Caller
+from agent.ai.openai_chat import OpenAIChat
 from agent.ai.protocols import Transport
+from agent.ai.settings import CallerSettings
 from agent.budget.pricing import Price, Pricing
 from agent.domain.model_calls import BreakerState, BudgetWindow, CallRecord, Request, Retry, Spend
 from agent.domain.records import (
@@ -48,6 +50,7 @@ def window(
     recent: tuple[float, ...] = RECENT,
     first_ref: int = 1,
     past: tuple[Past, ...] = (),
+    others: tuple[SeriesView, ...] = (),
 ) -> Window:
     """Return a window of 60 readings with one suspicious candidate and two calm ones."""
     calm = [
@@ -74,11 +77,11 @@ def window(
     section = render_section(
         candidates=candidates,
         views=[view],
-        trigger=Trigger.SUSPICION,
         start=1000.0,
         end=1060.0,
         count=60,
         local=local,
+        others=others,
     )
     return Window(
         id=name,

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from agent.ai import OpenAIChat
+from agent.ai.openai_chat import OpenAIChat
 from agent.ai.protocols import TransportError
 from agent.domain.model_calls import BudgetWindow, CallRecord, ErrorType, Reply, Request, Usage
 from agent.domain.records import Batch, Outcome, Reason, Window

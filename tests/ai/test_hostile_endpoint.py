@@ -10,7 +10,7 @@ from functools import partial
 
 import pytest
 
-from agent.ai import OpenAIChat
+from agent.ai.openai_chat import OpenAIChat
 from agent.ai.openai_http import MAX_BODY, MAX_PIECES
 from agent.ai.protocols import TransportError
 from agent.domain.model_calls import ErrorType, Request

@@ -18,7 +18,8 @@ from typing import IO
 
 import pytest
 
-from agent.ai import Caller, OpenAIChat
+from agent.ai.caller import Caller
+from agent.ai.openai_chat import OpenAIChat
 from agent.budget.ledger import BudgetLedger
 from agent.domain.model_calls import BudgetWindow, CallRecord
 from agent.observe.logs import LogWriter

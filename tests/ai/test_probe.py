@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from agent.ai import OpenAIChat
+from agent.ai.openai_chat import OpenAIChat
 from agent.ai.probe import Probe, probe
 from agent.domain.model_calls import ErrorType
 from simulator.model import Director, ModelEndpoint as SimulatedEndpoint

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import pytest
 
-from agent.ai import OpenAIChat
+from agent.ai.openai_chat import OpenAIChat
 from agent.ai.profiles import PROFILES
 from agent.ai.protocols import TransportError
 from agent.domain.model_calls import CallRecord, Request

@@ -17,7 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.ai import Caller, OpenAIChat
+from agent.ai.caller import Caller
+from agent.ai.openai_chat import OpenAIChat
 from agent.budget.ledger import BudgetLedger
 from agent.domain.model_calls import BudgetWindow, CallRecord, Spend, Usage
 from agent.domain.records import Verdict

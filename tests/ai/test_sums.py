@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from agent.ai import Caller
+from agent.ai.caller import Caller
 from agent.ai.protocols import TransportError
 from agent.budget.ledger import BudgetLedger
 from agent.domain.model_calls import BudgetWindow, ErrorType, Reply, Request, Usage

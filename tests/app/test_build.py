@@ -46,8 +46,7 @@ def test_a_message_goes_from_the_inbox_to_the_detector_of_its_own_agent(tmp_path
     """The journal's thread decodes and commits it and the loop takes it; the other agent sees nothing."""
     with ExitStack() as stack:
         first, second = (stack.enter_context(built(tmp_path / name)) for name in ("a", "b"))
-        for item in (link_up(1), arrival(1)):
-            assert first.journal.inbox.offer(item)
+        assert first.journal.inbox.offer([link_up(1), arrival(1)]) == 2
         wait_for(lambda: first.pipeline.seq >= 1, LIMIT_S, "the row is taken")
         assert "edge_devices 1.0" in first.metrics.render()[0].decode()
         assert "edge_devices 0.0" in second.metrics.render()[0].decode()

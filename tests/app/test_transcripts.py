@@ -8,7 +8,8 @@ from typing import Any, cast
 
 from agent.app.transcripts import MAX_BATCHES, MAX_REPLY, Transcripts
 from agent.domain.model_calls import CallRecord, ErrorType, Reply, Request, Usage
-from agent.journal import JournalError, Store
+from agent.journal import JournalError
+from agent.journal.store import Store
 
 #: `show` and `replay` read these, also of calls that an earlier version journaled.
 KEYS = {

@@ -15,7 +15,7 @@ import yaml
 
 from agent.config import Config
 from agent.config.load import load
-from agent.config.settings import of_limits
+from agent.config.series_rules import of_limits
 from agent.decode.registry import Decoded, Registry
 from agent.detect import Detector
 from agent.domain.records import (
@@ -67,6 +67,13 @@ def configure(limits: Mapping[str, Any], sources: Sequence[Mapping[str, Any]] | 
         return load(path, {})
 
 
+def states_of(decoded: Decoded) -> tuple[tuple[str, bool], ...]:
+    """Return the states in a message, by device."""
+    if decoded.online is None or not decoded.device:
+        return decoded.states
+    return ((decoded.device, decoded.online), *decoded.states)
+
+
 class LocalAgent:
     """One agent; its findings before ``live_from`` (event time) are not kept. It reads the demo's sources.
 
@@ -110,7 +117,12 @@ class LocalAgent:
             except DecodeError:
                 continue
             self._place(decoded)
-            self._path.take(MessageRow(self._next(), message.at, decoded.readings))
+            if decoded.readings:
+                self._path.take(MessageRow(self._next(), message.at, decoded.readings))
+            for device, online in states_of(decoded):
+                self._take_state(decoded, device, message.topic, online=online)
+                kind = TimerKind.ONLINE if online else TimerKind.OFFLINE
+                self._path.take(TimerRow(self._next(), message.at, kind, device))
             for device in decoded.heard:
                 self._path.take(TimerRow(self._next(), message.at, TimerKind.HEARD, device))
 
@@ -128,6 +140,9 @@ class LocalAgent:
 
     def _place(self, decoded: Decoded) -> None:
         """Take a message that was read."""
+
+    def _take_state(self, decoded: Decoded, device: str, topic: str, *, online: bool) -> None:
+        """Take a state that an availability topic has for a device."""
 
     def _incident(self, _window: Window, _finding: Finding | None) -> Incident | None:
         """Return the incident that a window belongs to: of none here."""

@@ -26,9 +26,11 @@ from urllib.request import ProxyHandler, Request, build_opener
 from agent.decode.registry import Registry
 from agent.detect import Detector
 from agent.domain.records import Arrival, LinkUp, Outgoing, Row, Status, TimerKind, TimerRow
-from agent.journal import Journal, JournalSettings, Store, Wiring
+from agent.journal import JournalSettings
+from agent.journal.journal import Journal
 from agent.journal.samples import FINE_S, GROUP, SLOT_S, Samples
-from agent.journal.writer import _bytes_written
+from agent.journal.store import Store
+from agent.journal.writer import Wiring, _bytes_written
 from agent.pipeline.offline import Concluded, OfflinePath
 from agent.pipeline.snapshot import AGE_S, Dump
 from agent.pipeline.usual import UsualRanges
@@ -204,26 +206,25 @@ class Site:
         )
         self._snapshot_at = AGE_S
         self._mid = 0
-        self._journal.inbox.offer(LinkUp(1, False, "5", self.now))
+        self._journal.inbox.offer([LinkUp(1, False, "5", self.now)])
         self._turn()
         self._path.take(TimerRow(1, START, TimerKind.CONNECTED))
 
     def send(self, device: int, place: int) -> None:
         """Let a message arrive; it is committed by :meth:`commit`."""
         self._mid = self._mid % 65_535 + 1
-        self._journal.inbox.offer(
-            Arrival(
-                generation=1,
-                mid=self._mid,
-                qos=1,
-                dup=False,
-                retain=False,
-                topic=f"load/hall-{device:04}",
-                payload=payload(device, place),
-                received=START + self.now,
-                mono=self.now,
-            )
+        arrival = Arrival(
+            generation=1,
+            mid=self._mid,
+            qos=1,
+            dup=False,
+            retain=False,
+            topic=f"load/hall-{device:04}",
+            payload=payload(device, place),
+            received=START + self.now,
+            mono=self.now,
         )
+        self._journal.inbox.offer([arrival])
 
     def commit(self) -> None:
         """Do what the agent does in a commit interval: rows, then windows and verdicts, then deliveries."""

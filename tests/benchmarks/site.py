@@ -6,7 +6,6 @@ thread, the broker and the webhook are not there.
 
 import json
 import sqlite3
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC
@@ -86,7 +85,7 @@ class Site(LocalAgent):
         self.found: dict[str, tuple[float, str]] = {}  # finding -> when it was reported, device
         self.delivered: list[Delivered] = []
         self._before: dict[str, Finding] = {}
-        self._places: dict[str, str] = {}
+        self._places: dict[str, Place] = {}
         self._notices = Notices(
             agent="site",
             receivers=[Receiver(SINK, Severity.INFO)],
@@ -128,7 +127,11 @@ class Site(LocalAgent):
         self.delivered.append(notice)
 
     def _place(self, decoded: Decoded) -> None:
-        self._places.update((one.device, decoded.source or "") for one in decoded.readings)
+        self._places.update((one.device, Place(decoded.source or "")) for one in decoded.readings)
+
+    def _take_state(self, decoded: Decoded, device: str, topic: str, *, online: bool) -> None:
+        known = self._places.get(device, Place(decoded.source or ""))
+        self._places[device] = Place(known.source, None if online else topic)
 
     def _conclude(self, one: Concluded) -> None:
         super()._conclude(one)
@@ -170,11 +173,12 @@ class Site(LocalAgent):
 
     def _around(self, window: Window) -> Surroundings:
         device = window.device
-        source = self._places[device]
+        place = self._places[device]
         return Surroundings(
-            place=Place(source),
+            place=place,
+            offline=place.link is not None,
             interval_s=self.detector.usual_interval(device),
-            siblings=Counter(self._places.values())[source],
+            siblings=sum(one.source == place.source for one in self._places.values()),
             move=move_of(window.local),
             alike=self.detector.alike,
             share_day=self.detector.share_day,

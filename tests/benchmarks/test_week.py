@@ -52,10 +52,10 @@ def test_the_model_is_asked_at_most_once_for_an_incident(site: NightShift) -> No
     assert 0 < site.counts.asked[Purpose.OPENING] <= site.opened
 
 
-@pytest.fixture(scope="module")
-def causes() -> NightShift:
+@pytest.fixture(scope="module", params=[False, True], ids=["silence", "last wills"])
+def causes(request: pytest.FixtureRequest) -> NightShift:
     """The site with a bridge, a cooling unit, a power cut, and two faults in the same minute, twice."""
-    return week("causes")
+    return week("causes", links=request.param)
 
 
 def test_each_cause_is_one_incident(causes: NightShift) -> None:

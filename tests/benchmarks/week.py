@@ -1,16 +1,20 @@
 """A site: findings, incidents, notices and calls of its causes and normal events.
 
     python -m tests.benchmarks.week [--scenario week|causes] [--seed 1] [--seeds 1] [--days 8] [--hasty]
+                                    [--links]
 
 The scenario goes through decoding, detector, findings, incidents, commands and notices in the time of the
 messages, with the rules of reviews and notices and the tables of the product; the model agrees with
 everything. A night shift answers each notice after ten minutes: a leak with a snooze of a day, all else with
-``ack``, and a normal event with ``normal_here`` once it is over (``--hasty``: at once). With ``--seeds`` it
-prints one line for each, and ends with 1 where two causes share an incident.
+``ack``, and a normal event with ``normal_here`` once it is over (``--hasty``: at once). With ``--links`` the
+broker calls devices offline: those of the hall by the last will of their bridge, those of the barn by their
+own, up to a minute apart. With ``--seeds`` it prints one line for each, and ends with 1 where two causes
+share an incident.
 """
 
 import argparse
 import heapq
+import random
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,9 +24,9 @@ from typing import Any
 
 from agent.domain.records import Command, Do, FindingState, Purpose
 from simulator import scenario as scenarios
-from simulator.events import history, live
-from simulator.faults import Label, label
-from simulator.scenario import History
+from simulator.events import Message, history, live
+from simulator.faults import FaultKind, Label, label
+from simulator.scenario import Device, History
 from simulator.trial.plan import limits_of
 from tests.benchmarks.site import Delivered, Site
 
@@ -35,9 +39,29 @@ SOURCES = [
     {"topic": "racks/{device}"},
     {"topic": "barn/{device}"},
 ]
+#: Availability topics of these devices, with ``--links``.
+LINKS = {"hall/{device}": "hall/bridge/state", "barn/{device}": "barn/{device}/availability"}
+WILL_S = 30.0, 90.0  # until a broker publishes the last will of a client that is gone
 ANSWER_S = 600.0  # until the night shift answers a notice
 SNOOZED = frozenset({"leak"})
 AFTER_S = 2 * HOUR_S  # a finding belongs to an event that ended so long before
+
+
+def states(labels: Sequence[Label], devices: Collection[Device], *, seed: int) -> list[Message]:
+    """Return the states of devices with an availability topic: online, and offline while they are silent."""
+    rng, found = random.Random(seed), dict[tuple[str, float], str]()
+    topics = {one.id: LINKS[one.topic].format(device=one.id) for one in devices if one.topic in LINKS}
+    for topic in topics.values():
+        found[topic, START] = "online"
+    for one in labels:
+        if one.kind == FaultKind.DEVICE_SILENT and one.device in topics:
+            topic = topics[one.device]
+            found[topic, one.start], found[topic, one.end] = "offline", "online"
+    said = []
+    for (topic, at), state in found.items():
+        late_s = rng.uniform(*WILL_S) if state == "offline" else 0.0
+        said.append(Message(at + late_s, "", topic, state.encode(), 1, "", 0))
+    return sorted(said, key=lambda one: one.at)
 
 
 def answer_to(finding_id: str, truth: Label | None) -> Command:
@@ -72,8 +96,16 @@ class Truth:
 class NightShift(Site):
     """A site whose notices are answered by people who know the truth."""
 
-    def __init__(self, *, truth: Truth, limits: Mapping[str, Any], hasty: bool = False) -> None:
-        super().__init__(sources=SOURCES, live_from=START, limits=limits)
+    def __init__(
+        self, *, truth: Truth, limits: Mapping[str, Any], hasty: bool = False, links: bool = False
+    ) -> None:
+        sources = [
+            {**one, "availability": {"topic": LINKS[one["topic"]]}}
+            if links and one["topic"] in LINKS
+            else one
+            for one in SOURCES
+        ]
+        super().__init__(sources=sources, live_from=START, limits=limits)
         self.truth, self._hasty = truth, hasty
         self._due: list[tuple[float, int, Command]] = []  # answers
         self._count = count()
@@ -165,6 +197,7 @@ def week(
     seed: int = 1,
     days: float | None = None,
     hasty: bool = False,
+    links: bool = False,
     devices: Collection[str] | None = None,
 ) -> NightShift:
     """Return the site of a scenario after its days; ``devices`` takes some of them only."""
@@ -180,9 +213,11 @@ def week(
     )
     until = START + (days or DAYS[name]) * DAY_S
     truth = Truth(label(scenario.faults, start=START, until=until))
-    site = NightShift(truth=truth, limits=limits_of(scenario), hasty=hasty)
+    site = NightShift(truth=truth, limits=limits_of(scenario), hasty=hasty, links=links)
+    said = states(truth.labels, kept, seed=seed) if links else []
     site.hear(history(scenario, seed=seed, start=START))
-    site.hear(live(scenario, seed=seed, start=START, until=until))
+    messages = live(scenario, seed=seed, start=START, until=until)
+    site.hear(heapq.merge(said, messages, key=lambda one: one.at))
     site.pass_time(until)
     return site
 
@@ -243,16 +278,17 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1, help="so many, one line for each")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--days", type=float)
+    parser.add_argument("--links", action="store_true", help="with availability topics")
     parser.add_argument("--hasty", action="store_true", help="normal_here while the event goes on")
     given = parser.parse_args()
     if given.seeds > 1:
         wrong = 0
         for seed in range(given.seed, given.seed + given.seeds):
-            site = week(given.scenario, seed=seed, days=given.days, hasty=given.hasty)
+            site = week(given.scenario, seed=seed, days=given.days, hasty=given.hasty, links=given.links)
             print(line_of(site, seed), flush=True)
             wrong += len(site.merged_wrongly())
         raise SystemExit(int(wrong > 0))
-    site = week(given.scenario, seed=given.seed, days=given.days, hasty=given.hasty)
+    site = week(given.scenario, seed=given.seed, days=given.days, hasty=given.hasty, links=given.links)
     print("\n".join(lines_of(site)))
     for key, (at, device) in site.found.items():
         when = datetime.fromtimestamp(at, UTC)

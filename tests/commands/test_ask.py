@@ -11,7 +11,7 @@ import yaml
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
-from agent.journal import Reader
+from agent.journal.reader import Reader
 from tests.commands.kit import as_json, ask, write_config
 from tests.support.agent_process import AgentProcess
 from tests.support.broker import Broker
@@ -84,7 +84,7 @@ def site(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
         folder = tmp_path_factory.mktemp("answering")
         with AgentProcess(folder, broker_url=broker.url, settings=settings) as agent:
             feed(broker)
-            wait_for(lambda: findings(agent), 15, "a finding")
+            wait_for(lambda: findings(agent), 15, "a finding with its verdict")
             yield Site(agent, endpoint)
 
 
@@ -106,7 +106,7 @@ def feed(broker: Broker) -> None:
 
 def findings(agent: AgentProcess) -> bool:
     with Reader.open(agent.state_dir) as reader:
-        return any(one.device == OVEN for one in reader.findings())
+        return any(one.device == OVEN and one.awaits is None for one in reader.findings())
 
 
 def spent(capsys: pytest.CaptureFixture[str], config: str) -> tuple[float, float]:

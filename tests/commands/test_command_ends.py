@@ -59,8 +59,8 @@ def test_an_interrupted_command_has_not_done_its_work(
         raise KeyboardInterrupt
 
     monkeypatch.setattr("signal.signal", lambda *_: None)  # of `run`
-    monkeypatch.setattr(cli, "load_apart", interrupted)
-    monkeypatch.setattr("agent.commands.doctor.load_apart", interrupted)
+    for module in ("start", "check", "doctor"):
+        monkeypatch.setattr(f"agent.commands.{module}.load_apart", interrupted)
     assert cli.main([command]) == code
 
 
@@ -72,7 +72,7 @@ def test_a_fault_of_ours_is_one_line_with_its_place(
     def broken(_path: Path) -> None:
         raise RuntimeError("a list is shorter than it was")
 
-    monkeypatch.setattr(cli, "load_apart", broken)
+    monkeypatch.setattr("agent.commands.check.load_apart", broken)
     assert cli.main(["check"]) == 70
     line = capsys.readouterr().err
     assert line.startswith("edge-agent: a fault of ours: RuntimeError")

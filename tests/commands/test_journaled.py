@@ -11,7 +11,7 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
 from agent.commands import show
-from agent.journal import Reader
+from agent.journal.reader import Reader
 from tests.commands.kit import as_json, ask, write_config
 from tests.support.agent_process import AgentProcess
 from tests.support.broker import Broker

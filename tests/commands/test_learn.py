@@ -16,7 +16,7 @@ from agent.commands.offline.inputs import make_intake
 from agent.config import Config, load_apart, settings
 from agent.detect import Detector
 from agent.domain.records import Arrival, MessageRow, Row
-from agent.journal import Reader
+from agent.journal.reader import Reader
 from agent.pipeline.core import teach
 from agent.pipeline.offline import EventTime
 from tests.commands.history import (

@@ -9,7 +9,8 @@ import pytest
 from agent.commands.checks.feedback import look_at_feedback
 from agent.config import load_apart
 from agent.domain.records import Command, CommandOutcome, CommandReason, CommandRow, Do
-from agent.journal import Store, commands
+from agent.journal import commands
+from agent.journal.store import Store
 from tests.commands.kit import as_json, ask, write_config
 from tests.integration.test_commands import SOON_S, agent_of, break_limit, findings, person
 from tests.journal.rig import Rig

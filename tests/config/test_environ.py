@@ -6,8 +6,10 @@ import pytest
 
 from agent.cli import main
 from agent.config import Config, ConfigError, load_apart, overlaps, weaknesses
-from agent.config.endpoint import describe_model, describe_traces
+from agent.config.credentials import push_headers
+from agent.config.endpoint import describe_model, describe_push, describe_traces
 from agent.config.load import load
+from agent.observe.redact import Secrets
 
 REPO = Path(__file__).parents[2]
 SHIPPED = REPO / "configs" / "agent.yaml"
@@ -95,6 +97,104 @@ def test_the_sdks_switches(tmp_path: Path) -> None:
     )
 
 
+OTLP = "OTEL_EXPORTER_OTLP_ENDPOINT"
+
+
+@pytest.mark.parametrize(
+    ("text", "environ", "expected", "words"),
+    [
+        (
+            "",
+            {OTLP: "http://c:4318"},
+            (False, False, "http://c:4318", "http"),
+            "no metrics or log lines are pushed (otel.metrics and otel.logs are false)",
+        ),
+        (
+            "otel: {logs: true}",
+            {OTLP: "http://c:4317", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"},
+            (False, True, "http://c:4317", "grpc"),
+            f"log lines (otel.logs) go to http://c:4317 by grpc (from the variable {OTLP})",
+        ),
+        (
+            "otel: {logs: false, endpoint: 'http://f:1'}",
+            {OTLP: "http://c:4317", "OTEL_LOGS_EXPORTER": "otlp", "OTEL_METRICS_EXPORTER": "OTLP"},
+            (True, False, "http://f:1", "http"),
+            "metrics (from the variable OTEL_METRICS_EXPORTER) go to http://f:1 by http (otel.endpoint)",
+        ),
+        (
+            "",
+            {"OTEL_METRICS_EXPORTER": "otlp"},
+            (False, False, None, "http"),
+            "no metrics or log lines are pushed (otel.metrics and otel.logs are false)",
+        ),
+        (
+            "otel: {metrics: true, endpoint: 'http://f:1'}",
+            {"OTEL_SDK_DISABLED": "true"},
+            (True, False, "http://f:1", "http"),
+            "no metrics or log lines are pushed (from the variable OTEL_SDK_DISABLED)",
+        ),
+    ],
+)
+def test_the_variables_of_metrics_and_logs(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    text: str,
+    environ: dict[str, str],
+    expected: tuple[bool, bool, str | None, str],
+    words: str,
+) -> None:
+    """The address is a default; they are pushed only where a key or a variable asks for it."""
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    config = loaded(tmp_path, text, environ)
+    otel = config.otel
+    assert (otel.metrics, otel.logs, otel.endpoint, otel.protocol) == expected
+    assert describe_push(config) == words
+
+
+def test_where_traces_are_thinned_out_or_switched_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`check` names the variable of it."""
+    environ = {"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.25"}
+    config = loaded(tmp_path, "traces: {endpoint: 'http://f:1'}", environ)
+    assert describe_traces(config) == (
+        "spans go to http://f:1 by http (traces.endpoint), a share of 0.25 (from the variable"
+        " OTEL_TRACES_SAMPLER_ARG)"
+    )
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    assert describe_traces(config) == "no spans are sent (from the variable OTEL_SDK_DISABLED)"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "Authorization: Bearer hunter2\nx-scope:  a b \n",
+            {"Authorization": "Bearer hunter2", "x-scope": "a b"},
+        ),
+        ("no colon", "2 is not a header"),
+        ("a: ", "2 is not a header"),
+        ("a b: c", "2 is not a header"),
+        ("a: \u00e4", "2 is not a header"),
+    ],
+)
+def test_headers_for_the_collector(tmp_path: Path, text: str, expected: dict[str, str] | str) -> None:
+    """One a line; their values are masked in every log line, and no error repeats them."""
+    path = tmp_path / "headers"
+    path.write_text(text if isinstance(expected, dict) else f"good: hunter2\n{text}\n")
+    path.chmod(0o600)
+    config = loaded(tmp_path, f"otel: {{headers_file: {path}}}", {})
+    secrets = Secrets()
+    if isinstance(expected, dict):
+        assert push_headers(config, secrets) == expected
+        assert "hunter2" not in secrets.one_line("x hunter2 y")
+        return
+    with pytest.raises(ConfigError, match=expected) as error:
+        push_headers(config, secrets)
+    assert "hunter2" not in str(error.value)
+
+
 @pytest.mark.process
 @pytest.mark.parametrize(
     ("text", "environ", "words"),
@@ -149,6 +249,20 @@ def test_the_sdks_switches(tmp_path: Path) -> None:
         ("mqtt: {url: 'mqtts://far', username: u, password_file: p}", {}, None),
         ("mqtt: {url: 'mqtt://127.0.0.2', username: u, password_file: p}", {}, None),
         ("mqtt: {url: 'mqtt://far', username: u}", {}, None),
+        ("otel: {endpoint: 'http://far', logs: true}", {}, "otel.endpoint: log lines go to far unencrypted"),
+        (
+            "otel: {endpoint: 'http://far', logs: true}\nlogs: {content: full}",
+            {},
+            "otel.endpoint: log lines, prompts and replies go to far unencrypted; write https://",
+        ),
+        (
+            "otel: {endpoint: 'http://far', metrics: true}",
+            {"OTEL_EXPORTER_OTLP_METRICS_HEADERS": "a=b"},
+            "otel.endpoint: the collector's token go to far unencrypted",
+        ),
+        ("otel: {endpoint: 'http://far', metrics: true}", {}, None),
+        ("otel: {endpoint: 'http://far'}", {"OTEL_EXPORTER_OTLP_LOGS_HEADERS": "a=b"}, None),
+        ("otel: {endpoint: 'http://localhost', logs: true}\nlogs: {content: full}", {}, None),
         ("traces: {endpoint: 'http://far:4318', content: false}", {}, None),
         ("traces: {endpoint: 'https://far:4318', content: true}", {}, None),
         ("traces: {endpoint: 'http://localhost:4318', content: true}", {}, None),

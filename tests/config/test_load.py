@@ -111,6 +111,12 @@ def complaints(folder: Path, text: str, environ: dict[str, str] | None = None) -
         ("limits: {'a/b': {}}", "has neither low nor high; give at least one"),
         ("traces: {endpoint: 'localhost:4318'}", "traces.endpoint: 'localhost:4318': is not an HTTP address"),
         ("traces: {sample_ratio: 2}", "traces.sample_ratio"),
+        ("otel: {logs: true}", "otel: has no endpoint; write endpoint: http://127.0.0.1:4318, or no metrics"),
+        ("otel: {endpoint: 'h:4318'}", "otel.endpoint: 'h:4318': is not an HTTP address"),
+        ("otel: {endpoint: 'http://h:4318/v1/logs'}", "is the address of one signal; leave out /v1/..."),
+        ("otel: {endpoint: 'http://u:hunter2@h:4318'}", "use otel.headers_file"),
+        ("otel: {interval_s: 1}", "otel.interval_s: 1: input should be greater than or equal to 5"),
+        ("otel: [metrics]", "otel: ['metrics'] is not a mapping"),
         ("traces: {content: sometimes}", "traces.content"),
     ],
 )

@@ -16,6 +16,7 @@ from agent.decode.registry import Decoded, Registry, SourceSpec
 from agent.decode.values import is_name
 from agent.domain.records import DecodeError, DecodeReason
 from tests.decode.cases import CASES, Case
+from tests.decode.plain import takes_short_way
 
 EXAMPLES = int(os.environ.get("EDGE_FUZZ_EXAMPLES", "200"))
 NOW = 1_782_475_200.0
@@ -100,7 +101,10 @@ def _survives(
     try:
         decoded = registry.decode(topic, payload, NOW, properties)
     except DecodeError as refused:
+        assert registry.plain(topic, payload, NOW) is None
         return _checked(refused)
+    if not properties:
+        takes_short_way(registry, topic, payload, NOW, decoded)
     for reading in decoded.readings:
         assert isfinite(reading.value)
         assert isfinite(reading.at)

@@ -19,7 +19,7 @@ import yaml
 from paho.mqtt import publish
 
 from agent.domain.records import Finding
-from agent.journal import Reader
+from agent.journal.reader import Reader
 from agent.verdict.answer_link import AnswerLinks
 from tests.commands.shipped import ShippedBroker, User
 from tests.deployment.readme import REPO

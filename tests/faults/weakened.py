@@ -13,7 +13,8 @@ from typing import Any
 
 from agent.cli import main
 from agent.mqtt.receiver import Receiver
-from agent.web import ReadingsIntake, Response
+from agent.web.http import Response
+from agent.web.intake import ReadingsIntake
 
 DUP = 0x08
 QOS = 0x06

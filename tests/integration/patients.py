@@ -5,7 +5,7 @@ from typing import Any
 
 import paho.mqtt.publish as mqtt
 
-from agent.journal import Reader
+from agent.journal.reader import Reader
 from agent.testing.failpoint import MARKER, VARIABLE
 from tests.support.agent_process import AgentProcess
 from tests.support.broker import Broker

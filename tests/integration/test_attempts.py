@@ -8,7 +8,7 @@ from typing import Any
 import paho.mqtt.publish as mqtt
 import pytest
 
-from agent.journal import Reader
+from agent.journal.reader import Reader
 from tests.support.agent_process import AgentProcess
 from tests.support.broker import Broker
 from tests.support.model_endpoint import ModelEndpoint, windows_of

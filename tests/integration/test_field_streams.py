@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from agent.journal import Reader
+from agent.journal.reader import Reader
 from tests.mqtt.link_harness import peer, send
 from tests.support.agent_process import AgentProcess
 from tests.support.broker import Broker

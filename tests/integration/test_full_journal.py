@@ -12,7 +12,7 @@ from pathlib import Path
 import paho.mqtt.client as paho
 import pytest
 
-from agent.journal import Reader
+from agent.journal.reader import Reader
 from agent.testing.failpoint import MARKER, VARIABLE
 from tests.mqtt.link_harness import peer
 from tests.support.agent_process import AgentProcess

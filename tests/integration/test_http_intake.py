@@ -13,7 +13,7 @@ import pytest
 from agent.cli import main
 from agent.commands.checks.intake import look_at_intake
 from agent.config import load_apart
-from agent.journal import Reader
+from agent.journal.reader import Reader
 from tests.support.agent_process import AgentProcess
 from tests.support.broker import Broker
 from tests.support.waiting import wait_for

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.journal import Reader
+from agent.journal.reader import Reader
 from agent.mqtt import BROKER_DROPS
 from agent.testing.failpoint import MARKER, VARIABLE
 from tests.mqtt.link_harness import peer, send

@@ -14,12 +14,13 @@ from typing import Any
 import paho.mqtt.publish as mqtt
 import pytest
 
-from agent.journal import Reader
+from agent.journal.reader import Reader
 from agent.testing.failpoint import MARKER
 from agent.testing.time_scale import VARIABLE
 from tests.support.agent_process import REPO, AgentProcess
 from tests.support.broker import Broker
 from tests.support.http import status_of
+from tests.support.model_endpoint import ModelEndpoint
 from tests.support.notice_receivers import HttpReceiver, Mailbox, Post
 from tests.support.waiting import wait_for
 
@@ -68,6 +69,15 @@ class Site:
     def any_told(self, devices: Iterable[str]) -> bool:
         """Return whether the webhook has taken a notice of one of ``devices``."""
         return bool(self.told() & set(devices))
+
+
+def write_key(folder: Path) -> str:
+    """Return the file of a model's key."""
+    file = folder / "ai.key"
+    folder.mkdir(parents=True, exist_ok=True)
+    file.write_text("sk-test\n")
+    file.chmod(0o600)
+    return str(file)
 
 
 @pytest.fixture
@@ -120,6 +130,35 @@ def test_kills_and_lost_answers_lose_nothing(site: Site) -> None:
     for ids, faults in ((site.http.ids(), kills + lost), (site.mailbox.ids(), kills + 1)):
         assert len(ids) == len(devices)
         assert sum(ids.values()) - len(ids) <= faults, ids
+
+
+def test_a_broken_limit_does_not_wait_for_the_model(site: Site) -> None:
+    """It is notified while the endpoint hangs, and over a kill not again; the verdict comes all the same."""
+    with ModelEndpoint(default="hang") as endpoint:
+        site.agent.settings["review"]["mode"] = "suspicious"
+        site.agent.settings["ai"] = {
+            "base_url": endpoint.url,
+            "model": "m1",
+            "api_key_file": write_key(site.agent.state_dir.parent),
+            "prices": {"m1": {"input": 1.0, "output": 4.0}},
+            "deadline_s": 300,
+        }
+        with site.agent:
+            site.break_limit("freezer")
+            wait_for(lambda: site.told() == {"freezer"}, LIMIT_S, "it is told")
+            wait_for(lambda: endpoint.requests, LIMIT_S, "the model is asked")
+            status = site.agent.status()
+            assert status["recent_verdicts"] == []
+            (finding,) = status["findings"]
+            assert finding["id"] == site.http.taken[0].json["finding_id"]
+            wait_for(lambda: site.mailbox.mails, LIMIT_S, "it is mailed")
+            site.agent.kill()
+        endpoint.default = "fine"
+        with site.agent:
+            wait_for(lambda: site.agent.status()["recent_verdicts"], LIMIT_S, "its verdict is there")
+            assert site.agent.stop() == 0
+    assert set(site.http.ids().values()) == {1}
+    assert len(site.http.posts) == 1
 
 
 def test_a_sink_that_is_away_for_an_hour(site: Site) -> None:

@@ -13,7 +13,7 @@ import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from agent.journal import Reader
+from agent.journal.reader import Reader
 from tests.benchmarks.drain import last_seq
 from tests.faults.rig import QUIET_BROKER
 from tests.support.agent_process import AgentProcess

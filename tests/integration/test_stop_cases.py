@@ -13,7 +13,7 @@ from pathlib import Path
 import paho.mqtt.publish as mqtt
 import pytest
 
-from agent.journal import Reader
+from agent.journal.reader import Reader
 from agent.testing.failpoint import VARIABLE
 from tests.integration.patients import Patient, publish
 from tests.mqtt.link_harness import peer

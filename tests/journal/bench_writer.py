@@ -14,7 +14,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from agent.domain.records import Arrival, LinkUp, Reading, Row
-from agent.journal import Journal, JournalSettings, Wiring
+from agent.journal import JournalSettings
+from agent.journal.journal import Journal
+from agent.journal.writer import Wiring
 from tests.journal.rig import Plain
 
 SERIES = 300
@@ -71,11 +73,11 @@ def run(messages: int, folder: Path) -> dict[str, float]:
     )
     thread = threading.Thread(target=lambda: spent.append(measure(journal.run)))
     thread.start()
-    journal.inbox.offer(LinkUp(1, True, "5", time.monotonic()))
+    journal.inbox.offer([LinkUp(1, True, "5", time.monotonic())])
     start = time.monotonic()
     for number in range(messages):
         arrival = make(number)
-        while not journal.inbox.offer(arrival):
+        while not journal.inbox.offer([arrival]):
             time.sleep(0.005)
     journal.stop(60.0)
     thread.join()

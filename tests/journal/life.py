@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from agent.domain.records import Batch, MessageRow, Outgoing
-from agent.journal import JournalSettings, Store
+from agent.journal import JournalSettings
+from agent.journal.store import Store
 from tests.journal.rig import DEADLINE_S, Rig, acking, arrival, link_up, sealing, window
 
 NONCE = os.urandom(4).hex()

@@ -27,9 +27,14 @@ from agent.domain.records import (
     Window,
     WindowReading,
 )
-from agent.journal import Journal, JournalSettings, Store, Wiring
+from agent.journal import JournalSettings
+from agent.journal.arrivals import Decode
 from agent.journal.commands import Refusal
+from agent.journal.journal import Journal
 from agent.journal.samples import Usual
+from agent.journal.short_way import ReadPlain
+from agent.journal.store import Store
+from agent.journal.writer import Wiring
 from agent.verdict.feedback import Noted
 from tests.support.waiting import PATIENCE, wait_for
 
@@ -131,6 +136,9 @@ class Rig:
     folder: Path
     settings: JournalSettings = field(default_factory=lambda: JournalSettings(commit_ms=5, ballast_bytes=0))
     wall: Callable[[], float] = time.time
+    mono: Callable[[], float] = time.monotonic
+    read: Decode | None = None  # in place of ``decode``
+    read_plain: ReadPlain = lambda _arrival: None
     rows: list[Row] = field(default_factory=list)
     acks: list[tuple[int, int]] = field(default_factory=list)
     generations: list[int] = field(default_factory=list)
@@ -147,7 +155,8 @@ class Rig:
             self.folder,
             agent_id="gw1",
             wiring=Wiring(
-                decode=lambda item: decode(item),  # noqa: PLW0108 - tests put another in its place
+                decode=self.read or (lambda item: decode(item)),  # noqa: PLW0108 - tests put another in its place
+                read_plain=self.read_plain,
                 on_rows=self._take,
                 on_acks=lambda acks: self.acks.extend(acks),  # noqa: PLW0108 - tests put another in its place
                 on_generation=lambda number: self.generations.append(number),  # noqa: PLW0108
@@ -158,7 +167,7 @@ class Rig:
             ),
             settings=self.settings,
             wall=self.wall,
-            mono=time.monotonic,
+            mono=self.mono,
         )
         return self.journal
 
@@ -187,8 +196,8 @@ class Rig:
 
     def offer(self, items: Iterable[Any]) -> None:
         """Offer items; all must fit."""
-        for item in items:
-            assert self.journal.inbox.offer(item)
+        offered = list(items)
+        assert self.journal.inbox.offer(offered) == len(offered)
 
     def write(self, job: Callable[[Store], Any]) -> Any:
         """Run a job and wait for its result."""

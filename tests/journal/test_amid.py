@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.journal import Reader
+from agent.journal.reader import Reader
 from agent.journal.schema import VERSION
 from agent.testing.failpoint import MARKER, VARIABLE
 from tests.journal.rig import Rig, arrival, link_up

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from agent.domain.records import MessageRow, Outgoing, Row, TimerKind
-from agent.journal import JournalError, JournalSettings, JournalStorageError, Reader, pruning
+from agent.journal import JournalError, JournalSettings, JournalStorageError, pruning
+from agent.journal.reader import Reader
 from tests.journal.rig import Rig, acking, arrival, concluding, link_up, sealing, window
 
 VERDICT = Outgoing(0, "mqtt", "edge-agent/gw1/verdicts/d1", b"content", retain=True, settles=True)
@@ -34,7 +35,7 @@ def fill(rig: Rig) -> int:
 
     def full() -> bool:
         nonlocal taken
-        while rig.journal.inbox.offer(arrival(taken + 1, payload=BIG)):
+        while rig.journal.inbox.offer([arrival(taken + 1, payload=BIG)]):
             taken += 1
         return rig.journal.stats.state == "full" and rig.journal.inbox.depth > 0
 
@@ -328,7 +329,7 @@ def test_names_of_series_do_not_keep_it_full(tmp_path: Path, monkeypatch: pytest
         messages = itertools.count(1)
         while not rig.journal.stats.problem:
             names = {f"{next(messages)}-{place}-{'x' * 300}": 1 for place in range(100)}
-            rig.journal.inbox.offer(arrival(payload=json.dumps(names).encode()))
+            rig.journal.inbox.offer([arrival(payload=json.dumps(names).encode())])
             rig.write(lambda store: store.snapshot(rig.rows[-1].seq if rig.rows else 0, b""))
         with sqlite3.connect(rig.folder / "journal.sqlite") as looks:
             assert _series(looks) > 1000

@@ -1,6 +1,7 @@
 """Commands in the journal: rows of the sequence, decided once."""
 
 import sqlite3
+import time
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -20,12 +21,16 @@ from agent.domain.records import (
     FindingState,
     Kind,
     MessageRow,
+    Posted,
+    Receipt,
     Reply,
     Seen,
     Severity,
 )
-from agent.journal import JournalSettings, Reader, Store, feedback
-from agent.journal.commands import BURST, CommandRate
+from agent.journal import JournalSettings, feedback
+from agent.journal.commands import BURST, CommandRate, Way
+from agent.journal.reader import Reader
+from agent.journal.store import Store
 from agent.verdict.command import read_command
 from tests.journal import rig as rig_module
 from tests.journal.rig import Plain, Rig, arrival, link_up
@@ -160,10 +165,28 @@ def test_a_flood_is_refused_beyond_its_burst(rig: Rig) -> None:
         assert len(rig.acks) == 3 * BURST + 1
 
 
+def test_a_flood_locks_out_neither_the_page_nor_the_command_line(rig: Rig) -> None:
+    """Each way of commands has a rate of its own: those on the other ways are taken in the midst of it."""
+    posted = Posted(
+        generation=0, mid=0, qos=0, dup=False, retain=False, topic="own/command", payload=ACK,
+        received=1.0, mono=time.monotonic(),
+    )  # fmt: skip
+    with rig:
+        rig.offer([link_up(1)])
+        rig.offer(say(number) for number in range(3 * BURST))
+        rig.offer([replace(say(900), reply=None)])
+        assert rig.journal.accept(posted)
+        rig.settle()
+        assert posted.receipt.result(30) == Receipt()
+        rows = [row for row in rig.rows if isinstance(row, CommandRow)]
+        assert [row.reply for row in rows].count(None) == 2
+        assert {reason for _, _, reason, _ in rig.refusals} == {CommandReason.TOO_MANY}
+
+
 def test_the_rate_recovers() -> None:
     """One a second."""
     rate = CommandRate(burst=2)
-    assert [rate.admit(at) for at in (10.0, 10.0, 10.0, 11.0, 11.5, 12.0)] == [
+    assert [rate.admit(Way.SENT, at) for at in (10.0, 10.0, 10.0, 11.0, 11.5, 12.0)] == [
         True, True, False, True, False, True,
     ]  # fmt: skip
 

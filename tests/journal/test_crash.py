@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from agent.domain.records import MessageRow
-from agent.journal import Reader
+from agent.journal.reader import Reader
 from agent.testing.failpoint import MARKER, VARIABLE
 
 pytestmark = pytest.mark.process

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from agent.domain.records import Arrival, CommandRow, DecodeReason, Do, Kind, Seen, Window
-from agent.journal import Store, feedback
+from agent.journal import feedback
+from agent.journal.store import Store
 from agent.verdict.feedback import Feedback, Noted
 from tests.journal import rig as rig_module
 from tests.journal.rig import Plain, Rig, arrival, link_up, sealing, window

@@ -20,7 +20,7 @@ from agent.domain.records import (
     Way,
     Window,
 )
-from agent.journal import Store
+from agent.journal.store import Store
 from tests.journal.rig import Rig, sealing, window
 
 FINDING = Finding("f1", "d", Kind.SILENCE, Severity.CRITICAL, 1.0, 1.0)

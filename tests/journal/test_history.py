@@ -9,8 +9,8 @@ import pytest
 
 from agent.decode.registry import Registry, SourceSpec
 from agent.domain.records import Arrival, MessageRow, Reading, TimerKind, TimerRow
-from agent.journal import Reader
 from agent.journal.clocks import DAY_S, Fault
+from agent.journal.reader import Reader
 from tests.decode.sparkplug_wire import payload
 from tests.journal import rig as rig_module
 from tests.journal.rig import Rig, arrival, link_up

@@ -33,7 +33,7 @@ def job(*, urgent: bool = False) -> Job:
 def test_it_is_capped_in_bytes() -> None:
     """A message that does not fit is refused and counted; with all others taken, room is reported once."""
     inbox = Inbox(max_bytes=8_000)
-    assert [inbox.offer(arrival(number, payload=BIG)) for number in range(6)] == [True] * 5 + [False]
+    assert inbox.offer([arrival(number, payload=BIG) for number in range(8)]) == 5
     assert not inbox.found_room()
     take(inbox, max_items=4)
     assert not inbox.found_room()
@@ -44,18 +44,17 @@ def test_it_is_capped_in_bytes() -> None:
 def test_a_change_of_the_link_always_fits() -> None:
     """It decides whose acks are whose."""
     inbox = Inbox(max_bytes=100)
-    assert inbox.offer(arrival(1, payload=BIG))  # alone, anything fits
-    assert not inbox.offer(arrival(2))
-    assert inbox.offer(LinkDown(1, "gone", 0.0))
-    assert inbox.offer(link_up(2))
+    assert inbox.offer([arrival(1, payload=BIG)])  # alone, anything fits
+    assert not inbox.offer([arrival(2)])
+    assert inbox.offer([LinkDown(1, "gone", 0.0)])
+    assert inbox.offer([link_up(2)])
 
 
 def test_a_group_ends_behind_a_link_up() -> None:
     """The generation must be on disk before anything of it is."""
     inbox = Inbox(max_bytes=1 << 20)
     items: list[Item] = [arrival(1), LinkDown(1, "gone", 0.0), link_up(2), arrival(3, generation=2)]
-    for item in items:
-        inbox.offer(item)
+    inbox.offer(items)
     assert items[:3] == take(inbox, wait_s=60.0).items  # and it is not waited for the interval
     assert items[3:] == take(inbox).items
 
@@ -63,8 +62,7 @@ def test_a_group_ends_behind_a_link_up() -> None:
 def test_a_group_is_bounded_in_messages_and_bytes() -> None:
     """Whichever comes first."""
     inbox = Inbox(max_bytes=1 << 20)
-    for number in range(20):
-        inbox.offer(arrival(number, payload=BIG))
+    inbox.offer([arrival(number, payload=BIG) for number in range(20)])
     assert len(take(inbox, max_items=8).items) == 8
     assert len(take(inbox, max_bytes=4_000).items) == 3
     assert len(take(inbox).items) == 9
@@ -74,8 +72,7 @@ def test_a_group_is_bounded_in_messages_and_bytes() -> None:
 def test_what_is_put_back_comes_first() -> None:
     """Order and bytes are as if it had never been taken."""
     inbox = Inbox(max_bytes=1 << 20)
-    for number in range(6):
-        inbox.offer(arrival(number, payload=BIG))
+    inbox.offer([arrival(number, payload=BIG) for number in range(6)])
     size = inbox.size
     first = job()
     inbox.submit(first)
@@ -91,7 +88,7 @@ def test_what_is_put_back_comes_first() -> None:
 def test_without_intake_only_jobs_are_taken() -> None:
     """Arrivals stay, also when the analyst has too many rows in hand, until it has consumed some."""
     inbox = Inbox(max_bytes=1 << 20)
-    inbox.offer(arrival(1))
+    inbox.offer([arrival(1)])
     inbox.submit(job())
     group = take(inbox, intake=False)
     assert (group.items, len(group.jobs)) == ([], 1)
@@ -118,7 +115,7 @@ def test_a_closed_inbox_takes_nothing() -> None:
     inbox.submit(left)
     assert [left] == inbox.close()
     assert not inbox.submit(job())
-    assert not inbox.offer(arrival(1))
+    assert not inbox.offer([arrival(1)])
 
 
 def test_jobs_are_taken_in_bounded_groups_and_in_order() -> None:
@@ -144,7 +141,7 @@ def test_neither_readings_nor_verdicts_starve_the_other() -> None:
     """A backlog of both: every group holds some of each, fewer readings while the jobs are behind."""
     inbox = Inbox(max_bytes=1 << 24)
     for number in range(2_000):
-        inbox.offer(arrival(number))
+        inbox.offer([arrival(number)])
         inbox.submit(job())
     groups = [take(inbox) for _ in range(4)]
     assert [(len(group.items), len(group.jobs)) for group in groups] == [

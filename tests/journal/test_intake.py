@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from agent.domain.records import Arrival, MessageRow, TimerKind, TimerRow
-from agent.journal import Reader
+from agent.journal.reader import Reader
 from tests.journal import rig as rig_module
 from tests.journal.rig import Plain, Rig, arrival, decode, link_up
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from agent.domain.records import FindingState, MessageRow
-from agent.journal import JournalError, JournalSettings, Reader
+from agent.journal import JournalError, JournalSettings
+from agent.journal.reader import Reader
 from agent.journal.schema import APPLICATION_ID, STEPS, VERSION
 from agent.testing.failpoint import MARKER, VARIABLE
 from tests.journal.rig import Rig, arrival, link_up

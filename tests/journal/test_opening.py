@@ -8,15 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.journal import (
-    JournalError,
-    JournalInUseError,
-    JournalNewerError,
-    JournalSettings,
-    Reader,
-    recovery,
-)
+from agent.journal import JournalError, JournalInUseError, JournalNewerError, JournalSettings, recovery
 from agent.journal.opening import SUSPECT
+from agent.journal.reader import Reader
 from agent.journal.schema import VERSION, connect, create
 from tests.journal.rig import Rig, arrival, link_up, sealing, window
 

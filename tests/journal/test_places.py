@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from agent.domain.records import Arrival, Place, Reading
-from agent.journal import Store
+from agent.journal.store import Store
 from tests.journal import rig as rig_module
 from tests.journal.rig import Plain, Rig, arrival, link_up
 

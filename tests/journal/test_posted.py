@@ -169,7 +169,7 @@ def test_the_broker_goes_first_where_it_was_refused(tmp_path: Path) -> None:
     rig = Rig(tmp_path, settings=SMALL)
     journal = rig.open()
     rig.offer([link_up(1), arrival(1, payload=b" " * 3500)])
-    assert not journal.inbox.offer(arrival(2, payload=b" " * 3500))
+    assert not journal.inbox.offer([arrival(2, payload=b" " * 3500)])
     assert not journal.accept(posted())
     rig.start_thread()
     rig.until(lambda: journal.accept(posted()))

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from agent.domain.records import Batch, Outgoing
-from agent.journal import JournalSettings, Reader
+from agent.journal import JournalSettings
+from agent.journal.reader import Reader
 from tests.journal.rig import Rig, acking, arrival, concluding, link_up, sealing, window
 
 VERDICT = Outgoing(0, "mqtt", "edge-agent/gw1/verdicts/d1", b"content", retain=True, settles=True)

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from agent.domain.records import MessageRow
-from agent.journal import JournalError, JournalSettings, Reader
+from agent.journal import JournalError, JournalSettings
+from agent.journal.reader import Reader
 from tests.journal.rig import Rig, arrival, concluding, link_up, sealing, window
 
 CHILD = """
@@ -28,7 +29,7 @@ time.sleep(60)
 AS_NOBODY = """
 import os, sys
 from pathlib import Path
-from agent.journal import Reader
+from agent.journal.reader import Reader
 os.setgroups([])
 os.setgid(65534)
 os.setuid(65534)

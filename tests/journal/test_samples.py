@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from agent.domain.records import Finding, Kind, Severity
-from agent.journal import Reader, findings, samples
+from agent.journal import findings, samples
+from agent.journal.reader import Reader
 from agent.journal.samples import AFTER_S, BEFORE_S, FINE_S, GROUP, SLOT_S, Samples
 from agent.journal.schema import migrate
 from agent.testing.failpoint import MARKER, VARIABLE

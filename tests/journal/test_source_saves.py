@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from agent.journal import Reader
+from agent.journal.reader import Reader
 from agent.journal.schema import read_meta
 from agent.journal.source_saves import KEY, MAX_EARLIER, SELDOM_S, SOON_S, SourceSaves, read_counts
 from agent.journal.source_tally import SourceTally

@@ -12,8 +12,9 @@ from agent.budget.periods import Anchor
 from agent.budget.reader import read_budget
 from agent.budget.store import SENTINEL
 from agent.domain.model_calls import BudgetWindow
-from agent.journal import JournalError, JournalInUseError, Reader
+from agent.journal import JournalError, JournalInUseError
 from agent.journal.opening import SUSPECT, mark_suspect, open_database
+from agent.journal.reader import Reader
 from agent.journal.state_dir import Ballast, StateLock, holder
 
 LIMITS = dict.fromkeys(BudgetWindow, 1.0)

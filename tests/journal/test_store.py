@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from agent.domain.records import Batch, Finding, FindingState, Kind, Outgoing, Severity, TimerKind, TimerRow
-from agent.journal import JournalError, JournalSettings, Reader, Store
+from agent.journal import JournalError, JournalSettings
+from agent.journal.reader import Reader
+from agent.journal.store import Store
 from tests.journal.rig import Rig, acking, arrival, concluding, link_up, sealing, window
 
 FINDING = Finding("f1", "d1", Kind.SPIKE, Severity.WARNING, 100.0, 101.0)

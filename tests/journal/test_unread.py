@@ -9,7 +9,7 @@ import pytest
 from agent.decode.family import Skip, Skipped
 from agent.decode.registry import Registry, SourceSpec
 from agent.domain.records import DecodeError, Handling, Reading, TimerKind, TimerRow
-from agent.journal import Reader
+from agent.journal.reader import Reader
 from agent.journal.source_tally import OUTCOMES, SourceTally
 from agent.journal.unread import HEARD_S, MAX_DEVICES, MAX_NAMES, MESSAGE, Unread
 from tests.journal import rig as rig_module

@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from agent.journal import Reader
+from agent.journal.reader import Reader
 from tests.local_llm.serve import MODEL
 from tests.mqtt.link_harness import peer, send
 from tests.support.agent_process import REPO, AgentProcess

@@ -11,7 +11,7 @@ import yaml
 from agent.domain.records import Finding, Kind, Severity
 from agent.observe.metrics import Metrics
 from agent.observe.registry import KIND, SEVERITY, PathSnapshot
-from agent.web import runbook
+from agent.web.runbook import runbook
 from configs.prometheus.metrics_page import known_names, names_in
 from tests.monitoring.cases import CASES, Case, rise
 

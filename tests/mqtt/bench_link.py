@@ -4,6 +4,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import paho.mqtt.client as paho
@@ -12,7 +13,8 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from agent.domain.records import Arrival, LinkDown, LinkUp
-from agent.mqtt import Link, LinkSettings, Subscription
+from agent.mqtt import LinkSettings, Subscription
+from agent.mqtt.link import Link
 from tests.mqtt.link_harness import peer
 from tests.support.broker import Broker
 
@@ -58,15 +60,16 @@ def ours(port: int, client_id: str, expected: int) -> float:
     waiting: list[tuple[int, int]] = []
     seen = 0
 
-    def offer(item: Arrival | LinkUp | LinkDown) -> bool:
+    def offer(items: Sequence[Arrival | LinkUp | LinkDown]) -> int:
         nonlocal seen, waiting
-        if isinstance(item, Arrival):
-            waiting.append((item.generation, item.mid))
-            seen += 1
-            if len(waiting) == GROUP or seen == expected:
-                link.ack(waiting)
-                waiting = []
-        return True
+        for item in items:
+            if isinstance(item, Arrival):
+                waiting.append((item.generation, item.mid))
+                seen += 1
+        if len(waiting) >= GROUP or seen == expected:
+            link.ack(waiting)
+            waiting = []
+        return len(items)
 
     link = Link(
         settings=LinkSettings(host="127.0.0.1", port=port, client_id=client_id, base_topic="bench-agent"),

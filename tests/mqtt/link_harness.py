@@ -1,7 +1,7 @@
 """Shared parts of the link tests: a link on a thread, an inbox that keeps all."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,7 +12,8 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from agent.domain.records import Arrival, LinkDown, LinkUp, Outgoing
-from agent.mqtt import Link, LinkSettings, LinkState, Subscription
+from agent.mqtt import LinkSettings, LinkState, Subscription
+from agent.mqtt.link import Link
 from tests.support.waiting import wait_for
 
 
@@ -70,15 +71,17 @@ class LinkHarness:
         except BaseException as error:  # noqa: BLE001 -- looked at by the test
             self.error = error
 
-    def _offer(self, item: Arrival | LinkUp | LinkDown) -> bool:
+    def _offer(self, items: Sequence[Arrival | LinkUp | LinkDown]) -> int:
         if not self.open:
-            return False
-        self.items.append(item)
-        if isinstance(item, LinkUp) and self._store:
-            self.link.generation_stored(item.generation)
-        if isinstance(item, Arrival) and self._ack and item.qos:
-            self.link.ack([(item.generation, item.mid)])
-        return True
+            return 0
+        self.items.extend(items)
+        for item in items:
+            if isinstance(item, LinkUp) and self._store:
+                self.link.generation_stored(item.generation)
+        acks = [(one.generation, one.mid) for one in items if isinstance(one, Arrival) and one.qos]
+        if acks and self._ack:
+            self.link.ack(acks)
+        return len(items)
 
     @property
     def arrivals(self) -> list[Arrival]:

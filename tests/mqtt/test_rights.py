@@ -1,15 +1,20 @@
 """Refusals of the broker: logins, certificates, topics, sizes."""
 
 import json
+import socket
+import ssl
 import subprocess
 from base64 import b64encode
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import pbkdf2_hmac
 from pathlib import Path
 
 import pytest
 
+from agent.mqtt.wire import Wire, WireError
 from tests.mqtt.brokers import Authority, OldBroker
 from tests.mqtt.link_harness import LinkHarness, outgoing, peer, running, send, until
+from tests.mqtt.test_wire import publish
 from tests.support.broker import Broker
 from tests.support.proxy import Proxy
 
@@ -298,6 +303,30 @@ def test_tls(tmp_path: Path, authority: Authority, server_files: tuple[Path, Pat
     finally:
         broker.stop()
     assert harness.payloads == blobs
+
+
+def test_a_read_takes_many_tls_records(authority: Authority, server_files: tuple[Path, Path]) -> None:
+    """A broker that writes a record for each message costs one read for all; its end is still found."""
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(*server_files)
+    near, far = socket.socketpair()
+    with ThreadPoolExecutor(1) as pool:
+        accepted = pool.submit(server.wrap_socket, far, server_side=True)
+        sock = ssl.create_default_context(cafile=authority.ca).wrap_socket(near, server_hostname="localhost")
+        broker = accepted.result(60)
+    sock.settimeout(0.0)
+    seen: list[int] = []
+    wire = Wire(
+        sock, v5=True, max_packet_size=1000, take=lambda *one: seen.append(one[2]), control=lambda _: None
+    )
+    for mid in range(1, 31):
+        broker.sendall(publish(b"t", b"1", mid=mid))
+    broker.close()
+    assert wire.fill() == 30 * len(publish(b"t", b"1", mid=1))
+    assert seen == list(range(1, 31))
+    with pytest.raises(WireError, match=r"closed by the broker|connection was lost"):
+        wire.fill()
+    wire.close()
 
 
 def test_a_tls_link_that_is_cut_is_no_takeover(

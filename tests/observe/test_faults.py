@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from agent.ai import Caller, call
+from agent.ai import call
+from agent.ai.caller import Caller
 from agent.app.ai import AiService
 from agent.config.load import load
 from agent.decode.receive import Receiver
@@ -32,7 +33,7 @@ from agent.status.journal_view import JournalView
 from agent.status.problems import Problems, Start
 from agent.status.responses import Responses
 from agent.verdict.verdict import conclude
-from agent.web import Request
+from agent.web.http import Request
 from tests.ai.kit import batch, two_windows, window
 from tests.commands.kit import write_config
 from tests.observe.calls import value

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from agent.ai import Caller, OpenAIChat
+from agent.ai.caller import Caller
+from agent.ai.openai_chat import OpenAIChat
 from agent.domain.model_calls import CallRecord
 from agent.domain.records import Batch, Verdict
 from agent.observe.metrics import Metrics

@@ -14,6 +14,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from agent.domain.model_calls import CallRecord, ErrorType, Reply, Retry
 from agent.observe.otlp import PausingExporter, parse_traceparent
+from agent.observe.pausing import Pausing
 from agent.observe.redact import Secrets
 from agent.observe.traces import CONTENT_VARIABLE, Tracer, open_tracer
 from tests.observe.calls import PARENTS, PROMPT, REPLY, SYSTEM, good, recorder, start
@@ -405,19 +406,20 @@ def test_an_export_is_tried_twice_and_recovery_is_said() -> None:
     """A collector that fails once costs no span; one that stays away costs each export after two attempts."""
     told: list[tuple[str, dict[str, Any]]] = []
     flaky = Flaky(False, True, False, False, False, True)
-    exporter = PausingExporter(
-        inner=flaky,
+    pausing = Pausing(
+        event="trace_export",
         log=lambda event, **fields: told.append((event, fields)),
         mono=lambda: flaky.now,
         wait=flaky.wait,
     )
+    exporter = PausingExporter(flaky, pausing)
     spans: Any = [object(), object()]
     assert exporter.export(spans) is SpanExportResult.SUCCESS
-    assert (exporter.lost, exporter.delivered, len(flaky.waits)) == (0, 2, 1)
+    assert (pausing.lost, pausing.delivered, len(flaky.waits)) == (0, 2, 1)
     assert exporter.export(spans) is SpanExportResult.FAILURE
-    assert (exporter.lost, exporter.delivered) == (2, 2)
+    assert (pausing.lost, pausing.delivered) == (2, 2)
     assert exporter.export(spans) is SpanExportResult.SUCCESS
-    assert (exporter.lost, exporter.delivered) == (2, 4)
+    assert (pausing.lost, pausing.delivered) == (2, 4)
     assert len(flaky.tried) == 6
     for usual, wait in zip((5, 5, 10, 20), flaky.waits, strict=True):
         assert 0.8 * usual <= wait <= 1.2 * usual
@@ -428,18 +430,19 @@ def test_an_export_is_tried_twice_and_recovery_is_said() -> None:
 def test_at_the_end_nothing_is_waited_for() -> None:
     """After `hurry` an export is tried once, and its failure is counted."""
     flaky = Flaky(False)
-    exporter = PausingExporter(inner=flaky, log=lambda *_args, **_fields: None)
-    exporter.hurry()
+    pausing = Pausing(event="trace_export", log=lambda *_args, **_fields: None)
+    exporter = PausingExporter(flaky, pausing)
+    pausing.hurry()
     spans: Any = [object()]
     assert exporter.export(spans) is SpanExportResult.FAILURE
-    assert (flaky.tried, exporter.lost) == ([1], 1)
+    assert (flaky.tried, pausing.lost) == ([1], 1)
 
 
 def test_a_collector_that_fails_once_gets_every_span(
     receiver: OtlpReceiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A pause of the collector drops nothing while there is room: the queue keeps what comes meanwhile."""
-    monkeypatch.setattr("agent.observe.otlp._FIRST_PAUSE_S", 0.2)
+    monkeypatch.setattr("agent.observe.pausing._FIRST_PAUSE_S", 0.2)
     tracer = live(receiver)
     receiver.answer = 400
     for _ in range(50):

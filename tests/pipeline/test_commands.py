@@ -1,13 +1,14 @@
 """A person's command is decided once; a replay changes the detector alone."""
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agent.domain.records import Arrival, Command, FindingState, Severity, TimerKind
-from agent.journal import Reader
+from agent.journal.reader import Reader
 from agent.pipeline.events import CommandDecided, IncidentChanged
 from agent.pipeline.notices import Receiver
 from agent.verdict.command import read_command
@@ -112,11 +113,11 @@ async def _outlast_a_snooze(life: Life) -> tuple[int, ...]:
     count()
     await say(life, b'{"do":"snooze","device":"d","for":"1s","id":"s1"}', 800)
     count()
-    end = life.pipeline.conclusions.next_end()
+    end = life.pipeline.conclusions.next_change()
     assert end is not None
     life.pipeline.note(TimerKind.TICK)
     await life.feed()
-    assert life.pipeline.conclusions.next_end() == end
+    assert life.pipeline.conclusions.next_change() == end
     await asyncio.sleep(max(0.0, end - life.journal.clock.now()) + 0.01)
     for _ in range(2):
         life.pipeline.note(TimerKind.TICK)
@@ -124,8 +125,41 @@ async def _outlast_a_snooze(life: Life) -> tuple[int, ...]:
         count()
     (finding,) = life.pipeline.conclusions.findings()
     assert (finding.state, finding.until) == (FindingState.OPEN, None)
-    assert life.pipeline.conclusions.next_end() is None
+    assert life.pipeline.conclusions.next_change() is None
     return tuple(waiting)
+
+
+async def _outlast_maintenance(life: Life) -> tuple[int, ...]:
+    """Return how many notices wait after the opening, the begin of the work and its end."""
+    notices = life.pipeline.notices
+    notices.receivers = [Receiver("ops", Severity.INFO)]
+    notices.rules = NoticeRules(settle_s=3600.0)
+    waiting = []
+
+    def count() -> None:
+        with Reader.open(life.rig.folder) as reader:
+            waiting.append(reader.notices(["ops"])["ops"].waiting)
+
+    await open_a_finding(life)
+    count()
+    now = life.journal.clock.now()
+    plan = {"do": "maintenance", "device": "d", "from": now + 0.5, "until": now + 1.0}
+    await say(life, json.dumps(plan).encode(), 800)
+    count()
+    for at in (now + 0.5, now + 1.0):
+        await asyncio.sleep(max(0.0, at - life.journal.clock.now()) + 0.01)
+        life.pipeline.note(TimerKind.TICK)
+        await life.feed()
+        count()
+    (finding,) = life.pipeline.conclusions.findings()
+    assert not finding.maintenance
+    return tuple(waiting)
+
+
+def test_a_silent_device_outlasts_its_maintenance(tmp_path: Path) -> None:
+    """No row of it is needed: begin and end are acted on by ticks, and a restart changes nothing."""
+    assert in_a_life(tmp_path, _outlast_maintenance) == (1, 1, 0, 1)
+    assert in_a_life(tmp_path, _states) == [FindingState.OPEN]
 
 
 async def _states(life: Life) -> list[FindingState]:

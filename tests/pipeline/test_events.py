@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.domain.records import FindingEvent, MessageRow, Reading, TimerKind
-from agent.journal import Reader
+from agent.journal.reader import Reader
 from agent.pipeline.events import DeviceSeen, Event, FindingChanged, Subscribers, VerdictCommitted
 from agent.pipeline.window import WindowSettings
 from tests.journal.rig import arrival, link_up

@@ -10,7 +10,7 @@ from agent.commands.offline.inputs import OwnJournal, Until
 from agent.config import Config
 from agent.config.load import load
 from agent.domain.records import Finding, TimerKind
-from agent.journal import Reader
+from agent.journal.reader import Reader
 from tests.journal.rig import arrival, link_up
 from tests.pipeline.test_restart import AGE_S, Life, in_a_life
 

@@ -10,7 +10,7 @@ import pytest
 
 from agent.detect import Expect, Limit, QuietHours, Tuning
 from agent.domain.records import MessageRow, SettingsRow
-from agent.journal import Reader
+from agent.journal.reader import Reader
 from agent.pipeline.judging import Judging
 from agent.pipeline.window import WindowSettings
 from tests.journal.rig import arrival, link_up

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,16 @@ import pytest
 
 from agent.detect import Detector, DetectSettings, Limit
 from agent.domain.records import LinkDown, Outgoing, Row, TimerKind, TimerRow, Window
-from agent.journal import JournalSettings, Reader
+from agent.journal import JournalSettings
+from agent.journal.reader import Reader
 from agent.mqtt import LinkState
 from agent.observe.traces import Span
 from agent.pipeline.events import Subscribers
 from agent.pipeline.judging import Judging
 from agent.pipeline.loop import LoopBridge
+from agent.pipeline.notices import Receiver
 from agent.pipeline.pipeline import Pipeline, PipelineSettings
-from agent.pipeline.review_queue import BatchSettings
+from agent.pipeline.review_queue import Asks, BatchSettings
 from agent.pipeline.window import WindowSettings
 from agent.sinks import Answer, Delivered, MessageKind, Route
 from agent.verdict.review_policy import ReviewSettings
@@ -52,7 +54,10 @@ class Life:
         later_s: float = 0.0,
         high: float | None = None,
         judging: Judging | None = None,
+        model: Asks | None = None,
+        receivers: Sequence[Receiver] = (),
     ) -> None:
+        self._model, self._receivers = model, receivers
         judging = judging or Judging(WindowSettings(max_age_s=age_s), (Limit("*/*", high=high),))
         self._window = judging.window
         self.detector = Detector(DetectSettings(max_series=max_series), judging.limits, judging.tuning)
@@ -69,13 +74,18 @@ class Life:
             settings=PipelineSettings(
                 agent="gw1",
                 routes=[Route(sink="list", kind=MessageKind.VERDICT, key=topic, settles=True)],
-                review=ReviewSettings(mode="none", endpoint=False),
+                review=ReviewSettings(
+                    mode="none" if self._model is None else "suspicious",
+                    endpoint=self._model is not None,
+                    audits_per_day=0,
+                ),
                 window=self._window,
-                batch=BatchSettings(),
+                batch=BatchSettings(max_wait_s=0.0),
+                receivers=self._receivers,
             ),
             journal=self.journal,
             detector=self.detector,
-            caller=None,
+            caller=self._model,
             sinks=[self],
             post=lambda work, *args: work(*args),
             trace=lambda **_: Span(),

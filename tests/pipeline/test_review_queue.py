@@ -39,6 +39,7 @@ class Rig:
         slots: int = 9,
     ) -> None:
         self.paused = False
+        self.waited: list[str] = []
         self.concluded: list[tuple[str, Reason]] = []
         self.silent: list[str] = []  # concluded without a message
         self.details: list[str | None] = []
@@ -60,6 +61,7 @@ class Rig:
             shared=lambda win: self.shared.get(win.device, Shared()),
             batches=self,
             conclude=self.conclude,
+            waits=lambda win: self.waited.append(win.id),
             suppressed=self.suppressed.append,
             audits_allowed=lambda: True,
             paused=lambda _clock: self.paused,

@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 
 from agent.domain.records import MessageRow, Reading, Row, TimerKind, TimerRow
-from agent.journal import JournalClosedError, Reader
+from agent.journal import JournalClosedError
 from agent.journal.codec import encode_window
+from agent.journal.reader import Reader
 from agent.pipeline.pipeline import HELD_S, MAX_JOBS, MAX_TURN_ROWS, MAX_TURN_WINDOWS
 from agent.pipeline.snapshot import MAX_SLICE_BYTES, Dump
 from agent.pipeline.window import MAX_DUMPED, WindowSettings

@@ -17,7 +17,6 @@ from agent.domain.records import (
     SeriesView,
     Severity,
     Status,
-    Trigger,
     Window,
     WindowReading,
 )
@@ -45,7 +44,7 @@ def section_of(one: Window) -> dict[str, object]:
 def test_a_section_holds_what_a_judgement_needs() -> None:
     """Unit, limits, baseline, why it was sent, candidates with ids and true values, context as integers."""
     assert section_of(window(recent=(10.0, 20.0, 15.0))) == {
-        "trigger": "suspicion",
+        "at": "thu 00:17",
         "readings": 60,
         "span_s": 60,
         "local": {"status": "anomaly", "kind": "spike", "score": 1.7},
@@ -82,11 +81,11 @@ def test_a_section_holds_what_a_judgement_needs() -> None:
 
 
 def test_a_section_is_canonical() -> None:
-    """The same window renders to the same bytes: ASCII, no spaces."""
+    """The same window renders to the same bytes: ASCII, no spaces between its parts."""
     first, second = window(unit="µg/m³"), window(unit="µg/m³")
     assert first.section == second.section
     assert first.section.isascii()
-    assert " " not in first.section
+    assert " " not in first.section.replace("thu 00:17", "")
 
 
 def test_the_system_part_is_constant_and_short() -> None:
@@ -204,7 +203,6 @@ def test_any_floats_render(
     text = render_section(
         candidates=(reading,),
         views=[view],
-        trigger=Trigger.AGE,
         start=0.0,
         end=1.0,
         count=1,
@@ -225,7 +223,6 @@ def test_a_device_of_many_metrics_stays_small() -> None:
     text = render_section(
         candidates=readings,
         views=views,
-        trigger=Trigger.COUNT,
         start=0.0,
         end=1.0,
         count=40,

@@ -37,7 +37,6 @@ def window(name: str, metric: str, unit: str, value: float, score: Score, view: 
     section = render_section(
         candidates=(reading,),
         views=[view],
-        trigger=Trigger.SUSPICION,
         start=AT,
         end=AT + 5,
         count=5,

@@ -5,17 +5,20 @@ import hmac
 import os
 import signal
 import socket
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from threading import Thread
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
 from agent.config.checks import is_loopback
 from agent.domain.messages import Outgoing
 from agent.domain.records import AgentError
-from agent.sinks import Answer, Delivered, Refused, Retry, apprise
+from agent.sinks import Answer, Delivered, Refused, Retry, apprise, smtp_session
+from agent.sinks.mail import WAIT_S
 from agent.sinks.receivers import receiver_of
 from agent.sinks.settings import SinkSettings
 from agent.sinks.worker import MAX_PAUSE_S, AnswerLink, NoticeReceiver, NoticeSink, ReceiverError
@@ -229,6 +232,68 @@ def test_what_an_smtp_code_means(
     mailbox.codes = codes
     assert type(deliver(mail(mailbox))) is kind
     assert len(mailbox.mails) == lost
+
+
+def test_a_full_mailbox_holds_up_the_others_for_a_quarter_of_an_hour(
+    mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then they get it once, and the one that is refused is reported; alone it goes on waiting."""
+    one, refused, now = mail(mailbox), dict[str, int](), [1000.0]
+    monkeypatch.setattr("agent.sinks.mail.time.monotonic", lambda: now[0])
+    receiver = make(one, refused)
+    mailbox.codes = {"a@x.org": [452] * 9, "b@x.org": [250, 250, 452, 452]}
+    kinds = []
+    for later_s in (0.0, WAIT_S - 1.0, 0.0, 2.0, 0.0):
+        now[0] += later_s
+        kinds.append(type(receiver.deliver(encode(NOTICE), PROPERTIES)))
+    assert kinds == [Retry, Retry, Retry, Retry, Delivered]
+    assert refused == {"a@x.org": 452}
+    assert len(mailbox.mails) == 1
+
+
+class Chatterbox:
+    """A server that repeats ``words`` over and over, and notes how much of it was taken."""
+
+    def __init__(self, words: bytes, pause_s: float = 0.0) -> None:
+        self._words, self._pause_s, self.said = words, pause_s, 0
+
+    def __enter__(self) -> Self:
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.port = self._socket.getsockname()[1]
+        Thread(target=self._talk, daemon=True).start()
+        return self
+
+    def _talk(self) -> None:
+        with suppress(OSError):
+            connection, _ = self._socket.accept()
+            with connection:
+                connection.settimeout(30.0)
+                while True:
+                    connection.sendall(self._words)
+                    self.said += len(self._words)
+                    time.sleep(self._pause_s)
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+
+@pytest.mark.parametrize(
+    ("words", "pause_s", "reason"),
+    [
+        (b"220-and another thing\r\n" * 100, 0.0, "no valid answer (SMTPServerDisconnected)"),
+        (b"2", 0.02, "no answer in time"),
+        (b"220-well\r\n", 0.02, "no answer in time"),
+    ],
+)
+def test_a_mail_server_cannot_hold_a_session(
+    monkeypatch: pytest.MonkeyPatch, words: bytes, pause_s: float, reason: str
+) -> None:
+    """Neither without end nor byte by byte: the delivery fails, and little of it is kept."""
+    monkeypatch.setattr(smtp_session, "TOTAL_S", 0.5)
+    with Chatterbox(words, pause_s) as server:
+        url = f"smtp://127.0.0.1:{server.port}"
+        one = SinkSettings(type="mail", url=url, from_="gw1@example.org", to=("a@x.org",))
+        assert deliver(one) == Retry(after_s=0.0, reason=reason)
 
 
 def test_one_wrong_address_does_not_hold_up_the_others(mailbox: Mailbox) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.journal import Reader
+from agent.journal.reader import Reader
 
 pytestmark = [pytest.mark.process, pytest.mark.slow]
 

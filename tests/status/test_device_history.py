@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from agent.domain.records import Finding, FindingState, Kind, Seen, Severity
-from agent.journal import JournalSettings, Store, findings
+from agent.journal import JournalSettings, findings
+from agent.journal.store import Store
 from agent.status.device_history import HOURS, MAX_ID, POINTS, read_device, thin
 from tests.journal.rig import Rig, arrival, link_up, sealing, window
 

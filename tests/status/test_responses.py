@@ -13,7 +13,7 @@ from agent.observe.metrics import Metrics
 from agent.status.responses import Freshness, Responses
 from agent.status.schema import Status
 from agent.status.search import Search
-from agent.web import Request
+from agent.web.http import Request
 from tests.web.sample import sample_status
 
 ASKED = Request("GET", "/status.json", "", {}, 0)

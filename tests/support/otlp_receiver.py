@@ -9,6 +9,14 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
+    ExportLogsServiceRequest,
+    ExportLogsServiceResponse,
+)
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+    ExportMetricsServiceResponse,
+)
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
@@ -46,11 +54,46 @@ class ReceivedSpan:
     end_ns: int
 
 
+@dataclass(frozen=True)
+class ReceivedPoint:
+    """A point of a metric as it came over the wire."""
+
+    name: str
+    kind: str  # gauge | sum | histogram
+    cumulative: bool
+    attributes: dict[str, Any]
+    value: float  # of a histogram its sum
+    count: int
+    buckets: list[tuple[float, int]]  # upper bound, own count; without the last
+    start_ns: int
+    at_ns: int
+    resource: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ReceivedRecord:
+    """A log record as it came over the wire."""
+
+    event: str
+    body: str
+    severity: str
+    number: int
+    attributes: dict[str, Any]
+    trace_id: str
+    span_id: str
+    at_ns: int
+    resource: dict[str, Any]
+
+
 @dataclass
 class OtlpReceiver:
     """Holds what was exported. ``answer`` is the HTTP status, ``hang`` keeps every request waiting."""
 
     spans: list[ReceivedSpan] = field(default_factory=list)
+    points: list[ReceivedPoint] = field(default_factory=list)  # of the last push
+    records: list[ReceivedRecord] = field(default_factory=list)
+    pushes: int = 0  # of metrics
+    headers: dict[str, str] = field(default_factory=dict)  # of the last request
     requests: int = 0
     raw: list[bytes] = field(default_factory=list)
     answer: int = 200
@@ -66,6 +109,30 @@ class OtlpReceiver:
             about = _attributes(resource.resource.attributes)
             for scope in resource.scope_spans:
                 self.spans += [_span(span, about) for span in scope.spans]
+
+    def take_metrics(self, body: bytes) -> None:
+        """Decode one push of metrics."""
+        self.requests += 1
+        request = ExportMetricsServiceRequest.FromString(body)
+        self.points = [
+            point
+            for of in request.resource_metrics
+            for scope in of.scope_metrics
+            for metric in scope.metrics
+            for point in _points(metric, _attributes(of.resource.attributes))
+        ]
+        self.pushes += 1
+
+    def take_logs(self, body: bytes) -> None:
+        """Decode one push of log records."""
+        self.requests += 1
+        request = ExportLogsServiceRequest.FromString(body)
+        self.records += [
+            _record(one, _attributes(of.resource.attributes))
+            for of in request.resource_logs
+            for scope in of.scope_logs
+            for one in scope.log_records
+        ]
 
     def named(self, name: str) -> list[ReceivedSpan]:
         """Return the spans called ``name``."""
@@ -86,13 +153,18 @@ def http_receiver() -> Iterator[OtlpReceiver]:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             if receiver.hang.is_set():
                 time.sleep(30)
-            good = receiver.answer == 200 and self.path == "/v1/traces"
-            if good:
-                receiver.take(body)
+            receiver.headers = {name.lower(): text for name, text in self.headers.items()}
+            take = {
+                "/v1/traces": receiver.take,
+                "/v1/metrics": receiver.take_metrics,
+                "/v1/logs": receiver.take_logs,
+            }.get(self.path)
+            if receiver.answer == 200 and take is not None:
+                take(body)
             else:
                 receiver.requests += 1
             answer = ExportTraceServiceResponse().SerializeToString()
-            self.send_response(receiver.answer if self.path == "/v1/traces" else 404)
+            self.send_response(404 if take is None else receiver.answer)
             self.send_header("Content-Type", "application/x-protobuf")
             self.send_header("Content-Length", str(len(answer)))
             self.end_headers()
@@ -125,6 +197,8 @@ def grpc_receiver() -> Iterator[OtlpReceiver]:
     """Receive OTLP over gRPC on a free loopback port."""
     # grpc costs a second that only the one test should pay
     import grpc  # type: ignore[import-untyped]  # noqa: PLC0415
+    from opentelemetry.proto.collector.logs.v1 import logs_service_pb2_grpc  # noqa: PLC0415
+    from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2_grpc  # noqa: PLC0415
     from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc  # noqa: PLC0415
 
     receiver = OtlpReceiver()
@@ -137,7 +211,21 @@ def grpc_receiver() -> Iterator[OtlpReceiver]:
             receiver.take(request.SerializeToString())
             return ExportTraceServiceResponse()
 
+    class Metrics(metrics_service_pb2_grpc.MetricsServiceServicer):
+        def Export(self, request: Any, context: Any) -> Any:  # noqa: N802 -- the protocol's name
+            receiver.headers = dict(context.invocation_metadata())
+            receiver.take_metrics(request.SerializeToString())
+            return ExportMetricsServiceResponse()
+
+    class Logs(logs_service_pb2_grpc.LogsServiceServicer):
+        def Export(self, request: Any, context: Any) -> Any:  # noqa: N802 -- the protocol's name
+            receiver.headers = dict(context.invocation_metadata())
+            receiver.take_logs(request.SerializeToString())
+            return ExportLogsServiceResponse()
+
     server = grpc.server(ThreadPoolExecutor(2))
+    metrics_service_pb2_grpc.add_MetricsServiceServicer_to_server(Metrics(), server)  # type: ignore[no-untyped-call]
+    logs_service_pb2_grpc.add_LogsServiceServicer_to_server(Logs(), server)  # type: ignore[no-untyped-call]
     trace_service_pb2_grpc.add_TraceServiceServicer_to_server(Service(), server)  # type: ignore[no-untyped-call]
     port = server.add_insecure_port("127.0.0.1:0")
     receiver.endpoint = f"http://127.0.0.1:{port}"
@@ -166,6 +254,40 @@ def _span(span: Any, resource: dict[str, Any]) -> ReceivedSpan:
     )
 
 
+def _points(metric: Any, resource: dict[str, Any]) -> Iterator[ReceivedPoint]:
+    kind = metric.WhichOneof("data")
+    data = getattr(metric, kind)
+    for point in data.data_points:
+        histogram = kind == "histogram"
+        bounds = zip(point.explicit_bounds, point.bucket_counts, strict=False) if histogram else ()
+        yield ReceivedPoint(
+            name=metric.name,
+            kind=kind,
+            cumulative=kind != "gauge" and data.aggregation_temporality == 2,
+            attributes=_attributes(point.attributes),
+            value=point.sum if histogram else getattr(point, point.WhichOneof("value")),
+            count=point.count if histogram else 1,
+            buckets=list(bounds),
+            start_ns=point.start_time_unix_nano,
+            at_ns=point.time_unix_nano,
+            resource=resource,
+        )
+
+
+def _record(one: Any, resource: dict[str, Any]) -> ReceivedRecord:
+    return ReceivedRecord(
+        event=one.event_name,
+        body=one.body.string_value,
+        severity=one.severity_text,
+        number=one.severity_number,
+        attributes=_attributes(one.attributes),
+        trace_id=one.trace_id.hex(),
+        span_id=one.span_id.hex(),
+        at_ns=one.time_unix_nano,
+        resource=resource,
+    )
+
+
 def _attributes(pairs: Any) -> dict[str, Any]:
     return {pair.key: _value(pair.value) for pair in pairs}
 
@@ -174,4 +296,6 @@ def _value(value: Any) -> Any:
     kind = value.WhichOneof("value")
     if kind == "array_value":
         return [_value(item) for item in value.array_value.values]
+    if kind == "kvlist_value":
+        return _attributes(value.kvlist_value.values)
     return getattr(value, kind) if kind else None

@@ -27,6 +27,7 @@ from agent.verdict.encode import published_schema
 from agent.verdict.incident import (
     MAX_NAMED,
     MOVING_S,
+    WILL_S,
     Change,
     Incidents,
     Shared,
@@ -49,6 +50,10 @@ class Site:
         self.findings: dict[str, Finding] = {}
         self.changes: list[Change] = []
         self._numbers = itertools.count()
+        self._passed_s = 0.0
+
+    def pass_s(self, seconds: float) -> None:
+        self._passed_s += seconds
 
     def open(
         self,
@@ -69,7 +74,8 @@ class Site:
         """Open a finding and return its incident; ``last`` is the clock of the last reading."""
         number = next(self._numbers)
         since = last if kind is Kind.SILENCE else None
-        finding = Finding(f"{number:016x}", device, kind, severity, T0 + 100 + number, T0, silent_since=since)
+        opened = T0 + 100 + number + self._passed_s
+        finding = Finding(f"{number:016x}", device, kind, severity, opened, T0, silent_since=since)
         finding = replace(finding, score=score, limit=kind is Kind.OUT_OF_RANGE)
         place = None if source is None else Place(source, link)
         around = Surroundings(
@@ -120,6 +126,24 @@ def test_a_device_that_was_silent_by_itself_is_not_of_the_bridge() -> None:
     bridge = {site.open(f"b{number}", link=BRIDGE, siblings=100) for number in range(3)}
     assert len(bridge) == 1
     assert alone not in bridge
+
+
+def test_last_wills_of_a_power_cut_are_one_incident() -> None:
+    """However long ago the devices sent a reading: each has a topic of its own, and no known interval."""
+    site = Site()
+    for number in range(3):
+        site.open(f"d{number}", last=T0 - 9000 * number, link=f"d{number}/LWT", interval_s=0.0)
+    assert len(site.groups()) == 1
+    (incident,) = site.incidents
+    assert (incident.cause, incident.devices) == (Cause.SILENCE, 3)
+    for device in ("d0", "d1", "d2"):
+        site.close(device)
+    assert list(site.incidents) == []
+    apart = Site()
+    for number in range(3):
+        apart.pass_s(WILL_S)
+        apart.open(f"d{number}", last=T0 - 9000 * number, link=f"d{number}/LWT", interval_s=0.0)
+    assert len(apart.groups()) == 3
 
 
 def test_a_power_cut_is_one_incident_once_three_are_silent() -> None:
@@ -404,6 +428,19 @@ def test_a_drift_that_goes_on_within_the_day_is_the_same_incident(again: Again) 
     assert not again(7200.0, moves=(up(), back))
     assert not again(7200.0, kinds=(Kind.DRIFT, Kind.LEVEL_SHIFT))
     assert again(7200.0, moves=(up(), up(way=Way.DOWN)._replace(value=20.0)))  # of a pump that rests
+
+
+def test_a_finding_is_seen_beside_the_others_of_its_incident() -> None:
+    """With their severity, not its own, and with the key of those that may join it."""
+    site = Site()
+    warm(site, RACKS[0], T0)
+    warm(site, RACKS[1], T0 + 60, severity=Severity.CRITICAL)
+    first, second = site.findings.values()
+    for finding, severity in ((first, Severity.CRITICAL), (second, Severity.WARNING)):
+        incident, key = site.incidents.beside(finding)
+        assert incident is not None
+        assert (incident.severity, key) == (severity, ("s", "inlet_temperature", Way.UP))
+    assert site.incidents.beside(replace(second, incident="gone")) == Shared()
 
 
 def test_an_incident_knows_when_the_model_was_asked() -> None:

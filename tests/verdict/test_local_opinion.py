@@ -1,6 +1,6 @@
 """The local opinion from the scores of a window."""
 
-from agent.domain.records import CALM, Kind, Progress, Reading, Score, Severity, Silence, Status, Trigger
+from agent.domain.records import CALM, Kind, Progress, Reading, Score, Severity, Silence, Status
 from agent.prompt import render_section
 from agent.verdict.local_opinion import opine, opine_silence, pick_candidates
 from tests.support.make import T0, reading, score
@@ -87,7 +87,5 @@ def test_the_word_behind_a_number_is_told_to_people_only() -> None:
     opinion, candidates = opine(readings), pick_candidates(readings)
     assert opinion.summary.startswith("contact 1 (sent as Sesame) stands out")
     assert [one.word for one in (*opinion.evidence, *candidates)] == ["Sesame", "Sesame"]
-    section = render_section(
-        candidates=candidates, views=[], trigger=Trigger.AGE, start=T0, end=T0, count=1, local=opinion
-    )
+    section = render_section(candidates=candidates, views=[], start=T0, end=T0, count=1, local=opinion)
     assert "sesame" not in section.casefold()

@@ -209,6 +209,57 @@ def test_a_silence_is_allowed_from_its_begin_to_its_end() -> None:
     assert begin_and_end == (begin, T0)
 
 
+def test_what_a_finding_is_called_is_normal_and_nothing_else(site: Site) -> None:
+    """A silence that is called normal leaves the value before it alone, and the other way round."""
+    site.silence(silent_s=90.0)
+    silent = site.decide(Do.NORMAL_HERE, device="d1").outcome
+    assert (silent.series, silent.allow) == (("silence",), ())
+    assert silent.silence is not None
+    site.judge(SPIKE)
+    site.silence()
+    site.judge(SPIKE)
+    loud = site.decide(Do.NORMAL_HERE, device="d1").outcome
+    assert (loud.series, loud.silence) == (("temperature",), None)
+    assert [one.metric for one in loud.allow] == ["temperature"]
+
+
+def test_maintenance_begins_and_ends_for_a_device_that_sends_nothing(site: Site) -> None:
+    """At a tick: its finding is quiet from the begin on, and open from the end on."""
+    people, now = site.people, T0 + 60 * 2
+    site.say(Do.MAINTENANCE, device="d1", since=now + 600.0, for_s=HOUR)
+    assert (people.next_change(), site.open().maintenance) == (now + 600.0, False)
+    begun = people.pass_time(now + 600.0)
+    assert ([one.device for one in begun.begun], begun.resumed) == (["d1"], [])
+    assert (people.next_change(), site.open().maintenance) == (now + 600.0 + HOUR, True)
+    assert people.pass_time(now + HOUR) == ([], [], [])
+    over = people.pass_time(now + 600.0 + HOUR)
+    assert (over.begun, [one.device for one in over.resumed]) == ([], ["d1"])
+    assert (people.next_change(), site.open().maintenance) == (None, False)
+
+
+def test_a_finding_that_is_about_to_clear_does_not_outlast_the_work(site: Site) -> None:
+    """Its next anomaly would; one that a person knows is quiet all the same."""
+    site.judge(SPIKE, device="e1")
+    site.say(Do.MAINTENANCE, device="?1", for_s=HOUR)
+    site.judge(Score(0.0))
+    site.say(Do.SNOOZE, device="e1", for_s=2 * HOUR)
+    opened, begun, resumed = site.people.pass_time(T0 + HOUR + 600.0)
+    assert (opened, begun, [one.device for one in resumed]) == ([], [], ["e1"])
+    assert site.open("e1").quiet(T0 + HOUR + 600.0)
+    assert site.open("d1").maintenance
+    assert site.judge(SPIKE) is FindingEvent.UPDATED
+    assert not site.open("d1").maintenance
+
+
+def test_both_are_over_at_once(site: Site) -> None:
+    """The finding is named once."""
+    site.say(Do.SNOOZE, device="d1", until=T0 + HOUR)
+    site.say(Do.MAINTENANCE, device="d1", until=T0 + HOUR)
+    opened, begun, resumed = site.people.pass_time(T0 + HOUR)
+    assert (opened, begun, [one.device for one in resumed]) == ([], [], ["d1"])
+    assert not site.open().quiet(T0 + HOUR)
+
+
 def test_forget_closes_the_finding_and_nothing_before_opens_one(site: Site) -> None:
     """Not even a broken limit: the device is gone."""
     assert site.say(Do.FORGET, device="nobody").reason is CommandReason.UNKNOWN_DEVICE

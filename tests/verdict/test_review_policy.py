@@ -4,8 +4,32 @@ from dataclasses import replace
 
 import pytest
 
-from agent.domain.records import Cause, Finding, Incident, Kind, Purpose, Reason, Severity, Trigger, Window
-from agent.verdict.review_policy import OF_INCIDENT, CalmRate, Decision, Doubts, ReviewSettings, decide
+from agent.domain.records import (
+    Answer,
+    Cause,
+    Finding,
+    Grounding,
+    Incident,
+    Kind,
+    Outcome,
+    Purpose,
+    Reason,
+    Severity,
+    Source,
+    Status,
+    Trigger,
+    Window,
+)
+from agent.verdict.review_policy import (
+    DISMISSED_S,
+    OF_INCIDENT,
+    CalmRate,
+    Decision,
+    Doubts,
+    Reviewer,
+    ReviewSettings,
+    decide,
+)
 from tests.support.make import T0, score, window
 
 OPEN = Finding("f", "d1", Kind.SPIKE, Severity.WARNING, T0, T0)
@@ -61,6 +85,19 @@ def test_one_answer_serves_an_incident_for_six_hours() -> None:
     assert not gate(loud, OPEN, incident=joined, clock=later).ask
     assert gate(loud, OPEN, incident=joined, clock=later + 3600).purpose is Purpose.AGAIN
     assert gate(window(score(0.3)), incident=incident, clock=T0 + 60).purpose is Purpose.SUSPECT
+
+
+def test_a_window_whose_limit_was_notified_is_asked_about_as_any_other() -> None:
+    """Whether it opened the finding or changed it, but once for an incident that is as severe."""
+    broken = window(score(3.5, Kind.OUT_OF_RANGE, limit=True))
+    opened = replace(OPEN, severity=Severity.CRITICAL, kind=Kind.OUT_OF_RANGE, awaits=broken.id, verdicts=0)
+    incident = Incident("i", T0, Cause.DEVICE, Severity.INFO)
+    assert gate(broken, opened, incident=incident).purpose is Purpose.OPENING
+    assert gate(broken, replace(opened, verdicts=3), incident=incident).purpose is Purpose.AGAIN
+    answered = replace(incident, reviewed=T0, severity=Severity.CRITICAL)
+    assert gate(broken, opened, incident=answered).reason is Reason.OPEN_FINDING
+    later = window(score(3.5, Kind.OUT_OF_RANGE, limit=True), lo=9)
+    assert gate(later, opened, incident=incident).reason is Reason.OPEN_FINDING
 
 
 @pytest.mark.parametrize(
@@ -131,3 +168,86 @@ def test_audit_share_follows_the_rate_of_calm_windows() -> None:
     again = CalmRate()
     again.load(rate.dump())
     assert again.share(24, T0 + 300_000) == rate.share(24, T0 + 300_000)
+
+
+# ------------------------------------------------------------------- alarms that the model found normal
+
+
+def judged(status: Status = Status.NORMAL, grounding: Grounding = Grounding.GROUNDED) -> Outcome:
+    answer = Answer(status, Kind.NONE, Severity.INFO, 2, ("k1",), "It is planned.")
+    return Outcome("w", Reason.REVIEWED, answer=answer, grounding=grounding, source=Source.AI, model="m")
+
+
+def alarm(level: float = 2.0, kind: Kind = Kind.SPIKE, after_s: float = 0.0) -> Window:
+    return window(score(level, kind), sealed=T0 + after_s)
+
+
+def decided(reviewer: Reviewer, win: Window) -> Decision:
+    return reviewer.decide(win, None, None, audits=False)
+
+
+def test_an_alarm_that_the_model_found_normal_is_not_a_new_question_with_each_window() -> None:
+    """Its answer serves what goes on; nothing of its claims is repeated, because they held elsewhere."""
+    reviewer = Reviewer(SUSPICIOUS)
+    assert decided(reviewer, alarm()).purpose is Purpose.OPENING
+    reviewer.note(alarm(), judged())
+    decision = decided(reviewer, alarm(kind=Kind.LEVEL_SHIFT, after_s=600))
+    assert (decision.ask, decision.reason) == (False, Reason.CACHED)
+    served = decision.served
+    assert served is not None
+    assert served.answer is not None
+    assert (served.source, served.answer.status, served.answer.evidence) == (Source.CACHE, Status.NORMAL, ())
+    assert "planned" not in served.answer.summary
+
+
+@pytest.mark.parametrize(
+    "later",
+    [
+        alarm(3.5, after_s=60),  # critical
+        alarm(kind=Kind.FLATLINE, after_s=60),  # cannot be overruled
+        alarm(after_s=DISMISSED_S),
+    ],
+)
+def test_a_dismissed_alarm_is_asked_about_again_when_it_changes(later: Window) -> None:
+    """As a re-review, not as another opening."""
+    reviewer = Reviewer(SUSPICIOUS)
+    reviewer.note(alarm(), judged())
+    assert decided(reviewer, later).purpose is Purpose.AGAIN
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        judged(grounding=Grounding.UNGROUNDED),
+        judged(Status.ANOMALY),
+        judged(Status.UNCERTAIN),
+        Outcome("w", Reason.TIMEOUT),
+    ],
+)
+def test_only_a_grounded_normal_dismisses_an_alarm(outcome: Outcome) -> None:
+    """A claim that did not hold, another opinion and silence do not."""
+    reviewer = Reviewer(SUSPICIOUS)
+    reviewer.note(alarm(), outcome)
+    assert decided(reviewer, alarm(after_s=60)).purpose is Purpose.OPENING
+
+
+def test_a_dismissed_alarm_rests_longer_each_time_and_is_over_after_calm_windows() -> None:
+    """Half an hour, an hour; three windows without it, and the next one is another alarm."""
+    reviewer = Reviewer(SUSPICIOUS)
+    reviewer.note(alarm(), judged())
+    reviewer.note(alarm(after_s=DISMISSED_S), judged())
+    assert not decided(reviewer, alarm(after_s=3 * DISMISSED_S - 1)).ask
+    assert decided(reviewer, alarm(after_s=3 * DISMISSED_S)).ask
+    for place in range(2):
+        decided(reviewer, window(score(0.0), sealed=T0 + 1900 + place))
+    assert not decided(reviewer, alarm(after_s=2000)).ask
+    for place in range(3):
+        decided(reviewer, window(score(0.0), sealed=T0 + 2100 + place))
+    assert decided(reviewer, alarm(after_s=2200)).purpose is Purpose.OPENING
+
+
+def test_a_broken_limit_is_never_dismissed() -> None:
+    """The model cannot overrule it, so its answer serves nothing."""
+    reviewer = Reviewer(SUSPICIOUS)
+    reviewer.note(alarm(kind=Kind.OUT_OF_RANGE), judged())
+    assert decided(reviewer, alarm(kind=Kind.OUT_OF_RANGE, after_s=60)).purpose is Purpose.OPENING

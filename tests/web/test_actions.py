@@ -18,8 +18,9 @@ from agent.domain.records import (
     Receipt,
 )
 from agent.verdict.command import read_command
-from agent.web import Actions, CommandIntake, WebServer
-from agent.web.actions import MAX_BYTES, MAX_WAITING
+from agent.web.actions import MAX_BYTES, MAX_WAITING, Actions
+from agent.web.command_intake import CommandIntake
+from agent.web.server import WebServer
 from tests.support.waiting import wait_for
 from tests.web.serving import ROUTES, ask, get, serving
 

@@ -551,6 +551,72 @@ def test_all_of_an_incident_stops_at_the_first_lost_answer(
     page.close()
 
 
+def many_findings(served: Served) -> None:
+    """Let the status have 45 findings and an incident, three of them critical and one of those known."""
+    sample = served.status["findings"][1] | {"state": "open", "maintenance": False, "incident_id": None}
+    severities = ["critical"] * 3 + ["warning"] * 42
+    found = [
+        sample | {"id": f"fa{place:02d}", "device": f"hall/th{place}", "severity": severity}
+        for place, severity in enumerate(severities)
+    ]
+    found[2] |= {"state": "acknowledged"}
+    of_one_cause(served)
+    one = served.status["incidents"][0] | {"severity": "warning"}
+    mates = [mate | {"severity": "warning"} for mate in served.status["findings"][:3]]
+    served.status["incidents"] = [one]
+    served.status["findings"] = [*found, *mates]
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_of_many_findings_the_critical_ones_are_whole(
+    browser: Browser, served: Served, complaints: list[str], size: Any
+) -> None:
+    """The others are a line each, which unfolds to card and chart and stays so; a link leads into one."""
+    many_findings(served)
+    page = open_page(browser, served, complaints, viewport=size)
+    whole = page.locator("#findings > article")
+    assert whole.evaluate_all("list => list.map((one) => one.id)") == ["finding-fa00", "finding-fa01"]
+    lines = page.locator("#findings > details > summary")
+    expect(lines).to_have_count(44)
+    expect(lines.first).to_contain_text("critical hall/th2: ")
+    expect(lines.first).to_contain_text("acknowledged")
+    expect(lines.last).to_contain_text("25 devices: 25 devices are offline by bridge/state.")
+    lines.nth(5).focus()
+    page.keyboard.press("Enter")
+    card = page.locator("#finding-fa07")
+    expect(card.get_by_role("button", name="Acknowledge")).to_be_visible()
+    expect(card.locator("figure svg").first).to_be_visible()
+    page.evaluate("refresh()")
+    expect(card.locator("figure svg").first).to_be_visible()
+    assert page.evaluate("document.activeElement.closest('details').dataset.key") == "folded fa07"
+    page.evaluate("location.hash = '#finding-f002'")
+    expect(page.locator("#finding-f002")).to_be_focused()
+    expect(page.locator("#finding-f002")).to_be_in_viewport()
+    assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
+    assert [one for one in page.evaluate(CONTRAST) if one["ratio"] < AA] == []
+    assert complaints == []
+    page.close()
+
+
+def test_sections_are_a_key_away(browser: Browser, served: Served, complaints: list[str]) -> None:
+    """The first tab stops lead to each section, past a long list, and leave the address as it is."""
+    many_findings(served)
+    page = open_page(browser, served, complaints, viewport=PHONE)
+    for place, name in enumerate(("Findings", "Search", "State", "Sources", "Devices", "Verdicts"), 1):
+        page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
+        jump = page.get_by_role("navigation").get_by_role("link", name=name)
+        jump.focus()
+        page.keyboard.press("Enter")
+        reached = page.evaluate("document.activeElement.id")
+        assert reached == ("q" if name == "Search" else f"h-{name.lower()}"), place
+        expect(page.locator(f"#{reached}")).to_be_in_viewport()
+        assert page.evaluate("location.hash") == ""
+    page.keyboard.press("Tab")
+    assert page.evaluate("Boolean(document.activeElement.closest('#verdicts'))")
+    assert complaints == []
+    page.close()
+
+
 @pytest.mark.parametrize("link", ["finding-f002", "incident-abcd", "incident-" + "b" * 16])
 def test_a_link_leads_into_an_incident(
     browser: Browser, served: Served, complaints: list[str], link: str

@@ -12,8 +12,9 @@ import pytest
 from agent.decode.posted import DATA_TOPIC, topic_of, with_posted
 from agent.decode.registry import SourceSpec
 from agent.domain.records import NOTHING_READ, AgentError, DecodeReason, Posted, Receipt
-from agent.web import BasicAuth, ReadingsIntake, WebServer
-from agent.web.intake import MAX_BODY_BYTES, MAX_CONNECTIONS, MAX_WAITING
+from agent.web.http import BasicAuth
+from agent.web.intake import MAX_BODY_BYTES, MAX_CONNECTIONS, MAX_WAITING, ReadingsIntake
+from agent.web.server import WebServer
 from tests.support.waiting import wait_for
 from tests.web.serving import ROUTES, ask, connect, get, read_all, serving, split
 

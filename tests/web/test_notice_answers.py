@@ -22,7 +22,10 @@ from agent.domain.records import (
 )
 from agent.verdict.answer_link import VALID_S, AnswerLinks
 from agent.verdict.command import read_command
-from agent.web import BasicAuth, CommandIntake, NoticeAnswers, WebServer
+from agent.web.command_intake import CommandIntake
+from agent.web.http import BasicAuth
+from agent.web.notice_answers import NoticeAnswers
+from agent.web.server import WebServer
 from tests.web.serving import ROUTES, ask, get, serving
 
 AT = 1_795_798_800.0

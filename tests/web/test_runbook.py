@@ -4,7 +4,7 @@ import re
 from html import unescape
 from pathlib import Path
 
-from agent.web import runbook
+from agent.web.runbook import runbook
 
 REPO = Path(__file__).resolve().parents[2]
 

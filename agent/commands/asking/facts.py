@@ -6,15 +6,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, Protocol
 
 from agent.commands.asking.period import Period, local
 from agent.commands.printing import between, number, span
 from agent.detect import Detector
 from agent.domain.metric_names import name_for_people
 from agent.domain.records import CommandRow, Do, Finding, Incident, SeriesView
-from agent.journal import Reader
-from agent.journal.reader import FindingRecord
+from agent.journal.reader import FindingRecord, Reader
 from agent.journal.samples import USUAL_S
 from agent.prompt.section import number as printed_number
 from agent.prompt.words import name_metrics, unit_word
@@ -34,8 +33,37 @@ class Fact:
     """One fact: as the model gets it, and as people do."""
 
     id: str
-    sent: Mapping[str, Any]  # aliases and words of closed lists only
+    sent: Mapping[str, Any]  # in the terms that may leave
     shown: str
+    key: str | None = None  # the journal's own id of a finding or an incident
+
+
+class Terms(Protocol):
+    """The terms of devices, metrics and units in facts that leave."""
+
+    def device(self, name: str) -> str: ...
+
+    def metric(self, device: str, name: str) -> str: ...
+
+    def unit(self, unit: str | None) -> str | None: ...
+
+
+class _Words:
+    """The terms of one question: ``d1``, ``d2``..., and words of the closed lists."""
+
+    def __init__(self, aliases: Mapping[str, str], metrics: Iterable[str]) -> None:
+        self._aliases = aliases
+        self.words = name_metrics(metrics)
+
+    def device(self, name: str) -> str:
+        return self._aliases[name]
+
+    def metric(self, device: str, name: str) -> str:
+        del device
+        return self.words.get(name, "metric")
+
+    def unit(self, unit: str | None) -> str | None:
+        return unit_word(unit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +94,7 @@ def collect(
     period: Period,
     now: float,
     zone: tzinfo,
+    terms: Terms | None = None,
 ) -> Facts:
     """Return the facts about ``devices``, or about the findings of all devices.
 
@@ -77,6 +106,7 @@ def collect(
         period: that it is about.
         now: Unix seconds.
         zone: of the site.
+        terms: those that leave the site; without them those of one question.
     """
     records = _findings(reader, None if every else devices, period)
     found = sum(_within(one, period) for one in records)
@@ -86,7 +116,8 @@ def collect(
     views = [
         view for device in devices for view in sorted(detector.views(device), key=lambda one: one.metric)
     ]
-    maker = _Maker(reader, aliases, views, [one.finding for one in kept], zone=zone, now=now)
+    words = _Words(aliases, _metrics(kept, views))
+    maker = _Maker(reader, terms or words, devices, views, [one.finding for one in kept], zone=zone, now=now)
     cited = {(one.finding.device, seen.metric) for one in kept for seen in one.finding.seen}
     items = [
         *(maker.finding(place, one) for place, one in enumerate(kept, 1)),
@@ -102,7 +133,13 @@ def collect(
         "devices": len(devices),
         "findings": found,
     }
-    return Facts(head, tuple(items), found, aliases, maker.real)
+    real = {word: name for name, word in words.words.items()}
+    return Facts(head, tuple(items), found, aliases, real)
+
+
+def _metrics(kept: Iterable[FindingRecord], views: Iterable[SeriesView]) -> list[str]:
+    """Return the metrics that facts are about, those of findings first."""
+    return [*(seen.metric for one in kept for seen in one.finding.seen), *(view.metric for view in views)]
 
 
 def _findings(reader: Reader, devices: Sequence[str] | None, period: Period) -> list[FindingRecord]:
@@ -131,7 +168,8 @@ class _Maker:
     def __init__(
         self,
         reader: Reader,
-        aliases: Mapping[str, str],
+        terms: Terms,
+        devices: Sequence[str],
         views: Sequence[SeriesView],
         findings: Sequence[Finding],
         *,
@@ -139,12 +177,10 @@ class _Maker:
         now: float,
     ) -> None:
         self._reader = reader
-        self._aliases = aliases
+        self._terms = terms
+        self._devices = devices
         self._zone = zone
         self._now = now
-        cited = [seen.metric for one in findings for seen in one.seen]
-        self._words = name_metrics([*cited, *(view.metric for view in views)])
-        self.real = {word: name for name, word in self._words.items()}
         self._units = {(view.device, view.metric): view.unit for view in views}
         self._ids = {one.id: f"f{place}" for place, one in enumerate(findings, 1)}
 
@@ -152,7 +188,7 @@ class _Maker:
         one, ended = record
         sent: dict[str, Any] = {
             "id": f"f{place}",
-            "device": self._aliases[one.device],
+            "device": self._terms.device(one.device),
             "kind": str(one.kind),
             "severity": str(one.severity),
             "state": str(one.state_at(self._now)),
@@ -175,7 +211,7 @@ class _Maker:
             shown += ", under maintenance"
         sent["values"] = [
             {
-                "metric": self._word(seen.metric),
+                "metric": self._terms.metric(one.device, seen.metric),
                 "low": printed_number(seen.low),
                 "high": printed_number(seen.high),
                 **self._unit(one.device, seen.metric),
@@ -187,7 +223,7 @@ class _Maker:
                 number(seen.low) if seen.low == seen.high else f"{number(seen.low)} to {number(seen.high)}"
             )
             shown += f"; {self._named(one.device, seen.metric, values)}"
-        return Fact(sent["id"], sent, f"{shown} (finding {one.id})")
+        return Fact(sent["id"], sent, f"{shown} (finding {one.id})", one.id)
 
     def readings(self, kept: Sequence[FindingRecord]) -> Iterator[Fact]:
         """Yield the readings that the verdicts on the findings cite, the first of each metric."""
@@ -215,8 +251,8 @@ class _Maker:
         sent: dict[str, Any] = {
             "id": ref,
             "finding": self._ids[verdict["finding_id"]],
-            "device": self._aliases[device],
-            "metric": self._word(metric),
+            "device": self._terms.device(device),
+            "metric": self._terms.metric(device, metric),
             **self._unit(device, metric),
             "at": at,
             "value": printed_number(item["value"]),
@@ -244,7 +280,7 @@ class _Maker:
             }
             over = "over" if one.closed else "open"
             what = f"incident {one.id}, common ground {one.cause}, {one.severity}, devices: {one.devices}"
-            yield Fact(sent["id"], sent, f"{what}, opened {sent['opened']}, {over}")
+            yield Fact(sent["id"], sent, f"{what}, opened {sent['opened']}, {over}", one.id)
 
     def commands(self, period: Period, kept: Sequence[FindingRecord]) -> Iterator[Fact]:
         """Yield the accepted commands of people about these findings and devices; notes stay here."""
@@ -254,7 +290,7 @@ class _Maker:
             at = local(row.clock, self._zone)
             sent: dict[str, Any] = {"id": f"c{place}", "did": do, "at": at}
             if covered := self._covered(row):
-                sent["covers"] = [self._aliases[device] for device in covered]
+                sent["covers"] = [self._terms.device(device) for device in covered]
             if outcome is not None and outcome.finding_id in self._ids:
                 sent["finding"] = self._ids[outcome.finding_id]
             shown = f"a person: {do} {(outcome and outcome.device) or row.command.device or ''} at {at}"
@@ -280,8 +316,8 @@ class _Maker:
         """Return the devices that a command is about; that of maintenance is a glob."""
         device = (row.outcome and row.outcome.device) or row.command.device or ""
         if row.command.do is Do.MAINTENANCE:
-            return [one for one in self._aliases if fnmatchcase(one, device)]
-        return [device] if device in self._aliases else []
+            return [one for one in self._devices if fnmatchcase(one, device)]
+        return [device] if device in self._devices else []
 
     def series(self, views: Sequence[SeriesView], period: Period) -> Iterator[Fact]:
         """Yield extremes and usual range of each series, those that a finding cites first."""
@@ -294,8 +330,8 @@ class _Maker:
             usual = usual or view.usual
             sent: dict[str, Any] = {
                 "id": f"s{place}",
-                "device": self._aliases[view.device],
-                "metric": self._word(view.metric),
+                "device": self._terms.device(view.device),
+                "metric": self._terms.metric(view.device, view.metric),
                 **self._unit(view.device, view.metric),
             }
             shown = f"{view.device}: {name_for_people(view.metric)}"
@@ -322,11 +358,8 @@ class _Maker:
             unit = f" {view.unit}" if view.unit else ""
             yield Fact(sent["id"], sent, shown + (f"; in{unit}" if unit else ""))
 
-    def _word(self, metric: str) -> str:
-        return self._words.get(metric, "metric")
-
     def _unit(self, device: str, metric: str) -> dict[str, str]:
-        unit = unit_word(self._units.get((device, metric)))
+        unit = self._terms.unit(self._units.get((device, metric)))
         return {} if unit is None else {"unit": unit}
 
     def _named(self, device: str, metric: str, values: str) -> str:

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from agent.commands.checks.line import Line, warn
 from agent.commands.printing import many, printable
 from agent.config import Config
-from agent.journal import JournalError, Reader
+from agent.journal import JournalError
+from agent.journal.reader import Reader
 
 MANY = 3
 MAX_NAMED = 5

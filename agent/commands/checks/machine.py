@@ -11,7 +11,8 @@ from pathlib import Path
 from agent.commands.checks.line import Line, fail, ok, warn
 from agent.commands.printing import instant, span
 from agent.config import Config
-from agent.journal import JournalError, Reader
+from agent.journal import JournalError
+from agent.journal.reader import Reader
 from agent.journal.state_dir import holder
 
 MIB = 1 << 20

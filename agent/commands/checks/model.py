@@ -20,7 +20,8 @@ from agent.config import Config, ConfigError
 from agent.config.credentials import api_key
 from agent.config.endpoint import describe_model, endpoint_of
 from agent.domain.model_calls import ErrorType
-from agent.journal import JournalError, Reader
+from agent.journal import JournalError
+from agent.journal.reader import Reader
 
 TIMEOUT_S = 20.0
 PROMPT_BYTES = 400  # of the tiny call, schema included

@@ -7,8 +7,8 @@ from agent.commands.notify import make_receiver
 from agent.commands.printing import many, printable
 from agent.config import Config
 from agent.config.endpoint import describe_notices
-from agent.journal import JournalError, Reader
-from agent.journal.reader import NoticesRecord
+from agent.journal import JournalError
+from agent.journal.reader import NoticesRecord, Reader
 from agent.sinks.worker import ReceiverError
 from agent.verdict.encode import iso
 

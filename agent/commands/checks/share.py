@@ -18,7 +18,8 @@ from agent.domain.records import (
     Window,
     WindowReading,
 )
-from agent.journal import JournalError, Reader
+from agent.journal import JournalError
+from agent.journal.reader import Reader
 from agent.prompt import render
 from agent.prompt.site import ALIASES, NAMES, Site, facts_of
 

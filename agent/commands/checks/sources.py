@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from agent.commands.checks.line import Line, ok, warn
 from agent.commands.printing import instant, printable
 from agent.config import Config
-from agent.journal import JournalError, Reader
+from agent.journal import JournalError
 from agent.journal.clocks import FAULTS
+from agent.journal.reader import Reader
 from agent.journal.source_tally import total
 from agent.status.sentences import clock_words
 from agent.status.source_view import barren_remedy, barren_words

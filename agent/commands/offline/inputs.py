@@ -10,13 +10,15 @@ from agent.commands.offline.recording import GAP_S, open_recording, span_s
 from agent.commands.offline.stream import MAX_EXAMPLES, Link, Stream, Tabled, Unread, together
 from agent.commands.offline.table import Names, open_table
 from agent.commands.printing import UnknownError, printable
-from agent.config import Config, settings
+from agent.config import Config
+from agent.config.series_rules import of_limits, of_tuning
 from agent.decode.receive import Receiver
 from agent.decode.registry import Decoded, Registry
 from agent.detect import Detector
 from agent.domain.records import Arrival, Handling, MessageRow, SettingsRow
-from agent.journal import JournalStats, Reader
+from agent.journal import JournalStats
 from agent.journal.offline import OfflineIntake
+from agent.journal.reader import Reader
 from agent.journal.source_tally import SEED
 from agent.pipeline import snapshot
 from agent.pipeline.offline import TICK_S, EventTime
@@ -117,7 +119,7 @@ class OwnJournal:
         """Give the detector the state of the snapshot, if the rows before it are gone."""
         if self._snapshot is not None:
             snapshot.load(self._snapshot[1], detector, Windows(WindowSettings()), CalmRate(), {}, {})
-            detector.reconfigure(settings.of_limits(config), settings.of_tuning(config))
+            detector.reconfigure(of_limits(config), of_tuning(config))
 
     def play(self, event_time: EventTime, until: Until, played: Played) -> None:
         """Play the rows."""

@@ -2,7 +2,7 @@
 
 import re
 from math import isfinite
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from agent.decode.columns import is_columns, read_rows
 from agent.decode.family import (
@@ -16,14 +16,14 @@ from agent.decode.family import (
     Skipped,
 )
 from agent.decode.influx_line import is_influx, take_lines
-from agent.decode.json_text import parse_all, parse_plain, to_text
+from agent.decode.json_text import parse_all, parse_flat, parse_plain, to_text
 from agent.decode.json_values import JsonValues
-from agent.decode.key_roles import is_no_value, is_time_like
+from agent.decode.key_roles import is_no_value, is_time_like, roles_of
 from agent.decode.obis import is_obis, read_obis
 from agent.decode.pairs import is_pairs, read_pairs
-from agent.decode.sentinels import FAR, NEAR, is_sentinel
+from agent.decode.sentinels import FAR, NEAR, is_measured, is_sentinel
 from agent.decode.times import Moment, is_epoch, moment_of
-from agent.decode.values import VALUE, Found, is_name, read_value
+from agent.decode.values import VALUE, Found, is_name, read_unit, read_value
 from agent.domain.records import DecodeError, DecodeReason, Reading
 
 _NUMBER = re.compile(rb"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?")
@@ -33,6 +33,7 @@ _ONLINE = {"online": True, "offline": False}
 _MAX_WORD = 16
 _STATE = re.compile(rb'\{\s*"(?:state|status)"\s*:\s*"(online|offline)"\s*\}')
 _MAX_STATE = 40
+_MAX_FIELDS = 16  # of an object on the short way
 # Last levels of topics that hold the availability of the device above them.
 _STATE_LEVELS = frozenset(
     {"status", "availability", "available", "state", "lwt", "online", "connection", "connected"}
@@ -58,6 +59,48 @@ class Generic:
     def recognise(self, route: Route, payload: bytes) -> bool:  # noqa: ARG002 - the protocol's signature
         """Return True: this family is asked last."""
         return True
+
+    def plain(self, route: Route, payload: bytes, received: float) -> tuple[Reading, ...] | None:
+        """Return the readings of a plain payload; see :class:`agent.decode.family.ReadsPlain`."""
+        if payload[:1] == b"{":
+            fields = parse_flat(payload)
+            return None if fields is None else self._plain_fields(route, fields, received)
+        if len(payload) > self._limits.max_string or not _NUMBER.fullmatch(payload):
+            return None
+        value, metric = float(payload), route.metric or VALUE
+        if _is_padded(payload) or is_no_value(metric) or not is_measured(value):
+            return None
+        return (Reading(route.device, metric, received, value),)
+
+    def _plain_fields(
+        self, route: Route, fields: dict[str, Any], received: float
+    ) -> tuple[Reading, ...] | None:
+        """Return the readings of an object of numbers, or of one value with its unit."""
+        if route.topic.endswith(_DESCRIPTION) or len(fields) > min(_MAX_FIELDS, self._limits.max_keys):
+            return None
+        roles, base, device = roles_of(fields), route.metric, route.device
+        if roles.times:
+            return None
+        if roles.alone:
+            value, unit = fields[roles.values[0]], None
+            if roles.units:
+                given = fields[roles.units[0]]
+                if type(given) is not str:
+                    return None
+                unit = read_unit(given)
+            if type(value) is not float or not is_measured(value):
+                return None
+            return (Reading(device, base or VALUE, received, value, unit),)
+        if not roles.plain:
+            return None
+        longest = self._limits.max_string if base is None else self._limits.max_string - len(base) - 1
+        readings = []
+        for key, value in fields.items():
+            if type(value) is not float or not is_measured(value) or len(key) > longest:
+                return None
+            name = key if base is None else f"{base}.{key}"
+            readings.append(Reading(device, name, received, value))
+        return tuple(readings) or None
 
     def decode(self, route: Route, payload: bytes, received: float, properties: Properties) -> Content:
         """Return the readings of ``payload``; see :class:`agent.decode.family.Decoder`."""
@@ -145,9 +188,14 @@ def _refuse_bytes(payload: bytes, text: str, found: Skip, notes: tuple[Note, ...
         raise DecodeError(DecodeReason.BAD_JSON, detail)
 
 
+def _is_padded(digits: bytes) -> bool:
+    """Whether a whole number is an id: with a zero in front, or longer than a counter."""
+    return len(digits) >= _PADDED and digits.isdigit() and (digits[:1] == b"0" or len(digits) > _MAX_COUNT)
+
+
 def _number(route: Route, digits: bytes, moment: Moment) -> Content:
     value, metric = float(digits), route.metric or VALUE
-    if len(digits) >= _PADDED and digits.isdigit() and (digits[:1] == b"0" or len(digits) > _MAX_COUNT):
+    if _is_padded(digits):
         return _nothing(route, Skip.NOT_A_VALUE, moment)
     if not NEAR < value < FAR or is_no_value(metric):
         if not isfinite(value):

@@ -7,6 +7,7 @@ judges a series alone, and a device as silent after a fixed number of its mean g
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import tzinfo
 from math import inf, sqrt
 from typing import Protocol
 
@@ -28,6 +29,8 @@ class Contestant(Protocol):
     def heard(self, device: str, clock: float) -> None: ...
     def next_due(self, until: float = inf) -> float | None: ...
     def tick(self, clock: float) -> list[Silence]: ...
+    @property
+    def zone(self) -> tzinfo | None: ...
     def silence_progress(self, device: str) -> Progress | None: ...
     def some_views(self, device: str, metrics: Iterable[str], limit: int) -> list[SeriesView]: ...
 
@@ -104,6 +107,8 @@ class _Gaps:
 
 class Rival:
     """A detector that scores each series by its own rule and waits for a few mean gaps."""
+
+    zone: tzinfo | None = None
 
     def __init__(self, rule: Callable[[], Rule]) -> None:
         self._rule = rule

@@ -1,0 +1,1 @@
+"""Parts of ``mcp``: the protocol, the tools, and the names that may leave."""
