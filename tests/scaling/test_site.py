@@ -33,7 +33,6 @@ def drive(site: Site, load: Load, first: AgentProcess, standby: AgentProcess) ->
     wait_phase(first, "holding")
     load.run(5, 10)
     load.settle()
-    load.run(3, 2)  # the windows of those that are looked at are sealed by later ones
     return site.wait_covered(load, 30)
 
 
@@ -50,7 +49,6 @@ def test_a_standby_loses_nothing(tmp_path: Path, broker: Broker) -> None:
             wait_phase(agent, "holding")
         standby.wait_ready()
         found = drive(site, load, agents[KILLED], standby)
-        load.settle()
         assert found.broken == {}
         assert set(found.epochs) == {2, 3, 4}
         others = [agent.status()["partition"]["others"] for agent in agents]
