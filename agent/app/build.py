@@ -381,6 +381,7 @@ def _make_epochs(
     mqtt = pipeline.outbox.feeds[MqttSink.name]
     epochs = Epochs(
         agent=config.name,
+        client=settings.of_link(config).client_id,
         base=base,
         standby=partition.settings.standby,
         takeover_s=partition.settings.takeover_s,

@@ -50,25 +50,29 @@ class Claim(NamedTuple):
 
     epoch: int
     agent: str
+    client: str  # the client id: two agents of one name are told apart
     held: bool  # false: it is released
 
     def to_bytes(self) -> bytes:
         """Return the message."""
         state = "held" if self.held else "released"
-        return json.dumps({"epoch": self.epoch, "agent": self.agent, "state": state}).encode()
+        found = {"epoch": self.epoch, "agent": self.agent, "client": self.client, "state": state}
+        return json.dumps(found).encode()
 
 
 def read_claim(payload: bytes, known: int) -> Claim | None:
     """Return a claim, None for anything else; an epoch far beyond the known one is not believed."""
     try:
         found: dict[str, Any] = json.loads(payload) if len(payload) <= _MAX_BYTES else {}
-        epoch, agent, state = found["epoch"], found["agent"], found["state"]
+        epoch, agent, client, state = (found[key] for key in ("epoch", "agent", "client", "state"))
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
     highest = min(MAX_EPOCH, known + MAX_AHEAD if known else MAX_FIRST)
-    if type(epoch) is not int or not 0 < epoch <= highest or not isinstance(agent, str):
+    if type(epoch) is not int or not 0 < epoch <= highest:
         return None
-    return Claim(epoch, agent, state == "held") if state in {"held", "released"} else None
+    if not (isinstance(agent, str) and isinstance(client, str) and state in ("held", "released")):
+        return None
+    return Claim(epoch, agent, client, state == "held")
 
 
 class Publishing(Protocol):
@@ -95,6 +99,7 @@ class Epochs:
     """
 
     agent: str
+    client: str
     base: str
     standby: bool
     takeover_s: float
@@ -174,7 +179,7 @@ class Epochs:
         claim = read_claim(payload, self.known)
         if claim is None:
             self._overwritten = True
-        elif claim.agent == self.agent:
+        elif (claim.agent, claim.client) == (self.agent, self.client):
             self._take_own(claim)
         else:
             self._take_others(claim)
@@ -183,7 +188,7 @@ class Epochs:
         if claim.epoch > self.known:  # of a process whose state is lost
             self._learn(claim.epoch)
             self._lose()
-        elif claim == Claim(self.own, self.agent, held=True):
+        elif (claim.epoch, claim.held) == (self.own, True):
             if self.phase is Phase.CLAIMING:
                 self._take_over()
         else:
@@ -314,7 +319,8 @@ class Epochs:
     def _announce(self, *, held: bool) -> None:
         self._overwritten = False
         self._since = self.clock()
-        self.link.announce(self.topic, Claim(self.own, self.agent, held).to_bytes(), retain=True)
+        claim = Claim(self.own, self.agent, self.client, held)
+        self.link.announce(self.topic, claim.to_bytes(), retain=True)
 
     def _learn(self, epoch: int) -> None:
         self.known = epoch

@@ -21,6 +21,7 @@ class Place:
     world: "World"
     standby: bool
     fenced: bool = True
+    client: str = ""
     disk: tuple[int, int] = (0, 0)
     generation: int = 0
     connected: bool = False
@@ -41,6 +42,7 @@ class Place:
         """Start a process with the epochs on the disk."""
         self.epochs = Epochs(
             agent=self.name,
+            client=self.client or self.name,
             base=BASE,
             standby=self.standby,
             takeover_s=5.0,
@@ -117,7 +119,9 @@ class Place:
         elif self.connected and self.stamp is not None:
             out = self.stamp("edge-agent/gw-0/events/d", b'{"a":1}')
             assert out is not None
-            self.world.verdicts.append((self.world.now, json.loads(out)["epoch"], self.name))
+            epoch = json.loads(out)["epoch"]
+            self.world.verdicts.append((self.world.now, epoch, self.name))
+            self.world.published.append((epoch, self.client or self.name))
 
 
 class World:
@@ -128,10 +132,11 @@ class World:
         self.up = True
         self.retained: dict[str, bytes] = {}
         self.verdicts: list[tuple[float, int, str]] = []  # time, epoch, agent
+        self.published: list[tuple[int, str]] = []  # epoch, client
         self.claims: list[dict[str, Any]] = []
         self.first = Place(self, standby=False)
         self.standby = Place(self, standby=True, fenced=fenced)
-        self.places = (self.first, self.standby)
+        self.places: tuple[Place, ...] = (self.first, self.standby)
 
     def publish(self, topic: str, payload: bytes) -> None:
         """Publish a retained message."""
@@ -181,13 +186,15 @@ HOSTILE = (
     b"{",
     b"7",
     b"[" * 5000,
-    b'{"epoch":true,"agent":"gw-0","state":"held"}',
-    b'{"epoch":1e9,"agent":"x","state":"held"}',
-    b'{"epoch":-4,"agent":"x","state":"held"}',
-    b'{"epoch":9007199254740993,"agent":"x","state":"held"}',
-    b'{"epoch":' + b"9" * 900 + b',"agent":"x","state":"held"}',
-    b'{"epoch":4,"agent":["x"],"state":"held"}',
-    b'{"epoch":4,"agent":"gw-0","state":"taken"}',
+    b'{"epoch":true,"agent":"gw-0","client":"gw-0","state":"held"}',
+    b'{"epoch":1e9,"agent":"x","client":"x","state":"held"}',
+    b'{"epoch":-4,"agent":"x","client":"x","state":"held"}',
+    b'{"epoch":9007199254740993,"agent":"x","client":"x","state":"held"}',
+    b'{"epoch":' + b"9" * 900 + b',"agent":"x","client":"x","state":"held"}',
+    b'{"epoch":4,"agent":["x"],"client":"x","state":"held"}',
+    b'{"epoch":4,"agent":"gw-0","client":"gw-0","state":"taken"}',
+    b'{"epoch":4,"agent":"gw-0","client":"gw-0","state":["held"]}',
+    b'{"epoch":4,"agent":"gw-0","state":"held"}',
 )
 
 
@@ -195,7 +202,8 @@ def forged(dice: Random, known: int) -> bytes:
     """Return a claim that neither agent made."""
     agent = dice.choice(["gw-0", "gw-0-standby", "stranger"])
     state = dice.choice(["held", "released"])
-    return json.dumps({"epoch": known + dice.randint(-2, 9), "agent": agent, "state": state}).encode()
+    epoch = known + dice.randint(-2, 9)
+    return json.dumps({"epoch": epoch, "agent": agent, "client": agent, "state": state}).encode()
 
 
 def mishap(world: World, dice: Random, *, strangers: bool) -> None:

@@ -6,7 +6,7 @@ from random import Random
 import pytest
 
 from agent.pipeline.epochs import HANDOVER_S, MAX_DELAY_S, REPEAT_S, Phase, read_claim
-from tests.scaling.pair import HOSTILE, TOPIC, World, mishap
+from tests.scaling.pair import HOSTILE, TOPIC, Place, World, mishap
 
 SEEDS = range(150)
 
@@ -124,7 +124,8 @@ def test_a_deleted_or_hostile_claim_is_put_right() -> None:
     for payload in HOSTILE:
         world.publish(TOPIC, payload)
         world.run(1)
-        assert json.loads(world.retained[TOPIC]) == {"epoch": 2, "agent": "gw-0", "state": "held"}
+        kept = json.loads(world.retained[TOPIC])
+        assert (kept["epoch"], kept["agent"], kept["state"]) == (2, "gw-0", "held")
     assert owners(world) == {2: {"gw-0"}}
 
 
@@ -196,6 +197,24 @@ def test_an_agent_away_knows_nothing_of_the_other() -> None:
     assert world.holders != ["gw-0", "gw-0-standby"]
     world.run(5)
     assert world.holders == ["gw-0"]
+
+
+@pytest.mark.parametrize("standby", [False, True])
+def test_two_agents_of_one_name_share_no_epoch(standby: bool) -> None:
+    """A mistake that no configuration shows: both claim, and neither number is published in by both."""
+    world = World()
+    twin = Place(world, standby=standby, client="twin")
+    world.places = (world.first, world.standby, twin)
+    world.start()
+    if standby:
+        world.run(5)
+        world.first.kill()
+    world.run(400)
+    clients: dict[int, set[str]] = {}
+    for epoch, client in world.published:
+        clients.setdefault(epoch, set()).add(client)
+    assert clients
+    assert all(len(one) == 1 for one in clients.values())
 
 
 @pytest.mark.slow

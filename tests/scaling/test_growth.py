@@ -2,12 +2,14 @@
 
 import json
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agent.decode.partition import partition_of
+from agent.testing.failpoint import MARKER, VARIABLE
 from tests.commands.kit import ask
 from tests.commands.shipped import USERS, ShippedBroker, User
 from tests.mqtt.link_harness import peer, send
@@ -74,6 +76,32 @@ def test_copies_of_a_state_know_what_was_learnt(
             wanted = {(f"{name}-{partition_of(one, 2)}", one) for one in DEVICES}
             wait_for(lambda: said() >= wanted, SOON_S, "each device has a verdict")
             assert said() == wanted
+
+
+def test_a_kill_between_disk_and_claim(tmp_path: Path, broker: Broker) -> None:
+    """The standby dies when its epoch is on disk; the next process claims the same one, and is alone in it."""
+    name = tmp_path.name
+    over = {"agent": {"id": name}}
+    first = AgentProcess(tmp_path / "first", broker_url=broker.url, settings=over | {"partition": {}})
+    standby = AgentProcess(
+        tmp_path / "standby",
+        broker_url=broker.url,
+        settings=over | {"partition": {"standby": True, "takeover_s": 1}},
+        environ={VARIABLE: "epoch_stored:2"},  # the first time it learns that of the other
+    )
+    standby.state_dir.mkdir(parents=True, mode=0o700)
+    (standby.state_dir / MARKER).touch()
+    with first, standby, peer(broker.port, f"edge-agent/{name}-0/epoch") as client:
+        wait_for(lambda: standby.status()["partition"]["highest_epoch"] == 2, SOON_S, "it has read the claim")
+        first.kill()
+        wait_for(lambda: standby.code == -signal.SIGKILL, SOON_S, "the standby has died")
+        heard = client.heard  # type: ignore[attr-defined]
+        assert not any(json.loads(one.payload)["epoch"] == 3 for one in list(heard))
+        standby.environ.clear()
+        standby.start().wait_ready()
+        wait_for(lambda: standby.status()["partition"]["epoch"] == 3, SOON_S, "it holds the partition")
+        claims = {(one["epoch"], one["agent"]) for one in (json.loads(two.payload) for two in list(heard))}
+        assert claims == {(2, f"{name}-0"), (3, f"{name}-0-standby")}
 
 
 def test_the_shipped_rights_are_enough_for_a_pair(tmp_path: Path) -> None:

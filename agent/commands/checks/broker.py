@@ -33,7 +33,7 @@ def look_at_broker(config: Config, *, listen_s: float) -> list[Line]:
     wanted = [
         replace(one, filter=plain(one.filter))
         for one in settings.of_subscriptions(config, registry)
-        if not one.optional
+        if not one.optional or one.replay  # of the other agent of a partition
     ]
     link = replace(settings.of_link(config), client_id=f"{config.name}-doctor")
     home = config.homeassistant
