@@ -17,7 +17,7 @@ def stamp(topic: str, payload: bytes) -> bytes | None:
 
 
 def test_nothing_leaves_before_it_is_let_out(broker: Broker) -> None:
-    """Announcements do; then all rows in their order, stamped, and one that is covered counts as delivered."""
+    """Announcements do; then all rows in order, stamped, and one that is covered counts as delivered."""
     with (
         peer(broker.port, "agent/test/#") as client,
         running(port=broker.port, client_id="fence-1", fenced=True) as harness,

@@ -79,7 +79,7 @@ def test_copies_of_a_state_know_what_was_learnt(
 
 
 def test_a_kill_between_disk_and_claim(tmp_path: Path, broker: Broker) -> None:
-    """The standby dies when its epoch is on disk; the next process claims the same one, and is alone in it."""
+    """The standby dies when its epoch is on disk; the next process claims the same one, alone."""
     name = tmp_path.name
     over = {"agent": {"id": name}}
     first = AgentProcess(tmp_path / "first", broker_url=broker.url, settings=over | {"partition": {}})
