@@ -152,6 +152,10 @@ class Link:
         """Publish nothing more of it until it is let out again."""
         self._post(self._publisher.hold)
 
+    def weed(self, covered: Callable[[str, bytes], bool]) -> None:
+        """Count messages that wait and are covered as delivered."""
+        self._post(lambda: self._publisher.weed(covered))
+
     def answer(self, topic: str, payload: bytes, correlation: bytes | None) -> None:
         """Queue the answer to a command, which may be dropped."""
         self._post(lambda: self._publisher.answer(topic, payload, correlation))

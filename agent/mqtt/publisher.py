@@ -91,6 +91,15 @@ class Publisher:
         """Whether messages wait for the answers to those in flight."""
         return bool((self._queue or self._announcements) and self._in_flight)
 
+    def weed(self, covered: Callable[[str, bytes], bool]) -> None:
+        """Count queued messages as delivered that another agent's cover, by topic and payload."""
+        queue, self._queue = self._queue, deque()
+        for message in queue:
+            if message.outbox_id is not None and covered(message.topic, message.payload):
+                self._on_published(message.outbox_id, 0)
+            else:
+                self._queue.append(message)
+
     def add(self, items: Iterable[Outgoing]) -> None:
         """Queue messages that must arrive."""
         self._queue.extend(

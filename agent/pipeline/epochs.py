@@ -87,6 +87,9 @@ class Publishing(Protocol):
     def hold_publishing(self) -> None:
         """Publish nothing more from the outbox."""
 
+    def weed(self, covered: Callable[[str, bytes], bool]) -> None:
+        """Count messages of the outbox as delivered."""
+
 
 @dataclass(slots=True, kw_only=True)
 class Epochs:
@@ -122,6 +125,7 @@ class Epochs:
     _since: float = 0.0  # of the phase, or of the last message in it
     _subscribed_at: float = 0.0
     _claimed_at: float = 0.0
+    _weeded_at: float = 0.0
     _other: Claim | None = None  # the last claim of another agent on this connection
     _first: str | None = None  # state of the first agent, as the standby knows it
     _first_since: float = 0.0
@@ -237,6 +241,9 @@ class Epochs:
             case Phase.FOLLOWING:
                 if self._may_claim(now):
                     self._claim(now)
+                elif now - self._weeded_at >= REPEAT_S:
+                    self._weeded_at = now
+                    self.link.weed(self._is_covered)
             case Phase.CLAIMING:
                 if self.standby and self._first == "online":
                     self._release()
@@ -311,10 +318,16 @@ class Epochs:
 
     def _stamp(self, epoch: int, topic: str, payload: bytes) -> bytes | None:
         """Return a message with its epoch, None for a verdict that the other agent's cover; on any thread."""
-        if payload and topic.startswith(f"{self.base}/verdicts/") and self.cover.has_verdict(payload):
-            self.superseded += 1
+        if topic.startswith(f"{self.base}/verdicts/") and self._is_covered(topic, payload):
             return None
         return stamped(payload, epoch)
+
+    def _is_covered(self, topic: str, payload: bytes) -> bool:
+        """Whether a verdict, or an event with one, is about what the other agent published; on any thread."""
+        ours = topic.startswith((f"{self.base}/verdicts/", f"{self.base}/events/"))
+        covered = ours and bool(payload) and self.cover.has_message(payload)
+        self.superseded += covered
+        return covered
 
     def _announce(self, *, held: bool) -> None:
         self._overwritten = False

@@ -51,11 +51,14 @@ class Cover:
         """Return whether the readings, or the silence, of a window have a verdict of another agent."""
         return self._has(window.device, window.trigger, window.start, window.end)
 
-    def has_verdict(self, payload: bytes) -> bool:
-        """Return the same of a verdict of ours."""
+    def has_message(self, payload: bytes) -> bool:
+        """Return the same of a verdict of ours, or of the verdict in an event."""
         if not self._reach:
             return False
-        verdict: dict[str, Any] = json.loads(payload)
+        message: dict[str, Any] = json.loads(payload)
+        verdict = message.get("verdict", message)
+        if verdict is None:
+            return False
         window = verdict["window"]
         times = _seconds(window["from"]), _seconds(window["to"])
         return self._has(verdict["device"], window["trigger"], *times)

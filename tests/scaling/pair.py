@@ -103,6 +103,9 @@ class Place:
     def hold_publishing(self) -> None:
         self.stamp = None
 
+    def weed(self, covered: Callable[[str, bytes], bool]) -> None:
+        assert not covered("edge-agent/gw-0/incidents/1", b"{}")
+
     def step(self) -> None:
         """Read what came, write to the disk, take a turn and publish a verdict if that is allowed."""
         if self.epochs is None:

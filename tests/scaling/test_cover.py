@@ -63,8 +63,11 @@ def test_a_silence_is_covered_by_the_same_silence(found: Cover, covered: bool) -
 def test_a_verdict_as_bytes_is_compared_like_a_window() -> None:
     """Those that wait in the outbox for the connection."""
     found = cover(verdict(T0 - 9, T0 + 2))
-    assert found.has_verdict(verdict(T0, T0 + 2))
-    assert not found.has_verdict(verdict(T0, T0 + 3))
+    assert found.has_message(verdict(T0, T0 + 2))
+    assert not found.has_message(verdict(T0, T0 + 3))
+    event = b'{"event_type":"opened","verdict":%s}'
+    assert found.has_message(event % verdict(T0, T0 + 2))
+    assert not found.has_message(event % b"null")
 
 
 @pytest.mark.parametrize(

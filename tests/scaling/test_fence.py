@@ -44,7 +44,7 @@ def test_nothing_leaves_before_it_is_let_out(broker: Broker) -> None:
 
 
 def test_each_connection_is_let_out_again(broker: Broker) -> None:
-    """What another agent may have claimed meanwhile is not known yet."""
+    """The claims of another agent, made meanwhile, are not known yet."""
     with running(port=broker.port, client_id="fence-2", fenced=True) as harness:
         harness.wait_up(1)
         harness.link.let_publish(harness.link.state.generation, stamp)
@@ -60,3 +60,15 @@ def test_each_connection_is_let_out_again(broker: Broker) -> None:
         assert len(harness.published) == 1
         harness.link.let_publish(harness.link.state.generation, stamp)
         until(lambda: len(harness.published) == 2, "it is let out again")
+
+
+def test_covered_rows_go_while_they_wait(broker: Broker) -> None:
+    """An agent that publishes nothing keeps no rows that another agent has published about."""
+    with running(port=broker.port, client_id="fence-3", fenced=True) as harness:
+        harness.wait_up(1)
+        harness.link.publish([outgoing(row, TOPIC, text) for row, text in enumerate(TEXTS, 1)])
+        harness.link.weed(lambda topic, payload: (topic, payload) == (TOPIC, b"covered"))
+        until(lambda: harness.published, "a row is answered")
+        assert [row for row, _ in harness.published] == [2]
+        harness.link.let_publish(harness.link.state.generation, stamp)
+        until(lambda: len(harness.published) == 3, "the others are sent")
