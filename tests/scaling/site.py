@@ -35,9 +35,10 @@ class Load:
     _at: int = 0
     _sent: list[tuple[paho.MQTTMessageInfo, str, int]] = field(default_factory=list)
 
-    def round(self) -> None:
-        """Send one reading of each device."""
-        self._at = max(self._at + STEP_MS, int(1000 * time.time()))
+    def round(self, *, dense: bool = False) -> None:
+        """Send one reading of each device; ``dense``: a step after the last one, however long that took."""
+        now = int(1000 * time.time())
+        self._at = self._at + STEP_MS if dense and self._at else max(self._at + STEP_MS, now)
         for number, device in enumerate(self.devices):
             payload = json.dumps({"temperature": 20 + (number + self._at / STEP_MS) % 7 / 10, "ts": self._at})
             self._sent.append((self.client.publish(f"load/{device}", payload, qos=1), device, self._at))
