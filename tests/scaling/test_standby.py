@@ -1,4 +1,4 @@
-"""A standby is quiet: no verdict, notice or call of the model before it takes over."""
+"""A standby: no verdict, notice or call of the model before it takes over."""
 
 import json
 import signal
