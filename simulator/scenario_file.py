@@ -37,7 +37,7 @@ class Limit(Part):
 
 
 class AgentPart(Part):
-    """What the people of the site configure the watching agent with."""
+    """Settings of the watching agent that people of the site make."""
 
     limits: dict[str, Limit] = Field(default={})
     """By globs of ``device/metric``."""

@@ -1,6 +1,6 @@
 """Configuration from YAML and environment: one frozen, checked :class:`Config`.
 
-``agent.config.load`` needs PyYAML. A long-running agent reads its configuration through
+``agent.config.load`` needs pydantic. A long-running agent reads its configuration through
 :func:`load_apart`, in a child process, and does not load it.
 """
 

@@ -10,12 +10,14 @@ from errno import ENODATA, ETIMEDOUT
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from agent.config.environ import overlay, underlay
 from agent.config.errors import ConfigError
+from agent.config.models import adapter
 from agent.config.problems import describe, shown
 from agent.config.sections import Config
 from agent.config.strict_yaml import parse
-from agent.config.validate import InvalidError, validate
 from agent.decode.posted import with_posted
 
 MAX_BYTES = 256 * 1024
@@ -46,9 +48,9 @@ def build(tree: dict[str, Any], folder: Path, environ: Mapping[str, str] | None 
     origins |= underlay(tree, environ)
     folders = [Path(one) for one in (environ.get("CREDENTIALS_DIRECTORY"), str(folder)) if one]
     try:
-        config = validate(tree, folders)
-    except InvalidError as error:
-        raise ConfigError(describe(error.faults, origins)) from None
+        config = adapter().validate_python(tree, context={"folders": folders})
+    except ValidationError as error:
+        raise ConfigError(describe(error, origins)) from None
     sources = with_posted(config.sources) if config.web.intake else config.sources
     return replace(config, sources=sources, origins=origins)
 

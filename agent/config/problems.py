@@ -6,14 +6,17 @@ from dataclasses import MISSING, is_dataclass
 from difflib import get_close_matches
 from typing import Any, get_args
 
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
 from agent.config.sections import Config
-from agent.config.validate import Fault
 from agent.domain.keys import KeyField, keys_of
 
 _MAX_SHOWN = 80
 _MAX_NAME = 64
 _MAX_PROBLEMS = 20
 _LONG_RUN = re.compile(r"[A-Za-z0-9_%-]{10,}")
+_QUOTED = re.compile(r"'([^']+)'")
 _ADDRESSES = frozenset({"url", "base_url", "endpoint", "listen"})
 _UNITS = {
     "_s": "a number of seconds, without a unit",
@@ -26,13 +29,14 @@ _UNITS = {
 }
 
 
-def describe(faults: Sequence[Fault], variables: Mapping[str, str]) -> list[str]:
+def describe(error: ValidationError, variables: Mapping[str, str]) -> list[str]:
     """Return one line per fault: key, value, what is wrong, remedy.
 
     ``variables`` are dotted keys with the names of the variables that set them, which are then named.
     """
-    lines = [_line(fault) + _origin(fault.loc, variables) for fault in faults[:_MAX_PROBLEMS]]
-    more = len(faults) - len(lines)
+    details = error.errors(include_url=False)
+    lines = [_line(detail) + _origin(detail["loc"], variables) for detail in details[:_MAX_PROBLEMS]]
+    more = len(details) - len(lines)
     return [*lines, f"and {more} more"] if more else lines
 
 
@@ -65,40 +69,40 @@ def shown_address(value: str) -> str:
     return shown(f"{scheme}{slashes}{rest}")
 
 
-def _line(fault: Fault) -> str:
-    path, value = _path(fault.loc), fault.value
-    match fault.kind:
-        case "unknown":
-            return f"{path}: unknown key; {_known_keys(fault.loc)}"
-        case "missing":
-            return f"{path}: this key is missing; add it"
-        case "mapping":
-            return f"{path}: {shown(value)} is not a mapping; write keys below it, or {{}}"
-        case "list":
-            return f"{path}: {shown(value)} is not a list; write [...], or lines that begin with -"
-        case "path":
-            return f'{path}: {shown(value)} is not a path; write it in quotes, as "/some/folder"'
-        case "text" if isinstance(value, int | float) and value not in (0, 1):
-            return f"{path}: {shown(value)} is read as a number; put the text in quotes"
-        case "check":
-            # A fault of a whole section names its keys itself.
-            found = "" if isinstance(value, dict) else f"{_found(fault)}: "
-            return f"{path}: {found}{fault.message}"
-    hint = _nearest(fault)
-    if isinstance(value, bool) and fault.kind in {"word", "text"}:
+def _line(detail: ErrorDetails) -> str:
+    path = _path(detail["loc"])
+    kind = detail["type"]
+    if kind == "extra_forbidden":
+        return f"{path}: unknown key; {_known_keys(detail['loc'])}"
+    if kind == "missing":
+        return f"{path}: this key is missing; add it"
+    if kind in {"model_type", "dict_type"}:
+        return f"{path}: {shown(detail['input'])} is not a mapping; write keys below it, or {{}}"
+    if kind == "tuple_type":
+        return f"{path}: {shown(detail['input'])} is not a list; write [...], or lines that begin with -"
+    if kind == "path_type":
+        return f'{path}: {shown(detail["input"])} is not a path; write it in quotes, as "/some/folder"'
+    if kind == "string_type" and isinstance(detail["input"], int | float) and detail["input"] not in (0, 1):
+        return f"{path}: {shown(detail['input'])} is read as a number; put the text in quotes"
+    if kind in {"value_error", "assertion_error"}:
+        # A fault of a whole section names its keys itself.
+        found = "" if isinstance(detail["input"], dict) else f"{_found(detail)}: "
+        return f"{path}: {found}{detail['msg'].removeprefix('Value error, ')}"
+    hint = _nearest(detail)
+    if isinstance(detail["input"], bool) and kind in {"literal_error", "string_type"}:
         hint = " (YAML reads a bare on, off, yes or no as true or false; put the word in quotes)"
-    return f"{path}: {_found(fault)}: {fault.message}{hint}; {_remedy(fault)}"
+    return f"{path}: {_found(detail)}: {_sentence(detail['msg'])}{hint}; {_remedy(detail)}"
 
 
-def _found(fault: Fault) -> str:
+def _found(detail: ErrorDetails) -> str:
     """Return the value at the place of a fault."""
-    value = fault.value
-    address = isinstance(value, str) and fault.loc and fault.loc[-1] in _ADDRESSES
+    value = detail["input"]
+    address = isinstance(value, str) and detail["loc"] and detail["loc"][-1] in _ADDRESSES
     return shown_address(value) if address else shown(value)
 
 
 def _path(loc: Sequence[str | int]) -> str:
-    parts = [f"[{part}]" if isinstance(part, int) else f".{_name(part)}" for part in loc]
+    parts = [f"[{part}]" if isinstance(part, int) else f".{_name(part)}" for part in loc if part != "[key]"]
     return "".join(parts).removeprefix(".") or "configuration"
 
 
@@ -107,23 +111,28 @@ def _name(part: str | int) -> str:
     return text if len(text) <= _MAX_NAME else f"{text[: _MAX_NAME - 3]}..."
 
 
-def _remedy(fault: Fault) -> str:
-    name = str(fault.loc[-1]) if fault.loc else ""
+def _sentence(message: str) -> str:
+    return message[:1].lower() + message[1:]
+
+
+def _remedy(detail: ErrorDetails) -> str:
+    name = str(detail["loc"][-1]) if detail["loc"] else ""
     for ending, words in _UNITS.items():
         if name.endswith(ending):
             return f"give {words}"
-    if "prices" in fault.loc:
+    if "prices" in detail["loc"]:
         return "give US dollars per million tokens, 0 to 1000"
-    one = _keys_at(fault.loc[:-1]).get(name)
+    one = _keys_at(detail["loc"][:-1]).get(name)
     if one is not None and one.default is not MISSING:
         return f"the default is {'null' if one.default is None else shown(one.default)}"
     return "see configs/agent.yaml for an example"
 
 
-def _nearest(fault: Fault) -> str:
+def _nearest(detail: ErrorDetails) -> str:
     """Return a hint at the word of a closed list that was meant, empty without one."""
-    given = _name(str(fault.value)).casefold().replace("-", "_")
-    close = get_close_matches(given, fault.words, n=1)
+    words = _QUOTED.findall(str(detail.get("ctx", {}).get("expected", "")))
+    given = _name(str(detail["input"])).casefold().replace("-", "_")
+    close = get_close_matches(given, words, n=1) if detail["type"] == "literal_error" else []
     return f"; did you mean {close[0]!r}?" if close else ""
 
 

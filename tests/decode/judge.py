@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from typing import Any
 
-from agent.config.validate import validate
+from agent.config.models import adapter
 from agent.decode.registry import Decoded, Registry, SourceSpec
 from agent.domain.records import DecodeError
 from tests.decode.cases import Case, payload_of
@@ -17,7 +17,7 @@ _SAME_UNIT = {"degC": "°C", "C": "°C", "Cel": "°C", "℃": "°C", "ºC": "°C
 
 def spec_of(source: dict[str, Any]) -> SourceSpec:
     """Return an entry of ``sources:`` as the configuration makes it."""
-    return validate({"sources": [source]}).sources[0]
+    return adapter().validate_python({"sources": [source]}).sources[0]
 
 
 def decode(case: Case, word: str | None = None) -> Decoded:

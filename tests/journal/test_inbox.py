@@ -2,6 +2,7 @@
 
 from concurrent.futures import Future
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from agent.domain.records import Arrival, LinkDown
@@ -120,6 +121,13 @@ def test_urgent_jobs_and_the_end_are_not_waited_for() -> None:
     inbox.submit(job())
     inbox.stop()
     assert len(take(inbox, wait_s=60.0).jobs) == 1
+
+
+def test_the_interval_begins_with_the_oldest_message() -> None:
+    """One that arrived while the last group was written does not wait for a whole interval more."""
+    inbox = Inbox(max_bytes=1 << 20)
+    inbox.offer([arrival(1, mono=monotonic() - 60.0), arrival(2, mono=monotonic())])
+    assert len(take(inbox, wait_s=60.0).items) == 2
 
 
 def test_a_closed_inbox_takes_nothing() -> None:
