@@ -18,7 +18,7 @@ HA ?= 2025.4.4
 # Each process that a test starts would compile everything again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: deployment demo docs test unit test-llm test-ha test-phoenix test-mlflow lift check venv tools bench bench-detect score faults mutation fuzz wheels pictures clean
+.PHONY: deployment demo docs test unit test-llm test-ha test-phoenix test-mlflow lift check venv tools bench bench-detect bench-peers score faults mutation fuzz wheels pictures clean
 
 venv: .venv/.made
 
@@ -97,6 +97,15 @@ test-mlflow: venv
 
 bench: venv tools
 	$(PY) -m tests.benchmarks.drain --messages $(MESSAGES)
+
+# The agent and its peers on one broker, 5 minutes: mosquitto_sub, bare paho, mqtt-exporter, Node-RED (where npm is).
+# GROWTH=1 for the agent's cost by series, devices, payload and journal; SVG=file for the chart, ONLY="paho agent" for some.
+MQTT_EXPORTER ?= 1.12.1
+NODE_RED ?= 4.1.15
+bench-peers: venv tools
+	@[ -x .venv-peers/bin/mqtt-exporter ] || { python3 -m venv .venv-peers && .venv-peers/bin/pip install -q "mqtt-exporter==$(MQTT_EXPORTER)"; } || echo "mqtt-exporter cannot be installed" >&2
+	@if command -v npm >/dev/null && [ ! -d .node-peers/node_modules/node-red ]; then mkdir -p .node-peers && npm install --prefix .node-peers --no-audit --no-fund --silent "node-red@$(NODE_RED)" || echo "Node-RED cannot be installed" >&2; fi
+	$(PY) -m tests.benchmarks.peers $(if $(GROWTH),--growth) $(if $(SVG),--svg $(SVG)) $(if $(ONLY),--only $(ONLY))
 
 # The promised figures of the local detector, with blind baselines and z-scores: about 15 minutes with JOBS=2.
 # ROWS="signals ordinary night cadence quiet nab cost" for some of them, NAB=folder for the data of nab, SVG=folder.

@@ -31,7 +31,7 @@ from agent.pipeline.journal_writes import Writes
 from agent.pipeline.notices import Notices
 from agent.sinks import MessageKind, Route
 from agent.verdict import incident as incident_form
-from agent.verdict.encode import encode, to_bytes, to_json
+from agent.verdict.encode import encode, to_json
 from agent.verdict.finding import breaks_limit
 from agent.verdict.incident import Change, Incidents, Shared, Surroundings
 from agent.verdict.notice import SNOOZE_OVER, WORKS_OVER, key_of
@@ -122,6 +122,8 @@ class Conclusions:
         self._publish_event = publish_event
         self._clock = clock
         self._wall = wall
+        #: Whether this agent publishes; another one may in its place.
+        self.active: Callable[[], bool] = lambda: True
         self.people = people
         self.incidents = Incidents()
         self._surroundings = surroundings
@@ -182,8 +184,11 @@ class Conclusions:
             if verdict.get("source") != Source.LOCAL
         )
 
-    def conclude(self, window: Window, outcome: Outcome) -> None:
-        """Make the verdict, move the finding on, and commit both with the outbox rows."""
+    def conclude(self, window: Window, outcome: Outcome, *, silent: bool = False) -> None:
+        """Make the verdict, move the finding on, and commit both with the outbox rows.
+
+        ``silent``: another agent has published about the window, so there are no rows.
+        """
         device = window.device
         verdict = conclude(window, outcome, agent=self._agent, created=self._wall())
         reviewed = outcome.answer is not None
@@ -196,10 +201,11 @@ class Conclusions:
             incidents += [] if noted is None else [noted]
         if finding is not None:
             verdict = replace(verdict, finding_id=finding.id, incident_id=finding.incident)
-        payload = to_bytes(verdict)
+        body = to_json(verdict)
+        payload = encode(body)
         span = self._trace(trace_id=verdict.trace_id, destination="verdicts", device=device)
         outgoing = self._outgoing(verdict, payload, finding, event, span.traceparent)
-        outgoing += step.outgoing
+        outgoing = [] if silent else [*outgoing, *step.outgoing]
         detail = detail_of(outcome)
         waited_s = max(0.0, self._clock() - window.opened)
         events: list[Event] = [VerdictCommitted(verdict, waited_s, disagreement(window, outcome))]
@@ -224,7 +230,7 @@ class Conclusions:
         if finding is not None:
             self._keep_anomaly(finding, verdict)
         self.stats.verdicts[verdict.source] += 1
-        self.recent.appendleft(to_json(verdict))
+        self.recent.appendleft(body)
 
     def warn(self, window: Window) -> None:
         """Open or change the finding of a broken limit now, for people, while its window has no verdict yet.
@@ -298,6 +304,7 @@ class Conclusions:
         outgoing = self._outgoing_of(decision)
         changes = [change for finding in decision.changed for change in self.incidents.update(finding)]
         outgoing += [("", one) for one in self._outgoing_of_incidents(changes)]
+        outgoing = outgoing if self.active() else []
         closed = [one.incident for one in changes]
         for finding in decision.changed:
             if finding.state.closed:
@@ -330,6 +337,7 @@ class Conclusions:
         outgoing += [("", one) for one in self._outgoing_of_incidents(changes)]
         outgoing += self._notices_of_end(resumed, WORKS_OVER)
         outgoing += self._notices_of_end(opened, SNOOZE_OVER)
+        outgoing = outgoing if self.active() else []
         incidents = [change.incident for change in changes]
         events = [IncidentChanged(*one[:3]) for one in changes]
 
@@ -349,6 +357,17 @@ class Conclusions:
             for finding in findings
             for row in self._notices.of_end(finding, words, self._anomalies.get(finding.id))
         ]
+
+    def withdraw_incidents(self) -> None:
+        """Delete the retained messages of the open incidents: another agent takes over."""
+        empty = [
+            ("", one)
+            for incident in self.incidents
+            for one in self._messages(incident.id, {MessageKind.INCIDENT: b""}, ())
+            if one.retain
+        ]
+        if empty:
+            self._write(lambda store: store.change((), (), empty), lambda added: self._decided(added, ()))
 
     def _decided(self, added: Sequence[tuple[str, Outgoing]], events: Iterable[Event]) -> None:
         for device, message in added:

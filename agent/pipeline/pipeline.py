@@ -10,9 +10,9 @@
 
 ``core.py`` joins the first three, purely. Further files: ``events.py`` reports devices, verdicts and
 findings, ``journal_writes.py`` hands transactions to the journal, ``snapshot.py`` saves detector and windows,
-``retained.py`` keeps retained values, ``usual.py`` journals usual ranges for charts, ``loop.py`` is the way
-in from other threads, and ``offline.py`` runs the stages without journal and model, in the time of the
-readings.
+``retained.py`` keeps retained values, ``usual.py`` journals usual ranges for charts, ``epochs.py`` lets one
+of two agents publish, ``loop.py`` is the way in from other threads, and ``offline.py`` runs the stages
+without journal and model, in the time of the readings.
 
 Rows come from the journal strictly by ``seq``. Decisions of time (age, settling, silence) are requested as
 timer rows and acted on only when such a row comes back, so scores, windows and findings are a function of the
@@ -31,7 +31,6 @@ from agent.domain.records import (
     Reason,
     Recovered,
     Row,
-    SettingsRow,
     TimerKind,
     TimerRow,
     Trigger,
@@ -42,6 +41,7 @@ from agent.mqtt import LinkState
 from agent.pipeline import snapshot
 from agent.pipeline.conclude import Conclusions, Trace
 from agent.pipeline.core import Core
+from agent.pipeline.epochs import Epochs
 from agent.pipeline.events import DeviceSeen, Subscribers
 from agent.pipeline.journal_writes import BatchWrites, JournalWrites
 from agent.pipeline.judging import Judging
@@ -127,7 +127,7 @@ class Pipeline:
         self._clock = clock
         self._turn_s = turn_s
         self._log = log
-        writes = JournalWrites(journal, fail=fail)
+        writes = JournalWrites(journal, post=post, fail=fail)
         self._write, self._try_to_write = writes.write, writes.try_to_write
         self.detector = detector
         self.outbox = OutboxFeed(
@@ -194,6 +194,7 @@ class Pipeline:
         self._dump_s = 0.0  # time of its slices so far
         self.retained = RetainedValues()
         self._usual = UsualRanges(detector)
+        self._epochs: Epochs | None = None
         self.seq = 0
         self._snapshots = SnapshotDue(clock=clock())
         self._judging: str | None = None  # text of the last settings that were journaled
@@ -202,6 +203,26 @@ class Pipeline:
         self._filters: tuple[str, ...] = ()
         self.stats = PipelineStats()
         self.heartbeat = clock()
+
+    def follow(self, epochs: Epochs, elsewhere: Callable[[str], str]) -> None:
+        """Publish only as the epochs of the partition allow. At build only.
+
+        ``elsewhere`` returns in words which other partition has a device.
+        """
+        self._epochs = epochs
+        self.conclusions.people.elsewhere = elsewhere
+        self.review_queue.gate = epochs.gate
+        self.conclusions.active = self.notices.active = lambda: epochs.active
+
+    def keep_epochs(self, own: int, known: int, then: Callable[[], None]) -> None:
+        """Store the epochs of the partition."""
+        self._write(lambda store: store.set_epochs(own, known), lambda _none: then())
+
+    def forget_others(self, has: Callable[[str], bool]) -> None:
+        """Forget the devices of other partitions, which a copied or older state still has."""
+        others = [device for device in self.detector.devices() if not has(device)]
+        if others:
+            self._write(lambda store: store.forget(others))
 
     def clock(self) -> float:
         """Return agent time."""
@@ -253,18 +274,22 @@ class Pipeline:
             self._go_on_with(dump)
             return 0
         rows = windows = 0
-        readings = self.stats.readings + MAX_TURN_READINGS
-        while rows < MAX_TURN_ROWS and windows < MAX_TURN_WINDOWS and self.stats.readings < readings:
+        stats, cut, waiting = self.stats, self._core.cut, self._rows
+        readings = stats.readings + MAX_TURN_READINGS
+        while rows < MAX_TURN_ROWS and windows < MAX_TURN_WINDOWS and stats.readings < readings:
             if self._dump is not None:  # requested within the last row
                 break
-            if self._core.cut:
+            if cut:
                 windows += self._seal()
-            elif self._row is not None:
-                self._finish(self._row)
+            elif (row := self._row) is not None:
+                self._finish(row)
                 rows += 1
-            elif self._rows:
-                self._row = self._rows.popleft()
-                self._take(self._row)
+            elif waiting:
+                self._row = row = waiting.popleft()
+                self._take(row)
+                if not cut:
+                    self._finish(row)
+                    rows += 1
             else:
                 break
         return rows
@@ -277,19 +302,20 @@ class Pipeline:
             self.snapshot()
 
     def _take(self, row: Row) -> None:
-        if isinstance(row, TimerRow):
+        if isinstance(row, MessageRow):
+            if row.seed:
+                self.retained.take(row.readings)
+            else:
+                self._take_message(row)
+        elif isinstance(row, TimerRow):
             if row.kind is TimerKind.TICK:
                 self._tick_asked = False
                 self.conclusions.pass_time(row.clock)
             self._core.take(row)
         elif isinstance(row, CommandRow):
             self._obey(row)
-        elif isinstance(row, SettingsRow):
-            self._core.take(row)
-        elif row.seed:
-            self.retained.take(row.readings)
         else:
-            self._take_message(row)
+            self._core.take(row)
 
     def _obey(self, row: CommandRow) -> None:
         """Obey a person's command; one that an earlier process decided changes the detector alone."""
@@ -315,7 +341,7 @@ class Pipeline:
         )
 
     def _take_message(self, row: MessageRow) -> None:
-        self._core.take(row)
+        self._core.take_message(row)
         self.stats.readings += len(row.readings)
         while self.detector.unit_changes:
             change = self.detector.unit_changes.popleft()
@@ -353,6 +379,8 @@ class Pipeline:
             self.notices.turn(clock)
             self.outbox.turn(clock)
             self._snapshot_if_due()
+            if self._epochs is not None:
+                self._epochs.turn()
             await asyncio.sleep(self._turn_s)
 
     def note(self, kind: TimerKind) -> None:
@@ -372,6 +400,8 @@ class Pipeline:
         if state.filters != self._filters:
             self._filters = state.filters
             self._write(lambda store: store.set_filters(state.filters))
+        if self._epochs is not None:
+            self._epochs.link_changed(state)
 
     # ------------------------------------------------------------------------------------ restart
 

@@ -314,7 +314,8 @@ def summarise(sink: str, items: Sequence[Notice], more: int, *, agent: str, at: 
     if total == 1:
         words = "1 more notice" if not critical else "1 more notice, critical"
     elif critical:
-        words += ", all critical" if critical == total else f", {critical} critical"
+        least = "at least " if critical == len(kept) else ""  # those that were not kept may be, too
+        words += ", all critical" if critical == total else f", {least}{critical} critical"
     lines = [f"{one['title']} ({one['kind']})" for one in kept[:MAX_LINES]]
     if total > len(lines):
         lines.append(f"and {total - len(lines)} more")
@@ -328,7 +329,11 @@ def summarise(sink: str, items: Sequence[Notice], more: int, *, agent: str, at: 
         "severity": kept[0]["severity"],
         "title": words,
         "text": "\n".join(
-            (f"Beyond notify.max_per_hour: {_counted(counts)}.", *lines, f"From agent {agent}.")
+            (
+                f"Beyond notify.max_per_hour: {_counted(counts)}{' and more' if more else ''}.",
+                *lines,
+                f"From agent {agent}.",
+            )
         ),
         "count": total,
         "notices": kept,

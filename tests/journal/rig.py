@@ -54,6 +54,7 @@ class Plain:
     notes: tuple[str, ...] = ()
     heard: tuple[str, ...] = ()
     handling: Handling = Handling.READ
+    excluded_by: str | None = None
     retained: str = "seed"
     device: str | None = None
     online: bool | None = None
@@ -137,7 +138,7 @@ class Rig:
     wall: Callable[[], float] = time.time
     mono: Callable[[], float] = time.monotonic
     read: Decode | None = None  # in place of ``decode``
-    read_plain: ReadPlain = lambda _arrival: None
+    read_plain: ReadPlain | None = None
     rows: list[Row] = field(default_factory=list)
     acks: list[tuple[int, int]] = field(default_factory=list)
     generations: list[int] = field(default_factory=list)

@@ -257,6 +257,8 @@ def test_the_end_of_an_incident_counts_its_devices() -> None:
         ("cww", "3 more notices, 1 critical"),
         ("ww", "2 more notices"),
         ("c", "1 more notice, critical"),
+        ("c" * (MAX_ITEMS + 2), f"{MAX_ITEMS + 2} more notices, at least {MAX_ITEMS} critical"),
+        ("c" + "w" * MAX_ITEMS, f"{MAX_ITEMS + 1} more notices, 1 critical"),
     ],
 )
 def test_the_title_of_a_summary_says_what_is_critical(severities: str, title: str) -> None:
