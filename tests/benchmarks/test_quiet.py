@@ -25,7 +25,7 @@ def test_a_healthy_fleet_costs_no_finding_and_hardly_a_call() -> None:
 def test_the_measure_sees_what_is_wrong() -> None:
     """The same path reports a device that goes silent and of a rack that warms up."""
     whole = scenarios.load("server-room")
-    scenario = replace(whole, history=History(span_s=4 * DAY_S), devices=whole.devices[:3])
+    scenario = replace(whole, history=History(span_s=7 * DAY_S), devices=whole.devices[:3])
     agent = LocalAgent(live_from=START)
     agent.hear(history(scenario, seed=1, start=START))
     agent.hear(live(scenario, seed=1, start=START, until=START + 9000.0))
