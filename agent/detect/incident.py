@@ -119,7 +119,7 @@ def _has_lasted(state: State, x: float, settings: DetectSettings) -> bool:
 
 def is_critical(state: State, x: float, in_a_row: float, settings: DetectSettings) -> bool:
     """Return whether a value is far beyond all that was ever seen, for some readings, and much was seen."""
-    if state[TRAIT] in (USE, STOCK):  # a storm, a kettle, a flood, a refill
+    if state[TRAIT] in (USE, STOCK) or not x:  # a storm, a kettle, a flood, a refill; or it is off
         return False
     known = abs(state[AT] - state[BORN_AT]) >= settings.critical_days * 86_400.0
     return known and _is_far(state, x, settings.critical_spans) and in_a_row >= settings.shift_readings

@@ -28,6 +28,7 @@ from agent.detect.state import (
     RUN,
     SEEN,
     SEEN_AT,
+    TINY,
     TOP,
     V_HI,
     V_LO,
@@ -123,14 +124,13 @@ def learn(state: State, settings: DetectSettings) -> None:
     again = _returns(state, at, settings) or (
         bool(state[SEEN_AT]) and state[RETURNS] + 1.0 >= settings.returns
     )
+    back = again and any(state[TOP + one] and state[SEEN + one] for one in (VALUE, RESIDUAL))
     brief = state[RUN] < settings.shift_readings
     for feature in range(FEATURES):
         top, far = state[TOP + feature], state[LINE + feature]
         state[TOP + feature] = 0.0
         before = state[SEEN + feature] if feature < REMEMBERED else 0.0
         if not top:
-            if feature < REMEMBERED and again:
-                state[SEEN + feature] = 0.0
             continue
         place = ends(feature)[1 if top > 0 else 0]
         now, by = state[place] + top, min(abs(top), far)
@@ -141,7 +141,9 @@ def learn(state: State, settings: DetectSettings) -> None:
             state[RECORD + feature] += (by - state[RECORD + feature]) * PACE
         state[place] = edge
         if feature < REMEMBERED:
-            state[SEEN + feature] = now
+            state[SEEN + feature] = now or TINY  # 0 is none
+    if back and state[RUN] >= settings.quiet_readings:  # values that stay take their means along
+        _widen_means(state)
     first = again or not state[SEEN_AT]
     state[RETURNS] = 1.0 if first else state[RETURNS] + 1.0
     state[SEEN_AT] = at if first else state[SEEN_AT]
@@ -239,7 +241,7 @@ def _lapse(state: State, settings: DetectSettings) -> None:
                 back = max(0.0, adopted - before) if by > 0 else min(0.0, adopted - before)
                 back = min(back, by) if by > 0 else max(back, by)
                 known, by = max(known, abs(by - back)), back
-            state[SEEN + feature] = adopted
+            state[SEEN + feature] = adopted or TINY
         state[end] -= by
         taken.append((feature, by))
         state[place] = 0.0

@@ -58,7 +58,7 @@ class DetectSettings:
     # Severity: critical is what is so far beyond all that was ever seen, for some readings.
     critical_spans: float = 2.0  # times the width of all that was seen
     stay_spans: float = 1.0  # what is so far beyond is not adopted before keep_s
-    critical_days: float = 2.0  # and so much has to be known
+    critical_days: float = 7.0  # and so much has to be known
 
     # Flatline and silence.
     flat_readings: int = 30  # shorter runs of equal values never alarm

@@ -83,7 +83,7 @@ class Link:
         self._connection: Connection | None = None
         self._up = self._hungry = False  # the connection was accepted; there is more to read
         self._pace = ReadPace()
-        self._resting = False  # a command needs no wake-up
+        self._resting = False  # commands wait for the end of it
         self._dial_at = mono()
         self._room_at = math.inf
         self._stop_at: float | None = None
@@ -107,8 +107,8 @@ class Link:
     # ------------------------------------------------------------------------------- from any thread
 
     def ack(self, acks: Sequence[tuple[int, int]]) -> None:
-        """Acknowledge (generation, packet id) pairs, in arrival order."""
-        self._post(lambda: self._receiver.ack(acks))
+        """Acknowledge (generation, packet id) pairs, in arrival order; the broker waits for them."""
+        self._post(lambda: self._receiver.ack(acks), urgent=True)
 
     def connection_stored(self, generation: int) -> None:
         """Note that the attempt ``generation`` is on disk; only then is CONNECT written."""
@@ -174,9 +174,9 @@ class Link:
         self._post(lambda: self._begin_stop(deadline))
         return self._over.wait(timeout_s)
 
-    def _post(self, command: Callable[[], None]) -> None:
+    def _post(self, command: Callable[[], None], *, urgent: bool = False) -> None:
         self._commands.append(command)
-        if self._selector is not None and not self._resting:
+        if self._selector is not None and (urgent or not self._resting):
             self._selector.wake()
 
     # --------------------------------------------------------------------------------- the net thread
@@ -200,7 +200,10 @@ class Link:
         paused = self._receiver.pauses(now)
         rest_s = self._pace.rest_s(now)
         if rest_s and not (self._hungry or self._publisher.waits):
-            readable = self._rest(rest_s)
+            self._resting = True
+            selector.rest(rest_s)
+            self._resting = False
+            readable = True  # without asking
         else:
             selector.watch(None if self._connection is None else self._connection.wire, read=not paused)
             readable = selector.sleep(SHORT_TURN_S if paused else self._spare_s())
@@ -215,13 +218,6 @@ class Link:
             except WireError as error:
                 self._lose(connection.describe(error), hung_up=error.hung_up)
         self._advance(now)
-
-    def _rest(self, rest_s: float) -> bool:
-        """Leave socket and commands alone, which gathers them; then the socket is read without asking."""
-        self._resting = True
-        time.sleep(rest_s)
-        self._resting = False
-        return True
 
     def _work(self, connection: Connection, now: float, *, readable: bool) -> None:
         if readable:

@@ -1,5 +1,6 @@
 """Selector of the net thread: one broker socket, its pace, a wake-up."""
 
+import select
 import selectors
 import socket
 from contextlib import suppress
@@ -39,6 +40,8 @@ class WireSelector:
         self._wake_out.settimeout(0.0)
         self._wake_in.settimeout(0.0)
         self._selector.register(self._wake_out, selectors.EVENT_READ)
+        self._wakes = select.poll()
+        self._wakes.register(self._wake_out, select.POLLIN)
         self._sock: socket.socket | None = None
         self._mask = 0
 
@@ -76,13 +79,21 @@ class WireSelector:
             self._selector.modify(sock, mask)
         self._mask = mask
 
+    def rest(self, timeout_s: float) -> None:
+        """Wait for a wake-up alone."""
+        if self._wakes.poll(1000 * timeout_s):
+            self._take_wakes()
+
     def sleep(self, timeout_s: float) -> bool:
         """Wait for the wire or a wake-up; return whether the wire can be read."""
         readable = False
         for key, mask in self._selector.select(timeout_s):
             if key.fileobj is self._wake_out:
-                with suppress(BlockingIOError):
-                    self._wake_out.recv(4096)
+                self._take_wakes()
             else:
                 readable = bool(mask & selectors.EVENT_READ)
         return readable
+
+    def _take_wakes(self) -> None:
+        with suppress(BlockingIOError):
+            self._wake_out.recv(4096)

@@ -50,7 +50,7 @@ class Claim(NamedTuple):
 
     epoch: int
     agent: str
-    client: str  # the client id: two agents of one name are told apart
+    client: str  # the client id: two agents may have one name by mistake
     held: bool  # false: it is released
 
     def to_bytes(self) -> bytes:

@@ -8,6 +8,7 @@ from typing import Any
 
 from agent.domain.kinds import Claim
 from agent.domain.records import Answer, Check, Grounding, Status, Window
+from agent.prompt.render import FORM_SUMMARY
 from agent.prompt.section import load
 from agent.prompt.site import ALONE, Shared
 
@@ -122,7 +123,9 @@ def _words(
     for place, other in enumerate(others):
         known += _facts(("others", place), other, ("now", "ago_s", "usual"))
     wrong = foreign_numbers(answer.summary, text, [fact.value for fact in known])
+    repeated = answer.summary.strip().casefold() == FORM_SUMMARY
     return [
+        _check("summary_own", ["the summary repeats the form"] if repeated else [], "in its own words"),
         _check("summary_ids", [f"{ref} is not cited" for ref in wrong_ids], "all ids are cited"),
         _check("summary_names", [f"{word} is not in the data" for word in strangers], "no foreign name"),
         _check("summary_numbers", [f"{number} is not in the data" for number in wrong], "all numbers found"),

@@ -31,10 +31,13 @@ severity: info if normal, else warning, or critical if people, goods or equipmen
 confidence: 1 low, 2 medium, 3 high. summary: one sentence on the likely cause, at most 300 characters, \
 with no number that DATA does not print and no other device.
 """  # prose: ok
+#: The place of the summary in the form; weak models repeat it.
+FORM_SUMMARY = "text"
 _FORM = f"""\
 Reply with this JSON only:
 {{"windows":[{{"w":number,"status":"{"|".join(Status)}","kind":"{"|".join(OFFERED)}",\
-"severity":"{"|".join(Severity)}","confidence":number,"evidence":["id"],"summary":"text"}}]}}"""  # prose: ok
+"severity":"{"|".join(Severity)}","confidence":number,"evidence":["id"],\
+"summary":"{FORM_SUMMARY}"}}]}}"""  # prose: ok
 
 #: At most 400 tokens, first in every request, so that a provider can cache it.
 SYSTEM = _TASK + _FORM

@@ -114,6 +114,11 @@ def _lift(args: argparse.Namespace) -> int:
         return complain(str(error), EXIT_UNAVAILABLE)
     if upstream is not None and upstream.refused:
         complain(f"--max-usd: {upstream.refused} calls refused, {upstream.spent_usd:.4f} USD spent", EXIT_OK)
+    for one in lifts:
+        kept = recordings.get(one.name)
+        if kept is not None and kept.prompt != one.prompt:
+            told = f"answers to prompt {kept.prompt}, this agent asks with {one.prompt}"
+            complain(f"{one.name}: {told}", EXIT_OK)
     missing = [(name, one.missing) for name, one in replays.items() if one.missing]
     for name, places in missing:
         complain(f"{name}: no recorded answer for {len(places)} windows, first {places[0]}", EXIT_OK)

@@ -1,6 +1,8 @@
 """One lift: an agent without a model and one for each model, in one trial."""
 
+import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from simulator.faults import label
 from simulator.lift.figures import Lift, lift_of
@@ -31,10 +33,11 @@ def run(
         name: Gateway(Scripted(one, labels=labels, start=start) if isinstance(one, str) else one)
         for name, one in responders.items()
     }
+    names = {name: agent_name(place, name) for place, name in enumerate(gateways, 1)}
     contestants = [Contestant(name=NONE, mode=NONE, endpoint=ModelEndpoint())]
     contestants += [
         Contestant(
-            name=name,
+            name=names[name],
             mode="suspicious",
             endpoint=one.endpoint(),
             settings=plan.settings(
@@ -57,6 +60,12 @@ def run(
     outcome = run_trial(trial, say=say, contestants=contestants)
     lifts = [lift_of(outcome, NONE, origin=site.origin)]
     lifts += [
-        lift_of(outcome, name, origin=site.origin, exchanges=one.exchanges) for name, one in gateways.items()
+        replace(lift_of(outcome, names[name], origin=site.origin, exchanges=one.exchanges), name=name)
+        for name, one in gateways.items()
     ]
     return lifts, gateways
+
+
+def agent_name(place: int, model: str) -> str:
+    """Return the name of a model's agent, which is a level of topics and a folder; models have any name."""
+    return f"{place}-{re.sub(r'[^A-Za-z0-9_.-]', '_', model)[:40]}"

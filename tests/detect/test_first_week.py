@@ -93,6 +93,17 @@ def test_a_level_of_hours_that_comes_back_another_day_is_usual() -> None:
     assert alarms(scores[7 * DAY :]) == 0
 
 
+def test_a_fall_to_zero_that_comes_back_another_day_is_usual() -> None:
+    """Shore power of a boat that is away on some days: 0 is a value like others."""
+    rng, values = random.Random(9), []
+    for place in range(15 * 288):
+        away = place // 288 in {5, 8, 11, 14} and 108 <= place % 288 < 160
+        values.append(0.0 if away else round(rng.gauss(229.0, 0.9), 1))
+    scores = Stream(step_s=300.0).feed(values)
+    assert alarms(scores[5 * 288 : 6 * 288]) > 0
+    assert alarms(scores[11 * 288 :]) == 0
+
+
 def test_a_machine_that_is_off_for_its_first_weekend_is_not_stuck() -> None:
     """It rests at its lowest value, where it has rested at night; stuck while it runs it is found."""
     rng, values = random.Random(4), []
@@ -120,9 +131,9 @@ def test_a_refill_is_a_warning_and_a_hot_room_is_critical() -> None:
     """A store has no natural bound; a temperature that was never near such a value is critical."""
     for metric, critical in (("level", False), ("temperature", True)):
         detector, rng, worst = Detector(), random.Random(7), 0.0
-        for minute in range(6 * DAY):
+        for minute in range(8 * DAY):
             at = signals.START + 60.0 * minute
-            value = 40.0 - minute / 3000.0 + rng.gauss(0.0, 0.2) + (55.0 if minute > 5 * DAY else 0.0)
+            value = 40.0 - minute / 3000.0 + rng.gauss(0.0, 0.2) + (55.0 if minute > 7.5 * DAY else 0.0)
             worst = max(worst, detector.update(Reading("d", metric, at, round(value, 2), None), at).value)
         assert (worst >= 3.0) is critical
 

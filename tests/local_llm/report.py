@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from simulator import scenario as scenarios
+from simulator.commands.common import interrupt_on_sigterm, say
 from simulator.lift import Lift, LiftPlan, Price, Recording, Site, Upstream, join
 from simulator.lift.replay import recorded
 from simulator.lift.run import run
@@ -81,19 +82,16 @@ def measure(model: str, site: Site, live_s: float, record: Path | None) -> list[
     return lifts
 
 
-def say(text: str) -> None:
-    """Print a line at once."""
-    print(text, flush=True)
-
-
 def main() -> None:
     """Print the report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("models", nargs="*", default=list(MODELS))
     parser.add_argument("--live", type=float, default=12 * 3600.0, help="event seconds with the events")
+    parser.add_argument("--scenarios", nargs="*", metavar="NAME", help="left out: all context-* scenarios")
     parser.add_argument("--record", type=Path, metavar="DIR", help="keep the answers there")
     args = parser.parse_args()
-    names = [name for name in scenarios.names() if name.startswith(scenarios.CONTEXT)]
+    interrupt_on_sigterm()
+    names = args.scenarios or [name for name in scenarios.names() if name.startswith(scenarios.CONTEXT)]
     site = join([scenarios.load(name) for name in names])
     found: list[Lift] = []
     for model in args.models:

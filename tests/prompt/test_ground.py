@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, strategies as st
 
 from agent.domain.records import Answer, Grounding, Kind, Severity, Status, Window
-from agent.prompt import ground
+from agent.prompt import SYSTEM, ground
 from agent.prompt.ground import facts
+from agent.prompt.render import FORM_SUMMARY
 from tests.ai.kit import window
 
 ANSWER = Answer(Status.ANOMALY, Kind.SPIKE, Severity.WARNING, 2, ("r17",), "It jumped.")
@@ -206,6 +207,7 @@ def test_checks_name_what_they_looked_at() -> None:
     assert details(ANSWER) == {
         "evidence_known": "all ids are candidates",
         "evidence_present": "cited as needed",
+        "summary_own": "in its own words",
         "summary_ids": "all ids are cited",
         "summary_names": "no foreign name",
         "summary_numbers": "all numbers found",
@@ -214,6 +216,7 @@ def test_checks_name_what_they_looked_at() -> None:
     assert details(replace(ANSWER, evidence=("r8", "r9"), summary=summary)) == {
         "evidence_known": "r8 is not a candidate, r9 is not a candidate",
         "evidence_present": "cited as needed",
+        "summary_own": "in its own words",
         "summary_ids": "r2 is not cited, r3 is not cited",
         "summary_names": "dev_02 is not in the data, pump-1 is not in the data",
         "summary_numbers": "27 is not in the data, 90.5 is not in the data",
@@ -311,3 +314,12 @@ def test_a_printed_value_is_always_grounded(value: float, decimals: int) -> None
     text = f"{shown:.{decimals}f}"
     if abs(float(text) - shown) <= 0.05 * abs(shown):
         assert failed(replace(ANSWER, summary=f"It is {text}."), one) == []
+
+
+@pytest.mark.parametrize("status", list(Status))
+@pytest.mark.parametrize("summary", ["text", " Text "])
+def test_an_answer_that_repeats_the_form_holds_nothing(status: Status, summary: str) -> None:
+    """A model too weak for the question fills in the form: its "normal" must not silence an alarm."""
+    assert FORM_SUMMARY in SYSTEM
+    assert failed(replace(ANSWER, status=status, summary=summary)) == ["summary_own"]
+    assert failed(replace(ANSWER, status=status, summary="The text is wrong.")) == []

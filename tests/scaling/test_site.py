@@ -10,7 +10,7 @@ from tests.support.agent_process import AgentProcess
 from tests.support.broker import Broker
 from tests.support.waiting import wait_for
 
-pytestmark = [pytest.mark.process, pytest.mark.slow]
+pytestmark = [pytest.mark.process, pytest.mark.broker, pytest.mark.slow]
 
 OF, KILLED = 2, 1
 

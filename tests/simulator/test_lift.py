@@ -20,6 +20,7 @@ from simulator.lift import Gateway, Price, Recording, RecordingError, Replay, Sc
 from simulator.lift.figures import bootstrap, f1, wilson
 from simulator.lift.question import questions, truth_of
 from simulator.lift.replay import recorded
+from simulator.lift.run import agent_name
 from simulator.model.replies import Response
 from simulator.scenario import ScenarioError, parse as parse_scenario
 from tests.ai.kit import batch, window
@@ -236,6 +237,16 @@ def test_wilson_is_the_published_interval() -> None:
 # ----------------------------------------------------------------------------------------- the site
 
 CONTEXT = [name for name in scenarios.names() if name.startswith(scenarios.CONTEXT)]
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [("gpt-4o-mini", "1-gpt-4o-mini"), ("org/Model:free +#", "1-org_Model_free___"), ("../x", "1-.._x")],
+)
+def test_a_model_of_any_name_has_an_agent_of_its_own(model: str, name: str) -> None:
+    """A level of topics and a folder, never a path."""
+    assert agent_name(1, model) == name
+    assert len(agent_name(1, 100 * "x")) < 50
 
 
 def test_six_scenarios_need_context() -> None:

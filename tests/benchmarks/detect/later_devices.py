@@ -617,3 +617,197 @@ def parked_car(site: Site) -> Iterator[Sent]:
         ):
             yield at, f"car/parked_car/{metric}", {"value": value}
         at += step
+
+
+HELD_BACK = Register(tuned=False)
+held = HELD_BACK.device
+
+
+@held("spa/{device}")
+def sauna(site: Site) -> Life:
+    """A sauna: two or three evenings a week at 85 degC, water on the stones, else as the cellar."""
+    evenings, warm, damp = site.some_days(0.35, 17.5, 20.0), 17.0, 48.0
+    for at in site.every(60.0):
+        on = any(since <= at < since + 2.5 * HOUR_S for since in evenings)
+        heats = on and warm < 85 + site.dice.uniform(-2, 2)
+        warm += (1.9 if heats else 0.0) - (warm - 16.5) * 0.008
+        if on and warm > 70 and site.dice.random() < 0.03:
+            damp += site.dice.uniform(5, 15)
+        damp += (48 - 0.4 * (warm - 17) - damp) * 0.08
+        yield (
+            at,
+            {
+                "temperature": site.gauss(warm, 0.15),
+                "humidity": site.gauss(max(4.0, damp), 0.3),
+                "power": round(site.dice.gauss(6000, 30) if heats else 1.8, 1),
+            },
+        )
+
+
+@held("garden/{device}")
+def irrigation(site: Site) -> Life:
+    """Three zones that are watered by turns each second morning; rain fills the soil instead."""
+    soil, rains, volume = [34.0, 31.0, 37.0], site.some_days(0.2, 0.0, 24.0), 211.42
+    for at in site.every(300.0):
+        morning = site.day(at) % 2 == 0 and 5.0 <= hour(at) < 6.5
+        zone = int((hour(at) - 5) * 2) if morning else -1
+        rain = any(since <= at < since + 2 * HOUR_S for since in rains)
+        flow = site.dice.gauss(14.0 + zone, 0.3) if zone >= 0 and soil[zone] < 40 else 0.0
+        volume += flow * 5 / 1000
+        for place in range(3):
+            soil[place] += (0.55 if flow and place == zone else 0.0) + 0.2 * rain - 0.012 * (0.3 + sun(at))
+            soil[place] = min(soil[place], 46.0)
+        yield (
+            at,
+            {
+                "flow": round(flow, 1),
+                "volume_total": round(volume, 3),
+                "pressure": site.gauss(3.4 - 0.05 * flow, 0.03, 2),
+                **{f"zone_{place + 1}_moisture": site.gauss(soil[place], 0.15) for place in range(3)},
+            },
+        )
+
+
+@held("zigbee2mqtt/{device}")
+def coffee_machine(site: Site) -> Life:
+    """A coffee machine of an office on a plug: keeps warm on working days, cups, a descaling once."""
+    cups = [
+        since
+        for low, high, count in ((8, 10, 6), (10, 12, 3), (12.5, 14, 5), (14, 17, 4))
+        for _ in range(count)
+        for since in site.some_days(0.7, low, high, weekends=False)
+    ]
+    energy = 77.12
+    for at in site.every(120.0):
+        on = not is_weekend(at) and 7.5 < hour(at) < 17.5
+        brews = any(since <= at < since + 120 for since in cups)
+        power = (1350.0 if brews else 380.0 if at % 900 < 120 else 4.0) if on else 0.6
+        power = max(0.0, site.dice.gauss(power, 0.02 * power))
+        energy += power / 30_000
+        yield (
+            at,
+            {
+                "power": round(power, 1),
+                "current": round(power / 231, 2),
+                "voltage": site.gauss(231 + 1.5 * wave_of_day(at, 3), 0.7, 0),
+                "energy": round(energy, 2),
+                "state": "ON",
+            },
+        )
+
+
+@held("shop/{device}")
+def display_case(site: Site) -> Life:
+    """A chilled display: four defrosts a day, a night cover, refilled in the morning, closed on Sunday."""
+    air, goods, cools = 3.0, 3.4, False
+    for at in site.every(60.0):
+        defrost = hour(at) % 6 < 0.35
+        opened = site.day(at) % 7 < 6 and 7 < hour(at) < 21
+        stocked = opened and 6.9 < hour(at) < 7.6
+        cools = not defrost and air > (2.0 if cools else 4.0)
+        heat = 0.12 if opened else 0.05
+        air += heat + 0.2 * stocked + 0.15 * defrost - (0.28 if cools else 0.0)
+        goods += (air - goods) * 0.02
+        yield (
+            at,
+            {
+                "air_temperature": site.gauss(air, 0.08),
+                "product_temperature": site.gauss(goods, 0.05),
+                "compressor_power": round(site.dice.gauss(640, 8) if cools else 22.0),
+                "humidity": site.gauss(62 + 8 * opened - 4 * cools, 1.0),
+            },
+        )
+
+
+@held("genset/{device}")
+def standby_generator(site: Site) -> Life:
+    """A diesel set that is tested for 20 minutes each Wednesday; its battery is kept charged."""
+    coolant, fuel, hours = 38.0, 83.0, 412.6
+    for at in site.every(60.0):
+        runs = site.day(at) % 7 == 2 and 10.0 <= hour(at) < 10.34
+        coolant += ((82 if runs else 38 + 2 * wave_of_day(at, 9)) - coolant) * (0.08 if runs else 0.015)
+        fuel -= 0.03 * runs
+        hours += runs / 60
+        yield (
+            at,
+            {
+                "rpm": round(site.dice.gauss(1500, 4)) if runs else 0,
+                "oil_pressure": site.gauss(4.1, 0.05, 2) if runs else 0.0,
+                "coolant_temperature": site.gauss(coolant, 0.2),
+                "fuel_level": round(fuel + site.dice.gauss(0, 0.2), 1),
+                "battery_voltage": site.gauss(13.9 if runs else 13.5, 0.02, 2),
+                "engine_hours": round(hours, 1),
+            },
+        )
+
+
+@held("school/{device}")
+def school_heating(site: Site) -> Life:
+    """The heating of a school: warm-up at five, setback at night and weekends, a week of holidays."""
+    outdoor, supply, room = site.outdoor(), 35.0, 19.0
+    for at in site.every(300.0):
+        out = outdoor(at) - 5
+        holiday = 14 <= site.day(at) < 21
+        on = not is_weekend(at) and not holiday and 5 < hour(at) < 16
+        wanted = 30 + 1.3 * (20 - out) if on else 24 + 0.5 * (20 - out)
+        supply += (wanted - supply) * 0.12
+        pupils = on and 8 < hour(at) < 15
+        room += (supply - room) * 0.006 - (room - out) * 0.0085 + 0.02 * pupils
+        yield (
+            at,
+            {
+                "supply_temperature": site.gauss(supply, 0.3),
+                "return_temperature": site.gauss(supply - 0.25 * (supply - room), 0.3),
+                "outdoor_temperature": round(out, 1),
+                "room_temperature": site.gauss(room, 0.05),
+                "pump_speed": site.gauss(72, 0.6) if on or out < 6 else 0.0,
+            },
+        )
+
+
+@held("boat/{device}")
+def moored_boat(site: Site) -> Life:
+    """A boat at its mooring: bilge water and its pump, shore power, batteries, a trip on some weekends."""
+    bilge, charge, rains = 2.0, 99.0, site.some_days(0.3, 0.0, 24.0)
+    trips = [since for since in site.some_days(0.5, 9.0, 11.0) if is_weekend(since)]
+    for at in site.every(300.0):
+        away = any(since <= at < since + 5 * HOUR_S for since in trips)
+        rain = any(since <= at < since + 3 * HOUR_S for since in rains)
+        pumps = bilge > 8
+        bilge = bilge - 3.0 if pumps else bilge + 0.008 + 0.12 * rain + 0.03 * away
+        charge = max(60.0, charge - 0.35) if away else min(100.0, charge + 0.8)
+        yield (
+            at,
+            {
+                "bilge_level": round(max(0.0, bilge + site.dice.gauss(0, 0.1)), 1),
+                "pump_current": site.gauss(4.2, 0.1) if pumps else 0.0,
+                "shore_voltage": 0.0 if away else site.gauss(228 + 2 * wave_of_day(at, 4), 0.9),
+                "soc": round(charge),
+                "battery_voltage": site.gauss(12.5 if away else 13.6, 0.03, 2),
+                "cabin_temperature": site.gauss(16 + 5 * wave_of_day(at, 9) + 4 * sun(at), 0.1),
+            },
+        )
+
+
+@held("hall/{device}")
+def badminton_hall(site: Site) -> Life:
+    """A sports hall: lights and people in the evenings, matches at weekends, ventilation by demand."""
+    games = site.some_days(0.75, 17.0, 18.5) + [
+        since for since in site.some_days(0.6, 9.0, 13.0) if is_weekend(since)
+    ]
+    carbon, warm = 430.0, 17.0
+    for at in site.every(180.0):
+        people = 22 if any(since <= at < since + 3.5 * HOUR_S for since in games) else 0
+        fan = max(0.0, min(100.0, (carbon - 800) / 4))
+        carbon += people * 1.3 - (carbon - 420) * (0.006 + fan / 1500)
+        warm += people * 0.004 + (17 + wave_of_day(at, 10) - warm) * 0.02
+        yield (
+            at,
+            {
+                "co2": round(site.dice.gauss(carbon, 8)),
+                "temperature": site.gauss(warm, 0.05),
+                "humidity": site.gauss(48 + people * 0.3, 0.4),
+                "illuminance": round(site.dice.gauss(520, 4)) if people else round(60 * sun(at)),
+                "fan": round(fan),
+            },
+        )
