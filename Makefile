@@ -7,7 +7,7 @@ RATE ?= 300
 SEED ?= 1
 INPUTS ?= 300000
 MESSAGES ?= 60000
-WINDOWS ?= 6
+LIVE ?= 43200
 JOBS ?= 1
 SEEDS ?= 3
 DIR ?= wheels
@@ -18,7 +18,7 @@ HA ?= 2025.4.4
 # Each process that a test starts would compile everything again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: deployment demo docs test unit test-llm test-ha test-phoenix test-mlflow check venv tools bench bench-detect score faults mutation fuzz wheels pictures clean
+.PHONY: deployment demo docs test unit test-llm test-ha test-phoenix test-mlflow lift check venv tools bench bench-detect bench-peers score faults mutation fuzz wheels pictures clean
 
 venv: .venv/.made
 
@@ -71,10 +71,10 @@ unit: venv
 test: venv tools
 	$(PY) -m pytest -n 6 --dist loadfile --no-loadscope-reorder
 
-# A real small model on this CPU (127 MB of wheels, the optional group local-llm): a report, not a gate.
+# What two small real models on this CPU add (370 MB of wheels, the optional group local-llm): a report, not a gate.
 test-llm: venv tools
 	@VIRTUAL_ENV=.venv UV_PYTHON_DOWNLOADS=never .venv/bin/uv sync --active --frozen --all-extras --inexact --group local-llm -q
-	$(PY) -m tests.local_llm.report --windows $(WINDOWS)
+	$(PY) -m tests.local_llm.report $(MODELS) --live $(LIVE)
 
 # Discovery on a real Home Assistant core (a virtual environment of 500 MB): a report, not a gate. It needs Python 3.13.
 # HA_PYTHON=python3.14 HA=2026.11.0 for a newer one.
@@ -98,6 +98,15 @@ test-mlflow: venv
 bench: venv tools
 	$(PY) -m tests.benchmarks.drain --messages $(MESSAGES)
 
+# The agent and its peers on one broker, 5 minutes: mosquitto_sub, bare paho, mqtt-exporter, Node-RED (where npm is).
+# GROWTH=1 for the agent's cost by series, devices, payload and journal; SVG=file for the chart, ONLY="paho agent" for some.
+MQTT_EXPORTER ?= 1.12.1
+NODE_RED ?= 4.1.15
+bench-peers: venv tools
+	@[ -x .venv-peers/bin/mqtt-exporter ] || { python3 -m venv .venv-peers && .venv-peers/bin/pip install -q "mqtt-exporter==$(MQTT_EXPORTER)"; } || echo "mqtt-exporter cannot be installed" >&2
+	@if command -v npm >/dev/null && [ ! -d .node-peers/node_modules/node-red ]; then mkdir -p .node-peers && npm install --prefix .node-peers --no-audit --no-fund --silent "node-red@$(NODE_RED)" || echo "Node-RED cannot be installed" >&2; fi
+	$(PY) -m tests.benchmarks.peers $(if $(GROWTH),--growth) $(if $(SVG),--svg $(SVG)) $(if $(ONLY),--only $(ONLY))
+
 # The promised figures of the local detector, with blind baselines and z-scores: about 15 minutes with JOBS=2.
 # ROWS="signals ordinary night cadence quiet nab cost" for some of them, NAB=folder for the data of nab, SVG=folder.
 bench-detect: venv
@@ -107,6 +116,11 @@ bench-detect: venv
 # SCENARIOS="freezer pump-station" SPEED=60 JOBS=2 OUT=folder for recordings, labels, logs and tables.
 score: venv tools
 	$(PY) -m simulator trial $(SCENARIOS) $(if $(SPEED),--speed $(SPEED)) --jobs $(JOBS) $(if $(OUT),--out $(OUT))
+
+# The scripted models of known worth on the scenarios that only the site's facts decide: about 10 minutes.
+# MODEL=name URL=endpoint PRICE="in out" MAX_USD=x for a real one, RECORD=file to keep its answers.
+lift: venv tools
+	$(PY) -m simulator lift $(if $(MODEL),--model $(MODEL) --base-url $(URL) $(if $(PRICE),--price $(PRICE)) $(if $(MAX_USD),--max-usd $(MAX_USD)) $(if $(RECORD),--record $(RECORD)),--scripted)
 
 faults: venv tools
 	$(PY) -m tests.faults.run --kills $(KILLS) --rate $(RATE) --seed $(SEED)

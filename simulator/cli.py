@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 
 from simulator.agent_process import AgentEndedError
 from simulator.broker import BrokerError
-from simulator.commands import demo, model, record, replay, run, scenarios, score, trial
+from simulator.commands import demo, lift, model, record, replay, run, scenarios, score, trial
 from simulator.commands.common import EXIT_FAULT, EXIT_OK, EXIT_UNAVAILABLE, EXIT_USAGE, complain
 from simulator.link import LinkError
 from simulator.scenario import ScenarioError
 
 _OUTPUT_FAULTS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
-COMMANDS = (demo, scenarios, run, record, replay, score, trial, model)
+COMMANDS = (demo, scenarios, run, record, replay, score, trial, lift, model)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

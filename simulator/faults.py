@@ -274,6 +274,7 @@ class Label:
             "to": self.end,
             "normal": self.normal,
             **({} if self.cause is None else {"cause": self.cause}),
+            **({} if self.truth is None else {"truth": self.truth}),
         }
 
 

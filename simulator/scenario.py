@@ -25,6 +25,7 @@ from simulator.scenario_file import (
 
 __all__ = [
     "CONNECTIONS",
+    "CONTEXT",
     "UNSCORED",
     "AgentPart",
     "Device",
@@ -38,6 +39,7 @@ __all__ = [
     "names",
     "parse",
     "schema",
+    "scored",
 ]
 
 MAX_BYTES = 256 * 1024
@@ -167,6 +169,11 @@ def names() -> list[str]:
     return sorted(
         entry.name.removesuffix(".yaml") for entry in _folder().iterdir() if entry.name.endswith(".yaml")
     )
+
+
+def scored(name: str) -> bool:
+    """Return whether `edge-sim trial` takes a scenario if none is named."""
+    return name not in UNSCORED and not name.startswith(CONTEXT)
 
 
 def _folder() -> Any:

@@ -39,7 +39,7 @@ class FaultEntry(Part):
     cause: Annotated[str, Field(min_length=1, max_length=64)] | None = None
     """A name that events of one cause share, on one device or several; the labels have it."""
     truth: Truth | None = None
-    """Its class, if its kind does not decide it: an open door that is a fault, a planned drift."""
+    """Where its kind does not decide it: an open door that is a fault, a planned drift."""
 
     @model_validator(mode="after")
     def _size_fits_the_kind(self) -> Self:

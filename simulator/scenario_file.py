@@ -37,7 +37,7 @@ class Limit(Part):
 
 
 class AgentPart(Part):
-    """Configuration that the people of the site give to the watching agent."""
+    """Settings of the watching agent that people of the site make."""
 
     limits: dict[str, Limit] = Field(default={})
     """By globs of ``device/metric``."""

@@ -13,6 +13,7 @@ from agent.ai.errors import classify
 from agent.ai.openai_reply import read_reply
 from agent.ai.profiles import PROFILES, body_of
 from agent.ai.protocols import TransportError
+from agent.ai.sdk_import import import_sdk
 from agent.domain.fault import fault_words
 from agent.domain.model_calls import ErrorType, Reply, Request
 from agent.domain.secret_forms import forms_of, holds, mask_forms
@@ -111,8 +112,7 @@ def _connect(base_url: str, api_key: str) -> "AsyncOpenAI":
     with _environment:  # the SDK reads these at import and construction; ours come from the configuration
         kept = {name: os.environ.pop(name) for name in _IGNORED_VARIABLES if name in os.environ}
         try:
-            openai = importlib.import_module("openai")
-            importlib.import_module("openai.resources.chat.completions")
+            openai = import_sdk("openai.resources.chat.completions")
             httpx2 = importlib.import_module("httpx2")
             capped_http = importlib.import_module("agent.ai.openai_http")
             client: AsyncOpenAI = openai.AsyncOpenAI(

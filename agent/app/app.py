@@ -111,10 +111,10 @@ class App:
         replayed = asyncio.run_coroutine_threadsafe(recovery, self._loop)
         if self._outlast(replayed) is None:
             return None
-        settle()
         threads.start("journal", agent.journal.run)
         threads.start("net", agent.link.run)
         threads.start("web", agent.web.run)
+        settle()
         return agent
 
     def _build(self) -> Agent:

@@ -171,7 +171,7 @@ def build(
         wiring=wiring,
         wall=scale.wall,
         mono=time.monotonic,
-        stretch=scale.stretch,
+        stretch=float if scale.speed == 1.0 else scale.stretch,
     )
     transcripts = Transcripts(write=journal.write, log=logs.bind(room="caller"))
     ai.open(recorder, logs.bind(room="caller"), transcripts.add)

@@ -54,6 +54,7 @@ class _Question:
     period: Period
     zone: tzinfo
     facts: Facts
+    names: Names
     paused_to: float | None
 
 
@@ -83,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
     answer: Answered | None = None
     checks: tuple[Check, ...] = ()
     if asked is not None and asked.text is not None:
-        answer, checks, why = _judge(asked.text, question.facts.head, kept)
+        answer, checks, why = _judge(asked.text, question, kept)
     print_result(_as_json(question, asked, answer, checks, why), _lines, as_json=args.json)
     return 0
 
@@ -115,7 +116,7 @@ def _read(config: Config, text: str) -> _Question:
         people = People(knows=lambda _device: False)
         people.restore((), reader.commands())
     sent = names.hide(text, named, facts.aliases)
-    return _Question(text, sent, named, period, zone, facts, people.paused_to(now))
+    return _Question(text, sent, named, period, zone, facts, names, people.paused_to(now))
 
 
 def _refuse_unknown(named: Named) -> None:
@@ -189,7 +190,7 @@ async def _call(
 
 
 def _judge(
-    text: str, head: Mapping[str, Any], kept: Mapping[str, Mapping[str, Any]]
+    text: str, question: _Question, kept: Mapping[str, Mapping[str, Any]]
 ) -> tuple[Answered | None, tuple[Check, ...], str]:
     """Return the answer if it holds, its checks, and in words the reason against it."""
     try:
@@ -198,7 +199,11 @@ def _judge(
         return None, (), f"the model's answer has a wrong form: {error}"
     if not answer.answered:
         return None, (), "the model finds no answer in the journal's facts"
-    checks = check_answer(answer, head, kept)
+    others = question.names.others(answer.text, question.facts.aliases)
+    foreign = Check(
+        "other_devices", not others, f"{', '.join(others)}: not asked about" if others else "none"
+    )
+    checks = (*check_answer(answer, question.facts.head, kept), foreign)
     wrong = [check.detail for check in checks if not check.held]
     if wrong:
         return None, checks, printable(f"the model's answer did not hold: {'; '.join(wrong)}")
@@ -262,7 +267,10 @@ def _lines(told: Mapping[str, Any]) -> list[str]:
     else:
         lines += ["", told["answer"], ""]
         lines += [f"  {ref}  {facts[ref]}" for ref in told["cites"]]
-        lines.append(f"Each citation, time and number was looked up in the journal.{_cost(told['call'])}")
+        lines.append(
+            "Each citation, device, kind, time and number was looked up in the journal; the other words are"
+            f" the model's.{_cost(told['call'])}"
+        )
     if told["findings"] > MAX_FINDINGS:
         lines.append(f"{told['findings'] - MAX_FINDINGS} more findings: ask about a device or a shorter time")
     return [printable(line) for line in lines]

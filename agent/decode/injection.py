@@ -4,6 +4,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Callable, Iterable
+from hashlib import blake2b
 
 from agent.domain.messages import Arrival
 
@@ -12,7 +13,7 @@ MAX_SEEN = 16 * MAX_PLAIN  # characters of a text that are searched
 MAX_SCANNED = 16_384  # bytes of a payload
 MAX_A_COMMIT = 65_536  # bytes of the payloads of one commit
 MAX_KNOWN = 1024  # texts whose rules are remembered: devices repeat themselves
-MAX_REMEMBERED = 256  # characters of each
+MAX_REMEMBERED = 256  # characters of each; of a longer one its hash
 MAX_NEW = 8  # unknown texts of one message that are searched, 20 us each
 _MEANT = {"instruction", "role_marker"}
 
@@ -70,7 +71,7 @@ class InjectionScanner:
 
     def __init__(self, report: Callable[[str, str], None]) -> None:
         self._report = report
-        self._known: dict[str, tuple[str, ...]] = {}
+        self._known: dict[str | bytes, tuple[str, ...]] = {}
 
     def scan_all(self, found: Iterable[tuple[Arrival, bool]]) -> None:
         """Scan the first 64 KiB of the messages of one commit, because the journal must go on.
@@ -101,23 +102,27 @@ class InjectionScanner:
         broken: set[str] = set()
         left = MAX_NEW
         for one in found:
-            rules = self._known.get(one)
+            key = one if len(one) <= MAX_REMEMBERED else _hash(one)
+            rules = self._known.get(key)
             if rules is None:
                 if not left:
                     continue
                 left -= 1
-                rules = self._learn(one)
+                rules = self._learn(key, one)
             broken.update(rules)
         for rule in sorted(broken & _MEANT if garbled else broken):
             self._report(rule, topic)
 
-    def _learn(self, text: str) -> tuple[str, ...]:
+    def _learn(self, key: str | bytes, text: str) -> tuple[str, ...]:
         rules = suspicions(_unescaped(text))
-        if len(text) <= MAX_REMEMBERED:
-            if len(self._known) >= MAX_KNOWN:
-                del self._known[next(iter(self._known))]
-            self._known[text] = rules
+        if len(self._known) >= MAX_KNOWN:
+            del self._known[next(iter(self._known))]
+        self._known[key] = rules
         return rules
+
+
+def _hash(text: str) -> bytes:
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def _unescaped(text: str) -> str:

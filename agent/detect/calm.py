@@ -16,9 +16,11 @@ from agent.detect.state import (
     HOT,
     HOUR,
     HOUR_SUM,
+    HOURS,
     KINDS,
     LINE,
     METER,
+    PROFILE,
     PROFILED,
     QUANTUM,
     RANGE,
@@ -101,8 +103,9 @@ def take(series: "Series", frame: Frame, x: float, at: float, k: "DetectSettings
             falls += 1.0
         prev = x
     now = at // 3600.0 if expired else hour
+    at_middle = s[PROFILE + int(now) % HOURS] + residual if profiled else residual
     if now == hour:
-        hour_sum += base + residual
+        hour_sum += at_middle
         hour_n += 1.0
     _SUMS.pack_into(s, _SUMS_AT, hour_sum, hour_n, folds, moves, travel, rises, falls, resets)
     slow += (residual - slow) * k.drift_weight
@@ -114,7 +117,7 @@ def take(series: "Series", frame: Frame, x: float, at: float, k: "DetectSettings
         records.test_means(s, k)
     if same == flat.FIRST_TWO:
         flat.begin_run(s, x, last_at, k)
-    if now != hour and profile.turn_hour(s, now, base + residual):
+    if now != hour and profile.turn_hour(s, now, at_middle):
         upkeep.learn_week(s, residual)
     if not count % profile.EVERY:
         profile.step_estimates(s, x)

@@ -12,7 +12,7 @@ from operator import attrgetter, itemgetter
 
 from agent.detect import calm, codec, company, nature
 from agent.detect.allowed import Allowed
-from agent.detect.features import MANY_KINDS
+from agent.detect.features import MANY_KINDS, is_new_use
 from agent.detect.limits import Bounds, Limit, LimitUse, choose, find_use
 from agent.detect.pauses import offset_of
 from agent.detect.rhythm import Rhythm, Watch
@@ -413,11 +413,12 @@ class Detector:
         if limit is not None and bounds is None:  # shown as it was configured, with its unit
             bounds = Bounds(limit.low, limit.high)
         state = series.state
+        learning = series.learning or (series.judged and is_new_use(state, self._settings))
         view = view_series(state, device=device, metric=series.metric, unit=series.unit, bounds=bounds)
         return replace(
             view,
             usual=None if series.diagnostic or series.ignored else view.usual,
-            progress=count_readings(state, self._settings) if series.learning else None,
+            progress=count_readings(state, self._settings) if learning else None,
             unchecked=limit.unit if limit is not None and series.bounds is None else None,
             said=series.said,
             unit_was=series.was if series.learning else None,

@@ -27,11 +27,13 @@ from agent.detect.state import (
     MOVES,
     N_HI,
     N_LO,
+    PROFILE,
     PROFILED,
     QUANTUM,
     R_HI,
     R_LO,
     RANGE,
+    RECENT,
     RECORD,
     SETTLED,
     TINY,
@@ -46,9 +48,13 @@ from agent.detect.state import (
 
 VALUE, NEAR, RESIDUAL, MEAN, NOISE, SLOW = range(6)
 DAY_S: Final = 86_400.0
+WEEK_S: Final = 7 * DAY_S
+FULL_DAY: Final = 0.3  # of the width of the values: hours that differ so much are a rhythm
 FLOOR: Final = 0.01  # of the value's range: what every feature may always do
 MANY_KINDS: Final = 3.0
 DIRECTION: Final = 2.0  # the trait of a direction, as agent.detect.nature has it
+USE: Final = 3.0  # that of power, traffic, light, wind: it comes in bursts
+STOCK: Final = 4.0  # that of a level, a volume, a weight: it may be filled at once
 METER_STEPS: Final = 2.0  # of a meter more than ever are not far
 NEGLIGIBLE: Final = 0.2  # of an alarm line: a mean's record of that size is not worth a score
 USELESS: Final = 0.65  # of the width of the values: a wider residual adds nothing to them
@@ -113,6 +119,18 @@ def _known_days(state: State) -> float:
     return max(1.0, (state[FOLDS] - state[SETTLED]) / HOURS + 1.0)
 
 
+def first_week(state: State, settings: DetectSettings) -> float:
+    """Return what is added until a weekend was seen, for a series whose hours differ.
+
+    It may follow people: an empty building or a machine at rest is news only once.
+    """
+    span = state[X_HI] - state[X_LO]
+    if state[AT] - state[BORN_AT] >= WEEK_S or not state[PROFILED] or not 0.0 < span < inf:
+        return 0.0
+    hours = state[PROFILE:RECENT]
+    return settings.young_week * min(1.0, (max(hours) - min(hours)) / (FULL_DAY * span))
+
+
 def _mean(state: State, settings: DetectSettings) -> float:
     seen = state[MOVES] - state[MEANT_MOVES]
     if (
@@ -122,7 +140,7 @@ def _mean(state: State, settings: DetectSettings) -> float:
     ):
         return inf
     days = settings.young_days / _known_days(state) if state[PROFILED] else _first_days(state, settings)
-    return 1.0 + settings.young_moves / seen + days
+    return 1.0 + settings.young_moves / seen + days + first_week(state, settings)
 
 
 def _noise(state: State, settings: DetectSettings) -> float:
@@ -135,7 +153,8 @@ def _slow(state: State, settings: DetectSettings) -> float:
     seen = state[TOTAL] - state[MEANT]
     if not state[PROFILED] or seen < SLOW_FROM or state[FOLDS] < state[SETTLED] + HOURS:
         return inf
-    return 1.0 + settings.young_slow / seen + settings.young_slow_days * DAY_S / (state[AT] - state[BORN_AT])
+    days = settings.young_slow_days * DAY_S / (state[AT] - state[BORN_AT])
+    return 1.0 + settings.young_slow / seen + days + first_week(state, settings)
 
 
 #: In the order of the places in the state.
@@ -145,7 +164,7 @@ TABLE: Final = (
     Feature(lambda k: k.residual_share, _residual, rough=1.0, tailed=True),
     Feature(lambda k: k.mean_share, _mean, follow=0.02, rough=1.0, of_meters=True, tailed=True, mean=True),
     Feature(lambda k: k.noise_share, _noise, follow=0.02, rough=1.0),
-    Feature(lambda k: k.drift_share, _slow, follow=0.02, rough=4.0, mean=True),
+    Feature(lambda k: k.drift_share, _slow, follow=0.02, rough=4.0, tailed=True, mean=True),
 )
 
 
@@ -183,17 +202,31 @@ def crowd(state: State, settings: DetectSettings, tail: float) -> float:
     if mates <= 1.0:
         return 1.0
     days = (state[AT] - state[BORN_AT]) / DAY_S
-    first_days = settings.crowd_days / days if days > 1.0 else settings.crowd_days
-    return 1.0 + settings.crowd * log2(mates) * (1.0 + settings.crowd_tail * tail + first_days)
+    first_days = settings.crowd_days / (days * days) if days > 1.0 else settings.crowd_days
+    far = 1.0 + settings.crowd * log2(mates) * (1.0 + settings.crowd_tail * tail + first_days)
+    return far * settings.crowd_use if days * DAY_S < WEEK_S and is_of_use(state) else far
 
 
-def judged(state: State) -> bool:
+def judged(state: State, settings: DetectSettings) -> bool:
     """Return whether there is anything to compare a value with.
 
     There is nothing for a constant, ON/OFF, a direction, or what only rose so far: it may be a meter.
     """
     known = state[WARM] and state[KINDS] >= MANY_KINDS and (state[FALLS] or state[METER])
-    return bool(known) and state[TRAIT] != DIRECTION
+    return bool(known) and state[TRAIT] != DIRECTION and not is_new_use(state, settings)
+
+
+def is_new_use(state: State, settings: DetectSettings) -> bool:
+    """Return whether the days of a series of use are unknown: its first peak is not a fault.
+
+    A series that is alone is judged at once.
+    """
+    return is_of_use(state) and state[AT] - state[BORN_AT] < settings.warm_use_s
+
+
+def is_of_use(state: State) -> bool:
+    """Return whether a series, next to others, shows what is used: it comes in bursts, or counts them."""
+    return state[MATES] > 1.0 and (state[TRAIT] == USE or state[METER] == 1.0)
 
 
 class Common(NamedTuple):
@@ -226,7 +259,7 @@ def weigh(state: State, settings: DetectSettings) -> Common:
 
 def draw(state: State, settings: DetectSettings) -> None:
     """Draw the alarm lines of all features."""
-    if not judged(state):
+    if not judged(state, settings):
         for feature in range(len(TABLE)):
             state[LINE + feature] = inf
         return
@@ -266,5 +299,7 @@ def line(state: State, feature: int, settings: DetectSettings, common: Common | 
     if rule.tailed:
         youth += (youth - 1.0) * tail
     share = (rule.share(settings) + rule.rough * rough) * youth * times
+    if rule.tailed and not state[METER] and is_of_use(state):
+        share *= 1.0 + tail  # the next peak may be far higher
     usual = settings.records * rule.records * times * state[RECORD + feature]
     return max(share * width + slack, usual) * many + TINY

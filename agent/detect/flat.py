@@ -20,12 +20,15 @@ from agent.detect.state import (
     SAME_LIMIT,
     TRAIT,
     WARM,
+    X_HI,
+    X_LO,
     State,
 )
 
 FIRST_TWO = 2.0  # of a run of equal readings
 OFTEN = 10.0  # a series that never stays equal this long is judged within its first two days
 DAYS_OF_METER = 7  # a meter's rests are known after so many
+AT_REST = 0.05  # of the whole width from its low end
 SETTING = 0.2  # roughness of a setting, or of a load that is seldom on
 MAX_SCORE = 2.0  # a stuck sensor is a warning, however long it lasts
 
@@ -48,11 +51,21 @@ def _limit(state: State, value: float, settings: DetectSettings) -> float:
         longest = max(longest, settings.flat_factor * state[REST_RUN])
         return max(settings.flat_readings, longest) if folds >= DAYS_OF_METER * HOURS else inf
     rests = value == state[REST]
+    if folds < DAYS_OF_METER * HOURS and _is_off(state, value):
+        return inf
     if folds < 2 * HOURS and (rests or max(state[LONG_RUN], state[REST_RUN]) >= OFTEN):
         return inf
     if rests:
         longest = max(longest, settings.rest_factor * state[REST_RUN])
     return max(settings.flat_readings, longest)
+
+
+def _is_off(state: State, value: float) -> bool:
+    """Return whether a value is where a machine that is off may be, for as long as its weekend lasts."""
+    low, longest = state[X_LO], max(state[LONG_RUN], state[REST_RUN])
+    if longest < OFTEN:
+        return value <= low and longest >= FIRST_TWO
+    return value <= low + AT_REST * (state[X_HI] - low)
 
 
 def end_run(state: State, value: float) -> None:

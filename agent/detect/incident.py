@@ -1,7 +1,7 @@
 """An incident: alarms close together, their kind, how bad it is, and its end."""
 
 from agent.detect import records, watermarks
-from agent.detect.features import MEAN, NEAR, NOISE, RESIDUAL, SLOW, VALUE
+from agent.detect.features import MEAN, NEAR, NOISE, RESIDUAL, SLOW, STOCK, USE, VALUE
 from agent.detect.settings import DetectSettings
 from agent.detect.state import (
     ADOPTED_AT,
@@ -26,6 +26,7 @@ from agent.detect.state import (
     RECENTS,
     RUN,
     TOTAL,
+    TRAIT,
     State,
 )
 from agent.domain.records import Kind
@@ -118,6 +119,8 @@ def _has_lasted(state: State, x: float, settings: DetectSettings) -> bool:
 
 def is_critical(state: State, x: float, in_a_row: float, settings: DetectSettings) -> bool:
     """Return whether a value is far beyond all that was ever seen, for some readings, and much was seen."""
+    if state[TRAIT] in (USE, STOCK):  # a storm, a kettle, a flood, a refill
+        return False
     known = abs(state[AT] - state[BORN_AT]) >= settings.critical_days * 86_400.0
     return known and _is_far(state, x, settings.critical_spans) and in_a_row >= settings.shift_readings
 

@@ -6,7 +6,7 @@ It decides what is judged of a value, and what is not judged at all.
 import re
 from typing import Final
 
-from agent.detect.features import MANY_KINDS
+from agent.detect.features import MANY_KINDS, STOCK, USE
 from agent.detect.state import (
     BEFORE,
     FALLS,
@@ -25,8 +25,9 @@ from agent.detect.state import (
     X_LO,
     State,
 )
+from agent.domain.metric_names import DIMENSIONS, look_up
 
-PLAIN, RESERVE, DIRECTION = 0.0, 1.0, 2.0
+PLAIN, RESERVE, DIRECTION = 0.0, 1.0, 2.0  # more in agent.detect.features
 MIN_REFILL = 0.5  # of its range: a battery that rises more was changed or charged
 ZERO = 0.02  # of the value before: a fall to less is one to zero
 MIN_RISES = 20.0
@@ -36,7 +37,7 @@ FALL_IN = 200.0
 RESET_IN = 5.0
 GAP_PACE = 1.02  # how fast the usual gap follows: what was lost now and then does not count
 
-_WORDS: Final = re.compile(r"[a-z]+")
+_WORDS: Final = re.compile(r"[a-z]+\d*")
 _RESERVES: Final = frozenset({"battery", "batt", "bat", "vbat", "vbatt", "accu", "akku", "soc"})
 _DIRECTIONS: Final = frozenset(
     {
@@ -53,15 +54,52 @@ _DIRECTIONS: Final = frozenset(
 )
 
 
+#: Quantities of use, of light and of the weather: they come in bursts.
+_USES: Final = frozenset(
+    """
+    power current electricity load cpu flow consumption usage utilization demand rate traffic bytes
+    voc co co2 pm pm1 pm10 pm2_5 particles no2 o3 so2 nh3 h2s smoke
+    illuminance irradiance light lux luminance radiation solar par uv
+    wind gust wind_speed rain precipitation noise leq vibration speed occupancy
+    """.split()  # noqa: SIM905 - fifty words read best so
+)
+_BEGINS_OF_USES: Final = ("windsp", "windgu", "gust", "rainr", "solar", "noise")  # of compounds
+#: Quantities without a natural bound: a refill, a flood. Stores of them rest for days and are filled at once.
+_STOCKS: Final = frozenset(
+    {"level", "volume", "weight", "mass", "depth", "distance", "moisture", "soil_moisture", "fill"}
+)
+_STORES: Final = frozenset({"fuel", "tank", "oil", "diesel", "salt", "pellet", "pellets", "lpg", "propane"})
+_LOUD: Final = frozenset({"noise", "sound"})
+_VAGUE: Final = frozenset({"output", "production", "valve", "door", "window"})
+
+
 def trait_of(metric: str) -> float:
     """Return the trait that a metric's name gives to its values.
 
-    The charge of a battery rests for days and rises at once; a direction has no lowest and no highest value.
+    The charge of a battery rests for days and rises at once; a direction has no lowest and no highest value;
+    what is used or blows comes in bursts.
     """
     words = _WORDS.findall(metric.casefold())
-    if not _RESERVES.isdisjoint(words):
+    quantity = _quantity_of(metric, words)
+    if not _DIRECTIONS.isdisjoint(words):
+        return DIRECTION
+    if quantity in _USES:
+        return USE
+    if not _RESERVES.isdisjoint(words) or (quantity in _STOCKS and not _STORES.isdisjoint(words)):
         return RESERVE
-    return PLAIN if _DIRECTIONS.isdisjoint(words) else DIRECTION
+    return STOCK if quantity in _STOCKS else PLAIN
+
+
+def _quantity_of(metric: str, words: list[str]) -> str:
+    """Return what a name is about: its last listed word, what sounds like one of use, or nothing."""
+    word = look_up(metric).word or ""
+    for part in (word, *reversed(word.split("_"))):
+        if part == "level" and not _LOUD.isdisjoint(words):
+            return "noise"
+        if part in _USES or (part in DIMENSIONS and part not in _VAGUE):
+            return part
+    known = (one for one in words if one in _USES or one in _STOCKS)
+    return next(known, "noise" if any(one.startswith(_BEGINS_OF_USES) for one in words) else "")
 
 
 def tell_apart(state: State, value: float) -> float:

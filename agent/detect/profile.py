@@ -34,6 +34,7 @@ _ESTIMATES = Struct("4d")  # from P01 to SPREAD
 _ESTIMATES_AT = 8 * P01  # bytes
 
 MIN_WEIGHT = 0.2
+ONE_LEFT_OUT = 2.0  # hours: one without a reading, as a sensor that sends about once an hour has some
 DAYS = 3  # after which an hour that was never seen is not waited for
 
 EVERY = 4  # readings between two steps
@@ -76,7 +77,7 @@ def turn_hour(state: State, hour: float, value: float) -> bool:
         else:
             week.note(state, before, mean - known)
             state[index] = known + (mean - known) * weight
-        state[FOLDS] += 1.0
+        state[FOLDS] += 2.0 if hour - before == ONE_LEFT_OUT else 1.0
     state[HOUR] = hour
     state[HOUR_SUM] = value
     state[HOUR_N] = 1.0
@@ -86,10 +87,14 @@ def turn_hour(state: State, hour: float, value: float) -> bool:
 def whole(state: State) -> bool:
     """Return whether the hours of the day are known: after a day, or three of one that is not always there.
 
-    An hour that never came is then taken to be as the last one that did.
+    A single hour that never came is taken to be between its neighbours, of several each as the last that did.
     """
     if state[FOLDS] < HOURS:
         return False
+    hours = state[PROFILE : PROFILE + HOURS]
+    for place in range(HOURS):
+        if isnan(hours[place]):
+            state[PROFILE + place] = (hours[place - 1] + hours[(place + 1) % HOURS]) / 2.0
     hours = state[PROFILE : PROFILE + HOURS]
     missing = sum(map(isnan, hours))
     if missing and state[FOLDS] < DAYS * (HOURS - missing):

@@ -120,9 +120,8 @@ def learn(state: State, settings: DetectSettings) -> None:
     and where it comes for the third time.
     """
     at = state[INCIDENT_AT]
-    pause = min(settings.return_s, settings.return_share * abs(at - state[BORN_AT]))
-    again = bool(state[SEEN_AT]) and (
-        abs(at - state[SEEN_AT]) >= pause or state[RETURNS] + 1.0 >= settings.returns
+    again = _returns(state, at, settings) or (
+        bool(state[SEEN_AT]) and state[RETURNS] + 1.0 >= settings.returns
     )
     brief = state[RUN] < settings.shift_readings
     for feature in range(FEATURES):
@@ -147,6 +146,12 @@ def learn(state: State, settings: DetectSettings) -> None:
     state[RETURNS] = 1.0 if first else state[RETURNS] + 1.0
     state[SEEN_AT] = at if first else state[SEEN_AT]
     draw(state, settings)
+
+
+def _returns(state: State, at: float, settings: DetectSettings) -> bool:
+    """Return whether an incident at ``at`` is so much later than the last that what both have is usual."""
+    pause = min(settings.return_s, settings.return_share * abs(at - state[BORN_AT]))
+    return bool(state[SEEN_AT]) and abs(at - state[SEEN_AT]) >= pause
 
 
 def adopt(state: State, settings: DetectSettings) -> None:
@@ -220,12 +225,21 @@ def _was_usual(state: State, feature: int, place: int, value: float) -> bool:
 
 
 def _lapse(state: State, settings: DetectSettings) -> None:
-    """Take back what was adopted, except one alarm line, and remember it in case it returns."""
+    """Take back what was adopted, and remember it in case it returns.
+
+    One alarm line of it stays, and as much as an earlier incident had too.
+    """
+    again, known = _returns(state, state[ADOPTED_AT], settings), 0.0
     taken = []
     for feature, place in LAPSING:
         by, end = state[place], ends(feature)[1 if state[place] > 0 else 0]
         if by and feature < REMEMBERED:
-            state[SEEN + feature] = state[end]
+            adopted, before = state[end], state[SEEN + feature]
+            if again and before:
+                back = max(0.0, adopted - before) if by > 0 else min(0.0, adopted - before)
+                back = min(back, by) if by > 0 else max(back, by)
+                known, by = max(known, abs(by - back)), back
+            state[SEEN + feature] = adopted
         state[end] -= by
         taken.append((feature, by))
         state[place] = 0.0
@@ -235,19 +249,26 @@ def _lapse(state: State, settings: DetectSettings) -> None:
     for feature, by in taken:
         most = min(abs(by), state[LINE + feature])
         widen(state, feature, most if by > 0 else -most)
+    if known:
+        _widen_means(state)
 
 
 def _keep(state: State) -> None:
-    """Take an adopted level for good: the means may go wherever the values went."""
+    """Take an adopted level for good."""
+    _widen_means(state)
+    for _, place in LAPSING:
+        state[place] = 0.0
+    state[ADOPTED_AT] = state[BACK_AT] = 0.0
+
+
+def _widen_means(state: State) -> None:
+    """Let the means go wherever the values went."""
     of_low, of_high = ends(RESIDUAL if state[PROFILED] else VALUE)
     for feature, rule in enumerate(TABLE):
         if rule.mean:
             low, high = ends(feature)
             state[low] = min(state[low], state[of_low])
             state[high] = max(state[high], state[of_high])
-    for _, place in LAPSING:
-        state[place] = 0.0
-    state[ADOPTED_AT] = state[BACK_AT] = 0.0
 
 
 def shrink(state: State, towards: Iterable[float], rate: float) -> None:

@@ -14,6 +14,7 @@ from agent.detect.state import (
     HOT,
     HOUR_N,
     HOUR_SUM,
+    HOURS,
     IN_A_ROW,
     KINDS,
     LAST_Y,
@@ -22,6 +23,7 @@ from agent.detect.state import (
     METER,
     MOVES,
     PREV,
+    PROFILE,
     QUANTUM,
     R_HI,
     R_LO,
@@ -100,10 +102,11 @@ def observe(s: State, x: float, at: float, k: DetectSettings) -> Score:
 
     # the hour of the day
     now = at // 3600.0
+    at_middle = s[PROFILE + int(now) % HOURS] + z if profiled else z
     if now == hour:
-        s[HOUR_SUM] += base + z
+        s[HOUR_SUM] += at_middle
         s[HOUR_N] += 1.0
-    elif at > last_at and profile.turn_hour(s, now, base + z):
+    elif at > last_at and profile.turn_hour(s, now, at_middle):
         upkeep.learn_week(s, z)
 
     kind, score = Kind.NONE, 0.0

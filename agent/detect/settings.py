@@ -11,9 +11,11 @@ class DetectSettings:
     # When a series is judged, and how strictly while little is known.
     warm_readings: int = 150  # nothing but limits alarms before so many readings ...
     warm_s: float = 86_400.0  # ... or so much time, with at least as many as introduce a series
+    warm_use_s: float = 3 * 86_400.0  # of power, traffic, wind and other things that come in bursts
     young_moves: float = 100.0  # the alarm line is 1 + young/n times as far after n changes of the value
     young_day: float = 2.0  # and so many times its width farther in the first day of a value
     young_days: float = 1.0  # means and noise: and young_days/days times farther
+    young_week: float = 1.0  # means: and so many times farther in the first week
     young_slow: float = 600.0  # the slow mean: 1 + young_slow/n times as far
     young_turns: float = 2.0  # water marks: 1 + 2/n times as far after n half days
     young_slow_days: float = 3.0  # and so many times by the day
@@ -29,7 +31,8 @@ class DetectSettings:
     records: float = 4.0  # a line is at least so many usual records away
     crowd: float = 0.3  # every doubling of a device's judged series moves their lines so much farther
     crowd_tail: float = 0.5  # and more, for each time that max_skew counts
-    crowd_days: float = 1.0  # and more in the first days
+    crowd_days: float = 3.0  # and more in the first days
+    crowd_use: float = 2.0  # so many times as far in the first week of power, traffic, wind
     rough_share: float = 1.0  # more of the width, the more a series rests and jumps
     counter_factor: float = 3.0  # a meter's steps and their mean
     max_skew: float = 6.0  # times as far for a series with one long tail

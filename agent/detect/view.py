@@ -82,12 +82,15 @@ def count_readings(state: State, settings: DetectSettings) -> Progress:
     The warm-up ends at the next turn of the upkeep, up to 16 readings late; until then one is reported to be
     missing.
     """
-    needed = settings.warm_readings
-    seen = min(needed, max(0, int(state[TOTAL] - state[BORN])))
+    needed, seen = settings.warm_readings, max(0, int(state[TOTAL] - state[BORN]))
+    new_use = features.is_new_use(state, settings)
+    warm_s = settings.warm_use_s if new_use else settings.warm_s
+    if not new_use:
+        seen = min(needed, seen)
     span, until = state[AT] - state[BORN_AT], None
     if seen > 1 and span > 0.0:
         pace = span / (seen - 1)
-        if needed * pace > settings.warm_s:
-            needed = max(seen, INTRODUCED + EVERY, math.ceil(settings.warm_s / pace))
+        if new_use or needed * pace > warm_s:
+            needed = max(seen, INTRODUCED + EVERY, math.ceil(warm_s / pace))
         until = state[AT] + max(1, needed - seen) * pace
     return Progress(min(seen, needed - 1), needed, until)

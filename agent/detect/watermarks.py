@@ -9,7 +9,7 @@ of half a day ago too, which finds a value that creeps away.
 from math import inf
 from typing import Final, NamedTuple
 
-from agent.detect.features import FLOOR, crowd, judged, roughness, skewness
+from agent.detect.features import FLOOR, crowd, first_week, judged, roughness, skewness
 from agent.detect.nature import RESERVE
 from agent.detect.settings import DetectSettings
 from agent.detect.state import (
@@ -68,6 +68,7 @@ SWING: Final = 1 / 3  # of the whole width: a half hour in which it went so far 
 WIDER: Final = 2.0  # times as wide as before: the swings are counted again
 FEW_SWINGS: Final = 48.0
 FEW_TURNS: Final = 6.0  # of half a day
+WEEK_TURNS: Final = 13.0  # the same: from here on hours are judged, a weekend was seen
 
 
 def begin(state: State, low: float, high: float) -> None:
@@ -144,11 +145,14 @@ def _go_beyond(
 def _line(state: State, place: int, width: float, settings: DetectSettings) -> float:
     """Return how far beyond a mark the alarm line is; inf: it is not judged."""
     turns = state[TURNS]
-    if not are_known(state) or state[METER] or state[TRAIT] == RESERVE or not judged(state):
+    if not are_known(state) or state[METER] or state[TRAIT] == RESERVE or not judged(state, settings):
         return inf
-    if state[SWINGS] < FEW_SWINGS if place < OF_HOURS else roughness(state) > settings.load:
+    if place < OF_HOURS:
+        if state[SWINGS] < FEW_SWINGS or turns < WEEK_TURNS:
+            return inf
+    elif roughness(state) > settings.load:
         return inf  # of a load that is seldom on
-    share = settings.mark_share * (1.0 + settings.young_turns / turns)
+    share = settings.mark_share * (1.0 + settings.young_turns / turns + first_week(state, settings))
     slack = FLOOR * (state[EVER_HI] - state[EVER_LO]) + 2.0 * state[QUANTUM]
     return (share * width + slack) * crowd(state, settings, skewness(state, settings) - 1.0)
 

@@ -14,6 +14,10 @@ _SNAPSHOT_SHARE = 0.25  # of the cap: bytes of the analyst's state beyond it are
 _FREE_PAGES = 512  # in the file: enough to go on although the disk is full
 _RESTORE_INTERVAL_S = 30.0
 _SHRINK_INTERVAL_S = 60.0
+_COUNT = """
+SELECT page_size, page_count, freelist_count, (SELECT total(length(body)) FROM snapshots)
+FROM pragma_page_size, pragma_page_count, pragma_freelist_count
+"""
 
 
 class Capacity:
@@ -73,10 +77,9 @@ class Capacity:
     def measure(self) -> None:
         """Compare used pages and WAL with the cap, after each commit."""
         try:
-            used = self._count()
+            used, counted = self._count()
             if used >= _DEGRADED_OVER * self._max_bytes and self._shrink_wal():
-                used = self._count()
-            counted = used - self._uncounted()
+                used, counted = self._count()
         except sqlite3.Error as error:
             self.fail(error)
             return
@@ -106,18 +109,15 @@ class Capacity:
             if not self._disk_full:
                 self._ballast.restore()
 
-    def _count(self) -> int:
-        page_size, pages, free = (
-            int(self._connection.execute(f"PRAGMA {name}").fetchone()[0])
-            for name in ("page_size", "page_count", "freelist_count")
-        )
-        self._free_pages = free
-        return (pages - free) * page_size + self._wal_bytes()
+    def _count(self) -> tuple[int, int]:
+        """Return the bytes that are used, and those of them that count.
 
-    def _uncounted(self) -> int:
-        """Return the bytes of a large snapshot that do not count: pruning could never make up for them."""
-        size = self._connection.execute("SELECT total(length(body)) FROM snapshots").fetchone()[0]
-        return max(0, int(size - _SNAPSHOT_SHARE * self._max_bytes))
+        Of a large snapshot a part does not: pruning could never make up for it.
+        """
+        page_size, pages, free, snapshot = self._connection.execute(_COUNT).fetchone()
+        self._free_pages = free
+        used = (pages - free) * page_size + self._wal_bytes()
+        return used, used - max(0, int(snapshot - _SNAPSHOT_SHARE * self._max_bytes))
 
     def _wal_bytes(self) -> int:
         try:

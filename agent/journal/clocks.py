@@ -6,7 +6,7 @@ where their rows do not show it, it is written in their transaction.
 """
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from enum import StrEnum
 from typing import Final, NamedTuple
@@ -131,17 +131,12 @@ class Clocks:
             return Judged(readings)
         return self._judge_each(readings, received, off_s)
 
-    def keeps_up(self, device: str, received: float) -> bool:
-        """Take a message of a device without a time of its own; False where :meth:`judge` must see it.
-
-        It is never judged before the clock here was set.
-        """
-        newest = self._newest.get(device)
-        if newest is None or device in self._odd:
-            return False
-        if received > newest:
-            self._newest.put(device, received)
-        return True
+    def follow(self, latest: Mapping[str, float]) -> None:
+        """Take the latest receipt by device of messages without times, of which there is nothing to judge."""
+        for device, received in latest.items():
+            newest = self._newest.get(device)
+            if newest is None or received > newest:
+                self._newest.put(device, received)
 
     def _judge_each(self, readings: tuple[Reading, ...], received: float, off_s: float | None) -> Judged:
         latest: dict[str, float | None] = {}

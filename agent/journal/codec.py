@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 from agent.domain.records import (
@@ -21,10 +22,13 @@ from agent.domain.records import (
 Properties = tuple[tuple[str, str], ...]
 
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
+
+
 def encode_window(window: Window) -> str:
     """Write a window as JSON."""
     local = window.local
-    return json.dumps(
+    return _ENCODER.encode(
         {
             "id": window.id,
             "device": window.device,
@@ -49,8 +53,7 @@ def encode_window(window: Window) -> str:
             "candidates": [_encode_reading(reading) for reading in window.candidates],
             "section": window.section,
             "traceparents": window.traceparents,
-        },
-        separators=(",", ":"),
+        }
     )
 
 
@@ -80,7 +83,7 @@ def decode_window(text: str) -> Window:
 
 def encode_properties(properties: Properties) -> str:
     """Write user properties as JSON."""
-    return json.dumps(properties, separators=(",", ":"))
+    return _ENCODER.encode(properties)
 
 
 def decode_properties(text: str) -> Properties:
@@ -138,9 +141,6 @@ class Insertion:
         """Insert the rows, in order."""
         whole = len(rows) - len(rows) % _ROWS
         for start in range(0, whole, _ROWS):
-            flat: list[object] = []
-            for row in rows[start : start + _ROWS]:
-                flat += row
-            connection.execute(self._many, flat)
+            connection.execute(self._many, list(chain.from_iterable(rows[start : start + _ROWS])))
         if whole < len(rows):
             connection.executemany(self._one, rows[whole:])

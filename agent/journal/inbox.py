@@ -1,5 +1,6 @@
 """Queue of the journal thread: arrivals in wire order, jobs of other threads."""
 
+import math
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -14,6 +15,7 @@ from agent.journal.errors import JournalClosedError, JournalError
 Item = Arrival | LinkUp | LinkDown
 
 _ARRIVAL_OVERHEAD = 512  # bytes of the objects around topic and payload
+_ENOUGH = 1024  # items that keep the writer busy for some groups: more only take memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +146,8 @@ class Inbox:
 
     @property
     def pressed(self) -> bool:
-        """Whether more than half of the room is used."""
-        return self._bytes > self.max_bytes // 2
+        """Whether more waits than the writer needs, or more than half of the room is used."""
+        return len(self._items) > _ENOUGH or self._bytes > self.max_bytes // 2
 
     @property
     def pending_rows(self) -> int:
@@ -168,7 +170,7 @@ class Inbox:
         intake: bool,
         max_pending_rows: int,
     ) -> Group:
-        """Wait for work, then the interval out in full, and return a group; an empty one after ``idle_s``.
+        """Wait for work, then the rest of the interval, and return a group; an empty one after ``idle_s``.
 
         Arrivals and jobs each have their share of it, so neither starves the other. While more jobs wait than
         the next group takes, a group takes a quarter of the arrivals, for each arrival makes more jobs.
@@ -184,7 +186,7 @@ class Inbox:
                 )
             self._wake_at = max_items
             if self._ready():
-                self._condition.wait_for(lambda: self._due(max_items, max_jobs), wait_s)
+                self._condition.wait_for(lambda: self._due(max_items, max_jobs), self._left_s(wait_s))
             self._wake_at = 1
             jobs = [self._jobs.popleft() for _ in range(min(max_jobs, len(self._jobs)))]
             self._urgent -= sum(job.urgent for job in jobs)
@@ -231,6 +233,11 @@ class Inbox:
         if intake is not None:  # rows may have been consumed while we waited
             self._intake = intake and self._pending_rows < limit
         return bool(self._jobs) or (self._intake and bool(self._items))
+
+    def _left_s(self, wait_s: float) -> float:
+        """Return the rest of the interval, which began when the oldest message arrived."""
+        began = self._items[0].mono if self._intake and self._items else math.inf
+        return max(0.0, min(wait_s, began + wait_s - monotonic()))
 
     def _due(self, max_items: int, max_jobs: int) -> bool:
         if self._stopped or self._urgent or len(self._jobs) >= max_jobs:

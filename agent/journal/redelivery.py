@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
-from itertools import pairwise
+from itertools import count, pairwise
 from struct import Struct
 from typing import Final
 
@@ -69,7 +69,7 @@ class Redelivery:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._linked = 0  # the last generation with a CONNACK on disk
         self._mids, self._hashes = array("H"), array("q")  # of the committed places
-        self._new: list[Place] = []  # of this transaction
+        self._new_mids, self._new_hashes = array("H"), array("q")  # and of those of this transaction
         self._link: LinkUp | None = None  # the CONNACK that ends this transaction
         self._state = _State()
         self._mark = _State()
@@ -80,7 +80,9 @@ class Redelivery:
         rows = connection.execute(
             "SELECT mid, hash FROM places WHERE generation = (SELECT max(generation) FROM places) ORDER BY n"
         )
-        self._extend(rows.fetchall())
+        for mid, digest in rows:
+            self._mids.append(mid)
+            self._hashes.append(digest)
         self._linked = int(read_meta(connection, "linked") or 0)
         self._state.ids_reused = bool(read_meta(connection, "ids_reused"))
         self._keep_state()
@@ -127,26 +129,28 @@ class Redelivery:
 
     def remember(self, *arrivals: Arrival) -> None:
         """Note the places of messages; they are acknowledged once this is on disk."""
-        state, new = self._state, self._new
+        state, mids, hashes = self._state, self._new_mids, self._new_hashes
         for arrival in arrivals:
             mid = arrival.mid
             if arrival.generation != state.generation:
                 state.generation, state.stored, state.last_mid = arrival.generation, 0, 0
-                new.clear()
+                self._forget_new()
             if state.last_mid and not 0 < (mid - state.last_mid) % _RING <= _BACKWARD:
                 state.ids_reused = True
             state.last_mid = mid
             state.stored += 1
-            new.append((mid, _digest(arrival)))
+            mids.append(mid)
+            hashes.append(_digest(arrival))
 
     def insert(self, connection: sqlite3.Connection) -> None:
         """Write the places of this transaction; only the last of them are kept."""
-        state, new = self._state, self._new[-MAX_PLACES:]
+        state, mids, hashes = self._state, self._new_mids[-MAX_PLACES:], self._new_hashes[-MAX_PLACES:]
+        generation, first = state.generation, state.stored - len(mids)
         _PLACES.run(
             connection,
             [
-                (n % MAX_PLACES, state.generation, n, mid, digest)
-                for n, (mid, digest) in enumerate(new, state.stored - len(new))
+                (n % MAX_PLACES, generation, n, mid, digest)
+                for n, mid, digest in zip(count(first), mids, hashes, strict=False)
             ],
         )
         if state.ids_reused and not self._mark.ids_reused:
@@ -161,11 +165,14 @@ class Redelivery:
 
     def commit(self) -> None:
         """Keep what was noted; after a CONNACK, begin its connection."""
-        if self._new:
+        if self._new_mids:
             if self._state.generation != self._mark.generation:
                 self._clear()
-            self._extend(self._new)
-            self._new.clear()
+            self._mids += self._new_mids
+            self._hashes += self._new_hashes
+            if len(self._mids) > 2 * MAX_TAIL:
+                del self._mids[:-MAX_TAIL], self._hashes[:-MAX_TAIL]
+            self._forget_new()
         if self._link is not None:
             self._begin(self._link)
         self._link = None
@@ -173,18 +180,15 @@ class Redelivery:
 
     def rollback(self) -> None:
         """Forget what was noted since the last commit."""
-        self._new.clear()
+        self._forget_new()
         self._link = None
         self._state = replace(self._mark, held=list(self._mark.held))
 
     def _keep_state(self) -> None:
         self._mark = replace(self._state, held=list(self._state.held))
 
-    def _extend(self, places: list[Place]) -> None:
-        self._mids.extend([mid for mid, _ in places])
-        self._hashes.extend([digest for _, digest in places])
-        if len(self._mids) > 2 * MAX_TAIL:
-            del self._mids[:-MAX_TAIL], self._hashes[:-MAX_TAIL]
+    def _forget_new(self) -> None:
+        del self._new_mids[:], self._new_hashes[:]
 
     def _clear(self) -> None:
         del self._mids[:], self._hashes[:]

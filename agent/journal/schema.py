@@ -151,6 +151,7 @@ def migrate(connection: sqlite3.Connection, *, version: int) -> None:
 
 
 APPLICATION_ID = 0x45444745  # "EDGE"
+CACHE_KIB = 512  # of pages in memory; the kernel has the others
 _MAGIC = b"SQLite format 3\0"
 _HEADER_BYTES = 72
 _USER_VERSION = slice(60, 64)
@@ -196,6 +197,8 @@ def connect(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA wal_autocheckpoint=1000")
         connection.execute(f"PRAGMA journal_size_limit={16 * 1024 * 1024}").fetchone()
         connection.execute("PRAGMA temp_store=MEMORY")
+        # Rows go to the ends of their tables: more pages than those of a transaction are of no use.
+        connection.execute(f"PRAGMA cache_size={-CACHE_KIB}")
     except sqlite3.Error:
         connection.close()
         raise

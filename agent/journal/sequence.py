@@ -51,6 +51,11 @@ class RowSequence:
         self.clock_value = max(self.clock_value, at)
         return self.seq, self.clock_value
 
+    @property
+    def clock(self) -> AgentClock:
+        """The clock of the rows."""
+        return self._clock
+
     def now(self) -> float:
         """Return agent time, at least the last row's."""
         return max(self.clock_value, self._clock.now())

@@ -1,7 +1,7 @@
 """Series as small integers; admission of devices and series by token buckets."""
 
 import sqlite3
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from agent.domain.records import DecodeError, DecodeReason, Reading
@@ -113,11 +113,6 @@ class Newcomers:
         self._buckets: dict[_Key, _Bucket] = {}
         self._before: dict[_Key, _Bucket | None] = {}  # as they were before the open transaction
         self._fresh: list[str] = []  # admitted in it
-
-    @property
-    def recent(self) -> Collection[str]:
-        """Devices that were admitted or known lately."""
-        return self._young
 
     def admit(self, source: str, readings: tuple[Reading, ...], mono: float) -> tuple[Reading, ...]:
         """Return the readings whose devices are known or admitted now; inside a transaction.

@@ -2,7 +2,7 @@
 
 It makes the rows and counts that the long way (:meth:`agent.journal.arrivals.Intake.accept`) makes of such a
 message, with fewer questions: new, of QoS 1, not retained, with nothing but readings of one device, whose
-series, source and clock are known and as they were.
+series and source are known and as they were.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,9 +15,11 @@ from agent.journal.announced import Announced
 from agent.journal.clocks import Clocks
 from agent.journal.places import Places
 from agent.journal.sequence import RowSequence
-from agent.journal.series import Newcomers, SeriesTable
+from agent.journal.series import SeriesTable
 from agent.journal.source_tally import SourceTally
 from agent.journal.unread import Unread
+
+_READ = Handling.READ
 
 #: Source and readings of a message that holds nothing else; None for all that needs a longer look.
 Plain = tuple[str, tuple[Reading, ...]]
@@ -32,7 +34,6 @@ class ShortWay:
         *,
         read: ReadPlain,
         series: SeriesTable,
-        newcomers: Newcomers,
         unread: Unread,
         clocks: Clocks,
         announced: Announced,
@@ -41,7 +42,6 @@ class ShortWay:
     ) -> None:
         self._read = read
         self._series = series
-        self._newcomers = newcomers
         self._unread = unread
         self._clocks = clocks
         self._announced = announced
@@ -59,47 +59,69 @@ class ShortWay:
         source_of: Callable[[str], SourceTally],
     ) -> list[Arrival]:
         """Make rows of the messages from ``items[start]`` on, up to the first other one; return them."""
-        read, ids, of, keeps_up = self._read, self._series.ids, self._places.of, self._clocks.keeps_up
-        known, clear, next_row = self._newcomers.recent, self._unread.clear, self._sequence.take
-        waiting = self._announced.waiting
+        read, find, clock_at = self._read, self._series.ids.get, self._sequence.clock.at
+        seq, clock = self._sequence.mark()
         taken: list[Arrival] = []
+        made: list[MessageRow] = []
+        settled: dict[str, str] = {}  # source by device
+        latest: dict[str, float] = {}  # receipt by device
+        counted: str | None = None  # source of the last messages
         for one in islice(items, start, None):
             if type(one) is not Arrival or one.qos != 1 or one.retain:
                 break
             found = read(one)
             if found is None:
                 break
-            label, values = found
-            device, at = values[0].device, values[0].at
-            origin = of(device)
-            numbers = [ids.get((device, each.metric, each.unit, each.word)) for each in values]
-            if (
-                origin is None
-                or origin.source != label
-                or origin.link is not None
-                or device not in known
-                or device in waiting
-                or None in numbers
-                or at < CLOCK_WAS_SET
-                or not keeps_up(device, at)
-            ):
-                break
-            seq, clock = next_row(one.mono)
+            source, values = found
+            value = values[0]
+            device, at = value.device, value.at
+            if settled.get(device) != source:
+                if at < CLOCK_WAS_SET or not self._is_settled(device, source):
+                    break
+                settled[device] = source
+            if len(values) == 1:
+                number = find((device, value.metric, value.unit, value.word))
+                if number is None:
+                    break
+                readings.append((seq + 1, 0, number, at, value.value))
+            else:
+                numbers = [find((device, each.metric, each.unit, each.word)) for each in values]
+                if None in numbers:
+                    break
+                readings += [
+                    (seq + 1, index, number, at, each.value)
+                    for index, (number, each) in enumerate(zip(numbers, values, strict=True))
+                ]
+            if source != counted:
+                tally, counted = source_of(source), source
+            seq += 1
+            now = clock_at(one.mono)
+            if now > clock:  # noqa: PLR1730 - a call takes as long as all of this
+                clock = now
             messages.append(
                 (seq, one.generation, one.mid, one.topic, bytearray(one.payload), "", 0, one.received, clock)
             )
-            if len(values) == 1:
-                readings.append((seq, 0, numbers[0], at, values[0].value))
-            else:
-                readings += [
-                    (seq, index, number, at, each.value)
-                    for index, (number, each) in enumerate(zip(numbers, values, strict=True))
-                ]
-            rows.append(MessageRow(seq, clock, values))
-            clear(values)
-            tally = source_of(label)
-            tally.messages[Handling.READ] = tally.messages.get(Handling.READ, 0) + 1
+            made.append(MessageRow(seq, clock, values))
+            tally.messages[_READ] = tally.messages.get(_READ, 0) + 1
             tally.readings += len(values)
             tally.last = one.received
+            if at > latest.get(device, 0.0):
+                latest[device] = at
             taken.append(one)
+        self._sequence.reset((seq, clock))
+        self._clocks.follow(latest)
+        if self._unread.any:
+            for row in made:
+                self._unread.clear(row.readings)
+        rows += made
         return taken
+
+    def _is_settled(self, device: str, source: str) -> bool:
+        """Return whether nothing about a device changes by a reading at the time of its receipt."""
+        place = self._places.of(device)
+        return (
+            place is not None
+            and place.source == source
+            and place.link is None
+            and device not in self._announced.waiting
+        )

@@ -66,6 +66,11 @@ class Unread:
             names[name] = Missing(name, why, at)
         self._missing[device] = names
 
+    @property
+    def any(self) -> bool:
+        """Whether a value is missing."""
+        return bool(self._missing)
+
     def clear(self, readings: Iterable[Reading]) -> None:
         """Forget the missing values that have come."""
         if not self._missing:

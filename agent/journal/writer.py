@@ -50,7 +50,7 @@ class Wiring:
     """
 
     decode: Decode
-    read_plain: ReadPlain = lambda _arrival: None  # ``decode`` of a message that holds nothing but readings
+    read_plain: ReadPlain | None = None  # what ``decode`` makes of messages with nothing but readings
     on_rows: Callable[[list[Row]], None]
     log: Callable[..., None]
     on_acks: Callable[[list[Ack]], None] = lambda _acks: None
@@ -123,15 +123,18 @@ class Writer:
         self._announced = Announced(knows=wiring.knows)
         self._command_rate = CommandRate()
         self._places = places
-        self._short_way = ShortWay(
-            read=wiring.read_plain,
-            series=self._series,
-            newcomers=self._newcomers,
-            unread=unread,
-            clocks=self._clocks,
-            announced=self._announced,
-            places=places,
-            sequence=sequence,
+        self._short_way = (
+            None
+            if wiring.read_plain is None
+            else ShortWay(
+                read=wiring.read_plain,
+                series=self._series,
+                unread=unread,
+                clocks=self._clocks,
+                announced=self._announced,
+                places=places,
+                sequence=sequence,
+            )
         )
         stats.clocks = self._clocks.faults()
         self._parts = (

@@ -14,10 +14,12 @@ from agent.observe.line_writer import LineWriter, RateLimit
 from agent.observe.redact import Secrets
 from agent.observe.telemetry_settings import LogsSettings
 
-# structlog imports rich when it finds it (the `demo` extra brings it): 10 MiB that nobody here uses.
-_HIDE = [] if "structlog" in sys.modules or "rich" in sys.modules else ["rich"]
+# structlog imports these when it finds them, 10 and 1 MiB that nobody here uses: the `demo` extra brings
+# rich, the browser of the tests brings greenlet.
+_UNUSED = {"rich", "greenlet"} - sys.modules.keys()
+_HIDE = [] if "structlog" in sys.modules else sorted(_UNUSED)
 sys.modules.update(dict.fromkeys(_HIDE))  # type: ignore[arg-type]
-import structlog  # noqa: E402 -- rich must be out of sight first
+import structlog  # noqa: E402 -- these must be out of sight first
 
 for _name in _HIDE:
     del sys.modules[_name]

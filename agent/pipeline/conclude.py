@@ -31,7 +31,7 @@ from agent.pipeline.journal_writes import Writes
 from agent.pipeline.notices import Notices
 from agent.sinks import MessageKind, Route
 from agent.verdict import incident as incident_form
-from agent.verdict.encode import encode, to_bytes, to_json
+from agent.verdict.encode import encode, to_json
 from agent.verdict.finding import breaks_limit
 from agent.verdict.incident import Change, Incidents, Shared, Surroundings
 from agent.verdict.notice import SNOOZE_OVER, WORKS_OVER, key_of
@@ -196,7 +196,8 @@ class Conclusions:
             incidents += [] if noted is None else [noted]
         if finding is not None:
             verdict = replace(verdict, finding_id=finding.id, incident_id=finding.incident)
-        payload = to_bytes(verdict)
+        body = to_json(verdict)
+        payload = encode(body)
         span = self._trace(trace_id=verdict.trace_id, destination="verdicts", device=device)
         outgoing = self._outgoing(verdict, payload, finding, event, span.traceparent)
         outgoing += step.outgoing
@@ -224,7 +225,7 @@ class Conclusions:
         if finding is not None:
             self._keep_anomaly(finding, verdict)
         self.stats.verdicts[verdict.source] += 1
-        self.recent.appendleft(to_json(verdict))
+        self.recent.appendleft(body)
 
     def warn(self, window: Window) -> None:
         """Open or change the finding of a broken limit now, for people, while its window has no verdict yet.

@@ -69,7 +69,7 @@ class Core:
     def take(self, row: Row) -> None:
         """Take the next row: a message, except a seed, a decision of time, link or person, or settings."""
         if isinstance(row, MessageRow):
-            self._take_message(row)
+            self.take_message(row)
         elif isinstance(row, TimerRow):
             self._timer = row
             if row.kind is TimerKind.TICK:
@@ -85,21 +85,30 @@ class Core:
         self.detector.reconfigure(judging.limits, judging.tuning)
         self.windows.reconfigure(judging.window)
 
-    def _take_message(self, row: MessageRow) -> None:
-        judge, clock = self._judge, row.clock
-        by_device: dict[str, list[tuple[Reading, Score]]] = {}
-        for reading in row.readings:
-            by_device.setdefault(reading.device, []).append(judge(reading, clock))
-        for device, readings in by_device.items():
-            if device not in self.last_seq:
-                self._device_seen(device, clock)
-            self.detector.note_hour(device, readings[-1][0].at)
-            self.last_seq[device] = row.seq
-            if row.seq <= self.sealed_to.get(device, 0):
-                continue  # replayed: its window is sealed already
-            self.cut.extend(self.windows.add(device, row.seq, clock, readings, row.traceparent))
+    def take_message(self, row: MessageRow) -> None:
+        """Take the next row, which is a message and not a seed."""
+        judge, clock, readings = self._judge, row.clock, row.readings
+        if len(readings) == 1:
+            self._collect(readings[0].device, row, [judge(readings[0], clock)])
+        else:
+            by_device: dict[str, list[tuple[Reading, Score]]] = {}
+            for reading in readings:
+                by_device.setdefault(reading.device, []).append(judge(reading, clock))
+            for device, scored in by_device.items():
+                self._collect(device, row, scored)
         if row.history:
             _hear(self.detector, row)
+
+    def _collect(self, device: str, row: MessageRow, scored: list[tuple[Reading, Score]]) -> None:
+        """Put the readings of one device into its window."""
+        seq, clock = row.seq, row.clock
+        if device not in self.last_seq:
+            self._device_seen(device, clock)
+        self.detector.note_hour(device, scored[-1][0].at)
+        self.last_seq[device] = seq
+        if self.sealed_to and seq <= self.sealed_to.get(device, 0):
+            return  # replayed: its window is sealed already
+        self.cut += self.windows.add(device, seq, clock, scored, row.traceparent)
 
     def seal_next(self) -> list[Window]:
         """Seal the next window that the last row has cut; a silence seals the device's open one too."""

@@ -6,7 +6,7 @@ from fnmatch import filter as matching, fnmatchcase
 from agent.detect import Detector
 from agent.domain.records import SeriesView
 
-MAX_OTHERS = 3  # devices in addition to the one of a window
+MAX_OTHERS = 3  # devices next to the one of a window
 MAX_COVERED = 12  # devices under one glob: one that covers more couples nothing
 MAX_METRICS = 2
 

@@ -1,7 +1,6 @@
 """Journal writes of the analyst: transactions out, results back on the loop."""
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Collection
 from concurrent.futures import Future
 from typing import Any, Protocol, TypeVar
@@ -25,34 +24,29 @@ class Writes(Protocol):
 class JournalWrites:
     """Hands transactions to the journal's thread; the error of a refused one goes to ``fail``.
 
+    ``post`` runs a callable on the analyst's loop, from any thread.
+
     Behind one that failed no other is run, although the process lives on for a moment: a snapshot without the
     window that was sealed before it would pass readings that are in no window.
     """
 
-    def __init__(self, journal: Journal, *, fail: Callable[[BaseException], None]) -> None:
+    def __init__(
+        self, journal: Journal, *, post: Callable[..., object], fail: Callable[[BaseException], None]
+    ) -> None:
         self._journal = journal
+        self._post = post
         self._fail = fail
         self._failed: set[Callable[[Store], Any]] = set()  # touched by the journal's thread only
 
     def write(self, job: Callable[[Store], T], then: Callable[[T], None] | None = None) -> None:
-        """Have ``job`` run in a transaction; ``then`` gets its result on this loop."""
-        loop = asyncio.get_running_loop()
-
-        def done(future: Future[T]) -> None:
-            with contextlib.suppress(RuntimeError):  # the loop is closed: the process is ending
-                loop.call_soon_threadsafe(self._written, future, then)
-
-        self._journal.write(self._in_order(job)).add_done_callback(done)
+        """Have ``job`` run in a transaction; ``then`` gets its result on the analyst's loop."""
+        written = self._journal.write(self._in_order(job))
+        written.add_done_callback(lambda future: self._post(self._written, future, then))
 
     def try_to_write(self, job: Callable[[Store], None], then: Callable[[bool], None]) -> None:
-        """Have ``job`` run once; ``then`` gets on this loop whether it is on disk."""
-        loop = asyncio.get_running_loop()
-
-        def done(future: Future[None]) -> None:
-            with contextlib.suppress(RuntimeError):  # as above
-                loop.call_soon_threadsafe(self._tried, future, then)
-
-        self._journal.write(self._in_order(job), optional=True).add_done_callback(done)
+        """Have ``job`` run once; ``then`` gets on the analyst's loop whether it is on disk."""
+        tried = self._journal.write(self._in_order(job), optional=True)
+        tried.add_done_callback(lambda future: self._post(self._tried, future, then))
 
     def _in_order(self, job: Callable[[Store], T]) -> Callable[[Store], T]:
         def run(store: Store) -> T:

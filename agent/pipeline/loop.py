@@ -1,6 +1,7 @@
 """Loop bridge: hand-off from other threads to the analyst's loop, and its tasks."""
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
@@ -20,6 +21,8 @@ class LoopBridge:
     def __init__(self, loop: asyncio.AbstractEventLoop, *, fail: Callable[[BaseException], None]) -> None:
         self._loop = loop
         self._fail = fail
+        self._calls: deque[tuple[Callable[..., None], tuple[object, ...]]] = deque()
+        self._woken = False  # for all calls that wait
         self._tasks: set[asyncio.Task[None]] = set()
 
     def connect(self, pipeline: Pipeline) -> None:
@@ -37,11 +40,20 @@ class LoopBridge:
         self.post(self._pipeline.link_changed, state)
 
     def post(self, work: Callable[..., None], *args: object) -> None:
-        """Run ``work`` on the analyst's loop."""
-        with suppress(RuntimeError):  # the loop is closed: the process is ending
-            self._loop.call_soon_threadsafe(work, *args)
+        """Run ``work`` on the analyst's loop, after the calls before it; one wake-up serves many."""
+        self._calls.append((work, args))
+        if not self._woken:
+            self._woken = True
+            with suppress(RuntimeError):  # the loop is closed: the process is ending
+                self._loop.call_soon_threadsafe(self._run_calls)
 
     # ---------------------------------------------------------------------- on the analyst's loop
+
+    def _run_calls(self) -> None:
+        self._woken = False  # first: what is posted from now on wakes again
+        for _ in range(len(self._calls)):
+            work, args = self._calls.popleft()
+            work(*args)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Run a task; an exception of it ends the process."""

@@ -31,7 +31,6 @@ from agent.domain.records import (
     Reason,
     Recovered,
     Row,
-    SettingsRow,
     TimerKind,
     TimerRow,
     Trigger,
@@ -127,7 +126,7 @@ class Pipeline:
         self._clock = clock
         self._turn_s = turn_s
         self._log = log
-        writes = JournalWrites(journal, fail=fail)
+        writes = JournalWrites(journal, post=post, fail=fail)
         self._write, self._try_to_write = writes.write, writes.try_to_write
         self.detector = detector
         self.outbox = OutboxFeed(
@@ -253,18 +252,22 @@ class Pipeline:
             self._go_on_with(dump)
             return 0
         rows = windows = 0
-        readings = self.stats.readings + MAX_TURN_READINGS
-        while rows < MAX_TURN_ROWS and windows < MAX_TURN_WINDOWS and self.stats.readings < readings:
+        stats, cut, waiting = self.stats, self._core.cut, self._rows
+        readings = stats.readings + MAX_TURN_READINGS
+        while rows < MAX_TURN_ROWS and windows < MAX_TURN_WINDOWS and stats.readings < readings:
             if self._dump is not None:  # requested within the last row
                 break
-            if self._core.cut:
+            if cut:
                 windows += self._seal()
-            elif self._row is not None:
-                self._finish(self._row)
+            elif (row := self._row) is not None:
+                self._finish(row)
                 rows += 1
-            elif self._rows:
-                self._row = self._rows.popleft()
-                self._take(self._row)
+            elif waiting:
+                self._row = row = waiting.popleft()
+                self._take(row)
+                if not cut:
+                    self._finish(row)
+                    rows += 1
             else:
                 break
         return rows
@@ -277,19 +280,20 @@ class Pipeline:
             self.snapshot()
 
     def _take(self, row: Row) -> None:
-        if isinstance(row, TimerRow):
+        if isinstance(row, MessageRow):
+            if row.seed:
+                self.retained.take(row.readings)
+            else:
+                self._take_message(row)
+        elif isinstance(row, TimerRow):
             if row.kind is TimerKind.TICK:
                 self._tick_asked = False
                 self.conclusions.pass_time(row.clock)
             self._core.take(row)
         elif isinstance(row, CommandRow):
             self._obey(row)
-        elif isinstance(row, SettingsRow):
-            self._core.take(row)
-        elif row.seed:
-            self.retained.take(row.readings)
         else:
-            self._take_message(row)
+            self._core.take(row)
 
     def _obey(self, row: CommandRow) -> None:
         """Obey a person's command; one that an earlier process decided changes the detector alone."""
@@ -315,7 +319,7 @@ class Pipeline:
         )
 
     def _take_message(self, row: MessageRow) -> None:
-        self._core.take(row)
+        self._core.take_message(row)
         self.stats.readings += len(row.readings)
         while self.detector.unit_changes:
             change = self.detector.unit_changes.popleft()

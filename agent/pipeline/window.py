@@ -95,18 +95,23 @@ class Windows:
         first, last = scored[0][0].at, scored[-1][0].at
         if first > last:
             first, last = last, first
-        window = self._open.get(device)
+        window, start, end = self._open.get(device), first, last
         if window is not None:
-            trigger = self._outgrown(window, first, last)
-            if trigger is not None:
-                drafts.append(self._seal(window, trigger, clock))
+            if window.start < first:
+                start = window.start
+            if window.end > last:
+                end = window.end
+            if window.alarm_at is not None and last - window.alarm_at > settings.settle_s:
+                drafts.append(self._seal(window, Trigger.SUSPICION, clock))
+                window = None
+            elif end - start > settings.max_age_s:
+                drafts.append(self._seal(window, Trigger.AGE, clock))
                 window = None
         if window is None:
             window = OpenWindow(device, seq, seq, clock, first, last, [], [])
             self._open[device] = window
-        window.hi = seq
-        window.start = min(window.start, first)
-        window.end = max(window.end, last)
+        else:
+            window.hi, window.start, window.end = seq, start, end
         window.readings += scored
         if traceparent is not None and len(window.traceparents) < MAX_TRACES:
             window.traceparents.append(traceparent)
@@ -119,15 +124,6 @@ class Windows:
         if len(window.readings) >= settings.max_readings:
             drafts.append(self._seal(window, Trigger.COUNT, clock))
         return drafts
-
-    def _outgrown(self, window: OpenWindow, first: float, last: float) -> Trigger | None:
-        """Return the trigger if readings at ``first..last`` (event time) belong to a later window."""
-        settings = self._settings
-        if window.alarm_at is not None and last - window.alarm_at > settings.settle_s:
-            return Trigger.SUSPICION
-        if max(window.end, last) - min(window.start, first) > settings.max_age_s:
-            return Trigger.AGE
-        return None
 
     def next_due(self) -> float | None:
         """Return the clock at which :meth:`tick` has something to seal, or None."""

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-from agent.domain.records import Check
+from agent.domain.kinds import Kind
+from agent.domain.records import Check, Severity
 from agent.prompt.ground import foreign_numbers, identifiers, known_words, plain, strip_words
 from agent.prompt.parse import read
 from agent.prompt.render import Prompt, estimate_tokens
@@ -76,6 +77,36 @@ _MORE = {
 }
 _SPELLED = {word: value for value, word in enumerate(_TENS.split(), 2)} | _MORE
 _SPELLED_WORD = re.compile(rf"\b(?:{'|'.join(_SPELLED)})\b", re.IGNORECASE)
+
+#: Where a sentence ends; a citation behind its full stop belongs to it.
+_SENTENCE = re.compile(r"(?<=[.!?\]])\s+(?=[A-Z\"']|[dD]\d)")
+_LOOKED_UP = ("devices", "words", "times", "names", "numbers")
+#: Signs of addresses, commands and markup.
+_FOREIGN = re.compile(r"[`$|\\@{}]|://|\bwww\.|(?<![\w.])[\w-]{2,}\.[a-z]{2,}\b|(?<!\w)/\w|\bsudo\b")
+#: Words of kinds, severities and acts, and the words in a fact that prove them.
+_SPOKEN = [
+    *(
+        (re.compile(rf"(?i)\b{re.escape(kind).replace('_', '[ _-]')}s?\b"), frozenset({str(kind)}))
+        for kind in map(str, Kind)
+        if kind not in {Kind.NONE, Kind.OTHER}
+    ),
+    *(
+        (re.compile(rf"(?i)\b{word}\b"), frozenset({str(word)}))
+        for word in (Severity.WARNING, Severity.CRITICAL)
+    ),
+    *(
+        (re.compile(rf"(?i)\b{pattern}\b"), frozenset(means))
+        for pattern, means in {
+            "acknowledged": {"ack", "acknowledged"},
+            "snoozed": {"snooze", "snoozed"},
+            "confirmed": {"confirmed"},
+            "false[ -]alarms?": {"false_alarm"},
+            "maintenance": {"maintenance"},
+            "forg[eo]t(?:ten)?": {"forget", "forgotten"},
+            "cleared": {"cleared"},
+        }.items()
+    ),
+]
 
 Facts = Mapping[str, Mapping[str, Any]]  # id -> fact, as it was sent
 
@@ -159,30 +190,61 @@ def parse_answer(reply: str) -> Answered:
 
 
 def check_answer(answer: Answered, head: Mapping[str, Any], facts: Facts) -> tuple[Check, ...]:
-    """Check each citation, device, time and number of an answer against the facts that it cites."""
-    cited = [facts[ref] for ref in answer.cites if ref in facts]
+    """Check each sentence of an answer against the facts that this sentence cites.
+
+    Looked up are its citations, devices, kinds, severities, acts of people, dates, times and numbers. An
+    answer of one sentence may cite outside its text. Nothing that a person could follow, such as an address
+    or a command, is let through.
+    """
     unknown = [_short(ref) for ref in answer.cites if ref not in facts]
-    text = plain(answer.text)
+    cited = any(ref in facts for ref in answer.cites)
+    sentences = _SENTENCE.split(answer.text)
+    wrong: dict[str, list[str]] = {name: [] for name in _LOOKED_UP}
+    bare = []
+    for sentence in sentences:
+        refs = [ref.group().lower() for ref in _REF.finditer(sentence)]
+        if not refs and len(sentences) > 1:
+            bare.append(f'"{_short(sentence)}"')
+        about = [facts[ref] for ref in refs or answer.cites if ref in facts]
+        for name, found in _claims(sentence, head, about, facts):
+            wrong[name] += found
+    return (
+        _check("cites_known", unknown, "is not a fact"),
+        Check("cites_present", cited, "cited" if cited else "the answer cites no fact"),
+        _check("cites_each", bare, "cites no fact"),
+        *(_check(name, wrong[name], "is not in a cited fact") for name in _LOOKED_UP),
+        _check("words_alone", _FOREIGN.findall(plain(answer.text)), "has no place in an answer"),
+    )
+
+
+def _claims(
+    sentence: str, head: Mapping[str, Any], cited: Sequence[Mapping[str, Any]], facts: Facts
+) -> Iterator[tuple[str, list[str]]]:
+    """Yield the claims of a sentence that its facts do not hold, by their sort."""
+    text = plain(sentence)
     about = [*cited, *(facts[ref] for fact in cited for ref in fact.get("findings", ()) if ref in facts)]
     devices = {fact["device"] for fact in about if "device" in fact}
     devices |= {device for fact in about for device in fact.get("covers", ())}
     aliases = [alias.group().lower() for alias in _ALIAS.finditer(text)]
-    strange = [alias for alias in dict.fromkeys(aliases) if alias not in devices]
+    yield "devices", [alias for alias in dict.fromkeys(aliases) if alias not in devices]
+    true = {str(fact.get(name)) for fact in about for name in ("kind", "severity", "state", "did", "cause")}
+    true |= {"maintenance" for fact in about if fact.get("maintenance")}
+    yield "words", [word for word, means in _spoken(text) if true.isdisjoint(means)]
     text = _blank(_ALIAS, _blank(_REF, text))
-    wrong_times = list(_wrong_times(text, [head, *cited]))
+    yield "times", list(_wrong_times(text, [head, *cited]))
     text = strip_words(_blank(_TIME, text), _numbered_words(cited))
-    foreign = [_short(word) for word in dict.fromkeys(identifiers(text))]
+    yield "names", [_short(word) for word in dict.fromkeys(identifiers(text))]
     known = [float(len(cited)), *_values(head), *(value for fact in cited for value in _values(fact))]
-    wrong = foreign_numbers(answer.text, text, known)
+    wrong = foreign_numbers(sentence, text, known)
     wrong += [word for word in _SPELLED_WORD.findall(text) if _SPELLED[word.lower()] not in known]
-    return (
-        _check("cites_known", unknown, "is not a fact"),
-        Check("cites_present", bool(cited), "cited" if cited else "the answer cites no fact"),
-        _check("devices", strange, "is not the device of a cited fact"),
-        _check("times", wrong_times, "is not in a cited fact"),
-        _check("names", foreign, "is not in a cited fact"),
-        _check("numbers", wrong, "is not in a cited fact"),
-    )
+    yield "numbers", wrong
+
+
+def _spoken(text: str) -> Iterator[tuple[str, frozenset[str]]]:
+    """Yield the words of kinds, severities and acts of people in a text, and the words that prove each."""
+    for pattern, means in _SPOKEN:
+        for found in pattern.finditer(text):
+            yield found.group(), means
 
 
 def _numbered_words(cited: Sequence[Mapping[str, Any]]) -> set[str]:

@@ -115,9 +115,12 @@ def to_bytes(verdict: Verdict) -> bytes:
     return encode(to_json(verdict))
 
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
 def encode(value: dict[str, Any]) -> bytes:
     """Return the bytes of a JSON object; a number that is not finite raises ValueError."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    return _ENCODER.encode(value).encode()
 
 
 def _finite_pair(pair: tuple[float, float] | None) -> list[float | None] | None:

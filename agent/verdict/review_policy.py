@@ -173,12 +173,24 @@ class Doubts:
 class _Dismissal:
     """An alarm that the model found normal, as it is until three windows without it."""
 
-    clock: float
-    kind: Kind
-    severity: Severity
+    window: Window  # that was judged
     outcome: Outcome
     rests_s: float
     calm: int = 0
+
+    def covers(self, window: Window) -> bool:
+        """Return whether a later alarm is still the same, and its rest not over.
+
+        The rest is in event time, so that the same readings bring the same questions; twice as long in agent
+        time where the clock of a device does not move.
+        """
+        before, local = self.window.local, window.local
+        if RANK[local.severity] > RANK[before.severity] or local.kind.traits.hard:
+            return False
+        over = window.end - self.window.end >= self.rests_s
+        if over or window.sealed - self.window.sealed >= 2.0 * self.rests_s:
+            return False
+        return local.kind is before.kind or akin(before.kind, local.kind)
 
 
 class Dismissals:
@@ -192,7 +204,7 @@ class Dismissals:
         self._known: dict[str, _Dismissal] = {}
 
     def note(self, window: Window, outcome: Outcome) -> None:
-        """Remember the answer of the model about ``window``."""
+        """Remember the model's answer to the alarm of ``window``."""
         answer, local = outcome.answer, window.local
         normal = answer is not None and answer.status is Status.NORMAL
         if local.status is not Status.ANOMALY or local.kind.traits.hard:
@@ -203,7 +215,7 @@ class Dismissals:
         if len(self._known) >= MAX_DOUBTS:
             del self._known[next(iter(self._known))]
         rests_s = DISMISSED_S if before is None else min(2.0 * before.rests_s, REVIEW_AGAIN_S)
-        self._known[window.device] = _Dismissal(window.sealed, local.kind, local.severity, outcome, rests_s)
+        self._known[window.device] = _Dismissal(window, outcome, rests_s)
 
     def pass_by(self, window: Window) -> None:
         """Count a window without an alarm: after a few the next alarm is another one."""
@@ -220,12 +232,8 @@ class Dismissals:
 
     def serve(self, window: Window) -> Outcome | None:
         """Return the outcome of ``window`` if its alarm is still the one that the model found normal."""
-        known, local = self._known.get(window.device), window.local
-        if known is None or local.status is not Status.ANOMALY:
-            return None
-        if RANK[local.severity] > RANK[known.severity] or window.sealed - known.clock >= known.rests_s:
-            return None
-        if local.kind.traits.hard or not (local.kind is known.kind or akin(known.kind, local.kind)):
+        known = self._known.get(window.device)
+        if known is None or window.local.status is not Status.ANOMALY or not known.covers(window):
             return None
         known.calm = 0
         return _serve(window, known.outcome)
@@ -344,7 +352,7 @@ class Reviewer:
         return decision
 
     def note(self, window: Window, outcome: Outcome) -> None:
-        """Remember the answer of the model about ``window``, so as not to ask the same again."""
+        """Remember the outcome of ``window``, so as not to ask the same again."""
         if outcome.answer is not None:
             self.doubts.note(window)
             self.dismissals.note(window, outcome)

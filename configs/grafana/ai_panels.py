@@ -8,6 +8,12 @@ _FAILED = f"sum by (le) (rate(ai_api_failed_call_duration_seconds_bucket{{@}}[{R
 _SUCCEEDED = f"sum by (le) (rate(ai_api_call_duration_seconds_bucket{{@}}[{RATE}])) - {_FAILED}"
 
 
+def _precision(offset: str = "") -> str:
+    """Return the confirmed share of people's feedback of 7 days."""
+    confirmed = f'sum(increase(ai_verdict_feedback_total{{@,outcome="confirmed"}}[7d]{offset}))'
+    return f"{confirmed} / (sum(increase(ai_verdict_feedback_total{{@}}[7d]{offset})) > 0)"
+
+
 def _checks(results: str) -> str:
     """Return the looked-up answers of one hour by the version of the prompt in use."""
     checks = f'increase(ai_grounding_checks_total{{@,result=~"{results}"}}[1h])'
@@ -268,25 +274,33 @@ QUALITY = [
         "Windows an hour whose anomaly only one side saw: the model (ai_only) or the detector (local_only).",
         {"sum by (kind) (increase(ai_disagreements_total{@}[1h]))": "{{kind}}"},
         "short",
+        width=6,
     ),
     Panel(
         "Precision by people's feedback",
         "Confirmed over confirmed and false alarm, of all feedback of 7 days.",
-        share(
-            'ai_verdict_feedback_total{@,outcome="confirmed"}',
-            "ai_verdict_feedback_total{@}",
-            "precision",
-            over="7d",
-        ),
+        {_precision(): "precision"},
         "percentunit",
         "stat",
+        width=6,
         more={"min": 0, "max": 1},
+    ),
+    Panel(
+        "Lift by feedback",
+        "Precision of 7 days less that of the 7 days before: what another model, prompt or knowledge has "
+        "changed. Zero without feedback of the days before.",
+        {f"{_precision()} - ({_precision(' offset 7d')} or {_precision()})": "lift"},
+        "percentunit",
+        "stat",
+        width=6,
+        more={"min": -1, "max": 1},
     ),
     Panel(
         "Ungrounded answers by prompt version",
         "Share of one hour for each version of the prompt in use.",
         {f"{_checks('ungrounded')} / ({_checks('grounded|ungrounded')} > 0)": "{{version}}"},
         "percentunit",
+        width=6,
         more={"min": 0, "max": 1},
     ),
 ]

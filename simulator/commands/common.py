@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 from datetime import UTC, datetime
+from types import FrameType
 
 BROKER_LIMIT_S = 2.0
 EXIT_OK, EXIT_USAGE, EXIT_UNAVAILABLE, EXIT_FAULT = 0, 2, 69, 70
@@ -31,6 +32,15 @@ def stop_on_signal() -> threading.Event:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     return stop
+
+
+def interrupt_on_sigterm() -> None:
+    """Take SIGTERM as Ctrl-C, so that broker and agents are ended."""
+
+    def interrupt(number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt(number)
+
+    signal.signal(signal.SIGTERM, interrupt)
 
 
 def positive(text: str) -> float:

@@ -1,15 +1,21 @@
 """``edge-sim trial``: three real agents on one broker, and the score of each."""
 
 import argparse
-import signal
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING
 
 from simulator import scenario as scenarios
-from simulator.commands.common import EXIT_OK, EXIT_UNAVAILABLE, Commands, complain, positive, say
+from simulator.commands.common import (
+    EXIT_OK,
+    EXIT_UNAVAILABLE,
+    Commands,
+    complain,
+    interrupt_on_sigterm,
+    positive,
+    say,
+)
 from simulator.scenario import Scenario, ScenarioError
 
 if TYPE_CHECKING:
@@ -24,9 +30,7 @@ HISTORY_S, LIVE_S, SPEED = 7 * 86_400.0, 6 * 3600.0, 120.0
 def register(commands: "Commands[argparse.ArgumentParser]") -> None:
     """Add the command."""
     parser = commands.add_parser("trial", help="three real agents (review none, suspicious, all) compared")
-    parser.add_argument(
-        "names", nargs="*", metavar="SCENARIO", help="left out: all of `edge-sim list` but demo"
-    )
+    parser.add_argument("names", nargs="*", metavar="SCENARIO", help="left out: all that have a score")
     parser.add_argument("--history", type=positive, metavar="SECONDS", help="replayed first (7 days)")
     parser.add_argument("--live", type=positive, metavar="SECONDS", help="with the events (6 hours)")
     parser.add_argument("--speed", type=positive, metavar="N", help="event seconds per second (120)")
@@ -42,9 +46,9 @@ def _trial(args: argparse.Namespace) -> int:
     from simulator.score import table  # noqa: PLC0415 - `list` stays quick
     from simulator.trial.report import compact, pooled, write  # noqa: PLC0415
 
-    names = args.names or [name for name in scenarios.names() if name not in scenarios.UNSCORED]
+    names = args.names or [name for name in scenarios.names() if scenarios.scored(name)]
     plans = [_plan(scenarios.load(name), args) for name in names]
-    signal.signal(signal.SIGTERM, _interrupt)
+    interrupt_on_sigterm()
     try:
         if args.out is not None:
             args.out.mkdir(parents=True, exist_ok=True)
@@ -61,11 +65,6 @@ def _trial(args: argparse.Namespace) -> int:
     for one in failed:
         complain(one, EXIT_UNAVAILABLE)
     return EXIT_UNAVAILABLE if failed else EXIT_OK
-
-
-def _interrupt(number: int, _frame: FrameType | None) -> None:
-    """Take SIGTERM as Ctrl-C, so that broker and agents are ended."""
-    raise KeyboardInterrupt(number)
 
 
 def _all(plans: "Sequence[TrialPlan]", jobs: int) -> "list[Outcome | str]":

@@ -5,12 +5,15 @@ import contextlib
 import json
 import socket
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
 from simulator.model.behaviours import Behaviour, ControlError, Director, Knobs
 from simulator.model.replies import Response, completion, prompt_of, refusal
+
+Responder = Callable[[dict[str, Any]], Response]
 
 MAX_HEAD = 32 * 1024
 MAX_BODY = 4 * 1024 * 1024
@@ -26,10 +29,16 @@ class _Request:
 
 
 class ModelEndpoint:
-    """One endpoint on a loopback port, in a thread of its own. Usable as a context manager."""
+    """One endpoint on a loopback port, in a thread of its own. Usable as a context manager.
 
-    def __init__(self, *, port: int = 0, director: Director | None = None) -> None:
+    ``respond`` makes the response to a completion request in place of the fixed rules, in a worker thread.
+    """
+
+    def __init__(
+        self, *, port: int = 0, director: Director | None = None, respond: Responder | None = None
+    ) -> None:
         self.director = director or Director()
+        self._respond = respond
         self.port = port
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -164,6 +173,8 @@ class ModelEndpoint:
             wanted = None
         if not isinstance(wanted, dict) or not isinstance(wanted.get("messages"), list):
             return await _send(writer, refusal(400, "messages is missing.", kind="invalid_request_error"))
+        if self._respond is not None:
+            return await _send(writer, await asyncio.to_thread(self._respond, wanted))
         behaviour = self.director.choose(prompt_of(wanted))
         knobs = self.director.knobs
         await asyncio.sleep(knobs.latency_s)

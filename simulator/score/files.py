@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from simulator.faults import FaultKind, Label, is_normal
+from simulator.faults import FaultKind, Label
 from simulator.score.verdicts import AgentVerdicts
 
 MAX_LINE = 4 * 1024 * 1024
@@ -31,16 +31,16 @@ def read_labels(path: Path) -> list[Label]:
     labels = []
     for place, body in _objects(path):
         try:
-            kind = FaultKind(body["kind"])
-            normal = bool(body.get("normal", is_normal(kind)))
+            if body.get("truth") not in (None, "fault", "normal"):
+                raise ValueError("truth is fault or normal")  # noqa: TRY301 - reported with the others
             one = Label(
                 device=str(body["device"]),
                 metric=None if body["metric"] is None else str(body["metric"]),
-                kind=kind,
+                kind=FaultKind(body["kind"]),
                 start=float(body["from"]),
                 end=float(body["to"]),
                 cause=None if body.get("cause") is None else str(body["cause"]),
-                truth=None if normal is is_normal(kind) else "normal" if normal else "fault",
+                truth=body.get("truth"),
             )
         except (KeyError, ValueError, TypeError) as error:
             raise ScoreFileError(

@@ -23,12 +23,14 @@ class AgentVerdicts:
     since: float = float("-inf")
     until: float = float("inf")
     verdicts: int = 0
+    readings: int = 0  # of their windows
     sources: Counter[str] = field(default_factory=Counter)
     tokens: int = 0  # in and out
     cost_usd: float = 0.0
     devices: set[str] = field(default_factory=set)
     first: float = float("inf")  # begin of the earliest window, Unix seconds
     last: float = float("-inf")  # end of the latest
+    incidents: set[str] = field(default_factory=set)  # that its findings opened with
     _ids: set[str] = field(default_factory=set)
     call_ids: set[str] = field(default_factory=set)  # of model calls that a verdict stems from
     _opened: dict[str, Opening] = field(default_factory=dict)  # finding id -> its event "opened"
@@ -50,6 +52,7 @@ class AgentVerdicts:
             return False
         if body["event_type"] == "opened":
             self._opened.setdefault(opening.finding_id, opening)
+            self.incidents.add(str(body.get("incident_id")))
         elif body["event_type"] == "updated" and opening.finding_id in self._opened:
             self._rename(self._opened, opening)
         return True
@@ -61,6 +64,7 @@ class AgentVerdicts:
             return False
         self._ids.add(str(verdict["id"]))
         self.verdicts += 1
+        self.readings += int(verdict["window"]["readings"])
         self.sources[str(verdict["source"])] += 1
         self.devices.add(str(verdict["device"]))
         self.first, self.last = min(self.first, max(begin, self.since)), max(self.last, end)
@@ -102,11 +106,13 @@ class AgentVerdicts:
     def absorb(self, other: "AgentVerdicts", prefix: str) -> None:
         """Add the verdicts of another run; ``prefix`` keeps devices of one name apart."""
         self.verdicts += other.verdicts
+        self.readings += other.readings
         self.sources += other.sources
         self.tokens += other.tokens
         self.cost_usd += other.cost_usd
         self.devices |= {prefix + device for device in other.devices}
         self.call_ids |= {prefix + call for call in other.call_ids}
+        self.incidents |= {prefix + one for one in other.incidents}
         self._events = True
         for one in other.openings:
             named = replace(one, device=prefix + one.device, finding_id=prefix + one.finding_id)

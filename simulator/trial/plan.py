@@ -1,7 +1,7 @@
 """The plan of a trial, and the configurations of its agents."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import yaml
 
 from simulator.agent_process import demo_config
 from simulator.broker import free_port
+from simulator.model import ModelEndpoint
 from simulator.scenario import Scenario
 
 MODES = ("none", "suspicious", "all")
@@ -18,6 +19,19 @@ BATCH_WAIT_S = 2.0
 CACHE_TTL_S = 21_600.0
 NO_CAP_USD = 1e6
 HISTORY_WINDOW_S = 3600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contestant:
+    """One of the agents that are compared; its endpoint is started and stopped by the trial.
+
+    ``settings`` are sections of the configuration that differ from the usual ones.
+    """
+
+    name: str
+    mode: str
+    endpoint: ModelEndpoint
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +45,8 @@ class TrialPlan:
     seed: int = 1
     lead_s: float = 15.0  # real seconds for the contestants to start, before time begins to run
     keep: Path | None = None  # a folder for recordings, labels and logs
+    start: float | None = None  # event time of the live part, Unix seconds; None: as late as can be
+    drain_limit_s: float = 60.0  # real seconds for the answers that are due at the end
 
 
 def limits_of(scenario: Scenario) -> Mapping[str, Any]:
@@ -50,26 +66,35 @@ def learner(plan: TrialPlan, *, state_dir: Path, broker_url: str) -> dict[str, A
     return config
 
 
-def contestant(
-    plan: TrialPlan, mode: str, *, state_dir: Path, broker_url: str, model_url: str
-) -> dict[str, Any]:
+def configure(plan: TrialPlan, one: Contestant, *, state_dir: Path, broker_url: str) -> dict[str, Any]:
     """Return the configuration of one of the agents that are compared.
 
     Windows and all else that is measured in agent time keep their defaults, since agent time itself passes
     ``speed`` times as fast. Real time is divided by the speed, and the caps on spend are lifted.
     """
-    config = _common(plan, name=mode, state_dir=state_dir, broker_url=broker_url)
+    config = _common(plan, name=one.name, state_dir=state_dir, broker_url=broker_url)
     config["review"] = {
-        "mode": mode,
+        "mode": one.mode,
         "window": {"max_age_s": WINDOW_S, "settle_s": SETTLE_S},
         "batch": {"max_wait_s": BATCH_WAIT_S / plan.speed},
     }
     config["ai"] = {
-        "base_url": model_url,
+        "base_url": one.endpoint.url,
         "cache_ttl_s": CACHE_TTL_S / plan.speed,
         "budget": {"hour_usd": NO_CAP_USD, "day_usd": NO_CAP_USD, "month_usd": NO_CAP_USD},
     }
+    for section, settings in one.settings.items():
+        config[section] = _merged(config.get(section, {}), settings)
     return config
+
+
+def _merged(config: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a section with other values; what ``settings`` leaves out is kept, one level down too."""
+    merged = dict(config)
+    for key, value in settings.items():
+        before: Any = merged.get(key)
+        merged[key] = {**before, **value} if isinstance(before, dict) and isinstance(value, dict) else value
+    return merged
 
 
 def _common(plan: TrialPlan, *, name: str, state_dir: Path, broker_url: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,14 +26,13 @@ from simulator.model import Director, ModelEndpoint
 from simulator.scenario import History, Scenario
 from simulator.score.live import Listener
 from simulator.score.verdicts import AgentVerdicts
-from simulator.trial.plan import MODES, WINDOW_S, TrialPlan, contestant, learner
+from simulator.trial.plan import MODES, WINDOW_S, Contestant, TrialPlan, configure, learner
 
 PACE = "EDGE_AGENT_PACE"
 MARKER = ".test-state"
 READY_LIMIT_S = 60.0
 LEARN_LIMIT_S = 900.0
 STALL_S = 20.0  # so long no reading comes: the rest never will
-DRAIN_LIMIT_S = 60.0
 PER_MESSAGE = 60
 
 
@@ -52,17 +51,25 @@ class Outcome:
     live_s: float
     behind_s: dict[str, float]  # event seconds that the contestant still worked after the last reading
     learned: int  # readings of the history
+    start: float  # event time of the live part, Unix seconds
+    metrics: dict[str, scrape.Samples]  # of each contestant, at its end
+    status: dict[str, Mapping[str, Any]]  # its status object
 
 
-def run(plan: TrialPlan, *, say: Callable[[str], None], modes: Sequence[str] = MODES) -> Outcome:
-    """Run one trial.
+def run(
+    plan: TrialPlan, *, say: Callable[[str], None], contestants: Sequence[Contestant] | None = None
+) -> Outcome:
+    """Run one trial of ``contestants``, else of one for each way to review and the simulator's model.
 
     Raises:
         TrialError, AgentEndedError, BrokerError, LinkError: it came to nothing, in one line.
     """
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edge-sim-trial-")))
-        return _Trial(plan, stack=stack, folder=folder, say=say, modes=modes).run()
+        if contestants is None:
+            model = ModelEndpoint(director=Director(seed=plan.seed))
+            contestants = [Contestant(name=mode, mode=mode, endpoint=model) for mode in MODES]
+        return _Trial(plan, stack=stack, folder=folder, say=say, contestants=contestants).run()
 
 
 class _Trial:
@@ -75,17 +82,17 @@ class _Trial:
         stack: contextlib.ExitStack,
         folder: Path,
         say: Callable[[str], None],
-        modes: Sequence[str],
+        contestants: Sequence[Contestant],
     ) -> None:
         self._plan = plan
         self._stack = stack
         self._folder = folder
         self._say = say
-        self._modes = modes
+        self._contestants = contestants
         span = History(span_s=plan.history_s, per_message=PER_MESSAGE)
         self._scenario: Scenario = replace(plan.scenario, history=span)
         # All event times are in the past, because an agent believes no time in the future.
-        self._start = float(math.floor(time.time() - plan.live_s - 3600.0))
+        self._start = plan.start or float(math.floor(time.time() - plan.live_s - 3600.0))
         self._until = self._start + plan.live_s
 
     def run(self) -> Outcome:
@@ -95,22 +102,24 @@ class _Trial:
         self._stack.callback(fleet.close)
         fleet.open()
         learned = self._learn(broker, fleet)
-        model = self._stack.enter_context(ModelEndpoint(director=Director(seed=plan.seed)))
+        for endpoint in dict.fromkeys(one.endpoint for one in self._contestants):
+            self._stack.enter_context(endpoint)
         listener = self._listen(broker)
         began = time.monotonic() + plan.lead_s
-        agents = self._enter(broker, model, began)
+        agents = self._enter(broker, began)
         self._say(f"{plan.scenario.name}: live, {plan.live_s / 3600:.1f} h at speed {plan.speed:g}")
         sent = self._live(fleet, began)
         behind = self._drain(agents, sent, listener)
         late = ", ".join(f"{mode} {seconds:.0f} s" for mode, seconds in behind.items())
         self._say(f"{plan.scenario.name}: {sent:,} readings; event time behind at the end: {late}")
-        for agent, _ in agents.values():
+        metrics, status = {}, {}
+        for name, (agent, web) in agents.items():
+            metrics[name] = scrape.metrics(web) or scrape.Samples(())
+            status[name] = scrape.status(web)
             agent.stop()
         listener.close()
         labels = label(self._scenario.faults, start=self._start, until=self._until)
-        verdicts = {
-            mode: listener.verdicts.get(f"edge-agent/{mode}", AgentVerdicts()) for mode in self._modes
-        }
+        verdicts = {name: listener.verdicts.get(f"edge-agent/{name}", AgentVerdicts()) for name in agents}
         return Outcome(
             plan.scenario.name,
             tuple(labels),
@@ -119,6 +128,9 @@ class _Trial:
             plan.live_s,
             behind,
             learned,
+            self._start,
+            metrics,
+            status,
         )
 
     # ------------------------------------------------------------------------------------ history
@@ -164,19 +176,17 @@ class _Trial:
 
     # --------------------------------------------------------------------------------------- live
 
-    def _enter(
-        self, broker: Broker, model: ModelEndpoint, began: float
-    ) -> dict[str, tuple[AgentProcess, str]]:
+    def _enter(self, broker: Broker, began: float) -> dict[str, tuple[AgentProcess, str]]:
         """Start the contestants on copies of the learnt state, before ``began``."""
         agents = {}
         pace = {PACE: f"{self._start!r}:{began!r}:{self._plan.speed!r}"}
-        for mode in self._modes:
-            state = self._folder / mode / "state"
+        for one in self._contestants:
+            state = self._folder / one.name / "state"
             shutil.copytree(self._folder / "state", state)
             (state / MARKER).touch()
-            config = contestant(self._plan, mode, state_dir=state, broker_url=broker.url, model_url=model.url)
-            agents[mode] = self._agent(mode, config, pace)
-            agents[mode][0].start()
+            config = configure(self._plan, one, state_dir=state, broker_url=broker.url)
+            agents[one.name] = self._agent(one.name, config, pace)
+            agents[one.name][0].start()
         self._await(list(agents.values()), began)
         return agents
 
@@ -206,7 +216,7 @@ class _Trial:
 
     def _listen(self, broker: Broker) -> Listener:
         filters = tuple(
-            f"edge-agent/{mode}/{kind}/+" for mode in self._modes for kind in ("verdicts", "events")
+            f"edge-agent/{one.name}/{kind}/+" for one in self._contestants for kind in ("verdicts", "events")
         )
         keep = None
         if self._plan.keep is not None:
@@ -246,12 +256,22 @@ class _Trial:
         """Wait until every contestant took everything in and fell silent; return how long that took."""
         ended, behind = time.monotonic(), {}
         for mode, (agent, web) in agents.items():
-            if not self._take_in(agent, web, sent, DRAIN_LIMIT_S):
+            if not self._take_in(agent, web, sent, self._plan.drain_limit_s):
                 raise TrialError(f"{mode} did not take in all {sent:,} readings; run it slower")
             behind[mode] = (time.monotonic() - ended) * self._plan.speed
-        deadline = time.monotonic() + DRAIN_LIMIT_S
-        while time.monotonic() - listener.heard_at < 4 * WINDOW_S / self._plan.speed + 1.0:
+        deadline = time.monotonic() + self._plan.drain_limit_s
+        quiet_s = 4 * WINDOW_S / self._plan.speed + 1.0
+        late = self._late(agents, sent, listener)
+        while late or time.monotonic() - listener.heard_at < quiet_s:
             if time.monotonic() >= deadline:
+                if late:
+                    raise TrialError(f"{late[0]} still waits for its model; run it slower, or with less")
                 break
             time.sleep(0.1)
+            late = self._late(agents, sent, listener)
         return behind
+
+    def _late(self, agents: Iterable[str], sent: int, listener: Listener) -> list[str]:
+        """Return the contestants whose verdicts do not cover all readings yet."""
+        known = {name: listener.verdicts.get(f"edge-agent/{name}") for name in agents}
+        return [name for name, one in known.items() if one is None or one.readings < sent]

@@ -36,13 +36,10 @@ def backlog(count: int, series: int, seed: int = 1) -> Iterator[tuple[str, bytes
 def queue(port: int, items: Iterable[tuple[str, bytes]]) -> float:
     """Publish topics and payloads at QoS 1 over a plain socket, which is fast; return the seconds it took."""
     begun = time.monotonic()
-    with socket.create_connection(("127.0.0.1", port), 30) as sock:
-        sock.sendall(b"\x10\x13\x00\x04MQTT\x04\x02\x00\x00\x00\x07backlog")
-        if _receive(sock, 4) != b"\x20\x02\x00\x00":
-            raise AssertionError("the broker refused the backlog's connection")
+    with connected(port, b"backlog") as sock:
         waiting = iter(items)
         while batch := list(islice(waiting, BATCH)):
-            sock.sendall(b"".join(_packet(number, *item) for number, item in enumerate(batch, start=1)))
+            sock.sendall(b"".join(packet(number, *item) for number, item in enumerate(batch, start=1)))
             acks = _receive(sock, 4 * len(batch))
             if acks[::4] != b"\x40" * len(batch):
                 raise AssertionError("the broker answered something else than PUBACK")
@@ -50,11 +47,31 @@ def queue(port: int, items: Iterable[tuple[str, bytes]]) -> float:
     return time.monotonic() - begun
 
 
-def _packet(number: int, topic: str, payload: bytes) -> bytes:
-    """Return an MQTT 3.1.1 PUBLISH of at most 127 bytes."""
+def connected(port: int, client: bytes) -> socket.socket:
+    """Return a socket on which an MQTT 3.1.1 session is open."""
+    sock = socket.create_connection(("127.0.0.1", port), 30)
+    body = b"\x00\x04MQTT\x04\x02\x00\x00" + struct.pack("!H", len(client)) + client
+    sock.sendall(b"\x10" + _size(len(body)) + body)
+    if _receive(sock, 4) != b"\x20\x02\x00\x00":
+        sock.close()
+        raise AssertionError("the broker refused the connection")
+    return sock
+
+
+def packet(number: int, topic: str, payload: bytes) -> bytes:
+    """Return an MQTT 3.1.1 PUBLISH at QoS 1."""
     name = topic.encode()
     body = struct.pack("!H", len(name)) + name + struct.pack("!H", number) + payload
-    return bytes((0x32, len(body))) + body
+    return b"\x32" + _size(len(body)) + body
+
+
+def _size(length: int) -> bytes:
+    """Return a length as MQTT writes it."""
+    written = bytearray()
+    while length > 127:
+        written.append(length & 0x7F | 0x80)
+        length >>= 7
+    return bytes((*written, length))
 
 
 def _receive(sock: socket.socket, size: int) -> bytes:

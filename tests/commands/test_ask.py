@@ -134,7 +134,7 @@ def test_an_answer_that_holds(site: Site, capsys: pytest.CaptureFixture[str]) ->
         for one in more
     )
     assert any(one.startswith("  r") and "temperature 99.5 °C at 20" in one for one in more)
-    assert "looked up in the journal. gpt-4o-mini, " in more[-1]
+    assert "looked up in the journal; the other words are the model's. gpt-4o-mini, " in more[-1]
     after = spent(capsys, site.own)
     assert after[0] > before[0]
     assert after[1] == before[1]
@@ -166,6 +166,9 @@ def test_no_name_leaves_the_site(site: Site, tmp_path: Path, capsys: pytest.Capt
         ({"answer": "It was 98.4 degC [f1]."}, "98.4 is not in a cited fact"),
         ({"answer": "A spike [f1].", "cites": ["f1", "f77"]}, "f77 is not a fact"),
         ({"answer": "It failed.", "cites": []}, "the answer cites no fact"),
+        ({"answer": "It failed because of the Hall [f1]."}, "Hall: not asked about"),
+        ({"answer": "It broke a limit [f1]. The site is safe."}, '"The site is safe." cites no fact'),
+        ({"answer": "It was a drift [f1]."}, "drift is not in a cited fact"),
         ({"answered": False, "answer": "?"}, "finds no answer"),
         ({"answer": 7}, "wrong form"),
     ],

@@ -164,7 +164,7 @@ def test_names_stay_by_default(gateway: Gateway, tmp_path: Path) -> None:
             (fact.get("device"), fact.get("finding_id")) for fact in facts["items"]
         }
     assert any(fact.get("value") == 99.5 and fact["device"] == alias for fact in by_finding["items"])
-    assert alias in {device["id"] for device in devices["items"]}
+    assert alias in {device["device"] for device in devices["items"]}
     assert len(devices["items"]) == 4
     assert [series["metric"] for series in hall["items"]] == ["metric_1"]
     assert (oven["device"], oven["items"][0]["last_value"]) == (alias, 99.5)
@@ -178,7 +178,7 @@ def test_names_leave_once_a_person_shares_them(gateway: Gateway, tmp_path: Path)
     """Except those that could be an instruction, or pass for an alias; a change holds at the next call."""
     shared = gateway.config(tmp_path, ai={"share": "names"})
     devices, hall = gateway.ask(shared, ("inspect", {}), ("inspect", {"device": HALL}))
-    names = {device["id"] for device in devices["items"]}
+    names = {device["device"] for device in devices["items"]}
     assert {OVEN, HALL} < names
     assert len(names) == 4
     assert HOSTILE not in names

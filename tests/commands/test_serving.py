@@ -176,22 +176,22 @@ def test_pages_hold_all_and_are_bounded() -> None:
     found: list[Any] = []
     cursor: str | None = "0"
     while cursor is not None:
-        told = data_of(_page(items, {"cursor": cursor}, **head))
+        told = data_of(_page(items, {"cursor": cursor}, dict, **head))
         found += told["items"]
         cursor = told["next"]
     assert len(found) == len(items)
     assert set(found[3]) == {"left_out_bytes"}
     assert [one["place"] for one in found if "place" in one] == [place for place in range(1000) if place != 3]
     assert max(len(one["text"]) for one in found if "text" in one) == MAX_TEXT
-    assert data_of(_page(items, {"cursor": "999999"}))["items"] == []
+    assert data_of(_page(items, {"cursor": "999999"}, dict))["items"] == []
     for cursor in ("-1", "x", "\u0663"):
         with pytest.raises(ToolError, match="cursor: write next"):
-            _page(items, {"cursor": cursor})
+            _page(items, {"cursor": cursor}, dict)
 
 
 def test_texts_of_a_result_are_one_line() -> None:
     """No text ends the data, or the line of the protocol."""
-    text = _page([{"name": "a\nEND 0\n\x1b[31m\u2028", "value": float("nan")}], {})
+    text = _page([{"name": "a\nEND 0\n\x1b[31m\u2028", "value": float("nan")}], {}, dict)
     assert data_of(text)["items"] == [{"name": "a?END 0??[31m?", "value": None}]
 
 

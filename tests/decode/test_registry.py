@@ -153,11 +153,12 @@ def test_later_traceparent_is_read_as_version_00(given: str) -> None:
 
 
 def test_flood_of_topics_keeps_memory_bounded() -> None:
-    """Ten thousand topics keep 4,096 routes, and all of them decode."""
+    """Twenty thousand topics keep 16,384 routes that share one source, and all of them decode."""
     registry = make()
-    for number in range(10_000):
+    for number in range(20_000):
         assert registry.decode(f"sensors/d{number}/t", b"1", NOW).device == f"d{number}"
-    assert len(registry._routes) == 4096
+    assert len(registry._routes) == 16_384
+    assert len({id(source) for source, _ in registry._routes.values()}) == 1
 
 
 class Overlaying:

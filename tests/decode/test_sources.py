@@ -82,11 +82,11 @@ def test_levels_behind_a_name_of_many_are_compared() -> None:
 
 
 def test_a_flood_of_topics_that_nobody_reads_keeps_memory_bounded() -> None:
-    """Ten thousand unmatched topics are kept as few as ten thousand others."""
+    """Twenty thousand unmatched topics are kept as few as twenty thousand others."""
     registry = make({"topic": "z/{name+}/state"})
-    for number in range(10_000):
+    for number in range(20_000):
         assert registry.decode(f"z/{number}/x", b"1", NOW).handling is Handling.UNMATCHED
-    assert len(registry._unread) == 4096
+    assert len(registry._unread) == 16_384
 
 
 # ------------------------------------------------------------------------------- which device it is

@@ -52,7 +52,7 @@ def test_state_without_water_marks_goes_on() -> None:
     detector = Detector()
     detector.load((OLD / "state-149.bin").read_bytes())
     rng, at, alarms = random.Random(2), signals.START + DAYS * 86_400.0, 0
-    for minute in range(6 * 1440):
+    for minute in range(7 * 1440):
         at += 60.0
         high = minute % 40 < 20
         pressure = round((4.2 if high else 0.8) + rng.gauss(0.0, 0.02), 2)
@@ -60,7 +60,7 @@ def test_state_without_water_marks_goes_on() -> None:
         alarms += detector.update(Reading("d", "pressure", at, pressure), at).alarm
     assert alarms == 0
     views = {view.metric: view for view in detector.views("d")}
-    assert (views["m"].n, views["pressure"].n) == (11 * 1440, 11 * 1440)
+    assert (views["m"].n, views["pressure"].n) == (12 * 1440, 12 * 1440)
     leak = [
         detector.update(
             Reading("d", "pressure", at + 60.0 * minute, 3.0 if minute % 40 < 20 else 0.8), at

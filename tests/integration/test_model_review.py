@@ -11,6 +11,8 @@ import pytest
 import yaml
 
 from agent.cli import main
+from agent.commands.serving.tools import Tools
+from agent.config.load import load
 from agent.prompt import SYSTEM, VERSION
 from tests.integration.model_site import (
     DEVICE,
@@ -41,6 +43,18 @@ def key_in_the_summary(request: dict[str, Any]) -> str:
     return json.dumps({"windows": answers})
 
 
+def served(site: Site) -> str:
+    """Return all that the tools of `edge-agent mcp` give."""
+    tools = {tool.name: tool for tool in Tools(lambda: load(site.agent.config_path, {})).all()}
+    told = [tools["findings"].call({"state": "all"}), tools["incidents"].call({"state": "all"})]
+    told += [tools["inspect"].call(one) for one in ({}, {"device": DEVICE})]
+    told += [tools["history"].call(one) for one in ({}, {"device": DEVICE})]
+    told.append(tools["explain"].call({"topic": f"{SITE}/{DEVICE}/temperature", "payload": TEXT}))
+    told.append(tools["budget"].call({}))
+    assert all("DATA " in one for one in told)
+    return "\n".join(told)
+
+
 def test_nothing_leaks_and_everything_is_shown(
     start: Callable[..., Site], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -63,7 +77,10 @@ def test_nothing_leaks_and_everything_is_shown(
     journal = b"".join(path.read_bytes() for path in agent.state_dir.iterdir() if path.is_file())
     shown = site.command(capsys, "show", verdicts[0]["id"], "--json")
     requests = json.dumps(site.endpoint.requests, ensure_ascii=False)
+    assistant = served(site)
 
+    for words in (SYSTEM[:40], REPLY, DEVICE, SITE, KNOWLEDGE, "canary-payload", "gw/", KEY, PASSWORD):
+        assert words not in assistant, f"{words} is served to an assistant"
     for secret in (KEY, PASSWORD, "sk-canary-provider", base64.b64encode(KEY.encode()).decode()):
         for name, content in {**sinks, "journal": journal, "show": shown.encode()}.items():
             assert secret.encode() not in content, f"{secret} is in {name}"

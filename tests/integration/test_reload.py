@@ -12,6 +12,7 @@ import paho.mqtt.publish as mqtt
 import pytest
 import yaml
 
+from agent.journal.reader import Reader, VerdictRecord
 from agent.testing.failpoint import MARKER, VARIABLE
 from tests.support.agent_process import AgentProcess, merge
 from tests.support.broker import Broker
@@ -142,6 +143,45 @@ def test_a_reload_shares_knowledge_and_takes_it_back(site: Site) -> None:
     assert not [word for word in ("tank", "Mondays") if word in kept]
     assert last_version == version
     assert len({version, shared_version, other_version}) == 3
+
+
+@pytest.mark.slow
+def test_knowledge_withdrawn_before_a_restart_is_not_sent_again(site: Site) -> None:
+    """A window in flight at a kill is asked about with the facts of today, and its verdict names these."""
+    agent, sent = site.agent, site.model.requests
+    review = {"mode": "all", "window": {"max_readings": 2}}
+    facts = {"tank-*": "It is filled on Tuesdays."}
+    site.reload({"review": review, "knowledge": facts, "ai": {"cache_ttl_s": 0, "share": "names"}})
+    before = agent.status()["ai"]["prompt_version"]
+    site.model.default = "hang"
+    site.say("tank-1", 50.0, times=2)
+    wait_for(lambda: sent, LIMIT_S, "the model is asked")
+    assert "Tuesdays" in json.dumps(sent[-1])
+    agent.kill()
+    facts = {"tank-*": "It is filled on Mondays."}
+    agent.settings = merge(agent.settings, {"knowledge": facts})
+    agent.config_path.write_text(yaml.safe_dump(agent.settings))
+    site.model.default = "fine"
+    calls = len(sent)
+    agent.start()
+    agent.wait_ready()
+
+    def verdict() -> VerdictRecord | None:
+        with Reader.open(agent.state_dir) as reader:
+            return next(reader.verdicts(limit=1, device="tank-1"), None)
+
+    wait_for(verdict, LIMIT_S, "the verdict")
+    (again,) = sent[calls:]
+    assert "Mondays" in json.dumps(again)
+    assert "Tuesdays" not in json.dumps(again)
+    told = verdict()
+    assert told is not None
+    assert told.batch is not None
+    body, (call,) = json.loads(told.body), json.loads(told.batch.detail or b"")["calls"]
+    assert body["reason"] == "reviewed"
+    assert body["prompt_version"] == call["prompt_version"] == agent.status()["ai"]["prompt_version"]
+    assert body["prompt_version"] != before
+    assert "Mondays" in call["user"]
 
 
 @pytest.mark.slow

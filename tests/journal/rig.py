@@ -137,7 +137,7 @@ class Rig:
     wall: Callable[[], float] = time.time
     mono: Callable[[], float] = time.monotonic
     read: Decode | None = None  # in place of ``decode``
-    read_plain: ReadPlain = lambda _arrival: None
+    read_plain: ReadPlain | None = None
     rows: list[Row] = field(default_factory=list)
     acks: list[tuple[int, int]] = field(default_factory=list)
     generations: list[int] = field(default_factory=list)

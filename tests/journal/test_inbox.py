@@ -2,6 +2,7 @@
 
 from concurrent.futures import Future
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from agent.domain.records import Arrival, LinkDown
@@ -39,6 +40,20 @@ def test_it_is_capped_in_bytes() -> None:
     assert not inbox.found_room()
     take(inbox, max_items=1)
     assert [inbox.found_room(), inbox.found_room()] == [True, False]
+
+
+def test_more_than_the_writer_needs_presses() -> None:
+    """Many small messages, or few large ones; the broker keeps the others until some are taken."""
+    inbox = Inbox(max_bytes=1 << 30)
+    inbox.offer([arrival(number) for number in range(1024)])
+    pressed = [inbox.pressed]
+    inbox.offer([arrival(1024)])
+    pressed.append(inbox.pressed)
+    take(inbox)
+    assert [*pressed, inbox.pressed] == [False, True, False]
+    small = Inbox(max_bytes=8_000)
+    small.offer([arrival(number, payload=BIG) for number in range(3)])
+    assert small.pressed
 
 
 def test_a_change_of_the_link_always_fits() -> None:
@@ -106,6 +121,13 @@ def test_urgent_jobs_and_the_end_are_not_waited_for() -> None:
     inbox.submit(job())
     inbox.stop()
     assert len(take(inbox, wait_s=60.0).jobs) == 1
+
+
+def test_the_interval_begins_with_the_oldest_message() -> None:
+    """One that arrived while the last group was written does not wait for a whole interval more."""
+    inbox = Inbox(max_bytes=1 << 20)
+    inbox.offer([arrival(1, mono=monotonic() - 60.0), arrival(2, mono=monotonic())])
+    assert len(take(inbox, wait_s=60.0).items) == 2
 
 
 def test_a_closed_inbox_takes_nothing() -> None:

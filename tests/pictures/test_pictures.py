@@ -13,12 +13,13 @@ from tests.simulator.test_view import NOW, board
 
 ROOT = Path(__file__).parents[2]
 PICTURES = ROOT / "docs" / "pictures"
-#: By `make bench-detect SVG=docs/pictures`.
+#: By `make bench-detect SVG=docs/pictures`, and `make bench-peers SVG=docs/pictures/peers.svg`.
 DRAWN = (
     "detect-after-incident.svg",
     "detect-first-days.svg",
     "detect-hourly.svg",
     "detect-nights.svg",
+    "peers.svg",
 )
 
 

@@ -1,4 +1,4 @@
-"""Devices that people described together are asked about side by side."""
+"""Coupled devices: those that people described together."""
 
 from agent.detect import Detector
 from agent.domain.records import Reading

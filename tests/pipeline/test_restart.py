@@ -87,7 +87,7 @@ class Life:
             detector=self.detector,
             caller=self._model,
             sinks=[self],
-            post=lambda work, *args: work(*args),
+            post=asyncio.get_running_loop().call_soon_threadsafe,
             trace=lambda **_: Span(),
             events=self.events,
             suppressed=lambda _reason: None,

@@ -39,6 +39,7 @@ class Rig:
         slots: int = 9,
     ) -> None:
         self.paused = False
+        self.status = Status.ANOMALY  # of each answer
         self.waited: list[str] = []
         self.concluded: list[tuple[str, Reason]] = []
         self.details: list[str | None] = []
@@ -90,7 +91,7 @@ class Rig:
             await self.gate.wait()
         finally:
             self.slots.release()
-        return [answered(win, Status.ANOMALY) for win in batch.windows]
+        return [answered(win, self.status) for win in batch.windows]
 
     def cancelled(self, batch: Batch) -> list[Outcome]:
         return [Outcome(win.id, Reason.SHUTDOWN) for win in batch.windows]
@@ -407,6 +408,24 @@ def test_a_window_that_seals_between_two_turns_keeps_its_place() -> None:
 # ----------------------------------------------------------------------------- one cause, one call
 
 KINDRED = ("site", "inlet_temperature", "up")
+
+
+def test_an_alarm_that_the_model_found_normal_goes_on_without_a_call() -> None:
+    """Each window has its verdict, from the answer to the first."""
+
+    async def body() -> None:
+        rig = Rig()
+        rig.status = Status.NORMAL
+        windows = [window(score(2.0), lo=lo) for lo in (1, 5, 9)]
+        for one in windows:
+            rig.queue.submit(one)
+        await rig.settle()
+        assert [[one.id for one in batch.windows] for batch in rig.batches] == [[windows[0].id]]
+        assert [reason for _, reason in rig.concluded] == [Reason.REVIEWED, Reason.CACHED, Reason.CACHED]
+        assert rig.suppressed == [Reason.CACHED, Reason.CACHED]
+        assert rig.queue.asked == {Purpose.OPENING: 1}
+
+    run(body)
 
 
 def racks(rig: Rig, *numbers: int) -> list[Window]:

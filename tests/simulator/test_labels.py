@@ -7,7 +7,7 @@ import pytest
 
 from simulator.events import Message, live
 from simulator.faults import LASTING, Fault, FaultKind, Label, label
-from simulator.scenario import UNSCORED, Scenario, load, names, parse
+from simulator.scenario import Scenario, load, names, parse, scored
 
 START = 1_790_000_000.0
 DEVICES = """
@@ -113,7 +113,7 @@ def test_shipped_scenarios_hold_every_kind() -> None:
     assert kinds == set(FaultKind)
 
 
-@pytest.mark.parametrize("name", [name for name in names() if name not in UNSCORED | {"quiet"}])
+@pytest.mark.parametrize("name", [name for name in names() if scored(name) and name != "quiet"])
 def test_trial_scenarios_have_what_a_trial_needs(name: str) -> None:
     """At most 20 devices, all faults in the live hours, hard negatives in the history and live."""
     scenario = load(name)

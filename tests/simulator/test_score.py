@@ -16,7 +16,7 @@ from simulator.broker import Broker
 from simulator.cli import main
 from simulator.faults import FaultKind, Label
 from simulator.link import Link
-from simulator.score import AgentVerdicts, Opening, figures, match
+from simulator.score import AgentVerdicts, Opening, ScoreFileError, figures, match, read_labels
 
 SHIFT = Label(device="pump", metric="flow", kind=FaultKind.LEVEL_SHIFT, start=100.0, end=120.0)
 QUIET = Label(device="room", metric=None, kind=FaultKind.DEVICE_SILENT, start=100.0, end=130.0)
@@ -338,3 +338,18 @@ def _say_again(link: Link, stop: threading.Event) -> None:
         for agent, lines in (("gw1", VERDICTS), ("gw2", VERDICTS[:1])):
             for line in lines:
                 link.publish(f"edge-agent/{agent}/verdicts/{line['device']}", json.dumps(line).encode())
+
+
+def test_the_truth_of_a_label_prevails_over_its_kind(tmp_path: Path) -> None:
+    """An open door may be a fault, a planned shift normal; a file of labels keeps it."""
+    door = Label(device="a", metric=None, kind=FaultKind.DOOR_OPEN, start=0.0, end=60.0, truth="fault")
+    planned = replace(SHIFT, device="b", start=0.0, end=60.0, truth="normal")
+    path = tmp_path / "labels.jsonl"
+    path.write_text("".join(json.dumps(one.as_dict()) + "\n" for one in (door, planned)))
+    assert read_labels(path) == [door, planned]
+    score = match([door, planned], [opening("a", 30.0, "spike"), opening("b", 30.0)], grace_s=10)
+    assert (score.found, len(score.faults), len(score.fooled), len(score.false)) == (1, 1, 1, 1)
+    assert score.faults[0].named_rightly  # no name of an open door is wrong
+    path.write_text(json.dumps({**door.as_dict(), "truth": "perhaps"}) + "\n")
+    with pytest.raises(ScoreFileError, match="is not a label"):
+        read_labels(path)

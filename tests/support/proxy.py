@@ -9,6 +9,7 @@ import socket
 import struct
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -38,11 +39,9 @@ class Pipe:
 
     client: socket.socket
     server: socket.socket
+    packets: dict[str, PacketCounter]
     passed: dict[str, int] = field(default_factory=lambda: {UP: 0, DOWN: 0})
     bytes: dict[str, bytearray] = field(default_factory=lambda: {UP: bytearray(), DOWN: bytearray()})
-    packets: dict[str, PacketCounter] = field(
-        default_factory=lambda: {UP: PacketCounter(), DOWN: PacketCounter()}
-    )
 
     def reset(self) -> None:
         """End both sides with RST."""
@@ -55,8 +54,16 @@ class Pipe:
 class Proxy:
     """Listens on a free loopback port and forwards to ``target`` there."""
 
-    def __init__(self, target: int, *, seed: int = 0, record: bool = False) -> None:
+    def __init__(
+        self,
+        target: int,
+        *,
+        seed: int = 0,
+        record: bool = False,
+        counter: Callable[[], PacketCounter] = PacketCounter,
+    ) -> None:
         self._record = record
+        self._counter = counter
         self.recorded: list[dict[str, bytearray]] = []  # all bytes of each connection, by direction
         self.target = target
         self.toxics = {UP: Toxics(), DOWN: Toxics()}
@@ -100,10 +107,14 @@ class Proxy:
         return sum(one[DOWN].repeats for one in self._counters)
 
     @property
+    def packets(self) -> dict[str, PacketCounter]:
+        """Counters of the newest connection, by direction."""
+        return self._counters[-1]
+
+    @property
     def unacknowledged(self) -> int:
         """Messages of the newest connection whose PUBACK has not passed yet."""
-        newest = self._counters[-1]
-        return newest[DOWN].publishes - newest[UP].pubacks
+        return self.packets[DOWN].publishes - self.packets[UP].pubacks
 
     # ------------------------------------------------------------------------------------- toxics
 
@@ -191,7 +202,7 @@ class Proxy:
             except OSError:
                 client.close()
                 continue
-            pipe = Pipe(client, server)
+            pipe = Pipe(client, server, packets={UP: self._counter(), DOWN: self._counter()})
             for sock in (client, server):
                 sock.settimeout(0.05)
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

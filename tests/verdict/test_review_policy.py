@@ -30,6 +30,7 @@ from agent.verdict.review_policy import (
     ReviewSettings,
     decide,
 )
+from agent.verdict.verdict import conclude
 from tests.support.make import T0, score, window
 
 OPEN = Finding("f", "d1", Kind.SPIKE, Severity.WARNING, T0, T0)
@@ -179,7 +180,7 @@ def judged(status: Status = Status.NORMAL, grounding: Grounding = Grounding.GROU
 
 
 def alarm(level: float = 2.0, kind: Kind = Kind.SPIKE, after_s: float = 0.0) -> Window:
-    return window(score(level, kind), sealed=T0 + after_s)
+    return replace(window(score(level, kind), sealed=T0 + after_s), end=T0 + after_s)
 
 
 def decided(reviewer: Reviewer, win: Window) -> Decision:
@@ -198,6 +199,9 @@ def test_an_alarm_that_the_model_found_normal_is_not_a_new_question_with_each_wi
     assert served.answer is not None
     assert (served.source, served.answer.status, served.answer.evidence) == (Source.CACHE, Status.NORMAL, ())
     assert "planned" not in served.answer.summary
+    verdict = conclude(alarm(), served, agent="gw", created=T0)
+    assert (verdict.status, verdict.source, verdict.reason) == (Status.NORMAL, Source.CACHE, Reason.CACHED)
+    assert (verdict.grounded, verdict.cost_usd, verdict.local.status) == (True, 0.0, Status.ANOMALY)
 
 
 @pytest.mark.parametrize(
@@ -244,6 +248,14 @@ def test_a_dismissed_alarm_rests_longer_each_time_and_is_over_after_calm_windows
     for place in range(3):
         decided(reviewer, window(score(0.0), sealed=T0 + 2100 + place))
     assert decided(reviewer, alarm(after_s=2200)).purpose is Purpose.OPENING
+
+
+def test_a_dismissed_alarm_does_not_rest_for_ever_where_the_clock_of_a_device_stands_still() -> None:
+    """Then agent time ends its rest."""
+    reviewer = Reviewer(SUSPICIOUS)
+    reviewer.note(alarm(), judged())
+    assert not decided(reviewer, replace(alarm(after_s=DISMISSED_S), end=T0)).ask
+    assert decided(reviewer, replace(alarm(after_s=2 * DISMISSED_S), end=T0)).ask
 
 
 def test_a_broken_limit_is_never_dismissed() -> None:

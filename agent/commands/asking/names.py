@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
@@ -123,6 +123,11 @@ class Names:
                 found.append((token.start(), token.end(), tuple(devices)))
         shared = [one for one in found[0][2] if all(one in of for _, _, of in found)] if found else []
         return [(begin, end, tuple(shared) or devices) for begin, end, devices in found]
+
+    def others(self, text: str, devices: Collection[str]) -> list[str]:
+        """Return the names in ``text`` that are those of other devices alone."""
+        found, _ = self.exact(text)
+        return [text[begin:end] for begin, end, of in found if not set(of) & set(devices)]
 
     def hide(self, question: str, named: Named, aliases: Mapping[str, str]) -> str:
         """Return ``question`` with aliases in place of names, and without any other part of a name."""

@@ -3,10 +3,10 @@
 import json
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from secrets import token_hex
-from typing import Any
+from typing import Any, TypeVar
 
 from agent.budget.periods import find_zone
 from agent.commands import budget
@@ -47,6 +47,7 @@ INSTRUCTIONS = (
 )
 
 Given = Mapping[str, str]
+T = TypeVar("T")
 
 
 class Tools:
@@ -125,19 +126,18 @@ class Tools:
             if "device" in given:
                 device = naming.find(given["device"])
                 found = [one for one in found if one.device == device]
-            return _page([_finding(one, naming, now) for one in found], given)
+            return _page(found, given, lambda one: _finding(one, naming, now))
 
     def _incidents(self, given: Given) -> str:
         with self._journal() as (_, reader, naming):
-            findings = (*reader.findings(), *reader.findings(closed=True))
-            return _page(
-                [
-                    _incident(one, [of for of in findings if of.incident == one.id], naming)
-                    for one in reversed(reader.incidents())
-                    if given.get("state") == "all" or not (one.closed or one.merged_into)
-                ],
-                given,
-            )
+            findings: dict[str | None, list[Finding]] = {}
+            for of in (*reader.findings(), *reader.findings(closed=True)):
+                findings.setdefault(of.incident, []).append(of)
+            every = given.get("state") == "all"
+            found = [
+                one for one in reversed(reader.incidents()) if every or not (one.closed or one.merged_into)
+            ]
+            return _page(found, given, lambda one: _incident(one, findings.get(one.id, []), naming))
 
     def _history(self, given: Given) -> str:
         now = self._wall()
@@ -165,11 +165,12 @@ class Tools:
                 terms=naming,
             )
         keys = {"f": "finding_id", "i": "incident_id"}
-        items = [
-            {**fact.sent, **({} if fact.key is None else {keys[fact.id[0]]: fact.key})}
-            for fact in facts.items
-        ]
-        return _page(items, given, **facts.head)
+        return _page(
+            facts.items,
+            given,
+            lambda fact: {**fact.sent, **({} if fact.key is None else {keys[fact.id[0]]: fact.key})},
+            **facts.head,
+        )
 
     def _inspect(self, given: Given) -> str:
         if "metric" in given and "device" not in given:
@@ -180,13 +181,18 @@ class Tools:
             metric = naming.find_metric(device, given["metric"]) if device and "metric" in given else None
             detector, _ = learn(reader, config)
             if device is None:
-                known = [{**one, "id": naming.device(one["id"])} for one in device_records(reader, detector)]
-                return _page(known, given)
+                known = list(device_records(reader, detector))
+                return _page(known, given, lambda one: _device(one, naming))
             finding = next((one for one in reader.findings() if one.device == device), None)
             told = inspect(detector, device, metric, finding, now=now)
             head = {name: told[name] for name in ("silent", "last_at", "readings", "finding", "rhythm")}
-            series = [_series(one, device, naming) for one in told["series"]]
-            return _page(series, given, device=naming.device(device), **head)
+            return _page(
+                told["series"],
+                given,
+                lambda one: _series(one, device, naming),
+                device=naming.device(device),
+                **head,
+            )
 
     def _explain(self, given: Given) -> str:
         payload = given["payload"].encode("utf-8", "surrogatepass")
@@ -197,12 +203,11 @@ class Tools:
                 "time_from", "notes", "skipped", "online",
             )  # fmt: skip
             head = {name: told[name] for name in kept if told.get(name) is not None}
-            readings = [_reading(one, naming) for one in told.get("readings", ())]
-            return _page(readings, given, **head)
+            return _page(told.get("readings", ()), given, lambda one: _reading(one, naming), **head)
 
     def _budget(self, _given: Given) -> str:
         with _errors_in_words(self._config()) as config:
-            return _page([], {}, **budget.as_record(budget.read(config)))
+            return _page((), {}, dict, **budget.as_record(budget.read(config)))
 
     # -------------------------------------------------------------------------------------- opening
 
@@ -244,6 +249,15 @@ def _finding(one: Finding, naming: Naming, now: float) -> dict[str, Any]:
         **{name: told[name] for name in kept},
         "limit_broken": one.limit,
         "metrics": list(dict.fromkeys(words[metric] for metric in told["cites"])),
+    }
+
+
+def _device(one: Mapping[str, Any], naming: Naming) -> dict[str, Any]:
+    kept = ("last_seen", "series", "silent")
+    return {
+        "device": naming.device(one["id"]),
+        **{name: one[name] for name in kept},
+        "finding_id": one["finding"],
     }
 
 
@@ -298,8 +312,8 @@ def _reading(one: Mapping[str, Any], naming: Naming) -> dict[str, Any]:
 # --------------------------------------------------------------------------------------- the result
 
 
-def _page(items: list[dict[str, Any]], given: Given, **head: Any) -> str:
-    """Return as many items as fit, between lines with a word that no device can know.
+def _page(items: Sequence[T], given: Given, show: Callable[[T], Mapping[str, Any]], **head: Any) -> str:
+    """Return as many items as fit, as ``show`` has them, between lines with a word that no device can know.
 
     Raises:
         ToolError: the cursor is none of ours.
@@ -312,7 +326,7 @@ def _page(items: list[dict[str, Any]], given: Given, **head: Any) -> str:
     kept: list[Any] = []
     room = MAX_RESULT - _FRAME - len(_dump(told))
     for item in items[begin:]:
-        shown = _shown(item)
+        shown = _shown(show(item))
         room -= len(_dump(shown)) + 1
         if room < 0:
             break

@@ -14,13 +14,19 @@ from tests.benchmarks.detect.bases import DAY_S, MONDAY
 from tests.benchmarks.detect.contestants import PRODUCT
 from tests.benchmarks.detect.fresh_devices import FRESH, UNSEEN
 from tests.benchmarks.detect.known_devices import KNOWN
+from tests.benchmarks.detect.later_devices import LATER
 from tests.benchmarks.detect.life import Life, live
 from tests.benchmarks.detect.site import Ordinary
 from tests.benchmarks.detect.table import Figure, Promise, Report, Table, spread_out
 
 DAYS = 28
 RIVALS = ("EWMA z 4", "every 1000")
-DEVICES: dict[str, Ordinary] = {**KNOWN.devices, **FRESH.devices, **UNSEEN.devices}
+DEVICES: dict[str, Ordinary] = {
+    **KNOWN.devices,
+    **FRESH.devices,
+    **LATER.devices,
+    **UNSEEN.devices,
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,37 @@
+"""The SDK without types that chat completions do not use, in its own process."""
+
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = [pytest.mark.process, pytest.mark.slow]
+
+SCRIPT = """
+import asyncio, sys
+from agent.ai import sdk_import
+from agent.ai.openai_chat import OpenAIChat
+sdk_import.UNUSED += ({unused})
+asyncio.run(OpenAIChat(base_url="http://127.0.0.1:1/v1", api_key=None).load())
+from openai.types.chat import ChatCompletion
+others = [one for name, one in sys.modules.items() if name.startswith("openai.types.responses.")]
+read = sum(hasattr(one, "__file__") for one in others)
+print(read > 100, ChatCompletion.__name__, isinstance(sys.meta_path[0], sdk_import._Placeholders))
+"""
+
+
+def load(unused: str = "") -> str:
+    """Load the client with these further modules left out; return what the process reports."""
+    script = SCRIPT.replace("{unused}", unused)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def test_types_of_other_interfaces_are_left_out() -> None:
+    """Hundreds of modules are not read, and chat completions have theirs."""
+    assert load() == "False ChatCompletion False"
+
+
+def test_a_version_that_needs_them_is_imported_whole() -> None:
+    """With a module left out that the import needs, the SDK is there all the same."""
+    assert load("'openai._models',") == "True ChatCompletion False"

@@ -1,0 +1,1 @@
+"""CPU, memory and delay of the agent and of its peers, on one broker."""
