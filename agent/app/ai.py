@@ -126,7 +126,7 @@ class AiService:
         return Caller(
             settings=CallerSettings.of(
                 config.ai,
-                agent=config.agent.id,
+                agent=config.name,
                 endpoint=endpoint,
                 max_input_tokens=config.review.batch.max_input_tokens,
                 site=settings.of_site(config),

@@ -18,6 +18,7 @@ class Answers:
 
     publish: Callable[[str, bytes, bytes | None], None]
     base_topic: str
+    active: Callable[[], bool] = lambda: True  # else another agent answers
 
     def decided(self, event: CommandDecided) -> None:
         """Answer a command whose outcome is on disk."""
@@ -30,4 +31,5 @@ class Answers:
             self._send(reply, answer(command_id, None, refused(reason, detail)))
 
     def _send(self, reply: Reply | None, payload: bytes) -> None:
-        self.publish(reply_topic(self.base_topic, reply), payload, correlation_of(reply))
+        if self.active():
+            self.publish(reply_topic(self.base_topic, reply), payload, correlation_of(reply))

@@ -96,7 +96,7 @@ class App:
 
     def _start(self) -> Agent | None:
         """Open, replay what the last process left, then start the threads; None when a stop came first."""
-        self._logs.log("agent_started", version=__version__, agent=self._config.agent.id, pid=os.getpid())
+        self._logs.log("agent_started", version=__version__, agent=self._config.name, pid=os.getpid())
         for weak in weaknesses(self._config):
             self._logs.log(
                 "config_weak", level="warning", key=weak.key, problem=weak.what, remedy=weak.remedy

@@ -22,6 +22,7 @@ from agent.config.checks import is_loopback
 from agent.config.credentials import push_headers, read_for
 from agent.config.series_rules import of_limits
 from agent.decode.injection import InjectionScanner
+from agent.decode.partition import Partition
 from agent.decode.receive import Receiver
 from agent.decode.registry import DecodeLimits, Registry
 from agent.detect import Detector
@@ -36,6 +37,7 @@ from agent.observe.push import open_push
 from agent.observe.recorder import TelemetryRecorder
 from agent.observe.traces import Tracer, open_tracer
 from agent.observe.verdict_events import PublishSpans, VerdictEvents
+from agent.pipeline.epochs import Epochs
 from agent.pipeline.events import CommandDecided, Subscribers
 from agent.pipeline.loop import LoopBridge
 from agent.pipeline.pipeline import TURN_S, Pipeline
@@ -48,6 +50,7 @@ from agent.status.device_history import read_device
 from agent.status.health import Health
 from agent.status.journal_view import JournalView
 from agent.status.metrics_snapshot import MetricsSnapshot
+from agent.status.partition_view import PartitionView
 from agent.status.problems import Problems, Start
 from agent.status.report import Reporter
 from agent.status.responses import Freshness, Responses
@@ -132,7 +135,7 @@ def build(
         config.otel,
         metrics=metrics,
         version=__version__,
-        gateway=config.agent.id,
+        gateway=config.name,
         headers=push_headers(config, logs.secrets),
         log=logs.bind(room="push"),
     )
@@ -145,8 +148,10 @@ def build(
     registry = Registry(sources=config.sources, limits=DecodeLimits(), base_topic=config.base_topic)
     detector = settings.make_detector(config)
     bridge = LoopBridge(loop, fail=fail)
+    partition = None if config.partition is None else Partition(config.partition)
     receiver = Receiver[Feedback | Command](
         registry=registry,
+        partition=partition,
         own={
             f"{config.base_topic}/feedback": read_feedback,
             f"{config.base_topic}/command": read_command,
@@ -166,7 +171,7 @@ def build(
     )
     journal = Journal.open(
         config.agent.state_dir,
-        agent_id=config.agent.id,
+        agent_id=config.name,
         settings=settings.of_journal(config),
         wiring=wiring,
         wall=scale.wall,
@@ -177,7 +182,11 @@ def build(
     ai.open(recorder, logs.bind(room="caller"), transcripts.add)
     link, broker = _make_link(config, registry, journal, bridge, logs)
     receiver.publish, receiver.incomplete = link.announce, lambda: bool(link.state.refused)
-    answers = Answers(publish=link.answer, base_topic=config.base_topic)
+    answers = Answers(
+        publish=link.answer,
+        base_topic=config.base_topic,
+        active=lambda: epochs is None or epochs.active,
+    )
     events.subscribe(CommandDecided, answers.decided)
 
     def refuse(refusals: list[Refusal]) -> None:
@@ -208,6 +217,10 @@ def build(
         fail=bridge.fail,
     )
     bridge.connect(pipeline)
+    epochs = shares = None
+    if partition is not None:
+        epochs = _make_epochs(config, partition, link, journal, pipeline, bridge, logs)
+        shares = PartitionView(partition=partition, epochs=epochs, queue=pipeline.review_queue)
     ai.paused_to = lambda: pipeline.conclusions.people.paused_to(journal.clock.now())
     watchdog = Watchdog(beat_s=BEAT_S)
     view = JournalView(
@@ -234,6 +247,7 @@ def build(
         weaknesses=weaknesses(config),
         start=start,
         quiet=quiet,
+        partition=shares,
     )
     reporter = Reporter(
         config=config,
@@ -246,6 +260,7 @@ def build(
         problems=problems,
         view=view,
         start=start,
+        partition=shares,
     )
     posts = _make_posts(config, journal, logs)
     commands = CommandIntake(
@@ -294,7 +309,7 @@ def build(
         journal=journal.stats,
         problems=problems,
         reporter=reporter,
-        topic=f"{config.base_topic}/health",
+        topic=f"{config.own_topic}/health",
         clock=journal.clock.now,
         paused_to=ai.paused_to,
         log=logs.log,
@@ -309,13 +324,14 @@ def build(
         ),
         base=config.base_topic,
     )
-    beside = [health.run, alerts.run]
-    if config.homeassistant.discovery:
+    beside = [health.run] if config.standby else [health.run, alerts.run]
+    if config.homeassistant.discovery and not config.standby:
         discovery = Discovery(
             settings=config.homeassistant,
             link=link,
-            agent=config.agent.id,
+            agent=config.name,
             base=config.base_topic,
+            standby=config.partition is not None,
             page=settings.of_page(config),
             devices=detector.devices,
             pause=random.random,
@@ -336,6 +352,7 @@ def build(
             ai=ai,
             web=web,
             tracer=tracer,
+            has=(lambda _device: True) if partition is None else partition.has,
             push=push,
             sinks=notice_sinks,
             beside=beside,
@@ -350,6 +367,43 @@ def build(
     )
 
 
+def _make_epochs(
+    config: Config,
+    partition: Partition,
+    link: Link,
+    journal: Journal,
+    pipeline: Pipeline,
+    bridge: LoopBridge,
+    logs: LogWriter,
+) -> Epochs:
+    """Return what decides whether this agent publishes, or the other one of its partition."""
+    base = config.base_topic
+    mqtt = pipeline.outbox.feeds[MqttSink.name]
+    epochs = Epochs(
+        agent=config.name,
+        client=settings.of_link(config).client_id,
+        base=base,
+        standby=partition.settings.standby,
+        takeover_s=partition.settings.takeover_s,
+        has=partition.has,
+        link=link,
+        keep=pipeline.keep_epochs,
+        drained=lambda: not mqtt.in_memory and mqtt.complete,
+        changed=pipeline.review_queue.look_again,
+        yielding=pipeline.conclusions.withdraw_incidents,
+        clock=time.monotonic,
+        wall=time.time,
+        log=logs.bind(room="partition"),
+    )
+    epochs.restore(*journal.epochs)
+    pipeline.follow(epochs, partition.elsewhere)
+    link.pass_by(epochs.topic, partial(bridge.post, epochs.take_claim))
+    link.pass_by_below(f"{base}/verdicts/", partial(bridge.post, epochs.take_verdict))
+    if partition.settings.standby:
+        link.pass_by(f"{base}/status", partial(bridge.post, epochs.take_first))
+    return epochs
+
+
 def _open_tracer(config: Config, logs: LogWriter) -> Tracer:
     return open_tracer(
         endpoint=config.traces.endpoint,
@@ -357,7 +411,7 @@ def _open_tracer(config: Config, logs: LogWriter) -> Tracer:
         sample_ratio=config.traces.sample_ratio,
         content=config.traces.content,
         service_version=__version__,
-        gateway=config.agent.id,
+        gateway=config.name,
         secrets=logs.secrets,
         log=logs.bind(room="traces"),
     )

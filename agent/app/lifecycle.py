@@ -35,6 +35,7 @@ class Lifecycle:
     ai: AiService
     web: WebServer
     tracer: Tracer
+    has: Callable[[str], bool]  # whether a device is of this agent's partition
     push: Push | None
     sinks: Sequence[NoticeSink]
     beside: Sequence[Callable[[], Coroutine[Any, Any, None]]]  # tasks that run until the process ends
@@ -50,6 +51,7 @@ class Lifecycle:
             await pipeline.replay(chunk)
             replayed += len(chunk)
             progress(replayed)
+        pipeline.forget_others(self.has)
         pipeline.judge_by(self.judging)  # the rows before were judged as configured then
         self.spawn(pipeline.run_timers())
         for task in self.beside:

@@ -171,7 +171,7 @@ async def _call(
     questioner = Questioner(
         settings=CallerSettings.of(
             config.ai,
-            agent=config.agent.id,
+            agent=config.name,
             endpoint=endpoint,
             max_input_tokens=config.review.batch.max_input_tokens,
             site=NOTHING,

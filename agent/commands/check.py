@@ -19,7 +19,7 @@ def run(args: argparse.Namespace) -> int:
     more = f", and {posted} over HTTP" if posted else ""
     print(
         one_line(
-            f"{args.config}: valid. Agent {config.agent.id} reads {subscribed or 'nothing'}"
+            f"{args.config}: valid. Agent {config.name} reads {subscribed or 'nothing'}"
             f" from {config.mqtt.url}{more}"
         )
     )

@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     lines.append(ok("push", printable(describe_push(config))))
     failed = any(line.level is Level.FAIL for line in lines)
     if args.json:
-        print_json({"agent": config.agent.id, "healthy": not failed, "lines": list(map(_as_json, lines))})
+        print_json({"agent": config.name, "healthy": not failed, "lines": list(map(_as_json, lines))})
     else:
         print("\n".join(map(_as_text, lines)))
         print(_summary(lines))

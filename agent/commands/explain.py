@@ -9,6 +9,7 @@ from agent.commands.printing import instant, number, print_result, printable
 from agent.config import Config, load_apart, settings
 from agent.config.series_rules import of_limits
 from agent.decode.family import Skip
+from agent.decode.partition import Partition
 from agent.decode.registry import Decoded, Registry
 from agent.decode.source_spec import SourceSpec
 from agent.detect.limits import Limit, choose
@@ -39,6 +40,8 @@ def explain(config: Config, topic: str, payload: bytes, received: float) -> dict
     registry = Registry(sources=config.sources, base_topic=config.base_topic)
     try:
         decoded = registry.decode(topic, payload, received)
+        if config.partition is not None:
+            decoded = Partition(config.partition).keep(decoded, topic)
     except DecodeError as error:
         if not registry.subscribes(topic):
             return told | {"outcome": "not_subscribed", "nearest": registry.nearest(topic)}

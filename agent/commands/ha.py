@@ -20,7 +20,7 @@ LISTEN_S = 2.0  # what is retained comes at once
 def clean(args: argparse.Namespace) -> int:
     """Publish an empty message for the agent, each device of its journal and each retained announcement."""
     config = load_apart(args.config)
-    home, agent = config.homeassistant, config.agent.id
+    home, agent = config.homeassistant, config.name
     nodes = [agent_node(agent)]
     with suppress(JournalError), Reader.open(config.agent.state_dir) as reader:
         nodes += [device_node(agent, device) for device in reader.devices()]

@@ -127,7 +127,7 @@ def stopped(config: Config) -> Iterator[Journal]:
     """
     journal = Journal.open(
         config.agent.state_dir,
-        agent_id=config.agent.id,
+        agent_id=config.name,
         wiring=Wiring(decode=_no_arrivals, on_rows=lambda _rows: None, log=lambda *_args, **_names: None),
         settings=settings.of_journal(config),
         wall=time.time,

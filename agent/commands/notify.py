@@ -45,7 +45,7 @@ def test(args: argparse.Namespace) -> int:
         if not args.json:
             print(_as_text(lines[-1]))
     if args.json:
-        print_json({"agent": config.agent.id, "sinks": lines})
+        print_json({"agent": config.name, "sinks": lines})
     return EXIT_UNAVAILABLE if failed else EXIT_OK
 
 
@@ -55,7 +55,7 @@ def make_receiver(one: SinkSettings, refused: dict[str, int]) -> NoticeReceiver:
 
 
 def _try(one: SinkSettings, config: Config) -> tuple[Answer, dict[str, int]]:
-    notice = trial_of(one.label, agent=config.agent.id, at=time.time())
+    notice = trial_of(one.label, agent=config.name, at=time.time())
     refused: dict[str, int] = {}
     receiver = make_receiver(one, refused)
     return receiver.deliver(encode(notice), {"id": notice["id"], "severity": notice["severity"]}), refused

@@ -192,7 +192,7 @@ def send(config: Config, keys: Mapping[str, Any]) -> dict[str, Any]:
     """Return the running agent's answer to a command."""
     command_id = f"cli-{token_hex(8)}"
     base = config.base_topic
-    link = replace(settings.of_link(config), client_id=f"{config.agent.id}-{command_id}")
+    link = replace(settings.of_link(config), client_id=f"{config.name}-{command_id}")
     ended = request(
         link,
         f"{base}/command",
@@ -210,7 +210,7 @@ def send(config: Config, keys: Mapping[str, Any]) -> dict[str, Any]:
         )
     if ended.payload is None:
         raise UnavailableError(
-            f"no answer within {ANSWER_S:.0f} s on {base}/command/result; does agent {config.agent.id} run,"
+            f"no answer within {ANSWER_S:.0f} s on {base}/command/result; does agent {config.name} run,"
             " and may this user read that topic?"
         )
     answer: dict[str, Any] = json.loads(ended.payload)

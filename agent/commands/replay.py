@@ -120,7 +120,7 @@ def _caller(
     return Caller(
         settings=CallerSettings.of(
             ai,
-            agent=config.agent.id,
+            agent=config.name,
             endpoint=endpoint,
             max_input_tokens=config.review.batch.max_input_tokens,
             site=settings.of_site(config),
@@ -136,7 +136,7 @@ def _caller(
 
 
 def _compare(config: Config, window: Window, outcome: Outcome, before: dict[str, Any]) -> dict[str, Any]:
-    verdict = to_json(conclude(window, outcome, agent=config.agent.id, created=time.time()))
+    verdict = to_json(conclude(window, outcome, agent=config.name, created=time.time()))
     changed = [name for name in _COMPARED if before[name] != verdict[name]]
     return {
         "verdict_id": window.id,

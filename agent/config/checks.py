@@ -20,9 +20,10 @@ from agent.config.sections import (
 from agent.decode.availability import AvailabilitySpec
 from agent.decode.json_path import JsonPath
 from agent.decode.metric_rules import MetricSettings
+from agent.decode.partition import PartitionSettings
 from agent.decode.posted import ROOT
 from agent.decode.source_spec import SourceSpec, TimeSettings
-from agent.decode.topics import TopicPattern
+from agent.decode.topics import TopicPattern, overlap
 from agent.decode.values import is_name
 from agent.detect import QuietHours
 from agent.mqtt.settings import MqttSettings
@@ -32,6 +33,7 @@ from agent.prompt.site import MAX_ENTRIES, MAX_WORDS
 from agent.sinks.homeassistant import HomeAssistantSettings
 from agent.sinks.settings import NotifySettings, SinkSettings, minute_of
 
+MAX_ID = 64
 MAX_NAME, MAX_PATH = 255, 2048  # of a file system, and with room for the files within
 _LONG_RUN, _MIXED_RUN = 20, 12  # letters and digits in a row: no word, and none with digits, is longer
 _OWN_HEADERS = frozenset(
@@ -190,8 +192,8 @@ def _state_dir(value: Path) -> Path:
 
 
 def _agent_id(value: str) -> None:
-    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", value):
-        raise ValueError("is part of topics and ids; use 1 to 64 of A-Z a-z 0-9 _ -")
+    if not re.fullmatch(rf"[A-Za-z0-9_-]{{1,{MAX_ID}}}", value):
+        raise ValueError(f"is part of topics and ids; use 1 to {MAX_ID} of A-Z a-z 0-9 _ -")
 
 
 def _base_topic(value: str) -> None:
@@ -351,6 +353,13 @@ def _sinks(value: tuple[SinkSettings, ...]) -> None:
 def _sources(value: tuple[SourceSpec, ...]) -> None:
     if not value:
         raise ValueError("is empty, so nothing would be read; list at least one {topic: ...}")
+    for source in value:
+        for other in value if source.group is not None else ():
+            if other is not source and overlap(*(TopicPattern(one.topic).filter for one in (source, other))):
+                raise ValueError(
+                    f"topic {source.topic!r} has a group and overlaps {other.topic!r}, so that a message"
+                    " could come to two agents; write topics without a common one"
+                )
 
 
 def _one_or_more_words(value: Any) -> Any:
@@ -388,6 +397,27 @@ def _availability(words: AvailabilitySpec) -> None:
 
 def _source(source: SourceSpec) -> None:
     source.check()
+
+
+def _partition(partition: PartitionSettings) -> None:
+    if partition.index >= partition.of:
+        raise ValueError(f"index {partition.index} is not below of {partition.of}; the first one is 0")
+
+
+def _whole(config: Config) -> None:
+    """Refuse settings with which the agents of several partitions would be taken for one."""
+    if config.partition is None:
+        return
+    for key, value in (("base_topic", config.mqtt.base_topic), ("client_id", config.mqtt.client_id)):
+        if value is not None and "{id}" not in value:
+            raise ValueError(
+                f"mqtt.{key} {value!r} would be the same for each partition; write {{id}} into it, the name"
+                f" of the agent, here {config.name}"
+            )
+    if len(config.name) > MAX_ID:
+        raise ValueError(f"agent.id makes the name {config.name}, longer than {MAX_ID}; shorten it")
+    if any(source.group is not None for source in config.sources) and config.partition.of > 1:
+        raise ValueError("sources with a group are dealt by the broker; remove group, or partition")
 
 
 def _tuning(rule: TuningSettings) -> None:
@@ -509,6 +539,8 @@ RAW_VALUES: Mapping[tuple[type, str], Callable[[Any], Any]] = {
 #: Checks of a whole section.
 SECTIONS: Mapping[type, Callable[[Any], None]] = {
     MqttSettings: _mqtt,
+    PartitionSettings: _partition,
+    Config: _whole,
     SourceSpec: _source,
     AvailabilitySpec: _availability,
     LimitSettings: _limit,

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from agent.ai.settings import AiSettings
+from agent.decode.partition import STANDBY, PartitionSettings
 from agent.decode.source_spec import SourceSpec
 from agent.detect import SENSITIVITY
 from agent.domain.keys import Key, keys_of
@@ -171,6 +172,13 @@ class Config:
   availability: {topic: "rtl_433/{host}/status", field: "$.state"}   # of all devices of the host""",
         ),
     ] = field(default_factory=lambda: (SourceSpec("sensors/{device}/{metric}"),))
+    partition: Annotated[
+        PartitionSettings | None,
+        Key(
+            "one of several agents on a broker, each with its share of the devices (`docs/scaling.md`)",
+            example="{index: 0, of: 4, standby: false, takeover_s: 10}",
+        ),
+    ] = None
     limits: Annotated[
         Mapping[str, LimitSettings],
         Key(
@@ -218,9 +226,26 @@ boiler: Heats from October to April. The flow temperature follows the outdoor te
     origins: Mapping[str, str] = field(default_factory=dict)  # dotted keys that variables set, with these
 
     @property
+    def name(self) -> str:
+        """The agent's name in topics, ids and verdicts; that of a partition ends with its index."""
+        return self.agent.id + ("" if self.partition is None else self.partition.suffix)
+
+    @property
     def base_topic(self) -> str:
-        """The agent's own topic root."""
-        return self.mqtt.base_topic.replace("{id}", self.agent.id)
+        """The topic root of verdicts and commands, which a standby shares with the agent that it follows."""
+        return self.mqtt.base_topic.replace(
+            "{id}", self.name.removesuffix(STANDBY) if self.standby else self.name
+        )
+
+    @property
+    def own_topic(self) -> str:
+        """The topic root of the agent's own status, health and alerts."""
+        return f"{self.base_topic}/standby" if self.standby else self.base_topic
+
+    @property
+    def standby(self) -> bool:
+        """Whether it follows another agent."""
+        return self.partition is not None and self.partition.standby
 
 
 def variables() -> list[str]:

@@ -32,16 +32,28 @@ def of_subscriptions(config: Config, registry: Registry, *, identifiers: bool = 
 
     ``identifiers``: the broker has identifiers of subscriptions, which MQTT 3.1.1 does not know.
     """
-    people = [Wanted(f"{config.base_topic}/{topic}") for topic in ("feedback", "command")]
+    topics = ("command",) if config.standby else ("feedback", "command")
+    people = [Wanted(f"{config.base_topic}/{topic}") for topic in topics]
     wanted = plan([*registry.subscriptions, *people])
     wanted = wanted if identifiers else joined(wanted)
-    asked = [Subscription(one.filter, one.qos, identifier=one.identifier) for one in wanted]
+    asked = [Subscription(one.asked, one.qos, identifier=one.identifier) for one in wanted]
     beside = [BROKER_DROPS]
     if config.homeassistant.discovery and all(
         one.filter != config.homeassistant.birth_topic for one in asked
     ):
         beside.append(config.homeassistant.birth_topic)
-    return [*asked, *(Subscription(topic, qos=0, optional=True) for topic in beside)]
+    asked += [Subscription(topic, qos=0, optional=True) for topic in beside]
+    return asked if config.partition is None else [*asked, *_of_epochs(config)]
+
+
+def _of_epochs(config: Config) -> list[Subscription]:
+    """Return what the agents of a partition read of each other."""
+    base = config.base_topic
+    topics = [f"{base}/epoch", *([f"{base}/status"] if config.standby else [])]
+    return [
+        *(Subscription(topic, qos=0, optional=True, replay=True) for topic in topics),
+        Subscription(f"{base}/verdicts/+", qos=0, optional=True, replay=True, no_local=True),
+    ]
 
 
 def make_detector(config: Config) -> Detector:
@@ -61,19 +73,20 @@ def of_journal(config: Config) -> JournalSettings:
 def of_link(config: Config) -> LinkSettings:
     """Return how the broker is reached."""
     mqtt = config.mqtt
-    return LinkSettings.of(
+    found = LinkSettings.of(
         mqtt,
-        client_id=mqtt.client_id or f"edge-agent-{config.agent.id}-{_machine_hash()}",
-        base_topic=config.base_topic,
+        client_id=(mqtt.client_id or f"edge-agent-{{id}}-{_machine_hash()}").replace("{id}", config.name),
+        base_topic=config.own_topic,
         version=__version__,
         password=password_reader(mqtt.password_file),
     )
+    return replace(found, fenced=config.partition is not None)
 
 
 def of_pipeline(config: Config, *, endpoint: bool) -> PipelineSettings:
     """Return routes, windows, batches and reviews; ``endpoint``: there is a model to ask."""
     return PipelineSettings(
-        agent=config.agent.id,
+        agent=config.name,
         routes=mqtt_routes(config.base_topic),
         review=replace(config.review, endpoint=endpoint),
         window=config.review.window,

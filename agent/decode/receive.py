@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from agent.decode.registry import Decoded, Registry
+from agent.decode.partition import Partition
+from agent.decode.registry import EXCLUDED, Decoded, Registry
 from agent.domain.records import Arrival, DecodeError, DecodeReason, Reading
 
 T = TypeVar("T")
@@ -17,6 +18,7 @@ class Receiver(Generic[T]):
     ``wall_at`` gives the wall time of an arrival from its monotonic and its real time of receipt; ``note``
     gets a fault of ours and the topic. ``publish`` takes the topic and payload of a family's request, such
     as that for a birth; it may drop them. ``incomplete``: whether the broker refused a subscription.
+    ``partition`` leaves out the devices of other agents.
     """
 
     registry: Registry
@@ -25,16 +27,23 @@ class Receiver(Generic[T]):
     note: Callable[[BaseException, str], None]
     publish: Callable[[str, bytes], None] = lambda _topic, _payload: None
     incomplete: Callable[[], bool] = lambda: False
+    partition: Partition | None = None
 
     def plain(self, arrival: Arrival) -> tuple[str, tuple[Reading, ...]] | None:
-        """Return source and readings of a message that holds nothing else; see :meth:`Registry.plain`."""
+        """Return source and readings of a message that holds nothing else; see :meth:`Registry.plain`.
+
+        Without readings it is another partition's.
+        """
         if arrival.properties or arrival.identifiers:
             return None
         received = self.wall_at(arrival.mono, arrival.received)
         try:
-            return self.registry.plain(arrival.topic, arrival.payload, received)
+            found = self.registry.plain(arrival.topic, arrival.payload, received)
         except Exception:  # noqa: BLE001 - :meth:`decode` comes next, and reports it
             return None
+        if found is None or self.partition is None or not self.partition.refuses(found[1][0].device):
+            return found
+        return found[0], ()
 
     def decode(self, arrival: Arrival) -> Decoded | T:
         """Return the content of a message.
@@ -48,6 +57,8 @@ class Receiver(Generic[T]):
         except (DecodeError, UnicodeEncodeError, MemoryError) as error:
             if isinstance(error, DecodeError):
                 error.source, error.device = self.registry.place(arrival.topic)
+                if self._is_foreign(error, arrival.topic):
+                    return EXCLUDED._replace(source=error.source)
                 if error.reason is DecodeReason.DECODER_FAULT:
                     self.note(error.__cause__ or error, arrival.topic)
             raise
@@ -68,4 +79,12 @@ class Receiver(Generic[T]):
         )
         if decoded.request is not None:
             self.publish(*decoded.request)
-        return decoded
+        return decoded if self.partition is None else self.partition.keep(decoded, arrival.topic)
+
+    def _is_foreign(self, error: DecodeError, topic: str) -> bool:
+        """Whether another partition has the unreadable message; what people send is always ours."""
+        return (
+            self.partition is not None
+            and topic not in self.own
+            and self.partition.refuses(error.device or topic)
+        )

@@ -73,6 +73,7 @@ _ANNOUNCED = re.compile(r".{1,64}/device/edge_agent_[A-Za-z0-9_-]+/config")
 _OWN = _unread(Handling.OWN)
 _UNMATCHED = _unread(Handling.UNMATCHED)
 _OVERLAP = _unread(Handling.OVERLAP)
+EXCLUDED = _unread(Handling.EXCLUDED)
 
 
 class Registry:
@@ -104,8 +105,12 @@ class Registry:
         self._unread: dict[str, Decoded] = {}  # topics without one
         self._made: dict[tuple[int | str, ...], Source] = {}  # for topics that the same families have
         watches = [(source.watch.pattern, 1) for source in self._sources if source.watch is not None]
-        asked = [(source.pattern, source.spec.qos) for source in self._sources if not source.spec.posted]
-        self.subscriptions = plan([Wanted(pattern.filter, qos) for pattern, qos in (*asked, *watches)])
+        asked = [
+            Wanted(source.pattern.filter, source.spec.qos, group=source.spec.group)
+            for source in self._sources
+            if not source.spec.posted
+        ]
+        self.subscriptions = plan([*asked, *(Wanted(pattern.filter, qos) for pattern, qos in watches)])
         self._identifiers = frozenset(one.identifier for one in self.subscriptions if one.identifier)
         self._counting = lru_cache(maxsize=_MAX_ROUTES)(partial(counting, self.subscriptions))
 
@@ -265,8 +270,7 @@ class Registry:
             if identity is None:
                 continue
             if (excluded_by := source.excluded_by(topic)) is not None:
-                unread = _unread(Handling.EXCLUDED)
-                return unread._replace(source=source.label, excluded_by=excluded_by)
+                return EXCLUDED._replace(source=source.label, excluded_by=excluded_by)
             found = source.for_topic(topic, identity)
             if found is not None:
                 made, route = found

@@ -1,5 +1,6 @@
 """One entry of ``sources``: its keys, and the checks that need several of them."""
 
+import re
 from dataclasses import dataclass
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
@@ -10,7 +11,7 @@ from agent.decode.families import AUTO, formats
 from agent.decode.family import DEFAULT_READER, Reader
 from agent.decode.json_path import JsonPath
 from agent.decode.metric_rules import MetricSettings
-from agent.decode.topics import TopicPattern
+from agent.decode.topics import METRIC, TopicPattern
 from agent.domain.keys import Key
 
 RETAINED = ("seed", "live", "ignore")
@@ -103,6 +104,13 @@ class SourceSpec:
             " without it; needs the right to write `spBv1.0/+/NCMD/+`"
         ),
     ] = False
+    group: Annotated[
+        str | None,
+        Key(
+            "MQTT 5 shared subscription: the broker deals the topics to the agents with this word; needs a"
+            " broker that keeps each topic with one of them (`edge-agent doctor`)"
+        ),
+    ] = None
     name: str = ""  # the topic when empty
     posted: bool = False  # fed over HTTP alone: not subscribed
 
@@ -141,8 +149,22 @@ class SourceSpec:
             _ = self.template
             key = f"dedupe {self.dedupe!r}"
             _ = self.dedupe is None or JsonPath(self.dedupe)
+            if self.group is not None:
+                key = f"group {self.group!r}"
+                _check_group(self.group, TopicPattern(self.topic))
             if self.availability is not None:
                 key = f"availability.topic {self.availability.topic!r}"
                 availability_pattern(self.availability, TopicPattern(self.topic))
         except ValueError as error:
             raise ValueError(f"{key} {error}") from None
+
+
+def _check_group(group: str, topic: TopicPattern) -> None:
+    """Refuse a name that no group can have, and topics that would part the metrics of a device."""
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", group):
+        raise ValueError("is one level of a filter; use 1 to 64 of A-Z a-z 0-9 _ -")
+    if METRIC in topic.names:
+        raise ValueError(
+            "needs all values of a device in one topic: the broker deals topics, and the metrics of a device"
+            " would come to several agents; use partition"
+        )

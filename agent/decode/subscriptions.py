@@ -16,6 +16,17 @@ class Wanted:
     filter: str
     qos: int = 1
     identifier: int = 0
+    group: str | None = None  # a shared subscription; it overlaps no other filter
+
+    @property
+    def asked(self) -> str:
+        """The filter as the broker gets it."""
+        return self.filter if self.group is None else f"$share/{self.group}/{self.filter}"
+
+
+def plain(asked: str) -> str:
+    """Return the filter of a subscription, without the group that it may be shared in."""
+    return asked.split("/", 2)[2] if asked.startswith("$share/") else asked
 
 
 def plan(wanted: Sequence[Wanted]) -> tuple[Wanted, ...]:

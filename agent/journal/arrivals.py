@@ -98,6 +98,8 @@ class Decoded(Protocol):
     @property
     def handling(self) -> Handling: ...
     @property
+    def excluded_by(self) -> str | None: ...
+    @property
     def retained(self) -> str: ...  # seed | live | ignore
     @property
     def device(self) -> str | None: ...  # named by the topic
@@ -172,7 +174,7 @@ class Intake:
         """Take the plain messages from ``items[start]`` on; return the place of the first other one."""
         if self._short_way is None or self._redelivery.recognising:
             return start
-        before = len(self._readings)
+        before, rows = len(self._readings), len(self._messages)
         taken = self._short_way.take(
             items,
             start,
@@ -186,7 +188,7 @@ class Intake:
         tally = self.tally
         tally.repeats_possible += sum(one.dup for one in taken)
         tally.received += len(taken)
-        tally.journaled += len(taken)
+        tally.journaled += len(self._messages) - rows
         tally.readings += len(self._readings) - before
         return start + len(taken)
 
@@ -328,6 +330,8 @@ class Intake:
                 tally.text_only += 1
             elif source is None:
                 tally.unmatched += 1
+            if decoded.excluded_by is not None:
+                self._receipt = Receipt("excluded", f"by {decoded.excluded_by}")
             intended = all(one.why in INTENDED for one in decoded.skipped)
             if intended and decoded.handling in FRUITLESS and decoded.family not in _PLAIN:
                 self._receipt = Receipt(NOTHING_READ, "a message of its family that holds no value")

@@ -62,6 +62,8 @@ class Journal:
         self.filters: tuple[str, ...] = tuple(json.loads(str(read_meta(connection, "filters") or "[]")))
         #: The last attempt to connect on disk, 0 for none.
         self.generation = int(read_meta(connection, "generation") or 0)
+        #: Of a partition: the last own epoch, and the highest known one.
+        self.epochs: tuple[int, int] = tuple(json.loads(str(read_meta(connection, "epochs") or "[0, 0]")))
         self.stats = JournalStats()
         self.unread = Unread(knows=wiring.knows)
         self.places = Places(connection)

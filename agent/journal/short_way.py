@@ -21,7 +21,8 @@ from agent.journal.unread import Unread
 
 _READ = Handling.READ
 
-#: Source and readings of a message that holds nothing else; None for all that needs a longer look.
+#: Source and readings of a message that holds nothing else, no readings if they are another agent's; None
+#: for all that needs a longer look.
 Plain = tuple[str, tuple[Reading, ...]]
 ReadPlain = Callable[[Arrival], Plain | None]
 
@@ -73,6 +74,13 @@ class ShortWay:
             if found is None:
                 break
             source, values = found
+            if not values:  # of another agent's partition
+                tally = source_of(source)
+                counted = source
+                tally.messages[Handling.EXCLUDED] = tally.messages.get(Handling.EXCLUDED, 0) + 1
+                tally.last = one.received
+                taken.append(one)
+                continue
             value = values[0]
             device, at = value.device, value.at
             if settled.get(device) != source:

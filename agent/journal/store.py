@@ -10,7 +10,10 @@ from collections.abc import Callable, Collection, Sequence
 
 from agent.domain.records import (
     Batch,
+    Command,
     CommandOutcome,
+    CommandRow,
+    Do,
     Finding,
     Incident,
     Outgoing,
@@ -239,6 +242,20 @@ class Store:
     def set_filters(self, filters: Sequence[str]) -> None:
         """Remember what is subscribed, so that removed filters can be unsubscribed after a restart."""
         write_meta(self._connection, "filters", json.dumps(list(filters)))
+
+    def set_epochs(self, own: int, known: int) -> None:
+        """Remember the last own epoch and the highest known one."""
+        write_meta(self._connection, "epochs", json.dumps([own, known]))
+        self.passed.append("epoch_stored")
+
+    def forget(self, devices: Collection[str]) -> None:
+        """Append commands to forget devices, which another agent has now."""
+        received = self._wall()
+        for device in devices:
+            seq, clock = self._sequence.take()
+            row = CommandRow(seq, clock, Command(Do.FORGET, device=device))
+            commands.insert(self._connection, [(row, received)])
+            self.rows.append(row)
 
     def prune(self) -> int:
         """Delete a chunk of rows that are no longer needed; return how many rows went."""

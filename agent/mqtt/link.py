@@ -100,6 +100,10 @@ class Link:
         """Have ``take`` get the payloads of one topic on the net thread, past the journal. At build only."""
         self._receiver.asides[topic.encode()] = take
 
+    def pass_by_below(self, beginning: str, take: Callable[[bytes], None]) -> None:
+        """Do the same for all topics with a beginning."""
+        self._receiver.aside_below = (beginning.encode(), take)
+
     # ------------------------------------------------------------------------------- from any thread
 
     def ack(self, acks: Sequence[tuple[int, int]]) -> None:
@@ -134,6 +138,23 @@ class Link:
         self._post(
             lambda: self._publisher.announce(topic, payload, retain=retain, expiry_s=expiry_s, group=group)
         )
+
+    def let_publish(self, generation: int, stamp: Callable[[str, bytes], bytes | None]) -> None:
+        """Publish on this connection what must arrive, as ``stamp`` returns it; None: it is left out."""
+
+        def let() -> None:
+            if self._up and generation == self._receiver.generation:
+                self._publisher.let(stamp)
+
+        self._post(let)
+
+    def hold_publishing(self) -> None:
+        """Publish nothing more of it until it is let out again."""
+        self._post(self._publisher.hold)
+
+    def weed(self, covered: Callable[[str, bytes], bool]) -> None:
+        """Count messages that wait and are covered as delivered."""
+        self._post(lambda: self._publisher.weed(covered))
 
     def answer(self, topic: str, payload: bytes, correlation: bytes | None) -> None:
         """Queue the answer to a command, which may be dropped."""

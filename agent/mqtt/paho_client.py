@@ -193,7 +193,7 @@ class PahoClient:
     def subscribe(self, wanted: Sequence[Subscription]) -> int:
         """Ask for filters of one identifier and return the packet id.
 
-        Only a new subscription replays retained messages.
+        Only a new subscription replays retained messages, except where they are wanted each time.
         """
         if self._v5:
             properties = None
@@ -203,7 +203,13 @@ class PahoClient:
             options = [
                 (
                     one.filter,
-                    SubscribeOptions(qos=one.qos, retainHandling=SubscribeOptions.RETAIN_SEND_IF_NEW_SUB),
+                    SubscribeOptions(
+                        qos=one.qos,
+                        noLocal=one.no_local,
+                        retainHandling=SubscribeOptions.RETAIN_SEND_ON_SUBSCRIBE
+                        if one.replay
+                        else SubscribeOptions.RETAIN_SEND_IF_NEW_SUB,
+                    ),
                 )
                 for one in wanted
             ]

@@ -64,9 +64,9 @@ def examine(
     """
     found = Examined()
     brief = replace(settings, session_expiry_s=0, will=False)
-    call = _dial(brief, "5", found)
+    call = open_call(brief, "5", found)
     if call is None and found.trouble is not None and found.protocol == "3.1.1":
-        call = _dial(brief, "3.1.1", found)
+        call = open_call(brief, "3.1.1", found)
     if call is None:
         return found
     found.trouble = None
@@ -102,9 +102,9 @@ def listen(settings: LinkSettings, filters: Sequence[str], *, take: Take, for_s:
     """
     ended, found = Listened(), Examined()
     brief = replace(settings, session_expiry_s=0, will=False)
-    call = _dial(brief, "5", found, take)
+    call = open_call(brief, "5", found, take)
     if call is None and found.trouble is not None and found.protocol == "3.1.1":
-        call = _dial(brief, "3.1.1", found, take)
+        call = open_call(brief, "3.1.1", found, take)
     if call is None:
         ended.trouble = found.trouble
         return ended
@@ -161,9 +161,9 @@ def request(
 
     ended, looked = Answered(), Examined()
     brief = replace(settings, session_expiry_s=0, will=False)
-    call = _dial(brief, "5", looked, take)
+    call = open_call(brief, "5", looked, take)
     if call is None and looked.trouble is not None and looked.protocol == "3.1.1":
-        call = _dial(brief, "3.1.1", looked, take)
+        call = open_call(brief, "3.1.1", looked, take)
     if call is None:
         ended.trouble = looked.trouble
         return ended
@@ -216,9 +216,9 @@ def clear(
             topics[name] = None
 
     brief = replace(settings, session_expiry_s=0, will=False)
-    call = _dial(brief, "5", found, take)
+    call = open_call(brief, "5", found, take)
     if call is None and found.trouble is not None and found.protocol == "3.1.1":
-        call = _dial(brief, "3.1.1", found, take)
+        call = open_call(brief, "3.1.1", found, take)
     if call is None:
         ended.trouble = found.trouble
         return ended
@@ -232,7 +232,7 @@ def clear(
     return ended
 
 
-class _Call:
+class Call:
     """One connection, run by the function that waits for a packet on it."""
 
     def __init__(self, settings: LinkSettings, protocol: str, take: Take | None = None) -> None:
@@ -326,11 +326,13 @@ class _Call:
                 self.published[mid] = code
 
 
-def _dial(settings: LinkSettings, protocol: str, found: Examined, take: Take | None = None) -> _Call | None:
+def open_call(
+    settings: LinkSettings, protocol: str, found: Examined, take: Take | None = None
+) -> Call | None:
     """Open a connection; on failure note why, and in ``found.protocol`` what is worth trying instead."""
     found.protocol = protocol
     try:
-        call = _Call(settings, protocol, take)
+        call = Call(settings, protocol, take)
     except Exception as error:  # noqa: BLE001 - also what reading a secret raises; all is for the user
         found.trouble = (
             of_error(error, settings.address) if isinstance(error, OSError) else ErrorText(str(error), "")
@@ -347,7 +349,7 @@ def _dial(settings: LinkSettings, protocol: str, found: Examined, take: Take | N
     return None
 
 
-def _look_at_tls(call: _Call, found: Examined) -> None:
+def _look_at_tls(call: Call, found: Examined) -> None:
     if isinstance(call.sock, ssl.SSLSocket):
         cipher = call.sock.cipher()
         found.tls = f"{call.sock.version()}, {cipher[0]}" if cipher else str(call.sock.version())
@@ -357,7 +359,7 @@ def _look_at_tls(call: _Call, found: Examined) -> None:
 
 
 def _ask(
-    call: _Call,
+    call: Call,
     settings: LinkSettings,
     subscriptions: Sequence[Subscription],
     found: Examined,
@@ -377,7 +379,7 @@ def _ask(
     found.removed = _publish_empty(call, empty, retain=False)
 
 
-def _publish_empty(call: _Call, topics: Sequence[str], *, retain: bool) -> dict[str, int | None]:
+def _publish_empty(call: Call, topics: Sequence[str], *, retain: bool) -> dict[str, int | None]:
     """Publish an empty message to each topic; return the codes of the PUBACKs."""
     codes: dict[str, int | None] = {}
     for topic in topics:
@@ -387,7 +389,7 @@ def _publish_empty(call: _Call, topics: Sequence[str], *, retain: bool) -> dict[
     return codes
 
 
-def _count(call: _Call, found: Examined) -> None:
+def _count(call: Call, found: Examined) -> None:
     found.heard = {
         name: sum(topic_matches_sub(name, topic) for topic, _ in call.heard) for name in found.granted
     }
@@ -396,7 +398,7 @@ def _count(call: _Call, found: Examined) -> None:
             found.dropped = int(payload[:20])
 
 
-def _all_heard(call: _Call, busy: Collection[str]) -> bool:
+def _all_heard(call: Call, busy: Collection[str]) -> bool:
     topics = {topic for topic, _ in call.heard}
     return all(any(topic_matches_sub(name, topic) for topic in topics) for name in (*busy, BROKER_DROPS))
 
@@ -405,7 +407,7 @@ def _try_session(settings: LinkSettings, found: Examined) -> None:
     """Leave a session behind under a further client id, look whether it is there, and remove it."""
     kept = replace(settings, client_id=f"{settings.client_id}-session", session_expiry_s=KEPT_S, will=False)
     for attempt in (kept, kept, replace(kept, session_expiry_s=0)):
-        call = _dial(attempt, found.protocol, spare := Examined())
+        call = open_call(attempt, found.protocol, spare := Examined())
         if call is None:
             found.session_trouble = str(spare.trouble or "")
             return

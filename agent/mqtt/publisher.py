@@ -8,7 +8,7 @@ connection because of one message, each is then sent alone: the one at fault is 
 import math
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agent.domain.records import Outgoing
 from agent.mqtt.connection import Connection
@@ -66,17 +66,39 @@ class Publisher:
         self._connection: Connection | None = None
         self._limits = BrokerLimits()
         self._finished = False
+        self._stamp: Callable[[str, bytes], bytes | None] | None = None  # of a fenced link, if it is let out
         self._unwelcome: dict[str, float] = {}  # groups of announcements, refused: left alone until then
 
     @property
     def idle(self) -> bool:
         """Whether nothing waits and nothing is unanswered."""
-        return not (self._queue or self._announcements or self._in_flight)
+        return not ((self._queue and self._is_let) or self._announcements or self._in_flight)
+
+    @property
+    def _is_let(self) -> bool:
+        return self._stamp is not None or not self._settings.fenced
+
+    def let(self, stamp: Callable[[str, bytes], bytes | None]) -> None:
+        """Send what must arrive, as ``stamp`` returns it, from now to the end of the connection."""
+        self._stamp = stamp
+
+    def hold(self) -> None:
+        """Send nothing more of it."""
+        self._stamp = None
 
     @property
     def waits(self) -> bool:
         """Whether messages wait for the answers to those in flight."""
         return bool((self._queue or self._announcements) and self._in_flight)
+
+    def weed(self, covered: Callable[[str, bytes], bool]) -> None:
+        """Count queued messages as delivered that another agent's cover, by topic and payload."""
+        queue, self._queue = self._queue, deque()
+        for message in queue:
+            if message.outbox_id is not None and covered(message.topic, message.payload):
+                self._on_published(message.outbox_id, 0)
+            else:
+                self._queue.append(message)
 
     def add(self, items: Iterable[Outgoing]) -> None:
         """Queue messages that must arrive."""
@@ -126,6 +148,7 @@ class Publisher:
     def lose(self, *, ours: bool) -> None:
         """Queue again the messages that are unanswered; ``ours``: we ended the connection."""
         self._connection = None
+        self.hold()
         self._announcements.clear()
         for message in reversed(self._in_flight.values()):
             if message.outbox_id is None:
@@ -146,7 +169,7 @@ class Publisher:
             if self._announcements:
                 first = next(iter(self._announcements))
                 self._send(self._connection, self._announcements.pop(first))
-            elif self._queue and not (self._queue[0].losses and self._in_flight):
+            elif self._queue and self._is_let and not (self._queue[0].losses and self._in_flight):
                 self._send(self._connection, self._queue.popleft())
                 if any(message.losses for message in self._in_flight.values()):
                     break
@@ -155,14 +178,21 @@ class Publisher:
         self._stats.in_flight = len(self._in_flight)
 
     def _send(self, connection: Connection, message: _Message) -> None:
+        out = message  # as it goes out; a repeat on another connection may have another stamp
+        if message.outbox_id is not None and self._stamp is not None:
+            payload = self._stamp(message.topic, message.payload)
+            if payload is None:
+                self._on_published(message.outbox_id, 0)
+                return
+            out = replace(message, payload=payload)
         limit = self._limits.max_packet_size or self._settings.max_packet_size
-        if message.size > min(limit, self._settings.max_packet_size):
+        if out.size > min(limit, self._settings.max_packet_size):
             self._refuse(message, PACKET_TOO_LARGE)
             return
         try:
             mid = connection.client.publish(
                 message.topic,
-                message.payload,
+                out.payload,
                 retain=message.retain and self._limits.retain_available,
                 properties=message.properties,
                 expiry_s=message.expiry_s,

@@ -37,6 +37,8 @@ class Receiver:
     ) -> None:
         #: Topic -> what takes its payloads, which are not journaled, such as Home Assistant's birth message.
         self.asides: dict[bytes, Callable[[bytes], None]] = {}
+        #: The same for all topics with a beginning.
+        self.aside_below: tuple[bytes, Callable[[bytes], None]] | None = None
         self._offer = offer
         self._pressed = pressed
         self._pressed_since = math.inf
@@ -108,6 +110,8 @@ class Receiver:
             stats.broker_drops.note(payload, self._mono(), live=not first & 1)
             return
         aside = self.asides.get(topic)
+        if aside is None and self.aside_below is not None and topic.startswith(self.aside_below[0]):
+            aside = self.aside_below[1]
         if aside is not None:
             aside(payload)
             if not first & QOS_BITS:

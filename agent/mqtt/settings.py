@@ -81,7 +81,8 @@ class MqttSettings:
     client_id: Annotated[
         str | None,
         Key(
-            "unique at the broker; default: `edge-agent-<id>-<hash of the machine id>`",
+            "unique at the broker, `{id}` is the agent's name; default:"
+            " `edge-agent-{id}-<hash of the machine id>`",
             min_length=1,
             max_length=128,
         ),
@@ -130,6 +131,7 @@ class LinkSettings:
     protocol: str = "auto"
     keepalive_s: int = _DEFAULT.keepalive_s
     session_expiry_s: int = WEEK_S  # 0: the session ends with the connection
+    fenced: bool = False  # the outbox waits on each connection until it is let out
     will: bool = True  # whether the broker publishes `offline` when the connection breaks
     receive_maximum: int = 500
     max_packet_size: int = MIB
@@ -194,6 +196,8 @@ class Subscription:
     qos: int = 1
     optional: bool = False
     identifier: int = 0  # MQTT 5; another subscription overlaps this one in part
+    replay: bool = False  # retained messages are wanted on each connection
+    no_local: bool = False  # MQTT 5; our own messages are not wanted
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,8 @@ class Subscriber:
     def ask(self) -> bool:
         """Send UNSUBSCRIBE for removed filters, then SUBSCRIBE; return whether no SUBACK is to come.
 
-        With MQTT 3.1.1 each SUBSCRIBE replays the retained messages, so there a kept session is left alone.
+        With MQTT 3.1.1 each SUBSCRIBE replays the retained messages, so there a kept session is left alone,
+        except for filters whose messages are wanted each time.
         """
         connection = self._connection
         if connection is None or self._asked or self.done:
@@ -76,11 +77,14 @@ class Subscriber:
         if gone:
             self._returned[connection.client.unsubscribe(gone)] = gone
         kept = self._session_present and self._granted >= self._needed
-        if not self._wanted or (kept and connection.protocol != "5"):
+        asked = list(self._wanted.values())
+        if kept and connection.protocol != "5":
+            asked = [one for one in asked if one.replay]
+        if not asked:
             self.done = True
             return True
         by_identifier: dict[int, list[Subscription]] = {}
-        for one in self._wanted.values():
+        for one in asked:
             by_identifier.setdefault(one.identifier, []).append(one)
         for group in by_identifier.values():
             self._ask(connection, group)

@@ -122,6 +122,8 @@ class Conclusions:
         self._publish_event = publish_event
         self._clock = clock
         self._wall = wall
+        #: Whether this agent publishes; another one may in its place.
+        self.active: Callable[[], bool] = lambda: True
         self.people = people
         self.incidents = Incidents()
         self._surroundings = surroundings
@@ -182,8 +184,11 @@ class Conclusions:
             if verdict.get("source") != Source.LOCAL
         )
 
-    def conclude(self, window: Window, outcome: Outcome) -> None:
-        """Make the verdict, move the finding on, and commit both with the outbox rows."""
+    def conclude(self, window: Window, outcome: Outcome, *, silent: bool = False) -> None:
+        """Make the verdict, move the finding on, and commit both with the outbox rows.
+
+        ``silent``: another agent has published about the window, so there are no rows.
+        """
         device = window.device
         verdict = conclude(window, outcome, agent=self._agent, created=self._wall())
         reviewed = outcome.answer is not None
@@ -200,7 +205,7 @@ class Conclusions:
         payload = encode(body)
         span = self._trace(trace_id=verdict.trace_id, destination="verdicts", device=device)
         outgoing = self._outgoing(verdict, payload, finding, event, span.traceparent)
-        outgoing += step.outgoing
+        outgoing = [] if silent else [*outgoing, *step.outgoing]
         detail = detail_of(outcome)
         waited_s = max(0.0, self._clock() - window.opened)
         events: list[Event] = [VerdictCommitted(verdict, waited_s, disagreement(window, outcome))]
@@ -299,6 +304,7 @@ class Conclusions:
         outgoing = self._outgoing_of(decision)
         changes = [change for finding in decision.changed for change in self.incidents.update(finding)]
         outgoing += [("", one) for one in self._outgoing_of_incidents(changes)]
+        outgoing = outgoing if self.active() else []
         closed = [one.incident for one in changes]
         for finding in decision.changed:
             if finding.state.closed:
@@ -331,6 +337,7 @@ class Conclusions:
         outgoing += [("", one) for one in self._outgoing_of_incidents(changes)]
         outgoing += self._notices_of_end(resumed, WORKS_OVER)
         outgoing += self._notices_of_end(opened, SNOOZE_OVER)
+        outgoing = outgoing if self.active() else []
         incidents = [change.incident for change in changes]
         events = [IncidentChanged(*one[:3]) for one in changes]
 
@@ -350,6 +357,17 @@ class Conclusions:
             for finding in findings
             for row in self._notices.of_end(finding, words, self._anomalies.get(finding.id))
         ]
+
+    def withdraw_incidents(self) -> None:
+        """Delete the retained messages of the open incidents: another agent takes over."""
+        empty = [
+            ("", one)
+            for incident in self.incidents
+            for one in self._messages(incident.id, {MessageKind.INCIDENT: b""}, ())
+            if one.retain
+        ]
+        if empty:
+            self._write(lambda store: store.change((), (), empty), lambda added: self._decided(added, ()))
 
     def _decided(self, added: Sequence[tuple[str, Outgoing]], events: Iterable[Event]) -> None:
         for device, message in added:

@@ -57,6 +57,7 @@ class Notices:
     wake: Callable[[str], None]
     clock: Callable[[], float]
     wall: Callable[[], float]
+    active: Callable[[], bool] = lambda: True  # else another agent makes the digest
     stats: dict[str, NoticeStats] = field(default_factory=dict)
     _look_at: dict[str, float] = field(default_factory=dict)  # sink -> clock
     _looking: set[str] = field(default_factory=set)
@@ -142,7 +143,7 @@ class Notices:
         """Release what is due."""
         if not self.receivers:
             return
-        if self.rules.digest is not None and clock >= self._digest_at:
+        if self.rules.digest is not None and self.active() and clock >= self._digest_at:
             self._digest_at = clock + MAX_LOOK_S
             self._look_for_digest()
         for sink, at in self._look_at.items():

@@ -10,9 +10,9 @@
 
 ``core.py`` joins the first three, purely. Further files: ``events.py`` reports devices, verdicts and
 findings, ``journal_writes.py`` hands transactions to the journal, ``snapshot.py`` saves detector and windows,
-``retained.py`` keeps retained values, ``usual.py`` journals usual ranges for charts, ``loop.py`` is the way
-in from other threads, and ``offline.py`` runs the stages without journal and model, in the time of the
-readings.
+``retained.py`` keeps retained values, ``usual.py`` journals usual ranges for charts, ``epochs.py`` lets one
+of two agents publish, ``loop.py`` is the way in from other threads, and ``offline.py`` runs the stages
+without journal and model, in the time of the readings.
 
 Rows come from the journal strictly by ``seq``. Decisions of time (age, settling, silence) are requested as
 timer rows and acted on only when such a row comes back, so scores, windows and findings are a function of the
@@ -41,6 +41,7 @@ from agent.mqtt import LinkState
 from agent.pipeline import snapshot
 from agent.pipeline.conclude import Conclusions, Trace
 from agent.pipeline.core import Core
+from agent.pipeline.epochs import Epochs
 from agent.pipeline.events import DeviceSeen, Subscribers
 from agent.pipeline.journal_writes import BatchWrites, JournalWrites
 from agent.pipeline.judging import Judging
@@ -193,6 +194,7 @@ class Pipeline:
         self._dump_s = 0.0  # time of its slices so far
         self.retained = RetainedValues()
         self._usual = UsualRanges(detector)
+        self._epochs: Epochs | None = None
         self.seq = 0
         self._snapshots = SnapshotDue(clock=clock())
         self._judging: str | None = None  # text of the last settings that were journaled
@@ -201,6 +203,26 @@ class Pipeline:
         self._filters: tuple[str, ...] = ()
         self.stats = PipelineStats()
         self.heartbeat = clock()
+
+    def follow(self, epochs: Epochs, elsewhere: Callable[[str], str]) -> None:
+        """Publish only as the epochs of the partition allow. At build only.
+
+        ``elsewhere`` returns in words which other partition has a device.
+        """
+        self._epochs = epochs
+        self.conclusions.people.elsewhere = elsewhere
+        self.review_queue.gate = epochs.gate
+        self.conclusions.active = self.notices.active = lambda: epochs.active
+
+    def keep_epochs(self, own: int, known: int, then: Callable[[], None]) -> None:
+        """Store the epochs of the partition."""
+        self._write(lambda store: store.set_epochs(own, known), lambda _none: then())
+
+    def forget_others(self, has: Callable[[str], bool]) -> None:
+        """Forget the devices of other partitions, which a copied or older state still has."""
+        others = [device for device in self.detector.devices() if not has(device)]
+        if others:
+            self._write(lambda store: store.forget(others))
 
     def clock(self) -> float:
         """Return agent time."""
@@ -357,6 +379,8 @@ class Pipeline:
             self.notices.turn(clock)
             self.outbox.turn(clock)
             self._snapshot_if_due()
+            if self._epochs is not None:
+                self._epochs.turn()
             await asyncio.sleep(self._turn_s)
 
     def note(self, kind: TimerKind) -> None:
@@ -376,6 +400,8 @@ class Pipeline:
         if state.filters != self._filters:
             self._filters = state.filters
             self._write(lambda store: store.set_filters(state.filters))
+        if self._epochs is not None:
+            self._epochs.link_changed(state)
 
     # ------------------------------------------------------------------------------------ restart
 

@@ -9,6 +9,7 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Sequence
 from dataclasses import InitVar, dataclass, field, replace
+from enum import Enum, auto
 from hashlib import blake2b
 from typing import Annotated, Any, Protocol
 
@@ -21,6 +22,7 @@ from agent.verdict.review_policy import CalmRate, Decision, Reviewer, ReviewSett
 POISON_AFTER = 3  # crashes with a request about the window on its way
 SPLIT_AFTER = 2
 MAX_CONCLUDED = 200  # windows in one turn of the loop
+MAX_HELD = 10_000  # windows that wait for the gate; beyond it the oldest of a device is concluded silently
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,26 @@ class BatchSettings:
     max_windows: Annotated[int, Key("windows in one call", ge=1, le=100)] = 20
     max_wait_s: Annotated[float, Key("how long the first window waits for others", ge=0, le=3600)] = 2.0
     max_input_tokens: Annotated[int, Key("tokens in one call, as estimated", ge=800, le=200_000)] = 4000
+
+
+class Gate(Enum):
+    """The next step of a sealed window, where another agent may publish in place of this one."""
+
+    OPEN = auto()
+    HELD = auto()  # it waits
+    COVERED = auto()  # another agent has published about it: it is concluded without a message
+
+
+def always_open(_window: Window) -> Gate:
+    """Return the gate of an agent without a standby."""
+    return Gate.OPEN
+
+
+class Conclude(Protocol):
+    """Takes a window and its outcome; ``silent``: nothing is published about it."""
+
+    def __call__(self, window: Window, outcome: Outcome, /, *, silent: bool = False) -> None:
+        """Conclude the window."""
 
 
 class Asks(Protocol):
@@ -108,12 +130,15 @@ class ReviewQueue:
     finding: Callable[[str], Finding | None]
     shared: Callable[[Window], Shared]
     batches: Batches
-    conclude: Callable[[Window, Outcome], None]
+    conclude: Conclude
     waits: Callable[[Window], None]
     suppressed: Callable[[Reason], None]
     audits_allowed: Callable[[], bool]
     paused: Callable[[float], bool]
     spawn: Spawn
+    gate: Callable[[Window], Gate] = always_open
+    given_up: int = 0  # windows that were concluded silently because too many waited at the gate
+    waiting: int = 0  # windows without a verdict
     #: Batches of this process, by the first of their purposes.
     asked: Counter[Purpose] = field(default_factory=Counter)
     #: Those that wait for a slot included.
@@ -153,13 +178,26 @@ class ReviewQueue:
     def submit(self, window: Window) -> None:
         """Take a sealed window."""
         case = _Case(window)
+        self.waiting += 1
         self._lanes.setdefault(window.device, deque()).append(case)
-        if self._mode == "all":
+        if self._mode == "all" and self.gate(window) is Gate.OPEN:
             self._route(case)
         self._advance([window.device])
         lane = self._lanes.get(window.device)
-        if lane and lane[-1] is case:
+        if lane and lane[-1] is case and self.gate(window) is Gate.OPEN:
             self.waits(window)
+
+    def look_again(self, device: str | None) -> None:
+        """Conclude windows of a device, or of all, that the gate lets through now."""
+        self._advance(list(self._lanes) if device is None else [device] if device in self._lanes else [])
+        if device is None:
+            self._announce_waiting()
+
+    def _announce_waiting(self) -> None:
+        """Report the windows that wait for a call."""
+        for case in [case for lane in self._lanes.values() for case in lane]:
+            if self.gate(case.window) is Gate.OPEN:
+                self.waits(case.window)
 
     def resume(self, left: Recovered) -> None:
         """Take the windows that the last process left, and ask again those together that it had batched."""
@@ -172,16 +210,16 @@ class ReviewQueue:
             )
             for window in left.pending
         }
+        self.waiting += len(cases)
         for case in cases.values():
             self._lanes.setdefault(case.window.device, deque()).append(case)
         for batch in left.batches:
             self._ask_again([cases[one] for one in batch if self._may_ask_again(cases[one])])
         for case in cases.values():
-            if self._mode == "all" and not case.asked:
+            if self._mode == "all" and not case.asked and self.gate(case.window) is Gate.OPEN:
                 self._route(case)
         self._advance(list(self._lanes))
-        for case in [case for lane in self._lanes.values() for case in lane]:
-            self.waits(case.window)
+        self._announce_waiting()
 
     def _may_ask_again(self, case: _Case) -> bool:
         if self.caller is None or self._mode == "none":
@@ -234,12 +272,20 @@ class ReviewQueue:
         """Conclude the first window of a lane; false when there is none, or no outcome of it yet."""
         lane = self._lanes[device]
         case = lane[0]
+        gate = self.gate(case.window)
+        if gate is Gate.HELD and self.waiting <= MAX_HELD:
+            return False
+        silent = gate is not Gate.OPEN
+        if silent and not case.asked:
+            case.outcome = case.outcome or Outcome(case.window.id, Reason.REVIEW_OFF)
         if case.outcome is None and not case.asked and not case.held:
             self._route(case)
         if case.outcome is None:
             return False
         lane.popleft()
-        self.conclude(case.window, case.outcome)
+        self.waiting -= 1
+        self.given_up += gate is Gate.HELD
+        self.conclude(case.window, case.outcome, silent=silent)
         if not lane:
             del self._lanes[device], self._moving[device]
         return True

@@ -39,6 +39,7 @@ class Discovery:
     devices: Callable[[], Iterable[str]]
     pause: Callable[[], float]  # 0 to 1
     mono: Callable[[], float] = time.monotonic
+    standby: bool = False  # another agent may publish in its place
     _generation: int = 0  # of the connection of the last announcement
     _announced: dict[str, None] = field(default_factory=dict)  # ids, on this connection and since its start
     _known: dict[str, None] = field(default_factory=dict)  # ids that it may know
@@ -82,7 +83,7 @@ class Discovery:
     def _config(self, device: str | None) -> Payload:
         if device is None:
             return agent_config(agent=self.agent, base=self.base, page=self.page)
-        return device_config(agent=self.agent, base=self.base, device=device)
+        return device_config(agent=self.agent, base=self.base, device=device, standby=self.standby)
 
     def _send(self, node: str, payload: bytes) -> None:
         topic, group = self.settings.config_topic(node), self.settings.config_topic("+")

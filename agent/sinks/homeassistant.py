@@ -93,8 +93,11 @@ def encode_config(payload: Payload) -> bytes:
     return json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def device_config(*, agent: str, base: str, device: str) -> Payload:
-    """Return the announcement of a monitored device: anomaly, score, event and buttons."""
+def device_config(*, agent: str, base: str, device: str, standby: bool = False) -> Payload:
+    """Return the announcement of a monitored device: anomaly, score, event and buttons.
+
+    ``standby``: its verdicts may come from a second agent, so that it is available while one is online.
+    """
     node, level = device_node(agent, device), encode_device(device)
     verdicts = f"{base}/verdicts/{level}"
     object_id = _object_id(node, agent)
@@ -106,7 +109,11 @@ def device_config(*, agent: str, base: str, device: str) -> Payload:
             "via_device": agent_node(agent),
         },
         "origin": _origin(),
-        "availability": [{"topic": f"{base}/status", "value_template": "{{ value_json.state }}"}],
+        "availability": [
+            {"topic": topic, "value_template": "{{ value_json.state }}"}
+            for topic in (f"{base}/status", *([f"{base}/standby/status"] if standby else []))
+        ],
+        "availability_mode": "any",
         "components": {
             "problem": {
                 "platform": "binary_sensor",

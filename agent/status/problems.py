@@ -89,6 +89,7 @@ class Problems:
     weaknesses: Sequence[Weakness]
     start: Start
     quiet: SourceQuiet = field(default_factory=SourceQuiet)
+    partition: HasNotes | None = None
     learning: int = 0  # series
     _relearning: list[UnitChange] = field(default_factory=list)
     _since: dict[str, float] = field(default_factory=dict)  # state -> since when it holds
@@ -124,6 +125,8 @@ class Problems:
             for source, tally in barren(self.journal, now).items()
         ]
         found += self.quiet.problems()
+        if self.partition is not None:
+            found += self.partition.problems()
         if lost := self.heard().lost:
             found.append(heard_words(lost))
         if self.idle_s("web") > WEB_STUCK_S:
@@ -227,6 +230,8 @@ class Problems:
         journal, detector = self.journal, self.detector
         found = link_notes(self.link.state, ids_reused=journal.ids_reused) + self.ai.notes()
         found += [str(fault) for fault in self._judge_limits() if not self._is_problem(fault)]
+        if self.partition is not None:
+            found += self.partition.notes()
         if self.learning:
             found.append(learning_words(self.learning, detector.stats.series))
         if self._relearning:

@@ -18,6 +18,7 @@ from agent.mqtt.link import Link
 from agent.pipeline.conclude import Conclusions
 from agent.pipeline.pipeline import Pipeline
 from agent.status.journal_view import JournalView
+from agent.status.partition_view import PartitionView
 from agent.status.problems import MAX_METRICS, Problems, Start
 from agent.status.schema import (
     MAX_ACTED,
@@ -70,6 +71,7 @@ class Reporter:
     problems: Problems
     view: JournalView
     start: Start
+    partition: PartitionView | None = None
 
     def status(self, search: Search = EVERYTHING) -> Status:
         """Return the status object with devices and findings as searched; call it on the analyst's loop."""
@@ -81,7 +83,7 @@ class Reporter:
         cards = choose(findings, search, clock)
         return {
             "schema": 1,
-            "agent": self.config.agent.id,
+            "agent": self.config.name,
             "version": __version__,
             "started": iso(self.start.wall),
             "now": iso(time.time()),
@@ -92,6 +94,7 @@ class Reporter:
             "problems": self.problems.problems(),
             "notes": self.problems.notes(),
             "broker": self._broker(),
+            "partition": None if self.partition is None else self.partition.status(),
             "journal": self._journal_status(),
             "ai": self.ai.status(),
             "counters": self._counters(findings, heard, clock),

@@ -34,6 +34,21 @@ class Broker(TypedDict):
     last_error: str | None
 
 
+class PartitionStatus(TypedDict):
+    """One of several agents on a broker."""
+
+    index: int
+    of: int
+    standby: bool
+    phase: str  # away | following | claiming | holding | yielding
+    epoch: int | None  # that is published in; null while the other agent of the partition publishes
+    highest_epoch: int  # that is known
+    others: int  # messages of other partitions, acknowledged and not kept
+    waiting: int  # windows without a verdict
+    superseded: int  # verdicts that were not published, because the other agent's cover them
+    given_up: int  # windows concluded without a message, because too many waited
+
+
 class Journal(TypedDict):
     """The disk."""
 
@@ -307,6 +322,7 @@ class Status(TypedDict):
     problems: list[str]  # sentences; empty when ok
     notes: list[str]  # sentences on weaknesses that do not stop the work
     broker: Broker
+    partition: PartitionStatus | None
     journal: Journal
     ai: Ai
     counters: Counters

@@ -34,6 +34,7 @@ POINTS = frozenset(
         "c13_generation_committed",  # generation on disk, SUBSCRIBE not sent
         "command_deciding",  # a person's command on disk, its outcome not
         "command_decided",  # the outcome on disk, not answered
+        "epoch_stored",  # an epoch of a partition on disk, not claimed
         "settings_committed",  # reloaded settings on disk, no reading judged by them
         # one turn of each loop
         "main_turn",

@@ -107,6 +107,8 @@ class People:
         self.maintenance = Maintenance()
         self.findings = Findings(self.maintenance.covers)
         self._knows = knows
+        #: Returns who else has a device, in words; empty for a device that would be ours.
+        self.elsewhere: Callable[[str], str] = lambda _device: ""
         self._known: dict[str, tuple[Command, CommandOutcome]] = {}  # by the sender's id
         self._paused_to = 0.0
 
@@ -180,7 +182,8 @@ class People:
             finding = self.findings.last_of(command.device or "")
         if finding is None:
             what = "finding has this id" if command.finding_id is not None else "device of this name has one"
-            return _refuse(CommandReason.UNKNOWN_FINDING, f"no {what}; see edge-agent finding list")
+            where = self.elsewhere(command.device or "") or "see edge-agent finding list"
+            return _refuse(CommandReason.UNKNOWN_FINDING, f"no {what}; {where}")
         match command.do:
             case Do.ACK:
                 return self._mark(finding, FindingState.ACKNOWLEDGED, None)
@@ -241,7 +244,8 @@ class People:
         device = command.device or ""
         finding = self.findings.get(device)
         if finding is None and not self._knows(device):
-            return _refuse(CommandReason.UNKNOWN_DEVICE, "no such device; see edge-agent device list")
+            where = self.elsewhere(device) or "see edge-agent device list"
+            return _refuse(CommandReason.UNKNOWN_DEVICE, f"no such device; {where}")
         outcome = replace(_DONE, device=device, forget=True)
         if finding is None:
             return Decision(outcome)

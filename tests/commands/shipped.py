@@ -1,6 +1,7 @@
 """A Mosquitto with the shipped configuration and ACL, its files in a folder."""
 
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -20,12 +21,13 @@ USERS = ("agent-gw1", "dashboard", "th1", "th2")
 class ShippedBroker(Broker):
     """Included by a configuration like Debian's. Users have their own name as password."""
 
+    users: Sequence[str] = USERS
     acl: str = field(default_factory=(FILES / "edge-agent.acl").read_text)
 
     def configure(self) -> Path:
         self.folder.mkdir(parents=True, exist_ok=True)
         passwords = self.folder / "edge-agent.passwords"
-        passwords.write_text("".join(f"{user}:{user}\n" for user in USERS))
+        passwords.write_text("".join(f"{user}:{user}\n" for user in self.users))
         subprocess.run(["mosquitto_passwd", "-U", passwords], check=True, timeout=60)
         (self.folder / "edge-agent.acl").write_text(self.acl)
         shipped = (FILES / "edge-agent.conf").read_text().replace("/etc/mosquitto", str(self.folder))

@@ -54,6 +54,7 @@ class Plain:
     notes: tuple[str, ...] = ()
     heard: tuple[str, ...] = ()
     handling: Handling = Handling.READ
+    excluded_by: str | None = None
     retained: str = "seed"
     device: str | None = None
     online: bool | None = None

@@ -71,6 +71,14 @@ def test_a_refusal_has_its_reason(tmp_path: Path, payload: bytes, topic: str | N
         assert receipt.detail
 
 
+def test_a_message_of_another_agent_is_refused_with_its_partition(tmp_path: Path) -> None:
+    """The client has to post it to the agent that has the device."""
+    excluded = Plain(handling=Handling.EXCLUDED, excluded_by="partition: it is of 2, this is 0 of 4")
+    with Rig(tmp_path, read=lambda _arrival: excluded) as rig:
+        receipt = outcome(rig, posted())
+    assert receipt == Receipt("excluded", "by partition: it is of 2, this is 0 of 4")
+
+
 def test_a_known_key_is_accepted_and_not_stored_again(tmp_path: Path) -> None:
     """In one transaction, in a later one and after a restart; another topic has keys of its own."""
     with Rig(tmp_path) as rig:

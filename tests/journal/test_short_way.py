@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from agent.decode.availability import AvailabilitySpec
+from agent.decode.partition import Partition, PartitionSettings
 from agent.decode.receive import Receiver
 from agent.decode.registry import Registry, SourceSpec
 from agent.domain.records import Arrival, LinkDown, LinkUp
@@ -87,13 +88,14 @@ def _changed(one: Arrival, **changes: Any) -> Arrival:
     return Arrival(**{**asdict(one), **changes})
 
 
-def live(folder: Path, items: Iterable[Item], *, short: bool, faulty: bool) -> tuple[Rig, int]:
+def live(folder: Path, items: Iterable[Item], *, short: bool, faulty: bool, of: int = 1) -> tuple[Rig, int]:
     """Return a journal after it took ``items``, and how many of them had the short way."""
     receiver = Receiver[Any](
         registry=Registry(sources=SOURCES, base_topic="e"),
         own={},
         wall_at=lambda mono, real: real + mono,
         note=lambda _error, _topic: None,
+        partition=Partition(PartitionSettings(of=of)) if of > 1 else None,
     )
     taken: list[Arrival] = []
 
@@ -145,12 +147,15 @@ def content(rig: Rig) -> list[tuple[Any, ...]]:
 
 
 @pytest.mark.parametrize("faulty", [False, True], ids=["sound", "faulty"])
+@pytest.mark.parametrize("of", [1, 2], ids=["alone", "parted"])
 @pytest.mark.parametrize(("seed", "began"), [(0, T0), (1, T0), (2, T0), (3, UNSET)])
-def test_both_ways_leave_the_same_behind(tmp_path: Path, seed: int, began: float, faulty: bool) -> None:
-    """On disk, in the rows for the analyst, in the acks and in the counts."""
+def test_both_ways_leave_the_same_behind(
+    tmp_path: Path, seed: int, began: float, of: int, faulty: bool
+) -> None:
+    """On disk, in the rows for the analyst, in the acks and in the counts; also of one of two agents."""
     items = list(stream(seed, began))
-    long, _ = live(tmp_path / "long", items, short=False, faulty=faulty)
-    short, looked_at = live(tmp_path / "short", items, short=True, faulty=faulty)
+    long, _ = live(tmp_path / "long", items, short=False, faulty=faulty, of=of)
+    short, looked_at = live(tmp_path / "short", items, short=True, faulty=faulty, of=of)
     if began == T0 and not faulty:  # retries count too
         assert looked_at < 0.7 * len(items)
     assert short.rows == long.rows

@@ -42,6 +42,7 @@ class Rig:
         self.status = Status.ANOMALY  # of each answer
         self.waited: list[str] = []
         self.concluded: list[tuple[str, Reason]] = []
+        self.silent: list[str] = []  # concluded without a message
         self.details: list[str | None] = []
         self.batches: list[Batch] = []
         self.planned: list[str] = []
@@ -96,8 +97,9 @@ class Rig:
     def cancelled(self, batch: Batch) -> list[Outcome]:
         return [Outcome(win.id, Reason.SHUTDOWN) for win in batch.windows]
 
-    def conclude(self, win: Window, outcome: Outcome) -> None:
+    def conclude(self, win: Window, outcome: Outcome, *, silent: bool = False) -> None:
         self.concluded.append((win.id, outcome.reason))
+        self.silent += [win.id] if silent else []
         self.details.append(outcome.detail)
 
     @property

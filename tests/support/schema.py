@@ -18,9 +18,14 @@ def _close(node: Any) -> None:
     if isinstance(node, dict):
         if "properties" in node and node.get("type") == "object":
             node["additionalProperties"] = False
-            node["required"] = list(node["properties"])
+            node["required"] = [name for name, one in node["properties"].items() if not _is_rare(one)]
         for value in node.values():
             _close(value)
     elif isinstance(node, list):
         for value in node:
             _close(value)
+
+
+def _is_rare(node: Any) -> bool:
+    """Whether a key is there in some configurations alone."""
+    return isinstance(node, dict) and str(node.get("description", "")).startswith("Only ")

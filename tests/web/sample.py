@@ -53,6 +53,7 @@ def sample_status() -> Status:
             "dropped_by_broker": 0,
             "last_error": None,
         },
+        "partition": None,
         "journal": {
             "writable": True,
             "seq": 182_331,

@@ -8,7 +8,9 @@ from agent.commands.checks.line import Line, fail, ok, warn
 from agent.commands.printing import DAY, printable, span
 from agent.config import Config, overlaps, settings
 from agent.decode.registry import Registry
+from agent.decode.subscriptions import plain
 from agent.mqtt import BROKER_DROPS, Subscription
+from agent.mqtt.group_probe import Dealt, probe_group
 from agent.mqtt.probe import Examined, examine
 from agent.mqtt.settings import BrokerLimits
 from agent.sinks.homeassistant import DOCTOR
@@ -27,8 +29,13 @@ def look_at_broker(config: Config, *, listen_s: float) -> list[Line]:
     Messages that show a right to read are listened for during ``listen_s``.
     """
     registry = Registry(sources=config.sources, base_topic=config.base_topic)
-    wanted = [one for one in settings.of_subscriptions(config, registry) if not one.optional]
-    link = replace(settings.of_link(config), client_id=f"{config.agent.id}-doctor")
+    # In a group this probe would be dealt messages of the agents: it asks for the plain filter.
+    wanted = [
+        replace(one, filter=plain(one.filter))
+        for one in settings.of_subscriptions(config, registry)
+        if not one.optional or one.replay  # of the other agent of a partition
+    ]
+    link = replace(settings.of_link(config), client_id=f"{config.name}-doctor")
     home = config.homeassistant
     trial = [home.config_topic(DOCTOR)] if home.discovery else []
     if home.discovery:
@@ -50,7 +57,43 @@ def look_at_broker(config: Config, *, listen_s: float) -> list[Line]:
     lines.append(_session(found))
     lines += _limits(found.limits, v5=found.protocol == "5")
     lines.append(_dropped(found))
+    if any(source.group is not None for source in config.sources):
+        lines.append(_group(probe_group(link), found))
     return lines
+
+
+def _group(dealt: Dealt, found: Examined) -> Line:
+    """Judge whether a device would stay with one agent of a group."""
+    check = "mqtt.group"
+    remedy = "use partition, which works on any broker"
+    if found.protocol != "5":
+        return fail(check, "the broker has no shared subscriptions: it does not speak MQTT 5", remedy)
+    if dealt.trouble is not None:
+        return fail(check, printable(dealt.trouble.what), dealt.trouble.remedy or remedy)
+    if dealt.refused >= REFUSED:
+        right = "allow this user to read and write <base>/doctor/group/+ to try it, or use partition"
+        return fail(check, f"refused (0x{dealt.refused:02x})", right)
+    if not dealt.received:
+        return warn(check, f"nothing came back, and {READ_RIGHT}", f"give this user the right; {RIGHTS}")
+    if not dealt.kept:
+        return fail(
+            check,
+            f"the broker deals one topic to several members ({_dealt(dealt)}): a device would have several"
+            " agents, and none of them all of its readings",
+            f"{remedy}; or let the broker choose by the topic (EMQX: hash_topic)",
+        )
+    if not dealt.complete:
+        return warn(check, f"messages are missing ({_dealt(dealt)})", "try again; is the link overloaded?")
+    if dealt.members == 1:
+        return warn(check, "one member gets all topics, so that the others would have nothing to do", remedy)
+    return ok(check, f"each of {len(dealt.received)} topics stays with one of {dealt.members} members")
+
+
+def _dealt(dealt: Dealt) -> str:
+    """Return how the messages of the first topic were dealt."""
+    topic, counts = next(iter(dealt.received.items()))
+    shares = ", ".join(str(count) for _, count in sorted(counts.items()))
+    return f"topic {topic.rpartition('/')[2]}: {shares} messages"
 
 
 def _protocol(found: Examined) -> Line:

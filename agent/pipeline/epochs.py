@@ -1,0 +1,343 @@
+"""Epochs: which of the two agents of a partition publishes.
+
+Each publishes in epochs of its own: the first agent in even ones, its standby in odd ones, so that no two
+ever share one. A claim is a retained message on ``<base>/epoch``. It is on disk before it is sent, and counts
+when the broker has returned it. An agent that sees a higher claim publishes nothing until its next own claim.
+
+    first      claims when it is connected; waits up to 10 s for the release of a standby that holds it
+    standby    claims when the first has been offline for ``takeover_s``; releases when the first is online
+
+While an agent does not hold the partition, its windows wait in the review queue. Those that a verdict of the
+other agent covers are concluded without a message; the rest is concluded once the agent holds it.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum, auto
+from functools import partial
+from typing import Any, NamedTuple, Protocol
+
+from agent.domain.records import Window
+from agent.mqtt import LinkState
+from agent.pipeline.review_queue import Gate
+from agent.verdict.cover import Cover, stamped
+
+SETTLE_S = 1.0  # after the subscription, for retained messages
+HANDOVER_S = 10.0  # for the release of the other agent
+DRAIN_S = 5.0  # for messages on their way, before a release
+RESEND_S = 2.0  # a claim that does not come back
+REPEAT_S = 10.0  # a claim that is held, so that one that was lost or overwritten is there again
+ABSENT_S = 60.0  # without a status of the first agent: it counts as offline if it was ever there
+FLAPPING_S = 3600.0  # claims within so long make the next one wait longer
+MAX_DELAY_S = 300.0
+MAX_FIRST, MAX_AHEAD, MAX_EPOCH = 1_000_000, 10_000, 2**53
+_MAX_BYTES = 1024
+
+
+class Phase(StrEnum):
+    """The part of an agent in its pair."""
+
+    AWAY = auto()  # no connection
+    FOLLOWING = auto()
+    CLAIMING = auto()
+    HOLDING = auto()
+    YIELDING = auto()
+
+
+class Claim(NamedTuple):
+    """A message on the epoch topic."""
+
+    epoch: int
+    agent: str
+    client: str  # the client id: two agents of one name are told apart
+    held: bool  # false: it is released
+
+    def to_bytes(self) -> bytes:
+        """Return the message."""
+        state = "held" if self.held else "released"
+        found = {"epoch": self.epoch, "agent": self.agent, "client": self.client, "state": state}
+        return json.dumps(found).encode()
+
+
+def read_claim(payload: bytes, known: int) -> Claim | None:
+    """Return a claim, None for anything else; an epoch far beyond the known one is not believed."""
+    try:
+        found: dict[str, Any] = json.loads(payload) if len(payload) <= _MAX_BYTES else {}
+        epoch, agent, client, state = (found[key] for key in ("epoch", "agent", "client", "state"))
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    highest = min(MAX_EPOCH, known + MAX_AHEAD if known else MAX_FIRST)
+    if type(epoch) is not int or not 0 < epoch <= highest:
+        return None
+    if not (isinstance(agent, str) and isinstance(client, str) and state in ("held", "released")):
+        return None
+    return Claim(epoch, agent, client, state == "held")
+
+
+class Publishing(Protocol):
+    """The link, as the epochs need it."""
+
+    def announce(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
+        """Publish a message that may be lost."""
+
+    def let_publish(self, generation: int, stamp: Callable[[str, bytes], bytes | None]) -> None:
+        """Publish from the outbox on this connection; ``stamp`` returns a message as it goes out."""
+
+    def hold_publishing(self) -> None:
+        """Publish nothing more from the outbox."""
+
+    def weed(self, covered: Callable[[str, bytes], bool]) -> None:
+        """Count messages of the outbox as delivered."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Epochs:
+    """All on the analyst's loop.
+
+    ``has`` returns whether a device is of the partition; ``keep`` stores own and highest epoch and calls back
+    when they are on disk; ``drained`` returns whether the outbox has nothing on its way; ``changed`` gets a
+    device whose windows may be concluded, or None for all; ``yielding`` writes the last messages before a
+    release.
+    """
+
+    agent: str
+    client: str
+    base: str
+    standby: bool
+    takeover_s: float
+    has: Callable[[str], bool]
+    link: Publishing
+    keep: Callable[[int, int, Callable[[], None]], None]
+    drained: Callable[[], bool]
+    changed: Callable[[str | None], None]
+    yielding: Callable[[], None]
+    clock: Callable[[], float]
+    wall: Callable[[], float]
+    log: Callable[..., None]
+    own: int = 0
+    known: int = 0
+    phase: Phase = Phase.AWAY
+    superseded: int = 0  # messages of the outbox that the other agent's verdicts cover
+    cover: Cover = field(init=False)
+    _took: bool = False
+    _generation: int = 0
+    _since: float = 0.0  # of the phase, or of the last message in it
+    _subscribed_at: float = 0.0
+    _claimed_at: float = 0.0
+    _weeded_at: float = 0.0
+    _other: Claim | None = None  # the last claim of another agent on this connection
+    _first: str | None = None  # state of the first agent, as the standby knows it
+    _first_since: float = 0.0
+    _claims: list[float] = field(default_factory=list)
+    _overwritten: bool = False  # the retained claim is not ours
+
+    def __post_init__(self) -> None:
+        """Let a first agent that nobody has replaced go on as it was."""
+        self.cover = Cover(self.agent)
+        self._took = not self.standby
+
+    @property
+    def topic(self) -> str:
+        """Where claims are."""
+        return f"{self.base}/epoch"
+
+    @property
+    def active(self) -> bool:
+        """Whether verdicts are to be published, now or when there is a connection."""
+        return self._took and self.known <= self.own
+
+    @property
+    def first(self) -> str:
+        """The name of the first agent, the end of its topics."""
+        return self.base.rpartition("/")[2]
+
+    def waits_s(self) -> float:
+        """Return for how long the broker has not returned a claim; from any thread."""
+        return self.clock() - self._claimed_at if self.phase is Phase.CLAIMING else 0.0
+
+    def gate(self, window: Window) -> Gate:
+        """Return what may become of a sealed window."""
+        if not self.has(window.device) or self.cover.has(window):
+            return Gate.COVERED
+        return Gate.OPEN if self.active else Gate.HELD
+
+    def restore(self, own: int, known: int) -> None:
+        """Take what an earlier process kept."""
+        self.own, self.known = own, max(own, known)
+
+    # -------------------------------------------------------------------------------- what comes in
+
+    def link_changed(self, state: LinkState) -> None:
+        """Begin again on a new connection."""
+        if not state.subscribed:
+            self.phase = Phase.AWAY
+        elif self.phase is Phase.AWAY or state.generation != self._generation:
+            self._generation = state.generation
+            self._other, self._first = None, None
+            self._first_since = self._subscribed_at = self.clock()
+            self._enter(Phase.FOLLOWING)
+
+    def take_claim(self, payload: bytes) -> None:
+        """Take a message of the epoch topic."""
+        claim = read_claim(payload, self.known)
+        if claim is None:
+            self._overwritten = True
+        elif (claim.agent, claim.client) == (self.agent, self.client):
+            self._take_own(claim)
+        else:
+            self._take_others(claim)
+
+    def _take_own(self, claim: Claim) -> None:
+        if claim.epoch > self.known:  # of a process whose state is lost
+            self._learn(claim.epoch)
+            self._lose()
+        elif (claim.epoch, claim.held) == (self.own, True):
+            if self.phase is Phase.CLAIMING:
+                self._take_over()
+        else:
+            self._overwritten = True
+
+    def _take_others(self, claim: Claim) -> None:
+        if claim.epoch < self.own:
+            self._overwritten = True
+            return
+        self._other = claim
+        if claim.epoch > self.known:
+            self._learn(claim.epoch)
+        elif claim.epoch == self.own:  # two agents in one place of the partition
+            self._learn(claim.epoch + 1)
+        self._lose()
+
+    def _lose(self) -> None:
+        """Publish nothing from now on: there is a higher claim."""
+        if self.phase in {Phase.CLAIMING, Phase.HOLDING, Phase.YIELDING}:
+            self.link.hold_publishing()
+            self._took = False
+            self._enter(Phase.FOLLOWING)
+            self.log("partition_lost", level="warning", epoch=self.known)
+
+    def take_first(self, payload: bytes) -> None:
+        """Take the status of the first agent."""
+        try:
+            state = json.loads(payload)["state"]
+        except (ValueError, KeyError, TypeError, RecursionError):
+            return
+        if state in {"online", "offline"} and state != self._first:
+            self._first, self._first_since = state, self.clock()
+
+    def take_verdict(self, payload: bytes) -> None:
+        """Take a verdict on a device of the partition."""
+        device = self.cover.note(payload, self.wall())
+        if device is not None:
+            self.changed(device)
+
+    # ---------------------------------------------------------------------------------- in its time
+
+    def turn(self) -> None:
+        """Do what is due."""
+        now = self.clock()
+        match self.phase:
+            case Phase.FOLLOWING:
+                if self._may_claim(now):
+                    self._claim(now)
+                elif now - self._weeded_at >= REPEAT_S:
+                    self._weeded_at = now
+                    self.link.weed(self._is_covered)
+            case Phase.CLAIMING:
+                if self.standby and self._first == "online":
+                    self._release()
+                elif now - self._since >= RESEND_S:
+                    self._announce(held=True)
+            case Phase.HOLDING:
+                if self.standby and self._first == "online":
+                    self._begin_to_yield()
+                elif self._overwritten or now - self._since >= REPEAT_S:
+                    self._announce(held=True)
+            case Phase.YIELDING:
+                if self.drained() or now - self._since >= DRAIN_S:
+                    self._release()
+            case Phase.AWAY:
+                pass
+
+    def _may_claim(self, now: float) -> bool:
+        if now - self._subscribed_at < SETTLE_S:
+            return False
+        if self.standby:
+            return self._first_is_gone(now)
+        other = self._other
+        handed = other is None or other.epoch < self.own or not other.held
+        return handed or now - self._since >= max(HANDOVER_S, self._delay_s(now, HANDOVER_S))
+
+    def _first_is_gone(self, now: float) -> bool:
+        if self._first == "offline":
+            return now - self._first_since >= self._delay_s(now, self.takeover_s)
+        return self._first is None and self.known > 0 and now - self._first_since >= ABSENT_S
+
+    def _delay_s(self, now: float, first_s: float) -> float:
+        """Return how long to wait: twice as long after each claim of the last hour."""
+        self._claims = [one for one in self._claims if now - one < FLAPPING_S]
+        doublings = min(16, max(0, len(self._claims) - 1))
+        return min(max(first_s, MAX_DELAY_S), first_s * (1 << doublings))
+
+    def _claim(self, now: float) -> None:
+        """Store the next epoch of ours, then claim it; one that is the highest is claimed again."""
+        if self.own < self.known or not self.own:
+            parity = int(self.standby)
+            self.own = self.known + 1 + ((self.known + 1) % 2 != parity)
+            self.known = self.own
+            self._claims.append(now)
+        self._enter(Phase.CLAIMING)
+        self._claimed_at = now
+        generation, epoch = self._generation, self.own
+
+        def stored() -> None:
+            if self.phase is Phase.CLAIMING and (generation, epoch) == (self._generation, self.own):
+                self._announce(held=True)
+
+        self.keep(self.own, self.known, stored)
+
+    def _take_over(self) -> None:
+        self._enter(Phase.HOLDING)
+        self._took = True
+        self.log("partition_held", epoch=self.own)
+        self.link.let_publish(self._generation, partial(self._stamp, self.own))
+        self.changed(None)
+
+    def _begin_to_yield(self) -> None:
+        self._took = False
+        self._enter(Phase.YIELDING)
+        self.yielding()
+
+    def _release(self) -> None:
+        self.link.hold_publishing()
+        self._took = False
+        self._announce(held=False)
+        self._enter(Phase.FOLLOWING)
+        self.log("partition_released", epoch=self.own)
+
+    def _stamp(self, epoch: int, topic: str, payload: bytes) -> bytes | None:
+        """Return a message with its epoch, None for a verdict that the other agent's cover; on any thread."""
+        if topic.startswith(f"{self.base}/verdicts/") and self._is_covered(topic, payload):
+            return None
+        return stamped(payload, epoch)
+
+    def _is_covered(self, topic: str, payload: bytes) -> bool:
+        """Whether a verdict, or an event with one, is about what the other agent published; on any thread."""
+        ours = topic.startswith((f"{self.base}/verdicts/", f"{self.base}/events/"))
+        covered = ours and bool(payload) and self.cover.has_message(payload)
+        self.superseded += covered
+        return covered
+
+    def _announce(self, *, held: bool) -> None:
+        self._overwritten = False
+        self._since = self.clock()
+        claim = Claim(self.own, self.agent, self.client, held)
+        self.link.announce(self.topic, claim.to_bytes(), retain=True)
+
+    def _learn(self, epoch: int) -> None:
+        self.known = epoch
+        self.keep(self.own, self.known, lambda: None)
+
+    def _enter(self, phase: Phase) -> None:
+        self.phase, self._since = phase, self.clock()

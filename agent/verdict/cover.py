@@ -1,0 +1,82 @@
+"""Cover: how far another agent's verdicts on each device reach.
+
+An agent that takes over a partition publishes verdicts on later readings only. Pure.
+"""
+
+import json
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from agent.domain.records import Trigger, Window
+
+MAX_DEVICES = 20_000
+MAX_AHEAD_S = 600.0  # a reading may be 300 s in the future; more would hide a device's verdicts for good
+SLACK_S = 0.001  # times in verdicts are rounded to it
+
+
+class Reach(NamedTuple):
+    """The end of the covered readings, and the begin of a covered silence, Unix seconds."""
+
+    to: float
+    silent_since: float | None = None
+
+
+class Cover:
+    """Reads the verdicts of other agents than ``agent``. A verdict that cannot be read is passed over."""
+
+    def __init__(self, agent: str) -> None:
+        self._agent = agent
+        self._reach: dict[str, Reach] = {}
+
+    def note(self, payload: bytes, now: float) -> str | None:
+        """Take a published verdict; return its device, None if it is of no use. ``now`` is Unix seconds."""
+        try:
+            verdict = json.loads(payload)
+            device, window = verdict["device"], verdict["window"]
+            start, end = _seconds(window["from"]), _seconds(window["to"])
+            if verdict["agent"] == self._agent or not isinstance(device, str) or end > now + MAX_AHEAD_S:
+                return None
+        except (ValueError, KeyError, TypeError, RecursionError):
+            return None
+        known = self._reach.pop(device, None)
+        if window.get("trigger") == Trigger.SILENCE:
+            self._reach[device] = Reach(start if known is None else max(known.to, start), start)
+        else:
+            self._reach[device] = Reach(end)
+        if len(self._reach) > MAX_DEVICES:
+            del self._reach[next(iter(self._reach))]
+        return device
+
+    def has(self, window: Window) -> bool:
+        """Return whether the readings, or the silence, of a window have a verdict of another agent."""
+        return self._has(window.device, window.trigger, window.start, window.end)
+
+    def has_message(self, payload: bytes) -> bool:
+        """Return the same of a verdict of ours, or of the verdict in an event."""
+        if not self._reach:
+            return False
+        message: dict[str, Any] = json.loads(payload)
+        verdict = message.get("verdict", message)
+        if verdict is None:
+            return False
+        window = verdict["window"]
+        times = _seconds(window["from"]), _seconds(window["to"])
+        return self._has(verdict["device"], window["trigger"], *times)
+
+    def _has(self, device: str, trigger: str, start: float, end: float) -> bool:
+        reach = self._reach.get(device)
+        if reach is None:
+            return False
+        if trigger != Trigger.SILENCE:
+            return end <= reach.to + SLACK_S
+        silent = reach.silent_since is not None and start <= reach.silent_since + SLACK_S
+        return silent or start < reach.to - SLACK_S
+
+
+def stamped(payload: bytes, epoch: int) -> bytes:
+    """Return a JSON object with its epoch as the last key; empty, it deletes a retained message."""
+    return payload[:-1] + b',"epoch":%d}' % epoch if payload.endswith(b"}") else payload
+
+
+def _seconds(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()

@@ -1,0 +1,255 @@
+"""The publishing agent of a pair, over kills, cuts and restarts of the broker."""
+
+import json
+from random import Random
+
+import pytest
+
+from agent.pipeline.epochs import HANDOVER_S, MAX_DELAY_S, REPEAT_S, Phase, read_claim
+from tests.scaling.pair import HOSTILE, TOPIC, Place, World, mishap
+
+SEEDS = range(150)
+
+
+def pair() -> World:
+    world = World()
+    world.start()
+    world.run(5)
+    return world
+
+
+def owners(world: World) -> dict[int, set[str]]:
+    """Return who published in each epoch."""
+    found: dict[int, set[str]] = {}
+    for _at, epoch, agent in world.verdicts:
+        found.setdefault(epoch, set()).add(agent)
+    return found
+
+
+def test_the_first_agent_holds_its_partition() -> None:
+    """Its standby publishes nothing while it is there, however long."""
+    world = pair()
+    world.run(3600)
+    assert owners(world) == {2: {"gw-0"}}
+    assert world.holders == ["gw-0"]
+
+
+def test_the_standby_takes_over_after_the_will_and_yields() -> None:
+    """With a higher epoch each time; the first claims only what was released."""
+    world = pair()
+    world.first.kill()
+    died = world.now
+    world.run(20)
+    assert world.holders == ["gw-0-standby"]
+    assert min(at for at, epoch, _ in world.verdicts if epoch == 3) - died >= 5.0
+    world.first.start()
+    world.first.connect()
+    world.run(3)
+    assert owners(world) == {2: {"gw-0"}, 3: {"gw-0-standby"}, 4: {"gw-0"}}
+    assert world.holders == ["gw-0"]
+    last = max(at for at, epoch, _ in world.verdicts if epoch == 3)
+    assert last < min(at for at, epoch, _ in world.verdicts if epoch == 4)
+
+
+def test_a_restart_within_the_time_changes_nothing() -> None:
+    """The first goes on in its epoch, so that its outbox keeps its bytes."""
+    world = pair()
+    world.first.kill()
+    world.run(3)
+    world.first.start()
+    world.first.connect()
+    world.run(10)
+    assert owners(world) == {2: {"gw-0"}}
+
+
+def test_a_standby_that_died_does_not_hold_the_first_up() -> None:
+    """Nobody releases: the first claims after the time for it."""
+    world = pair()
+    world.first.kill()
+    world.run(20)
+    world.standby.kill()
+    world.first.start()
+    world.first.connect()
+    world.run(HANDOVER_S - 1)
+    assert world.holders == []
+    world.run(3)
+    assert world.holders == ["gw-0"]
+
+
+def test_a_killed_standby_goes_on_in_its_epoch() -> None:
+    """The epoch was on disk before it was claimed."""
+    world = pair()
+    world.first.kill()
+    world.run(20)
+    world.standby.kill()
+    world.standby.start()
+    world.standby.connect()
+    world.run(80)
+    assert world.holders == ["gw-0-standby"]
+    assert owners(world)[3] == {"gw-0-standby"}
+    assert max(owners(world)) == 3
+
+
+def test_a_claim_is_on_disk_before_it_is_sent() -> None:
+    """A kill between the two makes no second owner of a number."""
+    world = pair()
+    world.first.kill()
+    while world.standby.disk[0] != 3:
+        assert not any(b'"epoch": 3' in one["raw"] for one in world.claims)
+        world.run(0.2)
+
+
+def test_flapping_is_slowed_down() -> None:
+    """A first agent that dies again and again is followed ever later."""
+    world = pair()
+    waits = []
+    for _ in range(12):
+        world.first.kill()
+        died = world.now
+        while world.holders != ["gw-0-standby"]:
+            world.run(0.2)
+        waits.append(round(world.now - died, 1))
+        world.first.start()
+        world.first.connect()
+        while world.holders != ["gw-0"]:
+            world.run(0.2)
+    assert waits == sorted(waits)
+    assert waits[0] < 7.0
+    assert 100.0 < waits[-1] <= MAX_DELAY_S + 2
+
+
+def test_a_deleted_or_hostile_claim_is_put_right() -> None:
+    """Within a turn, and without a new epoch."""
+    world = pair()
+    for payload in HOSTILE:
+        world.publish(TOPIC, payload)
+        world.run(1)
+        kept = json.loads(world.retained[TOPIC])
+        assert (kept["epoch"], kept["agent"], kept["state"]) == (2, "gw-0", "held")
+    assert owners(world) == {2: {"gw-0"}}
+
+
+def test_a_flood_of_hostile_claims_costs_a_message_a_turn() -> None:
+    """The answers are bounded by the turns, not by the flood."""
+    world = pair()
+    sent = len(world.claims)
+    for _ in range(50):
+        for _ in range(100):
+            world.publish(TOPIC, b"{")
+        world.run(0.2)
+    assert len(world.claims) - sent <= 5000 + 60
+
+
+def test_a_lost_claim_is_repeated() -> None:
+    """A broker may drop messages of QoS 0."""
+    world = pair()
+    world.standby.inbox.clear()
+    count = len(world.claims)
+    world.run(3 * REPEAT_S)
+    assert 2 <= len(world.claims) - count <= 4
+
+
+@pytest.mark.parametrize("payload", HOSTILE)
+def test_foreign_text_is_no_claim(payload: bytes) -> None:
+    """Nor an epoch so high that no further one would be left."""
+    assert read_claim(payload, 2) is None
+
+
+@pytest.mark.parametrize("wiped", [False, True])
+def test_a_broker_that_restarts_leaves_the_first_in_place(wiped: bool) -> None:
+    """The standby is back before it; retained messages may be kept or not."""
+    world = pair()
+    world.break_down(wiped=wiped)
+    world.run(10)
+    world.up = True
+    world.standby.connect()
+    world.run(3)
+    world.first.connect()
+    world.run(20)
+    assert world.holders == ["gw-0"]
+    assert owners(world) == {2: {"gw-0"}}
+
+
+def test_an_absent_first_is_replaced_if_it_was_ever_there() -> None:
+    """The broker lost its status and its will; a standby without any first one stays as it is."""
+    world = pair()
+    world.first.kill()
+    world.retained.clear()
+    world.standby.cut()
+    world.standby.connect()
+    world.run(70)
+    assert world.holders == ["gw-0-standby"]
+    fresh = World()
+    fresh.standby.start()
+    fresh.standby.connect()
+    fresh.run(600)
+    assert fresh.holders == []
+
+
+def test_an_agent_away_knows_nothing_of_the_other() -> None:
+    """Its process goes on, and publishes nothing when it is back before it has read the claim."""
+    world = pair()
+    world.first.cut()
+    world.run(30)
+    assert world.holders == ["gw-0-standby"]
+    world.first.connect()
+    world.run(0.4)
+    assert world.holders != ["gw-0", "gw-0-standby"]
+    world.run(5)
+    assert world.holders == ["gw-0"]
+
+
+@pytest.mark.parametrize("standby", [False, True])
+def test_two_agents_of_one_name_share_no_epoch(standby: bool) -> None:
+    """A mistake that no configuration shows: both claim, and neither number is published in by both."""
+    world = World()
+    twin = Place(world, standby=standby, client="twin")
+    world.places = (world.first, world.standby, twin)
+    world.start()
+    if standby:
+        world.run(5)
+        world.first.kill()
+    world.run(400)
+    clients: dict[int, set[str]] = {}
+    for epoch, client in world.published:
+        clients.setdefault(epoch, set()).add(client)
+    assert clients
+    assert all(len(one) == 1 for one in clients.values())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strangers", [False, True])
+def test_no_epoch_has_two_publishers(strangers: bool) -> None:
+    """Over kills, cuts, restarts of the broker, lost state of it and forged claims; at the end one holds."""
+    for seed in SEEDS:
+        dice = Random(seed)
+        world = World()
+        world.start()
+        for _ in range(40):
+            mishap(world, dice, strangers=strangers)
+            world.run(dice.choice([0.2, 1.0, 6.0, 30.0]))
+        assert all(len(agents) == 1 for agents in owners(world).values()), seed
+        world.up = True
+        for place in world.places:
+            if place.epochs is None:
+                place.start()
+            place.connect()
+        world.run(2 * MAX_DELAY_S + 60)
+        assert world.holders == ["gw-0"], seed
+        assert world.first.epochs is not None
+        assert world.first.epochs.phase is Phase.HOLDING
+
+
+@pytest.mark.slow
+def test_an_agent_without_a_fence_is_found() -> None:
+    """The control of the test above: a standby that publishes at any time shares epochs with the first."""
+    shared = 0
+    for seed in SEEDS:
+        dice = Random(seed)
+        world = World(fenced=False)
+        world.start()
+        for _ in range(40):
+            mishap(world, dice, strangers=False)
+            world.run(dice.choice([0.2, 1.0, 6.0, 30.0]))
+        shared += any(len(agents) > 1 for agents in owners(world).values())
+    assert shared > len(SEEDS) / 2
