@@ -50,7 +50,7 @@ class Claim(NamedTuple):
 
     epoch: int
     agent: str
-    client: str  # the client id: two agents of one name are told apart
+    client: str  # the client id: which differs between two agents of one name
     held: bool  # false: it is released
 
     def to_bytes(self) -> bytes:
