@@ -82,7 +82,7 @@ _SPELLED_WORD = re.compile(rf"\b(?:{'|'.join(_SPELLED)})\b", re.IGNORECASE)
 _SENTENCE = re.compile(r"(?<=[.!?\]])\s+(?=[A-Z\"']|[dD]\d)")
 _LOOKED_UP = ("devices", "words", "times", "names", "numbers")
 #: Signs of addresses, commands and markup.
-_FOREIGN = re.compile(r"[`$|\\@{}]|://|\bwww\.|(?<![\w.])[\w-]{2,}\.[a-z]{2,}\b|(?<!\w)/\w|\bsudo\b")
+_FOREIGN = re.compile(r"[`$|\\@{}]|://|\bwww\.|(?<![\w.-])[\w-]{2,}\.[a-z]{2,}\b|(?<!\w)/\w|\bsudo\b")
 #: Words of kinds, severities and acts, and the words in a fact that prove them.
 _SPOKEN = [
     *(
