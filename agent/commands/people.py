@@ -8,6 +8,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from datetime import datetime
 from secrets import token_hex
 from typing import Any
 
@@ -232,7 +233,8 @@ def _words(answer: Mapping[str, Any]) -> str:
         case Do.FORGET:
             return f"{about} is forgotten; it begins again with its next reading"
         case Do.MAINTENANCE:
-            return f"{about} is under maintenance{until}"
+            over = bool(until) and datetime.fromisoformat(answer["until"]).timestamp() <= time.time()
+            return f"the maintenance of {about} is over" if over else f"{about} is under maintenance{until}"
         case Do.PAUSE_MODEL:
             return f"the model is not asked{until}"
         case Do.RESUME_MODEL:

@@ -69,7 +69,8 @@ class Findings(dict[str, Finding]):
         elif finding.silent_since is not None and finding.silent_to is None:
             finding = replace(finding, silent_to=window.opened)
         if event is FindingEvent.CLEARED:
-            finding = replace(finding, state=FindingState.CLEARED, until=None, ended=clock)
+            until = finding.snoozed_to(clock)  # it holds for findings that open before it
+            finding = replace(finding, state=FindingState.CLEARED, until=until, ended=clock)
         if early:
             finding = replace(finding, awaits=verdict.id, verdicts=0 if before is None else before.verdicts)
         self.put(finding)

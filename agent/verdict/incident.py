@@ -5,8 +5,8 @@ availability topic that calls several devices offline; silences of at least thre
 source whose last readings are close together; values of one metric that left their range the same way, of
 devices that moved together in the days before, of three devices that share the hours of their day, or of
 three devices and a third of a source at the same time. Without a common source or link nothing is merged. An
-anomaly that comes back on its device within the hour, and a drift that goes on within the day, open their
-incident again.
+anomaly that comes back on its device within the hour, a drift that goes on within the day, and whatever comes
+while the last finding of its device would be snoozed, open their incident again.
 """
 
 from bisect import bisect_left, insort
@@ -221,6 +221,7 @@ class Incidents:
         changes: list[Change] = []
         back = None if shared else self._back(finding)
         if back is not None:
+            finding = self._snoozed(finding)
             group = self._open.setdefault(back.id, _Group(replace(back, closed=False)))
             before = group.incident
             group.incident = replace(before, severity=_worse(before.severity, finding.severity))
@@ -266,13 +267,31 @@ class Incidents:
         if last is None or last.ended is None:
             return None
         since_s = finding.opened - last.ended
+        if _snoozed_to(last) > finding.opened:
+            return self._known(last.incident)
         if not (0.0 <= since_s <= ON_S and _same_anomaly(last, finding)):
             return None
         on = finding.kind is last.kind is Kind.DRIFT and _is_farther(last, finding)
         if not (on or since_s <= BACK_S):
             return None
-        group = self._open.get(last.incident or "")
-        return self._over.get(last.incident or "") if group is None else group.incident
+        return self._known(last.incident)
+
+    def _known(self, incident_id: str | None) -> Incident | None:
+        """Return an incident that is open, or one of the last that are over."""
+        group = self._open.get(incident_id or "")
+        return self._over.get(incident_id or "") if group is None else group.incident
+
+    def _snoozed(self, finding: Finding) -> Finding:
+        """Return a finding that comes back as a person wants it: quiet as long as the last one was to be.
+
+        Not if it is news: a broken limit, a higher severity, a silence after another anomaly.
+        """
+        last = self._past[finding.device]
+        worse = _RANK[finding.severity] > _RANK[last.severity]
+        silent = finding.kind is Kind.SILENCE and last.silent_since is None
+        if _snoozed_to(last) <= finding.opened or finding.limit or worse or silent:
+            return finding
+        return replace(finding, state=FindingState.SNOOZED, until=last.until)
 
     def had(self, finding: Finding) -> bool:
         """Return whether the last finding of a device that is over was of the incident of this one."""
@@ -501,6 +520,11 @@ def _remember(known: dict[str, T], key: str, value: T) -> None:
     known[key] = value
     if len(known) > MAX_PAST:
         del known[next(iter(known))]
+
+
+def _snoozed_to(finding: Finding) -> float:
+    """Return until when a person wanted no notice of a finding that is over."""
+    return finding.until or 0.0
 
 
 def _same_anomaly(one: Finding, other: Finding) -> bool:

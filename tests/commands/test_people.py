@@ -61,7 +61,8 @@ def test_a_person_works_through_the_findings(
         assert (code, out.startswith("ov* is under maintenance until 2")) == (0, True)
         assert listed(capsys, agent)[0]["maintenance"] is True
         assert ask(capsys, "maintenance", *config)[1].startswith("ov*: 2")
-        assert ask(capsys, "maintenance", "ov*", "--for", "0s", *config)[0] == 0
+        code, out, _ = ask(capsys, "maintenance", "ov*", "--for", "0s", *config)
+        assert (code, out) == (0, "the maintenance of ov* is over\n")
         assert ask(capsys, "maintenance", *config)[1] == "No maintenance is planned.\n"
         assert as_json(capsys, "device", "list", *config)["devices"][0]["id"] == "oven"
         assert ask(capsys, "device", "forget", "oven", *config)[:2] == (

@@ -4,6 +4,7 @@ import itertools
 import random
 from collections.abc import Callable, Collection
 from dataclasses import replace
+from typing import Any
 
 import jsonschema
 import pytest
@@ -418,6 +419,42 @@ def test_what_comes_back_within_the_hour_is_the_same_incident(again: Again) -> N
     assert not again(60.0, moves=(up(), None))
     assert again(60.0, kinds=(Kind.SILENCE, Kind.SILENCE), moves=(None, None))
     assert not again(60.0, state=FindingState.NORMAL_HERE)
+
+
+SNOOZED_TO = T0 + 40_000.0
+
+
+@pytest.mark.parametrize(
+    ("changes", "state"),
+    [
+        ({}, FindingState.SNOOZED),
+        ({"severity": Severity.CRITICAL}, FindingState.OPEN),
+        ({"kind": Kind.OUT_OF_RANGE, "limit": True}, FindingState.OPEN),
+        ({"kind": Kind.SILENCE, "silent_since": T0 + 8000}, FindingState.OPEN),
+    ],
+)
+def test_a_snooze_holds_for_what_comes_back_on_the_device(
+    changes: dict[str, Any], state: FindingState
+) -> None:
+    """Until its time, of any metric, and over a restart; not where there is more to know."""
+    place, incidents = Place("s"), Incidents()
+    first = Finding("f1", "d", Kind.LEVEL_SHIFT, Severity.WARNING, T0, T0)
+    opened, _, _ = incidents.open(first, Surroundings(place, move=up()))
+    over = replace(opened, state=FindingState.CLEARED, ended=T0 + 600, until=SNOOZED_TO)
+    (closed,) = incidents.update(over)
+    again = Incidents()
+    again.restore([], [], [closed.incident], [over])
+    for known in (incidents, again):
+        second = replace(first, id="f2", opened=T0 + 20_000.0, **changes)
+        found, _, _ = known.open(second, Surroundings(place, move=up(metric="fan")))
+        assert (found.incident, found.state) == (opened.incident, state)
+        assert found.until == (SNOOZED_TO if state is FindingState.SNOOZED else None)
+        late = Incidents()
+        late.restore([], [], [closed.incident], [over])
+        found, _, _ = late.open(
+            replace(second, opened=SNOOZED_TO), Surroundings(place, move=up(metric="fan"))
+        )
+        assert (found.incident != opened.incident, found.state) == (True, FindingState.OPEN)
 
 
 def test_a_drift_that_goes_on_within_the_day_is_the_same_incident(again: Again) -> None:

@@ -260,6 +260,17 @@ def test_both_are_over_at_once(site: Site) -> None:
     assert not site.open().quiet(T0 + HOUR)
 
 
+def test_a_snooze_is_kept_over_the_end_of_its_finding(site: Site) -> None:
+    """An acknowledgement is not."""
+    for do, keys, until in ((Do.SNOOZE, {"until": T0 + HOUR}, T0 + HOUR), (Do.ACK, {}, None)):
+        site.say(do, device="d1", **keys)
+        for _ in range(CLEAR_AFTER):
+            site.judge(Score(0.0))
+        over = list(site.people.findings.closed.values())[-1]
+        assert (over.state, over.until, over.snoozed_to(T0)) == (FindingState.CLEARED, until, None)
+        site.judge(SPIKE)
+
+
 def test_forget_closes_the_finding_and_nothing_before_opens_one(site: Site) -> None:
     """Not even a broken limit: the device is gone."""
     assert site.say(Do.FORGET, device="nobody").reason is CommandReason.UNKNOWN_DEVICE
