@@ -131,6 +131,12 @@ def first_week(state: State, settings: DetectSettings) -> float:
     return settings.young_week * min(1.0, (max(hours) - min(hours)) / (FULL_DAY * span))
 
 
+def is_excused(state: State, settings: DetectSettings) -> bool:
+    """Return whether the lines of the means are farther because no weekend was seen yet."""
+    young = state[AT] - state[BORN_AT] < WEEK_S
+    return young and (is_of_use(state) or first_week(state, settings) > settings.young_week / 2.0)
+
+
 def _mean(state: State, settings: DetectSettings) -> float:
     seen = state[MOVES] - state[MEANT_MOVES]
     if (

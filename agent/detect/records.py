@@ -3,7 +3,20 @@
 from collections.abc import Iterable
 from math import inf
 
-from agent.detect.features import MEAN, NEGLIGIBLE, NOISE, RESIDUAL, SLOW, TABLE, VALUE, draw, ends, line
+from agent.detect.features import (
+    MEAN,
+    NEGLIGIBLE,
+    NOISE,
+    RESIDUAL,
+    SLOW,
+    TABLE,
+    VALUE,
+    WEEK_S,
+    draw,
+    ends,
+    is_excused,
+    line,
+)
 from agent.detect.profile import usual
 from agent.detect.settings import DetectSettings
 from agent.detect.state import (
@@ -53,7 +66,8 @@ def test(state: State, feature: int, value: float, settings: DetectSettings) -> 
     """Return how many alarm lines ``value`` is beyond a feature's range.
 
     A new record below the alarm line widens the range; one at or above it is kept for the end of the
-    incident, when the range learns from it.
+    incident, when the range learns from it. One of a mean that only the first week excuses is kept for the
+    end of that week.
     """
     low, high = ends(feature)
     lo, hi = state[low], state[high]
@@ -69,6 +83,8 @@ def test(state: State, feature: int, value: float, settings: DetectSettings) -> 
     if size < far:
         follow = TABLE[feature].follow
         widen(state, feature, over * follow)
+        if follow < 1.0 and size > abs(state[TOP + feature]) and is_excused(state, settings):
+            state[TOP + feature] = over * (1.0 - follow)
         pace = PACE if follow == 1.0 else settings.mean_pace
         state[RECORD + feature] += (size - state[RECORD + feature]) * pace
         state[LINE + feature] = line(state, feature, settings)
@@ -128,6 +144,8 @@ def learn(state: State, settings: DetectSettings) -> None:
     brief = state[RUN] < settings.shift_readings
     for feature in range(FEATURES):
         top, far = state[TOP + feature], state[LINE + feature]
+        if abs(top) < far and TABLE[feature].follow < 1.0 and is_excused(state, settings):
+            continue
         state[TOP + feature] = 0.0
         before = state[SEEN + feature] if feature < REMEMBERED else 0.0
         if not top:
@@ -154,6 +172,19 @@ def _returns(state: State, at: float, settings: DetectSettings) -> bool:
     """Return whether an incident at ``at`` is so much later than the last that what both have is usual."""
     pause = min(settings.return_s, settings.return_share * abs(at - state[BORN_AT]))
     return bool(state[SEEN_AT]) and abs(at - state[SEEN_AT]) >= pause
+
+
+def end_first_week(state: State, settings: DetectSettings) -> None:
+    """Learn what the means did in the first week, one alarm line at most: the next weekend is like it."""
+    if state[AT] - state[BORN_AT] < WEEK_S:
+        return
+    for feature, rule in enumerate(TABLE):
+        top = state[TOP + feature]
+        if top and rule.follow < 1.0:
+            state[TOP + feature] = 0.0
+            state[LINE + feature] = line(state, feature, settings)
+            by = min(abs(top), state[LINE + feature])
+            widen(state, feature, by if top > 0.0 else -by)
 
 
 def adopt(state: State, settings: DetectSettings) -> None:

@@ -148,6 +148,8 @@ def round_off(state: State, y: float, z: float, settings: DetectSettings) -> Non
         records.retire(state, NEAR)
     if state[ADOPTED_AT]:
         records.settle(state, y, settings)
+    if not state[BUSY]:
+        records.end_first_week(state, settings)
     _watch_drift(state, settings)
     watermarks.watch(state, settings)
     incident.note_busy(state)

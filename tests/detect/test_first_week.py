@@ -166,3 +166,22 @@ def test_an_hourly_sensor_with_a_day_curve_is_judged_on_its_third_day(jitter_s: 
         found += alarms(scores[72:]) > 0
         assert alarms(scores[:72]) == 0
     assert found >= 18
+
+
+def office(days: int) -> list[Score]:
+    """Return the scores of a power that follows people on weekdays, next to two other series."""
+    detector, rng, scores = Detector(), random.Random(3), []
+    for step in range(days * 288):
+        at = signals.START + 300.0 * step
+        hour, weekday = step % 288 / 12.0, int(step // 288 % 7)
+        there = weekday < 5 and 8.5 <= hour < 17.5
+        value = 240.0 + (50.0 if there else 0.0) + rng.gauss(0.0, 18.0)
+        scores.append(detector.update(Reading("d", "power", at, round(value), None), at))
+        for mate in ("temperature", "humidity"):
+            detector.update(Reading("d", mate, at, rng.gauss(21.0, 0.1), None), at)
+    return scores
+
+
+def test_the_second_weekend_is_like_the_first() -> None:
+    """The first one is excused and learnt, so that closer lines do not report the next."""
+    assert alarms(office(21)) == 0
