@@ -1,6 +1,7 @@
 """Metrics and log lines pushed over OTLP to a receiver with the published types."""
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -256,6 +257,45 @@ def test_off_is_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_SDK_DISABLED", "TRUE")
     assert opened(metrics=True, logs=True, endpoint="http://127.0.0.1:1") is None
     assert threading.active_count() == before
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    ("protocol", "variable", "events"),
+    [
+        ("grpc", "OTEL_EXPORTER_OTLP_TIMEOUT", ["traces_not_started", "push_not_started"]),
+        ("grpc", "OTEL_EXPORTER_OTLP_COMPRESSION", ["traces_not_started", "push_not_started"]),
+        ("http", "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", ["traces_not_started"]),
+        ("http", "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", ["traces_not_started", "push_not_started"]),
+    ],
+)
+def test_a_variable_that_the_sdk_refuses_is_named(protocol: str, variable: str, events: list[str]) -> None:
+    """The start goes on, and no value of a variable is in the log."""
+    script = (
+        "import json, os; from agent.observe.push import open_push;"
+        "from agent.observe.metrics import Metrics;"
+        "from agent.observe.telemetry_settings import OtelSettings as S;"
+        "from agent.observe.traces import open_tracer;"
+        "log = lambda event, **fields: print(json.dumps([event, fields]), flush=True);"
+        f"to = dict(endpoint='http://127.0.0.1:1', protocol={protocol!r});"
+        "span = open_tracer(**to, log=log).start('x', kind='internal');"
+        "open_push(S(**to, metrics=True), metrics=Metrics(), version='', gateway='', headers={}, log=log);"
+        "os._exit(0)"
+    )
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env=environ | {variable: "CANARY"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    told = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [event for event, _ in told] == events
+    for _, fields in told:
+        assert (fields["level"], fields["variables"]) == ("error", [variable])
+        assert "unset" in fields["remedy"]
+    assert "CANARY" not in done.stdout
 
 
 @pytest.mark.process
