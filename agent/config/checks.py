@@ -192,7 +192,7 @@ def _state_dir(value: Path) -> Path:
 
 
 def _agent_id(value: str) -> None:
-    if not re.fullmatch(rf"[A-Za-z0-9_-]{{1,{MAX_ID}}}", value):
+    if len(value) > MAX_ID or not re.fullmatch(r"[A-Za-z0-9_-]+", value):
         raise ValueError(f"is part of topics and ids; use 1 to {MAX_ID} of A-Z a-z 0-9 _ -")
 
 
