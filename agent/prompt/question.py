@@ -50,7 +50,7 @@ HASH = sha256((SYSTEM + dump(SCHEMA)).encode()).hexdigest()[:16]
 
 _REF = re.compile(r"(?<!\w)[fricsFRICS]\d{1,4}(?!\w)")
 _ALIAS = re.compile(r"(?<!\w)[dD]\d{1,4}(?!\w)")
-_METRIC = re.compile(r"(?<!\w)[a-z]\w*")
+_HIDDEN = re.compile(r"(?<!\w)(?:[dD]\d{1,4}(?!\w)|[a-z]\w*)")  # a device or a metric
 _STAMP = re.compile(r"(\d{4}-\d{2}-\d{2})(?: (\d{2}:\d{2}))?")
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _MONTH = rf"(?P<{{0}}>(?:{'|'.join(_MONTHS)})[a-z]*)\.?"
@@ -316,5 +316,8 @@ def reveal_answer(text: str, devices: Mapping[str, str], metrics: Mapping[str, s
         devices: alias -> device.
         metrics: word of the prompt -> the metric's own name, where the word is only ours.
     """
-    text = _ALIAS.sub(lambda alias: devices.get(alias.group().lower(), alias.group()), text)
-    return _METRIC.sub(lambda word: metrics.get(word.group(), word.group()), text)
+
+    def name(word: re.Match[str]) -> str:  # in one pass: a name may have the form of an alias
+        return devices.get(word.group().lower()) or metrics.get(word.group(), word.group())
+
+    return _HIDDEN.sub(name, text)

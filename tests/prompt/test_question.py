@@ -176,3 +176,5 @@ def test_names_come_back() -> None:
     """Aliases of devices and our words for unknown metrics; a longer alias is another one."""
     told = reveal_answer("d1 and D12: metric_1 [f1]", {"d1": "cold/d2", "d12": "x"}, {"metric_1": "Druck"})
     assert told == "cold/d2 and x: Druck [f1]"
+    told = reveal_answer("d1: metric_1 [f1]", {"d1": "hall/metric_1"}, {"metric_1": "d1"})
+    assert told == "hall/metric_1: d1 [f1]"
