@@ -12,8 +12,9 @@ from agent.config.errors import one_line
 from agent.config.sections import PREFIX, Config, variables
 from agent.decode.subscriptions import Wanted, joined, plan
 from agent.decode.topics import TopicPattern, overlap
+from agent.observe.redact import Secrets
 from agent.observe.traces import content_asked
-from agent.prompt.site import facts_of
+from agent.prompt.site import NAMES, facts_of
 from agent.testing import failpoint, time_scale
 
 MAX_QUOTED = 80
@@ -202,8 +203,14 @@ def _push(config: Config, environ: Mapping[str, str]) -> Iterator[Weakness]:
 
 
 def _knowledge(config: Config) -> Iterator[Weakness]:
-    """Name the sentences of the knowledge that are never sent."""
+    """Name the sentences of the knowledge that are never sent, and those that hold a secret."""
     for fact in facts_of(config.knowledge):
+        if config.ai.share == NAMES and not fact.suspicions and Secrets().mask(fact.text) != fact.text:
+            yield Weakness(
+                f"knowledge.{one_line(fact.glob)}",
+                f"sentence {fact.id} looks like a password or a key, and the model gets it",
+                "describe the equipment alone",
+            )
         if fact.suspicions:
             rules = " and ".join(fact.suspicions)
             yield Weakness(

@@ -159,10 +159,12 @@ def build_exporter(endpoint: str | None, protocol: str) -> SpanExporter:
         OTLPSpanExporter as HttpExporter,
     )
 
+    from agent.observe.otlp_session import BoundedSession  # noqa: PLC0415 -- as above
+
     url = endpoint or ""
     if urlsplit(url).path in {"", "/"}:
         url = f"{url.rstrip('/')}/v1/traces"
-    return HttpExporter(endpoint=url)
+    return HttpExporter(endpoint=url, session=BoundedSession())
 
 
 class PausingExporter(SpanExporter):

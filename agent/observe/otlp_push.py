@@ -111,10 +111,12 @@ def _build(
         OTLPMetricExporter as HttpMetrics,
     )
 
+    from agent.observe.otlp_session import BoundedSession  # noqa: PLC0415 -- as above
+
     base = endpoint.rstrip("/")
     return (
-        HttpMetrics(endpoint=f"{base}/v1/metrics", headers=dict(headers)),
-        HttpLogs(endpoint=f"{base}/v1/logs", headers=dict(headers)),
+        HttpMetrics(endpoint=f"{base}/v1/metrics", headers=dict(headers), session=BoundedSession()),
+        HttpLogs(endpoint=f"{base}/v1/logs", headers=dict(headers), session=BoundedSession()),
     )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from agent.observe.metrics import Metrics
 from agent.observe.pausing import Pausing
 from agent.observe.telemetry_settings import OtelSettings
-from agent.observe.traces import sdk_disabled
+from agent.observe.traces import opened, sdk_disabled
 
 if TYPE_CHECKING:
     from agent.observe.otlp_push import Exporters
@@ -157,16 +157,20 @@ def open_push(
     """
     if not (settings.metrics or settings.logs) or settings.endpoint is None or sdk_disabled(os.environ):
         return None
-    from agent.observe.otlp_push import Exporters  # noqa: PLC0415 -- 4 to 12 MiB that off must not cost
+    endpoint = settings.endpoint
 
+    def open_exporters() -> "Exporters":
+        from agent.observe.otlp_push import Exporters  # noqa: PLC0415 -- 4 to 12 MiB that off must not cost
+
+        return Exporters(
+            endpoint=endpoint, protocol=settings.protocol, headers=headers, version=version, gateway=gateway
+        )
+
+    exporters = opened(open_exporters, "push_not_started", log)
+    if exporters is None:
+        return None
     return Push(
-        Exporters(
-            endpoint=settings.endpoint,
-            protocol=settings.protocol,
-            headers=headers,
-            version=version,
-            gateway=gateway,
-        ),
+        exporters,
         metrics=metrics if settings.metrics else None,
         logs=settings.logs,
         interval_s=settings.interval_s,

@@ -5,8 +5,9 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from agent.domain.fault import fault_words
 from agent.observe.redact import Secrets
 from agent.observe.telemetry_settings import TracesSettings
 
@@ -16,10 +17,12 @@ if TYPE_CHECKING:
     from agent.observe.otlp import SpanSource
 
 Attributes = Mapping[str, Any]
+T = TypeVar("T")
 
 _DEFAULT = TracesSettings()
 
 MAX_REMEMBERED = 256
+MAX_NAMED = 16  # variables of one line of the log
 MAX_ATTRIBUTE_CHARS = 1024
 MAX_CONTENT_CHARS = 16_384  # of a prompt or a reply, before it is encoded
 MAX_LINKED = 32  # trace ids of linked messages as an attribute: few tools show links
@@ -235,6 +238,27 @@ def sdk_disabled(environ: Mapping[str, str]) -> bool:
     return environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
 
 
+def opened(make: Callable[[], T], event: str, log: Callable[..., None]) -> T | None:
+    """Return what ``make`` builds of the SDK, None with a line in the log where the SDK refuses.
+
+    The SDK reads some forty variables, some of them at its import, and raises at a value that it does not
+    understand; the agent watches on. Their values may be secrets and stay out of the log.
+    """
+    try:
+        return make()
+    except Exception as error:  # noqa: BLE001 -- whatever the SDK raises: it is reported
+        given = sorted(name for name in os.environ if name.startswith("OTEL_"))
+        named = [name for name in given if name in str(error)] or given
+        log(
+            event,
+            level="error",
+            error=fault_words(error),
+            variables=named[:MAX_NAMED],
+            remedy="correct or unset the variable, and start again; until then nothing of it is sent",
+        )
+        return None
+
+
 def open_tracer(
     *,
     endpoint: str | None,
@@ -264,16 +288,22 @@ def open_tracer(
     """
     if sdk_disabled(os.environ) or (endpoint is None and protocol != "console"):
         return Tracer()
-    from agent.observe.otlp import SpanSource  # noqa: PLC0415 -- 8 to 34 MiB that off must not cost
 
-    source = SpanSource(
-        endpoint=endpoint,
-        protocol=protocol,
-        gateway=gateway,
-        version=service_version,
-        sample_ratio=sample_ratio,
-        log=log,
-        delay_s=delay_s,
-    )
+    def open_source() -> "SpanSource":
+        from agent.observe.otlp import SpanSource  # noqa: PLC0415 -- 8 to 34 MiB that off must not cost
+
+        return SpanSource(
+            endpoint=endpoint,
+            protocol=protocol,
+            gateway=gateway,
+            version=service_version,
+            sample_ratio=sample_ratio,
+            log=log,
+            delay_s=delay_s,
+        )
+
+    source = opened(open_source, "traces_not_started", log)
+    if source is None:
+        return Tracer()
     asked = content_asked(os.environ) if content is None else content
     return Tracer(source, content=asked, secrets=secrets, gateway=gateway)

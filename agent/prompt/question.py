@@ -50,7 +50,7 @@ HASH = sha256((SYSTEM + dump(SCHEMA)).encode()).hexdigest()[:16]
 
 _REF = re.compile(r"(?<!\w)[fricsFRICS]\d{1,4}(?!\w)")
 _ALIAS = re.compile(r"(?<!\w)[dD]\d{1,4}(?!\w)")
-_METRIC = re.compile(r"(?<!\w)[a-z]\w*")
+_HIDDEN = re.compile(r"(?<!\w)(?:[dD]\d{1,4}(?!\w)|[a-z]\w*)")  # a device or a metric
 _STAMP = re.compile(r"(\d{4}-\d{2}-\d{2})(?: (\d{2}:\d{2}))?")
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _MONTH = rf"(?P<{{0}}>(?:{'|'.join(_MONTHS)})[a-z]*)\.?"
@@ -82,7 +82,10 @@ _SPELLED_WORD = re.compile(rf"\b(?:{'|'.join(_SPELLED)})\b", re.IGNORECASE)
 _SENTENCE = re.compile(r"(?<=[.!?\]])\s+(?=[A-Z\"']|[dD]\d)")
 _LOOKED_UP = ("devices", "words", "times", "names", "numbers")
 #: Signs of addresses, commands and markup.
-_FOREIGN = re.compile(r"[`$|\\@{}]|://|\bwww\.|(?<![\w.-])[\w-]{2,}\.[a-z]{2,}\b|(?<!\w)/\w|\bsudo\b")
+_FOREIGN = re.compile(
+    r"[`$|\\@{}\u3002\uff0e\uff61]|\]\(|<[!/A-Za-z]|://|\bwww\."
+    r"|(?<![\w.-])[\w-]{2,}\.[a-z]{2,}\b|(?<!\w)/\w|\bsudo\b"
+)
 #: Words of kinds, severities and acts, and the words in a fact that prove them.
 _SPOKEN = [
     *(
@@ -104,6 +107,7 @@ _SPOKEN = [
             "maintenance": {"maintenance"},
             "forg[eo]t(?:ten)?": {"forget", "forgotten"},
             "cleared": {"cleared"},
+            "(?:resolved|recovered|back to normal)": {"cleared", "normal_here"},
         }.items()
     ),
 ]
@@ -229,6 +233,7 @@ def _claims(
     yield "devices", [alias for alias in dict.fromkeys(aliases) if alias not in devices]
     true = {str(fact.get(name)) for fact in about for name in ("kind", "severity", "state", "did", "cause")}
     true |= {"maintenance" for fact in about if fact.get("maintenance")}
+    true |= {"cleared" for fact in about if fact.get("over") is True}
     yield "words", [word for word, means in _spoken(text) if true.isdisjoint(means)]
     text = _blank(_ALIAS, _blank(_REF, text))
     yield "times", list(_wrong_times(text, [head, *cited]))
@@ -311,5 +316,8 @@ def reveal_answer(text: str, devices: Mapping[str, str], metrics: Mapping[str, s
         devices: alias -> device.
         metrics: word of the prompt -> the metric's own name, where the word is only ours.
     """
-    text = _ALIAS.sub(lambda alias: devices.get(alias.group().lower(), alias.group()), text)
-    return _METRIC.sub(lambda word: metrics.get(word.group(), word.group()), text)
+
+    def name(word: re.Match[str]) -> str:  # in one pass: a name may have the form of an alias
+        return devices.get(word.group().lower()) or metrics.get(word.group(), word.group())
+
+    return _HIDDEN.sub(name, text)

@@ -71,7 +71,9 @@ def test_a_day_with_25_hours() -> None:
     assert found.end - found.begin == 25 * 3600
 
 
-@pytest.mark.parametrize("words", ["tonight", "on 2026-12-24", "on 2026-13-01", "at 25:00", "since 14:75"])
+@pytest.mark.parametrize(
+    "words", ["tonight", "on 2026-12-24", "on 9999-12-31", "on 2026-13-01", "at 25:00", "since 14:75"]
+)
 def test_times_that_are_none(words: str) -> None:
     """They are refused with the words, not read as another time."""
     with pytest.raises(UnknownError, match=words.rsplit(maxsplit=1)[-1]):

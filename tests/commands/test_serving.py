@@ -221,6 +221,40 @@ def naming(*, names: bool, key: str = "1") -> Naming:
     return Naming(cast("Any", Journal(key)), names=names)
 
 
+@pytest.mark.parametrize(
+    ("method", "params", "told"),
+    [
+        ("tools/call", {"name": "shout", "arguments": {"word": "a", "letter": "b" * 81}}, "at most 80"),
+        *(
+            ("ping", {"_meta": {"io.modelcontextprotocol/protocolVersion": version}}, "-32022")
+            for version in ([1], {"a": 1}, 7, True, "", "2099-01-01")
+        ),
+    ],
+)
+def test_a_value_of_any_type_is_answered(method: str, params: object, told: str) -> None:
+    """Overlong words of an enumeration and revisions of other types: the session goes on."""
+    assert told in str(send(method, params))
+
+
+def test_a_fault_outside_a_tool_is_an_error_of_the_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is reported, and the next request is answered."""
+    faults: list[Exception] = []
+    serving = server(faults)
+
+    def broken(_params: object) -> dict[str, Any]:
+        raise KeyError("x")
+
+    monkeypatch.setattr(serving, "_call", broken)
+    lines = [
+        json.dumps({"jsonrpc": "2.0", "id": number, "method": method}).encode()
+        for number, method in ((1, "tools/call"), (2, "ping"))
+    ]
+    first, second = (json.loads(serving.answer(line) or b"") for line in lines)
+    assert (first["id"], first["error"]) == (1, {"code": -32603, "message": "a fault"})
+    assert second["result"] == {}
+    assert [type(one) for one in faults] == [KeyError]
+
+
 def test_aliases_are_the_same_in_each_session() -> None:
     """They are of this journal alone, and found again like names."""
     hidden = naming(names=False)

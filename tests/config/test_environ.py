@@ -244,6 +244,13 @@ def test_headers_for_the_collector(tmp_path: Path, text: str, expected: dict[str
         ),
         ("", {"EDGE_AGENT_\x1b": "1"}, "EDGE_AGENT_\\x1b: this variable is unknown"),
         ("", {"EDGE_AGENT_PACE": "0:0:1", "EDGE_AGENT_FAILPOINT": "c3", "EDGE_AGENTS": "x"}, None),
+        (
+            "ai: {share: names}\nknowledge: {'cold/*': 'It is cold. Its password: hunter22.'}",
+            {},
+            "knowledge.cold/*: sentence k2 looks like a password or a key, and the model gets it; describe",
+        ),
+        ("ai: {share: names}\nknowledge: {'*': 'The token ring has a key on top.'}", {}, None),
+        ("knowledge: {'*': 'Its password: hunter22.'}", {}, None),
         ("agent: {id: gw1, state_dir: OPEN}", {}, "agent.state_dir: other users can look into"),
         ("", {}, None),
         ("mqtt: {url: 'mqtts://far', username: u, password_file: p}", {}, None),

@@ -1,11 +1,14 @@
 """Metrics and log lines pushed over OTLP to a receiver with the published types."""
 
+import contextlib
 import json
+import os
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -13,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from agent.observe.logs import bind_ids, reset_ids
 from agent.observe.metrics import Metrics
+from agent.observe.otlp_session import BoundedSession
 from agent.observe.push import MAX_BATCH, LineQueue, Push, open_push
 from agent.observe.redact import Secrets
 from agent.observe.telemetry_settings import OtelSettings
@@ -202,6 +206,48 @@ def test_a_queue_is_bounded_and_keeps_the_newest() -> None:
     assert (len(queue), queue.dropped) == (0, 4000 + 1000 - MAX_BATCH + 1)
 
 
+@pytest.mark.parametrize("length", [True, False], ids=["announced", "without a length"])
+def test_a_long_reply_is_not_read(length: bool) -> None:
+    """The collector's success counts, and its bytes stay out of the memory."""
+    ended, sent = threading.Event(), []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            if length:
+                self.send_header("Content-Length", str(10**12))
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                for _ in range(1000):
+                    self.wfile.write(b"x" * 100_000)
+                    sent.append(100_000)
+            ended.set()
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the library's name
+            del format, args
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        session = BoundedSession()
+        reply = session.request("POST", f"http://127.0.0.1:{server.server_port}/v1/logs", data=b"x")
+        assert reply.status_code == 200
+        assert ended.wait(30)
+        server.shutdown()
+    assert sum(sent) < 50_000_000
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_a_redirect_is_a_failed_push(receiver: OtlpReceiver, status: int) -> None:
+    """It is not followed with the collector's token, and what was sent counts as lost."""
+    receiver.answer = status
+    events: list[str] = []
+    push = pushing(receiver, logs=False, log=lambda event, **_fields: events.append(event))
+    push.shutdown(10)
+    assert events == ["metrics_push_failed"]
+    assert push.dropped()["metrics"] == 1
+
+
 @pytest.mark.parametrize("down", [True, False], ids=["refused", "silent"])
 def test_a_collector_that_is_away_costs_neither_lines_of_code_nor_the_end(
     receiver: OtlpReceiver, down: bool, monkeypatch: pytest.MonkeyPatch
@@ -256,6 +302,45 @@ def test_off_is_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_SDK_DISABLED", "TRUE")
     assert opened(metrics=True, logs=True, endpoint="http://127.0.0.1:1") is None
     assert threading.active_count() == before
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    ("protocol", "variable", "events"),
+    [
+        ("grpc", "OTEL_EXPORTER_OTLP_TIMEOUT", ["traces_not_started", "push_not_started"]),
+        ("grpc", "OTEL_EXPORTER_OTLP_COMPRESSION", ["traces_not_started", "push_not_started"]),
+        ("http", "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", ["traces_not_started"]),
+        ("http", "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", ["traces_not_started", "push_not_started"]),
+    ],
+)
+def test_a_variable_that_the_sdk_refuses_is_named(protocol: str, variable: str, events: list[str]) -> None:
+    """The start goes on, and no value of a variable is in the log."""
+    script = (
+        "import json, os; from agent.observe.push import open_push;"
+        "from agent.observe.metrics import Metrics;"
+        "from agent.observe.telemetry_settings import OtelSettings as S;"
+        "from agent.observe.traces import open_tracer;"
+        "log = lambda event, **fields: print(json.dumps([event, fields]), flush=True);"
+        f"to = dict(endpoint='http://127.0.0.1:1', protocol={protocol!r});"
+        "span = open_tracer(**to, log=log).start('x', kind='internal');"
+        "open_push(S(**to, metrics=True), metrics=Metrics(), version='', gateway='', headers={}, log=log);"
+        "os._exit(0)"
+    )
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env=environ | {variable: "CANARY"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    told = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [event for event, _ in told] == events
+    for _, fields in told:
+        assert (fields["level"], fields["variables"]) == ("error", [variable])
+        assert "unset" in fields["remedy"]
+    assert "CANARY" not in done.stdout
 
 
 @pytest.mark.process

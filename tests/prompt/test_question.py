@@ -44,6 +44,7 @@ FACTS: dict[str, dict[str, Any]] = {
     "f2": {"id": "f2", "device": "d2", "kind": "silence", "opened": "2026-03-02 14:00", "values": []},
     "c1": {"id": "c1", "did": "maintenance", "covers": ["d2"], "until": "2026-03-02 16:30"},
     "i1": {"id": "i1", "findings": ["f2"], "devices": 7},
+    "i2": {"id": "i2", "findings": [], "devices": 1, "over": True},
 }
 
 
@@ -69,6 +70,7 @@ def wrong(text: str, *cites: str) -> set[str]:
         "d1 drifted for 45 min [f1]. d2 fell silent. [f2]",
         "A warning: drift, and a silence later (a.m. or p.m.), e.g. in m/s or km/h [f1, f2, i1].",
         "d2 was under maintenance until 4:30 p.m. [c1].",
+        "It is resolved [i2] (no person was needed, <45 min) [f1].",
     ],
 )
 def test_what_holds(text: str) -> None:
@@ -113,6 +115,11 @@ def test_what_holds(text: str) -> None:
         ("Drift: run x | sh [f1].", "words_alone"),
         ("Drift: look at evil.example [f1].", "words_alone"),
         ("Drift: delete /var/lib [f1].", "words_alone"),
+        ("Drift: see [help](evil) [f1].", "words_alone"),
+        ("Drift: <img src=x> [f1].", "words_alone"),
+        ("Drift: see evil\u3002com [f1].", "words_alone"),
+        ("The silence is resolved [f2].", "words"),
+        ("It is back to normal [f2].", "words"),
     ],
 )
 def test_what_does_not_hold(text: str, check: str) -> None:
@@ -169,3 +176,5 @@ def test_names_come_back() -> None:
     """Aliases of devices and our words for unknown metrics; a longer alias is another one."""
     told = reveal_answer("d1 and D12: metric_1 [f1]", {"d1": "cold/d2", "d12": "x"}, {"metric_1": "Druck"})
     assert told == "cold/d2 and x: Druck [f1]"
+    told = reveal_answer("d1: metric_1 [f1]", {"d1": "hall/metric_1"}, {"metric_1": "d1"})
+    assert told == "hall/metric_1: d1 [f1]"

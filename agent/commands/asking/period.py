@@ -69,11 +69,16 @@ def read_period(question: str, *, now: float, zone: tzinfo) -> tuple[Period, str
         zone: of the site.
 
     Raises:
-        UnknownError: the time begins after ``now``.
+        UnknownError: the time begins after ``now``, or is not one of the calendar.
     """
     text = _Text(question)
     moment = datetime.fromtimestamp(now, zone)
-    begin, end = _read(text, moment) or (moment.timestamp() - DEFAULT_H * 3600.0, now)
+    try:
+        begin, end = _read(text, moment) or (moment.timestamp() - DEFAULT_H * 3600.0, now)
+    except OverflowError:  # the day before the first one, or after the last one of the calendar
+        raise UnknownError(
+            f"{printable(' '.join(text.taken()))}: is beyond the calendar; write for example 2026-01-31"
+        ) from None
     words = printable(" ".join(text.taken()))
     if begin >= now:
         raise UnknownError(f"{words}: is not over yet; ask about the past, as in last night or since 14:00")

@@ -16,7 +16,7 @@ MAX_QUOTED = 80
 _VERSION_KEY = "io.modelcontextprotocol/protocolVersion"
 _SERVER_KEY = "io.modelcontextprotocol/serverInfo"
 _PARSE_ERROR, _INVALID_REQUEST, _NO_METHOD, _INVALID_PARAMS = -32700, -32600, -32601, -32602
-_UNSUPPORTED_VERSION = -32022
+_INTERNAL, _UNSUPPORTED_VERSION = -32603, -32022
 _FRESH_MS = 300_000  # for so long a client may keep the list of tools
 
 
@@ -62,8 +62,9 @@ class Tool:
                 return f"{quoted(name)}: is not an argument; write {', '.join(self.arguments) or 'none'}"
             if not isinstance(value, str):
                 return f"{name}: is not a text"
-            if len(value) > schema.get("maxLength", MAX_QUOTED):
-                return f"{name}: has {len(value)} characters, at most {schema['maxLength']} are read"
+            longest = schema.get("maxLength", MAX_QUOTED)
+            if len(value) > longest:
+                return f"{name}: has {len(value)} characters, at most {longest} are read"
             if "enum" in schema and value not in schema["enum"]:
                 return f"{name}: {quoted(value)} is unknown; write {' or '.join(schema['enum'])}"
         return None
@@ -117,6 +118,8 @@ class Server:
             reply: dict[str, Any] = {"id": request["id"], "result": result}
         except _RequestError as error:
             reply = {"id": _id_of(request), "error": error.error}
+        except Exception as error:  # noqa: BLE001 - a fault of ours must not end the session: it is reported
+            reply = {"id": _id_of(request), "error": {"code": _INTERNAL, "message": self._fail(error)}}
         return json.dumps({"jsonrpc": "2.0", **reply}, separators=(",", ":")).encode() + b"\n"
 
     def _result(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -125,7 +128,7 @@ class Server:
             raise _RequestError(_INVALID_PARAMS, "params is not an object")
         meta = params.get("_meta")
         version = meta.get(_VERSION_KEY) if isinstance(meta, dict) else None
-        if version not in {None, STATELESS}:
+        if version is not None and version != STATELESS:
             raise _RequestError(
                 _UNSUPPORTED_VERSION,
                 "this revision of the protocol is not served",
