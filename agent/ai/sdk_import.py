@@ -1,7 +1,8 @@
 """Import of the OpenAI SDK without the types that chat completions do not use.
 
 The SDK imports the types of all its interfaces. Those of Responses alone are 250 modules, 9 MiB and more than
-half of the time, for names of annotations. While it is imported, placeholders take their places.
+half of the time, for names of annotations. While a version that was tried is imported, placeholders take
+their places; any other is imported whole, as it may use them in a call.
 """
 
 import importlib
@@ -9,9 +10,12 @@ import sys
 from collections.abc import Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
+from pathlib import Path
 from types import ModuleType
 
 SDK = "openai"
+TRIED = '__version__ = "3.54.'  # in its _version.py: all tests with the SDK pass
 UNUSED = ("openai.types.responses", "openai.types.graders")
 
 
@@ -50,7 +54,9 @@ class _Placeholders(MetaPathFinder, Loader):
 
 
 def import_sdk(*names: str) -> ModuleType:
-    """Import modules of the SDK and return the SDK; whole where a version of it needs what is left out."""
+    """Import modules of the SDK and return the SDK; whole where its version may need what is left out."""
+    if not _is_tried():
+        return _import(names)
     finder = _Placeholders()
     sys.meta_path.insert(0, finder)
     try:
@@ -61,6 +67,15 @@ def import_sdk(*names: str) -> ModuleType:
     finally:
         sys.meta_path.remove(finder)
     return _import(names)
+
+
+def _is_tried() -> bool:
+    spec = find_spec(SDK)
+    folders = [] if spec is None else spec.submodule_search_locations or []
+    try:
+        return any(TRIED in Path(one, "_version.py").read_text(encoding="utf-8") for one in folders)
+    except OSError:
+        return False
 
 
 def _import(names: Sequence[str]) -> ModuleType:
