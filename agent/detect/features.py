@@ -202,7 +202,7 @@ def crowd(state: State, settings: DetectSettings, tail: float) -> float:
 
     Each is a chance of a false finding of the device. Where records fall off exponentially, the logarithm
     of their number keeps the sum as small as that of one series. A long tail needs more, and so do the
-    first days, of whose events each series shows others.
+    first days, of whose events each series shows others, and the first week, whose days differ.
     """
     mates = state[MATES]
     if mates <= 1.0:
@@ -210,7 +210,7 @@ def crowd(state: State, settings: DetectSettings, tail: float) -> float:
     days = (state[AT] - state[BORN_AT]) / DAY_S
     first_days = settings.crowd_days / (days * days) if days > 1.0 else settings.crowd_days
     far = 1.0 + settings.crowd * log2(mates) * (1.0 + settings.crowd_tail * tail + first_days)
-    return far * settings.crowd_use if days * DAY_S < WEEK_S and is_of_use(state) else far
+    return far * settings.crowd_week if days * DAY_S < WEEK_S else far
 
 
 def judged(state: State, settings: DetectSettings) -> bool:
@@ -307,5 +307,7 @@ def line(state: State, feature: int, settings: DetectSettings, common: Common | 
     share = (rule.share(settings) + rule.rough * rough) * youth * times
     if rule.tailed and not state[METER] and is_of_use(state):
         share *= 1.0 + tail  # the next peak may be far higher
+    elif state[TRAIT] == STOCK:
+        share *= settings.stock
     usual = settings.records * rule.records * times * state[RECORD + feature]
     return max(share * width + slack, usual) * many + TINY

@@ -235,7 +235,11 @@ def settle(state: State, y: float, settings: DetectSettings) -> None:
     if back and not state[BACK_AT]:
         state[BACK_AT] = at
     elif back and abs(at - state[BACK_AT]) >= settings.adopt_s:
-        _lapse(state, settings)
+        held, age = state[BACK_AT] - state[ADOPTED_AT], state[BACK_AT] - state[BORN_AT]
+        if held >= settings.keep_share * age:
+            _keep(state)
+        else:
+            _lapse(state, settings)
         _resume_means(state, residual)
     elif not back:
         state[BACK_AT] = 0.0

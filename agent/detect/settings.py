@@ -32,7 +32,8 @@ class DetectSettings:
     crowd: float = 0.3  # every doubling of a device's judged series moves their lines so much farther
     crowd_tail: float = 0.5  # and more, for each time that max_skew counts
     crowd_days: float = 3.0  # and more in the first days
-    crowd_use: float = 2.0  # so many times as far in the first week of power, traffic, wind
+    crowd_week: float = 2.0  # so many times as far in the first week: what comes once a week is news then
+    stock: float = 2.0  # and of a level or a weight for good: a refill may be larger than all before
     rough_share: float = 1.0  # more of the width, the more a series rests and jumps
     counter_factor: float = 3.0  # a meter's steps and their mean
     max_skew: float = 6.0  # times as far for a series with one long tail
@@ -50,7 +51,8 @@ class DetectSettings:
     quiet_readings: int = 10  # an incident ends after so many calm readings
     adopt_readings: int = 60  # a new level is usual after so many readings
     adopt_s: float = 3600.0  # and so much time
-    keep_s: float = 3 * 86_400.0  # and stays so, if it is not left again before
+    keep_s: float = 3 * 86_400.0  # and stays so, if it is not left again before,
+    keep_share: float = 0.05  # or was held for so much of the age of the series: it is a mode of it
     return_s: float = 12 * 3600.0  # what comes back after so much time is usual
     return_share: float = 0.1  # of the age of the series, where that is less
     returns: float = 3.0  # and what comes so many times, however soon: a load that cycles
