@@ -96,7 +96,6 @@ def stuck(state: State, settings: DetectSettings) -> float:
     if not state[FLAT_TOLD]:
         state[FLAT_TOLD] = at
     if abs(at - state[FLAT_TOLD]) >= settings.flat_adopt_s:
-        state[SAME_LIMIT] = settings.flat_factor * state[SAME]
-        state[FLAT_TOLD] = 0.0
+        state[SAME_LIMIT] = inf
         return 0.0
     return min(MAX_SCORE, state[SAME] / state[SAME_LIMIT])

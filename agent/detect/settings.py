@@ -52,7 +52,7 @@ class DetectSettings:
     adopt_readings: int = 60  # a new level is usual after so many readings
     adopt_s: float = 3600.0  # and so much time
     keep_s: float = 3 * 86_400.0  # and stays so, if it is not left again before,
-    keep_share: float = 0.05  # or was held for so much of the age of the series: it is a mode of it
+    keep_share: float = 0.02  # or was held for so much of the age of the series: it is a mode of it
     return_s: float = 12 * 3600.0  # what comes back after so much time is usual
     return_share: float = 0.1  # of the age of the series, where that is less
     returns: float = 3.0  # and what comes so many times, however soon: a load that cycles
