@@ -54,7 +54,7 @@ def illustrate(batch: Batch, tokens_each: int) -> Plots | None:
 def _legend(words: list[str]) -> str:
     return (
         f"Plots of DATA, in this order: {', '.join(words)}. Line: `last`, the newest at the right; grey: the"
-        " usual range; red squares: candidates; dashes: limits."
+        " usual range; red squares: candidates with a kind; dashes: limits."
     )  # prose: ok
 
 
@@ -108,7 +108,7 @@ def _series(section: Section) -> Section | None:
 
 
 def _curve(series: Section, candidates: Sequence[Section]) -> _Curve | None:
-    """Return the last values and the places of the candidates among them."""
+    """Return the last values, and among them the places of the suspected candidates."""
     low, high = series["scale"]
     last: list[int] = series["last"]
     if low is None or high is None:
@@ -120,8 +120,9 @@ def _curve(series: Section, candidates: Sequence[Section]) -> _Curve | None:
     values = [low + value / SCALE * (high - low) for value in last]
     marks: dict[int, float] = {}
     for one in candidates:
-        if one["metric"] != series["metric"] or one["value"] is None or "unit" in one:
-            continue  # a candidate with a unit of its own has another scale
+        own_scale = "unit" in one  # which is then not that of its series
+        if one["metric"] != series["metric"] or "kind" not in one or one["value"] is None or own_scale:
+            continue
         free = [place for place in range(len(values)) if place not in marks]
         nearest = min(free, key=lambda place: (abs(values[place] - one["value"]), -place), default=None)
         if nearest is not None and abs(values[nearest] - one["value"]) <= _coarse(low, high):
