@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
 
     Raises:
         JournalError: there is no journal to read.
-        UnknownError: it holds no such verdict, or several, or nothing to draw.
+        UnknownError: it holds no such verdict, or several, or nothing to draw; or the plot's file exists.
     """
     config = load_apart(args.config)
     with Reader.open(config.agent.state_dir) as reader:
@@ -69,7 +69,11 @@ def _plot(told: dict[str, Any], file: Path) -> dict[str, Any]:
     image = None if section is None else draw(section)
     if image is None:
         raise UnknownError(f"verdict {told['id']}: nothing to draw: no values of its series are journaled")
-    file.write_bytes(image)
+    try:
+        with file.open("xb") as new:
+            new.write(image)
+    except FileExistsError:
+        raise UnknownError(f"{printable(str(file))} exists; choose another name") from None
     return {"file": str(file), **fingerprint(image)}
 
 

@@ -29,6 +29,7 @@ from tests.integration.model_site import (
     Site,
 )
 from tests.mqtt.link_harness import send
+from tests.support import model_endpoint
 from tests.support.model_endpoint import answer_of, images_of, windows_of
 from tests.support.otlp_receiver import http_receiver
 from tests.support.png import read_png
@@ -216,12 +217,25 @@ def test_a_plot_is_sent_and_kept_nowhere(
     words = site.command(capsys, "show", verdicts[-1]["id"], "--plot", str(file))
     assert f"  plot of w 1, sent behind the text: {len(image)} bytes, sha256 {digest}" in words
     assert file.read_bytes() == image
+    again = ["show", verdicts[-1]["id"], "--config", str(site.agent.config_path), "--plot"]
+    assert main([*again, str(site.agent.config_path)]) == 2
+    assert capsys.readouterr().err.endswith("agent.yaml exists; choose another name\n")
     read_png(image)
     asked = ("--model", "m1", "--prompt", "journaled", "--json")
     told = json.loads(site.command(capsys, "replay", *asked))
     assert (told["changed"], told["prompt_version"]) == (0, plotted(VERSION))
     sent = [one["messages"] for one in site.endpoint.requests]
     assert sent[2:] == sent[:2]
+
+
+def test_refused_plots_are_noted(start: Callable[..., Site], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The verdict comes from the model all the same, and the status names the model."""
+    monkeypatch.setitem(model_endpoint._ERRORS, "blind", (400, {"message": "m1 is not a multimodal model"}))
+    site = start("blind", over={"ai": {"plot": True}})
+    (verdict,) = site.feed(DEVICE)
+    assert (verdict["reason"], verdict["prompt_version"]) == ("reviewed", VERSION)
+    note = "The endpoint refused plots for m1: it is asked without."
+    wait_for(lambda: note in site.agent.status()["notes"], LIMIT_S, "the note")
 
 
 def test_a_paused_model_gets_no_request(
