@@ -81,7 +81,7 @@ def test_a_reload_changes_limits_review_ai_and_logs(site: Site) -> None:
     """New limits judge, the model is asked where it was not, the log has more; nothing restarts."""
     pid = site.agent.pid
     site.say("d1", 50.0)
-    wait_for(lambda: site.agent.status()["counters"]["readings"] == 1, LIMIT_S, "it is judged")
+    wait_for(lambda: site.agent.status()["devices"], LIMIT_S, "it is judged")
     site.reload(
         {
             "limits": {"*/level": {"high": 40}},

@@ -43,9 +43,16 @@ def test_copies_of_a_state_know_what_was_learnt(
         with old:
             for device in DEVICES:
                 send(client, f"{name}/{device}", *[b"%d" % (20 + value % 3) for value in range(READINGS)])
-            total = READINGS * len(DEVICES)
-            wait_for(lambda: old.status()["counters"]["readings"] == total, SOON_S, "all are read")
-            learnt = {one: view["metrics"][0]["learning"] for one, view in devices(old).items()}
+
+            def learning() -> dict[str, Any]:
+                return {one: view["metrics"][0]["learning"] for one, view in devices(old).items()}
+
+            wait_for(
+                lambda: [one["seen"] for one in learning().values()] == [READINGS] * len(DEVICES),
+                SOON_S,
+                "all are learnt",
+            )
+            learnt = learning()
             assert old.stop() == 0
         agents = []
         for index in range(2):
