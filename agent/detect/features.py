@@ -202,7 +202,7 @@ def crowd(state: State, settings: DetectSettings, tail: float) -> float:
 
     Each is a chance of a false finding of the device. Where records fall off exponentially, the logarithm
     of their number keeps the sum as small as that of one series. A long tail needs more, and so do the
-    first days, of whose events each series shows others, and the first week, whose days differ.
+    first days, of whose events each series shows others.
     """
     mates = state[MATES]
     if mates <= 1.0:
@@ -210,7 +210,7 @@ def crowd(state: State, settings: DetectSettings, tail: float) -> float:
     days = (state[AT] - state[BORN_AT]) / DAY_S
     first_days = settings.crowd_days / (days * days) if days > 1.0 else settings.crowd_days
     far = 1.0 + settings.crowd * log2(mates) * (1.0 + settings.crowd_tail * tail + first_days)
-    return far * settings.crowd_week if days * DAY_S < WEEK_S else far
+    return far * settings.crowd_week if days * DAY_S < WEEK_S and is_of_use(state) else far
 
 
 def judged(state: State, settings: DetectSettings) -> bool:
@@ -235,12 +235,18 @@ def is_of_use(state: State) -> bool:
     return state[MATES] > 1.0 and (state[TRAIT] == USE or state[METER] == 1.0)
 
 
+def is_first_week_of_many(state: State) -> bool:
+    """Return whether weekly events of a device are unknown; for a series of use its crowd has them."""
+    return state[MATES] > 1.0 and state[AT] - state[BORN_AT] < WEEK_S and not is_of_use(state)
+
+
 class Common(NamedTuple):
     """How far the lines of all features of a series are."""
 
     rough: float
     tail: float  # how much farther youth makes the lines of a long tail, beyond the same
     crowd: float
+    week: float  # more in the first week of a device with many series
     times: float  # 1, or more for a meter
     slack: float  # of the sensor
     floor: float  # what every feature but the value may always do
@@ -256,6 +262,7 @@ def weigh(state: State, settings: DetectSettings) -> Common:
         rough * settings.rough_share,
         tail,
         crowd(state, settings, tail),
+        settings.crowd_week if is_first_week_of_many(state) else 1.0,
         settings.counter_factor if meter else 1.0,
         state[QUANTUM] * (METER_STEPS if meter else 1.0),
         FLOOR * (state[X_HI] - state[X_LO]),
@@ -297,7 +304,7 @@ def line(state: State, feature: int, settings: DetectSettings, common: Common | 
     youth = rule.youth(state, settings)
     if youth == inf:
         return inf
-    rough, tail, many, times, slack, floor, load = common or weigh(state, settings)
+    rough, tail, many, week, times, slack, floor, load = common or weigh(state, settings)
     if feature != VALUE:
         if load:
             return inf  # what seldom leaves its rest has no mean, no noise and no hours
@@ -310,4 +317,6 @@ def line(state: State, feature: int, settings: DetectSettings, common: Common | 
     elif state[TRAIT] == STOCK:
         share *= settings.stock
     usual = settings.records * rule.records * times * state[RECORD + feature]
+    if feature not in (MEAN, NOISE):  # they show what lasts
+        many *= week
     return max(share * width + slack, usual) * many + TINY
