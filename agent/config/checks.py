@@ -26,6 +26,7 @@ from agent.decode.source_spec import SourceSpec, TimeSettings
 from agent.decode.topics import TopicPattern, overlap
 from agent.decode.values import is_name
 from agent.detect import QuietHours
+from agent.domain.address import split_address
 from agent.mqtt.settings import MqttSettings
 from agent.observe.redact import Secrets, names_a_secret
 from agent.observe.telemetry_settings import OtelSettings, TracesSettings
@@ -58,30 +59,13 @@ def is_loopback(host: str | None) -> bool:
         return False
 
 
-def split_url(value: str) -> SplitResult:
-    """Return the parts of an address.
-
-    Raises:
-        ValueError: in words for a person.
-    """
-    try:
-        parts = urlsplit(value)
-        _ = parts.port
-        (parts.hostname or "").encode("idna")
-    except ValueError:  # its text may repeat a password
-        raise ValueError("is not an address: host or port is wrong; write host:port") from None
-    if value != value.strip() or not value.isprintable() or any(sign in value for sign in " \\"):
-        raise ValueError("is not an address: it holds blanks or control characters; write host:port")
-    return parts
-
-
 def refuse_credentials(value: str, remedy: str) -> SplitResult:
     """Return the parts of an address that holds neither user, password nor key.
 
     Raises:
         ValueError: in words for a person, without the secret.
     """
-    parts = split_url(value)
+    parts = split_address(value)
     pairs = parse_qsl(f"{parts.query}&{parts.fragment}", keep_blank_values=True, separator="&")
     if "@" in parts.netloc:
         raise ValueError(f"holds a user or a password; {remedy}")
@@ -161,7 +145,7 @@ def _page_url(value: str) -> None:
 
 
 def _listen(value: str) -> None:
-    parts = split_url(f"http://{value}")
+    parts = split_address(f"http://{value}")
     if not parts.hostname or parts.port is None or parts.netloc != value or "@" in value:
         raise ValueError("is not host:port; write 127.0.0.1:8000")
 

@@ -11,8 +11,8 @@ from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime
 from pathlib import Path
-from urllib.parse import urlsplit
 
+from agent.sinks.address import context_of, parts_of
 from agent.sinks.http_post import bad_certificate, words
 from agent.sinks.sink import Answer, Delivered, Refused, Retry
 from agent.sinks.smtp_session import TIMEOUT_S, Session, TlsSession
@@ -102,10 +102,10 @@ class Mail:
             raise ReceiverError(words(error), "correct the address, or the network") from None
 
     def _place(self) -> tuple[str, str, int]:
-        parts = urlsplit(self._address())
-        if parts.scheme not in PORTS or not parts.hostname:
-            raise ReceiverError("the address is not one of mail", "write smtps://host:465 or smtp://host:587")
-        return parts.scheme, parts.hostname, parts.port or PORTS[parts.scheme]
+        parts = parts_of(self._address(), tuple(PORTS), "write smtps://host:465 or smtp://host:587")
+        if parts.username is not None:
+            raise ReceiverError("the address has a user", "write username and password_file instead")
+        return parts.scheme, parts.hostname or "", parts.port or PORTS[parts.scheme]
 
     @contextmanager
     def _session(self) -> Iterator[smtplib.SMTP]:
@@ -129,7 +129,7 @@ class Mail:
 
     def _context(self, host: str) -> ssl.SSLContext:
         """Return how to encrypt; the certificate of a server on this machine is often its own work."""
-        context = ssl.create_default_context(cafile=self._ca_file)
+        context = context_of(self._ca_file)
         if self._ca_file is None and self._local(host):
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
