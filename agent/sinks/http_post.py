@@ -21,7 +21,7 @@ from agent.sinks.address import context_of, parts_of
 from agent.sinks.sink import Answer, Delivered, Refused, Retry
 from agent.sinks.worker import ReceiverError
 
-CONNECT_S, TOTAL_S = 10.0, 30.0
+CONNECT_S, TOTAL_S = 10.0, 60.0
 MAX_REPLY = 65_536
 _BUSY = frozenset({408, 425, 429})
 _REMEDIES = {
@@ -61,6 +61,7 @@ class HttpPost:
         limit.start()
         try:
             connection.request("POST", _target(url, path), body, sent)
+            connection.sock.settimeout(TOTAL_S)  # a repeat would be a second notice
             reply = connection.getresponse()
             with suppress(OSError, http.client.HTTPException):  # the status has decided
                 reply.read(MAX_REPLY)

@@ -23,6 +23,7 @@ WAIT_S = 900.0  # for a receiver that is refused for a time, while others are no
 MAX_SINCE = 100
 _TEMPORARY = range(400, 500)
 _TAKEN = (250, 251)
+_POLICY = SMTP.clone(cte_type="7bit")  # any server takes it, also one without 8BITMIME
 
 
 class Mail:
@@ -159,7 +160,7 @@ class Mail:
             return _judge(next(iter(refused.values())), "all receivers are refused")
         for one, code in refused.items():
             self._refused(one, code)
-        code, _ = smtp.data(message.as_bytes(policy=SMTP))
+        code, _ = smtp.data(message.as_bytes())
         return Delivered() if code == 250 else _judge(code, "the message is refused")  # noqa: PLR2004 - of SMTP
 
     def _waits(self, identity: str, codes: Mapping[str, int]) -> bool:
@@ -173,7 +174,7 @@ class Mail:
 
     def _message(self, notice: Mapping[str, str], identity: str) -> EmailMessage:
         """Return the message; it is the same for each repeat."""
-        message = EmailMessage()
+        message = EmailMessage(policy=_POLICY)
         message["From"] = self._sender
         message["To"] = ", ".join(self._to)
         message["Subject"] = notice["title"]

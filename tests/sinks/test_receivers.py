@@ -170,7 +170,7 @@ def test_an_address_in_a_file_that_is_none(tmp_path: Path, type_: str, address: 
     assert isinstance(answer, Refused)
     assert answer.reason.startswith("the address ")
     assert "hunter22" not in f"{answer.reason} {answer.remedy}"
-    with pytest.raises(ReceiverError, match="^the address "):
+    with pytest.raises(ReceiverError, match=r"^the address "):
         make(one).probe()
 
 
@@ -301,6 +301,9 @@ def test_a_mail(mailbox: Mailbox, tmp_path: Path) -> None:
     assert first["Date"].datetime.isoformat() == "2026-11-27T17:07:38+00:00"
     assert first.get_content().replace("\r", "") == "It is warm.\n.\nCheck it.\n\nhttps://page.example/\n"
     assert len(mailbox.logins) == 2
+    make(one).deliver(encode({**NOTICE, "text": "21 °C"}), PROPERTIES)
+    assert mailbox.mails[-1].as_bytes().isascii()  # not every server takes 8 bits
+    assert mailbox.mails[-1].get_content().startswith("21 °C")
 
 
 @pytest.mark.parametrize(
@@ -384,6 +387,18 @@ def test_a_mail_server_cannot_hold_a_session(
         url = f"smtp://127.0.0.1:{server.port}"
         one = SinkSettings(type="mail", url=url, from_="gw1@example.org", to=("a@x.org",))
         assert deliver(one) == Retry(after_s=0.0, reason=reason)
+
+
+def test_a_receiver_that_thinks_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, http: HttpReceiver, mailbox: Mailbox
+) -> None:
+    """What looks through a message before its answer gets it once."""
+    monkeypatch.setattr(smtp_session, "TIMEOUT_S", 0.2)
+    monkeypatch.setattr(http_post, "CONNECT_S", 0.2)
+    http.delay_s = mailbox.delay_s = 0.5
+    assert deliver(SinkSettings(type="webhook", url=http.url)) == Delivered()
+    one = SinkSettings(type="mail", url=mailbox.url, from_="gw1@example.org", to=("a@x.org",))
+    assert deliver(one) == Delivered()
 
 
 def test_one_wrong_address_does_not_hold_up_the_others(mailbox: Mailbox) -> None:
