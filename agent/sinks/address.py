@@ -12,7 +12,7 @@ def parts_of(address: str, schemes: tuple[str, ...], what: str) -> SplitResult:
     """Return the parts of an address that has one of ``schemes``; ``what`` is how to write it.
 
     Raises:
-        ReceiverError: it has none, or is no address.
+        ReceiverError: it has another one, or is wrong.
     """
     try:
         parts = split_address(address)

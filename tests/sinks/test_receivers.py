@@ -392,7 +392,7 @@ def test_a_mail_server_cannot_hold_a_session(
 def test_a_receiver_that_thinks_is_waited_for(
     monkeypatch: pytest.MonkeyPatch, http: HttpReceiver, mailbox: Mailbox
 ) -> None:
-    """What looks through a message before its answer gets it once."""
+    """A server that looks through a message before its answer gets it once."""
     monkeypatch.setattr(smtp_session, "TIMEOUT_S", 0.2)
     monkeypatch.setattr(http_post, "CONNECT_S", 0.2)
     http.delay_s = mailbox.delay_s = 0.5
