@@ -101,12 +101,16 @@ class Passed(NamedTuple):
 
 
 class People:
-    """Decides about commands in their order. ``knows`` returns whether a device has a series."""
+    """Decides about commands in their order.
 
-    def __init__(self, *, knows: Callable[[str], bool]) -> None:
+    ``knows`` returns whether a device has a series, ``devices`` those that have.
+    """
+
+    def __init__(self, *, knows: Callable[[str], bool], devices: Callable[[], Iterable[str]] = tuple) -> None:
         self.maintenance = Maintenance()
         self.findings = Findings(self.maintenance.covers)
         self._knows = knows
+        self._devices = devices
         #: Returns who else has a device, in words; empty for a device that would be ours.
         self.elsewhere: Callable[[str], str] = lambda _device: ""
         self._known: dict[str, tuple[Command, CommandOutcome]] = {}  # by the sender's id
@@ -261,10 +265,16 @@ class People:
             )
         glob = command.device or ""
         ends = self.maintenance.end_of(glob)
+        over = until <= max(since, clock)
+        if over and ends is None:
+            advice = "nothing is planned under this name; edge-agent maintenance lists the plans"
+            return _refuse(CommandReason.BAD_TIME, advice)
         if not self.maintenance.plan(Work(glob, since, until), clock):
             return _refuse(CommandReason.TOO_MANY, f'{MAX_WORKS} are planned; end one with "for":"0s"')
         begun, resumed = self._change_work(clock, glob)
-        outcome = replace(_DONE, device=glob, until=until, ends=ends)
+        count = sum(fnmatchcase(one, glob) for one in self._devices())
+        detail = "" if over else "1 known device" if count == 1 else f"{count} known devices"
+        outcome = replace(_DONE, device=glob, until=until, ends=ends, detail=detail)
         return Decision(outcome, (*begun, *resumed), tuple(resumed))
 
     def _change_work(self, clock: float, glob: str = "*") -> tuple[list[Finding], list[Finding]]:

@@ -41,7 +41,7 @@ class Site:
     """Findings and people; each row comes a minute after the one before."""
 
     def __init__(self) -> None:
-        self.people = People(knows=lambda device: device == "d1")
+        self.people = People(knows=lambda device: device == "d1", devices=lambda: ("d1", "d2"))
         self.rows = count(1)
         self.said: list[CommandRow] = []
 
@@ -299,6 +299,23 @@ def test_a_finding_that_outlasts_the_maintenance_is_reported(site: Site) -> None
     assert site.judge(SPIKE) is None
     assert site.judge(SPIKE) is FindingEvent.UPDATED
     assert not site.open().maintenance
+
+
+def test_maintenance_reports_what_it_covers_and_what_it_does_not_end(site: Site) -> None:
+    """A wrong name, a stale end and a glob without a plan do not succeed in silence."""
+    details = [site.say(Do.MAINTENANCE, device=one, for_s=HOUR).detail for one in ("d*", "d1", "oven")]
+    assert details == ["2 known devices", "1 known device", "0 known devices"]
+    assert site.say(Do.MAINTENANCE, device="d1", for_s=0.0).detail == ""
+    for bad in (
+        {"device": "d1", "for_s": 0.0},  # ended already, and d* goes on
+        {"device": "d2", "for_s": 0.0},
+        {"device": "e1", "until": T0},
+        {"device": "e1", "since": T0 + 9 * HOUR, "until": T0 + 8 * HOUR},
+    ):
+        refusal = site.say(Do.MAINTENANCE, **bad)
+        assert (refusal.reason, refusal.accepted) == (CommandReason.BAD_TIME, False)
+        assert "nothing is planned under this name" in refusal.detail
+    assert [one.glob for one in site.people.maintenance.works(T0)] == ["d*", "oven"]
 
 
 def test_maintenance_is_bounded() -> None:
