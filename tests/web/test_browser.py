@@ -192,7 +192,7 @@ def test_page_says_when_contact_is_lost_and_comes_back(
     assert page.locator("#devices article").count() > 0
     served.status = good
     expect(page.locator("#fresh")).to_have_text("up to date")
-    assert page.locator("#state").text_content() == good["state"]
+    assert page.locator("#state").text_content() == f"agent {good['state']}"
     page.close()
 
 
@@ -204,7 +204,7 @@ def test_page_says_when_the_status_is_stale(browser: Browser, served: Served, co
     expect(page.locator("#state")).to_have_text("stale, 42 s old", timeout=15_000)
     expect(page.locator("#fresh")).to_have_text("the agent is busy: this is 42 s old")
     served.status = good
-    expect(page.locator("#state")).to_have_text(good["state"], timeout=15_000)
+    expect(page.locator("#state")).to_have_text(f"agent {good['state']}", timeout=15_000)
     page.close()
 
 
@@ -280,6 +280,33 @@ def test_a_finding_is_acknowledged_by_keyboard_and_its_answer_shown(
         {"do": "snooze", "finding_id": "f2bb", "for": "24h"},
     ]
     assert complaints == []
+    page.close()
+
+
+def test_a_finding_is_judged_on_the_page(browser: Browser, served: Served, complaints: list[str]) -> None:
+    """Real or a false alarm: the answer is noted, and the finding as it was."""
+    page = open_page(browser, served, complaints, viewport=PHONE)
+    card = page.locator("#finding-f2bb")
+    for name, do, answer in (
+        ("It was real", "confirmed", "noted as real"),
+        ("False alarm", "false_alarm", "noted as a false alarm"),
+    ):
+        card.get_by_role("button", name=name).click()
+        expect(card.locator(".buttons [role=status]")).to_have_text(answer)
+        assert commands(served)[-1] == {"do": do, "finding_id": "f2bb"}
+    assert complaints == []
+    page.close()
+
+
+def test_a_chart_joins_stored_points_and_those_of_now(
+    browser: Browser, served: Served, complaints: list[str]
+) -> None:
+    """Five minutes apart, then seconds: the line is cut where the device was silent, and only there."""
+    page = open_page(browser, served, complaints)
+    stored, now, later = [300 * k for k in range(9)], [2500 + 5 * k for k in range(99)], [4000, 4005, 4010]
+    points = [[at, 1, 1] for at in (*stored, *now, *later)]
+    lengths = page.evaluate("(points) => pieces(points, 28).map((one) => one.length)", points)
+    assert lengths == [len(stored) + len(now), len(later)]
     page.close()
 
 
@@ -366,11 +393,17 @@ def test_a_page_from_elsewhere_cannot_press(browser: Browser, served: Served) ->
 
 
 def test_the_title_counts_open_criticals(browser: Browser, served: Served, complaints: list[str]) -> None:
-    """It is the first thing on the tab, and gone when there are none."""
+    """It is the first thing on the tab and on the page, and gone when there are none."""
     page = open_page(browser, served, complaints)
     assert page.title() == "(1) ! gw1 - edge-agent"
+    pills = page.locator("#wrong .pill")
+    expect(pills).to_have_text(["1 critical", "1 warning"])
     served.status = served.status | {"counters": served.status["counters"] | {"critical_open": 0}}
     expect(page).to_have_title("! gw1 - edge-agent")
+    expect(pills).to_have_text(["2 warnings"])
+    none = {"critical_open": 0, "findings_open": 0}
+    served.status = served.status | {"counters": served.status["counters"] | none}
+    expect(pills).to_have_text(["no open finding"])
     page.close()
 
 
@@ -560,6 +593,7 @@ def many_findings(served: Served) -> None:
         for place, severity in enumerate(severities)
     ]
     found[2] |= {"state": "acknowledged"}
+    found[3] |= {"kind": "silence"}
     of_one_cause(served)
     one = served.status["incidents"][0] | {"severity": "warning"}
     mates = [mate | {"severity": "warning"} for mate in served.status["findings"][:3]]
@@ -580,6 +614,7 @@ def test_of_many_findings_the_critical_ones_are_whole(
     expect(lines).to_have_count(44)
     expect(lines.first).to_contain_text("critical hall/th2: ")
     expect(lines.first).to_contain_text("acknowledged")
+    expect(lines.nth(1)).to_contain_text("hall/th3: silence, since ")  # its last value is not one of now
     expect(lines.last).to_contain_text("25 devices: 25 devices are offline by bridge/state.")
     lines.nth(5).focus()
     page.keyboard.press("Enter")
@@ -664,9 +699,13 @@ def test_progress_of_learning_is_shown(browser: Browser, served: Served, complai
     page.close()
 
 
-def test_notes_stand_below_the_problems(browser: Browser, served: Served, complaints: list[str]) -> None:
-    """Weaknesses have a place of their own."""
-    served.status["notes"] = ["4 of 12 series are still learning: of these only configured limits alarm."]
-    page = open_page(browser, served, complaints, viewport=DESKTOP)
+def test_notes_stand_below_the_findings(browser: Browser, served: Served, complaints: list[str]) -> None:
+    """Weaknesses have a place of their own, and do not push the findings off a phone's screen."""
+    served.status["notes"] = [
+        f"{place} of 12 series are still learning: only limits alarm" for place in "1234"
+    ]
+    page = open_page(browser, served, complaints, viewport=PHONE)
     expect(page.locator("#notes li")).to_have_text(served.status["notes"])
+    tops = [page.locator(one).bounding_box() for one in ("#problems", "#findings", "#notes")]
+    assert sorted(tops, key=lambda box: box["y"] if box else 0.0) == tops
     page.close()
