@@ -27,6 +27,7 @@ from agent.domain.records import (
     Window,
 )
 from agent.pipeline.seal import Sealer
+from agent.verdict.encode import iso
 from agent.verdict.finding import CLEAR_AFTER
 from agent.verdict.people import MAX_KNOWN, MAX_WORKS, Decision, People
 from agent.verdict.verdict import conclude
@@ -148,7 +149,9 @@ def test_a_snooze_ends(site: Site) -> None:
     assert site.open().state_at(until - 1) is FindingState.SNOOZED
     assert site.open().state_at(until) is FindingState.OPEN
     for bad in ({"until": T0 - 1}, {"until": T0 + 40 * 86_400.0}, {"for_s": 0.0}):
-        assert site.say(Do.SNOOZE, device="d1", **bad).reason is CommandReason.BAD_TIME
+        refusal = site.say(Do.SNOOZE, device="d1", **bad)
+        assert refusal.reason is CommandReason.BAD_TIME
+        assert f"the agent's clock is at {iso(site.said[-1].clock)}" in refusal.detail
 
 
 def test_normal_here_closes_and_allows_what_was_cited(site: Site) -> None:
