@@ -432,6 +432,11 @@ class Finding:
         """Return the end of a snooze that is not over."""
         return self.until if self.state_at(clock) is FindingState.SNOOZED else None
 
+    @property
+    def alarm(self) -> Kind:
+        """The kind of its alert: a limit that broke is not resolved while the finding is open."""
+        return Kind.OUT_OF_RANGE if self.limit else self.kind
+
     def quiet(self, clock: float) -> bool:
         """Whether people want no notice of it."""
         return self.maintenance or self.state_at(clock) is not FindingState.OPEN
