@@ -216,6 +216,7 @@ class Reporter:
         if change is None:  # a finding of an older agent has none
             return []
         told = incident_form.to_json(change)
+        unseen = [one for one in card.findings if not one.quiet(clock)]
         return [
             {
                 "id": card.incident,
@@ -226,7 +227,8 @@ class Reporter:
                 "devices": told["devices"][:MAX_NAMED],
                 "device_count": told["device_count"],
                 "findings_open": len(card.findings),
-                "unseen": [one.id for one in card.findings if not one.quiet(clock)][:MAX_ACTED],
+                "unseen": len(unseen),
+                "limits": [one.id for one in unseen if one.limit][:MAX_ACTED],
             }
         ]
 

@@ -238,7 +238,8 @@ def _incident(key: str, severity: str, findings: list[str]) -> IncidentView:
         "devices": [HOSTILE],
         "device_count": 1,
         "findings_open": len(findings),
-        "unseen": findings,
+        "unseen": len(findings),
+        "limits": findings if severity == "critical" else [],
     }
 
 

@@ -523,7 +523,8 @@ def of_one_cause(served: Served) -> None:
         "devices": [f"hall/th{place}" for place in range(12)],
         "device_count": 25,
         "findings_open": 25,
-        "unseen": ["f000", "f001", "f002"],
+        "unseen": 25,
+        "limits": ["f000", "f001"],
     }
     findings = [
         first | {"id": f"f00{place}", "device": f"hall/th{place}", "incident_id": "abcd"}
@@ -555,10 +556,14 @@ def test_an_incident_is_one_card_with_its_findings(
     expect(card).to_contain_text("3 of them here")
     expect(card.locator("#finding-f000")).to_be_visible()
     expect(card.locator("#finding-f001")).to_be_hidden()
-    card.get_by_role("button", name="Acknowledge all (3)").focus()
+    card.get_by_role("button", name="Acknowledge all (25)").focus()
     page.keyboard.press("Enter")
-    expect(card.locator(".buttons [role=status]").first).to_have_text("3 of 3 done")
-    assert commands(served) == [{"do": "ack", "finding_id": f"f00{place}"} for place in range(3)]
+    expect(card.locator(".buttons [role=status]").first).to_have_text("25 of 25 done")
+    assert commands(served) == [
+        {"do": "ack", "incident_id": "abcd"},
+        {"do": "ack", "finding_id": "f000"},
+        {"do": "ack", "finding_id": "f001"},
+    ]
     for details in page.locator("#findings details").all():
         details.evaluate("node => { node.open = true; }")
     assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
@@ -575,12 +580,12 @@ def test_all_of_an_incident_stops_at_the_first_lost_answer(
     served.agent._outcome = REFUSED
     page = open_page(browser, served, complaints, viewport=DESKTOP)
     card = page.locator("#incident-abcd")
-    card.get_by_role("button", name="Snooze all 24 h (3)").click()
+    card.get_by_role("button", name="Snooze all 24 h (25)").click()
     answer = card.locator(".buttons [role=status]").first
-    expect(answer).to_have_text("0 of 3 done; refused: a limit was broken")
+    expect(answer).to_have_text("0 of 25 done; refused: a limit was broken")
     page.route("**/actions/command", lambda route: route.abort())
-    card.get_by_role("button", name="Acknowledge all (3)").click()
-    expect(answer).to_have_text("0 of 3 done; no answer from the agent; press again")
+    card.get_by_role("button", name="Acknowledge all (25)").click()
+    expect(answer).to_have_text("0 of 25 done; no answer from the agent; press again")
     page.close()
 
 
