@@ -113,7 +113,8 @@ class Counters(TypedDict):
     questions: dict[str, int]  # batches of windows for the model, by purpose
     findings_open: int
     incidents_open: int
-    critical_open: int  # of these, critical ones that nobody has acknowledged or snoozed
+    critical_open: int  # of the findings, critical ones that nobody has acknowledged or snoozed
+    warning_open: int  # the same of the others
     devices: int
     series: int
     learning: int  # of these, not judged yet

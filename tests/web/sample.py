@@ -90,6 +90,7 @@ def sample_status() -> Status:
             "findings_open": 2,
             "incidents_open": 2,
             "critical_open": 1,
+            "warning_open": 1,
             "devices": 4,
             "series": 12,
             "learning": 4,
