@@ -299,9 +299,14 @@ class Detector:
         rhythm.silent = True
         return replace(self._silence(device, rhythm, clock), offline=True)
 
-    def heard(self, device: str, clock: float) -> None:
-        """Take a message of a device without a value in it: the device is not silent."""
-        self._watch.hear_no_value(device, clock)
+    def heard(self, device: str, clock: float) -> Silence | None:
+        """Take a message of a device without a value in it: the device is not silent, but may lack values."""
+        if not self._watch.hear_no_value(device, clock):
+            return None
+        rhythm = self._watch.rhythms[device]
+        if self._allowed.silent_until(device, rhythm.clock) > clock:
+            return None
+        return replace(self._silence(device, rhythm, clock), lacking=True)
 
     def seniority(self, device: str) -> int | None:
         """Return how many devices were met before a tracked one, None for another."""

@@ -219,6 +219,7 @@ class Silence:
     silent_s: float
     score: float
     offline: bool = False  # by its own word
+    lacking: bool = False  # it sends, but no value
     usually: str = ""  # its usual silence that is the nearest, in words
     on_events: bool = False  # it sends when something happens, rather than at an interval
 

@@ -146,7 +146,8 @@ def pass_timer(detector: Detector, row: TimerRow) -> list[Silence]:
         case TimerKind.DISCONNECTED:
             detector.disconnected(row.clock)
         case TimerKind.HEARD if row.device is not None:
-            detector.heard(row.device, row.clock)
+            lack = detector.heard(row.device, row.clock)
+            return [] if lack is None else [lack]
         case TimerKind.EXPECTED if row.device is not None and row.seconds is not None:
             detector.expect_interval(row.device, row.seconds)
         case TimerKind.ONLINE | TimerKind.OFFLINE if row.device is not None:

@@ -188,6 +188,10 @@ def opine_silence(silence: Silence) -> LocalOpinion:
         )
     if silence.usually:
         text += f" It is usually off {silence.usually}."
+    if silence.lacking:
+        text = (
+            f"It sends, but no value for {_duration(silence.silent_s)}: its sensor reports none or an error."
+        )
     if silence.offline:
         text = f"The device is reported offline; its last reading is {_duration(silence.silent_s)} old."
     return LocalOpinion(Status.ANOMALY, score_value, Kind.SILENCE, severity, evidence, text)
