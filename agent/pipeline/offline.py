@@ -17,6 +17,7 @@ from agent.domain.records import (
     MessageRow,
     Outcome,
     Row,
+    Status,
     TimerKind,
     Verdict,
     Window,
@@ -33,11 +34,11 @@ TICK_S = 0.1  # from due time to timer row: the live agent looks every 0.2 s
 
 
 class Concluded(NamedTuple):
-    """A window with all that was decided about it."""
+    """A window with all that was decided about it; a calm one that changes no finding has no verdict."""
 
     window: Window
     decision: Decision
-    verdict: Verdict
+    verdict: Verdict | None
     finding: Finding | None
     event: FindingEvent | None
 
@@ -86,6 +87,9 @@ class OfflinePath:
         decision = self._reviewer.decide(window, finding, self._incident(window, finding), audits=True)
         if decision.ask:
             self._reviewer.doubts.note(window)
+        if finding is None and window.local.status is Status.NORMAL:
+            self._concluded(Concluded(window, decision, None, None, None))
+            return
         outcome = Outcome(window.id, decision.reason)
         verdict = conclude(window, outcome, agent=NAME, created=window.sealed)
         finding, event = self.findings.move(verdict, window, reviewed=decision.ask)

@@ -46,7 +46,7 @@ class Collected:
             return
         trigger = one.window.trigger.value
         self.windows[trigger] = self.windows.get(trigger, 0) + 1
-        self.anomalies += one.verdict.status is Status.ANOMALY
+        self.anomalies += one.verdict is not None and one.verdict.status is Status.ANOMALY
         if one.decision.ask:
             self._ask(one.window, audit=one.decision.audit)
         if one.finding is not None:
@@ -54,7 +54,7 @@ class Collected:
 
     def _note(self, one: Concluded) -> None:
         finding, verdict, event = one.finding, one.verdict, one.event
-        if finding is None:
+        if finding is None or verdict is None:
             return
         known = self.findings.get(finding.id)
         if known is None:
