@@ -34,13 +34,18 @@ TICK_S = 0.1  # from due time to timer row: the live agent looks every 0.2 s
 
 
 class Concluded(NamedTuple):
-    """A window with all that was decided about it; a calm one that changes no finding has no verdict."""
+    """A window with all that was decided about it."""
 
     window: Window
     decision: Decision
-    verdict: Verdict | None
+    made: Verdict | None  # None: the window is calm and changes no finding
     finding: Finding | None
     event: FindingEvent | None
+
+    @property
+    def verdict(self) -> Verdict:
+        """The verdict; one that nobody may ask for is made here."""
+        return self.made or _conclude(self.window, self.decision)
 
 
 class OfflinePath:
@@ -90,10 +95,13 @@ class OfflinePath:
         if finding is None and window.local.status is Status.NORMAL:
             self._concluded(Concluded(window, decision, None, None, None))
             return
-        outcome = Outcome(window.id, decision.reason)
-        verdict = conclude(window, outcome, agent=NAME, created=window.sealed)
+        verdict = _conclude(window, decision)
         finding, event = self.findings.move(verdict, window, reviewed=decision.ask)
         self._concluded(Concluded(window, decision, verdict, finding, event))
+
+
+def _conclude(window: Window, decision: Decision) -> Verdict:
+    return conclude(window, Outcome(window.id, decision.reason), agent=NAME, created=window.sealed)
 
 
 @dataclass(slots=True, kw_only=True)
