@@ -259,7 +259,7 @@ def test_plain_messages_leave_what_all_others_leave(
 def test_forgotten_series_are_counted(
     tmp_path: Path, config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """More series than are kept: the result says how many were forgotten, and that is not calm."""
+    """More series than are kept: the result states how many were forgotten."""
     path = tmp_path / "many.csv"
     rows = (f"{START + number},dev{number % 900},m{number % 1800},1" for number in range(10_800))
     path.write_text("\n".join(["time,device,metric,value", *rows]))

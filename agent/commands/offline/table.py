@@ -41,7 +41,7 @@ MAX_RUN = 131_072  # rows that are sorted in memory
 MAX_CHUNK = 512  # of them that are read back at once
 MAX_HEAD = 1024 * 1024  # bytes that show the encoding
 _YEAR_2000 = 946_684_800.0
-_SECONDS = re.compile(r"1[0-9]{9}(\.[0-9]{0,9})?")  # since 1970, which is no date either
+_SECONDS = re.compile(r"1[0-9]{9}(\.[0-9]{0,9})?")  # since 1970, not a date
 _ASCII = frozenset(map(chr, range(128)))
 _THOUSANDS = re.compile(r"[-+]?[0-9]{1,3}(\.[0-9]{3})+,[0-9]+(?:[^0-9].*)?", re.DOTALL)
 
