@@ -184,7 +184,6 @@ def backtest(config: Config, found: Files | OwnJournal, until: Until, *, tap: Ta
             "devices": detector.device_count,
             "series": detector.stats.series,
             "still_learning": detector.learning_count(),
-            "forgotten": detector.stats.evicted,
         },
         "findings": findings,
         "counts": {

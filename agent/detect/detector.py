@@ -38,7 +38,7 @@ from agent.domain.records import (
 )
 
 ALARM = Score(2.0, Kind.LEVEL_SHIFT, (0.0, 0.0))  # of a contact such as that of a leak
-EVICTED_AT_ONCE = 250  # to choose them takes milliseconds
+EVICTED_AT_ONCE = 100
 MAX_NAME = 120  # of a series in a sentence
 MAX_CHANGES = 100  # changes of unit that nobody has read
 GREEDY_SHARE = 10  # a device with more than this part of all series makes room before the others

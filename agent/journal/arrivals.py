@@ -192,20 +192,6 @@ class Intake:
         tally.readings += len(self._readings) - before
         return start + len(taken)
 
-    def hasten_unplaced(self, arrival: Arrival) -> bool:
-        """Take a plain message of QoS 0 into the rows alone; return False, with nothing done, for another."""
-        if self._short_way is None:
-            return False
-        row = self._short_way.take_unplaced(arrival, source_of=self._source)
-        if row is None:
-            return False
-        self._rows.append(row)
-        tally = self.tally
-        tally.received += 1
-        tally.journaled += 1
-        tally.readings += len(row.readings)
-        return True
-
     def accept(self, arrival: Arrival) -> None:
         """Decide what becomes of one arrival. Every QoS 1 arrival ends in one ack, a held one later."""
         if not arrival.qos:

@@ -19,7 +19,6 @@ from agent.journal.redelivery import MessageIds, Redelivery
 from agent.journal.schema import migrate
 from agent.journal.sequence import AgentClock, RowSequence
 from agent.journal.series import Newcomers, SeriesTable
-from agent.journal.short_way import ReadPlain, ShortWay
 from agent.journal.stats import JournalStats
 from agent.journal.unread import Unread
 
@@ -33,7 +32,6 @@ class OfflineIntake:
         self,
         *,
         decode: Decode,
-        read_plain: ReadPlain,
         families: Families,
         knows: Callable[[str], bool],
         new_devices_per_min: Mapping[str, int],
@@ -55,15 +53,6 @@ class OfflineIntake:
         self._announced = Announced(knows=knows)
         self._command_rate = CommandRate()
         self._places = Places(connection)
-        self._short_way = ShortWay(
-            read=read_plain,
-            series=self._series,
-            unread=self._unread,
-            clocks=self._clocks,
-            announced=self._announced,
-            places=self._places,
-            sequence=self._sequence,
-        )
         self._rows: list[Row] = []
         self._accepted = 0
         self._intake = self._begin()
@@ -82,7 +71,6 @@ class OfflineIntake:
             places=self._places,
             sequence=self._sequence,
             rows=self._rows,
-            short_way=self._short_way,
         )
 
     def accept(self, arrival: Arrival) -> list[Row]:
@@ -90,8 +78,7 @@ class OfflineIntake:
         rows = self._rows
         rows.clear()
         self._now = arrival.mono
-        if not self._intake.hasten_unplaced(arrival):
-            self._intake.accept(arrival)
+        self._intake.accept(arrival)
         self._accepted += 1
         if self._accepted >= MAX_GROUP:
             self.commit()

@@ -124,32 +124,6 @@ class ShortWay:
         rows += made
         return taken
 
-    def take_unplaced(
-        self, arrival: Arrival, *, source_of: Callable[[str], SourceTally]
-    ) -> MessageRow | None:
-        """Make the row of a plain message without a place in a connection, as of a table; None of another."""
-        found = None if arrival.retain else self._read(arrival)
-        if found is None or not found[1]:
-            return None
-        source, values = found
-        device, at = values[0].device, values[0].at
-        if not self._is_settled(device, source):
-            return None
-        find = self._series.ids.get
-        for each in values:
-            if find((device, each.metric, each.unit, each.word)) is None:
-                return None
-        row = MessageRow(*self._sequence.take(arrival.mono), values)
-        tally = source_of(source)
-        tally.messages[_READ] = tally.messages.get(_READ, 0) + 1
-        tally.readings += len(values)
-        tally.last = arrival.received
-        if at >= CLOCK_WAS_SET:  # an older one is not judged
-            self._clocks.follow({device: at})
-        if self._unread.any:
-            self._unread.clear(values)
-        return row
-
     def _is_settled(self, device: str, source: str) -> bool:
         """Return whether nothing about a device changes by a reading at the time of its receipt."""
         place = self._places.of(device)

@@ -17,7 +17,6 @@ from agent.domain.records import (
     MessageRow,
     Outcome,
     Row,
-    Status,
     TimerKind,
     Verdict,
     Window,
@@ -38,14 +37,9 @@ class Concluded(NamedTuple):
 
     window: Window
     decision: Decision
-    made: Verdict | None  # None: the window is calm and changes no finding
+    verdict: Verdict
     finding: Finding | None
     event: FindingEvent | None
-
-    @property
-    def verdict(self) -> Verdict:
-        """The verdict; one that nobody may ask for is made here."""
-        return self.made or _conclude(self.window, self.decision)
 
 
 class OfflinePath:
@@ -92,16 +86,10 @@ class OfflinePath:
         decision = self._reviewer.decide(window, finding, self._incident(window, finding), audits=True)
         if decision.ask:
             self._reviewer.doubts.note(window)
-        if finding is None and window.local.status is Status.NORMAL:
-            self._concluded(Concluded(window, decision, None, None, None))
-            return
-        verdict = _conclude(window, decision)
+        outcome = Outcome(window.id, decision.reason)
+        verdict = conclude(window, outcome, agent=NAME, created=window.sealed)
         finding, event = self.findings.move(verdict, window, reviewed=decision.ask)
         self._concluded(Concluded(window, decision, verdict, finding, event))
-
-
-def _conclude(window: Window, decision: Decision) -> Verdict:
-    return conclude(window, Outcome(window.id, decision.reason), agent=NAME, created=window.sealed)
 
 
 @dataclass(slots=True, kw_only=True)

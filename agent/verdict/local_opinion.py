@@ -35,8 +35,6 @@ def pick_candidates(readings: Sequence[Scored]) -> tuple[WindowReading, ...]:
 
     The highest suspicious scores come first, then the newest reading of each metric.
     """
-    if len(readings) == 1:
-        return (_cited(0, *readings[0]),)
     suspects = [index for index, (_, score) in enumerate(readings) if score.value >= SUSPECT_SCORE]
     suspects.sort(key=lambda index: -readings[index][1].value)
     newest = {reading.metric: index for index, (reading, _) in enumerate(readings)}
@@ -59,9 +57,6 @@ def opine(readings: Sequence[Scored], silence: Progress | None = None) -> LocalO
     ``silence`` is how far the device is from being judged by its silence.
     """
     marked = [(reading, score) for reading, score in readings if score is not CALM]
-    if not marked:
-        calm = _tell_calm(None, 0, [], readings, silence)
-        return LocalOpinion(Status.NORMAL, 0.0, Kind.NONE, Severity.INFO, (), calm)
     unjudged = find_unjudged(marked)
     learning = least_learnt(unjudged)
     foreign = _in_other_units(marked)

@@ -19,8 +19,7 @@ from agent.commands.offline.inputs import Files, Until, open_files, registry_of
 from agent.commands.offline.stream import Tabled, Unread
 from agent.commands.offline.table import Names
 from agent.config import load_apart, settings
-from agent.domain.records import Arrival, Reading
-from agent.journal.arrivals import Intake
+from agent.domain.records import Reading
 from tests.commands.history import START, STEP_S, line, points, record, shifted, tabulate
 from tests.commands.kit import as_json, ask, write_config
 
@@ -220,57 +219,6 @@ def test_one_damaged_letter_does_not_change_the_others(tmp_path: Path) -> None:
     rows = table_module.open_table(path, Names()).play(Unread())
     devices = [one.readings[0].device for one in rows if isinstance(one, Tabled)]
     assert devices == ["k\u00fche", "k\ufffdhe"]
-
-
-def test_plain_messages_leave_what_all_others_leave(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Bare numbers take a short way between texts and times; the result is the same."""
-    sources = [{"topic": "a/{device}/{metric}"}]
-    config = write_config(tmp_path, sources=sources)
-    dice, lines = random.Random(3), []
-    for place in range(1500):
-        device, value = f"a/d{dice.randrange(5)}", f"{dice.gauss(20, 1):.2f}".encode()
-        odd = [(f"{device}/availability", b"offline"), (f"{device}/m1", b'{"value": 1e9}'), (device, value)]
-        odd += [(f"{device}/m2", b"open"), (f"{device}/m2", value + b" W"), ("b/c", value)]
-        topic, payload = (
-            dice.choice(odd) if dice.random() < 0.1 else (f"{device}/m{dice.randrange(3)}", value)
-        )
-        lines.append(line(place * 20.0, topic, payload, retain=dice.random() < 0.05))
-    (tape := tmp_path / "mixed.jsonl").write_text("\n".join(lines))
-    table = tabulate(tmp_path / "table.csv", moved())
-    taken: list[bool] = []
-    hasten = Intake.hasten_unplaced
-
-    def count(intake: Intake, arrival: Arrival) -> bool:
-        taken.append(hasten(intake, arrival))
-        return taken[-1]
-
-    def result() -> list[Any]:
-        return [as_json(capsys, "backtest", str(path), "--config", str(config)) for path in (tape, table)]
-
-    monkeypatch.setattr(Intake, "hasten_unplaced", count)
-    short = result()
-    monkeypatch.setattr(Intake, "hasten_unplaced", lambda _intake, _arrival: False)
-    assert short == result()
-    assert sum(taken) > 0.8 * len(taken)
-
-
-def test_forgotten_series_are_counted(
-    tmp_path: Path, config: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """More series than are kept: the result states how many were forgotten."""
-    path = tmp_path / "many.csv"
-    rows = (f"{START + number},dev{number % 900},m{number % 1800},1" for number in range(10_800))
-    path.write_text("\n".join(["time,device,metric,value", *rows]))
-    _, out, _ = ask(capsys, "backtest", str(path), "--config", str(config))
-    assert "forgotten on the way" not in out
-    rows = (f"{START + number * 0.01},dev{number},m,1" for number in range(10_300))
-    path.write_text("\n".join(["time,device,metric,value", *rows]))
-    told = as_json(capsys, "backtest", str(path), "--config", str(config))
-    assert told["input"]["forgotten"] >= 300
-    _, out, _ = ask(capsys, "backtest", str(path), "--config", str(config))
-    assert f"{told['input']['forgotten']} series forgotten on the way, because too many came" in out
 
 
 def test_sources_retained_values_availability_and_repeats_are_as_live(

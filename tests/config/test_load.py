@@ -99,11 +99,6 @@ def complaints(folder: Path, text: str, environ: dict[str, str] | None = None) -
             "can be reached from outside; use 127.0.0.1, or give cert_file",
         ),
         ("web: {listen: 'abc'}", "web.listen: 'abc': is not host:port"),
-        (
-            "limits: {'[abc/x': {low: 1}}",
-            "'[abc/x' has a [ without its ]; write [[] for the character itself",
-        ),
-        ("tuning: [{match: 'a/[!]x', ignore: true}]", "'a/[!]x' has a [ without its ]"),
         ("limits: {temp: {low: 1}}", "'temp' is not device/metric; write for example '*/temperature'"),
         ("limits: {'a/b': {low: 3, high: 1}}", "low 3.0 is not below high 1.0"),
         ("ai: {share: everything}", "ai.share: 'everything': input should be 'aliases' or 'names'"),

@@ -38,11 +38,6 @@ def lines_of(told: Told, *, utc: bool) -> list[str]:
         lines.append("  earlier rows are deleted: it begins with the learnt state of the last snapshot")
     if source["still_learning"]:
         lines.append(f"  {many(source['still_learning'], 'series', 'series')} still learning at the end")
-    if source["forgotten"]:
-        lines.append(
-            f"  {many(source['forgotten'], 'series', 'series')} forgotten on the way, because too many came:"
-            " they learnt again from the beginning"
-        )
     lines += ["", *_findings(told["findings"], when), *_counts(told["counts"])]
     lines += ["", *_reviews(told["reviews"], when)]
     unread = unread_lines(told["sources"], told["unread"])

@@ -48,15 +48,15 @@ class Collected:
             return
         trigger = one.window.trigger.value
         self.windows[trigger] = self.windows.get(trigger, 0) + 1
-        self.anomalies += one.made is not None and one.made.status is Status.ANOMALY
+        self.anomalies += one.verdict.status is Status.ANOMALY
         if one.decision.ask:
             self._ask(one.window, audit=one.decision.audit)
         if one.finding is not None:
             self._note(one)
 
     def _note(self, one: Concluded) -> None:
-        finding, verdict, event = one.finding, one.made, one.event
-        if finding is None or verdict is None:
+        finding, verdict, event = one.finding, one.verdict, one.event
+        if finding is None:
             return
         known = self.findings.get(finding.id)
         if known is None:

@@ -19,7 +19,6 @@ from agent.domain.records import Arrival, Handling, MessageRow, SettingsRow
 from agent.journal import JournalStats
 from agent.journal.offline import OfflineIntake
 from agent.journal.reader import Reader
-from agent.journal.short_way import Plain
 from agent.journal.source_tally import SEED
 from agent.pipeline import snapshot
 from agent.pipeline.offline import TICK_S, EventTime
@@ -199,12 +198,8 @@ def make_intake(config: Config, detector: Detector) -> OfflineIntake:
     def decode(arrival: Arrival) -> Decoded:
         return arrival.decoded() if isinstance(arrival, Tabled) else receiver.decode(arrival)
 
-    def read_plain(arrival: Arrival) -> Plain | None:
-        return (arrival.topic, arrival.readings) if isinstance(arrival, Tabled) else receiver.plain(arrival)
-
     return OfflineIntake(
         decode=decode,
-        read_plain=read_plain,
         families=registry,
         knows=detector.knows,
         new_devices_per_min={source.topic: source.new_devices_per_min for source in config.sources},

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 from heapq import merge
-from itertools import islice
+from itertools import groupby, islice
 from math import isfinite
 from operator import itemgetter
 from pathlib import Path
@@ -41,7 +41,6 @@ MAX_RUN = 131_072  # rows that are sorted in memory
 MAX_CHUNK = 512  # of them that are read back at once
 MAX_HEAD = 1024 * 1024  # bytes that show the encoding
 _YEAR_2000 = 946_684_800.0
-_SECONDS = re.compile(r"1[0-9]{9}(\.[0-9]{0,9})?")  # since 1970, not a date
 _ASCII = frozenset(map(chr, range(128)))
 _THOUSANDS = re.compile(r"[-+]?[0-9]{1,3}(\.[0-9]{3})+,[0-9]+(?:[^0-9].*)?", re.DOTALL)
 
@@ -82,18 +81,8 @@ def _play(path: Path, names: Names, in_order: bool, unread: Unread) -> Iterator[
     rows = _rows(path, names, unread)
     if not in_order:
         rows = _in_order(rows)
-    last: Row | None = None
-    more: list[Reading] = []  # of the rows behind it, at the same time and of the same device
-    for row in rows:
-        if last is not None:
-            if row[0] == last[0] and row[1] == last[1]:
-                more += row[2]
-                continue
-            yield tabled(path.name, last[0], (*last[2], *more) if more else last[2])
-            more = []
-        last = row
-    if last is not None:
-        yield tabled(path.name, last[0], (*last[2], *more))
+    for (at, _device), group in groupby(rows, key=itemgetter(0, 1)):
+        yield tabled(path.name, at, tuple(reading for row in group for reading in row[2]))
 
 
 def _in_order(rows: Iterator[Row]) -> Iterator[Row]:
@@ -301,8 +290,6 @@ def _fits(name: str) -> bool:
 
 
 def _time(text: str) -> float | None:
-    if _SECONDS.fullmatch(text):
-        return float(text)
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
