@@ -386,6 +386,7 @@ def _make_epochs(
         standby=partition.settings.standby,
         takeover_s=partition.settings.takeover_s,
         has=partition.has,
+        post=bridge.post,
         link=link,
         keep=pipeline.keep_epochs,
         drained=lambda: not mqtt.in_memory and mqtt.complete,
@@ -397,10 +398,10 @@ def _make_epochs(
     )
     epochs.restore(*journal.epochs)
     pipeline.follow(epochs, partition.elsewhere)
-    link.pass_by(epochs.topic, partial(bridge.post, epochs.take_claim))
-    link.pass_by_below(f"{base}/verdicts/", partial(bridge.post, epochs.take_verdict))
+    link.pass_by(epochs.topic, epochs.take_claim)
+    link.pass_by_below(f"{base}/verdicts/", epochs.take_verdict)
     if partition.settings.standby:
-        link.pass_by(f"{base}/status", partial(bridge.post, epochs.take_first))
+        link.pass_by(f"{base}/status", epochs.take_first)
     return epochs
 
 

@@ -75,6 +75,15 @@ def read_claim(payload: bytes, known: int) -> Claim | None:
     return Claim(epoch, agent, client, state == "held")
 
 
+def read_state(payload: bytes) -> str | None:
+    """Return the state in an agent's status, None for anything else."""
+    try:
+        state = json.loads(payload)["state"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return state if isinstance(state, str) and state in {"online", "offline"} else None
+
+
 class Publishing(Protocol):
     """The link, as the epochs need it."""
 
@@ -93,12 +102,12 @@ class Publishing(Protocol):
 
 @dataclass(slots=True, kw_only=True)
 class Epochs:
-    """All on the analyst's loop.
+    """All on the analyst's loop, except that messages are read where they come in.
 
-    ``has`` returns whether a device is of the partition; ``keep`` stores own and highest epoch and calls back
-    when they are on disk; ``drained`` returns whether the outbox has nothing on its way; ``changed`` gets a
-    device whose windows may be concluded, or None for all; ``yielding`` writes the last messages before a
-    release.
+    ``has`` returns whether a device is of the partition; ``post`` runs work on the loop, from any thread;
+    ``keep`` stores own and highest epoch and calls back when they are on disk; ``drained`` returns whether
+    the outbox has nothing on its way; ``changed`` gets a device whose windows may be concluded, or None for
+    all; ``yielding`` writes the last messages before a release.
     """
 
     agent: str
@@ -107,6 +116,7 @@ class Epochs:
     standby: bool
     takeover_s: float
     has: Callable[[str], bool]
+    post: Callable[..., None]
     link: Publishing
     keep: Callable[[int, int, Callable[[], None]], None]
     drained: Callable[[], bool]
@@ -179,8 +189,10 @@ class Epochs:
             self._enter(Phase.FOLLOWING)
 
     def take_claim(self, payload: bytes) -> None:
-        """Take a message of the epoch topic."""
-        claim = read_claim(payload, self.known)
+        """Take a message of the epoch topic; on any thread."""
+        self.post(self._take_claim, read_claim(payload, self.known))
+
+    def _take_claim(self, claim: Claim | None) -> None:
         if claim is None:
             self._overwritten = True
         elif (claim.agent, claim.client) == (self.agent, self.client):
@@ -218,19 +230,20 @@ class Epochs:
             self.log("partition_lost", level="warning", epoch=self.known)
 
     def take_first(self, payload: bytes) -> None:
-        """Take the status of the first agent."""
-        try:
-            state = json.loads(payload)["state"]
-        except (ValueError, KeyError, TypeError, RecursionError):
-            return
-        if state in {"online", "offline"} and state != self._first:
+        """Take the status of the first agent; on any thread."""
+        state = read_state(payload)
+        if state is not None:
+            self.post(self._take_first, state)
+
+    def _take_first(self, state: str) -> None:
+        if state != self._first:
             self._first, self._first_since = state, self.clock()
 
     def take_verdict(self, payload: bytes) -> None:
-        """Take a verdict on a device of the partition."""
+        """Take a verdict on a device of the partition; on any thread."""
         device = self.cover.note(payload, self.wall())
         if device is not None:
-            self.changed(device)
+            self.post(self.changed, device)
 
     # ---------------------------------------------------------------------------------- in its time
 

@@ -47,6 +47,7 @@ class Place:
             standby=self.standby,
             takeover_s=5.0,
             has=lambda _device: True,
+            post=lambda work, *found: work(*found),
             link=self,
             keep=self.keep,
             drained=lambda: True,
@@ -198,6 +199,18 @@ HOSTILE = (
     b'{"epoch":4,"agent":"gw-0","client":"gw-0","state":"taken"}',
     b'{"epoch":4,"agent":"gw-0","client":"gw-0","state":["held"]}',
     b'{"epoch":4,"agent":"gw-0","state":"held"}',
+)
+
+HOSTILE_STATES = (
+    b"",
+    b"7",
+    b"[" * 5000,
+    b"\xff",
+    b'{"state":[]}',
+    b'{"state":{}}',
+    b'{"state":null}',
+    b'{"state":["offline"]}',
+    b'{"state":"away"}',
 )
 
 

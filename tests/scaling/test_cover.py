@@ -83,6 +83,7 @@ def test_a_verdict_as_bytes_is_compared_like_a_window() -> None:
         b'{"agent":"x","device":"d1","window":7}',
         b'{"agent":"x","device":["d1"],"window":{"from":"2023-11-14","to":"2023-11-14"}}',
         verdict(T0, T0 + 1001 + MAX_AHEAD_S),  # would hide all verdicts to come
+        verdict(T0, T0 + 9, device="d" * 513),  # of no source
     ],
 )
 def test_foreign_text_covers_nothing(payload: bytes) -> None:

@@ -6,7 +6,7 @@ from random import Random
 import pytest
 
 from agent.pipeline.epochs import HANDOVER_S, MAX_DELAY_S, REPEAT_S, Phase, read_claim
-from tests.scaling.pair import HOSTILE, TOPIC, Place, World, mishap
+from tests.scaling.pair import BASE, HOSTILE, HOSTILE_STATES, TOPIC, Place, World, mishap
 
 SEEDS = range(150)
 
@@ -138,6 +138,36 @@ def test_a_flood_of_hostile_claims_costs_a_message_a_turn() -> None:
             world.publish(TOPIC, b"{")
         world.run(0.2)
     assert len(world.claims) - sent <= 5000 + 60
+
+
+def test_a_hostile_status_of_the_first_agent_changes_nothing() -> None:
+    """Retained on the topic that its standby reads."""
+    world = pair()
+    for payload in HOSTILE_STATES:
+        world.publish(f"{BASE}/status", payload)
+        world.run(10)
+    assert owners(world) == {2: {"gw-0"}}
+    world.first.kill()
+    world.run(20)
+    assert world.holders == ["gw-0-standby"]
+    for payload in HOSTILE_STATES:
+        world.publish(f"{BASE}/status", payload)
+        world.run(10)
+    assert world.holders == ["gw-0-standby"]
+
+
+@pytest.mark.parametrize("found", ['"state":"offline"', '"epoch":3', '"device":"d","window":{}'])
+def test_what_waits_for_the_loop_is_small(found: str) -> None:
+    """A flood of large messages is read where it comes in, at the pace of its connection."""
+    world = pair()
+    epochs, posted = world.standby.epochs, list[tuple[object, ...]]()
+    assert epochs is not None
+    epochs.post = lambda *work: posted.append(work)
+    payload = b'{%s,"more":"%s"}' % (found.encode(), b"x" * 2**20)
+    for take in (epochs.take_claim, epochs.take_first, epochs.take_verdict):
+        take(payload)
+    assert posted
+    assert all(len(repr(one)) < 1000 for _work, *values in posted for one in values)
 
 
 def test_a_lost_claim_is_repeated() -> None:
