@@ -12,6 +12,7 @@ from agent.domain.records import Trigger, Window
 MAX_DEVICES = 20_000
 MAX_NAME = 512  # characters of a device; no source makes longer ones
 MAX_AHEAD_S = 600.0  # a reading may be 300 s in the future; more would hide a device's verdicts for good
+SKEW_S = 1.0  # of two clocks that somebody sets
 SLACK_S = 0.001  # times in verdicts are rounded to it
 
 
@@ -33,13 +34,19 @@ class Cover:
         self._reach: dict[str, Reach] = {}
 
     def note(self, payload: bytes, now: float) -> str | None:
-        """Take a published verdict; return its device, None if it is of no use. ``now`` is Unix seconds."""
+        """Take a published verdict; return its device, None if it is of no use. ``now`` is Unix seconds.
+
+        A verdict from the future shows how far the other clock is ahead: less is covered by so much, so that
+        no reading after it is.
+        """
         try:
             verdict = json.loads(payload)
             device, window = verdict["device"], verdict["window"]
             start, end = _seconds(window["from"]), _seconds(window["to"])
             if verdict["agent"] == self._agent or end > now + MAX_AHEAD_S:
                 return None
+            if (ahead := _seconds(verdict["created_at"]) - now) > SKEW_S:
+                start, end = start - ahead, end - ahead
             if not isinstance(device, str) or len(device) > MAX_NAME:
                 return None
         except (ValueError, KeyError, TypeError, RecursionError):
