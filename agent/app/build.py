@@ -391,7 +391,7 @@ def _make_epochs(
         keep=pipeline.keep_epochs,
         drained=lambda: not mqtt.in_memory and mqtt.complete,
         changed=pipeline.review_queue.look_again,
-        yielding=pipeline.conclusions.withdraw_incidents,
+        retained=pipeline.conclusions.incident_topics,
         clock=time.monotonic,
         wall=time.time,
         log=logs.bind(room="partition"),
