@@ -141,6 +141,7 @@ class Epochs:
     _first: str | None = None  # state of the first agent, as the standby knows it
     _first_since: float = 0.0
     _first_heard: float = 0.0  # its last claim or status
+    _turned_at: float = 0.0
     _behind_since: float | None = None  # claims of the other agent are below the highest known one
     _claims: list[float] = field(default_factory=list)
     _overwritten: bool = False  # the retained claim is not ours
@@ -266,6 +267,9 @@ class Epochs:
     def turn(self) -> None:
         """Do what is due."""
         now = self.clock()
+        if now - self._turned_at >= RESEND_S:  # suspended: what came meanwhile is not read yet
+            self._first_heard = now
+        self._turned_at = now
         match self.phase:
             case Phase.FOLLOWING:
                 self._clear()

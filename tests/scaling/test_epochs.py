@@ -239,6 +239,17 @@ def test_a_first_that_died_unheard_is_replaced() -> None:
     assert world.holders == ["gw-0"]
 
 
+def test_a_standby_that_was_suspended_reads_before_it_claims() -> None:
+    """The claims of the first agent wait in its socket."""
+    world = pair()
+    world.now += 90
+    assert world.standby.epochs is not None
+    world.standby.epochs.turn()
+    world.run(20)
+    assert owners(world) == {2: {"gw-0"}}
+    assert world.standby.disk == (0, 2)
+
+
 @pytest.mark.parametrize("wiped", [False, True])
 def test_a_broker_that_lost_the_last_claims_is_told_of_them(wiped: bool) -> None:
     """Consumers that know the standby's epoch would ignore the first agent's lower one."""
