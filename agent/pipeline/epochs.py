@@ -267,7 +267,7 @@ class Epochs:
     def turn(self) -> None:
         """Do what is due."""
         now = self.clock()
-        if now - self._turned_at >= RESEND_S:  # suspended: what came meanwhile is not read yet
+        if now - self._turned_at >= HANDOVER_S:  # suspended: what came meanwhile is not read yet
             self._first_heard = now
         self._turned_at = now
         match self.phase:
