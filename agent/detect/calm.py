@@ -28,7 +28,6 @@ from agent.detect.state import (
     RECENTS,
     RESETS,
     TRAIT,
-    WARM,
     State,
 )
 
@@ -51,7 +50,7 @@ Frame: TypeAlias = tuple[float, float, float, float]
 
 def frame_of(s: State, at: float) -> Frame | None:
     """Return the frame for readings after ``at``; None where each one needs the long way."""
-    if not s[WARM] or s[BUSY] or s[KINDS] < MANY_KINDS or s[METER] or s[TRAIT] == RESERVE:
+    if s[BUSY] or s[KINDS] < MANY_KINDS or s[METER] or s[TRAIT] == RESERVE:
         return None
     if s[HOUR] != at // 3600.0 or not s[QUANTUM]:
         return None

@@ -18,7 +18,7 @@ from agent.detect.pauses import offset_of
 from agent.detect.rhythm import Rhythm, Watch
 from agent.detect.series import observe
 from agent.detect.settings import SENSITIVITY, DetectSettings
-from agent.detect.state import KINDS, MATES, PREV, PROFILE, PROFILED, RECENT, TOTAL, WARM
+from agent.detect.state import KINDS, MATES, PREV, PROFILE, PROFILED, RECENT, TOTAL, WARM, State
 from agent.detect.tracked import NO_UNIT, Odd, Series
 from agent.detect.tuning import Tuning, TuningUse, choose_tuning, expect_of, find_tuning_use
 from agent.detect.view import FIRST_CHANGE, SECOND_KIND, count_readings, view_series
@@ -117,15 +117,25 @@ class Detector:
             series = self._meet(reading)
         self._count = series.seen = self._count + 1
         series.word = reading.word
-        frame, unit = series.frame, reading.unit
+        frame, unit, warm = series.frame, reading.unit, series.state[WARM]
         if (
             frame is not None
             and (unit is None or unit == series.unit)
             and calm.take(series, frame, reading.value, at, self._strictness[series.sensitivity])
         ):
             bounds = series.bounds
-            return reading, CALM if bounds is None else bounds.judge(reading.value) or CALM
+            score = CALM if bounds is None else bounds.judge(reading.value) or CALM
+            return reading, score if warm or series.diagnostic else self._learning(score, series.state)
         return self._judge_closely(reading, series)
+
+    def _learning(self, score: Score, state: State) -> Score:
+        """Return the score of a reading with the progress of its series, which is still learning."""
+        progress = count_readings(state, self._settings)
+        # Not `replace`, which takes as long as the rest of a reading.
+        return Score(
+            score.value, score.kind, score.expected, score.limit, progress,
+            score.unchecked, score.said, score.unit_was,
+        )  # fmt: skip
 
     def _judge_closely(self, reading: Reading, series: Series) -> tuple[Reading, Score]:
         """Score a reading about which something may be remarkable."""
@@ -165,11 +175,7 @@ class Detector:
         if said is not None or was is not None:
             score = replace(score, said=said, unit_was=was)
         if learning:
-            progress = count_readings(state, self._settings)
-            # Not `replace`, which takes as long as all of the above.
-            return reading, Score(
-                score.value, score.kind, score.expected, score.limit, progress, score.unchecked, said, was
-            )
+            return reading, self._learning(score, state)
         if kinds < MANY_KINDS and state[KINDS] == SECOND_KIND != kinds:
             return reading, replace(score, progress=FIRST_CHANGE)
         return reading, score

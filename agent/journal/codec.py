@@ -126,21 +126,20 @@ def _decode_reading(item: list[Any]) -> WindowReading:
     )
 
 
-_ROWS = 64
+_ROWS = (64, 16, 4, 1)
 
 
 class Insertion:
-    """An INSERT of 64 rows at a time: each step of SQLite gives the interpreter lock away."""
+    """An INSERT of up to 64 rows at a time: each step of SQLite gives the interpreter lock away."""
 
     def __init__(self, head: str, *, columns: int) -> None:
         values = f"({','.join('?' * columns)})"
-        self._one = f"{head} {values}"
-        self._many = f"{head} {','.join([values] * _ROWS)}"
+        self._statements = [(rows, f"{head} {','.join([values] * rows)}") for rows in _ROWS]
 
     def run(self, connection: sqlite3.Connection, rows: Sequence[tuple[object, ...]]) -> None:
         """Insert the rows, in order."""
-        whole = len(rows) - len(rows) % _ROWS
-        for start in range(0, whole, _ROWS):
-            connection.execute(self._many, list(chain.from_iterable(rows[start : start + _ROWS])))
-        if whole < len(rows):
-            connection.executemany(self._one, rows[whole:])
+        start, count = 0, len(rows)
+        for size, statement in self._statements:
+            while count - start >= size:
+                connection.execute(statement, list(chain.from_iterable(rows[start : start + size])))
+                start += size

@@ -17,6 +17,8 @@ MAX_SLICE_PIECES = 64
 MAX_SLICE_BYTES = 128 * 1024
 
 ROWS: Final = 20_000
+MOST_ROWS: Final = 200_000  # which a start takes again, some seconds
+SHARE: Final = 0.05  # of the time that those for their rows may take: the state of 10,000 series is long
 AGE_S: Final = 600.0
 MAX_DOUBLINGS: Final = 10
 RETRY_S: Final = (2.0, 60.0)  # first and longest wait after one that the storage refused
@@ -132,8 +134,8 @@ class SnapshotDue:
         """Return whether one is to be taken at the row ``seq``; ``state`` is the journal's."""
         if self._under_way or seq <= self.seq or clock < self._retry:
             return False
-        age_s = clock - self._clock
-        if seq - self.seq >= ROWS or age_s >= AGE_S:
+        age_s, rows = clock - self._clock, seq - self.seq
+        if age_s >= AGE_S or rows >= MOST_ROWS or (rows >= ROWS and age_s >= self._took_s / SHARE):
             return True
         if state not in SHORT_OF_ROOM:
             self._doublings = 0

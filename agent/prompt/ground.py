@@ -153,7 +153,9 @@ def foreign_numbers(sentence: str, text: str, known: Collection[float]) -> list[
         if not any(matches(number, value) for value in known)
     ]
     return wrong + [
-        char for char in text if unicodedata.category(char) in {"No", "Nl"} and char not in _POWERS
+        char
+        for before, char in zip(" " + text, text, strict=False)
+        if unicodedata.category(char) in {"No", "Nl"} and (char not in _POWERS or before.isdigit())
     ]
 
 

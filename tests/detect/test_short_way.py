@@ -21,7 +21,7 @@ STEP_S = 60.0
 
 
 def spoilt(name: str, count: int) -> Iterator[Reading]:
-    """Three series, in turn, with spikes, shifts, stuck values, late readings and pauses."""
+    """Four series, in turn, with spikes, shifts, stuck values, late readings and pauses."""
     dice = random.Random(name)
     values, off, last, at = SIGNALS[name](random.Random(1), STEP_S), 0.0, 0.0, signals.START
     for place in range(count):
@@ -30,7 +30,7 @@ def spoilt(name: str, count: int) -> Iterator[Reading]:
         value = next(values) + off + (30.0 if dice.random() < 0.001 else 0.0)
         last = value = last if dice.random() < 0.1 else value
         late = 90.0 if dice.random() < 0.01 else 0.0
-        metric = ("exact", "rounded", "battery")[place % 3]
+        metric = ("exact", "rounded", "battery", "rssi")[place % 4]
         unit = dice.choice(("W", "W", "W", None)) if place > 300 else None
         yield Reading("d", metric, at - late, value if metric == "exact" else round(value, 1), unit)
 
@@ -57,6 +57,24 @@ def test_short_way_learns_what_the_long_way_learns(name: str, monkeypatch: pytes
     monkeypatch.setattr(calm, "frame_of", lambda *_: None)
     assert short == scores(name)
     assert sum(taken) > 1000
+
+
+def test_a_series_that_is_learning_takes_the_short_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most of its readings do, and each shows how far it has come."""
+    closely, long_way = [], Detector._judge_closely
+
+    def count(detector: Detector, reading: Reading, series: Series) -> tuple[Reading, Score]:
+        closely.append(reading)
+        return long_way(detector, reading, series)
+
+    monkeypatch.setattr(Detector, "_judge_closely", count)
+    detector, values = Detector(), signals.white(random.Random(5), STEP_S)
+    found = [
+        detector.update(Reading("d", "w", signals.START + place * STEP_S, next(values), None), 0.0)
+        for place in range(140)
+    ]
+    assert [score.progress.seen for score in found if score.progress] == list(range(1, 141))
+    assert len(closely) < 50
 
 
 def test_a_restart_changes_nothing_when_a_series_joins_late() -> None:

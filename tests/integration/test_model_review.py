@@ -227,6 +227,7 @@ def test_feedback_counts_once_and_is_shown(
         ("confirmed", "valve stuck"),
         ("false_alarm", "valve stuck"),
     ]
+    wait_for(lambda: site.agent.events("feedback_refused"), LIMIT_S, "the log")
     wait_for(lambda: len(site.agent.events("feedback_ignored")) >= 2, LIMIT_S, "the log")
     assert [one["why"] for one in site.agent.events("feedback_ignored")] == ["repeat", "repeat"]
     (refused,) = site.agent.events("feedback_refused")

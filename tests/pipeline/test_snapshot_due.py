@@ -1,6 +1,6 @@
 """When a snapshot is due: rows, age, and a journal that is short of room."""
 
-from agent.pipeline.snapshot import AGE_S, ROWS, SnapshotDue
+from agent.pipeline.snapshot import AGE_S, MOST_ROWS, ROWS, SnapshotDue
 
 
 def begun(clock: float = 0.0) -> SnapshotDue:
@@ -21,6 +21,16 @@ def test_rows_and_age() -> None:
     assert not pace.due(ROWS - 1, AGE_S - 1, state="ok")
     assert pace.due(ROWS, 1.0, state="ok")
     assert pace.due(1, AGE_S, state="ok")
+
+
+def test_one_that_takes_long_waits_for_more_rows() -> None:
+    """The state of many series takes a second: its rows are due after 20 s, or at 200,000 of them."""
+    pace = begun()
+    take(pace, ROWS, 10.0, took_s=1.0)
+    assert not pace.due(3 * ROWS, 29.0, state="ok")
+    assert pace.due(3 * ROWS, 30.0, state="ok")
+    assert not pace.due(ROWS + MOST_ROWS - 1, 12.0, state="ok")
+    assert pace.due(ROWS + MOST_ROWS, 12.0, state="ok")
 
 
 def test_the_age_is_that_of_the_snapshot_not_of_the_process() -> None:

@@ -78,6 +78,7 @@ def test_claims_that_hold(summary: str) -> None:
         ("It reached \uff19\uff10.", "summary_numbers"),  # full-width digits
         ("It is \u00bd of the usual.", "summary_numbers"),
         ("It reached \u2468\u2467.", "summary_numbers"),  # digits in circles
+        ("It is 98.66\u00b3.", "summary_numbers"),  # a power of it
         ("It reached \u2167.", "summary_numbers"),  # a Roman numeral
         ("Score 2.", "summary_numbers"),  # 1.7, as rounded as it is printed, but more than 5 % off
         ("r2 stands out.", "summary_ids"),

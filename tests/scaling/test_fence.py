@@ -34,6 +34,7 @@ def test_nothing_leaves_before_it_is_let_out(broker: Broker) -> None:
         assert not harness.published
         harness.link.let_publish(harness.link.state.generation, stamp)
         until(lambda: len(harness.published) == 3, "all rows are answered")
+        until(lambda: sum(one.topic == TOPIC for one in heard) == 2, "both are there")
         assert [one.payload for one in heard if one.topic == TOPIC] == [b"a!", b"b!"]
         assert sorted(row for row, _ in harness.published) == [1, 2, 3]
         harness.link.hold_publishing()
