@@ -5,7 +5,6 @@ from typing import Any
 
 from agent.config import Config
 from agent.config.endpoint import describe_push, describe_traces
-from agent.observe.push import open_exporters
 from agent.observe.traces import open_tracer
 
 
@@ -21,6 +20,10 @@ def look_at_traces(config: Config) -> str:
 
 def look_at_push(config: Config) -> str:
     """Return the destination of metrics and log lines in words, or why they are not pushed."""
+    if not (config.otel.metrics or config.otel.logs):
+        return describe_push(config)
+    from agent.observe.push import open_exporters  # noqa: PLC0415 - 10 MiB that off must not cost
+
     return _accepted(
         lambda log: open_exporters(config.otel, version="", gateway=config.name, headers={}, log=log),
         lambda: describe_push(config),
