@@ -153,6 +153,7 @@ def _add_questions(commands: "argparse._SubParsersAction[_Parser]") -> None:
     replay.add_argument("--max-usd", type=_money, default=0.10, metavar="USD", help="cap on its cost (0.10)")
     show = _question(commands, "show", "show all that is journaled of one verdict")
     show.add_argument("verdict_id", metavar="VERDICT_ID", help="or its first characters, or a request id")
+    show.add_argument("--plot", type=Path, metavar="FILE", help="write the plot of its window as PNG")
     _add_history(commands)
     inspect = _question(commands, "inspect", "show what the detector has learnt")
     inspect.add_argument("series", metavar="DEVICE[/METRIC]", nargs="?", help="without it: all devices")

@@ -50,8 +50,8 @@ class Connection:
         self.ready = threading.Event()  # connected and subscribed
         self.answered = threading.Event()  # the first attempt ended, well or not
         self.refusal = ""
-        self.inbox: deque[Outgoing] = deque()  # any thread appends, then has the loop call pump
-        self.pump_due = False
+        self.inbox: deque[Outgoing] = deque()  # any thread appends, then calls pump_soon
+        self._pump_due = False
         self._terms, self._version, self._loop, self._stats = terms, version, loop, stats
         self._outbox: deque[Outgoing] = deque()
         self._sayings: deque[tuple[str, str]] = deque()  # topic and state, before all else
@@ -68,16 +68,22 @@ class Connection:
         terms = self._terms
         self._try(lambda: self._client.connect(terms.host, terms.port, keepalive=_KEEPALIVE_S))
 
+    def pump_soon(self) -> None:
+        """Have the loop call :meth:`pump`; callable from any thread."""
+        if not self._pump_due:
+            self._pump_due = True
+            self._loop.soon(self.pump)
+
     def pump(self) -> None:
         """Send what is due, in order, no more at once than the broker takes."""
-        self.pump_due = False
+        self._pump_due = False
         while self.inbox:
             message = self.inbox.popleft()
-            if message.qos == 0 and not self.ready.is_set():
+            if message.qos == 0 and not self._open:
                 self._stats.dropped += 1  # as in a device: nobody waits for it
             else:
                 self._outbox.append(message)
-        while self.ready.is_set() and not self._cutting and self._in_flight < self._limit:
+        while self._open and self._in_flight < self._limit:
             if self._sayings:
                 info = self._client.publish(*self._sayings.popleft(), 1, retain=True)
                 self._states.add(info.mid)
@@ -87,12 +93,19 @@ class Connection:
             else:
                 return
 
+    @property
+    def _open(self) -> bool:
+        return self.ready.is_set() and not self._cutting
+
     def say(self, state: str) -> None:
-        """Publish ``online`` or ``offline`` wherever this connection has to, before all that waits."""
+        """Publish ``online`` or ``offline`` wherever this connection has to, before all that waits.
+
+        Not at once: while it connects, paho sends again what was in flight only after its callback.
+        """
         will = self._terms.will_topic
         self._sayings.clear()
         self._sayings.extend((topic, state) for topic in (*([will] if will else []), *self._terms.announce))
-        self.pump()
+        self.pump_soon()
 
     def cut(self, back_after_s: float | None, deadline: float) -> None:
         """Break the connection without a DISCONNECT; make it again after ``back_after_s``, or never.
@@ -100,8 +113,8 @@ class Connection:
         Messages in flight are waited for until ``deadline`` (monotonic), since a repeat would be another
         thing in every run.
         """
-        self._cutting = self._in_flight > 0 and self.ready.is_set() and time.monotonic() < deadline
-        if self._cutting:
+        self._cutting = self.ready.is_set()  # until the loss is found: nothing goes to a dead socket
+        if self._cutting and self._in_flight > 0 and time.monotonic() < deadline:
             self._loop.later(_POLL_S, lambda: self.cut(back_after_s, deadline))
             return
         self._over = self._over or back_after_s is None
@@ -205,6 +218,7 @@ class Connection:
     def _disconnected(self, *_: Any) -> None:
         self._stats.disconnects += self.ready.is_set() and not self._leaving
         self.ready.clear()
+        self._cutting = False
         self.answered.set()
         self._stats.dropped += len(self._zeros)
         self._in_flight -= len(self._zeros)
@@ -224,9 +238,8 @@ class Connection:
             self._zeros.discard(mid)
             self._stats.acked += 1
             self._stats.refused += bool(reason.is_failure)
-        if (self._outbox or self._sayings) and not self.pump_due:
-            self.pump_due = True
-            self._loop.soon(self.pump)
+        if self._outbox or self._sayings:
+            self.pump_soon()
 
     def _arrived(self, _client: Any, _data: Any, message: paho.MQTTMessage) -> None:
         if self._terms.arrived is not None:

@@ -129,9 +129,7 @@ class Link:
             time.sleep(0.005)
         self.stats.published += 1
         connection.inbox.append(message)
-        if not connection.pump_due:
-            connection.pump_due = True
-            self._loop.soon(connection.pump)
+        connection.pump_soon()
         return True
 
     def flush(self, timeout_s: float) -> bool:

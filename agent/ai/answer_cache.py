@@ -25,6 +25,7 @@ class Entry:
     answer: Answer
     cited: tuple[int, ...]
     model: str | None
+    version: str  # of the prompt that was answered
 
     @property
     def size(self) -> int:
@@ -43,7 +44,7 @@ class AnswerCache:
         max_bytes: of all answers.
         context: what else shapes an answer, such as model and temperature.
         clock: monotonic seconds.
-        version: of the prompt.
+        version: of the text of the prompt.
     """
 
     def __init__(
@@ -90,16 +91,24 @@ class AnswerCache:
         if outcome.grounding is not Grounding.GROUNDED:
             return None
         self._entries.move_to_end(key)
-        return replace(outcome, model=entry.model, prompt_version=self._version, cost_usd=0.0)
+        return replace(outcome, model=entry.model, prompt_version=entry.version, cost_usd=0.0)
 
-    def put(self, window: Window, answer: Answer, model: str | None, shared: Shared = ALONE) -> None:
+    def put(
+        self,
+        window: Window,
+        answer: Answer,
+        model: str | None,
+        shared: Shared = ALONE,
+        *,
+        version: str = VERSION,
+    ) -> None:
         """Store an ``answer`` that is grounded in ``window``, in the model's own words."""
         places = {item["id"]: place for place, item in enumerate(load(window)["candidates"])}
         cited = tuple(places[ref] for ref in answer.evidence if ref in places)
         answer = replace(answer, evidence=tuple(ref for ref in answer.evidence if ref not in places))
         key = self._key(window, shared)
         self._drop(key)
-        self._entries[key] = entry = Entry(self._clock(), answer, cited, model)
+        self._entries[key] = entry = Entry(self._clock(), answer, cited, model, version)
         self._bytes += entry.size
         while self._bytes > self._max_bytes:
             self._drop(next(iter(self._entries)))

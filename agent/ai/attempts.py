@@ -113,12 +113,13 @@ class Attempts:
             bill.attempts += 1
             timeout_s = max(MIN_ATTEMPT_S, until - self._clock())
             sent = replace(dialect.apply(request), timeout_s=timeout_s)
+            asked = prompt if sent.plots else prompt.plain
             try:
                 reply = await self._attempt(sent, until)
             except TransportError as error:
                 if error.error_type is ErrorType.RATE_LIMITED:
                     self._cool(request.model, error.retry_after_s)
-                known = None if error.usage is None else believe(error.usage, prompt, "")
+                known = None if error.usage is None else believe(error.usage, asked, "")
                 if known is not None:
                     bill.count(known)
                 await self._settle(bill, self._kept(request.model, bill, error, known))
@@ -131,8 +132,8 @@ class Attempts:
                 if not await self._book(bill, until):
                     raise
                 continue
-            estimate = _estimate(prompt, reply)
-            usage = estimate if reply.usage is None else believe(reply.usage, prompt, _text(reply))
+            estimate = _estimate(asked, reply)
+            usage = estimate if reply.usage is None else believe(reply.usage, asked, _text(reply))
             bill.count(usage)
             await self._settle(bill, self._pricing.cost(request.model, usage))
             return replace(reply, usage=reply.usage or estimate)
@@ -190,8 +191,8 @@ class Attempts:
 def believe(usage: Usage, prompt: Prompt, text: str) -> Usage:
     """Return the reported ``usage`` as far as it can be true for ``prompt`` and the reply ``text``.
 
-    At most the booking: one token per byte, and the output limit. Where it is less than a quarter of our own
-    estimate, the estimate counts.
+    At most the booking: one token per byte, the guess for the plots, and the output limit. Where it is less
+    than a quarter of our own estimate of the text, the estimate counts.
     """
     sent = _within(usage.input, prompt.estimated_tokens, prompt.size)
     got = _within(usage.output, estimate_tokens(text), prompt.max_tokens)
@@ -218,4 +219,4 @@ def _text(reply: Reply) -> str:
 
 
 def _estimate(prompt: Prompt, reply: Reply) -> Usage:
-    return Usage(prompt.estimated_tokens, estimate_tokens(_text(reply)), estimated=True)
+    return Usage(prompt.estimated_tokens + prompt.plot_tokens, estimate_tokens(_text(reply)), estimated=True)

@@ -70,6 +70,10 @@ class Call:
         request_id, delimiter = (f"{parts.rng.getrandbits(64):016x}" for _ in range(2))
         settings = parts.settings
         self._prompt = parts.render(batch, settings.max_input_tokens, delimiter=delimiter, site=settings.site)
+        if settings.plot_tokens and dialect.sees:
+            from agent.prompt.plot import illustrate  # noqa: PLC0415 - only where plots are asked for
+
+            self._prompt = replace(self._prompt, plots=illustrate(batch, settings.plot_tokens))
         self._request = request_of(parts.settings, batch, self._prompt, model=model, request_id=request_id)
         audit = all(window.id in batch.audit for window in batch.windows)
         self._purpose = "audit" if audit else "review"
@@ -164,7 +168,13 @@ class Call:
         for window, outcome in zip(self._batch.windows, outcomes, strict=True):
             if outcome.reason is Reason.REVIEWED:
                 shared = self._prompt.shared.get(window.device, ALONE)
-                parts.cache.put(window, validation.answers[window.id], self._model, shared)
+                parts.cache.put(
+                    window,
+                    validation.answers[window.id],
+                    self._model,
+                    shared,
+                    version=record.request.prompt_version,
+                )
         record = with_reply(record, reply, validation, self._prompt, parts.settings)
         error_type = record.error_type
         if record.ok:
@@ -239,7 +249,7 @@ class Call:
             outcome,
             reason=Reason.AUDIT if audited else outcome.reason,
             model=self._model,
-            prompt_version=self._prompt.version,
+            prompt_version=record.request.prompt_version,
             latency_ms=round(1000 * record.latency_s, 1),
             trace_id=record.trace_id,
             request_id=self._request.request_id,
@@ -260,7 +270,7 @@ class Call:
             return
         self._charged = True
         parts, windows = self._parts, self._batch.windows
-        lines = list(self._prompt.weights)
+        lines = (self._prompt if self._dialect.sees else self._prompt.plain).shares
         answers = list(sizes) or [1] * len(lines)
         shares = self._result.charge(windows, bill.total, bill.usage, lines=lines, answers=answers)
         clock = parts.clock()

@@ -33,13 +33,14 @@ def request_of(
         model=model,
         system=prompt.system,
         user=prompt.user,
+        plots=prompt.plots,
         schema=prompt.schema,
         max_tokens=prompt.max_tokens,
         temperature=settings.temperature,
         seed=settings.seed,
         moderation_model=settings.moderation_model,
         prompt_name=prompt.name,
-        prompt_version=prompt.version,
+        text_version=prompt.version,
         prompt_hash=prompt.hash,
         server_address=settings.server_address,
         server_port=settings.server_port,
@@ -101,6 +102,7 @@ def with_error(record: CallRecord, error: TransportError) -> CallRecord:
 def transcript_of(record: CallRecord) -> dict[str, Any]:
     """Return the words of a call, for the journal and ``show`` only: never for logs, metrics or spans."""
     request = record.request
+    plots = {} if request.plots is None else {"plots": request.plots.told()}
     return {
         "batch_id": request.batch_id,
         "request_id": request.request_id,
@@ -119,6 +121,7 @@ def transcript_of(record: CallRecord) -> dict[str, Any]:
         "usage": None if record.usage is None else asdict(record.usage),
         "latency_s": record.latency_s,
         "trace_id": record.trace_id,
+        **plots,
     }
 
 

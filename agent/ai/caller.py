@@ -105,7 +105,13 @@ class Caller:
         self._cache = AnswerCache(
             ttl_s=settings.cache_ttl_s,
             max_bytes=settings.max_cache_bytes,
-            context=(*settings.models, settings.provider, settings.temperature, settings.seed),
+            context=(
+                *settings.models,
+                settings.provider,
+                settings.temperature,
+                settings.seed,
+                settings.plot_tokens > 0,
+            ),
             clock=clock,
             version=version_of(settings.site),
         )
@@ -260,6 +266,7 @@ class Caller:
         """Return the most that a window may cost, nano-USD, its part of the constant text included."""
         facts = self._shared(window).size
         size = len(window.section) + facts + len(SITE_SYSTEM if facts else SYSTEM) // max(1, windows)
+        size += self._settings.plot_tokens
         return self._settings.pricing.worst_case(self._settings.model, size, output_tokens(1))
 
     def _suspect(self, windows: Sequence[Window]) -> None:
@@ -290,6 +297,11 @@ class Caller:
     def spent_devices(self) -> list[str]:
         """Return the devices whose own share of the hour's money is used up."""
         return self._shares.refused(self._clock())
+
+    def blind_models(self) -> list[str]:
+        """Return the models that were to get plots and have refused them."""
+        wanted = self._dialects.items() if self._settings.plot_tokens else ()
+        return [model for model, dialect in wanted if not dialect.sees]
 
     def budget_state(self, window: BudgetWindow) -> BudgetState:
         """Return ok, soft (80 % is gone) or hard (too little is left for a call) of a period."""

@@ -9,7 +9,7 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any
 
-from agent.ai.profiles import PROFILES, REFUSALS, Profile
+from agent.ai.profiles import NO_IMAGES, PROFILES, REFUSALS, Profile
 from agent.ai.protocols import TransportError
 from agent.domain.model_calls import ErrorType
 from agent.domain.secret_forms import holds
@@ -34,6 +34,9 @@ _REMEDIES = {
     ErrorType.MALFORMED_RESPONSE: "check that ai.base_url is an OpenAI-compatible endpoint, usually with /v1",
     ErrorType.INTERNAL: "report it with the log line ai_internal_fault: it is a fault of edge-agent",
 }
+_NAMES_PARAMETERS = frozenset({400, 422})
+#: Errors that an image may be the reason of: llama.cpp answers 500, a router 404.
+_BLIND = frozenset({ErrorType.BAD_REQUEST, ErrorType.SERVER_ERROR})
 #: No such path, or a redirect to another: the model's name is unknown, or the address is incomplete.
 _NOT_THERE = frozenset({404, 405})
 _NOT_THERE_REMEDY = "check ai.model, and that ai.base_url ends as the server wants it, usually in /v1"
@@ -46,6 +49,7 @@ def classify(
     *,
     secret: Sequence[str] = (),
     profile: Profile = PROFILES["openai"],
+    plots: bool = False,
 ) -> TransportError:
     """Return the error for an HTTP status of 300 and above.
 
@@ -55,6 +59,7 @@ def classify(
         headers: of the response, names in lower case.
         secret: the forms of the API key; a word of the endpoint that holds one is not repeated.
         profile: of the endpoint.
+        plots: whether the request had images.
     """
     detail = _error_object(body)
     code, kind = _name(detail.get("code")), _name(detail.get("type"))
@@ -62,7 +67,10 @@ def classify(
     message = f"HTTP {status} {word}".rstrip()
     retry_after_s = _retry_after(headers)
     error_type = profile.errors.get(code) or profile.errors.get(kind) or _type_of(status, code, kind)
-    refused = _refused(detail) if error_type is ErrorType.BAD_REQUEST and status in {400, 422} else None
+    named = error_type is ErrorType.BAD_REQUEST and status in _NAMES_PARAMETERS
+    refused = _refused(detail, plots=plots) if named else None
+    if plots and not refused and error_type in _BLIND and _mentions_images(detail):
+        refused = "plots"
     if refused:
         message += f", {refused} refused"
     return TransportError(
@@ -109,14 +117,26 @@ def _text(value: Any) -> str:
     return value[:MAX_MESSAGE] if isinstance(value, str) else ""
 
 
-def _refused(detail: Mapping[str, Any]) -> str | None:
-    """Return the parameter that the endpoint complains about."""
+def _refused(detail: Mapping[str, Any], *, plots: bool) -> str | None:
+    """Return the parameter that the endpoint complains about.
+
+    Images are given up at any complaint that names nothing else: the text holds the same numbers.
+    """
     param, message = (_text(detail.get(name)) for name in ("param", "message"))
-    for text in (param, message if _COMPLAINT.search(message) else ""):
-        for field, pattern in REFUSALS.items():
-            if pattern.search(text):
-                return field
-    return None
+    if named := _parameter(param):
+        return named
+    if plots and _mentions_images(detail):
+        return "plots"
+    named = _parameter(message) if _COMPLAINT.search(message) else None
+    return named or ("plots" if plots else None)
+
+
+def _parameter(text: str) -> str | None:
+    return next((field for field, pattern in REFUSALS.items() if pattern.search(text)), None)
+
+
+def _mentions_images(detail: Mapping[str, Any]) -> bool:
+    return any(NO_IMAGES.search(_text(detail.get(name))) for name in ("param", "message"))
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:

@@ -162,7 +162,12 @@ async def _send(client: "AsyncOpenAI", request: Request, forms: tuple[str, ...])
     except openai.APIStatusError as error:
         headers = {name.lower(): value for name, value in error.response.headers.items()}
         refusal = classify(
-            error.status_code, error.body, headers, secret=forms, profile=PROFILES[request.provider]
+            error.status_code,
+            error.body,
+            headers,
+            secret=forms,
+            profile=PROFILES[request.provider],
+            plots=request.plots is not None,
         )
         refusal.provider_request_id = _request_id(headers, forms)
         raise refusal from None

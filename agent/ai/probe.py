@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from agent.ai.profiles import PROFILES, Dialect
 from agent.ai.protocols import Transport, TransportError
-from agent.domain.model_calls import ErrorType, Reply, Request, Usage
+from agent.domain.model_calls import ErrorType, Plots, Reply, Request, Usage
 
 MAX_TOKENS = 60
 MAX_ADAPTATIONS = 5
@@ -41,11 +41,18 @@ class Probe:
 
 
 async def probe(
-    transport: Transport, *, model: str, provider: str, timeout_s: float, clock: Callable[[], float]
+    transport: Transport,
+    *,
+    model: str,
+    provider: str,
+    timeout_s: float,
+    clock: Callable[[], float],
+    plots: Plots | None = None,
 ) -> Probe:
     """Ask ``model`` for a value that the schema forbids, and return the properties of the endpoint.
 
-    It costs at most about 120 tokens and is not booked in the ledger, which a running agent may hold.
+    It costs at most about 120 tokens, and those of ``plots``. It is not booked in the ledger, which a running
+    agent may hold.
 
     Args:
         transport: to the endpoint.
@@ -53,6 +60,7 @@ async def probe(
         provider: name of the profile to begin with.
         timeout_s: per attempt.
         clock: monotonic seconds.
+        plots: are sent too, to see whether they are taken.
     """
     dialect = Dialect(PROFILES[provider])
     request = Request(
@@ -61,6 +69,7 @@ async def probe(
         model=model,
         system=SYSTEM,
         user=USER,
+        plots=plots,
         schema=SCHEMA,
         max_tokens=MAX_TOKENS,
         temperature=0.0,

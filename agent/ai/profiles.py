@@ -4,6 +4,7 @@ A quirk of a provider is a field of its row, or a new field of `Profile` with th
 """
 
 import re
+from binascii import b2a_base64
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -17,7 +18,12 @@ FORMATS: Mapping[str, Callable[[Request], dict[str, Any]]] = {
     "none": lambda _request: {},
 }
 #: Parameter -> the field of a `Request` that is empty where an endpoint does not take it.
-OPTIONAL = {"temperature": "temperature", "seed": "seed", "moderation": "moderation_model"}
+OPTIONAL = {
+    "temperature": "temperature",
+    "seed": "seed",
+    "moderation": "moderation_model",
+    "plots": "plots",
+}
 #: Parameter -> a provider's words when it does not take it.
 REFUSALS = {
     "response_format": re.compile(
@@ -28,6 +34,12 @@ REFUSALS = {
     "seed": re.compile(r"\bseed\b", re.IGNORECASE),
     "moderation": re.compile(r"moderation", re.IGNORECASE),
 }
+#: Words of an endpoint or a model that takes no images, where the request has some. Some want plain text.
+NO_IMAGES = re.compile(
+    r"\bimages?(?:\b|_)|\bvision\b|multi-?modal|mmproj|content[ _](?:part|type)|content.{0,40}\bstring\b"
+    r"|valid string|expected (?:a )?string",
+    re.IGNORECASE,
+)
 #: Field of `Usage` -> its place in the ``usage`` object of a reply.
 USAGE = {
     "input": "prompt_tokens",
@@ -76,7 +88,7 @@ def body_of(request: Request) -> dict[str, Any]:
         "model": request.model,
         "messages": [
             {"role": "system", "content": request.system},
-            {"role": "user", "content": request.user},
+            {"role": "user", "content": _user_content(request)},
         ],
         request.max_tokens_field: request.max_tokens,
         **FORMATS[request.response_format](request),
@@ -88,6 +100,19 @@ def body_of(request: Request) -> dict[str, Any]:
     if request.moderation_model is not None:
         body["moderation"] = {"model": request.moderation_model}
     return {**body, **PROFILES[request.provider].extra}
+
+
+def _user_content(request: Request) -> str | list[dict[str, Any]]:
+    """Return the text, the same with and without plots: a provider caches its beginning."""
+    if request.plots is None:
+        return request.user
+    text = [{"type": "text", "text": words} for words in (request.user, request.plots.legend)]
+    return text + [_image(image) for image in request.plots.images.values()]
+
+
+def _image(png: bytes) -> dict[str, Any]:
+    url = f"data:image/png;base64,{b2a_base64(png, newline=False).decode()}"
+    return {"type": "image_url", "image_url": {"url": url, "detail": "low"}}  # one price whatever its size
 
 
 def _json_schema(request: Request) -> dict[str, Any]:
@@ -112,6 +137,11 @@ class Dialect:
     def response_format(self) -> str:
         """The format that is asked for now."""
         return str(self._changes["response_format"])
+
+    @property
+    def sees(self) -> bool:
+        """Whether plots are sent: no image was refused."""
+        return "plots" not in self._refused
 
     def apply(self, request: Request) -> Request:
         """Return ``request`` in this dialect."""

@@ -134,7 +134,7 @@ class Questioner:
             seed=settings.seed,
             moderation_model=settings.moderation_model,
             prompt_name=prompt.name,
-            prompt_version=prompt.version,
+            text_version=prompt.version,
             prompt_hash=prompt.hash,
             server_address=settings.server_address,
             server_port=settings.server_port,

@@ -69,6 +69,13 @@ class AiSettings:
             one_of=SHARES,
         ),
     ] = ALIASES
+    plot: Annotated[
+        bool,
+        Key("with each question a small plot of its readings, for a model that sees; numbers, no names"),
+    ] = False
+    plot_tokens: Annotated[
+        int, Key("the most tokens that the provider counts for one plot; booked for each", ge=1, le=100_000)
+    ] = 3000
     device_share: Annotated[
         float, Key("share of the hour's money that one device may use up", gt=0, le=1)
     ] = 0.25
@@ -109,6 +116,7 @@ class CallerSettings:
     cache_ttl_s: float = _DEFAULT.cache_ttl_s
     max_cache_bytes: int = 1024 * 1024
     moderation_model: str | None = _DEFAULT.moderation_model
+    plot_tokens: int = 0  # that are booked for a plot; 0: none is sent
     site: Site = NOTHING  # names and facts of the prompts
     safety_categories: frozenset[str] | None = None  # moderation categories that count; None: all
 
@@ -133,6 +141,7 @@ class CallerSettings:
             device_share=ai.device_share,
             cache_ttl_s=ai.cache_ttl_s,
             site=site,
+            plot_tokens=ai.plot_tokens if ai.plot else 0,
             moderation_model=ai.moderation_model,
             safety_categories=None if ai.safety_categories is None else frozenset(ai.safety_categories),
         )

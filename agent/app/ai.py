@@ -16,7 +16,7 @@ from agent.budget.periods import find_zone
 from agent.config import Config, settings
 from agent.config.credentials import KEY_VARIABLE, api_key
 from agent.config.endpoint import endpoint_of
-from agent.domain.model_calls import BudgetWindow, CallRecord, Spend
+from agent.domain.model_calls import BudgetWindow, CallRecord, Spend, plotted
 from agent.observe.redact import Secrets
 from agent.prompt import NAME, Site, hash_of, version_of
 from agent.prompt.site import NAMES, facts_of
@@ -52,7 +52,12 @@ class AiService:
     @property
     def prompt(self) -> tuple[str, str, str] | None:
         """Name, version and hash of the prompt, or None without an endpoint."""
-        return None if self.endpoint is None else (NAME, version_of(self._site), hash_of(self._site))
+        return None if self.endpoint is None else (NAME, self._version, hash_of(self._site))
+
+    @property
+    def _version(self) -> str:
+        version = version_of(self._site)
+        return plotted(version) if self._config.ai.plot else version
 
     @property
     def _site(self) -> Site:
@@ -163,9 +168,11 @@ class AiService:
         return found if self.caller is None else found + _model_problems(self.caller)
 
     def notes(self) -> list[str]:
-        """Return a pause, and which devices have used up their own share of the money, in sentences."""
+        """Return a pause, refused plots, and which devices have used up their share, in sentences."""
         until = self.paused_to()
         found = [] if until is None else [f"The model is not asked until {iso(until)}: {_RESUME}."]
+        blind = [] if self.caller is None else self.caller.blind_models()
+        found += [f"The endpoint refused plots for {clean(model)}: it is asked without." for model in blind]
         spent = [] if self.caller is None else self.caller.spent_devices()
         if not spent:
             return found
@@ -202,7 +209,7 @@ class AiService:
             "endpoint": None if self.endpoint is None else urlsplit(self.endpoint).hostname,
             "model": None if caller is None else config.ai.model,
             "provider": None if caller is None else config.ai.profile,
-            "prompt_version": None if caller is None else version_of(self._site),
+            "prompt_version": None if caller is None else self._version,
             "breaker": "closed" if caller is None else caller.breaker.value,
             "in_flight": 0 if caller is None else caller.in_flight,
             "calls": self._calls + (0 if caller is None else caller.stats.calls),

@@ -77,13 +77,13 @@ def _first_call(record: BatchRecord, site: Site | None) -> dict[str, Any] | None
     first = next((call for call in calls if call.get("windows") and call.get("user")), None)
     if first is None or site is None:
         return first
-    shared = str(first["prompt_version"]).partition("-")[2]
+    shared = _text_version(first).partition("-")[2]
     return first if shared in {"", site.digest} else None
 
 
 def _as_sent(call: dict[str, Any], batch: Batch, site: Site) -> Prompt:
     system, user = str(call["system"]), str(call["user"])
-    version = str(call["prompt_version"])
+    version = _text_version(call)
     lines = [line for line in user.splitlines() if line.startswith('{"w":')]
     return Prompt(
         system=system,
@@ -97,6 +97,11 @@ def _as_sent(call: dict[str, Any], batch: Batch, site: Site) -> Prompt:
         weights=tuple(map(len, lines)),
         shared=site.shared((window.device for window in batch.windows), len(user)) if "-" in version else {},
     )
+
+
+def _text_version(call: dict[str, Any]) -> str:
+    """Return the version without that of plots, which are drawn again if they are wanted today."""
+    return str(call["prompt_version"]).partition("+")[0]
 
 
 def prompter(name: str, found: list[Past]) -> Render:

@@ -27,7 +27,7 @@ from agent.config import Config, ConfigError, load_apart, settings
 from agent.config.checks import check_model_url
 from agent.config.credentials import KEY_VARIABLE, api_key
 from agent.config.endpoint import OPENAI_URL
-from agent.domain.model_calls import BudgetWindow
+from agent.domain.model_calls import BudgetWindow, plotted
 from agent.domain.records import Outcome, Status, Window
 from agent.journal import JournalError
 from agent.journal.reader import Reader
@@ -101,7 +101,8 @@ async def _replay(
         finally:
             ledger.close()
     told = _sum_up(args, found, windows, recorder, caller)
-    return told | {"prompt_version": versions(args.prompt, found, settings.of_site(config))}
+    version = versions(args.prompt, found, settings.of_site(config))
+    return told | {"prompt_version": plotted(version) if config.ai.plot else version}
 
 
 def _caller(

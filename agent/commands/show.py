@@ -5,12 +5,15 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from agent.commands.printing import UnknownError, between, instant, many, number, print_result, printable
 from agent.config import load_apart
+from agent.domain.model_calls import fingerprint
 from agent.domain.records import Window
 from agent.journal.reader import BatchRecord, Reader, VerdictRecord
+from agent.prompt.plot import draw
 
 MAX_SEARCHED = 1000
 MAX_OUTBOX = 100
@@ -22,11 +25,13 @@ def run(args: argparse.Namespace) -> int:
 
     Raises:
         JournalError: there is no journal to read.
-        UnknownError: it holds no such verdict, or several.
+        UnknownError: it holds no such verdict, or several, or nothing to draw; or the plot's file exists.
     """
     config = load_apart(args.config)
     with Reader.open(config.agent.state_dir) as reader:
         told = show(reader, args.verdict_id)
+    if args.plot is not None:
+        told["plot"] = _plot(told, args.plot)
     print_result(told, _lines, as_json=args.json)
     return 0
 
@@ -56,6 +61,20 @@ def show(reader: Reader, verdict_id: str) -> dict[str, Any]:
         "trace_id": verdict.get("trace_id"),
         "request_id": verdict.get("request_id"),  # verdicts of older versions have none
     }
+
+
+def _plot(told: dict[str, Any], file: Path) -> dict[str, Any]:
+    """Draw the window again, as ``ai.plot`` sends it: a plot is a function of the journaled section."""
+    section = (told["window"] or {}).get("section")
+    image = None if section is None else draw(section)
+    if image is None:
+        raise UnknownError(f"verdict {told['id']}: nothing to draw: no values of its series are journaled")
+    try:
+        with file.open("xb") as new:
+            new.write(image)
+    except FileExistsError:
+        raise UnknownError(f"{printable(str(file))} exists; choose another name") from None
+    return {"file": str(file), **fingerprint(image)}
 
 
 def _of_request(reader: Reader, request_id: str) -> VerdictRecord | None:
@@ -136,6 +155,8 @@ def _lines(told: dict[str, Any]) -> list[str]:
         lines.append(f"  finding {verdict['finding_id']}")
     lines += _evidence(verdict, told["window"])
     lines += _window_lines(told["window"])
+    if plot := told.get("plot"):
+        lines.append(f"plot: {printable(plot['file'])} ({_image(plot)})")
     lines += _review_lines(told["review"])
     lines += _batch_lines(told["batch"], told["request_id"])
     if told["batch"] and told["batch"]["detail"] and verdict.get("request_id", "old") is None:
@@ -235,10 +256,17 @@ def _batch_lines(batch: dict[str, Any] | None, request_id: str | None) -> list[s
             f" prompt {call.get('prompt_version')} ({call.get('prompt_hash')}){failed}"
         )
         lines.append(f"    {', '.join(_figures(call))}")
+        lines += [
+            f"  plot of w {plot['w']}, sent behind the text: {_image(plot)}" for plot in call.get("plots", ())
+        ]
         for name in ("system", "user", "reply"):
             words = str(call.get(name, "")).splitlines() or ["(nothing)"]
             lines += [f"  {name}:"] + [f"    {printable(line)}" for line in words]
     return lines
+
+
+def _image(plot: dict[str, Any]) -> str:
+    return f"{plot['bytes']} bytes, sha256 {plot['sha256']}"
 
 
 def _figures(call: dict[str, Any]) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from hashlib import sha256
 
 from agent.domain.enums import Grounding
 from agent.domain.outcome import Check
@@ -54,6 +55,38 @@ class Usage:
     reported: tuple[int, int] | None = None  # input and output by the endpoint, where not believed
 
 
+#: Of the drawings, part of the version of a prompt that has some.
+PLOT_VERSION = "plot1"
+
+
+@dataclass(frozen=True, slots=True)
+class Plots:
+    """Pictures of windows, sent after the text of a prompt."""
+
+    legend: str  # ours, with the numbers of the windows
+    images: Mapping[int, bytes] = field(repr=False)  # number of the window in the prompt -> PNG
+    tokens_each: int  # the most that a provider counts for one
+
+    @property
+    def tokens(self) -> int:
+        """Return an upper guess of the tokens of all, with the legend."""
+        return len(self.legend) + self.tokens_each * len(self.images)
+
+    def told(self) -> list[dict[str, int | str]]:
+        """Return what logs, traces and the journal hold of the images."""
+        return [{"w": place, **fingerprint(image)} for place, image in self.images.items()]
+
+
+def plotted(version: str) -> str:
+    """Return the version of a prompt with plots."""
+    return f"{version}+{PLOT_VERSION}"
+
+
+def fingerprint(image: bytes) -> dict[str, int | str]:
+    """Return size and hash of an image."""
+    return {"bytes": len(image), "sha256": sha256(image).hexdigest()[:16]}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """A question to a model: in which words, with which parameters, about which windows."""
@@ -63,6 +96,7 @@ class Request:
     model: str  # as configured
     system: str  # the constant part of the prompt
     user: str
+    plots: Plots | None = None  # after the text; None where there is none, or the endpoint refuses images
     schema: Mapping[str, object]
     max_tokens: int
     max_tokens_field: str = "max_tokens"
@@ -72,7 +106,7 @@ class Request:
     moderation_model: str | None = None
     timeout_s: float = 0.0  # of one attempt
     prompt_name: str = ""
-    prompt_version: str = ""
+    text_version: str = ""  # of the prompt without plots
     prompt_hash: str = ""
     server_address: str = ""
     server_port: int = 443
@@ -82,6 +116,11 @@ class Request:
     user_id: str = ""  # the device id, or the agent's for a batch of several
     trigger: str = ""  # of the batch's first window
     traceparents: tuple[str, ...] = ()  # of the readings, for span links
+
+    @property
+    def prompt_version(self) -> str:
+        """The version of the prompt, with that of its plots if it has some."""
+        return plotted(self.text_version) if self.plots else self.text_version
 
     @property
     def prompt(self) -> str:

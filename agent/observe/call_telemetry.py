@@ -1,7 +1,7 @@
 """One call as log fields, as counts and as span attributes."""
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from agent.domain.model_calls import CallRecord, Request
@@ -33,11 +33,13 @@ def call_fields(start: Request) -> dict[str, Any]:
 
 def start_fields(start: Request) -> dict[str, Any]:
     """Return the log fields that every event of the call carries."""
+    plots = {} if start.plots is None else {"plots": start.plots.told()}
     return call_fields(start) | {
         "device_count": len(start.devices),
         "windows": len(start.window_ids),
         "prompt_length": len(start.prompt),
         "prompt_version": start.prompt_version,
+        **plots,
     }
 
 
@@ -274,7 +276,9 @@ def _show_content(spans: Sequence[Span], start: Request, record: CallRecord) -> 
 def _messages(start: Request, record: CallRecord, show: Callable[[str], str]) -> dict[str, Any]:
     """Return prompt and reply by the schemas of the conventions; each text is cut before it is encoded."""
     reply = record.reply
-    messages: dict[str, Any] = {INPUT_MESSAGES: [_message("user", show(start.user))]}
+    plots = record.request.plots
+    images = [] if plots is None else [plots.legend, *map(_in_words, plots.told())]
+    messages: dict[str, Any] = {INPUT_MESSAGES: [_message("user", show(start.user), *images)]}
     if start.system:
         messages[SYSTEM_INSTRUCTIONS] = [_text(show(start.system))]
     if reply.text:
@@ -283,8 +287,13 @@ def _messages(start: Request, record: CallRecord, show: Callable[[str], str]) ->
     return messages
 
 
-def _message(role: str, text: str) -> dict[str, Any]:
-    return {"role": role, "parts": [_text(text)]}
+def _message(role: str, *texts: str) -> dict[str, Any]:
+    return {"role": role, "parts": list(map(_text, texts))}
+
+
+def _in_words(image: Mapping[str, int | str]) -> str:
+    """Return what is shown of an image in its place."""
+    return f"[plot of w {image['w']}, {image['bytes']} bytes, sha256 {image['sha256']}]"
 
 
 def _text(text: str) -> dict[str, str]:

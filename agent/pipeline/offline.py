@@ -48,9 +48,9 @@ class Concluded(NamedTuple):
 class OfflinePath:
     """Takes rows in order and gives ``concluded`` each window with its verdict.
 
-    ``passed`` gets trigger and clock of each calm window that nobody is asked about and that is of no finding: it is
-    not made then, as nearly all of them need not be. Without it they are concluded too. ``incident`` returns
-    the one that a window and the finding of its device belong to, where there are any.
+    ``passed`` gets trigger and clock of each calm window of a device without a finding that nobody is asked
+    about: it is not made then, as nearly all of them need not be. Without ``passed`` they are concluded too.
+    ``incident`` returns the one that a window and the finding of its device belong to, where there are any.
     """
 
     def __init__(

@@ -1,11 +1,12 @@
 """The prompt of a batch: constant rules and answer form, then the windows."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any
 
 from agent.domain.kinds import OFFERED, Kind
+from agent.domain.model_calls import Plots
 from agent.domain.records import Batch, Severity, Status, Window
 from agent.prompt.section import dump, load
 from agent.prompt.site import NOTHING, Shared, Site, spans
@@ -112,11 +113,30 @@ class Prompt:
     estimated_tokens: int
     weights: tuple[int, ...]  # bytes of each window's line, for sharing the cost
     shared: Mapping[str, Shared] = field(default_factory=dict)  # device -> its name and facts
+    plots: Plots | None = None
+
+    @property
+    def plot_tokens(self) -> int:
+        """Upper guess of the tokens of the plots, which are not part of ``estimated_tokens``."""
+        return 0 if self.plots is None else self.plots.tokens
 
     @property
     def size(self) -> int:
-        """UTF-8 bytes of all text that a provider may count as input."""
-        return len(self.system.encode()) + len(self.user.encode()) + len(dump(self.schema))
+        """The most tokens that a provider may count as input: UTF-8 bytes of all text, and the plots."""
+        text = len(self.system.encode()) + len(self.user.encode()) + len(dump(self.schema))
+        return text + self.plot_tokens
+
+    @property
+    def shares(self) -> list[int]:
+        """Each window's part of the input."""
+        images = {} if self.plots is None else self.plots.images
+        image = 0 if self.plots is None else int(self.plots.tokens_each * BYTES_PER_TOKEN)
+        return [size + image * (place in images) for place, size in enumerate(self.weights, 1)]
+
+    @property
+    def plain(self) -> "Prompt":
+        """The prompt without plots."""
+        return replace(self, plots=None)
 
 
 def estimate_tokens(section: str) -> int:

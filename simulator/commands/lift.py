@@ -49,6 +49,7 @@ def register(commands: "Commands[argparse.ArgumentParser]") -> None:
     parser.add_argument("--deadline", type=positive, default=30.0, metavar="SECONDS", help="of a call (30)")
     parser.add_argument("--max-windows", type=int, metavar="N", help="review.batch.max_windows of the agent")
     parser.add_argument("--max-input-tokens", type=int, metavar="N", help="review.batch.max_input_tokens")
+    parser.add_argument("--plot", action="store_true", help="ai.plot of the agent, for a model that sees")
     parser.add_argument(
         "--scripted", nargs="*", metavar="NAME", help="scripted models as well: all, or some of them by name"
     )
@@ -173,6 +174,7 @@ def _plan(
         max_usd=args.max_usd,
         max_windows=args.max_windows or kept.get("max_windows"),
         max_input_tokens=args.max_input_tokens or kept.get("max_input_tokens"),
+        plot=args.plot,
         keep=args.out,
     )
 

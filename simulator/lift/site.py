@@ -95,6 +95,7 @@ class LiftPlan:
     max_usd: float | None = None
     max_windows: int | None = None
     max_input_tokens: int | None = None
+    plot: bool = False  # with each question
     keep: Path | None = None
 
     def settings(self, knowledge: Mapping[str, str], *, audits: bool) -> dict[str, Any]:
@@ -106,6 +107,7 @@ class LiftPlan:
         batch = {"max_windows": self.max_windows, "max_input_tokens": self.max_input_tokens}
         ai = {
             "share": "names",
+            "plot": self.plot,
             "model": self.model,
             "profile": self.profile,
             "deadline_s": self.deadline_s,

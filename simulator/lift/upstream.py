@@ -10,6 +10,8 @@ from typing import Any
 from simulator.model.replies import Response, refusal
 
 MAX_REPLY = 4 * 1024 * 1024
+IMAGE_TOKENS = 3000  # the most that is known to be counted for a small image
+_IMAGE = b'"data:image/'
 _MILLION = 1e6
 _DEFAULT_OUTPUT = 4096
 
@@ -49,7 +51,7 @@ class Upstream:
         """Return the endpoint's response."""
         most = request.get("max_completion_tokens") or request.get("max_tokens") or _DEFAULT_OUTPUT
         body = json.dumps(request).encode()
-        worst = self._cost(len(body), float(most))
+        worst = self._cost(len(body) + body.count(_IMAGE) * IMAGE_TOKENS, float(most))
         with self._lock:
             if self.spent_usd + worst > self._max_usd:
                 self.refused += 1

@@ -63,6 +63,10 @@ def test_a_shift_is_found_when_it_comes(
     assert told["counts"]["severity"] == {"warning": 1}  # of a history of an hour
     assert told["reviews"]["windows"] >= 1
     assert told["reviews"]["cost_usd"] > 0
+    config.write_text(config.read_text() + "\nai: {plot: true, plot_tokens: 5000}\n")
+    plots = as_json(capsys, "backtest", str(tape), "--config", str(config))["reviews"]
+    calls, tokens = plots["calls"], (plots["tokens"]["input"], told["reviews"]["tokens"]["input"])
+    assert 5000 <= tokens[0] - tokens[1] <= 5000 * min(4 * calls, plots["windows"])
 
 
 def test_calm_readings_have_no_finding(

@@ -15,9 +15,10 @@ from agent.config import load_apart
 from tests.commands.kit import ask, write_config
 from tests.commands.shipped import FILES, ShippedBroker, User
 from tests.mqtt.brokers import Authority, OldBroker
+from tests.support import model_endpoint
 from tests.support.agent_process import AgentProcess
 from tests.support.broker import Broker, free_port
-from tests.support.model_endpoint import ModelEndpoint
+from tests.support.model_endpoint import ModelEndpoint, images_of
 
 pytestmark = [pytest.mark.broker, pytest.mark.process]
 
@@ -203,11 +204,11 @@ def test_tls(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 # --------------------------------------------------------------------------------------------- the model
 
 
-def asking(folder: Path, endpoint: str) -> Path:
+def asking(folder: Path, endpoint: str, **ai: Any) -> Path:
     """Write a configuration with a model and a state directory of our own, but no broker."""
     (folder / "state").mkdir(parents=True, exist_ok=True)
     mqtt = {"url": f"mqtt://127.0.0.1:{free_port()}"}
-    return write_config(folder, mqtt=mqtt, ai={"base_url": endpoint})
+    return write_config(folder, mqtt=mqtt, ai={"base_url": endpoint, **ai})
 
 
 @pytest.mark.parametrize(("colour", "level"), [("red", "ok"), ("purple", "warn")])
@@ -227,6 +228,29 @@ def test_the_model_is_asked_once(
         _, lines = doctor(capsys, config, "--no-ai")
         assert len(endpoint.requests) == 1
         assert lines["model.call"]["what"] == "not tried: --no-ai"
+
+
+@pytest.mark.parametrize(("script", "level"), [((), "ok"), (("blind",), "warn")])
+def test_the_call_shows_whether_plots_are_taken(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    script: tuple[str, ...],
+    level: str,
+) -> None:
+    """With `ai.plot` alone, and booked with the tokens of an image."""
+    monkeypatch.setitem(model_endpoint._ERRORS, "blind", (400, {"message": "m is not a multimodal model"}))
+    with ModelEndpoint(default=lambda _request: '{"colour": "red"}') as endpoint:
+        config = asking(tmp_path, endpoint.url)
+        _, lines = doctor(capsys, config)
+        assert ("model.plot" in lines, images_of(endpoint.requests.pop())) == (False, [])
+        config = asking(tmp_path, endpoint.url, plot=True)
+        endpoint.script.extend(script)
+        _, lines = doctor(capsys, config)
+    assert [len(images_of(body)) for body in endpoint.requests] == [1, 0][: len(script) + 1]
+    assert (lines["model.call"]["level"], lines["model.plot"]["level"]) == ("ok", level)
+    assert "w 1 temperature" in lines["model.plots"]["what"]
+    assert "model.fields" not in lines
 
 
 @pytest.mark.parametrize("share", ["aliases", "names"])

@@ -43,8 +43,8 @@ def test_a_broken_limit_is_a_retained_alert_over_a_restart(
             assert first["summary"] == "freezer is outside of its limits"
             assert (first["severity"], first["subjects"], first["count"]) == ("critical", ["freezer"], 1)
             agent.kill()
-        with agent:
             before = len(client.heard)  # type: ignore[attr-defined]
+        with agent:
             wait_for(lambda: len(client.heard) > before and agent.status(), 20, "it is published again")  # type: ignore[attr-defined]
             assert newest() == first
             with peer(own_broker.port, f"edge-agent/gw/alerts/{ALERT}") as later:

@@ -119,16 +119,20 @@ def test_a_button_of_the_page_is_a_command(tmp_path: Path, broker: Broker) -> No
         gone = press(agent, id="p3", do="forget", device="oven")
         assert (gone["accepted"], gone["state"]) == (True, "forgotten")
         wait_for(lambda: not findings(agent), SOON_S, "the finding is gone")
-        history = json.loads(page_of(f"http://127.0.0.1:{agent.port}/device.json?id=oven"))
-        (past,) = history["findings"]
-        assert (past["id"], past["state"], past["ended_at"] > past["opened_at"]) == (
-            finding,
-            "forgotten",
-            True,
+
+        def history() -> dict[str, Any]:
+            told: dict[str, Any] = json.loads(page_of(f"http://127.0.0.1:{agent.port}/device.json?id=oven"))
+            return told
+
+        wait_for(
+            lambda: [one["state"] for one in history()["findings"]] == ["forgotten"], SOON_S, "it is on disk"
         )
-        (series,) = history["series"]
+        (past,) = history()["findings"]
+        assert past["id"] == finding
+        assert past["ended_at"] > past["opened_at"]
+        (series,) = history()["series"]
         assert [series["name"], *series["points"][0][1:]] == ["temperature", 99.0, 99.0]
-        start = datetime.fromisoformat(history["from"]).timestamp()
+        start = datetime.fromisoformat(history()["from"]).timestamp()
         assert start - 1 <= series["points"][0][0] < start + 60
     agent.stop()
 
@@ -177,8 +181,9 @@ def test_killed_between_command_and_effect(tmp_path: Path, broker: Broker, point
         agent.environ = {}
         agent.start()
         agent.wait_ready()
-        wait_for(lambda: findings(agent) == [], SOON_S, "the finding is closed")
-        assert agent.status()["devices"] == []
+        wait_for(
+            lambda: (findings(agent), agent.status()["devices"]) == ([], []), SOON_S, "the finding is closed"
+        )
         wait_for(lambda: len(someone.heard("events/oven")) >= 2, SOON_S, "the event comes")
         someone.say(id="c1", do="forget", device="oven")
         assert someone.answer("c1")["accepted"]

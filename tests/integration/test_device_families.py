@@ -31,7 +31,9 @@ def test_an_agent_finds_every_device_of_every_family(tmp_path: Path, own_broker:
             stop=threading.Event(),
         )  # fmt: skip
         wait_for(lambda: agent.status()["counters"]["messages"] >= sent, 10.0, "all messages are journaled")
-        assert {device["id"] for device in agent.status()["devices"]} >= wanted
+        wait_for(
+            lambda: {device["id"] for device in agent.status()["devices"]} >= wanted, 10.0, "all are shown"
+        )
         assert agent.status()["counters"]["quarantined"] == 0
         with closing(sqlite3.connect(f"file:{agent.journal}?mode=ro", uri=True)) as journal:
             found = {device for (device,) in journal.execute("SELECT DISTINCT device FROM series")}

@@ -73,7 +73,11 @@ def test_history_a_wrong_clock_and_local_time(tmp_path: Path, own_broker: Broker
                 agent.start().wait_ready()
             time.sleep(PACE_S)
         send(site, "door/front/contact", "Open")
-        wait_for_rows(agent, "front", 1)
+        wait_for(
+            lambda: "front" in {one["id"] for one in agent.status()["devices"]},
+            20.0,
+            "the last one is judged",
+        )
         wait_for(lambda: agent.status()["counters"]["windows"] >= 3, 20.0, "windows are sealed")
         status = agent.status()
         live, history = rows(agent, "logger")

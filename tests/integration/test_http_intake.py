@@ -77,7 +77,8 @@ def test_a_posted_reading_is_journaled_traced_and_judged(agent: AgentProcess) ->
         wait_for(lambda: agent.status()["findings"], 20, "the limit is a finding")
         (finding,) = agent.status()["findings"]
         assert finding["device"] == "freezer"
-        assert {one["id"] for one in agent.status()["devices"]} == {"freezer", "a", "b", "pump"}
+        names = {"freezer", "a", "b", "pump"}
+        wait_for(lambda: {one["id"] for one in agent.status()["devices"]} == names, 20, "all are shown")
         assert 'source="http/iot/data"' in agent.get("/metrics")[1]
         with closing(sqlite3.connect(agent.journal)) as journal:
             traces = [trace for (trace,) in journal.execute("SELECT traceparent FROM messages ORDER BY seq")]

@@ -63,8 +63,17 @@ def test_a_bridge_that_dies_is_one_incident(tmp_path: Path, broker: Broker) -> N
         jsonschema.validate(body, published_schema("incident"))
         assert (body["incident_id"], body["state"], body["cause"]) == (incident, "open", "link")
         assert sorted(body["devices"]) == [f"d{number}" for number in range(DEVICES)]
-        verdicts = [json.loads(one.payload) for one in client.heard if "/verdicts/" in one.topic]  # type: ignore[attr-defined]
-        assert {one["incident_id"] for one in verdicts if one["kind"] == "silence"} == {incident}
+
+        def bodies(part: str) -> list[dict[str, Any]]:
+            heard = list(client.heard)  # type: ignore[attr-defined]
+            return [json.loads(one.payload) for one in heard if f"/{part}/" in one.topic and one.payload]
+
+        def silences() -> dict[str, str]:
+            found = [one for one in bodies("verdicts") if one["kind"] == "silence"]
+            return {one["device"]: one["incident_id"] for one in found}
+
+        wait_for(lambda: len(silences()) == DEVICES, SOON_S, "a verdict of each device")
+        assert set(silences().values()) == {incident}
         assert 'edge_incidents_open{severity="warning"} 1.0' in agent.get("/metrics")[1]
         agent.kill()
         agent.start()
@@ -75,8 +84,7 @@ def test_a_bridge_that_dies_is_one_incident(tmp_path: Path, broker: Broker) -> N
             send(client, f"{name}/d{number}/power", b"5", b"6", b"5")
         wait_for(lambda: agent.status()["findings"] == [], SOON_S, "all are back")
         wait_for(lambda: retained(broker, agent.base_topic) == [], SOON_S, "nothing is retained")
-        last = [one for one in client.heard if "/incidents/" in one.topic and one.payload][-1]  # type: ignore[attr-defined]
-        assert json.loads(last.payload)["state"] == "closed"
+        wait_for(lambda: bodies("incidents")[-1]["state"] == "closed", SOON_S, "its end was published")
 
 
 def test_two_devices_with_limits_are_two_incidents(tmp_path: Path, broker: Broker) -> None:

@@ -5,6 +5,7 @@ import json
 import random
 import signal
 from collections.abc import Callable
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ import yaml
 from agent.cli import main
 from agent.commands.serving.tools import Tools
 from agent.config.load import load
+from agent.domain.model_calls import plotted
 from agent.prompt import SYSTEM, VERSION
 from tests.integration.model_site import (
     DEVICE,
@@ -27,8 +29,10 @@ from tests.integration.model_site import (
     Site,
 )
 from tests.mqtt.link_harness import send
-from tests.support.model_endpoint import answer_of, windows_of
+from tests.support import model_endpoint
+from tests.support.model_endpoint import answer_of, images_of, windows_of
 from tests.support.otlp_receiver import http_receiver
+from tests.support.png import read_png
 from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.slow
@@ -184,6 +188,56 @@ def test_words_are_shown_as_configured_and_secrets_never(start: Callable[..., Si
             assert secret not in text
 
 
+def test_a_plot_is_sent_and_kept_nowhere(
+    start: Callable[..., Site], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Log, spans and journal hold its size and hash; `show` draws it again, and so does `replay`."""
+    with http_receiver() as traces:
+        over = {"ai": {"plot": True}, "logs": {"content": "full"}, "traces": {"content": True}}
+        site = start(traces=traces, over=over)
+        verdicts = [site.feed(DEVICE, text=TEXT)[0] for _ in range(2)]
+        pages = "".join(site.agent.get(page)[1] for page in ("/metrics", "/status.json", "/"))
+        site.agent.stop()
+    journal = b"".join(path.read_bytes() for path in site.agent.state_dir.iterdir() if path.is_file())
+    texts = {
+        "log": site.agent.text(),
+        "spans": b"".join(traces.raw).decode(errors="replace"),
+        "journal": journal.decode(errors="replace"),
+        "show": site.command(capsys, "show", verdicts[-1]["id"], "--json"),
+    }
+    (image,) = images_of(site.endpoint.requests[-1])
+    digest = sha256(image).hexdigest()[:16]
+    assert {verdict["prompt_version"] for verdict in verdicts} == {plotted(VERSION)}
+    for name, text in {**texts, "pages": pages}.items():
+        assert base64.b64encode(image).decode()[:60] not in text, name
+        assert (digest in text) == (name != "pages"), name
+    assert image[:60] not in journal
+
+    file = site.agent.folder / "plot.png"
+    words = site.command(capsys, "show", verdicts[-1]["id"], "--plot", str(file))
+    assert f"  plot of w 1, sent behind the text: {len(image)} bytes, sha256 {digest}" in words
+    assert file.read_bytes() == image
+    again = ["show", verdicts[-1]["id"], "--config", str(site.agent.config_path), "--plot"]
+    assert main([*again, str(site.agent.config_path)]) == 2
+    assert capsys.readouterr().err.endswith("agent.yaml exists; choose another name\n")
+    read_png(image)
+    asked = ("--model", "m1", "--prompt", "journaled", "--json")
+    told = json.loads(site.command(capsys, "replay", *asked))
+    assert (told["changed"], told["prompt_version"]) == (0, plotted(VERSION))
+    sent = [one["messages"] for one in site.endpoint.requests]
+    assert sent[2:] == sent[:2]
+
+
+def test_refused_plots_are_noted(start: Callable[..., Site], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The verdict comes from the model all the same, and the status names the model."""
+    monkeypatch.setitem(model_endpoint._ERRORS, "blind", (400, {"message": "m1 is not a multimodal model"}))
+    site = start("blind", over={"ai": {"plot": True}})
+    (verdict,) = site.feed(DEVICE)
+    assert (verdict["reason"], verdict["prompt_version"]) == ("reviewed", VERSION)
+    note = "The endpoint refused plots for m1: it is asked without."
+    wait_for(lambda: note in site.agent.status()["notes"], LIMIT_S, "the note")
+
+
 def test_a_paused_model_gets_no_request(
     start: Callable[..., Site], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -227,6 +281,7 @@ def test_feedback_counts_once_and_is_shown(
         ("confirmed", "valve stuck"),
         ("false_alarm", "valve stuck"),
     ]
+    wait_for(lambda: site.agent.events("feedback_refused"), LIMIT_S, "the log")
     wait_for(lambda: len(site.agent.events("feedback_ignored")) >= 2, LIMIT_S, "the log")
     assert [one["why"] for one in site.agent.events("feedback_ignored")] == ["repeat", "repeat"]
     (refused,) = site.agent.events("feedback_refused")

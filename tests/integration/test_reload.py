@@ -81,6 +81,7 @@ def test_a_reload_changes_limits_review_ai_and_logs(site: Site) -> None:
     """New limits judge, the model is asked where it was not, the log has more; nothing restarts."""
     pid = site.agent.pid
     site.say("d1", 50.0)
+    wait_for(lambda: site.agent.status()["devices"], LIMIT_S, "it is judged")
     site.reload(
         {
             "limits": {"*/level": {"high": 40}},
@@ -101,7 +102,9 @@ def test_a_reload_changes_limits_review_ai_and_logs(site: Site) -> None:
     status = site.agent.status()
     assert status["ai"]["model"] == "m2"
     assert status["ai"]["budget"]["hour"]["limit_usd"] == 7
-    assert 'ai_api_calls_total{model="m2"' in site.agent.get("/metrics")[1]
+    wait_for(
+        lambda: 'ai_api_calls_total{model="m2"' in site.agent.get("/metrics")[1], LIMIT_S, "it is counted"
+    )
     assert site.agent.pid == pid
     assert site.agent.stop() == 0
 
@@ -264,8 +267,11 @@ def test_systemd_is_told_of_start_reload_and_stop(site: Site) -> None:
     wait_for(lambda: site.systemd.values("STATUS")[-1].startswith("ok: "), LIMIT_S, "the status is ok")
     assert site.agent.stop() == 0
     wait_for(lambda: "STOPPING" in site.systemd.words(), LIMIT_S, "the stop is told")
-    after = site.systemd.words()[site.systemd.words().index("STOPPING") :]
-    assert "EXTEND_TIMEOUT_USEC" in after
+
+    def after() -> list[str]:
+        return site.systemd.words()[site.systemd.words().index("STOPPING") :]
+
+    wait_for(lambda: "EXTEND_TIMEOUT_USEC" in after(), LIMIT_S, "more time is asked for")
 
 
 @pytest.mark.slow

@@ -39,6 +39,7 @@ def test_a_rebirth_is_asked_for_and_its_aliases_survive_a_kill(tmp_path: Path, o
         agent.start().wait_ready()
         node.publish("spBv1.0/g/NDATA/n", payload(DATA, at_ms=AT_MS + 1000), qos=1)
         wait_for(lambda: readings(agent) >= 1, 10, "the alias is known")
+        wait_for(lambda: agent.status()["devices"], 10, "the device is shown")
         (device,) = agent.status()["devices"]
         assert device["id"] == "g/n"
     assert len(commands.got) == 1

@@ -156,6 +156,7 @@ def test_a_model_that_does_not_exist_is_never_called_available(
     assert said.startswith("The model has never answered: HTTP 404")
     assert "check ai.model" in said
     assert "ends as the server wants it, usually in /v1" in said
+    wait_for(lambda: site.agent.events("ai_call_failure"), LIMIT_S, "the log")
     assert site.agent.events("ai_call_failure")[0]["remedy"].startswith("check ai.model")
     wait_for(lambda: "model.journaled" in _doctor(capsys, site)[1], LIMIT_S, "the journaled call")
     code, lines = _doctor(capsys, site)

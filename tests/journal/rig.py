@@ -209,6 +209,11 @@ class Rig:
         self.write(_nothing)
         self.write(_nothing)  # the first is answered before its group's rows are handed on
 
+    def acked(self, count: int) -> None:
+        """Wait until so many messages are acknowledged and their rows, which come later, are handed on."""
+        self.until(lambda: len(self.acks) == count)
+        self.write(_nothing)
+
     def until(self, condition: Callable[[], bool]) -> None:
         """Poll until a condition holds."""
 

@@ -244,7 +244,7 @@ def test_a_disk_filled_by_others(small_disk: Path) -> None:
             rig.write(lambda store: store.set_filters(["goes/on"]))
         assert len(rig.acks) == acked
         filler.unlink()
-        rig.until(lambda: len(rig.acks) == number)
+        rig.acked(number)
         rig.settle()
         assert rig.journal.stats.state == "ok"
         assert [mid for _, mid in rig.acks] == list(range(1, number + 1))

@@ -50,7 +50,7 @@ def test_only_the_tail_is_recognised(
         rig.acks.clear()
         sent = [replace(one, **changes) for one in again([arrival(n) for n in numbers], 2)]
         rig.offer([link_up(2), *sent, arrival(30, generation=2)])  # the last one ends every run
-        rig.until(lambda: len(rig.acks) == len(sent) + 1)
+        rig.acked(len(sent) + 1)
         assert readings(rig) == new + 1
         assert rig.acks == [(2, one.mid) for one in [*sent, arrival(30)]]
         assert rig.journal.stats.redelivered == len(sent) - new
@@ -66,7 +66,7 @@ def test_equal_messages_past_the_wrap_are_new(tmp_path: Path, after: int) -> Non
         rig.settle()
         in_flight = [constant(mid, 2, dup=True) for mid in range(after + 2000, after + 2300)]
         rig.offer([link_up(2), *in_flight])
-        rig.until(lambda: len(rig.acks) == 2300)
+        rig.acked(2300)
         assert readings(rig) == 2300
 
 
@@ -101,7 +101,7 @@ def test_unmatched_messages_have_a_place(tmp_path: Path) -> None:
         rig.settle()
         rig.rows.clear()
         rig.offer([link_up(2), arrival(0, mid=6, generation=2, dup=True, **own), constant(7, 2, dup=True)])
-        rig.until(lambda: len(rig.acks) == 4)
+        rig.acked(4)
         assert readings(rig) == 1
         assert rig.journal.stats.redelivered == 1
 
@@ -115,7 +115,7 @@ def test_a_lost_connack_ends_what_is_known(tmp_path: Path) -> None:
     with Rig(tmp_path) as rig:
         assert rig.journal.generation == 2
         rig.offer([link_up(3), *[constant(mid, 3, dup=True) for mid in range(2, 12)]])
-        rig.until(lambda: len(rig.acks) == 10)
+        rig.acked(10)
         assert readings(rig) == 10
 
 
@@ -141,11 +141,11 @@ def test_the_tail_survives_restarts_and_connections_without_messages(tmp_path: P
         rig.settle()
     with Rig(tmp_path) as rig:
         rig.offer([link_up(3), *again(LAST, 3)])
-        rig.until(lambda: len(rig.acks) == len(LAST))
+        rig.acked(len(LAST))
         assert not readings(rig)
     with Rig(tmp_path) as rig:  # the repeats are the places of their own connection
         rig.offer([link_up(4), *again(LAST[2:], 4)])
-        rig.until(lambda: len(rig.acks) == 2)
+        rig.acked(2)
         assert not readings(rig)
 
 
@@ -189,7 +189,7 @@ def test_held_messages_of_a_lost_connection_are_still_owed(tmp_path: Path) -> No
         rig.settle()
         assert not rig.acks
         rig.offer([link_up(3), *again(LAST, 3)])
-        rig.until(lambda: len(rig.acks) == len(LAST))
+        rig.acked(len(LAST))
         assert not readings(rig)
         assert {generation for generation, _ in rig.acks} == {3}
 
@@ -211,7 +211,7 @@ def test_a_failed_commit_forgets_no_held_message(tmp_path: Path) -> None:
         rows = len(rig.rows)
         rig.offer(again(LAST[2:], 2))
         rig.write(fail_once)
-        rig.until(lambda: len(rig.acks) == 2 * len(LAST))
+        rig.acked(2 * len(LAST))
         assert rows == len(rig.rows)
         assert rig.journal.stats.redelivered == len(LAST)
 

@@ -100,7 +100,7 @@ def test_a_flood_goes_to_quarantine_and_known_devices_go_on(tmp_path: Path) -> N
     flood = [arrival(number, topic=f"sensors/n{number}/t", payload=b"1") for number in range(BURST + 20)]
     with Rig(tmp_path, settings=settings) as rig:
         rig.offer([link_up(1), arrival(1), *flood, arrival(11)])
-        rig.until(lambda: len(rig.acks) == BURST + 22)
+        rig.acked(BURST + 22)
         stats = rig.journal.stats
         assert stats.quarantined["new_device_limit"] == 21
         assert (stats.journaled, stats.new_refused) == (BURST + 1, {"sensors": 21})
@@ -108,7 +108,7 @@ def test_a_flood_goes_to_quarantine_and_known_devices_go_on(tmp_path: Path) -> N
     with Rig(tmp_path, settings=settings) as rig:
         rig.offer([link_up(2), *(arrival(n, topic=f"sensors/x{n}/t", generation=2) for n in range(BURST))])
         rig.offer([arrival(1, generation=2), arrival(2, topic="sensors/n9/t", generation=2)])
-        rig.until(lambda: len(rig.acks) == BURST + 2)
+        rig.acked(BURST + 2)
         assert rig.journal.stats.journaled == BURST + 2
 
 

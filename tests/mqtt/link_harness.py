@@ -105,9 +105,10 @@ class LinkHarness:
     def wait_up(self, times: int) -> None:
         """Wait until it has connected so many times and nothing is unanswered."""
         stats = self.link.stats
-        until(
-            lambda: stats.connects == times and not stats.in_flight, f"{times} connects: {self.events[-3:]}"
-        )
+        until(lambda: stats.connects == times, f"{times} connects: {self.events[-3:]}")
+        turned = threading.Event()
+        self.link._post(turned.set)  # runs in the turn after that of the connect, which sends `online`
+        until(lambda: turned.is_set() and not stats.in_flight, f"answers: {self.events[-3:]}")
 
     def wait_down(self, times: int) -> None:
         """Wait until it has lost so many connections."""
@@ -123,8 +124,9 @@ class LinkHarness:
         return self
 
     def stop(self, timeout_s: float = 3.0) -> None:
-        assert self.link.stop(timeout_s)
-        self.thread.join(timeout_s)
+        self.link.stop(timeout_s)
+        self.thread.join(60)
+        assert not self.thread.is_alive()
 
 
 @contextmanager

@@ -91,6 +91,7 @@ def test_unacknowledged_is_sent_again(broker: Broker) -> None:
             until(lambda: len(harness.arrivals) == 3)
             first = harness.arrivals
             harness.link.ack([(1, first[0].mid)])
+            until(lambda: harness.link.stats.acks_sent == 1)
         with running(**options, first_generation=2) as harness:
             until(lambda: len(harness.arrivals) == 2)
     assert harness.payloads == [b"b", b"c"]

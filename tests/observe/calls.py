@@ -37,7 +37,7 @@ def start(**changes: Any) -> Request:
         "user": PROMPT,
         "schema": {},
         "prompt_name": "window-review",
-        "prompt_version": "3",
+        "text_version": "3",
         "server_address": "127.0.0.1",
         "server_port": 8080,
         "temperature": 0.0,

@@ -87,6 +87,7 @@ def test_a_device_stays_with_one_agent_of_a_group(tmp_path: Path) -> None:
                 10,
                 "all readings are there",
             )
+            wait_for(lambda: sum(len(one["devices"]) for one in found()) >= len(devices), 10, "all are shown")
             own = [{view["id"] for view in one["devices"]} for one in found()]
     assert own[0] | own[1] == set(devices)
     assert not own[0] & own[1]

@@ -43,9 +43,16 @@ def test_copies_of_a_state_know_what_was_learnt(
         with old:
             for device in DEVICES:
                 send(client, f"{name}/{device}", *[b"%d" % (20 + value % 3) for value in range(READINGS)])
-            total = READINGS * len(DEVICES)
-            wait_for(lambda: old.status()["counters"]["readings"] == total, SOON_S, "all are read")
-            learnt = {one: view["metrics"][0]["learning"] for one, view in devices(old).items()}
+
+            def learning() -> dict[str, Any]:
+                return {one: view["metrics"][0]["learning"] for one, view in devices(old).items()}
+
+            wait_for(
+                lambda: [one["seen"] for one in learning().values()] == [READINGS] * len(DEVICES),
+                SOON_S,
+                "all are learnt",
+            )
+            learnt = learning()
             assert old.stop() == 0
         agents = []
         for index in range(2):
@@ -100,8 +107,13 @@ def test_a_kill_between_disk_and_claim(tmp_path: Path, broker: Broker) -> None:
         standby.environ.clear()
         standby.start().wait_ready()
         wait_for(lambda: standby.status()["partition"]["epoch"] == 3, SOON_S, "it holds the partition")
-        claims = {(one["epoch"], one["agent"]) for one in (json.loads(two.payload) for two in list(heard))}
-        assert claims == {(2, f"{name}-0"), (3, f"{name}-0-standby")}
+
+        def claims() -> set[tuple[int, str]]:
+            found = [json.loads(one.payload) for one in list(heard)]
+            return {(one["epoch"], one["agent"]) for one in found}
+
+        wait_for(lambda: len(claims()) >= 2, SOON_S, "its claim is there")
+        assert claims() == {(2, f"{name}-0"), (3, f"{name}-0-standby")}
 
 
 def test_the_shipped_rights_are_enough_for_a_pair(tmp_path: Path) -> None:
@@ -125,13 +137,19 @@ def test_the_shipped_rights_are_enough_for_a_pair(tmp_path: Path) -> None:
     try:
         with standby, first:
             wait_for(lambda: first.status()["partition"]["phase"] == "holding", SOON_S, "the first holds")
-            assert standby.status()["partition"]["phase"] == "following"
+            wait_for(
+                lambda: standby.status()["partition"]["phase"] == "following", SOON_S, "the standby follows"
+            )
             with User(broker, "dashboard") as viewer, User(broker, "th1") as device:
                 for login in (viewer, device):
                     assert login.publish("edge-agent/gw1-0/epoch") == 0x87
             first.kill()
             wait_for(lambda: standby.status()["partition"]["phase"] == "holding", SOON_S, "the standby holds")
-            assert any("in place of gw1-0" in one for one in standby.status()["problems"])
+            wait_for(
+                lambda: any("in place of gw1-0" in one for one in standby.status()["problems"]),
+                SOON_S,
+                "its status names the first",
+            )
             first.start()
     finally:
         broker.stop()

@@ -92,9 +92,13 @@ def test_a_standby_is_quiet_until_it_takes_over(tmp_path: Path, broker: Broker) 
         wait_for(covered, SOON_S, "the standby has read the verdict")
         assert (told(https[0]), told(https[1])) == ({"a", "c"}, {"b"})
         assert len(models[1].requests) == calls
-        heard = [one for one in list(client.heard) if "/verdicts/" in one.topic and one.payload]  # type: ignore[attr-defined]
-        said = {(body["device"], body["agent"]) for body in (json.loads(one.payload) for one in heard)}
-        assert said == {("a", f"{name}-0"), ("b", f"{name}-0-standby"), ("c", f"{name}-0")}
+
+        def said() -> set[tuple[str, str]]:
+            heard = [one for one in list(client.heard) if "/verdicts/" in one.topic and one.payload]  # type: ignore[attr-defined]
+            return {(body["device"], body["agent"]) for body in (json.loads(one.payload) for one in heard)}
+
+        wait_for(lambda: len(said()) >= 3, SOON_S, "each device has a verdict")
+        assert said() == {("a", f"{name}-0"), ("b", f"{name}-0-standby"), ("c", f"{name}-0")}
 
 
 def test_a_killed_broker_changes_no_holder(tmp_path: Path) -> None:

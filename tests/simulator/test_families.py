@@ -10,6 +10,7 @@ from simulator.family_run import make, reports
 from simulator.outgoing import Outgoing
 from tests.simulator.listener import Listener
 from tests.support.broker import Broker
+from tests.support.waiting import wait_for
 
 START = 1_782_475_200.0
 
@@ -47,11 +48,12 @@ def test_the_command_plays_families_on_a_broker(broker: Broker, capsys: pytest.C
     listener = Listener(broker, "zigbee2mqtt/#")
     command = ["run", "--family", "zigbee2mqtt", "--broker", broker.url, "--for", "0.5", "--speed", "120"]
     assert main(command) == 0
-    listener.wait_for(8)
+    last = "zigbee2mqtt/room 2/climate/availability"
+    wait_for(lambda: [item[0] for item in listener.got].count(last) == 2, 10, "hello and goodbye")
     listener.close()
     topics = [item[0] for item in listener.got]
     assert topics.count("zigbee2mqtt/room 1/climate") >= 2
-    assert topics[-1] == "zigbee2mqtt/room 2/climate/availability"
+    assert topics[-1] == last
     assert "zigbee2mqtt: 2 devices or gateways on" in capsys.readouterr().out
 
 

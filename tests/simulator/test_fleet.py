@@ -6,12 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from simulator.events import history, live
+from simulator.events import Message, history, live
 from simulator.fleet import Fleet
 from simulator.link import Link, LinkError
 from simulator.scenario import Scenario, parse
-from tests.simulator.listener import Listener
+from tests.simulator.listener import Got, Listener
 from tests.support.broker import Broker, free_port
+from tests.support.waiting import wait_for
 
 START = 1_790_000_000.0
 TEXT = """
@@ -52,10 +53,15 @@ def test_replay_delivers_the_wire_byte_for_byte(
     ) as fleet:
         assert fleet.replay(wanted, stop=threading.Event()) == len(wanted)
         assert fleet.stats.acked == fleet.stats.published
-    got = [one for one in listener.wait_for(len(wanted)) if one[2] == 1]
+
+    def readings() -> list[Got]:
+        return [one for one in listener.got if not one[0].endswith("/state")]
+
+    wait_for(lambda: len(readings()) >= len(wanted), 10, "all readings")
+    assert {one[2] for one in readings()} == {1}
     for device in (f"{name}-p", f"{name}-r"):
         assert [(message.topic, message.payload) for message in wanted if message.device == device] == [
-            one[:2] for one in got if f"/{device}" in one[0] and not one[0].endswith("/state")
+            one[:2] for one in readings() if f"/{device}" in one[0]
         ]
 
 
@@ -81,9 +87,15 @@ def test_live_keeps_the_time_times_speed(broker: Broker, listener: Listener, nam
 def test_stop_ends_a_live_run_at_once(broker: Broker, name: str) -> None:
     """A stop that is set before the next message is due ends the run without it."""
     stop = threading.Event()
-    threading.Timer(0.1, stop.set).start()
+
+    def messages() -> Iterator[Message]:
+        for number, message in enumerate(live(scenario(name), seed=4, start=START)):
+            if number == 3:
+                threading.Timer(0.1, stop.set).start()
+            yield message
+
     with Fleet(host="127.0.0.1", port=broker.port, scenario=scenario(name), prefix=f"x-{name}") as fleet:
-        assert fleet.run(live(scenario(name), seed=4, start=START), stop=stop, start=START) == 3
+        assert fleet.run(messages(), stop=stop, start=START, speed=0.01) == 3
 
 
 def test_last_will_says_offline_when_the_connection_is_cut(broker: Broker, name: str) -> None:

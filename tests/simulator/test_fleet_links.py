@@ -17,6 +17,7 @@ from simulator.fleet import Fleet, share_out
 from simulator.link import Link, LinkError
 from simulator.outgoing import Outgoing
 from simulator.scenario import Scenario, ScenarioError, parse
+from tests.mqtt.brokers import CONNACK, ScriptedBroker
 from tests.simulator.listener import Listener
 from tests.support.broker import Broker
 from tests.support.waiting import wait_for
@@ -113,27 +114,80 @@ def test_qos_0_is_sent_once_and_dropped_without_a_connection(broker: Broker) -> 
     """In order with QoS 1 while connected; while away it is lost, unlike QoS 1."""
     listener = Listener(broker, "zero/#")
     link = Link(host="127.0.0.1", port=broker.port, client_id="zero")
-    link.open(5)
+    link.open(60)
     for number in range(500):
         link.publish("zero/a", str(number).encode(), qos=number % 2)
-    assert link.flush(5)
+    assert link.flush(60)
     assert [(item[1], item[2]) for item in listener.wait_for(500)] == [
         (str(number).encode(), number % 2) for number in range(500)
     ]
     link.drop(0.5)
-    wait_for(lambda: not link.up)
     link.publish("zero/a", b"lost", qos=0)
     link.publish("zero/a", b"kept", qos=1)
-    assert link.flush(5)
+    assert link.flush(60)
     assert link.stats.dropped == 1
     assert [item[1] for item in listener.wait_for(501)[500:]] == [b"kept"]
     link.close()
     listener.close()
 
 
+def test_messages_in_flight_are_sent_again_before_those_that_waited() -> None:
+    """The broker takes a reading and goes without a word; the next reading comes while it is away."""
+    back = threading.Event()
+    back.set()
+
+    def greet(_: bytes) -> bytes:
+        assert back.wait(60)
+        return CONNACK
+
+    def take(body: bytes) -> bytes:
+        if back.is_set() and len(broker.packets) == 2:
+            back.clear()
+            raise ConnectionAbortedError
+        return acknowledge(body)
+
+    with ScriptedBroker({1: greet, 3: take}) as broker:
+        link = Link(host="127.0.0.1", port=broker.port, client_id="repeat")
+        link.open(60)
+        link.publish("a", b"1")
+        wait_for(lambda: link.stats.disconnects == 1)
+        link.publish("a", b"2")
+        back.set()
+        assert link.flush(60)
+        link.close()
+    assert publishes(broker) == [(0x32, b"1"), (0x3A, b"1"), (0x32, b"2")]
+
+
+def test_nothing_is_sent_on_a_connection_that_is_cut() -> None:
+    """Right after the cut QoS 0 is lost, and QoS 1 goes once, on the next connection."""
+    with ScriptedBroker({1: lambda _: CONNACK, 3: acknowledge}) as broker:
+        link = Link(host="127.0.0.1", port=broker.port, client_id="cut")
+        link.open(60)
+        link.drop(0.1)
+        link.publish("a", b"lost", qos=0)
+        link.publish("a", b"kept")
+        assert link.flush(60)
+        assert (link.stats.dropped, link.stats.disconnects) == (1, 1)
+        link.close()
+    assert publishes(broker) == [(0x32, b"kept")]
+
+
+def acknowledge(body: bytes) -> bytes:
+    end = 2 + int.from_bytes(body[:2], "big")
+    return b"\x40\x02" + body[end : end + 2]
+
+
+def publishes(broker: ScriptedBroker) -> list[tuple[int, bytes]]:
+    """Return first byte and payload of each PUBLISH at QoS 1 to a topic of one letter, in order."""
+    return [(first, body[6:]) for first, body in broker.packets if first >> 4 == 3]
+
+
 @pytest.mark.slow
 def test_flapping_loses_no_qos_1_message_and_keeps_each_device_in_order(broker: Broker) -> None:
-    """Connections are cut at their times and come back; every reading arrives once, in its device's order."""
+    """Connections are cut and come back; each device's readings arrive in order.
+
+    A repeat is allowed, and a cut that finds no connection: the broker may be slow to answer.
+    """
     of = scenario("flap", devices=4)
     listener = Listener(broker, "flap/+")
     messages = list(live(of, seed=1, start=START, until=START + 60))
@@ -141,13 +195,14 @@ def test_flapping_loses_no_qos_1_message_and_keeps_each_device_in_order(broker: 
     wanted = [sum(at < START + 59 for at in first(flapping, f"flap-{number}")) for number in range(4)]
     with fleet(broker, of, flapping=flapping) as one:
         one.run(messages, stop=threading.Event(), start=START, speed=20)
-        assert one.flush(10)
-        assert [link.stats.disconnects for link in one.links] == wanted
+        assert one.flush(60)
+        cuts = [link.stats.disconnects for link in one.links]
         assert (min(wanted), max(wanted) > 1) == (0, True)
-    got = listener.wait_for(len(messages))
+        assert all(min(1, due) <= made <= due for made, due in zip(cuts, wanted, strict=True)), (cuts, wanted)
+    wait_for(lambda: len({item[:2] for item in listener.got}) == len(messages))
     for number in range(4):
         topic = f"flap/flap-{number}"
-        assert [item[1] for item in got if item[0] == topic] == [
+        assert list(dict.fromkeys(item[1] for item in listener.got if item[0] == topic)) == [
             message.payload for message in messages if message.topic == topic
         ]
     listener.close()
@@ -178,7 +233,7 @@ faults:
         one.run(
             live(of, seed=1, start=START, until=START + 30), stop=threading.Event(), start=START, speed=20
         )
-        assert one.flush(5)
+        assert one.flush(60)
         assert sum(link.stats.disconnects for link in one.links) == (said > 2)
     states = [item[1] for item in listener.wait_for(said)]
     assert states == [b"online", b"offline", b"online", b"offline"][:said]
@@ -205,12 +260,13 @@ def test_broker_restart_loses_nothing(own_broker: Broker) -> None:
         assert one.up == 3
         own_broker.stop()
         wait_for(lambda: one.up == 0)
-        for link in one.links:
-            assert link.send(Outgoing(topic="again/x", payload=b"1"))
+        for number, link in enumerate(one.links):
+            # Retained: the listener may come later than the connections.
+            assert link.send(Outgoing(topic=f"again/x/{number}", payload=b"1", retain=True))
         own_broker.start()
-        listener = Listener(own_broker, "again/x")
+        listener = Listener(own_broker, "again/x/+")
         wait_for(lambda: one.up == 3)
-        assert one.flush(10)
+        assert one.flush(60)
         assert len(listener.wait_for(3)) == 3
         listener.close()
 
@@ -221,10 +277,10 @@ def test_message_that_the_broker_does_not_take_is_refused_and_the_rest_goes_on(t
     broker = Broker(tmp_path / "small", extra="max_packet_size 1000").start()
     try:
         link = Link(host="127.0.0.1", port=broker.port, client_id="big")
-        link.open(5)
+        link.open(60)
         link.publish("big/a", b"x" * 2000)
         link.publish("big/a", b"y")
-        assert link.flush(5)
+        assert link.flush(60)
         assert (link.stats.refused, link.stats.disconnects) == (1, 0)
         link.close()
     finally:
@@ -254,7 +310,7 @@ def test_a_broker_that_talks_nonsense_is_asked_again_no_faster() -> None:
         thread = threading.Thread(target=answer, args=(server,), daemon=True)
         thread.start()
         link = Link(host="127.0.0.1", port=server.getsockname()[1], client_id="nonsense")
-        link.open(5)
+        link.open(60)
         began, before = time.monotonic(), len(accepted)
         for _ in range(40):
             link.publish("a", b"1")
@@ -275,13 +331,13 @@ def test_name_and_password_come_from_the_environment(tmp_path: Path, monkeypatch
     try:
         link = Link(host="127.0.0.1", port=broker.port, client_id="who")
         with pytest.raises(LinkError, match="Not authorized"):
-            link.open(5)
+            link.open(60)
         monkeypatch.setenv("EDGE_SIM_USER", "sim")
         monkeypatch.setenv("EDGE_SIM_PASSWORD", "s3cret")
         link = Link(host="127.0.0.1", port=broker.port, client_id="who")
-        link.open(5)
+        link.open(60)
         link.publish("who/a", b"1")
-        assert link.flush(5)
+        assert link.flush(60)
         link.close()
     finally:
         broker.stop()

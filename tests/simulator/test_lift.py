@@ -203,6 +203,21 @@ def test_no_call_is_sent_that_could_exceed_the_cap() -> None:
     assert model.spent_usd <= 2 * worst
 
 
+def test_an_image_is_reserved_as_such() -> None:
+    """Its bytes may be fewer than the tokens that a provider counts for it."""
+    ask = request()
+    text, image = (
+        ask["messages"][-1]["content"],
+        {"type": "image_url", "image_url": {"url": "data:image/png;"}},
+    )
+    ask["messages"][-1]["content"] = [{"type": "text", "text": text}, image]
+    worst = ((len(json.dumps(ask).encode()) + 3000) * 10.0 + ask["max_tokens"] * 20.0) / 1e6
+    with endpoint() as (url, _):
+        for share, status in ((1.0, 200), (0.99, 429)):
+            model = Upstream(url, key="k", price=Price(10.0, 20.0), max_usd=share * worst, timeout_s=5.0)
+            assert model(ask).status == status
+
+
 def test_a_failed_call_is_not_paid_and_its_status_is_passed_on() -> None:
     """An error of the endpoint, and an endpoint that is not there."""
     with endpoint(status=503) as (url, _):

@@ -1,5 +1,6 @@
 """An OpenAI-compatible endpoint that keeps requests, and misbehaves on demand."""
 
+import base64
 import contextlib
 import json
 import socket
@@ -11,14 +12,28 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
 
+PNG = "data:image/png;base64,"
 Edit = Callable[[dict[str, Any]], None]
 Behaviour = str | Callable[[dict[str, Any]], str]
 
 
 def windows_of(request: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the windows in the prompt of a request."""
-    user = request["messages"][-1]["content"]
+    user = text_of(request["messages"][-1])
     return [json.loads(line) for line in user.splitlines() if line.startswith('{"w":')]
+
+
+def text_of(message: dict[str, Any]) -> str:
+    """Return the text of a message, without a legend of images."""
+    content = message["content"]
+    return str(content if isinstance(content, str) else content[0]["text"])
+
+
+def images_of(request: dict[str, Any]) -> list[bytes]:
+    """Return the PNGs that a request holds."""
+    content = request["messages"][-1]["content"]
+    parts = [] if isinstance(content, str) else [part for part in content if part["type"] == "image_url"]
+    return [base64.b64decode(part["image_url"]["url"].removeprefix(PNG), validate=True) for part in parts]
 
 
 def answer_of(window: dict[str, Any]) -> dict[str, Any]:
@@ -220,7 +235,7 @@ class _Handler(BaseHTTPRequestHandler):
         return json.dumps({"windows": answers})
 
     def _bill(self, request: dict[str, Any], got: int) -> int:
-        text = "".join(message["content"] for message in request["messages"])
+        text = "".join(map(text_of, request["messages"]))
         sent = len(text.encode()) // 3
         self.owner.bill(sent, got)
         return sent

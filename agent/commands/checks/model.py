@@ -14,12 +14,12 @@ from agent.budget.ledger import BudgetLedger
 from agent.budget.pricing import Pricing, usd
 from agent.commands.budget import NAME, open_ledger
 from agent.commands.checks.line import Line, fail, ok, warn
-from agent.commands.checks.share import look_at_share
+from agent.commands.checks.share import example_plots, look_at_share
 from agent.commands.printing import many, printable
 from agent.config import Config, ConfigError
 from agent.config.credentials import api_key
 from agent.config.endpoint import describe_model, endpoint_of
-from agent.domain.model_calls import ErrorType
+from agent.domain.model_calls import ErrorType, Plots
 from agent.journal import JournalError
 from agent.journal.reader import Reader
 
@@ -82,7 +82,8 @@ async def _ask(
 ) -> list[Line]:
     """Make the call inside the budget, or report the reason against it."""
     pricing, model = Pricing(config.ai.prices), config.ai.model
-    most = pricing.worst_case(model, PROMPT_BYTES, MAX_TOKENS)
+    plots = example_plots(config)
+    most = pricing.worst_case(model, PROMPT_BYTES + (plots.tokens if plots else 0), MAX_TOKENS)
     ledger = None if unbooked or not most else _ledger(config, agent)
     if isinstance(ledger, str):
         not_tried = warn(
@@ -103,11 +104,11 @@ async def _ask(
                         "wait for the next period, raise ai.budget, or edge-agent budget reset",
                     )
                 ]
-        found = await _probe(config, endpoint, key)
+        found = await _probe(config, endpoint, key, plots)
         if ledger is not None and booking is not None and (found.usage is not None or not found.billed):
             cost = 0 if found.usage is None else min(most, pricing.cost(model, found.usage))
             await ledger.settle(booking, usd(cost))
-        return _judge(found, endpoint)
+        return [*_judge(found, endpoint), *_sight(found, plots)]
     finally:
         if ledger is not None:
             ledger.close()
@@ -158,7 +159,7 @@ def _ours(config: Config) -> bool:
         return False
 
 
-async def _probe(config: Config, endpoint: str, key: str | None) -> Probe:
+async def _probe(config: Config, endpoint: str, key: str | None, plots: Plots | None) -> Probe:
     transport = OpenAIChat(base_url=endpoint, api_key=key)
     try:
         return await probe(
@@ -167,6 +168,7 @@ async def _probe(config: Config, endpoint: str, key: str | None) -> Probe:
             provider=config.ai.profile,
             timeout_s=TIMEOUT_S,
             clock=time.monotonic,
+            plots=plots,
         )
     finally:
         await transport.aclose()
@@ -196,6 +198,20 @@ def _judge(found: Probe, endpoint: str) -> list[Line]:
                 "take a model or server with structured outputs, or set ai.profile to the server's",
             )
         )
-    if found.refused:
-        lines.append(ok("model.fields", f"does without: {', '.join(found.refused)}"))
+    fields = [name for name in found.refused if name != "plots"]
+    if fields:
+        lines.append(ok("model.fields", f"does without: {', '.join(fields)}"))
     return lines
+
+
+def _sight(found: Probe, plots: Plots | None) -> Iterator[Line]:
+    if plots is None or not found.answered:
+        return
+    if "plots" in found.refused:
+        yield warn(
+            "model.plot",
+            f"{found.model} takes no images: it is asked without plots",
+            "take a model that sees, or set ai.plot: false",
+        )
+    else:
+        yield ok("model.plot", f"{found.model} takes images; whether it reads them, edge-sim lift measures")

@@ -13,6 +13,7 @@ from agent.domain.records import FindingEvent, Status, Trigger, Window
 from agent.pipeline.offline import Concluded
 from agent.pipeline.review_queue import BatchSettings
 from agent.prompt import base_tokens, output_tokens, window_tokens
+from agent.prompt.plot import MAX_PLOTS
 
 Found = dict[str, Any]  # a finding as JSON values
 MAX_LISTED = 10_000  # suspicions; with `review.mode: all` each window is one
@@ -39,6 +40,7 @@ class Collected:
         self._pricing = Pricing(self.config.ai.prices)
         self._batch: list[int] = []  # tokens of its windows
         self._batch_since = 0.0
+        self._plots = 0  # that it would have
 
     def take(self, one: Concluded) -> None:
         """Take a window with its verdict."""
@@ -98,6 +100,7 @@ class Collected:
         if not self._batch:
             self._batch_since = window.sealed
         self._batch.append(tokens)
+        self._plots = min(MAX_PLOTS, self._plots + (self.config.ai.plot and not audit))
         self.windows_asked += not audit
         self.audits += audit
         if len(self.suspicions) < MAX_LISTED:
@@ -121,12 +124,14 @@ class Collected:
         if not self._batch:
             return
         site = self.config.review.batch.max_input_tokens - self._batch_settings.max_input_tokens
-        usage = Usage(base_tokens() + site + sum(self._batch), output_tokens(len(self._batch)))
+        plots = self._plots * self.config.ai.plot_tokens
+        usage = Usage(base_tokens() + site + sum(self._batch) + plots, output_tokens(len(self._batch)))
         self.calls += 1
         self.tokens[0] += usage.input
         self.tokens[1] += usage.output
         self.nano_usd += self._pricing.cost(self.config.ai.model, usage)
         self._batch.clear()
+        self._plots = 0
 
     def reviews(self) -> dict[str, Any]:
         """Return the questions to the model, and an upper estimate of their cost."""
