@@ -2,7 +2,8 @@
 
 import ipaddress
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from fnmatch import translate
 from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
@@ -201,10 +202,37 @@ def _time_zone(value: str) -> None:
         ) from None
 
 
+_BRACKET = re.compile(r"\[(!?+\]?+[^]]*\])?")  # to its end
+
+
+def check_glob(glob: str) -> None:
+    """Refuse a glob with a bracket that is not closed, or with a range in it that is empty.
+
+    Raises:
+        ValueError: so it is.
+    """
+    for found in _BRACKET.finditer(glob):
+        if found[1] is None:
+            why = "opens a bracket that is not closed"
+        elif "(?!)" in translate(found[0]):
+            why = f"holds the empty range {found[0][:40]!r}"
+        else:
+            continue
+        raise ValueError(
+            f"{glob[:40]!r} {why}; write [0-9] for one of several characters, or [[] for a bracket itself"
+        )
+
+
+def _globs(value: Iterable[str]) -> None:
+    for glob in value:
+        check_glob(glob)
+
+
 def _series(value: Mapping[str, LimitSettings]) -> None:
     for key in value:
         if "/" not in key.strip("/"):
             raise ValueError(f"{key!r} is not device/metric; write for example '*/temperature'")
+        check_glob(key)
 
 
 def _knowledge(value: Mapping[str, str]) -> None:
@@ -213,6 +241,7 @@ def _knowledge(value: Mapping[str, str]) -> None:
     for key, text in value.items():
         if not 0 < len(key) <= MAX_GLOB:
             raise ValueError(f"{key[:40]!r} is not a device glob; write for example 'freezer/*'")
+        check_glob(key)
         words = len(text.split())
         if not 0 < words <= MAX_WORDS:
             raise ValueError(f"{key!r} has {words} words; write 1 to {MAX_WORDS}")
@@ -223,6 +252,7 @@ def _knowledge(value: Mapping[str, str]) -> None:
 def _tuning_match(value: str) -> None:
     if "/" not in value.strip("/"):
         raise ValueError(f"{value!r} is not device/metric; write for example 'pv/*'")
+    check_glob(value)
 
 
 def parse_interval(text: str) -> float:
@@ -487,6 +517,10 @@ VALUES: Mapping[tuple[type, str], Callable[[Any], Any]] = {
     (TimeSettings, "field"): _path,
     (TimeSettings, "zone"): _time_zone,
     (MetricSettings, "rename"): _renames,
+    (MetricSettings, "include"): _globs,
+    (MetricSettings, "exclude"): _globs,
+    (MetricSettings, "units"): _globs,
+    (MetricSettings, "ignore_values"): _globs,
     (Config, "limits"): _series,
     (Config, "knowledge"): _knowledge,
     (AgentSettings, "timezone"): _time_zone,

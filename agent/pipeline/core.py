@@ -124,6 +124,16 @@ class Core:
             self.sealed_to[device] = row.seq
         return windows
 
+    def identify(self, draft: Draft) -> str:
+        """Return the id of the window of a draft."""
+        return self._sealer.identify(draft)
+
+    def pass_next(self) -> None:
+        """Take the next draft that the last row has cut as sealed, without making its window."""
+        draft = self.cut.popleft()
+        if isinstance(draft, Draft):
+            self.sealed_to[draft.device] = draft.hi
+
     def _seal(self, draft: Draft) -> Window:
         self.sealed_to[draft.device] = draft.hi
         return self._sealer.seal(draft)
