@@ -386,21 +386,22 @@ def _make_epochs(
         standby=partition.settings.standby,
         takeover_s=partition.settings.takeover_s,
         has=partition.has,
+        post=bridge.post,
         link=link,
         keep=pipeline.keep_epochs,
         drained=lambda: not mqtt.in_memory and mqtt.complete,
         changed=pipeline.review_queue.look_again,
-        yielding=pipeline.conclusions.withdraw_incidents,
+        retained=pipeline.conclusions.incident_topics,
         clock=time.monotonic,
         wall=time.time,
         log=logs.bind(room="partition"),
     )
     epochs.restore(*journal.epochs)
     pipeline.follow(epochs, partition.elsewhere)
-    link.pass_by(epochs.topic, partial(bridge.post, epochs.take_claim))
-    link.pass_by_below(f"{base}/verdicts/", partial(bridge.post, epochs.take_verdict))
+    link.pass_by(epochs.topic, epochs.take_claim)
+    link.pass_by_below(f"{base}/verdicts/", epochs.take_verdict)
     if partition.settings.standby:
-        link.pass_by(f"{base}/status", partial(bridge.post, epochs.take_first))
+        link.pass_by(f"{base}/status", epochs.take_first)
     return epochs
 
 

@@ -17,8 +17,8 @@ from datetime import tzinfo
 from pathlib import Path
 from typing import TypeVar
 
-from agent.budget.periods import KINDS, Anchor, Period, jumped, roll
-from agent.budget.pricing import NANO, nano
+from agent.budget.periods import KINDS, Anchor, Period, jumped, roll, spend_of
+from agent.budget.pricing import nano
 from agent.budget.store import LedgerFile
 from agent.domain.model_calls import BudgetWindow, Spend
 from agent.journal.errors import JournalError
@@ -74,12 +74,11 @@ class BudgetLedger:
         self._log = log or (lambda _event, **_fields: None)
         self._boot = boot or boot_id()
         self._limits = {kind: nano(limits[BudgetWindow(kind)]) for kind in KINDS}
-        self._live: dict[int, tuple[int, dict[str, float]]] = {}  # booking -> amount, period starts
         self._failing = False
         self._lock = threading.Lock()  # the view below is swapped by the ledger's thread, read by any
         self._file = LedgerFile(path)
         self.lost = self._file.open(self._now(), self._zone, shared=shared)
-        self._periods, self._anchor = self._file.load()
+        self._periods, self._anchor, self._bookings = *self._file.load(), self._file.bookings()
         if self.lost:
             self._log(
                 "budget_file_lost",
@@ -98,16 +97,8 @@ class BudgetLedger:
     def spend(self) -> Mapping[BudgetWindow, Spend]:
         """Return limit, spent and reserved of the running periods, USD; without I/O."""
         with self._lock:
-            periods, anchor, live = self._periods, self._anchor, list(self._live.values())
-        periods, _ = roll(periods, anchor, self._now(), self._zone)
-        result = {}
-        for kind in KINDS:
-            period, limit = periods[kind], self._limits[kind]
-            reserved = sum(amount for amount, starts in live if starts[kind] == period.start)
-            reserved = min(reserved, period.booked)
-            spent = max(period.booked, limit) if period.lost else period.booked
-            result[BudgetWindow(kind)] = Spend(limit / NANO, (spent - reserved) / NANO, reserved / NANO)
-        return result
+            stored, anchor, bookings = self._periods, self._anchor, self._bookings
+        return spend_of(stored, anchor, bookings, limits=self._limits, now=self._now(), zone=self._zone)
 
     # ------------------------------------------------------------------------------- on the loop
 
@@ -162,6 +153,7 @@ class BudgetLedger:
         periods, moved = roll(stored, anchor, now, self._zone)
         if jumped(anchor, now):
             self._log("budget_clock_jumped", level="warning", wall=now.wall, before=anchor.wall)
+            self._file.move({kind: (stored[kind].start, one.start) for kind, one in periods.items()})
         if moved != anchor or periods != stored:
             self._file.store(periods, moved)
         return periods
@@ -174,9 +166,6 @@ class BudgetLedger:
                 self._file.book({kind: one.booked + amount for kind, one in periods.items()})
                 starts = {kind: one.start for kind, one in periods.items()}
                 booking = self._file.add(amount, purpose, self._wall(), starts)
-        if booking is not None:
-            with self._lock:
-                self._live[booking] = (amount, starts)
         self._view()
         return booking
 
@@ -197,8 +186,6 @@ class BudgetLedger:
                     change = actual - amount if starts[kind] == one.start else 0
                 sums[kind] = max(0, one.booked + change)
             self._file.book(sums)
-        with self._lock:
-            self._live.pop(booking, None)
         self._view()
 
     def _refresh(self) -> None:
@@ -212,9 +199,9 @@ class BudgetLedger:
         self._view()
 
     def _view(self) -> None:
-        periods, anchor = self._file.load()
+        (periods, anchor), bookings = self._file.load(), self._file.bookings()
         with self._lock:
-            self._periods, self._anchor = periods, anchor
+            self._periods, self._anchor, self._bookings = periods, anchor, bookings
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:

@@ -1,12 +1,15 @@
 """Hour, day and month of the budget, and the clock and time zone that end them."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from zoneinfo import ZoneInfo
+
+from agent.budget.pricing import NANO
+from agent.domain.model_calls import BudgetWindow, Spend
 
 HOUR, DAY, MONTH = "hour", "day", "month"
 KINDS = (HOUR, DAY, MONTH)
@@ -72,6 +75,38 @@ def roll(
     }
     fresh = rolled[DAY].start != periods[DAY].start  # once a day, so that slow drift never adds up
     return rolled, now if fresh or anchor.boot != now.boot else anchor
+
+
+def spend_of(
+    stored: Mapping[str, Period],
+    anchor: Anchor,
+    bookings: Iterable[tuple[int, Mapping[str, float]]],
+    *,
+    limits: Mapping[str, int],
+    now: Anchor,
+    zone: tzinfo,
+) -> Mapping[BudgetWindow, Spend]:
+    """Return limit, spent and reserved of the periods at ``now``, USD.
+
+    Args:
+        stored: the periods as on disk.
+        anchor: as on disk.
+        bookings: amount of each call under way, nano-USD, and the begins of its periods.
+        limits: nano-USD.
+        now: this moment.
+        zone: of the periods.
+    """
+    bookings = list(bookings)
+    periods, _ = roll(stored, anchor, now, zone)
+    booked_in = stored if jumped(anchor, now) else periods  # a step ends no period
+    result = {}
+    for kind in KINDS:
+        period, limit = periods[kind], limits[kind]
+        spent = max(period.booked, limit) if period.lost else period.booked
+        reserved = sum(amount for amount, begins in bookings if begins[kind] == booked_in[kind].start)
+        reserved = min(reserved, period.booked)
+        result[BudgetWindow(kind)] = Spend(limit / NANO, (spent - reserved) / NANO, reserved / NANO)
+    return result
 
 
 def find_zone(

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from datetime import tzinfo
 from pathlib import Path
 
-from agent.budget.periods import KINDS, Anchor, Period, roll
-from agent.budget.pricing import NANO, nano
+from agent.budget.periods import KINDS, Anchor, Period, spend_of
+from agent.budget.pricing import nano
 from agent.budget.store import VERSION
 from agent.domain.model_calls import BudgetWindow, Spend
 from agent.journal.errors import JournalError, JournalNewerError
@@ -62,12 +62,11 @@ def _read(
     finally:
         connection.close()
     stored = {kind: Period(start, booked, bool(lost)) for kind, start, booked, lost in rows}
-    periods, _ = roll(stored, anchor, now, zone)
-    result = {}
-    for place, kind in enumerate(KINDS, 1):
-        window, period = BudgetWindow(kind), periods[kind]
-        limit = nano(limits[window])
-        booked = max(period.booked, limit) if period.lost else period.booked
-        reserved = min(booked, sum(row[0] for row in bookings if row[place] == period.start))
-        result[window] = Spend(limit / NANO, (booked - reserved) / NANO, reserved / NANO)
-    return result
+    return spend_of(
+        stored,
+        anchor,
+        [(amount, dict(zip(KINDS, begins, strict=True))) for amount, *begins in bookings],
+        limits={kind: nano(limits[BudgetWindow(kind)]) for kind in KINDS},
+        now=now,
+        zone=zone,
+    )

@@ -19,6 +19,7 @@ from agent.journal.state_dir import open_plain, refuse_planted, sync_directory
 
 VERSION = 1
 SENTINEL = ".budget-created"  # next to the file: if it is there and the file is not, the file was lost
+_NO_PERIOD = -1.0  # begin of a period that is over, whatever the clock
 _MAGIC = b"SQLite format 3\0"
 _TABLES = (
     """CREATE TABLE IF NOT EXISTS periods(
@@ -131,6 +132,22 @@ class LedgerFile:
             "DELETE FROM bookings WHERE id = ? RETURNING amount, hour, day, month", (booking,)
         ).fetchone()
         return None if row is None else (int(row[0]), dict(zip(KINDS, row[1:], strict=True)))
+
+    def move(self, begins: Mapping[str, tuple[float, float]]) -> None:
+        """Take the bookings of each period to its new begin; those of earlier ones to none.
+
+        ``begins`` are the begins before and after a step of the clock.
+        """
+        for kind, (before, begin) in begins.items():
+            self._db.execute(
+                f"UPDATE bookings SET {kind} = CASE {kind} WHEN ? THEN ? ELSE ? END",  # noqa: S608 - of KINDS
+                (before, begin, _NO_PERIOD),
+            )
+
+    def bookings(self) -> list[tuple[int, dict[str, float]]]:
+        """Return the amount of each booking under way, and the periods that it was booked in."""
+        rows = self._db.execute("SELECT amount, hour, day, month FROM bookings").fetchall()
+        return [(amount, dict(zip(KINDS, begins, strict=True))) for amount, *begins in rows]
 
     def reset(self, now: Anchor, zone: tzinfo) -> None:
         """Start all periods at zero and forget the bookings."""

@@ -153,6 +153,7 @@ def backtest(config: Config, found: Files | OwnJournal, until: Until, *, tap: Ta
         window=config.review.window,
         review=config.review,
         concluded=collected.take,
+        passed=collected.count,
         judge=None if tap is None else _tapped(detector.judge, tap),
     )
     intake = make_intake(config, detector)
@@ -183,6 +184,7 @@ def backtest(config: Config, found: Files | OwnJournal, until: Until, *, tap: Ta
             "readings": played.readings or intake.stats.readings,
             "devices": detector.device_count,
             "series": detector.stats.series,
+            "forgotten": detector.stats.evicted,
             "still_learning": detector.learning_count(),
         },
         "findings": findings,

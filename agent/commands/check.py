@@ -4,9 +4,10 @@ import argparse
 import os
 
 from agent.commands.checks.configuration import look_at_settings
+from agent.commands.checks.telemetry import look_at_push, look_at_traces
 from agent.commands.ending import complain
 from agent.config import load_apart, one_line, overlaps, weaknesses
-from agent.config.endpoint import describe_model, describe_notices, describe_push, describe_traces, has_key
+from agent.config.endpoint import describe_model, describe_notices, has_key
 
 
 def run(args: argparse.Namespace) -> int:
@@ -24,8 +25,8 @@ def run(args: argparse.Namespace) -> int:
         )
     )
     print(one_line(f"Model: {describe_model(config, key=has_key(config, os.environ))}"))
-    print(one_line(f"Traces: {describe_traces(config)}"))
-    print(one_line(f"Push: {describe_push(config)}"))
+    print(one_line(f"Traces: {look_at_traces(config)}"))
+    print(one_line(f"Push: {look_at_push(config)}"))
     print(one_line(f"Notices: {describe_notices(config)}"))
     for weak in (*weaknesses(config), *overlaps(config)):
         complain(f"warning: {args.config}: {weak}")

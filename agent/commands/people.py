@@ -8,7 +8,6 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from datetime import datetime
 from secrets import token_hex
 from typing import Any
 
@@ -233,8 +232,10 @@ def _words(answer: Mapping[str, Any]) -> str:
         case Do.FORGET:
             return f"{about} is forgotten; it begins again with its next reading"
         case Do.MAINTENANCE:
-            over = bool(until) and datetime.fromisoformat(answer["until"]).timestamp() <= time.time()
-            return f"the maintenance of {about} is over" if over else f"{about} is under maintenance{until}"
+            covered = answer.get("detail")  # clocks may be apart
+            if not covered:
+                return f"the maintenance of {about} is over"
+            return f"{about} is under maintenance{until} ({covered})"
         case Do.PAUSE_MODEL:
             return f"the model is not asked{until}"
         case Do.RESUME_MODEL:

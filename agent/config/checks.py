@@ -2,7 +2,8 @@
 
 import ipaddress
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from fnmatch import translate
 from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
@@ -26,6 +27,7 @@ from agent.decode.source_spec import SourceSpec, TimeSettings
 from agent.decode.topics import TopicPattern, overlap
 from agent.decode.values import is_name
 from agent.detect import QuietHours
+from agent.domain.address import split_address
 from agent.mqtt.settings import MqttSettings
 from agent.observe.redact import Secrets, names_a_secret
 from agent.observe.telemetry_settings import OtelSettings, TracesSettings
@@ -58,30 +60,13 @@ def is_loopback(host: str | None) -> bool:
         return False
 
 
-def split_url(value: str) -> SplitResult:
-    """Return the parts of an address.
-
-    Raises:
-        ValueError: in words for a person.
-    """
-    try:
-        parts = urlsplit(value)
-        _ = parts.port
-        (parts.hostname or "").encode("idna")
-    except ValueError:  # its text may repeat a password
-        raise ValueError("is not an address: host or port is wrong; write host:port") from None
-    if value != value.strip() or not value.isprintable() or any(sign in value for sign in " \\"):
-        raise ValueError("is not an address: it holds blanks or control characters; write host:port")
-    return parts
-
-
 def refuse_credentials(value: str, remedy: str) -> SplitResult:
     """Return the parts of an address that holds neither user, password nor key.
 
     Raises:
         ValueError: in words for a person, without the secret.
     """
-    parts = split_url(value)
+    parts = split_address(value)
     pairs = parse_qsl(f"{parts.query}&{parts.fragment}", keep_blank_values=True, separator="&")
     if "@" in parts.netloc:
         raise ValueError(f"holds a user or a password; {remedy}")
@@ -161,7 +146,7 @@ def _page_url(value: str) -> None:
 
 
 def _listen(value: str) -> None:
-    parts = split_url(f"http://{value}")
+    parts = split_address(f"http://{value}")
     if not parts.hostname or parts.port is None or parts.netloc != value or "@" in value:
         raise ValueError("is not host:port; write 127.0.0.1:8000")
 
@@ -217,10 +202,37 @@ def _time_zone(value: str) -> None:
         ) from None
 
 
+_BRACKET = re.compile(r"\[(!?+\]?+[^]]*\])?")  # to its end
+
+
+def check_glob(glob: str) -> None:
+    """Refuse a glob with a bracket that is not closed, or with a range in it that is empty.
+
+    Raises:
+        ValueError: so it is.
+    """
+    for found in _BRACKET.finditer(glob):
+        if found[1] is None:
+            why = "opens a bracket that is not closed"
+        elif "(?!)" in translate(found[0]):
+            why = f"holds the empty range {found[0][:40]!r}"
+        else:
+            continue
+        raise ValueError(
+            f"{glob[:40]!r} {why}; write [0-9] for one of several characters, or [[] for a bracket itself"
+        )
+
+
+def _globs(value: Iterable[str]) -> None:
+    for glob in value:
+        check_glob(glob)
+
+
 def _series(value: Mapping[str, LimitSettings]) -> None:
     for key in value:
         if "/" not in key.strip("/"):
             raise ValueError(f"{key!r} is not device/metric; write for example '*/temperature'")
+        check_glob(key)
 
 
 def _knowledge(value: Mapping[str, str]) -> None:
@@ -229,6 +241,7 @@ def _knowledge(value: Mapping[str, str]) -> None:
     for key, text in value.items():
         if not 0 < len(key) <= MAX_GLOB:
             raise ValueError(f"{key[:40]!r} is not a device glob; write for example 'freezer/*'")
+        check_glob(key)
         words = len(text.split())
         if not 0 < words <= MAX_WORDS:
             raise ValueError(f"{key!r} has {words} words; write 1 to {MAX_WORDS}")
@@ -239,6 +252,7 @@ def _knowledge(value: Mapping[str, str]) -> None:
 def _tuning_match(value: str) -> None:
     if "/" not in value.strip("/"):
         raise ValueError(f"{value!r} is not device/metric; write for example 'pv/*'")
+    check_glob(value)
 
 
 def parse_interval(text: str) -> float:
@@ -503,6 +517,10 @@ VALUES: Mapping[tuple[type, str], Callable[[Any], Any]] = {
     (TimeSettings, "field"): _path,
     (TimeSettings, "zone"): _time_zone,
     (MetricSettings, "rename"): _renames,
+    (MetricSettings, "include"): _globs,
+    (MetricSettings, "exclude"): _globs,
+    (MetricSettings, "units"): _globs,
+    (MetricSettings, "ignore_values"): _globs,
     (Config, "limits"): _series,
     (Config, "knowledge"): _knowledge,
     (AgentSettings, "timezone"): _time_zone,

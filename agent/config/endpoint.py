@@ -37,12 +37,12 @@ def describe_model(config: Config, *, key: bool) -> str:
 def describe_traces(config: Config) -> str:
     """Return the destination of spans in words, with the key or variable that sets it."""
     traces = config.traces
-    if traces.protocol == "console":
-        return "spans go to stderr (traces.protocol)"
-    if traces.endpoint is None:
+    if traces.endpoint is None and traces.protocol != "console":
         return "no spans are sent (traces.endpoint is null)"
     if sdk_disabled(os.environ):
         return "no spans are sent (from the variable OTEL_SDK_DISABLED)"
+    if traces.protocol == "console":
+        return "spans go to stderr (traces.protocol)"
     share = ""
     if traces.sample_ratio < 1:
         share = f", a share of {traces.sample_ratio:g} ({_origin(config, 'traces.sample_ratio')})"

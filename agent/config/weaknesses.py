@@ -1,6 +1,7 @@
 """Security weaknesses of a valid configuration, for all reports."""
 
 import os
+import re
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -22,6 +23,13 @@ _OTHERS = 0o077
 _OTHER_VARIABLES = frozenset({failpoint.VARIABLE, time_scale.VARIABLE})
 _HEADERS = ("OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS")
 _PUSH_HEADERS = tuple(f"OTEL_EXPORTER_OTLP_{signal}HEADERS" for signal in ("", "METRICS_", "LOGS_"))
+#: Variables of OpenTelemetry's SDK for parts of it that are not used here.
+_NO_EFFECT = re.compile(
+    r"OTEL_(?:PYTHON_(?!EXPORTER_OTLP_GRPC_|CONTEXT$)\w+|(?:BSP|BLRP|METRIC_EXPORT|EXPORTER_ZIPKIN"
+    r"|EXPORTER_JAEGER|EXPORTER_PROMETHEUS)_\w+|METRICS_EXEMPLAR_FILTER|PROPAGATORS"
+    r"|EXPORTER_OTLP_(?:\w+_)?INSECURE|EXPORTER_OTLP_(?:METRICS|LOGS)_(?:ENDPOINT|PROTOCOL)"
+    r"|EXPORTER_OTLP_METRICS_(?:TEMPORALITY_PREFERENCE|DEFAULT_HISTOGRAM_AGGREGATION))"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +60,7 @@ def weaknesses(config: Config, environ: Mapping[str, str] | None = None) -> list
         *_notify(config),
         *_traces(config, environ),
         *_push(config, environ),
+        *_without_effect(config, environ),
         *_knowledge(config),
         *_state_dir(config),
     ]
@@ -200,6 +209,20 @@ def _push(config: Config, environ: Mapping[str, str]) -> Iterator[Weakness]:
         yield Weakness(
             "otel.endpoint", f"{', '.join(sent)} go to {address.hostname} unencrypted", "write https://"
         )
+
+
+def _without_effect(config: Config, environ: Mapping[str, str]) -> Iterator[Weakness]:
+    """Name the variables of OpenTelemetry that others of its programs obey."""
+    traces, otel = config.traces, config.otel
+    if not (traces.endpoint or traces.protocol == "console" or otel.metrics or otel.logs):
+        return
+    for name in sorted(environ):
+        if environ[name].strip() and _NO_EFFECT.fullmatch(name):
+            yield Weakness(
+                name,
+                "this variable has no effect on the agent",
+                "unset it; docs/traces.md names those that do",
+            )
 
 
 def _knowledge(config: Config) -> Iterator[Weakness]:

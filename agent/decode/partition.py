@@ -63,10 +63,11 @@ class Partition:
             return ""
         return f"it is of partition {self._of(device)} of {self.settings.of}: ask that agent"
 
-    def keep(self, decoded: Decoded, topic: str) -> Decoded:
+    def keep(self, decoded: Decoded, topic: str, *, whole: bool = False) -> Decoded:
         """Return a message without the devices of other partitions.
 
-        A message without a device is of the partition that its topic would have as a device.
+        A message without a device is of the partition that its topic would have as a device. With ``whole``,
+        one device of another partition excludes the message: no other agent receives it.
         """
         if decoded.source is None or decoded.handling is Handling.EXCLUDED:
             return decoded
@@ -83,14 +84,13 @@ class Partition:
         foreign = {one for one in devices or {topic} if not self.has(one)}
         if not foreign:
             return decoded
-        if len(foreign) == len(devices or {topic}):
+        if whole or len(foreign) == len(devices or {topic}):
             return self._excluded(decoded, foreign)
         return _without(decoded, foreign)
 
     def _excluded(self, decoded: Decoded, foreign: Iterable[str]) -> Decoded:
         """Return a message that holds nothing for this partition."""
         self.others += 1
-        names = ", ".join(sorted({str(self._of(one)) for one in foreign}))
         return Decoded(
             decoded.source,
             (),
@@ -100,9 +100,14 @@ class Partition:
             device=decoded.device,
             family=decoded.family,
             handling=Handling.EXCLUDED,
-            excluded_by=f"partition: it is of {names}, this is {self.settings.index} of {self.settings.of}",
+            excluded_by=self.whose(foreign),
             request=decoded.request,
         )
+
+    def whose(self, foreign: Iterable[str]) -> str:
+        """Return which partitions have these devices, as the reason why a message is excluded."""
+        names = ", ".join(sorted({str(self._of(one)) for one in foreign}))
+        return f"partition: it is of {names}, this is {self.settings.index} of {self.settings.of}"
 
     def refuses(self, device: str) -> bool:
         """Return whether a message of a device is another partition's, and count it then."""

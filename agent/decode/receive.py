@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 
 from agent.decode.partition import Partition
 from agent.decode.registry import EXCLUDED, Decoded, Registry
-from agent.domain.records import Arrival, DecodeError, DecodeReason, Reading
+from agent.domain.records import Arrival, DecodeError, DecodeReason, Posted, Reading
 
 T = TypeVar("T")
 
@@ -57,8 +57,9 @@ class Receiver(Generic[T]):
         except (DecodeError, UnicodeEncodeError, MemoryError) as error:
             if isinstance(error, DecodeError):
                 error.source, error.device = self.registry.place(arrival.topic)
-                if self._is_foreign(error, arrival.topic):
-                    return EXCLUDED._replace(source=error.source)
+                excluded_by = self._excluded_by(error, arrival.topic)
+                if excluded_by is not None:
+                    return EXCLUDED._replace(source=error.source, excluded_by=excluded_by)
                 if error.reason is DecodeReason.DECODER_FAULT:
                     self.note(error.__cause__ or error, arrival.topic)
             raise
@@ -79,12 +80,13 @@ class Receiver(Generic[T]):
         )
         if decoded.request is not None:
             self.publish(*decoded.request)
-        return decoded if self.partition is None else self.partition.keep(decoded, arrival.topic)
+        if self.partition is None:
+            return decoded
+        return self.partition.keep(decoded, arrival.topic, whole=isinstance(arrival, Posted))
 
-    def _is_foreign(self, error: DecodeError, topic: str) -> bool:
-        """Whether another partition has the unreadable message; what people send is always ours."""
-        return (
-            self.partition is not None
-            and topic not in self.own
-            and self.partition.refuses(error.device or topic)
-        )
+    def _excluded_by(self, error: DecodeError, topic: str) -> str | None:
+        """Return why an unreadable message is another partition's; what people send is always ours."""
+        device = error.device or topic
+        if self.partition is None or topic in self.own or not self.partition.refuses(device):
+            return None
+        return self.partition.whose((device,))

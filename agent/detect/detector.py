@@ -41,7 +41,11 @@ ALARM = Score(2.0, Kind.LEVEL_SHIFT, (0.0, 0.0))  # of a contact such as that of
 EVICTED_AT_ONCE = 100
 MAX_NAME = 120  # of a series in a sentence
 MAX_CHANGES = 100  # changes of unit that nobody has read
+RANKED_AT_ONCE = 1000  # of which the next evictions take theirs
 GREEDY_SHARE = 10  # a device with more than this part of all series makes room before the others
+
+
+_Rank = tuple[bool, int, str, str]  # whether it was ever judged, last seen, device, metric
 
 
 @dataclass(slots=True)
@@ -86,6 +90,7 @@ class Detector:
         self._allowed = Allowed()
         self._noted: dict[str, int] = {}  # by device: the hour whose levels were noted last
         self._count = 0  # readings ever
+        self._next: list[_Rank] = []  # what gives way next, as it was ranked
         self.stats = DetectStats()
         self.unit_changes: deque[UnitChange] = deque(maxlen=MAX_CHANGES)  # the reader empties it
 
@@ -226,14 +231,11 @@ class Detector:
         A device with a tenth of all gives way before the others: it must not cost them what they learnt.
         """
         share = max(1, self._settings.max_series // GREEDY_SHARE)
-        warm = self._settings.warm_readings
-        greedy = {device for device, metrics in self._series.items() if len(metrics) > share}
-        every = (
-            (series.state[TOTAL] >= warm, series.seen, device, metric)
-            for device in greedy or self._series
-            for metric, series in self._series[device].items()
-        )
-        evicted = nsmallest(share if greedy else min(EVICTED_AT_ONCE, share), every)
+        greedy: set[str] = set()
+        if self.stats.series - len(self._series) >= share:
+            greedy = {device for device, metrics in self._series.items() if len(metrics) > share}
+        least = min(EVICTED_AT_ONCE, share)
+        evicted = nsmallest(share, self._ranks(greedy)) if greedy else self._take_least(least)
         for _, _, device, metric in evicted:
             del self._series[device][metric]
             self.stats.series -= 1
@@ -244,6 +246,28 @@ class Detector:
                 del self._series[device]
                 self._noted.pop(device, None)
                 self._watch.rhythms.pop(device, None)
+
+    def _ranks(self, devices: Iterable[str]) -> Iterator[_Rank]:
+        """Yield the series of devices by how little is lost with them."""
+        warm = self._settings.warm_readings
+        for device in devices:
+            for metric, series in self._series[device].items():
+                yield series.state[TOTAL] >= warm, series.seen, device, metric
+
+    def _take_least(self, count: int) -> list[_Rank]:
+        """Return the series with which least is lost.
+
+        Those that were never judged keep their rank until they are seen again, before any that came since.
+        """
+        ranked = []
+        for rank in self._next:
+            series = self._series.get(rank[2], {}).get(rank[3])
+            if series is not None and series.seen == rank[1]:
+                ranked.append(rank)
+        if len(ranked) < count:
+            ranked = nsmallest(max(count, RANKED_AT_ONCE), self._ranks(self._series))
+        self._next = [rank for rank in ranked[count:] if not rank[0]]
+        return ranked[:count]
 
     def reconfigure(self, limits: Sequence[Limit], tuning: Sequence[Tuning] = ()) -> None:
         """Take other limits and other tuning from now on."""
@@ -299,9 +323,14 @@ class Detector:
         rhythm.silent = True
         return replace(self._silence(device, rhythm, clock), offline=True)
 
-    def heard(self, device: str, clock: float) -> None:
-        """Take a message of a device without a value in it: the device is not silent."""
-        self._watch.hear_no_value(device, clock)
+    def heard(self, device: str, clock: float) -> Silence | None:
+        """Take a message of a device without a value in it: the device is not silent, but may lack values."""
+        if not self._watch.hear_no_value(device, clock):
+            return None
+        rhythm = self._watch.rhythms[device]
+        if self._allowed.silent_until(device, rhythm.clock) > clock:
+            return None
+        return replace(self._silence(device, rhythm, clock), lacking=True)
 
     def seniority(self, device: str) -> int | None:
         """Return how many devices were met before a tracked one, None for another."""

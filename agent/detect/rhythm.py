@@ -35,6 +35,7 @@ YOUNG_S = 2 * DAY  # so long have silence and what is known of a device that sen
 AT_LEAST = 1.5  # times the announced interval
 UNSEEN = 0.1  # of a pause may have passed without a connection
 MAX_DOWN = 16
+LACK_S = 3600.0  # one that sends, but no value for so long, or for its patience, is reported
 UNREADABLE_S = 86_400.0  # a device of unknown rhythm that sends no value for so long
 
 
@@ -206,10 +207,17 @@ class Rhythm:
 
     def due(self, watch: "Watch") -> float:
         """Return the clock at which silence is too long; inf while silent or too little known."""
-        patience = self.patience_s
-        if self.silent or patience == inf:
+        if self.silent or self.patience_s == inf:
             return inf
-        begin = max(self.clock, self.anchor, watch.up_since or 0.0)
+        return self._too_long(max(self.clock, self.anchor, watch.up_since or 0.0), self.patience_s, watch)
+
+    def lacks(self, clock: float, watch: "Watch") -> bool:
+        """Return whether a message without a value is the first after too long a time without one."""
+        before = max(self.clock, self.anchor)
+        due = self._too_long(max(self.clock, watch.up_since or 0.0), max(LACK_S, self.patience_s), watch)
+        return before < due <= clock
+
+    def _too_long(self, begin: float, patience: float, watch: "Watch") -> float:
         due = begin + patience
         if self.pauses is not None:
             due = max(due, self.pauses.until(begin, watch.offset))
@@ -278,15 +286,20 @@ class Watch:
         rhythm.reckon(self.settings)
         self._queue(device, rhythm)
 
-    def hear_no_value(self, device: str, clock: float) -> None:
-        """Take a message without a value: silence is counted from it, and a reported one is over."""
+    def hear_no_value(self, device: str, clock: float) -> bool:
+        """Take a message without a value: silence is counted from it, and a reported one is over.
+
+        Return whether the device has sent no value for too long, once until it sends one.
+        """
         rhythm = self.rhythms.get(device)
         if rhythm is None:
-            return
+            return False
+        lacks = rhythm.lacks(clock, self)
         patience_s = rhythm.patience_s if rhythm.patience_s < inf else UNREADABLE_S
         rhythm.unreadable = clock - rhythm.clock > patience_s
         rhythm.anchor, rhythm.silent = max(rhythm.anchor, clock), False
         self._queue(device, rhythm)
+        return lacks
 
     def _queue(self, device: str, rhythm: Rhythm) -> None:
         """Enter the due time of a device, if it is earlier than the one that is entered."""

@@ -219,6 +219,7 @@ class Silence:
     silent_s: float
     score: float
     offline: bool = False  # by its own word
+    lacking: bool = False  # it sends, but no value
     usually: str = ""  # its usual silence that is the nearest, in words
     on_events: bool = False  # it sends when something happens, rather than at an interval
 
@@ -431,6 +432,11 @@ class Finding:
     def snoozed_to(self, clock: float) -> float | None:
         """Return the end of a snooze that is not over."""
         return self.until if self.state_at(clock) is FindingState.SNOOZED else None
+
+    @property
+    def alarm(self) -> Kind:
+        """The kind of its alert: a limit that broke is not resolved while the finding is open."""
+        return Kind.OUT_OF_RANGE if self.limit else self.kind
 
     def quiet(self, clock: float) -> bool:
         """Whether people want no notice of it."""

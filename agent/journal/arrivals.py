@@ -181,7 +181,7 @@ class Intake:
             rows=self._rows,
             messages=self._messages,
             readings=self._readings,
-            source_of=self._source,
+            source_of=self.tally.of,
         )
         self._redelivery.remember(*taken)
         self.acks += [(one.generation, one.mid) for one in taken]
@@ -384,7 +384,7 @@ class Intake:
             tally.seeds += 1
             return SEED
         tally.readings += len(live)
-        one = self._source(source or "")
+        one = self.tally.of(source or "")
         one.readings += len(live)
         one.history += len(history)
         self._unread.clear(readings)
@@ -402,7 +402,7 @@ class Intake:
             count = sum(id(reading) not in marked for reading in readings)
         judged = self._clocks.judge(readings[:count], decoded.received, decoded.off_s)
         if judged.replaced:
-            self._source(decoded.source or "").times += 1
+            self.tally.of(decoded.source or "").times += 1
         return judged.readings + readings[count:], judged.old.union(range(count, len(readings)))
 
     def _note_announced(self, arrival: Arrival, decoded: Decoded, readings: tuple[Reading, ...]) -> None:
@@ -415,22 +415,15 @@ class Intake:
             self._timers.append((seq, TimerKind.EXPECTED.value, device, clock, seconds))
             self._rows.append(TimerRow(seq, clock, TimerKind.EXPECTED, device, seconds))
 
-    def _source(self, source: str) -> SourceTally:
-        sources = self.tally.sources
-        found = sources.get(source)
-        if found is None:
-            found = sources[source] = SourceTally()
-        return found
-
     def _count(self, source: str, outcome: str, received: float, count: int = 1) -> SourceTally:
-        one = self._source(source)
+        one = self.tally.of(source)
         one.messages[outcome] = one.messages.get(outcome, 0) + count
         one.last = received
         return one
 
     def _note_unread(self, arrival: Arrival, decoded: Decoded) -> None:
         """Count unread values and times not believed; journal the devices without a value."""
-        one = self._source(decoded.source or "")
+        one = self.tally.of(decoded.source or "")
         one.times += any(note in _TIMES for note in decoded.notes)
         read = bool(decoded.readings)
         device = only_device(decoded.readings, decoded.heard) or decoded.device or ""

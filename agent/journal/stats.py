@@ -27,6 +27,13 @@ class Tally:
     sources: dict[str, SourceTally] = field(default_factory=dict)  # by label, "" for no source
     new_refused: dict[str, int] = field(default_factory=dict)  # with too many new devices, by source
 
+    def of(self, source: str) -> SourceTally:
+        """Return the counts of a source."""
+        found = self.sources.get(source)
+        if found is None:
+            found = self.sources[source] = SourceTally()
+        return found
+
 
 _COUNTS = tuple(one.name for one in fields(Tally) if one.name != "sources")
 

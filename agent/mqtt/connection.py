@@ -103,6 +103,11 @@ class Connection:
         return True
 
     @property
+    def doubted(self) -> bool:
+        """Whether a sign of life is due from the broker: its socket must be read."""
+        return self._ping_at is not None or not self._accepted
+
+    @property
     def due(self) -> float:
         """When ``keep_alive`` has something to do."""
         if not self._accepted:

@@ -196,8 +196,8 @@ class Link:
             self._silence.end()
 
     def _turn(self, selector: WireSelector) -> None:
-        now = self._mono()
-        paused = self._receiver.pauses(now)
+        now, connection = self._mono(), self._connection
+        paused = self._receiver.pauses(now) and connection is not None and not connection.doubted
         rest_s = self._pace.rest_s(now)
         if rest_s and not (self._hungry or self._publisher.waits):
             self._resting = True
@@ -205,7 +205,7 @@ class Link:
             self._resting = False
             readable = True  # without asking
         else:
-            selector.watch(None if self._connection is None else self._connection.wire, read=not paused)
+            selector.watch(None if connection is None else connection.wire, read=not paused)
             readable = selector.sleep(SHORT_TURN_S if paused else self._spare_s())
         self.heartbeat = now = self._mono()
         failpoint("net_turn")

@@ -153,8 +153,10 @@ def build_exporter(endpoint: str | None, protocol: str) -> SpanExporter:
             OTLPSpanExporter as GrpcExporter,
         )
 
+        from agent.observe.otlp_grpc import CHANNEL  # noqa: PLC0415 -- as above
+
         plain = urlsplit(endpoint or "").scheme != "https"
-        return GrpcExporter(endpoint=endpoint, insecure=plain)
+        return GrpcExporter(endpoint=endpoint, insecure=plain, channel_options=CHANNEL)
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415 -- not with console or grpc
         OTLPSpanExporter as HttpExporter,
     )

@@ -98,11 +98,13 @@ def _build(
             OTLPMetricExporter as GrpcMetrics,
         )
 
+        from agent.observe.otlp_grpc import CHANNEL  # noqa: PLC0415 -- as above
+
         plain = urlsplit(endpoint).scheme != "https"
         pairs = tuple((name.lower(), value) for name, value in headers.items()) or None
         return (
-            GrpcMetrics(endpoint=endpoint, insecure=plain, headers=pairs),
-            GrpcLogs(endpoint=endpoint, insecure=plain, headers=pairs),
+            GrpcMetrics(endpoint=endpoint, insecure=plain, headers=pairs, channel_options=CHANNEL),
+            GrpcLogs(endpoint=endpoint, insecure=plain, headers=pairs, channel_options=CHANNEL),
         )
     from opentelemetry.exporter.otlp.proto.http._log_exporter import (  # noqa: PLC0415 -- not with grpc
         OTLPLogExporter as HttpLogs,

@@ -155,18 +155,7 @@ def open_push(
         log: Called once per change of the collector's state.
         delay_s: How long log lines may wait for company.
     """
-    if not (settings.metrics or settings.logs) or settings.endpoint is None or sdk_disabled(os.environ):
-        return None
-    endpoint = settings.endpoint
-
-    def open_exporters() -> "Exporters":
-        from agent.observe.otlp_push import Exporters  # noqa: PLC0415 -- 4 to 12 MiB that off must not cost
-
-        return Exporters(
-            endpoint=endpoint, protocol=settings.protocol, headers=headers, version=version, gateway=gateway
-        )
-
-    exporters = opened(open_exporters, "push_not_started", log)
+    exporters = open_exporters(settings, version=version, gateway=gateway, headers=headers, log=log)
     if exporters is None:
         return None
     return Push(
@@ -177,3 +166,21 @@ def open_push(
         log=log,
         delay_s=delay_s,
     )
+
+
+def open_exporters(
+    settings: OtelSettings, *, version: str, gateway: str, headers: Mapping[str, str], log: Log
+) -> "Exporters | None":
+    """Return the exporters of a push; None where it is off, and where the SDK refuses, with a line."""
+    endpoint = settings.endpoint
+    if not (settings.metrics or settings.logs) or endpoint is None or sdk_disabled(os.environ):
+        return None
+
+    def make() -> "Exporters":
+        from agent.observe.otlp_push import Exporters  # noqa: PLC0415 -- 4 to 12 MiB that off must not cost
+
+        return Exporters(
+            endpoint=endpoint, protocol=settings.protocol, headers=headers, version=version, gateway=gateway
+        )
+
+    return opened(make, "push_not_started", log)

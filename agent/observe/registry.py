@@ -183,13 +183,13 @@ def _group(skipped: Mapping[str, int]) -> dict[str, int]:
 def _count_findings(now: PathSnapshot) -> dict[tuple[str, ...], float]:
     counts: dict[tuple[str, ...], float] = {}
     for one in now.findings:
-        key = (str(one.kind), str(one.severity))
+        key = (str(one.alarm), str(one.severity))
         counts[key] = counts.get(key, 0) + 1
     return counts
 
 
 def _opened(now: PathSnapshot) -> dict[tuple[str, ...], float]:
-    return {(one.device, str(one.kind), str(one.severity)): one.opened for one in now.alarming}
+    return {(one.device, str(one.alarm), str(one.severity)): one.opened for one in now.alarming}
 
 
 METRICS = (

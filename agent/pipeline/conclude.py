@@ -358,16 +358,14 @@ class Conclusions:
             for row in self._notices.of_end(finding, words, self._anomalies.get(finding.id))
         ]
 
-    def withdraw_incidents(self) -> None:
-        """Delete the retained messages of the open incidents: another agent takes over."""
-        empty = [
-            ("", one)
+    def incident_topics(self) -> list[str]:
+        """Return the topics on which the open incidents are retained."""
+        return [
+            one.key
             for incident in self.incidents
             for one in self._messages(incident.id, {MessageKind.INCIDENT: b""}, ())
             if one.retain
         ]
-        if empty:
-            self._write(lambda store: store.change((), (), empty), lambda added: self._decided(added, ()))
 
     def _decided(self, added: Sequence[tuple[str, Outgoing]], events: Iterable[Event]) -> None:
         for device, message in added:

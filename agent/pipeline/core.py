@@ -124,6 +124,16 @@ class Core:
             self.sealed_to[device] = row.seq
         return windows
 
+    def identify(self, draft: Draft) -> str:
+        """Return the id of the window of a draft."""
+        return self._sealer.identify(draft)
+
+    def pass_next(self) -> None:
+        """Take the next draft that the last row has cut as sealed, without making its window."""
+        draft = self.cut.popleft()
+        if isinstance(draft, Draft):
+            self.sealed_to[draft.device] = draft.hi
+
     def _seal(self, draft: Draft) -> Window:
         self.sealed_to[draft.device] = draft.hi
         return self._sealer.seal(draft)
@@ -146,7 +156,8 @@ def pass_timer(detector: Detector, row: TimerRow) -> list[Silence]:
         case TimerKind.DISCONNECTED:
             detector.disconnected(row.clock)
         case TimerKind.HEARD if row.device is not None:
-            detector.heard(row.device, row.clock)
+            lack = detector.heard(row.device, row.clock)
+            return [] if lack is None else [lack]
         case TimerKind.EXPECTED if row.device is not None and row.seconds is not None:
             detector.expect_interval(row.device, row.seconds)
         case TimerKind.ONLINE | TimerKind.OFFLINE if row.device is not None:

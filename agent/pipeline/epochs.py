@@ -28,7 +28,8 @@ HANDOVER_S = 10.0  # for the release of the other agent
 DRAIN_S = 5.0  # for messages on their way, before a release
 RESEND_S = 2.0  # a claim that does not come back
 REPEAT_S = 10.0  # a claim that is held, so that one that was lost or overwritten is there again
-ABSENT_S = 60.0  # without a status of the first agent: it counts as offline if it was ever there
+ABSENT_S = 60.0  # without a claim or a status of the first agent: it is gone if it was ever there
+MAX_CLEARED = 20  # retained messages in a turn
 FLAPPING_S = 3600.0  # claims within so long make the next one wait longer
 MAX_DELAY_S = 300.0
 MAX_FIRST, MAX_AHEAD, MAX_EPOCH = 1_000_000, 10_000, 2**53
@@ -75,6 +76,15 @@ def read_claim(payload: bytes, known: int) -> Claim | None:
     return Claim(epoch, agent, client, state == "held")
 
 
+def read_state(payload: bytes) -> str | None:
+    """Return the state in an agent's status, None for anything else."""
+    try:
+        state = json.loads(payload)["state"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return state if isinstance(state, str) and state in {"online", "offline"} else None
+
+
 class Publishing(Protocol):
     """The link, as the epochs need it."""
 
@@ -93,12 +103,12 @@ class Publishing(Protocol):
 
 @dataclass(slots=True, kw_only=True)
 class Epochs:
-    """All on the analyst's loop.
+    """All on the analyst's loop, except that messages are read where they come in.
 
-    ``has`` returns whether a device is of the partition; ``keep`` stores own and highest epoch and calls back
-    when they are on disk; ``drained`` returns whether the outbox has nothing on its way; ``changed`` gets a
-    device whose windows may be concluded, or None for all; ``yielding`` writes the last messages before a
-    release.
+    ``has`` returns whether a device is of the partition; ``post`` runs work on the loop, from any thread;
+    ``keep`` stores own and highest epoch and calls back when they are on disk; ``drained`` returns whether
+    the outbox has nothing on its way; ``changed`` gets a device whose windows may be concluded, or None for
+    all; ``retained`` returns the topics of messages of its own that would outlive a standby's epoch.
     """
 
     agent: str
@@ -107,11 +117,12 @@ class Epochs:
     standby: bool
     takeover_s: float
     has: Callable[[str], bool]
+    post: Callable[..., None]
     link: Publishing
     keep: Callable[[int, int, Callable[[], None]], None]
     drained: Callable[[], bool]
     changed: Callable[[str | None], None]
-    yielding: Callable[[], None]
+    retained: Callable[[], list[str]]
     clock: Callable[[], float]
     wall: Callable[[], float]
     log: Callable[..., None]
@@ -129,8 +140,13 @@ class Epochs:
     _other: Claim | None = None  # the last claim of another agent on this connection
     _first: str | None = None  # state of the first agent, as the standby knows it
     _first_since: float = 0.0
+    _first_heard: float = 0.0  # its last claim or status
+    _turned_at: float = 0.0
+    _behind_since: float | None = None  # claims of the other agent are below the highest known one
     _claims: list[float] = field(default_factory=list)
     _overwritten: bool = False  # the retained claim is not ours
+    _cleared: bool = False  # since the last hold, on this connection
+    _to_clear: list[str] = field(default_factory=list)  # topics
 
     def __post_init__(self) -> None:
         """Let a first agent that nobody has replaced go on as it was."""
@@ -174,13 +190,16 @@ class Epochs:
             self.phase = Phase.AWAY
         elif self.phase is Phase.AWAY or state.generation != self._generation:
             self._generation = state.generation
-            self._other, self._first = None, None
-            self._first_since = self._subscribed_at = self.clock()
+            self._other, self._first, self._behind_since = None, None, None
+            self._cleared = False
+            self._first_since = self._first_heard = self._subscribed_at = self.clock()
             self._enter(Phase.FOLLOWING)
 
     def take_claim(self, payload: bytes) -> None:
-        """Take a message of the epoch topic."""
-        claim = read_claim(payload, self.known)
+        """Take a message of the epoch topic; on any thread."""
+        self.post(self._take_claim, read_claim(payload, self.known))
+
+    def _take_claim(self, claim: Claim | None) -> None:
         if claim is None:
             self._overwritten = True
         elif (claim.agent, claim.client) == (self.agent, self.client):
@@ -199,6 +218,13 @@ class Epochs:
             self._overwritten = True
 
     def _take_others(self, claim: Claim) -> None:
+        now = self.clock()
+        if claim.epoch % 2 == 0 and now - self._subscribed_at >= SETTLE_S:  # not a retained one
+            self._take_first("online")
+        if claim.epoch >= self.known:
+            self._behind_since = None
+        elif self._behind_since is None:
+            self._behind_since = now
         if claim.epoch < self.own:
             self._overwritten = True
             return
@@ -208,6 +234,8 @@ class Epochs:
         elif claim.epoch == self.own:  # two agents in one place of the partition
             self._learn(claim.epoch + 1)
         self._lose()
+        if self.standby and self.own and not self._cleared:
+            self._cleared, self._to_clear = True, self.retained()
 
     def _lose(self) -> None:
         """Publish nothing from now on: there is a higher claim."""
@@ -218,29 +246,38 @@ class Epochs:
             self.log("partition_lost", level="warning", epoch=self.known)
 
     def take_first(self, payload: bytes) -> None:
-        """Take the status of the first agent."""
-        try:
-            state = json.loads(payload)["state"]
-        except (ValueError, KeyError, TypeError, RecursionError):
-            return
-        if state in {"online", "offline"} and state != self._first:
-            self._first, self._first_since = state, self.clock()
+        """Take the status of the first agent; on any thread."""
+        state = read_state(payload)
+        if state is not None:
+            self.post(self._take_first, state)
+
+    def _take_first(self, state: str) -> None:
+        self._first_heard = self.clock()
+        if state != self._first:
+            self._first, self._first_since = state, self._first_heard
 
     def take_verdict(self, payload: bytes) -> None:
-        """Take a verdict on a device of the partition."""
+        """Take a verdict on a device of the partition; on any thread."""
         device = self.cover.note(payload, self.wall())
         if device is not None:
-            self.changed(device)
+            self.post(self.changed, device)
 
     # ---------------------------------------------------------------------------------- in its time
 
     def turn(self) -> None:
         """Do what is due."""
         now = self.clock()
+        if now - self._turned_at >= HANDOVER_S:  # suspended: what came meanwhile is not read yet
+            self._first_heard = now
+        self._turned_at = now
         match self.phase:
             case Phase.FOLLOWING:
+                self._clear()
+                behind = self._behind_since
                 if self._may_claim(now):
                     self._claim(now)
+                elif self.standby and behind is not None and now - behind >= HANDOVER_S:
+                    self._raise()
                 elif now - self._weeded_at >= REPEAT_S:
                     self._weeded_at = now
                     self.link.weed(self._is_covered)
@@ -260,6 +297,12 @@ class Epochs:
             case Phase.AWAY:
                 pass
 
+    def _clear(self) -> None:
+        """Delete retained messages of its own, a few in a turn: another agent speaks of their devices now."""
+        for topic in self._to_clear[:MAX_CLEARED]:
+            self.link.announce(topic, b"", retain=True)
+        del self._to_clear[:MAX_CLEARED]
+
     def _may_claim(self, now: float) -> bool:
         if now - self._subscribed_at < SETTLE_S:
             return False
@@ -272,7 +315,20 @@ class Epochs:
     def _first_is_gone(self, now: float) -> bool:
         if self._first == "offline":
             return now - self._first_since >= self._delay_s(now, self.takeover_s)
-        return self._first is None and self.known > 0 and now - self._first_since >= ABSENT_S
+        return self.known > 0 and now - self._first_heard >= ABSENT_S
+
+    def _raise(self) -> None:
+        """Release an epoch above all that is known, so that the other agent's next one is above it too.
+
+        The broker has lost the claims since the one that it goes by.
+        """
+        self._behind_since = None
+        self._choose()
+        self.keep(self.own, self.known, self._announce_released)
+
+    def _announce_released(self) -> None:
+        if self.phase is Phase.FOLLOWING:
+            self._announce(held=False)
 
     def _delay_s(self, now: float, first_s: float) -> float:
         """Return how long to wait: twice as long after each claim of the last hour."""
@@ -282,11 +338,10 @@ class Epochs:
 
     def _claim(self, now: float) -> None:
         """Store the next epoch of ours, then claim it; one that is the highest is claimed again."""
-        if self.own < self.known or not self.own:
-            parity = int(self.standby)
-            self.own = self.known + 1 + ((self.known + 1) % 2 != parity)
-            self.known = self.own
+        if self._choose():
             self._claims.append(now)
+        if self.standby:
+            self._first = "offline"  # its status may be of an older save of the broker
         self._enter(Phase.CLAIMING)
         self._claimed_at = now
         generation, epoch = self._generation, self.own
@@ -297,9 +352,18 @@ class Epochs:
 
         self.keep(self.own, self.known, stored)
 
+    def _choose(self) -> bool:
+        """Let the epoch of ours be the highest one; return whether it is a new one."""
+        if self.own and self.own >= self.known:
+            return False
+        self.own = self.known + 1 + ((self.known + 1) % 2 != int(self.standby))
+        self.known = self.own
+        return True
+
     def _take_over(self) -> None:
         self._enter(Phase.HOLDING)
-        self._took = True
+        self._took, self._cleared = True, False
+        self._to_clear.clear()
         self.log("partition_held", epoch=self.own)
         self.link.let_publish(self._generation, partial(self._stamp, self.own))
         self.changed(None)
@@ -307,7 +371,6 @@ class Epochs:
     def _begin_to_yield(self) -> None:
         self._took = False
         self._enter(Phase.YIELDING)
-        self.yielding()
 
     def _release(self) -> None:
         self.link.hold_publishing()

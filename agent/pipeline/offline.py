@@ -17,14 +17,17 @@ from agent.domain.records import (
     MessageRow,
     Outcome,
     Row,
+    Silence,
     TimerKind,
+    Trigger,
     Verdict,
     Window,
 )
 from agent.journal.offline import OfflineIntake
 from agent.pipeline.core import Core, Judge
-from agent.pipeline.window import WindowSettings
+from agent.pipeline.window import Draft, WindowSettings
 from agent.verdict.finding import Findings
+from agent.verdict.local_opinion import bounded, highest
 from agent.verdict.review_policy import Decision, Reviewer, ReviewSettings
 from agent.verdict.verdict import conclude
 
@@ -45,6 +48,8 @@ class Concluded(NamedTuple):
 class OfflinePath:
     """Takes rows in order and gives ``concluded`` each window with its verdict.
 
+    ``passed`` gets trigger and clock of each calm window of a device without a finding that nobody is asked
+    about: it is not made then, as nearly all of them need not be. Without ``passed`` they are concluded too.
     ``incident`` returns the one that a window and the finding of its device belong to, where there are any.
     """
 
@@ -55,12 +60,14 @@ class OfflinePath:
         window: WindowSettings,
         review: ReviewSettings,
         concluded: Callable[[Concluded], None],
+        passed: Callable[[Trigger, float], None] | None = None,
         judge: Judge | None = None,
         incident: Callable[[Window, Finding | None], Incident | None] = lambda _window, _finding: None,
     ) -> None:
         self._incident = incident
         self._reviewer = Reviewer(replace(review, endpoint=True), margin=1.0)  # decides as it seals
         self._concluded = concluded
+        self._passed = passed
         self.findings = Findings()
         self.core = Core(
             journal=NAME,
@@ -78,8 +85,21 @@ class OfflinePath:
         core = self.core
         core.take(row)
         while core.cut:
+            if self._passed is not None and self._pass(core.cut[0], self._passed):
+                continue
             for window in core.seal_next():
                 self._conclude(window)
+
+    def _pass(self, cut: Draft | Silence, passed: Callable[[Trigger, float], None]) -> bool:
+        """Pass the next window by if nobody needs it; return whether that is so."""
+        if not isinstance(cut, Draft) or cut.device in self.findings:
+            return False
+        score = bounded(highest(cut.readings))
+        if not self._reviewer.passes(self.core.identify(cut), cut.device, score, cut.sealed):
+            return False
+        self.core.pass_next()
+        passed(cut.trigger, cut.sealed)
+        return True
 
     def _conclude(self, window: Window) -> None:
         finding = self.findings.get(window.device)

@@ -152,7 +152,7 @@ class Pipeline:
         self.conclusions = Conclusions(
             agent=settings.agent,
             routes=settings.routes,
-            people=People(knows=detector.knows),
+            people=People(knows=detector.knows, devices=detector.devices),
             surroundings=self._surroundings,
             write=self._write,
             publish=self.outbox.add,

@@ -34,7 +34,7 @@ class Sealer:
         readings, count = draft.readings, len(draft.readings)
         local = opine(readings, self.silence(draft.device))
         candidates = pick_candidates(readings)
-        window_id = self._identify(draft.device, draft.trigger, draft.lo, draft.hi, draft.hi, count)
+        window_id = self.identify(draft)
         section = ""
         if self.may_ask(window_id, local.score, draft.sealed):
             section = render_section(
@@ -63,6 +63,11 @@ class Sealer:
             section=section,
             traceparents=draft.traceparents,
         )
+
+    def identify(self, draft: Draft) -> str:
+        """Return the id of the window of a draft."""
+        count = len(draft.readings)
+        return self._identify(draft.device, draft.trigger, draft.lo, draft.hi, draft.hi, count)
 
     def seal_silence(self, silence: Silence, row: TimerRow, last_seq: int) -> Window:
         """Return the window of a silence: no readings, at the place of its timer row."""

@@ -46,7 +46,7 @@ def ground(answer: Answer, window: Window, shared: Shared = ALONE) -> tuple[Grou
     cited = _cited(answer, section)
     checks = [
         _known(answer, section, shared),
-        _present(answer, shared),
+        _present(answer, window, shared),
         *_kind_claims(answer, section, cited),
         *_words(answer, section, cited, shared),
     ]
@@ -71,9 +71,19 @@ def _known(answer: Answer, section: dict[str, Any], shared: Shared) -> Check:
     return _check("evidence_known", [f"{ref} is {what}" for ref in wrong], facts or "all ids are candidates")
 
 
-def _present(answer: Answer, shared: Shared) -> Check:
-    missing = answer.status is Status.ANOMALY and all(ref in shared.facts for ref in answer.evidence)
-    return _check("evidence_present", ["an anomaly cites no reading"] if missing else [], "cited as needed")
+def _present(answer: Answer, window: Window, shared: Shared) -> Check:
+    """Check that an answer rests on something: an anomaly on a reading, an overruling "normal" too.
+
+    To overrule an alarm it cites a reading of the alarm, or a fact of the site.
+    """
+    wrong = []
+    if answer.status is Status.ANOMALY and all(ref in shared.facts for ref in answer.evidence):
+        wrong = ["an anomaly cites no reading"]
+    elif answer.status is Status.NORMAL and window.local.status is Status.ANOMALY:
+        alarm = {reading.ref for reading in window.candidates if reading.score.alarm}
+        if not any(ref in alarm or ref in shared.facts for ref in answer.evidence):
+            wrong = ["normal cites no reading of the alarm" + (" and no fact" if shared.facts else "")]
+    return _check("evidence_present", wrong, "cited as needed")
 
 
 def _kind_claims(answer: Answer, section: dict[str, Any], cited: list[dict[str, Any]]) -> list[Check]:
@@ -143,7 +153,9 @@ def foreign_numbers(sentence: str, text: str, known: Collection[float]) -> list[
         if not any(matches(number, value) for value in known)
     ]
     return wrong + [
-        char for char in text if unicodedata.category(char) in {"No", "Nl"} and char not in _POWERS
+        char
+        for before, char in zip(" " + text, text, strict=False)
+        if unicodedata.category(char) in {"No", "Nl"} and (char not in _POWERS or before.isdigit())
     ]
 
 

@@ -12,7 +12,7 @@ from agent.prompt.section import dump, load
 from agent.prompt.site import NOTHING, Shared, Site, spans
 
 NAME = "edge_verdicts"
-VERSION = "3"
+VERSION = "4"
 
 _RULES = "".join(f"; {kind} {kind.traits.prompt}" for kind in reversed(OFFERED) if kind.traits.prompt)
 
@@ -26,8 +26,8 @@ kind, expected range. `series`: unit, limits, median, 1 and 99 percent, spread, 
 the newest values, oldest first, as integers: 0 means scale[0], 999 means scale[1]. `past`: earlier \
 anomalies of that series, and what people found. `at`: local time. Devices that changed together are \
 listed together.
-Answer each window once, `w` as given. evidence: ids of that window's candidates; an anomaly cites at \
-least one. kind: {Kind.NONE} unless status is anomaly{_RULES}. status uncertain if DATA does not decide. \
+Answer each window once, `w` as given. evidence: ids of that window's candidates, the highest score \
+among them. kind: {Kind.NONE} unless status is anomaly{_RULES}. status uncertain if DATA does not decide. \
 severity: info if normal, else warning, or critical if people, goods or equipment are in danger. \
 confidence: 1 low, 2 medium, 3 high. summary: one sentence on the likely cause, at most 300 characters, \
 with no number that DATA does not print and no other device.

@@ -98,9 +98,11 @@ def device_config(*, agent: str, base: str, device: str, standby: bool = False) 
 
     ``standby``: its verdicts may come from a second agent, so that it is available while one is online.
     """
-    node, level = device_node(agent, device), encode_device(device)
-    verdicts = f"{base}/verdicts/{level}"
-    object_id = _object_id(node, agent)
+    node = device_node(agent, device)
+    components = _components(base, node, _object_id(node, agent), device)
+    if not device.isascii():  # the core transcribes its name, an id in ASCII would only have what is left
+        for one in components.values():
+            del one["default_entity_id"]
     return {
         "device": {
             "identifiers": [node],
@@ -114,48 +116,53 @@ def device_config(*, agent: str, base: str, device: str, standby: bool = False) 
             for topic in (f"{base}/status", *([f"{base}/standby/status"] if standby else []))
         ],
         "availability_mode": "any",
-        "components": {
-            "problem": {
-                "platform": "binary_sensor",
-                "unique_id": f"{node}_problem",
-                "default_entity_id": f"binary_sensor.{object_id}_problem",
-                "name": "Anomaly",
-                "device_class": "problem",
-                "state_topic": verdicts,
-                "value_template": (
-                    "{{ 'ON' if value_json.status | default('normal') == 'anomaly' else 'OFF' }}"
-                ),
-                "json_attributes_topic": verdicts,
-            },
-            "score": {
-                "platform": "sensor",
-                "unique_id": f"{node}_score",
-                "default_entity_id": f"sensor.{object_id}_anomaly_score",
-                "name": "Anomaly score",
-                "state_class": "measurement",
-                "state_topic": verdicts,
-                "value_template": "{{ value_json.score | default(0) }}",
-            },
-            "event": {
-                "platform": "event",
-                "unique_id": f"{node}_event",
-                "default_entity_id": f"event.{object_id}_anomaly_event",
-                "name": "Anomaly event",
-                "event_types": [str(event) for event in FindingEvent],
-                "state_topic": f"{base}/events/{level}",
-            },
-            **{
-                f"{do}": {
-                    "platform": "button",
-                    "unique_id": f"{node}_{do}",
-                    "default_entity_id": f"button.{object_id}_{do}",
-                    "name": name,
-                    "command_topic": f"{base}/command",
-                    "payload_press": json.dumps({"do": do, "device": device, **more}),
-                    "qos": 1,
-                }
-                for do, name, more in BUTTONS
-            },
+        "components": components,
+    }
+
+
+def _components(base: str, node: str, object_id: str, device: str) -> dict[str, dict[str, Any]]:
+    """Return the entities of a monitored device."""
+    level = encode_device(device)
+    verdicts = f"{base}/verdicts/{level}"
+    return {
+        "problem": {
+            "platform": "binary_sensor",
+            "unique_id": f"{node}_problem",
+            "default_entity_id": f"binary_sensor.{object_id}_problem",
+            "name": "Anomaly",
+            "device_class": "problem",
+            "state_topic": verdicts,
+            "value_template": ("{{ 'ON' if value_json.status | default('normal') == 'anomaly' else 'OFF' }}"),
+            "json_attributes_topic": verdicts,
+        },
+        "score": {
+            "platform": "sensor",
+            "unique_id": f"{node}_score",
+            "default_entity_id": f"sensor.{object_id}_anomaly_score",
+            "name": "Anomaly score",
+            "state_class": "measurement",
+            "state_topic": verdicts,
+            "value_template": "{{ value_json.score | default(0) }}",
+        },
+        "event": {
+            "platform": "event",
+            "unique_id": f"{node}_event",
+            "default_entity_id": f"event.{object_id}_anomaly_event",
+            "name": "Anomaly event",
+            "event_types": [str(event) for event in FindingEvent],
+            "state_topic": f"{base}/events/{level}",
+        },
+        **{
+            f"{do}": {
+                "platform": "button",
+                "unique_id": f"{node}_{do}",
+                "default_entity_id": f"button.{object_id}_{do}",
+                "name": name,
+                "command_topic": f"{base}/command",
+                "payload_press": json.dumps({"do": do, "device": device, **more}),
+                "qos": 1,
+            }
+            for do, name, more in BUTTONS
         },
     }
 

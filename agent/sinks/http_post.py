@@ -6,19 +6,22 @@ A redirect is not followed: its target was not configured, and would get the tok
 import http.client
 import ssl
 import time
+from base64 import b64encode
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from pathlib import Path
+from string import punctuation
 from threading import Timer
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, quote, unquote
 
+from agent.sinks.address import context_of, parts_of
 from agent.sinks.sink import Answer, Delivered, Refused, Retry
 from agent.sinks.worker import ReceiverError
 
-CONNECT_S, TOTAL_S = 10.0, 30.0
+CONNECT_S, TOTAL_S = 10.0, 60.0
 MAX_REPLY = 65_536
 _BUSY = frozenset({408, 425, 429})
 _REMEDIES = {
@@ -35,7 +38,8 @@ _REMEDIES = {
 class HttpPost:
     """Posts to one address, which is read again for each message.
 
-    ``address`` and ``token`` raise :class:`ReceiverError` where their file cannot be read.
+    ``address`` and ``token`` raise :class:`ReceiverError` where their file cannot be read. User and password
+    of the address are sent unless there is a token.
     """
 
     address: Callable[[], str]
@@ -46,20 +50,21 @@ class HttpPost:
     def post(self, body: bytes, headers: Mapping[str, str], *, path: str | None = None) -> Answer:
         """Post ``body``; ``path`` takes the place of the address's own."""
         try:
-            url, token = self.address(), self.token()
+            url = self.place()
+            right = self._right(url)
             connection = self._connection(url)
         except ReceiverError as error:
             return Refused(reason=str(error), remedy=error.remedy)
-        sent = {**self.headers, **headers}
-        if token is not None:
-            sent["Authorization"] = f"Bearer {token}"
+        sent = {**self.headers, **headers, **right}
         limit = Timer(TOTAL_S, self._abort, (connection,))
         limit.daemon = True
         limit.start()
         try:
-            connection.request("POST", _target(url) if path is None else path, body, sent)
+            connection.request("POST", _target(url, path), body, sent)
+            connection.sock.settimeout(TOTAL_S)  # a repeat would be a second notice
             reply = connection.getresponse()
-            reply.read(MAX_REPLY)
+            with suppress(OSError, http.client.HTTPException):  # the status has decided
+                reply.read(MAX_REPLY)
             return _answer(reply.status, reply.headers.get("Retry-After"))
         except ssl.SSLCertVerificationError as error:
             return bad_certificate(error)
@@ -71,8 +76,8 @@ class HttpPost:
 
     def probe(self) -> str:
         """Connect, with TLS where the address asks for it, and send nothing."""
-        url = self.address()
-        self.token()
+        url = self.place()
+        self._right(url)
         connection = self._connection(url)
         try:
             connection.connect()
@@ -89,14 +94,34 @@ class HttpPost:
             connection.close()
         return f"{connection.host}:{connection.port} can be reached"
 
-    def _connection(self, url: str) -> http.client.HTTPConnection:
-        parts = urlsplit(url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise ReceiverError("the address is not one of HTTP", "write https://host/path into url_file")
-        if parts.scheme == "http":
-            return http.client.HTTPConnection(parts.hostname, parts.port, timeout=CONNECT_S)
-        context = ssl.create_default_context(cafile=self.ca_file)
-        return http.client.HTTPSConnection(parts.hostname, parts.port, timeout=CONNECT_S, context=context)
+    def place(self) -> SplitResult:
+        """Return the parts of the address.
+
+        Raises:
+            ReceiverError: it is not one of HTTP.
+        """
+        return parts_of(self.address(), ("http", "https"), "write https://host/path into url_file")
+
+    def _right(self, url: SplitResult) -> dict[str, str]:
+        """Return the header that proves who sends."""
+        token = self.token()
+        if token is not None:
+            if not (token.isascii() and token.isprintable()):
+                raise ReceiverError(
+                    "the token has signs that no header has", "write it alone into token_file"
+                )
+            return {"Authorization": f"Bearer {token}"}
+        if url.username is None:
+            return {}
+        pair = f"{unquote(url.username)}:{unquote(url.password or '')}"
+        return {"Authorization": f"Basic {b64encode(pair.encode()).decode()}"}
+
+    def _connection(self, url: SplitResult) -> http.client.HTTPConnection:
+        host = url.hostname or ""
+        if url.scheme == "http":
+            return http.client.HTTPConnection(host, url.port, timeout=CONNECT_S)
+        context = context_of(self.ca_file)
+        return http.client.HTTPSConnection(host, url.port, timeout=CONNECT_S, context=context)
 
     @staticmethod
     def _abort(connection: http.client.HTTPConnection) -> None:
@@ -128,10 +153,12 @@ def words(error: Exception) -> str:
     return f"no valid answer ({type(error).__name__})"
 
 
-def _target(url: str) -> str:
-    parts = urlsplit(url)
-    path = parts.path or "/"
-    return f"{path}?{parts.query}" if parts.query else path
+def _target(url: SplitResult, path: str | None) -> str:
+    """Return path and query as ASCII."""
+    if path is not None:
+        return quote(path, punctuation)
+    found = quote(url.path or "/", punctuation)
+    return f"{found}?{quote(url.query, punctuation)}" if url.query else found
 
 
 def _answer(status: int, retry_after: str | None) -> Answer:

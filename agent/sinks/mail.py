@@ -11,8 +11,8 @@ from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime
 from pathlib import Path
-from urllib.parse import urlsplit
 
+from agent.sinks.address import context_of, parts_of
 from agent.sinks.http_post import bad_certificate, words
 from agent.sinks.sink import Answer, Delivered, Refused, Retry
 from agent.sinks.smtp_session import TIMEOUT_S, Session, TlsSession
@@ -23,6 +23,7 @@ WAIT_S = 900.0  # for a receiver that is refused for a time, while others are no
 MAX_SINCE = 100
 _TEMPORARY = range(400, 500)
 _TAKEN = (250, 251)
+_POLICY = SMTP.clone(cte_type="7bit")  # any server takes it, also one without 8BITMIME
 
 
 class Mail:
@@ -102,10 +103,10 @@ class Mail:
             raise ReceiverError(words(error), "correct the address, or the network") from None
 
     def _place(self) -> tuple[str, str, int]:
-        parts = urlsplit(self._address())
-        if parts.scheme not in PORTS or not parts.hostname:
-            raise ReceiverError("the address is not one of mail", "write smtps://host:465 or smtp://host:587")
-        return parts.scheme, parts.hostname, parts.port or PORTS[parts.scheme]
+        parts = parts_of(self._address(), tuple(PORTS), "write smtps://host:465 or smtp://host:587")
+        if parts.username is not None:
+            raise ReceiverError("the address has a user", "write username and password_file instead")
+        return parts.scheme, parts.hostname or "", parts.port or PORTS[parts.scheme]
 
     @contextmanager
     def _session(self) -> Iterator[smtplib.SMTP]:
@@ -129,7 +130,7 @@ class Mail:
 
     def _context(self, host: str) -> ssl.SSLContext:
         """Return how to encrypt; the certificate of a server on this machine is often its own work."""
-        context = ssl.create_default_context(cafile=self._ca_file)
+        context = context_of(self._ca_file)
         if self._ca_file is None and self._local(host):
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
@@ -159,7 +160,7 @@ class Mail:
             return _judge(next(iter(refused.values())), "all receivers are refused")
         for one, code in refused.items():
             self._refused(one, code)
-        code, _ = smtp.data(message.as_bytes(policy=SMTP))
+        code, _ = smtp.data(message.as_bytes())
         return Delivered() if code == 250 else _judge(code, "the message is refused")  # noqa: PLR2004 - of SMTP
 
     def _waits(self, identity: str, codes: Mapping[str, int]) -> bool:
@@ -173,7 +174,7 @@ class Mail:
 
     def _message(self, notice: Mapping[str, str], identity: str) -> EmailMessage:
         """Return the message; it is the same for each repeat."""
-        message = EmailMessage()
+        message = EmailMessage(policy=_POLICY)
         message["From"] = self._sender
         message["To"] = ", ".join(self._to)
         message["Subject"] = notice["title"]

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from agent.sinks.http_post import HttpPost
 from agent.sinks.sink import Answer, Refused
@@ -28,7 +28,7 @@ class Ntfy:
         """Publish one notice."""
         notice = json.loads(payload)
         try:
-            path = urlsplit(self._http.address()).path
+            path = self._http.place().path
         except ReceiverError as error:
             return Refused(reason=str(error), remedy=error.remedy)
         root, _, last = path.rstrip("/").rpartition("/")

@@ -3,9 +3,11 @@
 import smtplib
 import time
 from socket import socket
+from typing import Any
 
 TIMEOUT_S = 20.0  # of one step
 TOTAL_S = 90.0
+ANSWER_S = 300.0  # to a message: a server may look through it first, and a repeat is a second mail
 MAX_REPLIES = 65_536  # bytes of a session
 
 
@@ -15,6 +17,7 @@ class _Replies:
     def __init__(self, sock: socket, *, until: float) -> None:
         self._sock = sock
         self._until = until
+        self._step_s = TIMEOUT_S
         self._left = MAX_REPLIES
         self._file = sock.makefile("rb")
 
@@ -30,7 +33,7 @@ class _Replies:
             left_s = self._until - time.monotonic()
             if left_s <= 0.0:
                 raise TimeoutError
-            self._sock.settimeout(min(TIMEOUT_S, left_s))
+            self._sock.settimeout(min(self._step_s, left_s))
             ready = self._file.peek(1)  # one read of the socket at most
             part = self._file.read((ready.find(b"\n") + 1) or len(ready))
             if not part:
@@ -40,6 +43,10 @@ class _Replies:
             if self._left < 0:
                 raise OSError(0, "the replies are too long")
         return bytes(line)
+
+    def be_patient(self, wait_s: float) -> None:
+        """Wait so long for the replies that follow."""
+        self._until, self._step_s = time.monotonic() + wait_s, wait_s
 
     def close(self) -> None:
         """Leave the connection to its owner."""
@@ -58,6 +65,12 @@ class _Bounded(smtplib.SMTP):
         if self.file is None and self.sock is not None:
             self.file = _Replies(self.sock, until=self._until)
         return super().getreply()
+
+    def data(self, msg: Any) -> tuple[int, bytes]:
+        """Send a message and return the reply."""
+        if isinstance(self.file, _Replies):
+            self.file.be_patient(ANSWER_S)
+        return super().data(msg)
 
 
 class Session(_Bounded):

@@ -72,7 +72,7 @@ def _findings(facts: Facts, kinds: frozenset[Kind], severity: Severity | None = 
     return (
         Subject(one.device, one.opened)
         for one in facts.path.alarming
-        if one.kind in kinds and severity in {None, one.severity}
+        if one.alarm in kinds and severity in {None, one.severity}
     )
 
 

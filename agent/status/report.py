@@ -145,6 +145,7 @@ class Reporter:
     def _counters(self, findings: Sequence[Finding], heard: Heard, clock: float) -> Counters:
         journal, detector = self.journal, self.detector
         verdicts = self.conclusions.stats.verdicts
+        loud = [one for one in findings if not one.quiet(clock)]
         return {
             "messages": journal.received,
             "readings": journal.readings,
@@ -153,9 +154,8 @@ class Reporter:
             "questions": {str(one): self.pipeline.review_queue.asked[one] for one in Purpose},
             "findings_open": len(findings),
             "incidents_open": len({one.incident or one.id for one in findings}),
-            "critical_open": sum(
-                one.severity is Severity.CRITICAL and not one.quiet(clock) for one in findings
-            ),
+            "critical_open": sum(one.severity is Severity.CRITICAL for one in loud),
+            "warning_open": sum(one.severity is not Severity.CRITICAL for one in loud),
             "devices": detector.device_count,
             "series": detector.stats.series,
             "learning": self.problems.learning,
@@ -216,6 +216,7 @@ class Reporter:
         if change is None:  # a finding of an older agent has none
             return []
         told = incident_form.to_json(change)
+        unseen = [one for one in card.findings if not one.quiet(clock)]
         return [
             {
                 "id": card.incident,
@@ -226,7 +227,8 @@ class Reporter:
                 "devices": told["devices"][:MAX_NAMED],
                 "device_count": told["device_count"],
                 "findings_open": len(card.findings),
-                "unseen": [one.id for one in card.findings if not one.quiet(clock)][:MAX_ACTED],
+                "unseen": len(unseen),
+                "limits": [one.id for one in unseen if one.limit][:MAX_ACTED],
             }
         ]
 

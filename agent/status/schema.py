@@ -6,7 +6,7 @@ MAX_DEVICES = 50
 MAX_VERDICTS = 20
 MAX_OF_INCIDENT = 6  # findings that are shown of one
 MAX_NAMED = 12  # devices of an incident
-MAX_ACTED = 50  # open findings of an incident that one press acknowledges
+MAX_ACTED = 50  # broken limits of an incident that one press acknowledges
 MAX_QUARANTINE = 10
 MAX_SOURCES = 50
 MAX_RECENT_VALUES = 30
@@ -113,7 +113,8 @@ class Counters(TypedDict):
     questions: dict[str, int]  # batches of windows for the model, by purpose
     findings_open: int
     incidents_open: int
-    critical_open: int  # of these, critical ones that nobody has acknowledged or snoozed
+    critical_open: int  # of the findings, critical ones that nobody has acknowledged or snoozed
+    warning_open: int  # the same of the others
     devices: int
     series: int
     learning: int  # of these, not judged yet
@@ -217,7 +218,8 @@ class IncidentView(TypedDict):
     devices: list[str]  # at most 12 of device_count, ranked
     device_count: int  # ever
     findings_open: int
-    unseen: list[str]  # at most 50 ids of its findings that nobody has acknowledged or snoozed
+    unseen: int  # its findings that nobody has acknowledged or snoozed
+    limits: list[str]  # at most 50 ids of these, of which each is a broken limit
 
 
 class UnreadValue(TypedDict):

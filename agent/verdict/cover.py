@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 from agent.domain.records import Trigger, Window
 
 MAX_DEVICES = 20_000
+MAX_NAME = 512  # characters of a device; no source makes longer ones
 MAX_AHEAD_S = 600.0  # a reading may be 300 s in the future; more would hide a device's verdicts for good
+SKEW_S = 1.0  # of two clocks that somebody sets
 SLACK_S = 0.001  # times in verdicts are rounded to it
 
 
@@ -22,23 +24,34 @@ class Reach(NamedTuple):
 
 
 class Cover:
-    """Reads the verdicts of other agents than ``agent``. A verdict that cannot be read is passed over."""
+    """Reads the verdicts of other agents than ``agent``. A verdict that cannot be read is passed over.
+
+    One thread notes, any thread asks.
+    """
 
     def __init__(self, agent: str) -> None:
         self._agent = agent
         self._reach: dict[str, Reach] = {}
 
     def note(self, payload: bytes, now: float) -> str | None:
-        """Take a published verdict; return its device, None if it is of no use. ``now`` is Unix seconds."""
+        """Take a published verdict; return its device, None if it is of no use. ``now`` is Unix seconds.
+
+        A verdict from the future shows how far the other clock is ahead: less is covered by so much, so that
+        no reading after it is.
+        """
         try:
             verdict = json.loads(payload)
             device, window = verdict["device"], verdict["window"]
             start, end = _seconds(window["from"]), _seconds(window["to"])
-            if verdict["agent"] == self._agent or not isinstance(device, str) or end > now + MAX_AHEAD_S:
+            if verdict["agent"] == self._agent or end > now + MAX_AHEAD_S:
+                return None
+            if (ahead := _seconds(verdict["created_at"]) - now) > SKEW_S:
+                start, end = start - ahead, end - ahead
+            if not isinstance(device, str) or len(device) > MAX_NAME:
                 return None
         except (ValueError, KeyError, TypeError, RecursionError):
             return None
-        known = self._reach.pop(device, None)
+        known = self._reach.get(device)
         if window.get("trigger") == Trigger.SILENCE:
             self._reach[device] = Reach(start if known is None else max(known.to, start), start)
         else:

@@ -60,11 +60,11 @@ def opine(readings: Sequence[Scored], silence: Progress | None = None) -> LocalO
     unjudged = find_unjudged(marked)
     learning = least_learnt(unjudged)
     foreign = _in_other_units(marked)
-    top = max([score.value for _, score in marked], default=0.0)
+    top = highest(marked)
     if top < 1.0:
         return LocalOpinion(
             Status.NORMAL,
-            _bounded(top),
+            bounded(top),
             Kind.NONE,
             Severity.INFO,
             (),
@@ -83,7 +83,7 @@ def opine(readings: Sequence[Scored], silence: Progress | None = None) -> LocalO
     severity = Severity.CRITICAL if critical else Severity.WARNING
     return LocalOpinion(
         Status.ANOMALY,
-        _bounded(top),
+        bounded(top),
         lead.score.kind,
         severity,
         evidence,
@@ -91,6 +91,11 @@ def opine(readings: Sequence[Scored], silence: Progress | None = None) -> LocalO
         learning,
         bool(foreign),
     )
+
+
+def highest(readings: Sequence[Scored]) -> float:
+    """Return the highest score of readings."""
+    return max([score.value for _, score in readings], default=0.0)
 
 
 def find_unjudged(readings: Sequence[Scored]) -> dict[str, Progress]:
@@ -171,11 +176,11 @@ def opine_silence(silence: Silence) -> LocalOpinion:
     """Return the opinion of a window that has no readings."""
     evidence: tuple[WindowReading, ...] = ()
     if silence.last_metric is not None and silence.last_at is not None and silence.last_value is not None:
-        score = Score(_bounded(silence.score), Kind.SILENCE)
+        score = Score(bounded(silence.score), Kind.SILENCE)
         evidence = (
             WindowReading("r0", silence.last_metric, silence.last_at, silence.last_value, None, score),
         )
-    score_value = _bounded(silence.score)
+    score_value = bounded(silence.score)
     severity = Severity.CRITICAL if score_value >= CRITICAL_SCORE else Severity.WARNING
     text = (
         f"No reading for {_duration(silence.silent_s)}; at this hour it usually sends every "
@@ -188,6 +193,10 @@ def opine_silence(silence: Silence) -> LocalOpinion:
         )
     if silence.usually:
         text += f" It is usually off {silence.usually}."
+    if silence.lacking:
+        text = (
+            f"It sends, but no value for {_duration(silence.silent_s)}: its sensor reports none or an error."
+        )
     if silence.offline:
         text = f"The device is reported offline; its last reading is {_duration(silence.silent_s)} old."
     return LocalOpinion(Status.ANOMALY, score_value, Kind.SILENCE, severity, evidence, text)
@@ -250,5 +259,6 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h"
 
 
-def _bounded(score: float) -> float:
+def bounded(score: float) -> float:
+    """Return a score as an opinion states it."""
     return round(min(score, 1000.0), 4)

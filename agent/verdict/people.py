@@ -16,6 +16,7 @@ from agent.domain.records import (
     Kind,
 )
 from agent.verdict.command import refused
+from agent.verdict.encode import iso
 from agent.verdict.finding import Findings
 
 MAX_KNOWN = 1000  # commands whose repeats are recognised
@@ -23,7 +24,6 @@ MAX_WORKS = 100  # of maintenance
 MAX_AHEAD_S = 366 * 86_400.0
 MAX_LENGTH_S = 31 * 86_400.0
 _DONE = CommandOutcome(accepted=True, reason=CommandReason.DONE)
-_BAD_SNOOZE = "a snooze ends within the next 31 days"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +101,16 @@ class Passed(NamedTuple):
 
 
 class People:
-    """Decides about commands in their order. ``knows`` returns whether a device has a series."""
+    """Decides about commands in their order.
 
-    def __init__(self, *, knows: Callable[[str], bool]) -> None:
+    ``knows`` returns whether a device has a series, ``devices`` those that have.
+    """
+
+    def __init__(self, *, knows: Callable[[str], bool], devices: Callable[[], Iterable[str]] = tuple) -> None:
         self.maintenance = Maintenance()
         self.findings = Findings(self.maintenance.covers)
         self._knows = knows
+        self._devices = devices
         #: Returns who else has a device, in words; empty for a device that would be ours.
         self.elsewhere: Callable[[str], str] = lambda _device: ""
         self._known: dict[str, tuple[Command, CommandOutcome]] = {}  # by the sender's id
@@ -164,7 +168,7 @@ class People:
                 if command.until is not None or command.for_s is not None:
                     until = _end_of(command, clock) or 0.0
                 if not until:
-                    return _refuse(CommandReason.BAD_TIME, "a pause ends within the next 31 days")
+                    return _bad_time("a pause ends within the next 31 days", clock)
                 return Decision(replace(_DONE, until=until, ends=self.paused_to(clock)))
             case Do.RESUME_MODEL:
                 return Decision(replace(_DONE, ends=self.paused_to(clock)))
@@ -190,7 +194,7 @@ class People:
             case Do.SNOOZE:
                 until = _end_of(command, clock)
                 if until is None:
-                    return _refuse(CommandReason.BAD_TIME, _BAD_SNOOZE)
+                    return _bad_time("a snooze ends within the next 31 days", clock)
                 return self._mark(finding, FindingState.SNOOZED, until)
             case Do.NORMAL_HERE:
                 return self._close(finding)
@@ -209,7 +213,7 @@ class People:
         if command.do is Do.SNOOZE:
             state, until = FindingState.SNOOZED, _end_of(command, clock)
             if until is None:
-                return _refuse(CommandReason.BAD_TIME, _BAD_SNOOZE)
+                return _bad_time("a snooze ends within the next 31 days", clock)
         detail = f"{len(marked)} of {len(found)} open findings"
         outcome = replace(_DONE, detail=detail, state=state, until=until)
         return Decision(outcome, tuple(replace(one, state=state, until=until) for one in marked))
@@ -256,15 +260,19 @@ class People:
         since = clock if command.since is None else command.since
         until = command.until if command.until is not None else since + (command.for_s or 0.0)
         if not (clock - MAX_LENGTH_S <= since <= clock + MAX_AHEAD_S and until - since <= MAX_LENGTH_S):
-            return _refuse(
-                CommandReason.BAD_TIME, "maintenance begins within a year and lasts 31 days at most"
-            )
+            return _bad_time("maintenance begins within a year and lasts 31 days at most", clock)
         glob = command.device or ""
         ends = self.maintenance.end_of(glob)
+        over = until <= max(since, clock)
+        if over and ends is None:
+            advice = "nothing is planned under this name; edge-agent maintenance lists the plans"
+            return _refuse(CommandReason.BAD_TIME, advice)
         if not self.maintenance.plan(Work(glob, since, until), clock):
             return _refuse(CommandReason.TOO_MANY, f'{MAX_WORKS} are planned; end one with "for":"0s"')
         begun, resumed = self._change_work(clock, glob)
-        outcome = replace(_DONE, device=glob, until=until, ends=ends)
+        count = sum(fnmatchcase(one, glob) for one in self._devices())
+        detail = "" if over else "1 known device" if count == 1 else f"{count} known devices"
+        outcome = replace(_DONE, device=glob, until=until, ends=ends, detail=detail)
         return Decision(outcome, (*begun, *resumed), tuple(resumed))
 
     def _change_work(self, clock: float, glob: str = "*") -> tuple[list[Finding], list[Finding]]:
@@ -330,6 +338,11 @@ def _refuse(reason: CommandReason, detail: str, finding: Finding | None = None) 
     if finding is not None:
         outcome = replace(outcome, device=finding.device, finding_id=finding.id, state=finding.state)
     return Decision(outcome)
+
+
+def _bad_time(rule: str, clock: float) -> Decision:
+    """Return a refusal with the agent's time: the clock of the sender may be wrong."""
+    return _refuse(CommandReason.BAD_TIME, f"{rule}; the agent's clock is at {iso(clock)}")
 
 
 def can_be_done(finding: Finding) -> list[str]:

@@ -160,13 +160,10 @@ class Doubts:
             del self._judged[next(iter(self._judged))]
         self._judged[window.device] = (window.sealed, window.local.score)
 
-    def settled(self, window: Window) -> bool:
-        """Return whether the suspicion of ``window`` was judged lately and has not grown since."""
-        judged = self._judged.get(window.device)
-        if judged is None or window.local.status is Status.ANOMALY:
-            return False
-        clock, score = judged
-        return window.sealed - clock < SUSPECT_AGAIN_S and window.local.score < GROWN * score
+    def settled(self, device: str, score: float, clock: float) -> bool:
+        """Return whether a suspicion (not an alarm) was judged lately and has not grown since."""
+        judged = self._judged.get(device)
+        return judged is not None and clock - judged[0] < SUSPECT_AGAIN_S and score < GROWN * judged[1]
 
 
 @dataclass(slots=True)
@@ -217,14 +214,14 @@ class Dismissals:
         rests_s = DISMISSED_S if before is None else min(2.0 * before.rests_s, REVIEW_AGAIN_S)
         self._known[window.device] = _Dismissal(window, outcome, rests_s)
 
-    def pass_by(self, window: Window) -> None:
+    def pass_by(self, device: str) -> None:
         """Count a window without an alarm: after a few the next alarm is another one."""
-        known = self._known.get(window.device)
-        if known is None or window.local.status is Status.ANOMALY:
+        known = self._known.get(device)
+        if known is None:
             return
         known.calm += 1
         if known.calm >= CLEAR_AFTER:
-            del self._known[window.device]
+            del self._known[device]
 
     def known(self, window: Window) -> bool:
         """Return whether the alarm of ``window`` is one that the model has judged."""
@@ -324,14 +321,28 @@ class Reviewer:
             return True
         return draw(window_id) < self.margin * self.calm.share(self.settings.audits_per_day, clock)
 
+    def passes(self, window_id: str, device: str, score: float, clock: float) -> bool:
+        """Return whether a window is calm and nobody is asked about it; count it if so, as deciding does.
+
+        Its device has no finding, and the margin is that of deciding.
+        """
+        if score >= SUSPECT_SCORE or self.may_ask(window_id, score, clock):
+            return False
+        self.dismissals.pass_by(device)
+        if self.settings.mode != "none" and not self.doubts.settled(device, score, clock):
+            self.calm.count(clock)
+        return True
+
     def decide(
         self, window: Window, finding: Finding | None, incident: Incident | None, *, audits: bool
     ) -> Decision:
         """Return who reviews ``window``; ``audits``: the money allows audits now."""
         clock = window.sealed
         share = self.calm.share(self.settings.audits_per_day if audits else 0, clock)
-        settled = self.doubts.settled(window)
-        self.dismissals.pass_by(window)
+        settled = False
+        if window.local.status is not Status.ANOMALY:
+            settled = self.doubts.settled(window.device, window.local.score, clock)
+            self.dismissals.pass_by(window.device)
         if finding is None and self.settings.mode == "suspicious" and self.settings.endpoint:
             served = self.dismissals.serve(window)
             if served is not None:

@@ -13,14 +13,15 @@ _CLAIMS = frozenset({"flatline", "out_of_range", "silence", "none"})
 
 
 def normal(question: Question, *, cite: bool = False) -> dict[str, Any]:
-    """Return the answer that a window is normal, on a fact if it shall cite one."""
+    """Return the answer that a window is normal, on a fact or on its worst candidate."""
+    worst = [] if question.worst is None else [str(question.worst["id"])]
     return {
         "w": question.w,
         "status": "normal",
         "kind": "none",
         "severity": "info",
         "confidence": 3,
-        "evidence": list(question.facts)[:1] if cite else [],
+        "evidence": list(question.facts)[:1] if cite else worst,
         "summary": "This is normal for the site." if cite else "All is normal.",
     }
 
@@ -51,6 +52,11 @@ def _lazy(question: Question, _truth: Label | None) -> dict[str, Any]:
     return normal(question)
 
 
+def _mute(question: Question, _truth: Label | None) -> dict[str, Any]:
+    """Return that all is normal, on nothing."""
+    return {**normal(question), "evidence": []}
+
+
 def _alarmist(question: Question, _truth: Label | None) -> dict[str, Any]:
     return anomaly(question)
 
@@ -71,6 +77,7 @@ SCRIPTS: dict[str, Callable[[Question, Label | None], dict[str, Any]]] = {
     "copycat": _copycat,
     "liar": _liar,
     "lazy": _lazy,
+    "mute": _mute,
     "alarmist": _alarmist,
 }
 

@@ -88,10 +88,10 @@ def _judge(window: dict[str, Any]) -> dict[str, Any]:
     worst = max(candidates, key=_score, default=None)
     series = _series(window, worst) if worst is not None else {}
     if worst is None or (_score(worst) < 1.0 and not (_score(worst) >= SUSPECT and _has_moved(series))):
-        return _normal(number, "The readings stay within what is usual for this device.", 3)
+        return _normal(number, worst, "The readings stay within what is usual for this device.", 3)
     kind = _kind(window, worst, series)
     if kind in {"spike", "level_shift"} and _familiar(worst, series):
-        return _normal(number, f"{_metric(worst)} has values like this one often.", 2)
+        return _normal(number, worst, f"{_metric(worst)} has values like this one often.", 2)
     score = _score(worst)
     line = min(1.0, score)
     cited = [one for one in candidates if one.get("metric") == worst.get("metric") and _score(one) >= line]
@@ -106,14 +106,14 @@ def _judge(window: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _normal(number: int, summary: str, confidence: int) -> dict[str, Any]:
+def _normal(number: int, worst: dict[str, Any] | None, summary: str, confidence: int) -> dict[str, Any]:
     return {
         "w": number,
         "status": "normal",
         "kind": "none",
         "severity": "info",
         "confidence": confidence,
-        "evidence": [],
+        "evidence": [] if worst is None else [str(worst["id"])],
         "summary": summary,
     }
 

@@ -165,9 +165,7 @@ def _name_a_stranger(window: dict[str, Any]) -> None:
 
 
 def _say_normal(window: dict[str, Any]) -> None:
-    window.update(
-        status="normal", kind="none", severity="info", evidence=[], summary="All readings are normal."
-    )
+    window.update(status="normal", kind="none", severity="info", summary="All readings are normal.")
 
 
 def _say_anomaly(window: dict[str, Any]) -> None:

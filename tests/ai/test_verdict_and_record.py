@@ -1,6 +1,7 @@
 """A verdict and the record of its call agree, linked by the request id."""
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import Sequence
 
@@ -56,7 +57,7 @@ def test_an_overruled_answer_is_local_on_the_line_as_well() -> None:
 
     async def story() -> None:
         one = window(kind=Kind.OUT_OF_RANGE)
-        parts, asked = kit(Model(calm)), batch(one)
+        parts, asked = kit(Model(lambda _: calm("r17"))), batch(one)
         outcomes = await parts.caller.ask(asked)
         assert outcomes[0].answer is not None
         assert parts.notes.record.verdicts == {("local", "reviewed", "anomaly"): 1}
@@ -65,12 +66,29 @@ def test_an_overruled_answer_is_local_on_the_line_as_well() -> None:
     asyncio.run(story())
 
 
-def calm(_request: Request) -> Reply:
-    answer = (
-        '{"windows":[{"w":1,"status":"normal","kind":"none","severity":"info","confidence":2,"evidence":[],'
-        '"summary":"All is usual."}]}'
+@pytest.mark.parametrize(
+    ("cited", "verdict"), [("", ("local", "ungrounded", "anomaly")), ("r17", ("ai", "reviewed", "normal"))]
+)
+def test_a_soft_alarm_yields_to_a_normal_that_rests_on_something(
+    cited: str, verdict: tuple[str, str, str]
+) -> None:
+    """An answer in its own words alone is counted as ungrounded, and the detector's opinion holds."""
+
+    async def story() -> None:
+        parts, asked = kit(Model(lambda _: calm(cited))), batch(window(kind=Kind.SPIKE))
+        outcomes = await parts.caller.ask(asked)
+        assert parts.notes.record.verdicts == {verdict: 1}
+        check(parts, asked, outcomes)
+        assert verdicts(asked, outcomes)[0].grounded is (cited != "")
+
+    asyncio.run(story())
+
+
+def calm(cited: str) -> Reply:
+    return reply(
+        '{"windows":[{"w":1,"status":"normal","kind":"none","severity":"info","confidence":2,'
+        f'"evidence":{json.dumps([cited] if cited else [])},"summary":"All is usual."}}]}}'
     )
-    return reply(answer)
 
 
 def test_an_audit_says_audit() -> None:

@@ -3,8 +3,9 @@
     python -m tests.benchmarks.week_live [--hours 56] [--speed 900] [--kill-s 30]
 
 Two agents with the same learnt state receive the same devices at a multiple of real time; one of them is
-killed every so many seconds. Each notice is acknowledged at once. Wanted: the same devices and causes in both
-lists, each notice once or, after a kill, again with the same id, and none about an acknowledged finding.
+killed every so many seconds. Each notice is acknowledged at once. Wanted: for each device the same notices in
+the same order in both lists; each once or, after a kill, again with the same id and bytes; those of an
+incident in its order; and none about an acknowledged finding.
 """
 
 import argparse
@@ -15,7 +16,6 @@ import sys
 import tempfile
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -78,13 +78,31 @@ class Watched:
             if "finding_id" in item
         ]
 
-    def openings(self, truth: Truth) -> Counter[tuple[str, str]]:
-        """Count the opening notices by device and cause; after the end of the run all is silent."""
-        return Counter(
-            (item["device"], cause_of(truth, item))
-            for item in self.items()
-            if item["event"] == "opened" and item["at"] < iso(self.until)
-        )
+    def told(self, truth: Truth) -> dict[tuple[str, str], list[str]]:
+        """Return what each device's notices report, in order, by device and cause.
+
+        After the end of the run all is silent. Without the kind: the windows of a killed agent end elsewhere.
+        """
+        found: dict[tuple[str, str], list[str]] = {}
+        for item in self.items():
+            if item["at"] < iso(self.until):
+                key = (item["device"], cause_of(truth, item))
+                found.setdefault(key, []).append(f"{item['event']} {item['severity']}")
+        return found
+
+    def faults(self) -> Iterator[str]:
+        """Yield what a delivery may never do."""
+        bodies: dict[str, bytes] = {}
+        newest: dict[str, str] = {}
+        for post in list(self.hook.taken):
+            identity = post.headers["Idempotency-Key"]
+            if bodies.setdefault(identity, post.body) != post.body:
+                yield f"{identity} came with two contents"
+            notice = post.json
+            incident, at = notice.get("incident_id") or identity, notice["at"]
+            if at < newest.get(incident, ""):
+                yield f"{identity} of incident {incident} came after a later one"
+            newest[incident] = max(at, newest.get(incident, ""))
 
 
 def cause_of(truth: Truth, item: dict[str, Any]) -> str:
@@ -180,19 +198,21 @@ def _kill(one: Watched, every_s: float, began: float, over: threading.Event) -> 
 
 def lines_of(truth: Truth, watched: list[Watched]) -> Iterator[str]:
     """Yield the notices of both agents and their differences."""
-    lists = [one.openings(truth) for one in watched]
+    lists = [one.told(truth) for one in watched]
     yield f"{'cause':18}{'device':14}{'calm':>6}{'killed':>8}"
     for device, cause in sorted({*lists[0], *lists[1]}, key=lambda one: (one[1], one[0])):
-        calm, killed = (one[device, cause] for one in lists)
-        yield f"{cause:18}{device:14}{calm:>6}{killed:>8}{'' if calm == killed else '  differs'}"
+        calm, killed = (one.get((device, cause), []) for one in lists)
+        words = "" if calm == killed else f"  {', '.join(calm)} | {', '.join(killed)}"
+        yield f"{cause:18}{device:14}{len(calm):>6}{len(killed):>8}{words}"
     for name, one in zip(("calm", "killed"), watched, strict=True):
         ids = one.hook.ids()
         again = sum(count - 1 for count in ids.values())
         yield f"{name}: {len(ids)} notices, {again} repeated with the same id, {one.kills} kills"
+        yield from (f"{name}: {fault}" for fault in one.faults())
 
 
 def main() -> None:
-    """Print the lists; 1 if a device is in one of them alone."""
+    """Print the lists; 1 if they differ, or a notice came as it may not."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--hours", type=float, default=56.0)
     parser.add_argument("--speed", type=float, default=900.0)
@@ -208,8 +228,9 @@ def main() -> None:
             folder=Path(folder),
         )
         print("\n".join(lines_of(truth, watched)))
-        calm, killed = (set(one.openings(truth)) for one in watched)
-    raise SystemExit(int(calm != killed))
+        calm, killed = (one.told(truth) for one in watched)
+        wrong = any(fault for one in watched for fault in one.faults())
+    raise SystemExit(int(wrong or calm != killed))
 
 
 if __name__ == "__main__":

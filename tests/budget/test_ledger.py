@@ -5,14 +5,16 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from agent.budget import ledger as ledger_module
 from agent.budget.ledger import BudgetLedger, boot_id
+from agent.budget.reader import read_budget
 from agent.budget.store import SENTINEL
 from agent.domain.model_calls import BudgetWindow
 from agent.journal.errors import JournalError, JournalNewerError
@@ -30,6 +32,7 @@ class World:
     def __init__(self, folder: Path) -> None:
         self.path = folder / "budget.sqlite"
         self.wall, self.mono, self.boot = NOON, 100.0, "boot-1"
+        self.zone: tzinfo = UTC
         self.reports: list[tuple[str, dict[str, Any]]] = []
         self.opened: list[BudgetLedger] = []
 
@@ -37,7 +40,7 @@ class World:
         ledger = BudgetLedger(
             self.path,
             limits=limits or LIMITS,
-            zone=UTC,
+            zone=self.zone,
             wall=lambda: self.wall,
             mono=lambda: self.mono,
             log=lambda event, **fields: self.reports.append((event, fields)),
@@ -205,6 +208,95 @@ def test_a_stepped_clock_gives_no_money(world: World, step: float) -> None:
         ]
         world.pass_time(3600)
         assert await ledger.reserve(0.01, "review") is not None
+
+    ledger = world.open()
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    ("zone", "midnight"),
+    [
+        ("Europe/Berlin", (2026, 3, 29)),  # of 23 hours
+        ("Europe/Berlin", (2026, 3, 30)),
+        ("Europe/Berlin", (2026, 10, 25)),  # of 25 hours
+        ("Europe/Berlin", (2026, 10, 26)),
+        ("Africa/Cairo", (2026, 4, 24)),  # begins at 01:00
+        ("Australia/Lord_Howe", (2026, 4, 5)),  # half an hour longer
+        ("Asia/Kolkata", (2026, 6, 1)),
+    ],
+)
+def test_a_call_in_flight_at_midnight_is_of_the_day_that_is_over(
+    world: World, zone: str, midnight: tuple[int, int, int]
+) -> None:
+    """By the clock of the site, also where it changes that day; the new day has all of its money."""
+    world.zone = ZoneInfo(zone)
+    world.wall = datetime(*midnight, tzinfo=world.zone).timestamp() - 1.0
+    limits = dict.fromkeys(BudgetWindow, 0.1)
+
+    async def story() -> None:
+        booking = await ledger.reserve(0.10, "review")
+        assert booking is not None
+        assert await ledger.reserve(0.01, "review") is None
+        world.pass_time(2)
+        for window in (BudgetWindow.HOUR, BudgetWindow.DAY):
+            assert spent(ledger, window) == (0.0, 0.0)
+            shown = read_budget(world.path, limits=limits, zone=world.zone, now=ledger._now())[window]
+            assert (shown.spent, shown.reserved) == (0.0, 0.0)
+        await ledger.settle(booking, 0.03)
+        assert spent(ledger, BudgetWindow.DAY) == (0.0, 0.0)
+        of_month = 0.0 if midnight[2] == 1 else 0.03
+        assert spent(ledger, BudgetWindow.MONTH) == (of_month, 0.0)
+        world.wall -= 120.0  # a small step back over midnight is not the old day again
+        assert await ledger.reserve(0.07, "review") is not None
+        assert spent(ledger, BudgetWindow.DAY) == (0.0, 0.07)
+
+    ledger = world.open(limits)
+    asyncio.run(story())
+
+
+def test_the_doubled_hour_is_two_hours_of_one_day(world: World) -> None:
+    """A call that ends in the second 02:30 gives nothing back to that hour, and its cost to the day."""
+    world.zone = ZoneInfo("Europe/Berlin")
+    world.wall = datetime(2026, 10, 25, 2, 30, tzinfo=world.zone).timestamp()
+
+    async def story() -> None:
+        booking = await ledger.reserve(0.10, "review")
+        assert booking is not None
+        world.pass_time(timedelta(hours=1).total_seconds())
+        assert spent(ledger) == (0.0, 0.0)
+        await ledger.settle(booking, 0.03)
+        assert spent(ledger) == (0.0, 0.0)
+        assert spent(ledger, BudgetWindow.DAY) == (0.03, 0.0)
+
+    ledger = world.open()
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("step", [-3600.0, 3600.0, -86_400.0, 40 * 86_400.0])
+@pytest.mark.parametrize("looks", [False, True])
+def test_a_call_in_flight_over_a_step_of_the_clock_costs_what_it_cost(
+    world: World, step: float, *, looks: bool
+) -> None:
+    """Its booking goes with its periods; one of an hour that was over gives nothing back to another hour."""
+
+    async def story() -> None:
+        old = await ledger.reserve(0.04, "review")
+        world.pass_time(3600)
+        late = await ledger.reserve(0.05, "review")
+        assert old is not None
+        assert late is not None
+        world.wall += step
+        if looks:
+            await ledger.refresh()
+        for window, reserved in ((BudgetWindow.HOUR, 0.05), (BudgetWindow.DAY, 0.09)):
+            assert spent(ledger, window) == pytest.approx((0.0, reserved))
+            shown = read_budget(world.path, limits=LIMITS, zone=UTC, now=ledger._now())[window]
+            assert (shown.spent, shown.reserved) == pytest.approx((0.0, reserved))
+        await ledger.settle(old, 0.01)
+        await ledger.settle(late, 0.02)
+        assert spent(ledger) == pytest.approx((0.02, 0.0))
+        assert spent(ledger, BudgetWindow.DAY) == pytest.approx((0.03, 0.0))
+        assert spent(ledger, BudgetWindow.MONTH) == pytest.approx((0.03, 0.0))
 
     ledger = world.open()
     asyncio.run(story())

@@ -164,6 +164,10 @@ def test_no_name_leaves_the_site(site: Site, tmp_path: Path, capsys: pytest.Capt
     ("change", "why"),
     [
         ({"answer": "It was 98.4 degC [f1]."}, "98.4 is not in a cited fact"),
+        ({"answer": f"It was {BROKEN} degF [r1]."}, f"{BROKEN} degF is not in a cited fact"),
+        ({"answer": "It was twice as hot [r1]."}, "twice is not in a cited fact"),
+        ({"answer": "Es war zu hei\u00df [r1]."}, "is not in English"),
+        ({"answer": "The \u043even was hot [r1]."}, "has no place in an answer"),  # a Cyrillic o
         ({"answer": "A spike [f1].", "cites": ["f1", "f77"]}, "f77 is not a fact"),
         ({"answer": "It failed.", "cites": []}, "the answer cites no fact"),
         ({"answer": "It failed because of the Hall [f1]."}, "Hall: not asked about"),

@@ -13,13 +13,15 @@ from typing import Any
 
 import pytest
 
+from agent.commands import backtest as backtest_module
 from agent.commands.backtest import backtest
 from agent.commands.offline import table as table_module
 from agent.commands.offline.inputs import Files, Until, open_files, registry_of
 from agent.commands.offline.stream import Tabled, Unread
 from agent.commands.offline.table import Names
 from agent.config import load_apart, settings
-from agent.domain.records import Reading
+from agent.domain.records import Reading, Trigger
+from agent.pipeline.offline import Concluded, OfflinePath
 from tests.commands.history import START, STEP_S, line, points, record, shifted, tabulate
 from tests.commands.kit import as_json, ask, write_config
 
@@ -315,6 +317,50 @@ def test_a_recording_without_times(tmp_path: Path, config: Path, capsys: pytest.
 
 
 # --------------------------------------------------------------------------------- always the same
+
+
+@pytest.mark.parametrize("review", [{}, {"audits_per_day": 5000}, {"mode": "none"}, {"mode": "all"}])
+def test_windows_that_are_passed_by_change_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, review: dict[str, object]
+) -> None:
+    """All is as if each window had been concluded, and only the calm ones are passed by."""
+    config = write_config(tmp_path, sources=SOURCES, review=review)
+    loaded, files = load_apart(config), [tabulate(tmp_path / "week.csv", moved())]
+    concluded: list[Concluded] = []
+
+    def run(*, whole: bool) -> tuple[dict[str, Any], int]:
+        def make(passed: Callable[[Trigger, float], None], **others: Any) -> OfflinePath:
+            take = others.pop("concluded")
+
+            def conclude(each: Concluded) -> None:
+                concluded.append(each)
+                take(each)
+
+            return OfflinePath(passed=None if whole else passed, concluded=conclude, **others)
+
+        monkeypatch.setattr(backtest_module, "OfflinePath", make)
+        concluded.clear()
+        return backtest(loaded, Files(open_files(files, loaded)), Until(), tap=None), len(concluded)
+
+    (each, most), (told, some) = run(whole=True), run(whole=False)
+    assert told == each
+    assert told["findings"]
+    assert most == sum(told["counts"]["windows"].values())
+    assert some == most if review.get("mode") == "all" else some < most
+
+
+@pytest.mark.slow
+def test_series_that_were_forgotten_are_told(
+    tmp_path: Path, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """More come than the detector keeps: not all that was read was judged."""
+    table = tmp_path / "many.csv"
+    rows = (f"{START + 10 * number},d{number},temperature,20" for number in range(10_150))
+    table.write_text("\n".join(["time,device,metric,value", *rows]), encoding="utf-8")
+    code, out, _ = ask(capsys, "backtest", str(table), "--config", str(config))
+    assert code == 0
+    assert "200 series forgotten, because at most 10000 are kept" in out
+    assert "Everything was read" not in out
 
 
 def test_the_same_bytes_each_time(tmp_path: Path, config: Path) -> None:

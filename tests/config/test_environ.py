@@ -1,5 +1,8 @@
 """Standard variables below the file, the origin of an address, open questions."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -163,7 +166,8 @@ def test_where_traces_are_thinned_out_or_switched_off(
         " OTEL_TRACES_SAMPLER_ARG)"
     )
     monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
-    assert describe_traces(config) == "no spans are sent (from the variable OTEL_SDK_DISABLED)"
+    for one in (config, loaded(tmp_path, "traces: {protocol: console}", {})):
+        assert describe_traces(one) == "no spans are sent (from the variable OTEL_SDK_DISABLED)"
 
 
 @pytest.mark.parametrize(
@@ -268,6 +272,31 @@ def test_headers_for_the_collector(tmp_path: Path, text: str, expected: dict[str
             "otel.endpoint: the collector's token go to far unencrypted",
         ),
         ("otel: {endpoint: 'http://far', metrics: true}", {}, None),
+        *(
+            (
+                "traces: {endpoint: 'https://far'}",
+                {name: "x", "OTEL_EXPORTER_OTLP_HEADERS": "a=b"},
+                f"{name}: this variable has no effect on the agent; unset it; docs/traces.md names",
+            )
+            for name in (
+                "OTEL_PYTHON_EXPORTER_OTLP_HTTP_CREDENTIAL_PROVIDER",
+                "OTEL_PYTHON_EXPORTER_OTLP_HTTP_TRACES_CREDENTIAL_PROVIDER",
+                "OTEL_PYTHON_TRACER_PROVIDER",
+                "OTEL_BSP_SCHEDULE_DELAY",
+                "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT",
+                "OTEL_EXPORTER_OTLP_INSECURE",
+            )
+        ),
+        (
+            "traces: {endpoint: 'https://far', protocol: grpc}",
+            {
+                "OTEL_PYTHON_EXPORTER_OTLP_GRPC_CREDENTIAL_PROVIDER": "x",
+                "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT": "2",
+                "OTEL_BSP_MAX_QUEUE_SIZE": " ",
+            },
+            None,
+        ),
+        ("", {"OTEL_BSP_SCHEDULE_DELAY": "5"}, None),  # nothing is sent
         ("otel: {endpoint: 'http://far'}", {"OTEL_EXPORTER_OTLP_LOGS_HEADERS": "a=b"}, None),
         ("otel: {endpoint: 'http://localhost', logs: true}\nlogs: {content: full}", {}, None),
         ("traces: {endpoint: 'http://far:4318', content: false}", {}, None),
@@ -325,3 +354,33 @@ def test_check_prints_the_endpoint_and_the_weaknesses(
     assert "Traces: no spans are sent" in told.out
     assert told.err.startswith(f"edge-agent: warning: {path}: sources #: reads topics of everybody")
     assert told.err.count("\n") == 1
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    ("text", "variable", "words"),
+    [
+        ("traces: {endpoint: 'http://127.0.0.1:1'}", "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "no spans are sent"),
+        (
+            "otel: {endpoint: 'http://127.0.0.1:1', protocol: grpc, logs: true}",
+            "OTEL_EXPORTER_OTLP_COMPRESSION",
+            "no metrics or log lines are pushed",
+        ),
+    ],
+)
+def test_check_names_a_variable_that_opentelemetry_refuses(
+    tmp_path: Path, text: str, variable: str, words: str
+) -> None:
+    """It names no destination that the start will not have, and not the value."""
+    path = tmp_path / "agent.yaml"
+    path.write_text(f"agent: {{state_dir: {tmp_path / 'none'}}}\nsources: [{{topic: 'a/{{d}}/x'}}]\n{text}\n")
+    argv = [sys.executable, "-m", "agent", "check", "--config", str(path)]
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
+    good, bad = (
+        subprocess.run(argv, env=environ | more, capture_output=True, text=True, check=True).stdout
+        for more in ({}, {variable: "CANARY"})
+    )
+    assert "http://127.0.0.1:1" in good
+    assert f"{words}: OpenTelemetry refuses {variable}; correct or unset it" in bad
+    assert "http://127.0.0.1:1" not in bad
+    assert "CANARY" not in bad

@@ -1,6 +1,7 @@
 """The detector with few readings, and with values that no sensor should send."""
 
 import math
+import random
 
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -137,6 +138,20 @@ def test_series_that_were_never_judged_are_evicted_first() -> None:
     assert detector.knows("known")
     assert view is not None
     assert detector.stats.series <= 50
+
+
+def test_what_gives_way_next_is_ranked_once_and_as_at_each_eviction() -> None:
+    """Devices come, come again, are judged, change their unit and go: the same ones stay."""
+    few = DetectSettings(max_series=50, warm_readings=4)
+    ranked, each_time, chance = Detector(few), Detector(few), random.Random(5)
+    for number in range(3000):
+        each_time._next.clear()
+        device = f"d{int(chance.paretovariate(0.4)) % 400}"
+        reading = Reading(device, "m", float(number), 1.0, chance.choice(["V"] * 40 + ["mV"]))
+        for detector in (ranked, each_time):
+            detector.update(reading, float(number))
+        assert list(ranked._series) == list(each_time._series), number
+    assert ranked.stats.evicted == each_time.stats.evicted > 500
 
 
 def test_a_device_with_many_metrics_makes_room_before_the_others() -> None:

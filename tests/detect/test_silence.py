@@ -211,6 +211,41 @@ def test_a_device_that_is_heard_without_a_value_is_not_silent(rig: Rig) -> None:
     assert rig.detector.unreadable() == []
 
 
+def lacks(rig: Rig, seconds: float) -> list[float]:
+    """Let the device send no value each minute; return after how long it is reported."""
+    found = []
+    for _ in range(round(seconds / 60.0)):
+        assert rig.wait(60.0) == []
+        rig.at += 60.0
+        if lack := rig.detector.heard(DEVICE, rig.clock):
+            assert lack.lacking
+            found.append(lack.silent_s)
+    return found
+
+
+def test_a_device_that_sends_no_value_for_an_hour_is_reported_once(rig: Rig) -> None:
+    """Its sensor is broken; again only after a value, and over a restart as well."""
+    rig.speak(60.0, 100)
+    assert lacks(rig, 3540.0) == []
+    again = Detector()
+    again.load(rig.detector.dump())
+    rig.detector = again
+    assert lacks(rig, 3 * 3600.0) == [3600.0]
+    rig.speak(60.0)
+    assert lacks(rig, 2 * 3600.0) == [3600.0]
+
+
+def test_no_values_at_night_are_reported_as_its_silence_would_be(rig: Rig) -> None:
+    """An inverter without sun: at first, and not once its nights are known; at noon it is."""
+    found = []
+    for _ in range(8):
+        rig.speak(60.0, 14 * 60)
+        found.append(lacks(rig, 10 * 3600.0))
+    assert found == [[3600.0], *[[]] * 7]
+    rig.speak(60.0, 7 * 60)
+    assert lacks(rig, 2 * 3600.0) == [3600.0]
+
+
 def test_a_text_between_two_readings_is_no_lack(rig: Rig) -> None:
     """A device may send its state more often than its values."""
     rig.speak(60.0, 100)

@@ -56,6 +56,15 @@ def test_every_device_is_announced_as_the_core_wants_it(device: str) -> None:
     assert templates(found) == templates(announced("other"))  # no text of a device is ever a template
 
 
+@pytest.mark.parametrize("device", ["küche/th 1", "温度計", "Плита"])
+def test_the_core_transcribes_a_name_that_is_not_ascii(device: str) -> None:
+    """An entity id of ours would be what is left of the name, or a hash alone."""
+    found = announced(device)
+    assert found["device"]["name"].startswith(device.replace("/", " "))
+    assert not any("default_entity_id" in one for one in found["components"].values())
+    assert all("default_entity_id" in one for one in announced("th 1")["components"].values())
+
+
 @pytest.mark.parametrize("page", [None, "https://gw1.example:8000/"])
 @pytest.mark.parametrize("agent", ["gw1", "GW_1", "a-b"])
 def test_the_agent_is_announced_as_the_core_wants_it(agent: str, page: str | None) -> None:

@@ -152,6 +152,15 @@ CASES = (
         {_opened("pump", "spike", "warning"): "9x240", _opened("door", "silence", "critical"): "9x240"},
     ),
     _one("EdgeFindingWarning", _opened("pump", "drift", "warning"), "_x170 9x20", "_x178 9x20"),
+    # A spike that becomes a drift is one alert, without another wait.
+    Case(
+        "EdgeFindingWarning",
+        {
+            _opened("pump", "spike", "warning"): "_x172 9x4 stale",
+            _opened("pump", "drift", "warning"): "_x177 9x20",
+        },
+        {_opened("pump", "drift", "warning"): "_x177 9x20"},
+    ),
     _one("EdgeDeviceSilent", _opened("attic", "silence", "warning"), "_x177 9x20", "_x180 9x20"),
     # 25 devices behind one bridge, each by its name.
     Case(

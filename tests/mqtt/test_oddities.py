@@ -9,7 +9,7 @@ from tests.mqtt.brokers import CONNACK, ScriptedBroker
 from tests.mqtt.link_harness import outgoing, running, until
 from tests.mqtt.test_wire import packet, publish
 
-CONNECT, PUBLISH, SUBSCRIBE, UNSUBSCRIBE, DISCONNECT = 1, 3, 8, 10, 14
+CONNECT, PUBLISH, SUBSCRIBE, UNSUBSCRIBE, PINGREQ, DISCONNECT = 1, 3, 8, 10, 12, 14
 Script = dict[int, Callable[[bytes], bytes]]
 
 
@@ -176,3 +176,13 @@ def test_connect_packet() -> None:
     assert b"the-id" in body
     assert b"agent/test/status" in body
     assert odd.packets[-1] == (0xE0, b"")
+
+
+@pytest.mark.slow
+def test_a_pause_is_shorter_than_the_brokers_keepalive() -> None:
+    """The answer to a PINGREQ is read, however much waits for the journal."""
+    answers = script(connect=lambda _body: connack(b"\x13\x00\x01")) | {PINGREQ: lambda _body: b"\xd0\x00"}
+    with ScriptedBroker(answers) as odd, running(port=odd.port, client_id="pause") as harness:
+        harness.subscribed().pressed = True
+        until(lambda: [first >> 4 for first, _ in odd.packets].count(PINGREQ) >= 4, "four PINGREQs")
+        assert [first >> 4 for first, _ in odd.packets].count(CONNECT) == 1

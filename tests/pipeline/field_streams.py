@@ -72,6 +72,16 @@ def humidity_breaks(
         yield _message(at, "room/box", body)
 
 
+def sensor_breaks(
+    *, broken: float, repaired: float, until: float, value: str, seed: int = 1
+) -> Iterator[Message]:
+    """A temperature alone; from ``broken`` to ``repaired`` the sensor sends ``value`` in its place."""
+    dice = random.Random(seed)
+    for at in _times(60.0, until):
+        text = value if broken <= at < repaired else f"{_room(dice, at):.2f}"
+        yield _message(at, "hall/probe/temperature", text)
+
+
 def reboots_in_1970(*, death: float, reboots: int = 7, seed: int = 1) -> Iterator[Message]:
     """Every minute until ``death``; the reboots are 200 minutes apart, each with two messages of 1970."""
     dice = random.Random(seed)

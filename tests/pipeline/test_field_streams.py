@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import pytest
+
 from agent.domain.records import Window
 from simulator.events import Message
 from tests.benchmarks.inprocess import LocalAgent
@@ -68,6 +70,19 @@ def test_a_box_whose_humidity_is_nan_is_watched_on() -> None:
     (opening,) = life.agent.openings
     assert hot < opening.reported <= hot + 5 * MINUTES
     assert "temperature" in life.agent.why[0][1].local.summary
+
+
+@pytest.mark.parametrize("value", ["85.0", "-127", "nan", "unavailable"])
+def test_a_sensor_that_sends_an_error_for_hours_is_found_once(value: str) -> None:
+    """After an hour, in words that fit; the finding clears with the values."""
+    broken = START + 3 * DAY_S + 10 * HOUR_S
+    repaired, until = broken + 6 * HOUR_S, broken + 9 * HOUR_S
+    messages = streams.sensor_breaks(broken=broken, repaired=repaired, until=until, value=value)
+    life = Life(streams.HALL, messages, until=until)
+    assert life.found == [("probe", "silence")]
+    assert abs(life.agent.openings[0].reported - (broken + HOUR_S)) <= 5 * MINUTES
+    assert life.agent.why[0][1].local.summary.startswith("It sends, but no value for 60 min")
+    assert not life.agent.detector.unreadable()
 
 
 def test_a_clock_that_starts_in_1970_makes_no_window_there() -> None:

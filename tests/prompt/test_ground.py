@@ -11,6 +11,7 @@ from agent.domain.records import Answer, Grounding, Kind, Severity, Status, Wind
 from agent.prompt import SYSTEM, ground
 from agent.prompt.ground import facts
 from agent.prompt.render import FORM_SUMMARY
+from agent.prompt.site import ALONE, Shared
 from tests.ai.kit import window
 
 ANSWER = Answer(Status.ANOMALY, Kind.SPIKE, Severity.WARNING, 2, ("r17",), "It jumped.")
@@ -77,6 +78,7 @@ def test_claims_that_hold(summary: str) -> None:
         ("It reached \uff19\uff10.", "summary_numbers"),  # full-width digits
         ("It is \u00bd of the usual.", "summary_numbers"),
         ("It reached \u2468\u2467.", "summary_numbers"),  # digits in circles
+        ("It is 98.66\u00b3.", "summary_numbers"),  # a power of it
         ("It reached \u2167.", "summary_numbers"),  # a Roman numeral
         ("Score 2.", "summary_numbers"),  # 1.7, as rounded as it is printed, but more than 5 % off
         ("r2 stands out.", "summary_ids"),
@@ -240,7 +242,7 @@ def test_claims_of_a_kind_say_what_was_found() -> None:
 def test_only_an_anomaly_claims_something_by_its_kind() -> None:
     """A normal answer with a kind left over is checked by its words alone."""
     for kind in (Kind.SILENCE, Kind.FLATLINE, Kind.OUT_OF_RANGE):
-        assert failed(replace(ANSWER, status=Status.NORMAL, kind=kind, evidence=())) == []
+        assert failed(replace(ANSWER, status=Status.NORMAL, kind=kind)) == []
 
 
 def test_an_identifier_yields_no_number() -> None:
@@ -260,13 +262,34 @@ def test_evidence_must_be_offered() -> None:
     """An id that is not a candidate of this window fails, whatever the status."""
     assert "evidence_known" in failed(replace(ANSWER, evidence=("r17", "r999")))
     calm = replace(ANSWER, status=Status.NORMAL, kind=Kind.NONE, evidence=("r999",))
-    assert failed(calm) == ["evidence_known"]
+    assert failed(calm, window(score=0.4)) == ["evidence_known"]
 
 
 def test_an_anomaly_needs_evidence() -> None:
     """A normal window does not."""
     assert failed(replace(ANSWER, evidence=())) == ["evidence_present"]
-    assert failed(replace(ANSWER, status=Status.NORMAL, kind=Kind.NONE, evidence=())) == []
+    calm = replace(ANSWER, status=Status.NORMAL, kind=Kind.NONE, evidence=())
+    assert failed(calm, window(score=0.4)) == []
+
+
+SOFT = [kind for kind in Kind if not kind.traits.hard and kind is not Kind.NONE]
+
+
+@pytest.mark.parametrize("kind", SOFT)
+def test_normal_needs_evidence_to_overrule_an_alarm(kind: Kind) -> None:
+    """A reading of the alarm or a fact of the site; a calm reading does not."""
+    alarm = window(kind=kind)
+    normal = replace(ANSWER, status=Status.NORMAL, kind=Kind.NONE, summary="This is normal here.")
+    site = Shared("th1", {"k1": "It steams on Thursdays."})
+    for evidence, shared in [(("r17",), ALONE), (("r1", "r17"), ALONE), (("k1",), site)]:
+        assert ground(replace(normal, evidence=evidence), alarm, shared)[0] is Grounding.GROUNDED
+    for evidence, shared in [((), ALONE), (("r1",), ALONE), (("r1", "r2"), site), ((), site)]:
+        grounding, checks = ground(replace(normal, evidence=evidence), alarm, shared)
+        assert grounding is Grounding.UNGROUNDED
+        assert [check.name for check in checks if not check.held] == ["evidence_present"]
+    assert failed(replace(normal, evidence=("k1",)), alarm) == ["evidence_known", "evidence_present"]
+    unsure = replace(normal, status=Status.UNCERTAIN, evidence=())
+    assert failed(unsure, alarm) == []  # it overrules nothing
 
 
 def test_a_limit_claim_is_recomputed() -> None:

@@ -127,6 +127,131 @@ def test_what_does_not_hold(text: str, check: str) -> None:
     assert check in wrong(text)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "d1 drifted for 45-minutes [f1].",
+        "It lasted 45 min. [f1]",
+        "It was -9.86 °C, up to -9.86°C [r1].",
+        "It was -9.86 degrees Celsius, or -9.9 degrees [r1].",
+        "It was between -22 and -17.5 degC; later -9.86 in the night [r1].",
+        "d2 is one of seven devices [i1].",
+        "There were three findings in the period [f1].",
+        "There were two devices and 3 findings [f1].",
+        "It lasted forty-five minutes [f1].",
+        "Ünlike usual, it rose \u2013 sharply \u2013 to \u22129.86 [r1].",
+        "temperature_2 fell to -14.2 at 02:10 [f1].",
+        "It rose to -9.9 (usual -22..-17.5) [r1].",
+        "One device, d1, drifted [f1].",
+        "At first it was at -9.86, a second later too [r1].",
+    ],
+)
+def test_quantities_that_hold(text: str) -> None:
+    """Units as people write them, number words, and counts."""
+    assert wrong(text) == set()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "It was -9.86 °F [r1].",
+        "It was -9.86 degF [r1].",
+        "It was -9.86 degrees Fahrenheit [r1].",
+        "It was -9.86 F [r1].",
+        "It was -9.86F [r1].",
+        "It was -9.86 K [r1].",
+        "It was -9.86 kPa [r1].",
+        "It was -9.86 % [r1].",
+        "It was -9.86 percent [r1].",
+        "It was -9.86, in Fahrenheit [r1].",
+        "In °F it was -9.86 [r1].",
+        "It lasted 45 hours [f1].",
+        "It lasted 45 s [f1].",
+        "It lasted 45h [f1].",
+        "It lasted 45 weeks [f1].",
+        "45 devices drifted [f1].",
+        "It rose by half [f1].",
+        "A third of it drifted [f1].",
+        "d1 rose to a quarter [f1].",
+        "There were three million findings [f1].",
+        "3 million findings [f1].",
+        "3k findings [f1].",
+        "3M findings [f1].",
+        "3e6 findings [f1].",
+        "It was twice as much [f1].",
+        "It doubled [f1].",
+        "It rose three times the usual [f1].",
+        "a twofold rise [f1].",
+        "a 3-fold rise [f1].",
+        "3x the usual [f1].",
+        "3 x the usual [f1].",
+        "3 \u00d7 the usual [f1].",
+        "It was seventy [f1].",
+        "It was ninety-nine degC [f1].",
+        "two hundred findings [f1].",
+        "Three hundred [f1].",
+        "It was zero degC [f1].",
+        "eight point five [f1].",
+        "It was \uff19\uff10 [f1].",
+        "It was \u0669 [f1].",
+        "It was \U0001d7d6 [f1].",
+        "It was 8\ufe0f\u20e3 [f1].",
+        "It was \u2153 [f1].",
+        "It was 3/2 [i1].",
+        "It was 3\u00b3 [f1].",
+        "3^3 findings [f1].",
+        "It is re\u0455olved [f2].",
+        "It cost 3 \u20ac [f1].",
+        "About \u20ac3 [f1].",
+        "It was -9.86 hectopascals [r1].",
+        "It was 45 kilometers [f1].",
+        "It was -9.86 Rankine [r1].",
+        "There were dozens [f1].",
+        "There were hundreds of findings [f1].",
+        "Three thousand findings [f1].",
+        "It was -9.86 \u2030 [r1].",
+        "It was -9.86 \u2109 [r1].",
+        "It was 3 thousand [f1].",
+        "It lasted 45 \u03bcs [f1].",
+        "It was minus ninety [r1].",
+        "It was -9.86 bar [r1].",
+        "It was -9.86 volts [r1].",
+        "It was -9.86 \u00ba [r1].",
+        "It rose to 45, that is 45 minutes, in degC [f1]. It was -14.2 minutes [f1].",
+        "It happened twice [f1].",
+    ],
+)
+def test_quantities_that_do_not_hold(text: str) -> None:
+    """Another unit, a multiple, a share, or digits that are not looked up."""
+    assert wrong(text) & {"numbers", "words_alone"}
+
+
+@pytest.mark.parametrize(
+    ("text", "check"),
+    [
+        ("The fr\u0435\u0435zer drifted [f1].", "words_alone"),  # Cyrillic letters
+        ("The silence is r\u0435solved [f2].", "words_alone"),
+        ("The silence is resol\u0475ed [f2].", "words_alone"),
+        ("The silence is résolved [f2].", "words"),
+        ("The \uff44\uff11 drifted [f1].", "words_alone"),  # full-width
+        ("The \u0501\uff11 drifted [f1].", "words_alone"),
+        ("It drifted \u2460 times [f1].", "words_alone"),
+        ("d1 driftete dreimal [f1].", "language"),
+        ("d1 subi\u00f3 tres veces [f1].", "language"),
+        ("d1 drifted [f1]. d1 war halb so warm [f1].", "language"),
+    ],
+)
+def test_text_that_cannot_be_looked_up(text: str, check: str) -> None:
+    """Look-alikes of letters, and sentences of other languages."""
+    assert check in wrong(text)
+
+
+def test_a_unit_belongs_to_the_fact_that_has_the_number() -> None:
+    """A value in degC is none in minutes, though another cited fact is in minutes."""
+    assert "numbers" in wrong("It rose to -9.86 minutes [f1, r1].")
+    assert wrong("It rose to -9.86 degC for 45 minutes [f1, r1].") == set()
+
+
 def test_a_fact_that_is_not_cited_proves_nothing() -> None:
     """A number of f1 is wrong where f2 alone is cited."""
     assert wrong("It was -14.2 degC", "f1") == set()

@@ -38,6 +38,11 @@ class Place:
     def status(self) -> str:
         return f"{BASE}/standby/status" if self.standby else f"{BASE}/status"
 
+    @property
+    def incident(self) -> str:
+        """The topic of its one incident, which is open all the time."""
+        return f"{BASE}/incidents/{self.name}"
+
     def start(self) -> None:
         """Start a process with the epochs on the disk."""
         self.epochs = Epochs(
@@ -47,11 +52,12 @@ class Place:
             standby=self.standby,
             takeover_s=5.0,
             has=lambda _device: True,
+            post=lambda work, *found: work(*found),
             link=self,
             keep=self.keep,
             drained=lambda: True,
             changed=lambda _device: None,
-            yielding=lambda: None,
+            retained=lambda: [self.incident],
             clock=lambda: self.world.now,
             wall=lambda: self.world.now,
             log=lambda *_event, **_values: None,
@@ -125,6 +131,7 @@ class Place:
             epoch = json.loads(out)["epoch"]
             self.world.verdicts.append((self.world.now, epoch, self.name))
             self.world.published.append((epoch, self.client or self.name))
+            self.world.publish(self.incident, out)
 
 
 class World:
@@ -134,6 +141,7 @@ class World:
         self.now = 1000.0
         self.up = True
         self.retained: dict[str, bytes] = {}
+        self.saved: dict[str, bytes] = {}  # to its disk
         self.verdicts: list[tuple[float, int, str]] = []  # time, epoch, agent
         self.published: list[tuple[int, str]] = []  # epoch, client
         self.claims: list[dict[str, Any]] = []
@@ -157,13 +165,19 @@ class World:
         elif topic == f"{BASE}/status" and place.standby:
             place.inbox.append((place.epochs.take_first, payload))
 
-    def break_down(self, *, wiped: bool) -> None:
-        """End the broker; it publishes no will."""
+    def break_down(self, *, wiped: bool, unsaved: bool = False) -> None:
+        """End the broker; it publishes no will. ``unsaved``: it comes back as it was saved last."""
         self.up = False
         for place in self.places:
             place.cut()
         if wiped:
             self.retained.clear()
+        elif unsaved:
+            self.retained = dict(self.saved)
+
+    def save(self) -> None:
+        """Save the broker's state."""
+        self.saved = dict(self.retained)
 
     def run(self, seconds: float) -> None:
         """Let time pass."""
@@ -200,6 +214,18 @@ HOSTILE = (
     b'{"epoch":4,"agent":"gw-0","state":"held"}',
 )
 
+HOSTILE_STATES = (
+    b"",
+    b"7",
+    b"[" * 5000,
+    b"\xff",
+    b'{"state":[]}',
+    b'{"state":{}}',
+    b'{"state":null}',
+    b'{"state":["offline"]}',
+    b'{"state":"away"}',
+)
+
 
 def forged(dice: Random, known: int) -> bytes:
     """Return a claim that neither agent made."""
@@ -211,6 +237,8 @@ def forged(dice: Random, known: int) -> bytes:
 
 def mishap(world: World, dice: Random, *, strangers: bool) -> None:
     """Let something happen."""
+    if dice.random() < 0.1:
+        world.save()
     place = dice.choice(world.places)
     match dice.randrange(9 if strangers else 7):
         case 0:
@@ -225,7 +253,7 @@ def mishap(world: World, dice: Random, *, strangers: bool) -> None:
             place.kill()
             place.start()
         case 5:
-            world.break_down(wiped=dice.random() < 0.3)
+            world.break_down(wiped=dice.random() < 0.3, unsaved=dice.random() < 0.5)
         case 6:
             world.up = True
         case 7:

@@ -12,9 +12,17 @@ from agent.verdict.encode import iso
 from tests.support.make import T0, score, window
 
 
-def verdict(start: float, end: float, device: str = "d1", trigger: str = "age", agent: str = "gw-0") -> bytes:
+def verdict(
+    start: float,
+    end: float,
+    device: str = "d1",
+    trigger: str = "age",
+    agent: str = "gw-0",
+    created: float = T0 + 999,
+) -> bytes:
     times = {"from": iso(start), "to": iso(end), "trigger": trigger}
-    return json.dumps({"agent": agent, "device": device, "window": times}).encode()
+    found = {"agent": agent, "device": device, "window": times, "created_at": iso(created)}
+    return json.dumps(found).encode()
 
 
 def cover(*verdicts: bytes) -> Cover:
@@ -37,6 +45,8 @@ SILENCE = replace(WINDOW, trigger=Trigger.SILENCE, end=T0 + 300, count=0)
         (cover(verdict(T0 - 9, T0 + 2, device="d2")), False),
         (cover(verdict(T0 - 9, T0 + 2, agent="gw-0-standby")), False),  # our own
         (cover(verdict(T0, T0 + 9), verdict(T0 - 90, T0 - 80)), False),  # the newest counts: a late backlog
+        (cover(verdict(T0 + 50, T0 + 59, created=T0 + 1060)), False),  # the other clock is a minute ahead
+        (cover(verdict(T0 + 50, T0 + 62, created=T0 + 1060)), True),
         (cover(verdict(T0 + 2, T0 + 500, trigger="silence")), True),  # its readings ended with the window
         (cover(verdict(T0 + 1, T0 + 500, trigger="silence")), False),
     ],
@@ -83,6 +93,7 @@ def test_a_verdict_as_bytes_is_compared_like_a_window() -> None:
         b'{"agent":"x","device":"d1","window":7}',
         b'{"agent":"x","device":["d1"],"window":{"from":"2023-11-14","to":"2023-11-14"}}',
         verdict(T0, T0 + 1001 + MAX_AHEAD_S),  # would hide all verdicts to come
+        verdict(T0, T0 + 9, device="d" * 513),  # of no source
     ],
 )
 def test_foreign_text_covers_nothing(payload: bytes) -> None:

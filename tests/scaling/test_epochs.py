@@ -6,7 +6,7 @@ from random import Random
 import pytest
 
 from agent.pipeline.epochs import HANDOVER_S, MAX_DELAY_S, REPEAT_S, Phase, read_claim
-from tests.scaling.pair import HOSTILE, TOPIC, Place, World, mishap
+from tests.scaling.pair import BASE, HOSTILE, HOSTILE_STATES, TOPIC, Place, World, mishap
 
 SEEDS = range(150)
 
@@ -90,6 +90,28 @@ def test_a_killed_standby_goes_on_in_its_epoch() -> None:
     assert max(owners(world)) == 3
 
 
+@pytest.mark.parametrize("ends", ["yields", "is cut off", "dies"])
+def test_incidents_of_a_standby_do_not_outlive_its_epoch(ends: str) -> None:
+    """However it ends; those of the first agent stay, since it goes on with them."""
+    world = pair()
+    world.first.kill()
+    world.run(20)
+    if ends == "is cut off":
+        world.standby.cut()
+    elif ends == "dies":
+        world.standby.kill()
+    world.first.start()
+    world.first.connect()
+    world.run(HANDOVER_S + 3)
+    assert world.holders == ["gw-0"]
+    if ends == "dies":
+        world.standby.start()
+    world.standby.connect()
+    world.run(3)
+    assert not world.retained[world.standby.incident]
+    assert world.retained[world.first.incident]
+
+
 def test_a_claim_is_on_disk_before_it_is_sent() -> None:
     """A kill between the two makes no second owner of a number."""
     world = pair()
@@ -140,6 +162,36 @@ def test_a_flood_of_hostile_claims_costs_a_message_a_turn() -> None:
     assert len(world.claims) - sent <= 5000 + 60
 
 
+def test_a_hostile_status_of_the_first_agent_changes_nothing() -> None:
+    """Retained on the topic that its standby reads."""
+    world = pair()
+    for payload in HOSTILE_STATES:
+        world.publish(f"{BASE}/status", payload)
+        world.run(10)
+    assert owners(world) == {2: {"gw-0"}}
+    world.first.kill()
+    world.run(20)
+    assert world.holders == ["gw-0-standby"]
+    for payload in HOSTILE_STATES:
+        world.publish(f"{BASE}/status", payload)
+        world.run(10)
+    assert world.holders == ["gw-0-standby"]
+
+
+@pytest.mark.parametrize("found", ['"state":"offline"', '"epoch":3', '"device":"d","window":{}'])
+def test_what_waits_for_the_loop_is_small(found: str) -> None:
+    """A flood of large messages is read where it comes in, at the pace of its connection."""
+    world = pair()
+    epochs, posted = world.standby.epochs, list[tuple[object, ...]]()
+    assert epochs is not None
+    epochs.post = lambda *work: posted.append(work)
+    payload = b'{%s,"more":"%s"}' % (found.encode(), b"x" * 2**20)
+    for take in (epochs.take_claim, epochs.take_first, epochs.take_verdict):
+        take(payload)
+    assert posted
+    assert all(len(repr(one)) < 1000 for _work, *values in posted for one in values)
+
+
 def test_a_lost_claim_is_repeated() -> None:
     """A broker may drop messages of QoS 0."""
     world = pair()
@@ -167,6 +219,62 @@ def test_a_broker_that_restarts_leaves_the_first_in_place(wiped: bool) -> None:
     world.first.connect()
     world.run(20)
     assert world.holders == ["gw-0"]
+    assert owners(world) == {2: {"gw-0"}}
+
+
+def test_a_first_that_died_unheard_is_replaced() -> None:
+    """The broker died too and published no will: its status is `online` for good."""
+    world = pair()
+    world.save()
+    world.break_down(wiped=False, unsaved=True)
+    world.first.kill()
+    world.up = True
+    world.standby.connect()
+    assert b"online" in world.retained[world.first.status]
+    world.run(70)
+    assert world.holders == ["gw-0-standby"]
+    world.first.start()
+    world.first.connect()
+    world.run(5)
+    assert world.holders == ["gw-0"]
+
+
+def test_a_standby_that_was_suspended_reads_before_it_claims() -> None:
+    """The claims of the first agent wait in its socket."""
+    world = pair()
+    world.now += 90
+    assert world.standby.epochs is not None
+    world.standby.epochs.turn()
+    world.run(20)
+    assert owners(world) == {2: {"gw-0"}}
+    assert world.standby.disk == (0, 2)
+
+
+@pytest.mark.parametrize("wiped", [False, True])
+def test_a_broker_that_lost_the_last_claims_is_told_of_them(wiped: bool) -> None:
+    """Consumers that know the standby's epoch would ignore the first agent's lower one."""
+    world = pair()
+    world.save()
+    world.first.kill()
+    world.run(20)
+    assert max(owners(world)) == 3
+    world.break_down(wiped=wiped, unsaved=True)
+    world.first.start()
+    world.up = True
+    world.first.connect()
+    world.run(5)
+    world.standby.connect()
+    world.run(HANDOVER_S + 5)
+    assert world.holders == ["gw-0"]
+    assert max(owners(world)) == 4
+
+
+def test_a_forged_lower_claim_moves_nobody() -> None:
+    """The holder puts it right at once."""
+    world = pair()
+    for _ in range(60):
+        world.publish(TOPIC, b'{"epoch":1,"agent":"gw-0","client":"gw-0","state":"held"}')
+        world.run(1)
     assert owners(world) == {2: {"gw-0"}}
 
 
@@ -238,6 +346,14 @@ def test_no_epoch_has_two_publishers(strangers: bool) -> None:
         assert world.holders == ["gw-0"], seed
         assert world.first.epochs is not None
         assert world.first.epochs.phase is Phase.HOLDING
+        assert not world.retained.get(world.standby.incident), seed
+        assert world.first.epochs.own >= max(owners(world)), seed  # or consumers ignore it
+        world.break_down(wiped=False, unsaved=True)
+        world.first.kill()
+        world.up = True
+        world.standby.connect()
+        world.run(2 * MAX_DELAY_S)
+        assert world.holders == ["gw-0-standby"], seed
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """Devices of a partition: a fixed hash, and messages without the other devices."""
 
+import json
 from typing import Any
 
 import pytest
@@ -7,9 +8,10 @@ from hypothesis import given, strategies as st
 
 from agent.decode.family import Skip, Skipped
 from agent.decode.partition import Partition, PartitionSettings, partition_of
+from agent.decode.posted import DATA_TOPIC, with_posted
 from agent.decode.receive import Receiver
 from agent.decode.registry import Decoded, Registry, SourceSpec
-from agent.domain.records import Arrival, DecodeError, Handling
+from agent.domain.records import Arrival, DecodeError, Handling, Posted
 from tests.support.make import T0, reading
 
 MINE, OTHERS = "d2", "d1"  # of partition 0 of 4; d1 is of 2
@@ -17,6 +19,16 @@ MINE, OTHERS = "d2", "d1"  # of partition 0 of 4; d1 is of 2
 
 def partition(index: int = 0, of: int = 4) -> Partition:
     return Partition(PartitionSettings(index=index, of=of))
+
+
+def receiver(index: int = 0) -> Receiver[str]:
+    return Receiver(
+        registry=Registry(sources=with_posted([SourceSpec("s/{device}")]), base_topic="edge-agent/gw"),
+        own={},
+        wall_at=lambda _mono, real: real,
+        note=lambda *_fault: None,
+        partition=partition(index),
+    )
 
 
 def decoded(**more: Any) -> Decoded:
@@ -110,19 +122,31 @@ def test_an_unreadable_message_is_in_one_quarantine(payload: bytes) -> None:
     """That of the agent that has its device; the others acknowledge it."""
     raised = []
     for index in range(4):
-        registry = Registry(sources=[SourceSpec("s/{device}")], base_topic="edge-agent/gw")
-        receiver: Receiver[str] = Receiver(
-            registry=registry,
-            own={},
-            wall_at=lambda _mono, real: real,
-            note=lambda *_fault: None,
-            partition=partition(index),
-        )
         arrival = Arrival(1, 1, 1, False, False, "s/d1", payload, T0, 0.0)
         try:
-            found = receiver.decode(arrival)
+            found = receiver(index).decode(arrival)
             assert isinstance(found, Decoded)
             assert found.handling is Handling.EXCLUDED
         except DecodeError:
             raised.append(index)
     assert raised == [partition_of("d1", 4)]
+
+
+@pytest.mark.parametrize(
+    ("devices", "handling"),
+    [((MINE,), Handling.READ), ((MINE, OTHERS), Handling.EXCLUDED), ((OTHERS, OTHERS), Handling.EXCLUDED)],
+)
+def test_a_posted_message_is_taken_whole_or_not_at_all(devices: tuple[str, ...], handling: Handling) -> None:
+    """No other agent receives it, so the rest of it would be lost behind a 202."""
+    payload = json.dumps([{"device_id": one, "level": 7} for one in devices]).encode()
+    found = receiver().decode(Posted(0, 0, 0, False, False, DATA_TOPIC, payload, T0, 0.0))
+    assert isinstance(found, Decoded)
+    assert (found.handling, len(found.readings)) == (handling, len(devices) * (handling is Handling.READ))
+    assert bool(found.excluded_by) is (handling is Handling.EXCLUDED)
+
+
+def test_an_unreadable_message_of_another_partition_names_it() -> None:
+    """Its sender learns where to post it."""
+    found = receiver().decode(Posted(0, 0, 0, False, False, f"s/{OTHERS}", b"{", T0, 0.0))
+    assert isinstance(found, Decoded)
+    assert found.excluded_by == "partition: it is of 2, this is 0 of 4"

@@ -85,7 +85,7 @@ def test_fine_answer_judges_each_window_by_its_candidates(endpoint: ModelEndpoin
             "kind": "none",
             "severity": "info",
             "confidence": 3,
-            "evidence": [],
+            "evidence": ["r1"],
             "summary": "The readings stay within what is usual for this device.",
         },
     ]
@@ -128,7 +128,7 @@ def test_suspicion_below_the_line_is_believed_when_all_newest_values_moved() -> 
         {"w": place, "series": [one], "candidates": [candidate]} for place, one in enumerate((moved, once))
     ]
     got = answer(json.dumps(windows))["windows"]
-    assert [(one["status"], one["evidence"]) for one in got] == [("anomaly", ["r9"]), ("normal", [])]
+    assert [(one["status"], one["evidence"]) for one in got] == [("anomaly", ["r9"]), ("normal", ["r9"])]
 
 
 def test_prompt_without_windows_is_answered_with_none(endpoint: ModelEndpoint) -> None:

@@ -6,10 +6,12 @@ import os
 import signal
 import socket
 import time
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import Any, Self
 
 import pytest
@@ -17,7 +19,7 @@ import pytest
 from agent.config.checks import is_loopback
 from agent.domain.messages import Outgoing
 from agent.domain.records import AgentError
-from agent.sinks import Answer, Delivered, Refused, Retry, apprise, smtp_session
+from agent.sinks import Answer, Delivered, Refused, Retry, apprise, http_post, smtp_session
 from agent.sinks.mail import WAIT_S
 from agent.sinks.receivers import receiver_of
 from agent.sinks.settings import SinkSettings
@@ -143,6 +145,94 @@ def test_a_secret_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("type_", "address"),
+    [
+        ("webhook", "https://host:port/x"),
+        ("webhook", "https://host:99999/x"),
+        ("webhook", "http://[::1/x"),
+        ("webhook", "http://a..b/x"),
+        ("webhook", f"http://{'a' * 64}/x"),
+        ("webhook", "http://127.0.0.1:1/a b"),
+        ("webhook", "http://127.0.0.1:1/x\nhttp://127.0.0.1:2/y"),
+        ("webhook", "hooks.example.org/x"),
+        ("ntfy", "http://[::1/plant"),
+        ("mail", "smtp://host:port"),
+        ("mail", "smtp://host:99999"),
+        ("mail", "smtps://a..b"),
+        ("mail", "smtp://gw1:hunter22@127.0.0.1:1"),
+    ],
+)
+def test_an_address_in_a_file_that_is_none(tmp_path: Path, type_: str, address: str) -> None:
+    """It is refused with a remedy and not repeated, by the delivery and by the check."""
+    (tmp_path / "url").write_text(address)
+    one = SinkSettings(type=type_, url_file=tmp_path / "url", from_="a@x.org", to=("b@x.org",))
+    answer = deliver(one)
+    assert isinstance(answer, Refused)
+    assert answer.reason.startswith("the address ")
+    assert "hunter22" not in f"{answer.reason} {answer.remedy}"
+    with pytest.raises(ReceiverError, match=r"^the address "):
+        make(one).probe()
+
+
+def test_user_and_password_of_an_address_are_sent(http: HttpReceiver, tmp_path: Path) -> None:
+    """Unless there is a token; and letters that an address does not have are encoded."""
+    (tmp_path / "url").write_text(f"http://gw1:hunter%3422@127.0.0.1:{http.port}/kühl%20raum?x=ä&y=%2F")
+    one = SinkSettings(type="webhook", url_file=tmp_path / "url")
+    assert deliver(one) == Delivered()
+    (tmp_path / "token").write_text("t1")
+    assert deliver(replace(one, token_file=tmp_path / "token")) == Delivered()
+    first, second = http.taken
+    assert first.path == "/k%C3%BChl%20raum?x=%C3%A4&y=%2F"
+    assert first.headers["Authorization"] == f"Basic {b64encode(b'gw1:hunter422').decode()}"
+    assert second.headers["Authorization"] == "Bearer t1"
+
+
+def test_a_token_of_two_lines_and_a_ca_that_is_none(tmp_path: Path) -> None:
+    """Both are refused with a remedy, before anything is sent."""
+    (tmp_path / "file").write_text("first\nsecond")
+    token = SinkSettings(type="webhook", url="http://127.0.0.1:1", token_file=tmp_path / "file")
+    ca = SinkSettings(type="webhook", url="https://127.0.0.1:1", ca_file=tmp_path / "file")
+    for one, words in ((token, "the token"), (ca, "as a certificate")):
+        answer = deliver(one)
+        assert isinstance(answer, Refused)
+        assert words in answer.reason
+        with pytest.raises(ReceiverError, match=words):
+            make(one).probe()
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nok",  # and closes
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"HTTP/1.1 200 OK\r\n\r\nok",  # and stays silent
+    ],
+)
+def test_a_notice_is_taken_when_its_status_has_come(monkeypatch: pytest.MonkeyPatch, head: bytes) -> None:
+    """A body that is cut off, wrong or endless does not send it again."""
+    monkeypatch.setattr(http_post, "TOTAL_S", 0.5)
+    done = Event()
+
+    def speak() -> None:
+        connection, _ = server.accept()
+        with connection:
+            connection.recv(65_536)
+            connection.sendall(head)
+            if b"Content-Length" not in head:
+                done.wait(30.0)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = Thread(target=speak)
+        thread.start()
+        try:
+            one = SinkSettings(type="webhook", url=f"http://127.0.0.1:{server.getsockname()[1]}")
+            assert deliver(one) == Delivered()
+        finally:
+            done.set()
+            thread.join(30.0)
+
+
+@pytest.mark.parametrize(
     ("path", "topic", "posted", "named"),
     [("/plant", None, "/", "plant"), ("", "plant", "/", "plant"), ("/sub/plant", None, "/sub/", "plant")],
 )
@@ -211,6 +301,9 @@ def test_a_mail(mailbox: Mailbox, tmp_path: Path) -> None:
     assert first["Date"].datetime.isoformat() == "2026-11-27T17:07:38+00:00"
     assert first.get_content().replace("\r", "") == "It is warm.\n.\nCheck it.\n\nhttps://page.example/\n"
     assert len(mailbox.logins) == 2
+    make(one).deliver(encode({**NOTICE, "text": "21 °C"}), PROPERTIES)
+    assert mailbox.mails[-1].as_bytes().isascii()  # not every server takes 8 bits
+    assert mailbox.mails[-1].get_content().startswith("21 °C")
 
 
 @pytest.mark.parametrize(
@@ -294,6 +387,18 @@ def test_a_mail_server_cannot_hold_a_session(
         url = f"smtp://127.0.0.1:{server.port}"
         one = SinkSettings(type="mail", url=url, from_="gw1@example.org", to=("a@x.org",))
         assert deliver(one) == Retry(after_s=0.0, reason=reason)
+
+
+def test_a_receiver_that_thinks_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, http: HttpReceiver, mailbox: Mailbox
+) -> None:
+    """A server that looks through a message before its answer gets it once."""
+    monkeypatch.setattr(smtp_session, "TIMEOUT_S", 0.2)
+    monkeypatch.setattr(http_post, "CONNECT_S", 0.2)
+    http.delay_s = mailbox.delay_s = 0.5
+    assert deliver(SinkSettings(type="webhook", url=http.url)) == Delivered()
+    one = SinkSettings(type="mail", url=mailbox.url, from_="gw1@example.org", to=("a@x.org",))
+    assert deliver(one) == Delivered()
 
 
 def test_one_wrong_address_does_not_hold_up_the_others(mailbox: Mailbox) -> None:

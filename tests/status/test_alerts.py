@@ -1,7 +1,8 @@
 """Alerts over MQTT, decided as Prometheus decides them."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +13,7 @@ import yaml
 from agent.domain.records import Finding, Kind, Severity
 from agent.journal import JournalStats
 from agent.journal.source_tally import SourceTally
+from agent.observe.metrics import Metrics
 from agent.observe.registry import PathSnapshot
 from agent.status.alerts import RULES, AlertTopics, Facts
 
@@ -171,6 +173,22 @@ def test_a_neighbour_of_a_fault_is_calm(state: Facts, calm: str) -> None:
     rig = Rig()
     rig.look(0.0, state)
     assert calm not in rig.look(1e6)
+
+
+def test_a_limit_that_broke_is_not_resolved_while_its_finding_is_open() -> None:
+    """Not when the value is only unusual by now, nor when its device dies: in no metric either."""
+    rig = Rig()
+    for now, kind in enumerate((Kind.OUT_OF_RANGE, Kind.SPIKE, Kind.SILENCE)):
+        one = replace(finding("freezer", kind, Severity.CRITICAL), limit=True)
+        news = rig.look(float(now), facts(alarming=[one]))
+        assert (not news) == bool(now)
+        metrics = Metrics(models=["m"], sources=["s/#"])
+        metrics.read_path(partial(PathSnapshot, alarming=[one], findings=[one]))
+        text = metrics.render()[0].decode()
+        labels = '{device="freezer",kind="out_of_range",severity="critical"}'
+        assert f"edge_finding_open_timestamp_seconds{labels}" in text
+        assert 'edge_findings_open{kind="out_of_range",severity="critical"} 1.0' in text
+    assert rig.look(9.0, facts())["EdgeLimitBroken"]["state"] == "resolved"
 
 
 def test_a_fault_that_comes_and_goes_does_not_fire() -> None:

@@ -103,6 +103,7 @@ class Mailbox:
     implicit: bool = False  # or speaks TLS from the start
     encrypted: int = 0  # connections that became so
     plain: list[str] = field(default_factory=list)  # verbs that came unencrypted
+    delay_s: float = 0.0  # before the answer to a mail
 
     def __enter__(self) -> Self:
         mailbox = self
@@ -169,6 +170,7 @@ class Mailbox:
                     mail = message_from_bytes(b"".join(lines), policy=policy.default)
                     assert isinstance(mail, EmailMessage)
                     mailbox.mails.append(mail)
+                time.sleep(mailbox.delay_s)
                 if code:
                     self.say(f"{code} said")
                 return bool(code)  # 0: the answer is lost

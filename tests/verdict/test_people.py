@@ -27,6 +27,7 @@ from agent.domain.records import (
     Window,
 )
 from agent.pipeline.seal import Sealer
+from agent.verdict.encode import iso
 from agent.verdict.finding import CLEAR_AFTER
 from agent.verdict.people import MAX_KNOWN, MAX_WORKS, Decision, People
 from agent.verdict.verdict import conclude
@@ -41,7 +42,7 @@ class Site:
     """Findings and people; each row comes a minute after the one before."""
 
     def __init__(self) -> None:
-        self.people = People(knows=lambda device: device == "d1")
+        self.people = People(knows=lambda device: device == "d1", devices=lambda: ("d1", "d2"))
         self.rows = count(1)
         self.said: list[CommandRow] = []
 
@@ -148,7 +149,9 @@ def test_a_snooze_ends(site: Site) -> None:
     assert site.open().state_at(until - 1) is FindingState.SNOOZED
     assert site.open().state_at(until) is FindingState.OPEN
     for bad in ({"until": T0 - 1}, {"until": T0 + 40 * 86_400.0}, {"for_s": 0.0}):
-        assert site.say(Do.SNOOZE, device="d1", **bad).reason is CommandReason.BAD_TIME
+        refusal = site.say(Do.SNOOZE, device="d1", **bad)
+        assert refusal.reason is CommandReason.BAD_TIME
+        assert f"the agent's clock is at {iso(site.said[-1].clock)}" in refusal.detail
 
 
 def test_normal_here_closes_and_allows_what_was_cited(site: Site) -> None:
@@ -299,6 +302,23 @@ def test_a_finding_that_outlasts_the_maintenance_is_reported(site: Site) -> None
     assert site.judge(SPIKE) is None
     assert site.judge(SPIKE) is FindingEvent.UPDATED
     assert not site.open().maintenance
+
+
+def test_maintenance_reports_what_it_covers_and_what_it_does_not_end(site: Site) -> None:
+    """A wrong name, a stale end and a glob without a plan do not succeed in silence."""
+    details = [site.say(Do.MAINTENANCE, device=one, for_s=HOUR).detail for one in ("d*", "d1", "oven")]
+    assert details == ["2 known devices", "1 known device", "0 known devices"]
+    assert site.say(Do.MAINTENANCE, device="d1", for_s=0.0).detail == ""
+    for bad in (
+        {"device": "d1", "for_s": 0.0},  # ended already, and d* goes on
+        {"device": "d2", "for_s": 0.0},
+        {"device": "e1", "until": T0},
+        {"device": "e1", "since": T0 + 9 * HOUR, "until": T0 + 8 * HOUR},
+    ):
+        refusal = site.say(Do.MAINTENANCE, **bad)
+        assert (refusal.reason, refusal.accepted) == (CommandReason.BAD_TIME, False)
+        assert "nothing is planned under this name" in refusal.detail
+    assert [one.glob for one in site.people.maintenance.works(T0)] == ["d*", "oven"]
 
 
 def test_maintenance_is_bounded() -> None:

@@ -125,17 +125,16 @@ def test_suspicion_that_the_model_did_not_share_rests_for_ten_minutes() -> None:
         (0.3, T0 + 60, True),
         (0.59, T0 + 599, True),
         (0.6, T0 + 60, False),
-        (1.2, T0 + 60, False),
         (0.3, T0 + 600, False),
     ):
-        assert doubts.settled(window(score(level), sealed=sealed)) is settled, (level, sealed)
-    assert not doubts.settled(window(score(0.3), device="d2", sealed=T0 + 60))
+        assert doubts.settled("d1", level, sealed) is settled, (level, sealed)
+    assert not doubts.settled("d2", 0.3, T0 + 60)
     again = decide(
         window(score(0.3)), None, settings=SUSPICIOUS, audit_share=0.0, clock=T0 + 60, settled=True
     )
     assert again == Decision(ask=False, reason=Reason.NOT_SUSPICIOUS)
     doubts.note(window(score(2.0), sealed=T0 + 30))
-    assert not doubts.settled(window(score(0.3), sealed=T0 + 60))
+    assert not doubts.settled("d1", 0.3, T0 + 60)
 
 
 def test_modes_and_endpoints() -> None:

@@ -90,6 +90,7 @@ def sample_status() -> Status:
             "findings_open": 2,
             "incidents_open": 2,
             "critical_open": 1,
+            "warning_open": 1,
             "devices": 4,
             "series": 12,
             "learning": 4,
@@ -238,7 +239,8 @@ def _incident(key: str, severity: str, findings: list[str]) -> IncidentView:
         "devices": [HOSTILE],
         "device_count": 1,
         "findings_open": len(findings),
-        "unseen": findings,
+        "unseen": len(findings),
+        "limits": findings if severity == "critical" else [],
     }
 
 

@@ -192,7 +192,7 @@ def test_page_says_when_contact_is_lost_and_comes_back(
     assert page.locator("#devices article").count() > 0
     served.status = good
     expect(page.locator("#fresh")).to_have_text("up to date")
-    assert page.locator("#state").text_content() == good["state"]
+    assert page.locator("#state").text_content() == f"agent {good['state']}"
     page.close()
 
 
@@ -204,7 +204,7 @@ def test_page_says_when_the_status_is_stale(browser: Browser, served: Served, co
     expect(page.locator("#state")).to_have_text("stale, 42 s old", timeout=15_000)
     expect(page.locator("#fresh")).to_have_text("the agent is busy: this is 42 s old")
     served.status = good
-    expect(page.locator("#state")).to_have_text(good["state"], timeout=15_000)
+    expect(page.locator("#state")).to_have_text(f"agent {good['state']}", timeout=15_000)
     page.close()
 
 
@@ -280,6 +280,33 @@ def test_a_finding_is_acknowledged_by_keyboard_and_its_answer_shown(
         {"do": "snooze", "finding_id": "f2bb", "for": "24h"},
     ]
     assert complaints == []
+    page.close()
+
+
+def test_a_finding_is_judged_on_the_page(browser: Browser, served: Served, complaints: list[str]) -> None:
+    """Real or a false alarm: the answer is noted, and the finding as it was."""
+    page = open_page(browser, served, complaints, viewport=PHONE)
+    card = page.locator("#finding-f2bb")
+    for name, do, answer in (
+        ("It was real", "confirmed", "noted as real"),
+        ("False alarm", "false_alarm", "noted as a false alarm"),
+    ):
+        card.get_by_role("button", name=name).click()
+        expect(card.locator(".buttons [role=status]")).to_have_text(answer)
+        assert commands(served)[-1] == {"do": do, "finding_id": "f2bb"}
+    assert complaints == []
+    page.close()
+
+
+def test_a_chart_joins_stored_points_and_those_of_now(
+    browser: Browser, served: Served, complaints: list[str]
+) -> None:
+    """Five minutes apart, then seconds: the line is cut where the device was silent, and only there."""
+    page = open_page(browser, served, complaints)
+    stored, now, later = [300 * k for k in range(9)], [2500 + 5 * k for k in range(99)], [4000, 4005, 4010]
+    points = [[at, 1, 1] for at in (*stored, *now, *later)]
+    lengths = page.evaluate("(points) => pieces(points, 28).map((one) => one.length)", points)
+    assert lengths == [len(stored) + len(now), len(later)]
     page.close()
 
 
@@ -366,11 +393,17 @@ def test_a_page_from_elsewhere_cannot_press(browser: Browser, served: Served) ->
 
 
 def test_the_title_counts_open_criticals(browser: Browser, served: Served, complaints: list[str]) -> None:
-    """It is the first thing on the tab, and gone when there are none."""
+    """It is the first thing on the tab and on the page, and gone when there are none."""
     page = open_page(browser, served, complaints)
     assert page.title() == "(1) ! gw1 - edge-agent"
+    pills = page.locator("#wrong .pill")
+    expect(pills).to_have_text(["1 critical", "1 warning"])
     served.status = served.status | {"counters": served.status["counters"] | {"critical_open": 0}}
     expect(page).to_have_title("! gw1 - edge-agent")
+    expect(pills).to_have_text(["1 warning", "1 answered"])
+    none = {"critical_open": 0, "warning_open": 0, "findings_open": 0}
+    served.status = served.status | {"counters": served.status["counters"] | none}
+    expect(pills).to_have_text(["no open finding"])
     page.close()
 
 
@@ -490,7 +523,8 @@ def of_one_cause(served: Served) -> None:
         "devices": [f"hall/th{place}" for place in range(12)],
         "device_count": 25,
         "findings_open": 25,
-        "unseen": ["f000", "f001", "f002"],
+        "unseen": 25,
+        "limits": ["f000", "f001"],
     }
     findings = [
         first | {"id": f"f00{place}", "device": f"hall/th{place}", "incident_id": "abcd"}
@@ -522,10 +556,14 @@ def test_an_incident_is_one_card_with_its_findings(
     expect(card).to_contain_text("3 of them here")
     expect(card.locator("#finding-f000")).to_be_visible()
     expect(card.locator("#finding-f001")).to_be_hidden()
-    card.get_by_role("button", name="Acknowledge all (3)").focus()
+    card.get_by_role("button", name="Acknowledge all (25)").focus()
     page.keyboard.press("Enter")
-    expect(card.locator(".buttons [role=status]").first).to_have_text("3 of 3 done")
-    assert commands(served) == [{"do": "ack", "finding_id": f"f00{place}"} for place in range(3)]
+    expect(card.locator(".buttons [role=status]").first).to_have_text("25 of 25 done")
+    assert commands(served) == [
+        {"do": "ack", "incident_id": "abcd"},
+        {"do": "ack", "finding_id": "f000"},
+        {"do": "ack", "finding_id": "f001"},
+    ]
     for details in page.locator("#findings details").all():
         details.evaluate("node => { node.open = true; }")
     assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
@@ -542,12 +580,12 @@ def test_all_of_an_incident_stops_at_the_first_lost_answer(
     served.agent._outcome = REFUSED
     page = open_page(browser, served, complaints, viewport=DESKTOP)
     card = page.locator("#incident-abcd")
-    card.get_by_role("button", name="Snooze all 24 h (3)").click()
+    card.get_by_role("button", name="Snooze all 24 h (25)").click()
     answer = card.locator(".buttons [role=status]").first
-    expect(answer).to_have_text("0 of 3 done; refused: a limit was broken")
+    expect(answer).to_have_text("0 of 25 done; refused: a limit was broken")
     page.route("**/actions/command", lambda route: route.abort())
-    card.get_by_role("button", name="Acknowledge all (3)").click()
-    expect(answer).to_have_text("0 of 3 done; no answer from the agent; press again")
+    card.get_by_role("button", name="Acknowledge all (25)").click()
+    expect(answer).to_have_text("0 of 25 done; no answer from the agent; press again")
     page.close()
 
 
@@ -560,6 +598,7 @@ def many_findings(served: Served) -> None:
         for place, severity in enumerate(severities)
     ]
     found[2] |= {"state": "acknowledged"}
+    found[3] |= {"kind": "silence"}
     of_one_cause(served)
     one = served.status["incidents"][0] | {"severity": "warning"}
     mates = [mate | {"severity": "warning"} for mate in served.status["findings"][:3]]
@@ -580,6 +619,7 @@ def test_of_many_findings_the_critical_ones_are_whole(
     expect(lines).to_have_count(44)
     expect(lines.first).to_contain_text("critical hall/th2: ")
     expect(lines.first).to_contain_text("acknowledged")
+    expect(lines.nth(1)).to_contain_text("hall/th3: silence, since ")  # its last value is not one of now
     expect(lines.last).to_contain_text("25 devices: 25 devices are offline by bridge/state.")
     lines.nth(5).focus()
     page.keyboard.press("Enter")
@@ -664,9 +704,13 @@ def test_progress_of_learning_is_shown(browser: Browser, served: Served, complai
     page.close()
 
 
-def test_notes_stand_below_the_problems(browser: Browser, served: Served, complaints: list[str]) -> None:
-    """Weaknesses have a place of their own."""
-    served.status["notes"] = ["4 of 12 series are still learning: of these only configured limits alarm."]
-    page = open_page(browser, served, complaints, viewport=DESKTOP)
+def test_notes_stand_below_the_findings(browser: Browser, served: Served, complaints: list[str]) -> None:
+    """Weaknesses have a place of their own, and do not push the findings off a phone's screen."""
+    served.status["notes"] = [
+        f"{place} of 12 series are still learning: only limits alarm" for place in "1234"
+    ]
+    page = open_page(browser, served, complaints, viewport=PHONE)
     expect(page.locator("#notes li")).to_have_text(served.status["notes"])
+    tops = [page.locator(one).bounding_box() for one in ("#problems", "#findings", "#notes")]
+    assert sorted(tops, key=lambda box: box["y"] if box else 0.0) == tops
     page.close()

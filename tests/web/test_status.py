@@ -87,7 +87,7 @@ def test_a_full_status_weighs_64_kib_at_most() -> None:
     incidents = [
         full["incidents"][0]
         | {"id": f"{place:016x}", "summary": text(), "devices": draw.choices(words, k=12)}
-        | {"unseen": [f"{draw.getrandbits(64):016x}"]}
+        | {"limits": [f"{draw.getrandbits(64):016x}"]}
         for place in range(count)
     ]
     verdicts = [full["recent_verdicts"][0] | {"summary": text()} for _ in range(status.MAX_VERDICTS)]

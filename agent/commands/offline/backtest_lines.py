@@ -6,8 +6,10 @@ from typing import Any
 
 from agent.commands.offline.inputs import listed, unread_lines
 from agent.commands.printing import many, printable
+from agent.detect import DetectSettings
 
 MAX_SUSPICIONS = 20
+MAX_SERIES = DetectSettings().max_series
 MAX_NAME = 40  # characters of a device in a table
 _OPEN = "open"
 
@@ -41,6 +43,12 @@ def lines_of(told: Told, *, utc: bool) -> list[str]:
     lines += ["", *_findings(told["findings"], when), *_counts(told["counts"])]
     lines += ["", *_reviews(told["reviews"], when)]
     unread = unread_lines(told["sources"], told["unread"])
+    if source["forgotten"]:
+        unread.append(
+            f"{many(source['forgotten'], 'series', 'series')} forgotten, because at most {MAX_SERIES} are"
+            " kept: each learns from the beginning when it comes again, and is hardly judged; play fewer"
+            " devices at once"
+        )
     lines += ["", *(unread or ["Everything was read."])]
     if "against" in told:
         lines += ["", *_against(told["against"], when)]

@@ -9,7 +9,7 @@ from agent.budget.pricing import Pricing, usd
 from agent.commands.printing import instant
 from agent.config import Config, settings
 from agent.domain.model_calls import Usage
-from agent.domain.records import FindingEvent, Status, Window
+from agent.domain.records import FindingEvent, Status, Trigger, Window
 from agent.pipeline.offline import Concluded
 from agent.pipeline.review_queue import BatchSettings
 from agent.prompt import base_tokens, output_tokens, window_tokens
@@ -46,13 +46,17 @@ class Collected:
         """Take a window with its verdict."""
         if one.window.sealed < self.since:
             return
-        trigger = one.window.trigger.value
-        self.windows[trigger] = self.windows.get(trigger, 0) + 1
+        self.count(one.window.trigger, one.window.sealed)
         self.anomalies += one.verdict.status is Status.ANOMALY
         if one.decision.ask:
             self._ask(one.window, audit=one.decision.audit)
         if one.finding is not None:
             self._note(one)
+
+    def count(self, trigger: Trigger, sealed: float) -> None:
+        """Count a window."""
+        if sealed >= self.since:
+            self.windows[trigger.value] = self.windows.get(trigger.value, 0) + 1
 
     def _note(self, one: Concluded) -> None:
         finding, verdict, event = one.finding, one.verdict, one.event

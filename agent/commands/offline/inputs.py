@@ -200,6 +200,7 @@ def make_intake(config: Config, detector: Detector) -> OfflineIntake:
 
     return OfflineIntake(
         decode=decode,
+        read=lambda arrival: (arrival.topic, arrival.readings) if isinstance(arrival, Tabled) else None,
         families=registry,
         knows=detector.knows,
         new_devices_per_min={source.topic: source.new_devices_per_min for source in config.sources},
