@@ -14,6 +14,7 @@ from agent.detect.state import (
     INCIDENT_AT,
     KINDS,
     LINE,
+    MATES,
     MOVES,
     PROFILED,
     RECORD,
@@ -61,6 +62,27 @@ def test_line_is_a_share_of_the_range_and_nearer_with_time(feature: int, share: 
     width = young[high] - young[low]
     assert young[LINE + feature] > old[LINE + feature] >= share * width
     assert old[LINE + feature] < 1.2 * share * width + 0.2
+
+
+def test_lines_of_many_series_are_twice_as_far_in_the_first_week() -> None:
+    """A weekly event is news in the first one; a series that is alone keeps its line."""
+    for mates, times in ((4.0, SETTINGS.crowd_week), (1.0, 1.0)):
+        lines = []
+        for days in (6.99, 7.01):
+            state = known(days)
+            state[MATES] = mates
+            features.draw(state, SETTINGS)
+            lines.append(state[LINE + VALUE])
+        assert lines[0] / lines[1] == pytest.approx(times, rel=0.02)
+
+
+def test_lines_of_a_stock_are_farther_for_good() -> None:
+    """A refill may be larger than all before."""
+    state = known(100.0)
+    plain = state[LINE + VALUE]
+    state[TRAIT] = features.STOCK
+    features.draw(state, SETTINGS)
+    assert state[LINE + VALUE] == pytest.approx(SETTINGS.stock * plain)
 
 
 def test_line_is_some_usual_records_away() -> None:

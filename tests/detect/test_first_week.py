@@ -93,6 +93,20 @@ def test_a_level_of_hours_that_comes_back_another_day_is_usual() -> None:
     assert alarms(scores[7 * DAY :]) == 0
 
 
+@pytest.mark.parametrize(("first", "news"), [(3, False), (20, True)])
+def test_a_level_held_for_a_good_part_of_the_age_is_usual(first: int, *, news: bool) -> None:
+    """Four hours of the first days are a mode of a machine; after weeks they are an event, and news again."""
+    rng = random.Random(8)
+    works = {first, first + 2}
+    values = [
+        rng.gauss(28.0 if minute // DAY in works and 600 <= minute % DAY < 840 else 20.0, 1.0)
+        for minute in range((first + 3) * DAY)
+    ]
+    scores = Stream().feed(values)
+    assert alarms(scores[first * DAY : (first + 1) * DAY]) > 0
+    assert (alarms(scores[(first + 2) * DAY :]) > 0) is news
+
+
 def test_a_fall_to_zero_that_comes_back_another_day_is_usual() -> None:
     """Shore power of a boat that is away on some days: 0 is a value like others."""
     rng, values = random.Random(9), []

@@ -1,4 +1,4 @@
-"""Healthy devices written apart; the last two are not looked at."""
+"""Healthy devices written apart from the detector."""
 
 import math
 from collections.abc import Iterator
@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from tests.benchmarks.detect.bases import DAY_S, HOUR_S, is_weekend
 from tests.benchmarks.detect.site import Payload, Register, Site, hour, sun, wave_of_day
 
-FRESH, UNSEEN = Register(tuned=True), Register(tuned=False)
-device, unseen = FRESH.device, UNSEEN.device
+FRESH = Register(tuned=True)
+device = FRESH.device
 Life = Iterator[tuple[float, Payload]]
 
 
@@ -444,7 +444,7 @@ def ups_load(site: Site) -> Life:
         )
 
 
-@unseen("green/{device}")
+@device("green/{device}")
 def greenhouse(site: Site) -> Life:
     """A greenhouse: warm by sun, vented above 28 degC, watered in the morning."""
     weather, inside, humid = site.outdoor(), 18.0, 70.0
@@ -464,7 +464,7 @@ def greenhouse(site: Site) -> Life:
         )
 
 
-@unseen("pulse/{device}")
+@device("pulse/{device}")
 def pulse_counter(site: Site) -> Life:
     """A gas meter behind a pulse counter with the temperature of its cellar."""
     total, burns = 71_204, site.some_days(0.9, 5.0, 7.0) + site.some_days(0.8, 16.0, 20.0)

@@ -1,4 +1,4 @@
-"""Twenty healthy devices, written last; the detector was mended once for them."""
+"""Healthy devices, written last and apart; the detector was mended for them."""
 
 import math
 from collections.abc import Iterator
@@ -619,11 +619,7 @@ def parked_car(site: Site) -> Iterator[Sent]:
         at += step
 
 
-HELD_BACK = Register(tuned=False)
-held = HELD_BACK.device
-
-
-@held("spa/{device}")
+@device("spa/{device}")
 def sauna(site: Site) -> Life:
     """A sauna: two or three evenings a week at 85 degC, water on the stones, else as the cellar."""
     evenings, warm, damp = site.some_days(0.35, 17.5, 20.0), 17.0, 48.0
@@ -644,7 +640,7 @@ def sauna(site: Site) -> Life:
         )
 
 
-@held("garden/{device}")
+@device("garden/{device}")
 def irrigation(site: Site) -> Life:
     """Three zones that are watered by turns each second morning; rain fills the soil instead."""
     soil, rains, volume = [34.0, 31.0, 37.0], site.some_days(0.2, 0.0, 24.0), 211.42
@@ -668,7 +664,7 @@ def irrigation(site: Site) -> Life:
         )
 
 
-@held("zigbee2mqtt/{device}")
+@device("zigbee2mqtt/{device}")
 def coffee_machine(site: Site) -> Life:
     """A coffee machine of an office on a plug: keeps warm on working days, cups, a descaling once."""
     cups = [
@@ -696,7 +692,7 @@ def coffee_machine(site: Site) -> Life:
         )
 
 
-@held("shop/{device}")
+@device("shop/{device}")
 def display_case(site: Site) -> Life:
     """A chilled display: four defrosts a day, a night cover, refilled in the morning, closed on Sunday."""
     air, goods, cools = 3.0, 3.4, False
@@ -719,7 +715,7 @@ def display_case(site: Site) -> Life:
         )
 
 
-@held("genset/{device}")
+@device("genset/{device}")
 def standby_generator(site: Site) -> Life:
     """A diesel set that is tested for 20 minutes each Wednesday; its battery is kept charged."""
     coolant, fuel, hours = 38.0, 83.0, 412.6
@@ -741,7 +737,7 @@ def standby_generator(site: Site) -> Life:
         )
 
 
-@held("school/{device}")
+@device("school/{device}")
 def school_heating(site: Site) -> Life:
     """The heating of a school: warm-up at five, setback at night and weekends, a week of holidays."""
     outdoor, supply, room = site.outdoor(), 35.0, 19.0
@@ -765,7 +761,7 @@ def school_heating(site: Site) -> Life:
         )
 
 
-@held("boat/{device}")
+@device("boat/{device}")
 def moored_boat(site: Site) -> Life:
     """A boat at its mooring: bilge water and its pump, shore power, batteries, a trip on some weekends."""
     bilge, charge, rains = 2.0, 99.0, site.some_days(0.3, 0.0, 24.0)
@@ -789,7 +785,7 @@ def moored_boat(site: Site) -> Life:
         )
 
 
-@held("hall/{device}")
+@device("hall/{device}")
 def badminton_hall(site: Site) -> Life:
     """A sports hall: lights and people in the evenings, matches at weekends, ventilation by demand."""
     games = site.some_days(0.75, 17.0, 18.5) + [

@@ -12,22 +12,16 @@ from statistics import fmean
 from tests.benchmarks.detect import picture
 from tests.benchmarks.detect.bases import DAY_S, MONDAY
 from tests.benchmarks.detect.contestants import PRODUCT
-from tests.benchmarks.detect.fresh_devices import FRESH, UNSEEN
+from tests.benchmarks.detect.fresh_devices import FRESH
 from tests.benchmarks.detect.known_devices import KNOWN
-from tests.benchmarks.detect.later_devices import HELD_BACK, LATER
+from tests.benchmarks.detect.later_devices import LATER
 from tests.benchmarks.detect.life import Life, live
 from tests.benchmarks.detect.site import Ordinary
 from tests.benchmarks.detect.table import Figure, Promise, Report, Table, spread_out
 
 DAYS = 28
 RIVALS = ("EWMA z 4", "every 1000")
-DEVICES: dict[str, Ordinary] = {
-    **KNOWN.devices,
-    **FRESH.devices,
-    **LATER.devices,
-    **UNSEEN.devices,
-    **HELD_BACK.devices,
-}
+DEVICES: dict[str, Ordinary] = {**KNOWN.devices, **FRESH.devices, **LATER.devices}
 
 
 @dataclass(frozen=True, slots=True)
